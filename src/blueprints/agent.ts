@@ -6,6 +6,7 @@ import type { RunEvent } from '../contract/events.ts'
 import { askAfter, type BoxAsk, checkNetworkHasBox, strictestAsk } from '../contract/isolation.ts'
 import type { RunRecord } from '../contract/run.ts'
 import type { StepSecrets } from '../contract/step-secrets.ts'
+import type { WorkspaceAsk } from '../contract/tasks/workspace-ask.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
 import { plain, unplain } from './workflow.ts'
 
@@ -21,6 +22,7 @@ export function agentRun(given: AgentRequestInput) {
     secrets,
     timeout_seconds,
     artifacts,
+    workspace,
     runner,
     group,
     labels,
@@ -42,6 +44,7 @@ export function agentRun(given: AgentRequestInput) {
     secrets,
     timeout_seconds,
     artifacts,
+    workspace,
     box,
     host: { runner, group, labels },
   })
@@ -55,6 +58,7 @@ function agentWorkflow(
     secrets,
     timeout_seconds,
     artifacts,
+    workspace,
     box,
     host,
   }: {
@@ -62,6 +66,7 @@ function agentWorkflow(
     secrets?: StepSecrets
     timeout_seconds?: number
     artifacts?: string[]
+    workspace?: WorkspaceAsk
     box: BoxAsk
     host: { runner?: string; group?: string; labels?: Record<string, string> }
   },
@@ -72,6 +77,7 @@ function agentWorkflow(
     version: 'v0.1',
     name: titleOf(args.prompt),
     ...box,
+    workspace: workspace && checkoutOf(workspace),
     inventory: chosen ? { hosts: { [DEFAULT_HOST]: host } } : undefined,
     outputs: {
       ANSWER: '${ANSWER:-}',
@@ -93,6 +99,17 @@ function agentWorkflow(
   }
   // As it would come over a wire: without what is undefined.
   return { blueprint: 'agent', workflow: JSON.parse(JSON.stringify(workflow)) }
+}
+
+/** Its texts are taken as they stand; secrets are named by no text that variables are filled into. */
+const checkoutOf = ({ secrets, ...texts }: WorkspaceAsk): WorkspaceAsk => ({
+  ...(plain(texts) as Omit<WorkspaceAsk, 'secrets'>),
+  secrets,
+})
+
+/** Returns the step that asks the agent: one for its checkout may come before it. */
+function agentStepOf(workflow: Workflow): Workflow['steps'][number] {
+  return workflow.steps.find(({ name }) => name === AGENT_STEP) ?? workflow.steps[0]!
 }
 
 /** Throws `invalid_argument` for demands that no machine could meet. */
@@ -173,7 +190,7 @@ export function continuationRun(
       },
     )
   const workflow = record.workflow as Workflow
-  const step = workflow.steps[0]!
+  const step = agentStepOf(workflow)
   const { verify, output_schema, ...texts } = step.args as AgentRunArgs
   const args = unplain(texts) as Omit<AgentRunArgs, 'verify' | 'output_schema'>
   // One that went on with it may have ended before its agent could load it.
@@ -207,6 +224,6 @@ export function continuationRun(
 
 /** The run that began the session. */
 export function firstOf({ run_id, workflow }: Pick<RunRecord, 'run_id' | 'workflow'>): string {
-  const { session } = (workflow as Workflow).steps[0]!.args as AgentRunArgs
+  const { session } = agentStepOf(workflow as Workflow).args as AgentRunArgs
   return session?.workspace_of ?? run_id
 }

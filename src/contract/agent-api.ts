@@ -4,6 +4,7 @@ import { AgentState, AttemptInput, DeniedUses, Usage } from './agent.ts'
 import { BoxAskShape, ImageName, Isolation, Network } from './isolation.ts'
 import { StepSecrets } from './step-secrets.ts'
 import { ArtifactGlobs } from './tasks/artifact.ts'
+import { WorkspaceAsk } from './tasks/workspace-ask.ts'
 import { Scalar, VarName } from './workflow.ts'
 
 /** Bodies of the API for words to agents at work, for the answers of a chat, and for the list of agents. */
@@ -88,6 +89,7 @@ export const AgentRequest = z.strictObject({
   secrets: z.optional(StepSecrets).describe('Secrets for the agent, by variable of its environment'),
   timeout_seconds: z.number().positive().max(31_536_000).optional().describe('Longest time of the run'),
   artifacts: z.optional(ArtifactGlobs),
+  workspace: z.optional(WorkspaceAsk).describe('A checkout of a repository, which it works in'),
   ...BoxAskShape,
   runner: z.string().min(1).optional().describe('Id of the one runner to use'),
   group: z.string().min(1).optional().describe('Runner group to use'),

@@ -5,6 +5,7 @@ import { described } from './mini-zod.ts'
 import { NOT_MISLEADING_RULE, notMisleading, VarName } from './names.ts'
 import { StepSecrets, secretUses } from './step-secrets.ts'
 import { ArtifactGlobs, NeededFile } from './tasks/artifact.ts'
+import { WorkspaceAsk } from './tasks/workspace-ask.ts'
 
 export { VarName }
 
@@ -177,6 +178,7 @@ export const Workflow = z.strictObject({
   env: described(z.optional(z.record(VarName, Scalar)), 'Variables for all steps'),
   concurrency: described(z.optional(Concurrency), 'Lets few runs of a group run at once'),
   timeout_seconds: described(z.optional(seconds), 'Longest time of all main steps together'),
+  workspace: described(z.optional(WorkspaceAsk), 'A checkout of a repository, which its steps work in'),
   ...BoxAskShape,
   outputs: described(z.optional(z.record(VarName, z.string())), 'Text, filled in when the run ends'),
   steps: z

@@ -24,6 +24,7 @@ import { ActiveRuns } from './runtime/active-runs.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
 import { Loader, withBox, withinGroup } from './runtime/submission.ts'
 import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
+import { withCheckoutToken } from './workflow-file/checkout-step.ts'
 import { sealedEnv } from './workflow-file/sealed-env.ts'
 
 /** Conducts runs: the hub, the CLI and programs that embed Errand use this same class with other ports. */
@@ -55,7 +56,7 @@ export class Engine implements EngineFace {
     const loaded = this.#loader.load(submission)
     const { group, repository = '' } = submission
     const grouped = group === undefined ? loaded.workflow : withinGroup(loaded.workflow, group, repository)
-    const boxed = withBox(grouped, submission.box)
+    const boxed = withCheckoutToken(withBox(grouped, submission.box), submission.checkout_token)
     const plan = boxed === loaded.workflow ? loaded : this.#loader.again(boxed)
     if (this.#runSecrets === undefined) return this.#runs.begin(plan, submission, {})
     const given = new Set(Object.keys(submission.vars ?? {}))

@@ -4,6 +4,7 @@ import { checkBoxes } from './check-box.ts'
 import { checkCredentials, checkSecrets } from './check-secrets.ts'
 import { type CheckedArgs, checkAgents, checkStep, checkTemplates } from './check-step.ts'
 import { checkTiming } from './check-timing.ts'
+import { checkCheckout, withCheckoutStep } from './checkout-step.ts'
 import { didYouMean } from './hints/did-you-mean.ts'
 import { isScalar, misfit } from './inputs.ts'
 import { asList, asMap, asText, entriesOf, own } from './loose-values.ts'
@@ -74,6 +75,7 @@ function checkInto(
     }
   }
   checkBoxes(report, value)
+  checkCheckout(report, value, catalog)
   checkSecrets(report, value, catalog)
   if (subs.agents) checkAgents(report, value, subs.agents)
   if (!parsed.success) return undefined
@@ -81,7 +83,7 @@ function checkInto(
     checkTiming(report, parsed.data, catalog)
     checkCredentials(report, parsed.data, catalog)
   }
-  return parsed.data
+  return report.failed ? parsed.data : withCheckoutStep(parsed.data, catalog)
 }
 
 function putArgs(step: Workflow['steps'][number], checked: CheckedArgs): void {

@@ -65,6 +65,17 @@ export const agentOptions = {
     value: 'K=SERVICE',
     help: 'With --agent acp in a box: K holds the key of this service, anthropic or openai',
   },
+  repo: {
+    type: 'string',
+    value: 'URL',
+    help: 'With --hub: it works in a checkout of this repository, with the token GIT_TOKEN of the hub',
+  },
+  ref: {
+    type: 'string',
+    value: 'REF',
+    help: 'With --repo: branch, tag or commit (default: the default branch)',
+  },
+  branch: { type: 'string', value: 'NAME', help: 'With --repo: the branch that is made at it, or taken up' },
   env: { type: 'string', short: 'e', multiple: true, value: 'K=V', help: 'Variable for the agent' },
   ...boxOptions,
   interactive: { type: 'boolean', short: 'i', help: 'Stay in the session: ask for further prompts here' },
@@ -121,11 +132,22 @@ export function agentRequest(
     proxy_env: given['proxy-env'] && keyValues('--proxy-env', given['proxy-env'] as string[]),
     env: given.env && keyValues('--env', given.env),
     secrets,
+    workspace: checkoutIn(text('repo'), { ref: text('ref'), branch: text('branch') }),
     ...boxAsk({ isolation: text('isolation'), network: text('network'), image: text('image') }),
     interactive: given.interactive,
   }) as AgentRequestInput
   check(request)
   return request
+}
+
+function checkoutIn(
+  repo: string | undefined,
+  more: { ref: string | undefined; branch: string | undefined },
+): AgentRequestInput['workspace'] {
+  const [name] = Object.entries(more).find(([, value]) => value !== undefined) ?? []
+  if (repo !== undefined) return withoutUnset({ repo, ...more }) as AgentRequestInput['workspace']
+  if (name !== undefined) throw new UsageError(`--${name} needs --repo`, 'it is of a repository')
+  return undefined
 }
 
 /** As the hub would answer, but in the words of the command line. */

@@ -46,6 +46,11 @@ export const agent = command({
     if (options.repository !== undefined && !hub) throw new UsageError('--repository needs --hub')
     if (options.repository !== undefined && earlier !== undefined)
       throw new UsageError('--repository cannot be changed with --continue', 'the session goes on as it was')
+    if (options.repo !== undefined && !hub)
+      throw new UsageError(
+        '--repo needs --hub',
+        'runners make checkouts; here the agent works in a folder: clone it, and ask with --cwd DIR',
+      )
     const prompt = await readPrompt(args[0], interactive)
     const show = { json, interactive, fromStdin: args[0] === '-' || (args[0] === undefined && !interactive) }
     const ask = {

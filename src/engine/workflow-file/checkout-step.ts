@@ -1,0 +1,65 @@
+import type { ActionCatalog } from '../../contract/actions.ts'
+import { secretUses } from '../../contract/step-secrets.ts'
+import { DEFAULT_HOST, type Step, type Workflow } from '../../contract/workflow.ts'
+import { checkTemplates } from './check-step.ts'
+import { asList, asMap, asText, own } from './loose-values.ts'
+import type { Report } from './problems.ts'
+
+/** The step that `workspace:` of a file is short for. */
+export const CHECKOUT_STEP = 'workspace'
+const ACTION = 'git.workspace'
+const TOKEN = 'GIT_TOKEN'
+
+/** Checks `workspace:` of a file as far as its steps are concerned: their names, and the hosts that they run on. */
+export function checkCheckout(report: Report, workflow: unknown, catalog: ActionCatalog): void {
+  const asked = own(workflow, 'workspace')
+  if (!asMap(asked)) return
+  if (catalog[ACTION] === undefined)
+    report.say(['workspace'], 'cannot be used: no checkouts are made here', { at: 'key' })
+  for (const key of ['repo', 'ref', 'branch', 'username'] as const)
+    checkTemplates(report, ['workspace', key], own(asked, key))
+  for (const list of ['steps', 'finally'] as const)
+    for (const [index, step] of asList(own(workflow, list)).entries()) {
+      if (asText(own(step, 'name')) === CHECKOUT_STEP)
+        report.add([list, index, 'name'], `name "${CHECKOUT_STEP}" is that of the checkout`, {
+          hint: 'workspace: makes a first step of this name; give this one another',
+        })
+      for (const [at, target] of asList(own(step, 'targets')).entries())
+        if (asText(target)?.includes('${'))
+          report.say([list, index, 'targets', at], 'holds a variable, and workspace: has to know each host', {
+            hint: `name the hosts; or leave workspace: out, and write steps with action: ${ACTION}`,
+          })
+    }
+}
+
+/** The workflow with a first step for its `workspace:`, on each host of its steps, that all others need; as it is without one. */
+export function withCheckoutStep(workflow: Workflow, catalog: ActionCatalog): Workflow {
+  const { workspace, ...rest } = workflow
+  if (workspace === undefined) return workflow
+  const { secrets, ...asked } = workspace
+  const steps = [...workflow.steps, ...(workflow.finally ?? [])]
+  const onHosts = steps.filter(({ action }) => catalog[action]?.place !== 'engine')
+  const hosts = [...new Set(onHosts.flatMap(({ targets }) => targets ?? [DEFAULT_HOST]))]
+  const variables = Object.keys(secretUses(secrets ?? []))
+  const token_env = variables.includes(TOKEN) ? TOKEN : (variables[0] ?? TOKEN)
+  const first: Step = {
+    name: CHECKOUT_STEP,
+    action: ACTION,
+    args: { ...asked, token_env },
+    continue_on_error: false,
+    ...(hosts.some((host) => host !== DEFAULT_HOST) && { targets: hosts }),
+    ...(secrets !== undefined && { secrets }),
+  }
+  const isGraph = workflow.steps.some(({ needs }) => needs !== undefined)
+  const needing = (step: Step): Step =>
+    isGraph && (step.needs ?? []).length === 0 ? { ...step, needs: [CHECKOUT_STEP] } : step
+  return { ...rest, steps: [first, ...workflow.steps.map(needing)] }
+}
+
+/** The workflow whose checkout gets its token from this secret of the hub, where the file names none. */
+export function withCheckoutToken(workflow: Workflow, secret: string | undefined): Workflow {
+  const [first, ...others] = workflow.steps
+  if (secret === undefined || first?.name !== CHECKOUT_STEP || first.action !== ACTION) return workflow
+  if (first.secrets !== undefined || first.env !== undefined) return workflow
+  return { ...workflow, steps: [{ ...first, secrets: { [TOKEN]: secret } }, ...others] }
+}
