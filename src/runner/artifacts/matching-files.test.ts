@@ -89,3 +89,14 @@ test('many names and deep folders have an end, which is told', async (t) => {
     'many: there are more than 4 names',
   ])
 })
+
+test('a folder with more names than are looked at is not read to its end', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-names-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  for (let index = 0; index < 2000; index++) writeFileSync(join(folder, `${index}`), '')
+  const seen: string[] = []
+  for await (const { path, why } of matchingFiles(folder, ['**'], { names: 10, depth: 3 }))
+    seen.push(why ?? path)
+  assert.equal(seen.length, 11)
+  assert.equal(seen.at(-1), 'there are more than 10 names')
+})

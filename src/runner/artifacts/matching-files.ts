@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, readdir } from 'node:fs/promises'
+import { type FileHandle, open, opendir } from 'node:fs/promises'
 import { realPath } from '../../platform/files.ts'
 import { globPattern, type PathGlob } from '../../platform/untrusted-input.ts'
 
@@ -35,8 +35,7 @@ export async function* matchingFiles(
 
   async function* within(at: FileHandle, below: string, depth: number): AsyncGenerator<Match> {
     const place = `/proc/self/fd/${at.fd}`
-    const entries = await readdir(place)
-    for (const name of entries.sort()) {
+    for (const name of await namesIn(place, mostNames + 1)) {
       if (++names > mostNames) {
         yield { path: below || '.', why: `there are more than ${mostNames} names` }
         return
@@ -77,6 +76,16 @@ export async function* matchingFiles(
   } finally {
     await root.close()
   }
+}
+
+/** Returns the names of a folder in order, or so many of them: one with millions takes no more memory. */
+async function namesIn(folder: string, most: number): Promise<string[]> {
+  const names: string[] = []
+  for await (const { name } of await opendir(folder, { bufferSize: 256 })) {
+    names.push(name)
+    if (names.length >= most) break
+  }
+  return names.sort()
 }
 
 /** `why` undefined: it is gone by now. */
