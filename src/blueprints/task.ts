@@ -295,7 +295,12 @@ class TaskWorkflow {
   }
 
   #test(name: string, when: string): Step {
-    return { ...this.#steps.playbook(name, 'test'), when }
+    const { artifacts } = this.#task
+    return {
+      ...this.#steps.playbook(name, 'test'),
+      when,
+      artifacts: artifacts.length > 0 ? artifacts : undefined,
+    }
   }
 }
 

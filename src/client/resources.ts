@@ -396,6 +396,14 @@ export class TasksClient {
     return this.#http.json('GET /api/tasks/:id/artifacts', { params: { id } })
   }
 
+  /** The change that its tries have kept last, as a diff, or a commit of it (from 1) as a patch. Throws `not_found`. */
+  async diff(id: string, { commit }: { commit?: number } = {}): Promise<ReadableStream<Uint8Array>> {
+    const headers = { accept: '*/*' }
+    const route = 'GET /api/tasks/:id/diff'
+    const { body } = await this.#http.send(route, { params: { id }, query: { commit }, headers })
+    return body ?? new Blob([]).stream()
+  }
+
   cancel(id: string, options: CancelTaskInput = {}): Promise<TaskSummary> {
     return this.#http.json('POST /api/tasks/:id/cancel', { params: { id }, body: options })
   }

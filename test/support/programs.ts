@@ -28,6 +28,8 @@ export interface Programs {
   /** `kill -9`, and waits until they are gone. */
   kill(...which: ('hub' | 'runner')[]): Promise<void>
   call(...args: string[]): ReturnType<ReturnType<typeof errandCommand>['run']>
+  /** The same, started in a folder. */
+  callIn(cwd: string, ...args: string[]): ReturnType<ReturnType<typeof errandCommand>['run']>
   /** Waits for the end of a run, however often the hub is away meanwhile. */
   ended(runId: string): Promise<RunView>
 }
@@ -112,6 +114,7 @@ export async function startPrograms(t: TestContext, options: ProgramsOptions = {
       await Promise.all(killed.map(({ finished }) => finished))
     },
     call: (...args) => errand.run(args, { env }),
+    callIn: (cwd, ...args) => errand.run(args, { env, cwd }),
     async ended(runId) {
       return await eventually(`the end of ${runId}`, async () => {
         const run = await programs.client.runs.get(runId).catch(() => undefined)

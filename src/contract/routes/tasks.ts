@@ -21,7 +21,7 @@ import {
   TaskView,
 } from '../tasks/task-api.ts'
 import { TaskEvent } from '../tasks/task-log.ts'
-import { nothing, routeTable } from './route.ts'
+import { content, nothing, routeTable } from './route.ts'
 
 const tag = 'tasks'
 const params = z.object({
@@ -89,6 +89,25 @@ export const taskRoutes = routeTable({
     summary: 'All that its tries have kept',
     params,
     answers: { 200: TaskArtifacts },
+  },
+  'GET /api/tasks/:id/diff': {
+    who: 'user',
+    tag,
+    summary: 'The change that its tries have kept last, as a diff, or one commit of it as a patch',
+    tokenIn: 'query',
+    head: true,
+    params,
+    query: z.object({
+      commit: z.coerce.number().int().min(1).optional().describe('Which commit, from 1'),
+      access_token: z.string().optional(),
+    }),
+    headers: z.object({
+      range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
+    }),
+    answers: {
+      200: content('The whole', 'application/octet-stream'),
+      206: content('The range', 'application/octet-stream'),
+    },
   },
   'POST /api/tasks/:id/cancel': {
     who: 'user',

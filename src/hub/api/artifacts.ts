@@ -1,13 +1,17 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
+import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import type { ListedArtifact } from '../../contract/run-api.ts'
+import { lastChange, patchOf } from '../../contract/tasks/task-change.ts'
+import type { TaskFold } from '../../engine/tasks/evolve-task.ts'
 import type { ApiContext } from './api-context.ts'
 import { visibleRun } from './http/access.ts'
 import { sendRange } from './http/ranged-content.ts'
 import type { Handlers } from './http/routes.ts'
+import { askerOf } from './tasks.ts'
 
-export function artifactHandlers({ engine, artifacts, streams, log }: ApiContext) {
+export function artifactHandlers({ engine, tasks, artifacts, streams, log }: ApiContext) {
   const send = (
     reply: FastifyReply,
     run: RunRecord,
@@ -46,6 +50,17 @@ export function artifactHandlers({ engine, artifacts, streams, log }: ApiContext
       return void (await send(reply, run, artifact, asked))
     },
 
+    'GET /api/tasks/:id/diff': async ({ identity, params, query, headers, method }, reply) => {
+      const task = await tasks.get({ by: askerOf(identity), ref: params.id })
+      const { run_id, artifact } = changeAsked(task, query.commit)
+      const run = await engine.get(run_id)
+      if (run === undefined)
+        throw new ErrandError('not_found', `The run ${run_id}, which has made the change, is deleted.`)
+      const listed = await artifacts.find(run_id, artifact.artifact_id)
+      const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
+      return void (await send(reply, run, listed, asked))
+    },
+
     'PUT /api/runner-artifacts/:attempt_id': async ({ runnerTenant, params, query, body }) => {
       // Nothing is sent where there is nothing in it.
       const content = (body as Readable | undefined) ?? Readable.from([])
@@ -61,6 +76,24 @@ export function artifactHandlers({ engine, artifacts, streams, log }: ApiContext
       return reply.send(Readable.from(content) as unknown as string)
     },
   } satisfies Partial<Handlers>
+}
+
+/** The diff of the task's last change, or the patch of a commit of it. Throws `not_found`. */
+function changeAsked(
+  { id, fold }: { id: string; fold: Pick<TaskFold, 'artifacts'> },
+  commit: number | undefined,
+) {
+  const change = lastChange(fold.artifacts)
+  if (change === undefined)
+    throw new ErrandError('not_found', `No try of task ${id} has kept a change.`, {
+      hint: `Tries keep one once it is carried out of the box. errand task show ${id} tells where it is.`,
+    })
+  const artifact = commit === undefined ? change.diff : patchOf(change, commit)
+  if (artifact === undefined)
+    throw new ErrandError('not_found', `The change of task ${id} has no patch of a commit ${commit}.`, {
+      hint: `errand task artifacts ${id} lists what there is.`,
+    })
+  return { run_id: change.run_id, artifact }
 }
 
 /** Shown by a browser: what has no scripts in it. All else is only saved. */

@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import type { ErrandClient } from '../../../client/client.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ListedArtifact } from '../../../contract/run-api.ts'
-import { ArtifactName } from '../../../contract/tasks/artifact.ts'
+import { type Artifact, ArtifactName } from '../../../contract/tasks/artifact.ts'
 import { makeFolder } from '../../../platform/files.ts'
 import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
@@ -37,12 +37,18 @@ export const runsArtifacts = command({
     const client = connect(hub)
     const list = await client.runs.artifacts(id!)
     const { artifacts } = list
-    if (name !== undefined) await fetchOne(client, id!, named(artifacts, name, id!), output)
+    if (name !== undefined) await fetchArtifact(client, id!, named(artifacts, name, id!), output)
     else if (all !== undefined) {
       // Of those with one name the last counts.
       const last = new Map(artifacts.map((artifact) => [artifact.name, artifact]))
       for (const artifact of last.values())
-        await fetchOne(client, id!, artifact, join(all, ArtifactName.parse(artifact.name)), json !== true)
+        await fetchArtifact(
+          client,
+          id!,
+          artifact,
+          join(all, ArtifactName.parse(artifact.name)),
+          json !== true,
+        )
     }
     if (json) printJson(list)
     else if (name === undefined && all === undefined)
@@ -68,11 +74,11 @@ function named(artifacts: readonly ListedArtifact[], name: string, runId: string
   })
 }
 
-/** Into a file, which is there whole or as it was; without one to standard output. Throws `output_damaged`. */
-async function fetchOne(
+/** Fetches an artifact into a file, which is there whole or as it was; without one to standard output. Throws `output_damaged`. */
+export async function fetchArtifact(
   client: ErrandClient,
   runId: string,
-  { artifact_id, name, sha256 }: ListedArtifact,
+  { artifact_id, name, sha256 }: Artifact,
   file: string | undefined,
   told = false,
 ): Promise<void> {

@@ -12,18 +12,22 @@ export const runsDiff = command({
   },
   examples: ['errand runs diff run_0123', 'errand runs diff run_0123 --stat'],
   async run({ stat, ...hub }, [id]) {
-    const bytes = await connect(hub).runs.diff(id!)
-    if (!stat && process.stdout.isTTY !== true) {
-      for await (const piece of bytes) process.stdout.write(piece)
-      return 0
-    }
-    const text = await new Response(bytes).text()
-    process.stdout.write(
-      stat ? statText(text) : `${text.replace(/\n$/, '').split('\n').map(shown).join('\n')}\n`,
-    )
+    await printDiff(await connect(hub).runs.diff(id!), stat)
     return 0
   },
 })
+
+/** Prints a diff as it is to a program, harmless to a terminal; with `stat` only what it changes. */
+export async function printDiff(bytes: ReadableStream<Uint8Array>, stat = false): Promise<void> {
+  if (!stat && process.stdout.isTTY !== true) {
+    for await (const piece of bytes) process.stdout.write(piece)
+    return
+  }
+  const text = await new Response(bytes).text()
+  process.stdout.write(
+    stat ? statText(text) : `${text.replace(/\n$/, '').split('\n').map(shown).join('\n')}\n`,
+  )
+}
 
 /** A file's text may hold anything, also what a terminal obeys. */
 const shown = (line: string): string => lineText(line.replaceAll('\t', '        '))

@@ -9,6 +9,8 @@ import { between } from '../../render/summary.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { colorChoice, showOptions } from '../../run-options.ts'
 import { runsLogs } from '../run/runs-logs.ts'
+import { taskApply } from './task-apply.ts'
+import { taskArtifacts, taskDiff } from './task-artifacts.ts'
 import { eventLine, followTask } from './task-follow.ts'
 import { taskRun } from './task-run.ts'
 
@@ -230,6 +232,9 @@ export const task: CommandGroup = {
     show,
     events,
     logs,
+    artifacts: taskArtifacts,
+    diff: taskDiff,
+    apply: taskApply,
     cancel,
     retry,
     approve: answer('approve', 'Let a task that asks go on.'),

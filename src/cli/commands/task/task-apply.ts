@@ -1,0 +1,116 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ErrandError } from '../../../contract/errors.ts'
+import { lastChange, numberOf } from '../../../contract/tasks/task-change.ts'
+import { command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { hubOptions } from '../../option-values.ts'
+import { linesText, lineText } from '../../render/terminal-text.ts'
+import { fetchArtifact } from '../run/runs-artifacts.ts'
+
+export const taskApply = command({
+  summary: 'Put the change of a task into the repository that you are in.',
+  args: '<id>',
+  options: {
+    'no-commit': { type: 'boolean', help: 'Only the files and the index: make no commits' },
+    ...hubOptions,
+  },
+  examples: ['errand task apply task_0123', 'errand task apply task_0123 --no-commit'],
+  async run({ 'no-commit': onlyFiles = false, ...hub }, [id]) {
+    await checkRepository(id!)
+    const client = connect(hub)
+    const change = lastChange((await client.tasks.artifacts(id!)).artifacts)
+    if (change === undefined)
+      throw new ErrandError('not_found', `No try of task ${id} has kept a change.`, {
+        hint: `errand task show ${id} tells where it is.`,
+      })
+    const { run_id, diff, patches } = change
+    const isWhole = patches.length > 0 && patches.every((patch, index) => numberOf(patch) === index + 1)
+    if (!onlyFiles && !isWhole)
+      throw new ErrandError('not_found', `The commits of task ${id} were not all kept as patches.`, {
+        hint: `errand task apply ${id} --no-commit takes the change as a whole.`,
+      })
+    const folder = await mkdtemp(join(tmpdir(), 'errand-apply-'))
+    try {
+      const files: string[] = []
+      for (const [index, artifact] of (onlyFiles ? [diff] : patches).entries()) {
+        const file = join(folder, `${String(index).padStart(6, '0')}.patch`)
+        await fetchArtifact(client, run_id, artifact, file)
+        files.push(file)
+      }
+      await (onlyFiles ? applyFiles(id!, files) : applyCommits(id!, files))
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
+    const count = patches.length === 1 ? 'a commit' : `${patches.length} commits`
+    process.stdout.write(
+      onlyFiles
+        ? `The change of ${lineText(id!)} is in the index: git diff --cached shows it.\n`
+        : `The change of ${lineText(id!)} is ${count} now: git log shows it.\n`,
+    )
+    return 0
+  },
+})
+
+/** Throws `UsageError` outside of a repository, and where it has changes of its own. */
+async function checkRepository(id: string): Promise<void> {
+  const top = await git(['rev-parse', '--show-toplevel'])
+  if (top.code !== 0)
+    throw new UsageError(
+      'this folder is in no repository',
+      `go to one: git clone URL, cd, errand task apply ${id}`,
+    )
+  const { stdout: begun } = await git(['rev-parse', '--git-path', 'rebase-apply'])
+  if (existsSync(begun.trim()))
+    throw new UsageError('a rebase or git am is under way here', 'end it first: git status tells how')
+  const changed = await git(['status', '--porcelain', '--untracked-files=no'])
+  if (changed.code !== 0) throw failed('Git cannot tell what has changed here', changed)
+  if (changed.stdout !== '')
+    throw new UsageError(
+      'the repository has changes that are not committed',
+      'commit them, or put them away with git stash',
+    )
+}
+
+async function applyCommits(id: string, files: readonly string[]): Promise<void> {
+  const given = await git(['am', '--3way', '--keep-cr', ...files])
+  if (given.code === 0) return
+  await git(['am', '--abort'])
+  throw failed(`The commits of task ${id} do not fit here`, given)
+}
+
+async function applyFiles(id: string, files: readonly string[]): Promise<void> {
+  const given = await git(['apply', '--index', '--3way', ...files])
+  if (given.code === 0) return
+  // Nothing of its own was there before.
+  await git(['reset', '--hard', '--quiet'])
+  throw failed(`The change of task ${id} does not fit here`, given)
+}
+
+interface Given {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+const failed = (what: string, { stdout, stderr }: Given): ErrandError =>
+  new ErrandError('conflict', `${what}: ${linesText(`${stdout}${stderr}`.trim())}`, {
+    hint: 'The repository is as it was. Check out the commit that the task began at, and try again there.',
+  })
+
+/** Runs in the folder that the command was started in, in English. */
+function git(args: readonly string[]): Promise<Given> {
+  return new Promise((resolve, reject) => {
+    const env = { ...process.env, LC_ALL: 'C' }
+    execFile('git', args, { env, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+      if (error !== null && typeof error.code !== 'number')
+        reject(
+          new ErrandError('unavailable', `Git cannot be run: ${error.message}`, { hint: 'Install git.' }),
+        )
+      else resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
+    })
+  })
+}

@@ -1,0 +1,37 @@
+import type { Artifact } from './artifact.ts'
+
+/** An artifact of one of the tries of a task. */
+interface OfTry {
+  run_id: string
+  artifact: Artifact
+}
+
+/** The change that a task has kept last: its diff, and its commits as patches in their order. */
+export interface TaskChange {
+  run_id: string
+  diff: Artifact
+  patches: Artifact[]
+}
+
+/** Finds the last change among all that a task's tries have kept, in the order in which they did; undefined: there is none. */
+export function lastChange(artifacts: readonly OfTry[]): TaskChange | undefined {
+  const last = artifacts.findLast(({ artifact }) => artifact.kind === 'diff')
+  if (last === undefined) return undefined
+  const { run_id, artifact: diff } = last
+  // A try carries out its change again for each round of a review: the patches of one are of one attempt.
+  const attempt = attemptOf(diff)
+  const patches = artifacts
+    .filter((each) => each.run_id === run_id && attemptOf(each.artifact) === attempt)
+    .flatMap(({ artifact }) => (artifact.kind === 'patch' ? [artifact] : []))
+    .sort((one, other) => numberOf(one) - numberOf(other))
+  return { run_id, diff, patches }
+}
+
+/** The patch of a commit by its number from 1, undefined where it was not kept. */
+export const patchOf = ({ patches }: TaskChange, commit: number): Artifact | undefined =>
+  patches.find((patch) => numberOf(patch) === commit)
+
+/** Such as 2 of `patch/0002.patch`. */
+export const numberOf = ({ name }: Artifact): number => Number(/(\d+)\.patch$/.exec(name)?.[1] ?? 0)
+
+const attemptOf = ({ artifact_id }: Artifact): string => artifact_id.slice(0, artifact_id.lastIndexOf('.'))

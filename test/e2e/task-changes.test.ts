@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { execFile, execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { promisify } from 'node:util'
+import { runTurn } from '../support/model-server/server.ts'
+import { taskPlace } from '../support/tasks/task-place.ts'
+
+test('the change of a task is shown, and taken into a clone', async (t) => {
+  const { repository, token, programs } = await taskPlace(t, {
+    script: [
+      runTurn('echo made > made.txt && mkdir out && echo figures > out/r.txt && echo out > .gitignore'),
+      { text: 'It is made.' },
+    ],
+  })
+  const { call, home } = programs
+  const file = join(home, 'task.yaml')
+  writeFileSync(
+    file,
+    `task_id: T1\ntitle: Make it\nrepo_url: "${repository.cloneUrl}"\npush: false\npull_request: false\nartifacts: ["out/**"]\n`,
+  )
+  const none = await call('task', 'diff', 'T1')
+  assert.deepEqual([none.code, none.stdout], [7, ''])
+  const ran = await call('task', 'run', file)
+  assert.equal(ran.code, 0, ran.stdout + ran.stderr)
+
+  const diff = await call('task', 'diff', 'T1')
+  assert.match(diff.stdout, /^diff --git [\s\S]*\+made\n/)
+  assert.match((await call('task', 'diff', 'T1', '--stat')).stdout, /^made\.txt \| \+1 -0$/m)
+  assert.match((await call('task', 'diff', 'T1', '--commit', '1')).stdout, /^From [\s\S]*Subject: .*Make it/)
+  const past = await call('task', 'diff', 'T1', '--commit', '2')
+  assert.equal(past.code, 7, past.stdout + past.stderr)
+  const listed = await call('task', 'artifacts', 'T1')
+  for (const name of ['change.diff', 'patch/0001.patch', 'out/r.txt'])
+    assert.ok(listed.stdout.includes(name), listed.stdout)
+  assert.equal((await call('task', 'artifacts', 'T1', 'out/r.txt')).stdout, 'figures\n')
+
+  const clone = join(home, 'clone')
+  const git = (...args: string[]) => execFileSync('git', ['-C', clone, ...args], { encoding: 'utf8' }).trim()
+  const url = repository.cloneUrl.replace('://', `://x-access-token:${token}@`)
+  // The server is in this process, and answers meanwhile.
+  await promisify(execFile)('git', ['clone', '-q', url, clone])
+  git('config', 'user.name', 'Ann')
+  git('config', 'user.email', 'ann@example.com')
+  const before = git('rev-parse', 'HEAD')
+  const apply = (...more: string[]) => programs.callIn(clone, 'task', 'apply', 'T1', ...more)
+  writeFileSync(join(clone, 'README.md'), 'mine\n')
+  const dirty = await apply()
+  assert.equal(dirty.code, 2, dirty.stdout + dirty.stderr)
+  assert.match(dirty.stderr, /not committed[\s\S]*git stash/)
+  git('checkout', '-q', 'README.md')
+
+  const staged = await apply('--no-commit')
+  assert.equal(staged.code, 0, staged.stdout + staged.stderr)
+  assert.equal(git('diff', '--cached', '--name-only'), '.gitignore\nmade.txt')
+  git('reset', '-q', '--hard')
+
+  // Something else has this name here.
+  writeFileSync(join(clone, 'made.txt'), 'mine\n')
+  git('add', 'made.txt')
+  git('commit', '-qm', 'mine')
+  const mine = git('rev-parse', 'HEAD')
+  for (const way of [[], ['--no-commit']]) {
+    const refused = await apply(...way)
+    assert.equal(refused.code, 1, refused.stdout + refused.stderr)
+    assert.match(refused.stderr, /do(es)? not fit here[\s\S]*as it was/)
+    assert.deepEqual([git('rev-parse', 'HEAD'), git('status', '--porcelain')], [mine, ''])
+    assert.equal(existsSync(join(clone, '.git/rebase-apply')), false)
+  }
+  git('reset', '-q', '--hard', before)
+
+  const applied = await apply()
+  assert.equal(applied.code, 0, applied.stdout + applied.stderr)
+  assert.equal(readFileSync(join(clone, 'made.txt'), 'utf8'), 'made\n')
+  assert.deepEqual([git('rev-parse', 'HEAD^'), git('status', '--porcelain')], [before, ''])
+  assert.match(git('log', '-1', '--format=%B'), /Errand-Task: task_/)
+})
