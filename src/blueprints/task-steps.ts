@@ -1,5 +1,7 @@
 import { ErrandError } from '../contract/errors.ts'
+import type { ForgeRights } from '../contract/step-secrets.ts'
 import { SNAPSHOT_REF } from '../contract/tasks/actions.ts'
+import type { ForgeKind } from '../contract/tasks/forge.ts'
 import type { Task } from '../contract/tasks/task.ts'
 import type { Checkpoint, TaskStage } from '../contract/tasks/task-log.ts'
 import type { WorkflowFile } from '../contract/workflow.ts'
@@ -20,7 +22,9 @@ export interface TaskRunAsk {
   /** Pushed work of other tasks that it stands on. */
   stack?: readonly { id: string; branch: string }[]
   /** Where steps that talk to the repository and its forge have their token from; absent: they have what their runner has. */
-  token?: string | { secret?: string; mounted?: string }
+  token?: string | { secret?: string; mounted?: string } | { app: { host: string; repository: string } }
+  /** Which forge its host is, as far as that is said. */
+  forge?: { kind: ForgeKind; api_url?: string }
   /** Where the agent `builtin` has the key of its model from; absent: it has what its runner has. */
   model_key?: { secret: string }
   /** The variable that the token goes into. Default `GIT_TOKEN`. */
@@ -162,14 +166,25 @@ export class TaskSteps {
 
   /** A step that talks to the repository or its forge; no other has the token. */
   withToken(name: string, action: string, args: Args): Step {
-    const { token } = this.#ask
+    const { forge } = this.#ask
+    const isForge = action.startsWith('forge.')
+    const token = this.#tokenFor(
+      isForge ? 'pull_request' : args.write || action === 'git.push' ? 'write' : 'read',
+    )
     const env = this.#ask.token_env ?? 'GIT_TOKEN'
     return {
       name,
       action,
-      args: { repo: plain(repositoryOf(this.#task)), token_env: env, ...args },
+      args: { repo: plain(repositoryOf(this.#task)), token_env: env, ...(isForge && { forge }), ...args },
       secrets: token === undefined ? undefined : { [env]: token },
     }
+  }
+
+  /** An App makes each step a token that may do what that step does. */
+  #tokenFor(rights: ForgeRights) {
+    const { token } = this.#ask
+    if (typeof token !== 'object' || !('app' in token)) return token
+    return { forge: { ...token.app, rights } }
   }
 }
 

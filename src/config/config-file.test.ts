@@ -138,3 +138,24 @@ test('a watched repository has an address and an owner, and no unknown keys', ()
   refused('url: "https://git.test/shop/web", watch: {owner: ada, task: {agnet: x}}', /unknown key/)
   refused('url: "git.test/shop/web", watch: {owner: ada}', /is no address/)
 })
+
+test('a forge has one source of tokens, and whatever is not understood of it is a mistake', () => {
+  const parse = (forge: object) => parseConfig(JSON.stringify({ theme: 1, forges: [forge] }), 'errand.yaml')
+  const app = { id: 12, private_key: 'APP_KEY' }
+  const { forges, warnings } = parse({ host: 'Git.Example.org', kind: 'github', app })
+  assert.deepEqual(forges.get('git.example.org')?.app, { id: '12', private_key: 'APP_KEY' })
+  assert.equal(warnings.length, 1)
+  for (const [more, message] of [
+    [{ app, token: 'T' }, /has a token and an App/],
+    [{ app, kind: 'gitea' }, /only GitHub has Apps/],
+    [{ apps: app }, /unknown key "apps"/],
+    [{ app: { ...app, key: 'x' } }, /unknown key "key"/],
+    [{ token: 'ghp-1' }, /variable name/],
+    [{ host: 'https://x' }, /is no host/],
+  ] as const)
+    assert.throws(
+      () => parse({ host: 'a.example', kind: 'github', ...more }),
+      { message },
+      JSON.stringify(more),
+    )
+})

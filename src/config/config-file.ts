@@ -3,8 +3,10 @@ import { join, resolve } from 'node:path'
 import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
 import { Isolation, Network } from '../contract/isolation.ts'
+import { VAR_NAME_RULE } from '../contract/names.ts'
 import { PlainName, plainName } from '../contract/plain-name.ts'
 import { IssueDefaults } from '../contract/tasks/task-api.ts'
+import { ForgeHost } from '../contract/tasks/forge.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { formatProblem, type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
 import { findingsOf, safeParse, unknownKey } from '../engine/workflow-file/sentences.ts'
@@ -31,7 +33,22 @@ const Repository = z.strictObject({
 /** The least box of whatever runs in a runner group. */
 const Group = z.strictObject({ isolation: z.optional(Isolation), network: z.optional(Network) })
 type Group = z.infer<typeof Group>
+const secretName = z.string().regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}$/, VAR_NAME_RULE)
+/** A forge, and where the tokens of its repositories come from; with neither, those of all others are taken. */
+const ConfiguredForge = ForgeHost.extend({
+  /** Name of the secret of the hub that holds one. */
+  token: secretName.optional(),
+  app: z
+    .strictObject({
+      id: z.union([z.string().min(1).max(200), z.number().int().positive()]).transform(String),
+      /** Name of the secret of the whole tenant that holds it; no step is given that. */
+      private_key: secretName,
+    })
+    .optional(),
+})
+export type ConfiguredForge = z.infer<typeof ConfiguredForge>
 const Config = z.strictObject({
+  forges: z.array(ConfiguredForge).nullable().optional(),
   repos: z.array(Repository).nullable().optional(),
   groups: z.record(PlainName, Group).nullable().optional(),
 })
@@ -53,13 +70,18 @@ export interface HubConfig {
   /** The least boxes, by the name of the runner group. */
   boxes: ReadonlyMap<string, Group>
   watched: readonly WatchedRepository[]
+  /** By host. */
+  forges: ReadonlyMap<string, ConfiguredForge>
   /** Complaints about what is not understood, and passed over. */
   warnings: string[]
 }
 
-const NO_CONFIG: HubConfig = { groups: new Map(), boxes: new Map(), watched: [], warnings: [] }
+const NO_CONFIG: HubConfig = {
+  ...{ groups: new Map(), boxes: new Map(), forges: new Map() },
+  ...{ watched: [], warnings: [] },
+}
 
-/** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings, but for those of a group, as one meant to close something would leave it open, and of a watch. */
+/** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings, but for those of a group or a forge, as one meant to close something would leave it open, and of a watch. */
 export function parseConfig(text: string, file: string): HubConfig {
   const { value = null, locate, problems: faults } = parseYaml(text)
   const problems: Problem[] = faults.map((fault) => ({ ...fault, file }))
@@ -73,7 +95,11 @@ export function parseConfig(text: string, file: string): HubConfig {
       else
         report.add(finding.path, `unknown key "${key}" is passed over`, { ...complaint, severity: 'warning' })
     }
-  const { repos, groups: boxed } = report.failed ? {} : ((value ?? {}) as z.infer<typeof Config>)
+  const {
+    repos,
+    groups: boxed,
+    forges: given,
+  } = report.failed ? {} : ((value ?? {}) as z.infer<typeof Config>)
   const boxes = new Map(Object.entries(boxed ?? {}))
   for (const [name, { isolation, network = 'all' }] of boxes)
     if (isolation === 'none' && network !== 'all')
@@ -97,12 +123,29 @@ export function parseConfig(text: string, file: string): HubConfig {
       report.add(['repos', index, 'name'], `repository "${name}" stands here a second time`)
     if (group !== undefined) groups.set(name, group)
   }
+  const forges = new Map<string, ConfiguredForge>()
+  for (const [index, forge] of (given ?? []).map((each) => ConfiguredForge.parse(each)).entries()) {
+    if (forges.has(forge.host))
+      report.add(['forges', index, 'host'], `the forge "${forge.host}" stands here a second time`)
+    if (forge.token !== undefined && forge.app !== undefined)
+      report.add(['forges', index, 'token'], 'the forge has a token and an App', {
+        at: 'key',
+        hint: 'leave one of them out',
+      })
+    if (forge.app !== undefined && forge.kind !== 'github')
+      report.add(['forges', index, 'app'], 'only GitHub has Apps', {
+        at: 'key',
+        hint: 'name the secret of a token: token: NAME',
+      })
+    forges.set(forge.host, forge)
+  }
   if (report.failed) throw refusal(file, problems)
-  return { groups, boxes, watched, warnings: sortProblems(problems).map(formatProblem) }
+  return { groups, boxes, forges, watched, warnings: sortProblems(problems).map(formatProblem) }
 }
 
 const isStrict = ([key, , within]: readonly (string | number)[]): boolean =>
-  (key === 'groups' && within !== undefined) || (key === 'repos' && within === 'watch')
+  ((key === 'groups' || key === 'forges') && within !== undefined) ||
+  (key === 'repos' && within === 'watch')
 
 function refusal(file: string, problems: Problem[]): ErrandError {
   const errors = sortProblems(problems).filter(({ severity }) => severity === 'error')
@@ -161,6 +204,16 @@ export class ConfigFile {
   /** Repositories whose labelled issues become tasks. */
   watched(): readonly WatchedRepository[] {
     return this.#config.watched
+  }
+
+  /** The forge at a host, in lower case; undefined: nothing is said of it. */
+  forgeOf(host: string): ConfiguredForge | undefined {
+    return this.#config.forges.get(host)
+  }
+
+  /** Whether a secret of this name is the private key of an App, which no step is given. */
+  isAppKey(name: string): boolean {
+    return [...this.#config.forges.values()].some(({ app }) => app?.private_key === name)
   }
 
   /** The listener is called after each change that was taken over. */

@@ -298,6 +298,24 @@ export const settings = {
     ...{ type: 'text', page: 'cli', for: '`runner`' },
     about: "file of certificates (PEM) for repositories by https, else the system's",
   },
+  GIT_TOKEN: {
+    ...{ type: 'text', page: 'cli', for: '`runner`' },
+    about:
+      'token for repositories of steps that the hub gives none ([forges.md](forges.md)); no step sees it',
+  },
+  GIT_TOKEN_FILE: {
+    ...{ type: 'text', page: 'cli', for: '`runner`' },
+    about: 'file that holds it, read anew each time; then `GIT_TOKEN` in `ERRAND_SECRETS_DIR`',
+  },
+  GITHUB_TOKEN: {
+    ...{ type: 'text', page: 'cli', for: '`runner`' },
+    about: 'token for repositories of github.com alone, where there is no other',
+  },
+  ERRAND_GIT_TOKEN_HOSTS: {
+    ...{ type: 'list', default: '', page: 'cli', for: '`runner`' },
+    about:
+      'servers (`host` or `host:port`) that `GIT_TOKEN` is for, with commas between; unset: that of any repository',
+  },
   ERRAND_POOL_SLOTS: {
     ...{ type: 'whole', default: '64', from: 1, to: 10_000, hint: 'It is a number of checkouts, from 1.' },
     ...{ page: 'cli', for: '`runner`', about: 'checkouts of repositories at once, `64`' },

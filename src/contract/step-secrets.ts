@@ -2,6 +2,18 @@ import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
 import { VarName } from './names.ts'
 
+/** What a token may do at its repository. */
+export const ForgeRights = z.enum(['read', 'write', 'pull_request'])
+export type ForgeRights = z.infer<typeof ForgeRights>
+
+/** A token that the hub has made for one repository, when the step begins, as an App of the forge. */
+export const ForgeSecret = z.strictObject({
+  host: z.string().check(z.minLength(1)),
+  repository: described(z.string().check(z.minLength(1)), '`owner/name`'),
+  rights: ForgeRights,
+})
+export type ForgeSecret = z.infer<typeof ForgeSecret>
+
 /** Where one secret of a step comes from, and how its processes get it. */
 export const StepSecret = z.strictObject({
   secret: described(z.optional(VarName), "Name it is kept under at the hub; default: the variable's"),
@@ -10,6 +22,10 @@ export const StepSecret = z.strictObject({
       z.string().check(z.regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'the name of a file, no path')),
     ),
     "Name of a file in the runner's folder of mounted secrets, instead of the hub's",
+  ),
+  forge: described(
+    z.optional(ForgeSecret),
+    'Made by the hub with the App of errand.yaml; for the steps of coding tasks that talk to that repository alone',
   ),
   as: described(
     z._default(z.enum(['env', 'file']), 'env'),
@@ -30,6 +46,8 @@ export const SecretUse = z.object({
   /** At the hub, or the file's in the folder of mounted secrets. */
   name: z.string(),
   as: z.enum(['env', 'file']),
+  /** Made by the hub; the name is the host's then. Machines take it as any other secret of the hub. */
+  forge: z.optional(ForgeSecret),
 })
 export type SecretUse = z.infer<typeof SecretUse>
 
@@ -41,7 +59,8 @@ export function secretUses(secrets: StepSecrets): Record<string, SecretUse> {
   return Object.fromEntries(
     entries.map(([variable, given]): [string, SecretUse] => {
       if (typeof given === 'string') return [variable, { from: 'hub', name: given, as: 'env' }]
-      const { mounted, secret = variable, as } = given
+      const { mounted, secret = variable, as, forge } = given
+      if (forge !== undefined) return [variable, { from: 'hub', name: forge.host, as, forge }]
       return [
         variable,
         mounted === undefined ? { from: 'hub', name: secret, as } : { from: 'mounted', name: mounted, as },

@@ -208,9 +208,21 @@ export function hubSecrets(workflow: Workflow): { workflow_name: string; names: 
   const steps = [...workflow.steps, ...(workflow.finally ?? [])]
   const names = steps
     .flatMap(({ secrets }) => Object.values(secretUses(secrets ?? [])))
-    .flatMap(({ from, name }) => (from === 'hub' ? [name] : []))
+    .flatMap(({ from, name, forge }) => (from === 'hub' && forge === undefined ? [name] : []))
   const inner = steps.flatMap(({ action, args }) =>
     action === 'workflow.run' && args.workflow ? hubSecrets(args.workflow as Workflow) : [],
   )
   return [{ workflow_name: workflow.name, names: [...new Set(names)] }, ...inner]
+}
+
+/** The hosts of forges at which a workflow, or one inside of it, wants a token made. */
+export function forgesOf(workflow: Workflow): string[] {
+  const steps = [...workflow.steps, ...(workflow.finally ?? [])]
+  const own = steps
+    .flatMap(({ secrets }) => Object.values(secretUses(secrets ?? [])))
+    .flatMap(({ forge }) => (forge === undefined ? [] : [forge.host]))
+  const inner = steps.flatMap(({ action, args }) =>
+    action === 'workflow.run' && args.workflow ? forgesOf(args.workflow as Workflow) : [],
+  )
+  return [...new Set([...own, ...inner])]
 }

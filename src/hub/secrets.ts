@@ -2,7 +2,8 @@ import type { AttemptSpec } from '../contract/attempt.ts'
 import { ErrandError, type ErrorCode } from '../contract/errors.ts'
 import type { RunSpec } from '../contract/run.ts'
 import type { SecretScope, TakenSecrets } from '../contract/secrets.ts'
-import { hubSecrets, type Workflow } from '../contract/workflow.ts'
+import type { ForgeSecret, SecretUse } from '../contract/step-secrets.ts'
+import { forgesOf, hubSecrets, type Workflow } from '../contract/workflow.ts'
 import { ROLLBACK_OF } from '../engine/core/retry.ts'
 import type { RunSecrets, SecretSource } from '../engine/ports.ts'
 import { type KeyRing, type Keys, seal, unseal } from '../stores/secrets/key-ring.ts'
@@ -16,14 +17,27 @@ type RunOwner = Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>
 const placeOfRun = ({ tenant, run_id }: Omit<RunOwner, 'owner'>) =>
   ({ tenant, scope: 'run', scope_name: run_id }) as const
 
+/** Makes tokens of repositories, and says which secrets serve that alone. */
+export interface ForgeTokens {
+  /** Whether a secret of this name is the key of an App. */
+  isKey(name: string): boolean
+  /** `keyOf` has the values of keys. Throws an ErrandError. */
+  token(ask: ForgeSecret, keyOf: (name: string) => Promise<string>): Promise<string>
+  /** Why a step of a run may not have it, in words; undefined: it may. */
+  fault(spec: Pick<AttemptSpec, 'action' | 'args'>, variable: string, use: ForgeSecret): string | undefined
+}
+
 /** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal` and `valueSeen`, nowhere else. */
 export class Secrets implements SecretSource, RunSecrets {
   readonly #store: SecretStore
   readonly #keys: KeyRing
+  readonly #forges: ForgeTokens | undefined
 
-  constructor(store: SecretStore, keys: KeyRing) {
+  /** `forges` absent: no token is made. */
+  constructor(store: SecretStore, keys: KeyRing, forges?: ForgeTokens) {
     this.#store = store
     this.#keys = keys
+    this.#forges = forges
   }
 
   /** `store_failed` where there is no key. */
@@ -52,7 +66,8 @@ export class Secrets implements SecretSource, RunSecrets {
   }
 
   async reveal(spec: AttemptSpec, tell?: (taken: TakenSecrets) => void): Promise<Record<string, string>> {
-    const uses = Object.entries(spec.secrets ?? {}).filter(([, { from }]) => from === 'hub')
+    const all = Object.entries(spec.secrets ?? {}).filter(([, { from }]) => from === 'hub')
+    const uses = all.filter(([, { forge }]) => forge === undefined)
     const found = await this.#seenBy(
       spec,
       uses.map(([, { name }]) => name),
@@ -67,11 +82,17 @@ export class Secrets implements SecretSource, RunSecrets {
         }),
       ),
     )
-    return Object.fromEntries(values)
+    return { ...Object.fromEntries(values), ...(await this.#made(spec, all)) }
   }
 
-  /** Throws `invalid_argument` for a run whose workflow names secrets that are not there. */
-  async admit({ run_id, tenant, owner, repository, workflow }: RunSpec): Promise<void> {
+  /**
+   * Throws `invalid_argument` for a run whose workflow names secrets that are not there, and for one of no coding task that
+   * wants tokens made.
+   */
+  async admit({ run_id, tenant, owner, repository, workflow, blueprint }: RunSpec): Promise<void> {
+    const [forge] = forgesOf(workflow as Workflow)
+    if (forge !== undefined && blueprint !== 'task')
+      throw refusedToken(forge, 'only coding tasks are given one')
     for (const { workflow_name, names } of hubSecrets(workflow as Workflow))
       await this.#seenBy({ run_id, tenant, owner, repository, workflow_name }, names, 'invalid_argument')
   }
@@ -147,6 +168,30 @@ export class Secrets implements SecretSource, RunSecrets {
     return old.length
   }
 
+  /** Tokens made for the repository of the step, by variable. */
+  async #made(spec: AttemptSpec, all: readonly [string, SecretUse][]): Promise<Record<string, string>> {
+    const made: Record<string, string> = {}
+    for (const [variable, { forge }] of all) {
+      if (forge === undefined) continue
+      const fault = this.#forges ? this.#forges.fault(spec, variable, forge) : 'this hub makes none'
+      if (this.#forges === undefined || fault !== undefined) throw refusedToken(forge.host, fault!)
+      made[variable] = await this.#forges.token(forge, (name) =>
+        this.#ofTenant(spec.tenant ?? DEFAULT_TENANT, name),
+      )
+    }
+    return made
+  }
+
+  /** The value of one that an admin has set for all runs of a tenant. */
+  async #ofTenant(tenant: string, name: string): Promise<string> {
+    const secret = await this.#store.get({ tenant, scope: 'tenant', scope_name: '', name })
+    if (secret !== undefined) return opened(secret, this.#keys.keys({ make: false }))
+    throw new ErrandError('secret_not_found', `There is no secret "${name}" for all runs, by an admin.`, {
+      hint: `Set it with: errand secrets set ${name}=@FILE`,
+      details: { secrets: [name] },
+    })
+  }
+
   /** Throws the code, naming all that are not there. */
   async #seenBy(
     of: Of,
@@ -156,6 +201,12 @@ export class Secrets implements SecretSource, RunSecrets {
     const found = new Map<string, StoredSecret>()
     if (names.length === 0) return found
     const tenant = of.tenant ?? DEFAULT_TENANT
+    const key = names.find((name) => this.#forges?.isKey(name))
+    if (key !== undefined)
+      throw new ErrandError(code, `The secret "${key}" is the key of an App, and no step is given it.`, {
+        hint: 'Leave it out: a task that talks to the repository has a token made with it.',
+        details: { secrets: [key] },
+      })
     for (const name of names) {
       const own = await this.#store.get({ ...placeOfRun({ tenant, run_id: of.run_id }), name })
       const secret = own ?? narrowest(await this.#store.named(tenant, name), of)
@@ -175,6 +226,11 @@ export class Secrets implements SecretSource, RunSecrets {
     }
   }
 }
+
+const refusedToken = (host: string, why: string) =>
+  new ErrandError('invalid_argument', `No token of ${host} is made for the step: ${why}.`, {
+    hint: 'Give the step one of your own: secrets: [GIT_TOKEN].',
+  })
 
 /** Where a secret stands, as people are told of it. */
 export const whence = ({ name, scope_name, owner, updated_by }: StoredSecret, scope: SecretScope) => ({

@@ -31,6 +31,7 @@ import { Bots } from './bots/bots.ts'
 import { Uploads } from './bots/uploads.ts'
 import type { BotAsk } from './fleet/bot-room.ts'
 import { Fleet } from './fleet/fleet.ts'
+import { AppTokens } from './forges/app-tokens.ts'
 import { issueIntake } from './forges/issue-intake.ts'
 import { IssueWatcher } from './forges/issue-watcher.ts'
 import { openForges } from './forges/open-forges.ts'
@@ -180,7 +181,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   closers.push(() => outputs.close())
   const contents = new ArtifactStore({ dir: join(data, 'artifacts'), limits: options.artifactLimits })
   const keys = new KeyRing({ env: options.env, file: join(data, 'secrets.key') })
-  const secrets = new Secrets(stores.secrets, keys)
+  const apps = new AppTokens(configFile)
+  const secrets = new Secrets(stores.secrets, keys, apps)
   await resealed(secrets, log)
   const machines: Machines =
     options.machines ??
@@ -249,9 +251,9 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     log,
   })
   closers.push(() => bots.close())
-  const { run: taskRun = tryWorkflow({ secrets, repositories: configFile }), ...ofTasks } =
+  const { run: taskRun = tryWorkflow({ secrets, repositories: configFile, forges: configFile }), ...ofTasks } =
     options.tasks ?? {}
-  const forgeOf = openForges({ secrets, checkServer: options.checkServer })
+  const forgeOf = openForges({ secrets, apps, forges: configFile, checkServer: options.checkServer })
   const issueTask = issueIntake({
     forgeOf,
     there: async ({ tenant, owner }, { spec_name, task_id: own_id }) => {

@@ -4,6 +4,7 @@ import { type Env, setting } from '../config/read-setting.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { Log } from '../platform/log.ts'
 import type { GitPolicy } from './git/remote.ts'
+import { tokenLookup } from './git/repository-token.ts'
 import { AllowedOrigins, systemLookup } from './git/server-addresses.ts'
 import type { PlatformDriversOptions } from './platform-steps/platform-driver.ts'
 import { filesOfCommit } from './task-steps/commit-files.ts'
@@ -47,6 +48,7 @@ export interface MachineCheckouts {
 /** The checkouts of this machine, in that folder, with the steps that make them. */
 export function machineCheckouts(dir: string, env: Env, log: Log): MachineCheckouts {
   const policy = gitPolicy(env)
+  const tokenOf = tokenLookup(env)
   const limits: PoolLimits = {
     slots: setting(env, 'ERRAND_POOL_SLOTS'),
     bytes: setting(env, 'ERRAND_POOL_SPACE'),
@@ -62,8 +64,9 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
   return {
     checkouts: pool,
     platformStep(action) {
-      if (action === 'git.check') return steps().then(({ gitCheckStep }) => gitCheckStep(policy))
-      if (action === 'git.workspace') return steps().then(({ gitWorkspaceStep }) => gitWorkspaceStep(pool))
+      if (action === 'git.check') return steps().then(({ gitCheckStep }) => gitCheckStep(policy, tokenOf))
+      if (action === 'git.workspace')
+        return steps().then(({ gitWorkspaceStep }) => gitWorkspaceStep(pool, tokenOf))
       if (action === 'git.carry')
         return import('./carry/git-carry.ts').then(({ gitCarryStep }) =>
           gitCarryStep({
@@ -73,10 +76,12 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
         )
       if (action === 'git.push')
         return import('./carry/git-push.ts').then(({ gitPushStep }) =>
-          gitPushStep({ policy, checkout: (runId) => pool.of(runId) }),
+          gitPushStep({ policy, tokenOf, checkout: (runId) => pool.of(runId) }),
         )
       if (action === 'forge.pull_request')
-        return import('./platform-steps/forge-pull-request.ts').then((room) => room.forgePullRequest)
+        return import('./platform-steps/forge-pull-request.ts').then((room) =>
+          room.forgePullRequest({ tokenOf, policy }),
+        )
       if (action === 'playbook.run')
         return import('./task-steps/playbook-run.ts').then(({ playbookRun }) => playbookRun({ filesAt }))
       if (action === 'task.verdict')

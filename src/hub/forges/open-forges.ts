@@ -1,3 +1,4 @@
+import type { ConfiguredForge } from '../../config/config-file.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RepositoryAddress } from '../../forge/address.ts'
 import type { CallOptions, Forge } from '../../forge/forge.ts'
@@ -5,6 +6,7 @@ import { openForge, recogniseForge } from '../../forge/open-forge.ts'
 import { givenToken } from '../../forge/token-source.ts'
 import type { Secrets } from '../secrets.ts'
 import { TOKEN_SECRETS } from '../tasks/try-workflow.ts'
+import type { AppTokens } from './app-tokens.ts'
 
 /** Whose secrets a forge is asked with. */
 export interface ForgeUser {
@@ -17,6 +19,9 @@ export type ForgeOf = (address: RepositoryAddress, user: ForgeUser, options?: Ca
 
 export interface OpenForgesOptions {
   secrets: Pick<Secrets, 'valueSeen'>
+  /** The forges that the hub's configuration names. */
+  forges?: { forgeOf(host: string): ConfiguredForge | undefined }
+  apps?: Pick<AppTokens, 'source'>
   /** Throws where the hub is not to speak to this server. Absent: it speaks to all. */
   checkServer?(url: URL): Promise<unknown>
 }
@@ -24,13 +29,33 @@ export interface OpenForgesOptions {
 /** Somebody waits for the answer: a forge that is away, or wants to be left alone, is told soon. */
 const PATIENCE = { retryCount: 1, timeoutMs: 15_000, mostWaitMs: 10_000 }
 
+/** An App's, to read issues and pull requests, and to speak below them. */
+const appRights = {
+  ...{ contents: 'read', checks: 'read', statuses: 'read' },
+  ...{ issues: 'write', pull_requests: 'write' },
+} as const
+
+function noKey(name: string): never {
+  throw new ErrandError('secret_not_found', `The hub has no secret ${name}, the private key of its App.`, {
+    hint: `Keep it there: errand secrets set ${name}`,
+  })
+}
+
 export const openForges =
-  ({ secrets, checkServer }: OpenForgesOptions): ForgeOf =>
+  ({ secrets, forges, apps, checkServer }: OpenForgesOptions): ForgeOf =>
   async (address, user, options = {}) => {
     const { protocol, host, path } = address
     await checkServer?.(new URL(`${protocol}://${host}`))
-    const found = await recogniseForge(address, { ...options, probeTimeoutMs: PATIENCE.timeoutMs })
-    const token = await secrets.valueSeen({ ...user, repository: path }, TOKEN_SECRETS)
+    const said = forges?.forgeOf(host)
+    const hosts = said === undefined ? [] : [said]
+    const found = await recogniseForge(address, { ...options, hosts, probeTimeoutMs: PATIENCE.timeoutMs })
+    const seen = (names: readonly string[]) => secrets.valueSeen({ ...user, repository: path }, names)
+    if (said?.app !== undefined && apps !== undefined) {
+      const keyOf = async (name: string) => (await seen([name])) ?? noKey(name)
+      const tokens = await apps.source({ host, repository: path }, appRights, keyOf)
+      return openForge(found, path, { ...PATIENCE, tokens })
+    }
+    const token = await seen(said?.token === undefined ? TOKEN_SECRETS : [said.token])
     const forge = openForge(found, path, { ...PATIENCE, tokens: givenToken(token) })
     return token === undefined ? saying(forge) : forge
   }

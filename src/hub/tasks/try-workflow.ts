@@ -1,6 +1,8 @@
 import { taskRun } from '../../blueprints/task.ts'
+import type { ConfiguredForge } from '../../config/config-file.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Task } from '../../contract/tasks/task.ts'
+import { type RepositoryAddress, repositoryAddress } from '../../forge/address.ts'
 import { repositoryOf } from './new-tasks.ts'
 import type { TaskRun } from './task-conductor.ts'
 
@@ -17,6 +19,8 @@ export interface TryWorkflowOptions {
       names: readonly string[],
     ): Promise<string | undefined>
   }
+  /** What is said of forges, by host. */
+  forges?: { forgeOf(host: string): ConfiguredForge | undefined }
   /** The runner group that runs for a repository go to. */
   repositories: { groupOf(repository: string | undefined): string | undefined }
 }
@@ -27,7 +31,7 @@ export interface TryWorkflowOptions {
  * its agent has what its runner has. Throws `task_invalid` where the task names a secret that is not there.
  */
 export const tryWorkflow =
-  ({ secrets, repositories }: TryWorkflowOptions): TaskRun =>
+  ({ secrets, repositories, forges }: TryWorkflowOptions): TaskRun =>
   async (task, { tenant, owner, ...ask }) => {
     const repository = repositoryName(task)
     const find = async (field: 'git_token_env_var' | 'llm_api_key_env_var', names: readonly string[]) => {
@@ -43,11 +47,29 @@ export const tryWorkflow =
         hint: `Keep it there: errand secrets set ${asked}`,
       })
     }
-    const token = await find('git_token_env_var', TOKEN_SECRETS)
+    const address = addressOf(task)
+    const said = address && forges?.forgeOf(address.host)
+    const forge = said && { kind: said.kind, api_url: said.api_url }
+    const token = said?.app
+      ? { app: { host: said.host, repository: address!.path } }
+      : // The token of a forge is no other's: where it is not there, the run is refused, with its name.
+        said?.token === undefined || task.git_token_env_var !== undefined
+        ? await find('git_token_env_var', TOKEN_SECRETS)
+        : { secret: said.token }
     const model_key = await find('llm_api_key_env_var', [MODEL_KEY_SECRET])
-    const made = taskRun(task, { ...ask, token, model_key })
+    const made = taskRun(task, { ...ask, token, model_key, forge })
     return { ...made, repository, group: repositories.groupOf(repository) }
   }
+
+function addressOf(task: Task): RepositoryAddress | undefined {
+  const url = repositoryOf(task)
+  try {
+    return url === undefined ? undefined : repositoryAddress(url)
+  } catch {
+    // It is no forge's: a folder, or what the first step refuses in its own words.
+    return undefined
+  }
+}
 
 /** As settings and secrets of repositories name it, such as `acme/web`. Undefined where only a folder is given. */
 export function repositoryName(task: Task): string | undefined {

@@ -5,6 +5,7 @@ import type { GitPushArgs } from '../../contract/tasks/actions.ts'
 import { GitFailure, git } from '../git/git-program.ts'
 import { GitRefused, hintOf, refusalOf, withRetries } from '../git/git-words.ts'
 import { type GitPolicy, openRemote, type Remote } from '../git/remote.ts'
+import { stepToken, type TokenOf } from '../git/repository-token.ts'
 import { type PlatformContext, type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
 
 export interface PushAsk {
@@ -182,12 +183,14 @@ const ourGit = (args: readonly string[], folder: string, signal: AbortSignal): P
 
 export interface GitPushOptions {
   policy: GitPolicy
+  /** Default: that which the step was given. */
+  tokenOf?: TokenOf
   /** The run's checkout; its repository of ours has what was carried out. */
   checkout(runId: string): { own_git: string } | undefined
 }
 
 /** `git.push`: what was carried out becomes the branch. The token is asked for now, and used for this repository alone. */
-export const gitPushStep = ({ policy, checkout }: GitPushOptions): PlatformStep => ({
+export const gitPushStep = ({ policy, checkout, tokenOf = stepToken }: GitPushOptions): PlatformStep => ({
   async run(context: PlatformContext) {
     const args = context.args as z.infer<typeof GitPushArgs>
     const { repo, username, branch, tip, expected, force, retry_count } = args
@@ -199,7 +202,7 @@ export const gitPushStep = ({ policy, checkout }: GitPushOptions): PlatformStep 
         'The run has no checkout of a repository here.',
         'Retry the task from its checkpoint.',
       )
-    const token = context.env[args.token_env]
+    const { token } = tokenOf({ spec, env: context.env, args })
     try {
       const ask = { folder: own.own_git, branch, tip, expected, force, retries: retry_count }
       const pushed = await pushBranch(ask, {

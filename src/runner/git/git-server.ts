@@ -169,7 +169,7 @@ async function ask(
 }
 
 /** Answers what has been checked, whatever is asked. */
-function fixedLookup(addresses: readonly string[]): LookupFunction {
+export function fixedLookup(addresses: readonly string[]): LookupFunction {
   const all = addresses.map((address) => ({ address, family: isIP(address) }))
   return (_host, options, answer) => {
     if (options.all) answer(null, all)

@@ -5,8 +5,9 @@ import { type TestContext, test } from 'node:test'
 import { type Flavour, startForge } from '../../../test/support/forge/forge-stand-in.ts'
 import { attemptSpec, place } from '../../../test/support/runner/attempt-fixture.ts'
 import { builtinActionRegistry } from '../../actions/registry.ts'
-import { machineCheckouts } from '../machine-checkouts.ts'
-import { forgePullRequest, linkByHand } from './forge-pull-request.ts'
+import { tokenLookup } from '../git/repository-token.ts'
+import { gitPolicy, machineCheckouts } from '../machine-checkouts.ts'
+import { type ForgeStepOptions, forgePullRequest, linkByHand } from './forge-pull-request.ts'
 import { type PlatformContext, type StepFact, StepFailure } from './platform-step.ts'
 
 /** A forge with a branch that is pushed, and the step as the driver would carry it out. */
@@ -30,12 +31,17 @@ async function world(t: TestContext, flavour: Flavour) {
     ...{ labels: ['errand'], reviewers: ['ada'], forge: { kind: flavour }, retry_count: 0 },
     status: { state: 'success', context: 'errand', description: '3 tests passed' },
   }
-  const run = async (more: object = {}, env: Record<string, string> = { GIT_TOKEN: token }) => {
+  const run = async (
+    more: object = {},
+    env: Record<string, string> = { GIT_TOKEN: token },
+    options: ForgeStepOptions = {},
+  ) => {
     const reports: StepFact[] = []
     let log = ''
     const context = {
       args: prepared({ ...given, ...more }),
       env,
+      spec: {},
       signal: new AbortController().signal,
       write: (_: string, text: string) => {
         log += text
@@ -44,7 +50,7 @@ async function world(t: TestContext, flavour: Flavour) {
       report: (fact: StepFact) => void reports.push(fact),
     } as unknown as PlatformContext
     try {
-      const { exports } = await forgePullRequest.run(context)
+      const { exports } = await forgePullRequest(options).run(context)
       return { exports, failure: undefined, reports, log }
     } catch (error) {
       assert.ok(error instanceof StepFailure)
@@ -76,8 +82,8 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
         if (init?.method === 'POST' && ${posts}.test(new URL(url).pathname)) process.kill(process.pid, 'SIGKILL')
         return answer
       }
-      await forgePullRequest.run({
-        args: ${JSON.stringify(prepared(given))}, env: { GIT_TOKEN: ${JSON.stringify(token)} },
+      await forgePullRequest().run({
+        args: ${JSON.stringify(prepared(given))}, env: { GIT_TOKEN: ${JSON.stringify(token)} }, spec: {},
         signal: new AbortController().signal, write() {}, phase() {}, report() {},
       })`
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' })
@@ -160,9 +166,29 @@ test('names of branches are written into addresses as they must be', () => {
   )
 })
 
+test("requests go by the machine's rules, and its own token to the repository's host alone", async (t) => {
+  const { standIn, run, token, sha } = await world(t, 'gitea')
+  const elsewhere = await startForge({ flavour: 'gitea' })
+  t.after(async () => await elsewhere.stop())
+  const policy = (servers: string) => gitPolicy({ ERRAND_GIT_ALLOW: servers })
+  const own = tokenLookup({ GIT_TOKEN: token })
+  const first = standIn.seen.length
+  const closed = await run({}, {}, { policy: policy(''), tokenOf: own })
+  assert.match(closed.failure!.message, /is not encrypted|not on the public internet/)
+  assert.match(closed.failure!.hint!, /ERRAND_GIT_ALLOW=/)
+  assert.equal(standIn.seen.length, first)
+  const allowed = policy(`${standIn.url},${elsewhere.url}`)
+  const forge = { kind: 'gitea', api_url: elsewhere.apiUrl }
+  const led = await run({ forge }, {}, { policy: allowed, tokenOf: own })
+  assert.match(led.failure!.message, /no token in GIT_TOKEN/)
+  assert.deepEqual(elsewhere.seen, [])
+  const done = await run({}, {}, { policy: allowed, tokenOf: own })
+  assert.equal(done.exports?.PR_STATE, 'open', JSON.stringify([done.failure?.message, sha]))
+})
+
 test('a runner that has checkouts carries it out', async () => {
   using here = place()
   const { checkouts, platformStep } = machineCheckouts(here.path, {}, () => undefined)
-  assert.equal(await platformStep('forge.pull_request'), forgePullRequest)
+  assert.equal(typeof (await platformStep('forge.pull_request'))?.run, 'function')
   await checkouts.close()
 })

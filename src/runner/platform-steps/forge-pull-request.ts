@@ -7,9 +7,19 @@ import type { Forge } from '../../forge/forge.ts'
 import { type EnsuredPull, ensurePull } from '../../forge/idempotent.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
 import { givenToken } from '../../forge/token-source.ts'
+import type { GitPolicy } from '../git/remote.ts'
+import { stepToken, type TokenOf } from '../git/repository-token.ts'
 import { type PlatformContext, type PlatformStep, StepFailure } from './platform-step.ts'
+import { policyFetch } from './policy-fetch.ts'
 
 type Args = z.infer<typeof ForgePullRequestArgs>
+
+export interface ForgeStepOptions {
+  /** Default: that which the step was given. */
+  tokenOf?: TokenOf
+  /** Servers that the machine may speak to; absent: any. */
+  policy?: GitPolicy
+}
 
 /** The longest time that a forge may let a step wait, where its timeout is not sooner. */
 const MOST_WAIT_MS = 15 * 60_000
@@ -19,13 +29,17 @@ const MOST_WAIT_MS = 15 * 60_000
  * done again after any end. Labels, reviewers and the commit's status that could not be set are told in its log alone.
  * Throws `StepFailure` `pull_request`, which names the branch and where to open the pull request by hand.
  */
-export const forgePullRequest: PlatformStep = {
+export const forgePullRequest = ({ tokenOf = stepToken, policy }: ForgeStepOptions = {}): PlatformStep => ({
   async run(context) {
     const args = context.args as Args
     let byHand: string | undefined
     try {
       const address = repositoryAddress(args.repo)
-      const token = context.env[args.token_env]
+      const { token } = (isAtOtherHost(args, address) ? stepToken : tokenOf)({
+        spec: context.spec,
+        env: context.env,
+        args,
+      })
       byHand = `${address.protocol}://${address.host}/${address.path}`
       if (!token)
         throw new ErrandError('repo_auth', `There is no token in ${args.token_env}.`, {
@@ -33,9 +47,11 @@ export const forgePullRequest: PlatformStep = {
         })
       const hosts =
         args.forge === undefined ? [] : [{ ...args.forge, host: address.host, kind: args.forge.kind }]
-      const found = await recogniseForge(address, { hosts, signal: context.signal })
+      const fetch = policy && policyFetch(policy)
+      const found = await recogniseForge(address, { hosts, signal: context.signal, fetch })
       byHand = linkByHand(found.kind, address, args)
       const forge = openForge(found, address.path, {
+        fetch,
         tokens: givenToken(token),
         retryCount: args.retry_count,
         mostWaitMs: MOST_WAIT_MS,
@@ -47,6 +63,11 @@ export const forgePullRequest: PlatformStep = {
       throw failure(args, error, byHand)
     }
   },
+})
+
+/** A machine's own token goes to the host of the repository alone, wherever a workflow says that its API is. */
+function isAtOtherHost({ forge }: Args, { host }: RepositoryAddress): boolean {
+  return forge?.api_url !== undefined && URL.parse(forge.api_url)?.host.toLowerCase() !== host
 }
 
 async function carriedOut(

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-import { createWriteStream, readFileSync } from 'node:fs'
+import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,10 +6,11 @@ import type * as z from 'zod'
 import type { GitCheckArgs, GitWorkspaceArgs } from '../../contract/tasks/actions.ts'
 import { GitRefused, refusalOf, withRetries } from '../git/git-words.ts'
 import type { GitPolicy } from '../git/remote.ts'
+import { stepToken, type TokenOf } from '../git/repository-token.ts'
 import { type PlatformContext, type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
 import { rebaseInBox, restoreCheckpoint } from './earlier-work.ts'
 import { checkRepository } from './git-check.ts'
-import type { PoolCredential, RepositoryWorkspace } from './lease.ts'
+import type { RepositoryWorkspace } from './lease.ts'
 import type { WorkspacePool } from './workspace-pool.ts'
 
 type CheckArgs = z.infer<typeof GitCheckArgs>
@@ -19,11 +19,11 @@ type WorkspaceArgs = z.infer<typeof GitWorkspaceArgs>
 const RETRIES = 3
 
 /** `git.check`: refuses a task before it costs anything. */
-export const gitCheckStep = (policy: GitPolicy): PlatformStep => ({
+export const gitCheckStep = (policy: GitPolicy, tokenOf: TokenOf = stepToken): PlatformStep => ({
   run: (context) =>
     asStep(async () => {
       const { repo, username, ref, branch, on_branch, task, write } = context.args as CheckArgs
-      const { token } = credentialOf(context, context.args as CheckArgs)
+      const { token } = tokenOf({ spec: context.spec, env: context.env, args: context.args as CheckArgs })
       const { signal, folder } = context
       const ask = { url: repo, token, username, ref, branch, onBranch: on_branch, task, write }
       const found = await withRetries(() => checkRepository(ask, { policy, signal, folder }), {
@@ -43,7 +43,7 @@ export const gitCheckStep = (policy: GitPolicy): PlatformStep => ({
 })
 
 /** `git.workspace`: from here on the run's steps work in a checkout of the repository. */
-export const gitWorkspaceStep = (pool: WorkspacePool): PlatformStep => ({
+export const gitWorkspaceStep = (pool: WorkspacePool, tokenOf: TokenOf = stepToken): PlatformStep => ({
   run: (context) =>
     asStep(async () => {
       const args = context.args as WorkspaceArgs
@@ -52,8 +52,10 @@ export const gitWorkspaceStep = (pool: WorkspacePool): PlatformStep => ({
       const tell = (message: string) => context.phase('workspace', message)
       const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
       const { repo, ref, branch, depth } = args
+      const { username } = args
+      const credential = { ...tokenOf({ spec, env: context.env, args }), username }
       const isNew = pool.of(spec.run_id) === undefined
-      const leased = await pool.lease(user, { repo, ref, branch, depth }, credentialOf(context, args), {
+      const leased = await pool.lease(user, { repo, ref, branch, depth }, credential, {
         signal,
         tell,
       })
@@ -105,20 +107,6 @@ function refuseWhatIsToCome({ submodules, lfs, slot_path }: WorkspaceArgs): void
     `This runner cannot do "${name}" of git.workspace yet.`,
     'Leave it out.',
   )
-}
-
-/** The token is the value of a variable; what is kept by it goes by the secret's name, since values change. */
-function credentialOf(
-  { env, spec }: PlatformContext,
-  { token_env, username }: Pick<CheckArgs, 'token_env' | 'username'>,
-): PoolCredential {
-  const secret = spec.secrets?.[token_env]
-  const given = env[token_env]
-  const token = secret?.as === 'file' && given !== undefined ? readFileSync(given, 'utf8').trim() : given
-  if (token === undefined || token === '') return { scope: 'none' }
-  const digest = () => createHash('sha256').update(token).digest('hex').slice(0, 16)
-  const scope = secret ? `${secret.from}:${secret.name}` : `value:${digest()}`
-  return { scope: `${scope}:${username ?? ''}`, token, username }
 }
 
 /** Gives a refusal the reason that the step is to end with. */

@@ -1,7 +1,7 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, type ErrorCode } from '../../contract/errors.ts'
 import type { RunSpec } from '../../contract/run.ts'
-import { hubSecrets, type Workflow } from '../../contract/workflow.ts'
+import { forgesOf, hubSecrets, type Workflow } from '../../contract/workflow.ts'
 import type { RunSecrets, SecretSource } from '../../engine/ports.ts'
 
 /** Secrets without a hub: values by name, given to the program that runs the engine; and those of single runs. */
@@ -47,6 +47,15 @@ export class GivenSecrets implements SecretSource, RunSecrets {
 
   /** For `EngineOptions.admit`. Throws `invalid_argument`. */
   async admit({ run_id, tenant, workflow }: Pick<RunSpec, 'workflow'> & Partial<Run>): Promise<void> {
+    const [forge] = forgesOf(workflow as Workflow)
+    if (forge !== undefined)
+      throw new ErrandError(
+        'invalid_argument',
+        `Tokens of ${forge} are made by hubs alone, for coding tasks.`,
+        {
+          hint: 'Give the step a token of your own: secrets: [GIT_TOKEN].',
+        },
+      )
     const names = hubSecrets(workflow as Workflow).flatMap(({ names }) => names)
     if (names.length === 0) return
     const own = run_id === undefined ? {} : await this.ofRun({ run_id, tenant: tenant ?? '' })

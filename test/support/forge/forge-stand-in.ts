@@ -186,7 +186,8 @@ export async function startForge({ flavour, port = 0 }: { flavour: Flavour; port
     const token: Token = {
       token: `ghs_${randomBytes(18).toString('hex')}`,
       login: `${app.slug}[bot]`,
-      right: permissions.contents ?? 'read',
+      right: permissions.pull_requests === 'write' ? 'write' : (permissions.contents ?? 'read'),
+      gitRight: permissions.contents ?? 'read',
       mayOpenPulls: permissions.pull_requests === 'write',
       repositories: paths,
       endsMs,
@@ -209,7 +210,8 @@ export async function startForge({ flavour, port = 0 }: { flavour: Flavour; port
     const token = state.tokens.find((one) => one.token === basicToken(request.headers.authorization))
     const isWrite = pathname.endsWith('git-receive-pack') || query.get('service') === 'git-receive-pack'
     const repository = state.repository(path)
-    const right = repository && state.rightOfToken(repository, token)
+    const ofGit = token && { ...token, right: token.gitRight ?? token.right }
+    const right = repository && state.rightOfToken(repository, ofGit)
     const isOver = token?.endsMs !== undefined && token.endsMs <= Date.now()
     const isUnknown =
       token === undefined && (request.headers.authorization !== undefined || isWrite || right === undefined)

@@ -16,6 +16,8 @@ export interface Token {
   login: string
   /** At most; a repository may grant the user less. */
   right: Right
+  /** Of git, where it is less. */
+  gitRight?: Right
   mayOpenPulls: boolean
   /** Undefined is all. */
   repositories?: string[]

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -15,6 +16,8 @@ export interface TaskPlaceOptions extends Pick<ModelServerOptions, 'script'> {
   /** Those whose models the runner knows the address of. */
   subjects?: readonly AgentSubject[]
   programs?: ProgramsOptions
+  /** The hub makes tokens as an App, and has none. */
+  app?: true
   /** Of the token that the hub is given. */
   right?: Right
 }
@@ -32,7 +35,23 @@ export async function taskPlace(t: TestContext, options: TaskPlaceOptions) {
   const server = await startModelServer({ script: options.script, keys: [MODEL_KEY] })
   t.after(() => server.stop())
   const { subjects = [], programs: more = {} } = options
+  const app = options.app && forge.makeApp([repository])
+  const config = app && {
+    forges: [
+      {
+        host: forge.host,
+        kind: 'github',
+        api_url: forge.apiUrl,
+        app: { id: app.appId, private_key: 'APP_KEY' },
+      },
+    ],
+  }
   const programs = await startPrograms(t, {
+    prepare({ data }) {
+      if (config === undefined) return
+      mkdirSync(data, { recursive: true })
+      writeFileSync(join(data, 'errand.yaml'), JSON.stringify(config))
+    },
     ...more,
     hubEnv: { ERRAND_GIT_ALLOW: forge.url, ...more.hubEnv },
     runnerEnv: {
@@ -44,8 +63,8 @@ export async function taskPlace(t: TestContext, options: TaskPlaceOptions) {
       ...more.runnerEnv,
     },
   })
-  await programs.call('secrets', 'set', `GIT_TOKEN=${token}`)
-  return { forge, repository, token, server, programs }
+  await programs.call('secrets', 'set', app ? `APP_KEY=${app.privateKey}` : `GIT_TOKEN=${token}`)
+  return { forge, repository, token, app, server, programs }
 }
 
 export type TaskPlace = { forge: ForgeStandIn; programs: Programs }

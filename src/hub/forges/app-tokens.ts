@@ -1,0 +1,98 @@
+import type { ConfigFile } from '../../config/config-file.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { ForgeRights, ForgeSecret } from '../../contract/step-secrets.ts'
+import { type RepositoryAddress, repositoryAddress } from '../../forge/address.ts'
+import { recogniseForge } from '../../forge/open-forge.ts'
+import { type GithubAppOptions, GithubAppTokens } from '../../forge/token-source.ts'
+import type { ForgeTokens } from '../secrets.ts'
+
+type Permissions = GithubAppOptions['permissions']
+
+/** The least that each step can do its work with. */
+const permissions: Readonly<Record<ForgeRights, Permissions>> = {
+  read: { contents: 'read' },
+  write: { contents: 'write' },
+  pull_request: { contents: 'read', pull_requests: 'write', statuses: 'write' },
+}
+
+/** The rights that steps may have, by action: no other's processes could be kept from reading a token. */
+const allowed: Readonly<Record<string, readonly ForgeRights[]>> = {
+  'git.check': ['read', 'write'],
+  'git.workspace': ['read'],
+  'git.push': ['write'],
+  'forge.pull_request': ['pull_request'],
+}
+
+/**
+ * Tokens of repositories, made by the Apps of the hub's configuration: each for one repository and one step, an hour long. A new
+ * one is made each time that a step is handed out, so that none is near its end.
+ */
+export class AppTokens implements ForgeTokens {
+  readonly #config: Pick<ConfigFile, 'forgeOf' | 'isAppKey'>
+  readonly #http: Pick<GithubAppOptions, 'fetch' | 'wait'>
+
+  constructor(
+    config: Pick<ConfigFile, 'forgeOf' | 'isAppKey'>,
+    http: Pick<GithubAppOptions, 'fetch' | 'wait'> = {},
+  ) {
+    this.#config = config
+    this.#http = http
+  }
+
+  isKey(name: string): boolean {
+    return this.#config.isAppKey(name)
+  }
+
+  fault(
+    { action, args }: Pick<AttemptSpec, 'action' | 'args'>,
+    variable: string,
+    { host, repository, rights }: ForgeSecret,
+  ): string | undefined {
+    const { repo, token_env = 'GIT_TOKEN' } = args as { repo?: unknown; token_env?: unknown }
+    if (!Object.hasOwn(allowed, action)) return `"${action}" is no step that talks to a repository`
+    if (!allowed[action]!.includes(rights)) return `"${action}" has no use for the right "${rights}"`
+    if (token_env !== variable) return `its token_env does not name ${variable}`
+    const address = typeof repo === 'string' ? addressOf(repo) : undefined
+    const isSame = address?.host === host && address.path.toLowerCase() === repository.toLowerCase()
+    return isSame ? undefined : `its repository is not ${host}/${repository}`
+  }
+
+  /** Throws `invalid_argument`, `secret_not_found`, and what the forge's API does. */
+  async token(
+    { host, repository, rights }: ForgeSecret,
+    keyOf: (name: string) => Promise<string>,
+  ): Promise<string> {
+    const source = await this.source({ host, repository }, permissions[rights], keyOf)
+    return await source.token()
+  }
+
+  /** For requests that the hub makes itself. Throws as `token` does. */
+  async source(
+    { host, repository }: Pick<ForgeSecret, 'host' | 'repository'>,
+    rights: Permissions,
+    keyOf: (name: string) => Promise<string>,
+  ): Promise<GithubAppTokens> {
+    const forge = this.#config.forgeOf(host)
+    if (forge?.app === undefined)
+      throw new ErrandError('invalid_argument', `No App is configured for ${host}.`, {
+        hint: 'Retry the task: its steps ask for a token in another way now.',
+      })
+    const { id, private_key } = forge.app
+    const privateKey = await keyOf(private_key)
+    const { apiUrl } = await recogniseForge({ host, path: repository, protocol: 'https' }, { hosts: [forge] })
+    return new GithubAppTokens({
+      ...this.#http,
+      ...{ apiUrl, privateKey, repository, appId: id, permissions: rights },
+      retryCount: 2,
+    })
+  }
+}
+
+function addressOf(repo: string): RepositoryAddress | undefined {
+  try {
+    return repositoryAddress(repo)
+  } catch {
+    return undefined
+  }
+}

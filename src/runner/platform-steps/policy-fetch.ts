@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { Readable } from 'node:stream'
+import { ErrandError } from '../../contract/errors.ts'
+import { fixedLookup } from '../git/git-server.ts'
+import type { GitPolicy } from '../git/remote.ts'
+import { allowEntry, serverAddresses } from '../git/server-addresses.ts'
+
+type Policy = Pick<GitPolicy, 'allow' | 'variable' | 'lookup' | 'caFile'>
+
+/** Statuses that have no body. */
+const EMPTY = [204, 205, 304]
+
+/**
+ * A `fetch` that reaches what Git may reach on this machine, and by the same addresses and certificates. It follows no redirect.
+ * Throws `source_refused`, and where nothing answers a TypeError with the cause, as `fetch` does.
+ */
+export const policyFetch =
+  (policy: Policy): typeof globalThis.fetch =>
+  async (input, init = {}) => {
+    const url = new URL(input instanceof Request ? input.url : input)
+    if (url.protocol !== 'https:' && !policy.allow.has(url))
+      throw new ErrandError('source_refused', `${url.origin} is not encrypted.`, {
+        hint: `The operator of the runner can allow it: ${policy.variable}=${allowEntry(url)}.`,
+      })
+    const addresses = await serverAddresses(url, policy)
+    const answer = await sent(url, init, addresses, policy.caFile).catch((cause: unknown) => {
+      init.signal?.throwIfAborted()
+      throw new TypeError('fetch failed', { cause })
+    })
+    const { statusCode = 500, headers } = answer
+    if (init.redirect !== 'manual' && statusCode >= 300 && statusCode < 400 && headers.location) {
+      answer.destroy()
+      throw new TypeError('fetch failed', { cause: new Error('it redirects') })
+    }
+    const isEmpty = EMPTY.includes(statusCode)
+    if (isEmpty) answer.resume()
+    const body = isEmpty ? null : (Readable.toWeb(answer) as ReadableStream<Uint8Array>)
+    const all = Object.entries(headers).flatMap(([name, value]) =>
+      [value].flat().flatMap((each): [string, string][] => (each === undefined ? [] : [[name, each]])),
+    )
+    return new Response(body, { status: statusCode, headers: all })
+  }
+
+async function sent(
+  url: URL,
+  { method = 'GET', headers, body, signal }: RequestInit,
+  addresses: readonly string[],
+  caFile: string | undefined,
+): Promise<IncomingMessage> {
+  const answer = Promise.withResolvers<IncomingMessage>()
+  const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {
+    method,
+    agent: false,
+    ca: caFile === undefined ? undefined : readFileSync(caFile),
+    lookup: fixedLookup(addresses),
+    signal: signal ?? undefined,
+    headers: Object.fromEntries(new Headers(headers)),
+  })
+  request.once('response', answer.resolve)
+  request.on('error', answer.reject)
+  if (typeof body === 'string') request.setHeader('content-length', Buffer.byteLength(body)).write(body)
+  request.end()
+  return await answer.promise
+}
