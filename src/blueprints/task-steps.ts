@@ -21,6 +21,8 @@ export interface TaskRunAsk {
   checkpoint?: Checkpoint
   /** Pushed work of other tasks that it stands on. */
   stack?: readonly { id: string; branch: string }[]
+  /** Whether an earlier try has told of its pull request, and so has done all that belongs to opening it. */
+  has_pull_request?: boolean
   /** Where steps that talk to the repository and its forge have their token from; absent: they have what their runner has. */
   token?: string | { secret?: string; mounted?: string } | { app: { host: string; repository: string } }
   /** Which forge its host is, as far as that is said. */

@@ -189,3 +189,13 @@ test('a task without a repository, or on branches that are not one, is refused',
     message: /errand\/one, errand\/two/,
   })
 })
+
+test('reviewers are asked again only where an earlier try may not have come to it', () => {
+  const asksAgain = (ask: Partial<TaskRunAsk>) => {
+    const step = workflowOf({}, ask).steps.find(({ name }) => name === 'pull_request')
+    return step?.args?.ask_again
+  }
+  assert.equal(asksAgain({}), false)
+  assert.equal(asksAgain({ number: 2, stage: 'push', checkpoint }), true)
+  assert.equal(asksAgain({ number: 2, stage: 'push', checkpoint, has_pull_request: true }), false)
+})

@@ -268,6 +268,8 @@ class TaskWorkflow {
         draft,
         labels: plain(labels),
         reviewers: plain(reviewers),
+        // A try may have ended between opening it and asking them.
+        ask_again: this.#ask.number > 1 && this.#ask.has_pull_request !== true,
         retry_count: network_retry_count,
       }),
       when: changed,

@@ -124,6 +124,11 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     const before = state.moment()
     assert.equal((await ensurePull(forge, input, { headSha: sha })).outcome, 'unchanged')
     assert.ok(ticket.updatedMs < before, 'nothing was changed')
+    ticket.pull!.reviewers = []
+    await ensurePull(forge, input, { headSha: sha })
+    assert.deepEqual(ticket.pull!.reviewers, [], 'who took themselves off it is asked no more')
+    await ensurePull(forge, { ...input, asksAgain: true }, { headSha: sha })
+    assert.deepEqual(ticket.pull!.reviewers, ['ada'], 'whoever opened it did not come to it')
     state.edit(ticket, { body: `Words of ada\n\n${ticket.body}\n\nand more` }, 'ada')
     state.label(repository, ticket, 'by-hand', 'ada')
     const changed = await ensurePull(forge, { ...input, title: 'Add b well', body: 'Other figures' })

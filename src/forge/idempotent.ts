@@ -8,6 +8,8 @@ export interface EnsuredPullInput extends PullInput {
   labels: readonly string[]
   /** Those who are asked for a review. */
   reviewers: readonly string[]
+  /** Asks them of one that is open already too; default false: who has taken themselves off it is not asked again. */
+  asksAgain?: boolean
   /** Whether a closed one is opened again; default false. */
   reopen?: boolean
   /** Put on it where the forge refuses drafts; default "draft". */
@@ -62,8 +64,8 @@ export async function ensurePull(
     })
   }
   const asked = input.reviewers.filter((login) => login !== pull.author.login)
-  // Asked once: who has taken themselves off it is not asked again.
-  if (asked.length > 0 && outcome === 'created')
+  const isToAsk = outcome === 'created' || (input.asksAgain === true && pull.state === 'open')
+  if (asked.length > 0 && isToAsk)
     await noticed(notices, `${asked.join(', ')} could not be asked for a review`, options, async () => {
       await forge.askReviewers(pull.number, asked, options)
     })

@@ -151,6 +151,8 @@ export const ForgePullRequestArgs = z.strictObject({
   draft: z._default(z.boolean(), true),
   labels: z._default(z.array(z.string()), []),
   reviewers: z._default(z.array(z.string()), []),
+  /** Asks them too where the pull request is open already: whoever opened it may not have come to it. */
+  ask_again: z._default(z.boolean(), false),
   /** The state of the commit as the forge shows it. */
   status: z.optional(
     z.strictObject({

@@ -26,6 +26,8 @@ export interface TryAsk {
   checkpoint?: Checkpoint
   /** Work of other tasks that it stands on, as far as it is pushed. */
   stack: readonly { id: string; task_id: string; branch: string; sha: string }[]
+  /** Whether an earlier try has told of a pull request. */
+  has_pull_request: boolean
   /** When the task was made, as milliseconds since 1970: the commits of all its tries have the same date. */
   now_ms: number
   /** Protected files that a person has approved of. */
@@ -222,6 +224,7 @@ export class TaskConductor {
         ...{ id, tenant, owner, number, stage },
         now_ms: Date.parse(spec.created_at),
         checkpoint: fold.checkpoint,
+        has_pull_request: fold.pull_request !== undefined,
         stack: await this.#stack(spec),
       })
       await engine.submit({ ...made, run_id, blueprint: 'task', owner, tenant })

@@ -78,7 +78,8 @@ async function carriedOut(
   const { signal } = context
   const { head, base, title, body, labels, reviewers, sha } = args
   context.phase('pull_request', `${head} → ${base} at ${forge.host}`)
-  const asked = { head, base, title, body, labels, reviewers, isDraft: args.draft }
+  const how = { isDraft: args.draft, asksAgain: args.ask_again }
+  const asked = { head, base, title, body, labels, reviewers, ...how }
   const { pull, outcome, notices } = await ensurePull(forge, asked, { signal, headSha: sha })
   // Known before anything else may fail.
   const { number, state, isDraft, webUrl: url } = pull
