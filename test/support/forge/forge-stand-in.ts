@@ -46,7 +46,8 @@ export interface Fault {
   times?: number
   /**
    * `reset` breaks off before anything is done, `reset_after` when it was done; `garbage` is a page of HTML with 200;
-   * `hang` answers nothing; `flood` never ends; `until` answers as always, later. Else an answer that is sent instead.
+   * `hang` answers nothing; `flood` never ends; `until` does it and answers as always, later; `answer_after` does it and answers
+   * later. Else an answer that is sent instead.
    */
   how:
     | 'reset'
@@ -55,6 +56,7 @@ export interface Fault {
     | 'hang'
     | 'flood'
     | { until: Promise<unknown> }
+    | { answer_after: Promise<unknown> }
     | { status: number; headers?: Record<string, string>; body?: unknown }
 }
 
@@ -119,11 +121,12 @@ export async function startForge({ flavour, port = 0 }: { flavour: Flavour; port
       return void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Sign in</html>')
     if (how === 'flood') return flood(response)
     if (typeof how === 'object' && 'until' in how) await how.until
-    else if (typeof how === 'object') {
+    else if (typeof how === 'object' && 'status' in how) {
       response.writeHead(how.status, { 'content-type': 'application/json', ...how.headers })
       return void response.end(JSON.stringify(how.body ?? {}))
     }
-    if (isGit) return serveGit(request, response, pathname, searchParams)
+    const answerAfter = typeof how === 'object' && 'answer_after' in how ? how.answer_after : undefined
+    if (isGit) return serveGit(request, response, pathname, searchParams, answerAfter)
     const given = tokenOf(headers)
     if (!pathname.startsWith(apiPaths[flavour]) && pathname !== '/api/graphql')
       return void response.writeHead(404, { 'content-type': 'text/html' }).end('<html>Not Found</html>')
@@ -139,6 +142,7 @@ export async function startForge({ flavour, port = 0 }: { flavour: Flavour; port
     const asked = { method, path: path_, query: searchParams, body, headers } as ApiRequest
     const result = ofApp(asked, given) ?? ofToken(asked, given)
     if (how === 'reset_after') return void request.socket.destroy()
+    await answerAfter
     const all = { 'content-type': 'application/json; charset=utf-8', ...result.headers }
     response.writeHead(result.status, all)
     response.end(result.text ?? (result.body === undefined ? '' : JSON.stringify(result.body)))
@@ -205,6 +209,7 @@ export async function startForge({ flavour, port = 0 }: { flavour: Flavour; port
     response: ServerResponse,
     pathname: string,
     query: URLSearchParams,
+    answerAfter: Promise<unknown> | undefined,
   ): void {
     const path = decodeURIComponent(pathname).slice(1, pathname.lastIndexOf('.git/'))
     const token = state.tokens.find((one) => one.token === basicToken(request.headers.authorization))
@@ -256,7 +261,8 @@ export async function startForge({ flavour, port = 0 }: { flavour: Flavour; port
     backend.on('close', () => {
       backends.delete(backend)
       if (isWrite && refsOf(repository) !== before) pushed(repository, token!.login)
-      response.end()
+      if (answerAfter === undefined) response.end()
+      else void answerAfter.then(() => response.end())
     })
     let head = Buffer.alloc(0)
     const onHead = (chunk: Buffer) => {
