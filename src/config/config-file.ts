@@ -5,8 +5,8 @@ import { ErrandError } from '../contract/errors.ts'
 import { Isolation, Network } from '../contract/isolation.ts'
 import { VAR_NAME_RULE } from '../contract/names.ts'
 import { PlainName, plainName } from '../contract/plain-name.ts'
-import { IssueDefaults } from '../contract/tasks/task-api.ts'
 import { ForgeHost } from '../contract/tasks/forge.ts'
+import { IssueDefaults } from '../contract/tasks/task-api.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { formatProblem, type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
 import { findingsOf, safeParse, unknownKey } from '../engine/workflow-file/sentences.ts'
@@ -144,8 +144,7 @@ export function parseConfig(text: string, file: string): HubConfig {
 }
 
 const isStrict = ([key, , within]: readonly (string | number)[]): boolean =>
-  ((key === 'groups' || key === 'forges') && within !== undefined) ||
-  (key === 'repos' && within === 'watch')
+  ((key === 'groups' || key === 'forges') && within !== undefined) || (key === 'repos' && within === 'watch')
 
 function refusal(file: string, problems: Problem[]): ErrandError {
   const errors = sortProblems(problems).filter(({ severity }) => severity === 'error')

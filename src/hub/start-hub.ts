@@ -251,8 +251,10 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     log,
   })
   closers.push(() => bots.close())
-  const { run: taskRun = tryWorkflow({ secrets, repositories: configFile, forges: configFile }), ...ofTasks } =
-    options.tasks ?? {}
+  const {
+    run: taskRun = tryWorkflow({ secrets, repositories: configFile, forges: configFile }),
+    ...ofTasks
+  } = options.tasks ?? {}
   const forgeOf = openForges({ secrets, apps, forges: configFile, checkServer: options.checkServer })
   const issueTask = issueIntake({
     forgeOf,

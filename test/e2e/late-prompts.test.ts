@@ -75,7 +75,7 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
     const texts = (await events(run_id)).map((event) =>
       event.type === 'agent.update' && event.update.kind === 'message' ? event.update.text : '',
     )
-    said.push(...texts.join('').replaceAll('begun', '').match(/../g) ?? [])
+    said.push(...(texts.join('').replaceAll('begun', '').match(/../g) ?? []))
   }
   assert.deepEqual(said.sort(), given.sort())
 })

@@ -39,8 +39,5 @@ test('twenty tasks at once on one repository are all done, and leave nothing beh
   // Kept: until another run needs its place, this one's may go on there.
   const idle = ['free', 'kept']
   await eventually('all checkouts given back', () => phases().every((phase) => idle.includes(phase)))
-  await eventually(
-    'no attempt left',
-    () => readdirSync(join(programs.runnerFolder, 'attempts')).length === 0,
-  )
+  await eventually('no attempt left', () => readdirSync(join(programs.runnerFolder, 'attempts')).length === 0)
 })

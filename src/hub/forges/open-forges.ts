@@ -30,10 +30,13 @@ export interface OpenForgesOptions {
 const PATIENCE = { retryCount: 1, timeoutMs: 15_000, mostWaitMs: 10_000 }
 
 /** An App's, to read issues and pull requests, and to speak below them. */
-const appRights = {
-  ...{ contents: 'read', checks: 'read', statuses: 'read' },
-  ...{ issues: 'write', pull_requests: 'write' },
-} as const
+const appRights: Readonly<Record<string, 'read' | 'write'>> = {
+  contents: 'read',
+  checks: 'read',
+  statuses: 'read',
+  issues: 'write',
+  pull_requests: 'write',
+}
 
 function noKey(name: string): never {
   throw new ErrandError('secret_not_found', `The hub has no secret ${name}, the private key of its App.`, {
