@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import { configured } from './task-config-file.ts'
+import { configured, notKept } from './task-config-file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
 test.after(() => rmSync(folder, { recursive: true }))
@@ -43,4 +43,14 @@ test('what cannot be used here is told, and a file that is not there refused', (
       words,
     )
   assert.throws(() => configured({ task: { title: 'a' } }, join(folder, 'gone.yaml')), /cannot be read/)
+})
+
+test('credentials of this environment that the hub does not have are told by the names that the tasks have', () => {
+  const env = { GIT_TOKEN: 'a', OPENAI_API_KEY: 'b', MY_KEY: 'c' }
+  const kept = new Set(['GIT_TOKEN'])
+  const names = (request: Parameters<typeof notKept>[0]) =>
+    notKept(request, kept, env).map((text) => /secrets set (\w+)$/.exec(text)?.[1])
+  assert.deepEqual(names({ task: { title: 'a' } }), ['OPENAI_API_KEY'])
+  const file = fileOf('llm_api_key_env_var: MY_KEY\n')
+  assert.deepEqual(names(configured({ tasks: [{ title: 'a' }, { title: 'b' }] }, file, {})), ['MY_KEY'])
 })

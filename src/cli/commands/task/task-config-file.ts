@@ -42,6 +42,27 @@ export function configured(
     : ({ ...request, task: filled((request as { task: TaskInput }).task) } as CreateTasksInput)
 }
 
+/** What to say of credentials that stand in this environment, as older runners read them there, and that the hub does not have. */
+export function notKept(
+  request: CreateTasksInput,
+  kept: ReadonlySet<string>,
+  env: NodeJS.ProcessEnv = process.env,
+): string[] {
+  const tasks = 'tasks' in request && request.tasks !== undefined ? request.tasks : [request.task!]
+  const names = new Set(
+    tasks.flatMap(({ git_token_env_var = 'GIT_TOKEN', llm_api_key_env_var = 'OPENAI_API_KEY' }) => [
+      git_token_env_var,
+      llm_api_key_env_var,
+    ]),
+  )
+  return [...names]
+    .filter((name) => env[name] && !kept.has(name))
+    .map(
+      (name) =>
+        `warning: ${name} of this environment is not used. Give it to the hub: errand secrets set ${name}`,
+    )
+}
+
 function textOf(file: string): string {
   try {
     return readFileSync(file, 'utf8')

@@ -9,7 +9,7 @@ import { hubOptions } from '../../option-values.ts'
 import { jsonText } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { colorChoice, showOptions } from '../../run-options.ts'
-import { configured } from './task-config-file.ts'
+import { configured, notKept } from './task-config-file.ts'
 import { readTaskFile } from './task-file.ts'
 import { followTask, followTasks } from './task-follow.ts'
 
@@ -59,6 +59,10 @@ export const taskRun = command({
     if (file !== undefined && options.title !== undefined)
       throw new UsageError(`both ${file} and --title say what is to be done`, 'give one of them')
     const client = connect(options)
+    if (options.config !== undefined) {
+      const kept = new Set((await client.secrets.list({})).secrets.map(({ name }) => name))
+      for (const warning of notKept(given, kept)) process.stderr.write(`${lineText(warning)}\n`)
+    }
     const { tasks } = await client.tasks.create(given, { idempotencyKey: randomUUID() }).catch((error) => {
       if (!json) tellFaults(error)
       throw error
