@@ -32,6 +32,7 @@ import { Uploads } from './bots/uploads.ts'
 import type { BotAsk } from './fleet/bot-room.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { AppTokens } from './forges/app-tokens.ts'
+import { IssueComments } from './forges/issue-comments.ts'
 import { issueIntake } from './forges/issue-intake.ts'
 import { IssueWatcher } from './forges/issue-watcher.ts'
 import { openForges } from './forges/open-forges.ts'
@@ -263,8 +264,28 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       return found?.owner === owner ? found.task : undefined
     },
   })
-  const tasks = new Tasks({ ...ofTasks, store: stores.tasks, engine, taskRun, issueTask, log })
+  const tasks = new Tasks({
+    ...ofTasks,
+    store: stores.tasks,
+    engine,
+    taskRun,
+    issueTask,
+    log,
+    changed: (id) => comments.changed(id),
+  })
   closers.push(() => tasks.close())
+  const comments = new IssueComments({
+    async get(id) {
+      const { tenant, owner } = (await stores.tasks.get(id)) ?? {}
+      if (tenant === undefined || owner === undefined) return undefined
+      return await tasks.get({ by: { tenant, owner, isAdmin: true }, ref: id })
+    },
+    open: async () => (await stores.tasks.open()).map(({ id }) => id),
+    forgeOf,
+    accounts,
+    log,
+  })
+  closers.push(() => comments.close())
   const watcher = new IssueWatcher({
     watched: () => configFile.watched(),
     forgeOf,
@@ -311,6 +332,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   machines.ready()
   await bots.resume()
   await tasks.resume()
+  await comments.resume()
   watcher.look()
   configFile.onChanged(() => watcher.look())
   artifacts.keepSwept()

@@ -45,6 +45,12 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     assert.ok(server.requests.length > 0)
     assert.ok(!JSON.stringify(server.requests.map((each) => each.body)).includes(token))
 
+    const ours = () => issue.notes.filter((note) => note.body.includes('<!-- errand:task'))
+    await eventually('the comment', () =>
+      ours().some((note) => note.body.includes('There is a pull request: http')),
+    )
+    assert.equal(ours().length, 1)
+
     // Asked again it is the same task, whatever was said since; a closed one, and one that is not there, are none.
     forge.state.comment(repository, issue, 'ada', 'Is it done?')
     const again = await programs.call('task', 'run', address, '--detach')

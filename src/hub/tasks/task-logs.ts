@@ -30,12 +30,12 @@ export class TaskLogs {
   readonly #now: () => number
   #closed = false
 
-  readonly #changed: () => void
+  readonly #changed: (id: string) => void
 
-  /** `changed` is called after each commit. */
+  /** `changed` is called after each commit, with the task's id. */
   constructor(
     store: TaskStore,
-    { now = Date.now, changed = () => {} }: { now?: () => number; changed?: () => void } = {},
+    { now = Date.now, changed = () => {} }: { now?: () => number; changed?: (id: string) => void } = {},
   ) {
     this.#store = store
     this.#now = now
@@ -97,8 +97,10 @@ export class TaskLogs {
       made.map(({ spec, events, fold }): NewTask => ({ spec, events, stand: standOf(fold) })),
     )
     for (const { spec } of made) await this.#adopt(spec.id)
-    for (const { spec } of made) this.#feed.tell(spec.id)
-    this.#changed()
+    for (const { spec } of made) {
+      this.#feed.tell(spec.id)
+      this.#changed(spec.id)
+    }
   }
 
   /**
@@ -161,7 +163,7 @@ export class TaskLogs {
       this.#over.delete(id)
     }
     this.#feed.tell(id)
-    this.#changed()
+    this.#changed(id)
     return changed
   }
 

@@ -28,6 +28,8 @@ export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engin
     url: string,
     defaults: NonNullable<CreateTasks['defaults']>,
   ) => Promise<Task>
+  /** Called after each commit to the log of a task. */
+  changed?: (id: string) => void
   /** A task registry elsewhere, which is told of all tasks. */
   registry?: TaskRegistryOptions
 }
@@ -51,7 +53,13 @@ export class Tasks {
 
   constructor(options: TasksOptions) {
     this.#options = options
-    this.#logs = new TaskLogs(options.store, { now: options.now, changed: () => this.#outbox?.look() })
+    this.#logs = new TaskLogs(options.store, {
+      now: options.now,
+      changed: (id) => {
+        this.#outbox?.look()
+        options.changed?.(id)
+      },
+    })
     this.#conductor = new TaskConductor({ ...options, logs: this.#logs })
   }
 

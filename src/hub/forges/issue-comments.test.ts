@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { eventually } from '../../../test/support/errand-command.ts'
+import { startForge } from '../../../test/support/forge/forge-stand-in.ts'
+import { Task } from '../../contract/tasks/task.ts'
+import { openForge, recogniseForge } from '../../forge/open-forge.ts'
+import { givenToken } from '../../forge/token-source.ts'
+import { IssueComments, type IssueCommentsOptions } from './issue-comments.ts'
+import { issueTaskName } from './issue-task.ts'
+
+type Standing = NonNullable<Awaited<ReturnType<IssueCommentsOptions['get']>>>
+
+test('an issue has one comment, which a forge that was away and the next process edit', async (t) => {
+  const standIn = await startForge({ flavour: 'github' })
+  t.after(async () => await standIn.stop())
+  const repository = standIn.makeRepository('acme/app', { rights: { errand: 'write' } })
+  const issue = standIn.state.addIssue(repository, { title: 'One', by: 'ada' })
+  const tokens = givenToken(standIn.makeToken('errand'))
+  const address = { host: new URL(standIn.url).host, path: 'acme/app', protocol: 'http' } as const
+  const { spec_name, task_id: own_id } = issueTaskName({ ...address, number: issue.number, kind: undefined })
+  const url = `${repository.url}/issues/${issue.number}`
+  const task = Task.parse({ title: 'One', issue: url, repo_url: repository.cloneUrl })
+  const of = { tenant: 'default', owner: 'ada', spec_name, own_id, task }
+  const standings = new Map<string, Standing>([
+    ['task_1', { ...of, id: 'task_1', state: 'pending', fold: {} }],
+    ['task_2', { ...of, own_id: 'other', id: 'task_2', state: 'pending', fold: {} }],
+  ])
+  const settings = new Map<string, string>()
+  const log: string[] = []
+  const open = () =>
+    new IssueComments({
+      get: async (id) => standings.get(id),
+      open: async () => [],
+      forgeOf: async (at) => openForge(await recogniseForge(at), at.path, { tokens, retryCount: 0 }),
+      accounts: {
+        setting: async (key) => settings.get(key),
+        setSetting: async (key, value) => void settings.set(key, value),
+      },
+      retryMs: 1,
+      log: (message) => void log.push(message),
+    })
+  const kept = () => JSON.parse([...settings.values()][0] ?? '[]') as string[]
+  const bodies = () => issue.notes.map(({ body }) => body)
+
+  const first = open()
+  await first.resume()
+  standIn.fault({ match: /comments/, how: { status: 503 }, times: 2 })
+  first.changed('task_1')
+  first.changed('task_2')
+  await eventually('the comment', () => bodies().length === 1)
+  assert.match(bodies()[0]!, /taken this up, as task task_1/)
+  assert.match(log.join('\n'), /told later/)
+  await first.close()
+  assert.deepEqual(kept(), ['task_1'])
+
+  // Ended, and the process was killed before it told so.
+  const message = '@everyone it closes #7\n/merge'
+  standings.set('task_1', { ...standings.get('task_1')!, state: 'failed', reason: 'test', message })
+  const next = open()
+  await next.resume()
+  await eventually('all is told', () => kept().length === 0)
+  await next.close()
+  assert.equal(bodies().length, 1)
+  assert.match(bodies()[0]!, /has failed at this \(test\)/)
+  assert.doesNotMatch(bodies()[0]!, /@everyone|closes #7|^> \/merge/m)
+})

@@ -1,0 +1,170 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { TaskRecord } from '../../contract/tasks/task-record.ts'
+import type { TaskFold } from '../../engine/tasks/evolve-task.ts'
+import { issueAddress } from '../../forge/address.ts'
+import { ensureComment } from '../../forge/idempotent.ts'
+import { harmless } from '../../forge/marks.ts'
+import type { Log } from '../../platform/log.ts'
+import { Backoff } from '../../platform/time.ts'
+import type { AccountStore } from '../../stores/accounts.ts'
+import { issueTaskName } from './issue-task.ts'
+import type { ForgeOf } from './open-forges.ts'
+
+type Standing = Pick<
+  TaskRecord,
+  'id' | 'tenant' | 'owner' | 'spec_name' | 'own_id' | 'task' | 'state' | 'reason' | 'message'
+> & { fold: Pick<TaskFold, 'pull_request' | 'pushed'> }
+
+export interface IssueCommentsOptions {
+  /** Undefined: it is not there any more. */
+  get(id: string): Promise<Standing | undefined>
+  /** Ids of the tasks that are not over. */
+  open(): Promise<readonly string[]>
+  forgeOf: ForgeOf
+  accounts: Pick<AccountStore, 'setting' | 'setSetting'>
+  /** The first wait after a forge did not answer; doubled, up to 2 minutes. Default 5 s. */
+  retryMs?: number
+  log: Log
+}
+
+/** Ids of the tasks whose last comment may not be written yet. */
+const SETTING = 'tasks to be told to their issues'
+const MAX_WAIT_MS = 2 * 60_000
+const LATER = ['forge_away', 'forge_busy', 'service_answer', 'store_failed', 'disk_full']
+
+/**
+ * Tells the issues that tasks were made of how these stand, each in one comment, which is edited. What a killed hub did not come to
+ * is told by the next one; a forge that is away is told later. That it takes no comment fails no task.
+ */
+export class IssueComments {
+  readonly #options: IssueCommentsOptions
+  readonly #stop = new AbortController()
+  /** To be looked at, in this order. */
+  readonly #changed = new Set<string>()
+  /** Those that are not over, or whose end is not told yet; kept. */
+  readonly #owed = new Set<string>()
+  /** What was told of them by this process. */
+  readonly #told = new Map<string, string>()
+  #telling: Promise<void> | undefined
+  #isReady = false
+
+  constructor(options: IssueCommentsOptions) {
+    this.#options = options
+  }
+
+  /** Takes up what the process before had left. */
+  async resume(): Promise<void> {
+    const kept = await this.#options.accounts.setting(SETTING)
+    for (const id of JSON.parse(kept ?? '[]') as string[]) this.#owed.add(id)
+    for (const id of [...this.#owed, ...(await this.#options.open())]) this.#changed.add(id)
+    this.#isReady = true
+    this.#begin()
+  }
+
+  /** Something came into the log of this task. */
+  changed(id: string): void {
+    this.#changed.add(id)
+    this.#begin()
+  }
+
+  /** May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await this.#telling
+  }
+
+  #begin(): void {
+    if (!this.#isReady || this.#stop.signal.aborted) return
+    this.#telling ??= this.#tellAll().finally(() => {
+      this.#telling = undefined
+      if (this.#changed.size > 0) this.#begin()
+    })
+  }
+
+  async #tellAll(): Promise<void> {
+    const { retryMs: firstMs = 5_000, log } = this.#options
+    const { signal } = this.#stop
+    const backoff = new Backoff({ firstMs, maxMs: MAX_WAIT_MS })
+    while (this.#changed.size > 0 && !signal.aborted) {
+      let failed = 0
+      for (const id of [...this.#changed]) {
+        if (signal.aborted) return
+        this.#changed.delete(id)
+        try {
+          await this.#tell(id)
+        } catch (error) {
+          if (signal.aborted) return
+          failed++
+          this.#changed.add(id)
+          log(`The issue of task ${id} is told later: ${messageOf(error)}`, { level: 'warn' })
+        }
+      }
+      if (failed === 0) backoff.reset()
+      else await sleep(backoff.next(), undefined, { signal }).catch(() => {})
+    }
+  }
+
+  async #tell(id: string): Promise<void> {
+    const { get, forgeOf, log } = this.#options
+    const { signal } = this.#stop
+    const task = await get(id)
+    const address = task?.task.issue === undefined ? undefined : issueAddress(task.task.issue)
+    if (task === undefined || address === undefined) return
+    // Others name an issue, and were not made of it.
+    const { spec_name, task_id } = issueTaskName(address)
+    if (task.spec_name !== spec_name || task.own_id !== task_id) return
+    const { text, isLast } = commentOf(task)
+    if (!this.#owed.has(id)) {
+      this.#owed.add(id)
+      await this.#keep()
+    }
+    if (this.#told.get(id) !== text) {
+      try {
+        const forge = await forgeOf(address, task, { signal })
+        const talk = { kind: 'issue', number: address.number } as const
+        await ensureComment(forge, talk, { key: `task:${id}`, body: text }, { signal })
+      } catch (error) {
+        if (!(error instanceof ErrandError) || LATER.includes(error.code)) throw error
+        log(`The issue of task ${id} takes no comment: ${error.message}`, { level: 'warn' })
+      }
+      this.#told.set(id, text)
+    }
+    if (!isLast) return
+    this.#told.delete(id)
+    this.#owed.delete(id)
+    await this.#keep()
+  }
+
+  #keep(): Promise<void> {
+    return this.#options.accounts.setSetting(SETTING, JSON.stringify([...this.#owed]))
+  }
+}
+
+/** The comment for a task as it stands; `isLast`: nothing follows by itself. */
+export function commentOf({ id, state, reason, message, fold }: Omit<Standing, 'task'>): {
+  text: string
+  isLast: boolean
+} {
+  const { pull_request, pushed } = fold
+  const why = message === undefined ? '' : `\n\n${harmless(message).replace(/^/gm, '> ')}`
+  const made =
+    pull_request !== undefined
+      ? `There is a pull request: ${pull_request.url}`
+      : pushed && `The branch \`${pushed.branch}\` is pushed.`
+  const told = made === undefined ? '' : `\n\n${made}`
+  switch (state) {
+    case 'in_review':
+      return { text: made ?? 'Errand is done with this.', isLast: false }
+    case 'done':
+      return { text: made ?? 'Errand is done with this.', isLast: true }
+    case 'no_change':
+      return { text: `Errand has changed nothing.${why}`, isLast: true }
+    case 'failed':
+      return { text: `Errand has failed at this (${reason ?? 'internal'}).${why}${told}`, isLast: true }
+    case 'canceled':
+      return { text: `Errand's work on this was canceled.${told}`, isLast: true }
+    default:
+      return { text: `Errand has taken this up, as task ${id}.`, isLast: false }
+  }
+}
