@@ -98,7 +98,8 @@ export const botSettings = {
   },
   ERRAND_GIT_ALLOW: {
     ...{ type: 'text', default: '', page: 'bots' },
-    about: 'Git servers that are not on the public internet, of bots and of checkouts',
+    about:
+      'Git servers that are not on the public internet, of bots, of checkouts and, at the hub, of issues',
   },
   ERRAND_REGISTRY_ALLOW: {
     ...{ type: 'text', default: '', page: 'bots' },
