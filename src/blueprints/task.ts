@@ -1,7 +1,8 @@
 import { ErrandError } from '../contract/errors.ts'
+import type { RunRecord } from '../contract/run.ts'
 import type { Task } from '../contract/tasks/task.ts'
 import type { TaskStage } from '../contract/tasks/task-log.ts'
-import { DEFAULT_HOST, type WorkflowFile } from '../contract/workflow.ts'
+import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
 import { CANNOT_REGEX } from './task-prompt.ts'
 import { type Step, type TaskRunAsk, TaskSteps } from './task-steps.ts'
 import { bodyOf, branchOf, titleOf } from './task-texts.ts'
@@ -50,6 +51,17 @@ export function taskRun(
   const workflow = new TaskWorkflow(task, ask).make()
   // As it would come over a wire: without what is undefined.
   return { blueprint: 'task', workflow: JSON.parse(JSON.stringify(workflow)) }
+}
+
+/** The task that a run is a try of, as its first step names it; undefined for another run. */
+export function taskOfRun({
+  blueprint,
+  workflow,
+}: Pick<RunRecord, 'blueprint' | 'workflow'>): string | undefined {
+  if (blueprint !== 'task') return undefined
+  const { steps = [] } = workflow as Partial<Workflow>
+  const task = steps.find(({ action }) => action === 'git.check')?.args.task
+  return typeof task === 'string' ? task : undefined
 }
 
 class TaskWorkflow {

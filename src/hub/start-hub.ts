@@ -336,7 +336,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   watcher.look()
   configFile.onChanged(() => watcher.look())
   artifacts.keepSwept()
-  const retention = new Retention({ engine, accounts, keptMs: options.keptMs, log })
+  const retention = new Retention({ engine, accounts, tasks, keptMs: options.keptMs, log })
   closers.push(() => retention.close())
   const parts = { app, engine, accounts, auth, stores, outputs, secrets, uploads, artifacts, bots, tasks }
   return { url, ...tokens, ...parts, reload: () => configFile.reload() }

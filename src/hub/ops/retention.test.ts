@@ -66,6 +66,28 @@ test('a run goes together with those that it has started and those that go on wi
   assert.equal(await hub.left(), 'c c1')
 })
 
+test('a task that is over goes as runs do, and what its tries have left not before it', async (t) => {
+  const hub = await hubWithRuns(t)
+  const ann = await hub.user('ann')
+  const given = { task: { task_id: 'T1', title: 'x', repo_url: 'https://git.example/o/r' } }
+  const { json } = await hub.call('POST', '/api/tasks', ann.token, given)
+  const { id } = json.tasks[0]
+  for await (const _ of hub.tasks.watch(id, 0));
+  const tries = async () => (await hub.call('GET', `/api/tasks/${id}`, ann.token)).status
+  const ofTask = (task: string) => ({
+    blueprint: 'task',
+    workflow: { steps: [{ name: 'check', action: 'git.check', args: { task } }] },
+  })
+  await hub.run('run_try', 40, ofTask(id))
+  await hub.run('run_other', 40, ofTask('task_00000000000000000000'))
+  const all = { ...hub, keptMs: 30 * DAY_MS }
+  assert.equal(await sweep(all, Date.now()), 1)
+  assert.equal(await tries(), 200)
+  assert.match(await hub.left(), /\btry$/)
+  await sweep(all, Date.now() + 31 * DAY_MS)
+  assert.deepEqual([await tries(), await hub.left()], [404, ''])
+})
+
 test('a run stays as long as the one that undoes it, and what is known to be undone is not forgotten', async (t) => {
   const hub = await hubWithRuns(t)
   const { token } = await hub.user('ann')

@@ -11,6 +11,11 @@ import { givenTokenNames } from '../auth/tokens.ts'
 export interface RetentionOptions {
   engine: Pick<EngineFace, 'get' | 'list' | 'remove'>
   accounts: Pick<AccountStore, 'forgetKeys' | 'forgetTokens'>
+  /** Tasks go as runs do, and their tries not before them. */
+  tasks?: {
+    removeOver(before: string): Promise<number>
+    holds(run: RunRecord): Promise<boolean>
+  }
   /** How long an ended run is kept after its end; absent: for ever. */
   keptMs?: number
   log: Log
@@ -45,13 +50,13 @@ export class Retention {
   }
 
   async #loop(): Promise<void> {
-    const { engine, accounts, keptMs, log } = this.#options
+    const { engine, accounts, tasks, keptMs, log } = this.#options
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
         await accounts.forgetTokens(new Date(Date.now() - TOKENS_KEPT_MS).toISOString(), givenTokenNames)
         const removed =
-          keptMs === undefined ? 0 : await sweep({ engine, accounts, keptMs }, Date.now(), signal)
+          keptMs === undefined ? 0 : await sweep({ engine, accounts, tasks, keptMs }, Date.now(), signal)
         if (removed > 0) log(`Runs removed since the time for which they are kept is over: ${removed}.`)
       } catch (error) {
         const why = error instanceof Error ? error.message : error
@@ -64,13 +69,19 @@ export class Retention {
 
 /** Returns how many runs were removed. */
 export async function sweep(
-  { engine, accounts, keptMs }: Pick<RetentionOptions, 'engine' | 'accounts'> & { keptMs: number },
+  {
+    engine,
+    accounts,
+    tasks,
+    keptMs,
+  }: Pick<RetentionOptions, 'engine' | 'accounts' | 'tasks'> & { keptMs: number },
   nowMs: number,
   signal?: AbortSignal,
 ): Promise<number> {
   const before = new Date(nowMs - keptMs).toISOString()
   const isOver = ({ status, finished_at }: RunRecord) =>
     isFinalRun(status) && finished_at !== undefined && finished_at < before
+  await tasks?.removeOver(before)
   let removed = 0
   let batch: string[] = []
   const removeBatch = async () => {
@@ -83,6 +94,7 @@ export async function sweep(
   for await (const run of allRuns(engine, { statuses: finalRunStatuses, created_before: before })) {
     if (signal?.aborted) break
     if (!isOver(run) || (await hasHead(engine, run))) continue
+    if (await tasks?.holds(run)) continue
     const family = await withContinuations(engine, run)
     if (!family.every(isOver)) continue
     batch.push(...family.map(({ run_id }) => run_id))

@@ -65,6 +65,8 @@ function mortal(store: MemoryTaskStore, commits: number, killed: () => void): Ta
     find: (key) => store.find(key),
     list: (query) => store.list(query),
     open: () => store.open(),
+    over: (...of) => store.over(...of),
+    remove: (id) => store.remove(id),
     events: (...of) => (left === 0 ? dead() : store.events(...of)),
     toldTo: (id) => store.toldTo(id),
     told: (...of) => store.told(...of),

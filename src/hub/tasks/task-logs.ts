@@ -12,6 +12,8 @@ export interface LoadedTask {
 }
 
 /** Events read from the store at once. */
+/** Tasks of one sweep. */
+const REMOVED_AT_ONCE = 10_000
 const PAGE = 500
 
 /**
@@ -112,6 +114,22 @@ export class TaskLogs {
     decide: (task: LoadedTask) => readonly NewTaskEvent[] | Promise<readonly NewTaskEvent[]>,
   ): Promise<LoadedTask> {
     return await this.#inTurn(id, () => this.#change(id, decide))
+  }
+
+  /** Takes away tasks that are over since before then, but for those that an open one depends on. Returns how many. */
+  async removeOver(before: string): Promise<number> {
+    const needed = new Set([...this.#open.values()].flatMap(({ spec }) => spec.depends_on))
+    let removed = 0
+    for (const id of await this.#store.over(before, REMOVED_AT_ONCE))
+      if (!needed.has(id))
+        await this.#inTurn(id, async () => {
+          // It may have begun again meanwhile.
+          if (this.#open.has(id)) return
+          await this.#store.remove(id)
+          this.#over.delete(id)
+          removed++
+        })
+    return removed
   }
 
   /** Follows a log at the reader's pace; ends when the task is over, or when aborted or closed. */

@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto'
+import { taskOfRun } from '../../blueprints/task.ts'
 import { TaskRegistryClient, type TaskRegistryOptions } from '../../compat/task-registry.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newTaskId } from '../../contract/ids.ts'
+import type { RunRecord } from '../../contract/run.ts'
 import { MAX_EVENT_BYTES, MAX_TASK_EVENTS } from '../../contract/tasks/services.ts'
 import { isFinalTask, Task, type TaskState, taskState, taskStateWords } from '../../contract/tasks/task.ts'
 import type { CreateTasks } from '../../contract/tasks/task-api.ts'
@@ -110,6 +112,17 @@ export class Tasks {
     if (issueTask === undefined) throw new ErrandError('internal', 'This hub reads no issues.')
     const task = await issueTask(by, issue, defaults)
     return await this.create(by, { tasks: [task], field: 'body.task' })
+  }
+
+  /** Takes away tasks that have been over for so long, with their logs. Returns how many. */
+  removeOver(before: string): Promise<number> {
+    return this.#logs.removeOver(before)
+  }
+
+  /** Whether a run is a try of a task that is still there. */
+  async holds(run: Pick<RunRecord, 'blueprint' | 'workflow'>): Promise<boolean> {
+    const id = taskOfRun(run)
+    return id !== undefined && (await this.#options.store.get(id)) !== undefined
   }
 
   list(query: TaskQuery): Promise<TaskPage> {

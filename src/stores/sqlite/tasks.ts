@@ -64,6 +64,8 @@ const updateTask = `UPDATE tasks SET state = ?, open_run = ?, stand = ?, last_se
   WHERE id = ? AND last_seq = ?`
 const openStates = TaskState.options.filter((state) => !isFinalTask(state)).map((state) => `'${state}'`)
 const selectOpen = `SELECT * FROM tasks WHERE state IN (${openStates}) OR open_run IS NOT NULL ORDER BY created_at, id`
+const selectOver = `SELECT id FROM tasks WHERE state NOT IN (${openStates}) AND open_run IS NULL
+  AND json_extract(stand, '$.updated_at') < ? ORDER BY created_at, id LIMIT ?`
 const selectEvents = 'SELECT json FROM task_events WHERE id = ? AND seq > ? ORDER BY seq LIMIT ?'
 
 /** Coding tasks in a SQLite database. */
@@ -142,6 +144,17 @@ export class SqliteTaskStore implements TaskStore {
 
   async open(): Promise<TaskRecord[]> {
     return this.#session.read(() => this.#session.all(selectOpen)).map(recordOf)
+  }
+
+  async over(before: string, limit: number): Promise<string[]> {
+    return this.#session.read(() => this.#session.all(selectOver, before, limit)).map(({ id }) => String(id))
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#session.write(() => {
+      this.#session.run('DELETE FROM task_events WHERE id = ?', id)
+      this.#session.run('DELETE FROM tasks WHERE id = ?', id)
+    })
   }
 
   async events(id: string, after: number, limit: number): Promise<TaskEvent[]> {

@@ -76,6 +76,21 @@ export class MemoryTaskStore implements TaskStore {
     return this.#all().filter(({ state, open_run }) => !isFinalTask(state) || open_run !== undefined)
   }
 
+  async over(before: string, limit: number): Promise<string[]> {
+    return this.#all()
+      .filter(({ state, open_run }) => isFinalTask(state) && open_run === undefined)
+      .filter(({ updated_at }) => updated_at < before)
+      .slice(0, limit)
+      .map(({ id }) => id)
+  }
+
+  async remove(id: string): Promise<void> {
+    const task = this.#tasks.get(id)
+    if (task === undefined) return
+    this.#tasks.delete(id)
+    this.#ids.delete(textOf(task.record))
+  }
+
   async events(id: string, after: number, limit: number): Promise<TaskEvent[]> {
     return this.#tasks.get(id)?.events.slice(after, after + limit) ?? []
   }

@@ -51,6 +51,10 @@ export interface TaskStore {
   list(query: TaskQuery): Promise<TaskPage>
   /** Those that are not final, or have an open try, oldest first. */
   open(): Promise<TaskRecord[]>
+  /** Ids of those that are final, have no open try and have not changed since `before` (RFC 3339), oldest first. */
+  over(before: string, limit: number): Promise<string[]>
+  /** Takes a task away with its log. An unknown one changes nothing. */
+  remove(id: string): Promise<void>
   /** Events with seq > after, oldest first, at most `limit`. Unknown task: none. */
   events(id: string, after: number, limit: number): Promise<TaskEvent[]>
   /** How far the log of a task was told to a registry elsewhere; 0: nothing of it. */

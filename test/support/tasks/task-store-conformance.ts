@@ -150,6 +150,25 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       await assert.rejects(store.list({ tenant: 'default', limit: 2, cursor: 'x' }), { code: 'bad_request' })
     })
 
+    it('finds what is over for long, and takes it away with its log', async (t) => {
+      const { store } = fresh(t)
+      const made = ['a', 'b', 'c'].map((name) => testTaskSpec(name))
+      await store.create(made.map(newTask))
+      const [a, b, c] = made.map(({ id }) => id) as [string, string, string]
+      for (const id of [a, b]) await append(store, id, { type: 'task.state', state: 'done' })
+      await append(store, c, begun('run_1'))
+      const { updated_at } = (await store.get(a))!
+      assert.deepEqual(await store.over(updated_at, 10), [])
+      const later = new Date(Date.parse(updated_at) + 60_000).toISOString()
+      assert.deepEqual([await store.over(later, 10), await store.over(later, 1)], [[a, b], [a]])
+      await store.remove(a)
+      await store.remove(a)
+      assert.deepEqual([await store.get(a), await store.events(a, 0, 10)], [undefined, []])
+      assert.deepEqual([await store.find(made[0]!), await store.over(later, 10)], [undefined, [b]])
+      await store.create([newTask(made[0]!)])
+      assert.equal((await store.get(a))?.last_seq, 1)
+    })
+
     it('knows how far a task was told elsewhere', async (t) => {
       const { store } = fresh(t)
       const [a, b] = [testTaskSpec('a').id, testTaskSpec('b').id]
