@@ -115,6 +115,8 @@ export interface HubOptions {
     run?: TaskRun
     limits?: TaskLimits
     retryMs?: number
+    /** Between looks at a pull request: first, and at most. */
+    reviewPollMs?: { first: number; most: number }
     createUnknown?: boolean
     registry?: TaskRegistryOptions
   }
@@ -254,6 +256,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   closers.push(() => bots.close())
   const {
     run: taskRun = tryWorkflow({ secrets, repositories: configFile, forges: configFile }),
+    reviewPollMs,
     ...ofTasks
   } = options.tasks ?? {}
   const forgeOf = openForges({ secrets, apps, forges: configFile, checkServer: options.checkServer })
@@ -270,6 +273,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     engine,
     taskRun,
     issueTask,
+    review: { forgeOf, pollMs: reviewPollMs },
     log,
     changed: (id) => comments.changed(id),
   })

@@ -16,6 +16,7 @@ import { mayMove } from '../../engine/tasks/task-moves.ts'
 import { type TaskPage, type TaskQuery, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
 import { type Asker, type GivenTasks, maySeeTask, planTasks } from './new-tasks.ts'
 import { RegistryOutbox } from './registry-outbox.ts'
+import { ReviewWatch, type ReviewWatchOptions } from './review-watch.ts'
 import { TaskConductor, type TaskConductorOptions } from './task-conductor.ts'
 import { type LoadedTask, TaskLogs } from './task-logs.ts'
 
@@ -32,6 +33,8 @@ export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engin
   ) => Promise<Task>
   /** Called after each commit to the log of a task. */
   changed?: (id: string) => void
+  /** Looks at pull requests until they are merged or closed; absent: nobody looks. */
+  review?: Pick<ReviewWatchOptions, 'forgeOf' | 'pollMs'>
   /** A task registry elsewhere, which is told of all tasks. */
   registry?: TaskRegistryOptions
 }
@@ -52,13 +55,14 @@ export class Tasks {
   readonly #logs: TaskLogs
   readonly #conductor: TaskConductor
   #outbox: RegistryOutbox | undefined
+  #review: ReviewWatch | undefined
 
   constructor(options: TasksOptions) {
     this.#options = options
     this.#logs = new TaskLogs(options.store, {
       now: options.now,
       changed: (id) => {
-        this.#outbox?.look()
+        this.#changed()
         options.changed?.(id)
       },
     })
@@ -68,14 +72,24 @@ export class Tasks {
   /** Goes on with what is open. After the engine has taken up its runs. */
   async resume(): Promise<void> {
     await this.#logs.recall()
-    const { store, registry, log } = this.#options
+    const { store, registry, review, log } = this.#options
     if (registry !== undefined)
       this.#outbox = new RegistryOutbox({ store, registry: new TaskRegistryClient(registry), log })
     this.#conductor.resume()
+    if (review === undefined) return
+    const ended = () => this.#conductor.look()
+    this.#review = new ReviewWatch({ ...review, logs: this.#logs, ended, log })
+    this.#review.look()
+  }
+
+  #changed(): void {
+    this.#outbox?.look()
+    this.#review?.look()
   }
 
   /** Stops; tasks and their runs stay open. May be called twice. */
   async close(): Promise<void> {
+    await this.#review?.close()
     await this.#outbox?.close()
     await this.#conductor.close()
     await this.#logs.close()
