@@ -12,6 +12,7 @@ const rows = settingKeys.map((key) => ({ key, row: settings[key] as Setting }))
 
 /** Files that name variables without reading them, and why. */
 const NAMING: Readonly<Record<string, string>> = {
+  'src/library/run-task.ts': "gives them to a task's steps",
   'src/cli/commands/hub/child-runner.ts': "sets them for the hub's own runner",
   'src/runner/secrets/own-secrets.ts': 'names the token that it masks',
   'src/blueprints/task-steps.ts': "sets them for a task's agent",

@@ -9,7 +9,6 @@ import { MemoryTaskStore } from '../../stores/tasks/memory.ts'
 import { openForges } from '../forges/open-forges.ts'
 import { ReviewWatch } from './review-watch.ts'
 import { TaskLogs } from './task-logs.ts'
-import { TOKEN_SECRETS } from './try-workflow.ts'
 
 async function world(t: TestContext, flavour: Flavour) {
   const standIn = await startForge({ flavour })
