@@ -22,6 +22,7 @@ import { openRuns } from './rows/open-runs.ts'
 import { outputToReader } from './rows/output.ts'
 import { placement } from './rows/placement.ts'
 import { shellRun } from './rows/shell-run.ts'
+import { tasks } from './rows/tasks.ts'
 import { workspaces } from './rows/workspaces.ts'
 
 const alone = {
@@ -34,6 +35,7 @@ const alone = {
   'bot-start': botStart,
   'boxes-start': boxes,
   workspaces,
+  tasks,
 }
 const onHub = {
   memory: idleMemory,

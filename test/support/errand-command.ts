@@ -24,7 +24,7 @@ export interface Started {
 }
 
 /** The command line with a home folder of its own, which goes with the test. What was started ends with it too. */
-export function errandCommand(t: TestContext) {
+export function errandCommand(t: Pick<TestContext, 'after'>) {
   const home = mkdtempSync(join(tmpdir(), 'errand-e2e-'))
   const running = new Set<ChildProcessWithoutNullStreams>()
   t.after(async () => {

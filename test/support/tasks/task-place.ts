@@ -23,7 +23,7 @@ export interface TaskPlaceOptions extends Pick<ModelServerOptions, 'script'> {
 }
 
 /** A forge with a repository, a scripted model, and a hub with a runner, all as programs of their own. */
-export async function taskPlace(t: TestContext, options: TaskPlaceOptions) {
+export async function taskPlace(t: Pick<TestContext, 'after'>, options: TaskPlaceOptions) {
   const forge = await startForge({ flavour: options.flavour ?? 'github' })
   t.after(() => forge.stop())
   const repository = forge.makeRepository('shop/web', {
