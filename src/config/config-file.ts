@@ -17,7 +17,7 @@ const Watch = z.strictObject({
   owner: z.string().min(1).max(200),
   label: z.string().min(1).max(100).optional(),
   every_seconds: z.number().min(1).max(86_400).optional(),
-  /** What an issue does not tell, such as the agent. */
+  /** Fields that an issue does not tell, such as the agent. */
   task: IssueDefaults.optional(),
 })
 const Repository = z.strictObject({

@@ -2,7 +2,7 @@ import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
 import { VarName } from './names.ts'
 
-/** What a token may do at its repository. */
+/** Rights of a token at its repository. */
 export const ForgeRights = z.enum(['read', 'write', 'pull_request'])
 export type ForgeRights = z.infer<typeof ForgeRights>
 

@@ -213,7 +213,7 @@ export function spentOf({ tries }: Pick<TaskFold, 'tries'>): TrySpent {
       if (spent[key] !== undefined) sum[key] = (sum[key] ?? 0) + spent[key]
     if (spent.peak_memory_bytes !== undefined)
       sum.peak_memory_bytes = Math.max(sum.peak_memory_bytes ?? 0, spent.peak_memory_bytes)
-    sum.model = spent.model ?? sum.model
+    if (spent.model !== undefined) sum.model = spent.model
   }
   return sum
 }

@@ -44,7 +44,7 @@ export class IssueComments {
   readonly #changed = new Set<string>()
   /** Those that are not over, or whose end is not told yet; kept. */
   readonly #owed = new Set<string>()
-  /** What was told of them by this process. */
+  /** Words that this process has told of them. */
   readonly #told = new Map<string, string>()
   #telling: Promise<void> | undefined
   #isReady = false

@@ -19,7 +19,7 @@ export interface TryWorkflowOptions {
       names: readonly string[],
     ): Promise<string | undefined>
   }
-  /** What is said of forges, by host. */
+  /** The configured forges, by host. */
   forges?: { forgeOf(host: string): ConfiguredForge | undefined }
   /** The runner group that runs for a repository go to. */
   repositories: { groupOf(repository: string | undefined): string | undefined }

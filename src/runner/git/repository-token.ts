@@ -41,7 +41,7 @@ export const tokenLookup =
     return own === undefined ? given : { token: own.token, scope: scoped(`runner:${own.name}`, username) }
   }
 
-/** What the step itself was given, and nothing of the machine's. */
+/** The token that the step itself was given, and nothing of the machine's. */
 export const stepToken: TokenOf = (ask) => ofStep(ask)
 
 function ofStep({ spec, env, args: { token_env, username } }: TokenAsk): RepositoryToken {

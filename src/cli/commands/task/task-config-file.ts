@@ -42,7 +42,7 @@ export function configured(
     : ({ ...request, task: filled((request as { task: TaskInput }).task) } as CreateTasksInput)
 }
 
-/** What to say of credentials that stand in this environment, as older runners read them there, and that the hub does not have. */
+/** Words on credentials that stand in this environment, as older runners read them there, and that the hub does not have. */
 export function notKept(
   request: CreateTasksInput,
   kept: ReadonlySet<string>,
