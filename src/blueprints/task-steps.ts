@@ -31,8 +31,6 @@ export interface TaskRunAsk {
   model_key?: { secret: string }
   /** The variable that the token goes into. Default `GIT_TOKEN`. */
   token_env?: string
-  /** Protected files that a person has approved of. */
-  approved?: readonly string[]
   author?: string
   committer?: string
   /** Milliseconds since 1970; default: now. Commits have this date, however often a step is done again. */
@@ -76,7 +74,7 @@ export class TaskSteps {
   /** Carries out the tree that passed; `asItIs`: the folder as it is, where it may be that none did. */
   carry(name: string, when?: string, asItIs = false): Step {
     const { commits, protect } = this.#task
-    const { id, author, committer, approved, now_ms = Date.now() } = this.#ask
+    const { id, author, committer, now_ms = Date.now() } = this.#ask
     const own = Array.isArray(protect)
       ? protect.map((rule) => (typeof rule === 'string' ? { paths: [rule], decision: 'forbid' } : rule))
       : []
@@ -94,7 +92,6 @@ export class TaskSteps {
         trailers: { 'Errand-Task': id, 'Errand-Run': '${ERRAND_RUN_ID}' },
         date: Math.floor(now_ms / 1000),
         protect: plain([...own, ...defaultProtection]),
-        approved: approved && plain(approved),
       },
     }
   }

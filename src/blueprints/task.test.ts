@@ -60,7 +60,11 @@ test('a task is checked, prepared, implemented, carried out, tested, pushed and 
   const gaveUp = run(workflow, { TIP_SHA: '', GAVE_UP: 'no' })
   assert.deepEqual(gaveUp, [...first, 'implement', 'carry', 'gave_up'])
   assert.equal(workflow.timeout_seconds, 1800)
-  assert.deepEqual(names(workflowOf({ pull_request: false })).slice(-2), ['test', 'push'])
+  assert.deepEqual(names(workflowOf({ pull_request: false })).slice(-3), [
+    ...['test', 'protected_approval', 'push'],
+  ])
+  const asked = run(workflow, { TIP_SHA: sha('b'), ASKED: '"a"' })
+  assert.deepEqual(asked, [...first, 'implement', 'carry', 'test', 'protected_approval', ...last])
   const dry = workflowOf({ push: false })
   assert.equal(names(dry).at(-1), 'test')
   assert.equal(step(dry, 'check').args.write, false)
@@ -98,7 +102,11 @@ test('a later try takes up what is kept, and does only what is left', () => {
   ])
   const { start, tip, artifact_id, run_id } = checkpoint
   assert.deepEqual(step(workflow, 'workspace').args.checkpoint, { start, tip, artifact_id, run_id })
-  assert.deepEqual(names(workflowOf({}, { stage: 'test', checkpoint })), [...first, 'test', ...last])
+  assert.deepEqual(names(workflowOf({}, { stage: 'test', checkpoint })), [
+    ...[...first, 'test', 'protected_approval', ...last],
+  ])
+  const asked = workflowOf({}, { stage: 'push', checkpoint: { ...checkpoint, asked: '"a"' } })
+  assert.deepEqual(run(asked, asked.env as Record<string, string>).slice(2), ['protected_approval', ...last])
   // There is nothing to go on from.
   assert.deepEqual(names(workflowOf({}, { stage: 'push' })), names(workflowOf({}, { stage: 'implement' })))
   const again = workflowOf({}, { stage: 'carry', checkpoint })

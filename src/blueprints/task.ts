@@ -99,7 +99,10 @@ class TaskWorkflow {
       inventory: chosen ? { hosts: { [DEFAULT_HOST]: { group, runner, labels } } } : undefined,
       // A person who thinks about a plan uses up none of its time.
       timeout_seconds: planned ? undefined : timeout_seconds,
-      env: this.#ask.checkpoint && { TIP_SHA: this.#ask.checkpoint.tip },
+      env: this.#ask.checkpoint && {
+        TIP_SHA: this.#ask.checkpoint.tip,
+        ASKED: plain(this.#ask.checkpoint.asked ?? '') as string,
+      },
       outputs: {
         ANSWER: '${ANSWER:-}',
         ...{ BRANCH: '${BRANCH:-}', TIP_SHA: '${TIP_SHA:-}', PUSHED_SHA: '${PUSHED_SHA:-}' },
@@ -252,7 +255,15 @@ class TaskWorkflow {
     const { push, force, pull_request, git_retry_count, network_retry_count } = this.#task
     if (!push) return []
     const steps: Step[] = []
-    if (this.#does('push'))
+    if (this.#does('push')) {
+      steps.push({
+        name: 'protected_approval',
+        action: 'approval.wait',
+        when: protectedFiles,
+        args: {
+          message: 'The change touches protected files: ${ASKED:-}. Look at the diff. Is it to be pushed?',
+        },
+      })
       steps.push({
         ...this.#steps.withToken('push', 'git.push', {
           branch: '${BRANCH}',
@@ -263,6 +274,7 @@ class TaskWorkflow {
         }),
         when: changed,
       })
+    }
     if (pull_request === false) return steps
     const { draft = true, labels = [], reviewers = [], base } = pull_request === true ? {} : pull_request
     const findings = this.#rounds > 0 ? 'FINDINGS' : undefined
@@ -295,7 +307,8 @@ class TaskWorkflow {
     const steps = [{ ...this.#steps.carry('keep', failed, true), continue_on_error: true }]
     const { push, push_on_failure, git_retry_count } = this.#task
     if (!push || !push_on_failure) return steps
-    const left = '${ERRAND_RUN_STATUS} == "failed" && ${TIP_SHA:-} != "" && ${PUSHED_SHA:-} == ""'
+    const left =
+      '${ERRAND_RUN_STATUS} == "failed" && ${TIP_SHA:-} != "" && ${PUSHED_SHA:-} == "" && ${ASKED:-} == ""'
     const args = {
       branch: '${BRANCH}',
       tip: '${TIP_SHA}',
@@ -318,6 +331,7 @@ class TaskWorkflow {
   }
 }
 
+const protectedFiles = '${ASKED:-} != "" && ${TIP_SHA:-} != ""'
 /** A try that has nothing to commit skips what follows. */
 const changed = '${TIP_SHA:-} != ""'
 

@@ -144,13 +144,14 @@ test('an App makes each step a token for the one repository, which nothing that 
   const [pull] = repository.tickets.filter((each) => each.pull !== undefined)
   assert.equal(pull?.pull?.base, 'main')
   const rights = app!.minted.map(({ right, mayOpenPulls }) => [right, mayOpenPulls])
-  assert.deepEqual(rights, [
+  // What comes behind them is the hub's own, which looks whether it is merged.
+  assert.deepEqual(rights.slice(0, 4), [
     ['write', false],
     ['read', false],
     ['write', false],
     ['write', true],
   ])
-  assert.equal(app!.minted.at(-1)!.gitRight, 'read')
+  assert.equal(app!.minted[3]!.gitRight, 'read')
   for (const { repositories } of app!.minted) assert.deepEqual(repositories, [repository.path])
   const secrets = [...app!.minted.map((each) => each.token), RUNNERS_OWN, app!.privateKey.split('\n')[3]!]
   const seen = forge.state.git(repository.path, ['show', `${pull!.pull!.head}:looked.txt`])
@@ -190,4 +191,40 @@ test('an App makes each step a token for the one repository, which nothing that 
   assert.match(await asked(['APP_KEY']), /is the key of an App/)
   const made = { forge: { host: forge.host, repository: repository.path, rights: 'write' } }
   assert.match(await asked({ GIT_TOKEN: made }), /only coding tasks/)
+})
+
+test('protected files are pushed once a person has approved of them, and not before, also after a kill', async (t) => {
+  const { forge, repository, programs } = await taskPlace(t, {
+    script: ({ toolResults }) =>
+      toolResults.length > 0
+        ? { text: 'It is made.' }
+        : runTurn(
+            'echo made > made.txt; mkdir -p .github/workflows; echo "on: push" > .github/workflows/ci.yml',
+          ),
+  })
+  const run = async (id: string) => {
+    await programs.call('task', 'run', '--title', id, '--id', id, '--repo', repository.cloneUrl, '--detach')
+    const waits = async () => (await programs.client.tasks.get(id)).state === 'waiting'
+    await eventually('the question', waits)
+    return (await programs.client.tasks.get(id)).message
+  }
+  assert.match((await run('yes')) ?? '', /protected files: "\.github\/workflows\/ci\.yml"/)
+  await run('no')
+  await programs.kill('hub', 'runner')
+  const pulls = () => repository.tickets.filter(({ pull }) => pull !== undefined).map(({ title }) => title)
+  const branches = () => forge.state.git(repository.path, ['branch', '--list', 'errand/*']).trim()
+  assert.deepEqual([pulls(), branches()], [[], ''])
+  await programs.startHub()
+  await programs.startRunner()
+  const rejected = await programs.call('task', 'reject', 'no')
+  assert.equal(rejected.code, 0, rejected.stderr)
+  const approved = await programs.call('task', 'approve', 'yes')
+  assert.equal(approved.code, 0, approved.stderr)
+  const state = async (id: string) => (await programs.client.tasks.get(id)).state
+  await eventually(
+    'both ends',
+    async () => (await state('no')) === 'failed' && (await state('yes')) === 'in_review',
+  )
+  assert.deepEqual(pulls(), ['yes'])
+  assert.doesNotMatch(branches(), /no-no/)
 })

@@ -53,7 +53,10 @@ export interface ProgramsOptions {
   host?: string
 }
 
-export async function startPrograms(t: Pick<TestContext, 'after'>, options: ProgramsOptions = {}): Promise<Programs> {
+export async function startPrograms(
+  t: Pick<TestContext, 'after'>,
+  options: ProgramsOptions = {},
+): Promise<Programs> {
   const { runner: kind = 'apart', slots = 64, hubArgs = [], hubEnv, host = '127.0.0.1' } = options
   const { runnerEnv } = options
   // Before what removes the folder: steps outlive what started them, and would go on writing there.

@@ -64,7 +64,7 @@ export const SNAPSHOT_REF = 'refs/errand/snapshot'
 
 /**
  * `git.carry`: what was made in the workspace comes out of its box as a pack that is checked. Exports `TIP_SHA` (empty: nothing
- * was changed), `FILES`, `ADDED` and `DELETED`; keeps the artifacts pack, diff, patches and files.
+ * was changed), `FILES`, `ADDED`, `DELETED` and `ASKED` (protected files that a person has to approve of); keeps the artifacts pack, diff, patches and files.
  */
 export const GitCarryArgs = z.strictObject({
   start: sha,

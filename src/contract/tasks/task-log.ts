@@ -48,6 +48,8 @@ export const Checkpoint = z.object({
   branch: z.string().optional(),
   artifact_id: z.string(),
   run_id: z.string(),
+  /** Protected files in it that a person has not approved of yet, in words. */
+  asked: z.string().optional(),
   /** The first step that is not done by it. */
   next: TaskStage,
 })

@@ -31,6 +31,8 @@ const passing: readonly ModelFailure[] = [
 
 /** The step in `finally` that keeps the work of a try which has failed. */
 const KEPT_STEP = 'keep'
+/** The step at which a person approves of changed files that are protected. */
+const APPROVAL_STEP = 'protected_approval'
 
 const withoutVerdict: readonly string[] = ['lost', 'interrupted', 'host_unreachable', 'output_failed']
 
@@ -146,12 +148,13 @@ export class TryReader {
     if (outcome !== 'success') return events
     this.#exports = { ...this.#exports, ...exports }
     if (next === undefined) return events
-    const { START_SHA: start, BASE_SHA: base, BRANCH: branch, TIP_SHA: tip } = this.#exports
+    const { START_SHA: start, BASE_SHA: base, BRANCH: branch, TIP_SHA: tip, ASKED } = this.#exports
     this.#tip = tip
     const pack = this.#packs.get(attempt)
     if (!tip || start === undefined || pack === undefined) return events
     this.#checkpoint = {
       ...{ start, tip, base, branch, artifact_id: pack.artifact_id, run_id: this.#runId },
+      ...(ASKED && { asked: ASKED }),
       next,
     }
     return [...events, { type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
@@ -161,6 +164,11 @@ export class TryReader {
     const { step, phase, status } = event
     if (phase !== 'main') return []
     if (status === 'failed' || status === 'interrupted') this.#failedStep ??= step
+    if (step === APPROVAL_STEP && status === 'success' && this.#checkpoint !== undefined) {
+      const { asked: _, ...approved } = this.#checkpoint
+      this.#checkpoint = approved
+      return [{ type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
+    }
     const stage = stageOf(step)
     const isKept = stage === 'test' || stage === 'push'
     if (status !== 'success' || !isKept || this.#checkpoint === undefined) return []

@@ -30,8 +30,6 @@ export interface TryAsk {
   has_pull_request: boolean
   /** When the task was made, as milliseconds since 1970: the commits of all its tries have the same date. */
   now_ms: number
-  /** Protected files that a person has approved of. */
-  approved?: readonly string[]
 }
 
 /** The workflow of a try. Throws an ErrandError where the task cannot be carried out as it is written. */

@@ -31,6 +31,8 @@ export interface Carried {
   files: number
   added: number
   deleted: number
+  /** Changed paths that a person has to approve of before they are pushed. */
+  asked: readonly string[]
 }
 
 export interface CarryOptions extends CarryPlaces {
@@ -208,17 +210,22 @@ class Carry {
       media_type: 'application/x-git-pack',
     })
     for (const line of await keepEvidence(this.#repository, evidence, list, keep)) tell(line)
-    refuseProtected(
-      judge(
-        changes.map(({ path }) => path),
-        evidence.protect,
-        approved,
-      ),
+    const judged = judge(
+      changes.map(({ path }) => path),
+      evidence.protect,
+      approved,
     )
+    refuseForbidden(judged)
     await this.#own.takePack(checkpoint, this.#args.max_bytes)
     await this.#own.text(['update-ref', '--no-deref', CARRIED, tip])
     const sum = (of: 'added' | 'deleted') => list.files.reduce((all, file) => all + (file[of] ?? 0), 0)
-    return { tip, files: list.files.length, added: sum('added'), deleted: sum('deleted') }
+    return {
+      tip,
+      files: list.files.length,
+      added: sum('added'),
+      deleted: sum('deleted'),
+      asked: judged.asked,
+    }
   }
 
   async #searchSecrets(tip: string, own: readonly string[], allowed: readonly string[]): Promise<void> {
@@ -252,21 +259,23 @@ class Carry {
   }
 }
 
-const nothing: Carried = { tip: '', files: 0, added: 0, deleted: 0 }
+const nothing: Carried = { tip: '', files: 0, added: 0, deleted: 0, asked: [] }
 
-function refuseProtected({ forbidden, asked }: Judged): void {
-  const named = (paths: readonly string[]) => paths.map((path) => JSON.stringify(path)).join(', ')
+/** Of more only how many they are is told. */
+const MAX_NAMED = 20
+
+function named(paths: readonly string[]): string {
+  const more = paths.length > MAX_NAMED ? ` and ${paths.length - MAX_NAMED} more` : ''
+  const names = paths.slice(0, MAX_NAMED).map((path) => JSON.stringify(path))
+  return names.join(', ') + more
+}
+
+function refuseForbidden({ forbidden }: Judged): void {
   if (forbidden.length > 0)
     throw new StepFailure(
       'protected_path',
       `The change touches what may not be changed: ${named(forbidden)}.`,
       'Have it made without, or change protect.',
-    )
-  if (asked.length > 0)
-    throw new StepFailure(
-      'protected_path',
-      `The change touches what a person has to approve of: ${named(asked)}.`,
-      'Look at the diff, and approve of these paths.',
     )
 }
 
@@ -301,13 +310,16 @@ export const gitCarryStep = ({ checkout, keep }: GitCarryOptions): PlatformStep 
       phase: (name, message) => context.phase(name, message),
       tell: (message) => context.write('stderr', `${message}\n`),
     })
-    const { tip, files, added, deleted } = carried
+    const { tip, files, added, deleted, asked } = carried
     context.write(
       'stdout',
       tip === '' ? 'Nothing was changed.\n' : `${tip}: ${files} files, +${added} −${deleted}\n`,
     )
     return {
-      exports: { TIP_SHA: tip, FILES: String(files), ADDED: String(added), DELETED: String(deleted) },
+      exports: {
+        ...{ TIP_SHA: tip, FILES: String(files), ADDED: String(added), DELETED: String(deleted) },
+        ASKED: named(asked),
+      },
     }
   },
 })
