@@ -61,6 +61,13 @@ export async function planTasks(
         field: place(index, '.task_id'),
         message: `"${own_id}" is the id of ${place(before)} too`,
       })
+    faults.push(
+      ...notYet(task).map((name) => ({
+        field: place(index, `.${name}`),
+        message: 'is not carried out yet',
+        hint: 'Leave it out.',
+      })),
+    )
     faults.push(...credentialsIn(task).map((fault) => ({ ...fault, field: place(index, fault.field) })))
     if (repositoryOf(task) === undefined && task.slot_path === undefined && task.slot_id === undefined)
       faults.push({
@@ -129,6 +136,18 @@ export const maySeeTask = (by: Asker, { tenant, owner }: Pick<TaskRecord, 'tenan
 export function repositoryOf({ repo_url, metadata }: Task): string | undefined {
   const told = metadata.repo_url
   return repo_url ?? (typeof told === 'string' && told !== '' ? told : undefined)
+}
+
+/** Fields that are known and ask for what no runner does yet: a task that was begun without would pretend. */
+function notYet({ follow, on_base_moved, conflicts, submodules, lfs }: Task): string[] {
+  const asked = {
+    follow,
+    submodules,
+    lfs,
+    on_base_moved: on_base_moved !== 'ignore',
+    conflicts: conflicts !== 'fail',
+  }
+  return Object.entries(asked).flatMap(([name, isAsked]) => (isAsked ? [name] : []))
 }
 
 /** The credentials in a task, which may hold none, since it is kept and shown as it was given. */
