@@ -162,11 +162,11 @@ export const settings = {
   },
   ERRAND_REPO_POOL_URL: {
     ...{ type: 'text', old: ['REPO_POOL_URL'], page: 'cli', for: '`task run --config`' },
-    about: "a pool of clones instead of the runners'",
+    about: "a pool of clones instead of the runners': not used yet, which a command says",
   },
   ERRAND_ARTIFACT_STORE_URL: {
     ...{ type: 'text', old: ['ARTIFACT_STORE_URL'], page: 'cli', for: '`task run --config`' },
-    about: "an artifact store instead of the hub's",
+    about: "an artifact store instead of the hub's: not used yet, which a command says",
   },
   ERRAND_TASK_TIMEOUT: {
     ...{ type: 'number', old: ['RUNNER_TIMEOUT'], above: 0, to: 31_536_000 },
