@@ -7,6 +7,7 @@ import type { TaskView } from '../../src/contract/tasks/task-api.ts'
 import { eventually } from '../support/errand-command.ts'
 import { runTurn, type Turn } from '../support/model-server/server.ts'
 import { processesOf } from '../support/programs.ts'
+import { sandboxMissing } from '../support/runner/box-fixture.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
 /** Where a try is held when the programs are killed. */
@@ -53,7 +54,9 @@ function asking(path: string): RegExp {
 }
 
 for (const which of [['runner'], ['hub'], ['hub', 'runner']] as const)
-  test(`a ${which.join(' and a ')} killed in any stage of a task shows in none of its work`, async (t) => {
+  test(`a ${which.join(' and a ')} killed in any stage of a task shows in none of its work`, {
+    skip: sandboxMissing(),
+  }, async (t) => {
     await killed(t, which)
   })
 
