@@ -35,7 +35,7 @@ test('commits and what is not committed come out as ours, the same each time', a
   symlinkSync('src/a.txt', join(place.work, 'link'))
   rmSync(join(place.work, 'README.md'))
   const carried = await place.carry()
-  assert.deepEqual({ ...carried, tip: 0 }, { tip: 0, files: 5, added: 4, deleted: 2 })
+  assert.deepEqual({ ...carried, tip: 0 }, { tip: 0, files: 5, added: 4, deleted: 2, asked: [] })
   assert.deepEqual(await place.carry(), carried)
   const { tip } = carried
   assert.equal(run(own_git, ['rev-parse', CARRIED]), tip)

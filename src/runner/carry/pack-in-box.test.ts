@@ -40,7 +40,10 @@ test('a change comes out of the sandbox', { skip }, async () => {
   place.write('src/a.txt', 'from inside\n')
   const { outcome, exports, message } = await carryBoxed(place)
   assert.deepEqual([outcome, message], ['success', undefined])
-  assert.deepEqual({ ...exports, TIP_SHA: '' }, { TIP_SHA: '', FILES: '1', ADDED: '1', DELETED: '2' })
+  assert.deepEqual(
+    { ...exports, TIP_SHA: '' },
+    { TIP_SHA: '', FILES: '1', ADDED: '1', DELETED: '2', ASKED: '' },
+  )
   assert.equal(place.file(exports!.TIP_SHA!, 'src/a.txt'), 'from inside')
 })
 
