@@ -53,7 +53,7 @@ function asking(path: string): RegExp {
   return new RegExp(`^POST /api/v3/repos/${path}/pulls/\\d+/requested_reviewers$`)
 }
 
-for (const which of [['runner'], ['hub'], ['hub', 'runner']] as const)
+for (const which of [['runner'], ['hub', 'runner']] as const)
   test(`a ${which.join(' and a ')} killed in any stage of a task shows in none of its work`, {
     skip: sandboxMissing(),
   }, async (t) => {

@@ -4,11 +4,14 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { eventually } from '../support/errand-command.ts'
 import { runTurn } from '../support/model-server/server.ts'
+import { sandboxMissing } from '../support/runner/box-fixture.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
 const COUNT = 20
 
-test('twenty tasks at once on one repository are all done, and leave nothing behind', async (t) => {
+test('twenty tasks at once on one repository are all done, and leave nothing behind', {
+  skip: sandboxMissing(),
+}, async (t) => {
   const { forge, repository, programs, server } = await taskPlace(t, {
     script: (request) =>
       request.toolResults.length > 0
