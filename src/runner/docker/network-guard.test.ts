@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import test from 'node:test'
+import { promisify } from 'node:util'
+import { dockerHere } from '../../../test/support/docker/docker.ts'
 import {
   bridgeName,
   buildBridges,
@@ -28,6 +31,26 @@ test('who may not set rules is told so, with what to do', { skip }, async () => 
     })
   } finally {
     if (isRoot) process.seteuid!(0)
+  }
+})
+
+test('several guards take away the same rules at once', {
+  skip: (await dockerHere()) || (process.geteuid!() === 0 ? false : 'only root sets rules'),
+}, async () => {
+  const networks = ['a', 'b', 'c'].map((name) => `errand-test-${process.pid}-${name}`)
+  const gone = networks.map((network) => ({
+    chain: guardChain(network),
+    bridge: bridgeName(network),
+    subnets: [],
+    forges: false,
+  }))
+  for (let round = 0; round < 5; round++) {
+    await new NetworkGuard().set(gone, [])
+    await Promise.all(Array.from({ length: 4 }, () => new NetworkGuard().removeStale()))
+    const { stdout } = await promisify(execFile)('iptables', ['-w', '10', '-t', 'raw', '-S'], {
+      env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
+    })
+    for (const { chain, bridge } of gone) assert.ok(!stdout.includes(chain) && !stdout.includes(bridge))
   }
 })
 

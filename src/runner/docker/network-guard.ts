@@ -19,23 +19,32 @@ export class NetworkGuard {
   readonly #set = new Map<Family, { rules: string; printed: string }>()
 
   async set(bridges: readonly GuardedBridge[], open: readonly OpenPlace[]): Promise<void> {
-    const asked6 = hasIpv6() ? table('ip6tables') : undefined
-    // Where neither may be asked the first one tells why.
-    asked6?.catch(() => undefined)
-    const printed = await table('iptables')
-    await this.#ensure('iptables', printed, bridges.map(hookRule), (hook) => guardRules(bridges, open, hook))
-    const printed6 = await asked6
-    if (printed6 !== undefined) await this.#ensure('ip6tables', printed6, bridges.map(ipv6Rule), closedIpv6)
+    await changed(async () => {
+      const printed = await table('iptables')
+      const change = () =>
+        this.#ensure('iptables', printed, bridges.map(hookRule), (hook) => guardRules(bridges, open, hook))
+      return { printed, change }
+    })
+    if (!hasIpv6()) return
+    await changed(async () => {
+      const printed = await table('ip6tables')
+      return { printed, change: () => this.#ensure('ip6tables', printed, bridges.map(ipv6Rule), closedIpv6) }
+    })
   }
 
   /** Takes away the rules of networks that are gone, whoever has removed them. */
   async removeStale(): Promise<void> {
-    // In the other order than they are set: a rule whose chain is not seen has none.
-    const printed6 = hasIpv6() ? await table('ip6tables') : ''
-    const printed = { v4: await table('iptables'), v6: printed6 }
-    const { v4, v6 } = staleRules(printed, (bridge) => existsSync(`/sys/class/net/${bridge}`))
-    if (v4.length > 0) await restore('iptables', ['*raw', ...v4, 'COMMIT', ''].join('\n'))
-    if (v6.length > 0) await restore('ip6tables', ['*raw', ...v6, 'COMMIT', ''].join('\n'))
+    await changed(async () => {
+      // In the other order than they are set: a rule whose chain is not seen has none.
+      const printed6 = hasIpv6() ? await table('ip6tables') : ''
+      const printed = { v4: await table('iptables'), v6: printed6 }
+      const { v4, v6 } = staleRules(printed, (bridge) => existsSync(`/sys/class/net/${bridge}`))
+      const change = async () => {
+        if (v4.length > 0) await restore('iptables', ['*raw', ...v4, 'COMMIT', ''].join('\n'))
+        if (v6.length > 0) await restore('ip6tables', ['*raw', ...v6, 'COMMIT', ''].join('\n'))
+      }
+      return { printed: `${printed.v4}\n${printed.v6}`, change }
+    })
   }
 
   async #ensure(
@@ -49,6 +58,24 @@ export class NetworkGuard {
     if (before?.rules === rules && before.printed === printed) return
     await restore(family, rulesWith(hookFirst(printed, first)))
     this.#set.set(family, { rules, printed: await table(family) })
+  }
+}
+
+/**
+ * A change of what was printed. Another guard may have made the same one since, and a restore is whole or not at all: what
+ * fails is tried again for as long as something else is printed.
+ */
+async function changed(read: () => Promise<{ printed: string; change: () => Promise<void> }>): Promise<void> {
+  let seen: string | undefined
+  for (let failure: unknown; ; ) {
+    const { printed, change } = await read()
+    if (printed === seen) throw failure
+    seen = printed
+    try {
+      return await change()
+    } catch (error) {
+      failure = error
+    }
   }
 }
 
