@@ -2,7 +2,7 @@ import type { Task } from '../contract/tasks/task.ts'
 import { plain } from './workflow.ts'
 
 /** The kinds of work that an agent of a task is asked for. */
-export type TaskPromptKind = 'plan' | 'implement' | 'fix' | 'review'
+export type TaskPromptKind = 'plan' | 'implement' | 'fix' | 'mend' | 'review'
 
 export interface TaskPromptFacts {
   kind: TaskPromptKind
@@ -23,6 +23,8 @@ export interface TaskPromptFacts {
     findings?: string
     /** Figures of tests. */
     figures?: string
+    /** Names of files that have conflicts. */
+    conflicts?: string
   }
 }
 
@@ -54,6 +56,8 @@ export function taskPrompt(facts: TaskPromptFacts): string {
     variables.figures && `The tests say: \${${variables.figures}:-nothing}`,
     variables.plan && fencedVariable('the plan that was approved of', variables.plan, fence_id),
     variables.findings && fencedVariable('the findings of a reviewer', variables.findings, fence_id),
+    variables.conflicts &&
+      fencedVariable('the names of the files with conflicts', variables.conflicts, fence_id),
     untrusted(task, fence_id),
   ]
   if (kind === 'fix')
@@ -68,6 +72,7 @@ const todo: Readonly<Record<TaskPromptKind, string>> = {
   plan: 'Write a plan for the task below: which files, what changes, how it is tested, what could go wrong. Change nothing; your last message is the plan.',
   implement: 'Carry out the task below in the repository that is your working folder.',
   fix: 'The task below was carried out in the repository that is your working folder, and a reviewer has findings. Mend what is right of them.',
+  mend: 'The task below was carried out, and others have pushed meanwhile. The repository that is your working folder has what they pushed, with your change on top; where both have changed the same lines both stand between the marks <<<<<<<, ======= and >>>>>>>. Mend each such place, so that both are served, and leave no mark.',
   review:
     'The task below was carried out in the repository that is your working folder. Review the change: git diff ${START_SHA} shows it. Look for what is wrong, missing or unsafe. Change nothing.',
 }
@@ -78,7 +83,7 @@ function rules({ kind, forbidden = [], begun }: TaskPromptFacts): string {
     todo[kind].replace('${START_SHA}', 'with the commit that the variable START_SHA names'),
     'Read AGENTS.md and CLAUDE.md at the root of the repository first, where they are there and you were not given them: they hold for your work.',
   ]
-  if (kind === 'implement' || kind === 'fix') {
+  if (kind === 'implement' || kind === 'fix' || kind === 'mend') {
     lines.push(
       'Errand itself commits what is left, pushes it and opens the pull request: do not push, do not use the API of a forge, do not change git remotes or configuration. You may commit.',
       `Where nothing is to be changed, change nothing, and begin a line of your last message with "${NOTHING_TO_DO}" and the reason.`,

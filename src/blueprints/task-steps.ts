@@ -71,13 +71,17 @@ export class TaskSteps {
     this.#ask = ask
   }
 
-  /** Carries out the tree that passed; `asItIs`: the folder as it is, where it may be that none did. */
-  carry(name: string, when?: string, asItIs = false): Step {
-    const { commits, protect } = this.#task
+  /**
+   * Carries out the tree that passed; `asItIs`: the folder as it is, where it may be that none did; `mended`: of an agent that
+   * had conflicts to mend.
+   */
+  carry(
+    name: string,
+    when?: string,
+    { asItIs = false, mended }: { asItIs?: boolean; mended?: true } = {},
+  ): Step {
+    const { commits } = this.#task
     const { id, author, committer, now_ms = Date.now() } = this.#ask
-    const own = Array.isArray(protect)
-      ? protect.map((rule) => (typeof rule === 'string' ? { paths: [rule], decision: 'forbid' } : rule))
-      : []
     return {
       name,
       action: 'git.carry',
@@ -91,9 +95,19 @@ export class TaskSteps {
         committer: committer && plain(committer),
         trailers: { 'Errand-Task': id, 'Errand-Run': '${ERRAND_RUN_ID}' },
         date: Math.floor(now_ms / 1000),
-        protect: plain([...own, ...defaultProtection]),
+        mended,
+        protect: this.protection(),
       },
     }
+  }
+
+  /** The rules for files, the task's own first. */
+  protection(): unknown {
+    const { protect } = this.#task
+    const own = Array.isArray(protect)
+      ? protect.map((rule) => (typeof rule === 'string' ? { paths: [rule], decision: 'forbid' } : rule))
+      : []
+    return plain([...own, ...defaultProtection])
   }
 
   playbook(name: string, phase: 'setup' | 'test'): Step {
@@ -148,7 +162,7 @@ export class TaskSteps {
 
   prompt(
     kind: TaskPromptFacts['kind'],
-    more: { plan?: string; findings?: string; figures?: string } = {},
+    more: { plan?: string; findings?: string; figures?: string; conflicts?: string } = {},
   ): string {
     const { checkpoint, fence_id = randomFence } = this.#ask
     const { protect } = this.#task

@@ -51,6 +51,8 @@ function run(workflow: Workflow, vars: Record<string, string>): string[] {
 
 const first = ['check', 'workspace', 'setup']
 const last = ['push', 'pull_request']
+/** With what is skipped where nobody has moved the branch. */
+const pushing = ['protected_approval', 'push', 'test.moved_1', 'push.2', 'test.moved_2', 'push.3']
 
 test('a task is checked, prepared, implemented, carried out, tested, pushed and proposed', () => {
   const workflow = workflowOf()
@@ -60,9 +62,7 @@ test('a task is checked, prepared, implemented, carried out, tested, pushed and 
   const gaveUp = run(workflow, { TIP_SHA: '', GAVE_UP: 'no' })
   assert.deepEqual(gaveUp, [...first, 'implement', 'carry', 'gave_up'])
   assert.equal(workflow.timeout_seconds, 1800)
-  assert.deepEqual(names(workflowOf({ pull_request: false })).slice(-3), [
-    ...['test', 'protected_approval', 'push'],
-  ])
+  assert.deepEqual(names(workflowOf({ pull_request: false })).slice(6), ['test', ...pushing])
   const asked = run(workflow, { TIP_SHA: sha('b'), ASKED: '"a"' })
   assert.deepEqual(asked, [...first, 'implement', 'carry', 'test', 'protected_approval', ...last])
   const dry = workflowOf({ push: false })
@@ -103,7 +103,7 @@ test('a later try takes up what is kept, and does only what is left', () => {
   const { start, tip, artifact_id, run_id } = checkpoint
   assert.deepEqual(step(workflow, 'workspace').args.checkpoint, { start, tip, artifact_id, run_id })
   assert.deepEqual(names(workflowOf({}, { stage: 'test', checkpoint })), [
-    ...[...first, 'test', 'protected_approval', ...last],
+    ...[...first, 'test', ...pushing, 'pull_request'],
   ])
   const asked = workflowOf({}, { stage: 'push', checkpoint: { ...checkpoint, asked: '"a"' } })
   assert.deepEqual(run(asked, asked.env as Record<string, string>).slice(2), ['protected_approval', ...last])
@@ -111,6 +111,31 @@ test('a later try takes up what is kept, and does only what is left', () => {
   assert.deepEqual(names(workflowOf({}, { stage: 'push' })), names(workflowOf({}, { stage: 'implement' })))
   const again = workflowOf({}, { stage: 'carry', checkpoint })
   assert.match(String(step(again, 'implement').args.prompt), /earlier try/)
+})
+
+test('commits that were put on others’ are tested and pushed in rounds, where they need that', () => {
+  const vars = { TIP_SHA: sha('b'), MOVED: 'yes' }
+  const rounds = ['test.moved_1', 'push.2', 'test.moved_2', 'push.3']
+  assert.deepEqual(run(workflowOf(), vars).slice(6), [...['push', ...rounds], 'pull_request'])
+  assert.deepEqual(names(workflowOf({ git_retry_count: 0 })).slice(-3), ['protected_approval', ...last])
+  const later = workflowOf({}, { stage: 'push', checkpoint })
+  assert.deepEqual(run(later, vars).slice(2, 5), ['push', 'setup.moved_1', 'test.moved_1'])
+  const args = (workflow: Workflow, name: string) => step(workflow, name).args
+  assert.deepEqual([args(later, 'push').last, args(later, 'push.3').last], [false, true])
+  const based = workflowOf({ on_base_moved: 'rebase' })
+  assert.deepEqual(args(based, 'push').onto, { ref: '${BASE_REF}', how: 'rebase' })
+  assert.equal(args(based, 'push.2').onto, undefined)
+})
+
+test('an agent mends conflicts where that is asked for, twice at most', () => {
+  const workflow = workflowOf({ conflicts: 'agent' })
+  const vars = { TIP_SHA: sha('b'), MOVED: 'yes', CONFLICTS: '"a"' }
+  const round = (n: number) => [`mend.${n}`, `carry.mended_${n}`, `test.moved_${n}`, `push.${n + 1}`]
+  assert.deepEqual(run(workflow, vars).slice(6), ['push', ...round(1), ...round(2), 'pull_request'])
+  assert.deepEqual(run(workflow, { ...vars, CONFLICTS: '' }).slice(6, 9), ['push', 'test.moved_1', 'push.2'])
+  const { prompt } = step(workflow, 'mend.1').args
+  assert.match(String(prompt), /between the marks <<<<<<<.*\$\{CONFLICTS:-\}/s)
+  assert.equal(step(workflow, 'carry.mended_1').args.mended, true)
 })
 
 test('the token is given to steps of the repository and its forge alone, and secrets to tests alone', () => {

@@ -4,6 +4,7 @@ import type { Task } from '../contract/tasks/task.ts'
 import type { TaskStage } from '../contract/tasks/task-log.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
 import { CANNOT_REGEX } from './task-prompt.ts'
+import { changed, pushSteps } from './task-push.ts'
 import { type Step, type TaskRunAsk, TaskSteps } from './task-steps.ts'
 import { bodyOf, branchOf, titleOf } from './task-texts.ts'
 import { plain } from './workflow.ts'
@@ -125,6 +126,11 @@ class TaskWorkflow {
     return stages.indexOf(stage) >= this.#first
   }
 
+  /** A workspace that is only pushed from needs nothing installed. */
+  get #isPrepared(): boolean {
+    return this.#first <= stages.indexOf('review')
+  }
+
   #preparation(): Step[] {
     const { branch, push, submodules, lfs, slot_path } = this.#task
     const { checkpoint, id } = this.#ask
@@ -149,9 +155,7 @@ class TaskWorkflow {
         run_id: checkpoint.run_id,
       },
     })
-    // A workspace that is only pushed from needs nothing installed.
-    const isUsed = this.#first <= stages.indexOf('review')
-    return isUsed ? [check, workspace, this.#steps.playbook('setup', 'setup')] : [check, workspace]
+    return this.#isPrepared ? [check, workspace, this.#steps.playbook('setup', 'setup')] : [check, workspace]
   }
 
   #plan(): Step[] {
@@ -252,28 +256,12 @@ class TaskWorkflow {
   }
 
   #delivery(): Step[] {
-    const { push, force, pull_request, git_retry_count, network_retry_count } = this.#task
+    const { push, pull_request, network_retry_count } = this.#task
     if (!push) return []
     const steps: Step[] = []
     if (this.#does('push')) {
-      steps.push({
-        name: 'protected_approval',
-        action: 'approval.wait',
-        when: protectedFiles,
-        args: {
-          message: 'The change touches protected files: ${ASKED:-}. Look at the diff. Is it to be pushed?',
-        },
-      })
-      steps.push({
-        ...this.#steps.withToken('push', 'git.push', {
-          branch: '${BRANCH}',
-          tip: '${TIP_SHA}',
-          expected: '${BRANCH_SHA:-}',
-          force,
-          retry_count: git_retry_count,
-        }),
-        when: changed,
-      })
+      const test = (name: string, when: string) => this.#test(name, when)
+      steps.push(...pushSteps(this.#task, this.#steps, { test, isBare: !this.#isPrepared }))
     }
     if (pull_request === false) return steps
     const { draft = true, labels = [], reviewers = [], base } = pull_request === true ? {} : pull_request
@@ -304,7 +292,7 @@ class TaskWorkflow {
   /** The work so far of a try that has failed is evidence, and pushed only where that is asked for. */
   #kept(): Step[] {
     const failed = '${ERRAND_RUN_STATUS} != "success" && ${START_SHA:-} != "" && ${TIP_SHA:-} == ""'
-    const steps = [{ ...this.#steps.carry('keep', failed, true), continue_on_error: true }]
+    const steps = [{ ...this.#steps.carry('keep', failed, { asItIs: true }), continue_on_error: true }]
     const { push, push_on_failure, git_retry_count } = this.#task
     if (!push || !push_on_failure) return steps
     const left =
@@ -330,10 +318,6 @@ class TaskWorkflow {
     }
   }
 }
-
-const protectedFiles = '${ASKED:-} != "" && ${TIP_SHA:-} != ""'
-/** A try that has nothing to commit skips what follows. */
-const changed = '${TIP_SHA:-} != ""'
 
 const readOnly = {
   mode: 'rules',

@@ -75,8 +75,8 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
           }),
         )
       if (action === 'git.push')
-        return import('./carry/git-push.ts').then(({ gitPushStep }) =>
-          gitPushStep({ policy, tokenOf, checkout: (runId) => pool.of(runId) }),
+        return import('./carry/push-step.ts').then(({ gitPushStep }) =>
+          gitPushStep({ policy, tokenOf, pool }),
         )
       if (action === 'forge.pull_request')
         return import('./platform-steps/forge-pull-request.ts').then((room) =>

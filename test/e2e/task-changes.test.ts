@@ -76,3 +76,35 @@ test('the change of a task is shown, and taken into a clone', async (t) => {
   assert.deepEqual([git('rev-parse', 'HEAD^'), git('status', '--porcelain')], [before, ''])
   assert.match(git('log', '-1', '--format=%B'), /Errand-Task: task_/)
 })
+
+test('what others push meanwhile is merged by the agent, tested again and proposed', async (t) => {
+  const place = await taskPlace(t, {
+    // Whoever is asked first has others push before it is through; whoever mends is told of the marks.
+    script: ({ body, toolResults }) => {
+      const mends = JSON.stringify(body).includes('between the marks')
+      if (toolResults.length === 0)
+        return runTurn(
+          mends ? "sed -i '/^<<<<<<< /d;/^=======$/d;/^>>>>>>> /d' README.md" : 'echo mine > README.md',
+        )
+      if (!mends) others('README.md', 'theirs\n')
+      return { text: 'It is done.' }
+    },
+    files: { 'README.md': 'The shop.\n', Makefile: 'test:\n\t@grep -q mine README.md\n' },
+  })
+  const { forge, repository, programs, server } = place
+  const others = (name: string, content: string) =>
+    forge.state.commit(repository.path, 'topic', { [name]: content }, 'Theirs')
+  const file = join(programs.home, 'task.yaml')
+  const text = `title: Make it\nbranch_name: topic\nrepo_url: "${repository.cloneUrl}"\n`
+  writeFileSync(file, `${text}task_id: T1\nconflicts: agent\n`)
+  const ran = await programs.call('task', 'run', file)
+  assert.equal(ran.code, 0, ran.stdout + ran.stderr)
+  const [pull] = repository.tickets.filter((each) => each.pull !== undefined)
+  assert.equal(pull?.pull?.head, 'topic')
+  const git = (...args: string[]) => forge.state.git(repository.path, args)
+  assert.equal(git('show', 'topic:README.md'), 'theirs\nmine')
+  assert.equal(git('log', '--format=%s', 'main..topic'), 'Make it\nTheirs')
+  assert.equal(server.scripted.length, 4)
+  const diff = await programs.call('task', 'diff', 'T1')
+  assert.match(diff.stdout, /^ theirs\n\+mine$/m)
+})

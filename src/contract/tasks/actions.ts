@@ -20,6 +20,11 @@ const token = {
   token_env: described(z._default(z.string(), 'GIT_TOKEN'), 'Variable of this step that holds the token'),
 }
 
+const protect = z._default(
+  z.array(z.strictObject({ paths: z.array(z.string()), decision: z.enum(['forbid', 'ask', 'flag']) })),
+  [],
+)
+
 const repository = {
   repo: z.string().check(z.minLength(1), z.describe('Repository: https://, ssh:// or git@host:path')),
   ...token,
@@ -80,17 +85,20 @@ export const GitCarryArgs = z.strictObject({
   trailers: z._default(z.record(z.string(), z.string()), {}),
   /** Seconds since 1970: the same for each time that the step is carried out, so that commits are the same. */
   date: z.int().check(z.minimum(0)),
-  protect: z._default(
-    z.array(z.strictObject({ paths: z.array(z.string()), decision: z.enum(['forbid', 'ask', 'flag']) })),
-    [],
-  ),
+  protect,
+  /** Conflicts were mended: a mark that is left is one. */
+  mended: z._default(z.boolean(), false),
   /** Protected paths that a person has approved of. */
   approved: z._default(z.array(z.string()), []),
   max_file_bytes: z._default(z.int().check(z.positive()), 50 * 1024 ** 2),
   max_bytes: z._default(z.int().check(z.positive()), 1024 ** 3),
 })
 
-/** Arguments of `git.push`: the carried commits become the branch at the repository, once. Exports `PUSHED_SHA` and `BRANCH`. */
+/**
+ * Arguments of `git.push`: the carried commits become the branch at the repository, once. Given their `start`, a branch that somebody
+ * has moved is caught up with. Exports `BRANCH` and `PUSHED_SHA`; where it has caught up also `START_SHA` and `TIP_SHA`. Where it is to
+ * be tested first, or mended, nothing is pushed: `MOVED` is `yes` then, and `CONFLICTS` names the files, if any.
+ */
 export const GitPushArgs = z.strictObject({
   ...repository,
   branch: Filled,
@@ -99,6 +107,17 @@ export const GitPushArgs = z.strictObject({
   expected: shaOrEmpty,
   force: z._default(z.enum(['never', 'lease']), 'never'),
   retry_count: retries,
+  start: z._default(shaOrEmpty, ''),
+  /** Branch that the commits are put on first, where it has moved on since `start`. */
+  onto: z.optional(z.strictObject({ ref: Filled, how: z.enum(['rebase', 'merge']) })),
+  retest: described(
+    z._default(z.enum(['touched', 'always', 'never']), 'never'),
+    'Whether commits that were put on others are tested before they are pushed',
+  ),
+  conflicts: described(z._default(z.enum(['fail', 'agent']), 'fail'), 'Who mends what conflicts'),
+  /** No step follows that could test or mend: what needs it ends this one. */
+  last: z._default(z.boolean(), true),
+  protect,
 })
 
 /**

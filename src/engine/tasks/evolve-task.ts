@@ -180,9 +180,9 @@ const stages: readonly TaskStage[] = [
 export const isBefore = (one: TaskStage, other: TaskStage): boolean =>
   stages.indexOf(one) < stages.indexOf(other)
 export const stageAfter = (stage: TaskStage): TaskStage | undefined => stages[stages.indexOf(stage) + 1]
-/** The stage that a step of a try stands for: `fix.2` is none, `carry.2` is `carry`. */
+/** The stage that a step of a try stands for: `fix.2` is none, `carry.2` and `carry.mended_1` are `carry`. */
 export const stageOf = (step: string): TaskStage | undefined => {
-  const name = step.replace(/[._-]\d+$/, '')
+  const name = step.replace(/[._-](?:moved_|mended_)?\d+$/, '')
   return stages.find((stage) => stage === name)
 }
 

@@ -77,6 +77,32 @@ test('work that was carried out of the box is a checkpoint, which moves on as te
   assert.equal(end?.event.spent?.seconds, 15)
 })
 
+test('commits that were put on others’ are the checkpoint from then on, and nothing counts as pushed before it is', () => {
+  const caught = (number: number, step: string, MOVED: string) => [
+    attempt(number, step),
+    { type: 'artifact.kept', attempt: number, artifact: { ...pack, artifact_id: `${number}.1` } } as const,
+    ...over(number, step, { START_SHA: 'theirs', TIP_SHA: `tip${number}`, MOVED, CONFLICTS: '' }),
+  ]
+  const { events } = readings([
+    attempt(1, 'carry'),
+    { type: 'artifact.kept', attempt: 1, artifact: pack },
+    ...over(1, 'carry', { START_SHA: 'start', TIP_SHA: 'tip1' }),
+    ...caught(2, 'push', 'yes'),
+    attempt(3, 'test.moved_1'),
+    ...over(3, 'test.moved_1'),
+    ...caught(4, 'push.2', ''),
+  ])
+  const checkpoints = events.flatMap((event) => (event.type === 'task.checkpoint' ? [event.checkpoint] : []))
+  assert.deepEqual(
+    checkpoints.map(({ start, tip, artifact_id, next }) => [start, tip, artifact_id, next].join(' ')),
+    [
+      'start tip1 2.1 test',
+      ...['theirs tip2 2.1 test', 'theirs tip2 2.1 review'],
+      ...['theirs tip4 4.1 pull_request', 'theirs tip4 4.1 pull_request'],
+    ],
+  )
+})
+
 test('work of a try that has failed is kept, for the agent to go on with', () => {
   const { events } = readings([
     attempt(1, 'keep'),

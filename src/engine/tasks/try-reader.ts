@@ -1,7 +1,7 @@
 import type { AgentUpdate, ModelFailure } from '../../contract/agent.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
-import type { Checkpoint, NewTaskEvent, TrySpent } from '../../contract/tasks/task-log.ts'
+import type { Checkpoint, NewTaskEvent, TaskStage, TrySpent } from '../../contract/tasks/task-log.ts'
 import { stageAfter, stageOf } from './evolve-task.ts'
 
 /** How the run of a try has ended, as far as the run tells it. */
@@ -141,8 +141,7 @@ export class TryReader {
     if (peak !== undefined) this.#used.peak_memory_bytes = Math.max(peak_memory_bytes, peak)
     if (cpu_ms !== undefined) this.#used.cpu_ms = before + cpu_ms
     const step = this.#steps.get(attempt) ?? ''
-    // Work that did not pass is kept too, and gone on with.
-    const next = step === KEPT_STEP ? 'implement' : stageOf(step) === 'carry' ? 'test' : undefined
+    const next = this.#nextOf(step, exports)
     const open = [...this.#asked].filter(([, of]) => of === attempt).map(([id]) => id)
     const events = this.#answered(open, from)
     if (outcome !== 'success') return events
@@ -160,18 +159,31 @@ export class TryReader {
     return [...events, { type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
   }
 
+  /** Where a later try goes on from the commits that such a step has made; undefined: it makes none. */
+  #nextOf(step: string, { MOVED }: Record<string, string>): TaskStage | undefined {
+    // Work that did not pass is kept too, and gone on with.
+    if (step === KEPT_STEP) return 'implement'
+    const stage = stageOf(step)
+    // A push that was behind others' has put the commits on theirs.
+    if (stage === 'push' && MOVED !== undefined) return MOVED === 'yes' ? 'test' : 'pull_request'
+    return stage === 'carry' ? 'test' : undefined
+  }
+
   #stepOver(event: EventOf<'step.finished'>, from: Source): NewTaskEvent[] {
     const { step, phase, status } = event
     if (phase !== 'main') return []
     if (status === 'failed' || status === 'interrupted') this.#failedStep ??= step
-    if (step === APPROVAL_STEP && status === 'success' && this.#checkpoint !== undefined) {
+    if (step.startsWith(APPROVAL_STEP) && status === 'success' && this.#checkpoint !== undefined) {
       const { asked: _, ...approved } = this.#checkpoint
       this.#checkpoint = approved
+      this.#exports = { ...this.#exports, ASKED: '' }
       return [{ type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
     }
     const stage = stageOf(step)
     const isKept = stage === 'test' || stage === 'push'
     if (status !== 'success' || !isKept || this.#checkpoint === undefined) return []
+    // Nothing was pushed yet.
+    if (stage === 'push' && this.#exports.MOVED === 'yes') return []
     this.#checkpoint = { ...this.#checkpoint, next: stageAfter(stage)! }
     return [{ type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
   }

@@ -115,7 +115,6 @@ test('a file of tasks is kept whole or not at all, with every fault told at once
     [{ task: { title: ' ' } }, 'body.task.title'],
     [{ task: titled('x', { titel: 'x' }) }, 'body.task.titel'],
     [{ task: titled('x', { follow: true }) }, 'body.task.follow'],
-    [{ task: titled('x', { conflicts: 'agent' }) }, 'body.task.conflicts'],
     [
       { task: titled('x', { env: { API_TOKEN: 'ghp_0123456789abcdefghijABCDEFGHIJ012345' } }) },
       'body.task.env.API_TOKEN',

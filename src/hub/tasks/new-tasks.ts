@@ -140,11 +140,9 @@ export function repositoryOf({ repo_url, metadata }: Task): string | undefined {
 
 /** Fields that are known and ask for what no runner does yet: a task that was begun without would pretend. */
 function notYet(task: Task): string[] {
-  const { follow, submodules, lfs, slot_path, slot_id, on_base_moved, conflicts, retest } = task
+  const { follow, submodules, lfs, slot_path, slot_id } = task
   const asked = {
     ...{ follow, submodules, lfs, slot_path: slot_path !== undefined, slot_id: slot_id !== undefined },
-    ...{ on_base_moved: on_base_moved !== 'ignore', conflicts: conflicts !== 'fail' },
-    retest: retest !== 'touched',
   }
   return Object.entries(asked).flatMap(([name, isAsked]) => (isAsked ? [name] : []))
 }

@@ -1,58 +1,175 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { readFileSync } from 'node:fs'
+import { type TestContext, test } from 'node:test'
+import type { AttemptSpec } from '../../../src/contract/attempt.ts'
 import { attemptSpec, command, endOf } from '../../../test/support/runner/attempt-fixture.ts'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import { carryArgs } from '../../../test/support/runner/carry-fixture.ts'
 import { run } from '../../../test/support/sources/git-fixture.ts'
 import { poolPlace } from '../../../test/support/workspaces/pool-fixture.ts'
+import { SNAPSHOT_REF } from '../../contract/tasks/actions.ts'
 import type { PlatformStep } from '../platform-steps/platform-step.ts'
 import { gitWorkspaceStep } from '../workspaces/steps.ts'
 import { gitCarryStep } from './git-carry.ts'
-import { gitPushStep } from './git-push.ts'
+import { gitPushStep } from './push-step.ts'
 
-test('a checkout is changed in the sandbox, and the change is pushed', {
-  skip: sandboxMissing(),
-}, async () => {
+const skip = sandboxMissing()
+const lines = (...texts: string[]) => texts.map((each) => `${each}\n`).join('')
+const base = lines('one', 'two', 'three', 'four', 'five', 'six', 'seven')
+const branch = 'errand/x'
+
+/** A checkout of a repository, whose run does one step after another. */
+async function workingPlace(t: TestContext) {
   const place = await poolPlace()
-  using here = boxPlace()
-  const { url, folder } = place.repository()
+  const here = boxPlace()
+  const { url, folder, commit } = place.repository([{ path: 'README.md', content: base }])
   const pool = place.pool()
-  const checkout = (runId: string) => pool.of(runId)
-  const kept: string[] = []
+  const kept = new Map<string, Buffer>()
+  const keep = async ({ name, file }: { name: string; file: string }) =>
+    void kept.set(name, readFileSync(file))
   const steps: Record<string, PlatformStep> = {
     'git.workspace': gitWorkspaceStep(pool),
-    'git.carry': gitCarryStep({
-      checkout,
-      keep:
-        () =>
-        async ({ name }) =>
-          void kept.push(name),
-    }),
-    'git.push': gitPushStep({ policy: place.policy, checkout }),
+    'git.carry': gitCarryStep({ checkout: (runId) => pool.of(runId), keep: () => keep }),
+    'git.push': gitPushStep({ policy: place.policy, pool }),
   }
-  const attempts = here.open({ checkouts: pool, platformStep: (action) => Promise.resolve(steps[action]!) })
-  const done = async (spec: ReturnType<typeof attemptSpec>): Promise<Record<string, string>> => {
-    const attempt = await attempts.start(spec, 1)
-    const end = await endOf(attempt)
-    assert.deepEqual([spec.action, end.outcome, end.message], [spec.action, 'success', undefined])
-    return end.exports ?? {}
-  }
-  try {
-    const { START_SHA: start } = await done(attemptSpec('git.workspace', { repo: url }))
-    await done(command('echo changed > README.md; git commit -qam "Change it"; echo left > over'))
-    const carried = await done(attemptSpec('git.carry', carryArgs(start!)))
-    assert.equal(carried.FILES, '2')
-    assert.ok(kept.includes('checkpoint.pack'))
-    const tip = carried.TIP_SHA!
-    const push = attemptSpec('git.push', { repo: url, branch: 'errand/x', tip, expected: '' })
-    const pushed = await done(push)
-    assert.deepEqual(pushed, { PUSHED_SHA: tip, BRANCH: 'errand/x' })
-    assert.equal(run(folder, ['rev-parse', 'errand/x']), tip)
-    assert.equal(run(folder, ['log', '--format=%s', `${start}..errand/x`]), 'Do it\nChange it')
-    assert.equal(run(folder, ['show', 'errand/x:README.md']), 'changed')
-  } finally {
+  const attempts = here.open({
+    checkouts: pool,
+    platformStep: (action) =>
+      Promise.resolve({
+        run: (context) => steps[action]!.run({ ...context, keep: keep as never, boxed: context.boxed }),
+      }),
+  })
+  t.after(async () => {
     await attempts.close()
     await pool.close()
     await place.close()
+    here[Symbol.dispose]()
+  })
+  const ended = async (spec: AttemptSpec) => await endOf(await attempts.start(spec, 1))
+  const done = async (spec: AttemptSpec): Promise<Record<string, string>> => {
+    const end = await ended(spec)
+    assert.deepEqual([spec.action, end.outcome, end.message], [spec.action, 'success', undefined])
+    return end.exports ?? {}
   }
+  return {
+    ...{ commit, done, ended, folder, kept, url },
+    /** Others push a file to a branch. */
+    others: (path: string, content: string, to = branch) => place.commit(folder, to, path, content),
+    /** A change in the workspace that was carried out. */
+    async carried(shell: string) {
+      const { START_SHA: start } = await done(attemptSpec('git.workspace', { repo: url }))
+      await done(command(shell))
+      const carried = await done(attemptSpec('git.carry', carryArgs(start!)))
+      return { start: start!, tip: carried.TIP_SHA!, files: carried.FILES }
+    },
+    push: ({ start, tip }: { start: string; tip: string }, more: Record<string, unknown> = {}) =>
+      attemptSpec('git.push', { repo: url, branch, expected: '', start, tip, ...more }),
+    shown: (what: string) => run(folder, ['show', what]),
+    subjects: (range: string) => run(folder, ['log', '--format=%s', range]).split('\n'),
+  }
+}
+
+test('a checkout is changed in the sandbox, and the change is pushed', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  const made = await here.carried('echo changed > README.md; git commit -qam "Change it"; echo left > over')
+  assert.equal(made.files, '2')
+  assert.ok(here.kept.has('checkpoint.pack'))
+  const { start, tip } = made
+  const pushed = await here.done(here.push({ start: '', tip }))
+  assert.deepEqual(pushed, { PUSHED_SHA: tip, BRANCH: branch })
+  assert.equal(run(here.folder, ['rev-parse', branch]), tip)
+  assert.deepEqual(here.subjects(`${start}..${branch}`), ['Do it', 'Change it'])
+  assert.equal(here.shown(`${branch}:README.md`), 'changed')
 })
+
+test('what others have pushed meanwhile is kept, and the change comes after it', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  const { start, tip } = await here.carried(
+    'echo mine > mine; git add mine; git commit -qm Mine; echo two >> mine',
+  )
+  const theirs = here.others('theirs', 'theirs\n')
+  const ask = here.push({ start, tip }, { retest: 'touched' })
+  const pushed = await here.done(ask)
+  assert.deepEqual([pushed.START_SHA, pushed.MOVED, pushed.TIP_SHA], [theirs, '', pushed.PUSHED_SHA])
+  assert.deepEqual(here.subjects(`${theirs}..${branch}`), ['Do it', 'Mine'])
+  assert.equal(here.shown(`${branch}:theirs`), 'theirs')
+  assert.equal(here.shown(`${branch}:mine`), 'mine\ntwo')
+  const list = JSON.parse(here.kept.get('files.json')!.toString())
+  assert.deepEqual([list.start, list.tip, list.history], [theirs, pushed.PUSHED_SHA, 'caught_up'])
+  // As after a crash that came before its end was known.
+  const again = await here.done(ask)
+  assert.equal(again.PUSHED_SHA, pushed.PUSHED_SHA)
+  assert.equal(run(here.folder, ['rev-parse', branch]), pushed.PUSHED_SHA)
+})
+
+test('where others have touched the same file, it is tested before it is pushed', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  const { start, tip } = await here.carried("sed -i 's/one/ONE/' README.md; echo junk > junk.log")
+  const theirs = here.others('README.md', base.replace('seven', 'SEVEN'))
+  const more = { retest: 'touched', last: false }
+  const waits = await here.done(here.push({ start, tip }, more))
+  assert.deepEqual([waits.START_SHA, waits.MOVED, waits.CONFLICTS], [theirs, 'yes', ''])
+  assert.equal(run(here.folder, ['rev-parse', branch]), theirs)
+  await here.done(
+    command(`grep -q ONE README.md && grep -q SEVEN README.md && test -f junk.log &&
+      test "$(git rev-parse HEAD)" = ${waits.TIP_SHA} && test "$(git rev-parse ${SNAPSHOT_REF})" = ${waits.TIP_SHA}`),
+  )
+  const pushed = await here.done(here.push({ start: waits.START_SHA!, tip: waits.TIP_SHA! }, more))
+  assert.deepEqual([pushed.PUSHED_SHA, pushed.MOVED], [waits.TIP_SHA, ''])
+})
+
+test('where nothing can be tested any more the branch stays as others have left it', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  const made = await here.carried("sed -i 's/one/ONE/' README.md")
+  const theirs = here.others('README.md', base.replace('seven', 'SEVEN'))
+  const end = await here.ended(here.push(made, { retest: 'always' }))
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'branch_moved'])
+  assert.equal(run(here.folder, ['rev-parse', branch]), theirs)
+})
+
+test('a conflict names each file, and leaves the branch alone', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  const made = await here.carried("sed -i 's/one/mine/' README.md; echo x > new")
+  const theirs = here.others('README.md', base.replace('one', 'theirs'))
+  const end = await here.ended(here.push(made, { conflicts: 'agent' }))
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'conflict'])
+  assert.match(
+    end.message!,
+    /^Others have pushed to errand\/x, and the change conflicts with that in "README.md"\./,
+  )
+  assert.equal(run(here.folder, ['rev-parse', branch]), theirs)
+})
+
+test('an agent finds both sides of a conflict, and what it makes of them is carried out', {
+  skip,
+}, async (t) => {
+  const here = await workingPlace(t)
+  const { start, tip } = await here.carried("sed -i 's/one/mine/' README.md; echo x > new")
+  const theirs = here.others('README.md', base.replace('one', 'theirs'))
+  const waits = await here.done(here.push({ start, tip }, { conflicts: 'agent', last: false }))
+  assert.deepEqual([waits.START_SHA, waits.MOVED, waits.CONFLICTS], [theirs, 'yes', '"README.md"'])
+  const carry = { ...carryArgs(theirs), mended: true }
+  const marked = await here.ended(attemptSpec('git.carry', carry))
+  assert.equal(marked.reason, 'conflict')
+  assert.match(marked.message!, /^Marks of conflicts are left in "README.md"\./)
+  await here.done(command(`test -f new && sed -i '/^<<<<<<< /d;/^=======$/d;/^>>>>>>> /d' README.md`))
+  const { TIP_SHA } = await here.done(attemptSpec('git.carry', carry))
+  await here.done(here.push({ start: theirs, tip: TIP_SHA! }))
+  assert.deepEqual(here.subjects(`${theirs}..${branch}`), ['Do it'])
+  assert.deepEqual(here.shown(`${branch}:README.md`).split('\n').slice(0, 3), ['theirs', 'mine', 'two'])
+  assert.equal(here.shown(`${branch}:new`), 'x')
+})
+
+for (const how of ['rebase', 'merge'] as const)
+  test(`a base that has moved on comes first: ${how}`, { skip }, async (t) => {
+    const here = await workingPlace(t)
+    const made = await here.carried('echo mine > mine')
+    const theirs = here.others('theirs', 'theirs\n', 'main')
+    const pushed = await here.done(here.push(made, { onto: { ref: 'main', how }, retest: 'touched' }))
+    assert.equal(pushed.START_SHA, theirs)
+    const subjects =
+      how === 'merge' ? [`Merge ${theirs.slice(0, 12)}: main has moved on`, 'Do it'] : ['Do it']
+    assert.deepEqual(here.subjects(`${theirs}..${branch}`), subjects)
+    assert.equal(here.shown(`${branch}:theirs`), 'theirs')
+    assert.equal(here.shown(`${branch}:mine`), 'mine')
+  })

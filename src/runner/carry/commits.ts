@@ -66,13 +66,12 @@ export async function writeCommits(
   const { start, head, tree } = plan
   for (const identity of [words.author, words.committer]) checkIdentity(identity)
   const algorithm = start.length === 64 ? 'sha256' : 'sha1'
-  const bodies: { id: string; body: Buffer }[] = []
+  const bodies: CommitObject[] = []
   const made = new Map<string, string>()
   const add = (body: string): string => {
-    const bytes = Buffer.from(body, 'latin1')
-    const id = createHash(algorithm).update(`commit ${bytes.length}\0`).update(bytes).digest('hex')
-    bodies.push({ id, body: bytes })
-    return id
+    const made = commitObject(body, algorithm)
+    bodies.push(made)
+    return made.id
   }
   for (const id of commits) {
     const { parents, tree: own, date, message } = parse(await repository.bytes(['cat-file', 'commit', id]))
@@ -94,14 +93,27 @@ export async function writeCommits(
   const has = await repository.text(['rev-parse', `${head}^{tree}`])
   if (has !== tree)
     tip = add(commitText(tree, [tip], words, words.date, ours(bytesText(words.message), words)))
-  await store(repository, bodies, scratch)
+  await storeCommits(repository, bodies, scratch)
   return tip
 }
 
-/** One call of git for all of them. */
-async function store(
+/** A commit with its name, not yet stored. */
+export interface CommitObject {
+  id: string
+  body: Buffer
+}
+
+/** `body`: its bytes as characters. */
+export function commitObject(body: string, algorithm: 'sha1' | 'sha256'): CommitObject {
+  const bytes = Buffer.from(body, 'latin1')
+  const id = createHash(algorithm).update(`commit ${bytes.length}\0`).update(bytes).digest('hex')
+  return { id, body: bytes }
+}
+
+/** Puts commits into a repository by one call of git; `scratch` is a folder for files that are gone afterwards. */
+export async function storeCommits(
   repository: OurRepository,
-  bodies: readonly { id: string; body: Buffer }[],
+  bodies: readonly CommitObject[],
   scratch: string,
 ): Promise<void> {
   if (bodies.length === 0) return

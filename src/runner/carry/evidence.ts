@@ -21,12 +21,12 @@ export type Keep = (thing: Keepable) => Promise<unknown>
 export interface FileList {
   start: string
   tip: string
-  /** How the agent's commits came to be those that are pushed. */
+  /** How the agent's commits came to be those that are pushed; `caught_up`: put on what others have pushed since. */
   history: History
   files: ListedFile[]
 }
 
-export type History = 'kept' | 'squashed' | 'rewritten'
+export type History = 'kept' | 'squashed' | 'rewritten' | 'caught_up'
 
 export interface ListedFile extends ChangedFile {
   kind?: PathKind | 'submodule'

@@ -7,13 +7,12 @@ import { reasonOfWords } from '../git/git-words.ts'
 import { createMasker, type Masker } from '../masking/masker.ts'
 import { type PlatformContext, type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
 import { type CommitPlan, newCommits, writeCommits } from './commits.ts'
-import { type Evidence, type History, type Keep, keepDiff, keepEvidence, listFiles } from './evidence.ts'
+import type { History, Keep } from './evidence.ts'
+import { judgeChange, named } from './judge-change.ts'
 import { OurRepository } from './our-repository.ts'
 import { type BoxedPack, packInBox, tooMuch } from './pack-in-box.ts'
-import { type Judged, judge, protector } from './protected-paths.ts'
-import { checkSafe, checkSizes } from './safe-change.ts'
-import { type SecretPlace, secretsOfChange, secretsOfCommits } from './secret-search.ts'
-import { checkPathCounts, commitChanges, treeChanges } from './tree-changes.ts'
+import { checkSizes } from './safe-change.ts'
+import { checkPathCounts } from './tree-changes.ts'
 
 export type CarryArgs = z.infer<typeof GitCarryArgs>
 
@@ -122,7 +121,26 @@ class Carry {
     const own = await newCommits(this.#repository, plan)
     await checkPathCounts(this.#repository, start, [pack.tree, ...own])
     const tip = await writeCommits(this.#repository, plan, own, this.#args, join(this.#work, 'commits'))
+    if (this.#args.mended) await this.#refuseMarks(tip)
     return await this.#judge({ history, tip, own })
+  }
+
+  async #refuseMarks(tip: string): Promise<void> {
+    const left = new Set<string>()
+    const read = this.#repository.lines(['diff-tree', '-r', '--check', this.#args.start, tip], (line) => {
+      const [, path] = /^(.*):\d+: leftover conflict marker/.exec(line) ?? []
+      if (path !== undefined) left.add(path)
+    })
+    await read.catch((error: unknown) => {
+      // 2: it has found something, be it a mark or a space at an end.
+      if (!(error instanceof GitFailure) || error.end !== 2) throw error
+    })
+    if (left.size === 0) return
+    throw new StepFailure(
+      'conflict',
+      `Marks of conflicts are left in ${named([...left])}.`,
+      'Mend them by hand: the work so far is kept.',
+    )
   }
 
   /** Objects are looked at by git's own rules as they come. */
@@ -183,101 +201,18 @@ class Carry {
   }
 
   async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<Carried> {
-    const { start, protect, approved } = this.#args
-    const { keep, phase, tell } = this.#options
-    const { history, tip, own } = made
-    const whole = await treeChanges(this.#repository, start, tip)
-    // What one commit adds and the next takes away is pushed, too.
-    const changes = [...whole, ...(await commitChanges(this.#repository, own))]
-    await this.#searchSecrets(tip, own, approved)
-    const folder = join(this.#work, 'evidence')
-    mkdirSync(folder)
-    const evidence: Evidence = { start, tip, history, protect: protector(protect), folder }
-    try {
-      await checkSafe(this.#repository, { start, tip }, changes)
-    } catch (error) {
-      if (error instanceof StepFailure) await keepDiff(this.#repository, evidence, keep)
-      throw error
-    }
-    phase('keep')
-    const list = await listFiles(this.#repository, evidence)
-    const checkpoint = join(folder, 'checkpoint.pack')
-    await this.#repository.packTo(checkpoint, start, tip)
-    await keep({
-      kind: 'pack',
-      name: 'checkpoint.pack',
-      file: checkpoint,
-      media_type: 'application/x-git-pack',
-    })
-    for (const line of await keepEvidence(this.#repository, evidence, list, keep)) tell(line)
-    const judged = judge(
-      changes.map(({ path }) => path),
-      evidence.protect,
-      approved,
-    )
-    refuseForbidden(judged)
-    await this.#own.takePack(checkpoint, this.#args.max_bytes)
-    await this.#own.text(['update-ref', '--no-deref', CARRIED, tip])
-    const sum = (of: 'added' | 'deleted') => list.files.reduce((all, file) => all + (file[of] ?? 0), 0)
-    return {
-      tip,
-      files: list.files.length,
-      added: sum('added'),
-      deleted: sum('deleted'),
-      asked: judged.asked,
-    }
-  }
-
-  async #searchSecrets(tip: string, own: readonly string[], allowed: readonly string[]): Promise<void> {
-    const { masker } = this.#options
-    const { start } = this.#args
-    const search = { masker, allowed }
-    const places = [
-      ...(await secretsOfChange(this.#repository, start, tip, search)),
-      ...(own.length === 0 ? [] : await secretsOfCommits(this.#repository, own, search)),
-    ]
-    const told = [
-      ...new Set(
-        places.map(({ path, line, kind }: SecretPlace) => `${JSON.stringify(path)}, line ${line}: ${kind}`),
-      ),
-    ]
-    const text = await this.#repository.text([
-      'log',
-      '--format=%B',
-      '--name-only',
-      '--no-renames',
-      `${start}..${tip}`,
-    ])
-    if (masker.maskText(text) !== text)
-      told.push('the words of a commit, or the name of a file: a secret of this task')
-    if (told.length === 0) return
-    throw new StepFailure(
-      'unsafe_change',
-      `The change holds what is secret. ${told.map((each) => masker.maskText(each)).join('; ')}.`,
-      'Have it read secrets from its environment. What only looks like a key can be approved of by its path.',
-    )
+    const { start, protect, approved, max_bytes } = this.#args
+    const { masker, keep, phase, tell } = this.#options
+    const ask = { ...made, start, protect, approved, folder: join(this.#work, 'evidence') }
+    const { files, asked, pack } = await judgeChange(this.#repository, ask, { masker, keep, phase, tell })
+    await this.#own.takePack(pack, max_bytes)
+    await this.#own.text(['update-ref', '--no-deref', CARRIED, made.tip])
+    const sum = (of: 'added' | 'deleted') => files.reduce((all, file) => all + (file[of] ?? 0), 0)
+    return { tip: made.tip, files: files.length, added: sum('added'), deleted: sum('deleted'), asked }
   }
 }
 
 const nothing: Carried = { tip: '', files: 0, added: 0, deleted: 0, asked: [] }
-
-/** Of more only how many they are is told. */
-const MAX_NAMED = 20
-
-function named(paths: readonly string[]): string {
-  const more = paths.length > MAX_NAMED ? ` and ${paths.length - MAX_NAMED} more` : ''
-  const names = paths.slice(0, MAX_NAMED).map((path) => JSON.stringify(path))
-  return names.join(', ') + more
-}
-
-function refuseForbidden({ forbidden }: Judged): void {
-  if (forbidden.length > 0)
-    throw new StepFailure(
-      'protected_path',
-      `The change touches what may not be changed: ${named(forbidden)}.`,
-      'Have it made without, or change protect.',
-    )
-}
 
 export interface GitCarryOptions {
   /** The run's checkout of a repository. */

@@ -1,12 +1,7 @@
 import { text } from 'node:stream/consumers'
-import { setTimeout as sleep } from 'node:timers/promises'
-import type * as z from 'zod'
-import type { GitPushArgs } from '../../contract/tasks/actions.ts'
 import { GitFailure, git } from '../git/git-program.ts'
 import { GitRefused, hintOf, refusalOf, withRetries } from '../git/git-words.ts'
-import { type GitPolicy, openRemote, type Remote } from '../git/remote.ts'
-import { stepToken, type TokenOf } from '../git/repository-token.ts'
-import { type PlatformContext, type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
+import type { Remote } from '../git/remote.ts'
 
 export interface PushAsk {
   /** Our repository that has the commits. */
@@ -38,7 +33,7 @@ export interface Pushed {
   before: boolean
 }
 
-const MAX_FILE_BYTES = 4 * 1024 ** 3
+export const MAX_FILE_BYTES = 4 * 1024 ** 3
 
 /**
  * Makes the branch that commit, once: begun again at whatever point, it looks first at what there is. What stands there and is not
@@ -96,7 +91,8 @@ async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
 const denied = (refusal: GitRefused) =>
   new GitRefused('push_denied', refusal.message, { hint: hintOf('push_denied'), cause: refusal })
 
-const shaOf = (remote: Remote, branch: string): string =>
+/** The commit of a branch; empty: there is no such branch. */
+export const shaOf = (remote: Remote, branch: string): string =>
   remote.advertisement.refs.get(`refs/heads/${branch}`) ?? ''
 
 async function checkBranch({ folder, branch }: PushAsk, { signal }: PushContext): Promise<void> {
@@ -180,44 +176,3 @@ const ourGit = (args: readonly string[], folder: string, signal: AbortSignal): P
     { folder, signal, config: [], env: { GIT_ALLOW_PROTOCOL: 'none' }, maxFileBytes: MAX_FILE_BYTES },
     text,
   )
-
-export interface GitPushOptions {
-  policy: GitPolicy
-  /** Default: that which the step was given. */
-  tokenOf?: TokenOf
-  /** The run's checkout; its repository of ours has what was carried out. */
-  checkout(runId: string): { own_git: string } | undefined
-}
-
-/** `git.push`: what was carried out becomes the branch. The token is asked for now, and used for this repository alone. */
-export const gitPushStep = ({ policy, checkout, tokenOf = stepToken }: GitPushOptions): PlatformStep => ({
-  async run(context: PlatformContext) {
-    const args = context.args as z.infer<typeof GitPushArgs>
-    const { repo, username, branch, tip, expected, force, retry_count } = args
-    const { signal, spec, folder } = context
-    const own = checkout(spec.run_id)
-    if (!own)
-      throw new StepFailure(
-        'workspace',
-        'The run has no checkout of a repository here.',
-        'Retry the task from its checkpoint.',
-      )
-    const { token } = tokenOf({ spec, env: context.env, args })
-    try {
-      const ask = { folder: own.own_git, branch, tip, expected, force, retries: retry_count }
-      const pushed = await pushBranch(ask, {
-        signal,
-        open: () => openRemote({ url: repo, username, token }, { policy, folder, signal }),
-        phase: (name, message) => context.phase(name, message),
-        tell: (message) => context.write('stderr', `${message}\n`),
-        pause: (ms, until) => sleep(ms, undefined, { signal: until }),
-      })
-      context.report({ type: 'pushed', repo, branch, sha: pushed.sha, forced: pushed.forced })
-      context.write('stdout', `${branch} is ${pushed.sha}${pushed.before ? ' already' : ''}\n`)
-      return { exports: { PUSHED_SHA: pushed.sha, BRANCH: branch } }
-    } catch (error) {
-      if (!(error instanceof GitRefused)) throw error
-      throw new StepFailure(error.reason, error.message, error.hint)
-    }
-  },
-})

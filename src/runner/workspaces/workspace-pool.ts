@@ -131,6 +131,24 @@ export class WorkspacePool {
     return this.#opened(held)
   }
 
+  /**
+   * Makes sure that the run's checkout can borrow that commit of its repository, which has just answered. Throws `GitRefused`.
+   */
+  async withCommit(
+    { run_id, tenant }: PoolUser,
+    remote: Remote,
+    { sha, scope }: { sha: string; scope: string },
+    { signal, tell }: LeaseContext,
+  ): Promise<void> {
+    const held = this.#slotOf(run_id)
+    const { depth } = held?.state.asked === undefined ? {} : askOf(held.state.asked)
+    const owner = { tenant, scope, depth }
+    // What was fetched by another credential is not this one's.
+    if (!held || held.state.mirror !== this.#mirrors.key(remote.identity, owner))
+      throw new GitRefused('workspace', 'The run has no workspace of this repository with this credential.')
+    await this.#mirrors.withCommit(remote, owner, sha, { signal, progress: progressOf(tell) })
+  }
+
   /** Puts other commits there than were handed out: `tip` is checked out, and work counts from `start`. */
   async moveTo(
     runId: string,
@@ -445,6 +463,10 @@ function newId(slots: ReadonlyMap<string, unknown>): string {
 
 const askedText = ({ repo, ref, branch, depth }: WorkspaceAsk, policy: GitPolicy): string =>
   JSON.stringify([remoteIdentity(repo, policy), ref, branch, depth])
+const askOf = (asked: string): { depth?: number } => {
+  const depth: unknown = (JSON.parse(asked) as unknown[])[3]
+  return typeof depth === 'number' ? { depth } : {}
+}
 
 function workspaceOf({ path, state }: Held, mirrors: Mirrors): RepositoryWorkspace {
   return {

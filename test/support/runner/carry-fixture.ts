@@ -42,6 +42,7 @@ export const carryArgs = (start: string): CarryArgs => ({
   date: 1_700_000_000,
   protect: [],
   approved: [],
+  mended: false,
   max_file_bytes: 50 * 1024 ** 2,
   max_bytes: 1024 ** 3,
 })

@@ -1,0 +1,87 @@
+import type { Task } from '../contract/tasks/task.ts'
+import type { Step, TaskSteps } from './task-steps.ts'
+import { plain } from './workflow.ts'
+
+/** A try that has nothing to commit skips what follows. */
+export const changed = '${TIP_SHA:-} != ""'
+const protectedFiles = '${ASKED:-} != "" && ${TIP_SHA:-} != ""'
+/** The push before has put the change on others' commits, and left it to these steps. */
+const moved = '${MOVED:-} == "yes"'
+const conflicts = '${CONFLICTS:-} != ""'
+
+/** A branch that moves again and again while its change is tested is left to a later try. */
+const MOST_ROUNDS = 2
+
+export interface PushSurroundings {
+  test(name: string, when: string): Step
+  /** Nothing was installed for tests: the try has none of its own. */
+  isBare: boolean
+}
+
+/**
+ * The steps from what was carried out to the branch. A branch that others have moved meanwhile is caught up with by the push
+ * itself; what has to be tested then, or mended by the agent, comes back in so many rounds as may be needed.
+ */
+export function pushSteps(task: Task, steps: TaskSteps, { test, isBare }: PushSurroundings): Step[] {
+  const rounds = Math.min(task.git_retry_count, MOST_ROUNDS)
+  const all: Step[] = [
+    approval('protected_approval', protectedFiles),
+    push(task, steps, { name: 'push', when: changed, isFirst: true, isLast: rounds === 0 }),
+  ]
+  for (let round = 1; round <= rounds; round++) {
+    if (task.conflicts === 'agent')
+      all.push(
+        mend(task, steps, `mend.${round}`),
+        steps.carry(`carry.mended_${round}`, conflicts, { mended: true }),
+        approval(`protected_approval.${round}`, `${conflicts} && ${protectedFiles}`),
+      )
+    if (isBare && round === 1) all.push({ ...steps.playbook('setup.moved_1', 'setup'), when: moved })
+    all.push(
+      test(`test.moved_${round}`, moved),
+      push(task, steps, { name: `push.${round + 1}`, when: moved, isFirst: false, isLast: round === rounds }),
+    )
+  }
+  return all
+}
+
+function approval(name: string, when: string): Step {
+  return {
+    name,
+    action: 'approval.wait',
+    when,
+    args: {
+      message: 'The change touches protected files: ${ASKED:-}. Look at the diff. Is it to be pushed?',
+    },
+  }
+}
+
+function push(
+  { on_base_moved, retest, conflicts, force, git_retry_count }: Task,
+  steps: TaskSteps,
+  { name, when, isFirst, isLast }: { name: string; when: string; isFirst: boolean; isLast: boolean },
+): Step {
+  const onto = isFirst && on_base_moved !== 'ignore' ? { ref: '${BASE_REF}', how: on_base_moved } : undefined
+  const args = {
+    ...{ branch: '${BRANCH}', tip: '${TIP_SHA}', expected: '${BRANCH_SHA:-}', start: '${START_SHA}' },
+    ...{ force, retry_count: git_retry_count, onto, retest, conflicts, last: isLast },
+    protect: steps.protection(),
+  }
+  return { ...steps.withToken(name, 'git.push', args), when }
+}
+
+function mend({ permissions, verify_attempts }: Task, steps: TaskSteps, name: string): Step {
+  return {
+    name,
+    action: 'agent.run',
+    when: conflicts,
+    args: {
+      ...steps.agent(),
+      permissions: plain(permissions),
+      prompt: steps.prompt('mend', { conflicts: 'CONFLICTS' }),
+      verify_list: '${VERIFY:-}',
+      verify_attempts,
+    },
+    ...steps.agentStep(),
+    outputs: { ANSWER: 'answer' },
+  }
+}

@@ -1,0 +1,166 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { SNAPSHOT_REF } from '../../contract/tasks/actions.ts'
+import { createMasker } from '../masking/masker.ts'
+import { type PlatformContext, StepFailure } from '../platform-steps/platform-step.ts'
+import { CARRIED } from './git-carry.ts'
+import { judgeChange, named } from './judge-change.ts'
+import { OurRepository } from './our-repository.ts'
+import { type ProtectRule, pathKind } from './protected-paths.ts'
+import { replay } from './replay.ts'
+
+/** Commits that are to be pushed, and what somebody else has pushed meanwhile. */
+export interface CatchUpAsk {
+  start: string
+  tip: string
+  /** The commit of somebody else; the run's repositories have it. */
+  onto: string
+  how: 'rebase' | 'merge'
+  /** Words for who has moved what. */
+  moved: string
+  retest: 'touched' | 'always' | 'never'
+  conflicts: 'fail' | 'agent'
+  protect: readonly ProtectRule[]
+  maxBytes: number
+}
+
+export type CaughtUp =
+  /** They stand on `onto` now. `needsTest`: they are what nobody has tested, in the workspace as well. */
+  | { type: 'done'; tip: string; needsTest: boolean }
+  /** The workspace has both sides between marks, for an agent to mend. */
+  | { type: 'conflict'; files: readonly string[] }
+
+/**
+ * Puts the commits on what somebody else has pushed, in our repository of the run, and keeps the evidence of what they are now. Throws
+ * `StepFailure`: `conflict` naming each file, where no agent is to mend it.
+ */
+export async function catchUp(ask: CatchUpAsk, own_git: string, context: PlatformContext): Promise<CaughtUp> {
+  const { start, tip, onto, how, moved, maxBytes } = ask
+  const { signal } = context
+  const repository = new OurRepository({ folder: own_git, signal, maxFileBytes: maxBytes })
+  const folder = join(context.folder, 'catch-up')
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  try {
+    context.phase('catch_up', `${moved}: the change is put on ${onto}.`)
+    const message = `Merge ${onto.slice(0, 12)}: ${moved}`
+    const replayed = await replay(repository, {
+      start,
+      tip,
+      onto,
+      how,
+      message,
+      scratch: join(folder, 'commits'),
+    })
+    if (replayed.type === 'conflict') {
+      const { files, says, tree } = replayed
+      for (const line of says) context.write('stderr', `${line}\n`)
+      if (ask.conflicts === 'fail') throw conflict(moved, files)
+      await putInWorkspace({ repository, folder, start, head: onto, tree }, context)
+      return { type: 'conflict', files }
+    }
+    if (replayed.tip === onto) return { type: 'done', tip: onto, needsTest: false }
+    const needsTest = await mustBeTested(repository, ask)
+    await keepEvidence(repository, { ...ask, tip: replayed.tip, folder }, context)
+    await repository.text(['update-ref', '--no-deref', CARRIED, replayed.tip])
+    if (needsTest) await putInWorkspace({ repository, folder, start, head: replayed.tip }, context)
+    return { type: 'done', tip: replayed.tip, needsTest }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+const conflict = (moved: string, files: readonly string[]) =>
+  new StepFailure(
+    'conflict',
+    `${moved}, and the change conflicts with that in ${named(files)}.`,
+    'Try the task again from the start, or write conflicts: agent to have an agent mend it. The change is kept as an artifact.',
+  )
+
+/** Whether others have changed what the change touches, or what tests it. */
+async function mustBeTested(
+  repository: OurRepository,
+  { start, tip, onto, retest }: CatchUpAsk,
+): Promise<boolean> {
+  if (retest !== 'touched') return retest === 'always'
+  const pathsOf = async (to: string) => {
+    const paths = new Set<string>()
+    await repository.records(
+      ['diff-tree', '-r', '-z', '--name-only', '--no-renames', '--no-commit-id', start, to],
+      (path) => void paths.add(path),
+    )
+    return paths
+  }
+  const [own, theirs] = [await pathsOf(tip), await pathsOf(onto)]
+  return [...theirs].some((path) => own.has(path) || pathKind(path) === 'test')
+}
+
+async function keepEvidence(
+  repository: OurRepository,
+  { onto, tip, protect, folder }: CatchUpAsk & { folder: string },
+  context: PlatformContext,
+): Promise<void> {
+  const own = await repository.text(['rev-list', '--topo-order', '--reverse', `${onto}..${tip}`])
+  const change = {
+    ...{ start: onto, tip, own: own.split('\n'), history: 'caught_up' as const },
+    ...{ protect, folder: join(folder, 'evidence') },
+    approved: [],
+  }
+  await judgeChange(repository, change, {
+    masker: createMasker([]),
+    keep: (thing) => context.keep(thing),
+    phase: (name) => context.phase(name),
+    tell: (message) => context.write('stderr', `${message}\n`),
+  })
+}
+
+/** Files of a commit of ours for the workspace of a run, whose repository is the agent's by now. */
+interface ForWorkspace {
+  repository: OurRepository
+  /** A folder of ours. */
+  folder: string
+  /** A commit that the workspace has. */
+  start: string
+  /** The commit that it is at afterwards. */
+  head: string
+  /** The files, where they are not those of `head`: a tree. */
+  tree?: string
+}
+
+const LIMIT_MS = 10 * 60_000
+/** Files that git does not know stay, such as those that were installed. */
+const PUT = `
+set -eu
+head=$1 files=$2 pack=$3 snapshot=$4
+export LC_ALL=C GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL=none
+ours() { git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c advice.detachedHead=false "$@"; }
+rm -f .git/index.lock .git/HEAD.lock
+ours index-pack --stdin --fix-thin <"$pack" >/dev/null
+ours checkout -q --force --detach "$head" --
+[ "$files" = "$head" ] || ours read-tree -u --reset "$files"
+ours update-ref "$snapshot" "$files"
+`
+
+/** Puts the files there, in the box. Throws `StepFailure`. */
+async function putInWorkspace(
+  { repository, folder, start, head, tree }: ForWorkspace,
+  context: PlatformContext,
+): Promise<void> {
+  const pack = join(folder, 'workspace.pack')
+  const files = tree ?? head
+  const args = ['pack-objects', '--revs', '--thin', '--stdout', '-q', '--delta-base-offset']
+  await repository.toFile(args, pack, `${head}\n${files}\n^${start}\n`)
+  const ended = await context.boxed({
+    argv: ['/bin/sh', '-c', PUT, 'sh', head, files, pack, SNAPSHOT_REF],
+    stdout: 'log',
+    timeout_ms: LIMIT_MS,
+    offline: true,
+    readable: [pack],
+  })
+  if (ended.type === 'exited' && ended.code === 0) return
+  throw new StepFailure(
+    'workspace',
+    'What others have pushed could not be put into the workspace: the output says why.',
+    'Try the task again. The change is kept as an artifact.',
+  )
+}

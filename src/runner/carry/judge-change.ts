@@ -1,0 +1,136 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Masker } from '../masking/masker.ts'
+import { StepFailure } from '../platform-steps/platform-step.ts'
+import {
+  type Evidence,
+  type History,
+  type Keep,
+  keepDiff,
+  keepEvidence,
+  type ListedFile,
+  listFiles,
+} from './evidence.ts'
+import type { OurRepository } from './our-repository.ts'
+import { type Judged, judge, type ProtectRule, protector } from './protected-paths.ts'
+import { checkSafe } from './safe-change.ts'
+import { type SecretPlace, secretsOfChange, secretsOfCommits } from './secret-search.ts'
+import { commitChanges, treeChanges } from './tree-changes.ts'
+
+/** Commits of ours that are to be pushed, in a repository of ours. */
+export interface ChangeToJudge {
+  start: string
+  tip: string
+  /** Those between that were made for this change. */
+  own: readonly string[]
+  history: History
+  protect: readonly ProtectRule[]
+  approved: readonly string[]
+  /** For files of ours; made here. */
+  folder: string
+}
+
+export interface JudgeContext {
+  /** Knows the task's secrets. */
+  masker: Masker
+  keep: Keep
+  phase(name: string): void
+  tell(message: string): void
+}
+
+export interface JudgedChange {
+  files: readonly ListedFile[]
+  /** Changed paths that a person has to approve of. */
+  asked: readonly string[]
+  /** A file with the commits, which is kept as well. */
+  pack: string
+}
+
+/**
+ * Looks at a change as it is to be pushed, and keeps the evidence of it. Throws `StepFailure`: `unsafe_change` for what must not leave
+ * this machine, `protected_path` for what may not be changed.
+ */
+export async function judgeChange(
+  repository: OurRepository,
+  change: ChangeToJudge,
+  context: JudgeContext,
+): Promise<JudgedChange> {
+  const { start, tip, own, history, protect, approved, folder } = change
+  const { keep, phase, tell } = context
+  const whole = await treeChanges(repository, start, tip)
+  // What one commit adds and the next takes away is pushed, too.
+  const changes = [...whole, ...(await commitChanges(repository, own))]
+  await refuseSecrets(repository, change, context.masker)
+  mkdirSync(folder)
+  const evidence: Evidence = { start, tip, history, protect: protector(protect), folder }
+  try {
+    await checkSafe(repository, { start, tip }, changes)
+  } catch (error) {
+    if (error instanceof StepFailure) await keepDiff(repository, evidence, keep)
+    throw error
+  }
+  phase('keep')
+  const list = await listFiles(repository, evidence)
+  const pack = join(folder, 'checkpoint.pack')
+  await repository.packTo(pack, start, tip)
+  await keep({ kind: 'pack', name: 'checkpoint.pack', file: pack, media_type: 'application/x-git-pack' })
+  for (const line of await keepEvidence(repository, evidence, list, keep)) tell(line)
+  const judged = judge(
+    changes.map(({ path }) => path),
+    evidence.protect,
+    approved,
+  )
+  refuseForbidden(judged)
+  return { files: list.files, asked: judged.asked, pack }
+}
+
+async function refuseSecrets(
+  repository: OurRepository,
+  { start, tip, own, approved }: ChangeToJudge,
+  masker: Masker,
+): Promise<void> {
+  const search = { masker, allowed: approved }
+  const places = [
+    ...(await secretsOfChange(repository, start, tip, search)),
+    ...(own.length === 0 ? [] : await secretsOfCommits(repository, own, search)),
+  ]
+  const told = [
+    ...new Set(
+      places.map(({ path, line, kind }: SecretPlace) => `${JSON.stringify(path)}, line ${line}: ${kind}`),
+    ),
+  ]
+  const text = await repository.text([
+    'log',
+    '--format=%B',
+    '--name-only',
+    '--no-renames',
+    `${start}..${tip}`,
+  ])
+  if (masker.maskText(text) !== text)
+    told.push('the words of a commit, or the name of a file: a secret of this task')
+  if (told.length === 0) return
+  throw new StepFailure(
+    'unsafe_change',
+    `The change holds what is secret. ${told.map((each) => masker.maskText(each)).join('; ')}.`,
+    'Have it read secrets from its environment. What only looks like a key can be approved of by its path.',
+  )
+}
+
+/** Of more only how many they are is told. */
+const MAX_NAMED = 20
+
+/** Paths for a sentence. */
+export function named(paths: readonly string[]): string {
+  const more = paths.length > MAX_NAMED ? ` and ${paths.length - MAX_NAMED} more` : ''
+  const names = paths.slice(0, MAX_NAMED).map((path) => JSON.stringify(path))
+  return names.join(', ') + more
+}
+
+function refuseForbidden({ forbidden }: Judged): void {
+  if (forbidden.length > 0)
+    throw new StepFailure(
+      'protected_path',
+      `The change touches what may not be changed: ${named(forbidden)}.`,
+      'Have it made without, or change protect.',
+    )
+}

@@ -1,0 +1,184 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type * as z from 'zod'
+import type { GitPushArgs } from '../../contract/tasks/actions.ts'
+import { GitRefused } from '../git/git-words.ts'
+import { type GitPolicy, openRemote, type Remote } from '../git/remote.ts'
+import { type RepositoryToken, stepToken, type TokenOf } from '../git/repository-token.ts'
+import {
+  type PlatformContext,
+  type PlatformResult,
+  type PlatformStep,
+  StepFailure,
+} from '../platform-steps/platform-step.ts'
+import type { LeaseContext, PoolUser } from '../workspaces/lease.ts'
+import { type CaughtUp, catchUp } from './catch-up.ts'
+import { MAX_FILE_BYTES, type Pushed, pushBranch, shaOf } from './git-push.ts'
+import { named } from './judge-change.ts'
+
+type PushArgs = z.infer<typeof GitPushArgs>
+
+export interface GitPushOptions {
+  policy: GitPolicy
+  /** Default: that which the step was given. */
+  tokenOf?: TokenOf
+  /** The checkouts of this machine. */
+  pool: {
+    /** The run's own; its repository of ours has what was carried out. */
+    of(runId: string): { own_git: string } | undefined
+    withCommit(
+      user: PoolUser,
+      remote: Remote,
+      what: { sha: string; scope: string },
+      context: LeaseContext,
+    ): Promise<void>
+  }
+}
+
+/** `git.push`: what was carried out becomes the branch. The token is asked for now, and used for this repository alone. */
+export const gitPushStep = ({ policy, pool, tokenOf = stepToken }: GitPushOptions): PlatformStep => ({
+  async run(context) {
+    const args = context.args as PushArgs
+    const own = pool.of(context.spec.run_id)
+    if (!own)
+      throw new StepFailure(
+        'workspace',
+        'The run has no checkout of a repository here.',
+        'Retry the task from its checkpoint.',
+      )
+    const token = tokenOf({ spec: context.spec, env: context.env, args })
+    try {
+      return await new Push({ args, context, policy, pool, token, own_git: own.own_git }).run()
+    } catch (error) {
+      if (!(error instanceof GitRefused)) throw error
+      throw new StepFailure(error.reason, error.message, error.hint)
+    }
+  },
+})
+
+interface PushParts extends Pick<GitPushOptions, 'policy' | 'pool'> {
+  args: PushArgs
+  context: PlatformContext
+  token: RepositoryToken
+  own_git: string
+}
+
+/** One push with all its catching up; done again after a crash, it finds what it has pushed. */
+class Push {
+  readonly #parts: PushParts
+  #tip: string
+  #start: string
+
+  constructor(parts: PushParts) {
+    this.#parts = parts
+    this.#tip = parts.args.tip
+    this.#start = parts.args.start
+  }
+
+  async run(): Promise<PlatformResult> {
+    const { onto, branch, expected, retry_count } = this.#parts.args
+    // A branch that was there has been put on its base at the beginning; now it is others' as well.
+    if (onto !== undefined && this.#start !== '' && expected === '') {
+      const now = shaOf(await this.#open(), onto.ref)
+      // A base that is gone is the pull request's to tell.
+      const stop = now === '' ? undefined : await this.#catchUp(now, onto.how, `${onto.ref} has moved on`)
+      if (stop) return stop
+    }
+    for (let caught = 0; ; caught++) {
+      try {
+        return this.#done(await this.#push())
+      } catch (error) {
+        const isMoved = error instanceof GitRefused && error.reason === 'branch_moved'
+        if (!isMoved || this.#start === '' || caught >= retry_count) throw error
+        const now = shaOf(await this.#open(), branch)
+        // Whoever has deleted it did not mean it to come back.
+        if (now === '') throw error
+        const stop = await this.#catchUp(now, 'rebase', `Others have pushed to ${branch}`, error)
+        if (stop) return stop
+      }
+    }
+  }
+
+  async #open(): Promise<Remote> {
+    const { args, context, policy, token } = this.#parts
+    const { signal, folder } = context
+    return await openRemote(
+      { url: args.repo, username: args.username, token: token.token },
+      { policy, folder, signal },
+    )
+  }
+
+  async #push(): Promise<Pushed> {
+    const { args, context, own_git: folder } = this.#parts
+    const { branch, expected, force, retry_count: retries } = args
+    return await pushBranch(
+      { folder, branch, tip: this.#tip, expected, force, retries },
+      {
+        signal: context.signal,
+        open: () => this.#open(),
+        phase: (name, message) => context.phase(name, message),
+        tell: (message) => context.write('stderr', `${message}\n`),
+        pause: (ms, until) => sleep(ms, undefined, { signal: until }),
+      },
+    )
+  }
+
+  /** Answers how the step ends where it may not push yet. */
+  async #catchUp(
+    onto: string,
+    how: 'rebase' | 'merge',
+    moved: string,
+    refused?: GitRefused,
+  ): Promise<PlatformResult | undefined> {
+    if (onto === this.#start) {
+      if (refused) throw refused
+      return undefined
+    }
+    const { args, context, token, pool, own_git } = this.#parts
+    const { signal, spec } = context
+    const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
+    const tell = (message: string) => context.write('stderr', `${message}\n`)
+    await pool.withCommit(user, await this.#open(), { sha: onto, scope: token.scope }, { signal, tell })
+    const { retest, conflicts, protect, last } = args
+    const caught = await catchUp(
+      {
+        ...{ start: this.#start, tip: this.#tip, onto, how, moved, retest, protect },
+        conflicts: last ? 'fail' : conflicts,
+        maxBytes: MAX_FILE_BYTES,
+      },
+      own_git,
+      context,
+    )
+    this.#start = onto
+    if (caught.type === 'done') this.#tip = caught.tip
+    if (caught.type === 'done' && !caught.needsTest) return undefined
+    if (last)
+      throw (
+        refused ??
+        new GitRefused('branch_moved', `${moved} again and again while the change was tested.`, {
+          hint: 'Try the task again: it begins at what is there now. The commits so far are kept as an artifact.',
+        })
+      )
+    return this.#waits(moved, caught)
+  }
+
+  #waits(moved: string, caught: CaughtUp): PlatformResult {
+    const conflicts = caught.type === 'conflict' ? named(caught.files) : ''
+    const what = conflicts === '' ? 'it is to be tested again' : `it conflicts in ${conflicts}`
+    this.#parts.context.write('stdout', `Not pushed yet: ${moved}; ${what}.\n`)
+    return { exports: { ...this.#ours(), MOVED: 'yes', CONFLICTS: conflicts } }
+  }
+
+  #done({ sha, branch, forced, before }: Pushed): PlatformResult {
+    const { args, context } = this.#parts
+    context.report({ type: 'pushed', repo: args.repo, branch, sha, forced })
+    context.write('stdout', `${branch} is ${sha}${before ? ' already' : ''}\n`)
+    return {
+      exports: {
+        ...{ PUSHED_SHA: sha, BRANCH: branch },
+        ...(args.start !== '' && { ...this.#ours(), MOVED: '', CONFLICTS: '' }),
+      },
+    }
+  }
+
+  #ours = () => ({ START_SHA: this.#start, TIP_SHA: this.#tip })
+}

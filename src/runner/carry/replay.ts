@@ -1,0 +1,165 @@
+import { buffer } from 'node:stream/consumers'
+import { GitFailure } from '../git/git-program.ts'
+import { StepFailure } from '../platform-steps/platform-step.ts'
+import { commitObject, storeCommits } from './commits.ts'
+import type { OurRepository } from './our-repository.ts'
+
+/** Commits of ours, and what they are to stand on instead. */
+export interface ReplayAsk {
+  /** The commit that they stand on. */
+  start: string
+  tip: string
+  onto: string
+  /** `merge`: they stay as they are, and a commit with two parents follows. */
+  how: 'rebase' | 'merge'
+  /** Of the commit with two parents. */
+  message: string
+  /** For files that are gone afterwards. */
+  scratch: string
+}
+
+export type Replayed =
+  /** `tip` is `onto` where it had all of the change already. */
+  | { type: 'done'; tip: string }
+  /** `tree` has both sides of each between marks; `commit` is the one that could not be put there. */
+  | { type: 'conflict'; tree: string; files: readonly string[]; says: readonly string[] }
+
+/** More commits than these are put there as one. */
+const MAX_COMMITS = 100
+
+/**
+ * Puts commits of ours on top of another one. Git merges objects alone: no file of a checkout, no setting, hook, filter or merge
+ * driver of anybody's takes part, so it needs no box. The same commits give the same, whenever it is done.
+ */
+export async function replay(repository: OurRepository, ask: ReplayAsk): Promise<Replayed> {
+  return await new Replay(repository, ask).run()
+}
+
+class Replay {
+  readonly #repository: OurRepository
+  readonly #ask: ReplayAsk
+  readonly #algorithm: 'sha1' | 'sha256'
+
+  constructor(repository: OurRepository, ask: ReplayAsk) {
+    this.#repository = repository
+    this.#ask = ask
+    this.#algorithm = ask.tip.length === 64 ? 'sha256' : 'sha1'
+  }
+
+  async run(): Promise<Replayed> {
+    const { how, onto } = this.#ask
+    let onTop = onto
+    for (const { base, commit } of how === 'merge' ? [this.#whole()] : await this.#parts()) {
+      const merged = await this.#merge(base, onTop, commit)
+      if (merged.files.length > 0) return { type: 'conflict', ...merged }
+      const unchanged = merged.tree === (await this.#treeOf(onTop))
+      if (how === 'merge') return { type: 'done', tip: await this.#join(merged.tree) }
+      if (!unchanged) onTop = await this.#again(commit, merged.tree, onTop)
+    }
+    return { type: 'done', tip: onTop }
+  }
+
+  #whole() {
+    const { start, tip } = this.#ask
+    return { base: start, commit: tip }
+  }
+
+  /** Each commit with its parent; a history that is no line counts as one. */
+  async #parts(): Promise<{ base: string; commit: string }[]> {
+    const { start, tip } = this.#ask
+    const said = await this.#repository.text(['rev-list', '--reverse', '--parents', `${start}..${tip}`])
+    const lines = said === '' ? [] : said.split('\n').map((line) => line.split(' '))
+    if (lines.length > MAX_COMMITS || lines.some(({ length }) => length !== 2)) return [this.#whole()]
+    return lines.map(([commit, base]) => ({ base: base!, commit: commit! }))
+  }
+
+  async #treeOf(commit: string): Promise<string> {
+    return await this.#repository.text(['rev-parse', '--verify', `${commit}^{tree}`])
+  }
+
+  /** Puts the change from `base` to `theirs` on `ours`. Git finds a base by itself alone, so each side gets a parent. */
+  async #merge(base: string, ours: string, theirs: string) {
+    const [baseTree, ourTree, theirTree] = await Promise.all(
+      [base, ours, theirs].map((id) => this.#treeOf(id)),
+    )
+    const below = this.#bare(baseTree!)
+    const sides = [this.#bare(ourTree!, below.id), this.#bare(theirTree!, below.id)] as const
+    await storeCommits(this.#repository, [below, ...sides], this.#ask.scratch)
+    let said = ''
+    try {
+      const args = ['merge-tree', '--write-tree', '-z', '--name-only', '--allow-unrelated-histories']
+      await this.#repository.read([...args, sides[0].id, sides[1].id], async (output) => {
+        said = (await buffer(output)).toString()
+      })
+    } catch (error) {
+      // 1: there are conflicts.
+      if (!(error instanceof GitFailure) || error.end !== 1) throw tooOld(error)
+    }
+    return readMergeTree(said)
+  }
+
+  #bare(tree: string, parent?: string) {
+    const who = 'Errand <errand@localhost> 0 +0000'
+    const parents = parent === undefined ? '' : `parent ${parent}\n`
+    return commitObject(`tree ${tree}\n${parents}author ${who}\ncommitter ${who}\n\n\n`, this.#algorithm)
+  }
+
+  /** The commit with its people, dates and words, of another tree on another parent. */
+  async #again(commit: string, tree: string, parent: string): Promise<string> {
+    const { people, message } = await this.#read(commit)
+    return await this.#store(`tree ${tree}\nparent ${parent}\n${people}\n\n${message}`)
+  }
+
+  async #join(tree: string): Promise<string> {
+    const { tip, onto, message } = this.#ask
+    const { people } = await this.#read(tip)
+    const text = Buffer.from(`${message}\n`).toString('latin1')
+    return await this.#store(`tree ${tree}\nparent ${tip}\nparent ${onto}\n${people}\n\n${text}`)
+  }
+
+  async #read(commit: string): Promise<{ people: string; message: string }> {
+    const text = (await this.#repository.bytes(['cat-file', 'commit', commit])).toString('latin1')
+    const end = text.indexOf('\n\n')
+    const lines = text.slice(0, end).split('\n')
+    const people = lines.filter((line) => /^(?:author|committer|encoding) /.test(line)).join('\n')
+    return { people, message: text.slice(end + 2) }
+  }
+
+  async #store(body: string): Promise<string> {
+    const made = commitObject(body, this.#algorithm)
+    await storeCommits(this.#repository, [made], this.#ask.scratch)
+    return made.id
+  }
+}
+
+/** Of `merge-tree -z --name-only`: the tree, the files with conflicts up to an empty one, then words of what was found. */
+function readMergeTree(said: string): { tree: string; files: string[]; says: string[] } {
+  const [tree = '', ...rest] = said.split('\0')
+  if (!/^[0-9a-f]{40}([0-9a-f]{24})?$/.test(tree))
+    throw new Error(`Git says ${JSON.stringify(said.slice(0, 200))}.`)
+  const end = rest.indexOf('')
+  const files = [...new Set(end === -1 ? [] : rest.slice(0, end))]
+  return { tree, files, says: end === -1 ? [] : wordsOf(rest.slice(end + 1)) }
+}
+
+/** Records of a number of paths, these, a kind, and the words. */
+function wordsOf(records: readonly string[]): string[] {
+  const words: string[] = []
+  for (let at = 0; at < records.length; ) {
+    const paths = Number(records[at])
+    if (!Number.isInteger(paths) || records[at] === '') break
+    const text = records[at + paths + 2]
+    if (text?.startsWith('CONFLICT')) words.push(text.trim())
+    at += paths + 3
+  }
+  return words
+}
+
+function tooOld(error: unknown): unknown {
+  if (!(error instanceof GitFailure) || error.end !== 129) return error
+  return new StepFailure(
+    'workspace',
+    'The Git of this runner is too old to put the change on what others have pushed.',
+    'Install Git 2.38 or newer there, or try the task again.',
+  )
+}
