@@ -88,6 +88,8 @@ export class TaskSteps {
       when,
       args: {
         start: '${START_SHA}',
+        // Branches that were joined have no commit that is everywhere.
+        below: (this.#ask.stack?.length ?? 0) > 1 ? '${BASE_SHA}' : undefined,
         snapshot: asItIs ? undefined : SNAPSHOT_REF,
         commits,
         message: plain(commitMessage(this.#task)),

@@ -217,10 +217,10 @@ test('a task without a repository, or on branches that are not one, is refused',
   )
   const one = { id: 'task_2', branch: 'errand/one' }
   assert.equal(step(workflowOf({}, { stack: [one] }), 'check').args.ref, 'errand/one')
-  assert.throws(() => workflowOf({}, { stack: [one, { ...one, branch: 'errand/two' }] }), {
-    code: 'invalid_argument',
-    message: /errand\/one, errand\/two/,
-  })
+  const joined = workflowOf({ ref: 'dev' }, { stack: [one, { ...one, branch: 'errand/two' }] })
+  assert.equal(step(joined, 'check').args.ref, 'dev')
+  assert.deepEqual(step(joined, 'workspace').args.join, ['errand/one', 'errand/two'])
+  assert.equal(step(joined, 'carry').args.below, '${BASE_SHA}')
 })
 
 test('reviewers are asked again only where an earlier try may not have come to it', () => {

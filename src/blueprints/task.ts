@@ -1,4 +1,3 @@
-import { ErrandError } from '../contract/errors.ts'
 import type { RunRecord } from '../contract/run.ts'
 import type { Task } from '../contract/tasks/task.ts'
 import type { TaskStage } from '../contract/tasks/task-log.ts'
@@ -43,7 +42,7 @@ const findingsSchema = {
 
 /**
  * The workflow of one try of a task: all steps that may be needed, those that are not skipped by their `when`. One that goes on from a
- * checkpoint leaves out what is done. Throws `invalid_argument` for a task that cannot be carried out as it is written.
+ * checkpoint leaves out what is done. Throws `invalid_argument` for a task that names no repository.
  */
 export function taskRun(
   task: Task,
@@ -133,7 +132,7 @@ class TaskWorkflow {
 
   #preparation(): Step[] {
     const { branch, push, submodules, lfs, slot_path } = this.#task
-    const { checkpoint, id } = this.#ask
+    const { checkpoint, id, stack = [] } = this.#ask
     const check = this.#steps.withToken('check', 'git.check', {
       ref: this.#ref,
       branch: plain(this.#branch),
@@ -145,6 +144,7 @@ class TaskWorkflow {
       ref: '${BASE_REF}',
       branch: '${BRANCH}',
       rebase: checkpoint === undefined,
+      join: stack.length > 1 ? stack.map(({ branch }) => plain(branch)) : undefined,
       submodules,
       lfs,
       slot_path: slot_path && plain(slot_path),
@@ -331,14 +331,11 @@ const reading = {
   otherwise: 'deny',
 }
 
+/** One branch that it stands on is its base; several are joined with that which it names itself. */
 function refOf({ ref }: Task, { stack = [] }: TaskRunAsk): string | undefined {
-  if (stack.length === 0) return ref && (plain(ref) as string)
-  if (stack.length === 1) return plain(stack[0]!.branch) as string
-  throw new ErrandError(
-    'invalid_argument',
-    `The task stands on ${stack.length} branches that are not merged yet: ${stack.map(({ branch }) => branch).join(', ')}.`,
-    { hint: 'Write base: merged, so that it waits until they are.' },
-  )
+  const [one, ...more] = stack
+  const name = one !== undefined && more.length === 0 ? one.branch : ref
+  return name && (plain(name) as string)
 }
 
 const MAX_NAME = 80

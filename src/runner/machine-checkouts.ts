@@ -66,7 +66,13 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
     platformStep(action) {
       if (action === 'git.check') return steps().then(({ gitCheckStep }) => gitCheckStep(policy, tokenOf))
       if (action === 'git.workspace')
-        return steps().then(({ gitWorkspaceStep }) => gitWorkspaceStep(pool, tokenOf))
+        return steps().then(({ gitWorkspaceStep }) =>
+          gitWorkspaceStep(pool, {
+            policy,
+            tokenOf,
+            joinTips: async (joining) => (await import('./carry/join-tips.ts')).joinTips(joining),
+          }),
+        )
       if (action === 'git.carry')
         return import('./carry/git-carry.ts').then(({ gitCarryStep }) =>
           gitCarryStep({

@@ -108,3 +108,34 @@ test('what others push meanwhile is merged by the agent, tested again and propos
   const diff = await programs.call('task', 'diff', 'T1')
   assert.match(diff.stdout, /^ theirs\n\+mine$/m)
 })
+
+test('a task that stands on two others begins with the work of both, before either is merged', async (t) => {
+  const { forge, repository, programs } = await taskPlace(t, {
+    script: ({ body, toolResults }) => {
+      if (toolResults.length > 0) return { text: 'It is done.' }
+      const [, name] = /Task: Make (\w+)/.exec(JSON.stringify(body)) ?? []
+      return runTurn(
+        name === 'both' ? 'cat left right > made.txt' : `echo ${name} > ${name} && touch made.txt`,
+      )
+    },
+  })
+  const url = repository.cloneUrl
+  const file = join(programs.home, 'tasks.json')
+  const task = (id: string, dependencies: string[]) => ({
+    task_id: id,
+    title: `Make ${id}`,
+    repo_url: url,
+    dependencies,
+  })
+  writeFileSync(
+    file,
+    JSON.stringify({ tasks: [task('left', []), task('right', []), task('both', ['left', 'right'])] }),
+  )
+  const ran = await programs.call('task', 'run', file)
+  assert.equal(ran.code, 0, ran.stdout + ran.stderr)
+  const pull = repository.tickets.find(({ title }) => title === 'Make both')?.pull
+  assert.equal(pull?.base, 'main')
+  assert.equal(forge.state.git(repository.path, ['show', `${pull.head}:made.txt`]), 'left\nright')
+  const diff = await programs.call('task', 'diff', 'both', '--stat')
+  assert.match(diff.stdout, /^made\.txt \| \+2 -0$/m)
+})

@@ -53,6 +53,8 @@ export const GitWorkspaceArgs = z.strictObject({
   ref: described(z.optional(z.string()), 'Branch, tag or commit; default: the default branch'),
   branch: described(z.optional(z.string()), 'Made at ref and checked out; one that is there is taken up'),
   rebase: described(z._default(z.boolean(), false), 'A branch that is there is rebased on ref'),
+  /** Branches whose commits are joined with those of `ref`, before anything else is put on top. */
+  join: z._default(z.array(Filled), []),
   depth: described(z.optional(z.int().check(z.positive())), 'Fetch so many commits alone'),
   submodules: z._default(z.boolean(), false),
   lfs: z._default(z.boolean(), false),
@@ -73,6 +75,8 @@ export const SNAPSHOT_REF = 'refs/errand/snapshot'
  */
 export const GitCarryArgs = z.strictObject({
   start: sha,
+  /** A commit below `start` that the repository has, where it has not that one: what is kept to go on from begins there. */
+  below: z._default(shaOrEmpty, ''),
   /**
    * The tree that passed: its id, or a ref of the workspace that names it, which is looked up in the box. Absent, or no such
    * ref: as the workspace is.

@@ -238,8 +238,8 @@ export class TaskConductor {
   async #stack(spec: LoadedTask['spec']): Promise<TryAsk['stack']> {
     if (spec.task.base !== 'stacked') return []
     const below = await Promise.all(spec.depends_on.map((each) => this.#options.logs.get(each)))
-    return below.flatMap(({ spec: { id, own_id }, fold: { state, pushed } }) =>
-      state !== 'in_review' || pushed === undefined
+    return below.flatMap(({ spec: { id, own_id, repo }, fold: { state, pushed } }) =>
+      state !== 'in_review' || pushed === undefined || repo !== spec.repo
         ? []
         : [{ id, task_id: own_id, branch: pushed.branch, sha: pushed.sha }],
     )

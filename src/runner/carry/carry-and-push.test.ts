@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { AttemptSpec } from '../../../src/contract/attempt.ts'
 import { attemptSpec, command, endOf } from '../../../test/support/runner/attempt-fixture.ts'
@@ -11,6 +13,7 @@ import { SNAPSHOT_REF } from '../../contract/tasks/actions.ts'
 import type { PlatformStep } from '../platform-steps/platform-step.ts'
 import { gitWorkspaceStep } from '../workspaces/steps.ts'
 import { gitCarryStep } from './git-carry.ts'
+import { joinTips } from './join-tips.ts'
 import { gitPushStep } from './push-step.ts'
 
 const skip = sandboxMissing()
@@ -28,7 +31,7 @@ async function workingPlace(t: TestContext) {
   const keep = async ({ name, file }: { name: string; file: string }) =>
     void kept.set(name, readFileSync(file))
   const steps: Record<string, PlatformStep> = {
-    'git.workspace': gitWorkspaceStep(pool),
+    'git.workspace': gitWorkspaceStep(pool, { policy: place.policy, joinTips }),
     'git.carry': gitCarryStep({ checkout: (runId) => pool.of(runId), keep: () => keep }),
     'git.push': gitPushStep({ policy: place.policy, pool }),
   }
@@ -56,10 +59,11 @@ async function workingPlace(t: TestContext) {
     /** Others push a file to a branch. */
     others: (path: string, content: string, to = branch) => place.commit(folder, to, path, content),
     /** A change in the workspace that was carried out. */
-    async carried(shell: string) {
-      const { START_SHA: start } = await done(attemptSpec('git.workspace', { repo: url }))
+    async carried(shell: string, join: string[] = []) {
+      const found = await done(attemptSpec('git.workspace', { repo: url, join }))
+      const { START_SHA: start, BASE_SHA: below } = found
       await done(command(shell))
-      const carried = await done(attemptSpec('git.carry', carryArgs(start!)))
+      const carried = await done(attemptSpec('git.carry', { ...carryArgs(start!), below }))
       return { start: start!, tip: carried.TIP_SHA!, files: carried.FILES }
     },
     push: ({ start, tip }: { start: string; tip: string }, more: Record<string, unknown> = {}) =>
@@ -173,3 +177,31 @@ for (const how of ['rebase', 'merge'] as const)
     assert.equal(here.shown(`${branch}:theirs`), 'theirs')
     assert.equal(here.shown(`${branch}:mine`), 'mine')
   })
+
+test('work begins on several branches joined, and shows its own change alone', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  const tips = ['one', 'two', 'three'].map((name) => here.others(name, name, name))
+  const made = await here.carried('test -f one && test -f two && test -f three && echo x > mine', [
+    ...['one', 'two', 'three'],
+  ])
+  assert.equal(made.files, '1')
+  await here.done(here.push(made))
+  const has = run(here.folder, ['log', '--format=%H', branch]).split('\n')
+  for (const tip of tips) assert.ok(has.includes(tip))
+  // A later try elsewhere has nothing but the repository and what was kept.
+  const later = mkdtempSync(join(tmpdir(), 'errand-later-'))
+  t.after(() => rmSync(later, { recursive: true, force: true }))
+  run(later, ['clone', '-q', '--bare', '--single-branch', '--branch', 'main', here.folder, 'r.git'])
+  run(join(later, 'r.git'), ['update-ref', 'refs/heads/main', here.commit])
+  run(join(later, 'r.git'), ['index-pack', '--fix-thin', '--stdin'], here.kept.get('checkpoint.pack')!)
+  assert.equal(run(join(later, 'r.git'), ['show', `${made.tip}:three`]), 'three')
+})
+
+test('branches that cannot be joined are named with their files', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  here.others('README.md', base.replace('one', 'ONE'), 'one')
+  here.others('README.md', base.replace('one', 'eins'), 'two')
+  const end = await here.ended(attemptSpec('git.workspace', { repo: here.url, join: ['one', 'two'] }))
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'conflict'])
+  assert.match(end.message!, /^The branches that this stands on conflict: "two" does in "README\.md"\./)
+})

@@ -201,9 +201,16 @@ class Carry {
   }
 
   async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<Carried> {
-    const { start, protect, approved, max_bytes } = this.#args
+    const { start, below, protect, approved, max_bytes } = this.#args
     const { masker, keep, phase, tell } = this.#options
-    const ask = { ...made, start, protect, approved, folder: join(this.#work, 'evidence') }
+    const ask = {
+      ...made,
+      start,
+      below: below || start,
+      protect,
+      approved,
+      folder: join(this.#work, 'evidence'),
+    }
     const { files, asked, pack } = await judgeChange(this.#repository, ask, { masker, keep, phase, tell })
     await this.#own.takePack(pack, max_bytes)
     await this.#own.text(['update-ref', '--no-deref', CARRIED, made.tip])

@@ -20,6 +20,8 @@ import { commitChanges, treeChanges } from './tree-changes.ts'
 /** Commits of ours that are to be pushed, in a repository of ours. */
 export interface ChangeToJudge {
   start: string
+  /** The pack begins there; default: at `start`. */
+  below?: string
   tip: string
   /** Those between that were made for this change. */
   own: readonly string[]
@@ -55,7 +57,7 @@ export async function judgeChange(
   change: ChangeToJudge,
   context: JudgeContext,
 ): Promise<JudgedChange> {
-  const { start, tip, own, history, protect, approved, folder } = change
+  const { start, below = start, tip, own, history, protect, approved, folder } = change
   const { keep, phase, tell } = context
   const whole = await treeChanges(repository, start, tip)
   // What one commit adds and the next takes away is pushed, too.
@@ -72,7 +74,7 @@ export async function judgeChange(
   phase('keep')
   const list = await listFiles(repository, evidence)
   const pack = join(folder, 'checkpoint.pack')
-  await repository.packTo(pack, start, tip)
+  await repository.packTo(pack, below, tip)
   await keep({ kind: 'pack', name: 'checkpoint.pack', file: pack, media_type: 'application/x-git-pack' })
   for (const line of await keepEvidence(repository, evidence, list, keep)) tell(line)
   const judged = judge(

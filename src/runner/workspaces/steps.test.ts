@@ -29,7 +29,10 @@ const opened = (
     checkouts: pool,
     async platformStep(action) {
       if (action === 'git.check') return gitCheckStep(place.policy)
-      const step = gitWorkspaceStep(pool)
+      const step = gitWorkspaceStep(pool, {
+        policy: place.policy,
+        joinTips: () => Promise.reject(new Error('nothing is joined')),
+      })
       if (fetchArtifact === undefined) return step
       return { run: (context) => step.run(Object.assign(Object.create(context), { fetchArtifact })) }
     },

@@ -5,10 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type * as z from 'zod'
 import type { GitCheckArgs, GitWorkspaceArgs } from '../../contract/tasks/actions.ts'
 import { GitRefused, refusalOf, withRetries } from '../git/git-words.ts'
-import type { GitPolicy } from '../git/remote.ts'
+import { type GitPolicy, openRemote } from '../git/remote.ts'
 import { stepToken, type TokenOf } from '../git/repository-token.ts'
 import { type PlatformContext, type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
 import { rebaseInBox, restoreCheckpoint } from './earlier-work.ts'
+import { baseOf } from './found-refs.ts'
 import { checkRepository } from './git-check.ts'
 import type { RepositoryWorkspace } from './lease.ts'
 import type { WorkspacePool } from './workspace-pool.ts'
@@ -42,8 +43,27 @@ export const gitCheckStep = (policy: GitPolicy, tokenOf: TokenOf = stepToken): P
     }),
 })
 
+/** Makes one commit of several, in our repository; answers it. */
+export type JoinTips = (joining: {
+  own_git: string
+  start: string
+  others: readonly { branch: string; sha: string }[]
+  folder: string
+  signal: AbortSignal
+}) => Promise<string>
+
+export interface GitWorkspaceOptions {
+  policy: GitPolicy
+  /** Default: that which the step was given. */
+  tokenOf?: TokenOf
+  joinTips: JoinTips
+}
+
 /** `git.workspace`: from here on the run's steps work in a checkout of the repository. */
-export const gitWorkspaceStep = (pool: WorkspacePool, tokenOf: TokenOf = stepToken): PlatformStep => ({
+export const gitWorkspaceStep = (
+  pool: WorkspacePool,
+  { policy, tokenOf = stepToken, joinTips }: GitWorkspaceOptions,
+): PlatformStep => ({
   run: (context) =>
     asStep(async () => {
       const args = context.args as WorkspaceArgs
@@ -59,7 +79,20 @@ export const gitWorkspaceStep = (pool: WorkspacePool, tokenOf: TokenOf = stepTok
         signal,
         tell,
       })
-      const found = isNew ? await begin(leased, { args, pool, context }) : leased
+      const joined = async () => {
+        const { folder } = context
+        const remote = await openRemote({ url: repo, ...credential }, { policy, folder, signal })
+        const others: { branch: string; sha: string }[] = []
+        for (const name of args.join) {
+          const { sha } = baseOf(remote, name)
+          await pool.withCommit(user, remote, { sha, scope: credential.scope }, { signal, tell })
+          others.push({ branch: name, sha })
+        }
+        const { own_git, start_sha: start } = leased
+        const tip = await joinTips({ own_git, start, others, folder, signal })
+        return await pool.moveTo(spec.run_id, { tip, start: tip }, signal)
+      }
+      const found = isNew ? await begin(leased, { args, pool, context, joined }) : leased
       return {
         exports: {
           SLOT_PATH: found.work,
@@ -76,12 +109,14 @@ interface Beginning {
   args: WorkspaceArgs
   pool: WorkspacePool
   context: PlatformContext
+  /** Joins the branches that were asked for. */
+  joined(): Promise<RepositoryWorkspace>
 }
 
 /** Puts an earlier try's work on top of what was handed out, or the branch upon its base. */
 async function begin(
   leased: RepositoryWorkspace,
-  { args: { checkpoint, rebase }, pool, context }: Beginning,
+  { args: { checkpoint, rebase, join: branches }, pool, context, joined }: Beginning,
 ): Promise<RepositoryWorkspace> {
   try {
     if (checkpoint) {
@@ -90,7 +125,8 @@ async function begin(
       await pipeline(kept, createWriteStream(file), { signal: context.signal })
       return await restoreCheckpoint(pool, leased, { ...checkpoint, file }, context.signal)
     }
-    return rebase ? await rebaseInBox(pool, leased, context) : leased
+    const begun = rebase ? await rebaseInBox(pool, leased, context) : leased
+    return branches.length > 0 ? await joined() : begun
   } catch (error) {
     // It is not handed out as it is: done again, the step begins anew.
     await pool.release(leased.run_id)

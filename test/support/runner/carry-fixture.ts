@@ -34,6 +34,7 @@ export interface CarryPlace extends Disposable {
 
 export const carryArgs = (start: string): CarryArgs => ({
   start,
+  below: '',
   commits: 'keep',
   message: 'Do it',
   author: 'Agent <agent@example.org>',

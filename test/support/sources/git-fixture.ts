@@ -43,7 +43,7 @@ export function makeRepository(folder: string, entries: readonly TreeEntry[]): s
   return run(folder, ['rev-parse', 'main'])
 }
 
-export const run = (folder: string, args: readonly string[], input?: string): string =>
+export const run = (folder: string, args: readonly string[], input?: string | Buffer): string =>
   execFileSync('git', ['-c', 'user.name=A', '-c', 'user.email=a@example.org', ...args], {
     cwd: folder,
     encoding: 'utf8',
