@@ -13,6 +13,8 @@ export interface TaskPromptFacts {
   forbidden?: readonly string[]
   /** Work of an earlier try is in the folder. */
   begun?: boolean
+  /** Said against the pull request since: Errand's own words, with those of others in fences. */
+  feedback?: string
   /** Variables of the run, filled in when the agent is asked; empty ones say nothing. */
   variables?: {
     /** The commands that the work is checked by. */
@@ -46,7 +48,7 @@ export const CANNOT_REGEX = `^[*_\`\\s]{0,8}${CANNOT}[*_\`]{0,4}\\s*(\\S.*)$`
  * stands as it is. Errand's own words and the task come first; texts by people who may be anybody stand last, in fences.
  */
 export function taskPrompt(facts: TaskPromptFacts): string {
-  const { task, kind, fence_id, variables = {} } = facts
+  const { task, kind, fence_id, feedback, variables = {} } = facts
   const instructions = task.instructions?.trim()
   const parts: (string | undefined)[] = [
     fixed(cutAtLine(rules(facts), MAX_RULES)),
@@ -58,6 +60,7 @@ export function taskPrompt(facts: TaskPromptFacts): string {
     variables.findings && fencedVariable('the findings of a reviewer', variables.findings, fence_id),
     variables.conflicts &&
       fencedVariable('the names of the files with conflicts', variables.conflicts, fence_id),
+    feedback && fixed(feedback),
     untrusted(task, fence_id),
   ]
   if (kind === 'fix')

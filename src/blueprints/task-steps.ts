@@ -23,6 +23,8 @@ export interface TaskRunAsk {
   stack?: readonly { id: string; branch: string }[]
   /** Whether an earlier try has told of its pull request, and so has done all that belongs to opening it. */
   has_pull_request?: boolean
+  /** Said against its pull request since, in fences: what this try is for. */
+  feedback?: string
   /** Where steps that talk to the repository and its forge have their token from; absent: they have what their runner has. */
   token?: string | { secret?: string; mounted?: string } | { app: { host: string; repository: string } }
   /** Which forge its host is, as far as that is said. */
@@ -81,7 +83,7 @@ export class TaskSteps {
     { asItIs = false, mended }: { asItIs?: boolean; mended?: true } = {},
   ): Step {
     const { commits } = this.#task
-    const { id, author, committer, now_ms = Date.now() } = this.#ask
+    const { id, author, committer, feedback, now_ms = Date.now() } = this.#ask
     return {
       name,
       action: 'git.carry',
@@ -91,7 +93,8 @@ export class TaskSteps {
         // Branches that were joined have no commit that is everywhere.
         below: (this.#ask.stack?.length ?? 0) > 1 ? '${BASE_SHA}' : undefined,
         snapshot: asItIs ? undefined : SNAPSHOT_REF,
-        commits,
+        // What is pushed stays as it is, and what comes now stands on it.
+        commits: feedback === undefined ? commits : 'keep',
         message: plain(commitMessage(this.#task)),
         author: author && plain(author),
         committer: committer && plain(committer),
@@ -166,7 +169,7 @@ export class TaskSteps {
     kind: TaskPromptFacts['kind'],
     more: { plan?: string; findings?: string; figures?: string; conflicts?: string } = {},
   ): string {
-    const { checkpoint, fence_id = randomFence } = this.#ask
+    const { checkpoint, feedback, fence_id = randomFence } = this.#ask
     const { protect } = this.#task
     const forbidden = (Array.isArray(protect) ? protect : []).flatMap((rule) =>
       typeof rule === 'string' ? [rule] : rule.decision === 'forbid' ? rule.paths : [],
@@ -175,6 +178,7 @@ export class TaskSteps {
       ...{ kind, task: this.#task, forbidden },
       fence_id: fence_id(),
       begun: checkpoint !== undefined,
+      feedback: kind === 'implement' ? feedback : undefined,
       variables: { tests: kind === 'review' ? undefined : 'TEST_COMMANDS', ...more },
     })
   }

@@ -232,3 +232,15 @@ test('reviewers are asked again only where an earlier try may not have come to i
   assert.equal(asksAgain({ number: 2, stage: 'push', checkpoint }), true)
   assert.equal(asksAgain({ number: 2, stage: 'push', checkpoint, has_pull_request: true }), false)
 })
+
+test('a try for what was said of its pull request is told that, and adds to what is pushed', () => {
+  const given = { commits: 'squash', plan: true } as const
+  const ask = { checkpoint, stage: 'implement', feedback: 'Checks failed: $' + '{HOME}' } as const
+  const workflow = workflowOf(given, ask)
+  assert.deepEqual(names(workflow).slice(0, 5), [...first, 'implement', 'carry'])
+  const lookup = lookupIn({})
+  const { prompt } = fillArgs(step(workflow, 'implement').args, [], lookup) as { prompt: string }
+  assert.match(prompt, /Checks failed: \$\{HOME\}/)
+  assert.equal(step(workflow, 'carry').args.commits, 'keep')
+  assert.equal(step(workflowOf(given, { checkpoint }), 'keep')?.args.commits ?? 'squash', 'squash')
+})

@@ -55,6 +55,7 @@ import type {
   ApproveTaskInput,
   CancelTaskInput,
   CreateTasksInput,
+  FollowTaskInput,
   ListTasksInput,
   PromptTaskInput,
   RetryTaskInput,
@@ -410,6 +411,11 @@ export class TasksClient {
 
   retry(id: string, options: RetryTaskInput = {}): Promise<TaskSummary> {
     return this.#http.json('POST /api/tasks/:id/retry', { params: { id }, body: options })
+  }
+
+  /** Whether what checks and reviews say against its pull request is fed back to its agent. */
+  follow(id: string, follow: FollowTaskInput = {}): Promise<TaskSummary> {
+    return this.#http.json('POST /api/tasks/:id/follow', { params: { id }, body: follow })
   }
 
   approve(id: string, answer: ApproveTaskInput = {}): Promise<TaskSummary> {

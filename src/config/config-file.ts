@@ -38,6 +38,8 @@ const secretName = z.string().regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}
 const ConfiguredForge = ForgeHost.extend({
   /** Name of the secret of the hub that holds one. */
   token: secretName.optional(),
+  /** Name of the secret of the whole tenant that the forge signs its webhooks with; no step is given that. */
+  webhook_secret: secretName.optional(),
   app: z
     .strictObject({
       id: z.union([z.string().min(1).max(200), z.number().int().positive()]).transform(String),
@@ -210,9 +212,11 @@ export class ConfigFile {
     return this.#config.forges.get(host)
   }
 
-  /** Whether a secret of this name is the private key of an App, which no step is given. */
+  /** Whether a secret of this name is the private key of an App, or signs webhooks, which no step is given. */
   isAppKey(name: string): boolean {
-    return [...this.#config.forges.values()].some(({ app }) => app?.private_key === name)
+    return [...this.#config.forges.values()].some(
+      ({ app, webhook_secret }) => app?.private_key === name || webhook_secret === name,
+    )
   }
 
   /** The listener is called after each change that was taken over. */

@@ -35,10 +35,12 @@ export function botEnvironment(env: Env): {
 export function taskEnvironment(env: Env): {
   limits: { perOwner?: number; perRepository?: number; inReviewPerRepository?: number }
   retryMs: number
+  reviewPollMs: { first: number; most: number }
   createUnknown: boolean
   registry?: { url: string; token?: string }
 } {
   const url = setting(env, 'ERRAND_TASK_REGISTRY_URL')
+  const first = setting(env, 'ERRAND_REVIEW_POLL')
   return {
     limits: {
       perOwner: setting(env, 'ERRAND_TASKS_PER_OWNER'),
@@ -46,6 +48,7 @@ export function taskEnvironment(env: Env): {
       inReviewPerRepository: setting(env, 'ERRAND_TASKS_IN_REVIEW'),
     },
     retryMs: setting(env, 'ERRAND_TASK_RETRY'),
+    reviewPollMs: { first, most: 10 * first },
     createUnknown: setting(env, 'ERRAND_TASKS_UNKNOWN') === 'keep',
     ...(url !== undefined && { registry: { url, token: setting(env, 'ERRAND_TASK_REGISTRY_TOKEN') } }),
   }

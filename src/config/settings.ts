@@ -130,6 +130,12 @@ export const settings = {
       about: 'wait after a try of a task that was lost, doubled each time, `30s`',
     },
   },
+  ERRAND_REVIEW_POLL: {
+    ...{ type: 'duration', default: '30s', from: 1, to: 86_400_000, refused: 'usage' },
+    hint: 'write it as 30s or 5m, at most 1d',
+    ...{ page: 'cli', for: '`up`' },
+    about: 'wait between two looks at a pull request at first, `30s`; it grows to ten times that',
+  },
   ERRAND_TASKS_UNKNOWN: {
     type: 'choice',
     choices: ['refuse', 'keep'],

@@ -41,6 +41,19 @@ export function repositoryAddress(given: string): RepositoryAddress {
   }
 }
 
+/** Whether the address `given` names this repository, however its letters are written; one that names none does not. */
+export function isRepository(
+  given: string,
+  { host, path }: Pick<RepositoryAddress, 'host' | 'path'>,
+): boolean {
+  try {
+    const address = repositoryAddress(given)
+    return address.host === host.toLowerCase() && address.path.toLowerCase() === path.toLowerCase()
+  } catch {
+    return false
+  }
+}
+
 /** Reads an issue's address; undefined where it is none. `https://host/o/r/issues/12`, GitLab's `https://host/g/h/r/-/issues/12`. */
 export function issueAddress(given: string): IssueAddress | undefined {
   const url = URL.canParse(given.trim()) ? new URL(given.trim()) : undefined

@@ -110,7 +110,7 @@ export type CheckResult = 'running' | 'passed' | 'failed' | 'other'
 export interface Check {
   name: string
   result: CheckResult
-  /** Whether the base asks for it before a merge; undefined where the forge does not say which ones it asks for. */
+  /** Whether the base asks for it before a merge; undefined where it asks for none, or the forge does not say for which. */
   isRequired: boolean | undefined
   /** The forge's own words. */
   summary: string

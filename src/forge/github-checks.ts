@@ -124,7 +124,7 @@ export class GithubChecks {
     return (await this.#http.json(shape, 'GET', path, sent)).data.check_runs
   }
 
-  /** Names of the checks that a branch asks for; undefined where this token may not know. */
+  /** Names of the checks that a branch asks for; undefined where this token may not know, or it asks for none. */
   async #requiredFor(base: string, { signal }: CallOptions): Promise<Set<string> | undefined> {
     const branch = base.split('/').map(encodeURIComponent).join('/')
     const sent = { signal, missing: `branch ${base} in ${this.#forge.path}` }
@@ -142,12 +142,13 @@ export class GithubChecks {
     ])
     // Older ones have no rules beside the protection of a branch.
     if (found === undefined) return undefined
+    const named = (names: readonly string[]) => (names.length === 0 ? undefined : new Set(names))
     if (this.#forge.kind === 'gitea')
-      return new Set(found.enable_status_check ? (found.status_check_contexts ?? []) : [])
+      return named(found.enable_status_check ? (found.status_check_contexts ?? []) : [])
     const ofRules = (rules ?? []).flatMap((rule) =>
       rule.type === 'required_status_checks' ? (rule.parameters?.required_status_checks ?? []) : [],
     )
-    return new Set([
+    return named([
       ...(found.protection?.required_status_checks?.contexts ?? []),
       ...ofRules.map(({ context }) => context),
     ])

@@ -19,7 +19,7 @@ const placeOfRun = ({ tenant, run_id }: Omit<RunOwner, 'owner'>) =>
 
 /** Makes tokens of repositories, and says which secrets serve that alone. */
 export interface ForgeTokens {
-  /** Whether a secret of this name is the key of an App. */
+  /** Whether a secret of this name is the key of an App, or of webhooks. */
   isKey(name: string): boolean
   /** `keyOf` has the values of keys. Throws an ErrandError. */
   token(ask: ForgeSecret, keyOf: (name: string) => Promise<string>): Promise<string>
@@ -203,10 +203,14 @@ export class Secrets implements SecretSource, RunSecrets {
     const tenant = of.tenant ?? DEFAULT_TENANT
     const key = names.find((name) => this.#forges?.isKey(name))
     if (key !== undefined)
-      throw new ErrandError(code, `The secret "${key}" is the key of an App, and no step is given it.`, {
-        hint: 'Leave it out: a task that talks to the repository has a token made with it.',
-        details: { secrets: [key] },
-      })
+      throw new ErrandError(
+        code,
+        `The secret "${key}" is the key of an App or of webhooks, and no step is given it.`,
+        {
+          hint: 'Leave it out: a task that talks to the repository has a token made with it.',
+          details: { secrets: [key] },
+        },
+      )
     for (const name of names) {
       const own = await this.#store.get({ ...placeOfRun({ tenant, run_id: of.run_id }), name })
       const secret = own ?? narrowest(await this.#store.named(tenant, name), of)

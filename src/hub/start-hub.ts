@@ -32,6 +32,7 @@ import { Uploads } from './bots/uploads.ts'
 import type { BotAsk } from './fleet/bot-room.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { AppTokens } from './forges/app-tokens.ts'
+import { ForgeHooks } from './forges/forge-hooks.ts'
 import { IssueComments } from './forges/issue-comments.ts'
 import { issueIntake } from './forges/issue-intake.ts'
 import { IssueWatcher } from './forges/issue-watcher.ts'
@@ -303,6 +304,11 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     log,
   })
   closers.push(() => watcher.close())
+  const hooks = new ForgeHooks({
+    forges: configFile,
+    secrets,
+    wake: (news) => tasks.wake(news) + watcher.wake(news),
+  })
   const app = createApi({
     engine,
     accounts,
@@ -311,6 +317,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     secrets,
     bots,
     tasks,
+    hooks,
     followUps,
     uploads,
     artifacts,

@@ -26,6 +26,8 @@ export interface Route {
   query?: z.ZodType
   headers?: z.ZodType
   body?: z.ZodType
+  /** Its body is given to the handler as the text that came: it is signed. */
+  raw?: true
   /** Takes an archive as its body, as a stream. */
   archive?: true
   /** Its body may take as long as it comes. */

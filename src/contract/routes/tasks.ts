@@ -5,6 +5,7 @@ import {
   CancelTask,
   CreateTasks,
   CreateTasksHeaders,
+  FollowTask,
   ListTasks,
   PromptTask,
   RegistryArtifact,
@@ -125,6 +126,14 @@ export const taskRoutes = routeTable({
     body: RetryTask.prefault({}),
     answers: { 202: TaskSummary },
   },
+  'POST /api/tasks/:id/follow': {
+    who: 'user',
+    tag,
+    summary: 'Feed back to its agent what checks and reviews say against its pull request, or do so no more',
+    params,
+    body: FollowTask.prefault({}),
+    answers: { 202: TaskSummary },
+  },
   'POST /api/tasks/:id/approve': {
     who: 'user',
     tag,
@@ -140,6 +149,17 @@ export const taskRoutes = routeTable({
     params,
     body: PromptTask,
     answers: { 202: z.object({ run_id: z.string(), input_id: z.string() }) },
+  },
+  'POST /api/hooks/forges/:host': {
+    who: 'anyone',
+    anyHost: true,
+    tag,
+    summary:
+      "A forge's webhook, signed with the secret that errand.yaml names for it: what it is about is looked at",
+    params: z.object({ host: z.string().describe('As errand.yaml has it, with its port') }),
+    raw: true,
+    bodyBytes: 1024 * 1024,
+    answers: { 202: z.object({ woken: z.int().min(0).describe('How many things are looked at') }) },
   },
   'PUT /api/registry/tasks/:id/status': {
     who: 'user',

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { Reason, RunStatus } from '../status.ts'
 import { Artifact } from './artifact.ts'
 import { Task, TaskState } from './task.ts'
-import { PullRequestState, TestFigures } from './task-facts.ts'
+import { FollowEnd, PullRequestState, TestFigures } from './task-facts.ts'
 import { Checkpoint, TaskEvent, TaskStage, TrySpent } from './task-log.ts'
 import { TaskResult } from './task-result.ts'
 
@@ -113,6 +113,16 @@ export const TaskView = TaskSummary.extend({
   tests: z.array(TestFigures).describe('Of each suite the last figures'),
   pushed: z.object({ sha: z.string(), branch: z.string(), forced: z.boolean() }).optional(),
   pull_request: PullRequestState.optional(),
+  follow: z
+    .object({
+      state: z.enum(['on', 'off', 'stopped']),
+      why: FollowEnd.optional().describe('Of one that is off or stopped'),
+      message: z.string().optional(),
+      tries: z.int().min(0).describe('Made since it began'),
+      since: z.string().optional().describe('When it began: it was in review, or a person said so'),
+    })
+    .optional()
+    .describe('Of its pull request; absent where nobody has asked for it'),
   artifact_count: z.int(),
   result: z.optional(TaskResult).describe('Once it is settled, as older systems read it'),
   metadata: z.record(z.string(), z.unknown()).optional().describe('As another system has told it'),
@@ -150,6 +160,10 @@ export const ApproveTask = z.strictObject({
   comment: z.string().max(2000).optional(),
 })
 export type ApproveTaskInput = z.input<typeof ApproveTask>
+export const FollowTask = z.strictObject({
+  follow: z.boolean().default(true).describe('false: nobody looks at checks and reviews any more'),
+})
+export type FollowTaskInput = z.input<typeof FollowTask>
 export const PromptTask = z.strictObject({
   prompt: z.string().min(1),
   input_id: z.string().min(1).max(200).optional().describe('The same again changes nothing'),

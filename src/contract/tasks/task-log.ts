@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { Reason, RunStatus } from '../status.ts'
 import { Artifact } from './artifact.ts'
 import { TaskState } from './task.ts'
-import { PullRequestState, TestFigures } from './task-facts.ts'
+import { FollowEnd, FollowTry, PullRequestState, TestFigures } from './task-facts.ts'
 
 /** The log of a task: append-only, `seq` from 1 with no hole. The state of a task is what folding it gives. */
 const head = { seq: z.number().int().min(1), time: z.string().describe('RFC 3339, UTC, milliseconds') }
@@ -74,6 +74,14 @@ export const TaskEvent = z.discriminatedUnion('type', [
   at('task.tests', { from, tests: TestFigures }),
   at('task.pushed', { from, sha: z.string(), branch: z.string(), forced: z.boolean() }),
   at('task.pull_request', { from: from.optional(), pull_request: PullRequestState }),
+  at('task.follow', {
+    action: z.enum(['begin', 'try', 'stop']).describe('of "try", the task goes back to `pending`'),
+    why: FollowEnd.optional().describe('Of "stop"'),
+    message: z.string(),
+    by: z.string().optional().describe('Who said so, where a person did'),
+    try: FollowTry.optional(),
+    prompt: z.string().optional().describe('For the agent of that try: logs and words of others, in fences'),
+  }),
   /** Told by a client of the task registry. */
   at('task.external_event', { event_id: z.string(), event_type: z.string(), data: z.unknown() }),
   at('task.external_artifact', {

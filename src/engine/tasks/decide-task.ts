@@ -107,7 +107,11 @@ const budgets = [
   ['cost_usd', ' US dollars'],
 ] as const
 
-function overBudget({ task, fold }: TaskFacts): { reason: Reason; message: string } | undefined {
+/** Why no further try may begin; undefined: it may. */
+export function overBudget({
+  task,
+  fold,
+}: Pick<TaskFacts, 'task' | 'fold'>): { reason: Reason; message: string } | undefined {
   const spent = spentOf(fold)
   for (const [key, unit] of budgets) {
     const [used, most] = [spent[key] ?? 0, task.budget[key]]
@@ -147,7 +151,25 @@ export function endTry(
     const wait = retry.first_ms * 2 ** fold.no_verdicts * (1 - SPREAD + 2 * SPREAD * retry.chance)
     return [{ ...event, retry_at: new Date(now_ms + wait).toISOString() }]
   }
-  return [event, { type: 'task.state', from: event.from, ...outcomeOf(task, fold, end) }]
+  return (
+    followedOn(fold, end) ?? [event, { type: 'task.state', from: event.from, ...outcomeOf(task, fold, end) }]
+  )
+}
+
+/** A try for what was said against an open pull request leaves that as it was, where nothing came of it: it is a person's again. */
+function followedOn(fold: TaskFold, { event, no_change, answer }: TryEnd): NewTaskEvent[] | undefined {
+  const { status, reason, from } = event
+  const isOpen = fold.pull_request?.state === 'open'
+  if (fold.follow.prompt === undefined || !isOpen || status === 'canceled') return undefined
+  if (status === 'success' && !no_change) return undefined
+  const why = no_change ? 'unchanged' : 'failed'
+  const said = no_change ? answer : (event.message ?? reason)
+  const message = `A try for what was said of the pull request ${no_change ? 'has left nothing of the change' : 'has failed'}${said ? `: ${said}` : '.'}`
+  return [
+    event,
+    { type: 'task.follow', action: 'stop', why, message },
+    { type: 'task.state', from, state: 'in_review', message },
+  ]
 }
 
 function outcomeOf(

@@ -10,6 +10,7 @@ import type {
   TrySpent,
 } from '../../contract/tasks/task-log.ts'
 import type { TaskStand } from '../../contract/tasks/task-record.ts'
+import { endedFollowTry, evolveFollow, type Following, notFollowed, reviewedFrom } from './following.ts'
 import { moveTask } from './task-moves.ts'
 
 /** One try of a task: a run of the blueprint `task`. */
@@ -50,6 +51,9 @@ export interface TaskFold {
   readonly tests: readonly TestFigures[]
   readonly pushed?: { sha: string; branch: string; forced: boolean }
   readonly pull_request?: PullRequestState
+  /** The commits that were pushed, the newest last, and when each was first. */
+  readonly heads: readonly { sha: string; pushed_at: string }[]
+  readonly follow: Following
   /** Of events that another system has told of: when each came. */
   readonly foreign_events: Readonly<Record<string, string>>
   readonly metadata?: Record<string, unknown>
@@ -65,6 +69,8 @@ const beginning: TaskFold = {
   artifacts: [],
   foreign_artifacts: [],
   tests: [],
+  heads: [],
+  follow: notFollowed,
   foreign_events: {},
 }
 
@@ -107,11 +113,14 @@ export function evolveTask(before: TaskFold, event: TaskEvent): TaskFold {
       return { ...state, tests: [...others, event.tests] }
     }
     case 'task.pushed': {
-      const { sha, branch, forced } = event
-      return { ...state, pushed: { sha, branch, forced } }
+      const { sha, branch, forced, time } = event
+      const heads = state.heads.at(-1)?.sha === sha ? state.heads : [...state.heads, { sha, pushed_at: time }]
+      return { ...state, pushed: { sha, branch, forced }, heads }
     }
     case 'task.pull_request':
       return { ...state, pull_request: event.pull_request }
+    case 'task.follow':
+      return { ...state, follow: evolveFollow(state.follow, event) }
     case 'task.external_event':
       return { ...state, foreign_events: { ...state.foreign_events, [event.event_id]: event.time } }
     case 'task.external_artifact': {
@@ -141,13 +150,15 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
   const tries = state.tries.map((each) =>
     each.run_id === run_id ? { ...each, status, reason, message, step, spent, ended_at: time } : each,
   )
+  const follow = retry_at === undefined ? endedFollowTry(state.follow) : state.follow
   // Of a task that has meanwhile been ended, or given back, it says nothing more.
-  if (isFinalTask(state.state) || state.state === 'pending') return { ...state, tries }
+  if (isFinalTask(state.state) || state.state === 'pending') return { ...state, tries, follow }
   const no_verdicts = retry_at === undefined ? 0 : state.no_verdicts + 1
   const isAsked = state.state === 'waiting'
   return {
     ...state,
     tries,
+    follow,
     retry_at,
     no_verdicts,
     // Nobody is asked any more.
@@ -166,11 +177,20 @@ function moved(state: TaskFold, event: TaskEventOf<'task.state'>): TaskFold {
   if (event.state === state.state)
     return { ...state, reason: reason ?? state.reason, message: message ?? state.message, metadata: told }
   const to = moveTask(state.state, event.state)
-  const next: TaskFold = { ...state, state: to, reason, message, why: undefined, metadata: told }
+  const next: TaskFold = {
+    ...{ ...state, state: to, reason, message, why: undefined, metadata: told },
+    follow: followAfter(state.follow, to, event.time),
+  }
   if (isFinalTask(to) || to === 'in_review') return { ...next, retry_at: undefined, no_verdicts: 0 }
   if (to !== 'pending' || state.state === 'blocked') return next
   // A retry.
   return { ...next, retry_at: undefined, no_verdicts: 0, ...beginsAt(state, stage) }
+}
+
+function followAfter(follow: Following, to: TaskState, time: string): Following {
+  if (to === 'in_review') return reviewedFrom(follow, time)
+  // One that is ended and begun again by a person is not for what a forge had said.
+  return isFinalTask(to) ? endedFollowTry(follow) : follow
 }
 
 const stages: readonly TaskStage[] = [

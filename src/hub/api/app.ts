@@ -10,6 +10,7 @@ import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
 import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
+import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { Secrets } from '../secrets.ts'
 import type { Tasks } from '../tasks/tasks.ts'
@@ -53,6 +54,7 @@ export interface ApiOptions {
   secrets: Secrets
   bots: Bots
   tasks: Tasks
+  hooks: ForgeHooks
   followUps: FollowUps
   uploads: Uploads
   artifacts: RunArtifacts

@@ -114,7 +114,7 @@ test('a file of tasks is kept whole or not at all, with every fault told at once
   for (const [body, field] of [
     [{ task: { title: ' ' } }, 'body.task.title'],
     [{ task: titled('x', { titel: 'x' }) }, 'body.task.titel'],
-    [{ task: titled('x', { follow: true }) }, 'body.task.follow'],
+    [{ task: titled('x', { follow: true, pull_request: false }) }, 'body.task.follow'],
     [
       { task: titled('x', { env: { API_TOKEN: 'ghp_0123456789abcdefghijABCDEFGHIJ012345' } }) },
       'body.task.env.API_TOKEN',
@@ -296,4 +296,27 @@ test('a hub that is started again goes on with its tasks, and with the tries tha
     log.map((event) => ('state' in event ? event.state : event.type)),
     [...['task.created', 'task.try_started', 'waiting', 'running', 'task.try_ended', 'done']],
   )
+})
+
+test('a person says whether a pull request is followed, as often as wanted, of a task that is not over', async (t) => {
+  const hub = await hubOf(t, { limits: { perOwner: 1 } })
+  const first = await hub.made('hold')
+  await until(hub, hub.ann.token, first, ({ type }) => type === 'task.try_started')
+  const id = await hub.made('later')
+  await until(hub, hub.ann.token, id, ({ type }) => type === 'task.waiting')
+  const say = async (of: string, body?: object, token = hub.ann.token) =>
+    (await hub.call('POST', `/api/tasks/${of}/follow`, token, body)).status
+  assert.equal((await hub.get(id)).follow, undefined)
+  assert.deepEqual([await say(id), await say(id, { follow: true })], [202, 202])
+  assert.equal((await hub.get(id)).follow?.state, 'on')
+  assert.deepEqual([await say(id, { follow: false }), await say(id, { follow: false })], [202, 202])
+  const { follow, last_seq } = await hub.get(id)
+  assert.deepEqual([follow?.state, follow?.why], ['off', 'off'])
+  const ben = await hub.user('ben')
+  assert.equal(await say(id, {}, ben.token), 404)
+  const none = await hub.made('later', { pull_request: false })
+  assert.equal(await say(none), 409)
+  await hub.call('POST', `/api/tasks/${id}/cancel`, hub.ann.token)
+  assert.equal(await say(id), 409)
+  assert.equal((await hub.get(id)).last_seq, last_seq + 1)
 })

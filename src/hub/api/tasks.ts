@@ -1,9 +1,11 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ErrandError } from '../../contract/errors.ts'
 import { type TaskState, taskState, taskStateWords } from '../../contract/tasks/task.ts'
 import type { TaskSummary, TaskView, TryView } from '../../contract/tasks/task-api.ts'
 import type { TaskRecord } from '../../contract/tasks/task-record.ts'
 import { isOver, spentOf, type TaskFold } from '../../engine/tasks/evolve-task.ts'
+import { followView } from '../../engine/tasks/following.ts'
 import { repositoryKey } from '../../engine/tasks/task-graph.ts'
 import { taskResult } from '../../engine/tasks/task-result.ts'
 import type { Identity } from '../auth/auth.ts'
@@ -105,8 +107,18 @@ export function taskHandlers(context: ApiContext) {
     'POST /api/tasks/:id/retry': async ({ identity, params, body }) =>
       summaryOf(await tasks.retry(named(identity, params), body)),
 
+    'POST /api/tasks/:id/follow': async ({ identity, params, body }) =>
+      summaryOf(await tasks.follow(named(identity, params), body)),
+
     'POST /api/tasks/:id/approve': async ({ identity, params, body }) =>
       summaryOf(await tasks.approve(named(identity, params), body)),
+
+    'POST /api/hooks/forges/:host': async ({ params, headers, body }) => ({
+      woken: await context.hooks.take(params.host, {
+        headers: headers as IncomingHttpHeaders,
+        body: typeof body === 'string' ? body : '',
+      }),
+    }),
 
     'POST /api/tasks/:id/prompt': ({ identity, params, body }) => tasks.prompt(named(identity, params), body),
   } satisfies Partial<Handlers>
@@ -178,6 +190,7 @@ function viewOf(task: TaskRecord & LoadedTask, depends_on: TaskView['depends_on'
     tests: [...fold.tests],
     pushed: fold.pushed,
     pull_request: fold.pull_request,
+    follow: followView(spec.task, fold.follow),
     artifact_count: fold.artifacts.length,
     result: taskResult(fold),
     metadata: fold.metadata,

@@ -165,6 +165,6 @@ export function commentOf({ id, state, reason, message, fold }: Omit<Standing, '
     case 'canceled':
       return { text: `Errand's work on this was canceled.${told}`, isLast: true }
     default:
-      return { text: `Errand has taken this up, as task ${id}.`, isLast: false }
+      return { text: `Errand has taken this up, as task ${id}.${told}`, isLast: false }
   }
 }

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { WatchedRepository } from '../../config/config-file.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { Task } from '../../contract/tasks/task.ts'
-import { repositoryAddress } from '../../forge/address.ts'
+import { isRepository, repositoryAddress } from '../../forge/address.ts'
 import type { IssueCursor } from '../../forge/forge.ts'
+import { Doorbell } from '../../platform/doorbell.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
@@ -24,6 +24,9 @@ export interface IssueWatcherOptions {
   log: Log
 }
 
+/** However often a forge calls, there is so much between two looks. */
+const LEAST_MS = 1_000
+
 /** The longest wait after a forge did not answer. */
 const MAX_WAIT_MS = 15 * 60_000
 
@@ -34,7 +37,10 @@ const MAX_WAIT_MS = 15 * 60_000
 export class IssueWatcher {
   readonly #options: IssueWatcherOptions
   /** By all that the configuration says of it. */
-  readonly #loops = new Map<string, { stop: AbortController; done: Promise<void> }>()
+  readonly #loops = new Map<
+    string,
+    { url: string; stop: AbortController; bell: Doorbell; done: Promise<void> }
+  >()
   #isClosed = false
 
   constructor(options: IssueWatcherOptions) {
@@ -50,9 +56,21 @@ export class IssueWatcher {
       const before = this.#loops.get(key)
       if (before !== undefined && !before.stop.signal.aborted) continue
       const stop = new AbortController()
-      const done = (before?.done ?? Promise.resolve()).then(() => this.#loop(each, stop.signal))
-      this.#loops.set(key, { stop, done })
+      const bell = new Doorbell()
+      const done = (before?.done ?? Promise.resolve()).then(() => this.#loop(each, bell, stop.signal))
+      this.#loops.set(key, { url: each.url, stop, bell, done })
     }
+  }
+
+  /** A forge says that something has happened in a repository: looks now. Answers at how many. */
+  wake(repository: { host: string; path: string }): number {
+    let woken = 0
+    for (const { url, stop, bell } of this.#loops.values()) {
+      if (stop.signal.aborted || !isRepository(url, repository)) continue
+      bell.ring()
+      woken++
+    }
+    return woken
   }
 
   /** May be called twice. */
@@ -62,7 +80,7 @@ export class IssueWatcher {
     await Promise.all([...this.#loops.values()].map(({ done }) => done))
   }
 
-  async #loop(watched: WatchedRepository, signal: AbortSignal): Promise<void> {
+  async #loop(watched: WatchedRepository, bell: Doorbell, signal: AbortSignal): Promise<void> {
     const everyMs = watched.every_seconds * 1000
     const backoff = new Backoff({ firstMs: everyMs, maxMs: Math.max(everyMs, MAX_WAIT_MS) })
     while (!signal.aborted) {
@@ -77,7 +95,7 @@ export class IssueWatcher {
           level: 'warn',
         })
       }
-      await sleep(waitMs, undefined, { signal }).catch(() => {})
+      await bell.wait(waitMs, { leastMs: Math.min(waitMs, LEAST_MS), signal })
     }
   }
 

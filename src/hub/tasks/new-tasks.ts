@@ -68,6 +68,12 @@ export async function planTasks(
         hint: 'Leave it out.',
       })),
     )
+    if (task.follow && !opensPull(task))
+      faults.push({
+        field: place(index, '.follow'),
+        message: 'is of a pull request, and the task opens none',
+        hint: 'Leave it out, or "push: false" and "pull_request: false".',
+      })
     faults.push(...credentialsIn(task).map((fault) => ({ ...fault, field: place(index, fault.field) })))
     if (repositoryOf(task) === undefined && task.slot_path === undefined && task.slot_id === undefined)
       faults.push({
@@ -138,11 +144,13 @@ export function repositoryOf({ repo_url, metadata }: Task): string | undefined {
   return repo_url ?? (typeof told === 'string' && told !== '' ? told : undefined)
 }
 
+export const opensPull = ({ push, pull_request }: Task): boolean => push && pull_request !== false
+
 /** Fields that are known and ask for what no runner does yet: a task that was begun without would pretend. */
 function notYet(task: Task): string[] {
-  const { follow, submodules, lfs, slot_path, slot_id } = task
+  const { submodules, lfs, slot_path, slot_id } = task
   const asked = {
-    ...{ follow, submodules, lfs, slot_path: slot_path !== undefined, slot_id: slot_id !== undefined },
+    ...{ submodules, lfs, slot_path: slot_path !== undefined, slot_id: slot_id !== undefined },
   }
   return Object.entries(asked).flatMap(([name, isAsked]) => (isAsked ? [name] : []))
 }

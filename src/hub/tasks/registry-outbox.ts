@@ -117,7 +117,9 @@ export class RegistryOutbox {
           // It came from there.
           return
       }
-      const { seq, time, type, ...data } = event
+      // The prompt of a try that follows is for its agent alone.
+      const { seq, time, type, ...data } =
+        event.type === 'task.follow' ? { ...event, prompt: undefined } : event
       await registry.addEvent(
         own_id,
         { event_type: type, data: { time, ...data }, event_id: `${id}.${seq}` },

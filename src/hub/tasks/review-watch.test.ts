@@ -31,15 +31,15 @@ async function world(t: TestContext, flavour: Flavour) {
   }
 
   /** A hub's part of it. */
-  async function start() {
+  async function start(pollMs = { first: 1, most: 5 }) {
     let changed = () => {}
     const logs = new TaskLogs(store, { changed: () => changed() })
     await logs.recall()
     const watch = new ReviewWatch({
       logs,
       forgeOf: openForges({ secrets }),
-      ended: () => {},
-      pollMs: { first: 1, most: 5 },
+      changed: () => {},
+      pollMs,
       log: (message) => void said.push(message),
     })
     changed = () => watch.look()
@@ -48,9 +48,17 @@ async function world(t: TestContext, flavour: Flavour) {
   }
 
   /** A task in review, whose branch was made off another. */
-  async function reviewed(logs: TaskLogs, name: string, { base = 'main', on = [] as string[] } = {}) {
+  async function reviewed(
+    logs: TaskLogs,
+    name: string,
+    { base = 'main', on = [] as string[], follow = false } = {},
+  ) {
     const repo_url = repository.cloneUrl
-    const spec = testTaskSpec(name, { repo: repositoryKey(repo_url), ask: { repo_url }, depends_on: on })
+    const spec = testTaskSpec(name, {
+      repo: repositoryKey(repo_url),
+      ask: { repo_url, follow },
+      depends_on: on,
+    })
     await logs.create([spec], 'ada')
     const tree = state.git(repository.path, ['rev-parse', `${base}^{tree}`])
     const sha = state.git(repository.path, ['commit-tree', tree, '-p', base, '-m', name])
@@ -73,7 +81,29 @@ async function world(t: TestContext, flavour: Flavour) {
     await logs.change(spec.id, () => events)
     return { id: spec.id, ticket }
   }
-  return { standIn, state, repository, store, start, reviewed, said, asked }
+  /** A try as the hub would make it for what was said: it pushes another commit, or nothing. */
+  async function tried(logs: TaskLogs, id: string, branch: string, pushes = true) {
+    const { fold } = await logs.get(id)
+    const number = fold.tries.length + 1
+    const run_id = `run_${number}`
+    if (pushes) state.commit(repository.path, branch, { [`${number}`]: 'more' }, `try ${number}`)
+    const sha = state.shaOf(repository.path, `refs/heads/${branch}`)!
+    await logs.change(id, () => [
+      { type: 'task.try_started', run_id, number, stage: 'implement' },
+      { type: 'task.pushed', from: { run_id, seq: 1 }, sha, branch, forced: false },
+      { type: 'task.try_ended', run_id, status: 'success', from: { run_id, seq: 2 } },
+      { type: 'task.state', state: 'in_review', from: { run_id, seq: 2 } },
+    ])
+    return sha
+  }
+  /** Waits until the log has so many of these; answers the last. */
+  async function followed(logs: TaskLogs, id: string, count = 1) {
+    let seen = 0
+    for await (const event of logs.watch(id, 0))
+      if (event.type === 'task.follow' && ++seen === count) return event
+    throw new Error('the log has ended')
+  }
+  return { standIn, state, repository, store, start, reviewed, tried, followed, said, asked }
 }
 
 /** Follows the log of a task until it is over. */
@@ -136,4 +166,96 @@ test('a forge that is away ends no task, and is told of once', async (t) => {
   assert.equal((await stateAtEnd(logs, one.id))[0], 'done')
   assert.equal(said.length, 1, said.join('\n'))
   assert.match(said[0]!, /cannot be looked at/)
+})
+
+const failing = { github: 'failure', gitea: 'failure', gitlab: 'failed' } as const
+
+for (const flavour of ['github', 'gitea', 'gitlab'] as const)
+  test(`${flavour}: what checks and reviewers say is given to another try, once for each head, also after a restart`, async (t) => {
+    const { state, repository, start, reviewed, tried, followed, said } = await world(t, flavour)
+    state.user('cleo')
+    // Gitea tells rights of others to admins alone.
+    Object.assign(repository.rights, { cleo: 'write', errand: 'admin' })
+    const first = await start()
+    const { id, ticket } = await reviewed(first.logs, 'a', { follow: true })
+    const head = state.headOf(repository, ticket)!
+    const log = `${'x\n'.repeat(300)}Error: no shop at all\n`
+    const url = `${repository.url}/actions/runs/1/jobs/0`
+    const check = { sha: head, name: 'unit', state: failing[flavour], isRun: flavour === 'github', log, url }
+    state.setCheck(repository, check)
+    const event = await followed(first.logs, id)
+    assert.deepEqual([event.action, event.try?.sha], ['try', head])
+    assert.match(event.message, /Try 1 of 3 for .*checks failed \(unit\)/)
+    if (flavour !== 'gitea') assert.match(event.prompt!, /no shop at all/)
+    const { fold } = await first.logs.get(id)
+    assert.deepEqual([fold.state, fold.from, fold.follow.prompt], ['pending', 'implement', event.prompt])
+    await first.watch.close()
+    await first.logs.close()
+
+    // The next process knows that this head has had its try, and tells the second one what a person says of it.
+    const second = await start()
+    t.after(() => second.watch.close())
+    await tried(second.logs, id, 'errand/a')
+    state.review(repository, ticket, { by: 'cleo', state: 'changes', body: 'Name it shop' })
+    const next = await followed(second.logs, id, 2)
+    assert.match(next.prompt!, /cleo:\n> Name it shop/)
+    await tried(second.logs, id, 'errand/a')
+    state.merge(repository, ticket)
+    assert.equal((await stateAtEnd(second.logs, id))[0], 'done')
+    let follows = 0
+    for await (const { type } of second.logs.watch(id, 0)) if (type === 'task.follow') follows++
+    assert.equal(follows, 2)
+    assert.deepEqual(said, [])
+  })
+
+test('a person who pushes, the same failure, and a try that pushes nothing end it, and the task waits to be merged', async (t) => {
+  const { state, repository, start, reviewed, tried, followed } = await world(t, 'github')
+  const { logs, watch } = await start()
+  t.after(() => watch.close())
+  const fail = (sha: string, error: string) =>
+    state.setCheck(repository, { sha, name: 'unit', state: 'failure', description: error })
+  const one = async (name: string, given: { pushes: boolean; error: string }) => {
+    const { id, ticket } = await reviewed(logs, name, { follow: true })
+    fail(state.headOf(repository, ticket)!, 'error: x')
+    await followed(logs, id)
+    fail(await tried(logs, id, `errand/${name}`, given.pushes), given.error)
+    return { id, ticket, end: await followed(logs, id, 2) }
+  }
+  const same = await one('a', { pushes: true, error: 'error: x' })
+  assert.deepEqual([same.end.action, same.end.why], ['stop', 'same_failure'])
+  const unchanged = await one('b', { pushes: false, error: 'error: x' })
+  assert.equal(unchanged.end.why, 'unchanged')
+  const { id, ticket } = await reviewed(logs, 'c', { follow: true })
+  state.commit(repository.path, 'errand/c', { a: 'theirs' }, 'mine now', 'cleo')
+  assert.equal((await followed(logs, id)).why, 'pushed')
+  assert.equal((await logs.get(id)).fold.state, 'in_review')
+  state.merge(repository, ticket)
+  assert.equal((await stateAtEnd(logs, id))[0], 'done')
+})
+
+test('one that is merged while it is tried again is done', async (t) => {
+  const { state, repository, start, reviewed, followed } = await world(t, 'github')
+  const { logs, watch } = await start()
+  t.after(() => watch.close())
+  const { id, ticket } = await reviewed(logs, 'a', { follow: true })
+  state.setCheck(repository, { sha: state.headOf(repository, ticket)!, name: 'unit', state: 'failure' })
+  await followed(logs, id)
+  await logs.change(id, () => [{ type: 'task.try_started', run_id: 'run_2', number: 2, stage: 'implement' }])
+  state.merge(repository, ticket)
+  await until(() => logs.openTask(id)?.fold.state === 'done')
+})
+
+test('a call of the forge ends the wait between two looks, for its repository and pull request', async (t) => {
+  const { state, repository, standIn, start, reviewed } = await world(t, 'github')
+  const { logs, watch } = await start({ first: 3_600_000, most: 3_600_000 })
+  t.after(() => watch.close())
+  const { id, ticket } = await reviewed(logs, 'a')
+  const looks = () => standIn.seen.filter(({ path }) => path.endsWith(`/pulls/${ticket.number}`)).length
+  await until(() => looks() === 1)
+  const where = { host: standIn.host, path: 'ACME/app' }
+  assert.equal(watch.wake({ ...where, path: 'acme/other' }), 0)
+  assert.equal(watch.wake({ ...where, number: ticket.number + 1 }), 0)
+  state.merge(repository, ticket)
+  assert.equal(watch.wake({ ...where, number: ticket.number }), 1)
+  assert.equal((await stateAtEnd(logs, id))[0], 'done')
 })

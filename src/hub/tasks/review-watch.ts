@@ -1,9 +1,13 @@
 import { messageOf } from '../../contract/errors.ts'
+import { isFinalTask } from '../../contract/tasks/task.ts'
 import type { NewTaskEvent } from '../../contract/tasks/task-log.ts'
-import { type RepositoryAddress, repositoryAddress } from '../../forge/address.ts'
+import { isFollowed } from '../../engine/tasks/following.ts'
+import { isRepository, type RepositoryAddress, repositoryAddress } from '../../forge/address.ts'
 import type { Forge, Pull } from '../../forge/forge.ts'
+import { Doorbell } from '../../platform/doorbell.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
+import { type FollowForge, followPull } from './follow-pull.ts'
 import { repositoryOf } from './new-tasks.ts'
 import type { LoadedTask, TaskLogs } from './task-logs.ts'
 
@@ -12,59 +16,97 @@ export type ForgeOf = (
   address: RepositoryAddress,
   asker: { tenant: string; owner: string },
   options?: { signal?: AbortSignal },
-) => Promise<Pick<Forge, 'pull' | 'changePull'>>
+) => Promise<ReviewForge>
+
+type ReviewForge = Pick<Forge, 'pull' | 'changePull'> & FollowForge
 
 export interface ReviewWatchOptions {
   logs: TaskLogs
   forgeOf: ForgeOf
-  /** Called when a task was ended, as others may wait for it. */
-  ended(): void
+  /** Called when a task was ended, as others may wait for it, or is to be tried again. */
+  changed(): void
   /** Between two looks at a pull request: the first wait, and the longest one that it grows to. Default 30 s and 5 min. */
   pollMs?: { first: number; most: number }
+  now?: () => number
   log: Log
 }
 
+interface Watching {
+  done: Promise<void>
+  bell: Doorbell
+  /** How the task stood when it was looked at last. */
+  stood: string
+}
+
+/** However often a forge calls, there is so much between two looks. */
+const LEAST_MS = 1_000
+
 /**
- * Looks at the pull requests of tasks in review until each is merged or closed, which ends its task. A pull request that stands on
- * the branch of another task goes over to that one's base when it is merged. What is known stands in the logs and at the forge alone,
- * so that a restarted hub goes on.
+ * Looks at the pull requests of tasks in review until each is merged or closed, which ends its task. Those that are followed get
+ * another try for what their checks and reviewers say. A pull request that stands on the branch of another task goes over to that
+ * one's base when it is merged. What is known stands in the logs and at the forge alone, so that a restarted hub goes on.
  */
 export class ReviewWatch {
   readonly #options: ReviewWatchOptions
   readonly #stop = new AbortController()
   /** By task. */
-  readonly #watched = new Map<string, Promise<void>>()
+  readonly #watched = new Map<string, Watching>()
 
   constructor(options: ReviewWatchOptions) {
     this.#options = options
   }
 
-  /** Something has changed: begins with those that have come into review. */
+  /** Something has changed: begins with those that have come into review, and looks at others whose standing is another. */
   look(): void {
     if (this.#stop.signal.aborted) return
-    for (const { spec, fold } of this.#options.logs.open()) {
-      if (!isWatched({ spec, fold }) || this.#watched.has(spec.id)) continue
-      const watching = this.#watch(spec.id).finally(() => this.#watched.delete(spec.id))
-      this.#watched.set(spec.id, watching)
+    for (const task of this.#options.logs.open()) {
+      const { id } = task.spec
+      const before = this.#watched.get(id)
+      if (before !== undefined && before.stood !== standOf(task)) before.bell.ring()
+      if (!isWatched(task) || before !== undefined) continue
+      const watching: Watching = { done: Promise.resolve(), bell: new Doorbell(), stood: '' }
+      this.#watched.set(id, watching)
+      watching.done = this.#watch(id, watching).finally(() => {
+        this.#watched.delete(id)
+        // It may have come back meanwhile.
+        this.look()
+      })
     }
+  }
+
+  /** A forge says that something has happened in a repository, or to this pull request of it: looks now. Answers at how many. */
+  wake({ number, ...repository }: { host: string; path: string; number?: number }): number {
+    let woken = 0
+    for (const { spec, fold } of this.#options.logs.open()) {
+      const watching = this.#watched.get(spec.id)
+      if (watching === undefined || (number !== undefined && fold.pull_request?.number !== number)) continue
+      if (!isRepository(repositoryOf(spec.task) ?? '', repository)) continue
+      watching.bell.ring()
+      woken++
+    }
+    return woken
   }
 
   /** May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
-    await Promise.allSettled(this.#watched.values())
+    await Promise.allSettled([...this.#watched.values()].map(({ done }) => done))
   }
 
-  async #watch(id: string): Promise<void> {
-    const { logs, pollMs = { first: 30_000, most: 300_000 }, log, ended } = this.#options
+  async #watch(id: string, watching: Watching): Promise<void> {
+    const { logs, pollMs = { first: 30_000, most: 300_000 }, log, changed } = this.#options
     const { signal } = this.#stop
     const backoff = new Backoff({ firstMs: pollMs.first, maxMs: pollMs.most, jitter: 0.2 })
+    const leastMs = Math.min(pollMs.first, LEAST_MS)
     let told: string | undefined
     while (!signal.aborted) {
       const task = logs.openTask(id)
       if (task === undefined || !isWatched(task)) return
+      const stands = standOf(task)
+      if (watching.stood !== stands) backoff.reset()
+      watching.stood = stands
       try {
-        if (await this.#lookAt(task)) return ended()
+        if (await this.#lookAt(task)) changed()
         told = undefined
       } catch (error) {
         if (signal.aborted) return
@@ -76,11 +118,11 @@ export class ReviewWatch {
           })
         told = why
       }
-      await waited(backoff.next(), signal)
+      await watching.bell.wait(backoff.next(), { leastMs, signal })
     }
   }
 
-  /** True: it is settled. */
+  /** True: something follows from it. */
   async #lookAt(task: LoadedTask): Promise<boolean> {
     const { spec, fold } = task
     const { signal } = this.#stop
@@ -91,20 +133,26 @@ export class ReviewWatch {
     const pull = await forge.pull(known.number, { signal })
     if (pull.state === 'open') {
       await this.#retarget(task, pull, forge)
-      return false
+      return await this.#follow(task, pull, forge)
     }
     await this.#options.logs.change(spec.id, ({ fold: now }) =>
-      now.state === 'in_review' && now.pull_request?.number === known.number ? settled(known, pull) : [],
+      !isFinalTask(now.state) && now.pull_request?.number === known.number ? settled(known, pull) : [],
     )
     return true
   }
 
+  async #follow(task: LoadedTask, pull: Pull, forge: FollowForge): Promise<boolean> {
+    const { logs, now = Date.now } = this.#options
+    const { id } = task.spec
+    const events = await followPull(task, { pull, forge, nowMs: now() }, { signal: this.#stop.signal })
+    if (events.length === 0) return false
+    // Where something has come between it is looked at again: that it stands in the log is what makes it happen once.
+    const { fold } = await logs.change(id, (is) => (is.fold.seq === task.fold.seq ? events : []))
+    return fold.seq > task.fold.seq
+  }
+
   /** The branch that it stands on is merged: what it would be merged into is the base of that one. */
-  async #retarget(
-    { spec }: LoadedTask,
-    pull: Pull,
-    forge: Pick<Forge, 'pull' | 'changePull'>,
-  ): Promise<void> {
+  async #retarget({ spec }: LoadedTask, pull: Pull, forge: ReviewForge): Promise<void> {
     const { signal } = this.#stop
     for (const id of spec.depends_on) {
       const below = await this.#options.logs.get(id)
@@ -117,11 +165,16 @@ export class ReviewWatch {
   }
 }
 
+/** One that is in review, or tried again for what was said of it: it may be merged or closed meanwhile. */
 const isWatched = ({ spec, fold }: LoadedTask): boolean =>
-  fold.state === 'in_review' &&
+  (fold.state === 'in_review' || (fold.follow.prompt !== undefined && !isFinalTask(fold.state))) &&
   fold.pull_request?.state === 'open' &&
   !spec.elsewhere &&
   repositoryOf(spec.task) !== undefined
+
+/** Another text where it is to be looked at soon. */
+const standOf = ({ spec, fold }: LoadedTask): string =>
+  `${fold.state} ${isFollowed(spec.task, fold.follow)} ${fold.heads.length}`
 
 function settled(known: { url: string; number: number }, pull: Pull): NewTaskEvent[] {
   const isMerged = pull.state === 'merged'
@@ -137,18 +190,4 @@ function settled(known: { url: string; number: number }, pull: Pull): NewTaskEve
           message: 'Its pull request was closed without being merged.',
         },
   ]
-}
-
-/** A wait that ends at once when nobody looks any more. */
-function waited(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve()
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done, { once: true })
-    function done() {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-  })
 }

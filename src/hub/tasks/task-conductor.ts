@@ -28,6 +28,8 @@ export interface TryAsk {
   stack: readonly { id: string; task_id: string; branch: string; sha: string }[]
   /** Whether an earlier try has told of a pull request. */
   has_pull_request: boolean
+  /** Said against its pull request: the prompt for the agent, which goes on from what is pushed. */
+  feedback?: string
   /** When the task was made, as milliseconds since 1970: the commits of all its tries have the same date. */
   now_ms: number
 }
@@ -223,6 +225,7 @@ export class TaskConductor {
         now_ms: Date.parse(spec.created_at),
         checkpoint: fold.checkpoint,
         has_pull_request: fold.pull_request !== undefined,
+        feedback: fold.follow.prompt,
         stack: await this.#stack(spec),
       })
       await engine.submit({ ...made, run_id, blueprint: 'task', owner, tenant })

@@ -11,10 +11,11 @@ import type { NewTaskEvent, TaskEvent, TaskStage } from '../../contract/tasks/ta
 import type { TaskRecord } from '../../contract/tasks/task-record.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import { isBefore, openTry, type TaskFold } from '../../engine/tasks/evolve-task.ts'
+import { isFollowed } from '../../engine/tasks/following.ts'
 import { readTaskRef } from '../../engine/tasks/task-graph.ts'
 import { mayMove } from '../../engine/tasks/task-moves.ts'
 import { type TaskPage, type TaskQuery, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
-import { type Asker, type GivenTasks, maySeeTask, planTasks } from './new-tasks.ts'
+import { type Asker, type GivenTasks, maySeeTask, opensPull, planTasks } from './new-tasks.ts'
 import { RegistryOutbox } from './registry-outbox.ts'
 import { ReviewWatch, type ReviewWatchOptions } from './review-watch.ts'
 import { TaskConductor, type TaskConductorOptions } from './task-conductor.ts'
@@ -77,8 +78,8 @@ export class Tasks {
       this.#outbox = new RegistryOutbox({ store, registry: new TaskRegistryClient(registry), log })
     this.#conductor.resume()
     if (review === undefined) return
-    const ended = () => this.#conductor.look()
-    this.#review = new ReviewWatch({ ...review, logs: this.#logs, ended, log })
+    const changed = () => this.#conductor.look()
+    this.#review = new ReviewWatch({ ...review, logs: this.#logs, changed, now: this.#options.now, log })
     this.#review.look()
   }
 
@@ -203,6 +204,26 @@ export class Tasks {
       return [{ type: 'task.state', state: 'pending', stage, by: named.by.owner }]
     })
     return await this.#record(named)
+  }
+
+  /** Begins anew to feed back what is said against its pull request, or ends that. Throws `conflict` where there is none to be. */
+  async follow(named: Named, { follow }: { follow: boolean }): Promise<TaskRecord> {
+    const { id } = await this.#record(named)
+    const by = named.by.owner
+    await this.#change(id, ({ fold, spec }) => {
+      if (spec.elsewhere) throw elsewhere(id)
+      if (isFollowed(spec.task, fold.follow) === follow) return []
+      if (!follow)
+        return [{ type: 'task.follow', action: 'stop', why: 'off', message: `${by} has ended it.`, by }]
+      if (isFinalTask(fold.state) || !opensPull(spec.task)) throw notToFollow(id, fold)
+      return [{ type: 'task.follow', action: 'begin', message: `${by} has asked for it.`, by }]
+    })
+    return await this.#record(named)
+  }
+
+  /** A forge says that something has happened there: its pull requests are looked at now. Answers how many tasks they are of. */
+  wake(where: { host: string; path: string; number?: number }): number {
+    return this.#review?.wake(where) ?? 0
   }
 
   /** Answers what a person is asked. Throws `approval_not_pending`. */
@@ -385,6 +406,13 @@ function stageOfRetry({ reason, checkpoint, tries }: TaskFold): TaskStage {
     return 'implement'
   return checkpoint.next
 }
+
+const notToFollow = (id: string, { state }: TaskFold): ErrandError =>
+  new ErrandError(
+    'conflict',
+    isFinalTask(state) ? `Task ${id} is ${state}.` : `Task ${id} opens no pull request.`,
+    { hint: 'Only a pull request that is open, or is going to be, is followed.' },
+  )
 
 const taskRunning = (id: string, fold: TaskFold): ErrandError =>
   new ErrandError('task_running', `Task ${id} is ${fold.state}, and ${whatGoesOn(fold)}.`, {

@@ -18,6 +18,8 @@ export interface TaskPlaceOptions extends Pick<ModelServerOptions, 'script'> {
   programs?: ProgramsOptions
   /** The hub makes tokens as an App, and has none. */
   app?: true
+  /** The forge calls the hub, and what is said here of its repository is watched. */
+  hook?: object
   /** Of the token that the hub is given. */
   right?: Right
 }
@@ -36,15 +38,15 @@ export async function taskPlace(t: Pick<TestContext, 'after'>, options: TaskPlac
   t.after(() => server.stop())
   const { subjects = [], programs: more = {} } = options
   const app = options.app && forge.makeApp([repository])
-  const config = app && {
-    forges: [
-      {
-        host: forge.host,
-        kind: 'github',
-        api_url: forge.apiUrl,
-        app: { id: app.appId, private_key: 'APP_KEY' },
-      },
-    ],
+  const configured = {
+    ...{ host: forge.host, kind: forge.flavour, api_url: forge.apiUrl },
+    ...(app && { app: { id: app.appId, private_key: 'APP_KEY' } }),
+    ...(options.hook && { webhook_secret: 'HOOK' }),
+  }
+  const watched = { name: 'shop/web', url: repository.url, watch: options.hook }
+  const config = (app || options.hook) && {
+    forges: [configured],
+    ...(options.hook && { repos: [watched] }),
   }
   const programs = await startPrograms(t, {
     prepare({ data }) {
@@ -64,7 +66,15 @@ export async function taskPlace(t: Pick<TestContext, 'after'>, options: TaskPlac
     },
   })
   await programs.call('secrets', 'set', app ? `APP_KEY=${app.privateKey}` : `GIT_TOKEN=${token}`)
-  return { forge, repository, token, app, server, programs }
+  const hook = options.hook && {
+    url: `${programs.url}/api/hooks/forges/${forge.host}`,
+    secret: 'the-secret-of-the-hook',
+  }
+  if (hook) {
+    await programs.call('secrets', 'set', `HOOK=${hook.secret}`)
+    repository.hooks.push(hook)
+  }
+  return { forge, repository, token, app, hook, server, programs }
 }
 
 export type TaskPlace = { forge: ForgeStandIn; programs: Programs }

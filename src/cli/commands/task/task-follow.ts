@@ -145,6 +145,8 @@ export function eventLine(event: TaskEvent): string | undefined {
       const { suite, passed, failed, skipped } = event.tests
       return `tests of ${lineText(suite)}: ${passed} passed, ${failed} failed, ${skipped} skipped`
     }
+    case 'task.follow':
+      return `${event.action === 'stop' ? 'not followed any more' : 'followed'}: ${lineText(event.message)}`
     case 'task.external_event':
       return `told from outside: ${lineText(event.event_type)}`
     default:

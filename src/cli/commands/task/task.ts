@@ -81,6 +81,7 @@ function factsOf(task: TaskView): string[] {
     ...task.depends_on.map((each) => `after ${each.id} (${each.task_id}): ${each.state}`),
     pushed && `pushed ${pushed.sha} to ${pushed.branch}`,
     pull_request && `pull request ${pull_request.url} (${pull_request.state})`,
+    followed(task),
     ...tests.map(
       ({ suite, passed, failed, skipped }) =>
         `tests of ${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped`,
@@ -91,6 +92,13 @@ function factsOf(task: TaskView): string[] {
     task.artifact_count > 0 ? `${task.artifact_count} artifacts` : undefined,
   ]
   return facts.filter((fact) => fact !== undefined && fact !== '') as string[]
+}
+
+function followed({ follow }: TaskView): string | undefined {
+  if (follow === undefined) return undefined
+  const { state, message, tries } = follow
+  const made = tries === 0 ? '' : `, ${tries} ${tries === 1 ? 'try' : 'tries'} made`
+  return `follow: ${state}${made}${message === undefined ? '' : `: ${message}`}`
 }
 
 const events = command({
@@ -177,6 +185,20 @@ const retry = command({
   },
 })
 
+const follow = command({
+  summary: 'Give its agent what checks and reviews say against its pull request; "off" ends that.',
+  args: '<id> [off]',
+  options: { ...hubOptions },
+  examples: ['errand task follow task_0123', 'errand task follow task_0123 off'],
+  async run(hub, [id, word]) {
+    if (word !== undefined && word !== 'off')
+      throw new UsageError(`"${word}" follows the task`, 'write off, or nothing')
+    await connect(hub).tasks.follow(id!, { follow: word === undefined })
+    process.stdout.write(`${lineText(id!)} is ${word === undefined ? '' : 'not '}followed.\n`)
+    return exitCodes.success
+  },
+})
+
 const answer = (decision: 'approve' | 'reject', summary: string) =>
   command({
     summary,
@@ -237,6 +259,7 @@ export const task: CommandGroup = {
     apply: taskApply,
     cancel,
     retry,
+    follow,
     approve: answer('approve', 'Let a task that asks go on.'),
     reject: answer('reject', 'Refuse what a task asks.'),
     prompt,

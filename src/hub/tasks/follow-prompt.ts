@@ -12,9 +12,10 @@ export interface FollowPrompt {
 
 const MOST_BYTES = 64 * 1024
 const MOST_NOTES_BYTES = 24 * 1024
-const MOST_LINES = 200
+/** Lines of each log. */
+export const MOST_LINES = 200
 /** Of more checks than these the number alone is told. */
-const MOST_CHECKS = 20
+export const MOST_CHECKS = 20
 
 /**
  * Tells an agent what a forge says against its pull request: logs of failing checks, words of reviewers. They are others' words,

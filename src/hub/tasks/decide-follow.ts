@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto'
+import type { FollowEnd as End, FollowTry } from '../../contract/tasks/task-facts.ts'
 import { type Check, mayWrite, type Person, type Pull, type ReviewNote } from '../../forge/forge.ts'
 
 /** A pull request that is followed, as its task's log tells it. Times are milliseconds since 1970. */
@@ -6,19 +8,12 @@ export interface FollowState {
   sinceMs: number
   /** The commits that we pushed, the newest last; never empty. */
   heads: readonly { sha: string; pushedMs: number }[]
-  /** The tries that were made because of what was seen, the oldest first. */
-  tries: readonly FollowTry[]
+  /** The tries that were made because of what was seen, the oldest first, and are over. */
+  tries: readonly Pick<FollowTry, 'sha' | 'failure'>[]
+  /** Ids of the words of reviewers that a try was given. */
+  notes: readonly string[]
   /** Whether the task's budget has something left. */
   hasBudget: boolean
-}
-
-export interface FollowTry {
-  /** The head that it was made for. */
-  sha: string
-  /** Of the failing checks (`failureOf`); empty where there were none. */
-  failure: string
-  /** Ids of the notes that it was given. */
-  notes: readonly string[]
 }
 
 /** The forge's words about it now. */
@@ -34,23 +29,16 @@ export interface FollowSeen {
   self: Pick<Person, 'login'> | undefined
 }
 
-/** Why nobody looks any more. `pushed`, `conflict` and the last four ask a person. */
-export type FollowEnd =
-  | 'merged'
-  | 'closed'
-  | 'pushed'
-  | 'conflict'
-  | 'too_long'
-  | 'same_failure'
-  | 'tries'
-  | 'budget'
+/** Why nobody looks any more; all but the first two ask a person. */
+export type FollowEnd = 'merged' | 'closed' | Exclude<End, 'off' | 'failed'>
 export type FollowIntent =
   | { type: 'wait' }
   | { type: 'try'; for: FollowTry; checks: Check[]; notes: ReviewNote[] }
   | { type: 'stop'; why: FollowEnd }
 
-const MOST_TRIES = 3
-const MOST_DAYS_MS = 7 * 86_400_000
+export const MOST_TRIES = 3
+export const MOST_DAYS = 7
+const MOST_DAYS_MS = MOST_DAYS * 86_400_000
 /** So long after a push checks are waited for. */
 const CHECKS_MS = 30 * 60_000
 
@@ -72,8 +60,10 @@ export function decideFollow(state: FollowState, seen: FollowSeen): FollowIntent
   const head = state.heads.at(-1)!
   if (!state.heads.some(({ sha }) => sha === pull.headSha)) return stop('pushed')
   if (nowMs - state.sinceMs > MOST_DAYS_MS) return stop('too_long')
-  // The forge has not heard of our last push as yet; or this head had its try, and the next one follows from that.
-  if (pull.headSha !== head.sha || state.tries.some(({ sha }) => sha === head.sha)) return { type: 'wait' }
+  // Its try is over, and has pushed no other.
+  if (state.tries.some(({ sha }) => sha === head.sha)) return stop('unchanged')
+  // The forge has not heard of our last push as yet.
+  if (pull.headSha !== head.sha) return { type: 'wait' }
   if (pull.mergeable === false) return stop('conflict')
 
   const counted = countedChecks(seen.checks)
@@ -90,8 +80,8 @@ export function decideFollow(state: FollowState, seen: FollowSeen): FollowIntent
   return { type: 'try', for: { sha: head.sha, failure, notes: notes.map(({ id }) => id) }, checks, notes }
 }
 
-function newNotes({ tries }: FollowState, { notes, self }: FollowSeen): ReviewNote[] {
-  const taken = new Set(tries.flatMap((one) => one.notes))
+function newNotes({ notes: given }: FollowState, { notes, self }: FollowSeen): ReviewNote[] {
+  const taken = new Set(given)
   return notes.filter(({ id, author, right, body, asksForChanges }) => {
     if (taken.has(id) || author.isBot || !mayWrite(right) || body.includes('<!-- errand:')) return false
     if (self !== undefined && sameLogin(author.login, self.login)) return false
@@ -115,8 +105,12 @@ export function failureOf(checks: readonly Check[], logs: Readonly<Record<string
     const log = Object.hasOwn(logs, name) ? logs[name]! : summary
     return JSON.stringify([name, firstError(log)])
   })
-  return [...new Set(all)].sort().join('\n')
+  const failure = [...new Set(all)].sort().join('\n')
+  return failure.length <= MOST_FAILURE ? failure : `sha256 ${hash('sha256', failure)}`
 }
+
+/** Characters of a failure that are kept as they are. */
+const MOST_FAILURE = 2_000
 
 const ERROR = /\b(?:error|failed|failure|fatal|panic|exception|not ok|assert\w*)\b|^[✗✖×]/i
 
