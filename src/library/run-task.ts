@@ -205,7 +205,11 @@ function textOf(file: string): string {
 
 function taskOf(input: TaskInput): Task {
   const parsed = Task.safeParse(input)
-  if (parsed.success) return parsed.data
+  if (parsed.success && !parsed.data.follow) return parsed.data
+  if (parsed.success)
+    throw new ErrandError('task_invalid', 'follow: a pull request is followed by a hub alone.', {
+      hint: 'Leave it out, or have a hub carry out the task: errand task run FILE.',
+    })
   const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the task'}: ${message}`)
   throw new ErrandError('task_invalid', `The task is not right as it is written: ${faults.join('; ')}.`, {
     hint: 'The fields of a task are described in docs/tasks.md.',

@@ -62,5 +62,6 @@ test('a program runs a task without a hub, with what its environment and configu
 
   const aborted = await runTask(task, { env, config, folder, signal: AbortSignal.abort() })
   assert.equal(aborted.state, 'canceled')
-  await assert.rejects(runTask({ title: ' ' }, { env, folder }), { code: 'task_invalid' })
+  for (const wrong of [{ title: ' ' }, { title: 'x', follow: true }])
+    await assert.rejects(runTask(wrong, { env, folder }), { code: 'task_invalid' })
 })

@@ -58,9 +58,11 @@ export class ForgeHooks {
     if (news === undefined) return 0
     const id = hash('sha256', bytes)
     if (this.#known.has(id)) return 0
+    const woken = wake({ host, ...news })
+    if (woken === 0) return 0
     this.#known.add(id)
     if (this.#known.size > MOST_KNOWN) this.#known.delete(this.#known.values().next().value!)
-    return wake({ host, ...news })
+    return woken
   }
 }
 

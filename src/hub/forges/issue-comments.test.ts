@@ -5,7 +5,7 @@ import { startForge } from '../../../test/support/forge/forge-stand-in.ts'
 import { Task } from '../../contract/tasks/task.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
 import { givenToken } from '../../forge/token-source.ts'
-import { IssueComments, type IssueCommentsOptions } from './issue-comments.ts'
+import { commentOf, IssueComments, type IssueCommentsOptions } from './issue-comments.ts'
 import { issueTaskName } from './issue-task.ts'
 
 type Standing = NonNullable<Awaited<ReturnType<IssueCommentsOptions['get']>>>
@@ -63,4 +63,16 @@ test('an issue has one comment, which a forge that was away and the next process
   assert.equal(bodies().length, 1)
   assert.match(bodies()[0]!, /has failed at this \(test\)/)
   assert.doesNotMatch(bodies()[0]!, /@everyone|closes #7|^> \/merge/m)
+})
+
+test('that nobody follows a pull request any more stands there, unless a person said so', () => {
+  const pull_request = { url: 'https://git.example/1', number: 1, state: 'open' } as const
+  const text = (why: 'tries' | 'off') => {
+    const follow = { tries: [], notes: [], stopped: { why, message: 'Said @often enough.' } }
+    const fold = { pull_request, follow }
+    const of = { id: 'task_1', tenant: 'default', owner: 'ada', spec_name: 's', own_id: '1' }
+    return commentOf({ ...of, state: 'in_review', fold }).text
+  }
+  assert.match(text('tries'), /git\.example\/1\n\nIt is left to a person\. Said @\u2060often enough\./)
+  assert.doesNotMatch(text('off'), /left to a person/)
 })

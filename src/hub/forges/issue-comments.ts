@@ -4,7 +4,7 @@ import type { TaskRecord } from '../../contract/tasks/task-record.ts'
 import type { TaskFold } from '../../engine/tasks/evolve-task.ts'
 import { issueAddress } from '../../forge/address.ts'
 import { ensureComment } from '../../forge/idempotent.ts'
-import { harmless } from '../../forge/marks.ts'
+import { harmless, harmlessLine } from '../../forge/marks.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
@@ -14,7 +14,7 @@ import type { ForgeOf } from './open-forges.ts'
 type Standing = Pick<
   TaskRecord,
   'id' | 'tenant' | 'owner' | 'spec_name' | 'own_id' | 'task' | 'state' | 'reason' | 'message'
-> & { fold: Pick<TaskFold, 'pull_request' | 'pushed'> }
+> & { fold: Pick<TaskFold, 'pull_request' | 'pushed'> & { follow?: TaskFold['follow'] } }
 
 export interface IssueCommentsOptions {
   /** Undefined: it is not there any more. */
@@ -146,16 +146,18 @@ export function commentOf({ id, state, reason, message, fold }: Omit<Standing, '
   text: string
   isLast: boolean
 } {
-  const { pull_request, pushed } = fold
+  const { pull_request, pushed, follow } = fold
   const why = message === undefined ? '' : `\n\n${harmless(message).replace(/^/gm, '> ')}`
   const made =
     pull_request !== undefined
       ? `There is a pull request: ${pull_request.url}`
       : pushed && `The branch \`${pushed.branch}\` is pushed.`
   const told = made === undefined ? '' : `\n\n${made}`
+  const ended = follow?.stopped?.why === 'off' ? undefined : follow?.stopped
+  const left = ended === undefined ? '' : `\n\nIt is left to a person. ${harmlessLine(ended.message)}`
   switch (state) {
     case 'in_review':
-      return { text: made ?? 'Errand is done with this.', isLast: false }
+      return { text: `${made ?? 'Errand is done with this.'}${left}`, isLast: false }
     case 'done':
       return { text: made ?? 'Errand is done with this.', isLast: true }
     case 'no_change':

@@ -1,3 +1,4 @@
+import { isFinalTask } from '../../contract/tasks/task.ts'
 import { openTry } from '../../engine/tasks/evolve-task.ts'
 import type { LoadedTask } from './task-logs.ts'
 
@@ -12,6 +13,10 @@ export interface TaskLimits {
 const isAtWork = ({ fold }: LoadedTask): boolean =>
   openTry(fold) !== undefined || fold.state === 'running' || fold.state === 'waiting'
 
+/** A task whose pull request waits to be merged, also while it is tried again for what is said of that. */
+const isProposed = ({ fold }: LoadedTask): boolean =>
+  fold.state === 'in_review' || (fold.pull_request?.state === 'open' && !isFinalTask(fold.state))
+
 /** The room that the limits of work in progress leave, as tasks are begun one after another. */
 export class Room {
   readonly #limits: TaskLimits
@@ -23,7 +28,7 @@ export class Room {
     this.#limits = limits
     for (const task of tasks) {
       if (isAtWork(task)) this.take(task)
-      else if (task.fold.state === 'in_review') this.#add(reviewed(task))
+      if (isProposed(task)) this.#add(reviewed(task))
     }
   }
 
@@ -45,7 +50,12 @@ export class Room {
         perRepository,
         'as many tasks of its repository are worked on as may be at once',
       ) ??
-      full(reviewed(task), inReviewPerRepository, 'as many tasks of its repository wait to be merged as may')
+      // Another try of one that waits itself makes them no more.
+      full(
+        reviewed(task),
+        isProposed(task) ? undefined : inReviewPerRepository,
+        'as many tasks of its repository wait to be merged as may',
+      )
     )
   }
 

@@ -3,7 +3,7 @@ import test from 'node:test'
 import { ScriptedRuns } from '../../../test/support/tasks/scripted-runs.ts'
 import { testTask, testTaskSpec, time } from '../../../test/support/tasks/tasks-fixture.ts'
 import type { NewEvent } from '../../contract/events.ts'
-import type { TaskEvent } from '../../contract/tasks/task-log.ts'
+import type { NewTaskEvent, TaskEvent } from '../../contract/tasks/task-log.ts'
 import type { TaskSpec } from '../../contract/tasks/task-record.ts'
 import { foldTask, isOver, openTry } from '../../engine/tasks/evolve-task.ts'
 import { MemoryTaskStore } from '../../stores/tasks/memory.ts'
@@ -167,6 +167,56 @@ test('tasks end the same, with a run for each try, wherever the hub is killed on
   for (let kill = 1; kill <= commits; kill++) await check(await conduct([kill], 2), `killed after ${kill}`)
   for (let every = 1; every <= 4; every++)
     await check(await conduct(Array(60).fill(every), 1), `killed after every ${every}`)
+})
+
+test('a try for what was said of a pull request is made once, with that, wherever the hub is killed', async () => {
+  const before = { run_id: 'run_before', seq: 1 }
+  const log: NewTaskEvent[] = [
+    { type: 'task.try_started', run_id: before.run_id, number: 1, stage: 'check' },
+    { type: 'task.pushed', from: before, sha: 'one', branch: 'b', forced: false },
+    { type: 'task.pull_request', from: before, pull_request: { url: 'u', number: 1, state: 'open' } },
+    { type: 'task.try_ended', from: before, run_id: before.run_id, status: 'success' },
+    { type: 'task.state', from: before, state: 'in_review' },
+    {
+      ...{ type: 'task.follow', action: 'try', message: 'Try 1', prompt: 'mend it' },
+      try: { sha: 'one', failure: 'unit', notes: [] },
+    },
+    { type: 'task.state', state: 'pending', stage: 'implement' },
+  ]
+  for (let kill = 1; kill <= 6; kill++) {
+    const store = new MemoryTaskStore()
+    const runs = new ScriptedRuns(() => events('success'))
+    const spec = testTaskSpec('a', { ask: { follow: true } })
+    const made = new TaskLogs(store)
+    await made.create([spec], 'ada')
+    await made.change(spec.id, () => log)
+    const asked: (string | undefined)[] = []
+    for (const commits of [kill, Number.POSITIVE_INFINITY]) {
+      const { promise: killed, resolve } = Promise.withResolvers<void>()
+      const reviewed = Promise.withResolvers<void>()
+      const isReviewed = async () => (await store.open())[0]?.state === 'in_review'
+      const logs = new TaskLogs(mortal(store, commits, resolve), {
+        changed: () => void isReviewed().then((yes) => yes && reviewed.resolve()),
+      })
+      await logs.recall()
+      const conductor = new TaskConductor({
+        ...{ logs, engine: runs, retryMs: 1, log: () => {} },
+        taskRun: async (_, { feedback, stage }) => {
+          asked.push(`${stage}: ${feedback}`)
+          return { workflow: {} }
+        },
+      })
+      conductor.resume()
+      if (await isReviewed()) reviewed.resolve()
+      await Promise.race([killed, reviewed.promise])
+      const closing = conductor.close()
+      if (commits === Number.POSITIVE_INFINITY) await closing
+    }
+    assert.equal(runs.runs.size, 1, `killed after ${kill}`)
+    assert.deepEqual([...new Set(asked)], ['implement: mend it'], `killed after ${kill}`)
+    const fold = foldTask(await store.events(spec.id, 0, 1000))
+    assert.deepEqual([fold.tries.length, fold.follow.prompt], [2, undefined])
+  }
 })
 
 test('no more tasks are at work than may be, the most urgent first', async () => {
