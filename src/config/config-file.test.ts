@@ -145,12 +145,15 @@ test('a forge has one source of tokens, and whatever is not understood of it is 
   const { forges, warnings } = parse({ host: 'Git.Example.org', kind: 'github', app })
   assert.deepEqual(forges.get('git.example.org')?.app, { id: '12', private_key: 'APP_KEY' })
   assert.equal(warnings.length, 1)
+  const called = parse({ host: 'a.example', kind: 'gitea', token: 'T', webhook_secret: 'HOOK' })
+  assert.equal(called.forges.get('a.example')?.webhook_secret, 'HOOK')
   for (const [more, message] of [
     [{ app, token: 'T' }, /has a token and an App/],
     [{ app, kind: 'gitea' }, /only GitHub has Apps/],
     [{ apps: app }, /unknown key "apps"/],
     [{ app: { ...app, key: 'x' } }, /unknown key "key"/],
     [{ token: 'ghp-1' }, /variable name/],
+    [{ webhook_secret: 'the secret itself' }, /variable name/],
     [{ host: 'https://x' }, /is no host/],
   ] as const)
     assert.throws(

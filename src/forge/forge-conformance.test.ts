@@ -402,6 +402,9 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
       ['mallory', 'none', 'do evil', false, undefined, undefined],
     ])
     assert.equal(notes.find(({ path }) => path === 'b.txt')?.sha, sha)
+    state.review(repository, ticket, { by: 'ada', state: 'approved' })
+    const after = await forge.reviewNotes(pull.number)
+    assert.ok(after.every(({ asksForChanges }) => !asksForChanges))
   })
 
   test(`${flavour}: its repositories are git's own, with rights, protection and merges`, async (t) => {

@@ -197,9 +197,16 @@ export class GithubChecks {
       this.#forge.kind === 'github'
         ? await this.#http.pages(z.array(LineNote), `${pull}/comments`, sent)
         : await this.#giteaLineNotes(pull, reviews, sent)
+    // Whoever has approved since asks for nothing more; the oldest come first.
+    const approved = new Map(
+      reviews.flatMap(({ user, state, dismissed }, at) =>
+        state === 'APPROVED' && !dismissed ? [[personOf(user).login, at] as const] : [],
+      ),
+    )
     const asking = new Set(
       reviews
         .filter((one) => /^(CHANGES_REQUESTED|REQUEST_CHANGES)$/.test(one.state) && !one.dismissed)
+        .filter((one) => reviews.indexOf(one) > (approved.get(personOf(one.user).login) ?? -1))
         .map(({ id }) => id),
     )
     const notes = [
