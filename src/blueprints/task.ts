@@ -2,7 +2,7 @@ import type { RunRecord } from '../contract/run.ts'
 import type { Task } from '../contract/tasks/task.ts'
 import type { TaskStage } from '../contract/tasks/task-log.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
-import { CANNOT_REGEX } from './task-prompt.ts'
+import { CANNOT, CANNOT_REGEX } from './task-prompt.ts'
 import { changed, pushSteps } from './task-push.ts'
 import { type Step, type TaskRunAsk, TaskSteps } from './task-steps.ts'
 import { bodyOf, branchOf, titleOf } from './task-texts.ts'
@@ -190,6 +190,7 @@ class TaskWorkflow {
           prompt: this.#steps.prompt('implement', { plan: plan ? 'PLAN' : undefined }),
           verify_list: '${VERIFY:-}',
           verify_attempts,
+          gives_up_with: CANNOT,
         },
         ...this.#steps.agentStep(),
         timeout_seconds: plan ? timeout_seconds : undefined,
@@ -240,6 +241,7 @@ class TaskWorkflow {
             prompt: this.#steps.prompt('fix', { findings: `FINDINGS_${round}` }),
             verify_list: '${VERIFY:-}',
             verify_attempts,
+            gives_up_with: CANNOT,
           },
           ...this.#steps.agentStep(),
           outputs: { ANSWER: 'answer' },

@@ -171,6 +171,10 @@ export const AgentRunArgs = z.strictObject({
     z._default(z.int().check(z.minimum(1), z.maximum(100)), 3),
     'How often the agent may try to pass them; then the step fails',
   ),
+  gives_up_with: described(
+    z.optional(Filled),
+    'How a line of its last message begins that says that it cannot, and why: it is not asked again then',
+  ),
   fail_on_denied: described(
     z.optional(z.boolean()),
     'Whether the step fails where the agent was denied a tool (default: where nobody could be asked, or nothing was permitted)',

@@ -80,7 +80,7 @@ export type AgentHealth = z.infer<typeof AgentHealth>
 export const AgentsHealth = z.object({ agents: z.record(z.string(), AgentHealth) })
 export type AgentsHealth = z.infer<typeof AgentsHealth>
 
-const { session: _session, verify_list: _list, ...asked } = AgentRunArgs.shape
+const { session: _session, verify_list: _list, gives_up_with: _word, ...asked } = AgentRunArgs.shape
 
 /** A request to an agent: the arguments of `agent.run`, taken as they stand (a `${` in them is no variable). */
 export const AgentRequest = z.strictObject({

@@ -279,6 +279,28 @@ test('what never passes verify fails with its reason', async () => {
   await attempts.close()
 })
 
+test('what says that it cannot is not asked again while verify fails, and ends with its reason', async () => {
+  using here = sessionPlace()
+  const attempts = here.open()
+  const args = { verify: ['test -e made'], verify_attempts: 5, gives_up_with: 'CANNOT:' }
+  const held = await attempts.start(here.spec('say **CANNOT:** there is no such library', args), 1)
+  const end = await endOf(held)
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'gave_up'])
+  assert.match(
+    end.message!,
+    /^The agent says that it cannot: there is no such library\n`test -e made` does not/,
+  )
+  assert.equal(kindsOf(held).filter((kind) => kind === 'prompt').length, 1)
+  // Said of nothing, in the midst of a line, or where all passes, it is no end.
+  for (const prompt of ['say CANNOT:', 'say You CANNOT: x']) {
+    const asked = await attempts.start(here.spec(prompt, { ...args, verify_attempts: 1 }), 1)
+    assert.equal((await endOf(asked)).reason, 'verify')
+  }
+  const passed = await attempts.start(here.spec('write made\nsay CANNOT: no', args), 1)
+  assert.equal((await endOf(passed)).outcome, 'success')
+  await attempts.close()
+})
+
 test('the answer holds a value that fits its schema, or is asked for once more', async () => {
   using here = sessionPlace()
   const attempts = here.open()

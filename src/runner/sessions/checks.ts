@@ -40,6 +40,12 @@ export class PromptQueue {
   }
 }
 
+/** Why a session has failed by its checks. */
+export interface Failed {
+  reason: 'verify' | 'gave_up'
+  message: string
+}
+
 /**
  * Whether what the agent calls done is done: the verify commands, one after another, then the value in its answer.
  * Where it is not, the agent is asked again, a number of times.
@@ -80,7 +86,7 @@ export class Checks {
   }
 
   /** The agent says that it is done. Answers why the session has failed, where it has. */
-  begin(): string | undefined {
+  begin(): Failed | undefined {
     if (!this.#prompts.empty) return undefined
     if (this.#plan.verify.length === 0) return this.#checkValue()
     this.#verify(0)
@@ -88,8 +94,8 @@ export class Checks {
   }
 
   /** Answers why the session has failed, where it has. */
-  verified({ passed, how, output }: Extract<SessionEvent, { type: 'verified' }>): string | undefined {
-    const { verify, verify_attempts } = this.#plan
+  verified({ passed, how, output }: Extract<SessionEvent, { type: 'verified' }>): Failed | undefined {
+    const { verify, verify_attempts, gives_up_with } = this.#plan
     const position = this.#verifying
     if (position === undefined) return undefined
     const command = verify[position]!
@@ -101,10 +107,11 @@ export class Checks {
     this.#verifying = undefined
     if (passed) return this.#prompts.empty ? this.#checkValue() : undefined
     this.#failed++
-    if (this.#failed >= verify_attempts) {
-      const times = this.#failed === 1 ? '' : ` (${this.#failed} attempts)`
-      return `\`${command}\` does not pass: ${how}${times}. ${output.slice(-500)}`.trim()
-    }
+    const times = this.#failed === 1 ? '' : ` (${this.#failed} attempts)`
+    const wrong = `\`${command}\` does not pass: ${how}${times}. ${output.slice(-500)}`.trim()
+    const why = gives_up_with && behind(gives_up_with, this.#updates.answer)
+    if (why) return { reason: 'gave_up', message: `The agent says that it cannot: ${why}\n${wrong}` }
+    if (this.#failed >= verify_attempts) return { reason: 'verify', message: wrong }
     const text = `The command \`${command}\` does not pass: ${how}. Make it pass.\n\nIts output ends with:\n\`\`\`\n${output}\n\`\`\``
     this.#prompts.ask(`verify-${this.#failed}`, text)
     return undefined
@@ -121,7 +128,7 @@ export class Checks {
     this.#updates.tell({ kind: 'verify', command: this.#plan.verify[position]!, status: 'running' })
   }
 
-  #checkValue(): string | undefined {
+  #checkValue(): Failed | undefined {
     const { output_schema } = this.#plan
     const found = this.#readValue?.(this.#updates.answer)
     if (found === undefined || output_schema === undefined) return undefined
@@ -130,8 +137,21 @@ export class Checks {
       return undefined
     }
     this.#wrongValues++
-    if (this.#wrongValues > 1) return `The answer does not fit output_schema: ${found.wrong}.`
+    if (this.#wrongValues > 1)
+      return { reason: 'verify', message: `The answer does not fit output_schema: ${found.wrong}.` }
     this.#prompts.ask('value-1', valueWrong(found.wrong, output_schema))
     return undefined
   }
+}
+
+const MAX_WHY = 2000
+
+/** Returns the rest of the first line that begins with the word, which may be set in bold or as code; empty: there is none. */
+function behind(word: string, answer: string): string {
+  for (const line of answer.split('\n')) {
+    const bare = line.replace(/^[*_`\s]+/, '')
+    const why = bare.startsWith(word) ? bare.slice(word.length).replace(/^[*_`\s]+/, '') : ''
+    if (why !== '') return why.slice(0, MAX_WHY).trim()
+  }
+  return ''
 }

@@ -4,7 +4,7 @@ import type { Reason } from '../../contract/status.ts'
 import type { AgentPlan } from '../ports.ts'
 import { DoorNews, type DoorNewsOptions } from './boxed/door-news.ts'
 import { BudgetMeter } from './budget-meter.ts'
-import { Checks, type Prompt, PromptQueue } from './checks.ts'
+import { Checks, type Failed, type Prompt, PromptQueue } from './checks.ts'
 import { Denials } from './denials.ts'
 import { Questions, ToolCalls } from './questions.ts'
 import { endOfExit, endOfTurn, failed, type SessionEnd, unsaidWords } from './session-outcome.ts'
@@ -278,9 +278,9 @@ export class Session {
   }
 
   /** The checks have come a step further; `wrong`: why the session has failed by them, where it has. */
-  #checked(wrong: string | undefined): void {
+  #checked(wrong: Failed | undefined): void {
     this.#state.move(this.#checks.verifying ? 'verify' : 'checked')
-    if (wrong !== undefined) this.#fail('verify', wrong)
+    if (wrong !== undefined) this.#fail(wrong.reason, wrong.message)
   }
 
   #gone(why: string): void {
