@@ -29,7 +29,7 @@ export interface TaskRunAsk {
   token?: string | { secret?: string; mounted?: string } | { app: { host: string; repository: string } }
   /** Which forge its host is, as far as that is said. */
   forge?: { kind: ForgeKind; api_url?: string }
-  /** Where the agent `builtin` has the key of its model from; absent: it has what its runner has. */
+  /** Where the agents `builtin` and `acp` have the key of their model from; absent: it has what its runner has. */
   model_key?: { secret: string }
   /** The variable that the token goes into. Default `GIT_TOKEN`. */
   token_env?: string
@@ -43,6 +43,7 @@ export interface TaskRunAsk {
 
 export type Step = WorkflowFile['steps'][number]
 type Args = Record<string, unknown>
+type AgentChoice = Pick<Task, 'agent' | 'model' | 'command' | 'proxy_env'>
 
 const defaultProtection = [
   {
@@ -145,23 +146,29 @@ export class TaskSteps {
     return { name: reason, action: 'task.verdict', args: { reason, message }, when }
   }
 
-  agent(): Args {
-    const { agent, model, llm, budget } = this.#task
+  agent({ agent, model, command, proxy_env }: AgentChoice = this.#task): Args {
+    const { llm, budget } = this.#task
     const chosen = model ?? (agent === 'builtin' ? llm.model : undefined)
-    return { agent: plain(agent), model: chosen && plain(chosen), budget }
+    return {
+      ...{ agent: plain(agent), model: chosen && plain(chosen), budget },
+      command: command && plain(command),
+      proxy_env,
+    }
   }
 
   /** The surroundings of an agent: none of the task's secrets is among them but the key of its model. */
   agentStep(agent = this.#task.agent): Pick<Step, 'env' | 'limits' | 'secrets'> {
-    const { env, llm, limits } = this.#task
+    const { env, llm, limits, llm_api_key_env_var } = this.#task
     const own = env && (plain(env) as NonNullable<typeof env>)
     const ofModel: Record<string, string | number> = agent === 'builtin' ? modelEnv(llm) : {}
     const all = { ...ofModel, ...own }
-    const key = agent === 'builtin' ? this.#ask.model_key : undefined
+    const variable =
+      agent === 'builtin' ? 'OPENAI_API_KEY' : agent === 'acp' ? llm_api_key_env_var : undefined
+    const key = variable === undefined ? undefined : this.#ask.model_key
     return {
       env: Object.keys(all).length === 0 ? undefined : all,
       limits,
-      secrets: key && { OPENAI_API_KEY: key },
+      secrets: key && { [variable!]: key },
     }
   }
 

@@ -205,6 +205,20 @@ test('settings of the model are those of the agent that has them', () => {
   assert.deepEqual([other.env, other.args.model], [undefined, undefined])
 })
 
+test('the agent acp has the program that the task names, and the key of its model by its own name', () => {
+  const own = { agent: 'acp', command: ['mine', '${SECRET}'], proxy_env: { MY_KEY: 'openai' as const } }
+  const workflow = workflowOf(
+    { ...own, review: { ...own, command: ['reader'] }, llm_api_key_env_var: 'MY_KEY' },
+    { model_key: { secret: 'KEPT' } },
+  )
+  const { args, secrets } = step(workflow, 'implement')
+  assert.deepEqual([args.command, args.proxy_env], [['mine', '$${SECRET}'], own.proxy_env])
+  assert.deepEqual(secrets, { MY_KEY: { secret: 'KEPT', as: 'env' } })
+  assert.deepEqual(step(workflow, 'review.1').args.command, ['reader'])
+  const none = step(workflowOf({ agent: 'codex' }, { model_key: { secret: 'KEPT' } }), 'implement')
+  assert.deepEqual([none.args.command, none.secrets], [undefined, undefined])
+})
+
 test('a task without a repository, or on branches that are not one, is refused', () => {
   assert.throws(() => workflowOf({ repo_url: undefined }), {
     code: 'invalid_argument',

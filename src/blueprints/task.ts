@@ -213,9 +213,7 @@ class TaskWorkflow {
         action: 'agent.run',
         when,
         args: {
-          agent: plain(review.agent),
-          model: review.model && plain(review.model),
-          budget: this.#task.budget,
+          ...this.#steps.agent(review),
           permissions: reading,
           prompt: this.#steps.prompt('review', { figures: 'TESTS_TEXT' }),
           output_schema: findingsSchema,

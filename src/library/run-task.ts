@@ -8,7 +8,7 @@ import { readTaskConfig, type TaskConfig, withTaskConfig } from '../config/task-
 import { ErrandError, messageOf, messageWithHint } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import { newRunId, newTaskId } from '../contract/ids.ts'
-import { isFinalTask, Task, type TaskInput, type TaskState } from '../contract/tasks/task.ts'
+import { agentFaults, isFinalTask, Task, type TaskInput, type TaskState } from '../contract/tasks/task.ts'
 import type { PullRequestState } from '../contract/tasks/task-facts.ts'
 import type { NewTaskEvent, TaskEvent } from '../contract/tasks/task-log.ts'
 import type { TaskResult } from '../contract/tasks/task-result.ts'
@@ -211,6 +211,10 @@ function taskOf(input: TaskInput): Task {
       hint: 'Leave it out, or have a hub carry out the task: errand task run FILE.',
     })
   const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the task'}: ${message}`)
+  const faults = parsed.success
+    ? agentFaults(parsed.data).map(({ field, message }) => `${field.slice(1)}: ${message}`)
+    : parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the task'}: ${message}`)
+  if (parsed.success && faults.length === 0) return parsed.data
   throw new ErrandError('task_invalid', `The task is not right as it is written: ${faults.join('; ')}.`, {
     hint: 'The fields of a task are described in docs/tasks.md.',
   })

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { AgentRunArgs } from '../actions.ts'
 import { Permissions } from '../agent.ts'
 import { Limits } from '../amounts.ts'
 import { BoxAskShape } from '../isolation.ts'
@@ -69,9 +70,12 @@ const Protect = z.union([
     .describe('The first rule that fits a path decides'),
 ])
 
+/** The program of the agent `acp`, which only who asks for it knows. */
+const { command, proxy_env } = AgentRunArgs.shape
+
 const Review = z.strictObject({
   agent: filled.default('claude_code').describe('Which agent reads the change'),
-  model: filled.optional(),
+  ...{ model: filled.optional(), command, proxy_env },
   rounds: z.number().int().min(1).max(3).default(1).describe('How often its findings go back at most'),
   must_pass: z.boolean().default(false).describe('Findings that are left fail the task'),
 })
@@ -152,7 +156,7 @@ export const Task = z.strictObject({
   fresh: z.boolean().default(false).describe('Tests run on a fresh checkout of the commit'),
 
   agent: filled.default('builtin'),
-  model: filled.optional(),
+  ...{ model: filled.optional(), command, proxy_env },
   llm: TaskModel.prefault({}),
   permissions: z.union([z.enum(['ask', 'allow', 'deny']), Permissions]).default('allow'),
   instructions: text(64 * 1024)
@@ -176,7 +180,7 @@ export const Task = z.strictObject({
   llm_api_key_env_var: z
     .optional(VarName)
     .describe(
-      'Secret with the key of the model, for the agent builtin; default: OPENAI_API_KEY, or else what the runner has',
+      'Secret with the key of the model, for builtin and acp; default: OPENAI_API_KEY for builtin, or else what the runner has',
     ),
   artifacts: z.array(Glob).max(200).default([]).describe('Files to keep'),
 
@@ -213,6 +217,37 @@ export const Task = z.strictObject({
 })
 export type Task = z.infer<typeof Task>
 export type TaskInput = z.input<typeof Task>
+
+/** The faults in what a task says of the programs of its agents: the agent `acp` has none of its own, all others have theirs. */
+export function agentFaults({ agent, command, proxy_env, review }: Task) {
+  const asked = [
+    { field: '', agent, command, proxy_env },
+    ...(review ? [{ field: '.review', ...review }] : []),
+  ]
+  return asked.flatMap(({ field, agent, command, proxy_env }) => {
+    if (agent === 'acp')
+      return command === undefined
+        ? [
+            {
+              field: `${field}.command`,
+              message: 'is missing: the agent "acp" is any program that speaks its protocol',
+              hint: 'Write it as a list: command: [my-agent, --acp]',
+            },
+          ]
+        : []
+    return Object.entries({ command, proxy_env }).flatMap(([name, value]) =>
+      value === undefined
+        ? []
+        : [
+            {
+              field: `${field}.${name}`,
+              message: `is for the agent "acp", not for "${agent}"`,
+              hint: `Leave ${name} out, or write agent: acp.`,
+            },
+          ],
+    )
+  })
+}
 
 /** A task id that Errand gives. */
 export const TaskId = z.string().regex(/^task_[0-9a-v]{20}$/, 'a task id is task_ and 20 characters')

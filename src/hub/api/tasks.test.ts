@@ -115,6 +115,9 @@ test('a file of tasks is kept whole or not at all, with every fault told at once
     [{ task: { title: ' ' } }, 'body.task.title'],
     [{ task: titled('x', { titel: 'x' }) }, 'body.task.titel'],
     [{ task: titled('x', { follow: true, pull_request: false }) }, 'body.task.follow'],
+    [{ task: titled('x', { agent: 'acp' }) }, 'body.task.command'],
+    [{ task: titled('x', { command: ['mine'] }) }, 'body.task.command'],
+    [{ task: titled('x', { review: { agent: 'codex', command: ['x'] } }) }, 'body.task.review.command'],
     [
       { task: titled('x', { env: { API_TOKEN: 'ghp_0123456789abcdefghijABCDEFGHIJ012345' } }) },
       'body.task.env.API_TOKEN',

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { ErrandError } from '../../contract/errors.ts'
 import { newTaskId, randomText } from '../../contract/ids.ts'
-import type { Task } from '../../contract/tasks/task.ts'
+import { agentFaults, type Task } from '../../contract/tasks/task.ts'
 import type { TaskRecord, TaskSpec } from '../../contract/tasks/task-record.ts'
 import { differences, findCircle, keyOf, readTaskRef, repositoryKey } from '../../engine/tasks/task-graph.ts'
 import { credentialText } from '../../engine/workflow-file/check-secrets.ts'
@@ -74,7 +74,12 @@ export async function planTasks(
         message: 'is of a pull request, and the task opens none',
         hint: 'Leave it out, or "push: false" and "pull_request: false".',
       })
-    faults.push(...credentialsIn(task).map((fault) => ({ ...fault, field: place(index, fault.field) })))
+    faults.push(
+      ...[...agentFaults(task), ...credentialsIn(task)].map((fault) => ({
+        ...fault,
+        field: place(index, fault.field),
+      })),
+    )
     if (repositoryOf(task) === undefined && task.slot_path === undefined && task.slot_id === undefined)
       faults.push({
         field: place(index, '.repo_url'),

@@ -24,6 +24,10 @@ export const taskRun = command({
     branch: { type: 'string', value: 'NAME', help: 'The branch to push (default: one that names the task)' },
     agent: { type: 'string', value: 'NAME', help: 'The agent (default builtin)' },
     model: { type: 'string', value: 'NAME', help: 'Its model' },
+    command: {
+      ...{ type: 'string', multiple: true, value: 'WORD' },
+      help: 'With --agent acp: its program, then its arguments',
+    },
     criterion: {
       type: 'string',
       multiple: true,
@@ -98,11 +102,11 @@ function ofIssue(issue: string, { criterion, test, branch, ...given }: Given): C
   for (const name of ['repo', 'description', 'id'] as const)
     if (given[name] !== undefined)
       throw new UsageError(`both ${issue} and --${name} say what is to be done`, 'give one of them')
-  const { ref, agent, model, plan } = given
+  const { ref, agent, model, command: program, plan } = given
   return {
     issue,
     defaults: {
-      ...{ ref, branch_name: branch, agent, model, plan },
+      ...{ ref, branch_name: branch, agent, model, command: program, plan },
       ...{ acceptance_criteria: criterion, test_commands: test },
     },
   }
@@ -116,6 +120,7 @@ interface Given {
   branch?: string
   agent?: string
   model?: string
+  command?: string[]
   criterion?: string[]
   test?: string[]
   id?: string
@@ -129,10 +134,10 @@ function taskOf({ title, repo, branch, criterion, test, id, ...given }: Given): 
       'name a file of tasks, or give --title and --repo',
     )
   if (repo === undefined) throw new UsageError('--repo is missing', 'name the repository that it is about')
-  const { description, ref, agent, model, plan } = given
+  const { description, ref, agent, model, command: program, plan } = given
   return {
     ...{ task_id: id, title, description, repo_url: repo, ref, branch_name: branch, agent, model, plan },
-    ...{ acceptance_criteria: criterion, test_commands: test },
+    ...{ command: program, acceptance_criteria: criterion, test_commands: test },
   }
 }
 
