@@ -60,6 +60,7 @@ import type {
   PromptTaskInput,
   RetryTaskInput,
   TaskArtifacts,
+  TaskDeleted,
   TaskList,
   TaskRuns,
   TaskSummary,
@@ -387,6 +388,11 @@ export class TasksClient {
   /** `id`: `task_…`, `spec/id`, or an id that is one task alone; so for all that follow. */
   get(id: string): Promise<TaskView> {
     return this.#http.json('GET /api/tasks/:id', { params: { id } })
+  }
+
+  /** Only one that is over; the runs of its tries go with it. Throws `task_running`, `conflict`. */
+  delete(id: string): Promise<TaskDeleted> {
+    return this.#http.json('DELETE /api/tasks/:id', { params: { id } })
   }
 
   runs(id: string): Promise<TaskRuns> {

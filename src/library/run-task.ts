@@ -205,12 +205,10 @@ function textOf(file: string): string {
 
 function taskOf(input: TaskInput): Task {
   const parsed = Task.safeParse(input)
-  if (parsed.success && !parsed.data.follow) return parsed.data
-  if (parsed.success)
+  if (parsed.success && parsed.data.follow)
     throw new ErrandError('task_invalid', 'follow: a pull request is followed by a hub alone.', {
       hint: 'Leave it out, or have a hub carry out the task: errand task run FILE.',
     })
-  const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the task'}: ${message}`)
   const faults = parsed.success
     ? agentFaults(parsed.data).map(({ field, message }) => `${field.slice(1)}: ${message}`)
     : parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the task'}: ${message}`)

@@ -13,6 +13,7 @@ import {
   RegistryTask,
   RetryTask,
   TaskArtifacts,
+  TaskDeleted,
   TaskEventList,
   TaskEventsQuery,
   TaskList,
@@ -51,6 +52,13 @@ export const taskRoutes = routeTable({
     summary: 'A task with its tries',
     params,
     answers: { 200: TaskView },
+  },
+  'DELETE /api/tasks/:id': {
+    who: 'user',
+    tag,
+    summary: 'Delete a task that is over, with its log and the runs of its tries: events, output, artifacts',
+    params,
+    answers: { 200: TaskDeleted },
   },
   'GET /api/tasks/:id/events': {
     who: 'user',

@@ -145,6 +145,10 @@ export const TaskEventsQuery = z.object({
 })
 export const TaskEventList = z.array(TaskEvent)
 
+/** The task, and the runs of its tries, with those that they had started. */
+export const TaskDeleted = z.object({ deleted: z.string(), runs: z.array(z.string()) })
+export type TaskDeleted = z.infer<typeof TaskDeleted>
+
 export const CancelTask = z.strictObject({
   message: z.string().max(2000).optional(),
   with_dependants: z.boolean().default(false).describe('And what hangs on it, which is blocked else'),

@@ -279,6 +279,33 @@ test("a list has one's own tasks, filtered by any system's word; an admin's has 
     assert.equal((await hub.call('GET', `/api/tasks/${id}`, token)).status, 404)
 })
 
+test('a task that is over is deleted with the runs of its tries, and no other', async (t) => {
+  const hub = await hubOf(t)
+  const remove = async (ref: string, token = hub.ann.token) =>
+    await hub.call('DELETE', `/api/tasks/${ref}`, token)
+  const first = await hub.made('say hi', { task_id: 'T-1' })
+  await until(hub, hub.ann.token, first, never)
+  const asks = await hub.made('hold', { task_id: 'T-2', dependencies: ['T-1'] })
+  await until(hub, hub.ann.token, asks, ({ type }) => type === 'task.try_started')
+  const open = await remove('T-2')
+  assert.deepEqual([open.status, open.json.error.code], [409, 'task_running'])
+  const needed = await remove('T-1')
+  assert.deepEqual([needed.status, needed.json.error.code], [409, 'conflict'])
+  const bob = await hub.user('bob')
+  assert.equal((await remove(first, bob.token)).status, 404)
+  await hub.call('POST', `/api/tasks/${asks}/cancel`, hub.ann.token)
+  await until(hub, hub.ann.token, asks, never)
+
+  const { runs } = (await hub.call('GET', `/api/tasks/${first}/runs`, hub.ann.token)).json
+  const gone = await remove('T-1')
+  assert.deepEqual(gone.json, { deleted: first, runs: [runs[0].run_id] })
+  for (const path of [`tasks/${first}`, `tasks/${first}/events`, `runs/${runs[0].run_id}`])
+    assert.equal((await hub.call('GET', `/api/${path}`, hub.ann.token)).status, 404, path)
+  assert.equal((await remove(first)).status, 404)
+  // Its name is free again.
+  assert.notEqual(await hub.made('say hi', { task_id: 'T-1' }), first)
+})
+
 test('a hub that is started again goes on with its tasks, and with the tries that they have', async (t) => {
   const data = mkdtempSync(join(tmpdir(), 'errand-tasks-'))
   t.after(() => rmSync(data, { recursive: true, force: true }))

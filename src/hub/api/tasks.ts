@@ -9,6 +9,7 @@ import { followView } from '../../engine/tasks/following.ts'
 import { repositoryKey } from '../../engine/tasks/task-graph.ts'
 import { taskResult } from '../../engine/tasks/task-result.ts'
 import type { Identity } from '../auth/auth.ts'
+import { deleteRun } from '../ops/retention.ts'
 import type { Asker } from '../tasks/new-tasks.ts'
 import type { LoadedTask } from '../tasks/task-logs.ts'
 import type { ApiContext } from './api-context.ts'
@@ -23,7 +24,7 @@ export const askerOf = (identity: Identity): Asker => ({
 })
 
 export function taskHandlers(context: ApiContext) {
-  const { tasks } = context
+  const { tasks, engine, accounts } = context
   const named = (identity: Identity, { id }: { id: string }) => ({ by: askerOf(identity), ref: id })
 
   return {
@@ -76,6 +77,12 @@ export function taskHandlers(context: ApiContext) {
       const task = await tasks.get(named(identity, params))
       return viewOf(task, await tasks.dependencies(task))
     },
+
+    'DELETE /api/tasks/:id': ({ identity, params }) =>
+      tasks.remove(named(identity, params), async (runId) => {
+        const run = await engine.get(runId)
+        return run === undefined ? [] : await deleteRun(engine, accounts, run)
+      }),
 
     'GET /api/tasks/:id/events': async (request, reply) => {
       await context.streams.turn(request.identity.user.id)

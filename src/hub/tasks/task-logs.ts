@@ -1,3 +1,4 @@
+import { ErrandError } from '../../contract/errors.ts'
 import type { TaskState } from '../../contract/tasks/task.ts'
 import type { NewTaskEvent, TaskEvent } from '../../contract/tasks/task-log.ts'
 import type { TaskRecord, TaskSpec } from '../../contract/tasks/task-record.ts'
@@ -11,9 +12,9 @@ export interface LoadedTask {
   readonly fold: TaskFold
 }
 
-/** Events read from the store at once. */
 /** Tasks of one sweep. */
 const REMOVED_AT_ONCE = 10_000
+/** Events read from the store at once. */
 const PAGE = 500
 
 /**
@@ -130,6 +131,29 @@ export class TaskLogs {
           removed++
         })
     return removed
+  }
+
+  /**
+   * Takes away a task that is over, when `before` has taken away what is found by it. Throws `task_running` where it is not over,
+   * `conflict` where an open one depends on it, `task_not_found`.
+   */
+  async remove(id: string, before: (task: LoadedTask) => Promise<void>): Promise<void> {
+    await this.#inTurn(id, async () => {
+      const task = await this.get(id)
+      if (this.#open.has(id))
+        throw new ErrandError('task_running', `Task ${id} is ${task.fold.state}, and not over.`, {
+          hint: `End it first: errand task cancel ${id}`,
+        })
+      const above = [...this.#open.values()].find(({ spec }) => spec.depends_on.includes(id))
+      if (above !== undefined)
+        throw new ErrandError('conflict', `Task ${above.spec.id} depends on task ${id}.`, {
+          hint: `End that one first: errand task cancel ${above.spec.id}`,
+        })
+      await before(task)
+      await this.#store.remove(id)
+      this.#over.delete(id)
+    })
+    this.#feed.tell(id)
   }
 
   /** Follows a log at the reader's pace; ends when the task is over, or when aborted or closed. */

@@ -6,7 +6,7 @@ import { newTaskId } from '../../contract/ids.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { MAX_EVENT_BYTES, MAX_TASK_EVENTS } from '../../contract/tasks/services.ts'
 import { isFinalTask, Task, type TaskState, taskState, taskStateWords } from '../../contract/tasks/task.ts'
-import type { CreateTasks } from '../../contract/tasks/task-api.ts'
+import type { CreateTasks, TaskDeleted } from '../../contract/tasks/task-api.ts'
 import type { NewTaskEvent, TaskEvent, TaskStage } from '../../contract/tasks/task-log.ts'
 import type { TaskRecord } from '../../contract/tasks/task-record.ts'
 import type { EngineFace } from '../../engine/api.ts'
@@ -127,6 +127,19 @@ export class Tasks {
     if (issueTask === undefined) throw new ErrandError('internal', 'This hub reads no issues.')
     const task = await issueTask(by, issue, defaults)
     return await this.create(by, { tasks: [task], field: 'body.task' })
+  }
+
+  /**
+   * Takes away a task that is over, and before it the runs of its tries, by `removeRun`. Throws `task_running`, and `conflict`
+   * where another one depends on it.
+   */
+  async remove(named: Named, removeRun: (runId: string) => Promise<readonly string[]>): Promise<TaskDeleted> {
+    const { id } = await this.#record(named)
+    const runs: string[] = []
+    await this.#logs.remove(id, async ({ fold }) => {
+      for (const { run_id } of fold.tries) runs.push(...(await removeRun(run_id)))
+    })
+    return { deleted: id, runs }
   }
 
   /** Takes away tasks that have been over for so long, with their logs. Returns how many. */

@@ -199,6 +199,23 @@ const follow = command({
   },
 })
 
+const remove = command({
+  summary: 'Delete tasks that are over, with their logs and the runs of their tries.',
+  args: '<id> [more...]',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand task delete task_0123'],
+  async run({ json, ...hub }, ids) {
+    const client = connect(hub)
+    for (const id of ids) {
+      const answer = await client.tasks.delete(id)
+      const runs = answer.runs.length === 1 ? 'a run' : `${answer.runs.length} runs`
+      if (json) printJson(answer)
+      else process.stdout.write(`${answer.deleted} is deleted, with ${runs}.\n`)
+    }
+    return exitCodes.success
+  },
+})
+
 const answer = (decision: 'approve' | 'reject', summary: string) =>
   command({
     summary,
@@ -264,5 +281,6 @@ export const task: CommandGroup = {
     reject: answer('reject', 'Refuse what a task asks.'),
     prompt,
     open,
+    delete: remove,
   },
 }
