@@ -174,7 +174,7 @@ export class TaskSteps {
 
   prompt(
     kind: TaskPromptFacts['kind'],
-    more: { plan?: string; findings?: string; figures?: string; conflicts?: string } = {},
+    more: { plan?: string; change?: string; findings?: string; figures?: string; conflicts?: string } = {},
   ): string {
     const { checkpoint, feedback, fence_id = randomFence } = this.#ask
     const { protect } = this.#task

@@ -72,10 +72,28 @@ test('a task is checked, prepared, implemented, carried out, tested, pushed and 
 
 test('a plan is approved of by a person before anything is changed, and stands in the prompt', () => {
   const workflow = workflowOf({ plan: true })
-  assert.deepEqual(names(workflow).slice(3, 6), ['plan', 'plan_approval', 'implement'])
+  const done = { TIP_SHA: sha('b') }
+  const rest = ['implement', 'carry', 'test', ...last]
+  assert.deepEqual(run(workflow, done), [...first, 'plan', 'plan_approval', ...rest])
   assert.match(String(step(workflow, 'implement').args.prompt), /\$\{PLAN:-\}/)
   assert.equal((step(workflow, 'plan').args.permissions as { otherwise: string }).otherwise, 'deny')
-  assert.deepEqual([workflow.timeout_seconds, step(workflow, 'implement').timeout_seconds], [undefined, 1800])
+  assert.deepEqual([workflow.timeout_seconds, workflow.timeout_counts], [1800, 'work'])
+
+  // Asked for another one, three times at most.
+  const more = [2, 3, 4].flatMap((round) => [`plan.${round}`, `plan_approval.${round}`])
+  const changes = { CHANGE_1: 'a', CHANGE_2: 'b', CHANGE_3: 'c' }
+  assert.deepEqual(run(workflow, { ...done, ...changes }), [
+    ...[...first, 'plan', 'plan_approval', ...more, ...rest],
+  ])
+  const twice = run(workflow, { ...done, CHANGE_1: 'a' })
+  assert.deepEqual(twice, [...first, 'plan', 'plan_approval', ...more.slice(0, 2), ...rest])
+  const asks = names(workflow).filter((name) => name.startsWith('plan_approval'))
+  assert.deepEqual(
+    asks.map((name) => step(workflow, name).args.comment_as),
+    ['CHANGE_1', 'CHANGE_2', 'CHANGE_3', undefined],
+  )
+  assert.match(String(step(workflow, 'plan.3').args.prompt), /your plan so far[\s\S]*\$\{CHANGE_2:-\}/)
+  assert.doesNotMatch(String(step(workflow, 'plan').args.prompt), /CHANGE|PLAN/)
 })
 
 test('findings of a reviewer go back so often as is said, and what is left fails where it must pass', () => {

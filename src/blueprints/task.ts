@@ -97,8 +97,9 @@ class TaskWorkflow {
       network,
       image,
       inventory: chosen ? { hosts: { [DEFAULT_HOST]: { group, runner, labels } } } : undefined,
-      // A person who thinks about a plan uses up none of its time.
-      timeout_seconds: planned ? undefined : timeout_seconds,
+      timeout_seconds,
+      // A person who thinks about a plan, or a protected file, uses up none of its time.
+      timeout_counts: 'work',
       env: this.#ask.checkpoint && {
         TIP_SHA: this.#ask.checkpoint.tip,
         ASKED: plain(this.#ask.checkpoint.asked ?? '') as string,
@@ -158,28 +159,45 @@ class TaskWorkflow {
     return this.#isPrepared ? [check, workspace, this.#steps.playbook('setup', 'setup')] : [check, workspace]
   }
 
+  /** A no with a comment has the agent write another plan; a plain one, and any to the last plan, ends the try. */
   #plan(): Step[] {
-    const { timeout_seconds } = this.#task
-    return [
-      {
-        name: 'plan',
-        action: 'agent.run',
-        args: { ...this.#steps.agent(), permissions: readOnly, prompt: this.#steps.prompt('plan') },
-        ...this.#steps.agentStep(),
-        timeout_seconds,
-        outputs: { PLAN: 'answer' },
-      },
-      {
-        name: 'plan_approval',
-        action: 'approval.wait',
-        args: { message: 'The agent has a plan: \n${PLAN:-(none)}\nIs it to be carried out?' },
-      },
-    ]
+    const steps: Step[] = []
+    for (let round = 1; round <= MAX_PLANS; round++) {
+      const number = round === 1 ? '' : `.${round}`
+      const when = round === 1 ? undefined : `\${CHANGE_${round - 1}:-} != ""`
+      const before = round === 1 ? {} : { plan: 'PLAN', change: `CHANGE_${round - 1}` }
+      const isLast = round === MAX_PLANS
+      const hint = isLast ? '' : ' A no with a comment has it write another one.'
+      steps.push(
+        {
+          name: `plan${number}`,
+          action: 'agent.run',
+          when,
+          args: {
+            ...this.#steps.agent(),
+            permissions: readOnly,
+            prompt: this.#steps.prompt('plan', before),
+          },
+          ...this.#steps.agentStep(),
+          outputs: { PLAN: 'answer' },
+        },
+        {
+          name: `plan_approval${number}`,
+          action: 'approval.wait',
+          when,
+          args: {
+            message: `The agent has a plan: \n\${PLAN:-(none)}\nIs it to be carried out?${hint}`,
+            comment_as: isLast ? undefined : `CHANGE_${round}`,
+          },
+        },
+      )
+    }
+    return steps
   }
 
   #implementation(): Step[] {
     if (!this.#does('implement')) return []
-    const { permissions, verify_attempts, plan, timeout_seconds } = this.#task
+    const { permissions, verify_attempts, plan } = this.#task
     return [
       {
         name: 'implement',
@@ -193,7 +211,6 @@ class TaskWorkflow {
           gives_up_with: CANNOT,
         },
         ...this.#steps.agentStep(),
-        timeout_seconds: plan ? timeout_seconds : undefined,
         outputs: { ANSWER: 'answer', GAVE_UP: { from: 'answer', regex: CANNOT_REGEX, default: '' } },
       },
       this.#steps.carry('carry'),
@@ -318,6 +335,9 @@ class TaskWorkflow {
     }
   }
 }
+
+/** The first, and three more. */
+const MAX_PLANS = 4
 
 const readOnly = {
   mode: 'rules',

@@ -83,6 +83,10 @@ export const ApprovalArgs = z.strictObject({
   message: z._default(z.string(), 'Go on?'),
   timeout_seconds: z.optional(seconds),
   on_timeout: z._default(z.enum(['approve', 'reject']), 'reject'),
+  comment_as: described(
+    z.optional(VarName),
+    'Variable for the comment of a no, with which the step does not fail; a yes leaves it empty',
+  ),
 })
 export const WorkflowRunArgs = z.strictObject({
   file: described(z.optional(Filled), 'Path beside this file; read when the run is submitted'),

@@ -170,6 +170,10 @@ export const RunEvent = z.discriminatedUnion('type', [
     instance: z.number().int(),
     message: z.string(),
     expires_at: z.string().optional(),
+    comment_as: z
+      .string()
+      .optional()
+      .describe('Variable that the comment of a no goes into, which then is no failure'),
   }),
   at('approval.answered', {
     step,

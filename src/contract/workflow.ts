@@ -178,6 +178,10 @@ export const Workflow = z.strictObject({
   env: described(z.optional(z.record(VarName, Scalar)), 'Variables for all steps'),
   concurrency: described(z.optional(Concurrency), 'Lets few runs of a group run at once'),
   timeout_seconds: described(z.optional(seconds), 'Longest time of all main steps together'),
+  timeout_counts: described(
+    z.optional(z.enum(['all', 'work'])),
+    'Whether the time in which an approval is waited for counts to it, too (default: all)',
+  ),
   workspace: described(z.optional(WorkspaceAsk), 'A checkout of a repository, which its steps work in'),
   ...BoxAskShape,
   outputs: described(z.optional(z.record(VarName, z.string())), 'Text, filled in when the run ends'),

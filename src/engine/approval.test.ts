@@ -28,6 +28,45 @@ test('a rejected approval fails its step and says by whom and why', async (t) =>
   assert.equal(view.steps[0]!.message, 'rejected by me: not today')
 })
 
+test('a no with a comment is gone on with, where a variable takes it', async (t) => {
+  const answered = async (...answers: { decision: 'approve' | 'reject'; comment?: string }[]) => {
+    const { submit, engine, host } = scriptedEngine(t)
+    const again = step('again', { when: '${CHANGE:-} != ""' })
+    const runId = await submit([ask({ comment_as: 'CHANGE' }), again, step('ship')])
+    for (const answer of answers) await engine.answer(runId, { step: 'ask', ...answer })
+    const { status, reason } = await engine.done(runId)
+    return [status, reason, ...host.ran]
+  }
+  assert.deepEqual(await answered({ decision: 'reject', comment: 'smaller' }), [
+    ...['success', undefined, 'again', 'ship'],
+  ])
+  assert.deepEqual(await answered({ decision: 'approve', comment: 'good' }), ['success', undefined, 'ship'])
+  for (const comment of [undefined, ' '])
+    assert.deepEqual(await answered({ decision: 'reject', comment }), ['failed', 'rejected'])
+})
+
+test('the time in which a person is asked counts to that of the run, but where only work does', async (t) => {
+  const limited = async (timeout_counts?: 'work') => {
+    const world = scriptedEngine(t, () => 'hold')
+    const steps = [ask(), ask({}, { name: 'more' }), step('ship')]
+    const runId = await world.submit(steps, { timeout_seconds: 60, timeout_counts })
+    return { ...world, runId }
+  }
+  assert.deepEqual((await limited()).clock.pendingMs, [60_000])
+  const { engine, clock, runId } = await limited('work')
+  assert.deepEqual(clock.pendingMs, [])
+  for (const name of ['ask', 'more']) {
+    clock.wake(clock.now() + 500_000, () => {})
+    clock.advance()
+    await engine.answer(runId, { step: name, decision: 'approve' })
+  }
+  await until(async () => (await engine.view(runId)).steps[2]!.status === 'running')
+  assert.deepEqual(clock.pendingMs, [60_000])
+  clock.advance()
+  await until(async () => (await engine.view(runId)).steps[2]!.status !== 'running')
+  assert.equal((await engine.done(runId)).reason, 'timeout')
+})
+
 test('an answer to a step that waits for none is refused, and says which do', async (t) => {
   const { submit, engine } = scriptedEngine(t)
   const runId = await submit([ask(), step('ship')])

@@ -39,9 +39,11 @@ export function decide(facts: Facts): Intent[] {
 function decideMain(facts: Facts): Intent[] {
   const { plan, state, due } = facts
   const intents: Intent[] = []
-  const limit = plan.workflow.timeout_seconds
-  if (limit !== undefined && !state.timed_out && state.started_at) {
-    const at_ms = Date.parse(state.started_at) + limit * 1000
+  const { timeout_seconds: limit, timeout_counts } = plan.workflow
+  const { open, before_ms } = state.asked
+  const isFree = timeout_counts === 'work'
+  if (limit !== undefined && !state.timed_out && state.started_at && !(isFree && open > 0)) {
+    const at_ms = Date.parse(state.started_at) + limit * 1000 + (isFree ? before_ms : 0)
     intents.push(due(at_ms) ? { type: 'time_out' } : { type: 'wake', at_ms })
   }
   const stop = state.cancel ? 'canceled' : state.timed_out ? 'timeout' : undefined

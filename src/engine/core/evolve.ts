@@ -172,14 +172,23 @@ function endStep(
 function requestApproval(state: RunState, event: EventOf<'approval.requested'>): void {
   const { step, instance } = instanceOf(state, event)
   setStatus(step, instance, 'waiting')
-  instance.approval = { message: event.message, expires_at: event.expires_at }
+  const { message, expires_at, comment_as } = event
+  instance.approval = { message, expires_at, comment_as }
+  if (state.asked.open++ === 0) state.asked.since_ms = Date.parse(event.time)
 }
 
 function answerApproval(state: RunState, event: EventOf<'approval.answered'>): void {
   const { step, instance } = instanceOf(state, event)
+  const { asked } = state
+  // A clock may have been set back meanwhile.
+  if (--asked.open === 0) asked.before_ms += Math.max(0, Date.parse(event.time) - asked.since_ms)
   const approved = event.decision === 'approve'
-  setStatus(step, instance, approved ? 'success' : 'failed')
-  if (approved) return
+  const variable = instance.approval?.comment_as
+  const comment = approved || event.reason !== undefined ? '' : (event.comment ?? '').trim()
+  const goesOn = approved || (variable !== undefined && comment !== '')
+  setStatus(step, instance, goesOn ? 'success' : 'failed')
+  if (variable !== undefined) instance.exports = { [variable]: comment }
+  if (goesOn) return
   instance.reason = event.reason ?? 'rejected'
   instance.message = event.reason
     ? event.comment

@@ -23,6 +23,8 @@ export interface RunState {
   /** `late`: how the main steps end was settled before it came. */
   cancel?: { force: boolean; late: boolean; by?: string; message?: string }
   timed_out: boolean
+  /** The time in which a person was asked: how many questions are open, since when any is, and how long any was before. */
+  asked: { open: number; since_ms: number; before_ms: number }
   vars: Variables
   main: StepState[]
   rollback: (StepState | undefined)[]
@@ -74,7 +76,7 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
   attempts: number[]
   /** Milliseconds since 1970; set while it waits for its next try. */
   retry_at?: number
-  approval?: { message: string; expires_at?: string }
+  approval?: { message: string; expires_at?: string; comment_as?: string }
   child?: string
 }
 
@@ -153,6 +155,7 @@ export function initialState(plan: Plan): RunState {
     seq: 0,
     created_at: '',
     timed_out: false,
+    asked: { open: 0, since_ms: 0, before_ms: 0 },
     vars: new Map(),
     main,
     rollback: undo,
