@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { promisify } from 'node:util'
+import { ErrandClient } from '../../src/client/client.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
@@ -75,6 +76,20 @@ test('the change of a task is shown, and taken into a clone', async (t) => {
   assert.equal(readFileSync(join(clone, 'made.txt'), 'utf8'), 'made\n')
   assert.deepEqual([git('rev-parse', 'HEAD^'), git('status', '--porcelain')], [before, ''])
   assert.match(git('log', '-1', '--format=%B'), /Errand-Task: task_/)
+
+  // A hub that starts from a backup has the task, and what it kept.
+  const backup = join(home, 'backup.tgz')
+  const made = await call('backup', '--to', backup, '--data', programs.data)
+  assert.equal(made.code, 0, made.stderr)
+  const data = join(home, 'restored')
+  const back = await call('restore', backup, '--data', data)
+  assert.equal(back.code, 0, back.stderr)
+  const up = programs.errand.start(['up', '--port', '0', '--no-runner'], { env: { ERRAND_DATA: data } })
+  await up.until('Errand is up')
+  const there = new ErrandClient(JSON.parse(readFileSync(join(data, 'local.json'), 'utf8')))
+  const task = await programs.client.tasks.get('T1')
+  assert.deepEqual(await there.tasks.get('T1'), task)
+  assert.equal(await new Response(await there.tasks.diff('T1')).text(), diff.stdout)
 })
 
 test('what others push meanwhile is merged by the agent, tested again and proposed', async (t) => {

@@ -228,3 +228,70 @@ test('protected files are pushed once a person has approved of them, and not bef
   assert.deepEqual(pulls(), ['yes'])
   assert.doesNotMatch(branches(), /no-no/)
 })
+
+test('tasks end as their agents say, by what is protected, and with another plan where a person wants one', async (t) => {
+  const { repository, server, programs } = await taskPlace(t, {
+    script: ({ prompts, toolResults }) => {
+      const all = prompts.join('\n')
+      if (/Write a plan/.test(all)) return { text: /says: smaller/.test(all) ? 'PLAN TWO' : 'PLAN ONE' }
+      if (/Task: planned/.test(all))
+        return toolResults.length > 0 ? { text: 'It is made.' } : runTurn('echo made > made.txt')
+      if (/Task: forbidden/.test(all))
+        return toolResults.length > 0
+          ? { text: 'It is made.' }
+          : runTurn('echo made | tee made.txt lock.json')
+      if (/Task: nothing/.test(all)) return { text: 'NOTHING TO DO: it is there' }
+      return { text: 'CANNOT: there is no such library' }
+    },
+  })
+  const tap = 'echo "TAP version 13"; echo "ok 1 - a"; echo "ok 2 - b # SKIP"; echo 1..2; test -e made.txt'
+  const file = join(programs.home, 'tasks.json')
+  const shared = { repo_url: repository.cloneUrl, test_commands: [tap] }
+  const tasks = [
+    { ...shared, task_id: 'planned', title: 'planned', plan: true },
+    { ...shared, task_id: 'forbidden', title: 'forbidden', protect: ['*.json'] },
+    { ...shared, task_id: 'nothing', title: 'nothing', test_commands: ['test -e README.md'] },
+    { ...shared, task_id: 'cannot', title: 'cannot' },
+  ]
+  writeFileSync(file, JSON.stringify({ tasks }))
+  const given = await programs.call('task', 'run', file, '--detach')
+  assert.equal(given.code, 0, given.stderr)
+  const view = async (id: string) => await programs.client.tasks.get(id)
+  const asks = (plan: string) => async () => {
+    const { state, message } = await view('planned')
+    return state === 'waiting' && message?.includes(plan) === true
+  }
+  await eventually('the plan', asks('PLAN ONE'))
+  const no = await programs.call('task', 'reject', 'planned', '--comment', 'smaller')
+  assert.equal(no.code, 0, no.stderr)
+  await eventually('another plan', asks('PLAN TWO'))
+  const yes = await programs.call('task', 'approve', 'planned')
+  assert.equal(yes.code, 0, yes.stderr)
+  const over = ['in_review', 'done', 'failed', 'no_change']
+  const ends = async () =>
+    (await programs.client.tasks.list({})).tasks.every(({ state }) => over.includes(state))
+  await eventually('their ends', ends)
+
+  const planned = await view('planned')
+  assert.equal(planned.state, 'in_review', planned.message)
+  const pulls = repository.tickets.filter(({ pull }) => pull !== undefined)
+  assert.deepEqual(
+    pulls.map(({ title }) => title),
+    ['planned'],
+  )
+  assert.match(pulls[0]!.body, /### Tests\n.*1 passed, 0 failed, 1 skipped/)
+  assert.ok(
+    server.requests.some(({ prompts }) => /approved of[^<]*<<<[^>]*PLAN TWO/.test(prompts.join('\n'))),
+  )
+  const told = async (id: string) => {
+    const { state, reason, message } = await view(id)
+    return [state, reason, message]
+  }
+  const [state, reason, message] = await told('forbidden')
+  assert.deepEqual([state, reason], ['failed', 'protected_path'])
+  assert.match(message!, /lock\.json/)
+  assert.deepEqual(await told('nothing'), ['no_change', undefined, 'NOTHING TO DO: it is there'])
+  const cannot = await told('cannot')
+  assert.deepEqual(cannot.slice(0, 2), ['failed', 'gave_up'])
+  assert.match(cannot[2]!, /says that it cannot: there is no such library/)
+})
