@@ -10,7 +10,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   platform: { holds: 'small tools that know nothing of Errand: processes, files, time, figures', may: [] },
   config: {
     holds: "the table of Errand's variables, and its configuration file",
-    may: ['contract', 'platform', 'engine/workflow-file'],
+    may: ['contract', 'platform', 'engine/workflow-file', 'playbooks/parse.ts'],
   },
   engine: {
     holds: 'decides what to do next, and conducts it',

@@ -2,6 +2,7 @@ import { ErrandError } from '../contract/errors.ts'
 import type { ForgeRights } from '../contract/step-secrets.ts'
 import { SNAPSHOT_REF } from '../contract/tasks/actions.ts'
 import type { ForgeKind } from '../contract/tasks/forge.ts'
+import type { Playbook } from '../contract/tasks/playbook.ts'
 import type { Task } from '../contract/tasks/task.ts'
 import type { Checkpoint, TaskStage } from '../contract/tasks/task-log.ts'
 import type { WorkflowFile } from '../contract/workflow.ts'
@@ -31,6 +32,8 @@ export interface TaskRunAsk {
   forge?: { kind: ForgeKind; api_url?: string }
   /** Where the agents `builtin` and `acp` have the key of their model from; absent: it has what its runner has. */
   model_key?: { secret: string }
+  /** The hub's own, in their order, for a repository that has none that fits. */
+  playbooks?: readonly Playbook[]
   /** The variable that the token goes into. Default `GIT_TOKEN`. */
   token_env?: string
   author?: string
@@ -131,6 +134,7 @@ export class TaskSteps {
         test_commands,
         fail_fast,
         skill: required_skill && plain(required_skill),
+        playbooks: this.#playbooks(),
         metadata,
         task: { task_id, spec_name, title, required_skill, branch_name, repo_url, priority },
         timeout_seconds,
@@ -140,6 +144,16 @@ export class TaskSteps {
       secrets,
       limits,
     }
+  }
+
+  /** The hub's for the task's skill and for any; undefined where none of them could be chosen. */
+  #playbooks(): readonly Playbook[] | undefined {
+    const { playbook, playbook_path, test_commands = [], required_skill } = this.#task
+    if (playbook !== undefined || playbook_path !== undefined || test_commands.length > 0) return undefined
+    const fitting = this.#ask.playbooks?.filter(
+      ({ required_skill: skill }) => skill === undefined || skill === required_skill,
+    )
+    return fitting?.length ? fitting : undefined
   }
 
   verdict(reason: 'gave_up' | 'review', message: string, when: string): Step {

@@ -237,6 +237,17 @@ test('the agent acp has the program that the task names, and the key of its mode
   assert.deepEqual([none.args.command, none.secrets], [undefined, undefined])
 })
 
+test("the hub's playbooks for the task's skill, and for any, go with a task that does not say how it is tested", () => {
+  const of = (name: string, required_skill?: string) => ({ name, required_skill, steps: [] })
+  const playbooks = [of('any'), of('go', 'go'), of('rust', 'rust')]
+  const sent = (given: Partial<TaskInput>) =>
+    (step(workflowOf(given, { playbooks }), 'test').args.playbooks as { name: string }[] | undefined)?.map(
+      ({ name }) => name,
+    )
+  assert.deepEqual([sent({ required_skill: 'go' }), sent({})], [['any', 'go'], ['any']])
+  assert.deepEqual([sent({ test_commands: ['x'] }), sent({ playbook_path: 'p' })], [undefined, undefined])
+})
+
 test('a task without a repository, or on branches that are not one, is refused', () => {
   assert.throws(() => workflowOf({ repo_url: undefined }), {
     code: 'invalid_argument',

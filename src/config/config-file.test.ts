@@ -162,3 +162,17 @@ test('a forge has one source of tokens, and whatever is not understood of it is 
       JSON.stringify(more),
     )
 })
+
+test('playbooks of the hub are checked as those of a repository, and what is wrong in them is a mistake', () => {
+  const text =
+    'playbooks:\n  - name: backend\n    required_skill: rust\n    steps: [{name: unit, command: cargo test}]\n'
+  const [one] = parseConfig(text, 'errand.yaml').playbooks
+  assert.deepEqual([one?.name, one?.required_skill, one?.steps[0]?.fail_fast], ['backend', 'rust', true])
+  assert.deepEqual(parseConfig('repos: []', 'errand.yaml').playbooks, [])
+  for (const [wrong, complaint] of [
+    ['playbooks: {a: 1}', /^errand\.yaml:1:12: playbooks must be a list/],
+    [text.replace('command', 'comand'), /^errand\.yaml:4:.*command in step "unit" is missing/],
+    [text.replace('test}', 'test, condition: "a ==" }'), /condition/],
+  ] as const)
+    assert.throws(() => parseConfig(wrong, 'errand.yaml'), { code: 'invalid_argument', message: complaint })
+})

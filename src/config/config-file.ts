@@ -6,10 +6,12 @@ import { Isolation, Network } from '../contract/isolation.ts'
 import { VAR_NAME_RULE } from '../contract/names.ts'
 import { PlainName, plainName } from '../contract/plain-name.ts'
 import { ForgeHost } from '../contract/tasks/forge.ts'
+import type { Playbook } from '../contract/tasks/playbook.ts'
 import { IssueDefaults } from '../contract/tasks/task-api.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { formatProblem, type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
 import { findingsOf, safeParse, unknownKey } from '../engine/workflow-file/sentences.ts'
+import { checkPlaybooks } from '../playbooks/parse.ts'
 import { type Env, setting } from './read-setting.ts'
 
 /** Issues that get the label become tasks of the user `owner`. */
@@ -53,6 +55,9 @@ const Config = z.strictObject({
   forges: z.array(ConfiguredForge).nullable().optional(),
   repos: z.array(Repository).nullable().optional(),
   groups: z.record(PlainName, Group).nullable().optional(),
+  // Checked as those of a repository are.
+  playbook: z.unknown().optional(),
+  playbooks: z.unknown().optional(),
 })
 
 /** A repository whose labelled issues become tasks. */
@@ -74,13 +79,15 @@ export interface HubConfig {
   watched: readonly WatchedRepository[]
   /** By host. */
   forges: ReadonlyMap<string, ConfiguredForge>
+  /** For tasks whose repository has none that fits, in their order. */
+  playbooks: readonly Playbook[]
   /** Complaints about what is not understood, and passed over. */
   warnings: string[]
 }
 
 const NO_CONFIG: HubConfig = {
   ...{ groups: new Map(), boxes: new Map(), forges: new Map() },
-  ...{ watched: [], warnings: [] },
+  ...{ watched: [], playbooks: [], warnings: [] },
 }
 
 /** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings, but for those of a group or a forge, as one meant to close something would leave it open, and of a watch. */
@@ -141,8 +148,10 @@ export function parseConfig(text: string, file: string): HubConfig {
       })
     forges.set(forge.host, forge)
   }
+  const { playbooks = [], problems: wrong } = checkPlaybooks(value ?? {}, { file, form: 'part', locate })
+  problems.push(...wrong)
   if (report.failed) throw refusal(file, problems)
-  return { groups, boxes, forges, watched, warnings: sortProblems(problems).map(formatProblem) }
+  return { groups, boxes, forges, watched, playbooks, warnings: sortProblems(problems).map(formatProblem) }
 }
 
 const isStrict = ([key, , within]: readonly (string | number)[]): boolean =>
@@ -205,6 +214,11 @@ export class ConfigFile {
   /** Repositories whose labelled issues become tasks. */
   watched(): readonly WatchedRepository[] {
     return this.#config.watched
+  }
+
+  /** Those for tasks whose repository has none that fits, in their order. */
+  playbooks(): readonly Playbook[] {
+    return this.#config.playbooks
   }
 
   /** The forge at a host, in lower case; undefined: nothing is said of it. */

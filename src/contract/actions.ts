@@ -222,7 +222,7 @@ export const builtinActions: ActionCatalog = {
   },
   'playbook.run': {
     args: PlaybookRunArgs,
-    raw: ['playbook', 'test_commands', 'metadata', 'task'],
+    raw: ['playbook', 'playbooks', 'test_commands', 'metadata', 'task'],
     place: 'host',
     made_by: 'errand task run',
   },

@@ -256,7 +256,10 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   })
   closers.push(() => bots.close())
   const {
-    run: taskRun = tryWorkflow({ secrets, repositories: configFile, forges: configFile }),
+    run: taskRun = tryWorkflow({
+      ...{ secrets, repositories: configFile, forges: configFile },
+      playbooks: () => configFile.playbooks(),
+    }),
     reviewPollMs,
     ...ofTasks
   } = options.tasks ?? {}

@@ -103,9 +103,17 @@ test('labelled issues of a watched repository become tasks, each once, over a ki
   const first = add('Make it', 'ada')
   add('Not to be made', 'eve')
   const owner = 'admin'
-  const watch = { owner, every_seconds: 1, task: { agent: 'builtin', test_commands: ['test -e made.txt'] } }
+  const watch = { owner, every_seconds: 1, task: { agent: 'builtin', required_skill: 'shop' } }
+  const playbook = {
+    name: 'of the shop',
+    required_skill: 'shop',
+    steps: [{ name: 'is made', command: 'test -e made.txt' }],
+  }
   // Read while the hub runs.
-  writeFileSync(config, JSON.stringify({ repos: [{ name: 'shop/web', url: repository.url, watch }] }))
+  writeFileSync(
+    config,
+    JSON.stringify({ repos: [{ name: 'shop/web', url: repository.url, watch }], playbooks: [playbook] }),
+  )
   const pulls = () => repository.tickets.filter(({ pull }) => pull !== undefined)
   await eventually('its pull request', () => pulls().length === 1)
   await programs.kill('hub')
@@ -118,6 +126,9 @@ test('labelled issues of a watched repository become tasks, each once, over a ki
     tasks.map((task) => task.owner),
     [owner, owner],
   )
+  const [run] = (await programs.client.runs.list({})).runs
+  const events = await programs.call('runs', 'events', run!.run_id)
+  assert.match(events.stdout, /Playbook .{0,2}of the shop.{0,2} of the hub, as the task requires the skill/)
 })
 
 test('an App makes each step a token for the one repository, which nothing that the agent sees holds', async (t) => {

@@ -138,6 +138,8 @@ export const PlaybookRunArgs = z.strictObject({
   test_commands: z.optional(z.array(z.string())),
   fail_fast: z._default(z.boolean(), true),
   skill: z.optional(z.string()),
+  /** The hub's own, in their order: for a repository that has none that fits. */
+  playbooks: z.optional(z.array(z.record(z.string(), z.unknown())).check(z.maxLength(1000))),
   metadata: z._default(z.record(z.string(), z.unknown()), {}),
   /** The fields of the task, for conditions (`task.NAME`). */
   task: z._default(z.record(z.string(), z.unknown()), {}),

@@ -1,6 +1,7 @@
 import { taskRun } from '../../blueprints/task.ts'
 import type { ConfiguredForge } from '../../config/config-file.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Playbook } from '../../contract/tasks/playbook.ts'
 import type { Task } from '../../contract/tasks/task.ts'
 import { type RepositoryAddress, repositoryAddress } from '../../forge/address.ts'
 import { repositoryOf } from './new-tasks.ts'
@@ -23,6 +24,8 @@ export interface TryWorkflowOptions {
   forges?: { forgeOf(host: string): ConfiguredForge | undefined }
   /** The runner group that runs for a repository go to. */
   repositories: { groupOf(repository: string | undefined): string | undefined }
+  /** The hub's own playbooks, in their order. */
+  playbooks?: () => readonly Playbook[]
 }
 
 /**
@@ -31,7 +34,7 @@ export interface TryWorkflowOptions {
  * its agent has what its runner has. Throws `task_invalid` where the task names a secret that is not there.
  */
 export const tryWorkflow =
-  ({ secrets, repositories, forges }: TryWorkflowOptions): TaskRun =>
+  ({ secrets, repositories, forges, playbooks }: TryWorkflowOptions): TaskRun =>
   async (task, { tenant, owner, ...ask }) => {
     const repository = repositoryName(task)
     const find = async (field: 'git_token_env_var' | 'llm_api_key_env_var', names: readonly string[]) => {
@@ -57,7 +60,7 @@ export const tryWorkflow =
         ? await find('git_token_env_var', TOKEN_SECRETS)
         : { secret: said.token }
     const model_key = await find('llm_api_key_env_var', [MODEL_KEY_SECRET])
-    const made = taskRun(task, { ...ask, token, model_key, forge })
+    const made = taskRun(task, { ...ask, token, model_key, forge, playbooks: playbooks?.() })
     return { ...made, repository, group: repositories.groupOf(repository) }
   }
 

@@ -50,7 +50,8 @@ function placed(files: Record<string, string>) {
       const attempt = await attempts.start(attemptSpec(action, given, { env }), 1)
       const end = await endOf(attempt)
       const tests = attempt.reports.flatMap((each) => (each.type === 'tests' ? [each.tests] : []))
-      return { ...end, tests, text: await textOf(attempt) }
+      const phases = attempt.reports.flatMap((each) => (each.type === 'phase' ? [each.message] : []))
+      return { ...end, tests, phases, text: await textOf(attempt) }
     },
     async [Symbol.asyncDispose]() {
       await attempts.close()
@@ -77,6 +78,26 @@ test('the playbook is the one of the start, and not what an agent made of it', {
   assert.deepEqual([outcome, exports?.PLAYBOOK, exports?.TESTS], ['success', 'p', ''])
   assert.match(text, /from-start/)
   assert.doesNotMatch(text, /from-agent/)
+})
+
+test("the hub's playbook is used where the repository has none that fits, and an event says so", {
+  skip,
+}, async () => {
+  const of = (name: string, skill?: string) => ({
+    ...{ name, required_skill: skill },
+    steps: [{ name: 'one', command: `echo "${name} \${HOME:+x}"` }],
+  })
+  const playbooks = [of('any'), of('rusty', 'rust')]
+  await using here = placed({ Makefile: 'test:\n' })
+  const skilled = await here.run({ skill: 'rust', playbooks })
+  assert.match(
+    skilled.text,
+    /^Playbook "rusty" of the hub, as the task requires the skill "rust"; [\s\S]*rusty x/,
+  )
+  assert.match(skilled.phases[0]!, /^Playbook "rusty" of the hub/)
+  assert.match((await here.run({ playbooks })).text, /^Playbook "any" of the hub; /)
+  const broken = await here.run({ playbooks: [{ name: 'x' }] })
+  assert.equal(broken.reason, 'task_invalid')
 })
 
 test('setup says what an agent is verified by: a snapshot, and the tests that count', { skip }, async () => {

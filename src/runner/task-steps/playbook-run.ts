@@ -9,6 +9,7 @@ import type { TestFigures } from '../../contract/tasks/task-facts.ts'
 import { type ChosenPlaybook, choosePlaybook } from '../../playbooks/choose.ts'
 import { allowedEnv, type ConditionFacts } from '../../playbooks/condition-facts.ts'
 import type { ReadFile } from '../../playbooks/found.ts'
+import { checkPlaybooks, validPlaybooks } from '../../playbooks/parse.ts'
 import { begin, next, record, type TryEnd } from '../../playbooks/progress.ts'
 import { joinFigures } from '../../playbooks/results/figures.ts'
 import {
@@ -46,10 +47,11 @@ export function playbookRun({ filesAt }: PlaybookRunOptions): PlatformStep {
 }
 
 async function choose(args: Args, repository: ReadFile): Promise<ChosenPlaybook> {
-  const { playbook, playbook_path, test_commands, fail_fast, skill, timeout_seconds } = args
+  const { playbook, playbook_path, test_commands, fail_fast, skill, timeout_seconds, playbooks } = args
   const task = { playbook, playbook_path, test_commands, fail_fast, required_skill: skill, timeout_seconds }
   try {
-    return await choosePlaybook(task, { repository })
+    const hub = playbooks && validPlaybooks(checkPlaybooks({ playbooks }, { file: "the hub's playbooks" }))
+    return await choosePlaybook(task, { repository, hub })
   } catch (error) {
     if (error instanceof ErrandError && error.code === 'invalid_playbook')
       throw new StepFailure('task_invalid', mistakesOf(error), error.hint)
@@ -71,7 +73,7 @@ function mistakesOf({ message, details }: ErrandError): string {
 const MAX_MISTAKES = 10
 
 function tell(context: PlatformContext, { why, notes }: ChosenPlaybook): void {
-  context.phase('playbook')
+  context.phase('playbook', why)
   for (const line of [why, ...notes]) context.write('stdout', `${line}\n`)
 }
 
