@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { RunId, splitAttemptId } from '../../contract/ids.ts'
+import type { ListedArtifact } from '../../contract/run-api.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
 import type { ArtifactSink } from './artifact-keeper.ts'
 
@@ -20,16 +21,21 @@ export class FolderArtifacts implements ArtifactSink {
     this.#dir = dir
   }
 
-  async put({ run_id, attempt_id }: AttemptSpec, artifact: Artifact, file: string): Promise<void> {
+  async put(
+    { run_id, attempt_id, step, host }: AttemptSpec,
+    artifact: Artifact,
+    file: string,
+  ): Promise<void> {
     await this.#sweepOnce()
     const folder = join(this.#dir, RunId.parse(run_id))
     const target = join(folder, String(splitAttemptId(attempt_id).number), artifact.name)
+    const listed: ListedArtifact = { ...artifact, step, host, attempt_id }
     try {
       await mkdir(dirname(target), { recursive: true, mode: 0o700 })
       const part = join(folder, `.${artifact.artifact_id}.part`)
       await copyFile(file, part)
       await rename(part, target)
-      await appendFile(join(folder, INDEX), `${JSON.stringify(artifact)}\n`, { mode: 0o600 })
+      await appendFile(join(folder, INDEX), `${JSON.stringify(listed)}\n`, { mode: 0o600 })
     } catch (error) {
       const { message } = error as Error
       // Nobody comes to make room: the step goes on without.
@@ -37,14 +43,23 @@ export class FolderArtifacts implements ArtifactSink {
     }
   }
 
+  /** In the order in which they were kept, of each attempt; undefined: nothing of such a run is here. */
+  async list(runId: string): Promise<ListedArtifact[] | undefined> {
+    const id = RunId.safeParse(runId)
+    if (!id.success) return undefined
+    const lines = await readFile(join(this.#dir, id.data, INDEX), 'utf8').catch(() => undefined)
+    const all = lines
+      ?.split('\n')
+      .flatMap((line) => (line === '' ? [] : [JSON.parse(line) as ListedArtifact]))
+    // One that was kept again after a crash stands there twice.
+    return all && [...new Map(all.map((each) => [each.artifact_id, each])).values()]
+  }
+
   async get(runId: string, artifactId: string): Promise<Readable> {
-    const folder = join(this.#dir, RunId.parse(runId))
-    const lines = await readFile(join(folder, INDEX), 'utf8').catch(() => '')
-    const all = lines.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Artifact]))
-    const found = all.findLast(({ artifact_id }) => artifact_id === artifactId)
+    const found = (await this.list(runId))?.find(({ artifact_id }) => artifact_id === artifactId)
     if (found === undefined)
       throw new ErrandError('not_found', `Run ${runId} has no artifact ${artifactId} on this machine.`)
-    return createReadStream(join(folder, artifactId.split('.')[0]!, found.name))
+    return createReadStream(join(this.#dir, runId, artifactId.split('.')[0]!, found.name))
   }
 
   /** Runs of long ago, as a hub does. */

@@ -4,13 +4,13 @@ import { rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import type { ErrandClient } from '../../../client/client.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ListedArtifact } from '../../../contract/run-api.ts'
 import { type Artifact, ArtifactName } from '../../../contract/tasks/artifact.ts'
 import { makeFolder } from '../../../platform/files.ts'
 import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
+import { type KeptArtifacts, keptHere } from '../../local/local-artifacts.ts'
 import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { bytesText } from '../../render/table.ts'
@@ -34,21 +34,15 @@ export const runsArtifacts = command({
       throw new UsageError('--all fetches every artifact', 'leave the name and -o out')
     if (output !== undefined && name === undefined)
       throw new UsageError('-o is for one artifact', `name it: errand runs artifacts ${id} NAME -o ${output}`)
-    const client = connect(hub)
-    const list = await client.runs.artifacts(id!)
+    const runs = await runsOf(hub, id!)
+    const list = await runs.artifacts(id!)
     const { artifacts } = list
-    if (name !== undefined) await fetchArtifact(client, id!, named(artifacts, name, id!), output)
+    if (name !== undefined) await fetchArtifact(runs, id!, named(artifacts, name, id!), output)
     else if (all !== undefined) {
       // Of those with one name the last counts.
       const last = new Map(artifacts.map((artifact) => [artifact.name, artifact]))
       for (const artifact of last.values())
-        await fetchArtifact(
-          client,
-          id!,
-          artifact,
-          join(all, ArtifactName.parse(artifact.name)),
-          json !== true,
-        )
+        await fetchArtifact(runs, id!, artifact, join(all, ArtifactName.parse(artifact.name)), json !== true)
     }
     if (json) printJson(list)
     else if (name === undefined && all === undefined)
@@ -63,6 +57,12 @@ export const runsArtifacts = command({
   },
 })
 
+/** Of this machine where it has kept something of the run and no hub is named, else of the hub. */
+export async function runsOf(hub: { url?: string; token?: string }, runId: string): Promise<KeptArtifacts> {
+  const here = hub.url === undefined && hub.token === undefined ? await keptHere(runId) : undefined
+  return here ?? connect(hub).runs
+}
+
 /** By its name, of several the last, or by its id. Throws `not_found`. */
 function named(artifacts: readonly ListedArtifact[], name: string, runId: string): ListedArtifact {
   const found =
@@ -76,13 +76,13 @@ function named(artifacts: readonly ListedArtifact[], name: string, runId: string
 
 /** Fetches an artifact into a file, which is there whole or as it was; without one to standard output. Throws `output_damaged`. */
 export async function fetchArtifact(
-  client: ErrandClient,
+  runs: Pick<KeptArtifacts, 'artifact'>,
   runId: string,
   { artifact_id, name, sha256 }: Artifact,
   file: string | undefined,
   told = false,
 ): Promise<void> {
-  const bytes = Readable.fromWeb((await client.runs.artifact(runId, artifact_id)) as never)
+  const bytes = Readable.fromWeb((await runs.artifact(runId, artifact_id)) as never)
   if (file === undefined || file === '-') {
     await pipeline(bytes, process.stdout, { end: false }).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error

@@ -1,7 +1,7 @@
 import { command } from '../../command.ts'
-import { connect } from '../../connection.ts'
 import { hubOptions } from '../../option-values.ts'
 import { lineText } from '../../render/terminal-text.ts'
+import { runsOf } from './runs-artifacts.ts'
 
 export const runsDiff = command({
   summary: 'Show the change that a run has made.',
@@ -12,7 +12,7 @@ export const runsDiff = command({
   },
   examples: ['errand runs diff run_0123', 'errand runs diff run_0123 --stat'],
   async run({ stat, ...hub }, [id]) {
-    await printDiff(await connect(hub).runs.diff(id!), stat)
+    await printDiff(await (await runsOf(hub, id!)).diff(id!), stat)
     return 0
   },
 })

@@ -38,7 +38,7 @@ export const taskApply = command({
       const files: string[] = []
       for (const [index, artifact] of (onlyFiles ? [diff] : patches).entries()) {
         const file = join(folder, `${String(index).padStart(6, '0')}.patch`)
-        await fetchArtifact(client, run_id, artifact, file)
+        await fetchArtifact(client.runs, run_id, artifact, file)
         files.push(file)
       }
       await (onlyFiles ? applyFiles(id!, files) : applyCommits(id!, files))

@@ -51,12 +51,18 @@ export const taskArtifacts = command({
         throw new ErrandError('not_found', `The task "${id}" has no artifact "${name}".`, {
           hint: `errand task artifacts ${id} lists those that it has.`,
         })
-      await fetchArtifact(client, found.run_id, found.artifact, output)
+      await fetchArtifact(client.runs, found.run_id, found.artifact, output)
     } else if (all !== undefined) {
       // Of those with one name the last counts.
       const last = new Map(artifacts.map((each) => [each.artifact.name, each]))
       for (const { run_id, artifact } of last.values())
-        await fetchArtifact(client, run_id, artifact, join(all, ArtifactName.parse(artifact.name)), !json)
+        await fetchArtifact(
+          client.runs,
+          run_id,
+          artifact,
+          join(all, ArtifactName.parse(artifact.name)),
+          !json,
+        )
     }
     if (json) printJson(list)
     else if (name === undefined && all === undefined)
