@@ -31,8 +31,11 @@ export interface RunTaskOptions {
   folder?: string
   /** Called with each event of each try. */
   onEvent?(event: RunEvent): void
-  /** Answers what a person is asked: a plan, a change of protected files. Absent: all is refused. */
-  approve?(question: { step: string; message: string }): boolean | Promise<boolean>
+  /**
+   * Answers what a person is asked: a plan, a change of protected files. A text is a no that says what is to be different: a plan is
+   * then written anew. Absent: all is refused.
+   */
+  approve?(question: { step: string; message: string }): boolean | string | Promise<boolean | string>
   /** Ends the task when it is aborted. */
   signal?: AbortSignal
 }
@@ -139,8 +142,10 @@ class HereTask {
       for (const each of events) this.#add(each)
       if (event.type === 'approval.requested') {
         const { step, message } = event
-        const decision = (await approve?.({ step, message })) === true ? 'approve' : 'reject'
-        await engine.answer(runId, { step, decision })
+        const answer = await approve?.({ step, message })
+        const decision = answer === true ? 'approve' : 'reject'
+        const comment = typeof answer === 'string' ? answer : undefined
+        await engine.answer(runId, { step, decision, comment })
       }
       if (end === undefined) continue
       const facts = { task: this.#task, fold: this.#fold, now_ms: Date.now() }

@@ -20,6 +20,8 @@ test('a program runs a task without a hub, with what its environment and configu
     rights: { errand: 'write' },
   })
   const script = [
+    { text: 'PLAN ONE' },
+    { text: 'PLAN TWO' },
     runTurn('echo made > made.txt'),
     { text: 'It is made.' },
     { text: 'CANNOT: it is too hard' },
@@ -41,7 +43,14 @@ test('a program runs a task without a hub, with what its environment and configu
   const types: string[] = []
   const task = { title: 'Make it', repo_url: repository.cloneUrl }
 
-  const made = await runTask(task, { env, config, folder, onEvent: ({ type }) => types.push(type) })
+  const asked: string[] = []
+  const approve = ({ message }: { message: string }) => asked.push(message) > 1 || 'smaller'
+  const onEvent = ({ type }: { type: string }) => types.push(type)
+  const made = await runTask({ ...task, plan: true }, { env, config, folder, onEvent, approve })
+  assert.deepEqual(
+    asked.map((message) => /PLAN \w+/.exec(message)?.[0]),
+    ['PLAN ONE', 'PLAN TWO'],
+  )
   assert.deepEqual(
     [made.state, made.success, made.error],
     ['in_review', true, undefined],

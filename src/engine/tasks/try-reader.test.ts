@@ -152,6 +152,21 @@ test('a person is asked until all questions are answered, or those who asked are
   )
 })
 
+test('the time in which a person is asked is not spent', () => {
+  const ask = (step: string): NewEvent => ({
+    ...{ type: 'approval.requested', step, phase: 'main', instance: 0, message: '' },
+  })
+  const answer = (step: string): NewEvent => ({
+    ...{ type: 'approval.answered', step, phase: 'main', instance: 0, decision: 'approve' },
+  })
+  const spent = (...log: NewEvent[]) =>
+    readings([{ type: 'run.started' }, ...log, finished()]).end?.event.spent?.seconds
+  assert.equal(spent(ask('a'), answer('a')), 2)
+  // Two at once wait together; one that nobody has answered waits until the end.
+  assert.equal(spent(ask('a'), ask('b'), answer('a'), answer('b'), attempt(1, 'x')), 3)
+  assert.equal(spent(ask('a'), attempt(1, 'x')), 1)
+})
+
 test('a run that is lost, or whose model was away, says nothing of its task', () => {
   const verdict = (end: object, failure?: 'rate_limit' | 'auth') =>
     readings([

@@ -1,4 +1,4 @@
-import type { AgentUpdate, ModelFailure } from '../../contract/agent.ts'
+import type { ModelFailure } from '../../contract/agent.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
 import type { Checkpoint, NewTaskEvent, TaskStage, TrySpent } from '../../contract/tasks/task-log.ts'
@@ -53,6 +53,9 @@ export class TryReader {
   #exports: Record<string, string> = {}
   /** Questions to a person that are open. */
   readonly #asked = new Map<string, number | undefined>()
+  /** Since when any is, and how long any was before. */
+  #askedSinceMs = 0
+  #askedMs = 0
   #failedStep: string | undefined
   #modelFailure: ModelFailure | undefined
   #tip: string | undefined
@@ -85,11 +88,11 @@ export class TryReader {
       case 'pull_request.changed':
         return news({ type: 'task.pull_request', from, pull_request: event.pull_request })
       case 'agent.update':
-        return { events: this.#updated(event.attempt, event.update, from) }
+        return { events: this.#updated(event, from) }
       case 'approval.requested':
-        return { events: this.#ask(`${event.step} ${event.instance}`, undefined, event.message, from) }
+        return { events: this.#ask(`${event.step} ${event.instance}`, event, event.message, from) }
       case 'approval.answered':
-        return { events: this.#answered([`${event.step} ${event.instance}`], from) }
+        return { events: this.#answered([`${event.step} ${event.instance}`], event.time, from) }
       case 'attempt.finished':
         return { events: this.#attemptOver(event, from) }
       case 'step.finished':
@@ -101,7 +104,7 @@ export class TryReader {
     }
   }
 
-  #updated(attempt: number, update: AgentUpdate, from: Source): NewTaskEvent[] {
+  #updated({ attempt, update, time }: EventOf<'agent.update'>, from: Source): NewTaskEvent[] {
     if (update.kind === 'usage') {
       const { input_tokens, cached_input_tokens, output_tokens, cost_usd } = update.session
       const tokens = input_tokens + cached_input_tokens + output_tokens
@@ -115,23 +118,37 @@ export class TryReader {
       if (stageOf(this.#steps.get(attempt) ?? '') !== 'review')
         this.#used.model = update.model ?? this.#used.model
     } else if (update.kind === 'permission') {
-      return this.#ask(update.request_id, attempt, `the agent asks for permission: ${update.title}`, from)
+      return this.#ask(
+        update.request_id,
+        { attempt, time },
+        `the agent asks for permission: ${update.title}`,
+        from,
+      )
     } else if (update.kind === 'permission_answered') {
-      return this.#answered([update.request_id], from)
+      return this.#answered([update.request_id], time, from)
     }
     return []
   }
 
-  #ask(id: string, attempt: number | undefined, message: string, from: Source): NewTaskEvent[] {
+  #ask(
+    id: string,
+    { attempt, time }: { attempt?: number; time: string },
+    message: string,
+    from: Source,
+  ): NewTaskEvent[] {
+    if (this.#asked.size === 0) this.#askedSinceMs = Date.parse(time)
     this.#asked.set(id, attempt)
     return [{ type: 'task.state', state: 'waiting', from, message }]
   }
 
   /** A person is asked no more when nothing of it is open. */
-  #answered(ids: readonly string[], from: Source): NewTaskEvent[] {
+  #answered(ids: readonly string[], time: string, from: Source): NewTaskEvent[] {
     let had = false
     for (const id of ids) had = this.#asked.delete(id) || had
-    return had && this.#asked.size === 0 ? [{ type: 'task.state', state: 'running', from }] : []
+    if (!had || this.#asked.size > 0) return []
+    // A clock may have been set back meanwhile.
+    this.#askedMs += Math.max(0, Date.parse(time) - this.#askedSinceMs)
+    return [{ type: 'task.state', state: 'running', from }]
   }
 
   #attemptOver(event: EventOf<'attempt.finished'>, from: Source): NewTaskEvent[] {
@@ -143,7 +160,7 @@ export class TryReader {
     const step = this.#steps.get(attempt) ?? ''
     const next = this.#nextOf(step, exports)
     const open = [...this.#asked].filter(([, of]) => of === attempt).map(([id]) => id)
-    const events = this.#answered(open, from)
+    const events = this.#answered(open, event.time, from)
     if (outcome !== 'success') return events
     this.#exports = { ...this.#exports, ...exports }
     if (next === undefined) return events
@@ -207,8 +224,11 @@ export class TryReader {
 
   #spent(end: string): TrySpent {
     const spent: TrySpent = { seconds: 0, ...this.#used }
-    // A clock may have been set back meanwhile.
-    if (this.#startedMs !== undefined) spent.seconds = Math.max(0, (Date.parse(end) - this.#startedMs) / 1000)
+    if (this.#startedMs !== undefined) {
+      const waits = this.#asked.size === 0 ? 0 : Math.max(0, Date.parse(end) - this.#askedSinceMs)
+      // A clock may have been set back meanwhile.
+      spent.seconds = Math.max(0, (Date.parse(end) - this.#startedMs - this.#askedMs - waits) / 1000)
+    }
     for (const used of this.#usage.values())
       for (const key of ['turns', 'tokens', 'cost_usd'] as const)
         if (used[key] !== undefined) spent[key] = (spent[key] ?? 0) + used[key]
