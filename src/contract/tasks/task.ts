@@ -218,35 +218,43 @@ export const Task = z.strictObject({
 export type Task = z.infer<typeof Task>
 export type TaskInput = z.input<typeof Task>
 
-/** The faults in what a task says of the programs of its agents: the agent `acp` has none of its own, all others have theirs. */
-export function agentFaults({ agent, command, proxy_env, review }: Task) {
-  const asked = [
-    { field: '', agent, command, proxy_env },
-    ...(review ? [{ field: '.review', ...review }] : []),
-  ]
-  return asked.flatMap(({ field, agent, command, proxy_env }) => {
-    if (agent === 'acp')
-      return command === undefined
-        ? [
-            {
-              field: `${field}.command`,
-              message: 'is missing: the agent "acp" is any program that speaks its protocol',
-              hint: 'Write it as a list: command: [my-agent, --acp]',
-            },
-          ]
-        : []
-    return Object.entries({ command, proxy_env }).flatMap(([name, value]) =>
-      value === undefined
-        ? []
-        : [
-            {
-              field: `${field}.${name}`,
-              message: `is for the agent "acp", not for "${agent}"`,
-              hint: `Leave ${name} out, or write agent: acp.`,
-            },
-          ],
-    )
-  })
+interface AgentFault {
+  field: string
+  message: string
+  hint: string
+}
+
+/**
+ * The faults in what a task says of its agents: `acp` has no program of its own, all others have theirs, and to none of them goes
+ * the token of the repository.
+ */
+export function agentFaults({ review, llm_api_key_env_var, git_token_env_var, ...task }: Task): AgentFault[] {
+  const faults = [...programFaults('', task), ...(review ? programFaults('.review', review) : [])]
+  const tokens = [git_token_env_var, 'GIT_TOKEN', 'GITHUB_TOKEN']
+  if (llm_api_key_env_var !== undefined && tokens.includes(llm_api_key_env_var))
+    faults.push({
+      field: '.llm_api_key_env_var',
+      message: `is ${llm_api_key_env_var}, the token of the repository, which no agent is given`,
+      hint: 'Name the secret with the key of the model.',
+    })
+  return faults
+}
+
+function programFaults(
+  field: string,
+  { agent, command, proxy_env }: Pick<Task, 'agent' | 'command' | 'proxy_env'>,
+): AgentFault[] {
+  if (agent !== 'acp')
+    return Object.entries({ command, proxy_env })
+      .filter(([, value]) => value !== undefined)
+      .map(([name]) => ({
+        field: `${field}.${name}`,
+        message: `is for the agent "acp", not for "${agent}"`,
+        hint: `Leave ${name} out, or write agent: acp.`,
+      }))
+  if (command !== undefined) return []
+  const message = 'is missing: the agent "acp" is any program that speaks its protocol'
+  return [{ field: `${field}.command`, message, hint: 'Write it as a list: command: [my-agent, --acp]' }]
 }
 
 /** A task id that Errand gives. */

@@ -117,6 +117,7 @@ test('a file of tasks is kept whole or not at all, with every fault told at once
     [{ task: titled('x', { follow: true, pull_request: false }) }, 'body.task.follow'],
     [{ task: titled('x', { agent: 'acp' }) }, 'body.task.command'],
     [{ task: titled('x', { command: ['mine'] }) }, 'body.task.command'],
+    [{ task: titled('x', { llm_api_key_env_var: 'GIT_TOKEN' }) }, 'body.task.llm_api_key_env_var'],
     [{ task: titled('x', { review: { agent: 'codex', command: ['x'] } }) }, 'body.task.review.command'],
     [
       { task: titled('x', { env: { API_TOKEN: 'ghp_0123456789abcdefghijABCDEFGHIJ012345' } }) },
