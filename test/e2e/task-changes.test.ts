@@ -90,6 +90,11 @@ test('the change of a task is shown, and taken into a clone', async (t) => {
   const task = await programs.client.tasks.get('T1')
   assert.deepEqual(await there.tasks.get('T1'), task)
   assert.equal(await new Response(await there.tasks.diff('T1')).text(), diff.stdout)
+
+  const deleted = await call('task', 'delete', 'T1')
+  assert.match(deleted.stdout, /^task_\w+ is deleted, with a run\.$/m, deleted.stderr)
+  assert.equal((await call('task', 'show', 'T1')).code, 7)
+  assert.deepEqual((await programs.client.runs.list({})).runs, [])
 })
 
 test('what others push meanwhile is merged by the agent, tested again and proposed', async (t) => {
