@@ -1,4 +1,5 @@
 import type { Task } from '../contract/tasks/task.ts'
+import { CANNOT } from './task-prompt.ts'
 import type { Step, TaskSteps } from './task-steps.ts'
 import { plain } from './workflow.ts'
 
@@ -80,6 +81,7 @@ function mend({ permissions, verify_attempts }: Task, steps: TaskSteps, name: st
       prompt: steps.prompt('mend', { conflicts: 'CONFLICTS' }),
       verify_list: '${VERIFY:-}',
       verify_attempts,
+      gives_up_with: CANNOT,
     },
     ...steps.agentStep(),
     outputs: { ANSWER: 'answer' },

@@ -248,6 +248,12 @@ test("the hub's playbooks for the task's skill, and for any, go with a task that
   assert.deepEqual([sent({ test_commands: ['x'] }), sent({ playbook_path: 'p' })], [undefined, undefined])
 })
 
+test('each agent that changes something may say that it cannot', () => {
+  const workflow = workflowOf({ plan: true, review: {}, conflicts: 'agent' })
+  for (const { name, action, args } of workflow.steps.filter(({ action }) => action === 'agent.run'))
+    assert.equal(args.gives_up_with, /^(plan|review)/.test(name) ? undefined : 'CANNOT:', `${name} ${action}`)
+})
+
 test('a task without a repository, or on branches that are not one, is refused', () => {
   assert.throws(() => workflowOf({ repo_url: undefined }), {
     code: 'invalid_argument',
