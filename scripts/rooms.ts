@@ -99,5 +99,4 @@ export const smallApart: readonly { where: string; why: string }[] = [
   { where: 'src/cli/doctor/environment.ts', why: 'checks of one subject are a file' },
   { where: 'src/contract/routes/hub.ts', why: 'routes of one resource are a file' },
   { where: 'src/runner/task-steps/checkouts.ts', why: "done with an agent's own repository, in the box" },
-  { where: 'src/hub/api/openapi.ts', why: 'the document is made from the table alone' },
 ]

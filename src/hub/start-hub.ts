@@ -21,6 +21,7 @@ import { FollowUps } from './agents/follow-ups.ts'
 import type { ApiApp, ApiLimits, RunnersFace } from './api/api-context.ts'
 import { createApi } from './api/app.ts'
 import { RunArtifacts } from './artifacts/run-artifacts.ts'
+import { StoredArtifacts } from './artifacts/stored-artifacts.ts'
 import { Auth } from './auth/auth.ts'
 import type { LoginLimits } from './auth/login-limit.ts'
 import { sessionSecret } from './auth/sessions.ts'
@@ -146,6 +147,7 @@ export interface Hub {
   secrets: Secrets
   uploads: Uploads
   artifacts: RunArtifacts
+  stored: StoredArtifacts
   bots: Bots
   tasks: Tasks
   /** Reads the configuration again. */
@@ -240,7 +242,11 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   closers.push(() => engine.close())
   const followUps = new FollowUps(engine, accounts)
   const artifacts = new RunArtifacts({ engine, store: contents, log })
-  closers.push(() => artifacts.close())
+  const stored = new StoredArtifacts({ store: stores.storedArtifacts, contents, log })
+  closers.push(
+    () => artifacts.close(),
+    () => stored.close(),
+  )
   const uploads = new Uploads({ dir: join(data, 'uploads'), log })
   const bots = new Bots({
     engine,
@@ -324,6 +330,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     followUps,
     uploads,
     artifacts,
+    stored,
+    contents,
     auth,
     version,
     metrics,
@@ -350,9 +358,11 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   watcher.look()
   configFile.onChanged(() => watcher.look())
   artifacts.keepSwept()
-  const retention = new Retention({ engine, accounts, tasks, keptMs: options.keptMs, log })
+  stored.keepSwept()
+  const retention = new Retention({ engine, accounts, tasks, stored, keptMs: options.keptMs, log })
   closers.push(() => retention.close())
-  const parts = { app, engine, accounts, auth, stores, outputs, secrets, uploads, artifacts, bots, tasks }
+  const kept = { stores, outputs, secrets, uploads, artifacts, stored }
+  const parts = { app, engine, accounts, auth, ...kept, bots, tasks }
   return { url, ...tokens, ...parts, reload: () => configFile.reload() }
 }
 

@@ -30,6 +30,8 @@ export interface Route {
   raw?: true
   /** Takes an archive as its body, as a stream. */
   archive?: true
+  /** Takes a form (`multipart/form-data`) too, as a stream: with these parts. */
+  form?: z.ZodType
   /** Its body may take as long as it comes. */
   endless?: true
   /** Where it takes more, or less, than other routes. */

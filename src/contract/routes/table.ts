@@ -6,6 +6,7 @@ import { hubRoutes } from './hub.ts'
 import type { JsonAnswers } from './route.ts'
 import { runnerRoutes } from './runners.ts'
 import { runRoutes } from './runs.ts'
+import { serviceRoutes } from './services.ts'
 import { taskRoutes } from './tasks.ts'
 
 /**
@@ -15,6 +16,7 @@ import { taskRoutes } from './tasks.ts'
 export const routes = {
   ...runRoutes,
   ...taskRoutes,
+  ...serviceRoutes,
   ...artifactRoutes,
   ...botRoutes,
   ...runnerRoutes,

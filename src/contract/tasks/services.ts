@@ -64,6 +64,30 @@ export const SlotView = z.object({
 })
 export type SlotView = z.infer<typeof SlotView>
 
+/** Repo pool: `POST /slots/{id}/release` and `/renew`. */
+export const RenewSlot = z.strictObject({ lease_seconds: AllocateSlot.shape.lease_seconds })
+export const ReleasedSlot = z.object({ slot_id: z.string(), state: z.literal('free') })
+
 /** Artifact store: the answer of `POST /artifacts`. */
-export const StoredArtifact = z.object({ uri: z.string() })
+export const StoredArtifact = z.object({
+  uri: z
+    .string()
+    .describe('`errand://artifact/<id>`: with `<hub>/api/store/artifacts/` before the id it is fetched'),
+})
 export type StoredArtifact = z.infer<typeof StoredArtifact>
+
+/** Artifact store: `POST /artifacts` as a form. */
+export const ArtifactForm = z.object({
+  file: z.string().meta({ format: 'binary' }),
+  type: z.string().min(1).max(100).optional().describe('Such as `diff`, `log` or `test`; default `file`'),
+  metadata: z.string().optional().describe('A JSON object; its `task_id` names the task that it is for'),
+})
+/** Artifact store: `POST /artifacts` of a body that is the file itself. */
+export const ArtifactQuery = z.strictObject({
+  type: z.string().min(1).max(100).optional(),
+  name: z.string().min(1).max(1000).optional(),
+  task_id: z.string().max(300).optional(),
+})
+
+/** A service's `GET /health`. */
+export const ServiceHealth = z.object({ status: z.literal('ok') })

@@ -4,8 +4,10 @@ import type { RunnerView } from '../../contract/protocol.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
+import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
+import type { StoredArtifacts } from '../artifacts/stored-artifacts.ts'
 import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
@@ -61,6 +63,8 @@ export interface ApiContext {
   followUps: FollowUps
   uploads: Uploads
   artifacts: RunArtifacts
+  stored: StoredArtifacts
+  contents: Pick<ArtifactStore, 'receive'>
   auth: Auth
   version: string
   limits: ApiLimits

@@ -5,8 +5,10 @@ import Fastify, { type FastifyError } from 'fastify'
 import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
+import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
+import type { StoredArtifacts } from '../artifacts/stored-artifacts.ts'
 import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
@@ -24,6 +26,7 @@ import {
   type Repositories,
   type RunnersFace,
 } from './api-context.ts'
+import { artifactServiceHandlers } from './artifact-service.ts'
 import { artifactHandlers } from './artifacts.ts'
 import { botDataHandlers } from './bot-data.ts'
 import { botLogHandlers } from './bot-logs.ts'
@@ -58,6 +61,8 @@ export interface ApiOptions {
   followUps: FollowUps
   uploads: Uploads
   artifacts: RunArtifacts
+  stored: StoredArtifacts
+  contents: Pick<ArtifactStore, 'receive'>
   auth: Auth
   version: string
   limits?: Partial<ApiLimits>
@@ -163,6 +168,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...runEventHandlers(context),
     ...runOutputHandlers(context),
     ...artifactHandlers(context),
+    ...artifactServiceHandlers(context),
     ...runStatusHandlers(context),
     ...validateHandlers(context),
     ...taskHandlers(context),

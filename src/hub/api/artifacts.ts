@@ -43,6 +43,13 @@ export function artifactHandlers({ engine, tasks, artifacts, streams, log }: Api
       return void (await send(reply, run, artifact, asked))
     },
 
+    'GET /api/store/artifacts/:run_id/:artifact_id': async ({ identity, params, headers, method }, reply) => {
+      const run = await visibleRun(engine, identity, params.run_id)
+      const artifact = await artifacts.find(run.run_id, params.artifact_id)
+      const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
+      return void (await send(reply, run, artifact, asked))
+    },
+
     'GET /api/runs/:id/diff': async ({ identity, params, headers, method }, reply) => {
       const run = await visibleRun(engine, identity, params.id)
       const artifact = await artifacts.diff(run.run_id)

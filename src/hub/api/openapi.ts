@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import Fastify from 'fastify'
+import Fastify, { type FastifySchema } from 'fastify'
 import { jsonSchemaTransform, validatorCompiler } from 'fastify-type-provider-zod'
 import type { Route } from '../../contract/routes/route.ts'
 import { routes } from '../../contract/routes/table.ts'
@@ -46,7 +46,7 @@ export async function describeApi(version: string): Promise<ApiDocs> {
   await app.register(async (inner) => {
     for (const [name, route] of Object.entries<Route>(routes))
       if (route.tag !== undefined)
-        inner.route({ ...addressOf(name), schema: schemaOf(route), handler: () => {} })
+        inner.route({ ...addressOf(name), schema: documentOf(route), handler: () => {} })
   })
   await app.ready()
   const document = JSON.stringify(app.swagger())
@@ -56,3 +56,9 @@ export async function describeApi(version: string): Promise<ApiDocs> {
     close: () => app.close(),
   }
 }
+
+/** As `schemaOf`, with a body that is no JSON. */
+const documentOf = (route: Route): FastifySchema =>
+  route.form === undefined
+    ? schemaOf(route)
+    : { ...schemaOf(route), consumes: ['multipart/form-data'], body: route.form }

@@ -105,14 +105,14 @@ export const DATABASE = 'errand.db'
 export const KEY = 'secrets.key'
 /** The code of bots: a folder for each tenant, files named by their SHA-256. */
 export const UPLOADS = 'uploads'
-/** The artifacts of runs: a folder for each user, in it one for each run, files named by their SHA-256. */
+/** The artifacts of runs: a folder for each user, in it one for each run or task stored for, files named by their SHA-256. */
 export const ARTIFACTS = 'artifacts'
 /** Files of a data folder that are kept as they are, where they are there. */
 export const CONFIG_FILES = ['errand.yaml', 'ados.yaml']
 
 /** Everything that a backup may hold: nothing else is ever written into a data folder. */
 const KNOWN =
-  /^(errand\.db|secrets\.key|errand\.yaml|ados\.yaml|output\/[A-Za-z0-9][\w-]{0,99}\/\d+\.(stdout|stderr)|uploads\/[0-9a-f]{32}\/[0-9a-f]{64}|artifacts\/[0-9a-f]{32}\/[A-Za-z0-9][\w-]{0,99}\/[0-9a-f]{64})$/
+  /^(errand\.db|secrets\.key|errand\.yaml|ados\.yaml|output\/[A-Za-z0-9][\w-]{0,99}\/\d+\.(stdout|stderr)|uploads\/[0-9a-f]{32}\/[0-9a-f]{64}|artifacts\/[0-9a-f]{32}\/(\+[0-9a-f]{32}|[A-Za-z0-9][\w-]{0,99})\/[0-9a-f]{64})$/
 
 /** The first line of the list. */
 export const BackupHead = z.object({

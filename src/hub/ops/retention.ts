@@ -16,6 +16,8 @@ export interface RetentionOptions {
     removeOver(before: string): Promise<number>
     holds(run: RunRecord): Promise<boolean>
   }
+  /** What other systems have stored goes by its age. */
+  stored?: { removeOver(before: string): Promise<void> }
   /** How long an ended run is kept after its end; absent: for ever. */
   keptMs?: number
   log: Log
@@ -50,13 +52,15 @@ export class Retention {
   }
 
   async #loop(): Promise<void> {
-    const { engine, accounts, tasks, keptMs, log } = this.#options
+    const { engine, accounts, tasks, stored, keptMs, log } = this.#options
     const { signal } = this.#stop
     while (!signal.aborted) {
       try {
         await accounts.forgetTokens(new Date(Date.now() - TOKENS_KEPT_MS).toISOString(), givenTokenNames)
         const removed =
-          keptMs === undefined ? 0 : await sweep({ engine, accounts, tasks, keptMs }, Date.now(), signal)
+          keptMs === undefined
+            ? 0
+            : await sweep({ engine, accounts, tasks, stored, keptMs }, Date.now(), signal)
         if (removed > 0) log(`Runs removed since the time for which they are kept is over: ${removed}.`)
       } catch (error) {
         const why = error instanceof Error ? error.message : error
@@ -73,8 +77,9 @@ export async function sweep(
     engine,
     accounts,
     tasks,
+    stored,
     keptMs,
-  }: Pick<RetentionOptions, 'engine' | 'accounts' | 'tasks'> & { keptMs: number },
+  }: Pick<RetentionOptions, 'engine' | 'accounts' | 'tasks' | 'stored'> & { keptMs: number },
   nowMs: number,
   signal?: AbortSignal,
 ): Promise<number> {
@@ -82,6 +87,7 @@ export async function sweep(
   const isOver = ({ status, finished_at }: RunRecord) =>
     isFinalRun(status) && finished_at !== undefined && finished_at < before
   await tasks?.removeOver(before)
+  await stored?.removeOver(before)
   let removed = 0
   let batch: string[] = []
   const removeBatch = async () => {

@@ -1,5 +1,6 @@
 import { botDataMigrations } from './bot-data.ts'
 import type { Migration, Migrations } from './database.ts'
+import { storedArtifactMigrations } from './stored-artifacts.ts'
 import { taskMigrations } from './tasks.ts'
 
 const accountMigrations: readonly Migration[] = [
@@ -362,4 +363,5 @@ export const hubMigrations: Migrations = {
   secrets: secretMigrations,
   bot_data: botDataMigrations,
   tasks: taskMigrations,
+  stored_artifacts: storedArtifactMigrations,
 }

@@ -16,6 +16,7 @@ import { SqliteRunStore } from './runs.ts'
 import { hubMigrations } from './schema.ts'
 import { sqliteSecrets } from './secrets.ts'
 import { SqlSession } from './session.ts'
+import { type StoredArtifactStore, sqliteStoredArtifacts } from './stored-artifacts.ts'
 import { SqliteTaskStore } from './tasks.ts'
 import { Writer } from './writer.ts'
 
@@ -26,6 +27,7 @@ export interface SqliteStores {
   secrets: SecretStore
   botData: BotDataStore
   tasks: TaskStore
+  storedArtifacts: StoredArtifactStore
   /** How many commits the database had lost when it was opened, as far as that can be told. */
   missingCommits: number
   /** Commits what was accepted, then closes the database. May be called twice. */
@@ -50,6 +52,7 @@ export function openStores(file: string): SqliteStores {
     secrets: sqliteSecrets(session),
     botData: sqliteBotData(session),
     tasks: new SqliteTaskStore(session),
+    storedArtifacts: sqliteStoredArtifacts(session),
     missingCommits: mark?.missing ?? 0,
     close() {
       if (!db.isOpen) return

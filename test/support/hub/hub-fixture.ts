@@ -160,6 +160,8 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
     tasks: hub.tasks,
     uploads,
     artifacts,
+    stored: hub.stored,
+    stores,
     botData,
     log,
     user,

@@ -31,6 +31,14 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
     })
   })
   // Read by the route, as they come.
+  app.addContentTypeParser('multipart/form-data', (request, payload, done) => {
+    if (request.routeOptions.config.route?.form) return done(null, payload)
+    done(
+      new ErrandError('unsupported_media_type', 'A form is not taken here.', {
+        hint: 'Send JSON.',
+      }),
+    )
+  })
   const archives = [
     'application/zip',
     'application/gzip',

@@ -6,7 +6,7 @@ import { type RouteName, routes } from '../../../contract/routes/table.ts'
 import type { RunRecord } from '../../../contract/run.ts'
 import { tokenSha256 } from '../../auth/tokens.ts'
 
-type Thing = 'run' | 'task' | 'bot' | 'job' | 'runner' | 'token' | 'user' | 'secret'
+type Thing = 'run' | 'task' | 'stored' | 'bot' | 'job' | 'runner' | 'token' | 'user' | 'secret'
 
 /** Whose thing a path names. To another tenant it is as if it were not there; what names none is of the caller and its tenant alone. */
 const things: Readonly<Record<string, Thing>> = {
@@ -14,6 +14,8 @@ const things: Readonly<Record<string, Thing>> = {
   '/run-status': 'run',
   '/api/tasks/:id': 'task',
   '/api/registry/tasks/:id': 'task',
+  '/api/store/artifacts/:id': 'stored',
+  '/api/store/artifacts/:run_id': 'run',
   '/api/bots/:id': 'bot',
   '/jobs/:id': 'job',
   '/api/runners/:id': 'runner',
@@ -62,7 +64,7 @@ function requestOf(name: RouteName, id: string) {
   const { head, archive, body: takes }: Route = routes[name]
   const [method, path] = name.split(' ') as [string, string]
   const url = path
-    .replace(/:id|:name/, id)
+    .replace(/:id|:name|:run_id/, id)
     .replace(':number', '1')
     .replace(':stream', 'stdout')
     .replace('/run-status', `/run-status?run_id=${id}`)
@@ -90,8 +92,11 @@ test('every route is open to the right token alone, and tells another tenant not
   const made = await hub.bots.start({ owner: 'ann', tenant: 'default' }, { bot_id: 'secretary', code: 'x' })
   const task = { title: 'hold', repo_url: 'https://git.example/shop/web' }
   const { tasks } = (await hub.call('POST', '/api/tasks', ann.token, { task })).json
+  const octets = { 'content-type': 'application/octet-stream' }
+  const stored = await hub.call('POST', '/api/store/artifacts?type=log', ann.token, 'a log', octets)
   const ids = {
     task: tasks[0].id,
+    stored: stored.json.uri.split('/').at(-1),
     bot: made.bot_id,
     job: made.run_id,
     run: run.run_id,
@@ -148,7 +153,7 @@ test('every route is open to the right token alone, and tells another tenant not
         assert.equal(answer.text.replaceAll(ids[thing], 'NOBODY_HERE'), absent.text, name)
       }
       // Nor does another user of the tenant learn of a run or a bot.
-      if (thing === 'run' || thing === 'task' || thing === 'bot' || thing === 'job')
+      if (thing === 'run' || thing === 'task' || thing === 'stored' || thing === 'bot' || thing === 'job')
         assert.equal((await hub.call(method, url, bob.token, body)).status, 404, name)
     }
   }

@@ -1,0 +1,72 @@
+import * as z from 'zod'
+import { ArtifactForm, ArtifactQuery, ServiceHealth, StoredArtifact } from '../tasks/services.ts'
+import { content, routeTable } from './route.ts'
+
+const tag = 'tasks'
+const health = {
+  who: 'anyone',
+  tag,
+  summary: 'Whether the service is there',
+  answers: { 200: ServiceHealth },
+} as const
+const bytes = {
+  200: content('The whole', 'application/octet-stream'),
+  206: content('The range', 'application/octet-stream'),
+}
+const stored = z.object({ id: z.string().describe('The last part of its `errand://artifact/…`') })
+const query = z.object({ access_token: z.string().optional() })
+const range = z.object({
+  range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
+})
+
+/** The services that runners of coding tasks work with, beside the registry, in the paths of older systems. */
+export const serviceRoutes = routeTable({
+  'GET /api/registry/health': health,
+  'GET /api/store/health': health,
+  'POST /api/store/artifacts': {
+    who: 'user',
+    tag,
+    summary: 'Artifact store: a file, as a form or as it is; the same again for the same task answers 200',
+    archive: true,
+    form: ArtifactForm,
+    endless: true,
+    query: ArtifactQuery,
+    headers: z.object({
+      'content-sha256': z
+        .string()
+        .regex(/^[0-9a-f]{64}$/i, 'a SHA-256 in hex')
+        .optional()
+        .describe('Of the file: what has another is refused'),
+    }),
+    answers: { 201: StoredArtifact, 200: StoredArtifact },
+  },
+  'GET /api/store/artifacts/:id': {
+    who: 'user',
+    tag,
+    summary: 'Artifact store: the file, whole or by range; shown only where it is plain text or an image',
+    tokenIn: 'query',
+    head: true,
+    params: stored,
+    query,
+    headers: range,
+    answers: bytes,
+  },
+  'GET /api/store/artifacts/:run_id/:artifact_id': {
+    who: 'user',
+    tag,
+    summary: 'Artifact store: what a run has kept, as the URIs of its artifacts name it',
+    tokenIn: 'query',
+    head: true,
+    params: z.object({ run_id: z.string(), artifact_id: z.string() }),
+    query,
+    headers: range,
+    answers: bytes,
+  },
+  'DELETE /api/store/artifacts/:id': {
+    who: 'user',
+    tag,
+    summary: 'Artifact store: remove a file',
+    params: stored,
+    answers: { 204: z.undefined() },
+  },
+})

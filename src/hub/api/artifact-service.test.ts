@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
+import { readdirSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
+import { ArtifactStoreClient } from '../../compat/artifact-store.ts'
+
+const sha256 = (text: string) => hash('sha256', text)
+
+async function storing(t: TestContext, options: Parameters<typeof testingHub>[1] = {}) {
+  const hub = await testingHub(t, options)
+  const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
+  const [far, boss] = [await hub.user('far', 'admin', 'elsewhere'), await hub.user('boss', 'admin')]
+  const base = `${hub.url}/api/store`
+  const client = (token: string) => new ArtifactStoreClient({ url: base, token, retries: 0 })
+  const post = async (
+    body: FormData | string,
+    { query = '', token = ann.token, headers = {} as Record<string, string> } = {},
+  ) => {
+    const response = await fetch(`${base}/artifacts${query}`, {
+      method: 'POST',
+      body,
+      headers: { authorization: `Bearer ${token}`, ...headers },
+    })
+    return { status: response.status, json: JSON.parse(await response.text()) }
+  }
+  const raw = { 'content-type': 'application/octet-stream' }
+  const get = (id: string, { token = ann.token, method = 'GET', headers = {} } = {}) =>
+    hub.call(method, `/api/store/artifacts/${id}`, token, undefined, headers)
+  return { ...hub, ann, bob, far, boss, client, post, raw, get }
+}
+
+/** Parts in this order, with a file after its fields or before. */
+function formOf(...parts: [string, string | Blob, string?][]): FormData {
+  const form = new FormData()
+  for (const [name, value, file] of parts)
+    if (typeof value === 'string') form.append(name, value)
+    else form.append(name, value, file)
+  return form
+}
+
+const idOf = (uri: string) => uri.slice('errand://artifact/'.length)
+
+test('a file that is stored as older systems do is fetched by its URI, whole, by range, and by its own alone', async (t) => {
+  const { ann, bob, far, boss, client, get, url } = await storing(t)
+  const file = { name: 'change.diff', type: 'diff', content: { bytes: 'a change' } }
+  const { uri } = await client(ann.token).put({ ...file, metadata: { task_id: '7' } })
+  assert.match(uri, /^errand:\/\/artifact\/art_[0-9a-f]{32}$/)
+  const id = idOf(uri)
+  const whole = await get(id)
+  assert.deepEqual([whole.status, whole.text, whole.headers.get('content-length')], [200, 'a change', '8'])
+  assert.match(whole.headers.get('content-disposition') ?? '', /filename="change\.diff"/)
+  const part = await get(id, { headers: { range: 'bytes=2-' } })
+  assert.deepEqual([part.status, part.text], [206, 'change'])
+  assert.equal((await get(id, { headers: { range: 'bytes=9-' } })).status, 416)
+  const head = await get(id, { method: 'HEAD' })
+  assert.deepEqual([head.status, head.text, head.headers.get('content-length')], [200, '', '8'])
+  assert.equal((await get(id, { token: boss.token })).status, 200)
+  for (const { token } of [bob, far]) {
+    assert.equal((await get(id, { token })).status, 404)
+    assert.equal((await get(id, { token, method: 'DELETE' })).status, 404)
+  }
+  assert.equal((await fetch(`${url}/api/store/artifacts/${id}`)).status, 401)
+
+  // The same is the same, whoever sends it twice or at once; another name, task, content or user is another.
+  const again = (more: object, token = ann.token) =>
+    client(token).put({ ...file, metadata: { task_id: '7' }, ...more })
+  const same = await Promise.all([again({}), again({}), again({ type: 'log' })])
+  assert.deepEqual(
+    same.map((each) => each.uri),
+    [uri, uri, uri],
+  )
+  const others = [
+    await again({ name: 'other.diff' }),
+    await again({ metadata: { task_id: '8' } }),
+    await again({ content: { bytes: 'a chance' } }),
+    await again({}, bob.token),
+    await again({}, far.token),
+  ]
+  assert.equal(new Set([uri, ...others.map((each) => each.uri)]).size, 6)
+})
+
+test('a file comes in any place of a form, or as it is, and is what its sum says', async (t) => {
+  const { post, raw, get } = await storing(t)
+  const blob = new Blob(['text'], { type: 'text/plain' })
+  const [first, last] = [
+    await post(formOf(['file', blob, 'a.txt'], ['type', 'log'], ['metadata', '{"task_id": 7}'])),
+    await post(formOf(['metadata', '{"task_id": "7"}'], ['type', 'log'], ['file', blob, 'a.txt'])),
+  ]
+  assert.deepEqual([first.status, last.status, last.json], [201, 200, first.json])
+  assert.equal((await get(idOf(first.json.uri))).headers.get('content-type'), 'text/plain')
+  const asIs = await post('text', { query: '?type=log&name=a.txt&task_id=7', headers: raw })
+  assert.deepEqual([asIs.status, asIs.json], [200, first.json])
+  const checked = { ...raw, 'content-sha256': sha256('text').toUpperCase() }
+  assert.equal((await post('text', { headers: checked })).status, 201)
+  const wrong = await post('other', { headers: checked })
+  assert.deepEqual([wrong.status, wrong.json.error.code], [400, 'bad_request'])
+  const empty = await post('', { query: '?name=empty', headers: raw })
+  assert.equal((await get(idOf(empty.json.uri))).text, '')
+})
+
+test('what is no such form is refused, and leaves nothing behind', async (t) => {
+  const hub = await storing(t, { artifactLimits: { bytes: 100, perRunBytes: 150, perUserBytes: 220 } })
+  const { post, raw, app, ann, log } = hub
+  const blob = (text: string) => new Blob([text])
+  const refusals: [FormData | string, Record<string, string>, number, RegExp][] = [
+    [formOf(['type', 'log']), {}, 400, /has no file/],
+    [formOf(['file', blob('1'), 'a'], ['file', blob('2'), 'b']), {}, 400, /two files/],
+    [formOf(['data', blob('1'), 'a']), {}, 400, /a file "data"/],
+    [formOf(['file', blob('1'), 'a'], ['metadata', '[1]']), {}, 400, /no JSON object/],
+    [formOf(['file', blob('1'), 'a'], ['metadata', '{']), {}, 400, /no JSON object/],
+    [formOf(['file', blob('1'), 'a'], ['type', 'x'.repeat(70_000)]), {}, 400, /"type" is too much/],
+    [formOf(['file', blob('x'.repeat(101)), 'a']), {}, 413, /100 bytes/],
+    ['x'.repeat(101), raw, 413, /100 bytes/],
+    ['--b\r\nno form', { 'content-type': 'multipart/form-data; boundary=b' }, 400, /cannot be read/],
+    ['no form', { 'content-type': 'multipart/form-data' }, 400, /cannot be read/],
+    ['{}', { 'content-type': 'text/html' }, 415, /content type/],
+  ]
+  for (const [body, headers, status, words] of refusals) {
+    const answer = await post(body, { headers })
+    assert.deepEqual([answer.status, words.test(answer.json.error.message)], [status, true], String(words))
+  }
+  assert.match(
+    (await post('x', { query: '?name=a/../b', headers: raw })).json.error.message,
+    /name of the file/,
+  )
+  assert.equal(
+    (await hub.call('POST', '/api/tasks', ann.token, 'x', { 'content-type': 'multipart/form-data' })).status,
+    415,
+  )
+
+  // Quotas: of a task, and of a user over all tasks.
+  const store = (task: number, text: string) =>
+    post(text, { query: `?name=${text[0]}&task_id=${task}`, headers: raw })
+  assert.equal((await store(1, 'a'.repeat(100))).status, 201)
+  const ofTask = await store(1, 'b'.repeat(60))
+  assert.deepEqual([ofTask.status, ofTask.json.error.code], [409, 'quota_exceeded'])
+  assert.equal((await store(2, 'c'.repeat(100))).status, 201)
+  const ofUser = await store(3, 'd'.repeat(30))
+  assert.deepEqual([ofUser.status, ofUser.json.error.code], [409, 'quota_exceeded'])
+
+  // A sender that goes away in mid-file.
+  const { port } = app.server.address() as { port: number }
+  const socket = connect(port, '127.0.0.1')
+  socket.write(
+    `POST /api/store/artifacts HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${ann.token}\r\ncontent-length: 999\r\n` +
+      'content-type: multipart/form-data; boundary=b\r\n\r\n--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nhalf',
+  )
+  const incoming = join(hub.data, 'artifacts', '.incoming')
+  const until = async (holds: () => boolean) => {
+    while (!holds()) await new Promise((resolve) => setImmediate(resolve))
+  }
+  await until(() => readdirSync(incoming).length === 1)
+  socket.destroy()
+  await until(() => readdirSync(incoming).length === 0)
+  assert.deepEqual(
+    log.filter((line) => /internal|unhandled/i.test(line)),
+    [],
+  )
+})
+
+test('a file that is removed gives its room back, unless another one has the same content', async (t) => {
+  const { post, raw, get, stored, stores } = await storing(t, { artifactLimits: { perUserBytes: 10 } })
+  const store = async (name: string, text: string) =>
+    await post(text, { query: `?name=${name}&task_id=1`, headers: raw })
+  const [one, two] = [await store('one', 'same text'), await store('two', 'same text')]
+  assert.equal((await store('three', 'more text')).status, 409)
+  assert.equal((await get(idOf(one.json.uri), { method: 'DELETE' })).status, 204)
+  assert.deepEqual(
+    [(await get(idOf(one.json.uri))).status, (await get(idOf(two.json.uri))).text],
+    [404, 'same text'],
+  )
+  await stored.removeOver(new Date(Date.now() + 1000).toISOString())
+  assert.equal((await get(idOf(two.json.uri))).status, 404)
+  assert.deepEqual(await stores.storedArtifacts.before('9', 10), [])
+  assert.equal((await store('three', 'more text')).status, 201)
+})
+
+test('the services say that they are there, and are described', async (t) => {
+  const { call } = await storing(t)
+  for (const name of ['store', 'registry'])
+    assert.deepEqual((await call('GET', `/api/${name}/health`)).json, { status: 'ok' })
+  const { paths } = (await call('GET', '/api/openapi.json')).json
+  const { content } = paths['/api/store/artifacts'].post.requestBody
+  assert.deepEqual(Object.keys(content), ['multipart/form-data'])
+  assert.ok(paths['/api/store/artifacts/{id}'].get)
+})

@@ -1,0 +1,123 @@
+import { Readable } from 'node:stream'
+import { ErrandError } from '../../contract/errors.ts'
+import { ArtifactName } from '../../contract/tasks/artifact.ts'
+import { ArtifactForm } from '../../contract/tasks/services.ts'
+import type { Received } from '../../stores/artifacts/artifact-store.ts'
+import type { ToBeStored } from '../artifacts/stored-artifacts.ts'
+import type { ApiContext } from './api-context.ts'
+import { contentHeaders } from './artifacts.ts'
+import { sendRange } from './http/ranged-content.ts'
+import { checked } from './http/request-validator.ts'
+import type { Handlers } from './http/routes.ts'
+import { askerOf } from './tasks.ts'
+
+const ANY = 'application/octet-stream'
+const uriOf = (id: string) => ({ uri: `errand://artifact/${id}` })
+
+/** The artifact store, in the path and fields that older systems know. */
+export function artifactServiceHandlers({ stored, contents, streams, log }: ApiContext) {
+  const receive = (content: Readable) => contents.receive(content)
+  const discard = (received: Received) => received.discard()
+
+  return {
+    'GET /api/store/health': () => ({ status: 'ok' as const }),
+    'GET /api/registry/health': () => ({ status: 'ok' as const }),
+
+    'POST /api/store/artifacts': async ({ identity, query, headers, body }, reply) => {
+      const given = (body as Readable | undefined) ?? Readable.from([])
+      const type = String((headers as Record<string, unknown>)['content-type'] ?? '')
+      const { received, told } = /^multipart\/form-data/i.test(type)
+        ? await ofForm(given, type)
+        : { received: await receive(given), told: () => ofQuery(query) }
+      try {
+        const asked = headers['content-sha256']?.toLowerCase()
+        if (asked !== undefined && asked !== received.sha256)
+          throw new ErrandError(
+            'bad_request',
+            `What came has the SHA-256 ${received.sha256}, and not ${asked}.`,
+            {
+              hint: 'Send it again; Content-SHA256 is that of the file alone.',
+            },
+          )
+        const { id, isNew } = await stored.add(askerOf(identity), received, told())
+        reply.code(isNew ? 201 : 200)
+        return uriOf(id)
+      } finally {
+        await received.discard()
+      }
+    },
+
+    'GET /api/store/artifacts/:id': async ({ identity, params, headers, method }, reply) => {
+      const record = await stored.get(askerOf(identity), params.id)
+      await sendRange(
+        reply,
+        {
+          ...{ user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range },
+          length: record.bytes,
+          headers: contentHeaders(record),
+          name: `The artifact ${record.id}`,
+          read: (start, end) => stored.open(record, { start, end }),
+        },
+        { streams, log },
+      )
+      return undefined
+    },
+
+    'DELETE /api/store/artifacts/:id': async ({ identity, params }) => {
+      await stored.remove(askerOf(identity), params.id)
+    },
+  } satisfies Partial<Handlers>
+
+  async function ofForm(
+    body: Readable,
+    contentType: string,
+  ): Promise<{ received: Received; told(): ToBeStored }> {
+    // Its parser is loaded with the first form.
+    const { readForm } = await import('./http/form-reader.ts')
+    const { file, fields, ...named } = await readForm(body, contentType, { receive, discard })
+    return {
+      received: file,
+      told() {
+        const told = checked(
+          ArtifactForm.pick({ type: true, metadata: true }),
+          Object.fromEntries(fields),
+          'form',
+        )
+        return asTold({ ...told, ...named, metadata: metadataOf(told.metadata) })
+      },
+    }
+  }
+}
+
+const ofQuery = ({ type, name = '', task_id }: { type?: string; name?: string; task_id?: string }) =>
+  asTold({ type, name, media_type: ANY, metadata: task_id === undefined ? {} : { task_id } })
+
+/** Throws `bad_request`. */
+function asTold({
+  type = 'file',
+  name,
+  media_type,
+  metadata,
+}: Omit<ToBeStored, 'type'> & { type?: string }): ToBeStored {
+  const own = name === '' ? type : name
+  if (!ArtifactName.safeParse(own).success)
+    throw new ErrandError('bad_request', 'The name of the file cannot be kept.', {
+      hint: 'It is a path of a file without "." and "..", such as out/report.html.',
+    })
+  return { type, name: own, media_type, metadata }
+}
+
+function metadataOf(text: string | undefined): Record<string, unknown> {
+  if (text === undefined || text === '') return {}
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    // As what is no object.
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>
+  throw new ErrandError('bad_request', 'form.metadata is no JSON object.', {
+    hint: 'Write it as {"task_id": "7"}.',
+  })
+}

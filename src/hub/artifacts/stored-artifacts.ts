@@ -1,0 +1,143 @@
+import { hash } from 'node:crypto'
+import { ErrandError } from '../../contract/errors.ts'
+import type { Log } from '../../platform/log.ts'
+import type { ArtifactPlace, ArtifactStore, Received } from '../../stores/artifacts/artifact-store.ts'
+import type { StoredArtifactRecord, StoredArtifactStore } from '../../stores/sqlite/stored-artifacts.ts'
+import { OwnerLocks } from '../bots/bot-admission.ts'
+
+export interface StoredArtifactsOptions {
+  store: StoredArtifactStore
+  contents: Pick<ArtifactStore, 'open' | 'drop' | 'sweep'>
+  log: Log
+}
+
+/** Who asks. */
+interface Asker {
+  tenant: string
+  owner: string
+  /** Sees what all of the tenant have stored. */
+  isAdmin: boolean
+}
+
+/** Something to store, as its sender tells of it. */
+export interface ToBeStored {
+  name: string
+  type: string
+  media_type: string
+  metadata: Record<string, unknown>
+}
+
+const SWEEP_MS = 24 * 3_600_000
+/** Looked at in one go. */
+const AT_ONCE = 100
+
+/**
+ * Files that other systems store for their tasks: the artifact store's service. A row tells of each, and of its content, which
+ * was there before.
+ */
+export class StoredArtifacts {
+  readonly #options: StoredArtifactsOptions
+  /** By what lies together: nothing is removed of it while something comes. */
+  readonly #turns = new OwnerLocks()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: StoredArtifactsOptions) {
+    this.#options = options
+  }
+
+  /** The same content with the same name for the same task is the same. Throws as `ArtifactStore.put`. */
+  async add(
+    { tenant, owner }: Asker,
+    received: Received,
+    told: ToBeStored,
+  ): Promise<{ id: string; isNew: boolean }> {
+    const task = taskOf(told.metadata)
+    const { bytes, sha256 } = received
+    const gathered_by = named([tenant, owner, task])
+    const id = `art_${named([tenant, owner, task, told.name, sha256])}`
+    return await this.#turns.run(gathered_by, async () => {
+      await received.keep({ tenant, owner, stored: gathered_by })
+      const created_at = new Date().toISOString()
+      const { name, type, media_type, metadata } = told
+      const isNew = await this.#options.store.add({
+        ...{ id, tenant, owner, gathered_by, name, type, media_type, bytes, sha256, metadata, created_at },
+      })
+      return { id, isNew }
+    })
+  }
+
+  /** Throws `not_found`, also for what the asker may not see. */
+  async get({ tenant, owner, isAdmin }: Asker, id: string): Promise<StoredArtifactRecord> {
+    const found = await this.#options.store.get(id)
+    if (found !== undefined && found.tenant === tenant && (isAdmin || found.owner === owner)) return found
+    throw new ErrandError('not_found', `Nothing is stored under "${id}".`, {
+      hint: 'Its id is the last part of the URI that it was stored with.',
+    })
+  }
+
+  /** As `ArtifactStore.open`. */
+  async open(record: StoredArtifactRecord, range?: { start: number; end: number }) {
+    return await this.#options.contents.open(placeOf(record), record, range)
+  }
+
+  /** Throws as `get`. */
+  async remove(by: Asker, id: string): Promise<void> {
+    await this.#remove(await this.get(by, id))
+  }
+
+  /** Those that came before then. */
+  async removeOver(before: string): Promise<void> {
+    for (;;) {
+      const old = await this.#options.store.before(before, AT_ONCE)
+      for (const record of old) await this.#remove(record)
+      if (old.length < AT_ONCE) return
+    }
+  }
+
+  /** From now on, and again each day: removes contents that no row tells of. */
+  keepSwept(): void {
+    const { log } = this.#options
+    const sweep = () =>
+      void this.sweep(Date.now()).catch((error: Error) =>
+        log(`Stored artifacts that nobody tells of could not be removed: ${error.message}`, {
+          level: 'warn',
+        }),
+      )
+    this.close()
+    this.#timer = setInterval(sweep, SWEEP_MS).unref()
+    sweep()
+  }
+
+  /** Returns how many were removed. */
+  async sweep(nowMs: number): Promise<number> {
+    const { contents, store } = this.#options
+    const told = async (by: string) => new Set((await store.gathered(by)).map(({ sha256 }) => sha256))
+    return await contents.sweep(told, nowMs, 'stored')
+  }
+
+  /** May be called twice. */
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  async #remove(record: StoredArtifactRecord): Promise<void> {
+    const { store, contents } = this.#options
+    const { id, gathered_by, sha256 } = record
+    await this.#turns.run(gathered_by, async () => {
+      await store.remove(id)
+      const others = await store.gathered(gathered_by)
+      if (!others.some((other) => other.sha256 === sha256)) await contents.drop(placeOf(record), sha256)
+    })
+  }
+}
+
+const placeOf = ({ tenant, owner, gathered_by }: StoredArtifactRecord): ArtifactPlace => ({
+  ...{ tenant, owner, stored: gathered_by },
+})
+
+/** The task that something is for, as its sender names it; empty: for none. */
+function taskOf({ task_id }: Record<string, unknown>): string {
+  return typeof task_id === 'string' || typeof task_id === 'number' ? String(task_id) : ''
+}
+
+const named = (parts: readonly string[]): string => hash('sha256', JSON.stringify(parts)).slice(0, 32)

@@ -1,0 +1,102 @@
+import type { SQLOutputValue } from 'node:sqlite'
+import type { Migration } from './database.ts'
+import type { SqlSession } from './session.ts'
+
+/** Something that another system has given to be kept. */
+export interface StoredArtifactRecord {
+  id: string
+  tenant: string
+  owner: string
+  /** What its contents lie with: the artifact store's `stored`. */
+  gathered_by: string
+  name: string
+  type: string
+  media_type: string
+  bytes: number
+  /** In hex. */
+  sha256: string
+  /** As it was given. */
+  metadata: Record<string, unknown>
+  created_at: string
+}
+
+/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+export interface StoredArtifactStore {
+  /** False: there is one with that id, which stays as it is. */
+  add(artifact: StoredArtifactRecord): Promise<boolean>
+  get(id: string): Promise<StoredArtifactRecord | undefined>
+  /** Those whose contents lie together. */
+  gathered(by: string): Promise<StoredArtifactRecord[]>
+  /** Those that came before then, oldest first. */
+  before(time: string, most: number): Promise<StoredArtifactRecord[]>
+  remove(id: string): Promise<void>
+}
+
+export const storedArtifactMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'artifacts that other systems have stored',
+    sql: `
+      CREATE TABLE stored_artifacts (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        gathered_by TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        created_at TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX stored_artifacts_gathered ON stored_artifacts (gathered_by);
+      CREATE INDEX stored_artifacts_by_time ON stored_artifacts (created_at);
+    `,
+  },
+]
+
+const record = (row: Record<string, SQLOutputValue>): StoredArtifactRecord => ({
+  id: String(row.id),
+  tenant: String(row.tenant),
+  owner: String(row.owner),
+  gathered_by: String(row.gathered_by),
+  name: String(row.name),
+  type: String(row.type),
+  media_type: String(row.media_type),
+  bytes: Number(row.bytes),
+  sha256: String(row.sha256),
+  metadata: JSON.parse(String(row.metadata)),
+  created_at: String(row.created_at),
+})
+
+export const sqliteStoredArtifacts = (session: SqlSession): StoredArtifactStore => ({
+  async add(artifact) {
+    const { id, tenant, owner, gathered_by, name, type, media_type, bytes, sha256, created_at } = artifact
+    const values = [id, tenant, owner, gathered_by, name, type, media_type, bytes, sha256]
+    const metadata = JSON.stringify(artifact.metadata)
+    const sql = `INSERT INTO stored_artifacts
+        (id, tenant, owner, gathered_by, name, type, media_type, bytes, sha256, metadata, created_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+    return (await session.write(() => session.run(sql, ...values, metadata, created_at))) === 1
+  },
+
+  async get(id) {
+    const row = session.read(() => session.get('SELECT * FROM stored_artifacts WHERE id = ?', id))
+    return row && record(row)
+  },
+
+  async gathered(by) {
+    const sql = 'SELECT * FROM stored_artifacts WHERE gathered_by = ?'
+    return session.read(() => session.all(sql, by)).map(record)
+  },
+
+  async before(time, most) {
+    const sql = 'SELECT * FROM stored_artifacts WHERE created_at < ? ORDER BY created_at LIMIT ?'
+    return session.read(() => session.all(sql, time, most)).map(record)
+  },
+
+  async remove(id) {
+    await session.write(() => session.run('DELETE FROM stored_artifacts WHERE id = ?', id))
+  },
+})
