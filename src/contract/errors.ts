@@ -44,6 +44,7 @@ export const errorStatus = {
   store_failed: 507,
   disk_full: 507,
   unavailable: 503,
+  no_slot: 503,
   host_unreachable: 502,
   host_refused: 502,
   repo_not_found: 404,

@@ -2,9 +2,9 @@ import * as z from 'zod'
 import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
 import { BotLive } from './bot.ts'
-import { DataAnswer, DataAsk } from './bot-data.ts'
 import { ErrandError } from './errors.ts'
 import { Labels, PlainName, PlainText } from './plain-name.ts'
+import { RunnerAnswer, RunnerAsk } from './tasks/pool-ask.ts'
 
 /**
  * Frames between hub and runner: one WebSocket that the runner opens, JSON text frames, output as binary
@@ -129,7 +129,7 @@ export const RunnerFrame = z.discriminatedUnion('type', [
   /** The boxes that its machine can make, as it found them now. */
   z.object({ type: z.literal('isolation'), isolation: GivenIsolation }),
   /** To an `ask`, once that is done. */
-  z.object({ type: z.literal('answer'), ask_id: z.string(), answer: DataAnswer }),
+  z.object({ type: z.literal('answer'), ask_id: z.string(), answer: RunnerAnswer }),
   /** How bots that it has are now: each takes the place of what was told of it before. All of them over each new link. */
   z.object({ type: z.literal('bots'), bots: z.array(BotLive) }),
 ])
@@ -181,7 +181,7 @@ export const HubFrame = z.discriminatedUnion('type', [
   z.object({ type: z.literal('release'), attempt_id, epoch }),
   z.object({ type: z.literal('superseded'), attempt_id, epoch, why: z.string() }),
   /** Answered over this link, or never: what breaks with it is asked anew. A runner that does not know it says nothing. */
-  z.object({ type: z.literal('ask'), ask_id: z.string(), ask: DataAsk }),
+  z.object({ type: z.literal('ask'), ask_id: z.string(), ask: RunnerAsk }),
   /** The run has ended: its workspace may go. */
   z.object({ type: z.literal('forget_run'), run_id: z.string() }),
   /** The hub closes the link and says why; `retry: false` means that trying again is no use. */

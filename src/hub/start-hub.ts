@@ -42,6 +42,7 @@ import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
 import { Secrets } from './secrets.ts'
+import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
 import type { TaskLimits } from './tasks/room.ts'
 import type { TaskRun } from './tasks/task-conductor.ts'
 import { Tasks } from './tasks/tasks.ts'
@@ -50,7 +51,7 @@ import { tryWorkflow } from './tasks/try-workflow.ts'
 /** The machines that carry out attempts, as a hub needs them. `Fleet` is that of connected runners. */
 export interface Machines extends StepHost {
   readonly runners: RunnersFace & { checkBot(ask: BotAsk): void }
-  readonly asks: DataAsks
+  readonly asks: DataAsks & SlotAsks
   liveBot(attemptId: string): BotLive | undefined
   heardForMs(attemptId: string): number
   figures(): FleetFigures
@@ -318,6 +319,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     secrets,
     wake: (news) => tasks.wake(news) + watcher.wake(news),
   })
+  const { asks, runners } = machines
+  const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets })
   const app = createApi({
     engine,
     accounts,
@@ -332,6 +335,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     artifacts,
     stored,
     contents,
+    pool,
     auth,
     version,
     metrics,
@@ -345,6 +349,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   closers.push(
     () => app.close(),
     () => machines.close(),
+    () => pool.close(),
   )
   const url = await listen(app, options)
   const tokens = own && (await ownTokens(accounts, data))

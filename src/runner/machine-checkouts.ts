@@ -9,6 +9,7 @@ import { AllowedOrigins, systemLookup } from './git/server-addresses.ts'
 import type { PlatformDriversOptions } from './platform-steps/platform-driver.ts'
 import { filesOfCommit } from './task-steps/commit-files.ts'
 import type { PoolLimits } from './workspaces/lease.ts'
+import { LeasedSlots } from './workspaces/leased-slots.ts'
 import { WorkspacePool } from './workspaces/workspace-pool.ts'
 
 const ALLOW = 'ERRAND_GIT_ALLOW'
@@ -41,6 +42,8 @@ function mustBeThere(name: string, file: string | undefined): void {
 
 export interface MachineCheckouts {
   checkouts: WorkspacePool
+  /** Slots that others than runs hold. */
+  leased(): LeasedSlots
   /** The steps that need repositories. */
   platformStep: PlatformDriversOptions['step']
 }
@@ -63,6 +66,7 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
   }
   return {
     checkouts: pool,
+    leased: () => new LeasedSlots({ pool, dir, tokenOf, log }),
     platformStep(action) {
       if (action === 'git.check') return steps().then(({ gitCheckStep }) => gitCheckStep(policy, tokenOf))
       if (action === 'git.workspace')

@@ -45,6 +45,29 @@ test('runs work in a checkout of a private repository, one after another and ove
     places.add(/\S+\/work\b/.exec(stdout)![0])
   }
   assert.equal(places.size, 1)
+  // Another system has one over the hub, with the token that the hub keeps.
+  const ask = async (path: string, body: object): Promise<{ slot_id: string; slot_path: string }> => {
+    const headers = {
+      authorization: `Bearer ${readFileSync(join(programs.data, 'local-token'), 'utf8')}`,
+      'content-type': 'application/json',
+    }
+    const url = `${programs.url}/api/pool/slots/${path}`
+    return JSON.parse(
+      await (await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })).text(),
+    )
+  }
+  const wanted = { repo_url: `${host.origin()}/r.git`, required_by: '7' }
+  const leased = await ask('allocate', wanted)
+  assert.ok(leased.slot_path, JSON.stringify(leased))
+  assert.match(readFileSync(join(leased.slot_path, 'say'), 'utf8'), /said/)
+  await programs.kill('runner')
+  await programs.startRunner()
+  await eventually('the runner, which holds it', async () => {
+    return (await ask(`${leased.slot_id}/renew`, {})).slot_path === leased.slot_path
+  })
+  assert.equal((await ask('allocate', wanted)).slot_id, leased.slot_id)
+  assert.deepEqual(await ask(`${leased.slot_id}/release`, {}), { slot_id: leased.slot_id, state: 'free' })
+  await eventually('checkouts that are as new', () => phases().every((phase) => phase === 'free'))
   const refused = await call('run', '--hub', flow('http://127.0.0.1:1/r.git'))
   assert.equal(refused.code, 1, refused.stdout + refused.stderr)
   assert.match(refused.stdout + refused.stderr, /not encrypted[\s\S]*ERRAND_GIT_ALLOW/)

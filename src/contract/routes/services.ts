@@ -1,5 +1,15 @@
 import * as z from 'zod'
-import { ArtifactForm, ArtifactQuery, ServiceHealth, StoredArtifact } from '../tasks/services.ts'
+import {
+  AllocatedSlot,
+  AllocateSlot,
+  ArtifactForm,
+  ArtifactQuery,
+  ReleasedSlot,
+  RenewSlot,
+  ServiceHealth,
+  SlotView,
+  StoredArtifact,
+} from '../tasks/services.ts'
 import { content, routeTable } from './route.ts'
 
 const tag = 'tasks'
@@ -14,6 +24,10 @@ const bytes = {
   206: content('The range', 'application/octet-stream'),
 }
 const stored = z.object({ id: z.string().describe('The last part of its `errand://artifact/…`') })
+const slot = z.object({ id: z.string().describe('The slot') })
+const fence = z.object({
+  'if-match': z.string().max(300).optional().describe('The `fence` of its lease: another is refused'),
+})
 const query = z.object({ access_token: z.string().optional() })
 const range = z.object({
   range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
@@ -22,6 +36,38 @@ const range = z.object({
 /** The services that runners of coding tasks work with, beside the registry, in the paths of older systems. */
 export const serviceRoutes = routeTable({
   'GET /api/registry/health': health,
+  'GET /api/pool/health': health,
+  'POST /api/pool/slots/allocate': {
+    who: 'user',
+    tag,
+    summary: 'Repo pool: a checkout on a connected runner, for a time; the same holder has the same one',
+    body: AllocateSlot,
+    answers: { 200: AllocatedSlot },
+  },
+  'GET /api/pool/slots/:id': {
+    who: 'user',
+    tag,
+    summary: 'Repo pool: how a slot stands',
+    params: slot,
+    answers: { 200: SlotView },
+  },
+  'POST /api/pool/slots/:id/release': {
+    who: 'user',
+    tag,
+    summary: 'Repo pool: give a slot back; done before changes nothing',
+    params: slot,
+    headers: fence,
+    answers: { 200: ReleasedSlot },
+  },
+  'POST /api/pool/slots/:id/renew': {
+    who: 'user',
+    tag,
+    summary: 'Repo pool: its lease goes on from now',
+    params: slot,
+    headers: fence,
+    body: RenewSlot.prefault({}),
+    answers: { 200: AllocatedSlot },
+  },
   'GET /api/store/health': health,
   'POST /api/store/artifacts': {
     who: 'user',

@@ -14,6 +14,7 @@ import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { Secrets } from '../secrets.ts'
+import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { Tasks } from '../tasks/tasks.ts'
 import type { PacedResponses } from './http/paced-response.ts'
 
@@ -64,6 +65,7 @@ export interface ApiContext {
   uploads: Uploads
   artifacts: RunArtifacts
   stored: StoredArtifacts
+  pool: RepoPool
   contents: Pick<ArtifactStore, 'receive'>
   auth: Auth
   version: string

@@ -15,6 +15,7 @@ import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { Secrets } from '../secrets.ts'
+import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { Tasks } from '../tasks/tasks.ts'
 import { loginHandlers, tokenHandlers, userHandlers } from './accounts.ts'
 import { agentHandlers, chatHandlers, inputHandlers } from './agents.ts'
@@ -39,6 +40,7 @@ import { requestValidator } from './http/request-validator.ts'
 import { type Handlers, registerRoutes } from './http/routes.ts'
 import { docsHandlers, healthHandlers, metricsHandlers } from './hub.ts'
 import { jobHandlers } from './jobs.ts'
+import { repoPoolHandlers } from './repo-pool.ts'
 import { runEventHandlers } from './run-events.ts'
 import { runOutputHandlers } from './run-output.ts'
 import { enrolmentHandlers, runnerHandlers } from './runners.ts'
@@ -62,6 +64,7 @@ export interface ApiOptions {
   uploads: Uploads
   artifacts: RunArtifacts
   stored: StoredArtifacts
+  pool: RepoPool
   contents: Pick<ArtifactStore, 'receive'>
   auth: Auth
   version: string
@@ -169,6 +172,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...runOutputHandlers(context),
     ...artifactHandlers(context),
     ...artifactServiceHandlers(context),
+    ...repoPoolHandlers(context),
     ...runStatusHandlers(context),
     ...validateHandlers(context),
     ...taskHandlers(context),

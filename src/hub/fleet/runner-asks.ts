@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
-import type { DataAnswer, DataAsk } from '../../contract/bot-data.ts'
+import type { DataAsk } from '../../contract/bot-data.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
+import type { RunnerAnswer, RunnerAsk } from '../../contract/tasks/pool-ask.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import { type RunnerKey, runnerKey } from './matching.ts'
 import type { Runner } from './roster.ts'
@@ -12,7 +13,7 @@ interface PendingAsk {
   link: RunnerLink
   tenant: string
   /** The answer, or its body. */
-  settle(with_: DataAnswer | Readable | ErrandError): void
+  settle(with_: RunnerAnswer | Readable | ErrandError): void
 }
 
 /** Asks runners what only they know, or have. An answer comes over the link that was asked, or not at all. */
@@ -25,7 +26,7 @@ export class RunnerAsks {
   }
 
   /** Throws what the runner says, or `unavailable`. */
-  async answer(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<DataAnswer> {
+  async answer(of: TenantRunner, ask: RunnerAsk, withinMs: number): Promise<RunnerAnswer> {
     const settled = await this.#asked(of, ask, withinMs)
     if ('exists' in settled) return settled
     throw new ErrandError('internal', `Runner "${of.id}" sent a body where none was asked for.`)
@@ -39,7 +40,7 @@ export class RunnerAsks {
   }
 
   /** The runner has said so. What nobody waits for any more is left aside. */
-  answered(link: RunnerLink, askId: string, answer: DataAnswer): void {
+  answered(link: RunnerLink, askId: string, answer: RunnerAnswer): void {
     const pending = this.#pending.get(askId)
     if (pending?.link !== link) return
     const { error } = answer
@@ -67,7 +68,7 @@ export class RunnerAsks {
         )
   }
 
-  async #asked(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<DataAnswer | Readable> {
+  async #asked(of: TenantRunner, ask: RunnerAsk, withinMs: number): Promise<RunnerAnswer | Readable> {
     const { tenant, id } = of
     const link = this.#runners.get(runnerKey(tenant, id))?.link
     if (link === undefined)
@@ -75,7 +76,7 @@ export class RunnerAsks {
         hint: 'Try again when it is back: errand runners',
       })
     const askId = randomUUID()
-    const { promise, resolve } = Promise.withResolvers<DataAnswer | Readable | ErrandError>()
+    const { promise, resolve } = Promise.withResolvers<RunnerAnswer | Readable | ErrandError>()
     const late = new ErrandError(
       'unavailable',
       `Runner "${id}" has not answered within ${withinMs / 1000} s.`,

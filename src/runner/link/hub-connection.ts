@@ -2,7 +2,6 @@ import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import * as z from 'zod'
 import type { BotLive } from '../../contract/bot.ts'
-import type { DataAnswer } from '../../contract/bot-data.ts'
 import { messageOf } from '../../contract/errors.ts'
 import {
   commonProtocol,
@@ -13,6 +12,7 @@ import {
   PROTOCOL_VERSION,
   type RunnerFrame,
 } from '../../contract/protocol.ts'
+import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import { FrameWriter, Liveness } from '../../platform/websocket.ts'
 import type { AttemptGateway } from './attempt-gateway.ts'
 import type { Lease } from './lease.ts'
@@ -46,7 +46,7 @@ export interface ConnectionOptions {
   /** `lostAfterMs`: how long after the end of the link the hub gives up what this runner has. */
   welcomed(lostAfterMs: number, sentAtMs: number): void
   /** Answers a question of the hub; never rejects. The signal is aborted with the link. */
-  answer(askId: string, ask: Ask['ask'], signal: AbortSignal): Promise<DataAnswer>
+  answer(askId: string, ask: Ask['ask'], signal: AbortSignal): Promise<RunnerAnswer>
   /** How the bots of its machine are: all of them are told over each new link. */
   bots?(): BotLive[]
   /** The first frame of a kind that this runner does not know; it and all others of such are left aside. */

@@ -2,6 +2,7 @@ import { createHash, randomInt } from 'node:crypto'
 import { mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { RunId } from '../../contract/ids.ts'
 import type { SlotView } from '../../contract/tasks/services.ts'
 import { endTree } from '../../platform/child-tree.ts'
 import type { Log } from '../../platform/log.ts'
@@ -167,7 +168,19 @@ export class WorkspacePool {
 
   /** Runs that have one. */
   runs(): string[] {
+    return this.holders().filter((holder) => RunId.safeParse(holder).success)
+  }
+
+  /** Runs, and others, that have one. */
+  holders(): string[] {
     return [...this.#slots.values()].flatMap(({ state }) => state.run_id ?? [])
+  }
+
+  /** Whether one that asks now need not wait for a slot. */
+  hasRoom(): boolean {
+    const { slots } = this.#limits
+    const isUsable = ({ state, busy }: Held) => state.phase === 'kept' || (state.phase === 'free' && !busy)
+    return this.#slots.size < slots || [...this.#slots.values()].some(isUsable)
   }
 
   /** The run is over, and a later one may go on in it; until then its place may be needed: the oldest is made as new for others. */

@@ -1,5 +1,6 @@
 import { botDataMigrations } from './bot-data.ts'
 import type { Migration, Migrations } from './database.ts'
+import { poolSlotMigrations } from './pool-slots.ts'
 import { storedArtifactMigrations } from './stored-artifacts.ts'
 import { taskMigrations } from './tasks.ts'
 
@@ -364,4 +365,5 @@ export const hubMigrations: Migrations = {
   bot_data: botDataMigrations,
   tasks: taskMigrations,
   stored_artifacts: storedArtifactMigrations,
+  pool_slots: poolSlotMigrations,
 }

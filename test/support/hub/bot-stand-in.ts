@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream'
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../../src/contract/attempt.ts'
-import type { DataAnswer, DataAsk } from '../../../src/contract/bot-data.ts'
+import type { DataAsk } from '../../../src/contract/bot-data.ts'
 import { ErrandError } from '../../../src/contract/errors.ts'
 import type { Reason } from '../../../src/contract/status.ts'
+import type { RunnerAnswer, RunnerAsk, SlotAsk } from '../../../src/contract/tasks/pool-ask.ts'
 import type { AttemptSink } from '../../../src/engine/ports.ts'
 import type { DataAsks } from '../../../src/hub/bots/bot-data.ts'
+import type { SlotAsks } from '../../../src/hub/tasks/repo-pool.ts'
 import type { TenantRunner } from '../../../src/stores/accounts.ts'
 
 /** For tests of the API: a bot without a container. It builds or pulls until the test says what happens. */
@@ -38,18 +40,37 @@ export class StandInBot {
   }
 }
 
-/** For tests of the API: runners that have this data, by owner and bot. */
-export class StandInDataAsks implements DataAsks {
+/** For tests of the API: runners that have this data, by owner and bot, and these slots. */
+export class StandInAsks implements DataAsks, SlotAsks {
   readonly tars = new Map<string, Buffer>()
+  /** Leased slots, by the runner that has them. */
+  readonly slots = new Map<string, string>()
+  /** How many slots there may be. */
+  mostSlots = 1
+  /** The repositories that there are; undefined: all. */
+  repositories: string[] | undefined
   /** Away: nobody answers. */
   readonly away = new Set<string>()
 
-  async answer({ id }: TenantRunner, ask: DataAsk): Promise<DataAnswer> {
+  async answer({ id }: TenantRunner, ask: RunnerAsk): Promise<RunnerAnswer> {
     this.#checkThere(id)
+    if ('slot_id' in ask) return this.#slot(id, ask)
     const key = `${ask.owner}/${ask.bot_id}`
     if (ask.what === 'remove') this.tars.delete(key)
     const tar = this.tars.get(key)
     return tar === undefined ? { exists: false } : { exists: true, bytes: tar.length }
+  }
+
+  #slot(id: string, ask: SlotAsk): RunnerAnswer {
+    const { what, slot_id } = ask
+    if (what === 'allocate_slot') {
+      if (this.repositories?.includes(ask.repo_url) === false)
+        throw new ErrandError('repo_not_found', `There is no ${ask.repo_url}.`)
+      if (this.slots.size >= this.mostSlots) throw new ErrandError('no_slot', 'All slots are in use.')
+      this.slots.set(slot_id, id)
+    }
+    if (what === 'release_slot') this.slots.delete(slot_id)
+    return this.slots.has(slot_id) ? { exists: true, slot_path: `/slots/${slot_id}` } : { exists: false }
   }
 
   async body({ id }: TenantRunner, { owner, bot_id }: DataAsk): Promise<Readable> {

@@ -7,7 +7,7 @@ import type { Task } from '../../../src/contract/tasks/task.ts'
 import { DEFAULT_TENANT, newTokenText, tokenSha256 } from '../../../src/hub/auth/tokens.ts'
 import { type HubOptions, type Machines, startHub } from '../../../src/hub/start-hub.ts'
 import type { Role, TenantRunner, TokenScope } from '../../../src/stores/accounts.ts'
-import { StandInDataAsks } from './bot-stand-in.ts'
+import { StandInAsks } from './bot-stand-in.ts'
 import { StandInHost } from './host-stand-in.ts'
 
 /** A workflow of one step that does what `StandInHost` understands. */
@@ -24,7 +24,7 @@ type StandInAnswers = Partial<Pick<Machines, 'liveBot'> & Pick<Machines['runners
 
 /** For tests: machines that carry out nothing and have one connected runner, in two tenants. */
 class StandInMachines extends StandInHost implements Machines {
-  readonly asks = new StandInDataAsks()
+  readonly asks = new StandInAsks()
   readonly runners: Machines['runners']
   readonly liveBot: Machines['liveBot']
 

@@ -6,6 +6,7 @@ import { giveBackMemory } from '../../../platform/release-memory.ts'
 import type { HubLinkOptions } from '../../../runner/link/hub-link.ts'
 import type { Attempts } from '../../../runner/ports.ts'
 import type { AgentBoxes } from '../../../runner/sessions/machine-agents.ts'
+import type { LeasedSlots } from '../../../runner/workspaces/leased-slots.ts'
 import { type CommandGroup, command } from '../../command.ts'
 import { ownPlaces } from '../../local/errand-home.ts'
 import { takeFolderLock } from '../../local/folder-lock.ts'
@@ -119,8 +120,13 @@ const start = command({
       })
       log(boxes.text)
       const services = bots.machineBots({ folder, env: process.env, hub: { url, token } })
-      const { checkouts, platformStep } = machineCheckouts(join(folder, 'checkouts'), process.env, log)
-      watches.push(checkouts)
+      const { checkouts, platformStep, ...slots } = machineCheckouts(
+        join(folder, 'checkouts'),
+        process.env,
+        log,
+      )
+      const leased = slots.leased()
+      watches.push(checkouts, leased)
       attempts = openAttempts({
         dir: join(folder, 'attempts'),
         limits,
@@ -142,7 +148,7 @@ const start = command({
         url,
         token,
         attempts,
-        answer: bots.answers(services),
+        answer: bots.answers(services, leased),
         bots: () => services.live.all(),
         leaseFile: join(folder, 'lease.json'),
         signal: stop.signal,
@@ -195,9 +201,11 @@ async function botsHere() {
     import('../../../runner/bots/bot-sweeps.ts'),
   ])
   const answers =
-    (services: ReturnType<typeof machineBots>): HubLinkOptions['answer'] =>
+    (services: ReturnType<typeof machineBots>, leased: LeasedSlots): HubLinkOptions['answer'] =>
     async (askId, ask, signal) =>
-      (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
+      'slot_id' in ask
+        ? await leased.answer(ask, signal)
+        : (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
   return { machineBots, toldCaps, watchEngine, BotSweeps, answers }
 }
 

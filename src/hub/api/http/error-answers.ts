@@ -60,7 +60,8 @@ function errorText(
     })
   if (told.status === 401) reply.header('www-authenticate', 'Bearer')
   const details = told.details as { retry_after_seconds?: number; allow?: string[] } | undefined
-  if (told.code === 'rate_limited') reply.header('retry-after', String(details?.retry_after_seconds ?? 5))
+  if (told.code === 'rate_limited' || told.code === 'no_slot')
+    reply.header('retry-after', String(details?.retry_after_seconds ?? 5))
   if (told.code === 'method_not_allowed') reply.header('allow', details?.allow?.join(', ') ?? '')
   reply.code(told.status).type('application/json; charset=utf-8')
   return JSON.stringify(told.toBody())

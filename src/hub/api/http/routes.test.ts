@@ -6,7 +6,7 @@ import { type RouteName, routes } from '../../../contract/routes/table.ts'
 import type { RunRecord } from '../../../contract/run.ts'
 import { tokenSha256 } from '../../auth/tokens.ts'
 
-type Thing = 'run' | 'task' | 'stored' | 'bot' | 'job' | 'runner' | 'token' | 'user' | 'secret'
+type Thing = 'run' | 'task' | 'stored' | 'slot' | 'bot' | 'job' | 'runner' | 'token' | 'user' | 'secret'
 
 /** Whose thing a path names. To another tenant it is as if it were not there; what names none is of the caller and its tenant alone. */
 const things: Readonly<Record<string, Thing>> = {
@@ -14,6 +14,7 @@ const things: Readonly<Record<string, Thing>> = {
   '/run-status': 'run',
   '/api/tasks/:id': 'task',
   '/api/registry/tasks/:id': 'task',
+  '/api/pool/slots/:id': 'slot',
   '/api/store/artifacts/:id': 'stored',
   '/api/store/artifacts/:run_id': 'run',
   '/api/bots/:id': 'bot',
@@ -44,6 +45,11 @@ const bodies: Partial<Record<RouteName, object | string>> = {
   'PUT /api/registry/tasks/:id/status': { status: 'done' },
   'POST /api/registry/tasks/:id/events': { event_type: 'seen' },
   'POST /api/registry/tasks/:id/artifacts': { type: 'diff', uri: 'file:///diff' },
+  'POST /api/pool/slots/allocate': {
+    repo_url: 'https://git.example/shop/web',
+    required_by: '7',
+    timeout_seconds: 0,
+  },
   'POST /api/chat': { message: 'say hi' },
   'POST /api/bots': { bot_id: 'another', code: 'x' },
   'PUT /api/uploads': 'an archive',
@@ -94,8 +100,12 @@ test('every route is open to the right token alone, and tells another tenant not
   const { tasks } = (await hub.call('POST', '/api/tasks', ann.token, { task })).json
   const octets = { 'content-type': 'application/octet-stream' }
   const stored = await hub.call('POST', '/api/store/artifacts?type=log', ann.token, 'a log', octets)
+  const held = { repo_url: task.repo_url, required_by: '7' }
+  const slot = await hub.call('POST', '/api/pool/slots/allocate', ann.token, held)
+  hub.host.asks.mostSlots = 100
   const ids = {
     task: tasks[0].id,
+    slot: slot.json.slot_id,
     stored: stored.json.uri.split('/').at(-1),
     bot: made.bot_id,
     job: made.run_id,
@@ -139,6 +149,8 @@ test('every route is open to the right token alone, and tells another tenant not
       const answer = await hub.call(method, url, eve.token, body, headers)
       if (ofTheLogin.includes(name)) assert.ok([400, 401].includes(answer.status), `${name}: ${answer.text}`)
       else if (who === 'metrics') assert.equal(answer.status, 403, name)
+      // The tenant has no runner.
+      else if (name === 'POST /api/pool/slots/allocate') assert.equal(answer.status, 503, name)
       else if (thing === undefined) {
         assert.ok(
           answer.status < 300,
@@ -153,7 +165,14 @@ test('every route is open to the right token alone, and tells another tenant not
         assert.equal(answer.text.replaceAll(ids[thing], 'NOBODY_HERE'), absent.text, name)
       }
       // Nor does another user of the tenant learn of a run or a bot.
-      if (thing === 'run' || thing === 'task' || thing === 'stored' || thing === 'bot' || thing === 'job')
+      if (
+        thing === 'run' ||
+        thing === 'task' ||
+        thing === 'stored' ||
+        thing === 'slot' ||
+        thing === 'bot' ||
+        thing === 'job'
+      )
         assert.equal((await hub.call(method, url, bob.token, body)).status, 404, name)
     }
   }

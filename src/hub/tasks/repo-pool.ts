@@ -1,0 +1,200 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type * as z from 'zod'
+import { ErrandError, isErrandError } from '../../contract/errors.ts'
+import { randomText } from '../../contract/ids.ts'
+import type { RunnerAnswer, SlotAsk } from '../../contract/tasks/pool-ask.ts'
+import type { AllocatedSlot, AllocateSlot, SlotView } from '../../contract/tasks/services.ts'
+import { repositoryAddress } from '../../forge/address.ts'
+import type { TenantRunner } from '../../stores/accounts.ts'
+import type { PoolSlot, PoolSlotStore } from '../../stores/sqlite/pool-slots.ts'
+import type { RunnersFace } from '../api/api-context.ts'
+import { OwnerLocks } from '../bots/bot-admission.ts'
+import type { Secrets } from '../secrets.ts'
+import type { Asker } from './new-tasks.ts'
+import { TOKEN_SECRETS } from './try-workflow.ts'
+
+/** Asks runners about slots. Throws what the runner says, or `unavailable`. */
+export interface SlotAsks {
+  answer(of: TenantRunner, ask: SlotAsk, withinMs: number): Promise<RunnerAnswer>
+}
+
+export interface RepoPoolOptions {
+  store: PoolSlotStore
+  asks: SlotAsks
+  runners: Pick<RunnersFace, 'list'>
+  secrets: Pick<Secrets, 'valueSeen'>
+}
+
+/** A repository seen for the first time is copied whole. */
+const MADE_WITHIN_MS = 10 * 60_000
+const TOLD_WITHIN_MS = 5_000
+const ASKED_AGAIN_MS = 1_000
+const RETRY_AFTER_SECONDS = 5
+const WAIT_SECONDS = 30
+/** For so long a slot that was given back is known as such. */
+const REMEMBERED_MS = 30 * 24 * 3_600_000
+
+/**
+ * Slots of connected runners, handed out to other systems by leases: the repo pool's service. Which there are, the store knows, over
+ * restarts too; a runner ends a lease at its time by itself.
+ */
+export class RepoPool {
+  readonly #options: RepoPoolOptions
+  readonly #turns = new OwnerLocks()
+  readonly #stop = new AbortController()
+
+  constructor(options: RepoPoolOptions) {
+    this.#options = options
+  }
+
+  /**
+   * A slot with a checkout of the repository. While its lease goes on, the same holder has the same one. Throws `no_slot` where none
+   * is free in time, and what the runner says of the repository.
+   */
+  async allocate(by: Asker, ask: z.output<typeof AllocateSlot>): Promise<AllocatedSlot> {
+    const { tenant, owner } = by
+    const { required_by, repo_url } = ask
+    const held = { tenant, owner, required_by, repo_url }
+    return await this.#turns.run(JSON.stringify(Object.values(held)), async () => {
+      const { store } = this.#options
+      const there = await store.held(held)
+      if (there !== undefined && (await this.#isLeased(there))) return allocated(there)
+      await store.forget(new Date(Date.now() - REMEMBERED_MS).toISOString())
+      const slot = await this.#made(held, ask)
+      await store.add(slot)
+      return allocated(slot)
+    })
+  }
+
+  /** Throws `not_found`, also for another's. */
+  async view(by: Asker, slotId: string): Promise<z.input<typeof SlotView>> {
+    const slot = await this.#slot(by, slotId)
+    const { slot_id, slot_path, runner, repo_url, required_by: held_by, lease_expires_at } = slot
+    const known = { slot_id, slot_path, runner, repo_url }
+    return (await this.#isLeased(slot))
+      ? { ...known, state: 'leased', held_by, lease_expires_at }
+      : { ...known, state: 'free' }
+  }
+
+  /** Done before changes nothing. Throws `not_found`, and `conflict` for the fence of another lease. */
+  async release(by: Asker, slotId: string, fence: string | undefined): Promise<void> {
+    const slot = await this.#slot(by, slotId, fence)
+    if (slot.is_released) return
+    await this.#options.store.release(slotId)
+    // Its runner may be away: it gives the slot back when the lease is over.
+    await this.#ask(slot, { what: 'release_slot', slot_id: slotId }).catch(ignoreAway)
+  }
+
+  /** The lease goes on from now. Throws as `release`, and `unavailable` while its runner is away. */
+  async renew(
+    by: Asker,
+    slotId: string,
+    { fence, lease_seconds }: { fence: string | undefined; lease_seconds: number },
+  ): Promise<AllocatedSlot> {
+    const slot = await this.#slot(by, slotId, fence)
+    const lease_ms = lease_seconds * 1000
+    const lease_expires_at = new Date(Date.now() + lease_ms).toISOString()
+    const isOver =
+      !isHeld(slot) || !(await this.#ask(slot, { what: 'renew_slot', slot_id: slotId, lease_ms })).exists
+    if (isOver)
+      throw new ErrandError('conflict', `The lease of ${slotId} is over.`, {
+        hint: 'Allocate another slot.',
+      })
+    await this.#options.store.renew(slotId, lease_expires_at)
+    return allocated({ ...slot, lease_expires_at })
+  }
+
+  /** Ends what waits for a free slot. May be called twice. */
+  close(): void {
+    this.#stop.abort()
+  }
+
+  async #made(
+    held: Pick<PoolSlot, 'tenant' | 'owner' | 'required_by' | 'repo_url'>,
+    { ref, runner, lease_seconds, timeout_seconds = WAIT_SECONDS }: z.output<typeof AllocateSlot>,
+  ): Promise<PoolSlot> {
+    const { tenant, owner, repo_url } = held
+    const token = await this.#options.secrets.valueSeen(
+      { tenant, owner, repository: nameOf(repo_url) },
+      TOKEN_SECRETS,
+    )
+    const lease_ms = lease_seconds * 1000
+    const untilMs = performance.now() + timeout_seconds * 1000
+    for (;;) {
+      let why = runner === undefined ? 'No runner is connected' : `Runner "${runner}" is not connected`
+      for (const id of await this.#candidates(tenant, runner)) {
+        const slot_id = `slot_${randomText(16)}`
+        const ask = { what: 'allocate_slot', slot_id, tenant, repo_url, ref, token, lease_ms } as const
+        try {
+          const asked = this.#options.asks.answer({ tenant, id }, ask, MADE_WITHIN_MS)
+          const { slot_path } = await asked
+          if (slot_path === undefined) throw new ErrandError('unavailable', `Runner "${id}" knows no slots.`)
+          const lease_expires_at = new Date(Date.now() + lease_ms).toISOString()
+          const fence = randomText(16)
+          return { ...held, slot_id, runner: id, slot_path, fence, lease_expires_at, is_released: false }
+        } catch (error) {
+          if (!isErrandError(error) || !['no_slot', 'unavailable'].includes(error.code)) throw error
+          why = error.message.replace(/\.$/, '')
+        }
+      }
+      if (performance.now() + ASKED_AGAIN_MS > untilMs || this.#stop.signal.aborted)
+        throw new ErrandError('no_slot', `No slot was free within ${timeout_seconds} s. ${why}.`, {
+          hint: 'Try again later, release a slot, or ask for more time with timeout_seconds.',
+          details: { retry_after_seconds: RETRY_AFTER_SECONDS },
+        })
+      await sleep(ASKED_AGAIN_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined)
+    }
+  }
+
+  /** Those with the fewest attempts first. */
+  async #candidates(tenant: string, runner: string | undefined): Promise<string[]> {
+    const all = await this.#options.runners.list(tenant)
+    return all
+      .filter(({ id, status }) => status === 'connected' && (runner === undefined || id === runner))
+      .sort((a, b) => a.running - b.running)
+      .map(({ id }) => id)
+  }
+
+  /** By the store where its runner is away. */
+  async #isLeased(slot: PoolSlot): Promise<boolean> {
+    if (!isHeld(slot)) return false
+    const answer = await this.#ask(slot, { what: 'look_at_slot', slot_id: slot.slot_id }).catch(ignoreAway)
+    return answer?.exists ?? true
+  }
+
+  async #ask({ tenant, runner }: PoolSlot, ask: SlotAsk): Promise<RunnerAnswer> {
+    return await this.#options.asks.answer({ tenant, id: runner }, ask, TOLD_WITHIN_MS)
+  }
+
+  async #slot({ tenant, owner, isAdmin }: Asker, slotId: string, fence?: string): Promise<PoolSlot> {
+    const slot = await this.#options.store.get(slotId)
+    if (slot === undefined || slot.tenant !== tenant || !(isAdmin || slot.owner === owner))
+      throw new ErrandError('not_found', `There is no slot "${slotId}".`, {
+        hint: 'Its id is what it was allocated with.',
+      })
+    if (fence === undefined || fence === slot.fence) return slot
+    throw new ErrandError('conflict', `The lease of ${slotId} is not the one that If-Match names.`, {
+      hint: 'Send the fence that the slot was allocated with, or none.',
+    })
+  }
+}
+
+const isHeld = ({ is_released, lease_expires_at }: PoolSlot): boolean =>
+  !is_released && Date.parse(lease_expires_at) > Date.now()
+
+const allocated = ({ slot_id, slot_path, runner, lease_expires_at, fence }: PoolSlot): AllocatedSlot => ({
+  ...{ slot_id, slot_path, runner, lease_expires_at, fence },
+})
+
+function ignoreAway(error: unknown): undefined {
+  if (!isErrandError(error) || error.code !== 'unavailable') throw error
+}
+
+/** As secrets of repositories are named for it. */
+function nameOf(repoUrl: string): string | undefined {
+  try {
+    return repositoryAddress(repoUrl).path
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { ErrandError, errorStatus, messageOf } from '../../contract/errors.ts'
+import type { RunnerAnswer, SlotAsk } from '../../contract/tasks/pool-ask.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
+import type { Log } from '../../platform/log.ts'
+import { GitRefused } from '../git/git-words.ts'
+import type { TokenOf } from '../git/repository-token.ts'
+import type { WorkspacePool } from './workspace-pool.ts'
+
+export interface LeasedSlotsOptions {
+  pool: Pick<WorkspacePool, 'lease' | 'release' | 'of' | 'holders' | 'hasRoom'>
+  /** Where the leases are noted: a file in this folder. */
+  dir: string
+  tokenOf: TokenOf
+  log: Log
+}
+
+/** By slot, until when it is leased, in milliseconds since 1970. */
+const Leases = z.record(z.string(), z.number())
+
+/** Begins the names under which the pool knows these slots: no run id has a colon. */
+export const LEASED = 'slot:'
+/** Timers take no more. */
+const LONGEST_MS = 2 ** 31 - 1
+
+/**
+ * Slots of this runner that others than its runs hold, by leases that end at their time: also of an earlier process. A lease is noted
+ * before its slot is made, so that none is ever held by nobody.
+ */
+export class LeasedSlots {
+  readonly #options: LeasedSlotsOptions
+  readonly #file: string
+  readonly #leases: Map<string, number>
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: LeasedSlotsOptions) {
+    this.#options = options
+    this.#file = join(options.dir, 'leases.json')
+    this.#leases = new Map(Object.entries(readLeases(this.#file)))
+    for (const holder of options.pool.holders())
+      if (holder.startsWith(LEASED) && !this.#leases.has(holder.slice(LEASED.length)))
+        void options.pool.release(holder)
+    this.#endOver()
+  }
+
+  /** Does what a hub asks. Never rejects. */
+  async answer(ask: SlotAsk, signal: AbortSignal): Promise<RunnerAnswer> {
+    try {
+      if (ask.what === 'allocate_slot') return await this.#allocate(ask, signal)
+      if (ask.what === 'release_slot') await this.#release(ask.slot_id)
+      else if (ask.what === 'renew_slot' && this.#leases.has(ask.slot_id))
+        this.#note(ask.slot_id, Date.now() + ask.lease_ms)
+      const slot = this.#leases.has(ask.slot_id) ? this.#options.pool.of(LEASED + ask.slot_id) : undefined
+      return slot === undefined ? { exists: false } : { exists: true, slot_path: slot.work }
+    } catch (error) {
+      return { exists: false, error: told(error) }
+    }
+  }
+
+  /** Ends no lease: a later process does, at its time. May be called twice. */
+  close(): void {
+    clearTimeout(this.#timer)
+  }
+
+  async #allocate(
+    { slot_id, tenant, repo_url, ref, token, lease_ms }: Extract<SlotAsk, { what: 'allocate_slot' }>,
+    signal: AbortSignal,
+  ): Promise<RunnerAnswer> {
+    const { pool, tokenOf, log } = this.#options
+    if (!this.#leases.has(slot_id) && !pool.hasRoom())
+      throw new ErrandError('no_slot', 'All slots of this runner are in use.', {
+        hint: 'Try again later, or release one.',
+      })
+    const env: Record<string, string> = token === undefined ? {} : { GIT_TOKEN: token }
+    const credential = tokenOf({ spec: {}, env, args: { repo: repo_url, token_env: 'GIT_TOKEN' } })
+    const tell = (message: string) => log(`Slot ${slot_id}: ${message}`, { level: 'debug' })
+    this.#note(slot_id, Date.now() + lease_ms)
+    try {
+      const user = { run_id: LEASED + slot_id, tenant }
+      const { work } = await pool.lease(user, { repo: repo_url, ref }, credential, { signal, tell })
+      if (!this.#leases.has(slot_id))
+        throw new ErrandError('conflict', 'The lease was over before the slot was made.', {
+          hint: 'Ask for a longer one with lease_seconds.',
+        })
+      // It begins when it is handed out.
+      this.#note(slot_id, Date.now() + lease_ms)
+      return { exists: true, slot_path: work }
+    } catch (error) {
+      await this.#release(slot_id)
+      throw error
+    }
+  }
+
+  async #release(slotId: string): Promise<void> {
+    this.#note(slotId, undefined)
+    await this.#options.pool.release(LEASED + slotId)
+  }
+
+  #note(slotId: string, untilMs: number | undefined): void {
+    if (untilMs === undefined) this.#leases.delete(slotId)
+    else this.#leases.set(slotId, untilMs)
+    writeFileAtomic(this.#file, JSON.stringify(Object.fromEntries(this.#leases)), { mode: 0o600 })
+    this.#wait()
+  }
+
+  #endOver(): void {
+    const now = Date.now()
+    for (const [slotId, untilMs] of this.#leases)
+      if (untilMs <= now)
+        this.#release(slotId).catch((error: Error) =>
+          this.#options.log(`The slot ${slotId} could not be given back: ${error.message}`, {
+            level: 'warn',
+          }),
+        )
+    this.#wait()
+  }
+
+  #wait(): void {
+    clearTimeout(this.#timer)
+    if (this.#leases.size === 0) return
+    const next = Math.min(...this.#leases.values()) - Date.now()
+    this.#timer = setTimeout(() => this.#endOver(), Math.min(LONGEST_MS, Math.max(0, next))).unref()
+  }
+}
+
+function readLeases(file: string): Record<string, number> {
+  try {
+    return Leases.parse(JSON.parse(readFileSync(file, 'utf8')))
+  } catch {
+    // None was ever leased, or the file is none of ours: what is held without a lease is given back.
+    return {}
+  }
+}
+
+/** A reason of git is told as the code of that name, where there is one. */
+function told(error: unknown): NonNullable<RunnerAnswer['error']> {
+  const message = messageOf(error)
+  if (!(error instanceof ErrandError)) return { code: 'internal', message }
+  const { code, hint } = error
+  if (!(error instanceof GitRefused)) return { code, message, hint }
+  const { reason } = error
+  return { code: Object.hasOwn(errorStatus, reason) ? reason : 'invalid_argument', message, hint }
+}

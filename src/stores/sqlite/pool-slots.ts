@@ -1,0 +1,101 @@
+import type { SQLOutputValue } from 'node:sqlite'
+import type { Migration } from './database.ts'
+import type { SqlSession } from './session.ts'
+
+/** A slot of a runner that another system holds, or has held. */
+export interface PoolSlot {
+  slot_id: string
+  tenant: string
+  owner: string
+  required_by: string
+  /** As it was asked for. */
+  repo_url: string
+  runner: string
+  slot_path: string
+  /** Names the lease. */
+  fence: string
+  lease_expires_at: string
+  /** It was given back. */
+  is_released: boolean
+}
+
+/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+export interface PoolSlotStore {
+  add(slot: PoolSlot): Promise<void>
+  get(slotId: string): Promise<PoolSlot | undefined>
+  /** The one that is not released, with the latest lease. */
+  held(by: Pick<PoolSlot, 'tenant' | 'owner' | 'required_by' | 'repo_url'>): Promise<PoolSlot | undefined>
+  renew(slotId: string, leaseExpiresAt: string): Promise<void>
+  release(slotId: string): Promise<void>
+  /** Takes away those whose lease was over before then. */
+  forget(before: string): Promise<void>
+}
+
+export const poolSlotMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'slots that other systems hold',
+    sql: `
+      CREATE TABLE pool_slots (
+        slot_id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        required_by TEXT NOT NULL,
+        repo_url TEXT NOT NULL,
+        runner TEXT NOT NULL,
+        slot_path TEXT NOT NULL,
+        fence TEXT NOT NULL,
+        lease_expires_at TEXT NOT NULL,
+        is_released INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX pool_slots_held ON pool_slots (tenant, owner, required_by, repo_url);
+      CREATE INDEX pool_slots_by_time ON pool_slots (lease_expires_at);
+    `,
+  },
+]
+
+const rowSlot = (row: Record<string, SQLOutputValue>): PoolSlot => ({
+  slot_id: String(row.slot_id),
+  tenant: String(row.tenant),
+  owner: String(row.owner),
+  required_by: String(row.required_by),
+  repo_url: String(row.repo_url),
+  runner: String(row.runner),
+  slot_path: String(row.slot_path),
+  fence: String(row.fence),
+  lease_expires_at: String(row.lease_expires_at),
+  is_released: row.is_released === 1,
+})
+
+export const sqlitePoolSlots = (session: SqlSession): PoolSlotStore => {
+  const change = async (sql: string, ...values: string[]) => {
+    await session.write(() => session.run(sql, ...values))
+  }
+  const find = (sql: string, ...values: string[]) => {
+    const row = session.read(() => session.get(sql, ...values))
+    return row && rowSlot(row)
+  }
+  return {
+    async add(slot) {
+      const { slot_id, tenant, owner, required_by, repo_url, runner, slot_path, fence, lease_expires_at } =
+        slot
+      const sql = `INSERT INTO pool_slots
+        (slot_id, tenant, owner, required_by, repo_url, runner, slot_path, fence, lease_expires_at, is_released)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`
+      const values = [slot_id, tenant, owner, required_by, repo_url, runner, slot_path, fence]
+      await change(sql, ...values, lease_expires_at)
+    },
+    get: async (slotId) => find('SELECT * FROM pool_slots WHERE slot_id = ?', slotId),
+    held: async ({ tenant, owner, required_by, repo_url }) =>
+      find(
+        `SELECT * FROM pool_slots
+          WHERE tenant = ? AND owner = ? AND required_by = ? AND repo_url = ? AND is_released = 0
+          ORDER BY lease_expires_at DESC LIMIT 1`,
+        ...[tenant, owner, required_by, repo_url],
+      ),
+    renew: (slotId, until) =>
+      change('UPDATE pool_slots SET lease_expires_at = ? WHERE slot_id = ?', until, slotId),
+    release: (slotId) => change('UPDATE pool_slots SET is_released = 1 WHERE slot_id = ?', slotId),
+    forget: (before) => change('DELETE FROM pool_slots WHERE lease_expires_at < ?', before),
+  }
+}
