@@ -153,6 +153,17 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
   }
 }
 
+/** The services elsewhere that a runner works with. */
+export function serviceEnvironment(
+  env: Env,
+): Partial<Record<'pool' | 'store', { url: string; token?: string }>> {
+  const [pool, store] = [setting(env, 'ERRAND_REPO_POOL_URL'), setting(env, 'ERRAND_ARTIFACT_STORE_URL')]
+  return {
+    ...(pool !== undefined && { pool: { url: pool, token: setting(env, 'ERRAND_REPO_POOL_TOKEN') } }),
+    ...(store !== undefined && { store: { url: store, token: setting(env, 'ERRAND_ARTIFACT_STORE_TOKEN') } }),
+  }
+}
+
 /** How many steps a runner takes at once, as an option says. Throws `invalid_argument`. */
 export const slotsOption = (value: string | undefined): number | undefined =>
   value === undefined ? undefined : readSetting('ERRAND_SLOTS', { name: '--slots', value })

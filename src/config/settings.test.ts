@@ -15,6 +15,7 @@ const NAMING: Readonly<Record<string, string>> = {
   'src/library/run-task.ts': "gives them to a task's steps",
   'src/cli/commands/hub/child-runner.ts': "sets them for the hub's own runner",
   'src/runner/secrets/own-secrets.ts': 'names the token that it masks',
+  'src/runner/workspaces/leased-slots.ts': "names the token of a slot's repository",
   'src/blueprints/task-steps.ts': "sets them for a task's agent",
   'src/agents/builtin/tools/run-command.ts': 'keeps them from what a model runs',
   'src/agents/builtin/settings.ts': "reads a step's environment, by a schema of its own",
@@ -85,8 +86,10 @@ test('tokens of Errand are known by all their names', () => {
     ...[
       'ADOS_TOKEN',
       'AVTOMATIKA_TOKEN',
+      'ERRAND_ARTIFACT_STORE_TOKEN',
       'ERRAND_ENROLL_TOKEN',
       'ERRAND_LOCAL_TOKEN',
+      'ERRAND_REPO_POOL_TOKEN',
       'ERRAND_TASK_REGISTRY_TOKEN',
       'ERRAND_TOKEN',
       'WORKER_TOKEN',

@@ -167,12 +167,18 @@ export const settings = {
     about: '`debug`, `info`, `warn` or `error`',
   },
   ERRAND_REPO_POOL_URL: {
-    ...{ type: 'text', old: ['REPO_POOL_URL'], page: 'cli', for: '`task run --config`' },
-    about: "a pool of clones instead of the runners': not used yet, which a command says",
+    ...{ type: 'text', old: ['REPO_POOL_URL'], page: 'cli', for: '`runner`, `up`' },
+    about: "a repo pool elsewhere whose slots runs work in, instead of the runner's checkouts",
+  },
+  ERRAND_REPO_POOL_TOKEN: {
+    ...{ type: 'text', token: true, page: 'cli', for: '`runner`, `up`', about: 'its token' },
   },
   ERRAND_ARTIFACT_STORE_URL: {
-    ...{ type: 'text', old: ['ARTIFACT_STORE_URL'], page: 'cli', for: '`task run --config`' },
-    about: "an artifact store instead of the hub's: not used yet, which a command says",
+    ...{ type: 'text', old: ['ARTIFACT_STORE_URL'], page: 'cli', for: '`runner`, `up`' },
+    about: "an artifact store elsewhere that has what runs keep too, beside the hub's",
+  },
+  ERRAND_ARTIFACT_STORE_TOKEN: {
+    ...{ type: 'text', token: true, page: 'cli', for: '`runner`, `up`', about: 'its token' },
   },
   ERRAND_TASK_TIMEOUT: {
     ...{ type: 'number', old: ['RUNNER_TIMEOUT'], above: 0, to: 31_536_000 },

@@ -15,6 +15,7 @@ import { programLog, untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 import { enroll } from './runner-enroll.ts'
 import { identityOf, runnerWorkspace, workspaceOption } from './runner-enrolment.ts'
+import { servicesElsewhere } from './services-elsewhere.ts'
 
 const start = command({
   summary: 'Start a runner: it connects to a hub and carries out steps on this machine.',
@@ -127,6 +128,12 @@ const start = command({
       )
       const leased = slots.leased()
       watches.push(checkouts, leased)
+      const sink = new HubArtifacts({ url, token })
+      const allowedDirs = options['allow-dir'] ?? []
+      const { slots: foreign, outbox } = await servicesElsewhere(process.env, {
+        ...{ folder, allowedDirs, sink, log },
+      })
+      for (const each of [foreign, outbox]) if (each !== undefined) watches.push(each)
       attempts = openAttempts({
         dir: join(folder, 'attempts'),
         limits,
@@ -136,8 +143,9 @@ const start = command({
         registry: builtinActionRegistry,
         agents: { ...agents.options, runnerId: id },
         bots: services,
-        ...{ checkouts, platformStep },
-        artifacts: new ArtifactKeeper(new HubArtifacts({ url, token })),
+        checkouts: foreign?.over(checkouts) ?? checkouts,
+        platformStep: foreign?.steps(platformStep) ?? platformStep,
+        artifacts: new ArtifactKeeper(outbox ?? sink),
         ownSecrets: ownSecrets(process.env, token),
         mountedSecretsDir: mountedSecretsDir(process.env),
         log,

@@ -37,7 +37,7 @@ test('what cannot be used here is told, and a file that is not there refused', (
   const file = fileOf('task_registry_url: http://a.test\nrepo_pool_url: http://b.test\nmask_secrets: false\n')
   configured({ task: { title: 'a' } }, file, {}, (text) => told.push(text))
   assert.equal(told.length, 3)
-  for (const words of ['mask_secrets', 'ERRAND_TASK_REGISTRY_URL', 'repo_pool_url is not used'])
+  for (const words of ['mask_secrets', 'ERRAND_TASK_REGISTRY_URL', 'ERRAND_REPO_POOL_URL, where the runner'])
     assert.ok(
       told.some((text) => text.includes(words)),
       words,

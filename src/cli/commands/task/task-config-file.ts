@@ -5,11 +5,11 @@ import type { CreateTasksInput } from '../../../contract/tasks/task-api.ts'
 import { UsageError } from '../../command.ts'
 import { lineText } from '../../render/terminal-text.ts'
 
-/** The variables by which a hub is told of services elsewhere. */
+/** The variables by which a hub and its runners are told of services elsewhere. */
 const variables = {
   task_registry_url: 'ERRAND_TASK_REGISTRY_URL, where the hub is started',
-  repo_pool_url: undefined,
-  artifact_store_url: undefined,
+  repo_pool_url: 'ERRAND_REPO_POOL_URL, where the runner is started',
+  artifact_store_url: 'ERRAND_ARTIFACT_STORE_URL, where the runner is started',
 } as const
 
 /**
@@ -26,11 +26,7 @@ export function configured(
   for (const warning of config.warnings) tell(`warning: ${warning}`)
   for (const [key, variable] of Object.entries(variables))
     if (config.services[key as keyof typeof variables] !== undefined)
-      tell(
-        variable === undefined
-          ? `warning: ${key} is not used: the hub's own service is.`
-          : `warning: ${key} is not used here. Set ${variable}.`,
-      )
+      tell(`warning: ${key} is not used here. Set ${variable}.`)
   const filled = (task: TaskInput): TaskInput => withTaskConfig(task, config)
   if (request.issue !== undefined) {
     // It has a title, which the configuration does not fill.

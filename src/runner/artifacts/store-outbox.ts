@@ -1,0 +1,152 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFile, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as z from 'zod'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { messageOf } from '../../contract/errors.ts'
+import type { Artifact } from '../../contract/tasks/artifact.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
+import type { Log } from '../../platform/log.ts'
+import { Backoff } from '../../platform/time.ts'
+import type { ArtifactSink } from './artifact-keeper.ts'
+
+/** An artifact store elsewhere. */
+export interface StoreService {
+  readonly url: string
+  put(
+    artifact: { name: string; type: string; metadata: Record<string, unknown>; content: { file: string } },
+    signal: AbortSignal,
+  ): Promise<{ uri: string }>
+}
+
+export interface StoreOutboxOptions {
+  /** Where artifacts are kept in any case. */
+  sink: ArtifactSink
+  service: StoreService
+  /** Folder of its own. */
+  dir: string
+  /** How long each is tried (default 24 h). */
+  triedMs?: number
+  /** The first wait where the store is away; doubled, up to a minute. Default 1 s. */
+  retryMs?: number
+  log: Log
+}
+
+const Waiting = z.object({
+  since_ms: z.number(),
+  name: z.string(),
+  type: z.string(),
+  metadata: z.record(z.string(), z.unknown()),
+})
+
+const MAX_WAIT_MS = 60_000
+const TRIED_MS = 24 * 3_600_000
+
+/**
+ * Sends what attempts keep to an artifact store elsewhere too. It is kept where it always is first, and then lies here until the store
+ * has it: one that is away delays nothing. What it does not take for a day is given up, which the log tells with `artifact_upload`.
+ */
+export class StoreOutbox implements ArtifactSink {
+  readonly #options: StoreOutboxOptions
+  readonly #stop = new AbortController()
+  readonly #done: Promise<void>
+  #count = 0
+  #news = Promise.withResolvers<void>()
+
+  /** Takes up what an earlier process has left. */
+  constructor(options: StoreOutboxOptions) {
+    this.#options = options
+    mkdirSync(options.dir, { recursive: true, mode: 0o700 })
+    this.#done = this.#loop()
+  }
+
+  async put(spec: AttemptSpec, artifact: Artifact, file: string, signal: AbortSignal): Promise<void> {
+    const { sink, dir } = this.#options
+    await sink.put(spec, artifact, file, signal)
+    const { run_id, step, attempt_id } = spec
+    const { artifact_id, kind: type, name, sha256 } = artifact
+    // In the order in which they came.
+    const path = join(dir, `${timeText(Date.now())}-${timeText(++this.#count)}`)
+    await copyFile(file, path)
+    {
+      await using copy = await open(path, 'r+')
+      await copy.sync()
+    }
+    const metadata = { run_id, step, attempt_id, artifact_id, sha256 }
+    const waiting: z.infer<typeof Waiting> = { since_ms: Date.now(), name, type, metadata }
+    writeFileAtomic(`${path}.json`, JSON.stringify(waiting), { mode: 0o600 })
+    this.#news.resolve()
+  }
+
+  get(runId: string, artifactId: string, signal: AbortSignal): Promise<Readable> {
+    return this.#options.sink.get(runId, artifactId, signal)
+  }
+
+  /** What is not sent by then is sent by the next process. May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    this.#news.resolve()
+    await this.#done
+  }
+
+  async #loop(): Promise<void> {
+    const { service, retryMs: firstMs = 1000, log, dir } = this.#options
+    const { signal } = this.#stop
+    const backoff = new Backoff({ firstMs, maxMs: MAX_WAIT_MS })
+    // A copy that was cut short by a kill is told of nowhere, and its attempt keeps it again.
+    const names = readdirSync(dir)
+    for (const name of names)
+      if (!name.endsWith('.json') && !names.includes(`${name}.json`)) rmSync(join(dir, name), { force: true })
+    while (!signal.aborted) {
+      this.#news = Promise.withResolvers<void>()
+      let failure: unknown
+      for (const name of this.#waiting())
+        await this.#send(name).catch((error) => {
+          failure ??= error
+        })
+      if (signal.aborted) return
+      if (failure === undefined) {
+        backoff.reset()
+        await this.#news.promise
+      } else {
+        log(`The artifact store at ${service.url} is sent to later: ${messageOf(failure)}`, { level: 'warn' })
+        await sleep(backoff.next(), undefined, { signal }).catch(() => undefined)
+      }
+    }
+  }
+
+  #waiting(): string[] {
+    return readdirSync(this.#options.dir)
+      .filter((name) => name.endsWith('.json'))
+      .sort()
+  }
+
+  async #send(name: string): Promise<void> {
+    const { service, dir, triedMs = TRIED_MS, log } = this.#options
+    const { signal } = this.#stop
+    signal.throwIfAborted()
+    const told = join(dir, name)
+    const file = told.slice(0, -'.json'.length)
+    const forget = () => {
+      rmSync(told, { force: true })
+      rmSync(file, { force: true })
+    }
+    const { since_ms, ...artifact } = Waiting.parse(JSON.parse(readFileSync(told, 'utf8')))
+    try {
+      await service.put({ ...artifact, content: { file } }, signal)
+      forget()
+    } catch (error) {
+      if (signal.aborted || Date.now() - since_ms < triedMs) throw error
+      forget()
+      const { run_id } = artifact.metadata as { run_id: string }
+      log(
+        `artifact_upload: ${artifact.name} of ${run_id} is given up for the artifact store at ${service.url}: ${messageOf(error)}`,
+        { level: 'error', run_id },
+      )
+    }
+  }
+}
+
+const timeText = (count: number): string => String(count).padStart(15, '0')

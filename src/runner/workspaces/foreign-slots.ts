@@ -1,0 +1,197 @@
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join, sep } from 'node:path'
+import * as z from 'zod'
+import { isErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
+import { isFolder, realPath, writeFileAtomic } from '../../platform/files.ts'
+import type { Log } from '../../platform/log.ts'
+import { Backoff } from '../../platform/time.ts'
+import type { RunCheckouts } from '../attempts/workspaces.ts'
+import { type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
+
+/** A repo pool elsewhere. Throws `service_answer`, and `unavailable` where it cannot be reached. */
+export interface PoolService {
+  readonly url: string
+  /** The same holder has the same slot. */
+  allocate(
+    ask: { repo_url: string; required_by: string; timeout_seconds: number },
+    signal: AbortSignal,
+  ): Promise<{ slot_id: string; slot_path: string; fence?: string }>
+  /** Done before changes nothing. */
+  release(slotId: string, fence: string | undefined, signal: AbortSignal): Promise<void>
+}
+
+export interface ForeignSlotsOptions {
+  service: PoolService
+  /** Where it is noted which runs have one: a file in this folder. */
+  dir: string
+  /** Folders that slots may be in, but for these of the runner's own. */
+  allowed: readonly string[]
+  own: readonly string[]
+  /** The first wait where the pool is away when a slot is given back; doubled, up to a minute. Default 1 s. */
+  retryMs?: number
+  log: Log
+}
+
+/** By run, the slot that it has; `is_over`: it is to be given back. */
+const Noted = z.record(
+  z.string(),
+  z.object({ slot_id: z.string(), fence: z.string().optional(), is_over: z.boolean() }),
+)
+type Noted = z.infer<typeof Noted>
+
+const WAIT_SECONDS = 600
+const MAX_WAIT_MS = 60_000
+
+/**
+ * The slots of a repo pool elsewhere that runs of this runner work in. A run has one; it is given back when the run is over, however
+ * long the pool is away, and by a later process too.
+ */
+export class ForeignSlots {
+  readonly #options: ForeignSlotsOptions
+  readonly #file: string
+  readonly #noted: Noted
+  readonly #stop = new AbortController()
+  readonly #backoff: Backoff
+  #timer: NodeJS.Timeout | undefined
+  #giving: Promise<void> = Promise.resolve()
+
+  constructor(options: ForeignSlotsOptions) {
+    const { dir, retryMs: firstMs = 1000 } = options
+    this.#options = options
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    this.#file = join(dir, 'foreign-slots.json')
+    this.#noted = readNoted(this.#file)
+    this.#backoff = new Backoff({ firstMs, maxMs: MAX_WAIT_MS })
+    this.#giveBack()
+  }
+
+  /** The same steps, of which `git.workspace` works in a slot of the pool where it is not told of a folder. */
+  steps<S extends Promise<PlatformStep> | undefined>(stepOf: (action: string) => S): (action: string) => S {
+    return (action) => {
+      const step = stepOf(action)
+      if (action !== 'git.workspace' || step === undefined) return step
+      return step.then((inner): PlatformStep => ({ run: (context) => this.#run(inner, context) })) as S
+    }
+  }
+
+  /** The same checkouts, with which the slots of runs come and go too. */
+  over(checkouts: RunCheckouts): RunCheckouts {
+    return {
+      of: (runId) => checkouts.of(runId),
+      runs: () => [...new Set([...checkouts.runs(), ...this.runs()])],
+      keep: (runId) => {
+        checkouts.keep(runId)
+        this.release(runId)
+      },
+      release: async (runId) => {
+        this.release(runId)
+        await checkouts.release(runId)
+      },
+    }
+  }
+
+  /** Runs that have one. */
+  runs(): string[] {
+    return Object.keys(this.#noted).filter((runId) => !this.#noted[runId]!.is_over)
+  }
+
+  /** The run is over: its slot is given back, in the background. */
+  release(runId: string): void {
+    const slot = this.#noted[runId]
+    if (slot === undefined || slot.is_over) return
+    this.#note(runId, { ...slot, is_over: true })
+    this.#giveBack()
+  }
+
+  /** May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    clearTimeout(this.#timer)
+    await this.#giving
+  }
+
+  async #run(inner: PlatformStep, context: Parameters<PlatformStep['run']>[0]) {
+    const args = context.args as { repo: string; slot_path?: string }
+    if (args.slot_path !== undefined) return await inner.run(context)
+    const slot_path = await this.#slotFor(context.spec.run_id, args.repo, context.signal)
+    const handedOn = Object.create(context, { args: { value: { ...args, slot_path }, enumerable: true } })
+    return await inner.run(handedOn)
+  }
+
+  async #slotFor(runId: string, repo_url: string, signal: AbortSignal): Promise<string> {
+    const { service, allowed, own } = this.#options
+    const ask = { repo_url, required_by: runId, timeout_seconds: WAIT_SECONDS }
+    const { slot_id, slot_path, fence } = await service.allocate(ask, signal).catch((error) => {
+      signal.throwIfAborted()
+      const status = isErrandError(error) && (error.details as { status?: number } | undefined)?.status
+      if (!isErrandError(error) || (error.code !== 'unavailable' && status !== 503)) throw error
+      throw new StepFailure('workspace', messageWithHint(error))
+    })
+    this.#note(runId, { slot_id, fence, is_over: false })
+    return foundFolder(slot_path, { pool: service.url, allowed, own })
+  }
+
+  #giveBack(): void {
+    clearTimeout(this.#timer)
+    this.#giving = this.#giving.then(async () => {
+      let isAway = false
+      for (const [runId, { slot_id, fence, is_over }] of Object.entries(this.#noted)) {
+        if (!is_over || this.#stop.signal.aborted) continue
+        try {
+          await this.#options.service.release(slot_id, fence, this.#stop.signal)
+          this.#note(runId, undefined)
+        } catch (error) {
+          if (this.#stop.signal.aborted) return
+          const { service, log } = this.#options
+          const status = isErrandError(error) && (error.details as { status?: number } | undefined)?.status
+          const isRefused = typeof status === 'number' && status >= 300 && status < 500 && status !== 429
+          if (isRefused) this.#note(runId, undefined)
+          else isAway = true
+          const what = isRefused ? 'is left to' : 'is given back later to'
+          log(`The slot ${slot_id} ${what} the pool at ${service.url}: ${messageOf(error)}`, {
+            level: 'warn',
+          })
+        }
+      }
+      if (!isAway) return this.#backoff.reset()
+      this.#timer = setTimeout(() => this.#giveBack(), this.#backoff.next()).unref()
+    })
+  }
+
+  #note(runId: string, slot: Noted[string] | undefined): void {
+    if (slot === undefined) delete this.#noted[runId]
+    else this.#noted[runId] = slot
+    writeFileAtomic(this.#file, JSON.stringify(this.#noted), { mode: 0o600 })
+  }
+}
+
+/** The folder itself, behind all links. Throws `StepFailure` where it is none, or one that no slot may be. */
+function foundFolder(
+  path: string,
+  { pool, allowed, own }: { pool: string; allowed: readonly string[]; own: readonly string[] },
+): string {
+  const real = realPath(path, '/')
+  if (!path.startsWith(sep) || !isFolder(real))
+    throw new StepFailure(
+      'workspace',
+      `The slot of the pool at ${pool} is no folder of this machine: ${path}.`,
+    )
+  const isAllowed = allowed.some((folder) => real.startsWith(realPath(folder, '/') + sep))
+  const isOwn = own.some((folder) => {
+    const place = realPath(folder, '/') + sep
+    return `${real}${sep}`.startsWith(place) || place.startsWith(`${real}${sep}`)
+  })
+  if (isAllowed && !isOwn) return real
+  throw new StepFailure(
+    'workspace',
+    `The slot of the pool at ${pool} is outside of the folders that slots may be in: ${path}. Start the runner with --allow-dir for it; allowed are ${allowed.join(', ')}.`,
+  )
+}
+
+function readNoted(file: string): Noted {
+  try {
+    return Noted.parse(JSON.parse(readFileSync(file, 'utf8')))
+  } catch {
+    return {}
+  }
+}
