@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
-import { readdirSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
@@ -111,6 +112,12 @@ test('what is no such form is refused, and leaves nothing behind', async (t) => 
     [formOf(['data', blob('1'), 'a']), {}, 400, /a file "data"/],
     [formOf(['file', blob('1'), 'a'], ['metadata', '[1]']), {}, 400, /no JSON object/],
     [formOf(['file', blob('1'), 'a'], ['metadata', '{']), {}, 400, /no JSON object/],
+    [
+      formOf(['file', blob('1'), 'a'], ['metadata', `{"a":${'['.repeat(200)}${']'.repeat(200)}}`]),
+      {},
+      400,
+      /100 deep/,
+    ],
     [formOf(['file', blob('1'), 'a'], ['type', 'x'.repeat(70_000)]), {}, 400, /"type" is too much/],
     [formOf(['file', blob('x'.repeat(101)), 'a']), {}, 413, /100 bytes/],
     ['x'.repeat(101), raw, 413, /100 bytes/],
@@ -176,6 +183,48 @@ test('a file that is removed gives its room back, unless another one has the sam
   assert.equal((await get(idOf(two.json.uri))).status, 404)
   assert.deepEqual(await stores.storedArtifacts.before('9', 10), [])
   assert.equal((await store('three', 'more text')).status, 201)
+})
+
+test('what is stored is there for the next process, and what nobody was told of is not for long', async (t) => {
+  const data = mkdtempSync(join(tmpdir(), 'errand-stored-'))
+  t.after(() => rmSync(data, { recursive: true, force: true }))
+  const kept = { data, database: join(data, 'errand.db') }
+  const before = await storing(t, kept)
+  const { uri } = (await before.post('text', { query: '?name=a', headers: before.raw })).json
+  const { token } = before.ann
+  await before.close()
+  const [user] = readdirSync(join(data, 'artifacts')).filter((name) => !name.startsWith('.'))
+  const [task] = readdirSync(join(data, 'artifacts', user!))
+  const orphan = join(data, 'artifacts', user!, task!, sha256('orphan'))
+  for (const file of [orphan, join(data, 'artifacts/.incoming/half')]) writeFileSync(file, 'orphan')
+
+  const after = await testingHub(t, kept)
+  const again = await after.call('GET', `/api/store/artifacts/${idOf(uri)}`, token)
+  assert.equal(again.text, 'text')
+  assert.equal(await after.stored.sweep(Date.now() + 25 * 3_600_000), 1)
+  assert.equal(await after.artifacts.sweep(Date.now() + 25 * 3_600_000), 0)
+  assert.deepEqual(readdirSync(join(data, 'artifacts', user!, task!)), [sha256('text')])
+  const octets = { 'content-type': 'application/octet-stream' }
+  assert.equal((await after.call('POST', '/api/store/artifacts?name=b', token, 'more', octets)).status, 201)
+  assert.deepEqual(readdirSync(join(data, 'artifacts/.incoming')), [])
+})
+
+test('a user may send so many files at once, and no more', async (t) => {
+  const { app, ann, bob, post, raw } = await storing(t)
+  const { port } = app.server.address() as { port: number }
+  const sockets = Array.from({ length: 16 }, () => {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(
+      `POST /api/store/artifacts HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${ann.token}\r\ncontent-length: 9\r\n` +
+        'content-type: application/octet-stream\r\n\r\n1',
+    )
+    return socket
+  })
+  const one = async (token: string) => (await post('1', { headers: raw, token })).status
+  while ((await one(ann.token)) !== 429) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(await one(bob.token), 201)
+  for (const socket of sockets) socket.destroy()
+  while ((await one(ann.token)) === 429) await new Promise((resolve) => setImmediate(resolve))
 })
 
 test('the services say that they are there, and are described', async (t) => {

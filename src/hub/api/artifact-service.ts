@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
 import { ArtifactName } from '../../contract/tasks/artifact.ts'
 import { ArtifactForm } from '../../contract/tasks/services.ts'
+import { isNestedDeeper } from '../../platform/untrusted-input.ts'
 import type { Received } from '../../stores/artifacts/artifact-store.ts'
 import type { ToBeStored } from '../artifacts/stored-artifacts.ts'
 import type { ApiContext } from './api-context.ts'
@@ -11,11 +12,16 @@ import { checked } from './http/request-validator.ts'
 import type { Handlers } from './http/routes.ts'
 import { askerOf } from './tasks.ts'
 
+/** Of metadata. */
+const MOST_DEEP = 100
 const ANY = 'application/octet-stream'
+/** Files that a user may be sending at a time. */
+const MOST_AT_ONCE = 16
 const uriOf = (id: string) => ({ uri: `errand://artifact/${id}` })
 
 /** The artifact store, in the path and fields that older systems know. */
 export function artifactServiceHandlers({ stored, contents, streams, log }: ApiContext) {
+  const comings = new Comings()
   const receive = (content: Readable) => contents.receive(content)
   const discard = (received: Received) => received.discard()
 
@@ -26,6 +32,7 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
     'POST /api/store/artifacts': async ({ identity, query, headers, body }, reply) => {
       const given = (body as Readable | undefined) ?? Readable.from([])
       const type = String((headers as Record<string, unknown>)['content-type'] ?? '')
+      using _ = comings.begin(identity.user.id)
       const { received, told } = /^multipart\/form-data/i.test(type)
         ? await ofForm(given, type)
         : { received: await receive(given), told: () => ofQuery(query) }
@@ -89,6 +96,27 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
   }
 }
 
+/** Files on their way: they count for no quota before they are whole, so a user may not send any number at once. */
+class Comings {
+  readonly #byUser = new Map<string, number>()
+
+  begin(user: string): Disposable {
+    const count = (this.#byUser.get(user) ?? 0) + 1
+    if (count > MOST_AT_ONCE)
+      throw new ErrandError('rate_limited', `${MOST_AT_ONCE} files of yours are on their way already.`, {
+        hint: 'Send no more at once.',
+      })
+    this.#byUser.set(user, count)
+    return {
+      [Symbol.dispose]: () => {
+        const left = this.#byUser.get(user)! - 1
+        if (left === 0) this.#byUser.delete(user)
+        else this.#byUser.set(user, left)
+      },
+    }
+  }
+}
+
 const ofQuery = ({ type, name = '', task_id }: { type?: string; name?: string; task_id?: string }) =>
   asTold({ type, name, media_type: ANY, metadata: task_id === undefined ? {} : { task_id } })
 
@@ -115,9 +143,9 @@ function metadataOf(text: string | undefined): Record<string, unknown> {
   } catch {
     // As what is no object.
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value))
-    return value as Record<string, unknown>
-  throw new ErrandError('bad_request', 'form.metadata is no JSON object.', {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (isObject && !isNestedDeeper(value, MOST_DEEP)) return value as Record<string, unknown>
+  throw new ErrandError('bad_request', `form.metadata is no JSON object, or over ${MOST_DEEP} deep.`, {
     hint: 'Write it as {"task_id": "7"}.',
   })
 }

@@ -100,6 +100,18 @@ test('the next process of a hub knows the leases of the one before', async (t) =
   assert.deepEqual([again.json.slot_id, again.json.fence], [slot_id, fence])
 })
 
+test('a user holds so many slots and no more', async (t) => {
+  const { asks, allocate, slot, bob } = await pooling(t)
+  asks.mostSlots = 100
+  const held = await Promise.all(Array.from({ length: 32 }, (_, n) => allocate({ required_by: `${n}` })))
+  const more = await allocate({ required_by: 'more' })
+  assert.deepEqual([more.status, more.json.error.code], [409, 'quota_exceeded'])
+  assert.equal((await allocate({ required_by: '5' })).json.slot_id, held[5]!.json.slot_id)
+  assert.equal((await allocate({}, bob.token)).status, 200)
+  await slot(held[0]!.json.slot_id, 'release')
+  assert.equal((await allocate({ required_by: 'more' })).status, 200)
+})
+
 test('what a runner says of a repository is told, and no other runner is asked', async (t) => {
   const { asks, allocate } = await pooling(t)
   for (const body of [{ repo_url: '' }, { required_by: undefined }, { lease_seconds: 0 }])

@@ -71,6 +71,11 @@ async function hubData(t: TestContext) {
   mkdirSync(path.dirname(path.join(data, artifact)), { recursive: true })
   writeFileSync(path.join(data, artifact), 'an artifact')
   writeFileSync(path.join(data, path.dirname(artifact), '.being-received'), 'an art')
+  const stored = path.join(artifact, '../..', `+${'0'.repeat(32)}`, sha256('what others store'))
+  for (const file of [stored, 'artifacts/.incoming/half']) {
+    mkdirSync(path.dirname(path.join(data, file)), { recursive: true })
+    writeFileSync(path.join(data, file), 'what others store')
+  }
   for (const name of ['local-token', 'runner-token', 'lock']) writeFileSync(path.join(data, name), 'a token')
   return {
     dir,
@@ -79,6 +84,7 @@ async function hubData(t: TestContext) {
     outputs,
     upload,
     artifact,
+    stored,
     run,
     output,
     finished,
@@ -99,11 +105,13 @@ for (const name of ['b.tar', 'b.tar.gz', 'folder'])
     const hub = await hubData(t)
     const to = path.join(hub.dir, name)
     const made = await backUp({ ...hub, ...options, to })
-    assert.deepEqual([made.runs, made.files, made.damaged], [2, 6, []])
+    assert.deepEqual([made.runs, made.files, made.damaged], [2, 7, []])
     const { data, head } = await restored(hub.dir, to)
     assert.deepEqual([head.runs, head.with_key, head.errand], [2, false, '0.0.0-test'])
     assert.deepEqual(readdirSync(data).sort(), ['artifacts', 'errand.db', 'errand.yaml', 'output', 'uploads'])
     assert.equal(readFileSync(path.join(data, hub.artifact), 'utf8'), 'an artifact')
+    assert.equal(readFileSync(path.join(data, hub.stored), 'utf8'), 'what others store')
+    assert.equal(readdirSync(path.join(data, 'artifacts')).length, 1)
     assert.equal(readdirSync(path.join(data, path.dirname(hub.artifact))).length, 1)
     assert.equal(readFileSync(path.join(data, hub.upload), 'utf8'), 'an archive')
     assert.equal(readdirSync(path.join(data, path.dirname(hub.upload))).length, 1)

@@ -30,6 +30,8 @@ const MADE_WITHIN_MS = 10 * 60_000
 const TOLD_WITHIN_MS = 5_000
 const ASKED_AGAIN_MS = 1_000
 const RETRY_AFTER_SECONDS = 5
+/** Slots of one user: runs need some too. */
+const MOST_HELD = 32
 const WAIT_SECONDS = 30
 /** For so long a slot that was given back is known as such. */
 const REMEMBERED_MS = 30 * 24 * 3_600_000
@@ -41,6 +43,8 @@ const REMEMBERED_MS = 30 * 24 * 3_600_000
 export class RepoPool {
   readonly #options: RepoPoolOptions
   readonly #turns = new OwnerLocks()
+  /** By user, how many are being made or waited for. */
+  readonly #making = new Map<string, number>()
   readonly #stop = new AbortController()
 
   constructor(options: RepoPoolOptions) {
@@ -60,7 +64,18 @@ export class RepoPool {
       const there = await store.held(held)
       if (there !== undefined && (await this.#isLeased(there))) return allocated(there)
       await store.forget(new Date(Date.now() - REMEMBERED_MS).toISOString())
-      const slot = await this.#made(held, ask)
+      const user = JSON.stringify([tenant, owner])
+      const making = this.#making.get(user) ?? 0
+      if (making + (await store.count(held, new Date().toISOString())) >= MOST_HELD)
+        throw new ErrandError('quota_exceeded', `You hold ${MOST_HELD} slots, the most that a user may.`, {
+          hint: 'Release some: POST /api/pool/slots/ID/release',
+        })
+      this.#making.set(user, (this.#making.get(user) ?? 0) + 1)
+      const slot = await this.#made(held, ask).finally(() => {
+        const left = this.#making.get(user)! - 1
+        if (left === 0) this.#making.delete(user)
+        else this.#making.set(user, left)
+      })
       await store.add(slot)
       return allocated(slot)
     })

@@ -25,6 +25,8 @@ export interface PoolSlotStore {
   get(slotId: string): Promise<PoolSlot | undefined>
   /** The one that is not released, with the latest lease. */
   held(by: Pick<PoolSlot, 'tenant' | 'owner' | 'required_by' | 'repo_url'>): Promise<PoolSlot | undefined>
+  /** How many an owner holds whose lease goes on after then. */
+  count(by: Pick<PoolSlot, 'tenant' | 'owner'>, after: string): Promise<number>
   renew(slotId: string, leaseExpiresAt: string): Promise<void>
   release(slotId: string): Promise<void>
   /** Takes away those whose lease was over before then. */
@@ -93,6 +95,11 @@ export const sqlitePoolSlots = (session: SqlSession): PoolSlotStore => {
           ORDER BY lease_expires_at DESC LIMIT 1`,
         ...[tenant, owner, required_by, repo_url],
       ),
+    async count({ tenant, owner }, after) {
+      const sql = `SELECT count(*) AS held FROM pool_slots
+        WHERE tenant = ? AND owner = ? AND is_released = 0 AND lease_expires_at > ?`
+      return Number(session.read(() => session.get(sql, tenant, owner, after))?.held)
+    },
     renew: (slotId, until) =>
       change('UPDATE pool_slots SET lease_expires_at = ? WHERE slot_id = ?', until, slotId),
     release: (slotId) => change('UPDATE pool_slots SET is_released = 1 WHERE slot_id = ?', slotId),
