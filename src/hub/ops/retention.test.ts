@@ -108,6 +108,22 @@ test('a run stays as long as the one that undoes it, and what is known to be und
   assert.equal(await hub.left(), '')
 })
 
+test('what other systems have stored goes when its time is over', async (t) => {
+  const hub = await hubWithRuns(t)
+  const { token } = await hub.user('ann')
+  const octets = { 'content-type': 'application/octet-stream' }
+  const stored = await hub.call('POST', '/api/store/artifacts?type=log', token, 'a log', octets)
+  const there = async () => {
+    const path = stored.json.uri.replace('errand://artifact', '/api/store/artifacts')
+    return (await hub.call('GET', path, token)).status
+  }
+  const all = { ...hub, keptMs: 30 * DAY_MS }
+  await sweep(all, Date.now() + 29 * DAY_MS)
+  assert.equal(await there(), 200)
+  await sweep(all, Date.now() + 31 * DAY_MS)
+  assert.equal(await there(), 404)
+})
+
 test('many runs go in small portions, and the hub answers meanwhile', async (t) => {
   const hub = await hubWithRuns(t)
   for (let n = 0; n < 230; n++) await hub.run(`run_${n}`, 50)
