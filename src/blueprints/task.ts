@@ -144,7 +144,7 @@ class TaskWorkflow {
     const workspace = this.#steps.withToken('workspace', 'git.workspace', {
       ref: '${BASE_REF}',
       branch: '${BRANCH}',
-      rebase: checkpoint === undefined,
+      rebase: checkpoint === undefined && slot_path === undefined,
       join: stack.length > 1 ? stack.map(({ branch }) => plain(branch)) : undefined,
       submodules,
       lfs,

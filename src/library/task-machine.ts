@@ -33,7 +33,10 @@ export async function openTaskMachine(root: string, env: NodeJS.ProcessEnv): Pro
     mkdirSync(state, { recursive: true, mode: 0o700 })
     const hidden = [resolve(root)]
     const boxes = await machineBoxes({ env, stateDir: join(folder, 'sandbox'), hidden })
-    const { checkouts, platformStep } = machineCheckouts(join(folder, 'checkouts'), env, () => undefined)
+    const { checkouts, platformStep } = machineCheckouts(join(folder, 'checkouts'), env, () => undefined, {
+      allowed: [resolve(root)],
+      own: [folder],
+    })
     const artifacts = join(root, 'artifacts')
     return {
       folder,

@@ -8,6 +8,7 @@ import { tokenLookup } from './git/repository-token.ts'
 import { AllowedOrigins, systemLookup } from './git/server-addresses.ts'
 import type { PlatformDriversOptions } from './platform-steps/platform-driver.ts'
 import { filesOfCommit } from './task-steps/commit-files.ts'
+import type { SlotFolders } from './workspaces/given-slot.ts'
 import type { PoolLimits } from './workspaces/lease.ts'
 import { LeasedSlots } from './workspaces/leased-slots.ts'
 import { WorkspacePool } from './workspaces/workspace-pool.ts'
@@ -48,8 +49,13 @@ export interface MachineCheckouts {
   platformStep: PlatformDriversOptions['step']
 }
 
-/** The checkouts of this machine, in that folder, with the steps that make them. */
-export function machineCheckouts(dir: string, env: Env, log: Log): MachineCheckouts {
+/** The checkouts of this machine, in that folder, with the steps that make them; `slotFolders`: where those of others may be. */
+export function machineCheckouts(
+  dir: string,
+  env: Env,
+  log: Log,
+  slotFolders?: SlotFolders,
+): MachineCheckouts {
   const policy = gitPolicy(env)
   const tokenOf = tokenLookup(env)
   const limits: PoolLimits = {
@@ -74,6 +80,7 @@ export function machineCheckouts(dir: string, env: Env, log: Log): MachineChecko
           gitWorkspaceStep(pool, {
             policy,
             tokenOf,
+            slotFolders,
             joinTips: async (joining) => (await import('./carry/join-tips.ts')).joinTips(joining),
           }),
         )

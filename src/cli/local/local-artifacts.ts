@@ -5,10 +5,10 @@ import { ErrandError } from '../../contract/errors.ts'
 import { FolderArtifacts } from '../../runner/artifacts/folder-artifacts.ts'
 import { errandHome } from './errand-home.ts'
 
-/** What runs keep, as a hub answers it. */
+/** Artifacts of runs, as a hub answers it. */
 export type KeptArtifacts = Pick<ErrandClient['runs'], 'artifacts' | 'artifact' | 'diff'>
 
-/** What a run of this machine has kept, of `errand run` and `errand agent`; undefined: nothing of such a run is here. */
+/** Artifacts that a run of this machine has kept, of `errand run` and `errand agent`; undefined: nothing of such a run is here. */
 export async function keptHere(runId: string): Promise<KeptArtifacts | undefined> {
   const folder = new FolderArtifacts(join(errandHome(), 'local', 'artifacts'))
   const artifacts = await folder.list(runId)

@@ -16,7 +16,7 @@ export interface RetentionOptions {
     removeOver(before: string): Promise<number>
     holds(run: RunRecord): Promise<boolean>
   }
-  /** What other systems have stored goes by its age. */
+  /** Files that other systems have stored: they go by their age. */
   stored?: { removeOver(before: string): Promise<void> }
   /** How long an ended run is kept after its end; absent: for ever. */
   keptMs?: number

@@ -80,10 +80,16 @@ export async function planTasks(
         field: place(index, fault.field),
       })),
     )
-    if (repositoryOf(task) === undefined && task.slot_path === undefined && task.slot_id === undefined)
+    if (task.slot_id !== undefined && task.slot_path === undefined)
+      faults.push({
+        field: place(index, '.slot_id'),
+        message: 'names a slot, and no folder is said where it is',
+        hint: 'Write its slot_path too, or leave both to a pool.',
+      })
+    if (repositoryOf(task) === undefined)
       faults.push({
         field: place(index, '.repo_url'),
-        message: 'is missing: the task names neither a repository nor a slot',
+        message: 'is missing: the task names no repository',
         hint: 'Write it as "repo_url": "https://forge.example/owner/repository".',
       })
   })
@@ -153,11 +159,8 @@ export const opensPull = ({ push, pull_request }: Task): boolean => push && pull
 
 /** Fields that are known and ask for what no runner does yet: a task that was begun without would pretend. */
 function notYet(task: Task): string[] {
-  const { submodules, lfs, slot_path, slot_id } = task
-  const asked = {
-    ...{ submodules, lfs, slot_path: slot_path !== undefined, slot_id: slot_id !== undefined },
-  }
-  return Object.entries(asked).flatMap(([name, isAsked]) => (isAsked ? [name] : []))
+  const { submodules, lfs } = task
+  return Object.entries({ submodules, lfs }).flatMap(([name, isAsked]) => (isAsked ? [name] : []))
 }
 
 /** The credentials in a task, which may hold none, since it is kept and shown as it was given. */

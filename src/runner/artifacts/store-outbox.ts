@@ -84,7 +84,7 @@ export class StoreOutbox implements ArtifactSink {
     return this.#options.sink.get(runId, artifactId, signal)
   }
 
-  /** What is not sent by then is sent by the next process. May be called twice. */
+  /** Whatever is not sent by then is sent by the next process. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     this.#news.resolve()

@@ -1,12 +1,13 @@
 import { mkdirSync, readFileSync } from 'node:fs'
-import { join, sep } from 'node:path'
+import { join } from 'node:path'
 import * as z from 'zod'
 import { isErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
-import { isFolder, realPath, writeFileAtomic } from '../../platform/files.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { RunCheckouts } from '../attempts/workspaces.ts'
 import { type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
+import { slotFolder } from './given-slot.ts'
 
 /** A repo pool elsewhere. Throws `service_answer`, and `unavailable` where it cannot be reached. */
 export interface PoolService {
@@ -128,7 +129,7 @@ export class ForeignSlots {
       throw new StepFailure('workspace', messageWithHint(error))
     })
     this.#note(runId, { slot_id, fence, is_over: false })
-    return foundFolder(slot_path, { pool: service.url, allowed, own })
+    return slotFolder(slot_path, { allowed, own }, `of the pool at ${service.url}`)
   }
 
   #giveBack(): void {
@@ -163,29 +164,6 @@ export class ForeignSlots {
     else this.#noted[runId] = slot
     writeFileAtomic(this.#file, JSON.stringify(this.#noted), { mode: 0o600 })
   }
-}
-
-/** The folder itself, behind all links. Throws `StepFailure` where it is none, or one that no slot may be. */
-function foundFolder(
-  path: string,
-  { pool, allowed, own }: { pool: string; allowed: readonly string[]; own: readonly string[] },
-): string {
-  const real = realPath(path, '/')
-  if (!path.startsWith(sep) || !isFolder(real))
-    throw new StepFailure(
-      'workspace',
-      `The slot of the pool at ${pool} is no folder of this machine: ${path}.`,
-    )
-  const isAllowed = allowed.some((folder) => real.startsWith(realPath(folder, '/') + sep))
-  const isOwn = own.some((folder) => {
-    const place = realPath(folder, '/') + sep
-    return `${real}${sep}`.startsWith(place) || place.startsWith(`${real}${sep}`)
-  })
-  if (isAllowed && !isOwn) return real
-  throw new StepFailure(
-    'workspace',
-    `The slot of the pool at ${pool} is outside of the folders that slots may be in: ${path}. Start the runner with --allow-dir for it; allowed are ${allowed.join(', ')}.`,
-  )
 }
 
 function readNoted(file: string): Noted {

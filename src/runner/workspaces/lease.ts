@@ -1,3 +1,5 @@
+import { type GitPolicy, remoteIdentity } from '../git/remote.ts'
+
 export interface PoolLimits {
   /** Slots at once, used or not. */
   slots: number
@@ -7,6 +9,13 @@ export interface PoolLimits {
   ageMs: number
   /** The least that stays free on the disk. */
   minFreeBytes: number
+}
+
+export const DEFAULT_POOL_LIMITS: PoolLimits = {
+  slots: 64,
+  bytes: 20 * 1024 ** 3,
+  ageMs: 30 * 24 * 3_600_000,
+  minFreeBytes: 2 * 1024 ** 3,
 }
 
 /** Who works there. */
@@ -22,6 +31,8 @@ export interface WorkspaceAsk {
   /** Made at `ref`; one that is there is taken up as it is. */
   branch?: string
   depth?: number
+  /** A checkout of somebody else's on this machine, which is used as it is, and stays: the folder, behind all links. */
+  slotPath?: string
 }
 
 export interface PoolCredential {
@@ -52,4 +63,25 @@ export interface RepositoryWorkspace {
   base_ref: string
   base_sha: string
   branch?: string
+}
+
+/** An ask as a text, by which it is told from another. */
+export const askedText = ({ repo, ref, branch, depth, slotPath }: WorkspaceAsk, policy: GitPolicy): string =>
+  JSON.stringify([remoteIdentity(repo, policy), ref, branch, depth, slotPath])
+
+export function depthAsked(asked: string): number | undefined {
+  const depth: unknown = (JSON.parse(asked) as unknown[])[3]
+  return typeof depth === 'number' ? depth : undefined
+}
+
+/** Work of git that is done sooner is not told of. */
+const LONG_MS = 3_000
+
+/** Tells a line where a phase of git's work is done that takes long, and not each hundredth of it. */
+export const progressOf = (tell: (message: string) => void) => {
+  const beganMs = performance.now()
+  return (line: string) => {
+    const isDone = line.includes(', done.') && performance.now() - beganMs >= LONG_MS
+    if (isDone || /^(fatal|error|warning): |credentials/.test(line)) tell(line)
+  }
 }

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import {
   copyFileSync,
   existsSync,
@@ -9,14 +10,16 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import * as z from 'zod'
+import type { SlotView } from '../../contract/tasks/services.ts'
 import { isFolder, writeFileAtomic } from '../../platform/files.ts'
 import { holderOf } from '../../platform/proc.ts'
 import { GitFailure, type GitOptions, git } from '../git/git-program.ts'
 import { GitRefused } from '../git/git-words.ts'
 import { keepTracked, SlotDamaged, type Tracked, unlockTree } from './clean-tree.ts'
+import type { RepositoryWorkspace } from './lease.ts'
 import { gitConfig, type Mirror, removeLocks } from './mirrors.ts'
 
 /** As far as a slot is; `kept`: its run is over, and a later one may go on in it until the place is needed. */
@@ -33,6 +36,8 @@ export const SlotState = z.object({
   base_sha: z.string().optional(),
   start_sha: z.string().optional(),
   branch: z.string().optional(),
+  /** Somebody else's checkout, which is never cleaned. */
+  slot_path: z.string().optional(),
   last_used_ms: z.number(),
   bytes: z.number().optional(),
 })
@@ -53,6 +58,8 @@ export interface Checkout {
 export interface SlotOptions {
   /** Its folder: `work`, `own.git` and `state.json` are in it. */
   path: string
+  /** Files of somebody else's checkout. */
+  work?: string
   mirror: Mirror
   env: Readonly<Record<string, string>>
   maxBytes: number
@@ -69,7 +76,7 @@ export class Slot {
 
   constructor(options: SlotOptions) {
     this.#options = options
-    this.work = join(options.path, 'work')
+    this.work = options.work ?? join(options.path, 'work')
     this.ownGit = join(options.path, 'own.git')
   }
 
@@ -78,6 +85,11 @@ export class Slot {
     this.#makeOwn()
     if (checkout.start !== at) await this.git(['reset', '--hard', '--quiet', checkout.start], signal)
     this.#makeTheirs(checkout)
+  }
+
+  /** Makes the repository of ours alone, for files that are somebody else's. */
+  borrow(): void {
+    this.#makeOwn()
   }
 
   /** Puts another commit's files there, whose objects `own.git` has itself or borrows. */
@@ -217,4 +229,54 @@ export function readSlotState(path: string): SlotState | undefined {
 /** The state is on the disk when this returns. */
 export function writeSlotState(path: string, state: SlotState): void {
   writeFileAtomic(join(path, 'state.json'), JSON.stringify(state), { mode: 0o600 })
+}
+
+interface SlotHere {
+  /** Its folder; the last part of it is its id. */
+  path: string
+  state: SlotState
+}
+
+const workOf = ({ path, state }: SlotHere): string => state.slot_path ?? join(path, 'work')
+
+/** The slot as the run that has it is told of it; `mirror`: the copy that it borrows from. */
+export function workspaceOf(slot: SlotHere, mirror: string): RepositoryWorkspace {
+  const { path, state } = slot
+  return {
+    run_id: state.run_id!,
+    slot_id: basename(path),
+    work: workOf(slot),
+    own_git: join(path, 'own.git'),
+    mirror,
+    repo: state.repo,
+    start_sha: state.start_sha!,
+    base_ref: state.base_ref!,
+    base_sha: state.base_sha!,
+    ...(state.branch !== undefined && { branch: state.branch }),
+  }
+}
+
+/** A slot as it is listed. */
+export function slotView(slot: SlotHere): SlotView {
+  const { path, state } = slot
+  return {
+    slot_id: basename(path),
+    slot_path: workOf(slot),
+    repo_url: state.repo,
+    state: state.phase === 'kept' ? 'used' : state.phase,
+    ...(state.run_id !== undefined && { held_by: state.run_id }),
+    ...(state.bytes !== undefined && { bytes: state.bytes }),
+    last_used_at: new Date(state.last_used_ms).toISOString(),
+  }
+}
+
+/** The longest unused first. */
+export const bySlotAge = (a: Pick<SlotHere, 'state'>, b: Pick<SlotHere, 'state'>): number =>
+  a.state.last_used_ms - b.state.last_used_ms
+
+export function newSlotId(slots: ReadonlyMap<string, unknown>): string {
+  for (;;) {
+    const id = `slot_${randomInt(2 ** 40).toString(36)}`
+    if (!slots.has(id)) return id
+  }
 }

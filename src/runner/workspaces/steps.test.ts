@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
@@ -12,6 +13,7 @@ import { builtinActionRegistry } from '../../actions/registry.ts'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import type { PlatformContext } from '../platform-steps/platform-step.ts'
 import type { Attempts } from '../ports.ts'
+import type { SlotFolders } from './given-slot.ts'
 import { gitCheckStep, gitWorkspaceStep } from './steps.ts'
 
 const skip = sandboxMissing()
@@ -23,6 +25,7 @@ after(() => pool.close())
 const opened = (
   here: ReturnType<typeof boxPlace>,
   fetchArtifact?: PlatformContext['fetchArtifact'],
+  slotFolders?: SlotFolders,
 ): Attempts =>
   here.open({
     registry: builtinActionRegistry,
@@ -31,6 +34,7 @@ const opened = (
       if (action === 'git.check') return gitCheckStep(place.policy)
       const step = gitWorkspaceStep(pool, {
         policy: place.policy,
+        slotFolders,
         joinTips: () => Promise.reject(new Error('nothing is joined')),
       })
       if (fetchArtifact === undefined) return step
@@ -196,6 +200,39 @@ test('a branch that is there is rebased in the box, and where that conflicts eac
     pool.slots().filter(({ state }) => state !== 'free'),
     [],
   )
+  await attempts.close()
+})
+
+test("somebody else's checkout is used as it is, by one run at a time, and stays", { skip }, async (t) => {
+  using here = boxPlace()
+  const slots = mkdtempSync(join(tmpdir(), 'errand-slots-'))
+  t.after(() => rmSync(slots, { recursive: true, force: true }))
+  const attempts = opened(here, undefined, { allowed: [slots], own: [join(slots, 'own')] })
+  const { url, folder, commit } = place.repository()
+  for (const name of ['a', 'ahead', 'own/b']) run(slots, ['clone', '-q', folder, name])
+  run(join(slots, 'ahead'), ['commit', '-q', '--allow-empty', '-m', 'only here'])
+  mkdirSync(join(slots, 'empty'))
+  symlinkSync(folder, join(slots, 'link'))
+  const slot_path = join(slots, 'a')
+  writeFileSync(join(slot_path, 'mine'), 'mine')
+  const { exports: told, message } = await endsWith(attempts, workspace('run_s', { repo: url, slot_path }))
+  assert.deepEqual([message, told?.SLOT_PATH, told?.START_SHA], [undefined, slot_path, commit])
+  assert.equal(await said(attempts, 'run_s', 'cat mine; pwd; echo left > left'), `mine${slot_path}`)
+  const taken = await endsWith(attempts, workspace('run_t', { repo: url, slot_path }))
+  assert.deepEqual([taken.reason, taken.message?.includes('in use by run_s')], ['workspace', true])
+  await attempts.forgetRun('run_s')
+  await pool.settled()
+  for (const name of ['mine', 'left', '.git/HEAD']) assert.ok(existsSync(join(slot_path, name)), name)
+  for (const [path, reason] of [
+    ['ahead', 'base_missing'],
+    ...['empty', 'own/b', 'link', 'gone', '../x'].map((each) => [each, 'workspace']),
+  ] as [string, string][]) {
+    const end = await endsWith(attempts, workspace('run_u', { repo: url, slot_path: join(slots, path) }))
+    assert.deepEqual([path, end.reason], [path, reason], end.message)
+  }
+  const again = await endsWith(attempts, workspace('run_v', { repo: url, slot_path }))
+  assert.equal(again.message, undefined)
+  await attempts.forgetRun('run_v')
   await attempts.close()
 })
 

@@ -11,6 +11,7 @@ import { type PlatformContext, type PlatformStep, StepFailure } from '../platfor
 import { rebaseInBox, restoreCheckpoint } from './earlier-work.ts'
 import { baseOf } from './found-refs.ts'
 import { checkRepository } from './git-check.ts'
+import { headOfSlot, type SlotFolders, slotFolder } from './given-slot.ts'
 import type { RepositoryWorkspace } from './lease.ts'
 import type { WorkspacePool } from './workspace-pool.ts'
 
@@ -57,12 +58,14 @@ export interface GitWorkspaceOptions {
   /** Default: that which the step was given. */
   tokenOf?: TokenOf
   joinTips: JoinTips
+  /** Default: no slot of somebody else's is used. */
+  slotFolders?: SlotFolders
 }
 
 /** `git.workspace`: from here on the run's steps work in a checkout of the repository. */
 export const gitWorkspaceStep = (
   pool: WorkspacePool,
-  { policy, tokenOf = stepToken, joinTips }: GitWorkspaceOptions,
+  { policy, tokenOf = stepToken, joinTips, slotFolders = { allowed: [], own: [] } }: GitWorkspaceOptions,
 ): PlatformStep => ({
   run: (context) =>
     asStep(async () => {
@@ -71,17 +74,37 @@ export const gitWorkspaceStep = (
       const { spec, signal } = context
       const tell = (message: string) => context.phase('workspace', message)
       const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
-      const { repo, ref, branch, depth } = args
+      const { repo, ref, branch, depth, slot_path } = args
+      const slotPath = slot_path && slotFolder(slot_path, slotFolders, 'that the step names')
       const { username } = args
       const credential = { ...tokenOf({ spec, env: context.env, args }), username }
       const isNew = pool.of(spec.run_id) === undefined
-      const leased = await pool.lease(user, { repo, ref, branch, depth }, credential, {
+      const leased = await pool.lease(user, { repo, ref, branch, depth, slotPath }, credential, {
         signal,
         tell,
       })
+      const openedRemote = () =>
+        openRemote({ url: repo, ...credential }, { policy, folder: context.folder, signal })
+      const asItIs = async () => {
+        try {
+          const sha = await headOfSlot(context)
+          const of = { sha, scope: credential.scope }
+          await pool.withCommit(user, await openedRemote(), of, { signal, tell })
+          const { checkpoint } = args
+          // Its files are there as the earlier try has left them; the commits are needed to be pushed.
+          if (checkpoint) {
+            const { start: base, tip } = checkpoint
+            await pool.slot(spec.run_id).takePack(await fetchPack(checkpoint, context), { base, tip }, signal)
+          }
+          return pool.startAt(spec.run_id, checkpoint?.start ?? sha)
+        } catch (error) {
+          await pool.release(spec.run_id)
+          throw refusalOf(error, 'The slot cannot be used')
+        }
+      }
       const joined = async () => {
         const { folder } = context
-        const remote = await openRemote({ url: repo, ...credential }, { policy, folder, signal })
+        const remote = await openedRemote()
         const others: { branch: string; sha: string }[] = []
         for (const name of args.join) {
           const { sha } = baseOf(remote, name)
@@ -92,7 +115,8 @@ export const gitWorkspaceStep = (
         const tip = await joinTips({ own_git, start, others, folder, signal })
         return await pool.moveTo(spec.run_id, { tip, start: tip }, signal)
       }
-      const found = isNew ? await begin(leased, { args, pool, context, joined }) : leased
+      const begins = slotPath ? asItIs : () => begin(leased, { args, pool, context, joined })
+      const found = isNew ? await begins() : leased
       return {
         exports: {
           SLOT_PATH: found.work,
@@ -120,9 +144,7 @@ async function begin(
 ): Promise<RepositoryWorkspace> {
   try {
     if (checkpoint) {
-      const file = join(context.folder, 'checkpoint.pack')
-      const kept = await context.fetchArtifact(checkpoint.run_id, checkpoint.artifact_id)
-      await pipeline(kept, createWriteStream(file), { signal: context.signal })
+      const file = await fetchPack(checkpoint, context)
       return await restoreCheckpoint(pool, leased, { ...checkpoint, file }, context.signal)
     }
     const begun = rebase ? await rebaseInBox(pool, leased, context) : leased
@@ -134,9 +156,19 @@ async function begin(
   }
 }
 
-function refuseWhatIsToCome({ submodules, lfs, slot_path }: WorkspaceArgs): void {
-  const asked = { submodules, lfs, slot_path }
-  const [name] = Object.entries(asked).find(([, value]) => value !== false && value !== undefined) ?? []
+async function fetchPack(
+  { run_id, artifact_id }: { run_id: string; artifact_id: string },
+  context: PlatformContext,
+): Promise<string> {
+  const file = join(context.folder, 'checkpoint.pack')
+  const kept = await context.fetchArtifact(run_id, artifact_id)
+  await pipeline(kept, createWriteStream(file), { signal: context.signal })
+  return file
+}
+
+function refuseWhatIsToCome({ submodules, lfs }: WorkspaceArgs): void {
+  const asked = { submodules, lfs }
+  const [name] = Object.entries(asked).find(([, value]) => value) ?? []
   if (name === undefined) return
   throw new StepFailure(
     'invalid_argument',

@@ -1,4 +1,4 @@
-import { createHash, randomInt } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,27 +8,34 @@ import { endTree } from '../../platform/child-tree.ts'
 import type { Log } from '../../platform/log.ts'
 import { GitFailure } from '../git/git-program.ts'
 import { GitRefused, hintOf, refusalOf, withRetries } from '../git/git-words.ts'
-import { type GitPolicy, openRemote, type Remote, remoteIdentity } from '../git/remote.ts'
+import { type GitPolicy, openRemote, type Remote } from '../git/remote.ts'
 import { SlotDamaged } from './clean-tree.ts'
 import { asOrigin, baseOf, checkRef, seenRefs } from './found-refs.ts'
-import type {
-  LeaseContext,
-  PoolCredential,
-  PoolLimits,
-  PoolUser,
-  RepositoryWorkspace,
-  WorkspaceAsk,
+import {
+  askedText,
+  DEFAULT_POOL_LIMITS,
+  depthAsked,
+  type LeaseContext,
+  type PoolCredential,
+  type PoolLimits,
+  type PoolUser,
+  progressOf,
+  type RepositoryWorkspace,
+  type WorkspaceAsk,
 } from './lease.ts'
 import { type Mirror, Mirrors } from './mirrors.ts'
-import { type Checkout, readSlotState, Slot, type SlotState, writeSlotState } from './slot.ts'
+import {
+  bySlotAge,
+  type Checkout,
+  newSlotId,
+  readSlotState,
+  Slot,
+  type SlotState,
+  slotView,
+  workspaceOf,
+  writeSlotState,
+} from './slot.ts'
 import { Trash } from './trash.ts'
-
-export const DEFAULT_POOL_LIMITS: PoolLimits = {
-  slots: 64,
-  bytes: 20 * 1024 ** 3,
-  ageMs: 30 * 24 * 3_600_000,
-  minFreeBytes: 2 * 1024 ** 3,
-}
 
 export interface WorkspacePoolOptions {
   /** Folder of its own; one process at a time. */
@@ -122,7 +129,9 @@ export class WorkspacePool {
   /** The run's checkout, where it has one. */
   of(runId: string): RepositoryWorkspace | undefined {
     const slot = this.#slotOf(runId)
-    return slot && ['ready', 'kept'].includes(slot.state.phase) ? workspaceOf(slot, this.#mirrors) : undefined
+    return slot && ['ready', 'kept'].includes(slot.state.phase)
+      ? workspaceOf(slot, this.#mirrors.path(slot.state.mirror))
+      : undefined
   }
 
   /** Its slot, for what changes what stands there before its user comes. Throws where the run has none. */
@@ -142,7 +151,7 @@ export class WorkspacePool {
     { signal, tell }: LeaseContext,
   ): Promise<void> {
     const held = this.#slotOf(run_id)
-    const { depth } = held?.state.asked === undefined ? {} : askOf(held.state.asked)
+    const depth = held?.state.asked === undefined ? undefined : depthAsked(held.state.asked)
     const owner = { tenant, scope, depth }
     // What was fetched by another credential is not this one's.
     if (!held || held.state.mirror !== this.#mirrors.key(remote.identity, owner))
@@ -163,7 +172,15 @@ export class WorkspacePool {
     const checkout: Checkout = { start: tip, branch, refs: asOrigin(refs), url: repo }
     await this.#opened(held).moveTo(checkout, signal)
     this.#write(held, { ...held.state, start_sha: start })
-    return workspaceOf(held, this.#mirrors)
+    return workspaceOf(held, this.#mirrors.path(held.state.mirror))
+  }
+
+  /** Work in somebody else's checkout counts from that commit, which is in the mirror. */
+  startAt(runId: string, start_sha: string): RepositoryWorkspace {
+    const held = this.#slotOf(runId)
+    if (!held) throw new GitRefused('workspace', 'The run has no workspace any more.')
+    this.#write(held, { ...held.state, start_sha })
+    return workspaceOf(held, this.#mirrors.path(held.state.mirror))
   }
 
   /** Runs that have one. */
@@ -191,7 +208,7 @@ export class WorkspacePool {
     const kept = [...this.#slots.values()].filter(
       ({ state }) => state.phase === 'kept' && state.mirror === held.state.mirror,
     )
-    for (const oldest of kept.sort(byAge).slice(0, -KEPT_PER_REPOSITORY)) this.#free(oldest)
+    for (const oldest of kept.sort(bySlotAge).slice(0, -KEPT_PER_REPOSITORY)) this.#free(oldest)
   }
 
   /** The run is over: its slot is nobody's when this resolves, and is made as new in the background. May be called twice. */
@@ -202,15 +219,7 @@ export class WorkspacePool {
   }
 
   slots(): SlotView[] {
-    return [...this.#slots].map(([slot_id, { path, state }]) => ({
-      slot_id,
-      slot_path: join(path, 'work'),
-      repo_url: state.repo,
-      state: state.phase === 'kept' ? 'used' : state.phase,
-      ...(state.run_id !== undefined && { held_by: state.run_id }),
-      ...(state.bytes !== undefined && { bytes: state.bytes }),
-      last_used_at: new Date(state.last_used_ms).toISOString(),
-    }))
+    return [...this.#slots.values()].map(slotView)
   }
 
   /** Resolves when nothing of it is going on in the background. */
@@ -260,18 +269,22 @@ export class WorkspacePool {
     const start = (ask.branch && remote.advertisement.refs.get(`refs/heads/${ask.branch}`)) || base.sha
     const branch = ask.branch ?? base.branch
     const refs = seenRefs(await this.#mirrors.refs(mirror, signal), remote)
-    const held = await this.#slotFor(mirror, remote, { signal, tell: context.tell })
+    const { slotPath } = ask
+    const held = slotPath
+      ? this.#given(mirror, remote, slotPath)
+      : await this.#slotFor(mirror, remote, { signal, tell: context.tell })
     const { base_sha: at } = held.state
     try {
       this.#write(held, {
         ...{ phase: 'preparing', mirror: mirror.key, repo: remote.identity, is_sha256: mirror.isSha256 },
         ...{ run_id, asked, base_ref: base.name, base_sha: base.sha, start_sha: start, branch },
-        last_used_ms: Date.now(),
+        ...{ slot_path: slotPath, last_used_ms: Date.now() },
       })
+      if (slotPath) this.#opened(held).borrow()
       const checkout: Checkout = { start, branch, refs, url: remote.identity }
-      await new Slot(this.#slotOptions(held.path, mirror)).checkOut(checkout, at, signal)
+      if (!slotPath) await new Slot(this.#slotOptions(held.path, mirror)).checkOut(checkout, at, signal)
       this.#write(held, { ...held.state, phase: 'ready' })
-      return workspaceOf(held, this.#mirrors)
+      return workspaceOf(held, this.#mirrors.path(held.state.mirror))
     } catch (error) {
       this.#free(held)
       throw error
@@ -287,22 +300,11 @@ export class WorkspacePool {
       if (used) return this.#taken(used)
       if (this.#slots.size >= this.#limits.slots) {
         const kept = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
-        const [oldest] = [...free.sort(byAge), ...kept.sort(byAge)]
+        const [oldest] = [...free.sort(bySlotAge), ...kept.sort(bySlotAge)]
         if (oldest) this.#evict(oldest)
       }
       if (this.#slots.size < this.#limits.slots) {
-        const id = newId(this.#slots)
-        const path = join(this.#options.dir, 'slots', id)
-        mkdirSync(path, { mode: 0o700 })
-        const state: SlotState = {
-          phase: 'preparing',
-          mirror: mirror.key,
-          repo: remote.identity,
-          last_used_ms: Date.now(),
-        }
-        const held: Held = { path, state }
-        this.#slots.set(id, held)
-        return held
+        return this.#added(mirror, remote)
       }
       if (!isTold) tell(`All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`)
       await Promise.race([
@@ -310,6 +312,30 @@ export class WorkspacePool {
         new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
       ])
     }
+  }
+
+  #added(mirror: Mirror, remote: Remote): Held {
+    const id = newSlotId(this.#slots)
+    const path = join(this.#options.dir, 'slots', id)
+    mkdirSync(path, { mode: 0o700 })
+    const state: SlotState = {
+      ...{ phase: 'preparing', mirror: mirror.key, repo: remote.identity, last_used_ms: Date.now() },
+    }
+    const held: Held = { path, state }
+    this.#slots.set(id, held)
+    return held
+  }
+
+  /** Somebody else's checkout, with a repository of ours beside it. One run at a time has it. */
+  #given(mirror: Mirror, remote: Remote, slotPath: string): Held {
+    const user = [...this.#slots.values()].find(({ state }) => state.slot_path === slotPath)?.state.run_id
+    if (user !== undefined)
+      throw new GitRefused('workspace', `The slot ${slotPath} is in use by ${user}.`, {
+        hint: 'Wait until that run is over, or give another slot.',
+      })
+    const held = this.#added(mirror, remote)
+    held.state = { ...held.state, slot_path: slotPath }
+    return held
   }
 
   /** Nothing is awaited between the look and this, so that no two have it. */
@@ -320,11 +346,16 @@ export class WorkspacePool {
 
   #handOut(held: Held): RepositoryWorkspace {
     this.#write(held, { ...held.state, phase: 'ready', last_used_ms: Date.now() })
-    return workspaceOf(held, this.#mirrors)
+    return workspaceOf(held, this.#mirrors.path(held.state.mirror))
   }
 
   #free(held: Held): void {
     if (held.busy) return
+    // Only what is ours of it goes.
+    if (held.state.slot_path !== undefined) {
+      this.#evict(held)
+      return
+    }
     const { run_id: _, asked: __, branch: ___, ...rest } = held.state
     try {
       this.#write(held, { ...rest, phase: 'resetting', last_used_ms: Date.now() })
@@ -411,7 +442,7 @@ export class WorkspacePool {
   async #giveUpOldest(): Promise<boolean> {
     const [slot] = [...this.#slots.values()]
       .filter(({ state, busy }) => state.phase === 'free' && !busy)
-      .sort(byAge)
+      .sort(bySlotAge)
     if (slot) {
       this.#evict(slot)
       return true
@@ -452,7 +483,8 @@ export class WorkspacePool {
 
   #opened({ path, state }: Held): Slot {
     const { mirror: key, is_sha256: isSha256 = false } = state
-    return new Slot(this.#slotOptions(path, { key, path: this.#mirrors.path(key), isSha256 }))
+    const work = state.slot_path
+    return new Slot({ ...this.#slotOptions(path, { key, path: this.#mirrors.path(key), isSha256 }), work })
   }
 
   #slotOptions(path: string, mirror: Mirror) {
@@ -462,48 +494,5 @@ export class WorkspacePool {
   #write(held: Held, state: SlotState): void {
     writeSlotState(held.path, state)
     held.state = state
-  }
-}
-
-const byAge = (a: Held, b: Held) => a.state.last_used_ms - b.state.last_used_ms
-
-function newId(slots: ReadonlyMap<string, unknown>): string {
-  for (;;) {
-    const id = `slot_${randomInt(2 ** 40).toString(36)}`
-    if (!slots.has(id)) return id
-  }
-}
-
-const askedText = ({ repo, ref, branch, depth }: WorkspaceAsk, policy: GitPolicy): string =>
-  JSON.stringify([remoteIdentity(repo, policy), ref, branch, depth])
-const askOf = (asked: string): { depth?: number } => {
-  const depth: unknown = (JSON.parse(asked) as unknown[])[3]
-  return typeof depth === 'number' ? { depth } : {}
-}
-
-function workspaceOf({ path, state }: Held, mirrors: Mirrors): RepositoryWorkspace {
-  return {
-    run_id: state.run_id!,
-    slot_id: path.slice(path.lastIndexOf('/') + 1),
-    work: join(path, 'work'),
-    own_git: join(path, 'own.git'),
-    mirror: mirrors.path(state.mirror),
-    repo: state.repo,
-    start_sha: state.start_sha!,
-    base_ref: state.base_ref!,
-    base_sha: state.base_sha!,
-    ...(state.branch !== undefined && { branch: state.branch }),
-  }
-}
-
-/** Work of git that is done sooner is not told of. */
-const LONG_MS = 3_000
-
-/** Tells a line where a phase of git's work is done that takes long, and not each hundredth of it. */
-const progressOf = (tell: (message: string) => void) => {
-  const beganMs = performance.now()
-  return (line: string) => {
-    const isDone = line.includes(', done.') && performance.now() - beganMs >= LONG_MS
-    if (isDone || /^(fatal|error|warning): |credentials/.test(line)) tell(line)
   }
 }

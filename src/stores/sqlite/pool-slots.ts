@@ -15,7 +15,7 @@ export interface PoolSlot {
   /** Names the lease. */
   fence: string
   lease_expires_at: string
-  /** It was given back. */
+  /** Given back. */
   is_released: boolean
 }
 

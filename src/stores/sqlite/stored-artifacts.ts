@@ -7,7 +7,7 @@ export interface StoredArtifactRecord {
   id: string
   tenant: string
   owner: string
-  /** What its contents lie with: the artifact store's `stored`. */
+  /** Folder of its contents in the artifact store's `stored`. */
   gathered_by: string
   name: string
   type: string

@@ -9,7 +9,8 @@ import type {
   RepositoryWorkspace,
   WorkspaceAsk,
 } from '../../../src/runner/workspaces/lease.ts'
-import { DEFAULT_POOL_LIMITS, WorkspacePool } from '../../../src/runner/workspaces/workspace-pool.ts'
+import { DEFAULT_POOL_LIMITS } from '../../../src/runner/workspaces/lease.ts'
+import { WorkspacePool } from '../../../src/runner/workspaces/workspace-pool.ts'
 import {
   type GitHost,
   makeRepository,

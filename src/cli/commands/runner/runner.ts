@@ -15,7 +15,7 @@ import { programLog, untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 import { enroll } from './runner-enroll.ts'
 import { identityOf, runnerWorkspace, workspaceOption } from './runner-enrolment.ts'
-import { servicesElsewhere } from './services-elsewhere.ts'
+import { servicesElsewhere, slotFoldersOf } from './services-elsewhere.ts'
 
 const start = command({
   summary: 'Start a runner: it connects to a hub and carries out steps on this machine.',
@@ -121,17 +121,18 @@ const start = command({
       })
       log(boxes.text)
       const services = bots.machineBots({ folder, env: process.env, hub: { url, token } })
+      const slotFolders = slotFoldersOf(folder, options['allow-dir'] ?? [])
       const { checkouts, platformStep, ...slots } = machineCheckouts(
         join(folder, 'checkouts'),
         process.env,
         log,
+        slotFolders,
       )
       const leased = slots.leased()
       watches.push(checkouts, leased)
       const sink = new HubArtifacts({ url, token })
-      const allowedDirs = options['allow-dir'] ?? []
       const { slots: foreign, outbox } = await servicesElsewhere(process.env, {
-        ...{ folder, allowedDirs, sink, log },
+        ...{ folder, slotFolders, sink, log },
       })
       for (const each of [foreign, outbox]) if (each !== undefined) watches.push(each)
       attempts = openAttempts({

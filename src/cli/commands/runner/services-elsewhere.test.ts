@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import type { ArtifactSink } from '../../../runner/artifacts/artifact-keeper.ts'
-import { servicesElsewhere } from './services-elsewhere.ts'
+import { servicesElsewhere, slotFoldersOf } from './services-elsewhere.ts'
 
 test('a runner has the services that its environment names, by their old names too, and refuses what is no address', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(folder, { recursive: true }))
   const sink = {} as ArtifactSink
   const of = (env: NodeJS.ProcessEnv) =>
-    servicesElsewhere(env, { folder, allowedDirs: [], sink, log: () => {} })
+    servicesElsewhere(env, { folder, slotFolders: slotFoldersOf(folder, []), sink, log: () => {} })
   assert.deepEqual(await of({}), {})
   const { slots, outbox } = await of({
     REPO_POOL_URL: 'https://pool.example',

@@ -4,22 +4,28 @@ import type { Log } from '../../../platform/log.ts'
 import type { ArtifactSink } from '../../../runner/artifacts/artifact-keeper.ts'
 import type { StoreOutbox } from '../../../runner/artifacts/store-outbox.ts'
 import type { ForeignSlots } from '../../../runner/workspaces/foreign-slots.ts'
+import type { SlotFolders } from '../../../runner/workspaces/given-slot.ts'
 
 /** The folders of a runner that are nobody's slots. */
 const OWN = ['attempts', 'runs', 'checkouts', 'sandbox', 'store-outbox']
+
+/** Where slots of somebody else's may be, for a runner of that folder. */
+export const slotFoldersOf = (folder: string, allowedDirs: readonly string[]): SlotFolders => ({
+  allowed: [folder, ...allowedDirs].map((dir) => resolve(dir)),
+  own: OWN.map((name) => join(resolve(folder), name)),
+})
 
 /** The services elsewhere that a runner works with, as its environment says; each absent where it says nothing. */
 export async function servicesElsewhere(
   env: NodeJS.ProcessEnv,
   {
     folder,
-    allowedDirs,
+    slotFolders,
     sink,
     log,
-  }: { folder: string; allowedDirs: readonly string[]; sink: ArtifactSink; log: Log },
+  }: { folder: string; slotFolders: SlotFolders; sink: ArtifactSink; log: Log },
 ): Promise<{ slots?: ForeignSlots; outbox?: StoreOutbox }> {
   const { pool, store } = serviceEnvironment(env)
-  const own = OWN.map((name) => join(resolve(folder), name))
   return {
     ...(pool !== undefined && { slots: await slotsOf(pool) }),
     ...(store !== undefined && { outbox: await outboxOf(store) }),
@@ -30,8 +36,7 @@ export async function servicesElsewhere(
       import('../../../compat/repo-pool.ts'),
       import('../../../runner/workspaces/foreign-slots.ts'),
     ])
-    const allowed = [resolve(folder), ...allowedDirs.map((dir) => resolve(dir))]
-    return new ForeignSlots({ service: new RepoPoolClient(service), dir: folder, allowed, own, log })
+    return new ForeignSlots({ service: new RepoPoolClient(service), dir: folder, ...slotFolders, log })
   }
 
   async function outboxOf(service: NonNullable<typeof store>) {

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import { Busboy, type BusboyInstance } from '@fastify/busboy'
 import { ErrandError, messageOf } from '../../../contract/errors.ts'
 
-/** What a form holds that brings one file, named `file`. */
+/** A form that brings one file, named `file`. */
 export interface ReadForm<Received> {
   file: Received
   /** As its sender names it, without folders; empty where it does not. */
@@ -11,7 +11,7 @@ export interface ReadForm<Received> {
   fields: ReadonlyMap<string, string>
 }
 
-/** What becomes of the file while it comes. */
+/** Takes the file while it comes. */
 export interface FileReceiver<Received> {
   receive(content: Readable): Promise<Received>
   /** The rest of the form was none. */

@@ -1,0 +1,48 @@
+import { readFileSync, statSync } from 'node:fs'
+import { join, sep } from 'node:path'
+import { isFolder, realPath } from '../../platform/files.ts'
+import { isCommitId } from '../git/git-url.ts'
+import { type PlatformContext, StepFailure } from '../platform-steps/platform-step.ts'
+
+/** Folders that a slot of somebody else's may be in, but for these of the runner's own. */
+export interface SlotFolders {
+  allowed: readonly string[]
+  own: readonly string[]
+}
+
+/** The folder itself, behind all links. Throws `StepFailure` where it is none, or one that no slot may be. */
+export function slotFolder(path: string, { allowed, own }: SlotFolders, whose: string): string {
+  const real = realPath(path, '/')
+  if (!path.startsWith(sep) || !isFolder(real))
+    throw new StepFailure('workspace', `The slot ${whose} is no folder of this machine: ${path}.`)
+  const isAllowed = allowed.some((folder) => real.startsWith(realPath(folder, '/') + sep))
+  const isOwn = own.some((folder) => {
+    const place = realPath(folder, '/') + sep
+    return `${real}${sep}`.startsWith(place) || place.startsWith(`${real}${sep}`)
+  })
+  if (isAllowed && !isOwn) return real
+  const named = allowed.length === 0 ? 'none is allowed' : `allowed are ${allowed.join(', ')}`
+  throw new StepFailure(
+    'workspace',
+    `The slot ${whose} is outside of the folders that slots may be in: ${path}.`,
+    `Start the runner with --allow-dir for it; ${named}.`,
+  )
+}
+
+const MAX_ANSWER_BYTES = 200
+const HEAD = 'git -c core.hooksPath=/dev/null -c core.fsmonitor=false rev-parse --verify "HEAD^{commit}"'
+
+/** The commit that somebody else's checkout is at, asked in the box. Throws `StepFailure`. */
+export async function headOfSlot(context: PlatformContext): Promise<string> {
+  const file = join(context.folder, 'head')
+  const ended = await context.boxed({ argv: ['/bin/sh', '-c', HEAD], stdout: { file }, offline: true })
+  const said =
+    ended.type === 'exited' && ended.code === 0 && statSync(file).size <= MAX_ANSWER_BYTES
+      ? readFileSync(file, 'utf8').trim()
+      : ''
+  if (isCommitId(said)) return said
+  throw new StepFailure(
+    'workspace',
+    'The slot is no checkout of a repository with a commit: the output says what git says of it.',
+  )
+}
