@@ -4,6 +4,7 @@ import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { largeCommands } from '../src/cli/startup/large-commands.ts'
+import { buildWeb } from './build-web.ts'
 import { lazyBuiltins } from './lazy-builtins.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -24,6 +25,7 @@ const common: BuildOptions = {
   legalComments: 'none',
   write: false,
 }
+const page = buildWeb(join(dist, 'web'))
 const outputs = await Promise.all([
   build({
     ...common,
@@ -112,8 +114,11 @@ for (const file of files) {
 }
 const written = new Set(files.map((file) => relative(dist, file.path)))
 for (const old of await readdir(dist, { recursive: true })) {
-  if (/\.(c?js|tmp)$/.test(old) && !written.has(old)) await rm(join(dist, old), { force: true })
+  if (/\.(c?js|tmp)$/.test(old) && !/^web[./]/.test(old) && !written.has(old))
+    await rm(join(dist, old), { force: true })
 }
+
+await page
 
 // For the package; a program beside its source needs none.
 if (process.argv.includes('--types')) {

@@ -14,6 +14,7 @@ if [ ${#packages[@]} = 0 ]; then
     e2fsprogs mount util-linux                            # disks whose power is cut
     user-mode-linux                                       # a guest with cgroup v2, on machines with v1
     bubblewrap socat python3                              # sandboxes, the way out of them, attacks from inside
+    chromium                                              # the dashboard's tests
     bsdutils locales                                      # a terminal (script), and a locale that is not English
   )
 fi

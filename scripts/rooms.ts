@@ -72,7 +72,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   library: { holds: 'what programs that embed Errand do without a hub: a coding task', may: 'everything' },
   'index.ts': { holds: "the library's face", may: 'everything' },
-  web: { holds: 'the dashboard, which is still to come', may: ['contract', 'client'] },
+  web: { holds: "the dashboard, of contract's types alone", may: ['contract'] },
 }
 
 /** The table as it stands in ARCHITECTURE.md. */

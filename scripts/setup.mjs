@@ -28,7 +28,8 @@ function newest(paths) {
 const mustInstall = () =>
   !existsSync(pinnedNode) || modified('node_modules/.package-lock.json') < modified('package-lock.json')
 const mustBuild = () =>
-  modified('dist/cli.cjs') < newest(['src', 'scripts/build.ts', 'package-lock.json', 'tsconfig.json'])
+  modified('dist/cli.cjs') <
+  newest(['src', 'web', 'scripts/build.ts', 'scripts/build-web.ts', 'package-lock.json', 'tsconfig.json'])
 
 function step(what, program, args) {
   const startMs = Date.now()

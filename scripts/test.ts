@@ -15,7 +15,7 @@ import { skipLines, TestProgress } from './test-progress.ts'
 
 const root = join(import.meta.dirname, '..')
 const filters = process.argv.slice(2).map((path) => relative(root, join(process.cwd(), path)))
-const files = globSync('{src,test,examples,scripts,bench}/**/*.test.ts', { cwd: root })
+const files = globSync('{src,web,test,examples,scripts,bench}/**/*.test.ts', { cwd: root })
   .filter(
     (file) =>
       filters.length === 0 || filters.some((filter) => file === filter || file.startsWith(`${filter}/`)),

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto'
+import { globSync } from 'node:fs'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
+
+const root = join(import.meta.dirname, '..')
+
+/** What the page is made of, as one hash: with the same there is nothing to build. */
+async function hashOfInputs(): Promise<string> {
+  const hash = createHash('sha256')
+  const names = ['package-lock.json', 'scripts/build-web.ts', ...globSync('web/**/*.*', { cwd: root }).sort()]
+  for (const name of names) hash.update(`${name}\0`).update(await readFile(join(root, name)))
+  return hash.digest('hex')
+}
+
+/**
+ * Builds the dashboard into `folder`: `index.html`, and assets below `assets/`, each beside itself as gzip and brotli.
+ * Nothing is done where it is there already, of the same inputs; a page that is being served stays whole while it is replaced.
+ */
+export async function buildWeb(folder: string): Promise<void> {
+  const inputs = await hashOfInputs()
+  const noted = join(folder, 'inputs.txt')
+  if ((await readFile(noted, 'utf8').catch(() => '')) === inputs) return
+  const [{ build }, { default: tailwind }, { default: react }] = await Promise.all([
+    import('vite'),
+    import('@tailwindcss/vite'),
+    import('@vitejs/plugin-react'),
+  ])
+  const fresh = `${folder}.${process.pid}.tmp`
+  await build({
+    root: join(root, 'web'),
+    configFile: false,
+    logLevel: 'warn',
+    // Relative to index.html, whose <base> the hub sets.
+    base: './',
+    publicDir: join(root, 'web/public'),
+    plugins: [react(), tailwind()],
+    build: {
+      outDir: fresh,
+      emptyOutDir: true,
+      assetsInlineLimit: 0,
+      modulePreload: { polyfill: false },
+      target: 'es2022',
+      reportCompressedSize: false,
+    },
+  })
+  for (const name of globSync('**/*.{js,css,svg,html}', { cwd: fresh })) {
+    const bytes = await readFile(join(fresh, name))
+    if (name === 'index.html' || bytes.length < 500) continue
+    await writeFile(join(fresh, `${name}.gz`), gzipSync(bytes, { level: 9 }))
+    await writeFile(
+      join(fresh, `${name}.br`),
+      brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }),
+    )
+  }
+  await writeFile(join(fresh, 'inputs.txt'), inputs)
+  await mkdir(join(folder, '..'), { recursive: true })
+  await rm(folder, { recursive: true, force: true })
+  await rename(fresh, folder)
+}

@@ -1,0 +1,27 @@
+import './styles/page.css'
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { RouterProvider } from '@tanstack/react-router'
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+import { ApiError } from './data/api.ts'
+import { pageRouter } from './router.tsx'
+
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 30_000,
+      refetchOnWindowFocus: false,
+      // What was refused stays refused; a hub that is away comes back.
+      retry: (count, error) => !(error instanceof ApiError && error.status >= 400) && count < 20,
+      retryDelay: (count) => Math.min(500 * 2 ** count, 5000),
+    },
+  },
+})
+
+createRoot(document.getElementById('page')!).render(
+  <StrictMode>
+    <QueryClientProvider client={client}>
+      <RouterProvider router={pageRouter(client)} />
+    </QueryClientProvider>
+  </StrictMode>,
+)

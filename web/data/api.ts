@@ -1,0 +1,86 @@
+import type * as z from 'zod'
+import type { ErrorAnswer } from '../../src/contract/run-api.ts'
+
+/** A request that was refused, or that the hub did not answer (`unavailable`). */
+export class ApiError extends Error {
+  readonly status: number
+  readonly code: string
+  readonly hint: string | undefined
+  readonly details: unknown
+
+  constructor(status: number, { error }: z.infer<typeof ErrorAnswer>) {
+    super(error.message)
+    this.status = status
+    this.code = error.code
+    this.hint = error.hint
+    this.details = error.details
+  }
+}
+
+/** The hub's base path without its last slash: where the page was served from. */
+export const basePath = new URL('.', document.baseURI).pathname.replace(/\/$/, '')
+
+/** An address of the hub, such as `/api/runs`, below its base path. */
+export function address(path: string, query: Record<string, string | number | undefined> = {}): string {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== '')
+  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
+  return `${basePath}${path}${text === '' ? '' : `?${text}`}`
+}
+
+interface Ask {
+  query?: Record<string, string | number | undefined>
+  body?: unknown
+  /** Kept until an answer came, so that a lost one is asked for again safely. */
+  idempotencyKey?: string
+  signal?: AbortSignal | undefined
+}
+
+let csrf = ''
+let onRefused = (): void => {}
+
+/** Sets what every request that changes something carries; comes with the login and with `GET /api/me`. */
+export function setCsrf(value: string): void {
+  csrf = value
+}
+/** Sets what is called when the hub does not know the session (any more). */
+export function whenRefused(call: () => void): void {
+  onRefused = call
+}
+
+/** Asks the hub; the answer is the body's JSON, or undefined where there is none. */
+export async function ask<T>(method: string, path: string, options: Ask = {}): Promise<T> {
+  const response = await request(method, path, options)
+  const text = await response.text()
+  return (text === '' ? undefined : JSON.parse(text)) as T
+}
+
+export async function request(method: string, path: string, options: Ask & { headers?: HeadersInit } = {}) {
+  const headers = new Headers({ accept: 'application/json', ...(options.headers as Record<string, string>) })
+  if (method !== 'GET') headers.set('x-errand-csrf', csrf)
+  if (options.idempotencyKey !== undefined) headers.set('idempotency-key', options.idempotencyKey)
+  if (options.body !== undefined) headers.set('content-type', 'application/json')
+  let response: Response
+  try {
+    response = await fetch(address(path, options.query), {
+      method,
+      headers,
+      credentials: 'same-origin',
+      body: options.body === undefined ? null : JSON.stringify(options.body),
+      signal: options.signal ?? null,
+    })
+  } catch (error) {
+    if (options.signal?.aborted) throw error
+    throw new ApiError(0, { error: { code: 'unavailable', message: 'The hub does not answer.' } })
+  }
+  if (response.ok) return response
+  const answer = await response.json().catch(() => undefined)
+  const given = answer?.error ?? { code: 'internal', message: `The hub answered ${response.status}.` }
+  if (response.status === 401 && path !== '/api/auth/login') onRefused()
+  throw new ApiError(response.status, { error: given })
+}
+
+/** A key for one request that is sent again until it is answered; plain http has no `randomUUID`. */
+export function newKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  return `page-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
+}

@@ -1,0 +1,88 @@
+import type { QueryClient } from '@tanstack/react-query'
+import type { EventOf, RunEvent } from '../../src/contract/events.ts'
+import { request } from './api.ts'
+import { follow } from './event-stream.ts'
+import { getRun, outputPath } from './runs.ts'
+
+export interface Chunk {
+  stream: 'stdout' | 'stderr'
+  offset: number
+  length: number
+}
+
+/** The log of one run as it comes: its steps are read anew when they change, its outputs are known by their places. */
+export class RunFeed {
+  readonly events: RunEvent[] = []
+  readonly #chunks = new Map<number, Chunk[]>()
+  readonly #watchers = new Set<() => void>()
+  readonly #stream: ReturnType<typeof follow>
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #lastReadMs = 0
+  version = 0
+
+  constructor(id: string, client: QueryClient) {
+    const again = () => {
+      this.#timer = undefined
+      this.#lastReadMs = Date.now()
+      void client.fetchQuery({
+        queryKey: ['run', id],
+        queryFn: ({ signal }) => getRun(id, signal),
+        staleTime: 0,
+      })
+    }
+    this.#stream = follow(`/api/runs/${encodeURIComponent(id)}/events`, {
+      query: { output_bytes: '0' },
+      message: ({ event, data }) => {
+        if (event === 'error') return
+        const one = JSON.parse(data) as RunEvent
+        if (one.type === 'output') this.#addChunk(one)
+        else {
+          this.events.push(one)
+          // At most so often, and the first at once.
+          this.#timer ??= setTimeout(again, Math.max(0, 250 - (Date.now() - this.#lastReadMs)))
+          if (one.type === 'run.finished') this.#stream.stop()
+        }
+        this.#changed()
+      },
+    })
+  }
+  #addChunk({ attempt, stream, offset, length }: EventOf<'output'>): void {
+    const chunks = this.#chunks.get(attempt) ?? []
+    this.#chunks.set(attempt, chunks)
+    const last = chunks.at(-1)
+    // What follows in the same stream is one range to fetch.
+    if (last?.stream === stream && last.offset + last.length === offset && last.length < 65_536)
+      last.length += length
+    else chunks.push({ stream: stream as Chunk['stream'], offset, length })
+  }
+  #changed(): void {
+    this.version++
+    for (const watcher of this.#watchers) watcher()
+  }
+  chunks(attempt: number): readonly Chunk[] {
+    return this.#chunks.get(attempt) ?? []
+  }
+  watch = (call: () => void): (() => void) => {
+    this.#watchers.add(call)
+    return () => this.#watchers.delete(call)
+  }
+  stop(): void {
+    this.#stream.stop()
+    clearTimeout(this.#timer)
+  }
+}
+
+/** Bytes `[from, to)` of an output; fewer where fewer are there. */
+export async function readOutput(
+  run: string,
+  attempt: number,
+  stream: string,
+  [from, to]: readonly [number, number],
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const response = await request('GET', outputPath(run, attempt, stream), {
+    headers: { range: `bytes=${from}-${to - 1}`, accept: '*/*' },
+    signal,
+  })
+  return new Uint8Array(await response.arrayBuffer())
+}

@@ -1,0 +1,44 @@
+import { dayOf } from './clock.ts'
+import type { Run, RunFilter } from './runs.ts'
+
+const names = ['kind', 'status', 'user', 'workflow', 'since', 'q'] as const
+
+/** The filter that stands in an address. */
+export function filterOf(search: Record<string, unknown>): RunFilter {
+  const given = names.flatMap((name) => {
+    const value = search[name]
+    return typeof value === 'string' && value !== '' ? [[name, value]] : []
+  })
+  return Object.fromEntries(given)
+}
+
+/** A filter out of words: `status:failed user:ann`, and what is no such word searches names and ids. */
+export function filterOfWords(text: string): RunFilter {
+  const filter: Record<string, string> = {}
+  const rest: string[] = []
+  for (const word of text.split(/\s+/).filter((one) => one !== '')) {
+    const [, name, value] = /^(kind|status|user|workflow|since):(.+)$/.exec(word) ?? []
+    if (name === undefined) rest.push(word)
+    else filter[name] = value!
+  }
+  return rest.length > 0 ? { ...filter, q: rest.join(' ') } : filter
+}
+
+/** Whether a run that just came belongs into the list of this filter. */
+export function fits(run: Run, { kind, status, user, workflow, q }: RunFilter): boolean {
+  const text = q?.toLowerCase() ?? ''
+  return (
+    (kind === undefined || kind === run.blueprint) &&
+    (status === undefined || status.split(',').includes(run.status)) &&
+    (user === undefined || user === run.owner) &&
+    (workflow === undefined || workflow === run.workflow_name) &&
+    (text === '' || run.run_id.includes(text) || run.workflow_name.toLowerCase().includes(text))
+  )
+}
+
+/** The group in which a row stands: `Going on`, `Today`, `Yesterday`, a date. */
+export function groupOf(run: Run, nowMs: number): string {
+  if (run.status === 'queued' || run.status === 'running') return 'Going on'
+  const day = dayOf(run.created_at, nowMs)
+  return `${day[0]!.toUpperCase()}${day.slice(1)}`
+}

@@ -1,0 +1,143 @@
+import type * as z from 'zod'
+import type { InstanceView, RunSummary, RunView, StepView } from '../../src/contract/run.ts'
+import type { ListRunsInput, Problem, RunList, ValidateAnswer } from '../../src/contract/run-api.ts'
+import { ask } from './api.ts'
+
+/** How a run's route is drawn: a letter a main step, or counts where there are many. */
+export interface Route {
+  stops?: string
+  counts?: Partial<
+    Record<
+      | 'succeeded'
+      | 'failed'
+      | 'running'
+      | 'waiting'
+      | 'asks'
+      | 'interrupted'
+      | 'canceled'
+      | 'skipped'
+      | 'ahead',
+      number
+    >
+  >
+}
+export interface Question {
+  kind: 'approval' | 'agent'
+  step: string
+  host?: string
+  text: string
+  expires_at?: string
+}
+/** A run as a list shows it. */
+export type Run = RunSummary & {
+  route?: Route
+  now?: {
+    step?: string
+    host?: string
+    question?: Question
+    failure?: { step: string; host?: string; reason: string; message: string }
+  }
+  labels?: Record<string, string>
+  inputs?: Record<string, string>
+  last_seq?: number
+}
+export type RunPage = Omit<RunList, 'runs'> & { runs: Run[] }
+export type WholeRun = RunView & Pick<Run, 'route' | 'now'>
+export type Step = StepView
+export type Instance = z.infer<typeof InstanceView>
+export type { Problem }
+
+export interface RunFilter {
+  kind?: string
+  status?: string
+  user?: string
+  workflow?: string
+  since?: string
+  q?: string
+}
+
+const hours: Record<string, number> = { '1h': 1, '24h': 24, '7d': 168, '30d': 720 }
+
+export function listRuns(filter: RunFilter, cursor?: string, signal?: AbortSignal): Promise<RunPage> {
+  const since = filter.since === undefined ? undefined : hours[filter.since]
+  const query: Partial<ListRunsInput> & { text?: string | undefined } = {
+    blueprint: filter.kind,
+    status: filter.status,
+    owner: filter.user,
+    workflow_name: filter.workflow,
+    created_after: since === undefined ? undefined : new Date(Date.now() - since * 3_600_000).toISOString(),
+    text: filter.q,
+    limit: 100,
+    cursor,
+  }
+  return ask('GET', '/api/runs', { query: query as Record<string, string | number | undefined>, signal })
+}
+
+const of = (id: string) => `/api/runs/${encodeURIComponent(id)}`
+export const getRun = (id: string, signal?: AbortSignal) => ask<WholeRun>('GET', of(id), { signal })
+export const getWorkflow = (id: string, signal?: AbortSignal) =>
+  ask<{ workflow: unknown; vars: Record<string, string> }>('GET', `${of(id)}/workflow`, { signal })
+export const cancelRun = (id: string) => ask('POST', `${of(id)}/cancel`, { body: {} })
+export const retryRun = (id: string, only: 'all' | 'failed', idempotencyKey: string) =>
+  ask<Run>('POST', `${of(id)}/retry`, { body: { only }, idempotencyKey })
+export const answerApproval = (id: string, answer: 'approve' | 'reject', step: string, comment?: string) =>
+  ask('POST', `${of(id)}/${answer}`, { body: { step, ...(comment ? { comment } : {}) } })
+export const validate = (yaml: string, signal?: AbortSignal) =>
+  ask<ValidateAnswer>('POST', '/api/validate', { body: { yaml }, signal })
+export const createRun = (yaml: string, vars: Record<string, string>, idempotencyKey: string) =>
+  ask<Run>('POST', '/api/runs', { body: { yaml, vars }, idempotencyKey })
+
+/** Where the bytes of one output are. */
+export const outputPath = (run: string, attempt: number, stream: string) =>
+  `${of(run)}/attempts/${attempt}/output/${stream}`
+
+/** What a list, a header and a mark show of a run: a question and waiting go before the API's status. */
+export type Shown = RunSummary['status'] | 'asks' | 'room' | 'skipped' | 'ahead' | 'waiting'
+
+export function shownStatus(run: Pick<Run, 'status' | 'waiting' | 'now'>): Shown {
+  const open = run.status === 'queued' || run.status === 'running'
+  if (open && run.now?.question !== undefined) return 'asks'
+  if (open && run.waiting !== undefined) return run.status === 'queued' ? 'queued' : 'room'
+  return run.status
+}
+
+export function shownStep(step: Pick<Step, 'status' | 'waiting' | 'approval'>): Shown {
+  if (step.status === 'queued') return 'ahead'
+  if (step.status !== 'waiting') return step.status
+  if (step.approval !== undefined) return 'asks'
+  return step.waiting === undefined ? 'waiting' : 'room'
+}
+
+const letters: Partial<Record<Shown, string>> = {
+  success: 'd',
+  failed: 'f',
+  running: 'r',
+  ahead: 'a',
+  skipped: 'k',
+  asks: 'q',
+  room: 'w',
+  waiting: 'w',
+  interrupted: 'i',
+  canceled: 'c',
+}
+
+/** The route of a run whose steps are at hand; the hub's own where it sent one. */
+export function routeOf(run: Pick<WholeRun, 'route' | 'steps'>): Route {
+  if (run.route !== undefined) return run.route
+  const shown = run.steps.filter(({ phase }) => phase === 'main').map(shownStep)
+  if (shown.length <= 12) return { stops: shown.map((one) => letters[one] ?? 'a').join('') }
+  const count = (...which: Shown[]) => shown.filter((one) => which.includes(one)).length
+  return {
+    counts: {
+      succeeded: count('success'),
+      failed: count('failed'),
+      running: count('running'),
+      waiting: count('room', 'waiting'),
+      asks: count('asks'),
+      interrupted: count('interrupted'),
+      canceled: count('canceled'),
+      skipped: count('skipped'),
+      ahead: count('ahead'),
+    },
+  }
+}

@@ -1,0 +1,117 @@
+import { useLayoutEffect, useRef } from 'react'
+import type { Problem } from '../data/runs.ts'
+
+/** Pieces of a line of YAML: its key, a comment, and the rest. */
+function piecesOf(line: string): { text: string; className: string }[] {
+  const [, indent, key, colon, rest] = /^(\s*(?:- )?\s*)([\w.-]+)(:)(?=\s|$)(.*)$/s.exec(line) ?? []
+  const value = rest ?? line
+  const note = /(?:^|\s)#.*$/.exec(value)
+  const plain = note === null ? value : value.slice(0, note.index)
+  return [
+    { text: indent ?? '', className: '' },
+    { text: key ?? '', className: 'yaml-key' },
+    { text: colon ?? '', className: '' },
+    { text: plain, className: key === undefined ? '' : 'yaml-text' },
+    { text: note?.[0] ?? '', className: 'yaml-note' },
+  ].filter(({ text }) => text !== '')
+}
+
+interface Props {
+  text: string
+  change: (text: string) => void
+  problems: readonly Problem[]
+  run: () => void
+}
+
+/** A text field over its own text in colours: what is typed is the browser's, so every key and reader works. */
+export function YamlEditor({ text, change, problems, run }: Props) {
+  const field = useRef<HTMLTextAreaElement>(null)
+  const behind = useRef<HTMLDivElement>(null)
+  const lines = text.split('\n')
+  const bad = new Map(problems.map((one) => [one.line, one.severity]))
+  const follow = () => {
+    if (field.current === null || behind.current === null) return
+    behind.current.scrollTop = field.current.scrollTop
+    behind.current.scrollLeft = field.current.scrollLeft
+  }
+  useLayoutEffect(follow)
+  const keys = (event: React.KeyboardEvent<HTMLTextAreaElement>) => {
+    const area = event.currentTarget
+    if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) {
+      event.preventDefault()
+      run()
+    } else if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
+      // The next line begins where this one does.
+      const before = area.value.slice(0, area.selectionStart)
+      const indent = /^[ ]*/.exec(before.slice(before.lastIndexOf('\n') + 1))![0]
+      if (indent === '') return
+      event.preventDefault()
+      area.setRangeText(`\n${indent}`, area.selectionStart, area.selectionEnd, 'end')
+      change(area.value)
+    }
+  }
+  const shared =
+    'font-mono text-[0.78125rem] leading-5 whitespace-pre py-2.5 max-sm:text-base max-sm:leading-6'
+  return (
+    <div className="relative min-h-0 flex-1 overflow-hidden bg-sunken">
+      <div ref={behind} aria-hidden="true" className={`absolute inset-0 overflow-hidden ${shared}`}>
+        <div className="min-w-max pb-40">
+          {lines.map((line, index) => {
+            const severity = bad.get(index + 1)
+            const tone = severity === 'error' ? 'bg-bad-soft' : severity === 'warning' ? 'bg-ask-soft' : ''
+            return (
+              // biome-ignore lint/suspicious/noArrayIndexKey: a line is known by its number
+              <div key={index} className={`flex h-5 max-sm:h-6 ${tone}`}>
+                <span
+                  className={`w-12 shrink-0 pr-4 text-right ${severity === 'error' ? 'font-semibold text-bad' : 'text-ink3'}`}
+                >
+                  {index + 1}
+                </span>
+                <span className="pr-6">
+                  {piecesOf(line).map((piece, at) => (
+                    // biome-ignore lint/suspicious/noArrayIndexKey: pieces of a line have no other name
+                    <span key={at} className={piece.className}>
+                      {piece.text}
+                    </span>
+                  ))}
+                </span>
+              </div>
+            )
+          })}
+        </div>
+      </div>
+      <textarea
+        ref={field}
+        aria-label="Workflow, as YAML"
+        id="yaml"
+        className={`absolute inset-0 h-full w-full resize-none overflow-auto bg-transparent pr-6 pl-12 text-transparent caret-ink outline-none selection:bg-accent/25 selection:text-transparent focus-visible:shadow-[inset_2px_0_0_var(--accent)] ${shared}`}
+        value={text}
+        onChange={(event) => change(event.target.value)}
+        onScroll={follow}
+        onKeyDown={keys}
+        onDragOver={(event) => event.preventDefault()}
+        onDrop={async (event) => {
+          const file = event.dataTransfer.files[0]
+          if (file === undefined) return
+          event.preventDefault()
+          change(await file.text())
+        }}
+        spellCheck={false}
+        autoCapitalize="none"
+        autoCorrect="off"
+        wrap="off"
+      />
+    </div>
+  )
+}
+
+/** Puts the cursor at a problem. */
+export function goTo({ line = 1, column = 1 }: Problem): void {
+  const field = document.querySelector<HTMLTextAreaElement>('#yaml')
+  if (field === null) return
+  const lines = field.value.split('\n')
+  const at = lines.slice(0, line - 1).reduce((sum, { length }) => sum + length + 1, 0) + column - 1
+  field.focus()
+  field.setSelectionRange(at, at)
+  field.scrollTop = Math.max(0, (line - 6) * 20)
+}

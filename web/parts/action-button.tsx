@@ -1,0 +1,78 @@
+import { type ReactNode, useRef, useState } from 'react'
+import { ApiError, newKey } from '../data/api.ts'
+import { StatusMark } from './status-mark.tsx'
+
+interface Props {
+  children: ReactNode
+  /** Shown while it is at work, such as `Approving…`. */
+  doing: string
+  /** Carried out once at a time; the key stays the same until it was answered. */
+  act: (key: string) => Promise<unknown>
+  kind?: 'main' | 'bad' | 'plain' | 'quiet-bad'
+  className?: string
+  title?: string
+  /** Told beside the button of those who show the failure themselves. */
+  onFailure?: (error: ApiError) => void
+}
+
+/** A button whose action the hub settles: never done twice, and a refusal stands beside it with its hint. */
+export function ActionButton({ children, doing, act, kind, className = '', title, onFailure }: Props) {
+  const [state, setState] = useState<{ busy: boolean; failure?: ApiError }>({ busy: false })
+  const key = useRef<string>(undefined)
+  const press = async () => {
+    if (state.busy) return
+    setState({ busy: true })
+    key.current ??= newKey()
+    try {
+      await act(key.current)
+      key.current = undefined
+      setState({ busy: false })
+    } catch (error) {
+      const failure =
+        error instanceof ApiError
+          ? error
+          : new ApiError(0, { error: { code: 'internal', message: String(error) } })
+      // A lost answer is asked for again with the same key.
+      if (failure.status !== 0) key.current = undefined
+      onFailure?.(failure)
+      setState(onFailure === undefined ? { busy: false, failure } : { busy: false })
+    }
+  }
+  return (
+    <span className="relative inline-flex flex-col">
+      <button
+        type="button"
+        className={`button ${kind === undefined ? '' : `button-${kind}`} ${className}`}
+        aria-disabled={state.busy}
+        title={title}
+        onClick={press}
+      >
+        {state.busy ? (
+          <>
+            <StatusMark shown="running" size={14} beside />
+            {doing}
+          </>
+        ) : (
+          children
+        )}
+      </button>
+      {state.failure !== undefined && <Failure error={state.failure} floating />}
+    </span>
+  )
+}
+
+/** A refusal: its message and hint, as the API gave them. */
+export function Failure({ error, floating = false }: { error: ApiError; floating?: boolean }) {
+  const place = floating
+    ? 'absolute top-full right-0 z-20 mt-1 w-72 border border-line whitespace-normal'
+    : ''
+  return (
+    <div role="alert" className={`flex gap-2 rounded-lg bg-bad-soft px-3 py-2 text-meta text-ink ${place}`}>
+      <StatusMark shown="failed" size={14} beside />
+      <span>
+        {error.message}
+        {error.hint !== undefined && <span className="block text-ink2">{error.hint}</span>}
+      </span>
+    </div>
+  )
+}

@@ -1,0 +1,103 @@
+import type { QueryClient } from '@tanstack/react-query'
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+} from '@tanstack/react-router'
+import { basePath } from './data/api.ts'
+import { filterOf } from './data/run-filter.ts'
+import { meQuery, safeNext } from './data/session.ts'
+import { LoginPage } from './login/login-page.tsx'
+import { RunPage } from './run/run-page.tsx'
+import { type RunSearch, runSearch } from './run/run-search.ts'
+import { RunsPage } from './runs/runs-page.tsx'
+import { NotThere, Shell, Trouble } from './shell/shell.tsx'
+
+const root = createRootRouteWithContext<{ client: QueryClient }>()({
+  component: Outlet,
+  notFoundComponent: NotThere,
+  errorComponent: Trouble,
+})
+
+const login = createRoute({
+  getParentRoute: () => root,
+  path: '/login',
+  component: LoginPage,
+  validateSearch: ({ next }: Record<string, unknown>) => (next === undefined ? {} : { next: safeNext(next) }),
+})
+
+/** All that is behind the login. */
+const inside = createRoute({
+  getParentRoute: () => root,
+  id: 'inside',
+  component: Shell,
+  beforeLoad: async ({ context, location }) => {
+    try {
+      await context.client.ensureQueryData(meQuery)
+    } catch (error) {
+      if ((error as { status?: number }).status === 401)
+        throw redirect({ to: '/login', search: { next: location.href } })
+      throw error
+    }
+  },
+})
+
+const home = createRoute({
+  getParentRoute: () => inside,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/runs', replace: true })
+  },
+})
+const runs = createRoute({
+  getParentRoute: () => inside,
+  path: '/runs',
+  component: RunsPage,
+  validateSearch: filterOf,
+})
+const run = createRoute({
+  getParentRoute: () => inside,
+  path: '/runs/$run',
+  component: RunPage,
+  validateSearch: (search: Record<string, unknown>): RunSearch => runSearch(search),
+})
+const fresh = createRoute({
+  getParentRoute: () => inside,
+  path: '/new',
+  component: lazyRouteComponent(() => import('./new/new-page.tsx'), 'NewPage'),
+  validateSearch: ({ from }: Record<string, unknown>): { from?: string } =>
+    typeof from === 'string' ? { from } : {},
+})
+const runners = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings/runners',
+  component: lazyRouteComponent(() => import('./runners/runners-page.tsx'), 'RunnersPage'),
+})
+
+const tree = root.addChildren([login, inside.addChildren([home, runs, run, fresh, runners])])
+
+export function pageRouter(client: QueryClient) {
+  return createRouter({
+    routeTree: tree,
+    basepath: basePath === '' ? '/' : basePath,
+    context: { client },
+    defaultPreload: 'intent',
+    scrollRestoration: false,
+    // Words stay words: `?q=12` is a text, not a number.
+    parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
+    stringifySearch: (search) => {
+      const given = Object.entries(search).filter(([, value]) => value !== undefined && value !== '')
+      const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
+      return text === '' ? '' : `?${text}`
+    },
+  })
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof pageRouter>
+  }
+}

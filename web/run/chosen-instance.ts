@@ -1,0 +1,48 @@
+import { type Instance, type Step, shownStep } from '../data/runs.ts'
+
+/** One instance of a step, as the list shows it. */
+export interface Place {
+  step: Step
+  instance: Instance
+  index: number
+}
+
+/** The name of a place in an address: a step, its host and the instance's index where there are several. */
+export function placeName({ step, instance, index }: Place): string {
+  if (step.instances.length <= 1) return step.step
+  const alike = step.instances.filter(({ host }) => host === instance.host).length > 1
+  return `${step.step}@${instance.host}${alike ? `!${index}` : ''}`
+}
+
+/** The word that tells an instance from its neighbours: its host, with what varies. */
+export function instanceWord({ instance }: Place): string {
+  const vars = Object.entries(instance.vars ?? {}).map(([name, value]) => `${name}=${value}`)
+  return [instance.host, ...vars].join(' ')
+}
+
+export const placesOf = (step: Step): Place[] =>
+  step.instances.map((instance, index) => ({ step, instance, index }))
+
+/** The place that a name means; `3` means the third step. */
+export function placeOf(steps: readonly Step[], name: string): Place | undefined {
+  const numbered = /^\d+$/.test(name) && !steps.some(({ step }) => step === name)
+  const wanted = numbered ? steps[Number(name) - 1]?.step : name
+  if (wanted === undefined) return undefined
+  const all = steps.flatMap(placesOf)
+  return all.find((place) => placeName(place) === wanted) ?? all.find(({ step }) => step.step === wanted)
+}
+
+const began = ({ step }: Place) => step.started_at ?? ''
+
+/** What opens by itself: what failed first, a question, what runs since last, or else the last that was done. */
+export function firstPlace(steps: readonly Step[]): Place | undefined {
+  const all = steps.flatMap(placesOf)
+  const broken = all
+    .filter(({ instance }) => instance.status === 'failed' || instance.status === 'interrupted')
+    .sort((a, b) => (a.step.finished_at ?? '').localeCompare(b.step.finished_at ?? ''))
+  const isAsking = all.find(({ step }) => shownStep(step) === 'asks')
+  const latest = (places: Place[]) => places.sort((a, b) => began(a).localeCompare(began(b))).at(-1)
+  const running = all.filter(({ instance }) => instance.status === 'running' || instance.status === 'waiting')
+  const done = all.filter(({ instance }) => instance.attempts.length > 0)
+  return broken[0] ?? isAsking ?? latest(running) ?? latest(done) ?? all[0]
+}

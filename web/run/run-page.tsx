@@ -1,0 +1,248 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { Link, useNavigate, useParams, useRouterState, useSearch } from '@tanstack/react-router'
+import { ChevronLeft, RotateCcw, User } from 'lucide-react'
+import { useEffect, useState } from 'react'
+import { ApiError } from '../data/api.ts'
+import { RunFeed } from '../data/run-feed.ts'
+import { cancelRun, getRun, retryRun, routeOf, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
+import { ActionButton } from '../parts/action-button.tsx'
+import { Confirm } from '../parts/confirm.tsx'
+import { CopyButton } from '../parts/copy-button.tsx'
+import { RouteLine } from '../parts/route-line.tsx'
+import { StatusMark, statusWord } from '../parts/status-mark.tsx'
+import { Took, When } from '../parts/times.tsx'
+import { firstPlace, type Place, placeName, placeOf } from './chosen-instance.ts'
+import { InstanceView } from './instance-view.tsx'
+import { linesOf } from './run-search.ts'
+import { StepList } from './step-list.tsx'
+
+/** The feed of a run while something shows it. */
+export function useRunFeed(id: string | undefined): RunFeed | undefined {
+  const client = useQueryClient()
+  const [feed, setFeed] = useState<RunFeed>()
+  useEffect(() => {
+    if (id === undefined) return setFeed(undefined)
+    const begun = new RunFeed(id, client)
+    setFeed(begun)
+    return () => begun.stop()
+  }, [id, client])
+  return feed
+}
+
+const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'running'
+
+/** The run as the last read of its hub says; its status with an open question before the API's. */
+function shownRun(run: WholeRun) {
+  const asks = run.steps.find((step) => shownStep(step) === 'asks')
+  if (asks !== undefined && !isOver(run)) return 'asks' as const
+  return shownStatus(run)
+}
+
+export function RunPage() {
+  const { run: id } = useParams({ from: '/inside/runs/$run' })
+  const { data: run, error } = useQuery({
+    queryKey: ['run', id],
+    queryFn: ({ signal }) => getRun(id, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  })
+  if (run !== undefined) return <ShownRun key={id} run={run} />
+  if (error === null) return <main className="flex-1" aria-busy="true" />
+  const gone = error instanceof ApiError && error.status === 404
+  return (
+    <main className="flex flex-1 flex-col items-center justify-center gap-4 px-5 text-center">
+      <h1 className="text-empty font-semibold">
+        {gone ? `There is no run ${id}, or it isn't yours.` : error.message}
+      </h1>
+      <Link to="/runs" className="button">
+        To the runs
+      </Link>
+    </main>
+  )
+}
+
+function ShownRun({ run }: { run: WholeRun }) {
+  const search = useSearch({ from: '/inside/runs/$run' })
+  const hash = useRouterState({ select: ({ location }) => location.hash })
+  const navigate = useNavigate({ from: '/runs/$run' })
+  const feed = useRunFeed(run.run_id)
+  const [canceling, setCanceling] = useState(false)
+  const [listed, setListed] = useState(true)
+  const linked = linesOf(hash)
+  const wanted = linked?.step ?? search.step
+  const chosen = (wanted === undefined ? undefined : placeOf(run.steps, wanted)) ?? firstPlace(run.steps)
+  const shown = shownRun(run)
+  useEffect(() => {
+    document.title = `${run.workflow_name} ${statusWord(shown)} · Errand`
+  }, [run.workflow_name, shown])
+  const choose = (place: Place) => {
+    setListed(false)
+    void navigate({ search: { step: placeName(place) }, hash: '' })
+  }
+  const retry = (only: 'all' | 'failed') => async (key: string) => {
+    const { run_id } = await retryRun(run.run_id, only, key)
+    await navigate({ to: '/runs/$run', params: { run: run_id }, search: {}, hash: '' })
+  }
+  const canRetryFailed = isOver(run) && run.status !== 'success'
+  const running = run.steps.flatMap(({ instances }) => instances).filter(({ status }) => status === 'running')
+  const ahead = run.steps.flatMap(({ instances, status }) =>
+    status === 'queued' ? [{}] : instances.filter((one) => one.status === 'queued'),
+  )
+  const inputs = Object.entries(run.vars)
+  const actions = (
+    <>
+      {isOver(run) && (
+        <ActionButton doing="Starting…" act={retry('all')} kind={canRetryFailed ? undefined : 'main'}>
+          Run again
+        </ActionButton>
+      )}
+      {canRetryFailed && (
+        <ActionButton
+          doing="Retrying…"
+          act={retry('failed')}
+          kind="main"
+          title="A new run: what succeeded is taken over"
+        >
+          <RotateCcw size={14} strokeWidth={1.75} aria-hidden /> Retry failed
+        </ActionButton>
+      )}
+      {!isOver(run) && (
+        <button type="button" className="button button-quiet-bad" onClick={() => setCanceling(true)}>
+          Cancel…
+        </button>
+      )}
+    </>
+  )
+  return (
+    <>
+      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14 max-sm:px-3">
+        <Link to="/runs" aria-label="Runs" className="hidden p-2 max-sm:block">
+          <ChevronLeft size={22} strokeWidth={1.75} aria-hidden />
+        </Link>
+        <nav aria-label="Where this is" className="flex min-w-0 items-center gap-2 text-ink2">
+          <Link to="/runs" className="hover:text-ink max-sm:hidden">
+            Runs
+          </Link>
+          <span className="text-ink3 max-sm:hidden">/</span>
+          <bdi className="truncate max-sm:hidden">{run.workflow_name}</bdi>
+          <span className="text-ink3 max-sm:hidden">/</span>
+          <span className="truncate font-mono text-meta">{run.run_id}</span>
+          <CopyButton text={run.run_id} label="Copy the run's id" />
+        </nav>
+        <div className="ml-auto flex gap-2 max-sm:hidden">{actions}</div>
+      </header>
+      <div className="flex shrink-0 items-center gap-3 border-b border-line px-5 py-3 max-sm:flex-wrap max-sm:px-4">
+        <StatusMark shown={shown} size={24} />
+        <div className="min-w-0 flex-1">
+          <div className="flex flex-wrap items-center gap-x-2">
+            <h1 className="truncate text-run font-semibold">
+              <bdi>{run.workflow_name}</bdi>
+            </h1>
+            <Chip shown={shown} />
+            <span className="truncate text-meta text-ink2">
+              <bdi>{summary(run)}</bdi>
+            </span>
+          </div>
+          <div className="mt-0.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-meta text-ink2">
+            <span className="flex items-center gap-1.5">
+              <User size={13} strokeWidth={1.75} aria-hidden /> {run.owner}
+            </span>
+            <span>
+              <When time={run.started_at ?? run.created_at} />
+              {run.finished_at === undefined ? ', since ' : ', took '}
+              <Took from={run.started_at ?? run.created_at} to={run.finished_at} />
+            </span>
+            {inputs.slice(0, 4).map(([name, value]) => (
+              <span key={name} className="chip max-w-48 font-mono">
+                <bdi className="truncate">
+                  {name}=<b className="font-semibold text-ink">{value}</b>
+                </bdi>
+              </span>
+            ))}
+            {inputs.length > 4 && <span>+{inputs.length - 4}</span>}
+            {run.retry_of !== undefined && (
+              <Link to="/runs/$run" params={{ run: run.retry_of }} className="text-accent hover:underline">
+                a try of {run.retry_of}
+              </Link>
+            )}
+            {run.rolls_back !== undefined && (
+              <Link to="/runs/$run" params={{ run: run.rolls_back }} className="text-accent hover:underline">
+                undoes {run.rolls_back}
+              </Link>
+            )}
+          </div>
+        </div>
+        <RouteLine route={routeOf(run)} />
+      </div>
+      <main className="flex min-h-0 flex-1 max-sm:flex-col">
+        <div
+          className={`w-[288px] shrink-0 overflow-y-auto border-r border-line pb-4 max-lg:w-56 max-sm:w-full max-sm:border-r-0 ${listed ? 'max-sm:max-h-[40%] max-sm:border-b' : 'max-sm:hidden'}`}
+        >
+          <StepList run={run} chosen={chosen} choose={choose} />
+        </div>
+        {!listed && (
+          <button
+            type="button"
+            className="hidden h-11 shrink-0 items-center gap-2 border-b border-line px-4 text-ink2 max-sm:flex"
+            onClick={() => setListed(true)}
+          >
+            <ChevronLeft size={16} strokeWidth={1.75} aria-hidden /> All {run.steps.length} steps
+          </button>
+        )}
+        {chosen === undefined || feed === undefined ? (
+          <p className="p-5 text-ink2">{run.waiting ?? 'Nothing of it has begun yet.'}</p>
+        ) : (
+          <InstanceView
+            key={`${chosen.step.phase} ${placeName(chosen)}`}
+            run={run}
+            place={chosen}
+            feed={feed}
+            search={search}
+            lines={linked?.lines}
+            retry={canRetryFailed ? retry : undefined}
+          />
+        )}
+      </main>
+      <div className="hidden gap-3 border-t border-line p-3 *:flex-1 max-sm:flex">{actions}</div>
+      {canceling && (
+        <Confirm
+          title={`Cancel ${run.workflow_name}?`}
+          keep="Keep running"
+          verb="Cancel run"
+          doing="Canceling…"
+          act={() => cancelRun(run.run_id)}
+          close={() => setCanceling(false)}
+        >
+          {running.length} {running.length === 1 ? 'instance is' : 'instances are'} ended now. {ahead.length}{' '}
+          of what is ahead never {ahead.length === 1 ? 'starts' : 'start'}. Its rollback doesn't run.
+        </Confirm>
+      )}
+    </>
+  )
+}
+
+/** How a run stands, in one sentence. */
+function summary(run: WholeRun): string {
+  if (!isOver(run)) return run.waiting ?? ''
+  const failed = run.steps.filter(({ status }) => status === 'failed' || status === 'interrupted')
+  if (failed.length > 0) {
+    const first = failed[0]!
+    const hosts = first.instances.filter(({ status }) => status !== 'success' && status !== 'skipped')
+    const on = first.instances.length > 1 && hosts.length === 1 ? ` on ${hosts[0]!.host}` : ''
+    const not = run.steps.filter(({ status }) => status === 'skipped').length
+    const rest = not > 0 ? `, ${not} ${not === 1 ? 'step' : 'steps'} did not run` : ''
+    return `${first.step} ${first.status}${on}${rest}`
+  }
+  return run.message ?? ''
+}
+
+const tones: Record<string, string> = {
+  success: 'bg-ok-soft text-ok',
+  failed: 'bg-bad-soft text-bad',
+  running: 'bg-accent-soft text-accent',
+  asks: 'bg-ask-soft text-ask',
+  room: 'bg-ask-soft text-ask',
+  interrupted: 'bg-gone-soft text-gone',
+}
+function Chip({ shown }: { shown: ReturnType<typeof shownRun> }) {
+  return <span className={`chip ${tones[shown] ?? ''}`}>{statusWord(shown)}</span>
+}

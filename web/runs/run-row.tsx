@@ -1,0 +1,128 @@
+import { Link } from '@tanstack/react-router'
+import { Bot, GitPullRequest, MessageSquare, Workflow } from 'lucide-react'
+import { memo } from 'react'
+import { type Run, shownStatus } from '../data/runs.ts'
+import { RouteLine } from '../parts/route-line.tsx'
+import { StatusMark, statusWord } from '../parts/status-mark.tsx'
+import { Took, When } from '../parts/times.tsx'
+
+const kinds = { workflow: Workflow, agent: MessageSquare, bot: Bot, task: GitPullRequest } as const
+
+/** Where a run stands, in a few words: its step, why it waits, or how it ended. */
+export function Now({ run }: { run: Run }) {
+  const shown = shownStatus(run)
+  const { now } = run
+  if (shown === 'asks')
+    return (
+      <>
+        <span className="font-medium text-ask">{now!.question!.step}</span>
+        <span className="text-ink2"> · waits for a person</span>
+      </>
+    )
+  if (shown === 'room' || shown === 'queued')
+    return <span className="text-ask">{run.waiting ?? 'waits to begin'}</span>
+  if (shown === 'running')
+    return (
+      <>
+        <span className="font-medium text-accent">{now?.step ?? 'running'}</span>
+        {now?.host !== undefined && <span className="text-ink2"> · on {now.host}</span>}
+      </>
+    )
+  if (shown === 'failed' || shown === 'interrupted')
+    return (
+      <>
+        {now?.failure !== undefined && <span className="font-medium">{now.failure.step} · </span>}
+        <span className={shown === 'failed' ? 'text-bad' : 'text-gone'}>
+          {now?.failure?.reason ?? run.reason ?? shown}
+        </span>
+        {now?.failure?.host !== undefined && now.failure.host !== 'local' && (
+          <span className="text-ink2"> on {now.failure.host}</span>
+        )}
+        {now?.failure === undefined && run.message !== undefined && (
+          <span className="text-ink2"> · {run.message}</span>
+        )}
+      </>
+    )
+  return (
+    <span className="text-ink2">
+      {shown === 'canceled' ? (run.message ?? 'canceled') : statusWord(shown)}
+    </span>
+  )
+}
+
+interface Props {
+  run: Run
+  marked: boolean
+  mark: (id: string) => void
+}
+
+export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
+  const shown = shownStatus(run)
+  const Kind = kinds[run.blueprint as keyof typeof kinds] ?? Workflow
+  const given = Object.entries(run.inputs ?? {})
+  const second =
+    given.length > 0 ? (
+      <span className="font-mono">
+        {given.slice(0, 3).map(([name, value]) => (
+          <span key={name} className="mr-2">
+            {name}=<span className="font-medium text-ink2">{value}</span>
+          </span>
+        ))}
+        {given.length > 3 && `+${given.length - 3}`}
+      </span>
+    ) : (
+      <span className="font-mono">{run.run_id}</span>
+    )
+  return (
+    <li
+      data-run={run.run_id}
+      className={`group/row relative grid min-h-[46px] grid-cols-(--run-columns) items-center gap-x-3 border-t border-line px-5 py-1 hover:bg-hover max-sm:min-h-16 ${marked ? 'bg-sel!' : ''}`}
+    >
+      <span className="flex items-center gap-3">
+        <span className="relative flex size-4 items-center justify-center">
+          <span className={marked ? 'hidden' : 'max-sm:inline sm:group-hover/row:hidden'}>
+            <StatusMark shown={shown} />
+          </span>
+          <input
+            type="checkbox"
+            aria-label={`Select ${run.workflow_name}, ${run.run_id}`}
+            className={`absolute z-10 size-4 accent-accent focus:opacity-100 max-sm:hidden ${marked ? '' : 'opacity-0 group-hover/row:opacity-100'}`}
+            checked={marked}
+            onChange={() => mark(run.run_id)}
+          />
+        </span>
+        <Kind size={14} strokeWidth={1.75} className="text-ink3 max-sm:hidden" aria-label={run.blueprint} />
+      </span>
+      <span className="min-w-0">
+        <Link
+          to="/runs/$run"
+          params={{ run: run.run_id }}
+          className="block truncate font-medium after:absolute after:inset-0 max-sm:text-page"
+          title={run.workflow_name}
+        >
+          <bdi>{run.workflow_name}</bdi>
+        </Link>
+        <span className="block truncate text-label text-ink3 max-sm:hidden">
+          <bdi>{second}</bdi>
+        </span>
+        <span className="hidden truncate text-meta max-sm:block">
+          <Now run={run} />
+        </span>
+      </span>
+      <span className="max-md:hidden">{run.route !== undefined && <RouteLine route={run.route} />}</span>
+      <span className="truncate text-meta max-lg:hidden">
+        <Now run={run} />
+      </span>
+      <span className="truncate text-meta text-ink2 max-lg:hidden">{run.owner}</span>
+      <span className="text-right text-meta whitespace-nowrap text-ink2 max-md:hidden">
+        <When time={run.started_at ?? run.created_at} />
+      </span>
+      <span className="flex flex-col items-end gap-1 text-meta whitespace-nowrap text-ink2">
+        <Took from={run.started_at} to={run.finished_at} />
+        <span className="hidden max-sm:block">
+          {run.route !== undefined && <RouteLine route={run.route} />}
+        </span>
+      </span>
+    </li>
+  )
+})

@@ -1,0 +1,43 @@
+import { Unplug } from 'lucide-react'
+import { timeOf, useNow } from '../data/clock.ts'
+import { liveRuns, useConnection } from '../data/live.ts'
+
+/** Whether what is shown is live. */
+export function ConnectionDot({ word = true }: { word?: boolean }) {
+  const { state, sinceMs } = useConnection()
+  const now = useNow()
+  if (state === 'none') return null
+  const away = state === 'away' && now - (sinceMs ?? now) > 3000
+  return (
+    <span className="flex items-center gap-2" role="status">
+      <span
+        className={`size-1.5 rounded-full ${away ? 'bg-ask-fill' : state === 'live' ? 'bg-ok' : 'bg-line2'}`}
+      />
+      <span className={word ? 'group-data-folded:hidden max-xl:sr-only' : ''}>
+        {away ? 'reconnecting' : state === 'connecting' ? 'connecting' : 'live'}
+      </span>
+    </span>
+  )
+}
+
+/** Since when what is shown is old, once the hub is away for ten seconds. */
+export function ConnectionBanner() {
+  const { state, sinceMs } = useConnection()
+  const now = useNow()
+  if (state !== 'away' || sinceMs === undefined || now - sinceMs < 10_000) return null
+  return (
+    <div
+      role="alert"
+      className="mx-5 mt-3 flex items-center gap-2.5 rounded-lg border border-ask-line bg-ask-soft px-3 py-2 text-meta"
+    >
+      <Unplug size={14} strokeWidth={1.75} aria-hidden />
+      <span>
+        The hub doesn't answer. What you see is from {timeOf(new Date(sinceMs).toISOString(), now)}; it is
+        tried again every 5 s.
+      </span>
+      <button type="button" className="ml-auto font-semibold" onClick={() => liveRuns.tryNow()}>
+        Now
+      </button>
+    </div>
+  )
+}

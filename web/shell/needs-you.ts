@@ -1,0 +1,58 @@
+import { type InfiniteData, type QueryClient, queryOptions, useQuery } from '@tanstack/react-query'
+import { liveRuns } from '../data/live.ts'
+import { fits } from '../data/run-filter.ts'
+import { listRuns, type Run, type RunFilter, type RunPage } from '../data/runs.ts'
+
+/** Open runs: of these some wait for a person's answer. */
+const openRuns = queryOptions({
+  queryKey: ['open-runs'],
+  queryFn: ({ signal }) => listRuns({ status: 'queued,running' }, undefined, signal),
+  staleTime: Number.POSITIVE_INFINITY,
+})
+
+const asks = (run: Run) =>
+  run.now?.question !== undefined && (run.status === 'running' || run.status === 'queued')
+
+/** Runs that wait for a person, those with the shortest time first. */
+export function useNeedsYou(): Run[] {
+  const { data } = useQuery(openRuns)
+  const expiry = (run: Run) => run.now?.question?.expires_at ?? '9999'
+  return (data?.runs ?? []).filter(asks).sort((a, b) => expiry(a).localeCompare(expiry(b)))
+}
+
+const isOpen = ({ status }: Run) => status === 'queued' || status === 'running'
+
+/** Puts each run that changes where it is shown: rows change in place, new ones come first. */
+export function keepRunsLive(client: QueryClient): () => void {
+  const changed = (run: Run) => {
+    client.setQueryData<RunPage>(openRuns.queryKey, (page) => {
+      if (page === undefined) return page
+      const others = page.runs.filter(({ run_id }) => run_id !== run.run_id)
+      return { ...page, runs: isOpen(run) ? [run, ...others] : others }
+    })
+    for (const [key] of client.getQueriesData({ queryKey: ['runs'] })) {
+      const filter = key[1] as RunFilter
+      client.setQueryData<InfiniteData<RunPage>>(key, (data) => {
+        if (data === undefined) return data
+        const isThere = data.pages.some(({ runs }) => runs.some(({ run_id }) => run_id === run.run_id))
+        if (isThere)
+          return {
+            ...data,
+            pages: data.pages.map((page) => ({
+              ...page,
+              runs: page.runs.map((one) => (one.run_id === run.run_id ? run : one)),
+            })),
+          }
+        const [first, ...more] = data.pages
+        const newest = first?.runs[0]?.created_at ?? ''
+        if (first === undefined || run.created_at < newest || !fits(run, filter)) return data
+        return { ...data, pages: [{ ...first, runs: [run, ...first.runs] }, ...more] }
+      })
+    }
+  }
+  const reset = () => {
+    void client.invalidateQueries({ queryKey: ['runs'] })
+    void client.invalidateQueries({ queryKey: ['open-runs'] })
+  }
+  return liveRuns.read(changed, reset)
+}

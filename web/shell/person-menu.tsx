@@ -1,0 +1,111 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { ChevronsUpDown, Menu } from 'lucide-react'
+import { useState } from 'react'
+import { basePath } from '../data/api.ts'
+import { logOut, type Me } from '../data/session.ts'
+import { ActionButton } from '../parts/action-button.tsx'
+
+type Theme = 'system' | 'light' | 'dark'
+
+const KEY = 'errand.theme'
+
+function chosenTheme(): Theme {
+  try {
+    const kept = localStorage.getItem(KEY)
+    return kept === 'light' || kept === 'dark' ? kept : 'system'
+  } catch {
+    return 'system'
+  }
+}
+
+/** Sets the theme and keeps it; `public/assets/theme-1.js` does so before the first paint. */
+function chooseTheme(theme: Theme): void {
+  try {
+    localStorage.setItem(KEY, theme)
+  } catch {
+    // It holds for this page then.
+  }
+  const dark = theme === 'dark' || (theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
+  document.documentElement.classList.toggle('dark', dark)
+}
+
+const themes: readonly Theme[] = ['system', 'light', 'dark']
+
+/** Who one is, the theme, and the ways out. */
+export function PersonMenu({ me, below = false }: { me: Me; below?: boolean }) {
+  const [theme, setTheme] = useState(chosenTheme)
+  const client = useQueryClient()
+  const leave = async (everywhere: boolean) => {
+    await logOut(everywhere)
+    client.clear()
+    location.assign(`${basePath}/login`)
+  }
+  const id = below ? 'person-below' : 'person'
+  return (
+    <>
+      {below ? (
+        <button
+          type="button"
+          popoverTarget={id}
+          className="flex w-20 flex-col items-center justify-center gap-1 text-label text-ink2"
+        >
+          <Menu size={22} strokeWidth={1.75} aria-hidden />
+          More
+        </button>
+      ) : (
+        <button
+          type="button"
+          popoverTarget={id}
+          aria-label={`${me.name}: theme, log out`}
+          className="flex h-9 items-center gap-2 rounded-md px-2 hover:bg-hover group-data-folded:px-1 max-xl:px-1"
+        >
+          <span className="flex size-[22px] shrink-0 items-center justify-center rounded-md bg-accent-soft text-label font-semibold text-accent">
+            {me.name.slice(0, 2)}
+          </span>
+          <span className="truncate group-data-folded:hidden max-xl:hidden">{me.name}</span>
+          <ChevronsUpDown
+            size={14}
+            strokeWidth={1.75}
+            aria-hidden
+            className="ml-auto text-ink3 group-data-folded:hidden max-xl:hidden"
+          />
+        </button>
+      )}
+      <div
+        id={id}
+        popover="auto"
+        className={`fixed m-0 w-60 rounded-xl border border-line bg-raised p-3 text-ink ${below ? 'inset-auto right-2 bottom-18' : 'inset-auto bottom-14 left-2'}`}
+        style={{ boxShadow: 'var(--float)' }}
+      >
+        <p className="mb-3 text-meta text-ink2">
+          <span className="font-medium text-ink">{me.name}</span>, {me.role} of {me.tenant}
+        </p>
+        <fieldset className="mb-3 flex rounded-lg bg-idle p-0.5">
+          <legend className="sr-only">Theme</legend>
+          {themes.map((one) => (
+            <button
+              key={one}
+              type="button"
+              aria-pressed={theme === one}
+              className="h-6 flex-1 rounded-md text-meta text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11"
+              onClick={() => {
+                setTheme(one)
+                chooseTheme(one)
+              }}
+            >
+              {one}
+            </button>
+          ))}
+        </fieldset>
+        <div className="flex flex-col gap-1.5">
+          <ActionButton doing="Logging out…" act={() => leave(false)} className="w-full">
+            Log out
+          </ActionButton>
+          <ActionButton doing="Logging out…" act={() => leave(true)} kind="plain" className="w-full">
+            Log out everywhere
+          </ActionButton>
+        </div>
+      </div>
+    </>
+  )
+}

@@ -1,0 +1,224 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { type ErrorComponentProps, Link, Outlet, useNavigate, useRouter } from '@tanstack/react-router'
+import { ListTree, PanelLeft, Plus, Server } from 'lucide-react'
+import { useEffect, useRef, useState } from 'react'
+import { basePath, whenRefused } from '../data/api.ts'
+import { liveRuns } from '../data/live.ts'
+import { meQuery } from '../data/session.ts'
+import { LoginForm } from '../login/login-form.tsx'
+import { Mark, Wordmark } from '../parts/mark.tsx'
+import { ConnectionBanner, ConnectionDot } from './connection.tsx'
+import { keepRunsLive, useNeedsYou } from './needs-you.ts'
+import { PersonMenu } from './person-menu.tsx'
+
+const entry =
+  'flex h-8 items-center gap-2.5 rounded-md border border-transparent px-2 font-medium text-ink2 hover:bg-hover hover:text-ink'
+const here = { className: 'border-line! bg-surface! text-ink! dark:bg-raised!' }
+
+function isTyping(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
+  )
+}
+
+function useKeys(fold: () => void): void {
+  const navigate = useNavigate()
+  const went = useRef(0)
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const { key, target } = event
+      if (isTyping(target) || event.metaKey || event.ctrlKey || event.altKey) return
+      if (document.querySelector('dialog[open]') !== null) return
+      if (event.timeStamp - went.current < 1500 && (key === 'r' || key === 'm')) {
+        went.current = 0
+        void navigate({ to: key === 'r' ? '/runs' : '/settings/runners' })
+      } else if (key === 'g') went.current = event.timeStamp
+      else if (key === 'n') void navigate({ to: '/new' })
+      else if (key === '[') fold()
+      else return
+      event.preventDefault()
+    }
+    addEventListener('keydown', press)
+    return () => removeEventListener('keydown', press)
+  }, [navigate, fold])
+}
+
+/** Side bar, or on a phone the bar at the bottom, around a page. */
+export function Shell() {
+  const { data: me } = useQuery(meQuery)
+  const client = useQueryClient()
+  const [folded, setFolded] = useState(false)
+  const [expired, setExpired] = useState(false)
+  const needsYou = useNeedsYou()
+  useKeys(() => setFolded((was) => !was))
+  useEffect(() => {
+    whenRefused(() => setExpired(true))
+    liveRuns.start()
+    const stop = keepRunsLive(client)
+    return () => {
+      stop()
+      liveRuns.stop()
+    }
+  }, [client])
+  const count = needsYou.length
+  return (
+    <div className="flex h-full max-sm:flex-col-reverse">
+      <a href="#content" className="button absolute -top-20 left-2 z-50 focus:top-2">
+        Skip to the page
+      </a>
+      <nav
+        aria-label="Errand"
+        data-folded={folded || undefined}
+        className="group flex w-[208px] shrink-0 flex-col border-r border-line bg-canvas p-2 data-folded:w-12 max-xl:w-12 max-sm:hidden"
+      >
+        <div className="mb-2 flex h-9 items-center justify-between px-2 group-data-folded:px-0.5 max-xl:px-0.5">
+          <span className="group-data-folded:hidden max-xl:hidden">
+            <Wordmark />
+          </span>
+          <span className="hidden group-data-folded:inline max-xl:inline">
+            <Mark />
+          </span>
+          <button
+            type="button"
+            aria-label="Fold the side bar"
+            title="Fold the side bar  ["
+            className="text-ink2 hover:text-ink group-data-folded:hidden max-xl:hidden"
+            onClick={() => setFolded(true)}
+          >
+            <PanelLeft size={15} strokeWidth={1.75} aria-hidden />
+          </button>
+        </div>
+        <Link
+          to="/new"
+          aria-label="New run"
+          className="mb-3 flex h-[30px] items-center gap-2 rounded-md border border-line2 bg-surface px-2 font-medium hover:bg-hover group-data-folded:px-1.5 max-xl:px-1.5 dark:bg-raised"
+        >
+          <Plus size={15} strokeWidth={1.75} aria-hidden />
+          <span className="group-data-folded:hidden max-xl:hidden">New run</span>
+          <kbd className="key ml-auto group-data-folded:hidden max-xl:hidden">N</kbd>
+        </Link>
+        <div className="flex flex-col gap-px">
+          <Link
+            to="/runs"
+            className={entry}
+            activeProps={here}
+            aria-label={count > 0 ? `Runs, ${count} need you` : 'Runs'}
+          >
+            <ListTree size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
+            <span className="group-data-folded:hidden max-xl:hidden">Runs</span>
+            {count > 0 && (
+              <span className="ml-auto flex h-[18px] min-w-[18px] items-center justify-center rounded-full bg-ask-fill px-1 text-label font-semibold text-[#231700] group-data-folded:hidden max-xl:hidden">
+                {count}
+              </span>
+            )}
+          </Link>
+          <hr className="mx-2 my-2 border-line" />
+          <Link to="/settings/runners" className={entry} activeProps={here} aria-label="Runners">
+            <Server size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
+            <span className="group-data-folded:hidden max-xl:hidden">Runners</span>
+          </Link>
+        </div>
+        <div className="mt-auto flex flex-col gap-1">
+          <div className="flex items-center justify-between px-2 text-meta text-ink2">
+            <ConnectionDot />
+            <span className="text-label group-data-folded:hidden max-xl:hidden">
+              {me?.tenant} {me?.version === undefined ? '' : `· ${me.version}`}
+            </span>
+          </div>
+          {me !== undefined && <PersonMenu me={me} />}
+        </div>
+      </nav>
+      <nav
+        aria-label="Errand, below"
+        className="hidden h-16 shrink-0 items-stretch justify-around border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] max-sm:flex"
+      >
+        {[
+          { to: '/runs', word: 'Runs', Icon: ListTree },
+          { to: '/new', word: 'New', Icon: Plus },
+          { to: '/settings/runners', word: 'Runners', Icon: Server },
+        ].map(({ to, word, Icon }) => (
+          <Link
+            key={to}
+            to={to}
+            className="relative flex w-20 flex-col items-center justify-center gap-1 text-label text-ink2"
+            activeProps={{ className: 'font-semibold text-ink!' }}
+          >
+            <Icon size={22} strokeWidth={1.75} aria-hidden />
+            {word}
+            {word === 'Runs' && count > 0 && (
+              <span className="absolute top-1 right-4 flex h-[18px] min-w-[18px] items-center justify-center rounded-full bg-ask-fill px-1 font-semibold text-[#231700]">
+                {count}
+              </span>
+            )}
+          </Link>
+        ))}
+        {me !== undefined && <PersonMenu me={me} below />}
+      </nav>
+      <div
+        id="content"
+        tabIndex={-1}
+        className="flex min-h-0 min-w-0 flex-1 flex-col bg-surface outline-none"
+      >
+        <ConnectionBanner />
+        <Outlet />
+      </div>
+      {expired && <LoginAgain name={me?.name} done={() => setExpired(false)} />}
+    </div>
+  )
+}
+
+/** Asks for the password over the page: all that is on it stays. */
+function LoginAgain({ name, done }: { name: string | undefined; done: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const client = useQueryClient()
+  useEffect(() => {
+    if (dialog.current?.open === false) dialog.current.showModal()
+  }, [])
+  return (
+    <dialog
+      ref={dialog}
+      className="sheet max-w-[360px]"
+      aria-labelledby="again"
+      onCancel={(event) => event.preventDefault()}
+    >
+      <h2 id="again" className="mb-1 text-page font-semibold">
+        Your login has ended
+      </h2>
+      <p className="mb-4 text-ink2">Log in again; what is on the page stays.</p>
+      <LoginForm
+        name={name}
+        done={async () => {
+          liveRuns.stop()
+          liveRuns.start()
+          await client.invalidateQueries()
+          done()
+        }}
+      />
+    </dialog>
+  )
+}
+
+export function NotThere() {
+  return (
+    <main className="flex h-full flex-col items-center justify-center gap-3">
+      <h1 className="text-empty font-semibold">There is no such page</h1>
+      <a className="button" href={`${basePath}/runs`}>
+        To the runs
+      </a>
+    </main>
+  )
+}
+
+export function Trouble({ error }: ErrorComponentProps) {
+  const router = useRouter()
+  return (
+    <main className="flex h-full flex-col items-center justify-center gap-3 px-4 text-center">
+      <h1 className="text-empty font-semibold">This page could not be shown</h1>
+      <p className="text-ink2">{error instanceof Error ? error.message : String(error)}</p>
+      <button type="button" className="button" onClick={() => router.invalidate()}>
+        Try again
+      </button>
+    </main>
+  )
+}
