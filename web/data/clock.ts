@@ -33,9 +33,10 @@ export function useNow(): number {
 
 const two = (value: number) => String(value).padStart(2, '0')
 
-/** A duration as `0:04`, `14:31` or `21:06:11`; below ten seconds as `3.1 s`. */
+/** A duration as `0:04`, `14:31` or `21:06:11`; below ten seconds as `3.1 s` or `31 ms`. */
 export function duration(ms: number): string {
   if (ms < 0) return '0:00'
+  if (ms < 95) return `${Math.round(ms)} ms`
   if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`
   return clockOf(ms)
 }

@@ -7,11 +7,16 @@ function piecesOf(line: string): { text: string; className: string }[] {
   const value = rest ?? line
   const note = /(?:^|\s)#.*$/.exec(value)
   const plain = note === null ? value : value.slice(0, note.index)
+  // Texts in quotes, and the keys of a map in braces.
+  const parts = plain.split(/("[^"]*"|'[^']*'|(?<=[{,]\s*)[\w.-]+(?=:\s))/)
   return [
     { text: indent ?? '', className: '' },
     { text: key ?? '', className: 'yaml-key' },
     { text: colon ?? '', className: '' },
-    { text: plain, className: key === undefined ? '' : 'yaml-text' },
+    ...parts.map((text, index) => ({
+      text,
+      className: index % 2 === 0 ? '' : /^["']/.test(text) ? 'yaml-text' : 'yaml-key',
+    })),
     { text: note?.[0] ?? '', className: 'yaml-note' },
   ].filter(({ text }) => text !== '')
 }

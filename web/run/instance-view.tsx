@@ -116,6 +116,7 @@ export function InstanceView({ run, place, feed, search, lines, retry }: Props) 
           </div>
           {retry !== undefined && (
             <ActionButton
+              className="max-sm:hidden"
               doing="Retrying…"
               act={retry('failed')}
               title="A new run: what succeeded is taken over"
@@ -177,12 +178,13 @@ export function InstanceView({ run, place, feed, search, lines, retry }: Props) 
 }
 
 /** That others passed, which says where to look. */
-function Others({ place: { step, instance } }: { place: Place }) {
+function Others({ place }: { place: Place }) {
+  const { step } = place
   const good = step.instances.filter(({ status }) => status === 'success').length
   if (good === 0) return null
   return (
     <p className="text-meta text-ink2">
-      {good} of {step.instances.length} passed: look at what is different on <bdi>{instance.host}</bdi>.
+      {good} of {step.instances.length} passed: look at what is different on <bdi>{instanceWord(place)}</bdi>.
     </p>
   )
 }

@@ -11,7 +11,7 @@ import { CopyButton } from '../parts/copy-button.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
-import { firstPlace, type Place, placeName, placeOf } from './chosen-instance.ts'
+import { firstPlace, instanceWord, type Place, placeName, placeOf, placesOf } from './chosen-instance.ts'
 import { InstanceView } from './instance-view.tsx'
 import { linesOf } from './run-search.ts'
 import { StepList } from './step-list.tsx'
@@ -66,7 +66,7 @@ function ShownRun({ run }: { run: WholeRun }) {
   const navigate = useNavigate({ from: '/runs/$run' })
   const feed = useRunFeed(run.run_id)
   const [canceling, setCanceling] = useState(false)
-  const [listed, setListed] = useState(true)
+  const [listed, setListed] = useState(false)
   const linked = linesOf(hash)
   const wanted = linked?.step ?? search.step
   const chosen = (wanted === undefined ? undefined : placeOf(run.steps, wanted)) ?? firstPlace(run.steps)
@@ -171,7 +171,9 @@ function ShownRun({ run }: { run: WholeRun }) {
             )}
           </div>
         </div>
-        <RouteLine route={routeOf(run)} />
+        <span className="max-sm:basis-full max-sm:*:w-full">
+          <RouteLine route={routeOf(run)} />
+        </span>
       </div>
       <main className="flex min-h-0 flex-1 max-sm:flex-col">
         <div
@@ -226,8 +228,10 @@ function summary(run: WholeRun): string {
   const failed = run.steps.filter(({ status }) => status === 'failed' || status === 'interrupted')
   if (failed.length > 0) {
     const first = failed[0]!
-    const hosts = first.instances.filter(({ status }) => status !== 'success' && status !== 'skipped')
-    const on = first.instances.length > 1 && hosts.length === 1 ? ` on ${hosts[0]!.host}` : ''
+    const bad = placesOf(first).filter(
+      ({ instance }) => instance.status !== 'success' && instance.status !== 'skipped',
+    )
+    const on = first.instances.length > 1 && bad.length === 1 ? ` on ${instanceWord(bad[0]!)}` : ''
     const not = run.steps.filter(({ status }) => status === 'skipped').length
     const rest = not > 0 ? `, ${not} ${not === 1 ? 'step' : 'steps'} did not run` : ''
     return `${first.step} ${first.status}${on}${rest}`

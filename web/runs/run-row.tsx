@@ -109,7 +109,9 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
           <Now run={run} />
         </span>
       </span>
-      <span className="max-md:hidden">{run.route !== undefined && <RouteLine route={run.route} />}</span>
+      <span className="hidden md:group-data-routes/list:block">
+        {run.route !== undefined && <RouteLine route={run.route} />}
+      </span>
       <span className="truncate text-meta max-lg:hidden">
         <Now run={run} />
       </span>

@@ -110,6 +110,8 @@ export function RunsPage() {
         {shown > 0 && (
           // biome-ignore lint/a11y/noStaticElementInteractions: keys move between the links of its rows
           <div
+            data-routes={runs.some(({ route }) => route !== undefined) || undefined}
+            className="group/list"
             onPointerEnter={({ pointerType }) => pointerType === 'mouse' && setHovered(true)}
             onPointerLeave={() => setHovered(false)}
             onKeyDown={move}
@@ -120,7 +122,7 @@ export function RunsPage() {
             >
               <span />
               <span>Name</span>
-              <span className="max-md:hidden">Route</span>
+              <span className="hidden md:group-data-routes/list:block">Route</span>
               <span className="max-lg:hidden">Now</span>
               <span className="max-lg:hidden">Who</span>
               <span className="text-right max-md:hidden">Started</span>
