@@ -78,12 +78,12 @@ export class AuthClient {
 
   /** The token of the answer is for a new client; this one stays as it is. */
   login(username: string, password: string): Promise<LoginAnswer> {
-    return this.#http.json('POST /api/auth/login', { body: { username, password } })
+    return this.#http.json('POST /api/auth/login', { body: { username, password } }) as Promise<LoginAnswer>
   }
 
-  /** Ends the session of this client. */
-  logout(): Promise<void> {
-    return this.#http.done('POST /api/auth/logout')
+  /** Ends the session of this client; `everywhere`: all of its user. */
+  logout(options: { everywhere?: boolean } = {}): Promise<void> {
+    return this.#http.done('POST /api/auth/logout', { body: options })
   }
 
   /** Ends all sessions of the user; the token of the answer is a new one. */

@@ -51,6 +51,11 @@ const readers = {
     }))
     return mounts.every(({ path }) => path.startsWith('/') && !path.includes('\0')) ? mounts : undefined
   },
+  /** Without its last slash; empty: none. */
+  path_prefix: ({ value }) => {
+    const path = value.replace(/\/+$/, '')
+    return /^(\/[A-Za-z0-9._~-]+)*$/.test(path) && !/\/\.\.?(\/|$)/.test(path) ? path : undefined
+  },
 } satisfies Record<Setting['type'], (found: Found, setting: Setting) => unknown>
 
 function listed(value: string): string[] {

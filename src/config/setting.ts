@@ -44,3 +44,4 @@ export type SettingType =
   | 'own_token'
   | 'network'
   | 'mounts'
+  | 'path_prefix'

@@ -98,6 +98,12 @@ export const settings = {
     ...{ type: 'list', default: '', page: 'cli', for: '`up`' },
     about: "names under which a proxy on the hub's machine passes people on ([deploy.md](deploy.md))",
   },
+  ERRAND_BASE_PATH: {
+    ...{ type: 'path_prefix', default: '', refused: 'usage' },
+    hint: 'write it as /errand; the proxy takes it off what it passes on',
+    ...{ page: 'cli', for: '`up`' },
+    about: 'path under which a proxy shows the hub ([deploy.md](deploy.md))',
+  },
   ERRAND_MAX_READERS: {
     ...{ type: 'whole', from: 1, to: 1_000_000, refused: 'usage' },
     hint: 'it is a number of readers, such as 256',

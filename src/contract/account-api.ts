@@ -62,6 +62,10 @@ export type PatchUser = z.infer<typeof PatchUser>
 export const LoginRequest = z.strictObject({
   username: z.string().min(1).max(256).describe('`NAME`; of another tenant than `default`, `TENANT/NAME`'),
   password: z.string().min(1).max(1024),
+  cookie: z
+    .boolean()
+    .default(false)
+    .describe('The session goes into a cookie that scripts cannot read, for the dashboard'),
 })
 export type LoginRequest = z.infer<typeof LoginRequest>
 export const ChangePassword = z.strictObject({
@@ -79,11 +83,31 @@ export const LoginAnswer = z.object({
 })
 export type LoginAnswer = z.infer<typeof LoginAnswer>
 
+const csrf = z
+  .string()
+  .describe('Goes into `x-errand-csrf` of each request that changes something and comes by the cookie')
+/** The answer to a login whose session is in the cookie `errand_session`. */
+export const CookieLogin = z.object({ user: UserView, expires_at: time, csrf })
+export type CookieLogin = z.infer<typeof CookieLogin>
+
+export const LogoutRequest = z
+  .strictObject({
+    everywhere: z.boolean().default(false).describe('All sessions of the user; API tokens go on'),
+  })
+  .prefault({})
+
 /** `GET /api/auth/me` */
 export const Me = UserView.extend({
   expires_at: time.optional().describe('When the token that was sent is good no more; absent: never'),
 })
 export type Me = z.infer<typeof Me>
+/** `GET /api/me`: what the dashboard starts with. */
+export const PageStart = Me.extend({
+  csrf: csrf.optional().describe('As the login answers it; of a session only'),
+  version: z.string().describe("The hub's"),
+  now: time.describe("The hub's clock"),
+})
+export type PageStart = z.infer<typeof PageStart>
 
 /** Requests and answers of `/api/tokens`. */
 

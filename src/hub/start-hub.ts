@@ -41,6 +41,7 @@ import { openForges } from './forges/open-forges.ts'
 import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
+import { BuiltPage } from './page/built-page.ts'
 import { Secrets } from './secrets.ts'
 import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
 import type { TaskLimits } from './tasks/room.ts'
@@ -99,6 +100,8 @@ export interface HubOptions {
   lease?: { heartbeatMs: number; lostAfterMs: number }
   /** Who is on this machine reads the figures without a token. */
   openMetrics?: boolean
+  /** Where the built dashboard is, and the path under which a proxy shows the hub (`/errand`). Absent: it has none. */
+  page?: { folder: string; basePath?: string }
   /** Names under which a proxy on this machine passes people on. */
   hosts?: readonly string[]
   /** A runner of its own carries out steps as the hub's user. */
@@ -342,6 +345,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     openMetrics: options.openMetrics,
     hosts: options.hosts,
     ownRunner: options.ownRunner,
+    page: options.page && new BuiltPage(options.page),
     limits: options.apiLimits,
     log,
   })

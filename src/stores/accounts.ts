@@ -107,6 +107,8 @@ export interface AccountStore {
   session(id: string): Promise<{ session: Session; user: User } | undefined>
   /** False: it was not there. */
   deleteSession(id: string): Promise<boolean>
+  /** All of a user's. */
+  deleteSessionsOf(userId: string): Promise<void>
 
   /** Throws `conflict` where the id or the hash is taken, `not_found` for an unknown user. */
   createToken(token: NewToken): Promise<void>

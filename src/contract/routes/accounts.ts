@@ -1,13 +1,16 @@
 import * as z from 'zod'
 import {
   ChangePassword,
+  CookieLogin,
   CreateToken,
   CreateUser,
   ListTokens,
   ListUsers,
   LoginAnswer,
   LoginRequest,
+  LogoutRequest,
   Me,
+  PageStart,
   PatchUser,
   TokenCreated,
   TokenList,
@@ -51,14 +54,15 @@ export const accountRoutes = routeTable({
   'POST /api/auth/login': {
     who: 'anyone',
     tag,
-    summary: 'User name and password to a token for 12 hours',
+    summary: 'User name and password to a token for 12 hours, or to a cookie (201)',
     body: LoginRequest,
-    answers: { 200: LoginAnswer },
+    answers: { 200: LoginAnswer, 201: CookieLogin },
   },
   'POST /api/auth/logout': {
     who: 'user',
     tag,
-    summary: 'End the session that is sent, at once',
+    summary: 'End the session that is sent, at once, or all of its user',
+    body: LogoutRequest,
     answers: { 204: nothing },
   },
   'POST /api/auth/password': {
@@ -73,6 +77,12 @@ export const accountRoutes = routeTable({
     tag,
     summary: 'Who this token acts as, and until when',
     answers: { 200: Me },
+  },
+  'GET /api/me': {
+    who: 'user',
+    tag,
+    summary: "The same, with the hub's version and time, and what requests by cookie carry",
+    answers: { 200: PageStart },
   },
   'GET /api/tokens': {
     who: 'user',

@@ -27,9 +27,16 @@ export const hubRoutes = routeTable({
   },
   'GET /': {
     who: 'anyone',
-    summary: 'Leads to the documentation',
+    summary: 'The dashboard; where the hub has none, the way to the documentation',
     anyHost: true,
-    answers: { 302: content('The way', 'text/html') },
+    answers: { 200: content('The page', 'text/html'), 302: content('The way', 'text/html') },
+  },
+  'GET /assets/:name': {
+    who: 'anyone',
+    summary: 'What the dashboard loads',
+    anyHost: true,
+    params: z.object({ name: z.string() }),
+    answers: { 200: content('The file', '*/*') },
   },
   'GET /docs': {
     who: 'anyone',

@@ -12,6 +12,7 @@ import { DEFAULT_TENANT, newId, newTokenText, tokenSha256 } from '../auth/tokens
 import type { ApiContext } from './api-context.ts'
 import { isAdmin, needAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
+import { checkOrigin, sessionCookie } from './http/session-cookie.ts'
 
 const userView = ({ id, name, role, tenant, disabled, created_at }: User): UserView => ({
   id,
@@ -122,15 +123,34 @@ function notYourself(identity: Identity, user: User): void {
     })
 }
 
-export function loginHandlers({ auth }: ApiContext) {
+export function loginHandlers({ auth, page, hosts, version }: ApiContext) {
   return {
     'POST /api/auth/login': async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      return loginAnswer(await auth.login(request.body, request.ip))
+      if (!request.body.cookie) {
+        reply.code(200)
+        return loginAnswer(await auth.login(request.body, request.ip))
+      }
+      checkOrigin(request, hosts)
+      const { token, expires_at, user, session } = await auth.login(request.body, request.ip)
+      reply.code(201).header('set-cookie', sessionCookie(request, { token, expires_at, page }))
+      return { user: userView(user), expires_at, csrf: auth.csrfOf(session) }
     },
 
-    'POST /api/auth/logout': async ({ identity }) => {
-      await auth.logout(identity)
+    'POST /api/auth/logout': async (request, reply) => {
+      await auth.logout(request.identity, request.body.everywhere)
+      if (request.byCookie) reply.header('set-cookie', sessionCookie(request, { page }))
+    },
+
+    'GET /api/me': ({ identity: { user, token, session } }, reply) => {
+      reply.header('cache-control', 'no-store')
+      return {
+        ...userView(user),
+        expires_at: (token ?? session)?.expires_at,
+        csrf: session && auth.csrfOf(session),
+        version,
+        now: new Date().toISOString(),
+      }
     },
 
     'POST /api/auth/password': async ({ identity, body, ip }, reply) => {

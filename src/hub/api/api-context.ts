@@ -13,6 +13,7 @@ import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
+import type { BuiltPage } from '../page/built-page.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { Tasks } from '../tasks/tasks.ts'
@@ -72,6 +73,10 @@ export interface ApiContext {
   limits: ApiLimits
   streams: PacedResponses
   ownRunner?: boolean
+  /** Names under which a proxy on this machine passes people on. */
+  hosts: readonly string[]
+  /** Absent: the hub has no dashboard. */
+  page?: BuiltPage
   metrics: HubMetrics
   log: Log
 }

@@ -14,6 +14,7 @@ import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
+import type { BuiltPage } from '../page/built-page.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { Tasks } from '../tasks/tasks.ts'
@@ -40,6 +41,7 @@ import { requestValidator } from './http/request-validator.ts'
 import { type Handlers, registerRoutes } from './http/routes.ts'
 import { docsHandlers, healthHandlers, metricsHandlers } from './hub.ts'
 import { jobHandlers } from './jobs.ts'
+import { pageHandlers, sendPage } from './page.ts'
 import { repoPoolHandlers } from './repo-pool.ts'
 import { runEventHandlers } from './run-events.ts'
 import { runOutputHandlers } from './run-output.ts'
@@ -74,6 +76,8 @@ export interface ApiOptions {
   /** A runner of the hub's own carries out steps as the hub's user. */
   ownRunner?: boolean
   metrics: HubMetrics
+  /** Absent: the hub has no dashboard. */
+  page?: BuiltPage
   /** Who is on this machine reads `/metrics` without a token. */
   openMetrics?: boolean
   log: Log
@@ -91,6 +95,7 @@ export function createApi(options: ApiOptions): ApiApp {
   const context: ApiContext = {
     ...options,
     repositories: options.repositories ?? { groupOf: () => undefined },
+    hosts: options.hosts ?? [],
     limits,
     streams: new PacedResponses(limits),
   }
@@ -119,11 +124,11 @@ export function createApi(options: ApiOptions): ApiApp {
 
   app.server.headersTimeout = HEADERS_TIMEOUT_MS
   logRequests(app, options.log)
-  answerErrors(app, errors)
+  answerErrors(app, { ...errors, nothingAt: (request, reply) => sendPage(options.page, request, reply) })
   readBodies(app, limits)
   guard(app, {
     auth: options.auth,
-    hosts: options.hosts ?? [],
+    hosts: context.hosts,
     openMetrics: options.openMetrics ?? false,
   })
   const closeUnusedConnections = closeUnused(app.server)
@@ -191,6 +196,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...healthHandlers(context),
     ...metricsHandlers(context),
     ...agentHandlers(context),
+    ...pageHandlers(context),
     ...docsHandlers(context, app),
   }
 }

@@ -67,7 +67,6 @@ export function docsHandlers({ version }: ApiContext, app: ApiApp) {
       reply.type('application/json; charset=utf-8')
       return reply.send((await load()).document)
     },
-    'GET /': (_request, reply) => reply.redirect('/docs'),
     'GET /docs': page,
     'GET /docs/*': page,
   } satisfies Partial<Handlers>

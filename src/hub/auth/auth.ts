@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { ChangePassword, LoginRequest } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AccountStore, Session, Token, User } from '../../stores/accounts.ts'
@@ -61,7 +61,7 @@ export class Auth {
   }
 
   /** Throws `rate_limited`, `unauthorized`; neither tells whether the user exists. */
-  async login({ username, password }: LoginRequest, address: string) {
+  async login({ username, password }: Omit<LoginRequest, 'cookie'>, address: string) {
     const account = accountOf(username)
     const user = await this.#accounts.userByName(account)
     const right = await this.#isRight(user, account, password, address)
@@ -105,13 +105,23 @@ export class Auth {
     return { ...(await this.#sessions.issue(changed)), user: changed }
   }
 
-  /** Throws `bad_request` for what is no session. */
-  async logout({ session, token }: Identity): Promise<void> {
+  /** The value by which a page of the hub's own shows that a request of this session comes from it. */
+  csrfOf({ id }: Session): string {
+    return createHmac('sha256', this.#secret).update(`requests of the session ${id}`).digest('base64url')
+  }
+
+  isCsrfOf(session: Session, given: string): boolean {
+    const [right, sent] = [Buffer.from(this.csrfOf(session)), Buffer.from(given)]
+    return right.length === sent.length && timingSafeEqual(right, sent)
+  }
+
+  /** Ends the session, or all of its user's. Throws `bad_request` for what is no session. */
+  async logout({ session, token }: Identity, everywhere = false): Promise<void> {
     if (session === undefined)
       throw new ErrandError('bad_request', `The token "${token?.name}" is no session: it cannot log out.`, {
         hint: `Revoke it with: errand tokens revoke ${token?.id}`,
       })
-    await this.#sessions.end(session)
+    await (everywhere ? this.#sessions.endAll(session) : this.#sessions.end(session))
     this.changed()
   }
 

@@ -28,13 +28,14 @@ export class Sessions {
     this.#now = options.now
   }
 
-  async issue(user: User): Promise<{ token: string; expires_at: string }> {
+  async issue(user: User): Promise<{ token: string; expires_at: string; session: Session }> {
     const issuedSeconds = Math.floor(this.#now() / 1000)
     const expiresSeconds = issuedSeconds + SESSION_MS / 1000
     const id = newId('session')
     const expires_at = new Date(expiresSeconds * 1000).toISOString()
     const created_at = new Date(issuedSeconds * 1000).toISOString()
-    await this.#accounts.createSession({ id, user_id: user.id, created_at, expires_at })
+    const session = { id, user_id: user.id, created_at, expires_at }
+    await this.#accounts.createSession(session)
     const token = await new SignJWT({
       name: user.name,
       role: user.role,
@@ -48,7 +49,7 @@ export class Sessions {
       .setIssuedAt(issuedSeconds)
       .setExpirationTime(expiresSeconds)
       .sign(this.#key)
-    return { token, expires_at }
+    return { token, expires_at, session }
   }
 
   /** The session, with its user as it is now. Throws `token_expired`, `unauthorized`, saying why. */
@@ -75,6 +76,10 @@ export class Sessions {
 
   end({ id }: Session): Promise<boolean> {
     return this.#accounts.deleteSession(id)
+  }
+
+  endAll({ user_id }: Session): Promise<void> {
+    return this.#accounts.deleteSessionsOf(user_id)
   }
 }
 

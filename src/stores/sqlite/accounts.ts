@@ -25,6 +25,7 @@ type Users = Pick<
   | 'createSession'
   | 'session'
   | 'deleteSession'
+  | 'deleteSessionsOf'
 >
 
 const byId = 'SELECT * FROM users WHERE id = ?'
@@ -92,6 +93,9 @@ export const sqliteUsers = (session: SqlSession): Users => ({
     }),
 
   deleteSession: (id) => session.write(() => session.run('DELETE FROM sessions WHERE id = ?', id) > 0),
+  async deleteSessionsOf(userId) {
+    await session.write(() => session.run('DELETE FROM sessions WHERE user_id = ?', userId))
+  },
 })
 
 const userExists = (user: User): ErrandError =>

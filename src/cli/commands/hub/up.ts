@@ -104,6 +104,7 @@ export const up = command({
       openMetrics,
       hosts,
       ownRunner: !options['no-runner'],
+      page: { folder: builtPage(), basePath: setting(process.env, 'ERRAND_BASE_PATH') },
       outputLimits: outputLimits(process.env),
       artifactLimits: artifactLimits(process.env),
       apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
@@ -188,6 +189,12 @@ function address({ host, port }: { host?: string; port?: string }): { host: stri
   if (port?.trim() === '' || !Number.isInteger(number) || number < 0 || number > 65_535)
     throw new UsageError(`--port is "${port}"`, 'it is a number up to 65535')
   return { host: host ?? given.host, port: number }
+}
+
+/** The built dashboard lies beside the bundle of this command; beside its source, in `dist`. */
+function builtPage(): string {
+  const folders = ['web', '../../../../dist/web'].map((name) => join(import.meta.dirname, name))
+  return folders.find((folder) => existsSync(join(folder, 'index.html'))) ?? folders[0]!
 }
 
 function greeting({ url }: { url: string }, data: string): string {

@@ -6,11 +6,14 @@ import type { RunRecord } from '../../../contract/run.ts'
 import type { EngineFace } from '../../../engine/api.ts'
 import type { Auth, Identity } from '../../auth/auth.ts'
 import type { ApiApp } from '../api-context.ts'
+import { checkOrigin, cookieToken } from './session-cookie.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Set but on public routes, and those for runners. */
     identity: Identity
+    /** The identity is that of the cookie, and the request comes from a page of the hub's own. */
+    byCookie: boolean
     /** Set on routes for runners: whose runner asks. */
     runnerTenant: string
   }
@@ -32,6 +35,7 @@ export interface AccessRules {
 export function guard(app: ApiApp, rules: AccessRules): void {
   app.decorateRequest('identity', null as unknown as Identity)
   app.decorateRequest('runnerTenant', '')
+  app.decorateRequest('byCookie', false)
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
     if (request.is404) return
@@ -40,7 +44,7 @@ export function guard(app: ApiApp, rules: AccessRules): void {
       if (!rules.openMetrics || !isLocal(request))
         request.identity = await rules.auth.authenticate(bearer(request), 'metrics')
     } else if (who === 'runner') request.runnerTenant = await runnerTenant(rules.auth, bearer(request))
-    else if (who !== 'anyone') request.identity = await rules.auth.authenticate(bearer(request))
+    else if (who !== 'anyone') await identify(request, rules)
     else if (!anyHost && !isSafeHost(request.headers.host, request.socket.localAddress, rules.hosts))
       throw new ErrandError(
         'forbidden',
@@ -53,6 +57,23 @@ export function guard(app: ApiApp, rules: AccessRules): void {
   // By now it is known whether the request is one: what is wrong with it is told to anybody who has a token.
   app.addHook('preHandler', async ({ identity, routeOptions }) => {
     if (routeOptions.config.route?.who === 'admin') needAdmin(identity)
+  })
+}
+
+/** By the token that was sent, else by the cookie: a page of another origin could have a browser send that one. */
+async function identify(request: FastifyRequest, { auth, hosts }: AccessRules): Promise<void> {
+  const token = bearer(request)
+  const cookie = token === undefined ? cookieToken(request) : undefined
+  request.identity = await auth.authenticate(token ?? cookie)
+  if (cookie === undefined) return
+  request.byCookie = true
+  checkOrigin(request, hosts)
+  const { session } = request.identity
+  if (request.method === 'GET' || request.method === 'HEAD') return
+  const csrf = request.headers['x-errand-csrf']
+  if (session !== undefined && typeof csrf === 'string' && auth.isCsrfOf(session, csrf)) return
+  throw new ErrandError('forbidden', 'This request came by cookie without the right "x-errand-csrf".', {
+    hint: 'GET /api/me answers it. A program sends a token instead.',
   })
 }
 

@@ -11,14 +11,24 @@ const READ_AWAY_BYTES = 256 * 1024 * 1024
 const READ_AWAY_MS = 30_000
 
 /** Every error leaves in one shape, whoever threw it. */
-export function answerErrors(app: ApiApp, options: { bodyBytes: number; log: Log }): void {
+export function answerErrors(
+  app: ApiApp,
+  options: {
+    bodyBytes: number
+    log: Log
+    /** Answers in its own way a request for what is not there; undefined: it does not. */
+    nothingAt?(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined>
+  },
+): void {
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     const isUnread = error.code === TOO_LARGE || request.routeOptions.config.route?.archive
     if (!isUnread || request.raw.complete) return sendError(error, request, reply, options)
     reply.header('connection', 'close')
     await answerUnread(request, reply, errorText(error, request, reply, options))
   })
-  app.setNotFoundHandler((request) => {
+  app.setNotFoundHandler(async (request, reply) => {
+    const answered = await options.nothingAt?.(request, reply)
+    if (answered !== undefined) return answered
     const path = request.url.split('?', 1)[0]!
     const methods = app.methodsOf(path)
     if (methods.length === 0)

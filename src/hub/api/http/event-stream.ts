@@ -4,6 +4,7 @@ import type { Identity } from '../../auth/auth.ts'
 import type { ApiContext } from '../api-context.ts'
 import { bearer } from './access.ts'
 import type { PacedResponse } from './paced-response.ts'
+import { cookieToken } from './session-cookie.ts'
 
 /** A stream, in words for the log and the reader. */
 interface Streamed {
@@ -27,7 +28,7 @@ export async function sendEventStream(
   send: (paced: PacedResponse) => Promise<void>,
 ): Promise<void> {
   const { limits, log, auth } = context
-  const token = bearer(request)
+  const token = bearer(request) ?? cookieToken(request)
   const tooSlow = new ErrandError('unavailable', `Nothing was read for ${limits.slowReaderMs / 1000} s.`, {
     hint: goOn,
   })
