@@ -256,7 +256,7 @@ function Output({ id }: { id: string }) {
             key={`${one.step.phase} ${placeName(one)}`}
             type="button"
             role="tab"
-            aria-selected={one === place}
+            aria-selected={one.index === place?.index && one.step === place.step}
             className="flex h-[38px] shrink-0 items-center gap-1.5 border-b-2 border-transparent text-meta aria-selected:border-ink"
             onClick={() => setChosen(placeName(one))}
           >

@@ -14,7 +14,13 @@ const states: Record<RunnerView['status'], { dot: string; word: string }> = {
   disconnected: { dot: 'rounded-full border-2 border-dashed border-gone', word: 'text-gone' },
 }
 
+const columns =
+  'grid grid-cols-[10px_minmax(9rem,1.6fr)_7rem_minmax(6rem,10rem)_8rem_minmax(0,1fr)_5rem_auto] items-center gap-x-4 px-5'
+
 const of = (runner: RunnerView) => `/api/runners/${encodeURIComponent(runner.id)}`
+
+const newOnes = (runners: readonly RunnerView[] | undefined, known: readonly string[]) =>
+  (runners ?? []).filter(({ id }) => !known.includes(id))
 
 function byGroup(runners: readonly RunnerView[]): [string, RunnerView[]][] {
   return [...Map.groupBy(runners, ({ group }) => group)].sort(([a], [b]) => a.localeCompare(b))
@@ -24,12 +30,15 @@ function byGroup(runners: readonly RunnerView[]): [string, RunnerView[]][] {
 export function RunnersPage() {
   const client = useQueryClient()
   const { data: me } = useQuery(meQuery)
+  const [enrollment, setEnrollment] = useState<EnrollmentCreated & { known: readonly string[] }>()
   const { data, error } = useQuery({
     queryKey: ['runners'],
     queryFn: ({ signal }) => ask<RunnerView[]>('GET', '/api/runners', { signal }),
     staleTime: 0,
+    // Only while a new machine is awaited.
+    refetchInterval: ({ state }) =>
+      enrollment !== undefined && newOnes(state.data, enrollment.known).length === 0 ? 2000 : false,
   })
-  const [enrollment, setEnrollment] = useState<EnrollmentCreated & { known: readonly string[] }>()
   useEffect(() => {
     document.title = 'Runners · Errand'
   }, [])
@@ -63,8 +72,7 @@ export function RunnersPage() {
           <Enrol
             token={enrollment.token}
             expiresAt={enrollment.expires_at}
-            came={(data ?? []).filter(({ id }) => !enrollment.known.includes(id))}
-            look={again}
+            came={newOnes(data, enrollment.known)}
             close={() => setEnrollment(undefined)}
           />
         )}
@@ -77,6 +85,18 @@ export function RunnersPage() {
           <div className="px-5 py-24 text-center">
             <p className="text-empty font-semibold">No machine is connected, so work waits</p>
             <p className="mt-1 text-ink2">{isAdmin ? 'Add a runner above.' : 'An admin can add one.'}</p>
+          </div>
+        )}
+        {data !== undefined && data.length > 0 && (
+          <div aria-hidden="true" className={`${columns} pt-3 text-label text-ink2 max-lg:hidden`}>
+            <span />
+            <span>Runner</span>
+            <span>State</span>
+            <span>Slots</span>
+            <span>Cores kept</span>
+            <span>Agents</span>
+            <span>Version</span>
+            <span className="w-16" />
           </div>
         )}
         {byGroup(data ?? []).map(([group, runners]) => (
@@ -113,7 +133,9 @@ function Row({
   const usedCpus = runner.free_cpus === undefined ? undefined : runner.cpus - runner.free_cpus
   const agents = (runner.agents ?? []).filter(({ usable }) => usable).map(({ name }) => name)
   return (
-    <li className="grid min-h-12 grid-cols-[10px_minmax(9rem,1.6fr)_7rem_minmax(6rem,10rem)_8rem_minmax(0,1fr)_5rem_auto] items-center gap-x-4 border-t border-line px-5 py-1.5 hover:bg-hover max-lg:grid-cols-[10px_minmax(0,1fr)_auto_auto]">
+    <li
+      className={`${columns} min-h-12 border-t border-line py-1.5 hover:bg-hover max-lg:grid-cols-[10px_minmax(0,1fr)_auto_auto]`}
+    >
       <span className={`size-2 ${dot}`} />
       <span className="min-w-0">
         <span className="block truncate font-medium">
@@ -152,7 +174,7 @@ function Row({
       </span>
       <span className="truncate text-meta text-ink2 max-lg:hidden">{agents.join(', ')}</span>
       <span className="font-mono text-meta text-ink2 max-lg:hidden">{runner.version}</span>
-      <span className="flex justify-end gap-1">
+      <span className="flex w-16 justify-end gap-1 max-lg:w-auto">
         {isAdmin && runner.status === 'connected' && (
           <ActionButton
             kind="plain"
@@ -191,12 +213,11 @@ interface EnrolProps {
   token: string
   expiresAt: string | undefined
   came: readonly RunnerView[]
-  look: () => Promise<void>
   close: () => void
 }
 
 /** The command for the new machine; says when it came. */
-function Enrol({ token, expiresAt, came, look, close }: EnrolProps) {
+function Enrol({ token, expiresAt, came, close }: EnrolProps) {
   const hub = `${location.origin}${basePath}`
   const command = `errand runner enroll --hub ${hub} --token ${token}`
   return (
@@ -233,10 +254,11 @@ function Enrol({ token, expiresAt, came, look, close }: EnrolProps) {
         <div role="status" className="basis-60 text-meta text-ink2">
           {came.length === 0 ? (
             <>
-              <p className="mb-2 text-accent">Waiting for it to call</p>
-              <button type="button" className="button" onClick={look}>
-                Look again
-              </button>
+              <p className="mb-1 font-medium text-accent">Waiting for it to call</p>
+              <p>
+                Nothing after two minutes? Is the hub reachable from there:{' '}
+                <code className="font-mono break-all">curl {hub}/health</code>
+              </p>
             </>
           ) : (
             came.map((runner) => (
