@@ -98,6 +98,18 @@ export const EventsQuery = z.object({
     .describe('Of each stream of an attempt only so many bytes come as text; default: all'),
   access_token: z.string().optional(),
 })
+/** `GET /api/events` */
+export const HubEventsQuery = z.object({
+  topics: z.literal('runs').default('runs').describe('`runs`: each run that the caller may see'),
+  after: z
+    .string()
+    .max(100)
+    .optional()
+    .describe(
+      'The `id` of the last message that was read; default: what changed in the last 10 s comes first',
+    ),
+  access_token: z.string().optional(),
+})
 export const EventList = z.array(RunEvent)
 
 export const OutputPath = z.object({ id: RunId, number: z.coerce.number().int().min(1), stream: StreamName })

@@ -5,6 +5,7 @@ import type { TaskRegistryOptions } from '../compat/task-registry.ts'
 import { ConfigFile } from '../config/config-file.ts'
 import type { BotLive } from '../contract/bot.ts'
 import { ErrandError } from '../contract/errors.ts'
+import { runSummary } from '../engine/core/view.ts'
 import { Engine } from '../engine/engine.ts'
 import type { StepHost } from '../engine/ports.ts'
 import { type OutputLimits, OutputQuota } from '../engine/runtime/output-quota.ts'
@@ -42,6 +43,7 @@ import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
 import { BuiltPage } from './page/built-page.ts'
+import { RunChanges } from './page/run-changes.ts'
 import { Secrets } from './secrets.ts'
 import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
 import type { TaskLimits } from './tasks/room.ts'
@@ -214,6 +216,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     fleet: () => machines.figures(),
   })
   closers.push(() => metrics.close())
+  const changes = new RunChanges({ get: (runId) => engine.get(runId), summary: runSummary })
   let takingUp = true
   const store = observedStore(stores.runs, {
     seen(runId, events) {
@@ -221,6 +224,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       logRun(log, runId, events)
       bots.seen(runId, events)
     },
+    changed: (runId) => changes.changed(runId),
     read(runId, events) {
       if (takingUp) metrics.recall(runId, events)
     },
@@ -345,6 +349,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     openMetrics: options.openMetrics,
     hosts: options.hosts,
     ownRunner: options.ownRunner,
+    changes,
     page: options.page && new BuiltPage(options.page),
     limits: options.apiLimits,
     log,

@@ -9,6 +9,7 @@ import {
   CancelRun,
   EventList,
   EventsQuery,
+  HubEventsQuery,
   OutputPath,
   RetryRun,
   RunCreated,
@@ -139,6 +140,21 @@ export const runRoutes = routeTable({
     summary: 'Ask an agent and wait for the whole answer; a caller that goes away cancels it',
     body: ChatRequest,
     answers: { 200: ChatAnswer },
+  },
+  'GET /api/events': {
+    who: 'user',
+    tag,
+    summary: 'Runs as they change: each as a list shows it, as Server-Sent Events without an end',
+    tokenIn: 'query',
+    query: HubEventsQuery,
+    headers: z.object({ 'last-event-id': z.string().optional() }),
+    answers: {
+      200: {
+        description:
+          '`run`: a RunSummary; `start`: it begins; `reset`: read lists again; `error`: why it ends',
+        content: { 'text/event-stream': { schema: RunSummary } },
+      },
+    },
   },
   'GET /api/runs/:id/events': {
     who: 'user',

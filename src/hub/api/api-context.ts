@@ -14,6 +14,7 @@ import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
+import type { RunChanges } from '../page/run-changes.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { Tasks } from '../tasks/tasks.ts'
@@ -75,6 +76,7 @@ export interface ApiContext {
   ownRunner?: boolean
   /** Names under which a proxy on this machine passes people on. */
   hosts: readonly string[]
+  changes: RunChanges
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   metrics: HubMetrics

@@ -15,6 +15,7 @@ import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
+import type { RunChanges } from '../page/run-changes.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { Tasks } from '../tasks/tasks.ts'
@@ -33,6 +34,7 @@ import { artifactHandlers } from './artifacts.ts'
 import { botDataHandlers } from './bot-data.ts'
 import { botLogHandlers } from './bot-logs.ts'
 import { botHandlers } from './bots.ts'
+import { eventHandlers } from './events.ts'
 import { guard } from './http/access.ts'
 import { arrivesWithin, readBodies } from './http/body-parsers.ts'
 import { answerBrokenRequest, answerErrors, sendError } from './http/error-answers.ts'
@@ -76,6 +78,7 @@ export interface ApiOptions {
   /** A runner of the hub's own carries out steps as the hub's user. */
   ownRunner?: boolean
   metrics: HubMetrics
+  changes: RunChanges
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   /** Who is on this machine reads `/metrics` without a token. */
@@ -174,6 +177,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...inputHandlers(context),
     ...chatHandlers(context, app),
     ...runEventHandlers(context),
+    ...eventHandlers(context),
     ...runOutputHandlers(context),
     ...artifactHandlers(context),
     ...artifactServiceHandlers(context),

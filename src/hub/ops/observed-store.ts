@@ -5,17 +5,22 @@ import type { Log } from '../../platform/log.ts'
 
 type Told = (runId: string, events: readonly RunEvent[]) => void
 
-/** The same store; `seen` is told of the events of each commit, after it, `read` of those that are read. They must not throw. */
-export function observedStore(store: RunStore, { seen, read }: { seen: Told; read: Told }): RunStore {
+/** The same store; `changed` is told of each run whose record has changed, `seen` is told of the events of each commit, after it, `read` of those that are read. They must not throw. */
+export function observedStore(
+  store: RunStore,
+  { seen, read, changed }: { seen: Told; read: Told; changed(runId: string): void },
+): RunStore {
   return {
     capabilities: store.capabilities,
     async create(spec, events, patch) {
       await store.create(spec, events, patch)
       seen(spec.run_id, events)
+      changed(spec.run_id)
     },
     async update(runId, change) {
       await store.update(runId, change)
       seen(runId, change.events)
+      if (change.patch !== undefined && Object.keys(change.patch).length > 0) changed(runId)
     },
     get: (runId) => store.get(runId),
     list: (query) => store.list(query),

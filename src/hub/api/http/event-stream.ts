@@ -9,7 +9,8 @@ import { cookieToken } from './session-cookie.ts'
 /** A stream, in words for the log and the reader. */
 interface Streamed {
   what: 'events' | 'log'
-  runId: string
+  /** Absent: it is of many runs. */
+  runId?: string
   /** Tells a reader that was too slow how to go on. */
   goOn: string
   /** Rejects where this user, as it is now, may not see it. */
@@ -46,7 +47,10 @@ export async function sendEventStream(
     await send(paced)
   } catch (error) {
     if (paced.gone.aborted) return
-    log(`${what} of ${runId} broke off: ${(error as Error).stack}`, { level: 'error', run_id: runId })
+    log(`${what} of ${runId ?? 'runs'} broke off: ${(error as Error).stack}`, {
+      level: 'error',
+      run_id: runId,
+    })
     paced.finish(
       errorEvent(new ErrandError('unavailable', `The ${what} could not be read.`, { hint: 'Try again.' })),
     )

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { RunChanges } from './run-changes.ts'
+
+const at = (kept?: number, now?: () => number) => {
+  let reads = 0
+  const changes = new RunChanges({
+    get: async (run_id) => {
+      reads++
+      return run_id === 'gone'
+        ? undefined
+        : ({ run_id, tenant: 't', owner: 'ann', status: 'queued' } as never)
+    },
+    summary: ({ run_id }) => ({ run_id, read: reads }) as never,
+    kept,
+    now,
+  })
+  return { changes, reads: () => reads }
+}
+const ids = (found: { runId: string }[] | undefined) => found?.map(({ runId }) => runId)
+
+test('a run that has changed often comes once, in the order of last changes, and no more after its place', () => {
+  const { changes } = at()
+  const { place } = changes.placeOf(undefined)
+  for (const id of ['a', 'b', 'a', 'c', 'b']) changes.changed(id)
+  const found = changes.after(place)!
+  assert.deepEqual(ids(found), ['a', 'c', 'b'])
+  assert.deepEqual(ids(changes.after(found[0]!.next)), ['c', 'b'])
+  assert.deepEqual(changes.after(found.at(-1)!.next), [])
+  const cursor = changes.cursorOf(found[1]!.next)
+  assert.deepEqual(ids(changes.after(changes.placeOf(cursor).place)), ['b'])
+})
+
+test('a place that is too old, of another process or none at all leads to a reset', () => {
+  const { changes } = at(4)
+  const first = changes.cursorOf(changes.placeOf(undefined).place)
+  for (const id of ['a', 'b', 'c', 'd']) changes.changed(id)
+  assert.equal(changes.placeOf(first).reset, false)
+  changes.changed('e')
+  assert.deepEqual(changes.placeOf(first), { place: 5, reset: true })
+  assert.equal(changes.after(0), undefined)
+  assert.deepEqual(ids(changes.after(1)), ['b', 'c', 'd', 'e'])
+  for (const wrong of ['', 'x', 'x.1', `${first}9`, first.replace(/\d+$/, '-1'), at().changes.cursorOf(0)])
+    assert.equal(changes.placeOf(wrong).reset, true, wrong)
+})
+
+test('a reader that names no place begins with what has just changed', () => {
+  let nowMs = 0
+  const { changes } = at(undefined, () => nowMs)
+  changes.changed('long ago')
+  nowMs = 60_000
+  changes.changed('just now')
+  assert.deepEqual(ids(changes.after(changes.placeOf(undefined).place)), ['just now'])
+})
+
+test('a row is read once for all readers, and anew after the next change', async () => {
+  const { changes, reads } = at()
+  changes.changed('a')
+  const [one, two] = await Promise.all([changes.row('a'), changes.row('a')])
+  assert.deepEqual([one, reads()], [two, 1])
+  changes.changed('a')
+  assert.notDeepEqual(await changes.row('a'), one)
+  assert.equal(await changes.row('gone'), undefined)
+})
+
+test('who waits is woken by the next change, and by leaving', async () => {
+  const { changes } = at()
+  const [stay, leave] = [new AbortController(), new AbortController()]
+  const woken = changes.more(0, stay.signal)
+  const left = changes.more(0, leave.signal)
+  leave.abort()
+  await left
+  changes.changed('a')
+  await woken
+  await changes.more(0, stay.signal)
+})

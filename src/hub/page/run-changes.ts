@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto'
+import type { RunRecord, RunSummary } from '../../contract/run.ts'
+
+/** A run that has changed, and whom its row is for. */
+export interface ChangedRun {
+  tenant: string
+  owner: string
+  /** Its `RunSummary`, as JSON. */
+  json: string
+}
+
+export interface RunChangesOptions {
+  get(runId: string): Promise<RunRecord | undefined>
+  summary(record: RunRecord): RunSummary
+  /** So many changes can be resumed from. */
+  kept?: number
+  now?: () => number
+}
+
+/** A reader that names no place begins so far back, for the list that it has read meanwhile. */
+const OVERLAP_MS = 10_000
+/** Rows that are read once for all readers. */
+const ROWS = 512
+
+/**
+ * Which runs have changed, in order, as far as this process remembers. Nothing is kept for a reader: each reads on from its own
+ * place, at its pace, and a run that has changed often meanwhile comes once. Places are good until the hub starts anew.
+ */
+export class RunChanges {
+  readonly #options: RunChangesOptions
+  readonly #kept: number
+  readonly #now: () => number
+  readonly #epoch = randomBytes(6).toString('base64url')
+  /** The change with number n is at n modulo its length. */
+  readonly #ring: { runId: string; atMs: number }[] = []
+  /** The number of each run's last change, of those in the ring. */
+  readonly #latest = new Map<string, number>()
+  readonly #rows = new Map<string, { number: number; row: Promise<ChangedRun | undefined> }>()
+  #count = 0
+  #waiting = Promise.withResolvers<void>()
+
+  constructor(options: RunChangesOptions) {
+    this.#options = options
+    this.#kept = options.kept ?? 8192
+    this.#now = options.now ?? (() => performance.now())
+  }
+
+  /** After the commit of what has changed. */
+  changed(runId: string): void {
+    const number = this.#count++
+    const old = this.#ring[number % this.#kept]
+    if (old !== undefined && this.#latest.get(old.runId) === number - this.#kept)
+      this.#latest.delete(old.runId)
+    this.#ring[number % this.#kept] = { runId, atMs: this.#now() }
+    this.#latest.set(runId, number)
+    this.#waiting.resolve()
+    this.#waiting = Promise.withResolvers()
+  }
+
+  /** The place to read from; `reset`: what came after `after` is not known any more, so lists are to be read again. */
+  placeOf(after: string | undefined): { place: number; reset: boolean } {
+    const oldest = Math.max(0, this.#count - this.#kept)
+    if (after === undefined) return { place: this.#placeOfOverlap(oldest), reset: false }
+    const [epoch, text] = after.split('.')
+    const place = /^\d+$/.test(text ?? '') ? Number(text) : -1
+    if (epoch !== this.#epoch || place < oldest || place > this.#count)
+      return { place: this.#count, reset: true }
+    return { place, reset: false }
+  }
+
+  cursorOf(place: number): string {
+    return `${this.#epoch}.${place}`
+  }
+
+  /** Resolves when there is something after the place, or with the signal. */
+  async more(place: number, signal: AbortSignal): Promise<void> {
+    if (place < this.#count || signal.aborted) return
+    const aborted = Promise.withResolvers<void>()
+    const abort = () => aborted.resolve()
+    signal.addEventListener('abort', abort, { once: true })
+    await Promise.race([this.#waiting.promise, aborted.promise])
+    signal.removeEventListener('abort', abort)
+  }
+
+  /**
+   * The runs that have changed after the place, each once, in the order of their last change, with the place after each.
+   * Undefined: the reader was so slow that some are forgotten.
+   */
+  after(place: number): { runId: string; next: number }[] | undefined {
+    if (place < this.#count - this.#kept) return undefined
+    const found: { runId: string; next: number }[] = []
+    for (let number = place; number < this.#count; number++) {
+      const { runId } = this.#ring[number % this.#kept]!
+      if (this.#latest.get(runId) === number) found.push({ runId, next: number + 1 })
+    }
+    return found
+  }
+
+  /** The row as it is now. Undefined: the run is gone. */
+  row(runId: string): Promise<ChangedRun | undefined> {
+    const number = this.#latest.get(runId) ?? -1
+    const known = this.#rows.get(runId)
+    if (known !== undefined && known.number === number && number >= 0) return known.row
+    const row = this.#read(runId)
+    this.#rows.delete(runId)
+    this.#rows.set(runId, { number, row })
+    if (this.#rows.size > ROWS) this.#rows.delete(this.#rows.keys().next().value!)
+    // What could not be read is tried again.
+    row.catch(() => this.#rows.delete(runId))
+    return row
+  }
+
+  async #read(runId: string): Promise<ChangedRun | undefined> {
+    const record = await this.#options.get(runId)
+    if (record === undefined) return undefined
+    const { tenant, owner } = record
+    return { tenant, owner, json: JSON.stringify(this.#options.summary(record)) }
+  }
+
+  #placeOfOverlap(oldest: number): number {
+    const since = this.#now() - OVERLAP_MS
+    let place = this.#count
+    while (place > oldest && this.#ring[(place - 1) % this.#kept]!.atMs >= since) place--
+    return place
+  }
+}
