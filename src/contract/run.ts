@@ -41,6 +41,63 @@ export interface RunSpec {
   carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
 }
 
+/** How a list draws a run's steps. */
+export const RunRoute = z.object({
+  stops: z
+    .string()
+    .optional()
+    .describe(
+      'A letter for each main step: d done, f failed, r running, a ahead, k skipped, q waits for a person, w waits for room or its next try, i interrupted, c canceled',
+    ),
+  counts: z
+    .partialRecord(
+      z.enum([
+        'succeeded',
+        'failed',
+        'running',
+        'waiting',
+        'asks',
+        'interrupted',
+        'canceled',
+        'skipped',
+        'ahead',
+      ]),
+      z.number().int(),
+    )
+    .optional()
+    .describe(
+      'In place of `stops`: of more than 12 steps, or of the instances of the one step where they are more',
+    ),
+})
+export type RunRoute = z.infer<typeof RunRoute>
+
+/** The rest of where a run is. */
+const RunNow = z.object({
+  step: z.string().optional().describe('The step that runs and began last'),
+  host: z.string().optional().describe('Its host, where it has one'),
+  question: z
+    .object({
+      kind: z.enum(['approval', 'agent']),
+      step: z.string(),
+      host: z.string().optional(),
+      text: z.string().describe('At most 200 characters'),
+      expires_at: z.string().optional(),
+    })
+    .optional()
+    .describe('The first that a person is asked'),
+  failure: z
+    .object({
+      step: z.string(),
+      host: z.string().optional(),
+      reason: z.optional(Reason),
+      message: z.string().describe('At most 200 characters'),
+    })
+    .optional()
+    .describe('Of the first step that failed, in a run that is no success'),
+})
+export const RunListRow = z.object({ route: z.optional(RunRoute), now: z.optional(RunNow) })
+export type RunListRow = z.infer<typeof RunListRow>
+
 /** A run as the store lists it: kept beside the log so that lists need not fold. */
 export interface RunRecord extends RunSpec {
   status: RunStatus
@@ -55,6 +112,8 @@ export interface RunRecord extends RunSpec {
   last_seq: number
   /** Text of the last notifier failure; a notifier never changes a run's result. */
   last_notify_error?: string
+  /** A `RunListRow` as JSON; absent of runs from before there was one. */
+  list_row?: string
   /** How many bytes of output are kept; set once it has ended, where there are any. */
   output_bytes?: number
 }
@@ -71,6 +130,7 @@ export type RunPatch = Partial<
     | 'waiting'
     | 'last_notify_error'
     | 'output_bytes'
+    | 'list_row'
   >
 >
 
@@ -94,6 +154,7 @@ export const RunSummary = z.object({
   continues: z.string().optional().describe('The run whose session with an agent this one goes on with'),
   replaces: z.string().optional().describe('The run of the same bot in whose place this one comes'),
   last_notify_error: z.string().optional(),
+  ...RunListRow.shape,
 })
 export type RunSummary = z.infer<typeof RunSummary>
 

@@ -1,6 +1,13 @@
 import type * as z from 'zod'
 import { attemptId } from '../../contract/ids.ts'
-import type { InstanceView, RunRecord, RunSummary, RunView, StepView } from '../../contract/run.ts'
+import type {
+  InstanceView,
+  RunListRow,
+  RunRecord,
+  RunSummary,
+  RunView,
+  StepView,
+} from '../../contract/run.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
@@ -99,4 +106,5 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   continues: record.continues,
   replaces: record.replaces,
   last_notify_error: record.last_notify_error,
+  ...(record.list_row === undefined ? {} : (JSON.parse(record.list_row) as RunListRow)),
 })

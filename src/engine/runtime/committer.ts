@@ -1,6 +1,7 @@
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunSpec } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
+import { listRow } from '../core/list-row.ts'
 import { keptBytes, type RunState } from '../core/state.ts'
 import type { RunStore } from '../ports.ts'
 
@@ -146,7 +147,7 @@ export class RunWriter {
   async write(events: RunEvent[]): Promise<void> {
     // Taken once: by the time that a failed write is tried again, the state is further on than these events.
     if (this.#next?.events !== events)
-      this.#next = { events, patch: { ...patchOf(this.#state), last_notify_error: this.#notifyError } }
+      this.#next = { events, patch: { ...this.#patchAfter(events), last_notify_error: this.#notifyError } }
     const patch = patchBetween(this.#patched, this.#next.patch)
     if (!this.#created) await this.#store.create(this.#spec, events, patch)
     else if (events.length > 0 || Object.keys(patch).length > 0)
@@ -154,10 +155,15 @@ export class RunWriter {
     this.#created = true
     this.#patched = this.#next.patch
   }
+
+  #patchAfter(events: readonly RunEvent[]): RunPatch {
+    const isOutput = events.length > 0 && events.every(({ type }) => type === 'output')
+    return isOutput ? patchOf(this.#state, this.#patched.list_row) : patchOf(this.#state)
+  }
 }
 
-/** Returns what the store's record says of a state. */
-function patchOf(state: RunState): RunPatch {
+/** Returns what the store's record says of a state; `list_row` is that of the record, where it cannot have changed. */
+function patchOf(state: RunState, list_row = rowText(state)): RunPatch {
   const { status, reason, message, started_at, finished_at, outputs } = state
   const output_bytes = isFinalRun(status) ? outputBytes(state) : undefined
   return {
@@ -169,7 +175,13 @@ function patchOf(state: RunState): RunPatch {
     outputs,
     waiting: waitingOf(state),
     output_bytes,
+    list_row,
   }
+}
+
+function rowText(state: RunState): string | undefined {
+  const row = listRow(state)
+  return row && JSON.stringify(row)
 }
 
 /** Undefined for none, as most runs' records need not say. */

@@ -13,6 +13,7 @@ export const patchKeys = [
   'waiting',
   'last_notify_error',
   'output_bytes',
+  'list_row',
 ] as const satisfies readonly (keyof RunPatch)[]
 
 /** A record as it is before anything has happened. */

@@ -297,6 +297,11 @@ export const runMigrations: readonly Migration[] = [
         WHERE finished_at IS NOT NULL;
     `,
   },
+  {
+    version: 6,
+    name: 'where a run is, as lists show it',
+    sql: 'ALTER TABLE runs ADD COLUMN list_row TEXT',
+  },
 ]
 
 export const secretMigrations: readonly Migration[] = [

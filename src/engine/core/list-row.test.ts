@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { inventory, scriptedEngine, step, until } from '../../../test/support/scripted-engine.ts'
+import type { RunListRow } from '../../contract/run.ts'
+import { runSummary } from './view.ts'
+
+test('a row says which step runs, who is asked what, and how it ended, with a stop for each step', async (t) => {
+  const { engine, submit, store } = scriptedEngine(t)
+  const ask = step('ask', { action: 'approval.wait', args: { message: `Go on? ${'x'.repeat(500)}` } })
+  const id = await submit([step('one'), ask, step('three', { when: 'false' }), step('four')])
+  const row = async (): Promise<RunListRow> => runSummary((await store.get(id))!)
+  await until(async () => (await row()).now?.question !== undefined)
+  const { route, now } = await row()
+  assert.deepEqual(route, { stops: 'dqaa' })
+  assert.deepEqual([now!.step, now!.question!.kind, now!.question!.step], ['ask', 'approval', 'ask'])
+  assert.equal(now!.question!.text.length, 200)
+  await engine.answer(id, { step: 'ask', decision: 'approve', by: 'ann' })
+  await engine.done(id)
+  assert.deepEqual(await row().then(({ route, now }) => [route, now]), [{ stops: 'ddkd' }, undefined])
+})
+
+test('a row keeps the first failure of a run', async (t) => {
+  const { play } = scriptedEngine(t, ({ step, host }) =>
+    step === 'two' && host === 'y'
+      ? { outcome: 'failed', reason: 'exit_code', message: 'm'.repeat(300) }
+      : 'success',
+  )
+  const two = step('two', { targets: ['x', 'y'] })
+  const { route, now } = await play([step('one'), two, step('three')], inventory('x', 'y'))
+  assert.deepEqual(route, { stops: 'dfk' })
+  assert.deepEqual(
+    [now!.step, now!.question, now!.failure!.step, now!.failure!.host],
+    [undefined, undefined, 'two', 'y'],
+  )
+  assert.equal(now!.failure!.reason, 'exit_code')
+  assert.equal(now!.failure!.message.length, 200)
+  assert.ok(Buffer.byteLength(JSON.stringify({ route, now })) < 1024)
+})
+
+test('many steps are counted, and so are many instances of one', async (t) => {
+  const { play } = scriptedEngine(t, ({ env }) =>
+    env.N === '3' ? { outcome: 'failed', reason: 'exit_code' } : 'success',
+  )
+  const names = Array.from({ length: 14 }, (_, index) => step(`s${index}`))
+  assert.deepEqual((await play(names)).route, { counts: { succeeded: 14 } })
+  const many = step('many', { matrix: { N: Array.from({ length: 20 }, (_, index) => index) } })
+  assert.deepEqual((await play([many])).route, { counts: { succeeded: 19, failed: 1 } })
+})
+
+test('a step runs, or waits for room', async (t) => {
+  const { submit, store, host } = scriptedEngine(t, () => 'hold')
+  const row = async (id: string) => runSummary((await store.get(id))!)
+  const machine = step('one', { action: 'cmd.run', args: { cmd: 'x' } })
+  const id = await submit([machine, step('two')])
+  const stops = (id: string, wanted: string) => until(async () => (await row(id)).route?.stops === wanted)
+  await stops(id, 'ra')
+  assert.deepEqual((await row(id)).now, { step: 'one', host: 'local' })
+  host.full = () => 'no room'
+  await stops(await submit([machine, step('two')]), 'wa')
+})

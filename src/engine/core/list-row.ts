@@ -1,0 +1,153 @@
+import type { RunListRow, RunRoute } from '../../contract/run.ts'
+import type { RunState, StepState } from './state.ts'
+
+/** More main steps than these are counted, and so are more instances of a run's one step. */
+const MOST_STOPS = 12
+const MOST_TEXT = 200
+
+/** How a list shows where the run is: kept beside its log, so that no list folds one. Undefined: it has not begun. */
+export function listRow(state: RunState): RunListRow | undefined {
+  if (state.seq === 0) return undefined
+  return { route: routeOf(state), now: nowOf(state) }
+}
+
+function routeOf(state: RunState): RunRoute {
+  const { main } = state
+  const [only] = main
+  if (main.length === 1 && only!.instances.length > MOST_STOPS)
+    return { counts: countsOf(instanceStops(only!)) }
+  const waiting = waitingByStep(state)
+  const stops = main.map((step) => stopOf(step, state, waiting.get(step) ?? 0))
+  if (stops.length <= MOST_STOPS) return { stops: stops.join('') }
+  return { counts: countsOf(tallied(stops)) }
+}
+
+const names = {
+  d: 'succeeded',
+  f: 'failed',
+  r: 'running',
+  w: 'waiting',
+  q: 'asks',
+  i: 'interrupted',
+  c: 'canceled',
+  k: 'skipped',
+  a: 'ahead',
+} as const
+type Stop = keyof typeof names
+
+const ends = {
+  success: 'd',
+  failed: 'f',
+  interrupted: 'i',
+  canceled: 'c',
+  skipped: 'k',
+  queued: 'a',
+} as const
+
+function stopOf(step: StepState, state: RunState, unplaced: number): Stop {
+  const { status, tally } = step
+  if (status !== 'running' && status !== 'waiting') return ends[status]
+  if (asking(step, state) !== undefined) return 'q'
+  const { running = 0, waiting = 0 } = tally
+  if (running > unplaced || running + waiting === 0) return 'r'
+  // The run that it waits for goes on by itself.
+  return step.instances.some((each) => each.status === 'waiting' && each.child !== undefined) ? 'r' : 'w'
+}
+
+/** How many attempts of each step wait to be placed. */
+function waitingByStep({ unplaced, attempts, main }: RunState): Map<StepState, number> {
+  const waiting = new Map<StepState, number>()
+  for (const number of unplaced) {
+    const { phase, index } = attempts[number - 1]!
+    if (phase === 'main') waiting.set(main[index]!, (waiting.get(main[index]!) ?? 0) + 1)
+  }
+  return waiting
+}
+
+/** The first instance that waits for a person. */
+function asking(step: StepState, { attempts }: RunState): StepState['instances'][number] | undefined {
+  const { tally, instances, inputs } = step
+  if (tally.waiting) {
+    const found = instances.find(({ status, approval }) => status === 'waiting' && approval !== undefined)
+    if (found !== undefined) return found
+  }
+  if (!inputs || !tally.running) return undefined
+  return instances.find(
+    ({ status, attempts: own }) =>
+      status === 'running' && (attempts[(own.at(-1) ?? 0) - 1]?.talk?.questions.size ?? 0) > 0,
+  )
+}
+
+function instanceStops({ tally }: StepState): Partial<Record<Stop, number>> {
+  const { running, waiting, ...rest } = tally
+  const ended = Object.entries(rest).map(([status, count]) => [ends[status as keyof typeof ends], count])
+  return { ...Object.fromEntries(ended), r: running, w: waiting }
+}
+
+function tallied(stops: readonly Stop[]): Partial<Record<Stop, number>> {
+  const counts: Partial<Record<Stop, number>> = {}
+  for (const stop of stops) counts[stop] = (counts[stop] ?? 0) + 1
+  return counts
+}
+
+const countsOf = (counts: Partial<Record<Stop, number>>): RunRoute['counts'] =>
+  Object.fromEntries(
+    Object.entries(counts)
+      .filter(([, count]) => count > 0)
+      .map(([stop, count]) => [names[stop as Stop], count]),
+  )
+
+function nowOf(state: RunState): RunListRow['now'] {
+  const steps = [...state.main, ...state.rollback, ...state.finally].filter((step) => step !== undefined)
+  const open = steps.filter(({ status }) => status === 'running' || status === 'waiting')
+  const last = latest(open)
+  const now: NonNullable<RunListRow['now']> = {}
+  if (last !== undefined) {
+    now.step = last.name
+    if (last.instances.length === 1) now.host = last.instances[0]!.host
+  }
+  for (const step of open) {
+    const instance = asking(step, state)
+    if (instance === undefined) continue
+    const { host, approval } = instance
+    now.question =
+      approval === undefined
+        ? { kind: 'agent', step: step.name, host, text: 'The agent asks for a permission.' }
+        : {
+            kind: 'approval',
+            step: step.name,
+            host,
+            text: cut(approval.message),
+            expires_at: approval.expires_at,
+          }
+    break
+  }
+  if (state.status !== 'success') now.failure = failureOf(steps)
+  return Object.values(now).every((value) => value === undefined) ? undefined : now
+}
+
+/** By their begin; of equal ones the later in the file. */
+function latest(steps: readonly StepState[]): StepState | undefined {
+  let found: StepState | undefined
+  for (const step of steps)
+    if (found === undefined || (step.started_at ?? '') >= (found.started_at ?? '')) found = step
+  return found
+}
+
+/** That of the step that began first, among those with one. */
+function failureOf(steps: readonly StepState[]): NonNullable<RunListRow['now']>['failure'] {
+  let first: StepState | undefined
+  for (const step of steps) {
+    const { status, tally } = step
+    const failed = status === 'failed' || status === 'interrupted' || tally.failed || tally.interrupted
+    if (failed && (first === undefined || (step.started_at ?? '') < (first.started_at ?? ''))) first = step
+  }
+  if (first === undefined) return undefined
+  const instance = first.instances.find(({ status }) => status === 'failed' || status === 'interrupted')
+  const { reason, message } = instance?.reason === undefined ? first : instance
+  return { step: first.name, host: instance?.host, reason, message: cut(message ?? '') }
+}
+
+/** No half of a character at its end. */
+const cut = (text: string): string =>
+  text.length <= MOST_TEXT ? text : `${text.slice(0, MOST_TEXT - 1).replace(/[\ud800-\udbff]$/, '')}…`
