@@ -194,6 +194,29 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
     assert.equal((await programs.ended(run_id)).status, 'success')
   })
 
+  await t.test(
+    'the list shows runs as they come and end, and what a filter leaves out stays out',
+    async (t) => {
+      const end = join(programs.home, 'end of live')
+      const page = await openPage(t, browser, programs)
+      await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
+      const yaml = workflowText([{ name: 'wait', cmd: `while [ ! -e '${end}' ]; do sleep 0.05; done` }])
+      const { run_id } = await programs.client.runs.create({ yaml })
+      const goingOn = page.getByRole('region', { name: 'Going on' }).locator(`[data-run="${run_id}"]`)
+      await goingOn.waitFor()
+      await page.getByLabel('status', { exact: true }).selectOption('running')
+      await page.waitForURL('**/runs?status=running')
+      await goingOn.waitFor()
+      await page.getByLabel('status', { exact: true }).selectOption('failed')
+      await goingOn.waitFor({ state: 'detached' })
+      await page.getByLabel('status', { exact: true }).selectOption('')
+      await goingOn.waitFor()
+      await page.mouse.move(0, 0)
+      writeFileSync(end, '')
+      await page.getByRole('region', { name: 'Today' }).locator(`[data-run="${run_id}"]`).waitFor()
+    },
+  )
+
   await t.test('the hub is killed and comes back: the page goes on, and loses no line', async (t) => {
     const [halfway, end] = [join(programs.home, 'halfway'), join(programs.home, 'end')]
     const wait = (file: string) => `while [ ! -e ${file} ]; do sleep 0.05; done`
