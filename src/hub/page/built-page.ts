@@ -49,7 +49,7 @@ export class BuiltPage {
     return text?.replace('<base href="/"', () => `<base href="${this.basePath}/"`)
   }
 
-  /** What stands under `assets/`, in the smallest form that the reader takes. Undefined: there is none of this name. */
+  /** The file that stands under `assets/`, in the smallest form that the reader takes. Undefined: there is none of this name. */
   async asset(name: string, acceptEncoding = ''): Promise<PageFile | undefined> {
     const type = types[/^[\w-][\w.-]*\.(\w+)$/.exec(name)?.[1] ?? '']
     if (type === undefined) return undefined
