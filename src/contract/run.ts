@@ -275,6 +275,7 @@ export const ListRuns = z.strictObject({
   owner: z.string().optional(),
   blueprint: z.string().optional().describe('`workflow`, `agent`, `bot` or `task`'),
   parent_run_id: z.string().optional(),
+  text: z.string().max(200).optional().describe('In the id or the name of the workflow, in capitals or not'),
   created_after: z.string().optional(),
   created_before: z.string().optional(),
   limit: z.coerce.number().int().min(1).max(500).default(50),

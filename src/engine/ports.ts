@@ -22,6 +22,8 @@ export interface RunQuery {
   continues?: string
   /** Runs that undo this one. */
   rolls_back?: string
+  /** In the id or the name of the workflow, whatever the case of A to Z. */
+  text?: string
   /** RFC 3339; exclusive. */
   created_after?: string
   created_before?: string

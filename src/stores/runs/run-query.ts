@@ -86,10 +86,17 @@ export function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.parent_run_id !== undefined && query.parent_run_id !== run.parent?.run_id) return false
   if (query.continues !== undefined && query.continues !== run.continues) return false
   if (query.rolls_back !== undefined && query.rolls_back !== run.rolls_back) return false
+  if (query.text !== undefined && !hasText(run, query.text)) return false
   if (query.created_after !== undefined && run.created_at <= query.created_after) return false
   if (query.created_before !== undefined && run.created_at >= query.created_before) return false
   return query.after === undefined || compareKeys(run, query.after) > 0
 }
+
+const hasText = ({ run_id, workflow_name }: Listed, text: string): boolean =>
+  [run_id, workflow_name].some((each) => asciiLower(each).includes(asciiLower(text)))
+
+/** As SQLite's `lower`. */
+export const asciiLower = (text: string): string => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 
 /** The page of what was found, sorted, where `found` holds one more than the limit if there are more. */
 export function cutPage<T extends ListKey>(found: T[], limit: number): { runs: T[]; next_cursor?: string } {

@@ -3,7 +3,7 @@ import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
 import { isFinalRun, RunStatus } from '../../contract/status.ts'
 import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
-import { type CheckedQuery, checkQuery, compareKeys, cutPage } from '../runs/run-query.ts'
+import { asciiLower, type CheckedQuery, checkQuery, compareKeys, cutPage } from '../runs/run-query.ts'
 import {
   type Change,
   checkOrder,
@@ -208,6 +208,8 @@ class RunLists {
     filter('blueprint = ?', query.blueprint)
     // As the index says it, or it is not used.
     if (special !== undefined) where.push("blueprint <> 'workflow'")
+    const text = query.text === undefined ? undefined : asciiLower(query.text)
+    filter('(instr(lower(run_id), ?) OR instr(lower(workflow_name), ?))', text, text)
     filter('created_at > ?', query.created_after)
     filter('created_at < ?', query.created_before)
     filter('(created_at, run_id) < (?, ?)', query.after?.created_at, query.after?.run_id)
