@@ -7,9 +7,10 @@ import type { AttemptSpec } from '../../../src/contract/attempt.ts'
 import { attemptSpec, command, endOf } from '../../../test/support/runner/attempt-fixture.ts'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import { carryArgs } from '../../../test/support/runner/carry-fixture.ts'
-import { run } from '../../../test/support/sources/git-fixture.ts'
+import { needsLogin, run } from '../../../test/support/sources/git-fixture.ts'
 import { poolPlace } from '../../../test/support/workspaces/pool-fixture.ts'
 import { SNAPSHOT_REF } from '../../contract/tasks/actions.ts'
+import type { TokenOf } from '../git/repository-token.ts'
 import type { PlatformStep } from '../platform-steps/platform-step.ts'
 import { gitWorkspaceStep } from '../workspaces/steps.ts'
 import { gitCarryStep } from './git-carry.ts'
@@ -22,7 +23,7 @@ const base = lines('one', 'two', 'three', 'four', 'five', 'six', 'seven')
 const branch = 'errand/x'
 
 /** A checkout of a repository, whose run does one step after another. */
-async function workingPlace(t: TestContext) {
+async function workingPlace(t: TestContext, tokenOf?: TokenOf) {
   const place = await poolPlace()
   const here = boxPlace()
   const { url, folder, commit } = place.repository([{ path: 'README.md', content: base }])
@@ -33,7 +34,7 @@ async function workingPlace(t: TestContext) {
   const steps: Record<string, PlatformStep> = {
     'git.workspace': gitWorkspaceStep(pool, { policy: place.policy, joinTips }),
     'git.carry': gitCarryStep({ checkout: (runId) => pool.of(runId), keep: () => keep }),
-    'git.push': gitPushStep({ policy: place.policy, pool }),
+    'git.push': gitPushStep({ policy: place.policy, pool, tokenOf }),
   }
   const attempts = here.open({
     checkouts: pool,
@@ -55,7 +56,7 @@ async function workingPlace(t: TestContext) {
     return end.exports ?? {}
   }
   return {
-    ...{ commit, done, ended, folder, kept, url },
+    ...{ commit, done, ended, folder, host: place.host, kept, url },
     /** Others push a file to a branch. */
     others: (path: string, content: string, to = branch) => place.commit(folder, to, path, content),
     /** A change in the workspace that was carried out. */
@@ -177,6 +178,27 @@ for (const how of ['rebase', 'merge'] as const)
     assert.equal(here.shown(`${branch}:theirs`), 'theirs')
     assert.equal(here.shown(`${branch}:mine`), 'mine')
   })
+
+test('a token that is refused in mid-run is looked up once more', { skip }, async (t) => {
+  let token = 'old'
+  const here = await workingPlace(t, () => ({ token, scope: 'none' }))
+  const made = await here.carried('echo x > mine')
+  const login = (password: string) => needsLogin({ username: 'x-access-token', password })
+  let isPushed = false
+  here.host.intercept = (path, ...rest) => {
+    // It is changed after the repository was looked at.
+    if (path.includes('receive-pack')) {
+      isPushed = true
+      token = 'new'
+    }
+    return login(isPushed ? 'new' : 'old')(path, ...rest)
+  }
+  const pushed = await here.done(here.push(made))
+  assert.equal(run(here.folder, ['rev-parse', branch]), pushed.PUSHED_SHA)
+  here.host.intercept = login('another')
+  const end = await here.ended(here.push({ ...made, tip: made.tip }))
+  assert.deepEqual([end.outcome, end.reason], ['failed', 'repo_auth'])
+})
 
 test('work begins on several branches joined, and shows its own change alone', { skip }, async (t) => {
   const here = await workingPlace(t)

@@ -45,7 +45,7 @@ export const gitPushStep = ({ policy, pool, tokenOf = stepToken }: GitPushOption
         'The run has no checkout of a repository here.',
         'Retry the task from its checkpoint.',
       )
-    const token = tokenOf({ spec: context.spec, env: context.env, args })
+    const token = () => tokenOf({ spec: context.spec, env: context.env, args })
     try {
       return await new Push({ args, context, policy, pool, token, own_git: own.own_git }).run()
     } catch (error) {
@@ -58,7 +58,8 @@ export const gitPushStep = ({ policy, pool, tokenOf = stepToken }: GitPushOption
 interface PushParts extends Pick<GitPushOptions, 'policy' | 'pool'> {
   args: PushArgs
   context: PlatformContext
-  token: RepositoryToken
+  /** Its token as it is now: files and mounted secrets may have a new one. */
+  token(): RepositoryToken
   own_git: string
 }
 
@@ -67,9 +68,12 @@ class Push {
   readonly #parts: PushParts
   #tip: string
   #start: string
+  #token: RepositoryToken
+  #isAnew = false
 
   constructor(parts: PushParts) {
     this.#parts = parts
+    this.#token = parts.token()
     this.#tip = parts.args.tip
     this.#start = parts.args.start
   }
@@ -99,26 +103,47 @@ class Push {
   }
 
   async #open(): Promise<Remote> {
-    const { args, context, policy, token } = this.#parts
+    const { args, context, policy } = this.#parts
     const { signal, folder } = context
-    return await openRemote(
-      { url: args.repo, username: args.username, token: token.token },
-      { policy, folder, signal },
+    const { repo: url, username } = args
+    return await this.#withToken(({ token }) =>
+      openRemote({ url, username, token }, { policy, folder, signal }),
     )
+  }
+
+  /** A token that is refused meanwhile is looked up once more. */
+  async #withToken<T>(work: (token: RepositoryToken) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.#token)
+    } catch (error) {
+      const isRefused = error instanceof GitRefused && ['repo_auth', 'push_denied'].includes(error.reason)
+      if (!isRefused || this.#isAnew) throw error
+      const now = this.#parts.token()
+      if (now.token === this.#token.token) throw error
+      this.#isAnew = true
+      this.#token = now
+      this.#parts.context.write(
+        'stderr',
+        'The token was refused; there is another one by now, which is tried.\n',
+      )
+      return await work(now)
+    }
   }
 
   async #push(): Promise<Pushed> {
     const { args, context, own_git: folder } = this.#parts
     const { branch, expected, force, retry_count: retries } = args
-    return await pushBranch(
-      { folder, branch, tip: this.#tip, expected, force, retries },
-      {
-        signal: context.signal,
-        open: () => this.#open(),
-        phase: (name, message) => context.phase(name, message),
-        tell: (message) => context.write('stderr', `${message}\n`),
-        pause: (ms, until) => sleep(ms, undefined, { signal: until }),
-      },
+    return await this.#withToken(() =>
+      pushBranch(
+        { folder, branch, tip: this.#tip, expected, force, retries },
+        {
+          signal: context.signal,
+          open: () => this.#open(),
+          phase: (name, message) => context.phase(name, message),
+          tell: (message) => context.write('stderr', `${message}\n`),
+          pause: (ms, until) => sleep(ms, undefined, { signal: until }),
+        },
+      ),
     )
   }
 
@@ -133,11 +158,11 @@ class Push {
       if (refused) throw refused
       return undefined
     }
-    const { args, context, token, pool, own_git } = this.#parts
+    const { args, context, pool, own_git } = this.#parts
     const { signal, spec } = context
     const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
     const tell = (message: string) => context.write('stderr', `${message}\n`)
-    await pool.withCommit(user, await this.#open(), { sha: onto, scope: token.scope }, { signal, tell })
+    await pool.withCommit(user, await this.#open(), { sha: onto, scope: this.#token.scope }, { signal, tell })
     const { retest, conflicts, protect, last } = args
     const caught = await catchUp(
       {

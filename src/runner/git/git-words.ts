@@ -93,7 +93,9 @@ export const hintOf = (reason: GitReason): string => hints[reason]
 /** Why git failed, by its words and those of the server. */
 export function reasonOfWords(lines: readonly string[]): GitReason | undefined {
   const text = lines.join('\n')
-  return words.find(([pattern]) => pattern.test(text))?.[1]
+  // A server's disk is not this machine's.
+  const own = lines.filter((line) => !line.startsWith('remote: ')).join('\n')
+  return words.find(([pattern, reason]) => pattern.test(reason === 'disk_full' ? own : text))?.[1]
 }
 
 /** The error as one with a reason; `what` begins its message, such as "The repository cannot be fetched". */
