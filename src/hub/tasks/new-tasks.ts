@@ -159,8 +159,8 @@ export const opensPull = ({ push, pull_request }: Task): boolean => push && pull
 
 /** Fields that are known and ask for what no runner does yet: a task that was begun without would pretend. */
 function notYet(task: Task): string[] {
-  const { submodules, lfs } = task
-  return Object.entries({ submodules, lfs }).flatMap(([name, isAsked]) => (isAsked ? [name] : []))
+  const { lfs } = task
+  return Object.entries({ lfs }).flatMap(([name, isAsked]) => (isAsked ? [name] : []))
 }
 
 /** The credentials in a task, which may hold none, since it is kept and shown as it was given. */

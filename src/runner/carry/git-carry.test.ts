@@ -3,7 +3,7 @@ import { chmodSync, existsSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { type CarryPlace, carryPlace, forge, hostileBox } from '../../../test/support/runner/carry-fixture.ts'
-import { run } from '../../../test/support/sources/git-fixture.ts'
+import { makeRepository, run } from '../../../test/support/sources/git-fixture.ts'
 import { StepFailure } from '../platform-steps/platform-step.ts'
 import { CARRIED } from './git-carry.ts'
 
@@ -92,6 +92,21 @@ test('nothing changed is no commit; a history that was rewritten is taken as one
   const { tip } = await place.carry()
   assert.equal(run(own_git, ['rev-list', '--parents', '-1', tip]), `${tip} ${start}`)
   assert.match(place.told.join(), /history_rewritten/)
+})
+
+test('what is changed within a submodule is told, and left out', async () => {
+  using place = carryPlace()
+  const sub = join(place.dir, 'sub.git')
+  makeRepository(sub, [{ path: 'in.txt', content: 'in\n' }])
+  place.git('-c', 'protocol.file.allow=always', 'submodule', '--quiet', 'add', sub, 'libs/sub')
+  place.git('commit', '-qm', 'with sub')
+  const start = place.git('rev-parse', 'HEAD')
+  run(place.own_git, ['fetch', '-q', place.work, 'HEAD'])
+  place.write('libs/sub/in.txt', 'changed\n')
+  place.write('more.txt', 'more\n')
+  const carried = await place.carry({ start })
+  assert.deepEqual([carried.files, place.file(carried.tip, 'more.txt')], [1, 'more'])
+  assert.match(place.told.join(), /Left out, since it is changed within a submodule: libs\/sub/)
 })
 
 test('no setting, hook, filter, attribute or nested repository of the agent runs or counts', async () => {

@@ -1,3 +1,4 @@
+import type { Log } from '../../platform/log.ts'
 import { type GitPolicy, remoteIdentity } from '../git/remote.ts'
 
 export interface PoolLimits {
@@ -16,6 +17,16 @@ export const DEFAULT_POOL_LIMITS: PoolLimits = {
   bytes: 20 * 1024 ** 3,
   ageMs: 30 * 24 * 3_600_000,
   minFreeBytes: 2 * 1024 ** 3,
+}
+
+export interface WorkspacePoolOptions {
+  /** Folder of its own; one process at a time. */
+  dir: string
+  policy: GitPolicy
+  limits?: PoolLimits
+  /** How often a server that cannot be reached is asked again (default 3). */
+  retries?: number
+  log?: Log
 }
 
 /** Who works there. */

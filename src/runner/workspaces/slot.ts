@@ -280,3 +280,17 @@ export function newSlotId(slots: ReadonlyMap<string, unknown>): string {
     if (!slots.has(id)) return id
   }
 }
+
+/** Makes the folder of one more slot, that is among them from now on. */
+export function newSlot(
+  dir: string,
+  slots: Map<string, SlotHere>,
+  of: Pick<SlotState, 'mirror' | 'repo'>,
+): SlotHere {
+  const id = newSlotId(slots)
+  const path = join(dir, 'slots', id)
+  mkdirSync(path, { mode: 0o700 })
+  const slot: SlotHere = { path, state: { ...of, phase: 'preparing', last_used_ms: Date.now() } }
+  slots.set(id, slot)
+  return slot
+}

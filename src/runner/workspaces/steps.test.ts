@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -200,6 +209,110 @@ test('a branch that is there is rebased in the box, and where that conflicts eac
     pool.slots().filter(({ state }) => state !== 'free'),
     [],
   )
+  await attempts.close()
+})
+
+/** A repository whose commit has submodules at those paths, by their addresses. */
+function withSubmodules(modules: Record<string, { url: string; sha: string }>) {
+  const made = place.repository()
+  const clone = mkdtempSync(join(place.dir, 'super-'))
+  run(clone, ['clone', '-q', made.folder, '.'])
+  let text = ''
+  for (const [path, { url, sha }] of Object.entries(modules)) {
+    text += `[submodule "${path}"]\n\tpath = ${path}\n\turl = ${url}\n`
+    run(clone, ['update-index', '--add', '--cacheinfo', `160000,${sha},${path}`])
+  }
+  writeFileSync(join(clone, '.gitmodules'), text)
+  run(clone, ['add', '.gitmodules'])
+  run(clone, ['commit', '-q', '-m', 'modules'])
+  run(clone, ['push', '-q', made.folder, 'HEAD:main'])
+  return { ...made, commit: run(clone, ['rev-parse', 'HEAD']) }
+}
+const nameOf = (url: string) => url.split('/').at(-1)!
+
+test('submodules are there before anybody works, those of submodules too, and the next run finds nothing of them', {
+  skip,
+}, async () => {
+  using here = boxPlace({ hidden: [place.dir] })
+  const attempts = opened(here)
+  const inner = place.repository([{ path: 'inner.txt', content: 'inner\n' }])
+  const sub = withSubmodules({ deep: { url: `../${nameOf(inner.url)}`, sha: inner.commit } })
+  const { url } = withSubmodules({
+    'libs/one': { url: sub.url, sha: sub.commit },
+    two: { url: `../${nameOf(inner.url)}`, sha: inner.commit },
+  })
+  const { message } = await endsWith(attempts, workspace('run_sub', { repo: url, submodules: true }))
+  assert.equal(message, undefined)
+  const { work } = pool.of('run_sub')!
+  assert.equal(
+    await said(
+      attempts,
+      'run_sub',
+      'cat libs/one/deep/inner.txt two/inner.txt; git status --short; git -C two log --format=%s',
+    ),
+    'inner\ninner\nm',
+  )
+  await attempts.forgetRun('run_sub')
+  await pool.settled()
+  assert.deepEqual([existsSync(join(work, 'two')), existsSync(join(work, 'two/inner.txt'))], [true, false])
+  const without = await endsWith(attempts, workspace('run_plain', { repo: url }))
+  assert.equal(without.message, undefined)
+  assert.equal(await said(attempts, 'run_plain', 'ls two libs/one; git status --short'), 'libs/one:\n\ntwo:')
+  await attempts.forgetRun('run_plain')
+  await attempts.close()
+})
+
+test('a submodule is fetched by the rules of repositories, and no other server or owner is given the token', async () => {
+  using here = boxPlace()
+  const attempts = opened(here)
+  const inner = place.repository()
+  const seen: (string | undefined)[] = []
+  const secrets = { GIT_TOKEN: { from: 'hub', name: 'FORGE', as: 'env' } } as const
+  for (const [address, reason] of [
+    ['file:///etc', 'repo_refused'],
+    ['ext::sh -c touch% /tmp/x', 'repo_refused'],
+    ['--upload-pack=touch /tmp/x', 'repo_refused'],
+    ['https://ann:secret@git.example/o/r', 'repo_refused'],
+    ['http://10.1.2.3/o/r', 'repo_refused'],
+    ['git@git.example:o/r.git', 'repo_refused'],
+    [`../gone.git`, 'repo_not_found'],
+  ]) {
+    const { url } = withSubmodules({ two: { url: address!, sha: inner.commit } })
+    const end = await endsWith(attempts, workspace('run_bad', { repo: url, submodules: true }))
+    assert.deepEqual([address, end.reason], [address, reason], end.message)
+    assert.match(end.message!, /^The submodule "two"/)
+    assert.equal(pool.of('run_bad'), undefined)
+  }
+  const { url } = withSubmodules({ two: { url: inner.url, sha: '1'.repeat(40) } })
+  assert.equal(
+    (await endsWith(attempts, workspace('run_bad', { repo: url, submodules: true }))).reason,
+    'base_missing',
+  )
+  const other = withSubmodules({ two: { url: inner.url, sha: inner.commit } })
+  place.host.intercept = (path, _response, { headers }) => {
+    if (path.includes(nameOf(inner.url))) seen.push(headers.authorization)
+    return false
+  }
+  const args = { repo: other.url, submodules: true }
+  await endsWith(attempts, workspace('run_tok', args, { secrets }), {
+    GIT_TOKEN: 'a token of twenty letters',
+  })
+  place.host.intercept = () => false
+  // All repositories of this server lie at its root: each is an owner of its own.
+  assert.ok(seen.length > 0 && seen.every((each) => each === undefined))
+  await attempts.forgetRun('run_tok')
+  const ours = (folder: string, name: string) => {
+    cpSync(folder, join(place.dir, 'server/o', name), { recursive: true })
+    return `${place.host.origin()}/o/${name}`
+  }
+  const near = withSubmodules({ two: { url: ours(inner.folder, 'sub.git'), sha: inner.commit } })
+  const password = 'a token of twenty letters'
+  place.host.intercept = needsLogin({ username: 'x-access-token', password })
+  const asked = workspace('run_own', { repo: ours(near.folder, 'super.git'), submodules: true }, { secrets })
+  const end = await endsWith(attempts, asked, { GIT_TOKEN: password })
+  place.host.intercept = () => false
+  assert.equal(end.message, undefined)
+  await attempts.forgetRun('run_own')
   await attempts.close()
 })
 

@@ -13,12 +13,14 @@ import { baseOf } from './found-refs.ts'
 import { checkRepository } from './git-check.ts'
 import { headOfSlot, type SlotFolders, slotFolder } from './given-slot.ts'
 import type { RepositoryWorkspace } from './lease.ts'
+import { placeSubmodules } from './submodules.ts'
 import type { WorkspacePool } from './workspace-pool.ts'
 
 type CheckArgs = z.infer<typeof GitCheckArgs>
 type WorkspaceArgs = z.infer<typeof GitWorkspaceArgs>
 
 const RETRIES = 3
+const MAX_FILE_BYTES = 4 * 1024 ** 3
 
 /** `git.check`: refuses a task before it costs anything. */
 export const gitCheckStep = (policy: GitPolicy, tokenOf: TokenOf = stepToken): PlatformStep => ({
@@ -115,8 +117,25 @@ export const gitWorkspaceStep = (
         const tip = await joinTips({ own_git, start, others, folder, signal })
         return await pool.moveTo(spec.run_id, { tip, start: tip }, signal)
       }
+      const inside = async (checkout: RepositoryWorkspace) => {
+        try {
+          await placeSubmodules(
+            { folder: checkout.own_git, commit: 'HEAD', identity: checkout.repo, work: checkout.work },
+            {
+              ...{ policy, credential, home: context.folder, maxBytes: MAX_FILE_BYTES, signal, tell },
+              withMirror: (remote, of, use) =>
+                pool.withMirror(user.tenant, remote, of, { signal, tell }, use),
+            },
+          )
+          return checkout
+        } catch (error) {
+          await pool.release(spec.run_id)
+          throw refusalOf(error, 'The submodules cannot be put there')
+        }
+      }
       const begins = slotPath ? asItIs : () => begin(leased, { args, pool, context, joined })
-      const found = isNew ? await begins() : leased
+      const begun = isNew ? await begins() : leased
+      const found = isNew && args.submodules ? await inside(begun) : begun
       return {
         exports: {
           SLOT_PATH: found.work,
@@ -166,8 +185,14 @@ async function fetchPack(
   return file
 }
 
-function refuseWhatIsToCome({ submodules, lfs }: WorkspaceArgs): void {
-  const asked = { submodules, lfs }
+function refuseWhatIsToCome({ submodules, lfs, slot_path }: WorkspaceArgs): void {
+  if (submodules && slot_path !== undefined)
+    throw new StepFailure(
+      'invalid_argument',
+      'A slot is used as it is, and so with the submodules that are there.',
+      'Leave out "submodules", or "slot_path".',
+    )
+  const asked = { lfs }
   const [name] = Object.entries(asked).find(([, value]) => value) ?? []
   if (name === undefined) return
   throw new StepFailure(

@@ -5,10 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { RunId } from '../../contract/ids.ts'
 import type { SlotView } from '../../contract/tasks/services.ts'
 import { endTree } from '../../platform/child-tree.ts'
-import type { Log } from '../../platform/log.ts'
 import { GitFailure } from '../git/git-program.ts'
 import { GitRefused, hintOf, refusalOf, withRetries } from '../git/git-words.ts'
-import { type GitPolicy, openRemote, type Remote } from '../git/remote.ts'
+import { openRemote, type Remote } from '../git/remote.ts'
 import { SlotDamaged } from './clean-tree.ts'
 import { asOrigin, baseOf, checkRef, seenRefs } from './found-refs.ts'
 import {
@@ -22,11 +21,13 @@ import {
   progressOf,
   type RepositoryWorkspace,
   type WorkspaceAsk,
+  type WorkspacePoolOptions,
 } from './lease.ts'
 import { type Mirror, Mirrors } from './mirrors.ts'
 import {
   bySlotAge,
   type Checkout,
+  newSlot,
   newSlotId,
   readSlotState,
   Slot,
@@ -37,16 +38,6 @@ import {
 } from './slot.ts'
 import { Trash } from './trash.ts'
 
-export interface WorkspacePoolOptions {
-  /** Folder of its own; one process at a time. */
-  dir: string
-  policy: GitPolicy
-  limits?: PoolLimits
-  /** How often a server that cannot be reached is asked again (default 3). */
-  retries?: number
-  log?: Log
-}
-
 interface Held {
   path: string
   state: SlotState
@@ -56,7 +47,6 @@ interface Held {
 
 /** Checkouts of one repository that stay as their runs have left them. */
 const KEPT_PER_REPOSITORY = 4
-
 /** Variable by which what a killed runner has left of its programs is known. */
 const MARK = 'ERRAND_POOL_MARK'
 
@@ -69,7 +59,7 @@ export class WorkspacePool {
   readonly #limits: PoolLimits
   readonly #slots = new Map<string, Held>()
   readonly #leases = new Map<string, Promise<RepositoryWorkspace>>()
-  /** By run, the mirror that its lease is about to borrow from. */
+  /** By its user, the mirror that is about to be borrowed from. */
   readonly #borrowing = new Map<string, string>()
   readonly #abort = new AbortController()
   readonly #trash: Trash
@@ -136,9 +126,7 @@ export class WorkspacePool {
 
   /** Its slot, for what changes what stands there before its user comes. Throws where the run has none. */
   slot(runId: string): Slot {
-    const held = this.#slotOf(runId)
-    if (!held) throw new GitRefused('workspace', 'The run has no workspace any more.')
-    return this.#opened(held)
+    return this.#opened(this.#heldBy(runId))
   }
 
   /**
@@ -159,14 +147,31 @@ export class WorkspacePool {
     await this.#mirrors.withCommit(remote, owner, sha, { signal, progress: progressOf(tell) })
   }
 
+  /** Calls `use` with the copy of another repository that the run needs, which stays meanwhile. */
+  async withMirror(
+    tenant: string,
+    remote: Remote,
+    { sha, scope }: { sha: string; scope: string },
+    { signal, tell }: LeaseContext,
+    use: (mirror: Mirror) => Promise<void>,
+  ): Promise<void> {
+    const owner = { tenant, scope }
+    const user = newSlotId(this.#borrowing)
+    this.#borrowing.set(user, this.#mirrors.key(remote.identity, owner))
+    try {
+      await use(await this.#mirrors.withCommit(remote, owner, sha, { signal, progress: progressOf(tell) }))
+    } finally {
+      this.#borrowing.delete(user)
+    }
+  }
+
   /** Puts other commits there than were handed out: `tip` is checked out, and work counts from `start`. */
   async moveTo(
     runId: string,
     { tip, start }: { tip: string; start: string },
     signal: AbortSignal,
   ): Promise<RepositoryWorkspace> {
-    const held = this.#slotOf(runId)
-    if (!held) throw new GitRefused('workspace', 'The run has no workspace any more.')
+    const held = this.#heldBy(runId)
     const { branch, repo, mirror: key, is_sha256: isSha256 = false } = held.state
     const refs = await this.#mirrors.refs({ key, path: this.#mirrors.path(key), isSha256 }, signal)
     const checkout: Checkout = { start: tip, branch, refs: asOrigin(refs), url: repo }
@@ -177,8 +182,7 @@ export class WorkspacePool {
 
   /** Work in somebody else's checkout counts from that commit, which is in the mirror. */
   startAt(runId: string, start_sha: string): RepositoryWorkspace {
-    const held = this.#slotOf(runId)
-    if (!held) throw new GitRefused('workspace', 'The run has no workspace any more.')
+    const held = this.#heldBy(runId)
     this.#write(held, { ...held.state, start_sha })
     return workspaceOf(held, this.#mirrors.path(held.state.mirror))
   }
@@ -304,7 +308,7 @@ export class WorkspacePool {
         if (oldest) this.#evict(oldest)
       }
       if (this.#slots.size < this.#limits.slots) {
-        return this.#added(mirror, remote)
+        return newSlot(this.#options.dir, this.#slots, { mirror: mirror.key, repo: remote.identity })
       }
       if (!isTold) tell(`All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`)
       await Promise.race([
@@ -314,18 +318,6 @@ export class WorkspacePool {
     }
   }
 
-  #added(mirror: Mirror, remote: Remote): Held {
-    const id = newSlotId(this.#slots)
-    const path = join(this.#options.dir, 'slots', id)
-    mkdirSync(path, { mode: 0o700 })
-    const state: SlotState = {
-      ...{ phase: 'preparing', mirror: mirror.key, repo: remote.identity, last_used_ms: Date.now() },
-    }
-    const held: Held = { path, state }
-    this.#slots.set(id, held)
-    return held
-  }
-
   /** Somebody else's checkout, with a repository of ours beside it. One run at a time has it. */
   #given(mirror: Mirror, remote: Remote, slotPath: string): Held {
     const user = [...this.#slots.values()].find(({ state }) => state.slot_path === slotPath)?.state.run_id
@@ -333,7 +325,7 @@ export class WorkspacePool {
       throw new GitRefused('workspace', `The slot ${slotPath} is in use by ${user}.`, {
         hint: 'Wait until that run is over, or give another slot.',
       })
-    const held = this.#added(mirror, remote)
+    const held = newSlot(this.#options.dir, this.#slots, { mirror: mirror.key, repo: remote.identity })
     held.state = { ...held.state, slot_path: slotPath }
     return held
   }
@@ -475,6 +467,12 @@ export class WorkspacePool {
     }
     rmSync(join(this.#options.dir, 'home'), { recursive: true, force: true })
     mkdirSync(join(this.#options.dir, 'home'), { mode: 0o700 })
+  }
+
+  #heldBy(runId: string): Held {
+    const held = this.#slotOf(runId)
+    if (!held) throw new GitRefused('workspace', 'The run has no workspace any more.')
+    return held
   }
 
   #slotOf(runId: string): Held | undefined {

@@ -1,0 +1,179 @@
+import { lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { type GitOptions, git } from '../git/git-program.ts'
+import { GitRefused } from '../git/git-words.ts'
+import { type GitPolicy, openRemote, type Remote } from '../git/remote.ts'
+import type { PoolCredential } from './lease.ts'
+import { gitConfig } from './mirrors.ts'
+
+/** A checkout of ours that nobody has worked in yet. */
+export interface SubmodulesAsk {
+  /** Its repository, or a copy of it, with the commit. */
+  folder: string
+  commit: string
+  /** Its address, by which relative ones are meant. */
+  identity: string
+  /** Its files. */
+  work: string
+}
+
+export interface SubmodulesContext {
+  policy: GitPolicy
+  /** Used for repositories of the same server and owner alone. */
+  credential: PoolCredential
+  /** A folder of ours for git's home. */
+  home: string
+  maxBytes: number
+  signal: AbortSignal
+  tell(message: string): void
+  /** Calls `use` with the copy of a repository that has that commit, which stays meanwhile. */
+  withMirror(
+    remote: Remote,
+    of: { sha: string; scope: string },
+    use: (mirror: { path: string; isSha256: boolean }) => Promise<void>,
+  ): Promise<void>
+}
+
+interface Found {
+  path: string
+  sha: string
+  url?: string
+}
+
+const MOST = 100
+const DEEPEST = 5
+
+/**
+ * Puts the files of each submodule into a checkout, with a repository of its own that has that one commit; those of submodules too.
+ * Each address is held to the policy; no other server or owner is given the credential. Throws `GitRefused` naming the submodule.
+ */
+export async function placeSubmodules(ask: SubmodulesAsk, context: SubmodulesContext): Promise<void> {
+  const { policy } = context
+  let count = 0
+  const place = async (of: SubmodulesAsk, name: string, depth: number): Promise<void> => {
+    for (const { path, sha, url } of await listSubmodules(of, context)) {
+      const shown = JSON.stringify(name + path)
+      if (url === undefined) {
+        context.tell(`The submodule ${shown} has no address in .gitmodules: it stays empty.`)
+        continue
+      }
+      if (depth > DEEPEST || ++count > MOST)
+        throw new GitRefused(
+          'workspace',
+          `There are more than ${MOST} submodules, or they lie deeper than ${DEEPEST}.`,
+          {
+            hint: 'Leave submodules out, and have the setup of the playbook fetch those that are needed.',
+          },
+        )
+      context.tell(`The submodule ${shown} is fetched.`)
+      try {
+        const address = addressOf(url, of.identity)
+        const isSame = sameOwner(address, ask.identity)
+        if (!isSame && isSsh(address))
+          throw new GitRefused('repo_refused', 'it is by SSH, and of another server or owner.', {
+            hint: "The runner's key is for the server and owner of the repository itself.",
+          })
+        const { token, username, scope } = isSame ? context.credential : { scope: 'none' }
+        const { home: folder, signal } = context
+        const remote = await openRemote({ url: address, token, username }, { policy, folder, signal })
+        const work = join(of.work, path)
+        await context.withMirror(remote, { sha, scope }, async (mirror) => {
+          await fill({ mirror, sha, url: remote.identity, work }, context)
+          const inner = { folder: mirror.path, commit: sha, identity: remote.identity, work }
+          await place(inner, `${name}${path}/`, depth + 1)
+        })
+      } catch (error) {
+        if (!(error instanceof GitRefused) || error.message.startsWith('The submodule')) throw error
+        const { reason, hint, message } = error
+        throw new GitRefused(reason, `The submodule ${shown}: ${message}`, { hint, cause: error })
+      }
+    }
+  }
+  await place(ask, '', 1)
+}
+
+async function listSubmodules(
+  { folder, commit }: SubmodulesAsk,
+  context: SubmodulesContext,
+): Promise<Found[]> {
+  const options = gitOptions(folder, context)
+  const listed = await git(['ls-tree', '-r', '-z', commit], options, text)
+  const links = listed.split('\0').flatMap((line) => {
+    const [, sha, path] = /^160000 commit ([0-9a-f]+)\t([\s\S]+)$/.exec(line) ?? []
+    return sha === undefined || path === undefined ? [] : [{ path, sha }]
+  })
+  if (links.length === 0) return []
+  const args = [
+    'config',
+    '--blob',
+    `${commit}:.gitmodules`,
+    '-z',
+    '--get-regexp',
+    '^submodule\\..*\\.(path|url)$',
+  ]
+  const said = await git(args, options, text).catch(() => '')
+  context.signal.throwIfAborted()
+  const named = new Map<string, { path?: string; url?: string }>()
+  for (const entry of said.split('\0')) {
+    const [, name, key, value] = /^submodule\.([\s\S]*)\.(path|url)\n([\s\S]*)$/.exec(entry) ?? []
+    if (name !== undefined) named.set(name, { ...named.get(name), [key!]: value })
+  }
+  const urls = new Map([...named.values()].map(({ path, url }) => [path, url]))
+  return links.map((link) => ({ ...link, url: urls.get(link.path) }))
+}
+
+/** `./` and `../` are seen from the repository that it is a submodule of. */
+function addressOf(url: string, of: string): string {
+  if (!/^\.\.?\//.test(url)) return url
+  const found = URL.parse(url, `${of}/`)
+  if (found === null) throw new GitRefused('repo_refused', `its address ${JSON.stringify(url)} is none.`)
+  return found.href
+}
+
+const isSsh = (address: string): boolean => /^ssh:/i.test(address) || !/^[a-z]+:\/\//i.test(address)
+
+/** Whether a credential of the one is meant for the other. */
+function sameOwner(address: string, other: string): boolean {
+  const [one, two] = [address, other].map((each) => URL.parse(each))
+  if (!one || !two || one.protocol !== two.protocol || one.host !== two.host) return false
+  const [owner, of] = [one, two].map(({ pathname }) => pathname.split('/')[1])
+  return owner !== '' && owner === of && one.pathname.split('/').length > 2
+}
+
+/** The files of the commit, and a repository that has nothing else. */
+async function fill(
+  {
+    mirror,
+    sha,
+    url,
+    work,
+  }: { mirror: { path: string; isSha256: boolean }; sha: string; url: string; work: string },
+  context: SubmodulesContext,
+): Promise<void> {
+  // Git itself has just made it, and nobody else was there.
+  if (!lstatSync(work).isDirectory() || readdirSync(work).length > 0)
+    throw new GitRefused('workspace', 'its folder is not empty.')
+  const folder = join(work, '.git')
+  for (const name of ['objects/pack', 'objects/info', 'refs/heads', 'refs/tags', 'info'])
+    mkdirSync(join(folder, name), { recursive: true })
+  const quoted = url.replace(/["\\]/g, '\\$&')
+  const origin = ['[remote "origin"]', `\turl = "${quoted}"`, '\tfetch = +refs/heads/*:refs/remotes/origin/*']
+  const user = ['[user]', '\tname = Errand', '\temail = errand@localhost']
+  writeFileSync(
+    join(folder, 'config'),
+    gitConfig({ bare: false, isSha256: mirror.isSha256 }, [...origin, ...user]),
+  )
+  writeFileSync(join(folder, 'HEAD'), `${sha}\n`)
+  writeFileSync(join(folder, 'shallow'), `${sha}\n`)
+  const all = ['pack-objects', '--revs', '-q', join(folder, 'objects/pack/pack')]
+  await git(all, { ...gitOptions(mirror.path, context), input: `--shallow ${sha}\n${sha}\n` }, text)
+  const own = { ...gitOptions(folder, context), workTree: work, config: ['core.symlinks=true'] }
+  await git(['reset', '--hard', '--quiet', sha], own, text)
+}
+
+const gitOptions = (folder: string, { maxBytes, signal }: SubmodulesContext): GitOptions => ({
+  ...{ folder, signal, maxFileBytes: maxBytes },
+  config: ['submodule.recurse=false'],
+  env: { GIT_ALLOW_PROTOCOL: 'none' },
+})
