@@ -61,13 +61,6 @@ export async function planTasks(
         field: place(index, '.task_id'),
         message: `"${own_id}" is the id of ${place(before)} too`,
       })
-    faults.push(
-      ...notYet(task).map((name) => ({
-        field: place(index, `.${name}`),
-        message: 'is not carried out yet',
-        hint: 'Leave it out.',
-      })),
-    )
     if (task.follow && !opensPull(task))
       faults.push({
         field: place(index, '.follow'),
@@ -156,12 +149,6 @@ export function repositoryOf({ repo_url, metadata }: Task): string | undefined {
 }
 
 export const opensPull = ({ push, pull_request }: Task): boolean => push && pull_request !== false
-
-/** Fields that are known and ask for what no runner does yet: a task that was begun without would pretend. */
-function notYet(task: Task): string[] {
-  const { lfs } = task
-  return Object.entries({ lfs }).flatMap(([name, isAsked]) => (isAsked ? [name] : []))
-}
 
 /** The credentials in a task, which may hold none, since it is kept and shown as it was given. */
 function credentialsIn(task: Task): Fault[] {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -92,6 +93,26 @@ test('nothing changed is no commit; a history that was rewritten is taken as one
   const { tip } = await place.carry()
   assert.equal(run(own_git, ['rev-list', '--parents', '-1', tip]), `${tip} ${start}`)
   assert.match(place.told.join(), /history_rewritten/)
+})
+
+test('what Git LFS keeps is not carried out, and is told', async () => {
+  const oid = createHash('sha256').update('big\n').digest('hex')
+  const content = `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize 4\n`
+  using place = carryPlace([
+    { path: '.gitattributes', content: '*.bin filter=lfs\n' },
+    { path: 'big.bin', content },
+  ])
+  place.write('big.bin', 'big\n')
+  place.git('update-index', '--skip-worktree', 'big.bin')
+  place.write('more.txt', 'more\n')
+  assert.equal((await place.carry()).files, 1)
+  assert.ok(!place.told.join().includes('Git LFS'))
+  place.write('big.bin', 'changed\n')
+  assert.equal((await place.carry()).files, 1)
+  assert.match(place.told.join(), /Left out, since Git LFS keeps it: big\.bin/)
+  // Without the flag it would be in the commit.
+  place.git('update-index', '--no-skip-worktree', 'big.bin')
+  await assert.rejects(place.carry(), { reason: 'unsafe_change', message: /Git LFS keeps: "big\.bin"/ })
 })
 
 test('what is changed within a submodule is told, and left out', async () => {

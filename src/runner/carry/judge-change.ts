@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { mayBePointer, pointersIn } from '../git/lfs-pointer.ts'
 import type { Masker } from '../masking/masker.ts'
 import { StepFailure } from '../platform-steps/platform-step.ts'
 import {
@@ -15,7 +16,7 @@ import type { OurRepository } from './our-repository.ts'
 import { type Judged, judge, type ProtectRule, protector } from './protected-paths.ts'
 import { checkSafe } from './safe-change.ts'
 import { type SecretPlace, secretsOfChange, secretsOfCommits } from './secret-search.ts'
-import { commitChanges, treeChanges } from './tree-changes.ts'
+import { commitChanges, type TreeChange, treeChanges } from './tree-changes.ts'
 
 /** Commits of ours that are to be pushed, in a repository of ours. */
 export interface ChangeToJudge {
@@ -63,6 +64,7 @@ export async function judgeChange(
   // What one commit adds and the next takes away is pushed, too.
   const changes = [...whole, ...(await commitChanges(repository, own))]
   await refuseSecrets(repository, change, context.masker)
+  await refuseOfLfs(repository, whole)
   mkdirSync(folder)
   const evidence: Evidence = { start, tip, history, protect: protector(protect), folder }
   try {
@@ -84,6 +86,29 @@ export async function judgeChange(
   )
   refuseForbidden(judged)
   return { files: list.files, asked: judged.asked, pack }
+}
+
+/** Contents that Git LFS keeps would have to be sent there, and nothing here does. */
+async function refuseOfLfs(repository: OurRepository, changes: readonly TreeChange[]): Promise<void> {
+  const changed = changes.filter(({ status, oldMode }) => status === 'M' && oldMode.startsWith('100'))
+  if (changed.length === 0) return
+  const sizes = new Map<string, number>()
+  await repository.lines(
+    ['cat-file', '--batch-check=%(objectname) %(objectsize)'],
+    (line) => void sizes.set(line.split(' ')[0]!, Number(line.split(' ')[1])),
+    changed.map(({ oldId }) => `${oldId}\n`).join(''),
+  )
+  const small = changed.filter(({ oldId }) => mayBePointer(sizes.get(oldId) ?? 0))
+  if (small.length === 0) return
+  const ids = small.map(({ oldId }) => `${oldId}\n`).join('')
+  const pointers = pointersIn(await repository.bytes(['cat-file', '--batch'], ids))
+  const kept = small.flatMap(({ path, oldId }) => (pointers.has(oldId) ? [path] : []))
+  if (kept.length === 0) return
+  throw new StepFailure(
+    'unsafe_change',
+    `The change touches what Git LFS keeps: ${named(kept)}.`,
+    'Have it made without them, and change these by hand.',
+  )
 }
 
 async function refuseSecrets(

@@ -61,6 +61,13 @@ fi
 # Nothing of a submodule comes out but the commit that it is at.
 [ ! -f .gitmodules ] || git --git-dir="$work/.git" --work-tree="$work" $settings status --porcelain=v2 --untracked-files=no 2>/dev/null |
   sed -n 's/^1 .. S.M. [0-9]* [0-9]* [0-9]* [0-9a-f]* [0-9a-f]* /Left out, since it is changed within a submodule: /p; s/^1 .. S..U [0-9]* [0-9]* [0-9]* [0-9a-f]* [0-9a-f]* /Left out, since it is changed within a submodule: /p' >&2 || :
+# Files of Git LFS that were put there: the commit has their pointers.
+[ ! -f .gitattributes ] || git --git-dir="$work/.git" --work-tree="$work" $settings ls-files -t 2>/dev/null | sed -n 's/^S //p' |
+  while IFS= read -r path; do
+    oid=$(git --git-dir="$work/.git" cat-file blob ":$path" 2>/dev/null | sed -n 's/^oid sha256://p')
+    [ -z "$oid" ] || [ "$(sha256sum <"$path" 2>/dev/null | cut -d' ' -f1)" = "$oid" ] ||
+      printf 'Left out, since Git LFS keeps it: %s\\n' "$path" >&2
+  done || :
 export GIT_AUTHOR_NAME=e GIT_AUTHOR_EMAIL=e GIT_AUTHOR_DATE='1000000000 +0000'
 export GIT_COMMITTER_NAME=e GIT_COMMITTER_EMAIL=e GIT_COMMITTER_DATE='1000000000 +0000'
 [ "$keep" = keep ] || head=$start

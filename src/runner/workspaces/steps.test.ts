@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import {
   cpSync,
   existsSync,
@@ -313,6 +314,69 @@ test('a submodule is fetched by the rules of repositories, and no other server o
   place.host.intercept = () => false
   assert.equal(end.message, undefined)
   await attempts.forgetRun('run_own')
+  await attempts.close()
+})
+
+test('files of Git LFS are there, checked, and stay pointers for the repository', { skip }, async () => {
+  using here = boxPlace({ hidden: [place.dir] })
+  const attempts = opened(here)
+  const content = Buffer.from('the large file\n')
+  const oid = createHash('sha256').update(content).digest('hex')
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize ${content.length}\n`
+  const { url } = place.repository([
+    { path: '.gitattributes', content: '*.bin filter=lfs diff=lfs merge=lfs -text\n' },
+    { path: 'a/big.bin', content: pointer },
+    { path: 'fixture.txt', content: pointer },
+  ])
+  const password = 'a token of twenty letters'
+  const given = { secrets: { GIT_TOKEN: { from: 'hub', name: 'FORGE', as: 'env' } } } as const
+  let served: { body?: Buffer; batch?: object | string; status?: number } = {}
+  const asked: string[] = []
+  place.host.intercept = (path, response, { method, headers }) => {
+    if (path.endsWith('/info/lfs/objects/batch')) {
+      asked.push(`${method} ${headers.authorization?.slice(0, 5)}`)
+      const href = `${place.host.origin()}/lfs/${oid}`
+      const own = { objects: [{ oid, size: 1, actions: { download: { href, header: { 'x-key': 'k' } } } }] }
+      const answer = served.batch ?? own
+      response
+        .writeHead(served.status ?? 200)
+        .end(typeof answer === 'string' ? answer : JSON.stringify(answer))
+      return true
+    }
+    if (!path.startsWith('/lfs/')) return false
+    asked.push(`${headers['x-key']} ${headers.authorization}`)
+    response.end(served.body ?? content)
+    return true
+  }
+  const begin = (run_id: string, lfs = true) =>
+    endsWith(attempts, workspace(run_id, { repo: url, lfs }, given), { GIT_TOKEN: password })
+  const { message } = await begin('run_lfs')
+  assert.equal(message, undefined)
+  assert.deepEqual(asked, ['POST Basic', 'k undefined'])
+  const cat =
+    'cat a/big.bin; git status --short; head -c 7 fixture.txt; echo x >> a/big.bin; git add -A; git status --short'
+  assert.equal(await said(attempts, 'run_lfs', cat), 'the large file\nversion')
+  await attempts.forgetRun('run_lfs')
+  assert.equal((await begin('run_pointers', false)).message, undefined)
+  assert.equal(await said(attempts, 'run_pointers', 'head -c 7 a/big.bin; git status --short'), 'version')
+  await attempts.forgetRun('run_pointers')
+  const at = (href: string) => ({ objects: [{ oid, actions: { download: { href } } }] })
+  for (const [bad, reason] of [
+    [{ body: Buffer.from('the LARGE file\n') }, 'base_missing'],
+    [{ body: Buffer.from('short') }, 'base_missing'],
+    [{ body: Buffer.alloc(100_000) }, 'base_missing'],
+    [{ batch: { objects: [{ oid, error: { code: 404, message: 'gone' } }] } }, 'base_missing'],
+    [{ batch: at('http://10.1.2.3/x') }, 'repo_refused'],
+    [{ batch: at('file:///etc/passwd') }, 'repo_refused'],
+    [{ status: 404 }, 'repo_not_found'],
+    [{ status: 401 }, 'repo_auth'],
+  ] as const) {
+    served = bad
+    const end = await begin('run_bad')
+    assert.deepEqual([bad, end.reason], [bad, reason], end.message)
+    assert.equal(pool.of('run_bad'), undefined)
+  }
+  place.host.intercept = () => false
   await attempts.close()
 })
 

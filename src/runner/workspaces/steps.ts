@@ -8,11 +8,13 @@ import { GitRefused, refusalOf, withRetries } from '../git/git-words.ts'
 import { type GitPolicy, openRemote } from '../git/remote.ts'
 import { stepToken, type TokenOf } from '../git/repository-token.ts'
 import { type PlatformContext, type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
+import { policyFetch } from '../platform-steps/policy-fetch.ts'
 import { rebaseInBox, restoreCheckpoint } from './earlier-work.ts'
 import { baseOf } from './found-refs.ts'
 import { checkRepository } from './git-check.ts'
 import { headOfSlot, type SlotFolders, slotFolder } from './given-slot.ts'
 import type { RepositoryWorkspace } from './lease.ts'
+import { placeLfsFiles } from './lfs-files.ts'
 import { placeSubmodules } from './submodules.ts'
 import type { WorkspacePool } from './workspace-pool.ts'
 
@@ -72,7 +74,7 @@ export const gitWorkspaceStep = (
   run: (context) =>
     asStep(async () => {
       const args = context.args as WorkspaceArgs
-      refuseWhatIsToCome(args)
+      refuseForSlot(args)
       const { spec, signal } = context
       const tell = (message: string) => context.phase('workspace', message)
       const user = { run_id: spec.run_id, tenant: spec.tenant ?? '' }
@@ -118,11 +120,23 @@ export const gitWorkspaceStep = (
         return await pool.moveTo(spec.run_id, { tip, start: tip }, signal)
       }
       const inside = async (checkout: RepositoryWorkspace) => {
+        const { own_git, work, repo: identity } = checkout
+        const shared = { home: context.folder, maxBytes: MAX_FILE_BYTES, signal, tell }
         try {
+          if (args.lfs)
+            await withRetries(
+              () =>
+                placeLfsFiles(
+                  { own_git, work, identity, ...credential },
+                  { ...shared, fetch: policyFetch(policy) },
+                ),
+              { ...{ retries: RETRIES, signal, tell }, pause: (ms) => sleep(ms, undefined, { signal }) },
+            )
+          if (!args.submodules) return checkout
           await placeSubmodules(
-            { folder: checkout.own_git, commit: 'HEAD', identity: checkout.repo, work: checkout.work },
+            { folder: own_git, commit: 'HEAD', identity, work },
             {
-              ...{ policy, credential, home: context.folder, maxBytes: MAX_FILE_BYTES, signal, tell },
+              ...{ ...shared, policy, credential },
               withMirror: (remote, of, use) =>
                 pool.withMirror(user.tenant, remote, of, { signal, tell }, use),
             },
@@ -130,12 +144,12 @@ export const gitWorkspaceStep = (
           return checkout
         } catch (error) {
           await pool.release(spec.run_id)
-          throw refusalOf(error, 'The submodules cannot be put there')
+          throw refusalOf(error, 'The checkout cannot be completed')
         }
       }
       const begins = slotPath ? asItIs : () => begin(leased, { args, pool, context, joined })
       const begun = isNew ? await begins() : leased
-      const found = isNew && args.submodules ? await inside(begun) : begun
+      const found = isNew ? await inside(begun) : begun
       return {
         exports: {
           SLOT_PATH: found.work,
@@ -185,20 +199,12 @@ async function fetchPack(
   return file
 }
 
-function refuseWhatIsToCome({ submodules, lfs, slot_path }: WorkspaceArgs): void {
-  if (submodules && slot_path !== undefined)
-    throw new StepFailure(
-      'invalid_argument',
-      'A slot is used as it is, and so with the submodules that are there.',
-      'Leave out "submodules", or "slot_path".',
-    )
-  const asked = { lfs }
-  const [name] = Object.entries(asked).find(([, value]) => value) ?? []
-  if (name === undefined) return
+function refuseForSlot({ submodules, lfs, slot_path }: WorkspaceArgs): void {
+  if (slot_path === undefined || !(submodules || lfs)) return
   throw new StepFailure(
     'invalid_argument',
-    `This runner cannot do "${name}" of git.workspace yet.`,
-    'Leave it out.',
+    'A slot is used as it is, and so with the submodules and the files of Git LFS that are there.',
+    'Leave out "submodules" and "lfs", or "slot_path".',
   )
 }
 

@@ -1,0 +1,234 @@
+import { createHash } from 'node:crypto'
+import { copyFileSync, createWriteStream, lstatSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { Readable, Transform } from 'node:stream'
+import { buffer, text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
+import * as z from 'zod'
+import { type GitOptions, git } from '../git/git-program.ts'
+import { basicAuthorization } from '../git/git-server.ts'
+import { type GitReason, GitRefused, hintOf } from '../git/git-words.ts'
+import { mayBePointer, pointersIn } from '../git/lfs-pointer.ts'
+
+/** A checkout of ours that nobody has worked in yet. */
+export interface LfsAsk {
+  own_git: string
+  work: string
+  /** Address of the repository, without credentials. */
+  identity: string
+  token?: string
+  username?: string
+}
+
+export interface LfsContext {
+  /** Reaches what Git may reach on this machine. */
+  fetch: typeof globalThis.fetch
+  /** A folder of ours. */
+  home: string
+  maxBytes: number
+  signal: AbortSignal
+  tell(message: string): void
+}
+
+interface Pointer {
+  path: string
+  oid: string
+  size: number
+}
+
+const MOST_FILES = 10_000
+const AT_A_TIME = 100
+const MEDIA_TYPE = 'application/vnd.git-lfs+json'
+const MAX_ANSWER_BYTES = 16 * 1024 ** 2
+
+const Answer = z.object({
+  objects: z.array(
+    z.object({
+      oid: z.string(),
+      error: z.object({ code: z.number().optional(), message: z.string().optional() }).optional(),
+      actions: z
+        .object({
+          download: z
+            .object({ href: z.string(), header: z.record(z.string(), z.string()).optional() })
+            .optional(),
+        })
+        .optional(),
+    }),
+  ),
+})
+
+/**
+ * Puts the files of Git LFS where their pointers stand, by the server's batch interface, each checked by its size and SHA-256. For the
+ * repository of whoever works there they are as in the commit, whatever becomes of them. Throws `GitRefused`.
+ */
+export async function placeLfsFiles(ask: LfsAsk, context: LfsContext): Promise<void> {
+  const pointers = await findPointers(ask, context)
+  if (pointers.length === 0) return
+  const bytes = pointers.reduce((sum, { size }) => sum + size, 0)
+  if (pointers.length > MOST_FILES || bytes > context.maxBytes)
+    throw new GitRefused(
+      'workspace',
+      `Git LFS has ${pointers.length} files with ${bytes} bytes: that is too much.`,
+      {
+        hint: 'Leave lfs out, and have the setup of the playbook fetch those that are needed.',
+      },
+    )
+  if (!/^https?:/i.test(ask.identity))
+    throw new GitRefused('workspace', 'Files of Git LFS are fetched by http and https alone.', {
+      hint: 'Name the repository by https://, or leave lfs out.',
+    })
+  context.tell(`${pointers.length} files of Git LFS are fetched (${bytes} bytes).`)
+  const base = ask.identity.endsWith('.git') ? ask.identity : `${ask.identity}.git`
+  const own = { ...ask, base }
+  for (let at = 0; at < pointers.length; at += AT_A_TIME)
+    await fetchSome(pointers.slice(at, at + AT_A_TIME), own, context)
+  // Whoever works there commits the pointers as they are.
+  const theirs = { ...gitOptions(join(ask.work, '.git'), context), workTree: ask.work }
+  const input = pointers.map(({ path }) => `${path}\0`).join('')
+  await git(['update-index', '--skip-worktree', '-z', '--stdin'], { ...theirs, input }, text)
+}
+
+async function findPointers({ own_git, work }: LfsAsk, context: LfsContext): Promise<Pointer[]> {
+  const options = gitOptions(own_git, context)
+  const listed = await git(['ls-tree', '-r', '-l', '-z', 'HEAD'], options, text)
+  const small = listed.split('\0').flatMap((line) => {
+    const [, id, size, path] = /^100\d{3} blob ([0-9a-f]+) +(\d+)\t([\s\S]+)$/.exec(line) ?? []
+    return id === undefined || path === undefined || !mayBePointer(Number(size)) ? [] : [{ id, path }]
+  })
+  if (small.length === 0) return []
+  const asked = { ...options, workTree: work, input: small.map(({ path }) => `${path}\0`).join('') }
+  const attributes = (await git(['check-attr', '-z', '--stdin', 'filter'], asked, text)).split('\0')
+  const kept = new Set<string>()
+  for (let at = 0; at + 2 < attributes.length; at += 3)
+    if (attributes[at + 2] === 'lfs') kept.add(attributes[at]!)
+  const those = small.filter(({ path }) => kept.has(path))
+  if (those.length === 0) return []
+  const input = those.map(({ id }) => `${id}\n`).join('')
+  const pointers = pointersIn(await git(['cat-file', '--batch'], { ...options, input }, buffer))
+  return those.flatMap(({ id, path }) => {
+    const pointer = pointers.get(id)
+    return pointer === undefined ? [] : [{ path, ...pointer }]
+  })
+}
+
+async function fetchSome(
+  pointers: readonly Pointer[],
+  { base, work, token, username }: LfsAsk & { base: string },
+  context: LfsContext,
+): Promise<void> {
+  const { home, signal } = context
+  const authorization = token === undefined ? undefined : basicAuthorization({ username, password: token })
+  const objects = [...new Map(pointers.map(({ oid, size }) => [oid, { oid, size }])).values()]
+  const answer = await asked(context, `${base}/info/lfs/objects/batch`, {
+    method: 'POST',
+    headers: { accept: MEDIA_TYPE, 'content-type': MEDIA_TYPE, ...(authorization && { authorization }) },
+    body: JSON.stringify({ operation: 'download', transfers: ['basic'], objects, hash_algo: 'sha256' }),
+    signal,
+  })
+  const found = new Map((await readAnswer(answer)).objects.map((each) => [each.oid, each]))
+  for (const { oid, size } of objects) {
+    const { path } = pointers.find((each) => each.oid === oid)!
+    const { actions, error } = found.get(oid) ?? {}
+    const href = actions?.download?.href
+    if (href === undefined || !URL.canParse(href)) {
+      const why = error?.message ?? 'the server has no address for it'
+      throw new GitRefused(
+        'base_missing',
+        `${JSON.stringify(path)} of Git LFS cannot be had: ${why.slice(0, 300)}.`,
+        {
+          hint: 'Push it with git lfs push, or leave lfs out.',
+        },
+      )
+    }
+    // The repository's own token is for what lies below it.
+    const own = href.startsWith(`${base}/`) && authorization !== undefined ? { authorization } : {}
+    const headers = { ...own, ...actions?.download?.header }
+    const file = join(home, 'lfs-object')
+    await download(await asked(context, href, { headers, signal }), { file, oid, size, path })
+    for (const each of pointers)
+      if (each.oid === oid) {
+        const to = join(work, each.path)
+        if (!lstatSync(to).isFile())
+          throw new GitRefused('workspace', `${JSON.stringify(each.path)} is no file.`)
+        copyFileSync(file, to)
+      }
+    rmSync(file, { force: true })
+  }
+}
+
+const reasons: Readonly<Record<number, GitReason>> = {
+  401: 'repo_auth',
+  403: 'repo_auth',
+  404: 'repo_not_found',
+  410: 'repo_not_found',
+}
+
+async function asked({ fetch, signal }: LfsContext, url: string, init: RequestInit): Promise<Response> {
+  const host = new URL(url).host
+  const answer = await fetch(url, init).catch((error: unknown) => {
+    signal.throwIfAborted()
+    if (!(error instanceof TypeError)) {
+      const { message, hint } = error as GitRefused
+      throw new GitRefused('repo_refused', `Git LFS at ${host}: ${message}`, { hint, cause: error })
+    }
+    const cause = error.cause instanceof Error ? error.cause.message : error.message
+    throw new GitRefused('host_unreachable', `Git LFS at ${host} does not answer: ${cause}.`, {
+      cause: error,
+    })
+  })
+  if (answer.ok) return answer
+  await answer.body?.cancel()
+  const reason = reasons[answer.status] ?? 'host_unreachable'
+  throw new GitRefused(reason, `Git LFS at ${host} answers ${answer.status}.`, { hint: hintOf(reason) })
+}
+
+async function readAnswer(answer: Response): Promise<z.infer<typeof Answer>> {
+  const bytes = await limited(answer, MAX_ANSWER_BYTES)
+  try {
+    return Answer.parse(JSON.parse(bytes.toString()))
+  } catch (cause) {
+    throw new GitRefused('host_unreachable', 'What the server of Git LFS answers cannot be read.', { cause })
+  }
+}
+
+async function limited(answer: Response, most: number): Promise<Buffer> {
+  const parts: Buffer[] = []
+  let bytes = 0
+  for await (const part of Readable.fromWeb(answer.body as never)) {
+    bytes += (part as Buffer).length
+    if (bytes > most) throw new GitRefused('host_unreachable', 'The server of Git LFS answers too much.')
+    parts.push(Buffer.from(part as Buffer))
+  }
+  return Buffer.concat(parts)
+}
+
+async function download(
+  answer: Response,
+  { file, oid, size, path }: { file: string; oid: string; size: number; path: string },
+): Promise<void> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  const wrong = (why: string) =>
+    new GitRefused(
+      'base_missing',
+      `${JSON.stringify(path)} of Git LFS is not what its pointer says: ${why}.`,
+      {
+        hint: 'Have it pushed anew with git lfs push.',
+      },
+    )
+  const measured = new Transform({
+    transform(part: Buffer, _encoding, done) {
+      bytes += part.length
+      hash.update(part)
+      done(bytes > size ? wrong(`it has more than ${size} bytes`) : null, part)
+    },
+  })
+  if (answer.body === null) throw wrong('it is empty')
+  await pipeline(Readable.fromWeb(answer.body as never), measured, createWriteStream(file, { mode: 0o600 }))
+  if (bytes !== size) throw wrong(`it has ${bytes} bytes, and not ${size}`)
+  if (hash.digest('hex') !== oid) throw wrong('its SHA-256 is another one')
+}
+
+const gitOptions = (folder: string, { signal, maxBytes }: LfsContext): GitOptions => ({
+  ...{ folder, signal, maxFileBytes: maxBytes, config: [], env: { GIT_ALLOW_PROTOCOL: 'none' } },
+})
