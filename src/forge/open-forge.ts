@@ -113,7 +113,9 @@ async function probe(
       redirect: 'manual',
       signal,
     })
-  } catch {
+  } catch (error) {
+    // It was not asked at all: that is told as it is.
+    if (error instanceof ErrandError) throw error
     return 'away'
   }
   try {

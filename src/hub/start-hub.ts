@@ -38,7 +38,7 @@ import { ForgeHooks } from './forges/forge-hooks.ts'
 import { IssueComments } from './forges/issue-comments.ts'
 import { issueIntake } from './forges/issue-intake.ts'
 import { IssueWatcher } from './forges/issue-watcher.ts'
-import { openForges } from './forges/open-forges.ts'
+import { type OpenForgesOptions, openForges } from './forges/open-forges.ts'
 import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
@@ -128,8 +128,8 @@ export interface HubOptions {
     createUnknown?: boolean
     registry?: TaskRegistryOptions
   }
-  /** Throws where the hub is not to speak to a forge at this server. Absent: it speaks to all. */
-  checkServer?(url: URL): Promise<unknown>
+  /** Reaches the forges that the hub may speak to. Absent: it speaks to all. */
+  forgeFetch?: OpenForgesOptions['forgeFetch']
   /** Tokens that the operator has chosen. */
   givenTokens?: { client?: string; runner?: string }
   /** Absent: no first user and no tokens of this machine are made. */
@@ -277,7 +277,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     reviewPollMs,
     ...ofTasks
   } = options.tasks ?? {}
-  const forgeOf = openForges({ secrets, apps, forges: configFile, checkServer: options.checkServer })
+  const forgeOf = openForges({ secrets, apps, forges: configFile, forgeFetch: options.forgeFetch })
   const issueTask = issueIntake({
     forgeOf,
     there: async ({ tenant, owner }, { spec_name, task_id: own_id }) => {

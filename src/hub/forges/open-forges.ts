@@ -22,8 +22,8 @@ export interface OpenForgesOptions {
   /** The forges that the hub's configuration names. */
   forges?: { forgeOf(host: string): ConfiguredForge | undefined }
   apps?: Pick<AppTokens, 'source'>
-  /** Throws where the hub is not to speak to this server. Absent: it speaks to all. */
-  checkServer?(url: URL): Promise<unknown>
+  /** Reaches the servers that the hub may speak to; `api` is an address of its configuration. Absent: it speaks to all. */
+  forgeFetch?(api: string | undefined): typeof globalThis.fetch
 }
 
 /** Somebody waits for the answer: a forge that is away, or wants to be left alone, is told soon. */
@@ -45,21 +45,22 @@ function noKey(name: string): never {
 }
 
 export const openForges =
-  ({ secrets, forges, apps, checkServer }: OpenForgesOptions): ForgeOf =>
+  ({ secrets, forges, apps, forgeFetch }: OpenForgesOptions): ForgeOf =>
   async (address, user, options = {}) => {
-    const { protocol, host, path } = address
-    await checkServer?.(new URL(`${protocol}://${host}`))
+    const { host, path } = address
     const said = forges?.forgeOf(host)
     const hosts = said === undefined ? [] : [said]
-    const found = await recogniseForge(address, { ...options, hosts, probeTimeoutMs: PATIENCE.timeoutMs })
+    const patience = { ...PATIENCE, fetch: forgeFetch?.(said?.api_url) }
+    const { fetch, timeoutMs: probeTimeoutMs } = patience
+    const found = await recogniseForge(address, { ...options, hosts, fetch, probeTimeoutMs })
     const seen = (names: readonly string[]) => secrets.valueSeen({ ...user, repository: path }, names)
     if (said?.app !== undefined && apps !== undefined) {
       const keyOf = async (name: string) => (await seen([name])) ?? noKey(name)
       const tokens = await apps.source({ host, repository: path }, appRights, keyOf)
-      return openForge(found, path, { ...PATIENCE, tokens })
+      return openForge(found, path, { ...patience, tokens })
     }
     const token = await seen(said?.token === undefined ? TOKEN_SECRETS : [said.token])
-    const forge = openForge(found, path, { ...PATIENCE, tokens: givenToken(token) })
+    const forge = openForge(found, path, { ...patience, tokens: givenToken(token) })
     return token === undefined ? saying(forge) : forge
   }
 

@@ -7,7 +7,7 @@ const MAX_URL_LENGTH = 2048
  * The URL of a repository, in its one normal form. Throws `source_refused` for all but https:// (http:// where the
  * operator allows that server), and repeats nothing of what may be a password.
  */
-export function gitUrl(text: string, allow: AllowedOrigins, variable: string): URL {
+export function gitUrl(text: string, allow: Pick<AllowedOrigins, 'has'>, variable: string): URL {
   const refuse = (why: string, hint = URL_EXAMPLE) =>
     new ErrandError('source_refused', `The address of the repository ${why}.`, { hint })
   if (text.length > MAX_URL_LENGTH) throw refuse(`is longer than ${MAX_URL_LENGTH} characters`)

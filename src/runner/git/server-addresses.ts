@@ -11,10 +11,12 @@ export const systemLookup: Lookup = async (host) =>
   (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address)
 
 export interface ServerCheck {
-  allow: AllowedOrigins
+  allow: Pick<AllowedOrigins, 'has'>
   /** The variable of the operator's list, for hints. */
   variable: string
   lookup: Lookup
+  /** Whose operator that is; default runner. */
+  machine?: 'hub' | 'runner'
 }
 
 /**
@@ -23,33 +25,35 @@ export interface ServerCheck {
  */
 export async function serverAddresses(url: URL, check: ServerCheck): Promise<readonly string[]> {
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  const addresses = isIP(host) ? [host] : await found(host, check.lookup)
+  const addresses = isIP(host) ? [host] : await found(host, check)
   if (check.allow.has(url)) return addresses
   const own = Object.values(networkInterfaces()).flatMap((each) => each?.map(({ address }) => address) ?? [])
   const inner = addresses.find((address) => !isPublicAddress(address) || own.includes(address))
   if (inner === undefined) return addresses
   const at = inner === host ? host : `${host} (${inner})`
   throw new ErrandError('source_refused', `${at} is not on the public internet.`, {
-    hint: `The operator of the runner can allow it: ${check.variable}=${allowEntry(url)}.`,
+    hint: `The operator of the ${check.machine ?? 'runner'} can allow it: ${check.variable}=${allowEntry(url)}.`,
   })
 }
 
 /** How a list of allowed servers names this one. */
 export const allowEntry = (url: URL) => (url.protocol === 'https:' ? url.host : url.origin)
 
-async function found(host: string, look: Lookup): Promise<readonly string[]> {
+async function found(
+  host: string,
+  { lookup: look, machine = 'runner' }: ServerCheck,
+): Promise<readonly string[]> {
+  const notFound = (cause?: Error) =>
+    new GitRefused('host_unreachable', `The address of ${host} cannot be found.`, {
+      hint: `Check the name, and the ${machine}'s network.`,
+      cause,
+    })
   const addresses = await look(host).catch((cause: Error) => {
-    throw notFound(host, cause)
+    throw notFound(cause)
   })
   if (addresses.length > 0 && addresses.every((address) => isIP(address) !== 0)) return addresses
-  throw notFound(host)
+  throw notFound()
 }
-
-const notFound = (host: string, cause?: Error) =>
-  new GitRefused('host_unreachable', `The address of ${host} cannot be found.`, {
-    hint: "Check the name, and the runner's network.",
-    cause,
-  })
 
 /** Not of the public internet: IANA's special-purpose registry, and what clouds answer their guests on. */
 const notPublic4 = blockList('ipv4', [
@@ -120,19 +124,4 @@ function origin(entry: string, variable: string): string {
       hint: 'Write host, host:port or http://host:port, separated by commas.',
     },
   )
-}
-
-/**
- * The check of servers of forges that a hub is to speak to: those of the public internet by https://, and the operator's.
- * Throws `source_refused`.
- */
-export function forgeCheck(allowed: string, variable: string): (url: URL) => Promise<unknown> {
-  const allow = new AllowedOrigins(allowed, variable)
-  return async (url) => {
-    if (url.protocol !== 'https:' && !allow.has(url))
-      throw new ErrandError('source_refused', `${url.origin} is not encrypted.`, {
-        hint: `Use https://. The operator of the hub can allow it: ${variable}=${allowEntry(url)}.`,
-      })
-    return await serverAddresses(url, { allow, variable, lookup: systemLookup })
-  }
 }

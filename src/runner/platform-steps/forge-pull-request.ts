@@ -7,10 +7,10 @@ import type { Forge } from '../../forge/forge.ts'
 import { type EnsuredPull, ensurePull } from '../../forge/idempotent.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
 import { givenToken } from '../../forge/token-source.ts'
+import { policyFetch } from '../git/policy-fetch.ts'
 import type { GitPolicy } from '../git/remote.ts'
 import { stepToken, type TokenOf } from '../git/repository-token.ts'
 import { type PlatformContext, type PlatformStep, StepFailure } from './platform-step.ts'
-import { policyFetch } from './policy-fetch.ts'
 
 type Args = z.infer<typeof ForgePullRequestArgs>
 

@@ -77,7 +77,7 @@ export const up = command({
         import('../../../actions/registry.ts'),
         import('./child-runner.ts'),
         import('../../local/local-run-registry.ts'),
-        import('../../../runner/git/server-addresses.ts'),
+        import('../../../runner/git/policy-fetch.ts'),
       ])
     const log = programLog()
     const data = dataFolder(options.data)
@@ -110,7 +110,7 @@ export const up = command({
       apiLimits: { ...(readers !== undefined && { readersPerUser: readers }) },
       botQuota,
       tasks: taskEnvironment(process.env),
-      checkServer: servers.forgeCheck(setting(process.env, 'ERRAND_GIT_ALLOW'), 'ERRAND_GIT_ALLOW'),
+      forgeFetch: servers.forgeFetch(setting(process.env, 'ERRAND_GIT_ALLOW'), 'ERRAND_GIT_ALLOW'),
       givenTokens: givenTokens(process.env),
       own: {
         tellAdmin: ({ username, password }: { username: string; password: string }) =>

@@ -3,11 +3,20 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
-import { fixedLookup } from '../git/git-server.ts'
-import type { GitPolicy } from '../git/remote.ts'
-import { allowEntry, serverAddresses } from '../git/server-addresses.ts'
+import { fixedLookup } from './git-server.ts'
+import {
+  AllowedOrigins,
+  allowEntry,
+  type Lookup,
+  type ServerCheck,
+  serverAddresses,
+  systemLookup,
+} from './server-addresses.ts'
 
-type Policy = Pick<GitPolicy, 'allow' | 'variable' | 'lookup' | 'caFile'>
+interface Policy extends ServerCheck {
+  /** Certificates to trust, PEM; default: those of the system. */
+  caFile?: string
+}
 
 /** Statuses that have no body. */
 const EMPTY = [204, 205, 304]
@@ -22,7 +31,7 @@ export const policyFetch =
     const url = new URL(input instanceof Request ? input.url : input)
     if (url.protocol !== 'https:' && !policy.allow.has(url))
       throw new ErrandError('source_refused', `${url.origin} is not encrypted.`, {
-        hint: `The operator of the runner can allow it: ${policy.variable}=${allowEntry(url)}.`,
+        hint: `Use https://. The operator of the ${policy.machine ?? 'runner'} can allow it: ${policy.variable}=${allowEntry(url)}.`,
       })
     const addresses = await serverAddresses(url, policy)
     const answer = await sent(url, init, addresses, policy.caFile).catch((cause: unknown) => {
@@ -42,6 +51,23 @@ export const policyFetch =
     )
     return new Response(body, { status: statusCode, headers: all })
   }
+
+/** A `fetch` for the API of one forge; `api` is the address that the operator's own configuration names for it. */
+export type ForgeFetch = (api: string | undefined) => typeof globalThis.fetch
+
+/**
+ * What a hub reaches forges with: those of the public internet by https://, the operator's list `allowed` (the variable of
+ * that name is for hints), and APIs that its configuration names. Each request connects to an address that was looked up
+ * and checked for it, whatever the name means a moment later. Throws `invalid_argument` for a list that is none.
+ */
+export function forgeFetch(allowed: string, variable: string, lookup: Lookup = systemLookup): ForgeFetch {
+  const listed = new AllowedOrigins(allowed, variable)
+  return (api) => {
+    const named = api === undefined ? undefined : URL.parse(api)?.origin
+    const allow = { has: (url: URL) => listed.has(url) || url.origin === named }
+    return policyFetch({ allow, variable, lookup, machine: 'hub' })
+  }
+}
 
 async function sent(
   url: URL,
