@@ -54,18 +54,36 @@ export function isRepository(
   }
 }
 
-/** Reads an issue's address; undefined where it is none. `https://host/o/r/issues/12`, GitLab's `https://host/g/h/r/-/issues/12`. */
+/**
+ * Reads an issue's address; undefined where it is none. `https://host/o/r/issues/12`, GitLab's `https://host/g/h/r/-/issues/12`.
+ * What follows the number as a query or an anchor is left aside. One with a login before its host is none: it reads as
+ * another host's.
+ */
 export function issueAddress(given: string): IssueAddress | undefined {
-  const url = URL.canParse(given.trim()) ? new URL(given.trim()) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol)) return undefined
-  const found = /^\/(.+?)(\/-)?\/(?:issues|work_items)\/(\d{1,15})\/?$/.exec(url.pathname)
-  if (found === null) return undefined
+  const url = webAddress(given)
+  const found = /^\/(.+?)(\/-)?\/(?:issues|work_items)\/([1-9]\d{0,14})\/?$/.exec(url?.pathname ?? '')
+  if (url === undefined || found === null) return undefined
   const [, path = '', dash, number] = found
-  return {
-    ...repositoryAddress(`${url.protocol}//${url.host}/${path}`),
-    number: Number(number),
-    kind: dash === undefined ? undefined : 'gitlab',
+  try {
+    return {
+      ...repositoryAddress(`${url.protocol}//${url.host}/${path}`),
+      number: Number(number),
+      kind: dash === undefined ? undefined : 'gitlab',
+    }
+  } catch {
+    return undefined
   }
+}
+
+/** Whether it is the address of a pull or merge request, at any forge. */
+export const isPullAddress = (given: string): boolean =>
+  /^\/.+\/(?:pulls?|merge_requests)\/\d+(?:\/|$)/.test(webAddress(given)?.pathname ?? '')
+
+/** Readers of addresses drop some characters, and take backslashes for slashes: what has them is none here. */
+function webAddress(given: string): URL | undefined {
+  const text = given.trim()
+  if (/[\s\\\p{Cc}]/u.test(text) || !/^https?:\/\/[^/?#@]+\//i.test(text)) return undefined
+  return URL.parse(text) ?? undefined
 }
 
 function pathOf(given: readonly string[], whole: string): string {

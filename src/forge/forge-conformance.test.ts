@@ -290,6 +290,38 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     assert.deepEqual([comments.length, comments.at(-1)?.body], [120, 'comment 119'])
   })
 
+  test(`${flavour}: below a talk of any length our one comment is found, and the talk is read`, async (t) => {
+    const { state, repository, forge } = await world(t, flavour)
+    const issue = state.addIssue(repository, { title: 'Broken', by: 'ada' })
+    state.comment(repository, issue, 'ada', '0')
+    const [first] = issue.notes
+    for (let i = 1; i < 5_000; i++)
+      issue.notes.push({ ...first!, id: first!.id + 100_000 + i, body: `${i}`.padEnd(300) })
+    // Those that were long ago are not asked for.
+    const since = new Date(state.moment()).toISOString()
+    const talk = { kind: 'issue', number: issue.number } as const
+    await ensureComment(forge, talk, { key: 'task', body: 'started', since })
+    await ensureComment(forge, talk, { key: 'task', body: 'done', since })
+    assert.deepEqual(
+      issue.notes.slice(5_000).map(({ body }) => body.split('\n')[0]),
+      ['done'],
+    )
+    const read = await forge.comments(talk)
+    assert.deepEqual(
+      read.slice(0, 1000).map(({ body }) => Number(body)),
+      Array.from({ length: 1000 }, (_, i) => i),
+    )
+  })
+
+  test(`${flavour}: a pull request is no issue`, async (t) => {
+    const { forge } = await world(t, flavour)
+    const { number } = (await ensurePull(forge, wanted)).pull
+    await assert.rejects(forge.issue(number), {
+      code: 'not_found',
+      message: isGitlab ? /no issue 1/ : /1 in acme\/app is a pull request/,
+    })
+  })
+
   test(`${flavour}: who labelled an issue is told, with the text of then alone`, async (t) => {
     const { state, repository, forge } = await world(t, flavour)
     const issue = state.addIssue(repository, { title: 'Bad', body: 'harmless', by: 'eve' })

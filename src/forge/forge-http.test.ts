@@ -126,7 +126,7 @@ test('what is none of its answers is told with address and field, and no answer 
     (error: Error) => /wrong "default_branch"/.test(error.message) && !error.message.includes(token),
   )
   standIn.fault({ match: /./, how: 'flood' })
-  await assert.rejects(forge.repository(), { code: 'service_answer', message: /longer than 1 MiB/ })
+  await assert.rejects(forge.repository(), { code: 'service_answer', message: /longer than 16 MiB/ })
 })
 
 test('the token goes into its header alone, and along with no redirect or page elsewhere', async (t) => {

@@ -4,9 +4,13 @@ import { ErrandError, type ErrorCode, messageOf } from '../contract/errors.ts'
 import { Backoff } from '../platform/time.ts'
 import type { TokenSource } from './token-source.ts'
 
-/** Most bytes of an answer, and most pages that are asked for. */
-const MOST_BYTES = 1024 * 1024
+/**
+ * Most bytes of an answer, and most pages that are asked for. A page of GitHub's may be a hundred comments of 64 KiB, GitLab takes
+ * a text of 1 MiB, and Gitea tells all comments of an issue at once.
+ */
+const MOST_BYTES = 16 * 1024 * 1024
 const MOST_PAGES = 10
+const MOST_WORDS_BYTES = 64 * 1024
 const MOST_LOG_BYTES = 64 * 1024 * 1024
 /** GitHub's own advice for its second limit, where it does not say how long. */
 const SECONDARY_WAIT_MS = 60_000
@@ -110,7 +114,7 @@ export class ForgeHttp {
     const url = this.#url(path, sent.query)
     return await this.#patiently(method, url, sent, async (response) => {
       if (response.status === 304) return { status: 304, headers: response.headers, data: undefined as T }
-      const text = await bounded(response, MOST_BYTES, () => this.#garbage(url, 'is longer than 1 MiB'))
+      const text = await bounded(response, MOST_BYTES, () => this.#garbage(url, 'is longer than 16 MiB'))
       return { status: response.status, headers: response.headers, data: this.#parsed(schema, text, url) }
     })
   }
@@ -322,7 +326,7 @@ export class ForgeHttp {
   }
 
   async #wordsOf(response: Response): Promise<string> {
-    const text = await bounded(response, MOST_BYTES, () => undefined).catch(() => '')
+    const text = await bounded(response, MOST_WORDS_BYTES, () => undefined).catch(() => '')
     return this.masked(wordsIn(text)).slice(0, 500)
   }
 

@@ -188,8 +188,11 @@ export interface Forge {
   rightOf(person: Person, options?: CallOptions): Promise<Right>
 
   issue(number: number, options?: CallOptions): Promise<Issue>
-  /** Without those that the forge writes itself. The oldest first, 1,000 at most. */
-  comments(talk: Talk, options?: CallOptions): Promise<Comment[]>
+  /**
+   * Without those that the forge writes itself. The oldest first, 1,000 at most; with `since` (RFC 3339) those alone that were
+   * written or changed since, or, where a forge does not tell those, the newest.
+   */
+  comments(talk: Talk, options?: CallOptions & { since?: string }): Promise<Comment[]>
   addComment(talk: Talk, body: string, options?: CallOptions): Promise<Comment>
   editComment(talk: Talk, id: string, body: string, options?: CallOptions): Promise<Comment>
   /** Undefined where the label is not on it, or the forge does not tell who put it there. */

@@ -148,11 +148,17 @@ export class GithubLikeForge implements Forge {
 
   async issue(number: number, { signal }: CallOptions = {}): Promise<Issue> {
     const sent = { signal, missing: `issue ${number} in ${this.path}` }
-    return issueOf((await this.#http.json(IssueShape, 'GET', `${this.#repo}/issues/${number}`, sent)).data)
+    const { data } = await this.#http.json(IssueShape, 'GET', `${this.#repo}/issues/${number}`, sent)
+    // Both are counted together, and told at one address.
+    if (data.pull_request !== undefined && data.pull_request !== null)
+      throw new ErrandError('not_found', `${number} in ${this.path} is a pull request, and no issue.`, {
+        hint: 'Name the issue that it is about.',
+      })
+    return issueOf(data)
   }
 
-  async comments(talk: Talk, { signal }: CallOptions = {}): Promise<Comment[]> {
-    const sent = { query: PAGE, signal, missing: this.#named(talk) }
+  async comments(talk: Talk, { signal, since }: CallOptions & { since?: string } = {}): Promise<Comment[]> {
+    const sent = { query: { ...PAGE, since }, signal, missing: this.#named(talk) }
     const path = `${this.#repo}/issues/${talk.number}/comments`
     return (await this.#http.pages(z.array(CommentShape), path, sent)).map(commentOf)
   }

@@ -3,6 +3,8 @@ import type { Comment, Issue, Person } from './forge.ts'
 
 /** Answers of GitHub's API and of those that share its paths, as far as they are read; and what they are here. */
 
+/** A page; what else a forge may write there is no link. */
+const WebUrl = z.string().regex(/^https?:\/\//, 'is no web address')
 export const User = z.object({ id: z.number(), login: z.string(), type: z.string().optional() }).nullish()
 export const Label = z.object({ name: z.string(), id: z.number().optional() })
 export const RepositoryShape = z.object({
@@ -10,7 +12,7 @@ export const RepositoryShape = z.object({
   default_branch: z.string(),
   private: z.boolean(),
   archived: z.boolean().default(false),
-  html_url: z.string(),
+  html_url: WebUrl,
   permissions: z.object({ admin: z.boolean(), push: z.boolean(), pull: z.boolean() }).optional(),
 })
 export const IssueShape = z.object({
@@ -20,7 +22,7 @@ export const IssueShape = z.object({
   user: User,
   state: z.enum(['open', 'closed']),
   labels: z.array(Label).nullish(),
-  html_url: z.string(),
+  html_url: WebUrl,
   created_at: z.string(),
   updated_at: z.string(),
   pull_request: z.unknown().optional(),
@@ -52,7 +54,7 @@ export const PullShape = z.object({
   labels: z.array(Label).nullish(),
   head: Ref,
   base: Ref,
-  html_url: z.string(),
+  html_url: WebUrl,
 })
 
 /** A deleted account is nobody. */

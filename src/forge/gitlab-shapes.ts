@@ -4,6 +4,8 @@ import { isDraftTitle } from './marks.ts'
 
 /** Answers of GitLab's API, as far as they are read; and what they are here. */
 
+/** A page; what else a forge may write there is no link. */
+const WebUrl = z.string().regex(/^https?:\/\//, 'is no web address')
 export const User = z.object({ id: z.number(), username: z.string(), bot: z.boolean().optional() }).nullish()
 export const Access = z.object({ access_level: z.number() }).nullish()
 export const Project = z.object({
@@ -12,7 +14,7 @@ export const Project = z.object({
   default_branch: z.string().nullish(),
   visibility: z.string().optional(),
   archived: z.boolean().default(false),
-  web_url: z.string(),
+  web_url: WebUrl,
   permissions: z.object({ project_access: Access, group_access: Access }).optional(),
 })
 export const IssueShape = z.object({
@@ -22,7 +24,7 @@ export const IssueShape = z.object({
   author: User,
   state: z.enum(['opened', 'closed']),
   labels: z.array(z.string()),
-  web_url: z.string(),
+  web_url: WebUrl,
   created_at: z.string(),
   updated_at: z.string(),
 })
@@ -62,7 +64,7 @@ export const MergeRequest = z.object({
   merge_commit_sha: z.string().nullish(),
   squash_commit_sha: z.string().nullish(),
   reviewers: z.array(User).nullish(),
-  web_url: z.string(),
+  web_url: WebUrl,
 })
 export const LabelEvent = z.object({
   user: User,

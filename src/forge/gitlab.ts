@@ -103,16 +103,19 @@ export class GitlabForge implements Forge {
     return issueOf((await this.#http.json(IssueShape, 'GET', `${this.#project}/issues/${number}`, sent)).data)
   }
 
-  async comments(talk: Talk, { signal }: CallOptions = {}): Promise<Comment[]> {
-    return (await this.#notes(talk, signal)).filter(({ system }) => !system).map(commentOf)
+  async comments(talk: Talk, { signal, since }: CallOptions & { since?: string } = {}): Promise<Comment[]> {
+    const order = since === undefined ? 'asc' : 'desc'
+    const notes = await this.#notes(talk, { signal, order })
+    if (order === 'desc') notes.reverse()
+    return notes.filter(({ system }) => !system).map(commentOf)
   }
 
   async #notes(
     talk: Talk,
-    signal: AbortSignal | undefined,
-    isWhole = false,
+    given: { signal?: AbortSignal; isWhole?: boolean; order?: 'asc' | 'desc' },
   ): Promise<z.infer<typeof Note>[]> {
-    const query = { per_page: 100, sort: 'asc', order_by: 'created_at' }
+    const { signal, isWhole, order = 'asc' } = given
+    const query = { per_page: 100, sort: order, order_by: 'created_at' }
     return await this.#http.pages(z.array(Note), this.#notesOf(talk), {
       query,
       signal,
@@ -145,7 +148,7 @@ export class GitlabForge implements Forge {
     if (last?.action !== 'add') return undefined
     // The text is read after the label was put there, and before the notes of its changes: none slips through in between.
     const issue = await this.issue(number, options)
-    const notes = await this.#notes({ kind: 'issue', number }, signal, true)
+    const notes = await this.#notes({ kind: 'issue', number }, { signal, isWhole: true })
     const isSame = (changed: RegExp) =>
       !notes.some(
         (note) =>

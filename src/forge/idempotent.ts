@@ -140,18 +140,21 @@ async function noticed(notices: string[], what: string, { signal }: CallOptions,
   }
 }
 
-/** Makes the one comment of ours with this key say `body`. A comment of others that has the key is not taken for ours. */
+/**
+ * Makes the one comment of ours with this key say `body`. A comment of others that has the key is not taken for ours. `since`
+ * (RFC 3339): it was not written before, so that it is found below a talk of any length.
+ */
 export async function ensureComment(
   forge: Forge,
   talk: Talk,
-  given: { key: string; body: string },
+  given: { key: string; body: string; since?: string },
   options: CallOptions = {},
 ): Promise<Comment> {
   const mark = commentMark(given.key)
   const body = `${given.body.trim()}\n\n${mark}`
   const self = await forge.self(options)
   const find = async () => {
-    const all = await forge.comments(talk, options)
+    const all = await forge.comments(talk, { ...options, since: given.since })
     // A token that may not ask whose it is, is a program's.
     const isOurs = ({ author }: Comment) => (self === undefined ? author.isBot : author.login === self.login)
     return all.find((one) => one.body.includes(mark) && isOurs(one))

@@ -38,11 +38,15 @@ const HIDDEN =
 const CLOSING =
   /\b(close[sd]?|closing|fix(?:e[sd])?|fixing|resolve[sd]?|resolving|implement(?:s|ed|ing)?)((?:\s*:\s*|\s+)(?:issues?\s+)?)(?=#|!|GH-\d|https?:|[\w.-]+\/[\w./-]+[#!]\d)/gi
 
-/** A text as a forge shows it: without comments of HTML and characters that show nothing. */
+/** Those that steer a terminal; a tab and the end of a line stay. */
+const STEERING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
+
+/** A text as a forge shows it: without comments of HTML, codes for terminals and characters that show nothing. */
 export const visible = (text: string): string =>
   text
     .replace(/\r\n?/g, '\n')
     .replace(HIDDEN, '')
+    .replace(STEERING, '')
     .replace(/<!--[\s\S]*?(?:-->|$)/g, '')
 
 /**

@@ -20,7 +20,14 @@ test('an issue has one comment, which a forge that was away and the next process
   const { spec_name, task_id: own_id } = issueTaskName({ ...address, number: issue.number, kind: undefined })
   const url = `${repository.url}/issues/${issue.number}`
   const task = Task.parse({ title: 'One', issue: url, repo_url: repository.cloneUrl })
-  const of = { tenant: 'default', owner: 'ada', spec_name, own_id, task }
+  const of = {
+    tenant: 'default',
+    owner: 'ada',
+    spec_name,
+    own_id,
+    task,
+    created_at: new Date().toISOString(),
+  }
   const standings = new Map<string, Standing>([
     ['task_1', { ...of, id: 'task_1', state: 'pending', fold: {} }],
     ['task_2', { ...of, own_id: 'other', id: 'task_2', state: 'pending', fold: {} }],

@@ -13,7 +13,7 @@ import type { ForgeOf } from './open-forges.ts'
 
 type Standing = Pick<
   TaskRecord,
-  'id' | 'tenant' | 'owner' | 'spec_name' | 'own_id' | 'task' | 'state' | 'reason' | 'message'
+  'id' | 'tenant' | 'owner' | 'spec_name' | 'own_id' | 'task' | 'state' | 'reason' | 'message' | 'created_at'
 > & { fold: Pick<TaskFold, 'pull_request' | 'pushed'> & { follow?: TaskFold['follow'] } }
 
 export interface IssueCommentsOptions {
@@ -31,6 +31,7 @@ export interface IssueCommentsOptions {
 /** Ids of the tasks whose last comment may not be written yet. */
 const SETTING = 'tasks to be told to their issues'
 const MAX_WAIT_MS = 2 * 60_000
+const A_DAY_MS = 86_400_000
 const LATER = ['forge_away', 'forge_busy', 'service_answer', 'store_failed', 'disk_full']
 
 /**
@@ -123,7 +124,9 @@ export class IssueComments {
       try {
         const forge = await forgeOf(address, task, { signal })
         const talk = { kind: 'issue', number: address.number } as const
-        await ensureComment(forge, talk, { key: `task:${id}`, body: text }, { signal })
+        // The clocks of hub and forge may differ.
+        const since = new Date(Date.parse(task.created_at) - A_DAY_MS).toISOString()
+        await ensureComment(forge, talk, { key: `task:${id}`, body: text, since }, { signal })
       } catch (error) {
         if (!(error instanceof ErrandError) || LATER.includes(error.code)) throw error
         log(`The issue of task ${id} takes no comment: ${error.message}`, { level: 'warn' })
@@ -142,7 +145,7 @@ export class IssueComments {
 }
 
 /** The comment for a task as it stands; `isLast`: nothing follows by itself. */
-export function commentOf({ id, state, reason, message, fold }: Omit<Standing, 'task'>): {
+export function commentOf({ id, state, reason, message, fold }: Omit<Standing, 'task' | 'created_at'>): {
   text: string
   isLast: boolean
 } {

@@ -1,6 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { Task } from '../../contract/tasks/task.ts'
-import { issueAddress } from '../../forge/address.ts'
+import { isPullAddress, issueAddress } from '../../forge/address.ts'
 import type { CallOptions } from '../../forge/forge.ts'
 import { type IssueTaskDefaults, issueTaskName, readIssue, taskOfIssue } from './issue-task.ts'
 import type { ForgeOf, ForgeUser } from './open-forges.ts'
@@ -30,7 +30,9 @@ export const issueIntake =
     const address = issueAddress(url)
     if (address === undefined)
       throw new ErrandError('bad_request', 'body.issue: is no address of an issue.', {
-        hint: 'Write it as https://HOST/OWNER/NAME/issues/12.',
+        hint: isPullAddress(url)
+          ? "It is a pull request's: name the issue that it is about."
+          : 'Write it as https://HOST/OWNER/NAME/issues/12.',
       })
     const forge = await forgeOf(address, user, options)
     const found = await readIssue(forge, address, options)

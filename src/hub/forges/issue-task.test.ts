@@ -117,3 +117,39 @@ test('each repository has names of its own, however long', () => {
   assert.ok(names.every((one) => one.length <= 128 && !one.includes('/')))
   assert.equal(name('Acme/App'), name('acme/app'))
 })
+
+test('an issue steers no terminal, and one of any length is cut with words', () => {
+  const esc = '\x1b]0;owned\x07\x1b[2J\x9b31m\0'
+  const long = 'a line of it\n'.repeat(100_000)
+  const task = taskOfIssue({
+    address,
+    issue: issue({ title: `Add${esc} it\r\nnow\u202e`, body: `${esc}One\tthing\r\n${long}` }),
+    comments: Array.from({ length: 5_000 }, (_, minute) => comment(`${esc}Me too`, minute)),
+  })
+  assert.equal(task.title, 'Add]0;owned[2J31m it now')
+  assert.match(task.description, /^\]0;owned\[2J31mOne\tthing\n/)
+  assert.doesNotMatch(task.description, /[\0-\x08\x0b-\x1f\x7f-\x9f]/)
+  assert.ok(Buffer.byteLength(task.description) < 170_000)
+  const cuts = [...task.description.matchAll(/\*(\d+) more lines left out\*/g)].map(([, lines]) =>
+    Number(lines),
+  )
+  assert.equal(cuts.length, 2)
+  assert.ok(cuts[0]! > 80_000 && cuts[1]! > 10_000, cuts.join())
+  // One line alone that is too long is cut too, and never in the middle of a character.
+  const line = taskOfIssue({ address, issue: issue({ body: '\u{1f600}'.repeat(300_000) }), comments: [] })
+  assert.ok(Buffer.byteLength(line.description) <= 128 * 1024)
+  assert.match(line.description, /left out/)
+  assert.ok(line.description.isWellFormed())
+})
+
+test('the link of a task leads to its issue, whatever the forge says', () => {
+  const of = (webUrl: string, at = address) =>
+    taskOfIssue({ address: at, issue: issue({ webUrl }), comments: [] }).issue
+  const own = 'https://forge.example/Acme/app/issues/12'
+  assert.equal(of(own), own)
+  const others = ['javascript:alert(1)//x/y/issues/12', 'https://evil.example/acme/app/issues/12', '']
+  for (const webUrl of others) {
+    assert.equal(of(webUrl), 'https://forge.example/acme/app/issues/12')
+    assert.equal(of(webUrl, { ...address, kind: 'gitlab' }), 'https://forge.example/acme/app/-/issues/12')
+  }
+})

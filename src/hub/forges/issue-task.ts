@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import type * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
 import { Task } from '../../contract/tasks/task.ts'
-import type { IssueAddress } from '../../forge/address.ts'
+import { type IssueAddress, issueAddress } from '../../forge/address.ts'
 import type { CallOptions, Comment, Forge, Issue, Labelling } from '../../forge/forge.ts'
 import { cutAtLines, visible } from '../../forge/marks.ts'
 
@@ -68,7 +69,7 @@ export function taskOfIssue(
     title: [...visible(title).replace(/\s+/g, ' ').trim()].slice(0, MOST_TITLE).join('').slice(0, MOST_TITLE),
     description: [cutAtLines(rest.trim(), MOST_BODY_BYTES), talk].filter((part) => part !== '').join('\n\n'),
     acceptance_criteria: [...(defaults.acceptance_criteria ?? []), ...criteria].slice(0, MOST_CRITERIA),
-    issue: issue.webUrl,
+    issue: webUrlOf(address, issue),
     repo_url: `${protocol}://${host}/${path}.git`,
     metadata: {
       ...defaults.metadata,
@@ -84,6 +85,15 @@ export function taskOfIssue(
     `Issue ${number} of ${path} makes no task: ${fault!.path.join('.')}: ${fault!.message}.`,
     { hint: 'Change the issue, and ask again.' },
   )
+}
+
+/** The forge's own address of it, where that names the same issue: a forge's word is no link to anywhere else. */
+function webUrlOf(address: IssueAddress, { webUrl }: Pick<Issue, 'webUrl'>): string {
+  const told = issueAddress(webUrl)
+  const isSame = told !== undefined && isDeepStrictEqual(issueTaskName(told), issueTaskName(address))
+  if (isSame) return webUrl
+  const { protocol, host, path, number, kind } = address
+  return `${protocol}://${host}/${path}${kind === 'gitlab' ? '/-' : ''}/issues/${number}`
 }
 
 /** Words of people below an issue, but for those written or changed after `until`; programs' words and ours are none. */

@@ -312,7 +312,10 @@ export function githubApi(
       'GET',
       /^\/issues\/(\d+)\/comments$/,
       withTicket((context, ticket) => {
-        const all = ticket.notes.filter((one) => one.path === undefined).map(commentOf)
+        const sinceMs = Date.parse(context.asked.query.get('since') ?? '1970-01-01T00:00:00Z')
+        const all = ticket.notes
+          .filter((one) => one.path === undefined && one.updatedMs >= sinceMs)
+          .map(commentOf)
         return isGithub ? paged(context, all) : ok(all)
       }),
     ],

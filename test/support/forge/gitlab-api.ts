@@ -273,14 +273,11 @@ export function gitlabApi(state: ForgeState, url: string): (asked: ApiRequest) =
     [
       'GET',
       /^\/(issues|merge_requests)\/(\d+)\/notes$/,
-      withTicket((context, ticket) =>
-        paged(
-          context,
-          notesOf(ticket)
-            .filter((one) => one.path === undefined)
-            .map(noteOf),
-        ),
-      ),
+      withTicket((context, ticket) => {
+        const notes = notesOf(ticket).filter((one) => one.path === undefined)
+        if (context.asked.query.get('sort') !== 'asc') notes.reverse()
+        return paged(context, notes.map(noteOf))
+      }),
     ],
     [
       'POST',
