@@ -357,6 +357,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
     const one = state.addIssue(repository, { title: 'one', by: 'ada', labels: ['errand'] })
     state.addIssue(repository, { title: 'other', by: 'ada', labels: ['bug'] })
     await ensurePull(forge, { ...wanted, labels: ['errand'] })
+    assert.deepEqual((await forge.labelledIssues('no such label', {})).issues, [])
     const first = await forge.labelledIssues('errand', {})
     assert.deepEqual(
       first.issues.map(({ title }) => title),
@@ -375,6 +376,9 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
   test(`${flavour}: statuses and checks of a commit are told with what is required and the end of a log`, async (t) => {
     const { state, repository, forge, sha, standIn } = await world(t, flavour)
     const ours = { context: 'errand', description: 'x'.repeat(300), url: 'https://hub.example.org/runs/1' }
+    await assert.rejects(forge.setStatus('0'.repeat(40), { ...ours, state: 'pending' }), {
+      code: flavour === 'github' ? 'forge_denied' : 'not_found',
+    })
     await forge.setStatus(sha, { ...ours, state: 'pending' })
     await forge.setStatus(sha, { ...ours, state: 'pending' })
     await forge.setStatus(sha, { ...ours, state: 'success' })

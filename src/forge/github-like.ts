@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { ErrandError } from '../contract/errors.ts'
+import { ErrandError, isErrandError } from '../contract/errors.ts'
 import type {
   CallOptions,
   Check,
@@ -286,6 +286,8 @@ export class GithubLikeForge implements Forge {
     const issues = answer.data
       .filter(({ pull_request }) => pull_request === undefined || pull_request === null)
       .map(issueOf)
+      // Of a label that the repository does not have Gitea tells all issues.
+      .filter(({ labels }) => this.kind === 'github' || labels.includes(label))
       .sort((a, b) => Date.parse(a.updatedAt) - Date.parse(b.updatedAt))
     const since = issues.at(-1)?.updatedAt ?? cursor.since
     // The tag is of the request as it was: with another time it is none of the next one's.
@@ -375,13 +377,21 @@ export class GithubLikeForge implements Forge {
 
   async setStatus(sha: string, status: CommitStatus, { signal }: CallOptions = {}): Promise<void> {
     const { state, context, description, url } = status
-    await this.#http.json(z.unknown(), 'POST', `${this.#repo}/statuses/${sha}`, {
-      body: { state, context, description: description.slice(0, 140), target_url: url },
-      signal,
-      missing: `commit ${sha} in ${this.path}`,
-      // The newest of a name counts.
-      isRepeatable: true,
-    })
+    const missing = `commit ${sha} in ${this.path}`
+    try {
+      await this.#http.json(z.unknown(), 'POST', `${this.#repo}/statuses/${sha}`, {
+        body: { state, context, description: description.slice(0, 140), target_url: url },
+        signal,
+        missing,
+        // The newest of a name counts.
+        isRepeatable: true,
+      })
+    } catch (error) {
+      // Of a commit that is not there it is an internal error of Gitea, without a word.
+      if (this.kind === 'gitea' && isErrandError(error) && error.code === 'forge_away')
+        await this.#http.json(z.unknown(), 'GET', `${this.#repo}/git/commits/${sha}`, { signal, missing })
+      throw error
+    }
   }
 
   async checks(sha: string, base: string, options?: CallOptions): Promise<Check[]> {

@@ -197,7 +197,9 @@ export function githubApi(
 
   const listIssues: Handler = (context) => {
     const { repository, asked } = context
-    const wanted = asked.query.get('labels')?.split(',').filter(Boolean) ?? []
+    // Those that the repository does not have Gitea leaves aside.
+    const isThere = (name: string) => isGithub || repository.labels.some((one) => one.name === name)
+    const wanted = asked.query.get('labels')?.split(',').filter(Boolean).filter(isThere) ?? []
     const sinceMs = Date.parse(asked.query.get('since') ?? '1970-01-01T00:00:00Z')
     const found = repository.tickets
       .filter(
@@ -450,7 +452,9 @@ export function githubApi(
       ({ repository, asked, mayWrite }, sha) => {
         if (!mayWrite) return denied
         if (state.shaOf(repository.path, sha!) === undefined)
-          return isGithub ? ok({ message: `No commit found for SHA: ${sha}` }, 422) : notFound
+          return isGithub
+            ? ok({ message: `No commit found for SHA: ${sha}` }, 422)
+            : ok({ message: '', url: `${url}/api/swagger` }, 500)
         const { state: word, context, description = '', target_url = '' } = asked.body
         if (!['pending', 'success', 'failure', 'error'].includes(word))
           return refused({ field: 'state', code: 'invalid' })
@@ -467,6 +471,12 @@ export function githubApi(
           201,
         )
       },
+    ],
+    [
+      'GET',
+      /^\/git\/commits\/(\w+)$/,
+      ({ repository }, sha) =>
+        state.shaOf(repository.path, sha!) === undefined ? notFound : ok({ sha: sha! }),
     ],
     [
       'GET',
