@@ -38,7 +38,10 @@ async function builtImage(docker: TestDocker): Promise<string> {
   const env = { ...process.env, DOCKER_BUILDKIT: '0' }
   const image = docker.name('image')
   await execute('docker', [...args, '--target', 'build', '-t', `${image}-build`, root], { env })
+  // A sign that it goes on.
+  console.log('The program is built.')
   await execute('docker', [...args, '-t', image, root], { env })
+  console.log('The image is built.')
   return image
 }
 

@@ -56,7 +56,7 @@ export const policyFetch =
 export type ForgeFetch = (api: string | undefined) => typeof globalThis.fetch
 
 /**
- * What a hub reaches forges with: those of the public internet by https://, the operator's list `allowed` (the variable of
+ * The way in which a hub reaches forges: those of the public internet by https://, the operator's list `allowed` (the variable of
  * that name is for hints), and APIs that its configuration names. Each request connects to an address that was looked up
  * and checked for it, whatever the name means a moment later. Throws `invalid_argument` for a list that is none.
  */
