@@ -1,4 +1,4 @@
-import { BotServeArgs } from '../contract/bot.ts'
+import { BotServeArgs } from '../contract/bots/bot.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 

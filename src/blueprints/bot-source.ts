@@ -1,5 +1,5 @@
-import type { BotServeArgs, BotSource, PulledImage } from '../contract/bot.ts'
-import { deploymentModes, MAX_CODE_BYTES, type StartBot } from '../contract/bot-api.ts'
+import type { BotServeArgs, BotSource, PulledImage } from '../contract/bots/bot.ts'
+import { deploymentModes, MAX_CODE_BYTES, type StartBot } from '../contract/bots/bot-api.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { DEFAULT_HOST, type Workflow } from '../contract/workflow.ts'
 

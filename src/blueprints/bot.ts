@@ -1,4 +1,10 @@
-import { type BotData, BotLimits, BotRestart, type BotServeArgs, type BotSource } from '../contract/bot.ts'
+import {
+  type BotData,
+  BotLimits,
+  BotRestart,
+  type BotServeArgs,
+  type BotSource,
+} from '../contract/bots/bot.ts'
 import { ErrandError } from '../contract/errors.ts'
 import { isCredentialName, VAR_NAME_RULE, VarName } from '../contract/names.ts'
 import { secretFault } from '../contract/step-secrets.ts'

@@ -25,8 +25,8 @@ import type {
   StartBotInput,
   UpdateBotInput,
   Upload,
-} from '../contract/bot-api.ts'
-import type { BotDataList, BotDataView } from '../contract/bot-data.ts'
+} from '../contract/bots/bot-api.ts'
+import type { BotDataList, BotDataView } from '../contract/bots/bot-data.ts'
 import type {
   CreateEnrollmentInput,
   EnrollmentCreated,

@@ -1,8 +1,8 @@
 import * as z from 'zod'
-import { BotId } from '../contract/bot.ts'
-import { BotLogsQuery, StartBot } from '../contract/bot-api.ts'
+import { BotId } from '../contract/bots/bot.ts'
+import { BotLogsQuery, StartBot } from '../contract/bots/bot-api.ts'
+import type { JobRequest } from '../contract/bots/job-api.ts'
 import { ErrandError, type ErrorCode } from '../contract/errors.ts'
-import type { JobRequest } from '../contract/job-api.ts'
 import type { Reason } from '../contract/status.ts'
 
 const bot = { bot_id: BotId }

@@ -1,4 +1,4 @@
-import { BotServeArgs } from './bot.ts'
+import { BotServeArgs } from './bots/bot.ts'
 import { RunId } from './ids.ts'
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'

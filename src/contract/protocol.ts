@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
-import { BotLive } from './bot.ts'
+import { BotLive } from './bots/bot.ts'
 import { ErrandError } from './errors.ts'
 import { Labels, PlainName, PlainText } from './plain-name.ts'
 import { RunnerAnswer, RunnerAsk } from './tasks/pool-ask.ts'

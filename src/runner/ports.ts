@@ -1,7 +1,7 @@
 import type { AgentRunArgs } from '../contract/actions.ts'
 import type { AttemptInput, Permissions } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamName } from '../contract/attempt.ts'
-import type { BotServeArgs } from '../contract/bot.ts'
+import type { BotServeArgs } from '../contract/bots/bot.ts'
 import type { Network } from '../contract/isolation.ts'
 
 /** Interface file: `actions/`, `agents/` and `dialects/` may import it. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import type { BotView } from '../../src/contract/bot-api.ts'
+import type { BotView } from '../../src/contract/bots/bot-api.ts'
 import { botsHere } from '../support/bot-hub.ts'
 import { baseImage } from '../support/docker/docker.ts'
 import { OwnEngine, ownEngineHere } from '../support/docker/own-engine.ts'

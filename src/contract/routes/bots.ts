@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { BotId } from '../bot.ts'
+import { BotId } from '../bots/bot.ts'
 import {
   BotList,
   BotLogs,
@@ -13,9 +13,9 @@ import {
   StartBot,
   UpdateBot,
   Upload,
-} from '../bot-api.ts'
-import { BotDataList, BotDataView, RemoveBotData } from '../bot-data.ts'
-import { JobAnswer, JobRefused, JobRequest } from '../job-api.ts'
+} from '../bots/bot-api.ts'
+import { BotDataList, BotDataView, RemoveBotData } from '../bots/bot-data.ts'
+import { JobAnswer, JobRefused, JobRequest } from '../bots/job-api.ts'
 import { content, routeTable } from './route.ts'
 
 const tag = 'bots'

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { DataAnswer, DataAsk } from '../bot-data.ts'
+import { DataAnswer, DataAsk } from '../bots/bot-data.ts'
 
 /** The questions of a hub to a runner about slots that others than runs hold. */
 export const SlotAsk = z.discriminatedUnion('what', [

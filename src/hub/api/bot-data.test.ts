@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import type { BotLive } from '../../contract/bot.ts'
+import type { BotLive } from '../../contract/bots/bot.ts'
 import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
 
 const GB = 1024 ** 3

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import type { LogLine } from '../../contract/bot-api.ts'
+import type { LogLine } from '../../contract/bots/bot-api.ts'
 
 async function bot(t: test.TestContext) {
   const hub = await testingHub(t)

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { LogLine } from '../../contract/bot-api.ts'
+import type { LogLine } from '../../contract/bots/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { StreamLines } from '../../platform/text.ts'

@@ -1,4 +1,4 @@
-import { type BotQuery, BotState } from '../../contract/bot-api.ts'
+import { type BotQuery, BotState } from '../../contract/bots/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Identity } from '../auth/auth.ts'
 import type { BotOwner } from '../bots/bot-admission.ts'

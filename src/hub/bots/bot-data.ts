@@ -1,8 +1,14 @@
 import type { Readable } from 'node:stream'
 import { botOf } from '../../blueprints/bot.ts'
 import { parseBytes } from '../../contract/amounts.ts'
-import { BotData } from '../../contract/bot.ts'
-import type { BotDataList, BotDataView, DataAnswer, DataAsk, WantedData } from '../../contract/bot-data.ts'
+import { BotData } from '../../contract/bots/bot.ts'
+import type {
+  BotDataList,
+  BotDataView,
+  DataAnswer,
+  DataAsk,
+  WantedData,
+} from '../../contract/bots/bot-data.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { botRun } from '../../blueprints/bot.ts'
-import { type BotState, botPhases } from '../../contract/bot.ts'
+import { type BotState, botPhases } from '../../contract/bots/bot.ts'
 import { Reason, RunStatus } from '../../contract/status.ts'
 import { moves } from '../../engine/core/transitions.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'

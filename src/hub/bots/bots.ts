@@ -1,6 +1,6 @@
 import { botOf, botRun, withData } from '../../blueprints/bot.ts'
-import type { BotLive } from '../../contract/bot.ts'
-import type { BotStarted, BotView, StartBot, UpdateBot } from '../../contract/bot-api.ts'
+import type { BotLive } from '../../contract/bots/bot.ts'
+import type { BotStarted, BotView, StartBot, UpdateBot } from '../../contract/bots/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import { newRunId } from '../../contract/ids.ts'

@@ -1,5 +1,5 @@
 import type { StreamName } from '../../contract/attempt.ts'
-import { type BotLogs, type LogLine, MAX_LOG_LINES } from '../../contract/bot-api.ts'
+import { type BotLogs, type LogLine, MAX_LOG_LINES } from '../../contract/bots/bot-api.ts'
 import type { EngineFace } from '../../engine/api.ts'
 
 export interface LogWanted {

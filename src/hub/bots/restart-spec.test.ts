@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { BotSource } from '../../contract/bot.ts'
+import { BotSource } from '../../contract/bots/bot.ts'
 import { mustStartAnew } from './restart-spec.ts'
 
 test('how a bot is started anew is told for each source, with nothing that a shell would take for more', () => {

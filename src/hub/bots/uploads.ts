@@ -4,7 +4,7 @@ import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { botOf } from '../../blueprints/bot.ts'
-import { MAX_UPLOAD_BYTES, type StartBot, type Upload } from '../../contract/bot-api.ts'
+import { MAX_UPLOAD_BYTES, type StartBot, type Upload } from '../../contract/bots/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
-import type { BotLive } from '../../contract/bot.ts'
+import type { BotLive } from '../../contract/bots/bot.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource } from '../../engine/ports.ts'
 import type { Log } from '../../platform/log.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import { GB, TestingDispatch } from '../../../test/support/hub/dispatch-fixture.ts'
-import { BotLimits } from '../../contract/bot.ts'
+import { BotLimits } from '../../contract/bots/bot.ts'
 import type { Hello } from '../../contract/protocol.ts'
 import { checkBotRoom } from './bot-room.ts'
 

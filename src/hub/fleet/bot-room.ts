@@ -1,6 +1,6 @@
 import { parseBytes } from '../../contract/amounts.ts'
 import type { Requirements } from '../../contract/attempt.ts'
-import { type BotLimits, DEFAULT_WORK } from '../../contract/bot.ts'
+import { type BotLimits, DEFAULT_WORK } from '../../contract/bots/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { isNamed, suits } from './matching.ts'
 import { sizeText } from './placement.ts'

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import type { BotLive } from '../../contract/bot.ts'
+import type { BotLive } from '../../contract/bots/bot.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
-import type { DataAsk } from '../../contract/bot-data.ts'
+import type { DataAsk } from '../../contract/bots/bot-data.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
 import type { RunnerAnswer, RunnerAsk } from '../../contract/tasks/pool-ask.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { BotServeArgs } from '../../contract/bot.ts'
+import { BotServeArgs } from '../../contract/bots/bot.ts'
 import { botCaps, checkCaps, containerLimits, toldCaps } from './bot-caps.ts'
 
 const plan = (more: object) =>

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import type { DataAnswer, DataAsk } from '../../contract/bot-data.ts'
+import type { DataAnswer, DataAsk } from '../../contract/bots/bot-data.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import { sizeText } from '../../platform/text.ts'
 import type { BotServices } from './bot-services.ts'

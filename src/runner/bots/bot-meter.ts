@@ -1,5 +1,5 @@
 import type { AttemptUsage } from '../../contract/attempt.ts'
-import type { BotUsage } from '../../contract/bot.ts'
+import type { BotUsage } from '../../contract/bots/bot.ts'
 import type { ContainerUse } from '../docker/docker-engine.ts'
 
 type Counted = Pick<ContainerUse, 'cpuMs' | 'receivedBytes' | 'sentBytes' | 'readBytes' | 'writtenBytes'>

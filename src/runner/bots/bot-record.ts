@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { BotRestart } from '../../contract/bot.ts'
+import type { BotRestart } from '../../contract/bots/bot.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { ContainerState } from '../docker/docker-engine.ts'

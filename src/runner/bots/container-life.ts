@@ -1,4 +1,4 @@
-import { type BotHealth, DEFAULT_WORK } from '../../contract/bot.ts'
+import { type BotHealth, DEFAULT_WORK } from '../../contract/bots/bot.ts'
 import type { Reason } from '../../contract/status.ts'
 import { bootId } from '../../platform/proc.ts'
 import type { Ending } from '../attempts/verdict.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BotHealth } from '../../contract/bot.ts'
+import type { BotHealth } from '../../contract/bots/bot.ts'
 import type { ContainerHealth, ContainerState } from '../docker/docker-engine.ts'
 import { createMasker } from '../masking/masker.ts'
 import { BotMeter } from './bot-meter.ts'

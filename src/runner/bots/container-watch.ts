@@ -1,4 +1,4 @@
-import { type BotHealth, type BotLive, MAX_HEALTH_OUTPUT } from '../../contract/bot.ts'
+import { type BotHealth, type BotLive, MAX_HEALTH_OUTPUT } from '../../contract/bots/bot.ts'
 import type { ContainerHealth, DockerEngine } from '../docker/docker-engine.ts'
 import type { BotMeter } from './bot-meter.ts'
 import type { DockerPresence } from './docker-presence.ts'

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { MAX_UPLOAD_BYTES } from '../../contract/bot-api.ts'
+import { MAX_UPLOAD_BYTES } from '../../contract/bots/bot-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 
 /** Puts an upload that the hub keeps into a file. What comes is what its name says, or nothing. Throws `unavailable` where the hub is away. */

@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { isOwnFolder } from '../../contract/bot.ts'
+import { isOwnFolder } from '../../contract/bots/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { ContainerAnswer, HostConfig, ImageAnswer, ImageConfig } from './docker-answers.ts'
 import type { DockerClient } from './docker-client.ts'

@@ -1,4 +1,4 @@
-import { LEAST_HEALTH_SECONDS } from '../../contract/bot.ts'
+import { LEAST_HEALTH_SECONDS } from '../../contract/bots/bot.ts'
 import type { HealthConfig, HostConfig } from './docker-answers.ts'
 import type { ContainerOrder, HealthOrder } from './docker-engine.ts'
 import { dockerLabels } from './own-labels.ts'

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { WebSocket } from 'ws'
 import * as z from 'zod'
-import type { BotLive } from '../../contract/bot.ts'
+import type { BotLive } from '../../contract/bots/bot.ts'
 import { messageOf } from '../../contract/errors.ts'
 import {
   commonProtocol,

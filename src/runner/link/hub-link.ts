@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BotLive } from '../../contract/bot.ts'
+import type { BotLive } from '../../contract/bots/bot.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'

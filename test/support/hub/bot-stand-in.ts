@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../../src/contract/attempt.ts'
-import type { DataAsk } from '../../../src/contract/bot-data.ts'
+import type { DataAsk } from '../../../src/contract/bots/bot-data.ts'
 import { ErrandError } from '../../../src/contract/errors.ts'
 import type { Reason } from '../../../src/contract/status.ts'
 import type { RunnerAnswer, RunnerAsk, SlotAsk } from '../../../src/contract/tasks/pool-ask.ts'

@@ -1,5 +1,5 @@
 import type { ErrandClient } from '../../../client/client.ts'
-import type { BotLogs, LogLine } from '../../../contract/bot-api.ts'
+import type { BotLogs, LogLine } from '../../../contract/bots/bot-api.ts'
 import { StreamLines } from '../../../platform/text.ts'
 import { parseDuration } from '../../../platform/time.ts'
 import { command, UsageError } from '../../command.ts'

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, relative, resolve, sep } from 'node:path'
 import type { ErrandClient } from '../../../client/client.ts'
-import type { UpdateBotInput } from '../../../contract/bot-api.ts'
+import type { UpdateBotInput } from '../../../contract/bots/bot-api.ts'
 import { UsageError } from '../../command.ts'
 import { askSecret } from '../../secret-values.ts'
 import type { BotRequestValues } from './bot-request.ts'

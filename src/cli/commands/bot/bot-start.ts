@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ErrandClient } from '../../../client/client.ts'
-import type { BotQuery, BotView, StartBotInput } from '../../../contract/bot-api.ts'
+import type { BotQuery, BotView, StartBotInput } from '../../../contract/bots/bot-api.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { RunEvent } from '../../../contract/events.ts'
 import { isFinalRun } from '../../../contract/status.ts'

@@ -1,5 +1,5 @@
-import { type BotUsage, DEFAULT_WORK } from '../../../contract/bot.ts'
-import type { BotView } from '../../../contract/bot-api.ts'
+import { type BotUsage, DEFAULT_WORK } from '../../../contract/bots/bot.ts'
+import type { BotView } from '../../../contract/bots/bot-api.ts'
 import { sizeText } from '../../../platform/text.ts'
 import { command } from '../../command.ts'
 import { connect } from '../../connection.ts'

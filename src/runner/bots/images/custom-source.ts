@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { readFile, realpath, stat, writeFile } from 'node:fs/promises'
 import { basename, join, relative, sep } from 'node:path'
-import type { BotSource } from '../../../contract/bot.ts'
+import type { BotSource } from '../../../contract/bots/bot.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import { dockerLabels } from '../../docker/own-labels.ts'
 import { entryPath } from '../../sources/archive-entries.ts'

@@ -1,4 +1,4 @@
-import type { BotSource } from '../../../contract/bot.ts'
+import type { BotSource } from '../../../contract/bots/bot.ts'
 import type { Reason } from '../../../contract/status.ts'
 import type { DockerEngine, OwnLabels, Progress } from '../../docker/docker-engine.ts'
 

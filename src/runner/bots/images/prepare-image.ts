@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { BotSource } from '../../../contract/bot.ts'
+import type { BotSource } from '../../../contract/bots/bot.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import { shellWord } from '../../../platform/text.ts'
 import { type BuildFolder, buildImage } from './build-image.ts'

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { BotSource } from '../../../contract/bot.ts'
+import type { BotSource } from '../../../contract/bots/bot.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import { EntryNames, entryPath, refusedEntry } from '../../sources/archive-entries.ts'
 import type { BuildFolder } from './build-image.ts'

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
+import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
 
 const repo_url = 'https://git.example/shop/web'
 

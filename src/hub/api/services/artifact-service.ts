@@ -1,16 +1,16 @@
 import { Readable } from 'node:stream'
-import { ErrandError } from '../../contract/errors.ts'
-import { ArtifactName } from '../../contract/tasks/artifact.ts'
-import { ArtifactForm } from '../../contract/tasks/services.ts'
-import { isNestedDeeper } from '../../platform/untrusted-input.ts'
-import type { Received } from '../../stores/artifacts/artifact-store.ts'
-import type { ToBeStored } from '../artifacts/stored-artifacts.ts'
-import type { ApiContext } from './api-context.ts'
-import { contentHeaders } from './artifacts.ts'
-import { sendRange } from './http/ranged-content.ts'
-import { checked } from './http/request-validator.ts'
-import type { Handlers } from './http/routes.ts'
-import { askerOf } from './tasks.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { ArtifactName } from '../../../contract/tasks/artifact.ts'
+import { ArtifactForm } from '../../../contract/tasks/services.ts'
+import { isNestedDeeper } from '../../../platform/untrusted-input.ts'
+import type { Received } from '../../../stores/artifacts/artifact-store.ts'
+import type { ToBeStored } from '../../artifacts/stored-artifacts.ts'
+import type { ApiContext } from '../api-context.ts'
+import { contentHeaders } from '../artifacts.ts'
+import { sendRange } from '../http/ranged-content.ts'
+import { checked } from '../http/request-validator.ts'
+import type { Handlers } from '../http/routes.ts'
+import { askerOf } from '../tasks.ts'
 
 /** Of metadata. */
 const MOST_DEEP = 100
@@ -80,7 +80,7 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
     contentType: string,
   ): Promise<{ received: Received; told(): ToBeStored }> {
     // Its parser is loaded with the first form.
-    const { readForm } = await import('./http/form-reader.ts')
+    const { readForm } = await import('../http/form-reader.ts')
     const { file, fields, ...named } = await readForm(body, contentType, { receive, discard })
     return {
       received: file,

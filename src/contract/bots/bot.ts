@@ -1,7 +1,7 @@
-import { Size } from './amounts.ts'
-import * as z from './mini-zod.ts'
-import { described } from './mini-zod.ts'
-import { VarName } from './names.ts'
+import { Size } from '../amounts.ts'
+import * as z from '../mini-zod.ts'
+import { described } from '../mini-zod.ts'
+import { VarName } from '../names.ts'
 
 /** A bot's id, unique among the bots of its owner. */
 export const BotId = z

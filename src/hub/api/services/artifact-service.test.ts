@@ -5,8 +5,8 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { ArtifactStoreClient } from '../../compat/artifact-store.ts'
+import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
+import { ArtifactStoreClient } from '../../../compat/artifact-store.ts'
 
 const sha256 = (text: string) => hash('sha256', text)
 

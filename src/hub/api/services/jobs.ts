@@ -1,11 +1,11 @@
-import { jobErrorCode, readJob } from '../../compat/jobs.ts'
-import { ErrandError } from '../../contract/errors.ts'
-import type { JobRefused } from '../../contract/job-api.ts'
-import { Jobs } from '../bots/jobs.ts'
-import type { ApiContext } from './api-context.ts'
-import { ownerOf } from './bots.ts'
-import { checked } from './http/request-validator.ts'
-import type { Handlers } from './http/routes.ts'
+import { jobErrorCode, readJob } from '../../../compat/jobs.ts'
+import type { JobRefused } from '../../../contract/bots/job-api.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import { Jobs } from '../../bots/jobs.ts'
+import type { ApiContext } from '../api-context.ts'
+import { ownerOf } from '../bots.ts'
+import { checked } from '../http/request-validator.ts'
+import type { Handlers } from '../http/routes.ts'
 
 const refused = ({ code, message, hint }: ErrandError): JobRefused => ({
   status: 'failure',

@@ -1,5 +1,8 @@
 import * as z from 'zod'
-import { Size } from './amounts.ts'
+import { Size } from '../amounts.ts'
+import { VarName } from '../names.ts'
+import { Reason, RunStatus } from '../status.ts'
+import { Scalar } from '../workflow.ts'
 import {
   BotHealth,
   BotHealthCheck,
@@ -11,9 +14,6 @@ import {
   restartPolicies,
 } from './bot.ts'
 import { WantedData } from './bot-data.ts'
-import { VarName } from './names.ts'
-import { Reason, RunStatus } from './status.ts'
-import { Scalar } from './workflow.ts'
 
 /** Requests and answers of `/api/bots` and `/api/uploads`. No answer has a value of `env_vars`, or a password. */
 

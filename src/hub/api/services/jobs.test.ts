@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { Auth } from '../auth/auth.ts'
-import { keepGivenTokens } from '../auth/tokens.ts'
-import { Jobs } from '../bots/jobs.ts'
+import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
+import { Auth } from '../../auth/auth.ts'
+import { keepGivenTokens } from '../../auth/tokens.ts'
+import { Jobs } from '../../bots/jobs.ts'
 
 async function setUp(t: test.TestContext, options?: Parameters<typeof testingHub>[1]) {
   const hub = await testingHub(t, options)

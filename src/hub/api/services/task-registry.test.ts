@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
-import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import type { TaskEvent } from '../../contract/tasks/task-log.ts'
+import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
+import type { TaskEvent } from '../../../contract/tasks/task-log.ts'
 
 async function hubOf(t: TestContext, createUnknown = false) {
   const hub = await testingHub(t, { tasks: { createUnknown } })

@@ -1,6 +1,6 @@
-import type { ApiContext } from './api-context.ts'
-import type { Handlers } from './http/routes.ts'
-import { askerOf } from './tasks.ts'
+import type { ApiContext } from '../api-context.ts'
+import type { Handlers } from '../http/routes.ts'
+import { askerOf } from '../tasks.ts'
 
 /** The task registry, in the paths and fields that older systems know. */
 export function taskRegistryHandlers({ tasks }: ApiContext) {
