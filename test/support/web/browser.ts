@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import type { TestContext } from 'node:test'
+import { AxeBuilder } from '@axe-core/playwright'
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import type { Programs } from '../programs.ts'
+
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
+  (file) => existsSync(file),
+)
+/** Why the tests with a browser are left out, if they are. */
+export const skip =
+  executablePath === undefined && 'no Chromium is installed: scripts/ci-packages.sh chromium'
+export const password = 'correct horse battery'
+
+export async function startBrowser(t: TestContext): Promise<Browser> {
+  const browser = await chromium.launch({ executablePath })
+  t.after(() => browser.close())
+  return browser
+}
+
+/** A page that has logged in; what its console says is wrong ends the test. */
+export async function openPage(t: TestContext, browser: Browser, programs: Programs): Promise<Page> {
+  const context: BrowserContext = await browser.newContext({ viewport: { width: 1280, height: 800 } })
+  context.setDefaultTimeout(20_000)
+  t.after(() => context.close())
+  const page = await context.newPage()
+  page.on('pageerror', (error) => assert.fail(error))
+  page.on('console', (message) => {
+    if (/Content.Security.Policy|Refused to/i.test(message.text())) assert.fail(message.text())
+  })
+  await page.goto(`${programs.url}/login`)
+  await logIn(page, password)
+  await page.waitForURL('**/runs')
+  return page
+}
+
+export async function logIn(page: Page, given: string): Promise<void> {
+  await page.getByLabel('Name').fill('ann')
+  await page.getByLabel('Password', { exact: true }).fill(given)
+  await page.keyboard.press('Enter')
+}
+
+/** No serious finding, in both themes. */
+export async function isAccessible(page: Page, what: string): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    await page.evaluate(`document.documentElement.classList.toggle('dark', ${colorScheme === 'dark'})`)
+    const { violations } = await new AxeBuilder({ page }).analyze()
+    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    const said = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+    assert.deepEqual(said, [], `${what}, ${colorScheme}`)
+  }
+}
