@@ -5,7 +5,8 @@
 //                                   told as unstable, and does not fail the run (default: 0)
 //   ERRAND_TEST_SILENT_SECONDS=N    a file from which nothing comes for so long, no event of its tests and no output, is
 //                                   ended with all that it has started, and has failed (default: 180)
-//   ERRAND_TEST_WITHOUT=NAME,...    tests find none of these, as on a machine that has none: docker, agents, guests, sandboxes
+//   ERRAND_TEST_WITHOUT=NAME,...    tests find none of these, as on a machine that has none: docker, agents, guests,
+//                                   sandboxes, browsers
 import { globSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { join, relative } from 'node:path'
@@ -20,7 +21,8 @@ const files = globSync('{src,web,test,examples,scripts,bench}/**/*.test.ts', { c
     (file) =>
       filters.length === 0 || filters.some((filter) => file === filter || file.startsWith(`${filter}/`)),
   )
-  .sort()
+  // Those of test/ start whole programs and take longest: first, so that at the end none is waited for alone.
+  .sort((a, b) => Number(b.startsWith('test/')) - Number(a.startsWith('test/')) || (a < b ? -1 : 1))
 
 if (files.length === 0) {
   console.error(`error: no test file ${filters.length === 0 ? 'found' : `below ${filters.join(', ')}`}`)
