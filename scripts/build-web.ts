@@ -3,6 +3,7 @@ import { globSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
+import type { InlineConfig } from 'vite'
 
 const root = join(import.meta.dirname, '..')
 
@@ -14,6 +15,21 @@ async function hashOfInputs(): Promise<string> {
   return hash.digest('hex')
 }
 
+/** What the page as it is built and as it is worked on have in common. */
+export async function webConfig(): Promise<InlineConfig> {
+  const [{ default: tailwind }, { default: react }] = await Promise.all([
+    import('@tailwindcss/vite'),
+    import('@vitejs/plugin-react'),
+  ])
+  return {
+    root: join(root, 'web'),
+    configFile: false,
+    logLevel: 'warn',
+    publicDir: join(root, 'web/public'),
+    plugins: [react(), tailwind()],
+  }
+}
+
 /**
  * Builds the dashboard into `folder`: `index.html`, and assets below `assets/`, each beside itself as gzip and brotli.
  * Nothing is done where it is there already, of the same inputs; a page that is being served stays whole while it is replaced.
@@ -22,20 +38,12 @@ export async function buildWeb(folder: string): Promise<void> {
   const inputs = await hashOfInputs()
   const noted = join(folder, 'inputs.txt')
   if ((await readFile(noted, 'utf8').catch(() => '')) === inputs) return
-  const [{ build }, { default: tailwind }, { default: react }] = await Promise.all([
-    import('vite'),
-    import('@tailwindcss/vite'),
-    import('@vitejs/plugin-react'),
-  ])
+  const [{ build }, config] = await Promise.all([import('vite'), webConfig()])
   const fresh = `${folder}.${process.pid}.tmp`
   await build({
-    root: join(root, 'web'),
-    configFile: false,
-    logLevel: 'warn',
+    ...config,
     // Relative to index.html, whose <base> the hub sets.
     base: './',
-    publicDir: join(root, 'web/public'),
-    plugins: [react(), tailwind()],
     build: {
       outDir: fresh,
       emptyOutDir: true,

@@ -77,7 +77,17 @@ const runners = createRoute({
   component: lazyRouteComponent(() => import('./runners/runners-page.tsx'), 'RunnersPage'),
 })
 
-const tree = root.addChildren([login, inside.addChildren([home, runs, run, fresh, runners])])
+const styleguide = createRoute({
+  getParentRoute: () => root,
+  path: '/styleguide',
+  component: lazyRouteComponent(() => import('./styleguide/styleguide-page.tsx'), 'StyleguidePage'),
+})
+
+const tree = root.addChildren([
+  login,
+  inside.addChildren([home, runs, run, fresh, runners]),
+  ...(import.meta.env.DEV ? [styleguide] : []),
+])
 
 export function pageRouter(client: QueryClient) {
   return createRouter({
