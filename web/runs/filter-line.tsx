@@ -3,6 +3,7 @@ import { ListFilter, X } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import { filterOfWords } from '../data/run-filter.ts'
 import type { RunFilter } from '../data/runs.ts'
+import { isTyping } from '../shell/keys.ts'
 
 const choices = {
   kind: ['workflow', 'agent', 'bot', 'task'],
@@ -19,11 +20,7 @@ export function FilterLine({ filter }: { filter: RunFilter }) {
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
       const { target } = event
-      if (
-        event.key !== '/' ||
-        (target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-      )
-        return
+      if (event.key !== '/' || isTyping(target)) return
       event.preventDefault()
       field.current?.focus()
     }

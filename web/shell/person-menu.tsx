@@ -4,30 +4,7 @@ import { useState } from 'react'
 import { basePath } from '../data/api.ts'
 import { logOut, type Me } from '../data/session.ts'
 import { ActionButton } from '../parts/action-button.tsx'
-
-type Theme = 'system' | 'light' | 'dark'
-
-const KEY = 'errand.theme'
-
-function chosenTheme(): Theme {
-  try {
-    const kept = localStorage.getItem(KEY)
-    return kept === 'light' || kept === 'dark' ? kept : 'system'
-  } catch {
-    return 'system'
-  }
-}
-
-/** Sets the theme and keeps it; `public/assets/theme-1.js` does so before the first paint. */
-function chooseTheme(theme: Theme): void {
-  try {
-    localStorage.setItem(KEY, theme)
-  } catch {
-    // It holds for this page then.
-  }
-  const dark = theme === 'dark' || (theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
-  document.documentElement.classList.toggle('dark', dark)
-}
+import { chooseTheme, chosenTheme, type Theme } from './theme.ts'
 
 const themes: readonly Theme[] = ['system', 'light', 'dark']
 
@@ -74,6 +51,7 @@ export function PersonMenu({ me, below = false }: { me: Me; below?: boolean }) {
       <div
         id={id}
         popover="auto"
+        onToggle={() => setTheme(chosenTheme())}
         className={`fixed m-0 w-60 rounded-xl border border-line bg-raised p-3 text-ink ${below ? 'inset-auto right-2 bottom-18' : 'inset-auto bottom-14 left-2'}`}
         style={{ boxShadow: 'var(--float)' }}
       >

@@ -1,48 +1,28 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { type ErrorComponentProps, Link, Outlet, useNavigate, useRouter } from '@tanstack/react-router'
-import { ListTree, PanelLeft, Plus, Server } from 'lucide-react'
-import { useEffect, useRef, useState } from 'react'
+import { type ErrorComponentProps, Link, Outlet, useRouter } from '@tanstack/react-router'
+import { ListTree, PanelLeft, Plus, Search, Server } from 'lucide-react'
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import { basePath, whenRefused } from '../data/api.ts'
 import { liveRuns } from '../data/live.ts'
 import { meQuery } from '../data/session.ts'
 import { LoginForm } from '../login/login-form.tsx'
+import type { Command } from '../palette/commands.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
 import { ConnectionBanner, ConnectionDot } from './connection.tsx'
+import { useKeys } from './keys.ts'
 import { keepRunsLive, useNeedsYou } from './needs-you.ts'
 import { PersonMenu } from './person-menu.tsx'
+import { chooseTheme } from './theme.ts'
+
+const loadPalette = () => import('../palette/palette.tsx')
+const Palette = lazy(async () => ({ default: (await loadPalette()).Palette }))
+const KeysSheet = lazy(async () => ({ default: (await import('../palette/keys-sheet.tsx')).KeysSheet }))
 
 const entry =
   'flex h-8 items-center gap-2.5 rounded-md border border-transparent px-2 font-medium text-ink2 hover:bg-hover hover:text-ink'
 const here = { className: 'border-line! bg-surface! text-ink! dark:bg-raised!' }
 
-function isTyping(target: EventTarget | null): boolean {
-  return (
-    target instanceof HTMLElement &&
-    (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-  )
-}
-
-function useKeys(fold: () => void): void {
-  const navigate = useNavigate()
-  const went = useRef(0)
-  useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      const { key, target } = event
-      if (isTyping(target) || event.metaKey || event.ctrlKey || event.altKey) return
-      if (document.querySelector('dialog[open]') !== null) return
-      if (event.timeStamp - went.current < 1500 && (key === 'r' || key === 'm')) {
-        went.current = 0
-        void navigate({ to: key === 'r' ? '/runs' : '/settings/runners' })
-      } else if (key === 'g') went.current = event.timeStamp
-      else if (key === 'n') void navigate({ to: '/new' })
-      else if (key === '[') fold()
-      else return
-      event.preventDefault()
-    }
-    addEventListener('keydown', press)
-    return () => removeEventListener('keydown', press)
-  }, [navigate, fold])
-}
+const modifier = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘' : 'Ctrl'
 
 /** Side bar, or on a phone the bar at the bottom, around a page. */
 export function Shell() {
@@ -51,11 +31,33 @@ export function Shell() {
   const [folded, setFolded] = useState(false)
   const [expired, setExpired] = useState(false)
   const needsYou = useNeedsYou()
-  useKeys(() => setFolded((was) => !was))
+  const [open, setOpen] = useState<'palette' | 'keys'>()
+  const fold = () => setFolded((was) => !was)
+  useKeys({
+    fold,
+    opening: open !== undefined,
+    palette: () => setOpen('palette'),
+    allKeys: () => setOpen('keys'),
+  })
+  const general = useMemo<Command[]>(
+    () => [
+      { id: 'go new', word: 'New run', keys: 'n', to: '/new' },
+      { id: 'go runs', word: 'Runs', keys: 'g r', to: '/runs' },
+      { id: 'go failed', word: 'Runs that failed', about: 'status:failed', to: '/runs?status=failed' },
+      { id: 'go runners', word: 'Runners', keys: 'g m', to: '/settings/runners' },
+      { id: 'theme light', word: 'Light theme', act: () => chooseTheme('light') },
+      { id: 'theme dark', word: 'Dark theme', act: () => chooseTheme('dark') },
+      { id: 'theme system', word: "The system's theme", act: () => chooseTheme('system') },
+      { id: 'fold', word: 'Fold the side bar', keys: '[', act: () => setFolded((was) => !was) },
+    ],
+    [],
+  )
   useEffect(() => {
     whenRefused(() => setExpired(true))
     liveRuns.start()
     const stop = keepRunsLive(client)
+    // At hand when it is asked for, after all that the page itself needs.
+    if (typeof requestIdleCallback === 'function') requestIdleCallback(() => void loadPalette())
     return () => {
       stop()
       liveRuns.stop()
@@ -98,6 +100,18 @@ export function Shell() {
           <span className="group-data-folded:hidden max-xl:hidden">New run</span>
           <kbd className="key ml-auto group-data-folded:hidden max-xl:hidden">N</kbd>
         </Link>
+        <button
+          type="button"
+          aria-label="Search or do"
+          className={`${entry} mb-3 font-normal!`}
+          onPointerEnter={loadPalette}
+          onFocus={loadPalette}
+          onClick={() => setOpen('palette')}
+        >
+          <Search size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
+          <span className="group-data-folded:hidden max-xl:hidden">Search or do…</span>
+          <kbd className="key ml-auto group-data-folded:hidden max-xl:hidden">{modifier} K</kbd>
+        </button>
         <div className="flex flex-col gap-px">
           <Link
             to="/runs"
@@ -163,6 +177,18 @@ export function Shell() {
         <ConnectionBanner />
         <Outlet />
       </div>
+      <Suspense>
+        {open === 'palette' && (
+          <Palette
+            needsYou={needsYou}
+            general={general}
+            tenant={me?.tenant}
+            allKeys={() => setOpen('keys')}
+            close={() => setOpen((was) => (was === 'palette' ? undefined : was))}
+          />
+        )}
+        {open === 'keys' && <KeysSheet close={() => setOpen(undefined)} />}
+      </Suspense>
       {expired && <LoginAgain name={me?.name} done={() => setExpired(false)} />}
     </div>
   )

@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { fitting, rank } from './commands.ts'
+
+const named = (...words: string[]) => words.map((word) => ({ id: word, word }))
+const words = (search: string, ...of: string[]) => fitting(named(...of), search).map(({ word }) => word)
+
+test('each word of a search has to be there, in any order and case', () => {
+  assert.ok(rank('Retry last deploy-web', 'WEB retry') > 0)
+  assert.equal(rank('Retry last deploy-web', 'retry docs'), 0)
+  assert.ok(rank('anything', '') > 0)
+})
+
+test('the beginning of the text goes before that of a word, and this before the middle', () => {
+  assert.deepEqual(words('dep', 'undepicted', 'Run deploy', 'deploy'), ['deploy', 'Run deploy', 'undepicted'])
+})
+
+test('of equals the order stays, and signs of patterns are letters', () => {
+  assert.deepEqual(words('', 'b', 'a'), ['b', 'a'])
+  assert.deepEqual(words('.*', 'all', 'a .* b'), ['a .* b'])
+})
