@@ -74,6 +74,7 @@ export const Reason = z.enum([
   'repo_refused', // the operator does not let this repository be used
   'base_missing', // the branch, tag or commit that work begins at is not there
   'push_denied', // the token may not push
+  'history_missing', // commits that a rebase or merge goes back to are not at the server
   'branch_taken', // the branch belongs to others
   'workspace', // the clone to work in could not be made
   'conflict', // a rebase or merge has conflicts; the message lists the files

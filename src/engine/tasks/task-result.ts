@@ -7,7 +7,7 @@ const reasons: Readonly<Record<Exclude<ResultStage, 'other'>, readonly Reason[]>
   context: ['task_invalid', 'invalid_argument'],
   workspace: [
     ...(['workspace', 'conflict', 'repo_not_found', 'repo_auth', 'repo_archived', 'repo_refused'] as const),
-    ...(['base_missing', 'push_denied', 'branch_taken', 'disk_full'] as const),
+    ...(['base_missing', 'history_missing', 'push_denied', 'branch_taken', 'disk_full'] as const),
   ],
   implementation: ['model', 'budget', 'verify', 'gave_up', 'review', 'denied', 'permission', 'rejected'],
   test: ['test'],

@@ -60,8 +60,8 @@ async function workingPlace(t: TestContext, tokenOf?: TokenOf) {
     /** Others push a file to a branch. */
     others: (path: string, content: string, to = branch) => place.commit(folder, to, path, content),
     /** A change in the workspace that was carried out. */
-    async carried(shell: string, join: string[] = []) {
-      const found = await done(attemptSpec('git.workspace', { repo: url, join }))
+    async carried(shell: string, join: string[] = [], more: object = {}) {
+      const found = await done(attemptSpec('git.workspace', { repo: url, join, ...more }))
       const { START_SHA: start, BASE_SHA: below } = found
       await done(command(shell))
       const carried = await done(attemptSpec('git.carry', { ...carryArgs(start!), below }))
@@ -226,4 +226,58 @@ test('branches that cannot be joined are named with their files', { skip }, asyn
   const end = await here.ended(attemptSpec('git.workspace', { repo: here.url, join: ['one', 'two'] }))
   assert.deepEqual([end.outcome, end.reason], ['failed', 'conflict'])
   assert.match(end.message!, /^The branches that this stands on conflict: "two" does in "README\.md"\./)
+})
+
+const tenCommits = (here: Awaited<ReturnType<typeof workingPlace>>, name: string, to?: string) =>
+  Array.from({ length: 10 }, (_, n) => here.others(`${name}${n}`, name, to)).at(-1)!
+
+test('a checkout of few commits is put on many that others have pushed', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  const made = await here.carried('echo mine > mine; git add mine; git commit -qm Mine', [], { depth: 1 })
+  const theirs = tenCommits(here, 'theirs')
+  const pushed = await here.done(here.push(made, { retest: 'touched' }))
+  assert.deepEqual([pushed.START_SHA, pushed.MOVED], [theirs, ''])
+  assert.deepEqual(here.subjects(`${theirs}..${branch}`), ['Mine'])
+  run(here.folder, ['fsck', '--connectivity-only', '--strict'])
+})
+
+for (const how of ['rebase', 'merge'] as const)
+  test(`a checkout of few commits whose base has moved far: ${how}`, { skip }, async (t) => {
+    const here = await workingPlace(t)
+    const made = await here.carried('echo mine > mine', [], { depth: 1 })
+    const theirs = tenCommits(here, 'theirs', 'main')
+    const pushed = await here.done(
+      here.push(made, { onto: { ref: 'main', how }, retest: 'always', last: false }),
+    )
+    assert.deepEqual([pushed.START_SHA, pushed.MOVED], [theirs, 'yes'])
+    await here.done(command(`test -f mine && test -f theirs9 && git log -3 --oneline && git status --short`))
+    const { START_SHA: start, TIP_SHA: tip } = pushed
+    await here.done(here.push({ start: start!, tip: tip! }, { onto: { ref: 'main', how } }))
+    assert.equal(here.shown(`${branch}:theirs9`), 'theirs')
+    assert.equal(here.shown(`${branch}:mine`), 'mine')
+    run(here.folder, ['fsck', '--connectivity-only', '--strict'])
+  })
+
+test('branches far apart are joined in a checkout of few commits', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  tenCommits(here, 'one', 'one')
+  tenCommits(here, 'two', 'two')
+  const made = await here.carried('test -f one9 && test -f two9 && echo x > mine', ['one', 'two'], {
+    depth: 1,
+  })
+  assert.equal(made.files, '1')
+  await here.done(here.push(made))
+  run(here.folder, ['fsck', '--connectivity-only', '--strict'])
+})
+
+test('a branch far from its base is put on it in a checkout of few commits', { skip }, async (t) => {
+  const here = await workingPlace(t)
+  tenCommits(here, 'work', branch)
+  const base = tenCommits(here, 'base', 'main')
+  const made = await here.carried('test -f work9 && test -f base9 && echo x > mine', [], {
+    ...{ depth: 2, branch, rebase: true },
+  })
+  const expected = run(here.folder, ['rev-parse', branch])
+  await here.done(here.push(made, { expected, force: 'lease' }))
+  assert.equal(here.subjects(`${base}..${branch}`).length, 11)
 })

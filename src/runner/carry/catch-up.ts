@@ -1,8 +1,9 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { SNAPSHOT_REF } from '../../contract/tasks/actions.ts'
 import { createMasker } from '../masking/masker.ts'
 import { type PlatformContext, StepFailure } from '../platform-steps/platform-step.ts'
+import { copyEdge } from '../workspaces/edge.ts'
 import { CARRIED } from './git-carry.ts'
 import { judgeChange, named } from './judge-change.ts'
 import { OurRepository } from './our-repository.ts'
@@ -131,10 +132,11 @@ const LIMIT_MS = 10 * 60_000
 /** Files that git does not know stay, such as those that were installed. */
 const PUT = `
 set -eu
-head=$1 files=$2 pack=$3 snapshot=$4
+head=$1 files=$2 pack=$3 snapshot=$4 edge=$5
 export LC_ALL=C GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL=none
 ours() { git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c advice.detachedHead=false "$@"; }
 rm -f .git/index.lock .git/HEAD.lock
+[ "$edge" = "" ] || cp -- "$edge" .git/shallow
 ours index-pack --stdin --fix-thin <"$pack" >/dev/null
 ours checkout -q --force --detach "$head" --
 [ "$files" = "$head" ] || ours read-tree -u --reset "$files"
@@ -150,12 +152,15 @@ async function putInWorkspace(
   const files = tree ?? head
   const args = ['pack-objects', '--revs', '--thin', '--stdout', '-q', '--delta-base-offset']
   await repository.toFile(args, pack, `${head}\n${files}\n^${start}\n`)
+  const edge = join(folder, 'shallow')
+  copyEdge(repository.folder, folder)
+  const hasEdge = existsSync(edge)
   const ended = await context.boxed({
-    argv: ['/bin/sh', '-c', PUT, 'sh', head, files, pack, SNAPSHOT_REF],
+    argv: ['/bin/sh', '-c', PUT, 'sh', head, files, pack, SNAPSHOT_REF, hasEdge ? edge : ''],
     stdout: 'log',
     timeout_ms: LIMIT_MS,
     offline: true,
-    readable: [pack],
+    readable: hasEdge ? [pack, edge] : [pack],
   })
   if (ended.type === 'exited' && ended.code === 0) return
   throw new StepFailure(

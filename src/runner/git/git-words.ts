@@ -9,6 +9,7 @@ export type GitReason = Extract<
   | 'repo_auth'
   | 'repo_refused'
   | 'base_missing'
+  | 'history_missing'
   | 'push_denied'
   | 'branch_taken'
   | 'branch_moved'
@@ -32,7 +33,7 @@ export class GitRefused extends ErrandError {
 /** The first that fits counts. Servers and git itself say these, with `LC_ALL=C`. */
 const words: readonly [RegExp, GitReason][] = [
   [
-    /No space left on device|Disk quota exceeded|out of disk space|unable to write file .*: File too large/i,
+    /No space left on device|Disk quota exceeded|out of disk space|(write error|unable to write .*): File too large/i,
     'disk_full',
   ],
   [
@@ -77,6 +78,7 @@ const hints: Readonly<Record<GitReason, string>> = {
     'Give a token that may read it: errand secrets set GIT_TOKEN; some servers want a user name beside it.',
   repo_refused: 'Use another repository, or ask the operator of the runner to allow this one.',
   base_missing: 'Name a branch, a tag or a full commit id that is there.',
+  history_missing: 'Work without a limit of commits (depth), without rebase and join.',
   push_denied: 'Give a token with the right to write to the contents of this repository.',
   branch_taken: 'Name another branch.',
   branch_moved: 'Fetch what is new there, and try again.',

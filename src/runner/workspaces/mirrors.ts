@@ -5,8 +5,9 @@ import { text } from 'node:stream/consumers'
 import * as z from 'zod'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { type GitOptions, git } from '../git/git-program.ts'
-import { GitRefused, refusalOf } from '../git/git-words.ts'
+import { GitRefused, hintOf, refusalOf } from '../git/git-words.ts'
 import type { Remote } from '../git/remote.ts'
+import { edgeOf, isCutBetween } from './edge.ts'
 import type { Trash } from './trash.ts'
 
 /** Whose copy of a repository it is: no other's is ever served, since who may read a repository is for its server to say. */
@@ -43,6 +44,9 @@ export interface MirrorContext {
   /** Each line that git says. */
   progress?(line: string): void
 }
+
+/** So many more commits of each branch are fetched at a time where some are lacking; then all. */
+const DEEPER = [100, 1_000, 10_000]
 
 /**
  * Copies of repositories, for slots to borrow objects from. Nothing in one is ever thrown away but with all of it, as slots
@@ -92,6 +96,58 @@ export class Mirrors {
       this.#note(key, { url: remote.identity, tenant: owner.tenant, last_used_ms: Date.now(), bytes })
       return mirror
     })
+  }
+
+  /**
+   * Sees to it that a copy with few commits has all that two of its commits do not have in common, with where they part: fetches more
+   * of them, and then all. `makeRoom` is called before each fetch. Throws `GitRefused`: `history_missing` where the server lacks them.
+   */
+  async withHistory(
+    remote: Remote,
+    owner: MirrorOwner,
+    commits: readonly [string, string],
+    { makeRoom, ...context }: MirrorContext & { makeRoom(): Promise<void> },
+  ): Promise<void> {
+    const key = this.key(remote.identity, owner)
+    const path = this.path(key)
+    await this.#inTurn(key, async () => {
+      const options = this.#git(path, context)
+      const isCut = () => isCutBetween(commits, options)
+      if (!(await isCut())) return
+      const fetch = fetchOf(remote, options)
+      for (const more of [...DEEPER.map((count) => `--deepen=${count}`), '--unshallow']) {
+        await makeRoom()
+        this.#refuseTooLarge(remote, path)
+        this.#refs.delete(key)
+        await fetch([more], BRANCHES).catch((error: unknown) => {
+          context.signal.throwIfAborted()
+          // It has all of its server's commits since the last time.
+          if (edgeOf(path).size === 0) return
+          throw refusalOf(error, `More commits of ${remote.identity} cannot be fetched`)
+        })
+        this.#note(key, {
+          ...{ url: remote.identity, tenant: owner.tenant, last_used_ms: Date.now() },
+          bytes: bytesOf(join(path, 'objects')),
+        })
+        if (!(await isCut())) return
+      }
+      throw new GitRefused(
+        'history_missing',
+        `${remote.identity} lacks commits in which ${commits[0]} and ${commits[1]} part: it is a shallow copy itself.`,
+        { hint: 'Have the server fetch all of it (git fetch --unshallow), or work without rebase and join.' },
+      )
+    })
+  }
+
+  /** The pool gives other things up where it has too much; what one run needs may not be more than all of its space. */
+  #refuseTooLarge({ identity }: Remote, path: string): void {
+    const { maxBytes } = this.#options
+    if (bytesOf(join(path, 'objects')) < maxBytes) return
+    throw new GitRefused(
+      'disk_full',
+      `More commits of ${identity} are needed, and those that are there take all the space of the pool.`,
+      { hint: hintOf('disk_full') },
+    )
   }
 
   /** Whether the commit is in it. */
@@ -146,23 +202,9 @@ export class Mirrors {
   }
 
   async #fetch(remote: Remote, { depth }: MirrorOwner, sha: string, options: GitOptions): Promise<void> {
-    const access = {
-      ...options,
-      ...remote.access,
-      config: [...options.config, ...remote.access.config],
-      env: { ...options.env, ...remote.access.env },
-    }
-    const shallow = depth === undefined ? [] : [`--depth=${depth}`]
-    const always = [
-      '--no-tags',
-      '--no-recurse-submodules',
-      '--no-write-fetch-head',
-      '--update-shallow',
-      '--progress',
-    ]
-    const fetch = async (more: readonly string[], refs: readonly string[]) =>
-      await git(['fetch', ...always, ...shallow, ...more, '--', remote.url, ...refs], access, text)
-    await fetch(['--prune'], ['+refs/heads/*:refs/heads/*', '+refs/tags/*:refs/tags/*'])
+    const few = depth === undefined ? [] : [`--depth=${depth}`]
+    const fetch = fetchOf(remote, options)
+    await fetch([...few, '--prune'], [...BRANCHES, '+refs/tags/*:refs/tags/*'])
     const there = ['cat-file', '-e', `${sha}^{commit}`]
     const isThere = await git(there, options, text).then(
       () => true,
@@ -171,7 +213,7 @@ export class Mirrors {
     if (isThere) return
     options.signal.throwIfAborted()
     // No branch leads to it: some servers give it all the same.
-    await fetch([], [`+${sha}:refs/errand/${sha}`]).catch((error: unknown) => {
+    await fetch(few, [`+${sha}:refs/errand/${sha}`]).catch((error: unknown) => {
       options.signal.throwIfAborted()
       throw refusalOf(error, `${remote.identity} has no commit ${sha}`, 'base_missing')
     })
@@ -229,6 +271,27 @@ export class Mirrors {
       if (this.#turns.get(key) === turn) this.#turns.delete(key)
     }
   }
+}
+
+const BRANCHES = ['+refs/heads/*:refs/heads/*']
+
+/** Fetches by the server's access, into the repository of the options. */
+function fetchOf(remote: Remote, options: GitOptions) {
+  const access = {
+    ...options,
+    ...remote.access,
+    config: [...options.config, ...remote.access.config],
+    env: { ...options.env, ...remote.access.env },
+  }
+  const always = [
+    '--no-tags',
+    '--no-recurse-submodules',
+    '--no-write-fetch-head',
+    '--update-shallow',
+    '--progress',
+  ]
+  return async (more: readonly string[], refs: readonly string[]) =>
+    await git(['fetch', ...always, ...more, '--', remote.url, ...refs], access, text)
 }
 
 /** The whole configuration of a repository of ours. */

@@ -6,7 +6,6 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs'
 import { rm } from 'node:fs/promises'
@@ -19,6 +18,7 @@ import { holderOf } from '../../platform/proc.ts'
 import { GitFailure, type GitOptions, git } from '../git/git-program.ts'
 import { GitRefused } from '../git/git-words.ts'
 import { keepTracked, SlotDamaged, type Tracked, unlockTree } from './clean-tree.ts'
+import { copyEdge } from './edge.ts'
 import type { RepositoryWorkspace } from './lease.ts'
 import { gitConfig, type Mirror, removeLocks } from './mirrors.ts'
 
@@ -90,6 +90,12 @@ export class Slot {
   /** Makes the repository of ours alone, for files that are somebody else's. */
   borrow(): void {
     this.#makeOwn()
+  }
+
+  /** Takes over where the mirror's commits end, which it has fetched more of. `theirs`: nobody has worked here yet. */
+  takeEdge({ theirs }: { theirs: boolean }): void {
+    copyEdge(this.#options.mirror.path, this.ownGit)
+    if (theirs) copyEdge(this.#options.mirror.path, join(this.work, '.git'))
   }
 
   /** Puts another commit's files there, whose objects `own.git` has itself or borrows. */
@@ -212,10 +218,7 @@ function makeRepository(path: string, mirror: Mirror, config: string): void {
     mkdirSync(join(path, folder), { recursive: true })
   writeFileSync(join(path, 'config'), config)
   writeFileSync(join(path, 'objects/info/alternates'), `${join(mirror.path, 'objects')}\n`)
-  // Where the mirror has not all commits, what it lacks is lacking here as well.
-  const shallow = join(mirror.path, 'shallow')
-  if (statSync(shallow, { throwIfNoEntry: false })) copyFileSync(shallow, join(path, 'shallow'))
-  else rmSync(join(path, 'shallow'), { force: true })
+  copyEdge(mirror.path, path)
 }
 
 export function readSlotState(path: string): SlotState | undefined {

@@ -92,7 +92,7 @@ export const gitWorkspaceStep = (
       const asItIs = async () => {
         try {
           const sha = await headOfSlot(context)
-          const of = { sha, scope: credential.scope }
+          const of = { sha, scope }
           await pool.withCommit(user, await openedRemote(), of, { signal, tell })
           const { checkpoint } = args
           // Its files are there as the earlier try has left them; the commits are needed to be pushed.
@@ -106,18 +106,25 @@ export const gitWorkspaceStep = (
           throw refusalOf(error, 'The slot cannot be used')
         }
       }
+      const { scope } = credential
       const joined = async () => {
         const { folder } = context
+        const { own_git, start_sha: start } = leased
         const remote = await openedRemote()
         const others: { branch: string; sha: string }[] = []
         for (const name of args.join) {
           const { sha } = baseOf(remote, name)
-          await pool.withCommit(user, remote, { sha, scope: credential.scope }, { signal, tell })
+          const apartFrom = [start, ...others.map((other) => other.sha)]
+          await pool.withCommit(user, remote, { sha, scope, apartFrom }, { signal, tell })
           others.push({ branch: name, sha })
         }
-        const { own_git, start_sha: start } = leased
         const tip = await joinTips({ own_git, start, others, folder, signal })
         return await pool.moveTo(spec.run_id, { tip, start: tip }, signal)
+      }
+      const withBase = async () => {
+        const { base_sha: sha, start_sha } = leased
+        const of = { sha, scope, apartFrom: [start_sha] }
+        await pool.withCommit(user, await openedRemote(), of, { signal, tell })
       }
       const inside = async (checkout: RepositoryWorkspace) => {
         const { own_git, work, repo: identity } = checkout
@@ -147,7 +154,7 @@ export const gitWorkspaceStep = (
           throw refusalOf(error, 'The checkout cannot be completed')
         }
       }
-      const begins = slotPath ? asItIs : () => begin(leased, { args, pool, context, joined })
+      const begins = slotPath ? asItIs : () => begin(leased, { args, pool, context, joined, withBase })
       const begun = isNew ? await begins() : leased
       const found = isNew ? await inside(begun) : begun
       return {
@@ -168,18 +175,21 @@ interface Beginning {
   context: PlatformContext
   /** Joins the branches that were asked for. */
   joined(): Promise<RepositoryWorkspace>
+  /** Sees to it that the checkout has all that the branch and its base do not have in common. */
+  withBase(): Promise<void>
 }
 
 /** Puts an earlier try's work on top of what was handed out, or the branch upon its base. */
 async function begin(
   leased: RepositoryWorkspace,
-  { args: { checkpoint, rebase, join: branches }, pool, context, joined }: Beginning,
+  { args: { checkpoint, rebase, join: branches }, pool, context, joined, withBase }: Beginning,
 ): Promise<RepositoryWorkspace> {
   try {
     if (checkpoint) {
       const file = await fetchPack(checkpoint, context)
       return await restoreCheckpoint(pool, leased, { ...checkpoint, file }, context.signal)
     }
+    if (rebase) await withBase()
     const begun = rebase ? await rebaseInBox(pool, leased, context) : leased
     return branches.length > 0 ? await joined() : begun
   } catch (error) {

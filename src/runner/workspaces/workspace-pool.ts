@@ -77,8 +77,8 @@ export class WorkspacePool {
     mkdirSync(join(dir, 'slots'), { recursive: true, mode: 0o700 })
     mkdirSync(join(dir, 'home'), { recursive: true, mode: 0o700 })
     this.#trash = new Trash(join(dir, 'trash'))
-    const shared = { trash: this.#trash, maxBytes: limits.bytes, env: this.#env }
-    this.#mirrors = new Mirrors({ dir: join(dir, 'repos'), ...shared })
+    const ofMirrors = { dir: join(dir, 'repos'), trash: this.#trash }
+    this.#mirrors = new Mirrors({ ...ofMirrors, maxBytes: limits.bytes, env: this.#env })
     this.#orphansEnded = endTree({ mark: `${MARK}=${this.#env[MARK]}` }, 0)
     this.#takeIn()
   }
@@ -95,8 +95,11 @@ export class WorkspacePool {
   ): Promise<RepositoryWorkspace> {
     const asked = askedText(ask, this.#options.policy)
     const slot = this.#slotOf(user.run_id)
-    if (slot && (slot.state.phase === 'ready' || slot.state.phase === 'kept')) {
-      if (slot.state.asked === asked) return this.#handOut(slot)
+    if (slot && ['ready', 'kept'].includes(slot.state.phase)) {
+      if (slot.state.asked === asked) {
+        this.#write(slot, { ...slot.state, phase: 'ready', last_used_ms: Date.now() })
+        return this.#workspace(slot)
+      }
       throw new GitRefused('workspace', `The run has a workspace already, of ${slot.state.repo}.`, {
         hint: 'A run has one workspace: give each repository a run of its own.',
       })
@@ -119,9 +122,7 @@ export class WorkspacePool {
   /** The run's checkout, where it has one. */
   of(runId: string): RepositoryWorkspace | undefined {
     const slot = this.#slotOf(runId)
-    return slot && ['ready', 'kept'].includes(slot.state.phase)
-      ? workspaceOf(slot, this.#mirrors.path(slot.state.mirror))
-      : undefined
+    return slot && ['ready', 'kept'].includes(slot.state.phase) ? this.#workspace(slot) : undefined
   }
 
   /** Its slot, for what changes what stands there before its user comes. Throws where the run has none. */
@@ -130,12 +131,13 @@ export class WorkspacePool {
   }
 
   /**
-   * Makes sure that the run's checkout can borrow that commit of its repository, which has just answered. Throws `GitRefused`.
+   * Makes sure that the run's checkout can borrow that commit of its repository, which has just answered, and all that it and the
+   * commits `apartFrom` do not have in common; with those nobody has worked there yet. Throws `GitRefused`.
    */
   async withCommit(
     { run_id, tenant }: PoolUser,
     remote: Remote,
-    { sha, scope }: { sha: string; scope: string },
+    { sha, scope, apartFrom = [] }: { sha: string; scope: string; apartFrom?: readonly string[] },
     { signal, tell }: LeaseContext,
   ): Promise<void> {
     const held = this.#slotOf(run_id)
@@ -144,7 +146,10 @@ export class WorkspacePool {
     // What was fetched by another credential is not this one's.
     if (!held || held.state.mirror !== this.#mirrors.key(remote.identity, owner))
       throw new GitRefused('workspace', 'The run has no workspace of this repository with this credential.')
-    await this.#mirrors.withCommit(remote, owner, sha, { signal, progress: progressOf(tell) })
+    const context = { signal, progress: progressOf(tell), makeRoom: () => this.#makeRoom(signal) }
+    await this.#mirrors.withCommit(remote, owner, sha, context)
+    for (const other of apartFrom) await this.#mirrors.withHistory(remote, owner, [other, sha], context)
+    this.#opened(held).takeEdge({ theirs: apartFrom.length > 0 })
   }
 
   /** Calls `use` with the copy of another repository that the run needs, which stays meanwhile. */
@@ -177,14 +182,14 @@ export class WorkspacePool {
     const checkout: Checkout = { start: tip, branch, refs: asOrigin(refs), url: repo }
     await this.#opened(held).moveTo(checkout, signal)
     this.#write(held, { ...held.state, start_sha: start })
-    return workspaceOf(held, this.#mirrors.path(held.state.mirror))
+    return this.#workspace(held)
   }
 
   /** Work in somebody else's checkout counts from that commit, which is in the mirror. */
   startAt(runId: string, start_sha: string): RepositoryWorkspace {
     const held = this.#heldBy(runId)
     this.#write(held, { ...held.state, start_sha })
-    return workspaceOf(held, this.#mirrors.path(held.state.mirror))
+    return this.#workspace(held)
   }
 
   /** Runs that have one. */
@@ -250,6 +255,7 @@ export class WorkspacePool {
   ): Promise<RepositoryWorkspace> {
     const signal = AbortSignal.any([context.signal, this.#abort.signal])
     const { policy, retries = 3, dir } = this.#options
+    const { slotPath } = ask
     await this.#orphansEnded
     for (const ref of [ask.ref, ask.branch]) if (ref !== undefined) checkRef(ref)
     const patience = {
@@ -273,7 +279,6 @@ export class WorkspacePool {
     const start = (ask.branch && remote.advertisement.refs.get(`refs/heads/${ask.branch}`)) || base.sha
     const branch = ask.branch ?? base.branch
     const refs = seenRefs(await this.#mirrors.refs(mirror, signal), remote)
-    const { slotPath } = ask
     const held = slotPath
       ? this.#given(mirror, remote, slotPath)
       : await this.#slotFor(mirror, remote, { signal, tell: context.tell })
@@ -288,7 +293,7 @@ export class WorkspacePool {
       const checkout: Checkout = { start, branch, refs, url: remote.identity }
       if (!slotPath) await new Slot(this.#slotOptions(held.path, mirror)).checkOut(checkout, at, signal)
       this.#write(held, { ...held.state, phase: 'ready' })
-      return workspaceOf(held, this.#mirrors.path(held.state.mirror))
+      return this.#workspace(held)
     } catch (error) {
       this.#free(held)
       throw error
@@ -336,8 +341,7 @@ export class WorkspacePool {
     return held
   }
 
-  #handOut(held: Held): RepositoryWorkspace {
-    this.#write(held, { ...held.state, phase: 'ready', last_used_ms: Date.now() })
+  #workspace(held: Held): RepositoryWorkspace {
     return workspaceOf(held, this.#mirrors.path(held.state.mirror))
   }
 
