@@ -42,8 +42,8 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   group?: string
   /** The least box of its steps, whatever the workflow says. */
   box?: BoxAsk
-  /** The secret of the hub that its checkout has its token from, where its `workspace:` names none. */
-  checkout_token?: string
+  /** The secret of the hub that its checkout of that repository has its token from, where its `workspace:` names none. */
+  checkout_token?(repo: string): Promise<string | undefined>
   /** Path of the file, for messages, and as what `workflow.run` files are relative to. */
   file?: string
   /** Reads a `workflow.run` file; absent: such files are refused. */

@@ -24,7 +24,7 @@ import { ActiveRuns } from './runtime/active-runs.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
 import { Loader, withBox, withinGroup } from './runtime/submission.ts'
 import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
-import { withCheckoutToken } from './workflow-file/checkout-step.ts'
+import { checkoutWithoutToken, withCheckoutToken } from './workflow-file/checkout-step.ts'
 import { sealedEnv } from './workflow-file/sealed-env.ts'
 
 /** Conducts runs: the hub, the CLI and programs that embed Errand use this same class with other ports. */
@@ -56,7 +56,10 @@ export class Engine implements EngineFace {
     const loaded = this.#loader.load(submission)
     const { group, repository = '' } = submission
     const grouped = group === undefined ? loaded.workflow : withinGroup(loaded.workflow, group, repository)
-    const boxed = withCheckoutToken(withBox(grouped, submission.box), submission.checkout_token)
+    const unlocked = withBox(grouped, submission.box)
+    const repo = submission.checkout_token && checkoutWithoutToken(unlocked)
+    const secret = repo === undefined ? undefined : await submission.checkout_token?.(repo)
+    const boxed = withCheckoutToken(unlocked, secret)
     const plan = boxed === loaded.workflow ? loaded : this.#loader.again(boxed)
     if (this.#runSecrets === undefined) return this.#runs.begin(plan, submission, {})
     const given = new Set(Object.keys(submission.vars ?? {}))

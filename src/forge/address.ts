@@ -41,6 +41,16 @@ export function repositoryAddress(given: string): RepositoryAddress {
   }
 }
 
+/** The server of a repository's address, as `RepositoryAddress` has it; undefined where it does not say for sure. */
+export function repositoryHost(given: string): string | undefined {
+  try {
+    return repositoryAddress(given).host
+  } catch {
+    const url = URL.parse(given)
+    return url && /^https?:$/.test(url.protocol) && url.host !== '' ? url.host.toLowerCase() : undefined
+  }
+}
+
 /** Whether the address `given` names this repository, however its letters are written; one that names none does not. */
 export function isRepository(
   given: string,

@@ -46,6 +46,7 @@ import { BuiltPage } from './page/built-page.ts'
 import { RunChanges } from './page/run-changes.ts'
 import { Secrets } from './secrets.ts'
 import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
+import { tokenNames } from './tasks/repository-tokens.ts'
 import type { TaskLimits } from './tasks/room.ts'
 import type { TaskRun } from './tasks/task-conductor.ts'
 import { Tasks } from './tasks/tasks.ts'
@@ -130,6 +131,8 @@ export interface HubOptions {
   }
   /** Reaches the forges that the hub may speak to. Absent: it speaks to all. */
   forgeFetch?: OpenForgesOptions['forgeFetch']
+  /** Servers that the secret GIT_TOKEN is for; none: any. */
+  gitTokenHosts?: readonly string[]
   /** Tokens that the operator has chosen. */
   givenTokens?: { client?: string; runner?: string }
   /** Absent: no first user and no tokens of this machine are made. */
@@ -269,15 +272,18 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     log,
   })
   closers.push(() => bots.close())
+  const repositoryTokens = tokenNames(options.gitTokenHosts)
   const {
     run: taskRun = tryWorkflow({
-      ...{ secrets, repositories: configFile, forges: configFile },
+      ...{ secrets, repositories: configFile, forges: configFile, tokens: repositoryTokens },
       playbooks: () => configFile.playbooks(),
     }),
     reviewPollMs,
     ...ofTasks
   } = options.tasks ?? {}
-  const forgeOf = openForges({ secrets, apps, forges: configFile, forgeFetch: options.forgeFetch })
+  const forgeOf = openForges({
+    ...{ secrets, apps, tokens: repositoryTokens, forges: configFile, forgeFetch: options.forgeFetch },
+  })
   const issueTask = issueIntake({
     forgeOf,
     there: async ({ tenant, owner }, { spec_name, task_id: own_id }) => {
@@ -327,13 +333,14 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     wake: (news) => tasks.wake(news) + watcher.wake(news),
   })
   const { asks, runners } = machines
-  const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets })
+  const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets, tokens: repositoryTokens })
   const app = createApi({
     engine,
     accounts,
     runners: machines.runners,
     repositories: configFile,
     secrets,
+    repositoryTokens,
     bots,
     tasks,
     hooks,

@@ -84,6 +84,41 @@ test('issues are asked for with a token, at forges that the hub may speak to', a
   assert.equal((await programs.client.tasks.list({})).tasks.length, 0)
 })
 
+test("a token is sent to its own servers alone, whatever a task's or an issue's address is", async (t) => {
+  const { forge, repository, token, programs } = await taskPlace(t, {
+    script: [],
+    programs: { hubEnv: { ERRAND_GIT_TOKEN_HOSTS: 'git.example.org, git.example.com:8443' } },
+  })
+  const issue = forge.state.addIssue(repository, { title: 'Give it to me', by: 'eve' })
+  // That of the name is for github.com, which this is not.
+  await programs.call('secrets', 'set', `GITHUB_TOKEN=${token}`)
+  const file = join(programs.home, 'task.yaml')
+  const task = { title: 'Make it', repo_url: repository.cloneUrl }
+  writeFileSync(file, JSON.stringify(task))
+  const ran = await programs.call('task', 'run', file)
+  assert.notEqual(ran.code, 0)
+  assert.match(ran.stdout + ran.stderr, /repo auth: .*ERRAND_GIT_TOKEN_HOSTS/)
+  const asked = await programs.call('task', 'run', `${repository.url}/issues/${issue.number}`, '--detach')
+  assert.match(asked.stderr, /ERRAND_GIT_TOKEN_HOSTS.*forges: \[\{host: "127\.0\.0\.1:\d+", token: NAME\}\]/s)
+  for (const git_token_env_var of ['GIT_TOKEN', 'GITHUB_TOKEN']) {
+    writeFileSync(file, JSON.stringify({ ...task, task_id: git_token_env_var, git_token_env_var }))
+    const named = await programs.call('task', 'run', file)
+    assert.match(named.stdout + named.stderr, /is not for 127\.0\.0\.1/)
+  }
+  const workflow = {
+    ...{ version: 'v0.1', name: 'w', workspace: { repo: repository.cloneUrl } },
+    steps: [{ name: 's', action: 'noop' }],
+  }
+  const run = await programs.client.runs.create({ workflow } as never)
+  assert.equal((await programs.ended(run.run_id)).status, 'failed')
+  assert.ok(forge.seen.length > 3)
+  for (const { headers, path, body } of forge.seen) {
+    const said = [path, body, ...Object.values(headers)].join(' ')
+    const basic = Buffer.from(/Basic (\S+)/.exec(said)?.[1] ?? '', 'base64').toString()
+    assert.ok(!`${said} ${basic}`.includes(token), path)
+  }
+})
+
 test('labelled issues of a watched repository become tasks, each once, over a kill of the hub', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-watch-'))
   t.after(() => rmSync(folder, { recursive: true }))

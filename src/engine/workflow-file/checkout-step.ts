@@ -58,8 +58,13 @@ export function withCheckoutStep(workflow: Workflow, catalog: ActionCatalog): Wo
 
 /** The workflow whose checkout gets its token from this secret of the hub, where the file names none. */
 export function withCheckoutToken(workflow: Workflow, secret: string | undefined): Workflow {
+  if (secret === undefined || checkoutWithoutToken(workflow) === undefined) return workflow
   const [first, ...others] = workflow.steps
-  if (secret === undefined || first?.name !== CHECKOUT_STEP || first.action !== ACTION) return workflow
-  if (first.secrets !== undefined || first.env !== undefined) return workflow
-  return { ...workflow, steps: [{ ...first, secrets: { [TOKEN]: secret } }, ...others] }
+  return { ...workflow, steps: [{ ...first!, secrets: { [TOKEN]: secret } }, ...others] }
+}
+
+/** The address of the repository whose checkout the workflow begins with and gives no token to, as it is written. */
+export function checkoutWithoutToken({ steps: [first] }: Workflow): string | undefined {
+  if (first?.name !== CHECKOUT_STEP || first.action !== ACTION) return undefined
+  return first.secrets === undefined && first.env === undefined ? asText(own(first.args, 'repo')) : undefined
 }

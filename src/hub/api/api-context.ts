@@ -17,6 +17,7 @@ import type { BuiltPage } from '../page/built-page.ts'
 import type { RunChanges } from '../page/run-changes.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
+import type { TokenNames } from '../tasks/repository-tokens.ts'
 import type { Tasks } from '../tasks/tasks.ts'
 import type { PacedResponses } from './http/paced-response.ts'
 
@@ -60,6 +61,8 @@ export interface ApiContext {
   runners: RunnersFace
   repositories: Repositories
   secrets: Secrets
+  /** Which secrets may be sent to the server of a repository. */
+  repositoryTokens: TokenNames
   bots: Bots
   tasks: Tasks
   hooks: ForgeHooks

@@ -61,6 +61,7 @@ export interface ApiOptions {
   /** Default: it was told of none. */
   repositories?: Repositories
   secrets: Secrets
+  repositoryTokens: ApiContext['repositoryTokens']
   bots: Bots
   tasks: Tasks
   hooks: ForgeHooks

@@ -14,12 +14,18 @@ import { agentsOf, checkAgentName } from '../agents/known-agents.ts'
 import type { Identity } from '../auth/auth.ts'
 import { IdempotentRuns } from '../idempotent-runs.ts'
 import { deleteRun } from '../ops/retention.ts'
-import { TOKEN_SECRETS } from '../tasks/try-workflow.ts'
 import type { ApiContext } from './api-context.ts'
 import { chosenRunId, isAdmin, visibleRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
-export function runHandlers({ engine, accounts, repositories, runners, secrets }: ApiContext) {
+export function runHandlers({
+  engine,
+  accounts,
+  repositories,
+  runners,
+  secrets,
+  repositoryTokens,
+}: ApiContext) {
   const idempotent = new IdempotentRuns(engine, accounts)
 
   return {
@@ -36,9 +42,8 @@ export function runHandlers({ engine, accounts, repositories, runners, secrets }
         repository,
         box: { isolation: body.isolation, network: body.network, image: body.image },
         group: repositories.groupOf(repository),
-        checkout_token: asksForCheckout(body)
-          ? await secrets.firstSeen({ tenant, owner, repository }, TOKEN_SECRETS)
-          : undefined,
+        checkout_token: (repo: string) =>
+          secrets.firstSeen({ tenant, owner, repository }, repositoryTokens(repo)),
         owner,
         tenant,
         onWarnings: (found: readonly Problem[]) => void warnings.push(...found),
@@ -147,18 +152,6 @@ async function blueprintRun(body: CreateRun, checkAgent: (name: string) => Promi
   const made = agentRun(asked)
   if (asked.agent !== undefined) await checkAgent(asked.agent)
   return made
-}
-
-/** Whether a look-up of the token of a checkout may be worth it. A value may have been read already, as the command line does. */
-function asksForCheckout({ yaml, workflow, agent }: CreateRun): boolean {
-  const { workspace, steps } = (workflow ?? {}) as { workspace?: unknown; steps?: unknown }
-  const [first] = Array.isArray(steps) ? (steps as ({ action?: unknown } | null)[]) : []
-  return (
-    agent?.workspace !== undefined ||
-    workspace !== undefined ||
-    first?.action === 'git.workspace' ||
-    yaml?.includes('workspace') === true
-  )
 }
 
 const listed = (given: readonly string[]) =>

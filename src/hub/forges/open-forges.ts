@@ -5,7 +5,7 @@ import type { CallOptions, Forge } from '../../forge/forge.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
 import { givenToken } from '../../forge/token-source.ts'
 import type { Secrets } from '../secrets.ts'
-import { TOKEN_SECRETS } from '../tasks/try-workflow.ts'
+import { boundHint, TOKEN_SECRETS, type TokenNames, tokenNames } from '../tasks/repository-tokens.ts'
 import type { AppTokens } from './app-tokens.ts'
 
 /** Whose secrets a forge is asked with. */
@@ -22,6 +22,8 @@ export interface OpenForgesOptions {
   /** The forges that the hub's configuration names. */
   forges?: { forgeOf(host: string): ConfiguredForge | undefined }
   apps?: Pick<AppTokens, 'source'>
+  /** Which secrets may be sent to the server of a repository. Default: those of `tokenNames` without hosts. */
+  tokens?: TokenNames
   /** Reaches the servers that the hub may speak to; `api` is an address of its configuration. Absent: it speaks to all. */
   forgeFetch?(api: string | undefined): typeof globalThis.fetch
 }
@@ -45,7 +47,7 @@ function noKey(name: string): never {
 }
 
 export const openForges =
-  ({ secrets, forges, apps, forgeFetch }: OpenForgesOptions): ForgeOf =>
+  ({ secrets, forges, apps, forgeFetch, tokens = tokenNames() }: OpenForgesOptions): ForgeOf =>
   async (address, user, options = {}) => {
     const { host, path } = address
     const said = forges?.forgeOf(host)
@@ -59,30 +61,35 @@ export const openForges =
       const tokens = await apps.source({ host, repository: path }, appRights, keyOf)
       return openForge(found, path, { ...patience, tokens })
     }
-    const token = await seen(said?.token === undefined ? TOKEN_SECRETS : [said.token])
+    const names = said?.token === undefined ? tokens(`https://${host}/${path}`) : [said.token]
+    const token = await seen(names)
     const forge = openForge(found, path, { ...patience, tokens: givenToken(token) })
-    return token === undefined ? saying(forge) : forge
+    if (token !== undefined) return forge
+    const others = TOKEN_SECRETS.filter((name) => !names.includes(name))
+    return saying(forge, (await seen(others)) === undefined ? NO_TOKEN : boundHint(host))
   }
 
 /** The same, with a hint that a token is missing where the forge shows nothing without one. */
-function saying(forge: Forge): Forge {
+function saying(forge: Forge, hint: string): Forge {
   return new Proxy(forge, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target)
       if (typeof value !== 'function') return value
       return (...args: unknown[]): unknown => {
         const answer: unknown = value.apply(target, args)
-        return answer instanceof Promise ? answer.catch(tellOfToken) : answer
+        return answer instanceof Promise ? answer.catch((cause: unknown) => tellOfToken(cause, hint)) : answer
       }
     },
   })
 }
 
-function tellOfToken(cause: unknown): never {
+const NO_TOKEN = 'The hub has no token for it. Keep one with: errand secrets set GIT_TOKEN'
+
+function tellOfToken(cause: unknown, hint: string): never {
   if (!(cause instanceof ErrandError) || !['repo_not_found', 'repo_auth', 'not_found'].includes(cause.code))
     throw cause
   throw new ErrandError(cause.code, cause.message, {
-    hint: 'The hub has no token for it. Keep one with: errand secrets set GIT_TOKEN',
+    hint,
     details: cause.details,
     cause,
   })

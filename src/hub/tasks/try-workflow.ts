@@ -3,12 +3,11 @@ import type { ConfiguredForge } from '../../config/config-file.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Playbook } from '../../contract/tasks/playbook.ts'
 import type { Task } from '../../contract/tasks/task.ts'
-import { type RepositoryAddress, repositoryAddress } from '../../forge/address.ts'
+import { type RepositoryAddress, repositoryAddress, repositoryHost } from '../../forge/address.ts'
 import { repositoryOf } from './new-tasks.ts'
+import { boundHint, TOKEN_SECRETS, type TokenNames, tokenNames } from './repository-tokens.ts'
 import type { TaskRun } from './task-conductor.ts'
 
-/** Names of secrets that may hold the token of a task's repository, in the order in which they are looked up. */
-export const TOKEN_SECRETS = ['GIT_TOKEN', 'GITHUB_TOKEN'] as const
 /** The secret that may hold the key of the model that the agent `builtin` asks. */
 export const MODEL_KEY_SECRET = 'OPENAI_API_KEY'
 
@@ -22,6 +21,8 @@ export interface TryWorkflowOptions {
   }
   /** The configured forges, by host. */
   forges?: { forgeOf(host: string): ConfiguredForge | undefined }
+  /** Which secrets may be sent to the server of a repository. Default: those of `tokenNames` without hosts. */
+  tokens?: TokenNames
   /** The runner group that runs for a repository go to. */
   repositories: { groupOf(repository: string | undefined): string | undefined }
   /** The hub's own playbooks, in their order. */
@@ -34,11 +35,12 @@ export interface TryWorkflowOptions {
  * its agent has what its runner has. Throws `task_invalid` where the task names a secret that is not there.
  */
 export const tryWorkflow =
-  ({ secrets, repositories, forges, playbooks }: TryWorkflowOptions): TaskRun =>
+  ({ secrets, repositories, forges, playbooks, tokens = tokenNames() }: TryWorkflowOptions): TaskRun =>
   async (task, { tenant, owner, ...ask }) => {
     const repository = repositoryName(task)
     const find = async (field: 'git_token_env_var' | 'llm_api_key_env_var', names: readonly string[]) => {
       const asked = task[field]
+      if (field === 'git_token_env_var' && asked !== undefined) refuseForOthers(asked, task, tokens)
       const secret = await secrets.firstSeen(
         { tenant, owner, repository },
         asked === undefined ? names : [asked],
@@ -57,12 +59,23 @@ export const tryWorkflow =
       ? { app: { host: said.host, repository: address!.path } }
       : // The token of a forge is no other's: where it is not there, the run is refused, with its name.
         said?.token === undefined || task.git_token_env_var !== undefined
-        ? await find('git_token_env_var', TOKEN_SECRETS)
+        ? await find('git_token_env_var', tokens(repositoryOf(task)))
         : { secret: said.token }
     const model_key = await find('llm_api_key_env_var', [MODEL_KEY_SECRET])
     const made = taskRun(task, { ...ask, token, model_key, forge, playbooks: playbooks?.() })
     return { ...made, repository, group: repositories.groupOf(repository) }
   }
+
+/** A token whose name says whom it is for is sent to nobody else, whoever names it. */
+function refuseForOthers(asked: string, task: Task, tokens: TokenNames): void {
+  const repo = repositoryOf(task)
+  const isBound = (TOKEN_SECRETS as readonly string[]).includes(asked)
+  if (!isBound || tokens(repo).includes(asked)) return
+  const host = (repo !== undefined && repositoryHost(repo)) || 'HOST'
+  throw new ErrandError('task_invalid', `git_token_env_var: the secret ${asked} is not for ${host}.`, {
+    hint: boundHint(host),
+  })
+}
 
 function addressOf(task: Task): RepositoryAddress | undefined {
   const url = repositoryOf(task)

@@ -75,7 +75,7 @@ const hints: Readonly<Record<GitReason, string>> = {
   repo_not_found:
     'Check the address. Servers say the same of private repositories that the token may not see.',
   repo_auth:
-    'Give a token that may read it: errand secrets set GIT_TOKEN; some servers want a user name beside it.',
+    'Give a token that may read it: errand secrets set GIT_TOKEN; ERRAND_GIT_TOKEN_HOSTS, where it is set, has to name the server. Some want a user name beside it.',
   repo_refused: 'Use another repository, or ask the operator of the runner to allow this one.',
   base_missing: 'Name a branch, a tag or a full commit id that is there.',
   history_missing: 'Work without a limit of commits (depth), without rebase and join.',

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Env, setting } from '../../config/read-setting.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { repositoryAddress } from '../../forge/address.ts'
+import { repositoryHost } from '../../forge/address.ts'
 
 /** The token of a repository, and what copies that were made with it are kept under: another's are not handed out for it. */
 export interface RepositoryToken {
@@ -94,11 +94,5 @@ function fileText(file: string | undefined): string | undefined {
 }
 
 /** Only what is asked for by http or https has use for a token. */
-function hostOf(repo: string): string | undefined {
-  if (!/^https?:\/\//i.test(repo)) return undefined
-  try {
-    return repositoryAddress(repo).host
-  } catch {
-    return URL.parse(repo)?.host.toLowerCase()
-  }
-}
+const hostOf = (repo: string): string | undefined =>
+  /^https?:\/\//i.test(repo) ? repositoryHost(repo) : undefined

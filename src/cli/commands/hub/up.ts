@@ -111,6 +111,7 @@ export const up = command({
       botQuota,
       tasks: taskEnvironment(process.env),
       forgeFetch: servers.forgeFetch(setting(process.env, 'ERRAND_GIT_ALLOW'), 'ERRAND_GIT_ALLOW'),
+      gitTokenHosts: setting(process.env, 'ERRAND_GIT_TOKEN_HOSTS'),
       givenTokens: givenTokens(process.env),
       own: {
         tellAdmin: ({ username, password }: { username: string; password: string }) =>
