@@ -40,6 +40,9 @@ import type {
   AnswerApproval,
   ArtifactList,
   CancelRunInput,
+  FoundLines,
+  Lines,
+  LinesQuery,
   ListRunsInput,
   RetryRunInput,
   RunCreated,
@@ -47,6 +50,7 @@ import type {
   RunStatusView,
   RunsDeleted,
   RunWorkflow,
+  SearchLinesQuery,
   ValidateAnswer,
 } from '../contract/run-api.ts'
 import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
@@ -321,6 +325,18 @@ export class RunsClient {
       signal,
     })
     return body ?? new Blob([]).stream()
+  }
+
+  /** Lines of an attempt's log, numbered in the order of both streams. */
+  lines(runId: string, attempt: number, query: LinesQuery = {}): Promise<Lines> {
+    const params = { id: runId, number: attempt }
+    return this.#http.json('GET /api/runs/:id/attempts/:number/lines', { params, query })
+  }
+
+  /** Lines in which something is found, of a part of the log: the next call goes on with the `cursor` that is `next` here. */
+  searchLines(runId: string, attempt: number, query: SearchLinesQuery): Promise<FoundLines> {
+    const params = { id: runId, number: attempt }
+    return this.#http.json('GET /api/runs/:id/attempts/:number/lines/search', { params, query })
   }
 
   workflow(runId: string): Promise<RunWorkflow> {

@@ -114,6 +114,83 @@ export const EventList = z.array(RunEvent)
 
 export const OutputPath = z.object({ id: RunId, number: z.coerce.number().int().min(1), stream: StreamName })
 
+/** The lines of an attempt: numbered in the order in which both streams came, by their first bytes. */
+
+export const MAX_LINES = 5_000
+export const MAX_LINES_BYTES = 8 * 1024 * 1024
+export const AttemptPath = OutputPath.omit({ stream: true })
+const lineNumber = z.coerce.number().int().min(1)
+export const LinesQuery = z.object({
+  from: lineNumber.optional().describe('The first line, from 1; default: 1'),
+  to: lineNumber.optional().describe('The last one, at most `limit` after `from`'),
+  tail: z.coerce.number().int().min(0).optional().describe('The last so many lines, in place of the others'),
+  limit: lineNumber.max(MAX_LINES).default(1000).describe('At most so many; no more than 8 MiB / `cut`'),
+  cut: z.coerce
+    .number()
+    .int()
+    .min(16)
+    .max(1024 * 1024)
+    .default(4096)
+    .describe('Of a longer line only so many bytes come as text'),
+})
+export type LinesQuery = Partial<z.infer<typeof LinesQuery>>
+const Line = z.object({
+  number: z.number(),
+  stream: StreamName,
+  time: time.describe('When the hub was told of it, to half a second'),
+  text: z
+    .string()
+    .describe('Without its line break, with all control codes; bytes that are no UTF-8 are U+FFFD'),
+  length: z.number().optional().describe('Bytes of the whole line, where the text is cut'),
+  left_out: z
+    .number()
+    .optional()
+    .describe('Bytes before the text, of a long line that carriage returns draw anew: its last states come'),
+  open: z.boolean().optional().describe('Its line break has not come'),
+})
+export type Line = z.infer<typeof Line>
+export const Lines = z.object({
+  lines: z.array(Line),
+  total: z.number().describe('So many lines there are now'),
+  ended: z.boolean().describe('The attempt has ended: no more come'),
+  behind: z
+    .object({ done_bytes: z.number(), of_bytes: z.number() })
+    .optional()
+    .describe('So much is counted yet of a long log: ask again'),
+  bytes: z.number().describe('Of both streams, as far as they are counted'),
+  missing_bytes: z.number().optional().describe('So much of it the hub no longer has'),
+  last_stderr: z
+    .object({ from: z.number(), to: z.number() })
+    .optional()
+    .describe('The last lines on stderr that follow each other'),
+  open: z.array(Line).describe('The last line of each stream, of which more may come'),
+})
+export type Lines = z.infer<typeof Lines>
+
+export const SearchLinesQuery = z.object({
+  q: z.string().min(1).max(1000).describe('A text, found whatever its case, without control codes'),
+  re: z.stringbool().default(false).describe('`q` is a regular expression, of JavaScript'),
+  case: z.stringbool().default(false).describe('Capital and small letters differ'),
+  cursor: lineNumber.optional().describe('The line to begin at: `next` of the answer before'),
+  direction: z.enum(['forward', 'backward']).default('forward'),
+  limit: lineNumber.max(MAX_LINES).default(1000),
+})
+export type SearchLinesQuery = { q: string } & Partial<z.infer<typeof SearchLinesQuery>>
+export const FoundLines = z.object({
+  hits: z.array(
+    Line.pick({ number: true, stream: true, time: true, text: true }).extend({
+      text: z.string().describe('Without control codes; at most 1,000 characters'),
+      text_from: z.number().optional().describe('Where the text begins in the line; default: at 0'),
+      ranges: z
+        .array(z.tuple([z.number(), z.number()]))
+        .describe('Where the first 20 matches begin and end in the line, in UTF-16 units'),
+    }),
+  ),
+  next: z.number().optional().describe('As `cursor` it goes on; absent: all is searched'),
+  total: z.number().describe('So many lines there are'),
+})
+export type FoundLines = z.infer<typeof FoundLines>
+
 /** `GET /health`. */
 
 export const Health = z.object({

@@ -39,6 +39,7 @@ import { IssueComments } from './forges/issue-comments.ts'
 import { issueIntake } from './forges/issue-intake.ts'
 import { IssueWatcher } from './forges/issue-watcher.ts'
 import { type OpenForgesOptions, openForges } from './forges/open-forges.ts'
+import { RunLines } from './lines/run-lines.ts'
 import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
@@ -348,6 +349,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     uploads,
     artifacts,
     stored,
+    lines: new RunLines({ engine, dir: join(data, 'output') }),
     contents,
     pool,
     auth,

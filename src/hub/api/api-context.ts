@@ -12,6 +12,7 @@ import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
+import type { RunLines } from '../lines/run-lines.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
 import type { RunChanges } from '../page/run-changes.ts'
@@ -70,6 +71,7 @@ export interface ApiContext {
   uploads: Uploads
   artifacts: RunArtifacts
   stored: StoredArtifacts
+  lines: RunLines
   pool: RepoPool
   contents: Pick<ArtifactStore, 'receive'>
   auth: Auth

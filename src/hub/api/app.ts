@@ -13,6 +13,7 @@ import type { Auth } from '../auth/auth.ts'
 import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
+import type { RunLines } from '../lines/run-lines.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
 import type { RunChanges } from '../page/run-changes.ts'
@@ -43,6 +44,7 @@ import { type Handlers, registerRoutes } from './http/routes.ts'
 import { docsHandlers, healthHandlers, metricsHandlers } from './hub.ts'
 import { pageHandlers, sendPage } from './page.ts'
 import { runEventHandlers } from './run-events.ts'
+import { runLineHandlers } from './run-lines.ts'
 import { runOutputHandlers } from './run-output.ts'
 import { enrolmentHandlers, runnerHandlers } from './runners.ts'
 import { runActionHandlers, runHandlers, runStatusHandlers, validateHandlers } from './runs.ts'
@@ -69,6 +71,7 @@ export interface ApiOptions {
   uploads: Uploads
   artifacts: RunArtifacts
   stored: StoredArtifacts
+  lines: RunLines
   pool: RepoPool
   contents: Pick<ArtifactStore, 'receive'>
   auth: Auth
@@ -180,6 +183,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...runEventHandlers(context),
     ...eventHandlers(context),
     ...runOutputHandlers(context),
+    ...runLineHandlers(context),
     ...artifactHandlers(context),
     ...artifactServiceHandlers(context),
     ...repoPoolHandlers(context),

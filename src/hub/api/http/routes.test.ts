@@ -73,6 +73,7 @@ function requestOf(name: RouteName, id: string) {
     .replace(/:id|:name|:run_id/, id)
     .replace(':number', '1')
     .replace(':stream', 'stdout')
+    .replace(/lines\/search$/, 'lines/search?q=hi')
     .replace('/run-status', `/run-status?run_id=${id}`)
   const body = bodies[name] ?? (archive || takes ? {} : undefined)
   const headers = archive ? { 'content-type': 'application/gzip' } : undefined

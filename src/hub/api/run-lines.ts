@@ -1,0 +1,96 @@
+import type { StreamName } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { type Line, MAX_LINES_BYTES } from '../../contract/run-api.ts'
+import { FairTurns } from '../../platform/fair-turns.ts'
+import type { Identity } from '../auth/auth.ts'
+import type { ShownLine } from '../lines/attempt-lines.ts'
+import { searchLines } from '../lines/line-search.ts'
+import type { ApiContext } from './api-context.ts'
+import { visibleRun } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
+
+/** How long a request counts lines of a long log, or searches them, before it answers what it has. */
+const COUNT_MS = 2_000
+const SEARCH_MS = 1_000
+/** Searches at once, each of which has a thread. */
+const SEARCHES_AT_ONCE = 2
+
+export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext) {
+  const searches = new FairTurns(SEARCHES_AT_ONCE)
+  const open = async (identity: Identity, { id, number }: { id: string; number: number }) => {
+    const record = await visibleRun(engine, identity, id)
+    const read = async (stream: StreamName, start: number, end: number) => {
+      using _turn = await streams.turns.take(identity.user.id)
+      return await engine.output(id, number, stream, start, end)
+    }
+    const found = await runLines.of(record, number, { read, untilMs: performance.now() + COUNT_MS })
+    if (found === undefined)
+      throw new ErrandError('not_found', `The run "${id}" has no attempt ${number}.`, {
+        hint: 'GET /api/runs/:id names the attempts of each step.',
+      })
+    return { ...found, record, read }
+  }
+
+  return {
+    'GET /api/runs/:id/attempts/:number/lines': async ({ identity, params, query }) => {
+      const { lines, behind, record, read } = await open(identity, params)
+      const { head, total } = lines.index
+      const { cut } = query
+      const limit = Math.min(query.limit, Math.floor(MAX_LINES_BYTES / cut))
+      const [from, to] =
+        query.tail === undefined
+          ? [query.from ?? 1, Math.min(query.to ?? total, (query.from ?? 1) + limit - 1)]
+          : [Math.max(1, total - Math.min(query.tail, limit) + 1), total]
+      const told = head.told.stdout + head.told.stderr
+      const kept = async (stream: StreamName) => await engine.outputLength(params.id, params.number, stream)
+      const missing = await runLines.missing(record, params.number, lines)
+      // Asked for in one go, so that all of it is of one moment: the log may grow.
+      const opening = lines.open(cut, read)
+      const facts = { total, ended: head.finished, bytes: told, last_stderr: head.lastStderr }
+      return {
+        ...facts,
+        lines: (await lines.lines(from, to, cut, read)).map(lineView),
+        open: (await opening).map(lineView),
+        ...(behind && {
+          behind: { done_bytes: told, of_bytes: (await kept('stdout')) + (await kept('stderr')) },
+        }),
+        ...(missing > 0 && { missing_bytes: missing }),
+      }
+    },
+
+    'GET /api/runs/:id/attempts/:number/lines/search': async (request) => {
+      const { identity, params, query } = request
+      const { lines, read } = await open(identity, params)
+      const { total } = lines.index
+      const backward = query.direction === 'backward'
+      using _turn = await searches.take(identity.user.id)
+      const { hits, next } = await searchLines(lines, {
+        pattern: { text: query.q, re: query.re, case: query.case },
+        from: query.cursor ?? (backward ? total : 1),
+        backward,
+        most: query.limit,
+        untilMs: performance.now() + SEARCH_MS,
+        read,
+      })
+      return {
+        total,
+        hits: hits.map(({ timeMs, textFrom, ...hit }) => ({
+          ...hit,
+          time: new Date(timeMs).toISOString(),
+          ...(textFrom > 0 && { text_from: textFrom }),
+        })),
+        ...(next !== undefined && { next }),
+      }
+    },
+  } satisfies Partial<Handlers>
+}
+
+const lineView = ({ number, stream, timeMs, text, length, leftOut, open }: ShownLine): Line => ({
+  number,
+  stream,
+  time: new Date(timeMs).toISOString(),
+  text,
+  ...(length !== undefined && { length }),
+  ...(leftOut !== undefined && { left_out: leftOut }),
+  ...(open && { open }),
+})

@@ -1,0 +1,240 @@
+import { setImmediate as nextRound } from 'node:timers/promises'
+import type { StreamName } from '../../contract/attempt.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import { LineIndex, type Piece } from './line-index.ts'
+
+const WINDOW_BYTES = 256 * 1024
+/** Events between two rounds of the event loop. */
+const EVENTS_A_ROUND = 200
+const RETURN = 13
+
+export type ReadBytes = (stream: StreamName, start: number, end: number) => Promise<Buffer>
+
+/** A line as it is asked for. */
+export interface ShownLine {
+  number: number
+  stream: StreamName
+  /** When the hub was told of the bytes that it begins in. */
+  timeMs: number
+  text: string
+  /** Bytes of the whole line, where `text` is only a part of it. */
+  length?: number
+  /** How many bytes before `text` are left out: the line is drawn anew by carriage returns. */
+  leftOut?: number
+  /** Its line break has not come. */
+  open: boolean
+}
+
+/** Reads of both streams, each from a window that goes along: pieces of the two take turns in a log. */
+class Windows {
+  readonly #read: ReadBytes
+  readonly #told: Readonly<Record<StreamName, number>>
+  readonly #held: Partial<Record<StreamName, { start: number; bytes: Buffer }>> = {}
+
+  constructor(read: ReadBytes, told: Readonly<Record<StreamName, number>>) {
+    this.#read = read
+    this.#told = told
+  }
+
+  /** Bytes `[start, end)` of what is told; fewer where the file has lost some. */
+  async bytes(stream: StreamName, start: number, end: number): Promise<Buffer> {
+    const held = this.#held[stream]
+    if (held !== undefined && start >= held.start && end <= held.start + held.bytes.length)
+      return held.bytes.subarray(start - held.start, end - held.start)
+    const to = Math.max(end, Math.min(this.#told[stream], start + WINDOW_BYTES))
+    const bytes = await this.#read(stream, start, to)
+    this.#held[stream] = { start, bytes }
+    return bytes.subarray(0, end - start)
+  }
+}
+
+/** Lines of one stream that follow each other. */
+export interface Block {
+  bytes: Buffer
+  /** The number of its first line. */
+  number: number
+  stream: StreamName
+  timeMs: number
+}
+
+/** The lines of one attempt: their index, grown as far as the log of the run is, and reads by it. */
+export class AttemptLines {
+  index: LineIndex
+  /** Bytes and events since the index was kept. */
+  unkept = { bytes: 0, events: 0 }
+  readonly #number: number
+  #growing: Promise<boolean> = Promise.resolve(true)
+
+  constructor(number: number, index: LineIndex = LineIndex.empty()) {
+    this.#number = number
+    this.index = index
+  }
+
+  /**
+   * Reads the events after those known, until that of `lastSeq`. False: `untilMs` (of `performance.now`) came before, and
+   * the next call goes on.
+   */
+  grow(from: GrowFrom): Promise<boolean> {
+    this.#growing = this.#growing.catch(() => {}).then(() => this.#grow(from))
+    return this.#growing
+  }
+
+  async #grow({ events, read, lastSeq, untilMs }: GrowFrom): Promise<boolean> {
+    const { head } = this.index
+    if (head.finished || head.seq >= lastSeq) return true
+    let count = 0
+    for await (const event of events(head.seq)) {
+      if ('attempt' in event && event.attempt === this.#number) {
+        head.begun = true
+        if (event.type === 'output') {
+          await this.#add(event, read)
+          head.outputSeq = event.seq
+        } else if (event.type === 'attempt.finished') head.finished = true
+      }
+      head.seq = event.seq
+      this.unkept.events++
+      if (head.finished || event.seq >= lastSeq) return true
+      if (performance.now() > untilMs) return false
+      if (++count % EVENTS_A_ROUND === 0) await nextRound()
+    }
+    return true
+  }
+
+  /** Of bytes that were told of and are no longer there nothing is known: they count as a line that goes on. */
+  async #add(
+    { stream, offset, length, time }: { stream: StreamName; offset: number; length: number; time: string },
+    read: ReadBytes,
+  ): Promise<void> {
+    const timeMs = Date.parse(time)
+    const end = offset + length
+    // What was taken in before a failure is not taken in twice.
+    for (let at = Math.max(offset, this.index.head.told[stream]); at < end; ) {
+      const bytes = await read(stream, at, Math.min(end, at + WINDOW_BYTES))
+      const known = bytes.length > 0 ? bytes : Buffer.alloc(Math.min(end - at, WINDOW_BYTES))
+      this.index.add(stream, known, timeMs)
+      this.unkept.bytes += known.length
+      at += known.length
+    }
+  }
+
+  /** The lines `from` to `to`, both among them, each cut after `cutBytes`. */
+  async lines(from: number, to: number, cutBytes: number, read: ReadBytes): Promise<ShownLine[]> {
+    const found: ShownLine[] = []
+    const last = Math.min(to, this.index.total)
+    if (from > last) return found
+    const windows = new Windows(read, this.index.head.told)
+    for (let at = this.index.pieceOf(from); at < this.index.count; at++) {
+      const piece = this.index.piece(at)
+      if (piece.before >= last) break
+      if (piece.lines === 0) continue
+      const start = piece.offset + piece.firstAt
+      const bytes = await windows.bytes(piece.stream, start, piece.offset + piece.length)
+      let number = piece.before
+      for (let begin = 0; begin < bytes.length && number < last; ) {
+        number++
+        const newline = bytes.indexOf(10, begin)
+        const { end, open } =
+          newline < 0 ? this.index.endOfLastLine(at) : { end: start + newline, open: false }
+        if (number >= from) {
+          const text = (a: number, b: number) =>
+            b - start <= bytes.length
+              ? bytes.subarray(a - start, b - start)
+              : windows.bytes(piece.stream, a, b)
+          const shown = await cutLine(text, start + begin, end, cutBytes)
+          found.push({ number, stream: piece.stream, timeMs: piece.timeMs, ...shown, open })
+        }
+        if (newline < 0) break
+        begin = newline + 1
+      }
+    }
+    return found
+  }
+
+  /** The last lines of the streams, of which more may come. */
+  async open(cutBytes: number, read: ReadBytes): Promise<ShownLine[]> {
+    const { open, told } = this.index.head
+    const lines = (
+      Object.entries(open) as [StreamName, { number: number; offset: number; timeMs: number }][]
+    ).map(async ([stream, { number, offset, timeMs }]) => {
+      const text = (a: number, b: number) => read(stream, a, b)
+      const shown = await cutLine(text, offset, told[stream], cutBytes)
+      return { number, stream, timeMs, ...shown, open: true }
+    })
+    return (await Promise.all(lines)).sort((a, b) => a.number - b.number)
+  }
+
+  /**
+   * Blocks of whole lines that begin in the pieces from `first` on, until `mostBytes`, or `first + mostPieces`. Of a line that goes on
+   * after its piece at most `PIECE_BYTES` more come. `next`: the piece after them.
+   */
+  async blocks(
+    first: number,
+    [mostBytes, mostPieces]: readonly [number, number],
+    read: ReadBytes,
+  ): Promise<{ blocks: Block[]; next: number }> {
+    const windows = new Windows(read, this.index.head.told)
+    const blocks: Block[] = []
+    let bytes = 0
+    let next = first
+    for (; next < this.index.count && bytes < mostBytes && next - first < mostPieces; next++) {
+      const piece = this.index.piece(next)
+      if (piece.lines === 0) continue
+      const end = Math.min(this.index.endOfLastLine(next).end, piece.offset + piece.length + LINE_BYTES)
+      const block = await this.#block(piece, end, windows)
+      blocks.push(block)
+      bytes += block.bytes.length
+    }
+    return { blocks, next }
+  }
+
+  async #block({ stream, offset, firstAt, before, timeMs }: Piece, end: number, windows: Windows) {
+    const bytes = await windows.bytes(stream, offset + firstAt, Math.max(end, offset + firstAt))
+    return { bytes, number: before + 1, stream, timeMs }
+  }
+}
+
+/** A line is searched for so many bytes after the piece in which it begins. */
+const LINE_BYTES = 1024 * 1024
+
+export interface GrowFrom {
+  /** The events of the run after this seq, without texts of outputs; it may wait at the end. */
+  events: (after: number) => AsyncIterable<RunEvent>
+  read: ReadBytes
+  lastSeq: number
+  untilMs: number
+}
+
+async function cutLine(
+  bytes: (start: number, end: number) => Buffer | Promise<Buffer>,
+  start: number,
+  end: number,
+  cutBytes: number,
+): Promise<{ text: string; length?: number; leftOut?: number }> {
+  const length = end - start
+  if (length <= cutBytes) {
+    const whole = await bytes(start, end)
+    const isReturn = whole.length > 0 && whole[whole.length - 1] === RETURN
+    return { text: (isReturn ? whole.subarray(0, -1) : whole).toString('utf8') }
+  }
+  const tail = await bytes(end - cutBytes, end)
+  const at = tail.subarray(0, -1).indexOf(RETURN)
+  if (at >= 0) {
+    const isReturn = tail[tail.length - 1] === RETURN
+    const text = tail.toString('utf8', at + 1, isReturn ? tail.length - 1 : tail.length)
+    return { text, length, leftOut: length - tail.length + at + 1 }
+  }
+  const head = await bytes(start, start + cutBytes)
+  return { text: head.toString('utf8', 0, wholeCharacters(head)), length }
+}
+
+/** How many bytes are left where a character at the end that is not whole is left out. */
+function wholeCharacters(bytes: Buffer): number {
+  for (let back = 1; back <= Math.min(3, bytes.length); back++) {
+    const byte = bytes[bytes.length - back]!
+    if (byte < 0x80) break
+    if (byte < 0xc0) continue
+    const needs = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2
+    return needs > back ? bytes.length - back : bytes.length
+  }
+  return bytes.length
+}

@@ -1,0 +1,214 @@
+import { crc32 } from 'node:zlib'
+import type { StreamName } from '../../contract/attempt.ts'
+
+/** Most bytes of a piece: so many are read to find one of its lines. */
+export const PIECE_BYTES = 64 * 1024
+/** What comes within this is one piece, so that it bears one time. */
+const PIECE_MS = 500
+const PIECE_FIELDS = 40
+const NONE = 0xffffffff
+const NEWLINE = 10
+const streams: readonly StreamName[] = ['stdout', 'stderr']
+
+/** Bytes of one stream that came one after another, and the lines that begin in them. */
+export interface Piece {
+  stream: StreamName
+  offset: number
+  length: number
+  /** How many lines begin before it, in either stream. */
+  before: number
+  /** How many begin in it; those are numbered from `before + 1`. */
+  lines: number
+  /** Where the first of these begins, from `offset`. */
+  firstAt: number
+  /** When the hub was told of its first bytes, in milliseconds since 1970. */
+  timeMs: number
+}
+
+interface OpenLine {
+  number: number
+  offset: number
+  timeMs: number
+}
+
+/** All of an index but its pieces. */
+interface Head {
+  /** Up to which event of the run it was read, and which was the last with output. */
+  seq: number
+  outputSeq: number
+  /** The attempt has been heard of; nothing more comes of it. */
+  begun: boolean
+  finished: boolean
+  total: number
+  told: Record<StreamName, number>
+  /** The last line of each stream, of which more may come. */
+  open: Partial<Record<StreamName, OpenLine>>
+  /** The last lines on stderr that follow each other. */
+  lastStderr?: { from: number; to: number }
+  lastLineOf?: StreamName
+}
+
+/**
+ * Where the lines of one attempt are. A line stands where its first byte came in the order of both streams, so its number
+ * never changes. Only pieces of up to 64 KiB are known, 40 bytes for each; lines are found in the piece's own bytes.
+ */
+export class LineIndex {
+  readonly head: Head
+  #pieces: Buffer
+  #count: number
+
+  private constructor(head: Head, pieces: Buffer) {
+    this.head = head
+    this.#pieces = pieces
+    this.#count = pieces.length / PIECE_FIELDS
+  }
+
+  static empty(): LineIndex {
+    const told = { stdout: 0, stderr: 0 }
+    const head = { seq: 0, outputSeq: 0, begun: false, finished: false, total: 0, told, open: {} }
+    return new LineIndex(head, Buffer.alloc(0))
+  }
+
+  get total(): number {
+    return this.head.total
+  }
+
+  /** How many pieces there are. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** Memory that the pieces take. */
+  get bytes(): number {
+    return this.#pieces.length
+  }
+
+  /** Adds the next bytes of a stream; they follow those added before. */
+  add(stream: StreamName, bytes: Uint8Array, timeMs: number): void {
+    for (let at = 0; at < bytes.length; ) {
+      const room = this.#roomIn(stream, timeMs)
+      const part = bytes.subarray(at, at + (room > 0 ? room : PIECE_BYTES))
+      if (room === 0) this.#begin(stream, timeMs)
+      this.#extend(stream, part, timeMs)
+      at += part.length
+    }
+  }
+
+  #roomIn(stream: StreamName, timeMs: number): number {
+    if (this.#count === 0) return 0
+    const last = this.piece(this.#count - 1)
+    return last.stream === stream && timeMs - last.timeMs < PIECE_MS ? PIECE_BYTES - last.length : 0
+  }
+
+  #begin(stream: StreamName, timeMs: number): void {
+    const at = this.#count * PIECE_FIELDS
+    if (at === this.#pieces.length)
+      this.#pieces = Buffer.concat([
+        this.#pieces,
+        Buffer.alloc(PIECE_FIELDS * Math.max(16, this.#count >> 1)),
+      ])
+    this.#count++
+    this.#pieces.writeDoubleLE(this.head.total, at)
+    this.#pieces.writeDoubleLE(this.head.told[stream], at + 8)
+    this.#pieces.writeDoubleLE(timeMs, at + 16)
+    this.#pieces.writeUInt32LE(0, at + 24)
+    this.#pieces.writeUInt32LE(0, at + 28)
+    this.#pieces.writeUInt32LE(NONE, at + 32)
+    this.#pieces.writeUInt32LE(streams.indexOf(stream), at + 36)
+  }
+
+  #extend(stream: StreamName, bytes: Uint8Array, timeMs: number): void {
+    const { head } = this
+    const at = (this.#count - 1) * PIECE_FIELDS
+    const lengthBefore = this.#pieces.readUInt32LE(at + 24)
+    let lines = 0
+    let first = -1
+    let last = -1
+    const end = bytes.length - 1
+    if (head.open[stream] === undefined) {
+      lines = 1
+      first = 0
+      last = 0
+    }
+    for (let index = 0; index < end; index++) {
+      if (bytes[index] !== NEWLINE) continue
+      lines++
+      if (first < 0) first = index + 1
+      last = index + 1
+    }
+    head.total += lines
+    if (lines > 0) {
+      head.open[stream] = { number: head.total, offset: head.told[stream] + last, timeMs }
+      if (stream === 'stderr') {
+        const from = head.lastLineOf === 'stderr' ? head.lastStderr!.from : head.total - lines + 1
+        head.lastStderr = { from, to: head.total }
+      }
+      head.lastLineOf = stream
+      if (this.#pieces.readUInt32LE(at + 32) === NONE)
+        this.#pieces.writeUInt32LE(lengthBefore + first, at + 32)
+    }
+    if (bytes[end] === NEWLINE) delete head.open[stream]
+    head.told[stream] += bytes.length
+    this.#pieces.writeUInt32LE(lengthBefore + bytes.length, at + 24)
+    this.#pieces.writeUInt32LE(this.#pieces.readUInt32LE(at + 28) + lines, at + 28)
+  }
+
+  piece(index: number): Piece {
+    const at = index * PIECE_FIELDS
+    return {
+      before: this.#pieces.readDoubleLE(at),
+      offset: this.#pieces.readDoubleLE(at + 8),
+      timeMs: this.#pieces.readDoubleLE(at + 16),
+      length: this.#pieces.readUInt32LE(at + 24),
+      lines: this.#pieces.readUInt32LE(at + 28),
+      firstAt: this.#pieces.readUInt32LE(at + 32),
+      stream: streams[this.#pieces.readUInt32LE(at + 36)]!,
+    }
+  }
+
+  /** Returns the place of the piece in which a line begins; `number` is 1 to `total`. */
+  pieceOf(number: number): number {
+    let low = 0
+    let high = this.#count - 1
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if (this.#pieces.readDoubleLE(middle * PIECE_FIELDS) < number) low = middle
+      else high = middle - 1
+    }
+    return low
+  }
+
+  /** Returns where the last line that begins in a piece ends, without its line break; `open`: more of it may come. */
+  endOfLastLine(index: number): { end: number; open: boolean } {
+    const { stream } = this.piece(index)
+    const name = streams.indexOf(stream)
+    for (let next = index + 1; next < this.#count; next++) {
+      const at = next * PIECE_FIELDS
+      if (this.#pieces.readUInt32LE(at + 36) !== name || this.#pieces.readUInt32LE(at + 28) === 0) continue
+      const { offset, firstAt } = this.piece(next)
+      return { end: offset + firstAt - 1, open: false }
+    }
+    const open = this.head.open[stream] !== undefined
+    return { end: this.head.told[stream] - (open ? 0 : 1), open }
+  }
+
+  /** The index as a file holds it, of the run that was made at `madeAt`. */
+  toFile(madeAt: string): Buffer {
+    const pieces = this.#pieces.subarray(0, this.#count * PIECE_FIELDS)
+    const head = JSON.stringify({ version: 1, madeAt, crc: crc32(pieces), ...this.head })
+    return Buffer.concat([Buffer.from(`${head}\n`), pieces])
+  }
+
+  /** Undefined: the file is of another version or run, or not whole. */
+  static fromFile(file: Buffer, madeAt: string): LineIndex | undefined {
+    const end = file.indexOf(NEWLINE)
+    try {
+      const { version, madeAt: of, crc, ...head } = JSON.parse(file.toString('utf8', 0, end))
+      const pieces = file.subarray(end + 1)
+      if (version !== 1 || of !== madeAt || pieces.length % PIECE_FIELDS !== 0) return undefined
+      return crc32(pieces) === crc ? new LineIndex(head, pieces) : undefined
+    } catch {
+      return undefined
+    }
+  }
+}

@@ -1,0 +1,170 @@
+import { Worker } from 'node:worker_threads'
+import { ErrandError } from '../../contract/errors.ts'
+
+/** For how long one batch of lines may be looked at. */
+const BATCH_MS = 5_000
+const WORKER_MB = 128
+
+export interface Pattern {
+  text: string
+  /** A regular expression, of JavaScript; else the text itself. */
+  re: boolean
+  /** Capital and small letters differ. */
+  case: boolean
+}
+
+export interface Batch {
+  bytes: Uint8Array
+  /** Where in `bytes` each block of lines begins and ends. */
+  parts: readonly (readonly [number, number])[]
+}
+
+/** A line with what was found in it, in UTF-16 units of its text without control codes. */
+export interface Match {
+  part: number
+  /** Its place in the part, from 0. */
+  line: number
+  text: string
+  /** Where `text` begins in the line. */
+  textFrom: number
+  ranges: [number, number][]
+}
+
+/**
+ * Looks for a pattern in lines, in a thread of its own: neither a costly pattern nor much text holds up the hub. Throws
+ * `bad_request` for a pattern that is no regular expression, and from `match` for one that takes too long.
+ */
+export class LineMatcher {
+  readonly #worker: Worker
+  readonly #source: string
+
+  constructor(pattern: Pattern) {
+    const { source, flags } = compiled(pattern)
+    this.#source = source
+    this.#worker = new Worker(`(${inWorker})()`, {
+      eval: true,
+      workerData: { source, flags },
+      resourceLimits: { maxOldGenerationSizeMb: WORKER_MB },
+      // Of the hub's environment a thread has nothing to read.
+      env: {},
+      stdout: true,
+      stderr: true,
+    })
+    this.#worker.unref()
+    this.#worker.on('error', () => {})
+  }
+
+  /** The lines that match, at most `most`. One call at a time. */
+  match(batch: Batch, most: number): Promise<Match[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<Match[]>()
+    const fail = () => reject(tooCostly(this.#source))
+    const timer = setTimeout(fail, BATCH_MS)
+    this.#worker.once('message', resolve)
+    this.#worker.once('error', fail)
+    this.#worker.once('exit', fail)
+    this.#worker.postMessage({ ...batch, most })
+    return promise.finally(() => {
+      clearTimeout(timer)
+      this.#worker.off('message', resolve)
+      this.#worker.off('error', fail)
+      this.#worker.off('exit', fail)
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker.terminate()
+  }
+}
+
+function compiled({ text, re, case: isCased }: Pattern): { source: string; flags: string } {
+  const source = re ? text : text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')
+  const flags = isCased ? 'g' : 'gi'
+  try {
+    new RegExp(source, flags)
+    return { source, flags }
+  } catch (error) {
+    const position = brokenAt(source, flags)
+    const why = (error as Error).message.replace(/^Invalid regular expression: \/.*\/[a-z]*: /s, '')
+    throw new ErrandError('bad_request', `query.q: ${why} at character ${position} of "${text}".`, {
+      hint: 'It is a regular expression of JavaScript. To look for the text as it is, leave out "re".',
+      details: { position },
+      cause: error,
+    })
+  }
+}
+
+/** The first character, from 1, with which the beginning of the expression can no longer be completed. */
+function brokenAt(source: string, flags: string): number {
+  const endings = [
+    '',
+    ')',
+    '))',
+    ')))',
+    ']',
+    '])',
+    ']))',
+    '}',
+    '})',
+    'a',
+    'a)',
+    'a]',
+    '1}',
+    'a>)',
+    'a>a)',
+    '=a)',
+    ':a)',
+    '\\',
+  ]
+  const canGoOn = (begin: string) =>
+    endings.some((ending) => {
+      try {
+        new RegExp(begin + ending, flags)
+        return true
+      } catch {
+        return false
+      }
+    })
+  let good = 0
+  while (good < source.length && canGoOn(source.slice(0, good + 1))) good++
+  return Math.min(source.length, good + 1)
+}
+
+const tooCostly = (source: string) =>
+  new ErrandError('bad_request', `query.q: the expression "${source}" takes too long on these lines.`, {
+    hint: 'Repetitions within repetitions, such as (a+)+, are costly: write a simpler one, or look for a text.',
+  })
+
+/** The thread's program. It is handed over as text, so nothing from outside of it is there. */
+function inWorker(): void {
+  const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads')
+  const expression = new RegExp(workerData.source, workerData.flags)
+  // As `web/parts/log/ansi.ts`.
+  const codes = /\x1b(?:\[([0-?]*)[ -/]*([@-~])|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])/g
+  const mostText = 1000
+  parentPort!.on('message', ({ bytes, parts, most }: Batch & { most: number }) => {
+    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const found: Match[] = []
+    for (const [part, [start, end]] of parts.entries()) {
+      const text = all.toString('utf8', start, end)
+      const lines = text.split('\n')
+      if (lines.length > 1 && lines.at(-1) === '') lines.pop()
+      for (const [line, raw] of lines.entries()) {
+        const bare = raw.endsWith('\r') ? raw.slice(0, -1) : raw
+        const plain = bare.includes('\x1b') ? bare.replace(codes, '') : bare
+        expression.lastIndex = 0
+        const ranges: [number, number][] = []
+        for (let match = expression.exec(plain); match !== null; match = expression.exec(plain)) {
+          ranges.push([match.index, match.index + match[0].length])
+          if (ranges.length === 20) break
+          if (match[0] === '') expression.lastIndex++
+        }
+        if (ranges.length === 0) continue
+        const textFrom = ranges[0]![0] > mostText - 200 ? ranges[0]![0] - 200 : 0
+        found.push({ part, line, ranges, textFrom, text: plain.slice(textFrom, textFrom + mostText) })
+        if (found.length === most) break
+      }
+      if (found.length === most) break
+    }
+    parentPort!.postMessage(found)
+  })
+}

@@ -1,0 +1,110 @@
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { StreamName } from '../../contract/attempt.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import type { EngineFace } from '../../engine/api.ts'
+import { AttemptLines, type ReadBytes } from './attempt-lines.ts'
+import { LineIndex } from './line-index.ts'
+
+/** Attempts whose index is in memory, and what these take at most. */
+const MOST_HELD = 64
+const MOST_HELD_BYTES = 64 * 1024 * 1024
+/** An index is kept in a file when making it again would cost this much. */
+const KEPT_BYTES = 4 * 1024 * 1024
+const KEPT_EVENTS = 2_000
+
+type Engine = Pick<EngineFace, 'watch' | 'output' | 'outputLength'>
+
+/**
+ * The lines of all attempts: an index is made when lines are first asked for, goes on from there, and is kept in a file
+ * beside the outputs (`<run id>/<attempt>.lines`), which goes when they go. A file that is not of this log is made anew.
+ */
+export class RunLines {
+  readonly #engine: Engine
+  readonly #dir: string
+  /** The least lately asked for first. */
+  readonly #held = new Map<string, Promise<AttemptLines>>()
+
+  /** `dir`: the folder of the outputs. */
+  constructor({ engine, dir }: { engine: Engine; dir: string }) {
+    this.#engine = engine
+    this.#dir = dir
+  }
+
+  /**
+   * The lines of an attempt as far as the log of its run is, or as `untilMs` (of `performance.now`) allows: then `behind` is
+   * set. Undefined: the log knows of no such attempt.
+   */
+  async of(
+    record: RunRecord,
+    number: number,
+    { read, untilMs }: { read: ReadBytes; untilMs: number },
+  ): Promise<{ lines: AttemptLines; behind: boolean } | undefined> {
+    const { run_id, created_at, last_seq } = record
+    const key = `${run_id}.${number}.${created_at}`
+    const held = this.#held.get(key) ?? this.#load(record, number)
+    this.#held.delete(key)
+    this.#held.set(key, held)
+    const lines = await held
+    const stop = new AbortController()
+    const events = (after: number) => this.#engine.watch(run_id, after, stop.signal, { outputBytes: 0 })
+    const isWhole = await lines.grow({ events, read, lastSeq: last_seq, untilMs }).finally(() => stop.abort())
+    const { head } = lines.index
+    if (isWhole && !head.begun) {
+      this.#held.delete(key)
+      return undefined
+    }
+    await this.#keep(record, number, lines)
+    await this.#letGo()
+    return { lines, behind: !isWhole }
+  }
+
+  /** How many bytes of what the index knows are no longer there. */
+  async missing({ run_id }: RunRecord, number: number, { index }: AttemptLines): Promise<number> {
+    const lost = async (stream: StreamName) =>
+      Math.max(0, index.head.told[stream] - (await this.#engine.outputLength(run_id, number, stream)))
+    return (await lost('stdout')) + (await lost('stderr'))
+  }
+
+  #file = (runId: string, number: number): string => join(this.#dir, runId, `${number}.lines`)
+
+  async #load({ run_id, created_at, last_seq }: RunRecord, number: number): Promise<AttemptLines> {
+    const file = await readFile(this.#file(run_id, number)).catch(() => undefined)
+    const index = file && LineIndex.fromFile(file, created_at)
+    if (index === undefined || index.head.seq > last_seq) return new AttemptLines(number)
+    const { outputSeq, told } = index.head
+    // A database that has lost its last commits has other events now.
+    for await (const event of this.#engine.watch(run_id, outputSeq - 1, undefined, { outputBytes: 0 })) {
+      const isSame =
+        event.type === 'output' &&
+        event.attempt === number &&
+        event.offset + event.length === told[event.stream]
+      return new AttemptLines(number, isSame ? index : undefined)
+    }
+    return new AttemptLines(number)
+  }
+
+  /** A folder or a disk that takes no file costs time at the next start, and nothing else. */
+  async #keep({ run_id, created_at }: RunRecord, number: number, lines: AttemptLines): Promise<void> {
+    const { bytes, events } = lines.unkept
+    const { head } = lines.index
+    if (head.outputSeq === 0) return
+    if (bytes < KEPT_BYTES && events < KEPT_EVENTS) return
+    lines.unkept = { bytes: 0, events: 0 }
+    const file = this.#file(run_id, number)
+    const temporary = `${file}.tmp`
+    await writeFile(temporary, lines.index.toFile(created_at), { mode: 0o600 })
+      .then(() => rename(temporary, file))
+      .catch(() => {})
+  }
+
+  async #letGo(): Promise<void> {
+    let bytes = 0
+    for (const held of this.#held.values()) bytes += (await held).index.bytes
+    for (const [key, held] of this.#held) {
+      if (this.#held.size <= MOST_HELD && bytes <= MOST_HELD_BYTES) return
+      bytes -= (await held).index.bytes
+      this.#held.delete(key)
+    }
+  }
+}
