@@ -3,6 +3,8 @@ import { pipeline } from 'node:stream/promises'
 import type { ErrandClient } from '../../../client/client.ts'
 import { StreamName } from '../../../contract/attempt.ts'
 import { ErrandError } from '../../../contract/errors.ts'
+import type { RunView } from '../../../contract/run.ts'
+import type { FoundLines, Line } from '../../../contract/run-api.ts'
 import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { exitCodes } from '../../exit-codes.ts'
@@ -10,47 +12,189 @@ import { JsonLines } from '../../follow/json-lines.ts'
 import { CHILDREN_AT_ONCE, eachEvent, FamilyDisplay } from '../../follow/run-family.ts'
 import { TextOut } from '../../follow/text-out.ts'
 import { hubOptions } from '../../option-values.ts'
-import { type ColorChoice, hasLiveLines, wantsColor } from '../../render/terminal-text.ts'
+import {
+  type ColorChoice,
+  hasLiveLines,
+  lineText,
+  terminalText,
+  wantsColor,
+} from '../../render/terminal-text.ts'
 import { colorChoice, showOptions } from '../../run-options.ts'
 
 export const runsLogs = command({
-  summary: 'Show what a run has printed; with --attempt, the bytes of one attempt as they were.',
+  summary:
+    'Show what a run has printed; lines of one step by number, or where something is found; with --attempt, the bytes as they were.',
   args: '<id>',
   options: {
     follow: { type: 'boolean', short: 'f', help: 'Go on until the run ends' },
     attempt: { type: 'string', value: 'N', help: 'The whole output of this attempt, byte for byte' },
     stream: { type: 'string', value: 'NAME', help: 'With --attempt: stdout (default) or stderr' },
+    step: { type: 'string', value: 'NAME', help: 'Lines of this step, of one host with NAME@HOST' },
+    lines: {
+      type: 'string',
+      value: 'WHICH',
+      help: 'Numbered lines: 100-200, 100, 100- or -50 (the last 50)',
+    },
+    grep: { type: 'string', value: 'TEXT', help: 'The lines with this text, whatever its case' },
+    regex: { type: 'boolean', help: 'With --grep: it is a regular expression, of JavaScript' },
     json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
     ...showOptions,
     ...hubOptions,
   },
-  examples: ['errand runs logs run_0123', 'errand runs logs run_0123 --attempt 1 > out.bin'],
-  async run({ follow, attempt, stream = 'stdout', json = false, verbose, color, ...hub }, [id]) {
+  examples: [
+    'errand runs logs run_0123',
+    'errand runs logs run_0123 --step test@web-1 --lines -50',
+    'errand runs logs run_0123 --step test --grep "error|failed" --regex',
+    'errand runs logs run_0123 --attempt 1 > out.bin',
+  ],
+  async run(
+    { follow, attempt, stream, step, lines, grep, regex, json = false, verbose, color, ...hub },
+    [id],
+  ) {
+    if (regex && grep === undefined) throw new UsageError('--regex stands beside --grep', 'write --grep TEXT')
+    if (step !== undefined || lines !== undefined || grep !== undefined) {
+      const beside = Object.entries({ follow, stream }).find(([, value]) => value !== undefined)?.[0]
+      if (beside !== undefined)
+        throw new UsageError(
+          `--${beside} does not go with --step, --lines and --grep`,
+          'leave one of them out',
+        )
+      const tty = process.stdout.isTTY ?? false
+      const print = printer(json, wantsColor(tty, process.env, colorChoice(color)))
+      const client = connect(hub)
+      const number = attempt === undefined ? await attemptOf(client, id!, step) : attemptNumber(attempt)
+      if (grep === undefined) await someLines(client, { id: id!, number, which: lines ?? '1-' }, print)
+      else
+        await matches(client, { id: id!, number, which: lines ?? '1-', grep, regex: regex ?? false }, print)
+      return exitCodes.success
+    }
     if (json && attempt !== undefined)
       throw new UsageError('--attempt gives bytes as they are, and --json events', 'write one of them')
     const client = connect(hub)
     const damage =
       attempt === undefined
         ? await events(client, id!, { wait: follow ?? false, json, verbose, color: colorChoice(color) })
-        : await bytes(client, id!, attempt, stream)
+        : await bytes(client, id!, attemptNumber(attempt), stream ?? 'stdout')
     if (damage === undefined) return exitCodes.success
     process.stderr.write(`warning: the output is damaged: ${damage}\n`)
     return exitCodes.damaged
   },
 })
 
+function attemptNumber(text: string): number {
+  const number = Number(text)
+  if (Number.isInteger(number) && number >= 1) return number
+  throw new UsageError(`--attempt is "${text}"`, 'it is a number from 1')
+}
+
+/** The newest attempt of the step that is named, or of the only one that has any. */
+async function attemptOf(client: ErrandClient, runId: string, name: string | undefined): Promise<number> {
+  const run: RunView = await client.runs.get(runId)
+  const all = run.steps.flatMap(({ step, instances }) =>
+    instances.flatMap(({ host, attempts }, index) =>
+      attempts.slice(-1).map(({ number }) => ({
+        number,
+        names: [step, `${step}@${host}`, `${step}@${host}!${index}`],
+        // The shortest that tells it from the others of its step.
+        own: instances.filter((other) => other.host === host).length > 1 ? 2 : instances.length > 1 ? 1 : 0,
+      })),
+    ),
+  )
+  const found = name === undefined ? all : all.filter(({ names }) => names.includes(name))
+  if (found.length === 1) return found[0]!.number
+  const list = (found.length > 0 ? found : all).map(({ names, own }) => names[own]!)
+  const shown = list.slice(0, 10).map(lineText).join(', ') + (list.length > 10 ? ', …' : '')
+  const hint = list.length === 0 ? 'Nothing of the run has begun yet.' : `--step names one of: ${shown}`
+  if (found.length > 1) throw new UsageError('--step has to name one log', hint)
+  throw new UsageError(
+    name === undefined ? 'the run has no log' : `--step "${name}" has no log in this run`,
+    hint,
+  )
+}
+
+/** What `--lines` says: the last so many, or the first and the last line. */
+function whichLines(text: string): { tail: number } | { from: number; to: number } {
+  const [, from, dash, to] = /^(\d*)(-?)(\d*)$/.exec(text) ?? []
+  if (from === '' && to !== '' && to !== undefined) return { tail: Number(to) }
+  const first = Number(from)
+  const last = dash === '' ? first : to === '' ? Number.POSITIVE_INFINITY : Number(to)
+  if (from !== undefined && from !== '' && first >= 1 && last >= first) return { from: first, to: last }
+  throw new UsageError(`--lines is "${text}"`, 'write it as 100-200, 100, 100- or -50')
+}
+
+type Found = FoundLines['hits'][number]
+type Print = (line: Line | Found) => Promise<boolean>
+
+/** Prints lines with their numbers, behind `!` what stood on standard error; false once nobody reads any more. */
+function printer(json: boolean, color: boolean): Print {
+  const out = new TextOut(process.stdout)
+  let isGone = false
+  out.whenGone(() => {
+    isGone = true
+  })
+  return async (line) => {
+    const cut = 'length' in line && line.length !== undefined ? ` … (${line.length} bytes)` : ''
+    const text = `${String(line.number).padStart(6)} ${line.stream === 'stderr' ? '!' : '|'} ${terminalText(line.text, color)}${cut}\n`
+    await out.write(json ? `${JSON.stringify({ type: 'line', ...line })}\n` : text)
+    return !isGone
+  }
+}
+
+interface Wanted {
+  id: string
+  number: number
+  which: string
+}
+
+/** The first line and the last that are asked for; a long log is counted first, a part with each question. */
+async function bounds(client: ErrandClient, { id, number, which }: Wanted): Promise<[number, number]> {
+  const asked = whichLines(which)
+  if ('from' in asked) return [asked.from, asked.to]
+  for (;;) {
+    const { total, behind } = await client.runs.lines(id, number, { tail: 0 })
+    if (behind === undefined) return [Math.max(1, total - asked.tail + 1), total]
+  }
+}
+
+const CUT_BYTES = 64 * 1024
+const LINES_A_PAGE = 100
+
+async function someLines(client: ErrandClient, wanted: Wanted, print: Print): Promise<void> {
+  const [first, last] = await bounds(client, wanted)
+  for (let from = first; from <= last; ) {
+    const query = { from, to: Math.min(last, from + LINES_A_PAGE - 1), cut: CUT_BYTES }
+    const { lines, behind } = await client.runs.lines(wanted.id, wanted.number, query)
+    for (const line of lines) if (!(await print(line))) return
+    from += lines.length
+    if (lines.length === 0 && behind === undefined) return
+  }
+}
+
+async function matches(
+  client: ErrandClient,
+  { grep, regex, ...wanted }: Wanted & { grep: string; regex: boolean },
+  print: Print,
+): Promise<void> {
+  const [first, last] = await bounds(client, wanted)
+  // The hub searches what it has counted.
+  while ((await client.runs.lines(wanted.id, wanted.number, { tail: 0 })).behind !== undefined);
+  for (let cursor: number | undefined = first; cursor !== undefined && cursor <= last; ) {
+    const query = { q: grep, re: regex, cursor }
+    const { hits, next } = await client.runs.searchLines(wanted.id, wanted.number, query)
+    for (const hit of hits) if (hit.number > last || !(await print(hit))) return
+    cursor = next
+  }
+}
+
 /** Writes the bytes that there are; returns in words how they are damaged, undefined where they are not. */
 async function bytes(
   client: ErrandClient,
   runId: string,
-  attempt: string,
+  number: number,
   stream: string,
 ): Promise<string | undefined> {
   const name = StreamName.safeParse(stream)
   if (!name.success) throw new UsageError(`--stream is "${stream}"`, 'it is stdout or stderr')
-  const number = Number(attempt)
-  if (!Number.isInteger(number) || number < 1)
-    throw new UsageError(`--attempt is "${attempt}"`, 'it is a number from 1')
   let damage: string | undefined
   const body = await client.output(runId, number, name.data).catch((error) => {
     if (!(error instanceof ErrandError) || error.code !== 'output_damaged') throw error
