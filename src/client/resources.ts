@@ -34,6 +34,7 @@ import type {
   RunnerEnrolled,
   RunnerView,
 } from '../contract/protocol.ts'
+import type { RetryPlan, RetryRun } from '../contract/retry.ts'
 import type { CreateRunInput, RunSummary, RunView } from '../contract/run.ts'
 import type {
   Accepted,
@@ -44,7 +45,6 @@ import type {
   Lines,
   LinesQuery,
   ListRunsInput,
-  RetryRunInput,
   RunCreated,
   RunList,
   RunStatusView,
@@ -357,8 +357,13 @@ export class RunsClient {
     return this.#http.json('POST /api/runs/:id/input', { params: { id: runId }, body: input })
   }
 
-  retry(runId: string, options: RetryRunInput = {}): Promise<RunSummary> {
+  retry(runId: string, options: RetryRun = {}): Promise<RunSummary> {
     return this.#http.json('POST /api/runs/:id/retry', { params: { id: runId }, body: options })
+  }
+
+  /** The foreseen course of such a retry; nothing is begun. */
+  retryPlan(runId: string, options: RetryRun = {}): Promise<RetryPlan> {
+    return this.#http.json('POST /api/runs/:id/retry-plan', { params: { id: runId }, body: options })
   }
 
   rollback(runId: string): Promise<RunSummary> {

@@ -36,9 +36,13 @@ export const StepInstance = z.object({
   vars: vars.optional(),
   /** Set where the run is a retry and this instance is taken over as done: what it exported. */
   carried: vars.optional(),
-  /** Set where its `when` does not hold, or cannot be evaluated: it never begins. */
+  /** Set where it never begins: its `when` does not hold or cannot be evaluated, or a retry leaves it as it ended, or out. */
   ended: z
-    .object({ status: z.enum(['skipped', 'failed']), reason: Reason, message: z.string().optional() })
+    .object({
+      status: z.enum(['skipped', 'failed', 'canceled', 'interrupted']),
+      reason: Reason,
+      message: z.string().optional(),
+    })
     .optional(),
 })
 export type StepInstance = z.infer<typeof StepInstance>

@@ -44,10 +44,6 @@ export const CancelRun = z.strictObject({
   force: z.boolean().default(false).describe('Also ends `finally` steps at once'),
 })
 export type CancelRunInput = z.input<typeof CancelRun>
-export const RetryRun = z.strictObject({
-  only: z.enum(['all', 'failed']).default('all').describe('`failed` takes over what succeeded'),
-})
-export type RetryRunInput = z.input<typeof RetryRun>
 export const AnswerApproval = z.strictObject({
   step: z.string().min(1),
   comment: z.string().max(2000).optional(),

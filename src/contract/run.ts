@@ -6,6 +6,7 @@ import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
 import { BoxAskShape, Isolation, Network } from './isolation.ts'
 import { plainName } from './plain-name.ts'
+import { ChainLink, type RetryMarks } from './retry.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 import { Artifact } from './tasks/artifact.ts'
@@ -39,6 +40,11 @@ export interface RunSpec {
   replaces?: string
   /** Instances of main steps taken over from `retry_of` as done, by step. */
   carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
+  /** The rest of what was asked of the retry. */
+  retry?: RetryMarks
+  /** Of a retry: the run that its chain of tries began with, and its number in it, from 2. */
+  first_run?: string
+  try?: number
 }
 
 /** How a list draws a run's steps. */
@@ -116,6 +122,8 @@ export interface RunRecord extends RunSpec {
   list_row?: string
   /** How many bytes of output are kept; set once it has ended, where there are any. */
   output_bytes?: number
+  /** The number of the newest try of its chain, where there are others; worked out with each read, by stores that can. */
+  tries?: number
 }
 
 export type RunPatch = Partial<
@@ -150,6 +158,9 @@ export const RunSummary = z.object({
   waiting: z.string().optional(),
   parent_run_id: z.string().optional(),
   retry_of: z.string().optional(),
+  first_run: z.string().optional().describe('Of a retry: the run that its chain of tries began with'),
+  try: z.number().int().optional().describe('Its number in its chain of tries; absent: it is alone'),
+  tries: z.number().int().optional().describe('The number of the newest try of that chain'),
   rolls_back: z.string().optional().describe('The run whose steps this one undoes'),
   continues: z.string().optional().describe('The run whose session with an agent this one goes on with'),
   replaces: z.string().optional().describe('The run of the same bot in whose place this one comes'),
@@ -241,6 +252,11 @@ export const RunView = RunSummary.extend({
     .object({ run_id: z.string(), status: RunStatus })
     .optional()
     .describe('The last run that was begun to undo it; once that is a success, it is undone'),
+  chain: z
+    .array(ChainLink)
+    .optional()
+    .describe('All tries of its chain that there are, the first first; of more than 100 the newest'),
+  retried_as: z.string().optional().describe('The newest run that is a retry of this very one'),
   steps: z.array(StepView),
   last_seq: z.number().int(),
 })
@@ -275,6 +291,8 @@ export const ListRuns = z.strictObject({
   owner: z.string().optional(),
   blueprint: z.string().optional().describe('`workflow`, `agent`, `bot` or `task`'),
   parent_run_id: z.string().optional(),
+  latest: z.stringbool().optional().describe('Only the newest try of each chain of tries'),
+  first_run: z.string().optional().describe('Tries of the chain that began with this run, but for that one'),
   text: z.string().max(200).optional().describe('In the id or the name of the workflow, in capitals or not'),
   created_after: z.string().optional(),
   created_before: z.string().optional(),

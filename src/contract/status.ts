@@ -45,6 +45,7 @@ export const Reason = z.enum([
   'child_failed', // a sub-workflow did not succeed
   'upstream', // a step this one needs did not succeed
   'condition', // when was false
+  'left_out', // who retried the run asked for the step to be skipped
   'canceled', // someone canceled
   'interrupted', // found running after a restart with nothing left of it
   'quota', // over its limit of disk or processes

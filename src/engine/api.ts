@@ -4,6 +4,7 @@ import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { BoxAsk } from '../contract/isolation.ts'
+import type { RetryPlan, RetryRun } from '../contract/retry.ts'
 import type { CreateRun, RunRecord, RunSpec, RunView } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Log } from '../platform/log.ts'
@@ -133,10 +134,13 @@ export interface EngineFace {
    */
   input(runId: string, given: GivenInput, to?: InputAddress): Promise<{ input_id: string }>
   /**
-   * A new run of the same workflow; `failed` takes over what succeeded and was not undone. That of a rollback is another
-   * rollback. Throws `run_not_ended`.
+   * A new run of the same workflow: of all of it, or with what succeeded and was not undone taken over, as far as it is
+   * asked for. That of a rollback is another rollback. Throws `run_not_ended`, and `invalid_argument` for steps and
+   * instances that are not there and for what contradicts itself.
    */
-  retry(runId: string, options: { only: 'all' | 'failed'; owner?: string }): Promise<RunRecord>
+  retry(runId: string, options: RetryRun & { owner?: string }): Promise<RunRecord>
+  /** The foreseen course of such a retry; nothing is begun. Throws as `retry`. */
+  retryPlan(runId: string, asked: RetryRun): Promise<RetryPlan>
   /**
    * A new run that runs the rollback of each step that succeeded, in reverse; but what an earlier one has undone before it
    * failed. Throws `run_not_ended`, and `conflict` where the run is undone, or is being undone.

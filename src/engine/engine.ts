@@ -1,11 +1,14 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
 import type { GivenInput } from '../contract/agent.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
+import type { RetryPlan, RetryRun, RetryStep } from '../contract/retry.ts'
 import type { RunRecord, RunView } from '../contract/run.ts'
 import { isFinalRun } from '../contract/status.ts'
+import type { Workflow } from '../contract/workflow.ts'
 import {
   alreadyRolledBack,
   type EngineFace,
@@ -16,16 +19,21 @@ import {
 import { evolve } from './core/evolve.ts'
 import type { InputAddress } from './core/inputs.ts'
 import type { Plan } from './core/plan.ts'
-import { carriedOver, rollbackWorkflow, withBoxesHad } from './core/retry.ts'
+import { rollbackWorkflow, withBoxesHad } from './core/retry.ts'
+import { bounded, retryCommand, retrySteps, totals } from './core/retry-preview.ts'
+import { type EndedRun, type RetryStart, retryStart } from './core/retry-start.ts'
 import { initialState, type RunState } from './core/state.ts'
 import { viewOf } from './core/view.ts'
 import type { OutputStore, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
 import { ActiveRuns } from './runtime/active-runs.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
-import { Loader, withBox, withinGroup } from './runtime/submission.ts'
+import { firstVariables, Loader, type Started, withBox, withinGroup } from './runtime/submission.ts'
 import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
 import { checkoutWithoutToken, withCheckoutToken } from './workflow-file/checkout-step.ts'
 import { sealedEnv } from './workflow-file/sealed-env.ts'
+
+/** So many tries of a chain are shown. */
+const MOST_TRIES = 100
 
 /** Conducts runs: the hub, the CLI and programs that embed Errand use this same class with other ports. */
 export class Engine implements EngineFace {
@@ -38,8 +46,8 @@ export class Engine implements EngineFace {
   readonly #dropBeside: EngineOptions['dropBeside']
   readonly #feed = new Feed()
   readonly #runs: ActiveRuns
-  /** Those of each run that are being begun. */
-  readonly #rollbacks = new Map<string, Promise<void>>()
+  /** The last of each name that is being begun. */
+  readonly #turns = new Map<string, Promise<void>>()
 
   constructor(options: EngineOptions) {
     this.#store = options.store
@@ -49,7 +57,7 @@ export class Engine implements EngineFace {
     this.#loader = new Loader(this.#catalog)
     this.#runSecrets = options.runSecrets
     this.#dropBeside = options.dropBeside
-    this.#runs = new ActiveRuns(options, this.#loader, this.#feed)
+    this.#runs = new ActiveRuns(options, this.#loader, this.#feed, (...sub) => this.#subRetry(...sub))
   }
 
   async submit(submission: Submission): Promise<RunRecord> {
@@ -96,7 +104,8 @@ export class Engine implements EngineFace {
   async view(runId: string): Promise<RunView> {
     const { record, plan, state } = await this.#folded(runId)
     const [last] = await this.#rollbacksOf(runId)
-    return viewOf(record, plan, state, last && { run_id: last.run_id, status: last.status })
+    const rollback = last && { run_id: last.run_id, status: last.status }
+    return viewOf(record, plan, state, { rollback, ...(await this.#chainOf(record)) })
   }
 
   async *watch(
@@ -134,33 +143,45 @@ export class Engine implements EngineFace {
     return { input_id: await (await this.#runs.open(runId)).give(given, to) }
   }
 
-  async retry(
-    runId: string,
-    { only, owner }: { only: 'all' | 'failed'; owner?: string },
-  ): Promise<RunRecord> {
-    const { record, plan, state } = await this.#ended(runId)
-    if (record.rolls_back !== undefined) return this.rollback(record.rolls_back, { owner })
-    const carried =
-      only === 'failed'
-        ? carriedOver(plan, state, await this.#undoneIn(await this.#rollbacksOf(runId)))
-        : undefined
+  async retry(runId: string, { owner, ...asked }: RetryRun & { owner?: string }): Promise<RunRecord> {
+    const { record, ...folded } = await this.#ended(runId)
+    if (record.rolls_back !== undefined) {
+      refuseParts(asked)
+      return this.rollback(record.rolls_back, { owner })
+    }
+    const { start } = await this.#retryOf(runId, folded, asked)
     const { blueprint, continues, vars, tenant, repository } = record
     const submission = { blueprint, continues, vars, owner: owner ?? record.owner, tenant, repository }
+    const { plan, state } = folded
     const boxed = withBoxesHad(plan.workflow, state)
     const again = boxed === plan.workflow ? plan : this.#loader.again(boxed)
-    return this.#runs.begin(again, submission, { retry_of: runId, carried })
+    // One after another: their numbers differ.
+    return this.#inTurn(record.first_run ?? runId, async () => {
+      const place = await this.#nextTry(record)
+      return this.#runs.begin(again, submission, { retry_of: runId, ...start, ...place })
+    })
+  }
+
+  async retryPlan(runId: string, asked: RetryRun): Promise<RetryPlan> {
+    const { record, ...folded } = await this.#ended(runId)
+    if (record.rolls_back !== undefined)
+      throw new ErrandError('invalid_argument', `Run ${runId} is a rollback, which is retried as a whole.`, {
+        hint: 'Retry it without a plan: what it has undone stays undone.',
+      })
+    const { steps } = await this.#retryOf(runId, folded, asked)
+    const own = steps.filter(({ isInner }) => !isInner).map(({ step }) => step)
+    return {
+      run_id: runId,
+      try: (await this.#nextTry(record)).try,
+      ...totals(own),
+      steps: bounded(steps.map(({ step }) => step)),
+      cli: retryCommand(runId, asked),
+    }
   }
 
   rollback(runId: string, { owner }: { owner?: string } = {}): Promise<RunRecord> {
     // One after another: what one has begun, the next finds in the store.
-    const begun = (this.#rollbacks.get(runId) ?? Promise.resolve()).then(() => this.#rollBack(runId, owner))
-    const settled = begun
-      .catch(() => {})
-      .then(() => {
-        if (this.#rollbacks.get(runId) === settled) this.#rollbacks.delete(runId)
-      })
-    this.#rollbacks.set(runId, settled)
-    return begun
+    return this.#inTurn(`rollback ${runId}`, () => this.#rollBack(runId, owner))
   }
 
   async remove(runIds: readonly string[]): Promise<void> {
@@ -231,6 +252,91 @@ export class Engine implements EngineFace {
     return { record, plan, state }
   }
 
+  /** Does the work when that of the same name before it is over. */
+  #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const begun = (this.#turns.get(name) ?? Promise.resolve()).then(work)
+    const settled = begun
+      .then(() => {})
+      .catch(() => {})
+      .then(() => {
+        if (this.#turns.get(name) === settled) this.#turns.delete(name)
+      })
+    this.#turns.set(name, settled)
+    return begun
+  }
+
+  /** The tries of the run's chain; nothing where it is alone. */
+  async #chainOf({ run_id, first_run = run_id }: RunRecord): Promise<Pick<RunView, 'chain' | 'retried_as'>> {
+    const { runs } = await this.#store.list({ first_run, limit: MOST_TRIES })
+    if (runs.length === 0) return {}
+    const first = runs.length < MOST_TRIES ? await this.#store.get(first_run) : undefined
+    const chain = [...runs, ...(first ? [first] : [])].map((one) => {
+      const { status, created_at, retry_of, try: number = 1 } = one
+      return { run_id: one.run_id, try: number, status, created_at, retry_of }
+    })
+    chain.sort((a, b) => a.try - b.try)
+    return { chain, retried_as: chain.findLast(({ retry_of }) => retry_of === run_id)?.run_id }
+  }
+
+  /** The place in its chain of tries that a retry of this run would have now. */
+  async #nextTry({ run_id, first_run = run_id }: RunRecord): Promise<{ first_run: string; try: number }> {
+    const { runs } = await this.#store.list({ first_run, limit: 500 })
+    return { first_run, try: Math.max(1, ...runs.map((one) => one.try ?? 1)) + 1 }
+  }
+
+  /** The parts that such a retry takes over, and its steps as they are foreseen, those of its sub-runs behind the step that has them. */
+  async #retryOf(
+    runId: string,
+    folded: Pick<EndedRun, 'plan' | 'state'>,
+    asked: RetryRun,
+  ): Promise<{ start: RetryStart; steps: { step: RetryStep; isInner?: true }[] }> {
+    const run = { ...folded, undone: await this.#undoneIn(await this.#rollbacksOf(runId)) }
+    const start = retryStart(run, asked)
+    const steps: { step: RetryStep; isInner?: true }[] = []
+    for (const step of retrySteps(run, start)) {
+      steps.push({ step })
+      for (const child of step.phase === 'main' ? (start.retry?.children?.[step.step] ?? []) : []) {
+        const there = await this.#store.get(child.run_id)
+        if (there === undefined || !isFinalRun(there.status)) continue
+        const inner = await this.#retryOf(child.run_id, await this.#folded(child.run_id), child.asked)
+        for (const { step: one, isInner } of inner.steps)
+          steps.push({
+            step: {
+              ...one,
+              step: `${step.step} > ${one.step}`,
+              run_id: isInner ? one.run_id : child.run_id,
+            },
+            isInner: true,
+          })
+      }
+    }
+    return { start, steps }
+  }
+
+  /** How a sub-run is begun that goes on with one of the run that its parent retries. */
+  async #subRetry(
+    before: { run_id: string; asked: RetryRun },
+    { workflow, vars }: Pick<Submission, 'workflow' | 'vars'>,
+  ): Promise<(Started & Pick<Submission, 'workflow'>) | undefined> {
+    const record = await this.#store.get(before.run_id)
+    if (record === undefined || !isFinalRun(record.status)) return undefined
+    const { plan, state } = await this.#folded(before.run_id)
+    const loaded = this.#loader.load({ workflow })
+    const isLike =
+      doneBy(loaded.workflow) === doneBy(plan.workflow) &&
+      isDeepStrictEqual(firstVariables(loaded.workflow, vars), record.vars)
+    // With other inputs, what it did is not what is asked for now.
+    if (!isLike) return undefined
+    const undone = await this.#undoneIn(await this.#rollbacksOf(before.run_id))
+    const start = retryStart({ plan, state, undone }, before.asked)
+    const boxed = withBoxesHad(loaded.workflow, state)
+    const place = await this.#nextTry(record)
+    return {
+      ...{ retry_of: before.run_id, ...start, ...place },
+      workflow: boxed === loaded.workflow ? workflow : (boxed as unknown as Record<string, unknown>),
+    }
+  }
+
   async #rollBack(runId: string, owner: string | undefined): Promise<RunRecord> {
     const { record, plan, state } = await this.#ended(runId)
     const rollbacks = await this.#rollbacksOf(runId)
@@ -262,4 +368,21 @@ export class Engine implements EngineFace {
     if (isFinalRun(folded.record.status)) return folded
     throw runNotEnded(runId, folded.record.status)
   }
+}
+
+/** The main steps of a workflow, and what they do. */
+const doneBy = ({ steps }: Workflow): string =>
+  JSON.stringify(
+    steps.map(({ name, action, args, targets, foreach, matrix, needs }) => [
+      ...[name, action, args, targets, foreach, matrix, needs],
+    ]),
+  )
+
+/** A rollback is retried as a whole. */
+function refuseParts({ only: _, ...parts }: RetryRun): void {
+  const given = Object.entries(parts).find(([, value]) => value !== undefined)
+  if (given)
+    throw new ErrandError('invalid_argument', `A rollback is retried as a whole, without "${given[0]}".`, {
+      hint: 'Leave it out: what the rollback has undone stays undone.',
+    })
 }

@@ -22,6 +22,10 @@ export interface RunQuery {
   continues?: string
   /** Runs that undo this one. */
   rolls_back?: string
+  /** Tries of the chain that began with this run, but for that one. */
+  first_run?: string
+  /** Only the newest try of each chain. */
+  latest?: boolean
   /** In the id or the name of the workflow, whatever the case of A to Z. */
   text?: string
   /** RFC 3339; exclusive. */

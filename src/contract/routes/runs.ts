@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { ChatAnswer, ChatRequest, InputAccepted, RunInput } from '../agent-api.ts'
 import { RunEvent } from '../events.ts'
 import { RunId } from '../ids.ts'
+import { RetryPlan, RetryRun } from '../retry.ts'
 import { CreateRun, ListRuns, RunSummary, RunView } from '../run.ts'
 import {
   Accepted,
@@ -15,7 +16,6 @@ import {
   Lines,
   LinesQuery,
   OutputPath,
-  RetryRun,
   RunCreated,
   RunList,
   RunStatusView,
@@ -95,10 +95,18 @@ export const runRoutes = routeTable({
   'POST /api/runs/:id/retry': {
     who: 'user',
     tag,
-    summary: 'A new run of the same workflow: of all of it, or of what failed',
+    summary: 'A new run of the same workflow: of all of it, what failed, from a step on, or of one step',
     params,
     body: RetryRun.prefault({}),
     answers: { 201: RunSummary },
+  },
+  'POST /api/runs/:id/retry-plan': {
+    who: 'user',
+    tag,
+    summary: 'What such a retry would take over, run again and leave out; nothing is begun',
+    params,
+    body: RetryRun.prefault({}),
+    answers: { 200: RetryPlan },
   },
   'POST /api/runs/:id/rollback': {
     who: 'user',

@@ -1,9 +1,12 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { StepInstance } from '../../contract/events.ts'
+import type { RetryMarks } from '../../contract/retry.ts'
+import type { RunSpec } from '../../contract/run.ts'
 import { isFinalStep, type Reason } from '../../contract/status.ts'
 import type { Lookup } from '../workflow-file/template.ts'
 import { evaluateWhen } from '../workflow-file/when.ts'
 import { expand } from './expand.ts'
+import { InstanceSet } from './instance-set.ts'
 import type { Intent } from './intents.ts'
 import { failure, instanceLookup, type RunNames, runLookup } from './lookup.ts'
 import { stepOutcome } from './outcome.ts'
@@ -16,7 +19,8 @@ export interface StepRules {
   /** Why nothing new may begin and what runs must end. */
   stop?: Reason
   force: boolean
-  carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
+  carried?: RunSpec['carried']
+  retry?: RetryMarks
 }
 
 /** Returns what to do for one step that is not final and whose needs are met. */
@@ -40,26 +44,62 @@ export function decideStep(
 
 function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRules): Intent[] {
   const lookup = runLookup(plan, state, rules.names)
-  const skipped: Intent = {
-    type: 'skip_step',
-    planned,
-    reason: 'condition',
-    message: `when: ${planned.step.when} is false`,
+  const { name, when } = planned.step
+  const { kept, leftOut, anyway } = marksOf(planned, rules)
+  const skipped: Intent = leftOut
+    ? { type: 'skip_step', planned, reason: 'left_out', message: LEFT_OUT }
+    : { type: 'skip_step', planned, reason: 'condition', message: `when: ${when} is false` }
+  if (kept !== undefined && kept.instances.length === 0) {
+    const { reason = 'upstream', message = '' } = kept
+    if (kept.status === 'skipped') return [{ type: 'skip_step', planned, reason, message }]
+    return [{ type: 'fail_step', planned, reason, message }]
   }
   let instances: StepInstance[]
   try {
     instances = expand(plan, planned, lookup)
   } catch (error) {
     // What it would run on does not work out, but nobody asks where it is not to run at all.
-    return [isFalse(planned, lookup) ? skipped : { type: 'fail_step', planned, ...failure(error) }]
+    const isOut = leftOut || (!anyway && isFalse(planned, lookup))
+    return [isOut ? skipped : { type: 'fail_step', planned, ...failure(error) }]
   }
-  const all = withCarried(instances, rules.carried?.[planned.step.name]).map((instance) =>
-    instance.carried ? instance : withCondition(plan, state, planned, rules.names, instance),
-  )
+  const done = new InstanceSet(rules.carried?.[name] ?? [])
+  const staying = new InstanceSet(kept?.instances ?? [])
+  const all = instances.map((instance): StepInstance => {
+    const carried = done.take(instance)
+    if (carried) return { ...instance, carried: carried.exports }
+    const stays = staying.take(instance)
+    if (stays) return { ...instance, ended: endedAs(stays) }
+    if (leftOut) return { ...instance, ended: { status: 'skipped', reason: 'left_out', message: LEFT_OUT } }
+    return anyway ? instance : withCondition(plan, state, planned, rules.names, instance)
+  })
   const none =
-    all.length === 0 ? isFalse(planned, lookup) : all.every(({ ended }) => ended?.status === 'skipped')
+    all.length === 0
+      ? leftOut || (!anyway && isFalse(planned, lookup))
+      : all.every(({ ended }) => ended?.status === 'skipped')
   return [none ? skipped : { type: 'start_step', planned, instances: all }]
 }
+
+const LEFT_OUT = 'left out of the retry'
+
+/** The wishes of a retry for a main step; the others are never named. */
+function marksOf({ phase, step: { name } }: PlannedStep, { retry }: StepRules) {
+  const isMain = phase === 'main'
+  return {
+    kept: isMain ? retry?.kept?.[name] : undefined,
+    leftOut: isMain && retry?.skip?.includes(name) === true,
+    anyway: isMain && retry?.run_anyway?.includes(name) === true,
+  }
+}
+
+const endedAs = ({
+  status,
+  reason,
+  message,
+}: NonNullable<RetryMarks['kept']>[string]['instances'][number]): StepInstance['ended'] => ({
+  status,
+  reason: reason ?? (status === 'failed' ? 'upstream' : status),
+  message,
+})
 
 /** Whether `when` is false whatever the instance; not where that hangs on one. */
 function isFalse({ when }: PlannedStep, lookup: Lookup): boolean {
@@ -90,19 +130,6 @@ function withCondition(
       ended: { status: 'failed', reason: reason === 'unset_variable' ? reason : 'when_error', message },
     }
   }
-}
-
-function withCarried(
-  instances: StepInstance[],
-  carried: NonNullable<StepRules['carried']>[string] = [],
-): StepInstance[] {
-  const key = (of: { host: string; vars?: Record<string, string> }) =>
-    JSON.stringify([of.host, of.vars ?? {}])
-  const done = new Map(carried.map((instance) => [key(instance), instance.exports]))
-  return instances.map((instance) => {
-    const exports = done.get(key(instance))
-    return exports ? { ...instance, carried: exports } : instance
-  })
 }
 
 /** Something on a machine, or another run, is still at it. */

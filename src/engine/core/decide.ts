@@ -16,6 +16,8 @@ export interface Facts {
   due(atMs: number): boolean
   /** Instances taken over from the run that this one retries. */
   carried?: StepRules['carried']
+  /** The rest of what is asked of the retry that it is. */
+  retry?: StepRules['retry']
 }
 
 /**
@@ -48,7 +50,8 @@ function decideMain(facts: Facts): Intent[] {
   }
   const stop = state.cancel ? 'canceled' : state.timed_out ? 'timeout' : undefined
   const names: RunNames = { run_id: facts.run_id }
-  const rules: StepRules = { names, due, stop, force: state.cancel?.force ?? false, carried: facts.carried }
+  const { carried, retry } = facts
+  const rules: StepRules = { names, due, stop, force: state.cancel?.force ?? false, carried, retry }
   for (const index of stop ? openSteps(state) : state.ready) {
     const planned = plan.main[index]!
     const step = state.main[index]!

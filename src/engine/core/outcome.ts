@@ -25,7 +25,7 @@ export function stepOutcome(step: StepState): Outcome<StepStatus> {
 /** Whether steps that need this one must not run. */
 export function blocks(plan: Plan, state: RunState, index: number): boolean {
   const { status, reason } = state.main[index]!
-  if (status === 'skipped') return reason !== 'condition'
+  if (status === 'skipped') return reason !== 'condition' && reason !== 'left_out'
   if (status === 'canceled') return true
   return status !== 'success' && !plan.main[index]!.step.continue_on_error
 }

@@ -1,6 +1,5 @@
 import { ErrandError } from '../../contract/errors.ts'
 import { type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
-import type { RunSpec } from '../../contract/run.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
 import { Workflow } from '../../contract/workflow.ts'
 import { hadBox } from './attempt-spec.ts'
@@ -11,26 +10,22 @@ import { type InstanceState, type RunState, variablesOn } from './state.ts'
 export const ROLLBACK_OF = 'rollback of '
 
 /**
- * Returns what a retry of only the failed steps and hosts takes over: instances that succeeded and were not rolled back.
+ * Whether an instance of a main step, by its position, is done for good: it succeeded and was not rolled back.
  * `undone`: names of the steps that have succeeded in runs that roll this one back.
  */
-export function carriedOver(
+export function isDone(
   plan: Plan,
   state: RunState,
   undone: ReadonlySet<string>,
-): NonNullable<RunSpec['carried']> {
-  const carried: NonNullable<RunSpec['carried']> = {}
-  for (const { index, step } of plan.main) {
-    const done = state.main[index]!.instances.filter(
-      (instance, position) =>
-        instance.status === 'success' &&
-        !isUndone(state, index, instance) &&
-        !undoNames(plan, state, index, position).some((name) => undone.has(name)),
-    )
-    if (done.length > 0)
-      carried[step.name] = done.map(({ host, vars, exports }) => ({ host, vars, exports: exports ?? {} }))
-  }
-  return carried
+  index: number,
+  position: number,
+): boolean {
+  const instance = state.main[index]!.instances[position]!
+  return (
+    instance.status === 'success' &&
+    !isUndone(state, index, instance) &&
+    !undoNames(plan, state, index, position).some((name) => undone.has(name))
+  )
 }
 
 /** The workflow with each step in a box that is at least the one it was in: a retry elsewhere has no lesser one. */

@@ -17,7 +17,7 @@ export function viewOf(
   record: RunRecord,
   plan: Plan,
   state: RunState,
-  rollback: RunView['rollback'],
+  beside: Pick<RunView, 'rollback' | 'chain' | 'retried_as'>,
 ): RunView {
   const lists = [
     ...plan.main.map((planned, index) => [planned, state.main[index]] as const),
@@ -32,7 +32,9 @@ export function viewOf(
     steps.push(stepView(record.run_id, planned, step, state))
   }
   const { vars, outputs } = record
-  return { ...runSummary(record), vars, outputs, rollback, steps, last_seq: state.seq }
+  const tries = beside.chain?.at(-1)?.try
+  const summary = runSummary(tries === undefined ? record : { ...record, tries })
+  return { ...summary, vars, outputs, ...beside, steps, last_seq: state.seq }
 }
 
 function stepView(runId: string, planned: PlannedStep, step: StepState, state: RunState): StepView {
@@ -102,6 +104,9 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   waiting: record.waiting,
   parent_run_id: record.parent?.run_id,
   retry_of: record.retry_of,
+  first_run: record.first_run,
+  try: record.try ?? (record.tries === undefined ? undefined : 1),
+  tries: record.tries,
   rolls_back: record.rolls_back,
   continues: record.continues,
   replaces: record.replaces,

@@ -6,7 +6,7 @@ import { RUN_SECRET } from '../../contract/step-secrets.ts'
 import { hubSecrets, type Workflow } from '../../contract/workflow.ts'
 import { type EngineOptions, engineClosed, runEnded, runExists, type Submission } from '../api.ts'
 import type { Plan } from '../core/plan.ts'
-import { Children } from './child-runs.ts'
+import { Children, type ChildrenPorts } from './child-runs.ts'
 import { systemClock } from './clock.ts'
 import { ConcurrencyGroups } from './concurrency-limiter.ts'
 import { Conductor, type ConductorPorts } from './conductor.ts'
@@ -40,7 +40,7 @@ export class ActiveRuns {
   #takenUp: Promise<unknown> | undefined
   #closed = false
 
-  constructor(options: EngineOptions, loader: Loader, feed: Feed) {
+  constructor(options: EngineOptions, loader: Loader, feed: Feed, retried: ChildrenPorts['retried']) {
     const { store, host, outputs, outputQuota, clock = systemClock } = options
     this.#options = options
     this.#loader = loader
@@ -62,7 +62,8 @@ export class ActiveRuns {
     this.#children = new Children({
       store,
       conductor: (runId) => this.#conductors.get(runId),
-      begin: (submission, parent) => this.begin(loader.load(submission), submission, { parent }),
+      begin: (submission, started) => this.begin(loader.load(submission), submission, started),
+      retried,
       cancel: async (runId, how) => await (await this.open(runId)).cancel(how),
       closed: () => this.#closed,
     })

@@ -5,11 +5,13 @@ import { type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { Submission } from '../api.ts'
+import { InstanceSet } from '../core/instance-set.ts'
 import { instanceEnv } from '../core/lookup.ts'
 import { type Plan, plannedStep } from '../core/plan.ts'
-import { instanceOf, type RunState } from '../core/state.ts'
+import { instanceOf, type RunState, stepOf } from '../core/state.ts'
 import type { RunStore } from '../ports.ts'
 import { fillArgs } from '../workflow-file/template.ts'
+import type { Started } from './submission.ts'
 
 /** How deep sub-workflows may stand in one another. */
 const MAX_DEPTH = 10
@@ -47,6 +49,17 @@ function childSubmission({ plan, state, spec }: ParentRun, child: ChildStart) {
   return { workflow: { ...workflow, ...atLeast(plan.workflow, planned.step, workflow) }, vars: inputs, depth }
 }
 
+/** The sub-run of the run that this one retries, where it is to be gone on with. */
+function childBefore({ spec, state }: ParentRun, child: ChildStart) {
+  const before = child.phase === 'main' ? spec.retry?.children?.[child.step] : undefined
+  if (before === undefined) return undefined
+  const left = new InstanceSet(before)
+  const { instances } = stepOf(state, child.phase, child.step)
+  // Of several that are alike each takes its own.
+  for (const instance of instances.slice(0, child.instance)) if (instance.child) left.take(instance)
+  return left.take(instances[child.instance]!)
+}
+
 /** The box of the run above and of its step is the least that the steps of a sub-workflow have. */
 const atLeast = (above: BoxAsk, step: BoxAsk, own: BoxAsk): BoxAsk =>
   strictestAsk(strictestAsk(above, step), own)
@@ -61,10 +74,15 @@ export function openChildren(state: RunState): ChildStart[] {
   return children
 }
 
-interface ChildrenPorts {
+export interface ChildrenPorts {
   store: RunStore
   conductor(runId: string): ParentRun | undefined
-  begin(submission: Submission, parent: NonNullable<RunSpec['parent']>): Promise<unknown>
+  begin(submission: Submission, started: Started): Promise<unknown>
+  /** How a sub-run is begun that is a retry of this one; undefined where it cannot be: it is gone, or is not like it. */
+  retried(
+    of: NonNullable<NonNullable<RunSpec['retry']>['children']>[string][number],
+    submission: Pick<Submission, 'workflow' | 'vars'>,
+  ): Promise<(Started & Pick<Submission, 'workflow'>) | undefined>
   cancel(runId: string, options: { message: string; force: boolean }): Promise<void>
   closed(): boolean
 }
@@ -90,7 +108,11 @@ export class Children {
       if (above.canceledChild(run_id) !== undefined) return await end('canceled')
       const { workflow, vars, depth } = childSubmission(above, child)
       const parent = { run_id: parentId, step, phase, instance, depth }
-      await this.#ports.begin({ workflow, run_id, vars, owner, tenant, repository }, parent)
+      const before = childBefore(above, child)
+      const again = before && (await this.#ports.retried(before, { workflow, vars }))
+      const { workflow: boxed = workflow, ...started } = again ?? {}
+      const submission = { workflow: boxed, run_id, vars, owner, tenant, repository }
+      await this.#ports.begin(submission, { parent, ...started })
       await this.#pass(above, run_id)
     } catch (error) {
       // Left open in the log, it is begun when the run is taken up again.

@@ -131,7 +131,7 @@ export class RunLoop {
     const due = (atMs: number): boolean => this.#wakeUp.due(atMs)
     const place = (attempt: AttemptSpec) => this.#ports.host.place(attempt)
     const { decided, wakeAtMs } = decideAll(
-      { plan, state, due, run_id: spec.run_id, carried: spec.carried },
+      { plan, state, due, run_id: spec.run_id, carried: spec.carried, retry: spec.retry },
       () => ({ plan, state, names: this.names, now: this.#ports.clock.now(), place }),
       (event) => this.#fold(event, log),
     )

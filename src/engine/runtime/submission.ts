@@ -91,7 +91,7 @@ function refuse(problems: readonly Problem[]): never {
  * The variables a run begins with: `env` of the workflow (its texts filled in), and over it what was given.
  * Throws `invalid_argument` for inputs that are missing or wrong, `unset_variable`.
  */
-function firstVariables(workflow: Workflow, given: Submission['vars']): Record<string, string> {
+export function firstVariables(workflow: Workflow, given: Submission['vars']): Record<string, string> {
   const inputs = resolveInputs(workflow, given ?? {})
   const vars: Record<string, string> = { ...inputs }
   for (const [name, value] of Object.entries(workflow.env ?? {}))
@@ -100,7 +100,10 @@ function firstVariables(workflow: Workflow, given: Submission['vars']): Record<s
 }
 
 /** The origin of a run that was not submitted by itself. */
-export type Started = Pick<RunSpec, 'parent' | 'retry_of' | 'rolls_back' | 'carried'>
+export type Started = Pick<
+  RunSpec,
+  'parent' | 'retry_of' | 'rolls_back' | 'carried' | 'retry' | 'first_run' | 'try'
+>
 
 /** A run before anything of it is kept. Throws `invalid_argument`, and as `firstVariables`. */
 export function newRun(

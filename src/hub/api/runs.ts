@@ -219,9 +219,14 @@ export function runActionHandlers({ engine, accounts }: ApiContext) {
 
     'POST /api/runs/:id/retry': async ({ identity, params, body }, reply) => {
       await visibleRun(engine, identity, params.id)
-      const record = await engine.retry(params.id, { only: body.only, owner: identity.user.name })
+      const record = await engine.retry(params.id, { ...body, owner: identity.user.name })
       reply.header('location', `/api/runs/${record.run_id}`)
       return runSummary(record)
+    },
+
+    'POST /api/runs/:id/retry-plan': async ({ identity, params, body }) => {
+      await visibleRun(engine, identity, params.id)
+      return await engine.retryPlan(params.id, body)
     },
 
     'POST /api/runs/:id/rollback': async ({ identity, params }, reply) => {

@@ -16,6 +16,8 @@ export function observedStore(
       await store.create(spec, events, patch)
       seen(spec.run_id, events)
       changed(spec.run_id)
+      // Their place in the chain of tries is another from now on.
+      for (const before of new Set([spec.first_run, spec.retry_of])) if (before !== undefined) changed(before)
     },
     async update(runId, change) {
       await store.update(runId, change)

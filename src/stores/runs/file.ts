@@ -20,7 +20,7 @@ import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
 import { syncFolder, writeFileAtomic } from '../../platform/files.ts'
 import { diskError, isMissing } from '../disk-errors.ts'
 import { commitLines, RunLog, specLine } from './file-log.ts'
-import { checkQuery, compareKeys, cutPage, type Listed, matches } from './run-query.ts'
+import { checkQuery, compareKeys, cutPage, found, type Listed } from './run-query.ts'
 import { type Change, checkOrder, interruption, runExists, runNotFound } from './run-record.ts'
 
 const MAX_LOGS = 256
@@ -69,8 +69,7 @@ export class FileRunStore implements RunStore {
 
   async list(query: RunQuery): Promise<RunPage> {
     const checked = checkQuery(query)
-    const found = this.#all().filter((run) => matches(checked, run))
-    const { runs, ...rest } = cutPage(found.sort(compareKeys), query.limit)
+    const { runs, ...rest } = cutPage(found(checked, this.#all()).sort(compareKeys), query.limit)
     return { runs: runs.map((run) => this.#read(run.run_id)).filter((run) => run !== undefined), ...rest }
   }
 
@@ -153,7 +152,7 @@ export class FileRunStore implements RunStore {
 
 const listed = (record: RunRecord): Listed => {
   const { run_id, created_at, status, workflow_name, owner, tenant, blueprint } = record
-  const { parent, continues, rolls_back } = record
+  const { parent, continues, rolls_back, first_run, try: number } = record
   return {
     run_id,
     created_at,
@@ -165,6 +164,8 @@ const listed = (record: RunRecord): Listed => {
     ...(parent && { parent }),
     continues,
     rolls_back,
+    first_run,
+    try: number,
   }
 }
 

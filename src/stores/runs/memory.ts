@@ -2,7 +2,7 @@ import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
-import { checkQuery, compareKeys, cutPage, matches } from './run-query.ts'
+import { checkQuery, compareKeys, cutPage, found } from './run-query.ts'
 import {
   applyPatch,
   type Change,
@@ -53,10 +53,8 @@ export class MemoryRunStore implements RunStore {
 
   async list(query: RunQuery): Promise<RunPage> {
     const checked = checkQuery(query)
-    const found = [...this.#runs.values()]
-      .map((run) => run.record)
-      .filter((record) => matches(checked, record))
-    const page = cutPage(found.sort(compareKeys), query.limit)
+    const all = [...this.#runs.values()].map((run) => run.record)
+    const page = cutPage(found(checked, all).sort(compareKeys), query.limit)
     return { ...page, runs: page.runs.map((record) => ({ ...record })) }
   }
 

@@ -75,9 +75,11 @@ export type Listed = Pick<
   | 'parent'
   | 'continues'
   | 'rolls_back'
+  | 'first_run'
+  | 'try'
 >
 
-export function matches(query: CheckedQuery, run: Listed): boolean {
+function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.statuses !== undefined && !query.statuses.includes(run.status)) return false
   if (query.workflow_name !== undefined && query.workflow_name !== run.workflow_name) return false
   if (query.owner !== undefined && query.owner !== run.owner) return false
@@ -86,10 +88,21 @@ export function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.parent_run_id !== undefined && query.parent_run_id !== run.parent?.run_id) return false
   if (query.continues !== undefined && query.continues !== run.continues) return false
   if (query.rolls_back !== undefined && query.rolls_back !== run.rolls_back) return false
+  if (query.first_run !== undefined && query.first_run !== run.first_run) return false
   if (query.text !== undefined && !hasText(run, query.text)) return false
   if (query.created_after !== undefined && run.created_at <= query.created_after) return false
   if (query.created_before !== undefined && run.created_at >= query.created_before) return false
   return query.after === undefined || compareKeys(run, query.after) > 0
+}
+
+/** All that a query asks for, in no order. */
+export function found<T extends Listed>(query: CheckedQuery, runs: readonly T[]): T[] {
+  const matching = runs.filter((run) => matches(query, run))
+  if (!query.latest) return matching
+  const newest = new Map<string, number>()
+  for (const { first_run, try: number = 1 } of runs)
+    if (first_run !== undefined) newest.set(first_run, Math.max(newest.get(first_run) ?? 1, number))
+  return matching.filter((run) => (run.try ?? 1) >= (newest.get(run.first_run ?? run.run_id) ?? 1))
 }
 
 const hasText = ({ run_id, workflow_name }: Listed, text: string): boolean =>

@@ -245,3 +245,46 @@ it('counts the output of runs that have ended when the database is brought to th
   await stores.runs.update('run_c', { events: [], patch: { status: 'success', output_bytes: 100 } })
   assert.equal((await stores.runs.outputByUser())[0]!.bytes, 120)
 })
+
+it('numbers the tries of runs from before chains were kept, but no rollback among them', async (t) => {
+  const file = tempFile(t)
+  const before = openDatabase(file, { runs: runMigrations.filter(({ version }) => version < 7) })
+  const insert = before.prepare(
+    `INSERT INTO runs (n, run_id, created_at, status, workflow_name, owner, tenant, last_seq, rolls_back)
+      VALUES (?, ?, ?, 'success', 'flow', 'ann', 'default', 0, ?)`,
+  )
+  const spec = before.prepare('INSERT INTO run_specs (n, spec) VALUES (?, ?)')
+  const runs = [
+    ['run_a'],
+    ['run_b', 'run_a'],
+    ['run_c', 'run_b'],
+    ['run_d', 'run_a'],
+    ['run_u', 'run_a', 'run_a'],
+    ['run_z', 'run_gone'],
+  ] as const
+  for (const [index, [runId, retryOf, rollsBack]] of runs.entries()) {
+    insert.run(index + 1, runId, `2025-01-01T00:00:0${index}.000Z`, rollsBack ?? null)
+    const vars = { NOTE: '"retry_of":' }
+    spec.run(index + 1, JSON.stringify(testSpec(runId, { retry_of: retryOf, rolls_back: rollsBack, vars })))
+  }
+  before.close()
+  const stores = await openSqliteStores({ file })
+  t.after(() => stores.close())
+  const { runs: found } = await stores.runs.list({ limit: 10 })
+  assert.deepEqual(
+    found.reverse().map((run) => [run.run_id, run.first_run, run.try, run.tries]),
+    [
+      ['run_a', undefined, undefined, 4],
+      ['run_b', 'run_a', 2, 4],
+      ['run_c', 'run_a', 3, 4],
+      ['run_d', 'run_a', 4, 4],
+      ['run_u', undefined, undefined, undefined],
+      ['run_z', 'run_gone', 2, 2],
+    ],
+  )
+  const latest = await stores.runs.list({ latest: true, limit: 10 })
+  assert.deepEqual(
+    latest.runs.map(({ run_id }) => run_id),
+    ['run_z', 'run_u', 'run_d'],
+  )
+})

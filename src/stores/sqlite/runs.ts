@@ -17,7 +17,10 @@ import {
 import { RunRemoval } from './run-removal.ts'
 import type { SqlSession } from './session.ts'
 
-const selectRun = 'SELECT * FROM runs JOIN run_specs USING (n) WHERE run_id = ?'
+/** The number of the newest try of a run's chain; null where it is alone. */
+const tries =
+  '(SELECT max(t.try) FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)) AS tries'
+const selectRun = `SELECT *, ${tries} FROM runs JOIN run_specs USING (n) WHERE run_id = ?`
 const selectState = 'SELECT status, last_seq FROM runs WHERE run_id = ?'
 const selectEvents = 'SELECT json FROM events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?'
 const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status)).map((status) => `'${status}'`)
@@ -25,7 +28,15 @@ const selectOpen = `SELECT run_id FROM runs WHERE status IN (${openStatuses}) OR
 const selectOutput =
   'SELECT tenant, owner, sum(output_bytes) AS bytes FROM runs WHERE output_bytes IS NOT NULL GROUP BY tenant, owner'
 const specColumns = ['run_id', 'created_at', 'workflow_name', 'owner', 'tenant', 'blueprint']
-const fixedColumns = [...specColumns, 'parent_run_id', 'continues', 'rolls_back', 'last_seq']
+const fixedColumns = [
+  ...specColumns,
+  'parent_run_id',
+  'continues',
+  'rolls_back',
+  'first_run',
+  'try',
+  'last_seq',
+]
 const columns = [...fixedColumns, ...patchKeys]
 const insertRun = `INSERT INTO runs (${columns}) VALUES (${columns.map(() => '?')})`
 const insertSpec = 'INSERT INTO run_specs (n, spec) VALUES (last_insert_rowid(), ?)'
@@ -54,8 +65,8 @@ export class SqliteRunStore implements RunStore {
       if (this.#removal.isUnderWay(spec.run_id)) throw runExists(spec.run_id)
       const { run_id, created_at, workflow_name, owner, tenant, blueprint } = spec
       const names = [run_id, created_at, workflow_name, owner, tenant, blueprint]
-      const others = [spec.parent?.run_id ?? null, spec.continues ?? null, spec.rolls_back ?? null]
-      const fixed = [...names, ...others, events.length]
+      const others = [spec.parent?.run_id, spec.continues, spec.rolls_back, spec.first_run, spec.try]
+      const fixed = [...names, ...others.map((one) => one ?? null), events.length]
       this.#session.run(insertRun, ...fixed, ...values)
       this.#session.run(insertSpec, json)
       this.#appendEvents(spec.run_id, 1, texts)
@@ -168,6 +179,10 @@ function rowRecord(row: Row): RunRecord {
     Object.assign(record, { [key]: key === 'outputs' ? JSON.parse(String(value)) : value })
   }
   record.last_seq = Number(row.last_seq)
+  // Of a retry from before chains were kept only the columns have them.
+  if (typeof row.first_run === 'string')
+    Object.assign(record, { first_run: row.first_run, try: Number(row.try) })
+  if (typeof row.tries === 'number') record.tries = row.tries
   return record
 }
 
@@ -205,6 +220,8 @@ class RunLists {
     filter('parent_run_id = ?', query.parent_run_id)
     filter('continues = ?', query.continues)
     filter('rolls_back = ?', query.rolls_back)
+    filter('first_run = ?', query.first_run)
+    if (query.latest) where.push(`coalesce(tries, 1) <= coalesce(try, 1)`)
     filter('blueprint = ?', query.blueprint)
     // As the index says it, or it is not used.
     if (special !== undefined) where.push("blueprint <> 'workflow'")
@@ -214,7 +231,7 @@ class RunLists {
     filter('created_at < ?', query.created_before)
     filter('(created_at, run_id) < (?, ?)', query.after?.created_at, query.after?.run_id)
     const conditions = where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`
-    const sql = `SELECT * FROM runs${conditions} ORDER BY created_at DESC, run_id DESC LIMIT ?`
+    const sql = `SELECT runs.*, ${tries} FROM runs${conditions} ORDER BY created_at DESC, run_id DESC LIMIT ?`
     return this.#session.all(sql, ...values, query.limit + 1)
   }
 
@@ -233,6 +250,6 @@ function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[]
   return byStatusToo !== undefined && ofOneRun(query) === undefined ? RunStatus.options : [undefined]
 }
 
-/** The run whose children, continuations or rollbacks are asked for. */
-const ofOneRun = ({ parent_run_id, continues, rolls_back }: CheckedQuery): string | undefined =>
-  parent_run_id ?? continues ?? rolls_back
+/** The run whose children, continuations, rollbacks or tries are asked for. */
+const ofOneRun = ({ parent_run_id, continues, rolls_back, first_run }: CheckedQuery): string | undefined =>
+  parent_run_id ?? continues ?? rolls_back ?? first_run

@@ -302,6 +302,36 @@ export const runMigrations: readonly Migration[] = [
     name: 'where a run is, as lists show it',
     sql: 'ALTER TABLE runs ADD COLUMN list_row TEXT',
   },
+  {
+    version: 7,
+    name: 'chains of tries',
+    // A rollback is no try of what it undoes. Tries of one run were begun one after another, so their order numbers them.
+    sql: `
+      ALTER TABLE runs ADD COLUMN first_run TEXT;
+      ALTER TABLE runs ADD COLUMN try INTEGER;
+      CREATE TEMP TABLE retries AS
+        SELECT runs.run_id, runs.created_at, spec ->> '$.retry_of' AS retry_of
+        FROM runs JOIN run_specs USING (n)
+        WHERE rolls_back IS NULL AND instr(spec, '"retry_of":') > 0 AND spec ->> '$.retry_of' IS NOT NULL;
+      CREATE INDEX temp.retries_by_run ON retries (run_id);
+      CREATE TEMP TABLE chains AS
+        WITH RECURSIVE up (run_id, first_run) AS (
+          SELECT run_id, retry_of FROM retries
+          UNION ALL
+          SELECT up.run_id, retries.retry_of FROM up JOIN retries ON retries.run_id = up.first_run
+        )
+        SELECT run_id, first_run FROM up WHERE first_run NOT IN (SELECT run_id FROM retries);
+      UPDATE runs SET first_run = found.first_run, try = found.place + 1
+        FROM (
+          SELECT run_id, first_run, row_number() OVER (PARTITION BY first_run ORDER BY created_at, run_id) AS place
+          FROM chains JOIN retries USING (run_id)
+        ) AS found
+        WHERE found.run_id = runs.run_id;
+      DROP TABLE chains;
+      DROP TABLE retries;
+      CREATE INDEX runs_by_chain ON runs (first_run, try) WHERE first_run IS NOT NULL;
+    `,
+  },
 ]
 
 export const secretMigrations: readonly Migration[] = [

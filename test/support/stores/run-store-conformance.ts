@@ -266,6 +266,22 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       )
     })
 
+    it('lists the tries of a chain, and only the newest of each', async (t) => {
+      const { store } = await fresh(t)
+      await store.create(testSpec('run_a'), [])
+      await store.create(testSpec('run_b'), [])
+      await store.create(testSpec('run_c', { retry_of: 'run_a', first_run: 'run_a', try: 2 }), [])
+      await store.create(testSpec('run_d', { retry_of: 'run_a', first_run: 'run_a', try: 3 }), [])
+      const ids = async (query: Omit<RunQuery, 'limit'>) =>
+        (await store.list({ ...query, limit: 500 })).runs.map((run) => run.run_id.slice(4)).join('')
+      assert.equal(await ids({ first_run: 'run_a' }), 'dc')
+      assert.equal(await ids({ first_run: 'run_b' }), '')
+      assert.equal(await ids({ latest: true }), 'db')
+      assert.equal(await ids({ latest: true, tenant: 'default', statuses: ['queued'] }), 'db')
+      await store.remove(['run_d'])
+      assert.equal(await ids({ latest: true }), 'cb')
+    })
+
     it('shows in a list what the last update made of a run', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1))

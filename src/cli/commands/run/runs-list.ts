@@ -29,6 +29,7 @@ export const runsList = command({
       value: 'TIME',
       help: 'Only runs created since, such as 2026-01-31 or 12h (ago)',
     },
+    latest: { type: 'boolean', help: 'Of runs that were retried only the newest try' },
     until: { type: 'string', value: 'TIME', help: 'Only runs created before that' },
     limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
     cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
@@ -36,7 +37,7 @@ export const runsList = command({
     ...jsonOption,
   },
   examples: ['errand runs list', 'errand runs list --status failed --since 7d --limit 10'],
-  async run({ status, workflow, blueprint, owner, since, until, limit, cursor, json, ...hub }) {
+  async run({ status, workflow, blueprint, owner, since, until, latest, limit, cursor, json, ...hub }) {
     const page = await connect(hub).runs.list({
       status,
       workflow_name: workflow,
@@ -44,6 +45,7 @@ export const runsList = command({
       owner,
       created_after: momentOf('--since', since),
       created_before: momentOf('--until', until),
+      latest: latest ? 'true' : undefined,
       limit: limitOf(limit),
       cursor,
     })
@@ -57,7 +59,9 @@ export const runsList = command({
         between(run.started_at, run.finished_at),
         run.waiting ?? whyText(run),
       ])
-      const narrowed = [status, workflow, blueprint, owner, since, until].some((each) => each !== undefined)
+      const narrowed = [status, workflow, blueprint, owner, since, until, latest].some(
+        (each) => each !== undefined,
+      )
       printTable(
         ['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WHY'],
         rows,

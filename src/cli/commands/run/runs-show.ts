@@ -38,7 +38,7 @@ export const runsShow = command({
     const took = between(run.started_at, run.finished_at)
     const head = [run.run_id, run.workflow_name, run.status, took, run.waiting ?? whyText(run)]
     const line = head.filter((text) => text !== '').join('  ')
-    process.stdout.write(`${lineText(line)}\n${rollbackText(run)}\n`)
+    process.stdout.write(`${lineText(line)}\n${chainText(run)}${rollbackText(run)}\n`)
     printTable(
       ['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'],
       stepRows(run.steps, verbose),
@@ -78,6 +78,14 @@ export function stepRows(steps: readonly StepView[], verbose: boolean): string[]
       [stepName(step), `${numberText(instances.length)} instances`, step.status, took, '', '', why],
     ]
   })
+}
+
+/** The run's place in its chain of tries, where there are others. */
+function chainText({ run_id, try: number, tries, chain = [] }: RunView): string {
+  if (number === undefined || chain.length === 0) return ''
+  const others = chain.filter((one) => one.run_id !== run_id).slice(-10)
+  const told = others.map((one) => `${lineText(one.run_id)} ${one.status}`).join(', ')
+  return `try ${number} of ${tries}; others: ${told}\n`
 }
 
 /** Whether the run is undone, with the run that says so. */

@@ -1,0 +1,127 @@
+import type { ErrandClient } from '../../../client/client.ts'
+import type { RetryPlan, RetryRun, RetryStep } from '../../../contract/retry.ts'
+import { command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { exitCodes } from '../../exit-codes.ts'
+import { follow } from '../../follow/follow.ts'
+import { CHILDREN_AT_ONCE } from '../../follow/run-family.ts'
+import { hubOptions } from '../../option-values.ts'
+import { printJson, printTable } from '../../print.ts'
+import { instanceName } from '../../render/run-rows.ts'
+import { numberText } from '../../render/table.ts'
+import { lineText } from '../../render/terminal-text.ts'
+
+export const followOption = {
+  follow: { type: 'boolean', short: 'f', help: 'Show it until it ends; Ctrl-C cancels it' },
+  json: { type: 'boolean', help: 'Print JSON: the id, or with --follow one event a line' },
+} as const
+
+const many = { type: 'string', multiple: true } as const
+
+export const runsRetry = command({
+  summary: 'Run it again, as a new run: all of it, what failed, from a step on, or one step.',
+  args: '<id>',
+  options: {
+    failed: { type: 'boolean', help: 'Only what did not succeed; the rest is taken over' },
+    from: {
+      type: 'string',
+      value: 'STEP',
+      help: 'This step and all that follows; what came before is taken over',
+    },
+    step: { type: 'string', value: 'STEP', help: 'This step alone, and what needs it and did not succeed' },
+    host: { ...many, value: 'HOST', help: 'Of --step: only on this host; may be repeated' },
+    instance: { ...many, value: 'N', help: 'Of --step: only this instance, counted from 0; may be repeated' },
+    'run-anyway': { ...many, value: 'STEP', help: 'Its when counts as true; may be repeated' },
+    skip: { ...many, value: 'STEP', help: 'Left out; what needs it runs all the same; may be repeated' },
+    'dry-run': { type: 'boolean', help: 'Only print what would run again and what is taken over' },
+    ...followOption,
+    ...hubOptions,
+  },
+  examples: [
+    'errand runs retry run_0123 --failed',
+    'errand runs retry run_0123 --from build --dry-run',
+    'errand runs retry run_0123 --step deploy --host eu-2',
+    "errand runs retry run_0123 --from 'release > publish' --skip notify",
+  ],
+  async run(options, [id]) {
+    const { failed, from, step, host, instance, 'run-anyway': run_anyway, skip, ...rest } = options
+    const { 'dry-run': dryRun, follow: wait, json, ...hub } = rest
+    const asked: RetryRun = {
+      only: failed ? 'failed' : undefined,
+      from,
+      step,
+      hosts: host,
+      instances: instance?.map(positionOf),
+      run_anyway,
+      skip,
+    }
+    const client = connect(hub)
+    if (dryRun) {
+      const plan = await client.runs.retryPlan(id!, asked)
+      if (json) printJson(plan)
+      else printPlan(plan)
+      return exitCodes.success
+    }
+    const { run_id } = await client.runs.retry(id!, asked)
+    return await begun(client, run_id, { follow: wait, json })
+  },
+})
+
+function positionOf(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text)
+  throw new UsageError(`--instance is "${text}"`, 'it is the position of an instance: a number from 0')
+}
+
+function printPlan(plan: RetryPlan): void {
+  const { steps, cli, try: number } = plan
+  printTable(
+    ['STEP', 'RUNS', 'TAKEN OVER', 'STAYS', 'SKIPPED', 'WHERE'],
+    steps.map((step) => [
+      lineText(step.phase === 'main' ? step.step : `${step.step} (${step.phase})`),
+      `${step.again === 0 ? '' : numberText(step.again)}${step.unknown ? '?' : ''}`,
+      ...[step.taken_over, step.kept, step.skipped].map((count) => (count === 0 ? '' : numberText(count))),
+      whereText(step),
+    ]),
+    'The run has no step.',
+  )
+  const parts = [`${plan.again} run`, `${plan.taken_over} taken over`]
+  if (plan.kept > 0) parts.push(`${plan.kept} stay as they are`)
+  if (plan.skipped > 0) parts.push(`${plan.skipped} skipped`)
+  process.stdout.write(
+    `try ${number}: ${parts.join(', ')}. Nothing was begun.\nTo begin it: ${lineText(cli)}\n`,
+  )
+}
+
+/** Where it runs, of many the first. */
+function whereText({ instances, again, conditional }: RetryStep): string {
+  const running = instances.filter(({ does }) => does === 'again')
+  const named = running.slice(0, 5).map(({ host, vars }) => instanceName(host, vars))
+  const more = again > named.length ? [`and ${numberText(again - named.length)} more`] : []
+  const when = conditional ? ['if its condition holds'] : []
+  return lineText([...named, ...more, ...when].join(', '))
+}
+
+/** Tells of a run that was begun on a hub, and follows it where that is asked for. */
+export async function begun(
+  client: ErrandClient,
+  runId: string,
+  { follow: wait, json = false }: { follow?: boolean; json?: boolean },
+): Promise<number> {
+  if (!json) process.stdout.write(`${runId}\n`)
+  else if (!wait) process.stdout.write(`${JSON.stringify({ run_id: runId })}\n`)
+  if (!wait) return exitCodes.success
+  const run = {
+    runId,
+    events: (id: string) => client.events(id),
+    childrenAtOnce: CHILDREN_AT_ONCE,
+    cancel: async (force: boolean) => void (await client.runs.cancel(runId, { force })),
+    view: () => client.runs.get(runId),
+  }
+  return await follow(run, {
+    json,
+    maxBytes: () => Infinity,
+    wholeOutput: () => '',
+    allRows: (id) => `errand runs show ${id} --verbose`,
+    answerHint: (step, id) => `answer with: errand approve ${id} "${step}"`,
+  })
+}

@@ -1,0 +1,23 @@
+import type { InstanceKey } from '../../contract/retry.ts'
+
+/** Instances of a step by host and item, each of which is found once: several may be alike. */
+export class InstanceSet<T extends InstanceKey> {
+  readonly #left = new Map<string, T[]>()
+
+  constructor(instances: readonly T[]) {
+    for (const instance of instances) {
+      const key = keyOf(instance)
+      const alike = this.#left.get(key)
+      if (alike) alike.push(instance)
+      else this.#left.set(key, [instance])
+    }
+  }
+
+  /** Takes the first that is like this one; undefined where none is left. */
+  take(like: InstanceKey): T | undefined {
+    return this.#left.get(keyOf(like))?.shift()
+  }
+}
+
+const keyOf = ({ host, vars }: InstanceKey): string =>
+  JSON.stringify([host, Object.entries(vars ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))])

@@ -1,0 +1,282 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { InstanceKey, RetryMarks, RetryRun } from '../../contract/retry.ts'
+import type { RunSpec } from '../../contract/run.ts'
+import type { Plan } from './plan.ts'
+import { isDone } from './retry.ts'
+import type { InstanceState, RunState } from './state.ts'
+
+/** The parts of a retry's record that say what it takes over, leaves out and runs. */
+export type RetryStart = Pick<RunSpec, 'carried' | 'retry'>
+
+/** An ended run as it is retried. `undone`: names of the steps that have succeeded in runs that roll it back. */
+export interface EndedRun {
+  plan: Plan
+  state: RunState
+  undone: ReadonlySet<string>
+}
+
+/** Where a name leads to: a main step, and the rest of the name where that is one of its sub-workflow. */
+interface Named {
+  index: number
+  rest?: string
+}
+
+const INNER = ' > '
+
+/**
+ * Works out what a retry takes over and runs. Throws `invalid_argument` for steps and instances that are not there, and
+ * for what contradicts itself.
+ */
+export function retryStart(run: EndedRun, asked: RetryRun): RetryStart {
+  checkShape(asked)
+  const choice = new Choice(run, asked)
+  const carried = choice.carried()
+  const marks: RetryMarks = {
+    asked,
+    ...listed('run_anyway', choice.ownNames('run_anyway')),
+    ...listed('skip', choice.ownNames('skip')),
+    ...filled('kept', choice.kept()),
+    ...filled('children', choice.children()),
+  }
+  choice.check(carried, marks)
+  const isPlain = (asked.only ?? 'all') === 'all' && Object.keys(marks).length === 1 && !named(asked)
+  if (isPlain) return {}
+  return { carried, retry: marks }
+}
+
+const named = ({ from, step }: RetryRun): string | undefined => from ?? step
+
+const listed = (key: 'run_anyway' | 'skip', names: string[]) => (names.length > 0 ? { [key]: names } : {})
+const filled = (key: 'kept' | 'children', record: object) =>
+  Object.keys(record).length > 0 ? { [key]: record } : {}
+
+function checkShape({ only, from, step, hosts, instances, run_anyway = [], skip = [] }: RetryRun): void {
+  if ([only, from, step].filter((one) => one !== undefined).length > 1)
+    refuse(
+      '"only", "from" and "step" exclude each other.',
+      'Send one of them; none is the same as only: all.',
+    )
+  if (step === undefined && (hosts ?? instances) !== undefined)
+    refuse('"hosts" and "instances" are of one step.', 'Name it with "step".')
+  if (hosts !== undefined && instances !== undefined)
+    refuse('"hosts" and "instances" exclude each other.', 'Name the instances either way.')
+  const both = skip.find((name) => run_anyway.includes(name))
+  if (both !== undefined)
+    refuse(`Step "${both}" is both to be skipped and to run anyway.`, 'Name it in one of the two.')
+  const target = from ?? step
+  if (target !== undefined && skip.includes(target))
+    refuse(
+      `Step "${target}" is what the retry is of, and cannot be skipped.`,
+      'Retry from the step after it.',
+    )
+}
+
+/** One retry being worked out. */
+class Choice {
+  readonly #run: EndedRun
+  readonly #asked: RetryRun
+  readonly #target: Named | undefined
+  /** Positions of steps: the one named, and all that come after it. */
+  readonly #following: ReadonlySet<number>
+  readonly #names: Record<'run_anyway' | 'skip', (Named & { name: string })[]>
+
+  constructor(run: EndedRun, asked: RetryRun) {
+    this.#run = run
+    this.#asked = asked
+    const name = named(asked)
+    this.#target = name === undefined ? undefined : resolve(run.plan, name)
+    this.#following = this.#target ? followers(run.plan, this.#target.index) : new Set()
+    const all = (names: string[] = []) => names.map((one) => ({ name: one, ...resolve(run.plan, one) }))
+    this.#names = { run_anyway: all(asked.run_anyway), skip: all(asked.skip) }
+    this.#checkInstances()
+  }
+
+  ownNames(of: 'run_anyway' | 'skip'): string[] {
+    return [...new Set(this.#names[of].filter(({ rest }) => rest === undefined).map(({ name }) => name))]
+  }
+
+  carried(): RunSpec['carried'] {
+    if (this.#target === undefined && (this.#asked.only ?? 'all') === 'all') return undefined
+    const carried: NonNullable<RunSpec['carried']> = {}
+    for (const { index, step } of this.#run.plan.main) {
+      const taken = this.#instances(index).filter((_, position) => this.#isTaken(index, position))
+      if (taken.length > 0)
+        carried[step.name] = taken.map(({ host, vars, exports }) => ({ host, vars, exports: exports ?? {} }))
+    }
+    return carried
+  }
+
+  /** Of a retry of one step: what is not asked for, and did not succeed. */
+  kept(): NonNullable<RetryMarks['kept']> {
+    const kept: NonNullable<RetryMarks['kept']> = {}
+    if (this.#asked.step === undefined) return kept
+    for (const { index, step } of this.#run.plan.main) {
+      if (this.#isNamed(index)) continue
+      const isTarget = index === this.#target!.index
+      if (!isTarget && this.#following.has(index)) continue
+      const { status, reason, message } = this.#run.state.main[index]!
+      const instances = this.#instances(index).flatMap((one, position) => {
+        if (isTarget && this.#isChosen(one, position)) return []
+        if (one.status !== 'failed' && one.status !== 'canceled' && one.status !== 'interrupted') return []
+        return [{ ...keyOf(one), status: one.status, reason: one.reason, message: one.message }]
+      })
+      if (status === 'success' || status === 'queued' || status === 'running' || status === 'waiting')
+        continue
+      if (isTarget && instances.length === 0) continue
+      kept[step.name] = { status, reason, message, instances }
+    }
+    return kept
+  }
+
+  children(): NonNullable<RetryMarks['children']> {
+    const children: NonNullable<RetryMarks['children']> = {}
+    for (const { index, step } of this.#run.plan.main) {
+      if (step.action !== 'workflow.run') continue
+      const asked = this.#askedOf(index)
+      if (asked === undefined) continue
+      const again = this.#instances(index).flatMap((one, position) => {
+        if (one.child === undefined || this.#isTaken(index, position)) return []
+        if (one.status === 'success' && !this.#isDone(index, position)) return []
+        return [{ ...keyOf(one), run_id: one.child, asked }]
+      })
+      if (again.length > 0) children[step.name] = again
+    }
+    return children
+  }
+
+  /** Throws for names that would change nothing. */
+  check(carried: RunSpec['carried'], { children }: RetryMarks): void {
+    const { plan } = this.#run
+    const inner = [...Object.values(this.#names).flat(), ...(this.#target ? [this.#target] : [])]
+    for (const { index, rest } of inner) {
+      const { name } = plan.main[index]!.step
+      if (rest !== undefined && children?.[name] === undefined)
+        refuse(
+          `Step "${name}" has no sub-run that this retry goes on with, so "${rest}" in it cannot be named.`,
+          `Name "${name}" itself.`,
+        )
+    }
+    for (const { index, rest, name } of Object.values(this.#names).flat())
+      if (rest === undefined) {
+        const all = this.#instances(index).length
+        if (all > 0 && carried?.[name]?.length === all)
+          refuse(
+            `Step "${name}" is taken over as done, so it neither runs nor is skipped.`,
+            `Leave it out, or retry from "${name}".`,
+          )
+      }
+    for (const { index, rest, name } of this.#names.run_anyway)
+      if (rest === undefined && plan.main[index]!.when === undefined)
+        refuse(`Step "${name}" has no "when", so it runs anyway.`, 'Leave it out of run_anyway.')
+  }
+
+  #instances(index: number): InstanceState[] {
+    return this.#run.state.main[index]!.instances
+  }
+
+  #isDone(index: number, position: number): boolean {
+    const { plan, state, undone } = this.#run
+    return isDone(plan, state, undone, index, position)
+  }
+
+  #isNamed(index: number): boolean {
+    return Object.values(this.#names).some((names) => names.some((one) => one.index === index))
+  }
+
+  #isTaken(index: number, position: number): boolean {
+    const { only = 'all', from, step } = this.#asked
+    if (!this.#isDone(index, position)) return false
+    if (this.#target === undefined) return only === 'failed'
+    if (index === this.#target.index) {
+      // A sub-run that succeeded is not touched where another did not.
+      if (this.#target.rest !== undefined)
+        return this.#instances(index).some((_, other) => !this.#isDone(index, other))
+      return step !== undefined && !this.#isChosen(this.#instances(index)[position]!, position)
+    }
+    return from === undefined || !this.#following.has(index)
+  }
+
+  /** Of the step that is retried alone; a name within a sub-workflow has its hosts and instances there. */
+  #isChosen({ host }: InstanceState, position: number): boolean {
+    const { hosts, instances } = this.#asked
+    if (this.#target!.rest !== undefined) return true
+    return hosts?.includes(host) ?? instances?.includes(position) ?? true
+  }
+
+  #checkInstances(): void {
+    const { step, hosts = [], instances = [] } = this.#asked
+    if (step === undefined || this.#target?.rest !== undefined) return
+    const there = this.#instances(this.#target!.index)
+    const known = [...new Set(there.map(({ host }) => host))]
+    const host = hosts.find((one) => !known.includes(one))
+    if (host !== undefined)
+      refuse(
+        `Step "${step}" had no instance on "${host}".`,
+        known.length === 0 ? 'It never began.' : `It was on ${shown(known)}.`,
+      )
+    const position = instances.find((one) => one >= there.length)
+    if (position !== undefined)
+      refuse(`Step "${step}" has no instance ${position}.`, `It has ${there.length}, counted from 0.`)
+  }
+
+  /** The retry that is asked of the sub-runs of a step; undefined: they are begun anew. */
+  #askedOf(index: number): RetryRun | undefined {
+    const { only = 'all', from, step, hosts, instances } = this.#asked
+    const inner = (of: 'run_anyway' | 'skip') => {
+      const names = this.#names[of].flatMap((one) => (one.index === index && one.rest ? [one.rest] : []))
+      return names.length > 0 ? { [of]: names } : {}
+    }
+    const names = { ...inner('run_anyway'), ...inner('skip') }
+    const rest = this.#target?.index === index ? this.#target.rest : undefined
+    if (rest !== undefined && from !== undefined) return { from: rest, ...names }
+    if (rest !== undefined) return { step: rest, hosts, instances, ...names }
+    const isWhole =
+      this.#target === undefined
+        ? only === 'all'
+        : step === undefined
+          ? this.#following.has(index)
+          : index === this.#target.index
+    if (!isWhole) return { only: 'failed', ...names }
+    return Object.keys(names).length > 0 ? { only: 'all', ...names } : undefined
+  }
+}
+
+/** Returns the step that a name means; `outer > inner` is a step of a sub-workflow. */
+function resolve({ main }: Plan, name: string): Named {
+  const exact = main.findIndex(({ step }) => step.name === name)
+  if (exact >= 0) return { index: exact }
+  let found: Named | undefined
+  let longest = 0
+  for (const { index, step } of main) {
+    if (!name.startsWith(step.name + INNER) || step.name.length < longest) continue
+    found = { index, rest: name.slice(step.name.length + INNER.length) }
+    longest = step.name.length
+  }
+  if (found === undefined)
+    refuse(
+      `The run has no main step "${name}".`,
+      `It has ${shown(main.map(({ step }) => step.name))}. Rollbacks and finally steps follow by themselves.`,
+    )
+  if (main[found.index]!.step.action !== 'workflow.run')
+    refuse(`Step "${main[found.index]!.step.name}" is no sub-workflow.`, 'Name the step itself.')
+  return found
+}
+
+/** A main step with all that need it, directly or not. */
+function followers({ main }: Plan, index: number): Set<number> {
+  const found = new Set([index])
+  for (const one of found) for (const next of main[one]!.dependents) found.add(next)
+  return found
+}
+
+const keyOf = ({ host, vars }: InstanceState): InstanceKey => (vars ? { host, vars } : { host })
+
+const shown = (names: readonly string[]): string =>
+  `${names
+    .slice(0, 20)
+    .map((name) => `"${name}"`)
+    .join(', ')}${names.length > 20 ? ' …' : ''}`
+
+function refuse(message: string, hint: string): never {
+  throw new ErrandError('invalid_argument', message, { hint })
+}
