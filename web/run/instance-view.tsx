@@ -1,6 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link, useNavigate } from '@tanstack/react-router'
-import { RotateCcw } from 'lucide-react'
 import { useSyncExternalStore } from 'react'
 import { timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
@@ -10,6 +9,7 @@ import { copyText } from '../parts/copy-button.tsx'
 import { LogView } from '../parts/log/log-view.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { instanceWord, type Place, placeName } from './chosen-instance.ts'
+import { RetryHere } from './retry-menu.tsx'
 import type { RunSearch } from './run-search.ts'
 
 interface Props {
@@ -18,13 +18,12 @@ interface Props {
   feed: RunFeed
   search: RunSearch
   lines: [number, number] | undefined
-  retry: ((only: 'all' | 'failed') => (key: string) => Promise<unknown>) | undefined
 }
 
 const tabs = ['log', 'inputs', 'outputs', 'events'] as const
 
 /** One instance of a step: why it failed and what to do, its question, and its log or what else it has. */
-export function InstanceView({ run, place, feed, search, lines, retry }: Props) {
+export function InstanceView({ run, place, feed, search, lines }: Props) {
   const navigate = useNavigate({ from: '/runs/$run' })
   const { step, instance } = place
   const attempts = instance.attempts
@@ -114,16 +113,7 @@ export function InstanceView({ run, place, feed, search, lines, retry }: Props) 
             </p>
             <Others place={place} />
           </div>
-          {retry !== undefined && (
-            <ActionButton
-              className="max-sm:hidden"
-              doing="Retrying…"
-              act={retry('failed')}
-              title="A new run: what succeeded is taken over"
-            >
-              <RotateCcw size={14} strokeWidth={1.75} aria-hidden /> Retry failed
-            </ActionButton>
-          )}
+          <RetryHere run={run} place={place} />
         </div>
       )}
       {step.approval !== undefined && step.status === 'waiting' && <Approval run={run} place={place} />}

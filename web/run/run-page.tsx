@@ -1,11 +1,10 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link, useNavigate, useParams, useRouterState, useSearch } from '@tanstack/react-router'
-import { ChevronLeft, RotateCcw, User } from 'lucide-react'
+import { ChevronLeft, User } from 'lucide-react'
 import { useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { RunFeed } from '../data/run-feed.ts'
-import { cancelRun, getRun, retryRun, routeOf, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
-import { ActionButton } from '../parts/action-button.tsx'
+import { cancelRun, getRun, routeOf, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
 import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
@@ -13,6 +12,7 @@ import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 import { firstPlace, instanceWord, type Place, placeName, placeOf, placesOf } from './chosen-instance.ts'
 import { InstanceView } from './instance-view.tsx'
+import { RetryMenu, RunChain } from './retry-menu.tsx'
 import { linesOf } from './run-search.ts'
 import { StepList } from './step-list.tsx'
 
@@ -78,11 +78,6 @@ function ShownRun({ run }: { run: WholeRun }) {
     setListed(false)
     void navigate({ search: { step: placeName(place) }, hash: '' })
   }
-  const retry = (only: 'all' | 'failed') => async (key: string) => {
-    const { run_id } = await retryRun(run.run_id, only, key)
-    await navigate({ to: '/runs/$run', params: { run: run_id }, search: {}, hash: '' })
-  }
-  const canRetryFailed = isOver(run) && run.status !== 'success'
   const running = run.steps.flatMap(({ instances }) => instances).filter(({ status }) => status === 'running')
   const ahead = run.steps.flatMap(({ instances, status }) =>
     status === 'queued' ? [{}] : instances.filter((one) => one.status === 'queued'),
@@ -90,21 +85,7 @@ function ShownRun({ run }: { run: WholeRun }) {
   const inputs = Object.entries(run.vars)
   const actions = (
     <>
-      {isOver(run) && (
-        <ActionButton doing="Starting…" act={retry('all')} kind={canRetryFailed ? undefined : 'main'}>
-          Run again
-        </ActionButton>
-      )}
-      {canRetryFailed && (
-        <ActionButton
-          doing="Retrying…"
-          act={retry('failed')}
-          kind="main"
-          title="A new run: what succeeded is taken over"
-        >
-          <RotateCcw size={14} strokeWidth={1.75} aria-hidden /> Retry failed
-        </ActionButton>
-      )}
+      <RetryMenu run={run} place={chosen} />
       {!isOver(run) && (
         <button type="button" className="button button-quiet-bad" onClick={() => setCanceling(true)}>
           Cancel…
@@ -159,11 +140,7 @@ function ShownRun({ run }: { run: WholeRun }) {
               </span>
             ))}
             {inputs.length > 4 && <span>+{inputs.length - 4}</span>}
-            {run.retry_of !== undefined && (
-              <Link to="/runs/$run" params={{ run: run.retry_of }} className="text-accent hover:underline">
-                a try of {run.retry_of}
-              </Link>
-            )}
+            <RunChain run={run} />
             {run.rolls_back !== undefined && (
               <Link to="/runs/$run" params={{ run: run.rolls_back }} className="text-accent hover:underline">
                 undoes {run.rolls_back}
@@ -200,7 +177,6 @@ function ShownRun({ run }: { run: WholeRun }) {
             feed={feed}
             search={search}
             lines={linked?.lines}
-            retry={canRetryFailed ? retry : undefined}
           />
         )}
       </main>

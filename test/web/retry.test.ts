@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { startPrograms } from '../support/programs.ts'
+import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+
+const yaml = (home: string) => `version: v0.1
+name: deploy-web
+inventory: {hosts: {eu-1: {}, eu-2: {}, us-1: {}}}
+steps:
+  - {name: build, action: cmd.run, args: {cmd: echo built}}
+  - {name: audit, action: cmd.run, when: 'no == yes', args: {cmd: echo audited}}
+  - name: smoke-test
+    targets: [eu-1, eu-2, us-1]
+    action: cmd.run
+    args: {cmd: 'echo on it; test "$ERRAND_HOST" = eu-1 || test -e ${home}/$ERRAND_HOST || exit 7'}
+  - {name: ship, action: cmd.run, args: {cmd: echo shipped}}
+finally:
+  - {name: tell, action: cmd.run, args: {cmd: echo over}}
+`
+
+test('a run is retried from the narrowest on, and says before what runs again', { skip }, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const { run_id } = await programs.client.runs.create({ yaml: yaml(programs.home) })
+  await programs.ended(run_id)
+  const page = await openPage(t, browser, programs)
+  await page.goto(`${programs.url}/runs/${run_id}?step=smoke-test@eu-2`)
+  const sheet = page.getByRole('dialog')
+  const become = sheet.getByRole('list', { name: 'What becomes of each step' })
+
+  await page.getByRole('button', { name: 'Retry eu-2' }).click()
+  await sheet.getByText('2 taken over as done').waitFor()
+  await become.getByText('runs on eu-2, 1 taken over, 1 stays as ended').waitFor()
+  assert.match((await sheet.locator('code').textContent()) ?? '', /--step smoke-test --host eu-2$/)
+  await isAccessible(page, 'a retry')
+  assert.equal((await programs.client.runs.list()).runs.length, 1)
+  writeFileSync(join(programs.home, 'eu-2'), '')
+  await sheet.getByRole('button', { name: 'Start try 2' }).click()
+  await page.getByText('try 2 of 2').waitFor()
+  const second = page.url().split('/').at(-1)!.split('?')[0]!
+  const { steps } = await programs.ended(second)
+  assert.deepEqual(
+    steps
+      .find(({ step }) => step === 'smoke-test')
+      ?.instances.map((one) => [one.status, one.attempts.length]),
+    [
+      ['success', 0],
+      ['success', 1],
+      ['failed', 0],
+    ],
+  )
+  await isAccessible(page, 'a try')
+
+  await page.getByRole('button', { name: 'Other ways to retry' }).click()
+  await page.getByRole('button', { name: 'Retry from smoke-test' }).click()
+  await become.getByText('runs on eu-1, eu-2, us-1').waitFor()
+  await sheet.getByRole('button', { name: 'Retry failed' }).click()
+  await become.getByText('runs on us-1, 2 taken over').waitFor()
+  await sheet.getByRole('button', { name: 'skip: smoke-test' }).click()
+  await become.getByText('1 left out, 2 taken over').waitFor()
+  await sheet.getByRole('button', { name: 'past its condition: audit' }).click()
+  await sheet.getByText(/--failed --run-anyway audit --skip smoke-test$/).waitFor()
+  await sheet.getByRole('button', { name: 'Start try 3' }).click()
+  await page.getByText('try 3 of 3').waitFor()
+  const third = page.url().split('/').at(-1)!.split('?')[0]!
+  const view = await programs.ended(third)
+  assert.deepEqual(
+    view.steps.map(({ step, status }) => [step, status]),
+    [
+      ['build', 'success'],
+      ['audit', 'success'],
+      ['smoke-test', 'success'],
+      ['ship', 'success'],
+      ['tell', 'success'],
+    ],
+  )
+  await page.getByRole('link', { name: `Try 1, failed: ${run_id}` }).click()
+  await page.getByText('try 1 of 3').waitFor()
+})
+
+test('a try that is begun elsewhere appears on the page of those before it', { skip }, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const { run_id } = await programs.client.runs.create({ yaml: yaml(programs.home) })
+  await programs.ended(run_id)
+  const page = await openPage(t, browser, programs)
+  await page.goto(`${programs.url}/runs/${run_id}`)
+  await page.getByRole('button', { name: 'Retry failed' }).first().waitFor()
+  const again = await programs.client.runs.retry(run_id, { only: 'failed' })
+  await page.getByText('try 1 of 2').waitFor()
+  await page.getByRole('link', { name: `Try 2, failed: ${again.run_id}` }).waitFor()
+})

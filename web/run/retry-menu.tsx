@@ -1,0 +1,195 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { ChevronDown, ChevronsRight, RotateCcw } from 'lucide-react'
+import { lazy, Suspense, useEffect, useId, useRef, useState } from 'react'
+import { liveRuns } from '../data/live.ts'
+import type { Scope, Target } from '../data/retries.ts'
+import { shownStatus, type WholeRun } from '../data/runs.ts'
+import { StatusMark, statusWord } from '../parts/status-mark.tsx'
+import { instanceWord, type Place } from './chosen-instance.ts'
+
+const RetrySheet = lazy(() => import('./retry-sheet.tsx').then((module) => ({ default: module.RetrySheet })))
+
+const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'running'
+
+/** The main step and instance that a narrow retry begins at; rollbacks and `finally` steps follow by themselves. */
+function targetOf(place: Place | undefined): Target | undefined {
+  if (place === undefined || place.step.phase !== 'main') return undefined
+  const { step, instance, index } = place
+  if (step.instances.length <= 1) return { step: step.step, word: step.step }
+  const alike = step.instances.filter(({ host }) => host === instance.host).length > 1
+  const only = alike ? { instances: [index] } : { hosts: [instance.host] }
+  return { step: step.step, only, word: instanceWord(place) }
+}
+
+function words(scope: Scope, target: Target | undefined): string {
+  if (scope === 'instance') return `Retry ${target?.word ?? ''}`
+  if (scope === 'from') return `Retry from ${target?.step ?? ''}`
+  return scope === 'failed' ? 'Retry failed' : 'Run again'
+}
+
+function scopesOf(run: WholeRun, target: Target | undefined): Scope[] {
+  const narrow: Scope[] = target === undefined || run.rolls_back !== undefined ? [] : ['instance', 'from']
+  return [...narrow, ...(run.status === 'success' ? [] : (['failed'] as const)), 'all']
+}
+
+interface Props {
+  run: WholeRun
+  place: Place | undefined
+}
+
+/** The ways of trying an ended run again, from the narrowest on; each is shown before it begins. */
+export function RetryMenu({ run, place }: Props) {
+  const [asked, setAsked] = useState<Scope>()
+  const menu = useRef<HTMLDivElement>(null)
+  const id = useId()
+  if (!isOver(run)) return null
+  const target = targetOf(place)
+  const scopes = scopesOf(run, target)
+  const first: Scope = run.status === 'success' ? 'all' : 'failed'
+  const open = (button: HTMLElement) => {
+    const { top, bottom, right } = button.getBoundingClientRect()
+    const isLow = top > innerHeight / 2
+    Object.assign(menu.current!.style, {
+      right: `${Math.max(8, innerWidth - right)}px`,
+      top: isLow ? 'auto' : `${bottom + 4}px`,
+      bottom: isLow ? `${innerHeight - top + 4}px` : 'auto',
+    })
+    menu.current!.togglePopover()
+  }
+  return (
+    <span className="inline-flex max-sm:w-full">
+      <button
+        type="button"
+        className="button button-main rounded-r-none max-sm:flex-1"
+        onClick={() => setAsked(first)}
+      >
+        <RotateCcw size={14} strokeWidth={1.75} aria-hidden /> {words(first, target)}
+      </button>
+      <button
+        type="button"
+        className="button button-main rounded-l-none border-l-surface/30 px-1.5 max-sm:w-11"
+        aria-label="Other ways to retry"
+        onClick={({ currentTarget }) => open(currentTarget)}
+      >
+        <ChevronDown size={14} strokeWidth={1.75} aria-hidden />
+      </button>
+      <div
+        ref={menu}
+        id={id}
+        popover="auto"
+        className="fixed inset-auto m-0 w-64 max-w-[calc(100vw-1rem)] rounded-xl border border-line bg-raised p-1.5 text-ink"
+        style={{ boxShadow: 'var(--float)' }}
+      >
+        {scopes.map((scope) => (
+          <button
+            key={scope}
+            type="button"
+            className="flex h-8 w-full items-center gap-2 rounded-md px-2 text-left hover:bg-hover max-sm:h-11"
+            onClick={() => {
+              menu.current?.hidePopover()
+              setAsked(scope)
+            }}
+          >
+            <RotateCcw size={14} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink3" />
+            <bdi className="truncate">{words(scope, target)}</bdi>
+          </button>
+        ))}
+        <p className="px-2 pt-1.5 pb-1 text-label text-ink3">
+          Each shows first what runs again. Steps can be left out or run past their condition there.
+        </p>
+      </div>
+      <Sheet run={run} target={target} scope={asked} scopes={scopes} close={() => setAsked(undefined)} />
+    </span>
+  )
+}
+
+/** The narrowest ways, where a failure is looked at. */
+export function RetryHere({ run, place }: { run: WholeRun; place: Place }) {
+  const [asked, setAsked] = useState<{ scope: Scope; skip?: string }>()
+  const target = targetOf(place)
+  if (!isOver(run) || target === undefined || run.rolls_back !== undefined) return null
+  return (
+    <span className="flex flex-wrap gap-2 max-sm:basis-full max-sm:*:flex-1">
+      <button
+        type="button"
+        className="button"
+        title="A new run without it: what needs it runs all the same"
+        onClick={() => setAsked({ scope: 'failed', skip: target.step })}
+      >
+        <ChevronsRight size={14} strokeWidth={1.75} aria-hidden /> Skip…
+      </button>
+      <button type="button" className="button" onClick={() => setAsked({ scope: 'from' })}>
+        Retry from this step
+      </button>
+      <button type="button" className="button" onClick={() => setAsked({ scope: 'instance' })}>
+        <RotateCcw size={14} strokeWidth={1.75} aria-hidden />{' '}
+        <bdi className="max-w-40 truncate">Retry {target.word}</bdi>
+      </button>
+      <Sheet
+        run={run}
+        target={target}
+        scope={asked?.scope}
+        skip={asked?.skip}
+        scopes={scopesOf(run, target)}
+        close={() => setAsked(undefined)}
+      />
+    </span>
+  )
+}
+
+function Sheet({
+  scope,
+  ...props
+}: Omit<Parameters<typeof RetrySheet>[0], 'scope' | 'words'> & { scope: Scope | undefined }) {
+  if (scope === undefined) return null
+  return (
+    <Suspense>
+      <RetrySheet key={scope} {...props} scope={scope} words={words} />
+    </Suspense>
+  )
+}
+
+const FEW = 6
+
+/** The run's place in its chain of tries, with a way to each of the others. */
+export function RunChain({ run }: { run: WholeRun }) {
+  const client = useQueryClient()
+  const root = run.first_run ?? run.run_id
+  useEffect(() => {
+    const again = () => void client.invalidateQueries({ queryKey: ['run', run.run_id], exact: true })
+    const chain = new Map((run.chain ?? []).map((link) => [link.run_id, link.status]))
+    return liveRuns.read((changed) => {
+      if (changed.run_id === run.run_id || (changed.first_run ?? changed.run_id) !== root) return
+      if (chain.get(changed.run_id) !== changed.status) again()
+    }, again)
+  }, [client, run.run_id, run.chain, root])
+  const chain = run.chain ?? []
+  if (chain.length < 2 || run.try === undefined) return null
+  const shown = chain.length <= FEW ? chain : [chain[0]!, ...chain.slice(1 - FEW)]
+  return (
+    <nav aria-label="Tries of this run" className="flex items-center gap-1.5">
+      <span>
+        try {run.try} of {run.tries}
+      </span>
+      <span className="flex rounded-md bg-idle p-0.5">
+        {shown.map((link, index) => (
+          <Link
+            key={link.run_id}
+            to="/runs/$run"
+            params={{ run: link.run_id }}
+            search={{}}
+            aria-current={link.run_id === run.run_id ? 'page' : undefined}
+            aria-label={`Try ${link.try}, ${statusWord(shownStatus(link))}: ${link.run_id}`}
+            title={link.run_id}
+            className="flex h-5 items-center gap-1 rounded px-1.5 text-meta text-ink2 hover:text-ink aria-[current=page]:bg-surface aria-[current=page]:font-medium aria-[current=page]:text-ink max-sm:h-8"
+          >
+            <StatusMark shown={shownStatus(link)} size={11} beside />
+            {index === 1 && shown.length < chain.length ? '… ' : ''}
+            {link.try}
+          </Link>
+        ))}
+      </span>
+    </nav>
+  )
+}
