@@ -370,6 +370,11 @@ export class RunsClient {
     return this.#http.json('POST /api/runs/:id/rollback', { params: { id: runId }, body: {} })
   }
 
+  /** Returns runs of others that wait for an answer which you may give, at most 200. */
+  async toApprove(): Promise<RunSummary[]> {
+    return (await this.#http.json('GET /api/approvals', {})).runs
+  }
+
   approve(runId: string, answer: AnswerApproval): Promise<Accepted> {
     return this.#http.json('POST /api/runs/:id/approve', { params: { id: runId }, body: answer })
   }

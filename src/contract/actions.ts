@@ -1,3 +1,4 @@
+import { Approvers } from './approvers.ts'
 import { BotServeArgs } from './bots/bot.ts'
 import { RunId } from './ids.ts'
 import * as z from './mini-zod.ts'
@@ -86,6 +87,10 @@ export const ApprovalArgs = z.strictObject({
   comment_as: described(
     z.optional(VarName),
     'Variable for the comment of a no, with which the step does not fail; a yes leaves it empty',
+  ),
+  approvers: described(
+    z.optional(Approvers),
+    'Who may answer on a hub; default: whose run it is, and admins',
   ),
 })
 export const WorkflowRunArgs = z.strictObject({

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { AgentUpdate, AttemptInput, DeniedUses } from './agent.ts'
+import { Approvers } from './approvers.ts'
 import { AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
 import { Isolation, Network } from './isolation.ts'
 import { TakenSecrets } from './secrets.ts'
@@ -174,10 +175,12 @@ export const RunEvent = z.discriminatedUnion('type', [
     instance: z.number().int(),
     message: z.string(),
     expires_at: z.string().optional(),
+    on_timeout: z.enum(['approve', 'reject']).optional().describe('Set where it expires'),
     comment_as: z
       .string()
       .optional()
       .describe('Variable that the comment of a no goes into, which then is no failure'),
+    approvers: z.optional(Approvers).describe('Who may answer'),
   }),
   at('approval.answered', {
     step,

@@ -49,6 +49,7 @@ export const AnswerApproval = z.strictObject({
   comment: z.string().max(2000).optional(),
 })
 export type AnswerApproval = z.infer<typeof AnswerApproval>
+export const ApprovalList = z.object({ runs: z.array(RunSummary) })
 export const Accepted = z.object({ run_id: z.string(), status: RunStatus })
 export type Accepted = z.infer<typeof Accepted>
 

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { DeniedUses } from './agent.ts'
 import { AgentRequest, OldInput, OldMetadata } from './agent-api.ts'
+import { Approvers } from './approvers.ts'
 import { AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
@@ -88,6 +89,7 @@ const RunNow = z.object({
       host: z.string().optional(),
       text: z.string().describe('At most 200 characters'),
       expires_at: z.string().optional(),
+      approvers: z.optional(Approvers).describe('Who may answer; absent: whose run it is, and admins'),
     })
     .optional()
     .describe('The first that a person is asked'),
@@ -238,7 +240,26 @@ export const StepView = z.object({
   message: z.string().optional(),
   started_at: z.string().optional(),
   finished_at: z.string().optional(),
-  approval: z.object({ message: z.string(), expires_at: z.string().optional() }).optional(),
+  approval: z
+    .object({
+      message: z.string(),
+      expires_at: z.string().optional(),
+      on_timeout: z
+        .enum(['approve', 'reject'])
+        .optional()
+        .describe('What no answer by `expires_at` is taken as'),
+      approvers: z.optional(Approvers).describe('Who may answer; absent: whose run it is, and admins'),
+    })
+    .optional(),
+  answered: z
+    .object({
+      decision: z.enum(['approve', 'reject']),
+      by: z.string().optional(),
+      at: z.string(),
+      comment: z.string().optional(),
+    })
+    .optional()
+    .describe('How its approval was answered last'),
   child_run_ids: z.array(z.string()).optional(),
   instances: z.array(InstanceView),
 })

@@ -1,5 +1,6 @@
 import type { ActionCatalog } from '../contract/actions.ts'
 import type { GivenInput } from '../contract/agent.ts'
+import type { Approvers } from '../contract/approvers.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
@@ -122,10 +123,14 @@ export interface EngineFace {
   outputLength(runId: string, number: number, stream: StreamName): Promise<number>
   /** Throws `run_not_found`, `run_ended`. `force` also ends `finally` steps at once. */
   cancel(runId: string, options?: { by?: string; message?: string; force?: boolean }): Promise<void>
-  /** Answers a waiting approval. Throws `approval_not_pending`. */
+  /**
+   * Answers a waiting approval. `check` is given each that it would answer, and refuses by throwing. Throws
+   * `approval_not_pending`; where it was answered before, with who, what and when in `details`.
+   */
   answer(
     runId: string,
     answer: { step: string; decision: 'approve' | 'reject'; by?: string; comment?: string },
+    check?: (approvers: Approvers | undefined) => void,
   ): Promise<void>
   /**
    * Gives something to the run's attempt that takes inputs: an agent's. Resolves once it is committed, with its id;

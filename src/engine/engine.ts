@@ -26,6 +26,7 @@ import { initialState, type RunState } from './core/state.ts'
 import { viewOf } from './core/view.ts'
 import type { OutputStore, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
 import { ActiveRuns } from './runtime/active-runs.ts'
+import { type ApprovalAnswer, approvalAnswers } from './runtime/conductor.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
 import { firstVariables, Loader, type Started, withBox, withinGroup } from './runtime/submission.ts'
 import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
@@ -135,8 +136,17 @@ export class Engine implements EngineFace {
     await (await this.#runs.open(runId)).cancel({ ...options, force: options.force ?? false })
   }
 
-  async answer(runId: string, answer: Parameters<EngineFace['answer']>[1]): Promise<void> {
-    await (await this.#runs.open(runId)).answer(answer)
+  async answer(runId: string, ...answer: ApprovalAnswer): Promise<void> {
+    const open = await this.#runs.open(runId).catch(async (error) => {
+      // Who comes second learns who came first, also where that has ended the run.
+      if (!(error instanceof ErrandError) || error.code !== 'run_ended') throw error
+      const { state } = await this.#folded(runId)
+      const step = state.main.concat(state.finally).find(({ name }) => name === answer[0].step)
+      if (step?.instances.some(({ answered }) => answered !== undefined))
+        approvalAnswers(runId, state, ...answer)
+      throw error
+    })
+    await open.answer(...answer)
   }
 
   async input(runId: string, given: GivenInput, to: InputAddress = {}): Promise<{ input_id: string }> {

@@ -21,6 +21,7 @@ import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { FollowUps } from './agents/follow-ups.ts'
 import type { ApiApp, ApiLimits, RunnersFace } from './api/api-context.ts'
 import { createApi } from './api/app.ts'
+import { OpenApprovals } from './approvals/open-approvals.ts'
 import { RunArtifacts } from './artifacts/run-artifacts.ts'
 import { StoredArtifacts } from './artifacts/stored-artifacts.ts'
 import { Auth } from './auth/auth.ts'
@@ -221,16 +222,20 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   })
   closers.push(() => metrics.close())
   const changes = new RunChanges({ get: (runId) => engine.get(runId), summary: runSummary })
+  const approvals = new OpenApprovals()
   let takingUp = true
   const store = observedStore(stores.runs, {
     seen(runId, events) {
       metrics.seen(runId, events)
       logRun(log, runId, events)
       bots.seen(runId, events)
+      approvals.seen(runId, events)
     },
     changed: (runId) => changes.changed(runId),
     read(runId, events) {
-      if (takingUp) metrics.recall(runId, events)
+      if (!takingUp) return
+      metrics.recall(runId, events)
+      approvals.seen(runId, events)
     },
   })
   const engine = new Engine({
@@ -359,6 +364,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     hosts: options.hosts,
     ownRunner: options.ownRunner,
     changes,
+    approvals,
     page: options.page && new BuiltPage(options.page),
     limits: options.apiLimits,
     log,

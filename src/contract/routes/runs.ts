@@ -7,6 +7,7 @@ import { CreateRun, ListRuns, RunSummary, RunView } from '../run.ts'
 import {
   Accepted,
   AnswerApproval,
+  ApprovalList,
   AttemptPath,
   CancelRun,
   EventList,
@@ -138,6 +139,12 @@ export const runRoutes = routeTable({
     params,
     body: AnswerApproval,
     answers: { 200: Accepted },
+  },
+  'GET /api/approvals': {
+    who: 'user',
+    tag,
+    summary: 'Runs of others that wait for an answer which you may give, at most 200',
+    answers: { 200: ApprovalList },
   },
   'POST /api/runs/:id/input': {
     who: 'user',

@@ -172,8 +172,8 @@ function endStep(
 function requestApproval(state: RunState, event: EventOf<'approval.requested'>): void {
   const { step, instance } = instanceOf(state, event)
   setStatus(step, instance, 'waiting')
-  const { message, expires_at, comment_as } = event
-  instance.approval = { message, expires_at, comment_as }
+  const { message, expires_at, on_timeout, comment_as, approvers } = event
+  instance.approval = { message, expires_at, on_timeout, comment_as, approvers }
   if (state.asked.open++ === 0) state.asked.since_ms = Date.parse(event.time)
 }
 
@@ -187,6 +187,8 @@ function answerApproval(state: RunState, event: EventOf<'approval.answered'>): v
   const comment = approved || event.reason !== undefined ? '' : (event.comment ?? '').trim()
   const goesOn = approved || (variable !== undefined && comment !== '')
   setStatus(step, instance, goesOn ? 'success' : 'failed')
+  const { decision, by, time: at } = event
+  instance.answered = { decision, by, at, comment: event.comment }
   if (variable !== undefined) instance.exports = { [variable]: comment }
   if (goesOn) return
   instance.reason = event.reason ?? 'rejected'

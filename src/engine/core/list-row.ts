@@ -119,6 +119,7 @@ function nowOf(state: RunState): RunListRow['now'] {
             host,
             text: cut(approval.message),
             expires_at: approval.expires_at,
+            approvers: approval.approvers,
           }
     break
   }

@@ -118,10 +118,15 @@ function recordAttempt(intent: Extract<Intent, { type: 'start_attempt' }>, facts
 function recordApproval(planned: PlannedStep, instance: number, facts: RecordFacts): Recorded {
   const where = { ...at(planned), instance }
   try {
-    const { message, timeout_seconds, comment_as } = approvalArgs(planned, instance, facts)
+    const { message, timeout_seconds, on_timeout, comment_as, approvers } = approvalArgs(
+      planned,
+      instance,
+      facts,
+    )
     const expires_at =
       timeout_seconds === undefined ? undefined : new Date(facts.now + timeout_seconds * 1000).toISOString()
-    return one({ type: 'approval.requested', ...where, message, expires_at, comment_as })
+    const expiry = expires_at !== undefined && { expires_at, on_timeout }
+    return one({ type: 'approval.requested', ...where, message, ...expiry, comment_as, approvers })
   } catch (error) {
     const { reason, message } = failure(error)
     return {

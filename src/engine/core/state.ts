@@ -1,4 +1,5 @@
 import type { AttemptInput } from '../../contract/agent.ts'
+import type { Approvers, GivenAnswer } from '../../contract/approvers.ts'
 import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, StepInstance, StepPhase } from '../../contract/events.ts'
@@ -76,7 +77,15 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
   attempts: number[]
   /** Milliseconds since 1970; set while it waits for its next try. */
   retry_at?: number
-  approval?: { message: string; expires_at?: string; comment_as?: string }
+  approval?: {
+    message: string
+    expires_at?: string
+    on_timeout?: 'approve' | 'reject'
+    comment_as?: string
+    approvers?: Approvers
+  }
+  /** The answer to its approval. */
+  answered?: GivenAnswer
   child?: string
 }
 

@@ -40,6 +40,7 @@ export function viewOf(
 function stepView(runId: string, planned: PlannedStep, step: StepState, state: RunState): StepView {
   const { phase, name, reason, message, started_at, finished_at } = step
   const approval = step.instances.find((instance) => instance.approval)?.approval
+  const answered = step.instances.findLast((instance) => instance.answered)?.answered
   const children = step.instances.flatMap(({ child }) => (child ? [child] : []))
   const instances = step.instances.map((instance) => instanceView(runId, instance, state))
   const has = (status: StepStatus) => instances.some((instance) => instance.status === status)
@@ -54,6 +55,7 @@ function stepView(runId: string, planned: PlannedStep, step: StepState, state: R
     started_at,
     finished_at,
     approval,
+    answered,
     child_run_ids: children.length > 0 ? children : undefined,
     instances,
   }

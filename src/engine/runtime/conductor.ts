@@ -1,4 +1,5 @@
 import type { GivenInput } from '../../contract/agent.ts'
+import type { GivenAnswer } from '../../contract/approvers.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf, NewEvent, RunEvent } from '../../contract/events.ts'
 import { attemptId, splitAttemptId } from '../../contract/ids.ts'
@@ -91,8 +92,8 @@ export class Conductor implements ParentRun, GroupMember {
   }
 
   /** Throws as `approvalAnswers`. */
-  async answer(answer: Parameters<EngineFace['answer']>[1]): Promise<void> {
-    await this.#loop.input(approvalAnswers(this.spec.run_id, this.state, answer))
+  async answer(...[answer, check]: ApprovalAnswer): Promise<void> {
+    await this.#loop.input(approvalAnswers(this.spec.run_id, this.state, answer, check))
   }
 
   /** Gives an input to the attempt that takes it; answers its id. Throws as `addressInput`. */
@@ -162,19 +163,28 @@ export class Conductor implements ParentRun, GroupMember {
   }
 }
 
-/** Returns the events of an answer to a step's questions. Throws `approval_not_pending`, and changes nothing. */
-function approvalAnswers(
+/** An answer, and who may give it, as `EngineFace.answer` takes them. */
+export type ApprovalAnswer = Parameters<EngineFace['answer']> extends [string, ...infer Rest] ? Rest : never
+
+/** Returns the events of an answer to a step's questions. Throws `approval_not_pending`, and as `check`; then it changes nothing. */
+export function approvalAnswers(
   runId: string,
-  { main, finally: atTheEnd }: RunState,
-  answer: Parameters<EngineFace['answer']>[1],
+  { main, finally: atTheEnd }: Pick<RunState, 'main' | 'finally'>,
+  answer: ApprovalAnswer[0],
+  check: ApprovalAnswer[1] = () => {},
 ): NewEvent[] {
   const waiting = [...main, ...atTheEnd].filter((step) => step.instances.some(({ approval }) => approval))
   const events: NewEvent[] = []
   for (const { name, phase, instances } of waiting)
     for (const [instance, { approval }] of instances.entries())
-      if (name === answer.step && approval)
+      if (name === answer.step && approval) {
+        check(approval.approvers)
         events.push({ type: 'approval.answered', ...answer, phase, instance })
+      }
   if (events.length > 0) return events
+  const before = [...main, ...atTheEnd].find(({ name }) => name === answer.step)
+  const answered = before?.instances.findLast((instance) => instance.answered)?.answered
+  if (answered) throw answeredBefore(runId, answer.step, answered)
   throw new ErrandError(
     'approval_not_pending',
     `Step "${answer.step}" of run ${runId} waits for no approval.`,
@@ -183,6 +193,23 @@ function approvalAnswers(
         waiting.length > 0
           ? `Waiting: ${waiting.map(({ name }) => `"${name}"`).join(', ')}.`
           : 'No step of this run waits for one.',
+    },
+  )
+}
+
+function answeredBefore(
+  runId: string,
+  step: string,
+  { decision, by, at, comment }: GivenAnswer,
+): ErrandError {
+  const done = decision === 'approve' ? 'approved' : 'rejected'
+  const who = by === 'timeout' ? 'nobody: its time had passed' : (by ?? 'somebody')
+  return new ErrandError(
+    'approval_not_pending',
+    `Step "${step}" of run ${runId} was ${done} already, by ${who}, at ${at}.`,
+    {
+      hint: `The first answer holds: errand runs show ${runId}`,
+      details: { answered_by: by, answer: decision, answered_at: at, comment },
     },
   )
 }

@@ -6,6 +6,7 @@ import type { Log } from '../../platform/log.ts'
 import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
+import type { OpenApprovals } from '../approvals/open-approvals.ts'
 import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
 import type { StoredArtifacts } from '../artifacts/stored-artifacts.ts'
 import type { Auth } from '../auth/auth.ts'
@@ -82,6 +83,7 @@ export interface ApiContext {
   /** Names under which a proxy on this machine passes people on. */
   hosts: readonly string[]
   changes: RunChanges
+  approvals: OpenApprovals
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   metrics: HubMetrics

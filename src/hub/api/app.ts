@@ -7,6 +7,7 @@ import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
+import type { OpenApprovals } from '../approvals/open-approvals.ts'
 import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
 import type { StoredArtifacts } from '../artifacts/stored-artifacts.ts'
 import type { Auth } from '../auth/auth.ts'
@@ -30,6 +31,7 @@ import {
   type Repositories,
   type RunnersFace,
 } from './api-context.ts'
+import { approvalHandlers } from './approvals.ts'
 import { artifactHandlers } from './artifacts.ts'
 import { botDataHandlers } from './bot-data.ts'
 import { botLogHandlers } from './bot-logs.ts'
@@ -83,6 +85,7 @@ export interface ApiOptions {
   ownRunner?: boolean
   metrics: HubMetrics
   changes: RunChanges
+  approvals: OpenApprovals
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   /** Who is on this machine reads `/metrics` without a token. */
@@ -178,6 +181,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
   return {
     ...runHandlers(context),
     ...runActionHandlers(context),
+    ...approvalHandlers(context),
     ...inputHandlers(context),
     ...chatHandlers(context, app),
     ...runEventHandlers(context),

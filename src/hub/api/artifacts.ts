@@ -6,7 +6,7 @@ import type { ListedArtifact } from '../../contract/run-api.ts'
 import { lastChange, patchOf } from '../../contract/tasks/task-change.ts'
 import type { TaskFold } from '../../engine/tasks/evolve-task.ts'
 import type { ApiContext } from './api-context.ts'
-import { visibleRun } from './http/access.ts'
+import { readableRun } from './http/access.ts'
 import { sendRange } from './http/ranged-content.ts'
 import type { Handlers } from './http/routes.ts'
 import { askerOf } from './tasks.ts'
@@ -32,26 +32,26 @@ export function artifactHandlers({ engine, tasks, artifacts, streams, log }: Api
 
   return {
     'GET /api/runs/:id/artifacts': async ({ identity, params }) => {
-      const { run_id } = await visibleRun(engine, identity, params.id)
+      const { run_id } = await readableRun(engine, identity, params.id)
       return { run_id, artifacts: await artifacts.list(run_id) }
     },
 
     'GET /api/runs/:id/artifacts/:artifact_id': async ({ identity, params, headers, method }, reply) => {
-      const run = await visibleRun(engine, identity, params.id)
+      const run = await readableRun(engine, identity, params.id)
       const artifact = await artifacts.find(run.run_id, params.artifact_id)
       const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
       return void (await send(reply, run, artifact, asked))
     },
 
     'GET /api/store/artifacts/:run_id/:artifact_id': async ({ identity, params, headers, method }, reply) => {
-      const run = await visibleRun(engine, identity, params.run_id)
+      const run = await readableRun(engine, identity, params.run_id)
       const artifact = await artifacts.find(run.run_id, params.artifact_id)
       const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
       return void (await send(reply, run, artifact, asked))
     },
 
     'GET /api/runs/:id/diff': async ({ identity, params, headers, method }, reply) => {
-      const run = await visibleRun(engine, identity, params.id)
+      const run = await readableRun(engine, identity, params.id)
       const artifact = await artifacts.diff(run.run_id)
       const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
       return void (await send(reply, run, artifact, asked))

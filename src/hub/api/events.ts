@@ -45,6 +45,8 @@ export function eventHandlers(context: ApiContext) {
             const row = await changes.row(runId)
             if (gone.aborted) return
             if (row !== undefined && maySee(identity, row)) await write('run', row.json, next)
+            else if (row?.tenant === identity.user.tenant && row.asks(identity.user))
+              await write('asks', row.json, next)
             place = next
           }
           await sleep(PACE_MS, undefined, { signal: gone }).catch(() => {})

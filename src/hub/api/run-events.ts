@@ -8,7 +8,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { FairTurns } from '../../platform/fair-turns.ts'
 import type { Identity } from '../auth/auth.ts'
 import type { ApiContext } from './api-context.ts'
-import { visibleRun } from './http/access.ts'
+import { readableRun } from './http/access.ts'
 import { openStream, sendEventStream } from './http/event-stream.ts'
 import type { PacedResponse } from './http/paced-response.ts'
 import type { Handlers } from './http/routes.ts'
@@ -17,7 +17,7 @@ export function runEventHandlers(context: ApiContext) {
   return {
     'GET /api/runs/:id/events': async (request, reply) => {
       await context.streams.turn(request.identity.user.id)
-      const record = await visibleRun(context.engine, request.identity, request.params.id)
+      const record = await readableRun(context.engine, request.identity, request.params.id)
       const lastId = request.headers['last-event-id']
       const after = lastId ? Number(lastId) : (request.query.after ?? 0)
       const accept = request.raw.headers.accept ?? ''
@@ -53,7 +53,7 @@ function sendStream(
     what: 'events',
     runId: record.run_id,
     goOn: 'Go on with Last-Event-ID.',
-    allow: (identity: Identity) => visibleRun(engine, identity, record.run_id),
+    allow: (identity: Identity) => readableRun(engine, identity, record.run_id),
   } as const
   return sendEventStream(context, request, reply, about, async (paced) => {
     const left = metrics.reader(after > 0)

@@ -4,7 +4,7 @@ import type { RunRecord, RunView } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { ApiContext } from './api-context.ts'
-import { visibleRun } from './http/access.ts'
+import { readableRun } from './http/access.ts'
 import { sendRange } from './http/ranged-content.ts'
 import type { Handlers } from './http/routes.ts'
 
@@ -20,7 +20,7 @@ export function runOutputHandlers({ engine, streams, log }: ApiContext) {
     ) => {
       const { id, number, stream } = params
       const onlyHead = method === 'HEAD'
-      const record = await visibleRun(engine, identity, id)
+      const record = await readableRun(engine, identity, id)
       // Before the length: what is told is kept already.
       const known = await told.of(record, number, stream)
       const length = await engine.outputLength(id, number, stream)

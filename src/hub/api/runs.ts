@@ -11,11 +11,12 @@ import { runSummary } from '../../engine/core/view.ts'
 import { parseWorkflow } from '../../engine/workflow-file/check.ts'
 import type { Problem } from '../../engine/workflow-file/problems.ts'
 import { agentsOf, checkAgentName } from '../agents/known-agents.ts'
+import { needApprover } from '../approvals/approvers.ts'
 import type { Identity } from '../auth/auth.ts'
 import { IdempotentRuns } from '../idempotent-runs.ts'
 import { deleteRun } from '../ops/retention.ts'
 import type { ApiContext } from './api-context.ts'
-import { chosenRunId, isAdmin, visibleRun } from './http/access.ts'
+import { chosenRunId, isAdmin, readableRun, visibleRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
 export function runHandlers({
@@ -73,12 +74,12 @@ export function runHandlers({
     },
 
     'GET /api/runs/:id': async ({ identity, params }) => {
-      await visibleRun(engine, identity, params.id)
+      await readableRun(engine, identity, params.id)
       return await engine.view(params.id)
     },
 
     'GET /api/runs/:id/workflow': async ({ identity, params }) => {
-      const { run_id, workflow_name, workflow, vars } = await visibleRun(engine, identity, params.id)
+      const { run_id, workflow_name, workflow, vars } = await readableRun(engine, identity, params.id)
       return { run_id, workflow_name, workflow, vars }
     },
   } satisfies Partial<Handlers>
@@ -205,8 +206,9 @@ export function runActionHandlers({ engine, accounts }: ApiContext) {
     runId: string,
     answer: AnswerApproval & { decision: 'approve' | 'reject' },
   ) => {
-    await visibleRun(engine, identity, runId)
-    await engine.answer(runId, { ...answer, by: identity.user.name })
+    const run = await readableRun(engine, identity, runId)
+    const by = identity.user
+    await engine.answer(runId, { ...answer, by: by.name }, (approvers) => needApprover(approvers, by, run))
     return await accepted(runId)
   }
 

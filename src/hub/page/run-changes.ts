@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type { RunRecord, RunSummary } from '../../contract/run.ts'
+import { isApprover, type Person } from '../approvals/approvers.ts'
 
 /** A run that has changed, and whom its row is for. */
 export interface ChangedRun {
   tenant: string
   owner: string
+  /** Whether a user of its tenant may be asked by it, and so reads it. */
+  asks(person: Person): boolean
   /** Its `RunSummary`, as JSON. */
   json: string
 }
@@ -114,7 +117,9 @@ export class RunChanges {
     const record = await this.#options.get(runId)
     if (record === undefined) return undefined
     const { tenant, owner } = record
-    return { tenant, owner, json: JSON.stringify(this.#options.summary(record)) }
+    const { workflow } = record
+    const asks = (person: Person) => isApprover({ workflow, owner }, person)
+    return { tenant, owner, asks, json: JSON.stringify(this.#options.summary(record)) }
   }
 
   #placeOfOverlap(oldest: number): number {

@@ -46,11 +46,37 @@ export const runsShow = command({
     )
     if (run.steps.some(({ instances }) => isFolded(instances.length, verbose)))
       process.stdout.write(`A row for each: errand runs show ${lineText(run.run_id)} --verbose\n`)
+    process.stdout.write(approvalsText(run))
     const attempts = run.steps.flatMap(({ instances }) => instances.flatMap((one) => one.attempts))
     process.stdout.write(holdersText(attempts) + boxesText(run.steps) + takenSecretsText(run.steps))
     return 0
   },
 })
+
+/** Returns a line for each approval: who may answer an open one, and until when; who has answered the others, and what they said. */
+export function approvalsText({ run_id, steps }: Pick<RunView, 'run_id' | 'steps'>): string {
+  const lines = steps.flatMap(({ step, approval, answered }) => {
+    if (approval !== undefined) {
+      const { users = [], roles = [], requester } = approval.approvers ?? {}
+      const named = [...users, ...roles.map((role) => `any ${role}`)]
+      const may = [
+        ...(named.length > 0 ? named : approval.approvers === undefined ? [] : ['any admin']),
+        ...(requester === false ? ['not the one whose run it is'] : []),
+      ]
+      const { expires_at, on_timeout = 'reject' } = approval
+      const late = on_timeout === 'approve' ? 'approved' : 'rejected'
+      return [
+        `"${step}" waits for an answer${may.length > 0 ? `, by: ${may.join(', ')}` : ''}${expires_at === undefined ? '' : `; ${late} by itself at ${expires_at}`}. errand approve ${run_id} ${step}`,
+      ]
+    }
+    if (answered === undefined) return []
+    const { decision, by, at, comment } = answered
+    const done = decision === 'approve' ? 'approved' : 'rejected'
+    const who = by === 'timeout' ? ' by itself, for nobody had answered' : by === undefined ? '' : ` by ${by}`
+    return [`"${step}" was ${done}${who}, ${at}${comment ? `: ${comment}` : ''}`]
+  })
+  return lines.map((line) => `${lineText(line)}\n`).join('')
+}
 
 /** A row for each instance; where a step has many, for the first that have failed and for all of them together. */
 export function stepRows(steps: readonly StepView[], verbose: boolean): string[][] {

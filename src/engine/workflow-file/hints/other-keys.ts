@@ -151,7 +151,8 @@ export const wordsByPlace: Readonly<Record<string, Words>> = {
       'timeout timeout_secs timeout_minutes expires',
       { write: (given) => ({ timeout_seconds: seconds(given, 3600) }) },
     ],
-    ['approvers approver users who reviewers', leave('whoever may use the hub may answer')],
+    ['approver users who reviewers allowed_users', { write: { approvers: { users: ['ann'] } } }],
+    ['roles role groups teams', { write: { approvers: { roles: ['admin'] } } }],
     ['default on_expire', { write: { on_timeout: 'reject' } }],
   ],
   'workflow.run': [

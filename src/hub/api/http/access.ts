@@ -4,6 +4,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 import type { Route } from '../../../contract/routes/route.ts'
 import type { RunRecord } from '../../../contract/run.ts'
 import type { EngineFace } from '../../../engine/api.ts'
+import { isApprover } from '../../approvals/approvers.ts'
 import type { Auth, Identity } from '../../auth/auth.ts'
 import type { ApiApp } from '../api-context.ts'
 import { checkOrigin, cookieToken } from './session-cookie.ts'
@@ -125,6 +126,14 @@ export function needAdmin(identity: Identity): void {
  */
 export const chosenRunId = ({ idTag }: Identity, given: string | undefined): string | undefined =>
   given === undefined || idTag === undefined ? given : `${given}-${idTag}`
+
+/** As `visibleRun`, also for those whom a step of the run names as one who may answer it: to read, and to answer. */
+export async function readableRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
+  const record = await engine.get(runId)
+  const { user } = identity
+  if (record !== undefined && record.tenant === user.tenant && isApprover(record, user)) return record
+  return await visibleRun(engine, identity, runId)
+}
 
 /** Throws `run_not_found`, also where the run is another's: who may not see it does not learn that it exists. */
 export async function visibleRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {

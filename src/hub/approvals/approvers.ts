@@ -1,0 +1,56 @@
+import type { UserRole } from '../../contract/account-api.ts'
+import type { Approvers } from '../../contract/approvers.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import type { Workflow } from '../../contract/workflow.ts'
+
+/** A user of the tenant that the run is of. */
+export interface Person {
+  name: string
+  role: UserRole
+}
+
+/** Whether the person may answer an approval of a run of this owner. */
+export function mayAnswer(approvers: Approvers | undefined, person: Person, owner: string): boolean {
+  const { users, roles, requester = true } = approvers ?? {}
+  if (!requester && person.name === owner) return false
+  if (users === undefined && roles === undefined) return person.role === 'admin' || person.name === owner
+  return users?.includes(person.name) === true || roles?.includes(person.role) === true
+}
+
+/** Who may answer, in words: `bob, any admin, not ann whose run it is`. */
+export function whoMay({ users, roles, requester = true }: Approvers, owner: string): string {
+  const named = [...(users ?? []), ...(roles ?? []).map((role) => `any ${role}`)]
+  if (named.length === 0) named.push('any admin')
+  return [...named, ...(requester ? [] : [`not ${owner}, whose run it is`])].join(', ')
+}
+
+/** Throws `forbidden`, and says who may. */
+export function needApprover(
+  approvers: Approvers | undefined,
+  person: Person,
+  { run_id, owner }: Pick<RunRecord, 'run_id' | 'owner'>,
+): void {
+  if (mayAnswer(approvers, person, owner)) return
+  const may = whoMay(approvers ?? {}, owner)
+  throw new ErrandError('forbidden', `"${person.name}" may not answer this approval of run ${run_id}.`, {
+    hint: `These may: ${may}. Send one of them a link to the run.`,
+    details: { approvers: approvers ?? {}, owner },
+  })
+}
+
+/** All that the workflow of a run names as those who may answer. They see the run, for they are to judge it. */
+function approversOf({ workflow }: Pick<RunRecord, 'workflow'>): readonly Approvers[] {
+  const { steps = [], finally: last = [] } = (workflow ?? {}) as Partial<Workflow>
+  return [...steps, ...last].flatMap(({ action, args }) =>
+    action === 'approval.wait' && args?.approvers !== undefined ? [args.approvers as Approvers] : [],
+  )
+}
+
+/** Whether a step of the run names the person, or a role of theirs, as one who may answer. */
+export const isApprover = (run: Pick<RunRecord, 'workflow' | 'owner'>, person: Person): boolean =>
+  approversOf(run).some(
+    (approvers) =>
+      (approvers.users !== undefined || approvers.roles !== undefined) &&
+      mayAnswer(approvers, person, run.owner),
+  )

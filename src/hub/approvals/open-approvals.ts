@@ -1,0 +1,49 @@
+import type { Approvers } from '../../contract/approvers.ts'
+import type { RunEvent } from '../../contract/events.ts'
+
+/** An approval that waits, and names who may answer. */
+interface OpenApproval {
+  step: string
+  approvers: Approvers
+}
+
+/** The open approvals that name who may answer, by run: kept in step with the logs, so that nobody searches all runs for them. */
+export class OpenApprovals {
+  readonly #byRun = new Map<string, Map<string, OpenApproval>>()
+
+  /** The run's next events, in the order of its log; also those of a log that is read again from its begin. */
+  seen(runId: string, events: readonly RunEvent[]): void {
+    for (const event of events) {
+      if (event.type === 'approval.requested' && event.approvers !== undefined)
+        this.#of(runId).set(keyOf(event), { step: event.step, approvers: event.approvers })
+      else if (event.type === 'approval.answered') this.#drop(runId, (key) => key === keyOf(event))
+      else if (event.type === 'step.finished')
+        this.#drop(runId, (key) => key.startsWith(`${event.phase} ${event.step}\0`))
+      else if (event.type === 'run.finished') this.#byRun.delete(runId)
+    }
+  }
+
+  /** Ids of the runs with one for which `fits` holds, those that began to ask first before the others. */
+  runs(fits: (approvers: Approvers) => boolean): string[] {
+    const asking = [...this.#byRun].filter(([, open]) =>
+      [...open.values()].some(({ approvers }) => fits(approvers)),
+    )
+    return asking.map(([runId]) => runId)
+  }
+
+  #of(runId: string): Map<string, OpenApproval> {
+    const open = this.#byRun.get(runId) ?? new Map<string, OpenApproval>()
+    this.#byRun.set(runId, open)
+    return open
+  }
+
+  #drop(runId: string, which: (key: string) => boolean): void {
+    const open = this.#byRun.get(runId)
+    if (open === undefined) return
+    for (const key of [...open.keys()]) if (which(key)) open.delete(key)
+    if (open.size === 0) this.#byRun.delete(runId)
+  }
+}
+
+const keyOf = ({ phase, step, instance }: { phase: string; step: string; instance: number }): string =>
+  `${phase} ${step}\0${instance}`
