@@ -89,6 +89,7 @@ const RunNow = z.object({
       host: z.string().optional(),
       text: z.string().describe('At most 200 characters'),
       expires_at: z.string().optional(),
+      on_timeout: z.enum(['approve', 'reject']).optional(),
       approvers: z.optional(Approvers).describe('Who may answer; absent: whose run it is, and admins'),
     })
     .optional()

@@ -18,6 +18,7 @@ class LiveRuns {
   #stream: ReturnType<typeof follow> | undefined
   readonly #watchers = new Set<() => void>()
   readonly #readers = new Set<Reader>()
+  readonly #asking = new Set<Reader>()
   readonly #resets = new Set<() => void>()
 
   start(): void {
@@ -26,9 +27,9 @@ class LiveRuns {
       query: { topics: 'runs' },
       message: ({ event, data }) => {
         if (event === 'reset') for (const reset of this.#resets) reset()
-        if (event !== 'run') return
+        if (event !== 'run' && event !== 'asks') return
         const run = JSON.parse(data) as Run
-        for (const reader of this.#readers) reader(run)
+        for (const reader of event === 'run' ? this.#readers : this.#asking) reader(run)
       },
       state: (state) => {
         if (state === 'away') {
@@ -56,12 +57,14 @@ class LiveRuns {
     this.#watchers.add(call)
     return () => this.#watchers.delete(call)
   }
-  /** Calls with each run that changed; `reset` where some may have been missed. */
-  read(reader: Reader, reset: () => void): () => void {
+  /** Calls with each run that changed, `asking` with those of others that ask this person; `reset` where some may have been missed. */
+  read(reader: Reader, reset: () => void, asking: Reader = () => {}): () => void {
     this.#readers.add(reader)
+    this.#asking.add(asking)
     this.#resets.add(reset)
     return () => {
       this.#readers.delete(reader)
+      this.#asking.delete(asking)
       this.#resets.delete(reset)
     }
   }

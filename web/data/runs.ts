@@ -1,4 +1,5 @@
 import type * as z from 'zod'
+import type { Approvers } from '../../src/contract/approvers.ts'
 import type { InstanceView, RunSummary, RunView, StepView } from '../../src/contract/run.ts'
 import type { ListRunsInput, Problem, RunList, ValidateAnswer } from '../../src/contract/run-api.ts'
 import { ask } from './api.ts'
@@ -27,6 +28,8 @@ export interface Question {
   host?: string
   text: string
   expires_at?: string
+  approvers?: Approvers
+  on_timeout?: 'approve' | 'reject'
 }
 /** A run as a list shows it. */
 export type Run = RunSummary & {
@@ -80,8 +83,13 @@ export const getWorkflow = (id: string, signal?: AbortSignal) =>
 export const cancelRun = (id: string) => ask('POST', `${of(id)}/cancel`, { body: {} })
 export const retryRun = (id: string, only: 'all' | 'failed', idempotencyKey: string) =>
   ask<Run>('POST', `${of(id)}/retry`, { body: { only }, idempotencyKey })
-export const answerApproval = (id: string, answer: 'approve' | 'reject', step: string, comment?: string) =>
-  ask('POST', `${of(id)}/${answer}`, { body: { step, ...(comment ? { comment } : {}) } })
+export const answerApproval = (
+  id: string,
+  answer: 'approve' | 'reject',
+  step: string,
+  comment?: string,
+  idempotencyKey?: string,
+) => ask('POST', `${of(id)}/${answer}`, { body: { step, ...(comment ? { comment } : {}) }, idempotencyKey })
 export const validate = (yaml: string, signal?: AbortSignal) =>
   ask<ValidateAnswer>('POST', '/api/validate', { body: { yaml }, signal })
 export const createRun = (yaml: string, vars: Record<string, string>, idempotencyKey: string) =>

@@ -1,13 +1,13 @@
-import { useQueryClient } from '@tanstack/react-query'
 import { Link, useNavigate } from '@tanstack/react-router'
 import { useSyncExternalStore } from 'react'
 import { timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import { answerApproval, getRun, type WholeRun } from '../data/runs.ts'
+import type { WholeRun } from '../data/runs.ts'
 import { ActionButton } from '../parts/action-button.tsx'
 import { copyText } from '../parts/copy-button.tsx'
 import { LogView } from '../parts/log/log-view.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
+import { Answered, Approval } from './approval.tsx'
 import { instanceWord, type Place, placeName } from './chosen-instance.ts'
 import { RetryHere } from './retry-menu.tsx'
 import type { RunSearch } from './run-search.ts'
@@ -18,12 +18,14 @@ interface Props {
   feed: RunFeed
   search: RunSearch
   lines: [number, number] | undefined
+  /** Its question is what the address names. */
+  linked: boolean
 }
 
 const tabs = ['log', 'inputs', 'outputs', 'events'] as const
 
 /** One instance of a step: why it failed and what to do, its question, and its log or what else it has. */
-export function InstanceView({ run, place, feed, search, lines }: Props) {
+export function InstanceView({ run, place, feed, search, lines, linked }: Props) {
   const navigate = useNavigate({ from: '/runs/$run' })
   const { step, instance } = place
   const attempts = instance.attempts
@@ -116,7 +118,10 @@ export function InstanceView({ run, place, feed, search, lines }: Props) {
           <RetryHere run={run} place={place} />
         </div>
       )}
-      {step.approval !== undefined && step.status === 'waiting' && <Approval run={run} place={place} />}
+      {step.approval !== undefined && step.status === 'waiting' && (
+        <Approval key={step.step} run={run} step={step} linked={linked} />
+      )}
+      {step.approval === undefined && step.answered !== undefined && <Answered answered={step.answered} />}
       {instance.waiting !== undefined && (
         <p className="shrink-0 border-b border-line bg-ask-soft px-4 py-2 text-meta text-ask">
           {instance.waiting}
@@ -176,43 +181,6 @@ function Others({ place }: { place: Place }) {
     <p className="text-meta text-ink2">
       {good} of {step.instances.length} passed: look at what is different on <bdi>{instanceWord(place)}</bdi>.
     </p>
-  )
-}
-
-function Approval({ run, place: { step } }: { run: WholeRun; place: Place }) {
-  const client = useQueryClient()
-  const now = useNow()
-  const answer = (which: 'approve' | 'reject') => async () => {
-    try {
-      await answerApproval(run.run_id, which, step.step)
-    } finally {
-      void client.fetchQuery({
-        queryKey: ['run', run.run_id],
-        queryFn: () => getRun(run.run_id),
-        staleTime: 0,
-      })
-    }
-  }
-  return (
-    <div className="flex shrink-0 flex-wrap items-center gap-3 border-b border-ask-line bg-ask-soft px-4 py-3">
-      <StatusMark shown="asks" size={18} beside />
-      <p className="min-w-0 flex-1 basis-64 break-words whitespace-pre-wrap">
-        <bdi>{step.approval!.message}</bdi>
-        {step.approval!.expires_at !== undefined && (
-          <span className="block text-meta text-ink2">
-            Rejected by itself at {timeOf(step.approval!.expires_at, now)}
-          </span>
-        )}
-      </p>
-      <span className="flex gap-2 max-sm:basis-full max-sm:*:flex-1">
-        <ActionButton doing="Rejecting…" act={answer('reject')}>
-          Reject
-        </ActionButton>
-        <ActionButton doing="Approving…" kind="main" act={answer('approve')}>
-          Approve
-        </ActionButton>
-      </span>
-    </div>
   )
 }
 

@@ -13,7 +13,7 @@ import { Took, When } from '../parts/times.tsx'
 import { firstPlace, instanceWord, type Place, placeName, placeOf, placesOf } from './chosen-instance.ts'
 import { InstanceView } from './instance-view.tsx'
 import { RetryMenu, RunChain } from './retry-menu.tsx'
-import { linesOf } from './run-search.ts'
+import { linesOf, questionOf } from './run-search.ts'
 import { StepList } from './step-list.tsx'
 
 /** The feed of a run while something shows it. */
@@ -68,7 +68,9 @@ function ShownRun({ run }: { run: WholeRun }) {
   const [canceling, setCanceling] = useState(false)
   const [listed, setListed] = useState(false)
   const linked = linesOf(hash)
-  const wanted = linked?.step ?? search.step
+  const question = questionOf(hash)
+  const asking = run.steps.find(({ step, approval }) => step === question && approval !== undefined)
+  const wanted = linked?.step ?? search.step ?? asking?.step
   const chosen = (wanted === undefined ? undefined : placeOf(run.steps, wanted)) ?? firstPlace(run.steps)
   const shown = shownRun(run)
   useEffect(() => {
@@ -177,6 +179,7 @@ function ShownRun({ run }: { run: WholeRun }) {
             feed={feed}
             search={search}
             lines={linked?.lines}
+            linked={question === chosen.step.step}
           />
         )}
       </main>

@@ -23,6 +23,11 @@ export function linesOf(fragment: string): { step: string; lines: [number, numbe
   return { step, lines: [ends[0]!, ends[1]!] }
 }
 
+/** The question that a fragment such as `#question:deploy` names. */
+export function questionOf(fragment: string): string | undefined {
+  return /^#?question:(.+)$/.exec(decode(fragment))?.[1]
+}
+
 function decode(text: string): string {
   try {
     return decodeURIComponent(text)

@@ -5,11 +5,11 @@ import { answerApproval, type Run } from '../data/runs.ts'
 import { ActionButton } from '../parts/action-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 
-function Left({ until }: { until: string }) {
+function Left({ until, as }: { until: string; as: string }) {
   const now = useNow()
   return (
     <span className="text-meta text-ink2">
-      rejected in <span className="font-medium text-ink">{clockOf(Date.parse(until) - now)}</span>
+      {as} in <span className="font-medium text-ink">{clockOf(Date.parse(until) - now)}</span>
     </span>
   )
 }
@@ -36,8 +36,8 @@ export function NeedsYou({ runs }: { runs: readonly Run[] }) {
         {all.map((run) => {
           const question = run.now?.question
           const said = answered.get(run.run_id)?.said
-          const answer = (which: 'approve' | 'reject') => async () => {
-            await answerApproval(run.run_id, which, question!.step)
+          const answer = (which: 'approve' | 'reject') => async (key: string) => {
+            await answerApproval(run.run_id, which, question!.step, undefined, key)
             setAnswered(
               new Map([
                 ...answered,
@@ -63,12 +63,17 @@ export function NeedsYou({ runs }: { runs: readonly Run[] }) {
                 <bdi>{question?.text}</bdi>”
               </span>
               <span className="text-meta text-ink2 max-sm:hidden">{run.owner}</span>
-              {question?.expires_at !== undefined && <Left until={question.expires_at} />}
+              {question?.expires_at !== undefined && (
+                <Left
+                  until={question.expires_at}
+                  as={question.on_timeout === 'approve' ? 'approved' : 'rejected'}
+                />
+              )}
               {said !== undefined ? (
                 <span role="status" className="font-medium text-ok">
                   {said}
                 </span>
-              ) : question?.kind === 'approval' ? (
+              ) : question?.kind === 'approval' && !question.text.endsWith('…') ? (
                 <span className="flex gap-2 max-sm:order-4 max-sm:basis-full max-sm:*:flex-1">
                   <ActionButton doing="Rejecting…" act={answer('reject')}>
                     Reject
@@ -78,8 +83,14 @@ export function NeedsYou({ runs }: { runs: readonly Run[] }) {
                   </ActionButton>
                 </span>
               ) : (
-                <Link to="/runs/$run" params={{ run: run.run_id }} className="button max-sm:order-4">
-                  Open
+                <Link
+                  to="/runs/$run"
+                  params={{ run: run.run_id }}
+                  search={question?.kind === 'approval' ? { step: question.step } : {}}
+                  hash={question?.kind === 'approval' ? `question:${question.step}` : ''}
+                  className="button max-sm:order-4 max-sm:h-11 max-sm:basis-full"
+                >
+                  {question?.kind === 'approval' ? 'Read it whole…' : 'Open'}
                 </Link>
               )}
             </li>

@@ -1,7 +1,9 @@
 import { type InfiniteData, type QueryClient, queryOptions, useQuery } from '@tanstack/react-query'
+import { askedByOthers, mayAnswer } from '../data/approvals.ts'
 import { liveRuns } from '../data/live.ts'
 import { fits } from '../data/run-filter.ts'
 import { listRuns, type Run, type RunFilter, type RunPage } from '../data/runs.ts'
+import { meQuery } from '../data/session.ts'
 
 /** Open runs: of these some wait for a person's answer. */
 const openRuns = queryOptions({
@@ -16,8 +18,18 @@ const asks = (run: Run) =>
 /** Runs that wait for a person, those with the shortest time first. */
 export function useNeedsYou(): Run[] {
   const { data } = useQuery(openRuns)
+  const { data: asked } = useQuery(askedByOthers)
+  const { data: me } = useQuery(meQuery)
   const expiry = (run: Run) => run.now?.question?.expires_at ?? '9999'
-  return (data?.runs ?? []).filter(asks).sort((a, b) => expiry(a).localeCompare(expiry(b)))
+  const mine = (run: Run) =>
+    me === undefined ||
+    run.now?.question?.kind !== 'approval' ||
+    mayAnswer(run.now.question.approvers, me, run.owner)
+  const own = (data?.runs ?? []).filter(asks)
+  const others = (asked?.runs ?? []).filter(
+    (run) => asks(run) && !own.some(({ run_id }) => run_id === run.run_id),
+  )
+  return [...own, ...others].filter(mine).sort((a, b) => expiry(a).localeCompare(expiry(b)))
 }
 
 const isOpen = ({ status }: Run) => status === 'queued' || status === 'running'
@@ -53,6 +65,13 @@ export function keepRunsLive(client: QueryClient): () => void {
   const reset = () => {
     void client.invalidateQueries({ queryKey: ['runs'] })
     void client.invalidateQueries({ queryKey: ['open-runs'] })
+    void client.invalidateQueries({ queryKey: askedByOthers.queryKey })
   }
-  return liveRuns.read(changed, reset)
+  const asking = (run: Run) =>
+    client.setQueryData(askedByOthers.queryKey, (before) => {
+      if (before === undefined) return before
+      const others = before.runs.filter(({ run_id }) => run_id !== run.run_id)
+      return { runs: isOpen(run) ? [run, ...others] : others }
+    })
+  return liveRuns.read(changed, reset, asking)
 }

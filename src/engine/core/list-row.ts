@@ -119,6 +119,7 @@ function nowOf(state: RunState): RunListRow['now'] {
             host,
             text: cut(approval.message),
             expires_at: approval.expires_at,
+            on_timeout: approval.on_timeout,
             approvers: approval.approvers,
           }
     break

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Page } from 'playwright-core'
+import { startPrograms } from '../support/programs.ts'
+import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+
+const asking = (args: Record<string, unknown>) => ({
+  version: 'v0.1',
+  name: 'release',
+  steps: [
+    { name: 'ask', action: 'approval.wait', args },
+    { name: 'ship', action: 'cmd.run', args: { cmd: 'echo shipped' } },
+  ],
+})
+
+const LONG = `${'kubectl delete namespace production --wait '.repeat(8)}--now`
+
+test('approvals are given by those who may, from a phone too, and others are told', { skip }, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  const { client, url } = programs
+  await client.users.create({ name: 'ann', password, role: 'admin' })
+  await client.users.create({ name: 'bob', password, role: 'user' })
+  const ask = async (args: Record<string, unknown>) =>
+    (await client.runs.create({ workflow: asking(args) })).run_id
+
+  const asBob = async (): Promise<Page> => {
+    const context = await browser.newContext({ viewport: { width: 390, height: 844 } })
+    t.after(() => context.close())
+    context.setDefaultTimeout(20_000)
+    return await context.newPage()
+  }
+  const logInAs = async (page: Page, name: string) => {
+    await page.getByLabel('Name').fill(name)
+    await page.getByLabel('Password', { exact: true }).fill(password)
+    await page.keyboard.press('Enter')
+  }
+
+  await t.test(
+    'a link to a question opens it after the login, and is answered with one more touch',
+    async () => {
+      const run = await ask({ message: LONG, approvers: { users: ['bob'] }, timeout_seconds: 3600 })
+      const page = await asBob()
+      await page.goto(`${url}/runs/${run}?step=ask#question:ask`)
+      await page.waitForURL('**/login?next=**')
+      await logInAs(page, 'bob')
+      const card = page.getByRole('region', { name: 'Waits for your answer' })
+      await card.waitFor()
+      assert.equal(new URL(page.url()).hash, '#question:ask')
+      assert.equal((await client.runs.get(run)).steps[0]!.status, 'waiting')
+      assert.ok((await card.innerText()).includes(LONG))
+      await card.getByText('With no answer it is rejected').waitFor()
+      for (const name of ['Approve', 'Reject']) {
+        const box = (await card.getByRole('button', { name }).boundingBox())!
+        assert.ok(box.height >= 44 && box.y + box.height <= 844, JSON.stringify(box))
+      }
+      await isAccessible(page, 'an approval on a phone')
+      await card.getByLabel('Comment').fill('looked at it')
+      await card.getByRole('button', { name: 'Approve' }).click()
+      await page.getByText('Approved by bob').waitFor()
+      const done = await programs.ended(run)
+      assert.deepEqual(
+        [done.status, done.steps[0]!.answered?.by, done.steps[0]!.answered?.comment],
+        ['success', 'bob', 'looked at it'],
+      )
+    },
+  )
+
+  await t.test('who may not answer sees who may, and who comes second who was first', async (t) => {
+    const run = await ask({ message: 'Ship it?', approvers: { users: ['bob'], requester: false } })
+    const page = await openPage(t, browser, programs)
+    await page.locator(`[data-run="${run}"]`).waitFor()
+    assert.equal(await page.getByRole('region', { name: 'Needs you' }).count(), 0)
+    await page.goto(`${url}/runs/${run}`)
+    const card = page.getByRole('region', { name: 'Waits for an answer' })
+    await card.getByText("You can't answer").waitFor()
+    assert.equal(await card.getByRole('button').count(), 0)
+    await isAccessible(page, 'an approval of others')
+
+    const own = await ask({ message: 'And this?' })
+    await page.goto(`${url}/runs/${own}`)
+    const mine = page.getByRole('region', { name: 'Waits for your answer' })
+    await mine.waitFor()
+    // The page does not learn of it: what it would read anew never arrives.
+    await page.route(`**/api/runs/${own}`, () => {})
+    await client.runs.reject(own, { step: 'ask' })
+    await mine.getByRole('button', { name: 'Approve' }).click()
+    await mine.getByRole('alert').filter({ hasText: 'has rejected it already' }).waitFor()
+    await client.runs.cancel(run)
+  })
+
+  await t.test('runs of others that ask a person come to the list, and one is answered there', async () => {
+    const page = await asBob()
+    await page.goto(`${url}/login`)
+    await logInAs(page, 'bob')
+    await page.waitForURL('**/runs')
+    await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
+    const run = await ask({ message: 'Ship this?', approvers: { roles: ['user'] } })
+    const needs = page.getByRole('region', { name: 'Needs you' })
+    await needs.getByText('Ship this?').waitFor()
+    const long = await ask({ message: LONG, approvers: { roles: ['user'] } })
+    await needs.getByRole('link', { name: 'Read it whole…' }).waitFor()
+    await isAccessible(page, 'needs you on a phone')
+    await needs.getByRole('button', { name: 'Approve' }).click()
+    assert.equal((await programs.ended(run)).status, 'success')
+    await needs.getByText('Ship this?').waitFor({ state: 'detached' })
+    await client.runs.cancel(long)
+    await needs.waitFor({ state: 'detached' })
+  })
+})

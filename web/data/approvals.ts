@@ -1,0 +1,43 @@
+import { queryOptions } from '@tanstack/react-query'
+import type { Approvers } from '../../src/contract/approvers.ts'
+import { type ApiError, ask } from './api.ts'
+import type { Run } from './runs.ts'
+import type { Me } from './session.ts'
+
+/** Runs of others that this person is asked by. */
+export const askedByOthers = queryOptions({
+  queryKey: ['asked-by-others'],
+  queryFn: ({ signal }) => ask<{ runs: Run[] }>('GET', '/api/approvals', { signal }),
+  staleTime: Number.POSITIVE_INFINITY,
+})
+
+/** Whether the person may answer; the hub decides, this only says so beforehand. */
+export function mayAnswer(
+  approvers: Approvers | undefined,
+  me: Pick<Me, 'name' | 'role'>,
+  owner: string,
+): boolean {
+  const { users, roles, requester = true } = approvers ?? {}
+  if (!requester && me.name === owner) return false
+  if (users === undefined && roles === undefined) return me.role === 'admin' || me.name === owner
+  return users?.includes(me.name) === true || roles?.includes(me.role) === true
+}
+
+/** Who may answer, as a list: `bob`, `any admin`. Undefined: nothing is named. */
+export function whoMay(approvers: Approvers | undefined): string[] | undefined {
+  if (approvers === undefined) return undefined
+  const named = [...(approvers.users ?? []), ...(approvers.roles ?? []).map((role) => `any ${role}`)]
+  return named.length > 0 ? named : approvers.requester === false ? ['any admin'] : undefined
+}
+
+/** What a refusal tells of who was faster: `bob has rejected it already`. Undefined: it tells nothing. */
+export function fasterThan(error: ApiError): { by: string; did: string; at: string | undefined } | undefined {
+  const details = (error.details ?? {}) as { answered_by?: string; answer?: string; answered_at?: string }
+  if (error.status !== 409 || details.answer === undefined) return undefined
+  const by = details.answered_by === 'timeout' ? 'its time limit' : (details.answered_by ?? 'somebody')
+  return {
+    by,
+    did: /^(approve|allow)/.test(details.answer) ? 'approved' : 'rejected',
+    at: details.answered_at,
+  }
+}

@@ -1,0 +1,174 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useEffect, useId, useRef, useState } from 'react'
+import type { ApiError } from '../data/api.ts'
+import { fasterThan, mayAnswer, whoMay } from '../data/approvals.ts'
+import { clockOf, timeOf, useNow } from '../data/clock.ts'
+import { answerApproval, getRun, type Step, type WholeRun } from '../data/runs.ts'
+import { meQuery } from '../data/session.ts'
+import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { StatusMark } from '../parts/status-mark.tsx'
+
+/** A step's question: what is asked, whole; who may answer, until when, and the two answers with a comment. */
+export function Approval({ run, step, linked }: { run: WholeRun; step: Step; linked: boolean }) {
+  const { data: me } = useQuery(meQuery)
+  const client = useQueryClient()
+  const card = useRef<HTMLElement>(null)
+  const id = useId()
+  const [comment, setComment] = useState('')
+  const [failure, setFailure] = useState<ApiError>()
+  const asked = step.approval!
+  const may = me !== undefined && mayAnswer(asked.approvers, me, run.owner)
+  const named = whoMay(asked.approvers)
+  useEffect(() => {
+    if (linked) card.current?.focus()
+  }, [linked])
+  const answer = (which: 'approve' | 'reject') => async (key: string) => {
+    setFailure(undefined)
+    try {
+      await answerApproval(run.run_id, which, step.step, comment.trim(), key)
+    } finally {
+      void client.fetchQuery({
+        queryKey: ['run', run.run_id],
+        queryFn: () => getRun(run.run_id),
+        staleTime: 0,
+      })
+    }
+  }
+  return (
+    <section
+      ref={card}
+      id={`question:${step.step}`}
+      tabIndex={-1}
+      aria-labelledby={id}
+      className="flex max-h-[70%] shrink-0 flex-col gap-3 overflow-y-auto border-b border-ask-line bg-ask-soft px-4 py-3 max-sm:max-h-none"
+    >
+      <div className="flex items-start gap-3">
+        <StatusMark shown="asks" size={18} beside />
+        <div className="min-w-0 flex-1">
+          <h3 id={id} className="font-semibold">
+            {may ? 'Waits for your answer' : 'Waits for an answer'}
+          </h3>
+          <p className="break-words whitespace-pre-wrap">
+            <bdi>{asked.message}</bdi>
+          </p>
+        </div>
+        {asked.expires_at !== undefined && <Left until={asked.expires_at} />}
+      </div>
+      <p className="text-meta text-ink2">
+        {named !== undefined && (
+          <>
+            Asked of{' '}
+            {named.map((name, index) => (
+              <span key={name}>
+                {index > 0 && ', '}
+                <bdi className="font-medium text-ink">{name}</bdi>
+              </span>
+            ))}
+            .{' '}
+          </>
+        )}
+        {asked.approvers?.requester === false && (
+          <>
+            Not of <bdi className="font-medium text-ink">{run.owner}</bdi>, whose run it is.{' '}
+          </>
+        )}
+        {asked.expires_at !== undefined && (
+          <Late at={asked.expires_at} as={asked.on_timeout === 'approve' ? 'approved' : 'rejected'} />
+        )}
+      </p>
+      {failure !== undefined && <Refused error={failure} />}
+      {may ? (
+        <div className="flex flex-wrap items-end gap-2">
+          <label className="flex min-w-48 flex-1 flex-col gap-1 text-meta text-ink2 max-sm:basis-full">
+            Comment, kept with the answer
+            <input
+              className="field h-7 max-sm:h-11 max-sm:text-base"
+              value={comment}
+              maxLength={2000}
+              onChange={({ target }) => setComment(target.value)}
+            />
+          </label>
+          <span className="flex gap-2 max-sm:basis-full max-sm:*:flex-1">
+            <ActionButton
+              className="max-sm:h-11"
+              doing="Rejecting…"
+              act={answer('reject')}
+              onFailure={setFailure}
+            >
+              Reject
+            </ActionButton>
+            <ActionButton
+              className="max-sm:h-11"
+              doing="Approving…"
+              kind="main"
+              act={answer('approve')}
+              onFailure={setFailure}
+            >
+              Approve
+            </ActionButton>
+          </span>
+        </div>
+      ) : (
+        me !== undefined && (
+          <p className="text-meta font-medium text-ask">
+            {asked.approvers?.requester === false && me.name === run.owner
+              ? "You can't answer: it is your own run. Send one of them the address of this page."
+              : "You can't answer: its workflow names others. Send one of them the address of this page."}
+          </p>
+        )
+      )}
+    </section>
+  )
+}
+
+/** The last answer to a step's question. */
+export function Answered({ answered }: { answered: NonNullable<Step['answered']> }) {
+  const now = useNow()
+  const { decision, by, at, comment } = answered
+  const done = decision === 'approve' ? 'Approved' : 'Rejected'
+  return (
+    <p className="shrink-0 border-b border-line px-4 py-2 text-meta break-words text-ink2">
+      {done}{' '}
+      {by === 'timeout' ? (
+        'by itself: nobody had answered in time'
+      ) : (
+        <>
+          by <bdi className="font-medium text-ink">{by ?? 'somebody'}</bdi>
+        </>
+      )}
+      , {timeOf(at, now)}
+      {comment !== undefined && comment !== '' && (
+        <>
+          : <bdi className="text-ink">{comment}</bdi>
+        </>
+      )}
+    </p>
+  )
+}
+
+/** Says who was faster, where that is why. */
+export function Refused({ error }: { error: ApiError }) {
+  const now = useNow()
+  const faster = fasterThan(error)
+  if (faster === undefined) return <Failure error={error} />
+  return (
+    <p role="alert" className="text-meta font-medium">
+      <bdi>{faster.by}</bdi> has {faster.did} it already
+      {faster.at !== undefined && `, ${timeOf(faster.at, now)}`}.
+    </p>
+  )
+}
+
+function Left({ until }: { until: string }) {
+  const now = useNow()
+  return <span className="font-medium text-ask tabular-nums">{clockOf(Date.parse(until) - now)}</span>
+}
+
+function Late({ at, as }: { at: string; as: string }) {
+  const now = useNow()
+  return (
+    <>
+      With no answer it is {as} at {timeOf(at, now)}.
+    </>
+  )
+}
