@@ -75,6 +75,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'Manage users of a hub',
     load: async () => (await import('./commands/account/users.ts')).users,
   },
+  places: {
+    summary: 'Be told what needs you: by webhook, ntfy or e-mail',
+    load: async () => (await import('./commands/account/places.ts')).places,
+  },
   'agent-server': {
     summary: 'Let other machines run steps here over HTTP',
     load: async () => (await import('./commands/agent/agent-server.ts')).agentServer,

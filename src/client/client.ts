@@ -6,6 +6,7 @@ import type { Health } from '../contract/run-api.ts'
 import type { TaskEvent } from '../contract/tasks/task-log.ts'
 import { type FollowOptions, followEvents, followTask } from './events.ts'
 import { type ClientOptions, HubHttp } from './http.ts'
+import { PlacesClient } from './places.ts'
 import {
   AuthClient,
   BotsClient,
@@ -31,6 +32,7 @@ export class ErrandClient {
   readonly tokens: TokensClient
   readonly users: UsersClient
   readonly secrets: SecretsClient
+  readonly places: PlacesClient
   readonly #http: HubHttp
 
   constructor(options: ClientOptions) {
@@ -45,6 +47,7 @@ export class ErrandClient {
     this.tokens = new TokensClient(http)
     this.users = new UsersClient(http)
     this.secrets = new SecretsClient(http)
+    this.places = new PlacesClient(http)
   }
 
   health(signal?: AbortSignal): Promise<Health> {

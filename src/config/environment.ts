@@ -167,3 +167,20 @@ export function serviceEnvironment(
 /** How many steps a runner takes at once, as an option says. Throws `invalid_argument`. */
 export const slotsOption = (value: string | undefined): number | undefined =>
   value === undefined ? undefined : readSetting('ERRAND_SLOTS', { name: '--slots', value })
+
+/** How people are told of what needs them, as the environment says. Throws `invalid_argument`. */
+export function notifyEnvironment(env: Env, fetch: typeof globalThis.fetch) {
+  const publicUrl = setting(env, 'ERRAND_PUBLIC_URL') || undefined
+  const smtp = setting(env, 'ERRAND_SMTP_URL') || undefined
+  if (publicUrl !== undefined && !/^https?:$/.test(URL.parse(publicUrl)?.protocol ?? ''))
+    throw new ErrandError('invalid_argument', `ERRAND_PUBLIC_URL is "${publicUrl}".`, {
+      hint: 'Write it as https://errand.example.org, with the path below which a proxy shows the hub.',
+    })
+  // Its value may hold a password, and is not said.
+  if (smtp !== undefined && !/^smtps?:$/.test(URL.parse(smtp)?.protocol ?? ''))
+    throw new ErrandError('invalid_argument', 'ERRAND_SMTP_URL is no address of a mail server.', {
+      hint: 'Write it as smtps://USER:PASSWORD@mail.example.org, or smtp://mail.example.org:587.',
+    })
+  const from = setting(env, 'ERRAND_SMTP_FROM') || `errand@${hostname()}`
+  return { fetch, publicUrl, mail: smtp === undefined ? undefined : { url: smtp, from } }
+}

@@ -90,6 +90,7 @@ test('tokens of Errand are known by all their names', () => {
       'ERRAND_ENROLL_TOKEN',
       'ERRAND_LOCAL_TOKEN',
       'ERRAND_REPO_POOL_TOKEN',
+      'ERRAND_SMTP_URL',
       'ERRAND_TASK_REGISTRY_TOKEN',
       'ERRAND_TOKEN',
       'WORKER_TOKEN',

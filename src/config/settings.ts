@@ -391,6 +391,24 @@ export const settings = {
   ERRAND_LOCAL_TOKEN: { type: 'text', token: true, about: "the token of the hub's own machine" },
 
   ...botSettings,
+  ERRAND_PUBLIC_URL: {
+    ...{ type: 'text', page: 'cli', for: '`up`' },
+    about:
+      "address at which people open the hub, for links ([notifications.md](notifications.md)); default: the hub's own",
+  },
+  ERRAND_SMTP_URL: {
+    ...{ type: 'text', token: true, page: 'cli', for: '`up`' },
+    about: 'mail server, `smtps://USER:PASSWORD@mail.example.org`; without it the hub sends no mail',
+  },
+  ERRAND_SMTP_FROM: {
+    ...{ type: 'text', page: 'cli', for: '`up`' },
+    about: 'sender of its mail, `errand@` and the name of the machine',
+  },
+  ERRAND_NOTIFY_ALLOW: {
+    ...{ type: 'text', default: '', page: 'cli', for: '`up`' },
+    about:
+      'servers that webhooks and ntfy may be at beside https:// ones of the public internet, such as `http://ntfy.lan:8080`',
+  },
 
   // Of a step's environment, in which the built-in agent finds and checks them by its own schema.
   ERRAND_MODEL: { type: 'text', default: 'gpt-4.1', page: 'agents', about: 'where no `model` is given' },

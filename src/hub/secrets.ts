@@ -17,6 +17,14 @@ type RunOwner = Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>
 const placeOfRun = ({ tenant, run_id }: Omit<RunOwner, 'owner'>) =>
   ({ tenant, scope: 'run', scope_name: run_id }) as const
 
+interface PlaceOwner {
+  id: string
+  tenant: string
+  owner: string
+}
+const placeOfPlace = ({ id, tenant, owner }: PlaceOwner) =>
+  ({ tenant, owner, scope: 'place', scope_name: id, name: 'place' }) as const
+
 /** Makes tokens of repositories, and says which secrets serve that alone. */
 export interface ForgeTokens {
   /** Whether a secret of this name is the key of an App, or of webhooks. */
@@ -27,7 +35,7 @@ export interface ForgeTokens {
   fault(spec: Pick<AttemptSpec, 'action' | 'args'>, variable: string, use: ForgeSecret): string | undefined
 }
 
-/** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal` and `valueSeen`, nowhere else. */
+/** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal`, `valueSeen` and `ofPlace`, nowhere else. */
 export class Secrets implements SecretSource, RunSecrets {
   readonly #store: SecretStore
   readonly #keys: KeyRing
@@ -78,7 +86,9 @@ export class Secrets implements SecretSource, RunSecrets {
       Object.fromEntries(
         uses.flatMap(([variable, { name }]) => {
           const secret = found.get(name)!
-          return secret.scope === 'run' ? [] : [[variable, whence(secret, secret.scope)]]
+          return secret.scope === 'run' || secret.scope === 'place'
+            ? []
+            : [[variable, whence(secret, secret.scope)]]
         }),
       ),
     )
@@ -119,6 +129,21 @@ export class Secrets implements SecretSource, RunSecrets {
       if (secret !== undefined) return opened(secret, this.#keys.keys({ make: false }))
     }
     return undefined
+  }
+
+  /** Keeps what a place of a user holds. */
+  async setOfPlace({ id, ...user }: PlaceOwner, value: string): Promise<void> {
+    await this.set(placeOfPlace({ id, ...user }), value, user.owner)
+  }
+
+  /** Its value, for the hub's own requests. Undefined: there is none. */
+  async ofPlace(place: PlaceOwner): Promise<string | undefined> {
+    const secret = await this.#store.get(placeOfPlace(place))
+    return secret && opened(secret, this.#keys.keys({ make: false }))
+  }
+
+  async dropOfPlace(place: PlaceOwner): Promise<void> {
+    await this.#store.remove(placeOfPlace(place))
   }
 
   /** The user is gone: nobody who is given the name later gets what was theirs. */

@@ -41,6 +41,7 @@ import { issueIntake } from './forges/issue-intake.ts'
 import { IssueWatcher } from './forges/issue-watcher.ts'
 import { type OpenForgesOptions, openForges } from './forges/open-forges.ts'
 import { RunLines } from './lines/run-lines.ts'
+import { Notifier, type NotifierOptions } from './notify/notifier.ts'
 import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
@@ -135,6 +136,13 @@ export interface HubOptions {
   forgeFetch?: OpenForgesOptions['forgeFetch']
   /** Servers that the secret GIT_TOKEN is for; none: any. */
   gitTokenHosts?: readonly string[]
+  /** How people are told of what needs them. */
+  notify?: Pick<NotifierOptions, 'mail' | 'retryMs' | 'timeoutMs' | 'patienceMs'> & {
+    /** Reaches webhooks and topics that the hub may speak to. Absent: it speaks to all. */
+    fetch?: typeof globalThis.fetch
+    /** Where people open the hub, for links. Absent: its own address. */
+    publicUrl?: string
+  }
   /** Tokens that the operator has chosen. */
   givenTokens?: { client?: string; runner?: string }
   /** Absent: no first user and no tokens of this machine are made. */
@@ -223,6 +231,15 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   closers.push(() => metrics.close())
   const changes = new RunChanges({ get: (runId) => engine.get(runId), summary: runSummary })
   const approvals = new OpenApprovals()
+  const { fetch = globalThis.fetch, publicUrl, ...notify } = options.notify ?? {}
+  const notifier = new Notifier({
+    ...notify,
+    ...{ fetch, accounts, secrets, log, store: stores.places },
+    runs: { get: (runId) => engine.get(runId) },
+    address: () => publicUrl?.replace(/\/+$/, '') ?? `${ownUrl}${options.page?.basePath ?? ''}`,
+  })
+  closers.push(() => notifier.close())
+  let ownUrl = ''
   let takingUp = true
   const store = observedStore(stores.runs, {
     seen(runId, events) {
@@ -230,12 +247,14 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       logRun(log, runId, events)
       bots.seen(runId, events)
       approvals.seen(runId, events)
+      notifier.seen(runId, events)
     },
     changed: (runId) => changes.changed(runId),
     read(runId, events) {
       if (!takingUp) return
       metrics.recall(runId, events)
       approvals.seen(runId, events)
+      notifier.seen(runId, events)
     },
   })
   const engine = new Engine({
@@ -365,6 +384,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     ownRunner: options.ownRunner,
     changes,
     approvals,
+    places: stores.places,
+    notifier,
     page: options.page && new BuiltPage(options.page),
     limits: options.apiLimits,
     log,
@@ -376,11 +397,16 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     () => pool.close(),
   )
   const url = await listen(app, options)
+  ownUrl = url
   const tokens = own && (await ownTokens(accounts, data))
   if (tokens !== undefined) own!.opened?.({ url, localToken: tokens.localToken })
   await engine.resume()
   takingUp = false
   machines.ready()
+  await notifier.begin(async () => {
+    const created_after = new Date(Date.now() - 86_400_000).toISOString()
+    return (await engine.list({ statuses: ['failed', 'interrupted'], created_after, limit: 500 })).runs
+  })
   await bots.resume()
   await tasks.resume()
   await comments.resume()

@@ -18,6 +18,7 @@ import {
   UserList,
   UserView,
 } from '../account-api.ts'
+import { CreatePlace, PlaceCreated, PlaceList, PlaceTested } from '../places.ts'
 import { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList, SecretName } from '../secrets.ts'
 import { nothing, routeTable } from './route.ts'
 
@@ -131,6 +132,37 @@ export const accountRoutes = routeTable({
     who: 'admin',
     tag,
     summary: 'Remove a user with its tokens (admin)',
+    params,
+    answers: { 204: nothing },
+  },
+})
+
+export const placeRoutes = routeTable({
+  'GET /api/me/places': {
+    who: 'user',
+    tag,
+    summary: 'Where you are told of questions and failures; never their secrets',
+    answers: { 200: PlaceList },
+  },
+  'POST /api/me/places': {
+    who: 'user',
+    tag,
+    summary: 'A new place: a webhook, a topic of ntfy, an e-mail address',
+    body: CreatePlace,
+    answers: { 201: PlaceCreated },
+  },
+  'POST /api/me/places/:id/test': {
+    who: 'user',
+    tag,
+    summary: 'Send a test there, now',
+    params,
+    body: z.strictObject({}).prefault({}),
+    answers: { 200: PlaceTested },
+  },
+  'DELETE /api/me/places/:id': {
+    who: 'user',
+    tag,
+    summary: 'Remove a place, with what it was still to be sent',
     params,
     answers: { 204: nothing },
   },

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { accountRoutes, secretRoutes } from './accounts.ts'
+import { accountRoutes, placeRoutes, secretRoutes } from './accounts.ts'
 import { artifactRoutes } from './artifacts.ts'
 import { botRoutes } from './bots.ts'
 import { hubRoutes } from './hub.ts'
@@ -22,6 +22,7 @@ export const routes = {
   ...runnerRoutes,
   ...secretRoutes,
   ...accountRoutes,
+  ...placeRoutes,
   ...hubRoutes,
 }
 

@@ -5,6 +5,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
+import type { PlaceStore } from '../../stores/sqlite/places.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { OpenApprovals } from '../approvals/open-approvals.ts'
 import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
@@ -14,6 +15,7 @@ import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { RunLines } from '../lines/run-lines.ts'
+import type { Notifier } from '../notify/notifier.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
 import type { RunChanges } from '../page/run-changes.ts'
@@ -84,6 +86,8 @@ export interface ApiContext {
   hosts: readonly string[]
   changes: RunChanges
   approvals: OpenApprovals
+  places: PlaceStore
+  notifier: Notifier
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   metrics: HubMetrics

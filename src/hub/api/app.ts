@@ -6,6 +6,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
+import type { PlaceStore } from '../../stores/sqlite/places.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { OpenApprovals } from '../approvals/open-approvals.ts'
 import type { RunArtifacts } from '../artifacts/run-artifacts.ts'
@@ -15,6 +16,7 @@ import type { Bots } from '../bots/bots.ts'
 import type { Uploads } from '../bots/uploads.ts'
 import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { RunLines } from '../lines/run-lines.ts'
+import type { Notifier } from '../notify/notifier.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
 import type { RunChanges } from '../page/run-changes.ts'
@@ -45,6 +47,7 @@ import { requestValidator } from './http/request-validator.ts'
 import { type Handlers, registerRoutes } from './http/routes.ts'
 import { docsHandlers, healthHandlers, metricsHandlers } from './hub.ts'
 import { pageHandlers, sendPage } from './page.ts'
+import { placeHandlers } from './places.ts'
 import { runEventHandlers } from './run-events.ts'
 import { runLineHandlers } from './run-lines.ts'
 import { runOutputHandlers } from './run-output.ts'
@@ -86,6 +89,8 @@ export interface ApiOptions {
   metrics: HubMetrics
   changes: RunChanges
   approvals: OpenApprovals
+  places: PlaceStore
+  notifier: Notifier
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   /** Who is on this machine reads `/metrics` without a token. */
@@ -206,6 +211,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...loginHandlers(context),
     ...tokenHandlers(context),
     ...userHandlers(context),
+    ...placeHandlers(context),
     ...healthHandlers(context),
     ...metricsHandlers(context),
     ...agentHandlers(context),

@@ -22,7 +22,7 @@ export function secretHandlers({ secrets }: ApiContext) {
       const { user } = identity
       const found = (await secrets.list({ tenant: user.tenant, name, scope, owner }))
         // A secret of one run is nobody's to look at.
-        .filter((secret) => secret.scope !== 'run')
+        .filter((secret) => secret.scope !== 'run' && secret.scope !== 'place')
         .filter((secret) => isAdmin(identity) || secret.owner === undefined || secret.owner === user.name)
         .map(secretView)
       return {

@@ -159,7 +159,7 @@ export async function ensureAdmin(
 }
 
 /** An id for a user, a token or a session. */
-export const newId = (prefix: 'user' | 'token' | 'session'): string =>
+export const newId = (prefix: 'user' | 'token' | 'session' | 'place'): string =>
   `${prefix}_${randomBytes(12).toString('base64url')}`
 
 /** The prefix says what a token is for, to people and to secret scanners. */

@@ -1,13 +1,13 @@
 import type { SecretScope } from '../../contract/secrets.ts'
 
-/** Those that people set, and those that one run was given and that go with it. */
-export type KeptScope = SecretScope | 'run'
+/** Those that people set, those that one run was given and that go with it, and what a place of a user holds. */
+export type KeptScope = SecretScope | 'run' | 'place'
 
 /** Which secret: its name within a scope of a tenant. */
 export interface SecretPlace {
   tenant: string
   scope: KeptScope
-  /** Name of the repository or workflow, id of the run; empty for `tenant`. */
+  /** Name of the repository or workflow, id of the run or place; empty for `tenant`. */
   scope_name: string
   name: string
   /** Set where only the runs of this user are given it. */

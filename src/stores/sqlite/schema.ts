@@ -1,5 +1,6 @@
 import { botDataMigrations } from './bot-data.ts'
 import type { Migration, Migrations } from './database.ts'
+import { placeMigrations } from './places.ts'
 import { poolSlotMigrations } from './pool-slots.ts'
 import { storedArtifactMigrations } from './stored-artifacts.ts'
 import { taskMigrations } from './tasks.ts'
@@ -401,4 +402,5 @@ export const hubMigrations: Migrations = {
   tasks: taskMigrations,
   stored_artifacts: storedArtifactMigrations,
   pool_slots: poolSlotMigrations,
+  places: placeMigrations,
 }

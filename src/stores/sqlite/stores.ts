@@ -12,6 +12,7 @@ import {
 import { type BotDataStore, sqliteBotData } from './bot-data.ts'
 import { CommitMark } from './commit-mark.ts'
 import { openDatabase } from './database.ts'
+import { type PlaceStore, sqlitePlaces } from './places.ts'
 import { type PoolSlotStore, sqlitePoolSlots } from './pool-slots.ts'
 import { SqliteRunStore } from './runs.ts'
 import { hubMigrations } from './schema.ts'
@@ -30,6 +31,7 @@ export interface SqliteStores {
   tasks: TaskStore
   storedArtifacts: StoredArtifactStore
   poolSlots: PoolSlotStore
+  places: PlaceStore
   /** How many commits the database had lost when it was opened, as far as that can be told. */
   missingCommits: number
   /** Commits what was accepted, then closes the database. May be called twice. */
@@ -56,6 +58,7 @@ export function openStores(file: string): SqliteStores {
     tasks: new SqliteTaskStore(session),
     storedArtifacts: sqliteStoredArtifacts(session),
     poolSlots: sqlitePoolSlots(session),
+    places: sqlitePlaces(session),
     missingCommits: mark?.missing ?? 0,
     close() {
       if (!db.isOpen) return

@@ -7,6 +7,7 @@ import {
   botEnvironment,
   givenTokens,
   leaseOf,
+  notifyEnvironment,
   outputLimits,
   retentionMs,
   runnerEnvironment,
@@ -112,6 +113,10 @@ export const up = command({
       tasks: taskEnvironment(process.env),
       forgeFetch: servers.forgeFetch(setting(process.env, 'ERRAND_GIT_ALLOW'), 'ERRAND_GIT_ALLOW'),
       gitTokenHosts: setting(process.env, 'ERRAND_GIT_TOKEN_HOSTS'),
+      notify: notifyEnvironment(
+        process.env,
+        servers.forgeFetch(setting(process.env, 'ERRAND_NOTIFY_ALLOW'), 'ERRAND_NOTIFY_ALLOW')(undefined),
+      ),
       givenTokens: givenTokens(process.env),
       own: {
         tellAdmin: ({ username, password }: { username: string; password: string }) =>

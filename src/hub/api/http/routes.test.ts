@@ -6,7 +6,18 @@ import { type RouteName, routes } from '../../../contract/routes/table.ts'
 import type { RunRecord } from '../../../contract/run.ts'
 import { tokenSha256 } from '../../auth/tokens.ts'
 
-type Thing = 'run' | 'task' | 'stored' | 'slot' | 'bot' | 'job' | 'runner' | 'token' | 'user' | 'secret'
+type Thing =
+  | 'run'
+  | 'task'
+  | 'stored'
+  | 'slot'
+  | 'bot'
+  | 'job'
+  | 'runner'
+  | 'token'
+  | 'user'
+  | 'secret'
+  | 'place'
 
 /** Whose thing a path names. To another tenant it is as if it were not there; what names none is of the caller and its tenant alone. */
 const things: Readonly<Record<string, Thing>> = {
@@ -23,6 +34,7 @@ const things: Readonly<Record<string, Thing>> = {
   '/api/tokens/:id': 'token',
   '/api/users/:id': 'user',
   '/api/secrets/:name': 'secret',
+  '/api/me/places/:id': 'place',
 }
 
 function thingOf(name: RouteName): Thing | undefined {
@@ -57,6 +69,7 @@ const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/auth/password': { current_password: 'a guess', new_password: 'long enough' },
   'POST /api/validate': { yaml: oneStep('say hi') },
   'POST /api/tokens': { name: 'more' },
+  'POST /api/me/places': { kind: 'webhook', url: 'https://hooks.example/x' },
   'POST /api/users': { name: 'someone', password: 'long enough' },
   'PUT /api/secrets/:name': { value: 'of another tenant' },
   'PATCH /api/users/:id': { disabled: true },
@@ -104,7 +117,9 @@ test('every route is open to the right token alone, and tells another tenant not
   const held = { repo_url: task.repo_url, required_by: '7' }
   const slot = await hub.call('POST', '/api/pool/slots/allocate', ann.token, held)
   hub.host.asks.mostSlots = 100
+  const told = await hub.call('POST', '/api/me/places', ann.token, bodies['POST /api/me/places'])
   const ids = {
+    place: told.json.id,
     task: tasks[0].id,
     slot: slot.json.slot_id,
     stored: stored.json.uri.split('/').at(-1),

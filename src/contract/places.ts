@@ -1,0 +1,98 @@
+import * as z from 'zod'
+import { PlainName } from './plain-name.ts'
+
+/** Requests and answers of `/api/me/places`: where a person is told what needs them. */
+
+const time = z.string().describe('RFC 3339, UTC')
+
+/** The places that a user may have. */
+export const MOST_PLACES = 10
+
+export const PlaceKind = z.enum(['webhook', 'ntfy', 'email'])
+export type PlaceKind = z.infer<typeof PlaceKind>
+export const PlaceTells = z.enum(['needs_me', 'failures'])
+export type PlaceTells = z.infer<typeof PlaceTells>
+
+const tells = z
+  .array(PlaceTells)
+  .min(1)
+  .max(2)
+  .default(['needs_me', 'failures'])
+  .describe(
+    '`needs_me`: questions that this person may answer. `failures`: their own runs that did not succeed',
+  )
+const name = PlainName.optional().describe('Default: its kind, and where it is')
+const url = z
+  .url({ protocol: /^https?$/, error: 'is no address that begins with https:// or http://' })
+  .max(2000)
+
+/** `POST /api/me/places`. What it holds beside its name is never given back. */
+export const CreatePlace = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('webhook'),
+    name,
+    tells,
+    url,
+    secret: z
+      .string()
+      .min(16, 'a secret has at least 16 characters')
+      .max(200)
+      .optional()
+      .describe('Signs what is sent; default: a new one, answered this once'),
+  }),
+  z.strictObject({
+    kind: z.literal('ntfy'),
+    name,
+    tells,
+    url: url.describe('Of the topic, such as https://ntfy.sh/TOPIC'),
+    token: z.string().min(1).max(500).optional().describe('Where the topic asks for one'),
+  }),
+  z.strictObject({
+    kind: z.literal('email'),
+    name,
+    tells,
+    address: z.email('is no e-mail address').max(254),
+  }),
+])
+export type CreatePlace = z.infer<typeof CreatePlace>
+export type CreatePlaceInput = z.input<typeof CreatePlace>
+
+export const PlaceView = z.object({
+  id: z.string(),
+  kind: PlaceKind,
+  name: z.string(),
+  to: z.string().describe('The server, or the e-mail address; never the rest of an address'),
+  tells: z.array(PlaceTells),
+  created_at: time,
+  last_sent_at: time.optional(),
+  waiting: z.number().int().describe('Notices that are still to be sent'),
+  failure: z
+    .object({ message: z.string(), at: time, dropped: z.boolean() })
+    .optional()
+    .describe('Why the last try failed; `dropped`: it is tried no more. Absent once one was sent'),
+})
+export type PlaceView = z.infer<typeof PlaceView>
+export const PlaceList = z.object({
+  places: z.array(PlaceView),
+  can_mail: z.boolean().describe('Whether the hub knows a mail server'),
+})
+export type PlaceList = z.infer<typeof PlaceList>
+export const PlaceCreated = PlaceView.extend({
+  secret: z.string().optional().describe('Of a webhook; shown this once'),
+})
+export type PlaceCreated = z.infer<typeof PlaceCreated>
+export const PlaceTested = z.object({ sent: z.literal(true) })
+
+/** The body of a webhook. */
+export const WebhookNotice = z.object({
+  id: z.string().describe('The same for each try of one notice'),
+  kind: z.enum(['question', 'failure', 'test']),
+  title: z.string(),
+  text: z.string(),
+  run_id: z.string().optional(),
+  workflow_name: z.string().optional(),
+  step: z.string().optional(),
+  url: z.string().describe('Opens the question or the run; answers nothing by itself'),
+  at: time,
+})
+export type WebhookNotice = z.infer<typeof WebhookNotice>

@@ -1,0 +1,346 @@
+import { randomBytes } from 'node:crypto'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import type { PlaceTells, WebhookNotice } from '../../contract/places.ts'
+import type { RunListRow, RunRecord } from '../../contract/run.ts'
+import type { Log } from '../../platform/log.ts'
+import type { AccountStore } from '../../stores/accounts.ts'
+import type { Notice, Place, PlaceStore } from '../../stores/sqlite/places.ts'
+import { mayAnswer } from '../approvals/approvers.ts'
+import type { Secrets } from '../secrets.ts'
+import { failureNotice, type NoticeBody, questionNotice, testNotice } from './notice-texts.ts'
+import { NoticeSender, type PlaceValue, type SenderOptions } from './send-notice.ts'
+
+export interface NotifierOptions extends SenderOptions {
+  store: PlaceStore
+  accounts: Pick<AccountStore, 'users'>
+  secrets: Pick<Secrets, 'ofPlace'>
+  runs: { get(runId: string): Promise<RunRecord | undefined> }
+  /** The hub's address for people, without a slash at its end. */
+  address(): string
+  log: Log
+  /** The first wait after a try that failed; doubled, up to an hour. Default 5 s. */
+  retryMs?: number
+  /** After so long it is tried no more. Default a day. */
+  patienceMs?: number
+}
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+/** A place is told no more than this within an hour. */
+const MOST_AN_HOUR = 100
+/** Places that are told at once. */
+const AT_ONCE = 8
+/** So long it is known what a place was told. */
+const KNOWN_MS = 30 * DAY_MS
+/** Events that nobody has looked at yet, of all runs. */
+const MOST_NEWS = 10_000
+
+type News = { run_id: string; event: RunEvent }
+
+/**
+ * Tells people at their places what needs them. What is to be told is kept before it is sent, and tried again until it is
+ * taken or a day has passed; a question that was answered meanwhile is told no more. A place is told of a thing once, but
+ * where the hub is killed between the place's answer and its own note of it: each try of a notice has the same id.
+ */
+export class Notifier {
+  readonly sender: NoticeSender
+  readonly #options: NotifierOptions
+  readonly #stop = new AbortController()
+  readonly #sending = new Set<string>()
+  readonly #news: News[] = []
+  #reading: Promise<void> | undefined
+  #telling: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #ready = false
+  #swept = 0
+
+  constructor(options: NotifierOptions) {
+    this.#options = options
+    this.sender = new NoticeSender(options)
+  }
+
+  /** Events of a run, after their commit, or read again after a start. */
+  seen(run_id: string, events: readonly RunEvent[]): void {
+    for (const event of events) {
+      if (!isNews(event)) continue
+      if (this.#news.length < MOST_NEWS) this.#news.push({ run_id, event })
+      else this.#options.log('So much happens that places are not told of all of it.', { level: 'warn' })
+    }
+    if (this.#ready && this.#news.length > 0) this.#look()
+  }
+
+  /** All open runs are read: what was not told of before a kill is told now, also of these that have failed since. */
+  async begin(failed: () => Promise<readonly RunRecord[]>): Promise<void> {
+    try {
+      for (const run of await failed()) await this.#failed(run)
+    } catch (error) {
+      this.#options.log(`Failures before the start are not told: ${messageOf(error)}`, { level: 'warn' })
+    }
+    this.#ready = true
+    this.#look()
+  }
+
+  /** Sends a test, now. Throws as `NoticeSender.send`. */
+  async test(place: Place): Promise<void> {
+    await this.#send(place, newId(), testNotice(new Date().toISOString()))
+  }
+
+  /** Leaves what was not sent to the next start. May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    clearTimeout(this.#timer)
+    await this.#reading
+    await this.#telling
+  }
+
+  #look(): void {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined
+      if (this.#news.length > 0 && !this.#stop.signal.aborted) this.#look()
+    })
+  }
+
+  async #read(): Promise<void> {
+    try {
+      while (this.#news.length > 0 && !this.#stop.signal.aborted) {
+        // All that has come of one run meanwhile: what was asked and answered already is not told.
+        const [{ run_id }] = this.#news as [News]
+        const own = this.#news.filter((one) => one.run_id === run_id)
+        await this.#readRun(
+          run_id,
+          own.map(({ event }) => event),
+        )
+        for (const one of own) this.#news.splice(this.#news.indexOf(one), 1)
+      }
+      this.#tellNow()
+    } catch (error) {
+      this.#options.log(`What places are to be told could not be kept: ${messageOf(error)}`, {
+        level: 'warn',
+      })
+      this.#news.length = 0
+    }
+  }
+
+  async #readRun(runId: string, events: readonly RunEvent[]): Promise<void> {
+    const { store, runs } = this.#options
+    const over = events.some(({ type }) => type === 'run.finished')
+    const asked = over ? [] : openQuestions(events)
+    for (const question of answeredIn(events)) await store.answered(runId, question)
+    if (over) await store.answered(runId)
+    const run = asked.length > 0 || over ? await runs.get(runId) : undefined
+    if (run === undefined) return
+    if (over) return await this.#failed(run)
+    const told = new Set<string>()
+    for (const { seq, step, question, link, text, expires_at, approvers, time, isApproval } of asked) {
+      // The instances of a step that ask at once are answered at once.
+      if (told.has(question)) continue
+      told.add(question)
+      const places = await this.#places(run, 'needs_me', (person) =>
+        isApproval && approvers !== undefined
+          ? mayAnswer(approvers, person, run.owner)
+          : person.name === run.owner,
+      )
+      const body = questionNotice(run, { step, question: link, text, expires_at, at: time })
+      await this.#keep(places, { run, key: `${runId} ${seq}`, question, body })
+    }
+  }
+
+  async #failed(run: RunRecord): Promise<void> {
+    const { run_id, status, reason, message, finished_at, parent, list_row } = run
+    // What its parent makes of it, the parent's end tells.
+    if ((status !== 'failed' && status !== 'interrupted') || parent !== undefined) return
+    const places = await this.#places(run, 'failures', ({ name }) => name === run.owner)
+    if (places.length === 0) return
+    const row = list_row === undefined ? undefined : (JSON.parse(list_row) as RunListRow)
+    const failure = row?.now?.failure
+    const body = failureNotice(run, {
+      status,
+      step: failure?.step,
+      reason: failure?.reason ?? reason,
+      message: failure?.message || message,
+      at: finished_at ?? new Date().toISOString(),
+    })
+    await this.#keep(places, { run, key: `${run_id} end`, body })
+  }
+
+  /** Those of people of the run's tenant that fit. */
+  async #places(
+    { tenant }: RunRecord,
+    tells: PlaceTells,
+    fits: (person: { name: string; role: 'admin' | 'user' }) => boolean,
+  ): Promise<Place[]> {
+    const { store, accounts } = this.#options
+    const places = await store.telling(tenant, tells)
+    if (places.length === 0) return []
+    const users = new Map((await accounts.users({ tenant })).map((user) => [user.id, user]))
+    return places.filter(({ user_id }) => {
+      const user = users.get(user_id)
+      return user !== undefined && fits(user)
+    })
+  }
+
+  async #keep(
+    places: readonly Place[],
+    { run, key, question, body }: { run: RunRecord; key: string; question?: string; body: NoticeBody },
+  ): Promise<void> {
+    const now = new Date()
+    const notices = places
+      // Nobody is told of what was before they wanted to be.
+      .filter(({ created_at }) => created_at <= body.at)
+      .map(
+        ({ id: place_id }): Notice => ({
+          id: newId(),
+          place_id,
+          key,
+          run_id: run.run_id,
+          question,
+          body: JSON.stringify(body),
+          created_at: now.toISOString(),
+          due_at: now.toISOString(),
+          tries: 0,
+        }),
+      )
+    if (notices.length === 0) return
+    const since = new Date(now.getTime() - HOUR_MS).toISOString()
+    await this.#options.store.keep(notices, { since, most: MOST_AN_HOUR })
+  }
+
+  #tellNow(): void {
+    if (this.#stop.signal.aborted) return
+    this.#telling = (this.#telling ?? Promise.resolve())
+      .then(() => this.#tell())
+      .catch((error) => {
+        this.#options.log(`Places are told later: ${messageOf(error)}`, { level: 'warn' })
+        this.#wake(60_000)
+      })
+  }
+
+  /** Begins to tell each place that is not being told its next; none waits for another. */
+  async #tell(): Promise<void> {
+    const { store } = this.#options
+    clearTimeout(this.#timer)
+    const now = Date.now()
+    if (now - this.#swept > HOUR_MS) {
+      this.#swept = now
+      await store.forget(new Date(now - KNOWN_MS).toISOString())
+    }
+    const free = AT_ONCE - this.#sending.size
+    if (free <= 0 || this.#stop.signal.aborted) return
+    for (const notice of await store.due(new Date(now).toISOString(), [...this.#sending], free)) {
+      this.#sending.add(notice.place_id)
+      void this.#tellOne(notice).finally(() => {
+        this.#sending.delete(notice.place_id)
+        this.#tellNow()
+      })
+    }
+    const next = await store.nextDue()
+    if (next !== undefined) this.#wake(Math.max(1000, Date.parse(next) - Date.now()))
+  }
+
+  #wake(ms: number): void {
+    clearTimeout(this.#timer)
+    if (this.#stop.signal.aborted) return
+    this.#timer = setTimeout(() => this.#tellNow(), Math.min(ms, HOUR_MS))
+    this.#timer.unref()
+  }
+
+  async #tellOne({ id, place_id, body, tries, created_at }: Notice): Promise<void> {
+    const { store, retryMs = 5000, patienceMs = DAY_MS, log } = this.#options
+    try {
+      const place = await store.get(place_id)
+      if (place === undefined) return
+      await this.#send(place, id, JSON.parse(body) as NoticeBody)
+      await store.sent(id, new Date().toISOString())
+    } catch (error) {
+      const now = Date.now()
+      const waitMs = Math.min(retryMs * 2 ** Math.min(tries, 20), HOUR_MS)
+      const over = now + waitMs > Date.parse(created_at) + patienceMs
+      const message = messageOf(error).slice(0, 500)
+      const due_at = over ? undefined : new Date(now + waitMs).toISOString()
+      await store
+        .failed(id, { now: new Date(now).toISOString(), message, due_at })
+        .catch((failure) => log(`A notice could not be noted: ${messageOf(failure)}`, { level: 'warn' }))
+      if (over) log(`Place ${place_id} was not told: ${message}`, { level: 'warn' })
+    }
+  }
+
+  async #send(place: Place, id: string, { path, ...body }: NoticeBody): Promise<void> {
+    const { secrets, address } = this.#options
+    const text = await secrets.ofPlace(place)
+    if (text === undefined)
+      throw new ErrandError('unavailable', 'The address of this place is gone.', {
+        hint: 'Remove it and add it again.',
+      })
+    const notice: WebhookNotice = { id, ...body, url: `${address()}${path}` }
+    await this.sender.send(JSON.parse(text) as PlaceValue, notice)
+  }
+}
+
+const newId = (): string => `notice_${randomBytes(12).toString('base64url')}`
+
+const isNews = (event: RunEvent): boolean =>
+  event.type === 'approval.requested' ||
+  event.type === 'approval.answered' ||
+  event.type === 'run.finished' ||
+  (event.type === 'input.given' && event.input.type === 'permission') ||
+  (event.type === 'agent.update' &&
+    (event.update.kind === 'permission' || event.update.kind === 'permission_answered'))
+
+const approvalKey = ({ phase, step }: { phase: string; step: string }): string => `${phase} ${step}`
+
+/** The questions that these events leave open. */
+function openQuestions(events: readonly RunEvent[]) {
+  const open = new Map<
+    string,
+    {
+      seq: number
+      time: string
+      step: string
+      question: string
+      /** As the page names it. */
+      link: string
+      text: string
+      expires_at?: string
+      isApproval: boolean
+      approvers?: Extract<RunEvent, { type: 'approval.requested' }>['approvers']
+    }
+  >()
+  for (const event of events) {
+    const { seq, time } = event
+    if (event.type === 'approval.requested') {
+      const { step, message, expires_at, approvers } = event
+      const key = approvalKey(event)
+      const more = { expires_at, approvers, isApproval: true }
+      open.set(`${key} ${event.instance}`, {
+        seq,
+        time,
+        step,
+        question: key,
+        link: step,
+        text: message,
+        ...more,
+      })
+    } else if (event.type === 'approval.answered') open.delete(`${approvalKey(event)} ${event.instance}`)
+    else if (event.type === 'agent.update' && event.update.kind === 'permission') {
+      const { request_id, title, input, expires_at } = event.update
+      const text = [title, input].filter((part) => part !== undefined && part !== '').join('\n')
+      open.set(request_id, {
+        ...{ seq, time, step: event.step, question: request_id, link: request_id, expires_at },
+        text: text || 'The agent asks for a permission.',
+        isApproval: false,
+      })
+    } else for (const id of answeredIn([event])) open.delete(id)
+  }
+  return [...open.values()]
+}
+
+function answeredIn(events: readonly RunEvent[]): string[] {
+  return events.flatMap((event) => {
+    if (event.type === 'approval.answered') return [approvalKey(event)]
+    if (event.type === 'input.given' && event.input.type === 'permission') return [event.input.request_id]
+    if (event.type === 'agent.update' && event.update.kind === 'permission_answered')
+      return [event.update.request_id]
+    return []
+  })
+}

@@ -1,0 +1,129 @@
+import { createHmac } from 'node:crypto'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { WebhookNotice } from '../../contract/places.ts'
+
+/** The place's own, as it is kept sealed. */
+export type PlaceValue =
+  | { kind: 'webhook'; url: string; secret: string }
+  | { kind: 'ntfy'; url: string; token?: string }
+  | { kind: 'email'; address: string }
+
+export interface SenderOptions {
+  /** Reaches what the hub may reach. */
+  fetch: typeof globalThis.fetch
+  /** Absent: the hub sends no mail. */
+  mail?: { url: string; from: string }
+  /** One try takes no longer. Default 15 s. */
+  timeoutMs?: number
+}
+
+/** Sends one notice to a place. Throws `host_unreachable`, `host_refused`, `source_refused`, `unavailable`; their messages hold no secret. */
+export class NoticeSender {
+  readonly #options: SenderOptions
+
+  constructor(options: SenderOptions) {
+    this.#options = options
+  }
+
+  get canMail(): boolean {
+    return this.#options.mail !== undefined
+  }
+
+  async send(value: PlaceValue, notice: WebhookNotice): Promise<void> {
+    if (value.kind === 'webhook') return await this.#webhook(value, notice)
+    if (value.kind === 'ntfy') return await this.#ntfy(value, notice)
+    await this.#mail(value.address, notice)
+  }
+
+  #webhook({ url, secret }: { url: string; secret: string }, notice: WebhookNotice): Promise<void> {
+    const body = JSON.stringify(notice)
+    const timestamp = String(Math.floor(Date.now() / 1000))
+    const signed = createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')
+    return this.#post(url, body, {
+      'x-errand-delivery': notice.id,
+      'x-errand-timestamp': timestamp,
+      'x-errand-signature': `sha256=${signed}`,
+    })
+  }
+
+  #ntfy({ url, token }: { url: string; token?: string }, notice: WebhookNotice): Promise<void> {
+    const topic = new URL(url)
+    const parts = topic.pathname.split('/').filter((part) => part !== '')
+    const name = decodeURIComponent(parts.pop() ?? '')
+    topic.pathname = `/${parts.join('/')}`
+    topic.search = ''
+    const body = JSON.stringify({
+      topic: name,
+      title: notice.title,
+      message: notice.text,
+      click: notice.url,
+      priority: notice.kind === 'question' ? 4 : 3,
+      tags: notice.kind === 'question' ? ['question'] : notice.kind === 'failure' ? ['x'] : [],
+    })
+    return this.#post(topic.href, body, token === undefined ? {} : { authorization: `Bearer ${token}` })
+  }
+
+  async #post(url: string, body: string, headers: Record<string, string>): Promise<void> {
+    const { fetch, timeoutMs = 15_000 } = this.#options
+    const { host } = new URL(url)
+    let answer: Response
+    try {
+      answer = await fetch(url, {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'application/json', 'user-agent': 'errand', ...headers },
+        redirect: 'error',
+        signal: AbortSignal.timeout(timeoutMs),
+      })
+    } catch (error) {
+      // What the policy of the hub refuses says so itself.
+      if (error instanceof ErrandError) throw error
+      const why = error instanceof Error && error.cause !== undefined ? error.cause : error
+      throw new ErrandError('host_unreachable', `${host} does not answer: ${messageOf(why)}`, {
+        hint: 'Look at the address of the place; it is tried again.',
+      })
+    }
+    await answer.body?.cancel().catch(() => {})
+    if (answer.ok) return
+    throw new ErrandError('host_refused', `${host} answered ${answer.status}.`, {
+      hint: 'Look at the address and the token of the place; it is tried again.',
+    })
+  }
+
+  async #mail(to: string, notice: WebhookNotice): Promise<void> {
+    const { mail, timeoutMs = 15_000 } = this.#options
+    if (mail === undefined)
+      throw new ErrandError('unavailable', 'This hub knows no mail server.', {
+        hint: 'Its operator gives it one with ERRAND_SMTP_URL.',
+      })
+    const { createTransport } = await import('nodemailer')
+    const transport = createTransport({
+      url: mail.url,
+      connectionTimeout: timeoutMs,
+      greetingTimeout: timeoutMs,
+      socketTimeout: timeoutMs,
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    })
+    try {
+      await transport.sendMail({
+        from: mail.from,
+        to: { name: '', address: to },
+        subject: notice.title,
+        text: `${notice.text}\n\n${notice.url}\n`,
+        // The same for each try: a server that has it already may leave the second out.
+        messageId: `<${notice.id}@errand>`,
+        headers: { 'auto-submitted': 'auto-generated' },
+      })
+    } catch (error) {
+      const { code, responseCode } = error as { code?: string; responseCode?: number }
+      throw new ErrandError(
+        responseCode === undefined ? 'host_unreachable' : 'host_refused',
+        `The mail server ${responseCode === undefined ? `cannot be used (${code ?? 'no answer'})` : `answered ${responseCode}`}.`,
+        { hint: 'It is tried again. The operator of the hub sets the server with ERRAND_SMTP_URL.' },
+      )
+    } finally {
+      transport.close()
+    }
+  }
+}

@@ -1,0 +1,243 @@
+import type { SQLOutputValue } from 'node:sqlite'
+import type { PlaceKind, PlaceTells } from '../../contract/places.ts'
+import type { Migration } from './database.ts'
+import type { SqlSession } from './session.ts'
+
+/** A place of a user; its secrets stand sealed among the secrets. */
+export interface Place {
+  id: string
+  user_id: string
+  tenant: string
+  /** Name of its user. */
+  owner: string
+  kind: PlaceKind
+  name: string
+  to: string
+  tells: readonly PlaceTells[]
+  created_at: string
+}
+
+/** How a place is doing. */
+export interface PlaceState {
+  waiting: number
+  last_sent_at?: string
+  failure?: { message: string; at: string; dropped: boolean }
+}
+
+/** Something that a place is to be told, once. */
+export interface Notice {
+  id: string
+  place_id: string
+  /** A place is told of a key once. */
+  key: string
+  run_id: string
+  /** Ends with its answer: `PHASE STEP` of an approval, the id of an agent's request. */
+  question?: string
+  /** As it is sent. */
+  body: string
+  created_at: string
+  due_at: string
+  tries: number
+}
+
+/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+export interface PlaceStore {
+  add(place: Omit<Place, 'owner'>): Promise<void>
+  get(id: string): Promise<Place | undefined>
+  /** Of one user, in the order in which they were made. */
+  ofUser(userId: string): Promise<(Place & PlaceState)[]>
+  /** Those of the active users of the tenant that are told of such things. */
+  telling(tenant: string, tells: PlaceTells): Promise<Place[]>
+  /** With its notices. False: it was not there. */
+  remove(id: string): Promise<boolean>
+  /** Keeps the notices that their places were not told of, where a place has had fewer than `most` since `since`. Answers how many. */
+  keep(notices: readonly Notice[], bound: { since: string; most: number }): Promise<number>
+  /** The oldest of each place, of those that are due, and not of these places. */
+  due(now: string, but: readonly string[], limit: number): Promise<Notice[]>
+  /** When the next one is due. */
+  nextDue(): Promise<string | undefined>
+  sent(id: string, now: string): Promise<void>
+  failed(id: string, at: { now: string; message: string; due_at?: string }): Promise<void>
+  /** Nothing that waits of a run's question, or of all its questions, is to be told any more. */
+  answered(runId: string, question?: string): Promise<void>
+  /** Takes those away that were sent or dropped before then. */
+  forget(before: string): Promise<void>
+}
+
+export const placeMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'places of users, and what they are to be told',
+    sql: `
+      CREATE TABLE places (
+        id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        tenant TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        target TEXT NOT NULL,
+        tells TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        last_sent_at TEXT,
+        failed_at TEXT,
+        failure TEXT,
+        dropped INTEGER NOT NULL DEFAULT 0
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX places_by_user ON places (user_id);
+      CREATE TABLE notices (
+        id TEXT PRIMARY KEY,
+        place_id TEXT NOT NULL REFERENCES places (id) ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        question TEXT,
+        body TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        due_at TEXT,
+        tries INTEGER NOT NULL,
+        UNIQUE (place_id, key)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX notices_due ON notices (due_at) WHERE due_at IS NOT NULL;
+      CREATE INDEX notices_open ON notices (run_id) WHERE due_at IS NOT NULL AND question IS NOT NULL;
+      CREATE INDEX notices_by_time ON notices (place_id, created_at);
+    `,
+  },
+]
+
+type Row = Record<string, SQLOutputValue>
+const optional = (value: SQLOutputValue | undefined) => (value == null ? undefined : String(value))
+
+const rowPlace = (row: Row): Place => ({
+  id: String(row.id),
+  user_id: String(row.user_id),
+  tenant: String(row.tenant),
+  owner: String(row.owner),
+  kind: String(row.kind) as PlaceKind,
+  name: String(row.name),
+  to: String(row.target),
+  tells: String(row.tells).split(' ') as PlaceTells[],
+  created_at: String(row.created_at),
+})
+
+const rowNotice = (row: Row): Notice => ({
+  id: String(row.id),
+  place_id: String(row.place_id),
+  key: String(row.key),
+  run_id: String(row.run_id),
+  question: optional(row.question),
+  body: String(row.body),
+  created_at: String(row.created_at),
+  due_at: String(row.due_at),
+  tries: Number(row.tries),
+})
+
+const PLACES = 'SELECT places.*, users.name AS owner FROM places JOIN users ON users.id = places.user_id'
+
+export const sqlitePlaces = (session: SqlSession): PlaceStore => {
+  const change = (sql: string, ...values: (string | number | null)[]) =>
+    session.write(() => session.run(sql, ...values))
+  return {
+    async add({ id, user_id, tenant, kind, name, to, tells, created_at }) {
+      await change(
+        `INSERT INTO places (id, user_id, tenant, kind, name, target, tells, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+        ...[id, user_id, tenant, kind, name, to, tells.join(' '), created_at],
+      )
+    },
+
+    async get(id) {
+      const row = session.read(() => session.get(`${PLACES} WHERE places.id = ?`, id))
+      return row && rowPlace(row)
+    },
+
+    async ofUser(userId) {
+      const sql = `SELECT places.*, users.name AS owner,
+          (SELECT count(*) FROM notices WHERE place_id = places.id AND due_at IS NOT NULL) AS waiting
+        FROM places JOIN users ON users.id = places.user_id
+        WHERE user_id = ? ORDER BY places.created_at, places.id`
+      return session
+        .read(() => session.all(sql, userId))
+        .map((row) => ({
+          ...rowPlace(row),
+          waiting: Number(row.waiting),
+          last_sent_at: optional(row.last_sent_at),
+          failure:
+            row.failure == null
+              ? undefined
+              : { message: String(row.failure), at: String(row.failed_at), dropped: row.dropped === 1 },
+        }))
+    },
+
+    async telling(tenant, tells) {
+      const sql = `${PLACES} WHERE places.tenant = ? AND users.disabled = 0`
+      return session
+        .read(() => session.all(sql, tenant))
+        .map(rowPlace)
+        .filter((place) => place.tells.includes(tells))
+    },
+
+    remove: async (id) => (await change('DELETE FROM places WHERE id = ?', id)) > 0,
+
+    keep: (notices, { since, most }) =>
+      session.write(() => {
+        let kept = 0
+        for (const { id, place_id, key, run_id, question, body, created_at, due_at } of notices) {
+          const had = session.get(
+            'SELECT count(*) AS had FROM notices WHERE place_id = ? AND created_at > ?',
+            ...[place_id, since],
+          )
+          if (Number(had?.had) >= most) continue
+          kept += session.run(
+            `INSERT INTO notices (id, place_id, key, run_id, question, body, created_at, due_at, tries)
+              SELECT ?, places.id, ?, ?, ?, ?, ?, ?, 0 FROM places WHERE places.id = ?
+              ON CONFLICT DO NOTHING`,
+            ...[id, key, run_id, question ?? null, body, created_at, due_at, place_id],
+          )
+        }
+        return kept
+      }),
+
+    async due(now, but, limit) {
+      const marks = but.map(() => '?').join(', ')
+      const sql = `SELECT notices.* FROM notices JOIN (
+          SELECT place_id, min(due_at) AS first FROM notices
+          WHERE due_at IS NOT NULL AND due_at <= ? AND place_id NOT IN (${marks}) GROUP BY place_id
+        ) AS firsts ON firsts.place_id = notices.place_id AND firsts.first = notices.due_at
+        GROUP BY notices.place_id ORDER BY notices.due_at LIMIT ?`
+      return session.read(() => session.all(sql, now, ...but, limit)).map(rowNotice)
+    },
+
+    nextDue: async () =>
+      optional(session.read(() => session.get('SELECT min(due_at) AS next FROM notices'))?.next),
+
+    async sent(id, now) {
+      await session.write(() => {
+        session.run('UPDATE notices SET due_at = NULL, tries = tries + 1 WHERE id = ?', id)
+        session.run(
+          `UPDATE places SET last_sent_at = ?, failed_at = NULL, failure = NULL, dropped = 0
+            WHERE id = (SELECT place_id FROM notices WHERE id = ?)`,
+          ...[now, id],
+        )
+      })
+    },
+
+    async failed(id, { now, message, due_at }) {
+      await session.write(() => {
+        session.run('UPDATE notices SET due_at = ?, tries = tries + 1 WHERE id = ?', due_at ?? null, id)
+        session.run(
+          `UPDATE places SET failed_at = ?, failure = ?, dropped = ?
+            WHERE id = (SELECT place_id FROM notices WHERE id = ?)`,
+          ...[now, message, due_at === undefined ? 1 : 0, id],
+        )
+      })
+    },
+
+    async answered(runId, question) {
+      const sql = `UPDATE notices SET due_at = NULL
+        WHERE run_id = ? AND due_at IS NOT NULL AND question IS NOT NULL AND question = ifnull(?, question)`
+      await change(sql, runId, question ?? null)
+    },
+
+    async forget(before) {
+      await change('DELETE FROM notices WHERE due_at IS NULL AND created_at < ?', before)
+    },
+  }
+}
