@@ -95,9 +95,26 @@ export const EventsQuery = z.object({
     .describe('Of each stream of an attempt only so many bytes come as text; default: all'),
   access_token: z.string().optional(),
 })
+const TOPIC = /^(?:runs|run:[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:@\d{1,15})?)$/
 /** `GET /api/events` */
 export const HubEventsQuery = z.object({
-  topics: z.literal('runs').default('runs').describe('`runs`: each run that the caller may see'),
+  topics: z
+    .string()
+    .max(16_384)
+    .default('runs')
+    .transform((text, context) => {
+      const topics = text.split(',')
+      const wrong = topics.find((each) => !TOPIC.test(each))
+      if (wrong === undefined) return [...new Set(topics)]
+      context.addIssue({
+        code: 'custom',
+        message: `"${wrong.slice(0, 100)}" is no topic: runs, or run:ID@SEQ`,
+      })
+      return z.NEVER
+    })
+    .describe(
+      'Separated by commas. `runs`: each run that the caller may see; `run:ID` or `run:ID@SEQ`: the events of one, after that seq',
+    ),
   after: z
     .string()
     .max(100)
@@ -107,6 +124,28 @@ export const HubEventsQuery = z.object({
     ),
   access_token: z.string().optional(),
 })
+const TopicName = z.string().regex(TOPIC, 'a topic is runs, or run:ID@SEQ')
+/** `POST /api/events/:id`: what an open stream tells of from now on. A topic that it has already begins again. */
+export const ChangeTopics = z.strictObject({
+  add: z.array(TopicName).max(64).default([]),
+  drop: z.array(TopicName).max(64).default([]),
+})
+export const StreamTopics = z.object({
+  topics: z.array(z.string()).describe('All that the stream has now, without seqs'),
+})
+/** `run.event` of a stream: an event of the run of a topic; one of output is without its text. */
+export const TopicEvent = z.object({ run_id: z.string(), event: RunEvent })
+export type TopicEvent = z.infer<typeof TopicEvent>
+/** `topic` of a stream: that one has ended with its run, is refused, or begins anew from the first event. */
+export const TopicNews = z.object({
+  topic: z.string(),
+  state: z.enum(['end', 'refused', 'reset']),
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
+})
+export type TopicNews = z.infer<typeof TopicNews>
+/** `start` of a stream. */
+export const StreamStart = z.object({ stream: z.string(), version: z.string(), now: z.string() })
+export type StreamStart = z.infer<typeof StreamStart>
 export const EventList = z.array(RunEvent)
 
 export const OutputPath = z.object({ id: RunId, number: z.coerce.number().int().min(1), stream: StreamName })

@@ -10,6 +10,7 @@ import {
   ApprovalList,
   AttemptPath,
   CancelRun,
+  ChangeTopics,
   EventList,
   EventsQuery,
   FoundLines,
@@ -23,6 +24,7 @@ import {
   RunsDeleted,
   RunWorkflow,
   SearchLinesQuery,
+  StreamTopics,
   ValidateAnswer,
   ValidateRequest,
 } from '../run-api.ts'
@@ -164,17 +166,25 @@ export const runRoutes = routeTable({
   'GET /api/events': {
     who: 'user',
     tag,
-    summary: 'Runs as they change: each as a list shows it, as Server-Sent Events without an end',
+    summary: 'Runs as they change and events of single runs, as Server-Sent Events without an end',
     tokenIn: 'query',
     query: HubEventsQuery,
     headers: z.object({ 'last-event-id': z.string().optional() }),
     answers: {
       200: {
         description:
-          '`run`: a RunSummary; `start`: it begins; `reset`: read lists again; `error`: why it ends',
+          '`run`: a RunSummary; `run.event`: an event of the run of a topic; `topic`: one has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists again; `error`: why it ends',
         content: { 'text/event-stream': { schema: RunSummary } },
       },
     },
+  },
+  'POST /api/events/:id': {
+    who: 'user',
+    tag,
+    summary: 'Add topics to your open stream, or drop some: one connection serves all pages of a browser',
+    params: z.object({ id: z.string().describe('The stream, as its `start` names it') }),
+    body: ChangeTopics,
+    answers: { 200: StreamTopics },
   },
   'GET /api/runs/:id/events': {
     who: 'user',

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 import { RunSummary } from '../../contract/run.ts'
+import { TopicEvent, TopicNews } from '../../contract/run-api.ts'
+
+const json = { accept: 'application/json' }
 
 interface Message {
   id: string
@@ -85,7 +88,101 @@ test('a stream tells of each run of its user as lists show it, and goes on where
   assert.deepEqual(ids(resumed.slice(1)), new Set([next]))
   const lost = await reader(url, ann.token, { 'last-event-id': 'of-another-hub.7' })
   t.after(lost.close)
-  assert.equal((await lost.until(() => true))[0]!.event, 'reset')
+  const begun = await lost.until(({ event }) => event === 'reset')
+  assert.deepEqual(
+    begun.map(({ event }) => event),
+    ['start', 'reset'],
+  )
+})
+
+const eventOf = ({ data }: Message) => TopicEvent.parse(JSON.parse(data))
+
+test('one stream tells the logs of several runs, added and dropped while it is open, from a seq', async (t) => {
+  const hub = await testingHub(t, { apiLimits: { keepAliveMs: 20 } })
+  const ann = await hub.user('ann')
+  const bob = await hub.user('bob')
+  const eve = await hub.user('eve', 'admin', 'elsewhere')
+  const create = async (cmd: string, owner = 'ann') =>
+    (await hub.engine.submit({ yaml: oneStep(cmd), owner, tenant: 'default' })).run_id
+  const [first, second, bobs] = [
+    await create('say one'),
+    await create('say two'),
+    await create('hold', 'bob'),
+  ]
+  await Promise.all([hub.engine.done(first), hub.engine.done(second)])
+  const log = (await hub.call('GET', `/api/runs/${first}/events`, ann.token, undefined, json)).json
+  const stream = await reader(`${hub.url}/api/events?topics=run:${first}@2,run:${bobs}`, ann.token)
+  t.after(stream.close)
+  const [start, ...begun] = await stream.until(({ event, data }) => event === 'topic' && data.includes('end'))
+  const { stream: id } = JSON.parse(start!.data)
+  const news = begun
+    .filter(({ event }) => event === 'topic')
+    .map(({ data }) => TopicNews.parse(JSON.parse(data)))
+  assert.deepEqual(
+    news.map(({ topic, state, error }) => [topic, state, error?.code]).sort(),
+    [
+      [`run:${bobs}`, 'refused', 'run_not_found'],
+      [`run:${first}`, 'end', undefined],
+    ].sort(),
+  )
+  const events = begun.filter(({ event }) => event === 'run.event').map(eventOf)
+  assert.ok(events.every(({ run_id }) => run_id === first))
+  const textless = log.map(({ text: _, ...event }: { text?: string }) => event)
+  assert.deepEqual(
+    events.map(({ event }) => event),
+    textless.slice(2),
+  )
+
+  const change = (token: string, body: object) => hub.call('POST', `/api/events/${id}`, token, body)
+  assert.deepEqual((await change(ann.token, { add: [`run:${second}`] })).status, 200)
+  const more = await stream.until(({ event, data }) => event === 'topic' && data.includes('end'))
+  assert.equal(eventOf(more[0]!).event.seq, 1)
+  for (const token of [bob.token, eve.token])
+    assert.equal((await change(token, { add: ['runs'] })).json.error.code, 'not_found')
+  const refused = await change(ann.token, { add: [`run:${bobs}`] })
+  assert.deepEqual([refused.status, refused.json.error.code], [404, 'run_not_found'])
+  const many = Array.from({ length: 40 }, (_, index) => `run:of-nobody-${index}`)
+  assert.equal((await change(ann.token, { add: [...many, 'cats'] })).json.error.code, 'bad_request')
+
+  const held = await create('hold')
+  assert.deepEqual((await change(ann.token, { add: [`run:${held}@999`, 'runs'] })).json.topics, [
+    'runs',
+    `run:${held}`,
+  ])
+  const anew = await stream.until(({ event, data }) => event === 'run.event' && data.includes(held))
+  assert.ok(anew.some(({ event, data }) => event === 'topic' && data.includes('"reset"')))
+  assert.deepEqual((await change(ann.token, { drop: [`run:${held}`] })).json.topics, ['runs'])
+})
+
+test('a topic of an open stream ends when its run is taken away', async (t) => {
+  const hub = await testingHub(t, { apiLimits: { keepAliveMs: 20 } })
+  const boss = await hub.user('boss', 'admin')
+  const { run_id } = await hub.engine.submit({ yaml: oneStep('hold'), owner: 'ann', tenant: 'default' })
+  const stream = await reader(`${hub.url}/api/events?topics=run:${run_id}`, boss.token)
+  t.after(stream.close)
+  await stream.until(({ event }) => event === 'run.event')
+  await hub.accounts.updateUser(boss.id, { role: 'user' })
+  const told = await stream.until(({ event }) => event === 'topic')
+  const { state, error } = TopicNews.parse(JSON.parse(told.at(-1)!.data))
+  assert.deepEqual([state, error?.code], ['refused', 'run_not_found'])
+})
+
+test('a stream follows at most 64 runs', async (t) => {
+  const hub = await testingHub(t)
+  const ann = await hub.user('ann')
+  const stream = await reader(`${hub.url}/api/events?topics=runs`, ann.token)
+  t.after(stream.close)
+  const [start] = await stream.until(() => true)
+  const path = `/api/events/${JSON.parse(start!.data).stream}`
+  const ids = Array.from({ length: 65 }, (_, index) => `held-${index}`)
+  for (const run_id of ids)
+    await hub.engine.submit({ run_id, yaml: oneStep('hold'), owner: 'ann', tenant: 'default' })
+  const add = ids.map((id) => `run:${id}`)
+  const change = (part: string[]) => hub.call('POST', path, ann.token, { add: part })
+  assert.deepEqual(
+    [(await change(add.slice(0, 33))).status, (await change(add.slice(33))).json.error?.code],
+    [200, 'rate_limited'],
+  )
 })
 
 test('a stream ends with the session that opened it', async (t) => {

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError } from '../../contract/errors.ts'
+import type { StreamStart } from '../../contract/run-api.ts'
 import type { Identity } from '../auth/auth.ts'
 import type { ChangedRun } from '../page/run-changes.ts'
 import type { ApiContext } from './api-context.ts'
+import { EventTopics, readTopic } from './event-topics.ts'
 import { isAdmin } from './http/access.ts'
 import { sendEventStream } from './http/event-stream.ts'
 import type { Handlers } from './http/routes.ts'
@@ -9,49 +12,69 @@ import type { Handlers } from './http/routes.ts'
 /** A run comes no more often than this. */
 const PACE_MS = 100
 
-/** The rows of a list of runs, as they change. */
+/** The rows of a list of runs as they change, and the logs of single runs, in one stream. */
 export function eventHandlers(context: ApiContext) {
-  const { changes, streams } = context
+  const { changes, streams, version } = context
+  const open = new Map<string, EventTopics>()
+
   return {
     'GET /api/events': async (request, reply) => {
-      const { query, headers } = request
-      await streams.turn(request.identity.user.id)
+      const { query, headers, identity } = request
+      await streams.turn(identity.user.id)
+      let topics: EventTopics | undefined
       // Another role or tenant is another reader's: the stream shows what its user may see at each moment.
-      let identity = request.identity
       const about = {
         what: 'events',
         goOn: 'Go on with Last-Event-ID.',
-        allow: async (now: Identity) => {
-          identity = now
-        },
+        allow: async (now: Identity) => await topics?.recheck(now),
       } as const
       await sendEventStream(context, request, reply, about, async (paced) => {
         const { gone } = paced
-        const begin = changes.placeOf(headers['last-event-id'] ?? query.after)
-        let { place } = begin
-        const write = async (event: string, data: string, next: number) => {
-          await paced.write(`id: ${changes.cursorOf(next)}\nevent: ${event}\ndata: ${data}\n\n`)
-        }
-        await write(begin.reset ? 'reset' : 'start', '{}', place)
-        while (!gone.aborted) {
-          await changes.more(place, gone)
-          const found = changes.after(place)
-          if (found === undefined) {
-            place = changes.placeOf('').place
-            await write('reset', '{}', place)
-            continue
+        const wanted = query.topics.map(readTopic)
+        const mine = new EventTopics(context, { identity, paced, hasRuns: wanted.includes('runs') })
+        topics = mine
+        open.set(mine.id, mine)
+        try {
+          const begin = changes.placeOf(headers['last-event-id'] ?? query.after)
+          let { place } = begin
+          const write = (event: string, data: string, next: number) =>
+            mine.write(`id: ${changes.cursorOf(next)}\nevent: ${event}\ndata: ${data}\n\n`)
+          const start: StreamStart = { stream: mine.id, version, now: new Date().toISOString() }
+          await write('start', JSON.stringify(start), place)
+          if (begin.reset) await write('reset', '{}', place)
+          await mine.begin(wanted.filter((topic) => topic !== 'runs'))
+          while (!gone.aborted) {
+            await changes.more(place, gone)
+            const found = changes.after(place)
+            if (found === undefined) {
+              place = changes.placeOf('').place
+              await write('reset', '{}', place)
+              continue
+            }
+            for (const { runId, next } of found) {
+              const row = mine.hasRuns ? await changes.row(runId) : undefined
+              if (gone.aborted) return
+              const { user } = mine.identity
+              if (row !== undefined && maySee(mine.identity, row)) await write('run', row.json, next)
+              else if (row?.tenant === user.tenant && row.asks(user)) await write('asks', row.json, next)
+              place = next
+            }
+            await sleep(PACE_MS, undefined, { signal: gone }).catch(() => {})
           }
-          for (const { runId, next } of found) {
-            const row = await changes.row(runId)
-            if (gone.aborted) return
-            if (row !== undefined && maySee(identity, row)) await write('run', row.json, next)
-            else if (row?.tenant === identity.user.tenant && row.asks(identity.user))
-              await write('asks', row.json, next)
-            place = next
-          }
-          await sleep(PACE_MS, undefined, { signal: gone }).catch(() => {})
+        } finally {
+          open.delete(mine.id)
         }
       })
+    },
+
+    'POST /api/events/:id': async ({ identity, params, body }) => {
+      const found = open.get(params.id)
+      if (found === undefined || found.identity.user.id !== identity.user.id)
+        throw new ErrandError('not_found', `There is no open stream "${params.id}".`, {
+          hint: 'GET /api/events opens one; its first message names it.',
+        })
+      await found.change(body.add, body.drop)
+      return { topics: found.topics }
     },
   } satisfies Partial<Handlers>
 }

@@ -18,6 +18,7 @@ type Thing =
   | 'user'
   | 'secret'
   | 'place'
+  | 'stream'
 
 /** Whose thing a path names. To another tenant it is as if it were not there; what names none is of the caller and its tenant alone. */
 const things: Readonly<Record<string, Thing>> = {
@@ -35,6 +36,7 @@ const things: Readonly<Record<string, Thing>> = {
   '/api/users/:id': 'user',
   '/api/secrets/:name': 'secret',
   '/api/me/places/:id': 'place',
+  '/api/events/:id': 'stream',
 }
 
 function thingOf(name: RouteName): Thing | undefined {
@@ -118,8 +120,14 @@ test('every route is open to the right token alone, and tells another tenant not
   const slot = await hub.call('POST', '/api/pool/slots/allocate', ann.token, held)
   hub.host.asks.mostSlots = 100
   const told = await hub.call('POST', '/api/me/places', ann.token, bodies['POST /api/me/places'])
+  const stop = new AbortController()
+  t.after(() => stop.abort())
+  const authorization = `Bearer ${ann.token}`
+  const open = await fetch(`${hub.url}/api/events`, { headers: { authorization }, signal: stop.signal })
+  const { value: start } = await open.body!.pipeThrough(new TextDecoderStream()).getReader().read()
   const ids = {
     place: told.json.id,
+    stream: /"stream":"(\w+)"/.exec(start!)![1]!,
     task: tasks[0].id,
     slot: slot.json.slot_id,
     stored: stored.json.uri.split('/').at(-1),
@@ -189,7 +197,8 @@ test('every route is open to the right token alone, and tells another tenant not
         thing === 'stored' ||
         thing === 'slot' ||
         thing === 'bot' ||
-        thing === 'job'
+        thing === 'job' ||
+        thing === 'stream'
       )
         assert.equal((await hub.call(method, url, bob.token, body)).status, 404, name)
     }
