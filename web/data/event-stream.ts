@@ -35,10 +35,13 @@ export class MessageReader {
 export type StreamState = 'live' | 'away' | 'refused'
 
 interface Following {
-  query?: Record<string, string>
+  /** Asked with each connection. */
+  query?: () => Record<string, string>
   after?: string
   message: (message: Message) => void
   state?: (state: StreamState) => void
+  /** Keeps its connection while the page is hidden: others listen to it. */
+  stays?: boolean
 }
 
 const SILENT_MS = 45_000
@@ -48,7 +51,7 @@ const HIDDEN_MS = 20_000
  * Follows a stream until it is stopped: taken up again by the id of its last message when the connection breaks or falls
  * silent. A page that is hidden for long lets go of its connection, of which a browser has six, and resumes when shown.
  */
-export function follow(path: string, { query, after, message, state }: Following) {
+export function follow(path: string, { query, after, message, state, stays = false }: Following) {
   let last = after
   let stopped = false
   let tries = 0
@@ -64,7 +67,7 @@ export function follow(path: string, { query, after, message, state }: Following
   const connect = async (): Promise<'over' | 'again'> => {
     connection = new AbortController()
     heard()
-    const response = await fetch(address(path, { ...query, after: last }), {
+    const response = await fetch(address(path, { ...query?.(), after: last }), {
       headers: { accept: 'text/event-stream' },
       credentials: 'same-origin',
       signal: connection.signal,
@@ -94,16 +97,17 @@ export function follow(path: string, { query, after, message, state }: Following
       const outcome = await connect().catch(() => 'again' as const)
       clearTimeout(silence)
       if (outcome === 'over' || stopped) return
-      if (!document.hidden) state?.('away')
+      if (stays || !document.hidden) state?.('away')
       tries++
       await new Promise<void>((resolve) => {
         wake = resolve
-        if (!document.hidden) setTimeout(resolve, Math.min(250 * 2 ** tries, 5000))
+        if (stays || !document.hidden) setTimeout(resolve, Math.min(250 * 2 ** tries, 5000))
       })
     }
   }
   const shown = () => {
     clearTimeout(hiding)
+    if (stays) return
     if (document.hidden) hiding = setTimeout(() => connection.abort(), HIDDEN_MS)
     else wake()
   }

@@ -1,57 +1,48 @@
 import { useSyncExternalStore } from 'react'
-import { hubNow } from './clock.ts'
-import { follow } from './event-stream.ts'
+import { type Connection, type Heard, OneStream, type RunFollower } from './one-stream.ts'
 import type { Run } from './runs.ts'
-
-export interface Connection {
-  /** `none`: the hub gives no stream of runs. */
-  state: 'connecting' | 'live' | 'away' | 'none'
-  /** Since when what is shown is old, by the hub's clock. */
-  sinceMs?: number
-}
 
 type Reader = (run: Run) => void
 
-/** The stream of all runs that change, one for the page. */
+/** The stream of all runs that change and of the logs of some, one for all tabs of the browser. */
 class LiveRuns {
-  #connection: Connection = { state: 'connecting' }
-  #stream: ReturnType<typeof follow> | undefined
+  readonly #stream = new OneStream()
   readonly #watchers = new Set<() => void>()
   readonly #readers = new Set<Reader>()
   readonly #asking = new Set<Reader>()
   readonly #resets = new Set<() => void>()
+  /** The hub's version, as the stream told last. */
+  version: string | undefined
 
+  constructor() {
+    this.#stream.listen({ heard: (heard) => this.#heard(heard) })
+  }
   start(): void {
-    if (this.#stream !== undefined) return
-    this.#stream = follow('/api/events', {
-      query: { topics: 'runs' },
-      message: ({ event, data }) => {
-        if (event === 'reset') for (const reset of this.#resets) reset()
-        if (event !== 'run' && event !== 'asks') return
-        const run = JSON.parse(data) as Run
-        for (const reader of event === 'run' ? this.#readers : this.#asking) reader(run)
-      },
-      state: (state) => {
-        if (state === 'away') {
-          if (this.#connection.state !== 'away') this.#set({ state, sinceMs: hubNow() })
-        } else this.#set({ state: state === 'refused' ? 'none' : state })
-      },
-    })
+    this.#stream.start()
   }
   stop(): void {
-    this.#stream?.stop()
-    this.#stream = undefined
-    this.#set({ state: 'connecting' })
+    this.#stream.stop()
+  }
+  /** After a login. */
+  restart(): void {
+    this.#stream.restart()
   }
   tryNow(): void {
-    this.#stream?.now()
+    this.#stream.now()
   }
-  #set(connection: Connection): void {
-    this.#connection = connection
-    for (const watcher of this.#watchers) watcher()
+  #heard(heard: Heard): void {
+    if (heard.kind === 'run') {
+      const run = JSON.parse(heard.data) as Run
+      for (const reader of this.#readers) reader(run)
+    } else if (heard.kind === 'asks') {
+      const run = JSON.parse(heard.data) as Run
+      for (const reader of this.#asking) reader(run)
+    } else if (heard.kind === 'reset') for (const reset of this.#resets) reset()
+    else if (heard.kind === 'start') this.version = heard.of.version
+    if (heard.kind === 'connection' || heard.kind === 'start') for (const watcher of this.#watchers) watcher()
   }
   get connection(): Connection {
-    return this.#connection
+    return this.#stream.connection
   }
   watch = (call: () => void): (() => void) => {
     this.#watchers.add(call)
@@ -68,7 +59,12 @@ class LiveRuns {
       this.#resets.delete(reset)
     }
   }
+  /** Events of one run, those of output without text; answers how to stop. */
+  followRun(id: string, follower: RunFollower): () => void {
+    return this.#stream.follow(id, follower)
+  }
 }
 
 export const liveRuns = new LiveRuns()
 export const useConnection = (): Connection => useSyncExternalStore(liveRuns.watch, () => liveRuns.connection)
+export const useHubVersion = () => useSyncExternalStore(liveRuns.watch, () => liveRuns.version)

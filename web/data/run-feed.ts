@@ -1,7 +1,7 @@
 import type { QueryClient } from '@tanstack/react-query'
 import type { EventOf, RunEvent } from '../../src/contract/events.ts'
 import { request } from './api.ts'
-import { follow } from './event-stream.ts'
+import { liveRuns } from './live.ts'
 import { getRun, outputPath } from './runs.ts'
 
 export interface Chunk {
@@ -15,7 +15,7 @@ export class RunFeed {
   readonly events: RunEvent[] = []
   readonly #chunks = new Map<number, Chunk[]>()
   readonly #watchers = new Set<() => void>()
-  readonly #stream: ReturnType<typeof follow>
+  readonly #unfollow: () => void
   #timer: ReturnType<typeof setTimeout> | undefined
   #lastReadMs = 0
   version = 0
@@ -30,18 +30,22 @@ export class RunFeed {
         staleTime: 0,
       })
     }
-    this.#stream = follow(`/api/runs/${encodeURIComponent(id)}/events`, {
-      query: { output_bytes: '0' },
-      message: ({ event, data }) => {
-        if (event === 'error') return
-        const one = JSON.parse(data) as RunEvent
+    this.#unfollow = liveRuns.followRun(id, {
+      seq: 0,
+      event: (one) => {
         if (one.type === 'output') this.#addChunk(one)
         else {
           this.events.push(one)
           // At most so often, and the first at once.
           this.#timer ??= setTimeout(again, Math.max(0, 250 - (Date.now() - this.#lastReadMs)))
-          if (one.type === 'run.finished') this.#stream.stop()
+          if (one.type === 'run.finished') this.#unfollow()
         }
+        this.#changed()
+      },
+      news: ({ state }) => {
+        if (state !== 'reset') return
+        this.events.length = 0
+        this.#chunks.clear()
         this.#changed()
       },
     })
@@ -67,7 +71,7 @@ export class RunFeed {
     return () => this.#watchers.delete(call)
   }
   stop(): void {
-    this.#stream.stop()
+    this.#unfollow()
     clearTimeout(this.#timer)
   }
 }

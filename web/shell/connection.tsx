@@ -1,6 +1,8 @@
-import { Unplug } from 'lucide-react'
+import { useQuery } from '@tanstack/react-query'
+import { RefreshCw, Unplug } from 'lucide-react'
 import { timeOf, useNow } from '../data/clock.ts'
-import { liveRuns, useConnection } from '../data/live.ts'
+import { liveRuns, useConnection, useHubVersion } from '../data/live.ts'
+import { meQuery } from '../data/session.ts'
 
 /** Whether what is shown is live. */
 export function ConnectionDot({ word = true }: { word?: boolean }) {
@@ -37,6 +39,25 @@ export function ConnectionBanner() {
       </span>
       <button type="button" className="ml-auto font-semibold" onClick={() => liveRuns.tryNow()}>
         Now
+      </button>
+    </div>
+  )
+}
+
+/** The hub is of another version than this page: it is loaded anew when a person says so. */
+export function UpdateNotice() {
+  const { data: me } = useQuery(meQuery)
+  const version = useHubVersion()
+  if (version === undefined || me?.version === undefined || version === me.version) return null
+  return (
+    <div
+      role="status"
+      className="mx-5 mt-3 flex items-center gap-2.5 rounded-lg border border-line bg-sel px-3 py-2 text-meta"
+    >
+      <RefreshCw size={14} strokeWidth={1.75} aria-hidden />
+      <span>Errand was updated.</span>
+      <button type="button" className="ml-auto font-semibold" onClick={() => location.reload()}>
+        Reload
       </button>
     </div>
   )

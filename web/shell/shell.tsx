@@ -8,7 +8,7 @@ import { meQuery } from '../data/session.ts'
 import { LoginForm } from '../login/login-form.tsx'
 import type { Command } from '../palette/commands.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
-import { ConnectionBanner, ConnectionDot } from './connection.tsx'
+import { ConnectionBanner, ConnectionDot, UpdateNotice } from './connection.tsx'
 import { useKeys } from './keys.ts'
 import { keepRunsLive, useNeedsYou } from './needs-you.ts'
 import { PersonMenu } from './person-menu.tsx'
@@ -175,6 +175,7 @@ export function Shell() {
         className="flex min-h-0 min-w-0 flex-1 flex-col bg-surface outline-none"
       >
         <ConnectionBanner />
+        <UpdateNotice />
         <Outlet />
       </div>
       <Suspense>
@@ -215,8 +216,7 @@ function LoginAgain({ name, done }: { name: string | undefined; done: () => void
       <LoginForm
         name={name}
         done={async () => {
-          liveRuns.stop()
-          liveRuns.start()
+          liveRuns.restart()
           await client.invalidateQueries()
           done()
         }}

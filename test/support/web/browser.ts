@@ -6,16 +6,15 @@ import { type Browser, type BrowserContext, chromium, type Page } from 'playwrig
 import type { Programs } from '../programs.ts'
 
 const hidden = process.env.ERRAND_TEST_WITHOUT?.includes('browsers')
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
+export const browserPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
   (file) => !hidden && existsSync(file),
 )
 /** Why the tests with a browser are left out, if they are. */
-export const skip =
-  executablePath === undefined && 'no Chromium is installed: scripts/ci-packages.sh chromium'
+export const skip = browserPath === undefined && 'no Chromium is installed: scripts/ci-packages.sh chromium'
 export const password = 'correct horse battery'
 
 export async function startBrowser(t: TestContext): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath })
+  const browser = await chromium.launch({ executablePath: browserPath })
   t.after(() => browser.close())
   return browser
 }
