@@ -316,11 +316,15 @@ export class RunsClient {
     return body ?? new Blob([]).stream()
   }
 
-  /** The change that the run has made. Throws `not_found` where it has kept none. */
-  async diff(runId: string, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  /** The change that the run has made, as a diff, or a commit of it (from 1) as a patch. Throws `not_found` where it has kept none. */
+  async diff(
+    runId: string,
+    { commit, signal }: { commit?: number; signal?: AbortSignal } = {},
+  ): Promise<ReadableStream<Uint8Array>> {
     const headers = { accept: '*/*' }
     const { body } = await this.#http.send('GET /api/runs/:id/diff', {
       params: { id: runId },
+      query: { commit },
       headers,
       signal,
     })

@@ -47,6 +47,7 @@ import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
 import { BuiltPage } from './page/built-page.ts'
 import { RunChanges } from './page/run-changes.ts'
+import { TaskChanges } from './page/task-changes.ts'
 import { Secrets } from './secrets.ts'
 import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
 import { tokenNames } from './tasks/repository-tokens.ts'
@@ -316,6 +317,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       return found?.owner === owner ? found.task : undefined
     },
   })
+  const taskChanges = new TaskChanges()
   const tasks = new Tasks({
     ...ofTasks,
     store: stores.tasks,
@@ -324,7 +326,10 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     issueTask,
     review: { forgeOf, pollMs: reviewPollMs },
     log,
-    changed: (id) => comments.changed(id),
+    changed: (id) => {
+      taskChanges.changed(id)
+      comments.changed(id)
+    },
   })
   closers.push(() => tasks.close())
   const comments = new IssueComments({
@@ -386,6 +391,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     approvals,
     places: stores.places,
     notifier,
+    taskChanges,
     page: options.page && new BuiltPage(options.page),
     limits: options.apiLimits,
     log,

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import type { ErrandClient } from '../../client/client.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { lastChange, patchOf } from '../../contract/tasks/task-change.ts'
 import { FolderArtifacts } from '../../runner/artifacts/folder-artifacts.ts'
 import { errandHome } from './errand-home.ts'
 
@@ -18,10 +19,12 @@ export async function keptHere(runId: string): Promise<KeptArtifacts | undefined
   return {
     artifacts: async () => ({ run_id: runId, artifacts }),
     artifact: (_run, id) => bytes(id),
-    async diff() {
-      const found = artifacts.findLast(({ kind }) => kind === 'diff')
+    async diff(_run, { commit } = {}) {
+      const change = lastChange(artifacts.map((artifact) => ({ run_id: runId, artifact })))
+      const found = change && (commit === undefined ? change.diff : patchOf(change, commit))
       if (found !== undefined) return await bytes(found.artifact_id)
-      throw new ErrandError('not_found', `The run "${runId}" has kept no diff.`, {
+      const what = change === undefined ? 'no diff' : `no patch of a commit ${commit}`
+      throw new ErrandError('not_found', `The run "${runId}" has kept ${what}.`, {
         hint: `errand runs artifacts ${runId} lists what it has kept.`,
       })
     },

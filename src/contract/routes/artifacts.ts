@@ -36,11 +36,13 @@ export const artifactRoutes = routeTable({
   'GET /api/runs/:id/diff': {
     who: 'user',
     tag,
-    summary: 'The change that the run has made, as a diff: the last one that it has kept',
+    summary: 'The change that the run has kept last, as a diff, or one commit of it as a patch',
     tokenIn: 'query',
     head: true,
     params,
-    query,
+    query: query.extend({
+      commit: z.coerce.number().int().min(1).optional().describe('Which commit, from 1'),
+    }),
     headers,
     answers: bytes,
   },

@@ -64,6 +64,12 @@ export const TaskSummary = z.object({
   why: z.string().optional().describe('Why it waits'),
   run_id: z.string().optional().describe('Of its open try'),
   retry_at: z.string().optional().describe('When the next try begins by itself'),
+  agent: z.string(),
+  try_count: z.int().min(0).describe('So many have begun'),
+  test_figures: TestFigures.pick({ passed: true, failed: true, skipped: true })
+    .optional()
+    .describe('Of all suites together'),
+  pull_request: PullRequestState.optional(),
   priority: z.int(),
   created_at: z.string(),
   updated_at: z.string(),
@@ -74,6 +80,8 @@ export const ListTasks = z.strictObject({
   state: z.string().optional().describe("One or several, separated by commas; any system's words"),
   repo: z.string().optional(),
   spec: z.string().optional(),
+  agent: z.string().max(100).optional(),
+  text: z.string().max(200).optional().describe('Part of a title or an id, however it is capitalized'),
   owner: z.string().optional().describe('For an admin'),
   limit: z.coerce.number().int().min(1).max(500).default(50),
   cursor: z.string().optional(),
@@ -112,7 +120,6 @@ export const TaskView = TaskSummary.extend({
   checkpoint: z.optional(Checkpoint).describe('Work that is kept, from which a later try begins'),
   tests: z.array(TestFigures).describe('Of each suite the last figures'),
   pushed: z.object({ sha: z.string(), branch: z.string(), forced: z.boolean() }).optional(),
-  pull_request: PullRequestState.optional(),
   follow: z
     .object({
       state: z.enum(['on', 'off', 'stopped']),

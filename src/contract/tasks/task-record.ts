@@ -1,5 +1,6 @@
 import type { Reason } from '../status.ts'
 import type { Task, TaskState } from './task.ts'
+import type { PullRequestState, TestFigures } from './task-facts.ts'
 
 /** The making of a task, as the store keeps it; it never changes. */
 export interface TaskSpec {
@@ -39,6 +40,11 @@ export interface TaskStand {
   retry_at?: string
   /** Of its last event. */
   updated_at: string
+  /** So many have begun. */
+  tries?: number
+  /** Of all suites together. */
+  tests?: Pick<TestFigures, 'passed' | 'failed' | 'skipped'>
+  pull_request?: PullRequestState
 }
 
 export interface TaskRecord extends TaskSpec, TaskStand {

@@ -247,4 +247,13 @@ export const standOf = (fold: TaskFold): TaskStand => ({
   open_run: openTry(fold)?.run_id,
   retry_at: fold.retry_at,
   updated_at: fold.updated_at,
+  tries: fold.tries.length || undefined,
+  tests: fold.tests.length === 0 ? undefined : allTests(fold),
+  pull_request: fold.pull_request,
 })
+
+const allTests = ({ tests }: TaskFold): NonNullable<TaskStand['tests']> => {
+  const sum = (name: 'passed' | 'failed' | 'skipped') =>
+    tests.reduce((all, figures) => all + figures[name], 0)
+  return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') }
+}

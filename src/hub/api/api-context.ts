@@ -19,6 +19,7 @@ import type { Notifier } from '../notify/notifier.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
 import type { RunChanges } from '../page/run-changes.ts'
+import type { TaskChanges } from '../page/task-changes.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { TokenNames } from '../tasks/repository-tokens.ts'
@@ -88,6 +89,7 @@ export interface ApiContext {
   approvals: OpenApprovals
   places: PlaceStore
   notifier: Notifier
+  taskChanges: TaskChanges
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   metrics: HubMetrics

@@ -20,6 +20,7 @@ import type { Notifier } from '../notify/notifier.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
 import type { RunChanges } from '../page/run-changes.ts'
+import type { TaskChanges } from '../page/task-changes.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { Tasks } from '../tasks/tasks.ts'
@@ -58,6 +59,7 @@ import { artifactServiceHandlers } from './services/artifact-service.ts'
 import { jobHandlers } from './services/jobs.ts'
 import { repoPoolHandlers } from './services/repo-pool.ts'
 import { taskRegistryHandlers } from './services/task-registry.ts'
+import { taskChangeHandlers } from './task-changes.ts'
 import { taskHandlers } from './tasks.ts'
 import { uploadHandlers } from './uploads.ts'
 
@@ -91,6 +93,7 @@ export interface ApiOptions {
   approvals: OpenApprovals
   places: PlaceStore
   notifier: Notifier
+  taskChanges: TaskChanges
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   /** Who is on this machine reads `/metrics` without a token. */
@@ -191,6 +194,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...chatHandlers(context, app),
     ...runEventHandlers(context),
     ...eventHandlers(context),
+    ...taskChangeHandlers(context),
     ...runOutputHandlers(context),
     ...runLineHandlers(context),
     ...artifactHandlers(context),

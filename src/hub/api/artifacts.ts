@@ -50,9 +50,9 @@ export function artifactHandlers({ engine, tasks, artifacts, streams, log }: Api
       return void (await send(reply, run, artifact, asked))
     },
 
-    'GET /api/runs/:id/diff': async ({ identity, params, headers, method }, reply) => {
+    'GET /api/runs/:id/diff': async ({ identity, params, query, headers, method }, reply) => {
       const run = await readableRun(engine, identity, params.id)
-      const artifact = await artifacts.diff(run.run_id)
+      const artifact = await artifacts.diff(run.run_id, query.commit)
       const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
       return void (await send(reply, run, artifact, asked))
     },

@@ -4,7 +4,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { type TaskState, taskState, taskStateWords } from '../../contract/tasks/task.ts'
 import type { TaskSummary, TaskView, TryView } from '../../contract/tasks/task-api.ts'
 import type { TaskRecord } from '../../contract/tasks/task-record.ts'
-import { isOver, spentOf, type TaskFold } from '../../engine/tasks/evolve-task.ts'
+import { isOver, spentOf, standOf, type TaskFold } from '../../engine/tasks/evolve-task.ts'
 import { followView } from '../../engine/tasks/following.ts'
 import { repositoryKey } from '../../engine/tasks/task-graph.ts'
 import { taskResult } from '../../engine/tasks/task-result.ts'
@@ -58,7 +58,7 @@ export function taskHandlers(context: ApiContext) {
     },
 
     'GET /api/tasks': async ({ identity, query }) => {
-      const { state, repo, spec, owner, limit, cursor } = query
+      const { state, repo, spec, owner, agent, text, limit, cursor } = query
       const by = askerOf(identity)
       if (!by.isAdmin && owner !== undefined && owner !== by.owner) return { tasks: [] }
       const page = await tasks.list({
@@ -67,6 +67,8 @@ export function taskHandlers(context: ApiContext) {
         states: state === undefined ? undefined : states(state),
         repo: repo === undefined ? undefined : repositoryKey(repo),
         spec_name: spec,
+        agent,
+        text,
         limit,
         cursor,
       })
@@ -165,7 +167,7 @@ function states(text: string): TaskState[] {
   })
 }
 
-const summaryOf = (record: TaskRecord): TaskSummary => ({
+export const summaryOf = (record: TaskRecord): TaskSummary => ({
   id: record.id,
   task_id: record.own_id,
   spec_name: record.spec_name,
@@ -178,6 +180,10 @@ const summaryOf = (record: TaskRecord): TaskSummary => ({
   why: record.why,
   run_id: record.open_run,
   retry_at: record.retry_at,
+  agent: record.task.agent,
+  try_count: record.tries ?? 0,
+  test_figures: record.tests,
+  pull_request: record.pull_request,
   priority: record.priority,
   created_at: record.created_at,
   updated_at: record.updated_at,
@@ -188,7 +194,7 @@ const triesOf = ({ tries }: TaskFold): TryView[] => tries.map((each) => ({ ...ea
 function viewOf(task: TaskRecord & LoadedTask, depends_on: TaskView['depends_on']): TaskView {
   const { spec, fold } = task
   return {
-    ...summaryOf(task),
+    ...summaryOf({ ...task, ...standOf(fold) }),
     task: spec.task,
     depends_on,
     tries: triesOf(fold),
@@ -196,7 +202,6 @@ function viewOf(task: TaskRecord & LoadedTask, depends_on: TaskView['depends_on'
     checkpoint: fold.checkpoint,
     tests: [...fold.tests],
     pushed: fold.pushed,
-    pull_request: fold.pull_request,
     follow: followView(spec.task, fold.follow),
     artifact_count: fold.artifacts.length,
     result: taskResult(fold),

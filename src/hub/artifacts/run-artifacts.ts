@@ -4,6 +4,7 @@ import { splitAttemptId } from '../../contract/ids.ts'
 import type { RunRecord, RunView } from '../../contract/run.ts'
 import type { ListedArtifact } from '../../contract/run-api.ts'
 import { isFinalRun } from '../../contract/status.ts'
+import { lastChange, patchOf } from '../../contract/tasks/task-change.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { ArtifactPlace, ArtifactStore, Measured } from '../../stores/artifacts/artifact-store.ts'
@@ -38,10 +39,17 @@ export class RunArtifacts {
     })
   }
 
-  /** The last diff that a run has kept. Throws `not_found`. */
-  async diff(runId: string): Promise<ListedArtifact> {
-    const found = (await this.list(runId)).findLast(({ kind }) => kind === 'diff')
+  /** The last diff that a run has kept, or the patch of a commit of it, from 1. Throws `not_found`. */
+  async diff(runId: string, commit?: number): Promise<ListedArtifact> {
+    const listed = await this.list(runId)
+    const change = lastChange(listed.map((artifact) => ({ run_id: runId, artifact })))
+    const artifact = change && (commit === undefined ? change.diff : patchOf(change, commit))
+    const found = listed.find((each) => each.artifact_id === artifact?.artifact_id)
     if (found) return found
+    if (change !== undefined)
+      throw new ErrandError('not_found', `The change of run "${runId}" has no patch of a commit ${commit}.`, {
+        hint: `errand runs artifacts ${runId} lists what there is.`,
+      })
     throw new ErrandError('not_found', `The run "${runId}" has kept no diff.`, {
       hint: 'Runs of tasks keep one once their change is carried out of the box.',
     })

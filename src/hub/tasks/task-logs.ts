@@ -265,6 +265,7 @@ export class TaskLogs {
 
 /** Without what changes. */
 function specOf(record: TaskRecord): TaskSpec {
-  const { state, reason, message, why, open_run, retry_at, updated_at, last_seq, ...spec } = record
+  const { state, reason, message, why, open_run, retry_at, updated_at, last_seq, ...rest } = record
+  const { tries, tests, pull_request, ...spec } = rest
   return spec
 }

@@ -132,6 +132,12 @@ export class SqliteTaskStore implements TaskStore {
     filter('repo = ?', query.repo)
     filter('spec_name = ?', query.spec_name)
     filter('own_id = ?', query.own_id)
+    filter("json_extract(spec, '$.task.agent') = ?", query.agent)
+    const part = query.text?.toLowerCase()
+    filter(
+      "(instr(lower(json_extract(spec, '$.title')), ?) > 0 OR instr(lower(own_id), ?) > 0 OR instr(id, ?) > 0)",
+      ...[part, part, part],
+    )
     if (query.states !== undefined) {
       where.push(`state IN (${query.states.map(() => '?')})`)
       values.push(...query.states)

@@ -121,6 +121,8 @@ const noStand: Partial<TaskStand> = {
   why: undefined,
   open_run: undefined,
   retry_at: undefined,
+  tests: undefined,
+  pull_request: undefined,
 }
 
 /** Without what is undefined, as a database answers it. */
@@ -147,4 +149,9 @@ const matches = (query: TaskQuery, record: TaskRecord): boolean =>
   (query.states === undefined || query.states.includes(record.state)) &&
   (query.repo === undefined || record.repo === query.repo) &&
   (query.spec_name === undefined || record.spec_name === query.spec_name) &&
-  (query.own_id === undefined || record.own_id === query.own_id)
+  (query.own_id === undefined || record.own_id === query.own_id) &&
+  (query.agent === undefined || record.task.agent === query.agent) &&
+  (query.text === undefined ||
+    textsOf(record).some((text) => text.toLowerCase().includes(query.text!.toLowerCase())))
+
+const textsOf = ({ title, own_id, id }: TaskRecord): string[] => [title, own_id, id]

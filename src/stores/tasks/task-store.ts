@@ -18,6 +18,9 @@ export interface TaskQuery {
   repo?: string
   spec_name?: string
   own_id?: string
+  agent?: string
+  /** Part of a title or an id, however it is capitalized. */
+  text?: string
   /** 1 to 500. */
   limit: number
   /** As answered with the page before. */

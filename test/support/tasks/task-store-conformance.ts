@@ -128,7 +128,13 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       )
       await store.create([
         ...made.map(newTask),
-        newTask(testTaskSpec('f', { owner: 'bob', repo: 'other', ask: { spec_name: 'more' } })),
+        newTask(
+          testTaskSpec('f', {
+            owner: 'bob',
+            repo: 'other',
+            ask: { spec_name: 'more', agent: 'codex', title: 'Ä %_ title' },
+          }),
+        ),
         newTask(testTaskSpec('g', { tenant: 'elsewhere' })),
       ])
       const own = async (query: object) =>
@@ -137,6 +143,11 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       assert.deepEqual(await own({ repo: 'other' }), ['f'])
       assert.deepEqual(await own({ spec_name: 'more' }), ['f'])
       assert.deepEqual(await own({ own_id: 'c' }), ['c'])
+      assert.deepEqual(await own({ agent: 'codex' }), ['f'])
+      assert.deepEqual(
+        [await own({ text: '%_ TIT' }), await own({ text: 'E' })],
+        [['f'], ['e', 'd', 'c', 'b', 'a', 'f']],
+      )
       await append(store, made[0]!.id, { type: 'task.state', state: 'done' })
       assert.deepEqual(await own({ states: ['done', 'failed'] }), ['a'])
       const paged: string[] = []

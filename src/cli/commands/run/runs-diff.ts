@@ -1,4 +1,4 @@
-import { command } from '../../command.ts'
+import { command, UsageError } from '../../command.ts'
 import { hubOptions } from '../../option-values.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { runsOf } from './runs-artifacts.ts'
@@ -7,15 +7,24 @@ export const runsDiff = command({
   summary: 'Show the change that a run has made.',
   args: '<id>',
   options: {
+    commit: { type: 'string', value: 'N', help: 'Only this commit of it, from 1, as a patch' },
     stat: { type: 'boolean', help: 'Only the files, with their added and removed lines' },
     ...hubOptions,
   },
   examples: ['errand runs diff run_0123', 'errand runs diff run_0123 --stat'],
-  async run({ stat, ...hub }, [id]) {
-    await printDiff(await (await runsOf(hub, id!)).diff(id!), stat)
+  async run({ commit, stat, ...hub }, [id]) {
+    const number = commitNumber(commit)
+    await printDiff(await (await runsOf(hub, id!)).diff(id!, { commit: number }), stat)
     return 0
   },
 })
+
+/** The number of a commit as an option has it. Throws a usage error where it is none. */
+export function commitNumber(commit: string | undefined): number | undefined {
+  if (commit !== undefined && !/^[1-9]\d{0,5}$/.test(commit))
+    throw new UsageError(`--commit is "${commit}"`, 'it is the number of a commit, from 1')
+  return commit === undefined ? undefined : Number(commit)
+}
 
 /** Prints a diff as it is to a program, harmless to a terminal; with `stat` only what it changes. */
 export async function printDiff(bytes: ReadableStream<Uint8Array>, stat = false): Promise<void> {

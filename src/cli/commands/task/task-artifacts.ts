@@ -7,7 +7,7 @@ import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { bytesText } from '../../render/table.ts'
 import { fetchArtifact } from '../run/runs-artifacts.ts'
-import { printDiff } from '../run/runs-diff.ts'
+import { commitNumber, printDiff } from '../run/runs-diff.ts'
 
 export const taskDiff = command({
   summary: 'Show the change that a task has made.',
@@ -19,9 +19,7 @@ export const taskDiff = command({
   },
   examples: ['errand task diff task_0123', 'errand task diff task_0123 --stat'],
   async run({ commit, stat, ...hub }, [id]) {
-    if (commit !== undefined && !/^[1-9]\d{0,5}$/.test(commit))
-      throw new UsageError(`--commit is "${commit}"`, 'it is the number of a commit, from 1')
-    const number = commit === undefined ? undefined : Number(commit)
+    const number = commitNumber(commit)
     await printDiff(await connect(hub).tasks.diff(id!, { commit: number }), stat)
     return 0
   },
