@@ -13,10 +13,21 @@ interface Props {
   title?: string
   /** Told beside the button of those who show the failure themselves. */
   onFailure?: (error: ApiError) => void
+  /** The failure stands above the button, as at the lower edge of a page. */
+  above?: boolean
 }
 
 /** A button whose action the hub settles: never done twice, and a refusal stands beside it with its hint. */
-export function ActionButton({ children, doing, act, kind, className = '', title, onFailure }: Props) {
+export function ActionButton({
+  children,
+  doing,
+  act,
+  kind,
+  className = '',
+  title,
+  onFailure,
+  above = false,
+}: Props) {
   const [state, setState] = useState<{ busy: boolean; failure?: ApiError }>({ busy: false })
   const key = useRef<string>(undefined)
   const press = async () => {
@@ -56,16 +67,17 @@ export function ActionButton({ children, doing, act, kind, className = '', title
           children
         )}
       </button>
-      {state.failure !== undefined && <Failure error={state.failure} floating />}
+      {state.failure !== undefined && <Failure error={state.failure} floating={above ? 'above' : 'below'} />}
     </span>
   )
 }
 
 /** A refusal: its message and hint, as the API gave them. */
-export function Failure({ error, floating = false }: { error: ApiError; floating?: boolean }) {
-  const place = floating
-    ? 'absolute top-full right-0 z-20 mt-1 w-72 border border-line whitespace-normal'
-    : ''
+export function Failure({ error, floating }: { error: ApiError; floating?: 'above' | 'below' }) {
+  const place =
+    floating === undefined
+      ? ''
+      : `absolute right-0 z-20 w-72 border border-line whitespace-normal ${floating === 'above' ? 'bottom-full mb-1' : 'top-full mt-1'}`
   return (
     <div role="alert" className={`flex gap-2 rounded-lg bg-bad-soft px-3 py-2 text-meta text-ink ${place}`}>
       <StatusMark shown="failed" size={14} beside />

@@ -1,0 +1,56 @@
+import type { DiffFile } from './parse-diff.ts'
+
+/** A group of files in a list of changes; all but `code` stand apart. */
+export type FileKind = 'code' | 'test' | 'ci' | 'hook' | 'owners' | 'made'
+
+export const kindNames: Record<FileKind, string> = {
+  code: 'Changes',
+  test: 'Tests, shown apart',
+  ci: 'CI, shown apart',
+  hook: 'Hooks, shown apart',
+  owners: 'Owners of code, shown apart',
+  made: 'Made by tools',
+}
+
+const kinds: [FileKind, RegExp][] = [
+  [
+    'ci',
+    /^(\.github\/(workflows|actions)|\.gitlab\/ci|\.gitea|\.forgejo|\.circleci|\.woodpecker|\.buildkite)\/|^(\.gitlab-ci|\.woodpecker|\.travis|azure-pipelines)\.yml$|^Jenkinsfile$/,
+  ],
+  ['hook', /^\.(husky|githooks)\/|^(\.pre-commit-config\.yaml|\.?lefthook\.yml)$/],
+  ['owners', /(^|\/)CODEOWNERS$/],
+  [
+    'made',
+    /(^|\/)(package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?|Cargo\.lock|poetry\.lock|uv\.lock|Gemfile\.lock|composer\.lock|go\.sum|flake\.lock)$|\.(min\.(js|css)|map|snap|pb\.go)$|(^|\/)(dist|node_modules|vendor|__snapshots__)\//,
+  ],
+  [
+    'test',
+    /(^|\/)(tests?|__tests__|specs?|e2e|testdata)\/|[._](test|spec)\.[^/]*$|(^|\/)(test_[^/]*|conftest)\.py$|(Test|Tests|Spec)\.(java|kt|cs|scala|php|swift)$/,
+  ],
+]
+
+/** What a path is, where the hub's own list of the change does not say it. */
+export const kindOfPath = (path: string): FileKind => kinds.find(([, fits]) => fits.test(path))?.[0] ?? 'code'
+
+/** So many lines of a file are shown at once; more are folded until they are asked for. */
+export const LONG_FILE = 3000
+
+/** Why a file is folded at first; undefined: it is shown. */
+export function foldedWhy({ path, added, removed, hunks }: DiffFile): string | undefined {
+  const kind = kindOfPath(path)
+  const lines = hunks.reduce((sum, hunk) => sum + hunk.lines.length, 0)
+  if (kind === 'made') return `It is made by a tool: ${lines.toLocaleString('en')} lines.`
+  if (lines > LONG_FILE) return `It is long: ${(added + removed).toLocaleString('en')} lines are changed.`
+  return undefined
+}
+
+/** A figure for the content of a file's change: another change of it is not seen yet. */
+export function fingerprint(file: DiffFile): string {
+  let sum = 0x811c9dc5
+  const add = (text: string) => {
+    for (let at = 0; at < text.length; at++) sum = Math.imul(sum ^ text.charCodeAt(at), 0x01000193)
+  }
+  add(`${file.path}\n${file.oldPath ?? ''}\n${file.mode ?? ''}`)
+  for (const { lines } of file.hunks) for (const { kind, text } of lines) add(`${kind[0]}${text}\n`)
+  return (sum >>> 0).toString(36)
+}
