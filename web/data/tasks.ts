@@ -1,0 +1,164 @@
+import type { TaskState } from '../../src/contract/tasks/task.ts'
+import type {
+  CreateTasksInput,
+  TaskArtifacts,
+  TaskDeleted,
+  TaskList,
+  TaskSummary,
+  TasksCreated,
+  TaskView,
+} from '../../src/contract/tasks/task-api.ts'
+import { ask } from './api.ts'
+import type { Shown } from './runs.ts'
+
+export type Task = TaskSummary
+export type TaskPage = TaskList
+export type WholeTask = TaskView
+export type TaskArtifact = TaskArtifacts['artifacts'][number]
+export type { TaskState }
+
+/** A filter of tasks, as it stands in the address. */
+export interface TaskFilter {
+  state?: string
+  repo?: string
+  agent?: string
+  user?: string
+  q?: string
+}
+
+const names = ['state', 'repo', 'agent', 'user', 'q'] as const
+
+export function taskFilterOf(search: Record<string, unknown>): TaskFilter {
+  const given = names.flatMap((name) => {
+    const value = search[name]
+    return typeof value === 'string' && value !== '' ? [[name, value]] : []
+  })
+  return Object.fromEntries(given)
+}
+
+/** A filter out of words: `state:running agent:codex`, and what is no such word searches titles and ids. */
+export function taskFilterOfWords(text: string): TaskFilter {
+  const filter: Record<string, string> = {}
+  const rest: string[] = []
+  for (const word of text.split(/\s+/).filter((one) => one !== '')) {
+    const [, name, value] = /^(state|repo|agent|user):(.+)$/.exec(word) ?? []
+    if (name === undefined) rest.push(word)
+    else filter[name] = value!
+  }
+  return rest.length > 0 ? { ...filter, q: rest.join(' ') } : filter
+}
+
+/** Whether a task that has changed belongs into the list of this filter. A repository is written as lists have it. */
+export function taskFits(task: Task, { state, repo, agent, user, q }: TaskFilter): boolean {
+  const text = q?.toLowerCase() ?? ''
+  return (
+    (state === undefined || state.split(',').includes(task.state)) &&
+    (repo === undefined || repo === task.repo) &&
+    (agent === undefined || agent === task.agent) &&
+    (user === undefined || user === task.owner) &&
+    [task.title, task.task_id, task.id].some((one) => one.toLowerCase().includes(text))
+  )
+}
+
+export function listTasks({ state, repo, agent, user, q }: TaskFilter, cursor?: string, signal?: AbortSignal) {
+  const query = { state, repo, agent, owner: user, text: q, limit: 100, cursor }
+  return ask<TaskPage>('GET', '/api/tasks', { query, signal })
+}
+
+export const taskPath = (id: string) => `/api/tasks/${encodeURIComponent(id)}`
+export const getTask = (id: string, signal?: AbortSignal) => ask<WholeTask>('GET', taskPath(id), { signal })
+export const taskArtifacts = (id: string, signal?: AbortSignal) =>
+  ask<TaskArtifacts>('GET', `${taskPath(id)}/artifacts`, { signal })
+export const createTasks = (body: CreateTasksInput, idempotencyKey: string) =>
+  ask<TasksCreated>('POST', '/api/tasks', { body, idempotencyKey })
+export const cancelTask = (id: string, idempotencyKey: string) =>
+  ask<Task>('POST', `${taskPath(id)}/cancel`, { body: {}, idempotencyKey })
+export const retryTask = (id: string, from: string | undefined, idempotencyKey: string) =>
+  ask<Task>('POST', `${taskPath(id)}/retry`, { body: from === undefined ? {} : { from }, idempotencyKey })
+export const followTask = (id: string, follow: boolean, idempotencyKey: string) =>
+  ask<Task>('POST', `${taskPath(id)}/follow`, { body: { follow }, idempotencyKey })
+export const answerTask = (
+  id: string,
+  decision: 'approve' | 'reject',
+  comment: string | undefined,
+  idempotencyKey: string,
+) =>
+  ask<Task>('POST', `${taskPath(id)}/approve`, {
+    body: { decision, ...(comment ? { comment } : {}) },
+    idempotencyKey,
+  })
+/** The key is the prompt's own id, so that a lost answer is asked for again safely. */
+export const promptTask = (id: string, prompt: string, key: string) =>
+  ask<{ run_id: string }>('POST', `${taskPath(id)}/prompt`, { body: { prompt, input_id: key } })
+export const deleteTask = (id: string) => ask<TaskDeleted>('DELETE', taskPath(id))
+
+export const taskStates: readonly TaskState[] = [
+  'pending',
+  'blocked',
+  'running',
+  'waiting',
+  'in_review',
+  'done',
+  'no_change',
+  'failed',
+  'canceled',
+]
+const words: Record<TaskState, string> = {
+  pending: 'ready',
+  blocked: 'blocked',
+  running: 'working',
+  waiting: 'asks you',
+  in_review: 'in review',
+  done: 'done',
+  no_change: 'no change',
+  failed: 'failed',
+  canceled: 'canceled',
+}
+/** A state as people read it. */
+export const taskStateWord = (state: TaskState): string => words[state]
+
+const marks: Record<TaskState, Shown> = {
+  pending: 'queued',
+  blocked: 'room',
+  running: 'running',
+  waiting: 'asks',
+  in_review: 'success',
+  done: 'success',
+  no_change: 'skipped',
+  failed: 'failed',
+  canceled: 'canceled',
+}
+/** The mark of a state. */
+export const taskMark = (state: TaskState): Shown => marks[state]
+
+const tones: Partial<Record<TaskState, string>> = {
+  blocked: 'bg-ask-soft text-ask',
+  running: 'bg-accent-soft text-accent',
+  waiting: 'bg-ask-soft text-ask',
+  in_review: 'bg-ok-soft text-ok',
+  done: 'bg-ok-soft text-ok',
+  failed: 'bg-bad-soft text-bad',
+}
+export const taskTone = (state: TaskState): string => tones[state] ?? ''
+
+export const isOverTask = (state: TaskState): boolean =>
+  ['done', 'no_change', 'failed', 'canceled'].includes(state)
+
+/** The last part of a repository's address, such as `shop/web`. */
+export const repoName = (repo: string): string =>
+  repo
+    .replace(/\.git$/, '')
+    .split(/[/:]/)
+    .filter((part) => part !== '')
+    .slice(-2)
+    .join('/')
+
+/** The number of an issue or pull request in its address, such as `#412`. Undefined: it names none. */
+export function issueNumber(url: string | undefined): string | undefined {
+  const number = /\/(\d+)\/?(?:[?#].*)?$/.exec(url ?? '')?.[1]
+  return number === undefined ? undefined : `#${number}`
+}
+
+/** An address that may be linked to: of the web, nothing else. */
+export const webAddress = (url: string | undefined): string | undefined =>
+  url !== undefined && /^https?:\/\//i.test(url) ? url : undefined

@@ -1,0 +1,210 @@
+import { useQuery } from '@tanstack/react-query'
+import { type ReactNode, useMemo, useState } from 'react'
+import type { Artifact } from '../../../src/contract/tasks/artifact.ts'
+import { ApiError, ask } from '../../data/api.ts'
+import { changeAddress, judgedFiles, type KeptChange, keptChange, readChange } from '../../data/change.ts'
+import { Failure } from '../action-button.tsx'
+import { DiffCounts, DiffView, type Send } from './diff-view.tsx'
+import type { FileKind } from './kinds-of-file.ts'
+import { type DiffFile, parseDiff } from './parse-diff.ts'
+
+/** What a view of a change shows: against the base, or a commit (from 1); and which file. */
+export interface Against {
+  commit?: number | undefined
+  file?: string | undefined
+}
+
+interface Props {
+  /** `/api/runs/ID` or `/api/tasks/ID`. */
+  of: string
+  /** By which drafts and marks are kept. */
+  scope: string
+  /** Undefined: nothing was kept yet. */
+  change: KeptChange | undefined
+  /** The branch that it is compared with, where it is known. */
+  base?: string | undefined
+  view: Against
+  show: (view: Against) => void
+  send?: Send | undefined
+  /** What is said where there is no change. */
+  none: string
+}
+
+/** The files of a kept change: read once, as what is kept never changes. */
+export function useChange(of: string, change: KeptChange | undefined, commit?: number) {
+  const { data, error } = useQuery({
+    queryKey: ['change', of, change?.run, change?.files, commit],
+    queryFn: ({ signal }) => readChange(of, commit, signal),
+    enabled: change !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 60_000,
+    retry: false,
+  })
+  const files = useMemo<DiffFile[] | undefined>(() => data && parseDiff(data.text), [data])
+  return { files, cutAt: data?.cutAt, error }
+}
+
+/** The kinds of files and the decisions of rules, as the hub's list of a change has them. */
+export function useJudged(change: KeptChange | undefined) {
+  const { data } = useQuery({
+    queryKey: ['judged', change?.run, change?.files],
+    queryFn: ({ signal }) => judgedFiles(change!, signal),
+    enabled: change?.files !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+  })
+  return data
+}
+
+/** The change of a run or task, with what it can be compared with. */
+export function Changes({ of, scope, change, base, view, show, send, none }: Props) {
+  const { files, cutAt, error } = useChange(of, change, view.commit)
+  const judged = useJudged(change)
+  const kinds = useMemo(
+    () =>
+      judged &&
+      new Map(
+        judged.flatMap(({ path, kind }): [string, FileKind][] =>
+          kind === undefined || kind === 'submodule' ? [] : [[path, kind]],
+        ),
+      ),
+    [judged],
+  )
+  if (change === undefined) return <p className="p-5 text-ink2">{none}</p>
+  return (
+    <div className="flex min-h-0 min-w-0 flex-1 flex-col">
+      <div className="flex h-9 shrink-0 items-center gap-3 border-b border-line px-3 text-meta max-sm:h-12">
+        <div
+          role="group"
+          aria-label="Compared with"
+          className="flex items-center rounded-md bg-idle p-0.5"
+        >
+          <Choice chosen={view.commit === undefined} choose={() => show({ ...view, commit: undefined })}>
+            against {base ?? 'the base'}
+          </Choice>
+          {change.commits <= 3 ? (
+            Array.from({ length: change.commits }, (_, index) => (
+              <Choice
+                // biome-ignore lint/suspicious/noArrayIndexKey: commits are named by their numbers
+                key={index}
+                chosen={view.commit === index + 1}
+                choose={() => show({ ...view, commit: index + 1 })}
+              >
+                commit {index + 1}
+              </Choice>
+            ))
+          ) : (
+            <select
+              aria-label="Commit"
+              className={`h-6 max-w-36 rounded px-1.5 max-sm:h-10 ${view.commit === undefined ? 'text-ink2' : 'bg-surface font-medium dark:bg-raised'}`}
+              value={view.commit ?? ''}
+              onChange={({ target }) =>
+                show({ ...view, commit: target.value === '' ? undefined : Number(target.value) })
+              }
+            >
+              <option value="">{change.commits} commits</option>
+              {Array.from({ length: change.commits }, (_, index) => (
+                // biome-ignore lint/suspicious/noArrayIndexKey: commits are named by their numbers
+                <option key={index} value={index + 1}>
+                  commit {index + 1}
+                </option>
+              ))}
+            </select>
+          )}
+        </div>
+        {files !== undefined && (
+          <span className="flex min-w-0 items-center gap-2 text-ink2">
+            <span className="whitespace-nowrap">
+              {files.length} {files.length === 1 ? 'file' : 'files'}
+            </span>
+            <DiffCounts files={files} />
+          </span>
+        )}
+        {view.commit === undefined && (
+          <a
+            className="ml-auto text-ink2 hover:text-ink hover:underline max-sm:hidden"
+            href={changeAddress(of)}
+            download={`${scope}.diff`}
+          >
+            Raw
+          </a>
+        )}
+      </div>
+      {cutAt !== undefined && (
+        <p className="shrink-0 border-b border-line bg-ask-soft px-3 py-1.5 text-meta text-ask">
+          These are the first {Math.round(cutAt / 1024 / 1024)} MB of the change; Raw has all of it.
+        </p>
+      )}
+      {error instanceof ApiError ? (
+        <div className="p-4">
+          <Failure error={error} />
+        </div>
+      ) : files === undefined ? (
+        <div className="flex-1" aria-busy="true" />
+      ) : (
+        <DiffView
+          files={files}
+          scope={scope}
+          chosen={view.file}
+          choose={(file) => show({ ...view, file })}
+          kinds={kinds}
+          send={send}
+        />
+      )}
+    </div>
+  )
+}
+
+function Choice({
+  chosen,
+  choose,
+  children,
+}: {
+  chosen: boolean
+  choose: () => void
+  children: ReactNode
+}) {
+  return (
+    <button
+      type="button"
+      aria-pressed={chosen}
+      className="h-6 rounded px-2 whitespace-nowrap text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-10 dark:aria-pressed:bg-raised"
+      onClick={choose}
+    >
+      {children}
+    </button>
+  )
+}
+
+interface RunChangesProps {
+  run: string
+  /** Changes whenever the run may have kept something new, such as the seq of its last event. */
+  version?: number | string | undefined
+  view?: Against
+  show?: (view: Against) => void
+  send?: Send | undefined
+}
+
+/** The change that a run has kept last, for a panel beside it. Where the place keeps no view in its address, it is kept here. */
+export function RunChanges({ run, version, view, show, send }: RunChangesProps) {
+  const of = `/api/runs/${encodeURIComponent(run)}`
+  const { data } = useQuery({
+    queryKey: ['run-artifacts', run, version],
+    queryFn: ({ signal }) => ask<{ artifacts: Artifact[] }>('GET', `${of}/artifacts`, { signal }),
+    staleTime: version === undefined ? 0 : Number.POSITIVE_INFINITY,
+    placeholderData: (before) => before,
+  })
+  const [own, setOwn] = useState<Against>({})
+  if (data === undefined) return <div className="flex-1" aria-busy="true" />
+  return (
+    <Changes
+      of={of}
+      scope={run}
+      change={keptChange(data.artifacts.map((artifact) => ({ run_id: run, artifact })))}
+      view={view ?? own}
+      show={show ?? setOwn}
+      send={send}
+      none="This run has kept no change yet."
+    />
+  )
+}
