@@ -60,7 +60,11 @@ export function taskFits(task: Task, { state, repo, agent, user, q }: TaskFilter
   )
 }
 
-export function listTasks({ state, repo, agent, user, q }: TaskFilter, cursor?: string, signal?: AbortSignal) {
+export function listTasks(
+  { state, repo, agent, user, q }: TaskFilter,
+  cursor?: string,
+  signal?: AbortSignal,
+) {
   const query = { state, repo, agent, owner: user, text: q, limit: 100, cursor }
   return ask<TaskPage>('GET', '/api/tasks', { query, signal })
 }

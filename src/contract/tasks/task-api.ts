@@ -162,7 +162,15 @@ export const CancelTask = z.strictObject({
 })
 export type CancelTaskInput = z.input<typeof CancelTask>
 export const RetryTask = z.strictObject({
-  from: TaskStage.optional().describe('Default: the first step whose work is not kept'),
+  from: TaskStage.optional().describe(
+    'Default: the first step whose work is not kept; with a prompt: implement',
+  ),
+  prompt: z
+    .string()
+    .min(1)
+    .max(64 * 1024)
+    .optional()
+    .describe('For the agent of that try, which adds to the work that is kept'),
 })
 export type RetryTaskInput = z.input<typeof RetryTask>
 export const ApproveTask = z.strictObject({

@@ -96,6 +96,7 @@ export const TaskEvent = z.discriminatedUnion('type', [
     message: z.string().optional(),
     by: z.string().optional(),
     stage: TaskStage.optional().describe('Of a retry: where its first try begins'),
+    prompt: z.string().optional().describe('Of a retry: for the agent of its first try'),
     metadata: z.record(z.string(), z.unknown()).optional(),
   }),
 ])

@@ -171,7 +171,7 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
 }
 
 function moved(state: TaskFold, event: TaskEventOf<'task.state'>): TaskFold {
-  const { reason, message, stage, metadata } = event
+  const { reason, message, stage, prompt, metadata } = event
   const told = metadata === undefined ? state.metadata : { ...state.metadata, ...metadata }
   // More is known of it, and it stays as it is.
   if (event.state === state.state)
@@ -184,7 +184,8 @@ function moved(state: TaskFold, event: TaskEventOf<'task.state'>): TaskFold {
   if (isFinalTask(to) || to === 'in_review') return { ...next, retry_at: undefined, no_verdicts: 0 }
   if (to !== 'pending' || state.state === 'blocked') return next
   // A retry.
-  return { ...next, retry_at: undefined, no_verdicts: 0, ...beginsAt(state, stage) }
+  const follow = prompt === undefined ? next.follow : { ...next.follow, prompt }
+  return { ...next, follow, retry_at: undefined, no_verdicts: 0, ...beginsAt(state, stage) }
 }
 
 function followAfter(follow: Following, to: TaskState, time: string): Following {

@@ -14,7 +14,7 @@ export interface Following {
   /** Ids of all words of reviewers that any try was given. */
   readonly notes: readonly string[]
   readonly stopped?: { readonly why: FollowEnd; readonly message: string }
-  /** Set from the decision for a try until that has come to a verdict. */
+  /** Set from the decision for a try, or a person's word for one, until that has come to a verdict. */
   readonly prompt?: string
 }
 

@@ -199,13 +199,17 @@ export class Tasks {
   }
 
   /** Another try. Throws `task_running` where one is open or follows by itself, `conflict` where there is nothing to go on with. */
-  async retry(named: Named, { from }: { from?: TaskStage }): Promise<TaskRecord> {
+  async retry(named: Named, { from, prompt }: { from?: TaskStage; prompt?: string }): Promise<TaskRecord> {
+    if (prompt !== undefined && from !== undefined && isBefore('implement', from))
+      throw new ErrandError('bad_request', `body.prompt: no agent is asked from "${from}" on.`, {
+        hint: 'Begin with "implement", or before it.',
+      })
     const { id } = await this.#record(named)
     await this.#change(id, ({ fold, spec }) => {
       if (spec.elsewhere) throw elsewhere(id)
       if (openTry(fold) !== undefined || !mayMove(fold.state, 'pending') || fold.retry_at !== undefined)
         throw taskRunning(id, fold)
-      const stage = from ?? stageOfRetry(fold)
+      const stage = from ?? (prompt === undefined ? stageOfRetry(fold) : 'implement')
       if (fold.checkpoint === undefined && !isBefore(stage, 'carry'))
         throw new ErrandError(
           'conflict',
@@ -214,7 +218,7 @@ export class Tasks {
             hint: 'Begin with "implement", or before it.',
           },
         )
-      return [{ type: 'task.state', state: 'pending', stage, by: named.by.owner }]
+      return [{ type: 'task.state', state: 'pending', stage, prompt, by: named.by.owner }]
     })
     return await this.#record(named)
   }

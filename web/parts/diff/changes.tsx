@@ -74,11 +74,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col">
       <div className="flex h-9 shrink-0 items-center gap-3 border-b border-line px-3 text-meta max-sm:h-12">
-        <div
-          role="group"
-          aria-label="Compared with"
-          className="flex items-center rounded-md bg-idle p-0.5"
-        >
+        <div role="group" aria-label="Compared with" className="flex items-center rounded-md bg-idle p-0.5">
           <Choice chosen={view.commit === undefined} choose={() => show({ ...view, commit: undefined })}>
             against {base ?? 'the base'}
           </Choice>
@@ -155,15 +151,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
   )
 }
 
-function Choice({
-  chosen,
-  choose,
-  children,
-}: {
-  chosen: boolean
-  choose: () => void
-  children: ReactNode
-}) {
+function Choice({ chosen, choose, children }: { chosen: boolean; choose: () => void; children: ReactNode }) {
   return (
     <button
       type="button"

@@ -166,17 +166,18 @@ const retry = command({
   args: '<id>',
   options: {
     from: { type: 'string', value: 'STEP', help: `Where: ${TaskStage.options.join(', ')}` },
+    prompt: { type: 'string', value: 'TEXT', help: 'For its agent, which adds to the work that is kept' },
     follow: { type: 'boolean', short: 'f', help: 'Show it until it is settled; Ctrl-C ends it' },
     json: { type: 'boolean', help: 'With --follow: print one JSON event a line' },
     ...showOptions,
     ...hubOptions,
   },
   examples: ['errand task retry task_0123', 'errand task retry task_0123 --from push'],
-  async run({ from, follow, json = false, verbose, color, ...hub }, [id]) {
+  async run({ from, prompt, follow, json = false, verbose, color, ...hub }, [id]) {
     const client = connect(hub)
     const stage = oneOf('--from', from, TaskStage.options)
     const { last_seq: after } = await client.tasks.get(id!)
-    const { id: task, state } = await client.tasks.retry(id!, stage === undefined ? {} : { from: stage })
+    const { id: task, state } = await client.tasks.retry(id!, { from: stage, prompt })
     if (!follow) {
       process.stdout.write(json ? `${jsonText({ id: task, state })}\n` : `${task} is ${state}.\n`)
       return exitCodes.success
