@@ -10,11 +10,19 @@ import {
 import { basePath } from './data/api.ts'
 import { filterOf } from './data/run-filter.ts'
 import { meQuery, safeNext } from './data/session.ts'
+import { type TaskFilter, taskFilterOf } from './data/tasks.ts'
 import { LoginPage } from './login/login-page.tsx'
 import { RunPage } from './run/run-page.tsx'
 import { type RunSearch, runSearch } from './run/run-search.ts'
 import { RunsPage } from './runs/runs-page.tsx'
 import { NotThere, Shell, Trouble } from './shell/shell.tsx'
+import { type TaskSearch, taskSearch } from './tasks/task-search.ts'
+
+interface NewSearch {
+  from?: string
+  kind?: string
+  issue?: string
+}
 
 const root = createRootRouteWithContext<{ client: QueryClient }>()({
   component: Outlet,
@@ -68,8 +76,23 @@ const fresh = createRoute({
   getParentRoute: () => inside,
   path: '/new',
   component: lazyRouteComponent(() => import('./new/new-page.tsx'), 'NewPage'),
-  validateSearch: ({ from }: Record<string, unknown>): { from?: string } =>
-    typeof from === 'string' ? { from } : {},
+  validateSearch: ({ from, kind, issue }: Record<string, unknown>): NewSearch => ({
+    ...(typeof from === 'string' ? { from } : {}),
+    ...(typeof kind === 'string' ? { kind } : {}),
+    ...(typeof issue === 'string' ? { issue } : {}),
+  }),
+})
+const tasks = createRoute({
+  getParentRoute: () => inside,
+  path: '/tasks',
+  component: lazyRouteComponent(() => import('./tasks/tasks-page.tsx'), 'TasksPage'),
+  validateSearch: (search: Record<string, unknown>): TaskFilter => taskFilterOf(search),
+})
+const task = createRoute({
+  getParentRoute: () => inside,
+  path: '/tasks/$task',
+  component: lazyRouteComponent(() => import('./tasks/task-page.tsx'), 'TaskPage'),
+  validateSearch: (search: Record<string, unknown>): TaskSearch => taskSearch(search),
 })
 const runners = createRoute({
   getParentRoute: () => inside,
@@ -85,7 +108,7 @@ const styleguide = createRoute({
 
 const tree = root.addChildren([
   login,
-  inside.addChildren([home, runs, run, fresh, runners]),
+  inside.addChildren([home, runs, run, fresh, tasks, task, runners]),
   ...(import.meta.env.DEV ? [styleguide] : []),
 ])
 

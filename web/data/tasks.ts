@@ -77,8 +77,8 @@ export const createTasks = (body: CreateTasksInput, idempotencyKey: string) =>
   ask<TasksCreated>('POST', '/api/tasks', { body, idempotencyKey })
 export const cancelTask = (id: string, idempotencyKey: string) =>
   ask<Task>('POST', `${taskPath(id)}/cancel`, { body: {}, idempotencyKey })
-export const retryTask = (id: string, from: string | undefined, idempotencyKey: string) =>
-  ask<Task>('POST', `${taskPath(id)}/retry`, { body: from === undefined ? {} : { from }, idempotencyKey })
+export const retryTask = (id: string, body: { from?: string; prompt?: string }, idempotencyKey: string) =>
+  ask<Task>('POST', `${taskPath(id)}/retry`, { body, idempotencyKey })
 export const followTask = (id: string, follow: boolean, idempotencyKey: string) =>
   ask<Task>('POST', `${taskPath(id)}/follow`, { body: { follow }, idempotencyKey })
 export const answerTask = (

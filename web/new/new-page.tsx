@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { Play } from 'lucide-react'
-import { useEffect, useRef, useState } from 'react'
+import { lazy, Suspense, useEffect, useRef, useState } from 'react'
 import { type ApiError, newKey } from '../data/api.ts'
 import {
   cancelRun,
@@ -71,8 +71,22 @@ function useSettled(text: string, ms: number): string {
   return settled
 }
 
-/** Paste, run, watch: the workflow on one side, its output on the other. */
+const TaskForm = lazy(() => import('./task-form.tsx'))
+
+/** A new run: of a workflow, or with `kind=task` a coding task. */
 export function NewPage() {
+  const { kind } = useSearch({ from: '/inside/new' })
+  return kind === 'task' ? (
+    <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
+      <TaskForm />
+    </Suspense>
+  ) : (
+    <NewWorkflow />
+  )
+}
+
+/** Paste, run, watch: the workflow on one side, its output on the other. */
+function NewWorkflow() {
   const { from } = useSearch({ from: '/inside/new' })
   const navigate = useNavigate({ from: '/new' })
   const [text, setText] = useState(keptDraft)
@@ -120,6 +134,9 @@ export function NewPage() {
     <>
       <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5">
         <h1 className="text-page font-semibold">New run</h1>
+        <Link to="/new" search={{ kind: 'task' }} className="ml-2 text-meta text-accent hover:underline">
+          A coding task instead
+        </Link>
         <span className="ml-auto" />
         {text !== example && (
           <button type="button" className="button button-plain" onClick={() => change(example)}>

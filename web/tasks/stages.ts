@@ -27,8 +27,8 @@ const firstOf = (step: string): string => step.replace(/[.].*$/, '')
 
 /** The worst and latest of some steps counts; what was skipped says nothing. */
 function shownOf(steps: readonly ShownStep[]): Shown | undefined {
-  const shown = steps.map((one) => one.shown).filter((one) => one !== 'skipped')
-  const order: Shown[] = ['asks', 'failed', 'interrupted', 'canceled', 'running', 'room', 'waiting']
+  const shown = steps.map((one): Shown => one.shown).filter((one): boolean => one !== 'skipped')
+  const order: readonly Shown[] = ['asks', 'failed', 'interrupted', 'canceled', 'running', 'room', 'waiting']
   const one = order.find((each) => shown.includes(each))
   if (one !== undefined) return one
   if (shown.length === 0) return undefined

@@ -74,7 +74,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col">
       <div className="flex h-9 shrink-0 items-center gap-3 border-b border-line px-3 text-meta max-sm:h-12">
-        <div role="group" aria-label="Compared with" className="flex items-center rounded-md bg-idle p-0.5">
+        <fieldset aria-label="Compared with" className="flex items-center rounded-md bg-idle p-0.5">
           <Choice chosen={view.commit === undefined} choose={() => show({ ...view, commit: undefined })}>
             against {base ?? 'the base'}
           </Choice>
@@ -107,7 +107,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
               ))}
             </select>
           )}
-        </div>
+        </fieldset>
         {files !== undefined && (
           <span className="flex min-w-0 items-center gap-2 text-ink2">
             <span className="whitespace-nowrap">

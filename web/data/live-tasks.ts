@@ -1,0 +1,60 @@
+import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
+import { useEffect } from 'react'
+import { follow } from './event-stream.ts'
+import { type Task, type TaskFilter, type TaskPage, taskFits } from './tasks.ts'
+
+/** Puts a task that has changed where lists show it: rows change in place, new ones come first. */
+function changed(client: QueryClient, task: Task): void {
+  for (const [key] of client.getQueriesData({ queryKey: ['tasks'] })) {
+    const filter = key[1] as TaskFilter
+    client.setQueryData<InfiniteData<TaskPage>>(key, (data) => {
+      if (data === undefined) return data
+      const isThere = data.pages.some(({ tasks }) => tasks.some(({ id }) => id === task.id))
+      const belongs = taskFits(task, filter)
+      if (isThere)
+        return {
+          ...data,
+          pages: data.pages.map((page) => ({
+            ...page,
+            tasks: page.tasks.flatMap((one) => (one.id !== task.id ? [one] : belongs ? [task] : [])),
+          })),
+        }
+      const [first, ...more] = data.pages
+      if (first === undefined || !belongs || task.created_at < (first.tasks[0]?.created_at ?? '')) return data
+      return { ...data, pages: [{ ...first, tasks: [task, ...first.tasks] }, ...more] }
+    })
+  }
+}
+
+/**
+ * Follows all tasks while a page shows some: lists change in place, and a task that is open on the page, with what it has
+ * kept, is read anew. After a break all of it is.
+ */
+export function useLiveTasks(): void {
+  const client = useQueryClient()
+  useEffect(() => {
+    let isFirst = true
+    const again = (id?: string) => {
+      void client.invalidateQueries({ queryKey: id === undefined ? ['task'] : ['task', id] })
+      void client.invalidateQueries({
+        queryKey: id === undefined ? ['task-artifacts'] : ['task-artifacts', id],
+      })
+    }
+    const stream = follow('/api/task-changes', {
+      message: ({ event, data }) => {
+        if (event === 'task') {
+          const task = JSON.parse(data) as Task
+          changed(client, task)
+          again(task.id)
+        } else if (event === 'reset' || (event === 'start' && !isFirst)) {
+          void client.invalidateQueries({ queryKey: ['tasks'] })
+          again()
+        }
+        // What changed between the first read and the beginning of the stream.
+        if (event === 'start' && isFirst) again()
+        isFirst = false
+      },
+    })
+    return () => stream.stop()
+  }, [client])
+}

@@ -1,0 +1,427 @@
+import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query'
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
+import { ChevronLeft, ExternalLink, GitBranch, RotateCcw } from 'lucide-react'
+import { useEffect, useState } from 'react'
+import { ApiError } from '../data/api.ts'
+import { keptChange } from '../data/change.ts'
+import { clockOf } from '../data/clock.ts'
+import { useLiveTasks } from '../data/live-tasks.ts'
+import { getRun, shownStep, type WholeRun } from '../data/runs.ts'
+import {
+  cancelTask,
+  deleteTask,
+  getTask,
+  isOverTask,
+  issueNumber,
+  promptTask,
+  repoName,
+  retryTask,
+  taskArtifacts,
+  taskMark,
+  taskPath,
+  taskStateWord,
+  taskTone,
+  type WholeTask,
+  webAddress,
+} from '../data/tasks.ts'
+import { Confirm } from '../parts/confirm.tsx'
+import { CopyButton } from '../parts/copy-button.tsx'
+import { Changes } from '../parts/diff/changes.tsx'
+import type { Send } from '../parts/diff/diff-view.tsx'
+import { RouteLine } from '../parts/route-line.tsx'
+import { StatusMark } from '../parts/status-mark.tsx'
+import { useRunFeed } from '../run/run-page.tsx'
+import { routeOfStages, type Stage, stagesOf } from './stages.ts'
+import { TaskFacts } from './task-facts.tsx'
+import { type TaskSearch, type TaskTab, taskTabs } from './task-search.ts'
+import { TaskArtifacts, TaskLog, TaskSteps, TaskTries } from './task-tabs.tsx'
+
+export function TaskPage() {
+  const { task: id } = useParams({ from: '/inside/tasks/$task' })
+  useLiveTasks()
+  const { data: task, error } = useQuery({
+    queryKey: ['task', id],
+    queryFn: ({ signal }) => getTask(id, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: (count, error) => count < 3 && !(error instanceof ApiError && error.status === 404),
+  })
+  if (task !== undefined) return <ShownTask key={task.id} task={task} />
+  if (error === null) return <main className="flex-1" aria-busy="true" />
+  const gone = error instanceof ApiError && error.status === 404
+  return (
+    <main className="flex flex-1 flex-col items-center justify-center gap-4 px-5 text-center">
+      <h1 className="text-empty font-semibold">
+        {gone ? `There is no task ${id}, or it isn't yours.` : error.message}
+      </h1>
+      <Link to="/tasks" className="button">
+        To the tasks
+      </Link>
+    </main>
+  )
+}
+
+/** Whether another try can be begun: nothing of it is open, and none follows by itself. */
+const canRetry = ({ state, run_id, retry_at }: WholeTask) =>
+  run_id === undefined && retry_at === undefined && (isOverTask(state) || state === 'in_review')
+
+/** The tries, what they took and what they cost, such as `2 tries, 31:08, $1.24`. */
+function spentWords({ tries, spent }: WholeTask): string {
+  const parts = [tries.length === 1 ? '1 try' : `${tries.length} tries`]
+  if (spent.seconds > 0) parts.push(clockOf(spent.seconds * 1000))
+  if (spent.cost_usd !== undefined) parts.push(`$${spent.cost_usd.toFixed(2)}`)
+  else if (spent.tokens !== undefined) parts.push(`${spent.tokens.toLocaleString('en')} tokens`)
+  return parts.join(', ')
+}
+
+type Asked = 'cancel' | 'retry' | 'delete'
+
+function ShownTask({ task }: { task: WholeTask }) {
+  const search = useSearch({ from: '/inside/tasks/$task' })
+  const navigate = useNavigate({ from: '/tasks/$task' })
+  const [asked, setAsked] = useState<Asked>()
+  const { data: kept } = useQuery({
+    queryKey: ['task-artifacts', task.id],
+    queryFn: ({ signal }) => taskArtifacts(task.id, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+    placeholderData: keepPreviousData,
+  })
+  const wanted = search.try === undefined ? undefined : Number(search.try)
+  const shownTry = task.tries.find(({ number }) => number === wanted) ?? task.tries.at(-1)
+  const run = useTryRun(shownTry?.run_id)
+  const change = kept && keptChange(kept.artifacts)
+  const stages = run && stagesOfRun(run)
+  const asks = run?.steps.find((step) => shownStep(step) === 'asks')
+  const { task: given } = task
+  const tab = search.tab ?? 'diff'
+  const show = (next: TaskSearch) => void navigate({ search: next, replace: true })
+  useEffect(() => {
+    document.title = `${task.title} ${taskStateWord(task.state)} · Errand`
+  }, [task.title, task.state])
+  const counts: Partial<Record<TaskTab, number>> = {
+    artifacts: task.artifact_count,
+    tries: task.tries.length,
+  }
+  const issue = webAddress(given.issue)
+  return (
+    <>
+      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14 max-sm:px-3">
+        <Link to="/tasks" aria-label="Tasks" className="hidden p-2 max-sm:block">
+          <ChevronLeft size={22} strokeWidth={1.75} aria-hidden />
+        </Link>
+        <nav aria-label="Where this is" className="flex min-w-0 items-center gap-2 text-ink2">
+          <Link to="/tasks" className="hover:text-ink max-sm:hidden">
+            Tasks
+          </Link>
+          <span className="text-ink3 max-sm:hidden">/</span>
+          {task.repo !== undefined && (
+            <>
+              <Link
+                to="/tasks"
+                search={{ repo: task.repo }}
+                className="truncate hover:text-ink max-sm:hidden"
+                title={task.repo}
+              >
+                <bdi>{repoName(task.repo)}</bdi>
+              </Link>
+              <span className="text-ink3 max-sm:hidden">/</span>
+            </>
+          )}
+          <bdi className="truncate">{issueNumber(issue) ?? task.task_id}</bdi>
+          {issue !== undefined && (
+            <a
+              href={issue}
+              target="_blank"
+              rel="noopener noreferrer"
+              aria-label="The issue, at its forge"
+              className="flex size-6 shrink-0 items-center justify-center text-ink3 hover:text-ink"
+            >
+              <ExternalLink size={13} strokeWidth={1.75} aria-hidden />
+            </a>
+          )}
+          <CopyButton text={task.id} label="Copy the task's id" />
+        </nav>
+        <div className="ml-auto flex gap-2 max-sm:hidden">
+          <Actions task={task} ask={setAsked} />
+        </div>
+      </header>
+      <div className="flex shrink-0 items-center gap-3 border-b border-line px-5 py-3 max-sm:flex-wrap max-sm:px-4">
+        <StatusMark shown={taskMark(task.state)} size={24} />
+        <div className="min-w-0 flex-1">
+          <div className="flex items-center gap-2 max-sm:flex-wrap">
+            <h1 className="truncate text-run font-semibold max-sm:whitespace-normal" title={task.title}>
+              <bdi>{task.title}</bdi>
+            </h1>
+            <span className={`chip ${taskTone(task.state)}`}>{taskStateWord(task.state)}</span>
+            {task.reason !== undefined && task.state === 'failed' && (
+              <span className="chip font-mono">{task.reason}</span>
+            )}
+          </div>
+          <div className="mt-0.5 flex flex-wrap items-center gap-x-4 gap-y-0.5 text-meta text-ink2">
+            <span>asked by {task.owner}</span>
+            <bdi>
+              {given.agent}
+              {given.model === undefined ? '' : ` · ${given.model}`}
+              {given.review === undefined ? '' : `, reviewed by ${given.review.agent}`}
+            </bdi>
+            {task.tries.length > 0 && <span>{spentWords(task)}</span>}
+            {task.pushed !== undefined && (
+              <span className="flex min-w-0 items-center gap-1.5">
+                <GitBranch size={13} strokeWidth={1.75} aria-hidden className="shrink-0" />
+                <bdi className="truncate font-mono">{task.pushed.branch}</bdi>
+                <CopyButton text={task.pushed.branch} label="Copy the branch" />
+              </span>
+            )}
+          </div>
+        </div>
+        {stages !== undefined && stages.length > 0 && <Stages stages={stages} />}
+      </div>
+      <main className="flex min-h-0 flex-1 max-lg:block max-lg:overflow-y-auto">
+        <div className="w-[340px] shrink-0 overflow-y-auto border-r border-line bg-canvas p-3.5 max-xl:w-[300px] max-lg:w-full max-lg:overflow-visible max-lg:border-r-0 max-lg:border-b">
+          <TaskFacts task={task} change={change} asks={asks?.approval} />
+        </div>
+        <div className="flex min-h-0 min-w-0 flex-1 flex-col bg-surface max-lg:h-[85dvh] max-lg:min-h-[480px]">
+          <div
+            role="tablist"
+            aria-label="Views of the task"
+            className="flex h-10 shrink-0 gap-4 overflow-x-auto border-b border-line px-4 max-sm:h-12"
+          >
+            {taskTabs.map((one) => (
+              <button
+                key={one}
+                type="button"
+                role="tab"
+                aria-selected={tab === one}
+                className="flex shrink-0 items-center gap-1.5 border-b-2 border-transparent text-ink2 capitalize aria-selected:border-ink aria-selected:font-medium aria-selected:text-ink"
+                onClick={() => show({ ...search, tab: one === 'diff' ? undefined : one })}
+              >
+                {one}
+                {counts[one] !== undefined && <span className="text-ink2">{counts[one]}</span>}
+              </button>
+            ))}
+          </div>
+          {tab === 'diff' && kept !== undefined && (
+            <Changes
+              of={taskPath(task.id)}
+              scope={task.id}
+              change={change}
+              base={given.ref ?? undefined}
+              view={{
+                commit: search.against === undefined ? undefined : Number(search.against),
+                file: search.file,
+              }}
+              show={({ commit, file }) =>
+                show({ ...search, file, against: commit === undefined ? undefined : String(commit) })
+              }
+              send={sendTo(task)}
+              none={
+                isOverTask(task.state)
+                  ? 'No try of it has kept a change.'
+                  : 'No change is kept yet: one is as soon as the agent says that it is done.'
+              }
+            />
+          )}
+          {tab === 'steps' && (
+            <TaskSteps run={run} tries={task.tries} shown={shownTry} search={search} show={show} />
+          )}
+          {tab === 'log' && (
+            <TaskLog run={run} tries={task.tries} shown={shownTry} search={search} show={show} />
+          )}
+          {tab === 'artifacts' && <TaskArtifacts kept={kept} />}
+          {tab === 'tries' && <TaskTries task={task} show={show} />}
+        </div>
+      </main>
+      <div className="hidden gap-3 border-t border-line p-3 *:flex-1 max-sm:flex">
+        <Actions task={task} ask={setAsked} />
+      </div>
+      {asked !== undefined && <AskedDialog asked={asked} task={task} close={() => setAsked(undefined)} />}
+    </>
+  )
+}
+
+/** The run of a try, live while it is open. */
+function useTryRun(id: string | undefined): WholeRun | undefined {
+  const { data } = useQuery({
+    queryKey: ['run', id],
+    queryFn: ({ signal }) => getRun(id!, signal),
+    enabled: id !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+  })
+  useRunFeed(data?.finished_at === undefined ? id : undefined)
+  return data
+}
+
+const stagesOfRun = ({ steps, status }: WholeRun) =>
+  stagesOf(
+    steps.map((step) => ({ step: step.step, phase: step.phase, shown: shownStep(step) })),
+    status !== 'queued' && status !== 'running',
+  )
+
+/** The route of the try that is shown, with the names of where it begins, ends and stands. */
+function Stages({ stages }: { stages: readonly Stage[] }) {
+  const at = stages.findIndex(({ shown }) => shown !== 'success')
+  return (
+    <div
+      className="shrink-0 max-md:hidden"
+      title={stages.map(({ name, shown }) => `${name}: ${shown}`).join(', ')}
+    >
+      <RouteLine route={routeOfStages(stages)} />
+      <div className="flex w-[132px] justify-between text-label text-ink2">
+        <span>{at === -1 ? stages[0]!.name : stages[at]!.name}</span>
+        {at !== stages.length - 1 && <span>{stages.at(-1)!.name}</span>}
+      </div>
+    </div>
+  )
+}
+
+/** Comments go to the agent that is at it; where none is, another try begins with them, on the work that is kept. */
+function sendTo(task: WholeTask): Send {
+  const to = task.task.agent
+  if (task.run_id !== undefined) return { to, act: (prompt, key) => promptTask(task.id, prompt, key) }
+  return {
+    to,
+    act: (prompt, key) => retryTask(task.id, { prompt }, key),
+    why: canRetry(task) ? undefined : `It is ${taskStateWord(task.state)}: there is nobody to read them now.`,
+  }
+}
+
+function Actions({ task, ask }: { task: WholeTask; ask: (what: Asked) => void }) {
+  const url = webAddress(task.pull_request?.url)
+  const isOver = isOverTask(task.state) && task.run_id === undefined
+  return (
+    <>
+      {isOver && (
+        <button type="button" className="button button-quiet-bad" onClick={() => ask('delete')}>
+          Delete…
+        </button>
+      )}
+      {!isOverTask(task.state) && (
+        <button type="button" className="button button-quiet-bad" onClick={() => ask('cancel')}>
+          Cancel…
+        </button>
+      )}
+      {canRetry(task) && (
+        <button type="button" className="button" onClick={() => ask('retry')}>
+          <RotateCcw size={14} strokeWidth={1.75} aria-hidden /> Try again…
+        </button>
+      )}
+      {url !== undefined && (
+        <a className="button button-main" href={url} target="_blank" rel="noopener noreferrer">
+          Pull request {issueNumber(url)} <ExternalLink size={13} strokeWidth={1.75} aria-hidden />
+        </a>
+      )}
+    </>
+  )
+}
+
+const starts = {
+  '': 'the first step whose work is not kept',
+  workspace: 'workspace: forget the work, begin anew',
+  implement: 'implement: the agent goes on with the work',
+  test: 'test',
+  push: 'push',
+  pull_request: 'pull request',
+} as const
+
+function AskedDialog({ asked, task, close }: { asked: Asked; task: WholeTask; close: () => void }) {
+  const client = useQueryClient()
+  const navigate = useNavigate()
+  const [from, setFrom] = useState('')
+  const [prompt, setPrompt] = useState('')
+  const [typed, setTyped] = useState('')
+  const settled = () => client.invalidateQueries({ queryKey: ['task', task.id] })
+  if (asked === 'cancel')
+    return (
+      <Confirm
+        title={`Cancel ${task.title}?`}
+        keep="Keep it"
+        verb="Cancel task"
+        doing="Canceling…"
+        act={(key) => cancelTask(task.id, key).then(settled)}
+        close={close}
+      >
+        {task.run_id === undefined
+          ? 'Nothing of it is running.'
+          : 'The try that is open is ended now; what it has not kept is lost.'}{' '}
+        {task.pull_request?.state === 'open' && 'Its pull request stays open at the forge.'}
+      </Confirm>
+    )
+  if (asked === 'retry')
+    return (
+      <Confirm
+        title={`Try ${task.title} again?`}
+        keep="Leave it"
+        verb="Begin another try"
+        doing="Beginning…"
+        destructive={false}
+        act={(key) =>
+          retryTask(
+            task.id,
+            { ...(from === '' ? {} : { from }), ...(prompt.trim() === '' ? {} : { prompt }) },
+            key,
+          ).then(settled)
+        }
+        close={close}
+      >
+        <label className="mt-2 block text-meta" htmlFor="retry-from">
+          It begins at
+        </label>
+        <select
+          id="retry-from"
+          className="field mt-1 w-full"
+          value={from}
+          onChange={({ target }) => setFrom(target.value)}
+        >
+          {Object.entries(starts).map(([value, words]) => (
+            <option key={value} value={value}>
+              {words}
+            </option>
+          ))}
+        </select>
+        <label className="mt-3 block text-meta" htmlFor="retry-prompt">
+          Words for {task.task.agent}, where it is asked again
+        </label>
+        <textarea
+          id="retry-prompt"
+          className="field mt-1 h-20! w-full resize-y py-1.5"
+          value={prompt}
+          onChange={({ target }) => setPrompt(target.value)}
+        />
+      </Confirm>
+    )
+  return (
+    <Confirm
+      title={`Delete ${task.title}?`}
+      keep="Keep it"
+      verb="Delete task"
+      doing="Deleting…"
+      act={async () => {
+        if (typed !== task.task_id)
+          throw new ApiError(400, {
+            error: {
+              code: 'bad_request',
+              message: `Type ${task.task_id} to delete it: it cannot come back.`,
+            },
+          })
+        await deleteTask(task.id)
+        void client.invalidateQueries({ queryKey: ['tasks'] })
+        await navigate({ to: '/tasks', search: {} })
+      }}
+      close={close}
+    >
+      Its log, the {task.tries.length === 1 ? 'run of its try' : `runs of its ${task.tries.length} tries`} and{' '}
+      {task.artifact_count} artifacts go, and cannot come back.
+      {task.pull_request !== undefined && ' Its pull request and branch stay.'}
+      <label className="mt-3 block text-meta" htmlFor="delete-typed">
+        Type <b className="font-mono text-ink">{task.task_id}</b>
+      </label>
+      <input
+        id="delete-typed"
+        className="field mt-1 w-full font-mono"
+        value={typed}
+        onChange={({ target }) => setTyped(target.value)}
+        spellCheck={false}
+        autoComplete="off"
+      />
+    </Confirm>
+  )
+}

@@ -1,0 +1,349 @@
+import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
+import { Link, useNavigate, useSearch } from '@tanstack/react-router'
+import { GitPullRequest, ListFilter, Plus, X } from 'lucide-react'
+import { memo, useEffect, useMemo, useRef, useState } from 'react'
+import { ApiError } from '../data/api.ts'
+import { useLiveTasks } from '../data/live-tasks.ts'
+import {
+  issueNumber,
+  listTasks,
+  repoName,
+  type Task,
+  type TaskFilter,
+  taskFilterOfWords,
+  taskMark,
+  taskStates,
+  taskStateWord,
+  webAddress,
+} from '../data/tasks.ts'
+import { Failure } from '../parts/action-button.tsx'
+import { StatusMark } from '../parts/status-mark.tsx'
+import { When } from '../parts/times.tsx'
+import { ConnectionDot } from '../shell/connection.tsx'
+
+const columns =
+  'grid grid-cols-[20px_minmax(12rem,2.2fr)_8rem_minmax(7rem,1.3fr)_7rem_5rem_4.5rem_6.5rem] items-center gap-x-3 px-5 max-lg:grid-cols-[20px_minmax(0,1fr)_minmax(6rem,0.8fr)_6rem_4.5rem] max-sm:grid-cols-[20px_minmax(0,1fr)_auto] max-sm:px-4'
+
+/** All coding tasks of a person, newest first. */
+export function TasksPage() {
+  const filter = useSearch({ from: '/inside/tasks' })
+  const navigate = useNavigate()
+  useLiveTasks()
+  useEffect(() => {
+    document.title = 'Tasks · Errand'
+  }, [])
+  const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage } = useInfiniteQuery({
+    queryKey: ['tasks', filter],
+    queryFn: ({ pageParam, signal }) => listTasks(filter, pageParam, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: ({ next_cursor }) => next_cursor,
+    placeholderData: keepPreviousData,
+  })
+  const tasks = useMemo(() => data?.pages.flatMap((page) => page.tasks) ?? [], [data])
+  const asks = tasks.filter(({ state }) => state === 'waiting')
+  const others = tasks.filter(({ state }) => state !== 'waiting')
+  const isFiltered = Object.keys(filter).length > 0
+  const move = (event: React.KeyboardEvent) => {
+    const row = (event.target as HTMLElement).closest<HTMLElement>('[data-task]')
+    const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key]
+    if (row === null || step === undefined) return
+    const rows = [...event.currentTarget.querySelectorAll<HTMLElement>('[data-task]')]
+    rows[rows.indexOf(row) + step]?.querySelector('a')?.focus()
+    event.preventDefault()
+  }
+  return (
+    <>
+      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:border-0 max-sm:px-4">
+        <h1 className="text-page font-semibold max-sm:text-run">Tasks</h1>
+        <span className="text-meta text-ink2">
+          <ConnectionDot word={false} />
+        </span>
+        <Link to="/new" search={{ kind: 'task' }} className="button button-main ml-auto">
+          <Plus size={14} strokeWidth={1.75} aria-hidden /> New task
+        </Link>
+      </header>
+      <main className="min-h-0 flex-1 overflow-y-auto pb-20">
+        {(isFiltered || tasks.length > 0) && <TaskFilterLine filter={filter} tasks={tasks} />}
+        {error instanceof ApiError && (
+          <div className="mx-5 my-3">
+            <Failure error={error} />
+          </div>
+        )}
+        {data !== undefined &&
+          tasks.length === 0 &&
+          (isFiltered ? (
+            <div className="flex flex-col items-center gap-3 px-5 py-24">
+              <p className="text-empty font-semibold">No task matches</p>
+              <button type="button" className="button" onClick={() => navigate({ to: '/tasks', search: {} })}>
+                Drop the filter
+              </button>
+            </div>
+          ) : (
+            <Empty />
+          ))}
+        {tasks.length > 0 && (
+          // biome-ignore lint/a11y/noStaticElementInteractions: keys move between the links of its rows
+          <div onKeyDown={move}>
+            <div aria-hidden="true" className={`${columns} py-1 text-label text-ink2 max-sm:hidden`}>
+              <span />
+              <span>Title</span>
+              <span className="max-lg:hidden">Repository</span>
+              <span>Now</span>
+              <span className="max-lg:hidden">Agent</span>
+              <span>Tests</span>
+              <span className="max-lg:hidden">Pull request</span>
+              <span className="text-right">Changed</span>
+            </div>
+            {asks.length > 0 && (
+              <section aria-label="Needs you">
+                <h2 className="flex gap-2 px-5 pt-3 pb-1.5 text-label font-semibold text-ask">
+                  Needs you <span>{asks.length}</span>
+                </h2>
+                <ul>
+                  {asks.map((task) => (
+                    <TaskRow key={task.id} task={task} />
+                  ))}
+                </ul>
+              </section>
+            )}
+            {others.length > 0 && (
+              <section aria-label="Tasks">
+                {asks.length > 0 && (
+                  <h2 className="flex gap-2 px-5 pt-3 pb-1.5 text-label font-normal text-ink2">All others</h2>
+                )}
+                <ul>
+                  {others.map((task) => (
+                    <TaskRow key={task.id} task={task} />
+                  ))}
+                </ul>
+              </section>
+            )}
+          </div>
+        )}
+        {hasNextPage && (
+          <div className="flex justify-center p-4">
+            <button
+              type="button"
+              className="button"
+              aria-disabled={isFetchingNextPage}
+              onClick={() => fetchNextPage()}
+            >
+              {isFetchingNextPage ? 'Loading…' : 'Older tasks'}
+            </button>
+          </div>
+        )}
+      </main>
+    </>
+  )
+}
+
+/** Where a task stands, in a few words. */
+function Now({ task }: { task: Task }) {
+  const { state, reason, why, message } = task
+  const tone: Partial<Record<Task['state'], string>> = {
+    running: 'text-accent',
+    waiting: 'text-ask',
+    blocked: 'text-ask',
+    failed: 'text-bad',
+    in_review: 'text-ok',
+    done: 'text-ok',
+  }
+  const more = state === 'failed' ? (reason ?? message) : state === 'waiting' ? undefined : (why ?? undefined)
+  return (
+    <span
+      className="block truncate"
+      title={[taskStateWord(state), why ?? message].filter(Boolean).join(': ')}
+    >
+      <span className={`font-medium ${tone[state] ?? 'text-ink2'}`}>{taskStateWord(state)}</span>
+      {more !== undefined && (
+        <span className="text-ink2">
+          {' '}
+          · <bdi>{more}</bdi>
+        </span>
+      )}
+      {task.try_count > 1 && <span className="text-ink2"> · try {task.try_count}</span>}
+    </span>
+  )
+}
+
+function Tests({ of }: { of: Task['test_figures'] }) {
+  if (of === undefined) return <span className="text-ink3">–</span>
+  const all = of.passed + of.failed
+  return of.failed > 0 ? (
+    <span className="text-bad">
+      {of.failed} of {all} fail
+    </span>
+  ) : (
+    <span className="text-ink2">{of.passed} pass</span>
+  )
+}
+
+const TaskRow = memo(function TaskRow({ task }: { task: Task }) {
+  const url = webAddress(task.pull_request?.url)
+  return (
+    <li
+      data-task={task.id}
+      className={`${columns} relative min-h-[46px] border-t border-line py-1 hover:bg-hover max-sm:min-h-16`}
+    >
+      <StatusMark shown={taskMark(task.state)} />
+      <span className="min-w-0">
+        <Link
+          to="/tasks/$task"
+          params={{ task: task.id }}
+          search={{}}
+          className="block truncate font-medium after:absolute after:inset-0 max-sm:text-page"
+          title={task.title}
+        >
+          <bdi>{task.title}</bdi>
+        </Link>
+        <span className="flex min-w-0 gap-2 text-label text-ink3 max-sm:hidden">
+          <bdi className="truncate font-mono">{task.task_id}</bdi>
+          <span className="shrink-0">{task.owner}</span>
+        </span>
+        <span className="hidden text-meta max-sm:block">
+          <Now task={task} />
+        </span>
+      </span>
+      <span className="truncate text-meta text-ink2 max-lg:hidden" title={task.repo}>
+        <bdi>{repoName(task.repo ?? '')}</bdi>
+      </span>
+      <span className="min-w-0 text-meta max-sm:hidden">
+        <Now task={task} />
+      </span>
+      <span className="truncate text-meta text-ink2 max-lg:hidden">
+        <bdi>{task.agent}</bdi>
+      </span>
+      <span className="truncate text-meta whitespace-nowrap max-sm:hidden">
+        <Tests of={task.test_figures} />
+      </span>
+      <span className="text-meta max-lg:hidden">
+        {url === undefined ? (
+          <span className="text-ink3">–</span>
+        ) : (
+          <a
+            href={url}
+            target="_blank"
+            rel="noopener noreferrer"
+            className={`relative z-10 inline-flex h-6 items-center gap-1 hover:underline ${task.pull_request!.state === 'merged' ? 'text-gone' : task.pull_request!.state === 'open' ? 'text-ok' : 'text-ink2'}`}
+            aria-label={`Pull request ${issueNumber(url) ?? ''}, ${task.pull_request!.state}`}
+          >
+            <GitPullRequest size={13} strokeWidth={1.75} aria-hidden /> {issueNumber(url) ?? 'open'}
+          </a>
+        )}
+      </span>
+      <span className="text-right text-meta whitespace-nowrap text-ink2">
+        <When time={task.updated_at} />
+      </span>
+    </li>
+  )
+})
+
+/** Words and chips, the same filter twice; both stand in the address. */
+function TaskFilterLine({ filter, tasks }: { filter: TaskFilter; tasks: readonly Task[] }) {
+  const navigate = useNavigate()
+  const field = useRef<HTMLInputElement>(null)
+  const [text, setText] = useState('')
+  const set = (next: TaskFilter) => navigate({ to: '/tasks', search: next })
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const { key, target } = event
+      if (key !== '/' || (target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)))
+        return
+      event.preventDefault()
+      field.current?.focus()
+    }
+    addEventListener('keydown', press)
+    return () => removeEventListener('keydown', press)
+  }, [])
+  const known = (of: (task: Task) => string | undefined) =>
+    [...new Set(tasks.map(of).filter((one) => one !== undefined))].sort()
+  const choices = {
+    state: taskStates.map((state) => [state, taskStateWord(state)] as const),
+    repo: known(({ repo }) => repo).map((repo) => [repo, repoName(repo)] as const),
+    agent: known(({ agent }) => agent).map((agent) => [agent, agent] as const),
+    user: known(({ owner }) => owner).map((owner) => [owner, owner] as const),
+  }
+  const titles = { state: 'State', repo: 'Repository', agent: 'Agent', user: 'Who' }
+  return (
+    <search>
+      <form
+        className="flex flex-wrap items-center gap-2 px-5 py-3 max-sm:px-4"
+        onSubmit={(event) => {
+          event.preventDefault()
+          void set({ ...filter, ...taskFilterOfWords(text) })
+          setText('')
+        }}
+      >
+        <span className="relative max-sm:w-full">
+          <ListFilter
+            size={14}
+            strokeWidth={1.75}
+            aria-hidden
+            className="absolute top-1/2 left-2.5 -translate-y-1/2 text-ink3"
+          />
+          <input
+            ref={field}
+            aria-label="Filter: words such as state:running, or part of a title or id"
+            className="field w-72 max-w-full pl-8 max-sm:w-full"
+            placeholder="state:running agent:codex text…"
+            value={text}
+            onChange={({ target }) => setText(target.value)}
+            spellCheck={false}
+            autoCapitalize="none"
+          />
+          <kbd className="key absolute top-1/2 right-2 -translate-y-1/2 max-sm:hidden">/</kbd>
+        </span>
+        {(Object.keys(choices) as (keyof typeof choices)[]).map((name) => {
+          const value = filter[name]
+          const isKnown = choices[name].some(([one]) => one === value)
+          return (
+            <select
+              key={name}
+              aria-label={titles[name]}
+              className={`h-7 max-w-44 rounded-md border bg-surface px-2 text-meta max-sm:h-11 max-sm:max-w-[47%] max-sm:flex-1 max-sm:text-[1rem] dark:bg-raised ${value === undefined ? 'border-dashed border-line2 text-ink2' : 'border-line2 font-medium'}`}
+              value={value ?? ''}
+              onChange={({ target }) => set({ ...filter, [name]: target.value || undefined })}
+            >
+              <option value="">{titles[name]}</option>
+              {choices[name].map(([one, word]) => (
+                <option key={one} value={one}>
+                  {word}
+                </option>
+              ))}
+              {value !== undefined && !isKnown && <option value={value}>{value}</option>}
+            </select>
+          )
+        })}
+        {filter.q !== undefined && (
+          <button
+            type="button"
+            className="flex h-7 items-center gap-1.5 rounded-md border border-line2 px-2 text-meta max-sm:h-11"
+            aria-label={`Drop the text ${filter.q}`}
+            onClick={() => set({ ...filter, q: undefined })}
+          >
+            <span className="text-ink2">Text</span>
+            <span className="font-medium">{filter.q}</span>
+            <X size={12} strokeWidth={1.75} aria-hidden />
+          </button>
+        )}
+      </form>
+    </search>
+  )
+}
+
+function Empty() {
+  return (
+    <div className="flex flex-col items-center px-5 py-24 text-center">
+      <p className="mb-1 text-empty font-semibold">No task has been given yet</p>
+      <p className="mb-6 max-w-md text-ink2">
+        A task is an issue in, and a pull request out: an agent works on it, tests say whether it holds.
+      </p>
+      <Link to="/new" search={{ kind: 'task' }} className="button button-main">
+        <Plus size={14} strokeWidth={1.75} aria-hidden /> Give a task
+      </Link>
+      <p className="mt-6 text-meta text-ink2">
+        or from a shell: <code className="font-mono">errand task run ISSUE-URL</code>
+      </p>
+    </div>
+  )
+}
