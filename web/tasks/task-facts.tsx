@@ -18,6 +18,7 @@ import {
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { useJudged } from '../parts/diff/changes.tsx'
 import { kindOfPath } from '../parts/diff/kinds-of-file.ts'
+import { LongText } from '../parts/long-text.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { When } from '../parts/times.tsx'
 
@@ -38,7 +39,7 @@ export function TaskFacts({ task, change, asks }: Props) {
       <Tests task={task} change={change} />
       <Criteria task={task} />
       <Description task={task} />
-      {task.run_id !== undefined && <Prompt task={task} />}
+      {task.run_id !== undefined && task.state !== 'waiting' && <Prompt task={task} />}
     </div>
   )
 }
@@ -58,7 +59,7 @@ function Card({
     <section className="rounded-lg border border-line bg-surface">
       <h2 className="flex min-h-9 items-center gap-2 border-b border-line px-3 font-medium">
         <Icon size={14} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink2" />
-        <span className="flex min-w-0 items-center gap-2">{title}</span>
+        <span className="flex shrink-0 items-center gap-2">{title}</span>
         <span className="ml-auto min-w-0 truncate text-meta font-normal text-ink2">{beside}</span>
       </h2>
       <div className="px-3 py-2.5">{children}</div>
@@ -76,11 +77,7 @@ function Standing({ task }: { task: WholeTask }) {
     state === 'failed' ? 'bg-bad-soft' : state === 'blocked' || why !== undefined ? 'bg-ask-soft' : 'bg-idle'
   return (
     <div className={`rounded-lg px-3 py-2.5 text-meta ${tone}`}>
-      {words !== undefined && (
-        <p className="max-h-60 overflow-y-auto break-words whitespace-pre-wrap">
-          <bdi>{words}</bdi>
-        </p>
-      )}
+      {words !== undefined && <LongText text={words} />}
       {retry_at !== undefined && (
         <p className="mt-1 text-ink2">
           The next try begins at <When time={retry_at} />.
@@ -123,7 +120,7 @@ function NeedsYou({ task, asks }: Pick<Props, 'task' | 'asks'>) {
       <h2 className="flex items-center gap-2 font-semibold">
         <StatusMark shown="asks" beside /> It asks you
       </h2>
-      <p className="mt-2 max-h-72 overflow-y-auto break-words whitespace-pre-wrap">
+      <p className="mt-2 break-words whitespace-pre-wrap">
         <bdi>{text}</bdi>
       </p>
       {asks !== undefined && (
@@ -159,7 +156,7 @@ function NeedsYou({ task, asks }: Pick<Props, 'task' | 'asks'>) {
 
 function PullRequest({ task }: { task: WholeTask }) {
   const client = useQueryClient()
-  const { url, state, draft, head } = task.pull_request!
+  const { url, state, draft } = task.pull_request!
   const link = webAddress(url)
   const tone = { open: 'bg-ok-soft text-ok', merged: 'bg-gone-soft text-gone', closed: '' }[state]
   const following = task.follow?.state === 'on'
@@ -185,7 +182,7 @@ function PullRequest({ task }: { task: WholeTask }) {
       {task.pushed !== undefined && (
         <p className="flex gap-2 text-meta text-ink2">
           <bdi className="truncate font-mono">{task.pushed.branch}</bdi>
-          <span className="ml-auto font-mono">{(head ?? task.pushed.sha).slice(0, 8)}</span>
+          <span className="ml-auto font-mono">{task.pushed.sha.slice(0, 8)}</span>
         </p>
       )}
       {!isOverTask(task.state) && (
@@ -211,6 +208,9 @@ function PullRequest({ task }: { task: WholeTask }) {
   )
 }
 
+/** Of more tests that failed these are named. */
+const MOST_NAMES = 12
+
 function Tests({ task, change }: Pick<Props, 'task' | 'change'>) {
   const judged = useJudged(change) ?? []
   const kindOf = ({ path, kind }: (typeof judged)[number]) => kind ?? kindOfPath(path)
@@ -229,7 +229,9 @@ function Tests({ task, change }: Pick<Props, 'task' | 'change'>) {
     <Card icon={ListChecks} title="Tests" beside={<bdi title={commands}>{commands ?? tests[0]?.suite}</bdi>}>
       {tests.length === 0 ? (
         <p className="text-meta text-ink2">
-          {task.tries.length === 0 ? 'None ran yet.' : 'No figures of tests were kept.'}
+          {task.run_id === undefined && task.tries.length > 0
+            ? 'No figures of tests were kept.'
+            : 'None ran yet.'}
         </p>
       ) : (
         <>
@@ -248,11 +250,8 @@ function Tests({ task, change }: Pick<Props, 'task' | 'change'>) {
           </p>
           <Bar figures={{ passed, failed, skipped }} />
           {names.length > 0 && (
-            <ul
-              className="mt-2 flex max-h-48 flex-col gap-1 overflow-y-auto text-meta"
-              aria-label="Tests that failed"
-            >
-              {names.map((name, index) => (
+            <ul className="mt-2 flex flex-col gap-1 text-meta" aria-label="Tests that failed">
+              {names.slice(0, MOST_NAMES).map((name, index) => (
                 // biome-ignore lint/suspicious/noArrayIndexKey: two may have one name
                 <li key={index} className="flex gap-2">
                   <span className="mt-0.5">
@@ -261,6 +260,9 @@ function Tests({ task, change }: Pick<Props, 'task' | 'change'>) {
                   <bdi className="min-w-0 break-words">{name}</bdi>
                 </li>
               ))}
+              {names.length > MOST_NAMES && (
+                <li className="text-ink2">and {names.length - MOST_NAMES} more, in the log</li>
+              )}
             </ul>
           )}
         </>
@@ -340,14 +342,10 @@ function Description({ task }: { task: WholeTask }) {
       {description.trim() === '' ? (
         <p className="text-meta text-ink2">It has no description.</p>
       ) : (
-        <p className="max-h-64 overflow-y-auto break-words whitespace-pre-wrap">
-          <bdi>{description}</bdi>
-        </p>
+        <LongText text={description} />
       )}
       {instructions !== undefined && (
-        <p className="mt-2 border-t border-line pt-2 break-words whitespace-pre-wrap text-ink2">
-          <bdi>{instructions}</bdi>
-        </p>
+        <LongText text={instructions} className="mt-2 border-t border-line pt-2 text-ink2" />
       )}
       <p className="mt-2 flex flex-wrap gap-x-3 text-label text-ink2">
         <span>

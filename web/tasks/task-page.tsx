@@ -230,7 +230,7 @@ function ShownTask({ task }: { task: WholeTask }) {
           {tab === 'tries' && <TaskTries task={task} show={show} />}
         </div>
       </main>
-      <div className="hidden gap-3 border-t border-line p-3 *:flex-1 max-sm:flex">
+      <div className="hidden gap-2 border-t border-line p-3 *:min-w-0 *:flex-auto *:shrink *:px-2 max-sm:flex">
         <Actions task={task} ask={setAsked} />
       </div>
       {asked !== undefined && <AskedDialog asked={asked} task={task} close={() => setAsked(undefined)} />}

@@ -4,6 +4,7 @@ import { address } from '../data/api.ts'
 import { shownStep, type WholeRun } from '../data/runs.ts'
 import type { TaskArtifact, WholeTask } from '../data/tasks.ts'
 import { LogView } from '../parts/log/log-view.tsx'
+import { LongText } from '../parts/long-text.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 import { firstPlace, placeName, placesOf } from '../run/chosen-instance.ts'
@@ -58,6 +59,10 @@ function TryLine({ run, tries, shown, search, show }: OfTry) {
   )
 }
 
+/** Rounds that there are only where something is not right at once, and what is done in the end where it is needed. */
+const isToCome = ({ step, phase, status }: WholeRun['steps'][number]): boolean =>
+  (status === 'queued' || status === 'skipped') && (phase !== 'main' || /\.([2-9]|\d\d|\w+_\d+)$/.test(step))
+
 /** The steps of a try; each leads to the page of its run. */
 export function TaskSteps(of: OfTry) {
   const { run } = of
@@ -67,7 +72,7 @@ export function TaskSteps(of: OfTry) {
       <TryLine {...of} />
       <ol className="min-h-0 flex-1 overflow-y-auto py-1">
         {run?.steps
-          .filter(({ phase, status }) => phase === 'main' || status !== 'skipped')
+          .filter((step) => !isToCome(step))
           .map((step) => {
             const shown = shownStep(step)
             const failed = step.instances.find(
@@ -255,11 +260,11 @@ export function TaskTries({ task, show }: { task: WholeTask; show: (search: Task
               </span>
             </p>
             {(one.reason !== undefined || one.message !== undefined) && (
-              <p className="flex flex-wrap items-center gap-2 text-meta">
+              <div className="flex flex-wrap items-start gap-2 text-meta">
                 {one.step !== undefined && <bdi className="font-medium">{one.step}</bdi>}
                 {one.reason !== undefined && <span className="chip font-mono">{one.reason}</span>}
-                <bdi className="min-w-0 break-words whitespace-pre-wrap text-ink2">{one.message}</bdi>
-              </p>
+                {one.message !== undefined && <LongText text={one.message} className="min-w-0 text-ink2" />}
+              </div>
             )}
           </li>
         )

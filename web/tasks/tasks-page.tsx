@@ -300,7 +300,7 @@ function TaskFilterLine({ filter, tasks }: { filter: TaskFilter; tasks: readonly
             <select
               key={name}
               aria-label={titles[name]}
-              className={`h-7 max-w-44 rounded-md border bg-surface px-2 text-meta max-sm:h-11 max-sm:max-w-[47%] max-sm:flex-1 max-sm:text-[1rem] dark:bg-raised ${value === undefined ? 'border-dashed border-line2 text-ink2' : 'border-line2 font-medium'}`}
+              className={`h-7 max-w-44 rounded-md border bg-surface px-2 text-meta max-sm:h-11 max-sm:max-w-none max-sm:flex-[1_1_40%] max-sm:text-[1rem] dark:bg-raised ${value === undefined ? 'border-dashed border-line2 text-ink2' : 'border-line2 font-medium'}`}
               value={value ?? ''}
               onChange={({ target }) => set({ ...filter, [name]: target.value || undefined })}
             >

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Page } from 'playwright-core'
+import { eventually } from '../support/errand-command.ts'
+import { runTurn } from '../support/model-server/server.ts'
+import { taskPlace } from '../support/tasks/task-place.ts'
+import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+
+const evil = '<img src=x onerror="window.taken=1">'
+const tap =
+  'echo "TAP version 13"; echo "ok 1 - keeps the cursor"; echo "ok 2 - refuses # SKIP"; echo 1..2; test -e made.txt'
+
+/** What the agent does, by the title of its task and the words that it was given. */
+function work(all: string): string {
+  if (/Task: long/.test(all)) return 'seq 1 20000 > long.txt; mv README.md READ.md; touch made.txt'
+  const again = /say it shorter/.test(all) ? 'echo shorter >> made.txt' : 'echo made > made.txt'
+  const lines = ['const page = readCursor(query, filter)', `const evil = '${evil}'`, 'back\u202edrow']
+  return [
+    again,
+    'mkdir -p src test',
+    `printf '%s\\n' ${lines.map((line) => `'${line.replaceAll("'", "'\\''")}'`).join(' ')} > src/list.ts`,
+    'printf "keeps the cursor\\n" > test/list.test.ts',
+    'printf "{\\"lockfileVersion\\": 3}\\n" > package-lock.json',
+    "sed -i 's/The shop/The new shop/' README.md",
+  ].join('; ')
+}
+
+const files = (page: Page) => page.getByRole('navigation', { name: 'Files that are changed' })
+
+test('people give tasks, read their changes and evidence, and send comments back', { skip }, async (t) => {
+  const { repository, server, programs } = await taskPlace(t, {
+    script: ({ prompts, toolResults }) => {
+      const all = prompts.join('\n')
+      if (/Write a plan/.test(all)) return { text: 'THE PLAN' }
+      return toolResults.length > 0 ? { text: 'It is made.' } : runTurn(work(all))
+    },
+  })
+  const { tasks } = programs.client
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const shared = { repo_url: repository.cloneUrl, test_commands: [tap] }
+  const becomes = (id: string, state: string) =>
+    eventually(`${id} to be ${state}`, async () => {
+      const task = await tasks.get(id)
+      assert.ok(task.state === state || task.state !== 'failed', task.message)
+      return task.state === state
+    })
+
+  await t.test(
+    'a task is given in words, and its page shows each stage until its pull request',
+    async (t) => {
+      const page = await openPage(t, browser, programs)
+      await page.keyboard.press('g')
+      await page.keyboard.press('t')
+      await page.waitForURL('**/tasks')
+      await page.getByText('No task has been given yet').waitFor()
+      await isAccessible(page, 'no tasks')
+      await page.getByRole('link', { name: 'Give a task' }).click()
+      await page.getByRole('button', { name: 'In my words' }).click()
+      await page.getByText('It still needs a repository.').waitFor()
+      await page.getByLabel('Repository').fill(repository.cloneUrl)
+      await page.getByLabel('Title').fill(`Keep the cursor ${evil}`)
+      await page.getByLabel('Description').fill('A filter that changes loses the page.')
+      await page.getByLabel('Criterion 1').fill('The cursor stays')
+      await page.getByLabel('Tests').fill(tap)
+      await isAccessible(page, 'a new task')
+      await page.getByRole('button', { name: 'Give the task' }).click()
+      await page.getByRole('heading', { level: 1, name: 'Keep the cursor' }).waitFor()
+      await page.getByText('in review', { exact: true }).waitFor()
+      await page.getByRole('link', { name: 'Pull request #' }).first().waitFor()
+      await page.getByText('nothing shows this yet').waitFor()
+      await page.getByText('1 file of tests was changed by the agent').waitFor()
+      await page.getByText('1 passed').waitFor()
+      assert.equal(await page.evaluate('"taken" in window'), false)
+    },
+  )
+
+  await t.test('its change is read file by file, tests apart, and comments begin another try', async (t) => {
+    const { id } = (await tasks.list({})).tasks[0]!
+    const page = await openPage(t, browser, programs)
+    // The address is also one of a host agent's API: a browser is sent the page.
+    await page.goto(`${programs.url}/tasks?text=x`)
+    await page.goto(`${programs.url}/tasks`)
+    await page.locator(`[data-task="${id}"] a`).first().click()
+    await page.waitForURL(`**/tasks/${id}`)
+    await files(page).getByRole('button', { name: 'README.md' }).waitFor()
+    await files(page).getByRole('region', { name: 'Tests, shown apart' }).getByText('list.test.ts').waitFor()
+    await files(page).getByRole('button', { name: 'list.ts' }).first().click()
+    await page.waitForURL('**file=src%2Flist.ts')
+    await page.getByText(evil, { exact: false }).last().waitFor()
+    await page.getByText('U+202E', { exact: true }).waitFor()
+    assert.equal(await page.evaluate('"taken" in window'), false)
+    await isAccessible(page, 'a task')
+    await files(page).getByRole('button', { name: 'package-lock.json' }).click()
+    await page.getByText('It is made by a tool').waitFor()
+    await page.getByRole('button', { name: 'Show it' }).click()
+    await page.getByText('lockfileVersion').waitFor()
+
+    await files(page).getByRole('button', { name: 'README.md' }).click()
+    await page.getByText('The new shop.').waitFor()
+    await page.keyboard.press('v')
+    await files(page)
+      .getByRole('button', { name: /README\.md.*seen/ })
+      .waitFor()
+    await files(page).getByRole('button', { name: 'made.txt' }).click()
+    await page.getByRole('button', { name: 'Comment on line 1, added' }).click()
+    await page.getByRole('textbox', { name: 'Comment on line 1' }).fill('Please say it shorter')
+    await page.keyboard.press('Control+Enter')
+    await page.getByText('line 1 · draft, only you see it').waitFor()
+    await page.reload()
+    await page.getByText('line 1 · draft, only you see it').waitFor()
+    await files(page)
+      .getByRole('button', { name: /README\.md.*seen/ })
+      .waitFor()
+    await isAccessible(page, 'a comment')
+    await page.getByRole('button', { name: 'Send 1 comment to builtin' }).click()
+    await page.getByText('line 1 · draft').waitFor({ state: 'detached' })
+    await page.getByRole('tab', { name: 'tries 2' }).waitFor()
+    await page.getByText('in review', { exact: true }).waitFor()
+    await page.getByText('shorter', { exact: true }).waitFor()
+    const asked = server.requests.map(({ prompts }) => prompts.join('\n'))
+    assert.ok(asked.some((text) => text.includes('made.txt:1\n> made\n\nPlease say it shorter')))
+    await page.getByRole('button', { name: 'commit 2' }).click()
+    await page.waitForURL('**against=2**')
+    await files(page).getByRole('button', { name: 'README.md' }).waitFor({ state: 'detached' })
+    await page.getByText('shorter', { exact: true }).waitFor()
+  })
+
+  await t.test('its steps, log, artifacts and tries stand beside it, and lead to its runs', async (t) => {
+    const [task] = (await tasks.list({})).tasks
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/tasks/${task!.id}?tab=log&step=test`)
+    await page.getByText('ok 1 - keeps the cursor').waitFor()
+    await isAccessible(page, 'log of a task')
+    await page.getByRole('tab', { name: 'artifacts' }).click()
+    await page.getByRole('link', { name: 'change.diff' }).first().waitFor()
+    await isAccessible(page, 'artifacts of a task')
+    await page.getByRole('tab', { name: 'tries 2' }).click()
+    await page.getByText('Try 2').waitFor()
+    await isAccessible(page, 'tries of a task')
+    await page.getByRole('tab', { name: 'steps' }).click()
+    await isAccessible(page, 'steps of a task')
+    await page.getByRole('link', { name: 'implement', exact: true }).click()
+    await page.waitForURL(/\/runs\/run_\w+\?step=implement/)
+  })
+
+  await t.test('a plan is approved of on the page, and the list says who is asked', async (t) => {
+    const { tasks: made } = await tasks.create({
+      task: { ...shared, task_id: 'planned', title: 'planned', plan: true },
+    })
+    await becomes(made[0]!.id, 'waiting')
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/tasks`)
+    await page.getByRole('region', { name: 'Needs you' }).getByText('planned').first().click()
+    await page.getByText('THE PLAN').waitFor()
+    await isAccessible(page, 'a plan')
+    await page.getByRole('button', { name: 'Approve' }).click()
+    await page.getByText('in review', { exact: true }).waitFor()
+  })
+
+  await t.test('a file of 20,000 lines shows those in view alone, and is scrolled to its end', async (t) => {
+    const { tasks: made } = await tasks.create({ task: { ...shared, task_id: 'long', title: 'long' } })
+    await becomes(made[0]!.id, 'in_review')
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/tasks/long`)
+    await files(page).getByRole('button', { name: 'long.txt' }).click()
+    await page.getByText('It is long: 20,000 lines are changed.').waitFor()
+    await page.getByRole('button', { name: 'Show it' }).click()
+    const change = page.getByRole('region', { name: 'Change of long.txt' })
+    await change.getByText('12', { exact: true }).last().waitFor()
+    await change.focus()
+    await page.keyboard.press('End')
+    await change.getByText('20000', { exact: true }).last().waitFor()
+    const nodes = await page.evaluate('document.querySelectorAll("*").length')
+    assert.ok(Number(nodes) < 2000, `${nodes} nodes`)
+    await files(page).getByRole('button', { name: 'READ.md' }).click()
+    await page.getByText('moved, and otherwise the same').waitFor()
+  })
+
+  await t.test(
+    'the list is narrowed by its address, and a task that is over is deleted by its name',
+    async (t) => {
+      const page = await openPage(t, browser, programs)
+      await page.goto(`${programs.url}/tasks?q=LONG`)
+      await page.getByRole('link', { name: 'long', exact: true }).waitFor()
+      assert.equal(await page.locator('[data-task]').count(), 1)
+      await isAccessible(page, 'tasks')
+      await page.getByLabel('State', { exact: true }).selectOption('canceled')
+      await page.getByText('No task matches').waitFor()
+      await tasks.cancel('long')
+      const row = page.getByRole('link', { name: 'long', exact: true })
+      await row.waitFor()
+      await row.click()
+      await page.getByRole('button', { name: 'Delete…' }).click()
+      await page.getByRole('button', { name: 'Delete task' }).click()
+      await page.getByRole('alert').filter({ hasText: 'Type long to delete it' }).waitFor()
+      await page.getByLabel('Type long').fill('long')
+      await page.getByRole('button', { name: 'Delete task' }).click()
+      await page.waitForURL('**/tasks')
+      await row.waitFor({ state: 'detached' })
+      await assert.rejects(tasks.get('long'), { code: 'task_not_found' })
+    },
+  )
+})
