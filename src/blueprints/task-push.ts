@@ -26,23 +26,24 @@ export interface PushSurroundings {
 export function pushSteps(task: Task, steps: TaskSteps, { test, isBare }: PushSurroundings): Step[] {
   const rounds = Math.min(task.git_retry_count, MOST_ROUNDS)
   const all: Step[] = [
-    approval('protected_approval', protectedFiles),
+    { ...approval('protected_approval', protectedFiles), on_demand: true },
     push(task, steps, { name: 'push', when: changed, isFirst: true, isLast: rounds === 0 }),
   ]
+  const again: Step[] = []
   for (let round = 1; round <= rounds; round++) {
     if (task.conflicts === 'agent')
-      all.push(
+      again.push(
         mend(task, steps, `mend.${round}`),
         steps.carry(`carry.mended_${round}`, conflicts, { mended: true }),
         approval(`protected_approval.${round}`, `${conflicts} && ${protectedFiles}`),
       )
-    if (isBare && round === 1) all.push({ ...steps.playbook('setup.moved_1', 'setup'), when: moved })
-    all.push(
+    if (isBare && round === 1) again.push({ ...steps.playbook('setup.moved_1', 'setup'), when: moved })
+    again.push(
       test(`test.moved_${round}`, moved),
       push(task, steps, { name: `push.${round + 1}`, when: moved, isFirst: false, isLast: round === rounds }),
     )
   }
-  return all
+  return [...all, ...again.map((step) => ({ ...step, on_demand: true }))]
 }
 
 function approval(name: string, when: string): Step {

@@ -157,7 +157,7 @@ export class TaskSteps {
   }
 
   verdict(reason: 'gave_up' | 'review', message: string, when: string): Step {
-    return { name: reason, action: 'task.verdict', args: { reason, message }, when }
+    return { name: reason, action: 'task.verdict', args: { reason, message }, when, on_demand: true }
   }
 
   agent({ agent, model, command, proxy_env }: AgentChoice = this.#task): Args {

@@ -173,6 +173,7 @@ class TaskWorkflow {
           name: `plan${number}`,
           action: 'agent.run',
           when,
+          on_demand: round > 1 || undefined,
           args: {
             ...this.#steps.agent(),
             permissions: readOnly,
@@ -185,6 +186,7 @@ class TaskWorkflow {
           name: `plan_approval${number}`,
           action: 'approval.wait',
           when,
+          on_demand: round > 1 || undefined,
           args: {
             message: `The agent has a plan: \n\${PLAN:-(none)}\nIs it to be carried out?${hint}`,
             comment_as: isLast ? undefined : `CHANGE_${round}`,
@@ -229,6 +231,7 @@ class TaskWorkflow {
         name: `review.${round}`,
         action: 'agent.run',
         when,
+        on_demand: round > 1 || undefined,
         args: {
           ...this.#steps.agent(review),
           permissions: reading,
@@ -250,6 +253,7 @@ class TaskWorkflow {
           name: `fix.${round}`,
           action: 'agent.run',
           when: asked,
+          on_demand: true,
           args: {
             ...this.#steps.agent(),
             permissions: plain(permissions),
@@ -261,8 +265,8 @@ class TaskWorkflow {
           ...this.#steps.agentStep(),
           outputs: { ANSWER: 'answer' },
         },
-        this.#steps.carry(`carry.${round + 1}`, asked),
-        this.#test(`test.${round + 1}`, asked),
+        { ...this.#steps.carry(`carry.${round + 1}`, asked), on_demand: true },
+        { ...this.#test(`test.${round + 1}`, asked), on_demand: true },
       )
     }
     if (review.must_pass)
@@ -309,7 +313,8 @@ class TaskWorkflow {
   /** The work so far of a try that has failed is evidence, and pushed only where that is asked for. */
   #kept(): Step[] {
     const failed = '${ERRAND_RUN_STATUS} != "success" && ${START_SHA:-} != "" && ${TIP_SHA:-} == ""'
-    const steps = [{ ...this.#steps.carry('keep', failed, { asItIs: true }), continue_on_error: true }]
+    const idle = { continue_on_error: true, on_demand: true }
+    const steps = [{ ...this.#steps.carry('keep', failed, { asItIs: true }), ...idle }]
     const { push, push_on_failure, git_retry_count } = this.#task
     if (!push || !push_on_failure) return steps
     const left =
@@ -320,10 +325,7 @@ class TaskWorkflow {
       expected: '${BRANCH_SHA:-}',
       retry_count: git_retry_count,
     }
-    return [
-      ...steps,
-      { ...this.#steps.withToken('push_left', 'git.push', args), when: left, continue_on_error: true },
-    ]
+    return [...steps, { ...this.#steps.withToken('push_left', 'git.push', args), when: left, ...idle }]
   }
 
   #test(name: string, when: string): Step {

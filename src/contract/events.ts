@@ -65,7 +65,10 @@ export const RunEvent = z.discriminatedUnion('type', [
     outputs: vars.optional(),
   }),
   at('step.started', { step, phase: StepPhase, instances: z.array(StepInstance) }),
-  at('step.skipped', { step, phase: StepPhase, reason: Reason, message: z.string().optional() }),
+  at('step.skipped', {
+    ...{ step, phase: StepPhase, reason: Reason, message: z.string().optional() },
+    on_demand: z.literal(true).optional().describe('A step that is not shown where it does not run'),
+  }),
   at('step.finished', {
     step,
     phase: StepPhase,

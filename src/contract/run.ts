@@ -235,6 +235,7 @@ export const StepView = z.object({
   step: z.string(),
   phase: StepPhase,
   action: z.string(),
+  on_demand: z.literal(true).optional().describe('It is not shown where it does not run'),
   status: StepStatus,
   waiting: z.string().optional().describe('That of its first instance that has no machine yet'),
   reason: z.optional(Reason),

@@ -126,6 +126,10 @@ export const Step = z.strictObject({
     z._default(z.boolean(), false),
     'Where it fails, the run goes on and can still succeed',
   ),
+  on_demand: described(
+    z.optional(z.boolean()),
+    'It runs where something has to be mended or asked: where it is skipped it is not shown',
+  ),
   timeout_seconds: described(z.optional(seconds), 'Longest time of one try'),
   retry: described(z.optional(Retry), 'Try again where it fails'),
   on_disconnect: described(

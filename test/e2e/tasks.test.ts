@@ -20,6 +20,14 @@ test('a task becomes a pull request by one command, with its evidence', async (t
   assert.deepEqual([pull?.title, pull?.pull?.base], ['Make it', 'main'])
   assert.equal(forge.state.git(repository.path, ['show', `${pull!.pull!.head}:made.txt`]), 'made')
   const [run] = (await programs.client.runs.list({})).runs
+  for (const text of [ran.stdout, (await programs.call('runs', 'show', run!.run_id)).stdout]) {
+    assert.match(text, /pull_request/)
+    assert.doesNotMatch(text, /moved_|push\.|gave_up|protected_approval/)
+  }
+  const all = await programs.call('runs', 'show', run!.run_id, '--all')
+  assert.match(all.stdout, /test\.moved_2 .*skipped/)
+  // check, workspace, setup, implement, carry, test, push, pull_request
+  assert.deepEqual(run!.route, { stops: 'dddddddd' })
   const artifacts = await programs.call('runs', 'artifacts', run!.run_id)
   for (const name of ['checkpoint.pack', 'change.diff', 'files.json'])
     assert.ok(artifacts.stdout.includes(name), artifacts.stdout + artifacts.stderr)

@@ -77,7 +77,12 @@ export function listRuns(filter: RunFilter, cursor?: string, signal?: AbortSigna
 }
 
 const of = (id: string) => `/api/runs/${encodeURIComponent(id)}`
-export const getRun = (id: string, signal?: AbortSignal) => ask<WholeRun>('GET', of(id), { signal })
+/** Without the steps that come only on demand and were not needed: nobody looks for them. */
+export async function getRun(id: string, signal?: AbortSignal): Promise<WholeRun> {
+  const run = await ask<WholeRun>('GET', of(id), { signal })
+  const isTold = ({ on_demand, status }: Step) => !on_demand || (status !== 'queued' && status !== 'skipped')
+  return { ...run, steps: run.steps.filter(isTold) }
+}
 export const getWorkflow = (id: string, signal?: AbortSignal) =>
   ask<{ workflow: unknown; vars: Record<string, string> }>('GET', `${of(id)}/workflow`, { signal })
 export const cancelRun = (id: string) => ask('POST', `${of(id)}/cancel`, { body: {} })

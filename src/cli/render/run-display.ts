@@ -119,6 +119,7 @@ export class RunDisplay {
       case 'step.started':
         return this.#stepStarted(event)
       case 'step.skipped':
+        if (!this.#options.verbose && event.on_demand) return ''
         if (this.#options.brief && event.reason === 'condition') return ''
         return `${paint('dim', `- ${lineText(event.step)} skipped: ${lineText(whyText(event))}`)}\n`
       case 'step.finished':
@@ -264,11 +265,12 @@ export class RunDisplay {
   #end(event: EventOf<'run.finished'>): string {
     const paint = this.#paint
     const took = between(this.#created, event.time)
-    const { brief } = this.#options
+    const { brief, verbose } = this.#options
     const told = brief ? [] : Object.entries(event.outputs ?? {})
     const outputs = told.map(([name, value]) => `${name}=${lineText(value)}\n`)
     const rows = this.#rows.rows.filter(
-      ({ status, reason }) => !brief || status !== 'skipped' || reason !== 'condition',
+      ({ status, reason, isIdle }) =>
+        (verbose || !isIdle) && (!brief || status !== 'skipped' || reason !== 'condition'),
     )
     const table = summary(rows, { ...this.#options, paint })
     return (

@@ -6,6 +6,8 @@ export interface Row {
   step: string
   phase: StepPhase
   host: string
+  /** Its step is skipped, and is of those that are not shown then. */
+  isIdle?: boolean
   status: StepStatus
   reason?: Reason
   message?: string
@@ -35,7 +37,15 @@ export class RunRows {
         )
         break
       case 'step.skipped':
-        this.#open(event, [{ host: '', status: 'skipped', reason: event.reason, message: event.message }])
+        this.#open(event, [
+          {
+            host: '',
+            status: 'skipped',
+            reason: event.reason,
+            message: event.message,
+            isIdle: event.on_demand,
+          },
+        ])
         break
       case 'attempt.created': {
         const row = this.#steps.get(key(event))?.[event.instance]
@@ -88,7 +98,7 @@ export class RunRows {
 
   #open(
     event: EventOf<'step.started' | 'step.skipped'>,
-    begun: Pick<Row, 'host' | 'status' | 'reason' | 'message'>[],
+    begun: Pick<Row, 'host' | 'status' | 'reason' | 'message' | 'isIdle'>[],
   ): void {
     const rows = begun.map((one): Row => ({ ...one, step: event.step, phase: event.phase, tries: 0 }))
     this.#steps.set(key(event), rows)

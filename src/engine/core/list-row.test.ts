@@ -19,6 +19,15 @@ test('a row says which step runs, who is asked what, and how it ended, with a st
   assert.deepEqual(await row().then(({ route, now }) => [route, now]), [{ stops: 'ddkd' }, undefined])
 })
 
+test('a step that comes only on demand has a stop where it runs, and no other', async (t) => {
+  const { play } = scriptedEngine(t)
+  const idle = step('idle', { on_demand: true, when: 'false' })
+  const needed = step('needed', { on_demand: true })
+  assert.deepEqual((await play([step('one'), idle, needed])).route, { stops: 'dd' })
+  const far = Array.from({ length: 20 }, (_, index) => ({ ...idle, name: `idle${index}` }))
+  assert.deepEqual((await play([step('one'), ...far])).route, { stops: 'd' })
+})
+
 test('a row keeps the first failure of a run', async (t) => {
   const { play } = scriptedEngine(t, ({ step, host }) =>
     step === 'two' && host === 'y'

@@ -12,7 +12,9 @@ export function listRow(state: RunState): RunListRow | undefined {
 }
 
 function routeOf(state: RunState): RunRoute {
-  const { main } = state
+  const main = state.main.filter(
+    ({ on_demand, status }) => !on_demand || !['queued', 'skipped'].includes(status),
+  )
   const [only] = main
   if (main.length === 1 && only!.instances.length > MOST_STOPS)
     return { counts: countsOf(instanceStops(only!)) }

@@ -36,6 +36,7 @@ export function record(intent: Intent, facts: RecordFacts): Recorded {
         ...at(intent.planned),
         reason: intent.reason,
         message: intent.message,
+        ...(intent.planned.step.on_demand && { on_demand: true as const }),
       })
     case 'fail_step': {
       const step = at(intent.planned)

@@ -61,6 +61,8 @@ export interface StepState {
   first_open: number
   /** Main steps only: how many of its needs are not final, and the positions of the steps that need it. */
   open_needs: number
+  /** It is not shown where it does not run. */
+  on_demand: boolean
   /** Its attempts take inputs. */
   inputs: boolean
   dependents: readonly number[]
@@ -187,6 +189,7 @@ const fresh = ({ phase, step, needs, dependents, inputs }: PlannedStep): StepSta
   tally: {},
   first_open: 0,
   open_needs: needs.length,
+  on_demand: step.on_demand === true,
   inputs,
   dependents,
 })

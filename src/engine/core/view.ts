@@ -48,6 +48,7 @@ function stepView(runId: string, planned: PlannedStep, step: StepState, state: R
     step: name,
     phase,
     action: planned.step.action,
+    ...(planned.step.on_demand && { on_demand: true as const }),
     status: step.status === 'running' && has('waiting') && !has('running') ? 'waiting' : step.status,
     waiting: instances.find(({ waiting }) => waiting !== undefined)?.waiting,
     reason,

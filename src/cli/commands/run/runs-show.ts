@@ -24,12 +24,13 @@ export const runsShow = command({
   summary: 'Show a run and its steps.',
   args: '<id>',
   options: {
+    all: { type: 'boolean', help: 'Also steps that come only on demand, and were not needed' },
     verbose: { type: 'boolean', help: 'A row for each instance of a step, however many there are' },
     ...hubOptions,
     ...jsonOption,
   },
   examples: ['errand runs show run_0123', 'errand runs show run_0123 --verbose'],
-  async run({ verbose = false, json, ...hub }, [id]) {
+  async run({ all = false, verbose = false, json, ...hub }, [id]) {
     const run = await connect(hub).runs.get(id!)
     if (json) {
       printJson(run)
@@ -41,7 +42,7 @@ export const runsShow = command({
     process.stdout.write(`${lineText(line)}\n${chainText(run)}${rollbackText(run)}\n`)
     printTable(
       ['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'],
-      stepRows(run.steps, verbose),
+      stepRows(all ? run.steps : run.steps.filter(isTold), verbose),
       'No step has begun.',
     )
     if (run.steps.some(({ instances }) => isFolded(instances.length, verbose)))
@@ -77,6 +78,9 @@ export function approvalsText({ run_id, steps }: Pick<RunView, 'run_id' | 'steps
   })
   return lines.map((line) => `${lineText(line)}\n`).join('')
 }
+/** A step that comes only on demand is not told of where it does not run. */
+const isTold = ({ on_demand, status }: StepView): boolean =>
+  !on_demand || !['queued', 'skipped'].includes(status)
 
 /** A row for each instance; where a step has many, for the first that have failed and for all of them together. */
 export function stepRows(steps: readonly StepView[], verbose: boolean): string[][] {
