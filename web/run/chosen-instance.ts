@@ -28,8 +28,22 @@ export function placeOf(steps: readonly Step[], name: string): Place | undefined
   const numbered = /^\d+$/.test(name) && !steps.some(({ step }) => step === name)
   const wanted = numbered ? steps[Number(name) - 1]?.step : name
   if (wanted === undefined) return undefined
-  const all = steps.flatMap(placesOf)
-  return all.find((place) => placeName(place) === wanted) ?? all.find(({ step }) => step.step === wanted)
+  for (const step of steps) {
+    if (step.step === wanted && step.instances.length > 0) return placesOf(step)[0]
+    if (!wanted.startsWith(`${step.step}@`)) continue
+    const [, host, index] = /^(.*?)(?:!(\d+))?$/s.exec(wanted.slice(step.step.length + 1))!
+    const at = index === undefined ? step.instances.findIndex((one) => one.host === host) : Number(index)
+    const instance = step.instances[at]
+    if (instance !== undefined && instance.host === host) return { step, instance, index: at }
+  }
+  return undefined
+}
+
+/** The instances of all steps that failed, in the order of the steps. */
+export function failedPlaces(steps: readonly Step[]): Place[] {
+  return steps
+    .flatMap(placesOf)
+    .filter(({ instance: { status } }) => status === 'failed' || status === 'interrupted')
 }
 
 const began = ({ step }: Place) => step.started_at ?? ''

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link, useNavigate, useParams, useRouterState, useSearch } from '@tanstack/react-router'
 import { ChevronLeft, User } from 'lucide-react'
-import { useEffect, useState } from 'react'
+import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { RunFeed } from '../data/run-feed.ts'
 import { cancelRun, getRun, routeOf, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
@@ -14,7 +14,10 @@ import { firstPlace, instanceWord, type Place, placeName, placeOf, placesOf } fr
 import { InstanceView } from './instance-view.tsx'
 import { RetryMenu, RunChain } from './retry-menu.tsx'
 import { linesOf, questionOf } from './run-search.ts'
+import { useRunKeys, ViewSwitch, viewOf } from './run-views.tsx'
 import { StepList } from './step-list.tsx'
+
+const GraphView = lazy(() => import('./graph/graph-view.tsx'))
 
 /** The feed of a run while something shows it. */
 export function useRunFeed(id: string | undefined): RunFeed | undefined {
@@ -78,13 +81,19 @@ function ShownRun({ run }: { run: WholeRun }) {
   }, [run.workflow_name, shown])
   const choose = (place: Place) => {
     setListed(false)
-    void navigate({ search: { step: placeName(place) }, hash: '' })
+    void navigate({ search: ({ view }) => ({ view, step: placeName(place) }), hash: '' })
   }
+  const view = viewOf(search, run)
   const running = run.steps.flatMap(({ instances }) => instances).filter(({ status }) => status === 'running')
   const ahead = run.steps.flatMap(({ instances, status }) =>
     status === 'queued' ? [{}] : instances.filter((one) => one.status === 'queued'),
   )
   const inputs = Object.entries(run.vars)
+  useRunKeys({
+    ...{ run, chosen, choose },
+    compare: () => {},
+    cancel: isOver(run) ? undefined : () => setCanceling(true),
+  })
   const actions = (
     <>
       <RetryMenu run={run} place={chosen} />
@@ -154,11 +163,23 @@ function ShownRun({ run }: { run: WholeRun }) {
           <RouteLine route={routeOf(run)} />
         </span>
       </div>
+      {view === 'graph' && (
+        <Suspense
+          fallback={<div className="h-[140px] shrink-0 border-b border-line bg-canvas max-sm:hidden" />}
+        >
+          <GraphView run={run} chosen={chosen} choose={choose} views={<ViewSwitch view={view} />} />
+        </Suspense>
+      )}
       <main className="flex min-h-0 flex-1 max-sm:flex-col">
         <div
           className={`w-[288px] shrink-0 overflow-y-auto border-r border-line pb-4 max-lg:w-56 max-sm:w-full max-sm:border-r-0 ${listed ? 'max-sm:max-h-[40%] max-sm:border-b' : 'max-sm:hidden'}`}
         >
-          <StepList run={run} chosen={chosen} choose={choose} />
+          <StepList
+            run={run}
+            chosen={chosen}
+            choose={choose}
+            views={view === 'graph' ? undefined : <ViewSwitch view={view} small />}
+          />
         </div>
         {!listed && (
           <button

@@ -3,15 +3,26 @@ export interface RunSearch {
   /** `NAME`, or with host and instance `NAME@host!2`. */
   step?: string
   try?: string
-  tab?: 'log' | 'inputs' | 'outputs' | 'events'
+  tab?: RunTab
+  /** Absent: the graph where there are several steps. */
+  view?: RunView
+  /** The id of a run that this one is shown beside, or `last-good`. */
+  compare?: string
 }
 
+export const runTabs = ['log', 'inputs', 'outputs', 'events'] as const
+export type RunTab = (typeof runTabs)[number]
+export const runViews = ['graph', 'list'] as const
+export type RunView = (typeof runViews)[number]
+
 export function runSearch(search: Record<string, unknown>): RunSearch {
-  const { step, tab, try: attempt } = search
+  const { step, tab, try: attempt, view, compare } = search
   return {
     ...(typeof step === 'string' && step !== '' ? { step } : {}),
     ...(typeof attempt === 'string' && /^\d+$/.test(attempt) ? { try: attempt } : {}),
-    ...(tab === 'inputs' || tab === 'outputs' || tab === 'events' ? { tab } : {}),
+    ...(tab !== 'log' && runTabs.includes(tab as RunTab) ? { tab: tab as RunTab } : {}),
+    ...(runViews.includes(view as RunView) ? { view: view as RunView } : {}),
+    ...(typeof compare === 'string' && compare !== '' ? { compare } : {}),
   }
 }
 

@@ -1,5 +1,5 @@
 import { ChevronDown, ChevronRight } from 'lucide-react'
-import { useState } from 'react'
+import { type ReactNode, useState } from 'react'
 import { duration } from '../data/clock.ts'
 import { type Shown, type Step, shownStep, type WholeRun } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
@@ -172,14 +172,17 @@ function counts(steps: readonly Step[]): string {
 }
 
 /** Steps in the order of the file, what comes afterwards apart. */
-export function StepList({ run, chosen, choose }: Props) {
+export function StepList({ run, chosen, choose, views }: Props & { views?: ReactNode }) {
   const main = run.steps.filter(({ phase }) => phase === 'main')
   const after = run.steps.filter(({ phase }) => phase !== 'main')
   return (
     <nav aria-label="Steps">
-      <h2 className="flex items-baseline gap-2 px-4 pt-3 pb-2 font-semibold">
-        Steps <span className="text-label font-normal text-ink2">{counts(main)}</span>
-      </h2>
+      <div className="flex min-h-10 items-center justify-between gap-2 px-4 py-1.5">
+        <h2 className="font-semibold">
+          Steps <span className="ml-1 text-label font-normal text-ink2">{counts(main)}</span>
+        </h2>
+        {views}
+      </div>
       <ul>
         {main.map((step) => (
           <StepRow key={step.step} step={step} chosen={chosen} choose={choose} />

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startPrograms } from '../support/programs.ts'
+import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+
+const cmd = (text: string) => ({ action: 'cmd.run', args: { cmd: text } })
+const release = {
+  version: 'v0.1',
+  name: 'release',
+  inputs: { version: { default: '1' } },
+  steps: [
+    { name: 'checkout', needs: [], ...cmd('echo checked out') },
+    { name: 'build', needs: ['checkout'], ...cmd('echo built') },
+    {
+      name: 'migrate',
+      needs: ['checkout'],
+      ...cmd('echo migrated'),
+      rollback: cmd('echo undone'),
+    },
+    { name: 'rarely', needs: ['build'], when: '$' + '{version} == "never"', ...cmd('echo') },
+    {
+      name: 'smoke',
+      needs: ['build', 'migrate'],
+      matrix: { REGION: ['eu', 'us'] },
+      ...cmd('test $' + '{version} != 2 || test $' + '{REGION} != us || { echo broke >&2; exit 1; }'),
+    },
+    { name: 'ship', needs: ['smoke'], ...cmd('echo shipped') },
+  ],
+  finally: [{ name: 'notify', ...cmd('echo told') }],
+}
+
+test('the page of a run', { skip }, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const good = await programs.client.runs.create({ workflow: release })
+  await programs.ended(good.run_id)
+  const bad = await programs.client.runs.create({ workflow: release, vars: { version: 2 } })
+  await programs.ended(bad.run_id)
+  const at = (id: string, rest = '') => `${programs.url}/runs/${id}${rest}`
+
+  await t.test('the graph draws what is travelled solid, and keys walk its edges', async (t) => {
+    const page = await openPage(t, browser, programs)
+    await page.goto(at(bad.run_id))
+    const graph = page.getByRole('listbox', { name: 'Steps as a graph' })
+    const node = (name: RegExp) => graph.getByRole('option', { name })
+    await node(/^smoke, failed/).waitFor()
+    assert.equal(await node(/^smoke/).getAttribute('aria-selected'), 'true')
+    await node(/^rarely, skipped, its condition is false, if /).waitFor()
+    await node(/^rollback: migrate, success/).waitFor()
+    await node(/^finally: notify, success/).waitFor()
+    assert.equal(await graph.getByRole('option').count(), 8)
+    const edges = await graph
+      .locator('path[data-edge]')
+      .evaluateAll((all) => all.map((one) => one.getAttribute('data-edge')))
+    assert.equal(edges.filter((one) => one === 'ahead').length, 4)
+    assert.ok(edges.filter((one) => one === 'travelled').length >= 6)
+    await node(/^smoke/).focus()
+    await page.keyboard.press('ArrowLeft')
+    await page.keyboard.press('ArrowLeft')
+    assert.match((await page.locator(':focus').getAttribute('aria-label')) ?? '', /^checkout/)
+    await page.keyboard.press('Enter')
+    await page.getByText('checked out', { exact: true }).waitFor()
+    assert.match(page.url(), /step=checkout/)
+    await isAccessible(page, 'graph')
+  })
+
+  await t.test('a view is in the address, and letters change it and go to what failed', async (t) => {
+    const page = await openPage(t, browser, programs)
+    await page.goto(at(bad.run_id, '?step=checkout'))
+    await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
+    await page.keyboard.press('2')
+    await page.waitForURL('**view=list**')
+    assert.equal(await page.getByRole('listbox').count(), 0)
+    await page.keyboard.press('f')
+    await page.getByText('broke', { exact: true }).waitFor()
+    assert.match(page.url(), /view=list.*step=smoke|step=smoke.*view=list/)
+    await isAccessible(page, 'list')
+    await page.goBack()
+    await page.getByText('checked out', { exact: true }).waitFor()
+    await page.keyboard.press('1')
+    await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
+  })
+})

@@ -1,0 +1,89 @@
+import { useNavigate } from '@tanstack/react-router'
+import { ChartGantt, List, Workflow } from 'lucide-react'
+import { useEffect, useRef } from 'react'
+import type { WholeRun } from '../data/runs.ts'
+import { copyText } from '../parts/copy-button.tsx'
+import { failedPlaces, type Place } from './chosen-instance.ts'
+import { type RunSearch, type RunView, runViews } from './run-search.ts'
+
+const words = { graph: 'Graph', list: 'List', timeline: 'Timeline' } as const
+const icons = { graph: Workflow, list: List, timeline: ChartGantt } as const
+
+/** The view that an address asks for; a run of one step has no graph to show by itself. */
+export const viewOf = ({ view }: RunSearch, run: WholeRun): RunView =>
+  view ?? (run.steps.length > 1 ? 'graph' : 'list')
+
+/** Graph, list or timeline; in little room as icons alone. */
+export function ViewSwitch({ view, small = false }: { view: RunView; small?: boolean }) {
+  const navigate = useNavigate({ from: '/runs/$run' })
+  return (
+    <fieldset aria-label="View" className="flex shrink-0 rounded-lg bg-idle p-0.5">
+      {runViews.map((one, index) => {
+        const Icon = icons[one]
+        return (
+          <button
+            key={one}
+            type="button"
+            aria-pressed={one === view}
+            aria-label={words[one]}
+            title={`${words[one]}  ${index + 1}`}
+            className={`flex h-6 items-center gap-1.5 rounded-md text-meta text-ink2 hover:text-ink aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-10 dark:aria-pressed:bg-raised ${small ? 'px-1.5' : 'px-2'} ${one === 'graph' ? 'max-sm:hidden' : ''}`}
+            onClick={() => navigate({ search: (was) => ({ ...was, view: one }), hash: (was) => was ?? '' })}
+          >
+            <Icon size={13} strokeWidth={1.75} aria-hidden />
+            {!small && words[one]}
+          </button>
+        )
+      })}
+    </fieldset>
+  )
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
+  )
+}
+
+interface Keys {
+  run: WholeRun
+  chosen: Place | undefined
+  choose: (place: Place) => void
+  /** `c` and `x`, where there is something to do. */
+  compare: () => void
+  cancel: (() => void) | undefined
+}
+
+/** Letters of a run's page: `1 2 3` views, `f F` failures, `c` compare, `l` copies the link, `x` cancels after asking. */
+export function useRunKeys(keys: Keys): void {
+  const navigate = useNavigate({ from: '/runs/$run' })
+  const now = useRef(keys)
+  now.current = keys
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const { key, target } = event
+      if (isTyping(target) || event.metaKey || event.ctrlKey || event.altKey || event.defaultPrevented) return
+      if (document.querySelector('dialog[open]') !== null) return
+      const { run, chosen, choose, compare, cancel } = now.current
+      const view = runViews[Number(key) - 1]
+      if (view !== undefined) void navigate({ search: (was) => ({ ...was, view }) })
+      else if (key === 'f' || key === 'F') {
+        const failed = failedPlaces(run.steps)
+        const at = failed.findIndex(
+          ({ step, index }) =>
+            step.step === chosen?.step.step && step.phase === chosen.step.phase && index === chosen.index,
+        )
+        const next = key === 'f' ? at + 1 : (at < 0 ? failed.length : at) - 1
+        const place = failed.at(next % (failed.length || 1))
+        if (place !== undefined) choose(place)
+      } else if (key === 'c') compare()
+      else if (key === 'l') void copyText(location.href)
+      else if (key === 'x' && cancel !== undefined) cancel()
+      else return
+      event.preventDefault()
+    }
+    addEventListener('keydown', press)
+    return () => removeEventListener('keydown', press)
+  }, [navigate])
+}
