@@ -45,6 +45,18 @@ export const InputAccepted = z.object({
 })
 export type InputAccepted = z.infer<typeof InputAccepted>
 
+/** `details` of the 409 for a question that has its answer: what became of it. */
+export const AnsweredQuestion = z.object({
+  request_id: z.string(),
+  decision: z.enum(['allow', 'deny']),
+  by: z.string().optional().describe('The person who answered'),
+  cause: z
+    .enum(['person', 'rule', 'policy', 'timeout', 'canceled', 'nobody'])
+    .describe('`timeout`: nobody answered in time; `canceled`: its turn was over'),
+  at: time,
+})
+export type AnsweredQuestion = z.infer<typeof AnsweredQuestion>
+
 /** The answer of `POST /api/chat`. */
 export const ChatAnswer = z.object({
   run_id: z.string(),

@@ -153,6 +153,14 @@ export const runRoutes = routeTable({
     tag,
     summary: 'Give a prompt, an answer or an end to the agent of a run; what comes of it, its events tell',
     params,
+    headers: z.object({
+      'idempotency-key': z
+        .string()
+        .min(1)
+        .max(200)
+        .optional()
+        .describe('As `input_id`, where the body has none: a repeat changes nothing'),
+    }),
     body: RunInput.prefault({}),
     answers: { 202: InputAccepted },
   },

@@ -7,7 +7,7 @@ import type { RunSpec } from '../../contract/run.ts'
 import type { Reason } from '../../contract/status.ts'
 import { type EngineFace, runEnded } from '../api.ts'
 import { attemptSpec, requirementsOf } from '../core/attempt-spec.ts'
-import { addressInput, type InputAddress } from '../core/inputs.ts'
+import { type Addressed, addressInput, type InputAddress } from '../core/inputs.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Recorded } from '../core/record.ts'
 import { instanceOf, keptBytes, type RunState } from '../core/state.ts'
@@ -99,12 +99,22 @@ export class Conductor implements ParentRun, GroupMember {
   /** Gives an input to the attempt that takes it; answers its id. Throws as `addressInput`. */
   async give(given: GivenInput, to: InputAddress): Promise<string> {
     if (this.#loop.ended) throw runEnded(this.spec.run_id, this.state.status)
-    const { attempt, input, known } = addressInput(this.spec.run_id, this.state, given, to)
+    const { attempt, input, known } = await this.#addressed(given, to)
     if (known) await this.#loop.flush()
     else await this.#loop.input([{ type: 'input.given', attempt: attempt.number, input, by: to.by }])
     if (!known && !this.#loop.closed)
       this.#ports.host.input?.(attemptId(this.spec.run_id, attempt.number), input)
     return input.input_id
+  }
+
+  /** A refusal is told when what it rests on is kept, such as an answer that came before. */
+  async #addressed(given: GivenInput, to: InputAddress): Promise<Addressed> {
+    try {
+      return addressInput(this.spec.run_id, this.state, given, to)
+    } catch (error) {
+      await this.#loop.flush()
+      throw error
+    }
   }
 
   async childFinished(end: Omit<EventOf<'child.finished'>, 'seq' | 'time' | 'type'>): Promise<void> {

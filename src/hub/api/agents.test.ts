@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { AgentsHealth, ChatAnswer, InputAccepted } from '../../contract/agent-api.ts'
+import { AgentsHealth, AnsweredQuestion, ChatAnswer, InputAccepted } from '../../contract/agent-api.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 
@@ -285,6 +285,36 @@ test('a follow-up goes to the same run while it waits, and a question is answere
     { permission: { request_id: 'q' } },
   ])
     assert.equal((await input(body)).status, 400, JSON.stringify(body))
+})
+
+test('of answers that come at once one counts, and the others are told by whom, how and when', async (t) => {
+  const { agent, until, engine, call, user, token } = await setup(t)
+  const id = await agent({ prompt: 'ask', interactive: true })
+  await until(id, (event) => event.type === 'agent.update' && event.update.kind === 'permission')
+  const { token: bobs } = await user('bob', 'admin')
+  const answer = (as: string, decision: string, key: string) =>
+    call(
+      'POST',
+      `/api/runs/${id}/input`,
+      as,
+      { permission: { request_id: 'q1', decision } },
+      { 'idempotency-key': key },
+    )
+  const both = await Promise.all([answer(token, 'allow', 'a'), answer(bobs, 'deny', 'b')])
+  const [won, lost] = both[0].status === 202 ? both : [both[1], both[0]]
+  assert.deepEqual([won.status, lost.status, lost.json.error.code], [202, 409, 'conflict'])
+  const [by, decision, key, as] = won === both[0] ? ['ann', 'allow', 'a', token] : ['bob', 'deny', 'b', bobs]
+  assert.equal(won.json.input_id, key)
+  const { details, message } = lost.json.error
+  const { at, ...told } = AnsweredQuestion.parse(details)
+  assert.deepEqual(told, { request_id: 'q1', decision, by, cause: 'person' })
+  assert.ok(message.includes(`by ${by} at ${at}`), message)
+  await until(id, isIdle)
+  await call('POST', `/api/runs/${id}/input`, token, { close: true })
+  await engine.done(id)
+  // A lost answer is sent again when all is over; who comes second is told still.
+  assert.deepEqual((await answer(as, decision, key)).json, { run_id: id, input_id: key })
+  assert.equal((await answer(as, decision, 'other')).json.error.details.by, by)
 })
 
 test('a prompt for a run that has ended goes on with its session, on the same runner', async (t) => {

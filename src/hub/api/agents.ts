@@ -6,6 +6,7 @@ import type { RunInput } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { AgentAnswer } from '../agents/follow-ups.ts'
 import { agentsHealth, checkAgentName } from '../agents/known-agents.ts'
+import { answerQuestion } from '../agents/question-answers.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { bearer, visibleRun } from './http/access.ts'
@@ -89,13 +90,15 @@ export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiAp
 
 export function inputHandlers({ engine, followUps }: ApiContext) {
   return {
-    'POST /api/runs/:id/input': async ({ identity, params, body }, reply) => {
+    'POST /api/runs/:id/input': async ({ identity, params, body, headers }, reply) => {
       const record = await visibleRun(engine, identity, params.id)
-      const input = givenInput(body)
+      const input = givenInput({ ...body, input_id: body.input_id ?? headers['idempotency-key'] })
       reply.code(202)
       const to = { by: identity.user.name, step: body.step }
       if (input.type === 'prompt')
         return await followUps.give(record, input, { ...to, interactive: body.interactive })
+      if (input.type === 'permission')
+        return { run_id: record.run_id, ...(await answerQuestion(engine, record.run_id, input, to)) }
       return { run_id: record.run_id, ...(await engine.input(record.run_id, input, to)) }
     },
   } satisfies Partial<Handlers>

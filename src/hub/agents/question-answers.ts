@@ -1,0 +1,88 @@
+import type { AttemptInput, GivenInput } from '../../contract/agent.ts'
+import type { AnsweredQuestion } from '../../contract/agent-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { EngineFace } from '../../engine/api.ts'
+
+type Answer = Extract<GivenInput, { type: 'permission' }>
+type Given = Extract<AttemptInput, { type: 'permission' }>
+
+/** Refusals of an answer that comes too late. */
+const LATE: ReadonlySet<string> = new Set(['conflict', 'run_ended', 'no_input'])
+
+/**
+ * Answers a question of an agent, which takes one answer. The same `input_id` again changes nothing, also when all is over. Throws
+ * as `EngineFace.input`; where it is answered, the `conflict` says by whom, how and when (`AnsweredQuestion`).
+ */
+export async function answerQuestion(
+  engine: EngineFace,
+  runId: string,
+  answer: Answer,
+  to: Parameters<EngineFace['input']>[2],
+): Promise<{ input_id: string }> {
+  try {
+    return await engine.input(runId, answer, to)
+  } catch (error) {
+    if (!(error instanceof ErrandError) || !LATE.has(error.code)) throw error
+    const found = await readAnswer(engine, runId, answer.request_id)
+    if (found === undefined) throw error
+    if (answer.input_id !== undefined && found.inputId === answer.input_id)
+      return { input_id: answer.input_id }
+    const { answered } = found
+    throw new ErrandError(
+      'conflict',
+      `The question "${answer.request_id}" is answered: ${worded(answered)}.`,
+      {
+        hint: 'A question takes one answer, the first that comes.',
+        details: answered,
+      },
+    )
+  }
+}
+
+/** The answer that a question of a run got, as its log tells; a later question may have the same id. */
+async function readAnswer(
+  engine: EngineFace,
+  runId: string,
+  requestId: string,
+): Promise<{ answered: AnsweredQuestion; inputId?: string } | undefined> {
+  const record = await engine.get(runId)
+  let found: { answered: AnsweredQuestion; inputId?: string } | undefined
+  for await (const event of engine.watch(runId, 0, undefined, { outputBytes: 0 })) {
+    if (event.type === 'input.given' && isFor(event.input, requestId)) {
+      const { decision, input_id } = event.input
+      const answered = {
+        request_id: requestId,
+        decision,
+        by: event.by,
+        cause: 'person' as const,
+        at: event.time,
+      }
+      found = { answered, inputId: input_id }
+    } else if (event.type === 'agent.update') {
+      const { update } = event
+      if (update.kind === 'permission' && update.request_id === requestId) found = undefined
+      // That of a person is what was given.
+      if (update.kind === 'permission_answered' && update.request_id === requestId && update.by !== 'person')
+        found = {
+          answered: { request_id: requestId, decision: update.decision, cause: update.by, at: event.time },
+        }
+    }
+    if (event.seq >= (record?.last_seq ?? 0)) break
+  }
+  return found
+}
+
+const isFor = (input: AttemptInput, requestId: string): input is Given =>
+  input.type === 'permission' && input.request_id === requestId
+
+const causes = {
+  person: 'a person',
+  rule: 'a rule',
+  policy: 'its permissions',
+  timeout: 'nobody, in time',
+  canceled: 'the end of its turn',
+  nobody: 'nobody, who could not be asked',
+}
+
+const worded = ({ decision, by, cause, at }: AnsweredQuestion): string =>
+  `${decision === 'allow' ? 'allowed' : 'denied'} by ${by ?? causes[cause]} at ${at}`
