@@ -100,6 +100,13 @@ const runners = createRoute({
   component: lazyRouteComponent(() => import('./runners/runners-page.tsx'), 'RunnersPage'),
 })
 
+const sessions = createRoute({
+  getParentRoute: () => inside,
+  path: '/sessions',
+  component: lazyRouteComponent(() => import('./sessions/sessions-page.tsx'), 'SessionsPage'),
+  validateSearch: ({ status, user, since, q }: Record<string, unknown>) =>
+    filterOf({ status, user, since, q }),
+})
 const styleguide = createRoute({
   getParentRoute: () => root,
   path: '/styleguide',
@@ -108,7 +115,7 @@ const styleguide = createRoute({
 
 const tree = root.addChildren([
   login,
-  inside.addChildren([home, runs, run, fresh, tasks, task, runners]),
+  inside.addChildren([home, runs, run, sessions, fresh, tasks, task, runners]),
   ...(import.meta.env.DEV ? [styleguide] : []),
 ])
 

@@ -104,7 +104,19 @@ const RunNow = z.object({
     .optional()
     .describe('Of the first step that failed, in a run that is no success'),
 })
-export const RunListRow = z.object({ route: z.optional(RunRoute), now: z.optional(RunNow) })
+/** The latest session with an agent in a run. */
+const RunSession = z.object({
+  agent: z.string(),
+  model: z.string().optional(),
+  tokens: z.number().int().optional().describe('In, from a cache and out, of the session so far'),
+  cost_usd: z.number().optional().describe('Where the agent tells it'),
+  last_words: z.string().optional().describe("How the agent's last message begins; at most 200 characters"),
+})
+export const RunListRow = z.object({
+  route: z.optional(RunRoute),
+  now: z.optional(RunNow),
+  session: z.optional(RunSession),
+})
 export type RunListRow = z.infer<typeof RunListRow>
 
 /** A run as the store lists it: kept beside the log so that lists need not fold. */

@@ -36,8 +36,9 @@ export class RunFeed {
         if (one.type === 'output') this.#addChunk(one)
         else {
           this.events.push(one)
-          // At most so often, and the first at once.
-          this.#timer ??= setTimeout(again, Math.max(0, 250 - (Date.now() - this.#lastReadMs)))
+          // At most so often, and the first at once; what an agent says changes nothing of the run but by its questions.
+          if (one.type !== 'agent.update' || one.update.kind.startsWith('permission'))
+            this.#timer ??= setTimeout(again, Math.max(0, 250 - (Date.now() - this.#lastReadMs)))
           if (one.type === 'run.finished') this.#unfollow()
         }
         this.#changed()

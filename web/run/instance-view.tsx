@@ -1,5 +1,5 @@
 import { Link, useNavigate } from '@tanstack/react-router'
-import { useSyncExternalStore } from 'react'
+import { lazy, Suspense, useSyncExternalStore } from 'react'
 import { timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import type { WholeRun } from '../data/runs.ts'
@@ -21,6 +21,8 @@ interface Props {
   linked: boolean
 }
 
+const SessionTab = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionTab }))
+
 const tabs = ['log', 'inputs', 'outputs', 'events'] as const
 
 /** One instance of a step: why it failed and what to do, its question, and its log or what else it has. */
@@ -29,7 +31,8 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
   const { step, instance } = place
   const attempts = instance.attempts
   const attempt = attempts.find((one) => String(one.try) === search.try) ?? attempts.at(-1)
-  const tab = search.tab ?? 'log'
+  const ownTab = step.action === 'agent.run' && lines === undefined ? 'session' : 'log'
+  const tab = search.tab ?? ownTab
   const name = placeName(place)
   const reason = instance.reason ?? step.reason
   const message = instance.message ?? step.message
@@ -80,7 +83,7 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
           </span>
         )}
         <div role="tablist" aria-label="Of this step" className="ml-auto flex gap-4 self-stretch max-sm:ml-0">
-          {tabs.map((one) => (
+          {(step.action === 'agent.run' ? (['session', ...tabs] as const) : tabs).map((one) => (
             <button
               key={one}
               type="button"
@@ -89,7 +92,7 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
               className="h-[38px] border-b-2 border-transparent text-meta text-ink2 capitalize hover:text-ink aria-selected:border-ink aria-selected:font-medium aria-selected:text-ink"
               onClick={() =>
                 navigate({
-                  search: (was) => ({ ...was, step: name, tab: one === 'log' ? undefined : one }),
+                  search: (was) => ({ ...was, step: name, tab: one === ownTab ? undefined : one }),
                   hash: '',
                 })
               }
@@ -141,6 +144,18 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
           ))}
         </p>
       )}
+      {tab === 'session' &&
+        (attempt === undefined ? (
+          <p className="p-4 text-meta text-ink2">{message ?? 'Its session has not begun.'}</p>
+        ) : (
+          <Suspense fallback={null}>
+            <SessionTab
+              key={attempt.number}
+              {...{ run, feed, step: step.step, attempt: attempt.number }}
+              over={attempt.outcome !== undefined}
+            />
+          </Suspense>
+        ))}
       {tab === 'log' &&
         (attempt === undefined ? (
           <p className="p-4 text-meta text-ink2">

@@ -32,6 +32,19 @@ export function useRunFeed(id: string | undefined): RunFeed | undefined {
   return feed
 }
 
+const SessionPage = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionPage }))
+
+/** A run of an agent is a talk with it; its steps and log are there by their addresses. */
+function AgentRun({ run }: { run: WholeRun }) {
+  const feed = useRunFeed(run.run_id)
+  if (feed === undefined) return null
+  return (
+    <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
+      <SessionPage run={run} feed={feed} />
+    </Suspense>
+  )
+}
+
 const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'running'
 
 /** The run as the last read of its hub says; its status with an open question before the API's. */
@@ -43,11 +56,14 @@ function shownRun(run: WholeRun) {
 
 export function RunPage() {
   const { run: id } = useParams({ from: '/inside/runs/$run' })
+  const { step, tab } = useSearch({ from: '/inside/runs/$run' })
   const { data: run, error } = useQuery({
     queryKey: ['run', id],
     queryFn: ({ signal }) => getRun(id, signal),
     staleTime: Number.POSITIVE_INFINITY,
   })
+  if (run?.blueprint === 'agent' && step === undefined && tab === undefined)
+    return <AgentRun key={id} run={run} />
   if (run !== undefined) return <ShownRun key={id} run={run} />
   if (error === null) return <main className="flex-1" aria-busy="true" />
   const gone = error instanceof ApiError && error.status === 404

@@ -8,21 +8,27 @@ export interface RunSearch {
   view?: RunView
   /** The id of a run that this one is shown beside, or `last-good`. */
   compare?: string
+  /** Of a session: beside the talk. */
+  panel?: 'changes' | 'plan' | 'usage'
+  /** The file whose changes are shown there. */
+  file?: string
 }
 
-export const runTabs = ['log', 'inputs', 'outputs', 'events'] as const
+export const runTabs = ['log', 'session', 'inputs', 'outputs', 'events'] as const
 export type RunTab = (typeof runTabs)[number]
 export const runViews = ['graph', 'list'] as const
 export type RunView = (typeof runViews)[number]
 
 export function runSearch(search: Record<string, unknown>): RunSearch {
-  const { step, tab, try: attempt, view, compare } = search
+  const { step, tab, try: attempt, view, compare, panel, file } = search
   return {
     ...(typeof step === 'string' && step !== '' ? { step } : {}),
     ...(typeof attempt === 'string' && /^\d+$/.test(attempt) ? { try: attempt } : {}),
-    ...(tab !== 'log' && runTabs.includes(tab as RunTab) ? { tab: tab as RunTab } : {}),
+    ...(runTabs.includes(tab as RunTab) ? { tab: tab as RunTab } : {}),
     ...(runViews.includes(view as RunView) ? { view: view as RunView } : {}),
     ...(typeof compare === 'string' && compare !== '' ? { compare } : {}),
+    ...(panel === 'changes' || panel === 'plan' || panel === 'usage' ? { panel } : {}),
+    ...(typeof file === 'string' && file !== '' ? { file } : {}),
   }
 }
 

@@ -10,7 +10,12 @@ export function isTyping(target: EventTarget | null): boolean {
 }
 
 /** Where `g` and a letter lead. */
-const places: Readonly<Record<string, string>> = { r: '/runs', t: '/tasks', m: '/settings/runners' }
+const places: Readonly<Record<string, string>> = {
+  r: '/runs',
+  s: '/sessions',
+  t: '/tasks',
+  m: '/settings/runners',
+}
 const AFTER_G_MS = 1500
 
 interface Does {

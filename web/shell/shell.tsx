@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ErrorComponentProps, Link, Outlet, useRouter } from '@tanstack/react-router'
-import { GitPullRequest, ListTree, PanelLeft, Plus, Search, Server } from 'lucide-react'
+import { GitPullRequest, ListTree, MessageSquare, PanelLeft, Plus, Search, Server } from 'lucide-react'
 import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import { basePath, whenRefused } from '../data/api.ts'
 import { liveRuns } from '../data/live.ts'
@@ -44,6 +44,7 @@ export function Shell() {
       { id: 'go new', word: 'New run', keys: 'n', to: '/new' },
       { id: 'go runs', word: 'Runs', keys: 'g r', to: '/runs' },
       { id: 'go failed', word: 'Runs that failed', about: 'status:failed', to: '/runs?status=failed' },
+      { id: 'go sessions', word: 'Sessions', keys: 'g s', to: '/sessions' },
       { id: 'go tasks', word: 'Tasks', keys: 'g t', to: '/tasks' },
       { id: 'go runners', word: 'Runners', keys: 'g m', to: '/settings/runners' },
       { id: 'theme light', word: 'Light theme', act: () => chooseTheme('light') },
@@ -128,6 +129,10 @@ export function Shell() {
               </span>
             )}
           </Link>
+          <Link to="/sessions" className={entry} activeProps={here} aria-label="Sessions">
+            <MessageSquare size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
+            <span className="group-data-folded:hidden max-xl:hidden">Sessions</span>
+          </Link>
           <Link to="/tasks" className={entry} activeProps={here} aria-label="Tasks">
             <GitPullRequest size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
             <span className="group-data-folded:hidden max-xl:hidden">Tasks</span>
@@ -154,6 +159,7 @@ export function Shell() {
       >
         {[
           { to: '/runs', word: 'Runs', Icon: ListTree },
+          { to: '/sessions', word: 'Sessions', Icon: MessageSquare },
           { to: '/new', word: 'New', Icon: Plus },
           { to: '/tasks', word: 'Tasks', Icon: GitPullRequest },
           { to: '/settings/runners', word: 'Runners', Icon: Server },

@@ -2,6 +2,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { isFinalRun, isFinalStep, type StepStatus } from '../../contract/status.ts'
 import { foldLate, foldTalk, freshTalk } from './inputs.ts'
+import { foldSession } from './list-row.ts'
 import {
   type AttemptState,
   attemptOf,
@@ -54,6 +55,8 @@ function fold(state: RunState, event: RunEvent): void {
     case 'attempt.phase':
       return void setPhase(state, event)
     case 'agent.update':
+      foldSession(state, event.update)
+      return void foldTalk(attemptOf(state, event.attempt), event)
     case 'input.given':
     case 'input.taken':
       return void foldTalk(attemptOf(state, event.attempt), event)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inventory, scriptedEngine, step, until } from '../../../test/support/scripted-engine.ts'
+import type { AgentUpdate } from '../../contract/agent.ts'
 import type { RunListRow } from '../../contract/run.ts'
 import { runSummary } from './view.ts'
 
@@ -66,4 +67,28 @@ test('a step runs, or waits for room', async (t) => {
   assert.deepEqual((await row(id)).now, { step: 'one', host: 'local' })
   host.full = () => 'no room'
   await stops(await submit([machine, step('two')]), 'wa')
+})
+
+test('a row tells of the latest session, with its last words once they are said', async (t) => {
+  const { submit, store, host } = scriptedEngine(t, () => 'hold')
+  const id = await submit([step('talk', { action: 'agent.run', args: { prompt: 'x' } })])
+  const { sink } = host.of('talk')
+  const row = async () => runSummary((await store.get(id))!).session
+  let seq = 0
+  const tell = (update: AgentUpdate) => sink.report({ type: 'update', update }, ++seq)
+  await tell({ kind: 'message', text: 'of no session' })
+  assert.equal(await row(), undefined)
+  await tell({ kind: 'session', agent: 'acp', model: 'm', origin: 'new' })
+  await tell({ kind: 'message', text: '\n First\n' })
+  await tell({ kind: 'message', text: `words ${'x'.repeat(900)}` })
+  assert.deepEqual(await row(), { agent: 'acp', model: 'm' })
+  const used = { input_tokens: 1, cached_input_tokens: 20, output_tokens: 300, cost_usd: 0.5 }
+  await tell({ kind: 'usage', turn: used, session: used })
+  const { last_words, ...rest } = (await row())!
+  assert.deepEqual(rest, { agent: 'acp', model: 'm', tokens: 321, cost_usd: 0.5 })
+  assert.match(last_words!, /^First words x+…$/)
+  assert.equal(last_words!.length, 200)
+  await tell({ kind: 'message', text: 'Second.' })
+  await tell({ kind: 'turn_ended', stop_reason: 'end_turn' })
+  assert.equal((await row())!.last_words, 'Second.')
 })

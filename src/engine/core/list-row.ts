@@ -1,3 +1,4 @@
+import type { AgentUpdate } from '../../contract/agent.ts'
 import type { RunListRow, RunRoute } from '../../contract/run.ts'
 import type { RunState, StepState } from './state.ts'
 
@@ -8,7 +9,34 @@ const MOST_TEXT = 200
 /** How a list shows where the run is: kept beside its log, so that no list folds one. Undefined: it has not begun. */
 export function listRow(state: RunState): RunListRow | undefined {
   if (state.seq === 0) return undefined
-  return { route: routeOf(state), now: nowOf(state) }
+  const row: RunListRow = { route: routeOf(state), now: nowOf(state) }
+  if (state.session !== undefined) {
+    const { saying: _, ...session } = state.session
+    row.session = session
+  }
+  return row
+}
+
+/** Folds what a list says of a session. A message counts when it is over, so that a row does not change with each piece of it. */
+export function foldSession(state: RunState, update: AgentUpdate): void {
+  if (update.kind === 'session') {
+    const { agent, model = state.session?.model } = update
+    state.session = { ...state.session, agent, model }
+    return
+  }
+  const { session } = state
+  if (session === undefined) return
+  if (update.kind === 'message') {
+    if ((session.saying?.length ?? 0) < MOST_TEXT * 2)
+      session.saying = ((session.saying ?? '') + update.text.slice(0, MOST_TEXT * 4)).trimStart()
+    return
+  }
+  if (session.saying) session.last_words = cut(session.saying.replace(/\s+/g, ' ').trim())
+  session.saying = undefined
+  if (update.kind !== 'usage') return
+  const { input_tokens, cached_input_tokens, output_tokens, cost_usd } = update.session
+  session.tokens = input_tokens + cached_input_tokens + output_tokens
+  session.cost_usd = cost_usd
 }
 
 function routeOf(state: RunState): RunRoute {

@@ -4,6 +4,7 @@ import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, StepInstance, StepPhase } from '../../contract/events.ts'
 import type { Isolation, Network } from '../../contract/isolation.ts'
+import type { RunListRow } from '../../contract/run.ts'
 import type { TakenSecrets } from '../../contract/secrets.ts'
 import type { Reason, RunStatus, StepStatus } from '../../contract/status.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
@@ -42,6 +43,8 @@ export interface RunState {
   attempts: AttemptState[]
   /** Numbers of the attempts that wait to be placed. */
   unplaced: Set<number>
+  /** The latest session with an agent, for lists; `saying`: how the message begins that may go on. */
+  session?: NonNullable<RunListRow['session']> & { saying?: string }
   /** How many refused hosts its attempts hold together. */
   refused_hosts: number
 }

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { AgentUpdateOf } from '../../src/contract/agent.ts'
+import type { AgentRequestInput } from '../../src/contract/agent-api.ts'
+import { runTurn, startModelServer, type Turn } from '../support/model-server/server.ts'
+import { startPrograms } from '../support/programs.ts'
+import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+
+const standIn = {
+  agent: 'acp',
+  command: [process.execPath, new URL('../support/acp-agent-stand-in.ts', import.meta.url).pathname],
+}
+const evil = '<img src=x onerror="window.taken=1"><script>window.taken=1</script>'
+
+test('people talk with agents, and answer what they ask', { skip }, async (t) => {
+  const scripts = new Map<string, Turn[]>()
+  const server = await startModelServer({ scriptFor: (name) => scripts.get(name) })
+  t.after(() => server.stop())
+  const runnerEnv = { OPENAI_API_KEY: 'a key of this test', OPENAI_BASE_URL: `${server.url}/v1` }
+  const programs = await startPrograms(t, { runnerEnv })
+  const browser = await startBrowser(t)
+  const { client } = programs
+  for (const name of ['ann', 'bob']) await client.users.create({ name, password, role: 'admin' })
+  const ask = async (agent: AgentRequestInput): Promise<string> =>
+    (await client.runs.create({ agent })).run_id
+  /** An agent whose model answers so, one after another. */
+  const scripted = (model: string, turns: Turn[], more: Partial<AgentRequestInput> = {}): Promise<string> => {
+    scripts.set(model, turns)
+    return ask({ agent: 'builtin', model, isolation: 'none', prompt: `talk of ${model}`, ...more })
+  }
+  const answers = async (run: string): Promise<AgentUpdateOf<'permission_answered'>[]> => {
+    const found: AgentUpdateOf<'permission_answered'>[] = []
+    for await (const event of client.events(run))
+      if (event.type === 'agent.update' && event.update.kind === 'permission_answered')
+        found.push(event.update)
+    return found
+  }
+
+  await t.test(
+    'hostile Markdown is shown as text, and nothing of it is fetched or carried out',
+    async (t) => {
+      const text = `# A **heading**\n\n${evil}\n\n![a picture](https://pictures.example/x.png) [no](javascript:alert(1)) [docs](https://docs.example/)\n\n\`\`\`\n${evil}\n\`\`\`\n\n- one\n- two\n`
+      const run = await scripted('hostile', [{ text }], { prompt: evil })
+      const page = await openPage(t, browser, programs)
+      const asked: string[] = []
+      page.on('request', (request) => asked.push(new URL(request.url()).host))
+      await page.goto(`${programs.url}/runs/${run}`)
+      await page.getByRole('heading', { name: 'A heading' }).waitFor()
+      await page.getByRole('button', { name: 'Copy this code' }).waitFor()
+      await page.getByRole('link', { name: 'image: a picture' }).waitFor()
+      assert.equal(
+        await page.getByRole('link', { name: 'docs' }).getAttribute('rel'),
+        'noopener noreferrer nofollow',
+      )
+      assert.equal(await page.locator('a[href^="javascript:"]').count(), 0)
+      assert.equal(await page.locator('main img, main script').count(), 0)
+      assert.ok((await page.getByText(evil).count()) >= 2)
+      assert.equal(await page.evaluate('"taken" in window'), false)
+      assert.deepEqual(new Set(asked), new Set([new URL(programs.url).host]))
+      await programs.ended(run)
+      await page.getByPlaceholder('Go on with this session…').waitFor()
+      await isAccessible(page, 'a session')
+    },
+  )
+
+  await t.test('two people answer a question at once: one counts, the other is told by whom', async (t) => {
+    const command = `echo safe \u202e; echo "${'long '.repeat(900)}" > asked.txt`
+    const run = await scripted('asking', [runTurn(command), { text: 'So be it.' }], { permissions: 'ask' })
+    const anns = await openPage(t, browser, programs)
+    const context = await browser.newContext({ viewport: { width: 390, height: 844 } })
+    t.after(() => context.close())
+    context.setDefaultTimeout(20_000)
+    const bobs = await context.newPage()
+    await bobs.goto(`${programs.url}/login?next=/runs/${run}`)
+    await bobs.getByLabel('Name').fill('bob')
+    await bobs.getByLabel('Password', { exact: true }).fill(password)
+    await bobs.keyboard.press('Enter')
+    await anns.goto(`${programs.url}/runs/${run}`)
+    for (const page of [anns, bobs]) {
+      const question = page.getByRole('region', { name: 'Question', exact: true })
+      await question.waitFor()
+      // The whole command, with what is not seen of it, and no focus taken.
+      assert.equal(
+        (await question.locator('[data-command]').textContent())?.replace('U+202E', '\u202e'),
+        command,
+      )
+      assert.equal(await question.locator(':focus').count(), 0)
+      const allow = question.getByRole('button', { name: 'Allow once' })
+      assert.equal(await allow.getAttribute('aria-disabled'), 'true')
+      await isAccessible(page, 'a question')
+      await question.getByRole('region', { name: 'What it wants to do' }).press('End')
+      await question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' }).waitFor()
+    }
+    await Promise.all([
+      anns.getByRole('button', { name: 'Allow once' }).click(),
+      bobs.getByRole('button', { name: 'Deny' }).click(),
+    ])
+    const lost = /Not (allowed|denied): (ann|bob) has (allowed|denied) it already, \d\d:\d\d:\d\d\./
+    const told = await Promise.any(
+      [anns, bobs].map((page) => page.getByRole('alert').filter({ hasText: lost }).textContent()),
+    )
+    const [answer, ...others] = await answers(run)
+    assert.equal(others.length, 0)
+    const { who, decision } = answer!
+    const done = decision === 'allow' ? 'allowed' : 'denied'
+    assert.match(told!, new RegExp(`${who} has ${done} it already`))
+    for (const page of [anns, bobs]) await page.getByText(`by ${who},`).waitFor()
+    await programs.ended(run)
+  })
+
+  await t.test(
+    'prompts are queued while it works, a turn is stopped, and a later prompt goes on',
+    async (t) => {
+      const run = await ask({ ...standIn, prompt: 'say first words\nwait never', interactive: true })
+      const page = await openPage(t, browser, programs)
+      await page.goto(`${programs.url}/runs/${run}`)
+      await page.getByText('first words', { exact: true }).waitFor()
+      const field = page.getByLabel('Next prompt')
+      await field.fill('say a draft')
+      await page.reload()
+      assert.equal(await field.inputValue(), 'say a draft')
+      await field.fill('say second words')
+      await field.press('Enter')
+      await page.getByRole('list', { name: 'Queued prompts' }).getByText('queued by ann').waitFor()
+      assert.equal(await field.inputValue(), '')
+      await page.getByRole('button', { name: 'Stop turn' }).click()
+      await page.getByText('The turn was stopped.').waitFor()
+      await page.getByText('second words', { exact: true }).waitFor()
+      await page.getByText('waits for your next prompt').waitFor()
+      await page.getByRole('button', { name: 'End', exact: true }).click()
+      await field.and(page.getByPlaceholder('Go on with this session…')).waitFor()
+      await field.fill('say third words\nwrite a.txt')
+      await page.getByRole('button', { name: 'Continue' }).click()
+      await page.waitForURL((url) => url.pathname.includes('/runs/run_') && !url.pathname.endsWith(run))
+      await page.getByText('third words', { exact: true }).waitFor()
+      await page.getByText('+1').first().waitFor()
+      await page.getByRole('button', { name: 'Show it' }).click()
+      await page.getByText('first words', { exact: true }).waitFor()
+      await page.keyboard.press('Escape')
+      await page.getByRole('main').click()
+      await page.keyboard.press('g')
+      await page.keyboard.press('s')
+      await page.waitForURL('**/sessions')
+      await page.locator('[data-run]').getByText('third words', { exact: true }).waitFor()
+      await isAccessible(page, 'sessions')
+      await page.getByLabel('status', { exact: true }).selectOption('running')
+      await page.waitForURL('**/sessions?status=running')
+    },
+  )
+
+  await t.test('ten thousand updates keep the page quick, with few of them in it', async (t) => {
+    const lines = Array.from({ length: 2000 }, (_, at) => `say ${at}\nthink ${at}\nwrite ${at % 40}.txt`)
+    const run = await ask({ ...standIn, prompt: `${lines.join('\n')}\nsay the last words` })
+    await programs.ended(run)
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/runs/${run}`)
+    await page.getByText('the last words', { exact: true }).waitFor()
+    assert.ok((await page.locator('main *').count()) < 6000)
+    await page.getByRole('button', { name: /^\d+ earlier$/ }).click()
+    await page.getByRole('button', { name: /^\d+ later$/ }).waitFor()
+    await page.getByRole('button', { name: 'To the end' }).click()
+    await page.getByText('the last words', { exact: true }).waitFor()
+  })
+
+  await t.test("an agent's step of a workflow has its session as a tab", async (t) => {
+    const { run_id } = await client.runs.create({
+      workflow: {
+        version: 'v0.1',
+        name: 'review',
+        steps: [{ name: 'look', action: 'agent.run', args: { ...standIn, prompt: 'say looked at it' } }],
+      },
+    })
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/runs/${run_id}`)
+    await page.getByRole('tab', { name: 'session', selected: true }).waitFor()
+    await page.getByRole('region', { name: 'Talk' }).getByText('looked at it', { exact: true }).waitFor()
+    await page.getByRole('tab', { name: 'log' }).click()
+    await page.waitForURL('**tab=log**')
+    await page.getByText('looked at it', { exact: true }).waitFor()
+  })
+})

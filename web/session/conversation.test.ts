@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { AgentUpdate } from '../../src/contract/agent.ts'
+import type { NewEvent, RunEvent } from '../../src/contract/events.ts'
+import { Conversation, grouped } from './conversation.ts'
+import { changedFiles, diffLines } from './file-changes.ts'
+
+let seq = 0
+const event = (given: NewEvent): RunEvent =>
+  ({ ...given, seq: ++seq, time: `2026-01-01T00:00:${String(seq % 60).padStart(2, '0')}.000Z` }) as RunEvent
+const says = (update: AgentUpdate, step = 'agent'): RunEvent =>
+  event({ type: 'agent.update', attempt: 1, step, host: 'local', update })
+const read = (...events: RunEvent[]): Conversation => {
+  const talk = new Conversation('ann', { step: 'agent' })
+  talk.readOn(events)
+  return talk
+}
+
+test('pieces of a message are one row, and a tool call is told once with all that is known of it', () => {
+  const talk = read(
+    says({ kind: 'prompt', input_id: 'first', text: 'Go.' }),
+    says({ kind: 'message', text: 'Of another' }, 'other'),
+    says({ kind: 'message', text: 'One ' }),
+    says({ kind: 'message', text: 'text.' }),
+    says({ kind: 'tool', tool_id: 't', title: 'Edit a', tool_kind: 'edit', status: 'pending' }),
+    says({ kind: 'message', text: 'More.' }),
+    says({ kind: 'tool', tool_id: 't', status: 'denied' }),
+    says({ kind: 'tool', tool_id: 't', status: 'failed', output: 'no' }),
+  )
+  assert.deepEqual(
+    talk.rows.map((row) => [row.kind, 'text' in row ? row.text : 'status' in row && row.status]),
+    [
+      ['prompt', 'Go.'],
+      ['message', 'One text.'],
+      ['tool', 'denied'],
+      ['message', 'More.'],
+    ],
+  )
+  const [prompt, , tool] = talk.rows
+  assert.ok(prompt?.kind === 'prompt' && prompt.by === 'ann' && prompt.turn === 1)
+  assert.ok(tool?.kind === 'tool' && tool.title === 'Edit a' && tool.output === 'no')
+  assert.equal(talk.busy, true)
+})
+
+test('prompts wait in the queue with who gave them, until they are taken or come to nothing', () => {
+  const prompt = (input_id: string) =>
+    event({ type: 'input.given', attempt: 1, by: 'bob', input: { type: 'prompt', input_id, text: input_id } })
+  const events = [prompt('a'), prompt('b'), prompt('c')]
+  const talk = read(...events)
+  assert.deepEqual(
+    talk.queue.map(({ text, by }) => [text, by]),
+    [
+      ['a', 'bob'],
+      ['b', 'bob'],
+      ['c', 'bob'],
+    ],
+  )
+  events.push(
+    says({ kind: 'prompt', input_id: 'a', text: 'a' }),
+    event({ type: 'input.dropped', attempt: 1, input_id: 'b', message: 'it was stopped' }),
+    event({ type: 'input.passed_on', attempt: 1, input_id: 'c', run_id: 'run_next' }),
+  )
+  talk.readOn(events)
+  assert.deepEqual(talk.queue, [])
+  const told = talk.rows.map((row) => ('text' in row ? row.text : ''))
+  assert.match(told.join('\n'), /“b” was not carried out: it was stopped\n.*run_next goes on/)
+  assert.ok(talk.rows[0]?.kind === 'prompt' && talk.rows[0].by === 'bob')
+})
+
+test('a question is open until it is answered, and says by whom', () => {
+  const events = [
+    says({ kind: 'permission', request_id: 'q', title: 'rm x', expires_at: '2026-01-01T01:00:00Z' }),
+    says({ kind: 'permission', request_id: 'r', title: 'of a rule' }),
+    says({ kind: 'permission_answered', request_id: 'r', decision: 'allow', by: 'rule', rule: 'rule 1' }),
+  ]
+  const talk = read(...events)
+  assert.deepEqual(
+    talk.questions.map(({ request_id }) => request_id),
+    ['q'],
+  )
+  assert.equal(talk.rows.length, 0)
+  events.push(
+    says({ kind: 'permission_answered', request_id: 'q', decision: 'deny', by: 'person', who: 'bob' }),
+  )
+  const before = talk.state
+  assert.equal(talk.readOn(events), before + 1)
+  assert.equal(talk.readOn(events), before + 1)
+  assert.deepEqual(talk.questions, [])
+  assert.ok(talk.rows[0]?.kind === 'answered' && talk.rows[0].title === 'rm x' && talk.rows[0].by === 'bob')
+})
+
+test('many finished calls in a row are one line, and each file has its changes', () => {
+  const call = (number: number): RunEvent =>
+    says({
+      ...{ kind: 'tool', tool_id: `t${number}`, tool_kind: 'edit', status: 'completed' },
+      diffs: [{ path: number % 2 ? 'a' : 'b', new_text: 'x\n' }],
+    })
+  const talk = read(...Array.from({ length: 7 }, (_, number) => call(number)))
+  assert.deepEqual(
+    grouped(talk.rows).map(({ kind }) => kind),
+    ['group'],
+  )
+  assert.equal(grouped(talk.rows.slice(1)).length, 6)
+  assert.deepEqual(
+    changedFiles(talk.rows).map(({ path, added, removed }) => [path, added, removed]),
+    [
+      ['b', 4, 0],
+      ['a', 3, 0],
+    ],
+  )
+})
+
+test('a change is told by its lines and their numbers, of whole texts and of a unified diff', () => {
+  const told = (lines: ReturnType<typeof diffLines>) =>
+    lines.map((line) => `${line.sign}${line.old ?? ''}:${line.new ?? ''} ${line.text}`)
+  const old_text = 'a\nb\nc\nd\ne\n'
+  assert.deepEqual(told(diffLines({ path: 'x', old_text, new_text: 'a\nb\nC\nC\nd\ne\n' })), [
+    ' 1:1 a',
+    ' 2:2 b',
+    '-3: c',
+    '+:3 C',
+    '+:4 C',
+    ' 4:5 d',
+    ' 5:6 e',
+  ])
+  const unified = '--- x\n+++ x\n@@ -7,2 +7,2 @@ f()\n same\n--- gone\n+++ come\n'
+  assert.deepEqual(told(diffLines({ path: 'x', unified })), [
+    '@: f()',
+    ' 7:7 same',
+    '-8: -- gone',
+    '+:8 ++ come',
+  ])
+})

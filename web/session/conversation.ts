@@ -1,0 +1,303 @@
+import type { AgentUpdate, AgentUpdateOf, FileDiff, Usage } from '../../src/contract/agent.ts'
+import type { RunEvent } from '../../src/contract/events.ts'
+
+export type Question = AgentUpdateOf<'permission'> & { askedAt: string; agent: string | undefined }
+type Answer = AgentUpdateOf<'permission_answered'>
+
+interface Base {
+  /** Stays the same while the row grows. */
+  key: string
+  time: string
+}
+export type Row = Base &
+  (
+    | { kind: 'prompt'; text: string; by: string | undefined; turn: number }
+    | { kind: 'message'; text: string }
+    | { kind: 'thought'; text: string; until: string }
+    | {
+        kind: 'tool'
+        title: string | undefined
+        toolKind: string | undefined
+        status: string
+        input: string | undefined
+        output: string | undefined
+        diffs: readonly FileDiff[]
+        paths: readonly string[]
+        until: string
+      }
+    | { kind: 'verify'; command: string; status: string; output: string | undefined; until: string }
+    | { kind: 'note'; text: string; tone: 'plain' | 'warning' | 'bad' }
+    | { kind: 'answered'; title: string; decision: 'allow' | 'deny'; by: string }
+  )
+export type RowOf<K extends Row['kind']> = Extract<Row, { kind: K }>
+
+export interface Queued {
+  inputId: string
+  text: string
+  by: string | undefined
+}
+
+/** Which of a run's sessions: of a step, or of one attempt of it. */
+export interface Which {
+  step?: string | undefined
+  attempt?: number | undefined
+}
+
+/** A session as its events tell it: rows to show, and what is open. Each event is added once, in order. */
+export class Conversation {
+  rows: readonly Row[] = []
+  readonly #rows: Row[] = []
+  readonly #at = new Map<string, number>()
+  readonly #questions = new Map<string, Question>()
+  readonly #asked = new Map<string, Question>()
+  readonly #queue = new Map<string, Queued>()
+  readonly #givers = new Map<string, string | undefined>()
+  readonly #owner: string
+  readonly #which: Which
+  #read = 0
+  #changed = false
+  questions: readonly Question[] = []
+  queue: readonly Queued[] = []
+  agent: string | undefined
+  version: string | undefined
+  model: string | undefined
+  usage: Usage | undefined
+  plan: AgentUpdateOf<'plan'>['entries'] = []
+  turns = 0
+  /** The agent works on a prompt, or its work is verified. */
+  busy = false
+  /** Until when it waits for a prompt, while it does. */
+  idleUntil: string | undefined
+  startedAt: string | undefined
+  /** Grows with each change. */
+  state = 0
+
+  constructor(owner: string, which: Which) {
+    this.#owner = owner
+    this.#which = which
+  }
+
+  /** Reads on in a list that only grows; answers the number of the state. */
+  readOn(events: readonly RunEvent[]): number {
+    for (; this.#read < events.length; this.#read++) this.#add(events[this.#read]!)
+    if (!this.#changed) return this.state
+    this.#changed = false
+    this.rows = [...this.#rows]
+    this.questions = [...this.#questions.values()]
+    this.queue = [...this.#queue.values()]
+    return ++this.state
+  }
+
+  #add(event: RunEvent): void {
+    const { step, attempt } = this.#which
+    if ('attempt' in event && attempt !== undefined && event.attempt !== attempt) return
+    if ('step' in event && step !== undefined && event.step !== step) return
+    switch (event.type) {
+      case 'agent.update':
+        this.#update(event.update, event.time, event.seq)
+        break
+      case 'attempt.started':
+        this.startedAt ??= event.time
+        break
+      case 'input.given': {
+        const { input } = event
+        this.#givers.set(input.input_id, event.by)
+        if (input.type === 'prompt')
+          this.#queue.set(input.input_id, { inputId: input.input_id, text: input.text, by: event.by })
+        if (input.type === 'permission') this.#questions.delete(input.request_id)
+        break
+      }
+      case 'input.taken':
+        this.#queue.delete(event.input_id)
+        break
+      case 'input.passed_on':
+      case 'input.dropped': {
+        const queued = this.#queue.get(event.input_id)
+        this.#queue.delete(event.input_id)
+        const what = queued === undefined ? 'A prompt' : `“${short(queued.text)}”`
+        this.#note(
+          event.type === 'input.dropped'
+            ? `${what} was not carried out: ${event.message}`
+            : `${what} came too late for this run: ${event.run_id} goes on with it.`,
+          'warning',
+          event,
+        )
+        break
+      }
+      case 'attempt.finished':
+        this.#over()
+        if (event.outcome !== 'success' && event.message !== undefined)
+          this.#note(event.message, event.outcome === 'canceled' ? 'plain' : 'bad', event)
+        break
+      case 'run.cancel_requested':
+        this.#note(`Canceled by ${event.by ?? 'the hub'}.`, 'plain', event)
+        break
+      case 'run.finished':
+        this.#over()
+        break
+      default:
+        return
+    }
+    this.#changed = true
+  }
+
+  #over(): void {
+    this.busy = false
+    this.idleUntil = undefined
+    this.#questions.clear()
+  }
+
+  #update(update: AgentUpdate, time: string, seq: number): void {
+    const key = String(seq)
+    if (update.kind !== 'idle' && update.kind !== 'session') this.idleUntil = undefined
+    switch (update.kind) {
+      case 'session':
+        this.agent = update.agent
+        this.version = update.version ?? this.version
+        this.model = update.model ?? this.model
+        return
+      case 'prompt':
+        this.busy = true
+        this.turns++
+        this.#queue.delete(update.input_id)
+        return void this.#push({
+          ...{ kind: 'prompt', key, time, text: update.text, turn: this.turns },
+          by: update.input_id === 'first' ? this.#owner : this.#givers.get(update.input_id),
+        })
+      case 'message':
+      case 'thought': {
+        const last = this.#rows.at(-1)
+        if (last?.kind === 'message' && update.kind === 'message')
+          return void this.#replace(last.key, { ...last, text: last.text + update.text })
+        if (last?.kind === 'thought' && update.kind === 'thought')
+          return void this.#replace(last.key, { ...last, text: last.text + update.text, until: time })
+        if (update.text.trim() === '') return
+        if (update.kind === 'message')
+          return void this.#push({ kind: 'message', key, time, text: update.text })
+        return void this.#push({ kind: 'thought', key, time, text: update.text, until: time })
+      }
+      case 'tool':
+        return void this.#tool(update, time)
+      case 'verify': {
+        const last = this.#rows.at(-1)
+        const { command, status, output } = update
+        if (last?.kind === 'verify' && last.command === command && last.status === 'running')
+          return void this.#replace(last.key, { ...last, status, output, until: time })
+        return void this.#push({ kind: 'verify', key, time, command, status, output, until: time })
+      }
+      case 'plan':
+        this.plan = update.entries
+        return
+      case 'usage':
+        this.usage = update.session
+        return
+      case 'permission': {
+        const question = { ...update, askedAt: time, agent: this.agent }
+        this.#asked.set(update.request_id, question)
+        if (update.expires_at !== undefined) this.#questions.set(update.request_id, question)
+        return
+      }
+      case 'permission_answered':
+        this.#questions.delete(update.request_id)
+        // What a rule allows needs no line of its own.
+        if (update.decision === 'allow' && (update.by === 'rule' || update.by === 'policy')) return
+        return void this.#push({
+          ...{ kind: 'answered', key, time, decision: update.decision, by: answerer(update) },
+          title: this.#asked.get(update.request_id)?.title ?? 'A tool',
+        })
+      case 'retry':
+        return void this.#note(
+          `The model service failed (${update.failure}) and is tried again: ${update.message}`,
+          'warning',
+          { seq, time },
+        )
+      case 'turn_ended':
+        this.busy = false
+        if (update.stop_reason === 'end_turn') return
+        if (update.stop_reason === 'canceled')
+          return void this.#note('The turn was stopped.', 'plain', { seq, time })
+        return void this.#note(update.message ?? `The turn ended: ${update.stop_reason}.`, 'bad', {
+          seq,
+          time,
+        })
+      case 'idle':
+        this.busy = false
+        this.idleUntil = update.until
+        return
+      case 'notice':
+        return void this.#note(update.text, 'plain', { seq, time })
+    }
+  }
+
+  #tool(update: AgentUpdateOf<'tool'>, time: string): void {
+    const key = `tool ${this.turns} ${update.tool_id}`
+    const at = this.#at.get(key)
+    const before = at === undefined ? undefined : (this.#rows[at] as RowOf<'tool'>)
+    // One that was denied is told to have failed as well.
+    const status = before?.status === 'denied' ? 'denied' : (update.status ?? before?.status ?? 'pending')
+    const row: Row = {
+      kind: 'tool',
+      key,
+      time: before?.time ?? time,
+      until: time,
+      title: update.title ?? before?.title,
+      toolKind: update.tool_kind ?? before?.toolKind,
+      status,
+      input: update.input ?? before?.input,
+      output: update.output ?? before?.output,
+      diffs: update.diffs ?? before?.diffs ?? [],
+      paths: update.paths ?? before?.paths ?? [],
+    }
+    if (before === undefined) this.#push(row)
+    else this.#replace(key, row)
+  }
+
+  #note(text: string, tone: RowOf<'note'>['tone'], { seq, time }: { seq: number; time: string }): void {
+    this.#push({ kind: 'note', key: String(seq), time, text, tone })
+  }
+  #push(row: Row): void {
+    this.#at.set(row.key, this.#rows.length)
+    this.#rows.push(row)
+  }
+  #replace(key: string, row: Row): void {
+    this.#rows[this.#at.get(key)!] = row
+  }
+}
+
+const short = (text: string): string => (text.length <= 60 ? text : `${text.slice(0, 59)}…`)
+
+/** Who answered a question, as a word or a name. */
+function answerer({ by, who, rule }: Answer): string {
+  if (who !== undefined) return who
+  const words = {
+    person: 'a person',
+    rule: rule === undefined ? 'a rule' : `the rules (${rule})`,
+    policy: 'its permissions',
+    timeout: 'itself, its time was over',
+    canceled: 'the end of its turn',
+    nobody: 'itself, nobody could be asked',
+  }
+  return words[by]
+}
+
+/** Rows as they are shown: finished calls of tools that follow each other are one group where they are more than six. */
+export type Shown = Row | { kind: 'group'; key: string; rows: readonly RowOf<'tool'>[] }
+
+export function grouped(rows: readonly Row[]): Shown[] {
+  const shown: Shown[] = []
+  let calls: RowOf<'tool'>[] = []
+  const flush = () => {
+    if (calls.length > 6) shown.push({ kind: 'group', key: `group ${calls[0]!.key}`, rows: calls })
+    else shown.push(...calls)
+    calls = []
+  }
+  for (const row of rows) {
+    if (row.kind === 'tool' && row.status === 'completed') calls.push(row)
+    else {
+      flush()
+      shown.push(row)
+    }
+  }
+  flush()
+  return shown
+}

@@ -1,0 +1,66 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { useMemo, useState } from 'react'
+import type { RunEvent } from '../../src/contract/events.ts'
+import { ask } from '../data/api.ts'
+import { getRun } from '../data/runs.ts'
+import { Conversation, grouped } from './conversation.ts'
+import { ChatRow } from './rows.tsx'
+
+const MOST_ROWS = 100
+const PAGE = 10_000
+
+async function eventsOf(run: string, signal: AbortSignal): Promise<RunEvent[]> {
+  const all: RunEvent[] = []
+  for (;;) {
+    const page = await ask<RunEvent[]>('GET', `/api/runs/${encodeURIComponent(run)}/events`, {
+      query: { after: all.at(-1)?.seq ?? 0, limit: PAGE, output_bytes: 0 },
+      signal,
+    })
+    all.push(...page)
+    if (page.length < PAGE) return all
+  }
+}
+
+/** The talk of the run whose session this one goes on with, on demand. */
+export function EarlierTalk({ run }: { run: string }) {
+  const [open, setOpen] = useState(false)
+  const { data } = useQuery({
+    queryKey: ['earlier', run],
+    queryFn: async ({ signal }) => ({ run: await getRun(run, signal), events: await eventsOf(run, signal) }),
+    enabled: open,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 60_000,
+  })
+  const rows = useMemo(() => {
+    if (data === undefined) return []
+    const talk = new Conversation(data.run.owner, {})
+    talk.readOn(data.events)
+    return grouped(talk.rows)
+  }, [data])
+  if (!open)
+    return (
+      <p className="flex items-center justify-center gap-3 text-meta text-ink2">
+        It goes on with an earlier session.
+        <button type="button" className="button" onClick={() => setOpen(true)}>
+          Show it
+        </button>
+        <Link to="/runs/$run" params={{ run }} className="text-accent hover:underline">
+          Open its run
+        </Link>
+      </p>
+    )
+  return (
+    <>
+      {data?.run.continues !== undefined && <EarlierTalk run={data.run.continues} />}
+      {rows.length > MOST_ROWS && (
+        <Link to="/runs/$run" params={{ run }} className="self-center text-accent hover:underline">
+          {rows.length - MOST_ROWS} earlier, on its own page
+        </Link>
+      )}
+      {rows.slice(-MOST_ROWS).map((row) => (
+        <ChatRow key={row.key} row={row} />
+      ))}
+    </>
+  )
+}

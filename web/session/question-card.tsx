@@ -1,0 +1,225 @@
+import { useCallback, useEffect, useRef, useState } from 'react'
+import { type ApiError, newKey } from '../data/api.ts'
+import { clockOf, timeOf, useNow } from '../data/clock.ts'
+import { giveInput } from '../data/sessions.ts'
+import { Failure } from '../parts/action-button.tsx'
+import { StatusMark } from '../parts/status-mark.tsx'
+import type { Question } from './conversation.ts'
+import { argumentsOf, commandOf } from './tool-input.ts'
+import { VisibleText } from './visible-text.tsx'
+
+/** As the hub refuses an answer that came second. */
+interface AnsweredDetails {
+  decision?: 'allow' | 'deny'
+  by?: string
+  at?: string
+}
+
+/** A button that came under a finger or a key is deaf for so long. */
+const DEAF_MS = 500
+
+const wants: Record<string, string> = {
+  execute: 'wants to run a command',
+  edit: 'wants to change a file',
+  delete: 'wants to delete a file',
+  move: 'wants to move a file',
+  read: 'wants to read a file',
+  search: 'wants to search',
+  fetch: 'wants to fetch from the network',
+}
+
+interface Props {
+  run: string
+  question: Question
+  /** How many others wait behind it. */
+  more: number
+  runner: string | undefined
+  /** How it is answered where nobody does so in time. */
+  byItself: string
+  /** Told of an answer that somebody else gave first. */
+  lost: (said: string) => void
+}
+
+/** A question of an agent: all that it wants to do, and its answers. It takes no focus, and no key at first. */
+export function QuestionCard({ run, question, more, runner, byItself, lost }: Props) {
+  const now = useNow()
+  const [busy, setBusy] = useState<'allow' | 'deny'>()
+  const [failure, setFailure] = useState<ApiError>()
+  const [seen, setSeen] = useState(false)
+  const shownAt = useRef(0)
+  const keys = useRef<Partial<Record<'allow' | 'deny', string>>>({})
+  const box = useRef<HTMLDivElement>(null)
+  const end = useRef<HTMLSpanElement>(null)
+  const { request_id, title, tool_kind = '', input, paths = [], expires_at } = question
+
+  useEffect(() => {
+    shownAt.current = performance.now()
+    const watch = new IntersectionObserver(
+      ([entry]) => {
+        if (entry?.isIntersecting) setSeen(true)
+      },
+      { root: box.current },
+    )
+    watch.observe(end.current!)
+    return () => watch.disconnect()
+  }, [])
+
+  const answer = useCallback(
+    async (decision: 'allow' | 'deny') => {
+      if (busy !== undefined || performance.now() - shownAt.current < DEAF_MS) return
+      if (decision === 'allow' && !seen) return
+      setBusy(decision)
+      setFailure(undefined)
+      keys.current[decision] ??= newKey()
+      try {
+        await giveInput(run, { permission: { request_id, decision } }, keys.current[decision])
+        return
+      } catch (error) {
+        const refused = error as ApiError
+        // A lost answer is sent again with the same key.
+        if (refused.status !== 0) keys.current = {}
+        const { decision: was, by, at } = (refused.details ?? {}) as AnsweredDetails
+        if (refused.status === 409 && was !== undefined) {
+          const not = decision === 'allow' ? 'Not allowed' : 'Not denied'
+          const when = at === undefined ? '' : `, ${timeOf(at, now)}`
+          lost(`${not}: ${by ?? 'somebody'} has ${was === 'allow' ? 'allowed' : 'denied'} it already${when}.`)
+        } else setFailure(refused)
+      }
+      setBusy(undefined)
+    },
+    [busy, seen, run, request_id, lost, now],
+  )
+
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      if (event.metaKey || event.ctrlKey || event.altKey || event.repeat) return
+      const { activeElement } = document
+      const inField =
+        activeElement !== null && /^(INPUT|TEXTAREA|SELECT|BUTTON|A)$/.test(activeElement.tagName)
+      if (inField || document.querySelector('dialog[open]') !== null) return
+      if (event.key === 'a') void answer('allow')
+      else if (event.key === 'd') void answer('deny')
+    }
+    addEventListener('keydown', press)
+    return () => removeEventListener('keydown', press)
+  }, [answer])
+
+  const command = commandOf(input)
+  const rest = argumentsOf(input).filter(([, text]) => text !== command)
+  // Beside the command a title may say what another is for, and not `Run` alone.
+  const isSaid = command !== undefined && title.replace(command, '').length <= 4
+  const folder = tool_kind === 'execute' && paths.length === 1 ? paths[0] : undefined
+  const unsaid = paths.filter(
+    (path) => path !== folder && !title.includes(path) && !(input ?? '').includes(path),
+  )
+  const left = expires_at === undefined ? undefined : Date.parse(expires_at) - now
+  return (
+    <section
+      aria-label="Question"
+      className="flex flex-col gap-2.5 rounded-xl border border-ask-line bg-ask-soft p-3.5 max-sm:rounded-b-none max-sm:border-x-0 max-sm:border-b-0 max-sm:p-4"
+    >
+      <div className="flex items-center gap-2">
+        <StatusMark shown="asks" size={18} beside />
+        <h2 className="min-w-0 flex-1 truncate font-semibold max-sm:whitespace-normal">
+          <bdi>{question.agent ?? 'The agent'}</bdi> {wants[tool_kind] ?? 'wants to use a tool'}
+        </h2>
+        {more > 0 && <span className="text-meta text-ask">{more} more</span>}
+        {left !== undefined && (
+          <span className="shrink-0 text-meta text-ask" title={`With no answer it is ${byItself} then`}>
+            <span className="max-sm:hidden">{byItself} by itself in </span>
+            <span className="font-mono">{clockOf(left)}</span>
+          </span>
+        )}
+      </div>
+      <section
+        ref={box}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
+        tabIndex={0}
+        aria-label="What it wants to do"
+        className="max-h-[min(16rem,32dvh)] overflow-y-auto rounded-lg border border-ask-line bg-surface px-3 py-2.5 font-mono text-meta"
+      >
+        {command !== undefined && (
+          <p className="break-words whitespace-pre-wrap">
+            <span className="text-ink3 select-none">$ </span>
+            <bdi data-command>
+              <VisibleText text={command} />
+            </bdi>
+          </p>
+        )}
+        {!isSaid && (
+          <p className={`break-words whitespace-pre-wrap ${command === undefined ? '' : 'mt-2 text-ink2'}`}>
+            <bdi>
+              <VisibleText text={title} />
+            </bdi>
+          </p>
+        )}
+        {rest.map(([name, text]) => (
+          <p key={name} className="mt-2 break-words whitespace-pre-wrap text-ink2">
+            {name !== '' && (
+              <span className="text-ink3">
+                <bdi>{name}</bdi>:{' '}
+              </span>
+            )}
+            <bdi>
+              <VisibleText text={text} />
+            </bdi>
+          </p>
+        ))}
+        {unsaid.map((path) => (
+          <p key={path} className="mt-2 break-all text-ink2">
+            <bdi>
+              <VisibleText text={path} />
+            </bdi>
+          </p>
+        ))}
+        <span ref={end} className="block h-px" />
+      </section>
+      {runner !== undefined && (
+        <p className="text-meta break-all text-ink2">
+          {folder !== undefined && (
+            <>
+              in{' '}
+              <bdi className="font-mono">
+                <VisibleText text={folder} />
+              </bdi>{' '}
+            </>
+          )}
+          on <bdi className="font-mono">{runner}</bdi>
+          {!seen && ' · scroll to its end to allow it'}
+        </p>
+      )}
+      <div className="flex flex-row-reverse gap-2 max-sm:*:flex-1 sm:flex-row">
+        <button
+          type="button"
+          className="button button-main"
+          aria-disabled={busy !== undefined || !seen}
+          onClick={() => answer('allow')}
+        >
+          {busy === 'allow' ? (
+            'Allowing…'
+          ) : (
+            <>
+              Allow once <kbd className="key max-sm:hidden">A</kbd>
+            </>
+          )}
+        </button>
+        <span className="flex-1 max-sm:hidden" />
+        <button
+          type="button"
+          className="button"
+          aria-disabled={busy !== undefined}
+          onClick={() => answer('deny')}
+        >
+          {busy === 'deny' ? (
+            'Denying…'
+          ) : (
+            <>
+              Deny <kbd className="key max-sm:hidden">D</kbd>
+            </>
+          )}
+        </button>
+      </div>
+      {failure !== undefined && <Failure error={failure} />}
+    </section>
+  )
+}

@@ -1,0 +1,208 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link, useNavigate, useRouterState, useSearch } from '@tanstack/react-router'
+import { ChevronLeft } from 'lucide-react'
+import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
+import type { Budget } from '../../src/contract/agent.ts'
+import type { RunFeed } from '../data/run-feed.ts'
+import { cancelRun, getWorkflow, shownStatus, type WholeRun } from '../data/runs.ts'
+import { giveInput } from '../data/sessions.ts'
+import { ActionButton } from '../parts/action-button.tsx'
+import { Confirm } from '../parts/confirm.tsx'
+import { CopyButton } from '../parts/copy-button.tsx'
+import { StatusMark, statusWord } from '../parts/status-mark.tsx'
+import { Took } from '../parts/times.tsx'
+import { Conversation, type Which } from './conversation.ts'
+import { changedFiles } from './file-changes.ts'
+import { money, SidePanel } from './side-panel.tsx'
+import { Talk } from './talk.tsx'
+
+/** A session as the run's feed tells it, live. */
+function useConversation(feed: RunFeed, owner: string, { step, attempt }: Which): Conversation {
+  // biome-ignore lint/correctness/useExhaustiveDependencies: of a new feed it is read anew
+  const talk = useMemo(() => new Conversation(owner, { step, attempt }), [feed, owner, step, attempt])
+  useSyncExternalStore(feed.watch, () => talk.readOn(feed.events))
+  return talk
+}
+
+interface Args {
+  budget?: Partial<Budget>
+  interactive?: boolean
+  permissions?: string | { on_ask_timeout?: string }
+}
+
+const byItself = ({ permissions }: Args): string =>
+  typeof permissions === 'object' && permissions.on_ask_timeout === 'allow' ? 'allowed' : 'denied'
+
+/** The arguments of the step that asks the agent. */
+function useAgentArgs(run: string, step: string): Args {
+  const { data } = useQuery({
+    queryKey: ['workflow', run],
+    queryFn: ({ signal }) => getWorkflow(run, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  })
+  const steps = (data?.workflow as { steps?: { name: string; args?: Args }[] } | undefined)?.steps
+  return steps?.find(({ name }) => name === step)?.args ?? {}
+}
+
+const agentStep = (run: WholeRun) => run.steps.find(({ action }) => action === 'agent.run')?.step ?? 'agent'
+const lastRunner = (run: WholeRun, step: string) =>
+  run.steps.find((one) => one.step === step)?.instances[0]?.attempts.at(-1)?.runner
+
+const tones: Record<string, string> = {
+  success: 'bg-ok-soft text-ok',
+  failed: 'bg-bad-soft text-bad',
+  running: 'bg-accent-soft text-accent',
+  asks: 'bg-ask-soft text-ask',
+  room: 'bg-ask-soft text-ask',
+  interrupted: 'bg-gone-soft text-gone',
+}
+
+/** The page of a run that is a session with an agent. */
+export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
+  const search = useSearch({ from: '/inside/runs/$run' })
+  const hash = useRouterState({ select: ({ location }) => location.hash })
+  const navigate = useNavigate({ from: '/runs/$run' })
+  const [ending, setEnding] = useState(false)
+  const step = agentStep(run)
+  const talk = useConversation(feed, run.owner, { step })
+  const args = useAgentArgs(run.run_id, step)
+  const { budget = {}, interactive } = args
+  const { rows } = talk
+  const files = useMemo(() => changedFiles(rows), [rows])
+  const over = run.finished_at !== undefined
+  const shown = !over && talk.questions.length > 0 ? 'asks' : shownStatus(run)
+  const word = shown === 'asks' ? 'asks you' : statusWord(shown)
+  const runner = lastRunner(run, step)
+  const agent = [talk.agent, talk.model].filter((one) => one !== undefined).join(' · ')
+  useEffect(() => {
+    document.title = `${shown === 'asks' ? '(1) ' : ''}${run.workflow_name} ${word} · Errand`
+  }, [run.workflow_name, shown, word])
+  const cost = talk.usage?.cost_usd
+  return (
+    <>
+      <header className="flex h-12 shrink-0 items-center gap-2.5 border-b border-line px-5 max-sm:h-16 max-sm:px-3">
+        <Link to="/sessions" aria-label="Sessions" className="hidden p-2 max-sm:block">
+          <ChevronLeft size={22} strokeWidth={1.75} aria-hidden />
+        </Link>
+        <nav aria-label="Where this is" className="text-ink2 max-sm:hidden">
+          <Link to="/sessions" className="hover:text-ink">
+            Sessions
+          </Link>
+          <span className="ml-2.5 text-ink3">/</span>
+        </nav>
+        <span className="max-sm:hidden">
+          <StatusMark shown={shown} size={16} />
+        </span>
+        <div className="flex min-w-0 items-center gap-2.5 max-sm:flex-1 max-sm:flex-col max-sm:items-start max-sm:gap-0">
+          <h1 className="max-w-full truncate text-page font-semibold" title={run.workflow_name}>
+            <bdi>{run.workflow_name}</bdi>
+          </h1>
+          <span className={`chip max-sm:hidden ${tones[shown] ?? ''}`}>{word}</span>
+          <span className="flex min-w-0 items-center gap-3 text-meta text-ink2 max-sm:max-w-full">
+            <span className="truncate">
+              <bdi>{agent}</bdi>
+              {runner !== undefined && (
+                <>
+                  {agent !== '' && ' · '}
+                  <bdi>{runner}</bdi>
+                </>
+              )}
+              {cost !== undefined && (
+                <span className="lg:hidden">
+                  {' '}
+                  · {money(cost)}
+                  {budget.cost_usd !== undefined && ` of ${money(budget.cost_usd)}`}
+                </span>
+              )}
+            </span>
+          </span>
+        </div>
+        <span className="hidden max-sm:block">
+          <StatusMark shown={shown} size={20} />
+        </span>
+        <div className="ml-auto flex shrink-0 items-center gap-2 max-sm:hidden">
+          <span className="text-meta text-ink2">
+            {run.owner} · <Took from={run.started_at ?? run.created_at} to={run.finished_at} />
+          </span>
+          <CopyButton text={run.run_id} label="Copy the run's id" />
+          <Link
+            to="/runs/$run"
+            params={{ run: run.run_id }}
+            search={{ tab: 'log' }}
+            className="button button-plain"
+          >
+            Steps and log
+          </Link>
+          {!over && interactive === true && talk.idleUntil !== undefined && (
+            <ActionButton
+              doing="Ending…"
+              act={(key) => giveInput(run.run_id, { close: true, step }, key)}
+              title="No more prompts: the session can be gone on with later"
+            >
+              End
+            </ActionButton>
+          )}
+          {!over && (
+            <button type="button" className="button button-quiet-bad" onClick={() => setEnding(true)}>
+              Cancel…
+            </button>
+          )}
+        </div>
+      </header>
+      {over && run.status !== 'success' && (
+        <p className={`shrink-0 border-b border-line px-5 py-2 text-meta ${tones[run.status] ?? ''}`}>
+          <b className="mr-2 font-mono font-semibold">{run.reason ?? run.status}</b>
+          <bdi className="break-words text-ink">{run.message}</bdi>
+        </p>
+      )}
+      <main className="flex min-h-0 flex-1">
+        <Talk {...{ run, talk, over, runner, hash, step }} byItself={byItself(args)} canGoOn />
+        <SidePanel
+          {...{ talk, files, budget }}
+          panel={search.panel ?? 'changes'}
+          file={search.file}
+          until={run.finished_at}
+          choose={(panel, file) =>
+            void navigate({
+              search: (was) => ({ ...was, panel: panel === 'changes' ? undefined : panel, file }),
+              replace: true,
+            })
+          }
+        />
+      </main>
+      {ending && (
+        <Confirm
+          title={`Cancel ${run.workflow_name}?`}
+          keep="Keep running"
+          verb="Cancel run"
+          doing="Canceling…"
+          act={() => cancelRun(run.run_id)}
+          close={() => setEnding(false)}
+        >
+          The agent and all that it started are ended now. What it has changed stays, and its session can be
+          gone on with.
+        </Confirm>
+      )}
+    </>
+  )
+}
+
+/** The session of one attempt of a step, within the page of its run. */
+export function SessionTab({
+  run,
+  feed,
+  step,
+  attempt,
+  over,
+}: {
+  run: WholeRun
+  feed: RunFeed
+  step: string
+  attempt: number
+  over: boolean
+}) {
+  const talk = useConversation(feed, run.owner, { attempt })
+  const args = useAgentArgs(run.run_id, step)
+  const runner = lastRunner(run, step)
+  return <Talk {...{ run, talk, over, step, runner }} byItself={byItself(args)} canGoOn={false} />
+}

@@ -1,0 +1,226 @@
+import { Check, Circle, CircleDot } from 'lucide-react'
+import type { Budget } from '../../src/contract/agent.ts'
+import { clockOf, useNow } from '../data/clock.ts'
+import type { Conversation } from './conversation.ts'
+import type { ChangedFile } from './file-changes.ts'
+import { Counted, DiffView } from './rows.tsx'
+
+export type Panel = 'changes' | 'plan' | 'usage'
+
+interface Props {
+  talk: Conversation
+  files: readonly ChangedFile[]
+  budget: Partial<Budget>
+  panel: Panel
+  file: string | undefined
+  choose: (panel: Panel, file?: string) => void
+  until: string | undefined
+}
+
+/** Beside the talk: files that were changed, the plan, what was used. */
+export function SidePanel({ talk, files, budget, panel, file, choose, until }: Props) {
+  const done = talk.plan.filter(({ status }) => status === 'completed').length
+  const tabs: [Panel, string, string][] = [
+    ['changes', 'Changes', String(files.length)],
+    ['plan', 'Plan', talk.plan.length === 0 ? '' : `${done}/${talk.plan.length}`],
+    ['usage', 'Usage', ''],
+  ]
+  return (
+    <aside
+      aria-label="Of this session"
+      className="flex w-[34%] max-w-[480px] min-w-72 shrink-0 flex-col border-l border-line max-lg:hidden"
+    >
+      <div
+        role="tablist"
+        aria-label="Beside the talk"
+        className="flex shrink-0 gap-4 border-b border-line px-4"
+      >
+        {tabs.map(([one, word, count]) => (
+          <button
+            key={one}
+            type="button"
+            role="tab"
+            aria-selected={panel === one}
+            className="h-[38px] border-b-2 border-transparent text-meta text-ink2 hover:text-ink aria-selected:border-ink aria-selected:font-medium aria-selected:text-ink"
+            onClick={() => choose(one)}
+          >
+            {word} <span className="text-ink3">{count}</span>
+          </button>
+        ))}
+      </div>
+      <div role="tabpanel" aria-label={panel} className="min-h-0 flex-1 overflow-y-auto">
+        {panel === 'changes' && <Changes files={files} file={file} choose={choose} />}
+        {panel === 'plan' && <Plan talk={talk} />}
+        {panel === 'usage' && <Used talk={talk} budget={budget} until={until} />}
+      </div>
+      <Cost talk={talk} budget={budget} until={until} />
+    </aside>
+  )
+}
+
+function Changes({ files, file, choose }: Pick<Props, 'files' | 'file' | 'choose'>) {
+  if (files.length === 0) return <p className="p-4 text-meta text-ink2">It has changed no file yet.</p>
+  const chosen = files.find(({ path }) => path === file) ?? files[0]!
+  const base = commonFolder(files.map(({ path }) => path))
+  return (
+    <>
+      <ul>
+        {files.slice(0, 500).map(({ path, added, removed }) => (
+          <li key={path}>
+            <button
+              type="button"
+              aria-pressed={path === chosen.path}
+              className="flex min-h-[30px] w-full items-center gap-3 px-4 text-left font-mono text-meta hover:bg-hover aria-pressed:bg-sel"
+              onClick={() => choose('changes', path)}
+            >
+              <bdi className="min-w-0 flex-1 truncate" title={path}>
+                <span className="text-ink2">{path.slice(base.length, path.lastIndexOf('/') + 1)}</span>
+                {path.slice(path.lastIndexOf('/') + 1)}
+              </bdi>
+              <Counted added={added} removed={removed} />
+            </button>
+          </li>
+        ))}
+      </ul>
+      <h2 className="border-y border-line bg-sunken px-4 py-1.5 font-mono text-meta break-all">
+        <bdi title={chosen.path}>{chosen.path.slice(base.length)}</bdi>
+      </h2>
+      {chosen.diffs.slice(-20).map((diff, at) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: changes are only added at the end
+        <DiffView key={at} diff={diff} named={false} />
+      ))}
+    </>
+  )
+}
+
+/** The folder that all are in, with its slash; of one file, all but the last three parts. */
+function commonFolder([first = '', ...others]: readonly string[]): string {
+  const parts = first.split('/').slice(0, others.length === 0 ? -3 : -1)
+  for (; parts.length > 0; parts.pop()) {
+    const folder = `${parts.join('/')}/`
+    if (others.every((path) => path.startsWith(folder))) return folder
+  }
+  return ''
+}
+
+const planMarks = { pending: Circle, in_progress: CircleDot, completed: Check }
+const planWords = { pending: 'to do', in_progress: 'at it', completed: 'done' }
+
+function Plan({ talk }: { talk: Conversation }) {
+  if (talk.plan.length === 0) return <p className="p-4 text-meta text-ink2">It has told no plan.</p>
+  return (
+    <ol className="flex flex-col gap-2 p-4">
+      {talk.plan.map(({ text, status }, at) => {
+        const Mark = planMarks[status]
+        return (
+          // biome-ignore lint/suspicious/noArrayIndexKey: a plan is told as a whole
+          <li key={at} className={`flex gap-2 ${status === 'completed' ? 'text-ink2' : ''}`}>
+            <Mark
+              size={14}
+              strokeWidth={1.75}
+              className={`mt-0.5 shrink-0 ${status === 'completed' ? 'text-ok' : 'text-ink3'}`}
+              aria-label={planWords[status]}
+            />
+            <bdi className="min-w-0 break-words">{text}</bdi>
+          </li>
+        )
+      })}
+    </ol>
+  )
+}
+
+const count = (value: number): string =>
+  value < 1000
+    ? String(value)
+    : value < 1e6
+      ? `${(value / 1000).toFixed(1)}k`
+      : `${(value / 1e6).toFixed(2)}M`
+
+export const money = (value: number): string => `$${value.toFixed(value < 0.1 && value > 0 ? 4 : 2)}`
+
+function Used({
+  talk: { usage, turns, startedAt },
+  budget,
+  until,
+}: Pick<Props, 'talk' | 'budget' | 'until'>) {
+  const now = useNow()
+  const worked =
+    startedAt === undefined ? 0 : (until === undefined ? now : Date.parse(until)) - Date.parse(startedAt)
+  const tokens =
+    usage === undefined ? undefined : usage.input_tokens + usage.cached_input_tokens + usage.output_tokens
+  const rows: [string, string, string | undefined][] = [
+    [
+      'Cost',
+      usage?.cost_usd === undefined ? 'not told' : money(usage.cost_usd),
+      limit(budget.cost_usd, money),
+    ],
+    ['Tokens', tokens === undefined ? 'not told' : count(tokens), limit(budget.tokens, count)],
+    ['in', count(usage?.input_tokens ?? 0), undefined],
+    ['from a cache', count(usage?.cached_input_tokens ?? 0), undefined],
+    ['out', count(usage?.output_tokens ?? 0), undefined],
+    ['Turns of this talk', String(turns), undefined],
+    [
+      'Calls of the model, at most',
+      budget.turns === undefined ? 'as it needs' : String(budget.turns),
+      undefined,
+    ],
+    ['Time', clockOf(worked), limit(budget.seconds, (seconds) => clockOf(seconds * 1000))],
+  ]
+  return (
+    <dl className="grid grid-cols-[1fr_auto] gap-x-4 gap-y-2 p-4">
+      {rows.map(([name, value, most]) => (
+        <div key={name} className="contents">
+          <dt className="text-ink2">{name}</dt>
+          <dd className="text-right font-mono text-meta">
+            {value}
+            {most !== undefined && <span className="text-ink2"> of {most}</span>}
+          </dd>
+        </div>
+      ))}
+    </dl>
+  )
+}
+
+const limit = (value: number | undefined, word: (value: number) => string): string | undefined =>
+  value === undefined ? undefined : word(value)
+
+/** Cost, or tokens, against what is the most. */
+function Cost({ talk: { usage, startedAt }, budget, until }: Pick<Props, 'talk' | 'budget' | 'until'>) {
+  const now = useNow()
+  const tokens =
+    usage === undefined ? 0 : usage.input_tokens + usage.cached_input_tokens + usage.output_tokens
+  const byCost = budget.cost_usd !== undefined || usage?.cost_usd !== undefined
+  const [used, most] = byCost ? [usage?.cost_usd ?? 0, budget.cost_usd] : [tokens, budget.tokens]
+  const word = byCost ? money : (value: number) => `${count(value)} tokens`
+  const part = most === undefined ? 0 : Math.min(1, used / most)
+  const worked =
+    startedAt === undefined ? 0 : (until === undefined ? now : Date.parse(until)) - Date.parse(startedAt)
+  return (
+    <footer className="flex shrink-0 flex-col gap-1 border-t border-line px-4 py-2.5 text-meta text-ink2">
+      <p className="flex items-center gap-2.5">
+        <b className="font-mono font-semibold text-ink">{word(used)}</b>
+        {most !== undefined && (
+          <>
+            <span className="whitespace-nowrap">of {word(most)}</span>
+            <meter
+              aria-label="Of the budget"
+              className={`budget min-w-0 flex-1 ${part >= 0.8 ? 'budget-near' : ''}`}
+              value={part}
+            />
+          </>
+        )}
+        <span className="ml-auto font-mono whitespace-nowrap">
+          {clockOf(worked)}
+          {budget.seconds !== undefined && ` of ${clockOf(budget.seconds * 1000)}`}
+        </span>
+      </p>
+      {usage !== undefined && (
+        <p className="flex gap-3 font-mono text-label">
+          <span>{count(usage.input_tokens)} in</span>
+          <span>{count(usage.cached_input_tokens)} from cache</span>
+          <span>{count(usage.output_tokens)} out</span>
+        </p>
+      )}
+    </footer>
+  )
+}

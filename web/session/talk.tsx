@@ -1,0 +1,173 @@
+import { useNavigate } from '@tanstack/react-router'
+import { ArrowDown } from 'lucide-react'
+import { type UIEvent, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
+import type { WholeRun } from '../data/runs.ts'
+import { Composer } from './composer.tsx'
+import { type Conversation, grouped } from './conversation.ts'
+import { EarlierTalk } from './earlier-talk.tsx'
+import { QuestionCard } from './question-card.tsx'
+import { ChatRow } from './rows.tsx'
+
+/** So many rows are in the page at once. */
+const WINDOW = 120
+const STEP = 60
+
+interface Props {
+  run: WholeRun
+  talk: Conversation
+  /** Set where several steps of the run may take inputs. */
+  step?: string
+  /** The session is over. */
+  over: boolean
+  runner: string | undefined
+  /** A prompt may begin a run that goes on with it. */
+  canGoOn: boolean
+  /** `allowed` or `denied`: a question that nobody answers in time. */
+  byItself: string
+  hash?: string
+}
+
+/** What was said, the open question, and the next prompt. */
+export function Talk({ run, talk, step, over, runner, canGoOn, byItself, hash = '' }: Props) {
+  const navigate = useNavigate()
+  const { rows } = talk
+  const shown = useMemo(() => grouped(rows), [rows])
+  /** Where the window ends; undefined: with the last row, which it follows. */
+  const [end, setEnd] = useState<number>()
+  const [lost, setLost] = useState('')
+  const [question] = talk.questions
+  const list = useRef<HTMLDivElement>(null)
+  const last = Math.min(end ?? shown.length, shown.length)
+  const first = Math.max(0, last - WINDOW)
+  const follows = end === undefined
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: whenever more is said
+  useLayoutEffect(() => {
+    const box = list.current
+    if (follows && box !== null) box.scrollTop = box.scrollHeight
+  }, [follows, shown, question])
+  // What is shown may grow without a new row: code that wraps, a card that opens.
+  useEffect(() => {
+    const box = list.current
+    if (box === null || !follows) return
+    const watch = new ResizeObserver(() => {
+      box.scrollTop = box.scrollHeight
+    })
+    watch.observe(box)
+    return () => watch.disconnect()
+  }, [follows])
+
+  const wanted = useRef(/^turn:\d+$/.test(hash) ? hash : '')
+  useEffect(() => {
+    if (wanted.current === '') return
+    const turn = Number(wanted.current.slice(5))
+    const at = shown.findIndex((row) => row.kind === 'prompt' && row.turn === turn)
+    if (at < 0) return
+    const id = wanted.current
+    wanted.current = ''
+    setEnd(Math.min(shown.length, at + STEP))
+    requestAnimationFrame(() => document.getElementById(id)?.scrollIntoView())
+  }, [shown])
+
+  const scrolled = ({ currentTarget: box }: UIEvent) => {
+    const below = box.scrollHeight - box.scrollTop - box.clientHeight
+    if (below < 8) {
+      if (!follows && last >= shown.length) setEnd(undefined)
+    } else if (follows && below > 40) setEnd(shown.length)
+  }
+  const tellLost = useCallback((said: string) => setLost(said), [])
+  return (
+    <div className="flex min-h-0 min-w-0 flex-1 flex-col">
+      <div className="relative flex min-h-0 flex-1 flex-col">
+        <section
+          ref={list}
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
+          tabIndex={0}
+          aria-label="Talk"
+          className="min-h-0 flex-1 overflow-y-auto"
+          onScroll={scrolled}
+        >
+          <div className="mx-auto flex max-w-[780px] flex-col gap-3 px-6 py-5 max-sm:px-4">
+            {first === 0 && run.continues !== undefined && <EarlierTalk run={run.continues} />}
+            {first > 0 && (
+              <button type="button" className="button self-center" onClick={() => setEnd(last - STEP)}>
+                {first} earlier
+              </button>
+            )}
+            {shown.slice(first, last).map((row) => (
+              <ChatRow key={row.key} row={row} />
+            ))}
+            {last < shown.length && (
+              <button
+                type="button"
+                className="button self-center"
+                onClick={() => setEnd(last + STEP >= shown.length ? undefined : last + STEP)}
+              >
+                {shown.length - last} later
+              </button>
+            )}
+            {shown.length === 0 && (
+              <p className="text-ink2">
+                {run.waiting ?? (over ? 'Nothing was said.' : 'The agent is being started.')}
+              </p>
+            )}
+            {talk.busy && question === undefined && !over && (
+              <p className="flex items-center gap-2 text-meta text-ink2">
+                <span className="size-1.5 animate-pulse rounded-full bg-accent motion-reduce:animate-none" />
+                {talk.agent ?? 'The agent'} is at work
+              </p>
+            )}
+            {talk.idleUntil !== undefined && !over && (
+              <p className="text-meta text-ink2">{talk.agent ?? 'The agent'} waits for your next prompt.</p>
+            )}
+          </div>
+        </section>
+        {!follows && (
+          <button
+            type="button"
+            className="button absolute bottom-3 left-1/2 -translate-x-1/2 shadow-(--float)"
+            onClick={() => setEnd(undefined)}
+          >
+            <ArrowDown size={14} strokeWidth={1.75} aria-hidden /> To the end
+          </button>
+        )}
+      </div>
+      <div className="mx-auto flex w-full max-w-[780px] shrink-0 flex-col gap-3 px-6 pb-4 max-sm:gap-0 max-sm:px-0 max-sm:pb-0">
+        {lost !== '' && (
+          <p role="alert" className="flex items-center gap-2 rounded-lg bg-bad-soft px-3 py-2 text-meta">
+            <span className="flex-1">{lost}</span>
+            <button type="button" className="text-ink2 hover:text-ink" onClick={() => setLost('')}>
+              Close
+            </button>
+          </p>
+        )}
+        <span className="sr-only" role="alert">
+          {question !== undefined && `${question.agent ?? 'The agent'} asks: ${question.title.slice(0, 200)}`}
+        </span>
+        {question !== undefined && !over && (
+          <QuestionCard
+            key={question.request_id}
+            run={run.run_id}
+            question={question}
+            more={talk.questions.length - 1}
+            runner={runner}
+            byItself={byItself}
+            lost={tellLost}
+          />
+        )}
+        {(!over || canGoOn) && (
+          <div className={`max-sm:p-2 ${question === undefined || over ? '' : 'max-sm:hidden'}`}>
+            <Composer
+              run={run.run_id}
+              busy={talk.busy}
+              over={over}
+              queue={talk.queue}
+              step={step}
+              goesOn={(id) => void navigate({ to: '/runs/$run', params: { run: id }, search: {}, hash: '' })}
+            />
+          </div>
+        )}
+      </div>
+    </div>
+  )
+}
