@@ -200,8 +200,10 @@ export interface AgentProtocol {
   line(text: string): void
   /** Only after `ready`. Updates follow, `turn_ended` last, then `ready` again. */
   prompt(text: string): void
-  /** Answers a `permission` update. */
-  answer(requestId: string, decision: 'allow' | 'deny'): void
+  /** Answers a `permission` update; `reason`: of a no. */
+  answer(requestId: string, decision: 'allow' | 'deny', reason?: string): void
+  /** The agent is told the reason of a no with it; else it comes as a prompt after the turn. */
+  readonly takesReasons?: true
   /** Ends the turn: `turn_ended` with `canceled` follows. */
   cancelTurn(): void
   /** The process has ended. Mid-turn: `turn_ended` with what is known (the tail of standard error helps). */

@@ -19,7 +19,15 @@ export const RunInput = z.strictObject({
     .optional()
     .describe('A follow-up; for a run that has ended it begins one that goes on'),
   permission: z
-    .strictObject({ request_id: z.string().min(1), decision: z.enum(['allow', 'deny']) })
+    .strictObject({
+      request_id: z.string().min(1),
+      decision: z.enum(['allow', 'deny']),
+      scope: z
+        .literal('session')
+        .optional()
+        .describe('With allow: the same use, or that of the same files, is not asked again in this session'),
+      reason: z.string().min(1).max(4000).optional().describe('With deny: why, for the agent'),
+    })
     .optional()
     .describe('Answers a question of the agent'),
   cancel_turn: z.literal(true).optional().describe('Ends what the agent is at, not the session'),

@@ -98,6 +98,9 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     by: z.enum(['person', 'rule', 'policy', 'timeout', 'canceled', 'nobody']),
     who: text.optional(),
     rule: text.optional(),
+    /** Allowed for the rest of the session too. */
+    scope: z.literal('session').optional(),
+    reason: text.optional(),
   }),
   z.object({
     kind: z.literal('retry'),
@@ -145,6 +148,10 @@ export const AttemptInput = z.discriminatedUnion('type', [
     request_id: text,
     decision: z.enum(['allow', 'deny']),
     who: text.optional(),
+    /** An allowed use may be repeated in this session without being asked. */
+    scope: z.literal('session').optional(),
+    /** Why it is denied, for the agent. */
+    reason: text.optional(),
     /** Set where it is no person's: there is nobody who could be asked. */
     nobody: z.literal(true).optional(),
   }),

@@ -48,7 +48,9 @@ describe('the check that an agent asks before it uses a tool', { concurrency: 1 
       const protocol = acp.protocol(request, port)
       return new Proxy(protocol, {
         get: (target, name: keyof typeof protocol) =>
-          name === 'prompt' ? () => target.prompt(prompt) : target[name].bind(target),
+          name === 'prompt'
+            ? () => target.prompt(prompt)
+            : (target[name] as (() => void) | undefined)?.bind(target),
       })
     },
   })

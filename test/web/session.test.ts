@@ -93,7 +93,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     }
     await Promise.all([
       anns.getByRole('button', { name: 'Allow once' }).click(),
-      bobs.getByRole('button', { name: 'Deny' }).click(),
+      bobs.getByRole('button', { name: 'Deny', exact: true }).click(),
     ])
     const lost = /Not (allowed|denied): (ann|bob) has (allowed|denied) it already, \d\d:\d\d:\d\d\./
     const told = await Promise.any(
@@ -106,6 +106,32 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     assert.match(told!, new RegExp(`${who} has ${done} it already`))
     for (const page of [anns, bobs]) await page.getByText(`by ${who},`).waitFor()
     await programs.ended(run)
+  })
+
+  await t.test('a use is allowed for the session, and a no has its reason for the agent', async (t) => {
+    const turns = [runTurn('echo same'), runTurn('echo same'), runTurn('echo other'), { text: 'Then not.' }]
+    const run = await scripted('granted', [...turns, { text: 'I see.' }], { permissions: 'ask' })
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/runs/${run}`)
+    const question = page.getByRole('region', { name: 'Question', exact: true })
+    await question.getByText('echo same').waitFor()
+    const other = question.getByText('echo other')
+    // A click that comes too early is not heard.
+    while (!(await question.getByText('Allowing…').or(other).isVisible()))
+      await question.getByRole('button', { name: 'Allow for this session' }).click()
+    await other.waitFor()
+    await question.getByRole('button', { name: 'Deny with a reason…' }).click()
+    const field = question.getByLabel('Why it is denied')
+    await field.fill('Use the other echo.')
+    await field.press('Enter')
+    await page.getByText('“Use the other echo.”').waitFor()
+    await page.getByText('I see.', { exact: true }).waitFor()
+    await programs.ended(run)
+    const [first, second, third] = await answers(run)
+    assert.deepEqual([first!.decision, first!.scope, first!.who], ['allow', 'session', 'ann'])
+    assert.deepEqual([second!.by, second!.rule], ['rule', 'for this session, by ann'])
+    assert.deepEqual([third!.decision, third!.reason], ['deny', 'Use the other echo.'])
+    await page.getByText('was denied, for this reason: Use the other echo.').waitFor()
   })
 
   await t.test(

@@ -27,7 +27,7 @@ export type Row = Base &
       }
     | { kind: 'verify'; command: string; status: string; output: string | undefined; until: string }
     | { kind: 'note'; text: string; tone: 'plain' | 'warning' | 'bad' }
-    | { kind: 'answered'; title: string; decision: 'allow' | 'deny'; by: string }
+    | { kind: 'answered'; title: string; decision: 'allow' | 'deny'; by: string; reason: string | undefined }
   )
 export type RowOf<K extends Row['kind']> = Extract<Row, { kind: K }>
 
@@ -162,7 +162,11 @@ export class Conversation {
         this.#queue.delete(update.input_id)
         return void this.#push({
           ...{ kind: 'prompt', key, time, text: update.text, turn: this.turns },
-          by: update.input_id === 'first' ? this.#owner : this.#givers.get(update.input_id),
+          // The reason of a no comes as a prompt of its own to some agents.
+          by:
+            update.input_id === 'first'
+              ? this.#owner
+              : this.#givers.get(update.input_id.replace(/\.reason$/, '')),
         })
       case 'message':
       case 'thought': {
@@ -200,9 +204,15 @@ export class Conversation {
       case 'permission_answered':
         this.#questions.delete(update.request_id)
         // What a rule allows needs no line of its own.
-        if (update.decision === 'allow' && (update.by === 'rule' || update.by === 'policy')) return
+        if (
+          update.decision === 'allow' &&
+          !update.rule?.startsWith('for this session') &&
+          (update.by === 'rule' || update.by === 'policy')
+        )
+          return
         return void this.#push({
           ...{ kind: 'answered', key, time, decision: update.decision, by: answerer(update) },
+          reason: update.reason,
           title: this.#asked.get(update.request_id)?.title ?? 'A tool',
         })
       case 'retry':
@@ -267,8 +277,8 @@ export class Conversation {
 const short = (text: string): string => (text.length <= 60 ? text : `${text.slice(0, 59)}…`)
 
 /** Who answered a question, as a word or a name. */
-function answerer({ by, who, rule }: Answer): string {
-  if (who !== undefined) return who
+function answerer({ by, who, rule, scope }: Answer): string {
+  if (who !== undefined) return scope === undefined ? who : `${who}, for this session`
   const words = {
     person: 'a person',
     rule: rule === undefined ? 'a rule' : `the rules (${rule})`,

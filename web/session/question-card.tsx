@@ -46,9 +46,16 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   const [busy, setBusy] = useState<'allow' | 'deny'>()
   const [failure, setFailure] = useState<ApiError>()
   const [seen, setSeen] = useState(false)
+  /** Why it is denied, while that is written. */
+  const [reason, setReason] = useState<string>()
   const shownAt = useRef(0)
-  const keys = useRef<Partial<Record<'allow' | 'deny', string>>>({})
+  const keys = useRef<Record<string, string>>({})
   const box = useRef<HTMLDivElement>(null)
+  const field = useRef<HTMLInputElement>(null)
+  const writes = reason !== undefined
+  useEffect(() => {
+    if (writes) field.current?.focus()
+  }, [writes])
   const end = useRef<HTMLSpanElement>(null)
   const { request_id, title, tool_kind = '', input, paths = [], expires_at } = question
 
@@ -65,14 +72,18 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   }, [])
 
   const answer = useCallback(
-    async (decision: 'allow' | 'deny') => {
-      if (busy !== undefined || performance.now() - shownAt.current < DEAF_MS) return
+    async (decision: 'allow' | 'deny', more: { scope?: 'session'; reason?: string } = {}) => {
+      // Who has typed a reason has seen what it is for.
+      const deaf = more.reason === undefined && performance.now() - shownAt.current < DEAF_MS
+      if (busy !== undefined || deaf) return
       if (decision === 'allow' && !seen) return
       setBusy(decision)
       setFailure(undefined)
-      keys.current[decision] ??= newKey()
+      // Another answer is another request.
+      const whole = JSON.stringify({ decision, ...more })
+      keys.current[whole] ??= newKey()
       try {
-        await giveInput(run, { permission: { request_id, decision } }, keys.current[decision])
+        await giveInput(run, { permission: { request_id, decision, ...more } }, keys.current[whole])
         return
       } catch (error) {
         const refused = error as ApiError
@@ -112,6 +123,8 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   const unsaid = paths.filter(
     (path) => path !== folder && !title.includes(path) && !(input ?? '').includes(path),
   )
+  // What was cut cannot be told apart from another, and is asked each time.
+  const repeats = input === undefined ? paths.length > 0 : !/… \(\d+ bytes in all\)$/.test(input)
   const left = expires_at === undefined ? undefined : Date.parse(expires_at) - now
   return (
     <section
@@ -203,7 +216,27 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
             </>
           )}
         </button>
+        {repeats && (
+          <button
+            type="button"
+            className="button max-sm:hidden"
+            aria-disabled={busy !== undefined || !seen}
+            title="The same command, or a change of the same files, is not asked again in this session"
+            onClick={() => answer('allow', { scope: 'session' })}
+          >
+            Allow for this session
+          </button>
+        )}
         <span className="flex-1 max-sm:hidden" />
+        <button
+          type="button"
+          className="button button-plain max-sm:hidden"
+          aria-disabled={busy !== undefined}
+          aria-expanded={reason !== undefined}
+          onClick={() => setReason(reason === undefined ? '' : undefined)}
+        >
+          Deny with a reason…
+        </button>
         <button
           type="button"
           className="button"
@@ -219,6 +252,50 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
           )}
         </button>
       </div>
+      <div className="hidden justify-between max-sm:flex">
+        <button
+          type="button"
+          className="min-h-11 text-ink2"
+          aria-expanded={reason !== undefined}
+          onClick={() => setReason(reason === undefined ? '' : undefined)}
+        >
+          Deny with a reason…
+        </button>
+        {repeats && (
+          <button
+            type="button"
+            className="min-h-11 text-ink2 aria-disabled:text-ink3"
+            aria-disabled={busy !== undefined || !seen}
+            onClick={() => answer('allow', { scope: 'session' })}
+          >
+            Allow for this session
+          </button>
+        )}
+      </div>
+      {reason !== undefined && (
+        <form
+          className="flex gap-2"
+          onSubmit={(event) => {
+            event.preventDefault()
+            const why = reason.trim()
+            void answer('deny', why === '' ? {} : { reason: why })
+          }}
+        >
+          <input
+            ref={field}
+            aria-label="Why it is denied, for the agent"
+            className="field min-w-0 flex-1"
+            placeholder="Why, for the agent"
+            maxLength={4000}
+            value={reason}
+            onChange={({ target }) => setReason(target.value)}
+            onKeyDown={({ key }) => key === 'Escape' && setReason(undefined)}
+          />
+          <button type="submit" className="button" aria-disabled={busy !== undefined}>
+            Deny
+          </button>
+        </form>
+      )}
       {failure !== undefined && <Failure error={failure} />}
     </section>
   )

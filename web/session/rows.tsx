@@ -65,6 +65,12 @@ export const ChatRow = memo(function ChatRow({ row }: { row: Shown }): ReactNode
             <bdi className="font-mono">
               <VisibleText text={row.title.slice(0, 200)} />
             </bdi>
+            {row.reason !== undefined && (
+              <>
+                {' '}
+                “<bdi>{row.reason}</bdi>”
+              </>
+            )}
           </span>
         </p>
       )

@@ -71,7 +71,8 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
   const files = useMemo(() => changedFiles(rows), [rows])
   const over = run.finished_at !== undefined
   const shown = !over && talk.questions.length > 0 ? 'asks' : shownStatus(run)
-  const word = shown === 'asks' ? 'asks you' : statusWord(shown)
+  const waits = !over && talk.idleUntil !== undefined
+  const word = shown === 'asks' ? 'asks you' : waits ? 'waits for a prompt' : statusWord(shown)
   const runner = lastRunner(run, step)
   const agent = [talk.agent, talk.model].filter((one) => one !== undefined).join(' · ')
   useEffect(() => {

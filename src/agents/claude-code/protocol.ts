@@ -10,6 +10,7 @@ const INITIALIZE = 'errand-initialize'
 
 /** A conversation with `claude -p` in JSON lines both ways. */
 export class ClaudeProtocol implements AgentProtocol {
+  readonly takesReasons = true
   readonly #request: SessionRequest
   readonly #port: ProtocolPort
   readonly #questions: Questions
@@ -47,8 +48,8 @@ export class ClaudeProtocol implements AgentProtocol {
     this.#send({ type: 'user', session_id: '', message, parent_tool_use_id: null })
   }
 
-  answer(requestId: string, decision: 'allow' | 'deny'): void {
-    this.#questions.answer(requestId, decision)
+  answer(requestId: string, decision: 'allow' | 'deny', reason?: string): void {
+    this.#questions.answer(requestId, decision, reason)
   }
 
   cancelTurn(): void {

@@ -149,11 +149,11 @@ export class Questions {
     this.#open.delete(string(line.request_id) ?? '')
   }
 
-  answer(requestId: string, decision: 'allow' | 'deny'): void {
+  answer(requestId: string, decision: 'allow' | 'deny', reason?: string): void {
     const input = this.#open.get(requestId)
     if (input === undefined) return
     this.#open.delete(requestId)
-    this.#decide(requestId, input, decision === 'allow')
+    this.#decide(requestId, input, decision === 'allow', reason)
   }
 
   #put(id: string, tool: string, input: JsonObject, toolId: string | undefined): void {
@@ -162,10 +162,11 @@ export class Questions {
     this.#port.update(present({ kind: 'permission', request_id: id, tool_id: toolId, title, ...parts }))
   }
 
-  #decide(id: string, input: JsonObject, allowed: boolean): void {
+  #decide(id: string, input: JsonObject, allowed: boolean, reason?: string): void {
+    const why = reason === undefined ? 'this is not permitted here. Go on without it.' : reason
     const response = allowed
       ? { behavior: 'allow', updatedInput: input }
-      : { behavior: 'deny', message: 'Denied: this is not permitted here. Go on without it.' }
+      : { behavior: 'deny', message: `Denied: ${why}` }
     this.#respond({ subtype: 'success', request_id: id, response })
   }
 

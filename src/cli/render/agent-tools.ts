@@ -111,11 +111,19 @@ function argumentsIn(input: string): [name: string, text: string][] {
 }
 
 /** How it was answered, and by whom where that is known. */
-export function answerText({ decision, by, who, rule }: AgentUpdateOf<'permission_answered'>): string {
+export function answerText({
+  decision,
+  by,
+  who,
+  rule,
+  scope,
+  reason,
+}: AgentUpdateOf<'permission_answered'>): string {
   const word = decision === 'allow' ? 'allowed' : 'denied'
   if (by === 'nobody') return `${word}: nobody could be asked`
   const name = who ?? rule ?? (by === 'person' ? undefined : by)
-  return name === undefined ? word : `${word} by ${name}`
+  const whole = name === undefined ? word : `${word} by ${name}`
+  return `${whole}${scope === undefined ? '' : ', for this session'}${reason === undefined ? '' : `: ${reason}`}`
 }
 
 interface AgentLine {

@@ -119,6 +119,13 @@ function givenInput({ input_id, prompt, permission, ...rest }: RunInput): GivenI
       },
     )
   if (prompt !== undefined) return { type: 'prompt', input_id, text: prompt }
-  if (permission !== undefined) return { type: 'permission', input_id, ...permission }
+  if (permission !== undefined) {
+    const { decision, scope, reason } = permission
+    if ((scope !== undefined && decision !== 'allow') || (reason !== undefined && decision !== 'deny'))
+      throw new ErrandError('bad_request', 'body.permission: "scope" is for allow, and "reason" for deny.', {
+        hint: 'Leave it out, or answer otherwise.',
+      })
+    return { type: 'permission', input_id, ...permission }
+  }
   return { type: kind === 'close' ? 'close' : 'cancel_turn', input_id }
 }

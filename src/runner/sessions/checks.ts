@@ -30,6 +30,11 @@ export class PromptQueue {
     this.#prompts.push({ id, text, given: true })
   }
 
+  /** Of Errand's own, behind what was given before. */
+  explain(id: string, text: string): void {
+    this.#prompts.push({ id, text, given: false })
+  }
+
   /** Before all others: what was asked for is not done yet. */
   ask(id: string, text: string): void {
     this.#prompts.unshift({ id, text, given: false })

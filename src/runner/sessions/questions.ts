@@ -1,5 +1,6 @@
 import type { AgentUpdateOf, AttemptInput, ToolKind } from '../../contract/agent.ts'
 import type { Denials } from './denials.ts'
+import { SessionGrants } from './session-grants.ts'
 import type { SessionEvent } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
@@ -15,6 +16,7 @@ export class Questions {
   readonly #undecided = new Map<string, Question>()
   /** With when their time is over. */
   readonly #asked = new Map<string, { question: Question; expiresAt: string }>()
+  readonly #grants = new SessionGrants()
 
   constructor(updates: Pick<UpdatePipeline, 'tell'>, denials: Denials) {
     this.#updates = updates
@@ -30,6 +32,11 @@ export class Questions {
   /** A person is waited for. */
   get waits(): boolean {
     return this.#asked.size > 0
+  }
+
+  /** Who has allowed it for the rest of the session, if somebody has. */
+  granted(question: Question): string | undefined {
+    return this.#grants.allows(question)
   }
 
   come(question: Question): void {
@@ -57,15 +64,17 @@ export class Questions {
     return true
   }
 
-  /** By a person, or for want of one. Answers whether the agent still waits for it. */
-  answer({ request_id, decision, who, nobody }: Answer): boolean {
+  /** By a person, or for want of one. Answers the question, where the agent still waits for its answer. */
+  answer({ request_id, decision, who, nobody, scope, reason }: Answer): Question | undefined {
     const question = this.#asked.get(request_id)?.question
-    if (!question) return false
+    if (!question) return undefined
     this.#asked.delete(request_id)
     const by = nobody ? 'nobody' : 'person'
     if (decision === 'deny') this.#denials.answered(question, { by })
-    this.#updates.tell({ kind: 'permission_answered', request_id, decision, by, who })
-    return true
+    if (decision === 'allow' && scope === 'session') this.#grants.add(question, who)
+    const answered = { request_id, decision, by, who, scope, reason } as const
+    this.#updates.tell({ kind: 'permission_answered', ...answered })
+    return question
   }
 
   /** The turn that they belong to is over. */

@@ -174,7 +174,17 @@ export class SessionDriver {
     const { request_id } = question
     const { permissions } = this.#options.plan
     const decision = decide(permissions, question, this.journaled.lastLaunched!.request.cwd)
-    if (decision.decision === 'ask') return this.#clock.asked(request_id)
+    if (decision.decision === 'ask') {
+      const who = this.journaled.session.granted(question)
+      if (who === undefined) return this.#clock.asked(request_id)
+      return {
+        type: 'decided',
+        request_id,
+        decision: 'allow',
+        by: 'rule',
+        rule: `for this session, by ${who}`,
+      }
+    }
     return { type: 'decided', request_id, ...decision }
   }
 

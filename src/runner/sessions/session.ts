@@ -89,6 +89,10 @@ export class Session {
   get undecided(): readonly AgentUpdateOf<'permission'>[] {
     return this.#questions.undecided
   }
+  /** Who has allowed it for the rest of the session, if somebody has. */
+  granted(question: AgentUpdateOf<'permission'>): string | undefined {
+    return this.#questions.granted(question)
+  }
   /** Questions that a person is to answer, and until when. */
   get asked(): readonly { requestId: string; expiresAt: string }[] {
     return this.#questions.asked
@@ -254,11 +258,19 @@ export class Session {
 
   #input(input: AttemptInput): void {
     if (input.type === 'prompt') return void this.#prompts.give(input.input_id, input.text)
-    if (input.type === 'permission') {
-      if (this.#questions.answer(input)) this.#protocol?.answer(input.request_id, input.decision)
-    } else if (input.type === 'close') this.#closed = true
+    if (input.type === 'permission') this.#answer(input)
+    else if (input.type === 'close') this.#closed = true
     else this.#cancelTurn()
     this.#options.updates.inputTaken(input.input_id)
+  }
+
+  #answer(input: Extract<AttemptInput, { type: 'permission' }>): void {
+    const question = this.#questions.answer(input)
+    if (question === undefined) return
+    const { request_id, decision, reason, input_id } = input
+    this.#protocol?.answer(request_id, decision, reason)
+    if (decision === 'allow' || reason === undefined || this.#protocol?.takesReasons) return
+    this.#prompts.explain(`${input_id}.reason`, `"${question.title}" was denied, for this reason: ${reason}`)
   }
 
   #cancelTurn(): void {

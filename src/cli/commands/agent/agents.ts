@@ -97,12 +97,25 @@ const install = command({
 const answer = command({
   summary: 'Answer what the agent of a run on a hub asks before it uses a tool.',
   args: '<run-id> <request-id> <allow|deny>',
-  options: hubOptions,
-  examples: ['errand agents answer run_0123 question-1 allow'],
-  async run(hub, [runId, request_id, decision]) {
+  options: {
+    'for-session': { type: 'boolean', help: 'With allow: do not ask for the same again in this session' },
+    reason: { type: 'string', value: 'TEXT', help: 'With deny: why, for the agent' },
+    ...hubOptions,
+  },
+  examples: [
+    'errand agents answer run_0123 question-1 allow',
+    'errand agents answer run_0123 question-1 deny --reason "Use the staging server"',
+  ],
+  async run({ 'for-session': forSession, reason, ...hub }, [runId, request_id, decision]) {
     if (decision !== 'allow' && decision !== 'deny')
       throw new UsageError(`the answer is "${decision}"`, 'it is allow or deny')
-    await connect(hub).runs.input(runId!, { permission: { request_id: request_id!, decision } })
+    if (decision === 'deny' && forSession) throw new UsageError('--for-session is for allow', 'leave it out')
+    if (decision === 'allow' && reason !== undefined)
+      throw new UsageError('--reason is for deny', 'leave it out')
+    const scope = forSession ? ('session' as const) : undefined
+    await connect(hub).runs.input(runId!, {
+      permission: { request_id: request_id!, decision, scope, reason },
+    })
     process.stdout.write(`${request_id} is ${decision === 'allow' ? 'allowed' : 'denied'}.\n`)
     return 0
   },
