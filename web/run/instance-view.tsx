@@ -1,5 +1,5 @@
 import { Link, useNavigate } from '@tanstack/react-router'
-import { lazy, Suspense, useSyncExternalStore } from 'react'
+import { lazy, Suspense, useCallback, useSyncExternalStore } from 'react'
 import { timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import type { WholeRun } from '../data/runs.ts'
@@ -44,6 +44,19 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
     address.hash = fragment
     void copyText(address.href)
   }
+  const find = useCallback(
+    ({ q, re }: { q: string; re: boolean }) =>
+      void navigate({
+        search: ({ find: _find, re: _re, ...was }) => ({
+          ...was,
+          ...(q !== '' && { find: q }),
+          ...(re && { re: '1' as const }),
+        }),
+        hash: (was) => was ?? '',
+        replace: true,
+      }),
+    [navigate],
+  )
   return (
     <section aria-label={`Step ${name}`} className="flex min-h-0 min-w-0 flex-1 flex-col">
       <div className="flex min-h-[38px] shrink-0 flex-wrap items-center gap-x-3 border-b border-line px-4 max-sm:py-1">
@@ -172,9 +185,12 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
             attempt={attempt.number}
             feed={feed}
             running={attempt.outcome === undefined}
+            failed={attempt.outcome === 'failed'}
             name={name}
             marked={lines}
             link={link}
+            find={{ q: search.find ?? '', re: search.re === '1' }}
+            setFind={find}
           />
         ))}
       {tab === 'inputs' && (

@@ -12,6 +12,9 @@ export interface RunSearch {
   panel?: 'changes' | 'plan' | 'usage'
   /** The file whose changes are shown there. */
   file?: string
+  /** What is searched for in the log, and whether it is a regular expression. */
+  find?: string
+  re?: '1'
 }
 
 export const runTabs = ['log', 'session', 'inputs', 'outputs', 'events'] as const
@@ -20,7 +23,7 @@ export const runViews = ['graph', 'list'] as const
 export type RunView = (typeof runViews)[number]
 
 export function runSearch(search: Record<string, unknown>): RunSearch {
-  const { step, tab, try: attempt, view, compare, panel, file } = search
+  const { step, tab, try: attempt, view, compare, panel, file, find, re } = search
   return {
     ...(typeof step === 'string' && step !== '' ? { step } : {}),
     ...(typeof attempt === 'string' && /^\d+$/.test(attempt) ? { try: attempt } : {}),
@@ -29,6 +32,8 @@ export function runSearch(search: Record<string, unknown>): RunSearch {
     ...(typeof compare === 'string' && compare !== '' ? { compare } : {}),
     ...(panel === 'changes' || panel === 'plan' || panel === 'usage' ? { panel } : {}),
     ...(typeof file === 'string' && file !== '' ? { file } : {}),
+    ...(typeof find === 'string' || typeof find === 'number' ? { find: String(find).slice(0, 1000) } : {}),
+    ...(String(re) === '1' ? { re: '1' as const } : {}),
   }
 }
 

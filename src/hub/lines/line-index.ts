@@ -3,7 +3,7 @@ import type { StreamName } from '../../contract/attempt.ts'
 
 /** Most bytes of a piece: so many are read to find one of its lines. */
 export const PIECE_BYTES = 64 * 1024
-/** What comes within this is one piece, so that it bears one time. */
+/** Bytes that come within this are one piece, which bears one time. */
 const PIECE_MS = 500
 const PIECE_FIELDS = 40
 const NONE = 0xffffffff

@@ -2,12 +2,17 @@
 export interface Piece {
   text: string
   classes: string
+  /** Part of what is searched for. */
+  isHit?: boolean
+  /** An address in the text that may be followed. */
+  href?: string
 }
 
 // Control sequences (CSI), texts to the terminal (OSC …, ended by BEL or ST), and two-character ones.
 const CODES = /\x1b(?:\[([0-?]*)[ -/]*([@-~])|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])/g
 const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g
 const BIDI = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
+const LINKS = /https?:\/\/[\w\-.~:/?#[\]@!$&()*+,;=%]*[\w\-~/#=&%]/g
 
 /** Text without what moves a terminal's cursor; marks that turn writing around are shown as their numbers. */
 function shownText(text: string): string {
@@ -16,26 +21,45 @@ function shownText(text: string): string {
     .replace(BIDI, (mark) => `<U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}>`)
 }
 
+type Range = readonly [number, number]
+
+/** Where the state of a line begins that stays: after a carriage return it begins anew, as a progress bar does. */
+function lastState(line: string): number {
+  if (!line.includes('\r')) return 0
+  let end = line.length
+  for (;;) {
+    const begin = line.lastIndexOf('\r', end - 1) + 1
+    if (begin === 0 || line.slice(begin, end).replace(CODES, '') !== '') return begin
+    end = begin - 1
+    if (end === 0) return 0
+  }
+}
+
 /**
- * A line of a log as pieces to show. Of the control codes only colours and weights (SGR) count; all else is dropped.
- * After a carriage return a line begins anew, as a progress bar does: the last state that is not empty stays.
+ * A line of a log as pieces to show. Of the control codes only colours and weights (SGR) count; all else is dropped, as are
+ * the states before the last carriage return. `hits`: what is marked, in UTF-16 units of the line without its codes.
  */
-export function piecesOf(line: string): Piece[] {
-  const states = line.split('\r')
-  const last = states.findLast((state) => state.replace(CODES, '') !== '') ?? ''
+export function piecesOf(line: string, hits: readonly Range[] = []): Piece[] {
+  const begin = lastState(line)
+  const end = line.indexOf('\r', begin) < 0 ? line.length : line.indexOf('\r', begin)
   const pieces: Piece[] = []
   let bold = ''
   let colour = ''
   const look = new Set<string>()
-  let at = 0
+  let at = begin
+  // How far the text without codes has come: what is marked is told in it.
+  let bare = begin === 0 ? 0 : line.slice(0, begin).replace(CODES, '').length
   const push = (text: string) => {
-    const shown = shownText(text)
-    if (shown !== '')
-      pieces.push({ text: shown, classes: [bold, colour, ...look].filter((one) => one !== '').join(' ') })
+    const classes = [bold, colour, ...look].filter((one) => one !== '').join(' ')
+    for (const [part, isHit] of split(text, bare, hits)) {
+      const shown = shownText(part)
+      if (shown !== '') pieces.push({ text: shown, classes, ...(isHit && { isHit }) })
+    }
+    bare += text.length
   }
-  for (const match of last.matchAll(CODES)) {
-    push(last.slice(at, match.index))
-    at = match.index + match[0].length
+  for (const match of line.slice(begin, end).matchAll(CODES)) {
+    push(line.slice(at, begin + match.index))
+    at = begin + match.index + match[0].length
     if (match[2] !== 'm') continue
     const numbers = match[1]!.split(/[;:]/).map(Number)
     for (let index = 0; index < numbers.length; index++) {
@@ -62,12 +86,34 @@ export function piecesOf(line: string): Piece[] {
       }
     }
   }
-  push(last.slice(at))
-  return pieces
+  push(line.slice(at, end))
+  return pieces.flatMap(withLinks)
 }
 
-/** A line as it is copied: without codes. */
-export const plainText = (line: string): string =>
-  piecesOf(line)
-    .map(({ text }) => text)
-    .join('')
+/** A text that begins at `from`, cut where hits begin and end. */
+function split(text: string, from: number, hits: readonly Range[]): [string, boolean][] {
+  const parts: [string, boolean][] = []
+  let at = 0
+  for (const [start, end] of hits) {
+    const a = Math.max(at, start - from)
+    const b = Math.min(text.length, end - from)
+    if (b <= a) continue
+    parts.push([text.slice(at, a), false], [text.slice(a, b), true])
+    at = b
+  }
+  parts.push([text.slice(at), false])
+  return parts
+}
+
+function withLinks(piece: Piece): Piece[] {
+  if (piece.isHit || !piece.text.includes('://')) return [piece]
+  const parts: Piece[] = []
+  let at = 0
+  for (const { 0: href, index } of piece.text.matchAll(LINKS)) {
+    if (index > at) parts.push({ ...piece, text: piece.text.slice(at, index) })
+    parts.push({ ...piece, text: href, href })
+    at = index + href.length
+  }
+  if (at < piece.text.length) parts.push({ ...piece, text: piece.text.slice(at) })
+  return parts
+}

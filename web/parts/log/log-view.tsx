@@ -1,185 +1,362 @@
-import { ArrowDownToLine, Download } from 'lucide-react'
-import { useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
-import { address } from '../../data/api.ts'
+import { ArrowDownToLine } from 'lucide-react'
+import {
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from 'react'
 import type { RunFeed } from '../../data/run-feed.ts'
-import { outputPath } from '../../data/runs.ts'
-import { piecesOf } from './ansi.ts'
-import { LogSource } from './log-source.ts'
+import { type Find, LogBar } from './log-bar.tsx'
+import { LogLines } from './log-lines.ts'
+import { LogRow, sizeText } from './log-row.tsx'
+import { LogSearch } from './log-search.ts'
+import { RowPlaces } from './row-places.ts'
 
 const ROW = 20
-const MOST_CHARACTERS = 2000
+/** Rows that are there beyond the edges of what is seen. */
+const BEYOND = 8
+const EDGE = 12
+/** Browsers let an element be no higher than some million pixels: a longer log is scrolled by a scale. */
+const MOST_PX = 8_000_000
+const TYPING_MS = 250
 
 interface Props {
   run: string
   attempt: number
   feed: RunFeed
   running: boolean
+  /** The attempt has failed: its last words on standard error come first. */
+  failed?: boolean
   /** The fragment that names its lines, such as `step:build@host`. */
   name: string
   /** Lines that a link has named. */
   marked?: readonly [number, number] | undefined
   /** Told of a click on a line's number. */
   link?: (from: number, to: number) => void
+  /** The search that the address has, and told of another one. */
+  find?: Find
+  setFind?: (find: Find) => void
 }
 
-function figure(value: number): string {
-  return value.toLocaleString('en')
+const figure = (value: number) => value.toLocaleString('en')
+
+/** A setting of the person's, kept by this browser. */
+function useKept(name: string, other: () => boolean): [boolean, (on: boolean) => void] {
+  const [on, set] = useState(() => {
+    const kept = localStorage.getItem(`errand.log.${name}`)
+    return kept === null ? other() : kept === 'on'
+  })
+  const keep = (value: boolean) => {
+    localStorage.setItem(`errand.log.${name}`, value ? 'on' : 'off')
+    set(value)
+  }
+  return [on, keep]
 }
 
 /** One attempt's log: only the lines in view are in the page; it follows the end until one scrolls away from it. */
-export function LogView({ run, attempt, feed, running, name, marked, link }: Props) {
-  const source = useMemo(() => new LogSource(run, attempt, feed), [run, attempt, feed])
+export function LogView({ run, attempt, feed, running, failed, name, marked, link, ...given }: Props) {
+  const source = useMemo(() => new LogLines(run, attempt, feed), [run, attempt, feed])
   useEffect(() => () => source.stop(), [source])
+  useEffect(() => source.setRunning(running), [source, running])
   useSyncExternalStore(source.watch, () => source.version)
-  const lines = source.lines.all
+  const { total } = source
   const box = useRef<HTMLDivElement>(null)
-  const [view, setView] = useState({ top: 0, height: 600 })
-  const [following, setFollowing] = useState(true)
+  const input = useRef<HTMLInputElement>(null)
+  const rows = useRef<HTMLDivElement>(null)
+  const [view, setView] = useState({ top: 0, height: 600, width: 0 })
+  const [following, setFollowing] = useState(marked === undefined && !given.find?.q)
   const [pausedAt, setPausedAt] = useState(0)
-  const [whole, setWhole] = useState<ReadonlySet<number>>(new Set())
+  const [wrap, setWrap] = useKept('wrap', () => matchMedia('(max-width: 639px)').matches)
+  const [times, setTimes] = useKept('times', () => false)
+  const [find, setFind] = useState<Find>(given.find ?? { q: '', re: false })
+  const [sought, setSought] = useState<Find>(find)
+  const [hit, setHit] = useState<number>()
   const placed = useRef(false)
+  // Heights are those of one width and one way to show.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a row's height follows from them
+  const places = useMemo(() => new RowPlaces(ROW), [wrap, wrap && view.width, wrap && times])
+  const [, measured] = useState(0)
+  /** The line at the top, and how far it is out of view: it stays where it is when heights change. */
+  const anchor = useRef({ line: 1, px: 0 })
+  const scrolledTo = useRef({ top: 0, height: 0 })
+
+  const height = places.top(total + 1) + 2 * EDGE
+  const shownHeight = Math.min(height, MOST_PX)
+  const scale = height > MOST_PX ? (height - view.height) / Math.max(1, shownHeight - view.height) : 1
+  const top = view.top * scale - EDGE
+
+  const pause = useCallback(() => {
+    const { current } = box
+    if (current === null || current.scrollHeight <= current.clientHeight) return
+    setFollowing((was) => {
+      if (was) setPausedAt(source.total)
+      return false
+    })
+  }, [source])
+  const toEnd = () => setFollowing(true)
+  const scrollTo = (px: number) => {
+    const { current } = box
+    if (current === null) return
+    current.scrollTop = px / scale
+    setView((was) => ({ ...was, top: current.scrollTop }))
+  }
+  const goTo = (line: number) => {
+    if (following) setPausedAt(total)
+    setFollowing(false)
+    const px = Math.max(0, places.top(line) + EDGE - Math.min(4 * ROW, view.height / 4))
+    anchor.current = { line: places.at(px - EDGE, total), px: 0 }
+    scrollTo(px)
+  }
+
+  // Search: at the hub, when typing pauses; grows with the log.
+  useEffect(() => {
+    if (find.q === sought.q && find.re === sought.re) return
+    const timer = setTimeout(() => {
+      setSought(find)
+      given.setFind?.(find)
+    }, TYPING_MS)
+    return () => clearTimeout(timer)
+  }, [find, sought, given.setFind])
+  const search = useMemo(
+    () => (sought.q === '' ? undefined : new LogSearch(run, attempt, sought)),
+    [run, attempt, sought],
+  )
+  useEffect(() => {
+    setHit(undefined)
+    return () => search?.stop()
+  }, [search])
+  useSyncExternalStore(search?.watch ?? (() => () => {}), () => search?.version ?? 0)
+  useEffect(() => {
+    if (source.isKnown && source.behind === undefined) void search?.grow(total)
+  }, [search, total, source.isKnown, source.behind])
+  const show = (index: number) => {
+    setHit(index)
+    goTo(search!.numbers[index]!)
+  }
+  const found = search?.numbers.length ?? 0
+  // The first hit from what is in view on, once there is one.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: where it is does not ask for it again
+  useEffect(() => {
+    if (search === undefined || hit !== undefined || found === 0) return
+    const below = search.numbers.findIndex((number) => number >= anchor.current.line)
+    if (below < 0 && !search.isExact) return
+    if (marked === undefined || placed.current) show(below < 0 ? 0 : below)
+  }, [search, hit, found])
+  const step = (by: 1 | -1) => {
+    if (find.q !== sought.q || find.re !== sought.re) setSought(find)
+    else if (found > 0) show(hit === undefined ? 0 : (hit + by + found) % found)
+  }
 
   useLayoutEffect(() => {
     const { current } = box
     if (current === null) return
-    const measure = () => setView({ top: current.scrollTop, height: current.clientHeight })
+    const measure = () =>
+      setView({ top: current.scrollTop, height: current.clientHeight, width: current.clientWidth })
     const observer = new ResizeObserver(measure)
     observer.observe(current)
     return () => observer.disconnect()
   }, [])
-  // A link's lines first; of a failed attempt its last words, the end, which following shows as well.
+
+  // A wheel turns as many lines as elsewhere, though a pixel of the bar is several of them.
+  useEffect(() => {
+    const { current } = box
+    if (current === null || scale === 1) return
+    const turn = (event: WheelEvent) => {
+      if (event.ctrlKey) return
+      event.preventDefault()
+      const px = event.deltaMode === 1 ? event.deltaY * ROW : event.deltaY
+      current.scrollTop += Math.sign(px) * Math.max(1, Math.abs(px) / scale)
+      current.scrollLeft += event.deltaX
+    }
+    current.addEventListener('wheel', turn, { passive: false })
+    return () => current.removeEventListener('wheel', turn)
+  }, [scale])
+
+  // Text that is being selected is not to move away.
+  useEffect(() => {
+    const selected = () => {
+      const selection = getSelection()
+      if (selection?.isCollapsed === false && box.current?.contains(selection.anchorNode)) pause()
+    }
+    document.addEventListener('selectionchange', selected)
+    return () => document.removeEventListener('selectionchange', selected)
+  }, [pause])
+
+  const first = Math.max(1, places.at(top, total) - BEYOND)
+  const last = Math.min(total, places.at(top + view.height, total) + BEYOND)
+  useEffect(() => source.want(first, last), [source, first, last])
+
   useLayoutEffect(() => {
     const { current } = box
-    if (current === null) return
-    if (!placed.current && marked !== undefined) {
-      if (lines.length < marked[0]) return
+    if (current === null || !source.isKnown) return
+    // Rows that are higher than one line are known once they are there.
+    let changed = false
+    if (wrap)
+      for (const row of rows.current?.children ?? []) {
+        const { line } = (row as HTMLElement).dataset
+        if (line === undefined) continue
+        if (places.set(Number(line), (row as HTMLElement).offsetHeight)) changed = true
+      }
+    if (!placed.current && source.behind === undefined) {
       placed.current = true
-      setFollowing(false)
-      setPausedAt(lines.length)
-      current.scrollTop = (marked[0] - 4) * ROW
-    } else if (following) current.scrollTop = current.scrollHeight
+      if (marked !== undefined) return goTo(marked[0])
+      if (failed && source.lastStderr !== undefined && !given.find?.q) {
+        const { from } = source.lastStderr
+        if (places.top(from) < height - view.height) return goTo(from)
+      }
+    }
+    if (following) current.scrollTop = current.scrollHeight
+    else if (changed) {
+      current.scrollTop = (places.top(anchor.current.line) + anchor.current.px + EDGE) / scale
+      measured((count) => count + 1)
+    }
+    if (following && changed) measured((count) => count + 1)
   })
+  // Another line of the same log is linked to.
+  const [markedFrom, markedTo] = marked ?? []
+  const clicked = useRef<string>(undefined)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only another link moves the log
+  useEffect(() => {
+    if (markedFrom === undefined || !placed.current) return
+    if (clicked.current !== `${markedFrom}-${markedTo}`) goTo(markedFrom)
+    clicked.current = undefined
+  }, [markedFrom, markedTo])
 
   const scrolled = () => {
     const { current } = box
     if (current === null) return
-    const atEnd = current.scrollTop + current.clientHeight >= current.scrollHeight - ROW / 2
-    if (atEnd && !following) setFollowing(true)
-    setView({ top: current.scrollTop, height: current.clientHeight })
+    const atEnd = current.scrollTop + current.clientHeight >= current.scrollHeight - 2
+    // New lines and other widths never move it up: a person did.
+    const { top: topBefore, height: heightBefore } = scrolledTo.current
+    if (following && current.scrollTop < topBefore - ROW && current.scrollHeight >= heightBefore) pause()
+    else if (atEnd && !following) setFollowing(true)
+    scrolledTo.current = { top: current.scrollTop, height: current.scrollHeight }
+    const px = current.scrollTop * scale - EDGE
+    const line = places.at(px, total)
+    anchor.current = { line, px: px - places.top(line) }
+    setView({ top: current.scrollTop, height: current.clientHeight, width: current.clientWidth })
   }
-  const pause = () => {
-    const { current } = box
-    if (!following || current === null || current.scrollHeight <= current.clientHeight) return
-    setFollowing(false)
-    setPausedAt(lines.length)
-  }
-  const toEnd = () => setFollowing(true)
-  const copied = (event: React.ClipboardEvent) => {
-    const text = getSelection()?.toString()
-    if (!text) return
-    event.preventDefault()
-    event.clipboardData.setData('text/plain', text)
+  const linkTo = useCallback(
+    (number: number, extend: boolean) => {
+      pause()
+      const [from, to] =
+        extend && markedFrom !== undefined
+          ? [Math.min(markedFrom, number), Math.max(markedFrom, number)]
+          : [number, number]
+      clicked.current = `${from}-${to}`
+      link?.(from, to)
+    },
+    [pause, link, markedFrom],
+  )
+  const showWhole = useCallback(
+    (number: number) => void source.showWhole(number).catch(() => source.again()),
+    [source],
+  )
+  const keys = (event: React.KeyboardEvent) => {
+    const { key, target } = event
+    if ((event.ctrlKey || event.metaKey) && key.toLowerCase() === 'f') {
+      // A second one is the browser's.
+      if (target === input.current) return
+      event.preventDefault()
+      input.current?.focus()
+      input.current?.select()
+      return
+    }
+    if (target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return
+    if (['PageUp', 'ArrowUp', 'Home'].includes(key)) pause()
+    if (key === 'End') toEnd()
+    else if (key === 'w') setWrap(!wrap)
+    else if (key === 't') setTimes(!times)
+    else if (scale > 1 && ['ArrowUp', 'ArrowDown', 'PageUp', 'PageDown'].includes(key)) {
+      event.preventDefault()
+      const px = key.startsWith('Page') ? view.height - 2 * ROW : 2 * ROW
+      box.current!.scrollTop += (key.endsWith('Up') ? -px : px) / scale
+    }
   }
 
-  const first = Math.max(0, Math.floor(view.top / ROW) - 20)
-  const last = Math.min(lines.length, Math.ceil((view.top + view.height) / ROW) + 20)
-  const numbered = source.leftOut === 0
+  const shown: React.ReactNode[] = []
+  for (let number = first; number <= last; number++)
+    shown.push(
+      <LogRow
+        key={number}
+        number={number}
+        line={source.line(number)}
+        hits={search?.ranges(number)}
+        isCurrent={hit !== undefined && search?.numbers[hit] === number}
+        isMarked={marked !== undefined && number >= marked[0] && number <= marked[1]}
+        wrap={wrap}
+        times={times}
+        link={linkTo}
+        showWhole={showWhole}
+      />,
+    )
   return (
-    <div className="relative flex min-h-0 flex-1 flex-col bg-sunken">
-      <div className="flex h-9 shrink-0 items-center gap-3 border-b border-line px-4 text-meta text-ink3">
-        <span>
-          {numbered
-            ? `${figure(lines.length)} ${lines.length === 1 ? 'line' : 'lines'}`
-            : `the last ${figure(lines.length)} lines; ${figure(source.leftOut)} bytes before them are in Raw`}
-        </span>
-        <span className="ml-auto flex items-center gap-3">
-          {(['stdout', 'stderr'] as const).map((stream) => (
-            <a
-              key={stream}
-              className="inline-flex h-6 items-center gap-1 hover:text-ink"
-              href={address(outputPath(run, attempt, stream))}
-              download={`${run}.${attempt}.${stream}.txt`}
+    // biome-ignore lint/a11y/noStaticElementInteractions: keys of the log and its bar, which have the focus themselves
+    <div className="relative flex min-h-0 flex-1 flex-col bg-sunken" onKeyDown={keys}>
+      <LogBar
+        {...{ run, attempt, find, setFind, search, current: hit, step, input }}
+        {...{ wrap, setWrap, times, setTimes }}
+        leave={() => box.current?.focus()}
+        lines={
+          source.behind === undefined ? (
+            `${figure(total)} ${total === 1 ? 'line' : 'lines'}`
+          ) : (
+            <>
+              counting lines, {sizeText(source.behind.done_bytes)} of {sizeText(source.behind.of_bytes)}
+            </>
+          )
+        }
+      />
+      {source.missing > 0 && (
+        <p className="shrink-0 border-b border-line bg-bad-soft px-4 py-1.5 text-meta text-bad">
+          The hub no longer has {sizeText(source.missing)} of this log: lines are missing.
+        </p>
+      )}
+      {source.failure instanceof Error && (
+        <p
+          role="alert"
+          className="flex shrink-0 items-center gap-3 border-b border-line px-4 py-1.5 text-meta text-bad"
+        >
+          {source.failure.message}
+          <button type="button" className="text-accent underline" onClick={() => source.again()}>
+            Try again
+          </button>
+        </p>
+      )}
+      <div className="relative flex min-h-0 flex-1">
+        <section
+          ref={box}
+          aria-label={`Log of ${name}`}
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
+          tabIndex={0}
+          className={`min-h-0 flex-1 overflow-auto overscroll-contain font-mono text-[0.78125rem] leading-5 focus-visible:-outline-offset-2 ${wrap ? 'overflow-x-hidden' : ''}`}
+          onScroll={scrolled}
+          onWheel={({ deltaY }) => deltaY < 0 && pause()}
+          onPointerDown={({ target }) => target === box.current && pause()}
+          onTouchMove={pause}
+        >
+          <div className={`relative ${wrap ? '' : 'min-w-max'}`} style={{ height: shownHeight }}>
+            <div
+              ref={rows}
+              className={`absolute ${wrap ? 'inset-x-0' : 'min-w-full'}`}
+              style={{ top: places.top(first) - top + view.top }}
             >
-              <Download size={13} strokeWidth={1.75} aria-hidden /> {stream}
-            </a>
-          ))}
-        </span>
+              {shown}
+            </div>
+            {/* What is fetched next may be wider; the rows' own width counts now. */}
+            {!wrap && <div className="invisible h-0 overflow-hidden whitespace-pre">{' '.repeat(1)}</div>}
+          </div>
+          {total === 0 && source.isKnown && (
+            <p className="absolute top-3 px-4 font-sans text-meta text-ink3">
+              {running ? 'Nothing is put out yet.' : 'It put nothing out.'}
+            </p>
+          )}
+        </section>
+        {search !== undefined && found > 0 && <Marks numbers={search.numbers} total={total} />}
       </div>
-      <section
-        ref={box}
-        aria-label={`Log of ${name}`}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
-        tabIndex={0}
-        className="min-h-0 flex-1 overflow-auto overscroll-contain font-mono text-[0.78125rem] leading-5 focus-visible:-outline-offset-2"
-        onScroll={scrolled}
-        onWheel={({ deltaY }) => deltaY < 0 && pause()}
-        onPointerDown={({ target }) => target === box.current && pause()}
-        onTouchMove={pause}
-        onCopy={copied}
-        onKeyDown={({ key }) => {
-          if (['PageUp', 'ArrowUp', 'Home'].includes(key)) pause()
-          if (key === 'End') toEnd()
-        }}
-      >
-        <div className="relative min-w-max" style={{ height: lines.length * ROW + 24 }}>
-          {lines.slice(first, last).map((line, index) => {
-            const number = first + index + 1
-            const isMarked = marked !== undefined && number >= marked[0] && number <= marked[1]
-            const isCut = line.text.length > MOST_CHARACTERS && !whole.has(number)
-            return (
-              <div
-                key={number}
-                className={`absolute flex h-5 w-full whitespace-pre ${line.stderr ? 'shadow-[inset_3px_0_0_var(--bad)]' : ''} ${isMarked ? 'bg-sel' : ''}`}
-                style={{ top: (number - 1) * ROW + 4 }}
-              >
-                {numbered && (
-                  <button
-                    type="button"
-                    tabIndex={-1}
-                    aria-label={`Link to line ${number}`}
-                    className={`w-12 shrink-0 pr-3 text-right select-none hover:text-ink ${isMarked ? 'text-accent' : 'text-ink3'}`}
-                    onClick={({ shiftKey }) =>
-                      shiftKey && marked !== undefined
-                        ? link?.(Math.min(marked[0], number), Math.max(marked[0], number))
-                        : link?.(number, number)
-                    }
-                  >
-                    {number}
-                  </button>
-                )}
-                <span className="pr-4 pl-1">
-                  {piecesOf(isCut ? line.text.slice(0, MOST_CHARACTERS) : line.text).map(
-                    ({ text, classes }, at) => (
-                      // biome-ignore lint/suspicious/noArrayIndexKey: pieces of a line have no other name
-                      <span key={at} className={classes}>
-                        {text}
-                      </span>
-                    ),
-                  )}
-                  {isCut && (
-                    <button
-                      type="button"
-                      className="ml-2 text-accent underline"
-                      onClick={() => setWhole(new Set([...whole, number]))}
-                    >
-                      show {figure(line.text.length)} characters
-                    </button>
-                  )}
-                </span>
-              </div>
-            )
-          })}
-        </div>
-        {lines.length === 0 && (
-          <p className="px-4 py-3 font-sans text-meta text-ink3">
-            {source.failure instanceof Error
-              ? source.failure.message
-              : running
-                ? 'Nothing is put out yet.'
-                : 'It put nothing out.'}
-          </p>
-        )}
-      </section>
       {running && (
         <button
           type="button"
@@ -197,11 +374,30 @@ export function LogView({ run, attempt, feed, running, name, marked, link }: Pro
             <>
               <ArrowDownToLine size={13} strokeWidth={1.75} aria-hidden />
               <span className="font-medium">Paused at line {figure(pausedAt)}</span>
-              <span className="text-ink3">{figure(lines.length - pausedAt)} new</span>
+              <span className="text-ink3">{figure(Math.max(0, total - pausedAt))} new</span>
             </>
           )}
         </button>
       )}
     </div>
+  )
+}
+
+/** Where in the log the hits are, beside the scroll bar: one background, however many there are. */
+function Marks({ numbers, total }: { numbers: readonly number[]; total: number }) {
+  const parts = new Set(numbers.map((number) => Math.floor(((number - 1) / Math.max(1, total)) * 250)))
+  const stops = [...parts]
+    .sort((a, b) => a - b)
+    .flatMap((part) => {
+      const from = `${part * 0.4}%`
+      const to = `calc(${part * 0.4}% + 2px)`
+      return [`transparent ${from}`, `var(--ask-fill) ${from}`, `var(--ask-fill) ${to}`, `transparent ${to}`]
+    })
+  return (
+    <div
+      aria-hidden
+      className="pointer-events-none absolute inset-y-0 right-0 w-1.5"
+      style={{ backgroundImage: `linear-gradient(to bottom, ${stops.join(', ')})` }}
+    />
   )
 }

@@ -112,7 +112,7 @@ async function attemptOf(client: ErrandClient, runId: string, name: string | und
   )
 }
 
-/** What `--lines` says: the last so many, or the first and the last line. */
+/** The lines that `--lines` names: the last so many, or from the first to the last. */
 function whichLines(text: string): { tail: number } | { from: number; to: number } {
   const [, from, dash, to] = /^(\d*)(-?)(\d*)$/.exec(text) ?? []
   if (from === '' && to !== '' && to !== undefined) return { tail: Number(to) }

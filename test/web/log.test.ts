@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { startPrograms, workflowText } from '../support/programs.ts'
+import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+
+const LINES = 1_000_000
+
+test('a log of any length is read, followed and searched on its page', { skip }, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const page = await openPage(t, browser, programs)
+  const box = page.getByRole('region', { name: /^Log of/ })
+  const open = async (cmd: string, name = 'print') => {
+    const { run_id } = await programs.client.runs.create({ yaml: workflowText([{ name, cmd }]) })
+    return run_id
+  }
+  const line = (number: number) => page.locator(`[data-line="${number}"]`)
+  const inBox = (what: string) =>
+    page.evaluate(`((box) => ${what})(document.querySelector('section[aria-label^="Log of"]'))`)
+
+  await t.test('a million lines: the end first, any line at once, few nodes', async () => {
+    const id = await open(`seq -f "line %.0f of a long log" 1 ${LINES}`)
+    await programs.ended(id)
+    await page.goto(`${programs.url}/runs/${id}`)
+    await line(LINES).getByText(`line ${LINES} of a long log`).waitFor()
+    await page.getByText('1,000,000 lines').waitFor()
+    await page.goto(`${programs.url}/runs/${id}#step:print:500000-500002`)
+    await line(500_001).getByText('line 500001 of a long log').waitFor()
+    const nodes = Number(await inBox('box.querySelectorAll("*").length'))
+    assert.ok(nodes > 20 && nodes <= 300, `${nodes} nodes`)
+    await box.press('End')
+    await line(LINES).getByText(`line ${LINES} of`).waitFor()
+    await inBox('(box.scrollTop = 0)')
+    await line(1).getByText('line 1 of a long log').waitFor()
+
+    await box.press('Control+f')
+    await page.keyboard.type('line 777777 ')
+    await line(777_777).locator('mark').getByText('line 777777').waitFor()
+    await page.getByText('1 of 1', { exact: true }).waitFor()
+    assert.match(page.url(), /find=line\+777777|find=line%20777777/)
+    await page.reload()
+    await line(777_777).locator('mark').first().waitFor()
+  })
+
+  await t.test('one that failed opens at its last words on stderr, of however many lines', async () => {
+    const told = join(programs.home, 'told')
+    const wait = `until [ -e ${told} ]; do sleep 0.05; done`
+    const id = await open(`seq -f "line %.0f" 1 3000; ${wait}; seq -f "error %.0f" 1 400 >&2; exit 3`)
+    for await (const event of programs.client.events(id, { outputBytes: 0 }))
+      if (event.type === 'output' && event.stream === 'stdout' && event.offset + event.length > 28_000)
+        writeFileSync(told, '')
+    await page.goto(`${programs.url}/runs/${id}`)
+    await line(3001).getByText('error 1', { exact: true }).waitFor()
+    await line(2999).getByText('line 2999').waitFor()
+    await isAccessible(page, 'a log')
+  })
+
+  await t.test('it follows the end, stops when one scrolls up, and says how much is new', async () => {
+    const more = join(programs.home, 'more')
+    const id = await open(
+      `seq -f "line %.0f" 1 500; until [ -e ${more} ]; do sleep 0.05; done; seq -f "new %.0f" 1 50`,
+    )
+    await page.goto(`${programs.url}/runs/${id}`)
+    await line(500).getByText('line 500').waitFor()
+    await page.getByRole('button', { name: /Following/ }).waitFor()
+    await box.hover()
+    await page.mouse.wheel(0, -900)
+    await page.getByText('Paused at line 500').waitFor()
+    writeFileSync(more, '')
+    await page.getByText('550 lines').waitFor()
+    assert.equal(await line(550).count(), 0)
+    await programs.ended(id)
+    await box.press('End')
+    await line(550).getByText('new 50', { exact: true }).waitFor()
+  })
+
+  await t.test(
+    'long lines are cut, wrapped and shown whole; the last state of a progress bar stays',
+    async () => {
+      const long = `head -c 5000 /dev/zero | tr '\\0' x; echo`
+      const id = await open(
+        `${long}; printf '10 %%\\r50 %%\\r100 %%\\n'; printf 'rm \\342\\200\\256txt.exe\\n'`,
+      )
+      await programs.ended(id)
+      await page.goto(`${programs.url}/runs/${id}`)
+      await line(2).getByText('100 %', { exact: true }).waitFor()
+      await line(3).getByText('rm <U+202E>txt.exe').waitFor()
+      assert.equal((await line(1).boundingBox())?.height, 20)
+      await box.press('w')
+      await page.getByRole('button', { name: 'Wrap long lines (w)', pressed: true }).waitFor()
+      const wrapped = (await line(1).boundingBox())!.height
+      assert.ok(wrapped > 40, `${wrapped}`)
+      await page.getByRole('button', { name: 'show 4.9 KB' }).click()
+      await page.getByRole('button', { name: 'show 4.9 KB' }).waitFor({ state: 'detached' })
+      assert.ok((await line(1).boundingBox())!.height > wrapped)
+      await box.press('t')
+      await line(2).locator('time').waitFor()
+      // Kept for the next log.
+      await page.reload()
+      await line(2).locator('time').waitFor()
+      await box.press('t')
+      await box.press('w')
+    },
+  )
+
+  await t.test('a search counts, goes on and back, and says what is wrong with an expression', async () => {
+    const id = await open('for i in $(seq 1 300); do echo "$i of these"; echo "Timeout at $i"; done')
+    await programs.ended(id)
+    await page.goto(`${programs.url}/runs/${id}?find=^timeout+at+\\d%2B$&re=1`)
+    const count = (text: string) => page.getByText(text, { exact: true }).waitFor()
+    await count('1 of 300')
+    await line(2).locator('mark').getByText('Timeout at 1', { exact: true }).waitFor()
+    const input = page.getByLabel('Search in this log')
+    await input.press('Enter')
+    await count('2 of 300')
+    await input.press('Shift+Enter')
+    await input.press('Shift+Enter')
+    await count('300 of 300')
+    await line(600).locator('mark').waitFor()
+    await input.fill('a(b')
+    await page.getByRole('alert').filter({ hasText: 'at character 3' }).waitFor()
+    await page.getByRole('button', { name: 'Regular expression' }).click()
+    await count('no match')
+    await isAccessible(page, 'a search')
+    await input.press('Escape')
+    assert.equal(await input.inputValue(), '')
+    // In the field Ctrl+F is the browser's own.
+    await page.evaluate(
+      'window.addEventListener("keydown", (event) => { window.taken = event.defaultPrevented })',
+    )
+    await box.press('Control+f')
+    assert.equal(await page.evaluate('window.taken'), true)
+    await page.keyboard.press('Control+f')
+    assert.equal(await page.evaluate('window.taken'), false)
+  })
+})

@@ -1,0 +1,155 @@
+import { ChevronDown, ChevronUp, Clock, Download, Search, WrapText, X } from 'lucide-react'
+import type { ReactNode, Ref } from 'react'
+import { ApiError, address } from '../../data/api.ts'
+import { outputPath } from '../../data/runs.ts'
+import type { LogSearch } from './log-search.ts'
+
+export interface Find {
+  q: string
+  re: boolean
+}
+
+interface Props {
+  run: string
+  attempt: number
+  lines: ReactNode
+  find: Find
+  setFind: (find: Find) => void
+  search: LogSearch | undefined
+  /** Which of the found lines is shown, from 0. */
+  current: number | undefined
+  step: (by: 1 | -1) => void
+  input: Ref<HTMLInputElement>
+  leave: () => void
+  wrap: boolean
+  setWrap: (on: boolean) => void
+  times: boolean
+  setTimes: (on: boolean) => void
+}
+
+const icon = { size: 15, strokeWidth: 1.75, 'aria-hidden': true } as const
+const figure = (value: number) => value.toLocaleString('en')
+
+/** The line above a log: search over all of it, how it is shown, and its bytes as they are. */
+export function LogBar({ find, setFind, search, current, step, input, leave, ...props }: Props) {
+  const { run, attempt, lines, wrap, setWrap, times, setTimes } = props
+  const isBad = search?.failure !== undefined
+  return (
+    <div className="flex min-h-[37px] shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-surface px-3 py-1 text-meta text-ink3">
+      <search className="flex min-w-0 items-center gap-1 max-sm:flex-1">
+        <div
+          className={`flex h-7 w-68 min-w-0 items-center gap-1.5 rounded-md border bg-surface px-2 text-ink focus-within:outline-2 focus-within:outline-accent max-sm:w-auto max-sm:flex-1 ${isBad ? 'border-bad' : 'border-line2'}`}
+        >
+          <Search {...icon} size={13} className="shrink-0 text-ink3" />
+          <input
+            ref={input}
+            type="text"
+            aria-label="Search in this log"
+            placeholder="Search in this log"
+            spellCheck={false}
+            autoComplete="off"
+            maxLength={1000}
+            value={find.q}
+            className="min-w-0 flex-1 bg-transparent outline-none placeholder:text-ink3 max-sm:text-[16px]"
+            onChange={({ target }) => setFind({ ...find, q: target.value })}
+            onKeyDown={(event) => {
+              if (event.key === 'Enter') step(event.shiftKey ? -1 : 1)
+              else if (event.key === 'Escape') {
+                setFind({ ...find, q: '' })
+                leave()
+              } else return
+              event.preventDefault()
+              event.stopPropagation()
+            }}
+          />
+          <span className="shrink-0 text-label text-ink3" aria-live="polite">
+            {search !== undefined && <Count search={search} current={current} />}
+          </span>
+          {find.q !== '' && (
+            <button
+              type="button"
+              aria-label="Clear the search"
+              className="flex size-6 items-center justify-center text-ink3 hover:text-ink"
+              onClick={() => setFind({ ...find, q: '' })}
+            >
+              <X {...icon} size={13} />
+            </button>
+          )}
+          <button
+            type="button"
+            aria-label="Regular expression"
+            title="Regular expression"
+            aria-pressed={find.re}
+            className="-mr-1 flex size-6 items-center justify-center rounded font-mono text-ink3 hover:text-ink aria-pressed:bg-accent-soft aria-pressed:text-accent"
+            onClick={() => setFind({ ...find, re: !find.re })}
+          >
+            .*
+          </button>
+        </div>
+        <IconButton label="Previous match" onClick={() => step(-1)} disabled={!search?.numbers.length}>
+          <ChevronUp {...icon} />
+        </IconButton>
+        <IconButton label="Next match" onClick={() => step(1)} disabled={!search?.numbers.length}>
+          <ChevronDown {...icon} />
+        </IconButton>
+      </search>
+      <span className="truncate max-md:hidden">{lines}</span>
+      <span className="ml-auto flex items-center gap-1">
+        <IconButton label="Times (t)" pressed={times} onClick={() => setTimes(!times)}>
+          <Clock {...icon} />
+        </IconButton>
+        <IconButton label="Wrap long lines (w)" pressed={wrap} onClick={() => setWrap(!wrap)}>
+          <WrapText {...icon} />
+        </IconButton>
+        <span className="flex items-center gap-2 pl-1">
+          {(['stdout', 'stderr'] as const).map((stream) => (
+            <a
+              key={stream}
+              className="inline-flex h-7 items-center gap-1 hover:text-ink"
+              href={address(outputPath(run, attempt, stream))}
+              download={`${run}.${attempt}.${stream}.txt`}
+              title={`Raw: the bytes of ${stream} as they are`}
+            >
+              <Download {...icon} size={13} /> <span className="max-sm:sr-only">{stream}</span>
+            </a>
+          ))}
+        </span>
+      </span>
+      {search?.failure instanceof ApiError && (
+        <p role="alert" className="basis-full pb-1 text-bad">
+          <bdi>{search.failure.message}</bdi> <span className="text-ink2">{search.failure.hint}</span>
+        </p>
+      )}
+    </div>
+  )
+}
+
+function Count({ search, current }: { search: LogSearch; current: number | undefined }) {
+  if (search.failure !== undefined) return null
+  const { numbers, isExact } = search
+  if (numbers.length === 0) return isExact ? 'no match' : 'searching'
+  const count = `${figure(numbers.length)}${isExact ? '' : '+'}`
+  return current === undefined ? count : `${figure(current + 1)} of ${count}`
+}
+
+function IconButton(props: {
+  label: string
+  pressed?: boolean
+  disabled?: boolean
+  onClick: () => void
+  children: ReactNode
+}) {
+  return (
+    <button
+      type="button"
+      aria-label={props.label}
+      title={props.label}
+      aria-pressed={props.pressed}
+      disabled={props.disabled}
+      className="flex size-7 items-center justify-center rounded-md text-ink2 enabled:hover:bg-hover enabled:hover:text-ink disabled:text-line2 aria-pressed:bg-accent-soft aria-pressed:text-accent"
+      onClick={props.onClick}
+    >
+      {props.children}
+    </button>
+  )
+}

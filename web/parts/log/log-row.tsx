@@ -1,0 +1,112 @@
+import { memo, type ReactNode } from 'react'
+import type { Line } from '../../../src/contract/run-api.ts'
+import { piecesOf } from './ansi.ts'
+
+const sizes = ['bytes', 'KB', 'MB', 'GB'] as const
+
+/** An amount of bytes for a person: `1.2 MB`. */
+export function sizeText(bytes: number): string {
+  let value = bytes
+  let unit = 0
+  for (; value >= 1024 && unit < sizes.length - 1; unit++) value /= 1024
+  return `${Number(value.toFixed(value < 10 ? 1 : 0))} ${sizes[unit]}`
+}
+
+interface Props {
+  number: number
+  /** Absent: it is being fetched. */
+  line: Line | undefined
+  /** Parts of it that are searched for. */
+  hits: readonly (readonly [number, number])[] | undefined
+  isCurrent: boolean
+  isMarked: boolean
+  wrap: boolean
+  times: boolean
+  link: (number: number, extend: boolean) => void
+  showWhole: (number: number) => void
+  children?: ReactNode
+}
+
+/** One line of a log: its number, which links to it, and its text; standard error has a red edge. */
+export const LogRow = memo(function LogRow({
+  number,
+  line,
+  hits,
+  isCurrent,
+  isMarked,
+  wrap,
+  times,
+  link,
+  showWhole,
+  children,
+}: Props) {
+  const edge = line?.stream === 'stderr' ? 'shadow-[inset_3px_0_0_var(--bad)]' : ''
+  return (
+    <div
+      data-line={number}
+      className={`flex min-h-5 ${wrap ? 'whitespace-pre-wrap' : 'h-5 whitespace-pre'} ${edge} ${isMarked ? 'bg-sel' : ''}`}
+    >
+      <button
+        type="button"
+        tabIndex={-1}
+        aria-label={`Link to line ${number}`}
+        className={`min-w-14 shrink-0 pr-3 pl-2 text-right align-top select-none hover:text-ink max-sm:min-w-10 max-sm:pr-2 ${isMarked ? 'text-accent' : 'text-ink3'}`}
+        onClick={({ shiftKey }) => link(number, shiftKey)}
+      >
+        {number}
+      </button>
+      {times && line !== undefined && (
+        <time className="shrink-0 pr-3 text-ink3 select-none" dateTime={line.time} title={line.time}>
+          {new Date(line.time).toTimeString().slice(0, 8)}
+        </time>
+      )}
+      <span className={`pr-4 pl-1 ${wrap ? 'min-w-0 flex-1 [overflow-wrap:anywhere]' : ''}`}>
+        {children}
+        {line !== undefined && <Text line={line} hits={hits} isCurrent={isCurrent} />}
+        {line?.length !== undefined && (
+          <button type="button" className="ml-2 text-accent underline" onClick={() => showWhole(number)}>
+            show {sizeText(line.length)}
+          </button>
+        )}
+      </span>
+    </div>
+  )
+})
+
+function Text({ line, hits = [], isCurrent }: Pick<Props, 'hits' | 'isCurrent'> & { line: Line }) {
+  // Of a line whose beginning is left out nobody knows where the hits are.
+  const pieces = piecesOf(line.text, line.left_out === undefined ? hits : [])
+  return pieces.map(({ text, classes, isHit, href }, at) => {
+    if (isHit)
+      return (
+        <mark
+          // biome-ignore lint/suspicious/noArrayIndexKey: pieces of a line have no other name
+          key={at}
+          className={`rounded-xs ${classes} ${isCurrent ? 'log-current' : 'log-hit'}`}
+        >
+          {text}
+        </mark>
+      )
+    if (href !== undefined)
+      return (
+        <a
+          // biome-ignore lint/suspicious/noArrayIndexKey: pieces of a line have no other name
+          key={at}
+          className={`underline decoration-line2 underline-offset-2 hover:decoration-current ${classes}`}
+          href={href}
+          target="_blank"
+          rel="noopener noreferrer nofollow"
+          tabIndex={-1}
+        >
+          {text}
+        </a>
+      )
+    if (classes === '') return text
+    return (
+      // biome-ignore lint/suspicious/noArrayIndexKey: pieces of a line have no other name
+      <span key={at} className={classes}>
+        {text}
+      </span>
+    )
+  })
+}

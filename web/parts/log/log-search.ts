@@ -1,0 +1,83 @@
+import type { FoundLines } from '../../../src/contract/run-api.ts'
+import { ask } from '../../data/api.ts'
+import { linesPath } from './log-lines.ts'
+
+/** Lines that are found at most. */
+const MOST_HITS = 10_000
+
+type Ranges = readonly (readonly [number, number])[]
+
+/** A search over the whole of one log, at the hub: what is found comes in parts, in the order of the lines. */
+export class LogSearch {
+  /** The numbers of the lines with something in them, growing. */
+  readonly numbers: number[] = []
+  /** All is searched that there was. */
+  isExact = false
+  failure: unknown
+  version = 0
+  readonly #ranges = new Map<number, Ranges>()
+  readonly #stop = new AbortController()
+  readonly #watchers = new Set<() => void>()
+  readonly #path: string
+  readonly #q: string
+  readonly #re: boolean
+  #cursor = 1
+  #wanted = 0
+  #busy = false
+
+  constructor(run: string, attempt: number, { q, re }: { q: string; re: boolean }) {
+    this.#path = `${linesPath(run, attempt)}/search`
+    this.#q = q
+    this.#re = re
+  }
+
+  /** Searches what is there and was not searched; `total`: so many lines there are. */
+  async grow(total: number): Promise<void> {
+    this.#wanted = total
+    if (this.#busy || this.#cursor > total || this.numbers.length >= MOST_HITS) return
+    this.#busy = true
+    this.isExact = false
+    try {
+      for (let cursor: number | undefined = this.#cursor; cursor !== undefined; ) {
+        const query = { q: this.#q, re: String(this.#re), cursor, limit: 1000 }
+        const found: FoundLines = await ask('GET', this.#path, { query, signal: this.#stop.signal })
+        for (const { number, ranges } of found.hits) {
+          if (!this.#ranges.has(number)) this.numbers.push(number)
+          this.#ranges.set(number, ranges)
+        }
+        // The last line may have gone on when more has come.
+        this.#cursor = found.next ?? Math.max(1, found.total)
+        const isMore = found.next !== undefined || found.total < this.#wanted
+        cursor = isMore && this.numbers.length < MOST_HITS ? this.#cursor : undefined
+        this.isExact = found.next === undefined
+        this.#changed()
+      }
+      this.failure = undefined
+    } catch (error) {
+      if (this.#stop.signal.aborted) return
+      this.failure = error
+      this.#changed()
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  /** What is found in a line, in UTF-16 units of its text without codes. */
+  ranges(number: number): Ranges | undefined {
+    return this.#ranges.get(number)
+  }
+
+  watch = (call: () => void): (() => void) => {
+    this.#watchers.add(call)
+    return () => this.#watchers.delete(call)
+  }
+
+  stop(): void {
+    this.#stop.abort()
+  }
+
+  #changed(): void {
+    this.version++
+    for (const watcher of this.#watchers) watcher()
+  }
+}
