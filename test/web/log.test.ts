@@ -136,4 +136,26 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await page.keyboard.press('Control+f')
     assert.equal(await page.evaluate('window.taken'), false)
   })
+
+  await t.test('groups fold when they are over, and a hit or a link opens them', async () => {
+    const id = await open(
+      "echo '::group::Set up'; seq -f 'tool %.0f' 1 30; echo '::endgroup::'; echo between; echo '##[group]Build'; seq -f 'file %.0f' 1 5",
+    )
+    await programs.ended(id)
+    await page.goto(`${programs.url}/runs/${id}`)
+    const setUp = page.getByRole('button', { name: 'Set up 30 lines' })
+    await page.getByRole('button', { name: 'Set up 30 lines', expanded: false }).waitFor()
+    await page.getByRole('button', { name: 'Build 5 lines', expanded: true }).waitFor()
+    await line(33).getByText('between').waitFor()
+    assert.equal(await line(2).count(), 0)
+    await setUp.click()
+    await line(2).getByText('tool 1', { exact: true }).waitFor()
+    await setUp.click()
+    await line(2).waitFor({ state: 'detached' })
+    await page.getByLabel('Search in this log').fill('tool 17')
+    await line(18).locator('mark').waitFor()
+    await page.goto(`${programs.url}/runs/${id}#step:print:12`)
+    await page.reload()
+    await line(12).getByText('tool 11', { exact: true }).waitFor()
+  })
 })

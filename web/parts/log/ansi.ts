@@ -117,3 +117,9 @@ function withLinks(piece: Piece): Piece[] {
   if (at < piece.text.length) parts.push({ ...piece, text: piece.text.slice(at) })
   return parts
 }
+
+/** A line as plain text. */
+export const plainText = (line: string): string =>
+  piecesOf(line)
+    .map(({ text }) => text)
+    .join('')

@@ -38,7 +38,7 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
     <div className="flex min-h-[37px] shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-surface px-3 py-1 text-meta text-ink3">
       <search className="flex min-w-0 items-center gap-1 max-sm:flex-1">
         <div
-          className={`flex h-7 w-68 min-w-0 items-center gap-1.5 rounded-md border bg-surface px-2 text-ink focus-within:outline-2 focus-within:outline-accent max-sm:w-auto max-sm:flex-1 ${isBad ? 'border-bad' : 'border-line2'}`}
+          className={`flex h-7 w-68 min-w-0 items-center gap-1.5 rounded-md border bg-surface px-2 text-ink focus-within:outline-2 focus-within:outline-accent max-sm:h-9 max-sm:w-auto max-sm:flex-1 ${isBad ? 'border-bad' : 'border-line2'}`}
         >
           <Search {...icon} size={13} className="shrink-0 text-ink3" />
           <input
@@ -86,10 +86,20 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
             .*
           </button>
         </div>
-        <IconButton label="Previous match" onClick={() => step(-1)} disabled={!search?.numbers.length}>
+        <IconButton
+          label="Previous match"
+          away={search === undefined}
+          onClick={() => step(-1)}
+          disabled={!search?.numbers.length}
+        >
           <ChevronUp {...icon} />
         </IconButton>
-        <IconButton label="Next match" onClick={() => step(1)} disabled={!search?.numbers.length}>
+        <IconButton
+          label="Next match"
+          away={search === undefined}
+          onClick={() => step(1)}
+          disabled={!search?.numbers.length}
+        >
           <ChevronDown {...icon} />
         </IconButton>
       </search>
@@ -136,6 +146,8 @@ function IconButton(props: {
   label: string
   pressed?: boolean
   disabled?: boolean
+  /** On a phone there is no room for it. */
+  away?: boolean
   onClick: () => void
   children: ReactNode
 }) {
@@ -146,7 +158,7 @@ function IconButton(props: {
       title={props.label}
       aria-pressed={props.pressed}
       disabled={props.disabled}
-      className="flex size-7 items-center justify-center rounded-md text-ink2 enabled:hover:bg-hover enabled:hover:text-ink disabled:text-line2 aria-pressed:bg-accent-soft aria-pressed:text-accent"
+      className={`flex size-7 items-center justify-center rounded-md text-ink2 enabled:hover:bg-hover enabled:hover:text-ink disabled:text-line2 aria-pressed:bg-accent-soft aria-pressed:text-accent max-sm:size-9 ${props.away ? 'max-sm:hidden' : ''}`}
       onClick={props.onClick}
     >
       {props.children}

@@ -1,6 +1,7 @@
 import type { Line, Lines } from '../../../src/contract/run-api.ts'
 import { ask } from '../../data/api.ts'
 import type { RunFeed } from '../../data/run-feed.ts'
+import { isGroupMark } from './log-groups.ts'
 
 /** Lines that are fetched at once, and how many such blocks are kept. */
 const BLOCK = 200
@@ -26,7 +27,9 @@ export class LogLines {
   failure: unknown
   version = 0
   #bytes = 0
-  #wanted: readonly [number, number] = [1, 0]
+  /** The last line that is here and begins or ends a group. */
+  lastMark = 0
+  #wanted: readonly number[] = []
   #fetching = false
   #refreshing = false
   #running = true
@@ -59,8 +62,8 @@ export class LogLines {
   }
 
   /** Says which lines are in view: they are fetched. */
-  want(from: number, to: number): void {
-    this.#wanted = [from, to]
+  want(numbers: readonly number[]): void {
+    this.#wanted = numbers
     void this.#fetch()
   }
 
@@ -152,9 +155,9 @@ export class LogLines {
   }
 
   #firstMissing(): number | undefined {
-    const [from, to] = this.#wanted
-    for (let number = Math.max(1, from); number <= Math.min(to, this.total); number++)
-      if (this.line(number) === undefined) return Math.floor((number - 1) / BLOCK) * BLOCK + 1
+    for (const number of this.#wanted)
+      if (number <= this.total && this.line(number) === undefined)
+        return Math.floor((number - 1) / BLOCK) * BLOCK + 1
     return undefined
   }
 
@@ -187,6 +190,7 @@ export class LogLines {
     this.#blocks.delete(name)
     this.#blocks.set(name, block)
     block[index % BLOCK] = line
+    if (isGroupMark(line.text)) this.lastMark = Math.max(this.lastMark, line.number)
   }
 
   #forget(number: number): void {

@@ -1,6 +1,7 @@
-import { memo, type ReactNode } from 'react'
+import { ChevronDown, ChevronRight } from 'lucide-react'
+import { memo } from 'react'
 import type { Line } from '../../../src/contract/run-api.ts'
-import { piecesOf } from './ansi.ts'
+import { piecesOf, plainText } from './ansi.ts'
 
 const sizes = ['bytes', 'KB', 'MB', 'GB'] as const
 
@@ -24,7 +25,11 @@ interface Props {
   times: boolean
   link: (number: number, extend: boolean) => void
   showWhole: (number: number) => void
-  children?: ReactNode
+  /** The lines that it names, of a group that folds. */
+  group?: string | undefined
+  size?: number | undefined
+  isFolded?: boolean | undefined
+  fold: (number: number) => void
 }
 
 /** One line of a log: its number, which links to it, and its text; standard error has a red edge. */
@@ -38,7 +43,10 @@ export const LogRow = memo(function LogRow({
   times,
   link,
   showWhole,
-  children,
+  group,
+  size,
+  isFolded,
+  fold,
 }: Props) {
   const edge = line?.stream === 'stderr' ? 'shadow-[inset_3px_0_0_var(--bad)]' : ''
   return (
@@ -50,7 +58,7 @@ export const LogRow = memo(function LogRow({
         type="button"
         tabIndex={-1}
         aria-label={`Link to line ${number}`}
-        className={`min-w-14 shrink-0 pr-3 pl-2 text-right align-top select-none hover:text-ink max-sm:min-w-10 max-sm:pr-2 ${isMarked ? 'text-accent' : 'text-ink3'}`}
+        className={`h-5 min-w-14 shrink-0 self-start pr-3 pl-2 text-right select-none hover:text-ink max-sm:min-w-10 max-sm:pr-2 ${isMarked ? 'text-accent' : 'text-ink3'}`}
         onClick={({ shiftKey }) => link(number, shiftKey)}
       >
         {number}
@@ -61,8 +69,25 @@ export const LogRow = memo(function LogRow({
         </time>
       )}
       <span className={`pr-4 pl-1 ${wrap ? 'min-w-0 flex-1 [overflow-wrap:anywhere]' : ''}`}>
-        {children}
-        {line !== undefined && <Text line={line} hits={hits} isCurrent={isCurrent} />}
+        {group !== undefined && (
+          <button
+            type="button"
+            aria-expanded={!isFolded}
+            className="inline-flex items-center gap-1.5 font-semibold hover:text-accent"
+            onClick={() => fold(number)}
+          >
+            {isFolded ? (
+              <ChevronRight size={13} strokeWidth={1.75} aria-hidden />
+            ) : (
+              <ChevronDown size={13} strokeWidth={1.75} aria-hidden />
+            )}
+            <bdi>{plainText(group) || 'Group'}</bdi>
+            <span className="font-normal text-ink3">
+              {size} {size === 1 ? 'line' : 'lines'}
+            </span>
+          </button>
+        )}
+        {line !== undefined && group === undefined && <Text line={line} hits={hits} isCurrent={isCurrent} />}
         {line?.length !== undefined && (
           <button type="button" className="ml-2 text-accent underline" onClick={() => showWhole(number)}>
             show {sizeText(line.length)}

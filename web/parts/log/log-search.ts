@@ -15,7 +15,7 @@ export class LogSearch {
   isExact = false
   failure: unknown
   version = 0
-  readonly #ranges = new Map<number, Ranges>()
+  readonly #found = new Map<number, { ranges: Ranges; text: string }>()
   readonly #stop = new AbortController()
   readonly #watchers = new Set<() => void>()
   readonly #path: string
@@ -41,9 +41,9 @@ export class LogSearch {
       for (let cursor: number | undefined = this.#cursor; cursor !== undefined; ) {
         const query = { q: this.#q, re: String(this.#re), cursor, limit: 1000 }
         const found: FoundLines = await ask('GET', this.#path, { query, signal: this.#stop.signal })
-        for (const { number, ranges } of found.hits) {
-          if (!this.#ranges.has(number)) this.numbers.push(number)
-          this.#ranges.set(number, ranges)
+        for (const { number, ranges, text } of found.hits) {
+          if (!this.#found.has(number)) this.numbers.push(number)
+          this.#found.set(number, { ranges, text })
         }
         // The last line may have gone on when more has come.
         this.#cursor = found.next ?? Math.max(1, found.total)
@@ -64,7 +64,12 @@ export class LogSearch {
 
   /** What is found in a line, in UTF-16 units of its text without codes. */
   ranges(number: number): Ranges | undefined {
-    return this.#ranges.get(number)
+    return this.#found.get(number)?.ranges
+  }
+
+  /** The lines that were found, with their first 1,000 characters without codes. */
+  get lines(): { number: number; text: string }[] {
+    return [...this.#found].map(([number, { text }]) => ({ number, text }))
   }
 
   watch = (call: () => void): (() => void) => {

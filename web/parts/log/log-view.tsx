@@ -10,6 +10,7 @@ import {
 } from 'react'
 import type { RunFeed } from '../../data/run-feed.ts'
 import { type Find, LogBar } from './log-bar.tsx'
+import { GROUP_MARKS, type Group, groupsOf, hiddenLines } from './log-groups.ts'
 import { LogLines } from './log-lines.ts'
 import { LogRow, sizeText } from './log-row.tsx'
 import { LogSearch } from './log-search.ts'
@@ -74,13 +75,48 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const [find, setFind] = useState<Find>(given.find ?? { q: '', re: false })
   const [sought, setSought] = useState<Find>(find)
   const [hit, setHit] = useState<number>()
+  /** The line of that hit. */
+  const [at, setAt] = useState<number>()
   const placed = useRef(false)
+  // Groups fold by themselves once they are over; what a person has done with one goes before that.
+  const marks = useMemo(() => new LogSearch(run, attempt, { q: GROUP_MARKS, re: true }), [run, attempt])
+  useEffect(() => () => marks.stop(), [marks])
+  useSyncExternalStore(marks.watch, () => marks.version)
+  const { lastMark, ended } = source
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new lines without a mark change no group
+  useEffect(() => {
+    if (lastMark > 0) void marks.grow(source.total)
+  }, [marks, lastMark, ended])
+  const [folds, setFolds] = useState<ReadonlyMap<number, boolean>>(new Map())
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the marks grow within
+  const groups = useMemo(() => groupsOf(marks.lines, total), [marks, marks.version, total])
+  // What the log was opened for stays in view.
+  const looked = [marked?.[0], failed ? source.lastStderr?.from : undefined, at]
+  const isFolded = ({ from, to, isClosed }: Group) =>
+    folds.get(from) ?? (isClosed && !looked.some((line) => line !== undefined && line > from && line <= to))
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a group is folded by the state named here
+  const hidden = useMemo(() => hiddenLines(groups, isFolded), [groups, folds, looked.join()])
+  const byLine = useMemo(() => new Map(groups.map((group) => [group.from, group])), [groups])
+  // biome-ignore lint/correctness/useExhaustiveDependencies: which are folded is known with what is hidden
+  const fold = useCallback(
+    (number: number) => {
+      const group = byLine.get(number)
+      if (group === undefined) return
+      setFollowing(false)
+      const isOpen = !isFolded(group)
+      setFolds((was) => new Map(was).set(number, isOpen))
+    },
+    [byLine, hidden],
+  )
   // Heights are those of one width and one way to show.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a row's height follows from them
-  const places = useMemo(() => new RowPlaces(ROW), [wrap, wrap && view.width, wrap && times])
+  const places = useMemo(() => new RowPlaces(ROW, hidden), [hidden, wrap, wrap && view.width, wrap && times])
+  const placesBefore = useRef(places)
   const [, measured] = useState(0)
   /** The line at the top, and how far it is out of view: it stays where it is when heights change. */
   const anchor = useRef({ line: 1, px: 0 })
+  /** A line to go to once its group is open. */
+  const goal = useRef<number>(undefined)
   const scrolledTo = useRef({ top: 0, height: 0 })
 
   const height = places.top(total + 1) + 2 * EDGE
@@ -106,6 +142,13 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const goTo = (line: number) => {
     if (following) setPausedAt(total)
     setFollowing(false)
+    const around = groups.find(({ from, to }) => line > from && line <= to)
+    if (around !== undefined && isFolded(around)) {
+      // It opens first; the row is gone to once it is there.
+      goal.current = line
+      setFolds((was) => new Map(was).set(around.from, false))
+      return
+    }
     const px = Math.max(0, places.top(line) + EDGE - Math.min(4 * ROW, view.height / 4))
     anchor.current = { line: places.at(px - EDGE, total), px: 0 }
     scrollTo(px)
@@ -126,6 +169,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   )
   useEffect(() => {
     setHit(undefined)
+    setAt(undefined)
     return () => search?.stop()
   }, [search])
   useSyncExternalStore(search?.watch ?? (() => () => {}), () => search?.version ?? 0)
@@ -134,6 +178,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   }, [search, total, source.isKnown, source.behind])
   const show = (index: number) => {
     setHit(index)
+    setAt(search!.numbers[index])
     goTo(search!.numbers[index]!)
   }
   const found = search?.numbers.length ?? 0
@@ -185,21 +230,40 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     return () => document.removeEventListener('selectionchange', selected)
   }, [pause])
 
-  const first = Math.max(1, places.at(top, total) - BEYOND)
-  const last = Math.min(total, places.at(top + view.height, total) + BEYOND)
-  useEffect(() => source.want(first, last), [source, first, last])
+  const numbers: number[] = []
+  const bottom = places.at(top + view.height, total)
+  let beyond = 0
+  for (let number = places.at(top, total), rest = BEYOND; rest > 0 && number > 1; rest--) {
+    number--
+    if (places.hiddenUntil(number) === undefined) numbers.unshift(number)
+  }
+  for (let number = places.at(top, total); number <= total && beyond < BEYOND; number++) {
+    const until = places.hiddenUntil(number)
+    if (until !== undefined) number = until
+    else numbers.push(number)
+    if (number > bottom) beyond++
+  }
+  const shownLines = numbers.join()
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the same numbers are the same lines
+  useEffect(() => source.want(numbers), [source, shownLines])
 
   useLayoutEffect(() => {
     const { current } = box
     if (current === null || !source.isKnown) return
     // Rows that are higher than one line are known once they are there.
-    let changed = false
+    let changed = placesBefore.current !== places
+    placesBefore.current = places
     if (wrap)
       for (const row of rows.current?.children ?? []) {
         const { line } = (row as HTMLElement).dataset
         if (line === undefined) continue
         if (places.set(Number(line), (row as HTMLElement).offsetHeight)) changed = true
       }
+    if (goal.current !== undefined) {
+      const line = goal.current
+      goal.current = undefined
+      return goTo(line)
+    }
     if (!placed.current && source.behind === undefined) {
       placed.current = true
       if (marked !== undefined) return goTo(marked[0])
@@ -277,9 +341,9 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     }
   }
 
-  const shown: React.ReactNode[] = []
-  for (let number = first; number <= last; number++)
-    shown.push(
+  const shown = numbers.map((number) => {
+    const group = byLine.get(number)
+    return (
       <LogRow
         key={number}
         number={number}
@@ -291,8 +355,13 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
         times={times}
         link={linkTo}
         showWhole={showWhole}
-      />,
+        group={group?.title}
+        size={group && group.to - group.from - (group.isClosed ? 1 : 0)}
+        isFolded={group && isFolded(group)}
+        fold={fold}
+      />
     )
+  })
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: keys of the log and its bar, which have the focus themselves
     <div className="relative flex min-h-0 flex-1 flex-col bg-sunken" onKeyDown={keys}>
@@ -342,12 +411,10 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
             <div
               ref={rows}
               className={`absolute ${wrap ? 'inset-x-0' : 'min-w-full'}`}
-              style={{ top: places.top(first) - top + view.top }}
+              style={{ top: places.top(numbers[0] ?? 1) - top + view.top }}
             >
               {shown}
             </div>
-            {/* What is fetched next may be wider; the rows' own width counts now. */}
-            {!wrap && <div className="invisible h-0 overflow-hidden whitespace-pre">{' '.repeat(1)}</div>}
           </div>
           {total === 0 && source.isKnown && (
             <p className="absolute top-3 px-4 font-sans text-meta text-ink3">
@@ -355,7 +422,9 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
             </p>
           )}
         </section>
-        {search !== undefined && found > 0 && <Marks numbers={search.numbers} total={total} />}
+        {search !== undefined && found > 0 && height > view.height && (
+          <Marks numbers={search.numbers} total={total} />
+        )}
       </div>
       {running && (
         <button

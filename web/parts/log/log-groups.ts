@@ -1,0 +1,44 @@
+/** Lines that fold: the line that names them, to the last that belongs to them. */
+export interface Group {
+  from: number
+  to: number
+  title: string
+  /** The line that says that it is over, which is not shown. */
+  isClosed: boolean
+}
+
+/** Finds the lines that begin or end a group, as GitHub's and Azure's runners write them; a regular expression. */
+export const GROUP_MARKS = '^(::group::|##\\[group\\]|::endgroup::|##\\[endgroup\\])'
+const mark = new RegExp(GROUP_MARKS)
+
+export const isGroupMark = (text: string): boolean => mark.test(text)
+
+/** The groups of a log of `total` lines by their marks, in order; as in those runners, none is within another. */
+export function groupsOf(marks: readonly { number: number; text: string }[], total: number): Group[] {
+  const groups: Group[] = []
+  let open: Group | undefined
+  for (const { number, text } of [...marks].sort((a, b) => a.number - b.number)) {
+    const found = mark.exec(text)?.[0]
+    if (found === undefined) continue
+    const isEnd = found.includes('end')
+    if (open !== undefined) {
+      open.to = isEnd ? number : number - 1
+      open.isClosed = isEnd
+    }
+    open = isEnd ? undefined : { from: number, to: total, title: text.slice(found.length), isClosed: false }
+    if (open !== undefined) groups.push(open)
+  }
+  return groups
+}
+
+/** The stretches of lines that are out of view: all of a folded group but its first line, of an open one its end mark. */
+export function hiddenLines(
+  groups: readonly Group[],
+  isFolded: (group: Group) => boolean,
+): [number, number][] {
+  return groups.flatMap((group): [number, number][] => {
+    const { from, to, isClosed } = group
+    if (isFolded(group)) return to > from ? [[from + 1, to]] : []
+    return isClosed ? [[to, to]] : []
+  })
+}
