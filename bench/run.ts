@@ -13,6 +13,7 @@ import { boxes } from './rows/boxes.ts'
 import { crowd } from './rows/crowd.ts'
 import { firstProcess, firstProcessBusy, hubStep } from './rows/hub-step.ts'
 import { localStep } from './rows/local-step.ts'
+import { logLines } from './rows/log-lines.ts'
 import { maskedOutput } from './rows/masked-output.ts'
 import { masking } from './rows/masking.ts'
 import { idleMemory } from './rows/memory.ts'
@@ -44,6 +45,7 @@ const onHub = {
   'first-process-busy': firstProcessBusy,
   'noop-runs': noopRuns,
   output: outputToReader,
+  'log-lines': logLines,
   'masked-output': maskedOutput,
   crowd,
   'agents-time': agentTimes,

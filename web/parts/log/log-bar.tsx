@@ -36,7 +36,9 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
   const isBad = search?.failure !== undefined
   return (
     <div className="flex min-h-[37px] shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-surface px-3 py-1 text-meta text-ink3">
-      <search className="flex min-w-0 items-center gap-1 max-sm:flex-1">
+      <search
+        className={`flex min-w-0 items-center gap-1 max-sm:flex-1 ${find.q === '' ? '' : 'max-sm:basis-full'}`}
+      >
         <div
           className={`flex h-7 w-68 min-w-0 items-center gap-1.5 rounded-md border bg-surface px-2 text-ink focus-within:outline-2 focus-within:outline-accent max-sm:h-9 max-sm:w-auto max-sm:flex-1 ${isBad ? 'border-bad' : 'border-line2'}`}
         >
