@@ -53,6 +53,7 @@ import type {
   SearchLinesQuery,
   ValidateAnswer,
 } from '../contract/run-api.ts'
+import type { InstancePage, InstancesInput, LastGood } from '../contract/run-parts.ts'
 import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
 import type { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList } from '../contract/secrets.ts'
 import type {
@@ -294,8 +295,9 @@ export class RunsClient {
     return this.#http.json('GET /api/runs', { query })
   }
 
-  get(runId: string): Promise<RunView> {
-    return this.#http.json('GET /api/runs/:id', { params: { id: runId } })
+  /** `instances`: the most of each step, those that failed first; default: all. */
+  get(runId: string, query: { instances?: number } = {}): Promise<RunView> {
+    return this.#http.json('GET /api/runs/:id', { params: { id: runId }, query })
   }
 
   /** Those that its attempts have kept, in their order. */
@@ -359,6 +361,17 @@ export class RunsClient {
   /** Gives something to the run's agent. A prompt for a run that has ended begins one that goes on with its session. */
   input(runId: string, input: RunInput): Promise<InputAccepted> {
     return this.#http.json('POST /api/runs/:id/input', { params: { id: runId }, body: input })
+  }
+
+  /** A page of the instances of a step, what failed first. */
+  instances(runId: string, step: string, query: InstancesInput = {}): Promise<InstancePage> {
+    const params = { id: runId, step }
+    return this.#http.json('GET /api/runs/:id/steps/:step/instances', { params, query })
+  }
+
+  /** The last success before it of the same workflow and owner. */
+  lastGood(runId: string): Promise<LastGood> {
+    return this.#http.json('GET /api/runs/:id/last-good', { params: { id: runId } })
   }
 
   retry(runId: string, options: RetryRun = {}): Promise<RunSummary> {

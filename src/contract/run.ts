@@ -185,6 +185,7 @@ export const RunSummary = z.object({
 export type RunSummary = z.infer<typeof RunSummary>
 
 export const InstanceView = z.object({
+  index: z.number().int().optional().describe('Its position in the step, where not all are shown'),
   host: z.string(),
   vars: z.record(z.string(), z.string()).optional(),
   status: StepStatus,
@@ -276,6 +277,10 @@ export const StepView = z.object({
     .describe('How its approval was answered last'),
   child_run_ids: z.array(z.string()).optional(),
   instances: z.array(InstanceView),
+  counts: z
+    .partialRecord(StepStatus, z.number().int())
+    .optional()
+    .describe('How many instances have each status, where not all are shown'),
 })
 export type StepView = z.infer<typeof StepView>
 

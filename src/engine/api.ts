@@ -3,13 +3,15 @@ import type { GivenInput } from '../contract/agent.ts'
 import type { Approvers } from '../contract/approvers.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
-import type { RunEvent } from '../contract/events.ts'
+import type { RunEvent, StepPhase } from '../contract/events.ts'
 import type { BoxAsk } from '../contract/isolation.ts'
 import type { RetryPlan, RetryRun } from '../contract/retry.ts'
 import type { CreateRun, RunRecord, RunSpec, RunView } from '../contract/run.ts'
+import type { InstancePage, LastGood } from '../contract/run-parts.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Log } from '../platform/log.ts'
 import type { InputAddress, PassOn } from './core/inputs.ts'
+import type { InstanceQuery } from './core/instance-page.ts'
 import type {
   Clock,
   Notifier,
@@ -105,8 +107,16 @@ export interface EngineFace {
   isBeginning(runId: string): boolean
   get(runId: string): Promise<RunRecord | undefined>
   list(query: RunQuery): Promise<RunPage>
-  /** The run with its steps, folded from the log. Throws `run_not_found`. */
-  view(runId: string): Promise<RunView>
+  /** The run with its steps, folded from the log, and at most so many `instances` of each. Throws `run_not_found`. */
+  view(runId: string, bounds?: { instances?: number }): Promise<RunView>
+  /** A page of the instances of a step, what failed first. Throws `run_not_found`, `not_found`, `bad_request`. */
+  instances(
+    runId: string,
+    step: { phase: StepPhase; name: string },
+    query: InstanceQuery,
+  ): Promise<InstancePage>
+  /** The newest run of this workflow, and of this owner, that was a success before this one began. Throws `run_not_found`. */
+  lastGood(runId: string): Promise<LastGood>
   /**
    * Events with seq > after: first those there are, then new ones as they come, ending after `run.finished`.
    * Output events carry their text; `outputBytes`: of each stream of an attempt only that of the first so many bytes.

@@ -3,10 +3,11 @@ import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
 import type { GivenInput } from '../contract/agent.ts'
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
-import type { RunEvent } from '../contract/events.ts'
+import type { RunEvent, StepPhase } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
 import type { RetryPlan, RetryRun, RetryStep } from '../contract/retry.ts'
 import type { RunRecord, RunView } from '../contract/run.ts'
+import type { InstancePage, LastGood } from '../contract/run-parts.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Workflow } from '../contract/workflow.ts'
 import {
@@ -18,6 +19,8 @@ import {
 } from './api.ts'
 import { evolve } from './core/evolve.ts'
 import type { InputAddress } from './core/inputs.ts'
+import { type InstanceQuery, instancePage } from './core/instance-page.ts'
+import { goodRun } from './core/last-good.ts'
 import type { Plan } from './core/plan.ts'
 import { rollbackWorkflow, withBoxesHad } from './core/retry.ts'
 import { bounded, retryCommand, retrySteps, totals } from './core/retry-preview.ts'
@@ -33,6 +36,8 @@ import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
 import { checkoutWithoutToken, withCheckoutToken } from './workflow-file/checkout-step.ts'
 import { sealedEnv } from './workflow-file/sealed-env.ts'
 
+/** So many ended runs are kept folded. */
+const KEPT_RUNS = 4
 /** So many tries of a chain are shown. */
 const MOST_TRIES = 100
 
@@ -49,6 +54,8 @@ export class Engine implements EngineFace {
   readonly #runs: ActiveRuns
   /** The last of each name that is being begun. */
   readonly #turns = new Map<string, Promise<void>>()
+  /** Ended runs that were asked for lately, folded: whoever pages through one asks again and again. */
+  readonly #lately = new Map<string, { plan: Plan; state: RunState }>()
 
   constructor(options: EngineOptions) {
     this.#store = options.store
@@ -102,11 +109,34 @@ export class Engine implements EngineFace {
     return this.#runs.takingUp
   }
 
-  async view(runId: string): Promise<RunView> {
+  async view(runId: string, bounds: { instances?: number } = {}): Promise<RunView> {
     const { record, plan, state } = await this.#folded(runId)
     const [last] = await this.#rollbacksOf(runId)
     const rollback = last && { run_id: last.run_id, status: last.status }
-    return viewOf(record, plan, state, { rollback, ...(await this.#chainOf(record)) })
+    return viewOf(record, plan, state, { rollback, ...(await this.#chainOf(record)) }, bounds)
+  }
+
+  async instances(
+    runId: string,
+    { phase, name }: { phase: StepPhase; name: string },
+    query: InstanceQuery,
+  ): Promise<InstancePage> {
+    const { state } = await this.#folded(runId)
+    const step = state[phase][state.positions[phase].get(name) ?? -1]
+    if (step) return instancePage(runId, step, state, query)
+    throw new ErrandError('not_found', `Run ${runId} has no step "${name}" (${phase}).`, {
+      hint: `errand runs show ${runId} names its steps; those of rollback and finally have a phase.`,
+    })
+  }
+
+  async lastGood(runId: string): Promise<LastGood> {
+    const { workflow_name, owner, tenant, created_at: created_before } = await this.#record(runId)
+    const filter = { workflow_name, owner, tenant, created_before, statuses: ['success' as const] }
+    const { runs } = await this.#store.list({ ...filter, limit: 1 })
+    const found = runs[0]
+    if (found === undefined) return {}
+    const { record, state } = await this.#folded(found.run_id)
+    return { run: goodRun(record, state) }
   }
 
   async *watch(
@@ -213,6 +243,7 @@ export class Engine implements EngineFace {
     for (const run of runs) this.#outputQuota?.release(run)
     for (const runId of runIds) {
       this.#runs.forget(runId)
+      this.#lately.delete(runId)
       this.#feed.tell(runId)
     }
   }
@@ -256,9 +287,12 @@ export class Engine implements EngineFace {
     const record = await this.#record(runId)
     const conductor = this.#runs.get(runId)
     if (conductor) return { record, plan: conductor.plan, state: conductor.state }
+    const kept = this.#lately.get(runId)
+    if (kept?.state.seq === record.last_seq) return { record, ...kept }
     const plan = this.#loader.again(record.workflow)
     const state = initialState(plan)
     for (const event of await logOf(this.#store, runId)) evolve(state, event)
+    if (isFinalRun(state.status)) this.#keep(runId, { plan, state })
     return { record, plan, state }
   }
 
@@ -345,6 +379,13 @@ export class Engine implements EngineFace {
       ...{ retry_of: before.run_id, ...start, ...place },
       workflow: boxed === loaded.workflow ? workflow : (boxed as unknown as Record<string, unknown>),
     }
+  }
+
+  /** The oldest goes for a new one. */
+  #keep(runId: string, folded: { plan: Plan; state: RunState }): void {
+    this.#lately.delete(runId)
+    this.#lately.set(runId, folded)
+    if (this.#lately.size > KEPT_RUNS) this.#lately.delete(this.#lately.keys().next().value!)
   }
 
   async #rollBack(runId: string, owner: string | undefined): Promise<RunRecord> {

@@ -28,6 +28,7 @@ import {
   ValidateAnswer,
   ValidateRequest,
 } from '../run-api.ts'
+import { InstancePage, InstancesPath, InstancesQuery, LastGood, RunViewQuery } from '../run-parts.ts'
 import { content, nothing, routeTable } from './route.ts'
 
 const tag = 'runs'
@@ -78,7 +79,23 @@ export const runRoutes = routeTable({
     tag,
     summary: 'A run with its steps',
     params,
+    query: RunViewQuery,
     answers: { 200: RunView },
+  },
+  'GET /api/runs/:id/steps/:step/instances': {
+    who: 'user',
+    tag,
+    summary: 'Instances of a step with their attempts, page by page: what failed first',
+    params: InstancesPath,
+    query: InstancesQuery,
+    answers: { 200: InstancePage },
+  },
+  'GET /api/runs/:id/last-good': {
+    who: 'user',
+    tag,
+    summary: 'The last success before it of the same workflow and owner, to compare with',
+    params,
+    answers: { 200: LastGood },
   },
   'GET /api/runs/:id/workflow': {
     who: 'user',

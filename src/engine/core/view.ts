@@ -12,12 +12,13 @@ import type { StepStatus } from '../../contract/status.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
 
-/** A run shown whole: the record, and the steps as folded from the log. */
+/** A run shown whole: the record, and the steps as folded from the log, with so many `instances` of each at most. */
 export function viewOf(
   record: RunRecord,
   plan: Plan,
   state: RunState,
   beside: Pick<RunView, 'rollback' | 'chain' | 'retried_as'>,
+  { instances = Number.POSITIVE_INFINITY }: { instances?: number } = {},
 ): RunView {
   const lists = [
     ...plan.main.map((planned, index) => [planned, state.main[index]] as const),
@@ -29,7 +30,7 @@ export function viewOf(
     if (!planned || !step) continue
     // A rollback that never came up is no part of what happened.
     if (step.phase === 'rollback' && step.status === 'queued') continue
-    steps.push(stepView(record.run_id, planned, step, state))
+    steps.push(stepView(record.run_id, planned, step, state, instances))
   }
   const { vars, outputs } = record
   const tries = beside.chain?.at(-1)?.try
@@ -37,13 +38,66 @@ export function viewOf(
   return { ...summary, vars, outputs, ...beside, steps, last_seq: state.seq }
 }
 
-function stepView(runId: string, planned: PlannedStep, step: StepState, state: RunState): StepView {
+/** The order of instances where not all are shown: what failed, what waits for somebody, what runs, and the others. */
+export const order: readonly StepStatus[] = [
+  'failed',
+  'interrupted',
+  'waiting',
+  'running',
+  'canceled',
+  'queued',
+  'skipped',
+  'success',
+]
+
+/** The status that an instance is shown with: one whose attempt has no machine yet is `waiting`. */
+export function shownStatus({ status, attempts }: InstanceState, state: RunState): StepStatus {
+  if (status !== 'running') return status
+  const last = state.attempts[(attempts.at(-1) ?? 0) - 1]
+  return last?.waiting === undefined ? status : 'waiting'
+}
+
+/** Positions of the first instances of a step in that order; those of one status as in the file. */
+function firstInstances(step: StepState, state: RunState, most: number): number[] {
+  const byStatus = new Map<StepStatus, number[]>()
+  for (const [index, instance] of step.instances.entries()) {
+    const status = shownStatus(instance, state)
+    const alike = byStatus.get(status)
+    if (alike === undefined) byStatus.set(status, [index])
+    else if (alike.length < most) alike.push(index)
+  }
+  return order.flatMap((status) => byStatus.get(status) ?? []).slice(0, most)
+}
+
+/** How many instances of a step have each status, as they are shown. */
+function countsOf(step: StepState, state: RunState): Partial<Record<StepStatus, number>> {
+  const counts: Partial<Record<StepStatus, number>> = {}
+  for (const instance of step.instances) {
+    const status = shownStatus(instance, state)
+    counts[status] = (counts[status] ?? 0) + 1
+  }
+  return counts
+}
+
+function stepView(
+  runId: string,
+  planned: PlannedStep,
+  step: StepState,
+  state: RunState,
+  most: number,
+): StepView {
   const { phase, name, reason, message, started_at, finished_at } = step
   const approval = step.instances.find((instance) => instance.approval)?.approval
   const answered = step.instances.findLast((instance) => instance.answered)?.answered
-  const children = step.instances.flatMap(({ child }) => (child ? [child] : []))
-  const instances = step.instances.map((instance) => instanceView(runId, instance, state))
-  const has = (status: StepStatus) => instances.some((instance) => instance.status === status)
+  const isBounded = step.instances.length > most
+  const shown = isBounded
+    ? firstInstances(step, state, most).map((index) => ({ index, instance: step.instances[index]! }))
+    : step.instances.map((instance) => ({ index: undefined, instance }))
+  const children = shown.flatMap(({ instance: { child } }) => (child ? [child] : []))
+  const instances = shown.map(({ index, instance }) => ({ ...instanceView(runId, instance, state), index }))
+  const counts = isBounded ? countsOf(step, state) : undefined
+  const has = (status: StepStatus) =>
+    counts === undefined ? instances.some((one) => one.status === status) : (counts[status] ?? 0) > 0
   return {
     step: name,
     phase,
@@ -59,10 +113,16 @@ function stepView(runId: string, planned: PlannedStep, step: StepState, state: R
     answered,
     child_run_ids: children.length > 0 ? children : undefined,
     instances,
+    counts,
   }
 }
 
-function instanceView(runId: string, instance: InstanceState, state: RunState): z.infer<typeof InstanceView> {
+/** An instance with its attempts, as the API shows it. */
+export function instanceView(
+  runId: string,
+  instance: InstanceState,
+  state: RunState,
+): z.infer<typeof InstanceView> {
   const { host, vars, reason, message, exit_code, duration_ms } = instance
   const attempts = instance.attempts.map((number) => {
     const attempt = state.attempts[number - 1]!

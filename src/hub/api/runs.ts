@@ -5,7 +5,7 @@ import { builtinActions } from '../../contract/actions.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { CreateRun, RunRecord, StepView } from '../../contract/run.ts'
 import type { AnswerApproval, RunStatusView } from '../../contract/run-api.ts'
-import { RunStatus, type StepStatus } from '../../contract/status.ts'
+import { RunStatus, StepStatus } from '../../contract/status.ts'
 import type { Submission } from '../../engine/api.ts'
 import { runSummary } from '../../engine/core/view.ts'
 import { parseWorkflow } from '../../engine/workflow-file/check.ts'
@@ -64,7 +64,7 @@ export function runHandlers({
       if (!isAdmin(identity) && owner !== undefined && owner !== user.name) return { runs: [] }
       const page = await engine.list({
         ...rest,
-        statuses: status === undefined ? undefined : statuses(status),
+        statuses: status === undefined ? undefined : statusesIn(status, RunStatus),
         created_after: moment('created_after', created_after),
         created_before: moment('created_before', created_before),
         owner: isAdmin(identity) ? owner : user.name,
@@ -73,9 +73,21 @@ export function runHandlers({
       return { runs: page.runs.map(runSummary), next_cursor: page.next_cursor }
     },
 
-    'GET /api/runs/:id': async ({ identity, params }) => {
+    'GET /api/runs/:id': async ({ identity, params, query }) => {
       await readableRun(engine, identity, params.id)
-      return await engine.view(params.id)
+      return await engine.view(params.id, query)
+    },
+
+    'GET /api/runs/:id/steps/:step/instances': async ({ identity, params, query }) => {
+      await readableRun(engine, identity, params.id)
+      const { phase, status, ...rest } = query
+      const statuses = status === undefined ? undefined : statusesIn(status, StepStatus)
+      return await engine.instances(params.id, { phase, name: params.step }, { ...rest, statuses })
+    },
+
+    'GET /api/runs/:id/last-good': async ({ identity, params }) => {
+      await readableRun(engine, identity, params.id)
+      return await engine.lastGood(params.id)
     },
 
     'GET /api/runs/:id/workflow': async ({ identity, params }) => {
@@ -97,12 +109,16 @@ function variables(pairs: readonly string[]): Record<string, string> {
   )
 }
 
-function statuses(text: string): RunStatus[] {
+/** Reads the statuses of a query. Throws `bad_request`. */
+function statusesIn<T extends string>(
+  text: string,
+  known: { options: readonly T[]; safeParse(text: string): { data?: T } },
+): T[] {
   return text.split(',').map((each) => {
-    const status = RunStatus.safeParse(each.trim())
-    if (status.success) return status.data
+    const { data } = known.safeParse(each.trim())
+    if (data !== undefined) return data
     throw new ErrandError('bad_request', `query.status: "${each}" is no status.`, {
-      hint: `One or several of ${RunStatus.options.join(', ')}.`,
+      hint: `One or several of ${known.options.join(', ')}.`,
     })
   })
 }

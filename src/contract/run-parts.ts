@@ -1,0 +1,77 @@
+import * as z from 'zod'
+import { StepPhase } from './events.ts'
+import { InstanceView } from './run.ts'
+import { RunStatus, StepStatus } from './status.ts'
+
+/** `GET /api/runs/:id` */
+export const RunViewQuery = z.strictObject({
+  instances: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(10_000)
+    .optional()
+    .describe('The most instances of each step; those that failed first. Default: all'),
+})
+
+/** `GET /api/runs/:id/steps/:step/instances` */
+export const InstancesPath = z.object({
+  id: z.string().describe('The run'),
+  step: z.string().describe('The name of the step'),
+})
+export const InstancesQuery = z.strictObject({
+  phase: StepPhase.default('main'),
+  status: z.string().optional().describe('One or several, separated by commas'),
+  text: z
+    .string()
+    .max(200)
+    .optional()
+    .describe('In the host, a value of the item or the message, in capitals or not'),
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+  cursor: z.string().optional(),
+})
+export type InstancesInput = z.input<typeof InstancesQuery>
+
+export const InstancePage = z.object({
+  run_id: z.string(),
+  step: z.string(),
+  phase: StepPhase,
+  total: z.number().int().describe('All instances of the step'),
+  counts: z.partialRecord(StepStatus, z.number().int()).describe('By status, of those that `text` finds'),
+  instances: z.array(InstanceView.required({ index: true })),
+  next_cursor: z.string().optional(),
+})
+export type InstancePage = z.infer<typeof InstancePage>
+
+/** Values of exports longer than this are cut. */
+export const MAX_SHOWN_VALUE = 2000
+
+/** `GET /api/runs/:id/last-good` */
+export const LastGood = z.object({
+  run: z
+    .object({
+      run_id: z.string(),
+      created_at: z.string(),
+      started_at: z.string().optional(),
+      finished_at: z.string().optional(),
+      status: RunStatus,
+      vars: z.record(z.string(), z.string()),
+      outputs: z.record(z.string(), z.string()).optional(),
+      steps: z.array(
+        z.object({
+          step: z.string(),
+          phase: StepPhase,
+          status: StepStatus,
+          duration_ms: z.number().optional().describe('From its begin to its end; absent: it did not run'),
+          instances: z.number().int(),
+          exports: z
+            .record(z.string(), z.string())
+            .optional()
+            .describe(`As later steps saw them; values of more than ${MAX_SHOWN_VALUE} characters are cut`),
+        }),
+      ),
+    })
+    .optional()
+    .describe('Absent: there is none'),
+})
+export type LastGood = z.infer<typeof LastGood>

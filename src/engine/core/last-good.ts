@@ -1,0 +1,33 @@
+import type { RunRecord } from '../../contract/run.ts'
+import { type LastGood, MAX_SHOWN_VALUE } from '../../contract/run-parts.ts'
+import { mergeExports, type RunState, type StepState } from './state.ts'
+
+/** A run that was a success, as another is compared with it: each step with its time and what it exported. */
+export function goodRun(record: RunRecord, state: RunState): NonNullable<LastGood['run']> {
+  const { run_id, created_at, started_at, finished_at, status, vars, outputs } = record
+  const steps = [...state.main, ...state.finally].map((step) => ({
+    step: step.name,
+    phase: step.phase,
+    status: step.status,
+    duration_ms: durationOf(step),
+    instances: step.instances.length,
+    exports: exportsOf(step),
+  }))
+  return { run_id, created_at, started_at, finished_at, status, vars, outputs, steps }
+}
+
+function durationOf({ started_at, finished_at }: StepState): number | undefined {
+  if (started_at === undefined || finished_at === undefined) return undefined
+  return Math.max(0, Date.parse(finished_at) - Date.parse(started_at))
+}
+
+function exportsOf({ instances }: StepState): Record<string, string> | undefined {
+  const merged: RunState['vars'] = new Map()
+  mergeExports(merged, instances)
+  if (merged.size === 0) return undefined
+  const cut = (text: string) =>
+    text.length <= MAX_SHOWN_VALUE
+      ? text
+      : `${text.slice(0, MAX_SHOWN_VALUE - 1).replace(/[\ud800-\udbff]$/, '')}…`
+  return Object.fromEntries([...merged].map(([name, { value }]) => [name, cut(value)]))
+}
