@@ -99,6 +99,7 @@ export const ChainLink = z.object({
   run_id: z.string(),
   try: z.number().int(),
   status: RunStatus,
+  owner: z.string(),
   created_at: z.string(),
   retry_of: z.string().optional(),
 })

@@ -150,17 +150,17 @@ export interface EngineFace {
   input(runId: string, given: GivenInput, to?: InputAddress): Promise<{ input_id: string }>
   /**
    * A new run of the same workflow: of all of it, or with what succeeded and was not undone taken over, as far as it is
-   * asked for. That of a rollback is another rollback. Throws `run_not_ended`, and `invalid_argument` for steps and
+   * asked for. `run_id`: the id that it is to have. That of a rollback is another rollback. Throws `run_not_ended`, and `invalid_argument` for steps and
    * instances that are not there and for what contradicts itself.
    */
-  retry(runId: string, options: RetryRun & { owner?: string }): Promise<RunRecord>
+  retry(runId: string, options: RetryRun & { owner?: string; run_id?: string }): Promise<RunRecord>
   /** The foreseen course of such a retry; nothing is begun. Throws as `retry`. */
   retryPlan(runId: string, asked: RetryRun): Promise<RetryPlan>
   /**
    * A new run that runs the rollback of each step that succeeded, in reverse; but what an earlier one has undone before it
    * failed. Throws `run_not_ended`, and `conflict` where the run is undone, or is being undone.
    */
-  rollback(runId: string, options?: { owner?: string }): Promise<RunRecord>
+  rollback(runId: string, options?: { owner?: string; run_id?: string }): Promise<RunRecord>
   /**
    * Takes ended runs away with all that they left: outputs, events, records. Unknown ones change nothing. Throws
    * `run_not_ended` before any of them is touched.

@@ -183,15 +183,19 @@ export class Engine implements EngineFace {
     return { input_id: await (await this.#runs.open(runId)).give(given, to) }
   }
 
-  async retry(runId: string, { owner, ...asked }: RetryRun & { owner?: string }): Promise<RunRecord> {
+  async retry(
+    runId: string,
+    { owner, run_id, ...asked }: RetryRun & { owner?: string; run_id?: string },
+  ): Promise<RunRecord> {
     const { record, ...folded } = await this.#ended(runId)
     if (record.rolls_back !== undefined) {
       refuseParts(asked)
-      return this.rollback(record.rolls_back, { owner })
+      return this.rollback(record.rolls_back, { owner, run_id })
     }
     const { start } = await this.#retryOf(runId, folded, asked)
     const { blueprint, continues, vars, tenant, repository } = record
-    const submission = { blueprint, continues, vars, owner: owner ?? record.owner, tenant, repository }
+    const ofUser = { owner: owner ?? record.owner, tenant, repository }
+    const submission = { run_id, blueprint, continues, vars, ...ofUser }
     const { plan, state } = folded
     const boxed = withBoxesHad(plan.workflow, state)
     const again = boxed === plan.workflow ? plan : this.#loader.again(boxed)
@@ -219,9 +223,9 @@ export class Engine implements EngineFace {
     }
   }
 
-  rollback(runId: string, { owner }: { owner?: string } = {}): Promise<RunRecord> {
+  rollback(runId: string, options: { owner?: string; run_id?: string } = {}): Promise<RunRecord> {
     // One after another: what one has begun, the next finds in the store.
-    return this.#inTurn(`rollback ${runId}`, () => this.#rollBack(runId, owner))
+    return this.#inTurn(`rollback ${runId}`, () => this.#rollBack(runId, options))
   }
 
   async remove(runIds: readonly string[]): Promise<void> {
@@ -315,8 +319,8 @@ export class Engine implements EngineFace {
     if (runs.length === 0) return {}
     const first = runs.length < MOST_TRIES ? await this.#store.get(first_run) : undefined
     const chain = [...runs, ...(first ? [first] : [])].map((one) => {
-      const { status, created_at, retry_of, try: number = 1 } = one
-      return { run_id: one.run_id, try: number, status, created_at, retry_of }
+      const { status, owner, created_at, retry_of, try: number = 1 } = one
+      return { run_id: one.run_id, try: number, status, owner, created_at, retry_of }
     })
     chain.sort((a, b) => a.try - b.try)
     return { chain, retried_as: chain.findLast(({ retry_of }) => retry_of === run_id)?.run_id }
@@ -388,7 +392,7 @@ export class Engine implements EngineFace {
     if (this.#lately.size > KEPT_RUNS) this.#lately.delete(this.#lately.keys().next().value!)
   }
 
-  async #rollBack(runId: string, owner: string | undefined): Promise<RunRecord> {
+  async #rollBack(runId: string, { owner, run_id }: { owner?: string; run_id?: string }): Promise<RunRecord> {
     const { record, plan, state } = await this.#ended(runId)
     const rollbacks = await this.#rollbacksOf(runId)
     const other = rollbacks.find(({ status }) => status === 'success' || !isFinalRun(status))
@@ -396,7 +400,7 @@ export class Engine implements EngineFace {
     const undone = await this.#undoneIn(rollbacks)
     const undo = this.#loader.load({ workflow: rollbackWorkflow(plan, state, undone) })
     const { tenant, repository } = record
-    const submission = { owner: owner ?? record.owner, tenant, repository }
+    const submission = { run_id, owner: owner ?? record.owner, tenant, repository }
     return this.#runs.begin(undo, submission, { retry_of: runId, rolls_back: runId })
   }
 

@@ -24,7 +24,7 @@ export interface RunQuery {
   rolls_back?: string
   /** Tries of the chain that began with this run, but for that one. */
   first_run?: string
-  /** Only the newest try of each chain. */
+  /** Only the newest try of each chain; with an `owner`, the newest of theirs. */
   latest?: boolean
   /** In the id or the name of the workflow, whatever the case of A to Z. */
   text?: string

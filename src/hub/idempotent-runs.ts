@@ -27,11 +27,25 @@ export class IdempotentRuns {
     this.#accounts = accounts
   }
 
-  async create(key: string, submission: Submission & { owner: string }): Promise<Created> {
-    const place = `${submission.tenant}\n${submission.owner}\n${key}`
+  create(key: string, submission: Submission & { owner: string }): Promise<Created> {
+    const { run_id = newRunId() } = submission
+    return this.once(key, submission, submission, run_id, (id) =>
+      this.#engine.submit({ ...submission, run_id: id }),
+    )
+  }
+
+  /** The same for a run that is begun otherwise: `begin` is given the id that it is to have, and `request` what a repeat must equal. */
+  async once(
+    key: string,
+    who: { owner: string; tenant?: string },
+    request: unknown,
+    runId: string,
+    begin: (runId: string) => Promise<RunRecord>,
+  ): Promise<Created> {
+    const place = `${who.tenant}\n${who.owner}\n${key}`
     for (let before = this.#pending.get(place); before !== undefined; before = this.#pending.get(place))
       await before.catch(() => undefined)
-    const mine = this.#claimAndCreate(key, submission)
+    const mine = this.#claimAndBegin(key, who, request, runId, begin)
     this.#pending.set(place, mine)
     try {
       return await mine
@@ -40,10 +54,15 @@ export class IdempotentRuns {
     }
   }
 
-  async #claimAndCreate(key: string, submission: Submission & { owner: string }): Promise<Created> {
-    const owner = keyOwner(submission)
-    const request_hash = hash('sha256', JSON.stringify(submission))
-    const run_id = submission.run_id ?? newRunId()
+  async #claimAndBegin(
+    key: string,
+    who: { owner: string; tenant?: string },
+    request: unknown,
+    run_id: string,
+    begin: (runId: string) => Promise<RunRecord>,
+  ): Promise<Created> {
+    const owner = keyOwner(who)
+    const request_hash = hash('sha256', JSON.stringify(request))
     const created_at = new Date().toISOString()
     const earlier = await this.#accounts.claimKey({ key, owner, request_hash, run_id, created_at })
     if (earlier !== undefined && earlier.request_hash !== request_hash)
@@ -60,7 +79,7 @@ export class IdempotentRuns {
       if (record !== undefined) return { record, fresh: false }
     }
     try {
-      const record = await this.#engine.submit({ ...submission, run_id: earlier?.run_id ?? run_id })
+      const record = await begin(earlier?.run_id ?? run_id)
       return { record, fresh: true }
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error

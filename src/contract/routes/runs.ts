@@ -117,8 +117,9 @@ export const runRoutes = routeTable({
     tag,
     summary: 'A new run of the same workflow: of all of it, what failed, from a step on, or of one step',
     params,
+    headers: CreateHeaders,
     body: RetryRun.prefault({}),
-    answers: { 201: RunSummary },
+    answers: { 201: RunSummary, 200: RunSummary },
   },
   'POST /api/runs/:id/retry-plan': {
     who: 'user',

@@ -70,3 +70,39 @@ test('what makes no sense, or is not theirs, is refused before anything is begun
   }
   assert.equal((await hub.call('GET', '/api/runs', token)).json.runs.length, 1)
 })
+
+test('a try of another user is in the chain that an admin sees, and hides none of theirs', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const admin = await hub.user('root', 'admin')
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml })).json
+  await hub.engine.done(run_id)
+  const again = (await hub.call('POST', `/api/runs/${run_id}/retry`, admin.token, {})).json
+  await hub.engine.done(again.run_id)
+  const chainFor = async (of: string) => {
+    const { chain, retried_as } = (await hub.call('GET', `/api/runs/${run_id}`, of)).json
+    return [chain.map((link: { run_id: string }) => link.run_id), retried_as]
+  }
+  assert.deepEqual(await chainFor(admin.token), [[run_id, again.run_id], again.run_id])
+  assert.deepEqual(await chainFor(token), [[run_id], undefined])
+  const latest = async (of: string) =>
+    (await hub.call('GET', '/api/runs?latest=true', of)).json.runs.map((run: RunSummary) => run.run_id)
+  assert.deepEqual(await latest(token), [run_id])
+  assert.deepEqual(await latest(admin.token), [again.run_id])
+})
+
+test('a retry that is asked for twice with one key is begun once', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const { run_id } = (await hub.call('POST', '/api/runs', token, { yaml })).json
+  await hub.engine.done(run_id)
+  const retry = (key: string, body: object) =>
+    hub.call('POST', `/api/runs/${run_id}/retry`, token, body, { 'idempotency-key': key })
+  const both = await Promise.all([retry('k', { from: 'b' }), retry('k', { from: 'b' })])
+  assert.deepEqual(both.map(({ status }) => status).sort(), [200, 201])
+  assert.equal(both[0]!.json.run_id, both[1]!.json.run_id)
+  assert.equal((await retry('k', { from: 'c' })).json.error.code, 'idempotency_mismatch')
+  assert.equal((await retry('other', { from: 'nowhere' })).status, 400)
+  assert.equal((await retry('other', { from: 'b' })).status, 201)
+  assert.equal((await hub.call('GET', '/api/runs', token)).json.runs.length, 3)
+})

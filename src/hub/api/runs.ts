@@ -3,7 +3,8 @@ import { workflowRun } from '../../blueprints/workflow.ts'
 import { oldAgentRequest } from '../../compat/agent-api.ts'
 import { builtinActions } from '../../contract/actions.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import type { CreateRun, RunRecord, StepView } from '../../contract/run.ts'
+import { newRunId } from '../../contract/ids.ts'
+import type { CreateRun, RunRecord, RunView, StepView } from '../../contract/run.ts'
 import type { AnswerApproval, RunStatusView } from '../../contract/run-api.ts'
 import { RunStatus, StepStatus } from '../../contract/status.ts'
 import type { Submission } from '../../engine/api.ts'
@@ -75,7 +76,7 @@ export function runHandlers({
 
     'GET /api/runs/:id': async ({ identity, params, query }) => {
       await readableRun(engine, identity, params.id)
-      return await engine.view(params.id, query)
+      return withChainFor(identity, await engine.view(params.id, query))
     },
 
     'GET /api/runs/:id/steps/:step/instances': async ({ identity, params, query }) => {
@@ -107,6 +108,13 @@ function variables(pairs: readonly string[]): Record<string, string> {
       })
     }),
   )
+}
+
+/** The run with those tries of its chain that are the user's; for an admin, with all. */
+function withChainFor(identity: Identity, view: RunView): RunView {
+  if (view.chain === undefined || isAdmin(identity)) return view
+  const chain = view.chain.filter(({ owner }) => owner === identity.user.name)
+  return { ...view, chain, retried_as: chain.findLast(({ retry_of }) => retry_of === view.run_id)?.run_id }
 }
 
 /** Reads the statuses of a query. Throws `bad_request`. */
@@ -214,6 +222,7 @@ function runStatus(record: RunRecord, steps: readonly StepView[]): RunStatusView
 }
 
 export function runActionHandlers({ engine, accounts }: ApiContext) {
+  const idempotent = new IdempotentRuns(engine, accounts)
   /** The run's status after the change. */
   const accepted = async (runId: string) => ({ run_id: runId, status: (await engine.get(runId))!.status })
 
@@ -235,10 +244,16 @@ export function runActionHandlers({ engine, accounts }: ApiContext) {
       return await accepted(params.id)
     },
 
-    'POST /api/runs/:id/retry': async ({ identity, params, body }, reply) => {
+    'POST /api/runs/:id/retry': async ({ identity, params, body, headers }, reply) => {
       await visibleRun(engine, identity, params.id)
-      const record = await engine.retry(params.id, { ...body, owner: identity.user.name })
-      reply.header('location', `/api/runs/${record.run_id}`)
+      const who = { owner: identity.user.name, tenant: identity.user.tenant }
+      const begin = (run_id?: string) => engine.retry(params.id, { ...body, owner: who.owner, run_id })
+      const key = headers['idempotency-key']
+      const { record, fresh } =
+        key === undefined
+          ? { record: await begin(), fresh: true }
+          : await idempotent.once(key, who, { retry: params.id, ...body }, newRunId(), begin)
+      reply.code(fresh ? 201 : 200).header('location', `/api/runs/${record.run_id}`)
       return runSummary(record)
     },
 

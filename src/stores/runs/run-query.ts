@@ -100,8 +100,9 @@ export function found<T extends Listed>(query: CheckedQuery, runs: readonly T[])
   const matching = runs.filter((run) => matches(query, run))
   if (!query.latest) return matching
   const newest = new Map<string, number>()
-  for (const { first_run, try: number = 1 } of runs)
-    if (first_run !== undefined) newest.set(first_run, Math.max(newest.get(first_run) ?? 1, number))
+  for (const { first_run, owner, try: number = 1 } of runs)
+    if (first_run !== undefined && (query.owner ?? owner) === owner)
+      newest.set(first_run, Math.max(newest.get(first_run) ?? 1, number))
   return matching.filter((run) => (run.try ?? 1) >= (newest.get(run.first_run ?? run.run_id) ?? 1))
 }
 

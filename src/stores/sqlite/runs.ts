@@ -20,6 +20,9 @@ import type { SqlSession } from './session.ts'
 /** The number of the newest try of a run's chain; null where it is alone. */
 const tries =
   '(SELECT max(t.try) FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)) AS tries'
+const isNewest = 'coalesce(tries, 1) <= coalesce(try, 1)'
+const isNewestOfOwner = `NOT EXISTS (SELECT 1 FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)
+  AND t.try > coalesce(runs.try, 1) AND t.owner = runs.owner)`
 const selectRun = `SELECT *, ${tries} FROM runs JOIN run_specs USING (n) WHERE run_id = ?`
 const selectState = 'SELECT status, last_seq FROM runs WHERE run_id = ?'
 const selectEvents = 'SELECT json FROM events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?'
@@ -221,7 +224,7 @@ class RunLists {
     filter('continues = ?', query.continues)
     filter('rolls_back = ?', query.rolls_back)
     filter('first_run = ?', query.first_run)
-    if (query.latest) where.push(`coalesce(tries, 1) <= coalesce(try, 1)`)
+    if (query.latest) where.push(query.owner === undefined ? isNewest : isNewestOfOwner)
     filter('blueprint = ?', query.blueprint)
     // As the index says it, or it is not used.
     if (special !== undefined) where.push("blueprint <> 'workflow'")

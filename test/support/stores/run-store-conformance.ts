@@ -278,7 +278,11 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await ids({ first_run: 'run_b' }), '')
       assert.equal(await ids({ latest: true }), 'db')
       assert.equal(await ids({ latest: true, tenant: 'default', statuses: ['queued'] }), 'db')
-      await store.remove(['run_d'])
+      await store.create(testSpec('run_e', { owner: 'bob', first_run: 'run_a', try: 4 }), [])
+      assert.equal(await ids({ latest: true }), 'eb')
+      assert.equal(await ids({ latest: true, owner: 'ada' }), 'db')
+      assert.equal(await ids({ latest: true, owner: 'bob' }), 'e')
+      await store.remove(['run_d', 'run_e'])
       assert.equal(await ids({ latest: true }), 'cb')
     })
 
