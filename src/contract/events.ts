@@ -37,6 +37,8 @@ export const StepInstance = z.object({
   vars: vars.optional(),
   /** Set where the run is a retry and this instance is taken over as done: what it exported. */
   carried: vars.optional(),
+  /** Of a sub-workflow that a retry takes over or leaves as it ended: its run. */
+  child: z.string().optional(),
   /** Set where it never begins: its `when` does not hold or cannot be evaluated, or a retry leaves it as it ended, or out. */
   ended: z
     .object({

@@ -51,6 +51,7 @@ export interface RetryMarks {
         status: 'failed' | 'canceled' | 'interrupted'
         reason?: Reason
         message?: string
+        child?: string
       })[]
     }
   >

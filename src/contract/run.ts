@@ -7,7 +7,7 @@ import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
 import { BoxAskShape, Isolation, Network } from './isolation.ts'
 import { plainName } from './plain-name.ts'
-import { ChainLink, type RetryMarks } from './retry.ts'
+import { ChainLink, type InstanceKey, type RetryMarks } from './retry.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 import { Artifact } from './tasks/artifact.ts'
@@ -40,7 +40,7 @@ export interface RunSpec {
   /** The run of the same bot in whose place this one comes. */
   replaces?: string
   /** Instances of main steps taken over from `retry_of` as done, by step. */
-  carried?: Record<string, { host: string; vars?: Record<string, string>; exports: Record<string, string> }[]>
+  carried?: Record<string, (InstanceKey & { exports: Record<string, string>; child?: string })[]>
   /** The rest of what was asked of the retry. */
   retry?: RetryMarks
   /** Of a retry: the run that its chain of tries began with, and its number in it, from 2. */

@@ -54,10 +54,10 @@ test('a run is retried from the narrowest on, and says before what runs again', 
   )
   await isAccessible(page, 'a try')
 
-  await page.getByRole('button', { name: 'Other ways to retry' }).click()
+  await page.keyboard.press('r')
   await page.getByRole('button', { name: 'Retry from smoke-test' }).click()
   await become.getByText('runs on eu-1, eu-2, us-1').waitFor()
-  await sheet.getByRole('button', { name: 'Retry failed' }).click()
+  await sheet.getByRole('button', { name: 'what failed' }).click()
   await become.getByText('runs on us-1, 2 taken over').waitFor()
   await sheet.getByRole('button', { name: 'skip: smoke-test' }).click()
   await become.getByText('1 left out, 2 taken over').waitFor()

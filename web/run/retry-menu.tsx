@@ -38,25 +38,44 @@ interface Props {
   place: Place | undefined
 }
 
+/** Shows it below the button, or above where that is low on the page. */
+function openMenu(menu: HTMLElement, button: HTMLElement): void {
+  const { top, bottom, right } = button.getBoundingClientRect()
+  const isLow = top > innerHeight / 2
+  Object.assign(menu.style, {
+    right: `${Math.max(8, innerWidth - right)}px`,
+    top: isLow ? 'auto' : `${bottom + 4}px`,
+    bottom: isLow ? `${innerHeight - top + 4}px` : 'auto',
+  })
+  menu.togglePopover()
+}
+
 /** The ways of trying an ended run again, from the narrowest on; each is shown before it begins. */
 export function RetryMenu({ run, place }: Props) {
   const [asked, setAsked] = useState<Scope>()
   const menu = useRef<HTMLDivElement>(null)
   const id = useId()
-  if (!isOver(run)) return null
+  const over = isOver(run)
+  useEffect(() => {
+    if (!over) return
+    const press = (event: KeyboardEvent) => {
+      const { key, metaKey, ctrlKey, altKey, target: at } = event
+      if (key !== 'r' || metaKey || ctrlKey || altKey || (at as Element).closest('input, textarea, select'))
+        return
+      const button = menu.current?.previousElementSibling as HTMLElement | null
+      // Of the two that a page has, one is shown.
+      if (button?.offsetParent == null || document.querySelector('dialog[open]') !== null) return
+      event.preventDefault()
+      openMenu(menu.current!, button)
+      menu.current!.querySelector('button')?.focus()
+    }
+    addEventListener('keydown', press)
+    return () => removeEventListener('keydown', press)
+  }, [over])
+  if (!over) return null
   const target = targetOf(place)
   const scopes = scopesOf(run, target)
   const first: Scope = run.status === 'success' ? 'all' : 'failed'
-  const open = (button: HTMLElement) => {
-    const { top, bottom, right } = button.getBoundingClientRect()
-    const isLow = top > innerHeight / 2
-    Object.assign(menu.current!.style, {
-      right: `${Math.max(8, innerWidth - right)}px`,
-      top: isLow ? 'auto' : `${bottom + 4}px`,
-      bottom: isLow ? `${innerHeight - top + 4}px` : 'auto',
-    })
-    menu.current!.togglePopover()
-  }
   return (
     <span className="inline-flex max-sm:w-full">
       <button
@@ -64,13 +83,14 @@ export function RetryMenu({ run, place }: Props) {
         className="button button-main rounded-r-none max-sm:flex-1"
         onClick={() => setAsked(first)}
       >
-        <RotateCcw size={14} strokeWidth={1.75} aria-hidden /> {words(first, target)}
+        <RotateCcw size={14} strokeWidth={1.75} aria-hidden /> {words(first, target)}{' '}
+        <kbd className="key max-sm:hidden">R</kbd>
       </button>
       <button
         type="button"
         className="button button-main rounded-l-none border-l-surface/30 px-1.5 max-sm:w-11"
         aria-label="Other ways to retry"
-        onClick={({ currentTarget }) => open(currentTarget)}
+        onClick={({ currentTarget }) => openMenu(menu.current!, currentTarget)}
       >
         <ChevronDown size={14} strokeWidth={1.75} aria-hidden />
       </button>

@@ -86,7 +86,7 @@ export function RetrySheet({ run, target, scope: first, scopes, words, skip: out
               className="h-7 min-w-0 flex-1 truncate rounded-md px-2 text-meta text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11 max-sm:flex-none"
               onClick={() => choose(one)}
             >
-              <bdi>{words(one, target)}</bdi>
+              <bdi>{shortWords(one, target)}</bdi>
             </button>
           ))}
         </fieldset>
@@ -149,6 +149,12 @@ export function RetrySheet({ run, target, scope: first, scopes, words, skip: out
       </div>
     </dialog>
   )
+}
+
+function shortWords(scope: Scope, target: Target | undefined): string {
+  if (scope === 'instance') return target?.word ?? ''
+  if (scope === 'from') return `from ${target?.step ?? ''}`
+  return scope === 'failed' ? 'what failed' : 'all of it'
 }
 
 function Figures({ plan }: { plan: RetryPlan }) {

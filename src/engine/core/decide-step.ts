@@ -66,9 +66,9 @@ function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRul
   const staying = new InstanceSet(kept?.instances ?? [])
   const all = instances.map((instance): StepInstance => {
     const carried = done.take(instance)
-    if (carried) return { ...instance, carried: carried.exports }
+    if (carried) return { ...instance, carried: carried.exports, ...childOf(carried) }
     const stays = staying.take(instance)
-    if (stays) return { ...instance, ended: endedAs(stays) }
+    if (stays) return { ...instance, ended: endedAs(stays), ...childOf(stays) }
     if (leftOut) return { ...instance, ended: { status: 'skipped', reason: 'left_out', message: LEFT_OUT } }
     return anyway ? instance : withCondition(plan, state, planned, rules.names, instance)
   })
@@ -78,6 +78,8 @@ function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRul
       : all.every(({ ended }) => ended?.status === 'skipped')
   return [none ? skipped : { type: 'start_step', planned, instances: all }]
 }
+
+const childOf = ({ child }: { child?: string }) => (child === undefined ? {} : { child })
 
 const LEFT_OUT = 'left out of the retry'
 

@@ -148,6 +148,24 @@ test('a sub-run that failed is retried itself, unless its inputs are others now'
   await engine.done(within.run_id)
   assert.deepEqual(host.ran.slice(begun), ['two', 'after'])
 
+  // Taken over twice, and left as it was, it is still known which run it was.
+  const ship = await engine.retry(run_id, { from: 'after' })
+  await engine.done(ship.run_id)
+  begun = host.begun.length
+  const later = await engine.retry(ship.run_id, { from: 'outer > two' })
+  await engine.done(later.run_id)
+  assert.deepEqual(host.ran.slice(begun), ['two', 'after'])
+  broken = true
+  const failed = await engine.retry(run_id, { from: 'outer > two' })
+  await engine.done(failed.run_id)
+  const beside = await engine.retry(failed.run_id, { step: 'before' })
+  await engine.done(beside.run_id)
+  broken = false
+  begun = host.begun.length
+  const mended = await engine.retry(beside.run_id, { step: 'outer > two' })
+  assert.equal((await engine.done(mended.run_id)).status, 'success')
+  assert.deepEqual(host.ran.slice(begun), ['two', 'after'])
+
   begun = host.begun.length
   const anew = await engine.retry(first.run_id, { from: 'before' })
   await engine.done(anew.run_id)

@@ -101,7 +101,10 @@ class Choice {
     for (const { index, step } of this.#run.plan.main) {
       const taken = this.#instances(index).filter((_, position) => this.#isTaken(index, position))
       if (taken.length > 0)
-        carried[step.name] = taken.map(({ host, vars, exports }) => ({ host, vars, exports: exports ?? {} }))
+        carried[step.name] = taken.map(({ host, vars, exports, child }) => ({
+          ...{ host, vars, exports: exports ?? {} },
+          ...(child === undefined ? {} : { child }),
+        }))
     }
     return carried
   }
@@ -118,7 +121,8 @@ class Choice {
       const instances = this.#instances(index).flatMap((one, position) => {
         if (isTarget && this.#isChosen(one, position)) return []
         if (one.status !== 'failed' && one.status !== 'canceled' && one.status !== 'interrupted') return []
-        return [{ ...keyOf(one), status: one.status, reason: one.reason, message: one.message }]
+        const { status, reason, message, child } = one
+        return [{ ...keyOf(one), status, reason, message, child }]
       })
       if (status === 'success' || status === 'queued' || status === 'running' || status === 'waiting')
         continue

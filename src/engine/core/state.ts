@@ -91,7 +91,6 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
   }
   /** The answer to its approval. */
   answered?: GivenAnswer
-  child?: string
 }
 
 export interface AttemptState {

@@ -56,7 +56,8 @@ function childBefore({ spec, state }: ParentRun, child: ChildStart) {
   const left = new InstanceSet(before)
   const { instances } = stepOf(state, child.phase, child.step)
   // Of several that are alike each takes its own.
-  for (const instance of instances.slice(0, child.instance)) if (instance.child) left.take(instance)
+  for (const instance of instances.slice(0, child.instance))
+    if (instance.child && !instance.carried) left.take(instance)
   return left.take(instances[child.instance]!)
 }
 
