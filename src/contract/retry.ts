@@ -2,9 +2,6 @@ import * as z from 'zod'
 import { StepPhase } from './events.ts'
 import { type Reason, RunStatus } from './status.ts'
 
-/** The most instances that the plan of a retry names: of one step, and of one run. */
-export const MAX_NAMED = { step: 20, run: 200 } as const
-
 const stepName = z.string().min(1).max(1000)
 const steps = z.array(stepName).max(1000).optional()
 
@@ -79,9 +76,7 @@ export const RetryStep = z.object({
   conditional: z.boolean().optional().describe('Set where its `when` is asked once more'),
   unknown: z.boolean().optional().describe('Set where only the run will tell how many instances it has'),
   run_id: z.string().optional().describe('Of a sub-workflow: its run that is retried'),
-  instances: z
-    .array(PlannedInstance)
-    .describe(`The first ${MAX_NAMED.step} of each step, those that run first; ${MAX_NAMED.run} in all`),
+  instances: z.array(PlannedInstance).describe('The first 20 of each step, those that run first; 200 in all'),
 })
 export type RetryStep = z.infer<typeof RetryStep>
 

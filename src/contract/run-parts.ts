@@ -43,9 +43,6 @@ export const InstancePage = z.object({
 })
 export type InstancePage = z.infer<typeof InstancePage>
 
-/** Values of exports longer than this are cut. */
-export const MAX_SHOWN_VALUE = 2000
-
 /** `GET /api/runs/:id/last-good` */
 export const LastGood = z.object({
   run: z
@@ -67,7 +64,7 @@ export const LastGood = z.object({
           exports: z
             .record(z.string(), z.string())
             .optional()
-            .describe(`As later steps saw them; values of more than ${MAX_SHOWN_VALUE} characters are cut`),
+            .describe('As later steps saw them; values of more than 2000 characters are cut'),
         }),
       ),
     })

@@ -1,6 +1,9 @@
 import type { RunRecord } from '../../contract/run.ts'
-import { type LastGood, MAX_SHOWN_VALUE } from '../../contract/run-parts.ts'
+import type { LastGood } from '../../contract/run-parts.ts'
 import { mergeExports, type RunState, type StepState } from './state.ts'
+
+/** Values of exports longer than this are cut. */
+const MAX_SHOWN_VALUE = 2000
 
 /** A run that was a success, as another is compared with it: each step with its time and what it exported. */
 export function goodRun(record: RunRecord, state: RunState): NonNullable<LastGood['run']> {

@@ -1,9 +1,12 @@
-import { type InstanceKey, MAX_NAMED, type RetryRun, type RetryStep } from '../../contract/retry.ts'
+import type { InstanceKey, RetryRun, RetryStep } from '../../contract/retry.ts'
 import { expand } from './expand.ts'
 import { InstanceSet } from './instance-set.ts'
 import { failure, runLookup } from './lookup.ts'
 import type { PlannedStep } from './plan.ts'
 import type { EndedRun, RetryStart } from './retry-start.ts'
+
+/** The most instances that a plan names: of one step, and of one run. */
+const MAX_NAMED = { step: 20, run: 200 } as const
 
 type Does = RetryStep['instances'][number]['does']
 
