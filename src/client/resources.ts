@@ -53,6 +53,7 @@ import type {
   SearchLinesQuery,
   ValidateAnswer,
 } from '../contract/run-api.ts'
+import type { BulkDone, BulkRunsInput, RunCounts } from '../contract/run-lists.ts'
 import type { InstancePage, InstancesInput, LastGood } from '../contract/run-parts.ts'
 import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
 import type { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList } from '../contract/secrets.ts'
@@ -293,6 +294,17 @@ export class RunsClient {
 
   list(query: ListRunsInput = {}): Promise<RunList> {
     return this.#http.json('GET /api/runs', { query })
+  }
+
+  counts(query: Omit<ListRunsInput, 'limit' | 'cursor'> = {}): Promise<RunCounts> {
+    return this.#http.json('GET /api/runs/counts', { query })
+  }
+
+  /** With a key the call may be repeated: what was done is not done again. */
+  bulk(body: BulkRunsInput, options: { idempotencyKey?: string } = {}): Promise<BulkDone> {
+    const headers: Record<string, string> =
+      options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey }
+    return this.#http.json('POST /api/runs/bulk', { body, headers })
   }
 
   /** `instances`: the most of each step, those that failed first; default: all. */

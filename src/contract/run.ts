@@ -180,6 +180,12 @@ export const RunSummary = z.object({
   continues: z.string().optional().describe('The run whose session with an agent this one goes on with'),
   replaces: z.string().optional().describe('The run of the same bot in whose place this one comes'),
   last_notify_error: z.string().optional(),
+  inputs: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe('Three of the values that it was given at most, each of 60 characters at most'),
+  inputs_left_out: z.number().int().optional().describe('How many values `inputs` leaves out'),
+  last_seq: z.number().int().optional().describe('`seq` of the last event of its log'),
   ...RunListRow.shape,
 })
 export type RunSummary = z.infer<typeof RunSummary>
@@ -333,6 +339,11 @@ export const ListRuns = z.strictObject({
   parent_run_id: z.string().optional(),
   latest: z.stringbool().optional().describe('Only the newest try of each chain of tries'),
   first_run: z.string().optional().describe('Tries of the chain that began with this run, but for that one'),
+  input: z
+    .union([z.string().max(500), z.array(z.string().max(500)).max(8)])
+    .optional()
+    .describe('`NAME=value` of an input or variable that the run was given; several times: all of them'),
+  needs: z.literal('me').optional().describe('`me`: runs that wait for an answer of a person'),
   text: z.string().max(200).optional().describe('In the id or the name of the workflow, in capitals or not'),
   created_after: z.string().optional(),
   created_before: z.string().optional(),

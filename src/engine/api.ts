@@ -16,6 +16,7 @@ import type {
   Clock,
   Notifier,
   OutputStore,
+  RunCounts,
   RunPage,
   RunQuery,
   RunSecrets,
@@ -107,6 +108,7 @@ export interface EngineFace {
   isBeginning(runId: string): boolean
   get(runId: string): Promise<RunRecord | undefined>
   list(query: RunQuery): Promise<RunPage>
+  counts(query: Omit<RunQuery, 'limit' | 'cursor'>): Promise<RunCounts>
   /** The run with its steps, folded from the log, and at most so many `instances` of each. Throws `run_not_found`. */
   view(runId: string, bounds?: { instances?: number }): Promise<RunView>
   /** A page of the instances of a step, what failed first. Throws `run_not_found`, `not_found`, `bad_request`. */

@@ -27,7 +27,7 @@ import { bounded, retryCommand, retrySteps, totals } from './core/retry-preview.
 import { type EndedRun, type RetryStart, retryStart } from './core/retry-start.ts'
 import { initialState, type RunState } from './core/state.ts'
 import { viewOf } from './core/view.ts'
-import type { OutputStore, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
+import type { OutputStore, RunCounts, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
 import { ActiveRuns } from './runtime/active-runs.ts'
 import { type ApprovalAnswer, approvalAnswers } from './runtime/conductor.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
@@ -95,6 +95,10 @@ export class Engine implements EngineFace {
 
   list(query: RunQuery): Promise<RunPage> {
     return this.#store.list(query)
+  }
+
+  counts(query: Omit<RunQuery, 'limit' | 'cursor'>): Promise<RunCounts> {
+    return this.#store.counts(query)
   }
 
   /** How many runs are conducted here, by status. */

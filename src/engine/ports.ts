@@ -28,6 +28,10 @@ export interface RunQuery {
   latest?: boolean
   /** In the id or the name of the workflow, whatever the case of A to Z. */
   text?: string
+  /** Variables that the run was given, with these values; of a value the first `MOST_INPUT` characters count. */
+  inputs?: Readonly<Record<string, string>>
+  /** Open runs that wait for a person's answer. */
+  needs_answer?: boolean
   /** RFC 3339; exclusive. */
   created_after?: string
   created_before?: string
@@ -41,6 +45,18 @@ export interface RunQuery {
 export interface RunPage {
   runs: RunRecord[]
   next_cursor?: string
+}
+
+/** So much of the value of an input is compared. */
+export const MOST_INPUT = 200
+/** Of each status so many runs are counted. */
+export const MOST_COUNTED = 10_000
+
+/** How many runs a query has, of each status that there is. */
+export interface RunCounts {
+  by_status: Partial<Record<RunStatus, number>>
+  /** Statuses of which there are more than were counted. */
+  more: RunStatus[]
 }
 
 export interface RunStore {
@@ -60,6 +76,8 @@ export interface RunStore {
   update(runId: string, change: { events: readonly RunEvent[]; patch?: RunPatch }): Promise<void>
   get(runId: string): Promise<RunRecord | undefined>
   list(query: RunQuery): Promise<RunPage>
+  /** Up to `MOST_COUNTED` of each status. */
+  counts(query: Omit<RunQuery, 'limit' | 'cursor'>): Promise<RunCounts>
   /** Events with seq > after, oldest first, at most `limit`. Unknown run: none. */
   events(runId: string, after: number, limit: number): Promise<RunEvent[]>
   /** Ids of runs that are not final, oldest first. */

@@ -8,6 +8,7 @@ export function alteredStore(store: RunStore, changes: Partial<RunStore>): RunSt
     update: (...args) => store.update(...args),
     get: (id) => store.get(id),
     list: (query) => store.list(query),
+    counts: (query) => store.counts(query),
     events: (...args) => store.events(...args),
     open: () => store.open(),
     markInterrupted: (...args) => store.markInterrupted(...args),

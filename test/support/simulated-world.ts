@@ -179,6 +179,7 @@ export function dyingStore(store: RunStore, writes: number): RunStore & { died: 
     update: write((...args) => store.update(...args)),
     get: (id) => store.get(id),
     list: (query) => store.list(query),
+    counts: (query) => store.counts(query),
     events: (...args) => store.events(...args),
     open: () => store.open(),
     markInterrupted: (...args) => store.markInterrupted(...args),

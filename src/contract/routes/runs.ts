@@ -28,6 +28,7 @@ import {
   ValidateAnswer,
   ValidateRequest,
 } from '../run-api.ts'
+import { BulkDone, BulkRuns, CountRuns, RunCounts } from '../run-lists.ts'
 import { InstancePage, InstancesPath, InstancesQuery, LastGood, RunViewQuery } from '../run-parts.ts'
 import { content, nothing, routeTable } from './route.ts'
 
@@ -73,6 +74,28 @@ export const runRoutes = routeTable({
     summary: 'Runs, newest first: yours; for an admin, all',
     query: ListRuns,
     answers: { 200: RunList },
+  },
+  'GET /api/runs/counts': {
+    who: 'user',
+    tag,
+    summary: 'How many runs a filter has, by status: exactly up to 10,000 of each',
+    query: CountRuns,
+    answers: { 200: RunCounts },
+  },
+  'POST /api/runs/bulk': {
+    who: 'user',
+    tag,
+    summary: 'Cancel, retry or delete many runs: by ids or by a filter, with what became of each',
+    headers: z.object({
+      'idempotency-key': z
+        .string()
+        .min(1)
+        .max(255)
+        .optional()
+        .describe('A repeat with the same key and body changes nothing more'),
+    }),
+    body: BulkRuns,
+    answers: { 200: BulkDone },
   },
   'GET /api/runs/:id': {
     who: 'user',

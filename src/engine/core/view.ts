@@ -174,5 +174,25 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   continues: record.continues,
   replaces: record.replaces,
   last_notify_error: record.last_notify_error,
+  ...shortInputs(record),
+  last_seq: record.last_seq,
   ...(record.list_row === undefined ? {} : (JSON.parse(record.list_row) as RunListRow)),
 })
+
+const MOST_INPUTS = 3
+const MOST_VALUE = 60
+
+/** Those that its workflow declares come first. */
+function shortInputs({ vars, workflow }: RunRecord): Pick<RunSummary, 'inputs' | 'inputs_left_out'> {
+  const names = Object.keys(vars)
+  if (names.length === 0) return {}
+  const declared = (name: string) =>
+    Number(Object.hasOwn((workflow as { inputs?: object }).inputs ?? {}, name))
+  const shown = names.sort((a, b) => declared(b) - declared(a)).slice(0, MOST_INPUTS)
+  const short = (value: string) =>
+    value.length <= MOST_VALUE ? value : `${value.slice(0, MOST_VALUE - 1).replace(/[\ud800-\udbff]$/, '')}…`
+  return {
+    inputs: Object.fromEntries(shown.map((name) => [name, short(vars[name]!)])),
+    ...(names.length > MOST_INPUTS && { inputs_left_out: names.length - MOST_INPUTS }),
+  }
+}

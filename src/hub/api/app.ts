@@ -51,6 +51,7 @@ import { pageHandlers, sendPage } from './page.ts'
 import { placeHandlers } from './places.ts'
 import { runEventHandlers } from './run-events.ts'
 import { runLineHandlers } from './run-lines.ts'
+import { runListHandlers } from './run-lists.ts'
 import { runOutputHandlers } from './run-output.ts'
 import { enrolmentHandlers, runnerHandlers } from './runners.ts'
 import { runActionHandlers, runHandlers, runStatusHandlers, validateHandlers } from './runs.ts'
@@ -188,6 +189,7 @@ function closeUnused(server: Server): () => void {
 function handlersOf(app: ApiApp, context: ApiContext): Handlers {
   return {
     ...runHandlers(context),
+    ...runListHandlers(context),
     ...runActionHandlers(context),
     ...approvalHandlers(context),
     ...inputHandlers(context),

@@ -6,7 +6,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { newRunId } from '../../contract/ids.ts'
 import type { CreateRun, RunRecord, RunView, StepView } from '../../contract/run.ts'
 import type { AnswerApproval, RunStatusView } from '../../contract/run-api.ts'
-import { RunStatus, StepStatus } from '../../contract/status.ts'
+import { StepStatus } from '../../contract/status.ts'
 import type { Submission } from '../../engine/api.ts'
 import { runSummary } from '../../engine/core/view.ts'
 import { parseWorkflow } from '../../engine/workflow-file/check.ts'
@@ -19,6 +19,7 @@ import { deleteRun } from '../ops/retention.ts'
 import type { ApiContext } from './api-context.ts'
 import { chosenRunId, isAdmin, readableRun, visibleRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
+import { runQuery, statusesIn } from './run-lists.ts'
 
 export function runHandlers({
   engine,
@@ -60,17 +61,10 @@ export function runHandlers({
     },
 
     'GET /api/runs': async ({ identity, query }) => {
-      const { user } = identity
-      const { status, owner, created_after, created_before, ...rest } = query
-      if (!isAdmin(identity) && owner !== undefined && owner !== user.name) return { runs: [] }
-      const page = await engine.list({
-        ...rest,
-        statuses: status === undefined ? undefined : statusesIn(status, RunStatus),
-        created_after: moment('created_after', created_after),
-        created_before: moment('created_before', created_before),
-        owner: isAdmin(identity) ? owner : user.name,
-        tenant: user.tenant,
-      })
+      const { limit, cursor, ...filter } = query
+      const asked = runQuery(identity, filter)
+      if (asked === undefined) return { runs: [] }
+      const page = await engine.list({ ...asked, limit, cursor })
       return { runs: page.runs.map(runSummary), next_cursor: page.next_cursor }
     },
 
@@ -115,29 +109,6 @@ function withChainFor(identity: Identity, view: RunView): RunView {
   if (view.chain === undefined || isAdmin(identity)) return view
   const chain = view.chain.filter(({ owner }) => owner === identity.user.name)
   return { ...view, chain, retried_as: chain.findLast(({ retry_of }) => retry_of === view.run_id)?.run_id }
-}
-
-/** Reads the statuses of a query. Throws `bad_request`. */
-function statusesIn<T extends string>(
-  text: string,
-  known: { options: readonly T[]; safeParse(text: string): { data?: T } },
-): T[] {
-  return text.split(',').map((each) => {
-    const { data } = known.safeParse(each.trim())
-    if (data !== undefined) return data
-    throw new ErrandError('bad_request', `query.status: "${each}" is no status.`, {
-      hint: `One or several of ${known.options.join(', ')}.`,
-    })
-  })
-}
-
-function moment(field: string, text: string | undefined): string | undefined {
-  if (text === undefined) return undefined
-  const ms = Date.parse(text)
-  if (!Number.isNaN(ms)) return new Date(ms).toISOString()
-  throw new ErrandError('bad_request', `query.${field}: "${text}" is no time.`, {
-    hint: 'Write it as 2026-01-31T10:00:00Z.',
-  })
 }
 
 type Made = Pick<Submission, 'blueprint' | 'yaml' | 'workflow' | 'vars'>

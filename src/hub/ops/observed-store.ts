@@ -26,6 +26,7 @@ export function observedStore(
     },
     get: (runId) => store.get(runId),
     list: (query) => store.list(query),
+    counts: (query) => store.counts(query),
     async events(runId, after, limit) {
       const events = await store.events(runId, after, limit)
       read(runId, events)

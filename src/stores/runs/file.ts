@@ -16,11 +16,19 @@ import type { RunEvent } from '../../contract/events.ts'
 import { RunId } from '../../contract/ids.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
-import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
+import type { RunCounts, RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
 import { syncFolder, writeFileAtomic } from '../../platform/files.ts'
 import { diskError, isMissing } from '../disk-errors.ts'
 import { commitLines, RunLog, specLine } from './file-log.ts'
-import { checkQuery, compareKeys, cutPage, found, type Listed } from './run-query.ts'
+import {
+  type CheckedQuery,
+  checkQuery,
+  compareKeys,
+  countRuns,
+  cutPage,
+  found,
+  type Listed,
+} from './run-query.ts'
 import { type Change, checkOrder, interruption, runExists, runNotFound } from './run-record.ts'
 
 const MAX_LOGS = 256
@@ -69,8 +77,17 @@ export class FileRunStore implements RunStore {
 
   async list(query: RunQuery): Promise<RunPage> {
     const checked = checkQuery(query)
-    const { runs, ...rest } = cutPage(found(checked, this.#all()).sort(compareKeys), query.limit)
+    const { runs, ...rest } = cutPage(this.#matching(checked).sort(compareKeys), query.limit)
     return { runs: runs.map((run) => this.#read(run.run_id)).filter((run) => run !== undefined), ...rest }
+  }
+
+  async counts(query: Omit<RunQuery, 'limit' | 'cursor'>): Promise<RunCounts> {
+    return countRuns(this.#matching(checkQuery({ ...query, limit: 1 })))
+  }
+
+  #matching(query: CheckedQuery): Listed[] {
+    const isWhole = query.inputs !== undefined || query.needs_answer === true
+    return found(query, isWhole ? this.#all().map((run) => this.#read(run.run_id) ?? run) : this.#all())
   }
 
   async events(runId: string, after: number, limit: number): Promise<RunEvent[]> {

@@ -1,8 +1,8 @@
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
-import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
-import { checkQuery, compareKeys, cutPage, found } from './run-query.ts'
+import type { RunCounts, RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
+import { checkQuery, compareKeys, countRuns, cutPage, found } from './run-query.ts'
 import {
   applyPatch,
   type Change,
@@ -56,6 +56,16 @@ export class MemoryRunStore implements RunStore {
     const all = [...this.#runs.values()].map((run) => run.record)
     const page = cutPage(found(checked, all).sort(compareKeys), query.limit)
     return { ...page, runs: page.runs.map((record) => ({ ...record })) }
+  }
+
+  async counts(query: Omit<RunQuery, 'limit' | 'cursor'>): Promise<RunCounts> {
+    const checked = checkQuery({ ...query, limit: 1 })
+    return countRuns(
+      found(
+        checked,
+        [...this.#runs.values()].map((run) => run.record),
+      ),
+    )
   }
 
   async events(runId: string, after: number, limit: number): Promise<RunEvent[]> {

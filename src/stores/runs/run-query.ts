@@ -1,6 +1,7 @@
 import { ErrandError } from '../../contract/errors.ts'
-import type { RunRecord } from '../../contract/run.ts'
-import type { RunQuery } from '../../engine/ports.ts'
+import type { RunListRow, RunRecord } from '../../contract/run.ts'
+import { isFinalRun, RunStatus } from '../../contract/status.ts'
+import { MOST_COUNTED, MOST_INPUT, type RunCounts, type RunQuery } from '../../engine/ports.ts'
 
 /** A run's place in every list: by creation, then by id, newest first. */
 interface ListKey {
@@ -77,7 +78,8 @@ export type Listed = Pick<
   | 'rolls_back'
   | 'first_run'
   | 'try'
->
+> &
+  Partial<Pick<RunRecord, 'vars' | 'list_row'>>
 
 function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.statuses !== undefined && !query.statuses.includes(run.status)) return false
@@ -89,6 +91,10 @@ function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.continues !== undefined && query.continues !== run.continues) return false
   if (query.rolls_back !== undefined && query.rolls_back !== run.rolls_back) return false
   if (query.first_run !== undefined && query.first_run !== run.first_run) return false
+  for (const [name, value] of Object.entries(query.inputs ?? {}))
+    if (!run.vars || !Object.hasOwn(run.vars, name) || inputText(run.vars[name]!) !== inputText(value))
+      return false
+  if (query.needs_answer && !(openStatuses.includes(run.status) && asks(run.list_row))) return false
   if (query.text !== undefined && !hasText(run, query.text)) return false
   if (query.created_after !== undefined && run.created_at <= query.created_after) return false
   if (query.created_before !== undefined && run.created_at >= query.created_before) return false
@@ -104,6 +110,30 @@ export function found<T extends Listed>(query: CheckedQuery, runs: readonly T[])
     if (first_run !== undefined && (query.owner ?? owner) === owner)
       newest.set(first_run, Math.max(newest.get(first_run) ?? 1, number))
   return matching.filter((run) => (run.try ?? 1) >= (newest.get(run.first_run ?? run.run_id) ?? 1))
+}
+
+const asks = (row: string | undefined): boolean =>
+  row !== undefined && (JSON.parse(row) as RunListRow).now?.question !== undefined
+
+export const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status))
+
+/** A value of an input, as far as it is compared. */
+export const inputText = (value: string): string => value.slice(0, MOST_INPUT)
+
+/** For stores that look at each run. */
+export function countRuns(runs: readonly Pick<RunRecord, 'status'>[]): RunCounts {
+  const by_status: RunCounts['by_status'] = {}
+  for (const { status } of runs) by_status[status] = (by_status[status] ?? 0) + 1
+  return cutCounts(by_status)
+}
+
+/** Counts that may be larger than is told. */
+export function cutCounts(counted: RunCounts['by_status']): RunCounts {
+  const entries = Object.entries(counted) as [RunStatus, number][]
+  return {
+    by_status: Object.fromEntries(entries.map(([status, count]) => [status, Math.min(count, MOST_COUNTED)])),
+    more: entries.flatMap(([status, count]) => (count > MOST_COUNTED ? [status] : [])),
+  }
 }
 
 const hasText = ({ run_id, workflow_name }: Listed, text: string): boolean =>

@@ -23,6 +23,7 @@ export async function openSqliteRunStore(options: { file: string }): Promise<Run
     update: (runId, change) => runs.update(runId, change),
     get: (runId) => runs.get(runId),
     list: (query) => runs.list(query),
+    counts: (query) => runs.counts(query),
     events: (runId, after, limit) => runs.events(runId, after, limit),
     open: () => runs.open(),
     markInterrupted: (message, runIds) => runs.markInterrupted(message, runIds),

@@ -1,3 +1,4 @@
+import { dropInputs } from './run-inputs.ts'
 import type { SqlSession } from './session.ts'
 
 /** Events of one commit, and pages given back in one: each holds up everything else in this process. */
@@ -53,6 +54,7 @@ export class RunRemoval {
     const row = session.get('SELECT n FROM runs WHERE run_id = ?', runId)
     if (row === undefined) return
     session.run('INSERT OR IGNORE INTO removed_runs (run_id) VALUES (?)', runId)
+    dropInputs(session, Number(row.n))
     session.run('DELETE FROM run_specs WHERE n = ?', row.n!)
     session.run('DELETE FROM runs WHERE n = ?', row.n!)
   }

@@ -2,8 +2,22 @@ import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
 import { isFinalRun, RunStatus } from '../../contract/status.ts'
-import type { RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
-import { asciiLower, type CheckedQuery, checkQuery, compareKeys, cutPage } from '../runs/run-query.ts'
+import {
+  MOST_COUNTED,
+  type RunCounts,
+  type RunPage,
+  type RunQuery,
+  type RunStore,
+} from '../../engine/ports.ts'
+import {
+  asciiLower,
+  type CheckedQuery,
+  checkQuery,
+  compareKeys,
+  cutCounts,
+  cutPage,
+  inputText,
+} from '../runs/run-query.ts'
 import {
   type Change,
   checkOrder,
@@ -14,16 +28,19 @@ import {
   runExists,
   runNotFound,
 } from '../runs/run-record.ts'
+import { keepInputs } from './run-inputs.ts'
 import { RunRemoval } from './run-removal.ts'
 import type { SqlSession } from './session.ts'
 
 /** The number of the newest try of a run's chain; null where it is alone. */
 const tries =
   '(SELECT max(t.try) FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)) AS tries'
-const isNewest = 'coalesce(tries, 1) <= coalesce(try, 1)'
+const isNewest = `NOT EXISTS (SELECT 1 FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)
+  AND t.try > coalesce(runs.try, 1))`
 const isNewestOfOwner = `NOT EXISTS (SELECT 1 FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)
   AND t.try > coalesce(runs.try, 1) AND t.owner = runs.owner)`
 const selectRun = `SELECT *, ${tries} FROM runs JOIN run_specs USING (n) WHERE run_id = ?`
+const selectNumber = 'SELECT n FROM runs WHERE run_id = ?'
 const selectState = 'SELECT status, last_seq FROM runs WHERE run_id = ?'
 const selectEvents = 'SELECT json FROM events WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?'
 const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status)).map((status) => `'${status}'`)
@@ -72,6 +89,8 @@ export class SqliteRunStore implements RunStore {
       const fixed = [...names, ...others.map((one) => one ?? null), events.length]
       this.#session.run(insertRun, ...fixed, ...values)
       this.#session.run(insertSpec, json)
+      if (Object.keys(spec.vars).length > 0)
+        keepInputs(this.#session, Number(this.#session.get(selectNumber, run_id)!.n), spec)
       this.#appendEvents(spec.run_id, 1, texts)
     })
   }
@@ -90,6 +109,10 @@ export class SqliteRunStore implements RunStore {
 
   async list(query: RunQuery): Promise<RunPage> {
     return this.#session.read(() => this.#lists.list(query))
+  }
+
+  async counts(query: Omit<RunQuery, 'limit' | 'cursor'>): Promise<RunCounts> {
+    return this.#session.read(() => this.#lists.counts(query))
   }
 
   async events(runId: string, after: number, limit: number): Promise<RunEvent[]> {
@@ -205,7 +228,26 @@ class RunLists {
     return { runs: runs.map(({ row }) => rowRecord({ ...row, ...this.#spec(row) })), ...rest }
   }
 
+  counts(query: Omit<RunQuery, 'limit' | 'cursor'>): RunCounts {
+    const checked = checkQuery({ ...query, limit: 1 })
+    const counted: RunCounts['by_status'] = {}
+    for (const status of new Set(ofNeeds(checked) ?? checked.statuses ?? RunStatus.options)) {
+      const { from, conditions, values } = this.#parts(checked, status)
+      const sql = `SELECT count(*) AS count FROM (SELECT 1 FROM ${from}${conditions} LIMIT ${MOST_COUNTED + 1})`
+      const count = Number(this.#session.get(sql, ...values)?.count)
+      if (count > 0) counted[status] = count
+    }
+    return cutCounts(counted)
+  }
+
   #read(query: CheckedQuery, status: RunStatus | undefined): Row[] {
+    const { from, conditions, values, order } = this.#parts(query, status)
+    const sql = `SELECT runs.*, ${tries} FROM ${from}${conditions} ORDER BY ${order} LIMIT ?`
+    return this.#session.all(sql, ...values, query.limit + 1)
+  }
+
+  /** The runs of a query as SQL, in the order of an index. */
+  #parts(query: CheckedQuery, status: RunStatus | undefined) {
     const where: string[] = []
     const values: SQLInputValue[] = []
     const filter = (condition: string, ...given: (string | undefined)[]) => {
@@ -214,6 +256,23 @@ class RunLists {
       values.push(...(given as string[]))
     }
     const special = query.blueprint === 'workflow' ? undefined : query.blueprint
+    const [input, ...inputs] = Object.entries(query.inputs ?? {})
+    // The index of an input gives the order; the others are looked at in each of its runs.
+    const by = input === undefined ? 'runs' : 'run_inputs'
+    const from = input === undefined ? 'runs' : 'run_inputs CROSS JOIN runs USING (n)'
+    if (input !== undefined) {
+      filter('run_inputs.name = ? AND run_inputs.value = ?', input[0], inputText(input[1]))
+      if (query.statuses !== undefined && status === undefined)
+        where.push(`status IN (${query.statuses.map((one) => `'${one}'`)})`)
+    }
+    for (const [name, value] of inputs)
+      filter(
+        'EXISTS (SELECT 1 FROM run_inputs AS other WHERE other.n = runs.n AND other.name = ? AND other.value = ?)',
+        name,
+        inputText(value),
+      )
+    if (query.needs_answer)
+      where.push(`status IN (${openStatuses})`, "list_row ->> '$.now.question.kind' IS NOT NULL")
     filter('status = ?', status)
     filter('workflow_name = ?', query.workflow_name)
     filter('owner = ?', query.owner)
@@ -229,13 +288,12 @@ class RunLists {
     // As the index says it, or it is not used.
     if (special !== undefined) where.push("blueprint <> 'workflow'")
     const text = query.text === undefined ? undefined : asciiLower(query.text)
-    filter('(instr(lower(run_id), ?) OR instr(lower(workflow_name), ?))', text, text)
-    filter('created_at > ?', query.created_after)
-    filter('created_at < ?', query.created_before)
-    filter('(created_at, run_id) < (?, ?)', query.after?.created_at, query.after?.run_id)
+    filter('(instr(lower(runs.run_id), ?) OR instr(lower(workflow_name), ?))', text, text)
+    filter(`${by}.created_at > ?`, query.created_after)
+    filter(`${by}.created_at < ?`, query.created_before)
+    filter(`(${by}.created_at, ${by}.run_id) < (?, ?)`, query.after?.created_at, query.after?.run_id)
     const conditions = where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`
-    const sql = `SELECT runs.*, ${tries} FROM runs${conditions} ORDER BY created_at DESC, run_id DESC LIMIT ?`
-    return this.#session.all(sql, ...values, query.limit + 1)
+    return { from, conditions, values, order: `${by}.created_at DESC, ${by}.run_id DESC` }
   }
 
   #spec(row: Row): Row | undefined {
@@ -248,10 +306,19 @@ class RunLists {
  * indexes by owner, workflow and tenant do so; the others serve all statuses in one query.
  */
 function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[] {
+  const open = ofNeeds(query)
+  if (open !== undefined) return query.inputs === undefined ? open : [undefined]
+  if (query.inputs !== undefined) return [undefined]
   if (query.statuses !== undefined) return [...new Set(query.statuses)]
   const byStatusToo = query.owner ?? query.workflow_name ?? query.tenant ?? query.blueprint
   return byStatusToo !== undefined && ofOneRun(query) === undefined ? RunStatus.options : [undefined]
 }
+
+/** Who waits for an answer is open. */
+const ofNeeds = ({ needs_answer, statuses }: CheckedQuery): RunStatus[] | undefined =>
+  needs_answer
+    ? RunStatus.options.filter((status) => !isFinalRun(status) && (statuses?.includes(status) ?? true))
+    : undefined
 
 /** The run whose children, continuations, rollbacks or tries are asked for. */
 const ofOneRun = ({ parent_run_id, continues, rolls_back, first_run }: CheckedQuery): string | undefined =>

@@ -2,6 +2,7 @@ import { botDataMigrations } from './bot-data.ts'
 import type { Migration, Migrations } from './database.ts'
 import { placeMigrations } from './places.ts'
 import { poolSlotMigrations } from './pool-slots.ts'
+import { runInputMigrations } from './run-inputs.ts'
 import { storedArtifactMigrations } from './stored-artifacts.ts'
 import { taskMigrations } from './tasks.ts'
 
@@ -396,6 +397,7 @@ export const secretMigrations: readonly Migration[] = [
 /** The form of a hub's database, by its parts. */
 export const hubMigrations: Migrations = {
   runs: runMigrations,
+  run_inputs: runInputMigrations,
   accounts: accountMigrations,
   secrets: secretMigrations,
   bot_data: botDataMigrations,

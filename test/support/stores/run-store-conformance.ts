@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import type { RunPatch } from '../../../src/contract/run.ts'
 import type { RunQuery, RunStore } from '../../../src/engine/ports.ts'
 import { testEvents, testSpec } from './runs-fixture.ts'
 
@@ -46,6 +47,39 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       await store.create(testSpec('run_a'), [], { status: 'running', waiting: 'for a runner' })
       const run = await store.get('run_a')
       assert.deepEqual([run?.status, run?.waiting, run?.last_seq], ['running', 'for a runner', 0])
+    })
+
+    it('lists and counts runs by the values of inputs, and those that wait for an answer', async (t) => {
+      const { store } = await fresh(t)
+      const long = 'x'.repeat(5000)
+      const asks = JSON.stringify({ now: { question: { kind: 'approval', step: 'one', text: 'Go?' } } })
+      const at = (second: number) => `2026-01-01T00:00:0${second}.000Z`
+      const put = (id: string, second: number, vars: Record<string, string>, patch: RunPatch) =>
+        store.create(testSpec(id, { vars, created_at: at(second) }), [], patch)
+      await put('run_a', 1, { region: 'eu', size: '1' }, { status: 'running', list_row: asks })
+      await put('run_b', 2, { region: 'eu', text: long }, { status: 'failed', list_row: asks })
+      await put('run_c', 3, { region: 'us' }, { status: 'failed' })
+      await put('run_d', 4, { region: 'eu', size: '1' }, { status: 'success' })
+      const ids = async (query: Partial<RunQuery>) =>
+        (await store.list({ limit: 10, ...query })).runs.map(({ run_id }) => run_id)
+      assert.deepEqual(await ids({ inputs: { region: 'eu' } }), ['run_d', 'run_b', 'run_a'])
+      assert.deepEqual(await ids({ inputs: { size: '1', region: 'eu' } }), ['run_d', 'run_a'])
+      assert.deepEqual(await ids({ inputs: { region: 'eu' }, statuses: ['failed', 'success'] }), [
+        'run_d',
+        'run_b',
+      ])
+      assert.deepEqual(await ids({ inputs: { text: long } }), ['run_b'])
+      assert.deepEqual(await ids({ inputs: { Region: 'eu' } }), [])
+      assert.deepEqual(await ids({ needs_answer: true }), ['run_a'])
+      assert.deepEqual(await ids({ needs_answer: true, statuses: ['failed'] }), [])
+      const first = await store.list({ inputs: { region: 'eu' }, limit: 2 })
+      assert.deepEqual(await ids({ inputs: { region: 'eu' }, cursor: first.next_cursor! }), ['run_a'])
+      assert.deepEqual(await store.counts({}), { by_status: { running: 1, failed: 2, success: 1 }, more: [] })
+      const some = { inputs: { region: 'eu' }, created_after: at(1) }
+      assert.deepEqual((await store.counts(some)).by_status, { failed: 1, success: 1 })
+      assert.deepEqual((await store.counts({ needs_answer: true })).by_status, { running: 1 })
+      await store.remove(['run_d'])
+      assert.deepEqual(await ids({ inputs: { region: 'eu' } }), ['run_b', 'run_a'])
     })
 
     it('refuses an id that is taken and leaves that run as it is', async (t) => {

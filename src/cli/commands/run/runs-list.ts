@@ -1,3 +1,4 @@
+import type { RunStatus } from '../../../contract/status.ts'
 import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, momentOf } from '../../option-values.ts'
@@ -31,24 +32,55 @@ export const runsList = command({
     },
     latest: { type: 'boolean', help: 'Of runs that were retried only the newest try' },
     until: { type: 'string', value: 'TIME', help: 'Only runs created before that' },
+    input: {
+      type: 'string',
+      multiple: true,
+      value: 'NAME=VALUE',
+      help: 'Only runs that were given this value',
+    },
+    text: {
+      type: 'string',
+      value: 'TEXT',
+      help: 'Only runs with this in their id or the name of their workflow',
+    },
+    'needs-me': { type: 'boolean', help: 'Only runs that wait for an answer' },
+    counts: { type: 'boolean', help: 'Only how many there are, by status' },
     limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
     cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
     ...hubOptions,
     ...jsonOption,
   },
   examples: ['errand runs list', 'errand runs list --status failed --since 7d --limit 10'],
-  async run({ status, workflow, blueprint, owner, since, until, latest, limit, cursor, json, ...hub }) {
-    const page = await connect(hub).runs.list({
+  async run({ status, workflow, blueprint, owner, since, until, latest, limit, cursor, json, ...more }) {
+    const { input, text, counts, 'needs-me': needsMe, ...hub } = more
+    const filter = {
       status,
       workflow_name: workflow,
       blueprint,
       owner,
       created_after: momentOf('--since', since),
       created_before: momentOf('--until', until),
-      latest: latest ? 'true' : undefined,
-      limit: limitOf(limit),
-      cursor,
-    })
+      latest: latest ? ('true' as const) : undefined,
+      input,
+      text,
+      needs: needsMe ? ('me' as const) : undefined,
+    }
+    if (counts) {
+      const found = await connect(hub).runs.counts(filter)
+      const shown = (status: RunStatus, count: number) => `${count}${found.more.includes(status) ? '+' : ''}`
+      if (json) printJson(found)
+      else
+        printTable(
+          ['STATUS', 'RUNS'],
+          (Object.entries(found.by_status) as [RunStatus, number][]).map(([each, count]) => [
+            each,
+            shown(each, count),
+          ]),
+          'No run is like that.',
+        )
+      return 0
+    }
+    const page = await connect(hub).runs.list({ ...filter, limit: limitOf(limit), cursor })
     if (json) printJson(page)
     else {
       const rows = page.runs.map((run) => [
@@ -59,9 +91,7 @@ export const runsList = command({
         between(run.started_at, run.finished_at),
         run.waiting ?? whyText(run),
       ])
-      const narrowed = [status, workflow, blueprint, owner, since, until, latest].some(
-        (each) => each !== undefined,
-      )
+      const narrowed = Object.values(filter).some((each) => each !== undefined)
       printTable(
         ['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WHY'],
         rows,

@@ -10,6 +10,7 @@ import { printJson, printTable } from '../../print.ts'
 import { instanceName } from '../../render/run-rows.ts'
 import { numberText } from '../../render/table.ts'
 import { lineText } from '../../render/terminal-text.ts'
+import { bulkOptions, changeRuns, onlyOne } from './runs-bulk.ts'
 
 export const followOption = {
   follow: { type: 'boolean', short: 'f', help: 'Show it until it ends; Ctrl-C cancels it' },
@@ -20,7 +21,7 @@ const many = { type: 'string', multiple: true } as const
 
 export const runsRetry = command({
   summary: 'Run it again, as a new run: all of it, what failed, from a step on, or one step.',
-  args: '<id>',
+  args: '[id]',
   options: {
     failed: { type: 'boolean', help: 'Only what did not succeed; the rest is taken over' },
     from: {
@@ -34,10 +35,12 @@ export const runsRetry = command({
     'run-anyway': { ...many, value: 'STEP', help: 'Its when counts as true; may be repeated' },
     skip: { ...many, value: 'STEP', help: 'Left out; what needs it runs all the same; may be repeated' },
     'dry-run': { type: 'boolean', help: 'Only print what would run again and what is taken over' },
+    ...bulkOptions,
     ...followOption,
     ...hubOptions,
   },
   examples: [
+    'errand runs retry --failed --filter "since:24h" --yes',
     'errand runs retry run_0123 --failed',
     'errand runs retry run_0123 --from build --dry-run',
     'errand runs retry run_0123 --step deploy --host eu-2',
@@ -45,7 +48,7 @@ export const runsRetry = command({
   ],
   async run(options, [id]) {
     const { failed, from, step, host, instance, 'run-anyway': run_anyway, skip, ...rest } = options
-    const { 'dry-run': dryRun, follow: wait, json, ...hub } = rest
+    const { 'dry-run': dryRun, follow: wait, json, filter, yes, ...hub } = rest
     const asked: RetryRun = {
       only: failed ? 'failed' : undefined,
       from,
@@ -56,6 +59,16 @@ export const runsRetry = command({
       skip,
     }
     const client = connect(hub)
+    const words = onlyOne(id, filter)
+    if (words !== undefined) {
+      if (from ?? step ?? host ?? instance ?? run_anyway ?? skip ?? dryRun ?? wait)
+        throw new UsageError('--filter goes with --failed alone', 'name one run to retry a part of it')
+      return await changeRuns(
+        client,
+        { action: 'retry', words, only: failed ? 'failed' : 'all' },
+        { yes, json },
+      )
+    }
     if (dryRun) {
       const plan = await client.runs.retryPlan(id!, asked)
       if (json) printJson(plan)

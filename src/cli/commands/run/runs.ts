@@ -4,6 +4,7 @@ import { JsonLines } from '../../follow/json-lines.ts'
 import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson } from '../../print.ts'
 import { runsArtifacts } from './runs-artifacts.ts'
+import { bulkOptions, changeRuns, onlyOne } from './runs-bulk.ts'
 import { runsDiff } from './runs-diff.ts'
 import { runsList } from './runs-list.ts'
 import { runsLogs } from './runs-logs.ts'
@@ -28,17 +29,22 @@ const events = command({
 })
 
 const cancel = command({
-  summary: 'Cancel a run.',
-  args: '<id>',
+  summary: 'Cancel a run, or all that match a filter.',
+  args: '[id]',
   options: {
     force: { type: 'boolean', help: 'Also end its finally steps' },
     message: { type: 'string', short: 'm', value: 'TEXT', help: 'Kept with the run' },
+    ...bulkOptions,
     ...hubOptions,
+    ...jsonOption,
   },
-  examples: ['errand runs cancel run_0123'],
-  async run({ force, message, ...hub }, [id]) {
+  examples: ['errand runs cancel run_0123', 'errand runs cancel --filter "workflow:nightly since:7d"'],
+  async run({ force, message, filter, yes, json, ...hub }, [id]) {
+    const words = onlyOne(id, filter)
+    if (words !== undefined) return await changeRuns(connect(hub), { action: 'cancel', words }, { yes, json })
     await connect(hub).runs.cancel(id!, { force, message })
-    process.stdout.write(`${id} is being canceled.\n`)
+    if (json) printJson({ run_id: id })
+    else process.stdout.write(`${id} is being canceled.\n`)
     return 0
   },
 })

@@ -78,6 +78,7 @@ const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/runs/:id/approve': { step: 'one' },
   'POST /api/runs/:id/reject': { step: 'one' },
   'POST /api/runs/:id/input': { close: true },
+  'POST /api/runs/bulk': { action: 'cancel', filter: {} },
 }
 
 /** A request of this route, whole but for who sends it. */

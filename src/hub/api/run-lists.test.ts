@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
+
+const withInputs = `${oneStep('say hi')}inputs:\n  region: {}\n`
+
+async function hubWithRuns(t: test.TestContext) {
+  const hub = await testingHub(t)
+  const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]
+  const [boss, eve] = [await hub.user('boss', 'admin'), await hub.user('eve', 'admin', 'elsewhere')]
+  const create = async (yaml: string, owner: string, vars: Record<string, string> = {}) =>
+    (await hub.engine.submit({ yaml, vars, owner, tenant: owner === 'eve' ? 'elsewhere' : 'default' })).run_id
+  const counts = async (token: string, query = '') =>
+    (await hub.call('GET', `/api/runs/counts${query}`, token)).json
+  const bulk = (token: string, body: object, key?: string) =>
+    hub.call('POST', '/api/runs/bulk', token, body, key === undefined ? {} : { 'idempotency-key': key })
+  return { ...hub, ann, bob, boss, eve, create, counts, bulk }
+}
+
+test('a filter by inputs and its counts tell each user of its own runs, and rows have their inputs', async (t) => {
+  const hub = await hubWithRuns(t)
+  const more = { A: '1', B: '2', C: '3', region: 'eu' }
+  const first = await hub.create(withInputs, 'ann', more)
+  const ids = [first, await hub.create(withInputs, 'bob', { region: 'eu' })]
+  ids.push(
+    await hub.create(withInputs, 'bob', { region: 'us' }),
+    await hub.create(withInputs, 'eve', { region: 'eu' }),
+  )
+  await Promise.all(ids.map((id) => hub.engine.done(id)))
+  const total = async (token: string, query = '') => (await hub.counts(token, query)).total
+  assert.deepEqual(await hub.counts(hub.boss.token), { total: 3, by_status: { success: 3 }, more: [] })
+  assert.equal(await total(hub.boss.token, '?input=region=eu'), 2)
+  assert.equal(await total(hub.boss.token, '?input=region=eu&input=A=1'), 1)
+  assert.equal(await total(hub.boss.token, '?owner=bob&status=success,failed'), 2)
+  assert.equal(await total(hub.ann.token, '?input=region=eu'), 1)
+  assert.equal(await total(hub.ann.token, '?owner=bob'), 0)
+  assert.equal(await total(hub.eve.token), 1)
+  assert.equal(await total(hub.boss.token, '?needs=me'), 0)
+  const { runs } = (await hub.call('GET', '/api/runs?input=region=eu', hub.ann.token)).json
+  assert.deepEqual(
+    [runs.length, runs[0].inputs, runs[0].inputs_left_out],
+    [1, { region: 'eu', A: '1', B: '2' }, 1],
+  )
+  assert.equal(runs[0].last_seq, (await hub.engine.get(first))!.last_seq)
+  const wrong = await hub.call('GET', '/api/runs?input=region', hub.ann.token)
+  assert.deepEqual([wrong.status, wrong.json.error.code], [400, 'bad_request'])
+})
+
+test('many runs are canceled, retried and deleted, each told of, and none of another', async (t) => {
+  const hub = await hubWithRuns(t)
+  const [one, two] = [await hub.create(oneStep('hold'), 'ann'), await hub.create(oneStep('hold'), 'ann')]
+  const [bobs, eves] = [await hub.create(oneStep('hold'), 'bob'), await hub.create(oneStep('hold'), 'eve')]
+  const wrong = await hub.bulk(hub.ann.token, { action: 'cancel' })
+  assert.equal(wrong.status, 400)
+  const some = await hub.bulk(hub.ann.token, { action: 'cancel', ids: [one, bobs, eves, 'nobody'] })
+  assert.deepEqual(
+    some.json.results.map((each: { result: string; error?: { code: string } }) => [
+      each.result,
+      each.error?.code,
+    ]),
+    [['done', undefined], ...Array(3).fill(['refused', 'run_not_found'])],
+  )
+  assert.equal((await hub.engine.done(one)).status, 'canceled')
+
+  const late = await hub.bulk(hub.boss.token, { action: 'cancel', filter: {}, expect: { running: 1 } })
+  assert.deepEqual(
+    [late.status, late.json.error.code, late.json.error.details],
+    [409, 'conflict', { by_status: { running: 2 } }],
+  )
+  assert.equal((await hub.engine.get(two))!.status, 'running')
+  const all = await hub.bulk(hub.boss.token, { action: 'cancel', filter: {}, expect: { running: 2 } })
+  assert.deepEqual([all.json.done, all.json.refused], [2, 0])
+  await Promise.all([two, bobs].map((id) => hub.engine.done(id)))
+  assert.equal((await hub.engine.get(eves))!.status, 'running')
+
+  const again = { action: 'retry', filter: { status: 'canceled' }, only: 'all' }
+  const retried = await hub.bulk(hub.ann.token, again, 'a key')
+  assert.deepEqual([retried.json.done, retried.json.results[0].new_run_id.startsWith('run_')], [2, true])
+  assert.equal((await hub.bulk(hub.ann.token, again, 'a key')).text, retried.text)
+  assert.equal((await hub.counts(hub.ann.token)).total, 4)
+  const other = await hub.bulk(hub.ann.token, { action: 'retry', ids: [one] }, 'a key')
+  assert.equal(other.json.error.code, 'idempotency_mismatch')
+  const deleted = await hub.bulk(hub.ann.token, { action: 'delete', filter: { status: 'canceled' } })
+  assert.deepEqual([deleted.json.done, (await hub.counts(hub.ann.token)).by_status], [2, { running: 2 }])
+})

@@ -1,0 +1,207 @@
+import { hash } from 'node:crypto'
+import type * as z from 'zod'
+import { ErrandError } from '../../contract/errors.ts'
+import type { ListRuns, RunRecord } from '../../contract/run.ts'
+import { type BulkDone, type BulkRuns, type CountRuns, MOST_IN_BULK } from '../../contract/run-lists.ts'
+import { isFinalRun, RunStatus } from '../../contract/status.ts'
+import type { RunQuery } from '../../engine/ports.ts'
+import type { Identity } from '../auth/auth.ts'
+import { deleteRun } from '../ops/retention.ts'
+import type { ApiContext } from './api-context.ts'
+import { isAdmin, visibleRun } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
+
+type Filter = z.output<typeof CountRuns>
+type Bulk = z.output<typeof BulkRuns>
+type Answer = z.input<typeof BulkDone>
+
+/** Answers that are kept for repeats with the same key. */
+const KEPT_ANSWERS = 256
+
+/** To which runs an action is done where a filter names no status. */
+const statusesOf: Readonly<Record<Bulk['action'], readonly RunStatus[]>> = {
+  cancel: RunStatus.options.filter((status) => !isFinalRun(status)),
+  retry: ['failed', 'canceled', 'interrupted'],
+  delete: RunStatus.options.filter(isFinalRun),
+}
+
+/** What a filter asks the store for; undefined: none may be seen. */
+export function runQuery(
+  { user, ...identity }: Identity,
+  query: Filter | Omit<ListRuns, 'limit' | 'cursor'>,
+): Omit<RunQuery, 'limit'> | undefined {
+  const { status, owner, created_after, created_before, input, needs, ...rest } = query
+  const admin = isAdmin({ user, ...identity })
+  if (!admin && owner !== undefined && owner !== user.name) return undefined
+  return {
+    ...rest,
+    statuses: status === undefined ? undefined : statusesIn(status, RunStatus),
+    inputs: input === undefined ? undefined : inputs([input].flat()),
+    needs_answer: needs === 'me' ? true : undefined,
+    created_after: moment('created_after', created_after),
+    created_before: moment('created_before', created_before),
+    owner: admin ? owner : user.name,
+    tenant: user.tenant,
+  }
+}
+
+export function runListHandlers(context: ApiContext) {
+  const { engine, accounts } = context
+  const answered = new Map<string, Promise<Answer>>()
+
+  const change = async (identity: Identity, run: RunRecord, { action, only }: Bulk) => {
+    if (action === 'delete') return void (await deleteRun(engine, accounts, run))
+    if (action === 'retry')
+      return (await engine.retry(run.run_id, { only, owner: identity.user.name })).run_id
+    await engine.cancel(run.run_id, { by: identity.user.name })
+  }
+
+  const carryOut = async (identity: Identity, ids: readonly string[], body: Bulk): Promise<Answer> => {
+    const results: Answer['results'] = []
+    for (const run_id of ids)
+      try {
+        const run = await visibleRun(engine, identity, run_id)
+        const new_run_id = await change(identity, run, body)
+        results.push({ run_id, result: 'done', new_run_id })
+      } catch (error) {
+        if (!(error instanceof ErrandError)) throw error
+        results.push({ run_id, result: 'refused', error: error.toBody().error })
+      }
+    const done = results.filter(({ result }) => result === 'done').length
+    return { action: body.action, done, refused: results.length - done, results }
+  }
+
+  const answer = async (identity: Identity, body: Bulk): Promise<Answer> => {
+    const runs = body.ids === undefined ? await matching(context, identity, body) : undefined
+    const ids = runs?.map(({ run_id }) => run_id) ?? [...new Set(body.ids)]
+    if (runs !== undefined && body.expect !== undefined) checkExpected(runs, body.expect)
+    return await carryOut(identity, ids, body)
+  }
+
+  /** Once for a key, also after the hub was killed: what may be half done then is not begun again. */
+  const once = async (identity: Identity, key: string, body: Bulk): Promise<Answer> => {
+    const { id } = identity.user
+    const place = `${id}\n${key}`
+    const request_hash = hash('sha256', JSON.stringify(body))
+    const claim = {
+      key: `bulk ${key}`,
+      owner: id,
+      request_hash,
+      run_id: '',
+      created_at: new Date().toISOString(),
+    }
+    const earlier = await accounts.claimKey(claim)
+    if (earlier !== undefined && earlier.request_hash !== request_hash)
+      throw new ErrandError(
+        'idempotency_mismatch',
+        `The Idempotency-Key "${key}" was used for another request.`,
+        {
+          hint: 'Use a new key for a new request; a repeat must have the same body.',
+        },
+      )
+    const before = answered.get(place)
+    if (before !== undefined) return await before
+    if (earlier !== undefined && body.action === 'retry')
+      throw new ErrandError('conflict', 'This request was begun already, and how far it came is not known.', {
+        hint: 'Look at the list of runs, then ask with a new key for what is left.',
+      })
+    const mine = answer(identity, body)
+    answered.set(place, mine)
+    if (answered.size > KEPT_ANSWERS) answered.delete(answered.keys().next().value!)
+    try {
+      return await mine
+    } catch (error) {
+      answered.delete(place)
+      if (error instanceof ErrandError && error.status < 500) await accounts.releaseKey(id, claim.key)
+      throw error
+    }
+  }
+
+  return {
+    'GET /api/runs/counts': async ({ identity, query }) => {
+      const asked = runQuery(identity, query)
+      if (asked === undefined) return { total: 0, by_status: {}, more: [] }
+      const { by_status, more } = await engine.counts(asked)
+      return { total: Object.values(by_status).reduce((sum, count) => sum + count, 0), by_status, more }
+    },
+
+    'POST /api/runs/bulk': async ({ identity, body, headers }) => {
+      if ((body.ids === undefined) === (body.filter === undefined))
+        throw new ErrandError('bad_request', 'body: exactly one of "ids" and "filter" is needed.', {
+          hint: 'Such as {"action": "cancel", "ids": ["run_0123"]}',
+        })
+      const key = headers['idempotency-key']
+      return key === undefined ? await answer(identity, body) : await once(identity, key, body)
+    },
+  } satisfies Partial<Handlers>
+}
+
+/** The runs of a filter to which the action is done. Throws `bad_request` where they are too many. */
+async function matching({ engine }: ApiContext, identity: Identity, body: Bulk): Promise<RunRecord[]> {
+  const asked = runQuery(identity, body.filter!)
+  if (asked === undefined) return []
+  const fitting = asked.statuses?.filter((status) =>
+    body.action === 'retry' ? isFinalRun(status) : statusesOf[body.action].includes(status),
+  )
+  const query = { ...asked, statuses: fitting ?? statusesOf[body.action] }
+  if (query.statuses.length === 0) return []
+  const found: RunRecord[] = []
+  for (let cursor: string | undefined; ; ) {
+    const page = await engine.list({ ...query, limit: 500, cursor })
+    found.push(...page.runs)
+    cursor = page.next_cursor
+    if (found.length > MOST_IN_BULK || (found.length === MOST_IN_BULK && cursor !== undefined))
+      throw new ErrandError('bad_request', `More than ${MOST_IN_BULK} runs match.`, {
+        hint: 'Narrow the filter, such as by a time.',
+        details: { limit: MOST_IN_BULK },
+      })
+    if (cursor === undefined) return found
+  }
+}
+
+/** Throws `conflict` where there are more runs than were agreed to. */
+function checkExpected(runs: readonly RunRecord[], expect: NonNullable<Bulk['expect']>): void {
+  const agreed = Object.values(expect).reduce((sum, count) => sum + count, 0)
+  if (runs.length <= agreed) return
+  const by_status: Partial<Record<RunStatus, number>> = {}
+  for (const { status } of runs) by_status[status] = (by_status[status] ?? 0) + 1
+  throw new ErrandError('conflict', `${runs.length} runs match by now, and ${agreed} were agreed to.`, {
+    hint: 'Nothing was done. Look at the counts again.',
+    details: { by_status },
+  })
+}
+
+function inputs(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=')
+      if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)]
+      throw new ErrandError('bad_request', 'query.input: the value of an input is written NAME=value.', {
+        hint: 'Such as ?input=region=eu, any number of times.',
+      })
+    }),
+  )
+}
+
+/** Reads the statuses of a query. Throws `bad_request`. */
+export function statusesIn<T extends string>(
+  text: string,
+  known: { options: readonly T[]; safeParse(text: string): { data?: T } },
+): T[] {
+  return text.split(',').map((each) => {
+    const { data } = known.safeParse(each.trim())
+    if (data !== undefined) return data
+    throw new ErrandError('bad_request', `query.status: "${each}" is no status.`, {
+      hint: `One or several of ${known.options.join(', ')}.`,
+    })
+  })
+}
+
+function moment(field: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const ms = Date.parse(text)
+  if (!Number.isNaN(ms)) return new Date(ms).toISOString()
+  throw new ErrandError('bad_request', `query.${field}: "${text}" is no time.`, {
+    hint: 'Write it as 2026-01-31T10:00:00Z.',
+  })
+}

@@ -1,0 +1,46 @@
+import { inputText } from '../runs/run-query.ts'
+import type { Migration } from './database.ts'
+import type { SqlSession } from './session.ts'
+
+/** In the order of lists, so that one by the value of an input reads no run that it does not show. */
+export const runInputMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'lists by the values of inputs',
+    sql: `
+      CREATE TABLE run_inputs (
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        PRIMARY KEY (name, value, created_at, run_id)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX run_inputs_by_run ON run_inputs (n);
+      INSERT OR IGNORE INTO run_inputs
+        SELECT given.key, substr(given.value, 1, 200), runs.created_at, runs.run_id, runs.n
+        FROM runs JOIN run_specs USING (n), json_each(run_specs.spec, '$.vars') AS given;
+    `,
+  },
+]
+
+const insert = 'INSERT OR REPLACE INTO run_inputs (name, value, created_at, run_id, n) VALUES (?, ?, ?, ?, ?)'
+
+/** Within a transaction, with the number of the run's row. */
+export function keepInputs(
+  session: SqlSession,
+  n: number,
+  {
+    run_id,
+    created_at,
+    vars,
+  }: { run_id: string; created_at: string; vars: Readonly<Record<string, string>> },
+): void {
+  for (const [name, value] of Object.entries(vars))
+    session.run(insert, name, inputText(value), created_at, run_id, n)
+}
+
+/** Within a transaction. */
+export function dropInputs(session: SqlSession, n: number): void {
+  session.run('DELETE FROM run_inputs WHERE n = ?', n)
+}
