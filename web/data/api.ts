@@ -21,14 +21,19 @@ export class ApiError extends Error {
 export const basePath = new URL('.', document.baseURI).pathname.replace(/\/$/, '')
 
 /** An address of the hub, such as `/api/runs`, below its base path. */
-export function address(path: string, query: Record<string, string | number | undefined> = {}): string {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== '')
-  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
+export function address(path: string, query: Query = {}): string {
+  const given = Object.entries(query).flatMap(([name, value]) =>
+    [value].flat().map((one) => [name, String(one ?? '')] as [string, string]),
+  )
+  const text = new URLSearchParams(given.filter(([, value]) => value !== '')).toString()
   return `${basePath}${path}${text === '' ? '' : `?${text}`}`
 }
 
+/** A name with several values stands there several times. */
+export type Query = Record<string, string | number | readonly string[] | undefined>
+
 interface Ask {
-  query?: Record<string, string | number | undefined>
+  query?: Query
   body?: unknown
   /** Kept until an answer came, so that a lost one is asked for again safely. */
   idempotencyKey?: string

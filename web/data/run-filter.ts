@@ -1,11 +1,12 @@
 import { dayOf } from './clock.ts'
 import type { Run, RunFilter } from './runs.ts'
 
-const names = ['kind', 'status', 'user', 'workflow', 'since', 'q'] as const
+const names = ['kind', 'status', 'user', 'workflow', 'since', 'until', 'needs', 'q'] as const
 
 /** The filter that stands in an address. */
 export function filterOf(search: Record<string, unknown>): RunFilter {
-  const given = names.flatMap((name) => {
+  const inputs = Object.keys(search).filter((name) => /^input\.\w+$/.test(name))
+  const given = [...names, ...inputs].flatMap((name) => {
     const value = search[name]
     return typeof value === 'string' && value !== '' ? [[name, value]] : []
   })
@@ -17,7 +18,8 @@ export function filterOfWords(text: string): RunFilter {
   const filter: Record<string, string> = {}
   const rest: string[] = []
   for (const word of text.split(/\s+/).filter((one) => one !== '')) {
-    const [, name, value] = /^(kind|status|user|workflow|since):(.+)$/.exec(word) ?? []
+    const [, name, value] =
+      /^(kind|status|user|workflow|since|until|needs|input\.\w+)[:=](.+)$/.exec(word) ?? []
     if (name === undefined) rest.push(word)
     else filter[name] = value!
   }
@@ -25,12 +27,18 @@ export function filterOfWords(text: string): RunFilter {
 }
 
 /** Whether a run that just came belongs into the list of this filter. */
-export function fits(run: Run, { kind, status, user, workflow, q }: RunFilter): boolean {
+export function fits(run: Run, filter: RunFilter): boolean {
+  const { kind, status, user, workflow, until, needs, q } = filter
+  // Of an input that the row leaves out it is not known.
+  const inputs = Object.entries(filter).filter(([name]) => name.startsWith('input.'))
   const text = q?.toLowerCase() ?? ''
   return (
     (kind === undefined || kind === run.blueprint) &&
     (status === undefined || status.split(',').includes(run.status)) &&
     (user === undefined || user === run.owner) &&
+    until === undefined &&
+    (needs === undefined || run.now?.question !== undefined) &&
+    inputs.every(([name, value]) => run.inputs?.[name.slice('input.'.length)] === value) &&
     (workflow === undefined || workflow === run.workflow_name) &&
     (text === '' || run.run_id.includes(text) || run.workflow_name.toLowerCase().includes(text))
   )

@@ -2,7 +2,8 @@ import type * as z from 'zod'
 import type { Approvers } from '../../src/contract/approvers.ts'
 import type { InstanceView, RunSummary, RunView, StepView } from '../../src/contract/run.ts'
 import type { ListRunsInput, Problem, RunList, ValidateAnswer } from '../../src/contract/run-api.ts'
-import { ask } from './api.ts'
+import type { BulkDone, BulkRunsInput, RunCounts } from '../../src/contract/run-lists.ts'
+import { ask, type Query } from './api.ts'
 
 /** How a run's route is drawn: a letter a main step, or counts where there are many. */
 export interface Route {
@@ -40,9 +41,6 @@ export type Run = RunSummary & {
     question?: Question
     failure?: { step: string; host?: string; reason: string; message: string }
   }
-  labels?: Record<string, string>
-  inputs?: Record<string, string>
-  last_seq?: number
 }
 export type RunPage = Omit<RunList, 'runs'> & { runs: Run[] }
 export type WholeRun = RunView & Pick<Run, 'route' | 'now'>
@@ -56,24 +54,46 @@ export interface RunFilter {
   user?: string
   workflow?: string
   since?: string
+  until?: string
+  needs?: string
   q?: string
+  [input: `input.${string}`]: string | undefined
 }
 
 const hours: Record<string, number> = { '1h': 1, '24h': 24, '7d': 168, '30d': 720 }
 
-export function listRuns(filter: RunFilter, cursor?: string, signal?: AbortSignal): Promise<RunPage> {
+/** A filter as the API takes it. */
+function filterQuery(filter: RunFilter): Omit<ListRunsInput, 'limit' | 'cursor'> {
   const since = filter.since === undefined ? undefined : hours[filter.since]
-  const query: Partial<ListRunsInput> & { text?: string | undefined } = {
+  const inputs = Object.entries(filter).flatMap(([name, value]) =>
+    name.startsWith('input.') && value ? [`${name.slice('input.'.length)}=${value}`] : [],
+  )
+  return {
     blueprint: filter.kind,
     status: filter.status,
     owner: filter.user,
     workflow_name: filter.workflow,
-    created_after: since === undefined ? undefined : new Date(Date.now() - since * 3_600_000).toISOString(),
+    created_after:
+      since === undefined ? filter.since : new Date(Date.now() - since * 3_600_000).toISOString(),
+    created_before: filter.until,
+    needs: filter.needs === undefined ? undefined : 'me',
+    input: inputs.length > 0 ? inputs : undefined,
     text: filter.q,
-    limit: 100,
-    cursor,
   }
-  return ask('GET', '/api/runs', { query: query as Record<string, string | number | undefined>, signal })
+}
+
+export const listRuns = (filter: RunFilter, cursor?: string, signal?: AbortSignal): Promise<RunPage> =>
+  ask('GET', '/api/runs', { query: { ...filterQuery(filter), limit: 100, cursor } as Query, signal })
+export const countRuns = (filter: RunFilter, signal?: AbortSignal): Promise<RunCounts> =>
+  ask('GET', '/api/runs/counts', { query: filterQuery(filter) as Query, signal })
+
+/** To these runs, or to all of a filter. */
+export type Chosen = { ids: string[] } | { all: RunFilter; expect: RunCounts['by_status'] }
+
+export function changeRuns(action: 'cancel' | 'retry', chosen: Chosen, idempotencyKey: string) {
+  const which: Partial<BulkRunsInput> =
+    'ids' in chosen ? { ids: chosen.ids } : { filter: filterQuery(chosen.all), expect: chosen.expect }
+  return ask<BulkDone>('POST', '/api/runs/bulk', { body: { action, ...which }, idempotencyKey })
 }
 
 const of = (id: string) => `/api/runs/${encodeURIComponent(id)}`

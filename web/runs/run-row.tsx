@@ -68,7 +68,7 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
             {name}=<span className="font-medium text-ink2">{value}</span>
           </span>
         ))}
-        {given.length > 3 && `+${given.length - 3}`}
+        {(run.inputs_left_out ?? 0) > 0 && `+${run.inputs_left_out}`}
       </span>
     ) : (
       <span className="font-mono">{run.run_id}</span>

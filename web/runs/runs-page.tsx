@@ -1,17 +1,18 @@
-import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
-import { Link, useNavigate, useSearch } from '@tanstack/react-router'
-import { Play } from 'lucide-react'
+import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useSearch } from '@tanstack/react-router'
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
+import { liveRuns } from '../data/live.ts'
 import { groupOf } from '../data/run-filter.ts'
-import { cancelRun, listRuns, type Run, retryRun } from '../data/runs.ts'
+import { countRuns, listRuns, type Run, type RunFilter } from '../data/runs.ts'
 import { Failure } from '../parts/action-button.tsx'
-import { Confirm } from '../parts/confirm.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
 import { useNeedsYou } from '../shell/needs-you.ts'
+import { BulkBar } from './bulk-bar.tsx'
 import { FilterLine } from './filter-line.tsx'
 import { NeedsYou } from './needs-you-list.tsx'
+import { Empty, NoMatch } from './no-runs.tsx'
 import { RunRow } from './run-row.tsx'
 
 /** Rows in groups. While a pointer is in the list each stays where it was, and what is newer waits. */
@@ -37,12 +38,62 @@ function useGroups(runs: readonly Run[], held: boolean, scope: string): Map<stri
   }, [runs, held, scope])
 }
 
+/** Rows that stand in the page at once. */
+const MOST_ROWS = 300
+/** Counts are read again so often at most. */
+const COUNT_MS = 5000
+
+function windowOf(groups: ReadonlyMap<string, Run[]>, from: number): [string, Run[]][] {
+  let at = 0
+  return [...groups].flatMap(([name, rows]) => {
+    const part = rows.slice(Math.max(0, from - at), Math.max(0, from + MOST_ROWS - at))
+    at += rows.length
+    return part.length > 0 ? [[name, part] as [string, Run[]]] : []
+  })
+}
+
+/** How many runs a filter has, anew when runs change. */
+function useCounts(filter: RunFilter) {
+  const client = useQueryClient()
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const again = () => {
+      timer ??= setTimeout(() => {
+        timer = undefined
+        if (!document.hidden) void client.invalidateQueries({ queryKey: ['run-counts'] })
+      }, COUNT_MS)
+    }
+    const stop = liveRuns.read(again, again)
+    return () => {
+      stop()
+      clearTimeout(timer)
+    }
+  }, [client])
+  const { data } = useQuery({
+    queryKey: ['run-counts', filter],
+    queryFn: ({ signal }) => countRuns(filter, signal),
+  })
+  return data
+}
+
+type Counts = ReturnType<typeof useCounts>
+
+/** `45 of 103,882`. */
+function saidOf(counts: Counts, all: Counts, isFiltered: boolean): string {
+  const said = (of: NonNullable<Counts>) => `${of.total.toLocaleString('en')}${of.more.length > 0 ? '+' : ''}`
+  if (all === undefined || counts === undefined) return ''
+  return isFiltered ? `${said(counts)} of ${said(all)}` : `${said(all)} ${all.total === 1 ? 'run' : 'runs'}`
+}
+
 export function RunsPage() {
   const filter = useSearch({ from: '/inside/runs' })
-  const navigate = useNavigate()
   const [hovered, setHovered] = useState(false)
   const [marked, setMarked] = useState<ReadonlySet<string>>(new Set())
-  const [confirming, setConfirming] = useState(false)
+  const [isAll, setAll] = useState(false)
+  const [focused, setFocused] = useState(false)
+  const [scrolled, setScrolled] = useState(false)
+  const [from, setFrom] = useState(0)
+  const main = useRef<HTMLElement>(null)
   const needsYou = useNeedsYou()
   const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage } = useInfiniteQuery({
     queryKey: ['runs', filter],
@@ -52,27 +103,39 @@ export function RunsPage() {
     placeholderData: keepPreviousData,
   })
   const runs = useMemo(() => data?.pages.flatMap((page) => page.runs) ?? [], [data])
-  const groups = useGroups(runs, hovered, JSON.stringify(filter))
-  const shown = [...groups.values()].reduce((sum, rows) => sum + rows.length, 0)
-  const waiting = runs.length - shown
+  const counts = useCounts(filter)
+  const all = useCounts({})
+  const scope = JSON.stringify(filter)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another filter begins at its newest
+  useEffect(() => {
+    setFrom(0)
+    setAll(false)
+    setMarked(new Set())
+  }, [scope])
+  const groups = useGroups(runs, hovered || focused || scrolled, scope)
+  const listed = [...groups.values()].reduce((sum, rows) => sum + rows.length, 0)
+  const waiting = runs.length - listed
+  const windowed = windowOf(groups, Math.min(from, Math.max(0, listed - MOST_ROWS)))
+  const shown = listed
   useEffect(() => {
     document.title = `${needsYou.length > 0 ? `(${needsYou.length}) ` : ''}Runs · Errand`
   }, [needsYou.length])
   useEffect(() => {
     const press = ({ key }: KeyboardEvent) => {
-      if (key === 'Escape' && document.querySelector('dialog[open]') === null) setMarked(new Set())
+      if (key !== 'Escape' || document.querySelector('dialog[open]') !== null) return
+      setAll(false)
+      setMarked(new Set())
     }
     addEventListener('keydown', press)
     return () => removeEventListener('keydown', press)
   }, [])
 
   const chosen = runs.filter(({ run_id }) => marked.has(run_id))
-  const open = chosen.filter(({ status }) => status === 'running' || status === 'queued')
-  const again = chosen.filter(({ status }) => ['failed', 'canceled', 'interrupted'].includes(status))
   const isFiltered = Object.keys(filter).length > 0
   const mark = (id: string) => {
     const next = new Set(marked)
     if (!next.delete(id)) next.add(id)
+    setAll(false)
     setMarked(next)
   }
   const move = (event: React.KeyboardEvent) => {
@@ -80,8 +143,12 @@ export function RunsPage() {
     if (row === null || event.target instanceof HTMLInputElement) return
     const rows = [...event.currentTarget.querySelectorAll<HTMLElement>('[data-run]')]
     const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key]
-    if (step !== undefined) rows[rows.indexOf(row) + step]?.querySelector('a')?.focus()
-    else if (event.key === 'x') mark(row.dataset.run!)
+    const other = step === undefined ? undefined : rows[rows.indexOf(row) + step]
+    if (step !== undefined) {
+      other?.querySelector('a')?.focus()
+      if (event.shiftKey && other !== undefined)
+        setMarked(new Set([...marked, row.dataset.run!, other.dataset.run!]))
+    } else if (event.key === 'x') mark(row.dataset.run!)
     else return
     event.preventDefault()
   }
@@ -93,17 +160,33 @@ export function RunsPage() {
           <ConnectionDot word={false} />
         </span>
       </header>
-      <main className="min-h-0 flex-1 overflow-y-auto pb-20">
+      <main
+        ref={main}
+        className="min-h-0 flex-1 overflow-y-auto pb-20"
+        onScroll={({ currentTarget }) => setScrolled(currentTarget.scrollTop > 40)}
+      >
         <NeedsYou runs={needsYou} />
-        {(isFiltered || runs.length > 0) && <FilterLine filter={filter} />}
+        {(isFiltered || runs.length > 0) && (
+          <FilterLine filter={filter} runs={runs} said={saidOf(counts, all, isFiltered)} />
+        )}
         {error instanceof ApiError && (
           <div className="mx-5 my-3">
             <Failure error={error} />
           </div>
         )}
-        {data !== undefined && runs.length === 0 && (isFiltered ? <NoMatch /> : <Empty />)}
+        {data !== undefined && runs.length === 0 && (isFiltered ? <NoMatch filter={filter} /> : <Empty />)}
         {waiting > 0 && (
-          <button type="button" className="button mx-5 mb-2" onClick={() => setHovered(false)}>
+          <button
+            type="button"
+            className="button sticky top-2 z-20 mx-5 mb-2"
+            onClick={() => {
+              setHovered(false)
+              setFocused(false)
+              setScrolled(false)
+              setFrom(0)
+              main.current?.scrollTo(0, 0)
+            }}
+          >
             {waiting} new {waiting === 1 ? 'run' : 'runs'}
           </button>
         )}
@@ -114,6 +197,8 @@ export function RunsPage() {
             className="group/list"
             onPointerEnter={({ pointerType }) => pointerType === 'mouse' && setHovered(true)}
             onPointerLeave={() => setHovered(false)}
+            onFocus={({ target }) => setFocused(target.matches(':focus-visible'))}
+            onBlur={() => setFocused(false)}
             onKeyDown={move}
           >
             <div
@@ -128,10 +213,21 @@ export function RunsPage() {
               <span className="text-right max-md:hidden">Started</span>
               <span className="text-right">Took</span>
             </div>
-            {[...groups].map(([name, rows]) => (
+            {from > 0 && (
+              <div className="flex justify-center p-2">
+                <button
+                  type="button"
+                  className="button"
+                  onClick={() => setFrom(Math.max(0, Math.min(from, listed - MOST_ROWS) - 100))}
+                >
+                  Newer runs
+                </button>
+              </div>
+            )}
+            {windowed.map(([name, rows]) => (
               <section key={name} aria-label={name}>
                 <h2 className="flex gap-2 px-5 pt-3 pb-1.5 text-label font-normal text-ink2">
-                  {name} <span className="text-ink3">{rows.length}</span>
+                  {name} <span className="text-ink3">{groups.get(name)!.length}</span>
                 </h2>
                 <ul>
                   {rows.map((run) => (
@@ -142,13 +238,16 @@ export function RunsPage() {
             ))}
           </div>
         )}
-        {hasNextPage && (
+        {(hasNextPage || from + MOST_ROWS < listed) && (
           <div className="flex justify-center p-4">
             <button
               type="button"
               className="button"
               aria-disabled={isFetchingNextPage}
-              onClick={() => fetchNextPage()}
+              onClick={async () => {
+                if (hasNextPage && from + MOST_ROWS >= listed) await fetchNextPage()
+                setFrom(Math.max(0, Math.min(from + 100, Math.max(listed, runs.length) + 100 - MOST_ROWS)))
+              }}
             >
               {isFetchingNextPage ? 'Loading…' : 'Older runs'}
             </button>
@@ -156,104 +255,18 @@ export function RunsPage() {
         )}
       </main>
       {chosen.length > 0 && (
-        <div
-          className="fixed bottom-6 left-1/2 z-30 flex -translate-x-1/2 items-center gap-2 rounded-xl border border-line bg-raised px-3 py-2 max-sm:bottom-20 max-sm:w-[calc(100vw-1rem)] max-sm:flex-wrap"
-          style={{ boxShadow: 'var(--float)' }}
-        >
-          <span className="px-1 font-medium">{chosen.length} selected</span>
-          {again.length > 0 && (
-            <button
-              type="button"
-              className="button"
-              onClick={async () => {
-                const results = await Promise.allSettled(
-                  again.map(({ run_id }) => retryRun(run_id, 'failed', `page-retry-${run_id}`)),
-                )
-                const refused = again.filter((_, index) => results[index]!.status === 'rejected')
-                setMarked(new Set(refused.map(({ run_id }) => run_id)))
-              }}
-            >
-              Retry {again.length} failed
-            </button>
-          )}
-          {open.length > 0 && (
-            <button type="button" className="button button-quiet-bad" onClick={() => setConfirming(true)}>
-              Cancel {open.length}…
-            </button>
-          )}
-          <button type="button" className="button button-plain" onClick={() => setMarked(new Set())}>
-            Clear <kbd className="key max-sm:hidden">Esc</kbd>
-          </button>
-        </div>
-      )}
-      {confirming && (
-        <Confirm
-          title={`Cancel ${open.length} ${open.length === 1 ? 'run' : 'runs'}?`}
-          keep="Keep running"
-          verb={`Cancel ${open.length} ${open.length === 1 ? 'run' : 'runs'}`}
-          doing="Canceling…"
-          close={() => setConfirming(false)}
-          act={async () => {
-            const results = await Promise.allSettled(open.map(({ run_id }) => cancelRun(run_id)))
-            const refused = results.find((one) => one.status === 'rejected')
-            // One that has ended in between needs no cancel any more.
-            if (refused !== undefined && (refused.reason as ApiError).code !== 'run_ended')
-              throw refused.reason
-            setMarked(new Set())
+        <BulkBar
+          chosen={chosen}
+          filter={filter}
+          counts={counts}
+          isAll={isAll}
+          chooseAll={() => setAll(true)}
+          clear={(left = []) => {
+            setAll(false)
+            setMarked(new Set(left))
           }}
-        >
-          {open.filter(({ status }) => status === 'running').length} are running and are ended,{' '}
-          {open.filter(({ status }) => status === 'queued').length} never start.
-        </Confirm>
+        />
       )}
     </>
-  )
-
-  function NoMatch() {
-    return (
-      <div className="flex flex-col items-center gap-3 px-5 py-24">
-        <p className="text-empty font-semibold">No run matches</p>
-        <button type="button" className="button" onClick={() => navigate({ to: '/runs', search: {} })}>
-          Drop the filter
-        </button>
-      </div>
-    )
-  }
-}
-
-function Empty() {
-  return (
-    <div className="flex flex-col items-center px-5 py-24 text-center">
-      <svg
-        aria-hidden="true"
-        width="320"
-        height="28"
-        viewBox="0 0 320 28"
-        fill="none"
-        className="mb-8 max-w-full"
-      >
-        <path d="M10 14H158" stroke="var(--ink3)" strokeWidth="2" />
-        <path
-          d="M162 14H310"
-          stroke="var(--line2)"
-          strokeWidth="2"
-          strokeDasharray="1 6"
-          strokeLinecap="round"
-        />
-        <circle cx="10" cy="14" r="8" fill="var(--ok)" />
-        <path d="M6.5 14.3 9 16.8 13.6 11.6" stroke="var(--surface)" strokeWidth="1.9" />
-        <circle cx="160" cy="14" r="9.5" fill="var(--surface)" stroke="var(--accent)" strokeWidth="2.4" />
-        <circle cx="160" cy="14" r="4" fill="var(--accent)" />
-        <circle cx="310" cy="14" r="6" fill="var(--surface)" stroke="var(--line2)" strokeWidth="2" />
-      </svg>
-      <p className="mb-1 text-empty font-semibold">Nothing has run here yet</p>
-      <p className="mb-6 text-ink2">Paste a workflow, press run, and watch it here.</p>
-      <Link to="/new" className="button button-main">
-        <Play size={14} strokeWidth={1.75} aria-hidden /> Run the example
-      </Link>
-      <p className="mt-6 text-meta text-ink2">
-        or from a shell: <code className="font-mono">errand run hello.yaml</code>
-      </p>
-    </div>
   )
 }
