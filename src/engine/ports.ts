@@ -76,7 +76,7 @@ export interface RunStore {
   update(runId: string, change: { events: readonly RunEvent[]; patch?: RunPatch }): Promise<void>
   get(runId: string): Promise<RunRecord | undefined>
   list(query: RunQuery): Promise<RunPage>
-  /** Up to `MOST_COUNTED` of each status. */
+  /** Up to `MOST_COUNTED` of each status; by inputs or text, of all together. */
   counts(query: Omit<RunQuery, 'limit' | 'cursor'>): Promise<RunCounts>
   /** Events with seq > after, oldest first, at most `limit`. Unknown run: none. */
   events(runId: string, after: number, limit: number): Promise<RunEvent[]>

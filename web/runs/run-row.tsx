@@ -86,7 +86,7 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
           <input
             type="checkbox"
             aria-label={`Select ${run.workflow_name}, ${run.run_id}`}
-            className={`absolute z-10 size-4 accent-accent focus:opacity-100 max-sm:hidden ${marked ? '' : 'opacity-0 group-hover/row:opacity-100'}`}
+            className={`absolute z-10 size-4 accent-accent focus:opacity-100 ${marked ? '' : 'opacity-0 max-sm:hidden group-hover/row:opacity-100'}`}
             checked={marked}
             onChange={() => mark(run.run_id)}
           />
