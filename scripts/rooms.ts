@@ -98,5 +98,4 @@ export const smallApart: readonly { where: string; why: string }[] = [
   { where: 'src/cli/local/killed-commands.ts', why: 'loaded only where a command was killed' },
   { where: 'src/cli/doctor/environment.ts', why: 'checks of one subject are a file' },
   { where: 'src/contract/routes/hub.ts', why: 'routes of one resource are a file' },
-  { where: 'src/runner/task-steps/checkouts.ts', why: "done with an agent's own repository, in the box" },
 ]

@@ -100,7 +100,9 @@ export function machineCheckouts(
           room.forgePullRequest({ tokenOf, policy }),
         )
       if (action === 'playbook.run')
-        return import('./task-steps/playbook-run.ts').then(({ playbookRun }) => playbookRun({ filesAt }))
+        return import('./task-steps/playbook-run.ts').then(({ playbookRun }) =>
+          playbookRun({ filesAt, ownGit: (runId) => pool.of(runId)?.own_git }),
+        )
       if (action === 'task.verdict')
         return import('./task-steps/task-verdict.ts').then(({ taskVerdict }) => taskVerdict)
       return undefined

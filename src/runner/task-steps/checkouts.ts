@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type PlatformContext, StepFailure } from '../platform-steps/platform-step.ts'
@@ -9,19 +9,44 @@ const LIMIT_MS = 10 * 60_000
 const MAX_PATHS_BYTES = 8 * 1024 * 1024
 
 const OWN = '-c core.hooksPath=/dev/null -c core.fsmonitor=false'
-const CLONE = `git ${OWN} clone -q --shared --no-checkout -- "$1" "$2" && git -C "$2" ${OWN} checkout -q --detach "$3" --`
-const CHANGED = `{ git ${OWN} diff --name-only -z --no-renames --no-ext-diff "$1" -- && git ls-files -z --others --exclude-standard; } | head -c ${MAX_PATHS_BYTES}`
+/**
+ * Nothing of the agent's repository takes part: what it has there under the name of a commit need not be that. Ours has what the
+ * mirror lacks, which the box can read too.
+ */
+const FRESH = `
+set -eu
+folder=$1 objects=$2 commit=$3 edge=$4
+format=sha1; [ "$(printf %s "$commit" | wc -c)" -lt 64 ] || format=sha256
+git init -q --template= --object-format=$format "$folder"
+cd "$folder"
+cp -R -- "$objects/." .git/objects/
+[ "$edge" = "" ] || cp -- "$edge" .git/shallow
+git ${OWN} checkout -q --detach "$commit" --
+`
+/** A repository that cannot be read has not changed nothing. */
+const CHANGED = `git ${OWN} cat-file -e "$1^{commit}" && { git ${OWN} diff --name-only -z --no-renames --no-ext-diff "$1" -- && git ls-files -z --others --exclude-standard; } | head -c ${MAX_PATHS_BYTES}`
 
-/** A folder with the files of a commit of the workspace, and nothing that lies about there. Throws `StepFailure`. */
-export async function freshCheckout(context: PlatformContext, commit: string): Promise<string> {
+/**
+ * A folder with the files of a commit that was carried out, and nothing that lies about in the workspace. `own_git`: our repository of
+ * the run, whose objects no agent could write. Throws `StepFailure`.
+ */
+export async function freshCheckout(
+  context: PlatformContext,
+  own_git: string,
+  commit: string,
+): Promise<string> {
   const folder = join(context.folder, 'fresh')
   mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const objects = join(own_git, 'objects')
+  const edge = join(own_git, 'shallow')
+  const hasEdge = existsSync(edge)
   const ended = await context.boxed({
-    argv: ['/bin/sh', '-c', CLONE, 'sh', context.workspace, folder, commit],
+    argv: ['/bin/sh', '-c', FRESH, 'sh', folder, objects, commit, hasEdge ? edge : ''],
     stdout: 'log',
     timeout_ms: LIMIT_MS,
     offline: true,
     writable: [folder],
+    readable: hasEdge ? [objects, edge] : [objects],
   })
   if (ended.type === 'exited' && ended.code === 0) return folder
   throw new StepFailure('workspace', `No fresh checkout of ${commit} could be made: its output says why.`)

@@ -39,7 +39,10 @@ function placed(files: Record<string, string>) {
   const own = join(here.path, 'own.git')
   git(here.path, 'clone', '-q', '--bare', work, own)
   const steps: Record<string, PlatformStep> = {
-    'playbook.run': playbookRun({ filesAt: (_run, commit) => filesOfCommit(own, commit) }),
+    'playbook.run': playbookRun({
+      filesAt: (_run, commit) => filesOfCommit(own, commit),
+      ownGit: () => own,
+    }),
     'task.verdict': taskVerdict,
   }
   const attempts = here.open({ platformStep: (action) => Promise.resolve(steps[action]!) })

@@ -27,21 +27,24 @@ import { asksForChanges, verifyCommands } from './verify-commands.ts'
 export interface PlaybookRunOptions {
   /** The files of the run's repository at a commit, out of objects that no agent could write; undefined: it has no repository here. */
   filesAt(runId: string, commit: string, signal: AbortSignal): ReadFile | undefined
+  /** Our repository of the run, which has what was carried out. */
+  ownGit(runId: string): string | undefined
 }
 
 type Args = output<typeof PlaybookRunArgs>
 
 /** Runs the commands of one phase of a task's playbook, in the box, and reads what tests say. */
-export function playbookRun({ filesAt }: PlaybookRunOptions): PlatformStep {
+export function playbookRun({ filesAt, ownGit }: PlaybookRunOptions): PlatformStep {
   return {
     async run(context) {
       const args = context.args as Args
       const repository = filesAt(context.spec.run_id, args.start, context.signal)
-      if (repository === undefined)
+      const own = ownGit(context.spec.run_id)
+      if (repository === undefined || own === undefined)
         throw new StepFailure('workspace', 'The run has no repository on this machine.')
       const chosen = await choose(args, repository)
       tell(context, chosen)
-      return await new PlaybookRun(context, args, chosen).run()
+      return await new PlaybookRun(context, args, chosen, own).run()
     },
   }
 }
@@ -81,12 +84,14 @@ class PlaybookRun {
   readonly #context: PlatformContext
   readonly #args: Args
   readonly #chosen: ChosenPlaybook
+  readonly #ownGit: string
   readonly #figures: TestFigures[] = []
   #commands = 0
   #cwd: string
   #writable: readonly string[] = []
 
-  constructor(context: PlatformContext, args: Args, chosen: ChosenPlaybook) {
+  constructor(context: PlatformContext, args: Args, chosen: ChosenPlaybook, ownGit: string) {
+    this.#ownGit = ownGit
     this.#context = context
     this.#args = args
     this.#chosen = chosen
@@ -105,7 +110,7 @@ class PlaybookRun {
     if (!playbook) return { exports: { ...named, TESTS: '', TESTS_TEXT: this.#chosen.why } }
     const facts = await this.#facts()
     if (fresh !== '') {
-      this.#cwd = await freshCheckout(this.#context, fresh)
+      this.#cwd = await freshCheckout(this.#context, this.#ownGit, fresh)
       this.#writable = [this.#cwd]
       this.#mustPass(await this.#phase('setup', facts), 'test')
     }
