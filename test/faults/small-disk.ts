@@ -14,20 +14,20 @@ export const noMountNamespace = (): string | false =>
     ? false
     : 'no mount namespace can be made (unshare -rm); run as root, or set sysctl kernel.unprivileged_userns_clone=1'
 
-const SIZE_MB = 256
-
 /** A folder that is a disk of its own, which goes with the test. To be made before what is to be ended with the test. */
 export class SmallDisk {
+  readonly #sizeMb: number
   #folder = ''
 
-  constructor(t: TestContext) {
+  constructor(t: TestContext, sizeMb = 256) {
+    this.#sizeMb = sizeMb
     // Lazily: what works there is ended after.
     t.after(() => this.#folder !== '' && execFileSync('umount', ['--lazy', this.#folder]))
   }
 
   mount(folder: string): void {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MB}m,mode=700`, 'small', folder])
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${this.#sizeMb}m,mode=700`, 'small', folder])
     this.#folder = folder
   }
 

@@ -16,6 +16,7 @@ const said: readonly [string, string | undefined][] = [
   ['error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502', 'host_unreachable'],
   ['fatal: the remote end hung up unexpectedly\nfatal: early EOF', 'host_unreachable'],
   ['fatal: write error: No space left on device', 'disk_full'],
+  ["error: unable to write file a/b\nfatal: Could not reset index file to revision 'x'.", 'disk_full'],
   ['fatal: write error: File too large\nfatal: fetch-pack: invalid index-pack output', 'disk_full'],
   [
     'remote: fatal: write error: No space left on device\n ! [remote rejected] x -> x (unpacker error)',

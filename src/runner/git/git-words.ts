@@ -30,10 +30,10 @@ export class GitRefused extends ErrandError {
   }
 }
 
-/** The first that fits counts. Servers and git itself say these, with `LC_ALL=C`. */
+/** The first that fits counts. Servers and git itself say these, with `LC_ALL=C`; of a file of a checkout git says no errno. */
 const words: readonly [RegExp, GitReason][] = [
   [
-    /No space left on device|Disk quota exceeded|out of disk space|(write error|unable to write .*): File too large/i,
+    /No space left on device|Disk quota exceeded|out of disk space|(write error|unable to write .*): File too large|^error: unable to write file [^:]*$/im,
     'disk_full',
   ],
   [
@@ -107,7 +107,9 @@ export function refusalOf(error: unknown, what: string, otherwise: GitReason = '
     return full ? new GitRefused('disk_full', `${what}: no space is left.`, { hint: hints.disk_full }) : error
   }
   const reason = reasonOfWords(error.lines) ?? otherwise
-  const last = error.said === '' ? `git ended with ${error.end}` : error.said
+  const said = error.said === '' ? `git ended with ${error.end}` : error.said
+  // Its last words are of what follows from that.
+  const last = reason === 'disk_full' ? 'no space is left.' : said
   return new GitRefused(reason, `${what}: ${last}`, { hint: hints[reason], cause: error })
 }
 

@@ -88,6 +88,7 @@ export class Mirrors {
       if (!(await this.has(mirror, sha, context.signal))) {
         this.#refs.delete(key)
         await this.#fetch(remote, owner, sha, options).catch((error: unknown) => {
+          removePartOf(mirror.path)
           context.signal.throwIfAborted()
           throw refusalOf(error, `${remote.identity} cannot be fetched`)
         })
@@ -120,6 +121,7 @@ export class Mirrors {
         this.#refuseTooLarge(remote, path)
         this.#refs.delete(key)
         await fetch([more], BRANCHES).catch((error: unknown) => {
+          removePartOf(path)
           context.signal.throwIfAborted()
           // It has all of its server's commits since the last time.
           if (edgeOf(path).size === 0) return
@@ -237,8 +239,7 @@ export class Mirrors {
     mkdirSync(join(path, 'objects/pack'), { recursive: true })
     mkdirSync(join(path, 'refs/heads'), { recursive: true })
     removeLocks(path)
-    for (const name of readdirSync(join(path, 'objects/pack')))
-      if (name.startsWith('tmp_')) rmSync(join(path, 'objects/pack', name), { force: true })
+    removePartOf(path)
     writeFileAtomic(join(path, 'config'), gitConfig({ bare: true, isSha256 }), { durable: false })
     writeFileAtomic(join(path, 'HEAD'), 'ref: refs/heads/none\n', { durable: false })
     this.#looked.add(key)
@@ -311,6 +312,13 @@ export function gitConfig(
     ...more,
     '',
   ].join('\n')
+}
+
+/** Deletes what git has left of packs that did not come whole: on a full disk it would stay full by that. */
+function removePartOf(path: string): void {
+  const packs = join(path, 'objects/pack')
+  for (const name of readdirSync(packs))
+    if (name.startsWith('tmp_')) rmSync(join(packs, name), { force: true })
 }
 
 /** Deletes the locks that a killed git has left in a repository of ours, which nobody else uses now. */
