@@ -64,7 +64,7 @@ export interface StepState {
   first_open: number
   /** Main steps only: how many of its needs are not final, and the positions of the steps that need it. */
   open_needs: number
-  /** It is not shown where it does not run. */
+  /** Where it does not run it is not shown. */
   on_demand: boolean
   /** Its attempts take inputs. */
   inputs: boolean

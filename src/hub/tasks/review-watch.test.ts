@@ -125,7 +125,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     ])
     assert.deepEqual(asked[0], [
       { tenant: 'default', owner: 'ada', repository: 'acme/app' },
-      ['GIT_TOKEN', 'GITHUB_TOKEN'],
+      ['GIT_TOKEN'],
     ])
     await first.watch.close()
     await first.logs.close()
