@@ -202,11 +202,15 @@ function Cost({ talk: { usage, startedAt }, budget, until }: Pick<Props, 'talk' 
         {most !== undefined && (
           <>
             <span className="whitespace-nowrap">of {word(most)}</span>
-            <meter
-              aria-label="Of the budget"
-              className={`budget min-w-0 flex-1 ${part >= 0.8 ? 'budget-near' : ''}`}
-              value={part}
-            />
+            <svg
+              role="img"
+              aria-label={`${Math.round(part * 100)} % of the budget`}
+              className="h-1.5 min-w-0 flex-1 overflow-hidden rounded-full bg-idle"
+              viewBox="0 0 100 6"
+              preserveAspectRatio="none"
+            >
+              <rect width={part * 100} height="6" fill={part >= 0.8 ? 'var(--ask-fill)' : 'var(--ink2)'} />
+            </svg>
           </>
         )}
         <span className="ml-auto font-mono whitespace-nowrap">

@@ -1,6 +1,6 @@
 import type { AgentUpdateOf, AttemptInput, ToolKind } from '../../contract/agent.ts'
 import type { Denials } from './denials.ts'
-import { SessionGrants } from './session-grants.ts'
+import { SessionGrants } from './permission-policy.ts'
 import type { SessionEvent } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
