@@ -75,7 +75,7 @@ const run = createRoute({
 const fresh = createRoute({
   getParentRoute: () => inside,
   path: '/new',
-  component: lazyRouteComponent(() => import('./new/new-page.tsx'), 'NewPage'),
+  component: lazyRouteComponent(() => import('./new/new-run.tsx'), 'NewRun'),
   validateSearch: ({ from, kind, issue }: Record<string, unknown>): NewSearch => ({
     ...(typeof from === 'string' ? { from } : {}),
     ...(typeof kind === 'string' ? { kind } : {}),

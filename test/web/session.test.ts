@@ -174,6 +174,22 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     },
   )
 
+  await t.test('a session is begun on the page', async (t) => {
+    scripts.set('begun', [{ text: 'Here I am.' }])
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/sessions`)
+    await page.getByRole('link', { name: 'New session' }).click()
+    await page.getByLabel('What the agent is to do').fill('Come.')
+    await page.getByLabel('Model').fill('begun')
+    await page.getByLabel(/^Agent/).selectOption('builtin')
+    await page.getByLabel('Tools that change something').selectOption('deny')
+    await isAccessible(page, 'a new session')
+    await page.getByRole('button', { name: 'Start' }).click()
+    await page.getByText('Here I am.', { exact: true }).waitFor()
+    await page.getByRole('button', { name: 'End', exact: true }).click()
+    await page.getByPlaceholder('Go on with this session…').waitFor()
+  })
+
   await t.test('ten thousand updates keep the page quick, with few of them in it', async (t) => {
     const lines = Array.from({ length: 2000 }, (_, at) => `say ${at}\nthink ${at}\nwrite ${at % 40}.txt`)
     const run = await ask({ ...standIn, prompt: `${lines.join('\n')}\nsay the last words` })

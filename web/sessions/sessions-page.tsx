@@ -47,6 +47,9 @@ export function SessionsPage() {
     <>
       <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:border-0">
         <h1 className="text-page font-semibold max-sm:text-run">Sessions</h1>
+        <Link to="/new" search={{ kind: 'agent' }} className="button ml-auto">
+          New session
+        </Link>
       </header>
       <main className="min-h-0 flex-1 overflow-y-auto pb-20" onKeyDown={move}>
         {(isFiltered || runs.length > 0) && <Filter filter={filter} />}
