@@ -45,7 +45,7 @@ export function SessionsPage() {
   }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:border-0">
+      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:h-16 max-sm:border-0">
         <h1 className="text-page font-semibold max-sm:text-run">Sessions</h1>
         <Link to="/new" search={{ kind: 'agent' }} className="button ml-auto">
           New session
@@ -102,7 +102,7 @@ function Row({ run }: { run: Run }) {
   return (
     <li
       data-run={run.run_id}
-      className="relative grid min-h-[52px] grid-cols-[20px_minmax(0,1fr)_minmax(8rem,12rem)_6rem_8.5rem_4.5rem] items-center gap-x-3 border-t border-line px-5 py-1.5 hover:bg-hover max-lg:grid-cols-[20px_minmax(0,1fr)_5rem_4.5rem] max-sm:min-h-16"
+      className="relative grid min-h-[52px] grid-cols-[20px_minmax(0,1fr)_minmax(8rem,12rem)_6rem_8.5rem_4.5rem] items-center gap-x-3 border-t border-line px-5 py-1.5 hover:bg-hover max-lg:grid-cols-[20px_minmax(0,1fr)_6rem_4.5rem] max-sm:min-h-16 max-sm:grid-cols-[20px_minmax(0,1fr)_auto]"
     >
       <StatusMark shown={shown} />
       <span className="min-w-0">
@@ -126,7 +126,7 @@ function Row({ run }: { run: Run }) {
           <bdi>{session?.model}</bdi>
         </span>
       </span>
-      <span className="text-right font-mono text-meta text-ink2">{used}</span>
+      <span className="text-right font-mono text-meta text-ink2 max-sm:hidden">{used}</span>
       <span className="text-right text-meta whitespace-nowrap text-ink2 max-lg:hidden">
         {run.owner}, <When time={run.started_at ?? run.created_at} />
       </span>
