@@ -10,7 +10,7 @@ import {
 import { basePath } from './data/api.ts'
 import { filterOf } from './data/run-filter.ts'
 import { meQuery, safeNext } from './data/session.ts'
-import { type TaskFilter, taskFilterOf } from './data/tasks.ts'
+import { type TaskFilter, taskFilterOf } from './data/task-filter.ts'
 import { LoginPage } from './login/login-page.tsx'
 import { RunPage } from './run/run-page.tsx'
 import { type RunSearch, runSearch } from './run/run-search.ts'

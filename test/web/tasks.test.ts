@@ -124,6 +124,16 @@ test('people give tasks, read their changes and evidence, and send comments back
     await page.waitForURL('**against=2**')
     await files(page).getByRole('button', { name: 'README.md' }).waitFor({ state: 'detached' })
     await page.getByText('shorter', { exact: true }).waitFor()
+    await page.getByRole('tab', { name: 'tries 2' }).click()
+    await page.getByRole('button', { name: 'Change', exact: true }).click()
+    await page.getByText('This is the change of try 1 of 2.').waitFor()
+    const first = files(page).getByRole('button', { name: 'made.txt' })
+    await first.click()
+    await page.keyboard.press('n')
+    await page.waitForURL('**file=src%2Flist.ts')
+    await page.keyboard.press('p')
+    await page.getByText('made', { exact: true }).waitFor()
+    assert.equal(await page.getByText('shorter', { exact: true }).count(), 0)
   })
 
   await t.test('its steps, log, artifacts and tries stand beside it, and lead to its runs', async (t) => {

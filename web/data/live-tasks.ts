@@ -1,7 +1,8 @@
 import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
 import { follow } from './event-stream.ts'
-import { type Task, type TaskFilter, type TaskPage, taskFits } from './tasks.ts'
+import { type TaskFilter, taskFits } from './task-filter.ts'
+import type { Task, TaskPage, WholeTask } from './tasks.ts'
 
 /** Puts a task that has changed where lists show it: rows change in place, new ones come first. */
 function changed(client: QueryClient, task: Task): void {
@@ -35,7 +36,11 @@ export function useLiveTasks(): void {
   useEffect(() => {
     let isFirst = true
     const again = (id?: string) => {
-      void client.invalidateQueries({ queryKey: id === undefined ? ['task'] : ['task', id] })
+      // An address may have called the task by its own name.
+      void client.invalidateQueries({
+        queryKey: ['task'],
+        predicate: ({ state }) => id === undefined || (state.data as WholeTask | undefined)?.id === id,
+      })
       void client.invalidateQueries({
         queryKey: id === undefined ? ['task-artifacts'] : ['task-artifacts', id],
       })

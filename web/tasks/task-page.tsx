@@ -3,7 +3,7 @@ import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { ChevronLeft, ExternalLink, GitBranch, RotateCcw } from 'lucide-react'
 import { useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
-import { keptChange } from '../data/change.ts'
+import { type KeptChange, keptChange } from '../data/change.ts'
 import { clockOf } from '../data/clock.ts'
 import { useLiveTasks } from '../data/live-tasks.ts'
 import { getRun, shownStep, type WholeRun } from '../data/runs.ts'
@@ -26,7 +26,7 @@ import {
 } from '../data/tasks.ts'
 import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
-import { Changes } from '../parts/diff/changes.tsx'
+import { type Against, Changes, RunChanges } from '../parts/diff/changes.tsx'
 import type { Send } from '../parts/diff/diff-view.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
@@ -87,12 +87,12 @@ function ShownTask({ task }: { task: WholeTask }) {
   })
   const wanted = search.try === undefined ? undefined : Number(search.try)
   const shownTry = task.tries.find(({ number }) => number === wanted) ?? task.tries.at(-1)
-  const run = useTryRun(shownTry?.run_id)
+  const tab = search.tab ?? 'diff'
+  const { run, feed } = useTryRun(shownTry?.run_id, tab === 'log')
   const change = kept && keptChange(kept.artifacts)
   const stages = run && stagesOfRun(run)
   const asks = run?.steps.find((step) => shownStep(step) === 'asks')
   const { task: given } = task
-  const tab = search.tab ?? 'diff'
   const show = (next: TaskSearch) => void navigate({ search: next, replace: true })
   useEffect(() => {
     document.title = `${task.title} ${taskStateWord(task.state)} · Errand`
@@ -200,31 +200,13 @@ function ShownTask({ task }: { task: WholeTask }) {
             ))}
           </div>
           {tab === 'diff' && kept !== undefined && (
-            <Changes
-              of={taskPath(task.id)}
-              scope={task.id}
-              change={change}
-              base={given.ref ?? undefined}
-              view={{
-                commit: search.against === undefined ? undefined : Number(search.against),
-                file: search.file,
-              }}
-              show={({ commit, file }) =>
-                show({ ...search, file, against: commit === undefined ? undefined : String(commit) })
-              }
-              send={sendTo(task)}
-              none={
-                isOverTask(task.state)
-                  ? 'No try of it has kept a change.'
-                  : 'No change is kept yet: one is as soon as the agent says that it is done.'
-              }
-            />
+            <TaskDiff task={task} change={change} shownTry={shownTry} search={search} show={show} />
           )}
           {tab === 'steps' && (
             <TaskSteps run={run} tries={task.tries} shown={shownTry} search={search} show={show} />
           )}
           {tab === 'log' && (
-            <TaskLog run={run} tries={task.tries} shown={shownTry} search={search} show={show} />
+            <TaskLog feed={feed} run={run} tries={task.tries} shown={shownTry} search={search} show={show} />
           )}
           {tab === 'artifacts' && <TaskArtifacts kept={kept} />}
           {tab === 'tries' && <TaskTries task={task} show={show} />}
@@ -238,16 +220,66 @@ function ShownTask({ task }: { task: WholeTask }) {
   )
 }
 
-/** The run of a try, live while it is open. */
-function useTryRun(id: string | undefined): WholeRun | undefined {
-  const { data } = useQuery({
+interface DiffProps {
+  task: WholeTask
+  change: KeptChange | undefined
+  shownTry: WholeTask['tries'][number] | undefined
+  search: TaskSearch
+  show: (search: TaskSearch) => void
+}
+
+/** The change that was kept last, or that of an earlier try, where one is chosen. */
+function TaskDiff({ task, change, shownTry, search, show }: DiffProps) {
+  const view = {
+    commit: search.against === undefined ? undefined : Number(search.against),
+    file: search.file,
+  }
+  const showView = ({ commit, file }: Against) =>
+    show({ ...search, file, against: commit === undefined ? undefined : String(commit) })
+  if (shownTry !== undefined && search.try !== undefined && shownTry !== task.tries.at(-1))
+    return (
+      <>
+        <p className="flex min-h-9 shrink-0 items-center gap-3 border-b border-line bg-ask-soft px-3 text-meta text-ask">
+          This is the change of try {shownTry.number} of {task.tries.length}.
+          <button
+            type="button"
+            className="min-h-6 text-accent hover:underline"
+            onClick={() => show({ ...search, try: undefined, against: undefined })}
+          >
+            Show the last one
+          </button>
+        </p>
+        <RunChanges run={shownTry.run_id} version={shownTry.status} view={view} show={showView} />
+      </>
+    )
+  return (
+    <Changes
+      of={taskPath(task.id)}
+      scope={task.id}
+      change={change}
+      base={task.task.ref}
+      view={view}
+      show={showView}
+      send={sendTo(task)}
+      none={
+        isOverTask(task.state)
+          ? 'No try of it has kept a change.'
+          : 'No change is kept yet: one is as soon as the agent says that it is done.'
+      }
+    />
+  )
+}
+
+/** The run of a try, live while it is open, and the feed of its log. */
+function useTryRun(id: string | undefined, hasLog: boolean) {
+  const { data: run } = useQuery({
     queryKey: ['run', id],
     queryFn: ({ signal }) => getRun(id!, signal),
     enabled: id !== undefined,
     staleTime: Number.POSITIVE_INFINITY,
   })
-  useRunFeed(data?.finished_at === undefined ? id : undefined)
-  return data
+  const feed = useRunFeed(hasLog || run?.finished_at === undefined ? id : undefined)
+  return { run, feed }
 }
 
 const stagesOfRun = ({ steps, status }: WholeRun) =>
@@ -328,7 +360,7 @@ function AskedDialog({ asked, task, close }: { asked: Asked; task: WholeTask; cl
   const [from, setFrom] = useState('')
   const [prompt, setPrompt] = useState('')
   const [typed, setTyped] = useState('')
-  const settled = () => client.invalidateQueries({ queryKey: ['task', task.id] })
+  const settled = () => client.invalidateQueries({ queryKey: ['task'] })
   if (asked === 'cancel')
     return (
       <Confirm

@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import { Download } from 'lucide-react'
 import { address } from '../data/api.ts'
+import type { RunFeed } from '../data/run-feed.ts'
 import { shownStep, type WholeRun } from '../data/runs.ts'
 import type { TaskArtifact, WholeTask } from '../data/tasks.ts'
 import { LogView } from '../parts/log/log-view.tsx'
@@ -8,7 +9,6 @@ import { LongText } from '../parts/long-text.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 import { firstPlace, placeName, placesOf } from '../run/chosen-instance.ts'
-import { useRunFeed } from '../run/run-page.tsx'
 import type { TaskSearch } from './task-search.ts'
 
 type Try = WholeTask['tries'][number]
@@ -111,9 +111,8 @@ export function TaskSteps(of: OfTry) {
 }
 
 /** The log of one step of a try, live. */
-export function TaskLog(of: OfTry) {
+export function TaskLog({ feed, ...of }: OfTry & { feed: RunFeed | undefined }) {
   const { run, search, show } = of
-  const feed = useRunFeed(run?.run_id)
   if (of.shown === undefined) return <p className="p-5 text-ink2">No try has begun yet.</p>
   const begun = run?.steps.flatMap(placesOf).filter(({ instance }) => instance.attempts.length > 0) ?? []
   const place =
@@ -242,6 +241,15 @@ export function TaskTries({ task, show }: { task: WholeTask; show: (search: Task
               )}
               {spent?.model !== undefined && <bdi className="text-meta text-ink2">{spent.model}</bdi>}
               <span className="ml-auto flex gap-3 text-meta">
+                {one !== task.tries.at(-1) && (
+                  <button
+                    type="button"
+                    className="text-accent hover:underline max-sm:min-h-11"
+                    onClick={() => show({ try: String(one.number) })}
+                  >
+                    Change
+                  </button>
+                )}
                 <button
                   type="button"
                   className="text-accent hover:underline max-sm:min-h-11"

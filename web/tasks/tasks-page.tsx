@@ -4,13 +4,12 @@ import { GitPullRequest, ListFilter, Plus, X } from 'lucide-react'
 import { memo, useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { useLiveTasks } from '../data/live-tasks.ts'
+import { type TaskFilter, taskFilterOfWords } from '../data/task-filter.ts'
 import {
   issueNumber,
   listTasks,
   repoName,
   type Task,
-  type TaskFilter,
-  taskFilterOfWords,
   taskMark,
   taskStates,
   taskStateWord,
@@ -23,6 +22,28 @@ import { ConnectionDot } from '../shell/connection.tsx'
 
 const columns =
   'grid grid-cols-[20px_minmax(12rem,2.2fr)_8rem_minmax(7rem,1.3fr)_7rem_5rem_4.5rem_6.5rem] items-center gap-x-3 px-5 max-lg:grid-cols-[20px_minmax(0,1fr)_minmax(6rem,0.8fr)_6rem_4.5rem] max-sm:grid-cols-[20px_minmax(0,1fr)_auto] max-sm:px-4'
+
+/** Tasks that wait for a person, and all others. While a pointer is in the list each stays where it was, and what is newer waits. */
+function useGroups(tasks: readonly Task[], held: boolean, scope: string) {
+  const kept = useRef({ scope: '', newest: '', asks: new Map<string, boolean>() })
+  return useMemo(() => {
+    if (!held || kept.current.scope !== scope)
+      kept.current = { scope, newest: tasks[0]?.created_at ?? '', asks: new Map() }
+    const { newest, asks } = kept.current
+    const groups = { asks: [] as Task[], others: [] as Task[], fresh: 0 }
+    for (const task of tasks) {
+      if (!asks.has(task.id)) {
+        if (held && task.created_at > newest) {
+          groups.fresh++
+          continue
+        }
+        asks.set(task.id, task.state === 'waiting')
+      }
+      groups[asks.get(task.id) ? 'asks' : 'others'].push(task)
+    }
+    return groups
+  }, [tasks, held, scope])
+}
 
 /** All coding tasks of a person, newest first. */
 export function TasksPage() {
@@ -40,8 +61,8 @@ export function TasksPage() {
     placeholderData: keepPreviousData,
   })
   const tasks = useMemo(() => data?.pages.flatMap((page) => page.tasks) ?? [], [data])
-  const asks = tasks.filter(({ state }) => state === 'waiting')
-  const others = tasks.filter(({ state }) => state !== 'waiting')
+  const [hovered, setHovered] = useState(false)
+  const { asks, others, fresh } = useGroups(tasks, hovered, JSON.stringify(filter))
   const isFiltered = Object.keys(filter).length > 0
   const move = (event: React.KeyboardEvent) => {
     const row = (event.target as HTMLElement).closest<HTMLElement>('[data-task]')
@@ -81,9 +102,18 @@ export function TasksPage() {
           ) : (
             <Empty />
           ))}
+        {fresh > 0 && (
+          <button type="button" className="button mx-5 mb-2" onClick={() => setHovered(false)}>
+            {fresh} new {fresh === 1 ? 'task' : 'tasks'}
+          </button>
+        )}
         {tasks.length > 0 && (
           // biome-ignore lint/a11y/noStaticElementInteractions: keys move between the links of its rows
-          <div onKeyDown={move}>
+          <div
+            onKeyDown={move}
+            onPointerEnter={({ pointerType }) => pointerType === 'mouse' && setHovered(true)}
+            onPointerLeave={() => setHovered(false)}
+          >
             <div aria-hidden="true" className={`${columns} py-1 text-label text-ink2 max-sm:hidden`}>
               <span />
               <span>Title</span>

@@ -168,8 +168,8 @@ interface RunChangesProps {
   run: string
   /** Changes whenever the run may have kept something new, such as the seq of its last event. */
   version?: number | string | undefined
-  view?: Against
-  show?: (view: Against) => void
+  view?: Against | undefined
+  show?: ((view: Against) => void) | undefined
   send?: Send | undefined
 }
 

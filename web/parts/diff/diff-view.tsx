@@ -60,6 +60,9 @@ function Path({ path }: { path: string }) {
 
 const changeWords = { added: 'new', removed: 'removed', renamed: 'moved', copied: 'copied', changed: '' }
 
+/** So many files are listed at first, and more each time that is asked for. */
+const MOST_FILES = 150
+
 const order: FileKind[] = ['code', 'ci', 'hook', 'owners', 'test', 'made']
 
 /** Files that were changed, and the lines of the chosen one. Comments on lines are drafts until they are sent together. */
@@ -75,6 +78,9 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
   const sorted = useMemo(() => groups.flatMap(([, some]) => some), [groups])
   const prints = useMemo(() => new Map(files.map((file) => [file, fingerprint(file)])), [files])
   const file = sorted.find(({ path }) => path === chosen) ?? sorted[0]
+  const [more, setMore] = useState(MOST_FILES)
+  const listed = Math.max(more, file === undefined ? 0 : sorted.indexOf(file) + 1)
+  const isListed = new Set(sorted.slice(0, listed))
   const isSeen = (one: DiffFile) => seen.has(prints.get(one)!)
   const toggleSeen = () => {
     if (file === undefined) return
@@ -114,42 +120,50 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
           aria-label="Files that are changed"
           className="max-h-[30%] shrink-0 overflow-y-auto border-line py-1 max-@3xl:border-b @3xl:max-h-none @3xl:w-60 @3xl:border-r"
         >
-          {groups.map(([kind, some], index) => (
-            <section key={kind} aria-label={kindNames[kind]}>
-              {(index > 0 || kind !== 'code') && (
-                <h3 className="px-3 pt-3 pb-1 text-label text-ink2">{kindNames[kind]}</h3>
-              )}
-              <ul>
-                {some.map((one) => (
-                  <li key={one.path}>
-                    <button
-                      type="button"
-                      aria-current={one === file || undefined}
-                      className="flex h-7 w-full items-center gap-2 px-3 text-left text-meta hover:bg-hover aria-[current]:bg-sel max-sm:h-11"
-                      onClick={() => choose(one.path)}
-                    >
-                      <span className={`flex min-w-0 flex-1 ${isSeen(one) ? 'text-ink3' : ''}`}>
-                        <Path path={one.path} />
-                      </span>
-                      {drafts.some(({ path }) => path === one.path) && (
-                        <span className="flex items-center gap-0.5 text-label text-accent">
-                          <MessageSquare size={12} strokeWidth={1.75} aria-hidden />
-                          {drafts.filter(({ path }) => path === one.path).length}
-                          <span className="sr-only"> comments</span>
+          {groups.map(([kind, all], index) => {
+            const some = all.filter((one) => isListed.has(one))
+            return some.length === 0 ? null : (
+              <section key={kind} aria-label={kindNames[kind]}>
+                {(index > 0 || kind !== 'code') && (
+                  <h3 className="px-3 pt-3 pb-1 text-label text-ink2">{kindNames[kind]}</h3>
+                )}
+                <ul>
+                  {some.map((one) => (
+                    <li key={one.path}>
+                      <button
+                        type="button"
+                        aria-current={one === file || undefined}
+                        className="flex h-7 w-full items-center gap-2 px-3 text-left text-meta hover:bg-hover aria-[current]:bg-sel max-sm:h-11"
+                        onClick={() => choose(one.path)}
+                      >
+                        <span className={`flex min-w-0 flex-1 ${isSeen(one) ? 'text-ink3' : ''}`}>
+                          <Path path={one.path} />
                         </span>
-                      )}
-                      {isSeen(one) && <span className="text-label text-ink3">seen</span>}
-                      {one.isBinary ? (
-                        <span className="text-label text-ink2">binary</span>
-                      ) : (
-                        <Counts added={one.added} removed={one.removed} />
-                      )}
-                    </button>
-                  </li>
-                ))}
-              </ul>
-            </section>
-          ))}
+                        {drafts.some(({ path }) => path === one.path) && (
+                          <span className="flex items-center gap-0.5 text-label text-accent">
+                            <MessageSquare size={12} strokeWidth={1.75} aria-hidden />
+                            {drafts.filter(({ path }) => path === one.path).length}
+                            <span className="sr-only"> comments</span>
+                          </span>
+                        )}
+                        {isSeen(one) && <span className="text-label text-ink3">seen</span>}
+                        {one.isBinary ? (
+                          <span className="text-label text-ink2">binary</span>
+                        ) : (
+                          <Counts added={one.added} removed={one.removed} />
+                        )}
+                      </button>
+                    </li>
+                  ))}
+                </ul>
+              </section>
+            )
+          })}
+          {sorted.length > listed && (
+            <button type="button" className="button mx-3 my-2" onClick={() => setMore(listed + MOST_FILES)}>
+              Show more, {(sorted.length - listed).toLocaleString('en')} are left
+            </button>
+          )}
         </nav>
         <div className="flex min-h-0 min-w-0 flex-1 flex-col">
           <div className="flex h-8 shrink-0 items-center gap-2 border-b border-line bg-sunken px-3 max-sm:h-11">

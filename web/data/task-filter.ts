@@ -1,0 +1,47 @@
+import type { TaskSummary } from '../../src/contract/tasks/task-api.ts'
+
+/** A filter of tasks, as it stands in the address. */
+export interface TaskFilter {
+  state?: string
+  repo?: string
+  agent?: string
+  user?: string
+  q?: string
+}
+
+const names = ['state', 'repo', 'agent', 'user', 'q'] as const
+
+export function taskFilterOf(search: Record<string, unknown>): TaskFilter {
+  const given = names.flatMap((name) => {
+    const value = search[name]
+    return typeof value === 'string' && value !== '' ? [[name, value]] : []
+  })
+  return Object.fromEntries(given)
+}
+
+/** A filter out of words: `state:running agent:codex`, and what is no such word searches titles and ids. */
+export function taskFilterOfWords(text: string): TaskFilter {
+  const filter: Record<string, string> = {}
+  const rest: string[] = []
+  for (const word of text.split(/\s+/).filter((one) => one !== '')) {
+    const [, name, value] = /^(state|repo|agent|user):(.+)$/.exec(word) ?? []
+    if (name === undefined) rest.push(word)
+    else filter[name] = value!
+  }
+  return rest.length > 0 ? { ...filter, q: rest.join(' ') } : filter
+}
+
+/** Whether a task that has changed belongs into the list of this filter. A repository is written as lists have it. */
+export function taskFits(
+  task: Pick<TaskSummary, 'state' | 'repo' | 'agent' | 'owner' | 'title' | 'task_id' | 'id'>,
+  { state, repo, agent, user, q }: TaskFilter,
+): boolean {
+  const text = q?.toLowerCase() ?? ''
+  return (
+    (state === undefined || state.split(',').includes(task.state)) &&
+    (repo === undefined || repo === task.repo) &&
+    (agent === undefined || agent === task.agent) &&
+    (user === undefined || user === task.owner) &&
+    [task.title, task.task_id, task.id].some((one) => one.toLowerCase().includes(text))
+  )
+}
