@@ -2,7 +2,13 @@ import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/r
 import { useEffect } from 'react'
 import { follow } from './event-stream.ts'
 import { type TaskFilter, taskFits } from './task-filter.ts'
-import type { Task, TaskPage, WholeTask } from './tasks.ts'
+import { type Task, type TaskPage, taskStates, type WholeTask } from './tasks.ts'
+
+/** Whether a task that was in the list of a filter still is. A word that only the hub knows takes none out of it. */
+function maybeIn({ state }: Task, filter: TaskFilter): boolean {
+  const words = filter.state?.split(',') ?? []
+  return words.length === 0 || words.some((word) => word === state || !taskStates.some((one) => one === word))
+}
 
 /** Puts a task that has changed where lists show it: rows change in place, new ones come first. */
 function changed(client: QueryClient, task: Task): void {
@@ -11,17 +17,23 @@ function changed(client: QueryClient, task: Task): void {
     client.setQueryData<InfiniteData<TaskPage>>(key, (data) => {
       if (data === undefined) return data
       const isThere = data.pages.some(({ tasks }) => tasks.some(({ id }) => id === task.id))
-      const belongs = taskFits(task, filter)
+      // All else that a filter asks for never changes, and the hub knows more words for it.
+      const stays = maybeIn(task, filter)
       if (isThere)
         return {
           ...data,
           pages: data.pages.map((page) => ({
             ...page,
-            tasks: page.tasks.flatMap((one) => (one.id !== task.id ? [one] : belongs ? [task] : [])),
+            tasks: page.tasks.flatMap((one) => (one.id !== task.id ? [one] : stays ? [task] : [])),
           })),
         }
       const [first, ...more] = data.pages
-      if (first === undefined || !belongs || task.created_at < (first.tasks[0]?.created_at ?? '')) return data
+      if (
+        first === undefined ||
+        !taskFits(task, filter) ||
+        task.created_at < (first.tasks[0]?.created_at ?? '')
+      )
+        return data
       return { ...data, pages: [{ ...first, tasks: [task, ...first.tasks] }, ...more] }
     })
   }

@@ -223,6 +223,9 @@ test('a canceled task is over when its run is, and what hangs on it is blocked o
   await until(hub, hub.ann.token, low, (event) => event.type === 'task.try_started' && event.number === 2)
   const tooFar = await hub.call('POST', `/api/tasks/${high}/retry`, hub.ann.token, { from: 'push' })
   assert.deepEqual([tooFar.status, tooFar.json.error.code], [409, 'conflict'])
+  const toNobody = { from: 'push', prompt: 'Shorter' }
+  const unheard = await hub.call('POST', `/api/tasks/${high}/retry`, hub.ann.token, toNobody)
+  assert.deepEqual([unheard.status, unheard.json.error.code], [400, 'bad_request'])
 })
 
 test('a task that cannot be carried out as it is written fails with the words of why', async (t) => {
