@@ -6,6 +6,7 @@ import { promptOf, useDrafts, useSeen } from './drafts.ts'
 import { FileDiff } from './file-diff.tsx'
 import { type FileKind, fingerprint, foldedWhy, kindNames, kindOfPath } from './kinds-of-file.ts'
 import type { DiffFile } from './parse-diff.ts'
+import { Shown } from './shown-text.tsx'
 
 /** Where comments on lines go. */
 export interface Send {
@@ -52,8 +53,12 @@ function Path({ path }: { path: string }) {
   const cut = path.lastIndexOf('/') + 1
   return (
     <bdi className="flex min-w-0" title={path}>
-      <span className="truncate text-ink2">{path.slice(0, cut)}</span>
-      <span className={`truncate ${cut === 0 ? '' : 'max-w-full shrink-0'}`}>{path.slice(cut)}</span>
+      <span className="truncate text-ink2">
+        <Shown text={path.slice(0, cut)} />
+      </span>
+      <span className={`truncate ${cut === 0 ? '' : 'max-w-full shrink-0'}`}>
+        <Shown text={path.slice(cut)} />
+      </span>
     </bdi>
   )
 }
@@ -174,7 +179,7 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
                 <FileIcon size={13} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink3" />
               )}
               <bdi className="truncate" title={file.path}>
-                {file.path}
+                <Shown text={file.path} />
               </bdi>
             </h2>
             <CopyButton text={file.path} label="Copy the path" />
@@ -271,7 +276,10 @@ function From({ file }: { file: DiffFile }) {
   if (file.oldPath === undefined) return null
   return (
     <p className="truncate border-b border-line px-3 py-1 text-label text-ink2">
-      {file.change === 'copied' ? 'copied from' : 'was'} <bdi className="font-mono">{file.oldPath}</bdi>
+      {file.change === 'copied' ? 'copied from' : 'was'}{' '}
+      <bdi className="font-mono">
+        <Shown text={file.oldPath} />
+      </bdi>
     </p>
   )
 }

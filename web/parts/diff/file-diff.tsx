@@ -3,6 +3,7 @@ import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState }
 import { changedWords, type Part, pairsOf } from './changed-words.ts'
 import { type Draft, isAt } from './drafts.ts'
 import type { DiffFile, DiffLine, Hunk } from './parse-diff.ts'
+import { Shown } from './shown-text.tsx'
 
 const ROW = 19
 const AROUND = 20
@@ -266,27 +267,6 @@ function LineRow({ row: { line, hunk }, hasDraft, focusable, comment }: LineProp
         {line.unended && <span className="text-ink2 select-none"> no line break at the end</span>}
       </span>
     </div>
-  )
-}
-
-/** Characters that turn a text round, or are not seen: they are named. */
-const UNSEEN =
-  /([\u0000-\u0008\u000b-\u001f\u007f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff])/u
-
-function Shown({ text }: { text: string }): ReactNode {
-  if (!UNSEEN.test(text)) return text
-  return text.split(UNSEEN).map((part, index) =>
-    index % 2 === 0 ? (
-      part
-    ) : (
-      <span
-        // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other name
-        key={index}
-        className="rounded bg-ask-soft px-0.5 text-ask"
-      >
-        {part === '\r' ? '␍' : `U+${part.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`}
-      </span>
-    ),
   )
 }
 
