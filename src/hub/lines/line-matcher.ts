@@ -54,15 +54,15 @@ export class LineMatcher {
     this.#worker.on('error', () => {})
   }
 
-  /** The lines that match, at most `most`. One call at a time. */
-  match(batch: Batch, most: number): Promise<Match[]> {
+  /** The lines that match, at most `most`, from the first on or, `backward`, from the last on. One call at a time. */
+  match(batch: Batch, most: number, backward = false): Promise<Match[]> {
     const { promise, resolve, reject } = Promise.withResolvers<Match[]>()
     const fail = () => reject(tooCostly(this.#source))
     const timer = setTimeout(fail, BATCH_MS)
     this.#worker.once('message', resolve)
     this.#worker.once('error', fail)
     this.#worker.once('exit', fail)
-    this.#worker.postMessage({ ...batch, most })
+    this.#worker.postMessage({ ...batch, most, backward })
     return promise.finally(() => {
       clearTimeout(timer)
       this.#worker.off('message', resolve)
@@ -141,30 +141,33 @@ function inWorker(): void {
   // As `web/parts/log/ansi.ts`.
   const codes = /\x1b(?:\[([0-?]*)[ -/]*([@-~])|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])/g
   const mostText = 1000
-  parentPort!.on('message', ({ bytes, parts, most }: Batch & { most: number }) => {
-    const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    const found: Match[] = []
-    for (const [part, [start, end]] of parts.entries()) {
-      const text = all.toString('utf8', start, end)
-      const lines = text.split('\n')
-      if (lines.length > 1 && lines.at(-1) === '') lines.pop()
-      for (const [line, raw] of lines.entries()) {
-        const bare = raw.endsWith('\r') ? raw.slice(0, -1) : raw
-        const plain = bare.includes('\x1b') ? bare.replace(codes, '') : bare
-        expression.lastIndex = 0
-        const ranges: [number, number][] = []
-        for (let match = expression.exec(plain); match !== null; match = expression.exec(plain)) {
-          ranges.push([match.index, match.index + match[0].length])
-          if (ranges.length === 20) break
-          if (match[0] === '') expression.lastIndex++
+  parentPort!.on(
+    'message',
+    ({ bytes, parts, most, backward }: Batch & { most: number; backward: boolean }) => {
+      const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      const found: Match[] = []
+      for (let count = 0; count < parts.length && found.length < most; count++) {
+        const part = backward ? parts.length - 1 - count : count
+        const lines = all.toString('utf8', parts[part]![0], parts[part]![1]).split('\n')
+        if (lines.length > 1 && lines.at(-1) === '') lines.pop()
+        for (let seen = 0; seen < lines.length && found.length < most; seen++) {
+          const line = backward ? lines.length - 1 - seen : seen
+          const raw = lines[line]!
+          const bare = raw.endsWith('\r') ? raw.slice(0, -1) : raw
+          const plain = bare.includes('\x1b') ? bare.replace(codes, '') : bare
+          expression.lastIndex = 0
+          const ranges: [number, number][] = []
+          for (let match = expression.exec(plain); match !== null; match = expression.exec(plain)) {
+            ranges.push([match.index, match.index + match[0].length])
+            if (ranges.length === 20) break
+            if (match[0] === '') expression.lastIndex++
+          }
+          if (ranges.length === 0) continue
+          const textFrom = ranges[0]![0] > mostText - 200 ? ranges[0]![0] - 200 : 0
+          found.push({ part, line, ranges, textFrom, text: plain.slice(textFrom, textFrom + mostText) })
         }
-        if (ranges.length === 0) continue
-        const textFrom = ranges[0]![0] > mostText - 200 ? ranges[0]![0] - 200 : 0
-        found.push({ part, line, ranges, textFrom, text: plain.slice(textFrom, textFrom + mostText) })
-        if (found.length === most) break
       }
-      if (found.length === most) break
-    }
-    parentPort!.postMessage(found)
-  })
+      parentPort!.postMessage(found)
+    },
+  )
 }

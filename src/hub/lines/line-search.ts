@@ -40,7 +40,7 @@ export async function searchLines(
   const hits: Hit[] = []
   if (total === 0 || from < 1 || (!backward && from > total)) return { hits }
   const look = async (blocks: readonly Block[], many: number) =>
-    blocks.length === 0 ? [] : hitsOf(blocks, await matcher.match(batchOf(blocks), many))
+    blocks.length === 0 ? [] : hitsOf(blocks, await matcher.match(batchOf(blocks), many, backward))
   const isOver = () => performance.now() > untilMs || signal?.aborted === true
   if (!backward) {
     for (let at = index.pieceOf(from); at < index.count; ) {
@@ -60,7 +60,10 @@ export async function searchLines(
   for (let end = index.pieceOf(Math.min(from, total)) + 1; end > 0; ) {
     const begin = batchBefore(lines, end)
     const { blocks } = await lines.blocks(begin, [Number.POSITIVE_INFINITY, end - begin], read)
-    for (const hit of (await look(blocks, Number.POSITIVE_INFINITY)).reverse()) {
+    // Lines after `from` may match as well; so many are not counted.
+    const after = index.piece(end - 1)
+    const skipped = Math.max(0, after.before + after.lines - from)
+    for (const hit of await look(blocks, most - hits.length + skipped)) {
       if (hit.number > from) continue
       hits.push(hit)
       if (hits.length === most) return hit.number > 1 ? { hits, next: hit.number - 1 } : { hits }

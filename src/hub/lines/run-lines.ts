@@ -45,7 +45,11 @@ export class RunLines {
     const held = this.#held.get(key) ?? this.#load(record, number)
     this.#held.delete(key)
     this.#held.set(key, held)
-    const lines = await held
+    // A store that fails may be there again with the next request.
+    const lines = await held.catch((error) => {
+      this.#held.delete(key)
+      throw error
+    })
     const stop = new AbortController()
     const events = (after: number) => this.#engine.watch(run_id, after, stop.signal, { outputBytes: 0 })
     const isWhole = await lines.grow({ events, read, lastSeq: last_seq, untilMs }).finally(() => stop.abort())
@@ -89,7 +93,10 @@ export class RunLines {
     const { bytes, events } = lines.unkept
     const { head } = lines.index
     if (head.outputSeq === 0) return
-    if (bytes < KEPT_BYTES && events < KEPT_EVENTS) return
+    // By shares, so that a log that grows for days does not cost more and more writing.
+    const { stdout, stderr } = head.told
+    const isMuch = bytes >= Math.max(KEPT_BYTES, (stdout + stderr) / 8)
+    if (!isMuch && events < Math.max(KEPT_EVENTS, head.seq / 8)) return
     lines.unkept = { bytes: 0, events: 0 }
     const file = this.#file(run_id, number)
     const temporary = `${file}.tmp`
@@ -99,11 +106,13 @@ export class RunLines {
   }
 
   async #letGo(): Promise<void> {
-    let bytes = 0
-    for (const held of this.#held.values()) bytes += (await held).index.bytes
-    for (const [key, held] of this.#held) {
+    const sizes = new Map<string, number>()
+    for (const [key, held] of this.#held)
+      sizes.set(key, await held.then(({ index }) => index.bytes).catch(() => 0))
+    let bytes = [...sizes.values()].reduce((sum, each) => sum + each, 0)
+    for (const [key, size] of sizes) {
       if (this.#held.size <= MOST_HELD && bytes <= MOST_HELD_BYTES) return
-      bytes -= (await held).index.bytes
+      bytes -= size
       this.#held.delete(key)
     }
   }

@@ -89,7 +89,11 @@ export const LogRow = memo(function LogRow({
         )}
         {line !== undefined && group === undefined && <Text line={line} hits={hits} isCurrent={isCurrent} />}
         {line?.length !== undefined && (
-          <button type="button" className="ml-2 text-accent underline" onClick={() => showWhole(number)}>
+          <button
+            type="button"
+            className="ml-2 text-accent underline select-none"
+            onClick={() => showWhole(number)}
+          >
             show {sizeText(line.length)}
           </button>
         )}

@@ -319,6 +319,24 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     (number: number) => void source.showWhole(number).catch(() => source.again()),
     [source],
   )
+  // Letters count wherever nobody types.
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const { key, target } = event
+      const isTyping =
+        target instanceof HTMLElement &&
+        (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
+      if (document.querySelector('dialog[open]') !== null) return
+      if (isTyping || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
+      if (key === 'w') setWrap(!wrap)
+      else if (key === 't') setTimes(!times)
+      else if (key === '/') input.current?.focus()
+      else return
+      event.preventDefault()
+    }
+    addEventListener('keydown', press)
+    return () => removeEventListener('keydown', press)
+  })
   const keys = (event: React.KeyboardEvent) => {
     const { key, target } = event
     if ((event.ctrlKey || event.metaKey) && key.toLowerCase() === 'f') {
@@ -332,8 +350,6 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     if (target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return
     if (['PageUp', 'ArrowUp', 'Home'].includes(key)) pause()
     if (key === 'End') toEnd()
-    else if (key === 'w') setWrap(!wrap)
-    else if (key === 't') setTimes(!times)
     else if (scale > 1 && ['ArrowUp', 'ArrowDown', 'PageUp', 'PageDown'].includes(key)) {
       event.preventDefault()
       const px = key.startsWith('Page') ? view.height - 2 * ROW : 2 * ROW
@@ -406,6 +422,12 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
           onWheel={({ deltaY }) => deltaY < 0 && pause()}
           onPointerDown={({ target }) => target === box.current && pause()}
           onTouchMove={pause}
+          onCopy={(event) => {
+            const text = getSelection()?.toString()
+            if (!text) return
+            event.preventDefault()
+            event.clipboardData.setData('text/plain', text)
+          }}
         >
           <div className={`relative ${wrap ? '' : 'min-w-max'}`} style={{ height: shownHeight }}>
             <div
