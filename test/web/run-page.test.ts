@@ -81,4 +81,61 @@ test('the page of a run', { skip }, async (t) => {
     await page.keyboard.press('1')
     await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
   })
+  await t.test(
+    'the timeline has bars, the last good run beneath and the critical path, and a table',
+    async (t) => {
+      const page = await openPage(t, browser, programs)
+      await page.goto(at(bad.run_id, '?view=timeline'))
+      const timeline = page.getByRole('main', { name: 'Timeline' })
+      await timeline.getByText('the last good run').waitFor()
+      assert.equal(await timeline.locator('[data-last-good]').count(), 6)
+      assert.ok((await timeline.locator('[data-critical]').count()) >= 3)
+      await timeline
+        .getByTitle(/^failed, /)
+        .first()
+        .waitFor()
+      await isAccessible(page, 'timeline')
+      await timeline.getByRole('button', { name: 'Table' }).click()
+      const row = timeline.getByRole('row').filter({ hasText: 'checkout' })
+      assert.equal(await row.getByRole('cell').first().textContent(), 'success')
+      await isAccessible(page, 'the table of a timeline')
+      await timeline.getByRole('button', { name: 'Bars' }).click()
+      await timeline.getByRole('button', { name: /REGION=us/ }).click()
+      await page.getByText('broke', { exact: true }).waitFor()
+    },
+  )
+
+  await t.test('hundreds of instances are a map and folds, with few nodes in the page', async (t) => {
+    const { run_id } = await programs.client.runs.create({
+      workflow: {
+        version: 'v0.1',
+        name: 'reindex',
+        steps: [
+          {
+            name: 'shards',
+            foreach: Array.from({ length: 240 }, (_, shard) => shard),
+            ...cmd('test $' + '{ITEM} != 41 || { echo torn >&2; exit 1; }'),
+          },
+        ],
+      },
+    })
+    await programs.ended(run_id)
+    const page = await openPage(t, browser, programs)
+    await page.goto(at(run_id))
+    await page.getByText('torn', { exact: true }).waitFor()
+    const map = page.getByRole('slider', { name: 'Map of 240 instances' })
+    assert.equal(await map.getAttribute('aria-valuetext'), '42: 1 failed')
+    await map.focus()
+    await page.keyboard.press('ArrowLeft')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/step=shards(@|%40)local(!|%21)40/)
+    assert.ok((await page.locator('body *').count()) < 300)
+    await page.keyboard.press('3')
+    await page
+      .getByRole('main', { name: 'Timeline' })
+      .getByRole('button', { name: /239 success/ })
+      .waitFor()
+    assert.ok((await page.locator('body *').count()) < 350)
+    await isAccessible(page, 'a map')
+  })
 })

@@ -1,4 +1,4 @@
-import { type Instance, type Step, shownStep } from '../data/runs.ts'
+import { type Instance, type Shown, type Step, shownStep } from '../data/runs.ts'
 
 /** One instance of a step, as the list shows it. */
 export interface Place {
@@ -60,3 +60,21 @@ export function firstPlace(steps: readonly Step[]): Place | undefined {
   const done = all.filter(({ instance }) => instance.attempts.length > 0)
   return broken[0] ?? isAsking ?? latest(running) ?? latest(done) ?? all[0]
 }
+
+export function instanceShown({ step, instance }: Place): Shown {
+  return shownStep({ status: instance.status, waiting: instance.waiting, approval: step.approval })
+}
+
+/** What asks for a look first. */
+export const statusOrder: readonly Shown[] = [
+  'failed',
+  'interrupted',
+  'asks',
+  'running',
+  'room',
+  'waiting',
+  'canceled',
+  'skipped',
+  'ahead',
+  'success',
+]

@@ -17,6 +17,7 @@ import { linesOf, questionOf } from './run-search.ts'
 import { useRunKeys, ViewSwitch, viewOf } from './run-views.tsx'
 import { StepList } from './step-list.tsx'
 
+const TimelineView = lazy(() => import('./timeline/timeline-view.tsx'))
 const GraphView = lazy(() => import('./graph/graph-view.tsx'))
 
 /** The feed of a run while something shows it. */
@@ -186,40 +187,50 @@ function ShownRun({ run }: { run: WholeRun }) {
           <GraphView run={run} chosen={chosen} choose={choose} views={<ViewSwitch view={view} />} />
         </Suspense>
       )}
-      <main className="flex min-h-0 flex-1 max-sm:flex-col">
-        <div
-          className={`w-[288px] shrink-0 overflow-y-auto border-r border-line pb-4 max-lg:w-56 max-sm:w-full max-sm:border-r-0 ${listed ? 'max-sm:max-h-[40%] max-sm:border-b' : 'max-sm:hidden'}`}
-        >
-          <StepList
-            run={run}
-            chosen={chosen}
-            choose={choose}
-            views={view === 'graph' ? undefined : <ViewSwitch view={view} small />}
+      {view === 'timeline' && feed !== undefined ? (
+        <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
+          <TimelineView
+            {...{ run, feed, chosen }}
+            open={(place) => navigate({ search: { view: 'list', step: placeName(place) }, hash: '' })}
+            views={<ViewSwitch view={view} />}
           />
-        </div>
-        {!listed && (
-          <button
-            type="button"
-            className="hidden h-11 shrink-0 items-center gap-2 border-b border-line px-4 text-ink2 max-sm:flex"
-            onClick={() => setListed(true)}
+        </Suspense>
+      ) : (
+        <main className="flex min-h-0 flex-1 max-sm:flex-col">
+          <div
+            className={`w-[288px] shrink-0 overflow-y-auto border-r border-line pb-4 max-lg:w-56 max-sm:w-full max-sm:border-r-0 ${listed ? 'max-sm:max-h-[40%] max-sm:border-b' : 'max-sm:hidden'}`}
           >
-            <ChevronLeft size={16} strokeWidth={1.75} aria-hidden /> All {run.steps.length} steps
-          </button>
-        )}
-        {chosen === undefined || feed === undefined ? (
-          <p className="p-5 text-ink2">{run.waiting ?? 'Nothing of it has begun yet.'}</p>
-        ) : (
-          <InstanceView
-            key={`${chosen.step.phase} ${placeName(chosen)}`}
-            run={run}
-            place={chosen}
-            feed={feed}
-            search={search}
-            lines={linked?.lines}
-            linked={question === chosen.step.step}
-          />
-        )}
-      </main>
+            <StepList
+              run={run}
+              chosen={chosen}
+              choose={choose}
+              views={view === 'graph' ? undefined : <ViewSwitch view={view} small />}
+            />
+          </div>
+          {!listed && (
+            <button
+              type="button"
+              className="hidden h-11 shrink-0 items-center gap-2 border-b border-line px-4 text-ink2 max-sm:flex"
+              onClick={() => setListed(true)}
+            >
+              <ChevronLeft size={16} strokeWidth={1.75} aria-hidden /> All {run.steps.length} steps
+            </button>
+          )}
+          {chosen === undefined || feed === undefined ? (
+            <p className="p-5 text-ink2">{run.waiting ?? 'Nothing of it has begun yet.'}</p>
+          ) : (
+            <InstanceView
+              key={`${chosen.step.phase} ${placeName(chosen)}`}
+              run={run}
+              place={chosen}
+              feed={feed}
+              search={search}
+              lines={linked?.lines}
+              linked={question === chosen.step.step}
+            />
+          )}
+        </main>
+      )}
       <div className="hidden gap-3 border-t border-line p-3 *:flex-1 max-sm:flex">{actions}</div>
       {canceling && (
         <Confirm

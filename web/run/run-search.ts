@@ -17,9 +17,18 @@ export interface RunSearch {
   re?: '1'
 }
 
-export const runTabs = ['log', 'session', 'inputs', 'outputs', 'events'] as const
+export const runTabs = [
+  'log',
+  'session',
+  'inputs',
+  'outputs',
+  'exports',
+  'artifacts',
+  'usage',
+  'events',
+] as const
 export type RunTab = (typeof runTabs)[number]
-export const runViews = ['graph', 'list'] as const
+export const runViews = ['graph', 'list', 'timeline'] as const
 export type RunView = (typeof runViews)[number]
 
 export function runSearch(search: Record<string, unknown>): RunSearch {

@@ -4,7 +4,16 @@ import { duration } from '../data/clock.ts'
 import { type Shown, type Step, shownStep, type WholeRun } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
-import { instanceWord, type Place, placeName, placesOf } from './chosen-instance.ts'
+import {
+  instanceShown,
+  instanceWord,
+  type Place,
+  placeName,
+  placesOf,
+  statusOrder,
+} from './chosen-instance.ts'
+import { InstanceMap, MAP_OVER } from './instance-map.tsx'
+import { median } from './timeline/bars.ts'
 
 /** Over so many instances are folded by status. */
 const FEW = 8
@@ -42,29 +51,13 @@ function InstanceRow({
   )
 }
 
-function instanceShown({ step, instance }: Place): Shown {
-  return shownStep({ status: instance.status, waiting: instance.waiting, approval: step.approval })
-}
-
-const order: readonly Shown[] = [
-  'failed',
-  'interrupted',
-  'asks',
-  'running',
-  'room',
-  'waiting',
-  'canceled',
-  'skipped',
-  'ahead',
-  'success',
-]
-
 /** Instances of one status behind a line; what failed is open, and the rest comes on demand. */
 function Fold({ shown, places, chosen, choose }: { shown: Shown; places: Place[] } & Omit<Props, 'run'>) {
   const isBad = shown === 'failed' || shown === 'interrupted'
   const [open, setOpen] = useState(isBad)
   const [most, setMost] = useState(PAGE)
   const rows = open ? places.slice(0, most) : []
+  const half = median(places.flatMap(({ instance: { duration_ms } }) => duration_ms ?? []))
   const Icon = open ? ChevronDown : ChevronRight
   return (
     <>
@@ -77,7 +70,14 @@ function Fold({ shown, places, chosen, choose }: { shown: Shown; places: Place[]
         >
           <Icon size={13} strokeWidth={1.75} aria-hidden />
           <StatusMark shown={shown} size={14} beside />
-          {places.length} {statusWord(shown)}
+          <span className="flex-1">
+            {places.length} {statusWord(shown)}
+          </span>
+          {half !== undefined && (
+            <span className="text-label text-ink3" title="median">
+              ~ {duration(half)}
+            </span>
+          )}
         </button>
       </li>
       {rows.map((place) => (
@@ -131,6 +131,11 @@ function StepRow({ step, chosen, choose }: { step: Step } & Omit<Props, 'run'>) 
           </span>
         </button>
       </li>
+      {open && places.length > MAP_OVER && (
+        <li className="px-4 py-2">
+          <InstanceMap places={places} choose={choose} columns={16} />
+        </li>
+      )}
       {several &&
         open &&
         (places.length <= FEW
@@ -143,7 +148,7 @@ function StepRow({ step, chosen, choose }: { step: Step } & Omit<Props, 'run'>) 
               />
             ))
           : [...byStatus]
-              .sort(([a], [b]) => order.indexOf(a) - order.indexOf(b))
+              .sort(([a], [b]) => statusOrder.indexOf(a) - statusOrder.indexOf(b))
               .map(([status, some]) => (
                 <Fold
                   key={status}

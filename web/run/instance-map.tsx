@@ -1,0 +1,138 @@
+import { useState } from 'react'
+import type { Shown } from '../data/runs.ts'
+import { statusWord } from '../parts/status-mark.tsx'
+import { instanceShown, type Place, statusOrder } from './chosen-instance.ts'
+
+/** A step with more instances has a map. */
+export const MAP_OVER = 200
+const MOST_MARKS = 250
+const CELL = 16
+
+const colours: Partial<Record<Shown, string>> = {
+  success: 'var(--ok)',
+  failed: 'var(--bad)',
+  interrupted: 'var(--gone)',
+  running: 'var(--accent)',
+  asks: 'var(--ask-fill)',
+  room: 'var(--ask)',
+  waiting: 'var(--ask)',
+}
+
+interface Mark {
+  places: Place[]
+  shown: Shown
+}
+
+/** All instances of a step in their order, several to a mark, which shows the worst of its own; arrow keys walk, Enter opens. */
+export function InstanceMap({
+  places,
+  choose,
+  columns,
+}: {
+  places: readonly Place[]
+  choose: (place: Place) => void
+  columns: number
+}) {
+  const each = Math.ceil(places.length / MOST_MARKS)
+  const marks: Mark[] = Array.from({ length: Math.ceil(places.length / each) }, (_, at) => {
+    const own = places.slice(at * each, (at + 1) * each)
+    const worst = Math.min(...own.map((place) => statusOrder.indexOf(instanceShown(place))))
+    return { places: own, shown: statusOrder[worst]! }
+  })
+  const [at, setAt] = useState(() =>
+    Math.max(
+      0,
+      marks.findIndex(({ shown }) => shown === 'failed'),
+    ),
+  )
+  const current = marks[Math.min(at, marks.length - 1)]
+  const rows = Math.ceil(marks.length / columns)
+  const open = ({ places: own, shown }: Mark) => choose(own.find((one) => instanceShown(one) === shown)!)
+  const pathOf = (wanted: Shown) =>
+    marks
+      .map(({ shown }, index) => {
+        if (shown !== wanted) return ''
+        const [x, y] = [(index % columns) * CELL, Math.floor(index / columns) * CELL]
+        return shown === 'failed'
+          ? `M${x + 2} ${y + 2}h12v12h-12z`
+          : `M${x + 2.5} ${y + 8}a5.5 5.5 0 1 0 11 0a5.5 5.5 0 1 0 -11 0z`
+      })
+      .join('')
+  const words = (mark: Mark) => {
+    const [first, last] = [mark.places[0]!.index + 1, mark.places.at(-1)!.index + 1]
+    const count = mark.places.filter((place) => instanceShown(place) === mark.shown).length
+    return `${first === last ? first : `${first} to ${last}`}: ${count} ${statusWord(mark.shown)}`
+  }
+  const key = (event: React.KeyboardEvent) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key]
+    if (step !== undefined) setAt(Math.min(marks.length - 1, Math.max(0, at + step)))
+    else if (event.key === 'Enter' && current !== undefined) open(current)
+    else return
+    event.preventDefault()
+  }
+  if (current === undefined) return null
+  return (
+    <div className="max-w-full">
+      <p className="mb-1.5 text-label text-ink2">
+        in order{each > 1 ? `, ${each} to a mark; a mark shows the worst of its ${each}` : ''}; arrow keys
+        walk, Enter opens
+      </p>
+      <div
+        role="slider"
+        tabIndex={0}
+        aria-label={`Map of ${places.length} instances`}
+        aria-valuemin={1}
+        aria-valuemax={marks.length}
+        aria-valuenow={at + 1}
+        aria-valuetext={words(current)}
+        className="inline-block max-w-full"
+        onKeyDown={key}
+        onClick={(event) => {
+          const box = event.currentTarget.getBoundingClientRect()
+          const size = box.width / columns
+          const column = Math.floor((event.clientX - box.left) / size)
+          const index = Math.floor((event.clientY - box.top) / size) * columns + column
+          const mark = marks[index]
+          if (mark === undefined) return
+          setAt(index)
+          open(mark)
+        }}
+      >
+        <svg
+          aria-hidden="true"
+          className="block h-auto max-w-full"
+          width={columns * CELL}
+          height={rows * CELL}
+          viewBox={`0 0 ${columns * CELL} ${rows * CELL}`}
+        >
+          {statusOrder.map((shown) => {
+            const d = pathOf(shown)
+            const fill = colours[shown]
+            return d === '' ? null : (
+              <path
+                key={shown}
+                d={d}
+                fill={fill ?? 'none'}
+                stroke={fill === undefined ? 'var(--line2)' : undefined}
+                strokeDasharray={fill === undefined ? '2 2' : undefined}
+                opacity={shown === 'success' ? 0.75 : 1}
+              />
+            )
+          })}
+          <rect
+            x={(at % columns) * CELL + 0.5}
+            y={Math.floor(at / columns) * CELL + 0.5}
+            width={CELL - 1}
+            height={CELL - 1}
+            rx="3"
+            fill="none"
+            stroke="var(--ink)"
+          />
+        </svg>
+      </div>
+      <p className="text-label text-ink2" aria-hidden="true">
+        {words(current)}
+      </p>
+    </div>
+  )
+}

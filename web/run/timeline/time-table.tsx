@@ -1,0 +1,76 @@
+import { duration, timeOf, useNow } from '../../data/clock.ts'
+import { shownStep, type WholeRun } from '../../data/runs.ts'
+import { statusWord } from '../../parts/status-mark.tsx'
+import { nodeId } from '../graph/nodes.ts'
+import { instanceKey, type Part } from './bars.ts'
+
+/** From when to when, in ms since 1970. */
+export interface Span {
+  from: number
+  to: number
+}
+
+/** The timeline in words: of each step when it began, what it waited and took, beside the last good run. */
+export function TimeTable({
+  run,
+  goodOf,
+  path,
+  parts,
+  end,
+}: {
+  run: WholeRun
+  goodOf: ReadonlyMap<string, Span>
+  path: ReadonlySet<string>
+  parts: ReadonlyMap<string, Part[]>
+  end: number
+}) {
+  const now = useNow()
+  return (
+    <table className="w-full text-left text-meta">
+      <thead className="text-label text-ink2">
+        <tr>
+          {['Step', 'Status', 'Began', 'Waited', 'Took', 'Last good run'].map((word) => (
+            <th key={word} scope="col" className="border-b border-line px-5 py-1.5 font-medium max-sm:px-2">
+              {word}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {run.steps.map((step) => {
+          const id = nodeId(step)
+          const ghost = goodOf.get(id)
+          const waited = step.instances
+            .flatMap((_, index) => parts.get(instanceKey(step, index)) ?? [])
+            .filter(({ kind }) => kind === 'waits')
+            .reduce((sum, part) => sum + (part.to ?? end) - part.from, 0)
+          const cells = [
+            statusWord(shownStep(step)),
+            step.started_at === undefined ? '–' : timeOf(step.started_at, now),
+            step.started_at === undefined ? '–' : duration(waited),
+            step.started_at === undefined
+              ? '–'
+              : duration(
+                  (step.finished_at ? Date.parse(step.finished_at) : end) - Date.parse(step.started_at),
+                ),
+            ghost === undefined ? '–' : duration(ghost.to - ghost.from),
+          ]
+          return (
+            <tr key={id} className="border-b border-line">
+              <th scope="row" className="px-5 py-1.5 font-medium max-sm:px-2">
+                <bdi>{step.phase === 'main' ? step.step : `${step.phase}: ${step.step}`}</bdi>
+                {path.has(id) && <span className="ml-2 text-label font-normal text-ink2">critical path</span>}
+              </th>
+              {cells.map((cell, at) => (
+                // biome-ignore lint/suspicious/noArrayIndexKey: cells have no other name
+                <td key={at} className="px-5 py-1.5 max-sm:px-2">
+                  {cell}
+                </td>
+              ))}
+            </tr>
+          )
+        })}
+      </tbody>
+    </table>
+  )
+}
