@@ -138,4 +138,50 @@ test('the page of a run', { skip }, async (t) => {
     assert.ok((await page.locator('body *').count()) < 350)
     await isAccessible(page, 'a map')
   })
+  await t.test('files that a step kept open in place as text, and HTML is only saved', async (t) => {
+    const { run_id } = await programs.client.runs.create({
+      workflow: {
+        version: 'v0.1',
+        name: 'evidence',
+        steps: [
+          {
+            name: 'test',
+            action: 'shell.run',
+            args: {
+              script: [
+                'mkdir out; cd out',
+                "printf '# Report\\n\\n**All** is <b>well</b>' > report.md",
+                "printf '<script>window.taken=1</script>' > page.html",
+                `printf '<testsuite><testcase name="ok"/><testcase name="bad"><failure message="no luck"/></testcase></testsuite>' > junit.xml`,
+                'printf iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg== | base64 -d > dot.png',
+              ].join('\n'),
+            },
+            artifacts: ['out/*'],
+          },
+        ],
+      },
+    })
+    await programs.ended(run_id)
+    const page = await openPage(t, browser, programs)
+    await page.goto(at(run_id, '?tab=artifacts'))
+    const files = page.getByRole('region', { name: 'Artifacts' })
+    await files.getByRole('button', { name: 'out/report.md', exact: true }).click()
+    await files.getByRole('heading', { name: 'Report' }).waitFor()
+    await files.getByText('is <b>well</b>').waitFor()
+    await files.getByRole('button', { name: 'out/junit.xml', exact: true }).click()
+    await files.getByText('1 passed').waitFor()
+    await files.getByText('no luck').waitFor()
+    await files.getByRole('button', { name: 'out/dot.png', exact: true }).click()
+    const picture = files.getByRole('img', { name: 'out/dot.png' })
+    await picture.waitFor()
+    assert.equal(await picture.evaluate('(image) => image.decode().then(() => image.naturalWidth)'), 1)
+    assert.equal(await files.getByRole('button', { name: 'out/page.html', exact: true }).count(), 0)
+    const saved = page.waitForEvent('download')
+    await files.getByRole('link', { name: 'Save out/page.html' }).click()
+    assert.equal((await saved).suggestedFilename(), 'page.html')
+    assert.equal(await page.evaluate('"taken" in window'), false)
+    await isAccessible(page, 'artifacts')
+    await page.getByRole('tab', { name: 'usage' }).click()
+    await page.getByText('measured by').waitFor()
+  })
 })

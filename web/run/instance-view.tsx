@@ -1,6 +1,6 @@
 import { Link, useNavigate } from '@tanstack/react-router'
 import { lazy, Suspense, useCallback, useSyncExternalStore } from 'react'
-import { timeOf, useNow } from '../data/clock.ts'
+import { duration, timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import type { WholeRun } from '../data/runs.ts'
 import { copyText } from '../parts/copy-button.tsx'
@@ -9,7 +9,7 @@ import { StatusMark } from '../parts/status-mark.tsx'
 import { Answered, Approval } from './approval.tsx'
 import { instanceWord, type Place, placeName } from './chosen-instance.ts'
 import { RetryHere } from './retry-menu.tsx'
-import type { RunSearch } from './run-search.ts'
+import { type RunSearch, runTabs } from './run-search.ts'
 
 interface Props {
   run: WholeRun
@@ -22,8 +22,10 @@ interface Props {
 }
 
 const SessionTab = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionTab }))
+const ArtifactsTab = lazy(() => import('./artifacts-tab.tsx'))
 
-const tabs = ['log', 'inputs', 'outputs', 'events'] as const
+const otherTabs = runTabs.filter((tab) => tab !== 'session')
+const agentTabs = ['session', ...otherTabs] as const
 
 /** One instance of a step: why it failed and what to do, its question, and its log or what else it has. */
 export function InstanceView({ run, place, feed, search, lines, linked }: Props) {
@@ -95,8 +97,12 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
             ))}
           </span>
         )}
-        <div role="tablist" aria-label="Of this step" className="ml-auto flex gap-4 self-stretch max-sm:ml-0">
-          {(step.action === 'agent.run' ? (['session', ...tabs] as const) : tabs).map((one) => (
+        <div
+          role="tablist"
+          aria-label="Of this step"
+          className="ml-auto flex max-w-full gap-4 self-stretch overflow-x-auto max-sm:ml-0"
+        >
+          {(step.action === 'agent.run' ? agentTabs : otherTabs).map((one) => (
             <button
               key={one}
               type="button"
@@ -197,6 +203,19 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
         <Values of={{ ...run.vars, ...instance.vars }} none="The run was given no inputs." />
       )}
       {tab === 'outputs' && <Values of={run.outputs ?? {}} none="The run has no outputs." />}
+      {tab === 'exports' && <Exports feed={feed} attempt={attempt?.number} />}
+      {tab === 'usage' && <Usage attempt={attempt} feed={feed} />}
+      {tab === 'artifacts' && (
+        <Suspense fallback={null}>
+          <ArtifactsTab
+            key={name}
+            run={run.run_id}
+            step={step.step}
+            host={instance.host}
+            version={attempts.reduce((sum, { artifacts }) => sum + (artifacts?.length ?? 0), 0)}
+          />
+        </Suspense>
+      )}
       {tab === 'events' && <Events feed={feed} attempt={attempt?.number} step={step.step} />}
     </section>
   )
@@ -231,6 +250,43 @@ function Values({ of, none }: { of: Record<string, string>; none: string }) {
       ))}
     </dl>
   )
+}
+
+/** The variables that a try has left to later steps. */
+function Exports({ feed, attempt }: { feed: RunFeed; attempt: number | undefined }) {
+  useSyncExternalStore(feed.watch, () => feed.version)
+  const end = feed.events.findLast((event) => event.type === 'attempt.finished' && event.attempt === attempt)
+  const given = end?.type === 'attempt.finished' ? end.exports : undefined
+  return <Values of={given ?? {}} none="This try exported no variables." />
+}
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
+
+/** The time and memory of a try, and for an agent its tokens and cost as it told them last. */
+function Usage({
+  attempt,
+  feed,
+}: {
+  attempt: Place['instance']['attempts'][number] | undefined
+  feed: RunFeed
+}) {
+  useSyncExternalStore(feed.watch, () => feed.version)
+  const { usage } = attempt ?? {}
+  const told = feed.events.findLast(
+    (event) =>
+      event.type === 'agent.update' && event.attempt === attempt?.number && event.update.kind === 'usage',
+  )
+  const said = told?.type === 'agent.update' && told.update.kind === 'usage' ? told.update.session : {}
+  const figures: Record<string, string> = {
+    ...(attempt?.runner === undefined ? {} : { runner: attempt.runner }),
+    ...(usage?.peak_memory_bytes === undefined ? {} : { 'peak memory': megabytes(usage.peak_memory_bytes) }),
+    ...(usage?.cpu_ms === undefined ? {} : { 'CPU time': duration(usage.cpu_ms) }),
+    ...(usage === undefined ? {} : { 'measured by': usage.held_by }),
+  }
+  for (const [name, value] of Object.entries(said))
+    if (typeof value === 'number' || typeof value === 'string')
+      figures[name.replaceAll('_', ' ')] = typeof value === 'number' ? value.toLocaleString('en') : value
+  return <Values of={figures} none="Nothing is measured of it yet." />
 }
 
 /** Events of this step, the newest last; at most the last 300 are in the page. */

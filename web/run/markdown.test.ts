@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { blocksOf, inlineOf } from './markdown.ts'
+
+test('headings, lists, code and text are blocks, and HTML stays text', () => {
+  const text =
+    '# Report\n\nAll good,\nreally.\n\n- one\n- two\n  more\n\n1. first\n\n```sh\n# no heading\n```\n---\n<b>x</b>'
+  assert.deepEqual(blocksOf(text), [
+    { kind: 'heading', level: 1, text: 'Report' },
+    { kind: 'text', text: 'All good,\nreally.' },
+    { kind: 'list', ordered: false, items: ['one', 'two more'] },
+    { kind: 'list', ordered: true, items: ['first'] },
+    { kind: 'code', text: '# no heading' },
+    { kind: 'rule' },
+    { kind: 'text', text: '<b>x</b>' },
+  ])
+})
+
+test('a link is its words and its address, never a link', () => {
+  assert.deepEqual(inlineOf('see **this** `a*b*` [here](javascript:alert(1))'), [
+    { kind: 'plain', text: 'see ' },
+    { kind: 'strong', text: 'this' },
+    { kind: 'plain', text: ' ' },
+    { kind: 'code', text: 'a*b*' },
+    { kind: 'plain', text: ' ' },
+    { kind: 'plain', text: 'here (javascript:alert(1)' },
+    { kind: 'plain', text: ')' },
+  ])
+})
+
+test('a long text without an end of a fence ends', () => {
+  assert.equal(blocksOf('```\n'.repeat(3) + 'x\n\n'.repeat(10_000)).length <= 500, true)
+})

@@ -1,0 +1,57 @@
+export type Block =
+  | { kind: 'heading'; level: number; text: string }
+  | { kind: 'code' | 'text'; text: string }
+  | { kind: 'list'; ordered: boolean; items: string[] }
+  | { kind: 'rule' }
+
+const MOST_BLOCKS = 500
+
+/** The blocks of a Markdown text, as far as reports use them; tables and quotes stay text. HTML is text. */
+export function blocksOf(text: string): Block[] {
+  const blocks: Block[] = []
+  const lines = text.split(/\r?\n/)
+  for (let at = 0; at < lines.length && blocks.length < MOST_BLOCKS; at++) {
+    const line = lines[at]!
+    const last = blocks.at(-1)
+    const isNext = at > 0 && lines[at - 1] !== ''
+    const fence = /^\s{0,3}(```+|~~~+)/.exec(line)?.[1]
+    const heading = /^(#{1,6})\s+(.*?)\s*#*$/.exec(line)
+    const item = /^\s*(?:[-*+]|(\d+)[.)])\s+(.*)$/.exec(line)
+    if (fence !== undefined) {
+      const end = lines.findIndex((one, index) => index > at && one.trim().startsWith(fence))
+      const to = end < 0 ? lines.length : end
+      blocks.push({ kind: 'code', text: lines.slice(at + 1, to).join('\n') })
+      at = to
+    } else if (heading !== null)
+      blocks.push({ kind: 'heading', level: heading[1]!.length, text: heading[2]! })
+    else if (/^\s*([-*_])(\s*\1){2,}\s*$/.test(line)) blocks.push({ kind: 'rule' })
+    else if (item !== null) {
+      const ordered = item[1] !== undefined
+      if (last?.kind === 'list' && last.ordered === ordered) last.items.push(item[2]!)
+      else blocks.push({ kind: 'list', ordered, items: [item[2]!] })
+    } else if (line.trim() === '') continue
+    else if (last?.kind === 'text' && isNext) last.text += `\n${line}`
+    else if (last?.kind === 'list' && isNext && /^\s/.test(line))
+      last.items.push(`${last.items.pop()} ${line.trim()}`)
+    else blocks.push({ kind: 'text', text: line })
+  }
+  return blocks
+}
+
+/** The pieces of a line: code, strong and emphasis; links are their words with the address behind. */
+export function inlineOf(text: string): { kind: 'plain' | 'code' | 'strong' | 'em'; text: string }[] {
+  const pieces: ReturnType<typeof inlineOf> = []
+  const marks = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*|!?\[([^\]]*)\]\(([^)\s]*)[^)]*\)/g
+  let from = 0
+  for (const found of text.matchAll(marks)) {
+    if (found.index > from) pieces.push({ kind: 'plain', text: text.slice(from, found.index) })
+    const [, code, strong, em, words, to] = found
+    if (code !== undefined) pieces.push({ kind: 'code', text: code })
+    else if (strong !== undefined) pieces.push({ kind: 'strong', text: strong })
+    else if (em !== undefined) pieces.push({ kind: 'em', text: em })
+    else pieces.push({ kind: 'plain', text: words === to ? (words ?? '') : `${words} (${to})` })
+    from = found.index + found[0].length
+  }
+  if (from < text.length) pieces.push({ kind: 'plain', text: text.slice(from) })
+  return pieces
+}
