@@ -174,7 +174,12 @@ test('the page of a run', { skip }, async (t) => {
     await files.getByRole('button', { name: 'out/dot.png', exact: true }).click()
     const picture = files.getByRole('img', { name: 'out/dot.png' })
     await picture.waitFor()
-    assert.equal(await picture.evaluate('(image) => image.decode().then(() => image.naturalWidth)'), 1)
+    assert.equal(
+      await page.evaluate(
+        `(async (image) => (await image.decode(), image.naturalWidth))(document.querySelector('main img[alt="out/dot.png"]'))`,
+      ),
+      1,
+    )
     assert.equal(await files.getByRole('button', { name: 'out/page.html', exact: true }).count(), 0)
     const saved = page.waitForEvent('download')
     await files.getByRole('link', { name: 'Save out/page.html' }).click()
@@ -183,5 +188,30 @@ test('the page of a run', { skip }, async (t) => {
     await isAccessible(page, 'artifacts')
     await page.getByRole('tab', { name: 'usage' }).click()
     await page.getByText('measured by').waitFor()
+  })
+  await t.test('a run beside the last good one shows what is different, and all on demand', async (t) => {
+    const page = await openPage(t, browser, programs)
+    await page.goto(at(bad.run_id))
+    await page.getByRole('listbox', { name: 'Steps as a graph' }).waitFor()
+    await page.keyboard.press('c')
+    await page.waitForURL('**compare=last-good**')
+    const compare = page.getByRole('main', { name: 'Compare' })
+    const row = (name: string) =>
+      compare.getByRole('row').filter({ has: page.getByRole('rowheader', { name, exact: true }) })
+    await row('version').waitFor()
+    assert.deepEqual(await row('version').getByRole('cell').allTextContents(), ['2', '1', ''])
+    assert.match((await row('smoke').textContent()) ?? '', /failed.*success/)
+    assert.equal(await row('checkout').count(), 0)
+    await isAccessible(page, 'compare')
+    await compare.getByRole('button', { name: 'Show equal' }).click()
+    await row('checkout').waitFor()
+    await compare.getByLabel('Id of a run to compare with').fill('run_nowhere')
+    await page.keyboard.press('Enter')
+    await compare.getByRole('alert').waitFor()
+    await compare.getByLabel('Id of a run to compare with').fill(bad.run_id)
+    await page.keyboard.press('Enter')
+    await compare.getByText('no differences').waitFor()
+    await compare.getByRole('button', { name: 'Close the comparison' }).click()
+    await page.getByText('broke', { exact: true }).waitFor()
   })
 })

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link, useNavigate, useParams, useRouterState, useSearch } from '@tanstack/react-router'
-import { ChevronLeft, User } from 'lucide-react'
+import { ChevronLeft, GitCompareArrows, User } from 'lucide-react'
 import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { RunFeed } from '../data/run-feed.ts'
@@ -17,6 +17,7 @@ import { linesOf, questionOf } from './run-search.ts'
 import { useRunKeys, ViewSwitch, viewOf } from './run-views.tsx'
 import { StepList } from './step-list.tsx'
 
+const CompareView = lazy(() => import('./compare-view.tsx'))
 const TimelineView = lazy(() => import('./timeline/timeline-view.tsx'))
 const GraphView = lazy(() => import('./graph/graph-view.tsx'))
 
@@ -108,11 +109,20 @@ function ShownRun({ run }: { run: WholeRun }) {
   const inputs = Object.entries(run.vars)
   useRunKeys({
     ...{ run, chosen, choose },
-    compare: () => {},
+    compare: () =>
+      void navigate({ search: (was) => ({ ...was, compare: was.compare ? undefined : 'last-good' }) }),
     cancel: isOver(run) ? undefined : () => setCanceling(true),
   })
   const actions = (
     <>
+      <Link
+        from="/runs/$run"
+        search={(was) => ({ ...was, compare: was.compare ? undefined : 'last-good' })}
+        className="button button-plain"
+      >
+        <GitCompareArrows size={14} strokeWidth={1.75} aria-hidden /> Compare
+        <kbd className="key max-sm:hidden">C</kbd>
+      </Link>
       <RetryMenu run={run} place={chosen} />
       {!isOver(run) && (
         <button type="button" className="button button-quiet-bad" onClick={() => setCanceling(true)}>
@@ -180,14 +190,18 @@ function ShownRun({ run }: { run: WholeRun }) {
           <RouteLine route={routeOf(run)} />
         </span>
       </div>
-      {view === 'graph' && (
+      {view === 'graph' && search.compare === undefined && (
         <Suspense
           fallback={<div className="h-[140px] shrink-0 border-b border-line bg-canvas max-sm:hidden" />}
         >
           <GraphView run={run} chosen={chosen} choose={choose} views={<ViewSwitch view={view} />} />
         </Suspense>
       )}
-      {view === 'timeline' && feed !== undefined ? (
+      {search.compare !== undefined ? (
+        <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
+          <CompareView key={search.compare} run={run} compare={search.compare} />
+        </Suspense>
+      ) : view === 'timeline' && feed !== undefined ? (
         <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
           <TimelineView
             {...{ run, feed, chosen }}
