@@ -17,6 +17,8 @@ import { linesOf, questionOf } from './run-search.ts'
 import { useRunKeys, ViewSwitch, viewOf } from './run-views.tsx'
 import { StepList } from './step-list.tsx'
 
+const RollBack = lazy(() => import('./run-actions.tsx').then(({ RollBack }) => ({ default: RollBack })))
+const EndNow = lazy(() => import('./run-actions.tsx').then(({ EndNow }) => ({ default: EndNow })))
 const CompareView = lazy(() => import('./compare-view.tsx'))
 const TimelineView = lazy(() => import('./timeline/timeline-view.tsx'))
 const GraphView = lazy(() => import('./graph/graph-view.tsx'))
@@ -123,6 +125,16 @@ function ShownRun({ run }: { run: WholeRun }) {
         <GitCompareArrows size={14} strokeWidth={1.75} aria-hidden /> Compare
         <kbd className="key max-sm:hidden">C</kbd>
       </Link>
+      {isOver(run) && (
+        <Suspense fallback={null}>
+          <RollBack run={run} />
+        </Suspense>
+      )}
+      {!isOver(run) && feed !== undefined && (
+        <Suspense fallback={null}>
+          <EndNow run={run} feed={feed} />
+        </Suspense>
+      )}
       <RetryMenu run={run} place={chosen} />
       {!isOver(run) && (
         <button type="button" className="button button-quiet-bad" onClick={() => setCanceling(true)}>
