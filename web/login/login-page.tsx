@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useRouter, useSearch } from '@tanstack/react-router'
 import { useEffect } from 'react'
 import type { Health } from '../../src/contract/run-api.ts'
-import { ask } from '../data/api.ts'
+import { ask, basePath } from '../data/api.ts'
 import { safeNext } from '../data/session.ts'
 import { Wordmark } from '../parts/mark.tsx'
 import { LoginForm } from './login-form.tsx'
@@ -17,7 +17,8 @@ export function LoginPage() {
   }, [])
   const done = () => {
     client.clear()
-    router.history.push(safeNext(next))
+    // The history has whole paths, the router those below the hub's base path.
+    router.history.push(`${basePath}${safeNext(next)}`)
   }
   return (
     <main className="relative flex min-h-full flex-col items-center justify-center overflow-hidden px-4 py-10">
