@@ -100,6 +100,34 @@ const runners = createRoute({
   component: lazyRouteComponent(() => import('./runners/runners-page.tsx'), 'RunnersPage'),
 })
 
+const settings = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings',
+  beforeLoad: () => {
+    throw redirect({ to: '/settings/me', replace: true })
+  },
+})
+const me = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings/me',
+  component: lazyRouteComponent(() => import('./settings/me-page.tsx'), 'MePage'),
+})
+const tokens = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings/tokens',
+  component: lazyRouteComponent(() => import('./settings/tokens-page.tsx'), 'TokensPage'),
+})
+const users = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings/users',
+  component: lazyRouteComponent(() => import('./settings/users-page.tsx'), 'UsersPage'),
+})
+const about = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings/about',
+  component: lazyRouteComponent(() => import('./settings/about-page.tsx'), 'AboutPage'),
+})
+
 const sessions = createRoute({
   getParentRoute: () => inside,
   path: '/sessions',
@@ -113,9 +141,10 @@ const styleguide = createRoute({
   component: lazyRouteComponent(() => import('./styleguide/styleguide-page.tsx'), 'StyleguidePage'),
 })
 
+const ofSettings = [settings, runners, me, tokens, users, about] as const
 const tree = root.addChildren([
   login,
-  inside.addChildren([home, runs, run, sessions, fresh, tasks, task, runners]),
+  inside.addChildren([home, runs, run, sessions, fresh, tasks, task, ...ofSettings]),
   ...(import.meta.env.DEV ? [styleguide] : []),
 ])
 

@@ -40,7 +40,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
       id={`question:${step.step}`}
       tabIndex={-1}
       aria-labelledby={id}
-      className="flex max-h-[70%] shrink-0 flex-col gap-3 overflow-y-auto border-b border-ask-line bg-ask-soft px-4 py-3 max-sm:max-h-none"
+      className="flex max-h-[70%] shrink-0 flex-col gap-3 overflow-y-auto border-b border-ask-line bg-ask-soft px-4 py-3 -outline-offset-2 max-sm:max-h-none"
     >
       <div className="flex items-start gap-3">
         <StatusMark shown="asks" size={18} beside />

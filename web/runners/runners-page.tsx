@@ -1,12 +1,13 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Plus, X } from 'lucide-react'
-import { useEffect, useState } from 'react'
+import { useState } from 'react'
 import type { EnrollmentCreated, RunnerView } from '../../src/contract/protocol.ts'
 import { ApiError, ask, basePath } from '../data/api.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { When } from '../parts/times.tsx'
+import { SettingsFrame } from '../settings/settings-frame.tsx'
 
 const states: Record<RunnerView['status'], { dot: string; word: string }> = {
   connected: { dot: 'rounded-full bg-ok', word: 'text-ok' },
@@ -39,83 +40,81 @@ export function RunnersPage() {
     refetchInterval: ({ state }) =>
       enrollment !== undefined && newOnes(state.data, enrollment.known).length === 0 ? 2000 : false,
   })
-  useEffect(() => {
-    document.title = 'Runners · Errand'
-  }, [])
   const again = () => client.invalidateQueries({ queryKey: ['runners'] })
   const isAdmin = me?.role === 'admin'
   const connected = (data ?? []).filter(({ status }) => status === 'connected')
   const slots = connected.reduce((sum, one) => sum + one.slots, 0)
   const taken = connected.reduce((sum, one) => sum + one.running, 0)
   return (
-    <>
-      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5">
-        <h1 className="text-page font-semibold">Runners</h1>
-        <span className="ml-auto text-meta text-ink2 max-sm:hidden">
-          {data === undefined ? '' : `${taken} of ${slots} slots in use`}
-        </span>
-        {isAdmin && (
-          <ActionButton
-            kind="main"
-            doing="Making a command…"
-            act={async () => {
-              const made = await ask<EnrollmentCreated>('POST', '/api/runners/enrollments', { body: {} })
-              setEnrollment({ ...made, known: (data ?? []).map(({ id }) => id) })
-            }}
-          >
-            <Plus size={14} strokeWidth={1.75} aria-hidden /> Add a runner
-          </ActionButton>
-        )}
-      </header>
-      <main className="min-h-0 flex-1 overflow-auto pb-10">
-        {enrollment !== undefined && (
-          <Enrol
-            token={enrollment.token}
-            expiresAt={enrollment.expires_at}
-            came={newOnes(data, enrollment.known)}
-            close={() => setEnrollment(undefined)}
-          />
-        )}
-        {error instanceof ApiError && (
-          <div className="m-5">
-            <Failure error={error} />
-          </div>
-        )}
-        {data?.length === 0 && (
-          <div className="px-5 py-24 text-center">
-            <p className="text-empty font-semibold">No machine is connected, so work waits</p>
-            <p className="mt-1 text-ink2">{isAdmin ? 'Add a runner above.' : 'An admin can add one.'}</p>
-          </div>
-        )}
-        {data !== undefined && data.length > 0 && (
-          <div aria-hidden="true" className={`${columns} pt-3 text-label text-ink2 max-lg:hidden`}>
-            <span />
-            <span>Runner</span>
-            <span>State</span>
-            <span>Slots</span>
-            <span>Cores kept</span>
-            <span>Agents</span>
-            <span>Version</span>
-            <span className="w-16" />
-          </div>
-        )}
-        {byGroup(data ?? []).map(([group, runners]) => (
-          <section key={group} aria-label={`Group ${group}`}>
-            <h2 className="flex items-baseline gap-2 px-5 pt-5 pb-2 font-semibold">
-              {group}
-              <span className="text-meta font-normal text-ink2">
-                {runners.length} {runners.length === 1 ? 'runner' : 'runners'}
-              </span>
-            </h2>
-            <ul>
-              {runners.map((runner) => (
-                <Row key={runner.id} runner={runner} isAdmin={isAdmin} again={again} />
-              ))}
-            </ul>
-          </section>
-        ))}
-      </main>
-    </>
+    <SettingsFrame
+      title="Runners"
+      aside={
+        <>
+          <span className="text-meta text-ink2 max-sm:hidden">
+            {data === undefined ? '' : `${taken} of ${slots} slots in use`}
+          </span>
+          {isAdmin && (
+            <ActionButton
+              kind="main"
+              doing="Making a command…"
+              act={async () => {
+                const made = await ask<EnrollmentCreated>('POST', '/api/runners/enrollments', { body: {} })
+                setEnrollment({ ...made, known: (data ?? []).map(({ id }) => id) })
+              }}
+            >
+              <Plus size={14} strokeWidth={1.75} aria-hidden /> Add a runner
+            </ActionButton>
+          )}
+        </>
+      }
+    >
+      {enrollment !== undefined && (
+        <Enrol
+          token={enrollment.token}
+          expiresAt={enrollment.expires_at}
+          came={newOnes(data, enrollment.known)}
+          close={() => setEnrollment(undefined)}
+        />
+      )}
+      {error instanceof ApiError && (
+        <div className="m-5">
+          <Failure error={error} />
+        </div>
+      )}
+      {data?.length === 0 && (
+        <div className="px-5 py-24 text-center">
+          <p className="text-empty font-semibold">No machine is connected, so work waits</p>
+          <p className="mt-1 text-ink2">{isAdmin ? 'Add a runner above.' : 'An admin can add one.'}</p>
+        </div>
+      )}
+      {data !== undefined && data.length > 0 && (
+        <div aria-hidden="true" className={`${columns} pt-3 text-label text-ink2 max-lg:hidden`}>
+          <span />
+          <span>Runner</span>
+          <span>State</span>
+          <span>Slots</span>
+          <span>Cores kept</span>
+          <span>Agents</span>
+          <span>Version</span>
+          <span className="w-16" />
+        </div>
+      )}
+      {byGroup(data ?? []).map(([group, runners]) => (
+        <section key={group} aria-label={`Group ${group}`}>
+          <h2 className="flex items-baseline gap-2 px-5 pt-5 pb-2 font-semibold">
+            {group}
+            <span className="text-meta font-normal text-ink2">
+              {runners.length} {runners.length === 1 ? 'runner' : 'runners'}
+            </span>
+          </h2>
+          <ul>
+            {runners.map((runner) => (
+              <Row key={runner.id} runner={runner} isAdmin={isAdmin} again={again} />
+            ))}
+          </ul>
+        </section>
+      ))}
+    </SettingsFrame>
   )
 }
 

@@ -1,5 +1,6 @@
 import { useNavigate } from '@tanstack/react-router'
 import { useEffect, useRef } from 'react'
+import { areLettersOn } from '../data/preferences.ts'
 
 /** Keys there are text, not commands. */
 export function isTyping(target: EventTarget | null): boolean {
@@ -41,7 +42,7 @@ export function useKeys(does: Does): void {
         latest.current.palette()
         return event.preventDefault()
       }
-      if (isTyping(target) || latest.current.opening) return
+      if (!areLettersOn() || isTyping(target) || latest.current.opening) return
       if (event.timeStamp - went.current < AFTER_G_MS && places[key] !== undefined) {
         went.current = 0
         void navigate({ to: places[key] })

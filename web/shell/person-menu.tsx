@@ -1,16 +1,13 @@
 import { useQueryClient } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
 import { ChevronsUpDown, Menu } from 'lucide-react'
-import { useState } from 'react'
 import { basePath } from '../data/api.ts'
 import { logOut, type Me } from '../data/session.ts'
 import { ActionButton } from '../parts/action-button.tsx'
-import { chooseTheme, chosenTheme, type Theme } from './theme.ts'
-
-const themes: readonly Theme[] = ['system', 'light', 'dark']
+import { ThemeChoice } from '../parts/theme-choice.tsx'
 
 /** Who one is, the theme, and the ways out. */
 export function PersonMenu({ me, below = false }: { me: Me; below?: boolean }) {
-  const [theme, setTheme] = useState(chosenTheme)
   const client = useQueryClient()
   const leave = async (everywhere: boolean) => {
     await logOut(everywhere)
@@ -51,30 +48,20 @@ export function PersonMenu({ me, below = false }: { me: Me; below?: boolean }) {
       <div
         id={id}
         popover="auto"
-        onToggle={() => setTheme(chosenTheme())}
         className={`fixed m-0 w-60 rounded-xl border border-line bg-raised p-3 text-ink ${below ? 'inset-auto right-2 bottom-18' : 'inset-auto bottom-14 left-2'}`}
         style={{ boxShadow: 'var(--float)' }}
       >
         <p className="mb-3 text-meta text-ink2">
           <span className="font-medium text-ink">{me.name}</span>, {me.role} of {me.tenant}
         </p>
-        <fieldset className="mb-3 flex rounded-lg bg-idle p-0.5">
-          <legend className="sr-only">Theme</legend>
-          {themes.map((one) => (
-            <button
-              key={one}
-              type="button"
-              aria-pressed={theme === one}
-              className="h-6 flex-1 rounded-md text-meta text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11"
-              onClick={() => {
-                setTheme(one)
-                chooseTheme(one)
-              }}
-            >
-              {one}
-            </button>
-          ))}
-        </fieldset>
+        <ThemeChoice className="mb-3" />
+        <Link
+          to="/settings/me"
+          className="button mb-1.5 w-full"
+          onClick={() => document.getElementById(id)?.hidePopover()}
+        >
+          Settings
+        </Link>
         <div className="flex flex-col gap-1.5">
           <ActionButton doing="Logging out…" act={() => leave(false)} className="w-full">
             Log out

@@ -1,9 +1,19 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { type ErrorComponentProps, Link, Outlet, useRouter } from '@tanstack/react-router'
-import { GitPullRequest, ListTree, MessageSquare, PanelLeft, Plus, Search, Server } from 'lucide-react'
+import { type ErrorComponentProps, Link, Outlet, useRouter, useRouterState } from '@tanstack/react-router'
+import {
+  GitPullRequest,
+  ListTree,
+  MessageSquare,
+  PanelLeft,
+  Plus,
+  Search,
+  Server,
+  Settings,
+} from 'lucide-react'
 import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import { basePath, whenRefused } from '../data/api.ts'
 import { liveRuns } from '../data/live.ts'
+import { chooseTheme } from '../data/preferences.ts'
 import { meQuery } from '../data/session.ts'
 import { LoginForm } from '../login/login-form.tsx'
 import type { Command } from '../palette/commands.ts'
@@ -12,7 +22,6 @@ import { ConnectionBanner, ConnectionDot, UpdateNotice } from './connection.tsx'
 import { useKeys } from './keys.ts'
 import { keepRunsLive, useNeedsYou } from './needs-you.ts'
 import { PersonMenu } from './person-menu.tsx'
-import { chooseTheme } from './theme.ts'
 
 const loadPalette = () => import('../palette/palette.tsx')
 const Palette = lazy(async () => ({ default: (await loadPalette()).Palette }))
@@ -31,6 +40,9 @@ export function Shell() {
   const [folded, setFolded] = useState(false)
   const [expired, setExpired] = useState(false)
   const needsYou = useNeedsYou()
+  const inSettings = useRouterState({
+    select: ({ location }) => /^\/settings\/(?!runners)/.test(location.pathname),
+  })
   const [open, setOpen] = useState<'palette' | 'keys'>()
   const fold = () => setFolded((was) => !was)
   useKeys({
@@ -47,6 +59,7 @@ export function Shell() {
       { id: 'go sessions', word: 'Sessions', keys: 'g s', to: '/sessions' },
       { id: 'go tasks', word: 'Tasks', keys: 'g t', to: '/tasks' },
       { id: 'go runners', word: 'Runners', keys: 'g m', to: '/settings/runners' },
+      { id: 'go settings', word: 'Settings', to: '/settings/me' },
       { id: 'theme light', word: 'Light theme', act: () => chooseTheme('light') },
       { id: 'theme dark', word: 'Dark theme', act: () => chooseTheme('dark') },
       { id: 'theme system', word: "The system's theme", act: () => chooseTheme('system') },
@@ -141,6 +154,15 @@ export function Shell() {
           <Link to="/settings/runners" className={entry} activeProps={here} aria-label="Runners">
             <Server size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
             <span className="group-data-folded:hidden max-xl:hidden">Runners</span>
+          </Link>
+          <Link
+            to="/settings/me"
+            className={`${entry} ${inSettings ? here.className : ''}`}
+            aria-label="Settings"
+            aria-current={inSettings ? 'true' : undefined}
+          >
+            <Settings size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
+            <span className="group-data-folded:hidden max-xl:hidden">Settings</span>
           </Link>
         </div>
         <div className="mt-auto flex flex-col gap-1">

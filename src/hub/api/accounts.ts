@@ -153,9 +153,13 @@ export function loginHandlers({ auth, page, hosts, version }: ApiContext) {
       }
     },
 
-    'POST /api/auth/password': async ({ identity, body, ip }, reply) => {
+    'POST /api/auth/password': async (request, reply) => {
+      const { identity, body, ip, byCookie } = request
       reply.header('cache-control', 'no-store')
-      return loginAnswer(await auth.changePassword(identity.user, body, ip))
+      const login = await auth.changePassword(identity.user, body, ip)
+      const { token, expires_at } = login
+      if (byCookie) reply.header('set-cookie', sessionCookie(request, { token, expires_at, page }))
+      return loginAnswer(login)
     },
 
     'GET /api/auth/me': ({ identity: { user, token, session } }) => ({

@@ -1,0 +1,50 @@
+import { useSyncExternalStore } from 'react'
+
+/** What a person prefers in this browser. Where it cannot be kept it holds for this page. */
+
+const LETTERS = 'errand.letters'
+const THEME = 'errand.theme'
+
+export type Theme = 'system' | 'light' | 'dark'
+
+function read(name: string): string | null {
+  try {
+    return localStorage.getItem(name)
+  } catch {
+    return null
+  }
+}
+
+function keep(name: string, value: string | undefined): void {
+  try {
+    if (value === undefined) localStorage.removeItem(name)
+    else localStorage.setItem(name, value)
+  } catch {
+    // It holds for this page then.
+  }
+}
+
+/** Whether single letters do something; a person may turn them off. */
+export const areLettersOn = (): boolean => read(LETTERS) !== 'off'
+export const turnLetters = (on: boolean): void => keep(LETTERS, on ? undefined : 'off')
+
+const watchers = new Set<() => void>()
+const watch = (call: () => void) => {
+  watchers.add(call)
+  return () => watchers.delete(call)
+}
+
+function chosenTheme(): Theme {
+  const kept = read(THEME)
+  return kept === 'light' || kept === 'dark' ? kept : 'system'
+}
+
+/** Sets the theme and keeps it; `public/assets/theme-1.js` does so before the first paint. */
+export function chooseTheme(theme: Theme): void {
+  keep(THEME, theme)
+  const dark = theme === 'dark' || (theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
+  document.documentElement.classList.toggle('dark', dark)
+  for (const watcher of watchers) watcher()
+}
+
+export const useTheme = (): Theme => useSyncExternalStore(watch, chosenTheme)

@@ -1,0 +1,153 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { type FormEvent, useState } from 'react'
+import { changePassword } from '../data/account.ts'
+import { ApiError, basePath } from '../data/api.ts'
+import { areLettersOn, turnLetters } from '../data/preferences.ts'
+import { logOut, meQuery, whoAmI } from '../data/session.ts'
+import { Failure } from '../parts/action-button.tsx'
+import { Confirm } from '../parts/confirm.tsx'
+import { ThemeChoice } from '../parts/theme-choice.tsx'
+import { Places } from './places.tsx'
+import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
+
+/** The person's own password, sessions, places and habits. */
+export function MePage() {
+  const { data: me } = useQuery(meQuery)
+  const [letters, setLetters] = useState(areLettersOn)
+  return (
+    <SettingsFrame title="You and your places">
+      <Part title="Account">
+        <p>
+          <bdi className="font-medium">{me?.name}</bdi>
+          <span className="text-ink2">
+            , {me?.role} of <bdi>{me?.tenant}</bdi>
+          </span>
+        </p>
+      </Part>
+      <Places />
+      <Part title="Looks and keys" about="Kept in this browser.">
+        <div className="flex flex-wrap items-center gap-x-8 gap-y-3">
+          <ThemeChoice className="w-60" />
+          <label className="flex items-center gap-2 max-sm:min-h-11">
+            <input
+              type="checkbox"
+              className="size-4 accent-accent"
+              checked={letters}
+              onChange={({ target }) => {
+                turnLetters(target.checked)
+                setLetters(target.checked)
+              }}
+            />
+            Single letters are keys (n, g r, [)
+          </label>
+        </div>
+      </Part>
+      <Part title="Password" about="Changing it ends all your other sessions. Tokens go on.">
+        <Password name={me?.name} />
+      </Part>
+      <Part title="Sessions">
+        <Everywhere />
+      </Part>
+    </SettingsFrame>
+  )
+}
+
+function Password({ name }: { name: string | undefined }) {
+  const client = useQueryClient()
+  const [state, setState] = useState<{
+    busy?: boolean
+    done?: boolean
+    failure?: ApiError
+    unlike?: boolean
+  }>({})
+  const submit = async (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = event.currentTarget
+    const given = new FormData(form)
+    const [now, next, again] = ['now', 'next', 'again'].map((field) => String(given.get(field)))
+    if (next !== again) return setState({ unlike: true })
+    setState({ busy: true })
+    try {
+      await changePassword(now!, next!)
+      // The session is another one from now on.
+      client.setQueryData(meQuery.queryKey, await whoAmI())
+      form.reset()
+      setState({ done: true })
+    } catch (error) {
+      setState({ failure: error instanceof ApiError ? error : undefined })
+    }
+  }
+  return (
+    <form className="flex flex-col gap-3" onSubmit={submit}>
+      <input type="hidden" autoComplete="username" value={name ?? ''} readOnly />
+      <div className="flex flex-wrap items-end gap-3">
+        <Labelled word="Password now">
+          <input className="field" type="password" name="now" autoComplete="current-password" required />
+        </Labelled>
+        <Labelled word="New password">
+          <input
+            className="field"
+            type="password"
+            name="next"
+            autoComplete="new-password"
+            minLength={8}
+            required
+          />
+        </Labelled>
+        <Labelled word="New password again">
+          <input
+            className="field"
+            type="password"
+            name="again"
+            autoComplete="new-password"
+            minLength={8}
+            required
+          />
+        </Labelled>
+        <button type="submit" className="button max-sm:basis-full" aria-disabled={state.busy}>
+          {state.busy ? 'Changing…' : 'Change password'}
+        </button>
+      </div>
+      {state.unlike && (
+        <p role="alert" className="text-meta text-bad">
+          The two new passwords differ.
+        </p>
+      )}
+      {state.failure !== undefined && <Failure error={state.failure} />}
+      {state.done && (
+        <p role="status" className="text-meta font-medium text-ok">
+          The password is changed; other sessions have ended.
+        </p>
+      )}
+    </form>
+  )
+}
+
+function Everywhere() {
+  const client = useQueryClient()
+  const [asked, setAsked] = useState(false)
+  return (
+    <>
+      <button type="button" className="button" onClick={() => setAsked(true)}>
+        Log out everywhere…
+      </button>
+      {asked && (
+        <Confirm
+          title="Log out everywhere?"
+          keep="Stay logged in"
+          verb="Log out everywhere"
+          doing="Logging out…"
+          act={async () => {
+            await logOut(true)
+            client.clear()
+            location.assign(`${basePath}/login`)
+          }}
+          close={() => setAsked(false)}
+        >
+          All your sessions end now, this one too, in browsers and on command lines. Tokens go on; runs do
+          too.
+        </Confirm>
+      )}
+    </>
+  )
+}

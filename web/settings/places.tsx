@@ -1,0 +1,240 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { Bell, Mail, Webhook } from 'lucide-react'
+import { useState } from 'react'
+import type { CreatePlaceInput, PlaceKind, PlaceTells, PlaceView } from '../../src/contract/places.ts'
+import { addPlace, listPlaces, removePlace, testPlace } from '../data/account.ts'
+import { ApiError } from '../data/api.ts'
+import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { Confirm } from '../parts/confirm.tsx'
+import { CopyButton } from '../parts/copy-button.tsx'
+import { When } from '../parts/times.tsx'
+import { Labelled, Part, ShownOnce } from './settings-frame.tsx'
+
+const kinds: Record<PlaceKind, { word: string; Icon: typeof Mail; address: string; example: string }> = {
+  ntfy: { word: 'ntfy', Icon: Bell, address: 'Address of the topic', example: 'https://ntfy.sh/my-topic' },
+  webhook: {
+    word: 'Webhook',
+    Icon: Webhook,
+    address: 'Address',
+    example: 'https://hooks.example.org/errand',
+  },
+  email: { word: 'E-mail', Icon: Mail, address: 'E-mail address', example: 'ann@example.org' },
+}
+
+const says: Record<PlaceTells, string> = { needs_me: 'questions for you', failures: 'your failed runs' }
+
+/** Where a person is told what needs them. */
+export function Places() {
+  const client = useQueryClient()
+  const { data, error } = useQuery({
+    queryKey: ['places'],
+    queryFn: ({ signal }) => listPlaces(signal),
+    staleTime: 0,
+  })
+  const [secret, setSecret] = useState<string>()
+  const again = () => client.invalidateQueries({ queryKey: ['places'] })
+  return (
+    <Part
+      title="Places"
+      about="Where you are told of questions that you may answer, and of your failed runs. The link opens the question; it answers nothing by itself."
+    >
+      {secret !== undefined && (
+        <ShownOnce
+          what="What is sent is signed with this secret. It is shown this once."
+          text={secret}
+          copy={<CopyButton text={secret} label="Copy the secret" word="Copy" />}
+          close={() => setSecret(undefined)}
+        />
+      )}
+      {error instanceof ApiError && <Failure error={error} />}
+      {data?.places.length === 0 && <p className="mb-4 text-ink2">You are told nowhere yet.</p>}
+      {data !== undefined && data.places.length > 0 && (
+        <ul className="mb-4 overflow-clip rounded-[10px] border border-line">
+          {data.places.map((place) => (
+            <Row key={place.id} place={place} again={again} />
+          ))}
+        </ul>
+      )}
+      <Add
+        canMail={data?.can_mail ?? false}
+        done={async (made) => {
+          setSecret(made)
+          await again()
+        }}
+      />
+    </Part>
+  )
+}
+
+function Row({ place, again }: { place: PlaceView; again: () => Promise<void> }) {
+  const [sent, setSent] = useState(false)
+  const [failure, setFailure] = useState<ApiError>()
+  const [removing, setRemoving] = useState(false)
+  const { Icon } = kinds[place.kind]
+  return (
+    <li className="border-t border-line px-3 py-2 first:border-t-0">
+      <div className="flex min-h-8 flex-wrap items-center gap-x-3 gap-y-2">
+        <Icon size={15} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink2" />
+        <span className="min-w-0 flex-1 basis-48">
+          <span className="block truncate font-medium">
+            <bdi>{place.name}</bdi>
+          </span>
+          <span className="block truncate text-label text-ink2">
+            <bdi className="font-mono">{place.to}</bdi> · {place.tells.map((one) => says[one]).join(', ')}
+          </span>
+        </span>
+        <span className="text-meta text-ink2">
+          {place.last_sent_at === undefined ? (
+            'nothing sent yet'
+          ) : (
+            <>
+              last sent <When time={place.last_sent_at} />
+            </>
+          )}
+          {place.waiting > 0 && <span className="text-ask"> · {place.waiting} to send</span>}
+        </span>
+        <span className="flex items-center gap-1">
+          {sent && (
+            <span role="status" className="text-meta font-medium text-ok">
+              It was sent
+            </span>
+          )}
+          <ActionButton
+            doing="Sending…"
+            onFailure={(error) => {
+              setSent(false)
+              setFailure(error)
+            }}
+            act={async () => {
+              setFailure(undefined)
+              await testPlace(place.id)
+              setSent(true)
+            }}
+          >
+            Send a test
+          </ActionButton>
+          <button type="button" className="button button-plain" onClick={() => setRemoving(true)}>
+            Remove
+          </button>
+        </span>
+      </div>
+      {failure !== undefined && (
+        <div className="mt-2">
+          <Failure error={failure} />
+        </div>
+      )}
+      {failure === undefined && place.failure !== undefined && (
+        <p className="mt-1 text-meta break-words text-bad">
+          {place.failure.dropped ? 'Given up' : 'Not sent'} <When time={place.failure.at} />:{' '}
+          <bdi>{place.failure.message}</bdi>
+        </p>
+      )}
+      {removing && (
+        <Confirm
+          title={`Remove ${place.name}?`}
+          keep="Keep it"
+          verb="Remove place"
+          doing="Removing…"
+          act={async () => {
+            await removePlace(place.id)
+            void again()
+          }}
+          close={() => setRemoving(false)}
+        >
+          You are told nothing more there
+          {place.waiting > 0 && `, also not of the ${place.waiting} that are still to be sent`}.
+        </Confirm>
+      )}
+    </li>
+  )
+}
+
+function Add({ canMail, done }: { canMail: boolean; done: (secret: string | undefined) => Promise<void> }) {
+  const [kind, setKind] = useState<PlaceKind>('ntfy')
+  const [address, setAddress] = useState('')
+  const [token, setToken] = useState('')
+  const [tells, setTells] = useState<readonly PlaceTells[]>(['needs_me', 'failures'])
+  const [failure, setFailure] = useState<ApiError>()
+  const { address: word, example } = kinds[kind]
+  const place = (): CreatePlaceInput => {
+    const more = { tells: [...tells] }
+    if (kind === 'email') return { kind, address: address.trim(), ...more }
+    if (kind === 'webhook') return { kind, url: address.trim(), ...more }
+    return { kind, url: address.trim(), ...(token === '' ? {} : { token }), ...more }
+  }
+  return (
+    <form className="flex flex-col gap-3" onSubmit={(event) => event.preventDefault()}>
+      <div className="flex flex-wrap items-end gap-3">
+        <Labelled word="Kind">
+          <select
+            className="field"
+            value={kind}
+            onChange={({ target }) => setKind(target.value as PlaceKind)}
+          >
+            {(Object.keys(kinds) as PlaceKind[]).map((one) => (
+              <option key={one} value={one} disabled={one === 'email' && !canMail}>
+                {kinds[one].word}
+                {one === 'email' && !canMail ? ' (the hub knows no mail server)' : ''}
+              </option>
+            ))}
+          </select>
+        </Labelled>
+        <span className="flex min-w-64 flex-1 flex-col max-sm:basis-full">
+          <Labelled word={word}>
+            <input
+              className="field"
+              type={kind === 'email' ? 'email' : 'url'}
+              autoComplete="off"
+              placeholder={example}
+              value={address}
+              onChange={({ target }) => setAddress(target.value)}
+            />
+          </Labelled>
+        </span>
+        {kind === 'ntfy' && (
+          <Labelled word="Token, where it asks for one">
+            <input
+              className="field"
+              type="password"
+              autoComplete="off"
+              value={token}
+              onChange={({ target }) => setToken(target.value)}
+            />
+          </Labelled>
+        )}
+      </div>
+      <div className="flex flex-wrap items-center gap-x-5 gap-y-2">
+        {(Object.keys(says) as PlaceTells[]).map((one) => (
+          <label key={one} className="flex items-center gap-2 max-sm:min-h-11">
+            <input
+              type="checkbox"
+              className="size-4 accent-accent"
+              checked={tells.includes(one)}
+              onChange={({ target }) =>
+                setTells(target.checked ? [...tells, one] : tells.filter((other) => other !== one))
+              }
+            />
+            {says[one]}
+          </label>
+        ))}
+        <span className="ml-auto max-sm:basis-full">
+          <ActionButton
+            className="max-sm:w-full"
+            doing="Adding…"
+            onFailure={setFailure}
+            act={async (key) => {
+              setFailure(undefined)
+              const { secret } = await addPlace(place(), key)
+              setAddress('')
+              setToken('')
+              await done(secret)
+            }}
+          >
+            Add place
+          </ActionButton>
+        </span>
+      </div>
+      {failure !== undefined && <Failure error={failure} />}
+    </form>
+  )
+}

@@ -1,0 +1,208 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+import type { CreateTokenInput, TokenCreated, TokenView } from '../../src/contract/account-api.ts'
+import { createToken, listTokens, revokeToken } from '../data/account.ts'
+import { ApiError } from '../data/api.ts'
+import { meQuery } from '../data/session.ts'
+import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { Confirm } from '../parts/confirm.tsx'
+import { CopyButton } from '../parts/copy-button.tsx'
+import { When } from '../parts/times.tsx'
+import { Labelled, Part, SettingsFrame, ShownOnce } from './settings-frame.tsx'
+
+const lives: Record<string, number | null> = {
+  '1 day': 86_400,
+  '30 days': 30 * 86_400,
+  '90 days': 90 * 86_400,
+  '1 year': 365 * 86_400,
+  'until revoked': null,
+}
+
+const scopes = { api: 'acts as you', runner: 'connects a runner', metrics: 'reads the figures' } as const
+
+/** Tokens that act for the person, or for an admin all of the tenant. */
+export function TokensPage() {
+  const client = useQueryClient()
+  const { data: me } = useQuery(meQuery)
+  const { data, error } = useQuery({
+    queryKey: ['tokens'],
+    queryFn: ({ signal }) => listTokens(signal),
+    staleTime: 0,
+  })
+  const [made, setMade] = useState<TokenCreated>()
+  const [ended, setEnded] = useState(false)
+  const [revoking, setRevoking] = useState<TokenView>()
+  const again = () => client.invalidateQueries({ queryKey: ['tokens'] })
+  const all = data?.tokens ?? []
+  const shown = ended ? all : all.filter(({ status }) => status === 'good')
+  return (
+    <SettingsFrame title="Tokens">
+      <Part title="A new token" about="For scripts, CI and other programs. It is shown once.">
+        {made !== undefined && (
+          <ShownOnce
+            what={
+              <>
+                <bdi className="font-medium">{made.name}</bdi>: copy it now, it is shown this once.
+              </>
+            }
+            text={made.token}
+            copy={<CopyButton text={made.token} label="Copy the token" word="Copy" />}
+            close={() => setMade(undefined)}
+          />
+        )}
+        <Create
+          isAdmin={me?.role === 'admin'}
+          done={async (token) => {
+            setMade(token)
+            await again()
+          }}
+        />
+      </Part>
+      <Part title={me?.role === 'admin' ? 'All tokens' : 'Your tokens'}>
+        {error instanceof ApiError && <Failure error={error} />}
+        <label className="mb-3 flex items-center gap-2 text-meta text-ink2 max-sm:min-h-11">
+          <input
+            type="checkbox"
+            className="size-4 accent-accent"
+            checked={ended}
+            onChange={({ target }) => setEnded(target.checked)}
+          />
+          Show the {all.filter(({ status }) => status !== 'good').length} that are used, expired or revoked
+        </label>
+        {data !== undefined && shown.length === 0 && <p className="text-ink2">There are none.</p>}
+        <ul className="overflow-clip rounded-[10px] border border-line empty:hidden">
+          {shown.map((token) => (
+            <li
+              key={token.id}
+              className="flex min-h-12 flex-wrap items-center gap-x-4 gap-y-1 border-t border-line px-3 py-1.5 first:border-t-0"
+            >
+              <span className="min-w-0 flex-1 basis-48">
+                <span className="block truncate font-medium">
+                  <bdi>{token.name}</bdi>
+                </span>
+                <span className="block truncate text-label text-ink2">
+                  {token.scope}
+                  {token.user !== me?.name && (
+                    <>
+                      {' '}
+                      · <bdi>{token.user}</bdi>
+                    </>
+                  )}
+                  {token.group !== undefined && (
+                    <>
+                      {' '}
+                      · group <bdi>{token.group}</bdi>
+                    </>
+                  )}
+                </span>
+              </span>
+              <span className="text-meta text-ink2">
+                {token.last_used_at === undefined ? (
+                  'never used'
+                ) : (
+                  <>
+                    used <When time={token.last_used_at} />
+                  </>
+                )}
+              </span>
+              <span className="w-40 text-meta text-ink2 max-sm:w-auto">
+                {token.status !== 'good' ? (
+                  token.status
+                ) : token.expires_at === undefined ? (
+                  'does not expire'
+                ) : (
+                  <>
+                    until <When time={token.expires_at} />
+                  </>
+                )}
+              </span>
+              {token.status === 'good' ? (
+                <button type="button" className="button button-quiet-bad" onClick={() => setRevoking(token)}>
+                  Revoke
+                </button>
+              ) : (
+                <span className="w-16" />
+              )}
+            </li>
+          ))}
+        </ul>
+      </Part>
+      {revoking !== undefined && (
+        <Confirm
+          title={`Revoke ${revoking.name}?`}
+          keep="Keep it"
+          verb="Revoke token"
+          doing="Revoking…"
+          act={async () => {
+            await revokeToken(revoking.id)
+            void again()
+          }}
+          close={() => setRevoking(undefined)}
+        >
+          Whatever uses it is refused from now on. It cannot be made good again.
+        </Confirm>
+      )}
+    </SettingsFrame>
+  )
+}
+
+function Create({ isAdmin, done }: { isAdmin: boolean; done: (token: TokenCreated) => Promise<void> }) {
+  const [name, setName] = useState('')
+  const [life, setLife] = useState('90 days')
+  const [scope, setScope] = useState<keyof typeof scopes>('api')
+  const [failure, setFailure] = useState<ApiError>()
+  return (
+    <form className="flex flex-col gap-3" onSubmit={(event) => event.preventDefault()}>
+      <div className="flex flex-wrap items-end gap-3">
+        <span className="flex min-w-48 flex-1 flex-col max-sm:basis-full">
+          <Labelled word="Name">
+            <input
+              className="field"
+              autoComplete="off"
+              placeholder="ci"
+              value={name}
+              onChange={({ target }) => setName(target.value)}
+            />
+          </Labelled>
+        </span>
+        {isAdmin && (
+          <Labelled word="What for">
+            <select
+              className="field"
+              value={scope}
+              onChange={({ target }) => setScope(target.value as keyof typeof scopes)}
+            >
+              {Object.entries(scopes).map(([one, word]) => (
+                <option key={one} value={one}>
+                  {one}: {word}
+                </option>
+              ))}
+            </select>
+          </Labelled>
+        )}
+        <Labelled word="Good for">
+          <select className="field" value={life} onChange={({ target }) => setLife(target.value)}>
+            {Object.keys(lives).map((one) => (
+              <option key={one}>{one}</option>
+            ))}
+          </select>
+        </Labelled>
+        <ActionButton
+          className="max-sm:w-full"
+          doing="Making…"
+          onFailure={setFailure}
+          act={async (key) => {
+            setFailure(undefined)
+            const asked: CreateTokenInput = { name: name.trim(), scope, expires_in_seconds: lives[life]! }
+            const token = await createToken(asked, key)
+            setName('')
+            await done(token)
+          }}
+        >
+          Make a token
+        </ActionButton>
+      </div>
+      {failure !== undefined && <Failure error={failure} />}
+    </form>
+  )
+}

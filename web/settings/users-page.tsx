@@ -1,0 +1,198 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+import type { UserView } from '../../src/contract/account-api.ts'
+import { addUser, changeUser, listUsers } from '../data/account.ts'
+import { ApiError } from '../data/api.ts'
+import { meQuery } from '../data/session.ts'
+import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { Confirm } from '../parts/confirm.tsx'
+import { When } from '../parts/times.tsx'
+import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
+
+type Change = { user: UserView; what: 'role' | 'disable' | 'enable' }
+
+/** The users of the tenant, for its admins. */
+export function UsersPage() {
+  const client = useQueryClient()
+  const { data: me } = useQuery(meQuery)
+  const { data, error } = useQuery({
+    queryKey: ['users'],
+    queryFn: ({ signal }) => listUsers(signal),
+    staleTime: 0,
+  })
+  const [change, setChange] = useState<Change>()
+  const [warnings, setWarnings] = useState<readonly string[]>([])
+  const again = () => client.invalidateQueries({ queryKey: ['users'] })
+  return (
+    <SettingsFrame title="Users">
+      <Part
+        title="A new user"
+        about="Who logs in with a name and a password. Users see their own runs, admins all of the tenant."
+      >
+        <Add
+          done={async (found) => {
+            setWarnings(found)
+            await again()
+          }}
+        />
+        {warnings.map((warning) => (
+          <p key={warning} role="status" className="mt-3 rounded-lg bg-ask-soft px-3 py-2 text-meta">
+            {warning}
+          </p>
+        ))}
+      </Part>
+      <Part title="Users">
+        {error instanceof ApiError && <Failure error={error} />}
+        <ul className="overflow-clip rounded-[10px] border border-line empty:hidden">
+          {(data?.users ?? []).map((user) => (
+            <li
+              key={user.id}
+              className="flex min-h-12 flex-wrap items-center gap-x-4 gap-y-1 border-t border-line px-3 py-1.5 first:border-t-0"
+            >
+              <span className="min-w-0 flex-1 basis-40">
+                <span className="block truncate font-medium">
+                  <bdi>{user.name}</bdi>
+                  {user.name === me?.name && <span className="font-normal text-ink2"> (you)</span>}
+                </span>
+                <span className="block text-label text-ink2">
+                  since <When time={user.created_at} />
+                </span>
+              </span>
+              <span className="w-20 text-meta">{user.role}</span>
+              <span className={`w-20 text-meta ${user.disabled ? 'text-gone' : 'text-ok'}`}>
+                {user.disabled ? 'disabled' : 'active'}
+              </span>
+              <span className="flex w-56 justify-end gap-1 max-sm:w-full max-sm:justify-start">
+                {user.name !== me?.name && (
+                  <>
+                    <button
+                      type="button"
+                      className="button button-plain"
+                      onClick={() => setChange({ user, what: 'role' })}
+                    >
+                      {user.role === 'admin' ? 'Make a user…' : 'Make an admin…'}
+                    </button>
+                    <button
+                      type="button"
+                      className={`button ${user.disabled ? '' : 'button-quiet-bad'}`}
+                      onClick={() => setChange({ user, what: user.disabled ? 'enable' : 'disable' })}
+                    >
+                      {user.disabled ? 'Enable…' : 'Disable…'}
+                    </button>
+                  </>
+                )}
+              </span>
+            </li>
+          ))}
+        </ul>
+      </Part>
+      {change !== undefined && <Sure {...change} again={again} close={() => setChange(undefined)} />}
+    </SettingsFrame>
+  )
+}
+
+/** Says what follows from a change, before it is done. */
+function Sure({ user, what, again, close }: Change & { again: () => Promise<void>; close: () => void }) {
+  const { id, name, role } = user
+  const to = role === 'admin' ? 'user' : 'admin'
+  const asked = {
+    role: {
+      title: to === 'admin' ? `Make ${name} an admin?` : `Make ${name} a user?`,
+      text:
+        to === 'admin'
+          ? 'They see and control all runs, secrets, runners and users of the tenant.'
+          : 'They see and control their own runs alone from now on.',
+      verb: to === 'admin' ? 'Make an admin' : 'Make a user',
+      doing: 'Changing…',
+      body: { role: to },
+    },
+    disable: {
+      title: `Disable ${name}?`,
+      text: 'Their sessions and tokens are refused at once, and they cannot log in. Their runs go on.',
+      verb: 'Disable user',
+      doing: 'Disabling…',
+      body: { disabled: true },
+    },
+    enable: {
+      title: `Enable ${name}?`,
+      text: 'They can log in again, and their tokens are good again.',
+      verb: 'Enable user',
+      doing: 'Enabling…',
+      body: { disabled: false },
+    },
+  } as const
+  const { title, text, verb, doing, body } = asked[what]
+  return (
+    <Confirm
+      title={title}
+      keep="Leave it"
+      verb={verb}
+      doing={doing}
+      destructive={what === 'disable'}
+      act={async () => {
+        await changeUser(id, body)
+        void again()
+      }}
+      close={close}
+    >
+      {text}
+    </Confirm>
+  )
+}
+
+function Add({ done }: { done: (warnings: readonly string[]) => Promise<void> }) {
+  const [name, setName] = useState('')
+  const [password, setPassword] = useState('')
+  const [role, setRole] = useState<'user' | 'admin'>('user')
+  const [failure, setFailure] = useState<ApiError>()
+  return (
+    <form className="flex flex-col gap-3" onSubmit={(event) => event.preventDefault()}>
+      <div className="flex flex-wrap items-end gap-3">
+        <Labelled word="Name">
+          <input
+            className="field"
+            autoComplete="off"
+            autoCapitalize="none"
+            spellCheck={false}
+            value={name}
+            onChange={({ target }) => setName(target.value)}
+          />
+        </Labelled>
+        <Labelled word="First password">
+          <input
+            className="field"
+            type="password"
+            autoComplete="new-password"
+            value={password}
+            onChange={({ target }) => setPassword(target.value)}
+          />
+        </Labelled>
+        <Labelled word="Role">
+          <select
+            className="field"
+            value={role}
+            onChange={({ target }) => setRole(target.value as 'user' | 'admin')}
+          >
+            <option value="user">user</option>
+            <option value="admin">admin</option>
+          </select>
+        </Labelled>
+        <ActionButton
+          className="max-sm:w-full"
+          doing="Adding…"
+          onFailure={setFailure}
+          act={async (key) => {
+            setFailure(undefined)
+            const { warnings } = await addUser({ name: name.trim(), password, role }, key)
+            setName('')
+            setPassword('')
+            await done(warnings)
+          }}
+        >
+          Add user
+        </ActionButton>
+      </div>
+      {failure !== undefined && <Failure error={failure} />}
+    </form>
+  )
+}
