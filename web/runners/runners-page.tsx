@@ -1,10 +1,19 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Plus, X } from 'lucide-react'
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 import type { EnrollmentCreated, RunnerView } from '../../src/contract/protocol.ts'
 import { ApiError, ask, basePath } from '../data/api.ts'
+import {
+  drainRunner,
+  getRunner,
+  keepRunnersLive,
+  removeRunner,
+  resumeRunner,
+  runnersQuery,
+} from '../data/runners.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { When } from '../parts/times.tsx'
 import { SettingsFrame } from '../settings/settings-frame.tsx'
@@ -18,8 +27,6 @@ const states: Record<RunnerView['status'], { dot: string; word: string }> = {
 const columns =
   'grid grid-cols-[10px_minmax(9rem,1.6fr)_7rem_minmax(6rem,10rem)_8rem_minmax(0,1fr)_5rem_auto] items-center gap-x-4 px-5'
 
-const of = (runner: RunnerView) => `/api/runners/${encodeURIComponent(runner.id)}`
-
 const newOnes = (runners: readonly RunnerView[] | undefined, known: readonly string[]) =>
   (runners ?? []).filter(({ id }) => !known.includes(id))
 
@@ -32,15 +39,9 @@ export function RunnersPage() {
   const client = useQueryClient()
   const { data: me } = useQuery(meQuery)
   const [enrollment, setEnrollment] = useState<EnrollmentCreated & { known: readonly string[] }>()
-  const { data, error } = useQuery({
-    queryKey: ['runners'],
-    queryFn: ({ signal }) => ask<RunnerView[]>('GET', '/api/runners', { signal }),
-    staleTime: 0,
-    // Only while a new machine is awaited.
-    refetchInterval: ({ state }) =>
-      enrollment !== undefined && newOnes(state.data, enrollment.known).length === 0 ? 2000 : false,
-  })
-  const again = () => client.invalidateQueries({ queryKey: ['runners'] })
+  const { data, error } = useQuery(runnersQuery)
+  useEffect(() => keepRunnersLive(client), [client])
+  const again = () => client.invalidateQueries({ queryKey: runnersQuery.queryKey })
   const isAdmin = me?.role === 'admin'
   const connected = (data ?? []).filter(({ status }) => status === 'connected')
   const slots = connected.reduce((sum, one) => sum + one.slots, 0)
@@ -127,6 +128,7 @@ function Row({
   isAdmin: boolean
   again: () => Promise<void>
 }) {
+  const [removing, setRemoving] = useState(false)
   const { dot, word } = states[runner.status]
   const labels = Object.entries(runner.labels).map(([name, value]) => `${name}=${value}`)
   const usedCpus = runner.free_cpus === undefined ? undefined : runner.cpus - runner.free_cpus
@@ -179,32 +181,66 @@ function Row({
             kind="plain"
             doing="Draining…"
             title="It takes nothing new, and ends what it has"
-            act={() => ask('POST', `${of(runner)}/drain`, { body: {} }).then(again)}
+            act={() => drainRunner(runner).then(again)}
           >
             Drain
           </ActionButton>
         )}
         {isAdmin && runner.status === 'draining' && (
-          <ActionButton
-            kind="plain"
-            doing="Resuming…"
-            act={() => ask('POST', `${of(runner)}/resume`, { body: {} }).then(again)}
-          >
+          <ActionButton kind="plain" doing="Resuming…" act={() => resumeRunner(runner).then(again)}>
             Resume
           </ActionButton>
         )}
-        {isAdmin && runner.status === 'disconnected' && (
-          <ActionButton
-            kind="plain"
-            doing="Removing…"
-            title="Forgets it and revokes its token"
-            act={() => ask('DELETE', of(runner)).then(again)}
-          >
-            Remove
-          </ActionButton>
+        {isAdmin && (
+          <button type="button" className="button button-plain" onClick={() => setRemoving(true)}>
+            Remove…
+          </button>
         )}
       </span>
+      {removing && <Remove runner={runner} again={again} close={() => setRemoving(false)} />}
     </li>
+  )
+}
+
+/** Asks once more, and says what the runner has that is lost with it. */
+function Remove({
+  runner,
+  again,
+  close,
+}: {
+  runner: RunnerView
+  again: () => Promise<void>
+  close: () => void
+}) {
+  const { data } = useQuery({
+    queryKey: ['runner', runner.id],
+    queryFn: ({ signal }) => getRunner(runner, signal),
+    staleTime: 0,
+  })
+  const count = data?.attempts.length
+  return (
+    <Confirm
+      title={`Remove ${runner.id}?`}
+      keep="Keep it"
+      verb="Remove runner"
+      doing="Removing…"
+      act={async () => {
+        await removeRunner(runner)
+        void again()
+      }}
+      close={close}
+    >
+      Its token is revoked, and it has to be enrolled anew.{' '}
+      {count === undefined
+        ? 'What it is at is lost.'
+        : count === 0
+          ? 'It is at nothing.'
+          : `${count} ${count === 1 ? 'attempt is' : 'attempts are'} lost: ${data!.attempts
+              .slice(0, 3)
+              .map(({ step, workflow_name }) => `${step} of ${workflow_name}`)
+              .join(', ')}${count > 3 ? ', …' : ''}.`}
+      {runner.status !== 'disconnected' && ' To lose nothing, drain it first.'}
+    </Confirm>
   )
 }
 

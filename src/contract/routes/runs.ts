@@ -222,7 +222,7 @@ export const runRoutes = routeTable({
     answers: {
       200: {
         description:
-          '`run`: a RunSummary; `run.event`: an event of the run of a topic; `topic`: one has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists again; `error`: why it ends',
+          '`run`: a RunSummary; `asks`: one of others, in which you may give an answer; `run.event`: an event of the run of a topic; `topic`: one has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists again; `error`: why it ends',
         content: { 'text/event-stream': { schema: RunSummary } },
       },
     },

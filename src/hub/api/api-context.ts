@@ -102,6 +102,8 @@ export type ApiApp = FastifyInstance
 export interface RunnersFace {
   /** The tenant's runners, connected or not. */
   list(tenant: string): RunnerView[] | Promise<RunnerView[]>
+  /** Calls whenever one comes, goes, or has more or less to do. Absent: they never change. */
+  onChanged?(call: () => void): void
   /** Attempts that the runner was given and has not ended; none where the runner is not known. */
   attempts(runner: TenantRunner): AttemptSpec[] | Promise<AttemptSpec[]>
   /**

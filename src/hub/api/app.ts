@@ -53,6 +53,7 @@ import { runEventHandlers } from './run-events.ts'
 import { runLineHandlers } from './run-lines.ts'
 import { runListHandlers } from './run-lists.ts'
 import { runOutputHandlers } from './run-output.ts'
+import { runnerEventHandlers } from './runner-events.ts'
 import { enrolmentHandlers, runnerHandlers } from './runners.ts'
 import { runActionHandlers, runHandlers, runStatusHandlers, validateHandlers } from './runs.ts'
 import { secretHandlers } from './secrets.ts'
@@ -212,6 +213,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...uploadHandlers(context),
     ...jobHandlers(context),
     ...runnerHandlers(context),
+    ...runnerEventHandlers(context),
     ...enrolmentHandlers(context),
     ...secretHandlers(context),
     ...loginHandlers(context),

@@ -58,6 +58,9 @@ export class Dispatch {
     })
   }
 
+  /** Called where a runner has come, gone, or has more or less to do. */
+  changed: () => void = () => {}
+
   /** How many wait. */
   get waiting(): number {
     return this.#queue.size
@@ -142,6 +145,7 @@ export class Dispatch {
   /** The runner came, went or changed: places what can be, and tells the others why they wait. */
   rosterChanged(runner: Runner): void {
     this.#queue.rosterChanged(runner)
+    this.changed()
   }
 
   #place(assignment: Assignment, runner: RunnerKey): void {
@@ -161,6 +165,7 @@ export class Dispatch {
     const user = this.#fairShare.took(spec)
     this.#places.set(spec.attempt_id, { runner, user })
     runner.take(spec)
+    this.changed()
     const workspace = workspaceKey(spec.requires)
     if (this.affinity.set(spec, workspace, key)) this.#queue.rehome(spec.run_id, workspace)
   }
@@ -170,6 +175,7 @@ export class Dispatch {
     if (!place) return
     this.#places.delete(attemptId)
     place.runner.give(attemptId)
+    this.changed()
     this.#fairShare.gave(place.user)
     this.#queue.freed(place.runner)
   }

@@ -226,6 +226,11 @@ class ManagedRunners {
     this.#options = options
   }
 
+  /** Calls after each change. */
+  onChanged(call: () => void): void {
+    this.#options.dispatch.changed = call
+  }
+
   /** Those of the tenant, or all. */
   list(tenant?: string): RunnerView[] {
     return [...this.#options.runners.values()]

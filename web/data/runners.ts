@@ -1,0 +1,30 @@
+import { type QueryClient, queryOptions } from '@tanstack/react-query'
+import type { RunnerView } from '../../src/contract/protocol.ts'
+import type { RunnerDetail } from '../../src/contract/runner-api.ts'
+import { ask } from './api.ts'
+import { follow } from './event-stream.ts'
+
+export const runnersQuery = queryOptions({
+  queryKey: ['runners'],
+  queryFn: ({ signal }) => ask<RunnerView[]>('GET', '/api/runners', { signal }),
+  staleTime: 0,
+})
+
+/** Keeps the list of runners live until what it answers is called. */
+export function keepRunnersLive(client: QueryClient): () => void {
+  const stream = follow('/api/runner-events', {
+    message: ({ event, data }) => {
+      if (event === 'runners') client.setQueryData(runnersQuery.queryKey, JSON.parse(data) as RunnerView[])
+    },
+  })
+  return () => stream.stop()
+}
+
+const of = ({ id }: Pick<RunnerView, 'id'>) => `/api/runners/${encodeURIComponent(id)}`
+
+export const getRunner = (runner: Pick<RunnerView, 'id'>, signal?: AbortSignal) =>
+  ask<RunnerDetail>('GET', of(runner), { signal })
+export const drainRunner = (runner: RunnerView) => ask('POST', `${of(runner)}/drain`, { body: {} })
+export const resumeRunner = (runner: RunnerView) => ask('POST', `${of(runner)}/resume`, { body: {} })
+export const removeRunner = (runner: RunnerView) =>
+  ask('DELETE', of(runner), { query: { force: runner.status === 'disconnected' ? undefined : 'true' } })
