@@ -137,4 +137,29 @@ test('people settle where they are told, their tokens and password, and admins w
     assert.match(page.url(), /\/new$/)
     await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
   })
+
+  await t.test(
+    'a page that is only watched asks for the login by itself, and is live again after it',
+    async () => {
+      const workflow = {
+        ...{ version: 'v0.1', name: 'release' },
+        steps: [{ name: 'ask', action: 'approval.wait', args: { message: 'Ship it?' } }],
+      }
+      const { run_id } = await client.runs.create({ workflow })
+      await page.goto(`${url}/runs/${run_id}`)
+      await page.getByText('Ship it?').waitFor()
+      await page.getByLabel('Comment').fill('half a comment')
+      const [ann] = (await client.users.list({ name: 'ann' })).users
+      await client.users.update(ann!.id, { password })
+      const dialog = page.getByRole('dialog')
+      // The hub looks at a stream's session now and then.
+      await dialog.getByText('Your login has ended').waitFor({ timeout: 60_000 })
+      await dialog.getByLabel('Password', { exact: true }).fill(password)
+      await page.keyboard.press('Enter')
+      await dialog.waitFor({ state: 'detached' })
+      assert.equal(await page.getByLabel('Comment').inputValue(), 'half a comment')
+      await client.runs.approve(run_id, { step: 'ask' })
+      await page.getByText('Approved by admin').waitFor()
+    },
+  )
 })

@@ -52,6 +52,25 @@ export function whenRefused(call: () => void): void {
   onRefused = call
 }
 
+let onBack = (): void => {}
+/** Sets what is called when there is a session again, be it by a login in another tab. */
+export function whenSessionBack(call: () => void): void {
+  onBack = call
+}
+
+const waiting = new Set<() => void>()
+/** Resolves once there is a session again; whoever is there is asked to log in. */
+export function sessionBack(): Promise<void> {
+  onRefused()
+  return new Promise((resolve) => waiting.add(resolve))
+}
+/** There is a session again. */
+export function tellSessionBack(): void {
+  for (const resolve of waiting) resolve()
+  waiting.clear()
+  onBack()
+}
+
 /** Asks the hub; the answer is the body's JSON, or undefined where there is none. */
 export async function ask<T>(method: string, path: string, options: Ask = {}): Promise<T> {
   const response = await request(method, path, options)

@@ -1,4 +1,4 @@
-import { address } from './api.ts'
+import { address, sessionBack } from './api.ts'
 
 export interface Message {
   id: string
@@ -73,6 +73,13 @@ export function follow(path: string, { query, after, message, state, stays = fal
       signal: connection.signal,
     })
     if (response.status === 204) return 'over'
+    if (response.status === 401) {
+      clearTimeout(silence)
+      state?.('away')
+      await sessionBack()
+      tries = 0
+      return 'again'
+    }
     if (response.status >= 400 && response.status < 500 && response.status !== 429) {
       state?.('refused')
       return 'over'

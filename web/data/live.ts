@@ -23,9 +23,9 @@ class LiveRuns {
   stop(): void {
     this.#stream.stop()
   }
-  /** After a login. */
-  restart(): void {
-    this.#stream.restart()
+  /** After a login, for all tabs of the browser. */
+  tellSessionBack(): void {
+    this.#stream.tellSessionBack()
   }
   tryNow(): void {
     this.#stream.now()

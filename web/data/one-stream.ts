@@ -1,5 +1,5 @@
 import type { StreamStart, TopicEvent, TopicNews } from '../../src/contract/run-api.ts'
-import { ask, basePath, newKey } from './api.ts'
+import { ask, basePath, newKey, tellSessionBack } from './api.ts'
 import { hubNow, setHubTime } from './clock.ts'
 import { follow } from './event-stream.ts'
 
@@ -194,11 +194,10 @@ export class OneStream {
     removeEventListener('pageshow', this.#back)
     this.#hear({ kind: 'connection', of: { state: 'connecting' } })
   }
-  /** After a login: a stream that was refused is asked for again. */
-  restart(): void {
+  /** After a login: the other tabs have a session again, too. */
+  tellSessionBack(): void {
     this.#say({ say: 'again' })
-    this.stop()
-    this.start()
+    tellSessionBack()
   }
   now(): void {
     if (this.#connected === undefined) this.#say({ say: 'now' })
@@ -261,16 +260,14 @@ export class OneStream {
       if (connected === undefined) this.#hear(said.heard)
     } else if (said.say === 'leads') {
       for (const run of this.#followers.keys()) this.#want(run)
-    } else if (connected === undefined) return
+    } else if (said.say === 'again') tellSessionBack()
+    else if (connected === undefined) return
     else if (said.say === 'want') this.#take(said)
     else if (said.say === 'gone') this.#take({ say: 'want', tab: said.tab, runs: {} })
     else if (said.say === 'now') connected.now()
     else if (said.say === 'hello') {
       this.#say({ say: 'heard', heard: { kind: 'connection', of: connected.connection } })
       if (connected.start) this.#say({ say: 'heard', heard: { kind: 'start', of: connected.start } })
-    } else if (said.say === 'again' && connected.connection.state === 'none') {
-      connected.stop()
-      this.#lead(true)
     }
   }
   #hear(heard: Heard): void {
@@ -321,6 +318,8 @@ export class OneStream {
   }
   readonly #leave = () => this.#say({ say: 'gone', tab: this.#tab })
   readonly #back = ({ persisted }: PageTransitionEvent) => {
-    if (persisted) this.restart()
+    if (!persisted) return
+    this.stop()
+    this.start()
   }
 }

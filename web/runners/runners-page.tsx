@@ -15,6 +15,7 @@ import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
+import { RouteLine } from '../parts/route-line.tsx'
 import { When } from '../parts/times.tsx'
 import { SettingsFrame } from '../settings/settings-frame.tsx'
 
@@ -287,6 +288,9 @@ function Enrol({ token, expiresAt, came, close }: EnrolProps) {
           </p>
         </div>
         <div role="status" className="basis-60 text-meta text-ink2">
+          <span aria-hidden className="mb-2 block">
+            <RouteLine route={{ stops: came.length === 0 ? 'dra' : 'dda' }} />
+          </span>
           {came.length === 0 ? (
             <>
               <p className="mb-1 font-medium text-accent">Waiting for it to call</p>

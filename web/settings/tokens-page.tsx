@@ -82,7 +82,7 @@ export function TokensPage() {
                 </span>
                 <span className="block truncate text-label text-ink2">
                   {token.scope}
-                  {token.user !== me?.name && (
+                  {token.user !== '' && token.user !== me?.name && (
                     <>
                       {' '}
                       · <bdi>{token.user}</bdi>

@@ -11,7 +11,7 @@ import {
   Settings,
 } from 'lucide-react'
 import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
-import { basePath, whenRefused } from '../data/api.ts'
+import { basePath, whenRefused, whenSessionBack } from '../data/api.ts'
 import { liveRuns } from '../data/live.ts'
 import { chooseTheme } from '../data/preferences.ts'
 import { meQuery } from '../data/session.ts'
@@ -69,6 +69,10 @@ export function Shell() {
   )
   useEffect(() => {
     whenRefused(() => setExpired(true))
+    whenSessionBack(() => {
+      setExpired(false)
+      void client.invalidateQueries()
+    })
     liveRuns.start()
     const stop = keepRunsLive(client)
     // At hand when it is asked for, after all that the page itself needs.
@@ -224,15 +228,14 @@ export function Shell() {
         )}
         {open === 'keys' && <KeysSheet close={() => setOpen(undefined)} />}
       </Suspense>
-      {expired && <LoginAgain name={me?.name} done={() => setExpired(false)} />}
+      {expired && <LoginAgain name={me?.name} />}
     </div>
   )
 }
 
 /** Asks for the password over the page: all that is on it stays. */
-function LoginAgain({ name, done }: { name: string | undefined; done: () => void }) {
+function LoginAgain({ name }: { name: string | undefined }) {
   const dialog = useRef<HTMLDialogElement>(null)
-  const client = useQueryClient()
   useEffect(() => {
     if (dialog.current?.open === false) dialog.current.showModal()
   }, [])
@@ -247,14 +250,7 @@ function LoginAgain({ name, done }: { name: string | undefined; done: () => void
         Your login has ended
       </h2>
       <p className="mb-4 text-ink2">Log in again; what is on the page stays.</p>
-      <LoginForm
-        name={name}
-        done={async () => {
-          liveRuns.restart()
-          await client.invalidateQueries()
-          done()
-        }}
-      />
+      <LoginForm name={name} done={async () => liveRuns.tellSessionBack()} />
     </dialog>
   )
 }
