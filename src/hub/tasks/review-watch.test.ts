@@ -123,10 +123,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     assert.deepEqual(await stateAtEnd(first.logs, one.id), [
       ...['done', 'merged', 'Its pull request was merged.'],
     ])
-    assert.deepEqual(asked[0], [
-      { tenant: 'default', owner: 'ada', repository: 'acme/app' },
-      ['GIT_TOKEN'],
-    ])
+    assert.deepEqual(asked[0], [{ tenant: 'default', owner: 'ada', repository: 'acme/app' }, ['GIT_TOKEN']])
     await first.watch.close()
     await first.logs.close()
 
