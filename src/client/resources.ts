@@ -34,7 +34,6 @@ import type {
   RunnerEnrolled,
   RunnerView,
 } from '../contract/protocol.ts'
-import type { RetryPlan, RetryRun } from '../contract/retry.ts'
 import type { CreateRunInput, RunSummary, RunView } from '../contract/run.ts'
 import type {
   Accepted,
@@ -53,9 +52,10 @@ import type {
   SearchLinesQuery,
   ValidateAnswer,
 } from '../contract/run-api.ts'
-import type { BulkDone, BulkRunsInput, RunCounts } from '../contract/run-lists.ts'
-import type { InstancePage, InstancesInput, LastGood } from '../contract/run-parts.ts'
 import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
+import type { RetryPlan, RetryRun } from '../contract/runs/retry.ts'
+import type { BulkDone, BulkRunsInput, RunCounts } from '../contract/runs/run-lists.ts'
+import type { InstancePage, InstancesInput, LastGood } from '../contract/runs/run-parts.ts'
 import type { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList } from '../contract/secrets.ts'
 import type {
   ApproveTaskInput,

@@ -1,10 +1,9 @@
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { TaskRegistryOptions } from '../compat/task-registry.ts'
 import { ConfigFile } from '../config/config-file.ts'
 import type { BotLive } from '../contract/bots/bot.ts'
-import { ErrandError } from '../contract/errors.ts'
+import type { ErrandError } from '../contract/errors.ts'
 import { runSummary } from '../engine/core/view.ts'
 import { Engine } from '../engine/engine.ts'
 import type { StepHost } from '../engine/ports.ts'
@@ -20,7 +19,7 @@ import { lostDatabase, openSqliteStores, startAnew } from '../stores/sqlite/open
 import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { FollowUps } from './agents/follow-ups.ts'
 import type { ApiApp, ApiLimits, RunnersFace } from './api/api-context.ts'
-import { createApi } from './api/app.ts'
+import { createApi, listen } from './api/app.ts'
 import { OpenApprovals } from './approvals/open-approvals.ts'
 import { RunArtifacts } from './artifacts/run-artifacts.ts'
 import { StoredArtifacts } from './artifacts/stored-artifacts.ts'
@@ -470,27 +469,6 @@ async function resealed(secrets: Secrets, log: Log): Promise<void> {
     const { message, hint = '' } = error as ErrandError
     log(`Steps that have secrets will fail: ${message} ${hint}`)
   }
-}
-
-/** Listens, and returns the URL. */
-async function listen(app: ApiApp, { host, port }: { host: string; port: number }): Promise<string> {
-  try {
-    await app.listen({ host, port })
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') {
-      throw new ErrandError('address_in_use', `Port ${port} on ${host} is taken by another program.`, {
-        hint: `Choose another with --port, such as: errand up --port ${port + 1}`,
-        cause,
-      })
-    }
-    throw new ErrandError('invalid_argument', `Cannot listen on ${host}:${port}: ${message}`, {
-      hint: 'Name an address of this machine with --host, and a port that this user may take with --port.',
-      cause,
-    })
-  }
-  const { address, port: bound } = app.server.address() as AddressInfo
-  return `http://${address.includes(':') ? `[${address}]` : address}:${bound}`
 }
 
 async function ownTokens(

@@ -1,4 +1,4 @@
-import type { ChainLink, RetryPlan, RetryRun, RetryStep } from '../../src/contract/retry.ts'
+import type { ChainLink, RetryPlan, RetryRun, RetryStep } from '../../src/contract/runs/retry.ts'
 import { ask } from './api.ts'
 import type { Run } from './runs.ts'
 

@@ -2,7 +2,7 @@ import type * as z from 'zod'
 import type { Approvers } from '../../src/contract/approvers.ts'
 import type { InstanceView, RunSummary, RunView, StepView } from '../../src/contract/run.ts'
 import type { ListRunsInput, Problem, RunList, ValidateAnswer } from '../../src/contract/run-api.ts'
-import type { BulkDone, BulkRunsInput, RunCounts } from '../../src/contract/run-lists.ts'
+import type { BulkDone, BulkRunsInput, RunCounts } from '../../src/contract/runs/run-lists.ts'
 import { ask, type Query } from './api.ts'
 
 /** How a run's route is drawn: a letter a main step, or counts where there are many. */

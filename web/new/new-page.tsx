@@ -15,7 +15,7 @@ import {
 } from '../data/runs.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
-import { LogView } from '../parts/log/log-view.tsx'
+import { Log } from '../parts/log/log.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
@@ -295,7 +295,7 @@ function Output({ id }: { id: string }) {
         ))}
       </div>
       {place?.instance.attempts.at(-1) !== undefined ? (
-        <LogView
+        <Log
           key={place.instance.attempts.at(-1)!.number}
           run={id}
           attempt={place.instance.attempts.at(-1)!.number}

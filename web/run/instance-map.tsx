@@ -3,8 +3,6 @@ import type { Shown } from '../data/runs.ts'
 import { statusWord } from '../parts/status-mark.tsx'
 import { instanceShown, type Place, statusOrder } from './chosen-instance.ts'
 
-/** A step with more instances has a map. */
-export const MAP_OVER = 200
 const MOST_MARKS = 250
 const CELL = 16
 

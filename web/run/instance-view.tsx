@@ -4,9 +4,8 @@ import { duration, timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import type { WholeRun } from '../data/runs.ts'
 import { copyText } from '../parts/copy-button.tsx'
-import { LogView } from '../parts/log/log-view.tsx'
+import { Log } from '../parts/log/log.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
-import { Answered, Approval } from './approval.tsx'
 import { instanceWord, type Place, placeName } from './chosen-instance.ts'
 import { RetryHere } from './retry-menu.tsx'
 import { type RunSearch, runTabs } from './run-search.ts'
@@ -22,6 +21,8 @@ interface Props {
 }
 
 const SessionTab = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionTab }))
+const Approval = lazy(async () => ({ default: (await import('./approval.tsx')).Approval }))
+const Answered = lazy(async () => ({ default: (await import('./approval.tsx')).Answered }))
 const ArtifactsTab = lazy(() => import('./artifacts-tab.tsx'))
 
 const otherTabs = runTabs.filter((tab) => tab !== 'session')
@@ -140,9 +141,15 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
         </div>
       )}
       {step.approval !== undefined && step.status === 'waiting' && (
-        <Approval key={step.step} run={run} step={step} linked={linked} />
+        <Suspense>
+          <Approval key={step.step} run={run} step={step} linked={linked} />
+        </Suspense>
       )}
-      {step.approval === undefined && step.answered !== undefined && <Answered answered={step.answered} />}
+      {step.approval === undefined && step.answered !== undefined && (
+        <Suspense>
+          <Answered answered={step.answered} />
+        </Suspense>
+      )}
       {instance.waiting !== undefined && (
         <p className="shrink-0 border-b border-line bg-ask-soft px-4 py-2 text-meta text-ask">
           {instance.waiting}
@@ -185,7 +192,7 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
                 : 'It has no log.'}
           </p>
         ) : (
-          <LogView
+          <Log
             key={attempt.number}
             run={run.run_id}
             attempt={attempt.number}

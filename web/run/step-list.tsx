@@ -1,5 +1,5 @@
 import { ChevronDown, ChevronRight } from 'lucide-react'
-import { type ReactNode, useState } from 'react'
+import { lazy, type ReactNode, Suspense, useState } from 'react'
 import { duration } from '../data/clock.ts'
 import { type Shown, type Step, shownStep, type WholeRun } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
@@ -7,13 +7,15 @@ import { Took } from '../parts/times.tsx'
 import {
   instanceShown,
   instanceWord,
+  MAP_OVER,
+  median,
   type Place,
   placeName,
   placesOf,
   statusOrder,
 } from './chosen-instance.ts'
-import { InstanceMap, MAP_OVER } from './instance-map.tsx'
-import { median } from './timeline/bars.ts'
+
+const InstanceMap = lazy(async () => ({ default: (await import('./instance-map.tsx')).InstanceMap }))
 
 /** Over so many instances are folded by status. */
 const FEW = 8
@@ -133,7 +135,9 @@ function StepRow({ step, chosen, choose }: { step: Step } & Omit<Props, 'run'>) 
       </li>
       {open && places.length > MAP_OVER && (
         <li className="px-4 py-2">
-          <InstanceMap places={places} choose={choose} columns={16} />
+          <Suspense>
+            <InstanceMap places={places} choose={choose} columns={16} />
+          </Suspense>
         </li>
       )}
       {several &&

@@ -1,6 +1,6 @@
 import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useSearch } from '@tanstack/react-router'
-import { useEffect, useMemo, useRef, useState } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { liveRuns } from '../data/live.ts'
@@ -9,11 +9,13 @@ import { countRuns, listRuns, type Run, type RunFilter } from '../data/runs.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
 import { useNeedsYou } from '../shell/needs-you.ts'
-import { BulkBar } from './bulk-bar.tsx'
 import { FilterLine } from './filter-line.tsx'
 import { NeedsYou } from './needs-you-list.tsx'
-import { Empty, NoMatch } from './no-runs.tsx'
 import { RunRow } from './run-row.tsx'
+
+const BulkBar = lazy(async () => ({ default: (await import('./bulk-bar.tsx')).BulkBar }))
+const Empty = lazy(async () => ({ default: (await import('./no-runs.tsx')).Empty }))
+const NoMatch = lazy(async () => ({ default: (await import('./no-runs.tsx')).NoMatch }))
 
 /** Rows in groups. While a pointer is in the list each stays where it was, and what is newer waits. */
 function useGroups(runs: readonly Run[], held: boolean, scope: string): Map<string, Run[]> {
@@ -174,7 +176,9 @@ export function RunsPage() {
             <Failure error={error} />
           </div>
         )}
-        {data !== undefined && runs.length === 0 && (isFiltered ? <NoMatch filter={filter} /> : <Empty />)}
+        {data !== undefined && runs.length === 0 && (
+          <Suspense>{isFiltered ? <NoMatch filter={filter} /> : <Empty />}</Suspense>
+        )}
         {waiting > 0 && (
           <button
             type="button"
@@ -255,17 +259,19 @@ export function RunsPage() {
         )}
       </main>
       {chosen.length > 0 && (
-        <BulkBar
-          chosen={chosen}
-          filter={filter}
-          counts={counts}
-          isAll={isAll}
-          chooseAll={() => setAll(true)}
-          clear={(left = []) => {
-            setAll(false)
-            setMarked(new Set(left))
-          }}
-        />
+        <Suspense>
+          <BulkBar
+            chosen={chosen}
+            filter={filter}
+            counts={counts}
+            isAll={isAll}
+            chooseAll={() => setAll(true)}
+            clear={(left = []) => {
+              setAll(false)
+              setMarked(new Set(left))
+            }}
+          />
+        </Suspense>
       )}
     </>
   )

@@ -4,7 +4,7 @@ import { address } from '../data/api.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { shownStep, type WholeRun } from '../data/runs.ts'
 import type { TaskArtifact, WholeTask } from '../data/tasks.ts'
-import { LogView } from '../parts/log/log-view.tsx'
+import { Log } from '../parts/log/log.tsx'
 import { LongText } from '../parts/long-text.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
@@ -143,7 +143,7 @@ export function TaskLog({ feed, ...of }: OfTry & { feed: RunFeed | undefined }) 
       {run === undefined || feed === undefined || attempt === undefined ? (
         <p className="flex-1 bg-sunken p-4 text-meta text-ink2">Nothing of it has begun yet.</p>
       ) : (
-        <LogView
+        <Log
           key={`${run.run_id} ${attempt.number}`}
           run={run.run_id}
           attempt={attempt.number}

@@ -2,7 +2,6 @@ import * as z from 'zod'
 import { ChatAnswer, ChatRequest, InputAccepted, RunInput } from '../agent-api.ts'
 import { RunEvent } from '../events.ts'
 import { RunId } from '../ids.ts'
-import { RetryPlan, RetryRun } from '../retry.ts'
 import { CreateRun, ListRuns, RunSummary, RunView } from '../run.ts'
 import {
   Accepted,
@@ -28,8 +27,9 @@ import {
   ValidateAnswer,
   ValidateRequest,
 } from '../run-api.ts'
-import { BulkDone, BulkRuns, CountRuns, RunCounts } from '../run-lists.ts'
-import { InstancePage, InstancesPath, InstancesQuery, LastGood, RunViewQuery } from '../run-parts.ts'
+import { RetryPlan, RetryRun } from '../runs/retry.ts'
+import { BulkDone, BulkRuns, CountRuns, RunCounts } from '../runs/run-lists.ts'
+import { InstancePage, InstancesPath, InstancesQuery, LastGood, RunViewQuery } from '../runs/run-parts.ts'
 import { content, nothing, routeTable } from './route.ts'
 
 const tag = 'runs'

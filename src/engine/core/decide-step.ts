@@ -1,7 +1,7 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { StepInstance } from '../../contract/events.ts'
-import type { RetryMarks } from '../../contract/retry.ts'
 import type { RunSpec } from '../../contract/run.ts'
+import type { RetryMarks } from '../../contract/runs/retry.ts'
 import { isFinalStep, type Reason } from '../../contract/status.ts'
 import type { Lookup } from '../workflow-file/template.ts'
 import { evaluateWhen } from '../workflow-file/when.ts'

@@ -1,5 +1,5 @@
 import { ErrandError } from '../../contract/errors.ts'
-import type { InstancePage } from '../../contract/run-parts.ts'
+import type { InstancePage } from '../../contract/runs/run-parts.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
 import { instanceView, order, shownStatus } from './view.ts'

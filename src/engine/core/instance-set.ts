@@ -1,4 +1,4 @@
-import type { InstanceKey } from '../../contract/retry.ts'
+import type { InstanceKey } from '../../contract/runs/retry.ts'
 
 /** Instances of a step by host and item, each of which is found once: several may be alike. */
 export class InstanceSet<T extends InstanceKey> {

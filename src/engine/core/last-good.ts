@@ -1,5 +1,5 @@
 import type { RunRecord } from '../../contract/run.ts'
-import type { LastGood } from '../../contract/run-parts.ts'
+import type { LastGood } from '../../contract/runs/run-parts.ts'
 import { mergeExports, type RunState, type StepState } from './state.ts'
 
 /** Values of exports longer than this are cut. */

@@ -1,4 +1,4 @@
-import type { InstanceKey, RetryRun, RetryStep } from '../../contract/retry.ts'
+import type { InstanceKey, RetryRun, RetryStep } from '../../contract/runs/retry.ts'
 import { expand } from './expand.ts'
 import { InstanceSet } from './instance-set.ts'
 import { failure, runLookup } from './lookup.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inventory, scriptedEngine, step, told } from '../../../test/support/scripted-engine.ts'
-import type { RetryPlan } from '../../contract/retry.ts'
+import type { RetryPlan } from '../../contract/runs/retry.ts'
 import type { WorkflowFile } from '../../contract/workflow.ts'
 
 const sub = (name: string, steps: WorkflowFile['steps'], more: object = {}, inputs = {}) =>

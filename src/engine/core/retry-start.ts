@@ -1,6 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
-import type { InstanceKey, RetryMarks, RetryRun } from '../../contract/retry.ts'
 import type { RunSpec } from '../../contract/run.ts'
+import type { InstanceKey, RetryMarks, RetryRun } from '../../contract/runs/retry.ts'
 import type { Plan } from './plan.ts'
 import { isDone } from './retry.ts'
 import type { InstanceState, RunState } from './state.ts'

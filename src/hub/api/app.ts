@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
-import type { Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import Fastify, { type FastifyError } from 'fastify'
+import { ErrandError } from '../../contract/errors.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
@@ -39,7 +40,6 @@ import { artifactHandlers } from './artifacts.ts'
 import { botDataHandlers } from './bot-data.ts'
 import { botLogHandlers } from './bot-logs.ts'
 import { botHandlers } from './bots.ts'
-import { eventHandlers } from './events.ts'
 import { guard } from './http/access.ts'
 import { arrivesWithin, readBodies } from './http/body-parsers.ts'
 import { answerBrokenRequest, answerErrors, sendError } from './http/error-answers.ts'
@@ -49,11 +49,9 @@ import { type Handlers, registerRoutes } from './http/routes.ts'
 import { docsHandlers, healthHandlers, metricsHandlers } from './hub.ts'
 import { pageHandlers, sendPage } from './page.ts'
 import { placeHandlers } from './places.ts'
-import { runEventHandlers } from './run-events.ts'
 import { runLineHandlers } from './run-lines.ts'
 import { runListHandlers } from './run-lists.ts'
 import { runOutputHandlers } from './run-output.ts'
-import { runnerEventHandlers } from './runner-events.ts'
 import { enrolmentHandlers, runnerHandlers } from './runners.ts'
 import { runActionHandlers, runHandlers, runStatusHandlers, validateHandlers } from './runs.ts'
 import { secretHandlers } from './secrets.ts'
@@ -61,7 +59,10 @@ import { artifactServiceHandlers } from './services/artifact-service.ts'
 import { jobHandlers } from './services/jobs.ts'
 import { repoPoolHandlers } from './services/repo-pool.ts'
 import { taskRegistryHandlers } from './services/task-registry.ts'
-import { taskChangeHandlers } from './task-changes.ts'
+import { eventHandlers } from './streams/events.ts'
+import { runEventHandlers } from './streams/run-events.ts'
+import { runnerEventHandlers } from './streams/runner-events.ts'
+import { taskChangeHandlers } from './streams/task-changes.ts'
 import { taskHandlers } from './tasks.ts'
 import { uploadHandlers } from './uploads.ts'
 
@@ -226,4 +227,25 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...pageHandlers(context),
     ...docsHandlers(context, app),
   }
+}
+
+/** Listens, and returns the URL. Throws `address_in_use`, `invalid_argument`. */
+export async function listen(app: ApiApp, { host, port }: { host: string; port: number }): Promise<string> {
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') {
+      throw new ErrandError('address_in_use', `Port ${port} on ${host} is taken by another program.`, {
+        hint: `Choose another with --port, such as: errand up --port ${port + 1}`,
+        cause,
+      })
+    }
+    throw new ErrandError('invalid_argument', `Cannot listen on ${host}:${port}: ${message}`, {
+      hint: 'Name an address of this machine with --host, and a port that this user may take with --port.',
+      cause,
+    })
+  }
+  const { address, port: bound } = app.server.address() as AddressInfo
+  return `http://${address.includes(':') ? `[${address}]` : address}:${bound}`
 }

@@ -10,7 +10,7 @@ import { ownerOf } from './bots.ts'
 import { visibleRun } from './http/access.ts'
 import { sendEventStream } from './http/event-stream.ts'
 import type { Handlers } from './http/routes.ts'
-import { EventText } from './run-events.ts'
+import { EventText } from './streams/run-events.ts'
 
 export function botLogHandlers(context: ApiContext) {
   const { bots, engine } = context

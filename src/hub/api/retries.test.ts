@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { RetryPlan } from '../../contract/retry.ts'
 import { RunSummary, RunView } from '../../contract/run.ts'
+import { RetryPlan } from '../../contract/runs/retry.ts'
 
 const yaml = `version: v0.1
 name: flow

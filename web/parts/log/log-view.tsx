@@ -200,6 +200,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     if (current === null) return
     const measure = () =>
       setView({ top: current.scrollTop, height: current.clientHeight, width: current.clientWidth })
+    measure()
     const observer = new ResizeObserver(measure)
     observer.observe(current)
     return () => observer.disconnect()

@@ -80,9 +80,3 @@ export function ticksOf(lengthMs: number): { ms: number; word: string }[] {
     return { ms, word: `${ms / size} ${unit}` }
   })
 }
-
-/** The middle of durations in ms; undefined of none. */
-export function median(values: readonly number[]): number | undefined {
-  const all = [...values].sort((a, b) => a - b)
-  return all[Math.floor((all.length - 1) / 2)]
-}

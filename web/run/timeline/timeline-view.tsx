@@ -6,10 +6,18 @@ import { lastGoodQuery } from '../../data/last-good.ts'
 import type { RunFeed } from '../../data/run-feed.ts'
 import { getWorkflow, type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
-import { instanceShown, instanceWord, type Place, placesOf, statusOrder } from '../chosen-instance.ts'
+import {
+  instanceShown,
+  instanceWord,
+  MAP_OVER,
+  median,
+  type Place,
+  placesOf,
+  statusOrder,
+} from '../chosen-instance.ts'
 import { nodeId, nodesOf, type WrittenWorkflow } from '../graph/nodes.ts'
-import { InstanceMap, MAP_OVER } from '../instance-map.tsx'
-import { criticalPath, instanceKey, median, type Part, partsOf, ticksOf } from './bars.ts'
+import { InstanceMap } from '../instance-map.tsx'
+import { criticalPath, instanceKey, type Part, partsOf, ticksOf } from './bars.ts'
 import { type Span, TimeTable } from './time-table.tsx'
 
 /** Over so many instances are folded by status; so many of what failed stand there, and so many steps. */

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import type { ErrandClient } from '../../../client/client.ts'
-import type { BulkRunsInput } from '../../../contract/run-lists.ts'
+import type { BulkRunsInput } from '../../../contract/runs/run-lists.ts'
 import { RunStatus } from '../../../contract/status.ts'
 import { UsageError } from '../../command.ts'
 import { exitCodes } from '../../exit-codes.ts'

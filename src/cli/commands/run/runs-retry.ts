@@ -1,5 +1,5 @@
 import type { ErrandClient } from '../../../client/client.ts'
-import type { RetryPlan, RetryRun, RetryStep } from '../../../contract/retry.ts'
+import type { RetryPlan, RetryRun, RetryStep } from '../../../contract/runs/retry.ts'
 import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { exitCodes } from '../../exit-codes.ts'

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ErrandError } from '../../contract/errors.ts'
-import type { StreamStart } from '../../contract/run-api.ts'
-import type { Identity } from '../auth/auth.ts'
-import type { ChangedRun } from '../page/run-changes.ts'
-import type { ApiContext } from './api-context.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { StreamStart } from '../../../contract/run-api.ts'
+import type { Identity } from '../../auth/auth.ts'
+import type { ChangedRun } from '../../page/run-changes.ts'
+import type { ApiContext } from '../api-context.ts'
+import { isAdmin } from '../http/access.ts'
+import { sendEventStream } from '../http/event-stream.ts'
+import type { Handlers } from '../http/routes.ts'
 import { EventTopics, readTopic } from './event-topics.ts'
-import { isAdmin } from './http/access.ts'
-import { sendEventStream } from './http/event-stream.ts'
-import type { Handlers } from './http/routes.ts'
 
 /** A run comes no more often than this. */
 const PACE_MS = 100

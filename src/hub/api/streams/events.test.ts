@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { RunSummary } from '../../contract/run.ts'
-import { TopicEvent, TopicNews } from '../../contract/run-api.ts'
+import { oneStep, testingHub } from '../../../../test/support/hub/hub-fixture.ts'
+import { RunSummary } from '../../../contract/run.ts'
+import { TopicEvent, TopicNews } from '../../../contract/run-api.ts'
 
 const json = { accept: 'application/json' }
 

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ErrandError } from '../../contract/errors.ts'
-import type { Identity } from '../auth/auth.ts'
-import type { ApiContext } from './api-context.ts'
-import { sendEventStream } from './http/event-stream.ts'
-import type { Handlers } from './http/routes.ts'
-import { askerOf, summaryOf } from './tasks.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { Identity } from '../../auth/auth.ts'
+import type { ApiContext } from '../api-context.ts'
+import { sendEventStream } from '../http/event-stream.ts'
+import type { Handlers } from '../http/routes.ts'
+import { askerOf, summaryOf } from '../tasks.ts'
 
 /** A task comes no more often than this. */
 const PACE_MS = 200

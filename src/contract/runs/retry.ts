@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import { StepPhase } from './events.ts'
-import { type Reason, RunStatus } from './status.ts'
+import { StepPhase } from '../events.ts'
+import { type Reason, RunStatus } from '../status.ts'
 
 const stepName = z.string().min(1).max(1000)
 const steps = z.array(stepName).max(1000).optional()

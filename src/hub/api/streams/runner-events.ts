@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ApiContext } from './api-context.ts'
-import { sendEventStream } from './http/event-stream.ts'
-import type { Handlers } from './http/routes.ts'
+import type { ApiContext } from '../api-context.ts'
+import { sendEventStream } from '../http/event-stream.ts'
+import type { Handlers } from '../http/routes.ts'
 
 /** The list comes no more often than this. */
 const PACE_MS = 250

@@ -1,7 +1,7 @@
 import * as z from 'zod'
-import { RunId } from './ids.ts'
-import { ListRuns } from './run.ts'
-import { RunStatus } from './status.ts'
+import { RunId } from '../ids.ts'
+import { ListRuns } from '../run.ts'
+import { RunStatus } from '../status.ts'
 
 /** `GET /api/runs/counts` and `POST /api/runs/bulk`. */
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { testingHub } from '../../../test/support/hub/hub-fixture.ts'
-import { TaskSummary } from '../../contract/tasks/task-api.ts'
+import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
+import { TaskSummary } from '../../../contract/tasks/task-api.ts'
 
 /** The tasks of a stream, up to the first that is as wanted. */
 async function until(url: string, token: string, started: () => void, is: (task: TaskSummary) => boolean) {

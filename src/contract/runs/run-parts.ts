@@ -1,7 +1,7 @@
 import * as z from 'zod'
-import { StepPhase } from './events.ts'
-import { InstanceView } from './run.ts'
-import { RunStatus, StepStatus } from './status.ts'
+import { StepPhase } from '../events.ts'
+import { InstanceView } from '../run.ts'
+import { RunStatus, StepStatus } from '../status.ts'
 
 /** `GET /api/runs/:id` */
 export const RunViewQuery = z.strictObject({
