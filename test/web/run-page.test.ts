@@ -129,13 +129,13 @@ test('the page of a run', { skip }, async (t) => {
     await page.keyboard.press('ArrowLeft')
     await page.keyboard.press('Enter')
     await page.waitForURL(/step=shards(@|%40)local(!|%21)40/)
-    assert.ok((await page.locator('body *').count()) < 300)
+    assert.ok((await page.locator('main *').count()) < 300)
     await page.keyboard.press('3')
     await page
       .getByRole('main', { name: 'Timeline' })
       .getByRole('button', { name: /239 success/ })
       .waitFor()
-    assert.ok((await page.locator('body *').count()) < 350)
+    assert.ok((await page.locator('body *').count()) < 400)
     await isAccessible(page, 'a map')
   })
   await t.test('files that a step kept open in place as text, and HTML is only saved', async (t) => {

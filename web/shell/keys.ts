@@ -30,7 +30,7 @@ interface Does {
 /** The keys that work on every page. Letters are off while a field has the focus or a dialog is open. */
 export function useKeys(does: Does): void {
   const navigate = useNavigate()
-  const went = useRef(0)
+  const went = useRef(Number.NEGATIVE_INFINITY)
   const latest = useRef(does)
   latest.current = does
   useEffect(() => {
@@ -44,7 +44,7 @@ export function useKeys(does: Does): void {
       }
       if (!areLettersOn() || isTyping(target) || latest.current.opening) return
       if (event.timeStamp - went.current < AFTER_G_MS && places[key] !== undefined) {
-        went.current = 0
+        went.current = Number.NEGATIVE_INFINITY
         void navigate({ to: places[key] })
       } else if (key === 'g') went.current = event.timeStamp
       else if (key === 'n') void navigate({ to: '/new' })

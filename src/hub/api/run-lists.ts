@@ -25,7 +25,7 @@ const statusesOf: Readonly<Record<Bulk['action'], readonly RunStatus[]>> = {
   delete: RunStatus.options.filter(isFinalRun),
 }
 
-/** What a filter asks the store for; undefined: none may be seen. */
+/** The query by which the store is asked for a filter; undefined: none may be seen. */
 export function runQuery(
   { user, ...identity }: Identity,
   query: Filter | Omit<ListRuns, 'limit' | 'cursor'>,

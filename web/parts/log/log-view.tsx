@@ -63,7 +63,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   useEffect(() => () => source.stop(), [source])
   useEffect(() => source.setRunning(running), [source, running])
   useSyncExternalStore(source.watch, () => source.version)
-  const { total } = source
+  // As this render saw them: by the time its effects run there may be more.
+  const { total, isKnown, behind, lastStderr } = source
   const box = useRef<HTMLDivElement>(null)
   const input = useRef<HTMLInputElement>(null)
   const rows = useRef<HTMLDivElement>(null)
@@ -250,7 +251,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
 
   useLayoutEffect(() => {
     const { current } = box
-    if (current === null || !source.isKnown) return
+    if (current === null || !isKnown) return
     // Rows that are higher than one line are known once they are there.
     let changed = placesBefore.current !== places
     placesBefore.current = places
@@ -265,11 +266,11 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
       goal.current = undefined
       return goTo(line)
     }
-    if (!placed.current && source.behind === undefined) {
+    if (!placed.current && behind === undefined) {
       placed.current = true
       if (marked !== undefined) return goTo(marked[0])
-      if (failed && source.lastStderr !== undefined && !given.find?.q) {
-        const { from } = source.lastStderr
+      if (failed && lastStderr !== undefined && !given.find?.q) {
+        const { from } = lastStderr
         if (places.top(from) < height - view.height) return goTo(from)
       }
     }
