@@ -12,7 +12,7 @@ if [ ${#packages[@]} = 0 ]; then
     docker-compose systemd                                # what checks the files of deploy/
     faketime                                              # clocks that are stepped
     e2fsprogs mount util-linux                            # disks whose power is cut
-    user-mode-linux                                       # a guest with cgroup v2, on machines with v1
+    user-mode-linux gcc libc6-dev                         # a guest with cgroup v2, on machines with v1
     bubblewrap socat python3                              # sandboxes, the way out of them, attacks from inside
     chromium                                              # the dashboard's tests
     bsdutils locales                                      # a terminal (script), and a locale that is not English

@@ -16,6 +16,7 @@ const NAMING: Readonly<Record<string, string>> = {
   'src/cli/commands/hub/child-runner.ts': "sets them for the hub's own runner",
   'src/runner/secrets/own-secrets.ts': 'names the token that it masks',
   'src/runner/workspaces/leased-slots.ts': "names the token of a slot's repository",
+  'src/hub/tasks/repository-tokens.ts': 'names the token that goes to these hosts alone',
   'src/blueprints/task-steps.ts': "sets them for a task's agent",
   'src/agents/builtin/tools/run-command.ts': 'keeps them from what a model runs',
   'src/agents/builtin/settings.ts': "reads a step's environment, by a schema of its own",

@@ -36,7 +36,7 @@ export const VarName = z
   .check(z.regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}$/, VAR_NAME_RULE))
 
 /** Credentials whose names end in no such way. */
-const oddlyNamed = new Set(['ANTHROPIC_CUSTOM_HEADERS', 'AWS_BEARER_TOKEN_BEDROCK'])
+const oddlyNamed = new Set(['ANTHROPIC_CUSTOM_HEADERS', 'AWS_BEARER_TOKEN_BEDROCK', 'ERRAND_SMTP_URL'])
 
 /** How the name of a credential ends; `KEY`, `PASS`, `PWD` and `PAT` by themselves are other things too. */
 const CREDENTIAL =

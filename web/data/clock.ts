@@ -74,3 +74,9 @@ export function exactTime(time: string): string {
   const date = new Date(time)
   return `${date.toString()} · ${date.toISOString()}`
 }
+
+/** The middle of durations in ms; undefined of none. */
+export function median(values: readonly number[]): number | undefined {
+  const all = [...values].sort((a, b) => a - b)
+  return all[Math.floor((all.length - 1) / 2)]
+}

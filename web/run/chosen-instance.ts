@@ -79,11 +79,5 @@ export const statusOrder: readonly Shown[] = [
   'success',
 ]
 
-/** The middle of durations in ms; undefined of none. */
-export function median(values: readonly number[]): number | undefined {
-  const all = [...values].sort((a, b) => a - b)
-  return all[Math.floor((all.length - 1) / 2)]
-}
-
 /** A step with more instances has a map. */
 export const MAP_OVER = 200

@@ -1,6 +1,6 @@
 import { ChevronDown, ChevronRight } from 'lucide-react'
 import { lazy, type ReactNode, Suspense, useState } from 'react'
-import { duration } from '../data/clock.ts'
+import { duration, median } from '../data/clock.ts'
 import { type Shown, type Step, shownStep, type WholeRun } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
@@ -8,7 +8,6 @@ import {
   instanceShown,
   instanceWord,
   MAP_OVER,
-  median,
   type Place,
   placeName,
   placesOf,

@@ -6,7 +6,7 @@
  *
  * The file must see by `inGuest` that it is in one, so that it does not start another.
  */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, unwatchFile, watchFile } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,6 +16,7 @@ import type { EndedTest, TestLine } from '../test-reporter.ts'
 
 const PROGRAM = '/usr/bin/linux.uml'
 const INIT = join(import.meta.dirname, 'guest-init.sh')
+const REGISTERS = join(import.meta.dirname, 'whole-registers.c')
 const MEMORY = '2G'
 const TIMEOUT_MS = 300_000
 const CONSOLE_CHARACTERS = 3_000
@@ -54,7 +55,12 @@ export async function runInGuest(file: string, options: GuestOptions = {}): Prom
     // A group of its own, by which all of it can be ended. Its memory is a file in TMPDIR, without a name.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH, TMPDIR: join(folder, 'kernel'), ERRAND_TEST_GUEST_FOLDER: folder },
+    env: {
+      ...preloaded(folder),
+      PATH: process.env.PATH,
+      TMPDIR: join(folder, 'kernel'),
+      ERRAND_TEST_GUEST_FOLDER: folder,
+    },
   })
   const end = () => endTree({ group: guest.pid, mark: `ERRAND_TEST_GUEST_FOLDER=${folder}` }, 0)
   signal.addEventListener('abort', end)
@@ -88,6 +94,15 @@ export async function runInGuest(file: string, options: GuestOptions = {}): Prom
     await end()
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** What the kernel needs on processors with many registers, where there is a compiler to make it; others do without. */
+function preloaded(folder: string): NodeJS.ProcessEnv {
+  const library = join(folder, 'whole-registers.so')
+  const { status } = spawnSync('cc', ['-shared', '-fPIC', '-O1', '-o', library, REGISTERS], {
+    stdio: 'ignore',
+  })
+  return status === 0 ? { LD_PRELOAD: library } : {}
 }
 
 /** What stands after `--` goes to the first program. */

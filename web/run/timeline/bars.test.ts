@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RunEvent } from '../../../src/contract/events.ts'
-import { median } from '../chosen-instance.ts'
+import { median } from '../../data/clock.ts'
 import { criticalPath, partsOf, ticksOf } from './bars.ts'
 
 const time = (second: number) => new Date(second * 1000).toISOString()

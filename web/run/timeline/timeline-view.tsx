@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { ChevronDown, ChevronRight, Table } from 'lucide-react'
 import { type ReactNode, useEffect, useMemo, useState } from 'react'
-import { duration, timeOf, useNow } from '../../data/clock.ts'
+import { duration, median, timeOf, useNow } from '../../data/clock.ts'
 import { lastGoodQuery } from '../../data/last-good.ts'
 import type { RunFeed } from '../../data/run-feed.ts'
 import { getWorkflow, type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
@@ -10,7 +10,6 @@ import {
   instanceShown,
   instanceWord,
   MAP_OVER,
-  median,
   type Place,
   placesOf,
   statusOrder,
