@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { Play } from 'lucide-react'
-import { lazy, Suspense, useEffect, useRef, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { type ApiError, newKey } from '../data/api.ts'
 import {
   cancelRun,
@@ -71,22 +71,8 @@ function useSettled(text: string, ms: number): string {
   return settled
 }
 
-const TaskForm = lazy(() => import('./task-form.tsx'))
-
-/** A new run: of a workflow, or with `kind=task` a coding task. */
-export function NewPage() {
-  const { kind } = useSearch({ from: '/inside/new' })
-  return kind === 'task' ? (
-    <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
-      <TaskForm />
-    </Suspense>
-  ) : (
-    <NewWorkflow />
-  )
-}
-
 /** Paste, run, watch: the workflow on one side, its output on the other. */
-function NewWorkflow() {
+export function NewPage() {
   const { from } = useSearch({ from: '/inside/new' })
   const navigate = useNavigate({ from: '/new' })
   const [text, setText] = useState(keptDraft)
@@ -136,6 +122,13 @@ function NewWorkflow() {
         <h1 className="text-page font-semibold">New run</h1>
         <Link to="/new" search={{ kind: 'task' }} className="ml-2 text-meta text-accent hover:underline">
           A coding task instead
+        </Link>
+        <Link
+          to="/new"
+          search={{ kind: 'agent' }}
+          className="ml-2 max-sm:hidden text-meta text-accent hover:underline"
+        >
+          A session instead
         </Link>
         <span className="ml-auto" />
         {text !== example && (

@@ -1,9 +1,17 @@
 import { useSearch } from '@tanstack/react-router'
+import { lazy, Suspense } from 'react'
 import { NewPage } from './new-page.tsx'
-import { NewSession } from './new-session.tsx'
 
-/** Begins a run of the kind that the address names. */
+const NewSession = lazy(async () => ({ default: (await import('./new-session.tsx')).NewSession }))
+const TaskForm = lazy(() => import('./task-form.tsx'))
+
+/** Begins a run of the kind that the address names: a workflow, a session with an agent, or a coding task. */
 export function NewRun() {
   const { kind } = useSearch({ from: '/inside/new' })
-  return kind === 'agent' ? <NewSession /> : <NewPage />
+  if (kind !== 'agent' && kind !== 'task') return <NewPage />
+  return (
+    <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
+      {kind === 'agent' ? <NewSession /> : <TaskForm />}
+    </Suspense>
+  )
 }
