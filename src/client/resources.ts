@@ -297,7 +297,7 @@ export class RunsClient {
   }
 
   counts(query: Omit<ListRunsInput, 'limit' | 'cursor'> = {}): Promise<RunCounts> {
-    return this.#http.json('GET /api/runs/counts', { query })
+    return this.#http.json('GET /api/run-counts', { query })
   }
 
   /** With a key the call may be repeated: what was done is not done again. */

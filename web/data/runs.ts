@@ -85,7 +85,7 @@ function filterQuery(filter: RunFilter): Omit<ListRunsInput, 'limit' | 'cursor'>
 export const listRuns = (filter: RunFilter, cursor?: string, signal?: AbortSignal): Promise<RunPage> =>
   ask('GET', '/api/runs', { query: { ...filterQuery(filter), limit: 100, cursor } as Query, signal })
 export const countRuns = (filter: RunFilter, signal?: AbortSignal): Promise<RunCounts> =>
-  ask('GET', '/api/runs/counts', { query: filterQuery(filter) as Query, signal })
+  ask('GET', '/api/run-counts', { query: filterQuery(filter) as Query, signal })
 
 /** To these runs, or to all of a filter. */
 export type Chosen = { ids: string[] } | { all: RunFilter; expect: RunCounts['by_status'] }

@@ -75,7 +75,7 @@ export const runRoutes = routeTable({
     query: ListRuns,
     answers: { 200: RunList },
   },
-  'GET /api/runs/counts': {
+  'GET /api/run-counts': {
     who: 'user',
     tag,
     summary: 'How many runs a filter has, by status: exactly up to 10,000 of each',

@@ -3,7 +3,7 @@ import { RunId } from '../ids.ts'
 import { ListRuns } from '../run.ts'
 import { RunStatus } from '../status.ts'
 
-/** `GET /api/runs/counts` and `POST /api/runs/bulk`. */
+/** `GET /api/run-counts` and `POST /api/runs/bulk`. */
 
 const Filter = ListRuns.omit({ limit: true, cursor: true })
 

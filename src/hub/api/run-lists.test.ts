@@ -11,7 +11,7 @@ async function hubWithRuns(t: test.TestContext) {
   const create = async (yaml: string, owner: string, vars: Record<string, string> = {}) =>
     (await hub.engine.submit({ yaml, vars, owner, tenant: owner === 'eve' ? 'elsewhere' : 'default' })).run_id
   const counts = async (token: string, query = '') =>
-    (await hub.call('GET', `/api/runs/counts${query}`, token)).json
+    (await hub.call('GET', `/api/run-counts${query}`, token)).json
   const bulk = (token: string, body: object, key?: string) =>
     hub.call('POST', '/api/runs/bulk', token, body, key === undefined ? {} : { 'idempotency-key': key })
   return { ...hub, ann, bob, boss, eve, create, counts, bulk }

@@ -118,7 +118,7 @@ export function runListHandlers(context: ApiContext) {
   }
 
   return {
-    'GET /api/runs/counts': async ({ identity, query }) => {
+    'GET /api/run-counts': async ({ identity, query }) => {
       const asked = runQuery(identity, query)
       if (asked === undefined) return { total: 0, by_status: {}, more: [] }
       const { by_status, more } = await engine.counts(asked)
