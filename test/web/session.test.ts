@@ -91,6 +91,14 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await question.getByRole('region', { name: 'What it wants to do' }).press('End')
       await question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' }).waitFor()
     }
+    // Both have pressed before the hub hears of either.
+    const pressed = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    for (const [index, page] of [anns, bobs].entries())
+      await page.route('**/input', async (route) => {
+        pressed[index]!.resolve()
+        await Promise.all(pressed.map(({ promise }) => promise))
+        await route.continue()
+      })
     await Promise.all([
       anns.getByRole('button', { name: 'Allow once' }).click(),
       bobs.getByRole('button', { name: 'Deny', exact: true }).click(),
