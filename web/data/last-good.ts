@@ -1,22 +1,15 @@
+import type { LastGood } from '../../src/contract/runs/run-parts.ts'
 import { ask } from './api.ts'
-import { getRun, type RunPage, type WholeRun } from './runs.ts'
+import { getRun, type WholeRun } from './runs.ts'
 
-/** The last success of the same workflow that began before a run, whole; null where there is none. */
-export async function readLastGood(
-  { run_id, workflow_name, created_at }: Pick<WholeRun, 'run_id' | 'workflow_name' | 'created_at'>,
-  signal: AbortSignal,
-): Promise<WholeRun | null> {
-  const { runs } = await ask<RunPage>('GET', '/api/runs', {
-    query: { workflow_name, status: 'success', created_before: created_at, limit: 2 },
-    signal,
-  })
-  const found = runs.find((one) => one.run_id !== run_id)
-  return found === undefined ? null : await getRun(found.run_id, signal)
-}
-
-/** For `useQuery`. */
-export const lastGoodQuery = (run: WholeRun) => ({
-  queryKey: ['last-good', run.run_id],
-  queryFn: ({ signal }: { signal: AbortSignal }) => readLastGood(run, signal),
+/** The last success of the same workflow and owner before a run, whole; null where there is none. For `useQuery`. */
+export const lastGoodQuery = ({ run_id }: Pick<WholeRun, 'run_id'>) => ({
+  queryKey: ['last-good', run_id],
+  queryFn: async ({ signal }: { signal: AbortSignal }) => {
+    const { run } = await ask<LastGood>('GET', `/api/runs/${encodeURIComponent(run_id)}/last-good`, {
+      signal,
+    })
+    return run === undefined ? null : await getRun(run.run_id, signal)
+  },
   staleTime: Number.POSITIVE_INFINITY,
 })

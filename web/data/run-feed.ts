@@ -1,8 +1,7 @@
 import type { QueryClient } from '@tanstack/react-query'
 import type { EventOf, RunEvent } from '../../src/contract/events.ts'
-import { request } from './api.ts'
 import { liveRuns } from './live.ts'
-import { getRun, outputPath } from './runs.ts'
+import { getRun } from './runs.ts'
 
 export interface Chunk {
   stream: 'stdout' | 'stderr'
@@ -75,19 +74,4 @@ export class RunFeed {
     this.#unfollow()
     clearTimeout(this.#timer)
   }
-}
-
-/** Bytes `[from, to)` of an output; fewer where fewer are there. */
-export async function readOutput(
-  run: string,
-  attempt: number,
-  stream: string,
-  [from, to]: readonly [number, number],
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  const response = await request('GET', outputPath(run, attempt, stream), {
-    headers: { range: `bytes=${from}-${to - 1}`, accept: '*/*' },
-    signal,
-  })
-  return new Uint8Array(await response.arrayBuffer())
 }

@@ -106,8 +106,6 @@ export async function getRun(id: string, signal?: AbortSignal): Promise<WholeRun
 export const getWorkflow = (id: string, signal?: AbortSignal) =>
   ask<{ workflow: unknown; vars: Record<string, string> }>('GET', `${of(id)}/workflow`, { signal })
 export const cancelRun = (id: string) => ask('POST', `${of(id)}/cancel`, { body: {} })
-export const retryRun = (id: string, only: 'all' | 'failed', idempotencyKey: string) =>
-  ask<Run>('POST', `${of(id)}/retry`, { body: { only }, idempotencyKey })
 export const answerApproval = (
   id: string,
   answer: 'approve' | 'reject',

@@ -3,7 +3,8 @@ import { useNavigate, useRouter } from '@tanstack/react-router'
 import { ArrowRight, CornerDownLeft, History, Search } from 'lucide-react'
 import { type KeyboardEvent, useDeferredValue, useEffect, useId, useMemo, useRef, useState } from 'react'
 import { ApiError, ask, basePath, newKey } from '../data/api.ts'
-import { answerApproval, type Run, type RunPage, retryRun, shownStatus } from '../data/runs.ts'
+import { beginRetry } from '../data/retries.ts'
+import { answerApproval, type Run, type RunPage, shownStatus } from '../data/runs.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { type Command, fitting, keepRecent, recentCommands, usePageCommands } from './commands.ts'
@@ -103,7 +104,7 @@ function itemsOf(
         word: `Retry last ${failed.workflow_name}`,
         about: `${failed.run_id} · what failed of it, in a new run`,
         asks: 'Enter again retries it',
-        act: async () => ({ to: (await retryRun(failed.run_id, 'failed', newKey())).run_id }),
+        act: async () => ({ to: (await beginRetry(failed.run_id, { only: 'failed' }, newKey())).run_id }),
       },
     ])
   const groups = ['Needs you', 'Recent', 'Do', 'Go', 'Runs']
