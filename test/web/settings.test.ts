@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { WebhookNotice } from '../../src/contract/places.ts'
 import { webStandIn } from '../support/notify/place-stand-ins.ts'
-import { startPrograms } from '../support/programs.ts'
+import { startPrograms, workflowText } from '../support/programs.ts'
 import { isAccessible, logIn, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
 test('people settle where they are told, their tokens and password, and admins who may log in', {
@@ -44,12 +44,25 @@ test('people settle where they are told, their tokens and password, and admins w
     await letters.uncheck()
     await page.getByRole('heading', { name: 'You and your places' }).click()
     await page.keyboard.press('n')
-    await letters.check()
     assert.match(page.url(), /\/settings\/me$/)
+    // Those of a single page are off as well; a list that has a run has a filter.
+    await client.runs.create({ yaml: workflowText([{ name: 'one', cmd: 'true' }]) })
+    await page.getByRole('link', { name: 'Runs', exact: true }).click()
+    const filter = page.getByLabel(/^Filter: /)
+    await filter.waitFor()
+    await page.keyboard.press('/')
+    const focused = filter.and(page.locator(':focus'))
+    assert.equal(await focused.count(), 0)
+    await page.goto(`${url}/settings/me`)
+    await letters.check()
     await page.getByRole('heading', { name: 'You and your places' }).click()
     await letters.blur()
     await page.keyboard.press('n')
     await page.waitForURL('**/new')
+    await page.getByRole('link', { name: 'Runs', exact: true }).click()
+    await filter.waitFor()
+    await page.keyboard.press('/')
+    await focused.waitFor()
   })
 
   await t.test('a token is made, shown once, works, and is revoked', async () => {

@@ -5,6 +5,7 @@ import { lazy, Suspense, useEffect, useId, useRef, useState } from 'react'
 import { liveRuns } from '../data/live.ts'
 import type { Scope, Target } from '../data/retries.ts'
 import { shownStatus, type WholeRun } from '../data/runs.ts'
+import { useLetters } from '../parts/letters.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { instanceWord, type Place } from './chosen-instance.ts'
 
@@ -56,22 +57,13 @@ export function RetryMenu({ run, place }: Props) {
   const menu = useRef<HTMLDivElement>(null)
   const id = useId()
   const over = isOver(run)
-  useEffect(() => {
-    if (!over) return
-    const press = (event: KeyboardEvent) => {
-      const { key, metaKey, ctrlKey, altKey, target: at } = event
-      if (key !== 'r' || metaKey || ctrlKey || altKey || (at as Element).closest('input, textarea, select'))
-        return
-      const button = menu.current?.previousElementSibling as HTMLElement | null
-      // Of the two that a page has, one is shown.
-      if (button?.offsetParent == null || document.querySelector('dialog[open]') !== null) return
-      event.preventDefault()
-      openMenu(menu.current!, button)
-      menu.current!.querySelector('button')?.focus()
-    }
-    addEventListener('keydown', press)
-    return () => removeEventListener('keydown', press)
-  }, [over])
+  useLetters((key) => {
+    const button = menu.current?.previousElementSibling as HTMLElement | null
+    // Of the two that a page has, one is shown.
+    if (key !== 'r' || button?.offsetParent == null) return false
+    openMenu(menu.current!, button)
+    menu.current!.querySelector('button')?.focus()
+  })
   if (!over) return null
   const target = targetOf(place)
   const scopes = scopesOf(run, target)

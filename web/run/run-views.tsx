@@ -1,8 +1,8 @@
 import { useNavigate } from '@tanstack/react-router'
 import { ChartGantt, List, Workflow } from 'lucide-react'
-import { useEffect, useRef } from 'react'
 import type { WholeRun } from '../data/runs.ts'
 import { copyText } from '../parts/copy-button.tsx'
+import { useLetters } from '../parts/letters.ts'
 import { failedPlaces, type Place } from './chosen-instance.ts'
 import { type RunSearch, type RunView, runViews } from './run-search.ts'
 
@@ -39,13 +39,6 @@ export function ViewSwitch({ view, small = false }: { view: RunView; small?: boo
   )
 }
 
-function isTyping(target: EventTarget | null): boolean {
-  return (
-    target instanceof HTMLElement &&
-    (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-  )
-}
-
 interface Keys {
   run: WholeRun
   chosen: Place | undefined
@@ -58,32 +51,22 @@ interface Keys {
 /** Letters of a run's page: `1 2 3` views, `f F` failures, `c` compare, `l` copies the link, `x` cancels after asking. */
 export function useRunKeys(keys: Keys): void {
   const navigate = useNavigate({ from: '/runs/$run' })
-  const now = useRef(keys)
-  now.current = keys
-  useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      const { key, target } = event
-      if (isTyping(target) || event.metaKey || event.ctrlKey || event.altKey || event.defaultPrevented) return
-      if (document.querySelector('dialog[open]') !== null) return
-      const { run, chosen, choose, compare, cancel } = now.current
-      const view = runViews[Number(key) - 1]
-      if (view !== undefined) void navigate({ search: (was) => ({ ...was, view }) })
-      else if (key === 'f' || key === 'F') {
-        const failed = failedPlaces(run.steps)
-        const at = failed.findIndex(
-          ({ step, index }) =>
-            step.step === chosen?.step.step && step.phase === chosen.step.phase && index === chosen.index,
-        )
-        const next = key === 'f' ? at + 1 : (at < 0 ? failed.length : at) - 1
-        const place = failed.at(next % (failed.length || 1))
-        if (place !== undefined) choose(place)
-      } else if (key === 'c') compare()
-      else if (key === 'l') void copyText(location.href)
-      else if (key === 'x' && cancel !== undefined) cancel()
-      else return
-      event.preventDefault()
-    }
-    addEventListener('keydown', press)
-    return () => removeEventListener('keydown', press)
-  }, [navigate])
+  useLetters((key) => {
+    const { run, chosen, choose, compare, cancel } = keys
+    const view = runViews[Number(key) - 1]
+    if (view !== undefined) void navigate({ search: (was) => ({ ...was, view }) })
+    else if (key === 'f' || key === 'F') {
+      const failed = failedPlaces(run.steps)
+      const at = failed.findIndex(
+        ({ step, index }) =>
+          step.step === chosen?.step.step && step.phase === chosen.step.phase && index === chosen.index,
+      )
+      const next = key === 'f' ? at + 1 : (at < 0 ? failed.length : at) - 1
+      const place = failed.at(next % (failed.length || 1))
+      if (place !== undefined) choose(place)
+    } else if (key === 'c') compare()
+    else if (key === 'l') void copyText(location.href)
+    else if (key === 'x' && cancel !== undefined) cancel()
+    else return false
+  })
 }

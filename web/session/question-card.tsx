@@ -3,6 +3,7 @@ import { type ApiError, newKey } from '../data/api.ts'
 import { clockOf, timeOf, useNow } from '../data/clock.ts'
 import { giveInput } from '../data/sessions.ts'
 import { Failure } from '../parts/action-button.tsx'
+import { useLetters } from '../parts/letters.ts'
 import { StatusMark } from '../parts/status-mark.tsx'
 import type { Question } from './conversation.ts'
 import { argumentsOf, commandOf } from './tool-input.ts'
@@ -101,19 +102,13 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
     [busy, seen, run, request_id, lost, now],
   )
 
-  useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      if (event.metaKey || event.ctrlKey || event.altKey || event.repeat) return
-      const { activeElement } = document
-      const inField =
-        activeElement !== null && /^(INPUT|TEXTAREA|SELECT|BUTTON|A)$/.test(activeElement.tagName)
-      if (inField || document.querySelector('dialog[open]') !== null) return
-      if (event.key === 'a') void answer('allow')
-      else if (event.key === 'd') void answer('deny')
-    }
-    addEventListener('keydown', press)
-    return () => removeEventListener('keydown', press)
-  }, [answer])
+  useLetters((key, { repeat }) => {
+    // Whoever is at a button or a link means that.
+    if (repeat || /^(INPUT|BUTTON|A)$/.test(document.activeElement?.tagName ?? '')) return false
+    if (key === 'a') void answer('allow')
+    else if (key === 'd') void answer('deny')
+    else return false
+  })
 
   const command = commandOf(input)
   const rest = argumentsOf(input).filter(([, text]) => text !== command)

@@ -1,11 +1,12 @@
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
-import { useEffect, useMemo, useRef, useState } from 'react'
+import { useEffect, useMemo } from 'react'
 import { ApiError } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { filterOfWords, groupOf } from '../data/run-filter.ts'
 import { listRuns, type Run, type RunFilter, shownStatus } from '../data/runs.ts'
 import { Failure } from '../parts/action-button.tsx'
+import { FilterForm } from '../parts/filter-form.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 
@@ -139,77 +140,48 @@ function Row({ run }: { run: Run }) {
 
 function Filter({ filter }: { filter: RunFilter }) {
   const navigate = useNavigate()
-  const [text, setText] = useState('')
-  const field = useRef<HTMLInputElement>(null)
   const set = (search: RunFilter) => navigate({ to: '/sessions', search })
-  useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      const { target } = event
-      if (
-        event.key !== '/' ||
-        (target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-      )
-        return
-      event.preventDefault()
-      field.current?.focus()
-    }
-    addEventListener('keydown', press)
-    return () => removeEventListener('keydown', press)
-  }, [])
   return (
-    <search>
-      <form
-        className="flex flex-wrap items-center gap-2 px-5 pt-3"
-        onSubmit={(event) => {
-          event.preventDefault()
-          const { kind: _, workflow: _name, ...words } = filterOfWords(text)
-          void set({ ...filter, ...words })
-          setText('')
-        }}
+    <FilterForm
+      label="Filter: words such as user:ann, or a name or id"
+      placeholder="user:ann text…"
+      submit={(text) => {
+        const { kind: _, workflow: _name, ...words } = filterOfWords(text)
+        void set({ ...filter, ...words })
+      }}
+    >
+      <select
+        aria-label="status"
+        className="field"
+        value={filter.status ?? ''}
+        onChange={({ target }) => void set({ ...filter, status: target.value })}
       >
-        <input
-          ref={field}
-          aria-label="Filter: words such as user:ann, or a name or id"
-          className="field w-72 max-w-full"
-          placeholder="user:ann text…"
-          value={text}
-          onChange={({ target }) => setText(target.value)}
-          spellCheck={false}
-          autoCapitalize="none"
-        />
-        <select
-          aria-label="status"
-          className="field"
-          value={filter.status ?? ''}
-          onChange={({ target }) => void set({ ...filter, status: target.value })}
-        >
-          <option value="">any status</option>
-          {statuses.map((status) => (
-            <option key={status}>{status}</option>
-          ))}
-        </select>
-        {(['user', 'q'] as const).map(
-          (name) =>
-            filter[name] !== undefined && (
-              <button
-                key={name}
-                type="button"
-                className="chip h-7 hover:text-ink"
-                title="Drop it"
-                onClick={() => void set({ ...filter, [name]: undefined } as RunFilter)}
-              >
-                <bdi>
-                  {name === 'q' ? '' : `${name}:`}
-                  {filter[name]}
-                </bdi>
-                <span aria-hidden className="ml-1">
-                  ×
-                </span>
-              </button>
-            ),
-        )}
-      </form>
-    </search>
+        <option value="">any status</option>
+        {statuses.map((status) => (
+          <option key={status}>{status}</option>
+        ))}
+      </select>
+      {(['user', 'q'] as const).map(
+        (name) =>
+          filter[name] !== undefined && (
+            <button
+              key={name}
+              type="button"
+              className="chip h-7 hover:text-ink"
+              title="Drop it"
+              onClick={() => void set({ ...filter, [name]: undefined } as RunFilter)}
+            >
+              <bdi>
+                {name === 'q' ? '' : `${name}:`}
+                {filter[name]}
+              </bdi>
+              <span aria-hidden className="ml-1">
+                ×
+              </span>
+            </button>
+          ),
+      )}
+    </FilterForm>
   )
 }
 

@@ -1,5 +1,12 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { type ErrorComponentProps, Link, Outlet, useRouter, useRouterState } from '@tanstack/react-router'
+import {
+  type ErrorComponentProps,
+  Link,
+  Outlet,
+  useNavigate,
+  useRouter,
+  useRouterState,
+} from '@tanstack/react-router'
 import {
   GitPullRequest,
   ListTree,
@@ -17,9 +24,9 @@ import { chooseTheme } from '../data/preferences.ts'
 import { meQuery } from '../data/session.ts'
 import { LoginForm } from '../login/login-form.tsx'
 import type { Command } from '../palette/commands.ts'
+import { useLetters } from '../parts/letters.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
 import { ConnectionBanner, ConnectionDot, UpdateNotice } from './connection.tsx'
-import { useKeys } from './keys.ts'
 import { keepRunsLive, useNeedsYou } from './needs-you.ts'
 import { PersonMenu } from './person-menu.tsx'
 
@@ -32,6 +39,53 @@ const entry =
 const here = { className: 'border-line! bg-surface! text-ink! dark:bg-raised!' }
 
 const modifier = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘' : 'Ctrl'
+
+/** Where `g` and a letter lead. */
+const places: Readonly<Record<string, string>> = {
+  r: '/runs',
+  s: '/sessions',
+  t: '/tasks',
+  m: '/settings/runners',
+}
+const AFTER_G_MS = 1500
+
+interface Does {
+  /** What is about to open takes the letters. */
+  opening: boolean
+  fold: () => void
+  palette: () => void
+  allKeys: () => void
+}
+
+/** The keys that work on every page. */
+function useKeys({ opening, fold, palette, allKeys }: Does): void {
+  const navigate = useNavigate()
+  const went = useRef(Number.NEGATIVE_INFINITY)
+  useLetters((key, { timeStamp }) => {
+    if (opening) return false
+    if (timeStamp - went.current < AFTER_G_MS && places[key] !== undefined) {
+      went.current = Number.NEGATIVE_INFINITY
+      void navigate({ to: places[key] })
+    } else if (key === 'g') went.current = timeStamp
+    else if (key === 'n') void navigate({ to: '/new' })
+    else if (key === '[') fold()
+    else if (key === '?') allKeys()
+    else return false
+  })
+  const open = useRef(palette)
+  open.current = palette
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const { key, altKey, shiftKey, ctrlKey, metaKey } = event
+      if (key.toLowerCase() !== 'k' || altKey || shiftKey || !(ctrlKey || metaKey)) return
+      if (document.querySelector('dialog[open]') !== null) return
+      open.current()
+      event.preventDefault()
+    }
+    addEventListener('keydown', press)
+    return () => removeEventListener('keydown', press)
+  }, [])
+}
 
 /** Side bar, or on a phone the bar at the bottom, around a page. */
 export function Shell() {

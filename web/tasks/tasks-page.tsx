@@ -1,6 +1,6 @@
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
-import { GitPullRequest, ListFilter, Plus, X } from 'lucide-react'
+import { GitPullRequest, Plus, X } from 'lucide-react'
 import { memo, useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { useLiveTasks } from '../data/live-tasks.ts'
@@ -16,6 +16,7 @@ import {
   webAddress,
 } from '../data/tasks.ts'
 import { Failure } from '../parts/action-button.tsx'
+import { FilterForm } from '../parts/filter-form.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { When } from '../parts/times.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
@@ -271,20 +272,7 @@ const TaskRow = memo(function TaskRow({ task }: { task: Task }) {
 /** Words and chips, the same filter twice; both stand in the address. */
 function TaskFilterLine({ filter, tasks }: { filter: TaskFilter; tasks: readonly Task[] }) {
   const navigate = useNavigate()
-  const field = useRef<HTMLInputElement>(null)
-  const [text, setText] = useState('')
   const set = (next: TaskFilter) => navigate({ to: '/tasks', search: next })
-  useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      const { key, target } = event
-      if (key !== '/' || (target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)))
-        return
-      event.preventDefault()
-      field.current?.focus()
-    }
-    addEventListener('keydown', press)
-    return () => removeEventListener('keydown', press)
-  }, [])
   const known = (of: (task: Task) => string | undefined) =>
     [...new Set(tasks.map(of).filter((one) => one !== undefined))].sort()
   const choices = {
@@ -295,69 +283,45 @@ function TaskFilterLine({ filter, tasks }: { filter: TaskFilter; tasks: readonly
   }
   const titles = { state: 'State', repo: 'Repository', agent: 'Agent', user: 'Who' }
   return (
-    <search>
-      <form
-        className="flex flex-wrap items-center gap-2 px-5 py-3 max-sm:px-4"
-        onSubmit={(event) => {
-          event.preventDefault()
-          void set({ ...filter, ...taskFilterOfWords(text) })
-          setText('')
-        }}
-      >
-        <span className="relative max-sm:w-full">
-          <ListFilter
-            size={14}
-            strokeWidth={1.75}
-            aria-hidden
-            className="absolute top-1/2 left-2.5 -translate-y-1/2 text-ink3"
-          />
-          <input
-            ref={field}
-            aria-label="Filter: words such as state:running, or part of a title or id"
-            className="field w-72 max-w-full pl-8 max-sm:w-full"
-            placeholder="state:running agent:codex text…"
-            value={text}
-            onChange={({ target }) => setText(target.value)}
-            spellCheck={false}
-            autoCapitalize="none"
-          />
-          <kbd className="key absolute top-1/2 right-2 -translate-y-1/2 max-sm:hidden">/</kbd>
-        </span>
-        {(Object.keys(choices) as (keyof typeof choices)[]).map((name) => {
-          const value = filter[name]
-          const isKnown = choices[name].some(([one]) => one === value)
-          return (
-            <select
-              key={name}
-              aria-label={titles[name]}
-              className={`h-7 max-w-44 rounded-md border bg-surface px-2 text-meta max-sm:h-11 max-sm:max-w-none max-sm:flex-[1_1_40%] max-sm:text-[1rem] dark:bg-raised ${value === undefined ? 'border-dashed border-line2 text-ink2' : 'border-line2 font-medium'}`}
-              value={value ?? ''}
-              onChange={({ target }) => set({ ...filter, [name]: target.value || undefined })}
-            >
-              <option value="">{titles[name]}</option>
-              {choices[name].map(([one, word]) => (
-                <option key={one} value={one}>
-                  {word}
-                </option>
-              ))}
-              {value !== undefined && !isKnown && <option value={value}>{value}</option>}
-            </select>
-          )
-        })}
-        {filter.q !== undefined && (
-          <button
-            type="button"
-            className="flex h-7 items-center gap-1.5 rounded-md border border-line2 px-2 text-meta max-sm:h-11"
-            aria-label={`Drop the text ${filter.q}`}
-            onClick={() => set({ ...filter, q: undefined })}
+    <FilterForm
+      label="Filter: words such as state:running, or part of a title or id"
+      placeholder="state:running agent:codex text…"
+      submit={(words) => void set({ ...filter, ...taskFilterOfWords(words) })}
+    >
+      {(Object.keys(choices) as (keyof typeof choices)[]).map((name) => {
+        const value = filter[name]
+        const isKnown = choices[name].some(([one]) => one === value)
+        return (
+          <select
+            key={name}
+            aria-label={titles[name]}
+            className={`h-7 max-w-44 rounded-md border bg-surface px-2 text-meta max-sm:h-11 max-sm:max-w-none max-sm:flex-[1_1_40%] max-sm:text-[1rem] dark:bg-raised ${value === undefined ? 'border-dashed border-line2 text-ink2' : 'border-line2 font-medium'}`}
+            value={value ?? ''}
+            onChange={({ target }) => set({ ...filter, [name]: target.value || undefined })}
           >
-            <span className="text-ink2">Text</span>
-            <span className="font-medium">{filter.q}</span>
-            <X size={12} strokeWidth={1.75} aria-hidden />
-          </button>
-        )}
-      </form>
-    </search>
+            <option value="">{titles[name]}</option>
+            {choices[name].map(([one, word]) => (
+              <option key={one} value={one}>
+                {word}
+              </option>
+            ))}
+            {value !== undefined && !isKnown && <option value={value}>{value}</option>}
+          </select>
+        )
+      })}
+      {filter.q !== undefined && (
+        <button
+          type="button"
+          className="flex h-7 items-center gap-1.5 rounded-md border border-line2 px-2 text-meta max-sm:h-11"
+          aria-label={`Drop the text ${filter.q}`}
+          onClick={() => set({ ...filter, q: undefined })}
+        >
+          <span className="text-ink2">Text</span>
+          <span className="font-medium">{filter.q}</span>
+          <X size={12} strokeWidth={1.75} aria-hidden />
+        </button>
+      )}
+    </FilterForm>
   )
 }
 

@@ -32,6 +32,7 @@ export async function openPage(t: TestContext, browser: Browser, programs: Progr
   await page.goto(`${programs.url}/login`)
   await logIn(page, password)
   await page.waitForURL('**/runs')
+  await page.getByRole('navigation', { name: 'Errand', exact: true }).waitFor()
   return page
 }
 

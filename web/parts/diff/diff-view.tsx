@@ -2,6 +2,7 @@ import { Binary, FileDiff as FileIcon, MessageSquare } from 'lucide-react'
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { ActionButton } from '../action-button.tsx'
 import { CopyButton } from '../copy-button.tsx'
+import { isLetter } from '../letters.ts'
 import { promptOf, useDrafts, useSeen } from './drafts.ts'
 import { FileDiff } from './file-diff.tsx'
 import { type FileKind, fingerprint, foldedWhy, kindNames, kindOfPath } from './kinds-of-file.ts'
@@ -96,11 +97,8 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
   }
   const onKey = useRef((_event: KeyboardEvent) => {})
   onKey.current = (event) => {
-    const { key, target, metaKey, ctrlKey, altKey } = event
-    if (metaKey || ctrlKey || altKey || file === undefined) return
-    if (target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-      if (!(target instanceof HTMLInputElement && target.type === 'checkbox')) return
-    if (document.querySelector('dialog[open]') !== null) return
+    const { key, target } = event
+    if (file === undefined || !isLetter(event)) return
     const step = { n: 1, p: -1 }[key]
     if (key === 'v') toggleSeen()
     // Elsewhere on the page it begins a new run.

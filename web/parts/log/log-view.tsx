@@ -9,6 +9,7 @@ import {
   useSyncExternalStore,
 } from 'react'
 import type { RunFeed } from '../../data/run-feed.ts'
+import { useLetters } from '../letters.ts'
 import { type Find, LogBar } from './log-bar.tsx'
 import { GROUP_MARKS, type Group, groupsOf, hiddenLines } from './log-groups.ts'
 import { LogLines } from './log-lines.ts'
@@ -322,22 +323,11 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     [source],
   )
   // Letters count wherever nobody types.
-  useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      const { key, target } = event
-      const isTyping =
-        target instanceof HTMLElement &&
-        (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-      if (document.querySelector('dialog[open]') !== null) return
-      if (isTyping || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return
-      if (key === 'w') setWrap(!wrap)
-      else if (key === 't') setTimes(!times)
-      else if (key === '/') input.current?.focus()
-      else return
-      event.preventDefault()
-    }
-    addEventListener('keydown', press)
-    return () => removeEventListener('keydown', press)
+  useLetters((key) => {
+    if (key === 'w') setWrap(!wrap)
+    else if (key === 't') setTimes(!times)
+    else if (key === '/') input.current?.focus()
+    else return false
   })
   const keys = (event: React.KeyboardEvent) => {
     const { key, target } = event

@@ -1,0 +1,65 @@
+import { ListFilter } from 'lucide-react'
+import { type ReactNode, useId, useRef, useState } from 'react'
+import { useLetters } from './letters.ts'
+
+interface Props {
+  /** Says which words it takes. */
+  label: string
+  placeholder: string
+  /** Told of the words; the field is empty then. */
+  submit: (words: string) => void
+  /** Texts that the field may become. */
+  completions?: (text: string) => readonly string[]
+  /** The same filter as choices and chips. */
+  children?: ReactNode
+}
+
+/** A list's filter in words, which `/` leads to. */
+export function FilterForm({ label, placeholder, submit, completions, children }: Props) {
+  const field = useRef<HTMLInputElement>(null)
+  const [text, setText] = useState('')
+  const id = useId()
+  useLetters((key) => key === '/' && field.current?.focus())
+  return (
+    <search>
+      <form
+        className="flex flex-wrap items-center gap-2 px-5 py-3 max-sm:px-4"
+        onSubmit={(event) => {
+          event.preventDefault()
+          submit(text)
+          setText('')
+        }}
+      >
+        <span className="relative max-sm:w-full">
+          <ListFilter
+            size={14}
+            strokeWidth={1.75}
+            aria-hidden
+            className="absolute top-1/2 left-2.5 -translate-y-1/2 text-ink3"
+          />
+          <input
+            ref={field}
+            aria-label={label}
+            className="field w-80 max-w-full pl-8 max-sm:w-full"
+            placeholder={placeholder}
+            value={text}
+            onChange={({ target }) => setText(target.value)}
+            spellCheck={false}
+            list={completions === undefined ? undefined : id}
+            autoComplete="off"
+            autoCapitalize="none"
+          />
+          {completions !== undefined && (
+            <datalist id={id}>
+              {completions(text).map((word) => (
+                <option key={word} value={word} />
+              ))}
+            </datalist>
+          )}
+          <kbd className="key absolute top-1/2 right-2 -translate-y-1/2 max-sm:hidden">/</kbd>
+        </span>
+        {children}
+      </form>
+    </search>
+  )
+}
