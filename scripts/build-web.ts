@@ -51,6 +51,8 @@ export async function buildWeb(folder: string): Promise<void> {
       modulePreload: { polyfill: false },
       target: 'es2022',
       reportCompressedSize: false,
+      // One file of all that the first load needs: packed as one it is smaller by 3 KB, and asked for at once.
+      rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'index', tags: ['$initial'] }] } } },
     },
   })
   for (const name of globSync('**/*.{js,css,svg,html}', { cwd: fresh })) {

@@ -11,7 +11,6 @@ import { basePath } from './data/api.ts'
 import { filterOf } from './data/run-filter.ts'
 import { meQuery, safeNext } from './data/session.ts'
 import { type TaskFilter, taskFilterOf } from './data/task-filter.ts'
-import { LoginPage } from './login/login-page.tsx'
 import { RunPage } from './run/run-page.tsx'
 import { type RunSearch, runSearch } from './run/run-search.ts'
 import { RunsPage } from './runs/runs-page.tsx'
@@ -33,7 +32,7 @@ const root = createRootRouteWithContext<{ client: QueryClient }>()({
 const login = createRoute({
   getParentRoute: () => root,
   path: '/login',
-  component: LoginPage,
+  component: lazyRouteComponent(() => import('./login/login-page.tsx'), 'LoginPage'),
   validateSearch: ({ next }: Record<string, unknown>) => (next === undefined ? {} : { next: safeNext(next) }),
 })
 

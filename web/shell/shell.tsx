@@ -22,7 +22,6 @@ import { basePath, whenRefused, whenSessionBack } from '../data/api.ts'
 import { liveRuns } from '../data/live.ts'
 import { chooseTheme } from '../data/preferences.ts'
 import { meQuery } from '../data/session.ts'
-import { LoginForm } from '../login/login-form.tsx'
 import type { Command } from '../palette/commands.ts'
 import { useLetters } from '../parts/letters.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
@@ -32,6 +31,7 @@ import { PersonMenu } from './person-menu.tsx'
 
 const loadPalette = () => import('../palette/palette.tsx')
 const Palette = lazy(async () => ({ default: (await loadPalette()).Palette }))
+const LoginForm = lazy(async () => ({ default: (await import('../login/login-form.tsx')).LoginForm }))
 const KeysSheet = lazy(async () => ({ default: (await import('../palette/keys-sheet.tsx')).KeysSheet }))
 
 const entry =
@@ -304,7 +304,9 @@ function LoginAgain({ name }: { name: string | undefined }) {
         Your login has ended
       </h2>
       <p className="mb-4 text-ink2">Log in again; what is on the page stays.</p>
-      <LoginForm name={name} done={async () => liveRuns.tellSessionBack()} />
+      <Suspense>
+        <LoginForm name={name} done={async () => liveRuns.tellSessionBack()} />
+      </Suspense>
     </dialog>
   )
 }
