@@ -75,6 +75,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'Manage users of a hub',
     load: async () => (await import('./commands/account/users.ts')).users,
   },
+  views: {
+    summary: 'Manage filters of runs that are saved under a name',
+    load: async () => (await import('./commands/account/views.ts')).views,
+  },
   places: {
     summary: 'Be told what needs you: by webhook, ntfy or e-mail',
     load: async () => (await import('./commands/account/places.ts')).places,

@@ -17,6 +17,7 @@ import {
   TokensClient,
   UsersClient,
 } from './resources.ts'
+import { ViewsClient } from './views.ts'
 
 /**
  * The hub's API, typed. A refusal is an `ErrandError` with the server's code, message and hint; a hub that does
@@ -33,6 +34,7 @@ export class ErrandClient {
   readonly users: UsersClient
   readonly secrets: SecretsClient
   readonly places: PlacesClient
+  readonly views: ViewsClient
   readonly #http: HubHttp
 
   constructor(options: ClientOptions) {
@@ -48,6 +50,7 @@ export class ErrandClient {
     this.users = new UsersClient(http)
     this.secrets = new SecretsClient(http)
     this.places = new PlacesClient(http)
+    this.views = new ViewsClient(http)
   }
 
   health(signal?: AbortSignal): Promise<Health> {

@@ -389,6 +389,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     changes,
     approvals,
     places: stores.places,
+    personal: stores.personal,
     notifier,
     taskChanges,
     page: options.page && new BuiltPage(options.page),

@@ -8,6 +8,7 @@ import { runnerRoutes } from './runners.ts'
 import { runRoutes } from './runs.ts'
 import { serviceRoutes } from './services.ts'
 import { taskRoutes } from './tasks.ts'
+import { viewRoutes } from './views.ts'
 
 /**
  * Every route of a hub, in the order in which the documentation shows them. The hub serves, checks and describes
@@ -15,6 +16,7 @@ import { taskRoutes } from './tasks.ts'
  */
 export const routes = {
   ...runRoutes,
+  ...viewRoutes,
   ...taskRoutes,
   ...serviceRoutes,
   ...artifactRoutes,

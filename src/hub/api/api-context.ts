@@ -5,6 +5,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
+import type { PersonalStore } from '../../stores/sqlite/personal.ts'
 import type { PlaceStore } from '../../stores/sqlite/places.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { OpenApprovals } from '../approvals/open-approvals.ts'
@@ -88,6 +89,7 @@ export interface ApiContext {
   changes: RunChanges
   approvals: OpenApprovals
   places: PlaceStore
+  personal: PersonalStore
   notifier: Notifier
   taskChanges: TaskChanges
   /** Absent: the hub has no dashboard. */

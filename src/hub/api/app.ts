@@ -7,6 +7,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
+import type { PersonalStore } from '../../stores/sqlite/personal.ts'
 import type { PlaceStore } from '../../stores/sqlite/places.ts'
 import type { FollowUps } from '../agents/follow-ups.ts'
 import type { OpenApprovals } from '../approvals/open-approvals.ts'
@@ -65,6 +66,7 @@ import { runnerEventHandlers } from './streams/runner-events.ts'
 import { taskChangeHandlers } from './streams/task-changes.ts'
 import { taskHandlers } from './tasks.ts'
 import { uploadHandlers } from './uploads.ts'
+import { seenHandlers, viewHandlers } from './views.ts'
 
 export interface ApiOptions {
   engine: EngineFace
@@ -95,6 +97,7 @@ export interface ApiOptions {
   changes: RunChanges
   approvals: OpenApprovals
   places: PlaceStore
+  personal: PersonalStore
   notifier: Notifier
   taskChanges: TaskChanges
   /** Absent: the hub has no dashboard. */
@@ -192,6 +195,8 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
   return {
     ...runHandlers(context),
     ...runListHandlers(context),
+    ...viewHandlers(context),
+    ...seenHandlers(context),
     ...runActionHandlers(context),
     ...approvalHandlers(context),
     ...inputHandlers(context),

@@ -158,8 +158,8 @@ export async function ensureAdmin(
   return { username, password }
 }
 
-/** An id for a user, a token or a session. */
-export const newId = (prefix: 'user' | 'token' | 'session' | 'place'): string =>
+/** An id for a user, a token, a session, a place or a view. */
+export const newId = (prefix: 'user' | 'token' | 'session' | 'place' | 'view'): string =>
   `${prefix}_${randomBytes(12).toString('base64url')}`
 
 /** The prefix says what a token is for, to people and to secret scanners. */

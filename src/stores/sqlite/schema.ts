@@ -1,5 +1,6 @@
 import { botDataMigrations } from './bot-data.ts'
 import type { Migration, Migrations } from './database.ts'
+import { personalMigrations } from './personal.ts'
 import { placeMigrations } from './places.ts'
 import { poolSlotMigrations } from './pool-slots.ts'
 import { runInputMigrations } from './run-inputs.ts'
@@ -405,4 +406,5 @@ export const hubMigrations: Migrations = {
   stored_artifacts: storedArtifactMigrations,
   pool_slots: poolSlotMigrations,
   places: placeMigrations,
+  personal: personalMigrations,
 }

@@ -12,6 +12,7 @@ import {
 import { type BotDataStore, sqliteBotData } from './bot-data.ts'
 import { CommitMark } from './commit-mark.ts'
 import { openDatabase } from './database.ts'
+import { type PersonalStore, sqlitePersonal } from './personal.ts'
 import { type PlaceStore, sqlitePlaces } from './places.ts'
 import { type PoolSlotStore, sqlitePoolSlots } from './pool-slots.ts'
 import { SqliteRunStore } from './runs.ts'
@@ -32,6 +33,7 @@ export interface SqliteStores {
   storedArtifacts: StoredArtifactStore
   poolSlots: PoolSlotStore
   places: PlaceStore
+  personal: PersonalStore
   /** How many commits the database had lost when it was opened, as far as that can be told. */
   missingCommits: number
   /** Commits what was accepted, then closes the database. May be called twice. */
@@ -59,6 +61,7 @@ export function openStores(file: string): SqliteStores {
     storedArtifacts: sqliteStoredArtifacts(session),
     poolSlots: sqlitePoolSlots(session),
     places: sqlitePlaces(session),
+    personal: sqlitePersonal(session),
     missingCommits: mark?.missing ?? 0,
     close() {
       if (!db.isOpen) return

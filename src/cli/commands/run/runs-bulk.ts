@@ -4,11 +4,9 @@ import type { BulkRunsInput } from '../../../contract/runs/run-lists.ts'
 import { RunStatus } from '../../../contract/status.ts'
 import { UsageError } from '../../command.ts'
 import { exitCodes } from '../../exit-codes.ts'
-import { momentOf } from '../../option-values.ts'
 import { printJson } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
-
-type Filter = NonNullable<BulkRunsInput['filter']>
+import { apiFilter, viewWords } from './view-words.ts'
 
 export const bulkOptions = {
   filter: {
@@ -23,33 +21,6 @@ const verbs = { cancel: 'Cancel', retry: 'Retry', delete: 'Delete' } as const
 const open: readonly string[] = ['queued', 'running']
 const failed: readonly string[] = ['failed', 'canceled', 'interrupted']
 
-/** A filter out of words; what is no `name:value` is looked for in ids and names. */
-export function filterOfWords(text: string): Filter {
-  const filter: Filter = {}
-  const input: string[] = []
-  const rest: string[] = []
-  for (const word of text.split(/\s+/).filter((one) => one !== '')) {
-    const [, name, value = ''] = /^(\w+(?:\.\w+)?):(.+)$/.exec(word) ?? []
-    if (name === undefined) rest.push(word)
-    else if (name === 'status') filter.status = value
-    else if (name === 'kind') filter.blueprint = value
-    else if (name === 'user') filter.owner = value
-    else if (name === 'workflow') filter.workflow_name = value
-    else if (name === 'needs') filter.needs = value as 'me'
-    else if (name === 'since') filter.created_after = momentOf('since:', value)
-    else if (name === 'until') filter.created_before = momentOf('until:', value)
-    else if (name.startsWith('input.')) input.push(`${name.slice('input.'.length)}=${value}`)
-    else
-      throw new UsageError(
-        `--filter has the word "${word}"`,
-        'words are status, kind, user, workflow, since, until, needs and input.NAME, with a colon and a value',
-      )
-  }
-  if (input.length > 0) filter.input = input
-  if (rest.length > 0) filter.text = rest.join(' ')
-  return filter
-}
-
 /** Tells how many runs match, asks, and has it done; a run that refuses makes the exit code one of a failure. */
 export async function changeRuns(
   client: ErrandClient,
@@ -57,7 +28,7 @@ export async function changeRuns(
   { yes = false, json = false }: { yes?: boolean; json?: boolean },
 ): Promise<number> {
   const { action, words, only } = body
-  const filter = filterOfWords(words)
+  const filter = apiFilter(viewWords(words))
   const { by_status, more } = await client.runs.counts(filter)
   if (more.length > 0) throw new UsageError('--filter matches more than 10,000 runs', 'narrow it')
   const applies = (status: string): boolean => {

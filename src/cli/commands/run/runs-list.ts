@@ -5,6 +5,7 @@ import { hubOptions, momentOf } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { between, whyText } from '../../render/summary.ts'
 import { lineText } from '../../render/terminal-text.ts'
+import { apiFilter, viewNamed } from './view-words.ts'
 
 function limitOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
@@ -44,16 +45,22 @@ export const runsList = command({
       help: 'Only runs with this in their id or the name of their workflow',
     },
     'needs-me': { type: 'boolean', help: 'Only runs that wait for an answer' },
+    view: { type: 'string', value: 'NAME', help: 'Runs of a saved view, narrowed by the other options' },
     counts: { type: 'boolean', help: 'Only how many there are, by status' },
     limit: { type: 'string', value: 'N', help: 'How many (default 50, at most 500)' },
     cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier list' },
     ...hubOptions,
     ...jsonOption,
   },
-  examples: ['errand runs list', 'errand runs list --status failed --since 7d --limit 10'],
+  examples: [
+    'errand runs list',
+    'errand runs list --status failed --since 7d --limit 10',
+    'errand runs list --view broken --json',
+  ],
   async run({ status, workflow, blueprint, owner, since, until, latest, limit, cursor, json, ...more }) {
-    const { input, text, counts, 'needs-me': needsMe, ...hub } = more
-    const filter = {
+    const { input, text, counts, view, 'needs-me': needsMe, ...hub } = more
+    const client = connect(hub)
+    const given = {
       status,
       workflow_name: workflow,
       blueprint,
@@ -65,8 +72,13 @@ export const runsList = command({
       text,
       needs: needsMe ? ('me' as const) : undefined,
     }
+    const kept = view === undefined ? {} : apiFilter((await viewNamed(client, view)).filter)
+    const filter = {
+      ...kept,
+      ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    }
     if (counts) {
-      const found = await connect(hub).runs.counts(filter)
+      const found = await client.runs.counts(filter)
       const shown = (status: RunStatus, count: number) => `${count}${found.more.includes(status) ? '+' : ''}`
       if (json) printJson(found)
       else
@@ -80,7 +92,7 @@ export const runsList = command({
         )
       return 0
     }
-    const page = await connect(hub).runs.list({ ...filter, limit: limitOf(limit), cursor })
+    const page = await client.runs.list({ ...filter, limit: limitOf(limit), cursor })
     if (json) printJson(page)
     else {
       const rows = page.runs.map((run) => [
@@ -91,7 +103,7 @@ export const runsList = command({
         between(run.started_at, run.finished_at),
         run.waiting ?? whyText(run),
       ])
-      const narrowed = Object.values(filter).some((each) => each !== undefined)
+      const narrowed = Object.keys(filter).length > 0
       printTable(
         ['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WHY'],
         rows,

@@ -19,6 +19,7 @@ type Thing =
   | 'secret'
   | 'place'
   | 'stream'
+  | 'view'
 
 /** Whose thing a path names. To another tenant it is as if it were not there; what names none is of the caller and its tenant alone. */
 const things: Readonly<Record<string, Thing>> = {
@@ -37,6 +38,7 @@ const things: Readonly<Record<string, Thing>> = {
   '/api/secrets/:name': 'secret',
   '/api/me/places/:id': 'place',
   '/api/events/:id': 'stream',
+  '/api/views/:id': 'view',
 }
 
 function thingOf(name: RouteName): Thing | undefined {
@@ -72,6 +74,8 @@ const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/validate': { yaml: oneStep('say hi') },
   'POST /api/tokens': { name: 'more' },
   'POST /api/me/places': { kind: 'webhook', url: 'https://hooks.example/x' },
+  'POST /api/views': { name: 'broken', filter: { status: 'failed' } },
+  'POST /api/me/seen': { until: '2020-01-01T00:00:00Z' },
   'POST /api/users': { name: 'someone', password: 'long enough' },
   'PUT /api/secrets/:name': { value: 'of another tenant' },
   'PATCH /api/users/:id': { disabled: true },
@@ -121,6 +125,7 @@ test('every route is open to the right token alone, and tells another tenant not
   const slot = await hub.call('POST', '/api/pool/slots/allocate', ann.token, held)
   hub.host.asks.mostSlots = 100
   const told = await hub.call('POST', '/api/me/places', ann.token, bodies['POST /api/me/places'])
+  const view = await hub.call('POST', '/api/views', ann.token, bodies['POST /api/views'])
   const stop = new AbortController()
   t.after(() => stop.abort())
   const authorization = `Bearer ${ann.token}`
@@ -128,6 +133,7 @@ test('every route is open to the right token alone, and tells another tenant not
   const { value: start } = await open.body!.pipeThrough(new TextDecoderStream()).getReader().read()
   const ids = {
     place: told.json.id,
+    view: view.json.id,
     stream: /"stream":"(\w+)"/.exec(start!)![1]!,
     task: tasks[0].id,
     slot: slot.json.slot_id,

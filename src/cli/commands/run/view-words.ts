@@ -1,0 +1,63 @@
+import type { ErrandClient } from '../../../client/client.ts'
+import type { KeptView, ViewFilter } from '../../../contract/runs/kept-views.ts'
+import type { BulkRunsInput } from '../../../contract/runs/run-lists.ts'
+import { UsageError } from '../../command.ts'
+import { momentOf } from '../../option-values.ts'
+
+type Filter = NonNullable<BulkRunsInput['filter']>
+
+const named = /^(kind|status|user|workflow|label|since|until|needs|latest|sort|input\.\w+):(.+)$/
+
+/** A filter out of words as views keep it; what is no `name:value` is looked for in ids and names. */
+export function viewWords(text: string): ViewFilter {
+  const filter: ViewFilter = {}
+  const rest: string[] = []
+  for (const word of text.split(/\s+/).filter((one) => one !== '')) {
+    const [, name, value] = named.exec(word) ?? []
+    if (name !== undefined) filter[name] = value!
+    else if (/^\w+(\.\w+)?:./.test(word))
+      throw new UsageError(
+        `the filter has the word "${word}"`,
+        'words are status, kind, user, workflow, label, since, until, needs, latest, sort and input.NAME, with a colon and a value',
+      )
+    else rest.push(word)
+  }
+  return rest.length > 0 ? { ...filter, q: rest.join(' ') } : filter
+}
+
+/** The filter as the API takes it. */
+export function apiFilter(words: ViewFilter): Filter {
+  const { kind, user, workflow, since, until, needs, latest, q } = words
+  const inputs = Object.entries(words).flatMap(([name, value]) =>
+    name.startsWith('input.') ? [`${name.slice('input.'.length)}=${value}`] : [],
+  )
+  const filter = {
+    status: words.status,
+    blueprint: kind,
+    owner: user,
+    workflow_name: workflow,
+    created_after: momentOf('since:', since),
+    created_before: momentOf('until:', until),
+    needs: needs === undefined ? undefined : ('me' as const),
+    latest: latest === undefined ? undefined : ('true' as const),
+    input: inputs.length > 0 ? inputs : undefined,
+    text: q,
+  }
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined))
+}
+
+/** The same words again. */
+export const wordsOf = (filter: ViewFilter): string =>
+  Object.entries(filter)
+    .map(([name, value]) => (name === 'q' ? value : `${name}:${value}`))
+    .join(' ')
+
+/** The view with this id or name; of one name the user's own goes first. */
+export async function viewNamed(client: ErrandClient, given: string): Promise<KeptView> {
+  const { views } = await client.views.list()
+  const same = (name: string) => name.toLowerCase() === given.toLowerCase()
+  const fitting = views.filter(({ id, name }) => id === given || same(name))
+  const found = fitting.find(({ id }) => id === given) ?? fitting.find(({ shared }) => !shared) ?? fitting[0]
+  if (found !== undefined) return found
+  throw new UsageError(`there is no view "${given}"`, 'list them with: errand views list')
+}

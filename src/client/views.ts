@@ -1,0 +1,45 @@
+import type {
+  CreateViewInput,
+  Failures,
+  KeptView,
+  MarkSeen,
+  PatchView,
+  Seen,
+  ViewList,
+} from '../contract/runs/kept-views.ts'
+import type { HubHttp } from './http.ts'
+
+/** Filters of the list of runs under a name, and the failures that the caller has not looked at. */
+export class ViewsClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  /** The caller's own and those of all; `shared`: only the latter, or only the former. */
+  list(filter: { shared?: boolean } = {}): Promise<ViewList> {
+    return this.#http.json('GET /api/views', { query: filter })
+  }
+
+  /** The very same again answers the one that is there. Throws `conflict` where the name is taken. */
+  save(view: CreateViewInput): Promise<KeptView> {
+    return this.#http.json('POST /api/views', { body: view })
+  }
+
+  change(id: string, change: PatchView): Promise<KeptView> {
+    return this.#http.json('PATCH /api/views/:id', { params: { id }, body: change })
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#http.done('DELETE /api/views/:id', { params: { id } })
+  }
+
+  failures(options: { limit?: number } = {}): Promise<Failures> {
+    return this.#http.json('GET /api/me/failures', { query: options })
+  }
+
+  markSeen(which: MarkSeen): Promise<Seen> {
+    return this.#http.json('POST /api/me/seen', { body: which })
+  }
+}
