@@ -39,6 +39,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     summary: 'Start a runner for a hub, or enrol this machine',
     load: async () => (await import('./commands/runner/runner.ts')).runner,
   },
+  sessions: {
+    summary: 'Look at and share sessions with agents on a hub',
+    load: async () => (await import('./commands/session/sessions.ts')).sessions,
+  },
   runs: {
     summary: 'Look at and control runs on a hub',
     load: async () => (await import('./commands/run/runs.ts')).runs,

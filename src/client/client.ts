@@ -17,6 +17,7 @@ import {
   TokensClient,
   UsersClient,
 } from './resources.ts'
+import { SessionsClient } from './sessions.ts'
 import { ViewsClient } from './views.ts'
 
 /**
@@ -35,6 +36,7 @@ export class ErrandClient {
   readonly secrets: SecretsClient
   readonly places: PlacesClient
   readonly views: ViewsClient
+  readonly sessions: SessionsClient
   readonly #http: HubHttp
 
   constructor(options: ClientOptions) {
@@ -51,6 +53,7 @@ export class ErrandClient {
     this.secrets = new SecretsClient(http)
     this.places = new PlacesClient(http)
     this.views = new ViewsClient(http)
+    this.sessions = new SessionsClient(http)
   }
 
   health(signal?: AbortSignal): Promise<Health> {

@@ -3,6 +3,7 @@ import { AgentUpdate, AttemptInput, DeniedUses } from './agent.ts'
 import { Approvers } from './approvers.ts'
 import { AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
 import { Isolation, Network } from './isolation.ts'
+import { ShareCan, SharedFields } from './runs/shares.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 import { Artifact } from './tasks/artifact.ts'
@@ -59,6 +60,8 @@ export const RunEvent = z.discriminatedUnion('type', [
     message: z.string().optional(),
     force: z.boolean(),
   }),
+  at('run.shared', { ...SharedFields, can: ShareCan }),
+  at('run.unshared', SharedFields),
   at('run.timed_out', {}),
   at('run.finished', {
     status: RunStatus,

@@ -8,6 +8,7 @@ import { RunId } from './ids.ts'
 import { BoxAskShape, Isolation, Network } from './isolation.ts'
 import { plainName } from './plain-name.ts'
 import { ChainLink, type InstanceKey, type RetryMarks } from './runs/retry.ts'
+import { Share } from './runs/shares.ts'
 import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 import { Artifact } from './tasks/artifact.ts'
@@ -135,6 +136,8 @@ export interface RunRecord extends RunSpec {
   last_notify_error?: string
   /** A `RunListRow` as JSON; absent of runs from before there was one. */
   list_row?: string
+  /** With whom its owner, or an admin, has shared it. */
+  shares?: readonly Share[]
   /** How many bytes of output are kept; set once it has ended, where there are any. */
   output_bytes?: number
   /** The number of the newest try of its chain, where there are others; worked out with each read, by stores that can. */
@@ -154,6 +157,7 @@ export type RunPatch = Partial<
     | 'last_notify_error'
     | 'output_bytes'
     | 'list_row'
+    | 'shares'
   >
 >
 
@@ -303,6 +307,11 @@ export const RunView = RunSummary.extend({
     .optional()
     .describe('All tries of its chain that there are, the first first; of more than 100 the newest'),
   retried_as: z.string().optional().describe('The newest run that is a retry of this very one'),
+  shares: z
+    .array(Share)
+    .readonly()
+    .optional()
+    .describe('With whom it is shared beside its owner and the admins'),
   steps: z.array(StepView),
   last_seq: z.number().int(),
 })
@@ -343,8 +352,15 @@ export const ListRuns = z.strictObject({
     .union([z.string().max(500), z.array(z.string().max(500)).max(8)])
     .optional()
     .describe('`NAME=value` of an input or variable that the run was given; several times: all of them'),
+  agent: z.string().max(100).optional().describe('The agent of its latest session, such as `codex`'),
+  repository: z.string().max(500).optional().describe('The repository that it is for'),
+  shared: z.stringbool().optional().describe('Runs of others that are shared with you, instead of yours'),
   needs: z.literal('me').optional().describe('`me`: runs that wait for an answer of a person'),
-  text: z.string().max(200).optional().describe('In the id or the name of the workflow, in capitals or not'),
+  text: z
+    .string()
+    .max(200)
+    .optional()
+    .describe('In the id, the name of the workflow or the last words of an agent, in capitals or not'),
   created_after: z.string().optional(),
   created_before: z.string().optional(),
   limit: z.coerce.number().int().min(1).max(500).default(50),

@@ -8,6 +8,7 @@ import type { BoxAsk } from '../contract/isolation.ts'
 import type { CreateRun, RunRecord, RunSpec, RunView } from '../contract/run.ts'
 import type { RetryPlan, RetryRun } from '../contract/runs/retry.ts'
 import type { InstancePage, LastGood } from '../contract/runs/run-parts.ts'
+import type { Share, ShareCan, UnshareRun } from '../contract/runs/shares.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Log } from '../platform/log.ts'
 import type { InputAddress, PassOn } from './core/inputs.ts'
@@ -97,6 +98,13 @@ export interface EngineOptions {
   log?: Log
 }
 
+/** A share that is to be; without `can`: that is to be no more. */
+export interface ShareChange extends UnshareRun {
+  can?: ShareCan
+  /** Who does it. */
+  by: string
+}
+
 /** The engine as the hub's API, the CLI and an embedding program use it; `Engine` implements it. */
 export interface EngineFace {
   /**
@@ -144,6 +152,8 @@ export interface EngineFace {
     answer: { step: string; decision: 'approve' | 'reject'; by?: string; comment?: string },
     check?: (approvers: Approvers | undefined) => void,
   ): Promise<void>
+  /** Shares the run, or takes that back; where it stands so already, nothing is changed. Throws `run_not_found`, `quota_exceeded`. */
+  share(runId: string, change: ShareChange): Promise<readonly Share[]>
   /**
    * Gives something to the run's attempt that takes inputs: an agent's. Resolves once it is committed, with its id;
    * the same id again changes nothing. Throws `run_not_found`, `run_ended`, `no_input` where no attempt takes any,

@@ -8,6 +8,7 @@ import { attemptId } from '../contract/ids.ts'
 import type { RunRecord, RunView } from '../contract/run.ts'
 import type { RetryPlan, RetryRun, RetryStep } from '../contract/runs/retry.ts'
 import type { InstancePage, LastGood } from '../contract/runs/run-parts.ts'
+import type { Share } from '../contract/runs/shares.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Workflow } from '../contract/workflow.ts'
 import {
@@ -15,9 +16,10 @@ import {
   type EngineFace,
   type EngineOptions,
   runNotEnded,
+  type ShareChange,
   type Submission,
 } from './api.ts'
-import { evolve } from './core/evolve.ts'
+import { evolve, sharesAfter } from './core/evolve.ts'
 import type { InputAddress } from './core/inputs.ts'
 import { type InstanceQuery, instancePage } from './core/instance-page.ts'
 import { goodRun } from './core/last-good.ts'
@@ -29,7 +31,7 @@ import { initialState, type RunState } from './core/state.ts'
 import { viewOf } from './core/view.ts'
 import type { OutputStore, RunCounts, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
 import { ActiveRuns } from './runtime/active-runs.ts'
-import { type ApprovalAnswer, approvalAnswers } from './runtime/conductor.ts'
+import { type ApprovalAnswer, approvalAnswers, changesShares, sharing } from './runtime/conductor.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
 import { firstVariables, Loader, type Started, withBox, withinGroup } from './runtime/submission.ts'
 import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
@@ -185,6 +187,25 @@ export class Engine implements EngineFace {
 
   async input(runId: string, given: GivenInput, to: InputAddress = {}): Promise<{ input_id: string }> {
     return { input_id: await (await this.#runs.open(runId)).give(given, to) }
+  }
+
+  share(runId: string, change: ShareChange): Promise<readonly Share[]> {
+    return this.#inTurn(`share ${runId}`, async () => {
+      const { shares, status } = await this.#record(runId)
+      if (!changesShares(runId, shares, change)) return shares ?? []
+      if (!isFinalRun(status))
+        try {
+          await (await this.#runs.open(runId)).share(change)
+          return (await this.#record(runId)).shares ?? []
+        } catch (error) {
+          if (!(error instanceof ErrandError) || error.code !== 'run_ended') throw error
+        }
+      // Its log is over: the record alone tells of it.
+      const event = { ...sharing(change), time: new Date().toISOString() }
+      const next = sharesAfter((await this.#record(runId)).shares, event)
+      await this.#store.update(runId, { events: [], patch: { shares: next } })
+      return next ?? []
+    })
   }
 
   async retry(

@@ -26,10 +26,15 @@ export interface RunQuery {
   first_run?: string
   /** Only the newest try of each chain; with an `owner`, the newest of theirs. */
   latest?: boolean
-  /** In the id or the name of the workflow, whatever the case of A to Z. */
+  /** The agent of the latest session. */
+  agent?: string
+  repository?: string
+  /** In the id, the name of the workflow or the last words of an agent, whatever the case of A to Z. */
   text?: string
   /** Variables that the run was given, with these values; of a value the first `MOST_INPUT` characters count. */
   inputs?: Readonly<Record<string, string>>
+  /** Runs of others that are shared with this person, by name or role. */
+  shared_with?: { name: string; role: string }
   /** Open runs that wait for a person's answer. */
   needs_answer?: boolean
   /** RFC 3339; exclusive. */

@@ -30,6 +30,7 @@ import {
 import { RetryPlan, RetryRun } from '../runs/retry.ts'
 import { BulkDone, BulkRuns, CountRuns, RunCounts } from '../runs/run-lists.ts'
 import { InstancePage, InstancesPath, InstancesQuery, LastGood, RunViewQuery } from '../runs/run-parts.ts'
+import { ShareList, ShareRun, UnshareRun } from '../runs/shares.ts'
 import { content, nothing, routeTable } from './route.ts'
 
 const tag = 'runs'
@@ -182,6 +183,29 @@ export const runRoutes = routeTable({
     params,
     body: AnswerApproval,
     answers: { 200: Accepted },
+  },
+  'GET /api/runs/:id/shares': {
+    who: 'user',
+    tag,
+    summary: 'With whom a run is shared, beside its owner and the admins',
+    params,
+    answers: { 200: ShareList },
+  },
+  'PUT /api/runs/:id/shares': {
+    who: 'user',
+    tag,
+    summary: 'Share your run with a user or a role of the tenant: to watch, or to take part',
+    params,
+    body: ShareRun,
+    answers: { 200: ShareList },
+  },
+  'DELETE /api/runs/:id/shares': {
+    who: 'user',
+    tag,
+    summary: 'Take a share back; streams that it had open end',
+    params,
+    query: UnshareRun,
+    answers: { 200: ShareList },
   },
   'GET /api/approvals': {
     who: 'user',

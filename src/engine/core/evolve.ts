@@ -1,5 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
+import { isSameShare, type Share } from '../../contract/runs/shares.ts'
 import { isFinalRun, isFinalStep, type StepStatus } from '../../contract/status.ts'
 import { foldLate, foldTalk, freshTalk } from './inputs.ts'
 import { foldSession } from './list-row.ts'
@@ -33,6 +34,10 @@ function fold(state: RunState, event: RunEvent): void {
       return void startRun(state, event)
     case 'run.cancel_requested':
       return void requestCancel(state, event)
+    case 'run.shared':
+    case 'run.unshared':
+      state.shares = sharesAfter(state.shares, event)
+      return
     case 'run.timed_out':
       state.timed_out = true
       return
@@ -104,6 +109,19 @@ function startRun(state: RunState, event: EventOf<'run.started'>): void {
 }
 
 /** Folds a cancel. Where the run was settled before, that keeps its word: the first cause wins. */
+/** Those with whom a run is shared once this is done; undefined for none. */
+export function sharesAfter(
+  shares: readonly Share[] = [],
+  event: Pick<EventOf<'run.shared' | 'run.unshared'>, 'type' | 'user' | 'role' | 'by' | 'time'> & {
+    can?: Share['can']
+  },
+): readonly Share[] | undefined {
+  const { type, user, role, by, time: at, can = 'watch' } = event
+  const others = shares.filter((share) => !isSameShare(share, { user, role }))
+  if (type === 'run.unshared') return others.length === 0 ? undefined : others
+  return [...others, { ...(user === undefined ? { role } : { user }), can, by, at }]
+}
+
 function requestCancel(state: RunState, { force, by, message }: EventOf<'run.cancel_requested'>): void {
   const late = state.cancel?.late ?? (state.timed_out || state.first_open >= state.main.length)
   state.cancel = { force, late, by, message }

@@ -5,6 +5,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, StepInstance, StepPhase } from '../../contract/events.ts'
 import type { Isolation, Network } from '../../contract/isolation.ts'
 import type { RunListRow } from '../../contract/run.ts'
+import type { Share } from '../../contract/runs/shares.ts'
 import type { TakenSecrets } from '../../contract/secrets.ts'
 import type { Reason, RunStatus, StepStatus } from '../../contract/status.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
@@ -45,6 +46,8 @@ export interface RunState {
   unplaced: Set<number>
   /** The latest session with an agent, for lists; `saying`: how the message begins that may go on. */
   session?: NonNullable<RunListRow['session']> & { saying?: string }
+  /** With whom it is shared; another array after each change. */
+  shares?: readonly Share[]
   /** How many refused hosts its attempts hold together. */
   refused_hosts: number
 }

@@ -32,10 +32,10 @@ export function viewOf(
     if (step.phase === 'rollback' && step.status === 'queued') continue
     steps.push(stepView(record.run_id, planned, step, state, instances))
   }
-  const { vars, outputs } = record
+  const { vars, outputs, shares } = record
   const tries = beside.chain?.at(-1)?.try
   const summary = runSummary(tries === undefined ? record : { ...record, tries })
-  return { ...summary, vars, outputs, ...beside, steps, last_seq: state.seq }
+  return { ...summary, vars, outputs, shares, ...beside, steps, last_seq: state.seq }
 }
 
 /** The order of instances where not all are shown: what failed, what waits for somebody, what runs, and the others. */

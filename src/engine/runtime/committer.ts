@@ -164,7 +164,7 @@ export class RunWriter {
 
 /** Returns what the store's record says of a state; `list_row` is that of the record, where it cannot have changed. */
 function patchOf(state: RunState, list_row = rowText(state)): RunPatch {
-  const { status, reason, message, started_at, finished_at, outputs } = state
+  const { status, reason, message, started_at, finished_at, outputs, shares } = state
   const output_bytes = isFinalRun(status) ? outputBytes(state) : undefined
   return {
     status,
@@ -176,6 +176,7 @@ function patchOf(state: RunState, list_row = rowText(state)): RunPatch {
     waiting: waitingOf(state),
     output_bytes,
     list_row,
+    shares,
   }
 }
 

@@ -4,8 +4,9 @@ import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf, NewEvent, RunEvent } from '../../contract/events.ts'
 import { attemptId, splitAttemptId } from '../../contract/ids.ts'
 import type { RunSpec } from '../../contract/run.ts'
+import { isSameShare, type Share } from '../../contract/runs/shares.ts'
 import type { Reason } from '../../contract/status.ts'
-import { type EngineFace, runEnded } from '../api.ts'
+import { type EngineFace, runEnded, type ShareChange } from '../api.ts'
 import { attemptSpec, requirementsOf } from '../core/attempt-spec.ts'
 import { type Addressed, addressInput, type InputAddress } from '../core/inputs.ts'
 import type { Plan } from '../core/plan.ts'
@@ -91,6 +92,12 @@ export class Conductor implements ParentRun, GroupMember {
     if (options.force) this.#attempts.endAll('canceled')
   }
 
+  /** Throws `run_ended`. */
+  async share(change: ShareChange): Promise<void> {
+    if (this.#loop.ended) throw runEnded(this.spec.run_id, this.state.status)
+    await this.#loop.input([sharing(change)])
+  }
+
   /** Throws as `approvalAnswers`. */
   async answer(...[answer, check]: ApprovalAnswer): Promise<void> {
     await this.#loop.input(approvalAnswers(this.spec.run_id, this.state, answer, check))
@@ -171,6 +178,27 @@ export class Conductor implements ParentRun, GroupMember {
       this.#childCancels.endAll(children)
     }
   }
+}
+
+/** So many may share a run at most: all of them stand in its record. */
+const MOST_SHARES = 100
+
+/** Returns the event of a change of those with whom a run is shared. */
+export const sharing = ({ can, ...of }: ShareChange): NewEvent & { type: 'run.shared' | 'run.unshared' } =>
+  can === undefined ? { type: 'run.unshared', ...of } : { type: 'run.shared', ...of, can }
+
+/** Whether it changes anything. Throws `quota_exceeded` where there would be too many. */
+export function changesShares(
+  runId: string,
+  shares: readonly Share[] = [],
+  { can, ...of }: ShareChange,
+): boolean {
+  const there = shares.find((share) => isSameShare(share, of))
+  if (there !== undefined || can === undefined) return there?.can !== can
+  if (shares.length < MOST_SHARES) return true
+  throw new ErrandError('quota_exceeded', `Run ${runId} is shared with ${MOST_SHARES} already.`, {
+    hint: 'Share it with a role instead, or take one back first.',
+  })
 }
 
 /** An answer, and who may give it, as `EngineFace.answer` takes them. */

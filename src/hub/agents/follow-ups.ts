@@ -88,7 +88,16 @@ export class FollowUps {
       input_id === undefined
         ? await this.#engine.submit(submission)
         : (await this.#idempotent.create(`input ${run_id} ${input_id}`, submission)).record
+    await this.#shareOn(record, begun)
     return { run_id: begun.run_id, input_id: input_id ?? FIRST_INPUT, continues: run_id }
+  }
+
+  /** Who could watch the session, or take part in it, can go on so; also whose it was. */
+  async #shareOn({ owner, shares = [] }: RunRecord, begun: RunRecord): Promise<void> {
+    for (const { user, role, can, by } of shares)
+      if (user !== begun.owner) await this.#engine.share(begun.run_id, { user, role, can, by })
+    if (owner !== begun.owner)
+      await this.#engine.share(begun.run_id, { user: owner, can: 'take-part', by: begun.owner })
   }
 
   /** As far as the record tells of it; it may be open. */

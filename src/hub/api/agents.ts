@@ -9,7 +9,7 @@ import { agentsHealth, checkAgentName } from '../agents/known-agents.ts'
 import { answerQuestion } from '../agents/question-answers.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
-import { bearer, visibleRun } from './http/access.ts'
+import { bearer, sharedRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
 export function agentHandlers({ runners, auth }: ApiContext) {
@@ -91,7 +91,7 @@ export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiAp
 export function inputHandlers({ engine, followUps }: ApiContext) {
   return {
     'POST /api/runs/:id/input': async ({ identity, params, body, headers }, reply) => {
-      const record = await visibleRun(engine, identity, params.id)
+      const record = await sharedRun(engine, identity, params.id)
       const input = givenInput({ ...body, input_id: body.input_id ?? headers['idempotency-key'] })
       reply.code(202)
       const to = { by: identity.user.name, step: body.step }

@@ -53,6 +53,7 @@ import { placeHandlers } from './places.ts'
 import { runLineHandlers } from './run-lines.ts'
 import { runListHandlers } from './run-lists.ts'
 import { runOutputHandlers } from './run-output.ts'
+import { runShareHandlers } from './run-shares.ts'
 import { enrolmentHandlers, runnerHandlers } from './runners.ts'
 import { runActionHandlers, runHandlers, runStatusHandlers, validateHandlers } from './runs.ts'
 import { secretHandlers } from './secrets.ts'
@@ -198,6 +199,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...viewHandlers(context),
     ...seenHandlers(context),
     ...runActionHandlers(context),
+    ...runShareHandlers(context),
     ...approvalHandlers(context),
     ...inputHandlers(context),
     ...chatHandlers(context, app),

@@ -6,7 +6,7 @@ import type { Identity } from '../auth/auth.ts'
 import type { ShownLine } from '../lines/attempt-lines.ts'
 import { searchLines } from '../lines/line-search.ts'
 import type { ApiContext } from './api-context.ts'
-import { visibleRun } from './http/access.ts'
+import { readableRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
 /** How long a request counts lines of a long log, or searches them, before it answers what it has. */
@@ -18,7 +18,7 @@ const SEARCHES_AT_ONCE = 2
 export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext) {
   const searches = new FairTurns(SEARCHES_AT_ONCE)
   const open = async (identity: Identity, { id, number }: { id: string; number: number }) => {
-    const record = await visibleRun(engine, identity, id)
+    const record = await readableRun(engine, identity, id)
     const read = async (stream: StreamName, start: number, end: number) => {
       using _turn = await streams.turns.take(identity.user.id)
       return await engine.output(id, number, stream, start, end)

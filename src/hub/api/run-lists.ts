@@ -30,9 +30,9 @@ export function runQuery(
   { user, ...identity }: Identity,
   query: Filter | Omit<ListRuns, 'limit' | 'cursor'>,
 ): Omit<RunQuery, 'limit'> | undefined {
-  const { status, owner, created_after, created_before, input, needs, ...rest } = query
+  const { status, owner, created_after, created_before, input, needs, shared, ...rest } = query
   const admin = isAdmin({ user, ...identity })
-  if (!admin && owner !== undefined && owner !== user.name) return undefined
+  if (!admin && !shared && owner !== undefined && owner !== user.name) return undefined
   return {
     ...rest,
     statuses: status === undefined ? undefined : statusesIn(status, RunStatus),
@@ -40,7 +40,8 @@ export function runQuery(
     needs_answer: needs === 'me' ? true : undefined,
     created_after: moment('created_after', created_after),
     created_before: moment('created_before', created_before),
-    owner: admin ? owner : user.name,
+    owner: admin || shared ? owner : user.name,
+    shared_with: shared ? { name: user.name, role: user.role } : undefined,
     tenant: user.tenant,
   }
 }

@@ -166,7 +166,7 @@ export function validateHandlers({ runners }: ApiContext) {
 export function runStatusHandlers({ engine }: ApiContext) {
   return {
     'GET /run-status': async ({ identity, query }) => {
-      const record = await visibleRun(engine, identity, query.run_id)
+      const record = await readableRun(engine, identity, query.run_id)
       return runStatus(record, (await engine.view(record.run_id)).steps)
     },
   } satisfies Partial<Handlers>

@@ -2,6 +2,7 @@ import type { UserRole } from '../../contract/account-api.ts'
 import type { Approvers } from '../../contract/approvers.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
+import type { ShareCan } from '../../contract/runs/shares.ts'
 import type { Workflow } from '../../contract/workflow.ts'
 
 /** A user of the tenant that the run is of. */
@@ -45,6 +46,15 @@ function approversOf({ workflow }: Pick<RunRecord, 'workflow'>): readonly Approv
   return [...steps, ...last].flatMap(({ action, args }) =>
     action === 'approval.wait' && args?.approvers !== undefined ? [args.approvers as Approvers] : [],
   )
+}
+
+/** The most that a run is shared with the person for, by name or role; undefined: it is not. */
+export function shareOf(
+  { shares = [] }: Pick<RunRecord, 'shares'>,
+  { name, role }: Person,
+): ShareCan | undefined {
+  const mine = shares.filter((share) => share.user === name || share.role === role)
+  return mine.find(({ can }) => can === 'take-part')?.can ?? mine[0]?.can
 }
 
 /** Whether a step of the run names the person, or a role of theirs, as one who may answer. */

@@ -79,7 +79,7 @@ export type Listed = Pick<
   | 'first_run'
   | 'try'
 > &
-  Partial<Pick<RunRecord, 'vars' | 'list_row'>>
+  Partial<Pick<RunRecord, 'vars' | 'list_row' | 'shares' | 'repository'>>
 
 function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.statuses !== undefined && !query.statuses.includes(run.status)) return false
@@ -95,6 +95,13 @@ function matches(query: CheckedQuery, run: Listed): boolean {
     if (!run.vars || !Object.hasOwn(run.vars, name) || inputText(run.vars[name]!) !== inputText(value))
       return false
   if (query.needs_answer && !(openStatuses.includes(run.status) && asks(run.list_row))) return false
+  if (query.repository !== undefined && query.repository !== run.repository) return false
+  if (query.agent !== undefined && query.agent !== sessionOf(run)?.agent) return false
+  if (query.shared_with !== undefined) {
+    const { name, role } = query.shared_with
+    if (run.owner === name || !run.shares?.some((share) => share.user === name || share.role === role))
+      return false
+  }
   if (query.text !== undefined && !hasText(run, query.text)) return false
   if (query.created_after !== undefined && run.created_at <= query.created_after) return false
   if (query.created_before !== undefined && run.created_at >= query.created_before) return false
@@ -136,8 +143,13 @@ export function cutCounts(counted: RunCounts['by_status']): RunCounts {
   }
 }
 
-const hasText = ({ run_id, workflow_name }: Listed, text: string): boolean =>
-  [run_id, workflow_name].some((each) => asciiLower(each).includes(asciiLower(text)))
+const sessionOf = ({ list_row }: Pick<Listed, 'list_row'>): RunListRow['session'] =>
+  list_row === undefined ? undefined : (JSON.parse(list_row) as RunListRow).session
+
+const hasText = (run: Listed, text: string): boolean =>
+  [run.run_id, run.workflow_name, sessionOf(run)?.last_words ?? ''].some((each) =>
+    asciiLower(each).includes(asciiLower(text)),
+  )
 
 /** As SQLite's `lower`. */
 export const asciiLower = (text: string): string => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase())

@@ -14,6 +14,7 @@ export const patchKeys = [
   'last_notify_error',
   'output_bytes',
   'list_row',
+  'shares',
 ] as const satisfies readonly (keyof RunPatch)[]
 
 /** A record as it is before anything has happened. */

@@ -28,6 +28,7 @@ import {
   runExists,
   runNotFound,
 } from '../runs/run-record.ts'
+import type { Migration } from './database.ts'
 import { keepInputs } from './run-inputs.ts'
 import { RunRemoval } from './run-removal.ts'
 import type { SqlSession } from './session.ts'
@@ -61,6 +62,17 @@ const columns = [...fixedColumns, ...patchKeys]
 const insertRun = `INSERT INTO runs (${columns}) VALUES (${columns.map(() => '?')})`
 const insertSpec = 'INSERT INTO run_specs (n, spec) VALUES (last_insert_rowid(), ?)'
 const insertEvent = 'INSERT INTO events (run_id, seq, json) VALUES (?, ?, ?)'
+
+export const shareMigrations: readonly Migration[] = [
+  {
+    version: 1,
+    name: 'with whom runs are shared',
+    sql: `
+      ALTER TABLE runs ADD COLUMN shares TEXT;
+      CREATE INDEX runs_shared ON runs (created_at, run_id) WHERE shares IS NOT NULL;
+    `,
+  },
+]
 
 /** Runs in a SQLite database. */
 export class SqliteRunStore implements RunStore {
@@ -196,13 +208,15 @@ function patchColumns(patch: RunPatch | undefined): { keys: PatchKey[]; values: 
 const columnValue = (value: RunPatch[PatchKey]): SQLInputValue =>
   value === undefined ? null : typeof value === 'object' ? JSON.stringify(value) : value
 
+const isJson: ReadonlySet<PatchKey> = new Set(['outputs', 'shares'])
+
 /** A row of `runs` with its `spec`, as a record. */
 function rowRecord(row: Row): RunRecord {
   const record = newRecord(JSON.parse(String(row.spec)) as RunSpec)
   for (const key of patchKeys) {
     const value = row[key]
     if (value === null || value === undefined) continue
-    Object.assign(record, { [key]: key === 'outputs' ? JSON.parse(String(value)) : value })
+    Object.assign(record, { [key]: isJson.has(key) ? JSON.parse(String(value)) : value })
   }
   record.last_seq = Number(row.last_seq)
   // Of a retry from before chains were kept only the columns have them.
@@ -275,7 +289,8 @@ class RunLists {
     const [input, ...inputs] = Object.entries(query.inputs ?? {})
     // The index of an input gives the order; the others are looked at in each of its runs.
     const by = input === undefined ? 'runs' : 'run_inputs'
-    const from = input === undefined ? 'runs' : 'run_inputs CROSS JOIN runs USING (n)'
+    const runs = query.shared_with === undefined ? 'runs' : 'runs INDEXED BY runs_shared'
+    const from = input === undefined ? runs : 'run_inputs CROSS JOIN runs USING (n)'
     if (input !== undefined) {
       filter('run_inputs.name = ? AND run_inputs.value = ?', input[0], inputText(input[1]))
     }
@@ -289,11 +304,17 @@ class RunLists {
       )
     if (query.needs_answer)
       where.push(`status IN (${openStatuses})`, "list_row ->> '$.now.question.kind' IS NOT NULL")
+    if (query.shared_with !== undefined) {
+      const { name, role } = query.shared_with
+      where.push(`shares IS NOT NULL AND owner <> ? AND EXISTS (SELECT 1 FROM json_each(shares) AS share
+        WHERE share.value ->> '$.user' = ? OR share.value ->> '$.role' = ?)`)
+      values.push(name, name, role)
+    }
     filter('status = ?', status)
     filter('workflow_name = ?', query.workflow_name)
     filter('owner = ?', query.owner)
     // The plus keeps the tenant's index out of use where another is narrower.
-    const narrower = query.owner ?? query.workflow_name ?? ofOneRun(query) ?? special
+    const narrower = query.owner ?? query.workflow_name ?? ofOneRun(query) ?? special ?? query.shared_with
     filter(narrower === undefined ? 'tenant = ?' : '+tenant = ?', query.tenant)
     filter('parent_run_id = ?', query.parent_run_id)
     filter('continues = ?', query.continues)
@@ -304,7 +325,16 @@ class RunLists {
     // As the index says it, or it is not used.
     if (special !== undefined) where.push("blueprint <> 'workflow'")
     const text = query.text === undefined ? undefined : asciiLower(query.text)
-    filter('(instr(lower(runs.run_id), ?) OR instr(lower(workflow_name), ?))', text, text)
+    filter("list_row ->> '$.session.agent' = ?", query.agent)
+    filter(
+      "EXISTS (SELECT 1 FROM run_specs WHERE run_specs.n = runs.n AND spec ->> '$.repository' = ?)",
+      query.repository,
+    )
+    filter(
+      `(instr(lower(runs.run_id), ?) OR instr(lower(workflow_name), ?)
+        OR instr(lower(list_row ->> '$.session.last_words'), ?))`,
+      ...[text, text, text],
+    )
     filter(`${by}.created_at > ?`, query.created_after)
     filter(`${by}.created_at < ?`, query.created_before)
     filter(`(${by}.created_at, ${by}.run_id) < (?, ?)`, query.after?.created_at, query.after?.run_id)
@@ -324,7 +354,7 @@ class RunLists {
 function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[] {
   const open = ofNeeds(query)
   if (open !== undefined) return query.inputs === undefined ? open : [undefined]
-  if (query.inputs !== undefined) return [undefined]
+  if (query.inputs !== undefined || query.shared_with !== undefined) return [undefined]
   if (query.statuses !== undefined) return [...new Set(query.statuses)]
   const byStatusToo = query.owner ?? query.workflow_name ?? query.tenant ?? query.blueprint
   return byStatusToo !== undefined && ofOneRun(query) === undefined ? RunStatus.options : [undefined]

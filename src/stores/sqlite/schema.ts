@@ -4,6 +4,7 @@ import { personalMigrations } from './personal.ts'
 import { placeMigrations } from './places.ts'
 import { poolSlotMigrations } from './pool-slots.ts'
 import { runInputMigrations } from './run-inputs.ts'
+import { shareMigrations } from './runs.ts'
 import { storedArtifactMigrations } from './stored-artifacts.ts'
 import { taskMigrations } from './tasks.ts'
 
@@ -399,6 +400,7 @@ export const secretMigrations: readonly Migration[] = [
 export const hubMigrations: Migrations = {
   runs: runMigrations,
   run_inputs: runInputMigrations,
+  run_shares: shareMigrations,
   accounts: accountMigrations,
   secrets: secretMigrations,
   bot_data: botDataMigrations,

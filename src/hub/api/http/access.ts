@@ -4,7 +4,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 import type { Route } from '../../../contract/routes/route.ts'
 import type { RunRecord } from '../../../contract/run.ts'
 import type { EngineFace } from '../../../engine/api.ts'
-import { isApprover } from '../../approvals/approvers.ts'
+import { isApprover, shareOf } from '../../approvals/approvers.ts'
 import type { Auth, Identity } from '../../auth/auth.ts'
 import type { ApiApp } from '../api-context.ts'
 import { checkOrigin, cookieToken } from './session-cookie.ts'
@@ -127,26 +127,54 @@ export function needAdmin(identity: Identity): void {
 export const chosenRunId = ({ idTag }: Identity, given: string | undefined): string | undefined =>
   given === undefined || idTag === undefined ? given : `${given}-${idTag}`
 
-/** As `visibleRun`, also for those whom a step of the run names as one who may answer it: to read, and to answer. */
+/**
+ * A run to read: as `visibleRun`, also for those whom a step of it names as one who may answer it, and those with whom it
+ * is shared.
+ */
 export async function readableRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
   const record = await engine.get(runId)
   const { user } = identity
-  if (record !== undefined && record.tenant === user.tenant && isApprover(record, user)) return record
+  if (record === undefined || record.tenant !== user.tenant) throw noRun(runId)
+  if (mayChange(identity, record) || isApprover(record, user) || shareOf(record, user)) return record
+  throw noRun(runId)
+}
+
+/** A run whose agent is to be prompted or answered: as `visibleRun`, also for those with whom it is shared to take part. */
+export async function sharedRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
+  const record = await engine.get(runId)
+  const { user } = identity
+  if (record?.tenant === user.tenant && shareOf(record, user) === 'take-part') return record
   return await visibleRun(engine, identity, runId)
 }
 
-/** Throws `run_not_found`, also where the run is another's: who may not see it does not learn that it exists. */
+/**
+ * A run to change. Throws `run_not_found`, also where the run is another's: who may not see it does not learn that it exists;
+ * and `forbidden` for those with whom it is shared.
+ */
 export async function visibleRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
   const record = await engine.get(runId)
-  if (record === undefined || !maySee(identity, record))
-    throw new ErrandError('run_not_found', `There is no run "${runId}".`, {
-      hint: 'List yours with: errand runs list',
-    })
-  return record
+  const { user } = identity
+  if (record === undefined || record.tenant !== user.tenant) throw noRun(runId)
+  if (mayChange(identity, record)) return record
+  const can = shareOf(record, user)
+  if (can === undefined) throw noRun(runId)
+  const may = can === 'watch' ? 'watch it' : 'prompt and answer its agent'
+  throw new ErrandError('forbidden', `Run ${runId} is ${record.owner}'s; you may ${may}, and no more.`, {
+    hint:
+      can === 'watch'
+        ? `To take part ask ${record.owner}: errand sessions share ${runId} --with ${user.name} --can take-part`
+        : `Ask ${record.owner}, or an admin, to do it.`,
+    details: { owner: record.owner, can },
+  })
 }
 
-const maySee = (identity: Identity, record: RunRecord): boolean =>
-  record.tenant === identity.user.tenant && (isAdmin(identity) || record.owner === identity.user.name)
+const noRun = (runId: string): ErrandError =>
+  new ErrandError('run_not_found', `There is no run "${runId}".`, {
+    hint: 'List yours with: errand runs list',
+  })
+
+const mayChange = (identity: Identity, record: RunRecord): boolean =>
+  isAdmin(identity) || record.owner === identity.user.name
 
 /**
  * Whether a `Host` header cannot come from DNS rebinding: a web page whose own name was made to point at this

@@ -82,6 +82,7 @@ const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/runs/:id/approve': { step: 'one' },
   'POST /api/runs/:id/reject': { step: 'one' },
   'POST /api/runs/:id/input': { close: true },
+  'PUT /api/runs/:id/shares': { user: 'boss' },
   'POST /api/runs/bulk': { action: 'cancel', filter: {} },
 }
 
@@ -95,6 +96,7 @@ function requestOf(name: RouteName, id: string) {
     .replace(':stream', 'stdout')
     .replace(/lines\/search$/, 'lines/search?q=hi')
     .replace('/run-status', `/run-status?run_id=${id}`)
+    .replace(/shares$/, method === 'DELETE' ? 'shares?user=boss' : 'shares')
   const body = bodies[name] ?? (archive || takes ? {} : undefined)
   const headers = archive ? { 'content-type': 'application/gzip' } : undefined
   return { methods: head ? [method, 'HEAD'] : [method], url, body, headers }

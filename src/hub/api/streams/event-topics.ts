@@ -4,7 +4,7 @@ import type { RunRecord } from '../../../contract/run.ts'
 import type { TopicNews } from '../../../contract/run-api.ts'
 import type { Identity } from '../../auth/auth.ts'
 import type { ApiContext } from '../api-context.ts'
-import { visibleRun } from '../http/access.ts'
+import { readableRun } from '../http/access.ts'
 import type { PacedResponse } from '../http/paced-response.ts'
 import { EventText } from './run-events.ts'
 
@@ -59,7 +59,7 @@ export class EventTopics {
     const runs = topics.filter((topic) => topic !== 'runs')
     const dropped = drop.map(readTopic)
     const records: RunRecord[] = []
-    for (const { runId } of runs) records.push(await visibleRun(this.#context.engine, this.identity, runId))
+    for (const { runId } of runs) records.push(await readableRun(this.#context.engine, this.identity, runId))
     const left = new Set(this.#followed.keys())
     for (const topic of dropped) if (topic !== 'runs') left.delete(topic.runId)
     for (const { runId } of runs) left.add(runId)
@@ -88,7 +88,7 @@ export class EventTopics {
     this.identity = identity
     for (const runId of this.#followed.keys())
       try {
-        await visibleRun(this.#context.engine, identity, runId)
+        await readableRun(this.#context.engine, identity, runId)
       } catch (error) {
         if (!(error instanceof ErrandError) || error.status >= 500) continue
         this.#leave({ runId })

@@ -1,0 +1,141 @@
+import type { RunSummary } from '../../../contract/run.ts'
+import { ShareCan, type ShareList } from '../../../contract/runs/shares.ts'
+import { type CommandGroup, command, UsageError } from '../../command.ts'
+import { connect } from '../../connection.ts'
+import { hubOptions } from '../../option-values.ts'
+import { jsonOption, printJson, printTable } from '../../print.ts'
+import { lineText } from '../../render/terminal-text.ts'
+
+/** An id is prompted and answered with `errand agent --continue`. */
+const list = command({
+  summary: 'List sessions with agents, the newest first, with their last words.',
+  options: {
+    status: { type: 'string', value: 'STATUS', help: 'Such as running; several with commas' },
+    user: { type: 'string', value: 'NAME', help: 'Whose they are; for admins, or with --shared' },
+    agent: { type: 'string', value: 'NAME', help: 'Only with this agent' },
+    repository: { type: 'string', value: 'NAME', help: 'Only for this repository' },
+    text: { type: 'string', value: 'TEXT', help: 'In their name, id or last words' },
+    shared: { type: 'boolean', help: 'Those of others that are shared with you' },
+    limit: { type: 'string', value: 'N', help: 'So many at most, up to 500; default: 50' },
+    cursor: { type: 'string', value: 'CURSOR', help: 'Go on after an earlier page' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand sessions list --status running', 'errand sessions list --shared'],
+  async run({ status, user, agent, repository, text, shared, limit, cursor, json, ...hub }) {
+    if (limit !== undefined && !/^[1-9]\d{0,2}$/.test(limit))
+      throw new UsageError(`--limit is "${limit}"`, 'it is a number from 1 to 500')
+    const page = await connect(hub).runs.list({
+      ...{ blueprint: 'agent', status, owner: user, agent, repository, text, cursor },
+      shared: shared ? 'true' : undefined,
+      limit: limit === undefined ? undefined : Number(limit),
+    })
+    if (json) {
+      printJson(page)
+      return 0
+    }
+    const rows = page.runs.map((run) => [
+      run.run_id,
+      run.status,
+      run.owner,
+      run.session?.agent ?? '',
+      cut(run.workflow_name),
+      cut(run.session?.last_words ?? ''),
+    ])
+    printTable(['ID', 'STATUS', 'USER', 'AGENT', 'NAME', 'LAST WORDS'], rows, 'There is no such session.')
+    if (page.next_cursor !== undefined) process.stdout.write(`More: --cursor ${page.next_cursor}\n`)
+    return 0
+  },
+})
+
+const MOST = 60
+const cut = (text: string): string => {
+  const line = lineText(text.replace(/\s+/g, ' '))
+  return line.length > MOST ? `${line.slice(0, MOST - 1)}…` : line
+}
+
+export type Session = Pick<RunSummary, 'run_id'>
+
+const withOptions = {
+  with: { type: 'string', value: 'NAME', help: 'A user of your tenant' },
+  'with-role': {
+    type: 'string',
+    value: 'ROLE',
+    help: 'In its place: all users, or all admins (user, admin)',
+  },
+} as const
+
+/** Throws a usage error where not one of the two is given. */
+function sharedWith(given: { with?: string; 'with-role'?: string }): {
+  user?: string
+  role?: 'admin' | 'user'
+} {
+  const { with: user, 'with-role': role } = given
+  if ((user === undefined) === (role === undefined))
+    throw new UsageError('one of --with and --with-role is needed', 'such as --with bob')
+  if (role === undefined) return { user }
+  if (role === 'admin' || role === 'user') return { role }
+  throw new UsageError(`--with-role is "${role}"`, 'it is user or admin')
+}
+
+function print({ run_id, owner, shares }: ShareList, json: boolean | undefined): number {
+  if (json) printJson({ run_id, owner, shares })
+  else
+    printTable(
+      ['WITH', 'CAN', 'BY', 'SINCE'],
+      shares.map(({ user, role, can, by, at }) => [user ?? `role ${role}`, can, by, at]),
+      `${run_id} is shared with nobody: ${owner} has it, and admins.`,
+    )
+  return 0
+}
+
+const share = command({
+  summary: 'Share a session with others of your tenant: to watch it, or to take part.',
+  args: '<run-id>',
+  options: {
+    ...withOptions,
+    can: {
+      type: 'string',
+      value: 'watch|take-part',
+      help: 'take-part: prompt and answer too; default: watch',
+    },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: [
+    'errand sessions share run_0123 --with bob --can take-part',
+    'errand sessions share run_0123 --with-role user',
+  ],
+  async run({ can = 'watch', with: user, 'with-role': role, json, ...hub }, [id]) {
+    const rights = ShareCan.safeParse(can)
+    if (!rights.success) throw new UsageError(`--can is "${can}"`, 'it is watch or take-part')
+    const whom = sharedWith({ with: user, 'with-role': role })
+    return print(await connect(hub).sessions.share(id!, { ...whom, can: rights.data }), json)
+  },
+})
+
+const unshare = command({
+  summary: 'Take back what a session was shared for.',
+  args: '<run-id>',
+  options: { ...withOptions, ...hubOptions, ...jsonOption },
+  examples: ['errand sessions unshare run_0123 --with bob'],
+  async run({ with: user, 'with-role': role, json, ...hub }, [id]) {
+    const whom = sharedWith({ with: user, 'with-role': role })
+    return print(await connect(hub).sessions.unshare(id!, whom), json)
+  },
+})
+
+const shares = command({
+  summary: 'List with whom a session is shared.',
+  args: '<run-id>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand sessions shares run_0123'],
+  async run({ json, ...hub }, [id]) {
+    return print(await connect(hub).sessions.shares(id!), json)
+  },
+})
+
+export const sessions: CommandGroup = {
+  summary: 'Look at sessions with agents on a hub, and share them.',
+  commands: { list, share, unshare, shares },
+}

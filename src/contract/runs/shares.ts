@@ -1,0 +1,43 @@
+import * as z from 'zod'
+import { UserName } from '../account-api.ts'
+
+/** Whom a run is shared with: a user of its tenant, or all who have a role there. */
+const shareWith = {
+  user: z.optional(UserName).describe('A user of the tenant'),
+  role: z.enum(['admin', 'user']).optional().describe('In place of `user`: whoever has this role'),
+}
+const isOne = ({ user, role }: { user?: string; role?: string }) =>
+  (user === undefined) !== (role === undefined)
+const oneOf = 'exactly one of "user" and "role" is needed'
+
+export const ShareCan = z.enum(['watch', 'take-part'])
+export type ShareCan = z.infer<typeof ShareCan>
+
+/** Fields of the events `run.shared` and `run.unshared`; `by`: who has done it. */
+export const SharedFields = { ...shareWith, by: z.string() }
+
+/** One with whom a run is shared. */
+export const Share = z.object({
+  ...shareWith,
+  can: ShareCan.describe('`watch`: see all of it; `take-part`: prompt and answer too'),
+  by: z.string().describe('Who has shared it'),
+  at: z.string().describe('RFC 3339, UTC'),
+})
+export type Share = z.infer<typeof Share>
+
+export const ShareList = z.object({
+  run_id: z.string(),
+  owner: z.string(),
+  shares: z.array(Share),
+})
+export type ShareList = z.infer<typeof ShareList>
+
+export const ShareRun = z.strictObject({ ...shareWith, can: ShareCan.default('watch') }).refine(isOne, oneOf)
+export type ShareRun = z.infer<typeof ShareRun>
+export type ShareRunInput = z.input<typeof ShareRun>
+
+export const UnshareRun = z.strictObject(shareWith).refine(isOne, oneOf)
+export type UnshareRun = z.infer<typeof UnshareRun>
+
+/** Whether two name the same user or role. */
+export const isSameShare = (a: UnshareRun, b: UnshareRun): boolean => a.user === b.user && a.role === b.role
