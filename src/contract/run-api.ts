@@ -95,7 +95,7 @@ export const EventsQuery = z.object({
     .describe('Of each stream of an attempt only so many bytes come as text; default: all'),
   access_token: z.string().optional(),
 })
-const TOPIC = /^(?:runs|run:[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:@\d{1,15})?)$/
+const TOPIC = /^(?:runs|tasks|runners|run:[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:@\d{1,15})?)$/
 /** `GET /api/events` */
 export const HubEventsQuery = z.object({
   topics: z
@@ -108,12 +108,12 @@ export const HubEventsQuery = z.object({
       if (wrong === undefined) return [...new Set(topics)]
       context.addIssue({
         code: 'custom',
-        message: `"${wrong.slice(0, 100)}" is no topic: runs, or run:ID@SEQ`,
+        message: `"${wrong.slice(0, 100)}" is no topic: runs, tasks, runners, or run:ID@SEQ`,
       })
       return z.NEVER
     })
     .describe(
-      'Separated by commas. `runs`: each run that the caller may see; `run:ID` or `run:ID@SEQ`: the events of one, after that seq',
+      'Separated by commas. `runs`, `tasks`: each that the caller may see, as it changes; `runners`: their list, at once and after each change; `run:ID` or `run:ID@SEQ`: the events of one, after that seq',
     ),
   after: z
     .string()
@@ -124,7 +124,7 @@ export const HubEventsQuery = z.object({
     ),
   access_token: z.string().optional(),
 })
-const TopicName = z.string().regex(TOPIC, 'a topic is runs, or run:ID@SEQ')
+const TopicName = z.string().regex(TOPIC, 'a topic is runs, tasks, runners, or run:ID@SEQ')
 /** `POST /api/events/:id`: what an open stream tells of from now on. A topic that it has already begins again. */
 export const ChangeTopics = z.strictObject({
   add: z.array(TopicName).max(64).default([]),
@@ -136,10 +136,10 @@ export const StreamTopics = z.object({
 /** `run.event` of a stream: an event of the run of a topic; one of output is without its text. */
 export const TopicEvent = z.object({ run_id: z.string(), event: RunEvent })
 export type TopicEvent = z.infer<typeof TopicEvent>
-/** `topic` of a stream: that one has ended with its run, is refused, or begins anew from the first event. */
+/** `topic` of a stream: that one was added, has ended with its run, is refused, or begins anew: from the first event, or lists are to be read again. */
 export const TopicNews = z.object({
   topic: z.string(),
-  state: z.enum(['end', 'refused', 'reset']),
+  state: z.enum(['begun', 'end', 'refused', 'reset']),
   error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
 })
 export type TopicNews = z.infer<typeof TopicNews>

@@ -20,6 +20,7 @@ import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { FollowUps } from './agents/follow-ups.ts'
 import type { ApiApp, ApiLimits, RunnersFace } from './api/api-context.ts'
 import { createApi, listen } from './api/app.ts'
+import { rowOfTask } from './api/tasks.ts'
 import { OpenApprovals } from './approvals/open-approvals.ts'
 import { RunArtifacts } from './artifacts/run-artifacts.ts'
 import { StoredArtifacts } from './artifacts/stored-artifacts.ts'
@@ -45,8 +46,7 @@ import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
 import { BuiltPage } from './page/built-page.ts'
-import { RunChanges } from './page/run-changes.ts'
-import { TaskChanges } from './page/task-changes.ts'
+import { Changes, rowOfRun } from './page/changes.ts'
 import { Secrets } from './secrets.ts'
 import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
 import { tokenNames } from './tasks/repository-tokens.ts'
@@ -229,7 +229,9 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     fleet: () => machines.figures(),
   })
   closers.push(() => metrics.close())
-  const changes = new RunChanges({ get: (runId) => engine.get(runId), summary: runSummary })
+  const changedRuns = new Changes({
+    read: async (runId) => rowOfRun(await engine.get(runId), runSummary),
+  })
   const approvals = new OpenApprovals()
   const { fetch = globalThis.fetch, publicUrl, ...notify } = options.notify ?? {}
   const notifier = new Notifier({
@@ -249,7 +251,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       approvals.seen(runId, events)
       notifier.seen(runId, events)
     },
-    changed: (runId) => changes.changed(runId),
+    changed: (runId) => changedRuns.changed(runId),
     read(runId, events) {
       if (!takingUp) return
       metrics.recall(runId, events)
@@ -316,7 +318,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       return found?.owner === owner ? found.task : undefined
     },
   })
-  const taskChanges = new TaskChanges()
+  const changedTasks = new Changes({ read: async (id) => rowOfTask(await stores.tasks.get(id)) })
   const tasks = new Tasks({
     ...ofTasks,
     store: stores.tasks,
@@ -326,7 +328,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     review: { forgeOf, pollMs: reviewPollMs },
     log,
     changed: (id) => {
-      taskChanges.changed(id)
+      changedTasks.changed(id)
       comments.changed(id)
     },
   })
@@ -386,12 +388,11 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     openMetrics: options.openMetrics,
     hosts: options.hosts,
     ownRunner: options.ownRunner,
-    changes,
+    changes: { runs: changedRuns, tasks: changedTasks },
     approvals,
     places: stores.places,
     personal: stores.personal,
     notifier,
-    taskChanges,
     page: options.page && new BuiltPage(options.page),
     limits: options.apiLimits,
     log,

@@ -99,16 +99,25 @@ export function follow(path: string, { query, after, message, state, stays = fal
       }
     }
   }
+  const isAside = () => !stays && document.hidden
   const run = async () => {
     while (!stopped) {
+      // A page that was opened behind others has the connection to them until it is shown.
+      if (isAside()) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+        continue
+      }
       const outcome = await connect().catch(() => 'again' as const)
       clearTimeout(silence)
       if (outcome === 'over' || stopped) return
-      if (stays || !document.hidden) state?.('away')
+      if (isAside()) continue
+      state?.('away')
       tries++
       await new Promise<void>((resolve) => {
         wake = resolve
-        if (stays || !document.hidden) setTimeout(resolve, Math.min(250 * 2 ** tries, 5000))
+        setTimeout(resolve, Math.min(250 * 2 ** tries, 5000))
       })
     }
   }
@@ -123,6 +132,10 @@ export function follow(path: string, { query, after, message, state, stays = fal
   return {
     /** Tries again at once. */
     now: () => wake(),
+    /** Lets go of the connection at once where the page is hidden, until it is shown. */
+    release: () => {
+      if (isAside()) connection.abort()
+    },
     stop: () => {
       stopped = true
       document.removeEventListener('visibilitychange', shown)

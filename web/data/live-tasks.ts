@@ -1,6 +1,6 @@
 import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
-import { follow } from './event-stream.ts'
+import { liveRuns } from './live.ts'
 import { type TaskFilter, taskFits } from './task-filter.ts'
 import { type Task, type TaskPage, taskStates, type WholeTask } from './tasks.ts'
 
@@ -46,7 +46,6 @@ function changed(client: QueryClient, task: Task): void {
 export function useLiveTasks(): void {
   const client = useQueryClient()
   useEffect(() => {
-    let isFirst = true
     const again = (id?: string) => {
       // An address may have called the task by its own name.
       void client.invalidateQueries({
@@ -57,21 +56,18 @@ export function useLiveTasks(): void {
         queryKey: id === undefined ? ['task-artifacts'] : ['task-artifacts', id],
       })
     }
-    const stream = follow('/api/task-changes', {
-      message: ({ event, data }) => {
-        if (event === 'task') {
-          const task = JSON.parse(data) as Task
-          changed(client, task)
-          again(task.id)
-        } else if (event === 'reset' || (event === 'start' && !isFirst)) {
-          void client.invalidateQueries({ queryKey: ['tasks'] })
-          again()
-        }
-        // What changed between the first read and the beginning of the stream.
-        if (event === 'start' && isFirst) again()
-        isFirst = false
-      },
-    })
-    return () => stream.stop()
+    const all = () => {
+      void client.invalidateQueries({ queryKey: ['tasks'] })
+      again()
+    }
+    const stop = liveRuns.followTasks((json) => {
+      const task = JSON.parse(json) as Task
+      changed(client, task)
+      again(task.id)
+    }, all)
+    // What was read before is old: nobody has followed it meanwhile. What is being read now is not.
+    for (const key of ['tasks', 'task', 'task-artifacts'])
+      void client.invalidateQueries({ queryKey: [key] }, { cancelRefetch: false })
+    return stop
   }, [client])
 }

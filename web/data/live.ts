@@ -1,10 +1,15 @@
 import { useSyncExternalStore } from 'react'
+import type { TopicNews } from '../../src/contract/run-api.ts'
 import { type Connection, type Heard, OneStream, type RunFollower } from './one-stream.ts'
 import type { Run } from './runs.ts'
 
 type Reader = (run: Run) => void
+interface ListReader {
+  row(json: string): void
+  again(): void
+}
 
-/** The stream of all runs that change and of the logs of some, one for all tabs of the browser. */
+/** The stream of all runs that change, of tasks and runners where they are looked at, and of the logs of some runs: one for all tabs of the browser. */
 class LiveRuns {
   readonly #stream = new OneStream()
   readonly #watchers = new Set<() => void>()
@@ -13,6 +18,9 @@ class LiveRuns {
   readonly #resets = new Set<() => void>()
   /** The hub's version, as the stream told last. */
   version: string | undefined
+
+  readonly #tasks = new Set<ListReader>()
+  readonly #runners = new Set<ListReader>()
 
   constructor() {
     this.#stream.listen({ heard: (heard) => this.#heard(heard) })
@@ -27,6 +35,14 @@ class LiveRuns {
   tellSessionBack(): void {
     this.#stream.tellSessionBack()
   }
+  /** Tells the other tabs that the hub does not know their session any more. */
+  tellSessionEnded(): void {
+    this.#stream.tellSessionEnded()
+  }
+  /** Sets what is called when another tab was told so. */
+  whenSessionEnded(call: () => void): void {
+    this.#stream.whenEnded = call
+  }
   tryNow(): void {
     this.#stream.now()
   }
@@ -38,8 +54,16 @@ class LiveRuns {
       const run = JSON.parse(heard.data) as Run
       for (const reader of this.#asking) reader(run)
     } else if (heard.kind === 'reset') for (const reset of this.#resets) reset()
+    else if (heard.kind === 'task') for (const { row } of this.#tasks) row(heard.data)
+    else if (heard.kind === 'runners') for (const { row } of this.#runners) row(heard.data)
+    else if (heard.kind === 'topic') this.#news(heard.of)
     else if (heard.kind === 'start') this.version = heard.of.version
     if (heard.kind === 'connection' || heard.kind === 'start') for (const watcher of this.#watchers) watcher()
+  }
+  #news({ topic, state }: TopicNews): void {
+    if (state !== 'reset') return
+    if (topic === 'tasks') for (const { again } of this.#tasks) again()
+    else if (topic === 'runners') for (const { again } of this.#runners) again()
   }
   get connection(): Connection {
     return this.#stream.connection
@@ -57,6 +81,22 @@ class LiveRuns {
       this.#readers.delete(reader)
       this.#asking.delete(asking)
       this.#resets.delete(reset)
+    }
+  }
+  /** Calls with each task that changed, as JSON; `again` where some may have been missed. Answers how to stop. */
+  followTasks(row: (json: string) => void, again: () => void): () => void {
+    return this.#follow('tasks', this.#tasks, { row, again })
+  }
+  /** Calls with the list of runners, as JSON, after each change. */
+  followRunners(row: (json: string) => void, again: () => void): () => void {
+    return this.#follow('runners', this.#runners, { row, again })
+  }
+  #follow(list: 'tasks' | 'runners', readers: Set<ListReader>, reader: ListReader): () => void {
+    readers.add(reader)
+    const stop = this.#stream.followList(list)
+    return () => {
+      readers.delete(reader)
+      stop()
     }
   }
   /** Events of one run, those of output without text; answers how to stop. */

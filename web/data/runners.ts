@@ -2,7 +2,7 @@ import { type QueryClient, queryOptions } from '@tanstack/react-query'
 import type { RunnerView } from '../../src/contract/protocol.ts'
 import type { RunnerDetail } from '../../src/contract/runner-api.ts'
 import { ask } from './api.ts'
-import { follow } from './event-stream.ts'
+import { liveRuns } from './live.ts'
 
 export const runnersQuery = queryOptions({
   queryKey: ['runners'],
@@ -12,12 +12,10 @@ export const runnersQuery = queryOptions({
 
 /** Keeps the list of runners live until what it answers is called. */
 export function keepRunnersLive(client: QueryClient): () => void {
-  const stream = follow('/api/runner-events', {
-    message: ({ event, data }) => {
-      if (event === 'runners') client.setQueryData(runnersQuery.queryKey, JSON.parse(data) as RunnerView[])
-    },
-  })
-  return () => stream.stop()
+  return liveRuns.followRunners(
+    (json) => client.setQueryData(runnersQuery.queryKey, JSON.parse(json) as RunnerView[]),
+    () => void client.invalidateQueries({ queryKey: runnersQuery.queryKey }),
+  )
 }
 
 const of = ({ id }: Pick<RunnerView, 'id'>) => `/api/runners/${encodeURIComponent(id)}`

@@ -3,6 +3,7 @@ import { useRouter, useSearch } from '@tanstack/react-router'
 import { useEffect } from 'react'
 import type { Health } from '../../src/contract/run-api.ts'
 import { ask, basePath } from '../data/api.ts'
+import { liveRuns } from '../data/live.ts'
 import { safeNext } from '../data/session.ts'
 import { Wordmark } from '../parts/mark.tsx'
 import { LoginForm } from './login-form.tsx'
@@ -17,6 +18,7 @@ export function LoginPage() {
   }, [])
   const done = () => {
     client.clear()
+    liveRuns.tellSessionBack()
     // The history has whole paths, the router those below the hub's base path.
     router.history.push(`${basePath}${safeNext(next)}`)
   }

@@ -122,7 +122,12 @@ export function Shell() {
     [],
   )
   useEffect(() => {
-    whenRefused(() => setExpired(true))
+    // One tab tells the others; who has asked is told by the hub itself.
+    whenRefused(() => {
+      setExpired(true)
+      liveRuns.tellSessionEnded()
+    })
+    liveRuns.whenSessionEnded(() => setExpired(true))
     whenSessionBack(() => {
       setExpired(false)
       void client.invalidateQueries()

@@ -14,18 +14,6 @@ export const runnerRoutes = routeTable({
     query: RunnersQuery,
     answers: { 200: RunnerList },
   },
-  'GET /api/runner-events': {
-    who: 'user',
-    tag,
-    summary: 'The runners whenever one comes, goes or changes, as Server-Sent Events without an end',
-    tokenIn: 'query',
-    answers: {
-      200: {
-        description: '`runners`: the list, at once and after each change; `error`: why it ends',
-        content: { 'text/event-stream': { schema: RunnerList } },
-      },
-    },
-  },
   'GET /api/runners/:id': {
     who: 'user',
     tag,

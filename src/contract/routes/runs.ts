@@ -239,14 +239,15 @@ export const runRoutes = routeTable({
   'GET /api/events': {
     who: 'user',
     tag,
-    summary: 'Runs as they change and events of single runs, as Server-Sent Events without an end',
+    summary:
+      'Runs, tasks and runners as they change, and events of single runs, as Server-Sent Events without an end',
     tokenIn: 'query',
     query: HubEventsQuery,
     headers: z.object({ 'last-event-id': z.string().optional() }),
     answers: {
       200: {
         description:
-          '`run`: a RunSummary; `asks`: one of others, in which you may give an answer; `run.event`: an event of the run of a topic; `topic`: one has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists again; `error`: why it ends',
+          '`run`: a RunSummary; `asks`: one of others, in which you may give an answer; `task`: a TaskSummary; `runners`: their list; `run.event`: an event of the run of a topic; `topic`: one was added, has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists of runs again; `error`: why it ends',
         content: { 'text/event-stream': { schema: RunSummary } },
       },
     },

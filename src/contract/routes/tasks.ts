@@ -46,19 +46,6 @@ export const taskRoutes = routeTable({
     query: ListTasks,
     answers: { 200: TaskList },
   },
-  'GET /api/task-changes': {
-    who: 'user',
-    tag,
-    summary: 'Tasks as they change: each as a list shows it, as Server-Sent Events without an end',
-    tokenIn: 'query',
-    query: z.object({ access_token: z.string().optional() }),
-    answers: {
-      200: {
-        description: '`start`: what changes from here on follows; `task`: a task; `reset`: read lists again',
-        content: { 'text/event-stream': { schema: TaskSummary } },
-      },
-    },
-  },
   'GET /api/tasks/:id': {
     who: 'user',
     tag,

@@ -19,8 +19,7 @@ import type { RunLines } from '../lines/run-lines.ts'
 import type { Notifier } from '../notify/notifier.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
-import type { RunChanges } from '../page/run-changes.ts'
-import type { TaskChanges } from '../page/task-changes.ts'
+import type { Changes } from '../page/changes.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { TokenNames } from '../tasks/repository-tokens.ts'
@@ -86,12 +85,11 @@ export interface ApiContext {
   ownRunner?: boolean
   /** Names under which a proxy on this machine passes people on. */
   hosts: readonly string[]
-  changes: RunChanges
+  changes: { runs: Changes; tasks: Changes }
   approvals: OpenApprovals
   places: PlaceStore
   personal: PersonalStore
   notifier: Notifier
-  taskChanges: TaskChanges
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   metrics: HubMetrics

@@ -21,8 +21,7 @@ import type { RunLines } from '../lines/run-lines.ts'
 import type { Notifier } from '../notify/notifier.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
 import type { BuiltPage } from '../page/built-page.ts'
-import type { RunChanges } from '../page/run-changes.ts'
-import type { TaskChanges } from '../page/task-changes.ts'
+import type { Changes } from '../page/changes.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
 import type { Tasks } from '../tasks/tasks.ts'
@@ -63,8 +62,6 @@ import { repoPoolHandlers } from './services/repo-pool.ts'
 import { taskRegistryHandlers } from './services/task-registry.ts'
 import { eventHandlers } from './streams/events.ts'
 import { runEventHandlers } from './streams/run-events.ts'
-import { runnerEventHandlers } from './streams/runner-events.ts'
-import { taskChangeHandlers } from './streams/task-changes.ts'
 import { taskHandlers } from './tasks.ts'
 import { uploadHandlers } from './uploads.ts'
 import { seenHandlers, viewHandlers } from './views.ts'
@@ -95,12 +92,11 @@ export interface ApiOptions {
   /** A runner of the hub's own carries out steps as the hub's user. */
   ownRunner?: boolean
   metrics: HubMetrics
-  changes: RunChanges
+  changes: { runs: Changes; tasks: Changes }
   approvals: OpenApprovals
   places: PlaceStore
   personal: PersonalStore
   notifier: Notifier
-  taskChanges: TaskChanges
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   /** Who is on this machine reads `/metrics` without a token. */
@@ -205,7 +201,6 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...chatHandlers(context, app),
     ...runEventHandlers(context),
     ...eventHandlers(context),
-    ...taskChangeHandlers(context),
     ...runOutputHandlers(context),
     ...runLineHandlers(context),
     ...artifactHandlers(context),
@@ -221,7 +216,6 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...uploadHandlers(context),
     ...jobHandlers(context),
     ...runnerHandlers(context),
-    ...runnerEventHandlers(context),
     ...enrolmentHandlers(context),
     ...secretHandlers(context),
     ...loginHandlers(context),

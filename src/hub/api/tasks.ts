@@ -10,6 +10,7 @@ import { repositoryKey } from '../../engine/tasks/task-graph.ts'
 import { taskResult } from '../../engine/tasks/task-result.ts'
 import type { Identity } from '../auth/auth.ts'
 import { deleteRun } from '../ops/retention.ts'
+import type { ChangedRow } from '../page/changes.ts'
 import type { Asker } from '../tasks/new-tasks.ts'
 import type { LoadedTask } from '../tasks/task-logs.ts'
 import type { ApiContext } from './api-context.ts'
@@ -167,7 +168,7 @@ function states(text: string): TaskState[] {
   })
 }
 
-export const summaryOf = (record: TaskRecord): TaskSummary => ({
+const summaryOf = (record: TaskRecord): TaskSummary => ({
   id: record.id,
   task_id: record.own_id,
   spec_name: record.spec_name,
@@ -188,6 +189,15 @@ export const summaryOf = (record: TaskRecord): TaskSummary => ({
   created_at: record.created_at,
   updated_at: record.updated_at,
 })
+
+/** The row of a task in lists: for its owner and admins. None of one that is gone. */
+export const rowOfTask = (record: TaskRecord | undefined): ChangedRow | undefined =>
+  record && {
+    tenant: record.tenant,
+    owner: record.owner,
+    asks: () => false,
+    json: JSON.stringify(summaryOf(record)),
+  }
 
 const triesOf = ({ tries }: TaskFold): TryView[] => tries.map((each) => ({ ...each }))
 

@@ -1,50 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../../contract/errors.ts'
 import { randomText } from '../../../contract/ids.ts'
 import type { RunRecord } from '../../../contract/run.ts'
 import type { TopicNews } from '../../../contract/run-api.ts'
 import type { Identity } from '../../auth/auth.ts'
+import type { ChangedRow } from '../../page/changes.ts'
 import type { ApiContext } from '../api-context.ts'
-import { readableRun } from '../http/access.ts'
+import { isAdmin, readableRun } from '../http/access.ts'
 import type { PacedResponse } from '../http/paced-response.ts'
 import { EventText } from './run-events.ts'
+import type { RunnerLists } from './runner-lists.ts'
 
 /** Runs that one stream follows at most. */
 const MOST_TOPICS = 64
+/** A row comes no more often than this. */
+const PACE_MS = 100
+/** The list of runners comes no more often than this. */
+const RUNNERS_PACE_MS = 250
 
-interface Topic {
+const lists = ['runs', 'tasks', 'runners'] as const
+type ListName = (typeof lists)[number]
+/** Lists that a stream goes on with, in the order of the parts of a cursor. */
+const resumed = ['runs', 'tasks'] as const
+type ResumedList = (typeof resumed)[number]
+
+interface RunTopic {
   runId: string
   after: number
 }
 
-/** A topic as it is written: `runs`, or `run:ID@SEQ`. */
-export function readTopic(text: string): 'runs' | Topic {
-  if (text === 'runs') return text
+const isList = (topic: ListName | RunTopic): topic is ListName => typeof topic === 'string'
+const nameOf = (topic: ListName | RunTopic): string => (isList(topic) ? topic : `run:${topic.runId}`)
+
+/** A topic as it is written: the name of a list, or `run:ID@SEQ`. */
+function readTopic(text: string): ListName | RunTopic {
+  const list = lists.find((one) => one === text)
+  if (list !== undefined) return list
   const [runId, seq] = text.slice('run:'.length).split('@')
   return { runId: runId!, after: Number(seq ?? 0) }
 }
 
-/** One open stream: the list of runs where it is wanted, and the logs of the runs that it was asked for. */
+/** One open stream: the lists and the logs of the runs that it was asked for. */
 export class EventTopics {
   /** Names the stream in requests of its user. */
   readonly id = `stream_${randomText(20)}`
   /** As it is now: looked at again while the stream is open. */
   identity: Identity
-  hasRuns: boolean
   readonly #context: ApiContext
+  readonly #runners: RunnerLists
   readonly #paced: PacedResponse
   readonly #followed = new Map<string, AbortController>()
+  /** Up to where each list is told. */
+  readonly #places = new Map<ResumedList, number>()
   #written: Promise<void> = Promise.resolve()
 
-  constructor(context: ApiContext, of: { identity: Identity; paced: PacedResponse; hasRuns: boolean }) {
+  constructor(context: ApiContext, of: { identity: Identity; paced: PacedResponse; runners: RunnerLists }) {
     this.#context = context
+    this.#runners = of.runners
     this.#paced = of.paced
     this.identity = of.identity
-    this.hasRuns = of.hasRuns
     of.paced.gone.addEventListener('abort', () => this.#drop())
   }
 
   get topics(): string[] {
-    return [...(this.hasRuns ? ['runs'] : []), ...[...this.#followed.keys()].map((id) => `run:${id}`)]
+    const runs = [...this.#followed.keys()].filter((name) => name.startsWith('run:'))
+    return [...lists.filter((list) => this.#followed.has(list)), ...runs]
   }
 
   /** Writes one message after another; resolves when its reader has room for more. */
@@ -56,53 +76,76 @@ export class EventTopics {
   /** Throws `run_not_found` and `rate_limited` before anything has changed. */
   async change(add: readonly string[], drop: readonly string[]): Promise<void> {
     const topics = add.map(readTopic)
-    const runs = topics.filter((topic) => topic !== 'runs')
-    const dropped = drop.map(readTopic)
+    const runs = topics.filter((topic): topic is RunTopic => !isList(topic))
     const records: RunRecord[] = []
     for (const { runId } of runs) records.push(await readableRun(this.#context.engine, this.identity, runId))
-    const left = new Set(this.#followed.keys())
-    for (const topic of dropped) if (topic !== 'runs') left.delete(topic.runId)
-    for (const { runId } of runs) left.add(runId)
+    const dropped = new Set(drop.map((topic) => nameOf(readTopic(topic))))
+    const left = new Set([...this.#followed.keys()].filter((name) => name.startsWith('run:')))
+    for (const name of dropped) left.delete(name)
+    for (const topic of runs) left.add(nameOf(topic))
     if (left.size > MOST_TOPICS)
       throw new ErrandError('rate_limited', `A stream follows at most ${MOST_TOPICS} runs.`, {
         hint: 'Drop some, or open another stream.',
         details: { limit: MOST_TOPICS },
       })
-    for (const topic of dropped) this.#leave(topic)
-    for (const [index, { after }] of runs.entries()) this.#follow(records[index]!, after)
-    if (topics.includes('runs')) this.hasRuns = true
+    for (const name of dropped) this.#leave(name)
+    for (const [index, { after }] of runs.entries()) this.#followRun(records[index]!, after)
+    for (const list of topics.filter(isList)) {
+      if (this.#followed.has(list)) continue
+      const place = list === 'runners' ? undefined : this.#context.changes[list].placeOf(undefined).place
+      if (list !== 'runners') this.#places.set(list, place!)
+      await this.#tell({ topic: list, state: 'begun' }, true)
+      this.#followList(list)
+    }
   }
 
-  /** Follows what may be seen of these; the others are refused by a message each. */
-  async begin(topics: readonly Topic[]): Promise<void> {
-    for (const { runId, after } of topics)
-      try {
-        await this.change([`run:${runId}@${after}`], [])
-      } catch (error) {
-        await this.#refuse(runId, error)
-      }
+  /**
+   * Says `start`, and what cannot be gone on with from `after`, the cursor of an earlier message; then follows what may be seen. Runs
+   * that may not are refused by a message each.
+   */
+  async begin(wanted: readonly string[], after: string | undefined, start: string): Promise<void> {
+    const topics = wanted.map(readTopic)
+    const parts = after?.split('~')
+    const missed: ResumedList[] = []
+    for (const [index, list] of resumed.entries()) {
+      if (!topics.includes(list)) continue
+      const { place, reset } = this.#context.changes[list].placeOf(parts && (parts[index] ?? ''))
+      this.#places.set(list, place)
+      if (reset) missed.push(list)
+    }
+    await this.write(`id: ${this.#cursor()}\nevent: start\ndata: ${start}\n\n`)
+    for (const list of missed) await this.#reset(list)
+    for (const topic of topics) {
+      if (isList(topic)) this.#followList(topic)
+      else
+        try {
+          await this.change([`run:${topic.runId}@${topic.after}`], [])
+        } catch (error) {
+          await this.#refuse(topic.runId, error)
+        }
+    }
   }
 
   /** Looks again at what the user may see. */
   async recheck(identity: Identity): Promise<void> {
     this.identity = identity
-    for (const runId of this.#followed.keys())
+    for (const name of this.#followed.keys()) {
+      if (!name.startsWith('run:')) continue
+      const runId = name.slice('run:'.length)
       try {
         await readableRun(this.#context.engine, identity, runId)
       } catch (error) {
         if (!(error instanceof ErrandError) || error.status >= 500) continue
-        this.#leave({ runId })
+        this.#leave(name)
         await this.#refuse(runId, error)
       }
+    }
   }
 
-  #leave(topic: 'runs' | { runId: string }): void {
-    if (topic === 'runs') {
-      this.hasRuns = false
-      return
-    }
-    this.#followed.get(topic.runId)?.abort()
-    this.#followed.delete(topic.runId)
+  #leave(name: string): void {
+    this.#followed.get(name)?.abort()
+    this.#followed.delete(name)
+    this.#places.delete(name as ResumedList)
   }
 
   #drop(): void {
@@ -110,23 +153,87 @@ export class EventTopics {
     this.#followed.clear()
   }
 
-  #follow(record: RunRecord, after: number): void {
+  /** Where a reader is: the next stream goes on from there with what this one had. */
+  #cursor(): string {
+    const parts = resumed.map((list) => {
+      const place = this.#places.get(list)
+      return place === undefined ? '' : this.#context.changes[list].cursorOf(place)
+    })
+    return parts.join('~').replace(/~$/, '')
+  }
+
+  #reset(list: ResumedList): Promise<void> {
+    if (list === 'runs') return this.write(`id: ${this.#cursor()}\nevent: reset\ndata: {}\n\n`)
+    return this.#tell({ topic: list, state: 'reset' }, true)
+  }
+
+  #followRun(record: RunRecord, after: number): void {
     const { run_id: runId, last_seq } = record
-    this.#followed.get(runId)?.abort()
-    if (this.#paced.gone.aborted) return
-    const following = new AbortController()
-    this.#followed.set(runId, following)
     // The log of a restored hub may be shorter than what was read of it.
     const isTooFar = after > last_seq
-    void this.#send(record, isTooFar ? undefined : after, following.signal).catch((error) => {
+    this.#follow(`run:${runId}`, (signal) => this.#send(record, isTooFar ? undefined : after, signal))
+  }
+
+  #followList(list: ListName): void {
+    this.#follow(list, (signal) =>
+      list === 'runners' ? this.#sendRunners(signal) : this.#sendRows(list, signal),
+    )
+  }
+
+  #follow(name: string, send: (signal: AbortSignal) => Promise<void>): void {
+    this.#followed.get(name)?.abort()
+    if (this.#paced.gone.aborted) return
+    const following = new AbortController()
+    this.#followed.set(name, following)
+    void send(following.signal).catch((error) => {
       if (following.signal.aborted) return
-      this.#context.log(`events of ${runId} broke off: ${(error as Error).stack}`, {
-        level: 'error',
-        run_id: runId,
-      })
+      this.#context.log(`events of ${name} broke off: ${(error as Error).stack}`, { level: 'error' })
       // It is opened again, and goes on from what was read.
       this.#paced.finish()
     })
+  }
+
+  async #sendRows(list: ResumedList, signal: AbortSignal): Promise<void> {
+    const changes = this.#context.changes[list]
+    while (!signal.aborted) {
+      const place = this.#places.get(list)!
+      await changes.more(place, signal)
+      const found = changes.after(place)
+      if (found === undefined) {
+        this.#places.set(list, changes.end)
+        await this.#reset(list)
+        continue
+      }
+      for (const { id, next } of found) {
+        const row = await changes.row(id)
+        if (signal.aborted) return
+        this.#places.set(list, next)
+        const event = row && this.#eventOf(list, row)
+        if (event) await this.write(`id: ${this.#cursor()}\nevent: ${event}\ndata: ${row.json}\n\n`)
+      }
+      await sleep(PACE_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  /** As what the row is told to this user, if it is. */
+  #eventOf(list: ResumedList, { tenant, owner, asks }: ChangedRow): 'run' | 'task' | 'asks' | undefined {
+    const { user } = this.identity
+    if (tenant !== user.tenant) return undefined
+    if (isAdmin(this.identity) || owner === user.name) return list === 'runs' ? 'run' : 'task'
+    return asks(user) ? 'asks' : undefined
+  }
+
+  async #sendRunners(signal: AbortSignal): Promise<void> {
+    let told = ''
+    while (!signal.aborted) {
+      const { rung } = this.#runners
+      const text = await this.#runners.of(this.identity.user.tenant)
+      if (signal.aborted) return
+      if (text !== told) await this.write(`event: runners\ndata: ${text}\n\n`)
+      told = text
+      await sleep(RUNNERS_PACE_MS, undefined, { signal }).catch(() => {})
+      await this.#runners.more(rung, signal)
+    }
   }
 
   async #send(record: RunRecord, after: number | undefined, signal: AbortSignal): Promise<void> {
@@ -152,7 +259,7 @@ export class EventTopics {
         }
       }
       if (signal.aborted) return
-      this.#followed.delete(runId)
+      this.#leave(`run:${runId}`)
       await this.#tell({ topic: `run:${runId}`, state: 'end' })
     } finally {
       left()
@@ -164,7 +271,8 @@ export class EventTopics {
     return this.#tell({ topic: `run:${runId}`, state: 'refused', error: error.toBody().error })
   }
 
-  #tell(news: TopicNews): Promise<void> {
-    return this.write(`event: topic\ndata: ${JSON.stringify(news)}\n\n`)
+  #tell(news: TopicNews, withCursor = false): Promise<void> {
+    const id = withCursor ? `id: ${this.#cursor()}\n` : ''
+    return this.write(`${id}event: topic\ndata: ${JSON.stringify(news)}\n\n`)
   }
 }

@@ -3,6 +3,7 @@ import test from 'node:test'
 import { oneStep, testingHub } from '../../../../test/support/hub/hub-fixture.ts'
 import { RunSummary } from '../../../contract/run.ts'
 import { TopicEvent, TopicNews } from '../../../contract/run-api.ts'
+import { TaskSummary } from '../../../contract/tasks/task-api.ts'
 
 const json = { accept: 'application/json' }
 
@@ -197,4 +198,81 @@ test('a stream ends with the session that opened it', async (t) => {
   const headers = { cookie, 'x-errand-csrf': answer.json.csrf }
   assert.equal((await hub.call('POST', '/api/auth/logout', undefined, undefined, headers)).status, 204)
   assert.match(await texts, /event: start[\s\S]*event: error\ndata: .*unauthorized/)
+})
+
+const taskOf = ({ data }: Message) => TaskSummary.parse(JSON.parse(data))
+
+test('a stream tells each task of its user as lists show it, to nobody else, and goes on where it was left', async (t) => {
+  const hub = await testingHub(t, { tasks: { retryMs: 1 } })
+  const [ann, bob, boss] = [await hub.user('ann'), await hub.user('bob'), await hub.user('boss', 'admin')]
+  const eve = await hub.user('eve', 'admin', 'elsewhere')
+  const url = `${hub.url}/api/events?topics=tasks`
+  const readers = await Promise.all([ann, bob, boss, eve].map(({ token }) => reader(url, token)))
+  const [ofAnn, ofBob, ofBoss, ofEve] = readers as [(typeof readers)[0], ...typeof readers]
+  t.after(() => readers.map(({ close }) => close()))
+  const repo_url = 'https://git.example/shop/web'
+  const give = async ({ token }: { token: string }) => {
+    const task = { title: 'say hi', repo_url, agent: 'codex' }
+    const { status, json } = await hub.call('POST', '/api/tasks', token, { task })
+    assert.equal(status, 201)
+    const { id } = (json as { tasks: [{ id: string }] }).tasks[0]
+    const headers = { authorization: `Bearer ${token}`, accept: 'text/event-stream' }
+    await (await fetch(`${hub.url}/api/tasks/${id}/events`, { headers })).text()
+    return id
+  }
+  // One after the other, so that whoever saw too much has seen it by then.
+  for (const user of [ann, bob, eve]) await give(user)
+  const done = (owner: string) => (message: Message) =>
+    message.event === 'task' && taskOf(message).owner === owner && taskOf(message).state === 'done'
+  const seen = await Promise.all([
+    ofAnn.until(done('ann')),
+    ofBob!.until(done('bob')),
+    ofBoss!.until(done('bob')),
+    ofEve!.until(done('eve')),
+  ])
+  const owners = (messages: Message[]) => [
+    ...new Set(messages.filter(({ event }) => event === 'task').map((one) => taskOf(one).owner)),
+  ]
+  assert.deepEqual(seen.map(owners), [['ann'], ['bob'], ['ann', 'bob'], ['eve']])
+  assert.deepEqual(taskOf(seen[0].at(-1)!), (await hub.call('GET', '/api/tasks', ann.token)).json.tasks[0])
+
+  const second = await give(ann)
+  const after = encodeURIComponent(seen[0].at(-1)!.id)
+  const again = await reader(`${hub.url}/api/events?topics=tasks,runs&after=${after}`, ann.token)
+  t.after(again.close)
+  // Runs were not followed before: what was missed of them is not known.
+  const resumed = await again.until((message) => done('ann')(message) && taskOf(message).id === second)
+  assert.deepEqual(
+    resumed.slice(0, 2).map(({ event }) => event),
+    ['start', 'reset'],
+  )
+  assert.ok(resumed.filter(({ event }) => event === 'task').every((one) => taskOf(one).id === second))
+  const lost = await reader(`${url}&after=~of-another-hub.7`, ann.token)
+  t.after(lost.close)
+  const begun = await lost.until(({ event }) => event === 'topic')
+  assert.deepEqual(JSON.parse(begun.at(-1)!.data), { topic: 'tasks', state: 'reset' })
+})
+
+test('lists are added to an open stream and dropped; the runners come whole, and at once', async (t) => {
+  const hub = await testingHub(t, { tasks: { retryMs: 1 } })
+  const ann = await hub.user('ann')
+  const stream = await reader(`${hub.url}/api/events?topics=runners`, ann.token)
+  t.after(stream.close)
+  const first = await stream.until(({ event }) => event === 'runners')
+  const path = `/api/events/${JSON.parse(first[0]!.data).stream}`
+  assert.deepEqual(JSON.parse(first.at(-1)!.data), (await hub.call('GET', '/api/runners', ann.token)).json)
+  const change = async (body: object) => (await hub.call('POST', path, ann.token, body)).json.topics
+  assert.deepEqual(await change({ add: ['tasks', 'runs'] }), ['runs', 'tasks', 'runners'])
+  const { run_id } = await hub.engine.submit({ yaml: oneStep('say hi'), owner: 'ann', tenant: 'default' })
+  const seen = await stream.until(
+    (message) =>
+      message.event === 'run' && runOf(message).run_id === run_id && runOf(message).status === 'success',
+  )
+  const begun = seen.filter(({ event }) => event === 'topic').map(({ data }) => JSON.parse(data))
+  assert.deepEqual(begun, [
+    { topic: 'tasks', state: 'begun' },
+    { topic: 'runs', state: 'begun' },
+  ])
+  assert.match(seen.at(-1)!.id, /^[\w-]+\.\d+~[\w-]+\.\d+$/)
+  assert.deepEqual(await change({ drop: ['tasks', 'runners'] }), ['runs'])
 })

@@ -1,20 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { once } from 'node:events'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { StreamStart } from '../../../contract/run-api.ts'
 import type { Identity } from '../../auth/auth.ts'
-import type { ChangedRun } from '../../page/run-changes.ts'
 import type { ApiContext } from '../api-context.ts'
-import { isAdmin } from '../http/access.ts'
 import { sendEventStream } from '../http/event-stream.ts'
 import type { Handlers } from '../http/routes.ts'
-import { EventTopics, readTopic } from './event-topics.ts'
+import { EventTopics } from './event-topics.ts'
+import { RunnerLists } from './runner-lists.ts'
 
-/** A run comes no more often than this. */
-const PACE_MS = 100
-
-/** The rows of a list of runs as they change, and the logs of single runs, in one stream. */
+/** The rows of lists as they change, and the logs of single runs, in one stream. */
 export function eventHandlers(context: ApiContext) {
-  const { changes, streams, version } = context
+  const { streams, version } = context
+  const runners = new RunnerLists(context.runners)
   const open = new Map<string, EventTopics>()
 
   return {
@@ -30,37 +27,13 @@ export function eventHandlers(context: ApiContext) {
       } as const
       await sendEventStream(context, request, reply, about, async (paced) => {
         const { gone } = paced
-        const wanted = query.topics.map(readTopic)
-        const mine = new EventTopics(context, { identity, paced, hasRuns: wanted.includes('runs') })
+        const mine = new EventTopics(context, { identity, paced, runners })
         topics = mine
         open.set(mine.id, mine)
         try {
-          const begin = changes.placeOf(headers['last-event-id'] ?? query.after)
-          let { place } = begin
-          const write = (event: string, data: string, next: number) =>
-            mine.write(`id: ${changes.cursorOf(next)}\nevent: ${event}\ndata: ${data}\n\n`)
           const start: StreamStart = { stream: mine.id, version, now: new Date().toISOString() }
-          await write('start', JSON.stringify(start), place)
-          if (begin.reset) await write('reset', '{}', place)
-          await mine.begin(wanted.filter((topic) => topic !== 'runs'))
-          while (!gone.aborted) {
-            await changes.more(place, gone)
-            const found = changes.after(place)
-            if (found === undefined) {
-              place = changes.placeOf('').place
-              await write('reset', '{}', place)
-              continue
-            }
-            for (const { runId, next } of found) {
-              const row = mine.hasRuns ? await changes.row(runId) : undefined
-              if (gone.aborted) return
-              const { user } = mine.identity
-              if (row !== undefined && maySee(mine.identity, row)) await write('run', row.json, next)
-              else if (row?.tenant === user.tenant && row.asks(user)) await write('asks', row.json, next)
-              place = next
-            }
-            await sleep(PACE_MS, undefined, { signal: gone }).catch(() => {})
-          }
+          await mine.begin(query.topics, headers['last-event-id'] ?? query.after, JSON.stringify(start))
+          if (!gone.aborted) await once(gone, 'abort')
         } finally {
           open.delete(mine.id)
         }
@@ -78,6 +51,3 @@ export function eventHandlers(context: ApiContext) {
     },
   } satisfies Partial<Handlers>
 }
-
-const maySee = (identity: Identity, { tenant, owner }: ChangedRun): boolean =>
-  tenant === identity.user.tenant && (isAdmin(identity) || owner === identity.user.name)

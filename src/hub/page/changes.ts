@@ -2,19 +2,19 @@ import { randomBytes } from 'node:crypto'
 import type { RunRecord, RunSummary } from '../../contract/run.ts'
 import { isApprover, type Person } from '../approvals/approvers.ts'
 
-/** A run that has changed, and whom its row is for. */
-export interface ChangedRun {
+/** A row of a list as it is now, and whom it is for. */
+export interface ChangedRow {
   tenant: string
   owner: string
   /** Whether a user of its tenant may be asked by it, and so reads it. */
   asks(person: Person): boolean
-  /** Its `RunSummary`, as JSON. */
+  /** As the list's API has it, as JSON. */
   json: string
 }
 
-export interface RunChangesOptions {
-  get(runId: string): Promise<RunRecord | undefined>
-  summary(record: RunRecord): RunSummary
+export interface ChangesOptions {
+  /** Undefined: it is gone. */
+  read(id: string): Promise<ChangedRow | undefined>
   /** So many changes can be resumed from. */
   kept?: number
   now?: () => number
@@ -26,38 +26,42 @@ const OVERLAP_MS = 10_000
 const ROWS = 512
 
 /**
- * Which runs have changed, in order, as far as this process remembers. Nothing is kept for a reader: each reads on from its own
- * place, at its pace, and a run that has changed often meanwhile comes once. Places are good until the hub starts anew.
+ * Which rows of a list (runs, tasks) have changed, in order, as far as this process remembers. Nothing is kept for a reader: each
+ * reads on from its own place, at its pace, and what has changed often meanwhile comes once. Places are good until the hub starts anew.
  */
-export class RunChanges {
-  readonly #options: RunChangesOptions
+export class Changes {
+  readonly #options: ChangesOptions
   readonly #kept: number
   readonly #now: () => number
   readonly #epoch = randomBytes(6).toString('base64url')
   /** The change with number n is at n modulo its length. */
-  readonly #ring: { runId: string; atMs: number }[] = []
-  /** The number of each run's last change, of those in the ring. */
+  readonly #ring: { id: string; atMs: number }[] = []
+  /** The number of each one's last change, of those in the ring. */
   readonly #latest = new Map<string, number>()
-  readonly #rows = new Map<string, { number: number; row: Promise<ChangedRun | undefined> }>()
+  readonly #rows = new Map<string, { number: number; row: Promise<ChangedRow | undefined> }>()
   #count = 0
   #waiting = Promise.withResolvers<void>()
 
-  constructor(options: RunChangesOptions) {
+  constructor(options: ChangesOptions) {
     this.#options = options
     this.#kept = options.kept ?? 8192
     this.#now = options.now ?? (() => performance.now())
   }
 
   /** After the commit of what has changed. */
-  changed(runId: string): void {
+  changed(id: string): void {
     const number = this.#count++
     const old = this.#ring[number % this.#kept]
-    if (old !== undefined && this.#latest.get(old.runId) === number - this.#kept)
-      this.#latest.delete(old.runId)
-    this.#ring[number % this.#kept] = { runId, atMs: this.#now() }
-    this.#latest.set(runId, number)
+    if (old !== undefined && this.#latest.get(old.id) === number - this.#kept) this.#latest.delete(old.id)
+    this.#ring[number % this.#kept] = { id, atMs: this.#now() }
+    this.#latest.set(id, number)
     this.#waiting.resolve()
     this.#waiting = Promise.withResolvers()
+  }
+
+  /** The place from which the next change is read. */
+  get end(): number {
+    return this.#count
   }
 
   /** The place to read from; `reset`: what came after `after` is not known any more, so lists are to be read again. */
@@ -86,40 +90,31 @@ export class RunChanges {
   }
 
   /**
-   * The runs that have changed after the place, each once, in the order of their last change, with the place after each.
+   * Those that have changed after the place, each once, in the order of their last change, with the place after each.
    * Undefined: the reader was so slow that some are forgotten.
    */
-  after(place: number): { runId: string; next: number }[] | undefined {
+  after(place: number): { id: string; next: number }[] | undefined {
     if (place < this.#count - this.#kept) return undefined
-    const found: { runId: string; next: number }[] = []
+    const found: { id: string; next: number }[] = []
     for (let number = place; number < this.#count; number++) {
-      const { runId } = this.#ring[number % this.#kept]!
-      if (this.#latest.get(runId) === number) found.push({ runId, next: number + 1 })
+      const { id } = this.#ring[number % this.#kept]!
+      if (this.#latest.get(id) === number) found.push({ id, next: number + 1 })
     }
     return found
   }
 
-  /** The row as it is now. Undefined: the run is gone. */
-  row(runId: string): Promise<ChangedRun | undefined> {
-    const number = this.#latest.get(runId) ?? -1
-    const known = this.#rows.get(runId)
+  /** The row as it is now. Undefined: it is gone. */
+  row(id: string): Promise<ChangedRow | undefined> {
+    const number = this.#latest.get(id) ?? -1
+    const known = this.#rows.get(id)
     if (known !== undefined && known.number === number && number >= 0) return known.row
-    const row = this.#read(runId)
-    this.#rows.delete(runId)
-    this.#rows.set(runId, { number, row })
+    const row = this.#options.read(id)
+    this.#rows.delete(id)
+    this.#rows.set(id, { number, row })
     if (this.#rows.size > ROWS) this.#rows.delete(this.#rows.keys().next().value!)
     // What could not be read is tried again.
-    row.catch(() => this.#rows.delete(runId))
+    row.catch(() => this.#rows.delete(id))
     return row
-  }
-
-  async #read(runId: string): Promise<ChangedRun | undefined> {
-    const record = await this.#options.get(runId)
-    if (record === undefined) return undefined
-    const { tenant, owner } = record
-    const { workflow } = record
-    const asks = (person: Person) => isApprover({ workflow, owner }, person)
-    return { tenant, owner, asks, json: JSON.stringify(this.#options.summary(record)) }
   }
 
   #placeOfOverlap(oldest: number): number {
@@ -128,4 +123,15 @@ export class RunChanges {
     while (place > oldest && this.#ring[(place - 1) % this.#kept]!.atMs >= since) place--
     return place
   }
+}
+
+/** The row of a run in lists: for its owner, admins, and those who may answer it. None of a run that is gone. */
+export function rowOfRun(
+  record: RunRecord | undefined,
+  summary: (record: RunRecord) => RunSummary,
+): ChangedRow | undefined {
+  if (record === undefined) return undefined
+  const { tenant, owner, workflow } = record
+  const asks = (person: Person) => isApprover({ workflow, owner }, person)
+  return { tenant, owner, asks, json: JSON.stringify(summary(record)) }
 }

@@ -1,23 +1,21 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { RunChanges } from './run-changes.ts'
+import { Changes } from './changes.ts'
 
 const at = (kept?: number, now?: () => number) => {
   let reads = 0
-  const changes = new RunChanges({
-    get: async (run_id) => {
+  const changes = new Changes({
+    read: async (id) => {
       reads++
-      return run_id === 'gone'
-        ? undefined
-        : ({ run_id, tenant: 't', owner: 'ann', status: 'queued' } as never)
+      const json = JSON.stringify({ id, read: reads })
+      return id === 'gone' ? undefined : { tenant: 't', owner: 'ann', asks: () => false, json }
     },
-    summary: ({ run_id }) => ({ run_id, read: reads }) as never,
     kept,
     now,
   })
   return { changes, reads: () => reads }
 }
-const ids = (found: { runId: string }[] | undefined) => found?.map(({ runId }) => runId)
+const ids = (found: { id: string }[] | undefined) => found?.map(({ id }) => id)
 
 test('a run that has changed often comes once, in the order of last changes, and no more after its place', () => {
   const { changes } = at()
