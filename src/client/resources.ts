@@ -417,8 +417,9 @@ export class RunsClient {
     return this.#http.json('GET /run-status', { query: { run_id: runId } })
   }
 
-  validate(yaml: string): Promise<ValidateAnswer> {
-    return this.#http.json('POST /api/validate', { body: { yaml } })
+  /** With `vars` also tells what is wrong with the values that a run of it would be given. */
+  validate(yaml: string, vars?: Record<string, string | number | boolean>): Promise<ValidateAnswer> {
+    return this.#http.json('POST /api/validate', { body: { yaml, ...(vars && { vars }) } })
   }
 }
 

@@ -5,6 +5,7 @@ import { RunId } from './ids.ts'
 import { type ListRuns, RunSummary } from './run.ts'
 import { RunStatus } from './status.ts'
 import { Artifact } from './tasks/artifact.ts'
+import { Input, Scalar } from './workflow.ts'
 
 /** Requests and answers of `/api/runs` that do not already stand in `run.ts`. */
 
@@ -36,6 +37,19 @@ export const RunWorkflow = z.object({
   workflow_name: z.string(),
   workflow: z.unknown().describe('The validated workflow, with every default filled in'),
   vars: z.record(z.string(), z.string()),
+  yaml: z
+    .string()
+    .optional()
+    .describe('The same as the text of a file, without defaults; of kind `workflow`'),
+  given: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe('Beside `yaml`: those of `vars` that are not what the file itself says, credentials left out'),
+  left_out: z
+    .array(z.string())
+    .optional()
+    .describe('Beside `yaml`: variables of `env` that stand there empty, and inputs, that are credentials'),
+  repository: z.string().optional().describe('The repository that it was for'),
 })
 export type RunWorkflow = z.infer<typeof RunWorkflow>
 
@@ -245,10 +259,35 @@ export type Health = z.infer<typeof Health>
 
 /** `POST /api/validate`. */
 
-export const ValidateRequest = z.strictObject({ yaml: z.string().max(4 * 1024 * 1024) })
+export const ValidateRequest = z.strictObject({
+  yaml: z.string().max(4 * 1024 * 1024),
+  vars: z.record(z.string(), Scalar).optional().describe('Values that a run would be given, to be checked'),
+})
 
 export type Problem = z.infer<typeof Problem>
-export const ValidateAnswer = z.object({ valid: z.boolean(), problems: z.array(Problem) })
+export const ValidateAnswer = z.object({
+  valid: z.boolean().describe('The text has no mistake; what `vars` has does not count'),
+  problems: z.array(Problem),
+  workflow: z
+    .object({
+      name: z.string(),
+      steps: z.number().int().describe('Those of `finally` too'),
+      hosts: z.number().int(),
+      inputs: z.array(
+        z.object({
+          ...Input.shape,
+          name: z.string(),
+          secret: z.boolean().describe("Its name is a credential's"),
+        }),
+      ),
+    })
+    .optional()
+    .describe('Set where the text is valid'),
+  vars: z
+    .array(z.object({ name: z.string(), message: z.string(), hint: z.string().optional() }))
+    .optional()
+    .describe('What is wrong with `vars`, one for each name: missing, unfit, or no input'),
+})
 export type ValidateAnswer = z.infer<typeof ValidateAnswer>
 
 /** An artifact as a list shows it, with where it comes from. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrandError } from '../../contract/errors.ts'
 import { Workflow } from '../../contract/workflow.ts'
-import { resolveInputs } from './inputs.ts'
+import { fieldProblems, givenValues, resolveInputs } from './inputs.ts'
 
 const workflow = Workflow.parse({
   version: 'v0.1',
@@ -52,4 +52,30 @@ test('a value outside the choices is refused', () => {
     () => resolveInputs(workflow, { env: 'test' }),
     /input env must be dev or prod, but is text "test"/,
   )
+})
+
+test('what is wrong is told at its field, a name that is no input too', () => {
+  assert.deepEqual(fieldProblems(workflow, { env: 'dev', count: '4' }), [])
+  assert.deepEqual(fieldProblems(workflow, { count: 'many', lout: 'true' }), [
+    { name: 'env', message: 'needs a value' },
+    { name: 'count', message: 'must be a number, but is text "many"' },
+    { name: 'lout', message: '"w" has no input of this name', hint: 'did you mean "loud"?' },
+  ])
+})
+
+test('what a run was given is told apart from what its file says, and no credential is among it', () => {
+  const file = Workflow.parse({
+    version: 'v0.1',
+    name: 'w',
+    inputs: { region: { default: 'eu' }, API_TOKEN: {} },
+    env: { MODE: 'fast', GREETING: 'hi ${region}' },
+    steps: [{ name: 'a', action: 'noop' }],
+  })
+  const vars = { region: 'eu', API_TOKEN: 's', MODE: 'fast', GREETING: 'hi eu', OTHER: '1' }
+  assert.deepEqual(givenValues(file, vars), { OTHER: '1' })
+  assert.deepEqual(givenValues(file, { ...vars, region: 'us', MODE: 'slow' }), {
+    region: 'us',
+    MODE: 'slow',
+    OTHER: '1',
+  })
 })

@@ -1,4 +1,5 @@
 import { ErrandError } from '../../contract/errors.ts'
+import { isCredentialName } from '../../contract/names.ts'
 import type { Input, Workflow } from '../../contract/workflow.ts'
 import { nearest } from './hints/did-you-mean.ts'
 import { describe, oneOf } from './sentences.ts'
@@ -52,6 +53,53 @@ export function inputProblems(
     const wrong = isOpen(value) ? undefined : misfit(value, input)
     return wrong ? [{ input: name, message: `input ${name} ${wrong}` }] : []
   })
+}
+
+/**
+ * All that is wrong with values before a run is begun with them, each told as what stands at its field: also names that are
+ * neither an input nor a variable of the file.
+ */
+export function fieldProblems(
+  workflow: Workflow,
+  given: Given,
+): { name: string; message: string; hint?: string }[] {
+  const inputs = workflow.inputs ?? {}
+  const ofInputs = Object.entries(inputs).flatMap(([name, input]) => {
+    const value = Object.hasOwn(given, name) ? given[name]! : undefined
+    if (value === undefined) {
+      const isMissing = input.required && input.default === undefined
+      return isMissing ? [{ name, message: 'needs a value' }] : []
+    }
+    const wrong = misfit(value, input)
+    return wrong === undefined ? [] : [{ name, message: wrong }]
+  })
+  const known = new Set([...Object.keys(inputs), ...Object.keys(workflow.env ?? {})])
+  const others = Object.keys(given).flatMap((name) => {
+    if (known.has(name)) return []
+    const message = `"${workflow.name}" has no input of this name`
+    const near = nearest(name, Object.keys(inputs))
+    return [{ name, message, ...(near !== undefined && { hint: `did you mean "${near}"?` }) }]
+  })
+  return [...ofInputs, ...others]
+}
+
+/**
+ * Those of a run's variables that it was given, as far as that can be told: not what `env` and the defaults say. Credentials
+ * are left out.
+ */
+export function givenValues(
+  workflow: Workflow,
+  vars: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const { inputs = {}, env = {} } = workflow
+  return Object.fromEntries(
+    Object.entries(vars).filter(([name, value]) => {
+      if (isCredentialName(name)) return false
+      if (Object.hasOwn(inputs, name)) return String(inputs[name]!.default) !== value
+      const own = Object.hasOwn(env, name) ? String(env[name]) : undefined
+      return own === undefined || (own !== value && !own.includes('${'))
+    }),
+  )
 }
 
 type Scalar = string | number | boolean

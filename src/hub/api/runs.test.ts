@@ -37,6 +37,34 @@ test('a run is created from JSON, from a workflow as a value, and from YAML with
   assert.equal(view.status, 'success')
   const made = (await hub.call('GET', '/api/runs/named/workflow', token)).json
   assert.equal(made.workflow.steps[0].args.cmd, 'say hi')
+  assert.deepEqual([made.given, made.left_out], [{ A: '1', B: 'x=y' }, []])
+  const again = (await hub.call('POST', '/api/runs', token, { yaml: made.yaml })).json
+  assert.equal(again.workflow_name, made.workflow_name)
+})
+
+test('values are checked before a run is begun with them, and nothing runs', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const yaml = `${oneStep('say hi')}inputs:\n  region: {enum: [eu, us], required: true}\n  API_TOKEN: {}\n`
+  const { valid, workflow, vars } = (
+    await hub.call('POST', '/api/validate', token, { yaml, vars: { region: 'mars', regio: 'eu' } })
+  ).json
+  assert.equal(valid, true)
+  assert.deepEqual(
+    workflow.inputs.map(({ name, secret, required }: never) => [name, secret, required]),
+    [
+      ['region', false, true],
+      ['API_TOKEN', true, false],
+    ],
+  )
+  assert.deepEqual(
+    vars.map(({ name, hint }: never) => [name, hint]),
+    [
+      ['region', undefined],
+      ['regio', 'did you mean "region"?'],
+    ],
+  )
+  assert.equal((await hub.call('GET', '/api/runs', token)).json.runs.length, 0)
 })
 
 test('a list is filtered, and paged without a gap', async (t) => {
@@ -177,7 +205,8 @@ test('a file is checked without running anything', async (t) => {
   const hub = await testingHub(t)
   const { token } = await hub.user('ann')
   const good = await hub.call('POST', '/api/validate', token, { yaml: oneStep('say hi') })
-  assert.deepEqual(good.json, { valid: true, problems: [] })
+  assert.deepEqual(good.json.problems, [])
+  assert.deepEqual([good.json.valid, good.json.workflow.steps, good.json.workflow.hosts], [true, 1, 1])
   const bad = (
     await hub.call('POST', '/api/validate', token, { yaml: oneStep('x').replace('action', 'acton') })
   ).json

@@ -4,13 +4,17 @@ import { oldAgentRequest } from '../../compat/agent-api.ts'
 import { builtinActions } from '../../contract/actions.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newRunId } from '../../contract/ids.ts'
+import { isCredentialName } from '../../contract/names.ts'
 import type { CreateRun, RunRecord, RunView, StepView } from '../../contract/run.ts'
 import type { AnswerApproval, RunStatusView } from '../../contract/run-api.ts'
 import { StepStatus } from '../../contract/status.ts'
+import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
 import type { Submission } from '../../engine/api.ts'
 import { runSummary } from '../../engine/core/view.ts'
 import { parseWorkflow } from '../../engine/workflow-file/check.ts'
+import { fieldProblems, givenValues } from '../../engine/workflow-file/inputs.ts'
 import type { Problem } from '../../engine/workflow-file/problems.ts'
+import { writtenWorkflow } from '../../engine/workflow-file/written.ts'
 import { agentsOf, checkAgentName } from '../agents/known-agents.ts'
 import { needApprover } from '../approvals/approvers.ts'
 import type { Identity } from '../auth/auth.ts'
@@ -86,10 +90,34 @@ export function runHandlers({
     },
 
     'GET /api/runs/:id/workflow': async ({ identity, params }) => {
-      const { run_id, workflow_name, workflow, vars } = await readableRun(engine, identity, params.id)
-      return { run_id, workflow_name, workflow, vars }
+      const run = await readableRun(engine, identity, params.id)
+      const { run_id, workflow_name, workflow, vars, repository } = run
+      return { run_id, workflow_name, workflow, vars, repository, ...fileOf(run) }
     },
   } satisfies Partial<Handlers>
+}
+
+/** The file of a run that was made of one, and what it was given. */
+function fileOf({ blueprint, workflow: kept, vars }: RunRecord) {
+  if (blueprint !== 'workflow') return {}
+  const workflow = kept as Workflow
+  const { yaml, left_out } = writtenWorkflow(workflow, builtinActions)
+  const asked = Object.keys(workflow.inputs ?? {}).filter((name) => isCredentialName(name))
+  return { yaml, given: givenValues(workflow, vars), left_out: [...left_out, ...asked] }
+}
+
+function factsOf({ name, inputs = {}, steps, finally: last = [] }: Workflow) {
+  const all = [...steps, ...last]
+  return {
+    name,
+    steps: all.length,
+    hosts: new Set(all.flatMap(({ targets }) => targets ?? [DEFAULT_HOST])).size,
+    inputs: Object.entries(inputs).map(([of, input]) => ({
+      ...input,
+      name: of,
+      secret: isCredentialName(of),
+    })),
+  }
 }
 
 function variables(pairs: readonly string[]): Record<string, string> {
@@ -157,8 +185,11 @@ export function validateHandlers({ runners }: ApiContext) {
   return {
     'POST /api/validate': async ({ identity, body }) => {
       const agents = agentsOf(await runners.list(identity.user.tenant))
-      const { problems } = parseWorkflow(body.yaml, { catalog: builtinActions, agents })
-      return { valid: problems.every(({ severity }) => severity !== 'error'), problems }
+      const { problems, workflow } = parseWorkflow(body.yaml, { catalog: builtinActions, agents })
+      const valid = problems.every(({ severity }) => severity !== 'error')
+      if (workflow === undefined) return { valid, problems }
+      const vars = body.vars === undefined ? {} : { vars: fieldProblems(workflow, body.vars) }
+      return { valid, problems, workflow: factsOf(workflow), ...vars }
     },
   } satisfies Partial<Handlers>
 }
