@@ -55,7 +55,7 @@ import type {
 import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
 import type { RetryPlan, RetryRun } from '../contract/runs/retry.ts'
 import type { BulkDone, BulkRunsInput, RunCounts } from '../contract/runs/run-lists.ts'
-import type { InstancePage, InstancesInput, LastGood } from '../contract/runs/run-parts.ts'
+import type { InstancePage, InstancesInput, LastGood, StepOverview } from '../contract/runs/run-parts.ts'
 import type { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList } from '../contract/secrets.ts'
 import type {
   ApproveTaskInput,
@@ -379,6 +379,12 @@ export class RunsClient {
   instances(runId: string, step: string, query: InstancesInput = {}): Promise<InstancePage> {
     const params = { id: runId, step }
     return this.#http.json('GET /api/runs/:id/steps/:step/instances', { params, query })
+  }
+
+  /** All instances of a step at a glance: their states in order, medians, and when they ended. */
+  overview(runId: string, step: string, query: Pick<InstancesInput, 'phase'> = {}): Promise<StepOverview> {
+    const params = { id: runId, step }
+    return this.#http.json('GET /api/runs/:id/steps/:step/overview', { params, query })
   }
 
   /** The last success before it of the same workflow and owner. */

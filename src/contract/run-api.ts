@@ -107,6 +107,7 @@ export const EventsQuery = z.object({
     .min(0)
     .optional()
     .describe('Of each stream of an attempt only so many bytes come as text; default: all'),
+  attempt: z.coerce.number().int().min(1).optional().describe('For JSON only: events of this attempt'),
   access_token: z.string().optional(),
 })
 const TOPIC = /^(?:runs|tasks|runners|run:[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:@\d{1,15})?)$/

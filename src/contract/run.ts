@@ -204,6 +204,7 @@ export const InstanceView = z.object({
   message: z.string().optional(),
   exit_code: z.number().int().optional(),
   duration_ms: z.number().optional(),
+  child_run_id: z.string().optional().describe('Of a sub-workflow: its run'),
   /** The attempts, oldest first; `attempt_id` goes into the output URL. */
   attempts: z.array(
     z.object({
@@ -212,6 +213,9 @@ export const InstanceView = z.object({
       try: z.number().int(),
       outcome: z.optional(AttemptOutcome),
       runner: z.string().optional(),
+      created_at: z.string().optional(),
+      started_at: z.string().optional().describe('When its machine had begun it'),
+      finished_at: z.string().optional(),
       waiting: z.string().optional(),
       phase: z
         .object({
@@ -298,6 +302,10 @@ export type StepView = z.infer<typeof StepView>
 export const RunView = RunSummary.extend({
   vars: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), z.string()).optional(),
+  cancel: z
+    .object({ by: z.string().optional(), message: z.string().optional(), force: z.boolean() })
+    .optional()
+    .describe('That it was asked to cancel, and by whom'),
   rollback: z
     .object({ run_id: z.string(), status: RunStatus })
     .optional()

@@ -7,7 +7,7 @@ import type { RunEvent, StepPhase } from '../contract/events.ts'
 import type { BoxAsk } from '../contract/isolation.ts'
 import type { CreateRun, RunRecord, RunSpec, RunView } from '../contract/run.ts'
 import type { RetryPlan, RetryRun } from '../contract/runs/retry.ts'
-import type { InstancePage, LastGood } from '../contract/runs/run-parts.ts'
+import type { InstancePage, LastGood, StepOverview } from '../contract/runs/run-parts.ts'
 import type { Share, ShareCan, UnshareRun } from '../contract/runs/shares.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Log } from '../platform/log.ts'
@@ -125,6 +125,8 @@ export interface EngineFace {
     step: { phase: StepPhase; name: string },
     query: InstanceQuery,
   ): Promise<InstancePage>
+  /** All instances of a step at a glance. Throws `run_not_found`, `not_found`. */
+  overview(runId: string, step: { phase: StepPhase; name: string }): Promise<StepOverview>
   /** The newest run of this workflow, and of this owner, that was a success before this one began. Throws `run_not_found`. */
   lastGood(runId: string): Promise<LastGood>
   /**

@@ -7,7 +7,7 @@ import type { RunEvent, StepPhase } from '../contract/events.ts'
 import { attemptId } from '../contract/ids.ts'
 import type { RunRecord, RunView } from '../contract/run.ts'
 import type { RetryPlan, RetryRun, RetryStep } from '../contract/runs/retry.ts'
-import type { InstancePage, LastGood } from '../contract/runs/run-parts.ts'
+import type { InstancePage, LastGood, StepOverview } from '../contract/runs/run-parts.ts'
 import type { Share } from '../contract/runs/shares.ts'
 import { isFinalRun } from '../contract/status.ts'
 import type { Workflow } from '../contract/workflow.ts'
@@ -21,7 +21,7 @@ import {
 } from './api.ts'
 import { evolve, sharesAfter } from './core/evolve.ts'
 import type { InputAddress } from './core/inputs.ts'
-import { type InstanceQuery, instancePage } from './core/instance-page.ts'
+import { type InstanceQuery, instancePage, stepOverview } from './core/instance-page.ts'
 import { goodRun } from './core/last-good.ts'
 import type { Plan } from './core/plan.ts'
 import { rollbackWorkflow, withBoxesHad } from './core/retry.ts'
@@ -29,8 +29,9 @@ import { bounded, retryCommand, retrySteps, totals } from './core/retry-preview.
 import { type EndedRun, type RetryStart, retryStart } from './core/retry-start.ts'
 import { initialState, type RunState } from './core/state.ts'
 import { viewOf } from './core/view.ts'
-import type { OutputStore, RunCounts, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
+import type { Clock, OutputStore, RunCounts, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
 import { ActiveRuns } from './runtime/active-runs.ts'
+import { systemClock } from './runtime/clock.ts'
 import { type ApprovalAnswer, approvalAnswers, changesShares, sharing } from './runtime/conductor.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
 import { firstVariables, Loader, type Started, withBox, withinGroup } from './runtime/submission.ts'
@@ -50,6 +51,7 @@ export class Engine implements EngineFace {
   readonly #outputQuota: OutputQuota | undefined
   readonly #loader: Loader
   readonly #catalog: ActionCatalog
+  readonly #clock: Clock
   readonly #runSecrets: RunSecrets | undefined
   readonly #dropBeside: EngineOptions['dropBeside']
   readonly #feed = new Feed()
@@ -63,6 +65,7 @@ export class Engine implements EngineFace {
     this.#store = options.store
     this.#outputs = options.outputs
     this.#outputQuota = options.outputQuota
+    this.#clock = options.clock ?? systemClock
     this.#catalog = options.catalog ?? builtinActions
     this.#loader = new Loader(this.#catalog)
     this.#runSecrets = options.runSecrets
@@ -127,9 +130,19 @@ export class Engine implements EngineFace {
     { phase, name }: { phase: StepPhase; name: string },
     query: InstanceQuery,
   ): Promise<InstancePage> {
+    const { step, state } = await this.#stepOf(runId, { phase, name })
+    return instancePage(runId, step, state, query)
+  }
+
+  async overview(runId: string, at: { phase: StepPhase; name: string }): Promise<StepOverview> {
+    const { step, state } = await this.#stepOf(runId, at)
+    return stepOverview(runId, step, state, this.#clock.now())
+  }
+
+  async #stepOf(runId: string, { phase, name }: { phase: StepPhase; name: string }) {
     const { state } = await this.#folded(runId)
     const step = state[phase][state.positions[phase].get(name) ?? -1]
-    if (step) return instancePage(runId, step, state, query)
+    if (step) return { step, state }
     throw new ErrandError('not_found', `Run ${runId} has no step "${name}" (${phase}).`, {
       hint: `errand runs show ${runId} names its steps; those of rollback and finally have a phase.`,
     })

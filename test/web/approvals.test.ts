@@ -82,7 +82,7 @@ test('approvals are given by those who may, from a phone too, and others are tol
     const mine = page.getByRole('region', { name: 'Waits for your answer' })
     await mine.waitFor()
     // The page does not learn of it: what it would read anew never arrives.
-    await page.route(`**/api/runs/${own}`, () => {})
+    await page.route(new RegExp(`/api/runs/${own}\\?`), () => {})
     await client.runs.reject(own, { step: 'ask' })
     await mine.getByRole('button', { name: 'Approve' }).click()
     await mine.getByRole('alert').filter({ hasText: 'has rejected it already' }).waitFor()

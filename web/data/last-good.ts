@@ -1,15 +1,27 @@
+import { useQuery } from '@tanstack/react-query'
 import type { LastGood } from '../../src/contract/runs/run-parts.ts'
 import { ask } from './api.ts'
-import { getRun, type WholeRun } from './runs.ts'
+import { runQuery, type WholeRun } from './runs.ts'
 
-/** The last success of the same workflow and owner before a run, whole; null where there is none. For `useQuery`. */
-export const lastGoodQuery = ({ run_id }: Pick<WholeRun, 'run_id'>) => ({
+type Of = Pick<WholeRun, 'run_id'>
+
+/** The last success of the same workflow and owner before a run; null where there is none. For `useQuery`. */
+export const lastGoodQuery = ({ run_id }: Of) => ({
   queryKey: ['last-good', run_id],
   queryFn: async ({ signal }: { signal: AbortSignal }) => {
-    const { run } = await ask<LastGood>('GET', `/api/runs/${encodeURIComponent(run_id)}/last-good`, {
-      signal,
-    })
-    return run === undefined ? null : await getRun(run.run_id, signal)
+    const path = `/api/runs/${encodeURIComponent(run_id)}/last-good`
+    return (await ask<LastGood>('GET', path, { signal })).run ?? null
   },
   staleTime: Number.POSITIVE_INFINITY,
 })
+
+/** That run with its steps; `data` is null where there is none. */
+export function useLastGood(
+  run: Of,
+  enabled = true,
+): { data: WholeRun | null | undefined; error: Error | null } {
+  const found = useQuery({ ...lastGoodQuery(run), enabled })
+  const id = found.data?.run_id
+  const whole = useQuery({ ...runQuery(id ?? ''), enabled: enabled && id !== undefined })
+  return { data: found.data === null ? null : whole.data, error: found.error ?? whole.error }
+}

@@ -1,13 +1,22 @@
-import type { QueryClient } from '@tanstack/react-query'
+import { type QueryClient, useQueryClient } from '@tanstack/react-query'
+import { useEffect, useRef, useState } from 'react'
 import type { EventOf, RunEvent } from '../../src/contract/events.ts'
+import { isWhole } from './instances.ts'
 import { liveRuns } from './live.ts'
-import { getRun } from './runs.ts'
+import { runQuery, type WholeRun } from './runs.ts'
 
 export interface Chunk {
   stream: 'stdout' | 'stderr'
   offset: number
   length: number
 }
+
+/** A run with more events is followed from where its page read it: what was before is asked for where it is shown. */
+const MOST_EVENTS = 400
+
+/** The seq from which a run's page hears it; talks with agents are heard whole. */
+export const feedStart = ({ last_seq, steps }: WholeRun): number =>
+  last_seq <= MOST_EVENTS || steps.some(({ action }) => action === 'agent.run') ? 0 : last_seq
 
 /** The log of one run as it comes: its steps are read anew when they change, its outputs are known by their places. */
 export class RunFeed {
@@ -18,32 +27,35 @@ export class RunFeed {
   #timer: ReturnType<typeof setTimeout> | undefined
   #lastReadMs = 0
   version = 0
+  /** The last seq that it does not have. */
+  from: number
 
-  constructor(id: string, client: QueryClient) {
+  constructor(id: string, client: QueryClient, from = 0) {
+    this.from = from
+    const query = runQuery(id)
     const again = () => {
       this.#timer = undefined
       this.#lastReadMs = Date.now()
-      void client.fetchQuery({
-        queryKey: ['run', id],
-        queryFn: ({ signal }) => getRun(id, signal),
-        staleTime: 0,
-      })
+      void client.fetchQuery({ ...query, staleTime: 0 }).catch(() => undefined)
     }
+    const pauseMs = () =>
+      client.getQueryData<WholeRun>(query.queryKey)?.steps.every(isWhole) === false ? 1000 : 250
     this.#unfollow = liveRuns.followRun(id, {
-      seq: 0,
+      seq: from,
       event: (one) => {
         if (one.type === 'output') this.#addChunk(one)
         else {
           this.events.push(one)
           // At most so often, and the first at once; what an agent says changes nothing of the run but by its questions.
           if (one.type !== 'agent.update' || one.update.kind.startsWith('permission'))
-            this.#timer ??= setTimeout(again, Math.max(0, 250 - (Date.now() - this.#lastReadMs)))
+            this.#timer ??= setTimeout(again, Math.max(0, pauseMs() - (Date.now() - this.#lastReadMs)))
           if (one.type === 'run.finished') this.#unfollow()
         }
         this.#changed()
       },
       news: ({ state }) => {
         if (state !== 'reset') return
+        this.from = 0
         this.events.length = 0
         this.#chunks.clear()
         this.#changed()
@@ -74,4 +86,19 @@ export class RunFeed {
     this.#unfollow()
     clearTimeout(this.#timer)
   }
+}
+
+/** The feed of a run while something shows it, from that seq on. */
+export function useRunFeed(id: string | undefined, from = 0): RunFeed | undefined {
+  const client = useQueryClient()
+  const [feed, setFeed] = useState<RunFeed>()
+  const start = useRef(from)
+  start.current = from
+  useEffect(() => {
+    if (id === undefined) return setFeed(undefined)
+    const begun = new RunFeed(id, client, start.current)
+    setFeed(begun)
+    return () => begun.stop()
+  }, [id, client])
+  return feed
 }

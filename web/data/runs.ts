@@ -1,9 +1,11 @@
 import type * as z from 'zod'
 import type { Approvers } from '../../src/contract/approvers.ts'
+import type { RunEvent } from '../../src/contract/events.ts'
 import type { InstanceView, RunSummary, RunView, StepView } from '../../src/contract/run.ts'
 import type { ListRunsInput, Problem, RunList, ValidateAnswer } from '../../src/contract/run-api.ts'
 import type { BulkDone, BulkRunsInput, RunCounts } from '../../src/contract/runs/run-lists.ts'
 import { ask, type Query } from './api.ts'
+import { FIRST_INSTANCES } from './instances.ts'
 
 /** How a run's route is drawn: a letter a main step, or counts where there are many. */
 export interface Route {
@@ -97,12 +99,21 @@ export function changeRuns(action: 'cancel' | 'retry', chosen: Chosen, idempoten
 }
 
 const of = (id: string) => `/api/runs/${encodeURIComponent(id)}`
-/** Without the steps that come only on demand and were not needed: nobody looks for them. */
+/** With the first instances of each step, and without the steps that come only on demand and were not needed: nobody looks for them. */
 export async function getRun(id: string, signal?: AbortSignal): Promise<WholeRun> {
-  const run = await ask<WholeRun>('GET', of(id), { signal })
+  const run = await ask<WholeRun>('GET', of(id), { query: { instances: FIRST_INSTANCES }, signal })
   const isTold = ({ on_demand, status }: Step) => !on_demand || (status !== 'queued' && status !== 'skipped')
   return { ...run, steps: run.steps.filter(isTold) }
 }
+/** A run as its page shows it; a `RunFeed` reads it again when it changes. For `useQuery`. */
+export const runQuery = (id: string) => ({
+  queryKey: ['run', id],
+  queryFn: ({ signal }: { signal: AbortSignal }) => getRun(id, signal),
+  staleTime: Number.POSITIVE_INFINITY,
+})
+/** The first thousand events of an attempt, without texts of its output. */
+export const eventsOfAttempt = (id: string, attempt: number, signal?: AbortSignal) =>
+  ask<RunEvent[]>('GET', `${of(id)}/events`, { query: { attempt, output_bytes: 0, limit: 1000 }, signal })
 export const getWorkflow = (id: string, signal?: AbortSignal) =>
   ask<{ workflow: unknown; vars: Record<string, string> }>('GET', `${of(id)}/workflow`, { signal })
 export const cancelRun = (id: string) => ask('POST', `${of(id)}/cancel`, { body: {} })

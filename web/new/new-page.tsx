@@ -3,6 +3,7 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { Play } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import { type ApiError, newKey } from '../data/api.ts'
+import { useRunFeed } from '../data/run-feed.ts'
 import {
   cancelRun,
   createRun,
@@ -20,7 +21,6 @@ import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
 import { firstPlace, placeName, placesOf } from '../run/chosen-instance.ts'
-import { useRunFeed } from '../run/run-page.tsx'
 import { goTo, YamlEditor } from './yaml-editor.tsx'
 
 const KEY = 'errand.draft.workflow'

@@ -1,3 +1,4 @@
+import { isWhole } from '../data/instances.ts'
 import { type Instance, type Shown, type Step, shownStep } from '../data/runs.ts'
 
 /** One instance of a step, as the list shows it. */
@@ -5,45 +6,87 @@ export interface Place {
   step: Step
   instance: Instance
   index: number
+  /** Set where the step has no instances: the place stands for the step alone. */
+  bare?: true
 }
+
+/** A step in an address; one that undoes another has its name. */
+const stepName = ({ step, phase }: Step): string => (phase === 'rollback' ? `rollback:${step}` : step)
 
 /** The name of a place in an address: a step, its host and the instance's index where there are several. */
 export function placeName({ step, instance, index }: Place): string {
-  if (step.instances.length <= 1) return step.step
-  const alike = step.instances.filter(({ host }) => host === instance.host).length > 1
-  return `${step.step}@${instance.host}${alike ? `!${index}` : ''}`
+  const name = stepName(step)
+  if (isWhole(step) && step.instances.length <= 1) return name
+  const alike = !isWhole(step) || step.instances.filter(({ host }) => host === instance.host).length > 1
+  return `${name}@${instance.host}${alike ? `!${index}` : ''}`
 }
 
 /** The word that tells an instance from its neighbours: its host, with what varies. */
-export function instanceWord({ instance }: Place): string {
+export function instanceWord({ instance }: Pick<Place, 'instance'>): string {
   const vars = Object.entries(instance.vars ?? {}).map(([name, value]) => `${name}=${value}`)
   return [instance.host, ...vars].join(' ')
 }
 
+/** The instances of a step that came with its run. */
 export const placesOf = (step: Step): Place[] =>
-  step.instances.map((instance, index) => ({ step, instance, index }))
+  step.instances.map((instance, at) => ({ step, instance, index: instance.index ?? at }))
 
-/** The place that a name means; `3` means the third step. */
-export function placeOf(steps: readonly Step[], name: string): Place | undefined {
-  const numbered = /^\d+$/.test(name) && !steps.some(({ step }) => step === name)
-  const wanted = numbered ? steps[Number(name) - 1]?.step : name
-  if (wanted === undefined) return undefined
-  for (const step of steps) {
-    if (step.step === wanted && step.instances.length > 0) return placesOf(step)[0]
-    if (!wanted.startsWith(`${step.step}@`)) continue
-    const [, host, index] = /^(.*?)(?:!(\d+))?$/s.exec(wanted.slice(step.step.length + 1))!
-    const at = index === undefined ? step.instances.findIndex((one) => one.host === host) : Number(index)
-    const instance = step.instances[at]
-    if (instance !== undefined && instance.host === host) return { step, instance, index: at }
+const isBad = ({ status }: Instance) => status === 'failed' || status === 'interrupted'
+
+/** What opens of a step: what failed first, its first instance, or the step alone where it has none. */
+export function firstOf(step: Step): Place {
+  const places = placesOf(step)
+  const { status, reason, message } = step
+  return (
+    places.find(({ instance }) => isBad(instance)) ??
+    places[0] ?? { step, instance: { host: '', status, reason, message, attempts: [] }, index: 0, bare: true }
+  )
+}
+
+/** The instance that a name means, where it did not come with its run. */
+export interface Wanted {
+  step: Step
+  host: string
+  index: number | undefined
+}
+
+/** The step that a name means, with the name of a step of its sub-run behind ` > `; `3` means the third step. */
+export function headOf(
+  steps: readonly Step[],
+  name: string,
+): { head: Place | Wanted; rest: string | undefined } | undefined {
+  const whole = placeOf(steps, name)
+  if (whole !== undefined) return { head: whole, rest: undefined }
+  for (let at = name.indexOf(' > '); at > 0; at = name.indexOf(' > ', at + 1)) {
+    const head = placeOf(steps, name.slice(0, at))
+    if (head !== undefined) return { head, rest: name.slice(at + 3) }
   }
   return undefined
 }
 
-/** The instances of all steps that failed, in the order of the steps. */
+function placeOf(steps: readonly Step[], name: string): Place | Wanted | undefined {
+  const numbered = /^\d+$/.test(name) && !steps.some(({ step }) => step === name)
+  const third = numbered ? steps[Number(name) - 1] : undefined
+  const exact =
+    third ?? steps.find((step) => stepName(step) === name || `${step.phase}:${step.step}` === name)
+  if (exact !== undefined) return firstOf(exact)
+  for (const step of steps) {
+    const own = stepName(step)
+    if (!name.startsWith(`${own}@`)) continue
+    const [, host, given] = /^(.*?)(?:!(\d+))?$/s.exec(name.slice(own.length + 1))!
+    const index = given === undefined ? undefined : Number(given)
+    const place = placesOf(step).find(
+      (one) => one.instance.host === host && (index === undefined || one.index === index),
+    )
+    if (place !== undefined) return place
+    if (!isWhole(step)) return { step, host: host!, index }
+  }
+  return undefined
+}
+
+/** The instances at hand that failed, in the order of the steps. */
 export function failedPlaces(steps: readonly Step[]): Place[] {
-  return steps
-    .flatMap(placesOf)
-    .filter(({ instance: { status } }) => status === 'failed' || status === 'interrupted')
+  return steps.flatMap(placesOf).filter(({ instance }) => isBad(instance))
 }
 
 const began = ({ step }: Place) => step.started_at ?? ''
@@ -51,9 +94,10 @@ const began = ({ step }: Place) => step.started_at ?? ''
 /** What opens by itself: what failed first, a question, what runs since last, or else the last that was done. */
 export function firstPlace(steps: readonly Step[]): Place | undefined {
   const all = steps.flatMap(placesOf)
+  const ended = ({ step, instance }: Place) => instance.attempts.at(-1)?.finished_at ?? step.finished_at ?? ''
   const broken = all
-    .filter(({ instance }) => instance.status === 'failed' || instance.status === 'interrupted')
-    .sort((a, b) => (a.step.finished_at ?? '').localeCompare(b.step.finished_at ?? ''))
+    .filter(({ instance }) => isBad(instance))
+    .sort((a, b) => ended(a).localeCompare(ended(b)))
   const isAsking = all.find(({ step }) => shownStep(step) === 'asks')
   const latest = (places: Place[]) => places.sort((a, b) => began(a).localeCompare(began(b))).at(-1)
   const running = all.filter(({ instance }) => instance.status === 'running' || instance.status === 'waiting')

@@ -3,8 +3,8 @@ import { useNavigate } from '@tanstack/react-router'
 import { X } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import { duration, timeOf, useNow } from '../data/clock.ts'
-import { lastGoodQuery } from '../data/last-good.ts'
-import { getRun, getWorkflow, type Step, shownStep, type WholeRun } from '../data/runs.ts'
+import { useLastGood } from '../data/last-good.ts'
+import { getWorkflow, runQuery, type Step, shownStep, type WholeRun } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 
 /** A difference below this is none: two runs never take the same time. */
@@ -72,10 +72,10 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
   const navigate = useNavigate({ from: '/runs/$run' })
   const now = useNow()
   const isLastGood = compare === 'last-good'
-  const lastGood = useQuery({ ...lastGoodQuery(run), enabled: isLastGood })
+  const lastGood = useLastGood(run, isLastGood)
   const named = useQuery({
-    queryKey: ['run', compare],
-    queryFn: ({ signal }) => getRun(compare, signal),
+    ...runQuery(compare),
+    staleTime: 0,
     enabled: !isLastGood,
     retry: false,
   })

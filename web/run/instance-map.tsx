@@ -1,7 +1,9 @@
+import { useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import type { Shown } from '../data/runs.ts'
+import { instanceQuery } from '../data/instances.ts'
+import type { Shown, Step } from '../data/runs.ts'
 import { statusWord } from '../parts/status-mark.tsx'
-import { instanceShown, type Place, statusOrder } from './chosen-instance.ts'
+import { type Place, statusOrder } from './chosen-instance.ts'
 
 const MOST_MARKS = 250
 const CELL = 16
@@ -16,26 +18,44 @@ const colours: Partial<Record<Shown, string>> = {
   waiting: 'var(--ask)',
 }
 
+const letters: Record<string, Shown> = {
+  d: 'success',
+  f: 'failed',
+  r: 'running',
+  a: 'ahead',
+  k: 'skipped',
+  w: 'waiting',
+  i: 'interrupted',
+  c: 'canceled',
+}
+
 interface Mark {
-  places: Place[]
+  from: number
+  all: readonly Shown[]
   shown: Shown
 }
 
 /** All instances of a step in their order, several to a mark, which shows the worst of its own; arrow keys walk, Enter opens. */
 export function InstanceMap({
-  places,
+  run,
+  step,
+  states,
   choose,
   columns,
 }: {
-  places: readonly Place[]
+  run: string
+  step: Step
+  /** A letter for each, as the overview of the step has them. */
+  states: string
   choose: (place: Place) => void
   columns: number
 }) {
-  const each = Math.ceil(places.length / MOST_MARKS)
-  const marks: Mark[] = Array.from({ length: Math.ceil(places.length / each) }, (_, at) => {
-    const own = places.slice(at * each, (at + 1) * each)
-    const worst = Math.min(...own.map((place) => statusOrder.indexOf(instanceShown(place))))
-    return { places: own, shown: statusOrder[worst]! }
+  const client = useQueryClient()
+  const each = Math.ceil(states.length / MOST_MARKS)
+  const marks: Mark[] = Array.from({ length: Math.ceil(states.length / each) }, (_, at) => {
+    const all = [...states.slice(at * each, (at + 1) * each)].map((letter) => letters[letter] ?? 'ahead')
+    const worst = Math.min(...all.map((shown) => statusOrder.indexOf(shown)))
+    return { from: at * each, all, shown: statusOrder[worst]! }
   })
   const [at, setAt] = useState(() =>
     Math.max(
@@ -45,7 +65,12 @@ export function InstanceMap({
   )
   const current = marks[Math.min(at, marks.length - 1)]
   const rows = Math.ceil(marks.length / columns)
-  const open = ({ places: own, shown }: Mark) => choose(own.find((one) => instanceShown(one) === shown)!)
+  const open = async ({ from, all, shown }: Mark) => {
+    const index = from + all.indexOf(shown)
+    const version = step.finished_at ?? Date.now()
+    const instance = await client.fetchQuery(instanceQuery(run, step, { index }, version)).catch(() => null)
+    if (instance !== null) choose({ step, instance, index })
+  }
   const pathOf = (wanted: Shown) =>
     marks
       .map(({ shown }, index) => {
@@ -57,14 +82,14 @@ export function InstanceMap({
       })
       .join('')
   const words = (mark: Mark) => {
-    const [first, last] = [mark.places[0]!.index + 1, mark.places.at(-1)!.index + 1]
-    const count = mark.places.filter((place) => instanceShown(place) === mark.shown).length
+    const [first, last] = [mark.from + 1, mark.from + mark.all.length]
+    const count = mark.all.filter((shown) => shown === mark.shown).length
     return `${first === last ? first : `${first} to ${last}`}: ${count} ${statusWord(mark.shown)}`
   }
   const key = (event: React.KeyboardEvent) => {
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key]
     if (step !== undefined) setAt(Math.min(marks.length - 1, Math.max(0, at + step)))
-    else if (event.key === 'Enter' && current !== undefined) open(current)
+    else if (event.key === 'Enter' && current !== undefined) void open(current)
     else return
     event.preventDefault()
   }
@@ -78,7 +103,7 @@ export function InstanceMap({
       <div
         role="slider"
         tabIndex={0}
-        aria-label={`Map of ${places.length} instances`}
+        aria-label={`Map of ${states.length} instances`}
         aria-valuemin={1}
         aria-valuemax={marks.length}
         aria-valuenow={at + 1}
@@ -93,7 +118,7 @@ export function InstanceMap({
           const mark = marks[index]
           if (mark === undefined) return
           setAt(index)
-          open(mark)
+          void open(mark)
         }}
       >
         <svg

@@ -1,18 +1,20 @@
 import { Link, useNavigate } from '@tanstack/react-router'
-import { lazy, Suspense, useCallback, useSyncExternalStore } from 'react'
-import { duration, timeOf, useNow } from '../data/clock.ts'
+import { lazy, Suspense, useCallback } from 'react'
+import { countOf } from '../data/instances.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import type { WholeRun } from '../data/runs.ts'
 import { copyText } from '../parts/copy-button.tsx'
 import { Log } from '../parts/log/log.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { instanceWord, type Place, placeName } from './chosen-instance.ts'
+import { type Level, MOST_DEEP } from './chosen-path.ts'
 import { RetryHere } from './retry-menu.tsx'
-import { type RunSearch, runTabs } from './run-search.ts'
+import { type RunSearch, type RunTab, runTabs } from './run-search.ts'
 
 interface Props {
-  run: WholeRun
-  place: Place
+  /** What is shown, from the run inwards; all but its last lead there. */
+  path: readonly Level[]
+  /** Opens what these names lead to. */
+  open: (names: readonly string[]) => void
   feed: RunFeed
   search: RunSearch
   lines: [number, number] | undefined
@@ -23,20 +25,23 @@ interface Props {
 const SessionTab = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionTab }))
 const Approval = lazy(async () => ({ default: (await import('./approval.tsx')).Approval }))
 const Answered = lazy(async () => ({ default: (await import('./approval.tsx')).Answered }))
+const InstanceTab = lazy(() => import('./instance-tabs.tsx'))
 const ArtifactsTab = lazy(() => import('./artifacts-tab.tsx'))
 
-const otherTabs = runTabs.filter((tab) => tab !== 'session')
+const otherTabs: readonly RunTab[] = runTabs.filter((tab) => tab !== 'session')
 const agentTabs = ['session', ...otherTabs] as const
 
 /** One instance of a step: why it failed and what to do, its question, and its log or what else it has. */
-export function InstanceView({ run, place, feed, search, lines, linked }: Props) {
+export function InstanceView({ path, open, feed, search, lines, linked }: Props) {
   const navigate = useNavigate({ from: '/runs/$run' })
+  const { run, place } = path.at(-1)!
   const { step, instance } = place
   const attempts = instance.attempts
   const attempt = attempts.find((one) => String(one.try) === search.try) ?? attempts.at(-1)
   const ownTab = step.action === 'agent.run' && lines === undefined ? 'session' : 'log'
   const tab = search.tab ?? ownTab
-  const name = placeName(place)
+  const names = path.map((level) => placeName(level.place))
+  const name = names.join(' > ')
   const reason = instance.reason ?? step.reason
   const message = instance.message ?? step.message
   const bad = instance.status === 'failed' || instance.status === 'interrupted'
@@ -74,6 +79,16 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
             }
             size={14}
           />
+          {path.slice(0, -1).map((level, at) => (
+            <button
+              key={names[at]}
+              type="button"
+              className="truncate text-ink2 hover:text-ink"
+              onClick={() => open(names.slice(0, at + 1))}
+            >
+              <bdi>{level.place.step.step}</bdi> /
+            </button>
+          ))}
           <h2 className="truncate font-semibold">
             <bdi>{step.step}</bdi>
           </h2>
@@ -137,7 +152,7 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
             </p>
             <Others place={place} />
           </div>
-          <RetryHere run={run} place={place} />
+          <RetryHere path={path} />
         </div>
       )}
       {step.approval !== undefined && step.status === 'waiting' && (
@@ -155,19 +170,19 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
           {instance.waiting}
         </p>
       )}
-      {(step.child_run_ids ?? []).length > 0 && (
-        <p className="flex shrink-0 flex-wrap gap-3 border-b border-line px-4 py-2 text-meta text-ink2">
-          Runs that it started:
-          {step.child_run_ids!.slice(0, 20).map((id) => (
-            <Link
-              key={id}
-              to="/runs/$run"
-              params={{ run: id }}
-              className="font-mono text-accent hover:underline"
-            >
-              {id}
-            </Link>
-          ))}
+      {instance.child_run_id !== undefined && (
+        <p className="flex shrink-0 flex-wrap items-center gap-x-2 border-b border-line px-4 py-2 text-meta text-ink2">
+          {path.length > MOST_DEEP
+            ? 'The run that it started is too deep to be shown here:'
+            : 'The run that it started stands below the step, and on a page of its own:'}
+          <Link
+            to="/runs/$run"
+            params={{ run: instance.child_run_id }}
+            search={{}}
+            className="font-mono text-accent hover:underline"
+          >
+            {instance.child_run_id}
+          </Link>
         </p>
       )}
       {tab === 'session' &&
@@ -189,7 +204,9 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
               ? `It did not run: ${message ?? reason ?? 'its condition does not hold'}.`
               : step.approval !== undefined
                 ? 'It waits for an answer, and has no log.'
-                : 'It has no log.'}
+                : instance.child_run_id !== undefined
+                  ? 'Its steps have the logs: they stand below it.'
+                  : 'It has no log.'}
           </p>
         ) : (
           <Log
@@ -206,12 +223,6 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
             setFind={find}
           />
         ))}
-      {tab === 'inputs' && (
-        <Values of={{ ...run.vars, ...instance.vars }} none="The run was given no inputs." />
-      )}
-      {tab === 'outputs' && <Values of={run.outputs ?? {}} none="The run has no outputs." />}
-      {tab === 'exports' && <Exports feed={feed} attempt={attempt?.number} />}
-      {tab === 'usage' && <Usage attempt={attempt} feed={feed} />}
       {tab === 'artifacts' && (
         <Suspense fallback={null}>
           <ArtifactsTab
@@ -223,7 +234,11 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
           />
         </Suspense>
       )}
-      {tab === 'events' && <Events feed={feed} attempt={attempt?.number} step={step.step} />}
+      {otherTabs.includes(tab) && tab !== 'log' && tab !== 'artifacts' && (
+        <Suspense fallback={null}>
+          <InstanceTab {...{ run, place, attempt, feed, tab }} />
+        </Suspense>
+      )}
     </section>
   )
 }
@@ -231,89 +246,12 @@ export function InstanceView({ run, place, feed, search, lines, linked }: Props)
 /** That others passed, which says where to look. */
 function Others({ place }: { place: Place }) {
   const { step } = place
-  const good = step.instances.filter(({ status }) => status === 'success').length
+  const good = countOf(step, 'success')
   if (good === 0) return null
   return (
     <p className="text-meta text-ink2">
-      {good} of {step.instances.length} passed: look at what is different on <bdi>{instanceWord(place)}</bdi>.
+      {good.toLocaleString('en')} of {countOf(step).toLocaleString('en')} passed: look at what is different on{' '}
+      <bdi>{instanceWord(place)}</bdi>.
     </p>
-  )
-}
-
-function Values({ of, none }: { of: Record<string, string>; none: string }) {
-  const all = Object.entries(of)
-  if (all.length === 0) return <p className="p-4 text-meta text-ink2">{none}</p>
-  return (
-    <dl className="grid min-h-0 flex-1 auto-rows-min grid-cols-[minmax(8rem,auto)_1fr] gap-x-6 gap-y-2 overflow-auto p-4">
-      {all.map(([name, value]) => (
-        <div key={name} className="contents">
-          <dt className="font-mono text-meta text-ink2">
-            <bdi>{name}</bdi>
-          </dt>
-          <dd className="font-mono text-meta break-all whitespace-pre-wrap">
-            <bdi>{value}</bdi>
-          </dd>
-        </div>
-      ))}
-    </dl>
-  )
-}
-
-/** The variables that a try has left to later steps. */
-function Exports({ feed, attempt }: { feed: RunFeed; attempt: number | undefined }) {
-  useSyncExternalStore(feed.watch, () => feed.version)
-  const end = feed.events.findLast((event) => event.type === 'attempt.finished' && event.attempt === attempt)
-  const given = end?.type === 'attempt.finished' ? end.exports : undefined
-  return <Values of={given ?? {}} none="This try exported no variables." />
-}
-
-const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
-
-/** The time and memory of a try, and for an agent its tokens and cost as it told them last. */
-function Usage({
-  attempt,
-  feed,
-}: {
-  attempt: Place['instance']['attempts'][number] | undefined
-  feed: RunFeed
-}) {
-  useSyncExternalStore(feed.watch, () => feed.version)
-  const { usage } = attempt ?? {}
-  const told = feed.events.findLast(
-    (event) =>
-      event.type === 'agent.update' && event.attempt === attempt?.number && event.update.kind === 'usage',
-  )
-  const said = told?.type === 'agent.update' && told.update.kind === 'usage' ? told.update.session : {}
-  const figures: Record<string, string> = {
-    ...(attempt?.runner === undefined ? {} : { runner: attempt.runner }),
-    ...(usage?.peak_memory_bytes === undefined ? {} : { 'peak memory': megabytes(usage.peak_memory_bytes) }),
-    ...(usage?.cpu_ms === undefined ? {} : { 'CPU time': duration(usage.cpu_ms) }),
-    ...(usage === undefined ? {} : { 'measured by': usage.held_by }),
-  }
-  for (const [name, value] of Object.entries(said))
-    if (typeof value === 'number' || typeof value === 'string')
-      figures[name.replaceAll('_', ' ')] = typeof value === 'number' ? value.toLocaleString('en') : value
-  return <Values of={figures} none="Nothing is measured of it yet." />
-}
-
-/** Events of this step, the newest last; at most the last 300 are in the page. */
-function Events({ feed, attempt, step }: { feed: RunFeed; attempt: number | undefined; step: string }) {
-  useSyncExternalStore(feed.watch, () => feed.version)
-  const now = useNow()
-  const own = feed.events.filter((event) =>
-    'step' in event ? event.step === step : 'attempt' in event ? event.attempt === attempt : true,
-  )
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
-    <ol tabIndex={0} aria-label="Events" className="min-h-0 flex-1 overflow-auto p-4 font-mono text-meta">
-      {own.slice(-300).map(({ seq, time, type, ...rest }) => (
-        <li key={seq} className="flex gap-4 py-0.5">
-          <span className="w-10 shrink-0 text-right text-ink3">{seq}</span>
-          <span className="shrink-0 text-ink2">{timeOf(time, now)}</span>
-          <span className="w-44 shrink-0 font-medium">{type}</span>
-          <span className="break-all text-ink2">{JSON.stringify(rest)}</span>
-        </li>
-      ))}
-    </ol>
   )
 }

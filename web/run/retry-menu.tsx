@@ -1,26 +1,33 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { ChevronDown, ChevronsRight, RotateCcw } from 'lucide-react'
-import { lazy, Suspense, useEffect, useId, useRef, useState } from 'react'
+import { lazy, type ReactNode, Suspense, useEffect, useId, useRef, useState } from 'react'
+import { countOf, isWhole } from '../data/instances.ts'
 import { liveRuns } from '../data/live.ts'
 import type { Scope, Target } from '../data/retries.ts'
 import { shownStatus, type WholeRun } from '../data/runs.ts'
 import { useLetters } from '../parts/letters.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { instanceWord, type Place } from './chosen-instance.ts'
+import { instanceWord } from './chosen-instance.ts'
+import type { Level } from './chosen-path.ts'
 
 const RetrySheet = lazy(() => import('./retry-sheet.tsx').then((module) => ({ default: module.RetrySheet })))
 
 const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'running'
 
-/** The main step and instance that a narrow retry begins at; rollbacks and `finally` steps follow by themselves. */
-function targetOf(place: Place | undefined): Target | undefined {
-  if (place === undefined || place.step.phase !== 'main') return undefined
+/**
+ * The main step and instance that a narrow retry begins at, in the run or in a sub-run of it; rollbacks and `finally`
+ * steps follow by themselves.
+ */
+function targetOf(path: readonly Level[]): Target | undefined {
+  const place = path.at(-1)?.place
+  if (place === undefined || path.some(({ place: { step } }) => step.phase !== 'main')) return undefined
   const { step, instance, index } = place
-  if (step.instances.length <= 1) return { step: step.step, word: step.step }
-  const alike = step.instances.filter(({ host }) => host === instance.host).length > 1
+  const name = path.map((level) => level.place.step.step).join(' > ')
+  if (countOf(step) <= 1) return { step: name, word: step.step }
+  const alike = !isWhole(step) || step.instances.filter(({ host }) => host === instance.host).length > 1
   const only = alike ? { instances: [index] } : { hosts: [instance.host] }
-  return { step: step.step, only, word: instanceWord(place) }
+  return { step: name, only, word: instanceWord(place) }
 }
 
 function words(scope: Scope, target: Target | undefined): string {
@@ -36,7 +43,7 @@ function scopesOf(run: WholeRun, target: Target | undefined): Scope[] {
 
 interface Props {
   run: WholeRun
-  place: Place | undefined
+  path: readonly Level[]
 }
 
 /** Shows it below the button, or above where that is low on the page. */
@@ -52,7 +59,7 @@ function openMenu(menu: HTMLElement, button: HTMLElement): void {
 }
 
 /** The ways of trying an ended run again, from the narrowest on; each is shown before it begins. */
-export function RetryMenu({ run, place }: Props) {
+export function RetryMenu({ run, path }: Props) {
   const [asked, setAsked] = useState<Scope>()
   const menu = useRef<HTMLDivElement>(null)
   const id = useId()
@@ -65,7 +72,7 @@ export function RetryMenu({ run, place }: Props) {
     menu.current!.querySelector('button')?.focus()
   })
   if (!over) return null
-  const target = targetOf(place)
+  const target = targetOf(path)
   const scopes = scopesOf(run, target)
   const first: Scope = run.status === 'success' ? 'all' : 'failed'
   return (
@@ -116,33 +123,56 @@ export function RetryMenu({ run, place }: Props) {
   )
 }
 
-/** The narrowest ways, where a failure is looked at. */
-export function RetryHere({ run, place }: { run: WholeRun; place: Place }) {
-  const [asked, setAsked] = useState<{ scope: Scope; skip?: string }>()
-  const target = targetOf(place)
+/** The narrowest ways, where a failure or a step that did not run is looked at; of a sub-run they are its parent's. */
+export function RetryHere({ path }: { path: readonly Level[] }) {
+  const [asked, setAsked] = useState<{ scope: Scope; skip?: string; anyway?: string }>()
+  const { run } = path[0]!
+  const { place } = path.at(-1)!
+  const target = targetOf(path)
   if (!isOver(run) || target === undefined || run.rolls_back !== undefined) return null
+  const button = (ask: typeof asked, children: ReactNode, title?: string) => (
+    <button type="button" className="button" title={title} onClick={() => setAsked(ask)}>
+      {children}
+    </button>
+  )
+  const from = button({ scope: 'from' }, 'Retry from this step')
   return (
     <span className="flex flex-wrap gap-2 max-sm:basis-full max-sm:*:flex-1">
-      <button
-        type="button"
-        className="button"
-        title="A new run without it: what needs it runs all the same"
-        onClick={() => setAsked({ scope: 'failed', skip: target.step })}
-      >
-        <ChevronsRight size={14} strokeWidth={1.75} aria-hidden /> Skip…
-      </button>
-      <button type="button" className="button" onClick={() => setAsked({ scope: 'from' })}>
-        Retry from this step
-      </button>
-      <button type="button" className="button" onClick={() => setAsked({ scope: 'instance' })}>
-        <RotateCcw size={14} strokeWidth={1.75} aria-hidden />{' '}
-        <bdi className="max-w-40 truncate">Retry {target.word}</bdi>
-      </button>
+      {place.bare ? (
+        <>
+          {place.step.reason === 'condition' &&
+            button(
+              { scope: 'instance', anyway: target.step },
+              'Run it anyway…',
+              'A new run, past its condition',
+            )}
+          {from}
+        </>
+      ) : (
+        <>
+          {button(
+            { scope: 'failed', skip: target.step },
+            <>
+              <ChevronsRight size={14} strokeWidth={1.75} aria-hidden /> Skip…
+            </>,
+            'A new run without it: what needs it runs all the same',
+          )}
+          {from}
+          {button(
+            { scope: 'instance' },
+            <>
+              <RotateCcw size={14} strokeWidth={1.75} aria-hidden />{' '}
+              <bdi className="max-w-40 truncate">Retry {target.word}</bdi>
+            </>,
+          )}
+        </>
+      )}
       <Sheet
         run={run}
         target={target}
         scope={asked?.scope}
         skip={asked?.skip}
+        anyway={asked?.anyway}
         scopes={scopesOf(run, target)}
         close={() => setAsked(undefined)}
       />

@@ -25,16 +25,27 @@ interface Props {
   words: (scope: Scope, target: Target | undefined) => string
   /** A step that is left out from the beginning. */
   skip?: string | undefined
+  /** A step that runs past its condition from the beginning. */
+  anyway?: string | undefined
   close: () => void
 }
 
 /** A retry before it begins: what runs again and what is taken over, with what may be chosen otherwise. */
-export function RetrySheet({ run, target, scope: first, scopes, words, skip: out, close }: Props) {
+export function RetrySheet({
+  run,
+  target,
+  scope: first,
+  scopes,
+  words,
+  skip: out,
+  anyway: past,
+  close,
+}: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const navigate = useNavigate()
   const [scope, setScope] = useState(first)
   const [skip, setSkip] = useState<readonly string[]>(out === undefined ? [] : [out])
-  const [anyway, setAnyway] = useState<readonly string[]>([])
+  const [anyway, setAnyway] = useState<readonly string[]>(past === undefined ? [] : [past])
   const asked: RetryRun = {
     ...askedOf(scope, target),
     ...(skip.length > 0 ? { skip: [...skip] } : {}),

@@ -1,11 +1,13 @@
 import { useQuery } from '@tanstack/react-query'
-import { useNavigate } from '@tanstack/react-router'
+import { Link, useNavigate } from '@tanstack/react-router'
 import { Undo2 } from 'lucide-react'
-import { useState, useSyncExternalStore } from 'react'
+import { useState } from 'react'
 import type { Workflow } from '../../src/contract/workflow.ts'
 import { ask } from '../data/api.ts'
-import type { RunFeed } from '../data/run-feed.ts'
-import { getWorkflow, type Run, type WholeRun } from '../data/runs.ts'
+import { clockOf, duration, timeOf, useNow } from '../data/clock.ts'
+import { countOf } from '../data/instances.ts'
+import { lastGoodQuery } from '../data/last-good.ts'
+import { cancelRun, getWorkflow, type Run, type Step, type WholeRun } from '../data/runs.ts'
 import { Confirm } from '../parts/confirm.tsx'
 
 const of = (run: WholeRun) => `/api/runs/${encodeURIComponent(run.run_id)}`
@@ -63,12 +65,9 @@ export function RollBack({ run }: { run: WholeRun }) {
   )
 }
 
-/** Ends a run whose cancel still waits for its `finally` steps; nothing is shown before it was asked to cancel. */
-export function EndNow({ run, feed }: { run: WholeRun; feed: RunFeed }) {
+/** Ends a run whose cancel still waits for its `finally` steps. */
+export function EndNow({ run }: { run: WholeRun }) {
   const [asking, setAsking] = useState(false)
-  useSyncExternalStore(feed.watch, () => feed.version)
-  const asked = feed.events.some(({ type }) => type === 'run.cancel_requested')
-  if (!asked) return null
   return (
     <>
       <button type="button" className="button button-quiet-bad" onClick={() => setAsking(true)}>
@@ -89,5 +88,58 @@ export function EndNow({ run, feed }: { run: WholeRun; feed: RunFeed }) {
         </Confirm>
       )}
     </>
+  )
+}
+
+/** Asks whether to cancel a run, with how many are ended by it and how many never start. */
+export function CancelRun({ run, close }: { run: WholeRun; close: () => void }) {
+  const sum = (count: (step: Step) => number) => run.steps.reduce((all, step) => all + count(step), 0)
+  const running = sum((step) => countOf(step, 'running'))
+  const done = sum((step) => countOf(step, 'success'))
+  const ahead = sum((step) => (step.status === 'queued' ? 1 : countOf(step, 'queued')))
+  return (
+    <Confirm
+      title={`Cancel ${run.workflow_name}?`}
+      keep="Keep running"
+      verb="Cancel run"
+      doing="Canceling…"
+      act={() => cancelRun(run.run_id)}
+      close={close}
+    >
+      {running.toLocaleString('en')} {running === 1 ? 'instance is' : 'instances are'} ended now.{' '}
+      {done > 0 &&
+        `${done.toLocaleString('en')} ${done === 1 ? 'is' : 'are'} done and ${done === 1 ? 'stays' : 'stay'}. `}
+      {ahead.toLocaleString('en')} of what is ahead never {ahead === 1 ? 'starts' : 'start'}. Its rollback
+      doesn't run.
+    </Confirm>
+  )
+}
+
+/** The way to the last good run beside this one, and while it runs about how long that one took; nothing where there is none. */
+export function AgainstLastGood({ run }: { run: WholeRun }) {
+  const { data: good } = useQuery(lastGoodQuery(run))
+  const now = useNow()
+  if (!good) return null
+  const ms = (from: string | undefined, to: string | undefined) =>
+    from === undefined || to === undefined ? undefined : Date.parse(to) - Date.parse(from)
+  const took = ms(good.started_at, good.finished_at)
+  const elapsed = run.started_at === undefined ? undefined : now - Date.parse(run.started_at)
+  const left = run.finished_at !== undefined || took === undefined ? undefined : took - (elapsed ?? 0)
+  return (
+    <span className="flex flex-wrap items-center gap-x-3">
+      {left !== undefined && (
+        <span title={`the last good run took ${duration(took!)}`}>
+          {left > 0 ? `about ${clockOf(left)} left` : `about ${clockOf(-left)} over the last good run`}
+        </span>
+      )}
+      <Link
+        from="/runs/$run"
+        search={(was) => ({ ...was, compare: 'last-good' })}
+        title={good.run_id}
+        className="text-accent hover:underline"
+      >
+        Against the last good run, {timeOf(good.created_at, now)}
+      </Link>
+    </span>
   )
 }

@@ -1,16 +1,17 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useParams, useRouterState, useSearch } from '@tanstack/react-router'
 import { ChevronLeft, GitCompareArrows, User } from 'lucide-react'
 import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
-import { RunFeed } from '../data/run-feed.ts'
-import { cancelRun, getRun, routeOf, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
-import { Confirm } from '../parts/confirm.tsx'
+import { countOf } from '../data/instances.ts'
+import { feedStart, type RunFeed, useRunFeed } from '../data/run-feed.ts'
+import { routeOf, runQuery, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
-import { firstPlace, instanceWord, type Place, placeName, placeOf, placesOf } from './chosen-instance.ts'
+import { failedPlaces, firstOf, instanceWord, type Place, placeName } from './chosen-instance.ts'
+import { useChosenPath } from './chosen-path.ts'
 import { InstanceView } from './instance-view.tsx'
 import { RetryMenu, RunChain } from './retry-menu.tsx'
 import { linesOf, questionOf } from './run-search.ts'
@@ -18,23 +19,15 @@ import { useRunKeys, ViewSwitch, viewOf } from './run-views.tsx'
 import { StepList } from './step-list.tsx'
 
 const RollBack = lazy(() => import('./run-actions.tsx').then(({ RollBack }) => ({ default: RollBack })))
+const CancelRun = lazy(() => import('./run-actions.tsx').then(({ CancelRun }) => ({ default: CancelRun })))
+const AgainstLastGood = lazy(() =>
+  import('./run-actions.tsx').then(({ AgainstLastGood }) => ({ default: AgainstLastGood })),
+)
 const EndNow = lazy(() => import('./run-actions.tsx').then(({ EndNow }) => ({ default: EndNow })))
+const StepAlone = lazy(() => import('./step-alone.tsx'))
 const CompareView = lazy(() => import('./compare-view.tsx'))
 const TimelineView = lazy(() => import('./timeline/timeline-view.tsx'))
 const GraphView = lazy(() => import('./graph/graph-view.tsx'))
-
-/** The feed of a run while something shows it. */
-export function useRunFeed(id: string | undefined): RunFeed | undefined {
-  const client = useQueryClient()
-  const [feed, setFeed] = useState<RunFeed>()
-  useEffect(() => {
-    if (id === undefined) return setFeed(undefined)
-    const begun = new RunFeed(id, client)
-    setFeed(begun)
-    return () => begun.stop()
-  }, [id, client])
-  return feed
-}
 
 const SessionPage = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionPage }))
 
@@ -61,11 +54,7 @@ function shownRun(run: WholeRun) {
 export function RunPage() {
   const { run: id } = useParams({ from: '/inside/runs/$run' })
   const { step, tab } = useSearch({ from: '/inside/runs/$run' })
-  const { data: run, error } = useQuery({
-    queryKey: ['run', id],
-    queryFn: ({ signal }) => getRun(id, signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  })
+  const { data: run, error } = useQuery(runQuery(id))
   if (run?.blueprint === 'agent' && step === undefined && tab === undefined)
     return <AgentRun key={id} run={run} />
   if (run !== undefined) return <ShownRun key={id} run={run} />
@@ -87,27 +76,25 @@ function ShownRun({ run }: { run: WholeRun }) {
   const search = useSearch({ from: '/inside/runs/$run' })
   const hash = useRouterState({ select: ({ location }) => location.hash })
   const navigate = useNavigate({ from: '/runs/$run' })
-  const feed = useRunFeed(run.run_id)
+  const feed = useRunFeed(run.run_id, feedStart(run))
   const [canceling, setCanceling] = useState(false)
   const [listed, setListed] = useState(false)
   const linked = linesOf(hash)
   const question = questionOf(hash)
   const asking = run.steps.find(({ step, approval }) => step === question && approval !== undefined)
   const wanted = linked?.step ?? search.step ?? asking?.step
-  const chosen = (wanted === undefined ? undefined : placeOf(run.steps, wanted)) ?? firstPlace(run.steps)
+  const { path, pending } = useChosenPath(run, wanted)
+  const chosen = path[0]?.place
   const shown = shownRun(run)
   useEffect(() => {
     document.title = `${run.workflow_name} ${statusWord(shown)} · Errand`
   }, [run.workflow_name, shown])
-  const choose = (place: Place) => {
+  const open = (names: readonly string[]) => {
     setListed(false)
-    void navigate({ search: ({ view }) => ({ view, step: placeName(place) }), hash: '' })
+    void navigate({ search: ({ view }) => ({ view, step: names.join(' > ') }), hash: '' })
   }
+  const choose = (place: Place) => open([placeName(place)])
   const view = viewOf(search, run)
-  const running = run.steps.flatMap(({ instances }) => instances).filter(({ status }) => status === 'running')
-  const ahead = run.steps.flatMap(({ instances, status }) =>
-    status === 'queued' ? [{}] : instances.filter((one) => one.status === 'queued'),
-  )
   const inputs = Object.entries(run.vars)
   useRunKeys({
     ...{ run, chosen, choose },
@@ -130,12 +117,12 @@ function ShownRun({ run }: { run: WholeRun }) {
           <RollBack run={run} />
         </Suspense>
       )}
-      {!isOver(run) && feed !== undefined && (
+      {!isOver(run) && run.cancel !== undefined && (
         <Suspense fallback={null}>
-          <EndNow run={run} feed={feed} />
+          <EndNow run={run} />
         </Suspense>
       )}
-      <RetryMenu run={run} place={chosen} />
+      <RetryMenu run={run} path={path} />
       {!isOver(run) && (
         <button type="button" className="button button-quiet-bad" onClick={() => setCanceling(true)}>
           Cancel…
@@ -191,6 +178,9 @@ function ShownRun({ run }: { run: WholeRun }) {
             ))}
             {inputs.length > 4 && <span>+{inputs.length - 4}</span>}
             <RunChain run={run} />
+            <Suspense fallback={null}>
+              <AgainstLastGood run={run} />
+            </Suspense>
             {run.rolls_back !== undefined && (
               <Link to="/runs/$run" params={{ run: run.rolls_back }} className="text-accent hover:underline">
                 undoes {run.rolls_back}
@@ -213,10 +203,10 @@ function ShownRun({ run }: { run: WholeRun }) {
         <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
           <CompareView key={search.compare} run={run} compare={search.compare} />
         </Suspense>
-      ) : view === 'timeline' && feed !== undefined ? (
+      ) : view === 'timeline' ? (
         <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
           <TimelineView
-            {...{ run, feed, chosen }}
+            {...{ run, chosen }}
             open={(place) => navigate({ search: { view: 'list', step: placeName(place) }, hash: '' })}
             views={<ViewSwitch view={view} />}
           />
@@ -228,8 +218,8 @@ function ShownRun({ run }: { run: WholeRun }) {
           >
             <StepList
               run={run}
-              chosen={chosen}
-              choose={choose}
+              path={path}
+              open={open}
               views={view === 'graph' ? undefined : <ViewSwitch view={view} small />}
             />
           </div>
@@ -242,15 +232,14 @@ function ShownRun({ run }: { run: WholeRun }) {
               <ChevronLeft size={16} strokeWidth={1.75} aria-hidden /> All {run.steps.length} steps
             </button>
           )}
-          {chosen === undefined || feed === undefined ? (
+          {pending ? (
+            <section aria-label="Step" aria-busy="true" className="flex-1" />
+          ) : chosen === undefined || feed === undefined ? (
             <p className="p-5 text-ink2">{run.waiting ?? 'Nothing of it has begun yet.'}</p>
           ) : (
-            <InstanceView
-              key={`${chosen.step.phase} ${placeName(chosen)}`}
-              run={run}
-              place={chosen}
-              feed={feed}
-              search={search}
+            <Opened
+              key={path.map(({ place }) => `${place.step.phase} ${placeName(place)}`).join(' > ')}
+              {...{ path, feed, search, open }}
               lines={linked?.lines}
               linked={question === chosen.step.step}
             />
@@ -259,38 +248,52 @@ function ShownRun({ run }: { run: WholeRun }) {
       )}
       <div className="hidden gap-3 border-t border-line p-3 *:flex-1 max-sm:flex">{actions}</div>
       {canceling && (
-        <Confirm
-          title={`Cancel ${run.workflow_name}?`}
-          keep="Keep running"
-          verb="Cancel run"
-          doing="Canceling…"
-          act={() => cancelRun(run.run_id)}
-          close={() => setCanceling(false)}
-        >
-          {running.length} {running.length === 1 ? 'instance is' : 'instances are'} ended now. {ahead.length}{' '}
-          of what is ahead never {ahead.length === 1 ? 'starts' : 'start'}. Its rollback doesn't run.
-        </Confirm>
+        <Suspense>
+          <CancelRun run={run} close={() => setCanceling(false)} />
+        </Suspense>
       )}
     </>
   )
 }
 
+interface OpenedProps extends Omit<Parameters<typeof InstanceView>[0], 'feed'> {
+  feed: RunFeed
+}
+
+/** What the path leads to, of the run or of one that it has started. */
+function Opened({ feed, ...props }: OpenedProps) {
+  const { path } = props
+  const { run, place } = path.at(-1)!
+  const inner = useRunFeed(path.length > 1 ? run.run_id : undefined, feedStart(run))
+  const own = path.length > 1 ? inner : feed
+  if (place.bare)
+    return (
+      <Suspense fallback={<section className="flex-1" aria-busy="true" />}>
+        <StepAlone path={path} open={props.open} />
+      </Suspense>
+    )
+  if (own === undefined) return <section className="flex-1" aria-busy="true" />
+  return <InstanceView {...props} feed={own} />
+}
+
 /** How a run stands, in one sentence. */
 function summary(run: WholeRun): string {
-  if (!isOver(run)) return run.waiting ?? ''
+  if (!isOver(run)) return run.waiting ?? (run.cancel === undefined ? '' : canceledBy(run.cancel))
   const failed = run.steps.filter(({ status }) => status === 'failed' || status === 'interrupted')
   if (failed.length > 0) {
     const first = failed[0]!
-    const bad = placesOf(first).filter(
-      ({ instance }) => instance.status !== 'success' && instance.status !== 'skipped',
-    )
-    const on = first.instances.length > 1 && bad.length === 1 ? ` on ${instanceWord(bad[0]!)}` : ''
+    const bad = countOf(first) - countOf(first, 'success', 'skipped')
+    const on =
+      countOf(first) > 1 && bad === 1 ? ` on ${instanceWord(failedPlaces([first])[0] ?? firstOf(first))}` : ''
     const not = run.steps.filter(({ status }) => status === 'skipped').length
     const rest = not > 0 ? `, ${not} ${not === 1 ? 'step' : 'steps'} did not run` : ''
     return `${first.step} ${first.status}${on}${rest}`
   }
   return run.message ?? ''
 }
+
+const canceledBy = ({ by }: NonNullable<WholeRun['cancel']>) =>
+  `is being canceled${by === undefined ? '' : ` by ${by}`}`
 
 const tones: Record<string, string> = {
   success: 'bg-ok-soft text-ok',

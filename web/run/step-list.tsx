@@ -1,166 +1,155 @@
-import { ChevronDown, ChevronRight } from 'lucide-react'
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { ArrowUpRight } from 'lucide-react'
 import { lazy, type ReactNode, Suspense, useState } from 'react'
-import { duration, median } from '../data/clock.ts'
-import { type Shown, type Step, shownStep, type WholeRun } from '../data/runs.ts'
-import { StatusMark, statusWord } from '../parts/status-mark.tsx'
+import { duration } from '../data/clock.ts'
+import { countOf, isWhole } from '../data/instances.ts'
+import { feedStart, useRunFeed } from '../data/run-feed.ts'
+import { runQuery, type Step, shownStep, type WholeRun } from '../data/runs.ts'
+import { StatusMark } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
-import {
-  instanceShown,
-  instanceWord,
-  MAP_OVER,
-  type Place,
-  placeName,
-  placesOf,
-  statusOrder,
-} from './chosen-instance.ts'
+import { firstOf, instanceShown, instanceWord, type Place, placeName, placesOf } from './chosen-instance.ts'
+import { type Level, MOST_DEEP } from './chosen-path.ts'
 
-const InstanceMap = lazy(async () => ({ default: (await import('./instance-map.tsx')).InstanceMap }))
+const StepInstances = lazy(() => import('./step-instances.tsx'))
 
 /** Over so many instances are folded by status. */
 const FEW = 8
-const PAGE = 10
 
 interface Props {
   run: WholeRun
-  chosen: Place | undefined
-  choose: (place: Place) => void
+  /** What is open, from this run inwards. */
+  path: readonly Level[]
+  /** Opens what these names lead to, from this run inwards. */
+  open: (names: readonly string[]) => void
+  depth?: number
 }
 
 const row =
   'flex h-[30px] w-full items-center gap-2.5 px-4 text-left hover:bg-hover aria-[current=true]:bg-sel aria-[current=true]:shadow-[inset_2px_0_0_var(--accent)] max-sm:h-11'
 
-function InstanceRow({
-  place,
-  isChosen,
-  choose,
-}: {
+interface OfPlace extends Omit<Props, 'run'> {
   place: Place
-  isChosen: boolean
-  choose: Props['choose']
-}) {
-  const { instance } = place
+}
+
+const isAt = (path: readonly Level[], { step, index }: Place) =>
+  path[0]?.place.step.step === step.step &&
+  path[0].place.step.phase === step.phase &&
+  path[0].place.index === index
+
+/** The steps of the run that an open instance has started, under it. */
+function Started({ place, path, open, depth = 0 }: OfPlace) {
+  const id = place.instance.child_run_id
+  if (id === undefined || !isAt(path, place)) return null
+  const inside = (names: readonly string[]) => open([placeName(place), ...names])
   return (
-    <li>
-      <button type="button" className={`${row} pl-9`} aria-current={isChosen} onClick={() => choose(place)}>
-        <StatusMark shown={instanceShown(place)} size={14} />
-        <bdi className="min-w-0 flex-1 truncate">{instanceWord(place)}</bdi>
-        <span className="font-mono text-meta text-ink2">
-          {instance.duration_ms === undefined ? '' : duration(instance.duration_ms)}
-        </span>
-      </button>
+    <li className="ml-[23px] border-l border-line">
+      <SubRun id={id} path={path.slice(1)} open={inside} depth={depth + 1} />
     </li>
   )
 }
 
-/** Instances of one status behind a line; what failed is open, and the rest comes on demand. */
-function Fold({ shown, places, chosen, choose }: { shown: Shown; places: Place[] } & Omit<Props, 'run'>) {
-  const isBad = shown === 'failed' || shown === 'interrupted'
-  const [open, setOpen] = useState(isBad)
-  const [most, setMost] = useState(PAGE)
-  const rows = open ? places.slice(0, most) : []
-  const half = median(places.flatMap(({ instance: { duration_ms } }) => duration_ms ?? []))
-  const Icon = open ? ChevronDown : ChevronRight
+function SubRun({ id, depth = 0, ...props }: Omit<Props, 'run'> & { id: string }) {
+  const isDeep = depth > MOST_DEEP
+  const { data: run, error } = useQuery({ ...runQuery(id), enabled: !isDeep })
+  useRunFeed(run === undefined || run.finished_at !== undefined ? undefined : id, run && feedStart(run))
   return (
     <>
-      <li>
-        <button
-          type="button"
-          className={`${row} pl-8 text-ink2`}
-          aria-expanded={open}
-          onClick={() => setOpen(!open)}
-        >
-          <Icon size={13} strokeWidth={1.75} aria-hidden />
-          <StatusMark shown={shown} size={14} beside />
-          <span className="flex-1">
-            {places.length} {statusWord(shown)}
-          </span>
-          {half !== undefined && (
-            <span className="text-label text-ink3" title="median">
-              ~ {duration(half)}
-            </span>
-          )}
-        </button>
-      </li>
-      {rows.map((place) => (
-        <InstanceRow
-          key={place.index}
-          place={place}
-          isChosen={chosen?.step.step === place.step.step && chosen.index === place.index}
-          choose={choose}
-        />
-      ))}
-      {open && places.length > most && (
-        <li>
-          <button type="button" className={`${row} pl-14 text-accent`} onClick={() => setMost(most + 100)}>
-            {places.length - most} more
-          </button>
-        </li>
+      <Link
+        to="/runs/$run"
+        params={{ run: id }}
+        search={{}}
+        aria-label={`Open the run ${run?.workflow_name ?? id}`}
+        title={id}
+        className={`${row} pl-2.5 text-meta text-accent hover:underline`}
+      >
+        <bdi className="min-w-0 truncate">{run?.workflow_name ?? id}</bdi>
+        <ArrowUpRight size={13} strokeWidth={1.75} aria-hidden className="shrink-0" />
+      </Link>
+      {error !== null && <p className="px-2.5 pb-1 text-meta text-ink2">{error.message}</p>}
+      {run !== undefined && (
+        <ul aria-label={`Steps of ${run.workflow_name}`}>
+          {run.steps.map((step) => (
+            <StepRow key={`${step.phase} ${step.step}`} {...props} depth={depth} run={run} step={step} />
+          ))}
+        </ul>
       )}
     </>
   )
 }
 
-function StepRow({ step, chosen, choose }: { step: Step } & Omit<Props, 'run'>) {
-  const places = placesOf(step)
-  const isIn = chosen?.step.step === step.step && chosen.step.phase === step.phase
-  const hasBad = places.some(({ instance }) => instance.status === 'failed')
-  const [opened, setOpened] = useState<boolean>()
-  const open = opened ?? (hasBad || isIn)
-  const several = places.length > 1
-  const byStatus = Map.groupBy(places, instanceShown)
-  const shown = shownStep(step)
-  const title = step.phase === 'main' ? step.step : `${step.phase}: ${step.step}`
+function InstanceRow(props: OfPlace) {
+  const { place, path, open, depth } = props
+  const { instance } = place
   return (
     <>
       <li>
         <button
           type="button"
-          className={`${row} ${shown === 'ahead' || shown === 'skipped' ? 'text-ink3' : ''}`}
-          aria-current={isIn && !several}
-          aria-expanded={several ? open : undefined}
-          onClick={() =>
-            several ? setOpened(!open) : places[0] === undefined ? undefined : choose(places[0])
-          }
+          className={`${row} ${depth ? 'pl-6' : 'pl-9'}`}
+          aria-current={isAt(path, place) && path.length === 1}
+          onClick={() => open([placeName(place)])}
+        >
+          <StatusMark shown={instanceShown(place)} size={14} />
+          <bdi className="min-w-0 flex-1 truncate">{instanceWord(place)}</bdi>
+          <span className="font-mono text-meta text-ink2">
+            {instance.duration_ms === undefined ? '' : duration(instance.duration_ms)}
+          </span>
+        </button>
+      </li>
+      <Started {...props} />
+    </>
+  )
+}
+
+function StepRow({ run, step, ...props }: Props & { step: Step }) {
+  const { path, open, depth } = props
+  const chosen = path[0]?.place
+  const count = countOf(step)
+  const isIn = chosen?.step.step === step.step && chosen.step.phase === step.phase
+  const hasBad = countOf(step, 'failed') > 0
+  const [opened, setOpened] = useState<boolean>()
+  const several = count > 1
+  const isOpen = several && (opened ?? (hasBad || isIn))
+  const shown = shownStep(step)
+  const title = step.phase === 'main' ? step.step : `${step.phase}: ${step.step}`
+  const only = several ? undefined : firstOf(step)
+  const instance = (place: Place) => <InstanceRow key={place.index} place={place} {...props} />
+  return (
+    <>
+      <li>
+        <button
+          type="button"
+          className={`${row} ${depth ? 'pl-2.5' : ''} ${shown === 'ahead' || shown === 'skipped' ? 'text-ink3' : ''}`}
+          aria-current={isIn && !several && path.length === 1}
+          aria-expanded={several ? isOpen : undefined}
+          onClick={() => (only === undefined ? setOpened(!isOpen) : open([placeName(only)]))}
         >
           <StatusMark shown={shown} size={14} />
           <bdi className={`min-w-0 flex-1 truncate ${shown === 'failed' ? 'font-semibold' : 'font-medium'}`}>
             {title}
           </bdi>
-          {several && <span className="text-label text-ink3">{places.length}</span>}
+          {several && <span className="text-label text-ink3">{count.toLocaleString('en')}</span>}
           <span className="text-meta text-ink2">
             <Took from={step.started_at} to={step.finished_at} />
           </span>
         </button>
       </li>
-      {open && places.length > MAP_OVER && (
-        <li className="px-4 py-2">
+      {only !== undefined && <Started place={only} {...props} />}
+      {isOpen &&
+        (count <= FEW && isWhole(step) ? (
+          placesOf(step).map(instance)
+        ) : (
           <Suspense>
-            <InstanceMap places={places} choose={choose} columns={16} />
+            <StepInstances
+              run={run}
+              step={step}
+              chosen={isIn ? chosen : undefined}
+              choose={(place) => open([placeName(place)])}
+              row={instance}
+            />
           </Suspense>
-        </li>
-      )}
-      {several &&
-        open &&
-        (places.length <= FEW
-          ? places.map((place) => (
-              <InstanceRow
-                key={placeName(place)}
-                place={place}
-                isChosen={isIn && chosen.index === place.index}
-                choose={choose}
-              />
-            ))
-          : [...byStatus]
-              .sort(([a], [b]) => statusOrder.indexOf(a) - statusOrder.indexOf(b))
-              .map(([status, some]) => (
-                <Fold
-                  key={status}
-                  shown={status}
-                  places={some}
-                  chosen={isIn ? chosen : undefined}
-                  choose={choose}
-                />
-              )))}
+        ))}
     </>
   )
 }
@@ -180,7 +169,8 @@ function counts(steps: readonly Step[]): string {
 }
 
 /** Steps in the order of the file, what comes afterwards apart. */
-export function StepList({ run, chosen, choose, views }: Props & { views?: ReactNode }) {
+export function StepList({ views, ...props }: Omit<Props, 'depth'> & { views?: ReactNode }) {
+  const { run } = props
   const main = run.steps.filter(({ phase }) => phase === 'main')
   const after = run.steps.filter(({ phase }) => phase !== 'main')
   return (
@@ -193,7 +183,7 @@ export function StepList({ run, chosen, choose, views }: Props & { views?: React
       </div>
       <ul>
         {main.map((step) => (
-          <StepRow key={step.step} step={step} chosen={chosen} choose={choose} />
+          <StepRow key={step.step} step={step} {...props} />
         ))}
       </ul>
       {after.length > 0 && (
@@ -201,7 +191,7 @@ export function StepList({ run, chosen, choose, views }: Props & { views?: React
           <h3 className="px-4 pt-3 pb-1 text-label text-ink2">Afterwards</h3>
           <ul>
             {after.map((step) => (
-              <StepRow key={`${step.phase}${step.step}`} step={step} chosen={chosen} choose={choose} />
+              <StepRow key={`${step.phase}${step.step}`} step={step} {...props} />
             ))}
           </ul>
         </>

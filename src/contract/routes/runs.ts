@@ -29,7 +29,15 @@ import {
 } from '../run-api.ts'
 import { RetryPlan, RetryRun } from '../runs/retry.ts'
 import { BulkDone, BulkRuns, CountRuns, RunCounts } from '../runs/run-lists.ts'
-import { InstancePage, InstancesPath, InstancesQuery, LastGood, RunViewQuery } from '../runs/run-parts.ts'
+import {
+  InstancePage,
+  InstancesPath,
+  InstancesQuery,
+  LastGood,
+  OverviewQuery,
+  RunViewQuery,
+  StepOverview,
+} from '../runs/run-parts.ts'
 import { ShareList, ShareRun, UnshareRun } from '../runs/shares.ts'
 import { content, nothing, routeTable } from './route.ts'
 
@@ -113,6 +121,14 @@ export const runRoutes = routeTable({
     params: InstancesPath,
     query: InstancesQuery,
     answers: { 200: InstancePage },
+  },
+  'GET /api/runs/:id/steps/:step/overview': {
+    who: 'user',
+    tag,
+    summary: 'All instances of a step at a glance: their states in order, medians and when they ended',
+    params: InstancesPath,
+    query: OverviewQuery,
+    answers: { 200: StepOverview },
   },
   'GET /api/runs/:id/last-good': {
     who: 'user',

@@ -27,6 +27,8 @@ export const InstancesQuery = z.strictObject({
     .max(200)
     .optional()
     .describe('In the host, a value of the item or the message, in capitals or not'),
+  host: z.string().max(1000).optional().describe('Only those on this host'),
+  index: z.coerce.number().int().min(0).optional().describe('Only the one at this position'),
   limit: z.coerce.number().int().min(1).max(500).default(50),
   cursor: z.string().optional(),
 })
@@ -42,6 +44,41 @@ export const InstancePage = z.object({
   next_cursor: z.string().optional(),
 })
 export type InstancePage = z.infer<typeof InstancePage>
+
+/** `GET /api/runs/:id/steps/:step/overview` */
+export const OverviewQuery = z.strictObject({ phase: StepPhase.default('main') })
+const Millis = z.number().int().min(0)
+export const StepOverview = z.object({
+  run_id: z.string(),
+  step: z.string(),
+  phase: StepPhase,
+  total: z.number().int().describe('All instances of the step'),
+  instances: z
+    .string()
+    .describe(
+      'A letter for each in order: d done, f failed, r running, a ahead, k skipped, w waits, i interrupted, c canceled',
+    ),
+  waited_ms: Millis.describe('The sum of how long their attempts waited for a machine'),
+  by_status: z
+    .partialRecord(
+      StepStatus,
+      z.object({
+        count: z.number().int(),
+        median_ms: Millis.optional().describe('Of how long they took'),
+        longest_ms: Millis.optional(),
+        began_at: z.string().optional().describe('When the first of them began'),
+        ended: z
+          .array(z.number().int())
+          .optional()
+          .describe(
+            'How many ended in each sixtieth of the time from the begin of the step to its end, or to now',
+          ),
+      }),
+    )
+    .describe('The instances of each status that there is'),
+  until: z.string().optional().describe('The end of that time'),
+})
+export type StepOverview = z.infer<typeof StepOverview>
 
 /** `GET /api/runs/:id/last-good` */
 export const LastGood = z.object({

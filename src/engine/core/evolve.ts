@@ -254,6 +254,7 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
     epoch: event.epoch,
     of_group: ofGroup(event),
     started: false,
+    created_ms: Date.parse(event.time),
     reports: 0,
     streams: {},
     talk: step.inputs ? freshTalk() : undefined,
@@ -299,6 +300,7 @@ function startAttempt(state: RunState, event: EventOf<'attempt.started'>): void 
   const attempt = attemptOf(state, event.attempt)
   moveAttempt(attempt, 'started')
   attempt.started = true
+  attempt.started_ms = Date.parse(event.time)
   attempt.reports++
   attempt.got = event.isolation && { isolation: event.isolation, network: event.network }
 }
@@ -362,6 +364,7 @@ function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): voi
   const attempt = attemptOf(state, event.attempt)
   moveAttempt(attempt, 'ended')
   attempt.talk = undefined
+  attempt.ended_ms = Date.parse(event.time)
   const { outcome, streams, output_files, usage, denied } = event
   attempt.end = { outcome, streams, output_files, usage, denied }
   setWaiting(state, attempt, undefined)

@@ -40,6 +40,37 @@ test('instances come by page, what failed first, with counts by status', async (
   })
 })
 
+test('one instance is found by its position, and those of a host by its name', async (t) => {
+  const { play, engine } = scriptedEngine(t, () => 'success')
+  const { run_id } = await play([step('a', { foreach: items(25) })])
+  const at = { phase: 'main', name: 'a' } as const
+  const one = await engine.instances(run_id, at, { limit: 10, index: 21 })
+  assert.deepEqual(
+    one.instances.map(({ index, vars }) => [index, vars?.ITEM]),
+    [[21, 'item-21']],
+  )
+  assert.equal((await engine.instances(run_id, at, { limit: 10, host: 'nowhere' })).instances.length, 0)
+  const { host } = one.instances[0]!
+  assert.equal((await engine.instances(run_id, at, { limit: 10, host })).instances.length, 10)
+})
+
+test('an overview has a letter for each instance and medians by status, and instances their times', async (t) => {
+  const { play, engine } = scriptedEngine(t, ({ env }) => (env.ITEM === 'item-3' ? 'failed' : 'success'))
+  const { run_id } = await play([step('a', { foreach: items(5) }), step('b')])
+  const at = { phase: 'main', name: 'a' } as const
+  const { total, instances, by_status } = await engine.overview(run_id, at)
+  assert.deepEqual([total, instances], [5, 'dddfd'])
+  assert.deepEqual([by_status.success?.count, by_status.failed?.count, by_status.running], [4, 1, undefined])
+  assert.equal(
+    by_status.success?.ended?.reduce((sum, count) => sum + count, 0),
+    4,
+  )
+  const none = await engine.overview(run_id, { phase: 'main', name: 'b' })
+  assert.deepEqual([none.total, none.instances, none.by_status], [0, '', {}])
+  const [attempt] = (await engine.view(run_id)).steps[0]!.instances[0]!.attempts
+  assert.ok(attempt!.created_at! <= attempt!.finished_at!)
+})
+
 test('a view with a bound has the first instances of each step and counts for all', async (t) => {
   const { play, engine } = scriptedEngine(t, ({ env }) => (env.ITEM === 'item-9' ? 'failed' : 'success'))
   const { run_id } = await play([step('a', { foreach: items(10) }), step('b')])

@@ -1,5 +1,5 @@
 import { ErrandError } from '../../contract/errors.ts'
-import type { InstancePage } from '../../contract/runs/run-parts.ts'
+import type { InstancePage, StepOverview } from '../../contract/runs/run-parts.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
 import { instanceView, order, shownStatus } from './view.ts'
@@ -7,6 +7,8 @@ import { instanceView, order, shownStatus } from './view.ts'
 export interface InstanceQuery {
   statuses?: readonly StepStatus[]
   text?: string
+  host?: string
+  index?: number
   limit: number
   cursor?: string
 }
@@ -16,7 +18,7 @@ export function instancePage(
   runId: string,
   step: StepState,
   state: RunState,
-  { statuses, text, limit, cursor }: InstanceQuery,
+  { statuses, text, host, index: only, limit, cursor }: InstanceQuery,
 ): InstancePage {
   const after = cursor === undefined ? undefined : readCursor(cursor)
   const counts: Partial<Record<StepStatus, number>> = {}
@@ -24,6 +26,7 @@ export function instancePage(
   const wanted = text?.toLowerCase()
   for (const [index, instance] of step.instances.entries()) {
     if (wanted !== undefined && !hasText(instance, wanted)) continue
+    if ((host !== undefined && instance.host !== host) || (only !== undefined && index !== only)) continue
     const status = shownStatus(instance, state)
     counts[status] = (counts[status] ?? 0) + 1
     if (statuses !== undefined && !statuses.includes(status)) continue
@@ -41,6 +44,70 @@ export function instancePage(
     counts,
     instances: page.map(([, index]) => ({ ...instanceView(runId, step.instances[index]!, state), index })),
     next_cursor: found.length > limit && last !== undefined ? last.join('.') : undefined,
+  }
+}
+
+const letters: Record<StepStatus, string> = {
+  queued: 'a',
+  waiting: 'w',
+  running: 'r',
+  success: 'd',
+  skipped: 'k',
+  failed: 'f',
+  canceled: 'c',
+  interrupted: 'i',
+}
+const PARTS = 60
+
+/** All instances of a step at a glance: a letter for each, and what those of one status have in common. */
+export function stepOverview(runId: string, step: StepState, state: RunState, nowMs: number): StepOverview {
+  const { name, phase, started_at, finished_at } = step
+  const from = started_at === undefined ? undefined : Date.parse(started_at)
+  const until = Math.max(finished_at === undefined ? nowMs : Date.parse(finished_at), from ?? 0)
+  type Group = { count: number; took: number[]; began: number; ended: number[] }
+  const groups = new Map<StepStatus, Group>()
+  let [instances, waited] = ['', 0]
+  for (const instance of step.instances) {
+    const status = shownStatus(instance, state)
+    instances += letters[status]
+    const group = groups.get(status) ?? { count: 0, took: [], began: Number.POSITIVE_INFINITY, ended: [] }
+    groups.set(status, group)
+    group.count++
+    if (instance.duration_ms !== undefined) group.took.push(instance.duration_ms)
+    const attempts = instance.attempts.map((number) => state.attempts[number - 1]!)
+    for (const { created_ms, started_ms, ended_ms } of attempts)
+      waited += Math.max(0, (started_ms ?? ended_ms ?? nowMs) - created_ms)
+    const [first, last] = [attempts[0]?.created_ms, attempts.at(-1)?.ended_ms]
+    if (first !== undefined) group.began = Math.min(group.began, first)
+    if (last === undefined || from === undefined) continue
+    const share = (last - from) / Math.max(1, until - from)
+    const part = Math.min(PARTS - 1, Math.max(0, Math.floor(share * PARTS)))
+    if (group.ended.length === 0) group.ended = new Array<number>(PARTS).fill(0)
+    group.ended[part]!++
+  }
+  const by_status: StepOverview['by_status'] = {}
+  for (const status of order) {
+    const group = groups.get(status)
+    if (group === undefined) continue
+    const took = group.took.sort((a, b) => a - b)
+    by_status[status] = {
+      count: group.count,
+      median_ms: took[Math.floor((took.length - 1) / 2)],
+      longest_ms: took.at(-1),
+      began_at: Number.isFinite(group.began) ? new Date(group.began).toISOString() : undefined,
+      ended: group.ended.length > 0 ? group.ended : undefined,
+    }
+  }
+  const end = from === undefined ? undefined : new Date(until).toISOString()
+  return {
+    run_id: runId,
+    step: name,
+    phase,
+    total: step.instances.length,
+    instances,
+    waited_ms: waited,
+    by_status,
+    until: end,
   }
 }
 

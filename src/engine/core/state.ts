@@ -112,6 +112,10 @@ export interface AttemptState {
   of_group?: { isolation?: Isolation; network?: Network }
   waiting?: string
   started: boolean
+  /** When it was made, when its machine had begun it last, and its end: milliseconds since 1970. */
+  created_ms: number
+  started_ms?: number
+  ended_ms?: number
   /** The isolation and network that it said it got. */
   got?: { isolation: Isolation; network?: Network }
   /** Hosts that it was refused, each once. */

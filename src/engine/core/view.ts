@@ -35,7 +35,9 @@ export function viewOf(
   const { vars, outputs, shares } = record
   const tries = beside.chain?.at(-1)?.try
   const summary = runSummary(tries === undefined ? record : { ...record, tries })
-  return { ...summary, vars, outputs, shares, ...beside, steps, last_seq: state.seq }
+  const asked = state.cancel
+  const cancel = asked && { by: asked.by, message: asked.message, force: asked.force }
+  return { ...summary, vars, outputs, shares, cancel, ...beside, steps, last_seq: state.seq }
 }
 
 /** The order of instances where not all are shown: what failed, what waits for somebody, what runs, and the others. */
@@ -133,6 +135,9 @@ export function instanceView(
       try: attempt.try,
       outcome: attempt.end?.outcome,
       runner: attempt.runner,
+      created_at: iso(attempt.created_ms),
+      started_at: iso(attempt.started_ms),
+      finished_at: iso(attempt.ended_ms),
       waiting: attempt.waiting,
       phase: attempt.at,
       restarts: attempt.restarts,
@@ -148,8 +153,11 @@ export function instanceView(
   })
   const waiting = instance.status === 'running' ? attempts.at(-1)?.waiting : undefined
   const status = waiting === undefined ? instance.status : 'waiting'
-  return { host, vars, status, waiting, reason, message, exit_code, duration_ms, attempts }
+  const child_run_id = instance.child
+  return { host, vars, status, waiting, reason, message, exit_code, duration_ms, child_run_id, attempts }
 }
+
+const iso = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())
 
 /** A run as lists show it. */
 export const runSummary = (record: RunRecord): RunSummary => ({

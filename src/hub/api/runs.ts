@@ -84,6 +84,11 @@ export function runHandlers({
       return await engine.instances(params.id, { phase, name: params.step }, { ...rest, statuses })
     },
 
+    'GET /api/runs/:id/steps/:step/overview': async ({ identity, params, query }) => {
+      await readableRun(engine, identity, params.id)
+      return await engine.overview(params.id, { phase: query.phase, name: params.step })
+    },
+
     'GET /api/runs/:id/last-good': async ({ identity, params }) => {
       await readableRun(engine, identity, params.id)
       return await engine.lastGood(params.id)

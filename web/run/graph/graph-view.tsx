@@ -1,10 +1,11 @@
 import { useQuery } from '@tanstack/react-query'
 import { Hand, Layers, Maximize, Minus, Plus, Split, Workflow as SubRun } from 'lucide-react'
 import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
+import { countOf } from '../../data/instances.ts'
 import { getWorkflow, type Shown, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { Took } from '../../parts/times.tsx'
-import { instanceWord, type Place, placesOf } from '../chosen-instance.ts'
+import { firstOf, instanceWord, type Place } from '../chosen-instance.ts'
 import { layoutOf, type Placed } from './layout.ts'
 import { nodeId, nodesOf, type StepNode, type WrittenWorkflow } from './nodes.ts'
 
@@ -121,10 +122,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
 
   const press = (placed: Placed) => {
     if (placed.members.length > 1) return setOpen(new Set([...open, ...placed.members]))
-    const places = placesOf(byId.get(placed.id)!.step)
-    const first = places.find(({ instance: { status } }) => status === 'failed' || status === 'interrupted')
-    const place = first ?? places[0]
-    if (place !== undefined) choose(place)
+    choose(firstOf(byId.get(placed.id)!.step))
   }
   /** Goes along an edge, or to a neighbour of the column. */
   const walk = (from: Placed, key: string): Placed | undefined => {
@@ -332,7 +330,8 @@ function Node({ placed, node, shown, selected, roving, at, press, onKeyDown, onF
 /** The second line of a node: how it went, where, or why it did not. */
 function aboutOf({ step, shown }: StepNode): ReactNode {
   const { instances } = step
-  const bad = instances.filter(({ status }) => status === 'failed' || status === 'interrupted').length
+  const count = countOf(step)
+  const bad = countOf(step, 'failed', 'interrupted')
   if (shown === 'asks') return 'waits for a person'
   if (shown === 'room') return step.waiting ?? 'waits for room'
   if (shown === 'skipped')
@@ -343,13 +342,13 @@ function aboutOf({ step, shown }: StepNode): ReactNode {
         : (step.reason ?? 'did not run')
   if (step.started_at === undefined) return step.action
   const where =
-    instances.length > 1
+    count > 1
       ? bad > 0
-        ? `${bad} of ${instances.length}`
-        : `${instances.length} instances`
+        ? `${bad.toLocaleString('en')} of ${count.toLocaleString('en')}`
+        : `${count.toLocaleString('en')} instances`
       : instances[0] === undefined || instances[0].host === 'local'
         ? ''
-        : instanceWord({ step, instance: instances[0], index: 0 })
+        : instanceWord({ instance: instances[0] })
   return (
     <>
       <Took from={step.started_at} to={step.finished_at} />

@@ -1,30 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { RunEvent } from '../../../src/contract/events.ts'
 import { median } from '../../data/clock.ts'
 import { criticalPath, partsOf, ticksOf } from './bars.ts'
 
 const time = (second: number) => new Date(second * 1000).toISOString()
 
 test('tries of an instance are parts, with what it waited between them', () => {
-  const tried = (attempt: number, second: number) =>
-    ({
-      type: 'attempt.created',
-      attempt,
-      step: 'a',
-      phase: 'main',
-      instance: 1,
-      time: time(second),
-    }) as RunEvent
-  const events = [
-    tried(1, 0),
-    { type: 'attempt.started', attempt: 1, time: time(2) },
-    { type: 'attempt.finished', attempt: 1, outcome: 'failed', time: time(5) },
-    tried(2, 9),
-    { type: 'attempt.started', attempt: 2, time: time(10) },
-    { type: 'attempt.started', attempt: 7, time: time(10) },
-  ] as RunEvent[]
-  const found = partsOf(events).get('main:a 1')!
+  const tried = (number: number, created: number, started: number, ended?: number) => ({
+    ...{ attempt_id: `run_a.${number}`, number, try: number },
+    ...{ created_at: time(created), started_at: time(started) },
+    ...(ended === undefined ? {} : { finished_at: time(ended), outcome: 'failed' as const }),
+  })
+  const found = partsOf({ attempts: [tried(1, 0, 2, 5), tried(2, 9, 10)] })
   assert.deepEqual(
     found.map(({ kind, from, to }) => [kind, from / 1000, to === undefined ? undefined : to / 1000]),
     [

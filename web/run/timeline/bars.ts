@@ -1,5 +1,4 @@
-import type { RunEvent } from '../../../src/contract/events.ts'
-import type { Step } from '../../data/runs.ts'
+import type { Instance } from '../../data/runs.ts'
 import type { StepNode } from '../graph/nodes.ts'
 
 /** A stretch of time of an instance, in ms since 1970; without an end it goes on. */
@@ -10,35 +9,17 @@ export interface Part {
   kind: 'waits' | 'running' | 'success' | 'failed' | 'canceled' | 'interrupted'
 }
 
-export const instanceKey = (step: Pick<Step, 'phase' | 'step'>, instance: number): string =>
-  `${step.phase}:${step.step} ${instance}`
-
-/** The tries of each instance with the times between them, by `instanceKey`. */
-export function partsOf(events: readonly RunEvent[]): Map<string, Part[]> {
-  const all = new Map<string, Part[]>()
-  const keyOf = new Map<number, string>()
-  for (const event of events) {
-    if (event.type === 'attempt.created') {
-      const key = instanceKey(event, event.instance)
-      keyOf.set(event.attempt, key)
-      const own = all.get(key) ?? []
-      all.set(key, own)
-      own.push({ from: own.at(-1)?.to ?? Date.parse(event.time), to: undefined, kind: 'waits' })
-    } else if (event.type === 'attempt.started' || event.type === 'attempt.finished') {
-      const own = all.get(keyOf.get(event.attempt) ?? '')
-      const last = own?.at(-1)
-      if (own === undefined || last === undefined) continue
-      const time = Date.parse(event.time)
-      if (event.type === 'attempt.started') {
-        last.to = time
-        own.push({ from: time, to: undefined, kind: 'running' })
-      } else {
-        last.to = time
-        if (last.kind === 'running') last.kind = event.outcome
-      }
-    }
+/** The tries of an instance with the times between them. */
+export function partsOf({ attempts }: Pick<Instance, 'attempts'>): Part[] {
+  const parts: Part[] = []
+  const ms = (time: string | undefined) => (time === undefined ? undefined : Date.parse(time))
+  for (const { created_at, started_at, finished_at, outcome } of attempts) {
+    const [created, started, ended] = [ms(created_at), ms(started_at), ms(finished_at)]
+    if (created === undefined) continue
+    parts.push({ from: parts.at(-1)?.to ?? created, to: started ?? ended, kind: 'waits' })
+    if (started !== undefined) parts.push({ from: started, to: ended, kind: outcome ?? 'running' })
   }
-  return all
+  return parts
 }
 
 /** Ids of the steps that say how long the main steps took: from the last to end, back by what it waited for longest. */

@@ -1,8 +1,10 @@
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { duration, timeOf, useNow } from '../../data/clock.ts'
-import { shownStep, type WholeRun } from '../../data/runs.ts'
+import { isWhole, overviewQuery } from '../../data/instances.ts'
+import { type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import { statusWord } from '../../parts/status-mark.tsx'
 import { nodeId } from '../graph/nodes.ts'
-import { instanceKey, type Part } from './bars.ts'
+import { partsOf } from './bars.ts'
 
 /** From when to when, in ms since 1970. */
 export interface Span {
@@ -15,13 +17,11 @@ export function TimeTable({
   run,
   goodOf,
   path,
-  parts,
   end,
 }: {
   run: WholeRun
   goodOf: ReadonlyMap<string, Span>
   path: ReadonlySet<string>
-  parts: ReadonlyMap<string, Part[]>
   end: number
 }) {
   const now = useNow()
@@ -40,14 +40,10 @@ export function TimeTable({
         {run.steps.map((step) => {
           const id = nodeId(step)
           const ghost = goodOf.get(id)
-          const waited = step.instances
-            .flatMap((_, index) => parts.get(instanceKey(step, index)) ?? [])
-            .filter(({ kind }) => kind === 'waits')
-            .reduce((sum, part) => sum + (part.to ?? end) - part.from, 0)
           const cells = [
             statusWord(shownStep(step)),
             step.started_at === undefined ? '–' : timeOf(step.started_at, now),
-            step.started_at === undefined ? '–' : duration(waited),
+            step.started_at === undefined ? '–' : <Waited key="waited" run={run} step={step} end={end} />,
             step.started_at === undefined
               ? '–'
               : duration(
@@ -73,4 +69,19 @@ export function TimeTable({
       </tbody>
     </table>
   )
+}
+
+/** The sum of what the tries of a step waited; where not all instances are at hand, as the hub counts it. */
+function Waited({ run, step, end }: { run: WholeRun; step: Step; end: number }) {
+  const far = useQuery({
+    ...overviewQuery(run.run_id, step, step.finished_at ?? run.last_seq),
+    enabled: !isWhole(step),
+    placeholderData: keepPreviousData,
+  }).data
+  const here = step.instances
+    .flatMap(partsOf)
+    .filter(({ kind }) => kind === 'waits')
+    .reduce((sum, part) => sum + (part.to ?? end) - part.from, 0)
+  if (isWhole(step)) return <>{duration(here)}</>
+  return <>{far === undefined ? '…' : duration(far.waited_ms)}</>
 }

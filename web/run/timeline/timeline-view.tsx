@@ -1,76 +1,36 @@
-import { useQuery } from '@tanstack/react-query'
-import { ChevronDown, ChevronRight, Table } from 'lucide-react'
-import { type ReactNode, useEffect, useMemo, useState } from 'react'
-import { duration, median, timeOf, useNow } from '../../data/clock.ts'
-import { lastGoodQuery } from '../../data/last-good.ts'
-import type { RunFeed } from '../../data/run-feed.ts'
-import { getWorkflow, type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
-import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
-import {
-  instanceShown,
-  instanceWord,
-  MAP_OVER,
-  type Place,
-  placesOf,
-  statusOrder,
-} from '../chosen-instance.ts'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
+import { Table } from 'lucide-react'
+import { type ReactNode, useMemo, useState } from 'react'
+import { duration, timeOf, useNow } from '../../data/clock.ts'
+import { countOf, overviewQuery } from '../../data/instances.ts'
+import { useLastGood } from '../../data/last-good.ts'
+import { getWorkflow, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
+import { firstOf, MAP_OVER, type Place } from '../chosen-instance.ts'
 import { nodeId, nodesOf, type WrittenWorkflow } from '../graph/nodes.ts'
 import { InstanceMap } from '../instance-map.tsx'
-import { criticalPath, instanceKey, type Part, partsOf, ticksOf } from './bars.ts'
+import { criticalPath, partsOf, ticksOf } from './bars.ts'
+import { type Axis, InstanceBars, Parts, Row, stepColours } from './instance-bars.tsx'
 import { type Span, TimeTable } from './time-table.tsx'
 
-/** Over so many instances are folded by status; so many of what failed stand there, and so many steps. */
-const [FEW, PAGE, MOST_STEPS] = [8, 10, 60]
+/** So many steps stand there at first. */
+const MOST_STEPS = 60
 
 interface Props {
   run: WholeRun
-  feed: RunFeed
   chosen: Place | undefined
   /** Opens a place with its log. */
   open: (place: Place) => void
   views: ReactNode
 }
 
-/** The events of a feed, read again at most four times a second while more come. */
-function useEvents(feed: RunFeed) {
-  const [seen, setSeen] = useState({ version: feed.version })
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const stop = feed.watch(() => {
-      timer ??= setTimeout(() => {
-        timer = undefined
-        setSeen({ version: feed.version })
-      }, 250)
-    })
-    setSeen({ version: feed.version })
-    return () => {
-      stop()
-      clearTimeout(timer)
-    }
-  }, [feed])
-  return seen
-}
-
-const colours: Record<Part['kind'], string> = {
-  waits: 'bg-ask-soft border border-ask-line',
-  running: 'bg-accent',
-  success: 'bg-ok',
-  failed: 'bg-bad',
-  canceled: 'bg-ink3',
-  interrupted: 'bg-gone',
-}
-
 /** Steps and instances over time, with the last good run beneath and the critical path marked. */
-export default function TimelineView({ run, feed, chosen, open, views }: Props) {
-  const seen = useEvents(feed)
+export default function TimelineView({ run, chosen, open, views }: Props) {
   const { data: written } = useQuery({
     queryKey: ['workflow', run.run_id],
     queryFn: ({ signal }) => getWorkflow(run.run_id, signal),
     staleTime: Number.POSITIVE_INFINITY,
   })
-  const { data: good } = useQuery(lastGoodQuery(run))
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the feed's events grow in place
-  const parts = useMemo(() => partsOf(feed.events), [feed, seen])
+  const { data: good } = useLastGood(run)
   const path = useMemo(
     () => criticalPath(nodesOf(run, written?.workflow as WrittenWorkflow | undefined)),
     [run, written],
@@ -100,122 +60,37 @@ export default function TimelineView({ run, feed, chosen, open, views }: Props) 
   })
   const ticks = ticksOf(length)
   const steps = run.steps.slice(0, most)
-  const several = run.steps.filter(({ instances }) => instances.length > MAP_OVER)
+  const axis: Axis = { from, length, end, place }
+  const several = run.steps.filter((step) => countOf(step) > MAP_OVER)
   const mapped = several.find(({ step }) => step === chosen?.step.step) ?? several[0]
-
-  const spanOf = (some: readonly Part[]): Span | undefined =>
-    some.length === 0 ? undefined : { from: some[0]!.from, to: some.at(-1)!.to ?? end }
-  const drawn = (some: readonly Part[], shown: Shown) =>
-    some.map((part, index) => {
-      const isLast = index === some.length - 1
-      return (
-        <span
-          // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other name
-          key={index}
-          title={`${part.kind === 'waits' ? 'waits' : part.kind}, ${duration((part.to ?? end) - part.from)}`}
-          className={`absolute top-[9px] h-3 min-w-[3px] ${part.kind === 'failed' ? 'rounded-[1px]' : 'rounded-[3px]'} ${colours[isLast && part.kind === 'running' && shown === 'interrupted' ? 'interrupted' : part.kind]}`}
-          style={place({ from: part.from, to: part.to ?? end })}
-        />
-      )
-    })
   const stepBar = (step: Step): ReactNode => {
     if (step.started_at === undefined) return null
-    const own = partsOf1(step)
-    if (own !== undefined) return drawn(own, shownStep(step))
+    const count = countOf(step)
+    if (count === 1 && step.instances[0]!.attempts.length > 0)
+      return <Parts parts={partsOf(step.instances[0]!)} shown={shownStep(step)} axis={axis} />
     const span = {
       from: Date.parse(step.started_at),
       to: step.finished_at ? Date.parse(step.finished_at) : end,
     }
-    const done = step.instances.filter(({ status }) => status === 'success').length
-    const bad = step.instances.filter(({ status }) => status === 'failed' || status === 'interrupted').length
-    const share = (count: number) => ({ flexGrow: count })
-    if (step.instances.length < 2)
+    if (count < 2)
       return (
         <span
-          className={`absolute top-[9px] h-3 min-w-[3px] rounded-[3px] ${step.approval === undefined ? colours[kindOf(shownStep(step))] : 'bg-ask-soft border border-ask-line'}`}
+          className={`absolute top-[9px] h-3 min-w-[3px] rounded-[3px] ${stepColours(step)}`}
           style={place(span)}
         />
       )
+    const [done, bad] = [countOf(step, 'success'), countOf(step, 'failed', 'interrupted')]
+    const share = (some: number) => ({ flexGrow: some })
     return (
       <span
         className="absolute top-[9px] flex h-3 min-w-[3px] overflow-hidden rounded-[3px] bg-line2"
         style={place(span)}
-        title={`${done} of ${step.instances.length} done, ${bad} failed`}
+        title={`${done} of ${count} done, ${bad} failed`}
       >
         <span className="bg-ok" style={share(done)} />
-        <span className="bg-bad" style={share(bad)} />
-        <span style={share(step.instances.length - done - bad)} />
+        <span className={bad > 0 ? 'min-w-1 bg-bad' : ''} style={share(bad)} />
+        <span style={share(count - done - bad)} />
       </span>
-    )
-  }
-  /** The parts of a step's only instance. */
-  function partsOf1(step: Step): Part[] | undefined {
-    return step.instances.length === 1 ? parts.get(instanceKey(step, 0)) : undefined
-  }
-
-  const foldRow = (step: Step, shown: Shown, places: Place[]) => {
-    const spans = places.flatMap(({ index }) => spanOf(parts.get(instanceKey(step, index)) ?? []) ?? [])
-    const key = `${nodeId(step)} ${shown}`
-    const isOpen = opened.get(key) ?? false
-    const half = median(places.flatMap(({ instance: { duration_ms } }) => duration_ms ?? []))
-    const longest = Math.max(0, ...spans.map((span) => span.to - span.from))
-    const said =
-      shown === 'running'
-        ? `longest ${duration(longest)}`
-        : half === undefined
-          ? ''
-          : `median ${duration(half)}`
-    return [
-      <Row
-        key={key}
-        depth={1}
-        name={`${places.length.toLocaleString('en')} ${statusWord(shown)}`}
-        shown={shown}
-        time={said}
-        open={isOpen}
-        press={() => setOpened(new Map([...opened, [key, !isOpen]]))}
-      >
-        {shown === 'running' && spans.length > 0 ? (
-          <span
-            className="absolute top-[9px] h-3 min-w-[3px] rounded-[3px] bg-accent"
-            style={place({ from: Math.min(...spans.map((one) => one.from)), to: end })}
-          />
-        ) : (
-          <Histogram ends={spans.map(({ to }) => (to - from) / length)} shown={shown} />
-        )}
-      </Row>,
-      ...(isOpen ? places.slice(0, PAGE).map((one) => instanceRow(one, 2)) : []),
-    ]
-  }
-  const instanceRow = (one: Place, depth: 1 | 2) => {
-    const own = parts.get(instanceKey(one.step, one.index)) ?? []
-    return (
-      <Row
-        key={instanceKey(one.step, one.index)}
-        depth={depth}
-        name={instanceWord(one)}
-        shown={instanceShown(one)}
-        reason={one.instance.reason}
-        time={one.instance.duration_ms === undefined ? '' : duration(one.instance.duration_ms)}
-        press={() => open(one)}
-      >
-        {drawn(own, instanceShown(one))}
-      </Row>
-    )
-  }
-  const instanceRows = (step: Step): ReactNode => {
-    const places = placesOf(step)
-    if (places.length <= FEW) return places.map((one) => instanceRow(one, 1))
-    const byStatus = [...Map.groupBy(places, instanceShown)].sort(
-      ([a], [b]) => statusOrder.indexOf(a) - statusOrder.indexOf(b),
-    )
-    return byStatus.map(([shown, some]) =>
-      shown === 'failed' || shown === 'interrupted'
-        ? [
-            ...some.slice(0, PAGE).map((one) => instanceRow(one, 1)),
-            ...(some.length > PAGE ? foldRow(step, shown, some.slice(PAGE)) : []),
-          ]
-        : foldRow(step, shown, some),
     )
   }
 
@@ -243,7 +118,7 @@ export default function TimelineView({ run, feed, chosen, open, views }: Props) 
         className="min-h-0 flex-1 overflow-y-auto pb-6 focus-visible:-outline-offset-2"
       >
         {asTable ? (
-          <TimeTable run={run} goodOf={goodOf} path={path} parts={parts} end={end} />
+          <TimeTable run={run} goodOf={goodOf} path={path} end={end} />
         ) : (
           <>
             <div className="relative">
@@ -282,11 +157,11 @@ export default function TimelineView({ run, feed, chosen, open, views }: Props) 
               </div>
               {steps.map((step) => {
                 const id = nodeId(step)
-                const isMany = step.instances.length > 1
-                const hasBad = step.instances.some(({ status }) => status === 'failed')
+                const count = countOf(step)
+                const isMany = count > 1
+                const hasBad = countOf(step, 'failed') > 0
                 const isOpen = isMany && (opened.get(id) ?? (hasBad || step === chosen?.step))
                 const ghost = goodOf.get(id)
-                const first = placesOf(step)[0]
                 const took =
                   step.started_at === undefined
                     ? ''
@@ -298,7 +173,7 @@ export default function TimelineView({ run, feed, chosen, open, views }: Props) 
                     <Row
                       depth={0}
                       name={step.phase === 'main' ? step.step : `${step.phase}: ${step.step}`}
-                      count={isMany ? step.instances.length : undefined}
+                      count={isMany ? count : undefined}
                       shown={shownStep(step)}
                       reason={isMany ? undefined : step.reason}
                       time={took}
@@ -307,7 +182,7 @@ export default function TimelineView({ run, feed, chosen, open, views }: Props) 
                       press={
                         isMany
                           ? () => setOpened(new Map([...opened, [id, !isOpen]]))
-                          : first && (() => open(first))
+                          : () => open(firstOf(step))
                       }
                     >
                       {path.has(id) && step.started_at !== undefined && (
@@ -330,7 +205,7 @@ export default function TimelineView({ run, feed, chosen, open, views }: Props) 
                         />
                       )}
                     </Row>
-                    {isOpen && instanceRows(step)}
+                    {isOpen && <InstanceBars {...{ run, step, axis, open }} />}
                   </div>
                 )
               })}
@@ -342,10 +217,7 @@ export default function TimelineView({ run, feed, chosen, open, views }: Props) 
             )}
             {mapped !== undefined && (
               <div className="p-5 max-sm:p-3">
-                <h2 className="font-semibold">
-                  All {mapped.instances.length.toLocaleString('en')} instances of <bdi>{mapped.step}</bdi>
-                </h2>
-                <InstanceMap places={placesOf(mapped)} choose={open} columns={50} />
+                <WholeMap run={run} step={mapped} open={open} />
               </div>
             )}
           </>
@@ -355,10 +227,22 @@ export default function TimelineView({ run, feed, chosen, open, views }: Props) 
   )
 }
 
-function kindOf(shown: Shown): Part['kind'] {
-  if (shown === 'success' || shown === 'failed' || shown === 'canceled' || shown === 'interrupted')
-    return shown
-  return shown === 'running' ? 'running' : 'waits'
+/** All instances of the step that has the most to show. */
+function WholeMap({ run, step, open }: Pick<Props, 'run' | 'open'> & { step: Step }) {
+  const { data } = useQuery({
+    ...overviewQuery(run.run_id, step, step.finished_at ?? run.last_seq),
+    placeholderData: keepPreviousData,
+  })
+  return (
+    <>
+      <h2 className="font-semibold">
+        All {countOf(step).toLocaleString('en')} instances of <bdi>{step.step}</bdi>
+      </h2>
+      {data !== undefined && (
+        <InstanceMap run={run.run_id} step={step} states={data.instances} choose={open} columns={50} />
+      )}
+    </>
+  )
 }
 
 function Legend({ className, children }: { className: string; children: ReactNode }) {
@@ -367,76 +251,5 @@ function Legend({ className, children }: { className: string; children: ReactNod
       <span aria-hidden="true" className={`w-5 ${className}`} />
       {children}
     </span>
-  )
-}
-
-interface RowProps {
-  depth: 0 | 1 | 2
-  name: string
-  count?: number | undefined
-  shown: Shown
-  reason?: string | undefined
-  time: string
-  open?: boolean | undefined
-  critical?: boolean
-  press: (() => void) | undefined
-  children: ReactNode
-}
-
-const indents = ['pl-5 max-sm:pl-2', 'pl-9 max-sm:pl-4', 'pl-14 max-sm:pl-6']
-
-function Row({ depth, name, count, shown, reason, time, open, critical, press, children }: RowProps) {
-  const Icon = open ? ChevronDown : ChevronRight
-  return (
-    <div className="flex min-h-[33px] border-b border-line">
-      <button
-        type="button"
-        aria-expanded={open}
-        className={`timeline-names flex shrink-0 items-center gap-2 pr-3 text-left hover:bg-hover ${indents[depth]} ${shown === 'ahead' || shown === 'skipped' ? 'text-ink2' : ''} max-sm:min-h-11`}
-        onClick={press}
-      >
-        {open !== undefined && (
-          <Icon size={13} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink3" />
-        )}
-        <StatusMark shown={shown} size={14} />
-        <bdi
-          className={`truncate ${shown === 'failed' ? 'font-semibold' : depth === 0 ? 'font-medium' : ''}`}
-        >
-          {name}
-        </bdi>
-        {count !== undefined && <span className="text-label text-ink3">{count.toLocaleString('en')}</span>}
-        {critical && <span className="sr-only">on the critical path</span>}
-        <span className="ml-auto flex shrink-0 items-center gap-2 text-meta text-ink2">
-          {reason !== undefined && shown === 'failed' && (
-            <span className="chip bg-bad-soft font-mono text-bad max-sm:hidden">{reason}</span>
-          )}
-          <span className={depth === 0 ? 'font-mono' : ''}>{time}</span>
-        </span>
-      </button>
-      <div className="relative my-auto h-[33px] min-w-0 flex-1 overflow-hidden">{children}</div>
-    </div>
-  )
-}
-
-/** How many ended when, in sixty parts of the axis; `ends` are shares of it from 0 to 1. */
-function Histogram({ ends, shown }: { ends: readonly number[]; shown: Shown }) {
-  if (ends.length === 0) return null
-  const bins = new Array<number>(60).fill(0)
-  for (const end of ends) bins[Math.min(59, Math.max(0, Math.floor(end * 60)))]!++
-  const highest = Math.max(...bins)
-  const d = bins
-    .map((count, at) =>
-      count === 0 ? '' : `M${at * 10 + 1} 24v${-Math.max(3, (count / highest) * 18)}h8V24z`,
-    )
-    .join('')
-  return (
-    <svg
-      aria-hidden="true"
-      className="absolute inset-0 size-full"
-      viewBox="0 0 600 32"
-      preserveAspectRatio="none"
-    >
-      <path d={d} fill={shown === 'success' ? 'var(--ok)' : 'var(--ink3)'} opacity="0.6" />
-    </svg>
   )
 }

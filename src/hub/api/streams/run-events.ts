@@ -27,6 +27,7 @@ export function runEventHandlers(context: ApiContext) {
           after,
           outputBytes: request.query.output_bytes,
           limit: request.query.limit,
+          attempt: request.query.attempt,
         })
       // An EventSource comes back to a stream that has ended until it is told so in this way.
       if (lastId && isFinalRun(record.status) && after >= record.last_seq)
@@ -75,18 +76,22 @@ async function sendList(
   context: ApiContext,
   request: FastifyRequest,
   reply: FastifyReply,
-  { record, after, outputBytes, limit }: Wanted & { limit: number },
+  { record, after, outputBytes, limit, attempt }: Wanted & { limit: number; attempt?: number },
 ): Promise<void> {
   const paced = openStream(context, request, reply, 'application/json; charset=utf-8')
   const texts = eventText(context, request, record, outputBytes)
-  const last = Math.min(record.last_seq, after + limit)
+  const last = attempt === undefined ? Math.min(record.last_seq, after + limit) : record.last_seq
   let lead = '['
+  let sent = 0
   try {
     if (after < last)
       for await (const event of context.engine.watch(record.run_id, after, paced.gone, WITHOUT_TEXT)) {
-        await sendPieces(paced, texts.json(event, lead, ''))
-        lead = ','
-        if (event.seq >= last || paced.gone.aborted) break
+        if (attempt === undefined || ('attempt' in event && event.attempt === attempt)) {
+          await sendPieces(paced, texts.json(event, lead, ''))
+          lead = ','
+          sent++
+        }
+        if (event.seq >= last || sent >= limit || paced.gone.aborted) break
       }
     paced.end(lead === '[' ? '[]' : ']')
   } catch (error) {

@@ -1,0 +1,71 @@
+import { useQuery } from '@tanstack/react-query'
+import { instanceQuery } from '../data/instances.ts'
+import { runQuery, type WholeRun } from '../data/runs.ts'
+import { firstPlace, headOf, type Place } from './chosen-instance.ts'
+
+/** So many sub-runs open within each other; deeper ones have a page of their own. */
+export const MOST_DEEP = 3
+
+/** A place in a run, or in one that it has started. */
+export interface Level {
+  run: WholeRun
+  place: Place
+}
+
+const isBad = ({ instance: { status } }: Place) => status === 'failed' || status === 'interrupted'
+
+interface Found {
+  level: Level | undefined
+  rest: string | undefined
+  /** The sub-run in which the path goes on. */
+  child: string | undefined
+  pending: boolean
+}
+
+/** The place that a name means in a run; one that did not come with it is asked for. */
+function useLevel(run: WholeRun | undefined, wanted: string | undefined, auto: boolean): Found {
+  const { head, rest } = (run && wanted !== undefined ? headOf(run.steps, wanted) : undefined) ?? {}
+  const far = head !== undefined && !('instance' in head) ? head : undefined
+  const version = far?.step.finished_at ?? run?.last_seq
+  const { data, isPending } = useQuery({
+    ...instanceQuery(run?.run_id ?? '', far?.step ?? none, { host: far?.host, index: far?.index }, version),
+    placeholderData: (before) => (before?.index === far?.index ? before : undefined),
+    enabled: far !== undefined,
+  })
+  if (run === undefined) return { level: undefined, rest: undefined, child: undefined, pending: false }
+  const fetched = far && data ? { step: far.step, instance: data, index: data.index } : undefined
+  const named = head !== undefined && 'instance' in head ? head : fetched
+  const pending = far !== undefined && isPending
+  const place = pending ? undefined : (named ?? firstPlace(run.steps))
+  const goesOn = rest !== undefined || (auto && place !== undefined && isBad(place))
+  return {
+    level: place && { run, place },
+    rest: named === undefined ? undefined : rest,
+    child: goesOn ? place?.instance.child_run_id : undefined,
+    pending,
+  }
+}
+const none = { step: '', phase: 'main' as const }
+
+const useChild = (id: string | undefined) => useQuery({ ...runQuery(id ?? ''), enabled: id !== undefined })
+
+/** What is looked at, from the run inwards. Without a name: what failed first, within the sub-run that it failed in. */
+export function useChosenPath(
+  run: WholeRun,
+  wanted: string | undefined,
+): { path: Level[]; pending: boolean } {
+  const auto = wanted === undefined
+  const first = useLevel(run, wanted, auto)
+  const one = useChild(first.child)
+  const second = useLevel(first.child === undefined ? undefined : one.data, first.rest, auto)
+  const two = useChild(second.child)
+  const third = useLevel(second.child === undefined ? undefined : two.data, second.rest, auto)
+  const three = useChild(third.child)
+  const fourth = useLevel(third.child === undefined ? undefined : three.data, third.rest, auto)
+  const levels = [first, second, third, fourth]
+  const waits = [one, two, three].some(({ isLoading }) => isLoading)
+  return {
+    path: levels.flatMap(({ level }) => level ?? []),
+    pending: levels.some(({ pending }) => pending) || (waits && !auto),
+  }
+}

@@ -1,0 +1,131 @@
+import { useQuery } from '@tanstack/react-query'
+import { useSyncExternalStore } from 'react'
+import type { RunEvent } from '../../src/contract/events.ts'
+import { duration, timeOf, useNow } from '../data/clock.ts'
+import type { RunFeed } from '../data/run-feed.ts'
+import { eventsOfAttempt, type WholeRun } from '../data/runs.ts'
+import type { Place } from './chosen-instance.ts'
+import type { RunTab } from './run-search.ts'
+
+interface Props {
+  run: WholeRun
+  place: Place
+  attempt: Place['instance']['attempts'][number] | undefined
+  feed: RunFeed
+  tab: RunTab
+}
+
+/** What an instance was given and left, what it used and its events. */
+export default function InstanceTab({ run, place, attempt, feed, tab }: Props) {
+  const of = { run: run.run_id, feed, attempt: attempt?.number }
+  if (tab === 'inputs')
+    return <Values of={{ ...run.vars, ...place.instance.vars }} none="The run was given no inputs." />
+  if (tab === 'outputs') return <Values of={run.outputs ?? {}} none="The run has no outputs." />
+  if (tab === 'exports') return <Exports {...of} />
+  if (tab === 'usage') return <Usage run={run.run_id} attempt={attempt} feed={feed} />
+  return <Events {...of} step={place.step.step} />
+}
+
+function Values({ of, none }: { of: Record<string, string>; none: string }) {
+  const all = Object.entries(of)
+  if (all.length === 0) return <p className="p-4 text-meta text-ink2">{none}</p>
+  return (
+    <dl className="grid min-h-0 flex-1 auto-rows-min grid-cols-[minmax(8rem,auto)_1fr] gap-x-6 gap-y-2 overflow-auto p-4">
+      {all.map(([name, value]) => (
+        <div key={name} className="contents">
+          <dt className="font-mono text-meta text-ink2">
+            <bdi>{name}</bdi>
+          </dt>
+          <dd className="font-mono text-meta break-all whitespace-pre-wrap">
+            <bdi>{value}</bdi>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  )
+}
+
+/** Of an event so many characters are in the page. */
+const MOST_EVENT = 4000
+
+/** The events at hand, and those of a try from before its page began to hear them. */
+function useEventsOf(run: string, feed: RunFeed, attempt: number | undefined): readonly RunEvent[] {
+  useSyncExternalStore(feed.watch, () => feed.version)
+  const { data: before = [] } = useQuery({
+    queryKey: ['events', run, attempt, feed.from],
+    queryFn: ({ signal }) => eventsOfAttempt(run, attempt!, signal),
+    enabled: feed.from > 0 && attempt !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+  })
+  return feed.from > 0 ? [...before.filter(({ seq }) => seq <= feed.from), ...feed.events] : feed.events
+}
+
+/** The variables that a try has left to later steps. */
+function Exports({ run, feed, attempt }: { run: string; feed: RunFeed; attempt: number | undefined }) {
+  const end = useEventsOf(run, feed, attempt).findLast(
+    (event) => event.type === 'attempt.finished' && event.attempt === attempt,
+  )
+  const given = end?.type === 'attempt.finished' ? end.exports : undefined
+  return <Values of={given ?? {}} none="This try exported no variables." />
+}
+
+const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
+
+/** The time and memory of a try, and for an agent its tokens and cost as it told them last. */
+function Usage({
+  run,
+  attempt,
+  feed,
+}: {
+  run: string
+  attempt: Place['instance']['attempts'][number] | undefined
+  feed: RunFeed
+}) {
+  const { usage } = attempt ?? {}
+  const told = useEventsOf(run, feed, attempt?.number).findLast(
+    (event) =>
+      event.type === 'agent.update' && event.attempt === attempt?.number && event.update.kind === 'usage',
+  )
+  const said = told?.type === 'agent.update' && told.update.kind === 'usage' ? told.update.session : {}
+  const figures: Record<string, string> = {
+    ...(attempt?.runner === undefined ? {} : { runner: attempt.runner }),
+    ...(usage?.peak_memory_bytes === undefined ? {} : { 'peak memory': megabytes(usage.peak_memory_bytes) }),
+    ...(usage?.cpu_ms === undefined ? {} : { 'CPU time': duration(usage.cpu_ms) }),
+    ...(usage === undefined ? {} : { 'measured by': usage.held_by }),
+  }
+  for (const [name, value] of Object.entries(said))
+    if (typeof value === 'number' || typeof value === 'string')
+      figures[name.replaceAll('_', ' ')] = typeof value === 'number' ? value.toLocaleString('en') : value
+  return <Values of={figures} none="Nothing is measured of it yet." />
+}
+
+/** Events of this step, the newest last; at most the last 300 are in the page. */
+function Events({
+  run,
+  feed,
+  attempt,
+  step,
+}: {
+  run: string
+  feed: RunFeed
+  attempt: number | undefined
+  step: string
+}) {
+  const now = useNow()
+  const own = useEventsOf(run, feed, attempt).filter((event) =>
+    'step' in event ? event.step === step : 'attempt' in event ? event.attempt === attempt : true,
+  )
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
+    <ol tabIndex={0} aria-label="Events" className="min-h-0 flex-1 overflow-auto p-4 font-mono text-meta">
+      {own.slice(-300).map(({ seq, time, type, ...rest }) => (
+        <li key={seq} className="flex gap-4 py-0.5">
+          <span className="w-10 shrink-0 text-right text-ink3">{seq}</span>
+          <span className="shrink-0 text-ink2">{timeOf(time, now)}</span>
+          <span className="w-44 shrink-0 font-medium">{type}</span>
+          <span className="break-all text-ink2">{JSON.stringify(rest).slice(0, MOST_EVENT)}</span>
+        </li>
+      ))}
+    </ol>
+  )
+}

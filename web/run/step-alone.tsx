@@ -1,0 +1,130 @@
+import { useQuery } from '@tanstack/react-query'
+import type { ReactNode } from 'react'
+import type { Workflow } from '../../src/contract/workflow.ts'
+import { getWorkflow, type Step, shownStep } from '../data/runs.ts'
+import { StatusMark, statusWord } from '../parts/status-mark.tsx'
+import { firstOf, placeName } from './chosen-instance.ts'
+import type { Level } from './chosen-path.ts'
+import { RetryHere } from './retry-menu.tsx'
+
+type Written = Pick<Workflow['steps'][number], 'name' | 'when' | 'needs' | 'foreach'>
+
+/** A step without instances: why it has none, and what to do about it. */
+export default function StepAlone({
+  path,
+  open,
+}: {
+  path: readonly Level[]
+  open: (names: readonly string[]) => void
+}) {
+  const { run, place } = path.at(-1)!
+  const { step } = place
+  const { data } = useQuery({
+    queryKey: ['workflow', run.run_id],
+    queryFn: ({ signal }) => getWorkflow(run.run_id, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  })
+  const file = data?.workflow as { steps?: Written[]; finally?: Written[] } | undefined
+  const main = run.steps.filter(({ phase }) => phase === 'main')
+  const own = (step.phase === 'finally' ? file?.finally : file?.steps)?.find(({ name }) => name === step.step)
+  const isGraph = file?.steps?.some(({ needs }) => needs !== undefined)
+  const before = main[main.indexOf(step) - 1]
+  const needs = isGraph ? (own?.needs ?? []) : before === undefined ? [] : [before.step]
+  const needed = main.filter((one) => step.phase === 'main' && needs.includes(one.step))
+  const shown = shownStep(step)
+  const names = path.slice(0, -1).map((level) => placeName(level.place))
+  return (
+    <section
+      aria-label={`Step ${step.step}`}
+      className="flex min-h-0 min-w-0 flex-1 flex-col overflow-y-auto"
+    >
+      <div className="flex min-h-[38px] shrink-0 flex-wrap items-center gap-x-2 border-b border-line px-4 py-1">
+        <StatusMark shown={shown} size={14} />
+        {path.slice(0, -1).map((level, at) => (
+          <button
+            key={names[at]}
+            type="button"
+            className="truncate text-ink2 hover:text-ink"
+            onClick={() => open(names.slice(0, at + 1))}
+          >
+            <bdi>{level.place.step.step}</bdi> /
+          </button>
+        ))}
+        <h2 className="truncate font-semibold">
+          <bdi>{step.phase === 'main' ? step.step : `${step.phase}: ${step.step}`}</bdi>
+        </h2>
+        <span className="text-ink2">{statusWord(shown)}</span>
+      </div>
+      <div className="flex flex-wrap items-start gap-3 border-b border-line px-4 py-3">
+        <div className="min-w-0 flex-1 basis-64">
+          <p className="break-words">
+            <Why step={step} written={own} over={run.finished_at !== undefined} />
+          </p>
+          {needed.length > 0 && (
+            <p className="mt-1.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-meta text-ink2">
+              It needs
+              {needed.map((one) => (
+                <button
+                  key={one.step}
+                  type="button"
+                  className="flex min-h-6 items-center gap-1.5 text-ink hover:underline max-sm:min-h-11"
+                  onClick={() => open([...names, placeName(firstOf(one))])}
+                >
+                  <StatusMark shown={shownStep(one)} size={13} />
+                  <bdi>{one.step}</bdi>
+                </button>
+              ))}
+            </p>
+          )}
+        </div>
+        {shown === 'skipped' && <RetryHere path={path} />}
+      </div>
+    </section>
+  )
+}
+
+/** The reason for which a step has no instances. */
+function Why({
+  step: { status, reason, message, on_demand },
+  written,
+  over,
+}: {
+  step: Step
+  written: Written | undefined
+  over: boolean
+}): ReactNode {
+  const code = (text: string) => <code className="font-mono text-meta break-all">{text}</code>
+  const list = typeof written?.foreach === 'string' ? written.foreach : undefined
+  if (reason === 'condition')
+    return (
+      <>
+        It did not run: its condition is false
+        {written?.when === undefined ? '.' : <>: {code(written.when)}</>}
+      </>
+    )
+  if (reason === 'upstream') return <>It did not run: {message ?? 'a step that it needs did not succeed'}.</>
+  if (reason === 'left_out') return <>It was left out, as whoever retried the run asked.</>
+  if (status === 'queued')
+    return over ? (
+      <>The run ended before it began.</>
+    ) : on_demand ? (
+      <>It begins only if it is needed.</>
+    ) : (
+      <>It has not begun. It will when the steps that it needs are done.</>
+    )
+  if (status === 'success')
+    return <>There was nothing to do: its list{list === undefined ? '' : <> {code(list)}</>} is empty.</>
+  if (status === 'failed')
+    return (
+      <>
+        <b className="mr-2 font-mono font-semibold text-bad">{reason ?? 'failed'}</b>
+        <bdi>{message ?? 'It failed before an instance of it began.'}</bdi>
+      </>
+    )
+  return (
+    <>
+      It has no instance{reason === undefined ? '' : <> ({code(reason)})</>}
+      {message === undefined ? '.' : <>: {message}</>}
+    </>
+  )
+}

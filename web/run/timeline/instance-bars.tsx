@@ -1,0 +1,271 @@
+import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
+import { ChevronDown, ChevronRight } from 'lucide-react'
+import { type ReactNode, useState } from 'react'
+import type { StepOverview } from '../../../src/contract/runs/run-parts.ts'
+import { duration, median } from '../../data/clock.ts'
+import { countsOf, instancesQuery, isWhole, overviewQuery } from '../../data/instances.ts'
+import { type Instance, type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
+import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
+import { instanceShown, instanceWord, type Place, placesOf, statusOrder } from '../chosen-instance.ts'
+import { type Part, partsOf } from './bars.ts'
+import type { Span } from './time-table.tsx'
+
+/** Over so many instances are folded by status; so many of what failed stand there. */
+const [FEW, PAGE] = [8, 10]
+
+/** The axis of time: where a stretch of it stands, and the end of what goes on. */
+export interface Axis {
+  from: number
+  length: number
+  end: number
+  place: (span: Span) => { left: string; width: string }
+}
+
+const colours: Record<Part['kind'], string> = {
+  waits: 'bg-ask-soft border border-ask-line',
+  running: 'bg-accent',
+  success: 'bg-ok',
+  failed: 'bg-bad',
+  canceled: 'bg-ink3',
+  interrupted: 'bg-gone',
+}
+
+/** A bar for each part of an instance. */
+export function Parts({ parts, shown, axis }: { parts: readonly Part[]; shown: Shown; axis: Axis }) {
+  return parts.map((part, index) => {
+    const isLast = index === parts.length - 1
+    const kind = isLast && part.kind === 'running' && shown === 'interrupted' ? 'interrupted' : part.kind
+    return (
+      <span
+        // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other name
+        key={index}
+        title={`${part.kind === 'waits' ? 'waits' : part.kind}, ${duration((part.to ?? axis.end) - part.from)}`}
+        className={`absolute top-[9px] h-3 min-w-[3px] ${part.kind === 'failed' ? 'rounded-[1px]' : 'rounded-[3px]'} ${colours[kind]}`}
+        style={axis.place({ from: part.from, to: part.to ?? axis.end })}
+      />
+    )
+  })
+}
+
+/** The colours of a bar that is one step. */
+export function stepColours(step: Step): string {
+  const shown = shownStep(step)
+  if (step.approval !== undefined) return colours.waits
+  if (shown === 'success' || shown === 'failed' || shown === 'canceled' || shown === 'interrupted')
+    return colours[shown]
+  return colours[shown === 'running' ? 'running' : 'waits']
+}
+
+interface RowProps {
+  depth: 0 | 1 | 2
+  name: string
+  count?: number | undefined
+  shown: Shown
+  reason?: string | undefined
+  time: string
+  open?: boolean | undefined
+  critical?: boolean
+  press: (() => void) | undefined
+  children: ReactNode
+}
+
+const indents = ['pl-5 max-sm:pl-2', 'pl-9 max-sm:pl-4', 'pl-14 max-sm:pl-6']
+
+export function Row({ depth, name, count, shown, reason, time, open, critical, press, children }: RowProps) {
+  const Icon = open ? ChevronDown : ChevronRight
+  return (
+    <div className="flex min-h-[33px] border-b border-line">
+      <button
+        type="button"
+        aria-expanded={open}
+        className={`timeline-names flex shrink-0 items-center gap-2 pr-3 text-left hover:bg-hover ${indents[depth]} ${shown === 'ahead' || shown === 'skipped' ? 'text-ink2' : ''} max-sm:min-h-11`}
+        onClick={press}
+      >
+        {open !== undefined && (
+          <Icon size={13} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink3" />
+        )}
+        <StatusMark shown={shown} size={14} />
+        <bdi
+          className={`truncate ${shown === 'failed' ? 'font-semibold' : depth === 0 ? 'font-medium' : ''}`}
+        >
+          {name}
+        </bdi>
+        {count !== undefined && <span className="text-label text-ink3">{count.toLocaleString('en')}</span>}
+        {critical && <span className="sr-only">on the critical path</span>}
+        <span className="ml-auto flex shrink-0 items-center gap-2 text-meta text-ink2">
+          {reason !== undefined && shown === 'failed' && (
+            <span className="chip bg-bad-soft font-mono text-bad max-sm:hidden">{reason}</span>
+          )}
+          <span className={depth === 0 ? 'font-mono' : ''}>{time}</span>
+        </span>
+      </button>
+      <div className="relative my-auto h-[33px] min-w-0 flex-1 overflow-hidden">{children}</div>
+    </div>
+  )
+}
+
+/** How many ended when, in equal parts of a stretch of the axis. */
+function Histogram({
+  bins,
+  shown,
+  at,
+}: {
+  bins: readonly number[]
+  shown: Shown
+  at: { left: string; width: string }
+}) {
+  const highest = Math.max(...bins)
+  if (!(highest > 0)) return null
+  const d = bins
+    .map((count, index) =>
+      count === 0 ? '' : `M${index * 10 + 1} 24v${-Math.max(3, (count / highest) * 18)}h8V24z`,
+    )
+    .join('')
+  return (
+    <svg
+      aria-hidden="true"
+      className="absolute inset-y-0 h-full"
+      style={at}
+      viewBox={`0 0 ${bins.length * 10} 32`}
+      preserveAspectRatio="none"
+    >
+      <path d={d} fill={shown === 'success' ? 'var(--ok)' : 'var(--ink3)'} opacity="0.6" />
+    </svg>
+  )
+}
+
+interface Many {
+  run: WholeRun
+  step: Step
+  axis: Axis
+  open: (place: Place) => void
+}
+
+function InstanceBar({
+  place,
+  depth,
+  axis,
+  open,
+}: Omit<Many, 'run' | 'step'> & { place: Place; depth: 1 | 2 }) {
+  const { instance } = place
+  return (
+    <Row
+      depth={depth}
+      name={instanceWord(place)}
+      shown={instanceShown(place)}
+      reason={instance.reason}
+      time={instance.duration_ms === undefined ? '' : duration(instance.duration_ms)}
+      press={() => open(place)}
+    >
+      <Parts parts={partsOf(instance)} shown={instanceShown(place)} axis={axis} />
+    </Row>
+  )
+}
+
+/** The instances of a step over time: a few as they are, many folded by status, what failed first and open. */
+export function InstanceBars({ run, step, axis, open }: Many) {
+  const overview = useQuery({
+    ...overviewQuery(run.run_id, step, step.finished_at ?? run.last_seq),
+    placeholderData: keepPreviousData,
+    enabled: !isWhole(step),
+  }).data
+  const places = placesOf(step)
+  if (isWhole(step) && places.length <= FEW)
+    return places.map((place) => <InstanceBar key={place.index} {...{ place, axis, open }} depth={1} />)
+  const counts = Object.entries(countsOf(step)) as [Instance['status'], number][]
+  return counts
+    .map(([status, count]) => ({ status, count, shown: shownStep({ status, approval: step.approval }) }))
+    .sort((a, b) => statusOrder.indexOf(a.shown) - statusOrder.indexOf(b.shown))
+    .map(({ status, count, shown }) => {
+      const here = places.filter(({ instance }) => instance.status === status)
+      const isBad = status === 'failed' || status === 'interrupted'
+      const first = isBad ? here.slice(0, PAGE) : []
+      const rest = { ...{ run, step, axis, open, status, shown }, here: here.slice(first.length) }
+      return [
+        ...first.map((place) => <InstanceBar key={place.index} {...{ place, axis, open }} depth={1} />),
+        count > first.length && (
+          <Fold
+            key={status}
+            {...rest}
+            skip={first.length}
+            count={count - first.length}
+            of={overview?.by_status[status]}
+            until={overview?.until}
+          />
+        ),
+      ]
+    })
+}
+
+type Group = NonNullable<StepOverview['by_status']['success']>
+
+interface FoldProps extends Many {
+  status: Instance['status']
+  shown: Shown
+  count: number
+  /** So many of this status stand above it. */
+  skip: number
+  here: readonly Place[]
+  of: Group | undefined
+  until: string | undefined
+}
+
+function Fold({ run, step, axis, open, status, shown, count, skip, here, of, until }: FoldProps) {
+  const [isOpen, setOpen] = useState(false)
+  const enough = here.length >= Math.min(PAGE, count)
+  const pages = useInfiniteQuery({
+    ...instancesQuery(run.run_id, step, { status }, step.finished_at ?? run.last_seq),
+    placeholderData: keepPreviousData,
+    enabled: isOpen && !enough,
+  }).data
+  const fetched = pages?.pages[0]?.instances.slice(skip) ?? []
+  const places = enough ? here : fetched.map((instance) => ({ step, instance, index: instance.index }))
+  const { from, length, end } = axis
+  const spans = here.flatMap(({ instance }) => {
+    const parts = partsOf(instance)
+    return parts.length === 0 ? [] : [{ from: parts[0]!.from, to: parts.at(-1)!.to ?? end }]
+  })
+  const isRunning = shown === 'running'
+  const began = of?.began_at === undefined ? spans.map((one) => one.from) : [Date.parse(of.began_at)]
+  const half = of?.median_ms ?? median(here.flatMap(({ instance: { duration_ms } }) => duration_ms ?? []))
+  const longest = began.length > 0 ? end - Math.min(...began) : 0
+  const said = isRunning
+    ? `longest ${duration(longest)}`
+    : half === undefined
+      ? ''
+      : `median ${duration(half)}`
+  const own = new Array<number>(60).fill(0)
+  for (const { to } of spans) own[Math.min(59, Math.max(0, Math.floor(((to - from) / length) * 60)))]!++
+  const far = of?.ended !== undefined && until !== undefined && step.started_at !== undefined
+  return (
+    <>
+      <Row
+        depth={1}
+        name={`${count.toLocaleString('en')} ${statusWord(shown)}`}
+        shown={shown}
+        time={said}
+        open={isOpen}
+        press={() => setOpen(!isOpen)}
+      >
+        {isRunning && began.length > 0 ? (
+          <span
+            className="absolute top-[9px] h-3 min-w-[3px] rounded-[3px] bg-accent"
+            style={axis.place({ from: Math.min(...began), to: end })}
+          />
+        ) : far ? (
+          <Histogram
+            bins={of.ended!}
+            shown={shown}
+            at={axis.place({ from: Date.parse(step.started_at!), to: Date.parse(until) })}
+          />
+        ) : (
+          <Histogram bins={own} shown={shown} at={{ left: '0%', width: '100%' }} />
+        )}
+      </Row>
+      {isOpen &&
+        places
+          .slice(0, PAGE)
+          .map((place) => <InstanceBar key={place.index} {...{ place, axis, open }} depth={2} />)}
+    </>
+  )
+}
