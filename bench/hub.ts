@@ -26,11 +26,14 @@ const MANY_READERS = { ERRAND_MAX_READERS: '2000' }
 export async function startHub({
   inspect = false,
   env = {},
+  data,
 }: {
   inspect?: boolean
+  /** Default: a folder that is taken away when it stops. */
+  data?: string
   env?: NodeJS.ProcessEnv
 } = {}): Promise<BenchHub> {
-  const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
+  const folder = data ?? (await mkdtemp(join(tmpdir(), 'errand-bench-')))
   const child = spawn(errand, ['up', '--port', '0', '--data', folder, '--allow-dir', tmpdir()], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {

@@ -22,6 +22,7 @@ import { noopRuns } from './rows/noop-runs.ts'
 import { openRuns } from './rows/open-runs.ts'
 import { outputToReader } from './rows/output.ts'
 import { placement } from './rows/placement.ts'
+import { runList } from './rows/run-list.ts'
 import { shellRun } from './rows/shell-run.ts'
 import { tasks } from './rows/tasks.ts'
 import { workspaces } from './rows/workspaces.ts'
@@ -33,6 +34,7 @@ const alone = {
   placement,
   'memory-over-runs': memoryOverRuns,
   'open-runs': openRuns,
+  'run-list': runList,
   'bot-start': botStart,
   'boxes-start': boxes,
   workspaces,

@@ -13,7 +13,7 @@ import { TakenSecrets } from './secrets.ts'
 import { AttemptOutcome, Reason, RunStatus, StepStatus } from './status.ts'
 import { Artifact } from './tasks/artifact.ts'
 import { PullRequestState, TestFigures } from './tasks/task-facts.ts'
-import { Scalar } from './workflow.ts'
+import { RunLabels, Scalar } from './workflow.ts'
 
 /** The making of a run, as the store keeps it; it never changes. */
 export interface RunSpec {
@@ -29,6 +29,8 @@ export interface RunSpec {
   tenant: string
   /** The repository it is for: its group, and the secrets of its scope. */
   repository?: string
+  /** Of its workflow, and those that it was started with; absent: none. */
+  labels?: Record<string, string>
   created_at: string
   /** The run and step that started this one, for a sub-workflow; the depth counts from 0. */
   parent?: { run_id: string; step: string; phase: StepPhase; instance: number; depth: number }
@@ -189,6 +191,7 @@ export const RunSummary = z.object({
     .optional()
     .describe('Three of the values that it was given at most, each of 60 characters at most'),
   inputs_left_out: z.number().int().optional().describe('How many values `inputs` leaves out'),
+  labels: z.optional(RunLabels),
   last_seq: z.number().int().optional().describe('`seq` of the last event of its log'),
   ...RunListRow.shape,
 })
@@ -336,6 +339,7 @@ export const CreateRun = z.strictObject({
     .describe('A workflow, as the text of its file'),
   workflow: z.record(z.string(), z.unknown()).optional().describe('A workflow, as JSON'),
   vars: z.record(z.string(), Scalar).default({}).describe('Inputs and variables of the workflow'),
+  labels: z.optional(RunLabels).describe('Beside those of the workflow, and before them'),
   repository: plainName(500)
     .optional()
     .describe('Name of the repository it is for: its runner group, and the secrets of its scope'),
@@ -348,12 +352,35 @@ export const CreateRun = z.strictObject({
 export type CreateRun = z.infer<typeof CreateRun>
 export type CreateRunInput = z.input<typeof CreateRun>
 
+/** Orders of a list of runs beside that of their creation. */
+export const runSorts = [
+  'started',
+  '-started',
+  'finished',
+  '-finished',
+  'duration',
+  '-duration',
+  'name',
+  '-name',
+] as const
+export type RunSort = (typeof runSorts)[number]
+
 export const ListRuns = z.strictObject({
   status: z.string().optional().describe('One or several, separated by commas'),
   workflow_name: z.string().optional(),
   owner: z.string().optional(),
   blueprint: z.string().optional().describe('`workflow`, `agent`, `bot` or `task`'),
   parent_run_id: z.string().optional(),
+  label: z
+    .union([z.string().max(200), z.array(z.string().max(200)).max(8)])
+    .optional()
+    .describe('`NAME=value`, or `NAME` with whatever value; several times: all of them'),
+  sort: z
+    .enum(runSorts)
+    .optional()
+    .describe(
+      'Default: by creation. What started or ended last comes first, and what took longest; names from A; `-` turns it round. What has not ended counts as last to end, and as short',
+    ),
   latest: z.stringbool().optional().describe('Only the newest try of each chain of tries'),
   first_run: z.string().optional().describe('Tries of the chain that began with this run, but for that one'),
   input: z

@@ -40,6 +40,22 @@ export const InventoryHost = z.strictObject({
 })
 export type InventoryHost = z.infer<typeof InventoryHost>
 
+/** The labels of a run: a few words for people, which lists are filtered by. */
+export const RunLabels = z
+  .record(
+    z
+      .string()
+      .check(
+        z.regex(
+          /^[A-Za-z0-9][\w./-]{0,39}$/,
+          'a label is named by up to 40 letters, digits, ".", "_", "/" or "-"',
+        ),
+      ),
+    z.string().check(z.maxLength(60), z.regex(/^[^,]*$/, 'the value of a label has no comma'), plain),
+  )
+  .check(z.refine((labels) => Object.keys(labels).length <= 8, 'there are more than 8 labels'))
+export type RunLabels = z.infer<typeof RunLabels>
+
 export const Input = z.strictObject({
   type: described(
     z._default(z.enum(['string', 'number', 'boolean']), 'string'),
@@ -178,6 +194,7 @@ export const Workflow = z.strictObject({
   name: name.check(z.describe('What runs of it are called')),
   description: z.optional(z.string()),
   inventory: described(z.optional(Inventory), 'Where steps can run'),
+  labels: described(z.optional(RunLabels), 'Words that lists of runs are filtered by, such as team: db'),
   inputs: described(z.optional(z.record(VarName, Input)), 'Values that a run is started with'),
   env: described(z.optional(z.record(VarName, Scalar)), 'Variables for all steps'),
   concurrency: described(z.optional(Concurrency), 'Lets few runs of a group run at once'),

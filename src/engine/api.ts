@@ -44,6 +44,8 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   tenant?: string
   /** The repository that the run is for, by its name. */
   repository?: string
+  /** Beside those of the workflow, and before them. */
+  labels?: Readonly<Record<string, string>>
   /** The runner group of that repository, to which all of its hosts go. */
   group?: string
   /** The least box of its steps, whatever the workflow says. */

@@ -231,8 +231,8 @@ export class Engine implements EngineFace {
       return this.rollback(record.rolls_back, { owner, run_id })
     }
     const { start } = await this.#retryOf(runId, folded, asked)
-    const { blueprint, continues, vars, tenant, repository } = record
-    const ofUser = { owner: owner ?? record.owner, tenant, repository }
+    const { blueprint, continues, vars, tenant, repository, labels } = record
+    const ofUser = { owner: owner ?? record.owner, tenant, repository, labels }
     const submission = { run_id, blueprint, continues, vars, ...ofUser }
     const { plan, state } = folded
     const boxed = withBoxesHad(plan.workflow, state)
@@ -437,8 +437,8 @@ export class Engine implements EngineFace {
     if (other) throw alreadyRolledBack(runId, other)
     const undone = await this.#undoneIn(rollbacks)
     const undo = this.#loader.load({ workflow: rollbackWorkflow(plan, state, undone) })
-    const { tenant, repository } = record
-    const submission = { run_id, owner: owner ?? record.owner, tenant, repository }
+    const { tenant, repository, labels } = record
+    const submission = { run_id, owner: owner ?? record.owner, tenant, repository, labels }
     return this.#runs.begin(undo, submission, { retry_of: runId, rolls_back: runId })
   }
 

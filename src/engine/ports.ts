@@ -2,7 +2,7 @@ import type { AttemptInput } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamEnd, StreamName } from '../contract/attempt.ts'
 import type { RunEvent } from '../contract/events.ts'
 import type { Isolation, Network } from '../contract/isolation.ts'
-import type { RunPatch, RunRecord, RunSpec } from '../contract/run.ts'
+import type { RunPatch, RunRecord, RunSort, RunSpec } from '../contract/run.ts'
 import type { TakenSecrets } from '../contract/secrets.ts'
 import type { Reason, RunStatus } from '../contract/status.ts'
 
@@ -35,6 +35,8 @@ export interface RunQuery {
   inputs?: Readonly<Record<string, string>>
   /** Runs of others that are shared with this person, by name or role. */
   shared_with?: { name: string; role: string }
+  /** Labels that the run has, with this value; undefined: with any. */
+  labels?: Readonly<Record<string, string | undefined>>
   /** Open runs that wait for a person's answer. */
   needs_answer?: boolean
   /** RFC 3339; exclusive. */
@@ -42,11 +44,13 @@ export interface RunQuery {
   created_before?: string
   /** 1 to 500. */
   limit: number
-  /** As answered with the page before. */
+  /** Default: newest first. */
+  sort?: RunSort
+  /** As answered with the page before, of the same order. */
   cursor?: string
 }
 
-/** Newest first. `next_cursor` is absent on the last page. */
+/** In the order that was asked for. `next_cursor` is absent on the last page. */
 export interface RunPage {
   runs: RunRecord[]
   next_cursor?: string

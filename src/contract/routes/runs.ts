@@ -56,6 +56,10 @@ const CreateQuery = z.strictObject({
     .union([z.string(), z.array(z.string())])
     .optional()
     .describe('`KEY=value`, any number of times; beside a body of YAML'),
+  label: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('`NAME=value`, any number of times; as `labels` in the body'),
   run_id: z.optional(RunId).describe('As `run_id` in the body'),
   repository: CreateRun.shape.repository,
 })

@@ -183,6 +183,7 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   replaces: record.replaces,
   last_notify_error: record.last_notify_error,
   ...shortInputs(record),
+  labels: record.labels,
   last_seq: record.last_seq,
   ...(record.list_row === undefined ? {} : (JSON.parse(record.list_row) as RunListRow)),
 })

@@ -119,6 +119,7 @@ export function newRun(
       `"${submission.run_id}" is no run id: ${run_id.error.issues[0]?.message}.`,
       { hint: 'Such as deploy-42; or leave it out, and one is made.' },
     )
+  const labels = { ...workflow.labels, ...submission.labels }
   return {
     run_id: run_id.data,
     blueprint: submission.blueprint ?? 'workflow',
@@ -129,6 +130,7 @@ export function newRun(
     tenant: submission.tenant ?? 'default',
     created_at: new Date(nowMs).toISOString(),
     ...(submission.repository === undefined ? {} : { repository: submission.repository }),
+    ...(Object.keys(labels).length === 0 ? {} : { labels }),
     ...(submission.continues === undefined ? {} : { continues: submission.continues }),
     ...(submission.replaces === undefined ? {} : { replaces: submission.replaces }),
     ...started,

@@ -83,3 +83,48 @@ test('many runs are canceled, retried and deleted, each told of, and none of ano
   const deleted = await hub.bulk(hub.ann.token, { action: 'delete', filter: { status: 'canceled' } })
   assert.deepEqual([deleted.json.done, (await hub.counts(hub.ann.token)).by_status], [2, { running: 2 }])
 })
+
+test('runs carry the labels of their workflow and of their start, and lists are filtered and sorted', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const yaml = `${oneStep('fail')}labels: {team: db, env: test}\n`
+  const made = await hub.call('POST', '/api/runs', token, { yaml, labels: { env: 'prod', 'a/b': '' } })
+  const { run_id, labels } = made.json
+  assert.deepEqual(labels, { team: 'db', env: 'prod', 'a/b': '' })
+  await hub.engine.done(run_id)
+  const plain = (await hub.call('POST', '/api/runs', token, { yaml: oneStep('say hi') })).json
+  assert.equal(plain.labels, undefined)
+  await hub.engine.done(plain.run_id)
+  const again = (await hub.call('POST', `/api/runs/${run_id}/retry`, token, {})).json
+  assert.deepEqual(again.labels, labels)
+  await hub.engine.done(again.run_id)
+  const ids = async (query: string) =>
+    (await hub.call('GET', `/api/runs?${query}`, token)).json.runs.map(
+      (run: { run_id: string }) => run.run_id,
+    )
+  assert.deepEqual(await ids('label=team=db'), [again.run_id, run_id])
+  assert.deepEqual(await ids('label=a/b&label=env=prod&latest=true'), [again.run_id])
+  assert.deepEqual(await ids('label=env=test'), [])
+  assert.deepEqual(await ids('sort=-started'), [run_id, plain.run_id, again.run_id])
+  assert.equal((await hub.call('GET', '/api/run-counts?label=team', token)).json.total, 2)
+  const headers = { 'content-type': 'application/yaml' }
+  const sent = await hub.call('POST', '/api/runs?label=team=web', token, oneStep('hold'), headers)
+  assert.deepEqual(sent.json.labels, { team: 'web' })
+  for (const path of ['/api/runs?label=x', '/api/runs?label=x=a,b'])
+    assert.equal(
+      (await hub.call('POST', path, token, oneStep('hold'), headers)).json.error.code,
+      'bad_request',
+    )
+  const much = Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`l${index}`, 'x']))
+  for (const bad of [much, { '': 'x' }, { x: 'y'.repeat(61) }, { x: '\u202e' }]) {
+    const refused = await hub.call('POST', '/api/runs', token, { yaml: oneStep('hold'), labels: bad })
+    assert.equal(refused.status, 400, JSON.stringify(bad))
+    const inFile = await hub.call('POST', '/api/validate', token, {
+      yaml: `${oneStep('hold')}labels: ${JSON.stringify(bad)}\n`,
+    })
+    assert.equal(inFile.json.valid, false)
+  }
+  for (const query of ['sort=colour', 'sort=name&cursor=eA']) {
+    assert.equal((await hub.call('GET', `/api/runs?${query}`, token)).json.error.code, 'bad_request')
+  }
+})

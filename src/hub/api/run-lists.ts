@@ -30,13 +30,14 @@ export function runQuery(
   { user, ...identity }: Identity,
   query: Filter | Omit<ListRuns, 'limit' | 'cursor'>,
 ): Omit<RunQuery, 'limit'> | undefined {
-  const { status, owner, created_after, created_before, input, needs, shared, ...rest } = query
+  const { status, owner, created_after, created_before, input, label, needs, shared, ...rest } = query
   const admin = isAdmin({ user, ...identity })
   if (!admin && !shared && owner !== undefined && owner !== user.name) return undefined
   return {
     ...rest,
     statuses: status === undefined ? undefined : statusesIn(status, RunStatus),
     inputs: input === undefined ? undefined : inputs([input].flat()),
+    labels: label === undefined ? undefined : labels([label].flat()),
     needs_answer: needs === 'me' ? true : undefined,
     created_after: moment('created_after', created_after),
     created_before: moment('created_before', created_before),
@@ -183,6 +184,14 @@ function inputs(pairs: readonly string[]): Record<string, string> {
     }),
   )
 }
+
+const labels = (pairs: readonly string[]): Record<string, string | undefined> =>
+  Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=')
+      return at < 0 ? [pair, undefined] : [pair.slice(0, at), pair.slice(at + 1)]
+    }),
+  )
 
 /** Reads the statuses of a query. Throws `bad_request`. */
 export function statusesIn<T extends string>(

@@ -8,7 +8,7 @@ import { isCredentialName } from '../../contract/names.ts'
 import type { CreateRun, RunRecord, RunView, StepView } from '../../contract/run.ts'
 import type { AnswerApproval, RunStatusView } from '../../contract/run-api.ts'
 import { StepStatus } from '../../contract/status.ts'
-import { DEFAULT_HOST, type Workflow } from '../../contract/workflow.ts'
+import { DEFAULT_HOST, RunLabels, type Workflow } from '../../contract/workflow.ts'
 import type { Submission } from '../../engine/api.ts'
 import { runSummary } from '../../engine/core/view.ts'
 import { parseWorkflow } from '../../engine/workflow-file/check.ts'
@@ -47,6 +47,8 @@ export function runHandlers({
         run_id: chosenRunId(identity, query.run_id ?? body.run_id),
         ...(await blueprintRun({ ...body, vars }, checkAgent)),
         repository,
+        labels:
+          query.label === undefined ? body.labels : { ...body.labels, ...givenLabels([query.label].flat()) },
         box: { isolation: body.isolation, network: body.network, image: body.image },
         group: repositories.groupOf(repository),
         checkout_token: (repo: string) =>
@@ -125,13 +127,22 @@ function factsOf({ name, inputs = {}, steps, finally: last = [] }: Workflow) {
   }
 }
 
-function variables(pairs: readonly string[]): Record<string, string> {
+/** Those of the query. Throws `bad_request`. */
+function givenLabels(pairs: readonly string[]): Record<string, string> {
+  const { data, error } = RunLabels.safeParse(variables(pairs, 'label'))
+  if (data !== undefined) return data
+  throw new ErrandError('bad_request', `query.label: ${error.issues[0]?.message}.`, {
+    hint: 'Such as ?label=team=db, any number of times.',
+  })
+}
+
+function variables(pairs: readonly string[], field = 'var'): Record<string, string> {
   return Object.fromEntries(
     pairs.map((pair) => {
       const at = pair.indexOf('=')
       if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)]
-      throw new ErrandError('bad_request', 'query.var: a variable is written KEY=value.', {
-        hint: 'Such as ?var=NAME=world, any number of times.',
+      throw new ErrandError('bad_request', `query.${field}: it is written KEY=value.`, {
+        hint: `Such as ?${field}=NAME=world, any number of times.`,
       })
     }),
   )

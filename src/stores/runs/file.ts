@@ -23,11 +23,11 @@ import { commitLines, RunLog, specLine } from './file-log.ts'
 import {
   type CheckedQuery,
   checkQuery,
-  compareKeys,
   countRuns,
-  cutPage,
   found,
   type Listed,
+  oldestFirst,
+  pageOf,
 } from './run-query.ts'
 import { type Change, checkOrder, interruption, runExists, runNotFound } from './run-record.ts'
 
@@ -77,17 +77,18 @@ export class FileRunStore implements RunStore {
 
   async list(query: RunQuery): Promise<RunPage> {
     const checked = checkQuery(query)
-    const { runs, ...rest } = cutPage(this.#matching(checked).sort(compareKeys), query.limit)
+    const { runs, ...rest } = pageOf(checked, this.#listedFor(checked))
     return { runs: runs.map((run) => this.#read(run.run_id)).filter((run) => run !== undefined), ...rest }
   }
 
   async counts(query: Omit<RunQuery, 'limit' | 'cursor'>): Promise<RunCounts> {
-    return countRuns(this.#matching(checkQuery({ ...query, limit: 1 })))
+    const checked = checkQuery({ ...query, limit: 1 })
+    return countRuns(found(checked, this.#listedFor(checked)))
   }
 
-  #matching(query: CheckedQuery): Listed[] {
-    const isWhole = query.inputs !== undefined || query.needs_answer === true
-    return found(query, isWhole ? this.#all().map((run) => this.#read(run.run_id) ?? run) : this.#all())
+  #listedFor({ inputs, labels, needs_answer, sort }: CheckedQuery): Listed[] {
+    const isWhole = (inputs ?? labels ?? sort) !== undefined || needs_answer === true
+    return isWhole ? this.#all().map((run) => this.#read(run.run_id) ?? run) : this.#all()
   }
 
   async events(runId: string, after: number, limit: number): Promise<RunEvent[]> {
@@ -96,7 +97,7 @@ export class FileRunStore implements RunStore {
 
   async open(): Promise<string[]> {
     const open = this.#all().filter((run) => !isFinalRun(run.status))
-    return open.sort((a, b) => compareKeys(b, a)).map((run) => run.run_id)
+    return open.sort(oldestFirst).map((run) => run.run_id)
   }
 
   async markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]> {

@@ -2,7 +2,7 @@ import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { RunCounts, RunPage, RunQuery, RunStore } from '../../engine/ports.ts'
-import { checkQuery, compareKeys, countRuns, cutPage, found } from './run-query.ts'
+import { checkQuery, countRuns, found, oldestFirst, pageOf } from './run-query.ts'
 import {
   applyPatch,
   type Change,
@@ -54,7 +54,7 @@ export class MemoryRunStore implements RunStore {
   async list(query: RunQuery): Promise<RunPage> {
     const checked = checkQuery(query)
     const all = [...this.#runs.values()].map((run) => run.record)
-    const page = cutPage(found(checked, all).sort(compareKeys), query.limit)
+    const page = pageOf(checked, all)
     return { ...page, runs: page.runs.map((record) => ({ ...record })) }
   }
 
@@ -77,7 +77,7 @@ export class MemoryRunStore implements RunStore {
     return [...this.#runs.values()]
       .map((run) => run.record)
       .filter((record) => !isFinalRun(record.status))
-      .sort((a, b) => compareKeys(b, a))
+      .sort(oldestFirst)
       .map((record) => record.run_id)
   }
 

@@ -1,11 +1,11 @@
 import { ErrandError } from '../../contract/errors.ts'
-import type { RunListRow, RunRecord } from '../../contract/run.ts'
+import type { RunListRow, RunRecord, RunSort } from '../../contract/run.ts'
 import { isFinalRun, RunStatus } from '../../contract/status.ts'
 import { MOST_COUNTED, MOST_INPUT, type RunCounts, type RunQuery } from '../../engine/ports.ts'
 
-/** A run's place in every list: by creation, then by id, newest first. */
+/** A run's place in a list: by what it is sorted by, then by id, the newest first. */
 interface ListKey {
-  created_at: string
+  key: string | number
   run_id: string
 }
 
@@ -26,7 +26,7 @@ export function checkQuery(query: RunQuery): CheckedQuery {
     ...rest,
     created_after: checkTime('created_after', query.created_after),
     created_before: checkTime('created_before', query.created_before),
-    ...(cursor === undefined ? {} : { after: readCursor(cursor) }),
+    ...(cursor === undefined ? {} : { after: readCursor(cursor, rest.sort) }),
   }
 }
 
@@ -40,27 +40,67 @@ function checkTime(name: string, value: string | undefined): string | undefined 
   return time.toISOString()
 }
 
-const writeCursor = (key: ListKey): string =>
-  Buffer.from(JSON.stringify([key.created_at, key.run_id])).toString('base64url')
+const writeCursor = ({ key, run_id }: ListKey, sort: RunSort | undefined): string =>
+  Buffer.from(JSON.stringify([key, run_id, ...(sort === undefined ? [] : [sort])])).toString('base64url')
 
-function readCursor(cursor: string): ListKey {
+function readCursor(cursor: string, sort: RunSort | undefined): ListKey {
   try {
     const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (Array.isArray(parts) && typeof parts[0] === 'string' && typeof parts[1] === 'string')
-      return { created_at: parts[0], run_id: parts[1] }
+    const [key, run_id, of] = Array.isArray(parts) ? (parts as unknown[]) : []
+    if (typeof run_id === 'string' && of === sort && typeof key === (isByNumber(sort) ? 'number' : 'string'))
+      return { key: key as string | number, run_id }
   } catch {
     // Falls through: it is no cursor.
   }
-  throw new ErrandError('bad_request', `This is no cursor of a list of runs: ${cursor}`, {
-    hint: 'Send next_cursor of the page before, unchanged, or none.',
+  throw new ErrandError('bad_request', `This is no cursor of such a list of runs: ${cursor}`, {
+    hint: 'Send next_cursor of the page before, unchanged and with the same sort, or none.',
   })
 }
 
-/** Negative where `a` comes first in a list. */
-export function compareKeys(a: ListKey, b: ListKey): number {
-  if (a.created_at !== b.created_at) return a.created_at > b.created_at ? -1 : 1
-  if (a.run_id === b.run_id) return 0
-  return a.run_id > b.run_id ? -1 : 1
+const isByNumber = (sort: RunSort | undefined): boolean => sort === 'duration' || sort === '-duration'
+
+/** Whether the smaller key comes first. */
+export const isRising = (sort: RunSort | undefined): boolean =>
+  sort === 'name' || (sort !== '-name' && sort?.startsWith('-') === true)
+
+/** The end of what has not ended yet, which is after all others. */
+export const NOT_ENDED = '9999'
+
+/** The key by which a run is sorted. */
+export function sortKey(
+  run: Pick<RunRecord, 'created_at' | 'started_at' | 'finished_at' | 'workflow_name'>,
+  sort: RunSort | undefined,
+): string | number {
+  const { created_at, started_at, finished_at, workflow_name } = run
+  if (sort === undefined) return created_at
+  if (sort.endsWith('started')) return started_at ?? created_at
+  if (sort.endsWith('finished')) return finished_at ?? NOT_ENDED
+  if (sort.endsWith('name')) return asciiLower(workflow_name)
+  if (started_at === undefined || finished_at === undefined) return -1
+  return Date.parse(finished_at) - Date.parse(started_at)
+}
+
+/** Negative where `a` comes first in a list of this order. */
+export const compareKeys =
+  (sort?: RunSort) =>
+  (a: ListKey, b: ListKey): number => {
+    if (a.key !== b.key) return a.key > b.key !== isRising(sort) ? -1 : 1
+    if (a.run_id === b.run_id) return 0
+    return a.run_id > b.run_id ? -1 : 1
+  }
+
+/** The order in which runs are taken up again. */
+export const oldestFirst = (a: Pick<RunRecord, 'created_at' | 'run_id'>, b: typeof a): number =>
+  compareKeys()({ key: b.created_at, run_id: b.run_id }, { key: a.created_at, run_id: a.run_id })
+
+/** The page of these runs that a query asks for. */
+export function pageOf<T extends Listed>(
+  query: CheckedQuery,
+  runs: readonly T[],
+): { runs: T[]; next_cursor?: string } {
+  const keyed = found(query, runs).map((run) => ({ key: sortKey(run, query.sort), run_id: run.run_id, run }))
+  const page = cutPage(keyed.sort(compareKeys(query.sort)), query)
+  return { ...page, runs: page.runs.map(({ run }) => run) }
 }
 
 /** The fields that a list is filtered by. */
@@ -79,7 +119,9 @@ export type Listed = Pick<
   | 'first_run'
   | 'try'
 > &
-  Partial<Pick<RunRecord, 'vars' | 'list_row' | 'shares' | 'repository'>>
+  Partial<
+    Pick<RunRecord, 'vars' | 'labels' | 'list_row' | 'started_at' | 'finished_at' | 'shares' | 'repository'>
+  >
 
 function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.statuses !== undefined && !query.statuses.includes(run.status)) return false
@@ -94,6 +136,10 @@ function matches(query: CheckedQuery, run: Listed): boolean {
   for (const [name, value] of Object.entries(query.inputs ?? {}))
     if (!run.vars || !Object.hasOwn(run.vars, name) || inputText(run.vars[name]!) !== inputText(value))
       return false
+  for (const [name, value] of Object.entries(query.labels ?? {})) {
+    const has = run.labels && Object.hasOwn(run.labels, name) ? run.labels[name] : undefined
+    if (has === undefined || (value !== undefined && has !== value)) return false
+  }
   if (query.needs_answer && !(openStatuses.includes(run.status) && asks(run.list_row))) return false
   if (query.repository !== undefined && query.repository !== run.repository) return false
   if (query.agent !== undefined && query.agent !== sessionOf(run)?.agent) return false
@@ -105,7 +151,8 @@ function matches(query: CheckedQuery, run: Listed): boolean {
   if (query.text !== undefined && !hasText(run, query.text)) return false
   if (query.created_after !== undefined && run.created_at <= query.created_after) return false
   if (query.created_before !== undefined && run.created_at >= query.created_before) return false
-  return query.after === undefined || compareKeys(run, query.after) > 0
+  const place = { key: sortKey(run, query.sort), run_id: run.run_id }
+  return query.after === undefined || compareKeys(query.sort)(place, query.after) > 0
 }
 
 /** All that a query asks for, in no order. */
@@ -147,16 +194,21 @@ const sessionOf = ({ list_row }: Pick<Listed, 'list_row'>): RunListRow['session'
   list_row === undefined ? undefined : (JSON.parse(list_row) as RunListRow).session
 
 const hasText = (run: Listed, text: string): boolean =>
-  [run.run_id, run.workflow_name, sessionOf(run)?.last_words ?? ''].some((each) =>
-    asciiLower(each).includes(asciiLower(text)),
+  [run.run_id, run.workflow_name, (run.blueprint !== 'workflow' && sessionOf(run)?.last_words) || ''].some(
+    (each) => asciiLower(each).includes(asciiLower(text)),
   )
 
 /** As SQLite's `lower`. */
 export const asciiLower = (text: string): string => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 
 /** The page of what was found, sorted, where `found` holds one more than the limit if there are more. */
-export function cutPage<T extends ListKey>(found: T[], limit: number): { runs: T[]; next_cursor?: string } {
+export function cutPage<T extends ListKey>(
+  found: T[],
+  { limit, sort }: Pick<RunQuery, 'limit' | 'sort'>,
+): { runs: T[]; next_cursor?: string } {
   const runs = found.slice(0, limit)
   const last = runs.at(-1)
-  return found.length > limit && last !== undefined ? { runs, next_cursor: writeCursor(last) } : { runs }
+  return found.length > limit && last !== undefined
+    ? { runs, next_cursor: writeCursor(last, sort) }
+    : { runs }
 }

@@ -86,7 +86,7 @@ const UNSEEN = `${FAILED}
   AND NOT EXISTS (SELECT 1 FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)
     AND t.try > coalesce(runs.try, 1))`
 
-/** What ended so lately may still have others beside it that are committed after it. */
+/** A failure that ended so lately may have others beside it that are committed after it. */
 const SETTLED_MS = 60_000
 
 export const sqlitePersonal = (session: SqlSession): PersonalStore => {

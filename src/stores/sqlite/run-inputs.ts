@@ -1,8 +1,9 @@
+import type { RunSpec } from '../../contract/run.ts'
 import { inputText } from '../runs/run-query.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** In the order of lists, so that one by the value of an input reads no run that it does not show. */
+/** In the order of lists, so that one by the value of an input or label reads no run that it does not show. */
 export const runInputMigrations: readonly Migration[] = [
   {
     version: 1,
@@ -22,25 +23,41 @@ export const runInputMigrations: readonly Migration[] = [
         FROM runs JOIN run_specs USING (n), json_each(run_specs.spec, '$.vars') AS given;
     `,
   },
+  {
+    version: 2,
+    name: 'lists by labels',
+    sql: `
+      CREATE TABLE run_labels (
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        PRIMARY KEY (name, created_at, run_id)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX run_labels_by_value ON run_labels (name, value, created_at, run_id, n);
+      CREATE INDEX run_labels_by_run ON run_labels (n);
+    `,
+  },
 ]
 
-const insert = 'INSERT OR REPLACE INTO run_inputs (name, value, created_at, run_id, n) VALUES (?, ?, ?, ?, ?)'
+const insert = (table: 'run_inputs' | 'run_labels') =>
+  `INSERT OR REPLACE INTO ${table} (name, value, created_at, run_id, n) VALUES (?, ?, ?, ?, ?)`
 
 /** Within a transaction, with the number of the run's row. */
 export function keepInputs(
   session: SqlSession,
   n: number,
-  {
-    run_id,
-    created_at,
-    vars,
-  }: { run_id: string; created_at: string; vars: Readonly<Record<string, string>> },
+  { run_id, created_at, vars, labels = {} }: Pick<RunSpec, 'run_id' | 'created_at' | 'vars' | 'labels'>,
 ): void {
   for (const [name, value] of Object.entries(vars))
-    session.run(insert, name, inputText(value), created_at, run_id, n)
+    session.run(insert('run_inputs'), name, inputText(value), created_at, run_id, n)
+  for (const [name, value] of Object.entries(labels))
+    session.run(insert('run_labels'), name, value, created_at, run_id, n)
 }
 
 /** Within a transaction. */
 export function dropInputs(session: SqlSession, n: number): void {
   session.run('DELETE FROM run_inputs WHERE n = ?', n)
+  session.run('DELETE FROM run_labels WHERE n = ?', n)
 }

@@ -17,6 +17,8 @@ import {
   cutCounts,
   cutPage,
   inputText,
+  isRising,
+  NOT_ENDED,
 } from '../runs/run-query.ts'
 import {
   type Change,
@@ -101,7 +103,7 @@ export class SqliteRunStore implements RunStore {
       const fixed = [...names, ...others.map((one) => one ?? null), events.length]
       this.#session.run(insertRun, ...fixed, ...values)
       this.#session.run(insertSpec, json)
-      if (Object.keys(spec.vars).length > 0)
+      if (Object.keys(spec.vars).length > 0 || spec.labels !== undefined)
         keepInputs(this.#session, Number(this.#session.get(selectNumber, run_id)!.n), spec)
       this.#appendEvents(spec.run_id, 1, texts)
     })
@@ -192,6 +194,15 @@ export class SqliteRunStore implements RunStore {
   }
 }
 
+/** By `sortKey`, in SQL. */
+const sortKeys: Readonly<Record<string, string>> = {
+  started: 'coalesce(started_at, runs.created_at)',
+  finished: `coalesce(finished_at, '${NOT_ENDED}')`,
+  duration:
+    'coalesce(CAST(round((julianday(finished_at) - julianday(started_at)) * 86400000) AS INTEGER), -1)',
+  name: 'lower(workflow_name)',
+}
+
 const noFields = Object.fromEntries(patchKeys.map((key) => [key, undefined])) as RunPatch
 
 type Row = Record<string, SQLOutputValue>
@@ -237,15 +248,19 @@ class RunLists {
   list(query: RunQuery): RunPage {
     const checked = checkQuery(query)
     const rows = statusesToRead(checked).flatMap((status) => this.#read(checked, status))
-    const found = rows.map((row) => ({ created_at: String(row.created_at), run_id: String(row.run_id), row }))
-    const { runs, ...rest } = cutPage(found.sort(compareKeys), query.limit)
+    const found = rows.map((row) => ({
+      key: row.sort_key as string | number,
+      run_id: String(row.run_id),
+      row,
+    }))
+    const { runs, ...rest } = cutPage(found.sort(compareKeys(query.sort)), query)
     return { runs: runs.map(({ row }) => rowRecord({ ...row, ...this.#spec(row) })), ...rest }
   }
 
   counts(query: Omit<RunQuery, 'limit' | 'cursor'>): RunCounts {
     const checked = checkQuery({ ...query, limit: 1 })
     const counted: RunCounts['by_status'] = {}
-    if (checked.inputs !== undefined || checked.text !== undefined) return this.#countOnce(checked)
+    if ((checked.inputs ?? checked.labels ?? checked.text) !== undefined) return this.#countOnce(checked)
     for (const status of new Set(ofNeeds(checked) ?? checked.statuses ?? RunStatus.options)) {
       const { from, conditions, values } = this.#parts(checked, status)
       const sql = `SELECT count(*) AS count FROM (SELECT 1 FROM ${from}${conditions} LIMIT ${MOST_COUNTED + 1})`
@@ -271,9 +286,24 @@ class RunLists {
   }
 
   #read(query: CheckedQuery, status: RunStatus | undefined): Row[] {
-    const { from, conditions, values, order } = this.#parts(query, status)
-    const sql = `SELECT runs.*, ${tries} FROM ${from}${conditions} ORDER BY ${order} LIMIT ?`
-    return this.#session.all(sql, ...values, query.limit + 1)
+    const { from, conditions, values, key, order } = this.#parts(query, status)
+    const last = `FROM ${from}${conditions} ORDER BY ${order} LIMIT ?`
+    if (query.sort === undefined)
+      return this.#session.all(
+        `SELECT runs.*, ${tries}, ${key} AS sort_key ${last}`,
+        ...values,
+        query.limit + 1,
+      )
+    // Which ones these are an index says without their rows.
+    const chosen = this.#session.all(
+      `SELECT runs.n AS n, ${key} AS sort_key ${last}`,
+      ...values,
+      query.limit + 1,
+    )
+    return chosen.map(({ n, sort_key }) => ({
+      ...this.#session.get(`SELECT *, ${tries} FROM runs WHERE n = ?`, n!),
+      sort_key: sort_key!,
+    }))
   }
 
   /** The runs of a query as SQL, in the order of an index. */
@@ -286,21 +316,24 @@ class RunLists {
       values.push(...(given as string[]))
     }
     const special = query.blueprint === 'workflow' ? undefined : query.blueprint
-    const [input, ...inputs] = Object.entries(query.inputs ?? {})
-    // The index of an input gives the order; the others are looked at in each of its runs.
-    const by = input === undefined ? 'runs' : 'run_inputs'
+    const [first, ...others] = [
+      ...Object.entries(query.inputs ?? {}).map(([name, value]) => ['run_inputs', name, inputText(value)]),
+      ...Object.entries(query.labels ?? {}).map(([name, value]) => ['run_labels', name, value]),
+    ] as ['run_inputs' | 'run_labels', string, string | undefined][]
+    // The index of the first gives the order; the others are looked at in each of its runs.
+    const [by] = first ?? (['runs'] as const)
     const runs = query.shared_with === undefined ? 'runs' : 'runs INDEXED BY runs_shared'
-    const from = input === undefined ? runs : 'run_inputs CROSS JOIN runs USING (n)'
-    if (input !== undefined) {
-      filter('run_inputs.name = ? AND run_inputs.value = ?', input[0], inputText(input[1]))
+    const from = first === undefined ? runs : `${by} CROSS JOIN runs USING (n)`
+    if (first !== undefined) {
+      filter(`${by}.name = ?`, first[1])
+      filter(`${by}.value = ?`, first[2])
     }
     if (query.statuses !== undefined && status === undefined)
       where.push(`status IN (${query.statuses.map((one) => `'${one}'`)})`)
-    for (const [name, value] of inputs)
+    for (const [table, name, value] of others)
       filter(
-        'EXISTS (SELECT 1 FROM run_inputs AS other WHERE other.n = runs.n AND other.name = ? AND other.value = ?)',
-        name,
-        inputText(value),
+        `EXISTS (SELECT 1 FROM ${table} AS other WHERE other.n = runs.n AND other.name = ?${value === undefined ? '' : ' AND other.value = ?'})`,
+        ...[name, ...(value === undefined ? [] : [value])],
       )
     if (query.needs_answer)
       where.push(`status IN (${openStatuses})`, "list_row ->> '$.now.question.kind' IS NOT NULL")
@@ -330,16 +363,26 @@ class RunLists {
       "EXISTS (SELECT 1 FROM run_specs WHERE run_specs.n = runs.n AND spec ->> '$.repository' = ?)",
       query.repository,
     )
+    // Without the rows of workflows, which are nearly all.
     filter(
       `(instr(lower(runs.run_id), ?) OR instr(lower(workflow_name), ?)
-        OR instr(lower(list_row ->> '$.session.last_words'), ?))`,
+        OR blueprint <> 'workflow' AND instr(lower(list_row ->> '$.session.last_words'), ?))`,
       ...[text, text, text],
     )
     filter(`${by}.created_at > ?`, query.created_after)
     filter(`${by}.created_at < ?`, query.created_before)
-    filter(`(${by}.created_at, ${by}.run_id) < (?, ?)`, query.after?.created_at, query.after?.run_id)
+    const { after, sort } = query
+    const key = sort === undefined ? `${by}.created_at` : sortKeys[sort.replace('-', '')]!
+    const direction = isRising(sort) ? 'ASC' : 'DESC'
+    if (after !== undefined && sort === undefined) {
+      where.push(`(${key}, ${by}.run_id) < (?, ?)`)
+      values.push(after.key, after.run_id)
+    } else if (after !== undefined) {
+      where.push(`(${key} ${isRising(sort) ? '>' : '<'} ? OR (${key} = ? AND ${by}.run_id < ?))`)
+      values.push(after.key, after.key, after.run_id)
+    }
     const conditions = where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`
-    return { from, conditions, values, order: `${by}.created_at DESC, ${by}.run_id DESC` }
+    return { from, conditions, values, key, order: `${key} ${direction}, ${by}.run_id DESC` }
   }
 
   #spec(row: Row): Row | undefined {
@@ -353,8 +396,9 @@ class RunLists {
  */
 function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[] {
   const open = ofNeeds(query)
-  if (open !== undefined) return query.inputs === undefined ? open : [undefined]
-  if (query.inputs !== undefined || query.shared_with !== undefined) return [undefined]
+  const isOneList = (query.inputs ?? query.labels ?? query.sort ?? query.shared_with) !== undefined
+  if (open !== undefined) return isOneList ? [undefined] : open
+  if (isOneList) return [undefined]
   if (query.statuses !== undefined) return [...new Set(query.statuses)]
   const byStatusToo = query.owner ?? query.workflow_name ?? query.tenant ?? query.blueprint
   return byStatusToo !== undefined && ofOneRun(query) === undefined ? RunStatus.options : [undefined]

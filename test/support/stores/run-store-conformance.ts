@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import type { RunPatch } from '../../../src/contract/run.ts'
+import type { RunPatch, RunSort } from '../../../src/contract/run.ts'
 import type { RunQuery, RunStore } from '../../../src/engine/ports.ts'
 import { testEvents, testSpec } from './runs-fixture.ts'
 
@@ -80,6 +80,56 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.deepEqual((await store.counts({ needs_answer: true })).by_status, { running: 1 })
       await store.remove(['run_d'])
       assert.deepEqual(await ids({ inputs: { region: 'eu' } }), ['run_b', 'run_a'])
+    })
+
+    it('lists runs by their labels, and in other orders page by page', async (t) => {
+      const { store } = await fresh(t)
+      const at = (second: number) => `2026-01-01T00:00:0${second}.000Z`
+      const put = (id: string, name: string, labels: Record<string, string> | undefined, times: number[]) =>
+        store.create(
+          testSpec(id, { workflow_name: name, created_at: at(times[0]!), ...(labels && { labels }) }),
+          [],
+          {
+            status: times.length > 2 ? 'success' : 'running',
+            ...(times[1] !== undefined && { started_at: at(times[1]) }),
+            ...(times[2] !== undefined && { finished_at: at(times[2]) }),
+          },
+        )
+      await put('run_a', 'Beta', { team: 'db', on: '' }, [0, 6, 9])
+      await put('run_b', 'alpha', { team: 'db' }, [1, 2, 8])
+      await put('run_c', 'gamma', { team: 'web' }, [2, 3, 4])
+      await put('run_d', 'beta', undefined, [3, 5])
+      await put('run_e', 'alpha', undefined, [4])
+      const letters = async (query: Partial<RunQuery>) => {
+        let found = ''
+        for (let cursor: string | undefined; ; ) {
+          const page = await store.list({ limit: 2, ...query, ...(cursor && { cursor }) })
+          found += page.runs.map(({ run_id }) => run_id.slice(4)).join('')
+          cursor = page.next_cursor
+          if (cursor === undefined) return found
+        }
+      }
+      const orders = { started: 'adecb', finished: 'edabc', duration: 'baced', name: 'ebdac' }
+      assert.equal(await letters({}), 'edcba')
+      for (const [sort, expected] of Object.entries(orders))
+        assert.equal(await letters({ sort: sort as RunSort }), expected, sort)
+      assert.equal(await letters({ sort: '-started' }), 'bceda')
+      assert.equal(await letters({ sort: '-name' }), 'cdaeb')
+      assert.equal(await letters({ sort: '-finished', statuses: ['success'] }), 'cba')
+      const { next_cursor: cursor } = await store.list({ limit: 2, sort: 'name' })
+      await assert.rejects(store.list({ limit: 2, cursor: cursor! }), { code: 'bad_request' })
+      await assert.rejects(store.list({ limit: 2, cursor: cursor!, sort: 'duration' }), {
+        code: 'bad_request',
+      })
+
+      assert.equal(await letters({ labels: { team: 'db' } }), 'ba')
+      assert.equal(await letters({ labels: { team: undefined } }), 'cba')
+      assert.equal(await letters({ labels: { team: undefined, on: '' } }), 'a')
+      assert.equal(await letters({ labels: { team: undefined }, sort: 'name' }), 'bac')
+      assert.equal(await letters({ labels: { Team: 'db' } }), '')
+      assert.deepEqual((await store.counts({ labels: { team: 'db' } })).by_status, { success: 2 })
+      await store.remove(['run_b'])
+      assert.equal(await letters({ labels: { team: 'db' } }), 'a')
     })
 
     it('refuses an id that is taken and leaves that run as it is', async (t) => {

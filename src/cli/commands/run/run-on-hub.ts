@@ -13,6 +13,7 @@ export interface HubRunOptions {
   var?: string[]
   'run-id'?: string
   repository?: string
+  label?: string[]
   'output-path'?: string
   yes?: boolean
   approve?: string[]
@@ -29,6 +30,7 @@ export interface HubRunOptions {
 /** Sends a workflow file to a hub and follows the run. Answers the exit code. */
 export async function runOnHub(file: string, options: HubRunOptions): Promise<number> {
   const vars = keyValues('--var', options.var)
+  const labels = options.label === undefined ? undefined : keyValues('--label', options.label)
   const color = colorChoice(options.color)
   const source = await readSource(file)
   const client = connect(options)
@@ -38,7 +40,7 @@ export async function runOnHub(file: string, options: HubRunOptions): Promise<nu
     checkApproved(approve, checked)
     const workflow = folder === undefined ? checked : setOutputPath(checked, folder)
     const { run_id: runId } = await client.runs.create(
-      { workflow, run_id: options['run-id'], repository: options.repository, vars, ...options.box },
+      { workflow, run_id: options['run-id'], repository: options.repository, vars, labels, ...options.box },
       { idempotencyKey: randomUUID() },
     )
     if (options.detach) {

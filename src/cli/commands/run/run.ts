@@ -19,6 +19,12 @@ export const run = command({
     resume: { type: 'string', value: 'ID', help: 'Go on with this run of --state' },
     hub: { type: 'boolean', help: 'Run it on a hub' },
     repository: { type: 'string', value: 'NAME', help: 'With --hub: the repository that the run is for' },
+    label: {
+      type: 'string',
+      multiple: true,
+      value: 'K=V',
+      help: 'With --hub: label of the run, which lists are filtered by',
+    },
     detach: { type: 'boolean', short: 'd', help: 'With --hub: print the run id and do not wait' },
     ...hubOptions,
   },
@@ -49,6 +55,8 @@ export const run = command({
       )
     if (options.repository !== undefined && !hub)
       throw new UsageError('--repository needs --hub', 'runs on this machine have no runner group')
+    if (options.label !== undefined && !hub)
+      throw new UsageError('--label needs --hub', 'runs on this machine are in no list')
     const box = boxAsk(options)
     if (resume !== undefined && Object.keys(box).length > 0)
       throw new UsageError(

@@ -1,7 +1,8 @@
+import { runSorts } from '../../../contract/run.ts'
 import type { RunStatus } from '../../../contract/status.ts'
 import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
-import { hubOptions, momentOf } from '../../option-values.ts'
+import { hubOptions, momentOf, oneOf } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { between, whyText } from '../../render/summary.ts'
 import { lineText } from '../../render/terminal-text.ts'
@@ -39,6 +40,17 @@ export const runsList = command({
       value: 'NAME=VALUE',
       help: 'Only runs that were given this value',
     },
+    label: {
+      type: 'string',
+      multiple: true,
+      value: 'K[=V]',
+      help: 'Only runs with this label',
+    },
+    sort: {
+      type: 'string',
+      value: 'ORDER',
+      help: `By started, finished, duration or name (default: newest first); -name and so on: the other way round`,
+    },
     text: {
       type: 'string',
       value: 'TEXT',
@@ -57,8 +69,22 @@ export const runsList = command({
     'errand runs list --status failed --since 7d --limit 10',
     'errand runs list --view broken --json',
   ],
-  async run({ status, workflow, blueprint, owner, since, until, latest, limit, cursor, json, ...more }) {
-    const { input, text, counts, view, 'needs-me': needsMe, ...hub } = more
+  async run({
+    status,
+    workflow,
+    blueprint,
+    owner,
+    since,
+    until,
+    latest,
+    limit,
+    cursor,
+    sort,
+    json,
+    ...more
+  }) {
+    const { input, label, text, counts, view, 'needs-me': needsMe, ...hub } = more
+    const order = oneOf('--sort', sort, runSorts)
     const client = connect(hub)
     const given = {
       status,
@@ -69,6 +95,7 @@ export const runsList = command({
       created_before: momentOf('--until', until),
       latest: latest ? ('true' as const) : undefined,
       input,
+      label,
       text,
       needs: needsMe ? ('me' as const) : undefined,
     }
@@ -92,7 +119,12 @@ export const runsList = command({
         )
       return 0
     }
-    const page = await client.runs.list({ ...filter, limit: limitOf(limit), cursor })
+    const page = await client.runs.list({
+      ...filter,
+      ...(order && { sort: order }),
+      limit: limitOf(limit),
+      cursor,
+    })
     if (json) printJson(page)
     else {
       const rows = page.runs.map((run) => [

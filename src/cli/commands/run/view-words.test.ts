@@ -13,12 +13,19 @@ test('words make a filter, and a word that is none of them is refused', () => {
     text: 'night db',
   })
   assert.equal(wordsOf(words), text)
-  assert.deepEqual(apiFilter(viewWords(' since:2026-01-31T00:00:00Z needs:me latest:1 workflow:a:b')), {
-    created_after: '2026-01-31T00:00:00.000Z',
-    needs: 'me',
-    latest: 'true',
-    workflow_name: 'a:b',
-  })
+  assert.deepEqual(
+    apiFilter(
+      viewWords(' since:2026-01-31T00:00:00Z needs:me latest:1 workflow:a:b label:team=db,on sort:-name'),
+    ),
+    {
+      created_after: '2026-01-31T00:00:00.000Z',
+      needs: 'me',
+      latest: 'true',
+      workflow_name: 'a:b',
+      label: ['team=db', 'on'],
+      sort: '-name',
+    },
+  )
   assert.throws(() => viewWords('staus:failed'), /has the word "staus:failed"/)
   assert.throws(() => apiFilter(viewWords('since:soon')), /since: is "soon"/)
 })

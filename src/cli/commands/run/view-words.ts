@@ -1,4 +1,5 @@
 import type { ErrandClient } from '../../../client/client.ts'
+import type { RunSort } from '../../../contract/run.ts'
 import type { KeptView, ViewFilter } from '../../../contract/runs/kept-views.ts'
 import type { BulkRunsInput } from '../../../contract/runs/run-lists.ts'
 import { UsageError } from '../../command.ts'
@@ -27,7 +28,7 @@ export function viewWords(text: string): ViewFilter {
 
 /** The filter as the API takes it. */
 export function apiFilter(words: ViewFilter): Filter {
-  const { kind, user, workflow, since, until, needs, latest, q } = words
+  const { kind, user, workflow, label, since, until, needs, latest, sort, q } = words
   const inputs = Object.entries(words).flatMap(([name, value]) =>
     name.startsWith('input.') ? [`${name.slice('input.'.length)}=${value}`] : [],
   )
@@ -40,6 +41,8 @@ export function apiFilter(words: ViewFilter): Filter {
     created_before: momentOf('until:', until),
     needs: needs === undefined ? undefined : ('me' as const),
     latest: latest === undefined ? undefined : ('true' as const),
+    label: label?.split(','),
+    sort: sort as RunSort | undefined,
     input: inputs.length > 0 ? inputs : undefined,
     text: q,
   }
