@@ -1,4 +1,4 @@
-import type { AgentUpdate } from '../contract/agent.ts'
+import type { AgentUpdate, Attachment } from '../contract/agent.ts'
 
 /**
  * A coding agent behind one interface: a folder each, and one line in `registry.ts`. The program is started by the
@@ -145,6 +145,8 @@ export interface SessionRequest {
   asks_reading?: boolean
   /** The agent's own id of a session to take up again; absent: a new one. */
   session_id?: string
+  /** With `session_id`: as a branch of it. */
+  fork?: true
   /** A UUID for a new session, for agents that let the caller choose. */
   new_session_id: string
   /** Most turns of the model per prompt, where the agent can limit them. */
@@ -192,18 +194,28 @@ export interface ProtocolFailure {
   message: string
 }
 
+/** An attachment with its bytes. */
+export interface Attached extends Attachment {
+  content: Buffer
+}
+
 /** Calls come one at a time. Lines that are no JSON, or of a shape it does not know, are left aside, never thrown at. */
 export interface AgentProtocol {
   /** Once, first: the process is there. */
   begin(): void
   /** A line of standard output. */
   line(text: string): void
-  /** Only after `ready`. Updates follow, `turn_ended` last, then `ready` again. */
-  prompt(text: string): void
-  /** Answers a `permission` update; `reason`: of a no. */
-  answer(requestId: string, decision: 'allow' | 'deny', reason?: string): void
+  /** Only after `ready`. Updates follow, `turn_ended` last, then `ready` again. `attached`: of kinds that its session update `takes`. */
+  prompt(text: string, attached?: readonly Attached[]): void
+  /** Answers a `permission` update; `reason`: of a no; `input`: of a yes to an `editable` one, in place of the agent's, as JSON text. */
+  answer(requestId: string, decision: 'allow' | 'deny', reason?: string, input?: string): void
   /** The agent is told the reason of a no with it; else it comes as a prompt after the turn. */
   readonly takesReasons?: true
+  /**
+   * Another of the models that its session update names, from the next call of the model or the next prompt on. `done` is called
+   * once: refused, with the agent's words.
+   */
+  setModel?(model: string, done: (refused?: string) => void): void
   /** Ends the turn: `turn_ended` with `canceled` follows. */
   cancelTurn(): void
   /** The process has ended. Mid-turn: `turn_ended` with what is known (the tail of standard error helps). */

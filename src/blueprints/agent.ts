@@ -1,4 +1,4 @@
-import type { AgentRunArgs } from '../contract/actions.ts'
+import type { AgentRunArgs, Attachment } from '../contract/actions.ts'
 import { MAX_INPUT_BYTES } from '../contract/agent.ts'
 import { AgentRequest, type AgentRequestInput } from '../contract/agent-api.ts'
 import { ErrandError } from '../contract/errors.ts'
@@ -15,9 +15,10 @@ const AGENT_STEP = 'agent'
 
 type StepArgs = Record<string, unknown>
 
-/** A run that asks an agent: a workflow of one step. Throws `body_too_large`, `invalid_argument`. */
-export function agentRun(given: AgentRequestInput) {
+/** A run that asks an agent: a workflow of one step. `attached`: those that it names. Throws `body_too_large`, `invalid_argument`. */
+export function agentRun(given: AgentRequestInput, attached: readonly Attachment[] = []) {
   const {
+    attachments: ids = [],
     env,
     secrets,
     timeout_seconds,
@@ -32,6 +33,14 @@ export function agentRun(given: AgentRequestInput) {
     ...args
   } = AgentRequest.parse(given)
   checkPromptSize(args.prompt)
+  if (ids.length > 0 && attached.length === 0)
+    throw new ErrandError(
+      'invalid_argument',
+      'attachments are kept by a hub, and this is asked without one.',
+      {
+        hint: 'Ask on a hub, or name the files in the prompt.',
+      },
+    )
   for (const key of ['command', 'proxy_env'] as const)
     if (args.agent !== 'acp' && args[key] !== undefined)
       throw new ErrandError('invalid_argument', `${key} is for the agent "acp", not for "${args.agent}".`, {
@@ -39,15 +48,18 @@ export function agentRun(given: AgentRequestInput) {
       })
   checkBox({ isolation, network, image })
   const box = { isolation, network, image }
-  return agentWorkflow(args, {
-    env,
-    secrets,
-    timeout_seconds,
-    artifacts,
-    workspace,
-    box,
-    host: { runner, group, labels },
-  })
+  return agentWorkflow(
+    { ...args, attachments: attached.length > 0 ? [...attached] : undefined },
+    {
+      env,
+      secrets,
+      timeout_seconds,
+      artifacts,
+      workspace,
+      box,
+      host: { runner, group, labels },
+    },
+  )
 }
 
 /** Returns the workflow of arguments of `agent.run`, which are taken as they stand. */
@@ -160,6 +172,8 @@ export interface SessionFound {
   box?: BoxAsk
   session_id?: string
   runner?: string
+  /** That it was switched to. */
+  model?: string
 }
 
 /** Reads on; give it every event of the run, in order. */
@@ -169,6 +183,7 @@ export function findSession(found: SessionFound, event: RunEvent): void {
   if (event.type === 'attempt.started') found.box = strictestAsk(found.box ?? {}, askAfter(event))
   if (event.type === 'agent.update' && event.update.kind === 'session')
     found.session_id = event.update.session_id ?? found.session_id
+  if (event.type === 'agent.update' && event.update.kind === 'model') found.model = event.update.model
 }
 
 /**
@@ -178,7 +193,12 @@ export function findSession(found: SessionFound, event: RunEvent): void {
 export function continuationRun(
   record: Pick<RunRecord, 'run_id' | 'blueprint' | 'workflow'>,
   found: SessionFound,
-  { prompt, interactive }: { prompt: string; interactive?: boolean },
+  {
+    prompt,
+    interactive,
+    attachments,
+    fork,
+  }: { prompt: string; interactive?: boolean; attachments?: readonly Attachment[]; fork?: true },
 ) {
   const { run_id } = record
   if (record.blueprint !== 'agent')
@@ -202,11 +222,23 @@ export function continuationRun(
       { hint: 'Ask again, as a new run.' },
     )
   checkPromptSize(prompt)
-  const session = { session_id, workspace_of: firstOf(record) }
+  // A branch that its agent never made is still to be made.
+  const branch = fork ?? (found.session_id === undefined ? args.session?.fork : undefined)
+  const session = { session_id, workspace_of: firstOf(record), ...(branch && { fork: branch }) }
+  const attached = attachments && attachments.length > 0 ? [...attachments] : undefined
   const { group, labels, runner } = workflow.inventory?.hosts[DEFAULT_HOST] ?? {}
   return {
     ...agentWorkflow(
-      { ...args, verify, output_schema, prompt, session, interactive: interactive ?? args.interactive },
+      {
+        ...args,
+        verify,
+        output_schema,
+        prompt,
+        attachments: attached,
+        session,
+        model: found.model ?? args.model,
+        interactive: interactive ?? args.interactive,
+      },
       {
         env: step.env && (unplain(step.env) as typeof step.env),
         secrets: step.secrets,

@@ -40,7 +40,7 @@ export const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./commands/runner/runner.ts')).runner,
   },
   sessions: {
-    summary: 'Look at and share sessions with agents on a hub',
+    summary: 'Look at, go on with and share sessions with agents on a hub',
     load: async () => (await import('./commands/session/sessions.ts')).sessions,
   },
   runs: {

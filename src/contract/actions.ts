@@ -137,10 +137,29 @@ export const Budget = z.strictObject({
   cost_usd: z.optional(z.number().check(z.positive())),
 })
 
+/** Most files and images that go with one prompt, and most bytes of one of them and of all. */
+export const MAX_ATTACHMENTS = 10
+export const MAX_ATTACHMENT_BYTES = 5 * 1024 * 1024
+export const MAX_PROMPT_ATTACHED_BYTES = 20 * 1024 * 1024
+
+/** A file or image that goes with a prompt, as the hub has stored it: its bytes are fetched by the runner. */
+export const Attachment = z.strictObject({
+  id: Filled,
+  name: Filled,
+  media_type: Filled,
+  bytes: z.int().check(z.minimum(0), z.maximum(MAX_ATTACHMENT_BYTES)),
+  sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+})
+export type Attachment = z.infer<typeof Attachment>
+
 export const AgentRunArgs = z.strictObject({
   prompt: z
     .string()
     .check(z.minLength(1), z.maxLength(MAX_PROMPT_CHARACTERS), z.describe('What the agent is to do')),
+  attachments: described(
+    z.optional(z.array(Attachment).check(z.maxLength(MAX_ATTACHMENTS))),
+    'Files and images that go with the prompt, as the hub has stored them',
+  ),
   agent: described(z._default(Filled, 'claude_code'), 'Which agent, such as codex'),
   cwd: described(z.optional(Filled), "Working folder (default: the run's workspace)"),
   model: described(z.optional(Filled), "Name of the model (default: the agent's own)"),
@@ -196,6 +215,7 @@ export const AgentRunArgs = z.strictObject({
         .string()
         .check(z.minLength(1), z.describe("The agent's own id of an earlier session to go on with")),
       workspace_of: described(z.optional(RunId), 'Run whose workspace is used'),
+      fork: described(z.optional(z.literal(true)), 'As a branch: the session itself stays as it is'),
     }),
   ),
   output_schema: described(

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { AgentRunArgs } from './actions.ts'
+import { AgentRunArgs, MAX_ATTACHMENTS } from './actions.ts'
 import { AgentState, AttemptInput, DeniedUses, Usage } from './agent.ts'
 import { BoxAskShape, ImageName, Isolation, Network } from './isolation.ts'
 import { StepSecrets } from './step-secrets.ts'
@@ -11,7 +11,15 @@ import { Scalar, VarName } from './workflow.ts'
 
 const time = z.string().describe('RFC 3339, UTC')
 
-/** `POST /api/runs/:id/input`: exactly one of the first four. */
+const AttachmentIds = z
+  .array(z.string().min(1).max(100))
+  .max(MAX_ATTACHMENTS)
+  .optional()
+  .describe(
+    'Files and images that go with the prompt: what `POST /api/store/artifacts` has answered for each',
+  )
+
+/** `POST /api/runs/:id/input`: exactly one of `prompt`, `permission`, `queue`, `model`, `cancel_turn` and `close`. */
 export const RunInput = z.strictObject({
   prompt: z
     .string()
@@ -27,9 +35,40 @@ export const RunInput = z.strictObject({
         .optional()
         .describe('With allow: the same use, or that of the same files, is not asked again in this session'),
       reason: z.string().min(1).max(4000).optional().describe('With deny: why, for the agent'),
+      input: z
+        .record(z.string(), z.unknown())
+        .optional()
+        .describe(
+          'With allow: arguments in place of those that the agent asked for, where it takes them (`editable`)',
+        ),
     })
     .optional()
     .describe('Answers a question of the agent'),
+  attachments: AttachmentIds,
+  now: z
+    .literal(true)
+    .optional()
+    .describe('With a prompt: before those that are queued, and what the agent is at is ended for it'),
+  queue: z
+    .strictObject({
+      prompt_id: z.string().min(1).describe('The `input_id` of the prompt'),
+      change: z.enum(['edit', 'withdraw', 'up']).describe('`up`: one place earlier'),
+      text: z.string().min(1).optional().describe('Of an edit: its new text'),
+    })
+    .optional()
+    .describe('Changes a prompt that the agent has not taken yet; 409 where it has'),
+  model: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe('The model to go on with: one of those that the agent has told'),
+  fork: z
+    .literal(true)
+    .optional()
+    .describe(
+      'With a prompt for a run that has ended: the new run is a branch of its session, which stays as it is',
+    ),
   cancel_turn: z.literal(true).optional().describe('Ends what the agent is at, not the session'),
   close: z.literal(true).optional().describe('No more prompts will come: the run ends when it is idle'),
   input_id: AttemptInput.options[0].shape.input_id
@@ -64,6 +103,14 @@ export const AnsweredQuestion = z.object({
   at: time,
 })
 export type AnsweredQuestion = z.infer<typeof AnsweredQuestion>
+
+/** `details` of the 409 for a change of a queued prompt that came too late. */
+export const TakenPrompt = z.object({
+  prompt_id: z.string(),
+  by: z.string().optional().describe('Who withdrew it; absent: the agent has it'),
+  at: time,
+})
+export type TakenPrompt = z.infer<typeof TakenPrompt>
 
 /** The answer of `POST /api/chat`. */
 export const ChatAnswer = z.object({
@@ -100,11 +147,18 @@ export type AgentHealth = z.infer<typeof AgentHealth>
 export const AgentsHealth = z.object({ agents: z.record(z.string(), AgentHealth) })
 export type AgentsHealth = z.infer<typeof AgentsHealth>
 
-const { session: _session, verify_list: _list, gives_up_with: _word, ...asked } = AgentRunArgs.shape
+const {
+  session: _session,
+  verify_list: _list,
+  gives_up_with: _word,
+  attachments: _stored,
+  ...asked
+} = AgentRunArgs.shape
 
 /** A request to an agent: the arguments of `agent.run`, taken as they stand (a `${` in them is no variable). */
 export const AgentRequest = z.strictObject({
   ...asked,
+  attachments: AttachmentIds,
   env: z.record(VarName, Scalar).optional().describe('Variables for the agent, such as the key of its model'),
   secrets: z.optional(StepSecrets).describe('Secrets for the agent, by variable of its environment'),
   timeout_seconds: z.number().positive().max(31_536_000).optional().describe('Longest time of the run'),

@@ -1,10 +1,14 @@
 import * as z from 'zod'
-import { ToolKind } from './actions.ts'
+import { Attachment, MAX_ATTACHMENTS, ToolKind } from './actions.ts'
 import { Isolation } from './isolation.ts'
 
 export {
+  Attachment,
   Budget,
+  MAX_ATTACHMENT_BYTES,
+  MAX_ATTACHMENTS,
   MAX_INPUT_BYTES,
+  MAX_PROMPT_ATTACHED_BYTES,
   MAX_UPDATE_BYTES,
   PermissionRule,
   Permissions,
@@ -49,6 +53,28 @@ export const ModelFailure = z.enum([
 export type ModelFailure = z.infer<typeof ModelFailure>
 
 const text = z.string()
+
+/** As an agent tells which attachments it takes: `text` is all that is text, such as source code or SVG. */
+export const AttachmentKind = z.enum(['image', 'text', 'pdf', 'other'])
+export type AttachmentKind = z.infer<typeof AttachmentKind>
+
+/** Shown by agents, and by browsers, as an image. */
+export const IMAGE_TYPES: readonly string[] = ['image/png', 'image/jpeg', 'image/gif', 'image/webp']
+
+/** Returns which kind a media type is of. */
+export function attachmentKind(media_type: string): AttachmentKind {
+  const type = media_type.replace(/;.*$/, '').trim().toLowerCase()
+  if (IMAGE_TYPES.includes(type)) return 'image'
+  if (type === 'application/pdf') return 'pdf'
+  const isText = /^text\/|[/+](json|xml|yaml|x-yaml|toml|javascript|x-sh|x-ndjson|sql)$/.test(type)
+  return isText ? 'text' : 'other'
+}
+
+/** A model that an agent lets be chosen: its own id, and what it calls it. */
+export const AgentModel = z.object({ id: text, name: text.optional() })
+export type AgentModel = z.infer<typeof AgentModel>
+
+const attachments = z.array(Attachment).max(MAX_ATTACHMENTS).optional()
 export const AgentUpdate = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('session'),
@@ -58,8 +84,24 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     session_id: text.optional(),
     /** new: begun; loaded: an earlier one taken up again; same: the process was still there. */
     origin: z.enum(['new', 'loaded', 'same']),
+    /** The kinds of attachments that it takes; absent: none. */
+    takes: z.array(AttachmentKind).optional(),
+    /** The models that it lets be chosen while it is in the session; absent: none. */
+    models: z.array(AgentModel).max(100).optional(),
   }),
-  z.object({ kind: z.literal('prompt'), input_id: text, text }),
+  z.object({ kind: z.literal('prompt'), input_id: text, text, attachments }),
+  /** The model of the session is another from now on. */
+  z.object({ kind: z.literal('model'), model: text, who: text.optional() }),
+  /** Whether a queued prompt was changed (`done`), or the agent had it already. */
+  z.object({
+    kind: z.literal('queue'),
+    input_id: text,
+    prompt_id: text,
+    change: z.enum(['edit', 'withdraw', 'up']),
+    text: text.optional(),
+    who: text.optional(),
+    done: z.boolean(),
+  }),
   z.object({ kind: z.literal('message'), text }),
   z.object({ kind: z.literal('thought'), text }),
   z.object({
@@ -88,6 +130,8 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     tool_kind: z.optional(ToolKind),
     paths: z.array(text).optional(),
     input: text.optional(),
+    /** Another input may be allowed in its place. */
+    editable: z.literal(true).optional(),
     expires_at: text.optional(),
   }),
   z.object({
@@ -101,6 +145,8 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     /** Allowed for the rest of the session too. */
     scope: z.literal('session').optional(),
     reason: text.optional(),
+    /** Allowed with this input in place of the agent's own, as JSON text. */
+    input: text.optional(),
   }),
   z.object({
     kind: z.literal('retry'),
@@ -141,7 +187,25 @@ export type DeniedUses = z.infer<typeof DeniedUses>
 
 /** An input that a person or program gives to a running attempt. The id makes repeating it harmless. */
 export const AttemptInput = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('prompt'), input_id: text, text: text.min(1) }),
+  z.object({
+    type: z.literal('prompt'),
+    input_id: text,
+    text: text.min(1),
+    attachments,
+    /** Before all that are queued, and what the agent is at is ended for it. */
+    now: z.literal(true).optional(),
+  }),
+  /** Changes a prompt that the agent has not taken: another text, no prompt any more, or one place earlier. */
+  z.object({
+    type: z.literal('queue'),
+    input_id: text,
+    prompt_id: text,
+    change: z.enum(['edit', 'withdraw', 'up']),
+    /** Of an edit. */
+    text: text.min(1).optional(),
+    who: text.optional(),
+  }),
+  z.object({ type: z.literal('model'), input_id: text, model: text.min(1), who: text.optional() }),
   z.object({
     type: z.literal('permission'),
     input_id: text,
@@ -152,6 +216,8 @@ export const AttemptInput = z.discriminatedUnion('type', [
     scope: z.literal('session').optional(),
     /** Why it is denied, for the agent. */
     reason: text.optional(),
+    /** What is allowed in place of what the agent asked for: arguments of its tool, as JSON text. */
+    input: text.optional(),
     /** Set where it is no person's: there is nobody who could be asked. */
     nobody: z.literal(true).optional(),
   }),

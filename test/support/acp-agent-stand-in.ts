@@ -1,7 +1,8 @@
 // Stands in for a coding agent that speaks the Agent Client Protocol. What it does stands in the prompt, a word of
 // command a line: say TEXT, think TEXT, write PATH, ask PATH, wait FILE, run COMMAND, use INPUT OUTPUT, garbage,
 // fail TEXT, exit CODE, hang, chatter COUNT. Told in plain words to write or read a file it asks first, but for what
-// STAND_IN_UNASKED names (write, read).
+// STAND_IN_UNASKED names (write, read). Its arguments are what it can: image, text, fork, and models as model=ID; `attached` says
+// what came with the prompt, and `model` which model it is at.
 import { spawn } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -20,6 +21,15 @@ const note = (text: string) => log !== undefined && appendFileSync(log, `${text}
 const send = (message: object) =>
   void process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
 const waiting = new Map<number, (message: Message) => void>()
+const can = new Set(process.argv.slice(2))
+const models = [...can].flatMap((word) => (word.startsWith('model=') ? [word.slice(6)] : []))
+let model = models[0]
+let attached: {
+  type: string
+  mimeType?: string
+  data?: string
+  resource?: { mimeType?: string; text?: string }
+}[] = []
 let sessionId = ''
 let cwd = process.cwd()
 let asked = 0
@@ -94,6 +104,10 @@ async function perform(line: string): Promise<void> {
   else if (word === 'run') spawn('/bin/sh', ['-c', text], { detached: true, stdio: 'ignore' })
   else if (word === 'use')
     usage = { inputTokens: Number(rest[0]), outputTokens: Number(rest[1]), totalTokens: 0 }
+  else if (word === 'model') say(`at ${model}`)
+  else if (word === 'attached')
+    for (const { type, mimeType, data, resource } of attached)
+      say(`${type} ${mimeType ?? resource?.mimeType} ${data?.length ?? resource?.text}\n`)
   else if (word === 'garbage') process.stdout.write('}{ no protocol at all\n\u0000\n')
   else if (word === 'exit') {
     process.stderr.write('its last words\n')
@@ -116,20 +130,42 @@ async function prompt(id: number, text: string): Promise<void> {
   }
 }
 
+const capabilities = {
+  promptCapabilities: { image: can.has('image'), embeddedContext: can.has('text') },
+  ...(can.has('fork') && { sessionCapabilities: { fork: {} } }),
+}
+
 function take({ id, method, params = {} }: Message): void {
   if (method === 'initialize')
     send({
       id,
-      result: { protocolVersion: 1, agentCapabilities: { loadSession: true }, agentInfo: { version: '9.9' } },
+      result: {
+        protocolVersion: 1,
+        agentCapabilities: { loadSession: true, ...capabilities },
+        agentInfo: { version: '9.9' },
+      },
     })
-  else if (method === 'session/new' || method === 'session/load') {
+  else if (method === 'session/set_model') {
+    const wanted = String(params.modelId)
+    if (wanted === 'refused') send({ id, error: { code: -32602, message: 'not today' } })
+    else {
+      model = wanted
+      send({ id, result: {} })
+    }
+  } else if (method === 'session/new' || method === 'session/load' || method === 'session/fork') {
     cwd = String(params.cwd)
     sessionId = method === 'session/load' ? String(params.sessionId) : `session-${process.pid}`
-    note(`${method} ${sessionId}`)
-    send({ id, result: { sessionId } })
-  } else if (method === 'session/prompt')
-    void prompt(id!, (params.prompt as { text: string }[]).map((part) => part.text).join(''))
-  else if (method === 'session/cancel') canceled = true
+    note(`${method} ${sessionId}${method === 'session/fork' ? ` of ${params.sessionId}` : ''}`)
+    const availableModels = models.map((modelId) => ({ modelId, name: `Model ${modelId}` }))
+    send({
+      id,
+      result: { sessionId, ...(models.length > 0 && { models: { currentModelId: model, availableModels } }) },
+    })
+  } else if (method === 'session/prompt') {
+    const parts = params.prompt as ({ text: string } & (typeof attached)[number])[]
+    attached = parts.filter(({ type }) => type !== 'text')
+    void prompt(id!, parts.flatMap(({ type, text }) => (type === 'text' ? [text] : [])).join(''))
+  } else if (method === 'session/cancel') canceled = true
 }
 
 note(`begun ${process.pid}`)

@@ -1,4 +1,4 @@
-import type { AgentUpdateOf } from '../../contract/agent.ts'
+import type { AgentModel, AgentUpdateOf, AttachmentKind } from '../../contract/agent.ts'
 import type { ProtocolFailure, SessionRequest } from '../agent.ts'
 import { modelFailureOf } from '../failure.ts'
 import {
@@ -17,6 +17,7 @@ const PROTOCOL_VERSION = 1
 const AUTH_REQUIRED = -32000
 /** As many of an agent's models as an error names. */
 const CHOICES_TOLD = 20
+const MODELS_TOLD = 100
 
 export interface HandshakePort {
   begun(sessionId: string, update: AgentUpdateOf<'session'>): void
@@ -32,6 +33,8 @@ export class Handshake {
   readonly #port: HandshakePort
   #version: string | undefined
   #origin: 'new' | 'loaded' = 'new'
+  #takes: AttachmentKind[] = []
+  #choice: ModelChoice | undefined
 
   constructor(profile: AcpProfile, request: SessionRequest, rpc: JsonRpc, port: HandshakePort) {
     this.#profile = profile
@@ -56,9 +59,24 @@ export class Handshake {
     }
     this.#version = string(object(result.agentInfo)?.version)
     const capabilities = object(result.agentCapabilities)
+    const prompts = object(capabilities?.promptCapabilities)
+    this.#takes = [
+      ...(prompts?.image === true ? (['image'] as const) : []),
+      ...(prompts?.embeddedContext === true ? (['text', 'pdf', 'other'] as const) : []),
+    ]
     const sessionId = this.#request.session_id
     const resume = object(object(capabilities?.sessionCapabilities)?.resume) !== undefined
     const place = { cwd: this.#request.cwd, mcpServers: [] }
+    if (sessionId !== undefined && this.#request.fork) {
+      if (object(object(capabilities?.sessionCapabilities)?.fork) === undefined)
+        return void this.#port.failed({
+          reason: 'invalid_argument',
+          message: 'This agent cannot branch a session: go on with the session itself, or begin another.',
+        })
+      return void this.#call('session/fork', { sessionId, ...place }, 'start_failed', (session) =>
+        this.#opened(string(session.sessionId) ?? '', session),
+      )
+    }
     if (sessionId !== undefined && (capabilities?.loadSession === true || resume)) {
       this.#origin = 'loaded'
       const method = capabilities?.loadSession === true ? 'session/load' : 'session/resume'
@@ -89,8 +107,14 @@ export class Handshake {
     )
   }
 
+  /** How another of the models that it has told is chosen; undefined: it lets none be. */
+  switching(sessionId: string, model: string): { method: string; params: JsonObject } | undefined {
+    return this.#choice && switching(this.#choice, sessionId, model)
+  }
+
   #chooseModel(sessionId: string, session: JsonObject): void {
     const choice = modelChoice(session)
+    this.#choice = choice
     const wanted = this.#request.model
     if (wanted === undefined || this.#profile.model === 'launch' || choice?.current === wanted)
       return void this.#begun(sessionId, wanted ?? choice?.current)
@@ -98,19 +122,20 @@ export class Handshake {
       const message = `This agent does not let its model be chosen (asked for ${wanted}).`
       return void this.#port.failed({ reason: 'invalid_argument', message })
     }
-    const [method, params] =
-      choice.type === 'option'
-        ? ['session/set_config_option', { sessionId, configId: choice.option, value: wanted }]
-        : ['session/set_model', { sessionId, modelId: wanted }]
+    const { method, params } = switching(choice, sessionId, wanted)
     this.#rpc.request(method, params, (answer) => {
       if (answer.type === 'result') return void this.#begun(sessionId, wanted)
-      const known = choice.choices.slice(0, CHOICES_TOLD).join(', ')
+      const known = choice.choices
+        .slice(0, CHOICES_TOLD)
+        .map(({ id }) => id)
+        .join(', ')
       const message = `The agent refuses the model ${wanted}: ${errorText(answer.error)}. It knows: ${known}`
       this.#port.failed({ reason: 'model', message })
     })
   }
 
   #begun(sessionId: string, model: string | undefined): void {
+    const models = (this.#choice?.choices ?? []).slice(0, MODELS_TOLD)
     this.#port.begun(
       sessionId,
       present({
@@ -120,6 +145,8 @@ export class Handshake {
         model,
         session_id: sessionId,
         origin: this.#origin,
+        takes: this.#takes.length === 0 ? undefined : this.#takes,
+        models: models.length === 0 ? undefined : models,
       }),
     )
   }
@@ -157,7 +184,7 @@ interface SessionOption {
   id: string
   category: string | undefined
   value: string | undefined
-  choices: string[]
+  choices: AgentModel[]
 }
 
 function sessionOptions(session: JsonObject): SessionOption[] {
@@ -168,14 +195,20 @@ function sessionOptions(session: JsonObject): SessionOption[] {
     // Choices may stand in groups.
     choices: objects(option.options)
       .flatMap((choice) => (Array.isArray(choice.options) ? objects(choice.options) : [choice]))
-      .map((choice) => string(choice.value) ?? ''),
+      .map((choice) => present({ id: string(choice.value) ?? '', name: string(choice.name) })),
   }))
 }
 
 /** How the model of a session is chosen, and which it is. */
 type ModelChoice =
-  | { type: 'option'; option: string; current?: string; choices: string[] }
-  | { type: 'models'; current?: string; choices: string[] }
+  | { type: 'option'; option: string; current?: string; choices: AgentModel[] }
+  | { type: 'models'; current?: string; choices: AgentModel[] }
+
+function switching(choice: ModelChoice, sessionId: string, model: string) {
+  return choice.type === 'option'
+    ? { method: 'session/set_config_option', params: { sessionId, configId: choice.option, value: model } }
+    : { method: 'session/set_model', params: { sessionId, modelId: model } }
+}
 
 /** Undefined: the agent lets nobody choose. */
 function modelChoice(session: JsonObject): ModelChoice | undefined {
@@ -184,6 +217,8 @@ function modelChoice(session: JsonObject): ModelChoice | undefined {
     return { type: 'option', option: option.id, current: option.value, choices: option.choices }
   const models = object(session.models)
   if (models === undefined) return undefined
-  const choices = objects(models.availableModels).map((model) => string(model.modelId) ?? '')
+  const choices = objects(models.availableModels).map((model) =>
+    present({ id: string(model.modelId) ?? '', name: string(model.name) }),
+  )
   return { type: 'models', current: string(models.currentModelId), choices }
 }

@@ -138,7 +138,8 @@ describe('the Agent Client Protocol', () => {
 
   it('tells who is there once the session is', () => {
     const talk = new Talk().open({ configOptions: [modelOption] })
-    const session = { kind: 'session', agent: 'test', model: 'a', session_id: 's', origin: 'new' }
+    const models = [{ id: 'a' }, { id: 'b' }]
+    const session = { kind: 'session', agent: 'test', model: 'a', session_id: 's', origin: 'new', models }
     assert.deepEqual(talk.updates, [session])
     assert.equal(talk.ready, 1)
   })

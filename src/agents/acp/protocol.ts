@@ -1,5 +1,5 @@
-import { type AgentUpdateOf, ModelFailure } from '../../contract/agent.ts'
-import type { AgentProtocol, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
+import { type AgentUpdateOf, attachmentKind, ModelFailure } from '../../contract/agent.ts'
+import type { AgentProtocol, Attached, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
 import { endingText, modelFailureOf } from '../failure.ts'
 import { Handshake } from './handshake.ts'
 import {
@@ -73,17 +73,25 @@ export class AcpProtocol implements AgentProtocol {
     this.#rpc.line(text)
   }
 
-  prompt(text: string): void {
+  prompt(text: string, attached: readonly Attached[] = []): void {
     if (this.#phase !== 'idle') return
     this.#phase = 'turn'
     this.#permissions.turnBegins()
     this.#updates.turnBegins()
-    const params = { sessionId: this.#sessionId, prompt: [{ type: 'text', text }] }
+    const params = { sessionId: this.#sessionId, prompt: [...attached.map(block), { type: 'text', text }] }
     this.#rpc.request('session/prompt', params, (answer) => this.#turnAnswered(answer))
   }
 
   answer(requestId: string, decision: 'allow' | 'deny'): void {
     this.#permissions.answer(requestId, decision)
+  }
+
+  setModel(model: string, done: (refused?: string) => void): void {
+    const way = this.#handshake.switching(this.#sessionId, model)
+    if (way === undefined) return void done('it lets no model be chosen')
+    this.#rpc.request(way.method, way.params, (answer) =>
+      done(answer.type === 'result' ? undefined : errorText(answer.error)),
+    )
   }
 
   cancelTurn(): void {
@@ -192,4 +200,14 @@ export class AcpProtocol implements AgentProtocol {
       ...(failure === undefined ? {} : { failure }),
     }
   }
+}
+
+/** Content of a prompt; what is no image stands in it as a whole. */
+function block({ id, name, media_type, content }: Attached): JsonObject {
+  if (attachmentKind(media_type) === 'image')
+    return { type: 'image', mimeType: media_type, data: content.toString('base64') }
+  const uri = `errand://attachment/${id}/${encodeURIComponent(name)}`
+  const isText = attachmentKind(media_type) === 'text'
+  const whole = isText ? { text: content.toString('utf8') } : { blob: content.toString('base64') }
+  return { type: 'resource', resource: { uri, mimeType: media_type, ...whole } }
 }

@@ -94,7 +94,7 @@ export const claudeCode: Agent = {
 }
 
 export function claudeLaunch(request: SessionRequest): AgentLaunch {
-  const { env, session_id, new_session_id, model, max_turns } = request
+  const { env, session_id, new_session_id, fork, model, max_turns } = request
   const ownFolder = hasKey(env) || request.apart === true
   checkKey(request)
   return {
@@ -105,7 +105,9 @@ export function claudeLaunch(request: SessionRequest): AgentLaunch {
       ...['--disallowedTools', unfit.join(',')],
       ...(model === undefined ? [] : ['--model', model]),
       ...(max_turns === undefined ? [] : ['--max-turns', String(max_turns)]),
-      ...(session_id === undefined ? ['--session-id', new_session_id] : ['--resume', session_id]),
+      ...(session_id === undefined || fork ? ['--session-id', new_session_id] : []),
+      ...(session_id === undefined ? [] : ['--resume', session_id]),
+      ...(fork ? ['--fork-session'] : []),
       ...request.extra_args,
     ],
     env: {

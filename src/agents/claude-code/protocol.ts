@@ -1,7 +1,12 @@
-import type { AgentUpdateOf, ModelFailure } from '../../contract/agent.ts'
-import { count, type JsonObject, object, parsedObject, string } from '../acp/json-rpc.ts'
+import {
+  type AgentModel,
+  type AgentUpdateOf,
+  attachmentKind,
+  type ModelFailure,
+} from '../../contract/agent.ts'
+import { count, type JsonObject, object, objects, parsedObject, string } from '../acp/json-rpc.ts'
 import { present } from '../acp/session-updates.ts'
-import type { AgentProtocol, ProtocolPort, SessionRequest } from '../agent.ts'
+import type { AgentProtocol, Attached, ProtocolPort, SessionRequest } from '../agent.ts'
 import { endingText, failureOfStatus, modelFailureOf } from '../failure.ts'
 import { ClaudeUsage, Messages } from './messages.ts'
 import { Questions } from './tools.ts'
@@ -19,6 +24,9 @@ export class ClaudeProtocol implements AgentProtocol {
   #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
   #canceling = false
   #interrupts = 0
+  readonly #switches = new Map<string, (refused?: string) => void>()
+  #switched = 0
+  #models: AgentModel[] = []
   #version: string | undefined
 
   constructor(request: SessionRequest, port: ProtocolPort) {
@@ -38,18 +46,24 @@ export class ClaudeProtocol implements AgentProtocol {
     if (line !== undefined) this.#lines[string(line.type) ?? '']?.(line)
   }
 
-  prompt(text: string): void {
+  prompt(text: string, attached: readonly Attached[] = []): void {
     if (this.#phase !== 'idle') return
     this.#phase = 'turn'
     this.#canceling = false
     this.#usage.turnBegins()
     this.#messages.turnBegins()
-    const message = { role: 'user', content: [{ type: 'text', text }] }
+    const message = { role: 'user', content: [...attached.map(block), { type: 'text', text }] }
     this.#send({ type: 'user', session_id: '', message, parent_tool_use_id: null })
   }
 
-  answer(requestId: string, decision: 'allow' | 'deny', reason?: string): void {
-    this.#questions.answer(requestId, decision, reason)
+  answer(requestId: string, decision: 'allow' | 'deny', reason?: string, input?: string): void {
+    this.#questions.answer(requestId, decision, reason, input)
+  }
+
+  setModel(model: string, done: (refused?: string) => void): void {
+    const id = `errand-model-${++this.#switched}`
+    this.#switches.set(id, done)
+    this.#control(id, { subtype: 'set_model', model })
   }
 
   cancelTurn(): void {
@@ -81,6 +95,15 @@ export class ClaudeProtocol implements AgentProtocol {
   }
 
   #answered(response: JsonObject): void {
+    const id = string(response.request_id) ?? ''
+    const switched = this.#switches.get(id)
+    if (switched !== undefined) {
+      this.#switches.delete(id)
+      switched(
+        response.subtype === 'success' ? undefined : (string(response.error) ?? 'it does not tell why'),
+      )
+      return
+    }
     if (this.#phase !== 'starting' || response.request_id !== INITIALIZE) return
     if (response.subtype !== 'success') {
       this.#failed(
@@ -88,8 +111,13 @@ export class ClaudeProtocol implements AgentProtocol {
       )
       return
     }
+    this.#models = objects(object(response.response)?.models).flatMap(({ value, displayName }) => {
+      const id = string(value)
+      return id === undefined ? [] : [present({ id, name: string(displayName) })]
+    })
+    const { session_id, new_session_id, fork } = this.#request
     this.#session({
-      session_id: this.#request.session_id ?? this.#request.new_session_id,
+      session_id: fork ? new_session_id : (session_id ?? new_session_id),
       model: this.#request.model,
     })
     this.#phase = 'idle'
@@ -114,7 +142,11 @@ export class ClaudeProtocol implements AgentProtocol {
 
   #session(known: Pick<AgentUpdateOf<'session'>, 'session_id' | 'model' | 'version'>): void {
     const origin = this.#request.session_id === undefined ? 'new' : 'loaded'
-    this.#port.update(present({ kind: 'session', agent: 'claude_code', origin, ...known }))
+    const models = this.#models.length === 0 ? undefined : this.#models
+    const takes = ['image', 'text', 'pdf'] as const
+    this.#port.update(
+      present({ kind: 'session', agent: 'claude_code', origin, takes: [...takes], models, ...known }),
+    )
   }
 
   #result(line: JsonObject): void {
@@ -153,6 +185,16 @@ export class ClaudeProtocol implements AgentProtocol {
   #send(line: JsonObject): void {
     this.#port.send(JSON.stringify(line))
   }
+}
+
+/** As the Messages of its service have it. */
+function block({ name, media_type, content }: Attached): JsonObject {
+  const kind = attachmentKind(media_type)
+  const base64 = { type: 'base64', media_type, data: content.toString('base64') }
+  if (kind === 'image') return { type: 'image', source: base64 }
+  if (kind === 'pdf') return { type: 'document', title: name, source: base64 }
+  const text = { type: 'text', media_type: 'text/plain', data: content.toString('utf8') }
+  return { type: 'document', title: name, source: text }
 }
 
 const named: Record<string, ModelFailure> = {

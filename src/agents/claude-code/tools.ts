@@ -1,5 +1,5 @@
 import type { AgentUpdateOf, ToolKind } from '../../contract/agent.ts'
-import { type JsonObject, object, objects, string } from '../acp/json-rpc.ts'
+import { type JsonObject, object, objects, parsedObject, string } from '../acp/json-rpc.ts'
 import { present } from '../acp/session-updates.ts'
 import type { ProtocolPort, SessionRequest } from '../agent.ts'
 import { clipped, clippedValue, DIFF_TEXT_BYTES } from '../clipped.ts'
@@ -149,17 +149,18 @@ export class Questions {
     this.#open.delete(string(line.request_id) ?? '')
   }
 
-  answer(requestId: string, decision: 'allow' | 'deny', reason?: string): void {
+  answer(requestId: string, decision: 'allow' | 'deny', reason?: string, edited?: string): void {
     const input = this.#open.get(requestId)
     if (input === undefined) return
     this.#open.delete(requestId)
-    this.#decide(requestId, input, decision === 'allow', reason)
+    this.#decide(requestId, parsedObject(edited ?? '') ?? input, decision === 'allow', reason)
   }
 
   #put(id: string, tool: string, input: JsonObject, toolId: string | undefined): void {
     this.#open.set(id, input)
     const { title = tool, ...parts } = toolParts(tool, input)
-    this.#port.update(present({ kind: 'permission', request_id: id, tool_id: toolId, title, ...parts }))
+    const asks = { kind: 'permission', request_id: id, tool_id: toolId, title, editable: true } as const
+    this.#port.update(present({ ...asks, ...parts }))
   }
 
   #decide(id: string, input: JsonObject, allowed: boolean, reason?: string): void {

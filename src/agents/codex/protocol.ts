@@ -9,7 +9,14 @@ import {
   string,
 } from '../acp/json-rpc.ts'
 import { present } from '../acp/session-updates.ts'
-import type { AgentProtocol, AskMode, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
+import type {
+  AgentProtocol,
+  AskMode,
+  Attached,
+  ProtocolFailure,
+  ProtocolPort,
+  SessionRequest,
+} from '../agent.ts'
 import { clippedValue } from '../clipped.ts'
 import { endingText, modelFailureOf } from '../failure.ts'
 import { commandParts } from './items.ts'
@@ -59,13 +66,17 @@ export class CodexProtocol implements AgentProtocol {
     if (this.#phase !== 'over') this.#rpc.line(text)
   }
 
-  prompt(text: string): void {
+  prompt(text: string, attached: readonly Attached[] = []): void {
     if (this.#phase !== 'idle') return
     this.#phase = 'turn'
     this.#turnId = undefined
     this.#interrupting = undefined
     this.#events.turnBegins()
-    const input = [{ type: 'text', text, text_elements: [] }]
+    const images = attached.map(({ media_type, content }) => ({
+      type: 'image',
+      url: `data:${media_type};base64,${content.toString('base64')}`,
+    }))
+    const input = [...images, { type: 'text', text, text_elements: [] }]
     this.#rpc.request('turn/start', { threadId: this.#threadId, input }, (answer) => {
       if (answer.type === 'result') this.#turnBegan(string(object(answer.result.turn)?.id))
       else this.#turnEnds({ stop_reason: 'error', message: errorText(answer.error) })
@@ -174,13 +185,14 @@ const modes: Record<AskMode, { approvalPolicy: string; sandbox: string }> = {
 const denyApart = modes.ask
 
 function threadRequest(request: SessionRequest): { method: string; params: JsonObject } {
-  const { cwd, model, ask, session_id, apart } = request
+  const { cwd, model, ask, session_id, apart, fork } = request
   const mode = apart && ask === 'deny' ? denyApart : modes[ask]
   const params = { cwd, ...mode, approvalsReviewer: 'user', ...(model === undefined ? {} : { model }) }
   // Only a sandbox hides calls.
   if (session_id === undefined)
     return { method: 'thread/start', params: { ...params, experimentalRawEvents: ask === 'deny' } }
-  return { method: 'thread/resume', params: { threadId: session_id, ...params, excludeTurns: true } }
+  const method = fork ? 'thread/fork' : 'thread/resume'
+  return { method, params: { threadId: session_id, ...params, excludeTurns: true } }
 }
 
 /** From the answers to `thread/start` (or `resume`) and to `initialize`. */
@@ -193,6 +205,7 @@ function sessionUpdate(answer: JsonObject, server: JsonObject, loaded: boolean):
     model: string(answer.model),
     session_id: string(thread?.id),
     origin: loaded ? 'loaded' : 'new',
+    takes: ['image'],
   })
 }
 

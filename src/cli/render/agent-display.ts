@@ -128,6 +128,10 @@ export class AgentDisplay {
         return update.stop_reason === 'end_turn' ? this.#clear() : this.#line('yellow', turnEnd(update))
       case 'notice':
         return this.#line('dim', update.text)
+      case 'model':
+        return this.#line('dim', `${update.who ?? 'Errand'} switched the model to ${update.model}`)
+      case 'queue':
+        return update.done ? this.#line('dim', queueText(update)) : ''
       case 'idle':
         return ''
     }
@@ -271,3 +275,7 @@ function linesOf(text: string | undefined): string[] {
   if (text === undefined || text === '') return []
   return (text.endsWith('\n') ? text.slice(0, -1) : text).split('\n')
 }
+
+const changes = { edit: 'edited', withdraw: 'withdrew', up: 'moved up' }
+const queueText = ({ change, who, text }: AgentUpdateOf<'queue'>): string =>
+  `${who ?? 'somebody'} ${changes[change]} a queued prompt${text === undefined ? '' : `: ${firstLine(text)}`}`

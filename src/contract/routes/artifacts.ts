@@ -46,6 +46,25 @@ export const artifactRoutes = routeTable({
     headers,
     answers: bytes,
   },
+  'GET /api/runs/:id/attachments/:attachment_id': {
+    who: 'user',
+    tag,
+    summary:
+      'The bytes of a file that goes with a prompt of the run; shown only where it is plain text or an image',
+    tokenIn: 'query',
+    head: true,
+    params: params.extend({ attachment_id: z.string() }),
+    query,
+    headers,
+    answers: bytes,
+  },
+  'GET /api/runner-attachments/:run_id/:attachment_id': {
+    who: 'runner',
+    tag: 'runners',
+    summary: 'Bytes that go with a prompt, for runners',
+    params: z.object({ run_id: z.string(), attachment_id: z.string() }),
+    answers: { 200: content('The whole', 'application/octet-stream') },
+  },
   'PUT /api/runner-artifacts/:attempt_id': {
     who: 'runner',
     tag: 'runners',

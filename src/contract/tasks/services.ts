@@ -87,7 +87,9 @@ export const ArtifactQuery = z.strictObject({
   type: z.string().min(1).max(100).optional(),
   name: z.string().min(1).max(1000).optional(),
   task_id: z.string().max(300).optional(),
+  media_type: z.string().min(1).max(200).optional().describe('Default `application/octet-stream`'),
 })
+export type ArtifactQuery = z.infer<typeof ArtifactQuery>
 
 /** A service's `GET /health`. */
 export const ServiceHealth = z.object({ status: z.literal('ok') })

@@ -1,6 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { MAX_INPUT_BYTES } from '../../contract/actions.ts'
-import type { AttemptInput, GivenInput } from '../../contract/agent.ts'
+import {
+  type AgentUpdateOf,
+  type AttemptInput,
+  attachmentKind,
+  type GivenInput,
+} from '../../contract/agent.ts'
 import type { AttemptEnd } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf, NewEvent } from '../../contract/events.ts'
@@ -24,7 +29,7 @@ export interface Addressed {
 /** Whom an input is for. Throws `no_input`, `conflict`, `body_too_large`, and changes nothing. */
 export function addressInput(runId: string, state: RunState, given: GivenInput, to: InputAddress): Addressed {
   const input = { ...given, input_id: given.input_id ?? randomUUID() } as AttemptInput
-  if (input.type === 'permission') input.who = to.by
+  if (input.type === 'permission' || input.type === 'queue' || input.type === 'model') input.who = to.by
   if (Buffer.byteLength(JSON.stringify(input)) > MAX_INPUT_BYTES)
     throw new ErrandError('body_too_large', `The prompt is over ${MAX_INPUT_BYTES} bytes.`, {
       hint: 'Put what is long into a file, and name the file in the prompt.',
@@ -33,7 +38,12 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
   const open = taking.filter((attempt) => fits(attempt, to))
   const known = open.find(({ talk }) => talk!.given.has(input.input_id))
   if (known) return { attempt: known, input, known: true }
-  if (input.type === 'permission') return { attempt: asking(runId, open, input), input, known: false }
+  if (input.type === 'permission') {
+    const asked = asking(runId, open, input)
+    checkEdited(asked, input)
+    return { attempt: asked, input, known: false }
+  }
+  if (input.type === 'queue') return { attempt: queueing(runId, open, input), input, known: false }
   const [attempt, other] = open
   if (!attempt) {
     const where = to.step === undefined ? 'Nothing' : `No step "${to.step}"`
@@ -56,7 +66,70 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
         hint: `Once it has ended, its session goes on with: errand agent --continue ${runId} (and --hub on a hub)`,
       },
     )
+  if (input.type === 'prompt') checkTaken(runId, attempt, input)
+  if (input.type === 'model') checkModel(runId, attempt, input)
   return { attempt, input, known: false }
+}
+
+type Given<T extends AttemptInput['type']> = Extract<AttemptInput, { type: T }>
+
+/** Throws `invalid_argument` for an attachment that the agent does not take, `conflict` where that is not known yet. */
+function checkTaken(runId: string, { talk }: AttemptState, { attachments = [] }: Given<'prompt'>): void {
+  if (attachments.length === 0) return
+  if (talk!.agent === undefined) throw notBegun(runId, 'which attachments it takes')
+  const { takes } = talk!.agent
+  const refused = attachments.find(({ media_type }) => !takes.includes(attachmentKind(media_type)))
+  if (refused === undefined) return
+  const what = takes.length === 0 ? 'no attachments' : `no "${refused.name}" (${refused.media_type})`
+  throw new ErrandError('invalid_argument', `The agent of run ${runId} takes ${what}.`, {
+    hint:
+      takes.length === 0
+        ? 'Put the file where the agent can read it, and name it in the prompt.'
+        : `It takes: ${takes.join(', ')}. Else put the file where it can read it, and name it in the prompt.`,
+  })
+}
+
+/** Throws `invalid_argument` for a model that the agent does not offer, `conflict` where that is not known yet. */
+function checkModel(runId: string, { talk }: AttemptState, { model }: Given<'model'>): void {
+  if (talk!.agent === undefined) throw notBegun(runId, 'which models it has')
+  const { models } = talk!.agent
+  if (models.some(({ id }) => id === model)) return
+  throw new ErrandError('invalid_argument', `The agent of run ${runId} cannot be switched to "${model}".`, {
+    hint:
+      models.length === 0
+        ? 'It lets no model be chosen while it is in a session: begin another with --model.'
+        : `It offers: ${models.map(({ id }) => id).join(', ')}.`,
+  })
+}
+
+const notBegun = (runId: string, what: string) =>
+  new ErrandError('conflict', `The agent of run ${runId} has not begun: ${what} is not known yet.`, {
+    hint: 'Try again once it has told its session.',
+  })
+
+/** Throws `invalid_argument` where the agent takes no other input than its own. */
+function checkEdited({ talk }: AttemptState, { request_id, input }: Given<'permission'>): void {
+  if (input === undefined || talk!.editable.has(request_id)) return
+  throw new ErrandError(
+    'invalid_argument',
+    `What "${request_id}" asks for cannot be changed: the agent takes a yes or a no.`,
+    { hint: 'Deny it with a reason that says what it is to do instead.' },
+  )
+}
+
+/** The attempt that has that prompt in its queue. Throws `conflict` where the agent has it, `not_found`. */
+function queueing(runId: string, open: readonly AttemptState[], { prompt_id }: Given<'queue'>): AttemptState {
+  const isPrompt = (input: AttemptInput) => input.type === 'prompt' && input.input_id === prompt_id
+  const found = open.find(({ talk }) => talk!.untaken.some(isPrompt))
+  if (found) return found
+  const was = open.some(({ talk }) => talk!.given.has(prompt_id)) || prompt_id === 'first'
+  throw new ErrandError(
+    was ? 'conflict' : 'not_found',
+    was
+      ? `The prompt "${prompt_id}" is in the queue of run ${runId} no more.`
+      : `There is no prompt "${prompt_id}" in the queue of run ${runId}.`,
+    { hint: 'Its events tell of each prompt that was given, and of each that was taken.' },
+  )
 }
 
 const names = (attempts: readonly AttemptState[]) =>
@@ -77,7 +150,13 @@ function asking(runId: string, open: readonly AttemptState[], { request_id }: { 
 
 const wordFor = ({ type }: AttemptInput) => (type === 'prompt' ? 'prompt' : `"${type}"`)
 
-export const freshTalk = (): Talk => ({ given: new Set(), untaken: [], questions: new Set(), closed: false })
+export const freshTalk = (): Talk => ({
+  given: new Set(),
+  untaken: [],
+  questions: new Set(),
+  editable: new Set(),
+  closed: false,
+})
 
 /** Folds what became of a prompt that came too late. */
 export function foldLate(
@@ -88,6 +167,8 @@ export function foldLate(
   const run_id = event.type === 'input.passed_on' ? event.run_id : undefined
   attempt.late = [...(attempt.late ?? []), { input_id, run_id }]
 }
+
+const isAPrompt = ({ type }: AttemptInput) => type === 'prompt'
 
 /** Folds what was said to and by an agent. */
 export function foldTalk(
@@ -100,7 +181,9 @@ export function foldTalk(
   if (event.type === 'input.given') {
     const { input } = event
     talk.given.add(input.input_id)
-    talk.untaken.push(input)
+    const first = input.type === 'prompt' && input.now ? talk.untaken.findIndex(isAPrompt) : -1
+    if (first < 0) talk.untaken.push(input)
+    else talk.untaken.splice(first, 0, input)
     if (input.type === 'permission') talk.questions.delete(input.request_id)
     if (input.type === 'close') talk.closed = true
     return
@@ -108,10 +191,31 @@ export function foldTalk(
   if (event.type === 'input.taken')
     talk.untaken = talk.untaken.filter((input) => input.input_id !== event.input_id)
   else if (event.update.kind === 'permission') {
-    const { request_id } = event.update
+    const { request_id, editable } = event.update
+    if (editable) talk.editable.add(request_id)
     if (!talk.untaken.some((input) => input.type === 'permission' && input.request_id === request_id))
       talk.questions.add(request_id)
-  } else if (event.update.kind === 'permission_answered') talk.questions.delete(event.update.request_id)
+  } else if (event.update.kind === 'permission_answered') {
+    talk.questions.delete(event.update.request_id)
+    talk.editable.delete(event.update.request_id)
+  } else if (event.update.kind === 'queue') foldQueue(talk, event.update)
+  else if (event.update.kind === 'session' && event.update.origin !== 'same')
+    talk.agent = { takes: event.update.takes ?? [], models: event.update.models ?? [] }
+}
+
+/** Folds what became of a change of the queue. */
+function foldQueue(talk: Talk, { prompt_id, change, text, done }: AgentUpdateOf<'queue'>): void {
+  const at = talk.untaken.findIndex(({ type, input_id }) => type === 'prompt' && input_id === prompt_id)
+  const prompt = talk.untaken[at]
+  if (!done || prompt?.type !== 'prompt') return
+  if (change === 'edit') talk.untaken[at] = { ...prompt, text: text ?? prompt.text }
+  else if (change === 'withdraw') talk.untaken.splice(at, 1)
+  else {
+    const before = talk.untaken.findLastIndex(({ type }, index) => index < at && type === 'prompt')
+    if (before < 0) return
+    talk.untaken.splice(at, 1)
+    talk.untaken.splice(before, 0, prompt)
+  }
 }
 
 /** As `EngineOptions.passOn`. */

@@ -1,4 +1,4 @@
-import type { AttemptInput } from '../../contract/agent.ts'
+import type { AgentModel, AttachmentKind, AttemptInput } from '../../contract/agent.ts'
 import type { Approvers, GivenAnswer } from '../../contract/approvers.ts'
 import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
@@ -156,6 +156,10 @@ export interface Talk {
   untaken: AttemptInput[]
   /** Ids of permission requests that nobody has answered. */
   questions: Set<string>
+  /** Of those, the ones that may be allowed with another input. */
+  editable: Set<string>
+  /** What the agent has told of itself; undefined: nothing yet. */
+  agent?: { takes: readonly AttachmentKind[]; models: readonly AgentModel[] }
   /** No more prompts are to come. */
   closed: boolean
 }

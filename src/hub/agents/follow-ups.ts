@@ -22,6 +22,8 @@ export interface Giver {
   step?: string
   /** Of a run that goes on with one that has ended; default: as that was. */
   interactive?: boolean
+  /** Of a run that goes on with one that has ended: as a branch of its session. */
+  fork?: true
 }
 
 /** Prompts for runs of agents: for the session of one that is open, and in a run that goes on with it after its end. */
@@ -35,9 +37,21 @@ export class FollowUps {
   }
 
   /** The same `input_id` again changes nothing. Throws as `EngineFace.input` and `continuationRun`. */
-  async give(record: RunRecord, prompt: Prompt, { by, step, interactive }: Giver): Promise<InputAccepted> {
+  async give(
+    record: RunRecord,
+    prompt: Prompt,
+    { by, step, interactive, fork }: Giver,
+  ): Promise<InputAccepted> {
     const { run_id } = record
-    if (isFinalRun(record.status)) return await this.#goOn(record, prompt, { by, interactive })
+    if (isFinalRun(record.status)) return await this.#goOn(record, prompt, { by, interactive, fork })
+    if (fork)
+      throw new ErrandError(
+        'conflict',
+        `Run ${run_id} has not ended: a branch is made of a session at rest.`,
+        {
+          hint: 'Wait for its end, or end it; or give the prompt to the session itself.',
+        },
+      )
     try {
       return { run_id, ...(await this.#engine.input(run_id, prompt, { by, step })) }
     } catch (error) {
@@ -54,6 +68,11 @@ export class FollowUps {
     for await (const event of this.#log(record))
       if (event.type === 'input.given' && event.input.type === 'prompt')
         given.set(event.input.input_id, { prompt: event.input, by: event.by ?? record.owner })
+      else if (event.type === 'agent.update' && event.update.kind === 'queue' && event.update.done) {
+        const { prompt_id, change, text } = event.update
+        const edited = change === 'edit' && text !== undefined ? given.get(prompt_id) : undefined
+        if (edited) edited.prompt = { ...edited.prompt, text: text! }
+      }
     const runIds: string[] = []
     for (const inputId of inputIds) {
       const { prompt, by } = given.get(inputId)!
@@ -70,8 +89,8 @@ export class FollowUps {
   /** A new run of the same session; or the one that has this input already. */
   async #goOn(
     record: RunRecord,
-    { input_id, text }: Prompt,
-    { by, interactive }: Giver,
+    { input_id, text, attachments }: Prompt,
+    { by, interactive, fork }: Giver,
   ): Promise<InputAccepted> {
     const { run_id, repository, tenant } = record
     const found: SessionFound = {}
@@ -82,7 +101,7 @@ export class FollowUps {
     }
     if (had?.type === 'input.taken') return { run_id, input_id: had.input_id }
     if (had) return { run_id: had.run_id, input_id: had.input_id, continues: run_id }
-    const made = continuationRun(record, found, { prompt: text, interactive })
+    const made = continuationRun(record, found, { prompt: text, interactive, attachments, fork })
     const submission = { ...made, repository, owner: by, tenant }
     const begun =
       input_id === undefined

@@ -6,11 +6,14 @@ import type { RunInput } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { AgentAnswer } from '../agents/follow-ups.ts'
 import { agentsHealth, checkAgentName } from '../agents/known-agents.ts'
+import { givenAttachments } from '../agents/prompt-attachments.ts'
 import { answerQuestion } from '../agents/question-answers.ts'
+import { changeQueue } from '../agents/queue-changes.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { bearer, sharedRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
+import { askerOf } from './tasks.ts'
 
 export function agentHandlers({ runners, auth }: ApiContext) {
   return {
@@ -88,15 +91,23 @@ export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiAp
   }
 }
 
-export function inputHandlers({ engine, followUps }: ApiContext) {
+export function inputHandlers({ engine, followUps, stored }: ApiContext) {
   return {
     'POST /api/runs/:id/input': async ({ identity, params, body, headers }, reply) => {
       const record = await sharedRun(engine, identity, params.id)
-      const input = givenInput({ ...body, input_id: body.input_id ?? headers['idempotency-key'] })
+      const given = givenInput({ ...body, input_id: body.input_id ?? headers['idempotency-key'] })
+      const attachments = await givenAttachments(stored, askerOf(identity), body.attachments)
+      const input = given.type === 'prompt' && attachments.length > 0 ? { ...given, attachments } : given
       reply.code(202)
       const to = { by: identity.user.name, step: body.step }
       if (input.type === 'prompt')
-        return await followUps.give(record, input, { ...to, interactive: body.interactive })
+        return await followUps.give(record, input, {
+          ...to,
+          interactive: body.interactive,
+          fork: body.fork,
+        })
+      if (input.type === 'queue')
+        return { run_id: record.run_id, ...(await changeQueue(engine, record.run_id, input, to)) }
       if (input.type === 'permission')
         return { run_id: record.run_id, ...(await answerQuestion(engine, record.run_id, input, to)) }
       return { run_id: record.run_id, ...(await engine.input(record.run_id, input, to)) }
@@ -104,11 +115,12 @@ export function inputHandlers({ engine, followUps }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-const kinds = ['prompt', 'permission', 'cancel_turn', 'close'] as const
+const kinds = ['prompt', 'permission', 'queue', 'model', 'cancel_turn', 'close'] as const
+const ofPrompts = ['attachments', 'now', 'fork'] as const
 
 /** Throws `bad_request`. */
-function givenInput({ input_id, prompt, permission, ...rest }: RunInput): GivenInput {
-  const given = kinds.filter((kind) => ({ prompt, permission, ...rest })[kind] !== undefined)
+function givenInput({ input_id, prompt, permission, queue, model, ...rest }: RunInput): GivenInput {
+  const given = kinds.filter((kind) => ({ prompt, permission, queue, model, ...rest })[kind] !== undefined)
   const [kind, other] = given
   if (kind === undefined || other !== undefined)
     throw new ErrandError(
@@ -118,14 +130,32 @@ function givenInput({ input_id, prompt, permission, ...rest }: RunInput): GivenI
         hint: 'Such as {"prompt": "..."} or {"permission": {"request_id": "...", "decision": "allow"}}.',
       },
     )
-  if (prompt !== undefined) return { type: 'prompt', input_id, text: prompt }
+  if (prompt !== undefined) return { type: 'prompt', input_id, text: prompt, now: rest.now }
+  const stray = ofPrompts.find((name) => rest[name] !== undefined)
+  if (stray !== undefined)
+    throw new ErrandError('bad_request', `body: "${stray}" stands beside "prompt" only.`, {
+      hint: 'Leave it out.',
+    })
+  if (model !== undefined) return { type: 'model', input_id, model }
+  if (queue !== undefined) {
+    if ((queue.change === 'edit') !== (queue.text !== undefined))
+      throw new ErrandError('bad_request', 'body.queue: "text" is for an edit, which needs it.', {
+        hint: 'Such as {"queue": {"prompt_id": "...", "change": "edit", "text": "..."}}.',
+      })
+    return { type: 'queue', input_id, ...queue }
+  }
   if (permission !== undefined) {
-    const { decision, scope, reason } = permission
+    const { decision, scope, reason, input, ...named } = permission
+    if (input !== undefined && (decision !== 'allow' || scope !== undefined))
+      throw new ErrandError('bad_request', 'body.permission: "input" is for allow, and for this once.', {
+        hint: 'Leave it out, or answer otherwise.',
+      })
     if ((scope !== undefined && decision !== 'allow') || (reason !== undefined && decision !== 'deny'))
       throw new ErrandError('bad_request', 'body.permission: "scope" is for allow, and "reason" for deny.', {
         hint: 'Leave it out, or answer otherwise.',
       })
-    return { type: 'permission', input_id, ...permission }
+    const edited = input === undefined ? {} : { input: JSON.stringify(input) }
+    return { type: 'permission', input_id, decision, scope, reason, ...named, ...edited }
   }
   return { type: kind === 'close' ? 'close' : 'cancel_turn', input_id }
 }

@@ -5,13 +5,21 @@ import type { RunRecord } from '../../contract/run.ts'
 import type { ListedArtifact } from '../../contract/run-api.ts'
 import { lastChange, patchOf } from '../../contract/tasks/task-change.ts'
 import type { TaskFold } from '../../engine/tasks/evolve-task.ts'
+import { attachmentOf } from '../agents/prompt-attachments.ts'
 import type { ApiContext } from './api-context.ts'
 import { readableRun } from './http/access.ts'
 import { sendRange } from './http/ranged-content.ts'
 import type { Handlers } from './http/routes.ts'
 import { askerOf } from './tasks.ts'
 
-export function artifactHandlers({ engine, tasks, artifacts, streams, log }: ApiContext) {
+export function artifactHandlers({ engine, tasks, artifacts, stored, streams, log }: ApiContext) {
+  /** Of the first prompt it is the run's owner's: nobody names another's in a workflow. */
+  const attachedTo = async (run: RunRecord, id: string) => {
+    const { id: found, byOwner } = await attachmentOf(engine, run, id)
+    const record = await stored.attached(run.tenant, found)
+    if (!byOwner || record.owner === run.owner) return record
+    throw new ErrandError('not_found', `No prompt of run "${run.run_id}" has an attachment "${id}".`)
+  }
   const send = (
     reply: FastifyReply,
     run: RunRecord,
@@ -48,6 +56,35 @@ export function artifactHandlers({ engine, tasks, artifacts, streams, log }: Api
       const artifact = await artifacts.find(run.run_id, params.artifact_id)
       const asked = { user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range }
       return void (await send(reply, run, artifact, asked))
+    },
+
+    'GET /api/runs/:id/attachments/:attachment_id': async ({ identity, params, headers, method }, reply) => {
+      const run = await readableRun(engine, identity, params.id)
+      const record = await attachedTo(run, params.attachment_id)
+      await sendRange(
+        reply,
+        {
+          ...{ user: identity.user.id, onlyHead: method === 'HEAD', range: headers.range },
+          length: record.bytes,
+          headers: contentHeaders(record),
+          name: `The attachment ${record.id}`,
+          read: (start, end) => stored.open(record, { start, end }),
+        },
+        { streams, log },
+      )
+      return undefined
+    },
+
+    'GET /api/runner-attachments/:run_id/:attachment_id': async ({ runnerTenant, params }, reply) => {
+      const run = await engine.get(params.run_id)
+      if (run?.tenant !== runnerTenant)
+        throw new ErrandError('not_found', `There is no run "${params.run_id}".`)
+      const record = await attachedTo(run, params.attachment_id)
+      reply
+        .header('content-length', record.bytes)
+        .header('cache-control', 'no-store')
+        .type('application/octet-stream')
+      return reply.send(Readable.from(await stored.open(record)) as unknown as string)
     },
 
     'GET /api/runs/:id/diff': async ({ identity, params, query, headers, method }, reply) => {

@@ -1,7 +1,7 @@
 import { agentRun } from '../../blueprints/agent.ts'
 import { workflowRun } from '../../blueprints/workflow.ts'
 import { oldAgentRequest } from '../../compat/agent-api.ts'
-import { builtinActions } from '../../contract/actions.ts'
+import { type Attachment, builtinActions } from '../../contract/actions.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newRunId } from '../../contract/ids.ts'
 import { isCredentialName } from '../../contract/names.ts'
@@ -16,6 +16,7 @@ import { fieldProblems, givenValues } from '../../engine/workflow-file/inputs.ts
 import type { Problem } from '../../engine/workflow-file/problems.ts'
 import { writtenWorkflow } from '../../engine/workflow-file/written.ts'
 import { agentsOf, checkAgentName } from '../agents/known-agents.ts'
+import { givenAttachments } from '../agents/prompt-attachments.ts'
 import { needApprover } from '../approvals/approvers.ts'
 import type { Identity } from '../auth/auth.ts'
 import { IdempotentRuns } from '../idempotent-runs.ts'
@@ -32,6 +33,7 @@ export function runHandlers({
   runners,
   secrets,
   repositoryTokens,
+  stored,
 }: ApiContext) {
   const idempotent = new IdempotentRuns(engine, accounts)
 
@@ -45,7 +47,9 @@ export function runHandlers({
       const warnings: Problem[] = []
       const submission = {
         run_id: chosenRunId(identity, query.run_id ?? body.run_id),
-        ...(await blueprintRun({ ...body, vars }, checkAgent)),
+        ...(await blueprintRun({ ...body, vars }, checkAgent, (ids) =>
+          givenAttachments(stored, { tenant, owner }, ids),
+        )),
         repository,
         labels:
           query.label === undefined ? body.labels : { ...body.labels, ...givenLabels([query.label].flat()) },
@@ -163,7 +167,11 @@ const shapes = ['yaml', 'workflow', 'agent', 'input'] as const
  * The run that a request to create one asks for, by the shape of the request. Throws `bad_request` and what
  * blueprints and `checkAgent` throw.
  */
-async function blueprintRun(body: CreateRun, checkAgent: (name: string) => Promise<void>): Promise<Made> {
+async function blueprintRun(
+  body: CreateRun,
+  checkAgent: (name: string) => Promise<void>,
+  attachments: (ids: readonly string[] | undefined) => Promise<Attachment[]>,
+): Promise<Made> {
   const given = shapes.filter((shape) => body[shape] !== undefined)
   const [shape, other] = given
   if (shape === undefined || other !== undefined)
@@ -189,7 +197,7 @@ async function blueprintRun(body: CreateRun, checkAgent: (name: string) => Promi
       hint: 'What the agent is to see in its environment goes into "agent": {"env": {...}}.',
     })
   const asked = body.agent ?? oldAgentRequest(body.input!, body.metadata)
-  const made = agentRun(asked)
+  const made = agentRun(asked, await attachments(asked.attachments))
   if (asked.agent !== undefined) await checkAgent(asked.agent)
   return made
 }

@@ -75,6 +75,15 @@ export class StoredArtifacts {
     })
   }
 
+  /** One that a prompt of a run of that tenant names. Throws `not_found` where it is there no more. */
+  async attached(tenant: string, id: string): Promise<StoredArtifactRecord> {
+    const found = await this.#options.store.get(id)
+    if (found !== undefined && found.tenant === tenant) return found
+    throw new ErrandError('not_found', `The attachment "${id}" is not kept any more.`, {
+      hint: 'Attachments are kept as long as ended runs are, from the day that they came.',
+    })
+  }
+
   /** As `ArtifactStore.open`. */
   async open(record: StoredArtifactRecord, range?: { start: number; end: number }) {
     return await this.#options.contents.open(placeOf(record), record, range)

@@ -39,12 +39,19 @@ export class HubArtifacts implements ArtifactSink {
 
   async get(runId: string, artifactId: string, signal: AbortSignal): Promise<Readable> {
     const path = `runner-artifacts/${encodeURIComponent(runId)}/${encodeURIComponent(artifactId)}`
+    return await this.#fetch(path, `The artifact ${artifactId} of ${runId}`, signal)
+  }
+
+  /** A file that goes with a prompt of that run. */
+  async attachment(runId: string, id: string, signal: AbortSignal): Promise<Readable> {
+    const path = `runner-attachments/${encodeURIComponent(runId)}/${encodeURIComponent(id)}`
+    return await this.#fetch(path, `The attachment ${id} of ${runId}`, signal)
+  }
+
+  async #fetch(path: string, what: string, signal: AbortSignal): Promise<Readable> {
     const response = await this.#ask(path, {}, signal)
     if (!response.ok || response.body === null)
-      throw await refusal(
-        response,
-        `The artifact ${artifactId} of ${runId} could not be fetched from the hub`,
-      )
+      throw await refusal(response, `${what} could not be fetched from the hub`)
     return Readable.fromWeb(response.body as never)
   }
 

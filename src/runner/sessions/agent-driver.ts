@@ -1,7 +1,9 @@
 import { join } from 'node:path'
-import type { AttemptInput, DeniedUses } from '../../contract/agent.ts'
+import type { Attachment, AttemptInput, DeniedUses } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
+import { messageWithHint } from '../../contract/errors.ts'
 import { endTree } from '../../platform/child-tree.ts'
+import { PromptAttachments } from '../artifacts/prompt-attachments.ts'
 import type { AttemptFiles } from '../attempts/attempt-files.ts'
 import { noDescriptors } from '../attempts/attempt-folder.ts'
 import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
@@ -57,6 +59,11 @@ class AgentDriver implements Driver {
   #session: SessionDriver | undefined
   #box: AgentBox | undefined
   #stopping = false
+  readonly #attachments: PromptAttachments
+  /** Ends the fetching of attachments. */
+  readonly #left = new AbortController()
+  /** Inputs that wait for attachments. */
+  #coming: Promise<void> | undefined
 
   constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: AgentDriversOptions) {
     this.#attempt = attempt
@@ -72,6 +79,12 @@ class AgentDriver implements Driver {
       onUnkept: (message) => attempt.unkept(message),
     })
     const beside = () => options.workspaces.readable(kept.facts.spec.run_id)
+    this.#attachments = new PromptAttachments({
+      folder: folder.path,
+      runId: kept.facts.spec.run_id,
+      fetch: options.services.options.attachments,
+      signal: this.#left.signal,
+    })
     const before = join(folder.path, 'files-before')
     this.#baseline = new Baseline(before, passedOn(options.env), kept.box, beside)
   }
@@ -104,8 +117,27 @@ class AgentDriver implements Driver {
     }
   }
 
+  /** What comes behind a prompt whose attachments are on their way waits for them, but for answers and the end of a turn. */
   input(input: AttemptInput): void {
-    this.#session?.journaled.input(input)
+    const attachments = (input.type === 'prompt' && input.attachments) || []
+    const direct = input.type === 'permission' || input.type === 'cancel_turn'
+    if (direct || (attachments.length === 0 && this.#coming === undefined))
+      return void this.#session?.journaled.input(input)
+    const came = (this.#coming ?? Promise.resolve()).then(() => this.#bring(input, attachments))
+    this.#coming = came
+    void came.then(() => {
+      if (this.#coming === came) this.#coming = undefined
+    })
+  }
+
+  async #bring(input: AttemptInput, attachments: readonly Attachment[]): Promise<void> {
+    const { journaled } = this.#session ?? {}
+    try {
+      if (await this.#attachments.bring(attachments)) journaled?.input(input)
+    } catch (error) {
+      const text = `A prompt waits, since its attachment could not be had: ${messageWithHint(error)}`
+      journaled?.apply({ type: 'note', text })
+    }
   }
 
   poll(): boolean {
@@ -116,6 +148,7 @@ class AgentDriver implements Driver {
     if (graceMs === 0) this.#hurry.abort()
     if (this.#stopping) return
     this.#stopping = true
+    this.#left.abort()
     this.#session?.stop()
     void this.#bringDown(graceMs)
   }
@@ -170,6 +203,7 @@ class AgentDriver implements Driver {
   }
 
   leave(): void {
+    this.#left.abort()
     this.#updates.flush()
     this.#hurry.abort()
     this.#session?.end()
@@ -228,6 +262,7 @@ class AgentDriver implements Driver {
       agent,
       start: new AgentStart({ plan, agent, services, spec, key, path, box: agentBox, workspace }),
       place: { path, mark, cage, box, news: this.#news },
+      attachments: this.#attachments,
       box,
       door: agentBox && { agent, counts: agentBox.counted },
       env: processEnvironment(passedOn(ownEnv), agentBox?.withoutKeys(env) ?? env, spec, key),

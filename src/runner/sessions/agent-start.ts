@@ -30,6 +30,15 @@ export interface AgentStartOptions {
   workspace(runId: string): string
 }
 
+/** What was before a process is begun. */
+export interface Before {
+  /** Of the session that it takes up. */
+  sessionId: string | undefined
+  /** The model that was chosen since. */
+  model: string | undefined
+  before: Launched | undefined
+}
+
 /** All that comes before the first line: what is asked for is checked, and made into what the agent is started with. */
 export class AgentStart {
   readonly #options: AgentStartOptions
@@ -67,6 +76,7 @@ export class AgentStart {
   async enter(onWait: (runId: string) => void): Promise<void> {
     const { plan, agent, services, spec } = this.#options
     if (plan.session === undefined) return
+    if (plan.session.fork) return
     await services.holds.take(keyOf(agent, plan.session.session_id), spec, this.#stop.signal, onWait)
   }
 
@@ -90,13 +100,23 @@ export class AgentStart {
     this.#stop.abort()
   }
 
-  /** The event that begins a process; `sessionId` is of the session that it takes up. */
-  launched(sessionId: string | undefined, before: Launched | undefined): Launched {
+  /** The event that begins a process. */
+  launched({ sessionId, model, before }: Before): Launched {
     const { plan, agent, services, spec, box } = this.#options
     const session_id = sessionId ?? plan.session?.session_id
     const home = before?.request.home ?? services.homes.take(agent.name, session_id, spec.attempt_id)
     box?.fill(home)
-    const request = { ...this.#asked(), session_id, max_turns: plan.budget.turns, home }
+    // Once it has an id of its own it is no branch to be made any more.
+    const fork = sessionId === undefined ? plan.session?.fork : undefined
+    const asked = this.#asked()
+    const request = {
+      ...asked,
+      model: model ?? asked.model,
+      session_id,
+      fork,
+      max_turns: plan.budget.turns,
+      home,
+    }
     const launched: Launched = { type: 'launched', program: this.#program, request }
     agent.launch(this.request(launched), this.#program!)
     return launched

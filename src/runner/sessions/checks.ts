@@ -1,3 +1,4 @@
+import type { Attachment, AttemptInput } from '../../contract/agent.ts'
 import type { AgentPlan } from '../ports.ts'
 import { type AnswerValue, answerValue, valueWanted, valueWrong } from './answer-value.ts'
 import type { SessionEvent } from './session-state.ts'
@@ -10,6 +11,7 @@ export interface Prompt {
   whole?: string
   /** By a person or program, while the session ran. */
   given: boolean
+  attachments?: readonly Attachment[]
 }
 
 /** The prompts that the agent is still to be given, in order. */
@@ -17,17 +19,33 @@ export class PromptQueue {
   readonly #prompts: Prompt[]
 
   /** The step's own comes first. */
-  constructor({ prompt, output_schema }: AgentPlan) {
+  constructor({ prompt, output_schema, attachments }: AgentPlan) {
     const whole = output_schema && prompt + valueWanted(output_schema)
-    this.#prompts = [{ id: 'first', text: prompt, whole, given: false }]
+    this.#prompts = [{ id: 'first', text: prompt, whole, given: false, attachments }]
   }
 
   get empty(): boolean {
     return this.#prompts.length === 0
   }
 
-  give(id: string, text: string): void {
-    this.#prompts.push({ id, text, given: true })
+  /** `now`: before all others. */
+  give({ input_id: id, text, attachments, now }: Extract<AttemptInput, { type: 'prompt' }>): void {
+    const prompt = { id, text, given: true, attachments }
+    if (now) this.#prompts.unshift(prompt)
+    else this.#prompts.push(prompt)
+  }
+
+  /** Changes one that was given. Answers whether it was still there. */
+  change({ prompt_id, change, text }: Extract<AttemptInput, { type: 'queue' }>): boolean {
+    const at = this.#prompts.findIndex(({ id, given }) => given && id === prompt_id)
+    const prompt = this.#prompts[at]
+    if (prompt === undefined) return false
+    if (change === 'edit') this.#prompts[at] = { ...prompt, text: text ?? prompt.text }
+    else this.#prompts.splice(at, 1)
+    if (change !== 'up') return true
+    const before = this.#prompts.findLastIndex(({ given }, index) => given && index < at)
+    this.#prompts.splice(before < 0 ? at : before, 0, prompt)
+    return true
   }
 
   /** Of Errand's own, behind what was given before. */

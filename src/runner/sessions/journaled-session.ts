@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Agent, AgentProtocol } from '../../agents/agent.ts'
 import type { AttemptInput } from '../../contract/agent.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import type { PromptAttachments } from '../artifacts/prompt-attachments.ts'
 import type { FileOutput } from '../attempts/file-output.ts'
 import type { AttemptJournal, JournalEntry } from '../attempts/journal.ts'
 import type { Ending } from '../attempts/verdict.ts'
@@ -23,6 +24,8 @@ export interface JournaledSessionOptions {
   start: AgentStart
   /** Folder of the attempt, each process has one in it; and in what they run. */
   place: Pick<AgentChildOptions, 'path' | 'mark' | 'cage' | 'box' | 'news'>
+  /** The attachments of its prompts, which are there before these count. */
+  attachments: Pick<PromptAttachments, 'bring' | 'read'>
   /** Of the box that it is in; absent: none. */
   door?: DoorNewsOptions
   journal: AttemptJournal
@@ -54,7 +57,7 @@ export class JournaledSession {
 
   /** Throws `invalid_argument`. */
   constructor(options: JournaledSessionOptions) {
-    const { plan, agent, start, door, updates } = options
+    const { plan, agent, start, door, updates, attachments } = options
     this.#options = options
     this.session = new Session({
       plan,
@@ -63,6 +66,7 @@ export class JournaledSession {
       updates,
       door,
       connect: this.#connect,
+      attached: (attachment) => attachments.read(attachment),
       onSessionId: (sessionId) => {
         if (!this.#replaying) start.sessionsKnown(sessionId, this.#lastLaunched)
       },
@@ -197,7 +201,7 @@ export class JournaledSession {
 /** Of a session that is over, deletes all that its agent said and was told; what it reported stays. */
 export function dropConversation(folder: string): void {
   for (const name of readdirSync(folder))
-    if (/^(process\.\d+|temp|files-before)$/.test(name))
+    if (/^(process\.\d+|temp|files-before|attachments)$/.test(name))
       rmSync(join(folder, name), { recursive: true, force: true })
   const journal = join(folder, 'reports')
   const reports = readFileSync(journal, 'utf8')

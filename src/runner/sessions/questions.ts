@@ -65,14 +65,14 @@ export class Questions {
   }
 
   /** By a person, or for want of one. Answers the question, where the agent still waits for its answer. */
-  answer({ request_id, decision, who, nobody, scope, reason }: Answer): Question | undefined {
+  answer({ request_id, decision, who, nobody, scope, reason, input }: Answer): Question | undefined {
     const question = this.#asked.get(request_id)?.question
     if (!question) return undefined
     this.#asked.delete(request_id)
     const by = nobody ? 'nobody' : 'person'
     if (decision === 'deny') this.#denials.answered(question, { by })
     if (decision === 'allow' && scope === 'session') this.#grants.add(question, who)
-    const answered = { request_id, decision, by, who, scope, reason } as const
+    const answered = { request_id, decision, by, who, scope, reason, input } as const
     this.#updates.tell({ kind: 'permission_answered', ...answered })
     return question
   }

@@ -84,7 +84,7 @@ export class SessionDriver {
     this.#clock.recovered()
     const { request } = this.journaled.firstLaunched ?? {}
     // Before anything is waited for: what is begun meanwhile finds it there.
-    start.keep(request?.session_id)
+    start.keep(request?.fork ? undefined : request?.session_id)
     await baseline.recover(request?.cwd)
     await this.journaled.replay()
     // It may have gone on for longer than sessions are kept.
@@ -227,17 +227,19 @@ export class SessionDriver {
   }
 
   async #launch(): Promise<void> {
-    const { start, box, baseline, output, attempt } = this.#options
+    const { start, box, baseline, output, attempt, attachments, plan } = this.#options
     const { session, lastLaunched } = this.journaled
     this.#launching = true
     try {
       await start.prepare()
+      if (!(await attachments.bring(plan.attachments ?? []))) return
       // What is left of the process before could change what is made for the next.
       if (lastLaunched) await box?.end()
       await this.#enter()
       if (output.values.wants('files')) await baseline.take(start.cwd)
       if (this.#halted) return
-      this.journaled.apply(start.launched(session.sessionId, lastLaunched))
+      const { sessionId, model } = session
+      this.journaled.apply(start.launched({ sessionId, model, before: lastLaunched }))
       if (!this.journaled.over) this.journaled.begin()
     } catch (error) {
       void attempt.finish(start.refusal(error))

@@ -1,5 +1,12 @@
-import type { AgentProtocol, ProtocolPort } from '../../agents/agent.ts'
-import type { AgentUpdate, AgentUpdateOf, AttemptInput } from '../../contract/agent.ts'
+import type { AgentProtocol, Attached, ProtocolPort } from '../../agents/agent.ts'
+import {
+  type AgentUpdate,
+  type AgentUpdateOf,
+  type Attachment,
+  type AttachmentKind,
+  type AttemptInput,
+  attachmentKind,
+} from '../../contract/agent.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AgentPlan } from '../ports.ts'
 import { DoorNews, type DoorNewsOptions } from './boxed/door-news.ts'
@@ -31,6 +38,8 @@ export interface SessionOptions {
   updates: Pick<UpdatePipeline, 'tell' | 'prompt' | 'inputTaken' | 'turnBegins' | 'answer'>
   /** Of the box that it is in; absent: none. */
   door?: DoorNewsOptions
+  /** An attachment that was fetched, with its bytes. */
+  attached(attachment: Attachment): Attached
   /** The agent has told its id of the session. */
   onSessionId(sessionId: string | undefined): void
 }
@@ -58,6 +67,12 @@ export class Session {
   #protocol: AgentProtocol | undefined
   #launches = 0
   #sessionId: string | undefined
+  /** The kinds of attachments that the agent takes. */
+  #takes: readonly AttachmentKind[] = []
+  /** The model that a person has chosen since. */
+  #model: string | undefined
+  /** To be switched to once the agent is there. */
+  #wanted: Extract<AttemptInput, { type: 'model' }> | undefined
   #retry: AgentUpdateOf<'retry'> | undefined
   #waitsUntil: string | undefined
   /** No more prompts are to come. */
@@ -131,6 +146,10 @@ export class Session {
   get end(): SessionEnd | undefined {
     return this.#end
   }
+  /** The model that the session was switched to, where it was. */
+  get model(): string | undefined {
+    return this.#model
+  }
   get answer(): string {
     return this.#options.updates.answer
   }
@@ -203,7 +222,13 @@ export class Session {
     }
     this.#protocol = this.#options.connect(launched, {
       update: (update) => call(() => this.#update(update)),
-      ready: () => call(() => this.#state.move('ready')),
+      ready: () =>
+        call(() => {
+          this.#state.move('ready')
+          const wanted = this.#wanted
+          this.#wanted = undefined
+          if (wanted !== undefined) this.#switch(wanted)
+        }),
       failed: ({ reason, message }) => call(() => this.#fail(reason, message)),
     })
     this.#protocol.begin()
@@ -222,6 +247,7 @@ export class Session {
     else if (DOES.has(update.kind)) this.#retry = undefined
     if (update.kind === 'session') {
       this.#sessionId = update.session_id ?? this.#sessionId
+      this.#takes = update.takes ?? this.#takes
       onSessionId(update.session_id)
     } else if (update.kind === 'tool') {
       this.#tools.follow(update)
@@ -257,8 +283,14 @@ export class Session {
   }
 
   #input(input: AttemptInput): void {
-    if (input.type === 'prompt') return void this.#prompts.give(input.input_id, input.text)
-    if (input.type === 'permission') this.#answer(input)
+    if (input.type === 'prompt') {
+      this.#prompts.give(input)
+      if (input.now) this.#cancelTurn()
+      return
+    }
+    if (input.type === 'queue') this.#change(input)
+    else if (input.type === 'model') this.#switch(input)
+    else if (input.type === 'permission') this.#answer(input)
     else if (input.type === 'close') this.#closed = true
     else this.#cancelTurn()
     this.#options.updates.inputTaken(input.input_id)
@@ -267,10 +299,35 @@ export class Session {
   #answer(input: Extract<AttemptInput, { type: 'permission' }>): void {
     const question = this.#questions.answer(input)
     if (question === undefined) return
-    const { request_id, decision, reason, input_id } = input
-    this.#protocol?.answer(request_id, decision, reason)
+    const { request_id, decision, reason, input_id, input: edited } = input
+    this.#protocol?.answer(request_id, decision, reason, edited)
     if (decision === 'allow' || reason === undefined || this.#protocol?.takesReasons) return
     this.#prompts.explain(`${input_id}.reason`, `"${question.title}" was denied, for this reason: ${reason}`)
+  }
+
+  #change(input: Extract<AttemptInput, { type: 'queue' }>): void {
+    const { type: _, ...told } = input
+    const done = this.#prompts.change(input)
+    this.#options.updates.tell({ kind: 'queue', ...told, done })
+    if (done && input.change === 'withdraw') this.#options.updates.inputTaken(input.prompt_id)
+  }
+
+  #switch(input: Extract<AttemptInput, { type: 'model' }>): void {
+    const { model, who } = input
+    const { updates, title } = this.#options
+    const switched = (refused?: string) => {
+      if (refused !== undefined)
+        return updates.tell({ kind: 'notice', text: `${title} refuses the model ${model}: ${refused}` })
+      this.#model = model
+      updates.tell({ kind: 'model', model, who })
+    }
+    const { agent } = this.#state
+    // The next process is begun with it.
+    if (this.#protocol === undefined || agent === 'down') switched()
+    else if (agent === 'starting') this.#wanted = input
+    else if (this.#protocol.setModel)
+      this.#protocol.setModel(model, (no) => this.#calls.add(() => switched(no)))
+    else switched('it lets none be chosen while it is in a session')
   }
 
   #cancelTurn(): void {
@@ -348,8 +405,15 @@ export class Session {
     this.#settle(end.type === 'success' && failure !== undefined ? failed('denied', failure) : end)
   }
 
-  #prompt({ id, text, whole, given }: Prompt): void {
-    const { updates } = this.#options
+  #prompt({ id, text, whole, given, attachments = [] }: Prompt): void {
+    const { updates, title } = this.#options
+    const refused = attachments.find(({ media_type }) => !this.#takes.includes(attachmentKind(media_type)))
+    if (refused !== undefined) {
+      const { name, media_type } = refused
+      const takes = this.#takes.length === 0 ? 'none' : this.#takes.join(', ')
+      const message = `${title} does not take the attachment "${name}" (${media_type}); it takes: ${takes}. Nothing was asked of it.`
+      return void this.#fail('invalid_argument', message)
+    }
     this.#state.move('prompted')
     this.#waitsUntil = undefined
     updates.turnBegins()
@@ -360,9 +424,12 @@ export class Session {
       this.#checks.promptGiven()
       this.denials.promptGiven()
     }
-    updates.prompt(id, text)
+    updates.prompt(id, text, attachments)
     if (given) updates.inputTaken(id)
-    this.#protocol!.prompt(whole ?? text)
+    this.#protocol!.prompt(
+      whole ?? text,
+      attachments.map((attachment) => this.#options.attached(attachment)),
+    )
   }
 }
 

@@ -82,13 +82,22 @@ function masked(update: AgentUpdate, masker: Masker): AgentUpdate {
       }
     case 'plan':
       return { ...update, entries: update.entries.map((entry) => ({ ...entry, text: text(entry.text) })) }
-    case 'permission':
+    case 'permission': {
+      const { editable, ...question } = update
+      const input = some(update.input)
       return {
-        ...update,
+        ...question,
         title: text(update.title),
         paths: update.paths?.map(text),
-        input: some(update.input),
+        input,
+        // Who edits what is masked would give the mask to the tool.
+        ...(editable && input === update.input ? { editable } : {}),
       }
+    }
+    case 'permission_answered':
+      return { ...update, input: some(update.input) }
+    case 'queue':
+      return { ...update, text: some(update.text) }
     case 'retry':
       return { ...update, message: text(update.message) }
     case 'verify':

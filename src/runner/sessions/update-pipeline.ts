@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs'
 import { clipped } from '../../agents/clipped.ts'
-import { type AgentUpdate, MAX_UPDATE_BYTES } from '../../contract/agent.ts'
+import { type AgentUpdate, type Attachment, MAX_UPDATE_BYTES } from '../../contract/agent.ts'
 import type { AttemptReport } from '../../contract/attempt.ts'
 import type { TailFile } from '../../platform/tail-file.ts'
 import type { AttemptJournal } from '../attempts/journal.ts'
@@ -63,9 +63,14 @@ export class UpdatePipeline {
     else this.#pass(update)
   }
 
-  prompt(inputId: string, text: string): void {
+  prompt(inputId: string, text: string, attachments?: readonly Attachment[]): void {
     const shown = this.#options.masker?.maskText(text) ?? text
-    this.#pass({ kind: 'prompt', input_id: inputId, text: clipped(shown, MOST_SHOWN_PROMPT_BYTES) })
+    this.#pass({
+      kind: 'prompt',
+      input_id: inputId,
+      text: clipped(shown, MOST_SHOWN_PROMPT_BYTES),
+      ...(attachments === undefined || attachments.length === 0 ? {} : { attachments: [...attachments] }),
+    })
   }
 
   inputTaken(inputId: string): void {

@@ -5,6 +5,7 @@ import type { AgentRequestInput, RunInput } from '../../../contract/agent-api.ts
 import { connect, whileAway } from '../../connection.ts'
 import { exitCodes } from '../../exit-codes.ts'
 import { type AgentShow, followAgent } from '../../follow/agent-follow.ts'
+import { storedAttachments } from './stored-attachments.ts'
 
 export interface AgentAsk {
   show: AgentShow
@@ -12,6 +13,8 @@ export interface AgentAsk {
   earlier: string | undefined
   prompt: string
   runId: string | undefined
+  /** Files that go with the prompt. */
+  attach?: readonly string[]
   /** Values for a run on this machine. */
   secrets: Record<string, string>
   /** The request that the options make; `cwd` is where none is given. */
@@ -49,13 +52,14 @@ interface Begun {
 async function begin(client: ErrandClient, ask: AgentOnHub): Promise<Begun> {
   const key = randomUUID()
   if (ask.earlier === undefined) {
-    const request = ask.request(undefined)
+    const request = { ...ask.request(undefined), attachments: await storedAttachments(client, ask.attach) }
     const run = { agent: request, run_id: ask.runId, repository: ask.repository }
     const made = await client.runs.create(run, { idempotencyKey: key })
     return { runId: made.run_id, after: 0 }
   }
   const { last_seq } = await client.runs.get(ask.earlier)
-  const input = { prompt: ask.prompt, input_id: key, interactive: ask.show.interactive }
+  const attachments = await storedAttachments(client, ask.attach)
+  const input = { prompt: ask.prompt, attachments, input_id: key, interactive: ask.show.interactive }
   const { run_id, continues } = await client.runs.input(ask.earlier, input)
   if (continues !== undefined) return { runId: run_id, after: 0 }
   return { runId: run_id, after: last_seq, joined: { input_id: key } }
@@ -88,6 +92,10 @@ function asBody(input: GivenInput): RunInput {
       return { input_id, prompt: input.text }
     case 'permission':
       return { input_id, permission: { request_id: input.request_id, decision: input.decision } }
+    case 'queue':
+      return { input_id, queue: { prompt_id: input.prompt_id, change: input.change, text: input.text } }
+    case 'model':
+      return { input_id, model: input.model }
     case 'cancel_turn':
       return { input_id, cancel_turn: true }
     case 'close':

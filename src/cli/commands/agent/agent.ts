@@ -15,6 +15,12 @@ export const agent = command({
       value: 'NAME',
       help: "Secret for the agent: with --hub one of the hub's; else of the environment, or NAME=@FILE",
     },
+    attach: {
+      type: 'string',
+      multiple: true,
+      value: 'FILE',
+      help: 'With --hub: a file or image that goes with the prompt',
+    },
     'run-id': { type: 'string', value: 'ID', help: 'Name the run' },
     json: { type: 'boolean', help: 'Print one JSON event a line, and {"type":"result"} at the end' },
     hub: { type: 'boolean', help: 'Run it on a hub' },
@@ -27,6 +33,7 @@ export const agent = command({
     'errand agent "Explain this repository" --agent codex --permissions deny',
     'errand agent --continue run_0123 "Now write it down in README.md"',
     'git diff | errand agent - --hub',
+    'errand agent --hub --attach screen.png "What is wrong here?"',
   ],
   async run(options, args) {
     const { hub, detach, json = false, interactive = false } = options
@@ -51,12 +58,15 @@ export const agent = command({
         '--repo needs --hub',
         'runners make checkouts; here the agent works in a folder: clone it, and ask with --cwd DIR',
       )
+    if (options.attach !== undefined && !hub)
+      throw new UsageError('--attach needs --hub', 'here the agent reads files: name them in the prompt')
     const prompt = await readPrompt(args[0], interactive)
     const show = { json, interactive, fromStdin: args[0] === '-' || (args[0] === undefined && !interactive) }
     const ask = {
       show,
       earlier,
       prompt,
+      attach: options.attach,
       runId: options['run-id'],
       secrets: hub ? {} : secretValues(options.secret),
       request: (cwd: string | undefined) =>

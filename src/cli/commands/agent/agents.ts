@@ -100,26 +100,46 @@ const answer = command({
   options: {
     'for-session': { type: 'boolean', help: 'With allow: do not ask for the same again in this session' },
     reason: { type: 'string', value: 'TEXT', help: 'With deny: why, for the agent' },
+    input: {
+      type: 'string',
+      value: 'JSON',
+      help: 'With allow: arguments in place of those that it asked for',
+    },
     ...hubOptions,
   },
   examples: [
     'errand agents answer run_0123 question-1 allow',
     'errand agents answer run_0123 question-1 deny --reason "Use the staging server"',
   ],
-  async run({ 'for-session': forSession, reason, ...hub }, [runId, request_id, decision]) {
+  async run({ 'for-session': forSession, reason, input: edited, ...hub }, [runId, request_id, decision]) {
     if (decision !== 'allow' && decision !== 'deny')
       throw new UsageError(`the answer is "${decision}"`, 'it is allow or deny')
     if (decision === 'deny' && forSession) throw new UsageError('--for-session is for allow', 'leave it out')
     if (decision === 'allow' && reason !== undefined)
       throw new UsageError('--reason is for deny', 'leave it out')
+    const input = edited === undefined ? undefined : editedInput(edited, decision, forSession)
     const scope = forSession ? ('session' as const) : undefined
     await connect(hub).runs.input(runId!, {
-      permission: { request_id: request_id!, decision, scope, reason },
+      permission: { request_id: request_id!, decision, scope, reason, input },
     })
     process.stdout.write(`${request_id} is ${decision === 'allow' ? 'allowed' : 'denied'}.\n`)
     return 0
   },
 })
+
+/** Throws `UsageError`. */
+function editedInput(text: string, decision: string, forSession = false): Record<string, unknown> {
+  if (decision === 'deny' || forSession) throw new UsageError('--input is for allow, and for this once')
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    // As what is no object.
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>
+  throw new UsageError('--input is no JSON object', 'such as \'{"command": "npm test"}\'')
+}
 
 export const agents: CommandGroup = {
   summary: 'List and install coding agents, and answer what they ask.',

@@ -142,7 +142,11 @@ const start = command({
         workspaceDir: join(folder, 'runs'),
         outputDir: folder,
         registry: builtinActionRegistry,
-        agents: { ...agents.options, runnerId: id },
+        agents: {
+          ...agents.options,
+          runnerId: id,
+          attachments: (runId, attachmentId, signal) => sink.attachment(runId, attachmentId, signal),
+        },
         bots: services,
         checkouts: foreign?.over(checkouts) ?? checkouts,
         platformStep: foreign?.steps(platformStep) ?? platformStep,

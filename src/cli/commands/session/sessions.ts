@@ -5,6 +5,7 @@ import { connect } from '../../connection.ts'
 import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
+import { sessionInputs } from './session-inputs.ts'
 
 /** An id is prompted and answered with `errand agent --continue`. */
 const list = command({
@@ -136,6 +137,6 @@ const shares = command({
 })
 
 export const sessions: CommandGroup = {
-  summary: 'Look at sessions with agents on a hub, and share them.',
-  commands: { list, share, unshare, shares },
+  summary: 'Look at sessions with agents on a hub, go on with them, and share them.',
+  commands: { list, ...sessionInputs, share, unshare, shares },
 }

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { ErrandError } from '../../../contract/errors.ts'
 import { ArtifactName } from '../../../contract/tasks/artifact.ts'
-import { ArtifactForm } from '../../../contract/tasks/services.ts'
+import { ArtifactForm, type ArtifactQuery } from '../../../contract/tasks/services.ts'
 import { isNestedDeeper } from '../../../platform/untrusted-input.ts'
 import type { Received } from '../../../stores/artifacts/artifact-store.ts'
 import type { ToBeStored } from '../../artifacts/stored-artifacts.ts'
@@ -117,8 +117,8 @@ class Comings {
   }
 }
 
-const ofQuery = ({ type, name = '', task_id }: { type?: string; name?: string; task_id?: string }) =>
-  asTold({ type, name, media_type: ANY, metadata: task_id === undefined ? {} : { task_id } })
+const ofQuery = ({ type, name = '', task_id, media_type = ANY }: ArtifactQuery) =>
+  asTold({ type, name, media_type, metadata: task_id === undefined ? {} : { task_id } })
 
 /** Throws `bad_request`. */
 function asTold({

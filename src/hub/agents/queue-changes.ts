@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto'
+import type { GivenInput } from '../../contract/agent.ts'
+import type { TakenPrompt } from '../../contract/agent-api.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunEvent } from '../../contract/events.ts'
+import type { EngineFace } from '../../engine/api.ts'
+
+type Change = Extract<GivenInput, { type: 'queue' }>
+
+/** Within this a runner that is there has answered. */
+const ANSWER_MS = 10_000
+
+/**
+ * Changes a prompt in the queue of a session, and waits until its runner has told whether it still could: nobody but that knows what
+ * the agent has. The same `input_id` again changes nothing. Throws as `EngineFace.input`; where the prompt is in the queue no
+ * more, the `conflict` says since when (`TakenPrompt`).
+ */
+export async function changeQueue(
+  engine: EngineFace,
+  runId: string,
+  change: Change,
+  to: Parameters<EngineFace['input']>[2],
+  waitMs = ANSWER_MS,
+): Promise<{ input_id: string }> {
+  const { prompt_id, input_id = randomUUID() } = change
+  try {
+    await engine.input(runId, { ...change, input_id }, to)
+  } catch (error) {
+    const late = error instanceof ErrandError && (error.code === 'conflict' || error.code === 'run_ended')
+    if (!late) throw error
+    const { fate, done } = await readFate(engine, runId, prompt_id, input_id)
+    if (done === true) return { input_id }
+    throw fate === undefined ? error : taken(fate)
+  }
+  const { fate, done } = await readFate(engine, runId, prompt_id, input_id, AbortSignal.timeout(waitMs))
+  if (done === true) return { input_id }
+  if (done === undefined && fate === undefined)
+    throw new ErrandError(
+      'unavailable',
+      `The runner of run ${runId} has not told within ${waitMs / 1000} s.`,
+      {
+        hint: 'The change is on its way to it, and counts if the agent has not taken the prompt by then; its events tell.',
+      },
+    )
+  throw taken(fate ?? { prompt_id, at: new Date().toISOString() })
+}
+
+/** `done`: of the change; `fate`: when the prompt left the queue. Waits for either where there is a signal to end that. */
+async function readFate(
+  engine: EngineFace,
+  runId: string,
+  promptId: string,
+  changeId: string,
+  signal?: AbortSignal,
+): Promise<{ fate?: TakenPrompt; done?: boolean }> {
+  const record = await engine.get(runId)
+  const found: { fate?: TakenPrompt; done?: boolean } = {}
+  try {
+    for await (const event of engine.watch(runId, 0, signal, { outputBytes: 0 })) {
+      if (leaves(event, promptId)) found.fate ??= { prompt_id: promptId, at: event.time }
+      if (event.type === 'agent.update' && event.update.kind === 'queue') {
+        const { prompt_id, input_id, change, who, done } = event.update
+        if (input_id === changeId) return { ...found, done }
+        if (prompt_id === promptId && change === 'withdraw' && done)
+          found.fate = { prompt_id: promptId, by: who, at: event.time }
+      }
+      if (signal === undefined && event.seq >= (record?.last_seq ?? 0)) break
+    }
+  } catch (error) {
+    if (signal?.aborted !== true) throw error
+  }
+  return found
+}
+
+const leaves = (event: RunEvent, promptId: string): boolean =>
+  ((event.type === 'input.taken' || event.type === 'input.dropped' || event.type === 'input.passed_on') &&
+    event.input_id === promptId) ||
+  (event.type === 'agent.update' && event.update.kind === 'prompt' && event.update.input_id === promptId)
+
+const taken = (fate: TakenPrompt) =>
+  new ErrandError(
+    'conflict',
+    fate.by === undefined
+      ? `The prompt "${fate.prompt_id}" is in the queue no more: it was taken at ${fate.at}.`
+      : `The prompt "${fate.prompt_id}" is in the queue no more: ${fate.by} withdrew it at ${fate.at}.`,
+    { hint: 'Give another prompt; stop the turn where the agent is not to go on with it.', details: fate },
+  )
