@@ -371,15 +371,6 @@ export class RunsClient {
   }
 
   /** Gives something to the run's agent. A prompt for a run that has ended begins one that goes on with its session. */
-  /** Stores a file or image for a prompt; its id goes into the prompt's `attachments`. The same again is the same. */
-  async attach(file: { name: string; media_type: string; bytes: Uint8Array }): Promise<string> {
-    const { name, media_type, bytes } = file
-    const headers = { 'content-type': 'application/octet-stream' }
-    const query = { name, media_type, type: 'attachment' }
-    const { uri } = await this.#http.json('POST /api/store/artifacts', { query, bytes, headers })
-    return uri.slice(uri.lastIndexOf('/') + 1)
-  }
-
   input(runId: string, input: RunInput): Promise<InputAccepted> {
     return this.#http.json('POST /api/runs/:id/input', { params: { id: runId }, body: input })
   }

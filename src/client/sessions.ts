@@ -22,4 +22,13 @@ export class SessionsClient {
   unshare(runId: string, of: UnshareRun): Promise<ShareList> {
     return this.#http.json('DELETE /api/runs/:id/shares', { params: { id: runId }, query: of })
   }
+
+  /** Stores a file or image for a prompt; its id goes into the prompt's `attachments`. The same again is the same. */
+  async attach(file: { name: string; media_type: string; bytes: Uint8Array }): Promise<string> {
+    const { name, media_type, bytes } = file
+    const headers = { 'content-type': 'application/octet-stream' }
+    const query = { name, media_type, type: 'attachment' }
+    const { uri } = await this.#http.json('POST /api/store/artifacts', { query, bytes, headers })
+    return uri.slice(uri.lastIndexOf('/') + 1)
+  }
 }

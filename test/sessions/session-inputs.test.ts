@@ -44,7 +44,7 @@ test('what people give to a session beside words', async (t) => {
     assert.ok(error, 'it was not refused')
     return error
   }
-  const image = () => client.runs.attach({ name: 'screen.png', media_type: 'image/png', bytes: PNG })
+  const image = () => client.sessions.attach({ name: 'screen.png', media_type: 'image/png', bytes: PNG })
   const folder = (run: string) => join(programs.runnerFolder, 'runs', run)
   const go = (run: string, name: string) => writeFileSync(join(folder(run), name), '')
   const isAtWork = (run: string) => eventually(`the workspace of ${run}`, () => existsSync(folder(run)))
@@ -63,7 +63,7 @@ test('what people give to a session beside words', async (t) => {
     })
     const run = made.run_id
     await says(run, `image image/png ${PNG.toString('base64').length}\nfirst`)
-    const id = await client.runs.attach({
+    const id = await client.sessions.attach({
       name: 'notes.md',
       media_type: 'text/markdown',
       bytes: readFileSync(file),
@@ -102,7 +102,7 @@ test('what people give to a session beside words', async (t) => {
   await t.test('what an agent does not take is refused by name, and nothing is asked of it', async () => {
     const [id, text] = [
       await image(),
-      await client.runs.attach({ name: 'a.txt', media_type: 'text/plain', bytes: Buffer.from('a') }),
+      await client.sessions.attach({ name: 'a.txt', media_type: 'text/plain', bytes: Buffer.from('a') }),
     ]
     const run = await ask({ ...able(), prompt: 'say never', attachments: [id] })
     const { status, steps } = await programs.ended(run)
@@ -116,7 +116,7 @@ test('what people give to a session beside words', async (t) => {
     const no = await refused(client.runs.input(other, { prompt: 'say x', attachments: [text] }))
     assert.equal(no.code, 'invalid_argument')
     assert.match(no.message, /takes no "a\.txt" \(text\/plain\)/)
-    const fake = await client.runs.attach({
+    const fake = await client.sessions.attach({
       name: 'b.png',
       media_type: 'image/png',
       bytes: Buffer.from('<svg>'),

@@ -18,7 +18,7 @@ const types: Readonly<Record<string, string>> = {
 
 /** Stores files for a prompt on the hub; answers their ids. Throws `UsageError`, `bad_request` for one that cannot be read. */
 export async function storedAttachments(
-  client: Pick<ErrandClient, 'runs'>,
+  client: Pick<ErrandClient, 'sessions'>,
   files: readonly string[] | undefined,
 ): Promise<string[] | undefined> {
   if (files === undefined || files.length === 0) return undefined
@@ -26,7 +26,7 @@ export async function storedAttachments(
     throw new UsageError(`--attach is given ${files.length} times`, `a prompt takes ${MAX_ATTACHMENTS} files`)
   const read = files.map((file) => ({ name: basename(file), ...contentOf(file) }))
   const ids: string[] = []
-  for (const each of read) ids.push(await client.runs.attach(each))
+  for (const each of read) ids.push(await client.sessions.attach(each))
   return ids
 }
 
