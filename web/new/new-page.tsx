@@ -120,13 +120,17 @@ export function NewPage() {
     <>
       <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5">
         <h1 className="text-page font-semibold">New run</h1>
-        <Link to="/new" search={{ kind: 'task' }} className="ml-2 text-meta text-accent hover:underline">
+        <Link
+          to="/new"
+          search={{ kind: 'task' }}
+          className="reach ml-2 text-meta text-accent hover:underline"
+        >
           A coding task instead
         </Link>
         <Link
           to="/new"
           search={{ kind: 'agent' }}
-          className="ml-2 max-sm:hidden text-meta text-accent hover:underline"
+          className="reach ml-2 text-meta text-accent hover:underline max-sm:hidden"
         >
           A session instead
         </Link>
@@ -259,7 +263,7 @@ function Output({ id }: { id: string }) {
       <div
         role="tablist"
         aria-label="Steps"
-        className="flex shrink-0 gap-4 overflow-x-auto border-b border-line px-4"
+        className="flex shrink-0 overflow-x-auto border-b border-line px-1.5"
       >
         {places.map((one) => (
           <button
@@ -267,7 +271,7 @@ function Output({ id }: { id: string }) {
             type="button"
             role="tab"
             aria-selected={one.index === place?.index && one.step === place.step}
-            className="flex h-[38px] shrink-0 items-center gap-1.5 border-b-2 border-transparent text-meta aria-selected:border-ink"
+            className="tab"
             onClick={() => setChosen(placeName(one))}
           >
             <StatusMark

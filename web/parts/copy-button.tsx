@@ -34,7 +34,7 @@ export function CopyButton({ text, label, word }: { text: string; label: string;
       type="button"
       className={
         word === undefined
-          ? 'inline-flex size-6 items-center justify-center rounded text-ink3 hover:text-ink'
+          ? 'reach inline-flex size-6 shrink-0 items-center justify-center rounded text-ink3 hover:text-ink'
           : 'button'
       }
       aria-label={label}

@@ -116,7 +116,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
         <div
           role="tablist"
           aria-label="Of this step"
-          className="ml-auto flex max-w-full gap-4 self-stretch overflow-x-auto max-sm:ml-0"
+          className="-mr-2.5 ml-auto flex max-w-full self-stretch overflow-x-auto max-sm:-mx-2.5 max-sm:max-w-none"
         >
           {(step.action === 'agent.run' ? agentTabs : otherTabs).map((one) => (
             <button
@@ -124,7 +124,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
               type="button"
               role="tab"
               aria-selected={tab === one}
-              className="h-[38px] border-b-2 border-transparent text-meta text-ink2 capitalize hover:text-ink aria-selected:border-ink aria-selected:font-medium aria-selected:text-ink"
+              className="tab capitalize"
               onClick={() =>
                 navigate({
                   search: (was) => ({ ...was, step: name, tab: one === ownTab ? undefined : one }),

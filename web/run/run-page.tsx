@@ -133,11 +133,15 @@ function ShownRun({ run }: { run: WholeRun }) {
   return (
     <>
       <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14 max-sm:px-3">
-        <Link to="/runs" aria-label="Runs" className="hidden p-2 max-sm:block">
+        <Link
+          to="/runs"
+          aria-label="Runs"
+          className="-mx-1.5 hidden size-11 items-center justify-center max-sm:flex"
+        >
           <ChevronLeft size={22} strokeWidth={1.75} aria-hidden />
         </Link>
         <nav aria-label="Where this is" className="flex min-w-0 items-center gap-2 text-ink2">
-          <Link to="/runs" className="hover:text-ink max-sm:hidden">
+          <Link to="/runs" className="reach hover:text-ink max-sm:hidden">
             Runs
           </Link>
           <span className="text-ink3 max-sm:hidden">/</span>

@@ -54,7 +54,7 @@ export function NeedsYou({ runs }: { runs: readonly Run[] }) {
               <Link
                 to="/runs/$run"
                 params={{ run: run.run_id }}
-                className="w-48 shrink-0 truncate font-semibold max-sm:w-auto max-sm:flex-1"
+                className="w-48 shrink-0 truncate py-0.5 font-semibold max-sm:-my-3 max-sm:w-auto max-sm:flex-1 max-sm:py-3"
               >
                 <bdi>{run.workflow_name}</bdi>
               </Link>

@@ -131,7 +131,7 @@ function Thought({ row }: { row: RowOf<'thought'> }) {
       <button
         type="button"
         aria-expanded={open}
-        className="flex w-full items-center gap-1.5 text-left text-meta hover:text-ink"
+        className="flex min-h-6 w-full items-center gap-1.5 text-left text-meta hover:text-ink max-sm:min-h-11"
         onClick={() => setOpen(!open)}
       >
         <ChevronRight

@@ -82,7 +82,11 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
   return (
     <>
       <header className="flex h-12 shrink-0 items-center gap-2.5 border-b border-line px-5 max-sm:h-16 max-sm:px-3">
-        <Link to="/sessions" aria-label="Sessions" className="hidden p-2 max-sm:block">
+        <Link
+          to="/sessions"
+          aria-label="Sessions"
+          className="-mx-1.5 hidden size-11 items-center justify-center max-sm:flex"
+        >
           <ChevronLeft size={22} strokeWidth={1.75} aria-hidden />
         </Link>
         <nav aria-label="Where this is" className="text-ink2 max-sm:hidden">

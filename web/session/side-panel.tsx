@@ -30,18 +30,14 @@ export function SidePanel({ talk, files, budget, panel, file, choose, until }: P
       aria-label="Of this session"
       className="flex w-[34%] max-w-[480px] min-w-72 shrink-0 flex-col border-l border-line max-lg:hidden"
     >
-      <div
-        role="tablist"
-        aria-label="Beside the talk"
-        className="flex shrink-0 gap-4 border-b border-line px-4"
-      >
+      <div role="tablist" aria-label="Beside the talk" className="flex shrink-0 border-b border-line px-1.5">
         {tabs.map(([one, word, count]) => (
           <button
             key={one}
             type="button"
             role="tab"
             aria-selected={panel === one}
-            className="h-[38px] border-b-2 border-transparent text-meta text-ink2 hover:text-ink aria-selected:border-ink aria-selected:font-medium aria-selected:text-ink"
+            className="tab"
             onClick={() => choose(one)}
           >
             {word} <span className="text-ink3">{count}</span>

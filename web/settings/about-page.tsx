@@ -37,10 +37,10 @@ export function AboutPage() {
       </Part>
       <Part title="From a program">
         <p className="flex flex-wrap gap-x-6 gap-y-2">
-          <a className="text-accent hover:underline" href={`${basePath}/docs`}>
+          <a className="reach text-accent hover:underline" href={`${basePath}/docs`}>
             The API, described
           </a>
-          <a className="text-accent hover:underline" href={`${basePath}/api/openapi.json`}>
+          <a className="reach text-accent hover:underline" href={`${basePath}/api/openapi.json`}>
             openapi.json
           </a>
         </p>

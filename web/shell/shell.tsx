@@ -163,7 +163,7 @@ export function Shell() {
             type="button"
             aria-label="Fold the side bar"
             title="Fold the side bar  ["
-            className="text-ink2 hover:text-ink group-data-folded:hidden max-xl:hidden"
+            className="reach text-ink2 hover:text-ink group-data-folded:hidden max-xl:hidden"
             onClick={() => setFolded(true)}
           >
             <PanelLeft size={15} strokeWidth={1.75} aria-hidden />

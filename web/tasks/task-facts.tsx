@@ -168,7 +168,7 @@ function PullRequest({ task }: { task: WholeTask }) {
           {link === undefined ? (
             <span>Pull request</span>
           ) : (
-            <a href={link} target="_blank" rel="noopener noreferrer" className="hover:underline">
+            <a href={link} target="_blank" rel="noopener noreferrer" className="reach hover:underline">
               Pull request {issueNumber(link)}
             </a>
           )}

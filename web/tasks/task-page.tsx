@@ -105,11 +105,15 @@ function ShownTask({ task }: { task: WholeTask }) {
   return (
     <>
       <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14 max-sm:px-3">
-        <Link to="/tasks" aria-label="Tasks" className="hidden p-2 max-sm:block">
+        <Link
+          to="/tasks"
+          aria-label="Tasks"
+          className="-mx-1.5 hidden size-11 items-center justify-center max-sm:flex"
+        >
           <ChevronLeft size={22} strokeWidth={1.75} aria-hidden />
         </Link>
         <nav aria-label="Where this is" className="flex min-w-0 items-center gap-2 text-ink2">
-          <Link to="/tasks" className="hover:text-ink max-sm:hidden">
+          <Link to="/tasks" className="reach hover:text-ink max-sm:hidden">
             Tasks
           </Link>
           <span className="text-ink3 max-sm:hidden">/</span>
@@ -118,7 +122,7 @@ function ShownTask({ task }: { task: WholeTask }) {
               <Link
                 to="/tasks"
                 search={{ repo: task.repo }}
-                className="truncate hover:text-ink max-sm:hidden"
+                className="truncate py-0.5 hover:text-ink max-sm:hidden"
                 title={task.repo}
               >
                 <bdi>{repoName(task.repo)}</bdi>
@@ -183,7 +187,7 @@ function ShownTask({ task }: { task: WholeTask }) {
           <div
             role="tablist"
             aria-label="Views of the task"
-            className="flex h-10 shrink-0 gap-4 overflow-x-auto border-b border-line px-4 max-sm:h-12"
+            className="flex h-10 shrink-0 overflow-x-auto border-b border-line px-2.5 max-sm:h-12"
           >
             {taskTabs.map((one) => (
               <button
@@ -191,7 +195,7 @@ function ShownTask({ task }: { task: WholeTask }) {
                 type="button"
                 role="tab"
                 aria-selected={tab === one}
-                className="flex shrink-0 items-center gap-1.5 border-b-2 border-transparent text-ink2 capitalize aria-selected:border-ink aria-selected:font-medium aria-selected:text-ink"
+                className="tab h-full text-body capitalize"
                 onClick={() => show({ ...search, tab: one === 'diff' ? undefined : one })}
               >
                 {one}

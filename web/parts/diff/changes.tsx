@@ -118,7 +118,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
         )}
         {view.commit === undefined && (
           <a
-            className="ml-auto text-ink2 hover:text-ink hover:underline max-sm:hidden"
+            className="reach ml-auto text-ink2 hover:text-ink hover:underline max-sm:hidden"
             href={changeAddress(of)}
             download={`${scope}.diff`}
           >
@@ -156,7 +156,7 @@ function Choice({ chosen, choose, children }: { chosen: boolean; choose: () => v
     <button
       type="button"
       aria-pressed={chosen}
-      className="h-6 rounded px-2 whitespace-nowrap text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-10 dark:aria-pressed:bg-raised"
+      className="h-6 rounded px-2 whitespace-nowrap text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11 dark:aria-pressed:bg-raised"
       onClick={choose}
     >
       {children}

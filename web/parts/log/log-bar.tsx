@@ -35,12 +35,12 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
   const { run, attempt, lines, wrap, setWrap, times, setTimes } = props
   const isBad = search?.failure !== undefined
   return (
-    <div className="flex min-h-[37px] shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-surface px-3 py-1 text-meta text-ink3">
+    <div className="flex min-h-[37px] shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-surface px-3 py-1 text-meta text-ink3 max-sm:gap-x-1 max-sm:px-2">
       <search
         className={`flex min-w-0 items-center gap-1 max-sm:flex-1 ${find.q === '' ? '' : 'max-sm:basis-full'}`}
       >
         <div
-          className={`flex h-7 w-68 min-w-0 items-center gap-1.5 rounded-md border bg-surface px-2 text-ink focus-within:outline-2 focus-within:outline-accent max-sm:h-9 max-sm:w-auto max-sm:flex-1 ${isBad ? 'border-bad' : 'border-line2'}`}
+          className={`flex h-7 w-68 min-w-0 items-center gap-1.5 rounded-md border bg-surface px-2 text-ink focus-within:outline-2 focus-within:outline-accent max-sm:h-[46px] max-sm:w-auto max-sm:flex-1 ${isBad ? 'border-bad' : 'border-line2'}`}
         >
           <Search {...icon} size={13} className="shrink-0 text-ink3" />
           <input
@@ -52,7 +52,7 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
             autoComplete="off"
             maxLength={1000}
             value={find.q}
-            className="min-w-0 flex-1 bg-transparent outline-none placeholder:text-ink3 max-sm:text-[16px]"
+            className="h-full min-w-0 flex-1 bg-transparent outline-none placeholder:text-ink3 max-sm:text-[16px]"
             onChange={({ target }) => setFind({ ...find, q: target.value })}
             onKeyDown={(event) => {
               if (event.key === 'Enter') step(event.shiftKey ? -1 : 1)
@@ -71,7 +71,7 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
             <button
               type="button"
               aria-label="Clear the search"
-              className="flex size-6 items-center justify-center text-ink3 hover:text-ink"
+              className="reach flex size-6 items-center justify-center text-ink3 hover:text-ink"
               onClick={() => setFind({ ...find, q: '' })}
             >
               <X {...icon} size={13} />
@@ -82,7 +82,7 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
             aria-label="Regular expression"
             title="Regular expression"
             aria-pressed={find.re}
-            className="-mr-1 flex size-6 items-center justify-center rounded font-mono text-ink3 hover:text-ink aria-pressed:bg-accent-soft aria-pressed:text-accent"
+            className="reach -mr-1 flex size-6 items-center justify-center rounded font-mono text-ink3 hover:text-ink aria-pressed:bg-accent-soft aria-pressed:text-accent"
             onClick={() => setFind({ ...find, re: !find.re })}
           >
             .*
@@ -113,11 +113,11 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
         <IconButton label="Wrap long lines (w)" pressed={wrap} onClick={() => setWrap(!wrap)}>
           <WrapText {...icon} />
         </IconButton>
-        <span className="flex items-center gap-2 pl-1">
+        <span className="flex items-center gap-2 pl-1 max-sm:gap-0 max-sm:pl-0">
           {(['stdout', 'stderr'] as const).map((stream) => (
             <a
               key={stream}
-              className="inline-flex h-7 items-center gap-1 hover:text-ink"
+              className="inline-flex h-7 items-center justify-center gap-1 text-ink2 hover:text-ink max-sm:size-11"
               href={address(outputPath(run, attempt, stream))}
               download={`${run}.${attempt}.${stream}.txt`}
               title={`Raw: the bytes of ${stream} as they are`}
@@ -160,7 +160,7 @@ function IconButton(props: {
       title={props.label}
       aria-pressed={props.pressed}
       disabled={props.disabled}
-      className={`flex size-7 items-center justify-center rounded-md text-ink2 enabled:hover:bg-hover enabled:hover:text-ink disabled:text-line2 aria-pressed:bg-accent-soft aria-pressed:text-accent max-sm:size-9 ${props.away ? 'max-sm:hidden' : ''}`}
+      className={`flex size-7 items-center justify-center rounded-md text-ink2 enabled:hover:bg-hover enabled:hover:text-ink disabled:text-line2 aria-pressed:bg-accent-soft aria-pressed:text-accent max-sm:size-11 ${props.away ? 'max-sm:hidden' : ''}`}
       onClick={props.onClick}
     >
       {props.children}

@@ -444,7 +444,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
         <button
           type="button"
           onClick={following ? pause : toEnd}
-          className="absolute right-4 bottom-4 flex items-center gap-2 rounded-full border border-line bg-raised px-3 py-1.5 text-meta"
+          className="absolute right-4 bottom-4 flex h-8 items-center gap-2 rounded-full border border-line bg-raised px-3 text-meta max-sm:h-11 max-sm:px-4"
           style={{ boxShadow: 'var(--float)' }}
         >
           {following ? (
