@@ -97,6 +97,10 @@ const runners = createRoute({
   getParentRoute: () => inside,
   path: '/settings/runners',
   component: lazyRouteComponent(() => import('./runners/runners-page.tsx'), 'RunnersPage'),
+  validateSearch: ({ add, runner }: Record<string, unknown>): { add?: string; runner?: string } => ({
+    ...(add === '1' ? { add } : {}),
+    ...(typeof runner === 'string' && runner !== '' ? { runner } : {}),
+  }),
 })
 
 const settings = createRoute({
@@ -115,6 +119,11 @@ const tokens = createRoute({
   getParentRoute: () => inside,
   path: '/settings/tokens',
   component: lazyRouteComponent(() => import('./settings/tokens-page.tsx'), 'TokensPage'),
+})
+const groups = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings/groups',
+  component: lazyRouteComponent(() => import('./settings/groups-page.tsx'), 'GroupsPage'),
 })
 const users = createRoute({
   getParentRoute: () => inside,
@@ -140,7 +149,7 @@ const styleguide = createRoute({
   component: lazyRouteComponent(() => import('./styleguide/styleguide-page.tsx'), 'StyleguidePage'),
 })
 
-const ofSettings = [settings, runners, me, tokens, users, about] as const
+const ofSettings = [settings, runners, groups, me, tokens, users, about] as const
 const tree = root.addChildren([
   login,
   inside.addChildren([home, runs, run, sessions, fresh, tasks, task, ...ofSettings]),

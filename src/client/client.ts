@@ -10,13 +10,13 @@ import { PlacesClient } from './places.ts'
 import {
   AuthClient,
   BotsClient,
-  RunnersClient,
   RunsClient,
   SecretsClient,
   TasksClient,
   TokensClient,
   UsersClient,
 } from './resources.ts'
+import { RunnersClient } from './runners.ts'
 import { SessionsClient } from './sessions.ts'
 import { ViewsClient } from './views.ts'
 

@@ -27,13 +27,6 @@ import type {
   Upload,
 } from '../contract/bots/bot-api.ts'
 import type { BotDataList, BotDataView } from '../contract/bots/bot-data.ts'
-import type {
-  CreateEnrollmentInput,
-  EnrollmentCreated,
-  EnrollRunner,
-  RunnerEnrolled,
-  RunnerView,
-} from '../contract/protocol.ts'
 import type { CreateRunInput, RunSummary, RunView } from '../contract/run.ts'
 import type {
   Accepted,
@@ -52,7 +45,6 @@ import type {
   SearchLinesQuery,
   ValidateAnswer,
 } from '../contract/run-api.ts'
-import type { RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
 import type { RetryPlan, RetryRun } from '../contract/runs/retry.ts'
 import type { BulkDone, BulkRunsInput, RunCounts } from '../contract/runs/run-lists.ts'
 import type { InstancePage, InstancesInput, LastGood, StepOverview } from '../contract/runs/run-parts.ts'
@@ -165,47 +157,6 @@ export class SecretsClient {
 
   remove(name: string, address: SecretAddress = {}): Promise<void> {
     return this.#http.done('DELETE /api/secrets/:name', { params: { name }, query: address })
-  }
-}
-
-export class RunnersClient {
-  readonly #http: HubHttp
-
-  constructor(http: HubHttp) {
-    this.#http = http
-  }
-
-  list(query: RunnersQuery = {}): Promise<RunnerView[]> {
-    return this.#http.json('GET /api/runners', { query })
-  }
-
-  /** With what it is at. */
-  get(id: string): Promise<RunnerDetail> {
-    return this.#http.json('GET /api/runners/:id', { params: { id } })
-  }
-
-  /** A token that makes one machine a runner. */
-  createEnrollment(given: CreateEnrollmentInput = {}): Promise<EnrollmentCreated> {
-    return this.#http.json('POST /api/runners/enrollments', { body: given })
-  }
-
-  /** Exchanges such a token for the runner's own; needs no other. */
-  enroll(request: EnrollRunner): Promise<RunnerEnrolled> {
-    return this.#http.json('POST /api/runners/enroll', { body: request })
-  }
-
-  /** The runner takes nothing new and finishes what it has, until it is resumed. */
-  drain(id: string): Promise<void> {
-    return this.#http.done('POST /api/runners/:id/drain', { params: { id }, body: {} })
-  }
-
-  resume(id: string): Promise<void> {
-    return this.#http.done('POST /api/runners/:id/resume', { params: { id }, body: {} })
-  }
-
-  /** Forgets a runner and revokes its own token. One that is connected needs `force`, and loses what it has. */
-  remove(id: string, { force }: { force?: boolean } = {}): Promise<void> {
-    return this.#http.done('DELETE /api/runners/:id', { params: { id }, query: { force } })
   }
 }
 

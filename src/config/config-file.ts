@@ -206,6 +206,16 @@ export class ConfigFile {
     return repository === undefined ? undefined : this.#config.groups.get(repository)
   }
 
+  /** The runner groups that are named, with their repositories and least boxes. */
+  groups(): { name: string; repositories: string[]; isolation?: Isolation; network?: Network }[] {
+    const named = new Set([...this.#config.boxes.keys(), ...this.#config.groups.values()])
+    return [...named].map((name) => ({
+      name,
+      repositories: [...this.#config.groups].filter(([, group]) => group === name).map(([repo]) => repo),
+      ...this.#config.boxes.get(name),
+    }))
+  }
+
   /** The least box of whatever runs in a runner group; undefined: none is asked for. */
   boxOf(group: string): Group | undefined {
     return this.#config.boxes.get(group)

@@ -123,6 +123,8 @@ export interface RunnerEnvironment {
   workspaceDir?: string
   mode: RunnerMode
   group: string
+  /** As they stand there: `KEY=value`, with commas. */
+  labels: string[]
   cpus: number
   memoryBytes: number
   /** Steps at once. */
@@ -138,6 +140,7 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
     group: setting(env, 'ERRAND_GROUP'),
     hostname: setting(env, 'ERRAND_HOSTNAME') ?? hostname(),
     tenantId: setting(env, 'ERRAND_TENANT_ID'),
+    labels: (setting(env, 'ERRAND_LABELS') ?? '').split(',').filter((label) => label.trim() !== ''),
   }
   const offered = setting(env, 'ERRAND_CPUS') ?? cpus().length
   return {

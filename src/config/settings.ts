@@ -366,6 +366,10 @@ export const settings = {
     ...{ type: 'name', default: 'default', old: ['ADOS_GROUP'], page: 'cli', for: '`runner`' },
     about: 'group, `default`',
   },
+  ERRAND_LABELS: {
+    ...{ type: 'text', page: 'cli', for: '`runner`' },
+    about: 'labels that steps can ask for (`gpu=a100,disk=ssd`), beside those of `--label`',
+  },
   ERRAND_CPUS: {
     ...{ type: 'number', above: 0, to: 100_000, old: ['ADOS_CPUS'] },
     hint: 'It is a number of cores, such as 4 or 0.5.',

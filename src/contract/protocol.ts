@@ -207,6 +207,10 @@ export const RunnerView = z.object({
   free_cpus: z.number().optional().describe('Cores that are kept for no attempt'),
   free_memory: z.string().optional().describe('Memory that is kept for no attempt'),
   last_seen_at: z.string(),
+  lost_at: z
+    .string()
+    .optional()
+    .describe('Of one that is away: when what it has counts as lost, unless it comes back before'),
   limits: AttemptUsage.shape.held_by.optional().describe('What holds steps to their limits there'),
   isolation: Hello.shape.isolation.describe('Boxes that it can put steps into, and why not; absent: none'),
   containers: Hello.shape.containers.describe('Its container engine, where it has one'),

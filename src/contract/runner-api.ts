@@ -3,7 +3,20 @@ import { RunnerView } from './protocol.ts'
 
 /** Requests and answers of `/api/runners`; `enrolment.ts` has those by which a machine becomes one. */
 
-export const RunnerList = z.array(RunnerView)
+/** A step of a run that a runner is at. */
+export const RunnerWork = z.object({
+  run_id: z.string(),
+  workflow_name: z.string(),
+  step: z.string(),
+  attempts: z.number().int().describe('So many of its instances are there'),
+})
+export type RunnerWork = z.infer<typeof RunnerWork>
+/** A runner as the list shows it. */
+export const ListedRunner = RunnerView.extend({
+  doing: z.array(RunnerWork).describe('The steps that it is at, 20 at most; for a user, of its own runs'),
+})
+export type ListedRunner = z.infer<typeof ListedRunner>
+export const RunnerList = z.array(ListedRunner)
 export const RunnersQuery = z.strictObject({
   status: z.string().optional().describe('One or several, separated by commas'),
   group: z.string().optional(),

@@ -27,8 +27,35 @@ test('a runner that comes, works, is drained and goes is seen without asking for
   const { run_id } = await client.runs.create({ yaml: workflowText([{ name: 'hold', cmd: 'sleep 1000' }]) })
   await row.getByRole('img', { name: '1 of 64 slots in use' }).waitFor()
   assert.deepEqual(asked, [])
-  await row.getByRole('button', { name: 'Drain' }).click()
+  await row.getByRole('link', { name: 'hold of flow' }).waitFor()
+  await row.getByRole('button', { name: 'More for apart' }).click()
+  await row.getByRole('button', { name: 'Drain…' }).click()
+  const drain = page.getByRole('dialog')
+  await drain.getByText('63 free slots less. 1 attempt ends there in peace: hold of flow.').waitFor()
+  await drain.getByRole('button', { name: 'Drain runner' }).click()
+  await drain.waitFor({ state: 'detached' })
   await row.getByText('draining', { exact: true }).waitFor()
+  await row.getByText('ends when hold of flow ends').waitFor()
+
+  // Work that nobody takes now says why, and leads to the run.
+  const waits = await client.runs.create({ yaml: workflowText([{ name: 'later', cmd: 'true' }]) })
+  await page.getByRole('button', { name: '1 run waits: runner "apart" is draining' }).click()
+  const waiting = page.getByRole('link', { name: 'later of flow' })
+  assert.match((await waiting.getAttribute('href'))!, new RegExp(`/runs/${waits.run_id}\\?step=later`))
+
+  // A runner that is away: until when what it has is waited for.
+  await programs.kill('runner')
+  await row.getByText('disconnected', { exact: true }).waitFor()
+  await row
+    .getByText(/1 attempt is lost in 0:\d\d if it doesn't come back/)
+    .first()
+    .waitFor()
+  await isAccessible(page, 'a runner that is away, and work that waits')
+  await row.getByRole('button', { name: 'apart', exact: true }).click()
+  await page.waitForURL('**/settings/runners?*runner=apart')
+  await row.getByText('Machine', { exact: true }).waitFor()
+  await isAccessible(page, 'all of a runner')
+  await row.getByRole('button', { name: 'More for apart' }).click()
   await row.getByRole('button', { name: 'Remove…' }).click()
   await page.getByRole('dialog').getByText('1 attempt is lost: hold of flow.').waitFor()
   await isAccessible(page, 'what is lost with a runner')
@@ -37,4 +64,56 @@ test('a runner that comes, works, is drained and goes is seen without asking for
   const lost = await programs.ended(run_id)
   assert.deepEqual([lost.status, lost.steps[0]!.reason], ['failed', 'lost'])
   await eventually('no runner', async () => (await client.runners.list()).length === 0)
+})
+
+test('the command for a new runner works as it is pasted, for a group that is made there', {
+  skip,
+}, async (t) => {
+  const programs = await startPrograms(t, { runner: 'none' })
+  const { client, errand, url } = programs
+  await client.users.create({ name: 'ann', password, role: 'admin' })
+  const page = await openPage(t, await startBrowser(t), programs)
+  await page.goto(`${url}/settings/runners`)
+  await page.getByRole('button', { name: 'Add a runner' }).click()
+  const adding = page.getByRole('region', { name: 'Add a runner' })
+  const command = adding.locator('pre')
+  const first = /errand_enroll_\S+/.exec(await command.innerText())![0]
+  await adding.getByLabel('group').selectOption({ label: 'New group…' })
+  await adding.getByLabel('Name of the group').fill('gpu')
+  await adding.getByRole('button', { name: 'Make the group' }).click()
+  await adding.getByLabel('Name of the group').waitFor({ state: 'detached' })
+  // Of the token before nothing is left that could be used.
+  const refused = await errand.run(['runner', 'enroll', '--hub', url, '--token', first])
+  assert.match(refused.stderr, /revoked/)
+  await adding.getByLabel('Its name').fill('runner-9')
+  await adding.getByLabel('Labels that steps can ask for').fill('gpu=a100, disk=ssd')
+  await adding.getByRole('tab', { name: 'Command' }).press('ArrowRight')
+  for (const [way, text] of [
+    ['Docker', 'docker run -d'],
+    ['Compose', 'docker compose -f errand-runner.yaml up -d'],
+    ['systemd', 'ExecStart=/usr/local/bin/errand runner'],
+  ] as const) {
+    await adding.getByRole('tab', { name: way }).click()
+    await command.filter({ hasText: text }).waitFor()
+    await isAccessible(page, `a runner by ${way}`)
+  }
+  await adding.getByRole('tab', { name: 'Command' }).click()
+  const [enroll, start] = (await command.innerText()).trim().split('\n')
+  const words = (line: string) => line.split(' ').slice(1)
+  const enrolled = await errand.run(words(enroll!))
+  assert.equal(enrolled.code, 0, enrolled.stderr)
+  errand.start(words(start!))
+  await adding.getByText(/^runner-9 is here, \d+ slots/).waitFor()
+  const [runner] = await client.runners.list()
+  assert.deepEqual([runner!.group, runner!.labels], ['gpu', { gpu: 'a100', disk: 'ssd' }])
+  await page.goto(`${url}/settings/groups`)
+  const group = page.getByRole('region', { name: 'gpu' })
+  await group.getByRole('link', { name: 'runner-9' }).waitFor()
+  await isAccessible(page, 'groups')
+  await group.getByRole('button', { name: 'More for gpu' }).click()
+  await group.getByRole('button', { name: 'Delete…' }).click()
+  const sure = page.getByRole('dialog')
+  await sure.getByText('It is in use: 1 runner, 1 token.').waitFor()
+  await sure.getByRole('button', { name: 'Delete group' }).click()
+  await sure.getByRole('alert').getByText('The group "gpu" is in use: runners runner-9; 1 token.').waitFor()
 })

@@ -5,7 +5,7 @@ import type { Run } from './runs.ts'
 
 type Reader = (run: Run) => void
 interface ListReader {
-  row(json: string): void
+  row(json: string, kind: string): void
   again(): void
 }
 
@@ -54,8 +54,9 @@ class LiveRuns {
       const run = JSON.parse(heard.data) as Run
       for (const reader of this.#asking) reader(run)
     } else if (heard.kind === 'reset') for (const reset of this.#resets) reset()
-    else if (heard.kind === 'task') for (const { row } of this.#tasks) row(heard.data)
-    else if (heard.kind === 'runners') for (const { row } of this.#runners) row(heard.data)
+    else if (heard.kind === 'task') for (const { row } of this.#tasks) row(heard.data, 'task')
+    else if (heard.kind === 'runners' || heard.kind === 'waits')
+      for (const { row } of this.#runners) row(heard.data, heard.kind)
     else if (heard.kind === 'topic') this.#news(heard.of)
     else if (heard.kind === 'start') this.version = heard.of.version
     if (heard.kind === 'connection' || heard.kind === 'start') for (const watcher of this.#watchers) watcher()
@@ -87,8 +88,8 @@ class LiveRuns {
   followTasks(row: (json: string) => void, again: () => void): () => void {
     return this.#follow('tasks', this.#tasks, { row, again })
   }
-  /** Calls with the list of runners, as JSON, after each change. */
-  followRunners(row: (json: string) => void, again: () => void): () => void {
+  /** Calls with the list of runners, and with what waits for them, as JSON, after each change. */
+  followRunners(row: (json: string, kind: string) => void, again: () => void): () => void {
     return this.#follow('runners', this.#runners, { row, again })
   }
   #follow(list: 'tasks' | 'runners', readers: Set<ListReader>, reader: ListReader): () => void {

@@ -12,7 +12,7 @@ export interface Connection {
 
 /** A message of the stream, as each tab of the browser gets it. */
 export type Heard =
-  | { kind: 'run' | 'asks' | 'reset' | 'task' | 'runners'; data: string }
+  | { kind: 'run' | 'asks' | 'reset' | 'task' | 'runners' | 'waits'; data: string }
   | { kind: 'event'; of: TopicEvent }
   | { kind: 'topic'; of: TopicNews }
   | { kind: 'start'; of: StreamStart }
@@ -67,7 +67,14 @@ class Connected {
 
   #take(event: string, data: string, id: string): void {
     if (id !== '') this.last = id
-    if (event === 'run' || event === 'asks' || event === 'reset' || event === 'task' || event === 'runners')
+    if (
+      event === 'run' ||
+      event === 'asks' ||
+      event === 'reset' ||
+      event === 'task' ||
+      event === 'runners' ||
+      event === 'waits'
+    )
       this.#tell({ kind: event, data })
     else if (event === 'run.event') {
       const of = JSON.parse(data) as TopicEvent
@@ -356,7 +363,9 @@ export class OneStream {
     else this.#pass(heard)
   }
   #hold(heard: Heard): void {
-    if (heard.kind === 'runners') this.#held = this.#held.filter(({ kind }) => kind !== 'runners')
+    // Each is whole: of several the last counts.
+    if (heard.kind === 'runners' || heard.kind === 'waits')
+      this.#held = this.#held.filter(({ kind }) => kind !== heard.kind)
     if (this.#isBehind) return
     this.#held.push(heard)
     if (this.#held.length <= MOST_HELD) return
@@ -435,5 +444,5 @@ const lockOf = (tab: string) => `errand-tab:${tab}`
 
 /** Of a list its rows, of a run its events: what only changes what is looked at. */
 function isForLater({ kind }: Heard): boolean {
-  return kind === 'event' || kind === 'topic' || kind === 'task' || kind === 'runners'
+  return kind === 'event' || kind === 'topic' || kind === 'task' || kind === 'runners' || kind === 'waits'
 }

@@ -1,28 +1,65 @@
 import { type QueryClient, queryOptions } from '@tanstack/react-query'
-import type { RunnerView } from '../../src/contract/protocol.ts'
-import type { RunnerDetail } from '../../src/contract/runner-api.ts'
+import type { EnrollmentCreated, RunnerView } from '../../src/contract/protocol.ts'
+import type { ListedRunner, RunnerDetail } from '../../src/contract/runner-api.ts'
+import type { RunnerGroup, RunnerGroups, RunnerWaits } from '../../src/contract/runner-groups.ts'
 import { ask } from './api.ts'
 import { liveRuns } from './live.ts'
 
 export const runnersQuery = queryOptions({
   queryKey: ['runners'],
-  queryFn: ({ signal }) => ask<RunnerView[]>('GET', '/api/runners', { signal }),
+  queryFn: ({ signal }) => ask<ListedRunner[]>('GET', '/api/runners', { signal }),
+  staleTime: 0,
+})
+export const waitsQuery = queryOptions({
+  queryKey: ['runner-waits'],
+  queryFn: async ({ signal }) => (await ask<RunnerWaits>('GET', '/api/runner-waits', { signal })).waits,
+  staleTime: 0,
+})
+export const groupsQuery = queryOptions({
+  queryKey: ['runner-groups'],
+  queryFn: async ({ signal }) => (await ask<RunnerGroups>('GET', '/api/runner-groups', { signal })).groups,
   staleTime: 0,
 })
 
-/** Keeps the list of runners live until what it answers is called. */
+/** Keeps the list of runners, and of what waits for them, live until what it answers is called. */
 export function keepRunnersLive(client: QueryClient): () => void {
   return liveRuns.followRunners(
-    (json) => client.setQueryData(runnersQuery.queryKey, JSON.parse(json) as RunnerView[]),
-    () => void client.invalidateQueries({ queryKey: runnersQuery.queryKey }),
+    (json, kind) => {
+      if (kind === 'runners') client.setQueryData(runnersQuery.queryKey, JSON.parse(json) as ListedRunner[])
+      else client.setQueryData(waitsQuery.queryKey, (JSON.parse(json) as RunnerWaits).waits)
+    },
+    () => {
+      void client.invalidateQueries({ queryKey: runnersQuery.queryKey })
+      void client.invalidateQueries({ queryKey: waitsQuery.queryKey })
+    },
   )
 }
 
 const of = ({ id }: Pick<RunnerView, 'id'>) => `/api/runners/${encodeURIComponent(id)}`
+const groupOf = (name: string) => `/api/runner-groups/${encodeURIComponent(name)}`
 
-export const getRunner = (runner: Pick<RunnerView, 'id'>, signal?: AbortSignal) =>
-  ask<RunnerDetail>('GET', of(runner), { signal })
-export const drainRunner = (runner: RunnerView) => ask('POST', `${of(runner)}/drain`, { body: {} })
-export const resumeRunner = (runner: RunnerView) => ask('POST', `${of(runner)}/resume`, { body: {} })
-export const removeRunner = (runner: RunnerView) =>
+export const runnerQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['runner', id],
+    queryFn: ({ signal }) => ask<RunnerDetail>('GET', of({ id }), { signal }),
+    staleTime: 0,
+  })
+export const drainRunner = (runner: Pick<RunnerView, 'id'>) =>
+  ask('POST', `${of(runner)}/drain`, { body: {} })
+export const resumeRunner = (runner: Pick<RunnerView, 'id'>) =>
+  ask('POST', `${of(runner)}/resume`, { body: {} })
+export const removeRunner = (runner: Pick<RunnerView, 'id' | 'status'>) =>
   ask('DELETE', of(runner), { query: { force: runner.status === 'disconnected' ? undefined : 'true' } })
+
+/** A token that makes one machine a runner; of the group, where it is another than the first. */
+export const createEnrollment = (group: string, idempotencyKey?: string) =>
+  ask<EnrollmentCreated>('POST', '/api/runners/enrollments', {
+    body: group === 'default' ? {} : { group },
+    idempotencyKey,
+  })
+
+export const makeGroup = (name: string, idempotencyKey?: string) =>
+  ask<RunnerGroup>('POST', '/api/runner-groups', { body: { name }, idempotencyKey })
+export const renameGroup = (from: string, name: string) =>
+  ask<RunnerGroup>('PATCH', groupOf(from), { body: { name } })
+export const deleteGroup = (name: string) => ask('DELETE', groupOf(name))

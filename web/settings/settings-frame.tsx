@@ -1,11 +1,12 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { Info, Server, Ticket, User, Users } from 'lucide-react'
+import { Boxes, Info, Server, Ticket, User, Users } from 'lucide-react'
 import { type ReactNode, useEffect } from 'react'
 import { meQuery } from '../data/session.ts'
 
 const entries = [
   { group: 'Hub', to: '/settings/runners', word: 'Runners', Icon: Server, admin: false },
+  { group: 'Hub', to: '/settings/groups', word: 'Groups', Icon: Boxes, admin: false },
   { group: 'Hub', to: '/settings/users', word: 'Users', Icon: Users, admin: true },
   { group: 'You', to: '/settings/me', word: 'You, places', Icon: User, admin: false },
   { group: 'You', to: '/settings/tokens', word: 'Tokens', Icon: Ticket, admin: false },
@@ -69,10 +70,25 @@ export function SettingsFrame({
 }
 
 /** One subject of a page of settings. */
-export function Part({ title, about, children }: { title: string; about?: ReactNode; children: ReactNode }) {
+export function Part({
+  title,
+  about,
+  aside,
+  children,
+}: {
+  title: string
+  about?: ReactNode
+  aside?: ReactNode
+  children: ReactNode
+}) {
   return (
     <section aria-label={title} className="max-w-3xl border-b border-line px-5 py-5 last:border-b-0">
-      <h2 className="font-semibold">{title}</h2>
+      <div className="flex min-h-7 items-center gap-3">
+        <h2 className="min-w-0 flex-1 break-words font-semibold">
+          <bdi>{title}</bdi>
+        </h2>
+        {aside}
+      </div>
       {about !== undefined && <p className="mt-0.5 text-meta text-ink2">{about}</p>}
       <div className="mt-3">{children}</div>
     </section>

@@ -1,6 +1,14 @@
 import * as z from 'zod'
 import { CreateEnrollment, EnrollmentCreated, EnrollRunner, RunnerEnrolled } from '../protocol.ts'
 import { RunnerDetail, RunnerList, RunnersQuery } from '../runner-api.ts'
+import {
+  ListGroups,
+  ListWaits,
+  NamedGroup,
+  RunnerGroup,
+  RunnerGroups,
+  RunnerWaits,
+} from '../runner-groups.ts'
 import { nothing, routeTable } from './route.ts'
 
 const tag = 'runners'
@@ -13,6 +21,42 @@ export const runnerRoutes = routeTable({
     summary: 'The runners, as a bare list',
     query: RunnersQuery,
     answers: { 200: RunnerList },
+  },
+  'GET /api/runner-waits': {
+    who: 'user',
+    tag,
+    summary: 'What waits for a runner, by group, and why',
+    query: ListWaits,
+    answers: { 200: RunnerWaits },
+  },
+  'GET /api/runner-groups': {
+    who: 'user',
+    tag,
+    summary: 'The groups of runners, with what belongs to each',
+    query: ListGroups,
+    answers: { 200: RunnerGroups },
+  },
+  'POST /api/runner-groups': {
+    who: 'admin',
+    tag,
+    summary: 'A group that is there before its first runner (admin)',
+    body: NamedGroup,
+    answers: { 201: RunnerGroup },
+  },
+  'PATCH /api/runner-groups/:name': {
+    who: 'admin',
+    tag,
+    summary: 'Another name for a group that an admin has made and nothing uses (admin)',
+    params: z.object({ name: z.string() }),
+    body: NamedGroup,
+    answers: { 200: RunnerGroup },
+  },
+  'DELETE /api/runner-groups/:name': {
+    who: 'admin',
+    tag,
+    summary: 'Delete a group that an admin has made and nothing uses (admin)',
+    params: z.object({ name: z.string() }),
+    answers: { 204: nothing },
   },
   'GET /api/runners/:id': {
     who: 'user',

@@ -267,7 +267,7 @@ export const runRoutes = routeTable({
     answers: {
       200: {
         description:
-          '`run`: a RunSummary; `asks`: one of others, in which you may give an answer; `task`: a TaskSummary; `runners`: their list; `run.event`: an event of the run of a topic; `topic`: one was added, has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists of runs again; `error`: why it ends',
+          '`run`: a RunSummary; `asks`: one of others, in which you may give an answer; `task`: a TaskSummary; `runners`: their list, and `waits`: what waits for them; `run.event`: an event of the run of a topic; `topic`: one was added, has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists of runs again; `error`: why it ends',
         content: { 'text/event-stream': { schema: RunSummary } },
       },
     },

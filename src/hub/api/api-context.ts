@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
+import type { RunnerGroup } from '../../contract/runner-groups.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
@@ -57,6 +58,8 @@ export const DEFAULT_API_LIMITS: ApiLimits = {
 export interface Repositories {
   /** The one runner group that runs for it go to; undefined: any. */
   groupOf(repository: string | undefined): string | undefined
+  /** The groups that are named, with their repositories and least boxes. */
+  groups?(): Pick<RunnerGroup, 'name' | 'repositories' | 'isolation' | 'network'>[]
 }
 
 /** All that the routes work with. */
@@ -106,6 +109,8 @@ export interface RunnersFace {
   onChanged?(call: () => void): void
   /** Attempts that the runner was given and has not ended; none where the runner is not known. */
   attempts(runner: TenantRunner): AttemptSpec[] | Promise<AttemptSpec[]>
+  /** Attempts of the tenant that wait for a runner, and why; first come, first. Absent: none ever waits. */
+  waiting?(tenant: string): { spec: AttemptSpec; why: string }[]
   /**
    * The runner takes nothing new and finishes what it has, until `undrain`. False: the runner is not known.
    */

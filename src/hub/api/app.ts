@@ -53,6 +53,7 @@ import { runLineHandlers } from './run-lines.ts'
 import { runListHandlers } from './run-lists.ts'
 import { runOutputHandlers } from './run-output.ts'
 import { runShareHandlers } from './run-shares.ts'
+import { runnerGroupHandlers } from './runner-groups.ts'
 import { enrolmentHandlers, runnerHandlers } from './runners.ts'
 import { runActionHandlers, runHandlers, runStatusHandlers, validateHandlers } from './runs.ts'
 import { secretHandlers } from './secrets.ts'
@@ -216,6 +217,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...uploadHandlers(context),
     ...jobHandlers(context),
     ...runnerHandlers(context),
+    ...runnerGroupHandlers(context),
     ...enrolmentHandlers(context),
     ...secretHandlers(context),
     ...loginHandlers(context),

@@ -1,11 +1,11 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { RunnerView } from '../../contract/protocol.ts'
-import type { RunnersQuery } from '../../contract/runner-api.ts'
+import type { ListedRunner, RunnersQuery, RunnerWork } from '../../contract/runner-api.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import type { Identity } from '../auth/auth.ts'
 import { Enrolments } from '../auth/enrolment.ts'
-import type { ApiContext } from './api-context.ts'
+import type { ApiContext, RunnersFace } from './api-context.ts'
 import { isAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
@@ -29,7 +29,7 @@ export function runnerHandlers({ runners, accounts, auth }: ApiContext) {
 
   return {
     'GET /api/runners': async ({ identity, query }) =>
-      (await runners.list(identity.user.tenant)).filter(fitting(query)),
+      (await listedRunners(runners, identity)).filter(fitting(query)),
 
     'GET /api/runners/:id': async ({ identity, params }) => {
       const runner = await here(identity, params.id)
@@ -76,6 +76,30 @@ function fitting({ status, group, label }: RunnersQuery): (runner: RunnerView) =
       ([name, value]) =>
         Object.hasOwn(runner.labels, name!) && (value === undefined || runner.labels[name!] === value),
     )
+}
+
+/** So many steps of a runner are told in the list. */
+const MOST_WORK = 20
+
+/** The runners of the person's tenant, with what each is at, as far as the person may see it. */
+export async function listedRunners(runners: RunnersFace, identity: Identity): Promise<ListedRunner[]> {
+  const { tenant, name } = identity.user
+  return await Promise.all(
+    (await runners.list(tenant)).map(async (runner) => {
+      const steps = new Map<string, RunnerWork>()
+      for (const { run_id, workflow_name, step, owner } of await runners.attempts({
+        tenant,
+        id: runner.id,
+      })) {
+        if (!isAdmin(identity) && owner !== name) continue
+        const key = JSON.stringify([run_id, step])
+        const known = steps.get(key)
+        if (known !== undefined) known.attempts++
+        else if (steps.size < MOST_WORK) steps.set(key, { run_id, workflow_name, step, attempts: 1 })
+      }
+      return { ...runner, doing: [...steps.values()] }
+    }),
+  )
 }
 
 const attemptView = ({ attempt_id, run_id, workflow_name, step, host, owner }: AttemptSpec) => ({

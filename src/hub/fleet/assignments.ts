@@ -93,6 +93,15 @@ export class Assignments {
     return waiting
   }
 
+  /** Those of a tenant that wait for a runner, in the order in which they came, and why. */
+  whyWaiting(tenant: string): { spec: AttemptSpec; why: string }[] {
+    const found: { spec: AttemptSpec; why: string; arrival: number }[] = []
+    for (const { stage, spec, arrival, need } of this.#assignments.values())
+      if (stage.type === 'waiting' && need.need.tenant === tenant)
+        found.push({ spec, why: stage.why, arrival })
+    return found.sort((a, b) => a.arrival - b.arrival)
+  }
+
   givenTo(runner: Runner): Assignment[] {
     const held = [...runner.held.keys()].flatMap((id) => this.#assignments.get(id) ?? [])
     return held.filter(({ stage }) => stage.type === 'placed' && stage.runner === runner.key)

@@ -45,6 +45,7 @@ export class Dispatch {
     this.#options = options
     this.#queue = new Queue({
       ...{ runners, signal, patience, keepMs, tellEveryMs, fairShare: this.#fairShare },
+      told: () => this.changed(),
       homeOf: ({ spec, workspace }) => this.affinity.of(spec.run_id, workspace),
       give: (assignment, runner) => {
         assignment.stage = { type: 'assigning', runner }
@@ -130,7 +131,7 @@ export class Dispatch {
 
   /** Gives what an attempt held, which is over, to the next. */
   drop(assignment: Assignment): void {
-    this.#queue.leave(assignment)
+    if (this.#queue.leave(assignment)) this.changed()
     this.#parked.delete(assignment)
     if (runnerOf(assignment) !== undefined) this.#free(assignment.spec.attempt_id)
   }
@@ -151,11 +152,14 @@ export class Dispatch {
   #place(assignment: Assignment, runner: RunnerKey): void {
     assignment.stage = { type: 'placed', runner }
     this.#hold(assignment.spec, runner)
+    // The place may have been kept before it was given.
+    this.changed()
   }
 
   #enqueue(assignment: Assignment, told: string): void {
     assignment.stage = { type: 'waiting', why: told }
     this.#queue.enter(assignment)
+    this.changed()
   }
 
   /** Nothing happens where it is held already. */
@@ -203,6 +207,7 @@ export class Dispatch {
     if (assignment.cancel) assignments.settle(assignment, canceled(assignment.cancel.reason))
     else if (wanted) {
       assignment.stage = { type: 'placed', runner }
+      this.changed()
       this.#handOrQueue(assignment, runner)
     } else this.#park(assignment)
   }

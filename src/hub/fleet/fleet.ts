@@ -243,6 +243,11 @@ class ManagedRunners {
     checkBotRoom(this.#options.runners.values(), ask)
   }
 
+  /** The attempts of the tenant that wait for a runner, and why; first come, first. */
+  waiting(tenant: string): { spec: AttemptSpec; why: string }[] {
+    return this.#options.assignments.whyWaiting(tenant)
+  }
+
   /** The attempts that the runner was given and has not ended. */
   attempts(which: TenantRunner): AttemptSpec[] {
     const runner = this.#find(which)

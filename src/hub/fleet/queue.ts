@@ -25,6 +25,8 @@ export interface QueueOptions {
   give(assignment: Assignment, runner: RunnerKey): void
   /** All that could take it have rejected it: it has left the queue. */
   rejected(assignment: Assignment): void
+  /** Why some wait has changed. */
+  told(): void
   signal: AbortSignal
   patience: number
   keepMs: number
@@ -246,6 +248,7 @@ export class Queue {
     const all = [...line.users].flatMap((queue) => [...queue.waiting])
     const most = waiting.cause === cause ? TOLD_OF_LINE : all.length
     for (const assignment of all.slice(0, most)) tell(assignment, waiting.why)
+    this.#options.told()
   }
 }
 

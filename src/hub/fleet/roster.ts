@@ -36,6 +36,8 @@ export class Runner implements Candidate {
   /** Not here, and not given up. */
   expected = false
   lostTimer: NodeJS.Timeout | undefined
+  /** When what it has counts as lost; set while it is awaited. */
+  lostAtMs: number | undefined
   /** Attempts that it has, and what each asks for. */
   readonly held = new Map<string, Kept>()
   /** Nothing else is put on it until one of these has room. */
@@ -154,6 +156,7 @@ export class Runner implements Candidate {
       free_cpus: Math.max(0, this.freeCpus),
       free_memory: memoryText(Math.max(0, this.freeMemoryBytes)),
       last_seen_at: new Date(this.link?.lastSeenAtMs ?? this.lastSeenAtMs).toISOString(),
+      lost_at: this.lostAtMs === undefined ? undefined : new Date(this.lostAtMs).toISOString(),
       limits: hello.limits,
       isolation: hello.isolation,
       containers: hello.containers,

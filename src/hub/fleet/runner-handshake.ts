@@ -90,6 +90,7 @@ export class RunnerHandshake {
   giveUp(runner: Runner, message: string): void {
     const { assignments, dispatch } = this.#options
     runner.expected = false
+    runner.lostAtMs = undefined
     for (const assignment of assignments.givenTo(runner))
       assignments.settleVanished(assignment, { type: 'ended', outcome: 'failed', reason: 'lost', message })
     dispatch.rosterChanged(runner)
@@ -144,6 +145,7 @@ export class RunnerHandshake {
     runners.set(runner.key, runner)
     clearTimeout(runner.lostTimer)
     runner.lostTimer = undefined
+    runner.lostAtMs = undefined
     runner.expected = false
     if (runner.hello?.boot_id !== hello.boot_id) runner.draining = false
     runner.hello = hello
@@ -189,6 +191,7 @@ export class RunnerHandshake {
   #awaitReturn(runner: Runner, silence: string): void {
     if (runner.link || runner.lostTimer) return
     runner.expected = true
+    runner.lostAtMs = Date.now() + this.#options.lostAfterMs
     runner.lostTimer = setTimeout(() => {
       this.giveUp(runner, `Runner "${runner.id}" ${silence}.`)
       if (runner.drained) return

@@ -20,7 +20,9 @@ const standInTaskRun = async ({ title }: Task) => ({ yaml: oneStep(title) })
 type Options = Omit<Partial<HubOptions>, 'machines'> & { machines?: StandInAnswers }
 
 /** Answers of the stand-in machines. */
-type StandInAnswers = Partial<Pick<Machines, 'liveBot'> & Pick<Machines['runners'], 'checkBot' | 'list'>>
+type StandInAnswers = Partial<
+  Pick<Machines, 'liveBot'> & Pick<Machines['runners'], 'checkBot' | 'list' | 'attempts' | 'waiting'>
+>
 
 /** For tests: machines that carry out nothing and have one connected runner, in two tenants. */
 class StandInMachines extends StandInHost implements Machines {

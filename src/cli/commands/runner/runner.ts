@@ -32,7 +32,12 @@ const start = command({
     },
     id: { type: 'string', value: 'ID', help: 'Unique id (default: ERRAND_RUNNER_ID, the hostname)' },
     group: { type: 'string', value: 'GROUP', help: 'Group (default: ERRAND_GROUP, "default")' },
-    label: { type: 'string', multiple: true, value: 'K=V', help: 'Label that steps can ask for' },
+    label: {
+      type: 'string',
+      multiple: true,
+      value: 'K=V',
+      help: 'Label that steps can ask for (beside ERRAND_LABELS)',
+    },
     ...workspaceOption,
     'allow-dir': {
       type: 'string',
@@ -59,7 +64,7 @@ const start = command({
     const found = runnerEnvironment(process.env)
     if (options.id !== undefined) givenName('--id', options.id)
     const group = options.group === undefined ? found.group : givenName('--group', options.group)
-    const labels = givenLabels(options.label)
+    const labels = { ...givenLabels(found.labels, 'ERRAND_LABELS'), ...givenLabels(options.label, '--label') }
     const offered = slotsOption(options.slots) ?? found.slots
     const folder = runnerWorkspace(options.workspace, found)
     const stop = new AbortController()
@@ -237,11 +242,11 @@ async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   return { options, watch }
 }
 
-function givenLabels(given: string[] | undefined): Record<string, string> {
-  const labels = keyValues('--label', given)
+function givenLabels(given: string[] | undefined, where: string): Record<string, string> {
+  const labels = keyValues(where, given)
   for (const [name, value] of Object.entries(labels)) {
-    givenName('--label', name)
-    if (value !== '') givenName(`the value of --label ${name}`, value)
+    givenName(where, name)
+    if (value !== '') givenName(`the value of ${where} ${name}`, value)
   }
   return labels
 }

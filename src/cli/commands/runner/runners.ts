@@ -171,7 +171,95 @@ const enrollToken = command({
   },
 })
 
+const waiting = command({
+  summary: 'Show what waits for a runner, and why.',
+  options: {
+    group: { type: 'string', value: 'GROUP', help: 'Only what waits for this group' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand runners waiting', 'errand runners waiting --group gpu --json'],
+  async run({ group, json, ...hub }) {
+    const waits = await connect(hub).runners.waits({ group })
+    if (json) printJson(waits)
+    else {
+      const rows = waits.flatMap(({ group = '', steps }) =>
+        steps.map(({ run_id, workflow_name, step, attempts, why }) => [
+          ...[group, run_id, workflow_name, step, String(attempts)],
+          lineText(why),
+        ]),
+      )
+      printTable(['GROUP', 'RUN', 'WORKFLOW', 'STEP', 'WAIT', 'WHY'], rows, 'Nothing waits for a runner.')
+    }
+    return 0
+  },
+})
+
+const groups = command({
+  summary: 'List the groups of runners, with what belongs to each.',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runners groups', 'errand runners groups --json'],
+  async run({ json, ...hub }) {
+    const all = await connect(hub).runners.groups()
+    if (json) printJson(all)
+    else {
+      const rows = all.map((one) => [
+        ...[one.name, one.runners.join(' '), `${one.running}/${one.slots}`, String(one.waiting)],
+        ...[String(one.tokens.length), one.repositories.join(' '), one.isolation ?? ''],
+      ])
+      printTable(
+        ['GROUP', 'RUNNERS', 'BUSY', 'WAIT', 'TOKENS', 'REPOSITORIES', 'BOX'],
+        rows,
+        'There is none.',
+      )
+    }
+    return 0
+  },
+})
+
+const addGroup = command({
+  summary: 'Make a group that is there before its first runner.',
+  args: '<name>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runners add-group gpu'],
+  async run({ json, ...hub }, [name]) {
+    const made = await connect(hub).runners.makeGroup(name!)
+    if (json) printJson(made)
+    else
+      process.stdout.write(`${name} is made. A token for it: errand runners enroll-token --group ${name}\n`)
+    return 0
+  },
+})
+
+const renameGroup = command({
+  summary: 'Give a group that was made, and that nothing uses, another name.',
+  args: '<name> <new-name>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runners rename-group gpu gpu-a100'],
+  async run({ json, ...hub }, [name, to]) {
+    const changed = await connect(hub).runners.renameGroup(name!, to!)
+    if (json) printJson(changed)
+    else process.stdout.write(`${name} is ${to} now.\n`)
+    return 0
+  },
+})
+
+const removeGroup = command({
+  summary: 'Delete a group that was made, and that nothing uses.',
+  args: '<name>',
+  options: hubOptions,
+  examples: ['errand runners remove-group gpu'],
+  async run(hub, [name]) {
+    await connect(hub).runners.deleteGroup(name!)
+    process.stdout.write(`${name} is deleted.\n`)
+    return 0
+  },
+})
+
 export const runners: CommandGroup = {
   summary: 'Look at and control the runners of a hub.',
-  commands: { list, show, drain, resume, remove, 'enroll-token': enrollToken },
+  commands: {
+    ...{ list, show, waiting, drain, resume, remove, 'enroll-token': enrollToken },
+    ...{ groups, 'add-group': addGroup, 'rename-group': renameGroup, 'remove-group': removeGroup },
+  },
 }

@@ -224,13 +224,14 @@ export class EventTopics {
   }
 
   async #sendRunners(signal: AbortSignal): Promise<void> {
-    let told = ''
+    let told = { runners: '', waits: '' }
     while (!signal.aborted) {
       const { rung } = this.#runners
-      const text = await this.#runners.of(this.identity.user.tenant)
+      const texts = await this.#runners.of(this.identity)
       if (signal.aborted) return
-      if (text !== told) await this.write(`event: runners\ndata: ${text}\n\n`)
-      told = text
+      for (const event of ['runners', 'waits'] as const)
+        if (texts[event] !== told[event]) await this.write(`event: ${event}\ndata: ${texts[event]}\n\n`)
+      told = texts
       await sleep(RUNNERS_PACE_MS, undefined, { signal }).catch(() => {})
       await this.#runners.more(rung, signal)
     }

@@ -1,9 +1,19 @@
+import type { Identity } from '../../auth/auth.ts'
 import type { RunnersFace } from '../api-context.ts'
+import { isAdmin } from '../http/access.ts'
+import { waitsOf } from '../runner-groups.ts'
+import { listedRunners } from '../runners.ts'
+
+/** As JSON: the answers of `GET /api/runners` and `GET /api/runner-waits`. */
+interface RunnerTexts {
+  runners: string
+  waits: string
+}
 
 /** The lists of runners, read once after a change for all who follow them. Nothing is kept for a reader. */
 export class RunnerLists {
   readonly #runners: RunnersFace
-  readonly #lists = new Map<string, Promise<string>>()
+  readonly #lists = new Map<string, Promise<RunnerTexts>>()
   #rung = 0
   #waiting = Promise.withResolvers<void>()
 
@@ -24,18 +34,24 @@ export class RunnerLists {
     return this.#rung
   }
 
-  /** The tenant's list as it is now, as JSON. */
-  of(tenant: string): Promise<string> {
-    const known = this.#lists.get(tenant)
+  /** What that person sees as it is now. All admins of a tenant see the same. */
+  of(identity: Identity): Promise<RunnerTexts> {
+    const { tenant, name } = identity.user
+    const key = JSON.stringify(isAdmin(identity) ? [tenant] : [tenant, name])
+    const known = this.#lists.get(key)
     if (known !== undefined) return known
-    const list = this.#read(tenant)
-    this.#lists.set(tenant, list)
-    list.catch(() => this.#lists.delete(tenant))
+    const list = this.#read(identity)
+    this.#lists.set(key, list)
+    list.catch(() => this.#lists.delete(key))
     return list
   }
 
-  async #read(tenant: string): Promise<string> {
-    return JSON.stringify(await this.#runners.list(tenant))
+  async #read(identity: Identity): Promise<RunnerTexts> {
+    const waits = waitsOf(this.#runners.waiting?.(identity.user.tenant) ?? [], identity)
+    return {
+      runners: JSON.stringify(await listedRunners(this.#runners, identity)),
+      waits: JSON.stringify({ waits }),
+    }
   }
 
   /** Resolves when something has changed after `since`, or with the signal. */

@@ -1,0 +1,72 @@
+import type {
+  CreateEnrollmentInput,
+  EnrollmentCreated,
+  EnrollRunner,
+  RunnerEnrolled,
+} from '../contract/protocol.ts'
+import type { ListedRunner, RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
+import type { ListGroups, ListWaits, RunnerGroup, RunnerWait } from '../contract/runner-groups.ts'
+import type { HubHttp } from './http.ts'
+
+/** Runners, their groups, and what waits for them. */
+export class RunnersClient {
+  readonly #http: HubHttp
+
+  constructor(http: HubHttp) {
+    this.#http = http
+  }
+
+  list(query: RunnersQuery = {}): Promise<ListedRunner[]> {
+    return this.#http.json('GET /api/runners', { query })
+  }
+
+  /** The work that waits for a runner, by group. */
+  async waits(query: ListWaits = {}): Promise<RunnerWait[]> {
+    return (await this.#http.json('GET /api/runner-waits', { query })).waits
+  }
+
+  async groups(query: ListGroups = {}): Promise<RunnerGroup[]> {
+    return (await this.#http.json('GET /api/runner-groups', { query })).groups
+  }
+
+  makeGroup(name: string): Promise<RunnerGroup> {
+    return this.#http.json('POST /api/runner-groups', { body: { name } })
+  }
+
+  renameGroup(from: string, name: string): Promise<RunnerGroup> {
+    return this.#http.json('PATCH /api/runner-groups/:name', { params: { name: from }, body: { name } })
+  }
+
+  deleteGroup(name: string): Promise<void> {
+    return this.#http.done('DELETE /api/runner-groups/:name', { params: { name } })
+  }
+
+  /** With what it is at. */
+  get(id: string): Promise<RunnerDetail> {
+    return this.#http.json('GET /api/runners/:id', { params: { id } })
+  }
+
+  /** A token that makes one machine a runner. */
+  createEnrollment(given: CreateEnrollmentInput = {}): Promise<EnrollmentCreated> {
+    return this.#http.json('POST /api/runners/enrollments', { body: given })
+  }
+
+  /** Exchanges such a token for the runner's own; needs no other. */
+  enroll(request: EnrollRunner): Promise<RunnerEnrolled> {
+    return this.#http.json('POST /api/runners/enroll', { body: request })
+  }
+
+  /** The runner takes nothing new and finishes what it has, until it is resumed. */
+  drain(id: string): Promise<void> {
+    return this.#http.done('POST /api/runners/:id/drain', { params: { id }, body: {} })
+  }
+
+  resume(id: string): Promise<void> {
+    return this.#http.done('POST /api/runners/:id/resume', { params: { id }, body: {} })
+  }
+
+  /** Forgets a runner and revokes its own token. One that is connected needs `force`, and loses what it has. */
+  remove(id: string, { force }: { force?: boolean } = {}): Promise<void> {
+    return this.#http.done('DELETE /api/runners/:id', { params: { id }, query: { force } })
+  }
+}

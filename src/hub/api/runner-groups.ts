@@ -1,0 +1,189 @@
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunnerGroup, RunnerWait, WaitingStep } from '../../contract/runner-groups.ts'
+import type { Identity } from '../auth/auth.ts'
+import { DEFAULT_TENANT } from '../auth/tokens.ts'
+import { DEFAULT_GROUP, groupOf } from '../fleet/matching.ts'
+import type { ApiContext } from './api-context.ts'
+import { isAdmin } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
+
+/** So many steps that wait for a group are told one by one. */
+const MOST_STEPS = 20
+
+/** The work that waits, by group, as that person may see it. */
+export function waitsOf(
+  waiting: readonly { spec: AttemptSpec; why: string }[],
+  identity: Identity,
+): RunnerWait[] {
+  const groups = new Map<
+    string | undefined,
+    { runs: Set<string>; attempts: number; steps: Map<string, WaitingStep> }
+  >()
+  for (const { spec, why } of waiting) {
+    const { run_id, workflow_name, step, owner, requires } = spec
+    const name = groupOf(requires)
+    const group = groups.get(name) ?? { runs: new Set(), attempts: 0, steps: new Map() }
+    groups.set(name, group)
+    group.runs.add(run_id)
+    group.attempts++
+    if (!isAdmin(identity) && owner !== identity.user.name) continue
+    const key = JSON.stringify([run_id, step, why])
+    const known = group.steps.get(key)
+    if (known !== undefined) known.attempts++
+    else if (group.steps.size < MOST_STEPS)
+      group.steps.set(key, { run_id, workflow_name, step, attempts: 1, why })
+  }
+  return [...groups]
+    .map(([group, { runs, attempts, steps }]) => ({
+      ...(group !== undefined && { group }),
+      ...{ runs: runs.size, attempts, steps: [...steps.values()] },
+    }))
+    .sort((a, b) => (a.group ?? '').localeCompare(b.group ?? ''))
+}
+
+interface MadeGroup {
+  name: string
+  created_at: string
+  created_by: string
+}
+
+/** The groups that admins have made; a setting of each tenant, changed by one after another. */
+class MadeGroups {
+  readonly #accounts: ApiContext['accounts']
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(accounts: ApiContext['accounts']) {
+    this.#accounts = accounts
+  }
+
+  async of(tenant: string): Promise<MadeGroup[]> {
+    return JSON.parse((await this.#accounts.setting(keyOf(tenant))) ?? '[]') as MadeGroup[]
+  }
+
+  /** What the change throws changes nothing. */
+  change(tenant: string, to: (groups: MadeGroup[]) => MadeGroup[]): Promise<void> {
+    const changing = this.#last.then(async () => {
+      await this.#accounts.setSetting(keyOf(tenant), JSON.stringify(to(await this.of(tenant))))
+    })
+    this.#last = changing.catch(() => {})
+    return changing
+  }
+}
+const keyOf = (tenant: string) => `runner_groups ${tenant}`
+
+export function runnerGroupHandlers({ runners, accounts, repositories }: ApiContext) {
+  const made = new MadeGroups(accounts)
+
+  async function groupsFor(identity: Identity): Promise<RunnerGroup[]> {
+    const { tenant } = identity.user
+    const groups = new Map<string, RunnerGroup>()
+    const group = (name: string): RunnerGroup => {
+      const found = groups.get(name) ?? {
+        ...{ name, made: false, runners: [], connected: 0, slots: 0, running: 0, waiting: 0 },
+        ...{ tokens: [], repositories: [] },
+      }
+      groups.set(name, found)
+      return found
+    }
+    group(DEFAULT_GROUP)
+    for (const { name, ...rest } of await made.of(tenant)) Object.assign(group(name), { made: true, ...rest })
+    for (const { id, group: name, status, slots, running } of await runners.list(tenant)) {
+      const found = group(name)
+      found.runners.push(id)
+      if (status === 'disconnected') continue
+      found.connected++
+      found.slots += slots
+      found.running += running
+    }
+    for (const { group: name, runs } of waitsOf(runners.waiting?.(tenant) ?? [], identity))
+      if (name !== undefined) group(name).waiting = runs
+    if (isAdmin(identity)) {
+      const now = new Date().toISOString()
+      for (const { id, name, group: of, runner_id, revoked_at, used_at, expires_at } of await accounts.tokens(
+        { tenant },
+      ))
+        if (
+          of !== undefined &&
+          revoked_at === undefined &&
+          used_at === undefined &&
+          (expires_at ?? now) >= now
+        )
+          group(of).tokens.push({ id, name, ...(runner_id !== undefined && { runner_id }) })
+    }
+    // The file is the hub's, whose operators are of the first tenant.
+    if (tenant === DEFAULT_TENANT)
+      for (const { name, ...rest } of repositories.groups?.() ?? []) Object.assign(group(name), rest)
+    return [...groups.values()].sort((a, b) => a.name.localeCompare(b.name))
+  }
+
+  /** The group, which an admin has made and nothing uses. Throws `not_found`, `conflict`. */
+  async function unused(identity: Identity, name: string): Promise<void> {
+    const found = (await groupsFor(identity)).find((each) => each.name === name)
+    if (found === undefined || (!found.made && isEmpty(found) && name !== DEFAULT_GROUP))
+      throw new ErrandError('not_found', `There is no group "${name}".`, {
+        hint: 'List them with: errand runners groups list',
+      })
+    const { runners: ids, tokens, repositories: repos, waiting, isolation } = found
+    const uses = [
+      ids.length > 0 && `runners ${ids.slice(0, 5).join(', ')}${ids.length > 5 ? ', …' : ''}`,
+      tokens.length > 0 && `${tokens.length} ${tokens.length === 1 ? 'token' : 'tokens'}`,
+      repos.length > 0 && `repositories ${repos.slice(0, 5).join(', ')} of errand.yaml`,
+      isolation !== undefined && 'its box in errand.yaml',
+      waiting > 0 && `${waiting} ${waiting === 1 ? 'run that waits' : 'runs that wait'}`,
+    ].filter((use) => use !== false)
+    if (uses.length > 0)
+      throw new ErrandError('conflict', `The group "${name}" is in use: ${uses.join('; ')}.`, {
+        hint: 'A runner names its group itself: start it with another --group. Revoke the tokens, and change errand.yaml.',
+        details: { runners: ids, tokens: tokens.map(({ id }) => id), repositories: repos, waiting },
+      })
+    if (!found.made)
+      throw new ErrandError('conflict', `The group "${name}" is always there.`, {
+        hint: 'Runs that name no group go to it.',
+      })
+  }
+
+  const taken = (name: string) =>
+    new ErrandError('conflict', `There is a group "${name}" already.`, { hint: 'Choose another name.' })
+
+  return {
+    'GET /api/runner-waits': ({ identity, query: { group } }) => {
+      const all = waitsOf(runners.waiting?.(identity.user.tenant) ?? [], identity)
+      return { waits: all.filter((wait) => group === undefined || wait.group === group) }
+    },
+
+    'GET /api/runner-groups': async ({ identity, query: { name, made: isMade } }) => ({
+      groups: (await groupsFor(identity)).filter(
+        (group) => (name ?? group.name) === group.name && (isMade ?? group.made) === group.made,
+      ),
+    }),
+
+    'POST /api/runner-groups': async ({ identity, body: { name } }) => {
+      const { tenant, name: created_by } = identity.user
+      if (name === DEFAULT_GROUP) throw taken(name)
+      await made.change(tenant, (groups) => {
+        if (groups.some((each) => each.name === name)) throw taken(name)
+        return [...groups, { name, created_at: new Date().toISOString(), created_by }]
+      })
+      return (await groupsFor(identity)).find((each) => each.name === name)!
+    },
+
+    'PATCH /api/runner-groups/:name': async ({ identity, params, body: { name } }) => {
+      await unused(identity, params.name)
+      const others = await groupsFor(identity)
+      if (others.some((each) => each.name === name)) throw taken(name)
+      await made.change(identity.user.tenant, (groups) =>
+        groups.map((each) => (each.name === params.name ? { ...each, name } : each)),
+      )
+      return (await groupsFor(identity)).find((each) => each.name === name)!
+    },
+
+    'DELETE /api/runner-groups/:name': async ({ identity, params }) => {
+      await unused(identity, params.name)
+      await made.change(identity.user.tenant, (groups) => groups.filter(({ name }) => name !== params.name))
+    },
+  } satisfies Partial<Handlers>
+}
+
+const isEmpty = ({ runners, tokens, repositories, waiting, isolation }: RunnerGroup): boolean =>
+  runners.length + tokens.length + repositories.length + waiting === 0 && isolation === undefined

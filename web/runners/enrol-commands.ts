@@ -1,0 +1,96 @@
+export interface Enrolment {
+  hub: string
+  token: string
+  /** Empty: the machine's own name. */
+  id: string
+  /** As they were typed: `gpu=a100, disk=ssd`. */
+  labels: string
+  /** The text of deploy/systemd/errand-runner.service. */
+  unit: string
+}
+
+export type EnrolWay = 'command' | 'docker' | 'compose' | 'systemd'
+export const enrolWays: readonly { way: EnrolWay; word: string }[] = [
+  { way: 'command', word: 'Command' },
+  { way: 'docker', word: 'Docker' },
+  { way: 'compose', word: 'Compose' },
+  { way: 'systemd', word: 'systemd' },
+]
+
+/** One word of a shell, whatever is in it. */
+export const shellWord = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+
+/** The labels that were typed, each `KEY=value`; undefined where one is none. */
+export function labelsOf(typed: string): string[] | undefined {
+  const all = typed.split(',').map((label) => label.trim())
+  const given = all.filter((label) => label !== '')
+  return given.every((label) => /^[^=\s][^=]*=/.test(label)) ? given : undefined
+}
+
+const isLoopback = (hub: string): boolean => /^(localhost|127\.|\[::1\]|::1)/.test(new URL(hub).hostname)
+
+/** Returns the lines that make a machine a runner, ready to be pasted. */
+export function enrolCommand(way: EnrolWay, given: Enrolment): string {
+  const { hub, token, id } = given
+  const labels = labelsOf(given.labels) ?? []
+  const name = id === '' ? [] : [id]
+  const variables = [
+    `ERRAND_HUB_URL=${hub}`,
+    `ERRAND_ENROLL_TOKEN=${token}`,
+    ...name.map((id) => `ERRAND_RUNNER_ID=${id}`),
+    ...(labels.length > 0 ? [`ERRAND_LABELS=${labels.join(',')}`] : []),
+  ]
+  if (way === 'command') {
+    const enroll = ['errand runner enroll --hub', shellWord(hub), '--token', token]
+    if (id !== '') enroll.push('--id', shellWord(id))
+    const start = ['errand runner', ...labels.map((label) => `--label ${shellWord(label)}`)]
+    return `${enroll.join(' ')}\n${start.join(' ')}`
+  }
+  if (way === 'docker')
+    return [
+      'docker run -d --name errand-runner --restart unless-stopped',
+      ...(isLoopback(hub) ? ['--network host'] : []),
+      ...variables.map((each) => `-e ${shellWord(each)}`),
+      '-v errand-workspace:/var/lib/errand',
+      'errand runner',
+    ].join(' \\\n  ')
+  if (way === 'compose') {
+    const service = {
+      ...{ image: 'errand', command: ['runner'], restart: 'unless-stopped' },
+      ...(isLoopback(hub) ? { network_mode: 'host' } : {}),
+      environment: variables.map((each) => each.replaceAll('$', '$$$$')),
+      volumes: ['workspace:/var/lib/errand'],
+    }
+    const text = Object.entries(service).map(([key, value]) => `    ${key}: ${JSON.stringify(value)}`)
+    return [
+      "cat > errand-runner.yaml <<'END'",
+      'services:',
+      '  runner:',
+      ...text,
+      'volumes:',
+      '  workspace: {}',
+      'END',
+      'docker compose -f errand-runner.yaml up -d',
+    ].join('\n')
+  }
+  // systemd takes `$` and backslashes of such a file as they are within single quotes.
+  const file = variables.map((each) =>
+    each.replace(/=(.*)$/s, (_, value: string) => `=${systemdWord(value)}`),
+  )
+  return [
+    `printf 'u errand-runner - "Errand runner" /var/lib/errand-runner\\n' | sudo tee /etc/sysusers.d/errand-runner.conf`,
+    'sudo systemd-sysusers',
+    'sudo install -d -m 700 /etc/errand',
+    "sudo tee /etc/errand/runner.env >/dev/null <<'END'",
+    ...file,
+    'END',
+    "sudo tee /etc/systemd/system/errand-runner.service >/dev/null <<'END'",
+    given.unit.trimEnd(),
+    'END',
+    'sudo systemctl daemon-reload && sudo systemctl enable --now errand-runner',
+  ].join('\n')
+}
+
+const systemdWord = (text: string): string =>
+  /^[\w@%+=:,./-]*$/.test(text) ? text : `"${text.replace(/(["\\$`])/g, '\\$1')}"`

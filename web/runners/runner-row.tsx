@@ -1,0 +1,326 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { ArrowUp } from 'lucide-react'
+import { useId, useState } from 'react'
+import type { ListedRunner, RunnerWork } from '../../src/contract/runner-api.ts'
+import { clockOf, useNow } from '../data/clock.ts'
+import { drainRunner, removeRunner, resumeRunner, runnerQuery } from '../data/runners.ts'
+import { Confirm } from '../parts/confirm.tsx'
+import { RowMenu } from '../parts/row-menu.tsx'
+import { When } from '../parts/times.tsx'
+import { RunnerFacts } from './runner-facts.tsx'
+
+const states: Record<ListedRunner['status'], { dot: string; word: string }> = {
+  connected: { dot: 'rounded-full bg-ok', word: 'text-ok' },
+  draining: { dot: 'bg-ask-fill [clip-path:polygon(0_15%,100%_15%,50%_100%)]', word: 'text-ask' },
+  disconnected: { dot: 'rounded-full border-2 border-dashed border-gone', word: 'text-gone' },
+}
+
+export const columns =
+  'grid grid-cols-[10px_minmax(9rem,1.3fr)_6rem_minmax(9rem,2fr)_minmax(5rem,7.5rem)_7rem_minmax(0,1fr)_4.5rem_1.75rem] items-center gap-x-4 px-5'
+const narrow = 'max-lg:grid-cols-[10px_minmax(0,1fr)_auto_auto] max-sm:px-4'
+
+export const count = (number: number, one: string, many = `${one}s`) =>
+  `${number.toLocaleString('en')} ${number === 1 ? one : many}`
+
+interface Props {
+  runner: ListedRunner
+  hubVersion: string | undefined
+  isAdmin: boolean
+  isOpen: boolean
+  toggle: () => void
+  again: () => Promise<void>
+}
+
+/** A machine: what it is at, what it has left, and what an admin does with it. */
+export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }: Props) {
+  const [asked, setAsked] = useState<'drain' | 'resume' | 'remove'>()
+  const facts = useId()
+  const { dot, word } = states[runner.status]
+  const labels = Object.entries(runner.labels).map(([name, value]) =>
+    value === '' ? name : `${name}=${value}`,
+  )
+  const isOther = hubVersion !== undefined && runner.version !== hubVersion
+  return (
+    <li className="border-t border-line">
+      <div className={`${columns} ${narrow} min-h-12 py-1.5 hover:bg-hover`}>
+        <span className={`size-2 ${dot}`} aria-hidden />
+        <span className="min-w-0">
+          <button
+            type="button"
+            className="block min-h-6 max-w-full truncate text-left font-medium hover:underline max-sm:min-h-11"
+            aria-expanded={isOpen}
+            aria-controls={facts}
+            title={runner.id}
+            onClick={toggle}
+          >
+            <bdi>{runner.id}</bdi>
+          </button>
+          <span className="block truncate text-label text-ink2">
+            {runner.status === 'disconnected' ? (
+              <>
+                last heard <When time={runner.last_seen_at} />
+              </>
+            ) : (
+              <bdi>{[runner.hostname, ...labels].join(' · ')}</bdi>
+            )}
+          </span>
+        </span>
+        <span className={`text-meta ${word}`}>{runner.status}</span>
+        <span className="min-w-0 truncate text-meta text-ink2 max-lg:col-span-3 max-lg:col-start-2 max-lg:row-start-2 max-lg:whitespace-normal">
+          <Doing runner={runner} />
+        </span>
+        <Slots runner={runner} />
+        <Cores runner={runner} />
+        <Agents runner={runner} />
+        <span
+          className={`flex items-center gap-0.5 font-mono text-meta max-lg:hidden ${isOther ? 'text-ask' : 'text-ink2'}`}
+          title={isOther ? `The hub is ${hubVersion}` : undefined}
+        >
+          {runner.version}
+          {isOther && <ArrowUp size={12} strokeWidth={1.75} aria-label={`the hub is ${hubVersion}`} />}
+        </span>
+        <span className="max-lg:col-start-4 max-lg:row-start-1">
+          {isAdmin && (
+            <RowMenu
+              label={`More for ${runner.id}`}
+              actions={[
+                ...(runner.status === 'draining'
+                  ? [{ word: 'Resume…', act: () => setAsked('resume') }]
+                  : [{ word: 'Drain…', act: () => setAsked('drain') }]),
+                { word: 'Remove…', bad: true, act: () => setAsked('remove') },
+              ]}
+            />
+          )}
+        </span>
+      </div>
+      {isOpen && <RunnerFacts id={facts} runner={runner} />}
+      {asked !== undefined && (
+        <Sure what={asked} runner={runner} again={again} close={() => setAsked(undefined)} />
+      )}
+    </li>
+  )
+}
+
+/** What it is at, as links; of one that is away how long what it has is waited for. */
+function Doing({ runner }: { runner: ListedRunner }) {
+  const { status, running, bots = 0, lost_at, doing } = runner
+  const attempts = running + bots
+  if (status === 'disconnected') {
+    if (attempts === 0) return <span className="text-ink3">had nothing</span>
+    if (lost_at === undefined) return <>{count(attempts, 'attempt')} of it</>
+    return (
+      <>
+        {count(attempts, 'attempt')} {attempts === 1 ? 'is' : 'are'}{' '}
+        <span className="font-medium text-gone">
+          lost in <Countdown to={lost_at} />
+        </span>{' '}
+        if it doesn't come back
+      </>
+    )
+  }
+  if (attempts === 0)
+    return <span className="text-ink3">{status === 'draining' ? 'has nothing left' : 'nothing'}</span>
+  const alike = Map.groupBy(doing, ({ step, workflow_name }) => `${step}\n${workflow_name}`)
+  const shown = [...alike.values()].slice(0, 2).map((works) => ({
+    ...works[0]!,
+    attempts: works.reduce((sum, { attempts }) => sum + attempts, 0),
+    runs: works.length,
+  }))
+  const others = attempts - shown.reduce((sum, { attempts }) => sum + attempts, 0)
+  return (
+    <>
+      {status === 'draining' && 'ends when '}
+      {shown.map((work, index) => (
+        <span key={`${work.run_id} ${work.step}`}>
+          {index > 0 && ', '}
+          <Work work={work} />
+        </span>
+      ))}
+      {others > 0 && (shown.length === 0 ? count(others, 'attempt') : ` and ${others} more`)}
+      {status === 'draining' && (attempts === 1 ? ' ends' : ' end')}
+    </>
+  )
+}
+
+function Work({
+  work: { run_id, workflow_name, step, attempts, runs },
+}: {
+  work: RunnerWork & { runs: number }
+}) {
+  const name = (
+    <>
+      <bdi className="font-medium text-ink">{step}</bdi> of <bdi>{workflow_name}</bdi>
+    </>
+  )
+  return (
+    <>
+      {runs === 1 ? (
+        <Link to="/runs/$run" params={{ run: run_id }} search={{ step }} className="hover:underline">
+          {name}
+        </Link>
+      ) : (
+        <Link to="/runs" search={{ workflow: workflow_name, status: 'running' }} className="hover:underline">
+          {name}
+        </Link>
+      )}
+      {attempts > 1 && ` × ${attempts}`}
+    </>
+  )
+}
+
+function Countdown({ to }: { to: string }) {
+  const now = useNow()
+  return <span className="tabular-nums">{clockOf(Date.parse(to) - now)}</span>
+}
+
+function Slots({ runner: { running, slots } }: { runner: ListedRunner }) {
+  return (
+    <span
+      className="flex flex-wrap items-center gap-0.5 max-lg:hidden"
+      role="img"
+      aria-label={`${running} of ${slots} slots in use`}
+      title={`${running} of ${slots} slots in use`}
+    >
+      {slots <= 16 ? (
+        Array.from({ length: slots }, (_, index) => (
+          <span
+            // biome-ignore lint/suspicious/noArrayIndexKey: slots have no names
+            key={index}
+            className={`size-[7px] rounded-[2px] ${index < running ? 'bg-accent' : 'border border-line2'}`}
+          />
+        ))
+      ) : (
+        <>
+          <Bar part={running / slots} className="text-accent" />
+          <span className="ml-1.5 text-meta text-ink2 tabular-nums">
+            {running}/{slots}
+          </span>
+        </>
+      )}
+    </span>
+  )
+}
+
+function Cores({ runner: { cpus, free_cpus = cpus } }: { runner: ListedRunner }) {
+  const used = Math.round((cpus - free_cpus) * 10) / 10
+  const all = Math.round(cpus * 10) / 10
+  return (
+    <span
+      className="flex items-center gap-2 max-lg:hidden"
+      title={`${used} of ${all} cores are kept for what it has`}
+    >
+      <Bar part={all === 0 ? 0 : used / all} className={used >= all ? 'text-ask-fill' : 'text-ink2'} />
+      <span className="font-mono text-meta text-ink2">
+        {used}/{all}
+      </span>
+    </span>
+  )
+}
+
+function Bar({ part, className }: { part: number; className: string }) {
+  return (
+    <svg
+      viewBox="0 0 56 6"
+      className={`h-1.5 w-14 shrink-0 overflow-hidden rounded-full bg-idle ${className}`}
+      aria-hidden="true"
+    >
+      <rect width={56 * Math.min(1, part)} height="6" fill="currentColor" />
+    </svg>
+  )
+}
+
+/** Those that are there; one that cannot be used is struck out, and says why. */
+function Agents({ runner: { agents = [] } }: { runner: ListedRunner }) {
+  const found = agents.filter(({ name, installed }) => installed && name !== 'acp')
+  const usable = found.filter((agent) => agent.usable).map(({ title }) => title)
+  return (
+    <span
+      className="truncate text-meta text-ink2 max-lg:hidden"
+      title={found
+        .map(({ title, usable, why }) => (usable ? title : `${title}: ${why ?? 'not usable'}`))
+        .join('\n')}
+    >
+      {usable.join(', ')}
+      {found
+        .filter((agent) => !agent.usable)
+        .map(({ name, title }, index) => (
+          <span key={name}>
+            {(usable.length > 0 || index > 0) && ', '}
+            <s>{title}</s>
+          </span>
+        ))}
+    </span>
+  )
+}
+
+interface SureProps {
+  what: 'drain' | 'resume' | 'remove'
+  runner: ListedRunner
+  again: () => Promise<void>
+  close: () => void
+}
+
+/** Asks once more, and says in figures what follows. */
+function Sure({ what, runner, again, close }: SureProps) {
+  const { data } = useQuery(runnerQuery(runner.id))
+  const attempts = data?.attempts
+  const figure = attempts === undefined ? 'What it is at' : count(attempts.length, 'attempt')
+  const named =
+    attempts === undefined || attempts.length === 0
+      ? ''
+      : `: ${attempts
+          .slice(0, 3)
+          .map(({ step, workflow_name }) => `${step} of ${workflow_name}`)
+          .join(', ')}${attempts.length > 3 ? ', …' : ''}`
+  const is = attempts?.length === 1 || attempts === undefined
+  const free = runner.slots - runner.running
+  const asked = {
+    drain: {
+      title: `Drain ${runner.id}?`,
+      keep: 'Leave it',
+      verb: 'Drain runner',
+      doing: 'Draining…',
+      act: () => drainRunner(runner),
+      text: `It takes nothing new until it is resumed: ${count(free, 'free slot')} less. ${
+        attempts?.length === 0
+          ? 'It is at nothing.'
+          : `${figure} ${is ? 'ends' : 'end'} there in peace${named}.`
+      }`,
+    },
+    resume: {
+      title: `Resume ${runner.id}?`,
+      keep: 'Leave it',
+      verb: 'Resume runner',
+      doing: 'Resuming…',
+      act: () => resumeRunner(runner),
+      text: `It is given work again: ${count(free, 'free slot')} more.`,
+    },
+    remove: {
+      title: `Remove ${runner.id}?`,
+      keep: 'Keep it',
+      verb: 'Remove runner',
+      doing: 'Removing…',
+      act: () => removeRunner(runner),
+      text: `Its token is revoked, and it has to be enrolled anew. ${
+        attempts?.length === 0 ? 'It is at nothing.' : `${figure} ${is ? 'is' : 'are'} lost${named}.`
+      }${runner.status === 'disconnected' || attempts?.length === 0 ? '' : ' To lose nothing, drain it first.'}`,
+    },
+  }[what]
+  return (
+    <Confirm
+      title={asked.title}
+      keep={asked.keep}
+      verb={asked.verb}
+      doing={asked.doing}
+      destructive={what === 'remove'}
+      act={async () => {
+        await asked.act()
+        void again()
+      }}
+      close={close}
+    >
+      {asked.text}
+    </Confirm>
+  )
+}

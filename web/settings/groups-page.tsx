@@ -1,0 +1,246 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { type ReactNode, useEffect, useState } from 'react'
+import type { RunnerGroup } from '../../src/contract/runner-groups.ts'
+import { ApiError } from '../data/api.ts'
+import {
+  deleteGroup,
+  groupsQuery,
+  keepRunnersLive,
+  makeGroup,
+  renameGroup,
+  runnersQuery,
+} from '../data/runners.ts'
+import { meQuery } from '../data/session.ts'
+import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { Confirm } from '../parts/confirm.tsx'
+import { RowMenu } from '../parts/row-menu.tsx'
+import { When } from '../parts/times.tsx'
+import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
+
+type Asked = { group: RunnerGroup; what: 'rename' | 'delete' }
+
+/** Groups of runners: what belongs to each, and what still uses one that is to go. */
+export function GroupsPage() {
+  const client = useQueryClient()
+  const { data: me } = useQuery(meQuery)
+  const { data: groups, error } = useQuery(groupsQuery)
+  const { data: runners } = useQuery(runnersQuery)
+  const [asked, setAsked] = useState<Asked>()
+  const isAdmin = me?.role === 'admin'
+  useEffect(() => keepRunnersLive(client), [client])
+  const again = () => client.invalidateQueries({ queryKey: groupsQuery.queryKey })
+  return (
+    <SettingsFrame title="Groups">
+      {isAdmin && (
+        <Part
+          title="A new group"
+          about="Runners of a group stand in for each other. A host of a workflow's inventory names its group; a runner that is enrolled for one serves it alone."
+        >
+          <Make again={again} />
+        </Part>
+      )}
+      {error instanceof ApiError && (
+        <div className="m-5">
+          <Failure error={error} />
+        </div>
+      )}
+      {(groups ?? []).map((group) => {
+        const here = (runners ?? []).filter((one) => one.group === group.name)
+        return (
+          <Part
+            key={group.name}
+            title={group.name}
+            aside={
+              isAdmin &&
+              group.made && (
+                <RowMenu
+                  label={`More for ${group.name}`}
+                  actions={[
+                    { word: 'Rename…', act: () => setAsked({ group, what: 'rename' }) },
+                    { word: 'Delete…', bad: true, act: () => setAsked({ group, what: 'delete' }) },
+                  ]}
+                />
+              )
+            }
+          >
+            <dl className="grid grid-cols-[7rem_minmax(0,1fr)] gap-x-3 gap-y-1.5 text-meta">
+              <Fact word="Runners">
+                {group.runners.length === 0 ? (
+                  <span className="text-ink2">none</span>
+                ) : (
+                  <span className="flex flex-wrap gap-x-3 gap-y-1">
+                    {group.runners.map((id) => (
+                      <Link
+                        key={id}
+                        to="/settings/runners"
+                        search={{ runner: id }}
+                        className="hover:underline max-sm:min-h-11"
+                      >
+                        <bdi>{id}</bdi>
+                        {here.find((one) => one.id === id)?.status === 'disconnected' && (
+                          <span className="text-gone"> away</span>
+                        )}
+                      </Link>
+                    ))}
+                  </span>
+                )}
+              </Fact>
+              <Fact word="Slots">
+                {group.running} of {group.slots} in use
+                {group.waiting > 0 && (
+                  <span className="text-ask">
+                    , {group.waiting} {group.waiting === 1 ? 'run waits' : 'runs wait'}
+                  </span>
+                )}
+              </Fact>
+              {(group.isolation !== undefined || group.network !== undefined) && (
+                <Fact word="Least box">
+                  {[group.isolation, group.network === undefined ? undefined : `network ${group.network}`]
+                    .filter((each) => each !== undefined)
+                    .join(', ')}
+                  , by <code className="font-mono">errand.yaml</code>
+                </Fact>
+              )}
+              {group.repositories.length > 0 && (
+                <Fact word="Repositories">
+                  <bdi>{group.repositories.join(', ')}</bdi>
+                  <span className="text-ink2">
+                    , by <code className="font-mono">errand.yaml</code>
+                  </span>
+                </Fact>
+              )}
+              {group.tokens.length > 0 && (
+                <Fact word="Tokens">
+                  {group.tokens.length} for it alone,{' '}
+                  <Link to="/settings/tokens" className="text-accent underline">
+                    look at them
+                  </Link>
+                </Fact>
+              )}
+              {group.created_at !== undefined && (
+                <Fact word="Made">
+                  by <bdi>{group.created_by}</bdi>, <When time={group.created_at} />
+                </Fact>
+              )}
+            </dl>
+          </Part>
+        )
+      })}
+      {asked?.what === 'delete' && (
+        <Confirm
+          title={`Delete ${asked.group.name}?`}
+          keep="Keep it"
+          verb="Delete group"
+          doing="Deleting…"
+          act={async () => {
+            await deleteGroup(asked.group.name)
+            void again()
+          }}
+          close={() => setAsked(undefined)}
+        >
+          {usesOf(asked.group) === undefined
+            ? 'No runner, token or repository uses it. Steps that ask for it wait.'
+            : `It is in use: ${usesOf(asked.group)}. It can be deleted once nothing uses it.`}
+        </Confirm>
+      )}
+      {asked?.what === 'rename' && (
+        <Rename group={asked.group} again={again} close={() => setAsked(undefined)} />
+      )}
+    </SettingsFrame>
+  )
+}
+
+function usesOf({ runners, tokens, repositories, waiting, isolation }: RunnerGroup): string | undefined {
+  const uses = [
+    [runners.length, 'runner', 'runners'],
+    [tokens.length, 'token', 'tokens'],
+    [repositories.length, 'repository', 'repositories'],
+    [waiting, 'run that waits', 'runs that wait'],
+    [isolation === undefined ? 0 : 1, 'box in errand.yaml', ''],
+  ] as const
+  const said = uses.filter(([figure]) => figure > 0)
+  if (said.length === 0) return undefined
+  return said.map(([figure, one, many]) => `${figure} ${figure === 1 ? one : many}`).join(', ')
+}
+
+function Fact({ word, children }: { word: string; children: ReactNode }) {
+  return (
+    <div className="contents">
+      <dt className="text-ink2">{word}</dt>
+      <dd className="min-w-0 break-words">{children}</dd>
+    </div>
+  )
+}
+
+function Make({ again }: { again: () => Promise<void> }) {
+  const [name, setName] = useState('')
+  const [failure, setFailure] = useState<ApiError>()
+  return (
+    <form className="flex flex-col gap-3" onSubmit={(event) => event.preventDefault()}>
+      <div className="flex flex-wrap items-end gap-3">
+        <Labelled word="Name">
+          <input
+            className="field"
+            autoComplete="off"
+            value={name}
+            onChange={({ target }) => setName(target.value)}
+          />
+        </Labelled>
+        <ActionButton
+          className="max-sm:w-full"
+          doing="Making it…"
+          onFailure={setFailure}
+          act={async (key) => {
+            setFailure(undefined)
+            await makeGroup(name.trim(), key)
+            setName('')
+            await again()
+          }}
+        >
+          Make group
+        </ActionButton>
+      </div>
+      {failure !== undefined && <Failure error={failure} />}
+    </form>
+  )
+}
+
+function Rename({
+  group,
+  again,
+  close,
+}: {
+  group: RunnerGroup
+  again: () => Promise<void>
+  close: () => void
+}) {
+  const [name, setName] = useState(group.name)
+  return (
+    <Confirm
+      title={`Rename ${group.name}?`}
+      keep="Leave it"
+      verb="Rename group"
+      doing="Renaming…"
+      destructive={false}
+      act={async () => {
+        await renameGroup(group.name, name.trim())
+        void again()
+      }}
+      close={close}
+    >
+      <p className="mb-3">
+        Runners name their group themselves, so only a group that nothing uses can be renamed
+        {usesOf(group) === undefined ? '.' : `; this one is in use: ${usesOf(group)}.`}
+      </p>
+      <Labelled word="New name">
+        <input
+          className="field"
+          autoComplete="off"
+          value={name}
+          onChange={({ target }) => setName(target.value)}
+        />
+      </Labelled>
+    </Confirm>
+  )
+}
