@@ -1,6 +1,7 @@
 import { queryOptions } from '@tanstack/react-query'
 import type { Approvers } from '../../src/contract/approvers.ts'
 import { type ApiError, ask } from './api.ts'
+import { hubNow, timeOf } from './clock.ts'
 import type { Run } from './runs.ts'
 import type { Me } from './session.ts'
 
@@ -41,3 +42,16 @@ export function fasterThan(error: ApiError): { by: string; did: string; at: stri
     at: details.answered_at,
   }
 }
+
+/** What is said of an answer whose question has left the screen, or of its refusal. */
+export const saidOfAnswer =
+  (answer: 'approve' | 'reject', name: string) =>
+  (error?: ApiError): string => {
+    const did = answer === 'approve' ? 'approved' : 'rejected'
+    if (error === undefined)
+      return answer === 'approve' ? `Approved. ${name} goes on.` : `Rejected. ${name} doesn't go on.`
+    const faster = fasterThan(error)
+    if (faster === undefined) return `Not ${did}: ${error.message}`
+    const at = faster.at === undefined ? '' : `, ${timeOf(faster.at, hubNow())}`
+    return `Not ${did}: ${faster.by} has ${faster.did} it already${at}.`
+  }

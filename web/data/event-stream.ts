@@ -31,15 +31,21 @@ export class MessageReader {
   }
 }
 
-/** `refused`: the hub does not give this stream; it is not asked for again. */
-export type StreamState = 'live' | 'away' | 'refused'
+/** `refused`: the hub does not give this stream; it is not asked for again. `ended`: it waits for a login. */
+export type StreamState = 'live' | 'away' | 'refused' | 'ended'
+
+/** Of a stream that is away: since when nothing came, and when it is tried again. */
+export interface Away {
+  silentMs: number
+  retryInMs: number
+}
 
 interface Following {
   /** Asked with each connection. */
   query?: () => Record<string, string>
   after?: string
   message: (message: Message) => void
-  state?: (state: StreamState) => void
+  state?: (state: StreamState, away?: Away) => void
   /** Keeps its connection while the page is hidden: others listen to it. */
   stays?: boolean
 }
@@ -59,9 +65,14 @@ export function follow(path: string, { query, after, message, state, stays = fal
   let wake = (): void => {}
   let silence: ReturnType<typeof setTimeout> | undefined
   let hiding: ReturnType<typeof setTimeout> | undefined
+  let silentMs = 0
   const heard = () => {
     clearTimeout(silence)
-    silence = setTimeout(() => connection.abort(), SILENT_MS)
+    silentMs = 0
+    silence = setTimeout(() => {
+      silentMs = SILENT_MS
+      connection.abort()
+    }, SILENT_MS)
   }
 
   const connect = async (): Promise<'over' | 'again'> => {
@@ -75,7 +86,7 @@ export function follow(path: string, { query, after, message, state, stays = fal
     if (response.status === 204) return 'over'
     if (response.status === 401) {
       clearTimeout(silence)
-      state?.('away')
+      state?.('ended')
       await sessionBack()
       tries = 0
       return 'again'
@@ -113,11 +124,12 @@ export function follow(path: string, { query, after, message, state, stays = fal
       clearTimeout(silence)
       if (outcome === 'over' || stopped) return
       if (isAside()) continue
-      state?.('away')
       tries++
+      const retryInMs = Math.min(250 * 2 ** tries, 5000)
+      state?.('away', { silentMs, retryInMs })
       await new Promise<void>((resolve) => {
         wake = resolve
-        setTimeout(resolve, Math.min(250 * 2 ** tries, 5000))
+        setTimeout(resolve, retryInMs)
       })
     }
   }

@@ -6,8 +6,10 @@ import { follow } from './event-stream.ts'
 export interface Connection {
   /** `none`: the hub gives no stream of runs. */
   state: 'connecting' | 'live' | 'away' | 'none'
-  /** Since when what is shown is old, by the hub's clock. */
+  /** Since when what is shown is old, by the hub's clock. Absent while it is away: it waits for a login. */
   sinceMs?: number
+  /** When it is tried again. */
+  retryMs?: number
 }
 
 /** A message of the stream, as each tab of the browser gets it. */
@@ -54,11 +56,15 @@ class Connected {
         topics: ['runs', ...[...this.#topics].map(([name, seq]) => withSeq(name, seq))].join(','),
       }),
       message: ({ event, data, id }) => this.#take(event, data, id),
-      state: (state) => {
+      state: (state, away) => {
         this.#id = undefined
         if (state === 'live') this.#set({ state })
         else if (state === 'refused') this.#set({ state: 'none' })
-        else if (this.connection.state !== 'away') this.#set({ state, sinceMs: hubNow() })
+        else if (away === undefined) this.#set({ state: 'away' })
+        else {
+          const { sinceMs = hubNow() - away.silentMs } = this.connection
+          this.#set({ state: 'away', sinceMs, retryMs: hubNow() + away.retryInMs })
+        }
       },
     })
   }

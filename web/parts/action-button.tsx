@@ -1,6 +1,7 @@
-import { type ReactNode, useRef, useState } from 'react'
+import { type ReactNode, useEffect, useRef, useState } from 'react'
 import { ApiError, newKey } from '../data/api.ts'
 import { StatusMark } from './status-mark.tsx'
+import { tell } from './tell.ts'
 
 interface Props {
   children: ReactNode
@@ -15,7 +16,12 @@ interface Props {
   onFailure?: (error: ApiError) => void
   /** The failure stands above the button, as at the lower edge of a page. */
   above?: boolean
+  /** Words for a toast, where the button has left the screen meanwhile; of a success nothing is said without. */
+  afterwards?: (error?: ApiError) => string
 }
+
+/** A refusal has been read after so long; one that leaves the screen sooner is told again. */
+const READ_MS = 6000
 
 /** A button whose action the hub settles: never done twice, and a refusal stands beside it with its hint. */
 export function ActionButton({
@@ -27,17 +33,40 @@ export function ActionButton({
   title,
   onFailure,
   above = false,
+  afterwards,
 }: Props) {
   const [state, setState] = useState<{ busy: boolean; failure?: ApiError }>({ busy: false })
   const key = useRef<string>(undefined)
+  const here = useRef<{
+    words: Props['afterwards']
+    gone: boolean
+    refused?: { error: ApiError; atMs: number } | undefined
+  }>({
+    words: afterwards,
+    gone: false,
+  })
+  here.current.words = afterwards
+  useEffect(() => {
+    const { current } = here
+    current.gone = false
+    return () => {
+      current.gone = true
+      const { refused } = current
+      if (refused !== undefined && performance.now() - refused.atMs < READ_MS)
+        tellFailure(refused.error, current.words)
+    }
+  }, [])
   const press = async () => {
     if (state.busy) return
     setState({ busy: true })
+    here.current.refused = undefined
     key.current ??= newKey()
     try {
       await act(key.current)
       key.current = undefined
       setState({ busy: false })
+      const { gone, words } = here.current
+      if (gone && words !== undefined) tell({ kind: 'done', text: words() })
     } catch (error) {
       const failure =
         error instanceof ApiError
@@ -45,6 +74,8 @@ export function ActionButton({
           : new ApiError(0, { error: { code: 'internal', message: String(error) } })
       // A lost answer is asked for again with the same key.
       if (failure.status !== 0) key.current = undefined
+      if (here.current.gone) tellFailure(failure, here.current.words)
+      else here.current.refused = { error: failure, atMs: performance.now() }
       onFailure?.(failure)
       setState(onFailure === undefined ? { busy: false, failure } : { busy: false })
     }
@@ -70,6 +101,14 @@ export function ActionButton({
       {state.failure !== undefined && <Failure error={state.failure} floating={above ? 'above' : 'below'} />}
     </span>
   )
+}
+
+function tellFailure(error: ApiError, words: Props['afterwards']): void {
+  tell({
+    kind: 'failed',
+    text: words?.(error) ?? error.message,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  })
 }
 
 /** A refusal: its message and hint, as the API gave them. */

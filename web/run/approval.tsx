@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useId, useRef, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
-import { fasterThan, mayAnswer, whoMay } from '../data/approvals.ts'
+import { fasterThan, mayAnswer, saidOfAnswer, whoMay } from '../data/approvals.ts'
 import { clockOf, timeOf, useNow } from '../data/clock.ts'
 import { answerApproval, getRun, type Step, type WholeRun } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
@@ -93,6 +93,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               className="max-sm:h-11"
               doing="Rejecting…"
               act={answer('reject')}
+              afterwards={saidOfAnswer('reject', run.workflow_name)}
               onFailure={setFailure}
             >
               Reject
@@ -102,6 +103,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               doing="Approving…"
               kind="main"
               act={answer('approve')}
+              afterwards={saidOfAnswer('approve', run.workflow_name)}
               onFailure={setFailure}
             >
               Approve

@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import { useEffect, useState } from 'react'
+import { saidOfAnswer } from '../data/approvals.ts'
 import { clockOf, useNow } from '../data/clock.ts'
 import { answerApproval, type Run } from '../data/runs.ts'
 import { ActionButton } from '../parts/action-button.tsx'
@@ -75,10 +76,19 @@ export function NeedsYou({ runs }: { runs: readonly Run[] }) {
                 </span>
               ) : question?.kind === 'approval' && !question.text.endsWith('…') ? (
                 <span className="flex gap-2 max-sm:order-4 max-sm:basis-full max-sm:*:flex-1">
-                  <ActionButton doing="Rejecting…" act={answer('reject')}>
+                  <ActionButton
+                    doing="Rejecting…"
+                    act={answer('reject')}
+                    afterwards={saidOfAnswer('reject', run.workflow_name)}
+                  >
                     Reject
                   </ActionButton>
-                  <ActionButton doing="Approving…" kind="main" act={answer('approve')}>
+                  <ActionButton
+                    doing="Approving…"
+                    kind="main"
+                    act={answer('approve')}
+                    afterwards={saidOfAnswer('approve', run.workflow_name)}
+                  >
                     Approve
                   </ActionButton>
                 </span>

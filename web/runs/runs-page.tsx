@@ -120,8 +120,8 @@ export function RunsPage() {
   const windowed = windowOf(groups, Math.min(from, Math.max(0, listed - MOST_ROWS)))
   const shown = listed
   useEffect(() => {
-    document.title = `${needsYou.length > 0 ? `(${needsYou.length}) ` : ''}Runs · Errand`
-  }, [needsYou.length])
+    document.title = 'Runs · Errand'
+  }, [])
   useEffect(() => {
     const press = ({ key }: KeyboardEvent) => {
       if (key !== 'Escape' || document.querySelector('dialog[open]') !== null) return

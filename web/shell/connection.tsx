@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { RefreshCw, Unplug } from 'lucide-react'
+import { useRef } from 'react'
 import { timeOf, useNow } from '../data/clock.ts'
 import { liveRuns, useConnection, useHubVersion } from '../data/live.ts'
 import { meQuery } from '../data/session.ts'
@@ -9,14 +10,15 @@ export function ConnectionDot({ word = true }: { word?: boolean }) {
   const { state, sinceMs } = useConnection()
   const now = useNow()
   if (state === 'none') return null
+  const isEnded = state === 'away' && sinceMs === undefined
   const away = state === 'away' && now - (sinceMs ?? now) > 3000
   return (
     <span className="flex items-center gap-2" role="status">
       <span
-        className={`size-1.5 rounded-full ${away ? 'bg-ask-fill' : state === 'live' ? 'bg-ok' : 'bg-line2'}`}
+        className={`size-1.5 rounded-full ${away || isEnded ? 'bg-ask-fill' : state === 'live' ? 'bg-ok' : 'bg-line2'}`}
       />
       <span className={word ? 'group-data-folded:hidden max-xl:sr-only' : ''}>
-        {away ? 'reconnecting' : state === 'connecting' ? 'connecting' : 'live'}
+        {away ? 'reconnecting' : isEnded ? 'logged out' : state === 'connecting' ? 'connecting' : 'live'}
       </span>
     </span>
   )
@@ -24,8 +26,9 @@ export function ConnectionDot({ word = true }: { word?: boolean }) {
 
 /** Since when what is shown is old, once the hub is away for ten seconds. */
 export function ConnectionBanner() {
-  const { state, sinceMs } = useConnection()
+  const { state, sinceMs, retryMs } = useConnection()
   const now = useNow()
+  const left = Math.ceil(((retryMs ?? now) - now) / 1000)
   if (state !== 'away' || sinceMs === undefined || now - sinceMs < 10_000) return null
   return (
     <div
@@ -34,10 +37,14 @@ export function ConnectionBanner() {
     >
       <Unplug size={14} strokeWidth={1.75} aria-hidden />
       <span>
-        The hub doesn't answer. What you see is from {timeOf(new Date(sinceMs).toISOString(), now)}; it is
-        tried again every 5 s.
+        The hub doesn't answer. What you see is from {timeOf(new Date(sinceMs).toISOString(), now)};{' '}
+        <span aria-live="off">{left > 0 ? `trying again in ${left} s` : 'trying again'}</span>.
       </span>
-      <button type="button" className="ml-auto font-semibold" onClick={() => liveRuns.tryNow()}>
+      <button
+        type="button"
+        className="ml-auto min-h-6 px-2 font-semibold max-sm:min-h-11"
+        onClick={() => liveRuns.tryNow()}
+      >
         Now
       </button>
     </div>
@@ -48,7 +55,10 @@ export function ConnectionBanner() {
 export function UpdateNotice() {
   const { data: me } = useQuery(meQuery)
   const version = useHubVersion()
-  if (version === undefined || me?.version === undefined || version === me.version) return null
+  // That of when the page was loaded: who it acts as is asked anew after a login.
+  const own = useRef(me?.version)
+  own.current ??= me?.version
+  if (version === undefined || own.current === undefined || version === own.current) return null
   return (
     <div
       role="status"
@@ -56,7 +66,11 @@ export function UpdateNotice() {
     >
       <RefreshCw size={14} strokeWidth={1.75} aria-hidden />
       <span>Errand was updated.</span>
-      <button type="button" className="ml-auto font-semibold" onClick={() => location.reload()}>
+      <button
+        type="button"
+        className="ml-auto min-h-6 px-2 font-semibold max-sm:min-h-11"
+        onClick={() => location.reload()}
+      >
         Reload
       </button>
     </div>

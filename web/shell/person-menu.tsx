@@ -1,16 +1,27 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { ChevronsUpDown, Menu } from 'lucide-react'
+import type { ReactNode } from 'react'
 import { basePath } from '../data/api.ts'
 import { logOut, type Me } from '../data/session.ts'
 import { ActionButton } from '../parts/action-button.tsx'
 import { ThemeChoice } from '../parts/theme-choice.tsx'
 
 /** Who one is, the theme, and the ways out. */
-export function PersonMenu({ me, below = false }: { me: Me; below?: boolean }) {
+export function PersonMenu({
+  me,
+  below = false,
+  children,
+}: {
+  me: Me
+  below?: boolean
+  children?: ReactNode
+}) {
   const client = useQueryClient()
   const leave = async (everywhere: boolean) => {
+    const { forgetNotices } = await import('../notices/notices.ts')
     await logOut(everywhere)
+    forgetNotices(me)
     client.clear()
     location.assign(`${basePath}/login`)
   }
@@ -55,6 +66,7 @@ export function PersonMenu({ me, below = false }: { me: Me; below?: boolean }) {
           <span className="font-medium text-ink">{me.name}</span>, {me.role} of {me.tenant}
         </p>
         <ThemeChoice className="mb-3" />
+        {children}
         <Link
           to="/settings/me"
           className="button mb-1.5 w-full"

@@ -17,7 +17,7 @@ import {
   Server,
   Settings,
 } from 'lucide-react'
-import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
+import { type ComponentType, lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import { basePath, whenRefused, whenSessionBack } from '../data/api.ts'
 import { liveRuns } from '../data/live.ts'
 import { chooseTheme } from '../data/preferences.ts'
@@ -25,6 +25,7 @@ import { meQuery } from '../data/session.ts'
 import type { Command } from '../palette/commands.ts'
 import { useLetters } from '../parts/letters.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
+import { useAttention } from './attention.ts'
 import { ConnectionBanner, ConnectionDot, UpdateNotice } from './connection.tsx'
 import { keepRunsLive, useNeedsYou } from './needs-you.ts'
 import { PersonMenu } from './person-menu.tsx'
@@ -32,6 +33,18 @@ import { PersonMenu } from './person-menu.tsx'
 const loadPalette = () => import('../palette/palette.tsx')
 const Palette = lazy(async () => ({ default: (await loadPalette()).Palette }))
 const LoginForm = lazy(async () => ({ default: (await import('../login/login-form.tsx')).LoginForm }))
+const loadNotices = () => import('../notices/notice-list.tsx')
+/** A part without which the page goes on all the same. */
+function atBest<P>(load: () => Promise<ComponentType<P>>) {
+  return lazy(() =>
+    load().then(
+      (part) => ({ default: part }),
+      () => ({ default: (() => null) as ComponentType<P> }),
+    ),
+  )
+}
+const NoticeList = atBest(async () => (await loadNotices()).NoticeList)
+const NoticeBell = atBest(async () => (await loadNotices()).NoticeBell)
 const KeysSheet = lazy(async () => ({ default: (await import('../palette/keys-sheet.tsx')).KeysSheet }))
 
 const entry =
@@ -142,6 +155,7 @@ export function Shell() {
     }
   }, [client])
   const count = needsYou.length
+  useAttention(count)
   return (
     <div className="flex h-full max-sm:flex-col-reverse">
       <a href="#content" className="button absolute -top-20 left-2 z-50 focus:top-2">
@@ -229,6 +243,11 @@ export function Shell() {
           </Link>
         </div>
         <div className="mt-auto flex flex-col gap-1">
+          <Suspense>
+            {me !== undefined && (
+              <NoticeBell me={me} className={entry} word="group-data-folded:hidden max-xl:hidden" />
+            )}
+          </Suspense>
           <div className="flex items-center justify-between px-2 text-meta text-ink2">
             <ConnectionDot />
             <span className="text-label group-data-folded:hidden max-xl:hidden">
@@ -264,7 +283,13 @@ export function Shell() {
             )}
           </Link>
         ))}
-        {me !== undefined && <PersonMenu me={me} below />}
+        {me !== undefined && (
+          <PersonMenu me={me} below>
+            <Suspense>
+              <NoticeBell me={me} className="button mb-1.5 w-full" word="" />
+            </Suspense>
+          </PersonMenu>
+        )}
       </nav>
       <div
         id="content"
@@ -275,6 +300,7 @@ export function Shell() {
         <UpdateNotice />
         <Outlet />
       </div>
+      <Suspense>{me !== undefined && <NoticeList me={me} />}</Suspense>
       <Suspense>
         {open === 'palette' && (
           <Palette
@@ -329,12 +355,24 @@ export function NotThere() {
 
 export function Trouble({ error }: ErrorComponentProps) {
   const router = useRouter()
+  // The parts of a page that is older than its hub are there no more.
+  const isUnloaded = /dynamically imported module|module script failed/i.test(String(error))
   return (
     <main className="flex h-full flex-col items-center justify-center gap-3 px-4 text-center">
       <h1 className="text-empty font-semibold">This page could not be shown</h1>
-      <p className="text-ink2">{error instanceof Error ? error.message : String(error)}</p>
-      <button type="button" className="button" onClick={() => router.invalidate()}>
-        Try again
+      <p className="text-ink2">
+        {isUnloaded
+          ? "A part of it could not be loaded: Errand was updated, or the hub doesn't answer."
+          : error instanceof Error
+            ? error.message
+            : String(error)}
+      </p>
+      <button
+        type="button"
+        className="button"
+        onClick={() => (isUnloaded ? location.reload() : router.invalidate())}
+      >
+        {isUnloaded ? 'Reload' : 'Try again'}
       </button>
     </main>
   )

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Page } from 'playwright-core'
+import { ErrandClient } from '../../src/client/client.ts'
+import { eventually } from '../support/errand-command.ts'
+import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
+import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+
+const yaml = (name: string, cmd: string) => workflowText([{ name: 'one', cmd }], { name })
+const asking = (message: string) =>
+  workflowText([{ name: 'gate', action: 'approval.wait', args: { message } }], { name: 'ship' })
+/** The API as this user has it. */
+async function as(programs: Programs, name: string) {
+  await programs.client.users.create({ name, password, role: 'admin' })
+  const session = await programs.client.auth.login(name, password)
+  return new ErrandClient({ url: programs.url, token: session.token })
+}
+const toast = (page: Page, text: string | RegExp) => page.locator('[data-toast]').filter({ hasText: text })
+const icon = (page: Page) => page.locator('link[rel=icon]').getAttribute('href')
+
+test('what ends or asks elsewhere is told in a toast and kept behind the bell until the log-out', {
+  skip,
+}, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  const ann = await as(programs, 'ann')
+  const page = await openPage(t, browser, programs)
+  await page.clock.install()
+  await page.goto(`${programs.url}/settings/me`)
+  await page.getByRole('button', { name: 'Notices', exact: true }).waitFor()
+
+  await ann.runs.create({ yaml: yaml('fine', 'true') })
+  await toast(page, 'fine has succeeded.').waitFor()
+  // One that is looked at stays, the others go after six seconds; of an error, until it is closed.
+  await toast(page, 'fine').hover()
+  await page.clock.runFor(7000)
+  assert.equal(await toast(page, 'fine').count(), 1)
+  await page.mouse.move(0, 0)
+  await page.clock.runFor(6100)
+  await toast(page, 'fine').waitFor({ state: 'detached' })
+
+  for (const name of ['a', 'b', 'c', 'd']) {
+    await ann.runs.create({ yaml: yaml(name, 'exit 3') })
+    await toast(page, `${name} has failed at one: exit_code`).waitFor()
+  }
+  assert.equal(await page.locator('[data-toast]').count(), 3)
+  assert.equal(await toast(page, 'a has failed').count(), 0)
+
+  const asked = await ann.runs.create({ yaml: asking('Ship <b>it</b>?') })
+  await toast(page, 'ship asks: “Ship <b>it</b>?”').waitFor()
+  await eventually('the count in the title', async () => (await page.title()).startsWith('(1) '))
+  assert.match((await icon(page))!, /mark-asks-1\.svg$/)
+
+  const other = await page.context().newPage()
+  await other.goto(`${programs.url}/runs`)
+  await other.getByRole('button', { name: 'Notices, 6 new' }).click()
+  const list = other.getByRole('dialog', { name: 'Notices' })
+  assert.equal(await list.getByRole('listitem').count(), 6)
+  assert.equal(await other.locator('[data-toast]').count(), 0)
+  await isAccessible(other, 'the list of notices')
+  await list
+    .getByRole('listitem')
+    .filter({ hasText: 'ship asks' })
+    .getByRole('link', { name: 'Open' })
+    .click()
+  await other.waitForURL(`**/runs/${asked.run_id}#question:gate`)
+  // What another tab has seen is seen.
+  await page.getByRole('button', { name: 'Notices', exact: true }).waitFor()
+
+  await ann.runs.approve(asked.run_id, { step: 'gate' })
+  await eventually('no count in the title', async () => !(await page.title()).startsWith('('))
+  assert.match((await icon(page))!, /mark-1\.svg$/)
+
+  const kept = () =>
+    page.evaluate(`Object.keys(localStorage).filter((key) => key.startsWith('errand.notices.'))`)
+  assert.deepEqual(await kept(), ['errand.notices.default/ann'])
+  await other.getByRole('button', { name: 'ann: theme, log out' }).click()
+  await other.getByRole('button', { name: 'Log out', exact: true }).click()
+  await other.waitForURL('**/login')
+  assert.deepEqual(await kept(), [])
+})
+
+test('an answer that came second is told after its question has gone', { skip }, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  await as(programs, 'ann')
+  const bob = await as(programs, 'bob')
+  const page = await openPage(t, browser, programs)
+  const { run_id } = await bob.runs.create({ yaml: asking('Ship it?') })
+  await page.getByRole('button', { name: 'Approve', exact: true }).waitFor()
+  // Ann's answer is on its way while bob's is given.
+  const held = Promise.withResolvers<void>()
+  await page.route('**/approve', async (route) => {
+    await held.promise
+    await route.continue()
+  })
+  await page.getByRole('button', { name: 'Approve', exact: true }).click()
+  await page.getByRole('button', { name: 'Approving…' }).waitFor()
+  await bob.runs.reject(run_id, { step: 'gate' })
+  await page.getByRole('button', { name: 'Approving…' }).waitFor({ state: 'detached' })
+  held.resolve()
+  await toast(page, /^Not approved: bob has rejected it already, \d\d:\d\d:\d\d\./).waitFor()
+})

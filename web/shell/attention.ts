@@ -1,0 +1,25 @@
+import { useEffect } from 'react'
+
+/** The title with how many things need the person in front. */
+export const titleWith = (count: number, title: string): string =>
+  `${count > 0 ? `(${count}) ` : ''}${title.replace(/^(\(\d+\) )+/, '')}`
+
+/** Keeps the count of what needs the person in the title, whatever page sets it, and the icon's dot amber. */
+export function useAttention(count: number): void {
+  useEffect(() => {
+    const set = () => {
+      const title = titleWith(count, document.title)
+      if (title !== document.title) document.title = title
+    }
+    set()
+    const observer = new MutationObserver(set)
+    observer.observe(document.head, { childList: true, subtree: true, characterData: true })
+    return () => observer.disconnect()
+  }, [count])
+  const asks = count > 0
+  useEffect(() => {
+    const icon = document.querySelector<HTMLLinkElement>('link[rel="icon"]')
+    const name = asks ? 'mark-asks-1.svg' : 'mark-1.svg'
+    if (icon !== null) icon.href = icon.href.replace(/[^/]*$/, name)
+  }, [asks])
+}
