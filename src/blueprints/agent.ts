@@ -100,7 +100,7 @@ function agentWorkflow(
       {
         name: AGENT_STEP,
         action: 'agent.run',
-        args: withoutUnset({ ...(plain(texts) as StepArgs), verify, output_schema }),
+        args: withoutUnset({ ...(plain(texts) as StepArgs), verify, output_schema, keep_change: true }),
         env: env && (plain(env) as typeof env),
         secrets,
         timeout_seconds,

@@ -222,6 +222,10 @@ export const AgentRunArgs = z.strictObject({
     z.optional(z.record(z.string(), z.unknown())),
     'JSON Schema of the value that the answer must hold',
   ),
+  keep_change: described(
+    z.optional(z.boolean()),
+    'Keeps what it has changed in its repository, as a diff and a patch of each commit, when it ends',
+  ),
   ...output,
 })
 export type AgentRunArgs = z.infer<typeof AgentRunArgs>

@@ -18,7 +18,7 @@ import { KeyRing } from '../stores/secrets/key-ring.ts'
 import { lostDatabase, openSqliteStores, startAnew } from '../stores/sqlite/open.ts'
 import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { FollowUps } from './agents/follow-ups.ts'
-import type { ApiApp, ApiLimits, RunnersFace } from './api/api-context.ts'
+import type { ApiApp, ApiLimits, LookAsks, RunnersFace } from './api/api-context.ts'
 import { createApi, listen } from './api/app.ts'
 import { rowOfTask } from './api/tasks.ts'
 import { OpenApprovals } from './approvals/open-approvals.ts'
@@ -58,7 +58,7 @@ import { tryWorkflow } from './tasks/try-workflow.ts'
 /** The machines that carry out attempts, as a hub needs them. `Fleet` is that of connected runners. */
 export interface Machines extends StepHost {
   readonly runners: RunnersFace & { checkBot(ask: BotAsk): void }
-  readonly asks: DataAsks & SlotAsks
+  readonly asks: DataAsks & SlotAsks & LookAsks
   liveBot(attemptId: string): BotLive | undefined
   heardForMs(attemptId: string): number
   figures(): FleetFigures
@@ -382,6 +382,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     lines: new RunLines({ engine, dir: join(data, 'output') }),
     contents,
     pool,
+    asks,
     auth,
     version,
     metrics,

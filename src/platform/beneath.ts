@@ -15,19 +15,21 @@ const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 
 /**
  * Calls with a path by which a folder at `path`, seen from `folder`, can be used until that has ended: it is the same folder
- * whatever becomes of the names that led to it. Makes those that are not there. Throws `LeadsOut`, and what node:fs throws.
+ * whatever becomes of the names that led to it. Makes those that are not there, unless told otherwise. Throws `LeadsOut`, and what
+ * node:fs throws.
  */
 export async function withFolderBeneath<T>(
   folder: string,
   path: string,
   use: (path: string) => Promise<T>,
+  makes = true,
 ): Promise<T> {
   const names = namesBeneath(folder, path)
   // The folder itself is its owner's, and may be reached by links.
   let at = await open(realPath(folder, '/'), FOLDER)
   try {
     for (const name of names) {
-      const next = await openFolder(`${placeOf(at)}/${name}`)
+      const next = await openFolder(`${placeOf(at)}/${name}`, makes)
       await at.close()
       at = next
     }
@@ -47,14 +49,15 @@ export async function openBeneath(
   const names = namesBeneath(folder, path)
   const name = names.pop()
   if (name === undefined) throw new LeadsOut('it is a folder')
-  return await withFolderBeneath(folder, names.join(sep), async (place) => {
+  const use = async (place: string) => {
     // One that waits for a reader or a writer, as a pipe does, is not waited for.
     const careful = flags | constants.O_NOFOLLOW | constants.O_NONBLOCK
     const file = await open(`${place}/${name}`, careful, mode).catch(noLink)
     if ((await file.stat()).isFile()) return file
     await file.close()
     throw new LeadsOut('it is no file')
-  })
+  }
+  return await withFolderBeneath(folder, names.join(sep), use, (flags & constants.O_CREAT) !== 0)
 }
 
 /** Writes a whole file there, in the place of one that is there. Throws the same. */
@@ -84,11 +87,11 @@ function namesBeneath(folder: string, path: string): string[] {
 
 const placeOf = ({ fd }: FileHandle): string => `/proc/self/fd/${fd}`
 
-async function openFolder(path: string): Promise<FileHandle> {
+async function openFolder(path: string, makes: boolean): Promise<FileHandle> {
   try {
     return await open(path, FOLDER)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw noFolder(error)
+    if (!makes || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw noFolder(error)
     await mkdir(path).catch((again: NodeJS.ErrnoException) => {
       if (again.code !== 'EEXIST') throw again
     })

@@ -42,7 +42,7 @@ export function openAttempts(options: AttemptsOptions): Attempts {
   const root = workspace === 'cwd' ? undefined : workspaceDir
   const workspaces = new Workspaces(root, services?.homes, checkouts)
   const drivers = {
-    agent: services && agentDrivers({ services, env, workspaces }),
+    agent: services && agentDrivers({ services, env, workspaces, artifacts }),
     bot: bots && loadedBotDrivers(bots),
     platform:
       platformStep && platformDrivers({ workspaces, env: passedOn(env), step: platformStep, artifacts }),

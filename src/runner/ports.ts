@@ -3,6 +3,8 @@ import type { AttemptInput, Permissions } from '../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamName } from '../contract/attempt.ts'
 import type { BotServeArgs } from '../contract/bots/bot.ts'
 import type { Network } from '../contract/isolation.ts'
+import type { WorkspaceLook } from '../contract/runs/workspace-looks.ts'
+import type { RunnerAnswer } from '../contract/tasks/pool-ask.ts'
 
 /** Interface file: `actions/`, `agents/` and `dialects/` may import it. */
 
@@ -72,6 +74,8 @@ export interface HeldAttempt {
   onChange(listener: () => void): () => void
   /** Something for what it carries out, idempotent by `input_id`: kept at once, `input_taken` is reported later. */
   input?(input: AttemptInput): void
+  /** Answers what is asked of the folder that it works in, while it goes on; `send` takes a body. Throws what is to be told. */
+  look?(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer>
   /** SIGTERM to all its processes, the grace, SIGKILL; then `ended` with outcome `canceled` and this reason. Twice is once. */
   cancel(graceMs: number, reason: string): void
   /**

@@ -39,6 +39,14 @@ import {
   StepOverview,
 } from '../runs/run-parts.ts'
 import { ShareList, ShareRun, UnshareRun } from '../runs/shares.ts'
+import {
+  ChangeQuery,
+  FileQuery,
+  FolderQuery,
+  WorkspaceChange,
+  WorkspaceFile,
+  WorkspaceFolder,
+} from '../runs/workspace-looks.ts'
 import { content, nothing, routeTable } from './route.ts'
 
 const tag = 'runs'
@@ -203,6 +211,38 @@ export const runRoutes = routeTable({
     params,
     body: AnswerApproval,
     answers: { 200: Accepted },
+  },
+  'GET /api/runs/:id/workspace': {
+    who: 'user',
+    tag,
+    summary: 'The folder that a session works in, and the commits that it has made there, while it goes on',
+    params,
+    answers: { 200: WorkspaceChange },
+  },
+  'GET /api/runs/:id/workspace/files': {
+    who: 'user',
+    tag,
+    summary: 'A folder below it: folders first, at most 2,000 entries',
+    params,
+    query: FolderQuery,
+    answers: { 200: WorkspaceFolder },
+  },
+  'GET /api/runs/:id/workspace/file': {
+    who: 'user',
+    tag,
+    summary: 'The text of a file below it, of a longer one the first 512 KiB',
+    params,
+    query: FileQuery,
+    answers: { 200: WorkspaceFile },
+  },
+  'GET /api/runs/:id/workspace/diff': {
+    who: 'user',
+    tag,
+    summary:
+      'The change against the commit at which the session found it, or that of one commit since, as a diff',
+    params,
+    query: ChangeQuery,
+    answers: { 200: content('The diff', 'text/x-diff') },
   },
   'GET /api/runs/:id/shares': {
     who: 'user',

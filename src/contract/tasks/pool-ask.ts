@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { DataAnswer, DataAsk } from '../bots/bot-data.ts'
+import { LookAnswer, WorkspaceLook } from '../runs/workspace-looks.ts'
 
 /** The questions of a hub to a runner about slots that others than runs hold. */
 export const SlotAsk = z.discriminatedUnion('what', [
@@ -21,9 +22,9 @@ export const SlotAsk = z.discriminatedUnion('what', [
 export type SlotAsk = z.infer<typeof SlotAsk>
 
 /** All that a hub asks a runner. */
-export const RunnerAsk = z.union([DataAsk, SlotAsk])
+export const RunnerAsk = z.union([DataAsk, SlotAsk, WorkspaceLook])
 export type RunnerAsk = z.infer<typeof RunnerAsk>
 
 /** For a slot: `exists` says that it is leased, now that it is done. */
-export const RunnerAnswer = DataAnswer.extend({ slot_path: z.string().optional() })
+export const RunnerAnswer = DataAnswer.extend({ slot_path: z.string().optional(), ...LookAnswer })
 export type RunnerAnswer = z.infer<typeof RunnerAnswer>

@@ -1,7 +1,10 @@
+import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import type { RunnerGroup } from '../../contract/runner-groups.ts'
+import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
@@ -62,6 +65,12 @@ export interface Repositories {
   groups?(): Pick<RunnerGroup, 'name' | 'repositories' | 'isolation' | 'network'>[]
 }
 
+/** The questions to a runner about the folder of a session. Throws what the runner says, or `unavailable`. */
+export interface LookAsks {
+  answer(of: TenantRunner, ask: WorkspaceLook, withinMs: number): Promise<RunnerAnswer>
+  body(of: TenantRunner, ask: WorkspaceLook, withinMs: number): Promise<Readable>
+}
+
 /** All that the routes work with. */
 export interface ApiContext {
   engine: EngineFace
@@ -80,6 +89,7 @@ export interface ApiContext {
   stored: StoredArtifacts
   lines: RunLines
   pool: RepoPool
+  asks: LookAsks
   contents: Pick<ArtifactStore, 'receive'>
   auth: Auth
   version: string

@@ -32,6 +32,7 @@ import {
   type ApiContext,
   type ApiLimits,
   DEFAULT_API_LIMITS,
+  type LookAsks,
   type Repositories,
   type RunnersFace,
 } from './api-context.ts'
@@ -61,6 +62,7 @@ import { artifactServiceHandlers } from './services/artifact-service.ts'
 import { jobHandlers } from './services/jobs.ts'
 import { repoPoolHandlers } from './services/repo-pool.ts'
 import { taskRegistryHandlers } from './services/task-registry.ts'
+import { sessionFolderHandlers } from './session-folder.ts'
 import { eventHandlers } from './streams/events.ts'
 import { runEventHandlers } from './streams/run-events.ts'
 import { taskHandlers } from './tasks.ts'
@@ -84,6 +86,7 @@ export interface ApiOptions {
   stored: StoredArtifacts
   lines: RunLines
   pool: RepoPool
+  asks: LookAsks
   contents: Pick<ArtifactStore, 'receive'>
   auth: Auth
   version: string
@@ -197,6 +200,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...seenHandlers(context),
     ...runActionHandlers(context),
     ...runShareHandlers(context),
+    ...sessionFolderHandlers(context),
     ...approvalHandlers(context),
     ...inputHandlers(context),
     ...chatHandlers(context, app),

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { DataAsk } from '../../contract/bots/bot-data.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
+import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
 import type { RunnerAnswer, RunnerAsk } from '../../contract/tasks/pool-ask.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import { type RunnerKey, runnerKey } from './matching.ts'
@@ -33,7 +34,7 @@ export class RunnerAsks {
   }
 
   /** The bytes that it sends, while they come. Throws what the runner says, or `unavailable`. */
-  async body(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<Readable> {
+  async body(of: TenantRunner, ask: DataAsk | WorkspaceLook, withinMs: number): Promise<Readable> {
     const settled = await this.#asked(of, ask, withinMs)
     if (!('exists' in settled)) return settled
     throw new ErrandError('internal', `Runner "${of.id}" sent nothing.`)

@@ -2,7 +2,9 @@ import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError, isErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
 import { toldNetwork } from '../../contract/isolation.ts'
+import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
 import { Reason } from '../../contract/status.ts'
+import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { HeldAttempt } from '../ports.ts'
@@ -138,6 +140,15 @@ export class Attempt implements HeldAttempt, Driven, Polled {
 
   input(input: AttemptInput): void {
     this.#driver?.input?.(input)
+  }
+
+  async look(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
+    const look = this.#isOver ? undefined : this.#driver?.look
+    if (look === undefined)
+      throw new ErrandError('not_found', `Attempt ${this.spec.attempt_id} shows no folder, or is over.`, {
+        hint: 'The folder of an agent is shown while its session goes on; its change is kept at the end.',
+      })
+    return await look.call(this.#driver, ask, send)
   }
 
   cancel(graceMs: number, reason: string): void {

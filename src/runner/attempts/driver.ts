@@ -1,5 +1,7 @@
 import type { AttemptInput, DeniedUses } from '../../contract/agent.ts'
 import type { AttemptSpec, AttemptUsage } from '../../contract/attempt.ts'
+import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Action } from '../ports.ts'
 import type { AttemptFiles } from './attempt-files.ts'
@@ -21,6 +23,8 @@ export interface Driver {
   recover?(): Promise<void>
   /** Something for what it carries out, once or more often. */
   input?(input: AttemptInput): void
+  /** Answers what is asked of the folder that it works in; `send` takes a body. Absent: none is shown. */
+  look?(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer>
   /** Now and then while it goes on. True: there is news. */
   poll?(): boolean
   /** Ends what goes on, within this grace, and then calls `finish`. A second call, with 0, can only make it quicker. */

@@ -1,8 +1,11 @@
 import { join } from 'node:path'
 import type { Attachment, AttemptInput, DeniedUses } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { messageWithHint } from '../../contract/errors.ts'
+import { ErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
+import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import { endTree } from '../../platform/child-tree.ts'
+import type { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import { PromptAttachments } from '../artifacts/prompt-attachments.ts'
 import type { AttemptFiles } from '../attempts/attempt-files.ts'
 import { noDescriptors } from '../attempts/attempt-folder.ts'
@@ -10,6 +13,8 @@ import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
 import { passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Workspaces } from '../attempts/workspaces.ts'
+import { CarefulGit } from '../looks/careful-git.ts'
+import type { Looked } from '../looks/session-look.ts'
 import type { Action, AgentPlan } from '../ports.ts'
 import { AgentBox } from './agent-box.ts'
 import { WaitUntil } from './agent-child.ts'
@@ -31,6 +36,8 @@ export interface AgentDriversOptions {
   workspaces: Workspaces
   /** The runner's environment. */
   env: NodeJS.ProcessEnv
+  /** Keeps what sessions have changed; absent: this machine keeps nothing. */
+  artifacts: ArtifactKeeper | undefined
 }
 
 /** Sessions with agents. */
@@ -64,6 +71,7 @@ class AgentDriver implements Driver {
   readonly #left = new AbortController()
   /** Inputs that wait for attachments. */
   #coming: Promise<void> | undefined
+  #looks = 0
 
   constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: AgentDriversOptions) {
     this.#attempt = attempt
@@ -115,6 +123,27 @@ class AgentDriver implements Driver {
       if (noDescriptors(error)) throw error
       this.#refuse(error)
     }
+  }
+
+  async look(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer> {
+    const looked = this.#looked()
+    if (looked === undefined)
+      throw new ErrandError('unavailable', 'The agent has not been started yet: there is nothing to see.', {
+        hint: 'Try again in a moment.',
+      })
+    const { answerLook } = await import('../looks/session-look.ts')
+    return await answerLook(ask, looked, send)
+  }
+
+  /** Undefined before an agent was begun. */
+  #looked(): Looked | undefined {
+    const cwd = this.#session?.journaled.lastLaunched?.request.cwd
+    if (cwd === undefined) return undefined
+    const { box, facts } = this.#kept
+    const { env, workspaces } = this.#options
+    const beside = () => workspaces.readable(facts.spec.run_id)
+    const git = new CarefulGit(passedOn(env), box, beside, `look.${++this.#looks}`)
+    return { cwd, base: this.#baseline.head, git, masker: this.#attempt.masker }
   }
 
   /** What comes behind a prompt whose attachments are on their way waits for them, but for answers and the end of a turn. */
@@ -221,8 +250,30 @@ class AgentDriver implements Driver {
     const { session } = this.#session.journaled
     this.#session.journaled.close()
     await tellValues(this.#kept.output.values, session, this.#baseline, masker)
+    await this.#keepChange()
     const denied = session.denials.told
     return denied && masker ? (masker.maskJson(denied) as DeniedUses) : denied
+  }
+
+  /** Once nothing of the agent runs. What cannot be kept is told, and is no failure of the session. */
+  async #keepChange(): Promise<void> {
+    const { artifacts } = this.#options
+    const { facts, folder, journal } = this.#kept
+    const { spec } = facts
+    const looked = this.#looked()
+    const isWanted = (spec.args as Partial<AgentPlan>).keep_change === true
+    if (!isWanted || artifacts === undefined || looked?.base === undefined) return
+    if (journal.list.some((report) => report.type === 'artifact' && report.artifact.kind === 'diff')) return
+    const keeping = { spec, journal, scratch: join(folder.path, 'change'), signal: this.#hurry.signal }
+    try {
+      const { keepChange } = await import('../looks/keep-change.ts')
+      await keepChange(looked, (keepable) => artifacts.keep(keeping, keepable))
+    } catch (error) {
+      const text = `The change of the session was not kept: ${messageOf(error)}`
+      const message = this.#attempt.masker?.maskText(text) ?? text
+      journal.add({ type: 'phase', phase: 'artifacts', message })
+    }
+    await this.#kept.box?.end()
   }
 
   #bidsFarewell(ending: Ending): boolean {

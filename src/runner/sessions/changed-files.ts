@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process'
-import { existsSync, lstatSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { dirname, isAbsolute, join, relative } from 'node:path'
-import { promisify } from 'node:util'
+import { isAbsolute, join, relative } from 'node:path'
 import { realPath, writeFileAtomic } from '../../platform/files.ts'
 import type { OutputValues } from '../attempts/output-values.ts'
+import { CarefulGit, repositoryOf } from '../looks/careful-git.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Box } from '../sandbox/box.ts'
 import type { Session } from './session.ts'
@@ -12,13 +11,13 @@ import type { Session } from './session.ts'
 /** The working folder's state before the agent came, kept over restarts. */
 export class Baseline {
   readonly #file: string
-  readonly #git: Git
+  readonly #git: CarefulGit
   #taken: { cwd: string; state?: RepositoryState } | undefined
 
   /** `box`: the session's, in which nothing else of it runs when git does; absent: it has none. `beside`: what the repository borrows from. */
   constructor(file: string, env: NodeJS.ProcessEnv, box?: Box, beside: () => readonly string[] = () => []) {
     this.#file = file
-    this.#git = new Git(env, box, beside)
+    this.#git = new CarefulGit(env, box, beside)
   }
 
   /** The first call counts. */
@@ -37,6 +36,11 @@ export class Baseline {
     } catch {
       if (cwd !== undefined) this.#taken = { cwd }
     }
+  }
+
+  /** The commit that the repository stood at, or nothing for one without commits; undefined: it is in no repository. */
+  get head(): string | undefined {
+    return this.#taken?.state?.head
   }
 
   /** Paths that changed since; `told` are those that the agent names. */
@@ -61,9 +65,6 @@ export async function tellValues(
   values.tell('files', JSON.stringify(masker?.maskJson(files) ?? files))
 }
 
-const run = promisify(execFile)
-const GIT_LIMIT_MS = 20_000
-
 /** The state of a repository: where it stands, and what differs from that. */
 interface RepositoryState {
   head: string
@@ -72,7 +73,7 @@ interface RepositoryState {
 }
 
 /** Undefined where the folder is in no repository, or git cannot say. */
-async function repositoryState(cwd: string, git: Git): Promise<RepositoryState | undefined> {
+async function repositoryState(cwd: string, git: CarefulGit): Promise<RepositoryState | undefined> {
   const root = repositoryOf(cwd)
   if (root === undefined) return undefined
   try {
@@ -103,18 +104,10 @@ async function repositoryState(cwd: string, git: Git): Promise<RepositoryState |
   }
 }
 
-/** As git looks for it: starting git for nothing would cost each session some milliseconds. */
-function repositoryOf(cwd: string): string | undefined {
-  for (let folder = realPath(cwd, '/'); ; folder = dirname(folder)) {
-    if (existsSync(join(folder, '.git'))) return folder
-    if (folder === dirname(folder)) return undefined
-  }
-}
-
 /** Paths, below the working folder where they are, that changed: told by the agent, or seen by git. Sorted. */
 async function changedFiles(
   cwd: string,
-  git: Git,
+  git: CarefulGit,
   told: Iterable<string>,
   before: RepositoryState | undefined,
 ): Promise<string[]> {
@@ -147,41 +140,4 @@ function nameOf(path: string, cwd: string): string {
 function stampOf(path: string): string {
   const stat = lstatSync(path, { throwIfNoEntry: false })
   return stat ? `${stat.size} ${stat.mtimeMs}` : 'gone'
-}
-
-/**
- * The git that looks at a repository. Of what the repository's own configuration could have it run it runs nothing that can be
- * said beforehand, and where the session has a box what is left of that runs in there, without a network and anything to
- * write to.
- */
-class Git {
-  readonly #env: NodeJS.ProcessEnv
-  readonly #box: Box | undefined
-  readonly #beside: () => readonly string[]
-  #count = 0
-
-  constructor(env: NodeJS.ProcessEnv, box: Box | undefined, beside: () => readonly string[]) {
-    this.#env = { ...env, GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' }
-    this.#box = box
-    this.#beside = beside
-  }
-
-  async run({ cwd, root }: { cwd: string; root: string }, args: readonly string[]): Promise<string> {
-    const options = ['--no-optional-locks', '-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null']
-    const launch = { argv: ['git', ...options, ...args], cwd, env: this.#env }
-    const places = { writable: [], readable: [root, cwd, ...this.#beside()], offline: true } as const
-    const { argv, env } = this.#box?.enclose(launch, places, `git.${++this.#count}`) ?? launch
-    const { stdout } = await run(argv[0]!, argv.slice(1), {
-      cwd,
-      env,
-      maxBuffer: 64 * 1024 * 1024,
-      timeout: GIT_LIMIT_MS,
-    })
-    return stdout
-  }
-
-  /** Nothing of it goes on. */
-  async end(): Promise<void> {
-    await this.#box?.end()
-  }
 }

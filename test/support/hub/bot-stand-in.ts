@@ -2,9 +2,11 @@ import { Readable } from 'node:stream'
 import type { AttemptEnd, AttemptSpec, StreamName } from '../../../src/contract/attempt.ts'
 import type { DataAsk } from '../../../src/contract/bots/bot-data.ts'
 import { ErrandError } from '../../../src/contract/errors.ts'
+import type { WorkspaceLook } from '../../../src/contract/runs/workspace-looks.ts'
 import type { Reason } from '../../../src/contract/status.ts'
 import type { RunnerAnswer, RunnerAsk, SlotAsk } from '../../../src/contract/tasks/pool-ask.ts'
 import type { AttemptSink } from '../../../src/engine/ports.ts'
+import type { LookAsks } from '../../../src/hub/api/api-context.ts'
 import type { DataAsks } from '../../../src/hub/bots/bot-data.ts'
 import type { SlotAsks } from '../../../src/hub/tasks/repo-pool.ts'
 import type { TenantRunner } from '../../../src/stores/accounts.ts'
@@ -41,7 +43,7 @@ export class StandInBot {
 }
 
 /** For tests of the API: runners that have this data, by owner and bot, and these slots. */
-export class StandInAsks implements DataAsks, SlotAsks {
+export class StandInAsks implements DataAsks, SlotAsks, LookAsks {
   readonly tars = new Map<string, Buffer>()
   /** Leased slots, by the runner that has them. */
   readonly slots = new Map<string, string>()
@@ -55,6 +57,7 @@ export class StandInAsks implements DataAsks, SlotAsks {
   async answer({ id }: TenantRunner, ask: RunnerAsk): Promise<RunnerAnswer> {
     this.#checkThere(id)
     if ('slot_id' in ask) return this.#slot(id, ask)
+    if ('attempt_id' in ask) return { exists: false, error: { code: 'not_found', message: 'not here' } }
     const key = `${ask.owner}/${ask.bot_id}`
     if (ask.what === 'remove') this.tars.delete(key)
     const tar = this.tars.get(key)
@@ -73,9 +76,10 @@ export class StandInAsks implements DataAsks, SlotAsks {
     return this.slots.has(slot_id) ? { exists: true, slot_path: `/slots/${slot_id}` } : { exists: false }
   }
 
-  async body({ id }: TenantRunner, { owner, bot_id }: DataAsk): Promise<Readable> {
+  async body({ id }: TenantRunner, ask: DataAsk | WorkspaceLook): Promise<Readable> {
     this.#checkThere(id)
-    return Readable.from([this.tars.get(`${owner}/${bot_id}`)!])
+    if ('attempt_id' in ask) throw new ErrandError('not_found', 'Its folder is not here.')
+    return Readable.from([this.tars.get(`${ask.owner}/${ask.bot_id}`)!])
   }
 
   async take(): Promise<void> {

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import { Readable } from 'node:stream'
 import { runnerEnvironment, slotsOption } from '../../../config/environment.ts'
 import type { AgentState } from '../../../contract/agent.ts'
 import { ErrandError } from '../../../contract/errors.ts'
@@ -166,7 +167,7 @@ const start = command({
         url,
         token,
         attempts,
-        answer: bots.answers(services, leased),
+        answer: bots.answers(services, leased, held),
         bots: () => services.live.all(),
         leaseFile: join(folder, 'lease.json'),
         signal: stop.signal,
@@ -219,11 +220,19 @@ async function botsHere() {
     import('../../../runner/bots/bot-sweeps.ts'),
   ])
   const answers =
-    (services: ReturnType<typeof machineBots>, leased: LeasedSlots): HubLinkOptions['answer'] =>
+    (
+      services: ReturnType<typeof machineBots>,
+      leased: LeasedSlots,
+      held: Attempts,
+    ): HubLinkOptions['answer'] =>
     async (askId, ask, signal) =>
       'slot_id' in ask
         ? await leased.answer(ask, signal)
-        : (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
+        : 'attempt_id' in ask
+          ? await (await import('../../../runner/looks/answer-looks.ts')).answerOf(held, ask, (text) =>
+              services.options.sendData(askId, Readable.from([Buffer.from(text)]), signal),
+            )
+          : (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
   return { machineBots, toldCaps, watchEngine, BotSweeps, answers }
 }
 

@@ -1,10 +1,11 @@
-import type { RunSummary } from '../../../contract/run.ts'
+import { ErrandError, isErrandError } from '../../../contract/errors.ts'
 import { ShareCan, type ShareList } from '../../../contract/runs/shares.ts'
 import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
+import { commitNumber, printDiff } from '../run/runs-diff.ts'
 import { sessionInputs } from './session-inputs.ts'
 
 /** An id is prompted and answered with `errand agent --continue`. */
@@ -54,8 +55,6 @@ const cut = (text: string): string => {
   const line = lineText(text.replace(/\s+/g, ' '))
   return line.length > MOST ? `${line.slice(0, MOST - 1)}…` : line
 }
-
-export type Session = Pick<RunSummary, 'run_id'>
 
 const withOptions = {
   with: { type: 'string', value: 'NAME', help: 'A user of your tenant' },
@@ -136,7 +135,61 @@ const shares = command({
   },
 })
 
+const files = command({
+  summary: 'List a folder of a session that goes on, or print a file of it.',
+  args: '<run-id> [path]',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand sessions files run_0123 src', 'errand sessions files run_0123 src/main.ts'],
+  async run({ json, ...hub }, [id, path = '']) {
+    const { sessions } = connect(hub)
+    const folder = await sessions.files(id!, path).catch((error) => {
+      // What is no folder may be a file.
+      if (path === '' || !isErrandError(error) || error.code !== 'forbidden') throw error
+      return undefined
+    })
+    const found = folder ?? (await sessions.file(id!, path))
+    if (json) printJson(found)
+    else if ('entries' in found) {
+      const rows = found.entries.map(({ name, kind, bytes }) => [
+        lineText(kind === 'folder' ? `${name}/` : name),
+        bytes === undefined ? '' : String(bytes),
+      ])
+      printTable(['NAME', 'BYTES'], rows, 'There is nothing in it.')
+      if (found.more) process.stderr.write('There is more in it than is listed.\n')
+    } else {
+      if (found.binary)
+        throw new ErrandError('not_found', `"${path}" is binary, of ${found.bytes} bytes: it is not shown.`)
+      const text = found.text ?? ''
+      process.stdout.write(process.stdout.isTTY ? `${text.split('\n').map(lineText).join('\n')}` : text)
+      if (found.cut) process.stderr.write(`These are the first bytes of ${found.bytes}.\n`)
+    }
+    return 0
+  },
+})
+
+const diff = command({
+  summary: 'Show what a session has changed: in its folder while it goes on, then as it was kept.',
+  args: '<run-id>',
+  options: {
+    commit: { type: 'string', value: 'N', help: 'Only this commit of it, from 1' },
+    stat: { type: 'boolean', help: 'Only the files, with their added and removed lines' },
+    ...hubOptions,
+  },
+  examples: ['errand sessions diff run_0123 --stat'],
+  async run({ commit, stat, ...hub }, [id]) {
+    const client = connect(hub)
+    const number = commitNumber(commit)
+    const { finished_at } = await client.runs.get(id!)
+    const bytes =
+      finished_at === undefined
+        ? await client.sessions.change(id!, { commit: number })
+        : await client.runs.diff(id!, { commit: number })
+    await printDiff(bytes, stat)
+    return 0
+  },
+})
+
 export const sessions: CommandGroup = {
   summary: 'Look at sessions with agents on a hub, go on with them, and share them.',
-  commands: { list, ...sessionInputs, share, unshare, shares },
+  commands: { list, ...sessionInputs, files, diff, share, unshare, shares },
 }

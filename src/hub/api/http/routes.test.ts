@@ -96,6 +96,7 @@ function requestOf(name: RouteName, id: string) {
     .replace(':stream', 'stdout')
     .replace(/lines\/search$/, 'lines/search?q=hi')
     .replace('/run-status', `/run-status?run_id=${id}`)
+    .replace(/workspace\/file$/, 'workspace/file?path=x')
     .replace(/shares$/, method === 'DELETE' ? 'shares?user=boss' : 'shares')
   const body = bodies[name] ?? (archive || takes ? {} : undefined)
   const headers = archive ? { 'content-type': 'application/gzip' } : undefined

@@ -1,0 +1,64 @@
+import * as z from 'zod'
+
+/** The questions of a hub to a runner about the folder that a session works in, and the answers of `/api/runs/:id/workspace`. */
+
+export const WorkspaceLook = z.discriminatedUnion('what', [
+  z.object({ what: z.literal('list_folder'), attempt_id: z.string(), path: z.string() }),
+  z.object({ what: z.literal('read_file'), attempt_id: z.string(), path: z.string() }),
+  z.object({ what: z.literal('tell_change'), attempt_id: z.string() }),
+  /** The diff comes as the body of `PUT /api/runner-answers/<ask id>`. */
+  z.object({ what: z.literal('read_change'), attempt_id: z.string(), commit: z.number().int().optional() }),
+])
+export type WorkspaceLook = z.infer<typeof WorkspaceLook>
+
+export const WorkspaceFolder = z.object({
+  path: z.string().describe("Seen from the session's folder; empty: that one"),
+  entries: z.array(
+    z.object({
+      name: z.string(),
+      kind: z.enum(['folder', 'file', 'link', 'other']),
+      bytes: z.number().int().optional().describe('Of a file'),
+    }),
+  ),
+  more: z.boolean().describe('There are more than are listed'),
+})
+export type WorkspaceFolder = z.infer<typeof WorkspaceFolder>
+
+export const WorkspaceFile = z.object({
+  path: z.string(),
+  bytes: z.number().int(),
+  binary: z.boolean(),
+  text: z.string().optional().describe('Absent where it is binary; its secrets are hidden'),
+  cut: z.boolean().describe('`text` is the begin of it'),
+})
+export type WorkspaceFile = z.infer<typeof WorkspaceFile>
+
+export const WorkspaceChange = z.object({
+  folder: z.string().describe('The folder that the session works in, on its runner'),
+  repository: z.boolean().describe('It is in a repository of git; else nothing can be compared'),
+  base: z.string().optional().describe('The commit at which the session found it'),
+  commits: z
+    .array(z.object({ sha: z.string(), subject: z.string(), author: z.string(), at: z.string() }))
+    .describe('Made since, the oldest first; at most 50'),
+})
+export type WorkspaceChange = z.infer<typeof WorkspaceChange>
+
+/** The part of a runner's answer that is about a workspace. */
+export const LookAnswer = {
+  folder: z.optional(WorkspaceFolder),
+  file: z.optional(WorkspaceFile),
+  change: z.optional(WorkspaceChange),
+}
+
+/** So much of a file is shown. */
+export const MOST_SHOWN_BYTES = 512 * 1024
+/** So much of a change is read from a runner. */
+export const MOST_CHANGE_BYTES = 16 * 1024 * 1024
+
+export const FolderQuery = z.strictObject({
+  path: z.string().max(4096).default('').describe("Seen from the session's folder"),
+})
+export const FileQuery = z.strictObject({ path: z.string().min(1).max(4096) })
+export const ChangeQuery = z.strictObject({
+  commit: z.coerce.number().int().min(1).optional().describe('Only this commit, from 1'),
+})

@@ -1,0 +1,100 @@
+import { ErrandError } from '../../contract/errors.ts'
+import type { RunRecord } from '../../contract/run.ts'
+import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
+import { isFinalRun } from '../../contract/status.ts'
+import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
+import type { TenantRunner } from '../../stores/accounts.ts'
+import type { ApiContext } from './api-context.ts'
+import { readableRun } from './http/access.ts'
+import type { Handlers } from './http/routes.ts'
+
+/** A repository may be large, and its disk slow. */
+const WITHIN_MS = 30_000
+
+/** The folder that a session works in, as its runner has it now. */
+export function sessionFolderHandlers({ engine, asks, limits }: ApiContext) {
+  /** Throws `not_found` where it has no folder that is shown, now or at all. */
+  async function placeOf({
+    run_id,
+    tenant,
+    status,
+  }: RunRecord): Promise<{ of: TenantRunner; attempt_id: string }> {
+    const { steps } = await engine.view(run_id, { instances: 1 })
+    const step = steps.find(({ action }) => action === 'agent.run')
+    if (step === undefined)
+      throw new ErrandError(
+        'not_found',
+        `Run ${run_id} is no session with an agent: it has no folder to show.`,
+        {
+          hint: 'The artifacts of a run are what its steps have kept.',
+        },
+      )
+    const last = step.instances[0]?.attempts.at(-1)
+    if (isFinalRun(status) || last?.outcome !== undefined)
+      throw new ErrandError(
+        'not_found',
+        `The session of run ${run_id} is over, and its folder is shown no more.`,
+        {
+          hint: `What it has changed is kept where it was in a repository: errand runs diff ${run_id}`,
+        },
+      )
+    if (last?.runner === undefined)
+      throw new ErrandError(
+        'not_found',
+        `The session of run ${run_id} has no runner yet, and so no folder.`,
+        {
+          hint: 'Wait until it has begun.',
+        },
+      )
+    return { of: { tenant, id: last.runner }, attempt_id: last.attempt_id }
+  }
+
+  type Ask = WorkspaceLook extends infer Each
+    ? Each extends WorkspaceLook
+      ? Omit<Each, 'attempt_id'>
+      : never
+    : never
+  async function ask<Part extends 'folder' | 'file' | 'change'>(
+    run: RunRecord,
+    look: Ask,
+    part: Part,
+  ): Promise<NonNullable<RunnerAnswer[Part]>> {
+    const { of, attempt_id } = await placeOf(run)
+    const answer = await asks.answer(of, { ...look, attempt_id } as WorkspaceLook, WITHIN_MS)
+    const found = answer[part]
+    if (found !== undefined) return found
+    throw new ErrandError('internal', `Runner "${of.id}" has answered something else.`)
+  }
+
+  return {
+    'GET /api/runs/:id/workspace': async ({ identity, params }) =>
+      await ask(await readableRun(engine, identity, params.id), { what: 'tell_change' }, 'change'),
+
+    'GET /api/runs/:id/workspace/files': async ({ identity, params, query }) =>
+      await ask(
+        await readableRun(engine, identity, params.id),
+        { what: 'list_folder', path: query.path },
+        'folder',
+      ),
+
+    'GET /api/runs/:id/workspace/file': async ({ identity, params, query }) =>
+      await ask(
+        await readableRun(engine, identity, params.id),
+        { what: 'read_file', path: query.path },
+        'file',
+      ),
+
+    'GET /api/runs/:id/workspace/diff': async ({ identity, params, query }, reply) => {
+      const { of, attempt_id } = await placeOf(await readableRun(engine, identity, params.id))
+      const { commit } = query
+      const diff = await asks.body(of, { what: 'read_change', attempt_id, commit }, WITHIN_MS)
+      // Who reads nothing for so long would keep the runner at it.
+      reply.raw.setTimeout(limits.slowReaderMs, () => reply.raw.destroy())
+      reply
+        .header('cache-control', 'no-store')
+        .header('content-security-policy', "sandbox; default-src 'none'")
+        .type('text/x-diff; charset=utf-8')
+      return reply.send(diff as unknown as string)
+    },
+  } satisfies Partial<Handlers>
+}
