@@ -118,7 +118,7 @@ export function NewPage() {
   }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5">
+      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14">
         <h1 className="text-page font-semibold">New run</h1>
         <Link
           to="/new"

@@ -75,7 +75,7 @@ export function NewSession() {
   const why = agents.find(({ name }) => name === agent)?.why
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5">
+      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14">
         <h1 className="text-page font-semibold">New session</h1>
         <Link to="/new" className="button button-plain ml-auto">
           A workflow instead

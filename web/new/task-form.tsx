@@ -130,7 +130,7 @@ export default function TaskForm() {
   }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:px-4">
+      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14 max-sm:px-4">
         <h1 className="text-page font-semibold">New task</h1>
         <Link to="/new" search={{}} className="reach ml-2 text-meta text-accent hover:underline">
           A workflow instead

@@ -23,8 +23,10 @@ export function placeName({ step, instance, index }: Place): string {
 
 /** The word that tells an instance from its neighbours: its host, with what varies. */
 export function instanceWord({ instance }: Pick<Place, 'instance'>): string {
-  const vars = Object.entries(instance.vars ?? {}).map(([name, value]) => `${name}=${value}`)
-  return [instance.host, ...vars].join(' ')
+  const vars = Object.entries(instance.vars ?? {}).map(([name, value]) =>
+    name === 'ITEM' ? value : `${name}=${value}`,
+  )
+  return (instance.host === 'local' && vars.length > 0 ? vars : [instance.host, ...vars]).join(' ')
 }
 
 /** The instances of a step that came with its run. */

@@ -148,7 +148,7 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
           </button>
           <button
             type="button"
-            className="button button-plain"
+            className="button button-plain max-sm:min-w-11"
             aria-label="Close the comparison"
             onClick={() => go(undefined)}
           >

@@ -156,7 +156,7 @@ export function RunsPage() {
   }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:border-0">
+      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:h-14 max-sm:border-0">
         <h1 className="text-page font-semibold max-sm:text-run">Runs</h1>
         <span className="text-meta text-ink2">
           <ConnectionDot word={false} />

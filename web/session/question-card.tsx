@@ -187,9 +187,13 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
           {folder !== undefined && (
             <>
               in{' '}
-              <bdi className="font-mono">
-                <VisibleText text={folder} />
-              </bdi>{' '}
+              {folder.endsWith(`/runs/${run}`) ? (
+                <span title={folder}>the folder of this run</span>
+              ) : (
+                <bdi className="font-mono">
+                  <VisibleText text={folder} />
+                </bdi>
+              )}{' '}
             </>
           )}
           on <bdi className="font-mono">{runner}</bdi>

@@ -46,7 +46,7 @@ export function SessionsPage() {
   }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:h-16 max-sm:border-0">
+      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:h-14 max-sm:border-0">
         <h1 className="text-page font-semibold max-sm:text-run">Sessions</h1>
         <Link to="/new" search={{ kind: 'agent' }} className="button ml-auto">
           New session

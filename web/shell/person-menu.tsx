@@ -32,7 +32,7 @@ export function PersonMenu({
         <button
           type="button"
           popoverTarget={id}
-          className="flex w-20 flex-col items-center justify-center gap-1 text-label text-ink2"
+          className="flex flex-1 flex-col items-center justify-center gap-1 text-label text-ink2"
         >
           <Menu size={22} strokeWidth={1.75} aria-hidden />
           More
@@ -67,6 +67,15 @@ export function PersonMenu({
         </p>
         <ThemeChoice className="mb-3" />
         {children}
+        {below && (
+          <Link
+            to="/settings/runners"
+            className="button mb-1.5 w-full"
+            onClick={() => document.getElementById(id)?.hidePopover()}
+          >
+            Runners
+          </Link>
+        )}
         <Link
           to="/settings/me"
           className="button mb-1.5 w-full"

@@ -48,7 +48,7 @@ const NoticeBell = atBest(async () => (await loadNotices()).NoticeBell)
 const KeysSheet = lazy(async () => ({ default: (await import('../palette/keys-sheet.tsx')).KeysSheet }))
 
 const entry =
-  'flex h-8 items-center gap-2.5 rounded-md border border-transparent px-2 font-medium text-ink2 hover:bg-hover hover:text-ink'
+  'flex h-[31px] items-center gap-2.5 rounded-md border border-transparent px-2 font-medium text-ink2 hover:bg-hover hover:text-ink'
 const here = { className: 'border-line! bg-surface! text-ink! dark:bg-raised!' }
 
 const modifier = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘' : 'Ctrl'
@@ -186,7 +186,7 @@ export function Shell() {
         <Link
           to="/new"
           aria-label="New run"
-          className="mb-3 flex h-[30px] items-center gap-2 rounded-md border border-line2 bg-surface px-2 font-medium hover:bg-hover group-data-folded:px-1.5 max-xl:px-1.5 dark:bg-raised"
+          className="mb-1.5 flex h-[30px] items-center gap-2 rounded-md border border-line2 bg-surface px-2 font-medium hover:bg-hover group-data-folded:px-1.5 max-xl:px-1.5 dark:bg-raised"
         >
           <Plus size={15} strokeWidth={1.75} aria-hidden />
           <span className="group-data-folded:hidden max-xl:hidden">New run</span>
@@ -195,14 +195,17 @@ export function Shell() {
         <button
           type="button"
           aria-label="Search or do"
-          className={`${entry} mb-3 font-normal!`}
+          className={`${entry} mb-2 font-normal!`}
           onPointerEnter={loadPalette}
           onFocus={loadPalette}
           onClick={() => setOpen('palette')}
         >
           <Search size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
-          <span className="group-data-folded:hidden max-xl:hidden">Search or do…</span>
-          <kbd className="key ml-auto group-data-folded:hidden max-xl:hidden">{modifier} K</kbd>
+          <span className="truncate group-data-folded:hidden max-xl:hidden">Search or do…</span>
+          <span className="ml-auto flex gap-1 group-data-folded:hidden max-xl:hidden">
+            <kbd className="key">{modifier}</kbd>
+            <kbd className="key">K</kbd>
+          </span>
         </button>
         <div className="flex flex-col gap-px">
           <Link
@@ -266,18 +269,17 @@ export function Shell() {
           { to: '/sessions', word: 'Sessions', Icon: MessageSquare },
           { to: '/new', word: 'New', Icon: Plus },
           { to: '/tasks', word: 'Tasks', Icon: GitPullRequest },
-          { to: '/settings/runners', word: 'Runners', Icon: Server },
         ].map(({ to, word, Icon }) => (
           <Link
             key={to}
             to={to}
-            className="relative flex w-20 flex-col items-center justify-center gap-1 text-label text-ink2"
+            className="relative flex flex-1 flex-col items-center justify-center gap-1 text-label text-ink2"
             activeProps={{ className: 'font-semibold text-ink!' }}
           >
             <Icon size={22} strokeWidth={1.75} aria-hidden />
             {word}
             {word === 'Runs' && count > 0 && (
-              <span className="absolute top-1 right-4 flex h-[18px] min-w-[18px] items-center justify-center rounded-full bg-ask-fill px-1 font-semibold text-[#231700]">
+              <span className="absolute top-1 left-1/2 ml-1 flex h-[18px] min-w-[18px] items-center justify-center rounded-full bg-ask-fill px-1 font-semibold text-[#231700]">
                 {count}
               </span>
             )}

@@ -26,6 +26,9 @@ interface View {
   scale: number
 }
 
+/** Room above the graph for the buttons that stand on it. */
+const ABOVE = 28
+
 const worst: readonly Shown[] = ['failed', 'interrupted', 'asks', 'running', 'room', 'waiting', 'ahead']
 
 /** The steps of a run as a graph from left to right: what is travelled is solid, what is ahead is dotted. */
@@ -53,7 +56,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
   const fit = () => {
     const { current: at } = box
     if (at === null) return
-    const scale = Math.max(0.55, Math.min(1, at.clientWidth / width, at.clientHeight / height))
+    const scale = Math.max(0.55, Math.min(1, at.clientWidth / width, (at.clientHeight - ABOVE) / height))
     const middleOf = (room: number, size: number, around: number | undefined) => {
       if (size * scale <= room) return (room - size * scale) / 2
       return Math.min(0, Math.max(room - size * scale, room / 2 - (around ?? 0) * scale))
@@ -61,7 +64,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
     setView({
       scale,
       x: middleOf(at.clientWidth, width, current && left(current) + WIDTH / 2),
-      y: middleOf(at.clientHeight, height, current && top(current) + HEIGHT / 2),
+      y: ABOVE + middleOf(at.clientHeight - ABOVE, height, current && top(current) + HEIGHT / 2),
     })
   }
   const isFitted = view !== undefined
@@ -167,7 +170,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
     <section
       aria-label="Graph"
       className="relative shrink-0 border-b border-line bg-canvas max-sm:hidden"
-      style={{ height: Math.min(300, Math.max(140, height)) }}
+      style={{ height: Math.min(300, Math.max(140, height + ABOVE)) }}
     >
       <div
         ref={box}

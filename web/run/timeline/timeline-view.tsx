@@ -129,7 +129,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
                   {ticks.map(({ ms, word }) => (
                     <span
                       key={ms}
-                      className="absolute top-1.5 -translate-x-1/2 whitespace-nowrap max-sm:even:hidden"
+                      className={`absolute top-1.5 -translate-x-1/2 whitespace-nowrap max-sm:even:hidden ${ms / length < 0.42 ? 'max-sm:hidden' : ''}`}
                       style={{ left: x(from + ms) }}
                     >
                       {ms / length > 0.12 && ms / length < 0.97 ? word : ''}
