@@ -1,7 +1,19 @@
 import { dayOf } from './clock.ts'
 import type { Run, RunFilter } from './runs.ts'
 
-const names = ['kind', 'status', 'user', 'workflow', 'since', 'until', 'needs', 'q'] as const
+const names = [
+  'kind',
+  'status',
+  'user',
+  'workflow',
+  'label',
+  'since',
+  'until',
+  'needs',
+  'latest',
+  'sort',
+  'q',
+] as const
 
 /** The filter that stands in an address. */
 export function filterOf(search: Record<string, unknown>): RunFilter {
@@ -19,7 +31,7 @@ export function filterOfWords(text: string): RunFilter {
   const rest: string[] = []
   for (const word of text.split(/\s+/).filter((one) => one !== '')) {
     const [, name, value] =
-      /^(kind|status|user|workflow|since|until|needs|input\.\w+)[:=](.+)$/.exec(word) ?? []
+      /^(kind|status|user|workflow|label|since|until|needs|latest|sort|input\.\w+)[:=](.+)$/.exec(word) ?? []
     if (name === undefined) rest.push(word)
     else filter[name] = value!
   }
@@ -28,7 +40,7 @@ export function filterOfWords(text: string): RunFilter {
 
 /** Whether a run that just came belongs into the list of this filter. */
 export function fits(run: Run, filter: RunFilter): boolean {
-  const { kind, status, user, workflow, until, needs, q } = filter
+  const { kind, status, user, workflow, label, until, needs, latest, q } = filter
   // Of an input that the row leaves out it is not known.
   const inputs = Object.entries(filter).filter(([name]) => name.startsWith('input.'))
   const text = q?.toLowerCase() ?? ''
@@ -37,11 +49,18 @@ export function fits(run: Run, filter: RunFilter): boolean {
     (status === undefined || status.split(',').includes(run.status)) &&
     (user === undefined || user === run.owner) &&
     until === undefined &&
+    (label === undefined || label.split(',').every((one) => hasLabel(run, one))) &&
+    (latest === undefined || (run.tries ?? 1) <= (run.try ?? 1)) &&
     (needs === undefined || run.now?.question !== undefined) &&
     inputs.every(([name, value]) => run.inputs?.[name.slice('input.'.length)] === value) &&
     (workflow === undefined || workflow === run.workflow_name) &&
     (text === '' || run.run_id.includes(text) || run.workflow_name.toLowerCase().includes(text))
   )
+}
+
+function hasLabel({ labels = {} }: Run, given: string): boolean {
+  const at = given.indexOf('=')
+  return at < 0 ? Object.hasOwn(labels, given) : labels[given.slice(0, at)] === given.slice(at + 1)
 }
 
 /** The group in which a row stands: `Going on`, `Today`, `Yesterday`, a date. */

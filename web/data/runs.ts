@@ -1,7 +1,7 @@
 import type * as z from 'zod'
 import type { Approvers } from '../../src/contract/approvers.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
-import type { InstanceView, RunSummary, RunView, StepView } from '../../src/contract/run.ts'
+import type { InstanceView, RunSort, RunSummary, RunView, StepView } from '../../src/contract/run.ts'
 import type { ListRunsInput, Problem, RunList, ValidateAnswer } from '../../src/contract/run-api.ts'
 import type { BulkDone, BulkRunsInput, RunCounts } from '../../src/contract/runs/run-lists.ts'
 import { ask, type Query } from './api.ts'
@@ -55,9 +55,13 @@ export interface RunFilter {
   status?: string
   user?: string
   workflow?: string
+  /** `k=v` or `k`, several with commas. */
+  label?: string
   since?: string
   until?: string
   needs?: string
+  latest?: string
+  sort?: string
   q?: string
   [input: `input.${string}`]: string | undefined
 }
@@ -80,6 +84,9 @@ function filterQuery(filter: RunFilter): Omit<ListRunsInput, 'limit' | 'cursor'>
     created_before: filter.until,
     needs: filter.needs === undefined ? undefined : 'me',
     input: inputs.length > 0 ? inputs : undefined,
+    label: filter.label?.split(','),
+    latest: filter.latest === undefined ? undefined : 'true',
+    sort: filter.sort as RunSort | undefined,
     text: filter.q,
   }
 }

@@ -10,6 +10,17 @@ const choices = {
   since: ['1h', '24h', '7d', '30d'],
 } as const
 
+/** Words of the choices that say more than their value. */
+const sorts: Readonly<Record<string, string>> = {
+  started: 'last started',
+  '-started': 'first started',
+  finished: 'last ended',
+  '-finished': 'first ended',
+  duration: 'longest',
+  '-duration': 'shortest',
+  name: 'name',
+  '-name': 'name, from Z',
+}
 const MOST_WORDS = 12
 
 /** Texts that the field may become: its last word completed, by what the loaded runs have. */
@@ -20,7 +31,9 @@ function completions(text: string, runs: readonly Run[]): string[] {
   const known = new Set([
     ...Object.entries(choices).flatMap(([name, values]) => values.map((value) => `${name}:${value}`)),
     'needs:me',
-    ...runs.flatMap(({ owner, workflow_name, inputs = {} }) => [
+    'latest:1',
+    ...runs.flatMap(({ owner, workflow_name, inputs = {}, labels = {} }) => [
+      ...Object.entries(labels).map(([name, value]) => `label:${name}${value === '' ? '' : `=${value}`}`),
       `user:${owner}`,
       ...(/\s/.test(workflow_name) ? [] : [`workflow:${workflow_name}`]),
       ...Object.entries(inputs).flatMap(([name, value]) =>
@@ -45,7 +58,7 @@ export function FilterLine({
   const navigate = useNavigate()
   const set = (next: RunFilter) => navigate({ to: '/runs', search: next })
   const others = (Object.keys(filter) as (keyof RunFilter)[]).filter(
-    (name) => !(name in choices) && filter[name] !== undefined,
+    (name) => !(name in choices) && name !== 'latest' && name !== 'sort' && filter[name] !== undefined,
   )
   return (
     <FilterForm
@@ -73,6 +86,15 @@ export function FilterLine({
           )}
         </select>
       ))}
+      <button
+        type="button"
+        aria-pressed={filter.latest !== undefined}
+        title="Of runs that were retried only the newest try"
+        className={`h-7 rounded-md border px-2 text-meta max-sm:h-11 ${filter.latest === undefined ? 'border-dashed border-line2 text-ink2' : 'border-accent bg-accent-soft font-medium text-accent'}`}
+        onClick={() => set({ ...filter, latest: filter.latest === undefined ? '1' : undefined })}
+      >
+        Newest tries
+      </button>
       {others.map((name) => (
         <button
           key={name}
@@ -88,6 +110,19 @@ export function FilterLine({
           <X size={12} strokeWidth={1.75} aria-hidden />
         </button>
       ))}
+      <select
+        aria-label="sort"
+        className={`h-7 rounded-md border bg-surface px-2 text-meta max-sm:h-11 dark:bg-raised ${filter.sort === undefined ? 'border-dashed border-line2 text-ink2' : 'border-line2 font-medium'}`}
+        value={filter.sort ?? ''}
+        onChange={({ target }) => set({ ...filter, sort: target.value || undefined })}
+      >
+        <option value="">Sort</option>
+        {Object.entries(sorts).map(([sort, word]) => (
+          <option key={sort} value={sort}>
+            {word}
+          </option>
+        ))}
+      </select>
       <span className="ml-auto text-meta text-ink2 tabular-nums">{said}</span>
     </FilterForm>
   )

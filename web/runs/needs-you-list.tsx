@@ -1,10 +1,14 @@
+import { useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { useEffect, useState } from 'react'
+import { CheckCheck } from 'lucide-react'
+import { useLayoutEffect, useRef, useState } from 'react'
 import { saidOfAnswer } from '../data/approvals.ts'
-import { clockOf, useNow } from '../data/clock.ts'
-import { answerApproval, type Run } from '../data/runs.ts'
+import { clockOf, hubNow, useNow } from '../data/clock.ts'
+import { markSeen } from '../data/failures.ts'
+import { answerApproval, type Run, shownStatus } from '../data/runs.ts'
 import { ActionButton } from '../parts/action-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
+import { When } from '../parts/times.tsx'
 
 function Left({ until, as }: { until: string; as: string }) {
   const now = useNow()
@@ -15,36 +19,77 @@ function Left({ until, as }: { until: string; as: string }) {
   )
 }
 
-/** Runs that wait for an answer, answered in place; an item stays a moment after its answer, with what became of it. */
-export function NeedsYou({ runs }: { runs: readonly Run[] }) {
-  const [answered, setAnswered] = useState<ReadonlyMap<string, { run: Run; said: string }>>(new Map())
-  useEffect(() => {
-    if (answered.size === 0) return
-    const timer = setTimeout(() => setAnswered(new Map()), 1500)
-    return () => clearTimeout(timer)
-  }, [answered])
-  const all = [
-    ...runs.filter(({ run_id }) => !answered.has(run_id)),
-    ...[...answered.values()].map(({ run }) => run),
-  ]
-  if (all.length === 0) return null
+const STAYS_MS = 1500
+const MOST_FAILURES = 5
+
+interface Item {
+  run: Run
+  /** Set once it is answered. */
+  said?: string | undefined
+}
+
+/** The runs, and in their place those that have just ceased to ask. */
+function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>): Item[] {
+  const before = useRef<readonly Run[]>([])
+  const [leaving, setLeaving] = useState<readonly (Item & { at: number })[]>([])
+  useLayoutEffect(() => {
+    const gone = before.current.flatMap((run, at) =>
+      runs.some((one) => one.run_id === run.run_id)
+        ? []
+        : [{ run, at, said: answers.get(keyOf(run)) ?? 'Asks no more' }],
+    )
+    before.current = runs
+    if (gone.length === 0) return
+    const isGone = ({ run }: Item) => gone.some((one) => one.run.run_id === run.run_id)
+    setLeaving((others) => [...others.filter((one) => !isGone(one)), ...gone])
+    setTimeout(() => setLeaving((others) => others.filter((one) => !gone.includes(one as never))), STAYS_MS)
+  }, [runs, answers])
+  const items: Item[] = runs.map((run) => ({ run, said: answers.get(keyOf(run)) }))
+  for (const { run, at, said } of leaving.filter(
+    ({ run: { run_id } }) => !runs.some((one) => one.run_id === run_id),
+  ))
+    items.splice(at, 0, { run, said: answers.get(keyOf(run)) ?? said })
+  return items
+}
+
+const keyOf = ({ run_id, now }: Run) => `${run_id} ${now?.question?.step} ${now?.question?.host}`
+
+/**
+ * Runs that wait for an answer, answered in place, then failures that were not looked at. An item stays a moment after its answer,
+ * with what became of it.
+ */
+export function NeedsYou({ runs, failures }: { runs: readonly Run[]; failures: readonly Run[] }) {
+  const client = useQueryClient()
+  const [answers, setAnswers] = useState<ReadonlyMap<string, string>>(new Map())
+  const all = useItems(runs, answers)
+  if (all.length + failures.length === 0) return null
   return (
     <section aria-label="Needs you" className="px-5 pt-4">
       <h2 className="mb-2 flex items-center gap-2 font-semibold">
-        Needs you <span className="chip bg-ask-soft font-medium text-ask">{runs.length}</span>
+        Needs you{' '}
+        <span className="chip bg-ask-soft font-medium text-ask">{runs.length + failures.length}</span>
+        {failures.length > 0 && (
+          <span className="ml-auto flex items-center gap-3 font-normal">
+            <span className="text-meta text-ink2 max-lg:hidden">
+              Failures leave this list once you have opened them
+            </span>
+            <ActionButton
+              kind="plain"
+              doing="Marking…"
+              act={() => markSeen(client, { until: new Date(hubNow() + 1000).toISOString() })}
+            >
+              <CheckCheck size={14} strokeWidth={1.75} aria-hidden /> Mark failures as seen
+            </ActionButton>
+          </span>
+        )}
       </h2>
       <ul className="overflow-clip rounded-[10px] border border-line max-sm:flex max-sm:flex-col max-sm:gap-3 max-sm:overflow-visible max-sm:border-0">
-        {all.map((run) => {
+        {all.map(({ run, said }) => {
           const question = run.now?.question
-          const said = answered.get(run.run_id)?.said
           const answer = (which: 'approve' | 'reject') => async (key: string) => {
             await answerApproval(run.run_id, which, question!.step, undefined, key)
-            setAnswered(
-              new Map([
-                ...answered,
-                [run.run_id, { run, said: which === 'approve' ? 'Approved' : 'Rejected' }],
-              ]),
-            )
+            const done = which === 'approve' ? 'Approved' : 'Rejected'
+            setAnswers((before) => new Map([...before, [keyOf(run), done]]))
           }
           return (
             <li
@@ -106,7 +151,70 @@ export function NeedsYou({ runs }: { runs: readonly Run[] }) {
             </li>
           )
         })}
+        {failures.slice(0, MOST_FAILURES).map((run) => (
+          <FailedItem key={run.run_id} run={run} />
+        ))}
+        {failures.length > MOST_FAILURES && (
+          <li className="border-t border-line px-3 py-1.5 max-sm:border-0 max-sm:px-4">
+            <Link
+              to="/runs"
+              search={{ status: 'failed,interrupted', user: failures[0]!.owner, latest: '1' }}
+              className="inline-flex min-h-6 items-center text-meta text-accent max-sm:min-h-11"
+            >
+              {failures.length - MOST_FAILURES} more that failed
+            </Link>
+          </li>
+        )}
       </ul>
     </section>
+  )
+}
+
+function FailedItem({ run }: { run: Run }) {
+  const failure = run.now?.failure
+  const shown = shownStatus(run)
+  const reason = failure?.reason ?? run.reason ?? shown
+  const message = failure?.message ?? run.message
+  return (
+    <li
+      className={`flex min-h-[46px] items-center gap-3 border-t border-line px-3 py-1.5 first:border-t-0 max-sm:flex-wrap max-sm:rounded-xl max-sm:border max-sm:p-4 max-sm:first:border-t ${shown === 'failed' ? 'shadow-[inset_3px_0_0_var(--bad)]' : 'shadow-[inset_3px_0_0_var(--gone)]'}`}
+    >
+      <StatusMark shown={shown} />
+      <span className="w-48 shrink-0 truncate font-semibold max-sm:w-auto max-sm:flex-1">
+        <bdi>{run.workflow_name}</bdi>
+      </span>
+      <span className="min-w-0 flex-1 truncate text-ink2 max-sm:order-3 max-sm:line-clamp-2 max-sm:basis-full max-sm:whitespace-normal">
+        {failure !== undefined && (
+          <>
+            step <span className="font-medium text-ink">{failure.step}</span> failed
+            {failure.host !== undefined && failure.host !== 'local' && (
+              <>
+                {' '}
+                on <span className="font-mono">{failure.host}</span>
+              </>
+            )}
+            :{' '}
+          </>
+        )}
+        <span className={`font-mono ${shown === 'failed' ? 'text-bad' : 'text-gone'}`}>{reason}</span>
+        {message !== undefined && (
+          <>
+            {' '}
+            · “<bdi>{message}</bdi>”
+          </>
+        )}
+      </span>
+      <span className="text-meta whitespace-nowrap text-ink2">
+        <When time={run.finished_at ?? run.created_at} />
+      </span>
+      <Link
+        to="/runs/$run"
+        params={{ run: run.run_id }}
+        aria-label={`Open ${run.workflow_name}, which failed`}
+        className="button max-sm:order-4 max-sm:h-11 max-sm:basis-full"
+      >
+        Open
+      </Link>
+    </li>
   )
 }

@@ -6,7 +6,7 @@ import { countRuns, type RunFilter } from '../data/runs.ts'
 /** Says which word of the filter leaves all out, and drops it. */
 export function NoMatch({ filter }: { filter: RunFilter }) {
   const navigate = useNavigate()
-  const names = Object.keys(filter) as (keyof RunFilter)[]
+  const names = (Object.keys(filter) as (keyof RunFilter)[]).filter((name) => name !== 'sort')
   const counted = useQueries({
     queries: names.map((name) => {
       const without: RunFilter = { ...filter, [name]: undefined }

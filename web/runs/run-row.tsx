@@ -60,8 +60,9 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
   const shown = shownStatus(run)
   const Kind = kinds[run.blueprint as keyof typeof kinds] ?? Workflow
   const given = Object.entries(run.inputs ?? {})
+  const labels = Object.entries(run.labels ?? {})
   const second =
-    given.length > 0 ? (
+    given.length + labels.length > 0 ? (
       <span className="font-mono">
         {given.slice(0, 3).map(([name, value]) => (
           <span key={name} className="mr-2">
@@ -69,6 +70,12 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
           </span>
         ))}
         {(run.inputs_left_out ?? 0) > 0 && `+${run.inputs_left_out}`}
+        {labels.map(([name, value]) => (
+          <span key={name} className="mr-1.5 rounded bg-idle px-1">
+            {name}
+            {value !== '' && `=${value}`}
+          </span>
+        ))}
       </span>
     ) : (
       <span className="font-mono">{run.run_id}</span>

@@ -8,27 +8,33 @@ import { groupOf } from '../data/run-filter.ts'
 import { countRuns, listRuns, type Run, type RunFilter } from '../data/runs.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
-import { useNeedsYou } from '../shell/needs-you.ts'
+import { useFailures, useNeedsYou } from '../shell/needs-you.ts'
 import { FilterLine } from './filter-line.tsx'
-import { NeedsYou } from './needs-you-list.tsx'
 import { RunRow } from './run-row.tsx'
 
 const BulkBar = lazy(async () => ({ default: (await import('./bulk-bar.tsx')).BulkBar }))
+const NeedsYou = lazy(async () => ({ default: (await import('./needs-you-list.tsx')).NeedsYou }))
+const ViewsMenu = lazy(async () => ({ default: (await import('./views-menu.tsx')).ViewsMenu }))
 const Empty = lazy(async () => ({ default: (await import('./no-runs.tsx')).Empty }))
 const NoMatch = lazy(async () => ({ default: (await import('./no-runs.tsx')).NoMatch }))
 
 /** Rows in groups. While a pointer is in the list each stays where it was, and what is newer waits. */
-function useGroups(runs: readonly Run[], held: boolean, scope: string): Map<string, Run[]> {
+function useGroups(
+  runs: readonly Run[],
+  held: boolean,
+  scope: string,
+  one: string | undefined,
+): Map<string, Run[]> {
   const kept = useRef({ scope: '', newest: '', groups: new Map<string, string>() })
   return useMemo(() => {
     if (!held || kept.current.scope !== scope)
-      kept.current = { scope, newest: runs[0]?.created_at ?? '', groups: new Map() }
+      kept.current = { scope, newest: newestOf(runs), groups: new Map() }
     const { newest, groups: names } = kept.current
     const groups = new Map<string, Run[]>([['Going on', []]])
     for (const run of runs) {
       if (!names.has(run.run_id)) {
         if (held && run.created_at > newest) continue
-        names.set(run.run_id, groupOf(run, hubNow()))
+        names.set(run.run_id, one ?? groupOf(run, hubNow()))
       }
       const name = names.get(run.run_id)!
       const rows = groups.get(name)
@@ -37,8 +43,11 @@ function useGroups(runs: readonly Run[], held: boolean, scope: string): Map<stri
     }
     if (groups.get('Going on')!.length === 0) groups.delete('Going on')
     return groups
-  }, [runs, held, scope])
+  }, [runs, held, scope, one])
 }
+
+const newestOf = (runs: readonly Run[]): string =>
+  runs.reduce((newest, { created_at }) => (created_at > newest ? created_at : newest), '')
 
 /** Rows that stand in the page at once. */
 const MOST_ROWS = 300
@@ -97,13 +106,18 @@ export function RunsPage() {
   const [from, setFrom] = useState(0)
   const main = useRef<HTMLElement>(null)
   const needsYou = useNeedsYou()
-  const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage } = useInfiniteQuery({
-    queryKey: ['runs', filter],
-    queryFn: ({ pageParam, signal }) => listRuns(filter, pageParam, signal),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: ({ next_cursor }) => next_cursor,
-    placeholderData: keepPreviousData,
-  })
+  const failures = useFailures()
+  const [round, setRound] = useState(0)
+  const client = useQueryClient()
+  const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage, isPlaceholderData } = useInfiniteQuery(
+    {
+      queryKey: ['runs', filter],
+      queryFn: ({ pageParam, signal }) => listRuns(filter, pageParam, signal),
+      initialPageParam: undefined as string | undefined,
+      getNextPageParam: ({ next_cursor }) => next_cursor,
+      placeholderData: keepPreviousData,
+    },
+  )
   const runs = useMemo(() => data?.pages.flatMap((page) => page.runs) ?? [], [data])
   const counts = useCounts(filter)
   const all = useCounts({})
@@ -114,11 +128,21 @@ export function RunsPage() {
     setAll(false)
     setMarked(new Set())
   }, [scope])
-  const groups = useGroups(runs, hovered || focused || scrolled, scope)
+  // In another order than by creation new runs have no place until the list is read again.
+  const isSorted = filter.sort !== undefined
+  const groups = useGroups(
+    runs,
+    hovered || focused || scrolled || isSorted,
+    `${scope} ${round}${isPlaceholderData ? ' before' : ''}`,
+    isSorted ? 'All that match' : undefined,
+  )
   const listed = [...groups.values()].reduce((sum, rows) => sum + rows.length, 0)
   const waiting = runs.length - listed
   const windowed = windowOf(groups, Math.min(from, Math.max(0, listed - MOST_ROWS)))
   const shown = listed
+  const need = needsYou.length + failures.length
+  const needed = useRef(false)
+  needed.current ||= need > 0
   useEffect(() => {
     document.title = 'Runs · Errand'
   }, [])
@@ -133,7 +157,7 @@ export function RunsPage() {
   }, [])
 
   const chosen = runs.filter(({ run_id }) => marked.has(run_id))
-  const isFiltered = Object.keys(filter).length > 0
+  const isFiltered = Object.keys(filter).some((name) => name !== 'sort')
   const mark = (id: string) => {
     const next = new Set(marked)
     if (!next.delete(id)) next.add(id)
@@ -161,13 +185,20 @@ export function RunsPage() {
         <span className="text-meta text-ink2">
           <ConnectionDot word={false} />
         </span>
+        <Suspense>
+          <ViewsMenu filter={filter} />
+        </Suspense>
       </header>
       <main
         ref={main}
         className="min-h-0 flex-1 overflow-y-auto pb-20"
         onScroll={({ currentTarget }) => setScrolled(currentTarget.scrollTop > 40)}
       >
-        <NeedsYou runs={needsYou} />
+        {needed.current && (
+          <Suspense>
+            <NeedsYou runs={needsYou} failures={failures} />
+          </Suspense>
+        )}
         {(isFiltered || runs.length > 0) && (
           <FilterLine filter={filter} runs={runs} said={saidOf(counts, all, isFiltered)} />
         )}
@@ -183,7 +214,9 @@ export function RunsPage() {
           <button
             type="button"
             className="button sticky top-2 z-20 mx-5 mb-2"
-            onClick={() => {
+            onClick={async () => {
+              if (isSorted) await client.invalidateQueries({ queryKey: ['runs', filter] })
+              setRound((before) => before + 1)
               setHovered(false)
               setFocused(false)
               setScrolled(false)

@@ -27,7 +27,7 @@ import { useLetters } from '../parts/letters.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
 import { useAttention } from './attention.ts'
 import { ConnectionBanner, ConnectionDot, UpdateNotice } from './connection.tsx'
-import { keepRunsLive, useNeedsYou } from './needs-you.ts'
+import { keepRunsLive, useFailures, useNeedsYou, useSeenWhenOpened } from './needs-you.ts'
 import { PersonMenu } from './person-menu.tsx'
 
 const loadPalette = () => import('../palette/palette.tsx')
@@ -107,6 +107,8 @@ export function Shell() {
   const [folded, setFolded] = useState(false)
   const [expired, setExpired] = useState(false)
   const needsYou = useNeedsYou()
+  const failures = useFailures()
+  useSeenWhenOpened()
   const inSettings = useRouterState({
     select: ({ location }) => /^\/settings\/(?!runners)/.test(location.pathname),
   })
@@ -154,7 +156,7 @@ export function Shell() {
       liveRuns.stop()
     }
   }, [client])
-  const count = needsYou.length
+  const count = needsYou.length + failures.length
   useAttention(count)
   return (
     <div className="flex h-full max-sm:flex-col-reverse">

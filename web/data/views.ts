@@ -1,0 +1,18 @@
+import { queryOptions } from '@tanstack/react-query'
+import type { CreateViewInput, KeptView, PatchView, ViewList } from '../../src/contract/runs/kept-views.ts'
+import { ask } from './api.ts'
+
+export type { KeptView }
+
+/** Filters of runs that were saved: one's own and those of all. */
+export const viewsQuery = queryOptions({
+  queryKey: ['views'],
+  queryFn: async ({ signal }) => (await ask<ViewList>('GET', '/api/views', { signal })).views,
+  refetchOnWindowFocus: 'always',
+})
+
+const of = (id: string) => `/api/views/${encodeURIComponent(id)}`
+
+export const saveView = (body: CreateViewInput) => ask<KeptView>('POST', '/api/views', { body })
+export const changeView = (id: string, body: PatchView) => ask<KeptView>('PATCH', of(id), { body })
+export const removeView = (id: string) => ask('DELETE', of(id))
