@@ -172,6 +172,8 @@ export interface SessionFound {
   box?: BoxAsk
   session_id?: string
   runner?: string
+  /** Its agent can begin a branch of it. */
+  forks?: true
   /** That it was switched to. */
   model?: string
 }
@@ -183,7 +185,10 @@ export function findSession(found: SessionFound, event: RunEvent): void {
   if (event.type === 'attempt.started') found.box = strictestAsk(found.box ?? {}, askAfter(event))
   if (event.type === 'agent.update' && event.update.kind === 'session')
     found.session_id = event.update.session_id ?? found.session_id
-  if (event.type === 'agent.update' && event.update.kind === 'model') found.model = event.update.model
+  if (event.type === 'agent.update' && event.update.kind === 'session' && event.update.forks)
+    found.forks = true
+  if (event.type === 'agent.update' && event.update.kind === 'model' && event.update.refused === undefined)
+    found.model = event.update.model
 }
 
 /**
@@ -221,6 +226,10 @@ export function continuationRun(
       `Run ${run_id} was over before its agent told the id of its session: there is nothing to go on with.`,
       { hint: 'Ask again, as a new run.' },
     )
+  if (fork && !found.forks)
+    throw new ErrandError('invalid_argument', `The agent of run ${run_id} cannot branch a session.`, {
+      hint: 'Go on with the session itself, or begin another.',
+    })
   checkPromptSize(prompt)
   // A branch that its agent never made is still to be made.
   const branch = fork ?? (found.session_id === undefined ? args.session?.fork : undefined)

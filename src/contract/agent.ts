@@ -86,12 +86,14 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     origin: z.enum(['new', 'loaded', 'same']),
     /** The kinds of attachments that it takes; absent: none. */
     takes: z.array(AttachmentKind).optional(),
+    /** A branch of the session can be begun. */
+    forks: z.literal(true).optional(),
     /** The models that it lets be chosen while it is in the session; absent: none. */
     models: z.array(AgentModel).max(100).optional(),
   }),
   z.object({ kind: z.literal('prompt'), input_id: text, text, attachments }),
-  /** The model of the session is another from now on. */
-  z.object({ kind: z.literal('model'), model: text, who: text.optional() }),
+  /** The model of the session is another from now on; `refused`: it is not, in the agent's words. */
+  z.object({ kind: z.literal('model'), model: text, who: text.optional(), refused: text.optional() }),
   /** Whether a queued prompt was changed (`done`), or the agent had it already. */
   z.object({
     kind: z.literal('queue'),

@@ -382,6 +382,10 @@ export const ListRuns = z.strictObject({
       'Default: by creation. What started or ended last comes first, and what took longest; names from A; `-` turns it round. What has not ended counts as last to end, and as short',
     ),
   latest: z.stringbool().optional().describe('Only the newest try of each chain of tries'),
+  continues: z
+    .string()
+    .optional()
+    .describe('Runs that go on with the session of this one, or are branches of it'),
   first_run: z.string().optional().describe('Tries of the chain that began with this run, but for that one'),
   input: z
     .union([z.string().max(500), z.array(z.string().max(500)).max(8)])

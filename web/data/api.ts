@@ -35,6 +35,8 @@ export type Query = Record<string, string | number | readonly string[] | undefin
 interface Ask {
   query?: Query
   body?: unknown
+  /** Instead of a body: sent as they are. */
+  bytes?: Blob
   /** Kept until an answer came, so that a lost one is asked for again safely. */
   idempotencyKey?: string
   signal?: AbortSignal | undefined
@@ -83,13 +85,14 @@ export async function request(method: string, path: string, options: Ask & { hea
   if (method !== 'GET') headers.set('x-errand-csrf', csrf)
   if (options.idempotencyKey !== undefined) headers.set('idempotency-key', options.idempotencyKey)
   if (options.body !== undefined) headers.set('content-type', 'application/json')
+  if (options.bytes !== undefined) headers.set('content-type', 'application/octet-stream')
   let response: Response
   try {
     response = await fetch(address(path, options.query), {
       method,
       headers,
       credentials: 'same-origin',
-      body: options.body === undefined ? null : JSON.stringify(options.body),
+      body: options.bytes ?? (options.body === undefined ? null : JSON.stringify(options.body)),
       signal: options.signal ?? null,
     })
   } catch (error) {

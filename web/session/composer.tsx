@@ -1,10 +1,12 @@
-import { Clock, Square } from 'lucide-react'
+import { GitFork, Square } from 'lucide-react'
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react'
+import type { RunInput } from '../../src/contract/agent-api.ts'
 import { ApiError, newKey } from '../data/api.ts'
-import { giveInput, keepPrompt, keptPrompt } from '../data/sessions.ts'
+import { giveInput, keepAttached, keepPrompt, keptPrompt } from '../data/sessions.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { AttachButton, AttachedChips, filesOf, useAttachments } from './attachments.tsx'
 import type { Queued } from './conversation.ts'
-import { VisibleText } from './visible-text.tsx'
+import { Queue } from './queue.tsx'
 
 interface Props {
   run: string
@@ -12,35 +14,49 @@ interface Props {
   /** The run has ended: a prompt begins one that goes on with the session. */
   over: boolean
   queue: readonly Queued[]
+  /** The agent can begin a branch of the session. */
+  forks: boolean
   step: string | undefined
   /** Told of the run that has the prompt, where it is another. */
   goesOn: (run: string) => void
 }
 
 /** The next prompt: sent when the agent has nothing to do, queued while it works. */
-export function Composer({ run, busy, over, queue, step, goesOn }: Props) {
+export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props) {
   const [text, setText] = useState(() => keptPrompt(run))
   const [sending, setSending] = useState(false)
   const [failure, setFailure] = useState<ApiError>()
+  const [drops, setDrops] = useState(false)
+  const { files, add, remove, clear, ids } = useAttachments(run)
   const key = useRef<{ text: string; key: string }>(undefined)
   const area = useRef<HTMLTextAreaElement>(null)
   useEffect(() => keepPrompt(run, text), [run, text])
 
   const stop = (idempotencyKey: string) => giveInput(run, { cancel_turn: true, step }, idempotencyKey)
-  const send = async (now: boolean) => {
+  const ready = !sending && text.trim() !== '' && ids !== undefined
+  /** `now`: before all that is queued, and what the agent is at is ended for it. */
+  const send = async ({ now, fork }: { now?: true; fork?: true } = {}) => {
     const prompt = text.trim()
-    if (sending || prompt === '') return
+    if (!ready) return
+    const input: RunInput = {
+      prompt,
+      step,
+      ...(ids.length > 0 && { attachments: ids }),
+      ...(now && busy && !over && { now }),
+      ...(fork && { fork }),
+    }
+    const whole = JSON.stringify(input)
     setSending(true)
     setFailure(undefined)
-    if (key.current?.text !== prompt) key.current = { text: prompt, key: newKey() }
+    if (key.current?.text !== whole) key.current = { text: whole, key: newKey() }
     try {
-      const taken = await giveInput(run, { prompt, step }, key.current.key)
-      // Behind the prompt: it is the next when the turn is over.
-      if (now && busy) await stop(newKey())
+      const taken = await giveInput(run, input, key.current.key)
       key.current = undefined
       setText('')
+      clear()
       if (taken.run_id !== run) {
         keepPrompt(run, '')
+        keepAttached(run, [])
         goesOn(taken.run_id)
       }
     } catch (error) {
@@ -62,27 +78,29 @@ export function Composer({ run, busy, over, queue, step, goesOn }: Props) {
     const plain = !event.shiftKey && !event.altKey && !matchMedia('(pointer: coarse)').matches
     if (event.key !== 'Enter' || !(mod || plain)) return
     event.preventDefault()
-    void send(mod)
+    void send(mod ? { now: true } : {})
   }
   const word = over ? 'Continue' : busy ? 'Queue' : 'Send'
   return (
-    <div className="flex flex-col gap-2 rounded-xl border border-line2 bg-surface p-2.5 focus-within:border-ink3">
-      {queue.length > 0 && (
-        <ul aria-label="Queued prompts" className="flex flex-wrap gap-1.5">
-          {queue.map(({ inputId, text: queued, by }) => (
-            <li key={inputId} className="chip max-w-full gap-1.5" title={queued.slice(0, 2000)}>
-              <Clock size={12} strokeWidth={1.75} aria-hidden className="shrink-0" />
-              <span className="truncate">
-                queued by {by ?? 'Errand'}: “
-                <bdi>
-                  <VisibleText text={queued.slice(0, 120)} />
-                </bdi>
-                ”
-              </span>
-            </li>
-          ))}
-        </ul>
-      )}
+    // biome-ignore lint/a11y/noStaticElementInteractions: the button beside the field does the same
+    <div
+      className={`flex flex-col gap-2 rounded-xl border bg-surface p-2.5 focus-within:border-ink3 ${drops ? 'border-accent' : 'border-line2'}`}
+      onDragOver={(event) => {
+        if (!event.dataTransfer.types.includes('Files')) return
+        event.preventDefault()
+        setDrops(true)
+      }}
+      onDragLeave={() => setDrops(false)}
+      onDrop={(event) => {
+        setDrops(false)
+        const given = filesOf(event.dataTransfer)
+        if (given.length === 0) return
+        event.preventDefault()
+        add(given)
+      }}
+    >
+      <Queue run={run} queue={queue} step={step} />
+      <AttachedChips files={files} remove={remove} />
       <textarea
         ref={area}
         aria-label="Next prompt"
@@ -94,8 +112,27 @@ export function Composer({ run, busy, over, queue, step, goesOn }: Props) {
         className="field-sizing-content max-h-[30dvh] min-h-11 w-full resize-none bg-transparent px-1 outline-none placeholder:text-ink3 max-sm:text-base"
         onChange={({ target }) => setText(target.value)}
         onKeyDown={press}
+        onPaste={(event) => {
+          const given = filesOf(event.clipboardData)
+          if (given.length === 0) return
+          event.preventDefault()
+          add(given)
+        }}
       />
       <div className="flex items-center justify-end gap-2">
+        <AttachButton add={add} />
+        <span className="flex-1" />
+        {over && forks && (
+          <button
+            type="button"
+            className="button button-plain"
+            aria-disabled={!ready}
+            title="Begins a branch with this prompt: the session itself stays as it is"
+            onClick={() => send({ fork: true })}
+          >
+            <GitFork size={13} strokeWidth={1.75} aria-hidden /> Fork
+          </button>
+        )}
         {busy && !over && (
           <ActionButton
             doing="Stopping…"
@@ -109,9 +146,9 @@ export function Composer({ run, busy, over, queue, step, goesOn }: Props) {
         <button
           type="button"
           className="button"
-          aria-disabled={sending || text.trim() === ''}
+          aria-disabled={!ready}
           title={busy && !over ? 'Ctrl Enter stops the turn and sends it now' : undefined}
-          onClick={() => send(false)}
+          onClick={() => send()}
         >
           {sending ? (
             'Sending…'

@@ -1,4 +1,11 @@
-import type { AgentUpdate, AgentUpdateOf, FileDiff, Usage } from '../../src/contract/agent.ts'
+import type {
+  AgentModel,
+  AgentUpdate,
+  AgentUpdateOf,
+  Attachment,
+  FileDiff,
+  Usage,
+} from '../../src/contract/agent.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
 
 export type Question = AgentUpdateOf<'permission'> & { askedAt: string; agent: string | undefined }
@@ -11,7 +18,13 @@ interface Base {
 }
 export type Row = Base &
   (
-    | { kind: 'prompt'; text: string; by: string | undefined; turn: number }
+    | {
+        kind: 'prompt'
+        text: string
+        by: string | undefined
+        turn: number
+        attachments: readonly Attachment[]
+      }
     | { kind: 'message'; text: string }
     | { kind: 'thought'; text: string; until: string }
     | {
@@ -27,7 +40,14 @@ export type Row = Base &
       }
     | { kind: 'verify'; command: string; status: string; output: string | undefined; until: string }
     | { kind: 'note'; text: string; tone: 'plain' | 'warning' | 'bad' }
-    | { kind: 'answered'; title: string; decision: 'allow' | 'deny'; by: string; reason: string | undefined }
+    | {
+        kind: 'answered'
+        title: string
+        decision: 'allow' | 'deny'
+        by: string
+        reason: string | undefined
+        input: string | undefined
+      }
   )
 export type RowOf<K extends Row['kind']> = Extract<Row, { kind: K }>
 
@@ -35,6 +55,8 @@ export interface Queued {
   inputId: string
   text: string
   by: string | undefined
+  /** How many files go with it. */
+  attachments: number
 }
 
 /** Which of a run's sessions: of a step, or of one attempt of it. */
@@ -50,7 +72,7 @@ export class Conversation {
   readonly #at = new Map<string, number>()
   readonly #questions = new Map<string, Question>()
   readonly #asked = new Map<string, Question>()
-  readonly #queue = new Map<string, Queued>()
+  #queue = new Map<string, Queued>()
   readonly #givers = new Map<string, string | undefined>()
   readonly #owner: string
   readonly #which: Which
@@ -61,6 +83,12 @@ export class Conversation {
   agent: string | undefined
   version: string | undefined
   model: string | undefined
+  /** Those that it lets be chosen. */
+  models: readonly AgentModel[] = []
+  /** Answers of the agent to a choice of its model. */
+  modelAnswers = 0
+  /** The agent can begin a branch of the session. */
+  forks = false
   usage: Usage | undefined
   plan: AgentUpdateOf<'plan'>['entries'] = []
   turns = 0
@@ -102,8 +130,13 @@ export class Conversation {
       case 'input.given': {
         const { input } = event
         this.#givers.set(input.input_id, event.by)
-        if (input.type === 'prompt')
-          this.#queue.set(input.input_id, { inputId: input.input_id, text: input.text, by: event.by })
+        if (input.type === 'prompt') {
+          const { input_id, text, attachments = [], now } = input
+          const queued = { inputId: input_id, text, by: event.by, attachments: attachments.length }
+          this.#queue = new Map(
+            now ? [[input_id, queued], ...this.#queue] : [...this.#queue, [input_id, queued]],
+          )
+        }
         if (input.type === 'permission') this.#questions.delete(input.request_id)
         break
       }
@@ -149,19 +182,35 @@ export class Conversation {
 
   #update(update: AgentUpdate, time: string, seq: number): void {
     const key = String(seq)
-    if (update.kind !== 'idle' && update.kind !== 'session') this.idleUntil = undefined
+    // Others end its waiting.
+    if (!['idle', 'session', 'model', 'queue'].includes(update.kind)) this.idleUntil = undefined
     switch (update.kind) {
       case 'session':
         this.agent = update.agent
         this.version = update.version ?? this.version
         this.model = update.model ?? this.model
+        this.models = update.models ?? this.models
+        this.forks = update.forks ?? this.forks
         return
+      case 'model': {
+        this.modelAnswers++
+        const { model, who = 'Somebody', refused } = update
+        if (refused === undefined) this.model = model
+        const text =
+          refused === undefined
+            ? `${who} switched the model to ${model}.`
+            : `The model was not switched to ${model}: ${refused}`
+        return void this.#note(text, refused === undefined ? 'plain' : 'warning', { seq, time })
+      }
+      case 'queue':
+        return void this.#requeue(update, { seq, time })
       case 'prompt':
         this.busy = true
         this.turns++
         this.#queue.delete(update.input_id)
         return void this.#push({
           ...{ kind: 'prompt', key, time, text: update.text, turn: this.turns },
+          attachments: update.attachments ?? [],
           // The reason of a no comes as a prompt of its own to some agents.
           by:
             update.input_id === 'first'
@@ -213,6 +262,7 @@ export class Conversation {
         return void this.#push({
           ...{ kind: 'answered', key, time, decision: update.decision, by: answerer(update) },
           reason: update.reason,
+          input: update.input,
           title: this.#asked.get(update.request_id)?.title ?? 'A tool',
         })
       case 'retry':
@@ -236,6 +286,22 @@ export class Conversation {
         return
       case 'notice':
         return void this.#note(update.text, 'plain', { seq, time })
+    }
+  }
+
+  #requeue(update: AgentUpdateOf<'queue'>, at: { seq: number; time: string }): void {
+    const { prompt_id, change, text, who = 'Somebody', done } = update
+    const queued = this.#queue.get(prompt_id)
+    if (!done || queued === undefined) return
+    if (change === 'edit') this.#queue.set(prompt_id, { ...queued, text: text ?? queued.text })
+    else if (change === 'withdraw') {
+      this.#queue.delete(prompt_id)
+      this.#note(`${who} withdrew “${short(queued.text)}”.`, 'plain', at)
+    } else {
+      const order = [...this.#queue]
+      const place = order.findIndex(([id]) => id === prompt_id)
+      order.splice(Math.max(0, place - 1), 0, ...order.splice(place, 1))
+      this.#queue = new Map(order)
     }
   }
 

@@ -3,7 +3,8 @@ import { Link } from '@tanstack/react-router'
 import { useMemo, useState } from 'react'
 import type { RunEvent } from '../../src/contract/events.ts'
 import { ask } from '../data/api.ts'
-import { getRun } from '../data/runs.ts'
+import { getRun, type RunPage } from '../data/runs.ts'
+import { TalkOfRun } from './attachments.tsx'
 import { Conversation, grouped } from './conversation.ts'
 import { ChatRow } from './rows.tsx'
 
@@ -23,7 +24,7 @@ async function eventsOf(run: string, signal: AbortSignal): Promise<RunEvent[]> {
 }
 
 /** The talk of the run whose session this one goes on with, on demand. */
-export function EarlierTalk({ run }: { run: string }) {
+export function EarlierTalk({ run, branch = false }: { run: string; branch?: boolean }) {
   const [open, setOpen] = useState(false)
   const { data } = useQuery({
     queryKey: ['earlier', run],
@@ -41,7 +42,7 @@ export function EarlierTalk({ run }: { run: string }) {
   if (!open)
     return (
       <p className="flex items-center justify-center gap-3 text-meta text-ink2">
-        It goes on with an earlier session.
+        {branch ? 'It is a branch of an earlier session.' : 'It goes on with an earlier session.'}
         <button type="button" className="button" onClick={() => setOpen(true)}>
           Show it
         </button>
@@ -58,9 +59,37 @@ export function EarlierTalk({ run }: { run: string }) {
           {rows.length - MOST_ROWS} earlier, on its own page
         </Link>
       )}
-      {rows.slice(-MOST_ROWS).map((row) => (
-        <ChatRow key={row.key} row={row} />
-      ))}
+      <TalkOfRun value={run}>
+        {rows.slice(-MOST_ROWS).map((row) => (
+          <ChatRow key={row.key} row={row} />
+        ))}
+      </TalkOfRun>
     </>
+  )
+}
+
+/** The runs that go on with the session of an ended one, or are branches of it. */
+export function LaterTalks({ run }: { run: string }) {
+  const { data } = useQuery({
+    queryKey: ['later', run],
+    queryFn: ({ signal }) =>
+      ask<RunPage>('GET', '/api/runs', { query: { continues: run, limit: 20 }, signal }),
+  })
+  const runs = data?.runs ?? []
+  if (runs.length === 0) return null
+  return (
+    <section aria-label="Goes on in" className="flex flex-col gap-1 text-meta text-ink2">
+      <h2>Goes on in</h2>
+      <ul className="flex flex-col gap-1">
+        {runs.map(({ run_id, workflow_name, owner }) => (
+          <li key={run_id} className="truncate">
+            <Link to="/runs/$run" params={{ run: run_id }} className="text-accent hover:underline">
+              <bdi>{workflow_name}</bdi>
+            </Link>{' '}
+            · {owner}
+          </li>
+        ))}
+      </ul>
+    </section>
   )
 }

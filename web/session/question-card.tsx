@@ -1,3 +1,4 @@
+import { Pencil } from 'lucide-react'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { type ApiError, newKey } from '../data/api.ts'
 import { clockOf, timeOf, useNow } from '../data/clock.ts'
@@ -6,7 +7,8 @@ import { Failure } from '../parts/action-button.tsx'
 import { useLetters } from '../parts/letters.ts'
 import { StatusMark } from '../parts/status-mark.tsx'
 import type { Question } from './conversation.ts'
-import { argumentsOf, commandOf } from './tool-input.ts'
+import { EditedInput } from './edited-input.tsx'
+import { argumentsOf, commandOf, wholeInput } from './tool-input.ts'
 import { VisibleText } from './visible-text.tsx'
 
 /** As the hub refuses an answer that came second. */
@@ -54,6 +56,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   const box = useRef<HTMLDivElement>(null)
   const field = useRef<HTMLInputElement>(null)
   const writes = reason !== undefined
+  const [edits, setEdits] = useState(false)
   useEffect(() => {
     if (writes) field.current?.focus()
   }, [writes])
@@ -73,9 +76,13 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   }, [])
 
   const answer = useCallback(
-    async (decision: 'allow' | 'deny', more: { scope?: 'session'; reason?: string } = {}) => {
+    async (
+      decision: 'allow' | 'deny',
+      more: { scope?: 'session'; reason?: string; input?: Record<string, unknown> } = {},
+    ) => {
       // Who has typed a reason has seen what it is for.
-      const deaf = more.reason === undefined && performance.now() - shownAt.current < DEAF_MS
+      const deaf =
+        more.reason === undefined && more.input === undefined && performance.now() - shownAt.current < DEAF_MS
       if (busy !== undefined || deaf) return
       if (decision === 'allow' && !seen) return
       setBusy(decision)
@@ -120,6 +127,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   )
   // What was cut cannot be told apart from another, and is asked each time.
   const repeats = input === undefined ? paths.length > 0 : !/… \(\d+ bytes in all\)$/.test(input)
+  const edited = question.editable ? wholeInput(input) : undefined
   const left = expires_at === undefined ? undefined : Date.parse(expires_at) - now
   return (
     <section
@@ -226,6 +234,17 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
             Allow for this session
           </button>
         )}
+        {edited !== undefined && (
+          <button
+            type="button"
+            className="button max-sm:hidden"
+            aria-disabled={busy !== undefined || !seen}
+            aria-expanded={edits}
+            onClick={() => seen && setEdits(!edits)}
+          >
+            <Pencil size={13} strokeWidth={1.75} aria-hidden /> Edit
+          </button>
+        )}
         <span className="flex-1 max-sm:hidden" />
         <button
           type="button"
@@ -260,6 +279,17 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
         >
           Deny with a reason…
         </button>
+        {edited !== undefined && (
+          <button
+            type="button"
+            className="min-h-11 text-ink2 aria-disabled:text-ink3"
+            aria-disabled={busy !== undefined || !seen}
+            aria-expanded={edits}
+            onClick={() => seen && setEdits(!edits)}
+          >
+            Edit…
+          </button>
+        )}
         {repeats && (
           <button
             type="button"
@@ -271,6 +301,14 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
           </button>
         )}
       </div>
+      {edits && edited !== undefined && (
+        <EditedInput
+          input={edited}
+          busy={busy === 'allow'}
+          allow={(given) => void answer('allow', { input: given })}
+          close={() => setEdits(false)}
+        />
+      )}
       {reason !== undefined && (
         <form
           className="flex gap-2"

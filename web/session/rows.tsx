@@ -5,6 +5,7 @@ import { duration, exactTime, timeOf, useNow } from '../data/clock.ts'
 import type { Shown as Mark } from '../data/runs.ts'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { When } from '../parts/times.tsx'
+import { Attachments } from './attachments.tsx'
 import type { RowOf, Shown } from './conversation.ts'
 import { type Count, diffLines, sumOf } from './file-changes.ts'
 import { Markdown } from './markdown.tsx'
@@ -65,6 +66,15 @@ export const ChatRow = memo(function ChatRow({ row }: { row: Shown }): ReactNode
             <bdi className="font-mono">
               <VisibleText text={row.title.slice(0, 200)} />
             </bdi>
+            {row.input !== undefined && (
+              <>
+                {' '}
+                as edited:{' '}
+                <bdi className="font-mono text-ink">
+                  <VisibleText text={(commandOf(row.input) ?? row.input).slice(0, 2000)} />
+                </bdi>
+              </>
+            )}
             {row.reason !== undefined && (
               <>
                 {' '}
@@ -89,6 +99,7 @@ function Prompt({ row }: { row: RowOf<'prompt'> }) {
       <div className="ml-auto max-w-[84%] rounded-xl bg-idle px-3.5 py-2.5 max-sm:max-w-[92%]">
         <p className="text-label text-ink2">{row.by ?? 'Errand'}</p>
         <Cut text={row.text} most={3000} plain className="break-words whitespace-pre-wrap" />
+        {row.attachments.length > 0 && <Attachments attachments={row.attachments} />}
       </div>
     </div>
   )

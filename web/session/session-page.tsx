@@ -13,6 +13,7 @@ import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
 import { Conversation, type Which } from './conversation.ts'
 import { changedFiles } from './file-changes.ts'
+import { ModelChoice } from './model-choice.tsx'
 import { money, SidePanel } from './side-panel.tsx'
 import { Talk } from './talk.tsx'
 
@@ -27,6 +28,7 @@ function useConversation(feed: RunFeed, owner: string, { step, attempt }: Which)
 interface Args {
   budget?: Partial<Budget>
   interactive?: boolean
+  session?: { fork?: true }
   permissions?: string | { on_ask_timeout?: string }
 }
 
@@ -74,7 +76,8 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
   const waits = !over && talk.idleUntil !== undefined
   const word = shown === 'asks' ? 'asks you' : waits ? 'waits for a prompt' : statusWord(shown)
   const runner = lastRunner(run, step)
-  const agent = [talk.agent, talk.model].filter((one) => one !== undefined).join(' · ')
+  const chooses = !over && talk.models.length > 0
+  const agent = [talk.agent, chooses ? undefined : talk.model].filter((one) => one !== undefined).join(' · ')
   useEffect(() => {
     document.title = `${shown === 'asks' ? '(1) ' : ''}${run.workflow_name} ${word} · Errand`
   }, [run.workflow_name, shown, word])
@@ -120,6 +123,15 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
                 </span>
               )}
             </span>
+            {chooses && (
+              <ModelChoice
+                run={run.run_id}
+                step={step}
+                model={talk.model}
+                models={talk.models}
+                answers={talk.modelAnswers}
+              />
+            )}
           </span>
         </div>
         <span className="hidden max-sm:block">
@@ -161,7 +173,12 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
         </p>
       )}
       <main className="flex min-h-0 flex-1">
-        <Talk {...{ run, talk, over, runner, hash, step }} byItself={byItself(args)} canGoOn />
+        <Talk
+          {...{ run, talk, over, runner, hash, step }}
+          byItself={byItself(args)}
+          branch={args.session?.fork === true}
+          canGoOn
+        />
         <SidePanel
           {...{ talk, files, budget }}
           panel={search.panel ?? 'changes'}

@@ -2,9 +2,10 @@ import { useNavigate } from '@tanstack/react-router'
 import { ArrowDown } from 'lucide-react'
 import { type UIEvent, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import type { WholeRun } from '../data/runs.ts'
+import { TalkOfRun } from './attachments.tsx'
 import { Composer } from './composer.tsx'
 import { type Conversation, grouped } from './conversation.ts'
-import { EarlierTalk } from './earlier-talk.tsx'
+import { EarlierTalk, LaterTalks } from './earlier-talk.tsx'
 import { QuestionCard } from './question-card.tsx'
 import { ChatRow } from './rows.tsx'
 
@@ -24,11 +25,13 @@ interface Props {
   canGoOn: boolean
   /** `allowed` or `denied`: a question that nobody answers in time. */
   byItself: string
+  /** It is a branch of the session before, and not that itself. */
+  branch?: boolean
   hash?: string
 }
 
 /** What was said, the open question, and the next prompt. */
-export function Talk({ run, talk, step, over, runner, canGoOn, byItself, hash = '' }: Props) {
+export function Talk({ run, talk, step, over, runner, canGoOn, byItself, branch = false, hash = '' }: Props) {
   const navigate = useNavigate()
   const { rows } = talk
   const shown = useMemo(() => grouped(rows), [rows])
@@ -88,15 +91,19 @@ export function Talk({ run, talk, step, over, runner, canGoOn, byItself, hash = 
           onScroll={scrolled}
         >
           <div className="mx-auto flex max-w-[780px] flex-col gap-3 px-6 py-5 max-sm:px-4">
-            {first === 0 && run.continues !== undefined && <EarlierTalk run={run.continues} />}
+            {first === 0 && run.continues !== undefined && (
+              <EarlierTalk run={run.continues} branch={branch} />
+            )}
             {first > 0 && (
               <button type="button" className="button self-center" onClick={() => setEnd(last - STEP)}>
                 {first} earlier
               </button>
             )}
-            {shown.slice(first, last).map((row) => (
-              <ChatRow key={row.key} row={row} />
-            ))}
+            <TalkOfRun value={run.run_id}>
+              {shown.slice(first, last).map((row) => (
+                <ChatRow key={row.key} row={row} />
+              ))}
+            </TalkOfRun>
             {last < shown.length && (
               <button
                 type="button"
@@ -117,6 +124,7 @@ export function Talk({ run, talk, step, over, runner, canGoOn, byItself, hash = 
                 {talk.agent ?? 'The agent'} is at work
               </p>
             )}
+            {over && <LaterTalks run={run.run_id} />}
             {talk.idleUntil !== undefined && !over && (
               <p className="text-meta text-ink2">{talk.agent ?? 'The agent'} waits for your next prompt.</p>
             )}
@@ -162,6 +170,7 @@ export function Talk({ run, talk, step, over, runner, canGoOn, byItself, hash = 
               busy={talk.busy}
               over={over}
               queue={talk.queue}
+              forks={talk.forks && canGoOn}
               step={step}
               goesOn={(id) => void navigate({ to: '/runs/$run', params: { run: id }, search: {}, hash: '' })}
             />

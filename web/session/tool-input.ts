@@ -19,3 +19,14 @@ export function commandOf(input: string | undefined): string | undefined {
   for (const [name, text] of argumentsOf(input)) if (name === 'command' || name === 'cmd') return text
   return undefined
 }
+
+/** The arguments of a tool as they are; undefined where they are no JSON object, such as one that was cut. */
+export function wholeInput(input: string | undefined): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(input ?? '')
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    return isObject ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}

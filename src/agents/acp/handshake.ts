@@ -34,6 +34,7 @@ export class Handshake {
   #version: string | undefined
   #origin: 'new' | 'loaded' = 'new'
   #takes: AttachmentKind[] = []
+  #forks: true | undefined
   #choice: ModelChoice | undefined
 
   constructor(profile: AcpProfile, request: SessionRequest, rpc: JsonRpc, port: HandshakePort) {
@@ -59,6 +60,7 @@ export class Handshake {
     }
     this.#version = string(object(result.agentInfo)?.version)
     const capabilities = object(result.agentCapabilities)
+    this.#forks = object(object(capabilities?.sessionCapabilities)?.fork) && true
     const prompts = object(capabilities?.promptCapabilities)
     this.#takes = [
       ...(prompts?.image === true ? (['image'] as const) : []),
@@ -68,7 +70,7 @@ export class Handshake {
     const resume = object(object(capabilities?.sessionCapabilities)?.resume) !== undefined
     const place = { cwd: this.#request.cwd, mcpServers: [] }
     if (sessionId !== undefined && this.#request.fork) {
-      if (object(object(capabilities?.sessionCapabilities)?.fork) === undefined)
+      if (this.#forks === undefined)
         return void this.#port.failed({
           reason: 'invalid_argument',
           message: 'This agent cannot branch a session: go on with the session itself, or begin another.',
@@ -146,6 +148,7 @@ export class Handshake {
         session_id: sessionId,
         origin: this.#origin,
         takes: this.#takes.length === 0 ? undefined : this.#takes,
+        forks: this.#forks,
         models: models.length === 0 ? undefined : models,
       }),
     )

@@ -145,7 +145,15 @@ export class ClaudeProtocol implements AgentProtocol {
     const models = this.#models.length === 0 ? undefined : this.#models
     const takes = ['image', 'text', 'pdf'] as const
     this.#port.update(
-      present({ kind: 'session', agent: 'claude_code', origin, takes: [...takes], models, ...known }),
+      present({
+        kind: 'session',
+        agent: 'claude_code',
+        origin,
+        takes: [...takes],
+        forks: true,
+        models,
+        ...known,
+      }),
     )
   }
 

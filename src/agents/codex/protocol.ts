@@ -206,6 +206,7 @@ function sessionUpdate(answer: JsonObject, server: JsonObject, loaded: boolean):
     session_id: string(thread?.id),
     origin: loaded ? 'loaded' : 'new',
     takes: ['image'],
+    forks: true,
   })
 }
 

@@ -129,7 +129,9 @@ export class AgentDisplay {
       case 'notice':
         return this.#line('dim', update.text)
       case 'model':
-        return this.#line('dim', `${update.who ?? 'Errand'} switched the model to ${update.model}`)
+        return update.refused === undefined
+          ? this.#line('dim', `${update.who ?? 'Errand'} switched the model to ${update.model}`)
+          : this.#line('yellow', `the model was not switched to ${update.model}: ${update.refused}`)
       case 'queue':
         return update.done ? this.#line('dim', queueText(update)) : ''
       case 'idle':

@@ -26,6 +26,7 @@ export function foldSession(state: RunState, update: AgentUpdate): void {
   }
   const { session } = state
   if (session === undefined) return
+  if (update.kind === 'model' && update.refused === undefined) session.model = update.model
   if (update.kind === 'message') {
     if ((session.saying?.length ?? 0) < MOST_TEXT * 2)
       session.saying = ((session.saying ?? '') + update.text.slice(0, MOST_TEXT * 4)).trimStart()

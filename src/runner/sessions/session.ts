@@ -314,12 +314,10 @@ export class Session {
 
   #switch(input: Extract<AttemptInput, { type: 'model' }>): void {
     const { model, who } = input
-    const { updates, title } = this.#options
+    const { updates } = this.#options
     const switched = (refused?: string) => {
-      if (refused !== undefined)
-        return updates.tell({ kind: 'notice', text: `${title} refuses the model ${model}: ${refused}` })
-      this.#model = model
-      updates.tell({ kind: 'model', model, who })
+      if (refused === undefined) this.#model = model
+      updates.tell({ kind: 'model', model, who, refused })
     }
     const { agent } = this.#state
     // The next process is begun with it.

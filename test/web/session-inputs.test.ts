@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { AgentRequestInput } from '../../src/contract/agent-api.ts'
+import { startPrograms } from '../support/programs.ts'
+import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+
+const PNG = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  'base64',
+)
+const able = (...can: string[]): Pick<AgentRequestInput, 'agent' | 'command'> => ({
+  agent: 'acp',
+  command: [process.execPath, new URL('../support/acp-agent-stand-in.ts', import.meta.url).pathname, ...can],
+})
+const evil = '<img src=x onerror="window.taken=1">.svg'
+
+test('what a person gives to a session on its page', { skip }, async (t) => {
+  const programs = await startPrograms(t)
+  const { client } = programs
+  await client.users.create({ name: 'ann', password, role: 'admin' })
+  const browser = await startBrowser(t)
+  const ask = async (agent: AgentRequestInput): Promise<string> =>
+    (await client.runs.create({ agent })).run_id
+
+  await t.test('files are attached, shown with the prompt, and refused by name', async (t) => {
+    const run = await ask({ ...able('image', 'text'), prompt: 'say here', interactive: true })
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/runs/${run}`)
+    await page.getByText('here', { exact: true }).waitFor()
+    const picker = page.getByLabel('Files to attach')
+    await picker.setInputFiles([
+      { name: 'screen.png', mimeType: 'image/png', buffer: PNG },
+      { name: evil, mimeType: 'image/svg+xml', buffer: Buffer.from('<svg onload="window.taken=1"/>') },
+    ])
+    const chips = page.getByRole('list', { name: 'Attachments' })
+    await chips.getByText('screen.png').waitFor()
+    const field = page.getByLabel('Next prompt')
+    await field.fill('attached')
+    await page.locator('button[aria-disabled="false"]', { hasText: 'Send' }).waitFor()
+    await page.reload()
+    await chips.getByText('screen.png').waitFor()
+    // A paste brings another.
+    await page.evaluate(`{
+      const data = new DataTransfer()
+      data.items.add(new File(['pasted words'], 'words.txt', { type: 'text/plain' }))
+      const paste = new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })
+      document.querySelector('textarea[aria-label="Next prompt"]').dispatchEvent(paste)
+    }`)
+    await chips.getByText('words.txt').waitFor()
+    await isAccessible(page, 'attachments of a prompt')
+    await page.locator('button[aria-disabled="false"]', { hasText: 'Send' }).waitFor()
+    await field.press('Enter')
+    const talk = page.getByRole('region', { name: 'Talk' })
+    await talk.getByText('resource text/plain pasted words').waitFor()
+    const shown = talk.getByRole('img', { name: 'screen.png' })
+    await shown.waitFor()
+    await page.evaluate(`document.querySelector('img[alt="screen.png"]').decode()`)
+    assert.equal(await talk.getByRole('link', { name: evil }).getAttribute('download'), evil)
+    assert.equal(await talk.getByRole('img', { name: evil }).count(), 0)
+    assert.equal(await page.evaluate('"taken" in window'), false)
+    assert.equal(await chips.count(), 1)
+    await picker.setInputFiles([
+      { name: 'large.bin', mimeType: 'image/png', buffer: Buffer.alloc(6 * 1024 * 1024) },
+    ])
+    await page.getByText('it is larger than 5 MiB').waitFor()
+    await page.getByRole('button', { name: 'Remove large.bin' }).click()
+    await picker.setInputFiles([{ name: 'fake.png', mimeType: 'image/png', buffer: Buffer.from('no') }])
+    await field.fill('say no')
+    await page.locator('button[aria-disabled="false"]', { hasText: 'Send' }).waitFor()
+    await field.press('Enter')
+    await page.getByText('"fake.png" is no image/png, though it says so.').waitFor()
+    assert.equal(await field.inputValue(), 'say no')
+    await client.runs.input(run, { close: true })
+    await programs.ended(run)
+  })
+
+  await t.test('the queue is edited, moved and withdrawn, and a prompt is sent at once', async (t) => {
+    const run = await ask({ ...able(), prompt: 'say begun\nwait never', interactive: true })
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/runs/${run}`)
+    await page.getByText('begun', { exact: true }).waitFor()
+    const field = page.getByLabel('Next prompt')
+    const queue = page.getByRole('list', { name: 'Queued prompts' })
+    for (const name of ['first', 'second', 'third']) {
+      await field.fill(`say ${name} words`)
+      await field.press('Enter')
+      await queue.getByText(`say ${name} words`).waitFor()
+    }
+    await queue.getByRole('button', { name: 'Edit “say first words”' }).click()
+    const edited = page.getByLabel('The queued prompt')
+    await edited.fill('say other words')
+    await edited.press('Control+Enter')
+    await queue.getByText('say other words').waitFor()
+    await queue.getByRole('button', { name: 'Move up “say third words”' }).click()
+    await queue.getByRole('listitem').nth(1).getByText('third').waitFor()
+    await isAccessible(page, 'a queue')
+    await queue.getByRole('button', { name: 'Withdraw “say second words”' }).click()
+    await page.getByText('ann withdrew “say second words”.').waitFor()
+    await field.fill('say urgent words')
+    await field.press('Control+Enter')
+    await page.getByText('The turn was stopped.').waitFor()
+    await page.getByText('waits for your next prompt').waitFor()
+    const said = await page.getByRole('region', { name: 'Talk' }).innerText()
+    assert.match(said, /urgent words[\s\S]*other words[\s\S]*third words/)
+    assert.equal(await queue.count(), 0)
+    await client.runs.input(run, { close: true })
+    await programs.ended(run)
+  })
+
+  await t.test('the model is switched, and a session that has ended is forked', async (t) => {
+    const run = await ask({
+      ...able('fork', 'model=small', 'model=large', 'model=refused'),
+      prompt: 'model',
+      interactive: true,
+    })
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/runs/${run}`)
+    await page.getByText('at small').waitFor()
+    const model = page.getByLabel('Model')
+    await model.selectOption('large')
+    await page.getByText('ann switched the model to large.').waitFor()
+    assert.equal(await model.inputValue(), 'large')
+    await model.selectOption('refused')
+    await page.getByText('The model was not switched to refused: not today').waitFor()
+    assert.equal(await model.inputValue(), 'large')
+    await page.getByRole('button', { name: 'End', exact: true }).click()
+    const field = page.getByPlaceholder('Go on with this session…')
+    await field.fill('model')
+    await page.getByRole('button', { name: 'Fork' }).click()
+    await page.waitForURL((url) => url.pathname.includes('/runs/run_') && !url.pathname.endsWith(run))
+    await page.getByText('at large').waitFor()
+    await page.getByText('It is a branch of an earlier session.').waitFor()
+    await page.getByRole('link', { name: 'Open its run' }).click()
+    await page.getByRole('region', { name: 'Goes on in' }).getByRole('link', { name: 'model' }).waitFor()
+    await isAccessible(page, 'a session that was forked')
+  })
+})

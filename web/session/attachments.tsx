@@ -1,0 +1,183 @@
+import { FileText, Image as ImageIcon, Paperclip, X } from 'lucide-react'
+import { createContext, useContext, useEffect, useRef, useState } from 'react'
+import type { Attachment } from '../../src/contract/agent.ts'
+import { ApiError, address } from '../data/api.ts'
+import { keepAttached, keptAttached, storeAttachment } from '../data/sessions.ts'
+
+/** As many as the hub takes with one prompt, and as large. */
+const MOST = 10
+const MOST_BYTES = 5 * 1024 * 1024
+const SHOWN = ['image/png', 'image/jpeg', 'image/gif', 'image/webp']
+
+/** A file that is to go with the next prompt; `id`: the hub has it. */
+export interface Attached {
+  key: string
+  name: string
+  media_type: string
+  id?: string
+  /** Why it is not taken. */
+  failure?: string
+}
+
+/** The files that are to go with a prompt that is not sent yet; what the hub has survives a reload, as the prompt does. */
+export function useAttachments(draft: string) {
+  const [files, setFiles] = useState<readonly Attached[]>(() => keptAttached(draft))
+  const count = useRef(0)
+  useEffect(() => keepAttached(draft, files), [draft, files])
+  const change = (key: string, more: Partial<Attached>) =>
+    setFiles((all) => all.map((one) => (one.key === key ? { ...one, ...more } : one)))
+  const add = (given: Iterable<File>) => {
+    const before = files.length
+    for (const [index, file] of [...given].entries()) {
+      const name = file.name === '' ? 'pasted.png' : file.name
+      const one: Attached = { key: `${Date.now()}.${count.current++}`, name, media_type: typeOf(file) }
+      const failure =
+        before + index >= MOST
+          ? `a prompt takes ${MOST} files`
+          : file.size > MOST_BYTES
+            ? `it is larger than ${MOST_BYTES / 1024 / 1024} MiB`
+            : undefined
+      setFiles((all) => [...all, failure === undefined ? one : { ...one, failure }])
+      if (failure !== undefined) continue
+      storeAttachment(name, one.media_type, file).then(
+        (id) => change(one.key, { id }),
+        (error) => change(one.key, { failure: error instanceof ApiError ? error.message : String(error) }),
+      )
+    }
+  }
+  return {
+    files,
+    add,
+    remove: (key: string) => setFiles((all) => all.filter((one) => one.key !== key)),
+    clear: () => setFiles([]),
+    /** All that are there; undefined while one is on its way, or refused. */
+    ids: files.every(({ id }) => id !== undefined) ? files.map(({ id }) => id!) : undefined,
+  }
+}
+
+/** Browsers name no type for most source code, which is text. */
+function typeOf({ name, type }: File): string {
+  if (type !== '') return type
+  return /\.(zip|gz|tgz|7z|exe|bin|so|o|a|woff2?|ttf|mp[34]|mov|avi|sqlite|db)$/i.test(name)
+    ? 'application/octet-stream'
+    : 'text/plain'
+}
+
+/** The files that a paste or a drop brings. */
+export const filesOf = (data: DataTransfer | null): File[] => [...(data?.files ?? [])]
+
+/** Opens the picker, a phone's too. */
+export function AttachButton({ add }: { add: (files: Iterable<File>) => void }) {
+  const input = useRef<HTMLInputElement>(null)
+  return (
+    <>
+      <input
+        ref={input}
+        type="file"
+        multiple
+        hidden
+        aria-label="Files to attach"
+        onChange={({ target }) => {
+          add([...(target.files ?? [])])
+          target.value = ''
+        }}
+      />
+      <button
+        type="button"
+        aria-label="Attach files"
+        title="Attach files; a paste or a drop does it too"
+        className="flex size-8 items-center justify-center rounded-md text-ink2 hover:bg-idle hover:text-ink max-sm:size-11"
+        onClick={() => input.current?.click()}
+      >
+        <Paperclip size={15} strokeWidth={1.75} aria-hidden />
+      </button>
+    </>
+  )
+}
+
+/** What goes with the next prompt. */
+export function AttachedChips({
+  files,
+  remove,
+}: {
+  files: readonly Attached[]
+  remove: (key: string) => void
+}) {
+  if (files.length === 0) return null
+  return (
+    <ul aria-label="Attachments" className="flex flex-wrap gap-1.5">
+      {files.map(({ key, name, media_type, id, failure }) => (
+        <li
+          key={key}
+          className={`chip h-7 max-w-full gap-1.5 max-sm:h-11 ${failure === undefined ? '' : 'bg-bad-soft text-bad'}`}
+        >
+          <Mark media_type={media_type} />
+          <bdi className="max-w-52 truncate">{name}</bdi>
+          {failure !== undefined ? (
+            <span className="truncate">: {failure}</span>
+          ) : (
+            id === undefined && <span className="text-ink3">sending…</span>
+          )}
+          <button
+            type="button"
+            aria-label={`Remove ${name}`}
+            className="-mr-1 flex size-6 shrink-0 items-center justify-center rounded hover:text-ink max-sm:size-11"
+            onClick={() => remove(key)}
+          >
+            <X size={12} strokeWidth={1.75} aria-hidden />
+          </button>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+const Mark = ({ media_type }: { media_type: string }) => {
+  const Icon = media_type.startsWith('image/') ? ImageIcon : FileText
+  return <Icon size={13} strokeWidth={1.75} aria-hidden className="shrink-0" />
+}
+
+/** The run whose talk is shown: its attachments are fetched there. */
+export const TalkOfRun = createContext('')
+
+/** What went with a prompt: images as such, by themselves and without scripts, all else as a file to save. */
+export function Attachments({ attachments }: { attachments: readonly Attachment[] }) {
+  const run = useContext(TalkOfRun)
+  const href = (id: string) =>
+    address(`/api/runs/${encodeURIComponent(run)}/attachments/${encodeURIComponent(id)}`)
+  return (
+    <ul aria-label="Attachments" className="mt-2 flex flex-wrap gap-2">
+      {attachments.map(({ id, name, media_type, bytes }) => (
+        <li key={id}>
+          {SHOWN.includes(media_type.toLowerCase()) ? (
+            <a href={href(id)} target="_blank" rel="noopener noreferrer" title={name} className="block">
+              <img
+                src={href(id)}
+                alt={name}
+                loading="lazy"
+                className="h-28 max-w-60 rounded-lg border border-line2 bg-surface object-contain"
+              />
+            </a>
+          ) : (
+            <a
+              href={href(id)}
+              download={name}
+              className="flex min-h-8 items-center gap-1.5 rounded-lg border border-line2 bg-surface px-2.5 text-meta hover:border-ink3 max-sm:min-h-11"
+            >
+              <Mark media_type={media_type} />
+              <bdi className="max-w-60 truncate">{name}</bdi>
+              <span className="text-ink3">{sizeOf(bytes)}</span>
+            </a>
+          )}
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+const sizeOf = (bytes: number): string =>
+  bytes < 1024
+    ? `${bytes} B`
+    : bytes < 1024 * 1024
+      ? `${Math.round(bytes / 1024)} KiB`
+      : `${(bytes / 1024 / 1024).toFixed(1)} MiB`

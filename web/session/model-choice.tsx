@@ -1,0 +1,64 @@
+import { useEffect, useRef, useState } from 'react'
+import type { AgentModel } from '../../src/contract/agent.ts'
+import { ApiError, newKey } from '../data/api.ts'
+import { giveInput } from '../data/sessions.ts'
+
+interface Props {
+  run: string
+  step: string | undefined
+  model: string | undefined
+  /** Those that the agent has told. */
+  models: readonly AgentModel[]
+  /** Grows with each answer of the agent. */
+  answers: number
+}
+
+/** The model of the session, and those that it can be switched to. What is shown is what the agent has. */
+export function ModelChoice({ run, step, model, models, answers }: Props) {
+  const [wanted, setWanted] = useState<{ model: string; answers: number }>()
+  const [failure, setFailure] = useState<string>()
+  const key = useRef<{ model: string; key: string }>(undefined)
+  useEffect(() => {
+    setWanted((was) => (was !== undefined && answers > was.answers ? undefined : was))
+  }, [answers])
+  const choose = async (next: string) => {
+    if (wanted !== undefined || next === model) return
+    setWanted({ model: next, answers })
+    setFailure(undefined)
+    if (key.current?.model !== next) key.current = { model: next, key: newKey() }
+    try {
+      await giveInput(run, { model: next, step }, key.current.key)
+      key.current = undefined
+    } catch (error) {
+      if (error instanceof ApiError && error.status !== 0) key.current = undefined
+      setFailure((error as Error).message)
+      setWanted(undefined)
+    }
+  }
+  const known = models.some(({ id }) => id === model)
+  return (
+    <span className="flex min-w-0 items-center gap-2">
+      <select
+        aria-label="Model"
+        title="The model of the session: another counts from its next call on"
+        className="h-6 max-w-44 truncate rounded border border-transparent bg-transparent text-ink2 hover:border-line2 hover:text-ink"
+        value={model ?? ''}
+        aria-busy={wanted !== undefined}
+        onChange={({ target }) => void choose(target.value)}
+      >
+        {!known && <option value={model ?? ''}>{model ?? 'its own model'}</option>}
+        {models.map(({ id, name }) => (
+          <option key={id} value={id}>
+            {name ?? id}
+          </option>
+        ))}
+      </select>
+      {wanted !== undefined && <span role="status">switching to {wanted.model}…</span>}
+      {failure !== undefined && (
+        <span role="alert" className="truncate text-bad" title={failure}>
+          {failure}
+        </span>
+      )}
+    </span>
+  )
+}
