@@ -128,3 +128,32 @@ test('runs carry the labels of their workflow and of their start, and lists are 
     assert.equal((await hub.call('GET', `/api/runs?${query}`, token)).json.error.code, 'bad_request')
   }
 })
+
+test('a repeat of what was left half done does the rest, and answers as one', async (t) => {
+  const hub = await hubWithRuns(t)
+  const ids = await Promise.all(Array.from({ length: 4 }, () => hub.create(oneStep('fail'), 'ann')))
+  await Promise.all(ids.map((id) => hub.engine.done(id)))
+  const retry = hub.engine.retry.bind(hub.engine)
+  let left = 2
+  hub.engine.retry = async (...of) => {
+    const made = left-- > 0 ? await retry(...of) : undefined
+    if (left === 0) throw new Error('the hub ends here, with this one begun')
+    return made ?? (await retry(...of))
+  }
+  const body = { action: 'retry', filter: { status: 'failed' }, expect: { failed: 4 } }
+  assert.equal((await hub.bulk(hub.ann.token, body, 'a key')).status, 500)
+  const begun = (await hub.call('GET', '/api/runs?limit=100', hub.ann.token)).json.runs.length
+  assert.equal(begun, 6)
+  for (const { run_id } of (await hub.call('GET', '/api/runs?limit=100', hub.ann.token)).json.runs)
+    await hub.engine.done(run_id)
+  // By now six match; the four that were agreed to are meant.
+  const { status, json } = await hub.bulk(hub.ann.token, body, 'a key')
+  assert.deepEqual([status, json.done, json.refused], [200, 4, 0])
+  const made = json.results.map((one: { new_run_id: string }) => one.new_run_id)
+  assert.equal(new Set(made).size, 4)
+  assert.deepEqual(json.results.map((one: { run_id: string }) => one.run_id).sort(), [...ids].sort())
+  for (const [index, run_id] of made.entries())
+    assert.equal((await hub.engine.get(run_id))?.retry_of, json.results[index].run_id)
+  assert.equal((await hub.counts(hub.ann.token)).total, 8)
+  assert.deepEqual((await hub.bulk(hub.ann.token, body, 'a key')).json, json)
+})

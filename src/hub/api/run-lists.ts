@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
+import { newRunId } from '../../contract/ids.ts'
 import type { ListRuns, RunRecord } from '../../contract/run.ts'
 import { type BulkDone, type BulkRuns, type CountRuns, MOST_IN_BULK } from '../../contract/runs/run-lists.ts'
 import { isFinalRun, RunStatus } from '../../contract/status.ts'
@@ -17,6 +18,19 @@ type Answer = z.input<typeof BulkDone>
 
 /** Answers that are kept for repeats with the same key. */
 const KEPT_ANSWERS = 256
+
+/** Where a request with a key stands: `since` is when it came first. */
+interface Place {
+  place: string
+  since: string
+  isAgain: boolean
+}
+
+/** The id of the retry of a run by such a request: the same each time. */
+function newIdAt({ place, since }: Place, runId: string): string {
+  const text = hash('sha256', `${place}\n${since}\n${runId}`)
+  return newRunId(Date.parse(since)).slice(0, -11) + text.slice(0, 20)
+}
 
 /** To which runs an action is done where a filter names no status. */
 const statusesOf: Readonly<Record<Bulk['action'], readonly RunStatus[]>> = {
@@ -51,47 +65,49 @@ export function runListHandlers(context: ApiContext) {
   const { engine, accounts } = context
   const answered = new Map<string, Promise<Answer>>()
 
-  const change = async (identity: Identity, run: RunRecord, { action, only }: Bulk) => {
+  const change = async (identity: Identity, run: RunRecord, { action, only }: Bulk, place?: Place) => {
     if (action === 'delete') return void (await deleteRun(engine, accounts, run))
-    if (action === 'retry')
-      return (await engine.retry(run.run_id, { only, owner: identity.user.name })).run_id
-    await engine.cancel(run.run_id, { by: identity.user.name })
+    const { name } = identity.user
+    if (action === 'cancel') return void (await engine.cancel(run.run_id, { by: name }))
+    const run_id = place && newIdAt(place, run.run_id)
+    const there = run_id && place.isAgain && (await engine.get(run_id))
+    return (there || (await engine.retry(run.run_id, { only, owner: name, run_id }))).run_id
   }
 
-  const carryOut = async (identity: Identity, ids: readonly string[], body: Bulk): Promise<Answer> => {
+  const carryOut = async (identity: Identity, ids: readonly string[], body: Bulk, place?: Place) => {
     const results: Answer['results'] = []
     for (const run_id of ids)
       try {
         const run = await visibleRun(engine, identity, run_id)
-        const new_run_id = await change(identity, run, body)
+        const isDone = place?.isAgain && body.action === 'cancel' && run.status === 'canceled'
+        const new_run_id = isDone ? undefined : await change(identity, run, body, place)
         results.push({ run_id, result: 'done', new_run_id })
       } catch (error) {
         if (!(error instanceof ErrandError)) throw error
-        results.push({ run_id, result: 'refused', error: error.toBody().error })
+        if (place?.isAgain && body.action === 'delete' && error.code === 'run_not_found')
+          results.push({ run_id, result: 'done' })
+        // What is wrong with the hub itself is no refusal of this run: the rest is asked for again.
+        else if (place !== undefined && error.status >= 500) throw error
+        else results.push({ run_id, result: 'refused', error: error.toBody().error })
       }
     const done = results.filter(({ result }) => result === 'done').length
     return { action: body.action, done, refused: results.length - done, results }
   }
 
-  const answer = async (identity: Identity, body: Bulk): Promise<Answer> => {
-    const runs = body.ids === undefined ? await matching(context, identity, body) : undefined
-    const ids = runs?.map(({ run_id }) => run_id) ?? [...new Set(body.ids)]
-    if (runs !== undefined && body.expect !== undefined) checkExpected(runs, body.expect)
-    return await carryOut(identity, ids, body)
+  const chosen = async (identity: Identity, body: Bulk): Promise<string[]> => {
+    if (body.ids !== undefined) return [...new Set(body.ids)]
+    const runs = await matching(context, identity, body)
+    if (body.expect !== undefined) checkExpected(runs, body.expect)
+    return runs.map(({ run_id }) => run_id)
   }
 
-  /** Once for a key, also after the hub was killed: what may be half done then is not begun again. */
+  /** Once for a key, also after the hub was killed: the key has which runs are meant, and a retry of each has its id from it. */
   const once = async (identity: Identity, key: string, body: Bulk): Promise<Answer> => {
     const { id } = identity.user
     const place = `${id}\n${key}`
     const request_hash = hash('sha256', JSON.stringify(body))
-    const claim = {
-      key: `bulk ${key}`,
-      owner: id,
-      request_hash,
-      run_id: '',
-      created_at: new Date().toISOString(),
-    }
+    const created_at = new Date().toISOString()
+    const claim = { key: `bulk ${key}`, owner: id, request_hash, run_id: '', created_at }
     const earlier = await accounts.claimKey(claim)
     if (earlier !== undefined && earlier.request_hash !== request_hash)
       throw new ErrandError(
@@ -103,11 +119,18 @@ export function runListHandlers(context: ApiContext) {
       )
     const before = answered.get(place)
     if (before !== undefined) return await before
-    if (earlier !== undefined && body.action === 'retry')
-      throw new ErrandError('conflict', 'This request was begun already, and how far it came is not known.', {
-        hint: 'Look at the list of runs, then ask with a new key for what is left.',
-      })
-    const mine = answer(identity, body)
+    const work = async () => {
+      if (earlier !== undefined && earlier.run_id !== '') {
+        const ids = JSON.parse(earlier.run_id) as string[]
+        return await carryOut(identity, ids, body, { place, since: earlier.created_at, isAgain: true })
+      }
+      const ids = await chosen(identity, body)
+      // Nothing is begun before it is known which runs are meant.
+      await accounts.releaseKey(id, claim.key)
+      await accounts.claimKey({ ...claim, run_id: JSON.stringify(ids) })
+      return await carryOut(identity, ids, body, { place, since: created_at, isAgain: false })
+    }
+    const mine = work()
     answered.set(place, mine)
     if (answered.size > KEPT_ANSWERS) answered.delete(answered.keys().next().value!)
     try {
@@ -133,7 +156,8 @@ export function runListHandlers(context: ApiContext) {
           hint: 'Such as {"action": "cancel", "ids": ["run_0123"]}',
         })
       const key = headers['idempotency-key']
-      return key === undefined ? await answer(identity, body) : await once(identity, key, body)
+      if (key !== undefined) return await once(identity, key, body)
+      return await carryOut(identity, await chosen(identity, body), body)
     },
   } satisfies Partial<Handlers>
 }
