@@ -12,6 +12,7 @@ import { botStart } from './rows/bots.ts'
 import { boxes } from './rows/boxes.ts'
 import { crowd } from './rows/crowd.ts'
 import { firstProcess, firstProcessBusy, hubStep } from './rows/hub-step.ts'
+import { largeRun } from './rows/large-run.ts'
 import { localStep } from './rows/local-step.ts'
 import { logLines } from './rows/log-lines.ts'
 import { maskedOutput } from './rows/masked-output.ts'
@@ -48,6 +49,7 @@ const onHub = {
   'noop-runs': noopRuns,
   output: outputToReader,
   'log-lines': logLines,
+  'large-run': largeRun,
   'masked-output': maskedOutput,
   crowd,
   'agents-time': agentTimes,

@@ -123,6 +123,12 @@ export const eventsOfAttempt = (id: string, attempt: number, signal?: AbortSigna
   ask<RunEvent[]>('GET', `${of(id)}/events`, { query: { attempt, output_bytes: 0, limit: 1000 }, signal })
 export const getWorkflow = (id: string, signal?: AbortSignal) =>
   ask<{ workflow: unknown; vars: Record<string, string> }>('GET', `${of(id)}/workflow`, { signal })
+/** The workflow that a run was made of. For `useQuery`. */
+export const workflowQuery = (id: string) => ({
+  queryKey: ['workflow', id],
+  queryFn: ({ signal }: { signal: AbortSignal }) => getWorkflow(id, signal),
+  staleTime: Number.POSITIVE_INFINITY,
+})
 export const cancelRun = (id: string) => ask('POST', `${of(id)}/cancel`, { body: {} })
 export const answerApproval = (
   id: string,

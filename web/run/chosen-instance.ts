@@ -1,4 +1,4 @@
-import { isWhole } from '../data/instances.ts'
+import { countOf, isWhole } from '../data/instances.ts'
 import { type Instance, type Shown, type Step, shownStep } from '../data/runs.ts'
 
 /** One instance of a step, as the list shows it. */
@@ -28,6 +28,10 @@ export function instanceWord({ instance }: Pick<Place, 'instance'>): string {
   )
   return (instance.host === 'local' && vars.length > 0 ? vars : [instance.host, ...vars]).join(' ')
 }
+
+/** The words for a step that leads to one of its sub-run: which of its instances, where there are several. */
+export const levelWord = (place: Place): string =>
+  countOf(place.step) > 1 ? `${place.step.step}, ${instanceWord(place)}` : place.step.step
 
 /** The instances of a step that came with its run. */
 export const placesOf = (step: Step): Place[] =>

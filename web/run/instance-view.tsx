@@ -1,11 +1,11 @@
-import { Link, useNavigate } from '@tanstack/react-router'
+import { useNavigate } from '@tanstack/react-router'
 import { lazy, Suspense, useCallback } from 'react'
 import { countOf } from '../data/instances.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { copyText } from '../parts/copy-button.tsx'
 import { Log } from '../parts/log/log.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
-import { instanceWord, type Place, placeName } from './chosen-instance.ts'
+import { instanceWord, levelWord, type Place, placeName } from './chosen-instance.ts'
 import { type Level, MOST_DEEP } from './chosen-path.ts'
 import { RetryHere } from './retry-menu.tsx'
 import { type RunSearch, type RunTab, runTabs } from './run-search.ts'
@@ -25,6 +25,7 @@ interface Props {
 const SessionTab = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionTab }))
 const Approval = lazy(async () => ({ default: (await import('./approval.tsx')).Approval }))
 const Answered = lazy(async () => ({ default: (await import('./approval.tsx')).Answered }))
+const StartedRun = lazy(async () => ({ default: (await import('./run-actions.tsx')).StartedRun }))
 const InstanceTab = lazy(() => import('./instance-tabs.tsx'))
 const ArtifactsTab = lazy(() => import('./artifacts-tab.tsx'))
 
@@ -86,7 +87,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
               className="truncate text-ink2 hover:text-ink"
               onClick={() => open(names.slice(0, at + 1))}
             >
-              <bdi>{level.place.step.step}</bdi> /
+              <bdi>{levelWord(level.place)}</bdi> /
             </button>
           ))}
           <h2 className="truncate font-semibold">
@@ -171,19 +172,13 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
         </p>
       )}
       {instance.child_run_id !== undefined && (
-        <p className="flex shrink-0 flex-wrap items-center gap-x-2 border-b border-line px-4 py-2 text-meta text-ink2">
-          {path.length > MOST_DEEP
-            ? 'The run that it started is too deep to be shown here:'
-            : 'The run that it started stands below the step, and on a page of its own:'}
-          <Link
-            to="/runs/$run"
-            params={{ run: instance.child_run_id }}
-            search={{}}
-            className="font-mono text-accent hover:underline"
-          >
-            {instance.child_run_id}
-          </Link>
-        </p>
+        <Suspense fallback={null}>
+          <StartedRun
+            key={instance.child_run_id}
+            id={instance.child_run_id}
+            where={path.length > MOST_DEEP ? 'on a page of its own' : 'below the step'}
+          />
+        </Suspense>
       )}
       {tab === 'session' &&
         (attempt === undefined ? (
@@ -205,7 +200,9 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
               : step.approval !== undefined
                 ? 'It waits for an answer, and has no log.'
                 : instance.child_run_id !== undefined
-                  ? 'Its steps have the logs: they stand below it.'
+                  ? path.length > MOST_DEEP
+                    ? 'Its steps have the logs: they are on the page of its run.'
+                    : 'Its steps have the logs: they stand below it.'
                   : 'It has no log.'}
           </p>
         ) : (

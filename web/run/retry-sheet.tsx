@@ -118,7 +118,7 @@ export function RetrySheet({
               <StepLine
                 key={`${step.phase} ${step.step}`}
                 step={step}
-                isNamed={step.step === named}
+                isNamed={named !== undefined && (step.step === named || named.startsWith(`${step.step} > `))}
                 skipped={skip.includes(step.step)}
                 anyway={anyway.includes(step.step)}
                 skip={() => {
@@ -215,7 +215,6 @@ function StepLine({ step, isNamed, skipped, anyway, skip, runAnyway }: LineProps
           : 'taken_over'
   const { Icon, tone } = marks[does]
   const canChoose = step.phase === 'main' && (does === 'again' || skipped || anyway)
-  const depth = step.step.split(' > ').length - 1
   return (
     <li className="flex min-h-8 items-center gap-2.5 border-b border-line px-3 py-1 last:border-b-0">
       <Icon size={14} strokeWidth={1.75} aria-hidden className={`shrink-0 ${tone}`} />
@@ -226,9 +225,7 @@ function StepLine({ step, isNamed, skipped, anyway, skip, runAnyway }: LineProps
       {canChoose && (step.conditional || anyway) && !skipped && (
         <Toggle on={anyway} press={runAnyway} word="past its condition" of={step.step} />
       )}
-      {canChoose && !isNamed && depth === 0 && (
-        <Toggle on={skipped} press={skip} word="skip" of={step.step} />
-      )}
+      {canChoose && !isNamed && <Toggle on={skipped} press={skip} word="skip" of={step.step} />}
     </li>
   )
 }

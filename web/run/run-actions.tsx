@@ -7,7 +7,7 @@ import { ask } from '../data/api.ts'
 import { clockOf, duration, timeOf, useNow } from '../data/clock.ts'
 import { countOf } from '../data/instances.ts'
 import { lastGoodQuery } from '../data/last-good.ts'
-import { cancelRun, getWorkflow, type Run, type Step, type WholeRun } from '../data/runs.ts'
+import { cancelRun, type Run, runQuery, type Step, type WholeRun, workflowQuery } from '../data/runs.ts'
 import { Confirm } from '../parts/confirm.tsx'
 
 const of = (run: WholeRun) => `/api/runs/${encodeURIComponent(run.run_id)}`
@@ -16,11 +16,7 @@ const of = (run: WholeRun) => `/api/runs/${encodeURIComponent(run.run_id)}`
 export function RollBack({ run }: { run: WholeRun }) {
   const navigate = useNavigate({ from: '/runs/$run' })
   const [asking, setAsking] = useState(false)
-  const { data } = useQuery({
-    queryKey: ['workflow', run.run_id],
-    queryFn: ({ signal }) => getWorkflow(run.run_id, signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  })
+  const { data } = useQuery(workflowQuery(run.run_id))
   const written = data?.workflow as Pick<Workflow, 'steps'> | undefined
   const undone = new Set(
     run.steps
@@ -141,5 +137,38 @@ export function AgainstLastGood({ run }: { run: WholeRun }) {
         Against the last good run, {timeOf(good.created_at, now)}
       </Link>
     </span>
+  )
+}
+
+/** The run that an instance has started: its page, and while it goes on the ways to end it alone. */
+export function StartedRun({ id, where }: { id: string; where: string }) {
+  const [asking, setAsking] = useState(false)
+  const { data: run } = useQuery(runQuery(id))
+  const isOpen = run !== undefined && run.finished_at === undefined
+  return (
+    <div className="flex min-h-10 shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-4 py-1.5 text-meta text-ink2">
+      <p>
+        It started{' '}
+        <Link
+          to="/runs/$run"
+          params={{ run: id }}
+          search={{}}
+          title={id}
+          className="inline-flex min-h-6 items-center text-accent hover:underline"
+        >
+          <bdi>{run?.workflow_name ?? id}</bdi>
+        </Link>
+        , whose steps stand {where}.
+      </p>
+      {isOpen && (
+        <span className="ml-auto flex gap-2">
+          {run.cancel !== undefined && <EndNow run={run} />}
+          <button type="button" className="button button-quiet-bad" onClick={() => setAsking(true)}>
+            Cancel it…
+          </button>
+        </span>
+      )}
+      {asking && run !== undefined && <CancelRun run={run} close={() => setAsking(false)} />}
+    </div>
   )
 }

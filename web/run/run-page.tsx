@@ -5,8 +5,10 @@ import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { countOf } from '../data/instances.ts'
 import { feedStart, type RunFeed, useRunFeed } from '../data/run-feed.ts'
-import { routeOf, runQuery, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
+import { routeOf, runQuery, shownStatus, shownStep, type WholeRun, workflowQuery } from '../data/runs.ts'
 import { CopyButton } from '../parts/copy-button.tsx'
+import { later } from '../parts/later.tsx'
+import { fetchLog } from '../parts/log/log.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
@@ -16,18 +18,16 @@ import { InstanceView } from './instance-view.tsx'
 import { RetryMenu, RunChain } from './retry-menu.tsx'
 import { linesOf, questionOf } from './run-search.ts'
 import { useRunKeys, ViewSwitch, viewOf } from './run-views.tsx'
-import { StepList } from './step-list.tsx'
+import { StepInstances, StepList } from './step-list.tsx'
 
-const RollBack = lazy(() => import('./run-actions.tsx').then(({ RollBack }) => ({ default: RollBack })))
-const CancelRun = lazy(() => import('./run-actions.tsx').then(({ CancelRun }) => ({ default: CancelRun })))
-const AgainstLastGood = lazy(() =>
-  import('./run-actions.tsx').then(({ AgainstLastGood }) => ({ default: AgainstLastGood })),
-)
-const EndNow = lazy(() => import('./run-actions.tsx').then(({ EndNow }) => ({ default: EndNow })))
+const RollBack = later(async () => ({ default: (await import('./run-actions.tsx')).RollBack }))
+const CancelRun = later(async () => ({ default: (await import('./run-actions.tsx')).CancelRun }))
+const AgainstLastGood = later(async () => ({ default: (await import('./run-actions.tsx')).AgainstLastGood }))
+const EndNow = later(async () => ({ default: (await import('./run-actions.tsx')).EndNow }))
 const StepAlone = lazy(() => import('./step-alone.tsx'))
 const CompareView = lazy(() => import('./compare-view.tsx'))
 const TimelineView = lazy(() => import('./timeline/timeline-view.tsx'))
-const GraphView = lazy(() => import('./graph/graph-view.tsx'))
+const GraphView = later(() => import('./graph/graph-view.tsx'))
 
 const SessionPage = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionPage }))
 
@@ -55,6 +55,12 @@ export function RunPage() {
   const { run: id } = useParams({ from: '/inside/runs/$run' })
   const { step, tab } = useSearch({ from: '/inside/runs/$run' })
   const { data: run, error } = useQuery(runQuery(id))
+  // What most runs show is fetched while the run is.
+  useQuery({ ...workflowQuery(id), notifyOnChangeProps: [] })
+  useEffect(() => {
+    fetchLog()
+    for (const part of [GraphView, StepInstances, RollBack, AgainstLastGood]) part.fetch()
+  }, [])
   if (run?.blueprint === 'agent' && step === undefined && tab === undefined)
     return <AgentRun key={id} run={run} />
   if (run !== undefined) return <ShownRun key={id} run={run} />
@@ -286,6 +292,7 @@ function summary(run: WholeRun): string {
   const failed = run.steps.filter(({ status }) => status === 'failed' || status === 'interrupted')
   if (failed.length > 0) {
     const first = failed[0]!
+    if (first.reason === 'child_failed' && run.message !== undefined) return run.message
     const bad = countOf(first) - countOf(first, 'success', 'skipped')
     const on =
       countOf(first) > 1 && bad === 1 ? ` on ${instanceWord(failedPlaces([first])[0] ?? firstOf(first))}` : ''

@@ -1,9 +1,9 @@
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import type { Workflow } from '../../src/contract/workflow.ts'
-import { getWorkflow, type Step, shownStep } from '../data/runs.ts'
+import { type Step, shownStep, workflowQuery } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { firstOf, placeName } from './chosen-instance.ts'
+import { firstOf, levelWord, placeName } from './chosen-instance.ts'
 import type { Level } from './chosen-path.ts'
 import { RetryHere } from './retry-menu.tsx'
 
@@ -19,11 +19,7 @@ export default function StepAlone({
 }) {
   const { run, place } = path.at(-1)!
   const { step } = place
-  const { data } = useQuery({
-    queryKey: ['workflow', run.run_id],
-    queryFn: ({ signal }) => getWorkflow(run.run_id, signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  })
+  const { data } = useQuery(workflowQuery(run.run_id))
   const file = data?.workflow as { steps?: Written[]; finally?: Written[] } | undefined
   const main = run.steps.filter(({ phase }) => phase === 'main')
   const own = (step.phase === 'finally' ? file?.finally : file?.steps)?.find(({ name }) => name === step.step)
@@ -47,7 +43,7 @@ export default function StepAlone({
             className="truncate text-ink2 hover:text-ink"
             onClick={() => open(names.slice(0, at + 1))}
           >
-            <bdi>{level.place.step.step}</bdi> /
+            <bdi>{levelWord(level.place)}</bdi> /
           </button>
         ))}
         <h2 className="truncate font-semibold">

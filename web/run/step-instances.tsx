@@ -48,17 +48,6 @@ export default function StepInstances({ run, step, chosen, choose, row }: Props)
     .sort((a, b) => statusOrder.indexOf(a.shown) - statusOrder.indexOf(b.shown))
   return (
     <>
-      {total > MAP_OVER && overview !== undefined && (
-        <li className="px-4 py-2">
-          <InstanceMap
-            run={run.run_id}
-            step={step}
-            states={overview.instances}
-            choose={choose}
-            columns={16}
-          />
-        </li>
-      )}
       {total > FILTER_OVER && (
         <li className="relative px-4 py-1">
           <Search
@@ -88,6 +77,17 @@ export default function StepInstances({ run, step, chosen, choose, row }: Props)
       {text !== '' && folds.length === 0 && (
         <li className="px-4 py-1.5 text-meta text-ink2" role="status">
           {found.isFetching ? 'Looking…' : `None of ${total.toLocaleString('en')} has it.`}
+        </li>
+      )}
+      {total > MAP_OVER && overview !== undefined && (
+        <li className="px-4 py-2">
+          <InstanceMap
+            run={run.run_id}
+            step={step}
+            states={overview.instances}
+            choose={choose}
+            columns={16}
+          />
         </li>
       )}
     </>

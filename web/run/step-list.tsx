@@ -1,17 +1,19 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { ArrowUpRight } from 'lucide-react'
-import { lazy, type ReactNode, Suspense, useState } from 'react'
+import { type ReactNode, Suspense, useState } from 'react'
 import { duration } from '../data/clock.ts'
 import { countOf, isWhole } from '../data/instances.ts'
 import { feedStart, useRunFeed } from '../data/run-feed.ts'
 import { runQuery, type Step, shownStep, type WholeRun } from '../data/runs.ts'
+import { later } from '../parts/later.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
 import { firstOf, instanceShown, instanceWord, type Place, placeName, placesOf } from './chosen-instance.ts'
 import { type Level, MOST_DEEP } from './chosen-path.ts'
 
-const StepInstances = lazy(() => import('./step-instances.tsx'))
+/** Where a step has many instances. */
+export const StepInstances = later(() => import('./step-instances.tsx'))
 
 /** Over so many instances are folded by status. */
 const FEW = 8
@@ -38,12 +40,12 @@ const isAt = (path: readonly Level[], { step, index }: Place) =>
   path[0].place.index === index
 
 /** The steps of the run that an open instance has started, under it. */
-function Started({ place, path, open, depth = 0 }: OfPlace) {
+function Started({ place, path, open, depth = 0, inset = 'ml-[23px]' }: OfPlace & { inset?: string }) {
   const id = place.instance.child_run_id
   if (id === undefined || !isAt(path, place)) return null
   const inside = (names: readonly string[]) => open([placeName(place), ...names])
   return (
-    <li className="ml-[23px] border-l border-line">
+    <li className={`${inset} border-l border-line`}>
       <SubRun id={id} path={path.slice(1)} open={inside} depth={depth + 1} />
     </li>
   )
@@ -51,8 +53,9 @@ function Started({ place, path, open, depth = 0 }: OfPlace) {
 
 function SubRun({ id, depth = 0, ...props }: Omit<Props, 'run'> & { id: string }) {
   const isDeep = depth > MOST_DEEP
-  const { data: run, error } = useQuery({ ...runQuery(id), enabled: !isDeep })
-  useRunFeed(run === undefined || run.finished_at !== undefined ? undefined : id, run && feedStart(run))
+  const { data: run, error } = useQuery(runQuery(id))
+  const isOpen = run !== undefined && run.finished_at === undefined && !isDeep
+  useRunFeed(isOpen ? id : undefined, run && feedStart(run))
   return (
     <>
       <Link
@@ -67,7 +70,7 @@ function SubRun({ id, depth = 0, ...props }: Omit<Props, 'run'> & { id: string }
         <ArrowUpRight size={13} strokeWidth={1.75} aria-hidden className="shrink-0" />
       </Link>
       {error !== null && <p className="px-2.5 pb-1 text-meta text-ink2">{error.message}</p>}
-      {run !== undefined && (
+      {run !== undefined && !isDeep && (
         <ul aria-label={`Steps of ${run.workflow_name}`}>
           {run.steps.map((step) => (
             <StepRow key={`${step.phase} ${step.step}`} {...props} depth={depth} run={run} step={step} />
@@ -78,7 +81,7 @@ function SubRun({ id, depth = 0, ...props }: Omit<Props, 'run'> & { id: string }
   )
 }
 
-function InstanceRow(props: OfPlace) {
+function InstanceRow({ folded = false, ...props }: OfPlace & { folded?: boolean }) {
   const { place, path, open, depth } = props
   const { instance } = place
   return (
@@ -86,7 +89,7 @@ function InstanceRow(props: OfPlace) {
       <li>
         <button
           type="button"
-          className={`${row} ${depth ? 'pl-6' : 'pl-9'}`}
+          className={`${row} ${folded ? (depth ? 'pl-11' : 'pl-14') : depth ? 'pl-6' : 'pl-9'}`}
           aria-current={isAt(path, place) && path.length === 1}
           onClick={() => open([placeName(place)])}
         >
@@ -97,7 +100,7 @@ function InstanceRow(props: OfPlace) {
           </span>
         </button>
       </li>
-      <Started {...props} />
+      <Started {...props} inset={folded ? 'ml-[63px]' : 'ml-[43px]'} />
     </>
   )
 }
@@ -114,7 +117,9 @@ function StepRow({ run, step, ...props }: Props & { step: Step }) {
   const shown = shownStep(step)
   const title = step.phase === 'main' ? step.step : `${step.phase}: ${step.step}`
   const only = several ? undefined : firstOf(step)
-  const instance = (place: Place) => <InstanceRow key={place.index} place={place} {...props} />
+  const instance = (place: Place, folded = false) => (
+    <InstanceRow key={place.index} {...{ place, folded }} {...props} />
+  )
   return (
     <>
       <li>
@@ -138,7 +143,7 @@ function StepRow({ run, step, ...props }: Props & { step: Step }) {
       {only !== undefined && <Started place={only} {...props} />}
       {isOpen &&
         (count <= FEW && isWhole(step) ? (
-          placesOf(step).map(instance)
+          placesOf(step).map((place) => instance(place))
         ) : (
           <Suspense>
             <StepInstances
@@ -146,7 +151,7 @@ function StepRow({ run, step, ...props }: Props & { step: Step }) {
               step={step}
               chosen={isIn ? chosen : undefined}
               choose={(place) => open([placeName(place)])}
-              row={instance}
+              row={(place) => instance(place, true)}
             />
           </Suspense>
         ))}

@@ -1,9 +1,12 @@
-import { type ComponentProps, lazy, Suspense } from 'react'
+import { type ComponentProps, Suspense } from 'react'
+import { later } from '../later.tsx'
 import type { LogView } from './log-view.tsx'
 
-const Loaded = lazy(async () => ({ default: (await import('./log-view.tsx')).LogView }))
+const Loaded = later(async () => ({ default: (await import('./log-view.tsx')).LogView }))
+/** Fetches the code of logs before one is looked at. */
+export const fetchLog = Loaded.fetch
 
-/** One attempt's log; its code comes with the first log that is looked at. */
+/** One attempt's log; its code comes with the first log that is looked at, or before. */
 export function Log(props: ComponentProps<typeof LogView>) {
   return (
     <Suspense fallback={<div aria-busy="true" className="min-h-0 flex-1 bg-sunken" />}>

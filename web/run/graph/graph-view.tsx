@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Hand, Layers, Maximize, Minus, Plus, Split, Workflow as SubRun } from 'lucide-react'
 import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { countOf } from '../../data/instances.ts'
-import { getWorkflow, type Shown, type WholeRun } from '../../data/runs.ts'
+import { type Shown, type WholeRun, workflowQuery } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { Took } from '../../parts/times.tsx'
 import { firstOf, instanceWord, type Place } from '../chosen-instance.ts'
@@ -33,11 +33,7 @@ const worst: readonly Shown[] = ['failed', 'interrupted', 'asks', 'running', 'ro
 
 /** The steps of a run as a graph from left to right: what is travelled is solid, what is ahead is dotted. */
 export default function GraphView({ run, chosen, choose, views }: Props) {
-  const { data: written } = useQuery({
-    queryKey: ['workflow', run.run_id],
-    queryFn: ({ signal }) => getWorkflow(run.run_id, signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  })
+  const { data: written } = useQuery(workflowQuery(run.run_id))
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set())
   const nodes = useMemo(() => nodesOf(run, written?.workflow as WrittenWorkflow | undefined), [run, written])
   const chosenId = chosen && nodeId(chosen.step)

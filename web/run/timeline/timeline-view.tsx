@@ -4,7 +4,7 @@ import { type ReactNode, useMemo, useState } from 'react'
 import { duration, timeOf, useNow } from '../../data/clock.ts'
 import { countOf, overviewQuery } from '../../data/instances.ts'
 import { useLastGood } from '../../data/last-good.ts'
-import { getWorkflow, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
+import { type Step, shownStep, type WholeRun, workflowQuery } from '../../data/runs.ts'
 import { firstOf, MAP_OVER, type Place } from '../chosen-instance.ts'
 import { nodeId, nodesOf, type WrittenWorkflow } from '../graph/nodes.ts'
 import { InstanceMap } from '../instance-map.tsx'
@@ -25,11 +25,7 @@ interface Props {
 
 /** Steps and instances over time, with the last good run beneath and the critical path marked. */
 export default function TimelineView({ run, chosen, open, views }: Props) {
-  const { data: written } = useQuery({
-    queryKey: ['workflow', run.run_id],
-    queryFn: ({ signal }) => getWorkflow(run.run_id, signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  })
+  const { data: written } = useQuery(workflowQuery(run.run_id))
   const { data: good } = useLastGood(run)
   const path = useMemo(
     () => criticalPath(nodesOf(run, written?.workflow as WrittenWorkflow | undefined)),
