@@ -97,5 +97,4 @@ export const smallApart: readonly { where: string; why: string }[] = [
   { where: 'src/cli/commands/runner/runner-enroll.ts', why: 'a command is a file' },
   { where: 'src/cli/local/killed-commands.ts', why: 'loaded only where a command was killed' },
   { where: 'src/cli/doctor/environment.ts', why: 'checks of one subject are a file' },
-  { where: 'src/contract/routes/hub.ts', why: 'routes of one resource are a file' },
 ]

@@ -125,6 +125,16 @@ const groups = createRoute({
   path: '/settings/groups',
   component: lazyRouteComponent(() => import('./settings/groups-page.tsx'), 'GroupsPage'),
 })
+const secrets = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings/secrets',
+  component: lazyRouteComponent(() => import('./settings/secrets-page.tsx'), 'SecretsPage'),
+})
+const tenants = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings/tenants',
+  component: lazyRouteComponent(() => import('./settings/tenants-page.tsx'), 'TenantsPage'),
+})
 const users = createRoute({
   getParentRoute: () => inside,
   path: '/settings/users',
@@ -149,7 +159,7 @@ const styleguide = createRoute({
   component: lazyRouteComponent(() => import('./styleguide/styleguide-page.tsx'), 'StyleguidePage'),
 })
 
-const ofSettings = [settings, runners, groups, me, tokens, users, about] as const
+const ofSettings = [settings, runners, groups, secrets, me, tokens, users, tenants, about] as const
 const tree = root.addChildren([
   login,
   inside.addChildren([home, runs, run, sessions, fresh, tasks, task, ...ofSettings]),

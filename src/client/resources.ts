@@ -133,6 +133,11 @@ export class UsersClient {
     return this.#http.json('PATCH /api/users/:id', { params: { id }, body: patch })
   }
 
+  /** Ends all sessions of the user; API tokens go on. */
+  logOut(id: string): Promise<void> {
+    return this.#http.done('POST /api/users/:id/logout', { params: { id }, body: {} })
+  }
+
   remove(id: string): Promise<void> {
     return this.#http.done('DELETE /api/users/:id', { params: { id } })
   }

@@ -369,6 +369,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     engine,
     accounts,
     runners: machines.runners,
+    ...{ dataFolder: options.data, runsKeptMs: options.keptMs },
     repositories: configFile,
     secrets,
     repositoryTokens,

@@ -1,3 +1,4 @@
+import { queryOptions } from '@tanstack/react-query'
 import type {
   CreateTokenInput,
   CreateUserInput,
@@ -8,7 +9,9 @@ import type {
   UserList,
   UserView,
 } from '../../src/contract/account-api.ts'
+import type { HubFacts } from '../../src/contract/hub-api.ts'
 import type { CreatePlaceInput, PlaceCreated, PlaceList } from '../../src/contract/places.ts'
+import type { PutSecret, SecretAddress, SecretKept, SecretList } from '../../src/contract/secrets.ts'
 import { ask } from './api.ts'
 
 const of = (kind: string, id: string) => `/api/${kind}/${encodeURIComponent(id)}`
@@ -30,4 +33,25 @@ export const revokeToken = (id: string) => ask('DELETE', of('tokens', id))
 export const listUsers = (signal?: AbortSignal) => ask<UserList>('GET', '/api/users', { signal })
 export const addUser = (body: CreateUserInput, idempotencyKey: string) =>
   ask<UserCreated>('POST', '/api/users', { body, idempotencyKey })
+export const logOutUser = (id: string) => ask('POST', `${of('users', id)}/logout`, { body: {} })
+export const removeUser = (id: string) => ask('DELETE', of('users', id))
+export const hubFactsQuery = queryOptions({
+  queryKey: ['hub'],
+  queryFn: ({ signal }) => ask<HubFacts>('GET', '/api/hub', { signal }),
+  staleTime: 0,
+})
+
+export const listSecrets = (signal?: AbortSignal) => ask<SecretList>('GET', '/api/secrets', { signal })
+export const putSecret = (name: string, body: PutSecret) =>
+  ask<SecretKept>('PUT', of('secrets', name), { body })
+export const deleteSecret = (name: string, query: SecretAddress) =>
+  ask('DELETE', of('secrets', name), { query })
+
+/** A password that nobody has thought of: 20 letters and digits that are not mistaken for each other. */
+export function newPassword(): string {
+  const letters = 'abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789'
+  const bytes = crypto.getRandomValues(new Uint32Array(20))
+  return Array.from(bytes, (byte) => letters[byte % letters.length]).join('')
+}
+
 export const changeUser = (id: string, body: PatchUser) => ask<UserView>('PATCH', of('users', id), { body })

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useRef } from 'react'
+import { type ReactNode, useEffect, useRef, useState } from 'react'
 import { ActionButton } from './action-button.tsx'
 
 interface Props {
@@ -11,11 +11,25 @@ interface Props {
   act: (key: string) => Promise<unknown>
   close: () => void
   destructive?: boolean
+  /** Has to be typed first: what follows cannot be taken back. */
+  typed?: string
 }
 
 /** Asks once more, in a dialog of the browser: focus stays in it, Escape leaves it. */
-export function Confirm({ title, children, keep, verb, doing, act, close, destructive = true }: Props) {
+export function Confirm({
+  title,
+  children,
+  keep,
+  verb,
+  doing,
+  act,
+  close,
+  destructive = true,
+  typed,
+}: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
+  const [said, setSaid] = useState('')
+  const isSaid = typed === undefined || said === typed
   useEffect(() => {
     dialog.current?.showModal()
   }, [])
@@ -25,20 +39,41 @@ export function Confirm({ title, children, keep, verb, doing, act, close, destru
         {title}
       </h2>
       <div className="mt-1 mb-4 text-ink2">{children}</div>
+      {typed !== undefined && (
+        <label className="mb-4 flex flex-col gap-1 text-meta text-ink2">
+          <span>
+            Type <bdi className="font-mono text-ink">{typed}</bdi> to go on
+          </span>
+          <input
+            className="field"
+            autoComplete="off"
+            autoCapitalize="none"
+            spellCheck={false}
+            value={said}
+            onChange={({ target }) => setSaid(target.value)}
+          />
+        </label>
+      )}
       <div className="flex justify-end gap-2">
         <button type="button" className="button" onClick={() => dialog.current?.close()}>
           {keep} <kbd className="key max-sm:hidden">Esc</kbd>
         </button>
-        <ActionButton
-          kind={destructive ? 'bad' : 'main'}
-          doing={doing}
-          act={async (key) => {
-            await act(key)
-            dialog.current?.close()
-          }}
-        >
-          {verb}
-        </ActionButton>
+        {isSaid ? (
+          <ActionButton
+            kind={destructive ? 'bad' : 'main'}
+            doing={doing}
+            act={async (key) => {
+              await act(key)
+              dialog.current?.close()
+            }}
+          >
+            {verb}
+          </ActionButton>
+        ) : (
+          <button type="button" className="button" aria-disabled="true" title={`Type ${typed} first`}>
+            {verb}
+          </button>
+        )}
       </div>
     </dialog>
   )

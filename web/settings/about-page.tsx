@@ -1,6 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
 import type { Health } from '../../src/contract/run-api.ts'
+import { hubFactsQuery } from '../data/account.ts'
 import { ask, basePath } from '../data/api.ts'
+import { clockOf } from '../data/clock.ts'
 import { meQuery } from '../data/session.ts'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { Part, SettingsFrame } from './settings-frame.tsx'
@@ -9,13 +11,38 @@ import { Part, SettingsFrame } from './settings-frame.tsx'
 export function AboutPage() {
   const { data: me } = useQuery(meQuery)
   const { data: health } = useQuery({ queryKey: ['health'], queryFn: () => ask<Health>('GET', '/health') })
+  const isOperator = me?.role === 'admin' && me.tenant === 'default'
+  const { data: about } = useQuery({ ...hubFactsQuery, enabled: isOperator })
   const hub = `${location.origin}${basePath}`
   const login = `errand login ${hub}`
   const facts = [
     ['Version', health?.version ?? me?.version],
-    ['State', health?.status],
+    [
+      'State',
+      health === undefined
+        ? undefined
+        : `${health.status}, up for ${clockOf(health.uptime_seconds * 1000)}${
+            health.taking_up === undefined
+              ? ''
+              : `, takes up runs: ${health.taking_up.done} of ${health.taking_up.of}`
+          }`,
+    ],
     ['Address', hub],
     ['Tenant', me?.tenant],
+    ...(about === undefined
+      ? []
+      : ([
+          [
+            'Data',
+            `${about.data.is_whole ? '' : 'more than '}${size(about.data.bytes)}; its disk has ${size(about.data.free_bytes)} left`,
+          ],
+          [
+            'Ended runs',
+            about.runs_kept_seconds === undefined
+              ? 'are kept for ever (ERRAND_RETENTION says otherwise)'
+              : `are kept for ${Math.round((about.runs_kept_seconds / 86_400) * 10) / 10} days`,
+          ],
+        ] as const)),
   ] as const
   return (
     <SettingsFrame title="Version">
@@ -49,3 +76,6 @@ export function AboutPage() {
     </SettingsFrame>
   )
 }
+
+const size = (bytes: number): string =>
+  bytes >= 1024 ** 3 ? `${(bytes / 1024 ** 3).toFixed(1)} GB` : `${Math.ceil(bytes / 1024 ** 2)} MB`

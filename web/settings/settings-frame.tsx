@@ -1,13 +1,15 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { Boxes, Info, Server, Ticket, User, Users } from 'lucide-react'
+import { Boxes, Building2, Info, KeyRound, Server, Ticket, User, Users } from 'lucide-react'
 import { type ReactNode, useEffect } from 'react'
 import { meQuery } from '../data/session.ts'
 
 const entries = [
   { group: 'Hub', to: '/settings/runners', word: 'Runners', Icon: Server, admin: false },
   { group: 'Hub', to: '/settings/groups', word: 'Groups', Icon: Boxes, admin: false },
+  { group: 'Hub', to: '/settings/secrets', word: 'Secrets', Icon: KeyRound, admin: false },
   { group: 'Hub', to: '/settings/users', word: 'Users', Icon: Users, admin: true },
+  { group: 'Hub', to: '/settings/tenants', word: 'Tenants', Icon: Building2, admin: 'of the hub' },
   { group: 'You', to: '/settings/me', word: 'You, places', Icon: User, admin: false },
   { group: 'You', to: '/settings/tokens', word: 'Tokens', Icon: Ticket, admin: false },
   { group: 'About', to: '/settings/about', word: 'Version', Icon: Info, admin: false },
@@ -27,7 +29,9 @@ export function SettingsFrame({
   useEffect(() => {
     document.title = `${title} · Errand`
   }, [title])
-  const shown = entries.filter(({ admin }) => !admin || me?.role === 'admin')
+  const shown = entries.filter(
+    ({ admin }) => !admin || (me?.role === 'admin' && (admin === true || me.tenant === 'default')),
+  )
   return (
     <>
       <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:h-auto max-sm:min-h-12 max-sm:py-1">

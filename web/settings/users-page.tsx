@@ -1,15 +1,17 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import type { UserView } from '../../src/contract/account-api.ts'
-import { addUser, changeUser, listUsers } from '../data/account.ts'
+import { addUser, changeUser, listUsers, logOutUser, newPassword, removeUser } from '../data/account.ts'
 import { ApiError } from '../data/api.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
+import { CopyButton } from '../parts/copy-button.tsx'
+import { type RowAction, RowMenu } from '../parts/row-menu.tsx'
 import { When } from '../parts/times.tsx'
-import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
+import { Labelled, Part, SettingsFrame, ShownOnce } from './settings-frame.tsx'
 
-type Change = { user: UserView; what: 'role' | 'disable' | 'enable' }
+type Change = { user: UserView; what: 'role' | 'disable' | 'enable' | 'reset' | 'logout' | 'remove' }
 
 /** The users of the tenant, for its admins. */
 export function UsersPage() {
@@ -21,6 +23,7 @@ export function UsersPage() {
     staleTime: 0,
   })
   const [change, setChange] = useState<Change>()
+  const [given, setGiven] = useState<{ name: string; password: string }>()
   const [warnings, setWarnings] = useState<readonly string[]>([])
   const again = () => client.invalidateQueries({ queryKey: ['users'] })
   return (
@@ -43,6 +46,19 @@ export function UsersPage() {
       </Part>
       <Part title="Users">
         {error instanceof ApiError && <Failure error={error} />}
+        {given !== undefined && (
+          <ShownOnce
+            what={
+              <>
+                The new password of <bdi className="font-medium">{given.name}</bdi>, who changes it under
+                Settings. It is shown this once; their sessions have ended.
+              </>
+            }
+            text={given.password}
+            copy={<CopyButton text={given.password} label="Copy the password" word="Copy" />}
+            close={() => setGiven(undefined)}
+          />
+        )}
         <ul className="overflow-clip rounded-[10px] border border-line empty:hidden">
           {(data?.users ?? []).map((user) => (
             <li
@@ -62,37 +78,48 @@ export function UsersPage() {
               <span className={`w-20 text-meta ${user.disabled ? 'text-gone' : 'text-ok'}`}>
                 {user.disabled ? 'disabled' : 'active'}
               </span>
-              <span className="flex w-56 justify-end gap-1 max-sm:w-full max-sm:justify-start">
+              <span className="flex w-9 justify-end">
                 {user.name !== me?.name && (
-                  <>
-                    <button
-                      type="button"
-                      className="button button-plain"
-                      onClick={() => setChange({ user, what: 'role' })}
-                    >
-                      {user.role === 'admin' ? 'Make a user…' : 'Make an admin…'}
-                    </button>
-                    <button
-                      type="button"
-                      className={`button ${user.disabled ? '' : 'button-quiet-bad'}`}
-                      onClick={() => setChange({ user, what: user.disabled ? 'enable' : 'disable' })}
-                    >
-                      {user.disabled ? 'Enable…' : 'Disable…'}
-                    </button>
-                  </>
+                  <RowMenu
+                    label={`More for ${user.name}`}
+                    actions={actionsFor(user, (what) => setChange({ user, what }))}
+                  />
                 )}
               </span>
             </li>
           ))}
         </ul>
       </Part>
-      {change !== undefined && <Sure {...change} again={again} close={() => setChange(undefined)} />}
+      {change !== undefined && (
+        <Sure
+          {...change}
+          again={again}
+          close={() => setChange(undefined)}
+          tell={(password) => setGiven({ name: change.user.name, password })}
+        />
+      )}
     </SettingsFrame>
   )
 }
 
+const actionsFor = (user: UserView, ask: (what: Change['what']) => void): RowAction[] => [
+  { word: 'New password…', act: () => ask('reset') },
+  { word: 'Log out everywhere…', act: () => ask('logout') },
+  { word: user.role === 'admin' ? 'Make a user…' : 'Make an admin…', act: () => ask('role') },
+  user.disabled
+    ? { word: 'Enable…', act: () => ask('enable') }
+    : { word: 'Disable…', bad: true, act: () => ask('disable') },
+  { word: 'Remove…', bad: true, act: () => ask('remove') },
+]
+
 /** Says what follows from a change, before it is done. */
-function Sure({ user, what, again, close }: Change & { again: () => Promise<void>; close: () => void }) {
+function Sure({
+  user,
+  what,
+  again,
+  close,
+  tell,
+}: Change & { again: () => Promise<void>; close: () => void; tell: (password: string) => void }) {
   const { id, name, role } = user
   const to = role === 'admin' ? 'user' : 'admin'
   const asked = {
@@ -104,33 +131,59 @@ function Sure({ user, what, again, close }: Change & { again: () => Promise<void
           : 'They see and control their own runs alone from now on.',
       verb: to === 'admin' ? 'Make an admin' : 'Make a user',
       doing: 'Changing…',
-      body: { role: to },
+      act: () => changeUser(id, { role: to }),
     },
     disable: {
       title: `Disable ${name}?`,
       text: 'Their sessions and tokens are refused at once, and they cannot log in. Their runs go on.',
       verb: 'Disable user',
       doing: 'Disabling…',
-      body: { disabled: true },
+      act: () => changeUser(id, { disabled: true }),
     },
     enable: {
       title: `Enable ${name}?`,
       text: 'They can log in again, and their tokens are good again.',
       verb: 'Enable user',
       doing: 'Enabling…',
-      body: { disabled: false },
+      act: () => changeUser(id, { disabled: false }),
+    },
+    reset: {
+      title: `Give ${name} a new password?`,
+      text: 'One is made up and shown to you once. All their sessions end now; tokens and runs go on.',
+      verb: 'Make a password',
+      doing: 'Making it…',
+      act: async () => {
+        const password = newPassword()
+        await changeUser(id, { password })
+        tell(password)
+      },
+    },
+    logout: {
+      title: `Log ${name} out everywhere?`,
+      text: 'All their sessions end now, in browsers and on command lines. Their password, tokens and runs stay.',
+      verb: 'Log out everywhere',
+      doing: 'Logging out…',
+      act: () => logOutUser(id),
+    },
+    remove: {
+      title: `Remove ${name}?`,
+      text: 'Their tokens and own secrets go with them, and cannot be brought back. Their runs stay, under their name.',
+      verb: 'Remove user',
+      doing: 'Removing…',
+      act: () => removeUser(id),
     },
   } as const
-  const { title, text, verb, doing, body } = asked[what]
+  const { title, text, verb, doing, act } = asked[what]
   return (
     <Confirm
       title={title}
       keep="Leave it"
       verb={verb}
       doing={doing}
-      destructive={what === 'disable'}
+      destructive={what === 'disable' || what === 'remove'}
+      {...(what === 'remove' ? { typed: name } : {})}
       act={async () => {
-        await changeUser(id, body)
+        await act()
         void again()
       }}
       close={close}

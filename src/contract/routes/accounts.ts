@@ -128,6 +128,14 @@ export const accountRoutes = routeTable({
     body: PatchUser,
     answers: { 200: UserView },
   },
+  'POST /api/users/:id/logout': {
+    who: 'admin',
+    tag,
+    summary: 'End all sessions of a user; API tokens go on (admin)',
+    params,
+    body: z.strictObject({}).prefault({}),
+    answers: { 204: nothing },
+  },
   'DELETE /api/users/:id': {
     who: 'admin',
     tag,

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { AgentsHealth } from '../agent-api.ts'
+import { HubFacts } from '../hub-api.ts'
 import { Health } from '../run-api.ts'
 import { content, routeTable } from './route.ts'
 
@@ -7,6 +8,13 @@ const tag = 'hub'
 
 export const hubRoutes = routeTable({
   'GET /health': { who: 'anyone', tag, summary: 'Is it up', anyHost: true, answers: { 200: Health } },
+  'GET /api/hub': {
+    who: 'admin',
+    tag,
+    summary:
+      'Of the hub as a whole: size of its data, how long runs are kept, tenants (admin of the first tenant)',
+    answers: { 200: HubFacts },
+  },
   'GET /metrics': {
     who: 'metrics',
     tag,

@@ -341,3 +341,32 @@ test('health answers without a token', async (t) => {
   assert.equal(json.version, '0.0.0-test')
   assert.equal(typeof json.uptime_seconds, 'number')
 })
+
+test('what is of the hub as a whole is for its operators, and a logout of others for admins of their tenant', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, boss, far] = [
+    await hub.user('ann', 'user', 'default', 'long enough'),
+    await hub.user('boss', 'admin'),
+    await hub.user('far', 'admin', 'elsewhere'),
+  ]
+  const facts = (token: string) => hub.call('GET', '/api/hub', token)
+  const { status, json } = await facts(boss.token)
+  assert.equal(status, 200)
+  assert.ok(json.data.bytes >= 0 && json.data.free_bytes > 0 && json.data.is_whole)
+  assert.deepEqual(json.tenants, [
+    { name: 'default', users: 2, admins: 1 },
+    { name: 'elsewhere', users: 1, admins: 1 },
+  ])
+  for (const { token } of [ann, far]) assert.equal((await facts(token)).status, 403)
+
+  const login = { username: 'ann', password: 'long enough' }
+  const { token } = (await hub.call('POST', '/api/auth/login', undefined, login)).json
+  const out = (by: string) => hub.call('POST', `/api/users/${ann.id}/logout`, by)
+  const isIn = async () => (await hub.call('GET', '/api/me', token)).status === 200
+  assert.equal((await out(ann.token)).status, 403)
+  assert.equal((await out(far.token)).status, 404)
+  assert.ok(await isIn())
+  assert.equal((await out(boss.token)).status, 204)
+  assert.ok(!(await isIn()))
+  assert.equal((await hub.call('GET', '/api/me', ann.token)).status, 200)
+})

@@ -76,6 +76,12 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
       return userView(changed)
     },
 
+    'POST /api/users/:id/logout': async ({ identity, params }) => {
+      const user = await sameTenant(identity, params.id)
+      await accounts.deleteSessionsOf(user.id)
+      auth.changed()
+    },
+
     'DELETE /api/users/:id': async ({ identity, params }) => {
       const user = await sameTenant(identity, params.id)
       notYourself(identity, user)

@@ -106,6 +106,9 @@ export interface ApiContext {
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   metrics: HubMetrics
+  dataFolder: string
+  /** How long an ended run is kept; absent: for ever. */
+  runsKeptMs?: number
   log: Log
 }
 

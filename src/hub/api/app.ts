@@ -47,7 +47,7 @@ import { answerBrokenRequest, answerErrors, sendError } from './http/error-answe
 import { PacedResponses } from './http/paced-response.ts'
 import { requestValidator } from './http/request-validator.ts'
 import { type Handlers, registerRoutes } from './http/routes.ts'
-import { docsHandlers, healthHandlers, metricsHandlers } from './hub.ts'
+import { docsHandlers, healthHandlers, hubFactsHandlers, metricsHandlers } from './hub.ts'
 import { pageHandlers, sendPage } from './page.ts'
 import { placeHandlers } from './places.ts'
 import { runLineHandlers } from './run-lines.ts'
@@ -96,6 +96,8 @@ export interface ApiOptions {
   /** A runner of the hub's own carries out steps as the hub's user. */
   ownRunner?: boolean
   metrics: HubMetrics
+  dataFolder: string
+  runsKeptMs?: number
   changes: { runs: Changes; tasks: Changes }
   approvals: OpenApprovals
   places: PlaceStore
@@ -229,6 +231,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
     ...userHandlers(context),
     ...placeHandlers(context),
     ...healthHandlers(context),
+    ...hubFactsHandlers(context),
     ...metricsHandlers(context),
     ...agentHandlers(context),
     ...pageHandlers(context),

@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ErrandError } from '../../contract/errors.ts'
+import type { Identity } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
+import { DataSize } from '../ops/data-size.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
 import { needAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
@@ -16,6 +18,39 @@ export function healthHandlers({ version, engine }: ApiContext) {
       uptime_seconds: Math.round(performance.now() - startedMs) / 1000,
       taking_up: engine.takingUp(),
     }),
+  } satisfies Partial<Handlers>
+}
+
+/** Throws `forbidden` for whoever is no operator of the hub. */
+function needOperator({ user }: Identity, what: string): void {
+  if (user.tenant !== DEFAULT_TENANT)
+    throw new ErrandError('forbidden', `${what} for the admins of the hub's first tenant.`, {
+      hint: `Ask an admin of the tenant "${DEFAULT_TENANT}".`,
+    })
+}
+
+/** Facts of the hub as a whole, for its operators. */
+export function hubFactsHandlers({ version, accounts, dataFolder, runsKeptMs }: ApiContext) {
+  const startedMs = performance.now()
+  const size = new DataSize(dataFolder)
+  return {
+    'GET /api/hub': async ({ identity }) => {
+      needOperator(identity, 'This is')
+      const byTenant = Map.groupBy(await accounts.users(), ({ tenant }) => tenant)
+      return {
+        version,
+        uptime_seconds: Math.round(performance.now() - startedMs) / 1000,
+        data: await size.now(),
+        ...(runsKeptMs !== undefined && { runs_kept_seconds: runsKeptMs / 1000 }),
+        tenants: [...byTenant]
+          .map(([name, users]) => ({
+            name,
+            users: users.length,
+            admins: users.filter(({ role }) => role === 'admin').length,
+          }))
+          .sort((a, b) => a.name.localeCompare(b.name)),
+      }
+    },
   } satisfies Partial<Handlers>
 }
 

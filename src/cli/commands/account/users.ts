@@ -165,6 +165,19 @@ const switchTo = (disabled: boolean) =>
     },
   })
 
+const logout = command({
+  summary: 'End all sessions of a user, in browsers and on command lines; API tokens go on.',
+  args: '<name>',
+  options: hubOptions,
+  examples: ['errand users logout anna'],
+  async run(hub, [name]) {
+    const client = connect(hub)
+    await client.users.logOut(await idOf(client, name!))
+    process.stdout.write(`${name} is logged out everywhere.\n`)
+    return 0
+  },
+})
+
 const remove = command({
   summary: 'Delete a user and their tokens.',
   args: '<name>',
@@ -181,5 +194,8 @@ const remove = command({
 
 export const users: CommandGroup = {
   summary: 'Manage the users of a hub.',
-  commands: { list, add, password, role, disable: switchTo(true), enable: switchTo(false), remove },
+  commands: {
+    ...{ list, add, password, role, logout },
+    ...{ disable: switchTo(true), enable: switchTo(false), remove },
+  },
 }

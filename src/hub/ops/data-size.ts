@@ -1,0 +1,55 @@
+import { lstat, readdir, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export interface FolderSize {
+  bytes: number
+  /** False: there is more than was counted. */
+  is_whole: boolean
+  free_bytes: number
+}
+
+/** So many files are counted. */
+const MOST_FILES = 200_000
+/** How long a figure is good. */
+const KEPT_MS = 60_000
+
+/** The size of a folder, counted when it is asked for, once a minute at most. */
+export class DataSize {
+  readonly #folder: string
+  readonly #mostFiles: number
+  #known: { size: Promise<FolderSize>; untilMs: number } | undefined
+
+  constructor(folder: string, mostFiles = MOST_FILES) {
+    this.#folder = folder
+    this.#mostFiles = mostFiles
+  }
+
+  now(): Promise<FolderSize> {
+    if (this.#known === undefined || this.#known.untilMs < performance.now()) {
+      const size = this.#count()
+      const known = { size, untilMs: performance.now() + KEPT_MS }
+      this.#known = known
+      size.catch(() => {
+        if (this.#known === known) this.#known = undefined
+      })
+    }
+    return this.#known.size
+  }
+
+  async #count(): Promise<FolderSize> {
+    const { bavail, bsize } = await statfs(this.#folder)
+    const folders = [this.#folder]
+    let bytes = 0
+    let files = 0
+    while (folders.length > 0 && files <= this.#mostFiles) {
+      const folder = folders.pop()!
+      // What goes meanwhile is not counted.
+      for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+        const path = join(folder, entry.name)
+        if (entry.isDirectory()) folders.push(path)
+        else if (++files <= this.#mostFiles) bytes += (await lstat(path).catch(() => ({ size: 0 }))).size
+      }
+    }
+    return { bytes, is_whole: files <= this.#mostFiles, free_bytes: bavail * bsize }
+  }
+}

@@ -1,0 +1,97 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+import { addUser, hubFactsQuery } from '../data/account.ts'
+import { ApiError } from '../data/api.ts'
+import { meQuery } from '../data/session.ts'
+import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
+
+/** The tenants of the hub, for its operators; one is made with its first admin. */
+export function TenantsPage() {
+  const client = useQueryClient()
+  const { data: me } = useQuery(meQuery)
+  const { data, error } = useQuery(hubFactsQuery)
+  const [made, setMade] = useState<string>()
+  return (
+    <SettingsFrame title="Tenants">
+      <Part
+        title="A new tenant"
+        about="Users, runs, runners, secrets and names of one are not there for another. It is made with its first admin, who logs in as TENANT/NAME."
+      >
+        <Add
+          done={async (text) => {
+            setMade(text)
+            await client.invalidateQueries({ queryKey: hubFactsQuery.queryKey })
+          }}
+        />
+        {made !== undefined && (
+          <p role="status" className="mt-3 text-meta font-medium text-ok">
+            {made}
+          </p>
+        )}
+      </Part>
+      <Part title="Tenants">
+        {error instanceof ApiError && <Failure error={error} />}
+        <ul className="overflow-clip rounded-[10px] border border-line empty:hidden">
+          {(data?.tenants ?? []).map(({ name, users, admins }) => (
+            <li
+              key={name}
+              className="flex min-h-11 items-center gap-4 border-t border-line px-3 py-1.5 first:border-t-0"
+            >
+              <span className="min-w-0 flex-1 truncate font-medium">
+                <bdi>{name}</bdi>
+                {name === me?.tenant && <span className="font-normal text-ink2"> (yours)</span>}
+              </span>
+              <span className="text-meta text-ink2">
+                {users} {users === 1 ? 'user' : 'users'}, {admins} of them{' '}
+                {admins === 1 ? 'an admin' : 'admins'}
+              </span>
+            </li>
+          ))}
+        </ul>
+      </Part>
+    </SettingsFrame>
+  )
+}
+
+function Add({ done }: { done: (text: string) => Promise<void> }) {
+  const [given, setGiven] = useState({ tenant: '', name: '', password: '' })
+  const [failure, setFailure] = useState<ApiError>()
+  const field = (key: keyof typeof given, word: string, type = 'text') => (
+    <Labelled word={word}>
+      <input
+        className="field"
+        type={type}
+        autoComplete={type === 'password' ? 'new-password' : 'off'}
+        autoCapitalize="none"
+        spellCheck={false}
+        value={given[key]}
+        onChange={({ target }) => setGiven({ ...given, [key]: target.value })}
+      />
+    </Labelled>
+  )
+  return (
+    <form className="flex flex-col gap-3" onSubmit={(event) => event.preventDefault()}>
+      <div className="flex flex-wrap items-end gap-3">
+        {field('tenant', 'Name of the tenant')}
+        {field('name', 'Its first admin')}
+        {field('password', 'First password', 'password')}
+        <ActionButton
+          className="max-sm:w-full"
+          doing="Making it…"
+          onFailure={setFailure}
+          act={async (key) => {
+            setFailure(undefined)
+            const [tenant, name] = [given.tenant.trim(), given.name.trim()]
+            await addUser({ tenant, name, password: given.password, role: 'admin' }, key)
+            setGiven({ tenant: '', name: '', password: '' })
+            await done(`${tenant} is made; its admin logs in as ${tenant}/${name}.`)
+          }}
+        >
+          Make tenant
+        </ActionButton>
+      </div>
+      {failure !== undefined && <Failure error={failure} />}
+    </form>
+  )
+}
