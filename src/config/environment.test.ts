@@ -38,6 +38,7 @@ test('the old names of every variable are taken', () => {
     ADOS_HOSTNAME: 'h',
     ADOS_TENANT_ID: 'acme',
     ERRAND_ENROLL_TOKEN: 'once',
+    ERRAND_LABELS: 'gpu=a100,disk=ssd',
     WORKSPACE_DIR: '/w',
   })
   assert.deepEqual(found, {
@@ -53,6 +54,7 @@ test('the old names of every variable are taken', () => {
     hostname: 'h',
     tenantId: 'acme',
     enrollToken: 'once',
+    labels: ['gpu=a100', 'disk=ssd'],
   })
   assert.deepEqual(clientEnvironment({ AVTOMATIKA_URL: 'u', AVTOMATIKA_TOKEN: 't' }), {
     url: 'u',
