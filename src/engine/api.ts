@@ -129,6 +129,8 @@ export interface EngineFace {
   ): Promise<InstancePage>
   /** All instances of a step at a glance. Throws `run_not_found`, `not_found`. */
   overview(runId: string, step: { phase: StepPhase; name: string }): Promise<StepOverview>
+  /** Keeps how a list shows an ended run that was made before lists had rows. Throws `run_not_found`. */
+  fillRow(runId: string): Promise<void>
   /** The newest run of this workflow, and of this owner, that was a success before this one began. Throws `run_not_found`. */
   lastGood(runId: string): Promise<LastGood>
   /**

@@ -23,6 +23,7 @@ import { evolve, sharesAfter } from './core/evolve.ts'
 import type { InputAddress } from './core/inputs.ts'
 import { type InstanceQuery, instancePage, stepOverview } from './core/instance-page.ts'
 import { goodRun } from './core/last-good.ts'
+import { listRow } from './core/list-row.ts'
 import type { Plan } from './core/plan.ts'
 import { rollbackWorkflow, withBoxesHad } from './core/retry.ts'
 import { bounded, retryCommand, retrySteps, totals } from './core/retry-preview.ts'
@@ -146,6 +147,18 @@ export class Engine implements EngineFace {
     throw new ErrandError('not_found', `Run ${runId} has no step "${name}" (${phase}).`, {
       hint: `errand runs show ${runId} names its steps; those of rollback and finally have a phase.`,
     })
+  }
+
+  async fillRow(runId: string): Promise<void> {
+    const { status, list_row } = await this.#record(runId)
+    if (list_row !== undefined || !isFinalRun(status)) return
+    const row = await this.#folded(runId).then(
+      ({ state }) => listRow(state) ?? {},
+      // A log that cannot be folded has no more to tell another time.
+      () => ({}),
+    )
+    this.#lately.delete(runId)
+    await this.#store.update(runId, { events: [], patch: { list_row: JSON.stringify(row) } })
   }
 
   async lastGood(runId: string): Promise<LastGood> {

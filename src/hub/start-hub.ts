@@ -47,6 +47,7 @@ import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
 import { BuiltPage } from './page/built-page.ts'
 import { Changes, rowOfRun } from './page/changes.ts'
+import { fillRows } from './page/fill-rows.ts'
 import { Secrets } from './secrets.ts'
 import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
 import { tokenNames } from './tasks/repository-tokens.ts'
@@ -425,6 +426,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   stored.keepSwept()
   const retention = new Retention({ engine, accounts, tasks, stored, keptMs: options.keptMs, log })
   closers.push(() => retention.close())
+  const rows = fillRows({ store: stores.runs, engine, log })
+  closers.push(() => rows.close())
   const kept = { stores, outputs, secrets, uploads, artifacts, stored }
   const parts = { app, engine, accounts, auth, ...kept, bots, tasks }
   return { url, ...tokens, ...parts, reload: () => configFile.reload() }

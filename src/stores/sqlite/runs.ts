@@ -148,6 +148,13 @@ export class SqliteRunStore implements RunStore {
     }))
   }
 
+  /** Ids of ended runs without a row for lists, the newest first. */
+  async withoutRow(limit: number): Promise<string[]> {
+    const sql =
+      'SELECT run_id FROM runs WHERE list_row IS NULL AND finished_at IS NOT NULL ORDER BY created_at DESC LIMIT ?'
+    return this.#session.read(() => this.#session.all(sql, limit)).map((row) => String(row.run_id))
+  }
+
   async markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]> {
     const wanted = runIds ?? (await this.open())
     const marked = await Promise.all(

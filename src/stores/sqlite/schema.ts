@@ -346,6 +346,14 @@ export const runMigrations: readonly Migration[] = [
         (tenant, status, created_at, run_id, workflow_name, blueprint, owner, started_at, finished_at);
     `,
   },
+  {
+    version: 9,
+    name: 'ended runs from before lists had rows',
+    sql: `
+      CREATE INDEX runs_without_row ON runs (created_at)
+        WHERE list_row IS NULL AND finished_at IS NOT NULL;
+    `,
+  },
 ]
 
 export const secretMigrations: readonly Migration[] = [

@@ -25,7 +25,7 @@ import { Writer } from './writer.ts'
 
 export interface SqliteStores {
   /** Its `close` commits what was accepted, and leaves the database open for the accounts. */
-  runs: RunStore & Pick<SqliteRunStore, 'outputByUser'>
+  runs: RunStore & Pick<SqliteRunStore, 'outputByUser' | 'withoutRow'>
   accounts: AccountStore
   secrets: SecretStore
   botData: BotDataStore
