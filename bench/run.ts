@@ -11,6 +11,7 @@ import { agentTimes } from './rows/agents.ts'
 import { botStart } from './rows/bots.ts'
 import { boxes } from './rows/boxes.ts'
 import { crowd } from './rows/crowd.ts'
+import { dashboards } from './rows/dashboards.ts'
 import { firstProcess, firstProcessBusy, hubStep } from './rows/hub-step.ts'
 import { largeRun } from './rows/large-run.ts'
 import { localStep } from './rows/local-step.ts'
@@ -52,6 +53,7 @@ const onHub = {
   'large-run': largeRun,
   'masked-output': maskedOutput,
   crowd,
+  dashboards,
   'agents-time': agentTimes,
   'agents-memory': agentMemory,
 }

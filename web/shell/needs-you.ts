@@ -24,9 +24,12 @@ const openRuns = queryOptions({
 const asks = (run: Run) =>
   run.now?.question !== undefined && (run.status === 'running' || run.status === 'queued')
 
+/** Equal as long as the same ones ask, so that other changes draw nothing anew. */
+const askingOf = ({ runs }: RunPage) => runs.filter(asks)
+
 /** Runs that wait for a person, those with the shortest time first. */
 export function useNeedsYou(): Run[] {
-  const { data } = useQuery(openRuns)
+  const { data } = useQuery({ ...openRuns, select: askingOf })
   const { data: asked } = useQuery(askedByOthers)
   const { data: me } = useQuery(meQuery)
   const expiry = (run: Run) => run.now?.question?.expires_at ?? '9999'
@@ -34,7 +37,7 @@ export function useNeedsYou(): Run[] {
     me === undefined ||
     run.now?.question?.kind !== 'approval' ||
     mayAnswer(run.now.question.approvers, me, run.owner)
-  const own = (data?.runs ?? []).filter(asks)
+  const own = data ?? []
   const others = (asked?.runs ?? []).filter(
     (run) => asks(run) && !own.some(({ run_id }) => run_id === run.run_id),
   )
@@ -79,34 +82,70 @@ const withoutTriesBefore =
     runs: page.runs.filter((one) => one.run_id === run_id || (one.first_run ?? one.run_id) !== first_run),
   })
 
-/** Puts each run that changes where it is shown: rows change in place, new ones come first. */
+const withOpen = (runs: readonly Run[], run: Run): Run[] => {
+  const others = runs.filter(({ run_id }) => run_id !== run.run_id)
+  return isOpen(run) ? [run, ...others] : others
+}
+
+/** A list with the runs that have changed: in their places, new ones first. */
+function withChanged(
+  data: InfiniteData<RunPage>,
+  changed: ReadonlyMap<string, Run>,
+  filter: RunFilter,
+): InfiniteData<RunPage> {
+  const there = new Set(data.pages.flatMap(({ runs }) => runs.map(({ run_id }) => run_id)))
+  let list = data
+  if ([...changed.keys()].some((id) => there.has(id))) {
+    const inPlace = (page: RunPage) => ({
+      ...page,
+      runs: page.runs.map((one) => changed.get(one.run_id) ?? one),
+    })
+    list = { ...data, pages: data.pages.map(inPlace) }
+  }
+  for (const run of changed.values()) {
+    const [first, ...more] = list.pages
+    if (there.has(run.run_id) || first === undefined) continue
+    if (run.created_at < newestOf(filter, list) || !fits(run, filter)) continue
+    const pages = [{ ...first, runs: [run, ...first.runs] }, ...more]
+    list = { ...list, pages: filter.latest === undefined ? pages : pages.map(withoutTriesBefore(run)) }
+  }
+  return list
+}
+
+/**
+ * Puts the runs that change where they are shown, once a frame: rows change in place, new ones come first. A page that nobody looks at
+ * only keeps count of what needs the person; the rest waits.
+ */
 export function keepRunsLive(client: QueryClient): () => void {
-  const changed = (run: Run) => {
-    keepFailure(client, run, client.getQueryData(meQuery.queryKey)?.name)
+  const pending = new Map<string, Run>()
+  let frame: number | undefined
+  const toOpen = (all: Iterable<Run>) =>
     client.setQueryData<RunPage>(openRuns.queryKey, (page) => {
       if (page === undefined) return page
-      const others = page.runs.filter(({ run_id }) => run_id !== run.run_id)
-      return { ...page, runs: isOpen(run) ? [run, ...others] : others }
+      let { runs } = page
+      for (const run of all) runs = withOpen(runs, run)
+      return { ...page, runs }
     })
-    for (const [key] of client.getQueriesData({ queryKey: ['runs'] })) {
-      const filter = key[1] as RunFilter
-      client.setQueryData<InfiniteData<RunPage>>(key, (data) => {
-        if (data === undefined) return data
-        const isThere = data.pages.some(({ runs }) => runs.some(({ run_id }) => run_id === run.run_id))
-        if (isThere)
-          return {
-            ...data,
-            pages: data.pages.map((page) => ({
-              ...page,
-              runs: page.runs.map((one) => (one.run_id === run.run_id ? run : one)),
-            })),
-          }
-        const [first, ...more] = data.pages
-        if (first === undefined || run.created_at < newestOf(filter, data) || !fits(run, filter)) return data
-        const pages = [{ ...first, runs: [run, ...first.runs] }, ...more]
-        return { ...data, pages: filter.latest === undefined ? pages : pages.map(withoutTriesBefore(run)) }
-      })
-    }
+  const show = () => {
+    frame = undefined
+    if (document.hidden) return
+    const changed = new Map(pending)
+    pending.clear()
+    toOpen(changed.values())
+    for (const [key] of client.getQueriesData({ queryKey: ['runs'] }))
+      client.setQueryData<InfiniteData<RunPage>>(key, (data) =>
+        data === undefined ? data : withChanged(data, changed, key[1] as RunFilter),
+      )
+  }
+  const soon = () => {
+    if (!document.hidden && pending.size > 0) frame ??= requestAnimationFrame(show)
+  }
+  const changed = (run: Run) => {
+    keepFailure(client, run, client.getQueryData(meQuery.queryKey)?.name)
+    pending.delete(run.run_id)
+    pending.set(run.run_id, run)
+    if (document.hidden) toOpen([run])
+    soon()
   }
   const reset = () => {
     void client.invalidateQueries({ queryKey: ['runs'] })
@@ -117,8 +156,13 @@ export function keepRunsLive(client: QueryClient): () => void {
   const asking = (run: Run) =>
     client.setQueryData(askedByOthers.queryKey, (before) => {
       if (before === undefined) return before
-      const others = before.runs.filter(({ run_id }) => run_id !== run.run_id)
-      return { runs: isOpen(run) ? [run, ...others] : others }
+      return { runs: withOpen(before.runs, run) }
     })
-  return liveRuns.read(changed, reset, asking)
+  const stop = liveRuns.read(changed, reset, asking)
+  document.addEventListener('visibilitychange', soon)
+  return () => {
+    stop()
+    document.removeEventListener('visibilitychange', soon)
+    if (frame !== undefined) cancelAnimationFrame(frame)
+  }
 }
