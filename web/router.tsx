@@ -21,6 +21,8 @@ interface NewSearch {
   from?: string
   kind?: string
   issue?: string
+  /** A value for an input, as a link gives it. */
+  [input: `input.${string}`]: string | undefined
 }
 
 const root = createRootRouteWithContext<{ client: QueryClient }>()({
@@ -75,11 +77,12 @@ const fresh = createRoute({
   getParentRoute: () => inside,
   path: '/new',
   component: lazyRouteComponent(() => import('./new/new-run.tsx'), 'NewRun'),
-  validateSearch: ({ from, kind, issue }: Record<string, unknown>): NewSearch => ({
-    ...(typeof from === 'string' ? { from } : {}),
-    ...(typeof kind === 'string' ? { kind } : {}),
-    ...(typeof issue === 'string' ? { issue } : {}),
-  }),
+  validateSearch: (search: Record<string, unknown>): NewSearch =>
+    Object.fromEntries(
+      Object.entries(search).filter(
+        ([name, value]) => /^(?:from|kind|issue|input\..+)$/.test(name) && typeof value === 'string',
+      ),
+    ) as NewSearch,
 })
 const tasks = createRoute({
   getParentRoute: () => inside,

@@ -58,8 +58,12 @@ export class UsageError extends ErrandError {
   }
 }
 
-/** Parses `argv` for a command and runs it. `name` is the command as typed, for messages. */
-export async function runCommand(name: string, spec: Command, argv: string[]): Promise<number> {
+/** What `argv` gives a command. `name` is the command as typed, for messages. Throws `UsageError`. */
+export function parseCommand(
+  name: string,
+  spec: Command,
+  argv: string[],
+): { values: Record<string, unknown>; args: string[] } {
   const options = { ...spec.options, help: { type: 'boolean', short: 'h', help: '' } } as const
   const { tokens } = parseArgs({ args: argv, options, strict: false, tokens: true, allowPositionals: true })
   const values: Record<string, unknown> = {}
@@ -93,12 +97,18 @@ export async function runCommand(name: string, spec: Command, argv: string[]): P
     if (option.multiple) values[token.name] = [...((values[token.name] as string[]) ?? []), value]
     else values[token.name] = value
   }
+  if (!values.help) checkArgs(name, spec, args)
+  return { values, args }
+}
+
+/** Parses `argv` for a command and runs it. */
+export async function runCommand(name: string, spec: Command, argv: string[]): Promise<number> {
+  const { values, args } = parseCommand(name, spec, argv)
   if (values.help) {
     const { commandHelp } = await import('./command.ts')
     process.stdout.write(commandHelp(name, spec))
     return 0
   }
-  checkArgs(name, spec, args)
   try {
     return await spec.run(values as Values<Options>, args)
   } catch (error) {

@@ -29,6 +29,8 @@ export class RunFeed {
   version = 0
   /** The last seq that it does not have. */
   from: number
+  /** When the hub was told of the first output. */
+  firstOutputAt: string | undefined
 
   constructor(id: string, client: QueryClient, from = 0) {
     this.from = from
@@ -43,8 +45,10 @@ export class RunFeed {
     this.#unfollow = liveRuns.followRun(id, {
       seq: from,
       event: (one) => {
-        if (one.type === 'output') this.#addChunk(one)
-        else {
+        if (one.type === 'output') {
+          this.firstOutputAt ??= one.time
+          this.#addChunk(one)
+        } else {
           this.events.push(one)
           // At most so often, and the first at once; what an agent says changes nothing of the run but by its questions.
           if (one.type !== 'agent.update' || one.update.kind.startsWith('permission'))

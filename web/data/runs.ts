@@ -2,7 +2,13 @@ import type * as z from 'zod'
 import type { Approvers } from '../../src/contract/approvers.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
 import type { InstanceView, RunSort, RunSummary, RunView, StepView } from '../../src/contract/run.ts'
-import type { ListRunsInput, Problem, RunList, ValidateAnswer } from '../../src/contract/run-api.ts'
+import type {
+  ListRunsInput,
+  Problem,
+  RunList,
+  RunWorkflow,
+  ValidateAnswer,
+} from '../../src/contract/run-api.ts'
 import type { BulkDone, BulkRunsInput, RunCounts } from '../../src/contract/runs/run-lists.ts'
 import { ask, type Query } from './api.ts'
 import { FIRST_INSTANCES } from './instances.ts'
@@ -122,7 +128,7 @@ export const runQuery = (id: string) => ({
 export const eventsOfAttempt = (id: string, attempt: number, signal?: AbortSignal) =>
   ask<RunEvent[]>('GET', `${of(id)}/events`, { query: { attempt, output_bytes: 0, limit: 1000 }, signal })
 export const getWorkflow = (id: string, signal?: AbortSignal) =>
-  ask<{ workflow: unknown; vars: Record<string, string> }>('GET', `${of(id)}/workflow`, { signal })
+  ask<RunWorkflow>('GET', `${of(id)}/workflow`, { signal })
 /** The workflow that a run was made of. For `useQuery`. */
 export const workflowQuery = (id: string) => ({
   queryKey: ['workflow', id],
@@ -137,10 +143,13 @@ export const answerApproval = (
   comment?: string,
   idempotencyKey?: string,
 ) => ask('POST', `${of(id)}/${answer}`, { body: { step, ...(comment ? { comment } : {}) }, idempotencyKey })
-export const validate = (yaml: string, signal?: AbortSignal) =>
-  ask<ValidateAnswer>('POST', '/api/validate', { body: { yaml }, signal })
-export const createRun = (yaml: string, vars: Record<string, string>, idempotencyKey: string) =>
-  ask<Run>('POST', '/api/runs', { body: { yaml, vars }, idempotencyKey })
+/** With values: also what is wrong with them. */
+export const validate = (yaml: string, vars: Record<string, string>, signal?: AbortSignal) =>
+  ask<ValidateAnswer>('POST', '/api/validate', { body: { yaml, vars }, signal })
+export const createRun = (
+  body: { yaml: string; vars: Record<string, string>; repository?: string | undefined },
+  idempotencyKey: string,
+) => ask<Run>('POST', '/api/runs', { body, idempotencyKey })
 
 /** Where the bytes of one output are. */
 export const outputPath = (run: string, attempt: number, stream: string) =>

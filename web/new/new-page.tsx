@@ -1,310 +1,376 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { Link, useNavigate, useSearch } from '@tanstack/react-router'
-import { Play } from 'lucide-react'
+import { useNavigate, useSearch } from '@tanstack/react-router'
+import { Lightbulb, Play } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
-import { type ApiError, newKey } from '../data/api.ts'
-import { useRunFeed } from '../data/run-feed.ts'
-import {
-  cancelRun,
-  createRun,
-  getRun,
-  type Problem,
-  routeOf,
-  shownStatus,
-  shownStep,
-  validate,
-} from '../data/runs.ts'
-import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { ApiError, basePath, newKey } from '../data/api.ts'
+import { asCommand } from '../data/as-command.ts'
+import { createRun, type Problem, validate } from '../data/runs.ts'
+import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
-import { Log } from '../parts/log/log.tsx'
-import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
-import { Took } from '../parts/times.tsx'
-import { firstPlace, placeName, placesOf } from '../run/chosen-instance.ts'
-import { goTo, YamlEditor } from './yaml-editor.tsx'
+import { ExamplesMenu } from './examples-menu.tsx'
+import { InputsForm } from './inputs-form.tsx'
+import { NewHead } from './kind-tabs.tsx'
+import { mendOf } from './mend.ts'
+import { keepWorkflow, type WorkflowDraft } from './new-drafts.ts'
+import { Output } from './output.tsx'
+import { firstDraft, useSource } from './source.ts'
+import { goTo, putMend, YamlEditor } from './yaml-editor.tsx'
 
-const KEY = 'errand.draft.workflow'
-
-const example = `version: v0.1
-name: hello
-steps:
-  - name: greet
-    action: cmd.run
-    args: {cmd: echo "hello from Errand"}
-  - name: count
-    action: shell.run
-    args:
-      script: |
-        for i in $(seq 1 10); do
-          echo "line $i of 10"; sleep 0.3
-        done
-  - name: done
-    action: cmd.run
-    args: {cmd: echo bye}
-`
-
-/** The text that was left on the page; what is typed survives a reload, a logout and the hub. */
-function keptDraft(): string {
-  try {
-    return localStorage.getItem(KEY) ?? example
-  } catch {
-    return example
-  }
-}
-
-function keepDraft(text: string): void {
-  try {
-    if (text === '' || text === example) localStorage.removeItem(KEY)
-    else localStorage.setItem(KEY, text)
-  } catch {
-    // It lives as long as the page.
-  }
-}
-
-/** The text a moment after the last key. */
-function useSettled(text: string, ms: number): string {
-  const [settled, setSettled] = useState(text)
+/** The value a moment after the last change. */
+function useSettled<T>(value: T, ms: number): T {
+  const [settled, setSettled] = useState(value)
   useEffect(() => {
-    const timer = setTimeout(() => setSettled(text), ms)
+    const timer = setTimeout(() => setSettled(value), ms)
     return () => clearTimeout(timer)
-  }, [text, ms])
+  }, [value, ms])
   return settled
 }
 
-/** Paste, run, watch: the workflow on one side, its output on the other. */
+const SETTLED_MS = 250
+const isRun = (from: string | undefined): from is string => from !== undefined && !from.startsWith('example:')
+
+/** Paste, run, watch: the workflow and its inputs on one side, its output on the other. */
 export function NewPage() {
-  const { from } = useSearch({ from: '/inside/new' })
+  const search = useSearch({ from: '/inside/new' })
+  const { from } = search
+  const started = useRef<string>(undefined)
+  // The run that was just begun here shows the text that it was begun with.
+  const before = useRef(from)
+  if (before.current !== from) {
+    if (from !== started.current) started.current = undefined
+    before.current = from
+  }
+  const key = from !== undefined && started.current === from ? 'here' : (from ?? '')
+  const last = useRef(key)
+  if (key !== 'here') last.current = key
+  const source = useSource(key === 'here' ? undefined : from)
+  if (source.error !== undefined)
+    return (
+      <>
+        <NewHead title="New run" kind={undefined}>
+          <ExamplesMenu />
+        </NewHead>
+        <main className="p-5">
+          <Failure error={source.error} />
+        </main>
+      </>
+    )
+  if (source.isReading) return <main className="flex-1" aria-busy="true" />
+  return (
+    <Workbench
+      key={last.current}
+      search={search}
+      draft={firstDraft(from, source.of)}
+      emptied={source.of?.left_out ?? []}
+      began={(run) => {
+        started.current = run
+      }}
+    />
+  )
+}
+
+interface WorkbenchProps {
+  search: { from?: string; [input: `input.${string}`]: string | undefined }
+  draft: WorkflowDraft
+  /** Names of credentials that the run had which all this came from. */
+  emptied: readonly string[]
+  began: (run: string) => void
+}
+
+function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchProps) {
+  const [emptied] = useState(atFirst)
+  const { from } = search
   const navigate = useNavigate({ from: '/new' })
-  const [text, setText] = useState(keptDraft)
-  const settled = useSettled(text, 250)
+  const linked = Object.entries(search).flatMap(([name, value]) =>
+    name.startsWith('input.') && value !== undefined ? [[name.slice('input.'.length), value] as const] : [],
+  )
+  const [draft, setDraft] = useState<WorkflowDraft>(() => ({
+    ...first,
+    values: { ...first.values, ...Object.fromEntries(linked) },
+  }))
+  const [secrets, setSecrets] = useState<Record<string, string>>({})
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<ApiError>()
-  const key = useRef<{ text: string; key: string }>(undefined)
+  const [refused, setRefused] = useState<ReadonlyMap<string, string>>(new Map())
+  const key = useRef<{ body: string; key: string }>(undefined)
+  const { text, values } = draft
+  const settled = useSettled(draft, SETTLED_MS)
   const { data: checked } = useQuery({
-    queryKey: ['validate', settled],
-    queryFn: ({ signal }) => validate(settled, signal),
-    enabled: settled.trim() !== '',
+    queryKey: ['validate', settled.text, settled.values],
+    queryFn: ({ signal }) => validate(settled.text, settled.values, signal),
+    enabled: settled.text.trim() !== '',
     placeholderData: keepPreviousData,
     gcTime: 10_000,
   })
-  const problems = text.trim() === '' ? [] : (checked?.problems ?? [])
-  const errors = problems.filter(({ severity }) => severity === 'error')
   useEffect(() => {
     document.title = 'New run · Errand'
   }, [])
-  const change = (next: string) => {
-    setText(next)
-    keepDraft(next)
+  // While there is a mistake the form stays as it was.
+  const known = useRef(checked?.workflow)
+  if (checked?.workflow !== undefined) known.current = checked.workflow
+  const inputs = text.trim() === '' ? [] : (known.current?.inputs ?? [])
+  const problems = text.trim() === '' ? [] : (checked?.problems ?? [])
+  const mistakes = problems.filter(({ severity }) => severity === 'error').length
+  const empty = emptied.filter((name) => emptyLine(name).test(text))
+  const secretNames = inputs.filter(({ secret }) => secret).map(({ name }) => name)
+  // A secret out of a link would stand in histories and logs: it is not taken.
+  const plain = Object.fromEntries(Object.entries(values).filter(([name]) => !secretNames.includes(name)))
+  const faultsOf = (vars: NonNullable<typeof checked>['vars']) => {
+    const faults = new Map<string, string>()
+    for (const { name, message, hint } of vars ?? []) {
+      const isVariable = !inputs.some((input) => input.name === name)
+      const isCarried = isVariable && Object.hasOwn(first.values, name)
+      if (isCarried || (secrets[name] ?? '') !== '') continue
+      faults.set(name, hint === undefined ? message : `${message}; ${hint}`)
+    }
+    for (const name of secretNames)
+      if (linked.some(([one]) => one === name) && !secrets[name])
+        faults.set(name, 'a secret is not taken out of a link: type it')
+    for (const name of empty)
+      if (!secrets[name]) faults.set(name, 'type it anew, or take its line out of env')
+    return faults
+  }
+  const faults = new Map([...faultsOf(checked?.vars), ...refused])
+
+  // The one of `/new` alone stays what was typed last, under the address of its run too.
+  const keep = ({ text, values, ...of }: WorkflowDraft) => {
+    const kept = { text, values: plainOf(values, secretNames) }
+    keepWorkflow({ ...of, ...kept })
+    if (first.from === undefined) keepWorkflow(kept)
+  }
+  const change = (next: Partial<WorkflowDraft>) => {
+    const changed = { ...draft, ...next }
+    setDraft(changed)
+    keep(changed)
     setFailure(undefined)
+    setRefused(new Map())
+  }
+  const setValue = (name: string, value: string | undefined) => {
+    const { [name]: _, ...others } = values
+    change({ values: value === undefined ? others : { ...values, [name]: value } })
   }
   const run = async () => {
     if (busy || text.trim() === '') return
     setBusy(true)
     setFailure(undefined)
-    if (key.current?.text !== text) key.current = { text, key: newKey() }
     try {
-      const { run_id } = await createRun(text, {}, key.current.key)
-      key.current = undefined
-      await navigate({ search: { from: run_id }, replace: from !== undefined })
+      const now = await validate(text, plain)
+      const mistake = now.problems.find(({ severity }) => severity === 'error')
+      const wrong = faultsOf(now.vars)
+      if (mistake !== undefined) goTo(mistake)
+      else if (wrong.size > 0) {
+        setRefused(wrong)
+        focusField([...inputs.map(({ name }) => name), ...wrong.keys()].find((name) => wrong.has(name))!)
+      } else {
+        const body = {
+          yaml: empty.reduce((all, name) => filled(all, name, secrets[name]!), text),
+          vars: { ...plain, ...given(secrets, secretNames) },
+          repository: draft.repository,
+        }
+        const whole = JSON.stringify(body)
+        if (key.current?.body !== whole) key.current = { body: whole, key: newKey() }
+        const { run_id } = await createRun(body, key.current.key)
+        key.current = undefined
+        keep({ ...draft, from: run_id })
+        began(run_id)
+        setDraft((was) => ({ ...was, values: plain, from: run_id }))
+        await navigate({ search: { from: run_id }, replace: isRun(from) })
+      }
     } catch (error) {
-      const refused = error as ApiError
-      const found =
-        refused.code === 'invalid_workflow' ? (refused.details as Problem[] | undefined) : undefined
-      if (refused.status !== 0) key.current = undefined
-      if (Array.isArray(found) && found[0] !== undefined) goTo(found[0])
-      setFailure(refused)
+      const told = asApiError(error)
+      if (told.status !== 0) key.current = undefined
+      const mistake = (told.details as { problems?: Problem[] } | undefined)?.problems?.[0]
+      if (mistake !== undefined) goTo(mistake)
+      setFailure(told)
     }
     setBusy(false)
   }
+  const hasForm = inputs.length > 0 || empty.length > 0 || Object.keys(plain).length > 0
+  const hasOutput = isRun(from)
+  const cannot = text.trim() === '' ? 'There is no workflow yet' : undefined
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14">
-        <h1 className="text-page font-semibold">New run</h1>
-        <Link
-          to="/new"
-          search={{ kind: 'task' }}
-          className="reach ml-2 text-meta text-accent hover:underline"
-        >
-          A coding task instead
-        </Link>
-        <Link
-          to="/new"
-          search={{ kind: 'agent' }}
-          className="reach ml-2 text-meta text-accent hover:underline max-sm:hidden"
-        >
-          A session instead
-        </Link>
-        <span className="ml-auto" />
-        {text !== example && (
-          <button type="button" className="button button-plain" onClick={() => change(example)}>
-            Example
-          </button>
-        )}
+      <NewHead title="New run" kind={undefined}>
+        <ExamplesMenu />
+        <CopyButton
+          text={
+            asCommand({
+              do: 'start',
+              yaml: text,
+              vars: plain,
+              secrets: secretNames,
+              repository: draft.repository,
+            })!
+          }
+          label="Copy as CLI"
+          word="Copy as CLI"
+        />
         <button
           type="button"
           className="button button-main"
-          aria-disabled={busy || text.trim() === ''}
+          aria-disabled={busy || cannot !== undefined}
+          title={cannot}
           onClick={run}
         >
           {busy ? (
             'Starting…'
           ) : (
             <>
-              <Play size={13} strokeWidth={1.75} aria-hidden /> {from === undefined ? 'Run' : 'Run again'}
+              <Play size={13} strokeWidth={1.75} aria-hidden /> {hasOutput ? 'Run again' : 'Run'}
               <kbd className="key max-sm:hidden">Ctrl ↵</kbd>
             </>
           )}
         </button>
-      </header>
-      <main className="flex min-h-0 flex-1 max-md:flex-col">
-        <section
-          aria-label="Workflow"
-          className={`flex min-h-0 min-w-0 flex-1 flex-col ${from === undefined ? '' : 'border-r border-line md:max-w-[42%]'}`}
+      </NewHead>
+      <main className="flex min-h-0 flex-1 max-md:flex-col max-md:overflow-y-auto">
+        <div
+          className={`flex min-h-0 min-w-0 flex-1 ${hasOutput ? 'flex-col border-line md:max-w-[42%] md:border-r' : 'max-lg:flex-col'} max-md:flex-none`}
         >
-          <YamlEditor text={text} change={change} problems={problems} run={run} />
-          <div className="max-h-[35%] shrink-0 overflow-y-auto border-t border-line px-4 py-2 text-meta">
-            {failure !== undefined && <Failure error={failure} />}
-            {problems.length === 0 ? (
-              <p className="flex min-h-6 items-center gap-2 text-ink2">
-                {text.trim() === '' || checked === undefined ? (
-                  'Paste a workflow, or drop a file.'
-                ) : (
-                  <>
-                    <StatusMark shown="success" size={14} beside /> No mistakes
-                    <span className="ml-auto text-ink3 max-sm:hidden">paste or drop a file</span>
-                  </>
+          <section
+            aria-label="Workflow"
+            className="flex min-h-0 min-w-0 flex-1 flex-col max-md:min-h-[50dvh]"
+          >
+            <YamlEditor text={text} change={(next) => change({ text: next })} problems={problems} run={run} />
+            <div
+              className={`max-h-[35%] shrink-0 overflow-y-auto border-t border-line px-4 py-2 text-meta ${mistakes > 0 ? 'bg-bad-soft' : ''}`}
+            >
+              {failure !== undefined && <Failure error={failure} />}
+              {mistakes === 0 && (
+                <p className="flex min-h-6 items-center gap-2 text-ink2">
+                  {text.trim() === '' || checked === undefined ? (
+                    'Paste a workflow, or drop a file.'
+                  ) : (
+                    <>
+                      <StatusMark shown="success" size={14} beside />
+                      No mistakes{factsText(checked.workflow)}
+                      <span className="ml-auto text-ink3 max-sm:hidden">paste or drop a file</span>
+                    </>
+                  )}
+                </p>
+              )}
+              {problems.length > 0 && <Problems problems={problems} text={text} mistakes={mistakes} />}
+            </div>
+          </section>
+          {hasForm && (
+            <section
+              aria-label="Inputs"
+              className={`overflow-y-auto border-line px-4 py-3 ${hasOutput ? 'max-h-[45%] shrink-0 border-t max-md:max-h-none' : 'w-[340px] shrink-0 border-l max-lg:max-h-[45%] max-lg:w-full max-lg:border-t max-lg:border-l-0 max-md:max-h-none'}`}
+              onKeyDown={(event) => {
+                if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return
+                event.preventDefault()
+                void run()
+              }}
+            >
+              <div className="mb-3 flex min-h-6 items-center justify-between">
+                <h2 className="font-semibold">Inputs</h2>
+                {from !== undefined && (
+                  <CopyButton text={linkOf(from, plain)} label="Copy a link with these inputs" />
                 )}
-              </p>
-            ) : (
-              <ul aria-label={`${errors.length} mistakes`}>
-                {problems.map((problem) => (
-                  <li key={`${problem.line}:${problem.column}:${problem.message}`}>
-                    <button
-                      type="button"
-                      className="flex w-full gap-2 rounded px-1 py-1 text-left hover:bg-hover"
-                      onClick={() => goTo(problem)}
-                    >
-                      <span className="mt-0.5">
-                        <StatusMark
-                          shown={problem.severity === 'error' ? 'failed' : 'room'}
-                          size={14}
-                          beside
-                        />
-                      </span>
-                      <span className="w-12 shrink-0 font-mono text-ink2">
-                        {problem.line === undefined ? '' : `${problem.line}:${problem.column ?? 1}`}
-                      </span>
-                      <span className="min-w-0 break-words">
-                        <bdi>{problem.message}</bdi>
-                        {problem.hint !== undefined && (
-                          <span className="block text-ink2">{problem.hint}</span>
-                        )}
-                      </span>
-                    </button>
-                  </li>
-                ))}
-              </ul>
-            )}
-          </div>
-        </section>
-        {from !== undefined && <Output key={from} id={from} />}
+              </div>
+              <InputsForm
+                inputs={inputs}
+                values={plain}
+                secrets={secrets}
+                emptied={empty}
+                faults={faults}
+                change={setValue}
+                changeSecret={(name, value) => {
+                  setSecrets((was) => ({ ...was, [name]: value }))
+                  setRefused(new Map())
+                }}
+              />
+            </section>
+          )}
+        </div>
+        {hasOutput && <Output key={from} id={from} />}
       </main>
     </>
   )
 }
 
-/** The run that was started, live: its steps as tabs, the one that runs shown until one is chosen. */
-function Output({ id }: { id: string }) {
-  const { data: run } = useQuery({
-    queryKey: ['run', id],
-    queryFn: ({ signal }) => getRun(id, signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  })
-  const feed = useRunFeed(id)
-  const [chosen, setChosen] = useState<string>()
-  if (run === undefined || feed === undefined)
-    return <section aria-label="Output" className="min-h-0 flex-1 bg-sunken" aria-busy="true" />
-  const places = run.steps.flatMap(placesOf)
-  const place = places.find((one) => placeName(one) === chosen) ?? firstPlace(run.steps)
-  const over = run.finished_at !== undefined
-  const runner = place?.instance.attempts.at(-1)?.runner
+const asApiError = (error: unknown): ApiError =>
+  error instanceof ApiError ? error : new ApiError(0, { error: { code: 'internal', message: String(error) } })
+
+const plainOf = (values: Record<string, string>, secret: readonly string[]) =>
+  Object.fromEntries(Object.entries(values).filter(([name]) => !secret.includes(name)))
+
+const given = (secrets: Record<string, string>, names: readonly string[]) =>
+  Object.fromEntries(names.flatMap((name) => (secrets[name] ? [[name, secrets[name]]] : [])))
+
+/** The line of `env` where a credential stood, as the hub writes such a file. */
+const emptyLine = (name: string) => new RegExp(`^([ \\t]+${name}:)[ \\t]*""[ \\t]*$`, 'm')
+const filled = (text: string, name: string, value: string): string => {
+  const line = emptyLine(name)
+  return text.replace(new RegExp(line.source, 'gm'), (_, head: string) => `${head} ${JSON.stringify(value)}`)
+}
+
+function focusField(name: string): void {
+  document.querySelector<HTMLElement>(`[name="${CSS.escape(name)}"]`)?.focus()
+}
+
+function linkOf(from: string, values: Readonly<Record<string, string>>): string {
+  const words = new URLSearchParams([
+    ['from', from],
+    ...Object.entries(values).map(([name, value]) => [`input.${name}`, value]),
+  ])
+  return `${location.origin}${basePath}/new?${words}`
+}
+
+function factsText(workflow: { steps: number; hosts: number } | undefined): string {
+  if (workflow === undefined) return ''
+  const count = (number: number, word: string) => `${number} ${word}${number === 1 ? '' : 's'}`
+  return `, ${count(workflow.steps, 'step')}, ${count(workflow.hosts, 'host')}`
+}
+
+function Problems({
+  problems,
+  text,
+  mistakes,
+}: {
+  problems: readonly Problem[]
+  text: string
+  mistakes: number
+}) {
   return (
-    <section
-      aria-label="Output"
-      className="flex min-h-0 min-w-0 flex-1 flex-col max-md:basis-1/2 max-md:border-t max-md:border-line"
-    >
-      <div className="flex min-h-14 shrink-0 items-center gap-3 border-b border-line px-4 py-2">
-        <StatusMark shown={shownStatus(run)} size={18} />
-        <div className="min-w-0 flex-1">
-          <p className="flex items-center gap-2">
-            <span className="truncate font-semibold">
-              <bdi>{run.workflow_name}</bdi>
-            </span>
-            <span className="truncate font-mono text-meta text-ink2 max-sm:hidden">{run.run_id}</span>
-            <CopyButton text={run.run_id} label="Copy the run's id" />
-          </p>
-          <p className="truncate text-label text-ink2">
-            {run.waiting ?? run.message ?? (runner === undefined ? 'waits to begin' : `on runner ${runner}`)}
-          </p>
-        </div>
-        <span className="max-lg:hidden">
-          <RouteLine route={routeOf(run)} />
-        </span>
-        <Took from={run.started_at ?? run.created_at} to={run.finished_at} />
-        <Link to="/runs/$run" params={{ run: id }} className="button">
-          Open run
-        </Link>
-        {!over && (
-          <ActionButton doing="Canceling…" kind="quiet-bad" act={() => cancelRun(id)}>
-            Cancel
-          </ActionButton>
-        )}
-      </div>
-      <div
-        role="tablist"
-        aria-label="Steps"
-        className="flex shrink-0 overflow-x-auto border-b border-line px-1.5"
-      >
-        {places.map((one) => (
-          <button
-            key={`${one.step.phase} ${placeName(one)}`}
-            type="button"
-            role="tab"
-            aria-selected={one.index === place?.index && one.step === place.step}
-            className="tab"
-            onClick={() => setChosen(placeName(one))}
+    <ul aria-label={`${mistakes} ${mistakes === 1 ? 'mistake' : 'mistakes'}`}>
+      {problems.map((problem, index) => {
+        const mend = mendOf(text, problem)
+        return (
+          <li
+            key={`${problem.line}:${problem.column}:${problem.message}`}
+            className="flex items-start gap-2 rounded hover:bg-hover"
           >
-            <StatusMark
-              shown={shownStep({
-                status: one.instance.status,
-                waiting: one.instance.waiting,
-                approval: one.step.approval,
-              })}
-              size={13}
-            />
-            <bdi className="font-medium">{placeName(one)}</bdi>
-            <span className="text-ink2">
-              {one.step.started_at !== undefined && (
-                <Took from={one.step.started_at} to={one.step.finished_at} />
-              )}
-            </span>
-          </button>
-        ))}
-      </div>
-      {place?.instance.attempts.at(-1) !== undefined ? (
-        <Log
-          key={place.instance.attempts.at(-1)!.number}
-          run={id}
-          attempt={place.instance.attempts.at(-1)!.number}
-          feed={feed}
-          running={place.instance.attempts.at(-1)!.outcome === undefined}
-          name={placeName(place)}
-        />
-      ) : (
-        <p className="flex-1 bg-sunken p-4 text-meta text-ink3">
-          {place?.step.approval === undefined ? 'Nothing has begun yet.' : place.step.approval.message}
-        </p>
-      )}
-    </section>
+            <button
+              type="button"
+              className="flex min-w-0 flex-1 gap-2 px-1 py-1 text-left"
+              onClick={() => goTo(problem)}
+            >
+              <span className="mt-0.5">
+                <StatusMark shown={problem.severity === 'error' ? 'failed' : 'room'} size={14} beside />
+              </span>
+              <span className="w-12 shrink-0 font-mono text-ink2">
+                {problem.line === undefined ? '' : `${problem.line}:${problem.column ?? 1}`}
+              </span>
+              <span className="min-w-0 break-words">
+                <bdi>{problem.message}</bdi>
+                {problem.hint !== undefined && (
+                  <span className="block text-ink2">
+                    <Lightbulb size={12} strokeWidth={1.75} aria-hidden className="mr-1 inline" />
+                    <bdi>{problem.hint}</bdi>
+                  </span>
+                )}
+              </span>
+            </button>
+            {mend !== undefined && (
+              <button type="button" className="button mt-0.5 shrink-0" onClick={() => putMend(mend)}>
+                Use <bdi className="font-mono">{mend.word}</bdi>
+                {index === 0 && <kbd className="key max-sm:hidden">Alt ↵</kbd>}
+              </button>
+            )}
+          </li>
+        )
+      })}
+    </ul>
   )
 }

@@ -1,20 +1,89 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link, useNavigate } from '@tanstack/react-router'
+import { useNavigate, useSearch } from '@tanstack/react-router'
 import { Play } from 'lucide-react'
-import { type ReactNode, useEffect, useRef, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import type { AgentRequestInput, AgentsHealth } from '../../src/contract/agent-api.ts'
 import { ApiError, ask, newKey } from '../data/api.ts'
-import type { Run } from '../data/runs.ts'
-import { keepPrompt, keptPrompt } from '../data/sessions.ts'
+import { asCommand } from '../data/as-command.ts'
+import { getWorkflow, type Run } from '../data/runs.ts'
 import { Failure } from '../parts/action-button.tsx'
+import { CopyButton } from '../parts/copy-button.tsx'
+import { ChoiceField, TextField } from '../parts/field.tsx'
+import { NewHead } from './kind-tabs.tsx'
+import { keepForm, keptForm } from './new-drafts.ts'
 
-type Permissions = 'ask' | 'allow' | 'deny'
-/** The prompt that is not sent yet is kept as one of no run. */
-const DRAFT = 'new'
+const none = {
+  agent: '',
+  prompt: '',
+  model: '',
+  repo: '',
+  ref: '',
+  permissions: 'ask',
+  isolation: '',
+  cost: '',
+}
+type Form = typeof none
 
-/** Begins a session with an agent: who, what, and where. */
+/** A text of a kept workflow as it was given. */
+const text = (value: unknown): string => (typeof value === 'string' ? value.replaceAll('$${', '${') : '')
+
+/** What an earlier session was begun with; its secrets are no part of it. */
+async function formOf(run: string, signal: AbortSignal): Promise<Form> {
+  const { workflow } = await getWorkflow(run, signal)
+  const { steps = [], isolation } = workflow as {
+    steps?: { action: string; args: Record<string, unknown> }[]
+    isolation?: unknown
+  }
+  const asked = steps.find(({ action }) => action === 'agent.run')?.args
+  if (asked === undefined)
+    throw new ApiError(404, {
+      error: {
+        code: 'not_found',
+        message: `${run} asked no agent.`,
+        hint: 'Begin a workflow again with /new?from=.',
+      },
+    })
+  const checkout = steps.find(({ action }) => action === 'git.workspace')?.args
+  const { cost_usd } = (asked.budget ?? {}) as { cost_usd?: number }
+  return {
+    agent: text(asked.agent),
+    prompt: text(asked.prompt),
+    model: text(asked.model),
+    repo: text(checkout?.repo),
+    ref: text(checkout?.ref),
+    permissions: text(asked.permissions) || 'ask',
+    isolation: text(isolation) === 'none' ? '' : text(isolation),
+    cost: cost_usd === undefined ? '' : String(cost_usd),
+  }
+}
+
+/** Begins a session with an agent: who, what, and where; `from` of the address fills it in as an earlier one was. */
 export function NewSession() {
+  const { from } = useSearch({ from: '/inside/new' })
+  const { data, error } = useQuery<Form, ApiError>({
+    queryKey: ['new-session-from', from],
+    queryFn: ({ signal }) => formOf(from!, signal),
+    enabled: from !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+  })
+  if (from !== undefined && data === undefined)
+    return (
+      <>
+        <NewHead title="New session" kind="agent">
+          {null}
+        </NewHead>
+        <main className="flex-1 p-5" aria-busy={error === null}>
+          {error !== null && <Failure error={error} />}
+        </main>
+      </>
+    )
+  return <SessionForm key={from ?? ''} from={from} first={data} />
+}
+
+function SessionForm({ from, first }: { from: string | undefined; first: Form | undefined }) {
   const navigate = useNavigate()
+  const draft = from === undefined ? 'session' : `session.${from}`
   const { data } = useQuery({
     queryKey: ['agents'],
     queryFn: ({ signal }) => ask<AgentsHealth>('GET', '/health/agents', { signal }),
@@ -22,34 +91,31 @@ export function NewSession() {
   const agents = Object.values(data?.agents ?? {})
     .filter(({ name }) => name !== 'acp')
     .sort((a, b) => Number(b.usable) - Number(a.usable))
-  const [chosen, setChosen] = useState<string>()
-  const [prompt, setPrompt] = useState(() => keptPrompt(DRAFT))
-  const [model, setModel] = useState('')
-  const [repo, setRepo] = useState('')
-  const [ref, setRef] = useState('')
-  const [permissions, setPermissions] = useState<Permissions>('ask')
-  const [isolation, setIsolation] = useState('')
-  const [cost, setCost] = useState('')
+  const [form, setForm] = useState<Form>(() => first ?? keptForm(draft, none))
+  const { prompt, model, repo, ref, permissions, isolation, cost } = form
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<ApiError>()
   const key = useRef<{ body: string; key: string }>(undefined)
-  const agent = chosen ?? agents.find(({ usable }) => usable)?.name
+  const agent = form.agent || agents.find(({ usable }) => usable)?.name
   useEffect(() => {
     document.title = 'New session · Errand'
   }, [])
-  useEffect(() => keepPrompt(DRAFT, prompt), [prompt])
+  useEffect(() => {
+    if (from === undefined) keepForm(draft, form)
+  }, [from, draft, form])
+  const set = (change: Partial<Form>) => setForm((was) => ({ ...was, ...change }))
+  const badCost = cost.trim() !== '' && !(Number(cost) > 0)
 
   const start = async () => {
-    if (busy || prompt.trim() === '' || agent === undefined) return
-    const costUsd = Number(cost)
+    if (busy || prompt.trim() === '' || agent === undefined || badCost) return
     const asked: AgentRequestInput = {
-      ...{ agent, prompt, permissions, interactive: true },
+      ...{ agent, prompt, permissions: permissions as 'ask', interactive: true },
       ...(model.trim() === '' ? {} : { model: model.trim() }),
       ...(repo.trim() === ''
         ? {}
         : { workspace: { repo: repo.trim(), ...(ref.trim() === '' ? {} : { ref: ref.trim() }) } }),
       ...(isolation === '' ? {} : { isolation: isolation as 'none' }),
-      ...(costUsd > 0 ? { budget: { cost_usd: costUsd } } : {}),
+      ...(cost.trim() === '' ? {} : { budget: { cost_usd: Number(cost) } }),
     }
     setBusy(true)
     setFailure(undefined)
@@ -60,7 +126,7 @@ export function NewSession() {
         body: { agent: asked },
         idempotencyKey: key.current.key,
       })
-      keepPrompt(DRAFT, '')
+      if (from === undefined) keepForm(draft, undefined)
       await navigate({ to: '/runs/$run', params: { run: run_id }, search: {} })
     } catch (error) {
       const refused =
@@ -72,18 +138,21 @@ export function NewSession() {
       setBusy(false)
     }
   }
-  const why = agents.find(({ name }) => name === agent)?.why
+  const chosen = agents.find(({ name }) => name === agent)
+  const given = { agent, model: model.trim(), repo: repo.trim(), ref: ref.trim() }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14">
-        <h1 className="text-page font-semibold">New session</h1>
-        <Link to="/new" className="button button-plain ml-auto">
-          A workflow instead
-        </Link>
+      <NewHead title="New session" kind="agent">
+        <CopyButton
+          text={asCommand({ do: 'ask', prompt, permissions, ...given })!}
+          label="Copy as CLI"
+          word="Copy as CLI"
+        />
         <button
           type="button"
           className="button button-main"
-          aria-disabled={busy || prompt.trim() === '' || agent === undefined}
+          aria-disabled={busy || prompt.trim() === '' || agent === undefined || badCost}
+          title={prompt.trim() === '' ? 'It still needs a prompt' : undefined}
           onClick={start}
         >
           {busy ? (
@@ -95,7 +164,7 @@ export function NewSession() {
             </>
           )}
         </button>
-      </header>
+      </NewHead>
       <main className="min-h-0 flex-1 overflow-y-auto">
         <form
           className="mx-auto grid max-w-[780px] grid-cols-2 gap-4 px-6 py-6 max-sm:grid-cols-1 max-sm:px-4"
@@ -104,59 +173,84 @@ export function NewSession() {
             void start()
           }}
           onKeyDown={(event) => {
-            if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) void start()
+            if (event.key !== 'Enter' || !(event.metaKey || event.ctrlKey)) return
+            event.preventDefault()
+            void start()
           }}
         >
-          <label className="col-span-full flex flex-col gap-1.5">
-            <span className="font-medium">What the agent is to do</span>
-            <textarea
+          <div className="col-span-full">
+            <TextField
+              label="What the agent is to do"
               rows={8}
-              className="field h-auto resize-y py-2 leading-5"
               value={prompt}
-              onChange={({ target }) => setPrompt(target.value)}
+              change={(prompt) => set({ prompt })}
             />
-          </label>
-          <Field name="Agent" note={why}>
-            <select className="field" value={agent ?? ''} onChange={({ target }) => setChosen(target.value)}>
-              {agent === undefined && <option value="">none is usable</option>}
-              {agents.map(({ name, title, usable }) => (
-                <option key={name} value={name} disabled={!usable}>
-                  {title}
-                  {usable ? '' : ' (not usable)'}
-                </option>
-              ))}
-            </select>
-          </Field>
-          <Field name="Model" note="The agent's own, where none is given">
-            <Text value={model} change={setModel} />
-          </Field>
-          <Field name="Repository" note="A checkout of its own is made; without one the workspace is empty">
-            <Text value={repo} change={setRepo} placeholder="https://github.com/o/r" />
-          </Field>
-          <Field name="Branch, tag or commit" note="Where it begins">
-            <Text value={ref} change={setRef} />
-          </Field>
-          <Field name="Tools that change something" note="Who decides whether it may use them">
-            <select
-              className="field"
-              value={permissions}
-              onChange={({ target }) => setPermissions(target.value as Permissions)}
-            >
-              <option value="ask">ask a person</option>
-              <option value="allow">allow</option>
-              <option value="deny">deny</option>
-            </select>
-          </Field>
-          <Field name="Isolation" note="The least that stands between it and the machine">
-            <select className="field" value={isolation} onChange={({ target }) => setIsolation(target.value)}>
-              <option value="">as the runner does</option>
-              <option value="sandbox">sandbox</option>
-              <option value="container">container</option>
-            </select>
-          </Field>
-          <Field name="Most cost, in US dollars" note="It is stopped there">
-            <Text value={cost} change={setCost} placeholder="2.00" />
-          </Field>
+          </div>
+          <ChoiceField
+            label="Agent"
+            note={chosen?.why}
+            value={agent ?? ''}
+            change={(agent) => set({ agent })}
+            options={[
+              ...(chosen === undefined ? [{ value: agent ?? '', word: agent ?? 'none is usable' }] : []),
+              ...agents.map(({ name, title, usable }) => ({
+                value: name,
+                word: usable ? title : `${title} (not usable)`,
+                disabled: !usable,
+              })),
+            ]}
+          />
+          <TextField
+            label="Model"
+            note="The agent's own, where none is given"
+            value={model}
+            change={(model) => set({ model })}
+          />
+          <TextField
+            label="Repository"
+            note="A checkout of its own is made; without one the workspace is empty"
+            placeholder="https://github.com/o/r"
+            mono
+            value={repo}
+            change={(repo) => set({ repo })}
+          />
+          <TextField
+            label="Branch, tag or commit"
+            note="Where it begins"
+            mono
+            value={ref}
+            change={(ref) => set({ ref })}
+          />
+          <ChoiceField
+            label="Tools that change something"
+            note="Who decides whether it may use them"
+            value={permissions}
+            change={(permissions) => set({ permissions })}
+            options={[
+              { value: 'ask', word: 'ask a person' },
+              { value: 'allow', word: 'allow' },
+              { value: 'deny', word: 'deny' },
+            ]}
+          />
+          <ChoiceField
+            label="Isolation"
+            note="The least that stands between it and the machine"
+            value={isolation}
+            change={(isolation) => set({ isolation })}
+            options={[
+              { value: '', word: 'as the runner does' },
+              { value: 'sandbox', word: 'sandbox' },
+              { value: 'container', word: 'container' },
+            ]}
+          />
+          <TextField
+            label="Most cost, in US dollars"
+            note="It is stopped there"
+            error={badCost ? 'a number above 0, such as 2.00' : undefined}
+            placeholder="2.00"
+            value={cost}
+            change={(cost) => set({ cost })}
+          />
           {failure !== undefined && (
             <div className="col-span-full">
               <Failure error={failure} />
@@ -165,35 +259,5 @@ export function NewSession() {
         </form>
       </main>
     </>
-  )
-}
-
-function Field({ name, note, children }: { name: string; note?: string | undefined; children: ReactNode }) {
-  return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: the control is its child
-    <label className="flex flex-col gap-1.5">
-      <span className="font-medium">{name}</span>
-      {children}
-      {note !== undefined && <span className="text-meta text-ink2">{note}</span>}
-    </label>
-  )
-}
-
-interface TextProps {
-  value: string
-  change: (text: string) => void
-  placeholder?: string
-}
-
-function Text({ value, change, placeholder }: TextProps) {
-  return (
-    <input
-      className="field"
-      value={value}
-      placeholder={placeholder}
-      spellCheck={false}
-      autoCapitalize="none"
-      onChange={({ target }) => change(target.value)}
-    />
   )
 }

@@ -1,12 +1,16 @@
-import { Link, useNavigate, useSearch } from '@tanstack/react-router'
+import { useQuery } from '@tanstack/react-query'
+import { useNavigate, useSearch } from '@tanstack/react-router'
 import { GitPullRequest, Plus, X } from 'lucide-react'
 import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { CreateTasksInput } from '../../src/contract/tasks/task-api.ts'
 import { type ApiError, newKey } from '../data/api.ts'
-import { createTasks } from '../data/tasks.ts'
+import { asCommand } from '../data/as-command.ts'
+import { createTasks, getTask, type WholeTask } from '../data/tasks.ts'
 import { Failure } from '../parts/action-button.tsx'
-
-const KEY = 'errand.draft.task'
+import { CopyButton } from '../parts/copy-button.tsx'
+import { TextField } from '../parts/field.tsx'
+import { NewHead } from './kind-tabs.tsx'
+import { keepForm, keptForm } from './new-drafts.ts'
 
 interface Draft {
   from: 'issue' | 'words'
@@ -40,24 +44,6 @@ const none: Draft = {
   pull: true,
 }
 
-function keptDraft(): Draft {
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? 'null') as Partial<Draft> | null
-    return { ...none, ...kept }
-  } catch {
-    return none
-  }
-}
-
-function keepDraft(draft: Draft | undefined): void {
-  try {
-    if (draft === undefined) localStorage.removeItem(KEY)
-    else localStorage.setItem(KEY, JSON.stringify(draft))
-  } catch {
-    // It lives as long as the page.
-  }
-}
-
 const linesOf = (text: string): string[] =>
   text
     .split('\n')
@@ -85,13 +71,74 @@ function requestOf(draft: Draft): CreateTasksInput {
 
 const agents = ['builtin', 'claude_code', 'codex', 'opencode', 'copilot']
 
-/** A coding task: of an issue, or in words of one's own. */
+/** What an earlier task was asked to do. */
+function draftOf({ task }: WholeTask): Draft {
+  return {
+    ...none,
+    from: task.issue === undefined ? 'words' : 'issue',
+    issue: task.issue ?? '',
+    repo: task.repo_url ?? '',
+    ref: task.ref ?? '',
+    title: task.title,
+    description: task.description,
+    criteria:
+      task.issue === undefined && task.acceptance_criteria.length > 0 ? task.acceptance_criteria : [''],
+    tests: (task.test_commands ?? []).join('\n'),
+    agent: task.agent ?? none.agent,
+    model: task.model ?? '',
+    instructions: task.instructions ?? '',
+    plan: task.plan ?? false,
+    pull: task.pull_request !== false,
+  }
+}
+
+/** The same as a command. */
+function commandOf(draft: Draft): string {
+  const { issue, task, defaults } = requestOf(draft)
+  const { agent, model, ref, acceptance_criteria = [], test_commands = [], plan } = (task ?? defaults)!
+  const shared = {
+    agent,
+    model,
+    ref,
+    criteria: acceptance_criteria,
+    tests: test_commands,
+    plan: plan === true,
+  }
+  const own = task && { title: task.title, description: task.description, repo: task.repo_url }
+  return asCommand({ do: 'task-run', ...(issue !== undefined && { issue }), ...own, ...shared })!
+}
+
+/** A coding task: of an issue, or in words of one's own; `from` of the address fills it in as an earlier one was. */
 export default function TaskForm() {
-  const { issue } = useSearch({ from: '/inside/new' })
+  const { from, issue } = useSearch({ from: '/inside/new' })
+  const { data, error } = useQuery<WholeTask, ApiError>({
+    queryKey: ['new-task-from', from],
+    queryFn: ({ signal }) => getTask(from!, signal),
+    enabled: from !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+  })
+  if (from !== undefined && data === undefined)
+    return (
+      <>
+        <NewHead title="New task" kind="task">
+          {null}
+        </NewHead>
+        <main className="flex-1 p-5" aria-busy={error === null}>
+          {error !== null && <Failure error={error} />}
+        </main>
+      </>
+    )
+  const first = data === undefined ? undefined : draftOf(data)
+  return <Form key={from ?? ''} first={first} issue={issue} />
+}
+
+function Form({ first, issue }: { first: Draft | undefined; issue: string | undefined }) {
   const navigate = useNavigate()
-  const [draft, setDraft] = useState<Draft>(() =>
-    issue === undefined ? keptDraft() : { ...keptDraft(), from: 'issue', issue },
-  )
+  const [draft, setDraft] = useState<Draft>(() => {
+    const kept = first ?? keptForm('task', none)
+    return issue === undefined ? kept : { ...kept, from: 'issue', issue }
+  })
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<ApiError>()
   const key = useRef<{ text: string; key: string }>(undefined)
@@ -101,7 +148,7 @@ export default function TaskForm() {
   const set = (change: Partial<Draft>) => {
     const next = { ...draft, ...change }
     setDraft(next)
-    keepDraft(next)
+    if (first === undefined) keepForm('task', next)
     setFailure(undefined)
   }
   const missing =
@@ -119,7 +166,7 @@ export default function TaskForm() {
     setFailure(undefined)
     try {
       const { tasks } = await createTasks(body, key.current.key)
-      keepDraft(undefined)
+      if (first === undefined) keepForm('task', undefined)
       await navigate({ to: '/tasks/$task', params: { task: tasks[0]!.id }, search: {} })
     } catch (error) {
       const refused = error as ApiError
@@ -130,12 +177,8 @@ export default function TaskForm() {
   }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14 max-sm:px-4">
-        <h1 className="text-page font-semibold">New task</h1>
-        <Link to="/new" search={{}} className="reach ml-2 text-meta text-accent hover:underline">
-          A workflow instead
-        </Link>
-        <span className="ml-auto" />
+      <NewHead title="New task" kind="task">
+        <CopyButton text={commandOf(draft)} label="Copy as CLI" word="Copy as CLI" />
         <button
           type="submit"
           form="task-form"
@@ -146,7 +189,7 @@ export default function TaskForm() {
           {busy ? 'Giving…' : 'Give the task'}
           <kbd className="key max-sm:hidden">Ctrl ↵</kbd>
         </button>
-      </header>
+      </NewHead>
       <main className="min-h-0 flex-1 overflow-y-auto">
         <form
           id="task-form"
@@ -176,104 +219,65 @@ export default function TaskForm() {
             ))}
           </fieldset>
           {draft.from === 'issue' ? (
-            <Field
-              id="issue"
+            <TextField
               label="Address of the issue"
-              hint="Of GitHub, Gitea, Forgejo or GitLab. Its title, text and criteria are read, and it is told how it goes."
-            >
-              <input
-                id="issue"
-                type="url"
-                className="field w-full"
-                placeholder="https://git.example.com/shop/web/issues/12"
-                value={draft.issue}
-                onChange={({ target }) => set({ issue: target.value })}
-              />
-            </Field>
+              note="Of GitHub, Gitea, Forgejo or GitLab. Its title, text and criteria are read, and it is told how it goes."
+              type="url"
+              placeholder="https://git.example.com/shop/web/issues/12"
+              value={draft.issue}
+              change={(issue) => set({ issue })}
+            />
           ) : (
             <>
-              <Field id="repo" label="Repository" hint="https://, ssh:// or git@host:path">
-                <input
-                  id="repo"
-                  className="field w-full font-mono"
-                  placeholder="https://git.example.com/shop/web"
-                  value={draft.repo}
-                  onChange={({ target }) => set({ repo: target.value })}
-                  spellCheck={false}
-                  autoCapitalize="none"
-                />
-              </Field>
-              <Field id="title" label="Title">
-                <input
-                  id="title"
-                  className="field w-full"
-                  maxLength={256}
-                  placeholder="Say what is wrong when a login fails"
-                  value={draft.title}
-                  onChange={({ target }) => set({ title: target.value })}
-                />
-              </Field>
-              <Field id="description" label="Description" hint="What is so today, and what should be.">
-                <textarea
-                  id="description"
-                  className="field h-32! w-full resize-y py-1.5"
-                  value={draft.description}
-                  onChange={({ target }) => set({ description: target.value })}
-                />
-              </Field>
+              <TextField
+                label="Repository"
+                note="https://, ssh:// or git@host:path"
+                mono
+                placeholder="https://git.example.com/shop/web"
+                value={draft.repo}
+                change={(repo) => set({ repo })}
+              />
+              <TextField
+                label="Title"
+                maxLength={256}
+                placeholder="Say what is wrong when a login fails"
+                value={draft.title}
+                change={(title) => set({ title })}
+              />
+              <TextField
+                label="Description"
+                note="What is so today, and what should be."
+                rows={6}
+                value={draft.description}
+                change={(description) => set({ description })}
+              />
             </>
           )}
           <Criteria criteria={draft.criteria} set={(criteria) => set({ criteria })} of={draft.from} />
-          <Field
-            id="tests"
+          <TextField
             label="Tests"
-            hint="Commands, one a line; without them the playbook of the repository, or what is found in it."
-          >
-            <textarea
-              id="tests"
-              className="field h-16! w-full resize-y py-1.5 font-mono"
-              placeholder={'npm ci\nnpm test'}
-              value={draft.tests}
-              onChange={({ target }) => set({ tests: target.value })}
-              spellCheck={false}
-            />
-          </Field>
+            note="Commands, one a line; without them the playbook of the repository, or what is found in it."
+            rows={3}
+            mono
+            placeholder={'npm ci\nnpm test'}
+            value={draft.tests}
+            change={(tests) => set({ tests })}
+          />
           <div className="grid grid-cols-3 gap-4 max-sm:grid-cols-1">
-            <Field id="agent" label="Agent">
-              <input
-                id="agent"
-                className="field w-full"
-                list="agents"
-                value={draft.agent}
-                onChange={({ target }) => set({ agent: target.value })}
-                spellCheck={false}
-              />
-              <datalist id="agents">
-                {agents.map((agent) => (
-                  <option key={agent} value={agent} />
-                ))}
-              </datalist>
-            </Field>
-            <Field id="model" label="Model">
-              <input
-                id="model"
-                className="field w-full"
-                placeholder="the agent's own"
-                value={draft.model}
-                onChange={({ target }) => set({ model: target.value })}
-                spellCheck={false}
-              />
-            </Field>
-            <Field id="ref" label="Begins at">
-              <input
-                id="ref"
-                className="field w-full font-mono"
-                placeholder="the repository's branch"
-                value={draft.ref}
-                onChange={({ target }) => set({ ref: target.value })}
-                spellCheck={false}
-              />
-            </Field>
+            <TextField label="Agent" offers={agents} value={draft.agent} change={(agent) => set({ agent })} />
+            <TextField
+              label="Model"
+              placeholder="the agent's own"
+              value={draft.model}
+              change={(model) => set({ model })}
+            />
+            <TextField
+              label="Begins at"
+              mono
+              placeholder="the repository's branch"
+              value={draft.ref}
+              change={(ref) => set({ ref })}
+            />
           </div>
           <div className="flex flex-col gap-2">
             <Check checked={draft.plan} set={(plan) => set({ plan })}>
@@ -296,28 +300,6 @@ export default function TaskForm() {
         </form>
       </main>
     </>
-  )
-}
-
-function Field({
-  id,
-  label,
-  hint,
-  children,
-}: {
-  id: string
-  label: string
-  hint?: string
-  children: ReactNode
-}) {
-  return (
-    <div>
-      <label className="mb-1 block font-medium" htmlFor={id}>
-        {label}
-      </label>
-      {children}
-      {hint !== undefined && <p className="mt-1 text-meta text-ink2">{hint}</p>}
-    </div>
   )
 }
 

@@ -1,5 +1,6 @@
 import { useLayoutEffect, useRef } from 'react'
 import type { Problem } from '../data/runs.ts'
+import { type Mend, mendAt, startOfLine } from './mend.ts'
 
 /** Pieces of a line of YAML: its key, a comment, and the rest. */
 function piecesOf(line: string): { text: string; className: string }[] {
@@ -45,6 +46,15 @@ export function YamlEditor({ text, change, problems, run }: Props) {
     if (event.key === 'Enter' && (event.metaKey || event.ctrlKey)) {
       event.preventDefault()
       run()
+    } else if (event.key === 'Enter' && event.altKey) {
+      const mend = mendAt(area.value, area.selectionStart, problems)
+      if (mend === undefined) return
+      event.preventDefault()
+      putMend(mend)
+    } else if (event.key === 'F8' && problems.length > 0) {
+      event.preventDefault()
+      const line = area.value.slice(0, area.selectionStart).split('\n').length
+      goTo(problems.find((one) => (one.line ?? 0) > line) ?? problems[0]!)
     } else if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
       // The next line begins where this one does.
       const before = area.value.slice(0, area.selectionStart)
@@ -110,13 +120,25 @@ export function YamlEditor({ text, change, problems, run }: Props) {
   )
 }
 
+const shownField = () => document.querySelector<HTMLTextAreaElement>('#yaml')
+
 /** Puts the cursor at a problem. */
 export function goTo({ line = 1, column = 1 }: Problem): void {
-  const field = document.querySelector<HTMLTextAreaElement>('#yaml')
+  const field = shownField()
   if (field === null) return
-  const lines = field.value.split('\n')
-  const at = lines.slice(0, line - 1).reduce((sum, { length }) => sum + length + 1, 0) + column - 1
+  const at = Math.min(startOfLine(field.value, line) + column - 1, field.value.length)
   field.focus()
   field.setSelectionRange(at, at)
   field.scrollTop = Math.max(0, (line - 6) * 20)
+}
+
+/** Puts a mend into the text as if it was typed, so that the browser can undo it. */
+export function putMend({ from, to, word }: Mend): void {
+  const field = shownField()
+  if (field === null) return
+  field.focus()
+  field.setSelectionRange(from, to)
+  if (document.execCommand('insertText', false, word)) return
+  field.setRangeText(word, from, to, 'end')
+  field.dispatchEvent(new Event('input', { bubbles: true }))
 }

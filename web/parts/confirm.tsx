@@ -1,5 +1,8 @@
-import { type ReactNode, useEffect, useRef, useState } from 'react'
+import { lazy, type ReactNode, Suspense, useEffect, useRef, useState } from 'react'
+import type { Action } from '../data/as-command.ts'
 import { ActionButton } from './action-button.tsx'
+
+const CliLine = lazy(() => import('./cli-line.tsx'))
 
 interface Props {
   title: string
@@ -13,6 +16,8 @@ interface Props {
   destructive?: boolean
   /** Has to be typed first: what follows cannot be taken back. */
   typed?: string
+  /** The same, offered as a command. */
+  as?: Action | undefined
 }
 
 /** Asks once more, in a dialog of the browser: focus stays in it, Escape leaves it. */
@@ -26,6 +31,7 @@ export function Confirm({
   close,
   destructive = true,
   typed,
+  as,
 }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const [said, setSaid] = useState('')
@@ -38,7 +44,14 @@ export function Confirm({
       <h2 id="confirm-title" className="text-page font-semibold">
         {title}
       </h2>
-      <div className="mt-1 mb-4 text-ink2">{children}</div>
+      <div className="mt-1 mb-4 text-ink2">
+        {children}
+        {as !== undefined && (
+          <Suspense>
+            <CliLine action={as} />
+          </Suspense>
+        )}
+      </div>
       {typed !== undefined && (
         <label className="mb-4 flex flex-col gap-1 text-meta text-ink2">
           <span>

@@ -114,6 +114,16 @@ export function RetryMenu({ run, path }: Props) {
             <bdi className="truncate">{words(scope, target)}</bdi>
           </button>
         ))}
+        {run.blueprint === 'workflow' && run.rolls_back === undefined && (
+          <Link
+            to="/new"
+            search={{ from: run.run_id }}
+            className="flex h-8 items-center gap-2 rounded-md px-2 hover:bg-hover max-sm:h-11"
+          >
+            <RotateCcw size={14} strokeWidth={1.75} aria-hidden className="shrink-0 text-ink3" />
+            Run again with these inputs…
+          </Link>
+        )}
         <p className="px-2 pt-1.5 pb-1 text-label text-ink3">
           Each shows first what runs again. Steps can be left out or run past their condition there.
         </p>

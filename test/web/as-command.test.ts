@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { parseCommand } from '../../src/cli/command.ts'
+import { commands } from '../../src/cli/commands.ts'
+import { type Action, asCommand, shellWord } from '../../web/data/as-command.ts'
+
+const hostile = [
+  "it's; rm -rf ~",
+  '$(reboot) `reboot` "$HOME"',
+  'a\nb',
+  '--force',
+  '-x',
+  '*?[a]~!&|<>\\',
+  'ü 🙂',
+]
+
+/** The words that a real shell hands to `errand`, one list for each time that it is called; and what it gives it to read. */
+function calls(command: string): { argv: string[]; input: string }[] {
+  const folder = mkdtempSync(join(tmpdir(), 'as-command-'))
+  const script = `errand() {
+    for word in "$@"; do printf '%s\\0' "$word"; done >> calls
+    printf '\\1' >> calls
+    case " $* " in *' - '*) cat >> calls;; esac
+    printf '\\2' >> calls
+  }
+  ${command}`
+  execFileSync('/bin/sh', ['-c', script], { cwd: folder, env: { API_TOKEN: 'of the shell' } })
+  const said = execFileSync('cat', ['calls'], { cwd: folder, encoding: 'utf8' })
+  return said
+    .split('\x02')
+    .slice(0, -1)
+    .map((one) => {
+      const [words = '', input = ''] = one.split('\x01')
+      return { argv: words.split('\0').slice(0, -1), input }
+    })
+}
+
+/** How the real command line takes it. Throws where it would refuse. */
+async function parsed([word, ...rest]: string[]) {
+  const entry = commands[word!]
+  assert.ok(entry, word)
+  const loaded = await entry.load()
+  if (!('commands' in loaded)) return { name: word!, ...parseCommand(word!, loaded, rest) }
+  const [sub, ...others] = rest
+  const found = loaded.commands[sub!]
+  assert.ok(found, `${word} ${sub}`)
+  const name = `${word} ${sub}`
+  return { name, ...parseCommand(name, found, others) }
+}
+
+const run = 'run_0123'
+const yaml = 'version: v0.1\nname: w\n# $HOME `x`\nYAML\n'
+const rows: [Action, string, string[], Record<string, unknown>][] = [
+  [{ do: 'cancel', run }, 'runs cancel', [run], {}],
+  [{ do: 'cancel', run, force: true }, 'runs cancel', [run], { force: true }],
+  [{ do: 'approve', run, step: 'ask' }, 'approve', [run, 'ask'], {}],
+  [{ do: 'reject', run, step: 'ask', comment: 'no' }, 'reject', [run, 'ask'], { comment: 'no' }],
+  [{ do: 'answer', run, request: 'q-1', answer: 'allow' }, 'agents answer', [run, 'q-1', 'allow'], {}],
+  [
+    { do: 'answer', run, request: 'q-1', answer: 'deny', reason: 'not now' },
+    ...(['agents answer', [run, 'q-1', 'deny'], { reason: 'not now' }] as [string, string[], object]),
+  ] as never,
+  [{ do: 'retry', run, asked: { only: 'failed' } }, 'runs retry', [run], { failed: true }],
+  [{ do: 'retry', run, asked: { only: 'all' } }, 'runs retry', [run], {}],
+  [
+    {
+      do: 'retry',
+      run,
+      asked: { step: 'a > b', hosts: ['eu-2'], instances: [0], skip: ['n'], run_anyway: ['c'] },
+    },
+    'runs retry',
+    [run],
+    { step: 'a > b', host: ['eu-2'], instance: ['0'], skip: ['n'], 'run-anyway': ['c'] },
+  ],
+  [{ do: 'rollback', run }, 'runs rollback', [run], {}],
+  [{ do: 'delete', runs: [run, 'run_2'] }, 'runs delete', [run, 'run_2'], {}],
+  [
+    { do: 'bulk', action: 'retry', filter: { status: 'failed', since: '24h', 'input.region': 'eu' } },
+    ...(['runs retry', [], { failed: true, filter: 'status:failed since:24h input.region:eu' }] as const),
+  ] as never,
+  [{ do: 'log', run, step: 'build@eu-1' }, 'runs logs', [run], { step: 'build@eu-1' }],
+  [{ do: 'log', run, attempt: 3, stream: 'stderr' }, 'runs logs', [run], { attempt: '3', stream: 'stderr' }],
+  [
+    { do: 'artifact', run, name: 'out/report.xml' },
+    'runs artifacts',
+    [run, 'out/report.xml'],
+    { output: 'report.xml' },
+  ],
+  [{ do: 'artifacts', run, folder: 'out' }, 'runs artifacts', [run], { all: 'out' }],
+  [{ do: 'drain', runner: 'vm-1' }, 'runners drain', ['vm-1'], {}],
+  [{ do: 'resume', runner: 'vm-1' }, 'runners resume', ['vm-1'], {}],
+  [{ do: 'remove', runner: 'vm-1', force: true }, 'runners remove', ['vm-1'], { force: true }],
+  [
+    { do: 'enrol', hub: 'http://h:3000', token: 't_1' },
+    'runner enroll',
+    [],
+    { hub: 'http://h:3000', token: 't_1' },
+  ],
+  [
+    {
+      do: 'ask',
+      prompt: 'mend it',
+      agent: 'codex',
+      model: 'm',
+      repo: 'https://g/r',
+      ref: 'main',
+      permissions: 'ask',
+    },
+    'agent',
+    ['mend it'],
+    {
+      hub: true,
+      detach: true,
+      agent: 'codex',
+      model: 'm',
+      repo: 'https://g/r',
+      ref: 'main',
+      permissions: 'ask',
+    },
+  ],
+  [{ do: 'ask', run, prompt: 'go on' }, 'agent', ['go on'], { hub: true, detach: true, continue: run }],
+  [{ do: 'task-cancel', task: 'task_1' }, 'task cancel', ['task_1'], {}],
+  [{ do: 'task-delete', task: 'task_1' }, 'task delete', ['task_1'], {}],
+  [{ do: 'task-diff', task: 'task_1' }, 'task diff', ['task_1'], {}],
+  [{ do: 'task-approve', task: 'task_1', comment: 'good' }, 'task approve', ['task_1'], { comment: 'good' }],
+  [{ do: 'task-reject', task: 'task_1' }, 'task reject', ['task_1'], {}],
+  [{ do: 'task-retry', task: 'task_1', from: 'push' }, 'task retry', ['task_1'], { from: 'push' }],
+  [{ do: 'task-prompt', task: 'task_1', prompt: 'x y' }, 'task prompt', ['task_1', 'x y'], {}],
+  [{ do: 'task-follow', task: 'task_1', follow: false }, 'task follow', ['task_1', 'off'], {}],
+  [{ do: 'task-follow', task: 'task_1', follow: true }, 'task follow', ['task_1'], {}],
+  [
+    { do: 'task-run', issue: 'https://g/i/1', agent: 'codex', criteria: ['a b'], tests: [], plan: true },
+    'task run',
+    ['https://g/i/1'],
+    { detach: true, agent: 'codex', criterion: ['a b'], plan: true },
+  ],
+  [
+    { do: 'start', yaml, vars: { region: 'eu' }, secrets: ['API_TOKEN'], repository: 'acme/web' },
+    'run',
+    ['-'],
+    { hub: true, var: ['region=eu', 'API_TOKEN=of the shell'], repository: 'acme/web' },
+  ],
+]
+
+test('each printed command is taken by the command line as it was meant', async () => {
+  for (const [action, name, args, values] of rows) {
+    const command = asCommand(action)
+    assert.ok(command)
+    const [call, ...more] = calls(command)
+    assert.equal(more.length, 0, command)
+    const { name: found, args: given, values: options } = await parsed(call!.argv)
+    assert.deepEqual([found, given, { ...options }], [name, args, values], command)
+    if (action.do === 'start') assert.equal(call!.input, yaml)
+  }
+})
+
+test('many runs are a line each', async () => {
+  const command = asCommand({ do: 'each', action: 'retry', runs: ['run_1', 'run_2'] })!
+  for (const { argv } of calls(command)) assert.equal((await parsed(argv)).values.failed, true)
+  assert.equal(calls(command).length, 2)
+})
+
+test('a filter that the words cannot say is no command', () => {
+  const of = (filter: object) => asCommand({ do: 'bulk', action: 'cancel', filter })
+  assert.equal(of({ workflow: 'two words' }), undefined)
+  assert.equal(of({ unheard: 'x' }), undefined)
+  assert.equal(of({ q: 'a:b' }), undefined)
+  assert.equal(of({}), undefined, 'all runs are not changed by a slip')
+})
+
+test('whatever stands in names, prompts and values stays what it is, and no shell carries it out', async () => {
+  for (const text of hostile) {
+    assert.deepEqual(calls(`errand ${shellWord(text)}`)[0]!.argv, [text])
+    const [approve] = calls(asCommand({ do: 'approve', run, step: text, comment: text })!)
+    assert.deepEqual((await parsed(approve!.argv)).args, [run, text])
+    assert.equal((await parsed(approve!.argv)).values.comment, text)
+    const [ask] = calls(asCommand({ do: 'ask', prompt: text })!)
+    assert.deepEqual((await parsed(ask!.argv)).args, [text])
+    const [start] = calls(asCommand({ do: 'start', yaml: text, vars: { a: text } })!)
+    assert.deepEqual((await parsed(start!.argv)).values.var, [`a=${text}`])
+    assert.equal(start!.input, `${text}\n`)
+    const [kept] = calls(asCommand({ do: 'artifact', run, name: text })!)
+    assert.deepEqual((await parsed(kept!.argv)).args, [run, text])
+  }
+})

@@ -1,0 +1,238 @@
+import type { RetryRun } from '../../src/contract/runs/retry.ts'
+import type { RunFilter } from './runs.ts'
+
+/** What a person can do on the page, as far as a command line can do it too. */
+export type Action =
+  | { do: 'cancel'; run: string; force?: boolean }
+  | { do: 'approve' | 'reject'; run: string; step: string; comment?: string | undefined }
+  | { do: 'answer'; run: string; request: string; answer: 'allow' | 'deny'; reason?: string | undefined }
+  | { do: 'retry'; run: string; asked: RetryRun }
+  | { do: 'rollback'; run: string }
+  | { do: 'delete'; runs: readonly string[] }
+  | {
+      do: 'start'
+      yaml: string
+      vars: Record<string, string>
+      secrets?: readonly string[]
+      repository?: string | undefined
+    }
+  | { do: 'bulk'; action: 'cancel' | 'retry'; filter: RunFilter }
+  | { do: 'each'; action: 'cancel' | 'retry'; runs: readonly string[] }
+  | { do: 'log'; run: string; step?: string; attempt?: number; stream?: string }
+  | { do: 'artifact'; run: string; name: string }
+  | { do: 'artifacts'; run: string; folder?: string }
+  | { do: 'drain' | 'resume'; runner: string }
+  | { do: 'remove'; runner: string; force?: boolean }
+  | { do: 'enrol'; hub: string; token: string }
+  | {
+      do: 'ask'
+      run?: string
+      prompt: string
+      agent?: string | undefined
+      model?: string | undefined
+      repo?: string | undefined
+      ref?: string | undefined
+      permissions?: string | undefined
+    }
+  | { do: 'task-cancel' | 'task-delete' | 'task-diff'; task: string }
+  | { do: 'task-approve' | 'task-reject'; task: string; comment?: string | undefined }
+  | { do: 'task-retry'; task: string; from?: string | undefined; prompt?: string | undefined }
+  | { do: 'task-prompt'; task: string; prompt: string }
+  | { do: 'task-follow'; task: string; follow: boolean }
+  | {
+      do: 'task-run'
+      issue?: string
+      title?: string | undefined
+      description?: string | undefined
+      repo?: string | undefined
+      ref?: string | undefined
+      agent?: string | undefined
+      model?: string | undefined
+      criteria: readonly string[]
+      tests: readonly string[]
+      plan?: boolean
+    }
+
+/** A text as one word of a POSIX shell, whatever is in it. */
+export function shellWord(text: string): string {
+  // What no program can be given is no part of it.
+  const plain = text.replaceAll('\0', '')
+  if (/^[A-Za-z0-9_@%+:,./-]+$/.test(plain)) return plain
+  return `'${plain.replaceAll("'", `'\\''`)}'`
+}
+
+interface Words {
+  of: readonly string[]
+  args?: readonly string[]
+  options?: readonly string[]
+}
+
+/** An option; a value that begins with a dash stays a value. */
+const option = (name: string, value: string | number | undefined): string[] => {
+  if (value === undefined || value === '') return []
+  const text = shellWord(String(value))
+  return [text.startsWith('-') || String(value).startsWith('-') ? `--${name}=${text}` : `--${name} ${text}`]
+}
+const flag = (name: string, on: boolean | undefined): string[] => (on ? [`--${name}`] : [])
+
+type Plain = Exclude<Action, { do: 'start' | 'each' | 'bulk' | 'log' | 'artifact' }>
+
+function wordsOf(action: Plain): Words {
+  switch (action.do) {
+    case 'cancel':
+      return { of: ['runs', 'cancel'], args: [action.run], options: flag('force', action.force) }
+    case 'approve':
+    case 'reject':
+      return { of: [action.do], args: [action.run, action.step], options: option('comment', action.comment) }
+    case 'answer':
+      return {
+        of: ['agents', 'answer'],
+        args: [action.run, action.request, action.answer],
+        options: option('reason', action.reason),
+      }
+    case 'retry':
+      return { of: ['runs', 'retry'], args: [action.run], options: retryOptions(action.asked) }
+    case 'rollback':
+      return { of: ['runs', 'rollback'], args: [action.run] }
+    case 'delete':
+      return { of: ['runs', 'delete'], args: action.runs }
+    case 'artifacts':
+      return { of: ['runs', 'artifacts'], args: [action.run], options: option('all', action.folder) }
+    case 'drain':
+    case 'resume':
+      return { of: ['runners', action.do], args: [action.runner] }
+    case 'remove':
+      return { of: ['runners', 'remove'], args: [action.runner], options: flag('force', action.force) }
+    case 'enrol':
+      return {
+        of: ['runner', 'enroll'],
+        options: [...option('hub', action.hub), ...option('token', action.token)],
+      }
+    case 'ask': {
+      const { run, agent, model, repo, ref, permissions } = action
+      return {
+        of: ['agent', '--hub', '--detach'],
+        args: [action.prompt],
+        options: Object.entries({ continue: run, agent, model, repo, ref, permissions }).flatMap(
+          ([name, value]) => option(name, value),
+        ),
+      }
+    }
+    case 'task-cancel':
+    case 'task-delete':
+    case 'task-diff':
+      return { of: ['task', action.do.slice('task-'.length)], args: [action.task] }
+    case 'task-approve':
+    case 'task-reject':
+      return {
+        of: ['task', action.do.slice('task-'.length)],
+        args: [action.task],
+        options: option('comment', action.comment),
+      }
+    case 'task-retry':
+      return {
+        of: ['task', 'retry'],
+        args: [action.task],
+        options: [...option('from', action.from), ...option('prompt', action.prompt)],
+      }
+    case 'task-prompt':
+      return { of: ['task', 'prompt'], args: [action.task, action.prompt] }
+    case 'task-follow':
+      return { of: ['task', 'follow'], args: [action.task, ...(action.follow ? [] : ['off'])] }
+    case 'task-run': {
+      const { title, description, repo, ref, agent, model, criteria, tests, plan } = action
+      const each = (name: string, values: readonly string[]) => values.flatMap((value) => option(name, value))
+      return {
+        of: ['task', 'run', '--detach'],
+        args: action.issue === undefined ? [] : [action.issue],
+        options: [
+          ...Object.entries({ title, description, repo, ref, agent, model }).flatMap(([name, value]) =>
+            option(name, value),
+          ),
+          ...[...each('criterion', criteria), ...each('test', tests), ...flag('plan', plan)],
+        ],
+      }
+    }
+  }
+}
+
+function retryOptions({ only, from, step, hosts, instances, run_anyway, skip }: RetryRun): string[] {
+  const each = (name: string, values: readonly (string | number)[] | undefined) =>
+    (values ?? []).flatMap((value) => option(name, value))
+  return [
+    ...flag('failed', only === 'failed'),
+    ...[...option('from', from), ...option('step', step), ...each('host', hosts)],
+    ...[...each('instance', instances), ...each('run-anyway', run_anyway), ...each('skip', skip)],
+  ]
+}
+
+const known = /^(?:kind|status|user|workflow|since|until|needs|input\.\w+)$/
+
+/** A filter of the list as the words of `--filter`; undefined where these cannot say it. */
+function filterWords(filter: RunFilter): string | undefined {
+  const words: string[] = []
+  for (const [name, value] of Object.entries(filter)) {
+    if (value === undefined || value === '') continue
+    if (name === 'q' && !value.includes(':')) words.push(value)
+    else if (known.test(name) && !/\s/.test(value)) words.push(`${name}:${value}`)
+    else return undefined
+  }
+  return words.length === 0 ? undefined : words.join(' ')
+}
+
+/** Arguments of people's making stand behind `--`, where they could be taken for options. */
+function line({ of, args = [], options = [] }: Words): string {
+  const isOdd = args.some((one) => one.startsWith('-'))
+  const given = args.map(shellWord)
+  return ['errand', ...of, ...(isOdd ? [...options, '--', ...given] : [...given, ...options])].join(' ')
+}
+
+/**
+ * The command that does the same, to be pasted into a shell of POSIX. It holds no secret but a token for enrolling: others it
+ * takes from the shell's environment. Undefined where the command line cannot say it.
+ */
+export function asCommand(action: Action): string | undefined {
+  switch (action.do) {
+    case 'each':
+      return action.runs.map((run) => asCommand(eachOf(action.action, run))).join('\n')
+    case 'bulk': {
+      const words = filterWords(action.filter)
+      const failed = flag('failed', action.action === 'retry')
+      if (words === undefined) return undefined
+      return line({ of: ['runs', action.action], options: [...failed, ...option('filter', words)] })
+    }
+    case 'log': {
+      const { run, step, attempt, stream } = action
+      if (attempt === undefined)
+        return line({ of: ['runs', 'logs'], args: [run], options: option('step', step) })
+      const options = [...option('attempt', attempt), ...option('stream', stream)]
+      const file = `${run}-${attempt}-${stream ?? 'stdout'}.log`
+      return `${line({ of: ['runs', 'logs'], args: [run], options })} > ${shellWord(file)}`
+    }
+    case 'artifact': {
+      const file = action.name.split('/').at(-1)!
+      return line({
+        of: ['runs', 'artifacts'],
+        args: [action.run, action.name],
+        options: option('output', file),
+      })
+    }
+    case 'start': {
+      const { yaml, vars, secrets = [], repository } = action
+      const given = Object.entries(vars).flatMap(([name, value]) => option('var', `${name}=${value}`))
+      const hidden = secrets.map((name) => `--var ${name}="$${name}"`)
+      const head = line({
+        of: ['run', '-', '--hub'],
+        options: [...option('repository', repository), ...given, ...hidden],
+      })
+      let end = 'YAML'
+      while (yaml.split('\n').includes(end)) end += '_'
+      return `${head} <<'${end}'\n${yaml.replaceAll('\0', '').replace(/\n*$/, '\n')}${end}`
+    }
+    default:
+      return line(wordsOf(action))
+  }
+}
+
+const eachOf = (action: 'cancel' | 'retry', run: string): Action =>
+  action === 'cancel' ? { do: 'cancel', run } : { do: 'retry', run, asked: { only: 'failed' } }

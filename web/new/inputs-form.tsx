@@ -1,0 +1,164 @@
+import { X } from 'lucide-react'
+import type { ValidateAnswer } from '../../src/contract/run-api.ts'
+import { ChoiceField, Field, TextField } from '../parts/field.tsx'
+
+export type WorkflowInput = NonNullable<ValidateAnswer['workflow']>['inputs'][number]
+
+/** Fields in the order in which a person needs them: what must be given first, else as in the file. */
+export const inOrder = (inputs: readonly WorkflowInput[]): WorkflowInput[] =>
+  [...inputs].sort((a, b) => Number(isNeeded(b)) - Number(isNeeded(a)))
+
+export const isNeeded = ({ required, default: fallback }: WorkflowInput): boolean =>
+  required && fallback === undefined
+
+interface Props {
+  inputs: readonly WorkflowInput[]
+  /** Values that were given, also under names that are no inputs. */
+  values: Readonly<Record<string, string>>
+  /** Those of credentials, which live as long as the page. */
+  secrets: Readonly<Record<string, string>>
+  /** Variables of `env` that stand empty in the text, as their values were credentials. */
+  emptied: readonly string[]
+  /** What is wrong, by name. */
+  faults: ReadonlyMap<string, string>
+  change: (name: string, value: string | undefined) => void
+  changeSecret: (name: string, value: string) => void
+}
+
+/** The values that a run begins with: a field for each input, for each other variable that was given, and for each secret. */
+export function InputsForm({ inputs, values, secrets, emptied, faults, change, changeSecret }: Props) {
+  const others = Object.keys(values).filter((name) => !inputs.some((input) => input.name === name))
+  const secret = (name: string, note: string, needed: boolean) => (
+    <TextField
+      key={`secret ${name}`}
+      label={name}
+      name={name}
+      tag={needed ? 'secret, needed' : 'secret'}
+      type="password"
+      mono
+      value={secrets[name] ?? ''}
+      change={(value) => changeSecret(name, value)}
+      note={note}
+      error={faults.get(name)}
+    />
+  )
+  return (
+    <div className="flex flex-col gap-4">
+      {inOrder(inputs).map((input) =>
+        input.secret ? (
+          secret(
+            input.name,
+            input.description ?? 'Typed anew for each run, kept nowhere here',
+            isNeeded(input),
+          )
+        ) : (
+          <InputField
+            key={input.name}
+            input={input}
+            value={values[input.name]}
+            fault={faults.get(input.name)}
+            change={(value) => change(input.name, value)}
+          />
+        ),
+      )}
+      {emptied.map((name) =>
+        secret(name, 'It stood in env of that run; it is put into the text as the run begins', true),
+      )}
+      {others.map((name) => (
+        <div key={`other ${name}`} className="flex items-start gap-2">
+          <div className="min-w-0 flex-1">
+            <TextField
+              label={name}
+              name={name}
+              tag="a variable"
+              mono
+              value={values[name] ?? ''}
+              change={(value) => change(name, value)}
+              error={faults.get(name)}
+            />
+          </div>
+          <button
+            type="button"
+            className="button button-plain mt-6"
+            aria-label={`Drop ${name}`}
+            onClick={() => change(name, undefined)}
+          >
+            <X size={14} strokeWidth={1.75} aria-hidden /> Drop
+          </button>
+        </div>
+      ))}
+    </div>
+  )
+}
+
+interface FieldProps {
+  input: WorkflowInput
+  value: string | undefined
+  fault: string | undefined
+  change: (value: string | undefined) => void
+}
+
+const FEW = 4
+
+function InputField({ input, value, fault, change }: FieldProps) {
+  const { name, type, description, default: fallback } = input
+  const shared = { label: name, note: description, error: fault, tag: tagOf(input) }
+  const choices = type === 'boolean' ? ['true', 'false'] : input.enum?.map(String)
+  const left = fallback === undefined ? 'none' : String(fallback)
+  const given = (text: string) => change(text === '' ? undefined : text)
+  // What does not fit stays where it can be seen.
+  if (choices !== undefined && (value === undefined || choices.includes(value))) {
+    if (choices.length > FEW)
+      return (
+        <ChoiceField
+          {...shared}
+          value={value ?? ''}
+          change={given}
+          options={[
+            { value: '', word: fallback === undefined ? 'choose…' : `${left} (as in the file)` },
+            ...choices.map((one) => ({ value: one, word: one })),
+          ]}
+        />
+      )
+    return (
+      <Field {...shared}>
+        {({ id, ...said }) => (
+          <fieldset
+            id={id}
+            aria-label={name}
+            {...said}
+            className="flex w-fit max-w-full flex-wrap rounded-md bg-idle p-0.5"
+          >
+            {choices.map((one) => (
+              <button
+                key={one}
+                type="button"
+                name={name}
+                aria-pressed={(value ?? String(fallback)) === one}
+                className="h-6 rounded px-2.5 font-mono text-meta text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11 dark:aria-pressed:bg-raised"
+                onClick={() => change(value === one ? undefined : one)}
+              >
+                <bdi>{one}</bdi>
+              </button>
+            ))}
+          </fieldset>
+        )}
+      </Field>
+    )
+  }
+  return (
+    <TextField
+      {...shared}
+      name={name}
+      mono
+      value={value ?? ''}
+      change={given}
+      placeholder={fallback === undefined ? undefined : String(fallback)}
+    />
+  )
+}
+
+function tagOf(input: WorkflowInput): string | undefined {
+  const words = [input.type === 'number' ? 'number' : '', isNeeded(input) ? 'needed' : '']
+  return words.filter(Boolean).join(', ') || undefined
+}

@@ -1,0 +1,40 @@
+import { Link } from '@tanstack/react-router'
+import { GitPullRequest, MessageSquare, Workflow } from 'lucide-react'
+
+const kinds = [
+  { kind: undefined, word: 'Workflow', Icon: Workflow },
+  { kind: 'agent', word: 'Agent', Icon: MessageSquare },
+  { kind: 'task', word: 'Task', Icon: GitPullRequest },
+] as const
+
+/** The head of a page that begins something: what kind of it, and its buttons. */
+export function NewHead({
+  title,
+  kind,
+  children,
+}: {
+  title: string
+  kind: 'agent' | 'task' | undefined
+  children: React.ReactNode
+}) {
+  return (
+    <header className="flex min-h-12 shrink-0 flex-wrap items-center gap-2 border-b border-line px-5 max-sm:gap-y-2 max-sm:px-4 max-sm:py-2">
+      <h1 className="text-page font-semibold">{title}</h1>
+      <nav aria-label="Kind" className="ml-2 flex rounded-lg bg-idle p-0.5 max-sm:ml-auto">
+        {kinds.map(({ kind: one, word, Icon }) => (
+          <Link
+            key={word}
+            to="/new"
+            search={one === undefined ? {} : { kind: one }}
+            aria-current={one === kind ? 'page' : undefined}
+            activeOptions={{ exact: true, includeSearch: true }}
+            className="flex h-6 items-center gap-1.5 rounded-md px-2.5 text-meta text-ink2 hover:text-ink aria-[current=page]:bg-surface aria-[current=page]:font-medium aria-[current=page]:text-ink max-sm:h-11 dark:aria-[current=page]:bg-raised"
+          >
+            <Icon size={13} strokeWidth={1.75} aria-hidden className="max-sm:hidden" /> {word}
+          </Link>
+        ))}
+      </nav>
+      <div className="ml-auto flex items-center gap-2 max-sm:w-full max-sm:*:flex-1">{children}</div>
+    </header>
+  )
+}

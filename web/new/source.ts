@@ -1,0 +1,69 @@
+import { useQuery } from '@tanstack/react-query'
+import { ApiError } from '../data/api.ts'
+import { getWorkflow } from '../data/runs.ts'
+import { exampleOf, exampleText } from './examples.ts'
+import { keptWorkflow, type WorkflowDraft } from './new-drafts.ts'
+
+/** Where a new run comes from: an earlier one, or an example. */
+export interface Source {
+  yaml: string
+  given: Record<string, string>
+  left_out: readonly string[]
+  repository?: string | undefined
+}
+
+const hello = `version: v0.1
+name: hello
+steps:
+  - name: greet
+    action: cmd.run
+    args: {cmd: echo "hello from Errand"}
+  - name: count
+    action: shell.run
+    args:
+      script: |
+        for i in $(seq 1 10); do
+          echo "line $i of 10"; sleep 0.3
+        done
+  - name: done
+    action: cmd.run
+    args: {cmd: echo bye}
+`
+
+async function readSource(from: string, signal: AbortSignal): Promise<Source> {
+  const example = exampleOf(from)
+  const refuse = (message: string, hint: string) =>
+    new ApiError(404, { error: { code: 'not_found', message, hint } })
+  if (example !== undefined) {
+    const yaml = await exampleText(example)
+    if (yaml === undefined) throw refuse(`There is no example ${example}.`, 'Take one of the list.')
+    return { yaml, given: {}, left_out: [] }
+  }
+  const { yaml, given = {}, left_out = [], repository } = await getWorkflow(from, signal)
+  if (yaml === undefined)
+    throw refuse(`${from} is no run of a workflow.`, 'A session or a task is begun again from its own page.')
+  return { yaml, given, left_out, repository }
+}
+
+/** Reads what `from` of the address names; `error`: there is no such thing. */
+export function useSource(from: string | undefined): { of?: Source; error?: ApiError; isReading: boolean } {
+  const { data, error } = useQuery<Source, ApiError>({
+    queryKey: ['new-from', from],
+    queryFn: ({ signal }) => readSource(from!, signal),
+    enabled: from !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: (count, { status }) => status === 0 && count < 2,
+  })
+  if (data !== undefined) return { of: data, isReading: false }
+  if (error !== null) return { error, isReading: false }
+  return { isReading: from !== undefined }
+}
+
+/** The text and values that the page begins with: what was typed here before, else what they come from. */
+export function firstDraft(from: string | undefined, source: Source | undefined): WorkflowDraft {
+  const kept = keptWorkflow(from)
+  if (kept !== undefined) return kept
+  if (source === undefined) return { text: hello, values: {} }
+  const { yaml, given, repository } = source
+  return { text: yaml, values: given, ...(from && { from }), ...(repository && { repository }) }
+}
