@@ -165,7 +165,7 @@ test('many runs are a line each', async () => {
 })
 
 test('a filter that the words cannot say is no command', () => {
-  const of = (filter: object) => asCommand({ do: 'bulk', action: 'cancel', filter })
+  const of = (filter: Record<string, string>) => asCommand({ do: 'bulk', action: 'cancel', filter })
   assert.equal(of({ workflow: 'two words' }), undefined)
   assert.equal(of({ unheard: 'x' }), undefined)
   assert.equal(of({ q: 'a:b' }), undefined)

@@ -1,5 +1,7 @@
 import type { RetryRun } from '../../src/contract/runs/retry.ts'
-import type { RunFilter } from './runs.ts'
+
+/** A filter of the list as its address has it. */
+type Filter = Readonly<Record<string, string | undefined>>
 
 /** What a person can do on the page, as far as a command line can do it too. */
 export type Action =
@@ -16,7 +18,7 @@ export type Action =
       secrets?: readonly string[]
       repository?: string | undefined
     }
-  | { do: 'bulk'; action: 'cancel' | 'retry'; filter: RunFilter }
+  | { do: 'bulk'; action: 'cancel' | 'retry'; filter: Filter }
   | { do: 'each'; action: 'cancel' | 'retry'; runs: readonly string[] }
   | { do: 'log'; run: string; step?: string; attempt?: number; stream?: string }
   | { do: 'artifact'; run: string; name: string }
@@ -169,7 +171,7 @@ function retryOptions({ only, from, step, hosts, instances, run_anyway, skip }: 
 const known = /^(?:kind|status|user|workflow|since|until|needs|input\.\w+)$/
 
 /** A filter of the list as the words of `--filter`; undefined where these cannot say it. */
-function filterWords(filter: RunFilter): string | undefined {
+function filterWords(filter: Filter): string | undefined {
   const words: string[] = []
   for (const [name, value] of Object.entries(filter)) {
     if (value === undefined || value === '') continue

@@ -48,7 +48,8 @@ export function InputsForm({ inputs, values, secrets, emptied, faults, change, c
         input.secret ? (
           secret(
             input.name,
-            input.description ?? 'Typed anew for each run, kept nowhere here',
+            input.description ??
+              'Typed anew each time. The run keeps it in clear: what must not be read goes by secrets:',
             isNeeded(input),
           )
         ) : (

@@ -1,5 +1,7 @@
 import { Link } from '@tanstack/react-router'
-import { GitPullRequest, MessageSquare, Workflow } from 'lucide-react'
+import { ChevronDown, GitPullRequest, MessageSquare, Workflow } from 'lucide-react'
+import { type ReactNode, useId } from 'react'
+import { examples } from './examples.ts'
 
 const kinds = [
   { kind: undefined, word: 'Workflow', Icon: Workflow },
@@ -15,7 +17,7 @@ export function NewHead({
 }: {
   title: string
   kind: 'agent' | 'task' | undefined
-  children: React.ReactNode
+  children: ReactNode
 }) {
   return (
     <header className="flex min-h-12 shrink-0 flex-wrap items-center gap-2 border-b border-line px-5 max-sm:gap-y-2 max-sm:px-4 max-sm:py-2">
@@ -36,5 +38,34 @@ export function NewHead({
       </nav>
       <div className="ml-auto flex items-center gap-2 max-sm:w-full max-sm:*:flex-1">{children}</div>
     </header>
+  )
+}
+
+/** Workflows to begin with; the text that is on the page is kept as its own draft. */
+export function ExamplesMenu() {
+  const id = useId()
+  return (
+    <span className="relative inline-flex">
+      <button type="button" className="button button-plain max-sm:w-full" popoverTarget={id}>
+        Examples <ChevronDown size={13} strokeWidth={1.75} aria-hidden />
+      </button>
+      <div
+        id={id}
+        popover="auto"
+        className="fixed inset-auto top-14 right-5 m-0 w-52 rounded-xl border border-line bg-raised p-1.5 text-ink shadow-[var(--float)]"
+      >
+        {examples.map((name) => (
+          <Link
+            key={name}
+            to="/new"
+            search={{ from: `example:${name}` }}
+            className="flex h-8 items-center rounded-md px-2 hover:bg-hover max-sm:h-11"
+            onClick={(event) => event.currentTarget.closest<HTMLElement>('[popover]')?.hidePopover()}
+          >
+            {name}
+          </Link>
+        ))}
+      </div>
+    </span>
   )
 }

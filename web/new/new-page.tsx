@@ -8,9 +8,8 @@ import { createRun, type Problem, validate } from '../data/runs.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
-import { ExamplesMenu } from './examples-menu.tsx'
 import { InputsForm } from './inputs-form.tsx'
-import { NewHead } from './kind-tabs.tsx'
+import { ExamplesMenu, NewHead } from './kind-tabs.tsx'
 import { mendOf } from './mend.ts'
 import { keepWorkflow, type WorkflowDraft } from './new-drafts.ts'
 import { Output } from './output.tsx'
@@ -105,6 +104,8 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
   })
   useEffect(() => {
     document.title = 'New run · Errand'
+    // Where keys are at hand one types at once; Escape leaves the text.
+    if (matchMedia('(pointer: fine)').matches) document.querySelector<HTMLElement>('#yaml')?.focus()
   }, [])
   // While there is a mistake the form stays as it was.
   const known = useRef(checked?.workflow)

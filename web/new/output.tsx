@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { useState, useSyncExternalStore } from 'react'
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { duration } from '../data/clock.ts'
 import { type RunFeed, useRunFeed } from '../data/run-feed.ts'
 import { cancelRun, getRun, routeOf, shownStatus, shownStep } from '../data/runs.ts'
@@ -21,6 +21,13 @@ export function Output({ id }: { id: string }) {
   })
   const feed = useRunFeed(id)
   const [chosen, setChosen] = useState<string>()
+  const section = useRef<HTMLElement>(null)
+  const isShown = run !== undefined && feed !== undefined
+  // On a phone it stands below the text.
+  useEffect(() => {
+    if (isShown && matchMedia('(max-width: 767px)').matches)
+      section.current?.scrollIntoView({ block: 'start' })
+  }, [isShown])
   if (run === undefined || feed === undefined)
     return <section aria-label="Output" className="min-h-0 flex-1 bg-sunken" aria-busy="true" />
   const places = run.steps.flatMap(placesOf)
@@ -29,8 +36,9 @@ export function Output({ id }: { id: string }) {
   const runner = place?.instance.attempts.at(-1)?.runner
   return (
     <section
+      ref={section}
       aria-label="Output"
-      className="flex min-h-0 min-w-0 flex-1 flex-col max-md:basis-1/2 max-md:border-t max-md:border-line"
+      className="flex min-h-0 min-w-0 flex-1 flex-col max-md:min-h-[65dvh] max-md:shrink-0 max-md:border-t max-md:border-line"
     >
       <div className="flex min-h-14 shrink-0 items-center gap-3 border-b border-line px-4 py-2">
         <StatusMark shown={shownStatus(run)} size={18} />

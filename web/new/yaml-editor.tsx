@@ -51,7 +51,8 @@ export function YamlEditor({ text, change, problems, run }: Props) {
       if (mend === undefined) return
       event.preventDefault()
       putMend(mend)
-    } else if (event.key === 'F8' && problems.length > 0) {
+    } else if (event.key === 'Escape') area.blur()
+    else if (event.key === 'F8' && problems.length > 0) {
       event.preventDefault()
       const line = area.value.slice(0, area.selectionStart).split('\n').length
       goTo(problems.find((one) => (one.line ?? 0) > line) ?? problems[0]!)

@@ -42,7 +42,14 @@ const keys: readonly { where: string; of: readonly (readonly [string, string])[]
       ['t', 'times'],
     ],
   },
-  { where: 'A new run', of: [['Ctrl Enter', 'run the text']] },
+  {
+    where: 'A new run',
+    of: [
+      ['Ctrl Enter', 'run the text'],
+      ['Alt Enter', 'mend what a hint names'],
+      ['F8', 'next mistake'],
+    ],
+  },
 ]
 
 /** All keys, by where they work. */

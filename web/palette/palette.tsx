@@ -1,4 +1,4 @@
-import { useQuery } from '@tanstack/react-query'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useNavigate, useRouter } from '@tanstack/react-router'
 import { ArrowRight, CornerDownLeft, History, Search } from 'lucide-react'
 import { type KeyboardEvent, useDeferredValue, useEffect, useId, useMemo, useRef, useState } from 'react'
@@ -8,6 +8,7 @@ import { answerApproval, type Run, type RunPage, shownStatus } from '../data/run
 import { Failure } from '../parts/action-button.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { type Command, fitting, keepRecent, recentCommands, usePageCommands } from './commands.ts'
+import { copyCommands } from './copy-commands.ts'
 
 interface Props {
   /** Runs that wait for a person. */
@@ -123,7 +124,10 @@ export function Palette(props: Props) {
   const [failure, setFailure] = useState<ApiError>()
   const [busy, setBusy] = useState(false)
   const listId = useId()
-  const page = usePageCommands()
+  const client = useQueryClient()
+  const given = usePageCommands()
+  const [copies] = useState(() => copyCommands(location.pathname, client))
+  const page = useMemo(() => [...given, ...copies], [given, copies])
   const found = useFoundRuns(useDeferredValue(search.replace(/^[#]\s*/, '').trim()))
   const { needsYou, general } = props
   const items = useMemo(

@@ -15,7 +15,7 @@ import {
 } from '../data/retries.ts'
 import type { WholeRun } from '../data/runs.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
-import { CopyButton } from '../parts/copy-button.tsx'
+import { CommandLine } from '../parts/cli-line.tsx'
 
 interface Props {
   run: WholeRun
@@ -132,10 +132,7 @@ export function RetrySheet({
               />
             ))}
           </ul>
-          <div className="mt-3 flex items-center gap-2 rounded-lg bg-sunken py-1 pr-1 pl-3">
-            <code className="min-w-0 flex-1 font-mono text-meta break-all text-ink2">{plan.cli}</code>
-            <CopyButton text={plan.cli} label="Copy as a command" />
-          </div>
+          <CommandLine command={plan.cli} />
         </>
       )}
       <div className="mt-4 flex shrink-0 justify-end gap-2 max-sm:*:flex-1">

@@ -50,6 +50,7 @@ export function RollBack({ run }: { run: WholeRun }) {
             const begun = await ask<Run>('POST', `${of(run)}/rollback`, { body: {}, idempotencyKey })
             await navigate({ to: '/runs/$run', params: { run: begun.run_id }, search: {}, hash: '' })
           }}
+          as={{ do: 'rollback', run: run.run_id }}
           close={() => setAsking(false)}
         >
           A new run undoes {names.length === 1 ? 'one step' : `${names.length} steps`}, in this order:{' '}
@@ -78,6 +79,7 @@ export function EndNow({ run }: { run: WholeRun }) {
           act={(idempotencyKey) =>
             ask('POST', `${of(run)}/cancel`, { body: { force: true }, idempotencyKey })
           }
+          as={{ do: 'cancel', run: run.run_id, force: true }}
           close={() => setAsking(false)}
         >
           It is being canceled. Its last steps (finally) are ended too, and what they would tidy up stays.
@@ -100,6 +102,7 @@ export function CancelRun({ run, close }: { run: WholeRun; close: () => void }) 
       verb="Cancel run"
       doing="Canceling…"
       act={() => cancelRun(run.run_id)}
+      as={{ do: 'cancel', run: run.run_id }}
       close={close}
     >
       {running.toLocaleString('en')} {running === 1 ? 'instance is' : 'instances are'} ended now.{' '}

@@ -314,6 +314,7 @@ function Sure({ what, runner, again, close }: SureProps) {
       verb={asked.verb}
       doing={asked.doing}
       destructive={what === 'remove'}
+      as={{ do: what, runner: runner.id }}
       act={async () => {
         await asked.act()
         void again()

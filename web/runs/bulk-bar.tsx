@@ -1,4 +1,5 @@
 import { useState } from 'react'
+import type { Action } from '../data/as-command.ts'
 import { type Chosen, changeRuns, type Run, type RunFilter } from '../data/runs.ts'
 import { Confirm } from '../parts/confirm.tsx'
 
@@ -45,6 +46,17 @@ export function BulkBar({ chosen, filter, counts, isAll, chooseAll, clear }: Pro
     // One that has ended in between needs no cancel any more.
     clear(results.filter(({ error }) => error && error.code !== 'run_ended').map(({ run_id }) => run_id))
   }
+  const commandOf = (action: 'cancel' | 'retry'): Action => {
+    const fitting = action === 'cancel' ? openStatuses : failedStatuses
+    if (isAll) {
+      const status = (filter.status?.split(',') ?? fitting).filter((one) =>
+        fitting.includes(one as Run['status']),
+      )
+      return { do: 'bulk', action, filter: { ...filter, status: status.join(',') } }
+    }
+    const runs = chosen.filter(({ status }) => fitting.includes(status)).map(({ run_id }) => run_id)
+    return { do: 'each', action, runs }
+  }
   const total = counts?.total ?? 0
   const canAll = !isAll && total > chosen.length && counts?.more.length === 0
   return (
@@ -83,6 +95,7 @@ export function BulkBar({ chosen, filter, counts, isAll, chooseAll, clear }: Pro
           destructive={asking === 'cancel'}
           close={() => setAsking(undefined)}
           act={act(asking)}
+          as={commandOf(asking)}
         >
           {parts.map(([status, count]) => `${number(count)} ${status}`).join(', ')}.{' '}
           {asking === 'cancel'

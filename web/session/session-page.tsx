@@ -199,6 +199,7 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
           verb="Cancel run"
           doing="Canceling…"
           act={() => cancelRun(run.run_id)}
+          as={{ do: 'cancel', run: run.run_id }}
           close={() => setEnding(false)}
         >
           The agent and all that it started are ended now. What it has changed stays, and its session can be

@@ -373,6 +373,7 @@ function AskedDialog({ asked, task, close }: { asked: Asked; task: WholeTask; cl
         verb="Cancel task"
         doing="Canceling…"
         act={(key) => cancelTask(task.id, key).then(settled)}
+        as={{ do: 'task-cancel', task: task.id }}
         close={close}
       >
         {task.run_id === undefined
@@ -396,6 +397,7 @@ function AskedDialog({ asked, task, close }: { asked: Asked; task: WholeTask; cl
             key,
           ).then(settled)
         }
+        as={{ do: 'task-retry', task: task.id, from, prompt: prompt.trim() }}
         close={close}
       >
         <label className="mt-2 block text-meta" htmlFor="retry-from">
@@ -430,6 +432,7 @@ function AskedDialog({ asked, task, close }: { asked: Asked; task: WholeTask; cl
       keep="Keep it"
       verb="Delete task"
       doing="Deleting…"
+      as={{ do: 'task-delete', task: task.id }}
       act={async () => {
         if (typed !== task.task_id)
           throw new ApiError(400, {
