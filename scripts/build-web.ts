@@ -10,7 +10,11 @@ const root = join(import.meta.dirname, '..')
 /** What the page is made of, as one hash: with the same there is nothing to build. */
 async function hashOfInputs(): Promise<string> {
   const hash = createHash('sha256')
-  const names = ['package-lock.json', 'scripts/build-web.ts', ...globSync(['web/**/*.*', 'examples/*.yaml'], { cwd: root }).sort()]
+  const names = [
+    'package-lock.json',
+    'scripts/build-web.ts',
+    ...globSync(['web/**/*.*', 'examples/*.yaml'], { cwd: root }).sort(),
+  ]
   for (const name of names) hash.update(`${name}\0`).update(await readFile(join(root, name)))
   return hash.digest('hex')
 }
