@@ -63,9 +63,9 @@ export function UsersPage() {
           {(data?.users ?? []).map((user) => (
             <li
               key={user.id}
-              className="flex min-h-12 flex-wrap items-center gap-x-4 gap-y-1 border-t border-line px-3 py-1.5 first:border-t-0"
+              className="flex min-h-12 flex-wrap items-center gap-x-4 gap-y-1 border-t border-line px-3 py-1.5 first:border-t-0 max-sm:gap-x-2"
             >
-              <span className="min-w-0 flex-1 basis-40">
+              <span className="min-w-0 flex-1 basis-24">
                 <span className="block truncate font-medium">
                   <bdi>{user.name}</bdi>
                   {user.name === me?.name && <span className="font-normal text-ink2"> (you)</span>}
@@ -74,11 +74,11 @@ export function UsersPage() {
                   since <When time={user.created_at} />
                 </span>
               </span>
-              <span className="w-20 text-meta">{user.role}</span>
-              <span className={`w-20 text-meta ${user.disabled ? 'text-gone' : 'text-ok'}`}>
+              <span className="w-12 text-meta sm:w-20">{user.role}</span>
+              <span className={`w-14 text-meta sm:w-20 ${user.disabled ? 'text-gone' : 'text-ok'}`}>
                 {user.disabled ? 'disabled' : 'active'}
               </span>
-              <span className="flex w-9 justify-end">
+              <span className="flex w-7 justify-end max-sm:w-11">
                 {user.name !== me?.name && (
                   <RowMenu
                     label={`More for ${user.name}`}
