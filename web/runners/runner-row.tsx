@@ -48,7 +48,7 @@ export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }
         <span className="min-w-0">
           <button
             type="button"
-            className="block min-h-6 max-w-full truncate text-left font-medium hover:underline max-sm:min-h-11"
+            className="block min-h-6 max-w-full truncate text-left font-medium hover:underline max-sm:min-h-11 max-sm:min-w-11"
             aria-expanded={isOpen}
             aria-controls={facts}
             title={runner.id}
@@ -156,11 +156,20 @@ function Work({
   return (
     <>
       {runs === 1 ? (
-        <Link to="/runs/$run" params={{ run: run_id }} search={{ step }} className="hover:underline">
+        <Link
+          to="/runs/$run"
+          params={{ run: run_id }}
+          search={{ step }}
+          className="inline-block py-1 hover:underline max-sm:py-3.5"
+        >
           {name}
         </Link>
       ) : (
-        <Link to="/runs" search={{ workflow: workflow_name, status: 'running' }} className="hover:underline">
+        <Link
+          to="/runs"
+          search={{ workflow: workflow_name, status: 'running' }}
+          className="inline-block py-1 hover:underline max-sm:py-3.5"
+        >
           {name}
         </Link>
       )}

@@ -132,7 +132,10 @@ export function RunnersPage() {
               {repositories.length > 0 && `, ${count(repositories.length, 'repository', 'repositories')}`}
             </span>
             <span className="order-last ml-auto max-sm:hidden">
-              <Link to="/settings/groups" className="text-meta text-ink2 hover:text-ink hover:underline">
+              <Link
+                to="/settings/groups"
+                className="reach text-meta text-ink2 hover:text-ink hover:underline"
+              >
                 Groups
               </Link>
             </span>
@@ -185,7 +188,12 @@ function Waits({ wait: { runs, attempts, steps } }: { wait: RunnerWait }) {
         >
           {steps.map(({ run_id, step, workflow_name, attempts, why }) => (
             <li key={`${run_id} ${step} ${why}`} className="break-words">
-              <Link to="/runs/$run" params={{ run: run_id }} search={{ step }} className="hover:underline">
+              <Link
+                to="/runs/$run"
+                params={{ run: run_id }}
+                search={{ step }}
+                className="inline-block py-1 hover:underline max-sm:py-3.5"
+              >
                 <bdi className="font-medium">{step}</bdi> of <bdi>{workflow_name}</bdi>
               </Link>
               {attempts > 1 && ` × ${attempts}`}

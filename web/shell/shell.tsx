@@ -160,7 +160,16 @@ export function Shell() {
   useAttention(count)
   return (
     <div className="flex h-full max-sm:flex-col-reverse">
-      <a href="#content" className="button absolute -top-20 left-2 z-50 focus:top-2">
+      {/* biome-ignore lint/a11y/useValidAnchor: it leads to a part of this page */}
+      <a
+        href="#content"
+        className="button absolute -top-20 left-2 z-50 focus:top-2"
+        onClick={(event) => {
+          // The page's base would make another address of it.
+          event.preventDefault()
+          document.getElementById('content')?.focus()
+        }}
+      >
         Skip to the page
       </a>
       <nav

@@ -5,9 +5,13 @@ import type { Route, Shown } from '../data/runs.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
+import { FilterForm } from '../parts/filter-form.tsx'
+import { LongText } from '../parts/long-text.tsx'
 import { Mark, Wordmark } from '../parts/mark.tsx'
 import { RouteLine, routeInWords } from '../parts/route-line.tsx'
+import { RowMenu } from '../parts/row-menu.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
+import { ThemeChoice } from '../parts/theme-choice.tsx'
 import { Took, When } from '../parts/times.tsx'
 
 const statuses: Shown[] = [
@@ -51,6 +55,8 @@ const wait = () => new Promise((resolve) => setTimeout(resolve, 2000))
 /** Every shared part in every state: for whoever changes one. Only `npm run page` serves it. */
 export function StyleguidePage() {
   const [asking, setAsking] = useState(false)
+  const [tab, setTab] = useState('log')
+  const [picked, setPicked] = useState('nothing yet')
   const [began] = useState(() => new Date(Date.now() - 65_000).toISOString())
   return (
     <div className="h-dvh overflow-y-auto bg-canvas">
@@ -136,6 +142,53 @@ export function StyleguidePage() {
           <span className="chip bg-ask-soft text-ask">waits for a person</span>
           <span className="chip bg-gone-soft text-gone">interrupted</span>
           <kbd className="key">n</kbd>
+        </Section>
+        <Section name="Choices">
+          <select className="field" aria-label="A choice">
+            <option>running</option>
+            <option>failed</option>
+          </select>
+          <select
+            className="h-7 rounded-md border border-dashed border-line2 bg-surface px-2 text-meta text-ink2 max-sm:h-11 dark:bg-raised"
+            aria-label="A filter that is not set"
+          >
+            <option>Status</option>
+          </select>
+          <label className="flex items-center gap-2">
+            <input type="checkbox" className="size-4 accent-accent" defaultChecked /> your failed runs
+          </label>
+          <ThemeChoice className="w-60" />
+          <RowMenu
+            label="What can be done with runner-1"
+            actions={[
+              { word: 'Drain', act: () => setPicked('Drain') },
+              { word: 'Remove…', bad: true, act: () => setPicked('Remove') },
+            ]}
+          />
+          <span className="text-meta text-ink2">chosen: {picked}</span>
+        </Section>
+        <Section name="Tabs">
+          <div role="tablist" aria-label="Tabs" className="flex max-w-full overflow-x-auto">
+            {['log', 'inputs', 'outputs', 'events'].map((one) => (
+              <button
+                key={one}
+                type="button"
+                role="tab"
+                aria-selected={tab === one}
+                className="tab capitalize"
+                onClick={() => setTab(one)}
+              >
+                {one}
+              </button>
+            ))}
+          </div>
+        </Section>
+        <Section name="Filter">
+          <FilterForm label="A filter in words" placeholder="status:failed text…" submit={setPicked} />
+        </Section>
+        <Section name="Long texts">
+          <LongText text="A short one stands whole." />
+          <LongText text={Array.from({ length: 40 }, (_, at) => `line ${at + 1}`).join('\n')} />
         </Section>
         <Section name="Times">
           <When time={began} />
