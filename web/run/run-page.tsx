@@ -32,12 +32,12 @@ const GraphView = later(() => import('./graph/graph-view.tsx'))
 const SessionPage = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionPage }))
 
 /** A run of an agent is a talk with it; its steps and log are there by their addresses. */
-function AgentRun({ run }: { run: WholeRun }) {
+function AgentRun({ run, question }: { run: WholeRun; question: string | undefined }) {
   const feed = useRunFeed(run.run_id)
   if (feed === undefined) return null
   return (
     <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
-      <SessionPage run={run} feed={feed} />
+      <SessionPage run={run} feed={feed} question={question} />
     </Suspense>
   )
 }
@@ -54,6 +54,7 @@ function shownRun(run: WholeRun) {
 export function RunPage() {
   const { run: id } = useParams({ from: '/inside/runs/$run' })
   const { step, tab } = useSearch({ from: '/inside/runs/$run' })
+  const hash = useRouterState({ select: ({ location }) => location.hash })
   const { data: run, error } = useQuery(runQuery(id))
   // What most runs show is fetched while the run is.
   useQuery({ ...workflowQuery(id), notifyOnChangeProps: [] })
@@ -61,8 +62,9 @@ export function RunPage() {
     fetchLog()
     for (const part of [GraphView, StepInstances, RollBack, AgainstLastGood]) part.fetch()
   }, [])
-  if (run?.blueprint === 'agent' && step === undefined && tab === undefined)
-    return <AgentRun key={id} run={run} />
+  // The link of a notice names the step too.
+  const isTalk = tab === undefined && (step === undefined || questionOf(hash) !== undefined)
+  if (run?.blueprint === 'agent' && isTalk) return <AgentRun key={id} run={run} question={questionOf(hash)} />
   if (run !== undefined) return <ShownRun key={id} run={run} />
   if (error === null) return <main className="flex-1" aria-busy="true" />
   const gone = error instanceof ApiError && error.status === 404
@@ -87,7 +89,9 @@ function ShownRun({ run }: { run: WholeRun }) {
   const [listed, setListed] = useState(false)
   const linked = linesOf(hash)
   const question = questionOf(hash)
-  const asking = run.steps.find(({ step, approval }) => step === question && approval !== undefined)
+  const asking =
+    run.steps.find(({ step, approval }) => step === question && approval !== undefined) ??
+    agentAsking(run, question)
   const wanted = linked?.step ?? search.step ?? asking?.step
   const { path, pending } = useChosenPath(run, wanted)
   const chosen = path[0]?.place
@@ -317,3 +321,9 @@ const tones: Record<string, string> = {
 function Chip({ shown }: { shown: ReturnType<typeof shownRun> }) {
   return <span className={`chip ${tones[shown] ?? ''}`}>{statusWord(shown)}</span>
 }
+
+/** The step whose agent asks, where a link names a question that is no step's own. */
+const agentAsking = ({ now, steps }: WholeRun, question: string | undefined) =>
+  question !== undefined && now?.question?.kind === 'agent'
+    ? steps.find(({ step }) => step === now.question?.step)
+    : undefined

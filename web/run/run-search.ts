@@ -9,7 +9,9 @@ export interface RunSearch {
   /** The id of a run that this one is shown beside, or `last-good`. */
   compare?: string
   /** Of a session: beside the talk. */
-  panel?: 'changes' | 'plan' | 'usage'
+  panel?: 'changes' | 'files' | 'plan' | 'usage'
+  /** A commit of the session's change, from 1; absent: all of it against its base. */
+  against?: string
   /** The file whose changes are shown there. */
   file?: string
   /** What is searched for in the log, and whether it is a regular expression. */
@@ -32,14 +34,15 @@ export const runViews = ['graph', 'list', 'timeline'] as const
 export type RunView = (typeof runViews)[number]
 
 export function runSearch(search: Record<string, unknown>): RunSearch {
-  const { step, tab, try: attempt, view, compare, panel, file, find, re } = search
+  const { step, tab, try: attempt, view, compare, panel, against, file, find, re } = search
   return {
     ...(typeof step === 'string' && step !== '' ? { step } : {}),
     ...(typeof attempt === 'string' && /^\d+$/.test(attempt) ? { try: attempt } : {}),
     ...(runTabs.includes(tab as RunTab) ? { tab: tab as RunTab } : {}),
     ...(runViews.includes(view as RunView) ? { view: view as RunView } : {}),
     ...(typeof compare === 'string' && compare !== '' ? { compare } : {}),
-    ...(panel === 'changes' || panel === 'plan' || panel === 'usage' ? { panel } : {}),
+    ...(panel === 'changes' || panel === 'files' || panel === 'plan' || panel === 'usage' ? { panel } : {}),
+    ...(typeof against === 'string' && /^[1-9]\d{0,3}$/.test(against) ? { against } : {}),
     ...(typeof file === 'string' && file !== '' ? { file } : {}),
     ...(typeof find === 'string' || typeof find === 'number' ? { find: String(find).slice(0, 1000) } : {}),
     ...(String(re) === '1' ? { re: '1' as const } : {}),

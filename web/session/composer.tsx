@@ -1,9 +1,10 @@
-import { GitFork, Square } from 'lucide-react'
+import { GitFork, MessageSquare, Square } from 'lucide-react'
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react'
 import type { RunInput } from '../../src/contract/agent-api.ts'
 import { ApiError, newKey } from '../data/api.ts'
 import { giveInput, keepAttached, keepPrompt, keptPrompt } from '../data/sessions.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { promptOf, useDrafts } from '../parts/diff/drafts.ts'
 import { AttachButton, AttachedChips, filesOf, useAttachments } from './attachments.tsx'
 import type { Queued } from './conversation.ts'
 import { Queue } from './queue.tsx'
@@ -24,6 +25,7 @@ interface Props {
 /** The next prompt: sent when the agent has nothing to do, queued while it works. */
 export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props) {
   const [text, setText] = useState(() => keptPrompt(run))
+  const { drafts, clear: dropDrafts } = useDrafts(run)
   const [sending, setSending] = useState(false)
   const [failure, setFailure] = useState<ApiError>()
   const [drops, setDrops] = useState(false)
@@ -33,10 +35,10 @@ export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props)
   useEffect(() => keepPrompt(run, text), [run, text])
 
   const stop = (idempotencyKey: string) => giveInput(run, { cancel_turn: true, step }, idempotencyKey)
-  const ready = !sending && text.trim() !== '' && ids !== undefined
+  const prompt = [drafts.length > 0 ? promptOf(drafts) : '', text.trim()].filter(Boolean).join('\n')
+  const ready = !sending && prompt !== '' && ids !== undefined
   /** `now`: before all that is queued, and what the agent is at is ended for it. */
   const send = async ({ now, fork }: { now?: true; fork?: true } = {}) => {
-    const prompt = text.trim()
     if (!ready) return
     const input: RunInput = {
       prompt,
@@ -54,6 +56,7 @@ export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props)
       key.current = undefined
       setText('')
       clear()
+      if (drafts.length > 0) dropDrafts()
       if (taken.run_id !== run) {
         keepPrompt(run, '')
         keepAttached(run, [])
@@ -101,6 +104,20 @@ export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props)
     >
       <Queue run={run} queue={queue} step={step} />
       <AttachedChips files={files} remove={remove} />
+      {drafts.length > 0 && (
+        <p className="flex items-center gap-2 text-meta">
+          <span className="chip gap-1.5 bg-accent-soft text-accent">
+            <MessageSquare size={12} strokeWidth={1.75} aria-hidden />
+            {drafts.length === 1 ? '1 comment' : `${drafts.length} comments`} on lines
+          </span>
+          <span className="min-w-0 truncate text-ink2" title={promptOf(drafts)}>
+            {[...new Set(drafts.map(({ path, line }) => `${path}:${line}`))].join(', ')}
+          </span>
+          <button type="button" className="button button-plain ml-auto" onClick={dropDrafts}>
+            Drop {drafts.length === 1 ? 'it' : 'them'}
+          </button>
+        </p>
+      )}
       <textarea
         ref={area}
         aria-label="Next prompt"

@@ -42,6 +42,7 @@ export type Row = Base &
     | { kind: 'note'; text: string; tone: 'plain' | 'warning' | 'bad' }
     | {
         kind: 'answered'
+        id: string
         title: string
         decision: 'allow' | 'deny'
         by: string
@@ -260,7 +261,14 @@ export class Conversation {
         )
           return
         return void this.#push({
-          ...{ kind: 'answered', key, time, decision: update.decision, by: answerer(update) },
+          ...{
+            kind: 'answered',
+            id: update.request_id,
+            key,
+            time,
+            decision: update.decision,
+            by: answerer(update),
+          },
           reason: update.reason,
           input: update.input,
           title: this.#asked.get(update.request_id)?.title ?? 'A tool',

@@ -1,10 +1,11 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useRouterState, useSearch } from '@tanstack/react-router'
-import { ChevronLeft } from 'lucide-react'
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
+import { ChevronLeft, Users } from 'lucide-react'
+import { lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import type { Budget } from '../../src/contract/agent.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { cancelRun, getWorkflow, shownStatus, type WholeRun } from '../data/runs.ts'
+import { meQuery } from '../data/session.ts'
 import { giveInput } from '../data/sessions.ts'
 import { ActionButton } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
@@ -16,6 +17,8 @@ import { changedFiles } from './file-changes.ts'
 import { ModelChoice } from './model-choice.tsx'
 import { money, SidePanel } from './side-panel.tsx'
 import { Talk } from './talk.tsx'
+
+const ShareSheet = lazy(() => import('./share-sheet.tsx'))
 
 /** A session as the run's feed tells it, live. */
 function useConversation(feed: RunFeed, owner: string, { step, attempt }: Which): Conversation {
@@ -60,11 +63,29 @@ const tones: Record<string, string> = {
 }
 
 /** The page of a run that is a session with an agent. */
-export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
+export function SessionPage({
+  run,
+  feed,
+  question,
+}: {
+  run: WholeRun
+  feed: RunFeed
+  /** The question that the address names. */
+  question: string | undefined
+}) {
   const search = useSearch({ from: '/inside/runs/$run' })
   const hash = useRouterState({ select: ({ location }) => location.hash })
   const navigate = useNavigate({ from: '/runs/$run' })
   const [ending, setEnding] = useState(false)
+  const [sharing, setSharing] = useState(false)
+  const { data: me } = useQuery(meQuery)
+  const mayChange = me?.role === 'admin' || me?.name === run.owner
+  const mayPrompt =
+    mayChange ||
+    (run.shares?.some(
+      ({ user, role, can }) => can === 'take-part' && (user === me?.name || role === me?.role),
+    ) ??
+      false)
   const step = agentStep(run)
   const talk = useConversation(feed, run.owner, { step })
   const args = useAgentArgs(run.run_id, step)
@@ -137,7 +158,14 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
         <span className="hidden max-sm:block">
           <StatusMark shown={shown} size={20} />
         </span>
-        <div className="ml-auto flex shrink-0 items-center gap-2 max-sm:hidden">
+        <Link
+          from="/runs/$run"
+          search={(was) => ({ ...was, panel: was.panel === undefined ? ('changes' as const) : undefined })}
+          className="button button-plain hidden max-lg:ml-auto max-lg:inline-flex max-sm:min-h-11"
+        >
+          {search.panel === undefined ? 'Changes' : 'Talk'}
+        </Link>
+        <div className="ml-auto flex shrink-0 items-center gap-2 max-lg:ml-0 max-sm:hidden">
           <span className="text-meta text-ink2">
             {run.owner} · <Took from={run.started_at ?? run.created_at} to={run.finished_at} />
           </span>
@@ -150,7 +178,16 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
           >
             Steps and log
           </Link>
-          {!over && interactive === true && talk.idleUntil !== undefined && (
+          <button
+            type="button"
+            className="button button-plain"
+            aria-haspopup="dialog"
+            onClick={() => setSharing(true)}
+          >
+            <Users size={14} strokeWidth={1.75} aria-hidden /> Share
+            {(run.shares?.length ?? 0) > 0 && <span className="text-ink3">{run.shares?.length}</span>}
+          </button>
+          {!over && mayChange && interactive === true && talk.idleUntil !== undefined && (
             <ActionButton
               doing="Ending…"
               act={(key) => giveInput(run.run_id, { close: true, step }, key)}
@@ -159,7 +196,7 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
               End
             </ActionButton>
           )}
-          {!over && (
+          {!over && mayChange && (
             <button type="button" className="button button-quiet-bad" onClick={() => setEnding(true)}>
               Cancel…
             </button>
@@ -173,25 +210,35 @@ export function SessionPage({ run, feed }: { run: WholeRun; feed: RunFeed }) {
         </p>
       )}
       <main className="flex min-h-0 flex-1">
-        <Talk
-          {...{ run, talk, over, runner, hash, step }}
-          byItself={byItself(args)}
-          branch={args.session?.fork === true}
-          canGoOn
-        />
+        <div className={`flex min-h-0 min-w-0 flex-1 ${search.panel === undefined ? '' : 'max-lg:hidden'}`}>
+          <Talk
+            {...{ run, talk, over, runner, hash, step, mayPrompt }}
+            linked={question}
+            byItself={byItself(args)}
+            branch={args.session?.fork === true}
+            canGoOn
+          />
+        </div>
         <SidePanel
-          {...{ talk, files, budget }}
-          panel={search.panel ?? 'changes'}
+          {...{ talk, files, budget, mayPrompt }}
+          run={run.run_id}
+          panel={search.panel}
+          against={search.against}
           file={search.file}
           until={run.finished_at}
-          choose={(panel, file) =>
+          choose={(panel, file, against) =>
             void navigate({
-              search: (was) => ({ ...was, panel: panel === 'changes' ? undefined : panel, file }),
+              search: (was) => ({ ...was, panel, file, against }),
               replace: true,
             })
           }
         />
       </main>
+      {sharing && (
+        <Suspense fallback={null}>
+          <ShareSheet run={run} mayChange={mayChange} close={() => setSharing(false)} />
+        </Suspense>
+      )}
       {ending && (
         <Confirm
           title={`Cancel ${run.workflow_name}?`}

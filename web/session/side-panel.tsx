@@ -1,51 +1,100 @@
-import { Check, Circle, CircleDot } from 'lucide-react'
+import { Check, ChevronLeft, Circle, CircleDot } from 'lucide-react'
+import { lazy, Suspense } from 'react'
 import type { Budget } from '../../src/contract/agent.ts'
 import { clockOf, useNow } from '../data/clock.ts'
 import type { Conversation } from './conversation.ts'
 import type { ChangedFile } from './file-changes.ts'
 import { Counted, DiffView } from './rows.tsx'
 
-export type Panel = 'changes' | 'plan' | 'usage'
+export type Panel = 'changes' | 'files' | 'plan' | 'usage'
+
+const SessionChanges = lazy(() => import('./session-changes.tsx'))
+const SessionFiles = lazy(() => import('./session-files.tsx'))
 
 interface Props {
   talk: Conversation
   files: readonly ChangedFile[]
   budget: Partial<Budget>
-  panel: Panel
+  run: string
+  /** Absent in the address: shown beside the talk where there is room. */
+  panel: Panel | undefined
+  against: string | undefined
   file: string | undefined
-  choose: (panel: Panel, file?: string) => void
+  choose: (panel: Panel | undefined, file?: string, against?: string) => void
   until: string | undefined
+  /** Whether this person may prompt, and so comment. */
+  mayPrompt: boolean
 }
 
 /** Beside the talk: files that were changed, the plan, what was used. */
-export function SidePanel({ talk, files, budget, panel, file, choose, until }: Props) {
+export function SidePanel({
+  talk,
+  files,
+  budget,
+  run,
+  panel: chosen,
+  against,
+  file,
+  choose,
+  until,
+  mayPrompt,
+}: Props) {
+  const panel = chosen ?? 'changes'
+  const live = until === undefined
+  // What is told of files, and the end of each turn: commands change files too.
+  const told = files.reduce((sum, { diffs }) => sum + diffs.length, 0)
+  const version = `${talk.turns}.${talk.busy ? 1 : 0}.${told}.${live ? 1 : 0}`
   const done = talk.plan.filter(({ status }) => status === 'completed').length
   const tabs: [Panel, string, string][] = [
-    ['changes', 'Changes', String(files.length)],
+    ['changes', 'Changes', files.length === 0 ? '' : String(files.length)],
+    ['files', 'Files', ''],
     ['plan', 'Plan', talk.plan.length === 0 ? '' : `${done}/${talk.plan.length}`],
     ['usage', 'Usage', ''],
   ]
   return (
     <aside
       aria-label="Of this session"
-      className="flex w-[34%] max-w-[480px] min-w-72 shrink-0 flex-col border-l border-line max-lg:hidden"
+      className={`flex w-[42%] max-w-[560px] min-w-72 shrink-0 flex-col border-l border-line max-lg:w-full max-lg:max-w-none max-lg:border-0 ${chosen === undefined ? 'max-lg:hidden' : ''}`}
     >
-      <div role="tablist" aria-label="Beside the talk" className="flex shrink-0 border-b border-line px-1.5">
-        {tabs.map(([one, word, count]) => (
-          <button
-            key={one}
-            type="button"
-            role="tab"
-            aria-selected={panel === one}
-            className="tab"
-            onClick={() => choose(one)}
-          >
-            {word} <span className="text-ink3">{count}</span>
-          </button>
-        ))}
+      <div className="flex shrink-0 border-b border-line px-1.5">
+        <button
+          type="button"
+          aria-label="Back to the talk"
+          className="hidden px-2 max-lg:block max-sm:min-h-11 max-sm:min-w-11"
+          onClick={() => choose(undefined)}
+        >
+          <ChevronLeft size={18} strokeWidth={1.75} aria-hidden />
+        </button>
+        <div role="tablist" aria-label="Beside the talk" className="flex min-w-0">
+          {tabs.map(([one, word, count]) => (
+            <button
+              key={one}
+              type="button"
+              role="tab"
+              aria-selected={panel === one}
+              className="tab"
+              onClick={() => choose(one)}
+            >
+              {word} <span className="text-ink3">{count}</span>
+            </button>
+          ))}
+        </div>
       </div>
-      <div role="tabpanel" aria-label={panel} className="min-h-0 flex-1 overflow-y-auto">
-        {panel === 'changes' && <Changes files={files} file={file} choose={choose} />}
+      <div role="tabpanel" aria-label={panel} className="flex min-h-0 flex-1 flex-col overflow-y-auto">
+        <Suspense fallback={<div className="flex-1" aria-busy="true" />}>
+          {panel === 'changes' && (
+            <SessionChanges
+              {...{ run, live, version }}
+              view={{ commit: against === undefined ? undefined : Number(against), file }}
+              show={({ commit, file }) => choose('changes', file, commit?.toString())}
+              comments={mayPrompt}
+              otherwise={<Changes files={files} file={file} choose={choose} />}
+            />
+          )}
+          {panel === 'files' && (
+            <SessionFiles {...{ run, live, version, file }} choose={(path) => choose('files', path)} />
+          )}
+        </Suspense>
         {panel === 'plan' && <Plan talk={talk} />}
         {panel === 'usage' && <Used talk={talk} budget={budget} until={until} />}
       </div>

@@ -1,6 +1,7 @@
 import { useNavigate } from '@tanstack/react-router'
 import { ArrowDown } from 'lucide-react'
 import { type UIEvent, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
+import { hubNow, timeOf } from '../data/clock.ts'
 import type { WholeRun } from '../data/runs.ts'
 import { TalkOfRun } from './attachments.tsx'
 import { Composer } from './composer.tsx'
@@ -28,17 +29,33 @@ interface Props {
   /** It is a branch of the session before, and not that itself. */
   branch?: boolean
   hash?: string
+  /** It is shared with this person to watch alone: there is no prompt and no answer. */
+  mayPrompt?: boolean
+  /** The question that the address names. */
+  linked?: string | undefined
 }
 
 /** What was said, the open question, and the next prompt. */
-export function Talk({ run, talk, step, over, runner, canGoOn, byItself, branch = false, hash = '' }: Props) {
+export function Talk({
+  run,
+  talk,
+  step,
+  over,
+  runner,
+  canGoOn,
+  byItself,
+  branch = false,
+  hash = '',
+  mayPrompt = true,
+  linked,
+}: Props) {
   const navigate = useNavigate()
   const { rows } = talk
   const shown = useMemo(() => grouped(rows), [rows])
   /** Where the window ends; undefined: with the last row, which it follows. */
   const [end, setEnd] = useState<number>()
   const [lost, setLost] = useState('')
-  const [question] = talk.questions
+  const question = talk.questions.find(({ request_id }) => request_id === linked) ?? talk.questions[0]
   const list = useRef<HTMLDivElement>(null)
   const last = Math.min(end ?? shown.length, shown.length)
   const first = Math.max(0, last - WINDOW)
@@ -78,6 +95,16 @@ export function Talk({ run, talk, step, over, runner, canGoOn, byItself, branch 
       if (!follows && last >= shown.length) setEnd(undefined)
     } else if (follows && below > 40) setEnd(shown.length)
   }
+  // The link of a notice: one that is answered by now says by whom, how and when.
+  const looked = useRef<string>(undefined)
+  useEffect(() => {
+    if (linked === undefined || looked.current === linked) return
+    const row = rows.findLast((one) => one.kind === 'answered' && one.id === linked)
+    if (row?.kind !== 'answered') return
+    looked.current = linked
+    const done = row.decision === 'allow' ? 'allowed' : 'denied'
+    setLost(`This question is answered: ${row.by} has ${done} it, ${timeOf(row.time, hubNow())}.`)
+  }, [linked, rows])
   const tellLost = useCallback((said: string) => setLost(said), [])
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col">
@@ -152,7 +179,14 @@ export function Talk({ run, talk, step, over, runner, canGoOn, byItself, branch 
         <span className="sr-only" role="alert">
           {question !== undefined && `${question.agent ?? 'The agent'} asks: ${question.title.slice(0, 200)}`}
         </span>
-        {question !== undefined && !over && (
+        {!mayPrompt && (
+          <p className="rounded-lg bg-idle px-3 py-2 text-meta text-ink2 max-sm:m-2">
+            You watch this session of {run.owner}
+            {question !== undefined && !over && `: ${question.agent ?? 'the agent'} waits for an answer`}. To
+            take part, ask {run.owner} to share it so.
+          </p>
+        )}
+        {question !== undefined && !over && mayPrompt && (
           <QuestionCard
             key={question.request_id}
             run={run.run_id}
@@ -163,7 +197,7 @@ export function Talk({ run, talk, step, over, runner, canGoOn, byItself, branch 
             lost={tellLost}
           />
         )}
-        {(!over || canGoOn) && (
+        {(!over || canGoOn) && mayPrompt && (
           <div className={`max-sm:p-2 ${question === undefined || over ? '' : 'max-sm:hidden'}`}>
             <Composer
               run={run.run_id}

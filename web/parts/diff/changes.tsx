@@ -5,7 +5,8 @@ import { ApiError, ask } from '../../data/api.ts'
 import { changeAddress, judgedFiles, type KeptChange, keptChange, readChange } from '../../data/change.ts'
 import { Failure } from '../action-button.tsx'
 import { DiffCounts, DiffView, type Send } from './diff-view.tsx'
-import type { FileKind } from './kinds-of-file.ts'
+import { commented } from './drafts.ts'
+import { type FileKind, fingerprint } from './kinds-of-file.ts'
 import { type DiffFile, parseDiff } from './parse-diff.ts'
 
 /** What a view of a change shows: against the base, or a commit (from 1); and which file. */
@@ -25,7 +26,7 @@ interface Props {
   base?: string | undefined
   view: Against
   show: (view: Against) => void
-  send?: Send | undefined
+  send?: Send | 'later' | undefined
   /** What is said where there is no change. */
   none: string
 }
@@ -70,7 +71,15 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
       ),
     [judged],
   )
+  const [onlyNew, setOnlyNew] = useState(false)
+  const fresh = useMemo(() => {
+    const before = commented(scope)
+    if (before.size === 0 || view.commit !== undefined) return undefined
+    const since = files?.filter((file) => !before.has(fingerprint(file)))
+    return since?.length === 0 || since?.length === files?.length ? undefined : since
+  }, [files, scope, view.commit])
   if (change === undefined) return <p className="p-5 text-ink2">{none}</p>
+  const listed = onlyNew && fresh !== undefined ? fresh : files
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col">
       <div className="flex h-9 shrink-0 items-center gap-3 border-b border-line px-3 text-meta max-sm:h-12">
@@ -116,6 +125,16 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
             <DiffCounts files={files} />
           </span>
         )}
+        {fresh !== undefined && (
+          <button
+            type="button"
+            aria-pressed={onlyNew}
+            className="chip h-6 max-sm:h-10 aria-pressed:bg-accent-soft aria-pressed:text-accent"
+            onClick={() => setOnlyNew(!onlyNew)}
+          >
+            since my last comment: {fresh.length}
+          </button>
+        )}
         {view.commit === undefined && (
           <a
             className="reach ml-auto text-ink2 hover:text-ink hover:underline max-sm:hidden"
@@ -139,7 +158,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
         <div className="flex-1" aria-busy="true" />
       ) : (
         <DiffView
-          files={files}
+          files={listed ?? files}
           scope={scope}
           chosen={view.file}
           choose={(file) => show({ ...view, file })}
@@ -170,11 +189,13 @@ interface RunChangesProps {
   version?: number | string | undefined
   view?: Against | undefined
   show?: ((view: Against) => void) | undefined
-  send?: Send | undefined
+  send?: Send | 'later' | undefined
+  /** In the place of words, where nothing was kept. */
+  otherwise?: ReactNode
 }
 
 /** The change that a run has kept last, for a panel beside it. Where the place keeps no view in its address, it is kept here. */
-export function RunChanges({ run, version, view, show, send }: RunChangesProps) {
+export function RunChanges({ run, version, view, show, send, otherwise }: RunChangesProps) {
   const of = `/api/runs/${encodeURIComponent(run)}`
   const { data } = useQuery({
     queryKey: ['run-artifacts', run, version],
@@ -184,11 +205,13 @@ export function RunChanges({ run, version, view, show, send }: RunChangesProps) 
   })
   const [own, setOwn] = useState<Against>({})
   if (data === undefined) return <div className="flex-1" aria-busy="true" />
+  const change = keptChange(data.artifacts.map((artifact) => ({ run_id: run, artifact })))
+  if (change === undefined && otherwise !== undefined) return otherwise
   return (
     <Changes
       of={of}
       scope={run}
-      change={keptChange(data.artifacts.map((artifact) => ({ run_id: run, artifact })))}
+      change={change}
       view={view ?? own}
       show={show ?? setOwn}
       send={send}

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from 'react'
 import { ActionButton } from '../action-button.tsx'
 import { CopyButton } from '../copy-button.tsx'
 import { isLetter } from '../letters.ts'
-import { promptOf, useDrafts, useSeen } from './drafts.ts'
+import { type Draft, keepCommented, promptOf, useDrafts, useSeen } from './drafts.ts'
 import { FileDiff } from './file-diff.tsx'
 import { type FileKind, fingerprint, foldedWhy, kindNames, kindOfPath } from './kinds-of-file.ts'
 import type { DiffFile } from './parse-diff.ts'
@@ -28,7 +28,8 @@ interface Props {
   choose: (path: string) => void
   /** The kinds of files as the hub's own list of the change has them, by path. */
   kinds?: ReadonlyMap<string, FileKind> | undefined
-  send?: Send | undefined
+  /** `later`: comments are written, and go with something that is sent elsewhere on the page. */
+  send?: Send | 'later' | undefined
 }
 
 function Counts({ added, removed }: { added: number; removed: number }) {
@@ -114,6 +115,10 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
     document.addEventListener('keydown', press)
     return () => document.removeEventListener('keydown', press)
   }, [])
+  const comment = (draft: Draft) => {
+    put(draft)
+    keepCommented(scope, [...prints.values()])
+  }
   if (file === undefined) return <p className="p-5 text-ink2">Nothing is changed.</p>
   const words = drafts.length === 1 ? '1 comment' : `${drafts.length} comments`
   return (
@@ -193,10 +198,18 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
               seen <kbd className="key max-sm:hidden">V</kbd>
             </label>
           </div>
-          <Lines key={file.path} file={file} drafts={drafts} put={send && put} />
+          <Lines key={file.path} file={file} drafts={drafts} put={send && comment} />
         </div>
       </div>
-      {send !== undefined && drafts.length > 0 && (
+      {send === 'later' && drafts.length > 0 && (
+        <p className="flex shrink-0 items-center border-t border-line bg-surface px-3 py-1.5 text-meta text-ink2">
+          {words} {drafts.length === 1 ? 'goes' : 'go'} with your next prompt
+          <button type="button" className="button button-plain ml-auto" onClick={clear}>
+            Drop {drafts.length === 1 ? 'it' : 'all'}
+          </button>
+        </p>
+      )}
+      {send !== undefined && send !== 'later' && drafts.length > 0 && (
         <div className="flex shrink-0 flex-wrap items-center gap-2 border-t border-line bg-surface px-3 py-2">
           <span className="text-meta text-ink2">
             {words}, {drafts.length === 1 ? 'a draft' : 'drafts'} that only you see

@@ -1,4 +1,4 @@
-import { useCallback, useState } from 'react'
+import { useCallback, useEffect, useState } from 'react'
 
 /** A comment on a line that is not sent yet. Its `line` is that of the file before the change for a removed line. */
 export interface Draft {
@@ -30,17 +30,33 @@ function keep(key: string, value: unknown, isEmpty: boolean): void {
   }
 }
 
+/** Told on the window when drafts were changed: another part of the page, or another tab, shows them too. */
+const CHANGED = 'errand-drafts'
+
 /** The drafts of a run or task, which survive a reload. One line has one. */
 export function useDrafts(scope: string) {
   const key = `errand.comments.${scope}`
   const [drafts, setDrafts] = useState(() => kept<Draft[]>(key, []))
+  useEffect(() => {
+    const read = (event: Event) => {
+      if (event instanceof StorageEvent ? event.key === key : (event as CustomEvent).detail === key)
+        setDrafts(kept<Draft[]>(key, []))
+    }
+    window.addEventListener(CHANGED, read)
+    window.addEventListener('storage', read)
+    return () => {
+      window.removeEventListener(CHANGED, read)
+      window.removeEventListener('storage', read)
+    }
+  }, [key])
   const set = useCallback(
-    (change: (before: Draft[]) => Draft[]) =>
-      setDrafts((before) => {
-        const next = change(before)
-        keep(key, next, next.length === 0)
-        return next
-      }),
+    (change: (before: Draft[]) => Draft[]) => {
+      // As they are kept now: another tab may have written one.
+      const next = change(kept<Draft[]>(key, []))
+      keep(key, next, next.length === 0)
+      setDrafts(next)
+      window.dispatchEvent(new CustomEvent(CHANGED, { detail: key }))
+    },
     [key],
   )
   return {
@@ -69,6 +85,13 @@ export function useSeen(scope: string) {
   }
   return { seen, toggle }
 }
+
+/** The change as it was when the last comment was written: its files, each by what was changed in it. */
+export function keepCommented(scope: string, prints: readonly string[]): void {
+  keep(`errand.commented.${scope}`, prints.slice(0, MOST_SEEN), prints.length === 0)
+}
+export const commented = (scope: string): ReadonlySet<string> =>
+  new Set(kept<string[]>(`errand.commented.${scope}`, []))
 
 /** Comments as one prompt: of each its file, line and the line itself, in the order of files and lines. */
 export function promptOf(drafts: readonly Draft[]): string {

@@ -1,0 +1,141 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { useEffect, useRef, useState } from 'react'
+import type { Share, ShareCan, ShareList } from '../../src/contract/runs/shares.ts'
+import { ask } from '../data/api.ts'
+import type { WholeRun } from '../data/runs.ts'
+import { ActionButton } from '../parts/action-button.tsx'
+import { CopyButton } from '../parts/copy-button.tsx'
+import { When } from '../parts/times.tsx'
+
+interface Props {
+  run: WholeRun
+  /** Whether this person may change it; others see with whom it is shared. */
+  mayChange: boolean
+  close: () => void
+}
+
+const words: Record<ShareCan, string> = { watch: 'watch', 'take-part': 'take part' }
+const nameOf = ({ user, role }: Pick<Share, 'user' | 'role'>) => user ?? `everyone who is ${role}`
+
+/** With whom a session is shared: to watch it, or to prompt and answer too. */
+export default function ShareSheet({ run, mayChange, close }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const client = useQueryClient()
+  const [shares, setShares] = useState<readonly Share[]>(run.shares ?? [])
+  const [whom, setWhom] = useState('')
+  const [can, setCan] = useState<ShareCan>('watch')
+  useEffect(() => dialog.current?.showModal(), [])
+  const path = `/api/runs/${encodeURIComponent(run.run_id)}/shares`
+  const change = async (method: 'PUT' | 'DELETE', of: { user?: string; role?: string; can?: ShareCan }) => {
+    const { can: rights, ...query } = of
+    const answer = await ask<ShareList>(
+      method,
+      path,
+      method === 'PUT' ? { body: { ...query, can: rights } } : { query },
+    )
+    setShares(answer.shares)
+    client.setQueryData<WholeRun>(
+      ['run', run.run_id],
+      (before) => before && { ...before, shares: answer.shares },
+    )
+  }
+  const wanted = whom === '*' ? { role: 'user' } : { user: whom.trim() }
+  return (
+    <dialog ref={dialog} className="sheet" aria-labelledby="share-title" onClose={close}>
+      <h2 id="share-title" className="text-page font-semibold">
+        Share this session
+      </h2>
+      <p className="mt-1 mb-3 text-ink2">
+        {run.owner} and the admins have it. Who takes part prompts and answers by their own name, and uses
+        what the session has: its files, its secrets.
+      </p>
+      <ul aria-label="Shared with" className="mb-3 border-b border-line">
+        {shares.map((share) => (
+          <li
+            key={nameOf(share)}
+            className="flex min-h-11 items-center gap-3 border-t border-line py-1 text-meta"
+          >
+            <span className="min-w-0 flex-1 truncate">
+              <b className="font-medium">
+                <bdi>{nameOf(share)}</bdi>
+              </b>
+              <span className="block text-label text-ink2">
+                by {share.by}, <When time={share.at} />
+              </span>
+            </span>
+            <span className="chip">{words[share.can]}</span>
+            {mayChange && (
+              <ActionButton
+                kind="plain"
+                doing="Taking back…"
+                act={() => change('DELETE', { user: share.user, role: share.role } as { user?: string })}
+              >
+                Take back
+              </ActionButton>
+            )}
+          </li>
+        ))}
+        {shares.length === 0 && (
+          <li className="border-t border-line py-3 text-meta text-ink2">It is shared with nobody else.</li>
+        )}
+      </ul>
+      {mayChange && (
+        <div className="mb-4 flex flex-wrap items-end gap-2">
+          <label className="flex min-w-40 flex-1 flex-col gap-1 text-meta text-ink2">
+            User of your tenant
+            <input
+              className="field text-ink"
+              value={whom === '*' ? '' : whom}
+              disabled={whom === '*'}
+              autoComplete="off"
+              autoCapitalize="off"
+              spellCheck={false}
+              placeholder="bob"
+              onChange={({ target }) => setWhom(target.value)}
+            />
+          </label>
+          <label className="flex flex-col gap-1 text-meta text-ink2">
+            May
+            <select
+              className="field text-ink"
+              value={can}
+              onChange={({ target }) => setCan(target.value as ShareCan)}
+            >
+              <option value="watch">watch</option>
+              <option value="take-part">take part</option>
+            </select>
+          </label>
+          <ActionButton
+            kind="main"
+            doing="Sharing…"
+            act={async () => {
+              if (whom.trim() === '') return
+              await change('PUT', { ...wanted, can })
+              setWhom('')
+            }}
+          >
+            Share
+          </ActionButton>
+          <label className="flex min-h-6 basis-full items-center gap-2 text-meta text-ink2 max-sm:min-h-11">
+            <input
+              type="checkbox"
+              className="size-3.5 accent-accent"
+              checked={whom === '*'}
+              onChange={({ target }) => setWhom(target.checked ? '*' : '')}
+            />
+            all users of the tenant
+          </label>
+        </div>
+      )}
+      <div className="flex items-center justify-between gap-2">
+        <CopyButton
+          text={`errand sessions share ${run.run_id} --with ${whom === '' || whom === '*' ? 'NAME' : whom.trim()} --can ${can}`}
+          label="Copy as CLI"
+        />
+        <button type="button" className="button" onClick={() => dialog.current?.close()}>
+          Close <kbd className="key max-sm:hidden">Esc</kbd>
+        </button>
+      </div>
+    </dialog>
+  )
+}
