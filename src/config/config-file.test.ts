@@ -176,3 +176,34 @@ test('playbooks of the hub are checked as those of a repository, and what is wro
   ] as const)
     assert.throws(() => parseConfig(wrong, 'errand.yaml'), { code: 'invalid_argument', message: complaint })
 })
+
+test('a group says how its runners are made, and what is missing or of no use there is told', () => {
+  const { pools, boxes } = parseConfig(
+    'groups:\n  builders: {provisioner: process, spare: 1, isolation: sandbox}\n  plain: {}\n',
+    'errand.yaml',
+  )
+  assert.deepEqual(JSON.parse(JSON.stringify(pools)), [
+    {
+      ...{
+        group: 'builders',
+        provisioner: 'process',
+        max: 10,
+        spare: 1,
+        idle_seconds: 60,
+        start_seconds: 300,
+      },
+      ...{ paused: false, labels: {} },
+    },
+  ])
+  assert.deepEqual(boxes.get('builders'), { isolation: 'sandbox' })
+  const cases: [string, RegExp][] = [
+    ['groups: {g: {max: 3}}\n', /^errand.yaml:1:14: .*max.* needs a provisioner/],
+    ['groups: {g: {provisioner: magic}}\n', /^errand.yaml:1:27: .*"process" or "command"/],
+    ['groups: {g: {provisioner: command}}\n', /^errand.yaml:1:14: .*needs the program to call/],
+    ['groups: {g: {provisioner: process, command: [x]}}\n', /^errand.yaml:1:36: .*is of no use/],
+    ['groups: {g: {provisioner: process, max: 1, spare: 2}}\n', /^errand.yaml:1:44: .*more than max/],
+    ['groups: {g: {provisioner: process, hub_url: "here"}}\n', /^errand.yaml:1:45: .*is no address/],
+  ]
+  for (const [text, message] of cases)
+    assert.throws(() => parseConfig(text, 'errand.yaml'), { code: 'invalid_argument', message }, text)
+})

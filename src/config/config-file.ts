@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
+import { type Pool, PoolShape } from '../contract/fleet/provisioning.ts'
 import { Isolation, Network } from '../contract/isolation.ts'
 import { VAR_NAME_RULE } from '../contract/names.ts'
 import { PlainName, plainName } from '../contract/plain-name.ts'
@@ -32,8 +33,12 @@ const Repository = z.strictObject({
     .optional(),
   watch: Watch.optional(),
 })
-/** The least box of whatever runs in a runner group. */
-const Group = z.strictObject({ isolation: z.optional(Isolation), network: z.optional(Network) })
+/** The least box of whatever runs in a runner group, and how its runners are made. */
+const Group = z.strictObject({
+  isolation: z.optional(Isolation),
+  network: z.optional(Network),
+  ...PoolShape,
+})
 type Group = z.infer<typeof Group>
 const secretName = z.string().regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}$/, VAR_NAME_RULE)
 /** A forge, and where the tokens of its repositories come from; with neither, those of all others are taken. */
@@ -75,7 +80,9 @@ export interface HubConfig {
   /** Groups by the name of the repository. */
   groups: ReadonlyMap<string, string>
   /** The least boxes, by the name of the runner group. */
-  boxes: ReadonlyMap<string, Group>
+  boxes: ReadonlyMap<string, Pick<Group, 'isolation' | 'network'>>
+  /** Groups whose runners are made. */
+  pools: readonly Pool[]
   watched: readonly WatchedRepository[]
   /** By host. */
   forges: ReadonlyMap<string, ConfiguredForge>
@@ -87,7 +94,7 @@ export interface HubConfig {
 
 const NO_CONFIG: HubConfig = {
   ...{ groups: new Map(), boxes: new Map(), forges: new Map() },
-  ...{ watched: [], playbooks: [], warnings: [] },
+  ...{ watched: [], playbooks: [], pools: [], warnings: [] },
 }
 
 /** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings, but for those of a group or a forge, as one meant to close something would leave it open, and of a watch. */
@@ -109,13 +116,19 @@ export function parseConfig(text: string, file: string): HubConfig {
     groups: boxed,
     forges: given,
   } = report.failed ? {} : ((value ?? {}) as z.infer<typeof Config>)
-  const boxes = new Map(Object.entries(boxed ?? {}))
+  const boxes = new Map(
+    Object.entries(boxed ?? {}).map(([name, { isolation, network }]) => [
+      name,
+      { ...(isolation && { isolation }), ...(network && { network }) },
+    ]),
+  )
   for (const [name, { isolation, network = 'all' }] of boxes)
     if (isolation === 'none' && network !== 'all')
       report.say(['groups', name, 'network'], 'needs a box', {
         at: 'key',
         hint: 'without one everything is reached; write isolation: sandbox, or leave isolation out',
       })
+  const pools = poolsOf(boxed ?? {}, report)
   const groups = new Map<string, string>()
   const watched: WatchedRepository[] = []
   for (const [index, { name, work_runner_group: group, url, watch }] of (repos ?? []).entries()) {
@@ -151,7 +164,53 @@ export function parseConfig(text: string, file: string): HubConfig {
   const { playbooks = [], problems: wrong } = checkPlaybooks(value ?? {}, { file, form: 'part', locate })
   problems.push(...wrong)
   if (report.failed) throw refusal(file, problems)
-  return { groups, boxes, forges, watched, playbooks, warnings: sortProblems(problems).map(formatProblem) }
+  return {
+    groups,
+    boxes,
+    pools,
+    forges,
+    watched,
+    playbooks,
+    warnings: sortProblems(problems).map(formatProblem),
+  }
+}
+
+/** The groups whose runners are made. Says what is missing, or is of use to no provisioner. */
+function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[] {
+  const pools: Pool[] = []
+  for (const [name, { isolation: _, network: __, provisioner, ...given }] of Object.entries(groups)) {
+    const [first] = Object.keys(given)
+    if (provisioner === undefined) {
+      if (first !== undefined)
+        report.say(['groups', name, first], 'needs a provisioner', {
+          at: 'key',
+          hint: 'write beside it how the runners are made, such as: provisioner: process',
+        })
+      continue
+    }
+    if (provisioner === 'command' && given.command === undefined)
+      report.say(['groups', name, 'provisioner'], 'needs the program to call', {
+        at: 'key',
+        hint: 'write beside it: command: [/opt/errand/make-runner]',
+      })
+    if (provisioner !== 'command' && given.command !== undefined)
+      report.say(['groups', name, 'command'], `is of no use to the provisioner "${provisioner}"`, {
+        at: 'key',
+        hint: 'leave it out, or write: provisioner: command',
+      })
+    const { max = 10, spare = 0, idle_seconds = 60, start_seconds = 300, paused = false, labels = {} } = given
+    if (spare > max)
+      report.say(['groups', name, 'spare'], 'is more than max', {
+        at: 'key',
+        hint: `write spare: ${max} or less, or a higher max`,
+      })
+    pools.push({
+      group: name,
+      ...{ provisioner, max, spare, idle_seconds, start_seconds, paused, labels },
+      ...{ slots: given.slots, hub_url: given.hub_url, command: given.command },
+    })
+  }
+  return pools
 }
 
 const isStrict = ([key, , within]: readonly (string | number)[]): boolean =>
@@ -217,8 +276,13 @@ export class ConfigFile {
   }
 
   /** The least box of whatever runs in a runner group; undefined: none is asked for. */
-  boxOf(group: string): Group | undefined {
+  boxOf(group: string): Pick<Group, 'isolation' | 'network'> | undefined {
     return this.#config.boxes.get(group)
+  }
+
+  /** Groups whose runners are made. */
+  pools(): readonly Pool[] {
+    return this.#config.pools
   }
 
   /** Repositories whose labelled issues become tasks. */

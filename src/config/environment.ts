@@ -1,7 +1,7 @@
 import { cpus, hostname, totalmem } from 'node:os'
 import { ErrandError } from '../contract/errors.ts'
 import { type Env, readSetting, setting } from './read-setting.ts'
-import { settings } from './settings.ts'
+import { namesOf, type SettingKey, settings } from './settings.ts'
 
 /** How the command line reaches a hub. */
 export const clientEnvironment = (env: Env): { url?: string; token?: string } => ({
@@ -154,6 +154,22 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
     slots: setting(env, 'ERRAND_SLOTS') ?? Math.max(8, Math.floor(offered) * 4),
     ...names,
   }
+}
+
+/** The environment of made runners, and of programs that make some: the hub's, with neither its tokens nor its keys. */
+export function madeEnvironment(env: Env, data: string): Record<string, string | undefined> {
+  const kept: Record<string, string | undefined> = { ...env, ERRAND_DATA: data }
+  const closed: readonly SettingKey[] = [
+    ...(['ERRAND_SECRETS_KEY', 'ERRAND_TOKEN', 'ERRAND_TOKEN of runner', 'ERRAND_CLIENT_TOKEN'] as const),
+    ...([
+      'ERRAND_WORKER_TOKEN',
+      'ERRAND_ENROLL_TOKEN',
+      'ERRAND_SMTP_URL',
+      'ERRAND_TASK_REGISTRY_TOKEN',
+    ] as const),
+  ]
+  for (const key of closed) for (const name of namesOf(key)) kept[name] = undefined
+  return kept
 }
 
 /** The services elsewhere that a runner works with. */

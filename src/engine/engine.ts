@@ -115,6 +115,11 @@ export class Engine implements EngineFace {
     return open
   }
 
+  /** Whether the run is conducted here, or is going to be. */
+  isOpen(runId: string): boolean {
+    return this.#runs.isOpen(runId)
+  }
+
   takingUp(): { done: number; of: number } | undefined {
     return this.#runs.takingUp
   }

@@ -3,19 +3,15 @@ import { join } from 'node:path'
 import type { TaskRegistryOptions } from '../compat/task-registry.ts'
 import { ConfigFile } from '../config/config-file.ts'
 import type { BotLive } from '../contract/bots/bot.ts'
-import type { ErrandError } from '../contract/errors.ts'
 import { runSummary } from '../engine/core/view.ts'
 import { Engine } from '../engine/engine.ts'
 import type { StepHost } from '../engine/ports.ts'
 import { type OutputLimits, OutputQuota } from '../engine/runtime/output-quota.ts'
-import { makeFolderSync } from '../platform/files.ts'
 import type { Log } from '../platform/log.ts'
 import type { AccountStore } from '../stores/accounts.ts'
 import { type ArtifactLimits, ArtifactStore } from '../stores/artifacts/artifact-store.ts'
-import { diskError } from '../stores/disk-errors.ts'
 import { FileOutputStore } from '../stores/outputs/files.ts'
 import { KeyRing } from '../stores/secrets/key-ring.ts'
-import { lostDatabase, openSqliteStores, startAnew } from '../stores/sqlite/open.ts'
 import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { FollowUps } from './agents/follow-ups.ts'
 import type { ApiApp, ApiLimits, LookAsks, RunnersFace } from './api/api-context.ts'
@@ -24,10 +20,9 @@ import { rowOfTask } from './api/tasks.ts'
 import { OpenApprovals } from './approvals/open-approvals.ts'
 import { RunArtifacts } from './artifacts/run-artifacts.ts'
 import { StoredArtifacts } from './artifacts/stored-artifacts.ts'
-import { Auth } from './auth/auth.ts'
+import type { Auth } from './auth/auth.ts'
 import type { LoginLimits } from './auth/login-limit.ts'
-import { sessionSecret } from './auth/sessions.ts'
-import { ensureAdmin, keepGivenTokens, ownToken } from './auth/tokens.ts'
+import { ensureAdmin } from './auth/tokens.ts'
 import { type BotQuota, DEFAULT_BOT_QUOTA } from './bots/bot-admission.ts'
 import type { DataAsks } from './bots/bot-data.ts'
 import { Bots } from './bots/bots.ts'
@@ -42,12 +37,14 @@ import { IssueWatcher } from './forges/issue-watcher.ts'
 import { type OpenForgesOptions, openForges } from './forges/open-forges.ts'
 import { RunLines } from './lines/run-lines.ts'
 import { Notifier, type NotifierOptions } from './notify/notifier.ts'
+import { madeFolder, openAuth, openStores, ownTokens, resealed } from './open-parts.ts'
 import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
 import { BuiltPage } from './page/built-page.ts'
 import { Changes, rowOfRun } from './page/changes.ts'
 import { fillRows } from './page/fill-rows.ts'
+import { type MakersOptions, openPools } from './provisioners/open-pools.ts'
 import { Secrets } from './secrets.ts'
 import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
 import { tokenNames } from './tasks/repository-tokens.ts'
@@ -144,6 +141,8 @@ export interface HubOptions {
     /** Where people open the hub, for links. Absent: its own address. */
     publicUrl?: string
   }
+  /** How runners are made for groups that say so. Absent: none are. */
+  makers?: Pick<MakersOptions, 'runner' | 'env'>
   /** Tokens that the operator has chosen. */
   givenTokens?: { client?: string; runner?: string }
   /** Absent: no first user and no tokens of this machine are made. */
@@ -210,9 +209,17 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const apps = new AppTokens(configFile)
   const secrets = new Secrets(stores.secrets, keys, apps)
   await resealed(secrets, log)
+  const makers = options.makers && {
+    ...options.makers,
+    ...{ configFile, stores, auth, data, log },
+    isOpen: (runId: string) => engine.isOpen(runId),
+    url: () => publicUrl ?? ownUrl,
+  }
+  const pools = makers && (await openPools(makers))
   const machines: Machines =
     options.machines ??
     new Fleet({
+      made: pools,
       authenticate: (token) => auth.authenticateRunner(token),
       isDurable: options.isDurable,
       secrets,
@@ -224,6 +231,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   await machines.recall()
   auth.onChanged(() => void machines.recheck())
   configFile.onChanged(() => machines.groupsChanged?.())
+  if (pools !== undefined && machines instanceof Fleet) pools.serve(machines)
   const metrics = new HubMetrics({
     version,
     openRuns: () => engine.openRuns(),
@@ -372,6 +380,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     runners: machines.runners,
     ...{ dataFolder: options.data, runsKeptMs: options.keptMs },
     repositories: configFile,
+    pools,
     secrets,
     repositoryTokens,
     bots,
@@ -402,6 +411,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   })
   machines.attach(app.server)
   closers.push(
+    () => pools?.close(),
     () => app.close(),
     () => machines.close(),
     () => pool.close(),
@@ -413,6 +423,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   await engine.resume()
   takingUp = false
   machines.ready()
+  pools?.begin()
   await notifier.begin(async () => {
     const created_after = new Date(Date.now() - 86_400_000).toISOString()
     return (await engine.list({ statuses: ['failed', 'interrupted'], created_after, limit: 500 })).runs
@@ -431,68 +442,4 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const kept = { stores, outputs, secrets, uploads, artifacts, stored }
   const parts = { app, engine, accounts, auth, ...kept, bots, tasks }
   return { url, ...tokens, ...parts, reload: () => configFile.reload() }
-}
-
-async function openStores({ data, database, isNew, log }: HubOptions): Promise<SqliteStores> {
-  const aside = isNew ? startAnew(data) : undefined
-  if (aside !== undefined) log(`What an earlier hub had left is in ${aside} now.`)
-  const lost = lostDatabase(data)
-  if (lost !== undefined) throw lost
-  const stores = await openSqliteStores({ file: database ?? join(data, 'errand.db') })
-  if (stores.missingCommits > 0)
-    log(
-      `The database has lost its last ${stores.missingCommits} commits: its write-ahead log (errand.db-wal) was cut short or is gone. Runs go on from what is left; see docs/operations.md.`,
-      { level: 'error' },
-    )
-  return stores
-}
-
-async function openAuth(
-  accounts: AccountStore,
-  { givenTokens = {}, loginLimits }: HubOptions,
-): Promise<Auth> {
-  await keepGivenTokens(accounts, givenTokens)
-  const given = Object.values(givenTokens).filter((text) => text !== undefined)
-  return new Auth({ accounts, secret: await sessionSecret(accounts), given, loginLimits })
-}
-
-/** A file in its place would hold back the end of every run, for as long as it is there. */
-function madeFolder(path: string): string {
-  try {
-    makeFolderSync(path, 0o700)
-    return path
-  } catch (error) {
-    throw diskError(error, path)
-  }
-}
-
-/** A hub without its key works; what needs a secret does not. */
-async function resealed(secrets: Secrets, log: Log): Promise<void> {
-  try {
-    const count = await secrets.reseal()
-    if (count > 0)
-      log(`Secrets sealed with the first key now: ${count}. The hub needs the other keys no more.`)
-  } catch (error) {
-    const { message, hint = '' } = error as ErrandError
-    log(`Steps that have secrets will fail: ${message} ${hint}`)
-  }
-}
-
-async function ownTokens(
-  accounts: AccountStore,
-  data: string,
-): Promise<{ localToken: string; runnerToken: string }> {
-  const localToken = await ownToken({
-    accounts,
-    scope: 'api',
-    name: 'command line of the hub',
-    file: join(data, 'local-token'),
-  })
-  const runnerToken = await ownToken({
-    accounts,
-    scope: 'runner',
-    name: 'runner of the hub',
-    file: join(data, 'runner-token'),
-  })
-  return { localToken, runnerToken }
 }

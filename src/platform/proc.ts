@@ -221,7 +221,10 @@ export function hasMark(pid: number, mark: string): boolean {
 }
 
 /** A process that works in the folder, or holds something in it open; none of other users is seen. */
-export function holderOf(folder: string): number | undefined {
+export const holderOf = (folder: string): number | undefined => holdersOf(folder)[0]
+
+/** All processes that work in the folder, or hold something in it open; none of other users is seen. */
+export function holdersOf(folder: string): number[] {
   const isBelowIt = (link: string): boolean => {
     try {
       return readlinkSync(link).startsWith(`${folder}/`)
@@ -239,7 +242,7 @@ export function holderOf(folder: string): number | undefined {
   return visibleProcesses()
     .map(({ pid }) => pid)
     .filter((pid) => pid !== process.pid)
-    .find((pid) => isBelowIt(`/proc/${pid}/cwd`) || descriptorsOf(pid).some(isBelowIt))
+    .filter((pid) => isBelowIt(`/proc/${pid}/cwd`) || descriptorsOf(pid).some(isBelowIt))
 }
 
 /** Live processes with a variable (`NAME=value`) that begins so in their environment. */

@@ -1,7 +1,8 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { type ReactNode, useEffect, useState } from 'react'
-import type { RunnerGroup } from '../../src/contract/runner-groups.ts'
+import type { PoolView } from '../../src/contract/fleet/provisioning.ts'
+import type { RunnerGroup } from '../../src/contract/fleet/runner-groups.ts'
 import { ApiError } from '../data/api.ts'
 import {
   deleteGroup,
@@ -94,6 +95,7 @@ export function GroupsPage() {
                   </span>
                 )}
               </Fact>
+              {group.pool !== undefined && <MadeBy pool={group.pool} />}
               {(group.isolation !== undefined || group.network !== undefined) && (
                 <Fact word="Least box">
                   {[group.isolation, group.network === undefined ? undefined : `network ${group.network}`]
@@ -170,6 +172,45 @@ function Fact({ word, children }: { word: string; children: ReactNode }) {
       <dt className="text-ink2">{word}</dt>
       <dd className="min-w-0 break-words">{children}</dd>
     </div>
+  )
+}
+
+const words = {
+  starting: 'starting',
+  idle: 'idle',
+  working: 'at work',
+  removing: 'being taken away',
+} as const
+
+/** How a group's runners are made, what is under way, and why nothing is. */
+function MadeBy({ pool }: { pool: PoolView }) {
+  const { provisioner, counts, max, spare, paused, breaker, runners } = pool
+  const there = Object.entries(words).filter(([state]) => counts[state as keyof typeof words] > 0)
+  const starting = runners.filter(({ state, waits_for }) => state === 'starting' && waits_for !== undefined)
+  return (
+    <>
+      <dt className="text-ink2">Made by</dt>
+      <dd className="min-w-0">
+        <code className="font-mono">{provisioner}</code>, at most {max}
+        {spare > 0 && `, ${spare} ahead of need`}
+        <span className="text-ink2">
+          {there.length === 0
+            ? ': none now'
+            : `: ${there.map(([state, word]) => `${counts[state as keyof typeof words]} ${word}`).join(', ')}`}
+        </span>
+        {paused && <span className="text-ask"> Paused.</span>}
+        {starting.map(({ name, waits_for }) => (
+          <div key={name} className="text-ask">
+            <bdi>{name}</bdi> waits: <bdi>{waits_for}</bdi>
+          </div>
+        ))}
+        {breaker !== undefined && (
+          <div className="text-bad">
+            None starts: <bdi>{breaker.message}</bdi> The next try: <When time={breaker.until} />
+          </div>
+        )}
+      </dd>
+    </>
   )
 }
 

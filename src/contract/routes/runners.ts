@@ -1,6 +1,4 @@
 import * as z from 'zod'
-import { CreateEnrollment, EnrollmentCreated, EnrollRunner, RunnerEnrolled } from '../protocol.ts'
-import { RunnerDetail, RunnerList, RunnersQuery } from '../runner-api.ts'
 import {
   ListGroups,
   ListWaits,
@@ -8,7 +6,9 @@ import {
   RunnerGroup,
   RunnerGroups,
   RunnerWaits,
-} from '../runner-groups.ts'
+} from '../fleet/runner-groups.ts'
+import { CreateEnrollment, EnrollmentCreated, EnrollRunner, RunnerEnrolled } from '../protocol.ts'
+import { RunnerDetail, RunnerList, RunnersQuery } from '../runner-api.ts'
 import { nothing, routeTable } from './route.ts'
 
 const tag = 'runners'

@@ -84,6 +84,11 @@ export class ActiveRuns {
     return this.#conductors.get(runId)
   }
 
+  /** Whether the run is conducted here, or is going to be. */
+  isOpen(runId: string): boolean {
+    return this.#conductors.has(runId) || this.#beginning.has(runId) || this.#left.has(runId)
+  }
+
   all(): Iterable<Conductor> {
     return this.#conductors.values()
   }

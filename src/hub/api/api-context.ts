@@ -2,7 +2,8 @@ import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
-import type { RunnerGroup } from '../../contract/runner-groups.ts'
+import type { PoolView } from '../../contract/fleet/provisioning.ts'
+import type { RunnerGroup } from '../../contract/fleet/runner-groups.ts'
 import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { EngineFace } from '../../engine/api.ts'
@@ -65,6 +66,12 @@ export interface Repositories {
   groups?(): Pick<RunnerGroup, 'name' | 'repositories' | 'isolation' | 'network'>[]
 }
 
+/** Groups whose runners are made. */
+export interface PoolsFace {
+  /** As the tenant sees them. */
+  list(tenant: string): PoolView[]
+}
+
 /** The questions to a runner about the folder of a session. Throws what the runner says, or `unavailable`. */
 export interface LookAsks {
   answer(of: TenantRunner, ask: WorkspaceLook, withinMs: number): Promise<RunnerAnswer>
@@ -77,6 +84,8 @@ export interface ApiContext {
   accounts: AccountStore
   runners: RunnersFace
   repositories: Repositories
+  /** Absent: no group makes its runners. */
+  pools?: PoolsFace
   secrets: Secrets
   /** Which secrets may be sent to the server of a repository. */
   repositoryTokens: TokenNames

@@ -75,6 +75,8 @@ export interface ApiOptions {
   runners: RunnersFace
   /** Default: it was told of none. */
   repositories?: Repositories
+  /** Absent: no group makes its runners. */
+  pools?: ApiContext['pools']
   secrets: Secrets
   repositoryTokens: ApiContext['repositoryTokens']
   bots: Bots
@@ -121,6 +123,7 @@ export function createApi(options: ApiOptions): ApiApp {
   const limits = { ...DEFAULT_API_LIMITS, ...options.limits }
   const context: ApiContext = {
     ...options,
+    pools: options.pools,
     repositories: options.repositories ?? { groupOf: () => undefined },
     hosts: options.hosts ?? [],
     limits,

@@ -1,6 +1,6 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import type { RunnerGroup, RunnerWait, WaitingStep } from '../../contract/runner-groups.ts'
+import type { RunnerGroup, RunnerWait, WaitingStep } from '../../contract/fleet/runner-groups.ts'
 import type { Identity } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { DEFAULT_GROUP, groupOf } from '../fleet/matching.ts'
@@ -72,7 +72,7 @@ class MadeGroups {
 }
 const keyOf = (tenant: string) => `runner_groups ${tenant}`
 
-export function runnerGroupHandlers({ runners, accounts, repositories }: ApiContext) {
+export function runnerGroupHandlers({ runners, accounts, repositories, pools }: ApiContext) {
   const made = new MadeGroups(accounts)
 
   async function groupsFor(identity: Identity): Promise<RunnerGroup[]> {
@@ -114,6 +114,7 @@ export function runnerGroupHandlers({ runners, accounts, repositories }: ApiCont
     // The file is the hub's, whose operators are of the first tenant.
     if (tenant === DEFAULT_TENANT)
       for (const { name, ...rest } of repositories.groups?.() ?? []) Object.assign(group(name), rest)
+    for (const pool of pools?.list(tenant) ?? []) group(pool.group).pool = pool
     return [...groups.values()].sort((a, b) => a.name.localeCompare(b.name))
   }
 
@@ -130,6 +131,7 @@ export function runnerGroupHandlers({ runners, accounts, repositories }: ApiCont
       tokens.length > 0 && `${tokens.length} ${tokens.length === 1 ? 'token' : 'tokens'}`,
       repos.length > 0 && `repositories ${repos.slice(0, 5).join(', ')} of errand.yaml`,
       isolation !== undefined && 'its box in errand.yaml',
+      found.pool !== undefined && 'its provisioner in errand.yaml',
       waiting > 0 && `${waiting} ${waiting === 1 ? 'run that waits' : 'runs that wait'}`,
     ].filter((use) => use !== false)
     if (uses.length > 0)
@@ -185,5 +187,7 @@ export function runnerGroupHandlers({ runners, accounts, repositories }: ApiCont
   } satisfies Partial<Handlers>
 }
 
-const isEmpty = ({ runners, tokens, repositories, waiting, isolation }: RunnerGroup): boolean =>
-  runners.length + tokens.length + repositories.length + waiting === 0 && isolation === undefined
+const isEmpty = ({ runners, tokens, repositories, waiting, isolation, pool }: RunnerGroup): boolean =>
+  runners.length + tokens.length + repositories.length + waiting === 0 &&
+  isolation === undefined &&
+  pool === undefined

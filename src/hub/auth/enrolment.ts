@@ -68,17 +68,25 @@ export class Enrolments {
 
   async #exchanged({ token: text, runner_id }: EnrollRunner): Promise<RunnerEnrolled> {
     const { user, token } = isEnrolmentToken(text) ? await this.#auth.identify(text) : {}
-    if (user === undefined || token?.scope !== 'enroll')
+    const tenant = user?.tenant ?? token?.tenant
+    if (tenant === undefined || token?.scope !== 'enroll')
       throw new ErrandError('unauthorized', 'This is no enrolment token (errand_enroll_…).', {
         hint: 'Make one with: errand runners enroll-token',
       })
+    // Once it is used, the one that it was used by: which is told below.
+    if (token.used_at === undefined && token.runner_id !== undefined && token.runner_id !== runner_id)
+      throw new ErrandError(
+        'forbidden',
+        `This enrolment token is for the runner "${token.runner_id}", not for "${runner_id}".`,
+        { hint: 'Make one for this machine with: errand runners enroll-token' },
+      )
     const runnerToken = newTokenText('runner')
     const made = await this.#accounts.exchangeToken(token.id, {
       id: newId('token'),
       name: `runner ${runner_id}`.slice(0, 200),
       // A machine goes on when the admin who enrolled it does not.
-      tenant: user.tenant,
-      created_by: user.name,
+      tenant,
+      created_by: user?.name ?? token.created_by,
       scope: 'runner',
       token_sha256: tokenSha256(runnerToken),
       created_at: new Date().toISOString(),
@@ -86,7 +94,7 @@ export class Enrolments {
       runner_id,
     })
     if (!made) throw await this.#notGood(token.id)
-    return { runner_id, token: runnerToken, tenant: user.tenant, group: token.group }
+    return { runner_id, token: runnerToken, tenant, group: token.group }
   }
 
   async #notGood(id: string): Promise<ErrandError> {

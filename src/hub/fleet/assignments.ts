@@ -7,15 +7,8 @@ import type { AttemptSink, Placement, SecretSource } from '../../engine/ports.ts
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import { Inbox, type Marks } from './inbox.ts'
-import {
-  DEFAULT_GROUP,
-  type GroupBox,
-  type Need,
-  needKey,
-  needOf,
-  type RunnerKey,
-  workspaceKey,
-} from './matching.ts'
+import { type Demand, demandOf, type MadeGroups, needIn } from './made-groups.ts'
+import { DEFAULT_GROUP, type GroupBox, type Need, needKey, type RunnerKey, workspaceKey } from './matching.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 import type { UserQueue } from './wait-queues.ts'
@@ -29,6 +22,8 @@ export interface AssignmentsOptions {
   log: Log
   /** Absent: there are none. */
   secrets?: SecretSource
+  /** Groups whose runners are made; absent: there are none. */
+  made?: MadeGroups
   signal: AbortSignal
 }
 
@@ -42,7 +37,7 @@ export class Assignments {
   }
 
   add(spec: AttemptSpec, placement: Placement | undefined, from: Marks, sink: AttemptSink): Assignment {
-    const need = needOf(spec)
+    const need = needIn(spec, this.#options.made)
     const assignment: Assignment = {
       spec,
       sink,
@@ -100,6 +95,25 @@ export class Assignments {
       if (stage.type === 'waiting' && need.need.tenant === tenant)
         found.push({ spec, why: stage.why, arrival })
     return found.sort((a, b) => a.arrival - b.arrival)
+  }
+
+  /** Those that wait in the queue. */
+  queued(): Assignment[] {
+    return [...this.#assignments.values()].filter(({ queue }) => queue !== undefined)
+  }
+
+  /** The runs that wait for a runner of the group to be made, the longest first; none that waits for one that has its files. */
+  demands(group: string): Demand[] {
+    const demands = new Map<string, { demand: Demand; arrival: number }>()
+    for (const { need, queue, spec, arrival } of this.#assignments.values()) {
+      if ((spec.requires.group ?? DEFAULT_GROUP) !== group || queue === undefined || queue.line.bound)
+        continue
+      const demand = demandOf(need.need)
+      const key = demand && `${demand.run_id} ${demand.workspace}`
+      const before = demands.get(key ?? '')?.arrival ?? Number.POSITIVE_INFINITY
+      if (key !== undefined && arrival < before) demands.set(key, { demand: demand!, arrival })
+    }
+    return [...demands.values()].sort((a, b) => a.arrival - b.arrival).map(({ demand }) => demand)
   }
 
   givenTo(runner: Runner): Assignment[] {
@@ -199,7 +213,7 @@ export interface Assignment {
   readonly spec: AttemptSpec
   readonly sink: AttemptSink
   /** `key` is equal for equal needs. */
-  readonly need: { need: Need; key: string }
+  need: { need: Need; key: string }
   /** Equal for the steps of its run that share its workspace. */
   readonly workspace: string
   /** Grows from one to the next that came. */

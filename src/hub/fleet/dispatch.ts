@@ -4,7 +4,8 @@ import type { Placement } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/time.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { type Assignment, type Assignments, boxOf, canceled, runnerOf } from './assignments.ts'
-import { givesBox, needKey, needOf, type RunnerKey, withGroupBox, workspaceKey } from './matching.ts'
+import { demandOf, type MadeGroups, needIn } from './made-groups.ts'
+import { givesBox, groupOf, needKey, needOf, type RunnerKey, withGroupBox, workspaceKey } from './matching.ts'
 import { Queue } from './queue.ts'
 import type { Runner } from './roster.ts'
 import { commandStart } from './runner-commands.ts'
@@ -23,6 +24,8 @@ export interface Patience {
 export interface DispatchOptions extends Patience {
   runners: ReadonlyMap<RunnerKey, Runner>
   assignments: Assignments
+  /** Groups whose runners are made; absent: there are none. */
+  made?: MadeGroups
   signal: AbortSignal
 }
 
@@ -46,6 +49,10 @@ export class Dispatch {
     this.#queue = new Queue({
       ...{ runners, signal, patience, keepMs, tellEveryMs, fairShare: this.#fairShare },
       told: () => this.changed(),
+      whyElse: (need) => {
+        const demand = demandOf(need)
+        return demand && options.made?.why(groupOf(need.requires)!, demand)
+      },
       homeOf: ({ spec, workspace }) => this.affinity.of(spec.run_id, workspace),
       give: (assignment, runner) => {
         assignment.stage = { type: 'assigning', runner }
@@ -62,13 +69,36 @@ export class Dispatch {
   /** Called where a runner has come, gone, or has more or less to do. */
   changed: () => void = () => {}
 
+  #told(): void {
+    this.changed()
+    this.#options.made?.changed()
+  }
+
+  /** Groups make their runners now, or do so no more: what waits has other needs. */
+  groupsChanged(): void {
+    for (const assignment of this.#options.assignments.queued()) {
+      const need = needIn(assignment.spec, this.#options.made)
+      const key = needKey(need)
+      if (key === assignment.need.key) continue
+      this.#queue.leave(assignment)
+      assignment.need = { need, key }
+      this.#queue.enter(assignment)
+    }
+    this.#options.made?.changed()
+  }
+
+  /** Those that wait are told again why, soon. */
+  retell(): void {
+    this.#queue.retell()
+  }
+
   /** How many wait. */
   get waiting(): number {
     return this.#queue.size
   }
 
   place(spec: AttemptSpec): Placement | { waiting: string } {
-    const need = needOf(spec)
+    const need = needIn(spec, this.#options.made)
     const arrival = ++this.#arrivals
     const home = this.affinity.of(spec.run_id, workspaceKey(spec.requires))
     const stand = { need, key: needKey(need), home, not: new Set<RunnerKey>() }
@@ -131,7 +161,7 @@ export class Dispatch {
 
   /** Gives what an attempt held, which is over, to the next. */
   drop(assignment: Assignment): void {
-    if (this.#queue.leave(assignment)) this.changed()
+    if (this.#queue.leave(assignment)) this.#told()
     this.#parked.delete(assignment)
     if (runnerOf(assignment) !== undefined) this.#free(assignment.spec.attempt_id)
   }
@@ -146,7 +176,7 @@ export class Dispatch {
   /** The runner came, went or changed: places what can be, and tells the others why they wait. */
   rosterChanged(runner: Runner): void {
     this.#queue.rosterChanged(runner)
-    this.changed()
+    this.#told()
   }
 
   #place(assignment: Assignment, runner: RunnerKey): void {
@@ -159,7 +189,7 @@ export class Dispatch {
   #enqueue(assignment: Assignment, told: string): void {
     assignment.stage = { type: 'waiting', why: told }
     this.#queue.enter(assignment)
-    this.changed()
+    this.#told()
   }
 
   /** Nothing happens where it is held already. */
@@ -169,8 +199,10 @@ export class Dispatch {
     const user = this.#fairShare.took(spec)
     this.#places.set(spec.attempt_id, { runner, user })
     runner.take(spec)
-    this.changed()
     const workspace = workspaceKey(spec.requires)
+    if (runner.run === null)
+      this.#options.made?.bound(runner.tenant, runner.id, { run_id: spec.run_id, workspace })
+    this.#told()
     if (this.affinity.set(spec, workspace, key)) this.#queue.rehome(spec.run_id, workspace)
   }
 
@@ -179,7 +211,7 @@ export class Dispatch {
     if (!place) return
     this.#places.delete(attemptId)
     place.runner.give(attemptId)
-    this.changed()
+    this.#told()
     this.#fairShare.gave(place.user)
     this.#queue.freed(place.runner)
   }

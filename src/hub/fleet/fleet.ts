@@ -10,8 +10,9 @@ import type { TenantRunner } from '../../stores/accounts.ts'
 import { type Assignment, Assignments, canceled, NOTHING_KEPT } from './assignments.ts'
 import { type BotAsk, checkBotRoom } from './bot-room.ts'
 import { Dispatch, type Patience } from './dispatch.ts'
+import type { Demand, MadeGroups } from './made-groups.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
-import { type GroupBoxes, KnownRunners, type Runner, type RunnerStore } from './roster.ts'
+import { type GroupBoxes, KnownRunners, type Runner, type RunnerRules, type RunnerStore } from './roster.ts'
 import { RunnerAsks } from './runner-asks.ts'
 import { commandCancel, commandInput } from './runner-commands.ts'
 import { RunnerHandshake } from './runner-handshake.ts'
@@ -35,6 +36,8 @@ export interface FleetOptions {
   recheckMs?: number
   /** The least box of whatever runs in a group; absent: none is asked for. */
   groupBoxes?: GroupBoxes
+  /** Groups whose runners are made; absent: there are none. */
+  made?: MadeGroups
   /** How patient placement is. */
   placement?: Patience
   /** Remembers runners for the next process. Default: nothing does. */
@@ -54,6 +57,7 @@ export class Fleet implements StepHost {
   readonly #handshake: RunnerHandshake
   readonly #known: KnownRunners
   readonly #links: RunnerLinks
+  readonly #made: MadeGroups | undefined
   readonly #stop = new AbortController()
   /** For people: what is there, and what an admin does with it. */
   readonly runners: ManagedRunners
@@ -66,16 +70,18 @@ export class Fleet implements StepHost {
     const runners = this.#roster
     const { signal } = this.#stop
     const drop = (assignment: Assignment) => this.#dispatch.drop(assignment)
-    const assignments = new Assignments({ runners, drop, log, secrets, signal })
-    const dispatch = new Dispatch({ runners, assignments, signal, ...options.placement })
-    const { groupBoxes } = options
-    const known = new KnownRunners(options.store, log, groupBoxes)
-    const parts = { runners, known, assignments, dispatch, groupBoxes }
+    const { groupBoxes: boxOf, made } = options
+    const rules: RunnerRules = { boxOf, runOf: made && ((tenant, id) => made.runOf(tenant, id)) }
+    const assignments = new Assignments({ runners, drop, log, secrets, signal, made })
+    const dispatch = new Dispatch({ runners, assignments, signal, made, ...options.placement })
+    const known = new KnownRunners(options.store, log, rules)
+    const parts = { runners, known, assignments, dispatch, rules }
     const handshake = new RunnerHandshake({ ...parts, isDurable, heartbeatMs, lostAfterMs, graceMs, log })
     const asks = new RunnerAsks(runners)
     const incoming = new Incoming({ handshake, assignments, dispatch, asks })
     this.asks = asks
     this.#graceMs = graceMs
+    this.#made = made
     this.#assignments = assignments
     this.#dispatch = dispatch
     this.#handshake = handshake
@@ -98,7 +104,25 @@ export class Fleet implements StepHost {
 
   /** The demands of groups have changed: what waits is looked at again. */
   groupsChanged(): void {
+    this.#dispatch.groupsChanged()
     for (const runner of this.#roster.values()) this.#dispatch.rosterChanged(runner)
+  }
+
+  /** Runs that wait for a runner of a group whose runners are made, the longest first. */
+  demands(group: string): Demand[] {
+    return this.#assignments.demands(group)
+  }
+
+  /** How the hub sees a runner that was made. */
+  seen({ tenant, id }: TenantRunner): { connected: boolean; lost: boolean; attempts: number } {
+    const runner = this.#roster.get(runnerKey(tenant, id))
+    const connected = runner?.link !== undefined
+    return { connected, lost: !connected && runner?.expected !== true, attempts: runner?.held.size ?? 0 }
+  }
+
+  /** Those that wait are told again why, soon. */
+  retell(): void {
+    this.#dispatch.retell()
   }
 
   /** Closes the links whose token is no longer good. */
@@ -164,6 +188,7 @@ export class Fleet implements StepHost {
   }
 
   runEnded(runId: string): void {
+    this.#made?.changed()
     for (const assignment of this.#dispatch.takeParked(runId)) this.#assignments.remove(assignment)
     // One that is away names the run when it comes back.
     for (const key of this.#dispatch.affinity.take(runId))

@@ -7,6 +7,8 @@ import { DEFAULT_TENANT } from '../auth/tokens.ts'
 export interface Need {
   tenant: string
   requires: Requirements
+  /** Where the group's runners are each made for one run: that run. */
+  run?: string
   /** The kinds of boxes that it, and the steps that follow it there, have to be in; absent: none. */
   boxes?: readonly BoxKind[]
 }
@@ -60,10 +62,10 @@ export const workspaceKey = ({ runner, group, labels }: Requirements): string =>
   JSON.stringify([runner, group, sorted(labels)])
 
 /** Equal for equal needs. */
-export function needKey({ tenant, requires, boxes }: Need): string {
+export function needKey({ tenant, requires, boxes, run }: Need): string {
   const { runner, group, labels, cpus, memory_bytes, largest, mode, containers } = requires
   const amounts = [cpus, memory_bytes, largest?.cpus, largest?.memory_bytes]
-  return JSON.stringify([tenant, runner, group, mode, containers, sorted(labels), amounts, boxes])
+  return JSON.stringify([tenant, runner, group, mode, containers, sorted(labels), amounts, boxes, run])
 }
 
 const sorted = (labels: Requirements['labels']) =>
@@ -97,6 +99,8 @@ export interface Candidate {
   readonly status: 'connected' | 'disconnected' | 'draining'
   /** Set while it is away, or ends just now, and has time to come back. */
   readonly awaited: boolean
+  /** The run that it was made for; null: one that it does not have yet; undefined: it is for all. */
+  readonly run?: string | null | undefined
   /** An admin drains it: it takes the next steps of what has files there, and nothing else. */
   readonly finishing: boolean
 }
@@ -117,12 +121,16 @@ export function offers(runner: Candidate, need: Need): boolean {
   const { tenant, requires } = need
   return (
     runner.tenant === tenant &&
+    isForRun(runner, need) &&
     isNamed(runner, requires) &&
     suits(runner, requires) &&
     givesBox(runner, need) &&
     isLargeEnough(runner, requires)
   )
 }
+
+const isForRun = ({ run }: Candidate, need: Need): boolean =>
+  run === undefined || (run === null ? need.run !== undefined : run === need.run)
 
 /** The one that is named, or of the group. */
 export function isNamed(runner: Candidate, requires: Requirements): boolean {

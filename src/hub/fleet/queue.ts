@@ -13,7 +13,7 @@ import {
   takes,
   takesSlot,
 } from './matching.ts'
-import { type Choice, choose } from './placement.ts'
+import { type Choice, choose, type Wishes } from './placement.ts'
 import type { Runner } from './roster.ts'
 import { type FairShare, isBefore, type Line, type Turn, turnIn, WaitQueues } from './wait-queues.ts'
 
@@ -21,6 +21,8 @@ export interface QueueOptions {
   runners: ReadonlyMap<RunnerKey, Runner>
   fairShare: FairShare
   homeOf(assignment: Assignment): RunnerKey | undefined
+  /** Why one waits, where more is known than what the runners tell. */
+  whyElse(need: Need): string | undefined
   /** There is room for it: it has left the queue. */
   give(assignment: Assignment, runner: RunnerKey): void
   /** All that could take it have rejected it: it has left the queue. */
@@ -79,10 +81,22 @@ export class Queue {
   choose({ need, key, home, not }: Stand, turn: Turn): Choice {
     const line = this.#waitQueues.get(lineKey(key, home, not))
     if (line) return line.waiting
-    const choice = choose(need, this.#options.runners, { home, not })
+    const choice = this.#choice(need, { home, not })
     const runner = choice.type === 'runner' && this.#options.runners.get(choice.key)
     if (runner) this.#passOver(runner, turn, need.requires)
     return choice
+  }
+
+  #choice(need: Need, wishes: Wishes): Choice {
+    const choice = choose(need, this.#options.runners, wishes)
+    if (choice.type !== 'wait') return choice
+    const why = this.#options.whyElse(need)
+    return why === undefined ? choice : { ...choice, why }
+  }
+
+  /** Those that wait are told again why, soon. */
+  retell(): void {
+    this.#tellSoon()
   }
 
   /** Gives the attempt a runner at once, or has it wait and tells it why. */
@@ -190,7 +204,7 @@ export class Queue {
   /** As many as can be; the others know why they wait. */
   #placeAll(line: Line): void {
     while (line.users.size > 0) {
-      const choice = choose(line.need, this.#options.runners, line)
+      const choice = this.#choice(line.need, line)
       if (choice.type === 'wait') {
         this.#tellLine(line, choice)
         return

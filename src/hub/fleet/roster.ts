@@ -20,6 +20,13 @@ interface Kept {
 /** Returns the least box of whatever runs in a group of runners; undefined: nothing is asked there. */
 export type GroupBoxes = (group: string) => GroupBox | undefined
 
+/** Facts that hold of runners beyond what they say of themselves. */
+export interface RunnerRules {
+  boxOf?: GroupBoxes | undefined
+  /** The run that the runner was made for; null: one that it does not have yet; undefined: nobody has made it. */
+  runOf?(tenant: string, id: string): string | null | undefined
+}
+
 /** A runner, connected or not. Without a `hello` it is only known from the log of a run taken up again. */
 export class Runner implements Candidate {
   readonly key: RunnerKey
@@ -46,13 +53,13 @@ export class Runner implements Candidate {
   readonly #steps = { milliCpus: 0, memoryBytes: 0 }
   readonly #bots = { count: 0, milliCpus: 0, memoryBytes: 0 }
 
-  readonly #groupBoxes: GroupBoxes | undefined
+  readonly #rules: RunnerRules
 
-  constructor(tenant: string, id: string, groupBoxes?: GroupBoxes) {
+  constructor(tenant: string, id: string, rules: RunnerRules = {}) {
     this.key = runnerKey(tenant, id)
     this.tenant = tenant
     this.id = id
-    this.#groupBoxes = groupBoxes
+    this.#rules = rules
   }
 
   get group(): string {
@@ -77,7 +84,10 @@ export class Runner implements Candidate {
     return this.hello?.isolation
   }
   get groupBox(): GroupBox | undefined {
-    return this.#groupBoxes?.(this.group)
+    return this.#rules.boxOf?.(this.group)
+  }
+  get run(): string | null | undefined {
+    return this.#rules.runOf?.(this.tenant, this.id)
   }
   get cpus(): number {
     return this.hello?.cpus ?? 0
@@ -181,19 +191,19 @@ export const SHOWN_FOR_MS = 24 * 3_600_000
 export class KnownRunners {
   readonly #store: RunnerStore | undefined
   readonly #log: (message: string) => void
-  readonly #groupBoxes: GroupBoxes | undefined
+  readonly #rules: RunnerRules
 
-  constructor(store: RunnerStore | undefined, log: (message: string) => void, groupBoxes?: GroupBoxes) {
+  constructor(store: RunnerStore | undefined, log: (message: string) => void, rules: RunnerRules = {}) {
     this.#store = store
     this.#log = log
-    this.#groupBoxes = groupBoxes
+    this.#rules = rules
   }
 
   /** Those of the process before. */
   async recall(runners: Map<RunnerKey, Runner>): Promise<void> {
     for (const seen of (await this.#store?.runners()) ?? [])
       if (seen.draining || Date.parse(seen.last_seen_at) > Date.now() - SHOWN_FOR_MS) {
-        const runner = recalled(seen, this.#groupBoxes)
+        const runner = recalled(seen, this.#rules)
         runners.set(runner.key, runner)
       } else await this.forget(seen)
   }
@@ -222,9 +232,9 @@ export class KnownRunners {
   }
 }
 
-function recalled(seen: SeenRunner, groupBoxes: GroupBoxes | undefined): Runner {
+function recalled(seen: SeenRunner, rules: RunnerRules): Runner {
   const { id, tenant, draining, first_seen_at, last_seen_at, mode, ...rest } = seen
-  const runner = new Runner(tenant, id, groupBoxes)
+  const runner = new Runner(tenant, id, rules)
   runner.drained = draining
   runner.expected = true
   runner.connectedAtMs = Date.parse(first_seen_at)

@@ -4,7 +4,7 @@ import type { Log } from '../../platform/log.ts'
 import type { Assignment, Assignments } from './assignments.ts'
 import type { Dispatch } from './dispatch.ts'
 import { DEFAULT_GROUP, needOf, type RunnerKey, runnerKey } from './matching.ts'
-import { type GroupBoxes, type KnownRunners, Runner, SHOWN_FOR_MS } from './roster.ts'
+import { type KnownRunners, Runner, type RunnerRules, SHOWN_FOR_MS } from './roster.ts'
 import { commandCancel, commandInputs, sentTo } from './runner-commands.ts'
 import type { RunnerLink } from './runner-link.ts'
 
@@ -14,7 +14,7 @@ export interface RunnerHandshakeOptions {
   assignments: Assignments
   dispatch: Dispatch
   isDurable(action: string): boolean
-  groupBoxes?: GroupBoxes
+  rules: RunnerRules
   heartbeatMs: number
   lostAfterMs: number
   graceMs: number
@@ -60,9 +60,9 @@ export class RunnerHandshake {
 
   /** The log of a run taken up again says that the runner has it. */
   expect(assignment: Assignment, id: string): void {
-    const { runners, dispatch, isDurable, groupBoxes } = this.#options
+    const { runners, dispatch, isDurable, rules } = this.#options
     const { tenant } = needOf(assignment.spec)
-    const runner = runners.get(runnerKey(tenant, id)) ?? new Runner(tenant, id, groupBoxes)
+    const runner = runners.get(runnerKey(tenant, id)) ?? new Runner(tenant, id, rules)
     runners.set(runner.key, runner)
     dispatch.hold(assignment, runner.key)
     if (!runner.link) {
@@ -137,11 +137,11 @@ export class RunnerHandshake {
   }
 
   #welcome(link: RunnerLink, hello: Hello): void {
-    const { runners, known, assignments, dispatch, isDurable, groupBoxes } = this.#options
+    const { runners, known, assignments, dispatch, isDurable, rules } = this.#options
     const { heartbeatMs, lostAfterMs, graceMs, log } = this.#options
     const { tenant } = link.principal
     const runner =
-      runners.get(runnerKey(tenant, hello.runner_id)) ?? new Runner(tenant, hello.runner_id, groupBoxes)
+      runners.get(runnerKey(tenant, hello.runner_id)) ?? new Runner(tenant, hello.runner_id, rules)
     runners.set(runner.key, runner)
     clearTimeout(runner.lostTimer)
     runner.lostTimer = undefined

@@ -1,5 +1,6 @@
 import { botDataMigrations } from './bot-data.ts'
 import type { Migration, Migrations } from './database.ts'
+import { madeRunnerMigrations } from './made-runners.ts'
 import { personalMigrations } from './personal.ts'
 import { placeMigrations } from './places.ts'
 import { poolSlotMigrations } from './pool-slots.ts'
@@ -427,4 +428,5 @@ export const hubMigrations: Migrations = {
   pool_slots: poolSlotMigrations,
   places: placeMigrations,
   personal: personalMigrations,
+  made_runners: madeRunnerMigrations,
 }

@@ -12,6 +12,7 @@ import {
 import { type BotDataStore, sqliteBotData } from './bot-data.ts'
 import { CommitMark } from './commit-mark.ts'
 import { openDatabase } from './database.ts'
+import { type MadeRunnerStore, sqliteMadeRunners } from './made-runners.ts'
 import { type PersonalStore, sqlitePersonal } from './personal.ts'
 import { type PlaceStore, sqlitePlaces } from './places.ts'
 import { type PoolSlotStore, sqlitePoolSlots } from './pool-slots.ts'
@@ -32,6 +33,7 @@ export interface SqliteStores {
   tasks: TaskStore
   storedArtifacts: StoredArtifactStore
   poolSlots: PoolSlotStore
+  madeRunners: MadeRunnerStore
   places: PlaceStore
   personal: PersonalStore
   /** How many commits the database had lost when it was opened, as far as that can be told. */
@@ -60,6 +62,7 @@ export function openStores(file: string): SqliteStores {
     tasks: new SqliteTaskStore(session),
     storedArtifacts: sqliteStoredArtifacts(session),
     poolSlots: sqlitePoolSlots(session),
+    madeRunners: sqliteMadeRunners(session),
     places: sqlitePlaces(session),
     personal: sqlitePersonal(session),
     missingCommits: mark?.missing ?? 0,

@@ -40,7 +40,8 @@ export class TestingDispatch {
   }
 
   connect(id: string, change: Partial<Hello> = {}): Runner {
-    const runner = this.runners.get(key(id)) ?? new Runner('default', id, (group) => this.groupBoxes[group])
+    const runner =
+      this.runners.get(key(id)) ?? new Runner('default', id, { boxOf: (group) => this.groupBoxes[group] })
     this.runners.set(runner.key, runner)
     runner.hello = {
       ...{

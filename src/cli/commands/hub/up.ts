@@ -7,6 +7,7 @@ import {
   botEnvironment,
   givenTokens,
   leaseOf,
+  madeEnvironment,
   notifyEnvironment,
   outputLimits,
   retentionMs,
@@ -118,6 +119,10 @@ export const up = command({
         servers.forgeFetch(setting(process.env, 'ERRAND_NOTIFY_ALLOW'), 'ERRAND_NOTIFY_ALLOW')(undefined),
       ),
       givenTokens: givenTokens(process.env),
+      makers: {
+        runner: [process.execPath, process.argv[1]!, 'runner'],
+        env: madeEnvironment(process.env, data),
+      },
       own: {
         tellAdmin: ({ username, password }: { username: string; password: string }) =>
           void process.stdout.write(

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ErrandClient } from '../../../client/client.ts'
 import type { RunnerView } from '../../../contract/protocol.ts'
+import type { RunnerGroup } from '../../../contract/fleet/runner-groups.ts'
 import { type CommandGroup, command } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, lifetimeSeconds } from '../../option-values.ts'
@@ -195,6 +196,16 @@ const waiting = command({
   },
 })
 
+/** How a group's runners are made, and what is under way. */
+function madeText({ pool }: RunnerGroup): string {
+  if (pool === undefined) return ''
+  const { counts, provisioner, max, paused, breaker } = pool
+  const there = counts.starting + counts.idle + counts.working + counts.removing
+  const starting = counts.starting > 0 ? `, ${counts.starting} starting` : ''
+  const held = paused ? ', paused' : breaker === undefined ? '' : ', does not start'
+  return `${provisioner}: ${there} of ${max}${starting}${held}`
+}
+
 const groups = command({
   summary: 'List the groups of runners, with what belongs to each.',
   options: { ...hubOptions, ...jsonOption },
@@ -205,10 +216,10 @@ const groups = command({
     else {
       const rows = all.map((one) => [
         ...[one.name, one.runners.join(' '), `${one.running}/${one.slots}`, String(one.waiting)],
-        ...[String(one.tokens.length), one.repositories.join(' '), one.isolation ?? ''],
+        ...[String(one.tokens.length), one.repositories.join(' '), one.isolation ?? '', madeText(one)],
       ])
       printTable(
-        ['GROUP', 'RUNNERS', 'BUSY', 'WAIT', 'TOKENS', 'REPOSITORIES', 'BOX'],
+        ['GROUP', 'RUNNERS', 'BUSY', 'WAIT', 'TOKENS', 'REPOSITORIES', 'BOX', 'MADE BY'],
         rows,
         'There is none.',
       )

@@ -1,6 +1,7 @@
 import * as z from 'zod'
-import { Isolation, Network } from './isolation.ts'
-import { PlainName } from './plain-name.ts'
+import { Isolation, Network } from '../isolation.ts'
+import { PlainName } from '../plain-name.ts'
+import { PoolView } from './provisioning.ts'
 
 /** Requests and answers of `/api/runner-groups` and `/api/runner-waits`. */
 
@@ -43,6 +44,7 @@ export const RunnerGroup = z.object({
     .describe('Good ones that let a runner serve this group alone; for admins'),
   repositories: z.array(z.string()).describe('Those whose runs `errand.yaml` sends here'),
   isolation: z.optional(Isolation).describe('The least box of whatever runs here, by `errand.yaml`'),
+  pool: PoolView.optional().describe('How its runners are made, and those that are, by `errand.yaml`'),
   network: z.optional(Network).describe('The widest network of whatever runs here, by `errand.yaml`'),
 })
 export type RunnerGroup = z.infer<typeof RunnerGroup>

@@ -1,0 +1,116 @@
+import * as z from 'zod'
+import { Labels } from '../plain-name.ts'
+
+/** The means by which a group's runners are made. */
+export const ProvisionerKind = z.enum(['process', 'command'])
+export type ProvisionerKind = z.infer<typeof ProvisionerKind>
+
+const seconds = (most: number) => z.number().min(1).max(most)
+
+/** How the runners of a group are made, as the group says in `errand.yaml`. */
+export const PoolShape = {
+  provisioner: ProvisionerKind.optional(),
+  /** The most that there are at once, with those that start and those that are being taken away. Default 10. */
+  max: z.number().int().min(1).max(1_000).optional(),
+  /** Made ahead of need, for whatever comes next. Default 0. */
+  spare: z.number().int().min(0).max(100).optional(),
+  /** How long one without work stays. Default 60. */
+  idle_seconds: z.number().min(0).max(86_400).optional(),
+  /** How long one may take until it is connected. Default 300. */
+  start_seconds: seconds(86_400).optional(),
+  /** Nothing is made while it is set. */
+  paused: z.boolean().optional(),
+  /** Labels that its runners have. */
+  labels: Labels.optional(),
+  /** Steps at once on each. Default: as the runner finds it. */
+  slots: z.number().int().min(1).max(10_000).optional(),
+  /** The hub's address, as its runners reach it. Default: its public one, or its own. */
+  hub_url: z
+    .string()
+    .regex(/^https?:\/\/[^\s/@]+(\/\S*)?$/, 'is no address such as https://errand.example.com')
+    .optional(),
+  /** Of `command`: the program, with its arguments. */
+  command: z.array(z.string().min(1).max(4_000)).min(1).max(50).optional(),
+}
+
+/** A group's settings, whole. Times in seconds. */
+export interface Pool {
+  group: string
+  provisioner: ProvisionerKind
+  max: number
+  spare: number
+  idle_seconds: number
+  start_seconds: number
+  paused: boolean
+  labels: Readonly<Record<string, string>>
+  slots?: number | undefined
+  hub_url?: string | undefined
+  command?: readonly string[] | undefined
+}
+
+/** Where a runner stands that is made for one run. */
+export const MadeState = z.enum([
+  'wanted', // kept here, and not asked for yet
+  'asked', // asked for; there is no answer yet
+  'starting', // accepted, and not connected yet
+  'idle', // connected, without a run
+  'working', // connected, with its run
+  'removing', // being taken away
+  'removed',
+])
+export type MadeState = z.infer<typeof MadeState>
+
+/** Why a made runner was taken away. */
+export const MadeEnd = z.enum([
+  'done', // its run is over
+  'idle', // it had nothing to do
+  'emptied', // an admin emptied the group, or its settings say less
+  'unwanted', // its run is over, or found another runner, before it was there
+  'refused', // whoever makes it said no
+  'failed', // it ended before it was connected
+  'late', // it was not connected in time
+  'lost', // it was connected, and has vanished
+])
+export type MadeEnd = z.infer<typeof MadeEnd>
+/** The ends that count as failed starts. */
+export const failedStarts: readonly MadeEnd[] = ['refused', 'failed', 'late']
+
+export const MadeRunner = z.object({
+  /** Its runner id, and its name wherever it is made. */
+  name: z.string(),
+  group: z.string(),
+  tenant: z.string(),
+  /** Absent: made ahead of need, and without a run so far. */
+  run_id: z.string().optional(),
+  epoch: z.number().int().min(1),
+  state: MadeState,
+  /** The thing that it waits for while it starts, in the words of whoever makes it. */
+  waits_for: z.string().optional(),
+  end: MadeEnd.optional(),
+  message: z.string().optional(),
+  created_at: z.string(),
+  changed_at: z.string(),
+})
+export type MadeRunner = z.infer<typeof MadeRunner>
+
+/** A group whose runners are made, as people see it. */
+export const PoolView = z.object({
+  group: z.string(),
+  provisioner: ProvisionerKind,
+  max: z.number(),
+  spare: z.number(),
+  idle_seconds: z.number(),
+  start_seconds: z.number(),
+  /** By its settings, or by an admin. */
+  paused: z.boolean(),
+  counts: z.object({ starting: z.number(), idle: z.number(), working: z.number(), removing: z.number() }),
+  /** How many runs wait for one of its runners. */
+  waiting: z.number(),
+  /** Why nothing is made just now, and until when. */
+  breaker: z
+    .object({ reason: MadeEnd, message: z.string(), failures: z.number(), until: z.string() })
+    .optional(),
+  /** Those that there are, and the failed of the last hour, the newest first. */
+  runners: z.array(MadeRunner),
+})
+export type PoolView = z.infer<typeof PoolView>

@@ -1,0 +1,93 @@
+import { join } from 'node:path'
+import type { ErrandError } from '../contract/errors.ts'
+import { makeFolderSync } from '../platform/files.ts'
+import type { Log } from '../platform/log.ts'
+import type { AccountStore } from '../stores/accounts.ts'
+import { diskError } from '../stores/disk-errors.ts'
+import { lostDatabase, openSqliteStores, startAnew } from '../stores/sqlite/open.ts'
+import type { SqliteStores } from '../stores/sqlite/stores.ts'
+import { Auth } from './auth/auth.ts'
+import type { LoginLimits } from './auth/login-limit.ts'
+import { sessionSecret } from './auth/sessions.ts'
+import { keepGivenTokens, ownToken } from './auth/tokens.ts'
+import type { Secrets } from './secrets.ts'
+
+export interface StoresOptions {
+  /** Data folder. */
+  data: string
+  /** Default: `errand.db` in the data folder; `:memory:` is one that nothing lasts of. */
+  database?: string
+  /** Whether what a hub without its database has left is put aside. */
+  isNew?: boolean
+  log: Log
+}
+
+/** Opens the hub's database. Throws `store_failed` where it is gone, or cannot be opened. */
+export async function openStores({ data, database, isNew, log }: StoresOptions): Promise<SqliteStores> {
+  const aside = isNew ? startAnew(data) : undefined
+  if (aside !== undefined) log(`What an earlier hub had left is in ${aside} now.`)
+  const lost = lostDatabase(data)
+  if (lost !== undefined) throw lost
+  const stores = await openSqliteStores({ file: database ?? join(data, 'errand.db') })
+  if (stores.missingCommits > 0)
+    log(
+      `The database has lost its last ${stores.missingCommits} commits: its write-ahead log (errand.db-wal) was cut short or is gone. Runs go on from what is left; see docs/operations.md.`,
+      { level: 'error' },
+    )
+  return stores
+}
+
+/** Knows tokens and sessions; those that the operator has chosen are kept first. */
+export async function openAuth(
+  accounts: AccountStore,
+  {
+    givenTokens = {},
+    loginLimits,
+  }: { givenTokens?: { client?: string; runner?: string }; loginLimits?: LoginLimits },
+): Promise<Auth> {
+  await keepGivenTokens(accounts, givenTokens)
+  const given = Object.values(givenTokens).filter((text) => text !== undefined)
+  return new Auth({ accounts, secret: await sessionSecret(accounts), given, loginLimits })
+}
+
+/** Makes the folder: a file in its place would hold back the end of every run, for as long as it is there. */
+export function madeFolder(path: string): string {
+  try {
+    makeFolderSync(path, 0o700)
+    return path
+  } catch (error) {
+    throw diskError(error, path)
+  }
+}
+
+/** Seals all secrets with the first key. A hub without its key works; what needs a secret does not. */
+export async function resealed(secrets: Secrets, log: Log): Promise<void> {
+  try {
+    const count = await secrets.reseal()
+    if (count > 0)
+      log(`Secrets sealed with the first key now: ${count}. The hub needs the other keys no more.`)
+  } catch (error) {
+    const { message, hint = '' } = error as ErrandError
+    log(`Steps that have secrets will fail: ${message} ${hint}`)
+  }
+}
+
+/** The tokens of the hub's own machine: of its commands, and of its runner. */
+export async function ownTokens(
+  accounts: AccountStore,
+  data: string,
+): Promise<{ localToken: string; runnerToken: string }> {
+  const localToken = await ownToken({
+    accounts,
+    scope: 'api',
+    name: 'command line of the hub',
+    file: join(data, 'local-token'),
+  })
+  const runnerToken = await ownToken({
+    accounts,
+    scope: 'runner',
+    name: 'runner of the hub',
+    file: join(data, 'runner-token'),
+  })
+  return { localToken, runnerToken }
+}

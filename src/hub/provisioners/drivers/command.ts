@@ -1,0 +1,135 @@
+import { once } from 'node:events'
+import * as z from 'zod'
+import { spawnTree } from '../../../platform/child-tree.ts'
+import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed } from '../provisioner.ts'
+
+export interface CommandProvisionerOptions {
+  /** The operator's program, with its arguments. */
+  command: readonly string[]
+  hub: string
+  env: Readonly<Record<string, string | undefined>>
+  /** How long a call may take. Default 60,000. */
+  timeoutMs?: number
+}
+
+type Call = 'provision' | 'find' | 'remove'
+
+/** More than this is no answer. */
+const MAX_ANSWER_BYTES = 1024 ** 2
+const MAX_SAID = 2_000
+
+const Refused = z.object({
+  error: z.object({ message: z.string().min(1), permanent: z.boolean().optional() }),
+})
+const Done = z.object({})
+const Found = z.object({
+  runners: z.array(
+    z.object({
+      name: z.string(),
+      state: z.enum(['starting', 'running', 'ended']),
+      message: z.string().optional(),
+    }),
+  ),
+})
+
+/**
+ * Makes runners by the operator's own program: called with `provision`, `find` or `remove` behind its arguments, and JSON on its
+ * standard input; it answers JSON. `{"error": {"message", "permanent"}}` is a no.
+ */
+export class CommandProvisioner implements Provisioner {
+  readonly #options: CommandProvisionerOptions
+
+  constructor(options: CommandProvisionerOptions) {
+    this.#options = options
+  }
+
+  async provision(
+    { name, group, env, marks, deadlineMs }: ProvisionNeed,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const deadline = new Date(deadlineMs).toISOString()
+    await this.#call('provision', { name, group, env, marks, deadline }, Done, signal)
+  }
+
+  async find(signal: AbortSignal): Promise<FoundRunner[]> {
+    return (await this.#call('find', {}, Found, signal)).runners
+  }
+
+  async remove(name: string, signal: AbortSignal): Promise<void> {
+    await this.#call('remove', { name }, Done, signal)
+  }
+
+  async #call<T>(call: Call, question: object, Answer: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+    const { command, hub, env, timeoutMs = 60_000 } = this.#options
+    const which = `${command.join(' ')} ${call}`
+    const mark = `ERRAND_MADE_CALL=${hub}-${process.pid}-${++calls}`
+    const { child, tree } = spawnTree<'stdin' | 'stdout' | 'stderr'>([...command, call], { mark, env })
+    const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
+    const closed = once(child, 'close')
+    closed.catch(() => {})
+    const stop = () => void tree.stop(0)
+    const late = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+    late.addEventListener('abort', stop)
+    const said = { stdout: '', stderr: '' }
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said.stdout += text
+      if (said.stdout.length > MAX_ANSWER_BYTES) stop()
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said.stderr = (said.stderr + text).slice(-MAX_SAID)
+    })
+    // It may end without reading.
+    child.stdin.on('error', () => {})
+    child.stdin.end(`${JSON.stringify({ ...question, hub })}\n`)
+    try {
+      const [code, killed] = await ended
+      // What it left in the background has no business any more.
+      await tree.sweep()
+      await closed
+      if (signal.aborted) throw new ProvisionError(`${which} was stopped: the hub stops.`)
+      if (late.aborted)
+        throw new ProvisionError(`${which} did not end within ${timeoutMs / 1000} s.`, {
+          hint: 'It was killed.',
+        })
+      if (said.stdout.length > MAX_ANSWER_BYTES)
+        throw new ProvisionError(`${which} printed more than ${MAX_ANSWER_BYTES} bytes.`, {
+          hint: 'It prints its answer on standard output, and all else on standard error.',
+        })
+      const answer = parsed(said.stdout)
+      const refused = Refused.safeParse(answer)
+      if (refused.success) {
+        const { message, permanent } = refused.data.error
+        throw new ProvisionError(message, { permanent })
+      }
+      if (code !== 0)
+        throw new ProvisionError(
+          `${which} ended with ${killed ?? `exit code ${code}`}${said.stderr.trim() === '' ? '.' : `: ${said.stderr.trim()}`}`,
+        )
+      const right = Answer.safeParse(answer)
+      if (right.success) return right.data
+      throw new ProvisionError(`${which} printed what is no answer: ${shown(said.stdout)}.`, {
+        hint: `It answers JSON: ${call === 'find' ? '{"runners": [{"name": "…", "state": "running"}]}' : '{}'}, and prints all else on standard error.`,
+      })
+    } catch (error) {
+      if (error instanceof ProvisionError) throw error
+      throw new ProvisionError(`${command[0]} could not be started: ${(error as Error).message}.`, {
+        permanent: true,
+        cause: error,
+      })
+    } finally {
+      late.removeEventListener('abort', stop)
+    }
+  }
+}
+
+let calls = 0
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const shown = (text: string): string => (text.trim() === '' ? 'nothing' : JSON.stringify(text.slice(0, 200)))

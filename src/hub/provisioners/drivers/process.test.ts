@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { needOf, provisionerSuite } from '../../../../test/support/provisioners/conformance.ts'
+import { holdersOf, processesMarked } from '../../../platform/proc.ts'
+import { newHubId } from '../names.ts'
+import { ProcessProvisioner } from './process.ts'
+
+const WAITS = ['sleep', '600']
+
+function opened(t: TestContext, runner: readonly string[] = WAITS) {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-made-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const again = () =>
+    new ProcessProvisioner({ runner, folder, env: { PATH: process.env.PATH }, graceMs: 500 })
+  const pids = (name: string) => processesMarked(`ERRAND_MADE_RUNNER=${name}\0`)
+  return {
+    ...{ provisioner: again(), hub: newHubId(), again, folder, pids },
+    count: (name: string) => pids(name).length,
+    kill: (name: string) => pids(name).forEach((pid) => void process.kill(pid, 'SIGKILL')),
+  }
+}
+
+provisionerSuite('processes', opened)
+
+test('what a runner leaves behind goes with it', async (t) => {
+  const leaves =
+    'setsid sh -c "exec env -i sleep 600" & cd work 2>/dev/null; mkdir -p work; cd work; setsid env -i sleep 600 & sleep 600'
+  const { provisioner, hub, folder, pids } = opened(t, ['sh', '-c', leaves])
+  const need = needOf(hub)
+  await provisioner.provision(need)
+  while (holdersOf(join(folder, need.name)).length < 3)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  await provisioner.remove(need.name)
+  assert.deepEqual([pids(need.name), holdersOf(join(folder, need.name))], [[], []])
+  assert.ok(!existsSync(join(folder, need.name)))
+})
+
+test('a program that is not there, and a folder that cannot be made, say so', async (t) => {
+  const { provisioner, hub } = opened(t, ['/no/such/program'])
+  await assert.rejects(provisioner.provision(needOf(hub)), {
+    name: 'Error',
+    message: /^The runner could not be started: spawn \/no\/such\/program ENOENT\.$/,
+  })
+  const file = join(mkdtempSync(join(tmpdir(), 'errand-made-')), 'file')
+  t.after(() => rmSync(join(file, '..'), { recursive: true, force: true }))
+  writeFileSync(file, '')
+  const blocked = new ProcessProvisioner({ runner: WAITS, folder: join(file, 'made'), env: {} })
+  await assert.rejects(blocked.provision(needOf(hub)), /could not be started: ENOTDIR/)
+  await assert.rejects(blocked.find(), /cannot be read: ENOTDIR/)
+})
+
+test('of one that ended, what it said last is told', async (t) => {
+  const { provisioner, hub } = opened(t, ['sh', '-c', 'echo "the hub is not there" >&2; exit 4'])
+  const need = needOf(hub)
+  await provisioner.provision(need)
+  for (;;) {
+    const [found] = await provisioner.find()
+    if (found?.state === 'ended') {
+      assert.deepEqual(found, { name: need.name, state: 'ended', message: 'the hub is not there' })
+      break
+    }
+  }
+  await provisioner.remove(need.name)
+})

@@ -1,0 +1,53 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import type { ConfigFile } from '../../config/config-file.ts'
+import type { Pool } from '../../contract/fleet/provisioning.ts'
+import type { Log } from '../../platform/log.ts'
+import type { SqliteStores } from '../../stores/sqlite/stores.ts'
+import type { Auth } from '../auth/auth.ts'
+import { DEFAULT_TENANT } from '../auth/tokens.ts'
+import { CommandProvisioner } from './drivers/command.ts'
+import { ProcessProvisioner } from './drivers/process.ts'
+import { MadeTokens } from './made-tokens.ts'
+import { newHubId } from './names.ts'
+import { Pools } from './pools.ts'
+import type { Provisioner } from './provisioner.ts'
+
+export interface MakersOptions {
+  configFile: Pick<ConfigFile, 'pools'>
+  stores: Pick<SqliteStores, 'accounts' | 'madeRunners'>
+  auth: Pick<Auth, 'changed'>
+  /** The hub's folder. */
+  data: string
+  /** The program of a runner, and its arguments. */
+  runner: readonly string[]
+  /** The environment of made processes, and of the operator's programs: without what these may not know. */
+  env: Readonly<Record<string, string | undefined>>
+  isOpen(runId: string): boolean
+  /** The hub's address. */
+  url(): string
+  log: Log
+}
+
+/** Under this name the store has the id that a hub's runners carry in their names. A restored hub gets another. */
+export const HUB_ID = 'hub_id'
+
+/** Opens the pools of a hub, with what it had made before. */
+export async function openPools(options: MakersOptions): Promise<Pools> {
+  const { configFile, stores, auth, data, runner, env, isOpen, url, log } = options
+  const { accounts } = stores
+  const hub = await accounts.initSetting(HUB_ID, newHubId())
+  const secret = await accounts.initSetting('made_secret', randomBytes(32).toString('base64url'))
+  const processes = new ProcessProvisioner({ runner, folder: join(data, 'made'), env })
+  const driverOf = ({ provisioner, command = [] }: Pool): Provisioner =>
+    provisioner === 'process' ? processes : new CommandProvisioner({ command, hub, env })
+  const pools = new Pools({
+    ...{ hub, driverOf, isOpen, url, log },
+    pools: () => configFile.pools(),
+    store: stores.madeRunners,
+    tokens: new MadeTokens({ accounts, auth, secret }),
+    spareTenant: DEFAULT_TENANT,
+  })
+  await pools.recall()
+  return pools
+}

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import type { Pool } from '../../contract/fleet/provisioning.ts'
+import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
+import type { Demand } from '../fleet/made-groups.ts'
+import { type PoolFacts, planPool, type Seen } from './pool-plan.ts'
+
+const NOW = Date.parse('2026-01-01T12:00:00Z')
+const at = (seconds: number) => new Date(NOW + seconds * 1000).toISOString()
+
+const pool: Pool = {
+  ...{ group: 'builders', provisioner: 'process', max: 3, spare: 0, idle_seconds: 60, start_seconds: 300 },
+  ...{ paused: false, labels: {} },
+}
+
+const demand = (run_id: string, change: Partial<Demand> = {}): Demand => ({
+  ...{ tenant: 'default', run_id, workspace: 'w', labels: {} },
+  ...change,
+})
+
+const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
+  ...{ name, stem: name, epoch: 1, group: 'builders', tenant: 'default', state: 'starting' },
+  ...{ created_at: at(-10), changed_at: at(-10), due_at: at(290) },
+  ...change,
+})
+
+const forRun = (name: string, run_id: string, change: Partial<MadeRow> = {}): MadeRow =>
+  row(name, { run_id, workspace: 'w', ...change })
+
+function plan(
+  facts: Partial<Omit<PoolFacts, 'seen'>> & { seen?: Record<string, Partial<Seen>>; ended?: string[] },
+) {
+  const { seen = {}, ended = [], ...more } = facts
+  return planPool({
+    pool,
+    rows: [],
+    demands: [],
+    seen: (name) => ({ connected: false, lost: false, attempts: 0, ...seen[name] }),
+    isOpen: (runId) => !ended.includes(runId),
+    idleSince: () => undefined,
+    paused: false,
+    breakerRoom: () => Number.POSITIVE_INFINITY,
+    nowMs: NOW,
+    ...more,
+  })
+}
+
+const startsOf = (facts: Parameters<typeof plan>[0]) => plan(facts).starts.map((each) => each?.run_id)
+const endsOf = (facts: Parameters<typeof plan>[0]) => plan(facts).removals.map(({ name, end }) => [name, end])
+
+test('each run that waits gets a runner of its own, once, and no more than the group may have', () => {
+  const demands = ['a', 'b', 'c', 'd'].map((id) => demand(id))
+  assert.deepEqual(startsOf({ demands }), ['a', 'b', 'c'])
+  assert.deepEqual(startsOf({ demands, rows: [forRun('x', 'a')] }), ['b', 'c'])
+  // One that is being taken away has its place until it is gone.
+  assert.deepEqual(startsOf({ demands, rows: [forRun('x', 'z', { state: 'removing' })] }), ['a', 'b'])
+  const failed = forRun('x', 'z', { state: 'removing', end: 'failed' })
+  assert.deepEqual(startsOf({ demands, rows: [failed] }), ['a', 'b', 'c'], 'it never was')
+  // Steps of one run that do not share their files have a runner each.
+  const twice = [demand('a'), demand('a', { workspace: 'v' })]
+  assert.deepEqual(startsOf({ demands: twice, rows: [forRun('x', 'a')] }), ['a'])
+})
+
+test('a runner made ahead of need is taken before another is made, and another takes its place', () => {
+  const spare = { ...pool, spare: 1 }
+  assert.deepEqual(startsOf({ pool: spare }), [undefined])
+  assert.deepEqual(startsOf({ pool: spare, rows: [row('s')] }), [])
+  assert.deepEqual(startsOf({ pool: spare, rows: [row('s')], demands: [demand('a')] }), [undefined])
+  assert.deepEqual(startsOf({ pool: spare, rows: [row('s')], demands: [demand('a'), demand('b')] }), [
+    'b',
+    undefined,
+  ])
+})
+
+test('nothing is made for labels that the group does not give, while it is paused, or where the breaker is open', () => {
+  const gpu = demand('a', { labels: { gpu: '1' } })
+  assert.deepEqual(startsOf({ demands: [gpu] }), [])
+  assert.deepEqual(startsOf({ demands: [gpu], pool: { ...pool, labels: { gpu: '1', zone: 'eu' } } }), ['a'])
+  assert.deepEqual(startsOf({ demands: [demand('a')], paused: true }), [])
+  assert.deepEqual(startsOf({ demands: [demand('a')], breakerRoom: () => 0 }), [])
+  const room = (starting: number) => 2 - starting
+  assert.deepEqual(startsOf({ demands: [demand('a'), demand('b')], rows: [row('s')], breakerRoom: room }), [
+    'b',
+  ])
+})
+
+test('one that connects is idle or at work, and one that gets its run is at work', () => {
+  const rows = [row('s'), forRun('x', 'a'), forRun('y', 'b', { state: 'idle' }), row('z')]
+  const seen = { s: { connected: true }, x: { connected: true }, y: { connected: true } }
+  assert.deepEqual(plan({ rows, seen }).moves, [
+    { name: 's', state: 'idle' },
+    { name: 'x', state: 'working' },
+    { name: 'y', state: 'working' },
+  ])
+})
+
+test('one goes when its run is over and it has told all, when it is late, lost, or not wanted any more', () => {
+  const there = { x: { connected: true } }
+  const working = [forRun('x', 'a', { state: 'working' })]
+  assert.deepEqual(endsOf({ rows: working, seen: there }), [])
+  assert.deepEqual(endsOf({ rows: working, seen: there, ended: ['a'] }), [['x', 'done']])
+  assert.deepEqual(endsOf({ rows: working, seen: { x: { connected: true, attempts: 1 } }, ended: ['a'] }), [])
+  assert.deepEqual(endsOf({ rows: working, seen: { x: { lost: false } } }), [], 'it has time to come back')
+  assert.deepEqual(endsOf({ rows: working, seen: { x: { lost: true } } }), [['x', 'lost']])
+  assert.deepEqual(endsOf({ rows: [forRun('x', 'a')], ended: ['a'] }), [['x', 'unwanted']])
+  assert.deepEqual(endsOf({ rows: [forRun('x', 'a', { due_at: at(-1) })] }), [['x', 'late']])
+  const [late] = plan({ rows: [row('x', { due_at: at(-1), waits_for: 'no image' })] }).removals
+  assert.equal(late?.message, 'It was not connected within 300 s. Last heard of it: no image')
+})
+
+test('one without work goes after its time, beside the spares, and the one that was there first stays', () => {
+  const rows = [row('old', { state: 'idle' }), row('new', { state: 'idle' })]
+  const seen = { old: { connected: true }, new: { connected: true } }
+  const idle = (seconds: number) => ({ rows, seen, idleSince: () => NOW - seconds * 1000 })
+  assert.deepEqual(endsOf(idle(59)), [])
+  assert.deepEqual(endsOf(idle(60)), [
+    ['new', 'idle'],
+    ['old', 'idle'],
+  ])
+  assert.deepEqual(endsOf({ ...idle(60), pool: { ...pool, spare: 1 } }), [['new', 'idle']])
+  assert.deepEqual(endsOf({ ...idle(60), demands: [demand('a')] }), [['new', 'idle']])
+})

@@ -1,0 +1,124 @@
+import { failedStarts, type MadeEnd, type Pool } from '../../contract/fleet/provisioning.ts'
+import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
+import type { Demand } from '../fleet/made-groups.ts'
+
+/** How the hub sees the runner of a row. */
+export interface Seen {
+  connected: boolean
+  /** Connected once, and away for longer than the hub waits. */
+  lost: boolean
+  /** Attempts that it has. */
+  attempts: number
+}
+
+export interface PoolFacts {
+  pool: Pool
+  /** Of the group, without those that are removed. */
+  rows: readonly MadeRow[]
+  demands: readonly Demand[]
+  /** By name. */
+  seen(name: string): Seen
+  isOpen(runId: string): boolean
+  /** Since when a runner has had nothing to do; undefined: it has. */
+  idleSince(name: string): number | undefined
+  paused: boolean
+  /** How many the breaker lets start, where so many start already. */
+  breakerRoom(starting: number): number
+  nowMs: number
+}
+
+export interface PoolPlan {
+  /** Rows whose state is another one now. */
+  moves: { name: string; state: 'idle' | 'working' }[]
+  /** Rows to be taken away. */
+  removals: { name: string; end: MadeEnd; message: string }[]
+  /** Runs for which one is made; undefined: for whatever comes. */
+  starts: (Demand | undefined)[]
+}
+
+/** Whether the group makes runners that would do for it. */
+export const canServe = ({ labels }: Pool, { labels: needed }: Pick<Demand, 'labels'>): boolean =>
+  Object.entries(needed).every(([name, value]) => labels[name] === value)
+
+const isStarting = ({ state }: MadeRow): boolean =>
+  state === 'wanted' || state === 'asked' || state === 'starting'
+
+/** Decides what becomes of a group's runners, of facts alone. */
+export function planPool(facts: PoolFacts): PoolPlan {
+  const { pool, rows, paused } = facts
+  const plan: PoolPlan = { moves: [], removals: [], starts: [] }
+  const leaving = new Set<string>()
+  for (const row of rows) {
+    if (row.state === 'removing') continue
+    const removal = whyRemoved(row, facts)
+    if (removal !== undefined) {
+      plan.removals.push({ name: row.name, ...removal })
+      leaving.add(row.name)
+      continue
+    }
+    const state = row.run_id === undefined ? 'idle' : 'working'
+    const { connected } = facts.seen(row.name)
+    const isThere = connected && row.state !== 'wanted'
+    if ((isThere && isStarting(row)) || (row.state === 'idle' && state === 'working'))
+      plan.moves.push({ name: row.name, state })
+  }
+  const staying = rows.filter(({ name, state }) => state !== 'removing' && !leaving.has(name))
+  const unserved = facts.demands.filter(
+    (demand) =>
+      canServe(pool, demand) &&
+      !staying.some(({ run_id, workspace }) => run_id === demand.run_id && workspace === demand.workspace),
+  )
+  const unbound = staying.filter(({ run_id }) => run_id === undefined)
+  // What is there for whatever comes next is taken first: by a spare that starts as well.
+  const waiting = unserved.slice(unbound.length)
+  const spares = Math.max(0, unbound.length - unserved.length)
+  trimIdle(plan, facts, unbound, spares)
+  if (paused) return plan
+  // One that is taken away has its place until it is gone, but not one that never was.
+  const taken = rows.filter(({ end }) => end === undefined || !isFailedStart(end)).length
+  let room = Math.min(pool.max - taken, facts.breakerRoom(staying.filter(isStarting).length))
+  for (const demand of waiting) {
+    if (room <= 0) return plan
+    plan.starts.push(demand)
+    room--
+  }
+  for (let missing = pool.spare - spares; missing > 0 && room > 0; missing--, room--)
+    plan.starts.push(undefined)
+  return plan
+}
+
+function whyRemoved(
+  row: MadeRow,
+  { seen, isOpen, nowMs, pool }: PoolFacts,
+): { end: MadeEnd; message: string } | undefined {
+  const { connected, lost, attempts } = seen(row.name)
+  const { run_id } = row
+  if (isStarting(row) && !connected) {
+    if (run_id !== undefined && !isOpen(run_id))
+      return { end: 'unwanted', message: 'Its run was over before it was there.' }
+    if (nowMs <= Date.parse(row.due_at) || row.state === 'wanted') return undefined
+    const waits = row.waits_for === undefined ? '' : ` Last heard of it: ${row.waits_for}`
+    return { end: 'late', message: `It was not connected within ${pool.start_seconds} s.${waits}` }
+  }
+  // What an ended run has left to tell is told first.
+  if (run_id !== undefined && !isOpen(run_id) && attempts === 0)
+    return { end: 'done', message: 'Its run is over.' }
+  if (!connected && lost) return { end: 'lost', message: 'It was connected, and has vanished.' }
+  return undefined
+}
+
+/** Takes away what has been without work for too long, beside the spares; the one that was there first stays longest. */
+function trimIdle(plan: PoolPlan, facts: PoolFacts, unbound: readonly MadeRow[], spares: number): void {
+  const { pool, nowMs, idleSince } = facts
+  let surplus = spares - pool.spare
+  for (const { name } of unbound.toReversed()) {
+    if (surplus <= 0) return
+    const since = idleSince(name)
+    if (since === undefined || nowMs - since < pool.idle_seconds * 1000) continue
+    surplus--
+    plan.removals.push({ name, end: 'idle', message: `It had nothing to do for ${pool.idle_seconds} s.` })
+  }
+}
+
+/** Whether an end counts as a failed start. */
+export const isFailedStart = (end: MadeEnd): boolean => failedStarts.includes(end)

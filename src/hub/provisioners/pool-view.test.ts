@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
+import { poolView } from './pool-view.ts'
+
+const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
+  ...{ name, stem: name, epoch: 1, group: 'builders', tenant: 'default', state: 'starting', workspace: 'w' },
+  ...{
+    created_at: `2026-01-01T12:00:0${name}Z`,
+    changed_at: '2026-01-01T12:00:00Z',
+    due_at: '2026-01-01T12:05:00Z',
+  },
+  ...change,
+})
+
+test('a tenant sees the counts of all, its own runners and runs, and of the past what went wrong', () => {
+  const view = poolView({
+    pool: {
+      ...{
+        group: 'builders',
+        provisioner: 'process',
+        max: 3,
+        spare: 0,
+        idle_seconds: 60,
+        start_seconds: 300,
+      },
+      ...{ paused: false, labels: {} },
+    },
+    rows: [row('1'), row('2', { state: 'working', tenant: 'other' }), row('3', { state: 'removing' })],
+    past: [
+      row('4', { state: 'removed', end: 'done' }),
+      row('5', { state: 'removed', end: 'late', message: 'It was not connected within 300 s.' }),
+    ],
+    demands: [
+      { tenant: 'default', run_id: 'a', workspace: 'w', labels: {} },
+      { tenant: 'other', run_id: 'b', workspace: 'w', labels: {} },
+    ],
+    open: {
+      reason: 'late',
+      message: 'It was late.',
+      failures: 3,
+      untilMs: Date.parse('2026-01-01T12:10:00Z'),
+    },
+    tenant: 'default',
+  })
+  assert.deepEqual(view.counts, { starting: 1, idle: 0, working: 1, removing: 1 })
+  assert.equal(view.waiting, 1)
+  assert.deepEqual(
+    view.runners.map(({ name }) => name),
+    ['5', '3', '1'],
+  )
+  assert.ok(view.runners.every((each) => !('stem' in each) && !('workspace' in each) && !('due_at' in each)))
+  assert.equal(view.breaker?.until, '2026-01-01T12:10:00.000Z')
+})

@@ -1,0 +1,488 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { MadeEnd, Pool, PoolView } from '../../contract/fleet/provisioning.ts'
+import type { Log } from '../../platform/log.ts'
+import { Backoff } from '../../platform/time.ts'
+import type { TenantRunner } from '../../stores/accounts.ts'
+import type { MadeRow, MadeRunnerStore } from '../../stores/sqlite/made-runners.ts'
+import type { Demand } from '../fleet/made-groups.ts'
+import { Breaker } from './breaker.ts'
+import type { MadeTokens } from './made-tokens.ts'
+import { isNameOf, nameOf, spareStem, stemOf } from './names.ts'
+import { canServe, isFailedStart, planPool, type Seen } from './pool-plan.ts'
+import { poolView } from './pool-view.ts'
+import { type FoundRunner, ProvisionError, type Provisioner, provisionText } from './provisioner.ts'
+import { Turns } from './turns.ts'
+
+/** The fleet as the makers of its runners see it. */
+export interface PoolFleet {
+  /** Runs that wait for a runner of the group, the longest first. */
+  demands(group: string): Demand[]
+  seen(which: TenantRunner): Seen
+  /** Those that wait are told anew why. */
+  retell(): void
+  readonly runners: {
+    /** The runner takes nothing new. */
+    drain(which: TenantRunner): Promise<unknown>
+    /** The runner is gone for good. */
+    remove(which: TenantRunner): Promise<unknown>
+  }
+}
+
+export interface PoolsOptions {
+  /** Tells what is this hub's wherever runners are made: eight hex digits. */
+  hub: string
+  /** Of the configuration, as it is now. */
+  pools(): readonly Pool[]
+  driverOf(pool: Pool): Provisioner
+  store: MadeRunnerStore
+  tokens: MadeTokens
+  /** The hub's address, as its runners reach it, where their group names no other. */
+  url(): string
+  isOpen(runId: string): boolean
+  log: Log
+  /** Whose runners are those that are made ahead of need. */
+  spareTenant: string
+  /** Between looks at what there is. Default 15,000. */
+  sweepMs?: number
+  /** The longest that one is there. Default a week. */
+  longestMs?: number
+}
+
+const CALLS_AT_ONCE = 5
+/** How long those that are gone are told of. */
+const TOLD_MS = 3_600_000
+const WEEK_MS = 7 * 86_400_000
+
+/** A made runner while it is there, and what is known of it beside its row. */
+interface Made {
+  row: MadeRow
+  /** Its row is being worked on: kept, asked for or taken away. */
+  work: Promise<void> | undefined
+  idleSinceMs: number | undefined
+}
+
+/**
+ * Makes runners for what waits in groups whose runners are made, and takes them away. Each stands in the store before it is asked
+ * for, and until it is gone: whatever dies in between is found by the next look at what there is.
+ */
+export class Pools {
+  readonly #options: PoolsOptions
+  readonly #made = new Map<string, Made>()
+  readonly #past: MadeRow[] = []
+  readonly #breakers = new Map<string, Breaker>()
+  readonly #drivers = new Map<string, { pool: Pool; driver: Provisioner }>()
+  readonly #sweepFailures = new Map<string, string>()
+  readonly #stop = new AbortController()
+  readonly #calls = new Turns(CALLS_AT_ONCE)
+  #timer: NodeJS.Timeout | undefined
+  #fleet: PoolFleet | undefined
+  #planned = false
+  #begun = false
+  #sweeping: Promise<void> = Promise.resolve()
+
+  constructor(options: PoolsOptions) {
+    this.#options = options
+  }
+
+  /** Knows what the process before has made. Before runs are taken up. */
+  async recall(): Promise<void> {
+    const { store } = this.#options
+    await store.forget(new Date(Date.now() - TOLD_MS).toISOString())
+    for (const row of await store.all())
+      if (row.state === 'removed') this.#past.push(row)
+      else this.#made.set(row.name, { row, work: undefined, idleSinceMs: undefined })
+  }
+
+  /** Makes the runners of this fleet. */
+  serve(fleet: PoolFleet): void {
+    this.#fleet = fleet
+  }
+
+  /** From now on runners are made and taken away. */
+  begin(): void {
+    this.#begun = true
+    for (const made of this.#made.values()) this.#goOn(made)
+    this.#sweepSoon(0)
+    this.changed()
+  }
+
+  /** Stops. Runners that are being asked for are asked for again by the next process. May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    clearTimeout(this.#timer)
+    await this.#sweeping
+    await Promise.all([...this.#made.values()].map(({ work }) => work))
+  }
+
+  /** Whether the group's runners are made. */
+  isMade(group: string): boolean {
+    return this.#poolOf(group) !== undefined
+  }
+
+  /** The run that the runner is for; null: it has none yet; undefined: nobody has made it. */
+  runOf(tenant: string, runner: string): string | null | undefined {
+    const row = this.#made.get(runner)?.row
+    if (row?.tenant !== tenant) return undefined
+    // One that is taken away is for nobody.
+    return row.run_id ?? (row.state === 'removing' ? '' : null)
+  }
+
+  /** One that was made ahead of need has got its run. */
+  bound(tenant: string, runner: string, run: { run_id: string; workspace: string }): void {
+    const made = this.#made.get(runner)
+    if (made?.row.tenant !== tenant || made.row.run_id !== undefined) return
+    made.row = { ...made.row, ...run }
+    // The log of the run says it too: where this is lost, it is bound again when the run is taken up.
+    this.#move(made, { state: made.row.state === 'idle' ? 'working' : made.row.state })
+    this.changed()
+  }
+
+  /** Something came, went, waits or is over: what follows is decided soon. */
+  changed(): void {
+    if (!this.#begun || this.#planned || this.#stop.signal.aborted) return
+    this.#planned = true
+    setImmediate(() => {
+      this.#planned = false
+      if (!this.#stop.signal.aborted) this.#plan()
+    })
+  }
+
+  /** Why a run that waits in the group does; undefined where nothing is known beyond what placement says. */
+  why(group: string, demand: Demand): string | undefined {
+    const pool = this.#poolOf(group)
+    if (pool === undefined) return undefined
+    if (!canServe(pool, demand)) {
+      const missing = Object.entries(demand.labels).filter(([name, value]) => pool.labels[name] !== value)
+      return `the runners that group "${group}" makes do not have the label ${missing.map((each) => each.join('=')).join(', ')}`
+    }
+    const mine = [...this.#made.values()].find(
+      ({ row }) =>
+        row.run_id === demand.run_id && row.workspace === demand.workspace && row.state !== 'removing',
+    )
+    if (mine !== undefined)
+      return mine.row.waits_for === undefined
+        ? `a runner of group "${group}" is being started for it`
+        : `a runner of group "${group}" is being started for it: ${mine.row.waits_for}`
+    if (pool.paused) return `group "${group}" is paused: no runner is started for it`
+    const open = this.#breakers.get(group)?.open
+    if (open !== undefined)
+      return `no runner of group "${group}" could be started: ${open.message.replace(/\.?$/, '.')} The next try is at ${new Date(open.untilMs).toISOString()}`
+    const there = this.#rowsOf(group)
+    if (there.length >= pool.max) return `group "${group}" has its ${pool.max} runners, and all are taken`
+    return undefined
+  }
+
+  /** For people. `tenant`: whose runs and runners they see. */
+  list(tenant: string): PoolView[] {
+    return this.#options.pools().map((pool) =>
+      poolView({
+        pool,
+        rows: this.#rowsOf(pool.group),
+        past: this.#past.filter(({ group }) => group === pool.group),
+        demands: this.#fleet?.demands(pool.group) ?? [],
+        open: this.#breakers.get(pool.group)?.open,
+        tenant,
+      }),
+    )
+  }
+
+  /** Takes all away that have no work now, and tells how many; those that work are taken when their run is over. */
+  empty(group: string): number {
+    let count = 0
+    for (const made of this.#made.values()) {
+      const { row } = made
+      if (row.group !== group || row.run_id !== undefined || row.state === 'removing') continue
+      this.#remove(made, 'emptied', 'An admin emptied the group.')
+      count++
+    }
+    return count
+  }
+
+  #poolOf(group: string): Pool | undefined {
+    return this.#options.pools().find((pool) => pool.group === group)
+  }
+
+  #rowsOf(group: string): MadeRow[] {
+    return [...this.#made.values()].map(({ row }) => row).filter((row) => row.group === group)
+  }
+
+  #breakerOf(group: string): Breaker {
+    const breaker = this.#breakers.get(group) ?? new Breaker()
+    this.#breakers.set(group, breaker)
+    return breaker
+  }
+
+  #driverOf(pool: Pool): Provisioner {
+    const known = this.#drivers.get(pool.group)
+    if (known !== undefined && JSON.stringify(known.pool) === JSON.stringify(pool)) return known.driver
+    // What was wrong may be mended.
+    if (known !== undefined) this.#breakers.delete(pool.group)
+    const driver = this.#options.driverOf(pool)
+    this.#drivers.set(pool.group, { pool, driver })
+    return driver
+  }
+
+  #plan(): void {
+    const { isOpen } = this.#options
+    const fleet = this.#fleet
+    if (fleet === undefined) return
+    const nowMs = Date.now()
+    const pools = this.#options.pools()
+    for (const pool of pools) {
+      this.#driverOf(pool)
+      const breaker = this.#breakerOf(pool.group)
+      const rows = this.#rowsOf(pool.group)
+      const seen = (name: string) => fleet.seen({ tenant: this.#made.get(name)!.row.tenant, id: name })
+      for (const row of rows) this.#noteIdle(this.#made.get(row.name)!, seen(row.name), nowMs)
+      const { moves, removals, starts } = planPool({
+        pool,
+        rows,
+        demands: fleet.demands(pool.group),
+        seen,
+        isOpen,
+        idleSince: (name) => this.#made.get(name)?.idleSinceMs,
+        paused: pool.paused,
+        breakerRoom: (starting) => breaker.room(starting, nowMs),
+        nowMs,
+      })
+      for (const { name, state } of moves) {
+        if (state === 'idle' || this.#made.get(name)!.row.state !== 'idle') breaker.succeeded()
+        this.#move(this.#made.get(name)!, { state, waits_for: undefined })
+      }
+      for (const { name, end, message } of removals) this.#remove(this.#made.get(name)!, end, message)
+      for (const demand of starts) this.#start(pool, demand)
+    }
+    // Of a group that makes none any more.
+    for (const made of this.#made.values())
+      if (
+        made.row.state !== 'removing' &&
+        !pools.some(({ group }) => group === made.row.group) &&
+        (made.row.run_id === undefined || !isOpen(made.row.run_id))
+      )
+        this.#remove(made, 'emptied', 'Its group makes no runners any more.')
+    if (pools.length > 0) fleet.retell()
+  }
+
+  #noteIdle(made: Made, { connected, attempts }: Seen, nowMs: number): void {
+    const isIdle = connected && attempts === 0 && made.row.run_id === undefined
+    made.idleSinceMs = isIdle ? (made.idleSinceMs ?? nowMs) : undefined
+  }
+
+  #start(pool: Pool, demand: Demand | undefined): void {
+    const { hub, spareTenant } = this.#options
+    const stem =
+      demand === undefined
+        ? spareStem(hub)
+        : stemOf(hub, JSON.stringify([pool.group, demand.run_id, demand.workspace]))
+    const before = [...this.#past, ...[...this.#made.values()].map(({ row }) => row)]
+    const epoch = 1 + Math.max(0, ...before.filter((row) => row.stem === stem).map((row) => row.epoch))
+    const now = Date.now()
+    const row: MadeRow = {
+      name: nameOf(stem, epoch),
+      stem,
+      epoch,
+      group: pool.group,
+      tenant: demand?.tenant ?? spareTenant,
+      ...(demand && { run_id: demand.run_id, workspace: demand.workspace }),
+      state: 'wanted',
+      created_at: new Date(now).toISOString(),
+      changed_at: new Date(now).toISOString(),
+      due_at: new Date(now + pool.start_seconds * 1000).toISOString(),
+    }
+    const made: Made = { row, work: undefined, idleSinceMs: undefined }
+    this.#made.set(row.name, made)
+    this.#goOn(made)
+  }
+
+  #remove(made: Made, end: MadeEnd, message: string, permanent = false): void {
+    if (made.row.state === 'removing') return
+    if (isFailedStart(end)) {
+      this.#breakerOf(made.row.group).failed(end, message, { permanent })
+      this.#options.log(`A runner of group "${made.row.group}" did not start (${end}): ${message}`, {
+        level: 'warn',
+        runner_id: made.row.name,
+      })
+    }
+    made.row = { ...made.row, end, message }
+    this.#move(made, { state: 'removing' })
+    this.#goOn(made)
+  }
+
+  /** Changes the row, and keeps it in passing: what is lost of that is seen again. */
+  #move(made: Made, change: Partial<MadeRow>): void {
+    made.row = { ...made.row, ...change, changed_at: new Date().toISOString() }
+    this.#options.store.save(made.row).catch((error: Error) => {
+      this.#options.log(`What became of runner "${made.row.name}" is not kept: ${error.message}`, {
+        level: 'error',
+      })
+    })
+  }
+
+  /** Works on the row until it rests. */
+  #goOn(made: Made): void {
+    if (!this.#begun || made.work !== undefined) return
+    const rests = ({ state }: MadeRow) => state !== 'wanted' && state !== 'asked' && state !== 'removing'
+    if (rests(made.row)) return
+    made.work = this.#work(made)
+      .catch((error: Error) => {
+        if (!this.#stop.signal.aborted)
+          this.#options.log(`Runner "${made.row.name}": ${error.message}`, { level: 'error' })
+      })
+      .finally(() => {
+        made.work = undefined
+        if (this.#stop.signal.aborted) return
+        if (this.#made.has(made.row.name)) this.#goOn(made)
+        this.changed()
+      })
+  }
+
+  async #work(made: Made): Promise<void> {
+    if (made.row.state === 'removing') await this.#takeAway(made)
+    else await this.#make(made)
+  }
+
+  async #make(made: Made): Promise<void> {
+    const { store, tokens, hub, url, longestMs = WEEK_MS } = this.#options
+    const { signal } = this.#stop
+    const { name, group, epoch, run_id = '' } = made.row
+    const pool = this.#poolOf(group)
+    if (pool === undefined) return this.#remove(made, 'emptied', 'Its group makes no runners any more.')
+    // Kept before it is asked for, so that whatever dies from here on, it is known.
+    made.row = { ...made.row, state: 'asked', changed_at: new Date().toISOString() }
+    await patiently(() => store.save(made.row), signal)
+    try {
+      const token = await tokens.make(made.row)
+      const env = {
+        ERRAND_HUB_URL: pool.hub_url ?? url(),
+        ERRAND_ENROLL_TOKEN: token,
+        ERRAND_RUNNER_ID: name,
+        ERRAND_GROUP: group,
+        ...(pool.slots !== undefined && { ERRAND_SLOTS: String(pool.slots) }),
+        ...(Object.keys(pool.labels).length > 0 && { ERRAND_LABELS: labelsText(pool.labels) }),
+      }
+      const marks = { hub, run: run_id, epoch: String(epoch), group }
+      const need = { name, group, env, marks, deadlineMs: Date.parse(made.row.created_at) + longestMs }
+      await this.#calls.take(() => this.#driverOf(pool).provision(need, signal), signal)
+      if (made.row.state === 'asked') this.#move(made, { state: 'starting' })
+    } catch (error) {
+      if (signal.aborted) return
+      const { end, permanent } =
+        error instanceof ProvisionError ? error : { end: 'refused' as const, permanent: false }
+      this.#remove(made, end, provisionText(error), permanent)
+    }
+  }
+
+  async #takeAway(made: Made): Promise<void> {
+    const { store, tokens, log } = this.#options
+    const { signal } = this.#stop
+    const { name, tenant, group } = made.row
+    const backoff = new Backoff({ firstMs: 500, maxMs: 60_000 })
+    await this.#fleet?.runners.drain({ tenant, id: name })
+    const driver = this.#drivers.get(group)?.driver ?? this.#driverFor(group)
+    for (let told = ''; driver !== undefined; )
+      try {
+        await this.#calls.take(() => driver.remove(name, signal), signal)
+        break
+      } catch (error) {
+        if (signal.aborted) return
+        const text = provisionText(error)
+        if (text !== told)
+          log(`Runner "${name}" cannot be taken away yet: ${text}`, { level: 'warn', runner_id: name })
+        told = text
+        await sleep(backoff.next(), undefined, { signal }).catch(() => {})
+        if (signal.aborted) return
+      }
+    await patiently(() => tokens.revoke(made.row), signal)
+    await this.#fleet?.runners.remove({ tenant, id: name })
+    made.row = { ...made.row, state: 'removed', changed_at: new Date().toISOString() }
+    await patiently(() => store.save(made.row), signal)
+    this.#made.delete(name)
+    this.#past.push(made.row)
+    this.#forgetPast()
+  }
+
+  #driverFor(group: string): Provisioner | undefined {
+    const pool = this.#poolOf(group)
+    return pool && this.#driverOf(pool)
+  }
+
+  #forgetPast(): void {
+    const since = new Date(Date.now() - TOLD_MS).toISOString()
+    while (this.#past[0] !== undefined && this.#past[0].changed_at < since) this.#past.shift()
+  }
+
+  #sweepSoon(afterMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.#sweeping = this.#sweep().finally(() => {
+        if (!this.#stop.signal.aborted) this.#sweepSoon(this.#options.sweepMs ?? 15_000)
+      })
+    }, afterMs)
+  }
+
+  /** Compares what there is with what is kept. */
+  async #sweep(): Promise<void> {
+    const { log } = this.#options
+    this.#forgetPast()
+    for (const pool of this.#options.pools())
+      try {
+        // What is asked for meanwhile may or may not be among what is found.
+        const before = this.#rowsOf(pool.group).filter(({ name }) => this.#made.get(name)!.work === undefined)
+        const driver = this.#driverOf(pool)
+        const found = await this.#calls.take(() => driver.find(this.#stop.signal), this.#stop.signal)
+        await this.#compare(before, found, driver)
+        this.#sweepFailures.delete(pool.group)
+      } catch (error) {
+        if (this.#stop.signal.aborted) return
+        const text = provisionText(error)
+        if (this.#sweepFailures.get(pool.group) !== text)
+          log(`The runners of group "${pool.group}" cannot be looked at: ${text}`, { level: 'warn' })
+        this.#sweepFailures.set(pool.group, text)
+      }
+    this.changed()
+  }
+
+  async #compare(
+    before: readonly MadeRow[],
+    found: readonly FoundRunner[],
+    driver: Provisioner,
+  ): Promise<void> {
+    const { hub } = this.#options
+    const byName = new Map(found.map((each) => [each.name, each]))
+    for (const { name, tenant } of before) {
+      const made = this.#made.get(name)
+      if (made === undefined || made.work !== undefined || made.row.state === 'removing') continue
+      const there = byName.get(name)
+      if (there?.state === 'starting' && there.message !== made.row.waits_for)
+        this.#move(made, { waits_for: there.message })
+      if (there !== undefined && there.state !== 'ended') continue
+      // Whoever speaks to the hub is there, whatever its engine says.
+      if (this.#fleet?.seen({ tenant, id: name }).connected) continue
+      const isStarting = made.row.state === 'starting'
+      const message = there?.message ?? (isStarting ? 'It is not there any more.' : 'It has vanished.')
+      this.#remove(made, isStarting ? 'failed' : 'lost', message)
+    }
+    for (const { name } of found)
+      if (!this.#made.has(name) && isNameOf(hub, name)) {
+        this.#options.log(`Runner "${name}" is nobody's any more, and is taken away.`)
+        await this.#calls.take(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
+      }
+  }
+}
+
+const labelsText = (labels: Readonly<Record<string, string>>): string =>
+  Object.entries(labels)
+    .map((each) => each.join('='))
+    .join(',')
+
+/** Tries again until it works: the store may be full, or away. */
+async function patiently(work: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
+  for (;;)
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (signal.aborted) throw error
+      await sleep(backoff.next(), undefined, { signal })
+    }
+}

@@ -1,0 +1,66 @@
+import type { MadeEnd } from '../../contract/fleet/provisioning.ts'
+
+/** A runner that is to be made. */
+export interface ProvisionNeed {
+  /** Names it among all that there are: asked for twice it is made once. */
+  name: string
+  group: string
+  /** The environment that its runner starts with: the hub's address, a token that is good once, its id and group. */
+  env: Readonly<Record<string, string>>
+  /** Said of it where the engine keeps words beside things, such as labels. */
+  marks: Readonly<Record<'hub' | 'run' | 'epoch' | 'group', string>>
+  /** By then it is to be gone, whatever becomes of the hub; in milliseconds since 1970. */
+  deadlineMs: number
+}
+
+/** A runner of this hub as its engine sees it. */
+export interface FoundRunner {
+  name: string
+  /** `ended`: its process is over, and what it left is still there. */
+  state: 'starting' | 'running' | 'ended'
+  /** Why it has not started, or how it ended. */
+  message?: string
+}
+
+/**
+ * Makes runners in one way. Names are the hub's; of one name there is one call at a time. Each call rejects with a
+ * `ProvisionError`, after which a repeat is harmless.
+ */
+export interface Provisioner {
+  /** Resolves once the engine has accepted it; where it is there already, that is what it is. */
+  provision(need: ProvisionNeed, signal: AbortSignal): Promise<void>
+  /** All of this hub's, and nothing else. */
+  find(signal: AbortSignal): Promise<FoundRunner[]>
+  /** Takes it away: it is gone when this resolves, with all that it started; gone or never there is the same. */
+  remove(name: string, signal: AbortSignal): Promise<void>
+}
+
+/** Why a runner could not be made, found or taken away. */
+export class ProvisionError extends Error {
+  readonly end: MadeEnd
+  /** Asking again changes nothing until a person has mended it. */
+  readonly permanent: boolean
+  readonly hint: string | undefined
+
+  constructor(
+    message: string,
+    {
+      end = 'refused',
+      permanent = false,
+      hint,
+      cause,
+    }: { end?: MadeEnd; permanent?: boolean; hint?: string; cause?: unknown } = {},
+  ) {
+    super(message, { cause })
+    this.end = end
+    this.permanent = permanent
+    this.hint = hint
+  }
+}
+
+/** `Message. Hint`, of whatever was thrown. */
+export function provisionText(error: unknown): string {
+  const { message } = error as Error
+  const hint = error instanceof ProvisionError ? error.hint : undefined
+  return hint === undefined ? message : `${message} ${hint}`
+}

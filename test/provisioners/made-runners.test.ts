@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import type { RunView } from '../../src/contract/run.ts'
+import { processesMarked } from '../../src/platform/proc.ts'
+import { eventually } from '../support/errand-command.ts'
+import { type Programs, processesOf, startPrograms, workflowText } from '../support/programs.ts'
+
+/** A hub without a runner, whose group `builders` makes its own. */
+async function opened(
+  t: TestContext,
+  group: Record<string, unknown> = {},
+  { lostAfter = '60s' } = {},
+): Promise<Programs> {
+  return await startPrograms(t, {
+    runner: 'none',
+    hubArgs: ['--lost-after', lostAfter, '--heartbeat', '0.5s'],
+    prepare: ({ data }) => {
+      mkdirSync(data, { recursive: true, mode: 0o700 })
+      writeGroup(data, group)
+    },
+  })
+}
+
+function writeGroup(data: string, group: Record<string, unknown>): void {
+  const builders = { provisioner: 'process', max: 4, idle_seconds: 0, start_seconds: 60, ...group }
+  writeFileSync(join(data, 'errand.yaml'), JSON.stringify({ groups: { builders } }))
+}
+
+const inventory = { hosts: { build: { group: 'builders' } } }
+const steps = (...cmds: string[]) =>
+  workflowText(
+    cmds.map((cmd, index) => ({
+      name: `s${index}`,
+      targets: ['build'],
+      cmd,
+      ...(index > 0 && { needs: [`s${index - 1}`] }),
+    })),
+    { inventory },
+  )
+
+const made = ({ data }: Programs): number[] =>
+  processesMarked(`ERRAND_MADE_RUNNER=errand-`).filter((pid) => processesOf(data).includes(pid))
+const folders = ({ data }: Programs): string[] =>
+  existsSync(join(data, 'made')) ? readdirSync(join(data, 'made')) : []
+const nothingLeft = (programs: Programs) =>
+  eventually(
+    'an end of all that was made',
+    () => made(programs).length === 0 && folders(programs).length === 0,
+  )
+
+const start = async ({ client }: Programs, yaml: string): Promise<string> =>
+  (await client.runs.create({ yaml })).run_id
+const runnerOf = (run: RunView, step = 0) => run.steps[step]?.instances[0]?.attempts[0]?.runner
+
+test('a run that waits gets a runner of its own for all of its steps, and that goes with it', async (t) => {
+  const programs = await opened(t)
+  const [a, b] = await Promise.all([
+    start(programs, steps('echo one > kept; echo done', 'cat kept')),
+    start(programs, steps('echo two > kept; echo done', 'cat kept')),
+  ])
+  const [first, second] = [await programs.ended(a), await programs.ended(b)]
+  assert.deepEqual([first.status, second.status], ['success', 'success'])
+  assert.ok(runnerOf(first)?.startsWith('errand-'))
+  assert.equal(runnerOf(first, 0), runnerOf(first, 1))
+  assert.notEqual(runnerOf(first), runnerOf(second))
+  await nothingLeft(programs)
+  await eventually('a list without them', async () => (await programs.client.runners.list()).length === 0)
+  const { tokens } = await programs.client.tokens.list()
+  assert.deepEqual(
+    tokens.filter(({ name, revoked_at }) => name.includes('errand-') && revoked_at === undefined),
+    [],
+  )
+})
+
+test('a hub that is killed at any moment goes on with what it made, makes nothing twice, and leaves nothing', async (t) => {
+  const programs = await opened(t)
+  const mark = join(programs.home, 'begun')
+  const yaml = steps(`echo x >> ${mark}; until test -e ${mark}.go; do sleep 0.05; done; echo kept`)
+  const id = await start(programs, yaml)
+  const moments: (() => unknown)[] = [
+    () => folders(programs).length > 0,
+    () => made(programs).length > 0,
+    () => existsSync(mark),
+  ]
+  for (const moment of moments) {
+    await eventually('the moment', () => Boolean(moment()))
+    await programs.kill('hub')
+    await programs.startHub()
+    assert.ok(made(programs).length <= 1)
+  }
+  writeFileSync(`${mark}.go`, '')
+  const run = await programs.ended(id)
+  assert.equal(run.status, 'success', JSON.stringify(run))
+  await nothingLeft(programs)
+})
+
+test('the work of a runner that is killed in the middle is told as lost, and nothing of it is left', async (t) => {
+  const programs = await opened(t, {}, { lostAfter: '2s' })
+  const mark = join(programs.home, 'begun')
+  const id = await start(programs, steps(`echo x >> ${mark}; sleep 600`))
+  await eventually('the step', () => existsSync(mark))
+  for (const pid of [...made(programs), ...processesOf('ERRAND_RUN_ID')]) process.kill(pid, 'SIGKILL')
+  const run = await programs.ended(id)
+  assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
+  await nothingLeft(programs)
+})
+
+test('one that is made ahead of need is taken at once, and another takes its place', async (t) => {
+  const programs = await opened(t, { spare: 1, idle_seconds: 600 })
+  const spare = await eventually('the spare', async () => {
+    const [one] = await programs.client.runners.list()
+    return one?.status === 'connected' && one.id
+  })
+  const run = await programs.ended(await start(programs, steps('echo hello')))
+  assert.equal(runnerOf(run), spare)
+  await eventually('another', async () => {
+    const there = await programs.client.runners.list()
+    return there.length === 1 && there[0]!.id !== spare && there[0]!.status === 'connected'
+  })
+})
+
+const REFUSES = `case $1 in provision) echo no quota >&2; exit 3 ;; find) echo '{"runners": []}' ;; *) echo '{}' ;; esac`
+
+test('a group whose runners do not start says why, in the run that waits, and tries no more for a while', async (t) => {
+  const programs = await opened(t, {
+    provisioner: 'command',
+    command: ['sh', '-c', REFUSES, 'maker'],
+  })
+  const id = await start(programs, steps('echo hello'))
+  const told = await eventually('the reason', async () => {
+    const said = JSON.stringify(await programs.client.runs.get(id))
+    return said.includes('could be started') && said
+  })
+  assert.match(told, /could be started: .* ended with exit code 3: no quota\. The next try is at 20/)
+  writeGroup(programs.data, {})
+  assert.equal((await programs.ended(id)).status, 'success', 'once it is mended')
+  await nothingLeft(programs)
+})

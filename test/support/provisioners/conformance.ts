@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict'
+import test, { type TestContext } from 'node:test'
+import { nameOf, newHubId, spareStem } from '../../../src/hub/provisioners/names.ts'
+import type { FoundRunner, Provisioner, ProvisionNeed } from '../../../src/hub/provisioners/provisioner.ts'
+import { eventually } from '../errand-command.ts'
+
+/** Something that makes runners, to be held to what all of them promise. */
+export interface Subject {
+  provisioner: Provisioner
+  /** The id of the hub that it makes them for. */
+  hub: string
+  /** Another one of the same hub, as after a restart. */
+  again(): Provisioner
+  /** How many there are of that name, looked at from outside. */
+  count(name: string): number | Promise<number>
+  /** Ends one from outside. */
+  kill(name: string): void | Promise<void>
+}
+
+const signal = AbortSignal.timeout(120_000)
+
+/** A need of the hub, with a runner's environment. */
+export function needOf(hub: string, change: Partial<ProvisionNeed> = {}): ProvisionNeed {
+  const name = nameOf(spareStem(hub), 1)
+  return {
+    name,
+    group: 'builders',
+    env: {
+      ERRAND_HUB_URL: 'http://127.0.0.1:9',
+      ERRAND_ENROLL_TOKEN: 'errand_enroll_none',
+      ERRAND_RUNNER_ID: name,
+    },
+    marks: { hub, run: '', epoch: '1', group: 'builders' },
+    deadlineMs: Date.now() + 600_000,
+    ...change,
+  }
+}
+
+const stateOf = (found: readonly FoundRunner[], name: string) =>
+  found.find((each) => each.name === name)?.state
+
+/** Holds a provisioner to its promises: made once by name, found by another of the same hub, gone when it is removed. */
+export function provisionerSuite(what: string, open: (t: TestContext) => Subject | Promise<Subject>): void {
+  test(`${what}: one that is asked for twice is made once`, async (t) => {
+    const { provisioner, hub, count } = await open(t)
+    const need = needOf(hub)
+    await provisioner.provision(need, signal)
+    await provisioner.provision(need, signal)
+    await eventually('one of it', async () => (await count(need.name)) === 1)
+    const found = await provisioner.find(signal)
+    assert.equal(found.filter(({ name }) => name === need.name).length, 1)
+    await provisioner.remove(need.name, signal)
+    assert.equal(await count(need.name), 0)
+  })
+
+  test(`${what}: another hub process finds what was made, and takes it away`, async (t) => {
+    const { provisioner, hub, again, count } = await open(t)
+    const need = needOf(hub)
+    await provisioner.provision(need, signal)
+    const later = again()
+    await eventually('its start', async () => stateOf(await later.find(signal), need.name) === 'running')
+    await later.provision(need, signal)
+    assert.equal(await count(need.name), 1)
+    await later.remove(need.name, signal)
+    assert.equal(await count(need.name), 0)
+    assert.equal(stateOf(await provisioner.find(signal), need.name), undefined)
+  })
+
+  test(`${what}: one that is gone, or never was there, is removed all the same`, async (t) => {
+    const { provisioner, hub } = await open(t)
+    const { name } = needOf(hub)
+    await provisioner.remove(name, signal)
+    await provisioner.remove(name, signal)
+    assert.equal(stateOf(await provisioner.find(signal), name), undefined)
+  })
+
+  test(`${what}: one that dies is found as ended until it is removed`, async (t) => {
+    const { provisioner, hub, count, kill } = await open(t)
+    const need = needOf(hub)
+    await provisioner.provision(need, signal)
+    await eventually('one of it', async () => (await count(need.name)) === 1)
+    await kill(need.name)
+    await eventually('its end', async () =>
+      ['ended', undefined].includes(stateOf(await provisioner.find(signal), need.name)),
+    )
+    await provisioner.remove(need.name, signal)
+    assert.equal(stateOf(await provisioner.find(signal), need.name), undefined)
+  })
+
+  test(`${what}: what another hub has made is never its own`, async (t) => {
+    const { provisioner, hub, count } = await open(t)
+    const [mine, other] = [needOf(hub), needOf(newHubId())]
+    await provisioner.provision(mine, signal)
+    await provisioner.remove(other.name, signal)
+    await eventually('one of it', async () => (await count(mine.name)) === 1)
+    await provisioner.remove(mine.name, signal)
+  })
+}
