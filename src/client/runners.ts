@@ -1,3 +1,4 @@
+import type { ListGroups, ListWaits, RunnerGroup, RunnerWait } from '../contract/fleet/runner-groups.ts'
 import type {
   CreateEnrollmentInput,
   EnrollmentCreated,
@@ -5,7 +6,6 @@ import type {
   RunnerEnrolled,
 } from '../contract/protocol.ts'
 import type { ListedRunner, RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
-import type { ListGroups, ListWaits, RunnerGroup, RunnerWait } from '../contract/fleet/runner-groups.ts'
 import type { HubHttp } from './http.ts'
 
 /** Runners, their groups, and what waits for them. */

@@ -1,7 +1,7 @@
 import { type QueryClient, queryOptions } from '@tanstack/react-query'
+import type { RunnerGroup, RunnerGroups, RunnerWaits } from '../../src/contract/fleet/runner-groups.ts'
 import type { EnrollmentCreated, RunnerView } from '../../src/contract/protocol.ts'
 import type { ListedRunner, RunnerDetail } from '../../src/contract/runner-api.ts'
-import type { RunnerGroup, RunnerGroups, RunnerWaits } from '../../src/contract/fleet/runner-groups.ts'
 import { ask } from './api.ts'
 import { liveRuns } from './live.ts'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ErrandClient } from '../../../client/client.ts'
-import type { RunnerView } from '../../../contract/protocol.ts'
 import type { RunnerGroup } from '../../../contract/fleet/runner-groups.ts'
+import type { RunnerView } from '../../../contract/protocol.ts'
 import { type CommandGroup, command } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, lifetimeSeconds } from '../../option-values.ts'
