@@ -257,6 +257,59 @@ test('a task waits where its run asks a person, and goes on with the answer', as
   assert.deepEqual([prompt.status, prompt.json.error.code], [409, 'no_input'])
 })
 
+test('the question of a task is answered by those whom its step names alone', async (t) => {
+  const asking = (approvers: object) => [
+    { name: 'ask', action: 'approval.wait', args: { message: 'Ship?', approvers } },
+  ]
+  const named: Record<string, object> = {
+    'by name': { users: ['bob'] },
+    'by role': { roles: ['user'], requester: false },
+    'not ann': { requester: false },
+  }
+  const hub = await hubOf(t, {
+    run: async ({ title }) => ({
+      workflow: { version: 'v0.1', name: 'asks', steps: asking(named[title]!) },
+    }),
+  })
+  const tokens = {
+    ann: hub.ann.token,
+    bob: (await hub.user('bob')).token,
+    cid: (await hub.user('cid')).token,
+    root: (await hub.user('root', 'admin')).token,
+    far: (await hub.user('far', 'admin', 'other')).token,
+  }
+  const answer = (who: keyof typeof tokens, ref: string, decision = 'approve') =>
+    hub.call('POST', `/api/tasks/${ref}/approve`, tokens[who], { decision })
+  const refused = async (who: keyof typeof tokens, id: string) => {
+    const run = (await hub.get(id)).run_id!
+    const [here, there] = [
+      await answer(who, id),
+      await hub.call('POST', `/api/runs/${run}/approve`, tokens[who], { step: 'ask' }),
+    ]
+    assert.deepEqual([here.status, here.json], [403, there.json])
+    assert.equal((await answer(who, id, 'reject')).status, 403)
+    assert.equal((await hub.get(id)).state, 'waiting')
+    return here.json.error
+  }
+  const cases = [
+    { title: 'by name', not: ['ann', 'root'], unseen: ['cid', 'far'], may: 'bob', hint: /These may: bob\./ },
+    { title: 'by role', not: ['ann', 'root'], unseen: ['far'], may: 'cid', hint: /any user, not ann, whose/ },
+    { title: 'not ann', not: ['ann'], unseen: ['bob', 'far'], may: 'root', hint: /any admin, not ann/ },
+  ] as const
+  for (const [index, { title, not, unseen, may, hint }] of cases.entries()) {
+    const id = await hub.made(title, { spec_name: 'ship', task_id: `S-${index}` })
+    await until(hub, hub.ann.token, id, becomes('waiting'))
+    for (const who of not) assert.match((await refused(who, id)).hint, hint, `${title}: ${who}`)
+    for (const who of unseen) assert.equal((await answer(who, id)).status, 404, `${title}: ${who}`)
+    // To see the task is not theirs: they answer.
+    const seen = await hub.call('GET', `/api/tasks/${id}`, tokens[may])
+    assert.equal(seen.status, may === 'root' ? 200 : 404)
+    const answered = await answer(may, `ship%2FS-${index}`)
+    assert.equal(answered.status, 202, answered.text)
+    await until(hub, hub.ann.token, id, becomes('done'))
+  }
+})
+
 test("a list has one's own tasks, filtered by any system's word; an admin's has all of the tenant", async (t) => {
   const hub = await hubOf(t)
   const [bob, boss, eve] = [

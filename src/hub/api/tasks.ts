@@ -8,6 +8,7 @@ import { isOver, spentOf, standOf, type TaskFold } from '../../engine/tasks/evol
 import { followView } from '../../engine/tasks/following.ts'
 import { repositoryKey } from '../../engine/tasks/task-graph.ts'
 import { taskResult } from '../../engine/tasks/task-result.ts'
+import { isApprover, needApprover } from '../approvals/approvers.ts'
 import type { Identity } from '../auth/auth.ts'
 import { deleteRun } from '../ops/retention.ts'
 import type { ChangedRow } from '../page/changes.ts'
@@ -121,7 +122,12 @@ export function taskHandlers(context: ApiContext) {
       summaryOf(await tasks.follow(named(identity, params), body)),
 
     'POST /api/tasks/:id/approve': async ({ identity, params, body }) =>
-      summaryOf(await tasks.approve(named(identity, params), body)),
+      summaryOf(
+        await tasks.approve(named(identity, params), body, {
+          isNamed: (run) => isApprover(run, identity.user),
+          check: (approvers, run) => needApprover(approvers, identity.user, run),
+        }),
+      ),
 
     'POST /api/hooks/forges/:host': async ({ params, headers, body }) => ({
       woken: await context.hooks.take(params.host, {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { taskOfRun } from '../../blueprints/task.ts'
 import { TaskRegistryClient, type TaskRegistryOptions } from '../../compat/task-registry.ts'
+import type { Approvers } from '../../contract/approvers.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { newTaskId } from '../../contract/ids.ts'
 import type { RunRecord } from '../../contract/run.ts'
@@ -45,6 +46,14 @@ interface Named {
   by: Asker
   /** `task_…`, `spec/id`, or an id that stands for one task alone. */
   ref: string
+}
+
+/** Who may answer what a run asks, as for approvals of any run. */
+interface AnswerRules {
+  /** Whether the run names the one who answers: then it may be the task of another. */
+  isNamed: (run: RunRecord) => boolean
+  /** Throws where they may not. */
+  check: (approvers: Approvers | undefined, run: RunRecord) => void
 }
 
 /** Events of the same content within this are one. */
@@ -243,16 +252,27 @@ export class Tasks {
     return this.#review?.wake(where) ?? 0
   }
 
-  /** Answers what a person is asked. Throws `approval_not_pending`. */
+  /** Answers what a person is asked. Throws `approval_not_pending`, and as `check` of the rules. */
   async approve(
     named: Named,
     answer: { step?: string; decision: 'approve' | 'reject'; comment?: string },
+    { isNamed, check }: AnswerRules,
   ): Promise<TaskRecord> {
-    const { engine } = this.#options
-    const { id, open_run } = await this.#record(named)
-    const steps = open_run === undefined ? [] : (await engine.view(open_run)).steps
+    const { engine, store } = this.#options
+    const { by } = named
+    const runOf = async ({ open_run }: TaskRecord) =>
+      open_run === undefined ? undefined : await engine.get(open_run)
+    const record = await this.#record(named, {
+      sees: async (task) => {
+        const run = await runOf(task)
+        return run !== undefined && run.tenant === by.tenant && isNamed(run)
+      },
+    })
+    const { id } = record
+    const run = await runOf(record)
+    const steps = run === undefined ? [] : (await engine.view(run.run_id)).steps
     const waits = steps.find(({ step, approval }) => approval && (answer.step ?? step) === step)
-    if (waits === undefined)
+    if (run === undefined || waits === undefined)
       throw new ErrandError(
         'approval_not_pending',
         `Task ${id} asks nobody${answer.step === undefined ? '' : ` at "${answer.step}"`}.`,
@@ -261,8 +281,9 @@ export class Tasks {
         },
       )
     const { decision, comment } = answer
-    await engine.answer(open_run!, { step: waits.step, decision, comment, by: named.by.owner })
-    return await this.#record(named)
+    const given = { step: waits.step, decision, comment, by: by.owner }
+    await engine.answer(run.run_id, given, (approvers) => check(approvers, run))
+    return (await store.get(id))!
   }
 
   /** Gives a prompt to the agent that is at it. Throws `no_input` where none is. */
@@ -287,7 +308,7 @@ export class Tasks {
       throw new ErrandError('bad_request', `body.status: "${word}" is no state of a task.`, {
         hint: `One of ${taskStateWords.join(', ')}.`,
       })
-    const { id } = await this.#record(named, { title: named.ref })
+    const { id } = await this.#record(named, { unknown: { title: named.ref } })
     await this.#change(id, ({ fold }) => told(id, fold, state, named.by.owner, metadata))
     return (await this.#options.store.get(id))!
   }
@@ -302,7 +323,7 @@ export class Tasks {
       throw new ErrandError('body_too_large', `The event has more than ${MAX_EVENT_BYTES} bytes.`, {
         hint: 'Keep what is long as an artifact, and name it in the event.',
       })
-    const { id, own_id } = await this.#record(named, { title: named.ref })
+    const { id, own_id } = await this.#record(named, { unknown: { title: named.ref } })
     const made = event_id ?? hash('sha256', text)
     const { now = Date.now } = this.#options
     await this.#change(id, ({ fold: { foreign_events } }) => {
@@ -327,7 +348,7 @@ export class Tasks {
     named: Named,
     artifact: { type: string; uri: string; size_bytes?: number },
   ): Promise<boolean> {
-    const { id } = await this.#record(named, { title: named.ref })
+    const { id } = await this.#record(named, { unknown: { title: named.ref } })
     const { type: kind, uri, size_bytes } = artifact
     let isNew = true
     await this.#change(id, ({ fold: { foreign_artifacts } }) => {
@@ -342,8 +363,11 @@ export class Tasks {
     this.#conductor.look()
   }
 
-  /** `unknown`: how one is made that is not known, where this hub does so. */
-  async #record({ by, ref }: Named, unknown?: { title: string }): Promise<TaskRecord> {
+  /** `unknown`: how one is made that is not known, where this hub does so. `sees`: who else than its owner and admins finds it. */
+  async #record(
+    { by, ref }: Named,
+    { unknown, sees }: { unknown?: { title: string }; sees?: (task: TaskRecord) => Promise<boolean> } = {},
+  ): Promise<TaskRecord> {
     const { store, createUnknown } = this.#options
     const { tenant } = by
     const read = readTaskRef(ref, '')
@@ -360,6 +384,8 @@ export class Tasks {
         hint: `Name it as ${record!.spec_name}/${ref}, or by its id: ${record!.id}`,
       })
     if (record !== undefined) return record
+    const hidden = found.find((each) => each?.tenant === tenant)
+    if (hidden !== undefined && (await sees?.(hidden))) return hidden
     if (unknown === undefined || !createUnknown || 'id' in read) throw taskNotFound(ref)
     return await this.#makeUnknown(by, ref, unknown.title)
   }
