@@ -68,9 +68,17 @@ test('people give tasks, read their changes and evidence, and send comments back
       await page.getByRole('heading', { level: 1, name: 'Keep the cursor' }).waitFor()
       await page.getByText('in review', { exact: true }).waitFor()
       await page.getByRole('link', { name: 'Pull request #' }).first().waitFor()
-      await page.getByText('nothing shows this yet').waitFor()
       await page.getByText('1 file of tests was changed by the agent').waitFor()
       await page.getByText('1 passed').waitFor()
+      // Tests that pass show no criterion: a check mark, as that of a success or written, would say so.
+      const criteria = page.getByRole('list', { name: 'Criteria' })
+      assert.deepEqual(await criteria.getByRole('listitem').allInnerTexts(), [
+        'The cursor stays\nnothing shows this yet',
+      ])
+      assert.equal(await criteria.locator('svg').count(), 1)
+      assert.equal(await criteria.locator('svg circle[stroke-dasharray]').count(), 1)
+      assert.equal(await criteria.locator('svg path').count(), 0)
+      await page.getByText('0 of 1 shown').waitFor()
       assert.equal(await page.evaluate('"taken" in window'), false)
     },
   )

@@ -312,7 +312,7 @@ function Criteria({ task }: { task: WholeTask }) {
   if (criteria.length === 0) return null
   return (
     <Card icon={Target} title="Criteria" beside={`0 of ${criteria.length} shown`}>
-      <ul className="flex flex-col gap-2.5">
+      <ul aria-label="Criteria" className="flex flex-col gap-2.5">
         {criteria.map((criterion, index) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: two may read the same
           <li key={index} className="flex gap-2">
