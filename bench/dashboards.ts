@@ -1,6 +1,9 @@
+import { once } from 'node:events'
+
 /**
  * A program for the benchmark: open dashboards, each a session of its own that follows what a page does: its list of runs, the tasks and
- * the runners, and the log of a run. Prints "there" when all are live.
+ * the runners, and the log of a run. Prints "in" when all are logged in, opens them at a line on its input, and prints "there" when all
+ * are live. Ends with its input.
  */
 const { url, count, runId, username, password } = JSON.parse(process.argv[2]!) as {
   url: string
@@ -10,14 +13,17 @@ const { url, count, runId, username, password } = JSON.parse(process.argv[2]!) a
   password: string
 }
 
-async function open(): Promise<void> {
-  const login = await fetch(`${url}/api/auth/login`, {
+async function login(): Promise<string> {
+  const answer = await fetch(`${url}/api/auth/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ username, password, cookie: true }),
   })
-  if (!login.ok) throw new Error(await login.text())
-  const cookie = login.headers.get('set-cookie')!.split(';')[0]!
+  if (!answer.ok) throw new Error(await answer.text())
+  return answer.headers.get('set-cookie')!.split(';')[0]!
+}
+
+async function open(cookie: string): Promise<void> {
   const headers = { cookie, accept: 'text/event-stream' }
   for (const path of ['/api/me', '/api/runs?limit=100', '/api/run-counts', '/api/approvals'])
     await (await fetch(`${url}${path}`, { headers: { cookie } })).text()
@@ -33,6 +39,10 @@ async function open(): Promise<void> {
   })()
 }
 
+const cookies: string[] = []
+for (let index = 0; index < count; index++) cookies.push(await login())
 process.stdin.on('end', () => process.exit(0)).resume()
-for (let index = 0; index < count; index++) await open()
+console.log('in')
+await once(process.stdin, 'data')
+for (const cookie of cookies) await open(cookie)
 console.log('there')
