@@ -58,7 +58,7 @@ export class UsageError extends ErrandError {
   }
 }
 
-/** What `argv` gives a command. `name` is the command as typed, for messages. Throws `UsageError`. */
+/** Returns what `argv` gives a command. `name` is the command as typed, for messages. Throws `UsageError`. */
 export function parseCommand(
   name: string,
   spec: Command,

@@ -218,7 +218,7 @@ export const AttemptInput = z.discriminatedUnion('type', [
     scope: z.literal('session').optional(),
     /** Why it is denied, for the agent. */
     reason: text.optional(),
-    /** What is allowed in place of what the agent asked for: arguments of its tool, as JSON text. */
+    /** The arguments of its tool that are allowed in place of those that the agent asked for, as JSON text. */
     input: text.optional(),
     /** Set where it is no person's: there is nobody who could be asked. */
     nobody: z.literal(true).optional(),

@@ -1,3 +1,5 @@
+import { shellWord } from '../data/as-command.ts'
+
 export interface Enrolment {
   hub: string
   token: string
@@ -16,10 +18,6 @@ export const enrolWays: readonly { way: EnrolWay; word: string }[] = [
   { way: 'compose', word: 'Compose' },
   { way: 'systemd', word: 'systemd' },
 ]
-
-/** One word of a shell, whatever is in it. */
-export const shellWord = (text: string): string =>
-  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 
 /** The labels that were typed, each `KEY=value`; undefined where one is none. */
 export function labelsOf(typed: string): string[] | undefined {

@@ -158,7 +158,7 @@ export interface Talk {
   questions: Set<string>
   /** Of those, the ones that may be allowed with another input. */
   editable: Set<string>
-  /** What the agent has told of itself; undefined: nothing yet. */
+  /** The agent's own words of what it can do; undefined: none yet. */
   agent?: { takes: readonly AttachmentKind[]; models: readonly AgentModel[] }
   /** No more prompts are to come. */
   closed: boolean

@@ -61,7 +61,7 @@ class MadeGroups {
     return JSON.parse((await this.#accounts.setting(keyOf(tenant))) ?? '[]') as MadeGroup[]
   }
 
-  /** What the change throws changes nothing. */
+  /** Changes the groups one change after another; one that throws changes nothing. */
   change(tenant: string, to: (groups: MadeGroup[]) => MadeGroup[]): Promise<void> {
     const changing = this.#last.then(async () => {
       await this.#accounts.setSetting(keyOf(tenant), JSON.stringify(to(await this.of(tenant))))

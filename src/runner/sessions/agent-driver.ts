@@ -146,7 +146,7 @@ class AgentDriver implements Driver {
     return { cwd, base: this.#baseline.head, git, masker: this.#attempt.masker }
   }
 
-  /** What comes behind a prompt whose attachments are on their way waits for them, but for answers and the end of a turn. */
+  /** Inputs behind a prompt whose attachments are on their way wait for them, but for answers and the end of a turn. */
   input(input: AttemptInput): void {
     const attachments = (input.type === 'prompt' && input.attachments) || []
     const direct = input.type === 'permission' || input.type === 'cancel_turn'

@@ -30,7 +30,7 @@ export interface AgentStartOptions {
   workspace(runId: string): string
 }
 
-/** What was before a process is begun. */
+/** The state before a process is begun. */
 export interface Before {
   /** Of the session that it takes up. */
   sessionId: string | undefined

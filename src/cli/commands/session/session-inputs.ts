@@ -114,5 +114,5 @@ const model = command({
   run: (options, [runId, name]) => give(runId!, { model: name }, options, `Switching to ${name}.`),
 })
 
-/** What is given to a session from a command line. */
+/** The commands that give something to a session. */
 export const sessionInputs = { continue: continues, fork, edit, up, withdraw, model }

@@ -34,7 +34,7 @@ export class RunnerLists {
     return this.#rung
   }
 
-  /** What that person sees as it is now. All admins of a tenant see the same. */
+  /** The list that this person sees, as it is now. All admins of a tenant see the same. */
   of(identity: Identity): Promise<RunnerTexts> {
     const { tenant, name } = identity.user
     const key = JSON.stringify(isAdmin(identity) ? [tenant] : [tenant, name])
