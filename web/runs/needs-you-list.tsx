@@ -54,6 +54,13 @@ function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>): I
 
 const keyOf = ({ run_id, now }: Run) => `${run_id} ${now?.question?.step} ${now?.question?.host}`
 
+/** The place that asks, whatever else of the run has failed or runs; a session has but one. */
+function placeOf({ blueprint, now: { question } = {} }: Run): { step?: string } {
+  if (question === undefined || (question.kind === 'agent' && blueprint === 'agent')) return {}
+  const { kind, step, host } = question
+  return { step: kind === 'approval' || host === undefined ? step : `${step}@${host}` }
+}
+
 /**
  * Runs that wait for an answer, answered in place, then failures that were not looked at. An item stays a moment after its answer,
  * with what became of it.
@@ -141,7 +148,7 @@ export function NeedsYou({ runs, failures }: { runs: readonly Run[]; failures: r
                 <Link
                   to="/runs/$run"
                   params={{ run: run.run_id }}
-                  search={question?.kind === 'approval' ? { step: question.step } : {}}
+                  search={placeOf(run)}
                   hash={question?.kind === 'approval' ? `question:${question.step}` : ''}
                   className="button max-sm:order-4 max-sm:h-11 max-sm:basis-full"
                 >

@@ -51,7 +51,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   const [seen, setSeen] = useState(false)
   /** Why it is denied, while that is written. */
   const [reason, setReason] = useState<string>()
-  const shownAt = useRef(0)
+  const [hears, setHears] = useState(false)
   const keys = useRef<Record<string, string>>({})
   const box = useRef<HTMLDivElement>(null)
   const field = useRef<HTMLInputElement>(null)
@@ -64,7 +64,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   const { request_id, title, tool_kind = '', input, paths = [], expires_at } = question
 
   useEffect(() => {
-    shownAt.current = performance.now()
+    const heard = setTimeout(() => setHears(true), DEAF_MS)
     const watch = new IntersectionObserver(
       ([entry]) => {
         if (entry?.isIntersecting) setSeen(true)
@@ -72,7 +72,10 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
       { root: box.current },
     )
     watch.observe(end.current!)
-    return () => watch.disconnect()
+    return () => {
+      clearTimeout(heard)
+      watch.disconnect()
+    }
   }, [])
 
   const answer = useCallback(
@@ -81,8 +84,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
       more: { scope?: 'session'; reason?: string; input?: Record<string, unknown> } = {},
     ) => {
       // Who has typed a reason has seen what it is for.
-      const deaf =
-        more.reason === undefined && more.input === undefined && performance.now() - shownAt.current < DEAF_MS
+      const deaf = !hears && more.reason === undefined && more.input === undefined
       if (busy !== undefined || deaf) return
       if (decision === 'allow' && !seen) return
       setBusy(decision)
@@ -106,7 +108,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
       }
       setBusy(undefined)
     },
-    [busy, seen, run, request_id, lost, now],
+    [busy, hears, seen, run, request_id, lost, now],
   )
 
   useLetters((key, { repeat }) => {
@@ -128,6 +130,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   // What was cut cannot be told apart from another, and is asked each time.
   const repeats = input === undefined ? paths.length > 0 : !/… \(\d+ bytes in all\)$/.test(input)
   const edited = question.editable ? wholeInput(input) : undefined
+  const dullAllow = busy !== undefined || !hears || !seen
   const left = expires_at === undefined ? undefined : Date.parse(expires_at) - now
   return (
     <section
@@ -212,7 +215,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
         <button
           type="button"
           className="button button-main"
-          aria-disabled={busy !== undefined || !seen}
+          aria-disabled={dullAllow}
           onClick={() => answer('allow')}
         >
           {busy === 'allow' ? (
@@ -227,7 +230,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
           <button
             type="button"
             className="button max-sm:hidden"
-            aria-disabled={busy !== undefined || !seen}
+            aria-disabled={dullAllow}
             title="The same command, or a change of the same files, is not asked again in this session"
             onClick={() => answer('allow', { scope: 'session' })}
           >
@@ -238,7 +241,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
           <button
             type="button"
             className="button max-sm:hidden"
-            aria-disabled={busy !== undefined || !seen}
+            aria-disabled={dullAllow}
             aria-expanded={edits}
             onClick={() => seen && setEdits(!edits)}
           >
@@ -258,7 +261,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
         <button
           type="button"
           className="button"
-          aria-disabled={busy !== undefined}
+          aria-disabled={busy !== undefined || !hears}
           onClick={() => answer('deny')}
         >
           {busy === 'deny' ? (
@@ -283,7 +286,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
           <button
             type="button"
             className="min-h-11 text-ink2 aria-disabled:text-ink3"
-            aria-disabled={busy !== undefined || !seen}
+            aria-disabled={dullAllow}
             aria-expanded={edits}
             onClick={() => seen && setEdits(!edits)}
           >
@@ -294,7 +297,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
           <button
             type="button"
             className="min-h-11 text-ink2 aria-disabled:text-ink3"
-            aria-disabled={busy !== undefined || !seen}
+            aria-disabled={dullAllow}
             onClick={() => answer('allow', { scope: 'session' })}
           >
             Allow for this session

@@ -107,7 +107,7 @@ export function Talk({
   }, [linked, rows])
   const tellLost = useCallback((said: string) => setLost(said), [])
   return (
-    <div className="flex min-h-0 min-w-0 flex-1 flex-col">
+    <div className="flex min-h-0 min-w-0 flex-1 flex-col max-sm:justify-end">
       <div className="relative flex min-h-0 flex-1 flex-col">
         <section
           ref={list}
@@ -167,7 +167,8 @@ export function Talk({
           </button>
         )}
       </div>
-      <div className="mx-auto flex w-full max-w-[780px] shrink-0 flex-col gap-3 px-6 pb-4 max-sm:gap-0 max-sm:px-0 max-sm:pb-0">
+      {/* On a phone a sheet: where there is no room for it, it goes over what stands above. */}
+      <div className="mx-auto flex w-full max-w-[780px] shrink-0 flex-col gap-3 px-6 pb-4 max-sm:relative max-sm:z-20 max-sm:gap-0 max-sm:px-0 max-sm:pb-0">
         {lost !== '' && (
           <p role="alert" className="flex items-center gap-2 rounded-lg bg-bad-soft px-3 py-2 text-meta">
             <span className="flex-1">{lost}</span>

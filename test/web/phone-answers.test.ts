@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Locator } from 'playwright-core'
+import { runTurn, startModelServer, type Turn } from '../support/model-server/server.ts'
+import { startPrograms } from '../support/programs.ts'
+import { isAccessible, logIn, password, skip, startBrowser } from '../support/web/browser.ts'
+
+/** A command that no phone shows at once. */
+const longCommand = (made: string): string => `echo ${'"a word" '.repeat(300)}; echo made > ${made}`
+
+/** All of it is within the screen. */
+async function isShown(what: Locator): Promise<void> {
+  const { x, y, width, height } = (await what.boundingBox())!
+  const box = JSON.stringify({ x, y, width, height })
+  assert.ok(x >= 0 && x + width <= 390 && y >= 0 && y + height <= what.page().viewportSize()!.height, box)
+}
+
+test("an agent's question is answered on a phone in two touches, its whole command seen first", {
+  skip,
+}, async (t) => {
+  const scripts = new Map<string, Turn[]>()
+  const server = await startModelServer({ scriptFor: (name) => scripts.get(name) })
+  t.after(() => server.stop())
+  const runnerEnv = { OPENAI_API_KEY: 'a key of this test', OPENAI_BASE_URL: `${server.url}/v1` }
+  const programs = await startPrograms(t, { runnerEnv })
+  const { client, url } = programs
+  await client.users.create({ name: 'ann', password, role: 'admin' })
+  const context = await (await startBrowser(t)).newContext({
+    ...{ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true },
+  })
+  context.setDefaultTimeout(20_000)
+  t.after(() => context.close())
+  const page = await context.newPage()
+  page.on('pageerror', (error) => assert.fail(error))
+  await page.goto(`${url}/login`)
+  await logIn(page, password)
+  await page.waitForURL('**/runs')
+
+  let touches = 0
+  const touch = async (what: Locator) => {
+    touches++
+    await what.tap()
+  }
+  /** The model asks for the command; its arguments for the engine. */
+  const asking = (model: string, command: string) => {
+    scripts.set(model, [runTurn(command), { text: 'So be it.' }])
+    return { agent: 'builtin', model, permissions: 'ask', prompt: `talk of ${model}` } as const
+  }
+  const decisions = async (run: string) => {
+    const found: string[] = []
+    for await (const event of client.events(run))
+      if (event.type === 'agent.update' && event.update.kind === 'permission_answered')
+        found.push(`${event.update.decision} ${event.update.scope ?? 'once'} by ${event.update.who}`)
+    return found
+  }
+  const inputs: string[] = []
+  page.on('request', (request) => {
+    if (request.url().endsWith('/input')) inputs.push(request.method())
+  })
+  const question = page.getByRole('region', { name: 'Question', exact: true })
+  const box = question.getByRole('region', { name: 'What it wants to do' })
+  const allow = question.getByRole('button', { name: 'Allow once' })
+  const deny = question.getByRole('button', { name: 'Deny', exact: true })
+  const bright = question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' })
+  /** The first touch: the run, as Needs you has it. */
+  const openFirst = async (command: string) => {
+    touches = 0
+    inputs.length = 0
+    await page.goto(`${url}/runs`)
+    const needs = page.getByRole('region', { name: 'Needs you' })
+    await needs.getByText('The agent asks for a permission.').waitFor()
+    const open = needs.getByRole('link', { name: 'Open' })
+    assert.ok((await open.boundingBox())!.height >= 44)
+    await touch(open)
+    await question.waitFor()
+    assert.equal(await question.locator('[data-command]').textContent(), command)
+    for (const button of [deny, allow]) {
+      assert.ok((await button.boundingBox())!.height >= 44)
+      await isShown(button)
+    }
+    await deny.tap({ trial: true })
+    assert.ok((await deny.boundingBox())!.x < (await allow.boundingBox())!.x)
+    await isShown(box)
+    await box.tap({ trial: true })
+    assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 390)
+  }
+
+  await t.test('a command that is seen whole is allowed with the second touch', async () => {
+    const made = join(programs.home, 'made')
+    const command = `echo made > ${made}`
+    const { run_id } = await client.runs.create({ agent: { ...asking('short', command), isolation: 'none' } })
+    await openFirst(command)
+    await isShown(question.locator('[data-command]'))
+    await bright.waitFor()
+    assert.equal(existsSync(made), false)
+    await touch(allow)
+    await page.getByText('by ann,').waitFor()
+    assert.equal(touches, 2)
+    assert.equal((await programs.ended(run_id)).status, 'success')
+    assert.deepEqual([await decisions(run_id), inputs], [['allow once by ann'], ['POST']])
+    assert.ok(existsSync(made))
+  })
+
+  await t.test('of a long one Allow is dull, touched or not, until its end was scrolled to', async () => {
+    const made = join(programs.home, 'long')
+    const command = longCommand(made)
+    const { run_id } = await client.runs.create({ agent: { ...asking('long', command), isolation: 'none' } })
+    await openFirst(command)
+    await isAccessible(page, 'a question on a phone')
+    await question.getByText('scroll to its end to allow it').waitFor()
+    // Denying needs no more than a look, and so tells when touches are heard.
+    await question.locator('button[aria-disabled="false"]', { hasText: 'Deny' }).last().waitFor()
+    assert.equal(await allow.getAttribute('aria-disabled'), 'true')
+    await allow.tap({ force: true })
+    const { x, y, width, height } = (await box.boundingBox())!
+    const fingers = await context.newCDPSession(page)
+    /** A finger's way upwards over the command, which stays until it is lifted. */
+    const swipe = async () => {
+      const at = (way: number) => ({ touchPoints: [{ x: x + width / 2, y: y + height - 10 - way }] })
+      await fingers.send('Input.dispatchTouchEvent', { type: 'touchStart', ...at(0) })
+      for (let way = 0; way < height - 20; way += 10)
+        await fingers.send('Input.dispatchTouchEvent', { type: 'touchMove', ...at(way) })
+      await fingers.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] })
+    }
+    const scrolled = page.evaluate(
+      `new Promise((done) => document.querySelector('section[aria-label="What it wants to do"]').addEventListener('scroll', done, { once: true }))`,
+    )
+    await swipe()
+    await scrolled
+    assert.equal(await allow.getAttribute('aria-disabled'), 'true')
+    for (let left = 20; left > 0 && !(await bright.isVisible()); left--) await swipe()
+    await bright.waitFor()
+    // The touch of the dull button has sent nothing.
+    assert.deepEqual(inputs, [])
+    await touch(allow)
+    await page.getByText('by ann,').waitFor()
+    assert.equal(touches, 2)
+    assert.equal((await programs.ended(run_id)).status, 'success')
+    assert.deepEqual([await decisions(run_id), inputs], [['allow once by ann'], ['POST']])
+    assert.ok(existsSync(made))
+  })
+
+  await t.test(
+    "a workflow's step that asks is found beside one that failed, and denied as quickly",
+    async () => {
+      const made = join(programs.home, 'denied')
+      const command = longCommand(made)
+      const { run_id } = await client.runs.create({
+        workflow: {
+          version: 'v0.1',
+          name: 'look-and-mend',
+          steps: [
+            { name: 'look', needs: [], action: 'cmd.run', args: { cmd: 'exit 7' } },
+            { name: 'mend', needs: [], action: 'agent.run', args: asking('step', command) },
+          ],
+        },
+      })
+      for await (const event of client.events(run_id)) if (event.type === 'attempt.finished') break
+      // A browser's own bars take from the height of a phone.
+      await page.setViewportSize({ width: 390, height: 664 })
+      await openFirst(command)
+      assert.equal(await allow.getAttribute('aria-disabled'), 'true')
+      await touch(deny)
+      await page.getByText('by ann,').waitFor()
+      assert.equal(touches, 2)
+      await programs.ended(run_id)
+      assert.deepEqual([await decisions(run_id), inputs], [['deny once by ann'], ['POST']])
+      assert.equal(existsSync(made), false)
+    },
+  )
+})
