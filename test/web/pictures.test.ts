@@ -47,7 +47,7 @@ const all: Shown[] = [
   {
     name: 'its comparison',
     path: ({ failed }) => `/runs/${failed}?compare=last-good`,
-    there: text('CANARY'),
+    there: text(/Beside the last good run/),
   },
   {
     name: 'a timeline',
@@ -55,7 +55,11 @@ const all: Shown[] = [
     there: text('All 260 instances'),
     picture: { name: 'timeline', ...wide },
   },
-  { name: 'many instances', path: ({ many }) => `/runs/${many}?view=list`, there: heading('reindex-search') },
+  {
+    name: 'many instances',
+    path: ({ many }) => `/runs/${many}?view=list`,
+    there: text('mapping of tenant-0041 is refused'),
+  },
   { name: 'a run that waits for room', path: ({ queued }) => `/runs/${queued}`, there: text('gpu') },
   { name: 'a question', path: ({ waits }) => `/runs/${waits}`, there: text('Ship 2026.11.4') },
   {
