@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { claudeCode } from '../../src/agents/claude-code/claude-code.ts'
 import type { AgentRequestInput } from '../../src/contract/agent-api.ts'
+import { agentMissing } from '../support/agent-subjects.ts'
+import { runTurn, startModelServer } from '../support/model-server/server.ts'
 import { startPrograms } from '../support/programs.ts'
 import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
@@ -12,10 +18,11 @@ const able = (...can: string[]): Pick<AgentRequestInput, 'agent' | 'command'> =>
   agent: 'acp',
   command: [process.execPath, new URL('../support/acp-agent-stand-in.ts', import.meta.url).pathname, ...can],
 })
+const agents = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agents')
 const evil = '<img src=x onerror="window.taken=1">.svg'
 
 test('what a person gives to a session on its page', { skip }, async (t) => {
-  const programs = await startPrograms(t)
+  const programs = await startPrograms(t, { runnerEnv: { ERRAND_AGENTS_DIR: agents } })
   const { client } = programs
   await client.users.create({ name: 'ann', password, role: 'admin' })
   const browser = await startBrowser(t)
@@ -133,5 +140,36 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await page.getByRole('link', { name: 'Open its run' }).click()
     await page.getByRole('region', { name: 'Goes on in' }).getByRole('link', { name: 'model' }).waitFor()
     await isAccessible(page, 'a session that was forked')
+  })
+
+  await t.test('what Claude Code asks for is allowed as edited', async (t) => {
+    const located = await claudeCode.locate({ folder: agents, env: process.env })
+    if (located.type !== 'found') return t.skip(agentMissing(claudeCode, located))
+    const server = await startModelServer({ script: [runTurn('touch asked.txt'), { text: 'So be it.' }] })
+    t.after(() => server.stop())
+    const run = await ask({
+      ...{ agent: 'claude_code', model: 'claude-sonnet-4-5', isolation: 'none', permissions: 'ask' },
+      prompt: 'Touch it.',
+      attachments: [
+        await client.sessions.attach({ name: 'screen.png', media_type: 'image/png', bytes: PNG }),
+      ],
+      env: { ANTHROPIC_BASE_URL: server.url, ANTHROPIC_API_KEY: 'k' },
+    })
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/runs/${run}`)
+    const question = page.getByRole('region', { name: 'Question', exact: true })
+    await question.getByText('touch asked.txt').first().waitFor({ timeout: 60_000 })
+    await question.getByRole('button', { name: 'Edit' }).click()
+    await question.getByRole('textbox', { name: 'command', exact: true }).fill('touch edited.txt')
+    await isAccessible(page, 'a question that is edited')
+    await question.getByRole('button', { name: 'Allow as edited' }).click()
+    await page.getByText('as edited: touch edited.txt').waitFor()
+    await page.getByText('So be it.', { exact: true }).waitFor()
+    await programs.ended(run)
+    const folder = join(programs.runnerFolder, 'runs', run)
+    assert.deepEqual(
+      [existsSync(join(folder, 'asked.txt')), existsSync(join(folder, 'edited.txt'))],
+      [false, true],
+    )
   })
 })

@@ -74,6 +74,7 @@ export function LaterTalks({ run }: { run: string }) {
     queryKey: ['later', run],
     queryFn: ({ signal }) =>
       ask<RunPage>('GET', '/api/runs', { query: { continues: run, limit: 20 }, signal }),
+    refetchOnMount: 'always',
   })
   const runs = data?.runs ?? []
   if (runs.length === 0) return null

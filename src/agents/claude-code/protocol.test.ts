@@ -50,6 +50,70 @@ describe('the protocol of Claude Code', () => {
     assert.deepEqual(failures, [{ reason: 'start_failed', message: 'No conversation found' }])
   })
 
+  it('hands on images, text and PDF before the words of a prompt', () => {
+    const { sent, protocol, says } = begun()
+    const response = { models: [{ value: 'opus', displayName: 'Opus' }, { displayName: 'no id' }] }
+    says({
+      type: 'control_response',
+      response: { subtype: 'success', request_id: 'errand-initialize', response },
+    })
+    const attached = (name: string, media_type: string) => {
+      const content = Buffer.from('x')
+      return { id: 'a', name, media_type, bytes: 1, sha256: '', content }
+    }
+    protocol.prompt('go', [
+      attached('a.png', 'image/png'),
+      attached('a.pdf', 'application/pdf'),
+      attached('a.ts', 'text/plain'),
+    ])
+    const base64 = (media_type: string) => ({ type: 'base64', media_type, data: 'eA==' })
+    assert.deepEqual((sent.at(-1) as { message: { content: object[] } }).message.content, [
+      { type: 'image', source: base64('image/png') },
+      { type: 'document', title: 'a.pdf', source: base64('application/pdf') },
+      { type: 'document', title: 'a.ts', source: { type: 'text', media_type: 'text/plain', data: 'x' } },
+      { type: 'text', text: 'go' },
+    ])
+  })
+
+  it('switches the model, and passes on why it is refused', () => {
+    const { sent, protocol, says } = inTurn()
+    const answers: (string | undefined)[] = []
+    for (const model of ['opus', 'none'])
+      protocol.setModel(model, (refused) => {
+        answers.push(refused)
+      })
+    assert.deepEqual(sent.at(-1), {
+      type: 'control_request',
+      request_id: 'errand-model-2',
+      request: { subtype: 'set_model', model: 'none' },
+    })
+    says({ type: 'control_response', response: { subtype: 'success', request_id: 'errand-model-1' } })
+    const refused = { subtype: 'error', request_id: 'errand-model-2', error: 'no such model' }
+    says({ type: 'control_response', response: refused })
+    assert.deepEqual(answers, [undefined, 'no such model'])
+  })
+
+  it('answers a question with the input that a person has edited, else with its own', () => {
+    const { sent, updates, protocol, says } = inTurn('ask')
+    const input = { command: 'npm publish' }
+    for (const request_id of ['q1', 'q2']) {
+      const request = { subtype: 'can_use_tool', tool_name: 'Bash', input, tool_use_id: request_id }
+      says({ type: 'control_request', request_id, request })
+    }
+    const asked = updates.filter((each) => each.kind === 'permission')
+    assert.deepEqual(
+      asked.map(({ editable }) => editable),
+      [true, true],
+    )
+    protocol.answer('q1', 'allow', undefined, '{"command":"npm test"}')
+    protocol.answer('q2', 'allow')
+    const answers = sent.slice(-2).map(({ response }) => (response as { response: object }).response)
+    assert.deepEqual(answers, [
+      { behavior: 'allow', updatedInput: { command: 'npm test' } },
+      { behavior: 'allow', updatedInput: input },
+    ])
+  })
+
   it('tells a stream that breaks off from a service that is not there', () => {
     const { updates, says } = inTurn()
     const retry = { type: 'system', subtype: 'api_retry', attempt: 1, max_retries: 6, error_status: null }
