@@ -122,6 +122,12 @@ const rows: [Action, string, string[], Record<string, unknown>][] = [
       permissions: 'ask',
     },
   ],
+  [
+    { do: 'ask', prompt: 'look', attach: ['a b.png', '-x'] },
+    'agent',
+    ['look'],
+    { hub: true, detach: true, attach: ['a b.png', '-x'] },
+  ],
   [{ do: 'ask', run, prompt: 'go on' }, 'agent', ['go on'], { hub: true, detach: true, continue: run }],
   [{ do: 'task-cancel', task: 'task_1' }, 'task cancel', ['task_1'], {}],
   [{ do: 'task-delete', task: 'task_1' }, 'task delete', ['task_1'], {}],

@@ -4,7 +4,9 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { claudeCode } from '../../src/agents/claude-code/claude-code.ts'
+import type { AgentRunArgs } from '../../src/contract/actions.ts'
 import type { AgentRequestInput } from '../../src/contract/agent-api.ts'
+import type { Workflow } from '../../src/contract/workflow.ts'
 import { agentMissing } from '../support/agent-subjects.ts'
 import { runTurn, startModelServer } from '../support/model-server/server.ts'
 import { startPrograms } from '../support/programs.ts'
@@ -22,7 +24,9 @@ const agents = process.env.ERRAND_AGENTS_DIR ?? join(homedir(), '.errand', 'agen
 const evil = '<img src=x onerror="window.taken=1">.svg'
 
 test('what a person gives to a session on its page', { skip }, async (t) => {
-  const programs = await startPrograms(t, { runnerEnv: { ERRAND_AGENTS_DIR: agents } })
+  // The built-in agent can be chosen; nothing is there where it would ask its model.
+  const model = { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'http://127.0.0.1:9/v1' }
+  const programs = await startPrograms(t, { runnerEnv: { ERRAND_AGENTS_DIR: agents, ...model } })
   const { client } = programs
   await client.users.create({ name: 'ann', password, role: 'admin' })
   const browser = await startBrowser(t)
@@ -140,6 +144,67 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     await page.getByRole('link', { name: 'Open its run' }).click()
     await page.getByRole('region', { name: 'Goes on in' }).getByRole('link', { name: 'model' }).waitFor()
     await isAccessible(page, 'a session that was forked')
+  })
+
+  await t.test('files go with the first prompt of a session, and with it as it is begun again', async (t) => {
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/new?kind=agent`)
+    const prompt = page.getByLabel('What the agent is to do')
+    await prompt.fill('What is wrong here?')
+    await page.getByLabel('Model').fill('m')
+    await page.getByLabel(/^Agent/).selectOption('builtin')
+    await page.getByLabel('Files to attach').setInputFiles([
+      { name: 'screen.png', mimeType: 'image/png', buffer: PNG },
+      { name: 'large.bin', mimeType: 'image/png', buffer: Buffer.alloc(6 * 1024 * 1024) },
+    ])
+    await page.getByText('it is larger than 5 MiB').waitFor()
+    const start = page.getByRole('button', { name: /^Start/ })
+    assert.equal(await start.getAttribute('aria-disabled'), 'true')
+    await isAccessible(page, 'a new session with attachments')
+    await page.setViewportSize({ width: 390, height: 844 })
+    await isAccessible(page, 'a new session with attachments on a phone')
+    const sideways = await page.evaluate('document.documentElement.scrollWidth')
+    assert.ok(Number(sideways) <= 390, `${sideways} px wide`)
+    await page.setViewportSize({ width: 1280, height: 800 })
+    await page.getByRole('button', { name: 'Remove large.bin' }).click()
+    await page.locator('button[aria-disabled="false"]', { hasText: 'Start' }).waitFor()
+    await page.reload()
+    const chips = page.getByRole('list', { name: 'Attachments' })
+    await chips.getByText('screen.png').waitFor()
+    // A drop and a paste bring others.
+    await page.evaluate(`{
+      const field = document.querySelector('textarea')
+      const of = (name) => {
+        const data = new DataTransfer()
+        data.items.add(new File(['words'], name, { type: 'text/plain' }))
+        return data
+      }
+      const how = { bubbles: true, cancelable: true }
+      field.dispatchEvent(new DragEvent('drop', { ...how, dataTransfer: of('dropped.txt') }))
+      field.dispatchEvent(new ClipboardEvent('paste', { ...how, clipboardData: of('pasted.txt') }))
+    }`)
+    await chips.getByText('dropped.txt').waitFor()
+    await chips.getByText('pasted.txt').waitFor()
+    assert.equal(await prompt.inputValue(), 'What is wrong here?')
+    await page.locator('button[aria-disabled="false"]', { hasText: 'Start' }).waitFor()
+    await start.click()
+    await page.waitForURL('**/runs/run_*')
+    const run = new URL(page.url()).pathname.split('/').at(-1)!
+    const talk = page.getByRole('region', { name: 'Talk' })
+    const { workflow } = await client.runs.workflow(run)
+    const { steps = [] } = workflow as Partial<Workflow>
+    const { attachments = [] } = steps.find(({ action }) => action === 'agent.run')!
+      .args as Partial<AgentRunArgs>
+    const names = attachments.map(({ name }) => name).sort()
+    assert.deepEqual(names, ['dropped.txt', 'pasted.txt', 'screen.png'])
+    await talk.waitFor()
+    await programs.ended(run)
+    await page.goto(`${programs.url}/new?kind=agent`)
+    await page.getByText('Files and images may go with it').waitFor()
+    assert.equal(await prompt.inputValue(), '')
+    await page.goto(`${programs.url}/new?kind=agent&from=${run}`)
+    await chips.getByText('screen.png').waitFor()
+    assert.equal(await chips.getByRole('listitem').count(), 3)
   })
 
   await t.test('what Claude Code asks for is allowed as edited', async (t) => {

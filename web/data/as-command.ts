@@ -35,6 +35,8 @@ export type Action =
       repo?: string | undefined
       ref?: string | undefined
       permissions?: string | undefined
+      /** Files by name, of the folder in which the command is run. */
+      attach?: readonly string[]
     }
   | { do: 'task-cancel' | 'task-delete' | 'task-diff'; task: string }
   | { do: 'task-approve' | 'task-reject'; task: string; comment?: string | undefined }
@@ -111,13 +113,16 @@ function wordsOf(action: Plain): Words {
         options: [...option('hub', action.hub), ...option('token', action.token)],
       }
     case 'ask': {
-      const { run, agent, model, repo, ref, permissions } = action
+      const { run, agent, model, repo, ref, permissions, attach = [] } = action
       return {
         of: ['agent', '--hub', '--detach'],
         args: [action.prompt],
-        options: Object.entries({ continue: run, agent, model, repo, ref, permissions }).flatMap(
-          ([name, value]) => option(name, value),
-        ),
+        options: [
+          ...Object.entries({ continue: run, agent, model, repo, ref, permissions }).flatMap(
+            ([name, value]) => option(name, value),
+          ),
+          ...attach.flatMap((name) => option('attach', name)),
+        ],
       }
     }
     case 'task-cancel':

@@ -2,13 +2,22 @@ import { useQuery } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { Play } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
+import type { Attachment } from '../../src/contract/agent.ts'
 import type { AgentRequestInput, AgentsHealth } from '../../src/contract/agent-api.ts'
 import { ApiError, ask, newKey } from '../data/api.ts'
 import { asCommand } from '../data/as-command.ts'
 import { getWorkflow, type Run } from '../data/runs.ts'
+import { keepAttached } from '../data/sessions.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { ChoiceField, TextField } from '../parts/field.tsx'
+import {
+  AttachButton,
+  type Attached,
+  AttachedChips,
+  filesOf,
+  useAttachments,
+} from '../session/attachments.tsx'
 import { NewHead } from './kind-tabs.tsx'
 import { keepForm, keptForm } from './new-drafts.ts'
 
@@ -24,11 +33,17 @@ const none = {
 }
 type Form = typeof none
 
+/** A session as it is to be begun again. */
+interface Before {
+  form: Form
+  files: readonly Attached[]
+}
+
 /** A text of a kept workflow as it was given. */
 const text = (value: unknown): string => (typeof value === 'string' ? value.replaceAll('$${', '${') : '')
 
 /** What an earlier session was begun with; its secrets are no part of it. */
-async function formOf(run: string, signal: AbortSignal): Promise<Form> {
+async function sessionOf(run: string, signal: AbortSignal): Promise<Before> {
   const { workflow } = await getWorkflow(run, signal)
   const { steps = [], isolation } = workflow as {
     steps?: { action: string; args: Record<string, unknown> }[]
@@ -45,7 +60,7 @@ async function formOf(run: string, signal: AbortSignal): Promise<Form> {
     })
   const checkout = steps.find(({ action }) => action === 'git.workspace')?.args
   const { cost_usd } = (asked.budget ?? {}) as { cost_usd?: number }
-  return {
+  const form = {
     agent: text(asked.agent),
     prompt: text(asked.prompt),
     model: text(asked.model),
@@ -55,14 +70,16 @@ async function formOf(run: string, signal: AbortSignal): Promise<Form> {
     isolation: text(isolation) === 'none' ? '' : text(isolation),
     cost: cost_usd === undefined ? '' : String(cost_usd),
   }
+  const attachments = (asked.attachments ?? []) as Attachment[]
+  return { form, files: attachments.map(({ id, name, media_type }) => ({ key: id, id, name, media_type })) }
 }
 
 /** Begins a session with an agent: who, what, and where; `from` of the address fills it in as an earlier one was. */
 export function NewSession() {
   const { from } = useSearch({ from: '/inside/new' })
-  const { data, error } = useQuery<Form, ApiError>({
+  const { data, error } = useQuery<Before, ApiError>({
     queryKey: ['new-session-from', from],
-    queryFn: ({ signal }) => formOf(from!, signal),
+    queryFn: ({ signal }) => sessionOf(from!, signal),
     enabled: from !== undefined,
     staleTime: Number.POSITIVE_INFINITY,
     retry: false,
@@ -81,7 +98,7 @@ export function NewSession() {
   return <SessionForm key={from ?? ''} from={from} first={data} />
 }
 
-function SessionForm({ from, first }: { from: string | undefined; first: Form | undefined }) {
+function SessionForm({ from, first }: { from: string | undefined; first: Before | undefined }) {
   const navigate = useNavigate()
   const draft = from === undefined ? 'session' : `session.${from}`
   const { data } = useQuery({
@@ -91,9 +108,11 @@ function SessionForm({ from, first }: { from: string | undefined; first: Form | 
   const agents = Object.values(data?.agents ?? {})
     .filter(({ name }) => name !== 'acp')
     .sort((a, b) => Number(b.usable) - Number(a.usable))
-  const [form, setForm] = useState<Form>(() => first ?? keptForm(draft, none))
+  const [form, setForm] = useState<Form>(() => first?.form ?? keptForm(draft, none))
+  const { files, add, remove, ids } = useAttachments(draft, first?.files)
   const { prompt, model, repo, ref, permissions, isolation, cost } = form
   const [busy, setBusy] = useState(false)
+  const [drops, setDrops] = useState(false)
   const [failure, setFailure] = useState<ApiError>()
   const key = useRef<{ body: string; key: string }>(undefined)
   const agent = form.agent || agents.find(({ usable }) => usable)?.name
@@ -106,8 +125,18 @@ function SessionForm({ from, first }: { from: string | undefined; first: Form | 
   const set = (change: Partial<Form>) => setForm((was) => ({ ...was, ...change }))
   const badCost = cost.trim() !== '' && !(Number(cost) > 0)
 
+  const needs =
+    prompt.trim() === ''
+      ? 'It still needs a prompt'
+      : files.some(({ failure }) => failure !== undefined)
+        ? 'Remove the file that is not taken'
+        : ids === undefined
+          ? 'A file is on its way to the hub'
+          : undefined
+  const ready = !busy && needs === undefined && agent !== undefined && !badCost
+
   const start = async () => {
-    if (busy || prompt.trim() === '' || agent === undefined || badCost) return
+    if (!ready || ids === undefined) return
     const asked: AgentRequestInput = {
       ...{ agent, prompt, permissions: permissions as 'ask', interactive: true },
       ...(model.trim() === '' ? {} : { model: model.trim() }),
@@ -115,6 +144,7 @@ function SessionForm({ from, first }: { from: string | undefined; first: Form | 
         ? {}
         : { workspace: { repo: repo.trim(), ...(ref.trim() === '' ? {} : { ref: ref.trim() }) } }),
       ...(isolation === '' ? {} : { isolation: isolation as 'none' }),
+      ...(ids.length === 0 ? {} : { attachments: ids }),
       ...(cost.trim() === '' ? {} : { budget: { cost_usd: Number(cost) } }),
     }
     setBusy(true)
@@ -126,7 +156,10 @@ function SessionForm({ from, first }: { from: string | undefined; first: Form | 
         body: { agent: asked },
         idempotencyKey: key.current.key,
       })
-      if (from === undefined) keepForm(draft, undefined)
+      if (from === undefined) {
+        keepForm(draft, undefined)
+        keepAttached(draft, [])
+      }
       await navigate({ to: '/runs/$run', params: { run: run_id }, search: {} })
     } catch (error) {
       const refused =
@@ -138,8 +171,15 @@ function SessionForm({ from, first }: { from: string | undefined; first: Form | 
       setBusy(false)
     }
   }
+  const take = (event: { preventDefault: () => void }, data: DataTransfer) => {
+    const brought = filesOf(data)
+    if (brought.length === 0) return
+    event.preventDefault()
+    add(brought)
+  }
   const chosen = agents.find(({ name }) => name === agent)
-  const given = { agent, model: model.trim(), repo: repo.trim(), ref: ref.trim() }
+  const attach = files.map(({ name }) => name)
+  const given = { attach, agent, model: model.trim(), repo: repo.trim(), ref: ref.trim() }
   return (
     <>
       <NewHead title="New session" kind="agent">
@@ -151,8 +191,8 @@ function SessionForm({ from, first }: { from: string | undefined; first: Form | 
         <button
           type="button"
           className="button button-main"
-          aria-disabled={busy || prompt.trim() === '' || agent === undefined || badCost}
-          title={prompt.trim() === '' ? 'It still needs a prompt' : undefined}
+          aria-disabled={!ready}
+          title={needs}
           onClick={start}
         >
           {busy ? (
@@ -178,13 +218,37 @@ function SessionForm({ from, first }: { from: string | undefined; first: Form | 
             void start()
           }}
         >
-          <div className="col-span-full">
+          {/* biome-ignore lint/a11y/noStaticElementInteractions: the button below the field does the same */}
+          <div
+            className={`col-span-full flex flex-col gap-2 rounded-lg outline-offset-4 ${drops ? 'outline-2 outline-accent' : ''}`}
+            onDragOver={(event) => {
+              if (!event.dataTransfer.types.includes('Files')) return
+              event.preventDefault()
+              setDrops(true)
+            }}
+            onDragLeave={() => setDrops(false)}
+            onDrop={(event) => {
+              setDrops(false)
+              take(event, event.dataTransfer)
+            }}
+            onPaste={(event) => take(event, event.clipboardData)}
+          >
             <TextField
               label="What the agent is to do"
               rows={8}
               value={prompt}
               change={(prompt) => set({ prompt })}
             />
+            <div className="flex items-start gap-2">
+              <AttachButton add={add} />
+              <div className="min-w-0 flex-1 self-center">
+                {files.length === 0 ? (
+                  <span className="text-meta text-ink2">Files and images may go with it</span>
+                ) : (
+                  <AttachedChips files={files} remove={remove} />
+                )}
+              </div>
+            </div>
           </div>
           <ChoiceField
             label="Agent"

@@ -19,11 +19,17 @@ export interface Attached {
   failure?: string
 }
 
-/** The files that are to go with a prompt that is not sent yet; what the hub has survives a reload, as the prompt does. */
-export function useAttachments(draft: string) {
-  const [files, setFiles] = useState<readonly Attached[]>(() => keptAttached(draft))
+/**
+ * The files that are to go with a prompt that is not sent yet; what the hub has survives a reload, as the prompt does. `first`:
+ * those that it begins with; then nothing is kept.
+ */
+export function useAttachments(draft: string, first?: readonly Attached[]) {
+  const [files, setFiles] = useState<readonly Attached[]>(() => first ?? keptAttached(draft))
   const count = useRef(0)
-  useEffect(() => keepAttached(draft, files), [draft, files])
+  const keeps = first === undefined
+  useEffect(() => {
+    if (keeps) keepAttached(draft, files)
+  }, [draft, files, keeps])
   const change = (key: string, more: Partial<Attached>) =>
     setFiles((all) => all.map((one) => (one.key === key ? { ...one, ...more } : one)))
   const add = (given: Iterable<File>) => {
