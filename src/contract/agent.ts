@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { Attachment, MAX_ATTACHMENTS, ToolKind } from './actions.ts'
+import { AttachmentKind } from './attachment-kind.ts'
 import { Isolation } from './isolation.ts'
 
 export {
@@ -53,22 +54,6 @@ export const ModelFailure = z.enum([
 export type ModelFailure = z.infer<typeof ModelFailure>
 
 const text = z.string()
-
-/** As an agent tells which attachments it takes: `text` is all that is text, such as source code or SVG. */
-export const AttachmentKind = z.enum(['image', 'text', 'pdf', 'other'])
-export type AttachmentKind = z.infer<typeof AttachmentKind>
-
-/** Shown by agents, and by browsers, as an image. */
-export const IMAGE_TYPES: readonly string[] = ['image/png', 'image/jpeg', 'image/gif', 'image/webp']
-
-/** Returns which kind a media type is of. */
-export function attachmentKind(media_type: string): AttachmentKind {
-  const type = media_type.replace(/;.*$/, '').trim().toLowerCase()
-  if (IMAGE_TYPES.includes(type)) return 'image'
-  if (type === 'application/pdf') return 'pdf'
-  const isText = /^text\/|[/+](json|xml|yaml|x-yaml|toml|javascript|x-sh|x-ndjson|sql)$/.test(type)
-  return isText ? 'text' : 'other'
-}
 
 /** A model that an agent lets be chosen: its own id, and what it calls it. */
 export const AgentModel = z.object({ id: text, name: text.optional() })

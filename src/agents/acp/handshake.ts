@@ -1,4 +1,5 @@
-import type { AgentModel, AgentUpdateOf, AttachmentKind } from '../../contract/agent.ts'
+import type { AgentModel, AgentUpdateOf } from '../../contract/agent.ts'
+import type { AttachmentKind } from '../../contract/attachment-kind.ts'
 import type { ProtocolFailure, SessionRequest } from '../agent.ts'
 import { modelFailureOf } from '../failure.ts'
 import {

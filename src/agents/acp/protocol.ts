@@ -1,4 +1,5 @@
-import { type AgentUpdateOf, attachmentKind, ModelFailure } from '../../contract/agent.ts'
+import { type AgentUpdateOf, ModelFailure } from '../../contract/agent.ts'
+import { attachmentKind } from '../../contract/attachment-kind.ts'
 import type { AgentProtocol, Attached, ProtocolFailure, ProtocolPort, SessionRequest } from '../agent.ts'
 import { endingText, modelFailureOf } from '../failure.ts'
 import { Handshake } from './handshake.ts'

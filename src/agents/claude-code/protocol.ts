@@ -1,9 +1,5 @@
-import {
-  type AgentModel,
-  type AgentUpdateOf,
-  attachmentKind,
-  type ModelFailure,
-} from '../../contract/agent.ts'
+import type { AgentModel, AgentUpdateOf, ModelFailure } from '../../contract/agent.ts'
+import { attachmentKind } from '../../contract/attachment-kind.ts'
 import { count, type JsonObject, object, objects, parsedObject, string } from '../acp/json-rpc.ts'
 import { present } from '../acp/session-updates.ts'
 import type { AgentProtocol, Attached, ProtocolPort, SessionRequest } from '../agent.ts'

@@ -38,6 +38,3 @@ export type ShareRunInput = z.input<typeof ShareRun>
 
 export const UnshareRun = z.strictObject(shareWith).refine(isOne, oneOf)
 export type UnshareRun = z.infer<typeof UnshareRun>
-
-/** Whether two name the same user or role. */
-export const isSameShare = (a: UnshareRun, b: UnshareRun): boolean => a.user === b.user && a.role === b.role

@@ -1,6 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
-import { isSameShare, type Share } from '../../contract/runs/shares.ts'
+import type { Share } from '../../contract/runs/shares.ts'
 import { isFinalRun, isFinalStep, type StepStatus } from '../../contract/status.ts'
 import { foldLate, foldTalk, freshTalk } from './inputs.ts'
 import { foldSession } from './list-row.ts'
@@ -8,6 +8,7 @@ import {
   type AttemptState,
   attemptOf,
   instanceOf,
+  isSameShare,
   mergeExports,
   type RunState,
   setVariables,

@@ -1,11 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { MAX_INPUT_BYTES } from '../../contract/actions.ts'
-import {
-  type AgentUpdateOf,
-  type AttemptInput,
-  attachmentKind,
-  type GivenInput,
-} from '../../contract/agent.ts'
+import type { AgentUpdateOf, AttemptInput, GivenInput } from '../../contract/agent.ts'
+import { attachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf, NewEvent } from '../../contract/events.ts'

@@ -1,11 +1,12 @@
-import type { AgentModel, AttachmentKind, AttemptInput } from '../../contract/agent.ts'
+import type { AgentModel, AttemptInput } from '../../contract/agent.ts'
 import type { Approvers, GivenAnswer } from '../../contract/approvers.ts'
+import type { AttachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, StepInstance, StepPhase } from '../../contract/events.ts'
 import type { Isolation, Network } from '../../contract/isolation.ts'
 import type { RunListRow } from '../../contract/run.ts'
-import type { Share } from '../../contract/runs/shares.ts'
+import type { Share, UnshareRun } from '../../contract/runs/shares.ts'
 import type { TakenSecrets } from '../../contract/secrets.ts'
 import type { Reason, RunStatus, StepStatus } from '../../contract/status.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
@@ -272,3 +273,6 @@ export function variablesOn(variables: Variables, host: string): Record<string, 
   for (const [name, variable] of variables) seen[name] = valueOn(variable, host)
   return seen
 }
+
+/** Whether two name the same user or role. */
+export const isSameShare = (a: UnshareRun, b: UnshareRun): boolean => a.user === b.user && a.role === b.role

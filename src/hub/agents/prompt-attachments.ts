@@ -1,10 +1,6 @@
 import type { AgentRunArgs } from '../../contract/actions.ts'
-import {
-  type Attachment,
-  attachmentKind,
-  MAX_ATTACHMENT_BYTES,
-  MAX_PROMPT_ATTACHED_BYTES,
-} from '../../contract/agent.ts'
+import { type Attachment, MAX_ATTACHMENT_BYTES, MAX_PROMPT_ATTACHED_BYTES } from '../../contract/agent.ts'
+import { attachmentKind } from '../../contract/attachment-kind.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import type { Workflow } from '../../contract/workflow.ts'

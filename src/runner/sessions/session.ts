@@ -1,12 +1,6 @@
 import type { AgentProtocol, Attached, ProtocolPort } from '../../agents/agent.ts'
-import {
-  type AgentUpdate,
-  type AgentUpdateOf,
-  type Attachment,
-  type AttachmentKind,
-  type AttemptInput,
-  attachmentKind,
-} from '../../contract/agent.ts'
+import type { AgentUpdate, AgentUpdateOf, Attachment, AttemptInput } from '../../contract/agent.ts'
+import { type AttachmentKind, attachmentKind } from '../../contract/attachment-kind.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AgentPlan } from '../ports.ts'
 import { DoorNews, type DoorNewsOptions } from './boxed/door-news.ts'

@@ -20,6 +20,7 @@ type Thing =
   | 'place'
   | 'stream'
   | 'view'
+  | 'group'
 
 /** Whose thing a path names. To another tenant it is as if it were not there; what names none is of the caller and its tenant alone. */
 const things: Readonly<Record<string, Thing>> = {
@@ -39,6 +40,7 @@ const things: Readonly<Record<string, Thing>> = {
   '/api/me/places/:id': 'place',
   '/api/events/:id': 'stream',
   '/api/views/:id': 'view',
+  '/api/runner-groups/:name': 'group',
 }
 
 function thingOf(name: RouteName): Thing | undefined {
@@ -83,6 +85,8 @@ const bodies: Partial<Record<RouteName, object | string>> = {
   'POST /api/runs/:id/reject': { step: 'one' },
   'POST /api/runs/:id/input': { close: true },
   'PUT /api/runs/:id/shares': { user: 'boss' },
+  'POST /api/runner-groups': { name: 'gpu' },
+  'PATCH /api/runner-groups/:name': { name: 'cpu' },
   'POST /api/runs/bulk': { action: 'cancel', filter: {} },
 }
 
@@ -129,6 +133,7 @@ test('every route is open to the right token alone, and tells another tenant not
   hub.host.asks.mostSlots = 100
   const told = await hub.call('POST', '/api/me/places', ann.token, bodies['POST /api/me/places'])
   const view = await hub.call('POST', '/api/views', ann.token, bodies['POST /api/views'])
+  await hub.call('POST', '/api/runner-groups', boss.token, { name: 'build-group' })
   const stop = new AbortController()
   t.after(() => stop.abort())
   const authorization = `Bearer ${ann.token}`
@@ -137,6 +142,7 @@ test('every route is open to the right token alone, and tells another tenant not
   const ids = {
     place: told.json.id,
     view: view.json.id,
+    group: 'build-group',
     stream: /"stream":"(\w+)"/.exec(start!)![1]!,
     task: tasks[0].id,
     slot: slot.json.slot_id,
@@ -185,6 +191,8 @@ test('every route is open to the right token alone, and tells another tenant not
       const answer = await hub.call(method, url, eve.token, body, headers)
       if (ofTheLogin.includes(name)) assert.ok([400, 401].includes(answer.status), `${name}: ${answer.text}`)
       else if (who === 'metrics') assert.equal(answer.status, 403, name)
+      // Of the hub's operators, who are of the first tenant.
+      else if (name === 'GET /api/hub') assert.equal(answer.status, 403, name)
       // The tenant has no runner.
       else if (name === 'POST /api/pool/slots/allocate') assert.equal(answer.status, 503, name)
       else if (thing === undefined) {
