@@ -56,7 +56,10 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
       )
       await page.getByText('5:13').waitFor()
       await editor.press('Control+Enter')
-      await page.getByRole('alert').waitFor()
+      const caret = `document.activeElement?.id === 'yaml' && document.activeElement.selectionStart`
+      const mistake = (await editor.inputValue()).indexOf('cmd.rum')
+      await page.waitForFunction(`(${caret}) === ${mistake}`)
+      assert.deepEqual((await programs.client.runs.list()).runs, [], 'nothing runs')
       await editor.fill(
         "version: v0.1\nname: pasted\nsteps:\n  - name: one\n    action: cmd.run\n    args: {cmd: 'echo it is here; echo and this >&2'}\n",
       )

@@ -52,7 +52,6 @@ test('a session shows what it has changed, takes comments on lines, and is share
   await page.keyboard.press('Control+Enter')
   await page.getByText('1 comment on lines').waitFor()
   await isAccessible(page, 'the changes of a session')
-  await page.screenshot({ path: '/tmp/h-5-changes.png' })
   await page.reload()
   await page.getByText('1 comment on lines').waitFor()
   await page.getByLabel('Next prompt').fill('And thanks.')
@@ -71,7 +70,6 @@ test('a session shows what it has changed, takes comments on lines, and is share
     .getByRole('cell', { name: 'b', exact: true })
     .waitFor()
   await isAccessible(page, 'the files of a session')
-  await page.screenshot({ path: '/tmp/h-5-files.png' })
 
   await page.getByRole('button', { name: 'Share', exact: false }).click()
   const sheet = page.getByRole('dialog', { name: 'Share this session' })
@@ -79,7 +77,6 @@ test('a session shows what it has changed, takes comments on lines, and is share
   await isAccessible(page, 'the sheet that shares')
   await sheet.getByRole('button', { name: 'Share', exact: true }).click()
   await sheet.getByRole('list', { name: 'Shared with' }).getByText('bob').waitFor()
-  await page.screenshot({ path: '/tmp/h-5-share.png' })
   await page.keyboard.press('Escape')
   await page.locator('dialog').waitFor({ state: 'detached' })
 
@@ -92,9 +89,7 @@ test('a session shows what it has changed, takes comments on lines, and is share
   await bobs.keyboard.press('Enter')
   await bobs.getByText('You watch this session of ann').waitFor()
   assert.equal(await bobs.getByLabel('Next prompt').count(), 0)
-  await bobs.screenshot({ path: '/tmp/h-5-watch-390.png' })
   await bobs.getByRole('link', { name: 'Changes' }).click()
   await bobs.getByRole('navigation', { name: 'Files that are changed' }).waitFor()
-  await bobs.screenshot({ path: '/tmp/h-5-changes-390.png' })
   await isAccessible(bobs, 'changes on a phone')
 })

@@ -187,7 +187,9 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
     }
     setBusy(false)
   }
-  const hasForm = inputs.length > 0 || empty.length > 0 || Object.keys(plain).length > 0
+  // Before the first answer nobody knows which of the values are inputs.
+  const hasForm =
+    checked !== undefined && (inputs.length > 0 || empty.length > 0 || Object.keys(plain).length > 0)
   const hasOutput = isRun(from)
   const cannot = text.trim() === '' ? 'There is no workflow yet' : undefined
   return (
