@@ -22,14 +22,18 @@ interface Shown {
 
 const text = (words: string | RegExp) => (page: Page) => page.getByText(words).first().waitFor()
 const heading = (name: string) => (page: Page) => page.getByRole('heading', { name }).first().waitFor()
+const needsYou = (words: string) => async (page: Page) => {
+  await text(words)(page)
+  await page.getByRole('region', { name: 'Needs you' }).waitFor()
+}
 const wide = { width: 1200, height: 720 }
 const phone = { width: 390, height: 844 }
 const all: Shown[] = [
-  { name: 'runs', path: () => '/runs', there: text('Going on'), picture: { name: 'runs', ...wide } },
+  { name: 'runs', path: () => '/runs', there: needsYou('Going on'), picture: { name: 'runs', ...wide } },
   {
     name: 'failed runs',
     path: () => '/runs?status=failed',
-    there: text('nightly-db'),
+    there: needsYou('nightly-db'),
     picture: { name: 'runs-phone', ...phone },
   },
   { name: 'no match', path: () => '/runs?q=nowhere', there: text('No run matches') },
