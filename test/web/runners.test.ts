@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
@@ -99,7 +100,11 @@ test('the command for a new runner works as it is pasted, for a group that is ma
   }
   await adding.getByRole('tab', { name: 'Command' }).click()
   const [enroll, start] = (await command.innerText()).trim().split('\n')
-  const words = (line: string) => line.split(' ').slice(1)
+  // As a shell reads them.
+  const words = (line: string) =>
+    execFileSync('/bin/sh', ['-c', `set -- ${line}; shift; printf '%s\\0' "$@"`], { encoding: 'utf8' })
+      .split('\0')
+      .slice(0, -1)
   const enrolled = await errand.run(words(enroll!))
   assert.equal(enrolled.code, 0, enrolled.stderr)
   errand.start(words(start!))

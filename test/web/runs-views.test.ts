@@ -59,7 +59,7 @@ test('filters are saved as views, and failures need their owner until each was o
     await other.context().close()
     await page.reload()
     await needs().getByText('deploy-web').waitFor()
-    assert.equal(await needs().getByText('nightly-db').count(), 0)
+    await needs().getByText('nightly-db').waitFor({ state: 'detached' })
     const third = await create('restore', 'exit 5')
     await needs().getByText('restore').waitFor()
     await page.getByRole('button', { name: 'Mark failures as seen' }).click()
