@@ -184,11 +184,11 @@ describe('agent builtin', { concurrency: 2 }, () => {
     const turn = bench.prompt('Run it.', cancel.signal)
     await until(() => existsSync(started))
     const group = Number(readFileSync(started, 'utf8'))
-    const members = treeMembers({ group, mark: '\0' })
+    const members = treeMembers({ group, mark: 'ERRAND_NO=mark' })
     assert.ok(members.length >= 4, JSON.stringify(members))
     cancel.abort()
     assert.deepEqual(await turn, { stop_reason: 'canceled' })
-    assert.deepEqual(treeMembers({ group, mark: '\0' }), [])
+    assert.deepEqual(treeMembers({ group, mark: 'ERRAND_NO=mark' }), [])
     // One that is killed has no environment any more a moment before it is no process.
     await until(() => members.every(({ pid, start }) => !isAlive(pid, start)))
     assert.equal(bench.tools[0]?.status, 'failed')
@@ -474,7 +474,7 @@ describe('agent builtin', { concurrency: 2 }, () => {
     const group = Number(readFileSync(started, 'utf8'))
     runner.kill('SIGKILL')
     await once(runner, 'exit')
-    await until(() => treeMembers({ group, mark: '\0' }).length === 0)
+    await until(() => treeMembers({ group, mark: 'ERRAND_NO=mark' }).length === 0)
   })
 
   test('a working folder that goes away is an end, not a crash', async (setup) => {

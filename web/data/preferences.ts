@@ -39,7 +39,7 @@ function chosenTheme(): Theme {
   return kept === 'light' || kept === 'dark' ? kept : 'system'
 }
 
-/** Sets the theme and keeps it; `public/assets/theme-1.js` does so before the first paint. */
+/** Sets the theme and keeps it; `public/assets/theme-2.js` does so before the first paint. */
 export function chooseTheme(theme: Theme): void {
   keep(THEME, theme)
   const dark = theme === 'dark' || (theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)

@@ -295,7 +295,7 @@ const sum = (lines: readonly Told[]): number =>
 
 test('a proxy without doors ends by itself, and the next door has another', async (t) => {
   const proxy = proxyFixture(t)
-  proxy.world({ names: {}, servers: {}, aloneMs: 1 })
+  proxy.world({ names: {}, servers: {}, aloneMs: 500 })
   const socket = await proxy.open('one', 'all')
   const before = proxy.pid()
   assert.equal(await answers(socket), 502)
