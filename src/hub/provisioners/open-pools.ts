@@ -29,8 +29,8 @@ export interface MakersOptions {
   log: Log
 }
 
-/** Under this name the store has the id that a hub's runners carry in their names. A restored hub gets another. */
-export const HUB_ID = 'hub_id'
+/** Under this name the store has the id that a hub's runners carry in their names. */
+const HUB_ID = 'hub_id'
 
 /** Opens the pools of a hub, with what it had made before. */
 export async function openPools(options: MakersOptions): Promise<Pools> {

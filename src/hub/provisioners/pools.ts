@@ -186,18 +186,6 @@ export class Pools {
     )
   }
 
-  /** Takes all away that have no work now, and tells how many; those that work are taken when their run is over. */
-  empty(group: string): number {
-    let count = 0
-    for (const made of this.#made.values()) {
-      const { row } = made
-      if (row.group !== group || row.run_id !== undefined || row.state === 'removing') continue
-      this.#remove(made, 'emptied', 'An admin emptied the group.')
-      count++
-    }
-    return count
-  }
-
   #poolOf(group: string): Pool | undefined {
     return this.#options.pools().find((pool) => pool.group === group)
   }
