@@ -138,3 +138,12 @@ test('a group whose runners do not start says why, in the run that waits, and tr
   assert.equal((await programs.ended(id)).status, 'success', 'once it is mended')
   await nothingLeft(programs)
 })
+
+test('what was made for a group that is no more is taken away, also by the next hub', async (t) => {
+  const programs = await opened(t, { spare: 2, idle_seconds: 600 })
+  await eventually('the spares', async () => (await programs.client.runners.list()).length === 2)
+  await programs.kill('hub')
+  writeFileSync(join(programs.data, 'errand.yaml'), '{}')
+  await programs.startHub()
+  await nothingLeft(programs)
+})

@@ -1,7 +1,8 @@
+import type { viewWords } from '../../src/contract/runs/kept-views.ts'
 import { dayOf } from './clock.ts'
 import type { Run, RunFilter } from './runs.ts'
 
-const names = [
+const names: readonly (typeof viewWords)[number][] = [
   'kind',
   'status',
   'user',
@@ -13,7 +14,10 @@ const names = [
   'latest',
   'sort',
   'q',
-] as const
+]
+
+/** `NAME:value`; `q` is what is no such word. */
+const WORD = new RegExp(String.raw`^(${names.filter((name) => name !== 'q').join('|')}|input\.\w+)[:=](.+)$`)
 
 /** The filter that stands in an address. */
 export function filterOf(search: Record<string, unknown>): RunFilter {
@@ -30,8 +34,7 @@ export function filterOfWords(text: string): RunFilter {
   const filter: Record<string, string> = {}
   const rest: string[] = []
   for (const word of text.split(/\s+/).filter((one) => one !== '')) {
-    const [, name, value] =
-      /^(kind|status|user|workflow|label|since|until|needs|latest|sort|input\.\w+)[:=](.+)$/.exec(word) ?? []
+    const [, name, value] = WORD.exec(word) ?? []
     if (name === undefined) rest.push(word)
     else filter[name] = value!
   }

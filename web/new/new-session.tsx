@@ -18,6 +18,7 @@ import {
   filesOf,
   useAttachments,
 } from '../session/attachments.tsx'
+import { FromEarlier } from './from-earlier.tsx'
 import { NewHead } from './kind-tabs.tsx'
 import { keepForm, keptForm } from './new-drafts.ts'
 
@@ -77,25 +78,11 @@ async function sessionOf(run: string, signal: AbortSignal): Promise<Before> {
 /** Begins a session with an agent: who, what, and where; `from` of the address fills it in as an earlier one was. */
 export function NewSession() {
   const { from } = useSearch({ from: '/inside/new' })
-  const { data, error } = useQuery<Before, ApiError>({
-    queryKey: ['new-session-from', from],
-    queryFn: ({ signal }) => sessionOf(from!, signal),
-    enabled: from !== undefined,
-    staleTime: Number.POSITIVE_INFINITY,
-    retry: false,
-  })
-  if (from !== undefined && data === undefined)
-    return (
-      <>
-        <NewHead title="New session" kind="agent">
-          {null}
-        </NewHead>
-        <main className="flex-1 p-5" aria-busy={error === null}>
-          {error !== null && <Failure error={error} />}
-        </main>
-      </>
-    )
-  return <SessionForm key={from ?? ''} from={from} first={data} />
+  return (
+    <FromEarlier title="New session" kind="agent" from={from} read={sessionOf}>
+      {(first) => <SessionForm key={from ?? ''} from={from} first={first} />}
+    </FromEarlier>
+  )
 }
 
 function SessionForm({ from, first }: { from: string | undefined; first: Before | undefined }) {

@@ -1,4 +1,3 @@
-import { useQuery } from '@tanstack/react-query'
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { GitPullRequest, Plus, X } from 'lucide-react'
 import { type ReactNode, useEffect, useRef, useState } from 'react'
@@ -9,6 +8,7 @@ import { createTasks, getTask, type WholeTask } from '../data/tasks.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { TextField } from '../parts/field.tsx'
+import { FromEarlier } from './from-earlier.tsx'
 import { NewHead } from './kind-tabs.tsx'
 import { keepForm, keptForm } from './new-drafts.ts'
 
@@ -111,26 +111,11 @@ function commandOf(draft: Draft): string {
 /** A coding task: of an issue, or in words of one's own; `from` of the address fills it in as an earlier one was. */
 export default function TaskForm() {
   const { from, issue } = useSearch({ from: '/inside/new' })
-  const { data, error } = useQuery<WholeTask, ApiError>({
-    queryKey: ['new-task-from', from],
-    queryFn: ({ signal }) => getTask(from!, signal),
-    enabled: from !== undefined,
-    staleTime: Number.POSITIVE_INFINITY,
-    retry: false,
-  })
-  if (from !== undefined && data === undefined)
-    return (
-      <>
-        <NewHead title="New task" kind="task">
-          {null}
-        </NewHead>
-        <main className="flex-1 p-5" aria-busy={error === null}>
-          {error !== null && <Failure error={error} />}
-        </main>
-      </>
-    )
-  const first = data === undefined ? undefined : draftOf(data)
-  return <Form key={from ?? ''} first={first} issue={issue} />
+  return (
+    <FromEarlier title="New task" kind="task" from={from} read={getTask}>
+      {(task) => <Form key={from ?? ''} first={task && draftOf(task)} issue={issue} />}
+    </FromEarlier>
+  )
 }
 
 function Form({ first, issue }: { first: Draft | undefined; issue: string | undefined }) {

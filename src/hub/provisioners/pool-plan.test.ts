@@ -20,7 +20,7 @@ const demand = (run_id: string, change: Partial<Demand> = {}): Demand => ({
 
 const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
   ...{ name, stem: name, epoch: 1, group: 'builders', tenant: 'default', state: 'starting' },
-  ...{ created_at: at(-10), changed_at: at(-10), due_at: at(290) },
+  ...{ created_at: at(-10), changed_at: at(-10), due_at: at(290), pool },
   ...change,
 })
 

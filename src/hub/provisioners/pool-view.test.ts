@@ -1,7 +1,20 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { Pool } from '../../contract/fleet/provisioning.ts'
 import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
 import { poolView } from './pool-view.ts'
+
+const pool: Pool = {
+  ...{
+    group: 'builders',
+    provisioner: 'process',
+    max: 3,
+    spare: 0,
+    idle_seconds: 60,
+    start_seconds: 300,
+  },
+  ...{ paused: false, labels: {} },
+}
 
 const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
   ...{ name, stem: name, epoch: 1, group: 'builders', tenant: 'default', state: 'starting', workspace: 'w' },
@@ -9,23 +22,14 @@ const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
     created_at: `2026-01-01T12:00:0${name}Z`,
     changed_at: '2026-01-01T12:00:00Z',
     due_at: '2026-01-01T12:05:00Z',
+    pool,
   },
   ...change,
 })
 
 test('a tenant sees the counts of all, its own runners and runs, and of the past what went wrong', () => {
   const view = poolView({
-    pool: {
-      ...{
-        group: 'builders',
-        provisioner: 'process',
-        max: 3,
-        spare: 0,
-        idle_seconds: 60,
-        start_seconds: 300,
-      },
-      ...{ paused: false, labels: {} },
-    },
+    pool,
     rows: [row('1'), row('2', { state: 'working', tenant: 'other' }), row('3', { state: 'removing' })],
     past: [
       row('4', { state: 'removed', end: 'done' }),
@@ -49,6 +53,10 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
     view.runners.map(({ name }) => name),
     ['5', '3', '1'],
   )
-  assert.ok(view.runners.every((each) => !('stem' in each) && !('workspace' in each) && !('due_at' in each)))
+  assert.ok(
+    view.runners.every(
+      (each) => !('stem' in each) && !('workspace' in each) && !('due_at' in each) && !('pool' in each),
+    ),
+  )
   assert.equal(view.breaker?.until, '2026-01-01T12:10:00.000Z')
 })

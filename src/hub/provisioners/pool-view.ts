@@ -36,7 +36,7 @@ export function poolView({ pool, rows, past, demands, open, tenant }: PoolViewFa
     }),
     runners: [...rows, ...wentWrong]
       .filter((row) => row.tenant === tenant)
-      .map(({ stem: _, workspace: __, due_at: ___, ...seen }) => seen)
+      .map(({ stem: _, workspace: __, due_at: ___, pool: ____, ...seen }) => seen)
       .sort((a, b) => (a.created_at < b.created_at ? 1 : -1)),
   }
 }

@@ -276,6 +276,7 @@ export class Pools {
       created_at: new Date(now).toISOString(),
       changed_at: new Date(now).toISOString(),
       due_at: new Date(now + pool.start_seconds * 1000).toISOString(),
+      pool,
     }
     const made: Made = { row, work: undefined, idleSinceMs: undefined }
     this.#made.set(row.name, made)
@@ -363,11 +364,11 @@ export class Pools {
   async #takeAway(made: Made): Promise<void> {
     const { store, tokens, log } = this.#options
     const { signal } = this.#stop
-    const { name, tenant, group } = made.row
+    const { name, tenant } = made.row
     const backoff = new Backoff({ firstMs: 500, maxMs: 60_000 })
     await this.#fleet?.runners.drain({ tenant, id: name })
-    const driver = this.#drivers.get(group)?.driver ?? this.#driverFor(group)
-    for (let told = ''; driver !== undefined; )
+    const driver = this.#madeBy(made.row)
+    for (let told = ''; ; )
       try {
         await this.#calls.take(() => driver.remove(name, signal), signal)
         break
@@ -389,9 +390,11 @@ export class Pools {
     this.#forgetPast()
   }
 
-  #driverFor(group: string): Provisioner | undefined {
-    const pool = this.#poolOf(group)
-    return pool && this.#driverOf(pool)
+  /** Its group may make runners in another way by now. */
+  #madeBy({ pool }: MadeRow): Provisioner {
+    const now = this.#poolOf(pool.group)
+    const isSame = now?.provisioner === pool.provisioner && `${now.command}` === `${pool.command}`
+    return isSame ? this.#driverOf(now) : this.#options.driverOf(pool)
   }
 
   #forgetPast(): void {

@@ -1,5 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { MadeRunner } from '../../contract/fleet/provisioning.ts'
+import type { MadeRunner, Pool } from '../../contract/fleet/provisioning.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
@@ -11,6 +11,8 @@ export interface MadeRow extends MadeRunner {
   workspace?: string | undefined
   /** By then it must be connected. */
   due_at: string
+  /** Its group's settings when it was made: by them it is taken away where the group has others now, or none. */
+  pool: Pool
 }
 
 /** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
