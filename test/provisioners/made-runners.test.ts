@@ -147,3 +147,25 @@ test('what was made for a group that is no more is taken away, also by the next 
   await programs.startHub()
   await nothingLeft(programs)
 })
+
+test('a run waits for one of its own while the only runner that there may be is at another run', async (t) => {
+  const programs = await opened(t, { max: 1 })
+  const go = join(programs.home, 'go')
+  const first = await start(programs, steps(`until test -e ${go}; do sleep 0.05; done`))
+  await eventually(
+    'the first at work',
+    async () => (await programs.client.runs.get(first)).status === 'running',
+  )
+  await eventually('its runner', async () => (await programs.client.runners.list()).length === 1)
+  const second = await start(programs, steps('echo hello'))
+  await eventually('why the second waits', async () =>
+    JSON.stringify(await programs.client.runs.get(second)).includes(
+      'has as many runners as it may (1), and all are taken',
+    ),
+  )
+  writeFileSync(go, '')
+  const [a, b] = [await programs.ended(first), await programs.ended(second)]
+  assert.deepEqual([a.status, b.status], ['success', 'success'])
+  assert.notEqual(runnerOf(a), runnerOf(b))
+  await nothingLeft(programs)
+})

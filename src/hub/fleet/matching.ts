@@ -129,7 +129,8 @@ export function offers(runner: Candidate, need: Need): boolean {
   )
 }
 
-const isForRun = ({ run }: Candidate, need: Need): boolean =>
+/** Not made for another run. */
+export const isForRun = ({ run }: Candidate, need: Need): boolean =>
   run === undefined || (run === null ? need.run !== undefined : run === need.run)
 
 /** The one that is named, or of the group. */

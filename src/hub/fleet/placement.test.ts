@@ -191,3 +191,18 @@ test('equal requirements have equal keys, whatever the order of labels', () => {
   assert.notEqual(key({ cpus: 1 }), key({ cpus: 2 }))
   assert.equal(workspaceKey({ cpus: 1, group: 'x' }), workspaceKey({ cpus: 2, group: 'x' }))
 })
+
+test('a runner that was made for a run takes that run alone, and one without a run any that have theirs made', () => {
+  const choiceOf = (run: string | undefined, ...runners: Candidate[]) =>
+    choose(
+      { tenant: 'acme', requires: {}, ...(run !== undefined && { run }) },
+      new Map(runners.map((each) => [each.key, each])),
+    )
+  const [mine, spare] = [runner('mine', { run: 'run_a' }), runner('spare', { run: null })]
+  assert.deepEqual(choiceOf('run_a', mine), { type: 'runner', key: key('mine') })
+  assert.deepEqual(choiceOf('run_b', mine, spare), { type: 'runner', key: key('spare') })
+  const none = { type: 'wait', cause: 'none', why: 'no runner is connected' }
+  assert.deepEqual(choiceOf('run_b', mine), none)
+  assert.deepEqual(choiceOf('run_b', { ...mine, status: 'draining' }), none)
+  assert.deepEqual(choiceOf(undefined, mine, spare), none, 'bots, and steps for a runner by name')
+})

@@ -8,6 +8,7 @@ import {
   hasMemory,
   hasRoom,
   hasSlot,
+  isForRun,
   isNamed,
   keeps,
   keptCpus,
@@ -74,7 +75,8 @@ function whyWaits(
   const { tenant, requires } = need
   if (home !== undefined && runners[0]?.awaited)
     return wait('away', `runner "${runners[0].id}", which has the files of this run, is away`)
-  const known = runners.filter((runner) => runner.tenant === tenant)
+  // To others, one that was made for a run is as if it were not there.
+  const known = runners.filter((runner) => runner.tenant === tenant && isForRun(runner, need))
   const present = known.filter((runner) => runner.status !== 'disconnected')
   if (present.length === 0) return wait('none', 'no runner is connected')
 

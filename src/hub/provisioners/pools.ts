@@ -168,7 +168,8 @@ export class Pools {
     if (open !== undefined)
       return `no runner of group "${group}" could be started: ${open.message.replace(/\.?$/, '.')} The next try is at ${new Date(open.untilMs).toISOString()}`
     const there = this.#rowsOf(group)
-    if (there.length >= pool.max) return `group "${group}" has its ${pool.max} runners, and all are taken`
+    if (there.length >= pool.max)
+      return `group "${group}" has as many runners as it may (${pool.max}), and all are taken`
     return undefined
   }
 
