@@ -8,6 +8,10 @@ export interface Room {
 export const rooms: Readonly<Record<string, Room>> = {
   contract: { holds: 'what crosses a wire or a disk: schemas, their types, routes, error codes', may: [] },
   platform: { holds: 'small tools that know nothing of Errand: processes, files, time, figures', may: [] },
+  docker: {
+    holds: "Docker's API, as hub and runner speak it: requests, answers, errors",
+    may: ['contract', 'platform'],
+  },
   config: {
     holds: "the table of Errand's variables, and its configuration file",
     may: ['contract', 'platform', 'engine/workflow-file', 'playbooks/parse.ts'],
@@ -56,7 +60,17 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   runner: {
     holds: 'carries out attempts so that nothing is lost',
-    may: ['contract', 'platform', 'config', 'actions', 'agents', 'playbooks', 'forge', 'engine/ports.ts'],
+    may: [
+      'contract',
+      'platform',
+      'docker',
+      'config',
+      'actions',
+      'agents',
+      'playbooks',
+      'forge',
+      'engine/ports.ts',
+    ],
   },
   compat: {
     holds: "what speaks older systems' shapes: host agents over HTTP, /jobs, the agent API",
@@ -64,7 +78,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   hub: {
     holds: 'the control plane: start-hub, API, auth, fleet, bots, agents, tasks, ops',
-    may: ['contract', 'platform', 'config', 'engine', 'blueprints', 'stores', 'compat', 'forge'],
+    may: ['contract', 'platform', 'docker', 'config', 'engine', 'blueprints', 'stores', 'compat', 'forge'],
   },
   cli: {
     holds: 'the command line, one file a command; the only room that joins hub and runner',

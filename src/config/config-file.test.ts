@@ -198,9 +198,18 @@ test('a group says how its runners are made, and what is missing or of no use th
   assert.deepEqual(boxes.get('builders'), { isolation: 'sandbox' })
   const cases: [string, RegExp][] = [
     ['groups: {g: {max: 3}}\n', /^errand.yaml:1:14: .*max.* needs a provisioner/],
-    ['groups: {g: {provisioner: magic}}\n', /^errand.yaml:1:27: .*"process" or "command"/],
+    [
+      'groups: {g: {provisioner: magic}}\n',
+      /^errand.yaml:1:27: .*"process", "command", "docker" or "kubernetes"/,
+    ],
     ['groups: {g: {provisioner: command}}\n', /^errand.yaml:1:14: .*needs the program to call/],
     ['groups: {g: {provisioner: process, command: [x]}}\n', /^errand.yaml:1:36: .*is of no use/],
+    ['groups: {g: {provisioner: process, image: x}}\n', /^errand.yaml:1:36: .*is of no use/],
+    ['groups: {g: {provisioner: docker}}\n', /^errand.yaml:1:14: .*needs an image/],
+    ['groups: {g: {provisioner: docker, image: x, memory: 4}}\n', /^errand.yaml:1:53: .*memory/],
+    ['groups: {g: {provisioner: docker, image: x, memory: 4 bits}}\n', /:53: .*is no size such as/],
+    ['groups: {g: {provisioner: docker, image: x, volumes: [srv]}}\n', /:55: .*is no volume such as/],
+    ['groups: {g: {provisioner: docker, image: x, command: [x]}}\n', /1:45: .*is of no use/],
     ['groups: {g: {provisioner: process, max: 1, spare: 2}}\n', /^errand.yaml:1:44: .*more than max/],
     ['groups: {g: {provisioner: process, hub_url: "here"}}\n', /^errand.yaml:1:45: .*is no address/],
   ]

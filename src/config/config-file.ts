@@ -2,7 +2,14 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
-import { type Pool, PoolShape } from '../contract/fleet/provisioning.ts'
+import {
+  type DriverSettings,
+  DriverShape,
+  driverSettings,
+  type Pool,
+  PoolShape,
+  settingsOfKinds,
+} from '../contract/fleet/provisioning.ts'
 import { Isolation, Network } from '../contract/isolation.ts'
 import { VAR_NAME_RULE } from '../contract/names.ts'
 import { PlainName, plainName } from '../contract/plain-name.ts'
@@ -38,6 +45,7 @@ const Group = z.strictObject({
   isolation: z.optional(Isolation),
   network: z.optional(Network),
   ...PoolShape,
+  ...DriverShape,
 })
 type Group = z.infer<typeof Group>
 const secretName = z.string().regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}$/, VAR_NAME_RULE)
@@ -175,6 +183,16 @@ export function parseConfig(text: string, file: string): HubConfig {
   }
 }
 
+const needed: Readonly<Partial<Record<keyof DriverSettings, { what: string; such: string }>>> = {
+  command: { what: 'the program to call', such: 'command: [/opt/errand/make-runner]' },
+  image: { what: 'an image that has Errand in it', such: 'image: errand' },
+}
+
+const kindsThatTake = (key: keyof DriverSettings): string[] =>
+  Object.entries(settingsOfKinds).flatMap(([kind, { needs, takes }]) =>
+    [...needs, ...takes].includes(key) ? [`provisioner: ${kind}`] : [],
+  )
+
 /** The groups whose runners are made. Says what is missing, or is of use to no provisioner. */
 function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[] {
   const pools: Pool[] = []
@@ -188,16 +206,20 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
         })
       continue
     }
-    if (provisioner === 'command' && given.command === undefined)
-      report.say(['groups', name, 'provisioner'], 'needs the program to call', {
-        at: 'key',
-        hint: 'write beside it: command: [/opt/errand/make-runner]',
-      })
-    if (provisioner !== 'command' && given.command !== undefined)
-      report.say(['groups', name, 'command'], `is of no use to the provisioner "${provisioner}"`, {
-        at: 'key',
-        hint: 'leave it out, or write: provisioner: command',
-      })
+    const settings = driverSettings(given)
+    const { needs, takes } = settingsOfKinds[provisioner]
+    for (const key of needs)
+      if (settings[key] === undefined)
+        report.say(['groups', name, 'provisioner'], `needs ${needed[key]!.what}`, {
+          at: 'key',
+          hint: `write beside it: ${needed[key]!.such}`,
+        })
+    for (const key of Object.keys(settings) as (keyof typeof settings)[])
+      if (![...needs, ...takes].includes(key))
+        report.say(['groups', name, key], `is of no use to the provisioner "${provisioner}"`, {
+          at: 'key',
+          hint: `leave it out; it is for ${kindsThatTake(key).join(' and ')}`,
+        })
     const { max = 10, spare = 0, idle_seconds = 60, start_seconds = 300, paused = false, labels = {} } = given
     if (spare > max)
       report.say(['groups', name, 'spare'], 'is more than max', {
@@ -207,7 +229,7 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
     pools.push({
       group: name,
       ...{ provisioner, max, spare, idle_seconds, start_seconds, paused, labels },
-      ...{ slots: given.slots, hub_url: given.hub_url, command: given.command },
+      ...{ slots: given.slots, hub_url: given.hub_url, ...settings },
     })
   }
   return pools

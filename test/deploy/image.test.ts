@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import { promisify } from 'node:util'
 import { botNetworkFor } from '../support/docker/bot-network.ts'
 import { composeHere, composeUp } from '../support/docker/compose.ts'
 import {
@@ -15,35 +13,19 @@ import {
   labelled,
   noteMade,
   removeLabelled,
-  type TestDocker,
 } from '../support/docker/docker.ts'
 import type { ContainerApi } from '../support/docker/docker-api.ts'
+import { errandImage } from '../support/docker/errand-image.ts'
 import { inside } from '../support/docker/inside.ts'
 import { eventually } from '../support/errand-command.ts'
 import { freePort, workflowText } from '../support/programs.ts'
 
 const root = join(import.meta.dirname, '../..')
 const deploy = join(root, 'deploy')
-const execute = promisify(execFile)
 const compose = await composeHere()
 const skip =
   (await dockerHere()) ||
   (compose === undefined && "there is no docker compose (Debian's package docker-compose)")
-
-/** The image of deploy/Dockerfile. Its build stage is named too, so that it goes with the test. */
-async function builtImage(docker: TestDocker): Promise<string> {
-  const args = ['build', '-q', '--force-rm', '-f', join(deploy, 'Dockerfile')]
-  args.push('--build-arg', `BASE_IMAGE=${await baseImage('node:24-slim')}`)
-  args.push('--label', `errand.test=${docker.labels['errand.test']}`)
-  const env = { ...process.env, DOCKER_BUILDKIT: '0' }
-  const image = docker.name('image')
-  await execute('docker', [...args, '--target', 'build', '-t', `${image}-build`, root], { env })
-  // A sign that it goes on.
-  console.log('The program is built.')
-  await execute('docker', [...args, '-t', image, root], { env })
-  console.log('The image is built.')
-  return image
-}
 
 test('hub and runners of the compose files run a workflow, stop when told to, and go on after it', {
   skip,
@@ -52,12 +34,14 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   const folder = mkdtempSync(join(tmpdir(), 'errand-deploy-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const { engine } = docker
-  const image = await builtImage(docker)
+  const image = await errandImage()
   const sizeMb = async (name: string) => Math.round((await engine.getImage(name).inspect()).Size / 1e6)
   const base = await baseImage('node:24-slim')
   t.diagnostic(`image: ${await sizeMb(image)} MB, of which its base ${await sizeMb(base)} MB`)
   const { Config } = await engine.getImage(image).inspect()
   assert.equal(Config.User, 'errand')
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  assert.equal(Config.Labels['errand.runner-version'], version, 'by this a hub knows it')
   assert.equal((Config as { Healthcheck?: { Test: string[] } }).Healthcheck?.Test[0], 'CMD')
 
   const up = async (

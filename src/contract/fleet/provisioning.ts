@@ -1,8 +1,9 @@
 import * as z from 'zod'
+import { parseMachineBytes } from '../amounts.ts'
 import { Labels } from '../plain-name.ts'
 
 /** The means by which a group's runners are made. */
-export const ProvisionerKind = z.enum(['process', 'command'])
+export const ProvisionerKind = z.enum(['process', 'command', 'docker', 'kubernetes'])
 export type ProvisionerKind = z.infer<typeof ProvisionerKind>
 
 const seconds = (most: number) => z.number().min(1).max(most)
@@ -29,12 +30,73 @@ export const PoolShape = {
     .string()
     .regex(/^https?:\/\/[^\s/@]+(\/\S*)?$/, 'is no address such as https://errand.example.com')
     .optional(),
-  /** Of `command`: the program, with its arguments. */
+}
+
+/** As Docker's command line has it. */
+const VolumeText = z
+  .string()
+  .regex(
+    /^(\/[^:]*|[A-Za-z0-9][A-Za-z0-9_.-]+):\/[^:]+(:(ro|rw))?$/,
+    'is no volume such as /srv/cache:/cache:ro',
+  )
+
+/** Settings of a group that not every provisioner takes. */
+export const DriverShape = {
+  /** The program, with its arguments. */
   command: z.array(z.string().min(1).max(4_000)).min(1).max(50).optional(),
+  /** Has Errand's runner in it. */
+  image: z.string().min(1).max(500).regex(/^\S+$/, 'is no name of an image').optional(),
+  /** The most that all processes of a runner have together. */
+  memory: z
+    .string()
+    .refine((text) => parseMachineBytes(text) !== undefined, 'is no size such as 512MB or 4GB')
+    .optional(),
+  /** Cores, as its processes share them. */
+  cpus: z.number().positive().max(100_000).optional(),
+  /** Folders of the engine's machine and named volumes: `SOURCE:TARGET[:ro]`. */
+  volumes: z.array(VolumeText).max(50).optional(),
+  /** A network of the engine, or `host`. Default: the engine's own. */
+  docker_network: z.string().min(1).max(200).optional(),
+  /** The engine's address, such as `unix:///run/docker.sock` or `tcp://build-1:2376`. */
+  docker_host: z
+    .string()
+    .regex(
+      /^(unix:\/\/\/|tcp:\/\/)\S+$/,
+      'is no address such as unix:///run/docker.sock or tcp://build-1:2376',
+    )
+    .optional(),
+  /** When the image is asked of its registry. Default `missing`. */
+  pull: z.enum(['missing', 'always', 'never']).optional(),
+}
+const DriverSettings = z.object(DriverShape)
+export type DriverSettings = z.infer<typeof DriverSettings>
+
+/** The settings that each provisioner takes beside those that all take. */
+export const settingsOfKinds: Readonly<
+  Record<
+    ProvisionerKind,
+    { needs: readonly (keyof DriverSettings)[]; takes: readonly (keyof DriverSettings)[] }
+  >
+> = {
+  process: { needs: [], takes: [] },
+  command: { needs: ['command'], takes: [] },
+  docker: {
+    needs: ['image'],
+    takes: ['memory', 'cpus', 'volumes', 'docker_network', 'docker_host', 'pull'],
+  },
+  kubernetes: { needs: ['image'], takes: ['memory', 'cpus'] },
+}
+
+/** The settings of a pool that its provisioner is about. */
+export function driverSettings(pool: DriverSettings): DriverSettings {
+  const names = Object.keys(DriverShape) as (keyof DriverSettings)[]
+  return Object.fromEntries(
+    names.filter((name) => pool[name] !== undefined).map((name) => [name, pool[name]]),
+  )
 }
 
 /** A group's settings, whole. Times in seconds. */
-export interface Pool {
+export interface Pool extends DriverSettings {
   group: string
   provisioner: ProvisionerKind
   max: number
@@ -45,7 +107,6 @@ export interface Pool {
   labels: Readonly<Record<string, string>>
   slots?: number | undefined
   hub_url?: string | undefined
-  command?: readonly string[] | undefined
 }
 
 /** Where a runner stands that is made for one run. */

@@ -11,7 +11,7 @@ import { ProcessProvisioner } from './drivers/process.ts'
 import { MadeTokens } from './made-tokens.ts'
 import { newHubId } from './names.ts'
 import { Pools } from './pools.ts'
-import type { Provisioner } from './provisioner.ts'
+import { ProvisionError, type Provisioner } from './provisioner.ts'
 
 export interface MakersOptions {
   configFile: Pick<ConfigFile, 'pools'>
@@ -29,6 +29,10 @@ export interface MakersOptions {
   log: Log
 }
 
+const refuse = () =>
+  Promise.reject(new ProvisionError('This provisioner is not there yet.', { permanent: true }))
+const notThereYet: Provisioner = { provision: refuse, find: async () => [], remove: async () => {} }
+
 /** Under this name the store has the id that a hub's runners carry in their names. */
 const HUB_ID = 'hub_id'
 
@@ -39,8 +43,17 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
   const hub = await accounts.initSetting(HUB_ID, newHubId())
   const secret = await accounts.initSetting('made_secret', randomBytes(32).toString('base64url'))
   const processes = new ProcessProvisioner({ runner, folder: join(data, 'made'), env })
-  const driverOf = ({ provisioner, command = [] }: Pool): Provisioner =>
-    provisioner === 'process' ? processes : new CommandProvisioner({ command, hub, env })
+  const driverOf = ({ provisioner, command = [] }: Pool): Provisioner => {
+    switch (provisioner) {
+      case 'process':
+        return processes
+      case 'command':
+        return new CommandProvisioner({ command, hub, env })
+      case 'docker':
+      case 'kubernetes':
+        return notThereYet
+    }
+  }
   const pools = new Pools({
     ...{ hub, driverOf, isOpen, url, log },
     pools: () => configFile.pools(),

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { MadeEnd, Pool, PoolView } from '../../contract/fleet/provisioning.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { driverSettings, type MadeEnd, type Pool, type PoolView } from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
@@ -394,7 +395,8 @@ export class Pools {
   /** Its group may make runners in another way by now. */
   #madeBy({ pool }: MadeRow): Provisioner {
     const now = this.#poolOf(pool.group)
-    const isSame = now?.provisioner === pool.provisioner && `${now.command}` === `${pool.command}`
+    const isSame =
+      now?.provisioner === pool.provisioner && isDeepStrictEqual(driverSettings(now), driverSettings(pool))
     return isSame ? this.#driverOf(now) : this.#options.driverOf(pool)
   }
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { until } from '../../../test/support/runner/attempt-fixture.ts'
-import { askVersion } from '../docker/docker-client.ts'
+import { askVersion } from '../../docker/docker-client.ts'
 import { watchDocker } from './docker-here.ts'
 
 /** Something that listens on a socket as an engine does, and answers so. */

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { randomText } from '../../contract/ids.ts'
 import type { Hello } from '../../contract/protocol.ts'
+import { askVersion } from '../../docker/docker-client.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { ChangeWatch } from '../../platform/time.ts'
-import { askVersion } from '../docker/docker-client.ts'
 
 const LOOKED_EVERY_MS = 30_000
 

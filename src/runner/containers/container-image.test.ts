@@ -13,7 +13,7 @@ import {
   IMAGE,
   containersMissing as skip,
 } from '../../../test/support/runner/container-fixture.ts'
-import { readProgress } from '../docker/docker-answers.ts'
+import { readProgress } from '../../docker/docker-answers.ts'
 import { CARRIED_SOCAT } from './carried-socat.ts'
 import { imageBridge } from './container-image.ts'
 

@@ -1,10 +1,8 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { constants } from 'node:os'
 import { ErrandError, messageWithHint } from '../../contract/errors.ts'
-import { writeFileAtomic } from '../../platform/files.ts'
-import { procText, signal } from '../../platform/proc.ts'
-import type { ContainerAnswer } from '../docker/docker-answers.ts'
-import { DockerClient, type DockerRequest } from '../docker/docker-client.ts'
+import type { ContainerAnswer } from '../../docker/docker-answers.ts'
+import { DockerClient, type DockerRequest } from '../../docker/docker-client.ts'
 import {
   dockerError,
   isConflict,
@@ -12,7 +10,9 @@ import {
   isTimeout,
   notReached,
   unanswered,
-} from '../docker/docker-errors.ts'
+} from '../../docker/docker-errors.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
+import { procText, signal } from '../../platform/proc.ts'
 import { cgroupOf } from './container-cgroup.ts'
 import { type ContainerEnd, type ContainerSpec, type ContainerStatus, NOT_BEGUN } from './container-spec.ts'
 import { ContainerStreams, type Said } from './container-streams.ts'

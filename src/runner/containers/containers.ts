@@ -2,9 +2,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import { randomText } from '../../contract/ids.ts'
-import { writeFileAtomic } from '../../platform/files.ts'
-import type { ListedContainer } from '../docker/docker-answers.ts'
-import { askVersion, DockerClient, type DockerEnv } from '../docker/docker-client.ts'
+import type { ListedContainer } from '../../docker/docker-answers.ts'
+import { askVersion, DockerClient, type DockerEnv } from '../../docker/docker-client.ts'
 import {
   dockerError,
   isBeingRemoved,
@@ -12,7 +11,8 @@ import {
   isTimeout,
   notReached,
   unanswered,
-} from '../docker/docker-errors.ts'
+} from '../../docker/docker-errors.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
 import { carriedSocat } from './carried-socat.ts'
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
 

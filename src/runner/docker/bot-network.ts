@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { ErrandError } from '../../contract/errors.ts'
+import type { NetworkAnswer } from '../../docker/docker-answers.ts'
+import type { DockerClient } from '../../docker/docker-client.ts'
 import { BRIDGE, ICC, makeBridge } from './bridge.ts'
 import { BuildPlaces } from './build-places.ts'
-import type { NetworkAnswer } from './docker-answers.ts'
-import type { DockerClient } from './docker-client.ts'
 import {
   bridgeName,
   buildBridges,

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
-import type { ListedContainer, NetworkAnswer } from './docker-answers.ts'
-import type { DockerClient } from './docker-client.ts'
-import { isBeingRemoved, isGone } from './docker-errors.ts'
+import type { ListedContainer, NetworkAnswer } from '../../docker/docker-answers.ts'
+import type { DockerClient } from '../../docker/docker-client.ts'
+import { isBeingRemoved, isGone } from '../../docker/docker-errors.ts'
 
 export const ICC = 'com.docker.network.bridge.enable_icc'
 export const BRIDGE = 'com.docker.network.bridge.name'

@@ -13,9 +13,9 @@ import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/d
 import { DockerApi } from '../../../test/support/docker/docker-api.ts'
 import type { EngineUnderTest } from '../../../test/support/docker/docker-engine-conformance.ts'
 import { dockerUnderTest } from '../../../test/support/docker/docker-under-test.ts'
+import { DockerClient, DockerFailure } from '../../docker/docker-client.ts'
 import { makeBridge } from './bridge.ts'
 import { BuildPlaces, buildCgroups, cgroupName, freeSubnets, makeBuildCgroup } from './build-places.ts'
-import { DockerClient, DockerFailure } from './docker-client.ts'
 import { bridgeName, buildBridges, buildsChain, guardChain } from './network-guard.ts'
 
 const execute = promisify(execFile)

@@ -1,5 +1,9 @@
 import type { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
+import type { ContainerAnswer, ListedContainer } from '../../docker/docker-answers.ts'
+import { askVersion, DockerClient, type DockerEnv, dockerAddress } from '../../docker/docker-client.ts'
+import { isBeingRemoved, isGone, notReached, told } from '../../docker/docker-errors.ts'
+import { type PullOrder, pull } from '../../docker/pull.ts'
 import { BotNetwork } from './bot-network.ts'
 import { build } from './build.ts'
 import {
@@ -10,8 +14,6 @@ import {
   waitFor,
 } from './container-state.ts'
 import { createContainer } from './create-container.ts'
-import type { ContainerAnswer, ListedContainer } from './docker-answers.ts'
-import { askVersion, DockerClient, type DockerEnv, dockerAddress } from './docker-client.ts'
 import type {
   BuildOrder,
   ContainerEvent,
@@ -25,12 +27,10 @@ import type {
   ImageInfo,
   LogPiece,
   OwnLabels,
-  PullOrder,
 } from './docker-engine.ts'
-import { isBeingRemoved, isGone, notReached, told } from './docker-errors.ts'
 import { followLog } from './docker-log.ts'
 import { readVolume } from './held-volumes.ts'
-import { image, images, pull, removeImage, tag } from './images.ts'
+import { image, images, removeImage, tag } from './images.ts'
 import { networkSettings } from './network-settings.ts'
 import { labelFilter, ownLabels } from './own-labels.ts'
 import { removeVolume, volumeBytes, volumes } from './volumes.ts'

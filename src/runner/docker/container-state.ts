@@ -1,5 +1,6 @@
-import { jsonLines, type StateAnswer } from './docker-answers.ts'
-import type { DockerClient } from './docker-client.ts'
+import { jsonLines, type StateAnswer } from '../../docker/docker-answers.ts'
+import type { DockerClient } from '../../docker/docker-client.ts'
+import { isConflict, isGone } from '../../docker/docker-errors.ts'
 import type {
   ContainerEvent,
   ContainerHealth,
@@ -8,7 +9,6 @@ import type {
   ContainerUse,
   OwnLabels,
 } from './docker-engine.ts'
-import { isConflict, isGone } from './docker-errors.ts'
 import { labelFilter } from './own-labels.ts'
 
 /** `state` of what an engine tells of a container. */

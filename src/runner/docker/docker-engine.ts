@@ -1,4 +1,6 @@
 import type { Readable } from 'node:stream'
+import type { Progress } from '../../docker/docker-answers.ts'
+import type { PullOrder } from '../../docker/pull.ts'
 
 /** The needs of bots in a container engine. One conformance suite runs on every implementation. */
 
@@ -133,9 +135,6 @@ export interface ImageInfo {
   createdAt: string
 }
 
-/** A line of progress of a build or pull, for a person. */
-export type Progress = (line: string) => void
-
 export interface BuildOrder {
   /** A tar of the build's context; asked for again where the engine has to begin anew. */
   context(): Promise<Readable>
@@ -148,13 +147,6 @@ export interface BuildOrder {
   refresh?: boolean
   /** The limits of each of the build's own containers; `diskBytes`: of all its files, with those of its image and volumes, and an image. */
   limits: { memoryBytes: number; cpus: number; cpuShares?: number; processes: number; diskBytes: number }
-  progress: Progress
-  signal: AbortSignal
-}
-
-export interface PullOrder {
-  image: string
-  auth?: { username: string; password: string }
   progress: Progress
   signal: AbortSignal
 }

@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
-import type { ContainerAnswer } from './docker-answers.ts'
-import type { DockerClient } from './docker-client.ts'
+import type { ContainerAnswer } from '../../docker/docker-answers.ts'
+import type { DockerClient } from '../../docker/docker-client.ts'
+import { isGone } from '../../docker/docker-errors.ts'
 import type { LogPiece } from './docker-engine.ts'
-import { isGone } from './docker-errors.ts'
 
 interface LogOptions {
   since?: string

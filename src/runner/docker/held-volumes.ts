@@ -1,11 +1,11 @@
 import { chmod, lstat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import type { Header } from 'tar-stream'
+import type { ListedContainer } from '../../docker/docker-answers.ts'
+import type { DockerClient } from '../../docker/docker-client.ts'
+import { isBeingRemoved, isGone } from '../../docker/docker-errors.ts'
 import { waitFor } from './container-state.ts'
-import type { ListedContainer } from './docker-answers.ts'
-import type { DockerClient } from './docker-client.ts'
 import type { OwnLabels } from './docker-engine.ts'
-import { isBeingRemoved, isGone } from './docker-errors.ts'
 import { dockerLabels } from './own-labels.ts'
 
 /** An image with nothing in it, made where it is not there. No bot may ask for one by such a name. */

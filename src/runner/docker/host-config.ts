@@ -1,5 +1,5 @@
 import { LEAST_HEALTH_SECONDS } from '../../contract/bots/bot.ts'
-import type { HealthConfig, HostConfig } from './docker-answers.ts'
+import type { HealthConfig, HostConfig } from '../../docker/docker-answers.ts'
 import type { ContainerOrder, HealthOrder } from './docker-engine.ts'
 import { dockerLabels } from './own-labels.ts'
 import seccompProfile from './seccomp-profile.json' with { type: 'json' }

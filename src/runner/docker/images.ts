@@ -1,8 +1,9 @@
 import { ErrandError } from '../../contract/errors.ts'
-import { type ImageAnswer, type ImageConfig, type ListedContainer, readProgress } from './docker-answers.ts'
-import type { DockerClient } from './docker-client.ts'
-import type { BuildOrder, ImageInfo, OwnLabels, PullOrder } from './docker-engine.ts'
-import { despiteRemovals, isConflict, isGone, pullError } from './docker-errors.ts'
+import type { ImageAnswer, ImageConfig, ListedContainer } from '../../docker/docker-answers.ts'
+import type { DockerClient } from '../../docker/docker-client.ts'
+import { despiteRemovals, isConflict, isGone } from '../../docker/docker-errors.ts'
+import { splitImageName } from '../../docker/pull.ts'
+import type { BuildOrder, ImageInfo, OwnLabels } from './docker-engine.ts'
 import { labelFilter } from './own-labels.ts'
 
 interface ListedImage {
@@ -80,21 +81,6 @@ async function namesOf(docker: DockerClient, id: string): Promise<string[] | und
   return names.length === 0 ? [id] : [...names]
 }
 
-/** `registry:5000/path` and `tag` of a name; the tag of one without any is `latest`. Digests stay with the path. */
-function splitImageName(name: string): { repo: string; tag?: string } {
-  if (name.includes('@')) return { repo: name }
-  const colon = name.lastIndexOf(':')
-  if (colon < 0 || name.indexOf('/', colon) >= 0) return { repo: name, tag: 'latest' }
-  return { repo: name.slice(0, colon), tag: name.slice(colon + 1) }
-}
-
-/** Host of the registry that a name leads to. */
-function registryOf(name: string): string {
-  const first = name.split('/')[0]!
-  const isHost = name.includes('/') && (/[.:]/.test(first) || first === 'localhost')
-  return isHost ? first : 'docker.io'
-}
-
 const PREFIX = 'errand.volume.'
 
 /**
@@ -123,21 +109,4 @@ export async function checkImageSize(
     `The image has ${has}, and one that is built here may have ${most} of disk.`,
     { hint: 'Leave out of it what is not needed; its base image counts too.' },
   )
-}
-
-export async function pull(docker: DockerClient, order: PullOrder): Promise<void> {
-  const { image, auth, progress, signal } = order
-  const at = auth && { ...auth, serveraddress: registryOf(image) }
-  try {
-    signal.throwIfAborted()
-    // What it has by that digest it would give to anybody, without a word to the registry.
-    if (image.includes('@')) await docker.ask('GET', `/distribution/${image}/json`, { auth: at })
-    const [repo, digest] = image.split('@')
-    const named = digest === undefined ? splitImageName(image) : { repo, tag: digest }
-    const query = { fromImage: named.repo, tag: named.tag }
-    await readProgress(await docker.open('POST', '/images/create', { query, auth: at, signal }), progress)
-  } catch (error) {
-    signal.throwIfAborted()
-    throw pullError(image, docker.address, auth !== undefined, error)
-  }
 }

@@ -8,8 +8,8 @@ import type {
   ImageConfig,
   ListedContainer,
   NetworkAnswer,
-} from '../../../src/runner/docker/docker-answers.ts'
-import { DockerClient, type DockerEnv, type DockerRequest } from '../../../src/runner/docker/docker-client.ts'
+} from '../../../src/docker/docker-answers.ts'
+import { DockerClient, type DockerEnv, type DockerRequest } from '../../../src/docker/docker-client.ts'
 
 type Query = Readonly<Record<string, unknown>>
 

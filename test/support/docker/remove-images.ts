@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { despiteRemovals } from '../../../src/runner/docker/docker-errors.ts'
+import { despiteRemovals } from '../../../src/docker/docker-errors.ts'
 import type { DockerApi, ImageApi, ListedImage } from './docker-api.ts'
 
 const PATIENCE_MS = 180_000

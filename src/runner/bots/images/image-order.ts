@@ -1,6 +1,7 @@
 import type { BotSource } from '../../../contract/bots/bot.ts'
 import type { Reason } from '../../../contract/status.ts'
-import type { DockerEngine, OwnLabels, Progress } from '../../docker/docker-engine.ts'
+import type { Progress } from '../../../docker/docker-answers.ts'
+import type { DockerEngine, OwnLabels } from '../../docker/docker-engine.ts'
 
 /** From a bot's source to an image that the engine has: what `prepareImage` in `prepare-image.ts` takes and gives. */
 

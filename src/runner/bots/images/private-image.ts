@@ -1,8 +1,9 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { PullOrder } from '../../../docker/pull.ts'
 import { writeFileAtomic } from '../../../platform/files.ts'
-import type { ImageInfo, PullOrder } from '../../docker/docker-engine.ts'
+import type { ImageInfo } from '../../docker/docker-engine.ts'
 import { type ImageName, PRIVATE_PART } from './image-name.ts'
 import { type ImageSupply, isOurs, pulledImage } from './image-supply.ts'
 

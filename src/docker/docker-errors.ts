@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError } from '../contract/errors.ts'
 
 /** An engine's error: a status where it has answered, a code where the connection failed. */
 interface AnyFailure {

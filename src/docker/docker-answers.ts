@@ -1,6 +1,5 @@
 import { StringDecoder } from 'node:string_decoder'
 import { stripVTControlCharacters } from 'node:util'
-import type { Progress } from './docker-engine.ts'
 
 /** The fields that are read of Docker's answers, where more than one file reads them. */
 
@@ -73,6 +72,9 @@ export type HostConfig = Readonly<Record<string, unknown>> & {
   NetworkMode: string
   Mounts: readonly { Type: string; Source: string; Target: string; VolumeOptions: object }[]
 }
+
+/** A line of progress of a build or pull, for a person. */
+export type Progress = (line: string) => void
 
 /** Longest line that is told; a build may print without ever ending one. */
 const LINE_CHARACTERS = 4096

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { testingBuild } from '../../../test/support/docker/build-fixture.ts'
-import { dockerHere } from '../../../test/support/docker/docker.ts'
-import { dockerUnderTest } from '../../../test/support/docker/docker-under-test.ts'
+import { testingBuild } from '../../test/support/docker/build-fixture.ts'
+import { dockerHere } from '../../test/support/docker/docker.ts'
+import { dockerUnderTest } from '../../test/support/docker/docker-under-test.ts'
 import { despiteRemovals } from './docker-errors.ts'
 
 const skip = await dockerHere()

@@ -1,0 +1,42 @@
+import { type Progress, readProgress } from './docker-answers.ts'
+import type { DockerClient } from './docker-client.ts'
+import { pullError } from './docker-errors.ts'
+
+export interface PullOrder {
+  image: string
+  auth?: { username: string; password: string }
+  progress: Progress
+  signal: AbortSignal
+}
+
+export async function pull(docker: DockerClient, order: PullOrder): Promise<void> {
+  const { image, auth, progress, signal } = order
+  const at = auth && { ...auth, serveraddress: registryOf(image) }
+  try {
+    signal.throwIfAborted()
+    // What it has by that digest it would give to anybody, without a word to the registry.
+    if (image.includes('@')) await docker.ask('GET', `/distribution/${image}/json`, { auth: at })
+    const [repo, digest] = image.split('@')
+    const named = digest === undefined ? splitImageName(image) : { repo, tag: digest }
+    const query = { fromImage: named.repo, tag: named.tag }
+    await readProgress(await docker.open('POST', '/images/create', { query, auth: at, signal }), progress)
+  } catch (error) {
+    signal.throwIfAborted()
+    throw pullError(image, docker.address, auth !== undefined, error)
+  }
+}
+
+/** `registry:5000/path` and `tag` of a name; the tag of one without any is `latest`. Digests stay with the path. */
+export function splitImageName(name: string): { repo: string; tag?: string } {
+  if (name.includes('@')) return { repo: name }
+  const colon = name.lastIndexOf(':')
+  if (colon < 0 || name.indexOf('/', colon) >= 0) return { repo: name, tag: 'latest' }
+  return { repo: name.slice(0, colon), tag: name.slice(colon + 1) }
+}
+
+/** Host of the registry that a name leads to. */
+function registryOf(name: string): string {
+  const first = name.split('/')[0]!
+  const isHost = name.includes('/') && (/[.:]/.test(first) || first === 'localhost')
+  return isHost ? first : 'docker.io'
+}

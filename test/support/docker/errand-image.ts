@@ -1,0 +1,54 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { baseImage } from './docker.ts'
+
+const execute = promisify(execFile)
+const root = join(import.meta.dirname, '../../..')
+const NAME = 'errand.test/errand'
+const LABEL = 'errand.test-image=errand'
+/** Other checkouts, and other test files of this one, may be using those that are younger. */
+const KEPT_HOURS = 6
+
+/**
+ * Name of an image of deploy/Dockerfile with this checkout in it. It is built once for all test files, about a minute, and kept
+ * as the base images are; those of earlier states of the source go when a new one is built.
+ */
+export async function errandImage(): Promise<string> {
+  const base = await baseImage('node:24-slim')
+  const image = `${NAME}:${await stateOfSource(base)}`
+  // One builds, the others wait.
+  const script = `docker image inspect "$0" >/dev/null 2>&1 && exit
+    DOCKER_BUILDKIT=0 docker build -q --force-rm -f deploy/Dockerfile --build-arg BASE_IMAGE="$1" --label "$2" -t "$0" . >/dev/null || exit
+    docker image prune -af --filter "label=$2" --filter until=${KEPT_HOURS}h >/dev/null || true`
+  // Not in TMPDIR: that is the test file's own.
+  const lock = '/tmp/errand-test-image.lock'
+  await execute('flock', [lock, 'sh', '-c', script, image, base, LABEL], { cwd: root })
+  return image
+}
+
+/** The same for the same source, in whatever checkout. */
+async function stateOfSource(base: string): Promise<string> {
+  const { stdout } = await execute('git', ['ls-files', '-z', '-co', '--exclude-standard'], {
+    cwd: root,
+    maxBuffer: 16 * 1024 ** 2,
+  })
+  const hash = createHash('sha256').update(base)
+  for (const path of stdout.split('\0').filter(isInside).sort()) {
+    hash.update(`\0${path}\0`)
+    try {
+      hash.update(readFileSync(join(root, path)))
+    } catch {
+      // Removed, and not committed yet.
+    }
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+/** As .dockerignore has it; more is harmless. */
+const isInside = (path: string): boolean =>
+  /^(bin|src|web|scripts|examples|deploy)\/|^(package(-lock)?|tsconfig)\.json$|^LICENSE$|^\.dockerignore$/.test(
+    path,
+  ) && !path.endsWith('.test.ts')
