@@ -153,8 +153,7 @@ const sessions = createRoute({
   getParentRoute: () => inside,
   path: '/sessions',
   component: lazyRouteComponent(() => import('./sessions/sessions-page.tsx'), 'SessionsPage'),
-  validateSearch: ({ status, user, since, q }: Record<string, unknown>) =>
-    filterOf({ status, user, since, q }),
+  validateSearch: filterOf,
 })
 const styleguide = createRoute({
   getParentRoute: () => root,

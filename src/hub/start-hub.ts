@@ -42,7 +42,7 @@ import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
 import { Retention } from './ops/retention.ts'
 import { BuiltPage } from './page/built-page.ts'
-import { Changes, rowOfRun } from './page/changes.ts'
+import { Changes, FormerShares, rowOfRun } from './page/changes.ts'
 import { fillRows } from './page/fill-rows.ts'
 import { type MakersOptions, openPools } from './provisioners/open-pools.ts'
 import { Secrets } from './secrets.ts'
@@ -238,8 +238,9 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     fleet: () => machines.figures(),
   })
   closers.push(() => metrics.close())
+  const formerShares = new FormerShares()
   const changedRuns = new Changes({
-    read: async (runId) => rowOfRun(await engine.get(runId), runSummary),
+    read: async (runId) => rowOfRun(await engine.get(runId), runSummary, formerShares.of(runId)),
   })
   const approvals = new OpenApprovals()
   const { fetch = globalThis.fetch, publicUrl, ...notify } = options.notify ?? {}
@@ -260,7 +261,10 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       approvals.seen(runId, events)
       notifier.seen(runId, events)
     },
-    changed: (runId) => changedRuns.changed(runId),
+    changed(runId, sharedBefore) {
+      formerShares.add(runId, sharedBefore)
+      changedRuns.changed(runId)
+    },
     read(runId, events) {
       if (!takingUp) return
       metrics.recall(runId, events)

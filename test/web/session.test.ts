@@ -177,7 +177,7 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await page.waitForURL('**/sessions')
       await page.locator('[data-run]').getByText('third words', { exact: true }).waitFor()
       await isAccessible(page, 'sessions')
-      await page.getByLabel('status', { exact: true }).selectOption('running')
+      await page.getByLabel('State', { exact: true }).selectOption('running')
       await page.waitForURL('**/sessions?status=running')
     },
   )

@@ -21,6 +21,7 @@ class LiveRuns {
 
   readonly #tasks = new Set<ListReader>()
   readonly #runners = new Set<ListReader>()
+  readonly #shared = new Set<ListReader['row']>()
 
   constructor() {
     this.#stream.listen({ heard: (heard) => this.#heard(heard) })
@@ -57,6 +58,8 @@ class LiveRuns {
     else if (heard.kind === 'task') for (const { row } of this.#tasks) row(heard.data, 'task')
     else if (heard.kind === 'runners' || heard.kind === 'waits')
       for (const { row } of this.#runners) row(heard.data, heard.kind)
+    else if (heard.kind === 'shared' || heard.kind === 'unshared')
+      for (const row of this.#shared) row(heard.data, heard.kind)
     else if (heard.kind === 'topic') this.#news(heard.of)
     else if (heard.kind === 'start') this.version = heard.of.version
     if (heard.kind === 'connection' || heard.kind === 'start') for (const watcher of this.#watchers) watcher()
@@ -83,6 +86,11 @@ class LiveRuns {
       this.#asking.delete(asking)
       this.#resets.delete(reset)
     }
+  }
+  /** Calls with each run of others that is shared with this person, as JSON, and with the id of one that is no more. */
+  readShared(row: ListReader['row']): () => void {
+    this.#shared.add(row)
+    return () => this.#shared.delete(row)
   }
   /** Calls with each task that changed, as JSON; `again` where some may have been missed. Answers how to stop. */
   followTasks(row: (json: string) => void, again: () => void): () => void {

@@ -12,9 +12,12 @@ export interface Connection {
   retryMs?: number
 }
 
+/** Messages that each tab reads by itself. */
+const told = ['run', 'asks', 'shared', 'unshared', 'reset', 'task', 'runners', 'waits'] as const
+
 /** A message of the stream, as each tab of the browser gets it. */
 export type Heard =
-  | { kind: 'run' | 'asks' | 'reset' | 'task' | 'runners' | 'waits'; data: string }
+  | { kind: (typeof told)[number]; data: string }
   | { kind: 'event'; of: TopicEvent }
   | { kind: 'topic'; of: TopicNews }
   | { kind: 'start'; of: StreamStart }
@@ -73,15 +76,8 @@ class Connected {
 
   #take(event: string, data: string, id: string): void {
     if (id !== '') this.last = id
-    if (
-      event === 'run' ||
-      event === 'asks' ||
-      event === 'reset' ||
-      event === 'task' ||
-      event === 'runners' ||
-      event === 'waits'
-    )
-      this.#tell({ kind: event, data })
+    const kind = told.find((one) => one === event)
+    if (kind !== undefined) this.#tell({ kind, data })
     else if (event === 'run.event') {
       const of = JSON.parse(data) as TopicEvent
       const topic = `run:${of.run_id}`
@@ -448,7 +444,7 @@ const streamName = `errand-stream:${basePath}`
 const openChannel = () => ('BroadcastChannel' in globalThis ? new BroadcastChannel(streamName) : undefined)
 const lockOf = (tab: string) => `errand-tab:${tab}`
 
+const forLater: readonly string[] = ['event', 'topic', 'task', 'runners', 'waits']
+
 /** Of a list its rows, of a run its events: what only changes what is looked at. */
-function isForLater({ kind }: Heard): boolean {
-  return kind === 'event' || kind === 'topic' || kind === 'task' || kind === 'runners' || kind === 'waits'
-}
+const isForLater = ({ kind }: Heard): boolean => forLater.includes(kind)

@@ -13,6 +13,9 @@ const names: readonly (typeof viewWords)[number][] = [
   'needs',
   'latest',
   'sort',
+  'agent',
+  'repository',
+  'shared',
   'q',
 ]
 
@@ -43,7 +46,7 @@ export function filterOfWords(text: string): RunFilter {
 
 /** Whether a run that just came belongs into the list of this filter. */
 export function fits(run: Run, filter: RunFilter): boolean {
-  const { kind, status, user, workflow, label, until, needs, latest, q } = filter
+  const { kind, status, user, workflow, label, until, needs, latest, agent, repository, q } = filter
   // Of an input that the row leaves out it is not known.
   const inputs = Object.entries(filter).filter(([name]) => name.startsWith('input.'))
   const text = q?.toLowerCase() ?? ''
@@ -56,8 +59,13 @@ export function fits(run: Run, filter: RunFilter): boolean {
     (latest === undefined || (run.tries ?? 1) <= (run.try ?? 1)) &&
     (needs === undefined || run.now?.question !== undefined) &&
     inputs.every(([name, value]) => run.inputs?.[name.slice('input.'.length)] === value) &&
+    (agent === undefined || agent === run.session?.agent) &&
+    (repository === undefined || repository === run.repository) &&
     (workflow === undefined || workflow === run.workflow_name) &&
-    (text === '' || run.run_id.includes(text) || run.workflow_name.toLowerCase().includes(text))
+    (text === '' ||
+      [run.run_id, run.workflow_name, run.session?.last_words ?? ''].some((one) =>
+        one.toLowerCase().includes(text),
+      ))
   )
 }
 

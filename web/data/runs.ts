@@ -68,6 +68,10 @@ export interface RunFilter {
   needs?: string
   latest?: string
   sort?: string
+  agent?: string
+  repository?: string
+  /** Runs of others, that are shared with this person, in place of their own. */
+  shared?: string
   q?: string
   [input: `input.${string}`]: string | undefined
 }
@@ -93,6 +97,9 @@ function filterQuery(filter: RunFilter): Omit<ListRunsInput, 'limit' | 'cursor'>
     label: filter.label?.split(','),
     latest: filter.latest === undefined ? undefined : 'true',
     sort: filter.sort as RunSort | undefined,
+    agent: filter.agent,
+    repository: filter.repository,
+    shared: filter.shared && 'true',
     text: filter.q,
   }
 }

@@ -10,6 +10,7 @@ import { giveInput } from '../data/sessions.ts'
 import { ActionButton } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
+import { type RowAction, RowMenu } from '../parts/row-menu.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
 import { Conversation, type Which } from './conversation.ts'
@@ -103,6 +104,15 @@ export function SessionPage({
     document.title = `${shown === 'asks' ? '(1) ' : ''}${run.workflow_name} ${word} · Errand`
   }, [run.workflow_name, shown, word])
   const cost = talk.usage?.cost_usd
+  // On a phone these have no room beside the name.
+  const actions: RowAction[] = [
+    { word: 'Share…', act: () => setSharing(true) },
+    {
+      word: 'Steps and log',
+      act: () => void navigate({ search: { tab: 'log' } }),
+    },
+    ...(!over && mayChange ? [{ word: 'Cancel…', bad: true, act: () => setEnding(true) }] : []),
+  ]
   return (
     <>
       <header className="flex h-12 shrink-0 items-center gap-2.5 border-b border-line px-5 max-sm:h-16 max-sm:px-3">
@@ -165,6 +175,9 @@ export function SessionPage({
         >
           {search.panel === undefined ? 'Changes' : 'Talk'}
         </Link>
+        <span className="hidden max-sm:inline-flex">
+          <RowMenu label="More of this session" actions={actions} />
+        </span>
         <div className="ml-auto flex shrink-0 items-center gap-2 max-lg:ml-0 max-sm:hidden">
           <span className="text-meta text-ink2">
             {run.owner} · <Took from={run.started_at ?? run.created_at} to={run.finished_at} />

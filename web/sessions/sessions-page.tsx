@@ -5,12 +5,15 @@ import { ApiError } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { filterOfWords, groupOf } from '../data/run-filter.ts'
 import { listRuns, type Run, type RunFilter, shownStatus } from '../data/runs.ts'
+import { repoName } from '../data/tasks.ts'
 import { Failure } from '../parts/action-button.tsx'
+import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 
-const statuses = ['running', 'success', 'failed', 'canceled', 'interrupted']
+/** A value of no status: those that wait for an answer. */
+const ASKS = 'asks'
 
 /** Sessions with agents, the newest first, each with its last words. */
 export function SessionsPage() {
@@ -53,13 +56,19 @@ export function SessionsPage() {
         </Link>
       </header>
       <main className="min-h-0 flex-1 overflow-y-auto pb-20" onKeyDown={move}>
-        {(isFiltered || runs.length > 0) && <Filter filter={filter} />}
+        {/* Also where one has none: others may have shared theirs. */}
+        {data !== undefined && <Filter filter={filter} runs={runs} />}
         {error instanceof ApiError && (
           <div className="mx-5 my-3">
             <Failure error={error} />
           </div>
         )}
-        {data !== undefined && runs.length === 0 && <Empty isFiltered={isFiltered} />}
+        {data !== undefined && runs.length === 0 && (
+          <Empty
+            isFiltered={isFiltered}
+            isShared={filter.shared !== undefined && Object.keys(filter).length === 1}
+          />
+        )}
         {[...groups].map(([name, rows]) => (
           <section key={name} aria-label={name}>
             <h2 className="sticky top-0 z-10 bg-surface px-5 pt-4 pb-1.5 text-label font-medium text-ink2">
@@ -138,62 +147,99 @@ function Row({ run }: { run: Run }) {
   )
 }
 
-function Filter({ filter }: { filter: RunFilter }) {
+const titles = { state: 'State', agent: 'Agent', repository: 'Repository', user: 'Who' } as const
+const names = { since: 'Since', until: 'Until', label: 'Label', workflow: 'Name', q: 'Text' } as const
+const states = [
+  [ASKS, 'asks you'],
+  ['running', 'going on'],
+  ['success', 'done'],
+  ['failed', 'failed'],
+  ['canceled', 'canceled'],
+  ['interrupted', 'interrupted'],
+] as const
+
+/** Words, choices and chips, the same filter; all of it stands in the address. */
+function Filter({ filter, runs }: { filter: RunFilter; runs: readonly Run[] }) {
   const navigate = useNavigate()
   const set = (search: RunFilter) => navigate({ to: '/sessions', search })
+  // Of what the loaded ones have; another is written as a word.
+  const known = (of: (run: Run) => string | undefined) =>
+    [...new Set(runs.map(of).filter((one) => one !== undefined))].sort()
+  const choices = {
+    agent: known(({ session }) => session?.agent).map((agent) => [agent, agent] as const),
+    repository: known(({ repository }) => repository).map((one) => [one, repoName(one)] as const),
+    user: known(({ owner }) => owner).map((owner) => [owner, owner] as const),
+  }
+  const isShared = filter.shared !== undefined
   return (
     <FilterForm
-      label="Filter: words such as user:ann, or a name or id"
-      placeholder="user:ann text…"
+      label="Filter: words such as agent:codex, or part of a name, its last words or id"
+      placeholder="agent:codex repository:shop/web text…"
       submit={(text) => {
-        const { kind: _, workflow: _name, ...words } = filterOfWords(text)
+        const { kind: _, ...words } = filterOfWords(text)
         void set({ ...filter, ...words })
       }}
     >
-      <select
-        aria-label="status"
-        className="field"
-        value={filter.status ?? ''}
-        onChange={({ target }) => void set({ ...filter, status: target.value })}
+      <FilterChoice
+        label={titles.state}
+        choices={states}
+        value={filter.needs === undefined ? filter.status : ASKS}
+        choose={(state) =>
+          set({
+            ...filter,
+            needs: state === ASKS ? 'me' : undefined,
+            status: state === ASKS ? undefined : state,
+          })
+        }
+      />
+      {(Object.keys(choices) as (keyof typeof choices)[]).map((name) => (
+        <FilterChoice
+          key={name}
+          label={titles[name]}
+          choices={choices[name]}
+          value={filter[name]}
+          choose={(value) => set({ ...filter, [name]: value })}
+        />
+      ))}
+      <button
+        type="button"
+        aria-pressed={isShared}
+        title="Sessions of others that they have shared with you"
+        className={`h-7 rounded-md border px-2 text-meta max-sm:h-11 ${isShared ? 'border-accent bg-accent-soft font-medium text-accent' : 'border-dashed border-line2 text-ink2'}`}
+        onClick={() => set({ ...filter, shared: isShared ? undefined : '1' })}
       >
-        <option value="">any status</option>
-        {statuses.map((status) => (
-          <option key={status}>{status}</option>
-        ))}
-      </select>
-      {(['user', 'q'] as const).map(
-        (name) =>
-          filter[name] !== undefined && (
-            <button
+        Shared with me
+      </button>
+      {(['since', 'until', 'label', 'workflow', 'q'] as const).map((name) => {
+        const value = filter[name]
+        return (
+          value !== undefined && (
+            <FilterChip
               key={name}
-              type="button"
-              className="chip h-7 hover:text-ink"
-              title="Drop it"
-              onClick={() => void set({ ...filter, [name]: undefined } as RunFilter)}
-            >
-              <bdi>
-                {name === 'q' ? '' : `${name}:`}
-                {filter[name]}
-              </bdi>
-              <span aria-hidden className="ml-1">
-                ×
-              </span>
-            </button>
-          ),
-      )}
+              word={names[name]}
+              value={value}
+              drop={() => set({ ...filter, [name]: undefined })}
+            />
+          )
+        )
+      })}
     </FilterForm>
   )
 }
 
-function Empty({ isFiltered }: { isFiltered: boolean }) {
+function Empty({ isFiltered, isShared }: { isFiltered: boolean; isShared: boolean }) {
   return (
     <div className="flex flex-col items-center gap-3 px-5 pt-24 text-center">
       <h2 className="text-empty font-semibold">
-        {isFiltered ? 'No session matches' : 'No agent has worked here yet'}
+        {isShared
+          ? 'Nobody has shared a session with you'
+          : isFiltered
+            ? 'No session matches'
+            : 'No agent has worked here yet'}
       </h2>
       {isFiltered ? (
         <Link to="/sessions" search={{}} className="button">
-          Drop the filter
+          {isShared ? 'Show mine' : 'Drop the filter'}
         </Link>
       ) : (
         <>

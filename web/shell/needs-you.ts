@@ -87,10 +87,10 @@ const withOpen = (runs: readonly Run[], run: Run): Run[] => {
   return isOpen(run) ? [run, ...others] : others
 }
 
-/** A list with the runs that have changed: in their places, new ones first. */
+/** A list with the runs that have changed: in their places, new ones first, and without those that are no more to be seen. */
 function withChanged(
   data: InfiniteData<RunPage>,
-  changed: ReadonlyMap<string, Run>,
+  changed: ReadonlyMap<string, Run | undefined>,
   filter: RunFilter,
 ): InfiniteData<RunPage> {
   const there = new Set(data.pages.flatMap(({ runs }) => runs.map(({ run_id }) => run_id)))
@@ -98,13 +98,13 @@ function withChanged(
   if ([...changed.keys()].some((id) => there.has(id))) {
     const inPlace = (page: RunPage) => ({
       ...page,
-      runs: page.runs.map((one) => changed.get(one.run_id) ?? one),
+      runs: page.runs.flatMap((one) => (changed.has(one.run_id) ? (changed.get(one.run_id) ?? []) : one)),
     })
     list = { ...data, pages: data.pages.map(inPlace) }
   }
   for (const run of changed.values()) {
     const [first, ...more] = list.pages
-    if (there.has(run.run_id) || first === undefined) continue
+    if (run === undefined || there.has(run.run_id) || first === undefined) continue
     if (run.created_at < newestOf(filter, list) || !fits(run, filter)) continue
     const pages = [{ ...first, runs: [run, ...first.runs] }, ...more]
     list = { ...list, pages: filter.latest === undefined ? pages : pages.map(withoutTriesBefore(run)) }
@@ -118,6 +118,8 @@ function withChanged(
  */
 export function keepRunsLive(client: QueryClient): () => void {
   const pending = new Map<string, Run>()
+  /** Of others; undefined: it is shared no more. */
+  const shared = new Map<string, Run | undefined>()
   let frame: number | undefined
   const toOpen = (all: Iterable<Run>) =>
     client.setQueryData<RunPage>(openRuns.queryKey, (page) => {
@@ -130,15 +132,20 @@ export function keepRunsLive(client: QueryClient): () => void {
     frame = undefined
     if (document.hidden) return
     const changed = new Map(pending)
+    const changedShared = new Map(shared)
     pending.clear()
+    shared.clear()
     toOpen(changed.values())
-    for (const [key] of client.getQueriesData({ queryKey: ['runs'] }))
-      client.setQueryData<InfiniteData<RunPage>>(key, (data) =>
-        data === undefined ? data : withChanged(data, changed, key[1] as RunFilter),
+    for (const [key] of client.getQueriesData({ queryKey: ['runs'] })) {
+      const filter = key[1] as RunFilter
+      client.setQueryData<InfiniteData<RunPage>>(
+        key,
+        (data) => data && withChanged(data, filter.shared ? changedShared : changed, filter),
       )
+    }
   }
   const soon = () => {
-    if (!document.hidden && pending.size > 0) frame ??= requestAnimationFrame(show)
+    if (!document.hidden && pending.size + shared.size > 0) frame ??= requestAnimationFrame(show)
   }
   const changed = (run: Run) => {
     keepFailure(client, run, client.getQueryData(meQuery.queryKey)?.name)
@@ -159,9 +166,15 @@ export function keepRunsLive(client: QueryClient): () => void {
       return { runs: withOpen(before.runs, run) }
     })
   const stop = liveRuns.read(changed, reset, asking)
+  const stopShared = liveRuns.readShared((json, kind) => {
+    const run = JSON.parse(json) as Run
+    shared.set(run.run_id, kind === 'shared' ? run : undefined)
+    soon()
+  })
   document.addEventListener('visibilitychange', soon)
   return () => {
     stop()
+    stopShared()
     document.removeEventListener('visibilitychange', soon)
     if (frame !== undefined) cancelAnimationFrame(frame)
   }

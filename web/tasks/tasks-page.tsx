@@ -1,6 +1,6 @@
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { Link, useNavigate, useSearch } from '@tanstack/react-router'
-import { GitPullRequest, Plus, X } from 'lucide-react'
+import { GitPullRequest, Plus } from 'lucide-react'
 import { memo, useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { useLiveTasks } from '../data/live-tasks.ts'
@@ -16,6 +16,7 @@ import {
   webAddress,
 } from '../data/tasks.ts'
 import { Failure } from '../parts/action-button.tsx'
+import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { When } from '../parts/times.tsx'
@@ -288,38 +289,17 @@ function TaskFilterLine({ filter, tasks }: { filter: TaskFilter; tasks: readonly
       placeholder="state:running agent:codex text…"
       submit={(words) => void set({ ...filter, ...taskFilterOfWords(words) })}
     >
-      {(Object.keys(choices) as (keyof typeof choices)[]).map((name) => {
-        const value = filter[name]
-        const isKnown = choices[name].some(([one]) => one === value)
-        return (
-          <select
-            key={name}
-            aria-label={titles[name]}
-            className={`h-7 max-w-44 rounded-md border bg-surface px-2 text-meta max-sm:h-11 max-sm:max-w-none max-sm:flex-[1_1_40%] max-sm:text-[1rem] dark:bg-raised ${value === undefined ? 'border-dashed border-line2 text-ink2' : 'border-line2 font-medium'}`}
-            value={value ?? ''}
-            onChange={({ target }) => set({ ...filter, [name]: target.value || undefined })}
-          >
-            <option value="">{titles[name]}</option>
-            {choices[name].map(([one, word]) => (
-              <option key={one} value={one}>
-                {word}
-              </option>
-            ))}
-            {value !== undefined && !isKnown && <option value={value}>{value}</option>}
-          </select>
-        )
-      })}
+      {(Object.keys(choices) as (keyof typeof choices)[]).map((name) => (
+        <FilterChoice
+          key={name}
+          label={titles[name]}
+          choices={choices[name]}
+          value={filter[name]}
+          choose={(value) => set({ ...filter, [name]: value })}
+        />
+      ))}
       {filter.q !== undefined && (
-        <button
-          type="button"
-          className="flex h-7 items-center gap-1.5 rounded-md border border-line2 px-2 text-meta max-sm:h-11"
-          aria-label={`Drop the text ${filter.q}`}
-          onClick={() => set({ ...filter, q: undefined })}
-        >
-          <span className="text-ink2">Text</span>
-          <span className="font-medium">{filter.q}</span>
-          <X size={12} strokeWidth={1.75} aria-hidden />
-        </button>
+        <FilterChip word="Text" value={filter.q} drop={() => set({ ...filter, q: undefined })} />
       )}
     </FilterForm>
   )

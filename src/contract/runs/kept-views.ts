@@ -20,6 +20,9 @@ export const viewWords = [
   'needs',
   'latest',
   'sort',
+  'agent',
+  'repository',
+  'shared',
   'q',
 ] as const
 

@@ -1,14 +1,19 @@
 import type { RunEvent } from '../../contract/events.ts'
 import { attemptId } from '../../contract/ids.ts'
+import type { Share } from '../../contract/runs/shares.ts'
 import type { RunStore } from '../../engine/ports.ts'
 import type { Log } from '../../platform/log.ts'
 
 type Told = (runId: string, events: readonly RunEvent[]) => void
 
-/** The same store; `changed` is told of each run whose record has changed, `seen` is told of the events of each commit, after it, `read` of those that are read. They must not throw. */
+/** The same store; `changed` is told of each run whose record has changed, with whom it was shared before that where this changes, `seen` is told of the events of each commit, after it, `read` of those that are read. They must not throw. */
 export function observedStore(
   store: RunStore,
-  { seen, read, changed }: { seen: Told; read: Told; changed(runId: string): void },
+  {
+    seen,
+    read,
+    changed,
+  }: { seen: Told; read: Told; changed(runId: string, sharedBefore?: readonly Share[]): void },
 ): RunStore {
   return {
     capabilities: store.capabilities,
@@ -20,9 +25,11 @@ export function observedStore(
       for (const before of new Set([spec.first_run, spec.retry_of])) if (before !== undefined) changed(before)
     },
     async update(runId, change) {
+      const isShared = change.patch !== undefined && 'shares' in change.patch
+      const before = isShared ? (await store.get(runId))?.shares : undefined
       await store.update(runId, change)
       seen(runId, change.events)
-      if (change.patch !== undefined && Object.keys(change.patch).length > 0) changed(runId)
+      if (change.patch !== undefined && Object.keys(change.patch).length > 0) changed(runId, before)
     },
     get: (runId) => store.get(runId),
     list: (query) => store.list(query),

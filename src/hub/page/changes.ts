@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { RunRecord, RunSummary } from '../../contract/run.ts'
-import { isApprover, type Person } from '../approvals/approvers.ts'
+import type { Share } from '../../contract/runs/shares.ts'
+import { isApprover, type Person, shareOf } from '../approvals/approvers.ts'
 
 /** A row of a list as it is now, and whom it is for. */
 export interface ChangedRow {
@@ -8,6 +9,8 @@ export interface ChangedRow {
   owner: string
   /** Whether a user of its tenant may be asked by it, and so reads it. */
   asks(person: Person): boolean
+  /** Whether it is shared with a user of its tenant, or was until not long ago; undefined: neither. */
+  shared?(person: Person): 'now' | 'before' | undefined
   /** As the list's API has it, as JSON. */
   json: string
 }
@@ -125,13 +128,45 @@ export class Changes {
   }
 }
 
-/** The row of a run in lists: for its owner, admins, and those who may answer it. None of a run that is gone. */
+/** So many runs are remembered of which a share was withdrawn. */
+const WITHDRAWN = 2048
+
+/** With whom runs were shared and are no more, as far as this process remembers: their lists are to lose the row. */
+export class FormerShares {
+  readonly #runs = new Map<string, readonly Share[]>()
+
+  /** Takes note of the shares of a run before a change of them. */
+  add(runId: string, shares: readonly Share[] | undefined): void {
+    if (shares === undefined || shares.length === 0) return
+    const all = [...(this.#runs.get(runId) ?? []), ...shares]
+    const each = new Map(all.map((share) => [`${share.user ?? ''}\n${share.role ?? ''}`, share]))
+    this.#runs.delete(runId)
+    this.#runs.set(runId, [...each.values()])
+    if (this.#runs.size > WITHDRAWN) this.#runs.delete(this.#runs.keys().next().value!)
+  }
+  of(runId: string): readonly Share[] | undefined {
+    return this.#runs.get(runId)
+  }
+}
+
+/** The row of a run in lists: for its owner, admins, those who may answer it, and those with whom it is shared. None of a run that is gone. */
 export function rowOfRun(
   record: RunRecord | undefined,
   summary: (record: RunRecord) => RunSummary,
+  former?: readonly Share[],
 ): ChangedRow | undefined {
   if (record === undefined) return undefined
-  const { tenant, owner, workflow } = record
-  const asks = (person: Person) => isApprover({ workflow, owner }, person)
-  return { tenant, owner, asks, json: JSON.stringify(summary(record)) }
+  const { tenant, owner, workflow, shares } = record
+  return {
+    tenant,
+    owner,
+    asks: (person) => isApprover({ workflow, owner }, person),
+    shared: (person) =>
+      person.name === owner
+        ? undefined
+        : shareOf({ shares }, person)
+          ? 'now'
+          : shareOf({ shares: former }, person) && 'before',
+    json: JSON.stringify(summary(record)),
+  }
 }

@@ -15,7 +15,9 @@ test('words make a filter, and a word that is none of them is refused', () => {
   assert.equal(wordsOf(words), text)
   assert.deepEqual(
     apiFilter(
-      viewWords(' since:2026-01-31T00:00:00Z needs:me latest:1 workflow:a:b label:team=db,on sort:-name'),
+      viewWords(
+        ' since:2026-01-31T00:00:00Z needs:me latest:1 workflow:a:b label:team=db,on sort:-name agent:codex repository:shop/web shared:1',
+      ),
     ),
     {
       created_after: '2026-01-31T00:00:00.000Z',
@@ -24,6 +26,9 @@ test('words make a filter, and a word that is none of them is refused', () => {
       workflow_name: 'a:b',
       label: ['team=db', 'on'],
       sort: '-name',
+      agent: 'codex',
+      repository: 'shop/web',
+      shared: 'true',
     },
   )
   assert.throws(() => viewWords('staus:failed'), /has the word "staus:failed"/)

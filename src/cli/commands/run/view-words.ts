@@ -7,7 +7,8 @@ import { momentOf } from '../../option-values.ts'
 
 type Filter = NonNullable<BulkRunsInput['filter']>
 
-const named = /^(kind|status|user|workflow|label|since|until|needs|latest|sort|input\.\w+):(.+)$/
+const named =
+  /^(kind|status|user|workflow|label|since|until|needs|latest|sort|agent|repository|shared|input\.\w+):(.+)$/
 
 /** A filter out of words as views keep it; what is no `name:value` is looked for in ids and names. */
 export function viewWords(text: string): ViewFilter {
@@ -19,7 +20,7 @@ export function viewWords(text: string): ViewFilter {
     else if (/^\w+(\.\w+)?:./.test(word))
       throw new UsageError(
         `the filter has the word "${word}"`,
-        'words are status, kind, user, workflow, label, since, until, needs, latest, sort and input.NAME, with a colon and a value',
+        'words are status, kind, user, workflow, label, since, until, needs, latest, sort, agent, repository, shared and input.NAME, with a colon and a value',
       )
     else rest.push(word)
   }
@@ -28,7 +29,8 @@ export function viewWords(text: string): ViewFilter {
 
 /** The filter as the API takes it. */
 export function apiFilter(words: ViewFilter): Filter {
-  const { kind, user, workflow, label, since, until, needs, latest, sort, q } = words
+  const { kind, user, workflow, label, since, until, needs, latest, sort, agent, repository, shared, q } =
+    words
   const inputs = Object.entries(words).flatMap(([name, value]) =>
     name.startsWith('input.') ? [`${name.slice('input.'.length)}=${value}`] : [],
   )
@@ -43,6 +45,9 @@ export function apiFilter(words: ViewFilter): Filter {
     latest: latest === undefined ? undefined : ('true' as const),
     label: label?.split(','),
     sort: sort as RunSort | undefined,
+    agent,
+    repository,
+    shared: shared === undefined ? undefined : ('true' as const),
     input: inputs.length > 0 ? inputs : undefined,
     text: q,
   }

@@ -24,6 +24,9 @@ type ListName = (typeof lists)[number]
 const resumed = ['runs', 'tasks'] as const
 type ResumedList = (typeof resumed)[number]
 
+/** Messages about one row. */
+type RowEvent = 'run' | 'task' | 'asks' | 'shared' | 'unshared'
+
 interface RunTopic {
   runId: string
   after: number
@@ -52,6 +55,8 @@ export class EventTopics {
   readonly #followed = new Map<string, AbortController>()
   /** Up to where each list is told. */
   readonly #places = new Map<ResumedList, number>()
+  /** Runs of which it was told that they are shared with the user no more. */
+  readonly #unshared = new Set<string>()
   #written: Promise<void> = Promise.resolve()
 
   constructor(context: ApiContext, of: { identity: Identity; paced: PacedResponse; runners: RunnerLists }) {
@@ -208,19 +213,32 @@ export class EventTopics {
         const row = await changes.row(id)
         if (signal.aborted) return
         this.#places.set(list, next)
-        const event = row && this.#eventOf(list, row)
-        if (event) await this.write(`id: ${this.#cursor()}\nevent: ${event}\ndata: ${row.json}\n\n`)
+        for (const event of row === undefined ? [] : this.#eventsOf(list, id, row)) {
+          const data = event === 'unshared' ? JSON.stringify({ run_id: id }) : row!.json
+          await this.write(`id: ${this.#cursor()}\nevent: ${event}\ndata: ${data}\n\n`)
+        }
       }
       await sleep(PACE_MS, undefined, { signal }).catch(() => {})
     }
   }
 
-  /** As what the row is told to this user, if it is. */
-  #eventOf(list: ResumedList, { tenant, owner, asks }: ChangedRow): 'run' | 'task' | 'asks' | undefined {
+  /** As what the row is told to this user; none: it is nothing to them. */
+  #eventsOf(list: ResumedList, id: string, { tenant, owner, asks, shared }: ChangedRow): RowEvent[] {
     const { user } = this.identity
-    if (tenant !== user.tenant) return undefined
-    if (isAdmin(this.identity) || owner === user.name) return list === 'runs' ? 'run' : 'task'
-    return asks(user) ? 'asks' : undefined
+    if (tenant !== user.tenant) return []
+    const events: RowEvent[] = []
+    if (isAdmin(this.identity) || owner === user.name) events.push(list === 'runs' ? 'run' : 'task')
+    else if (asks(user)) events.push('asks')
+    const isShared = shared?.(user)
+    if (isShared === 'now') {
+      this.#unshared.delete(id)
+      events.push('shared')
+    } else if (isShared === 'before' && !this.#unshared.has(id)) {
+      // Told once: what the run does from then on is no business of the user's.
+      this.#unshared.add(id)
+      events.push('unshared')
+    }
+    return events
   }
 
   async #sendRunners(signal: AbortSignal): Promise<void> {

@@ -96,6 +96,52 @@ test('a stream tells of each run of its user as lists show it, and goes on where
   )
 })
 
+test('a stream tells of runs of others that are shared with its user, until they are not, and of no other', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, bob, cid] = [await hub.user('ann'), await hub.user('bob'), await hub.user('cid')]
+  const boss = await hub.user('boss', 'admin')
+  const far = await hub.user('eve', 'admin', 'elsewhere')
+  const url = `${hub.url}/api/events?topics=runs`
+  const readers = await Promise.all([bob, cid, boss, far].map(({ token }) => reader(url, token)))
+  const [ofBob, ofCid, ofBoss, ofFar] = readers as [(typeof readers)[0], ...typeof readers]
+  t.after(() => readers.map(({ close }) => close()))
+  const hold = async () =>
+    (await hub.engine.submit({ yaml: oneStep('hold'), owner: 'ann', tenant: 'default' })).run_id
+  const [run, secret] = [await hold(), await hold()]
+  const shares = (method: string, path = '', body?: object) =>
+    hub.call(method, `/api/runs/${run}/shares${path}`, ann.token, body)
+  await shares('PUT', '', { user: 'bob' })
+  const first = await ofBob.until(({ event }) => event === 'shared')
+  const listed = (await hub.call('GET', '/api/runs?shared=true', bob.token)).json.runs
+  assert.deepEqual(JSON.parse(first.at(-1)!.data), listed[0])
+
+  await shares('PUT', '', { role: 'admin' })
+  await ofBoss!.until(({ event, data }) => event === 'shared' && data.includes(run))
+  await shares('DELETE', '?user=bob')
+  const more = await ofBob.until(({ event }) => event === 'unshared')
+  assert.deepEqual(JSON.parse(more.at(-1)!.data), { run_id: run })
+  // From here on bob hears of nothing of it: his own run is the next that he hears of.
+  await hub.engine.cancel(run, { by: 'ann' })
+  await hub.engine.done(run)
+  await ofBoss!.until(({ event, data }) => event === 'shared' && data.includes('"canceled"'))
+  const ended = (id: string) => (message: Message) =>
+    message.event === 'run' && runOf(message).run_id === id && runOf(message).status === 'success'
+  const own = async (owner: string, tenant = 'default') =>
+    (await hub.engine.submit({ yaml: oneStep('say hi'), owner, tenant })).run_id
+  const [bobs, cids, fars] = [await own('bob'), await own('cid'), await own('eve', 'elsewhere')]
+  for (const [one, id] of [[ofBob, bobs] as const, [ofCid!, cids] as const, [ofFar!, fars] as const]) {
+    const told = (await one.until(ended(id))).filter(({ event }) => event !== 'start')
+    assert.ok(
+      told.every(({ data }) => data.includes(id)),
+      JSON.stringify(told),
+    )
+  }
+  // A log that is over tells of its shares too.
+  await shares('DELETE', '?role=admin')
+  await ofBoss!.until(({ event, data }) => event === 'unshared' && data.includes(run))
+  await hub.engine.cancel(secret, { by: 'ann' })
+})
+
 const eventOf = ({ data }: Message) => TopicEvent.parse(JSON.parse(data))
 
 test('one stream tells the logs of several runs, added and dropped while it is open, from a seq', async (t) => {
