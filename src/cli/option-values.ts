@@ -87,3 +87,11 @@ export const hubOptions = {
   },
   token: { type: 'string', value: 'TOKEN', help: 'API token (default: ERRAND_TOKEN, the login)' },
 } as const
+
+/** A port that was given to listen at; 0 stands for any. Throws `UsageError`. */
+export function portOption(text: string): number {
+  const port = Number(text)
+  if (text.trim() === '' || !Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new UsageError(`--port is "${text}"`, 'it is a number up to 65535')
+  return port
+}

@@ -219,6 +219,11 @@ export const settings = {
     about:
       '[models](agents.md#models-that-may-be-used) that agents in a box may use, with commas between, such as `claude-haiku-*`',
   },
+  ERRAND_MODEL_GATE: {
+    ...{ type: 'text', page: 'cli', for: '`runner`, `runner model-gate`' },
+    about:
+      'folder of the [gate to models](agents.md#keys-beside-the-runner) beside a runner that has no keys',
+  },
   ERRAND_HUB_URL: {
     ...{ type: 'text', old: ['ADOS_API_URL', 'ORCHESTRATOR_URL'], page: 'cli', for: '`runner`' },
     about: 'the hub',

@@ -23,6 +23,7 @@ import { command, UsageError } from '../../command.ts'
 import { localHubFile, writeLogin } from '../../connection.ts'
 import { dataFolder } from '../../local/errand-home.ts'
 import { takeFolderLock } from '../../local/folder-lock.ts'
+import { portOption } from '../../option-values.ts'
 import { programLog, untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 
@@ -196,10 +197,7 @@ function ownSlots({
 
 function address({ host, port }: { host?: string; port?: string }): { host: string; port: number } {
   const given = parseListenAddress(setting(process.env, 'ERRAND_ADDR'))
-  const number = port === undefined ? given.port : Number(port)
-  if (port?.trim() === '' || !Number.isInteger(number) || number < 0 || number > 65_535)
-    throw new UsageError(`--port is "${port}"`, 'it is a number up to 65535')
-  return { host: host ?? given.host, port: number }
+  return { host: host ?? given.host, port: port === undefined ? given.port : portOption(port) }
 }
 
 /** The built dashboard lies beside the bundle of this command; beside its source, in `dist`. */

@@ -1,17 +1,19 @@
 import { join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { runnerEnvironment, slotsOption } from '../../../config/environment.ts'
+import { setting } from '../../../config/read-setting.ts'
 import type { AgentState } from '../../../contract/agent.ts'
 import { ErrandError } from '../../../contract/errors.ts'
+import type { Log } from '../../../platform/log.ts'
 import { giveBackMemory } from '../../../platform/release-memory.ts'
 import type { HubLinkOptions } from '../../../runner/link/hub-link.ts'
 import type { Attempts } from '../../../runner/ports.ts'
 import type { AgentBoxes } from '../../../runner/sessions/machine-agents.ts'
 import type { LeasedSlots } from '../../../runner/workspaces/leased-slots.ts'
-import { type CommandGroup, command } from '../../command.ts'
+import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { ownPlaces } from '../../local/errand-home.ts'
 import { takeFolderLock } from '../../local/folder-lock.ts'
-import { givenName, keyValues } from '../../option-values.ts'
+import { givenName, keyValues, portOption } from '../../option-values.ts'
 import { programLog, untilSignal } from '../../until-signal.ts'
 import { productVersion } from '../../version.ts'
 import { enroll } from './runner-enroll.ts'
@@ -116,6 +118,10 @@ const start = command({
     let attempts: Attempts | undefined
     const watches: { close(): void | Promise<void> }[] = []
     try {
+      // Before anything looks for keys.
+      const gate = await gateHere(process.env, stop.signal, log)
+      if (gate !== undefined) watches.push(gate)
+      if (stop.signal.aborted) return 0
       const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
       log(limitsHere.limitsText(limits.choice))
       const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
@@ -251,6 +257,17 @@ async function agentsHere(folder: string, allowedDirs: readonly string[]) {
   return { options, watch }
 }
 
+/** Takes what the gate to models beside this runner has instead of keys into the environment; undefined: there is to be none. */
+async function gateHere(env: NodeJS.ProcessEnv, signal: AbortSignal, log: Log) {
+  const folder = setting(env, 'ERRAND_MODEL_GATE')
+  if (folder === undefined) return undefined
+  const { joinGate } = await import('../../../runner/model-gate/join-gate.ts')
+  const onGone = () => log('The gate to models has gone: agents reach no model any more.', { level: 'error' })
+  const gate = await joinGate(folder, { signal, onGone })
+  Object.assign(env, gate?.env)
+  return gate
+}
+
 function givenLabels(given: string[] | undefined, where: string): Record<string, string> {
   const labels = keyValues(where, given)
   for (const [name, value] of Object.entries(labels)) {
@@ -260,8 +277,43 @@ function givenLabels(given: string[] | undefined, where: string): Record<string,
   return labels
 }
 
+const modelGate = command({
+  summary: 'Answer requests for models beside a runner that has no keys of them.',
+  options: {
+    folder: {
+      type: 'string',
+      value: 'DIR',
+      help: 'Folder that it shares with the runner (default: ERRAND_MODEL_GATE)',
+    },
+    port: { type: 'string', value: 'PORT', help: 'Port of 127.0.0.1 (default: 3128)' },
+  },
+  examples: ['ANTHROPIC_API_KEY=... ERRAND_MODEL_GATE=/run/gate errand runner model-gate'],
+  async run(options) {
+    const folder = options.folder ?? setting(process.env, 'ERRAND_MODEL_GATE')
+    if (folder === undefined)
+      throw new UsageError('the folder of the gate is missing', 'give it with --folder or ERRAND_MODEL_GATE')
+    const log = programLog()
+    const [{ ModelGate }, { agentRegistry }, { pricesFrom }] = await Promise.all([
+      import('../../../runner/model-gate/model-gate.ts'),
+      import('../../../agents/registry.ts'),
+      import('../../../runner/proxy/prices.ts'),
+    ])
+    const gate = await ModelGate.open({
+      ...{ folder, log, agents: agentRegistry, env: process.env },
+      port: options.port === undefined ? undefined : portOption(options.port),
+      prices: pricesFrom(setting(process.env, 'ERRAND_MODEL_PRICES')),
+    })
+    log('The gate to models is open.')
+    // A pod tells all of its containers at once to end, and the runner may still have work to bring to its end.
+    void untilSignal().then(() => gate.leaveUnused())
+    await gate.left
+    await gate.close()
+    return 0
+  },
+})
+
 export const runner: CommandGroup = {
   summary: 'Start a runner on this machine, or make this machine one.',
   alone: start,
-  commands: { enroll },
+  commands: { enroll, 'model-gate': modelGate },
 }

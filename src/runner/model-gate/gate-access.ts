@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto'
+import * as z from 'zod'
+import type { Agent, ModelService } from '../../agents/agent.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { modelAccess, type Variables } from '../proxy/model-access.ts'
+import type { ModelRule } from '../proxy/rules.ts'
+
+/**
+ * All that a gate to models and its runner tell one another, in a folder that both have: the gate writes `access.json` and listens at
+ * the socket `runner`, to which the runner is connected for as long as it is there.
+ */
+export const GateAccess = z.object({
+  version: z.literal(1),
+  /** Variables of the runner: base URLs that lead to the gate, and what stands for keys there. */
+  env: z.record(z.string(), z.string()),
+})
+export type GateAccess = z.infer<typeof GateAccess>
+
+export const ACCESS_FILE = 'access.json'
+export const RUNNER_SOCKET = 'runner'
+
+export interface GateRules {
+  env: Record<string, string>
+  models: ModelRule[]
+  /** Variables of agents that the gate cannot stand for; the runner does not get them. */
+  left: string[]
+}
+
+/**
+ * The services whose keys the environment holds, and what the runner has instead of them. Throws `invalid_argument` where it holds
+ * none, or the address of a service is none.
+ */
+export function gateRules(
+  agents: readonly Pick<Agent, 'keys' | 'secrets' | 'services'>[],
+  env: Variables,
+): GateRules {
+  const services = joined(agents.flatMap(({ services = [] }) => services))
+  const given = Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => !!entry[1]),
+  )
+  const random = randomBytes(20).toString('hex')
+  const { rules, env: changed } = modelAccess({ keys: [], services }, given, { key: random, machine: env })
+  const told: Record<string, string> = {}
+  for (const { name, sentinel } of rules) {
+    const service = services.find((each) => each.name === name)!
+    told[service.url] = changed[service.url]!
+    // Not all agents go by the same one.
+    const set = service.keys.filter(({ variable }) => given[variable] !== undefined)
+    for (const { variable } of set.length > 0 ? set : service.keys.slice(0, 1)) told[variable] = sentinel
+  }
+  const secrets = new Set(agents.flatMap(({ keys, secrets = [] }) => [...keys, ...secrets]))
+  const left = [...secrets].filter((name) => given[name] !== undefined && told[name] === undefined)
+  if (rules.length === 0)
+    throw new ErrandError(
+      'invalid_argument',
+      left.length === 0
+        ? 'The gate to models has no key.'
+        : `The gate to models cannot stand for ${left.join(', ')}.`,
+      {
+        hint: `It takes ${[...new Set(services.flatMap(({ keys }) => keys.map(({ variable }) => variable)))].join(', ')}.`,
+      },
+    )
+  return { env: told, models: rules, left }
+}
+
+/** Agents that go by the same base URL share one service; each has a name of its own. */
+function joined(services: readonly ModelService[]): ModelService[] {
+  const result: ModelService[] = []
+  for (const service of services) {
+    const same = result.find(
+      ({ url, shape, where }) =>
+        url === service.url &&
+        shape === service.shape &&
+        JSON.stringify(where) === JSON.stringify(service.where),
+    )
+    if (same === undefined) {
+      const alike = result.filter(({ name }) => name.replace(/-\d+$/, '') === service.name).length
+      result.push({ ...service, name: alike === 0 ? service.name : `${service.name}-${alike + 1}` })
+      continue
+    }
+    same.keys = [
+      ...same.keys,
+      ...service.keys.filter(({ variable }) => !same.keys.some((key) => key.variable === variable)),
+    ]
+    same.defaultUrl ??= service.defaultUrl
+    same.keyless ||= service.keyless
+    same.addsVersion ||= service.addsVersion
+  }
+  return result
+}

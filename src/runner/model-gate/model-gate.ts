@@ -1,0 +1,148 @@
+import { once } from 'node:events'
+import { chmodSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { type AddressInfo, createServer as createSocketServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import type { Agent } from '../../agents/agent.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { writeFileAtomic } from '../../platform/files.ts'
+import type { Log } from '../../platform/log.ts'
+import { socketPath } from '../../platform/socket-path.ts'
+import type { Variables } from '../proxy/model-access.ts'
+import { ModelDoor } from '../proxy/model-door.ts'
+import { oneByOne } from '../proxy/one-by-one.ts'
+import type { Prices } from '../proxy/prices.ts'
+import { DOOR_PORT } from '../proxy/rules.ts'
+import { ACCESS_FILE, type GateAccess, gateRules, RUNNER_SOCKET } from './gate-access.ts'
+
+export interface ModelGateOptions {
+  /** That it shares with its runner. */
+  folder: string
+  agents: readonly Pick<Agent, 'keys' | 'secrets' | 'services'>[]
+  /** With the keys. */
+  env: Variables
+  prices?: Prices
+  /** At 127.0.0.1. Default 3128; 0: any. */
+  port?: number
+  log: Log
+}
+
+/**
+ * Answers requests for models beside a runner that has no key of them: one process, or container, of another user. It ends when its
+ * runner has gone.
+ */
+export class ModelGate {
+  /** Resolves when the runner has come and gone. */
+  readonly left: Promise<void>
+  readonly #runners: Runners
+  readonly #close: () => Promise<void>
+
+  /** Throws `invalid_argument` where there is nothing that it can stand for, `unavailable` where it cannot listen. */
+  static async open(options: ModelGateOptions): Promise<ModelGate> {
+    const { folder, agents, env, prices, port = DOOR_PORT, log } = options
+    const { models, env: told, left } = gateRules(agents, env)
+    if (left.length > 0)
+      log(`The gate to models cannot stand for ${left.join(', ')}: agents do without.`, { level: 'warn' })
+    const door = new ModelDoor({ prices })
+    const rules = { version: 1, key: 'gate', network: 'models', never: [], models, budget: {} } as const
+    const timeouts = { requestTimeout: 0, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS }
+    const answer = oneByOne((request, response) => {
+      void door.handle(request, response, { ...rules, never: [] }, () => {})
+    })
+    const server = createServer(timeouts, answer)
+    const runners = new Runners()
+    try {
+      server.listen(port, '127.0.0.1')
+      await once(server, 'listening')
+      await runners.listen(folder)
+      const access: GateAccess = { version: 1, env: toPort(told, (server.address() as AddressInfo).port) }
+      // For a runner of another user. What stands in it is no secret of anyone but that runner.
+      writeFileAtomic(join(folder, ACCESS_FILE), JSON.stringify(access), { mode: 0o644, durable: false })
+    } catch (cause) {
+      server.close()
+      runners.close()
+      throw new ErrandError(
+        'unavailable',
+        `The gate to models cannot be opened: ${(cause as Error).message}.`,
+        {
+          hint: `It needs the folder ${folder}, to be written to, and port ${port} of 127.0.0.1.`,
+          cause,
+        },
+      )
+    }
+    return new ModelGate(runners, async () => {
+      rmSync(join(folder, ACCESS_FILE), { force: true })
+      runners.close()
+      server.close()
+      await door.close()
+      server.closeAllConnections()
+      if (server.listening) await once(server, 'close')
+    })
+  }
+
+  private constructor(runners: Runners, close: () => Promise<void>) {
+    this.left = runners.left
+    this.#runners = runners
+    this.#close = close
+  }
+
+  /** Where no runner is there, it counts as gone from now on. */
+  leaveUnused(): void {
+    this.#runners.leaveUnused()
+  }
+
+  /** Ends what is under way. May be called twice. */
+  async close(): Promise<void> {
+    await this.#close()
+  }
+}
+
+const HEADERS_MS = 60_000
+const IDLE_MS = 65_000
+
+const toPort = (env: Readonly<Record<string, string>>, port: number): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(env).map(([name, value]) => [
+      name,
+      value.replace(`http://127.0.0.1:${DOOR_PORT}/`, `http://127.0.0.1:${port}/`),
+    ]),
+  )
+
+/** The socket at which the runner stays. */
+class Runners {
+  readonly left: Promise<void>
+  readonly leaveUnused: () => unknown
+  readonly #there = new Set<Socket>()
+  readonly #server
+  #path: ReturnType<typeof socketPath> | undefined
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.left = promise
+    this.leaveUnused = () => this.#there.size === 0 && resolve()
+    this.#server = createSocketServer((socket) => {
+      this.#there.add(socket)
+      socket.on('error', () => {}).resume()
+      socket.once('close', () => {
+        this.#there.delete(socket)
+        this.leaveUnused()
+      })
+    })
+  }
+
+  async listen(folder: string): Promise<void> {
+    const file = join(folder, RUNNER_SOCKET)
+    rmSync(file, { force: true })
+    this.#path = socketPath(file)
+    this.#server.listen(this.#path.path)
+    await once(this.#server, 'listening')
+    // For a runner of another user.
+    chmodSync(file, 0o666)
+  }
+
+  close(): void {
+    this.#server.close()
+    for (const socket of this.#there) socket.destroy()
+    this.#path?.close()
+  }
+}
