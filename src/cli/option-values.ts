@@ -49,6 +49,19 @@ export function lifetimeSeconds(option: string, text: string | undefined): numbe
   return Math.floor(ms / 1000)
 }
 
+/** A time that may be none: "0", "90s", "10m", or seconds without a unit. Throws a UsageError. */
+export function waitSeconds(option: string, text: string): number {
+  const ms = parseDuration(/^[\d.]+$/.test(text) ? `${text}s` : text)
+  if (ms === undefined) throw new UsageError(`${option} is "${text}"`, 'write it as 0, 90s, 10m or 1h')
+  return ms / 1000
+}
+
+/** Throws a UsageError. */
+export function wholeNumber(option: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`${option} is "${text}"`, 'write a whole number')
+  return Number(text)
+}
+
 const DAY_MS = 86_400_000
 const SOON_DAYS = 14
 

@@ -1,3 +1,4 @@
+import type { ChangePool, PoolView } from '../contract/fleet/provisioning.ts'
 import type { ListGroups, ListWaits, RunnerGroup, RunnerWait } from '../contract/fleet/runner-groups.ts'
 import type {
   CreateEnrollmentInput,
@@ -39,6 +40,17 @@ export class RunnersClient {
 
   deleteGroup(name: string): Promise<void> {
     return this.#http.done('DELETE /api/runner-groups/:name', { params: { name } })
+  }
+
+  /** Other settings for the group's made runners than the file has; `null`: as the file. */
+  changePool(name: string, change: ChangePool): Promise<PoolView> {
+    return this.#http.json('PATCH /api/runner-groups/:name/pool', { params: { name }, body: change })
+  }
+
+  /** Takes the group's made runners away, those at work only with `working`. Answers how many. */
+  async emptyPool(name: string, { working }: { working?: boolean } = {}): Promise<number> {
+    const body = { working }
+    return (await this.#http.json('POST /api/runner-groups/:name/empty', { params: { name }, body })).removed
   }
 
   /** With what it is at. */

@@ -169,3 +169,59 @@ test('a run waits for one of its own while the only runner that there may be is 
   assert.notEqual(runnerOf(a), runnerOf(b))
   await nothingLeft(programs)
 })
+
+test('an admin pauses, changes and empties a group, over restarts, until the file says something else', async (t) => {
+  const programs = await opened(t, { spare: 2, idle_seconds: 600 })
+  const there = async () => (await programs.client.runners.list()).map(({ id }) => id)
+  const first = await eventually('the spares', async () => {
+    const ids = await there()
+    return ids.length === 2 && ids
+  })
+  const cli = async (...args: string[]) => {
+    const said = await programs.call('runners', ...args)
+    assert.equal(said.code, 0, said.stderr)
+    return said.stdout
+  }
+  assert.match(
+    await cli('pause-group', 'builders'),
+    /^paused is true \(admin, 20.*\); errand.yaml says false\n$/,
+  )
+  assert.equal(await cli('empty-group', 'builders'), '2 runners of builders are taken away.\n')
+  await nothingLeft(programs)
+  await programs.kill('hub')
+  await programs.startHub()
+  const id = await start(programs, steps('echo hello'))
+  await eventually('why it waits', async () =>
+    JSON.stringify(await programs.client.runs.get(id)).includes('group \\"builders\\" is paused'),
+  )
+  await cli('set-group', 'builders', '--spare', '0', '--idle', '0')
+  assert.equal(await cli('resume-group', 'builders'), await cli('set-group', 'builders'))
+  assert.equal((await programs.ended(id)).status, 'success')
+  await nothingLeft(programs)
+  const [before] = (await programs.client.runners.groups({ name: 'builders' })).map(({ pool }) => pool!)
+  assert.deepEqual(
+    before!.changes.map(({ key, value, file, by }) => [key, value, file, by]),
+    [
+      ['spare', 0, 2, 'admin'],
+      ['idle_seconds', 0, 600, 'admin'],
+    ],
+  )
+  writeGroup(programs.data, { spare: 1, idle_seconds: 600 })
+  const [other] = await eventually('the spare of the file', async () => {
+    const ids = await there()
+    return ids.length === 1 && ids
+  })
+  assert.ok(!first.includes(other!))
+})
+
+test('a group that is emptied with those at work loses what they are at, and what waits gets others', async (t) => {
+  const programs = await opened(t)
+  const mark = join(programs.home, 'begun')
+  const id = await start(programs, steps(`echo x >> ${mark}; sleep 600`))
+  await eventually('the step', () => existsSync(mark))
+  assert.equal(await programs.client.runners.emptyPool('builders'), 0, 'it is at work')
+  assert.equal(await programs.client.runners.emptyPool('builders', { working: true }), 1)
+  const run = await programs.ended(id)
+  assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
+  await nothingLeft(programs)
+})

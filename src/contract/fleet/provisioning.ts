@@ -95,6 +95,31 @@ export function driverSettings(pool: DriverSettings): DriverSettings {
   )
 }
 
+/** The settings that an admin may change beside the file. */
+export const poolKeys = ['max', 'spare', 'idle_seconds', 'paused'] as const
+export type PoolKey = (typeof poolKeys)[number]
+const { max, spare, idle_seconds, paused } = PoolShape
+
+/** Changes of a group's settings; `null` takes one back, so that the file's word counts again. */
+export const ChangePool = z.strictObject({
+  max: max.nullable(),
+  spare: spare.nullable(),
+  idle_seconds: idle_seconds.nullable(),
+  paused: paused.nullable(),
+})
+export type ChangePool = z.infer<typeof ChangePool>
+
+/** A setting that an admin has changed. */
+export const PoolChange = z.object({
+  key: z.enum(poolKeys),
+  value: z.union([z.number(), z.boolean()]),
+  /** As the file had it then, and has it still: a later change of it there takes the admin's back. */
+  file: z.union([z.number(), z.boolean()]),
+  by: z.string(),
+  at: z.string(),
+})
+export type PoolChange = z.infer<typeof PoolChange>
+
 /** A group's settings, whole. Times in seconds. */
 export interface Pool extends DriverSettings {
   group: string
@@ -162,8 +187,9 @@ export const PoolView = z.object({
   spare: z.number(),
   idle_seconds: z.number(),
   start_seconds: z.number(),
-  /** By its settings, or by an admin. */
   paused: z.boolean(),
+  /** The settings that admins have changed; for those of the hub's first tenant. */
+  changes: z.array(PoolChange),
   counts: z.object({ starting: z.number(), idle: z.number(), working: z.number(), removing: z.number() }),
   /** How many runs wait for one of its runners. */
   waiting: z.number(),

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { ChangePool, PoolView } from '../fleet/provisioning.ts'
 import {
   ListGroups,
   ListWaits,
@@ -57,6 +58,26 @@ export const runnerRoutes = routeTable({
     summary: 'Delete a group that an admin has made and nothing uses (admin)',
     params: z.object({ name: z.string() }),
     answers: { 204: nothing },
+  },
+  'PATCH /api/runner-groups/:name/pool': {
+    who: 'admin',
+    tag,
+    summary: "Other settings for a group's made runners than the file has; `null`: as the file (admin)",
+    params: z.object({ name: z.string() }),
+    body: ChangePool,
+    answers: { 200: PoolView },
+  },
+  'POST /api/runner-groups/:name/empty': {
+    who: 'admin',
+    tag,
+    summary: "Take a group's made runners away; what waits gets others (admin)",
+    params: z.object({ name: z.string() }),
+    body: z
+      .strictObject({
+        working: z.boolean().default(false).describe('Also those at work: what they are at is lost'),
+      })
+      .prefault({}),
+    answers: { 202: z.object({ removed: z.number().int() }) },
   },
   'GET /api/runners/:id': {
     who: 'user',

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import type { PoolView } from '../../contract/fleet/provisioning.ts'
+import type { ChangePool, PoolView } from '../../contract/fleet/provisioning.ts'
 import type { RunnerGroup } from '../../contract/fleet/runner-groups.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
@@ -70,6 +70,10 @@ export interface Repositories {
 export interface PoolsFace {
   /** As the tenant sees them. */
   list(tenant: string): PoolView[]
+  /** Other settings than the file has, kept when this resolves. Throws `not_found`, `invalid_argument`. */
+  change(group: string, change: ChangePool, by: string): Promise<void>
+  /** Takes runners of the group away, those at work only where asked. Answers how many. Throws `not_found`. */
+  empty(group: string, options: { working: boolean; by: string }): number
 }
 
 /** The questions to a runner about the folder of a session. Throws what the runner says, or `unavailable`. */

@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ErrandError } from '../../contract/errors.ts'
-import type { Identity } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { DataSize } from '../ops/data-size.ts'
 import type { ApiApp, ApiContext } from './api-context.ts'
-import { needAdmin } from './http/access.ts'
+import { needAdmin, needOperator } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
 export function healthHandlers({ version, engine }: ApiContext) {
@@ -19,14 +18,6 @@ export function healthHandlers({ version, engine }: ApiContext) {
       taking_up: engine.takingUp(),
     }),
   } satisfies Partial<Handlers>
-}
-
-/** Throws `forbidden` for whoever is no operator of the hub. */
-function needOperator({ user }: Identity, what: string): void {
-  if (user.tenant !== DEFAULT_TENANT)
-    throw new ErrandError('forbidden', `${what} for the admins of the hub's first tenant.`, {
-      hint: `Ask an admin of the tenant "${DEFAULT_TENANT}".`,
-    })
 }
 
 /** Facts of the hub as a whole, for its operators. */

@@ -4,8 +4,9 @@ import type { RunnerGroup, RunnerWait, WaitingStep } from '../../contract/fleet/
 import type { Identity } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { DEFAULT_GROUP, groupOf } from '../fleet/matching.ts'
+import { noPool } from '../provisioners/pool-settings.ts'
 import type { ApiContext } from './api-context.ts'
-import { isAdmin } from './http/access.ts'
+import { isAdmin, needOperator } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
 /** So many steps that wait for a group are told one by one. */
@@ -123,7 +124,7 @@ export function runnerGroupHandlers({ runners, accounts, repositories, pools }: 
     const found = (await groupsFor(identity)).find((each) => each.name === name)
     if (found === undefined || (!found.made && isEmpty(found) && name !== DEFAULT_GROUP))
       throw new ErrandError('not_found', `There is no group "${name}".`, {
-        hint: 'List them with: errand runners groups list',
+        hint: 'List them with: errand runners groups',
       })
     const { runners: ids, tokens, repositories: repos, waiting, isolation } = found
     const uses = [
@@ -178,6 +179,19 @@ export function runnerGroupHandlers({ runners, accounts, repositories, pools }: 
         groups.map((each) => (each.name === params.name ? { ...each, name } : each)),
       )
       return (await groupsFor(identity)).find((each) => each.name === name)!
+    },
+
+    'PATCH /api/runner-groups/:name/pool': async ({ identity, params: { name }, body }) => {
+      needOperator(identity, 'How runners are made is')
+      if (pools === undefined) throw noPool(name)
+      await pools.change(name, body, identity.user.name)
+      return pools.list(identity.user.tenant).find(({ group }) => group === name)!
+    },
+
+    'POST /api/runner-groups/:name/empty': ({ identity, params: { name }, body: { working } }) => {
+      needOperator(identity, 'The runners of all tenants are')
+      if (pools === undefined) throw noPool(name)
+      return { removed: pools.empty(name, { working, by: identity.user.name }) }
     },
 
     'DELETE /api/runner-groups/:name': async ({ identity, params }) => {

@@ -10,6 +10,7 @@ import { CommandProvisioner } from './drivers/command.ts'
 import { ProcessProvisioner } from './drivers/process.ts'
 import { MadeTokens } from './made-tokens.ts'
 import { newHubId } from './names.ts'
+import { PoolSettings } from './pool-settings.ts'
 import { Pools } from './pools.ts'
 import { ProvisionError, type Provisioner } from './provisioner.ts'
 
@@ -54,13 +55,15 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
         return notThereYet
     }
   }
+  const settings = new PoolSettings({ file: () => configFile.pools(), store: accounts, log })
   const pools = new Pools({
     ...{ hub, driverOf, isOpen, url, log },
-    pools: () => configFile.pools(),
+    settings,
     store: stores.madeRunners,
     tokens: new MadeTokens({ accounts, auth, secret }),
     spareTenant: DEFAULT_TENANT,
   })
+  await settings.recall()
   await pools.recall()
   return pools
 }

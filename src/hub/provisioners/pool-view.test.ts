@@ -30,6 +30,7 @@ const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
 test('a tenant sees the counts of all, its own runners and runs, and of the past what went wrong', () => {
   const view = poolView({
     pool,
+    changes: [],
     rows: [row('1'), row('2', { state: 'working', tenant: 'other' }), row('3', { state: 'removing' })],
     past: [
       row('4', { state: 'removed', end: 'done' }),

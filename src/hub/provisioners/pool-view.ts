@@ -1,10 +1,13 @@
-import type { MadeState, Pool, PoolView } from '../../contract/fleet/provisioning.ts'
+import type { MadeState, Pool, PoolChange, PoolView } from '../../contract/fleet/provisioning.ts'
 import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
 import type { Demand } from '../fleet/made-groups.ts'
 import type { Open } from './breaker.ts'
+import { canServe } from './pool-plan.ts'
 
 export interface PoolViewFacts {
   pool: Pool
+  /** That this tenant may know. */
+  changes: readonly PoolChange[]
   /** Those that are there, and those that went within the last hour. */
   rows: readonly MadeRow[]
   past: readonly MadeRow[]
@@ -15,12 +18,13 @@ export interface PoolViewFacts {
 }
 
 /** A pool as people of a tenant see it: the counts are of all, runs and runners of their own. */
-export function poolView({ pool, rows, past, demands, open, tenant }: PoolViewFacts): PoolView {
+export function poolView({ pool, changes, rows, past, demands, open, tenant }: PoolViewFacts): PoolView {
   const { group, provisioner, max, spare, idle_seconds, start_seconds, paused } = pool
   const count = (...states: MadeState[]) => rows.filter(({ state }) => states.includes(state)).length
   const wentWrong = past.filter(({ end }) => end !== 'done' && end !== 'idle')
   return {
     ...{ group, provisioner, max, spare, idle_seconds, start_seconds, paused },
+    changes: [...changes],
     counts: {
       starting: count('wanted', 'asked', 'starting'),
       idle: count('idle'),
@@ -39,4 +43,27 @@ export function poolView({ pool, rows, past, demands, open, tenant }: PoolViewFa
       .map(({ stem: _, workspace: __, due_at: ___, pool: ____, ...seen }) => seen)
       .sort((a, b) => (a.created_at < b.created_at ? 1 : -1)),
   }
+}
+
+/** Why a run that waits for one of the pool's runners does; undefined where nothing is known beyond what placement says. */
+export function whyWaits(
+  { pool, rows, open }: Pick<PoolViewFacts, 'pool' | 'rows' | 'open'>,
+  demand: Demand,
+): string | undefined {
+  const { group, max } = pool
+  if (!canServe(pool, demand)) {
+    const missing = Object.entries(demand.labels).filter(([name, value]) => pool.labels[name] !== value)
+    return `the runners that group "${group}" makes do not have the label ${missing.map((each) => each.join('=')).join(', ')}`
+  }
+  const mine = rows.find(
+    ({ run_id, workspace, state }) =>
+      run_id === demand.run_id && workspace === demand.workspace && state !== 'removing',
+  )
+  if (mine !== undefined)
+    return `a runner of group "${group}" is being started for it${mine.waits_for === undefined ? '' : `: ${mine.waits_for}`}`
+  if (pool.paused) return `group "${group}" is paused: no runner is started for it`
+  if (open !== undefined)
+    return `no runner of group "${group}" could be started: ${open.message.replace(/\.?$/, '.')} The next try is at ${new Date(open.untilMs).toISOString()}`
+  if (rows.length >= max) return `group "${group}" has as many runners as it may (${max}), and all are taken`
+  return undefined
 }

@@ -1,16 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { driverSettings, type MadeEnd, type Pool, type PoolView } from '../../contract/fleet/provisioning.ts'
+import {
+  type ChangePool,
+  driverSettings,
+  type MadeEnd,
+  type Pool,
+  type PoolView,
+} from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import type { MadeRow, MadeRunnerStore } from '../../stores/sqlite/made-runners.ts'
+import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Demand } from '../fleet/made-groups.ts'
 import { Breaker } from './breaker.ts'
 import type { MadeTokens } from './made-tokens.ts'
 import { isNameOf, nameOf, spareStem, stemOf } from './names.ts'
-import { canServe, isFailedStart, planPool, type Seen } from './pool-plan.ts'
-import { poolView } from './pool-view.ts'
+import { isFailedStart, planPool, type Seen } from './pool-plan.ts'
+import { noPool, type PoolSettings } from './pool-settings.ts'
+import { poolView, whyWaits } from './pool-view.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, provisionText } from './provisioner.ts'
 import { Turns } from './turns.ts'
 
@@ -32,8 +40,7 @@ export interface PoolFleet {
 export interface PoolsOptions {
   /** Tells what is this hub's wherever runners are made: eight hex digits. */
   hub: string
-  /** Of the configuration, as it is now. */
-  pools(): readonly Pool[]
+  settings: Pick<PoolSettings, 'pools' | 'changesOf' | 'change'>
   driverOf(pool: Pool): Provisioner
   store: MadeRunnerStore
   tokens: MadeTokens
@@ -152,33 +159,17 @@ export class Pools {
   why(group: string, demand: Demand): string | undefined {
     const pool = this.#poolOf(group)
     if (pool === undefined) return undefined
-    if (!canServe(pool, demand)) {
-      const missing = Object.entries(demand.labels).filter(([name, value]) => pool.labels[name] !== value)
-      return `the runners that group "${group}" makes do not have the label ${missing.map((each) => each.join('=')).join(', ')}`
-    }
-    const mine = [...this.#made.values()].find(
-      ({ row }) =>
-        row.run_id === demand.run_id && row.workspace === demand.workspace && row.state !== 'removing',
-    )
-    if (mine !== undefined)
-      return mine.row.waits_for === undefined
-        ? `a runner of group "${group}" is being started for it`
-        : `a runner of group "${group}" is being started for it: ${mine.row.waits_for}`
-    if (pool.paused) return `group "${group}" is paused: no runner is started for it`
     const open = this.#breakers.get(group)?.open
-    if (open !== undefined)
-      return `no runner of group "${group}" could be started: ${open.message.replace(/\.?$/, '.')} The next try is at ${new Date(open.untilMs).toISOString()}`
-    const there = this.#rowsOf(group)
-    if (there.length >= pool.max)
-      return `group "${group}" has as many runners as it may (${pool.max}), and all are taken`
-    return undefined
+    return whyWaits({ pool, rows: this.#rowsOf(group), open }, demand)
   }
 
   /** For people. `tenant`: whose runs and runners they see. */
   list(tenant: string): PoolView[] {
-    return this.#options.pools().map((pool) =>
+    const { settings } = this.#options
+    return settings.pools().map((pool) =>
       poolView({
         pool,
+        changes: tenant === DEFAULT_TENANT ? settings.changesOf(pool.group) : [],
         rows: this.#rowsOf(pool.group),
         past: this.#past.filter(({ group }) => group === pool.group),
         demands: this.#fleet?.demands(pool.group) ?? [],
@@ -188,8 +179,25 @@ export class Pools {
     )
   }
 
+  async change(group: string, change: ChangePool, by: string): Promise<void> {
+    await this.#options.settings.change(group, change, by)
+    // Who lets it go on has mended what was wrong.
+    if (change.paused === false) this.#breakers.delete(group)
+    this.changed()
+  }
+
+  empty(group: string, { working, by }: { working: boolean; by: string }): number {
+    if (!this.isMade(group)) throw noPool(group)
+    const all = this.#rowsOf(group).filter(
+      ({ state }) => state !== 'removing' && (working || state !== 'working'),
+    )
+    for (const { name } of all) this.#remove(this.#made.get(name)!, 'emptied', `${by} has emptied its group.`)
+    this.#options.log(`${by} has emptied group "${group}": ${all.length} runners are taken away.`)
+    return all.length
+  }
+
   #poolOf(group: string): Pool | undefined {
-    return this.#options.pools().find((pool) => pool.group === group)
+    return this.#options.settings.pools().find((pool) => pool.group === group)
   }
 
   #rowsOf(group: string): MadeRow[] {
@@ -217,7 +225,7 @@ export class Pools {
     const fleet = this.#fleet
     if (fleet === undefined) return
     const nowMs = Date.now()
-    const pools = this.#options.pools()
+    const pools = this.#options.settings.pools()
     for (const pool of pools) {
       this.#driverOf(pool)
       const breaker = this.#breakerOf(pool.group)
@@ -417,7 +425,7 @@ export class Pools {
   async #sweep(): Promise<void> {
     const { log } = this.#options
     this.#forgetPast()
-    for (const pool of this.#options.pools())
+    for (const pool of this.#options.settings.pools())
       try {
         // What is asked for meanwhile may or may not be among what is found.
         const before = this.#rowsOf(pool.group).filter(({ name }) => this.#made.get(name)!.work === undefined)

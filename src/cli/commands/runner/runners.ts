@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ErrandClient } from '../../../client/client.ts'
+import type { ChangePool, PoolView } from '../../../contract/fleet/provisioning.ts'
 import type { RunnerGroup } from '../../../contract/fleet/runner-groups.ts'
 import type { RunnerView } from '../../../contract/protocol.ts'
-import { type CommandGroup, command } from '../../command.ts'
+import { type CommandGroup, command, type Values } from '../../command.ts'
 import { connect } from '../../connection.ts'
-import { hubOptions, lifetimeSeconds } from '../../option-values.ts'
+import { hubOptions, lifetimeSeconds, waitSeconds, wholeNumber } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
+import { countText } from '../../render/table.ts'
 import { lineText } from '../../render/terminal-text.ts'
 
 const labelsText = (labels: Readonly<Record<string, string>>): string =>
@@ -203,7 +205,8 @@ function madeText({ pool }: RunnerGroup): string {
   const there = counts.starting + counts.idle + counts.working + counts.removing
   const starting = counts.starting > 0 ? `, ${counts.starting} starting` : ''
   const held = paused ? ', paused' : breaker === undefined ? '' : ', does not start'
-  return `${provisioner}: ${there} of ${max}${starting}${held}`
+  const changed = pool.changes.length > 0 ? ', changed' : ''
+  return `${provisioner}: ${there} of ${max}${starting}${held}${changed}`
 }
 
 const groups = command({
@@ -224,6 +227,88 @@ const groups = command({
         'There is none.',
       )
     }
+    return 0
+  },
+})
+
+/** The settings that are others than the file's, and by whom. */
+const changesText = ({ changes }: PoolView): string =>
+  changes
+    .map(({ key, value, file, by, at }) =>
+      lineText(`${key} is ${value} (${by}, ${at}); errand.yaml says ${file}`),
+    )
+    .join('\n')
+
+async function changed(
+  name: string,
+  change: ChangePool,
+  { json, ...hub }: Values<typeof hubOptions & typeof jsonOption>,
+): Promise<number> {
+  const pool = await connect(hub).runners.changePool(name, change)
+  if (json) printJson(pool)
+  else process.stdout.write(`${lineText(changesText(pool) || `${name} is as the file says.`)}\n`)
+  return 0
+}
+
+const setGroup = command({
+  summary:
+    "Change how a group's runners are made, until the file says something else; no option: show what was changed.",
+  args: '<name>',
+  options: {
+    max: { type: 'string', value: 'N', help: 'The most that there are at once' },
+    spare: { type: 'string', value: 'N', help: 'Made ahead of need' },
+    idle: { type: 'string', value: 'TIME', help: 'How long one without work stays: 0, 90s, 10m' },
+    reset: { type: 'boolean', help: 'All as the file says, also whether it is paused' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: [
+    'errand runners set-group builders --max 40 --spare 2',
+    'errand runners set-group builders --reset',
+  ],
+  async run({ max, spare, idle, reset, ...rest }, [name]) {
+    const none = { max: null, spare: null, idle_seconds: null, paused: null }
+    const given = {
+      ...(max !== undefined && { max: wholeNumber('--max', max) }),
+      ...(spare !== undefined && { spare: wholeNumber('--spare', spare) }),
+      ...(idle !== undefined && { idle_seconds: waitSeconds('--idle', idle) }),
+    }
+    return await changed(name!, { ...(reset && none), ...given }, rest)
+  },
+})
+
+const pauseGroup = command({
+  summary: 'Make no runners for a group; what there is goes on.',
+  args: '<name>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runners pause-group builders'],
+  run: (hub, [name]) => changed(name!, { paused: true }, hub),
+})
+
+const resumeGroup = command({
+  summary: 'Make runners for a group again, at once also where several did not start.',
+  args: '<name>',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runners resume-group builders'],
+  run: (hub, [name]) => changed(name!, { paused: false }, hub),
+})
+
+const emptyGroup = command({
+  summary: "Take away a group's made runners that start or have nothing to do; what waits gets others.",
+  args: '<name>',
+  options: {
+    working: { type: 'boolean', help: 'Also those at work: what they are at is lost' },
+    ...hubOptions,
+    ...jsonOption,
+  },
+  examples: ['errand runners empty-group builders', 'errand runners empty-group builders --working'],
+  async run({ working, json, ...hub }, [name]) {
+    const removed = await connect(hub).runners.emptyPool(name!, { working })
+    if (json) printJson({ removed })
+    else
+      process.stdout.write(
+        `${countText(removed, 'runner')} of ${name} ${removed === 1 ? 'is' : 'are'} taken away.\n`,
+      )
     return 0
   },
 })
@@ -272,5 +357,11 @@ export const runners: CommandGroup = {
   commands: {
     ...{ list, show, waiting, drain, resume, remove, 'enroll-token': enrollToken },
     ...{ groups, 'add-group': addGroup, 'rename-group': renameGroup, 'remove-group': removeGroup },
+    ...{
+      'set-group': setGroup,
+      'pause-group': pauseGroup,
+      'resume-group': resumeGroup,
+      'empty-group': emptyGroup,
+    },
   },
 }

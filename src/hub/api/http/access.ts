@@ -6,6 +6,7 @@ import type { RunRecord } from '../../../contract/run.ts'
 import type { EngineFace } from '../../../engine/api.ts'
 import { isApprover, shareOf } from '../../approvals/approvers.ts'
 import type { Auth, Identity } from '../../auth/auth.ts'
+import { DEFAULT_TENANT } from '../../auth/tokens.ts'
 import type { ApiApp } from '../api-context.ts'
 import { checkOrigin, cookieToken } from './session-cookie.ts'
 
@@ -117,6 +118,14 @@ export function needAdmin(identity: Identity): void {
   if (!isAdmin(identity))
     throw new ErrandError('forbidden', `Only an admin may do this; "${identity.user.name}" is none.`, {
       hint: 'Ask an admin.',
+    })
+}
+
+/** Throws `forbidden` for whoever is no operator of the hub. */
+export function needOperator({ user }: Identity, what: string): void {
+  if (user.tenant !== DEFAULT_TENANT)
+    throw new ErrandError('forbidden', `${what} for the admins of the hub's first tenant.`, {
+      hint: `Ask an admin of the tenant "${DEFAULT_TENANT}".`,
     })
 }
 

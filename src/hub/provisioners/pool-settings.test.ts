@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import type { Pool } from '../../contract/fleet/provisioning.ts'
+import { PoolSettings } from './pool-settings.ts'
+
+const pool = (change: Partial<Pool> = {}): Pool => ({
+  ...{ group: 'builders', provisioner: 'process', max: 4, spare: 1, idle_seconds: 60, start_seconds: 300 },
+  ...{ paused: false, labels: {} },
+  ...change,
+})
+
+/** Settings beside a file and a store; `again` is the next process with both. */
+async function settingsOf() {
+  const kept = new Map<string, string>()
+  const said: string[] = []
+  const place = { file: [pool()] as readonly Pool[], fails: false }
+  const again = async () => {
+    const settings = new PoolSettings({
+      file: () => place.file,
+      store: {
+        setting: async (key) => kept.get(key),
+        setSetting: async (key, value) => {
+          if (place.fails) throw new Error('no space left')
+          kept.set(key, value)
+        },
+      },
+      log: (text) => void said.push(text),
+    })
+    await settings.recall()
+    return settings
+  }
+  return { settings: await again(), again, place, said }
+}
+
+test('what an admin changes counts before the file, is told with the word of the file, and outlives the process', async () => {
+  const { settings, again, said } = await settingsOf()
+  await settings.change('builders', { max: 9, paused: true }, 'ann')
+  await settings.change('builders', { spare: 3 }, 'bob')
+  for (const each of [settings, await again()]) {
+    const [{ max, spare, paused, idle_seconds } = pool()] = each.pools()
+    assert.deepEqual([max, spare, paused, idle_seconds], [9, 3, true, 60])
+    assert.deepEqual(
+      each.changesOf('builders').map(({ key, value, file, by }) => [key, value, file, by]),
+      [
+        ['max', 9, 4, 'ann'],
+        ['spare', 3, 1, 'bob'],
+        ['paused', true, false, 'ann'],
+      ],
+    )
+  }
+  assert.equal(settings.pools(), settings.pools(), 'one list until something changes')
+  assert.deepEqual(said, [
+    'ann has changed group "builders": max: 9, paused: true.',
+    'bob has changed group "builders": spare: 3.',
+  ])
+})
+
+test('a change is gone when it is taken back, says what the file says, or the file says something else of it later', async () => {
+  const { settings, again, place } = await settingsOf()
+  await settings.change('builders', { max: 9, spare: 2, paused: true }, 'ann')
+  await settings.change('builders', { spare: null, paused: false }, 'ann')
+  assert.deepEqual(
+    settings.changesOf('builders').map(({ key }) => key),
+    ['max'],
+  )
+  place.file = [pool({ spare: 2 })]
+  assert.equal(settings.pools()[0]?.max, 9, 'the file has changed another key')
+  place.file = [pool({ max: 5 })]
+  assert.equal(settings.pools()[0]?.max, 5)
+  place.file = [pool()]
+  assert.equal(settings.pools()[0]?.max, 4, 'it does not come back')
+  await settings.change('builders', { spare: 2 }, 'ann')
+  place.file = []
+  const next = await again()
+  assert.deepEqual(next.pools(), [])
+  place.file = [pool()]
+  assert.equal(next.pools()[0]?.spare, 1, 'nor does that of a group that was gone')
+})
+
+test('what does not fit, or cannot be kept, changes nothing', async () => {
+  const { settings, place } = await settingsOf()
+  await assert.rejects(settings.change('others', { max: 2 }, 'ann'), { code: 'not_found' })
+  await assert.rejects(settings.change('builders', { spare: 5 }, 'ann'), {
+    code: 'invalid_argument',
+    message: 'spare is 5, which is more than max (4).',
+  })
+  place.fails = true
+  await assert.rejects(settings.change('builders', { max: 2 }, 'ann'), /no space left/)
+  place.fails = false
+  assert.deepEqual([settings.changesOf('builders'), settings.pools()[0]?.max], [[], 4])
+  await settings.change('builders', { spare: 5, max: 5 }, 'ann')
+  assert.equal(settings.pools()[0]?.spare, 5)
+})

@@ -1,0 +1,129 @@
+import { ErrandError } from '../../contract/errors.ts'
+import {
+  type ChangePool,
+  type Pool,
+  type PoolChange,
+  type PoolKey,
+  poolKeys,
+} from '../../contract/fleet/provisioning.ts'
+import type { Log } from '../../platform/log.ts'
+import type { AccountStore } from '../../stores/accounts.ts'
+
+export interface PoolSettingsOptions {
+  /** As the file has them, the same list until it is read again. */
+  file(): readonly Pool[]
+  store: Pick<AccountStore, 'setting' | 'setSetting'>
+  log: Log
+}
+
+/** Under this name the store has the changes, by group. */
+const KEPT = 'pool_changes'
+
+/**
+ * The settings of groups whose runners are made: those of the file, with what admins have changed since. The last word counts: where
+ * the file says something else of a key than when an admin changed it, the admin's change is gone.
+ */
+export class PoolSettings {
+  readonly #options: PoolSettingsOptions
+  #changes = new Map<string, readonly PoolChange[]>()
+  #read: { file: readonly Pool[]; pools: readonly Pool[] } | undefined
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(options: PoolSettingsOptions) {
+    this.#options = options
+  }
+
+  /** Knows what admins have changed before. */
+  async recall(): Promise<void> {
+    const kept = JSON.parse((await this.#options.store.setting(KEPT)) ?? '{}') as Record<string, PoolChange[]>
+    this.#changes = new Map(Object.entries(kept))
+    this.#read = undefined
+  }
+
+  /** As they are now; the same list until one is another. */
+  pools(): readonly Pool[] {
+    const file = this.#options.file()
+    if (this.#read?.file === file) return this.#read.pools
+    this.#prune(file)
+    const pools = file.map((pool) => ({ ...pool, ...valuesOf(this.changesOf(pool.group)) }))
+    this.#read = { file, pools }
+    return pools
+  }
+
+  changesOf(group: string): readonly PoolChange[] {
+    return this.#changes.get(group) ?? []
+  }
+
+  /** Kept when this resolves; one change after another. Throws `not_found`, `invalid_argument`. */
+  change(group: string, change: ChangePool, by: string): Promise<void> {
+    const changing = this.#last.then(async () => {
+      const before = this.#changes
+      const pool = this.#options.file().find((each) => each.group === group)
+      if (pool === undefined) throw noPool(group)
+      const at = new Date().toISOString()
+      const changes = poolKeys.flatMap((key): PoolChange[] => {
+        const value = change[key]
+        const known = this.changesOf(group).filter((each) => each.key === key)
+        if (value === undefined) return known
+        // The file's own word is no change of it.
+        return value === null || value === pool[key] ? [] : [{ key, value, file: pool[key], by, at }]
+      })
+      const { max, spare } = { ...pool, ...valuesOf(changes) }
+      if (spare > max)
+        throw new ErrandError('invalid_argument', `spare is ${spare}, which is more than max (${max}).`, {
+          hint: 'Change both, or one of them to less.',
+        })
+      this.#set(group, changes)
+      try {
+        await this.#keep()
+      } catch (error) {
+        this.#changes = before
+        this.#read = undefined
+        throw error
+      }
+      const words = poolKeys
+        .filter((key) => change[key] !== undefined)
+        .map((key) => `${key}: ${change[key] ?? 'as the file'}`)
+      this.#options.log(`${by} has changed group "${group}": ${words.join(', ')}.`)
+    })
+    this.#last = changing.catch(() => {})
+    return changing
+  }
+
+  #set(group: string, changes: readonly PoolChange[]): void {
+    const all = new Map(this.#changes)
+    if (changes.length > 0) all.set(group, changes)
+    else all.delete(group)
+    this.#changes = all
+    this.#read = undefined
+  }
+
+  /** Takes back what the file has changed since. */
+  #prune(file: readonly Pool[]): void {
+    for (const [group, changes] of this.#changes) {
+      const pool = file.find((each) => each.group === group)
+      const good = changes.filter(({ key, file: then }) => pool?.[key] === then)
+      if (good.length === changes.length) continue
+      const gone = changes.filter((each) => !good.includes(each))
+      this.#options.log(
+        `Of group "${group}" the file's word counts again: ${gone.map(({ key }) => key).join(', ')}.`,
+      )
+      this.#set(group, good)
+      // Where that is lost, the next process does it again.
+      this.#last = this.#last.then(() => this.#keep()).catch(() => {})
+    }
+  }
+
+  #keep(): Promise<void> {
+    return this.#options.store.setSetting(KEPT, JSON.stringify(Object.fromEntries(this.#changes)))
+  }
+}
+
+/** Says that the group makes no runners. */
+export const noPool = (group: string): ErrandError =>
+  new ErrandError('not_found', `No group "${group}" has its runners made.`, {
+    hint: 'Such groups have a provisioner in errand.yaml; list them with: errand runners groups',
+  })
+
+const valuesOf = (changes: readonly PoolChange[]): Partial<Pick<Pool, PoolKey>> =>
+  Object.fromEntries(changes.map(({ key, value }) => [key, value]))
