@@ -15,7 +15,7 @@ export async function pull(docker: DockerClient, order: PullOrder): Promise<void
   try {
     signal.throwIfAborted()
     // What it has by that digest it would give to anybody, without a word to the registry.
-    if (image.includes('@')) await docker.ask('GET', `/distribution/${image}/json`, { auth: at })
+    if (image.includes('@')) await docker.ask('GET', `/distribution/${image}/json`, { auth: at, signal })
     const [repo, digest] = image.split('@')
     const named = digest === undefined ? splitImageName(image) : { repo, tag: digest }
     const query = { fromImage: named.repo, tag: named.tag }

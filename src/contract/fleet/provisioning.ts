@@ -45,7 +45,12 @@ export const DriverShape = {
   /** The program, with its arguments. */
   command: z.array(z.string().min(1).max(4_000)).min(1).max(50).optional(),
   /** Has Errand's runner in it. */
-  image: z.string().min(1).max(500).regex(/^\S+$/, 'is no name of an image').optional(),
+  image: z
+    .string()
+    .min(1)
+    .max(500)
+    .regex(/^[\w./:@-]+$/, 'is no name of an image')
+    .optional(),
   /** The most that all processes of a runner have together. */
   memory: z
     .string()

@@ -7,6 +7,7 @@ import type { SqliteStores } from '../../stores/sqlite/stores.ts'
 import type { Auth } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { CommandProvisioner } from './drivers/command.ts'
+import { DockerProvisioner } from './drivers/docker.ts'
 import { ProcessProvisioner } from './drivers/process.ts'
 import { MadeTokens } from './made-tokens.ts'
 import { newHubId } from './names.ts'
@@ -44,13 +45,16 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
   const hub = await accounts.initSetting(HUB_ID, newHubId())
   const secret = await accounts.initSetting('made_secret', randomBytes(32).toString('base64url'))
   const processes = new ProcessProvisioner({ runner, folder: join(data, 'made'), env })
-  const driverOf = ({ provisioner, command = [] }: Pool): Provisioner => {
-    switch (provisioner) {
+  const dockerEnv = ({ docker_host }: Pool) =>
+    docker_host === undefined ? env : { ...env, DOCKER_HOST: docker_host }
+  const driverOf = (pool: Pool): Provisioner => {
+    switch (pool.provisioner) {
       case 'process':
         return processes
       case 'command':
-        return new CommandProvisioner({ command, hub, env })
+        return new CommandProvisioner({ command: pool.command!, hub, env })
       case 'docker':
+        return new DockerProvisioner({ ...pool, image: pool.image!, hub, env: dockerEnv(pool) })
       case 'kubernetes':
         return notThereYet
     }

@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import {
+  dockerFor,
+  dockerHere,
+  labelled,
+  noteMade,
+  removeLabelled,
+} from '../../../../test/support/docker/docker.ts'
+import { DockerApi } from '../../../../test/support/docker/docker-api.ts'
+import { startImageRegistry } from '../../../../test/support/docker/image-registry.ts'
+import { OwnEngine, ownEngineHere } from '../../../../test/support/docker/own-engine.ts'
+import { eventually } from '../../../../test/support/errand-command.ts'
+import { needOf, provisionerSuite } from '../../../../test/support/provisioners/conformance.ts'
+import { scriptedImage } from '../../../../test/support/provisioners/scripted-image.ts'
+import { newHubId } from '../names.ts'
+import { DockerProvisioner, type DockerProvisionerOptions } from './docker.ts'
+
+const skip = await dockerHere()
+const signal = AbortSignal.timeout(300_000)
+
+/** A hub's driver; what it makes goes with the test. */
+async function opened(t: TestContext, change: Partial<DockerProvisionerOptions> = {}) {
+  const hub = newHubId()
+  noteMade('label', `errand.hub=${hub}`)
+  t.after(() => removeLabelled(`errand.hub=${hub}`))
+  const image = change.image ?? (await scriptedImage(t))
+  const again = () =>
+    new DockerProvisioner({
+      ...{ hub, image, env: process.env, docker_network: 'host', graceMs: 5_000 },
+      ...change,
+    })
+  const engine = new DockerApi()
+  return {
+    ...{ provisioner: again(), hub, again, image, engine },
+    count: async (name: string) =>
+      (await engine.listContainers({ filters: { label: [`errand.made-runner=${name}`] } })).length,
+    kill: (name: string) => engine.getContainer(name).kill(),
+    left: () => labelled(`errand.hub=${hub}`),
+  }
+}
+
+const NOTHING = { containers: [], networks: [], volumes: [], images: [] }
+/** A need whose runner carries out this. */
+const bodyOf = (hub: string, BODY: string) => {
+  const need = needOf(hub)
+  return { ...need, env: { ...need.env, BODY } }
+}
+
+if (skip === false) provisionerSuite('docker', opened)
+else test('docker', { skip }, () => {})
+
+test('a runner is held as its group says, and its words stand in labels and environment alone', {
+  skip,
+}, async (t) => {
+  const docker = dockerFor(t)
+  const volume = docker.name('cache')
+  const folder = mkdtempSync(join(tmpdir(), 'errand-mounted-'))
+  chmodSync(folder, 0o777)
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const { provisioner, hub, engine, left } = await opened(t, {
+    memory: '64MB',
+    cpus: 0.5,
+    volumes: [`${folder}:/given:ro`, `${volume}:/cache`],
+  })
+  // Removed after the containers, as it was made later.
+  await docker.engine.createVolume({ Name: volume, Labels: docker.labels })
+  const need = bodyOf(hub, 'touch /var/lib/errand/x /given/y; id -u; exec sleep 600')
+  await provisioner.provision(need, signal)
+  const there = await engine.getContainer(need.name).inspect()
+  const { Memory, MemorySwap, NanoCpus, CapDrop, SecurityOpt, Init, Privileged } = there.HostConfig
+  assert.deepEqual(
+    { Memory, MemorySwap, NanoCpus, CapDrop, SecurityOpt, Init, Privileged },
+    {
+      ...{ Memory: 64 * 1024 ** 2, MemorySwap: 64 * 1024 ** 2, NanoCpus: 5e8, Init: true },
+      ...{ CapDrop: ['ALL'], SecurityOpt: ['no-new-privileges'], Privileged: false },
+    },
+  )
+  const { 'errand.group': group, 'errand.hub': of, 'errand.epoch': epoch } = there.Config.Labels
+  assert.deepEqual({ group, of, epoch }, { group: 'builders', of: hub, epoch: '1' })
+  assert.ok(there.Config.Env.includes('ERRAND_ENROLL_TOKEN=errand_enroll_none'))
+  assert.ok(!JSON.stringify([there.Config.Cmd, there.Config.Labels]).includes('errand_enroll'))
+  const log = async () =>
+    (await engine.getContainer(need.name).logs({ stdout: true, stderr: true })).toString()
+  await eventually('its user', async () => /10001/.test(await log()))
+  assert.match(await log(), /given\/y: Read-only file system/)
+  assert.doesNotMatch(await log(), /errand\/x/)
+  assert.equal((await left()).volumes.length, 1)
+  await provisioner.remove(need.name, signal)
+  assert.deepEqual(await left(), NOTHING)
+  assert.equal(
+    (await labelled(`errand.test=${docker.labels['errand.test']}`)).volumes.length,
+    1,
+    'not its own',
+  )
+})
+
+test('of one that ended it is told how: by which code, with which words, for its memory, for its time', {
+  skip,
+}, async (t) => {
+  const { provisioner, hub, left } = await opened(t, { memory: '16MB' })
+  const cases: [string, RegExp, number?][] = [
+    ['echo the hub is not there >&2; exit 4', /^It ended with exit code 4: the hub is not there$/],
+    ['exit 0', /^It ended with exit code 0\.$/],
+    [
+      'x=$(head -c 60000000 /dev/zero | tr "\\0" x); exec sleep 600',
+      /^It ran out of memory: it may have 16MB\.$/,
+    ],
+    ['exec sleep 600', /^Its time was over\.$/, 1],
+  ]
+  for (const [body, said, deadlineMs] of cases) {
+    const need = { ...bodyOf(hub, body), ...(deadlineMs && { deadlineMs }) }
+    await provisioner.provision(need, signal)
+    const found = await eventually('its end', async () =>
+      (await provisioner.find(signal)).find(({ name, state }) => name === need.name && state === 'ended'),
+    )
+    assert.match(found.message!, said)
+    await provisioner.remove(need.name, signal)
+  }
+  assert.deepEqual(await left(), NOTHING)
+})
+
+test('each thing that keeps a runner from being made is told with what to do, once and for all where it stays so', {
+  skip,
+}, async (t) => {
+  const image = await scriptedImage(t)
+  const plain = await scriptedImage(t, { label: 'some=label' })
+  const cases: [Partial<DockerProvisionerOptions>, RegExp, boolean][] = [
+    [{ image: plain }, /has no runner of Errand in it/, true],
+    [{ image: 'errand.test/none', pull: 'never' }, /Docker has no image errand\.test\/none/, true],
+    [{ image: 'UPPER/Case' }, /invalid reference format/, true],
+    [{ image, volumes: ['/no/such/folder:/x'] }, /bind source path does not exist: \/no\/such\/folder/, true],
+    [{ image, docker_network: 'no-such-network' }, /network no-such-network not found/, true],
+    [{ image, docker_network: 'bridge' }, /No container reaches the hub at http:\/\/127/, true],
+    [{ image, memory: '1MB' }, /Minimum memory limit/, true],
+    [
+      { image, env: { DOCKER_HOST: 'unix:///no/such.sock' } },
+      /Docker is not reachable at \/no\/such\.sock/,
+      false,
+    ],
+    [
+      { image, env: { DOCKER_HOST: 'tcp://127.0.0.1:1', DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: '/none' } },
+      /cannot be spoken to: ENOENT/,
+      true,
+    ],
+  ]
+  for (const [change, message, permanent] of cases) {
+    const { provisioner, hub, left } = await opened(t, { image, ...change })
+    const need = needOf(hub)
+    const at = message.source.includes('127') ? need.env.ERRAND_HUB_URL : 'http://192.0.2.1:9'
+    const asked = provisioner.provision({ ...need, env: { ...need.env, ERRAND_HUB_URL: at! } }, signal)
+    await assert.rejects(asked, { message, permanent }, String(message))
+    if (change.env === undefined) {
+      await provisioner.remove(need.name, signal)
+      assert.deepEqual(await left(), NOTHING)
+    }
+  }
+})
+
+test('a container that somebody else has made is never touched, whatever it is called', {
+  skip,
+}, async (t) => {
+  const { provisioner, hub, image, engine } = await opened(t)
+  const docker = dockerFor(t)
+  const need = needOf(hub)
+  const other = await engine.createContainer({ name: need.name, Image: image, Labels: docker.labels })
+  await assert.rejects(provisioner.provision(need, signal), /Docker has another container named/)
+  assert.deepEqual(await provisioner.find(signal), [])
+  await provisioner.remove(need.name, signal)
+  assert.equal((await other.inspect()).State.Status, 'created')
+})
+
+test('one that was made and not begun is begun, and one that was removed by hand leaves nothing', {
+  skip,
+}, async (t) => {
+  const { provisioner, hub, image, engine, left } = await opened(t)
+  const need = needOf(hub)
+  await provisioner.provision(need, signal)
+  const { Config, HostConfig } = await engine.getContainer(need.name).inspect()
+  await provisioner.remove(need.name, signal)
+  // As a hub leaves it that is killed between the two.
+  await engine.createContainer({ name: need.name, Image: image, Labels: Config.Labels, HostConfig })
+  assert.deepEqual(await provisioner.find(signal), [{ name: need.name, state: 'starting' }])
+  await provisioner.provision(need, signal)
+  assert.deepEqual(await provisioner.find(signal), [{ name: need.name, state: 'running' }])
+  await engine.getContainer(need.name).remove({ force: true })
+  assert.equal((await left()).volumes.length, 1)
+  assert.deepEqual(await provisioner.find(signal), [
+    { name: need.name, state: 'ended', message: 'Its container was removed.' },
+  ])
+  await Promise.all([provisioner.remove(need.name, signal), provisioner.remove(need.name, signal)])
+  assert.deepEqual(await left(), NOTHING)
+})
+
+test('an image comes from its registry, and why it does not is told', { skip }, async (t) => {
+  const registry = await startImageRegistry(t)
+  const docker = dockerFor(t)
+  const name = `${registry.address}/runner:1`
+  const { image } = await opened(t)
+  await docker.engine.client.ask('POST', `/images/${image}/tag`, {
+    query: { repo: `${registry.address}/runner`, tag: '1' },
+  })
+  t.after(() =>
+    docker.engine
+      .getImage(name)
+      .remove()
+      .catch(() => {}),
+  )
+  await docker.engine.getImage(name).remove()
+  const refused = await opened(t, { image: name })
+  await assert.rejects(refused.provisioner.provision(needOf(refused.hub), signal), {
+    message: /is not there, or needs credentials/,
+    permanent: true,
+  })
+  registry.pause()
+  const silent = await opened(t, { image: name, pullSilenceMs: 300 })
+  await assert.rejects(silent.provisioner.provision(needOf(silent.hub), signal), {
+    message: /could not be pulled: nothing came for 0\.3 s/,
+    permanent: false,
+  })
+  registry.resume()
+})
+
+const ownEngine = skip || (await ownEngineHere())
+
+test('an engine that is killed, stopped or hangs is told of, and what it had is found when it is back', {
+  skip: ownEngine,
+}, async (t) => {
+  const engine = await OwnEngine.start(t)
+  const image = await scriptedImage(t)
+  await engine.take(image)
+  const { provisioner, hub } = await opened(t, { image, env: { DOCKER_HOST: engine.address } })
+  const need = needOf(hub)
+  await provisioner.provision(need, signal)
+  await engine.kill()
+  await assert.rejects(provisioner.find(signal), { message: /Docker is not reachable/, permanent: false })
+  await assert.rejects(provisioner.provision(needOf(hub), signal), /Docker is not reachable/)
+  await assert.rejects(provisioner.remove(need.name, signal), /Docker is not reachable/)
+  await engine.begin()
+  const [found] = await provisioner.find(signal)
+  assert.equal(found?.name, need.name)
+  await provisioner.remove(need.name, signal)
+  assert.deepEqual(await provisioner.find(signal), [])
+  const second = needOf(hub)
+  await provisioner.provision(second, signal)
+  await engine.stop()
+  await engine.begin()
+  const [ended] = await provisioner.find(signal)
+  assert.deepEqual([ended?.name, ended?.state], [second.name, 'ended'])
+  engine.hang()
+  const short = new AbortController()
+  const asked = provisioner.find(short.signal)
+  short.abort()
+  await assert.rejects(asked, /The hub stops/)
+  engine.goOn()
+  await provisioner.remove(second.name, signal)
+  assert.deepEqual(await provisioner.find(signal), [])
+})

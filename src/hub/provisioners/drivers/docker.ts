@@ -1,0 +1,449 @@
+import { buffer } from 'node:stream/consumers'
+import { parseMachineBytes } from '../../../contract/amounts.ts'
+import { type ErrandError, isErrandError } from '../../../contract/errors.ts'
+import type { DriverSettings } from '../../../contract/fleet/provisioning.ts'
+import type {
+  ContainerAnswer,
+  ImageAnswer,
+  ListedContainer,
+  StateAnswer,
+} from '../../../docker/docker-answers.ts'
+import { DockerClient, type DockerEnv, dockerAddress } from '../../../docker/docker-client.ts'
+import {
+  dockerError,
+  isBeingRemoved,
+  isConflict,
+  isGone,
+  isTimeout,
+  notReached,
+  unanswered,
+} from '../../../docker/docker-errors.ts'
+import { pull } from '../../../docker/pull.ts'
+import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed } from '../provisioner.ts'
+
+export interface DockerProvisionerOptions
+  extends Pick<DriverSettings, 'memory' | 'cpus' | 'volumes' | 'docker_network' | 'pull'> {
+  /** The id of the hub. */
+  hub: string
+  image: string
+  /** Where the engine is: DOCKER_HOST, and by TLS with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH. */
+  env: DockerEnv
+  /** How long a runner may take to go when it is told to. Default 10,000. */
+  graceMs?: number
+  /** A pull from which nothing comes for so long has failed. Default 60,000. */
+  pullSilenceMs?: number
+}
+
+/** An engine that works does each of these in a second. */
+const WITHIN_MS = 60_000
+/** More of them is no work any more. */
+const PROCESSES = 16_384
+/** So much of the log of a runner is kept. */
+const LOG = { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } }
+const TOLD_LINES = 10
+const TOLD_CHARACTERS = 2_000
+/** What an image says of itself that has a runner in it. */
+const HAS_RUNNER = 'errand.runner-version'
+const HUB = 'errand.hub'
+const NAME = 'errand.made-runner'
+const DEADLINE = 'errand.deadline'
+/** The machine of the engine, as a container calls it. */
+const MACHINE = 'host.docker.internal'
+
+interface ListedVolume {
+  Name: string
+  Labels: Record<string, string> | null
+}
+
+/**
+ * Makes runners as containers of a Docker engine, each with volumes of its own. They outlive hub and, as far as the engine lets them,
+ * the engine; labels say whose they are.
+ */
+export class DockerProvisioner implements Provisioner {
+  readonly #options: DockerProvisionerOptions
+  readonly #address: string
+  #pulling: Promise<void> | undefined
+
+  constructor(options: DockerProvisionerOptions) {
+    this.#options = options
+    this.#address = dockerAddress(options.env)
+  }
+
+  async provision(need: ProvisionNeed, signal: AbortSignal): Promise<void> {
+    const docker = this.#docker()
+    const reach = await this.#reach(docker, need.env.ERRAND_HUB_URL!, signal)
+    const image = await this.#image(docker, signal)
+    const body = this.#body(need, reach, image)
+    const id = await this.#call('create the container of a runner', signal, async (signal) => {
+      try {
+        const query = { name: need.name }
+        const made = await docker.ask<{ Id: string }>('POST', '/containers/create', { query, body, signal })
+        return made.Id
+      } catch (error) {
+        if (!isConflict(error)) throw error
+        // Asked for before.
+        return undefined
+      }
+    })
+    if (id !== undefined) return await this.#start(docker, id, signal)
+    const there = await this.#inspect(docker, need.name, signal)
+    if (there === undefined || there.Config.Labels[HUB] !== this.#options.hub)
+      throw new ProvisionError(`Docker has another container named ${need.name}.`, {
+        hint: 'The next try has another name; look who has made that one.',
+      })
+    if (there.State.Status === 'created') await this.#start(docker, there.Id, signal)
+  }
+
+  async find(signal: AbortSignal): Promise<FoundRunner[]> {
+    const docker = this.#docker()
+    const filters = { label: [`${HUB}=${this.#options.hub}`] }
+    const found = new Map<string, FoundRunner>()
+    // First the volumes: those of a container that is made meanwhile are not taken for what is left of one.
+    const { Volumes } = await this.#call('list volumes', signal, (signal) =>
+      docker.ask<{ Volumes: ListedVolume[] | null }>('GET', '/volumes', { query: { filters }, signal }),
+    )
+    const containers = await this.#call('list containers', signal, (signal) =>
+      docker.ask<(ListedContainer & { State: string })[]>('GET', '/containers/json', {
+        query: { all: true, filters },
+        signal,
+      }),
+    )
+    for (const { Id, Labels, State } of containers) {
+      const name = Labels[NAME]
+      if (name !== undefined) found.set(name, await this.#found(docker, { Id, State, name }, signal))
+    }
+    for (const { Labels } of Volumes ?? []) {
+      const name = Labels?.[NAME]
+      if (name !== undefined && !found.has(name))
+        found.set(name, { name, state: 'ended', message: 'Its container was removed.' })
+    }
+    return [...found.values()]
+  }
+
+  async remove(name: string, signal: AbortSignal): Promise<void> {
+    const { hub, graceMs = 10_000 } = this.#options
+    const docker = this.#docker()
+    const there = await this.#inspect(docker, name, signal)
+    if (there !== undefined && there.Config.Labels[HUB] !== hub) return
+    if (there !== undefined) {
+      const { Id, State } = there
+      const path = `/containers/${Id}`
+      // It says goodbye to the hub. One that cannot be told to is removed all the same.
+      if (State.Running && State.Status !== 'paused')
+        await docker
+          .ask('POST', `${path}/stop`, {
+            query: { t: Math.ceil(graceMs / 1000) },
+            signal: AbortSignal.any([signal, AbortSignal.timeout(graceMs + WITHIN_MS)]),
+          })
+          .catch(() => {})
+      await this.#call(`remove the container ${name}`, signal, async (signal) => {
+        try {
+          await docker.ask('DELETE', path, { query: { force: true, v: true }, signal })
+        } catch (error) {
+          if (isGone(error)) return
+          if (!isBeingRemoved(error)) throw error
+          await docker
+            .ask('POST', `${path}/wait`, { query: { condition: 'removed' }, signal })
+            .catch((error) => {
+              if (!isGone(error)) throw error
+            })
+        }
+      })
+    }
+    // Also of a container that somebody has removed without them.
+    await this.#call(`remove the volumes of ${name}`, signal, async (signal) => {
+      const filters = { label: [`${HUB}=${hub}`, `${NAME}=${name}`] }
+      const answer = await docker.ask<{ Volumes: ListedVolume[] | null }>('GET', '/volumes', {
+        query: { filters },
+        signal,
+      })
+      for (const { Name } of answer.Volumes ?? [])
+        await docker.ask('DELETE', `/volumes/${Name}`, { signal }).catch((error) => {
+          if (!isGone(error)) throw error
+        })
+    })
+  }
+
+  /** The client; throws where what TLS takes cannot be read. */
+  #docker(): DockerClient {
+    try {
+      return new DockerClient(this.#options.env)
+    } catch (cause) {
+      throw new ProvisionError(
+        `Docker at ${this.#address} cannot be spoken to: ${(cause as Error).message}.`,
+        {
+          permanent: true,
+          hint: 'DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem.',
+          cause,
+        },
+      )
+    }
+  }
+
+  /** How a container gets to the hub. Throws where it cannot. */
+  async #reach(
+    docker: DockerClient,
+    url: string,
+    signal: AbortSignal,
+  ): Promise<{ url: string; hosts: readonly string[] }> {
+    const { docker_network: network = 'bridge' } = this.#options
+    const { hostname } = new URL(url)
+    const isAny = hostname === '0.0.0.0' || hostname === '[::]'
+    if (network === 'host' && docker.isHere)
+      return { url: isAny ? url.replace(hostname, '127.0.0.1') : url, hosts: [] }
+    if (isAny && docker.isHere)
+      return { url: url.replace(hostname, MACHINE), hosts: [`${MACHINE}:host-gateway`] }
+    if (!isAny && !isLoopback(hostname)) return { url, hosts: [] }
+    if (!docker.isHere)
+      throw new ProvisionError(`No container of Docker at ${this.#address} reaches the hub at ${url}.`, {
+        permanent: true,
+        hint: "Write the hub's address, as that machine reaches it, into the group: hub_url: https://errand.example.com",
+      })
+    const gateway = await this.#gateway(docker, network, signal)
+    throw new ProvisionError(`No container reaches the hub at ${url}.`, {
+      permanent: true,
+      hint: `Start the hub with --host ${gateway}, which the containers of this machine reach, or write into the group: docker_network: host`,
+    })
+  }
+
+  async #gateway(docker: DockerClient, network: string, signal: AbortSignal): Promise<string> {
+    const late = AbortSignal.any([signal, AbortSignal.timeout(WITHIN_MS)])
+    const answer = await docker
+      .ask<{ IPAM?: { Config?: { Gateway?: string }[] | null } }>('GET', `/networks/${network}`, {
+        signal: late,
+      })
+      .catch(() => undefined)
+    return answer?.IPAM?.Config?.[0]?.Gateway ?? '0.0.0.0'
+  }
+
+  /** The image, pulled where the group says so. Throws where it has no runner in it. */
+  async #image(docker: DockerClient, signal: AbortSignal): Promise<ImageAnswer> {
+    const { image, pull: when = 'missing' } = this.#options
+    const look = () =>
+      this.#call(`look up the image ${image}`, signal, async (signal) => {
+        try {
+          return await docker.ask<ImageAnswer>('GET', `/images/${image}/json`, { signal })
+        } catch (error) {
+          if (isGone(error)) return undefined
+          throw error
+        }
+      })
+    let there = when === 'always' ? undefined : await look()
+    if (there === undefined) {
+      if (when === 'never')
+        throw new ProvisionError(`Docker has no image ${image}.`, {
+          permanent: true,
+          hint: 'Build or pull it there, or write into the group: pull: missing',
+        })
+      // Many runners begin with one pull.
+      this.#pulling ??= this.#pull(docker, signal).finally(() => {
+        this.#pulling = undefined
+      })
+      await this.#pulling
+      there = await look()
+    }
+    if (there === undefined)
+      throw new ProvisionError(`The image ${image} was removed just after it was pulled.`)
+    if (there.Config?.Labels?.[HAS_RUNNER] === undefined)
+      throw new ProvisionError(`The image ${image} has no runner of Errand in it.`, {
+        permanent: true,
+        hint: 'Take one that is built from deploy/Dockerfile, or begin your Dockerfile with it, such as: FROM errand',
+      })
+    return there
+  }
+
+  async #pull(docker: DockerClient, signal: AbortSignal): Promise<void> {
+    const { image, pullSilenceMs = 60_000 } = this.#options
+    const silent = new AbortController()
+    const timer = setTimeout(() => silent.abort(), pullSilenceMs)
+    try {
+      await pull(docker, {
+        image,
+        progress: () => void timer.refresh(),
+        signal: AbortSignal.any([signal, silent.signal]),
+      })
+    } catch (error) {
+      if (silent.signal.aborted && !signal.aborted)
+        throw new ProvisionError(
+          `The image ${image} could not be pulled: nothing came for ${pullSilenceMs / 1000} s.`,
+          { hint: 'Look whether its registry answers.', cause: error },
+        )
+      throw provisionError(error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #body(
+    { name, env, marks, deadlineMs }: ProvisionNeed,
+    reach: { url: string; hosts: readonly string[] },
+    image: ImageAnswer,
+  ): object {
+    const { hub, memory, cpus, volumes = [], docker_network } = this.#options
+    const labels = {
+      'errand.managed-by': 'hub',
+      [HUB]: hub,
+      [NAME]: name,
+      'errand.run': marks.run,
+      'errand.epoch': marks.epoch,
+      'errand.group': marks.group,
+      [DEADLINE]: new Date(deadlineMs).toISOString(),
+    }
+    const bytes = memory === undefined ? 0 : parseMachineBytes(memory)!
+    const seconds = Math.max(1, Math.ceil((deadlineMs - Date.now()) / 1000))
+    const mounts = volumes.map(mount)
+    // Those of the image get labels, so that they are found where the container was removed without them.
+    const own = Object.keys(image.Config?.Volumes ?? {}).filter(
+      (path) => !mounts.some(({ Target }) => Target === path),
+    )
+    return {
+      Image: image.Id,
+      // Whatever becomes of the hub, it ends by then.
+      Entrypoint: ['timeout', '-k', '30', String(seconds), 'errand'],
+      Cmd: ['runner'],
+      Env: Object.entries({
+        ...env,
+        ERRAND_HUB_URL: reach.url,
+        // It would offer all that the machine has.
+        ...(cpus !== undefined && { ERRAND_CPUS: String(cpus) }),
+        ...(bytes > 0 && { ERRAND_MEMORY: String(bytes) }),
+      }).map((each) => each.join('=')),
+      Labels: labels,
+      // The hub looks after it.
+      Healthcheck: { Test: ['NONE'] },
+      Tty: false,
+      OpenStdin: false,
+      HostConfig: {
+        Init: true,
+        CapDrop: ['ALL'],
+        SecurityOpt: ['no-new-privileges'],
+        PidsLimit: PROCESSES,
+        Memory: bytes,
+        MemorySwap: bytes,
+        NanoCpus: Math.round((cpus ?? 0) * 1e9),
+        NetworkMode: docker_network ?? 'default',
+        ExtraHosts: reach.hosts,
+        Mounts: [
+          ...mounts,
+          ...own.map((Target) => ({
+            ...{ Type: 'volume', Source: '', Target },
+            VolumeOptions: { Labels: labels },
+          })),
+        ],
+        RestartPolicy: { Name: 'no' },
+        AutoRemove: false,
+        LogConfig: LOG,
+      },
+    }
+  }
+
+  async #start(docker: DockerClient, id: string, signal: AbortSignal): Promise<void> {
+    await this.#call('start the container of a runner', signal, async (signal) => {
+      try {
+        await docker.ask('POST', `/containers/${id}/start`, { signal })
+      } catch (error) {
+        // Started already.
+        if ((error as { statusCode?: number }).statusCode !== 304) throw error
+      }
+    })
+  }
+
+  async #inspect(docker: DockerClient, name: string, signal: AbortSignal): Promise<Inspected | undefined> {
+    return await this.#call(`look up the container ${name}`, signal, async (signal) => {
+      try {
+        return await docker.ask<Inspected>('GET', `/containers/${name}/json`, { signal })
+      } catch (error) {
+        if (isGone(error)) return undefined
+        throw error
+      }
+    })
+  }
+
+  async #found(
+    docker: DockerClient,
+    { Id, State, name }: { Id: string; State: string; name: string },
+    signal: AbortSignal,
+  ): Promise<FoundRunner> {
+    if (State === 'created') return { name, state: 'starting' }
+    if (State === 'running' || State === 'paused' || State === 'restarting') return { name, state: 'running' }
+    const there = await this.#inspect(docker, Id, signal)
+    if (there === undefined) return { name, state: 'ended', message: 'Its container was removed.' }
+    return { name, state: 'ended', message: await this.#end(docker, there, signal) }
+  }
+
+  async #end(docker: DockerClient, { Id, State, Config }: Inspected, signal: AbortSignal): Promise<string> {
+    const { memory } = this.#options
+    const { ExitCode, FinishedAt, Error: fault } = State
+    if (State.OOMKilled && ExitCode !== 0)
+      return `It ran out of memory${memory === undefined ? '' : `: it may have ${memory}`}.`
+    if (fault !== '') return `Docker ended it: ${fault}`
+    if (Date.parse(FinishedAt) >= Date.parse(Config.Labels[DEADLINE] ?? '')) return 'Its time was over.'
+    const said = await this.#lastWords(docker, Id, signal)
+    return `It ended with exit code ${ExitCode}${said === '' ? '.' : `: ${said}`}`
+  }
+
+  async #lastWords(docker: DockerClient, id: string, signal: AbortSignal): Promise<string> {
+    return await this.#call('read the log of a runner', signal, async (signal) => {
+      try {
+        const query = { stdout: true, stderr: true, tail: TOLD_LINES }
+        return logText(await buffer(await docker.open('GET', `/containers/${id}/logs`, { query, signal })))
+      } catch (error) {
+        if (isGone(error)) return ''
+        throw error
+      }
+    })
+  }
+
+  /** Within a time of its own; what it throws becomes a `ProvisionError`. */
+  async #call<T>(doing: string, signal: AbortSignal, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const late = AbortSignal.timeout(WITHIN_MS)
+    try {
+      return await call(AbortSignal.any([signal, late]))
+    } catch (error) {
+      if (signal.aborted) throw new ProvisionError('The hub stops.', { cause: error })
+      if (late.aborted || isTimeout(error)) throw provisionError(unanswered(this.#address, doing, WITHIN_MS))
+      // A connection that breaks in the middle has no code at times.
+      const isBroken = (error as { message?: string }).message === 'aborted'
+      throw provisionError(
+        isBroken ? notReached(this.#address, error) : dockerError(doing, this.#address, error),
+      )
+    }
+  }
+}
+
+interface Inspected extends ContainerAnswer {
+  State: StateAnswer
+  Config: { Labels: Record<string, string> }
+}
+
+/** Asking again changes nothing about these. */
+const PERMANENT: readonly ErrandError['code'][] = ['invalid_argument', 'not_found', 'pull_refused']
+
+function provisionError(error: unknown): Error {
+  if (!isErrandError(error)) return error as Error
+  const { message, hint, code } = error
+  return new ProvisionError(message, { hint, permanent: PERMANENT.includes(code), cause: error })
+}
+
+const isLoopback = (hostname: string): boolean =>
+  /^127\.|^\[::1\]$|^localhost$/.test(hostname) || hostname.endsWith('.localhost')
+
+/** `SOURCE:TARGET[:ro]`. A folder that is not there is an error, and not made. */
+function mount(text: string): { Type: string; Source: string; Target: string; ReadOnly: boolean } {
+  const [source, target, mode] = text.split(':') as [string, string, string?]
+  return {
+    Type: source.startsWith('/') ? 'bind' : 'volume',
+    ...{ Source: source, Target: target, ReadOnly: mode === 'ro' },
+  }
+}
+
+/** The end of a log that comes in frames: a head of 8 bytes says how long each is. */
+function logText(frames: Buffer): string {
+  const parts: Buffer[] = []
+  for (let at = 0; at + 8 <= frames.length; ) {
+    const end = at + 8 + frames.readUInt32BE(at + 4)
+    parts.push(frames.subarray(at + 8, end))
+    at = end
+  }
+  return Buffer.concat(parts).toString('utf8').trim().slice(-TOLD_CHARACTERS)
+}
