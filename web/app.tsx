@@ -1,10 +1,9 @@
 import './styles/page.css'
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
-import { RouterProvider } from '@tanstack/react-router'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { ApiError } from './data/api.ts'
-import { pageRouter } from './router.tsx'
+import { beginPages, Pages } from './router.tsx'
 
 const client = new QueryClient({
   defaultOptions: {
@@ -18,10 +17,11 @@ const client = new QueryClient({
   },
 })
 
+beginPages(client)
 createRoot(document.getElementById('page')!).render(
   <StrictMode>
     <QueryClientProvider client={client}>
-      <RouterProvider router={pageRouter(client)} />
+      <Pages />
     </QueryClientProvider>
   </StrictMode>,
 )

@@ -1,22 +1,17 @@
 import type { QueryClient } from '@tanstack/react-query'
-import {
-  createRootRouteWithContext,
-  createRoute,
-  createRouter,
-  lazyRouteComponent,
-  Outlet,
-  redirect,
-} from '@tanstack/react-router'
-import { basePath } from './data/api.ts'
+import { Component, type ComponentType, type ReactNode } from 'react'
 import { filterOf } from './data/run-filter.ts'
+import type { RunFilter } from './data/runs.ts'
 import { meQuery, safeNext } from './data/session.ts'
 import { type TaskFilter, taskFilterOf } from './data/task-filter.ts'
+import { navigation, type Page, type Path, usePlace } from './navigation/navigation.tsx'
 import { RunPage } from './run/run-page.tsx'
 import { type RunSearch, runSearch } from './run/run-search.ts'
 import { RunsPage } from './runs/runs-page.tsx'
 import { NotThere, Shell, Trouble } from './shell/shell.tsx'
 import { type TaskSearch, taskSearch } from './tasks/task-search.ts'
 
+type None = Record<string, never>
 interface NewSearch {
   from?: string
   kind?: string
@@ -25,168 +20,140 @@ interface NewSearch {
   [input: `input.${string}`]: string | undefined
 }
 
-const root = createRootRouteWithContext<{ client: QueryClient }>()({
-  component: Outlet,
-  notFoundComponent: NotThere,
-  errorComponent: Trouble,
-})
+declare module './navigation/navigation.tsx' {
+  interface Addresses {
+    '/': None
+    '/login': { next?: string }
+    '/runs': RunFilter
+    '/runs/$run': RunSearch
+    '/new': NewSearch
+    '/sessions': RunFilter
+    '/tasks': TaskFilter
+    '/tasks/$task': TaskSearch
+    '/settings': None
+    '/settings/runners': { add?: string; runner?: string }
+    '/settings/me': None
+    '/settings/tokens': None
+    '/settings/groups': None
+    '/settings/secrets': None
+    '/settings/tenants': None
+    '/settings/users': None
+    '/settings/about': None
+  }
+}
 
-const login = createRoute({
-  getParentRoute: () => root,
-  path: '/login',
-  component: lazyRouteComponent(() => import('./login/login-page.tsx'), 'LoginPage'),
-  validateSearch: ({ next }: Record<string, unknown>) => (next === undefined ? {} : { next: safeNext(next) }),
-})
-
-/** All that is behind the login. */
-const inside = createRoute({
-  getParentRoute: () => root,
-  id: 'inside',
-  component: Shell,
-  beforeLoad: async ({ context, location }) => {
-    try {
-      await context.client.ensureQueryData(meQuery)
-    } catch (error) {
-      if ((error as { status?: number }).status === 401)
-        throw redirect({ to: '/login', search: { next: location.href } })
-      throw error
-    }
+const pages: readonly (Page & { path: Path | '/styleguide' })[] = [
+  { path: '/', leads: '/runs' },
+  { path: '/runs', component: RunsPage, search: filterOf },
+  { path: '/runs/$run', component: RunPage, search: runSearch },
+  {
+    path: '/login',
+    load: async () => (await import('./login/login-page.tsx')).LoginPage,
+    search: ({ next }) => (next === undefined ? {} : { next: safeNext(next) }),
+    outside: true,
   },
-})
-
-const home = createRoute({
-  getParentRoute: () => inside,
-  path: '/',
-  beforeLoad: () => {
-    throw redirect({ to: '/runs', replace: true })
-  },
-})
-const runs = createRoute({
-  getParentRoute: () => inside,
-  path: '/runs',
-  component: RunsPage,
-  validateSearch: filterOf,
-})
-const run = createRoute({
-  getParentRoute: () => inside,
-  path: '/runs/$run',
-  component: RunPage,
-  validateSearch: (search: Record<string, unknown>): RunSearch => runSearch(search),
-})
-const fresh = createRoute({
-  getParentRoute: () => inside,
-  path: '/new',
-  component: lazyRouteComponent(() => import('./new/new-run.tsx'), 'NewRun'),
-  validateSearch: (search: Record<string, unknown>): NewSearch =>
-    Object.fromEntries(
-      Object.entries(search).filter(
-        ([name, value]) => /^(?:from|kind|issue|input\..+)$/.test(name) && typeof value === 'string',
+  {
+    path: '/new',
+    load: async () => (await import('./new/new-run.tsx')).NewRun,
+    search: (search) =>
+      Object.fromEntries(
+        Object.entries(search).filter(([name]) => /^(?:from|kind|issue|input\..+)$/.test(name)),
       ),
-    ) as NewSearch,
-})
-const tasks = createRoute({
-  getParentRoute: () => inside,
-  path: '/tasks',
-  component: lazyRouteComponent(() => import('./tasks/tasks-page.tsx'), 'TasksPage'),
-  validateSearch: (search: Record<string, unknown>): TaskFilter => taskFilterOf(search),
-})
-const task = createRoute({
-  getParentRoute: () => inside,
-  path: '/tasks/$task',
-  component: lazyRouteComponent(() => import('./tasks/task-page.tsx'), 'TaskPage'),
-  validateSearch: (search: Record<string, unknown>): TaskSearch => taskSearch(search),
-})
-const runners = createRoute({
-  getParentRoute: () => inside,
-  path: '/settings/runners',
-  component: lazyRouteComponent(() => import('./runners/runners-page.tsx'), 'RunnersPage'),
-  validateSearch: ({ add, runner }: Record<string, unknown>): { add?: string; runner?: string } => ({
-    ...(add === '1' ? { add } : {}),
-    ...(typeof runner === 'string' && runner !== '' ? { runner } : {}),
-  }),
-})
-
-const settings = createRoute({
-  getParentRoute: () => inside,
-  path: '/settings',
-  beforeLoad: () => {
-    throw redirect({ to: '/settings/me', replace: true })
   },
-})
-const me = createRoute({
-  getParentRoute: () => inside,
-  path: '/settings/me',
-  component: lazyRouteComponent(() => import('./settings/me-page.tsx'), 'MePage'),
-})
-const tokens = createRoute({
-  getParentRoute: () => inside,
-  path: '/settings/tokens',
-  component: lazyRouteComponent(() => import('./settings/tokens-page.tsx'), 'TokensPage'),
-})
-const groups = createRoute({
-  getParentRoute: () => inside,
-  path: '/settings/groups',
-  component: lazyRouteComponent(() => import('./settings/groups-page.tsx'), 'GroupsPage'),
-})
-const secrets = createRoute({
-  getParentRoute: () => inside,
-  path: '/settings/secrets',
-  component: lazyRouteComponent(() => import('./settings/secrets-page.tsx'), 'SecretsPage'),
-})
-const tenants = createRoute({
-  getParentRoute: () => inside,
-  path: '/settings/tenants',
-  component: lazyRouteComponent(() => import('./settings/tenants-page.tsx'), 'TenantsPage'),
-})
-const users = createRoute({
-  getParentRoute: () => inside,
-  path: '/settings/users',
-  component: lazyRouteComponent(() => import('./settings/users-page.tsx'), 'UsersPage'),
-})
-const about = createRoute({
-  getParentRoute: () => inside,
-  path: '/settings/about',
-  component: lazyRouteComponent(() => import('./settings/about-page.tsx'), 'AboutPage'),
-})
+  {
+    path: '/sessions',
+    load: async () => (await import('./sessions/sessions-page.tsx')).SessionsPage,
+    search: filterOf,
+  },
+  {
+    path: '/tasks',
+    load: async () => (await import('./tasks/tasks-page.tsx')).TasksPage,
+    search: taskFilterOf,
+  },
+  {
+    path: '/tasks/$task',
+    load: async () => (await import('./tasks/task-page.tsx')).TaskPage,
+    search: taskSearch,
+  },
+  {
+    path: '/settings/runners',
+    load: async () => (await import('./runners/runners-page.tsx')).RunnersPage,
+    search: ({ add, runner }) => ({
+      ...(add === '1' ? { add } : {}),
+      ...(runner === undefined || runner === '' ? {} : { runner }),
+    }),
+  },
+  { path: '/settings', leads: '/settings/me' },
+  { path: '/settings/me', load: async () => (await import('./settings/me-page.tsx')).MePage },
+  { path: '/settings/tokens', load: async () => (await import('./settings/tokens-page.tsx')).TokensPage },
+  { path: '/settings/groups', load: async () => (await import('./settings/groups-page.tsx')).GroupsPage },
+  { path: '/settings/secrets', load: async () => (await import('./settings/secrets-page.tsx')).SecretsPage },
+  { path: '/settings/tenants', load: async () => (await import('./settings/tenants-page.tsx')).TenantsPage },
+  { path: '/settings/users', load: async () => (await import('./settings/users-page.tsx')).UsersPage },
+  { path: '/settings/about', load: async () => (await import('./settings/about-page.tsx')).AboutPage },
+  ...(import.meta.env.DEV
+    ? [
+        {
+          path: '/styleguide' as const,
+          load: async () => (await import('./styleguide/styleguide-page.tsx')).StyleguidePage,
+          outside: true,
+        },
+      ]
+    : []),
+]
 
-const sessions = createRoute({
-  getParentRoute: () => inside,
-  path: '/sessions',
-  component: lazyRouteComponent(() => import('./sessions/sessions-page.tsx'), 'SessionsPage'),
-  validateSearch: filterOf,
-})
-const styleguide = createRoute({
-  getParentRoute: () => root,
-  path: '/styleguide',
-  component: lazyRouteComponent(() => import('./styleguide/styleguide-page.tsx'), 'StyleguidePage'),
-})
-
-const ofSettings = [settings, runners, groups, secrets, me, tokens, users, tenants, about] as const
-const tree = root.addChildren([
-  login,
-  inside.addChildren([home, runs, run, sessions, fresh, tasks, task, ...ofSettings]),
-  ...(import.meta.env.DEV ? [styleguide] : []),
-])
-
-export function pageRouter(client: QueryClient) {
-  return createRouter({
-    routeTree: tree,
-    basepath: basePath === '' ? '/' : basePath,
-    context: { client },
-    defaultPreload: 'intent',
-    scrollRestoration: false,
-    // Words stay words: `?q=12` is a text, not a number.
-    parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
-    stringifySearch: (search) => {
-      const given = Object.entries(search).filter(([, value]) => value !== undefined && value !== '')
-      const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
-      return text === '' ? '' : `?${text}`
-    },
+/** Shows the page that the browser is at, and each that it goes to. */
+export function beginPages(client: QueryClient): void {
+  navigation.begin(pages, (page, href) => {
+    if (page.outside || client.getQueryData(meQuery.queryKey) !== undefined) return undefined
+    return client.ensureQueryData(meQuery).then(
+      () => undefined,
+      (error) => {
+        if ((error as { status?: number }).status !== 401) throw error
+        return `/login?${new URLSearchParams({ next: href })}`
+      },
+    )
   })
 }
 
-declare module '@tanstack/react-router' {
-  interface Register {
-    router: ReturnType<typeof pageRouter>
+/** The page that is there, inside what is around all of them. */
+export function Pages() {
+  const place = usePlace()
+  if (place === undefined) return null
+  const { page, failure } = place
+  if (page === undefined) return <NotThere />
+  if (failure !== undefined) return <Trouble error={failure} again={() => void navigation.again()} />
+  const Shown = navigation.componentOf(page) as ComponentType
+  return (
+    <Guarded place={place}>
+      {page.outside ? (
+        <Shown />
+      ) : (
+        <Shell>
+          <Shown />
+        </Shell>
+      )}
+    </Guarded>
+  )
+}
+
+interface GuardedProps {
+  place: object
+  children: ReactNode
+}
+
+/** Says what has gone wrong with a page in its place, until another address is gone to. */
+class Guarded extends Component<GuardedProps, { error?: unknown; place?: object }> {
+  override state: { error?: unknown; place?: object } = {}
+  static getDerivedStateFromError(error: unknown) {
+    return { error }
+  }
+  static getDerivedStateFromProps({ place }: GuardedProps, was: { place?: object }) {
+    return was.place === place ? null : { place, error: undefined }
+  }
+  override render() {
+    const { error } = this.state
+    if (error === undefined) return this.props.children
+    return <Trouble error={error} again={() => void navigation.again()} />
   }
 }

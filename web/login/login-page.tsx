@@ -1,16 +1,15 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useRouter, useSearch } from '@tanstack/react-router'
 import { useEffect } from 'react'
 import type { Health } from '../../src/contract/run-api.ts'
-import { ask, basePath } from '../data/api.ts'
+import { ask } from '../data/api.ts'
 import { liveRuns } from '../data/live.ts'
 import { safeNext } from '../data/session.ts'
+import { navigation, useSearch } from '../navigation/navigation.tsx'
 import { Wordmark } from '../parts/mark.tsx'
 import { LoginForm } from './login-form.tsx'
 
 export function LoginPage() {
-  const { next } = useSearch({ from: '/login' })
-  const router = useRouter()
+  const { next } = useSearch('/login')
   const client = useQueryClient()
   const { data: health } = useQuery({ queryKey: ['health'], queryFn: () => ask<Health>('GET', '/health') })
   useEffect(() => {
@@ -19,8 +18,7 @@ export function LoginPage() {
   const done = () => {
     client.clear()
     liveRuns.tellSessionBack()
-    // The history has whole paths, the router those below the hub's base path.
-    router.history.push(`${basePath}${safeNext(next)}`)
+    void navigation.go(safeNext(next))
   }
   return (
     <main className="relative flex min-h-full flex-col items-center justify-center overflow-hidden px-4 py-10">

@@ -1,6 +1,6 @@
-import { Link } from '@tanstack/react-router'
 import { ChevronDown, GitPullRequest, MessageSquare, Workflow } from 'lucide-react'
 import { type ReactNode, useId } from 'react'
+import { Link } from '../navigation/navigation.tsx'
 import { examples } from './examples.ts'
 
 const kinds = [
@@ -29,7 +29,6 @@ export function NewHead({
             to="/new"
             search={one === undefined ? {} : { kind: one }}
             aria-current={one === kind ? 'page' : undefined}
-            activeOptions={{ exact: true, includeSearch: true }}
             className="flex h-6 items-center gap-1.5 rounded-md px-2.5 text-meta text-ink2 hover:text-ink aria-[current=page]:bg-surface aria-[current=page]:font-medium aria-[current=page]:text-ink max-sm:h-11 dark:aria-[current=page]:bg-raised"
           >
             <Icon size={13} strokeWidth={1.75} aria-hidden className="max-sm:hidden" /> {word}

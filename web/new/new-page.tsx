@@ -1,10 +1,10 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { useNavigate, useSearch } from '@tanstack/react-router'
 import { Lightbulb, Play } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import { ApiError, basePath, newKey } from '../data/api.ts'
 import { asCommand } from '../data/as-command.ts'
 import { createRun, type Problem, validate } from '../data/runs.ts'
+import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
@@ -31,7 +31,7 @@ const isRun = (from: string | undefined): from is string => from !== undefined &
 
 /** Paste, run, watch: the workflow and its inputs on one side, its output on the other. */
 export function NewPage() {
-  const search = useSearch({ from: '/inside/new' })
+  const search = useSearch('/new')
   const { from } = search
   const started = useRef<string>(undefined)
   // The run that was just begun here shows the text that it was begun with.
@@ -80,7 +80,7 @@ interface WorkbenchProps {
 function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchProps) {
   const [emptied] = useState(atFirst)
   const { from } = search
-  const navigate = useNavigate({ from: '/new' })
+  const navigate = useNavigate('/new')
   const linked = Object.entries(search).flatMap(([name, value]) =>
     name.startsWith('input.') && value !== undefined ? [[name.slice('input.'.length), value] as const] : [],
   )

@@ -1,5 +1,4 @@
 import { useQuery } from '@tanstack/react-query'
-import { useNavigate, useSearch } from '@tanstack/react-router'
 import { Play } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import type { Attachment } from '../../src/contract/agent.ts'
@@ -8,6 +7,7 @@ import { ApiError, ask, newKey } from '../data/api.ts'
 import { asCommand } from '../data/as-command.ts'
 import { getWorkflow, type Run } from '../data/runs.ts'
 import { keepAttached } from '../data/sessions.ts'
+import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { ChoiceField, TextField } from '../parts/field.tsx'
@@ -77,7 +77,7 @@ async function sessionOf(run: string, signal: AbortSignal): Promise<Before> {
 
 /** Begins a session with an agent: who, what, and where; `from` of the address fills it in as an earlier one was. */
 export function NewSession() {
-  const { from } = useSearch({ from: '/inside/new' })
+  const { from } = useSearch('/new')
   return (
     <FromEarlier title="New session" kind="agent" from={from} read={sessionOf}>
       {(first) => <SessionForm key={from ?? ''} from={from} first={first} />}

@@ -1,10 +1,10 @@
-import { useNavigate, useSearch } from '@tanstack/react-router'
 import { GitPullRequest, Plus, X } from 'lucide-react'
 import { type ReactNode, useEffect, useRef, useState } from 'react'
 import type { CreateTasksInput } from '../../src/contract/tasks/task-api.ts'
 import { type ApiError, newKey } from '../data/api.ts'
 import { asCommand } from '../data/as-command.ts'
 import { createTasks, getTask, type WholeTask } from '../data/tasks.ts'
+import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { TextField } from '../parts/field.tsx'
@@ -110,7 +110,7 @@ function commandOf(draft: Draft): string {
 
 /** A coding task: of an issue, or in words of one's own; `from` of the address fills it in as an earlier one was. */
 export default function TaskForm() {
-  const { from, issue } = useSearch({ from: '/inside/new' })
+  const { from, issue } = useSearch('/new')
   return (
     <FromEarlier title="New task" kind="task" from={from} read={getTask}>
       {(task) => <Form key={from ?? ''} first={task && draftOf(task)} issue={issue} />}

@@ -1,4 +1,3 @@
-import { useRouter } from '@tanstack/react-router'
 import { Bell, X } from 'lucide-react'
 import { type MouseEvent, type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { basePath, newKey } from '../data/api.ts'
@@ -7,6 +6,7 @@ import { exactTime, hubNow, timeOf, useNow } from '../data/clock.ts'
 import { liveRuns } from '../data/live.ts'
 import { type Run, shownStatus } from '../data/runs.ts'
 import type { Me } from '../data/session.ts'
+import { navigation } from '../navigation/navigation.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { takeTold } from '../parts/tell.ts'
 import { type Notice, Notices } from './notices.ts'
@@ -136,13 +136,12 @@ function mark({ kind, text }: Notice) {
 
 /** A notice with its mark and, where it leads somewhere, a link. */
 function Told({ notice, after, time }: { notice: Notice; after: () => void; time?: ReactNode }) {
-  const { history } = useRouter()
   const { to } = notice
   const go = (event: MouseEvent) => {
-    if (event.metaKey || event.ctrlKey || event.shiftKey) return
+    if (to === undefined || event.metaKey || event.ctrlKey || event.shiftKey) return
     event.preventDefault()
     after()
-    history.push(`${basePath}${to}`)
+    void navigation.go(to)
   }
   return (
     <>

@@ -1,10 +1,10 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useNavigate, useRouter } from '@tanstack/react-router'
 import { ArrowRight, CornerDownLeft, History, Search } from 'lucide-react'
 import { type KeyboardEvent, useDeferredValue, useEffect, useId, useMemo, useRef, useState } from 'react'
 import { ApiError, ask, basePath, newKey } from '../data/api.ts'
 import { beginRetry } from '../data/retries.ts'
 import { answerApproval, type Run, type RunPage, shownStatus } from '../data/runs.ts'
+import { navigation, useNavigate } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { type Command, fitting, keepRecent, recentCommands, usePageCommands } from './commands.ts'
@@ -116,7 +116,6 @@ function itemsOf(
 export function Palette(props: Props) {
   const { tenant, allKeys, close } = props
   const navigate = useNavigate()
-  const { history } = useRouter()
   const dialog = useRef<HTMLDialogElement>(null)
   const [search, setSearch] = useState('')
   const [chosen, setChosen] = useState(0)
@@ -146,7 +145,7 @@ export function Palette(props: Props) {
       keepRecent(item)
       dialog.current?.close()
       if (inNewTab) open(`${basePath}${item.to}`, '_blank', 'noopener')
-      else history.push(`${basePath}${item.to}`)
+      else void navigation.go(item.to)
       return
     }
     if (item.asks !== undefined && asked !== item.id) return setAsked(item.id)

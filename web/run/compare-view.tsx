@@ -1,10 +1,10 @@
 import { useQuery } from '@tanstack/react-query'
-import { useNavigate } from '@tanstack/react-router'
 import { X } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import { duration, timeOf, useNow } from '../data/clock.ts'
 import { useLastGood } from '../data/last-good.ts'
 import { getWorkflow, runQuery, type Step, shownStep, type WholeRun } from '../data/runs.ts'
+import { useNavigate } from '../navigation/navigation.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 
 /** A difference below this is none: two runs never take the same time. */
@@ -69,7 +69,7 @@ function leaves(value: unknown, path = ''): Record<string, string> {
 
 /** A run beside another: steps, durations, inputs, outputs and what the workflows say; differences alone at first. */
 export default function CompareView({ run, compare }: { run: WholeRun; compare: string }) {
-  const navigate = useNavigate({ from: '/runs/$run' })
+  const navigate = useNavigate('/runs/$run')
   const now = useNow()
   const isLastGood = compare === 'last-good'
   const lastGood = useLastGood(run, isLastGood)

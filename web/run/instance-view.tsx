@@ -1,7 +1,7 @@
-import { useNavigate } from '@tanstack/react-router'
 import { lazy, Suspense, useCallback } from 'react'
 import { countOf } from '../data/instances.ts'
 import type { RunFeed } from '../data/run-feed.ts'
+import { useNavigate } from '../navigation/navigation.tsx'
 import { copyText } from '../parts/copy-button.tsx'
 import { Log } from '../parts/log/log.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
@@ -34,7 +34,7 @@ const agentTabs = ['session', ...otherTabs] as const
 
 /** One instance of a step: why it failed and what to do, its question, and its log or what else it has. */
 export function InstanceView({ path, open, feed, search, lines, linked }: Props) {
-  const navigate = useNavigate({ from: '/runs/$run' })
+  const navigate = useNavigate('/runs/$run')
   const { run, place } = path.at(-1)!
   const { step, instance } = place
   const attempts = instance.attempts

@@ -1,5 +1,4 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { useNavigate } from '@tanstack/react-router'
 import { Check, ChevronsRight, Minus, RotateCcw } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
@@ -14,6 +13,7 @@ import {
   type Target,
 } from '../data/retries.ts'
 import type { WholeRun } from '../data/runs.ts'
+import { useNavigate } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { CommandLine } from '../parts/cli-line.tsx'
 

@@ -1,5 +1,4 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link, useNavigate } from '@tanstack/react-router'
 import { Undo2 } from 'lucide-react'
 import { useState } from 'react'
 import type { Workflow } from '../../src/contract/workflow.ts'
@@ -8,13 +7,14 @@ import { clockOf, duration, timeOf, useNow } from '../data/clock.ts'
 import { countOf } from '../data/instances.ts'
 import { lastGoodQuery } from '../data/last-good.ts'
 import { cancelRun, type Run, runQuery, type Step, type WholeRun, workflowQuery } from '../data/runs.ts'
+import { Link, useNavigate } from '../navigation/navigation.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 
 const of = (run: WholeRun) => `/api/runs/${encodeURIComponent(run.run_id)}`
 
 /** Undoes what an ended run did, after saying which steps that are; nothing is shown where there is none. */
 export function RollBack({ run }: { run: WholeRun }) {
-  const navigate = useNavigate({ from: '/runs/$run' })
+  const navigate = useNavigate('/runs/$run')
   const [asking, setAsking] = useState(false)
   const { data } = useQuery(workflowQuery(run.run_id))
   const written = data?.workflow as Pick<Workflow, 'steps'> | undefined

@@ -1,11 +1,11 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link, useNavigate, useParams, useRouterState, useSearch } from '@tanstack/react-router'
 import { ChevronLeft, GitCompareArrows, User } from 'lucide-react'
 import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { countOf } from '../data/instances.ts'
 import { feedStart, type RunFeed, useRunFeed } from '../data/run-feed.ts'
 import { routeOf, runQuery, shownStatus, shownStep, type WholeRun, workflowQuery } from '../data/runs.ts'
+import { Link, useHash, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { later } from '../parts/later.tsx'
 import { fetchLog } from '../parts/log/log.tsx'
@@ -52,9 +52,9 @@ function shownRun(run: WholeRun) {
 }
 
 export function RunPage() {
-  const { run: id } = useParams({ from: '/inside/runs/$run' })
-  const { step, tab } = useSearch({ from: '/inside/runs/$run' })
-  const hash = useRouterState({ select: ({ location }) => location.hash })
+  const id = useParam('run')
+  const { step, tab } = useSearch('/runs/$run')
+  const hash = useHash()
   const { data: run, error } = useQuery(runQuery(id))
   // What most runs show is fetched while the run is.
   useQuery({ ...workflowQuery(id), notifyOnChangeProps: [] })
@@ -81,9 +81,9 @@ export function RunPage() {
 }
 
 function ShownRun({ run }: { run: WholeRun }) {
-  const search = useSearch({ from: '/inside/runs/$run' })
-  const hash = useRouterState({ select: ({ location }) => location.hash })
-  const navigate = useNavigate({ from: '/runs/$run' })
+  const search = useSearch('/runs/$run')
+  const hash = useHash()
+  const navigate = useNavigate('/runs/$run')
   const feed = useRunFeed(run.run_id, feedStart(run))
   const [canceling, setCanceling] = useState(false)
   const [listed, setListed] = useState(false)

@@ -1,6 +1,6 @@
-import { useNavigate } from '@tanstack/react-router'
 import { ChartGantt, List, Workflow } from 'lucide-react'
 import type { WholeRun } from '../data/runs.ts'
+import { useNavigate } from '../navigation/navigation.tsx'
 import { copyText } from '../parts/copy-button.tsx'
 import { useLetters } from '../parts/letters.ts'
 import { failedPlaces, type Place } from './chosen-instance.ts'
@@ -15,7 +15,7 @@ export const viewOf = ({ view }: RunSearch, run: WholeRun): RunView =>
 
 /** Graph, list or timeline; in little room as icons alone. */
 export function ViewSwitch({ view, small = false }: { view: RunView; small?: boolean }) {
-  const navigate = useNavigate({ from: '/runs/$run' })
+  const navigate = useNavigate('/runs/$run')
   return (
     <fieldset aria-label="View" className="flex shrink-0 rounded-lg bg-idle p-0.5">
       {runViews.map((one, index) => {
@@ -50,7 +50,7 @@ interface Keys {
 
 /** Letters of a run's page: `1 2 3` views, `f F` failures, `c` compare, `l` copies the link, `x` cancels after asking. */
 export function useRunKeys(keys: Keys): void {
-  const navigate = useNavigate({ from: '/runs/$run' })
+  const navigate = useNavigate('/runs/$run')
   useLetters((key) => {
     const { run, chosen, choose, compare, cancel } = keys
     const view = runViews[Number(key) - 1]

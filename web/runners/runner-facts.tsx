@@ -1,8 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link } from '@tanstack/react-router'
 import type { ListedRunner } from '../../src/contract/runner-api.ts'
 import { ApiError } from '../data/api.ts'
 import { runnerQuery } from '../data/runners.ts'
+import { Link } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { When } from '../parts/times.tsx'
 

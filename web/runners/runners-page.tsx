@@ -1,5 +1,4 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { Hourglass, Plus } from 'lucide-react'
 import { useEffect, useId, useState } from 'react'
 import type { RunnerWait } from '../../src/contract/fleet/runner-groups.ts'
@@ -7,6 +6,7 @@ import type { ListedRunner } from '../../src/contract/runner-api.ts'
 import { ApiError } from '../data/api.ts'
 import { groupsQuery, keepRunnersLive, runnersQuery, waitsQuery } from '../data/runners.ts'
 import { meQuery } from '../data/session.ts'
+import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { SettingsFrame } from '../settings/settings-frame.tsx'
 import { Enrol, type Enrolled, enrolOne } from './enrol.tsx'
@@ -22,7 +22,7 @@ interface Shown {
 /** Machines that take work, what waits for them, and how one more is added. */
 export function RunnersPage() {
   const client = useQueryClient()
-  const { add, runner: open } = useSearch({ from: '/inside/settings/runners' })
+  const { add, runner: open } = useSearch('/settings/runners')
   const go = useNavigate()
   const { data: me } = useQuery(meQuery)
   const [enrolled, setEnrolled] = useState<Enrolled>()

@@ -1,7 +1,7 @@
-import { useNavigate } from '@tanstack/react-router'
 import { X } from 'lucide-react'
 import { filterOfWords } from '../data/run-filter.ts'
 import type { Run, RunFilter } from '../data/runs.ts'
+import { useNavigate } from '../navigation/navigation.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
 
 const choices = {

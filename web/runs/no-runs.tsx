@@ -1,7 +1,7 @@
 import { useQueries } from '@tanstack/react-query'
-import { Link, useNavigate } from '@tanstack/react-router'
 import { Play } from 'lucide-react'
 import { countRuns, type RunFilter } from '../data/runs.ts'
+import { Link, useNavigate } from '../navigation/navigation.tsx'
 
 /** Says which word of the filter leaves all out, and drops it. */
 export function NoMatch({ filter }: { filter: RunFilter }) {

@@ -1,7 +1,7 @@
-import { Link } from '@tanstack/react-router'
 import { Bot, GitPullRequest, MessageSquare, Workflow } from 'lucide-react'
 import { memo } from 'react'
 import { type Run, shownStatus } from '../data/runs.ts'
+import { Link } from '../navigation/navigation.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'

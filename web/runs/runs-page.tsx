@@ -1,11 +1,11 @@
 import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
-import { useSearch } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { liveRuns } from '../data/live.ts'
 import { groupOf } from '../data/run-filter.ts'
 import { countRuns, listRuns, type Run, type RunFilter } from '../data/runs.ts'
+import { useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
 import { useFailures, useNeedsYou } from '../shell/needs-you.ts'
@@ -97,7 +97,7 @@ function saidOf(counts: Counts, all: Counts, isFiltered: boolean): string {
 }
 
 export function RunsPage() {
-  const filter = useSearch({ from: '/inside/runs' })
+  const filter = useSearch('/runs')
   const [hovered, setHovered] = useState(false)
   const [marked, setMarked] = useState<ReadonlySet<string>>(new Set())
   const [isAll, setAll] = useState(false)

@@ -1,9 +1,9 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { Link, useNavigate } from '@tanstack/react-router'
 import { Bookmark, Trash2, Users } from 'lucide-react'
 import { useId, useRef, useState } from 'react'
 import type { RunFilter } from '../data/runs.ts'
 import { changeView, type KeptView, removeView, saveView, viewsQuery } from '../data/views.ts'
+import { Link, useNavigate } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 
 const CHIPS = 4
@@ -28,7 +28,6 @@ export function ViewsMenu({ filter }: { filter: RunFilter }) {
           key={view.id}
           to="/runs"
           search={view.filter}
-          activeOptions={{ exact: true, includeSearch: true }}
           title={words(view.filter)}
           className={`flex h-7 max-w-40 min-w-0 items-center gap-1.5 rounded-md border px-2 text-meta max-lg:hidden ${view === current ? 'border-accent bg-accent-soft font-medium text-accent' : 'border-line2 text-ink2 hover:bg-hover'}`}
         >

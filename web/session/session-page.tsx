@@ -1,5 +1,4 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link, useNavigate, useRouterState, useSearch } from '@tanstack/react-router'
 import { ChevronLeft, Users } from 'lucide-react'
 import { lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import type { Budget } from '../../src/contract/agent.ts'
@@ -7,6 +6,7 @@ import type { RunFeed } from '../data/run-feed.ts'
 import { cancelRun, getWorkflow, shownStatus, type WholeRun } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { giveInput } from '../data/sessions.ts'
+import { Link, useHash, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
@@ -74,9 +74,9 @@ export function SessionPage({
   /** The question that the address names. */
   question: string | undefined
 }) {
-  const search = useSearch({ from: '/inside/runs/$run' })
-  const hash = useRouterState({ select: ({ location }) => location.hash })
-  const navigate = useNavigate({ from: '/runs/$run' })
+  const search = useSearch('/runs/$run')
+  const hash = useHash()
+  const navigate = useNavigate('/runs/$run')
   const [ending, setEnding] = useState(false)
   const [sharing, setSharing] = useState(false)
   const { data: me } = useQuery(meQuery)

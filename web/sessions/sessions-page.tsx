@@ -1,11 +1,11 @@
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
-import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { useEffect, useMemo } from 'react'
 import { ApiError } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { filterOfWords, groupOf } from '../data/run-filter.ts'
 import { listRuns, type Run, type RunFilter, shownStatus } from '../data/runs.ts'
 import { repoName } from '../data/tasks.ts'
+import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
@@ -17,7 +17,7 @@ const ASKS = 'asks'
 
 /** Sessions with agents, the newest first, each with its last words. */
 export function SessionsPage() {
-  const filter = useSearch({ from: '/inside/sessions' })
+  const filter = useSearch('/sessions')
   const asked: RunFilter = useMemo(() => ({ ...filter, kind: 'agent' }), [filter])
   // The key of the runs' lists: rows change in place as they come.
   const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage } = useInfiniteQuery({

@@ -1,5 +1,4 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { Link } from '@tanstack/react-router'
 import { type ReactNode, useEffect, useState } from 'react'
 import type { PoolView } from '../../src/contract/fleet/provisioning.ts'
 import type { RunnerGroup } from '../../src/contract/fleet/runner-groups.ts'
@@ -13,6 +12,7 @@ import {
   runnersQuery,
 } from '../data/runners.ts'
 import { meQuery } from '../data/session.ts'
+import { Link } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { RowMenu } from '../parts/row-menu.tsx'

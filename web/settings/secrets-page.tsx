@@ -1,10 +1,10 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useBlocker } from '@tanstack/react-router'
 import { type FormEvent, useState } from 'react'
 import type { SecretView } from '../../src/contract/secrets.ts'
 import { deleteSecret, listSecrets, putSecret } from '../data/account.ts'
 import { ApiError } from '../data/api.ts'
 import { meQuery } from '../data/session.ts'
+import { useLeaving } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { RowMenu } from '../parts/row-menu.tsx'
@@ -161,11 +161,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
   const [failure, setFailure] = useState<ApiError>()
   const { name, value, kind, scopeName, replaces } = draft
   // A reload or another address asks first; the value is kept nowhere.
-  const leaving = useBlocker({
-    shouldBlockFn: () => isDirty,
-    enableBeforeUnload: () => isDirty,
-    withResolver: true,
-  })
+  const leaving = useLeaving(isDirty)
   const submit = (event: FormEvent) => event.preventDefault()
   return (
     <form className="flex flex-col gap-3" onSubmit={submit}>
@@ -247,14 +243,14 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           </button>
         )}
       </div>
-      {leaving.status === 'blocked' && (
+      {leaving !== undefined && (
         <Confirm
           title="Leave without saving?"
           keep="Stay here"
           verb="Leave"
           doing="Leaving…"
-          act={async () => leaving.proceed()}
-          close={() => leaving.reset()}
+          act={async () => leaving.go()}
+          close={() => leaving.stay()}
         >
           The secret {name === '' ? '' : `${name} `}is not saved, and what was typed is kept nowhere.
         </Confirm>

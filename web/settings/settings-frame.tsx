@@ -1,8 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link } from '@tanstack/react-router'
 import { Boxes, Building2, Info, KeyRound, Server, Ticket, User, Users } from 'lucide-react'
 import { type ReactNode, useEffect } from 'react'
 import { meQuery } from '../data/session.ts'
+import { Link } from '../navigation/navigation.tsx'
 
 const entries = [
   { group: 'Hub', to: '/settings/runners', word: 'Runners', Icon: Server, admin: false },
@@ -59,7 +59,7 @@ export function SettingsFrame({
               <Link
                 to={to}
                 className="flex h-7 shrink-0 items-center gap-2 rounded-md border border-transparent px-2 text-ink2 hover:bg-hover hover:text-ink max-sm:h-11"
-                activeProps={{ className: 'border-line! bg-surface! font-medium text-ink!' }}
+                hereClass="border-line! bg-surface! font-medium text-ink!"
               >
                 <Icon size={14} strokeWidth={1.75} aria-hidden />
                 {word}

@@ -5,7 +5,6 @@ import {
   useQuery,
   useQueryClient,
 } from '@tanstack/react-query'
-import { useRouterState } from '@tanstack/react-router'
 import { useEffect } from 'react'
 import { askedByOthers, mayAnswer } from '../data/approvals.ts'
 import { failuresQuery, keepFailure, markSeen } from '../data/failures.ts'
@@ -13,6 +12,7 @@ import { liveRuns } from '../data/live.ts'
 import { fits } from '../data/run-filter.ts'
 import { listRuns, type Run, type RunFilter, type RunPage } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
+import { usePath } from '../navigation/navigation.tsx'
 
 /** Open runs: of these some wait for a person's answer. */
 const openRuns = queryOptions({
@@ -52,9 +52,7 @@ const none: readonly Run[] = []
 export function useSeenWhenOpened(): void {
   const client = useQueryClient()
   const failures = useFailures()
-  const open = useRouterState({
-    select: ({ location }) => /\/runs\/([^/]+)$/.exec(location.pathname)?.[1],
-  })
+  const open = /^\/runs\/([^/]+)$/.exec(usePath())?.[1]
   useEffect(() => {
     const look = () => {
       if (document.hidden || !failures.some(({ run_id }) => run_id === open)) return

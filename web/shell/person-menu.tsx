@@ -1,9 +1,9 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { Link } from '@tanstack/react-router'
 import { ChevronsUpDown, Menu } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { basePath } from '../data/api.ts'
 import { logOut, type Me } from '../data/session.ts'
+import { Link } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 import { ThemeChoice } from '../parts/theme-choice.tsx'
 

@@ -1,13 +1,5 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import {
-  type ErrorComponentProps,
-  Link,
-  Outlet,
-  useNavigate,
-  useRouter,
-  useRouterState,
-} from '@tanstack/react-router'
-import {
   GitPullRequest,
   ListTree,
   MessageSquare,
@@ -17,11 +9,21 @@ import {
   Server,
   Settings,
 } from 'lucide-react'
-import { type ComponentType, lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
+import {
+  type ComponentType,
+  lazy,
+  type ReactNode,
+  Suspense,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react'
 import { basePath, whenRefused, whenSessionBack } from '../data/api.ts'
 import { liveRuns } from '../data/live.ts'
 import { chooseTheme } from '../data/preferences.ts'
 import { meQuery } from '../data/session.ts'
+import { Link, type Path, useNavigate, usePath } from '../navigation/navigation.tsx'
 import type { Command } from '../palette/commands.ts'
 import { useLetters } from '../parts/letters.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
@@ -49,18 +51,26 @@ const KeysSheet = lazy(async () => ({ default: (await import('../palette/keys-sh
 
 const entry =
   'flex h-[31px] items-center gap-2.5 rounded-md border border-transparent px-2 font-medium text-ink2 hover:bg-hover hover:text-ink'
-const here = { className: 'border-line! bg-surface! text-ink! dark:bg-raised!' }
+const here = 'border-line! bg-surface! text-ink! dark:bg-raised!'
 
 const modifier = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘' : 'Ctrl'
 
 /** Where `g` and a letter lead. */
-const places: Readonly<Record<string, string>> = {
+const places: Readonly<Record<string, Path>> = {
   r: '/runs',
   s: '/sessions',
   t: '/tasks',
   m: '/settings/runners',
 }
 const AFTER_G_MS = 1500
+
+/** On a phone. */
+const below = [
+  { to: '/runs', word: 'Runs', Icon: ListTree },
+  { to: '/sessions', word: 'Sessions', Icon: MessageSquare },
+  { to: '/new', word: 'New', Icon: Plus },
+  { to: '/tasks', word: 'Tasks', Icon: GitPullRequest },
+] as const
 
 interface Does {
   /** What is about to open takes the letters. */
@@ -101,7 +111,7 @@ function useKeys({ opening, fold, palette, allKeys }: Does): void {
 }
 
 /** Side bar, or on a phone the bar at the bottom, around a page. */
-export function Shell() {
+export function Shell({ children }: { children: ReactNode }) {
   const { data: me } = useQuery(meQuery)
   const client = useQueryClient()
   const [folded, setFolded] = useState(false)
@@ -109,9 +119,7 @@ export function Shell() {
   const needsYou = useNeedsYou()
   const failures = useFailures()
   useSeenWhenOpened()
-  const inSettings = useRouterState({
-    select: ({ location }) => /^\/settings\/(?!runners)/.test(location.pathname),
-  })
+  const inSettings = /^\/settings\/(?!runners)/.test(usePath())
   const [open, setOpen] = useState<'palette' | 'keys'>()
   const fold = () => setFolded((was) => !was)
   useKeys({
@@ -222,7 +230,7 @@ export function Shell() {
           <Link
             to="/runs"
             className={entry}
-            activeProps={here}
+            hereClass={here}
             aria-label={count > 0 ? `Runs, ${count} need you` : 'Runs'}
           >
             <ListTree size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
@@ -233,22 +241,22 @@ export function Shell() {
               </span>
             )}
           </Link>
-          <Link to="/sessions" className={entry} activeProps={here} aria-label="Sessions">
+          <Link to="/sessions" className={entry} hereClass={here} aria-label="Sessions">
             <MessageSquare size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
             <span className="group-data-folded:hidden max-xl:hidden">Sessions</span>
           </Link>
-          <Link to="/tasks" className={entry} activeProps={here} aria-label="Tasks">
+          <Link to="/tasks" className={entry} hereClass={here} aria-label="Tasks">
             <GitPullRequest size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
             <span className="group-data-folded:hidden max-xl:hidden">Tasks</span>
           </Link>
           <hr className="mx-2 my-2 border-line" />
-          <Link to="/settings/runners" className={entry} activeProps={here} aria-label="Runners">
+          <Link to="/settings/runners" className={entry} hereClass={here} aria-label="Runners">
             <Server size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
             <span className="group-data-folded:hidden max-xl:hidden">Runners</span>
           </Link>
           <Link
             to="/settings/me"
-            className={`${entry} ${inSettings ? here.className : ''}`}
+            className={`${entry} ${inSettings ? here : ''}`}
             aria-label="Settings"
             aria-current={inSettings ? 'true' : undefined}
           >
@@ -275,17 +283,12 @@ export function Shell() {
         aria-label="Errand, below"
         className="hidden h-16 shrink-0 items-stretch justify-around border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] max-sm:flex"
       >
-        {[
-          { to: '/runs', word: 'Runs', Icon: ListTree },
-          { to: '/sessions', word: 'Sessions', Icon: MessageSquare },
-          { to: '/new', word: 'New', Icon: Plus },
-          { to: '/tasks', word: 'Tasks', Icon: GitPullRequest },
-        ].map(({ to, word, Icon }) => (
+        {below.map(({ to, word, Icon }) => (
           <Link
             key={to}
             to={to}
             className="relative flex flex-1 flex-col items-center justify-center gap-1 text-label text-ink2"
-            activeProps={{ className: 'font-semibold text-ink!' }}
+            hereClass="font-semibold text-ink!"
           >
             <Icon size={22} strokeWidth={1.75} aria-hidden />
             {word}
@@ -311,7 +314,7 @@ export function Shell() {
       >
         <ConnectionBanner />
         <UpdateNotice />
-        <Outlet />
+        {children}
       </div>
       <Suspense>{me !== undefined && <NoticeList me={me} />}</Suspense>
       <Suspense>
@@ -366,8 +369,7 @@ export function NotThere() {
   )
 }
 
-export function Trouble({ error }: ErrorComponentProps) {
-  const router = useRouter()
+export function Trouble({ error, again }: { error: unknown; again: () => void }) {
   // The parts of a page that is older than its hub are there no more.
   const isUnloaded = /dynamically imported module|module script failed/i.test(String(error))
   return (
@@ -380,11 +382,7 @@ export function Trouble({ error }: ErrorComponentProps) {
             ? error.message
             : String(error)}
       </p>
-      <button
-        type="button"
-        className="button"
-        onClick={() => (isUnloaded ? location.reload() : router.invalidate())}
-      >
+      <button type="button" className="button" onClick={() => (isUnloaded ? location.reload() : again())}>
         {isUnloaded ? 'Reload' : 'Try again'}
       </button>
     </main>

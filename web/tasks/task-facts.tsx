@@ -1,5 +1,4 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { Link } from '@tanstack/react-router'
 import { FileText, GitPullRequest, ListChecks, MessageSquare, ShieldAlert, Target } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import type { ApiError } from '../data/api.ts'
@@ -15,6 +14,7 @@ import {
   type WholeTask,
   webAddress,
 } from '../data/tasks.ts'
+import { Link } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { useJudged } from '../parts/diff/changes.tsx'
 import { kindOfPath } from '../parts/diff/kinds-of-file.ts'

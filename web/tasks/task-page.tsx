@@ -1,5 +1,4 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query'
-import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import { ChevronLeft, ExternalLink, GitBranch, RotateCcw } from 'lucide-react'
 import { useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
@@ -25,6 +24,7 @@ import {
   type WholeTask,
   webAddress,
 } from '../data/tasks.ts'
+import { Link, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { type Against, Changes, RunChanges } from '../parts/diff/changes.tsx'
@@ -37,7 +37,7 @@ import { type TaskSearch, type TaskTab, taskTabs } from './task-search.ts'
 import { TaskArtifacts, TaskLog, TaskSteps, TaskTries } from './task-tabs.tsx'
 
 export function TaskPage() {
-  const { task: id } = useParams({ from: '/inside/tasks/$task' })
+  const id = useParam('task')
   useLiveTasks()
   const { data: task, error } = useQuery({
     queryKey: ['task', id],
@@ -76,8 +76,8 @@ function spentWords({ tries, spent }: WholeTask): string {
 type Asked = 'cancel' | 'retry' | 'delete'
 
 function ShownTask({ task }: { task: WholeTask }) {
-  const search = useSearch({ from: '/inside/tasks/$task' })
-  const navigate = useNavigate({ from: '/tasks/$task' })
+  const search = useSearch('/tasks/$task')
+  const navigate = useNavigate('/tasks/$task')
   const [asked, setAsked] = useState<Asked>()
   const { data: kept } = useQuery({
     queryKey: ['task-artifacts', task.id],

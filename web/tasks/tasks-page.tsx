@@ -1,5 +1,4 @@
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
-import { Link, useNavigate, useSearch } from '@tanstack/react-router'
 import { GitPullRequest, Plus } from 'lucide-react'
 import { memo, useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError } from '../data/api.ts'
@@ -15,6 +14,7 @@ import {
   taskStateWord,
   webAddress,
 } from '../data/tasks.ts'
+import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
@@ -49,7 +49,7 @@ function useGroups(tasks: readonly Task[], held: boolean, scope: string) {
 
 /** All coding tasks of a person, newest first. */
 export function TasksPage() {
-  const filter = useSearch({ from: '/inside/tasks' })
+  const filter = useSearch('/tasks')
   const navigate = useNavigate()
   useLiveTasks()
   useEffect(() => {

@@ -1,0 +1,62 @@
+/** Where the page is: an address below the hub's base path, in its parts. */
+export interface Address {
+  path: string
+  /** As it stands in the address, without `?`. */
+  search: string
+  /** As it stands in the address, without `#`. */
+  hash: string
+}
+
+/** What an address says beside its path; words stay words: `?q=12` is a text, not a number. */
+export type Search = Record<string, unknown>
+
+export function addressOf(href: string): Address {
+  const [before, ...hash] = href.split('#')
+  const [path, ...search] = before!.split('?')
+  return { path: path!.replace(/\/+$/, '') || '/', search: search.join('?'), hash: hash.join('#') }
+}
+
+export const parseSearch = (text: string): Search => Object.fromEntries(new URLSearchParams(text))
+
+/** The values that are given, as they stand in an address. */
+export function searchText(search: object): string {
+  const given = Object.entries(search).filter(([, value]) => value !== undefined && value !== '')
+  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
+}
+
+export const hrefOf = (path: string, search: object, hash: string): string => {
+  const text = searchText(search)
+  return `${path}${text && `?${text}`}${hash && `#${hash}`}`
+}
+
+/** A pattern such as `/runs/$run` with its names filled in. */
+export const fillPath = (pattern: string, params: Readonly<Record<string, string>> = {}): string =>
+  pattern.replace(/\$(\w+)/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
+
+/** The names that a path gives for those of a pattern; absent where it is of another. */
+export function paramsOf(pattern: string, path: string): Record<string, string> | undefined {
+  const wanted = pattern.split('/')
+  const given = path.split('/')
+  if (wanted.length !== given.length) return undefined
+  const params: Record<string, string> = {}
+  for (const [index, part] of wanted.entries()) {
+    const is = given[index]!
+    if (!part.startsWith('$')) {
+      if (part !== is) return undefined
+    } else if (is === '') return undefined
+    else
+      try {
+        params[part.slice(1)] = decodeURIComponent(is)
+      } catch {
+        return undefined
+      }
+  }
+  return params
+}
+
+/** Whether an address is that of a link, or below it. */
+export function isAt(here: Address, link: Address): boolean {
+  if (here.path !== link.path && !here.path.startsWith(`${link.path}/`)) return false
+  const given = parseSearch(here.search)
+  return Object.entries(parseSearch(link.search)).every(([name, value]) => given[name] === value)
+}
