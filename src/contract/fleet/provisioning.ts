@@ -161,6 +161,7 @@ export const MadeEnd = z.enum([
   'failed', // it ended before it was connected
   'late', // it was not connected in time
   'lost', // it was connected, and has vanished
+  'oom', // it was connected, and its memory was used up
 ])
 export type MadeEnd = z.infer<typeof MadeEnd>
 /** The ends that count as failed starts. */

@@ -290,16 +290,19 @@ class ManagedRunners {
   }
 
   /** Sends the runner away; what it had is lost, and where it hears of that it ends it. False: there is none. */
-  async remove(which: TenantRunner): Promise<boolean> {
+  async remove(
+    which: TenantRunner,
+    { reason = 'lost', message }: { reason?: 'lost' | 'oom'; message?: string } = {},
+  ): Promise<boolean> {
     const { runners, known, assignments, dispatch, handshake } = this.#options
     const runner = this.#find(which)
     if (!runner) return false
-    const why = `Runner "${runner.id}" was removed from this hub.`
+    const why = message ?? `Runner "${runner.id}" was removed from this hub.`
     for (const { spec, epoch } of assignments.givenTo(runner))
       runner.link?.send({ type: 'superseded', attempt_id: spec.attempt_id, epoch, why })
     runner.link?.refuse('forbidden', why, false)
     clearTimeout(runner.lostTimer)
-    handshake.giveUp(runner, why)
+    handshake.giveUp(runner, why, reason)
     runners.delete(runner.key)
     dispatch.rosterChanged(runner)
     await known.forget(runner)

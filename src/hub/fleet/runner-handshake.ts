@@ -87,12 +87,12 @@ export class RunnerHandshake {
   }
 
   /** Counts all that the runner has as lost. */
-  giveUp(runner: Runner, message: string): void {
+  giveUp(runner: Runner, message: string, reason: 'lost' | 'oom' = 'lost'): void {
     const { assignments, dispatch } = this.#options
     runner.expected = false
     runner.lostAtMs = undefined
     for (const assignment of assignments.givenTo(runner))
-      assignments.settleVanished(assignment, { type: 'ended', outcome: 'failed', reason: 'lost', message })
+      assignments.settleVanished(assignment, { type: 'ended', outcome: 'failed', reason, message })
     dispatch.rosterChanged(runner)
   }
 

@@ -32,8 +32,8 @@ export interface PoolFleet {
   readonly runners: {
     /** The runner takes nothing new. */
     drain(which: TenantRunner): Promise<unknown>
-    /** The runner is gone for good. */
-    remove(which: TenantRunner): Promise<unknown>
+    /** The runner is gone for good, and why that is so. */
+    remove(which: TenantRunner, why?: { reason: 'lost' | 'oom'; message: string }): Promise<unknown>
   }
 }
 
@@ -392,7 +392,12 @@ export class Pools {
         if (signal.aborted) return
       }
     await patiently(() => tokens.revoke(made.row), signal)
-    await this.#fleet?.runners.remove({ tenant, id: name })
+    const { end, message } = made.row
+    const why =
+      (end === 'lost' || end === 'oom') && message !== undefined
+        ? { reason: end, message: `Runner "${name}" is gone: ${message}` }
+        : undefined
+    await this.#fleet?.runners.remove({ tenant, id: name }, why)
     made.row = { ...made.row, state: 'removed', changed_at: new Date().toISOString() }
     await patiently(() => store.save(made.row), signal)
     this.#made.delete(name)
@@ -461,7 +466,7 @@ export class Pools {
       if (this.#fleet?.seen({ tenant, id: name }).connected) continue
       const isStarting = made.row.state === 'starting'
       const message = there?.message ?? (isStarting ? 'It is not there any more.' : 'It has vanished.')
-      this.#remove(made, isStarting ? 'failed' : 'lost', message)
+      this.#remove(made, isStarting ? 'failed' : (there?.reason ?? 'lost'), message, there?.permanent)
     }
     for (const { name } of found)
       if (!this.#made.has(name) && isNameOf(hub, name)) {

@@ -20,6 +20,10 @@ export interface FoundRunner {
   state: 'starting' | 'running' | 'ended'
   /** Why it has not started, or how it ended. */
   message?: string
+  /** Of one that ended: its memory was used up. */
+  reason?: 'oom'
+  /** Of one that ended before it began: asking again changes nothing until a person has mended it. */
+  permanent?: boolean
 }
 
 /**

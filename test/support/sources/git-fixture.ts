@@ -135,11 +135,14 @@ export const policyOf = (host: GitHost): GitPolicy => ({
   folders: [],
 })
 
-/** A certificate for git.test that signs itself, and its file. */
-export function makeCertificate(folder: string): { key: string; cert: string; file: string } {
+/** A certificate that signs itself, and its file. */
+export function makeCertificate(
+  folder: string,
+  name = 'DNS:git.test',
+): { key: string; cert: string; file: string } {
   const file = join(folder, 'cert.pem')
   const key = join(folder, 'key.pem')
-  const subject = ['-subj', '/CN=git.test', '-addext', 'subjectAltName=DNS:git.test']
+  const subject = ['-subj', '/CN=git.test', '-addext', `subjectAltName=${name}`]
   execFileSync(
     'openssl',
     ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject, '-keyout', key, '-out', file],

@@ -1,0 +1,152 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { parse } from 'yaml'
+import * as z from 'zod'
+import { ProvisionError } from '../../provisioner.ts'
+
+/** How a cluster is reached, and as whom. */
+export interface Access {
+  /** Address of the API server. */
+  server: string
+  /** Certificates that its own is checked by; absent: those that Node knows. */
+  ca?: string | undefined
+  /** Its certificate is not checked: the kubeconfig says so. */
+  insecure: boolean
+  /** The name that its certificate has, where that is another than the address. */
+  serverName?: string | undefined
+  cert?: string | undefined
+  key?: string | undefined
+  token?: string | undefined
+  /** That of the context, or of the pod; things go there where no other is named. */
+  namespace: string
+}
+
+export interface AccessOptions {
+  /** Absent: that of the pod which the hub runs in. */
+  kubeconfig?: string | undefined
+  /** Of the kubeconfig. Absent: its current one. */
+  context?: string | undefined
+  env: Readonly<Record<string, string | undefined>>
+  /** The folder with a pod's token, certificate and namespace. */
+  serviceAccount?: string
+}
+
+const text = z.string().min(1)
+const Cluster = z.object({
+  server: z.string().regex(/^https:\/\/[^\s/]+/, 'is no address such as https://10.0.0.1:6443'),
+  'certificate-authority': text.optional(),
+  'certificate-authority-data': text.optional(),
+  'insecure-skip-tls-verify': z.boolean().optional(),
+  'tls-server-name': text.optional(),
+})
+const User = z.object({
+  'client-certificate': text.optional(),
+  'client-certificate-data': text.optional(),
+  'client-key': text.optional(),
+  'client-key-data': text.optional(),
+  token: text.optional(),
+  tokenFile: text.optional(),
+  username: text.optional(),
+  exec: z.unknown().optional(),
+  'auth-provider': z.unknown().optional(),
+})
+const named = <Shape extends z.ZodRawShape>(shape: Shape) => z.array(z.object({ name: z.string(), ...shape }))
+const Kubeconfig = z.object({
+  'current-context': z.string().optional(),
+  contexts: named({ context: z.object({ cluster: text, user: text, namespace: text.optional() }) }),
+  clusters: named({ cluster: z.unknown().optional() }),
+  users: named({ user: z.unknown().optional() }),
+})
+
+const broken = (message: string, hint: string, cause?: unknown) =>
+  new ProvisionError(message, { permanent: true, hint, cause })
+
+/** Reads how the cluster is reached, as its files say now. Rejects with a `ProvisionError` that names what is missing. */
+export function readAccess(options: AccessOptions): Promise<Access> {
+  return options.kubeconfig === undefined ? ofPod(options) : ofKubeconfig(options.kubeconfig, options.context)
+}
+
+async function ofPod({
+  env,
+  serviceAccount = '/var/run/secrets/kubernetes.io/serviceaccount',
+}: AccessOptions): Promise<Access> {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env
+  if (!host)
+    throw broken(
+      'It is not known where Kubernetes is: the hub runs in no pod, and its group names no kubeconfig.',
+      'Write into the group: kubeconfig: /path/to/a/kubeconfig',
+    )
+  const hint = 'The pod of the hub needs a service account with automountServiceAccountToken: true.'
+  const read = (name: string) => fileText(join(serviceAccount, name), hint)
+  const [token, ca, namespace] = await Promise.all([read('token'), read('ca.crt'), read('namespace')])
+  const server = `https://${host.includes(':') ? `[${host}]` : host}:${port}`
+  return { server, ca, insecure: false, token: token.trim(), namespace: namespace.trim() }
+}
+
+async function ofKubeconfig(file: string, wanted: string | undefined): Promise<Access> {
+  const hint = 'The hub reads it each minute, and its user must be able to.'
+  const source = await fileText(resolve(file), hint)
+  let value: unknown
+  try {
+    value = parse(source)
+  } catch (error) {
+    throw broken(`${file} is no YAML: ${(error as Error).message}`, 'Is it a kubeconfig?', error)
+  }
+  const config = shaped(Kubeconfig, value, file)
+  const name = wanted ?? config['current-context'] ?? ''
+  const { context } = pick(config.contexts, name, 'context', file)
+  const cluster = shaped(Cluster, pick(config.clusters, context.cluster, 'cluster', file).cluster, file)
+  const user = shaped(User, pick(config.users, context.user, 'user', file).user ?? {}, file)
+  if (user.exec != null || user['auth-provider'] != null || user.username !== undefined)
+    throw broken(
+      `User "${context.user}" of ${file} gets its credentials by ${user.username !== undefined ? 'name and password' : user.exec != null ? 'a program (exec)' : 'an auth-provider'}, which Errand does not do.`,
+      'Make a service account for the hub, and a kubeconfig with its token (docs/kubernetes.md).',
+    )
+  const at = (path: string) => resolve(dirname(resolve(file)), path)
+  const given = async (data: string | undefined, path: string | undefined) =>
+    data !== undefined
+      ? Buffer.from(data, 'base64').toString()
+      : path === undefined
+        ? undefined
+        : await fileText(at(path), `${file} names it.`)
+  return {
+    server: cluster.server.replace(/\/+$/, ''),
+    ca: await given(cluster['certificate-authority-data'], cluster['certificate-authority']),
+    insecure: cluster['insecure-skip-tls-verify'] === true,
+    serverName: cluster['tls-server-name'],
+    cert: await given(user['client-certificate-data'], user['client-certificate']),
+    key: await given(user['client-key-data'], user['client-key']),
+    // The file is newer, as kubectl sees it too.
+    token: (await given(undefined, user.tokenFile))?.trim() ?? user.token,
+    namespace: context.namespace ?? 'default',
+  }
+}
+
+async function fileText(file: string, hint: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw broken(`${file} cannot be read: ${(error as Error).message}.`, hint, error)
+  }
+}
+
+function shaped<T>(Shape: z.ZodType<T>, value: unknown, file: string): T {
+  const parsed = Shape.safeParse(value)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const where = issue!.path.join('.')
+  throw broken(
+    `${file} is no kubeconfig that can be used${where === '' ? '' : `, at ${where}`}: ${issue!.message}.`,
+    'kubectl config view --raw --minify --flatten prints a whole one.',
+  )
+}
+
+function pick<T extends { name: string }>(from: readonly T[], name: string, what: string, file: string): T {
+  const found = from.find((each) => each.name === name)
+  if (found !== undefined) return found
+  const names = from.map((each) => each.name).join(', ')
+  throw broken(
+    name === '' ? `${file} has no current ${what}.` : `${file} has no ${what} "${name}".`,
+    names === '' ? `It has none at all.` : `It has: ${names}.`,
+  )
+}

@@ -1,0 +1,272 @@
+import { Agent, request } from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ProvisionError } from '../../provisioner.ts'
+import { type Access, type AccessOptions, readAccess } from './access.ts'
+
+/** What the API server said no with. */
+export class KubernetesError extends ProvisionError {
+  readonly status: number
+
+  constructor(message: string, options: { status: number; permanent?: boolean; hint?: string }) {
+    super(message, options)
+    this.status = options.status
+  }
+}
+
+export interface KubernetesApiOptions extends AccessOptions {
+  /** How long one request may take. Default 15,000. */
+  timeoutMs?: number
+}
+
+export interface Call {
+  query?: Readonly<Record<string, string>>
+  body?: object
+}
+
+/** A thing of Kubernetes, as far as all have the same. */
+export interface Thing {
+  metadata: {
+    name: string
+    uid: string
+    creationTimestamp: string
+    deletionTimestamp?: string
+    labels?: Record<string, string>
+  }
+}
+
+/** Tokens and certificates are renewed in their files. */
+const ACCESS_MS = 60_000
+const MAX_ANSWER_BYTES = 64 * 1024 ** 2
+const PAGE = '500'
+const TRIES = 3
+const MOST_WAIT_MS = 5_000
+
+interface Answer {
+  status: number
+  retryAfterMs: number
+  body: unknown
+  text: string
+}
+
+/** Speaks to the API server of one cluster. Each call rejects with a `ProvisionError`. May be used by many at once. */
+export class KubernetesApi {
+  readonly #options: KubernetesApiOptions
+  #known: { access: Access; readAtMs: number; agent: Agent } | undefined
+
+  constructor(options: KubernetesApiOptions) {
+    this.#options = options
+  }
+
+  /** How the cluster is reached, read anew each minute. */
+  async access(): Promise<Access> {
+    return (await this.#connection(ACCESS_MS)).access
+  }
+
+  /** The answer's body. A no is a `KubernetesError`. */
+  async call<T>(method: string, path: string, signal: AbortSignal, call: Call = {}): Promise<T> {
+    const search = call.query === undefined ? '' : `?${new URLSearchParams(call.query)}`
+    for (let tries = 1, maxAgeMs = ACCESS_MS; ; tries++) {
+      const { access, agent } = await this.#connection(maxAgeMs)
+      const answer = await this.#ask(access, agent, { method, path: path + search, signal, body: call.body })
+      if (answer.status < 300) return answer.body as T
+      // The token may be renewed by now.
+      const isStale = answer.status === 401 && maxAgeMs > 0
+      if (isStale) maxAgeMs = 0
+      else if (answer.status !== 429 || tries >= TRIES) throw refusal(answer, access)
+      else await sleep(Math.min(MOST_WAIT_MS, answer.retryAfterMs), undefined, { signal })
+    }
+  }
+
+  /** All of a kind that have the labels, page by page. */
+  async list<T>(path: string, signal: AbortSignal, query: Readonly<Record<string, string>>): Promise<T[]> {
+    const items: T[] = []
+    for (let next = ''; ; ) {
+      const page = { ...query, limit: PAGE, ...(next !== '' && { continue: next }) }
+      try {
+        const answer = await this.call<{ items?: T[]; metadata?: { continue?: string } }>(
+          'GET',
+          path,
+          signal,
+          { query: page },
+        )
+        items.push(...(answer.items ?? []))
+        next = answer.metadata?.continue ?? ''
+        if (next === '') return items
+      } catch (error) {
+        // What the pages were made of is too old: from the beginning.
+        if (!(error instanceof KubernetesError) || error.status !== 410 || next === '') throw error
+        items.length = 0
+        next = ''
+      }
+    }
+  }
+
+  /** Lets connections go. */
+  close(): void {
+    this.#known?.agent.destroy()
+  }
+
+  async #connection(maxAgeMs: number): Promise<{ access: Access; agent: Agent }> {
+    const known = this.#known
+    if (known !== undefined && performance.now() - known.readAtMs < maxAgeMs) return known
+    const access = await readAccess(this.#options)
+    const { ca, cert, key, insecure, serverName } = access
+    const isSame =
+      JSON.stringify({ ...known?.access, token: '' }) === JSON.stringify({ ...access, token: '' })
+    const agent = isSame
+      ? known!.agent
+      : new Agent({
+          keepAlive: true,
+          ...{ ca, cert, key, rejectUnauthorized: !insecure },
+          ...(serverName !== undefined && { servername: serverName }),
+        })
+    if (!isSame) known?.agent.destroy()
+    this.#known = { access, agent, readAtMs: performance.now() }
+    return this.#known
+  }
+
+  async #ask(
+    access: Access,
+    agent: Agent,
+    asked: { method: string; path: string; signal: AbortSignal; body: object | undefined },
+  ): Promise<Answer> {
+    const { timeoutMs = 15_000 } = this.#options
+    const late = AbortSignal.timeout(timeoutMs)
+    const { method, path, signal } = asked
+    const body = asked.body === undefined ? undefined : JSON.stringify(asked.body)
+    let isReused = false
+    try {
+      return await new Promise<Answer>((resolve, reject) => {
+        const sent = request(
+          `${access.server}${path}`,
+          {
+            ...{ method, agent, signal: AbortSignal.any([signal, late]) },
+            headers: {
+              accept: 'application/json',
+              ...(access.token !== undefined && { authorization: `Bearer ${access.token}` }),
+              ...(body !== undefined && {
+                'content-type': 'application/json',
+                'content-length': Buffer.byteLength(body),
+              }),
+            },
+          },
+          (response) => {
+            const parts: Buffer[] = []
+            let bytes = 0
+            response.on('data', (part: Buffer) => {
+              parts.push(part)
+              bytes += part.length
+              if (bytes > MAX_ANSWER_BYTES) sent.destroy(new Error('its answer is too long'))
+            })
+            response.once('error', reject)
+            response.once('end', () => {
+              const text = Buffer.concat(parts).toString()
+              const seconds = Number(response.headers['retry-after'] ?? 1)
+              const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds) * 1000 : 1000
+              resolve({ status: response.statusCode!, retryAfterMs, text, body: parsed(text) })
+            })
+            response.once('close', () => reject(new Error('it closed the connection in the middle')))
+          },
+        )
+        sent.once('error', (error) => {
+          isReused = sent.reusedSocket
+          reject(error)
+        })
+        sent.end(body)
+      }).then((answer) => {
+        if (answer.status < 300 && answer.body === undefined)
+          throw new ProvisionError(
+            `${access.server} answered what Kubernetes never does: ${shown(answer.text)}.`,
+            {
+              permanent: true,
+              hint: 'Is it the address of an API server, with nothing in between?',
+            },
+          )
+        return answer
+      })
+    } catch (error) {
+      if (error instanceof ProvisionError) throw error
+      if (signal.aborted) throw new ProvisionError('It was stopped: the hub stops.', { cause: error })
+      if (late.aborted)
+        throw new ProvisionError(`${access.server} did not answer within ${timeoutMs / 1000} s.`, {
+          hint: 'It is asked again.',
+          cause: error,
+        })
+      // The server had closed a connection that was kept; each call may come twice.
+      if (isReused) return await this.#ask(access, agent, asked)
+      throw unreachable(access, error as NodeJS.ErrnoException)
+    }
+  }
+}
+
+/** Codes of OpenSSL and Node that say that a certificate is not the right one. */
+const CERTIFICATE =
+  /CERT|SIGNATURE|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|ERR_OSSL|EPROTO|HOSTNAME_MISMATCH|ERR_CRYPTO/
+
+function unreachable({ server }: Access, error: NodeJS.ErrnoException): ProvisionError {
+  const { code = '', message, cause } = error
+  if (/^(ECONN|ENOTFOUND|EHOST|ENET|EAI_|ETIMEDOUT|EPIPE)/.test(code))
+    return new ProvisionError(`The API server ${server} is not reached: ${message}.`, {
+      hint: 'It is asked again; runners that are there go on.',
+      cause,
+    })
+  if (CERTIFICATE.test(code))
+    return new ProvisionError(`The TLS connection to ${server} failed: ${message}.`, {
+      permanent: true,
+      hint: 'The certificate authority, the client certificate or the address of the kubeconfig is not (or no longer) right.',
+      cause,
+    })
+  return new ProvisionError(`The API server ${server} gave no whole answer: ${message}.`, {
+    hint: 'It is asked again.',
+    cause,
+  })
+}
+
+interface StatusBody {
+  message?: string
+  reason?: string
+  details?: { kind?: string; name?: string; causes?: { message?: string; field?: string }[] }
+}
+
+function refusal({ status, body, text }: Answer, { server }: Access): KubernetesError {
+  const { message, details, reason } = (body ?? {}) as StatusBody
+  const said = `Kubernetes refused it (${status}): ${sentence(message ?? shown(text))}`
+  const no = (permanent: boolean, hint?: string, what = said) =>
+    new KubernetesError(what, { status, permanent, ...(hint !== undefined && { hint }) })
+  if (status === 401)
+    return no(
+      true,
+      'The token or client certificate has expired or was revoked; the hub reads it again each minute.',
+      `${server} does not take the credentials of the hub (401): ${sentence(message ?? 'Unauthorized')}`,
+    )
+  if (status === 403 && /exceeded quota/.test(message ?? ''))
+    return no(
+      /limited: [^ ]*\b[^ =]+=0\b/.test(message!),
+      'The namespace has a ResourceQuota: raise it, or lower max, memory or cpus of the group.',
+    )
+  if (status === 403 && /failed quota|must specify/.test(message ?? ''))
+    return no(true, 'The ResourceQuota of the namespace asks for them: set memory and cpus of the group.')
+  if (status === 403 && /is being terminated/.test(message ?? ''))
+    return no(true, 'Its namespace is being deleted: name another one.')
+  if (status === 403)
+    return no(true, 'The verbs that the hub needs are in deploy/kubernetes/rbac.yaml (docs/kubernetes.md).')
+  if (status === 404 && details?.kind === 'namespaces')
+    return no(true, `Make it: kubectl create namespace ${details.name}, or name another one: namespace.`)
+  if (status === 400 || status === 422) return no(true, 'A setting of the group does not fit this cluster.')
+  if (status === 429) return no(false, 'It is asked again.')
+  return no(
+    false,
+    reason === undefined && body === undefined ? 'Is it the address of an API server?' : undefined,
+  )
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const sentence = (said: string): string => said.trim().replace(/\.?$/, '.')
+const shown = (said: string): string => (said.trim() === '' ? 'nothing' : JSON.stringify(said.slice(0, 200)))

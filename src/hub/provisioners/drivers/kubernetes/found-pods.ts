@@ -1,0 +1,183 @@
+import type { FoundRunner } from '../../provisioner.ts'
+import type { Thing } from './api-client.ts'
+
+export interface Job extends Thing {
+  status?: {
+    conditions?: {
+      type: string
+      status: string
+      reason?: string
+      message?: string
+      lastTransitionTime?: string
+    }[]
+  }
+}
+
+interface ContainerState {
+  waiting?: { reason?: string; message?: string }
+  running?: object
+  terminated?: { reason?: string; message?: string; exitCode: number; signal?: number; finishedAt?: string }
+}
+
+export interface Pod extends Thing {
+  spec: { nodeName?: string }
+  status: {
+    phase: string
+    reason?: string
+    message?: string
+    conditions?: {
+      type: string
+      status: string
+      reason?: string
+      message?: string
+      lastTransitionTime?: string
+    }[]
+    containerStatuses?: { state?: ContainerState }[]
+  }
+}
+
+export interface Event {
+  involvedObject: { name: string }
+  type?: string
+  reason?: string
+  message?: string
+  lastTimestamp?: string | null
+  eventTime?: string | null
+}
+
+/** A pod that cannot be started as it is has so long to come right: a registry may be away for a moment. */
+export const STUCK_MS = 60_000
+/** So long a thing may take before its events are asked for. */
+const QUIET_MS = 5_000
+/** Of these, asking again changes nothing. */
+const NEVER = ['InvalidImageName', 'ErrImageNeverPull']
+const STUCK: Readonly<Record<string, string>> = {
+  ErrImagePull: 'Its image cannot be pulled',
+  ImagePullBackOff: 'Its image cannot be pulled',
+  RegistryUnavailable: 'Its image cannot be pulled',
+  ImageInspectError: 'Its image cannot be read',
+  InvalidImageName: 'The name of its image is none',
+  ErrImageNeverPull: 'Its image is not on the node, and may not be pulled',
+  CreateContainerConfigError: 'Its container cannot be made',
+  CreateContainerError: 'Its container cannot be made',
+  RunContainerError: 'Its container cannot be started',
+}
+
+const condition = (thing: Job | Pod, type: string) =>
+  thing.status?.conditions?.find((each) => each.type === type && each.status === 'True')
+
+/** Whether the Job is over, and how. */
+export const endOf = (job: Job) => condition(job, 'Failed') ?? condition(job, 'Complete')
+
+/** When the Job failed, in milliseconds since 1970; undefined: it has not. */
+export function failedAtMs(job: Job): number | undefined {
+  const failed = condition(job, 'Failed')
+  return failed && Date.parse(failed.lastTransitionTime ?? job.metadata.creationTimestamp)
+}
+
+/** The pod that counts of those that a Job has had: Kubernetes makes another one where one was deleted. */
+export const latestPod = (pods: readonly Pod[]): Pod | undefined =>
+  pods.toSorted((a, b) =>
+    `${b.metadata.creationTimestamp}`.localeCompare(`${a.metadata.creationTimestamp}`),
+  )[0]
+
+/** The name of whatever may have events that say more than the Job and its pod do. */
+export function needsEvents(job: Job, pod: Pod | undefined, nowMs: number): string | undefined {
+  const thing = pod ?? job
+  if (endOf(job) || nowMs - Date.parse(thing.metadata.creationTimestamp) < QUIET_MS) return undefined
+  if (pod === undefined) return job.metadata.name
+  const { waiting, running } = stateOf(pod)
+  const isSilent = pod.status.phase === 'Pending' && !running && waiting?.message === undefined
+  return isSilent && pod.spec.nodeName !== undefined ? pod.metadata.name : undefined
+}
+
+/** A runner as its Job, its pods and their events tell of it. */
+export function foundRunner(
+  job: Job,
+  pods: readonly Pod[],
+  { events = [], nowMs }: { events?: readonly Event[]; nowMs: number },
+): FoundRunner {
+  const { name } = job.metadata
+  const pod = latestPod(pods)
+  const over = endOf(job)
+  if (pod !== undefined && (pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded'))
+    return { name, state: 'ended', ...howEnded(pod, over?.reason) }
+  if (over !== undefined) return { name, state: 'ended', message: jobEnd(over) }
+  // The pod that there was may have begun its work: the next one of the Job can not go on with it.
+  if (pods.length > 1 || pod?.metadata.deletionTimestamp !== undefined)
+    return isNodeAway(pod)
+      ? { name, state: 'running', message: `Its node ${pod?.spec.nodeName} does not answer.` }
+      : { name, state: 'ended', message: 'Its pod was deleted.' }
+  if (pod === undefined) return { name, state: 'starting', ...waits(lastOf(events)) }
+  const { waiting, running, terminated } = stateOf(pod)
+  if (terminated) return { name, state: 'ended', ...howEnded(pod, undefined) }
+  if (running) {
+    const away = isNodeAway(pod) && { message: `Its node ${pod.spec.nodeName} does not answer.` }
+    return { name, state: 'running', ...away }
+  }
+  const words = STUCK[waiting?.reason ?? '']
+  if (words !== undefined) {
+    const message = `${words} (${waiting!.reason}): ${sentence(waiting!.message ?? 'Kubernetes says no more')}`
+    const isStuck = nowMs - scheduledAtMs(pod) >= STUCK_MS
+    const permanent = NEVER.includes(waiting!.reason!)
+    if (permanent) return { name, state: 'ended', message, permanent }
+    return { name, state: isStuck ? 'ended' : 'starting', message }
+  }
+  const unplaced = pod.status.conditions?.find(
+    ({ type, status }) => type === 'PodScheduled' && status === 'False',
+  )
+  if (unplaced)
+    return {
+      name,
+      state: 'starting',
+      message: `No node takes its pod (${unplaced.reason}): ${sentence(unplaced.message ?? '')}`,
+    }
+  return { name, state: 'starting', ...waits(lastOf(events)) }
+}
+
+const stateOf = (pod: Pod): ContainerState => pod.status.containerStatuses?.[0]?.state ?? {}
+
+function howEnded(pod: Pod, jobReason: string | undefined): Omit<FoundRunner, 'name' | 'state'> {
+  const { reason, message } = pod.status
+  const { terminated } = stateOf(pod)
+  if (terminated?.reason === 'OOMKilled')
+    return {
+      reason: 'oom',
+      message: 'Its pod was ended for want of memory (OOMKilled): memory of its group is the limit.',
+    }
+  if (jobReason === 'DeadlineExceeded' || reason === 'DeadlineExceeded')
+    return { message: 'It was there for longer than a runner may be (DeadlineExceeded).' }
+  if (reason !== undefined) return { message: `Its pod was ended (${reason}): ${sentence(message ?? '')}` }
+  if (terminated === undefined) return { message: 'Its pod has ended.' }
+  const said = terminated.message?.trim().slice(-2_000)
+  return {
+    message: `Its process ended with ${terminated.signal ? `signal ${terminated.signal}` : `exit code ${terminated.exitCode}`}${said ? `: ${said}` : '.'}`,
+  }
+}
+
+const jobEnd = ({ reason, message }: { reason?: string; message?: string }): string =>
+  reason === 'DeadlineExceeded'
+    ? 'It was there for longer than a runner may be (DeadlineExceeded).'
+    : reason === undefined
+      ? 'Its Job is over.'
+      : `Its Job has failed (${reason}): ${sentence(message ?? '')}${reason === 'BackoffLimitExceeded' ? ' Its pod is gone.' : ''}`
+
+/** Its kubelet has not been heard of for some time. */
+const isNodeAway = (pod: Pod | undefined): boolean =>
+  pod?.status.reason === 'NodeLost' || pod?.status.phase === 'Unknown'
+
+function scheduledAtMs(pod: Pod): number {
+  const scheduled = condition(pod, 'PodScheduled')
+  return Date.parse(scheduled?.lastTransitionTime ?? pod.metadata.creationTimestamp)
+}
+
+/** The last complaint. */
+function lastOf(events: readonly Event[]): Event | undefined {
+  const at = ({ lastTimestamp, eventTime }: Event) => lastTimestamp ?? eventTime ?? ''
+  return events.filter(({ type }) => type === 'Warning').toSorted((a, b) => at(b).localeCompare(at(a)))[0]
+}
+
+const waits = (event: Event | undefined): { message?: string } =>
+  event === undefined ? {} : { message: `${event.reason}: ${sentence(event.message ?? '')}` }
+
+const sentence = (said: string): string => said.trim().replace(/\.?$/, '.')

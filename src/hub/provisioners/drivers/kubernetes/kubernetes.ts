@@ -1,0 +1,155 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed } from '../../provisioner.ts'
+import { KubernetesApi, type KubernetesApiOptions, KubernetesError } from './api-client.ts'
+import {
+  type Event,
+  failedAtMs,
+  foundRunner,
+  type Job,
+  latestPod,
+  needsEvents,
+  type Pod,
+} from './found-pods.ts'
+import { GRACE_SECONDS, HUB_LABEL, jobOf, type PodSettings, secretOf } from './manifests.ts'
+
+export interface KubernetesProvisionerOptions extends KubernetesApiOptions {
+  /** Its runners are told by it from those of other hubs. */
+  hub: string
+  pods: PodSettings
+  /** Absent: that of the context, or of the hub's own pod. */
+  namespace?: string | undefined
+  /** How long `remove` waits for the end of a pod. Default: its own time to go, and half a minute. */
+  removeMs?: number
+}
+
+/** Things whose events are asked for in one look. */
+const MOST_EVENTS = 20
+
+/**
+ * Makes each runner as a Job of Kubernetes with one pod. The Secret with its token is made after the Job and belongs to it, so
+ * that whatever dies in between, Kubernetes takes it away with the Job; its pod waits for it.
+ */
+export class KubernetesProvisioner implements Provisioner {
+  readonly #options: KubernetesProvisionerOptions
+  readonly #api: KubernetesApi
+  /** Failed Jobs that were taken away as far as the hub goes, and are kept for a person to look at. */
+  readonly #kept = new Set<string>()
+
+  constructor(options: KubernetesProvisionerOptions) {
+    this.#options = options
+    this.#api = new KubernetesApi(options)
+  }
+
+  async provision(need: ProvisionNeed, signal: AbortSignal): Promise<void> {
+    const jobs = await this.#path('jobs')
+    const made = await unless(409, () =>
+      this.#api.call<Job>('POST', jobs, signal, { body: jobOf(need, this.#options.pods, Date.now()) }),
+    )
+    const job = made ?? (await this.#taken(need.name, signal))
+    const body = secretOf(need, job.metadata.uid)
+    await unless(409, async () => this.#api.call('POST', await this.#path('secrets'), signal, { body }))
+  }
+
+  async find(signal: AbortSignal): Promise<FoundRunner[]> {
+    const query = { labelSelector: `${HUB_LABEL}=${this.#options.hub}` }
+    const [jobs, pods] = await Promise.all([
+      this.#api.list<Job>(await this.#path('jobs'), signal, query),
+      this.#api.list<Pod>(await this.#path('pods'), signal, query),
+    ])
+    const byJob = Map.groupBy(pods, ({ metadata }) => metadata.labels?.['job-name'] ?? '')
+    const nowMs = Date.now()
+    for (const name of this.#kept)
+      if (!jobs.some((job) => job.metadata.name === name && this.#isKept(job, nowMs))) this.#kept.delete(name)
+    const shown = jobs.filter(({ metadata }) => !this.#kept.has(metadata.name))
+    const asked = shown
+      .map((job) => ({ job, pods: byJob.get(job.metadata.name) ?? [] }))
+      .map((each) => ({ ...each, about: needsEvents(each.job, latestPod(each.pods), nowMs) }))
+    let left = MOST_EVENTS
+    return await Promise.all(
+      asked.map(async ({ job, pods, about }) => {
+        const events = about !== undefined && left-- > 0 ? await this.#eventsOf(about, signal) : []
+        return foundRunner(job, pods, { events, nowMs })
+      }),
+    )
+  }
+
+  async remove(name: string, signal: AbortSignal): Promise<void> {
+    const [job, secret] = [await this.#path('jobs', name), await this.#path('secrets', name)]
+    const there = await unless(404, () => this.#api.call<Job>('GET', job, signal))
+    await unless(404, () => this.#api.call('DELETE', secret, signal))
+    if (there === undefined || there.metadata.labels?.[HUB_LABEL] !== this.#options.hub) return
+    if (this.#isKept(there, Date.now())) {
+      this.#kept.add(name)
+      return
+    }
+    // In the foreground: it is there until its pods are gone.
+    const body = {
+      propagationPolicy: 'Foreground',
+      preconditions: { uid: there.metadata.uid },
+    }
+    await unless(404, () => this.#api.call('DELETE', job, signal, { body }))
+    const { removeMs = (GRACE_SECONDS + 30) * 1000 } = this.#options
+    const untilMs = performance.now() + removeMs
+    for (let waitMs = 50; ; waitMs = Math.min(1_000, waitMs * 1.5)) {
+      const left = await unless(404, () => this.#api.call<Job>('GET', job, signal))
+      if (left === undefined || left.metadata.uid !== there.metadata.uid) return
+      if (performance.now() >= untilMs) throw await this.#stays(name, signal)
+      await sleep(waitMs, undefined, { signal })
+    }
+  }
+
+  /** The Job that has the name already, where it is this hub's. */
+  async #taken(name: string, signal: AbortSignal): Promise<Job> {
+    const job = await this.#api.call<Job>('GET', await this.#path('jobs', name), signal)
+    if (job.metadata.labels?.[HUB_LABEL] !== this.#options.hub)
+      throw new ProvisionError(`There is a Job "${name}" that this hub has not made.`, {
+        permanent: true,
+        hint: `Rename or delete it.`,
+      })
+    if (job.metadata.deletionTimestamp !== undefined)
+      throw new ProvisionError(`The Job "${name}" is being deleted.`)
+    return job
+  }
+
+  #isKept(job: Job, nowMs: number): boolean {
+    const failedMs = failedAtMs(job)
+    return failedMs !== undefined && nowMs - failedMs < this.#options.pods.failed_seconds * 1000
+  }
+
+  async #eventsOf(name: string, signal: AbortSignal): Promise<Event[]> {
+    const query = { fieldSelector: `involvedObject.name=${name}` }
+    return await this.#api.list<Event>(await this.#path('events'), signal, query)
+  }
+
+  /** Why a pod does not go. */
+  async #stays(name: string, signal: AbortSignal): Promise<ProvisionError> {
+    const query = { labelSelector: `job-name=${name}` }
+    const [pod] = await this.#api.list<Pod>(await this.#path('pods'), signal, query)
+    if (pod === undefined)
+      return new ProvisionError(`The Job "${name}" is being deleted, and is still there.`, {
+        hint: 'Is the controller manager of the cluster running? It is asked again.',
+      })
+    return new ProvisionError(
+      `The pod "${pod.metadata.name}" is still there: its node ${pod.spec.nodeName ?? '(none)'} has not said that it ended.`,
+      {
+        hint: 'Where that node is gone for good, delete the node: Kubernetes then removes its pods.',
+      },
+    )
+  }
+
+  async #path(kind: 'jobs' | 'pods' | 'secrets' | 'events', name?: string): Promise<string> {
+    const namespace = this.#options.namespace ?? (await this.#api.access()).namespace
+    const within = `${kind === 'jobs' ? '/apis/batch/v1' : '/api/v1'}/namespaces/${encodeURIComponent(namespace)}/${kind}`
+    return name === undefined ? within : `${within}/${encodeURIComponent(name)}`
+  }
+}
+
+/** Undefined where the answer is this status. */
+async function unless<T>(status: number, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof KubernetesError && error.status === status) return undefined
+    throw error
+  }
+}
