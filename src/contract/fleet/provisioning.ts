@@ -40,6 +40,12 @@ const VolumeText = z
     'is no volume such as /srv/cache:/cache:ro',
   )
 
+/** As Kubernetes names most things. */
+const DnsName = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/, 'is no name of Kubernetes: small letters, figures and dashes')
+
 /** Settings of a group that not every provisioner takes. */
 export const DriverShape = {
   /** The program, with its arguments. */
@@ -72,6 +78,24 @@ export const DriverShape = {
     .optional(),
   /** When the image is asked of its registry. Default `missing`. */
   pull: z.enum(['missing', 'always', 'never']).optional(),
+  /** A kubeconfig file. Default: the service account of the hub's own pod. */
+  kubeconfig: z.string().min(1).max(4_000).optional(),
+  /** Of the kubeconfig. Default: its current one. */
+  context: z.string().min(1).max(500).optional(),
+  /** The one of Kubernetes that runners are made in. Default: that of the context, or of the hub's pod. */
+  namespace: DnsName.optional(),
+  /** Secrets of the namespace whose keys are files below `/run/secrets/NAME`. */
+  secrets: z.array(DnsName).max(50).optional(),
+  /** Secrets of the namespace by which the image is pulled. */
+  pull_secrets: z.array(DnsName).max(50).optional(),
+  /** The one that the pods run as; they get no token of it. */
+  service_account: DnsName.optional(),
+  /** Labels that a node must have. */
+  node_selector: z.record(z.string().min(1).max(317), z.string().max(63)).optional(),
+  /** A volume claim of the namespace that is at `/cache`, to be read alone. */
+  cache_claim: DnsName.optional(),
+  /** How long the Job of a runner that failed is kept, for a person to look at. Default 600. */
+  failed_seconds: z.number().int().min(0).max(3_600).optional(),
 }
 const DriverSettings = z.object(DriverShape)
 export type DriverSettings = z.infer<typeof DriverSettings>
@@ -89,7 +113,22 @@ export const settingsOfKinds: Readonly<
     needs: ['image'],
     takes: ['memory', 'cpus', 'volumes', 'docker_network', 'docker_host', 'pull'],
   },
-  kubernetes: { needs: ['image'], takes: ['memory', 'cpus'] },
+  kubernetes: {
+    needs: ['image'],
+    takes: [
+      ...([
+        'memory',
+        'cpus',
+        'pull',
+        'kubeconfig',
+        'context',
+        'namespace',
+        'secrets',
+        'pull_secrets',
+      ] as const),
+      ...(['service_account', 'node_selector', 'cache_claim', 'failed_seconds'] as const),
+    ],
+  },
 }
 
 /** The settings of a pool that its provisioner is about. */

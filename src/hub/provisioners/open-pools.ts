@@ -8,12 +8,14 @@ import type { Auth } from '../auth/auth.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { CommandProvisioner } from './drivers/command.ts'
 import { DockerProvisioner } from './drivers/docker.ts'
+import { KubernetesProvisioner } from './drivers/kubernetes/kubernetes.ts'
+import { podSettings } from './drivers/kubernetes/manifests.ts'
 import { ProcessProvisioner } from './drivers/process.ts'
 import { MadeTokens } from './made-tokens.ts'
 import { newHubId } from './names.ts'
 import { PoolSettings } from './pool-settings.ts'
 import { Pools } from './pools.ts'
-import { ProvisionError, type Provisioner } from './provisioner.ts'
+import type { Provisioner } from './provisioner.ts'
 
 export interface MakersOptions {
   configFile: Pick<ConfigFile, 'pools'>
@@ -30,10 +32,6 @@ export interface MakersOptions {
   url(): string
   log: Log
 }
-
-const refuse = () =>
-  Promise.reject(new ProvisionError('This provisioner is not there yet.', { permanent: true }))
-const notThereYet: Provisioner = { provision: refuse, find: async () => [], remove: async () => {} }
 
 /** Under this name the store has the id that a hub's runners carry in their names. */
 const HUB_ID = 'hub_id'
@@ -56,7 +54,7 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
       case 'docker':
         return new DockerProvisioner({ ...pool, image: pool.image!, hub, env: dockerEnv(pool) })
       case 'kubernetes':
-        return notThereYet
+        return new KubernetesProvisioner({ ...pool, hub, env, pods: podSettings(pool) })
     }
   }
   const settings = new PoolSettings({ file: () => configFile.pools(), store: accounts, log })

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ProvisionError } from '../../provisioner.ts'
 import { type Access, type AccessOptions, readAccess } from './access.ts'
 
-/** What the API server said no with. */
+/** A no of the API server. */
 export class KubernetesError extends ProvisionError {
   readonly status: number
 

@@ -1,8 +1,11 @@
+import { parseMachineBytes } from '../../../../contract/amounts.ts'
+import type { DriverSettings } from '../../../../contract/fleet/provisioning.ts'
 import type { ProvisionNeed } from '../../provisioner.ts'
 
 /** How the pods of a group are made. */
 export interface PodSettings {
   image: string
+  pull?: DriverSettings['pull']
   /** Bytes that all in the pod may use together. */
   memory?: number | undefined
   cpus?: number | undefined
@@ -18,6 +21,14 @@ export interface PodSettings {
   failed_seconds: number
 }
 
+/** Of a group's settings. */
+export function podSettings(settings: DriverSettings): PodSettings {
+  const { image = '', memory, failed_seconds = 600 } = settings
+  const bytes = memory === undefined ? undefined : parseMachineBytes(memory)
+  return { ...settings, image, memory: bytes, failed_seconds }
+}
+
+const PULL = { missing: 'IfNotPresent', always: 'Always', never: 'Never' } as const
 const LABEL = 'errand.dev'
 export const HUB_LABEL = `${LABEL}/hub`
 const ANNOTATIONS = { run: `${LABEL}/run`, group: `${LABEL}/group` }
@@ -26,7 +37,7 @@ const USER = 10_001
 /** A runner that is told to go has so long; then it is killed. */
 export const GRACE_SECONDS = 60
 const GB = 1024 ** 3
-/** What can be written to, and how much; the folder of the work is the runner's own, below what Kubernetes makes. */
+/** The folders that can be written to, and how much; that of the work is the runner's own, below what Kubernetes makes. */
 const FOLDERS = [
   { name: 'home', mountPath: '/var/lib/errand', sizeLimit: `${2 * GB}` },
   { name: 'work', mountPath: '/work', sizeLimit: `${20 * GB}` },
@@ -122,6 +133,7 @@ function podSpec(name: string, settings: PodSettings): object {
       {
         name: 'runner',
         image,
+        imagePullPolicy: PULL[settings.pull ?? 'missing'],
         args: ['runner'],
         // Of the last lines of a runner that ended with an error.
         terminationMessagePolicy: 'FallbackToLogsOnError',
