@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict'
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import test, { type TestContext } from 'node:test'
+import type { RunView } from '../../src/contract/run.ts'
+import { dockerHere, labelled, noteMade, removeLabelled } from '../support/docker/docker.ts'
+import { DockerApi } from '../support/docker/docker-api.ts'
+import { EngineCable } from '../support/docker/engine-cable.ts'
+import { errandImage } from '../support/docker/errand-image.ts'
+import { eventually } from '../support/errand-command.ts'
+import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
+
+const skip = await dockerHere()
+
+interface Opened extends Programs {
+  /** The label of all that this hub makes. */
+  label(): Promise<string>
+  /** A file that the steps have as `/shared/NAME`. */
+  shared(name: string): string
+  containers(): Promise<{ Id: string; State: string; Names: string[] }[]>
+  start(yaml: string): Promise<string>
+}
+
+/** A hub without a runner, whose group `builders` makes containers of Errand's image. */
+async function opened(
+  t: TestContext,
+  group: Record<string, unknown> = {},
+  { lostAfter = '60s' }: { lostAfter?: string } = {},
+): Promise<Opened> {
+  const image = await errandImage()
+  const engine = new DockerApi()
+  const gateway = (await engine.getNetwork('bridge').inspect()).IPAM.Config[0]!.Gateway
+  const programs = await startPrograms(t, {
+    runner: 'none',
+    host: gateway,
+    hubArgs: ['--lost-after', lostAfter, '--heartbeat', '0.5s'],
+    prepare: ({ data }) => {
+      mkdirSync(data, { recursive: true, mode: 0o700 })
+      // Seen by steps and by the test.
+      const shared = join(data, '../shared')
+      mkdirSync(shared)
+      chmodSync(shared, 0o777)
+      writeGroup(data, { image, volumes: [`${shared}:/shared`], ...group })
+    },
+  })
+  let known: string | undefined
+  const label = async () => {
+    if (known !== undefined) return known
+    const row = await eventually('a made runner', async () => {
+      const groups = await programs.client.runners.groups()
+      return groups.flatMap(({ pool }) => pool?.runners ?? [])[0]
+    })
+    known = `errand.hub=${/^errand-([0-9a-f]{8})-/.exec(row.name)![1]}`
+    noteMade('label', known)
+    return known
+  }
+  t.after(async () => {
+    if (known !== undefined) await removeLabelled(known)
+  })
+  return {
+    ...programs,
+    label,
+    shared: (name) => join(programs.data, '../shared', name),
+    containers: async () =>
+      (await engine.listContainers({ all: true, filters: { label: [await label()] } })) as never,
+    start: async (yaml) => {
+      const { run_id } = await programs.client.runs.create({ yaml })
+      await label()
+      return run_id
+    },
+  }
+}
+
+function writeGroup(data: string, group: Record<string, unknown>): void {
+  const builders = { provisioner: 'docker', max: 4, idle_seconds: 0, start_seconds: 120, ...group }
+  writeFileSync(join(data, 'errand.yaml'), JSON.stringify({ groups: { builders } }))
+}
+
+const inventory = { hosts: { build: { group: 'builders' } } }
+const steps = (...cmds: string[]) =>
+  workflowText(
+    cmds.map((cmd, index) => ({
+      name: `s${index}`,
+      targets: ['build'],
+      cmd,
+      ...(index > 0 && { needs: [`s${index - 1}`] }),
+    })),
+    { inventory },
+  )
+const said = async ({ client }: Programs, id: string, attempt: number) =>
+  await text(await client.output(id, attempt, 'stdout'))
+const runnerOf = (run: RunView, step = 0) => run.steps[step]?.instances[0]?.attempts[0]?.runner
+const NOTHING = { containers: [], networks: [], volumes: [], images: [] }
+
+const nothingLeft = async (hub: Opened) => {
+  const label = await hub.label()
+  await eventually('an end of all that was made', async () =>
+    Object.values(await labelled(label)).every(({ length }) => length === 0),
+  )
+  assert.deepEqual(await labelled(label), NOTHING)
+  await eventually('a list without them', async () => (await hub.client.runners.list()).length === 0)
+  const { tokens } = await hub.client.tokens.list()
+  assert.deepEqual(
+    tokens.filter(({ name, revoked_at }) => name.includes('errand-') && revoked_at === undefined),
+    [],
+  )
+}
+
+test('runs that wait get a container each for all of their steps, and that goes with them', {
+  skip,
+}, async (t) => {
+  const hub = await opened(t, { memory: '512MB', cpus: 1 })
+  const [a, b] = await Promise.all([
+    hub.start(steps('echo one > kept; id -u', 'cat kept')),
+    hub.start(steps('echo two > kept; id -u', 'cat kept')),
+  ])
+  const [first, second] = [await hub.ended(a), await hub.ended(b)]
+  assert.deepEqual([first.status, second.status], ['success', 'success'], JSON.stringify(first))
+  assert.equal(runnerOf(first, 0), runnerOf(first, 1))
+  assert.notEqual(runnerOf(first), runnerOf(second))
+  assert.equal(await said(hub, a, 1), '10001\n')
+  assert.equal(await said(hub, b, 2), 'two\n')
+  await nothingLeft(hub)
+})
+
+test('a hub that is killed at any moment goes on with the container it made, makes none twice, and leaves none', {
+  skip,
+}, async (t) => {
+  const hub = await opened(t)
+  const id = await hub.start(
+    steps('echo x >> /shared/begun; until test -e /shared/go; do sleep 0.05; done; cat /shared/begun'),
+  )
+  const moments: (() => unknown)[] = [
+    async () => (await hub.containers()).length > 0,
+    async () => (await hub.containers()).some(({ State }) => State === 'running'),
+    () => existsSync(hub.shared('begun')),
+  ]
+  for (const moment of moments) {
+    await eventually('the moment', async () => Boolean(await moment()))
+    await hub.kill('hub')
+    await hub.startHub()
+    assert.ok((await hub.containers()).length <= 1)
+  }
+  writeFileSync(hub.shared('go'), '')
+  const run = await hub.ended(id)
+  assert.equal(run.status, 'success', JSON.stringify(run))
+  assert.equal(await said(hub, id, 1), 'x\n', 'begun once')
+  await nothingLeft(hub)
+})
+
+for (const [how, end] of [
+  ['killed', (id: string) => new DockerApi().getContainer(id).kill()],
+  ['removed by hand', (id: string) => new DockerApi().getContainer(id).remove({ force: true })],
+] as const)
+  test(`the work of a container that is ${how} is told as lost, and nothing of it is left`, {
+    skip,
+  }, async (t) => {
+    const hub = await opened(t, {}, { lostAfter: '2s' })
+    const id = await hub.start(steps('echo x > /shared/begun; sleep 600'))
+    await eventually('the step', () => existsSync(hub.shared('begun')))
+    const [there] = await hub.containers()
+    await end(there!.Id)
+    const run = await hub.ended(id)
+    assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
+    await nothingLeft(hub)
+  })
+
+test('while the engine is away what waits says so and what runs goes on, and all is taken away when it is back', {
+  skip,
+}, async (t) => {
+  const cable = await EngineCable.open(t)
+  const hub = await opened(t, { docker_host: cable.address })
+  const id = await hub.start(steps('touch /shared/begun; until test -e /shared/go; do sleep 0.05; done'))
+  await eventually('the step', () => existsSync(hub.shared('begun')))
+  cable.pull()
+  const waits = await hub.start(steps('echo hello'))
+  await eventually('the first tries', () => cable.refused > 2)
+  writeFileSync(hub.shared('go'), '')
+  assert.equal((await hub.ended(id)).status, 'success')
+  cable.plug()
+  assert.equal((await hub.ended(waits)).status, 'success')
+  await nothingLeft(hub)
+})
+
+test('one that is made ahead of need is taken at once, and goes with its group', { skip }, async (t) => {
+  const hub = await opened(t, { spare: 1, idle_seconds: 600 })
+  const spare = await eventually('the spare', async () => {
+    const [one] = await hub.client.runners.list()
+    return one?.status === 'connected' && one.id
+  })
+  const run = await hub.ended(await hub.start(steps('echo hello')))
+  assert.equal(runnerOf(run), spare)
+  await eventually('another', async () =>
+    (await hub.containers()).some(({ Names }) => Names[0] !== `/${spare}`),
+  )
+  await hub.kill('hub')
+  writeFileSync(join(hub.data, 'errand.yaml'), '{}')
+  await hub.startHub()
+  await nothingLeft(hub)
+})
+
+test('a hub that no container reaches says so in the run that waits, and with which address they would', {
+  skip,
+}, async (t) => {
+  const hub = await opened(t, { hub_url: 'http://127.0.0.1:3000' })
+  const id = await hub.start(steps('echo hello'))
+  await eventually('the reason', async () =>
+    /No container reaches the hub at http:\/\/127\.0\.0\.1:3000\. Start the hub with --host [\d.]+,/.test(
+      JSON.stringify(await hub.client.runs.get(id)),
+    ),
+  )
+  await hub.client.runs.cancel(id)
+  await nothingLeft(hub)
+})
