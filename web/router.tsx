@@ -105,7 +105,7 @@ const pages: readonly (Page & { path: Path | '/styleguide' })[] = [
 /** Shows the page that the browser is at, and each that it goes to. */
 export function beginPages(client: QueryClient): void {
   navigation.begin(pages, (page, href) => {
-    if (page.outside || client.getQueryData(meQuery.queryKey) !== undefined) return undefined
+    if (page?.outside || client.getQueryData(meQuery.queryKey) !== undefined) return undefined
     return client.ensureQueryData(meQuery).then(
       () => undefined,
       (error) => {
@@ -121,12 +121,11 @@ export function Pages() {
   const place = usePlace()
   if (place === undefined) return null
   const { page, failure } = place
-  if (page === undefined) return <NotThere />
   if (failure !== undefined) return <Trouble error={failure} again={() => void navigation.again()} />
-  const Shown = navigation.componentOf(page) as ComponentType
+  const Shown = page === undefined ? NotThere : (navigation.componentOf(page) as ComponentType)
   return (
     <Guarded place={place}>
-      {page.outside ? (
+      {page?.outside ? (
         <Shown />
       ) : (
         <Shell>

@@ -35,12 +35,12 @@ export function LoginPage() {
         <path d="M-40 640C230 640 270 450 495 450" />
         <path d="M943 450C1168 450 1190 260 1480 260" strokeDasharray="0.5 7" strokeWidth="3" />
         <g stroke="none" fill="var(--ok)">
-          <circle cx="174" cy="599" r="5" />
-          <circle cx="302" cy="517" r="5" />
+          <circle cx="174" cy="588" r="5" />
+          <circle cx="302" cy="507.7" r="5" />
         </g>
         <g fill="var(--canvas)">
-          <circle cx="1138" cy="383" r="4.5" />
-          <circle cx="1266" cy="301" r="4.5" />
+          <circle cx="1138" cy="388.2" r="4.5" />
+          <circle cx="1266" cy="307.2" r="4.5" />
         </g>
       </svg>
       <h1 className="mb-6" aria-label="Errand: log in">

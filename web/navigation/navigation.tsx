@@ -55,7 +55,7 @@ export interface Leaving {
 }
 
 /** Answers where to go instead, or waits for what it has to know. */
-type Guard = (page: Page, href: string) => Promise<string | undefined> | undefined
+type Guard = (page: Page | undefined, href: string) => Promise<string | undefined> | undefined
 
 interface HistoryState {
   /** How many addresses lie behind it. */
@@ -154,7 +154,6 @@ class Navigation {
       this.place = { ...address, page, params, found, ...(failure === undefined ? {} : { failure }) }
       for (const watcher of this.#watchers) watcher()
     }
-    if (page === undefined) return show()
     try {
       const guarded = this.#guard(page, href)
       const instead = guarded && (await guarded)

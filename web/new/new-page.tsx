@@ -228,7 +228,7 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
       </NewHead>
       <main className="flex min-h-0 flex-1 max-md:flex-col max-md:overflow-y-auto">
         <div
-          className={`flex min-h-0 min-w-0 flex-1 ${hasOutput ? 'flex-col border-line md:max-w-[42%] md:border-r' : 'max-lg:flex-col'} max-md:flex-none`}
+          className={`flex min-h-0 min-w-0 flex-1 ${hasOutput ? 'flex-col border-line md:max-w-[42%] md:border-r' : 'max-lg:flex-col'} ${hasOutput || hasForm ? 'max-md:flex-none' : ''}`}
         >
           <section
             aria-label="Workflow"

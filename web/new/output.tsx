@@ -6,6 +6,7 @@ import { cancelRun, getRun, routeOf, shownStatus, shownStep } from '../data/runs
 import { Link } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
+import { intoView } from '../parts/into-view.ts'
 import { Log } from '../parts/log/log.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
@@ -79,6 +80,7 @@ export function Output({ id }: { id: string }) {
             type="button"
             role="tab"
             aria-selected={one.index === place?.index && one.step === place.step}
+            ref={intoView(one.index === place?.index && one.step === place.step)}
             className="tab"
             onClick={() => setChosen(placeName(one))}
           >

@@ -38,6 +38,8 @@ export function Confirm({
   const isSaid = typed === undefined || said === typed
   useEffect(() => {
     dialog.current?.showModal()
+    // Not what merely copies the command, which stands before it.
+    dialog.current?.querySelector<HTMLElement>('input, [data-keep]')?.focus()
   }, [])
   return (
     <dialog ref={dialog} className="sheet" aria-labelledby="confirm-title" onClose={close}>
@@ -68,7 +70,7 @@ export function Confirm({
         </label>
       )}
       <div className="flex justify-end gap-2">
-        <button type="button" className="button" onClick={() => dialog.current?.close()}>
+        <button type="button" data-keep className="button" onClick={() => dialog.current?.close()}>
           {keep} <kbd className="key max-sm:hidden">Esc</kbd>
         </button>
         {isSaid ? (

@@ -183,12 +183,13 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
 
 function Group({ title, lines }: { title: string; lines: Line[] }): ReactNode {
   if (lines.length === 0) return null
+  const words = ['Name', 'This run', 'The other', ...(lines.some(({ more }) => more) ? ['By'] : [])]
   return (
     <table className="mt-4 w-full table-fixed text-left text-meta">
       <caption className="pb-1 text-left font-semibold">{title}</caption>
       <thead className="text-label text-ink2">
         <tr className="border-b border-line">
-          {['Name', 'This run', 'The other', 'By'].map((word, at) => (
+          {words.map((word, at) => (
             <th
               key={word}
               scope="col"
@@ -210,7 +211,11 @@ function Group({ title, lines }: { title: string; lines: Line[] }): ReactNode {
               return (
                 <td key={side} className="py-1.5 pr-3">
                   <span className="flex items-start gap-2">
-                    {step !== undefined && <StatusMark shown={shownStep(step)} size={14} beside />}
+                    {step !== undefined && (
+                      <span className="mt-0.5">
+                        <StatusMark shown={shownStep(step)} size={14} beside />
+                      </span>
+                    )}
                     <bdi
                       className={`min-w-0 break-words whitespace-pre-wrap ${line.mark === undefined ? 'font-mono' : ''}`}
                     >
@@ -220,9 +225,11 @@ function Group({ title, lines }: { title: string; lines: Line[] }): ReactNode {
                 </td>
               )
             })}
-            <td className={`py-1.5 font-mono ${line.more?.startsWith('+') ? 'text-bad' : 'text-ok'}`}>
-              {line.more}
-            </td>
+            {words.length > 3 && (
+              <td className={`py-1.5 font-mono ${line.more?.startsWith('+') ? 'text-bad' : 'text-ok'}`}>
+                {line.more}
+              </td>
+            )}
           </tr>
         ))}
       </tbody>

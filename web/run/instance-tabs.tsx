@@ -119,11 +119,13 @@ function Events({
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
     <ol tabIndex={0} aria-label="Events" className="min-h-0 flex-1 overflow-auto p-4 font-mono text-meta">
       {own.slice(-300).map(({ seq, time, type, ...rest }) => (
-        <li key={seq} className="flex gap-4 py-0.5">
-          <span className="w-10 shrink-0 text-right text-ink3">{seq}</span>
+        <li key={seq} className="flex gap-x-4 py-0.5 max-lg:flex-wrap max-lg:py-1.5">
+          <span className="w-10 shrink-0 text-right text-ink3 max-lg:w-auto">{seq}</span>
           <span className="shrink-0 text-ink2">{timeOf(time, now)}</span>
-          <span className="w-44 shrink-0 font-medium">{type}</span>
-          <span className="break-all text-ink2">{JSON.stringify(rest).slice(0, MOST_EVENT)}</span>
+          <span className="shrink-0 font-medium lg:w-44">{type}</span>
+          <span className="min-w-0 break-all text-ink2 max-lg:basis-full">
+            {JSON.stringify(rest).slice(0, MOST_EVENT)}
+          </span>
         </li>
       ))}
     </ol>

@@ -3,6 +3,7 @@ import { countOf } from '../data/instances.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { useNavigate } from '../navigation/navigation.tsx'
 import { copyText } from '../parts/copy-button.tsx'
+import { intoView } from '../parts/into-view.ts'
 import { Log } from '../parts/log/log.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { instanceWord, levelWord, type Place, placeName } from './chosen-instance.ts'
@@ -68,8 +69,8 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
   )
   return (
     <section aria-label={`Step ${name}`} className="flex min-h-0 min-w-0 flex-1 flex-col">
-      <div className="flex min-h-[38px] shrink-0 flex-wrap items-center gap-x-3 border-b border-line px-4 max-sm:py-1">
-        <span className="flex min-w-0 items-center gap-2">
+      <div className="flex min-h-[38px] shrink-0 flex-wrap items-center gap-x-3 border-b border-line px-4 lg:flex-nowrap">
+        <span className="flex min-h-9 min-w-0 items-center gap-2">
           <StatusMark
             shown={
               step.approval !== undefined && instance.status === 'waiting'
@@ -117,7 +118,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
         <div
           role="tablist"
           aria-label="Of this step"
-          className="-mr-2.5 ml-auto flex max-w-full self-stretch overflow-x-auto max-sm:-mx-2.5 max-sm:max-w-none"
+          className="-mr-2.5 ml-auto flex max-w-full self-stretch overflow-x-auto max-sm:-mx-2.5 max-sm:max-w-none lg:shrink-0"
         >
           {(step.action === 'agent.run' ? agentTabs : otherTabs).map((one) => (
             <button
@@ -125,6 +126,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
               type="button"
               role="tab"
               aria-selected={tab === one}
+              ref={intoView(tab === one)}
               className="tab capitalize"
               onClick={() =>
                 navigate({

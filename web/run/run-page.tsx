@@ -243,7 +243,7 @@ function ShownRun({ run }: { run: WholeRun }) {
               className="hidden h-11 shrink-0 items-center gap-2 border-b border-line px-4 text-ink2 max-sm:flex"
               onClick={() => setListed(true)}
             >
-              <ChevronLeft size={16} strokeWidth={1.75} aria-hidden /> All {run.steps.length} steps
+              <ChevronLeft size={16} strokeWidth={1.75} aria-hidden /> All steps ({run.steps.length})
             </button>
           )}
           {pending ? (

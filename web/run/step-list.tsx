@@ -181,7 +181,7 @@ export function StepList({ views, ...props }: Omit<Props, 'depth'> & { views?: R
   return (
     <nav aria-label="Steps">
       <div className="flex min-h-10 items-center justify-between gap-2 px-4 py-1.5">
-        <h2 className="font-semibold">
+        <h2 className="truncate font-semibold" title={counts(main)}>
           Steps <span className="ml-1 text-label font-normal text-ink2">{counts(main)}</span>
         </h2>
         {views}

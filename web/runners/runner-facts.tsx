@@ -6,13 +6,16 @@ import { Link } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { When } from '../parts/times.tsx'
 
+/** `4GB`, as a runner tells it, in the way of the page: `4 GB`. */
+const apart = (size = '') => size.replace(/([a-z]+)$/i, ' $1')
+
 /** All that is known of a runner: its machine, its boxes, its agents with what keeps them from use, and its attempts. */
 export function RunnerFacts({ id, runner }: { id: string; runner: ListedRunner }) {
   const { data, error } = useQuery(runnerQuery(runner.id))
   const { isolation, containers, agents } = runner
   const facts: [string, React.ReactNode][] = [
-    ['Machine', `${runner.hostname}, ${runner.cpus} cores, ${runner.memory}`],
-    ['Free memory', runner.free_memory],
+    ['Machine', `${runner.hostname}, ${runner.cpus} cores, ${apart(runner.memory)}`],
+    ['Free memory', apart(runner.free_memory)],
     [
       'Labels',
       Object.entries(runner.labels)

@@ -54,7 +54,7 @@ export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }
             title={runner.id}
             onClick={toggle}
           >
-            <bdi>{runner.id}</bdi>
+            <MiddleOut name={runner.id} />
           </button>
           <span className="block truncate text-label text-ink2">
             {runner.status === 'disconnected' ? (
@@ -99,6 +99,17 @@ export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }
         <Sure what={asked} runner={runner} again={again} close={() => setAsked(undefined)} />
       )}
     </li>
+  )
+}
+
+/** A long name of a machine, whose ends tell it from others: where it is too long its middle goes. */
+function MiddleOut({ name }: { name: string }) {
+  if (name.length < 24) return <bdi>{name}</bdi>
+  return (
+    <span className="flex" dir="ltr">
+      <span className="truncate">{name.slice(0, -10)}</span>
+      {name.slice(-10)}
+    </span>
   )
 }
 
@@ -151,6 +162,7 @@ function Work({
   const name = (
     <>
       <bdi className="font-medium text-ink">{step}</bdi> of <bdi>{workflow_name}</bdi>
+      {attempts > 1 && ` × ${attempts}`}
     </>
   )
   return (
@@ -160,7 +172,7 @@ function Work({
           to="/runs/$run"
           params={{ run: run_id }}
           search={{ step }}
-          className="inline-block py-1 hover:underline max-sm:py-3.5"
+          className="inline-block py-1 hover:underline max-sm:py-3.5 lg:max-w-full lg:truncate lg:align-bottom"
         >
           {name}
         </Link>
@@ -168,12 +180,11 @@ function Work({
         <Link
           to="/runs"
           search={{ workflow: workflow_name, status: 'running' }}
-          className="inline-block py-1 hover:underline max-sm:py-3.5"
+          className="inline-block py-1 hover:underline max-sm:py-3.5 lg:max-w-full lg:truncate lg:align-bottom"
         >
           {name}
         </Link>
       )}
-      {attempts > 1 && ` × ${attempts}`}
     </>
   )
 }

@@ -53,31 +53,33 @@ export function RunnersPage() {
       wait: waits?.find(({ group }) => group === name),
       repositories: groups?.find((group) => group.name === name)?.repositories ?? [],
     }))
+  // One main button in a view: the one that is open has its own.
+  const adding = isAdmin && (
+    <ActionButton
+      {...(add === undefined ? { kind: 'main' as const } : {})}
+      doing="Making a command…"
+      act={async (key) => {
+        setEnrolled(await enrolOne('default', data, key))
+        show({ add: '1' })
+      }}
+    >
+      <Plus size={14} strokeWidth={1.75} aria-hidden /> Add a runner
+    </ActionButton>
+  )
   return (
     <SettingsFrame
       title="Runners"
       aside={
         <>
           <span className="text-meta text-ink2 max-sm:hidden">
-            {data === undefined ? '' : `${taken} of ${count(slots, 'slot')} in use`}
+            {slots === 0 ? '' : `${taken} of ${count(slots, 'slot')} in use`}
             {waiting > 0 && (
               <span className="font-medium text-ask">
                 , {count(waiting, 'run')} {waiting === 1 ? 'waits' : 'wait'}
               </span>
             )}
           </span>
-          {isAdmin && (
-            <ActionButton
-              kind="main"
-              doing="Making a command…"
-              act={async (key) => {
-                setEnrolled(await enrolOne('default', data, key))
-                show({ add: '1' })
-              }}
-            >
-              <Plus size={14} strokeWidth={1.75} aria-hidden /> Add a runner
-            </ActionButton>
-          )}
+          {data?.length !== 0 && adding}
         </>
       }
     >
@@ -100,7 +102,10 @@ export function RunnersPage() {
       {data?.length === 0 && (
         <div className="px-5 py-16 text-center">
           <p className="text-empty font-semibold">No machine is connected, so work waits</p>
-          <p className="mt-1 text-ink2">{isAdmin ? 'Add a runner above.' : 'An admin can add one.'}</p>
+          <p className="mt-1 mb-6 text-ink2">
+            {isAdmin ? 'Any machine that reaches this hub can be one.' : 'An admin can add one.'}
+          </p>
+          {adding}
         </div>
       )}
       {data !== undefined && data.length > 0 && (

@@ -1,6 +1,8 @@
-import { useQueries } from '@tanstack/react-query'
-import { Play } from 'lucide-react'
+import { useQueries, useQuery } from '@tanstack/react-query'
+import { Play, Plus } from 'lucide-react'
+import { runnersQuery } from '../data/runners.ts'
 import { countRuns, type RunFilter } from '../data/runs.ts'
+import { meQuery } from '../data/session.ts'
 import { Link, useNavigate } from '../navigation/navigation.tsx'
 
 /** Says which word of the filter leaves all out, and drops it. */
@@ -44,40 +46,98 @@ export function NoMatch({ filter }: { filter: RunFilter }) {
   )
 }
 
-/** A hub where nothing has run teaches one step. */
+/** A hub where nothing has run teaches one step: a machine where none is connected, else a first run. */
 export function Empty() {
+  const { data: runners } = useQuery(runnersQuery)
+  const { data: me } = useQuery(meQuery)
+  const here = runners?.filter(({ status }) => status !== 'disconnected') ?? []
+  const isAlone = runners !== undefined && here.length === 0
+  const machines = here.length === 1 ? `runner “${here[0]!.id}” is connected` : `${here.length} runners`
+  const run = ['Run something', 'half a minute']
+  const add = ['Add a machine', isAlone ? 'work waits for one' : 'or an agent']
+  const stops = [
+    ['Hub is up', here.length > 0 ? machines : 'it listens'],
+    ...(isAlone ? [add, run] : [run, add]),
+  ] as const
   return (
-    <div className="flex flex-col items-center px-5 py-24 text-center">
-      <svg
-        aria-hidden="true"
-        width="320"
-        height="28"
-        viewBox="0 0 320 28"
-        fill="none"
-        className="mb-8 max-w-full"
-      >
-        <path d="M10 14H158" stroke="var(--ink3)" strokeWidth="2" />
-        <path
-          d="M162 14H310"
-          stroke="var(--line2)"
+    <div className="flex flex-col items-center px-5 py-[12vh] text-center">
+      <div className="relative mb-10 w-full max-w-md">
+        <svg
+          aria-hidden="true"
+          viewBox="0 0 448 28"
+          preserveAspectRatio="none"
+          className="h-7 w-full"
+          fill="none"
           strokeWidth="2"
-          strokeDasharray="1 6"
-          strokeLinecap="round"
-        />
-        <circle cx="10" cy="14" r="8" fill="var(--ok)" />
-        <path d="M6.5 14.3 9 16.8 13.6 11.6" stroke="var(--surface)" strokeWidth="1.9" />
-        <circle cx="160" cy="14" r="9.5" fill="var(--surface)" stroke="var(--accent)" strokeWidth="2.4" />
-        <circle cx="160" cy="14" r="4" fill="var(--accent)" />
-        <circle cx="310" cy="14" r="6" fill="var(--surface)" stroke="var(--line2)" strokeWidth="2" />
-      </svg>
-      <p className="mb-1 text-empty font-semibold">Nothing has run here yet</p>
-      <p className="mb-6 text-ink2">Paste a workflow, press run, and watch it here.</p>
-      <Link to="/new" className="button button-main">
-        <Play size={14} strokeWidth={1.75} aria-hidden /> Run the example
-      </Link>
-      <p className="mt-6 text-meta text-ink2">
-        or from a shell: <code className="font-mono">errand run hello.yaml</code>
+        >
+          <path d="M75 14H224" stroke="var(--ink3)" />
+          <path
+            d="M224 14H373"
+            stroke="var(--line2)"
+            strokeDasharray="1 6"
+            strokeLinecap="round"
+            vectorEffect="non-scaling-stroke"
+          />
+        </svg>
+        <ol className="absolute inset-0 grid grid-cols-3">
+          {stops.map(([word, about], at) => (
+            <li key={word} className="flex flex-col items-center">
+              <svg aria-hidden="true" width="28" height="28" viewBox="0 0 28 28" fill="none">
+                {at === 0 && (
+                  <>
+                    <circle cx="14" cy="14" r="8" fill="var(--ok)" />
+                    <path d="M10.5 14.3 13 16.8 17.6 11.6" stroke="var(--surface)" strokeWidth="1.9" />
+                  </>
+                )}
+                {at === 1 && (
+                  <>
+                    <circle
+                      cx="14"
+                      cy="14"
+                      r="9.5"
+                      fill="var(--surface)"
+                      stroke="var(--accent)"
+                      strokeWidth="2.4"
+                    />
+                    <circle cx="14" cy="14" r="4" fill="var(--accent)" />
+                  </>
+                )}
+                {at === 2 && (
+                  <circle cx="14" cy="14" r="6" fill="var(--surface)" stroke="var(--line2)" strokeWidth="2" />
+                )}
+              </svg>
+              <span
+                className={`mt-1.5 font-medium ${at === 1 ? 'text-accent' : at === 2 ? 'text-ink2' : ''}`}
+              >
+                {word}
+              </span>
+              <span className="text-meta text-ink2">
+                <bdi>{about}</bdi>
+              </span>
+            </li>
+          ))}
+        </ol>
+      </div>
+      <p className="mt-10 mb-1 text-empty font-semibold">Nothing has run here yet</p>
+      <p className="mb-6 text-ink2">
+        {isAlone
+          ? 'No machine is connected, so work waits.'
+          : 'Paste a workflow, press run, and watch it here.'}
       </p>
+      {isAlone && me?.role === 'admin' ? (
+        <Link to="/settings/runners" search={{ add: '1' }} className="button button-main">
+          <Plus size={14} strokeWidth={1.75} aria-hidden /> Add a runner
+        </Link>
+      ) : (
+        <Link to="/new" className="button button-main">
+          <Play size={14} strokeWidth={1.75} aria-hidden /> Run the example
+        </Link>
+      )}
+      {!isAlone && (
+        <p className="mt-6 text-meta text-ink2">
+          or from a shell: <code className="font-mono">errand run --hub hello.yaml</code>
+        </p>
+      )}
     </div>
   )
 }

@@ -243,10 +243,15 @@ function Empty({ isFiltered, isShared }: { isFiltered: boolean; isShared: boolea
         </Link>
       ) : (
         <>
-          <p className="text-ink2">Begin one where your machines are:</p>
-          <code className="rounded-lg bg-idle px-3 py-2 font-mono text-meta">
-            errand agent "Explain this repository" --hub
-          </code>
+          <p className="-mt-2 mb-3 text-ink2">
+            A session is a talk with an agent: it works on your machines, and asks you first.
+          </p>
+          <Link to="/new" search={{ kind: 'agent' }} className="button button-main">
+            Begin a session
+          </Link>
+          <p className="mt-3 text-meta text-ink2">
+            or from a shell: <code className="font-mono">errand agent "Explain this repository" --hub</code>
+          </p>
         </>
       )}
     </div>

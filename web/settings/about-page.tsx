@@ -57,7 +57,7 @@ export function AboutPage() {
         </dl>
       </Part>
       <Part title="From a command line" about="Then the commands of errand find this hub.">
-        <div className="flex items-start gap-3 rounded-lg border border-line bg-sunken p-3">
+        <div className="flex items-center gap-3 rounded-lg border border-line bg-sunken p-3">
           <code className="min-w-0 flex-1 font-mono text-meta break-all">{login}</code>
           <CopyButton text={login} label="Copy the command" word="Copy" />
         </div>

@@ -98,7 +98,7 @@ export function SecretsPage() {
                   <bdi>{givenTo(secret)}</bdi>
                 </span>
               </span>
-              <span className="text-meta text-ink2">
+              <span className="text-meta text-ink2 max-sm:order-1 max-sm:basis-full">
                 set by <bdi>{secret.updated_by}</bdi>, <When time={secret.updated_at} />
               </span>
               {(isAdmin || secret.owner === me?.name) && (

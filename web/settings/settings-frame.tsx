@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { Boxes, Building2, Info, KeyRound, Server, Ticket, User, Users } from 'lucide-react'
-import { type ReactNode, useEffect } from 'react'
+import { type ReactNode, useEffect, useRef } from 'react'
 import { meQuery } from '../data/session.ts'
 import { Link } from '../navigation/navigation.tsx'
 
@@ -26,8 +26,10 @@ export function SettingsFrame({
   children: ReactNode
 }) {
   const { data: me } = useQuery(meQuery)
+  const bar = useRef<HTMLElement>(null)
   useEffect(() => {
     document.title = `${title} · Errand`
+    bar.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
   }, [title])
   const shown = entries.filter(
     ({ admin }) => !admin || (me?.role === 'admin' && (admin === true || me.tenant === 'default')),
@@ -40,12 +42,13 @@ export function SettingsFrame({
           <span className="text-ink3 max-sm:hidden" aria-hidden>
             /
           </span>
-          <h1 className="text-page font-semibold">{title}</h1>
+          <h1 className="text-page font-semibold max-sm:text-run">{title}</h1>
         </span>
         <span className="ml-auto flex items-center gap-3">{aside}</span>
       </header>
       <div className="flex min-h-0 flex-1 max-md:flex-col">
         <nav
+          ref={bar}
           aria-label="Settings"
           className="flex w-44 shrink-0 flex-col gap-px border-r border-line bg-sunken p-2 max-md:w-auto max-md:flex-row max-md:overflow-x-auto max-md:border-r-0 max-md:border-b"
         >
@@ -86,15 +89,15 @@ export function Part({
   children: ReactNode
 }) {
   return (
-    <section aria-label={title} className="max-w-3xl border-b border-line px-5 py-5 last:border-b-0">
-      <div className="flex min-h-7 items-center gap-3">
+    <section aria-label={title} className="border-b border-line px-5 py-5 last:border-b-0">
+      <div className="flex min-h-7 max-w-3xl items-center gap-3">
         <h2 className="min-w-0 flex-1 break-words font-semibold">
           <bdi>{title}</bdi>
         </h2>
         {aside}
       </div>
-      {about !== undefined && <p className="mt-0.5 text-meta text-ink2">{about}</p>}
-      <div className="mt-3">{children}</div>
+      {about !== undefined && <p className="mt-0.5 max-w-3xl text-meta text-ink2">{about}</p>}
+      <div className="mt-3 max-w-3xl">{children}</div>
     </section>
   )
 }

@@ -35,6 +35,7 @@ export function TokensPage() {
   const again = () => client.invalidateQueries({ queryKey: ['tokens'] })
   const all = data?.tokens ?? []
   const shown = ended ? all : all.filter(({ status }) => status === 'good')
+  const over = all.filter(({ status }) => status !== 'good').length
   return (
     <SettingsFrame title="Tokens">
       <Part title="A new token" about="For scripts, CI and other programs. It is shown once.">
@@ -60,15 +61,17 @@ export function TokensPage() {
       </Part>
       <Part title={me?.role === 'admin' ? 'All tokens' : 'Your tokens'}>
         {error instanceof ApiError && <Failure error={error} />}
-        <label className="mb-3 flex items-center gap-2 text-meta text-ink2 max-sm:min-h-11">
-          <input
-            type="checkbox"
-            className="size-4 accent-accent"
-            checked={ended}
-            onChange={({ target }) => setEnded(target.checked)}
-          />
-          Show the {all.filter(({ status }) => status !== 'good').length} that are used, expired or revoked
-        </label>
+        {over > 0 && (
+          <label className="mb-3 flex items-center gap-2 text-meta text-ink2 max-sm:min-h-11">
+            <input
+              type="checkbox"
+              className="size-4 accent-accent"
+              checked={ended}
+              onChange={({ target }) => setEnded(target.checked)}
+            />
+            Show the {over} that {over === 1 ? 'is' : 'are'} used, expired or revoked
+          </label>
+        )}
         {data !== undefined && shown.length === 0 && <p className="text-ink2">There are none.</p>}
         <ul className="overflow-clip rounded-[10px] border border-line empty:hidden">
           {shown.map((token) => (
@@ -96,7 +99,7 @@ export function TokensPage() {
                   )}
                 </span>
               </span>
-              <span className="text-meta text-ink2">
+              <span className="text-meta text-ink2 max-sm:order-2">
                 {token.last_used_at === undefined ? (
                   'never used'
                 ) : (
@@ -105,7 +108,7 @@ export function TokensPage() {
                   </>
                 )}
               </span>
-              <span className="w-40 text-meta text-ink2 max-sm:w-auto">
+              <span className="w-40 text-meta text-ink2 max-sm:order-2 max-sm:w-auto">
                 {token.status !== 'good' ? (
                   token.status
                 ) : token.expires_at === undefined ? (
@@ -117,11 +120,15 @@ export function TokensPage() {
                 )}
               </span>
               {token.status === 'good' ? (
-                <button type="button" className="button button-quiet-bad" onClick={() => setRevoking(token)}>
+                <button
+                  type="button"
+                  className="button button-quiet-bad max-sm:order-1"
+                  onClick={() => setRevoking(token)}
+                >
                   Revoke
                 </button>
               ) : (
-                <span className="w-16" />
+                <span className="w-16 max-sm:hidden" />
               )}
             </li>
           ))}

@@ -221,10 +221,7 @@ export function Shell({ children }: { children: ReactNode }) {
         >
           <Search size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
           <span className="truncate group-data-folded:hidden max-xl:hidden">Search or do…</span>
-          <span className="ml-auto flex gap-1 group-data-folded:hidden max-xl:hidden">
-            <kbd className="key">{modifier}</kbd>
-            <kbd className="key">K</kbd>
-          </span>
+          <kbd className="key ml-auto group-data-folded:hidden max-xl:hidden">{modifier} K</kbd>
         </button>
         <div className="flex flex-col gap-px">
           <Link
