@@ -1,4 +1,5 @@
 import { type QueryClient, queryOptions } from '@tanstack/react-query'
+import type { ChangePool, PoolView } from '../../src/contract/fleet/provisioning.ts'
 import type { RunnerGroup, RunnerGroups, RunnerWaits } from '../../src/contract/fleet/runner-groups.ts'
 import type { EnrollmentCreated, RunnerView } from '../../src/contract/protocol.ts'
 import type { ListedRunner, RunnerDetail } from '../../src/contract/runner-api.ts'
@@ -19,6 +20,8 @@ export const groupsQuery = queryOptions({
   queryKey: ['runner-groups'],
   queryFn: async ({ signal }) => (await ask<RunnerGroups>('GET', '/api/runner-groups', { signal })).groups,
   staleTime: 0,
+  // Of those that are made no list tells: they start and fail before they are runners.
+  refetchInterval: ({ state }) => (state.data?.some(({ pool }) => pool !== undefined) ? 2_000 : false),
 })
 
 /** Keeps the list of runners, and of what waits for them, live until what it answers is called. */
@@ -57,6 +60,11 @@ export const createEnrollment = (group: string, idempotencyKey?: string) =>
     body: group === 'default' ? {} : { group },
     idempotencyKey,
   })
+
+export const changePool = (name: string, change: ChangePool) =>
+  ask<PoolView>('PATCH', `${groupOf(name)}/pool`, { body: change })
+export const emptyPool = (name: string, working: boolean) =>
+  ask('POST', `${groupOf(name)}/empty`, { body: { working } })
 
 export const makeGroup = (name: string, idempotencyKey?: string) =>
   ask<RunnerGroup>('POST', '/api/runner-groups', { body: { name }, idempotencyKey })

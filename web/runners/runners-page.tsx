@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Hourglass, Plus } from 'lucide-react'
 import { useEffect, useId, useState } from 'react'
+import type { PoolView } from '../../src/contract/fleet/provisioning.ts'
 import type { RunnerWait } from '../../src/contract/fleet/runner-groups.ts'
 import type { ListedRunner } from '../../src/contract/runner-api.ts'
 import { ApiError } from '../data/api.ts'
@@ -8,6 +9,7 @@ import { groupsQuery, keepRunnersLive, runnersQuery, waitsQuery } from '../data/
 import { meQuery } from '../data/session.ts'
 import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
+import { PoolFacts, PoolMenu } from '../settings/made-pool.tsx'
 import { SettingsFrame } from '../settings/settings-frame.tsx'
 import { Enrol, type Enrolled, enrolOne } from './enrol.tsx'
 import { columns, count, RunnerRow } from './runner-row.tsx'
@@ -17,6 +19,7 @@ interface Shown {
   runners: ListedRunner[]
   wait: RunnerWait | undefined
   repositories: readonly string[]
+  pool: PoolView | undefined
 }
 
 /** Machines that take work, what waits for them, and how one more is added. */
@@ -33,7 +36,9 @@ export function RunnersPage() {
   const again = () => client.invalidateQueries({ queryKey: runnersQuery.queryKey })
   const show = (search: { add?: string; runner?: string }) =>
     void go({ to: '/settings/runners', search, replace: true })
+  const againGroups = () => client.invalidateQueries({ queryKey: groupsQuery.queryKey })
   const isAdmin = me?.role === 'admin'
+  const isOperator = isAdmin && me.tenant === 'default'
   const here = (data ?? []).filter(({ status }) => status !== 'disconnected')
   const slots = here.reduce((sum, one) => sum + one.slots, 0)
   const taken = here.reduce((sum, one) => sum + one.running, 0)
@@ -43,7 +48,7 @@ export function RunnersPage() {
     ...new Set([
       ...(data ?? []).map(({ group }) => group),
       ...(waits ?? []).flatMap(({ group }) => group ?? []),
-      ...(groups ?? []).filter(({ made }) => made).map(({ name }) => name),
+      ...(groups ?? []).filter(({ made, pool }) => made || pool !== undefined).map(({ name }) => name),
     ]),
   ]
     .sort((a, b) => a.localeCompare(b))
@@ -52,6 +57,7 @@ export function RunnersPage() {
       runners: (data ?? []).filter(({ group }) => group === name),
       wait: waits?.find(({ group }) => group === name),
       repositories: groups?.find((group) => group.name === name)?.repositories ?? [],
+      pool: groups?.find((group) => group.name === name)?.pool,
     }))
   // One main button in a view: the one that is open has its own.
   const adding = isAdmin && (
@@ -126,7 +132,7 @@ export function RunnersPage() {
           <Waits wait={nameless} />
         </section>
       )}
-      {shown.map(({ name, runners, wait, repositories }) => (
+      {shown.map(({ name, runners, wait, repositories, pool }) => (
         <section key={name} aria-label={`Group ${name}`} className="pb-2">
           <div className="flex flex-wrap items-center gap-x-2 gap-y-1 px-5 pt-4 pb-2 max-sm:px-4">
             <h2 className="font-semibold">
@@ -145,7 +151,17 @@ export function RunnersPage() {
               </Link>
             </span>
             {wait !== undefined && <Waits wait={wait} />}
+            {pool !== undefined && isOperator && (
+              <span className="order-last max-sm:ml-auto">
+                <PoolMenu pool={pool} again={againGroups} />
+              </span>
+            )}
           </div>
+          {pool !== undefined && (
+            <div className="px-5 pb-2 max-sm:px-4">
+              <PoolFacts pool={pool} />
+            </div>
+          )}
           <ul>
             {runners.map((runner) => (
               <RunnerRow

@@ -1,6 +1,5 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useEffect, useState } from 'react'
-import type { PoolView } from '../../src/contract/fleet/provisioning.ts'
 import type { RunnerGroup } from '../../src/contract/fleet/runner-groups.ts'
 import { ApiError } from '../data/api.ts'
 import {
@@ -17,6 +16,7 @@ import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { RowMenu } from '../parts/row-menu.tsx'
 import { When } from '../parts/times.tsx'
+import { PoolFacts, PoolMenu } from './made-pool.tsx'
 import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
 
 type Asked = { group: RunnerGroup; what: 'rename' | 'delete' }
@@ -29,6 +29,7 @@ export function GroupsPage() {
   const { data: runners } = useQuery(runnersQuery)
   const [asked, setAsked] = useState<Asked>()
   const isAdmin = me?.role === 'admin'
+  const isOperator = isAdmin && me.tenant === 'default'
   useEffect(() => keepRunnersLive(client), [client])
   const again = () => client.invalidateQueries({ queryKey: groupsQuery.queryKey })
   return (
@@ -53,8 +54,9 @@ export function GroupsPage() {
             key={group.name}
             title={group.name}
             aside={
-              isAdmin &&
-              group.made && (
+              isOperator && group.pool !== undefined ? (
+                <PoolMenu pool={group.pool} again={again} />
+              ) : isAdmin && group.made ? (
                 <RowMenu
                   label={`More for ${group.name}`}
                   actions={[
@@ -62,7 +64,7 @@ export function GroupsPage() {
                     { word: 'Delete…', bad: true, act: () => setAsked({ group, what: 'delete' }) },
                   ]}
                 />
-              )
+              ) : null
             }
           >
             <dl className="grid grid-cols-[7rem_minmax(0,1fr)] gap-x-3 gap-y-1.5 text-meta">
@@ -95,7 +97,11 @@ export function GroupsPage() {
                   </span>
                 )}
               </Fact>
-              {group.pool !== undefined && <MadeBy pool={group.pool} />}
+              {group.pool !== undefined && (
+                <Fact word="Made by">
+                  <PoolFacts pool={group.pool} />
+                </Fact>
+              )}
               {(group.isolation !== undefined || group.network !== undefined) && (
                 <Fact word="Least box">
                   {[group.isolation, group.network === undefined ? undefined : `network ${group.network}`]
@@ -172,45 +178,6 @@ function Fact({ word, children }: { word: string; children: ReactNode }) {
       <dt className="text-ink2">{word}</dt>
       <dd className="min-w-0 break-words">{children}</dd>
     </div>
-  )
-}
-
-const words = {
-  starting: 'starting',
-  idle: 'idle',
-  working: 'at work',
-  removing: 'being taken away',
-} as const
-
-/** How a group's runners are made, what is under way, and why nothing is. */
-function MadeBy({ pool }: { pool: PoolView }) {
-  const { provisioner, counts, max, spare, paused, breaker, runners } = pool
-  const there = Object.entries(words).filter(([state]) => counts[state as keyof typeof words] > 0)
-  const starting = runners.filter(({ state, waits_for }) => state === 'starting' && waits_for !== undefined)
-  return (
-    <>
-      <dt className="text-ink2">Made by</dt>
-      <dd className="min-w-0">
-        <code className="font-mono">{provisioner}</code>, at most {max}
-        {spare > 0 && `, ${spare} ahead of need`}
-        <span className="text-ink2">
-          {there.length === 0
-            ? ': none now'
-            : `: ${there.map(([state, word]) => `${counts[state as keyof typeof words]} ${word}`).join(', ')}`}
-        </span>
-        {paused && <span className="text-ask"> Paused.</span>}
-        {starting.map(({ name, waits_for }) => (
-          <div key={name} className="text-ask">
-            <bdi>{name}</bdi> waits: <bdi>{waits_for}</bdi>
-          </div>
-        ))}
-        {breaker !== undefined && (
-          <div className="text-bad">
-            None starts: <bdi>{breaker.message}</bdi> The next try: <When time={breaker.until} />
-          </div>
-        )}
-      </dd>
-    </>
   )
 }
 

@@ -1,0 +1,251 @@
+import { useState } from 'react'
+import type { ChangePool, PoolChange, PoolView } from '../../src/contract/fleet/provisioning.ts'
+import { clockOf, useNow } from '../data/clock.ts'
+import { changePool, emptyPool } from '../data/runners.ts'
+import { Confirm } from '../parts/confirm.tsx'
+import { RowMenu } from '../parts/row-menu.tsx'
+import { When } from '../parts/times.tsx'
+import { Labelled } from './settings-frame.tsx'
+
+const states = {
+  starting: 'starting',
+  idle: 'idle',
+  working: 'at work',
+  removing: 'being taken away',
+} as const
+
+/** How a group's runners are made, what is under way, why nothing is, and what admins have changed. */
+export function PoolFacts({ pool }: { pool: PoolView }) {
+  const { provisioner, counts, max, spare, paused, breaker, runners, changes } = pool
+  const there = Object.entries(states).filter(([state]) => counts[state as keyof typeof states] > 0)
+  const starting = runners.filter(({ state, waits_for }) => state === 'starting' && waits_for !== undefined)
+  return (
+    <div className="flex min-w-0 flex-col gap-1 text-meta break-words">
+      <span>
+        <code className="font-mono">{provisioner}</code>, at most {max}
+        {spare > 0 && `, ${spare} ahead of need`}
+        <span className="text-ink2">
+          {there.length === 0
+            ? ': none now'
+            : `: ${there.map(([state, word]) => `${counts[state as keyof typeof states]} ${word}`).join(', ')}`}
+        </span>
+        {paused && <span className="font-medium text-ask"> Paused: nothing new is made.</span>}
+      </span>
+      {starting.map(({ name, waits_for }) => (
+        <span key={name} className="text-ask">
+          <bdi>{name}</bdi> waits: <bdi>{waits_for}</bdi>
+        </span>
+      ))}
+      {breaker !== undefined && (
+        <span className="text-bad">
+          None starts: <bdi>{breaker.message}</bdi> <NextTry at={breaker.until} />
+        </span>
+      )}
+      {changes.map((change) => (
+        <Changed key={change.key} change={change} />
+      ))}
+    </div>
+  )
+}
+
+function NextTry({ at }: { at: string }) {
+  const leftMs = Date.parse(at) - useNow()
+  if (leftMs <= 0) return 'One is tried now.'
+  return (
+    <>
+      The next try is in <span className="tabular-nums">{clockOf(leftMs)}</span>.
+    </>
+  )
+}
+
+const said = (key: PoolChange['key'], value: PoolChange['value']): string =>
+  key === 'paused' ? (value ? 'paused' : 'not paused') : `${words[key]} ${value}`
+const words = { max: 'at most', spare: 'ahead of need', idle_seconds: 'idle for' } as const
+const unit = ({ key }: PoolChange) => (key === 'idle_seconds' ? ' s' : '')
+
+/** A setting beside the file's own. */
+function Changed({ change }: { change: PoolChange }) {
+  const { key, value, file, by, at } = change
+  return (
+    <span className="text-ink2">
+      Changed: {said(key, value)}
+      {unit(change)}, by <bdi>{by}</bdi>, <When time={at} />; <code className="font-mono">errand.yaml</code>{' '}
+      says {key === 'paused' ? said(key, file) : `${file}${unit(change)}`}
+    </span>
+  )
+}
+
+interface Props {
+  pool: PoolView
+  again: () => Promise<unknown>
+}
+
+/** What an operator of the hub does with such a group. */
+export function PoolMenu({ pool, again }: Props) {
+  const [asked, setAsked] = useState<'pause' | 'resume' | 'change' | 'empty' | 'reset'>()
+  const { group, paused, breaker, changes } = pool
+  const close = () => setAsked(undefined)
+  const change = async (to: ChangePool) => {
+    await changePool(group, to)
+    await again()
+  }
+  const sheet = { close, destructive: false }
+  return (
+    <>
+      <RowMenu
+        label={`More for ${group}`}
+        actions={[
+          ...(paused || breaker !== undefined
+            ? [{ word: paused ? 'Resume…' : 'Try again now…', act: () => setAsked('resume') }]
+            : []),
+          ...(paused ? [] : [{ word: 'Pause…', act: () => setAsked('pause') }]),
+          { word: 'Change…', act: () => setAsked('change') },
+          ...(changes.length > 0 ? [{ word: 'As the file says…', act: () => setAsked('reset') }] : []),
+          { word: 'Empty…', bad: true, act: () => setAsked('empty') },
+        ]}
+      />
+      {asked === 'pause' && (
+        <Confirm
+          {...sheet}
+          title={`Pause ${group}?`}
+          keep="Leave it"
+          verb="Pause group"
+          doing="Pausing…"
+          act={() => change({ paused: true })}
+        >
+          Nothing new is made. {there(pool)} What waits goes on waiting.
+        </Confirm>
+      )}
+      {asked === 'resume' && (
+        <Confirm
+          {...sheet}
+          title={paused ? `Resume ${group}?` : `Try ${group} again now?`}
+          keep="Leave it"
+          verb={paused ? 'Resume group' : 'Try again'}
+          doing={paused ? 'Resuming…' : 'Trying…'}
+          act={() => change({ paused: false })}
+        >
+          {pool.waiting === 0
+            ? 'Nothing waits for it.'
+            : `Runners are made for what waits: ${pool.waiting} ${pool.waiting === 1 ? 'run' : 'runs'}.`}
+        </Confirm>
+      )}
+      {asked === 'reset' && (
+        <Confirm
+          {...sheet}
+          title={`Have ${group} as the file says?`}
+          keep="Leave it"
+          verb="Take back changes"
+          doing="Taking back…"
+          act={() => change({ max: null, spare: null, idle_seconds: null, paused: null })}
+        >
+          {changes.map((each) => (
+            <div key={each.key}>
+              {said(each.key, each.file)}
+              {unit(each)} instead of {`${each.value}`}
+            </div>
+          ))}
+        </Confirm>
+      )}
+      {asked === 'change' && <Change {...sheet} pool={pool} change={change} />}
+      {asked === 'empty' && <Empty pool={pool} again={again} close={close} />}
+    </>
+  )
+}
+
+const there = ({ counts: { starting, idle, working } }: PoolView): string =>
+  starting + idle + working === 0
+    ? 'There is no runner of it now.'
+    : `${starting} starting, ${idle} idle and ${working} at work go on.`
+
+const figures = [
+  { key: 'max', word: 'At most', least: 1 },
+  { key: 'spare', word: 'Ahead of need', least: 0 },
+  { key: 'idle_seconds', word: 'Seconds that an idle one stays', least: 0 },
+] as const
+
+function Change({
+  pool,
+  change,
+  close,
+}: {
+  pool: PoolView
+  change: (to: ChangePool) => Promise<void>
+  close: () => void
+}) {
+  const [given, setGiven] = useState({
+    max: `${pool.max}`,
+    spare: `${pool.spare}`,
+    idle_seconds: `${pool.idle_seconds}`,
+  })
+  const changed = () =>
+    Object.fromEntries(
+      figures.flatMap(({ key }) => {
+        // An empty field is what the file says.
+        const to = given[key].trim() === '' ? null : Number(given[key])
+        return to === pool[key] ? [] : [[key, to]]
+      }),
+    ) as ChangePool
+  return (
+    <Confirm
+      title={`Change ${pool.group}?`}
+      keep="Leave it"
+      verb="Change group"
+      doing="Changing…"
+      destructive={false}
+      act={() => change(changed())}
+      close={close}
+    >
+      <p className="mb-3">
+        It holds until it is taken back, or <code className="font-mono">errand.yaml</code> says something else
+        of it. An empty field is what the file says.
+      </p>
+      <div className="flex flex-col gap-3">
+        {figures.map(({ key, word, least }) => (
+          <Labelled key={key} word={word}>
+            <input
+              className="field"
+              type="number"
+              inputMode="numeric"
+              min={least}
+              value={given[key]}
+              onChange={({ target }) => setGiven({ ...given, [key]: target.value })}
+            />
+          </Labelled>
+        ))}
+      </div>
+    </Confirm>
+  )
+}
+
+function Empty({ pool, again, close }: Props & { close: () => void }) {
+  const [working, setWorking] = useState(false)
+  const { group, counts, paused } = pool
+  return (
+    <Confirm
+      title={`Empty ${group}?`}
+      keep="Keep them"
+      verb="Empty group"
+      doing="Emptying…"
+      act={async () => {
+        await emptyPool(group, working)
+        await again()
+      }}
+      close={close}
+    >
+      <p className="mb-3">
+        {counts.starting} starting and {counts.idle} idle are taken away.{' '}
+        {paused ? 'No others are made, as it is paused.' : 'What waits gets others.'}
+      </p>
+      <label className="flex items-center gap-2 max-sm:min-h-11">
+        <input
+          type="checkbox"
+          className="size-4 max-sm:size-6"
+          checked={working}
+          onChange={({ target }) => setWorking(target.checked)}
+        />
+        Also those at work ({counts.working}): what they are at is lost
+      </label>
+    </Confirm>
+  )
+}
