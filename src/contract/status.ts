@@ -32,7 +32,7 @@ export const Reason = z.enum([
   'unset_variable', // a ${VAR} in a text has no value
   'when_error', // the when expression could not be evaluated
   'invalid_argument', // an argument is wrong once its variables are filled in
-  'start_failed', // the process could not be started
+  'start_failed', // the process could not be started, or no runner could be made for it
   'action_failed', // an action that is no process failed; the message says how
   'lost', // what carried it out has vanished
   'output_mismatch', // length or SHA-256 of an output differs at the two ends

@@ -225,3 +225,32 @@ test('a group that is emptied with those at work loses what they are at, and wha
   assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
   await nothingLeft(programs)
 })
+
+const NO_IMAGE = `case $1 in provision) echo '{"error": {"message": "There is no such image.", "permanent": true}}'; exit 1 ;; find) echo '{"runners": []}' ;; *) echo '{}' ;; esac`
+
+test('a run whose runner cannot be made until a person mends it ends with why, and is run again after that', async (t) => {
+  const broken = { provisioner: 'command', command: ['sh', '-c', NO_IMAGE, 'maker'], start_seconds: 1 }
+  const programs = await opened(t, broken)
+  const id = await start(programs, steps('echo hello'))
+  const run = await programs.ended(id)
+  const { reason, message } = run.steps[0]!.instances[0]!
+  assert.deepEqual(
+    [run.status, reason, message],
+    ['failed', 'start_failed', 'no runner of group "builders" could be started: There is no such image.'],
+  )
+  writeGroup(programs.data, {})
+  const { run_id } = await programs.client.runs.retry(id)
+  assert.equal((await programs.ended(run_id)).status, 'success')
+  await nothingLeft(programs)
+})
+
+test('a run that its own runner can never take ends, and says what is missing', async (t) => {
+  const programs = await opened(t, { start_seconds: 3 })
+  const large = { hosts: { build: { group: 'builders', resources: { cpus: 90_000 } } } }
+  const yaml = workflowText([{ name: 's0', targets: ['build'], cmd: 'true' }], { inventory: large })
+  const run = await programs.ended(await start(programs, yaml))
+  const { reason, message } = run.steps[0]!.instances[0]!
+  assert.equal(reason, 'rejected', message)
+  assert.match(message!, /no runner in group "builders"/)
+  await nothingLeft(programs)
+})

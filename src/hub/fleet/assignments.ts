@@ -7,7 +7,7 @@ import type { AttemptSink, Placement, SecretSource } from '../../engine/ports.ts
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import { Inbox, type Marks } from './inbox.ts'
-import { type Demand, demandOf, type MadeGroups, needIn } from './made-groups.ts'
+import { type MadeGroups, needIn } from './made-groups.ts'
 import { DEFAULT_GROUP, type GroupBox, type Need, needKey, type RunnerKey, workspaceKey } from './matching.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
@@ -44,6 +44,7 @@ export class Assignments {
       need: { need, key: needKey(need) },
       workspace: workspaceKey(spec.requires),
       arrival: 0,
+      waitsSinceMs: 0,
       queue: undefined,
       epoch: placement?.epoch ?? 0,
       box: boxOf(placement),
@@ -100,20 +101,6 @@ export class Assignments {
   /** Those that wait in the queue. */
   queued(): Assignment[] {
     return [...this.#assignments.values()].filter(({ queue }) => queue !== undefined)
-  }
-
-  /** The runs that wait for a runner of the group to be made, the longest first; none that waits for one that has its files. */
-  demands(group: string): Demand[] {
-    const demands = new Map<string, { demand: Demand; arrival: number }>()
-    for (const { need, queue, spec, arrival } of this.#assignments.values()) {
-      if ((spec.requires.group ?? DEFAULT_GROUP) !== group || queue === undefined || queue.line.bound)
-        continue
-      const demand = demandOf(need.need)
-      const key = demand && `${demand.run_id} ${demand.workspace}`
-      const before = demands.get(key ?? '')?.arrival ?? Number.POSITIVE_INFINITY
-      if (key !== undefined && arrival < before) demands.set(key, { demand: demand!, arrival })
-    }
-    return [...demands.values()].sort((a, b) => a.arrival - b.arrival).map(({ demand }) => demand)
   }
 
   givenTo(runner: Runner): Assignment[] {
@@ -218,6 +205,8 @@ export interface Assignment {
   readonly workspace: string
   /** Grows from one to the next that came. */
   arrival: number
+  /** By the steady clock: since then it waits, or has waited last. */
+  waitsSinceMs: number
   /** Where it waits. */
   queue: UserQueue | undefined
   /** The last under which it was handed out; 0: never. */

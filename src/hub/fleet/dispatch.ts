@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import type { Placement } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/time.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { type Assignment, type Assignments, boxOf, canceled, runnerOf } from './assignments.ts'
-import { demandOf, type MadeGroups, needIn } from './made-groups.ts'
+import { type Demand, demandOf, type MadeGroups, needIn, type WaitingDemand } from './made-groups.ts'
 import { givesBox, groupOf, needKey, needOf, type RunnerKey, withGroupBox, workspaceKey } from './matching.ts'
 import { Queue } from './queue.ts'
 import type { Runner } from './roster.ts'
@@ -90,6 +90,21 @@ export class Dispatch {
   /** Those that wait are told again why, soon. */
   retell(): void {
     this.#queue.retell()
+  }
+
+  /** As the queue's. */
+  demands(group: string): WaitingDemand[] {
+    return this.#queue.demands(group)
+  }
+
+  /** What waits for the run's runner of the group ends, as none will ever take it: without a message, in the words of why it waits. */
+  giveUp(group: string, demand: Demand, end: Pick<AttemptEnd, 'reason' | 'message'>): void {
+    for (const assignment of this.#queue.waitingFor(group, demand)) {
+      const why = assignment.stage.type === 'waiting' ? assignment.stage.why : undefined
+      this.#options.assignments.settle(assignment, {
+        ...{ type: 'ended', outcome: 'failed', reason: end.reason, message: end.message ?? why },
+      })
+    }
   }
 
   /** How many wait. */
@@ -188,6 +203,7 @@ export class Dispatch {
 
   #enqueue(assignment: Assignment, told: string): void {
     assignment.stage = { type: 'waiting', why: told }
+    assignment.waitsSinceMs = performance.now()
     this.#queue.enter(assignment)
     this.#told()
   }

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import type { AttemptInput } from '../../contract/agent.ts'
-import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
 import type { BotLive } from '../../contract/bots/bot.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import type { Reason } from '../../contract/status.ts'
@@ -10,7 +10,7 @@ import type { TenantRunner } from '../../stores/accounts.ts'
 import { type Assignment, Assignments, canceled, NOTHING_KEPT } from './assignments.ts'
 import { type BotAsk, checkBotRoom } from './bot-room.ts'
 import { Dispatch, type Patience } from './dispatch.ts'
-import type { Demand, MadeGroups } from './made-groups.ts'
+import type { Demand, MadeGroups, WaitingDemand } from './made-groups.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
 import { type GroupBoxes, KnownRunners, type Runner, type RunnerRules, type RunnerStore } from './roster.ts'
 import { RunnerAsks } from './runner-asks.ts'
@@ -109,15 +109,24 @@ export class Fleet implements StepHost {
   }
 
   /** Runs that wait for a runner of a group whose runners are made, the longest first. */
-  demands(group: string): Demand[] {
-    return this.#assignments.demands(group)
+  demands(group: string): WaitingDemand[] {
+    return this.#dispatch.demands(group)
+  }
+
+  /** What waits for the run's runner of the group ends, as none will ever take it. */
+  giveUp(group: string, demand: Demand, end: Pick<AttemptEnd, 'reason' | 'message'>): void {
+    this.#dispatch.giveUp(group, demand, end)
   }
 
   /** How the hub sees a runner that was made. */
-  seen({ tenant, id }: TenantRunner): { connected: boolean; lost: boolean; attempts: number } {
+  seen({ tenant, id }: TenantRunner): { connected: boolean; open: boolean; lost: boolean; attempts: number } {
     const runner = this.#roster.get(runnerKey(tenant, id))
     const connected = runner?.link !== undefined
-    return { connected, lost: !connected && runner?.expected !== true, attempts: runner?.held.size ?? 0 }
+    return {
+      ...{ connected, open: runner?.status === 'connected' },
+      lost: !connected && runner?.expected !== true,
+      attempts: runner?.held.size ?? 0,
+    }
   }
 
   /** Those that wait are told again why, soon. */

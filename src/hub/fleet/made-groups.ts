@@ -11,6 +11,15 @@ export interface Demand {
   labels: Readonly<Record<string, string>>
 }
 
+/** Equal for demands of one runner. */
+export const demandKey = ({ run_id, workspace }: Pick<Demand, 'run_id' | 'workspace'>): string =>
+  `${run_id} ${workspace}`
+
+export interface WaitingDemand extends Demand {
+  /** By the steady clock: since then it waits. */
+  waitsSinceMs: number
+}
+
 /** Groups whose runners are each made for one run, as the fleet asks and tells of them. */
 export interface MadeGroups {
   isMade(group: string): boolean

@@ -1,5 +1,6 @@
 import type { Requirements } from '../../contract/attempt.ts'
 import type { Assignment } from './assignments.ts'
+import { type Demand, demandKey, demandOf, type WaitingDemand } from './made-groups.ts'
 import {
   goesOn,
   hasCpus,
@@ -92,6 +93,28 @@ export class Queue {
     if (choice.type !== 'wait') return choice
     const why = this.#options.whyElse(need)
     return why === undefined ? choice : { ...choice, why }
+  }
+
+  /** The runs that wait for a runner of the group to be made, the longest first; none that waits for one that has its files. */
+  demands(group: string): WaitingDemand[] {
+    const demands = new Map<string, { demand: WaitingDemand; arrival: number }>()
+    for (const { need, users, bound } of this.#waitQueues.forMade(group)) {
+      const demand = bound ? undefined : demandOf(need)
+      if (demand === undefined) continue
+      const key = demandKey(demand)
+      const { arrival, waitsSinceMs } = users.first!.waiting.first!
+      if (arrival < (demands.get(key)?.arrival ?? Number.POSITIVE_INFINITY))
+        demands.set(key, { demand: { ...demand, waitsSinceMs }, arrival })
+    }
+    return [...demands.values()].sort((a, b) => a.arrival - b.arrival).map(({ demand }) => demand)
+  }
+
+  /** Those that wait for the run's runner of the group. */
+  waitingFor(group: string, demand: Demand): Assignment[] {
+    const key = demandKey(demand)
+    return [...this.#waitQueues.forMade(group)]
+      .filter(({ need, bound }) => !bound && demandKey(demandOf(need)!) === key)
+      .flatMap(({ users }) => [...users].flatMap(({ waiting }) => [...waiting]))
   }
 
   /** Those that wait are told again why, soon. */

@@ -2,7 +2,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { Heap } from '../../platform/heap.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Assignment } from './assignments.ts'
-import { type Need, type RunnerKey, takesSlot } from './matching.ts'
+import { groupOf, type Need, type RunnerKey, takesSlot } from './matching.ts'
 import type { Waiting } from './placement.ts'
 import type { Runner } from './roster.ts'
 
@@ -53,6 +53,8 @@ export class WaitQueues {
   readonly #lines = new Map<string, Line>()
   readonly #loose = new Set<Line>()
   readonly #byHome = new Map<RunnerKey, Set<Line>>()
+  /** Of runs for which a runner is made, by group. */
+  readonly #forMade = new Map<string, Set<Line>>()
   /** By run and workspace. */
   readonly #byRun = new Map<string, Set<Assignment>>()
   #waiting = 0
@@ -85,6 +87,11 @@ export class WaitQueues {
     return this.#byHome.get(runner) ?? []
   }
 
+  /** Of runs for which a runner of the group is made. */
+  forMade(group: string): Iterable<Line> {
+    return this.#forMade.get(group) ?? []
+  }
+
   /** That the runner may serve, where it offers what they need. */
   *open(runner: RunnerKey): Iterable<Line> {
     yield* this.#loose
@@ -102,6 +109,8 @@ export class WaitQueues {
     this.#lines.set(line.key, created)
     if (line.home !== undefined) addTo(this.#byHome, line.home, created)
     if (!line.bound) this.#loose.add(created)
+    const made = madeGroupOf(line.need)
+    if (made !== undefined) addTo(this.#forMade, made, created)
     if (!takesSlot(line.need.requires)) this.#ofBots++
     return created
   }
@@ -154,10 +163,14 @@ export class WaitQueues {
       this.#loose.delete(line)
       if (!takesSlot(line.need.requires)) this.#ofBots--
       if (line.home !== undefined) takeFrom(this.#byHome, line.home, line)
+      const made = madeGroupOf(line.need)
+      if (made !== undefined) takeFrom(this.#forMade, made, line)
     }
     return queue
   }
 }
+
+const madeGroupOf = ({ run, requires }: Need) => (run === undefined ? undefined : groupOf(requires))
 
 function addTo<K, T>(sets: Map<K, Set<T>>, key: K, item: T): void {
   const set = sets.get(key) ?? new Set()

@@ -10,6 +10,8 @@ export interface Open {
   reason: MadeEnd
   message: string
   failures: number
+  /** The last one goes on failing until a person has mended it. */
+  permanent: boolean
   untilMs: number
 }
 
@@ -27,7 +29,7 @@ export class Breaker {
     if (!permanent && this.#failures < FAILURES) return
     const forMs = Math.min(MOST_MS, FIRST_MS * 2 ** this.#opened)
     this.#opened++
-    this.#open = { reason, message, failures: this.#failures, untilMs: nowMs + forMs }
+    this.#open = { reason, message, failures: this.#failures, permanent, untilMs: nowMs + forMs }
   }
 
   /** One of them has connected: all is well. */

@@ -3,7 +3,7 @@ import test from 'node:test'
 import type { Pool } from '../../contract/fleet/provisioning.ts'
 import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
 import type { Demand } from '../fleet/made-groups.ts'
-import { type PoolFacts, planPool, type Seen } from './pool-plan.ts'
+import { type HopelessFacts, hopeless, type PoolFacts, planPool, type Seen } from './pool-plan.ts'
 
 const NOW = Date.parse('2026-01-01T12:00:00Z')
 const at = (seconds: number) => new Date(NOW + seconds * 1000).toISOString()
@@ -27,6 +27,11 @@ const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
 const forRun = (name: string, run_id: string, change: Partial<MadeRow> = {}): MadeRow =>
   row(name, { run_id, workspace: 'w', ...change })
 
+const seenOf = (seen: Record<string, Partial<Seen>>) => (name: string) => ({
+  ...{ connected: false, open: false, lost: false, attempts: 0 },
+  ...seen[name],
+})
+
 function plan(
   facts: Partial<Omit<PoolFacts, 'seen'>> & { seen?: Record<string, Partial<Seen>>; ended?: string[] },
 ) {
@@ -35,7 +40,7 @@ function plan(
     pool,
     rows: [],
     demands: [],
-    seen: (name) => ({ connected: false, lost: false, attempts: 0, ...seen[name] }),
+    seen: seenOf(seen),
     isOpen: (runId) => !ended.includes(runId),
     idleSince: () => undefined,
     paused: false,
@@ -119,4 +124,25 @@ test('one without work goes after its time, beside the spares, and the one that 
   ])
   assert.deepEqual(endsOf({ ...idle(60), pool: { ...pool, spare: 1 } }), [['new', 'idle']])
   assert.deepEqual(endsOf({ ...idle(60), demands: [demand('a')] }), [['new', 'idle']])
+})
+
+test('a run ends whose wait has no end: none starts until a person mends it, or its own runner does not take it', () => {
+  const permanent = { reason: 'refused', message: 'No such image.', failures: 1, untilMs: 0 } as const
+  const ends = (change: Partial<HopelessFacts>) =>
+    hopeless({
+      ...{ pool, rows: [], seen: seenOf({}), open: { ...permanent, permanent: true }, nowMs: 300_000 },
+      demands: [{ ...demand('a'), waitsSinceMs: 0 }],
+      ...change,
+    }).map(({ end }) => [end.reason, end.message])
+  const failed = ['start_failed', 'no runner of group "builders" could be started: No such image.']
+  assert.deepEqual(ends({}), [failed])
+  assert.deepEqual(ends({ rows: [forRun('x', 'a', { state: 'removing' })] }), [failed])
+  assert.deepEqual(ends({ nowMs: 299_999 }), [])
+  assert.deepEqual(ends({ open: undefined }), [])
+  assert.deepEqual(ends({ open: { ...permanent, permanent: false } }), [])
+  const rows = [forRun('x', 'a', { state: 'working' })]
+  const open = { connected: true, open: true }
+  assert.deepEqual(ends({ rows, seen: seenOf({ x: open }) }), [['rejected', undefined]])
+  assert.deepEqual(ends({ rows, seen: seenOf({ x: { ...open, attempts: 1 } }) }), [], 'it is at another step')
+  assert.deepEqual(ends({ rows, seen: seenOf({ x: { connected: true } }) }), [], 'it ends just now')
 })

@@ -1,10 +1,14 @@
 import { failedStarts, type MadeEnd, type Pool } from '../../contract/fleet/provisioning.ts'
+import type { Reason } from '../../contract/status.ts'
 import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
-import type { Demand } from '../fleet/made-groups.ts'
+import { type Demand, demandKey, type WaitingDemand } from '../fleet/made-groups.ts'
+import type { Open } from './breaker.ts'
 
 /** How the hub sees the runner of a row. */
 export interface Seen {
   connected: boolean
+  /** Takes work: it is connected, and neither drained nor about to end. */
+  open: boolean
   /** Connected once, and away for longer than the hub waits. */
   lost: boolean
   /** Attempts that it has. */
@@ -63,11 +67,8 @@ export function planPool(facts: PoolFacts): PoolPlan {
       plan.moves.push({ name: row.name, state })
   }
   const staying = rows.filter(({ name, state }) => state !== 'removing' && !leaving.has(name))
-  const unserved = facts.demands.filter(
-    (demand) =>
-      canServe(pool, demand) &&
-      !staying.some(({ run_id, workspace }) => run_id === demand.run_id && workspace === demand.workspace),
-  )
+  const served = new Set(staying.map(({ run_id = '', workspace = '' }) => demandKey({ run_id, workspace })))
+  const unserved = facts.demands.filter((demand) => canServe(pool, demand) && !served.has(demandKey(demand)))
   const unbound = staying.filter(({ run_id }) => run_id === undefined)
   // What is there for whatever comes next is taken first: by a spare that starts as well.
   const waiting = unserved.slice(unbound.length)
@@ -118,6 +119,31 @@ function trimIdle(plan: PoolPlan, facts: PoolFacts, unbound: readonly MadeRow[],
     surplus--
     plan.removals.push({ name, end: 'idle', message: `It had nothing to do for ${pool.idle_seconds} s.` })
   }
+}
+
+export interface HopelessFacts extends Pick<PoolFacts, 'pool' | 'rows' | 'seen'> {
+  demands: readonly WaitingDemand[]
+  /** Why nothing is made just now. */
+  open: Open | undefined
+  /** By the steady clock. */
+  nowMs: number
+}
+
+/** Runs that have waited for `start_seconds` and will do so for ever: none starts until a person mends it, or their own does not take them. */
+export function hopeless({ pool, rows, seen, demands, open, nowMs }: HopelessFacts) {
+  const { group, start_seconds } = pool
+  const late = demands.filter(({ waitsSinceMs }) => nowMs - waitsSinceMs >= start_seconds * 1000)
+  if (late.length === 0) return []
+  const own = new Map(rows.map((row) => [demandKey({ run_id: '', workspace: '', ...row }), row]))
+  return late.flatMap((demand): { demand: Demand; end: { reason: Reason; message?: string } }[] => {
+    const row = own.get(demandKey(demand))
+    if (row?.state === 'working') {
+      const there = seen(row.name)
+      return there.open && there.attempts === 0 ? [{ demand, end: { reason: 'rejected' } }] : []
+    }
+    const message = `no runner of group "${group}" could be started: ${open?.message}`
+    return open?.permanent ? [{ demand, end: { reason: 'start_failed', message } }] : []
+  })
 }
 
 /** Whether an end counts as a failed start. */

@@ -44,6 +44,7 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
       reason: 'late',
       message: 'It was late.',
       failures: 3,
+      permanent: false,
       untilMs: Date.parse('2026-01-01T12:10:00Z'),
     },
     tenant: 'default',

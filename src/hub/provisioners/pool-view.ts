@@ -59,6 +59,8 @@ export function whyWaits(
     ({ run_id, workspace, state }) =>
       run_id === demand.run_id && workspace === demand.workspace && state !== 'removing',
   )
+  // It is there: placement knows what keeps the run from it.
+  if (mine?.state === 'working') return undefined
   if (mine !== undefined)
     return `a runner of group "${group}" is being started for it${mine.waits_for === undefined ? '' : `: ${mine.waits_for}`}`
   if (pool.paused) return `group "${group}" is paused: no runner is started for it`

@@ -7,16 +7,17 @@ import {
   type Pool,
   type PoolView,
 } from '../../contract/fleet/provisioning.ts'
+import type { Reason } from '../../contract/status.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import type { MadeRow, MadeRunnerStore } from '../../stores/sqlite/made-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
-import type { Demand } from '../fleet/made-groups.ts'
+import type { Demand, WaitingDemand } from '../fleet/made-groups.ts'
 import { Breaker } from './breaker.ts'
 import type { MadeTokens } from './made-tokens.ts'
 import { isNameOf, nameOf, spareStem, stemOf } from './names.ts'
-import { isFailedStart, planPool, type Seen } from './pool-plan.ts'
+import { hopeless, isFailedStart, planPool, type Seen } from './pool-plan.ts'
 import { noPool, type PoolSettings } from './pool-settings.ts'
 import { poolView, whyWaits } from './pool-view.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, provisionText } from './provisioner.ts'
@@ -25,7 +26,9 @@ import { Turns } from './turns.ts'
 /** The fleet as the makers of its runners see it. */
 export interface PoolFleet {
   /** Runs that wait for a runner of the group, the longest first. */
-  demands(group: string): Demand[]
+  demands(group: string): WaitingDemand[]
+  /** What waits for the run's runner of the group ends so. */
+  giveUp(group: string, demand: Demand, end: { reason: Reason; message?: string }): void
   seen(which: TenantRunner): Seen
   /** Those that wait are told anew why. */
   retell(): void
@@ -232,10 +235,14 @@ export class Pools {
       const rows = this.#rowsOf(pool.group)
       const seen = (name: string) => fleet.seen({ tenant: this.#made.get(name)!.row.tenant, id: name })
       for (const row of rows) this.#noteIdle(this.#made.get(row.name)!, seen(row.name), nowMs)
+      const waiting = fleet.demands(pool.group)
+      const lost = { pool, rows, seen, demands: waiting, open: breaker.open, nowMs: performance.now() }
+      const given = hopeless(lost)
+      for (const { demand, end } of given) fleet.giveUp(pool.group, demand, end)
       const { moves, removals, starts } = planPool({
         pool,
         rows,
-        demands: fleet.demands(pool.group),
+        demands: given.length > 0 ? fleet.demands(pool.group) : waiting,
         seen,
         isOpen,
         idleSince: (name) => this.#made.get(name)?.idleSinceMs,
