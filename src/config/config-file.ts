@@ -21,6 +21,7 @@ import { formatProblem, type Problem, Report, sortProblems } from '../engine/wor
 import { findingsOf, safeParse, unknownKey } from '../engine/workflow-file/sentences.ts'
 import { checkPlaybooks } from '../playbooks/parse.ts'
 import { type Env, setting } from './read-setting.ts'
+import { isTaskConfig, readTaskConfig, TASK_GROUP } from './task-config.ts'
 
 /** Issues that get the label become tasks of the user `owner`. */
 const Watch = z.strictObject({
@@ -108,6 +109,7 @@ const NO_CONFIG: HubConfig = {
 /** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings, but for those of a group or a forge, as one meant to close something would leave it open, and of a watch. */
 export function parseConfig(text: string, file: string): HubConfig {
   const { value = null, locate, problems: faults } = parseYaml(text)
+  if (isTaskConfig(value)) return configOfTasks(text, file)
   const problems: Problem[] = faults.map((fault) => ({ ...fault, file }))
   const report = new Report(value, { file, locate, problems })
   const parsed = safeParse(Config, value ?? {})
@@ -183,6 +185,16 @@ export function parseConfig(text: string, file: string): HubConfig {
   }
 }
 
+/** Of a configuration of coding tasks the hub makes the runners; the rest is for those who hand in tasks. */
+function configOfTasks(text: string, file: string): HubConfig {
+  const { pool, warnings, services } = readTaskConfig(text, file)
+  const elsewhere = Object.keys(services).map(
+    (key) => `${file}: ${key} is not used here. Set ERRAND_${key.toUpperCase()}.`,
+  )
+  const pools = pool === undefined ? [] : [wholePool(TASK_GROUP, pool)]
+  return { ...NO_CONFIG, pools, warnings: [...warnings, ...elsewhere] }
+}
+
 const needed: Readonly<Partial<Record<keyof DriverSettings, { what: string; such: string }>>> = {
   command: { what: 'the program to call', such: 'command: [/opt/errand/make-runner]' },
   image: { what: 'an image that has Errand in it', such: 'image: errand' },
@@ -220,19 +232,26 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
           at: 'key',
           hint: `leave it out; it is for ${kindsThatTake(key).join(' and ')}`,
         })
-    const { max = 10, spare = 0, idle_seconds = 60, start_seconds = 300, paused = false, labels = {} } = given
+    const pool = wholePool(name, { ...given, provisioner })
+    const { max, spare } = pool
     if (spare > max)
       report.say(['groups', name, 'spare'], 'is more than max', {
         at: 'key',
         hint: `write spare: ${max} or less, or a higher max`,
       })
-    pools.push({
-      group: name,
-      ...{ provisioner, max, spare, idle_seconds, start_seconds, paused, labels },
-      ...{ slots: given.slots, hub_url: given.hub_url, ...settings },
-    })
+    pools.push(pool)
   }
   return pools
+}
+
+/** With the defaults of what is not said. */
+function wholePool(group: string, given: Omit<Group, 'provisioner'> & Pick<Pool, 'provisioner'>): Pool {
+  const { max = 10, spare = 0, idle_seconds = 60, start_seconds = 300, paused = false, labels = {} } = given
+  return {
+    group,
+    ...{ provisioner: given.provisioner, max, spare, idle_seconds, start_seconds, paused, labels },
+    ...{ slots: given.slots, hub_url: given.hub_url, ...driverSettings(given) },
+  }
 }
 
 const isStrict = ([key, , within]: readonly (string | number)[]): boolean =>

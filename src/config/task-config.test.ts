@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { parse } from 'yaml'
+import type { Pool } from '../contract/fleet/provisioning.ts'
 import { Task } from '../contract/tasks/task.ts'
-import { readTaskConfig, withTaskConfig } from './task-config.ts'
+import { parseConfig } from './config-file.ts'
+import { readTaskConfig, TASK_GROUP, withTaskConfig } from './task-config.ts'
 
 const examples = join(import.meta.dirname, '../../examples/coding-tasks')
 const sample = (name: string) => readFileSync(join(examples, name), 'utf8')
@@ -23,18 +25,58 @@ test('the sample for this machine is read, and its task is one', () => {
   assert.deepEqual([log_level, log_format, warnings], ['info', 'json', []])
 })
 
-test('ways of carrying out that are still to come are refused by name', () => {
-  for (const mode of ['docker', 'kubernetes'])
-    assert.throws(() => readTaskConfig(sample(`${mode}.yaml`), `${mode}.yaml`), {
-      code: 'invalid_argument',
-      message: `${mode}.yaml: execution_mode "${mode}" cannot be used yet.`,
-    })
+test('the samples for containers and pods say how the runners of tasks are made, and a hub starts with them', () => {
+  const { pool: docker, warnings } = readTaskConfig(sample('docker.yaml'), 'docker.yaml')
+  assert.deepEqual(
+    [docker, warnings],
+    [{ provisioner: 'docker', image: 'errand', volumes: ['/etc/ssl/certs:/etc/ssl/certs:ro'] }, []],
+  )
+  const { pool: pods } = readTaskConfig(sample('kubernetes.yaml'), 'kubernetes.yaml')
+  assert.deepEqual(pods, {
+    ...{ provisioner: 'kubernetes', image: 'errand', namespace: 'coding-tasks' },
+    secrets: ['git-credentials', 'llm-credentials'],
+  })
+  const { pools, warnings: told } = parseConfig(sample('docker.yaml'), 'docker.yaml')
+  const [{ group, provisioner, image, volumes } = {}] = pools as Partial<Pool>[]
+  assert.deepEqual(
+    [group, provisioner, image, volumes, pools.length],
+    [TASK_GROUP, 'docker', 'errand', docker?.volumes, 1],
+  )
+  assert.deepEqual(told, [])
+  assert.deepEqual(parseConfig(sample('local.yaml'), 'local.yaml').pools, [])
+})
+
+test('volumes are a list or a map, and what does not fit a way of carrying out is refused with its line, or told', () => {
+  const volumes = (text: string) =>
+    readTaskConfig(`execution_mode: docker\ndocker_image: errand\ndocker_volumes: ${text}\n`, 'c.yaml').pool
+      ?.volumes
+  assert.deepEqual(volumes('{/srv/a: /a, cache: {bind: /b, mode: ro}}'), ['/srv/a:/a', 'cache:/b:ro'])
+  assert.deepEqual(volumes('[/srv/a:/a:rw]'), ['/srv/a:/a:rw'])
+  const cases: [string, RegExp][] = [
+    ['execution_mode: docker\n', /^c.yaml:1:1: execution_mode: docker needs the image/],
+    ['execution_mode: kubernetes\n', /^c.yaml:1:1: execution_mode: kubernetes needs the image/],
+    ['execution_mode: docker\ndocker_image: a b\n', /^c.yaml:2:15: docker_image is no name of an image/],
+    [
+      'execution_mode: docker\ndocker_image: a\ndocker_volumes: [./a:/b]\n',
+      /^c.yaml:3:18: .*is no volume such as/,
+    ],
+    [
+      'execution_mode: docker\ndocker_image: a\ndocker_volumes: {/a: b}\n',
+      /^c.yaml:3:.*is no volume such as/,
+    ],
+  ]
+  for (const [text, message] of cases)
+    assert.throws(
+      () => readTaskConfig(text, 'c.yaml'),
+      (error: Error & { hint?: string }) => message.test(error.message) && error.hint !== undefined,
+      text,
+    )
   const local = sample('kubernetes.yaml').replace(
     'execution_mode: kubernetes',
     'execution_mode: local-process',
   )
-  const { services, warnings } = readTaskConfig(local, 'k.yaml')
-  assert.equal(services.repo_pool_url, 'http://repo-pool.coding-tasks.svc:8081')
+  const { pool, warnings } = readTaskConfig(local, 'k.yaml')
+  assert.equal(pool, undefined)
   assert.match(warnings.join(), /k8s_namespace, k8s_image, k8s_secrets are not used/)
 })
 

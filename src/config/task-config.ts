@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
+import { DriverShape, type Pool } from '../contract/fleet/provisioning.ts'
 import type { TaskInput } from '../contract/tasks/task.ts'
 import { parseYaml } from '../engine/workflow-file/parse.ts'
 import { type Problem, Report, sortProblems } from '../engine/workflow-file/problems.ts'
@@ -9,6 +10,8 @@ import { type Env, findSetting, setting } from './read-setting.ts'
 const url = z.url({ protocol: /^https?$/, error: 'is a URL that begins with http:// or https://' })
 const retries = z.number().int().min(0).max(20)
 const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is the name of a variable, such as GIT_TOKEN')
+
+const BoundVolume = z.strictObject({ bind: z.string(), mode: z.enum(['ro', 'rw']).optional() })
 
 /** The configuration of coding tasks, with the names and defaults of the runner that they had before. */
 const TaskConfigFile = z.strictObject({
@@ -44,7 +47,11 @@ const TaskConfigFile = z.strictObject({
   llm_api_key_env_var: variable.optional(),
   mask_secrets: z.boolean().default(true),
   docker_image: z.string().optional(),
-  docker_volumes: z.union([z.array(z.string()), z.record(z.string(), z.unknown())]).optional(),
+  docker_volumes: z
+    .union([z.array(z.string()), z.record(z.string(), z.union([z.string(), BoundVolume]))], {
+      error: 'is a list such as [/srv/cache:/cache:ro], or {/srv/cache: {bind: /cache, mode: ro}}',
+    })
+    .optional(),
   k8s_namespace: z.string().optional(),
   k8s_image: z.string().optional(),
   k8s_secrets: z.union([z.array(z.string()), z.record(z.string(), z.string())]).optional(),
@@ -61,13 +68,31 @@ export interface TaskConfig {
   llm_api_key_env_var: string
   log_level?: 'debug' | 'info' | 'warn' | 'error'
   log_format?: 'text' | 'json'
+  /** How the runners are made where each task has one of its own: by `docker` or `kubernetes`. */
+  pool?: TaskPool
   /** Complaints about what is passed over. */
   warnings: string[]
 }
 
+/** The settings of a group whose runners carry out tasks. */
+export interface TaskPool extends Pick<Pool, 'provisioner' | 'volumes'> {
+  image: string
+  namespace?: string
+  secrets?: string[]
+}
+
+/** The name of the group that a hub has of such a file. */
+export const TASK_GROUP = 'coding-tasks'
+
+const modes = {
+  'local-process': [],
+  docker: ['docker_image', 'docker_volumes'],
+  kubernetes: ['k8s_namespace', 'k8s_image', 'k8s_secrets'],
+} as const
+
 /**
  * The configuration in a file and in the environment, whose variables count. Throws `invalid_argument` with every mistake and its
- * line, and for a way of carrying tasks out that is not there yet.
+ * line.
  */
 export function readTaskConfig(text: string, file: string, env: Env = {}): TaskConfig {
   const { value: read, locate, problems: faults } = parseYaml(text)
@@ -77,28 +102,70 @@ export function readTaskConfig(text: string, file: string, env: Env = {}): TaskC
   const parsed = safeParse(TaskConfigFile, value)
   if (!parsed.success)
     for (const finding of findingsOf(parsed.error.issues, TaskConfigFile, value)) report.found(finding)
+  const pool = parsed.success ? poolOf(parsed.data, report) : undefined
   if (report.failed || !parsed.success) throw refusal(file, problems)
-  const given = parsed.data
-  if (given.execution_mode !== 'local-process')
-    throw new ErrandError(
-      'invalid_argument',
-      `${file}: execution_mode "${given.execution_mode}" cannot be used yet.`,
-      {
-        hint: 'Write execution_mode: local-process. Runners in containers and pods are still to come; for a step in a container give the task isolation: container.',
-      },
-    )
-  return configOf(given, file, env)
+  return { ...configOf(parsed.data, file, env), ...(pool && { pool }) }
 }
 
-function configOf(given: z.infer<typeof TaskConfigFile>, file: string, env: Env): TaskConfig {
+type Given = z.infer<typeof TaskConfigFile>
+
+/** How the runners of the tasks are made; undefined: they are there. Says what is missing or does not fit. */
+function poolOf(given: Given, report: Report): TaskPool | undefined {
+  const { execution_mode: mode, docker_volumes, k8s_namespace, k8s_secrets } = given
+  if (mode === 'local-process') return undefined
+  const key = mode === 'docker' ? 'docker_image' : 'k8s_image'
+  const image = given[key]
+  if (image === undefined)
+    report.add(['execution_mode'], `execution_mode: ${mode} needs the image of its runners`, {
+      at: 'key',
+      hint: `write beside it: ${key}: errand. Such an image is built from deploy/Dockerfile`,
+    })
+  else if (!DriverShape.image.safeParse(image).success)
+    report.say([key], 'is no name of an image', {
+      hint: 'write one such as errand, or registry.example.com/errand:1',
+    })
+  if (mode === 'kubernetes') {
+    const secrets = Array.isArray(k8s_secrets) ? k8s_secrets : Object.values(k8s_secrets ?? {})
+    return {
+      ...{ provisioner: mode, image: image ?? '' },
+      ...(k8s_namespace !== undefined && { namespace: k8s_namespace }),
+      ...(secrets.length > 0 && { secrets }),
+    }
+  }
+  const volumes = volumesOf(docker_volumes ?? [])
+  for (const [index, { at, text }] of volumes.entries())
+    if (!DriverShape.volumes.safeParse([text]).success)
+      report.say(['docker_volumes', at ?? index], 'is no volume such as /srv/cache:/cache:ro', {
+        hint: 'SOURCE:TARGET, with :ro where it is to be read alone; SOURCE is a folder from the root, or the name of a volume',
+      })
+  return {
+    ...{ provisioner: mode, image: image ?? '' },
+    ...(volumes.length > 0 && { volumes: volumes.map(({ text }) => text) }),
+  }
+}
+
+/** Each as Docker's command line has it, and its key where they are none of a list. */
+function volumesOf(given: NonNullable<Given['docker_volumes']>): { text: string; at?: string }[] {
+  if (Array.isArray(given)) return given.map((text) => ({ text }))
+  return Object.entries(given).map(([at, to]) => {
+    const { bind, mode } = typeof to === 'string' ? { bind: to, mode: undefined } : to
+    return { at, text: [at, bind, ...(mode === undefined ? [] : [mode])].join(':') }
+  })
+}
+
+function configOf(given: Given, file: string, env: Env): TaskConfig {
   const { llm, max_memory_mb, max_cpu_percent, llm_retry_count, structured_logging, log_level } = given
   const warnings: string[] = []
   if (!given.mask_secrets)
     warnings.push(`${file}: mask_secrets: false is passed over. Secrets are masked in every log.`)
-  const foreign = ['docker_image', 'docker_volumes', 'k8s_namespace', 'k8s_image', 'k8s_secrets'] as const
-  const unused = foreign.filter((key) => given[key] !== undefined)
+  const used: readonly string[] = modes[given.execution_mode]
+  const unused = Object.values(modes)
+    .flat()
+    .filter((key) => given[key] !== undefined && !used.includes(key))
   if (unused.length > 0)
-    warnings.push(`${file}: ${unused.join(', ')} are not used with execution_mode: local-process.`)
+    warnings.push(
+      `${file}: ${unused.join(', ')} ${unused.length === 1 ? 'is' : 'are'} not used with execution_mode: ${given.execution_mode}.`,
+    )
   const limits = {
     ...(max_memory_mb !== undefined && { memory: `${max_memory_mb}MB` }),
     ...(max_cpu_percent !== undefined && { cpus: max_cpu_percent / 100 }),
@@ -150,6 +217,10 @@ function service(
 
 const withoutUnset = <T extends object>(fields: T): T =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T
+
+/** Whether a file is such a configuration, and not the hub's own. */
+export const isTaskConfig = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'execution_mode' in value
 
 function refusal(file: string, problems: Problem[]): ErrandError {
   const errors = sortProblems(problems).filter(({ severity }) => severity === 'error')

@@ -54,6 +54,14 @@ export interface TaskOutcome extends TaskResult {
 export async function runTask(input: TaskInput, options: RunTaskOptions = {}): Promise<TaskOutcome> {
   const { env = process.env, folder = join(homedir(), '.errand', 'tasks'), config: file } = options
   const config = readTaskConfig(file === undefined ? '' : textOf(file), file ?? 'the configuration', env)
+  if (config.pool !== undefined)
+    throw new ErrandError(
+      'invalid_argument',
+      `${file}: runners by ${config.pool.provisioner} are made by a hub alone.`,
+      {
+        hint: `Have a hub carry out the task (errand up --config ${file}, then errand task run --config ${file} TASK), or write execution_mode: local-process.`,
+      },
+    )
   const task = taskOf(withTaskConfig(input, config))
   const machine = await openTaskMachine(folder, env)
   try {

@@ -57,10 +57,16 @@ test('the samples run with the secrets that they name, and their outcomes are to
     assert.match(diff?.uri ?? '', /^errand:\/\/artifact\/run_/)
   })
 
-  await t.test('ways of carrying out that are still to come are refused by name', async () => {
+  await t.test('a hub that makes no such runners says what to do', async () => {
     for (const mode of ['docker', 'kubernetes']) {
-      const ran = await programs.call('task', 'run', '--config', join(examples, `${mode}.yaml`), task)
-      assert.match(ran.stderr, new RegExp(`execution_mode "${mode}" cannot be used yet`))
+      const config = join(examples, `${mode}.yaml`)
+      const ran = await programs.call('task', 'run', '--config', config, task)
+      assert.equal(ran.code, 2, ran.stderr)
+      assert.match(
+        ran.stderr,
+        new RegExp(`No group of the hub makes its runners by ${mode} of the image errand`),
+      )
+      assert.ok(ran.stderr.includes(`errand up --config ${config}`), ran.stderr)
     }
   })
 })

@@ -246,8 +246,8 @@ test('a run whose runner cannot be made until a person mends it ends with why, a
 
 test('a run that its own runner can never take ends, and says what is missing', async (t) => {
   const programs = await opened(t, { start_seconds: 3 })
-  const large = { hosts: { build: { group: 'builders', resources: { cpus: 90_000 } } } }
-  const yaml = workflowText([{ name: 's0', targets: ['build'], cmd: 'true' }], { inventory: large })
+  const large = { name: 's0', targets: ['build'], cmd: 'true', resources: { cpus: 90_000 } }
+  const yaml = workflowText([large], { inventory })
   const run = await programs.ended(await start(programs, yaml))
   const { reason, message } = run.steps[0]!.instances[0]!
   assert.equal(reason, 'rejected', message)

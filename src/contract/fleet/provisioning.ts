@@ -228,6 +228,8 @@ export type MadeRunner = z.infer<typeof MadeRunner>
 export const PoolView = z.object({
   group: z.string(),
   provisioner: ProvisionerKind,
+  /** Of containers and pods. */
+  image: z.string().optional(),
   max: z.number(),
   spare: z.number(),
   idle_seconds: z.number(),

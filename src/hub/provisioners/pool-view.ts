@@ -24,6 +24,7 @@ export function poolView({ pool, changes, rows, past, demands, open, tenant }: P
   const wentWrong = past.filter(({ end }) => end !== 'done' && end !== 'idle')
   return {
     ...{ group, provisioner, max, spare, idle_seconds, start_seconds, paused },
+    ...(pool.image !== undefined && { image: pool.image }),
     changes: [...changes],
     counts: {
       starting: count('wanted', 'asked', 'starting'),

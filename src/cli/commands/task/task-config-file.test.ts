@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
-import { configured, notKept } from './task-config-file.ts'
+import type { RunnerGroup } from '../../../contract/fleet/runner-groups.ts'
+import { configured, inGroup, notKept } from './task-config-file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
 test.after(() => rmSync(folder, { recursive: true }))
@@ -17,9 +18,9 @@ function fileOf(text: string): string {
 test('one task, and each of many, has what the file says and it does not', () => {
   const file = fileOf('max_memory_mb: 100\ndefault_timeout_seconds: 60\n')
   const limits = { memory: '100MB' }
-  const one = configured({ task: { title: 'a', timeout_seconds: 5 } }, file, {})
+  const { request: one } = configured({ task: { title: 'a', timeout_seconds: 5 } }, file, {})
   assert.deepEqual(one, { task: { title: 'a', timeout_seconds: 5, limits, llm: {} } })
-  const many = configured({ tasks: [{ title: 'a' }, { title: 'b' }], limit: 2 }, file, {
+  const { request: many } = configured({ tasks: [{ title: 'a' }, { title: 'b' }], limit: 2 }, file, {
     RUNNER_TIMEOUT: '9',
   })
   const rest = { timeout_seconds: 9, limits, llm: {} }
@@ -52,5 +53,28 @@ test('credentials of this environment that the hub does not have are told by the
     notKept(request, kept, env).map((text) => /secrets set (\w+)$/.exec(text)?.[1])
   assert.deepEqual(names({ task: { title: 'a' } }), ['OPENAI_API_KEY'])
   const file = fileOf('llm_api_key_env_var: MY_KEY\n')
-  assert.deepEqual(names(configured({ tasks: [{ title: 'a' }, { title: 'b' }] }, file, {})), ['MY_KEY'])
+  assert.deepEqual(names(configured({ tasks: [{ title: 'a' }, { title: 'b' }] }, file, {}).request), [
+    'MY_KEY',
+  ])
+})
+
+test('tasks go to the group whose runners are made as the file says, where they choose none themselves', () => {
+  const { request, pool } = configured(
+    { tasks: [{ title: 'a' }, { title: 'b', group: 'gpu' }] },
+    fileOf('execution_mode: docker\ndocker_image: errand:1\n'),
+    {},
+  )
+  const group = (name: string, provisioner: string, image: string) =>
+    ({ name, pool: { provisioner, image } }) as RunnerGroup
+  const others = [{ name: 'default' } as RunnerGroup, group('pods', 'kubernetes', 'errand:1')]
+  const groups = [...others, group('older', 'docker', 'errand:0'), group('boxes', 'docker', 'errand:1')]
+  const placed = inGroup(request, pool!, groups, 'docker.yaml')
+  assert.deepEqual('tasks' in placed && placed.tasks?.map((task) => task.group), ['boxes', 'gpu'])
+  assert.throws(
+    () => inGroup(request, pool!, others, 'docker.yaml'),
+    ({ code, message, hint }: Error & { code: string; hint: string }) =>
+      code === 'not_found' &&
+      message.includes('by docker of the image errand:1') &&
+      hint.includes('errand up --config docker.yaml'),
+  )
 })

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { readTaskConfig, withTaskConfig } from '../../../config/task-config.ts'
+import { readTaskConfig, TASK_GROUP, type TaskPool, withTaskConfig } from '../../../config/task-config.ts'
+import { ErrandError } from '../../../contract/errors.ts'
+import type { RunnerGroup } from '../../../contract/fleet/runner-groups.ts'
 import type { TaskInput } from '../../../contract/tasks/task.ts'
 import type { CreateTasksInput } from '../../../contract/tasks/task-api.ts'
 import { UsageError } from '../../command.ts'
@@ -12,6 +14,12 @@ const variables = {
   artifact_store_url: 'ERRAND_ARTIFACT_STORE_URL, where the runner is started',
 } as const
 
+export interface Configured {
+  request: CreateTasksInput
+  /** How the runners of the tasks are made; absent: they are there. */
+  pool?: TaskPool | undefined
+}
+
 /**
  * The request with what a configuration file, and the environment, say of all tasks. What the hub has to know itself is told on
  * standard error. Throws `invalid_argument`.
@@ -21,7 +29,7 @@ export function configured(
   file: string,
   env: NodeJS.ProcessEnv = process.env,
   tell: (text: string) => void = (text) => void process.stderr.write(`${lineText(text)}\n`),
-): CreateTasksInput {
+): Configured {
   const config = readTaskConfig(textOf(file), file, env)
   for (const warning of config.warnings) tell(`warning: ${warning}`)
   for (const [key, variable] of Object.entries(variables))
@@ -31,11 +39,39 @@ export function configured(
   if (request.issue !== undefined) {
     // It has a title, which the configuration does not fill.
     const { title: _, ...defaults } = filled({ ...request.defaults, title: 'issue' })
-    return { ...request, defaults }
+    return { request: { ...request, defaults }, pool: config.pool }
   }
-  return 'tasks' in request && request.tasks !== undefined
-    ? { ...request, tasks: request.tasks.map(filled) }
-    : ({ ...request, task: filled((request as { task: TaskInput }).task) } as CreateTasksInput)
+  return { request: eachTask(request, filled), pool: config.pool }
+}
+
+const eachTask = (request: CreateTasksInput, to: (task: TaskInput) => TaskInput): CreateTasksInput =>
+  'tasks' in request && request.tasks !== undefined
+    ? { ...request, tasks: request.tasks.map(to) }
+    : ({ ...request, task: to((request as { task: TaskInput }).task) } as CreateTasksInput)
+
+/** The request, whose tasks go to the group that makes such runners where they do not say themselves where they run. Throws `not_found`. */
+export function inGroup(
+  request: CreateTasksInput,
+  pool: TaskPool,
+  groups: readonly RunnerGroup[],
+  file: string,
+): CreateTasksInput {
+  const { provisioner, image } = pool
+  const found = groups.find(({ pool: made }) => made?.provisioner === provisioner && made.image === image)
+  if (found === undefined)
+    throw new ErrandError(
+      'not_found',
+      `No group of the hub makes its runners by ${provisioner} of the image ${image}.`,
+      {
+        hint: `Start the hub with: errand up --config ${file}. Or write into its errand.yaml: groups: {${TASK_GROUP}: ${JSON.stringify(pool)}}`,
+      },
+    )
+  const group = found.name
+  const placed = <T extends Pick<TaskInput, 'group' | 'runner' | 'labels'>>(task: T): T =>
+    [task.group, task.runner, task.labels].some((each) => each !== undefined) ? task : { ...task, group }
+  return request.issue === undefined
+    ? eachTask(request, placed)
+    : { ...request, defaults: placed(request.defaults ?? {}) }
 }
 
 /** Words on credentials that stand in this environment, as older runners read them there, and that the hub does not have. */

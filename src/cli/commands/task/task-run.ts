@@ -9,7 +9,7 @@ import { hubOptions } from '../../option-values.ts'
 import { jsonText } from '../../print.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { colorChoice, showOptions } from '../../run-options.ts'
-import { configured, notKept } from './task-config-file.ts'
+import { type Configured, configured, inGroup, notKept } from './task-config-file.ts'
 import { readTaskFile } from './task-file.ts'
 import { followTask, followTasks } from './task-follow.ts'
 
@@ -59,10 +59,13 @@ export const taskRun = command({
   async run(options, [file]) {
     const { json = false, detach, verbose, color } = options
     const asked = askOf(file, options)
-    const given = options.config === undefined ? asked : configured(asked, options.config)
+    const { request, pool }: Configured =
+      options.config === undefined ? { request: asked } : configured(asked, options.config)
     if (file !== undefined && options.title !== undefined)
       throw new UsageError(`both ${file} and --title say what is to be done`, 'give one of them')
     const client = connect(options)
+    const given =
+      pool === undefined ? request : inGroup(request, pool, await client.runners.groups(), options.config!)
     if (options.config !== undefined) {
       const kept = new Set((await client.secrets.list({})).secrets.map(({ name }) => name))
       for (const warning of notKept(given, kept)) process.stderr.write(`${lineText(warning)}\n`)
