@@ -16,7 +16,7 @@ const NAMING: Readonly<Record<string, string>> = {
   'src/cli/commands/hub/child-runner.ts': "sets them for the hub's own runner",
   'src/runner/secrets/own-secrets.ts': 'names the token that it masks',
   'src/runner/workspaces/leased-slots.ts': "names the token of a slot's repository",
-  'src/hub/provisioners/pools.ts': 'sets them for runners that it has made',
+  'src/hub/provisioners/names.ts': 'sets them for runners that it has made',
   'src/hub/provisioners/drivers/process.ts': 'marks the processes of such a runner',
   'src/hub/tasks/repository-tokens.ts': 'names the token that goes to these hosts alone',
   'src/blueprints/task-steps.ts': "sets them for a task's agent",

@@ -1,4 +1,6 @@
 import { createHmac, hash, randomBytes } from 'node:crypto'
+import type { Pool } from '../../contract/fleet/provisioning.ts'
+import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
 
 /** The part of a made runner's name that stays the same over its tries, such as `errand-1a2b3c4d-0f1e…`. */
 export const stemOf = (hub: string, what: string): string =>
@@ -21,3 +23,21 @@ export const newHubId = (): string => randomBytes(4).toString('hex')
 /** The token that a made runner enrols with: of one name always the same, so that asking for it again does no harm. */
 export const enrolTokenOf = (secret: string, name: string): string =>
   `errand_enroll_${createHmac('sha256', secret).update(`enrolment of ${name}`).digest('base64url')}`
+
+/** The environment that a made runner starts with. */
+export const envOf = (
+  { name, group }: Pick<MadeRow, 'name' | 'group'>,
+  { pool: { slots, labels }, token, url }: { pool: Pool; token: string; url: string },
+): Record<string, string> => ({
+  ERRAND_HUB_URL: url,
+  ERRAND_ENROLL_TOKEN: token,
+  ERRAND_RUNNER_ID: name,
+  ERRAND_GROUP: group,
+  ...(slots !== undefined && { ERRAND_SLOTS: String(slots) }),
+  ...(Object.keys(labels).length > 0 && { ERRAND_LABELS: labelsText(labels) }),
+})
+
+const labelsText = (labels: Readonly<Record<string, string>>): string =>
+  Object.entries(labels)
+    .map((each) => each.join('='))
+    .join(',')

@@ -16,7 +16,7 @@ import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Demand, WaitingDemand } from '../fleet/made-groups.ts'
 import { Breaker } from './breaker.ts'
 import type { MadeTokens } from './made-tokens.ts'
-import { isNameOf, nameOf, spareStem, stemOf } from './names.ts'
+import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
 import { hopeless, isFailedStart, planPool, type Seen } from './pool-plan.ts'
 import { noPool, type PoolSettings } from './pool-settings.ts'
 import { poolView, whyWaits } from './pool-view.ts'
@@ -358,14 +358,7 @@ export class Pools {
     await patiently(() => store.save(made.row), signal)
     try {
       const token = await tokens.make(made.row)
-      const env = {
-        ERRAND_HUB_URL: pool.hub_url ?? url(),
-        ERRAND_ENROLL_TOKEN: token,
-        ERRAND_RUNNER_ID: name,
-        ERRAND_GROUP: group,
-        ...(pool.slots !== undefined && { ERRAND_SLOTS: String(pool.slots) }),
-        ...(Object.keys(pool.labels).length > 0 && { ERRAND_LABELS: labelsText(pool.labels) }),
-      }
+      const env = envOf(made.row, { pool, token, url: pool.hub_url ?? url() })
       const marks = { hub, run: run_id, epoch: String(epoch), group }
       const need = { name, group, env, marks, deadlineMs: Date.parse(made.row.created_at) + longestMs }
       await this.#calls.take(() => this.#driverOf(pool).provision(need, signal), signal)
@@ -482,11 +475,6 @@ export class Pools {
       }
   }
 }
-
-const labelsText = (labels: Readonly<Record<string, string>>): string =>
-  Object.entries(labels)
-    .map((each) => each.join('='))
-    .join(',')
 
 /** Tries again until it works: the store may be full, or away. */
 async function patiently(work: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
