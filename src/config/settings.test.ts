@@ -17,6 +17,8 @@ const NAMING: Readonly<Record<string, string>> = {
   'src/runner/secrets/own-secrets.ts': 'names the token that it masks',
   'src/runner/workspaces/leased-slots.ts': "names the token of a slot's repository",
   'src/hub/provisioners/names.ts': 'sets them for runners that it has made',
+  'src/hub/provisioners/drivers/docker.ts': 'sets what a container of such a runner may offer',
+  'src/hub/provisioners/drivers/kubernetes/manifests.ts': 'sets where such a runner works in its pod',
   'src/hub/provisioners/drivers/process.ts': 'marks the processes of such a runner',
   'src/hub/tasks/repository-tokens.ts': 'names the token that goes to these hosts alone',
   'src/blueprints/task-steps.ts': "sets them for a task's agent",
