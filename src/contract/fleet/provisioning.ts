@@ -86,6 +86,8 @@ export const DriverShape = {
   namespace: DnsName.optional(),
   /** Secrets of the namespace whose keys are files below `/run/secrets/NAME`. */
   secrets: z.array(DnsName).max(50).optional(),
+  /** Secrets of the namespace with keys of models as variables: a second container of the pod has them, and the runner has not. */
+  model_keys: z.array(DnsName).min(1).max(50).optional(),
   /** Secrets of the namespace by which the image is pulled. */
   pull_secrets: z.array(DnsName).max(50).optional(),
   /** The one that the pods run as; they get no token of it. */
@@ -124,6 +126,7 @@ export const settingsOfKinds: Readonly<
         'context',
         'namespace',
         'secrets',
+        'model_keys',
         'pull_secrets',
       ] as const),
       ...(['service_account', 'node_selector', 'cache_claim', 'failed_seconds'] as const),

@@ -15,12 +15,12 @@ const podOf = (status: Partial<Pod['status']>, change: Partial<Pod['metadata']> 
   status: { phase: 'Pending', ...status },
 })
 const waiting = (reason: string, message?: string) =>
-  podOf({ containerStatuses: [{ state: { waiting: { reason, message } } }] })
-const running = podOf({ phase: 'Running', containerStatuses: [{ state: { running: {} } }] })
+  podOf({ containerStatuses: [{ name: 'runner', state: { waiting: { reason, message } } }] })
+const running = podOf({ phase: 'Running', containerStatuses: [{ name: 'runner', state: { running: {} } }] })
 const over = (terminated: object, change: Partial<Pod['status']> = {}) =>
   podOf({
     phase: 'Failed',
-    containerStatuses: [{ state: { terminated: { exitCode: 1, ...terminated } } }],
+    containerStatuses: [{ name: 'runner', state: { terminated: { exitCode: 1, ...terminated } } }],
     ...change,
   })
 const seen = (jobSeen: Job, pods: Pod[], nowMs = 10_000, events: Event[] = []) => {
@@ -118,4 +118,32 @@ test('events are asked for only where nothing else says why it takes so long', (
   assert.equal(needsEvents(job, waiting('ErrImagePull', 'no such image'), 60_000), undefined)
   assert.equal(needsEvents(job, running, 60_000), undefined)
   assert.equal(needsEvents(ended('Failed'), undefined, 60_000), undefined)
+})
+
+test('the container that has the keys counts where it keeps the runner from its work, and no longer than that', () => {
+  const both = (runner: object, gate: object, phase = 'Running') =>
+    podOf({
+      phase,
+      // As Kubernetes sorts them.
+      containerStatuses: [
+        { name: 'model-gate', state: gate },
+        { name: 'runner', state: runner },
+      ],
+    })
+  const noSecret = { waiting: { reason: 'CreateContainerConfigError', message: 'secret "keys" not found' } }
+  assert.deepEqual(seen(job, [both({ running: {} }, noSecret, 'Pending')]), {
+    state: 'starting',
+    message: 'Its container cannot be made (CreateContainerConfigError): secret "keys" not found.',
+  })
+  assert.deepEqual(seen(job, [both({ running: {} }, { running: {} })]), { state: 'running' })
+  assert.deepEqual(seen(job, [both({ terminated: { exitCode: 0 } }, { running: {} })]), {
+    state: 'ended',
+    message: 'Its process ended with exit code 0.',
+  })
+  const noKey = { terminated: { exitCode: 2, message: 'The gate to models has no key.\n' } }
+  assert.deepEqual(seen(job, [both({ terminated: { exitCode: 1, message: 'no gate' } }, noKey)]), {
+    state: 'ended',
+    message:
+      'Its gate to models ended with exit code 2: The gate to models has no key. Its process ended with exit code 1: no gate',
+  })
 })

@@ -1,5 +1,6 @@
 import type { FoundRunner } from '../../provisioner.ts'
 import type { Thing } from './api-client.ts'
+import { GATE, RUNNER } from './manifests.ts'
 
 export interface Job extends Thing {
   status?: {
@@ -32,7 +33,7 @@ export interface Pod extends Thing {
       message?: string
       lastTransitionTime?: string
     }[]
-    containerStatuses?: { state?: ContainerState }[]
+    containerStatuses?: { name: string; state?: ContainerState }[]
   }
 }
 
@@ -109,7 +110,9 @@ export function foundRunner(
       ? { name, state: 'running', message: `Its node ${pod?.spec.nodeName} does not answer.` }
       : { name, state: 'ended', message: 'Its pod was deleted.' }
   if (pod === undefined) return { name, state: 'starting', ...waits(lastOf(events)) }
-  const { waiting, running, terminated } = stateOf(pod)
+  // Without the one that has the keys the runner is of no use.
+  const isGateStuck = (stateOf(pod, GATE).waiting?.reason ?? '') in STUCK
+  const { waiting, running, terminated } = stateOf(pod, isGateStuck ? GATE : RUNNER)
   if (terminated) return { name, state: 'ended', ...howEnded(pod, undefined) }
   if (running) {
     const away = isNodeAway(pod) && { message: `Its node ${pod.spec.nodeName} does not answer.` }
@@ -135,7 +138,8 @@ export function foundRunner(
   return { name, state: 'starting', ...waits(lastOf(events)) }
 }
 
-const stateOf = (pod: Pod): ContainerState => pod.status.containerStatuses?.[0]?.state ?? {}
+const stateOf = (pod: Pod, container = RUNNER): ContainerState =>
+  pod.status.containerStatuses?.find(({ name }) => name === container)?.state ?? {}
 
 function howEnded(pod: Pod, jobReason: string | undefined): Omit<FoundRunner, 'name' | 'state'> {
   const { reason, message } = pod.status
@@ -149,10 +153,19 @@ function howEnded(pod: Pod, jobReason: string | undefined): Omit<FoundRunner, 'n
     return { message: 'It was there for longer than a runner may be (DeadlineExceeded).' }
   if (reason !== undefined) return { message: `Its pod was ended (${reason}): ${sentence(message ?? '')}` }
   if (terminated === undefined) return { message: 'Its pod has ended.' }
-  const said = terminated.message?.trim().slice(-2_000)
+  const gate = stateOf(pod, GATE).terminated
   return {
-    message: `Its process ended with ${terminated.signal ? `signal ${terminated.signal}` : `exit code ${terminated.exitCode}`}${said ? `: ${said}` : '.'}`,
+    message:
+      (gate?.exitCode ? `${processEnd('gate to models', gate)} ` : '') + processEnd('process', terminated),
   }
+}
+
+function processEnd(
+  which: string,
+  { signal, exitCode, message }: NonNullable<ContainerState['terminated']>,
+): string {
+  const said = message?.trim().slice(-2_000)
+  return `Its ${which} ended with ${signal ? `signal ${signal}` : `exit code ${exitCode}`}${said ? `: ${said}` : '.'}`
 }
 
 const jobEnd = ({ reason, message }: { reason?: string; message?: string }): string =>

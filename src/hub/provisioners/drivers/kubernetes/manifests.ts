@@ -11,6 +11,8 @@ export interface PodSettings {
   cpus?: number | undefined
   /** Names of Secrets whose keys are files below /run/secrets/NAME. */
   secrets?: readonly string[] | undefined
+  /** Names of Secrets with keys of models, for a container beside the runner's. */
+  model_keys?: readonly string[] | undefined
   /** Names of Secrets by which the image is pulled. */
   pull_secrets?: readonly string[] | undefined
   service_account?: string | undefined
@@ -34,6 +36,13 @@ export const HUB_LABEL = `${LABEL}/hub`
 const ANNOTATIONS = { run: `${LABEL}/run`, group: `${LABEL}/group` }
 /** The user and group of Errand's image: git and ssh ask for one that has a name. */
 const USER = 10_001
+/** Another user, in the same group: whatever the runner's container begins can reach none of its processes and files. */
+const GATE_USER = 10_002
+/** The container of the runner, and the one that has the keys of its models. */
+export const RUNNER = 'runner'
+export const GATE = 'model-gate'
+/** The folder of the gate, in both. */
+const GATE_FOLDER = '/run/errand-gate'
 /** A runner that is told to go has so long; then it is killed. */
 export const GRACE_SECONDS = 60
 const GB = 1024 ** 3
@@ -94,7 +103,14 @@ export function jobOf(need: ProvisionNeed, settings: PodSettings, nowMs: number)
 }
 
 function podSpec(name: string, settings: PodSettings): object {
-  const { image, secrets = [], pull_secrets = [], service_account, node_selector, cache_claim } = settings
+  const {
+    secrets = [],
+    pull_secrets = [],
+    model_keys,
+    service_account,
+    node_selector,
+    cache_claim,
+  } = settings
   const volumes = [
     ...FOLDERS.map(({ name, sizeLimit }) => ({ name, emptyDir: { sizeLimit } })),
     ...secrets.map((secretName, index) => ({
@@ -104,6 +120,7 @@ function podSpec(name: string, settings: PodSettings): object {
     ...(cache_claim === undefined
       ? []
       : [{ name: 'cache', persistentVolumeClaim: { claimName: cache_claim, readOnly: true } }]),
+    ...(model_keys === undefined ? [] : [{ name: 'gate', emptyDir: { sizeLimit: '1Mi' } }]),
   ]
   const volumeMounts = [
     ...FOLDERS.map(({ name, mountPath }) => ({ name, mountPath })),
@@ -113,7 +130,11 @@ function podSpec(name: string, settings: PodSettings): object {
       readOnly: true,
     })),
     ...(cache_claim === undefined ? [] : [{ name: 'cache', mountPath: '/cache', readOnly: true }]),
+    ...(model_keys === undefined ? [] : [{ name: 'gate', mountPath: GATE_FOLDER, readOnly: true }]),
   ]
+  const gate = model_keys !== undefined && {
+    env: [{ name: 'ERRAND_MODEL_GATE', value: GATE_FOLDER }],
+  }
   return {
     restartPolicy: 'Never',
     automountServiceAccountToken: false,
@@ -131,24 +152,48 @@ function podSpec(name: string, settings: PodSettings): object {
     },
     containers: [
       {
-        name: 'runner',
-        image,
-        imagePullPolicy: PULL[settings.pull ?? 'missing'],
-        args: ['runner'],
-        // Of the last lines of a runner that ended with an error.
-        terminationMessagePolicy: 'FallbackToLogsOnError',
+        ...{ name: RUNNER, ...containerOf(settings), args: ['runner'] },
+        ...gate,
         envFrom: [{ secretRef: { name } }],
         resources: resourcesOf(settings),
-        securityContext: {
-          privileged: false,
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ['ALL'] },
-        },
         volumeMounts,
       },
+      ...(model_keys === undefined ? [] : [gateContainer(model_keys, settings)]),
     ],
     volumes,
+  }
+}
+
+/** As all containers of the pod are held. */
+function containerOf({ image, pull = 'missing' }: PodSettings) {
+  return {
+    image,
+    imagePullPolicy: PULL[pull],
+    // Of the last lines of one that ended with an error.
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+    securityContext: {
+      privileged: false,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    },
+  }
+}
+
+/** The container that alone has the keys. It answers the runner's requests for models at 127.0.0.1; it ends when the runner has. */
+function gateContainer(model_keys: readonly string[], settings: PodSettings): object {
+  const container = containerOf(settings)
+  const amounts = { memory: '256Mi' }
+  return {
+    ...{ name: GATE, ...container, args: ['runner', 'model-gate'] },
+    env: [
+      { name: 'ERRAND_MODEL_GATE', value: GATE_FOLDER },
+      { name: 'HOME', value: '/nonexistent' },
+    ],
+    envFrom: model_keys.map((name) => ({ secretRef: { name } })),
+    resources: { requests: amounts, limits: amounts },
+    securityContext: { ...container.securityContext, runAsUser: GATE_USER },
+    volumeMounts: [{ name: 'gate', mountPath: GATE_FOLDER }],
   }
 }
 
