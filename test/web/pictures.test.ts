@@ -165,6 +165,20 @@ test('every page is well made and accessible, in both themes and widths, enlarge
         return opacity === '0' || [fill, stroke].every((colour) => colour === 'none' || colour === 'transparent')
       }).map((shape) => shape.outerHTML)`)
     assert.deepEqual(unseen, [])
+    // What is chosen is said by an outline, and what is a background alone keeps it.
+    await open(all.find(({ name }) => name === 'a timeline')!, 1440, 900)
+    const chosen = page
+      .getByRole('navigation', { name: 'Errand', exact: true })
+      .getByRole('link', { name: /^Runs/ })
+    assert.match(await chosen.evaluate('(link) => getComputedStyle(link).outline'), /solid 2px/)
+    const bars = (await page.evaluate(
+      `[...document.querySelectorAll('main :is(span, div).bg-bad:empty')].map((bar) => getComputedStyle(bar).backgroundColor)`,
+    )) as string[]
+    assert.ok(bars.length > 0)
+    assert.ok(
+      bars.every((colour) => colour === 'rgb(194, 38, 31)'),
+      bars.join(', '),
+    )
     await page.emulateMedia({ forcedColors: 'none' })
   })
 })

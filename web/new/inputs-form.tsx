@@ -124,19 +124,14 @@ function InputField({ input, value, fault, change }: FieldProps) {
     return (
       <Field {...shared}>
         {({ id, ...said }) => (
-          <fieldset
-            id={id}
-            aria-label={name}
-            {...said}
-            className="flex w-fit max-w-full flex-wrap rounded-md bg-idle p-0.5"
-          >
+          <fieldset id={id} aria-label={name} {...said} className="segments w-fit max-w-full flex-wrap">
             {choices.map((one) => (
               <button
                 key={one}
                 type="button"
                 name={name}
                 aria-pressed={(value ?? String(fallback)) === one}
-                className="h-6 rounded px-2.5 font-mono text-meta text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11 dark:aria-pressed:bg-raised"
+                className="segment font-mono"
                 onClick={() => change(value === one ? undefined : one)}
               >
                 <bdi>{one}</bdi>

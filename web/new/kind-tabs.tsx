@@ -20,16 +20,16 @@ export function NewHead({
   children: ReactNode
 }) {
   return (
-    <header className="flex min-h-12 shrink-0 flex-wrap items-center gap-2 border-b border-line px-5 max-sm:gap-y-2 max-sm:px-4 max-sm:py-2">
+    <header className="flex min-h-12 shrink-0 flex-wrap items-center gap-2 border-b border-line px-5 py-1.5 max-sm:gap-y-2 max-sm:px-4 max-sm:py-2">
       <h1 className="text-page font-semibold">{title}</h1>
-      <nav aria-label="Kind" className="ml-2 flex rounded-lg bg-idle p-0.5 max-sm:ml-auto">
+      <nav aria-label="Kind" className="segments ml-2 max-sm:ml-auto">
         {kinds.map(({ kind: one, word, Icon }) => (
           <Link
             key={word}
             to="/new"
             search={one === undefined ? {} : { kind: one }}
             aria-current={one === kind ? 'page' : undefined}
-            className="flex h-6 items-center gap-1.5 rounded-md px-2.5 text-meta text-ink2 hover:text-ink aria-[current=page]:bg-surface aria-[current=page]:font-medium aria-[current=page]:text-ink max-sm:h-11 dark:aria-[current=page]:bg-raised"
+            className="segment"
           >
             <Icon size={13} strokeWidth={1.75} aria-hidden className="max-sm:hidden" /> {word}
           </Link>

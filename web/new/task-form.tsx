@@ -190,13 +190,13 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
           }}
         >
           {failure !== undefined && <Refusal error={failure} />}
-          <fieldset className="flex w-fit rounded-md bg-idle p-0.5" aria-label="Where it comes from">
+          <fieldset className="segments w-fit" aria-label="Where it comes from">
             {(['issue', 'words'] as const).map((one) => (
               <button
                 key={one}
                 type="button"
                 aria-pressed={draft.from === one}
-                className="h-7 rounded px-3 text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11 dark:aria-pressed:bg-raised"
+                className="segment px-3 sm:h-7"
                 onClick={() => set({ from: one })}
               >
                 {one === 'issue' ? 'From an issue' : 'In my words'}

@@ -99,13 +99,13 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
           </span>
         </span>
         {attempts.length > 1 && (
-          <span className="flex rounded-lg bg-idle p-0.5">
+          <span className="segments">
             {attempts.map((one) => (
               <button
                 key={one.number}
                 type="button"
                 aria-pressed={one === attempt}
-                className="h-6 rounded-md px-2 text-meta text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink"
+                className="segment px-2"
                 onClick={() =>
                   navigate({ search: (was) => ({ ...was, step: name, try: String(one.try) }), hash: '' })
                 }

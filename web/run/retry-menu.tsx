@@ -224,7 +224,7 @@ export function RunChain({ run }: { run: WholeRun }) {
       <span>
         try {run.try} of {run.tries}
       </span>
-      <span className="flex rounded-md bg-idle p-0.5">
+      <span className="segments">
         {shown.map((link, index) => (
           <Link
             key={link.run_id}
@@ -234,7 +234,7 @@ export function RunChain({ run }: { run: WholeRun }) {
             aria-current={link.run_id === run.run_id ? 'page' : undefined}
             aria-label={`Try ${link.try}, ${statusWord(shownStatus(link))}: ${link.run_id}`}
             title={link.run_id}
-            className="flex h-5 items-center gap-1 rounded px-1.5 text-meta text-ink2 hover:text-ink aria-[current=page]:bg-surface aria-[current=page]:font-medium aria-[current=page]:text-ink max-sm:h-8"
+            className="segment h-5 gap-1 px-1.5 max-sm:h-8"
           >
             <StatusMark shown={shownStatus(link)} size={11} beside />
             {index === 1 && shown.length < chain.length ? '… ' : ''}

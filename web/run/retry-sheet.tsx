@@ -87,14 +87,14 @@ export function RetrySheet({
           : 'What this rollback has undone stays undone; the rest of it is tried again.'}
       </p>
       {scopes.length > 1 && run.rolls_back === undefined && (
-        <fieldset className="mt-3 flex shrink-0 rounded-lg bg-idle p-0.5 max-sm:flex-col">
+        <fieldset className="segments mt-3 shrink-0 max-sm:flex-col">
           <legend className="sr-only">What runs again</legend>
           {scopes.map((one) => (
             <button
               key={one}
               type="button"
               aria-pressed={scope === one}
-              className="h-7 min-w-0 flex-1 truncate rounded-md px-2 text-meta text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11 max-sm:flex-none"
+              className="segment block min-w-0 flex-1 truncate px-2 max-sm:flex-none sm:h-7"
               onClick={() => choose(one)}
             >
               <bdi>{shortWords(one, target)}</bdi>

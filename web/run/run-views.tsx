@@ -17,7 +17,7 @@ export const viewOf = ({ view }: RunSearch, run: WholeRun): RunView =>
 export function ViewSwitch({ view, small = false }: { view: RunView; small?: boolean }) {
   const navigate = useNavigate('/runs/$run')
   return (
-    <fieldset aria-label="View" className="flex shrink-0 rounded-lg bg-idle p-0.5">
+    <fieldset aria-label="View" className="segments shrink-0">
       {runViews.map((one, index) => {
         const Icon = icons[one]
         return (
@@ -27,7 +27,7 @@ export function ViewSwitch({ view, small = false }: { view: RunView; small?: boo
             aria-pressed={one === view}
             aria-label={words[one]}
             title={`${words[one]}  ${index + 1}`}
-            className={`flex h-6 items-center gap-1.5 rounded-md text-meta text-ink2 hover:text-ink aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11 dark:aria-pressed:bg-raised ${small ? 'px-1.5' : 'px-2'} ${one === 'graph' ? 'max-sm:hidden' : ''}`}
+            className={`segment ${small ? 'px-1.5' : 'px-2'} ${one === 'graph' ? 'max-sm:hidden' : ''}`}
             onClick={() => navigate({ search: (was) => ({ ...was, view: one }), hash: (was) => was ?? '' })}
           >
             <Icon size={13} strokeWidth={1.75} aria-hidden />

@@ -89,7 +89,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
     >
       <header className="flex min-h-12 flex-wrap items-center gap-x-3 gap-y-2 border-b border-line px-4 py-2">
         <h2 className="font-semibold">Add a runner</h2>
-        <div role="tablist" aria-label="How" className="flex rounded-[7px] bg-idle p-0.5">
+        <div role="tablist" aria-label="How" className="segments">
           {enrolWays.map((one) => (
             <button
               key={one.way}
@@ -98,7 +98,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
               id={`${panel}-${one.way}`}
               aria-selected={way === one.way}
               aria-controls={panel}
-              className={`h-6 rounded-[5px] px-2.5 text-meta max-sm:h-11 ${way === one.way ? 'bg-surface font-medium text-ink' : 'text-ink2 hover:text-ink'}`}
+              className="segment"
               onClick={() => setWay(one.way)}
               onKeyDown={({ key, currentTarget }) => {
                 const by = key === 'ArrowRight' ? 1 : key === 'ArrowLeft' ? -1 : 0

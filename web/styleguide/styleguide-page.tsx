@@ -2,6 +2,8 @@ import { Plus, RotateCcw } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import type { Route, Shown } from '../data/runs.ts'
+import type { Me } from '../data/session.ts'
+import { NoticeBell, NoticeList } from '../notices/notice-list.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
@@ -11,8 +13,10 @@ import { Mark, Wordmark } from '../parts/mark.tsx'
 import { RouteLine, routeInWords } from '../parts/route-line.tsx'
 import { RowMenu } from '../parts/row-menu.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
+import { type Told, tell } from '../parts/tell.ts'
 import { ThemeChoice } from '../parts/theme-choice.tsx'
 import { Took, When } from '../parts/times.tsx'
+import { SessionParts } from './session-parts.tsx'
 
 const statuses: Shown[] = [
   'queued',
@@ -50,6 +54,18 @@ const refusal = new ApiError(409, {
     hint: 'Open the run to see why.',
   },
 })
+const nobody: Me = { name: 'nobody', role: 'user', tenant: 'parts', csrf: '' }
+const told: Told[] = [
+  { kind: 'done', text: 'Approved. deploy-web goes on.', to: '/styleguide' },
+  {
+    kind: 'failed',
+    text: 'Not approved: bob has rejected it already, 11:53.',
+    hint: 'Open the run to see why.',
+  },
+  { kind: 'asks', text: 'deploy-web asks: “Ship 2026.11.4 to eu and us?”', to: '/styleguide' },
+  { kind: 'ended', text: 'nightly-db has failed at verify-dump: exit_code.', to: '/styleguide' },
+  { kind: 'ended', text: 'rotate-certificates was interrupted.', to: '/styleguide' },
+]
 const wait = () => new Promise((resolve) => setTimeout(resolve, 2000))
 
 /** Every shared part in every state: for whoever changes one. Only `npm run page` serves it. */
@@ -131,6 +147,18 @@ export function StyleguidePage() {
           </ActionButton>
           <Failure error={refusal} />
         </Section>
+        <Section name="Toasts and the bell">
+          {told.map((one) => (
+            <button key={one.text} type="button" className="button" onClick={() => tell(one)}>
+              {one.text.split(/[.:]/)[0]}
+            </button>
+          ))}
+          <NoticeBell me={nobody} className="button" word="" />
+          <NoticeList me={nobody} />
+        </Section>
+        <Section name="A session">
+          <SessionParts />
+        </Section>
         <Section name="Fields, chips and keys">
           <input className="field" aria-label="A field" placeholder="Filter" />
           <input className="field" aria-label="A full field" defaultValue="nightly-build" />
@@ -178,6 +206,15 @@ export function StyleguidePage() {
                 className="tab capitalize"
                 onClick={() => setTab(one)}
               >
+                {one}
+              </button>
+            ))}
+          </div>
+        </Section>
+        <Section name="A choice of a few words">
+          <div className="segments">
+            {['Graph', 'List', 'Timeline'].map((one, at) => (
+              <button key={one} type="button" aria-pressed={at === 0} className="segment">
                 {one}
               </button>
             ))}

@@ -83,7 +83,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col">
       <div className="flex h-9 shrink-0 items-center gap-3 border-b border-line px-3 text-meta max-sm:h-12">
-        <fieldset aria-label="Compared with" className="flex items-center rounded-md bg-idle p-0.5">
+        <fieldset aria-label="Compared with" className="segments">
           <Choice chosen={view.commit === undefined} choose={() => show({ ...view, commit: undefined })}>
             against {base ?? 'the base'}
           </Choice>
@@ -172,12 +172,7 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
 
 function Choice({ chosen, choose, children }: { chosen: boolean; choose: () => void; children: ReactNode }) {
   return (
-    <button
-      type="button"
-      aria-pressed={chosen}
-      className="h-6 rounded px-2 whitespace-nowrap text-ink2 aria-pressed:bg-surface aria-pressed:font-medium aria-pressed:text-ink max-sm:h-11 dark:aria-pressed:bg-raised"
-      onClick={choose}
-    >
+    <button type="button" aria-pressed={chosen} className="segment px-2 whitespace-nowrap" onClick={choose}>
       {children}
     </button>
   )
