@@ -5,8 +5,8 @@
 //                                   told as unstable, and does not fail the run (default: 0)
 //   ERRAND_TEST_SILENT_SECONDS=N    a file from which nothing comes for so long, no event of its tests and no output, is
 //                                   ended with all that it has started, and has failed (default: 180)
-//   ERRAND_TEST_WITHOUT=NAME,...    tests find none of these, as on a machine that has none: docker, agents, guests,
-//                                   sandboxes, browsers
+//   ERRAND_TEST_WITHOUT=NAME,...    tests find none of these, as on a machine that has none: docker, kubernetes, agents,
+//                                   guests, sandboxes, browsers
 import { globSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { join, relative } from 'node:path'

@@ -77,10 +77,10 @@ export function dockerFor(t: TestContext): TestDocker {
 }
 
 /**
- * Notes what is going to be at the engine: all that carries a label (`key=value`), or a network with what is in it. Where a
- * test file has to be ended no `t.after` comes about, and the test command removes what is noted (`remove-left.ts`).
+ * Notes what is going to be at the engine: all that carries a label (`key=value`), or a network with what is in it; or a
+ * namespace of the Kubernetes for tests. Where a test file has to be ended no `t.after` comes about, and the test command removes what is noted (`remove-left.ts`).
  */
-export function noteMade(kind: 'label' | 'network', name: string): void {
+export function noteMade(kind: 'label' | 'network' | 'namespace', name: string): void {
   const notes = process.env.ERRAND_TEST_MADE
   if (notes !== undefined) appendFileSync(notes, `${kind} ${name}\n`)
 }

@@ -1,5 +1,6 @@
-// remove-left.ts FILE: removes from the engine what a test file had noted there (`noteMade`) before it was ended.
+// remove-left.ts FILE: removes from the engine, and from Kubernetes, what a test file had noted there (`noteMade`) before it was ended.
 import { readFileSync } from 'node:fs'
+import { removeNamespace } from '../kubernetes/kubernetes.ts'
 import { removeBotNetwork } from './bot-network.ts'
 import { removeLabelled } from './docker.ts'
 import { DockerApi } from './docker-api.ts'
@@ -15,3 +16,4 @@ for (const network of named('network')) {
 }
 for (const label of named('label')) await removeLabelled(label)
 for (const network of named('network')) await removeBotNetwork(network)
+for (const namespace of named('namespace')) await removeNamespace(namespace)
