@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'node:test'
+import { composeHere, composeUp } from '../support/docker/compose.ts'
+import { dockerFor, dockerHere, labelled } from '../support/docker/docker.ts'
+import { errandImage } from '../support/docker/errand-image.ts'
+import { inside } from '../support/docker/inside.ts'
+import { eventually } from '../support/errand-command.ts'
+import { freePort, workflowText } from '../support/programs.ts'
+
+const deploy = join(import.meta.dirname, '../../deploy')
+const compose = await composeHere()
+const skip =
+  (await dockerHere()) ||
+  (compose === undefined && "there is no docker compose (Debian's package docker-compose)")
+
+test('the hub of compose.docker.yaml makes a container for a run, beside itself', { skip }, async (t) => {
+  const docker = dockerFor(t)
+  const folder = mkdtempSync(join(tmpdir(), 'errand-deploy-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const image = await errandImage()
+  // As the test's compose calls it, in the place of the file's own name.
+  const network = `${docker.name('compose-docker')}_default`
+  // What a user writes into it: the names of image and network.
+  const config = readFileSync(join(deploy, 'errand.docker.yaml'), 'utf8')
+  const own = config
+    .replace('"errand:latest"', `"${image}"`)
+    .replace('network: errand,', `network: ${network},`)
+  writeFileSync(join(folder, 'errand.docker.yaml'), own)
+  const project = await composeUp({
+    ...{ compose: compose!, docker, folder, file: join(deploy, 'compose.docker.yaml') },
+    env: {
+      ERRAND_IMAGE: image,
+      DOCKER_GID: String(statSync('/var/run/docker.sock').gid),
+      ERRAND_LISTEN: `127.0.0.1:${await freePort()}`,
+    },
+    ...{ services: ['hub'], volumes: ['hub-data'] },
+  })
+  const label = [`com.docker.compose.project=${project}`]
+  const [found] = await docker.engine.listContainers({ all: true, filters: { label } })
+  const hub = docker.engine.getContainer(found!.Id)
+  await eventually('the health of the hub', () =>
+    inside(hub, ['node', '/opt/errand/deploy/healthcheck.mjs'])
+      .catch(() => undefined)
+      .then((said) => said !== undefined),
+  )
+  const inventory = { hosts: { build: { group: 'builders' } } }
+  const flow = workflowText([{ name: 'who', targets: ['build'], cmd: 'echo "user $(id -un)"' }], {
+    inventory,
+  })
+  const told = await inside(hub, ['errand', 'run', '--hub', '--json', '-'], flow)
+  assert.match(told, /user errand/)
+  const [, id] = /errand-([0-9a-f]{8})-/.exec(told)!
+  await eventually('an end of what was made', async () => {
+    const { containers, volumes } = await labelled(`errand.hub=${id}`)
+    return containers.length + volumes.length === 0
+  })
+})
