@@ -70,11 +70,8 @@ export const Reason = z.enum([
   'engine_restarted', // of a bot that goes on: its container engine, or its machine, was started anew
   'unhealthy', // of a bot that goes on: its health check failed too often
   'task_invalid', // the task cannot be carried out as it is written
-  'repo_not_found', // there is no such repository, or the token may not see it
-  'repo_auth', // the repository needs credentials, or does not take those it was given
   'repo_refused', // the operator does not let this repository be used
   'base_missing', // the branch, tag or commit that work begins at is not there
-  'push_denied', // the token may not push
   'history_missing', // commits that a rebase or merge goes back to are not at the server
   'branch_taken', // the branch belongs to others
   'workspace', // the clone to work in could not be made
@@ -87,8 +84,6 @@ export const Reason = z.enum([
   'review', // a reviewer's findings are left
   'push_refused', // the server did not take the push; its words are in the message
   'branch_moved', // somebody else has pushed to the branch
-  'protected_branch', // the server does not let this branch be pushed to
-  'pull_request', // the forge did not take the pull request; the branch is pushed
   'artifact_upload', // what was to be kept could not be
   'service', // a service that was pointed at is away or answers garbage
   'disk_full', // no space is left

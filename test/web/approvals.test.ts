@@ -107,4 +107,47 @@ test('approvals are given by those who may, from a phone too, and others are tol
     await client.runs.cancel(long)
     await needs.waitFor({ state: 'detached' })
   })
+
+  await t.test(
+    'the time for an answer counts down, and when it is over nobody is asked any more',
+    async () => {
+      const run = await ask({ message: 'In time?', timeout_seconds: 3600, on_timeout: 'approve' })
+      const page = await openPage(t, browser, programs)
+      await page.clock.install()
+      await page.goto(`${url}/runs`)
+      const needs = page.getByRole('region', { name: 'Needs you' })
+      await needs.getByText(/^approved in 59:\d\d$/).waitFor()
+      await page.goto(`${url}/runs/${run}`)
+      const card = page.getByRole('region', { name: 'Waits for your answer' })
+      await card.getByText(/^59:\d\d$/).waitFor()
+      await card.getByText('With no answer it is approved at').waitFor()
+      // The hub is out of reach: nothing but the clock says how much is left.
+      await page.route(/\/api\//, (route) => route.abort())
+      await page.clock.fastForward(60_000)
+      await card.getByText(/^58:\d\d$/).waitFor()
+      await page.clock.fastForward(3600_000)
+      const over = page.getByRole('region', { name: 'Its time is over' })
+      await over.getByText('Nobody can answer any more: it is approved').waitFor()
+      assert.equal(await over.getByRole('button').count(), 0)
+      await page.unrouteAll()
+      await client.runs.cancel(run)
+    },
+  )
+
+  await t.test('an answer that comes too late is told what has become of the question', async () => {
+    const run = await ask({ message: 'Too late?', timeout_seconds: 12 })
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${url}/runs/${run}`)
+    const held = Promise.withResolvers<void>()
+    await page.route('**/approve', async (route) => {
+      await held.promise
+      await route.continue()
+    })
+    await page.getByRole('button', { name: 'Approve' }).click()
+    const { steps, status } = await programs.ended(run)
+    assert.deepEqual([status, steps[0]!.answered?.by], ['failed', 'timeout'])
+    await page.getByText('Rejected by itself: nobody had answered in time').waitFor()
+    held.resolve()
+    await page.getByText(/Not approved: its time limit has rejected it already, \d\d:\d\d:\d\d\./).waitFor()
+  })
 })

@@ -13,8 +13,18 @@ export interface Me {
   now?: string
 }
 
+let whose: string | undefined
+/** The name of the person whose page it is, once the hub has told it. */
+export const personHere = () => whose
+
 export async function whoAmI(signal?: AbortSignal): Promise<Me> {
   const me = await ask<Me>('GET', '/api/me', { signal })
+  whose ??= me.name
+  if (whose !== me.name) {
+    // What stands on the page, and is typed there, is not for who has logged in now.
+    location.reload()
+    await new Promise(() => {})
+  }
   setCsrf(me.csrf)
   if (me.now !== undefined) setHubTime(Date.parse(me.now))
   return me

@@ -1,5 +1,6 @@
 import type { InputAccepted, RunInput } from '../../src/contract/agent-api.ts'
 import { ask, request } from './api.ts'
+import { keep, kept } from './kept.ts'
 
 /** Gives something to the agent of a run; the key makes it safe to send it again. */
 export const giveInput = (run: string, input: RunInput, idempotencyKey: string) =>
@@ -16,7 +17,6 @@ export async function storeAttachment(name: string, media_type: string, file: Bl
   return uri.slice(uri.lastIndexOf('/') + 1)
 }
 
-const FILES = 'errand.draft.files.'
 interface Kept {
   key: string
   name: string
@@ -26,40 +26,19 @@ interface Kept {
 
 /** The files of a prompt that was not sent: those that the hub has. */
 export function keptAttached(run: string): Kept[] {
-  try {
-    const kept: unknown = JSON.parse(localStorage.getItem(FILES + run) ?? '[]')
-    return Array.isArray(kept) ? kept.filter((one) => typeof one?.id === 'string') : []
-  } catch {
-    return []
-  }
+  const files = kept(`files.${run}`)
+  return Array.isArray(files) ? files.filter((one) => typeof one?.id === 'string') : []
 }
 
 export function keepAttached(run: string, files: readonly Kept[]): void {
-  const kept = files.filter(({ id }) => id !== undefined)
-  try {
-    if (kept.length === 0) localStorage.removeItem(FILES + run)
-    else localStorage.setItem(FILES + run, JSON.stringify(kept))
-  } catch {
-    // They live as long as the page.
-  }
+  const stored = files.filter(({ id }) => id !== undefined)
+  keep(`files.${run}`, stored.length === 0 ? undefined : stored)
 }
 
-const KEY = 'errand.draft.prompt.'
-
-/** The prompt that was typed for a run and not sent: it survives a reload. */
+/** The prompt that was typed for a run and not sent. */
 export function keptPrompt(run: string): string {
-  try {
-    return localStorage.getItem(KEY + run) ?? ''
-  } catch {
-    return ''
-  }
+  const text = kept(`prompt.${run}`)
+  return typeof text === 'string' ? text : ''
 }
 
-export function keepPrompt(run: string, text: string): void {
-  try {
-    if (text === '') localStorage.removeItem(KEY + run)
-    else localStorage.setItem(KEY + run, text)
-  } catch {
-    // It lives as long as the page.
-  }
-}
+export const keepPrompt = (run: string, text: string): void => keep(`prompt.${run}`, text || undefined)

@@ -1,4 +1,6 @@
-/** What was typed for a new run and is not begun yet: it survives a reload, a logout and the hub. Secrets are never in it. */
+import { keep, kept } from '../data/kept.ts'
+
+/** Drafts of what is to be run, until it is. */
 
 export interface WorkflowDraft {
   text: string
@@ -10,24 +12,7 @@ export interface WorkflowDraft {
   repository?: string
 }
 
-const WORKFLOW = 'errand.draft.workflow'
-
-function read(key: string): unknown {
-  try {
-    return JSON.parse(localStorage.getItem(key) ?? 'null')
-  } catch {
-    return null
-  }
-}
-
-function keep(key: string, value: unknown): void {
-  try {
-    if (value === undefined) localStorage.removeItem(key)
-    else localStorage.setItem(key, JSON.stringify(value))
-  } catch {
-    // It lives as long as the page.
-  }
-}
+const WORKFLOW = 'new.workflow'
 
 const texts = (value: unknown): Record<string, string> =>
   Object.fromEntries(
@@ -40,12 +25,12 @@ const keyOf = (from: string | undefined) => (from === undefined ? WORKFLOW : `${
 
 /** The draft of that address: one for `/new` alone, and the one that was begun last from something else. */
 export function keptWorkflow(from: string | undefined): WorkflowDraft | undefined {
-  const kept = read(keyOf(from)) as Partial<WorkflowDraft> | null
-  if (typeof kept?.text !== 'string' || kept.from !== from) return undefined
-  const { text, repository } = kept
+  const draft = kept(keyOf(from)) as Partial<WorkflowDraft> | null
+  if (typeof draft?.text !== 'string' || draft.from !== from) return undefined
+  const { text, repository } = draft
   return {
     text,
-    values: texts(kept.values),
+    values: texts(draft.values),
     ...(from !== undefined && { from }),
     ...(typeof repository === 'string' && { repository }),
   }
@@ -55,8 +40,8 @@ export const keepWorkflow = (draft: WorkflowDraft): void => keep(keyOf(draft.fro
 
 /** The draft of a form, by its name; what is not kept is as in `none`. */
 export function keptForm<Form extends object>(name: string, none: Form): Form {
-  const kept = read(`errand.draft.${name}`)
-  return typeof kept === 'object' && kept !== null ? { ...none, ...kept } : none
+  const form = kept(`new.${name}`)
+  return typeof form === 'object' && form !== null ? { ...none, ...form } : none
 }
 
-export const keepForm = (name: string, form: object | undefined): void => keep(`errand.draft.${name}`, form)
+export const keepForm = (name: string, form: object | undefined): void => keep(`new.${name}`, form)

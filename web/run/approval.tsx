@@ -7,6 +7,7 @@ import { answerApproval, getRun, type Step, type WholeRun } from '../data/runs.t
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
+import { useLeft } from '../parts/time-left.ts'
 
 /** A step's question: what is asked, whole; who may answer, until when, and the two answers with a comment. */
 export function Approval({ run, step, linked }: { run: WholeRun; step: Step; linked: boolean }) {
@@ -19,6 +20,8 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
   const asked = step.approval!
   const may = me !== undefined && mayAnswer(asked.approvers, me, run.owner)
   const named = whoMay(asked.approvers)
+  const left = useLeft(asked.expires_at)
+  const taken = asked.on_timeout === 'approve' ? 'approved' : 'rejected'
   useEffect(() => {
     if (linked) card.current?.focus()
   }, [linked])
@@ -27,11 +30,9 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
     try {
       await answerApproval(run.run_id, which, step.step, comment.trim(), key)
     } finally {
-      void client.fetchQuery({
-        queryKey: ['run', run.run_id],
-        queryFn: () => getRun(run.run_id),
-        staleTime: 0,
-      })
+      const anew = { queryKey: ['run', run.run_id], queryFn: () => getRun(run.run_id), staleTime: 0 }
+      // Where that fails too, the answer's own failure is the one to tell.
+      client.fetchQuery(anew).catch(() => undefined)
     }
   }
   return (
@@ -46,13 +47,15 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
         <StatusMark shown="asks" size={18} beside />
         <div className="min-w-0 flex-1">
           <h3 id={id} className="font-semibold">
-            {may ? 'Waits for your answer' : 'Waits for an answer'}
+            {left === 0 ? 'Its time is over' : may ? 'Waits for your answer' : 'Waits for an answer'}
           </h3>
           <p className="break-words whitespace-pre-wrap">
             <bdi>{asked.message}</bdi>
           </p>
         </div>
-        {asked.expires_at !== undefined && <Left until={asked.expires_at} />}
+        {left !== undefined && left > 0 && (
+          <span className="font-medium text-ask tabular-nums">{clockOf(left)}</span>
+        )}
       </div>
       <p className="text-meta text-ink2">
         {named !== undefined && (
@@ -72,12 +75,10 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
             Not of <bdi className="font-medium text-ink">{run.owner}</bdi>, whose run it is.{' '}
           </>
         )}
-        {asked.expires_at !== undefined && (
-          <Late at={asked.expires_at} as={asked.on_timeout === 'approve' ? 'approved' : 'rejected'} />
-        )}
+        {asked.expires_at !== undefined && <Late at={asked.expires_at} as={taken} isOver={left === 0} />}
       </p>
       {failure !== undefined && <Refused error={failure} />}
-      {may ? (
+      {left === 0 ? null : may ? (
         <div className="flex flex-wrap items-end gap-2">
           <label className="flex min-w-48 flex-1 flex-col gap-1 text-meta text-ink2 max-sm:basis-full">
             Comment, kept with the answer
@@ -161,14 +162,13 @@ export function Refused({ error }: { error: ApiError }) {
   )
 }
 
-function Left({ until }: { until: string }) {
+function Late({ at, as, isOver }: { at: string; as: string; isOver: boolean }) {
   const now = useNow()
-  return <span className="font-medium text-ask tabular-nums">{clockOf(Date.parse(until) - now)}</span>
-}
-
-function Late({ at, as }: { at: string; as: string }) {
-  const now = useNow()
-  return (
+  return isOver ? (
+    <>
+      Nobody can answer any more: it is {as}, since {timeOf(at, now)}.
+    </>
+  ) : (
     <>
       With no answer it is {as} at {timeOf(at, now)}.
     </>

@@ -2,22 +2,14 @@ import { useQueryClient } from '@tanstack/react-query'
 import { CheckCheck } from 'lucide-react'
 import { useLayoutEffect, useRef, useState } from 'react'
 import { saidOfAnswer } from '../data/approvals.ts'
-import { clockOf, hubNow, useNow } from '../data/clock.ts'
+import { clockOf, hubNow } from '../data/clock.ts'
 import { markSeen } from '../data/failures.ts'
 import { answerApproval, type Run, shownStatus } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
+import { useLeft } from '../parts/time-left.ts'
 import { When } from '../parts/times.tsx'
-
-function Left({ until, as }: { until: string; as: string }) {
-  const now = useNow()
-  return (
-    <span className="text-meta text-ink2">
-      {as} in <span className="font-medium text-ink">{clockOf(Date.parse(until) - now)}</span>
-    </span>
-  )
-}
 
 const STAYS_MS = 1500
 const MOST_FAILURES = 5
@@ -91,73 +83,14 @@ export function NeedsYou({ runs, failures }: { runs: readonly Run[]; failures: r
         )}
       </h2>
       <ul className="overflow-clip rounded-[10px] border border-line max-sm:flex max-sm:flex-col max-sm:gap-3 max-sm:overflow-visible max-sm:border-0">
-        {all.map(({ run, said }) => {
-          const question = run.now?.question
-          const answer = (which: 'approve' | 'reject') => async (key: string) => {
-            await answerApproval(run.run_id, which, question!.step, undefined, key)
-            const done = which === 'approve' ? 'Approved' : 'Rejected'
-            setAnswers((before) => new Map([...before, [keyOf(run), done]]))
-          }
-          return (
-            <li
-              key={run.run_id}
-              className="flex min-h-[46px] items-center gap-3 border-t border-line px-3 py-1.5 shadow-[inset_3px_0_0_var(--ask-fill)] first:border-t-0 max-sm:flex-wrap max-sm:rounded-xl max-sm:border max-sm:border-ask-line max-sm:p-4 max-sm:first:border-t"
-            >
-              <StatusMark shown="asks" />
-              <Link
-                to="/runs/$run"
-                params={{ run: run.run_id }}
-                className="w-48 shrink-0 truncate py-0.5 font-semibold max-sm:-my-3 max-sm:w-auto max-sm:flex-1 max-sm:py-3"
-              >
-                <bdi>{run.workflow_name}</bdi>
-              </Link>
-              <span className="min-w-0 flex-1 truncate text-ink2 max-sm:order-3 max-sm:basis-full max-sm:whitespace-normal">
-                step <span className="font-medium text-ink">{question?.step}</span> asks: “
-                <bdi>{question?.text}</bdi>”
-              </span>
-              <span className="text-meta text-ink2 max-sm:hidden">{run.owner}</span>
-              {question?.expires_at !== undefined && (
-                <Left
-                  until={question.expires_at}
-                  as={question.on_timeout === 'approve' ? 'approved' : 'rejected'}
-                />
-              )}
-              {said !== undefined ? (
-                <span role="status" className="font-medium text-ok">
-                  {said}
-                </span>
-              ) : question?.kind === 'approval' && !question.text.endsWith('…') ? (
-                <span className="flex gap-2 max-sm:order-4 max-sm:basis-full max-sm:*:flex-1">
-                  <ActionButton
-                    doing="Rejecting…"
-                    act={answer('reject')}
-                    afterwards={saidOfAnswer('reject', run.workflow_name)}
-                  >
-                    Reject
-                  </ActionButton>
-                  <ActionButton
-                    doing="Approving…"
-                    kind="main"
-                    act={answer('approve')}
-                    afterwards={saidOfAnswer('approve', run.workflow_name)}
-                  >
-                    Approve
-                  </ActionButton>
-                </span>
-              ) : (
-                <Link
-                  to="/runs/$run"
-                  params={{ run: run.run_id }}
-                  search={placeOf(run)}
-                  hash={question?.kind === 'approval' ? `question:${question.step}` : ''}
-                  className="button max-sm:order-4 max-sm:h-11 max-sm:basis-full"
-                >
-                  {question?.kind === 'approval' ? 'Read it whole…' : 'Open'}
-                </Link>
-              )}
-            </li>
-          )
-        })}
+        {all.map(({ run, said }) => (
+          <Asking
+            key={run.run_id}
+            run={run}
+            said={said}
+            answered={(done) => setAnswers((before) => new Map([...before, [keyOf(run), done]]))}
+          />
+        ))}
         {failures.slice(0, MOST_FAILURES).map((run) => (
           <FailedItem key={run.run_id} run={run} />
         ))}
@@ -174,6 +107,73 @@ export function NeedsYou({ runs, failures }: { runs: readonly Run[]; failures: r
         )}
       </ul>
     </section>
+  )
+}
+
+function Asking({ run, said, answered }: Item & { answered: (done: string) => void }) {
+  const question = run.now?.question
+  const left = useLeft(question?.expires_at)
+  const taken = question?.on_timeout === 'approve' ? 'approved' : 'rejected'
+  const answer = (which: 'approve' | 'reject') => async (key: string) => {
+    await answerApproval(run.run_id, which, question!.step, undefined, key)
+    answered(which === 'approve' ? 'Approved' : 'Rejected')
+  }
+  return (
+    <li className="flex min-h-[46px] items-center gap-3 border-t border-line px-3 py-1.5 shadow-[inset_3px_0_0_var(--ask-fill)] first:border-t-0 max-sm:flex-wrap max-sm:rounded-xl max-sm:border max-sm:border-ask-line max-sm:p-4 max-sm:first:border-t">
+      <StatusMark shown="asks" />
+      <Link
+        to="/runs/$run"
+        params={{ run: run.run_id }}
+        className="w-48 shrink-0 truncate py-0.5 font-semibold max-sm:-my-3 max-sm:w-auto max-sm:flex-1 max-sm:py-3"
+      >
+        <bdi>{run.workflow_name}</bdi>
+      </Link>
+      <span className="min-w-0 flex-1 truncate text-ink2 max-sm:order-3 max-sm:basis-full max-sm:whitespace-normal">
+        step <span className="font-medium text-ink">{question?.step}</span> asks: “<bdi>{question?.text}</bdi>
+        ”
+      </span>
+      <span className="text-meta text-ink2 max-sm:hidden">{run.owner}</span>
+      {left !== undefined && left > 0 && (
+        <span className="text-meta text-ink2">
+          {taken} in <span className="font-medium text-ink">{clockOf(left)}</span>
+        </span>
+      )}
+      {said !== undefined ? (
+        <span role="status" className="font-medium text-ok">
+          {said}
+        </span>
+      ) : left === 0 && question?.kind === 'approval' ? (
+        <span className="text-meta text-ink2">its time is over: {taken}</span>
+      ) : question?.kind === 'approval' && !question.text.endsWith('…') ? (
+        <span className="flex gap-2 max-sm:order-4 max-sm:basis-full max-sm:*:flex-1">
+          <ActionButton
+            doing="Rejecting…"
+            act={answer('reject')}
+            afterwards={saidOfAnswer('reject', run.workflow_name)}
+          >
+            Reject
+          </ActionButton>
+          <ActionButton
+            doing="Approving…"
+            kind="main"
+            act={answer('approve')}
+            afterwards={saidOfAnswer('approve', run.workflow_name)}
+          >
+            Approve
+          </ActionButton>
+        </span>
+      ) : (
+        <Link
+          to="/runs/$run"
+          params={{ run: run.run_id }}
+          search={placeOf(run)}
+          hash={question?.kind === 'approval' ? `question:${question.step}` : ''}
+          className="button max-sm:order-4 max-sm:h-11 max-sm:basis-full"
+        >
+          {question?.kind === 'approval' ? 'Read it whole…' : 'Open'}
+        </Link>
+      )}
+    </li>
   )
 }
 

@@ -6,6 +6,7 @@ import { giveInput } from '../data/sessions.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { useLetters } from '../parts/letters.ts'
 import { StatusMark } from '../parts/status-mark.tsx'
+import { useLeft } from '../parts/time-left.ts'
 import type { Question } from './conversation.ts'
 import { EditedInput } from './edited-input.tsx'
 import { argumentsOf, commandOf, wholeInput } from './tool-input.ts'
@@ -131,7 +132,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
   const repeats = input === undefined ? paths.length > 0 : !/… \(\d+ bytes in all\)$/.test(input)
   const edited = question.editable ? wholeInput(input) : undefined
   const dullAllow = busy !== undefined || !hears || !seen
-  const left = expires_at === undefined ? undefined : Date.parse(expires_at) - now
+  const left = useLeft(expires_at)
   return (
     <section
       aria-label="Question"

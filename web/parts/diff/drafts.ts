@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useState } from 'react'
+import { isOfKept, keep, kept } from '../../data/kept.ts'
 
 /** A comment on a line that is not sent yet. Its `line` is that of the file before the change for a removed line. */
 export interface Draft {
@@ -13,34 +14,24 @@ const nameOf = ({ path, side, line }: Pick<Draft, 'path' | 'side' | 'line'>) => 
 export const isAt = (one: Pick<Draft, 'path' | 'side' | 'line'>, other: typeof one): boolean =>
   nameOf(one) === nameOf(other)
 
-function kept<T>(key: string, none: T): T {
-  try {
-    return (JSON.parse(localStorage.getItem(key) ?? 'null') as T | null) ?? none
-  } catch {
-    return none
-  }
+const listOf = <T>(name: string): T[] => {
+  const list = kept(name)
+  return Array.isArray(list) ? list : []
 }
-
-function keep(key: string, value: unknown, isEmpty: boolean): void {
-  try {
-    if (isEmpty) localStorage.removeItem(key)
-    else localStorage.setItem(key, JSON.stringify(value))
-  } catch {
-    // They live as long as the page.
-  }
-}
+const keepList = (name: string, list: readonly unknown[]): void =>
+  keep(name, list.length === 0 ? undefined : list)
 
 /** Told on the window when drafts were changed: another part of the page, or another tab, shows them too. */
 const CHANGED = 'errand-drafts'
 
 /** The drafts of a run or task, which survive a reload. One line has one. */
 export function useDrafts(scope: string) {
-  const key = `errand.comments.${scope}`
-  const [drafts, setDrafts] = useState(() => kept<Draft[]>(key, []))
+  const key = `comments.${scope}`
+  const [drafts, setDrafts] = useState(() => listOf<Draft>(key))
   useEffect(() => {
     const read = (event: Event) => {
-      if (event instanceof StorageEvent ? event.key === key : (event as CustomEvent).detail === key)
-        setDrafts(kept<Draft[]>(key, []))
+      if (event instanceof StorageEvent ? isOfKept(event, key) : (event as CustomEvent).detail === key)
+        setDrafts(listOf<Draft>(key))
     }
     window.addEventListener(CHANGED, read)
     window.addEventListener('storage', read)
@@ -52,8 +43,8 @@ export function useDrafts(scope: string) {
   const set = useCallback(
     (change: (before: Draft[]) => Draft[]) => {
       // As they are kept now: another tab may have written one.
-      const next = change(kept<Draft[]>(key, []))
-      keep(key, next, next.length === 0)
+      const next = change(listOf<Draft>(key))
+      keepList(key, next)
       setDrafts(next)
       window.dispatchEvent(new CustomEvent(CHANGED, { detail: key }))
     },
@@ -75,12 +66,12 @@ const MOST_SEEN = 500
 
 /** Which files of a change a person has seen, by what was changed in them: another change of a file is not seen. */
 export function useSeen(scope: string) {
-  const key = `errand.seen.${scope}`
-  const [seen, setSeen] = useState(() => new Set(kept<string[]>(key, [])))
+  const key = `seen.${scope}`
+  const [seen, setSeen] = useState(() => new Set(listOf<string>(key)))
   const toggle = (print: string) => {
     const next = new Set(seen)
     if (!next.delete(print)) next.add(print)
-    keep(key, [...next].slice(-MOST_SEEN), next.size === 0)
+    keepList(key, [...next].slice(-MOST_SEEN))
     setSeen(next)
   }
   return { seen, toggle }
@@ -88,10 +79,9 @@ export function useSeen(scope: string) {
 
 /** The change as it was when the last comment was written: its files, each by what was changed in it. */
 export function keepCommented(scope: string, prints: readonly string[]): void {
-  keep(`errand.commented.${scope}`, prints.slice(0, MOST_SEEN), prints.length === 0)
+  keepList(`commented.${scope}`, prints.slice(0, MOST_SEEN))
 }
-export const commented = (scope: string): ReadonlySet<string> =>
-  new Set(kept<string[]>(`errand.commented.${scope}`, []))
+export const commented = (scope: string): ReadonlySet<string> => new Set(listOf<string>(`commented.${scope}`))
 
 /** Comments as one prompt: of each its file, line and the line itself, in the order of files and lines. */
 export function promptOf(drafts: readonly Draft[]): string {

@@ -318,6 +318,16 @@ function Comment({ place, draft, writing, write, put }: CommentProps) {
     put({ ...place, text })
     write(false)
   }
+  const leave = useRef(() => {})
+  leave.current = () => {
+    if (writing && text.trim() !== '') put({ ...place, text })
+  }
+  useEffect(() => {
+    // A reload, or a logout, finds it as a draft.
+    const left = () => leave.current()
+    addEventListener('pagehide', left)
+    return () => removeEventListener('pagehide', left)
+  }, [])
   const where = `line ${place.line}${place.side === 'before' ? ' before' : ''}`
   if (!writing)
     return (

@@ -1,0 +1,265 @@
+import assert from 'node:assert/strict'
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Page } from 'playwright-core'
+import { eventually } from '../support/errand-command.ts'
+import { runTurn } from '../support/model-server/server.ts'
+import { type ProgramsOptions, startPrograms, workflowText } from '../support/programs.ts'
+import { taskPlace } from '../support/tasks/task-place.ts'
+import { logIn, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+
+const root = join(import.meta.dirname, '../..')
+
+/** Errand as another release would be installed in a folder: the same source with another version. */
+function otherRelease(folder: string, version: string): string {
+  mkdirSync(join(folder, 'dist'), { recursive: true })
+  for (const part of ['bin', 'src']) cpSync(join(root, part), join(folder, part), { recursive: true })
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ ...manifest, version }))
+  symlinkSync(join(root, 'dist/web'), join(folder, 'dist/web'))
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  return join(folder, 'bin/errand')
+}
+
+test('a hub of another version is told of, and the page is loaded anew only when a person says so', {
+  skip,
+}, async (t) => {
+  const options: ProgramsOptions = { runner: 'none' }
+  const programs = await startPrograms(t, options)
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const page = await openPage(t, browser, programs)
+  const other = await page.context().newPage()
+  await other.goto(`${programs.url}/runs`)
+  await page.goto(`${programs.url}/new`)
+  const field = page.getByLabel('Workflow, as YAML')
+  await field.fill('version: v0.1\nname: half\n')
+  await page.evaluate('window.sameDocument = true')
+  const notice = page.getByRole('status').filter({ hasText: 'Errand was updated.' })
+
+  // The same version again is no update.
+  await programs.kill('hub')
+  await programs.startHub()
+  await page.getByRole('status').filter({ hasText: 'reconnecting' }).first().waitFor({ state: 'detached' })
+  await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
+  assert.equal(await notice.count(), 0)
+
+  await programs.kill('hub')
+  const program = otherRelease(join(programs.home, 'release'), '99.1.0')
+  options.hubWithin = ['/bin/sh', '-c', `shift; exec '${program}' "$@"`, 'sh']
+  await programs.startHub()
+  for (const one of [page, other]) await one.getByText('Errand was updated.').waitFor()
+  assert.equal((await programs.client.health()).version, '99.1.0')
+  // It says so in every tab, and nothing of the page is lost by it.
+  assert.equal(await page.evaluate('window.sameDocument'), true)
+  assert.match(await field.inputValue(), /name: half/)
+  await field.press('End')
+  await field.pressSequentially('steps: []')
+  await page.getByText('must have at least one step').or(page.getByText(/steps/)).first().waitFor()
+  assert.equal(await page.evaluate('window.sameDocument'), true)
+  await notice.getByRole('button', { name: 'Reload' }).click()
+  await page.getByText('· 99.1.0').waitFor()
+  await notice.waitFor({ state: 'detached' })
+  assert.match(await field.inputValue(), /name: half[\s\S]*steps: \[\]/)
+})
+
+/** Whether the tab's connection is the one that all share. */
+const leads = async (page: Page): Promise<boolean> =>
+  (await page.evaluate(`(async () => {
+    const mine = await navigator.locks.request('of-this-tab', async () =>
+      (await navigator.locks.query()).held.find(({ name }) => name === 'of-this-tab').clientId)
+    const { held } = await navigator.locks.query()
+    return held.some(({ clientId, name }) => clientId === mine && name.startsWith('errand-stream'))
+  })()`)) as boolean
+
+test('when the tab with the stream crashes, the others go on, and nothing is missing or there twice', {
+  skip,
+}, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const file = (name: string) => join(programs.home, name)
+  const part = (line: string, name: string) =>
+    `echo '${line}'; while [ ! -e '${file(name)}' ]; do sleep 0.05; done`
+  const cmd = `${part('first', 'a')}; ${part('second', 'b')}; echo last`
+  const { run_id } = await programs.client.runs.create({ yaml: workflowText([{ name: 'long', cmd }]) })
+  const pages = [await openPage(t, browser, programs)]
+  for (let tab = 1; tab < 4; tab++) pages.push(await pages[0]!.context().newPage())
+  for (const page of pages) {
+    await page.goto(`${programs.url}/runs/${run_id}`)
+    await page.getByText('first', { exact: true }).waitFor()
+  }
+  const crash = async () => {
+    const at = await eventually('a tab that leads', async () => {
+      const all = await Promise.all(pages.map(leads))
+      return all.includes(true) && { index: all.indexOf(true) }
+    })
+    const [leading] = pages.splice(at.index, 1)
+    const crashed = leading!.waitForEvent('crash')
+    const session = await leading!.context().newCDPSession(leading!)
+    session.send('Page.crash').catch(() => undefined)
+    await crashed
+  }
+  await crash()
+  writeFileSync(file('a'), '')
+  for (const page of pages) await page.getByText('second', { exact: true }).waitFor()
+  // Another one at the very time at which something comes.
+  writeFileSync(file('b'), '')
+  await crash()
+  for (const page of pages) {
+    await page.getByRole('img', { name: '1 of 1 step done' }).waitFor()
+    for (const line of ['first', 'second', 'last']) {
+      await page.getByText(line, { exact: true }).waitFor()
+      assert.equal(await page.getByText(line, { exact: true }).count(), 1, line)
+    }
+  }
+})
+
+test('what is typed outlives a reload, a logout and the hub, and is nobody else’s at the same browser', {
+  skip,
+}, async (t) => {
+  const { repository, programs } = await taskPlace(t, {
+    script: [runTurn('printf "a\\nb\\n" > new.ts'), { text: 'Done so far.' }],
+  })
+  const { client, url } = programs
+  for (const name of ['ann', 'bob']) await client.users.create({ name, password, role: 'admin' })
+  const { run_id } = await client.runs.create({
+    agent: {
+      ...{ prompt: 'Make it', agent: 'builtin', model: 'm', interactive: true },
+      workspace: { repo: repository.cloneUrl, branch: 'fix' },
+    },
+  })
+  const browser = await startBrowser(t)
+  const page = await openPage(t, browser, programs)
+  const field = page.getByLabel('Workflow, as YAML')
+  const prompt = page.getByLabel('Next prompt')
+  const comment = page.getByText('What about b?', { exact: true })
+  const session = async () => {
+    await page.goto(`${url}/runs/${run_id}?panel=changes&file=new.ts`)
+    await page.getByText('waits for your next prompt').waitFor()
+    await page
+      .getByRole('button', { name: /omment on line 2/ })
+      .first()
+      .waitFor()
+  }
+  /** What the pages show of it. */
+  const shown = async () => {
+    await session()
+    const ofSession = [await prompt.inputValue(), await comment.count()]
+    await page.goto(`${url}/new`)
+    await field.waitFor()
+    const yaml = await field.inputValue()
+    await page.goto(`${url}/new?kind=task`)
+    await page.getByLabel('Address of the issue').waitFor()
+    return [...ofSession, /anns own/.test(yaml), await page.getByLabel('Address of the issue').inputValue()]
+  }
+  const logOut = async () => {
+    await page.getByRole('button', { name: /: theme, log out$/ }).click()
+    await page.getByRole('button', { name: 'Log out', exact: true }).click()
+    await page.waitForURL('**/login')
+  }
+  const logInAs = async (name: string) => {
+    await page.getByLabel('Name').fill(name)
+    await page.getByLabel('Password', { exact: true }).fill(password)
+    await page.keyboard.press('Enter')
+    await page.waitForURL('**/runs')
+  }
+  const anns = ['and then this', 1, true, 'https://git.example/shop/web/issues/12']
+  const none = ['', 0, false, '']
+  await page.goto(`${url}/new`)
+  await field.fill('version: v0.1\nname: anns own\n')
+  await page.goto(`${url}/new?kind=task`)
+  await page.getByLabel('Address of the issue').fill('https://git.example/shop/web/issues/12')
+  await session()
+  await prompt.fill('and then this')
+  // A comment that is being written is a draft after the reload.
+  await page
+    .getByRole('button', { name: /omment on line 2/ })
+    .first()
+    .click()
+  await page.getByRole('textbox', { name: /omment on/ }).fill('What about b?')
+  await page.reload()
+  await comment.waitFor()
+  assert.deepEqual(await shown(), anns)
+
+  await programs.kill('hub')
+  await programs.startHub()
+  assert.deepEqual(await shown(), anns)
+
+  await logOut()
+  await logInAs('bob')
+  assert.deepEqual(await shown(), none)
+  await page.goto(`${url}/new`)
+  await field.fill('version: v0.1\nname: bobs own\n')
+
+  // In a tab of bob's another person logs in over the page: it becomes theirs, anew.
+  await page.evaluate('window.sameDocument = true')
+  await page.context().clearCookies()
+  await page.getByRole('link', { name: 'Tasks' }).hover()
+  await field.press('End')
+  await field.pressSequentially('# more')
+  const dialog = page.getByRole('dialog', { name: 'Your login has ended' })
+  await dialog.waitFor()
+  await dialog.getByLabel('Name').fill('ann')
+  await dialog.getByLabel('Password', { exact: true }).fill(password)
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'ann: theme, log out' }).waitFor()
+  await field.waitFor()
+  assert.equal(await page.evaluate('"sameDocument" in window'), false)
+  assert.match(await field.inputValue(), /anns own/)
+  assert.deepEqual(await shown(), anns)
+
+  // So it does where that happens in another tab.
+  await page.goto(`${url}/new`)
+  await field.waitFor()
+  const other = await page.context().newPage()
+  await other.goto(`${url}/runs`)
+  await other.getByRole('button', { name: 'ann: theme, log out' }).click()
+  await other.getByRole('button', { name: 'Log out', exact: true }).click()
+  await other.waitForURL('**/login')
+  await other.getByLabel('Name').fill('bob')
+  await other.getByLabel('Password', { exact: true }).fill(password)
+  await other.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'bob: theme, log out' }).waitFor()
+  await field.waitFor()
+  assert.match(await field.inputValue(), /bobs own[\s\S]*# more/)
+})
+
+test('a login that has ended loses no answer: it is asked for over the page, and given after it', {
+  skip,
+}, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  const { client, url } = programs
+  await client.users.create({ name: 'ann', password, role: 'admin' })
+  const steps = [{ name: 'ask', action: 'approval.wait', args: { message: 'Ship it?' } }]
+  const { run_id } = await client.runs.create({ workflow: { version: 'v0.1', name: 'release', steps } })
+  const page = await openPage(t, browser, programs)
+  await page.goto(`${url}/runs/${run_id}`)
+  const card = page.getByRole('region', { name: 'Waits for your answer' })
+  await card.getByLabel('Comment').fill('looked at it')
+  await page.context().clearCookies()
+  await card.getByRole('button', { name: 'Approve' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Your login has ended' })
+  await dialog.waitFor()
+  assert.equal((await client.runs.get(run_id)).steps[0]!.status, 'waiting')
+  await dialog.getByLabel('Password', { exact: true }).fill(password)
+  await page.keyboard.press('Enter')
+  await dialog.waitFor({ state: 'detached' })
+  assert.equal(await card.getByLabel('Comment').inputValue(), 'looked at it')
+  await card.getByRole('button', { name: 'Approve' }).click()
+  await page.getByText('Approved by ann').waitFor()
+  const {
+    steps: [step],
+  } = await programs.ended(run_id)
+  assert.deepEqual([step!.answered?.by, step!.answered?.comment], ['ann', 'looked at it'])
+  await logOutOf(page)
+  await logIn(page, password)
+})
+
+const logOutOf = async (page: Page) => {
+  await page.getByRole('button', { name: 'ann: theme, log out' }).click()
+  await page.getByRole('button', { name: 'Log out', exact: true }).click()
+  await page.waitForURL('**/login')
+}
