@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
@@ -10,6 +10,7 @@ import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import type { AgentUpdate } from '../../src/contract/agent.ts'
 import { AgentBench, benchFolder } from '../support/agent-bench.ts'
 import { agentMissing } from '../support/agent-subjects.ts'
+import type { ModelRequest } from '../support/model-server/request.ts'
 import { readFileTurn, runTurn, writeFileTurn } from '../support/model-server/script.ts'
 import { type Script, startModelServer } from '../support/model-server/server.ts'
 
@@ -31,6 +32,12 @@ const claude: Real = {
   }),
 }
 
+/** A picture of one dot. */
+const PNG = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  'base64',
+)
+
 const places = { folder: agentsFolder(process.env), env: process.env }
 const found = new Map(
   await Promise.all([codex, claudeCode].map(async (agent) => [agent, await agent.locate(places)] as const)),
@@ -40,6 +47,8 @@ interface Scene {
   cwd: string
   home: string
   start(script: Script, change?: Partial<SessionRequest>): Promise<AgentBench>
+  /** What all that were started have asked of their models, but for side requests. */
+  asked(): ModelRequest[]
 }
 
 function test({ agent, point }: Real, name: string, body: (scene: Scene) => Promise<void>): void {
@@ -48,15 +57,18 @@ function test({ agent, point }: Real, name: string, body: (scene: Scene) => Prom
   it(name, { skip, timeout: 120_000 }, async (context: TestContext) => {
     if (located?.type !== 'found') return
     const { cwd, home, atEnd } = benchFolder(context)
+    const servers: Awaited<ReturnType<typeof startModelServer>>[] = []
     const start = async (script: Script, change: Partial<SessionRequest> = {}) => {
       const server = await startModelServer({ script })
       atEnd(() => server.stop())
+      servers.push(server)
       const base = { cwd, home, extra_args: [], ask: 'allow', new_session_id: randomUUID() } as const
       const bench = new AgentBench(agent, located.program, { ...base, ...point(server.url), ...change })
       atEnd(() => bench.kill(0))
       return bench
     }
-    await body({ cwd, home, start })
+    const asked = () => servers.flatMap(({ requests }) => requests.filter(({ side }) => !side))
+    await body({ cwd, home, start, asked })
   })
 }
 
@@ -173,6 +185,74 @@ describe('Codex', { concurrency: 2 }, () => {
     assert.deepEqual(told?.turn, { input_tokens: 100, cached_input_tokens: 40, output_tokens: 10 })
     assert.deepEqual(told?.session, { input_tokens: 200, cached_input_tokens: 80, output_tokens: 20 })
   })
+
+  test(codexModel('gpt-5.5'), 'is switched to another of its models, for all that comes', async (scene) => {
+    const bench = await scene.start([{ text: 'One.' }, { text: 'Two.' }, { text: 'Three.' }])
+    await bench.turn('One.')
+    const told = bench.updates.findLast((each) => each.kind === 'session')
+    const models = told?.models?.map(({ id }) => id) ?? []
+    assert.ok(models.includes('gpt-5.5') && models.length > 1, bench.describe())
+    assert.ok(told!.models!.every(({ name }) => name !== undefined))
+    const other = models.find((id) => id !== 'gpt-5.5')!
+    assert.equal(await bench.setModel(other), undefined)
+    for (const text of ['Two.', 'Three.']) await bench.turn(text)
+    assert.deepEqual(
+      scene.asked().map(({ model }) => model),
+      ['gpt-5.5', other, other],
+      bench.describe(),
+    )
+    assert.equal(bench.replay().updates.length, bench.updates.length)
+    // A later process of the thread keeps to what it is begun with.
+    await bench.close()
+    const again = await scene.start([{ text: 'Four.' }], { session_id: told!.session_id! })
+    await again.turn('Four.')
+    assert.equal(scene.asked().at(-1)!.model, 'gpt-5.5')
+  })
+
+  test(codexModel('gpt-5.5'), 'is shown an image, before the words of its prompt', async (scene) => {
+    const bench = await scene.start([{ text: 'I see.' }])
+    const image = {
+      ...{ id: 'a', name: 'dot.png', media_type: 'image/png', bytes: PNG.length, content: PNG },
+      sha256: hash('sha256', PNG),
+    }
+    await bench.turn('What is this?', [image])
+    assert.equal((await bench.turnEnded()).stop_reason, 'end_turn')
+    assert.ok(bench.updates.find((each) => each.kind === 'session')?.takes?.includes('image'))
+    const [request] = scene.asked()
+    const texts = JSON.stringify(request!.body.input)
+    const shown = /"type":"input_image"[^}]*"image_url":"(data:image\/[a-z]+;base64,[^"]+)"/.exec(texts)
+    assert.ok(shown !== null, texts.slice(-2000))
+    assert.ok(texts.indexOf('input_image') < texts.indexOf('What is this?'))
+    assert.equal(shown[1], `data:image/png;base64,${PNG.toString('base64')}`)
+  })
+
+  test(
+    codexModel('gpt-5.5'),
+    'branches a thread: the branch knows it, and it knows nothing of that',
+    async (scene) => {
+      const first = await scene.start([{ text: 'The word is plum.' }])
+      await first.turn('Think of a word.')
+      await first.close()
+      const { session_id } = first.updates.find((each) => each.kind === 'session')!
+      const branch = await scene.start([{ text: 'Plum.' }], { session_id: session_id!, fork: true })
+      await branch.turn('Which word?')
+      const told = branch.updates.find((each) => each.kind === 'session')!
+      assert.notEqual(told.session_id, session_id)
+      assert.match(JSON.stringify(scene.asked().at(-1)!.body.input), /The word is plum\.[\s\S]*Which word\?/)
+      await branch.close()
+      const trunk = await scene.start([{ text: 'Yes.' }], { session_id: session_id! })
+      await trunk.turn('Still there?')
+      assert.equal(trunk.updates.find((each) => each.kind === 'session')!.session_id, session_id)
+      const input = JSON.stringify(scene.asked().at(-1)!.body.input)
+      assert.match(input, /The word is plum\./)
+      assert.doesNotMatch(input, /Which word\?/)
+      // And the branch goes on by itself.
+      await trunk.close()
+      const on = await scene.start([{ text: 'Done.' }], { session_id: told.session_id! })
+      await on.turn('And now?')
+      assert.match(JSON.stringify(scene.asked().at(-1)!.body.input), /Which word\?[\s\S]*And now\?/)
+    },
+  )
 
   test(codexModel('gpt-5.5'), 'tells that a command was cut off', async ({ cwd, start }) => {
     const bench = await start([

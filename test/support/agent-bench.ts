@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import type {
   Agent,
   AgentProtocol,
+  Attached,
   Program,
   ProtocolFailure,
   SessionRequest,
@@ -111,20 +112,20 @@ export class AgentBench {
   }
 
   /** Sends a prompt once the agent is ready for it; resolves with the updates of its turn. */
-  async turn(text: string): Promise<AgentUpdate[]> {
-    const from = await this.prompt(text)
+  async turn(text: string, attached?: readonly Attached[]): Promise<AgentUpdate[]> {
+    const from = await this.prompt(text, attached)
     await this.turnEnded()
     return this.updates.slice(from)
   }
 
   /** Sends a prompt; resolves, without waiting for its end, with the index of its first update. */
-  async prompt(text: string): Promise<number> {
+  async prompt(text: string, attached?: readonly Attached[]): Promise<number> {
     const index = this.#prompts
     await this.until(() => this.readyCount > index || this.failure !== undefined || this.exit !== undefined)
     if (this.readyCount <= index) throw new Error(`not ready: ${this.describe()}`)
     this.#prompts++
     const from = this.updates.length
-    this.#call((protocol) => protocol.prompt(text))
+    this.#call((protocol) => protocol.prompt(text, attached))
     return from
   }
 
@@ -153,6 +154,13 @@ export class AgentBench {
 
   answer(requestId: string, decision: 'allow' | 'deny'): void {
     this.#call((protocol) => protocol.answer(requestId, decision))
+  }
+
+  /** Resolves with the agent's words where it refuses. */
+  setModel(model: string): Promise<string | undefined> {
+    const { promise, resolve } = Promise.withResolvers<string | undefined>()
+    this.#call((protocol) => protocol.setModel!(model, resolve))
+    return promise
   }
 
   cancelTurn(): void {

@@ -26,8 +26,13 @@ export class JsonRpc {
     this.#handlers = handlers
   }
 
-  request(method: string, params: JsonObject, answered: (answer: RpcAnswer) => void): void {
-    const id = ++this.#lastId
+  /** `id`: of one beside the others, which does not count. */
+  request(
+    method: string,
+    params: JsonObject,
+    answered: (answer: RpcAnswer) => void,
+    id: RpcId = ++this.#lastId,
+  ): void {
     this.#waiting.set(id, answered)
     this.#write({ id, method, params })
   }

@@ -1,9 +1,10 @@
-import type { AgentUpdateOf } from '../../contract/agent.ts'
+import type { AgentModel, AgentUpdateOf } from '../../contract/agent.ts'
 import {
   errorText,
   type JsonObject,
   JsonRpc,
   object,
+  objects,
   type RpcAnswer,
   type RpcId,
   string,
@@ -22,6 +23,9 @@ import { endingText, modelFailureOf } from '../failure.ts'
 import { commandParts } from './items.ts'
 import { codexError, ThreadEvents } from './thread-events.ts'
 
+/** Of the models that codex lists. */
+const MOST_MODELS = 100
+
 type TurnEnd = Omit<AgentUpdateOf<'turn_ended'>, 'kind'>
 
 /** A conversation with `codex app-server`, which serves one thread here. */
@@ -34,6 +38,11 @@ export class CodexProtocol implements AgentProtocol {
   #phase: 'starting' | 'idle' | 'turn' | 'over' = 'starting'
   #threadId = ''
   #turnId: string | undefined
+  /** Those that may be chosen, once codex has told them. */
+  #models: AgentModel[] = []
+  /** Goes with the next prompt: from then on it is the thread's. */
+  #wanted: string | undefined
+  #session: AgentUpdateOf<'session'> | undefined
   /** The turn is being interrupted, to end so. */
   #interrupting: TurnEnd | undefined
 
@@ -57,6 +66,8 @@ export class CodexProtocol implements AgentProtocol {
     this.#rpc.request('initialize', params, (answer) => {
       if (answer.type === 'error') return this.#failed(`Codex refuses to begin: ${errorText(answer.error)}`)
       this.#rpc.notify('initialized', {})
+      // Nothing waits for them: a session goes on where they come late, or never.
+      this.#rpc.request('model/list', { limit: MOST_MODELS }, (list) => this.#modelsTold(list), 'models')
       const { method, params } = threadRequest(this.#request)
       this.#rpc.request(method, params, (thread) => this.#threadAnswered(thread, answer.result))
     })
@@ -77,7 +88,9 @@ export class CodexProtocol implements AgentProtocol {
       url: `data:${media_type};base64,${content.toString('base64')}`,
     }))
     const input = [...images, { type: 'text', text, text_elements: [] }]
-    this.#rpc.request('turn/start', { threadId: this.#threadId, input }, (answer) => {
+    const model = this.#wanted === undefined ? {} : { model: this.#wanted }
+    this.#wanted = undefined
+    this.#rpc.request('turn/start', { threadId: this.#threadId, input, ...model }, (answer) => {
       if (answer.type === 'result') this.#turnBegan(string(object(answer.result.turn)?.id))
       else this.#turnEnds({ stop_reason: 'error', message: errorText(answer.error) })
     })
@@ -85,6 +98,11 @@ export class CodexProtocol implements AgentProtocol {
 
   answer(requestId: string, decision: 'allow' | 'deny'): void {
     this.#approvals.answer(requestId, decision)
+  }
+
+  setModel(model: string, done: (refused?: string) => void): void {
+    this.#wanted = model
+    done()
   }
 
   cancelTurn(): void {
@@ -108,9 +126,24 @@ export class CodexProtocol implements AgentProtocol {
       return
     }
     this.#threadId = string(object(answer.result.thread)?.id) ?? ''
-    this.#port.update(sessionUpdate(answer.result, server, this.#request.session_id !== undefined))
+    this.#session = sessionUpdate(answer.result, server, this.#request.session_id !== undefined)
+    this.#tellSession()
     this.#phase = 'idle'
     this.#port.ready()
+  }
+
+  #modelsTold(answer: RpcAnswer): void {
+    if (answer.type === 'error') return
+    this.#models = objects(answer.result.data).flatMap(({ model, displayName, hidden }) => {
+      const [id, name] = [string(model), string(displayName)]
+      return id === undefined || hidden === true ? [] : [present({ id, name })]
+    })
+    if (this.#session !== undefined) this.#tellSession()
+  }
+
+  #tellSession(): void {
+    const models = this.#models.length === 0 ? {} : { models: this.#models }
+    this.#port.update({ ...this.#session!, ...models })
   }
 
   #failed(message: string): void {
