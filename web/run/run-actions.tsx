@@ -135,7 +135,7 @@ export function AgainstLastGood({ run }: { run: WholeRun }) {
         from="/runs/$run"
         search={(was) => ({ ...was, compare: 'last-good' })}
         title={good.run_id}
-        className="reach text-accent hover:underline"
+        className="reach text-accent hover:underline max-sm:hidden"
       >
         Against the last good run, {timeOf(good.created_at, now)}
       </Link>

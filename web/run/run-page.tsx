@@ -162,7 +162,7 @@ function ShownRun({ run }: { run: WholeRun }) {
         </nav>
         <div className="ml-auto flex gap-2 max-sm:hidden">{actions}</div>
       </header>
-      <div className="flex shrink-0 items-center gap-3 border-b border-line px-5 py-3 max-sm:flex-wrap max-sm:px-4">
+      <div className="flex shrink-0 items-center gap-3 border-b border-line px-5 py-3 max-sm:flex-wrap max-sm:items-start max-sm:px-4">
         <StatusMark shown={shown} size={24} />
         <div className="min-w-0 flex-1">
           <div className="flex flex-wrap items-center gap-x-2">
@@ -184,13 +184,13 @@ function ShownRun({ run }: { run: WholeRun }) {
               <Took from={run.started_at ?? run.created_at} to={run.finished_at} />
             </span>
             {inputs.slice(0, 4).map(([name, value]) => (
-              <span key={name} className="chip max-w-48 font-mono">
+              <span key={name} className="chip max-w-48 font-mono max-sm:hidden">
                 <bdi className="truncate">
                   {name}=<b className="font-semibold text-ink">{value}</b>
                 </bdi>
               </span>
             ))}
-            {inputs.length > 4 && <span>+{inputs.length - 4}</span>}
+            {inputs.length > 4 && <span className="max-sm:hidden">+{inputs.length - 4}</span>}
             <RunChain run={run} />
             <Suspense fallback={null}>
               <AgainstLastGood run={run} />

@@ -10,7 +10,7 @@ import { ThemeChoice } from '../parts/theme-choice.tsx'
 import { Places } from './places.tsx'
 import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
 
-/** The person's own password, sessions, places and habits. */
+/** The person's own password, log-ins, places and habits. */
 export function MePage() {
   const { data: me } = useQuery(meQuery)
   const [letters, setLetters] = useState(areLettersOn)
@@ -42,10 +42,10 @@ export function MePage() {
           </label>
         </div>
       </Part>
-      <Part title="Password" about="Changing it ends all your other sessions. Tokens go on.">
+      <Part title="Password" about="Changing it ends all your other log-ins. Tokens go on.">
         <Password name={me?.name} />
       </Part>
-      <Part title="Sessions">
+      <Part title="Log-ins" about="In browsers and on command lines. Tokens are none.">
         <Everywhere />
       </Part>
     </SettingsFrame>
@@ -116,7 +116,7 @@ function Password({ name }: { name: string | undefined }) {
       {state.failure !== undefined && <Failure error={state.failure} />}
       {state.done && (
         <p role="status" className="text-meta font-medium text-ok">
-          The password is changed; other sessions have ended.
+          The password is changed; other log-ins have ended.
         </p>
       )}
     </form>
@@ -144,8 +144,7 @@ function Everywhere() {
           }}
           close={() => setAsked(false)}
         >
-          All your sessions end now, this one too, in browsers and on command lines. Tokens go on; runs do
-          too.
+          All your log-ins end now, this one too, in browsers and on command lines. Tokens go on; runs do too.
         </Confirm>
       )}
     </>

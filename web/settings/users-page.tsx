@@ -51,7 +51,7 @@ export function UsersPage() {
             what={
               <>
                 The new password of <bdi className="font-medium">{given.name}</bdi>, who changes it under
-                Settings. It is shown this once; their sessions have ended.
+                Settings. It is shown this once; their log-ins have ended.
               </>
             }
             text={given.password}
@@ -135,7 +135,7 @@ function Sure({
     },
     disable: {
       title: `Disable ${name}?`,
-      text: 'Their sessions and tokens are refused at once, and they cannot log in. Their runs go on.',
+      text: 'Their log-ins and tokens are refused at once, and they cannot log in. Their runs go on.',
       verb: 'Disable user',
       doing: 'Disabling…',
       act: () => changeUser(id, { disabled: true }),
@@ -149,7 +149,7 @@ function Sure({
     },
     reset: {
       title: `Give ${name} a new password?`,
-      text: 'One is made up and shown to you once. All their sessions end now; tokens and runs go on.',
+      text: 'One is made up and shown to you once. All their log-ins end now; tokens and runs go on.',
       verb: 'Make a password',
       doing: 'Making it…',
       act: async () => {
@@ -160,7 +160,7 @@ function Sure({
     },
     logout: {
       title: `Log ${name} out everywhere?`,
-      text: 'All their sessions end now, in browsers and on command lines. Their password, tokens and runs stay.',
+      text: 'All their log-ins end now, in browsers and on command lines. Their password, tokens and runs stay.',
       verb: 'Log out everywhere',
       doing: 'Logging out…',
       act: () => logOutUser(id),

@@ -148,7 +148,7 @@ function ShownTask({ task }: { task: WholeTask }) {
           <Actions task={task} ask={setAsked} />
         </div>
       </header>
-      <div className="flex shrink-0 items-center gap-3 border-b border-line px-5 py-3 max-sm:flex-wrap max-sm:px-4">
+      <div className="flex shrink-0 items-center gap-3 border-b border-line px-5 py-3 max-sm:flex-wrap max-sm:items-start max-sm:px-4">
         <StatusMark shown={taskMark(task.state)} size={24} />
         <div className="min-w-0 flex-1">
           <div className="flex items-center gap-2 max-sm:flex-wrap">

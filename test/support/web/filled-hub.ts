@@ -20,13 +20,13 @@ export interface FilledHub {
 }
 
 const tap = [
-  'echo "TAP version 13"',
-  'echo "ok 1 - keeps the cursor when a filter changes"',
-  'echo "ok 2 - refuses a foreign cursor"',
-  'echo "ok 3 - keeps the scroll position"',
-  'echo "ok 4 - pages backwards # SKIP"',
-  'echo 1..4',
-].join('; ')
+  'TAP version 13',
+  'ok 1 - keeps the cursor when a filter changes',
+  'ok 2 - refuses a foreign cursor',
+  'ok 3 - keeps the scroll position',
+  'ok 4 - pages backwards # SKIP',
+  '1..4',
+]
 
 const listBefore = `export async function listRuns(query: RunQuery) {
   const filter = parseFilter(query)
@@ -163,6 +163,7 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
   const { forge, repository, server, programs } = await taskPlace(t, {
     files: {
       'README.md': 'The shop.\n',
+      Makefile: `test:\n${tap.map((line) => `\t@echo "${line}"\n`).join('')}`,
       'src/runs/list.ts': listBefore,
       'test/other.test.ts': "test('other', () => {})\n",
     },
@@ -233,7 +234,7 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
         'refuses a foreign cursor',
         'Works in the phone layout',
       ],
-      test_commands: [tap],
+      test_commands: ['make test'],
       agent: 'builtin',
     },
   })
@@ -243,7 +244,7 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
       task_id: '31',
       title: 'Rotate the database password without downtime',
       plan: true,
-      test_commands: [tap],
+      test_commands: ['make test'],
     },
   })
   const inState = (id: string, state: string) =>

@@ -120,7 +120,7 @@ async function changeOwn(to: { url: string; token?: string }, fromStdin: boolean
   const login = savedLogin()
   if (login !== undefined && login.token === to.token && isSession(login.token))
     writeLogin({ ...login, token })
-  process.stdout.write(`${name} has a new password. Other sessions have ended; API tokens go on.\n`)
+  process.stdout.write(`${name} has a new password. Other log-ins have ended; API tokens go on.\n`)
   return 0
 }
 
