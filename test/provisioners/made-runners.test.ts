@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { ErrandClient } from '../../src/client/client.ts'
 import type { RunView } from '../../src/contract/run.ts'
 import { processesMarked } from '../../src/platform/proc.ts'
 import { eventually } from '../support/errand-command.ts'
@@ -252,5 +253,50 @@ test('a run that its own runner can never take ends, and says what is missing', 
   const { reason, message } = run.steps[0]!.instances[0]!
   assert.equal(reason, 'rejected', message)
   assert.match(message!, /no runner in group "builders"/)
+  await nothingLeft(programs)
+})
+
+test('a restored copy beside a hub that lives has none of its runners, and makes its own', async (t) => {
+  const programs = await opened(t)
+  const mark = join(programs.home, 'begun')
+  const id = await start(
+    programs,
+    steps(`echo x >> ${mark}; until test -e ${mark}.go; do sleep 0.05; done; echo kept`),
+  )
+  await eventually('the step', () => existsSync(mark))
+  const [own] = await programs.client.runners.list()
+  const to = join(programs.home, 'b.tgz')
+  assert.equal((await programs.call('backup', '--to', to, '--with-key')).code, 0)
+  const data = join(programs.home, 'copy')
+  const restored = await programs.call('restore', to, '--data', data)
+  assert.equal(restored.code, 0, restored.stderr)
+  writeGroup(data, {})
+  const env = {
+    ERRAND_DATA: data,
+    DOCKER_HOST: `unix://${programs.home}/none`,
+    ERRAND_CONFIG: join(data, 'errand.yaml'),
+  }
+  const args = ['up', '--no-runner', '--port', '0', '--lost-after', '1s', '--heartbeat', '0.5s']
+  const beside = programs.errand.start(args, { env })
+  await beside.until('Errand is up')
+  const url = /http:\/\/127\.0\.0\.1:\d+/.exec(beside.printed.stdout + beside.printed.stderr)![0]
+  const copy = new ErrandClient({ url, token: readFileSync(join(data, 'local-token'), 'utf8').trim() })
+  assert.deepEqual(await copy.runners.list(), [])
+  const again = await eventually('the run there', async () => {
+    const run = await copy.runs.get(id)
+    return run.finished_at !== undefined && run
+  })
+  assert.deepEqual([again.status, again.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
+  const { run_id } = await copy.runs.create({ yaml: steps('echo hello') })
+  const other = await eventually('a run there', async () => {
+    const run = await copy.runs.get(run_id)
+    return run.finished_at !== undefined && run
+  })
+  const hubOf = (name: string | undefined) => name?.split('-')[1]
+  assert.equal(other.status, 'success')
+  assert.notEqual(hubOf(runnerOf(other)), hubOf(own!.id))
+  writeFileSync(`${mark}.go`, '')
+  const run = await programs.ended(id)
+  assert.deepEqual([run.status, runnerOf(run)], ['success', own!.id])
   await nothingLeft(programs)
 })

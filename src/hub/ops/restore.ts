@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import { syncFolder } from '../../platform/files.ts'
 import { diskError } from '../../stores/disk-errors.ts'
+import { forgetMadeRunners } from '../../stores/sqlite/snapshot.ts'
 import { BackupFile, BackupHead, backupEntries, DATABASE, damaged, isKnown, LIST } from './backup-format.ts'
 
 export interface RestoreOptions {
@@ -36,6 +37,8 @@ export async function restore({ from, data, lockFile }: RestoreOptions): Promise
     const found = await unpack(from, making)
     const head = await compare(from, path.join(making, LIST), found)
     await rm(path.join(making, LIST))
+    // The hub that it was made of may go on beside this one.
+    forgetMadeRunners(path.join(making, DATABASE))
     // The database last: a folder without one is no hub's.
     const names = await readdir(making)
     for (const name of names.sort((a, b) => Number(a === DATABASE) - Number(b === DATABASE)))

@@ -40,6 +40,33 @@ export function snapshotInto(file: string, copy: string): void {
   }
 }
 
+/**
+ * Makes the copy that of another hub, as far as made runners go: without those of the hub that it was made of, their tokens, and
+ * the id by which they are known. Nobody else uses the file. Throws `store_failed`, `disk_full`.
+ */
+export function forgetMadeRunners(file: string): void {
+  try {
+    const db = new DatabaseSync(file)
+    try {
+      const hub = db.prepare("SELECT value FROM settings WHERE key = 'hub_id'").get()?.value
+      // It has made none, or is of before there were such.
+      if (typeof hub !== 'string') return
+      db.exec('BEGIN IMMEDIATE')
+      for (const sql of [
+        "DELETE FROM tokens WHERE runner_id GLOB 'errand-' || ? || '-*'",
+        "DELETE FROM runners WHERE id GLOB 'errand-' || ? || '-*'",
+        "DELETE FROM settings WHERE key = 'hub_id' AND value = ?",
+      ])
+        db.prepare(sql).run(hub)
+      db.exec('DELETE FROM made_runners; COMMIT')
+    } finally {
+      db.close()
+    }
+  } catch (error) {
+    throw sqliteError(error, file)
+  }
+}
+
 /** Looks into a database without changing it. Another process may write to it. */
 export class DatabaseReader {
   readonly #db: DatabaseSync

@@ -76,7 +76,15 @@ const apiPaths = { github: '/api/v3', gitea: '/api/v1', gitlab: '/api/v4' } as c
  * A stand-in for a forge: real repositories behind `git http-backend`, and the part of the flavour's published API that tasks need,
  * with state that is kept on disk. Nothing of it is a forge's own code. SSH is left out.
  */
-export async function startForge({ flavour, port = 0 }: { flavour: Flavour; port?: number }) {
+export async function startForge({
+  flavour,
+  port = 0,
+  address = '127.0.0.1',
+}: {
+  flavour: Flavour
+  port?: number
+  address?: string
+}) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-forge-'))
   const state = new ForgeState(folder, flavour === 'gitlab')
   const seen: SeenRequest[] = []
@@ -92,8 +100,8 @@ export async function startForge({ flavour, port = 0 }: { flavour: Flavour; port
       response.end(String((error as Error)?.stack ?? error))
     })
   })
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  await new Promise<void>((resolve) => server.listen(port, address, resolve))
+  const host = `${address}:${(server.address() as AddressInfo).port}`
   const url = `http://${host}`
   const apiUrl = url + apiPaths[flavour]
   const api = flavour === 'gitlab' ? gitlabApi(state, url) : githubApi(state, { url, apiUrl, flavour })

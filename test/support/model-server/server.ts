@@ -13,6 +13,8 @@ import { answerOf, Sessions, turnOf } from './session.ts'
 export * from './script.ts'
 
 export interface ModelServerOptions {
+  /** Address that it listens on. Default loopback. */
+  host?: string
   /** For all that `scriptFor` has none for. Default: `Done.` to everything. */
   script?: Script
   /** The session's own script, by its key; where that has none, by the name of its model. */
@@ -82,12 +84,12 @@ export class ModelServer {
 
   /** Without `/v1`. */
   get url(): string {
-    return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}`
+    return `http://${this.#options.host ?? '127.0.0.1'}:${(this.#http.address() as AddressInfo).port}`
   }
 
   listen(): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#http.once('error', reject).listen(0, '127.0.0.1', resolve)
+      this.#http.once('error', reject).listen(0, this.#options.host ?? '127.0.0.1', resolve)
     })
   }
 

@@ -20,13 +20,15 @@ export interface TaskPlaceOptions extends Pick<ModelServerOptions, 'script'> {
   app?: true
   /** The forge calls the hub, and what is said here of its repository is watched. */
   hook?: object
+  /** Address of forge, model and hub. Default: loopback. */
+  host?: string
   /** Of the token that the hub is given. */
   right?: Right
 }
 
 /** A forge with a repository, a scripted model, and a hub with a runner, all as programs of their own. */
 export async function taskPlace(t: Pick<TestContext, 'after'>, options: TaskPlaceOptions) {
-  const forge = await startForge({ flavour: options.flavour ?? 'github' })
+  const forge = await startForge({ flavour: options.flavour ?? 'github', address: options.host })
   t.after(() => forge.stop())
   const repository = forge.makeRepository('shop/web', {
     files: options.files ?? { 'README.md': 'The shop.\n', Makefile: 'test:\n\t@test -e made.txt\n' },
@@ -34,7 +36,7 @@ export async function taskPlace(t: Pick<TestContext, 'after'>, options: TaskPlac
     rights: { errand: options.right ?? 'write' },
   })
   const token = forge.makeToken('errand')
-  const server = await startModelServer({ script: options.script, keys: [MODEL_KEY] })
+  const server = await startModelServer({ script: options.script, keys: [MODEL_KEY], host: options.host })
   t.after(() => server.stop())
   const { subjects = [], programs: more = {} } = options
   const app = options.app && forge.makeApp([repository])
@@ -54,6 +56,7 @@ export async function taskPlace(t: Pick<TestContext, 'after'>, options: TaskPlac
       mkdirSync(data, { recursive: true })
       writeFileSync(join(data, 'errand.yaml'), JSON.stringify(config))
     },
+    ...(options.host !== undefined && { host: options.host }),
     ...more,
     hubEnv: { ERRAND_GIT_ALLOW: forge.url, ...more.hubEnv },
     runnerEnv: {

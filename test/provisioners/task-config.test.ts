@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { promisify } from 'node:util'
+import type { TaskView } from '../../src/contract/tasks/task-api.ts'
+import { dockerFor, dockerHere, noteMade, removeLabelled } from '../support/docker/docker.ts'
+import { errandImage } from '../support/docker/errand-image.ts'
+import { eventually } from '../support/errand-command.ts'
+import { runTurn } from '../support/model-server/server.ts'
+import { MODEL_KEY, taskPlace } from '../support/tasks/task-place.ts'
+
+const execute = promisify(execFile)
+const examples = join(import.meta.dirname, '../../examples/coding-tasks')
+const sample = (name: string) => readFileSync(join(examples, name), 'utf8')
+
+test('the sample for containers starts a hub, and its tasks are each carried out in one', {
+  skip: await dockerHere(),
+}, async (t) => {
+  const docker = dockerFor(t)
+  const gateway = (await docker.engine.getNetwork('bridge').inspect()).IPAM.Config[0]!.Gateway
+  // Repositories of private addresses are the operator's to open: here by the image, as hub and runner have the same.
+  const image = docker.name('task-runner')
+  const base = await errandImage()
+  let config = ''
+  const place = await taskPlace(t, {
+    host: gateway,
+    script: [runTurn('echo made > made.txt'), { text: 'It is made.' }],
+    files: { 'README.md': 'The shop.\n' },
+    programs: {
+      runner: 'none',
+      prepare: ({ data }) => {
+        mkdirSync(data, { recursive: true, mode: 0o700 })
+        config = join(data, 'errand.yaml')
+        writeFileSync(config, sample('docker.yaml').replace('docker_image: errand', `docker_image: ${image}`))
+      },
+    },
+  })
+  const { repository, programs, server, forge } = place
+  const built = join(programs.home, 'image')
+  mkdirSync(built)
+  writeFileSync(join(built, 'Dockerfile'), `FROM ${base}\nENV ERRAND_GIT_ALLOW=${forge.url}\n`)
+  const labels = Object.entries(docker.labels).flatMap((each) => ['--label', each.join('=')])
+  await execute('docker', ['build', '-q', ...labels, '-t', image, built], {
+    env: { ...process.env, DOCKER_BUILDKIT: '0' },
+  })
+
+  const file = (name: string, text: string) => {
+    writeFileSync(join(programs.home, name), text)
+    return join(programs.home, name)
+  }
+  const given = file(
+    'docker.yaml',
+    readFileSync(config, 'utf8').replace('https://api.openai.com', server.url),
+  )
+  const task = file(
+    'task.yaml',
+    sample('task.yaml')
+      .replace('https://git.example.com/shop/web', repository.cloneUrl)
+      .replace('npm ci', 'echo installed')
+      .replace('npm test', 'test -e made.txt'),
+  )
+  await programs.call('secrets', 'set', `OPENAI_API_KEY=${MODEL_KEY}`)
+  const running = programs.call('task', 'run', '--config', given, task)
+  const made = await eventually('a made runner', async () => {
+    const [group] = await programs.client.runners.groups({ name: 'coding-tasks' })
+    return group?.pool?.runners[0]
+  })
+  const label = `errand.hub=${made.name.split('-')[1]}`
+  noteMade('label', label)
+  t.after(() => removeLabelled(label))
+  const ran = await running
+  assert.equal(ran.code, 0, ran.stdout + ran.stderr)
+  const shown = await programs.call('task', 'show', 'web-shop/TASK-1', '--json')
+  const { result, pull_request } = JSON.parse(shown.stdout) as TaskView
+  assert.deepEqual([result?.success, result?.llm_model], [true, 'gpt-4.1'], JSON.stringify(result))
+  assert.ok(pull_request !== undefined)
+  await eventually('an end of all that was made', async () => {
+    const { stdout } = await execute('docker', ['ps', '-aq', '--filter', `label=${label}`])
+    return stdout === ''
+  })
+})
