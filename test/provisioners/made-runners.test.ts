@@ -266,7 +266,7 @@ test('a restored copy beside a hub that lives has none of its runners, and makes
   await eventually('the step', () => existsSync(mark))
   const [own] = await programs.client.runners.list()
   const to = join(programs.home, 'b.tgz')
-  assert.equal((await programs.call('backup', '--to', to, '--with-key')).code, 0)
+  assert.equal((await programs.call('backup', '--to', to)).code, 0)
   const data = join(programs.home, 'copy')
   const restored = await programs.call('restore', to, '--data', data)
   assert.equal(restored.code, 0, restored.stderr)
