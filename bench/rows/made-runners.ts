@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { dockerHere } from '../../test/support/docker/docker.ts'
+import { DockerApi } from '../../test/support/docker/docker-api.ts'
+import { errandImage } from '../../test/support/docker/errand-image.ts'
+import { type BenchHub, startHub } from '../hub.ts'
+import { byTurns, type Row } from '../measure.ts'
+
+const ROUNDS = Number(process.env.R ?? 7)
+const AT_ONCE = 20
+
+/** Most that hub and runner may add to the container's own start, and a spare to a runner that stands, in ms, on a quiet machine. */
+const MADE_MS = 300
+const SPARE_MS = 50
+
+/** From the request of a run to its first output, on a container that is made for it, beside `docker run` of the same image. */
+export async function madeRunners(): Promise<Row[]> {
+  const noDocker = await dockerHere()
+  if (noDocker !== false) {
+    console.log(`left out containers that are made for runs: ${noDocker}`)
+    return []
+  }
+  const image = await errandImage()
+  const gateway = (await new DockerApi().getNetwork('bridge').inspect()).IPAM.Config[0]!.Gateway
+  const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
+  const config = join(folder, 'errand.yaml')
+  const group = { provisioner: 'docker', image, pull: 'never' }
+  const groups = {
+    made: { ...group, max: AT_ONCE, idle_seconds: 0 },
+    spare: { ...group, max: 3, spare: 1, idle_seconds: 600 },
+  }
+  await writeFile(config, JSON.stringify({ groups }))
+  const hub = await startHub({ env: { ERRAND_ADDR: `${gateway}:0`, ERRAND_CONFIG: config } })
+  try {
+    const bare = () => dockerRunMs(image)
+    await firstOutputMs(hub, 'made')
+    const made = await byTurns(ROUNDS, () => firstOutputMs(hub, 'made'), bare)
+    await spareThere(hub)
+    await firstOutputMs(hub)
+    const spare = await byTurns(
+      ROUNDS,
+      async () => {
+        await spareThere(hub)
+        return await firstOutputMs(hub, 'spare')
+      },
+      () => firstOutputMs(hub),
+    )
+    const all = async (one: () => Promise<number>) =>
+      Math.max(...(await Promise.all(Array.from({ length: AT_ONCE }, one))))
+    const bareAtOnce = await all(bare)
+    const madeAtOnce = await all(() => firstOutputMs(hub, 'made'))
+    return [
+      row('a run on a container made for it, to its first output', made, 'docker run', MADE_MS),
+      row(
+        'a run on a container made ahead of it, to its first output',
+        spare,
+        'a runner that stands',
+        SPARE_MS,
+      ),
+      row(
+        `${AT_ONCE} runs at once on containers made for them, to the last first output`,
+        { value: madeAtOnce, baseline: bareAtOnce },
+        `${AT_ONCE} times docker run at once`,
+        MADE_MS * AT_ONCE,
+      ),
+    ]
+  } finally {
+    await writeFile(config, '{}')
+    await gone(hub)
+    await hub.stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function row(
+  name: string,
+  { value, baseline }: { value: number; baseline: number },
+  what: string,
+  most: number,
+): Row {
+  return {
+    ...{ name, unit: 'ms', value, baseline: { what, value: baseline } },
+    budget: { what: `<= ${most} ms more`, holds: value - baseline <= most },
+    details: { 'ms more': value - baseline },
+  }
+}
+
+/** As a client hears of it; without a group on the hub's own runner. */
+async function firstOutputMs({ client }: BenchHub, group?: string): Promise<number> {
+  const workflow = {
+    version: 'v0.1',
+    name: 'made',
+    ...(group !== undefined && { inventory: { hosts: { made: { group } } } }),
+    steps: [{ name: 'a', ...(group && { targets: ['made'] }), action: 'cmd.run', args: { cmd: 'echo up' } }],
+  }
+  const started = performance.now()
+  const { run_id } = await client.runs.create({ workflow })
+  let ms = Number.NaN
+  for await (const event of client.events(run_id)) {
+    if (event.type === 'output' && Number.isNaN(ms)) ms = performance.now() - started
+    if (event.type === 'run.finished' && event.status !== 'success')
+      throw new Error(`Run ${run_id} is ${event.status}: ${JSON.stringify(event)}`)
+  }
+  return ms
+}
+
+function dockerRunMs(image: string): Promise<number> {
+  const started = performance.now()
+  const child = spawn('docker', ['run', '--rm', '--init', '--entrypoint', 'echo', image, 'up'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  return new Promise((resolve, reject) => {
+    let ms: number | undefined
+    child.stdout.once('data', () => (ms = performance.now() - started))
+    child.on('error', reject)
+    child.on('close', (code) => (ms === undefined ? reject(new Error(`docker run: ${code}`)) : resolve(ms)))
+  })
+}
+
+async function spareThere({ client }: BenchHub): Promise<void> {
+  for (;;) {
+    const { pool } = (await client.runners.groups()).find(({ name }) => name === 'spare')!
+    if (pool?.counts.idle === 1 && pool.counts.removing + pool.counts.working === 0) return
+    await sleep(50)
+  }
+}
+
+/** All that was made. */
+async function gone({ client }: BenchHub): Promise<void> {
+  while ((await client.runners.list()).some(({ id }) => id.startsWith('errand-'))) await sleep(100)
+}
