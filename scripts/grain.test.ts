@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { grainBreaks, MOST_FILES, MOST_LINES, SHORT_LINES, type Source } from './grain.ts'
-import { importsOf } from './walls.ts'
+import { importsOf } from './imports.ts'
 
 function breaks(given: Record<string, Partial<Source>>, allowed: { where: string; why: string }[] = []) {
   const sources = new Map(

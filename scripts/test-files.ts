@@ -56,8 +56,8 @@ export interface RunOptions {
   concurrency: number
   /** A file is ended, and has failed, when nothing came from it for so long: no event of its tests, and no output. */
   silenceMs: number
-  /** What this machine has and the tests are not to find: any of `docker`, `agents`, `guests`. */
-  without?: string
+  /** What this machine has and the tests of a file are not to find: any of `services`. */
+  without?(file: string): string
   /** Ends what runs, with all that it has started, and begins nothing more. */
   stop?: AbortSignal
   began?(file: string): void
@@ -98,7 +98,7 @@ async function runTestFile(
   root: string,
   file: string,
   compiled: string,
-  { silenceMs, without = '', stop }: RunOptions,
+  { silenceMs, without, stop }: RunOptions,
 ): Promise<FileResult> {
   const startMs = performance.now()
   const result: FileResult = { passed: 0, failures: [], skips: [], printed: '', ms: 0, stopped: false }
@@ -113,7 +113,7 @@ async function runTestFile(
   const withoutCache = 'data:text/javascript,delete process.env.NODE_COMPILE_CACHE'
   const child = spawn(process.execPath, ['--import', withoutCache, '--test-reporter', reporter, file], {
     cwd: root,
-    env: { ...testEnvironment(folder, without), NODE_COMPILE_CACHE: compiled },
+    env: { ...testEnvironment(folder, without?.(file) ?? ''), NODE_COMPILE_CACHE: compiled },
     // A session of its own: no terminal, and Ctrl-C there comes to this process alone.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],

@@ -6,23 +6,27 @@
 //   ERRAND_TEST_SILENT_SECONDS=N    a file from which nothing comes for so long, no event of its tests and no output, is
 //                                   ended with all that it has started, and has failed (default: 180)
 //   ERRAND_TEST_WITHOUT=NAME,...    tests find none of these, as on a machine that has none: docker, kubernetes, agents,
-//                                   guests, sandboxes, browsers
+//                                   guests, sandboxes, browsers. A file that asks for none of these finds none anyway.
+//   ERRAND_TEST_ASKING=1            only files that ask for one of these (test-services.ts)
 import { globSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { join, relative } from 'node:path'
 import { styleText } from 'node:util'
 import { runTestFiles } from './test-files.ts'
 import { skipLines, TestProgress } from './test-progress.ts'
+import { serviceAsker, services } from './test-services.ts'
 
 const root = join(import.meta.dirname, '..')
 /** Files that need what takes too long to make each time: their tests may be skipped everywhere. */
 const maySkip = ['test/forge/gitea.test.ts']
 const filters = process.argv.slice(2).map((path) => relative(root, join(process.cwd(), path)))
+const asks = serviceAsker(root)
 const files = globSync('{src,web,test,examples,scripts,bench}/**/*.test.ts', { cwd: root })
   .filter(
     (file) =>
       filters.length === 0 || filters.some((filter) => file === filter || file.startsWith(`${filter}/`)),
   )
+  .filter((file) => process.env.ERRAND_TEST_ASKING !== '1' || asks(file))
   // Those of test/ start whole programs and take longest: first, so that at the end none is waited for alone.
   .sort((a, b) => Number(b.startsWith('test/')) - Number(a.startsWith('test/')) || (a < b ? -1 : 1))
 
@@ -47,7 +51,7 @@ const run = async (which: readonly string[], concurrency: number) => {
   const results = await runTestFiles(root, which, {
     concurrency,
     silenceMs: Number(process.env.ERRAND_TEST_SILENT_SECONDS ?? 180) * 1000,
-    without: process.env.ERRAND_TEST_WITHOUT,
+    without: (file) => (asks(file) ? (process.env.ERRAND_TEST_WITHOUT ?? '') : services.join()),
     stop: stopping.signal,
     began: (file) => progress.began(file),
     ended: (file, result) => progress.ended(file, result),

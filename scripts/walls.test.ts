@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { importsOf } from './imports.ts'
 import { roomsTable } from './rooms.ts'
-import { breaksOf, circleBreaks, circlesOf, importsOf, twoWayPairs, withTable } from './walls.ts'
+import { breaksOf, circleBreaks, circlesOf, twoWayPairs, withTable } from './walls.ts'
 
 test('a forbidden import is found, whether static, dynamic, type-only or passed on', () => {
   for (const text of [

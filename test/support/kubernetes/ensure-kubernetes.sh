@@ -88,6 +88,8 @@ certificate() {
 prepare() {
   local hierarchy device mtu
   mkdir -p "$state"/{pki,network,log,volumes} -m 700
+  # Of another version of them than the one that runs: what runs goes on, and only what is begun anew is of this one.
+  ln -sfn "$programs" "$state/programs"
   if [ ! -e "$state/pki/done" ]; then
     (
       cd "$state/pki"
@@ -146,7 +148,7 @@ sandbox_image = "errand.test/pause:latest"
 restrict_oom_score_adj = true
 netns_mounts_under_state_dir = true
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "$programs/cni"
+bin_dir = "$state/programs/cni"
 conf_dir = "$state/network"
 END
   # A disk that is nearly full is no reason to take pods or images away.
@@ -222,7 +224,7 @@ whole=true
 for name in "${wanted[@]}"; do
   if ! { runs "$name" && ready "$name"; }; then whole=false; fi
 done
-if $whole; then exit 0; fi
+if $whole && [ -e "$state/programs/kubelet" ]; then exit 0; fi
 
 programs=$("$here/build-kubernetes.sh")
 exec 9>/var/lock/errand-ensure-kubernetes
