@@ -173,6 +173,42 @@ test('a container that somebody else has made is never touched, whatever it is c
   assert.equal((await other.inspect()).State.Status, 'created')
 })
 
+test("two hubs on one engine leave alone what is the other's, also while it ends", { skip }, async (t) => {
+  const [one, other] = [await opened(t), await opened(t)]
+  const [mine, theirs] = [needOf(one.hub), needOf(other.hub)]
+  await Promise.all([one.provisioner.provision(mine, signal), other.provisioner.provision(theirs, signal)])
+  await other.kill(theirs.name)
+  assert.deepEqual(
+    (await one.provisioner.find(signal)).map(({ name }) => name),
+    [mine.name],
+  )
+  await one.provisioner.remove(theirs.name, signal)
+  await one.provisioner.remove(mine.name, signal)
+  assert.deepEqual(await one.left(), NOTHING)
+  assert.deepEqual(
+    (await other.provisioner.find(signal)).map(({ name, state }) => [name, state]),
+    [[theirs.name, 'ended']],
+  )
+})
+
+test('one that hangs is removed all the same: paused, deaf to its signal, or on its way out', {
+  skip,
+}, async (t) => {
+  const { provisioner, hub, engine, left } = await opened(t, { graceMs: 500 })
+  const paused = needOf(hub)
+  await provisioner.provision(paused, signal)
+  await engine.client.ask('POST', `/containers/${paused.name}/pause`)
+  assert.deepEqual(await provisioner.find(signal), [{ name: paused.name, state: 'running' }])
+  const deaf = bodyOf(hub, 'trap "" TERM; while :; do sleep 1; done')
+  await provisioner.provision(deaf, signal)
+  const going = needOf(hub)
+  await provisioner.provision(going, signal)
+  const removal = engine.getContainer(going.name).remove({ force: true })
+  await Promise.all([paused, deaf, going].map(({ name }) => provisioner.remove(name, signal)))
+  await removal.catch(() => {})
+  assert.deepEqual(await left(), NOTHING)
+})
+
 test('one that was made and not begun is begun, and one that was removed by hand leaves nothing', {
   skip,
 }, async (t) => {
