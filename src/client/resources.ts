@@ -43,11 +43,19 @@ import type {
   RunsDeleted,
   RunWorkflow,
   SearchLinesQuery,
+  Stretches,
+  StretchesQuery,
   ValidateAnswer,
 } from '../contract/run-api.ts'
 import type { RetryPlan, RetryRun } from '../contract/runs/retry.ts'
 import type { BulkDone, BulkRunsInput, RunCounts } from '../contract/runs/run-lists.ts'
-import type { InstancePage, InstancesInput, LastGood, StepOverview } from '../contract/runs/run-parts.ts'
+import type {
+  InstancePage,
+  InstancesInput,
+  LastGood,
+  RunOutline,
+  StepOverview,
+} from '../contract/runs/run-parts.ts'
 import type { ListSecrets, PutSecret, SecretAddress, SecretKept, SecretList } from '../contract/secrets.ts'
 import type {
   ApproveTaskInput,
@@ -313,8 +321,19 @@ export class RunsClient {
     return this.#http.json('GET /api/runs/:id/attempts/:number/lines/search', { params, query })
   }
 
+  /** Which lines of a log are of one stream. */
+  stretches(runId: string, attempt: number, query: StretchesQuery): Promise<Stretches> {
+    const params = { id: runId, number: attempt }
+    return this.#http.json('GET /api/runs/:id/attempts/:number/lines/stretches', { params, query })
+  }
+
   workflow(runId: string): Promise<RunWorkflow> {
     return this.#http.json('GET /api/runs/:id/workflow', { params: { id: runId } })
+  }
+
+  /** The steps that a run was made of, without what they do. */
+  outline(runId: string): Promise<RunOutline> {
+    return this.#http.json('GET /api/runs/:id/outline', { params: { id: runId } })
   }
 
   cancel(runId: string, options: CancelRunInput = {}): Promise<Accepted> {

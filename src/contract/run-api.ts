@@ -218,6 +218,24 @@ export const Lines = z.object({
 })
 export type Lines = z.infer<typeof Lines>
 
+export const StretchesQuery = z.object({
+  stream: StreamName,
+  from: lineNumber.default(1).describe('The first line that counts'),
+  limit: lineNumber.max(MAX_LINES).default(1000),
+})
+export type StretchesQuery = z.input<typeof StretchesQuery>
+export const Stretches = z.object({
+  stretches: z
+    .array(z.tuple([z.number(), z.number()]))
+    .describe(
+      'The first and the last of lines of this stream that follow each other; the last stretch may grow',
+    ),
+  next: z.number().optional().describe('As `from` it goes on; absent: these are all that there are now'),
+  total: z.number().describe('So many lines there are now, of both streams'),
+  behind: Lines.shape.behind,
+})
+export type Stretches = z.infer<typeof Stretches>
+
 export const SearchLinesQuery = z.object({
   q: z.string().min(1).max(1000).describe('A text, found whatever its case, without control codes'),
   re: z.stringbool().default(false).describe('`q` is a regular expression, of JavaScript'),

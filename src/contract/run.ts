@@ -103,6 +103,7 @@ const RunNow = z.object({
       host: z.string().optional(),
       reason: z.optional(Reason),
       message: z.string().describe('At most 200 characters'),
+      exit_code: z.number().int().optional(),
     })
     .optional()
     .describe('Of the first step that failed, in a run that is no success'),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
@@ -135,6 +136,75 @@ test('a log of any length is read, followed and searched on its page', { skip },
     assert.equal(await page.evaluate('window.taken'), true)
     await page.keyboard.press('Control+f')
     assert.equal(await page.evaluate('window.taken'), false)
+  })
+
+  await t.test('one stream alone is read, searched and linked, with the numbers of both', async () => {
+    const told = join(programs.home, 'first')
+    const print = 'for i in $(seq 1 200); do echo "out $i"; echo "err $i" >&2; done'
+    const wait = `until [ -e ${told} ]; do sleep 0.05; done`
+    const id = await open(`seq -f "out before %.0f" 1 300; ${wait}; echo "one err" >&2; sleep 600`)
+    for await (const event of programs.client.events(id, { outputBytes: 0 })) {
+      if (event.type === 'output' && event.stream === 'stdout') writeFileSync(told, '')
+      if (event.type === 'output' && event.stream === 'stderr') break
+    }
+    await page.goto(`${programs.url}/runs/${id}`)
+    await line(301).waitFor()
+    const streams = page.getByLabel('Streams')
+    await streams.selectOption('stderr')
+    await page.getByText('1 of 301 lines').waitFor()
+    await eventually('one line', async () => (await page.locator('[data-line]').count()) === 1)
+    assert.match(page.url(), /stream=stderr/)
+    await page.reload()
+    await line(301).getByText('one err').waitFor()
+    await page.getByText('1 of 301 lines').waitFor()
+    await streams.selectOption('stdout')
+    await page.getByText('300 of 301 lines').waitFor()
+    await line(300).getByText('out before 300').waitFor()
+    await line(301).waitFor({ state: 'detached' })
+    const input = page.getByLabel('Search in this log')
+    await input.fill('r')
+    await page.getByText(/of 300$/).waitFor()
+    await input.press('Escape')
+    await page.goto(`${programs.url}/runs/${id}?stream=stdout#step:print:120`)
+    await line(120).getByText('out before 120').waitFor()
+    await isAccessible(page, 'one stream')
+    await programs.client.runs.cancel(id)
+    await programs.ended(id)
+
+    // However often the two take turns, the command line and the page tell them apart.
+    const mixed = await open(`${print}; exit 3`)
+    await programs.ended(mixed)
+    const { stdout } = await programs.call(
+      'runs',
+      'logs',
+      mixed,
+      '--stream',
+      'stderr',
+      '--lines',
+      '-3',
+      '--json',
+    )
+    const told3 = stdout
+      .trim()
+      .split('\n')
+      .map((text) => JSON.parse(text))
+    assert.deepEqual(
+      told3.map(({ text, stream }) => [text, stream]),
+      [
+        ['err 198', 'stderr'],
+        ['err 199', 'stderr'],
+        ['err 200', 'stderr'],
+      ],
+    )
+    await page.goto(`${programs.url}/runs/${mixed}?stream=stdout#step:print:${told3[0].number}`)
+    await page.getByText('200 of 400 lines').waitFor()
+    await eventually('lines of stdout alone', async () => {
+      const shown = await page.locator('[data-line]').allTextContents()
+      return shown.length > 0 && shown.every((text) => text.includes('out'))
+    })
+    const wrong = await programs.call('runs', 'logs', mixed, '--stream', 'stdin')
+    assert.equal(wrong.code, 2)
+    assert.match(wrong.stderr, /it is stdout or stderr/)
   })
 
   await t.test('groups fold when they are over, and a hit or a link opens them', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { eventually } from '../support/errand-command.ts'
 import { startPrograms } from '../support/programs.ts'
 import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
@@ -63,6 +64,19 @@ test('the page of a run', { skip }, async (t) => {
     await page.getByText('checked out', { exact: true }).waitFor()
     assert.match(page.url(), /step=checkout/)
     await isAccessible(page, 'graph')
+    // In less room it is fitted anew; one that was moved keeps the step in view that the keys are at.
+    for (const move of [false, true]) {
+      await page.setViewportSize({ width: 1440, height: 900 })
+      if (move) {
+        await graph.hover({ position: { x: 5, y: 5 } })
+        await page.mouse.wheel(-900, 0)
+      }
+      await page.setViewportSize({ width: 720, height: 450 })
+      await eventually('the step is in view', async () => {
+        const [box, one] = [await graph.boundingBox(), await node(/^checkout/).boundingBox()]
+        return one!.x >= box!.x && one!.x + one!.width <= box!.x + box!.width
+      })
+    }
   })
 
   await t.test('a view is in the address, and letters change it and go to what failed', async (t) => {

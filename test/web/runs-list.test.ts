@@ -84,6 +84,25 @@ test('runs are found by what they were given, counted, and changed together', { 
         const { by_status } = await programs.client.runs.counts()
         return by_status.canceled === 2
       })
+      await page.goto(`${programs.url}/runs?kind=workflow`)
+      await page.locator('[data-run]').nth(4).waitFor()
+      // A failed row says with which code; the heads of the columns sort.
+      assert.equal((await page.locator('[data-run]').getByText('exit_code 3').count()) > 0, true)
+      const names = () => page.locator('[data-run] a').allTextContents()
+      await page.getByRole('button', { name: 'Sort by Name' }).focus()
+      await page.keyboard.press('Enter')
+      await page.getByRole('button', { name: 'Sort by Name, ascending' }).waitFor()
+      await eventually('the order', async () => {
+        const found = await names()
+        return (
+          new URL(page.url()).searchParams.get('sort') === 'name' && found.join() === found.toSorted().join()
+        )
+      })
+      await page.keyboard.press('Enter')
+      await page.getByRole('button', { name: 'Sort by Name, descending' }).waitFor()
+      await page.keyboard.press('Enter')
+      await page.getByRole('button', { name: 'Sort by Name', exact: true }).waitFor()
+      assert.equal(new URL(page.url()).search, '?kind=workflow')
       await page.goto(`${programs.url}/runs?status=failed`)
       await page.getByText('2 of 5', { exact: true }).waitFor()
       await page.locator('[data-run] a').first().focus()

@@ -49,6 +49,10 @@ test('filters are saved as views, and failures need their owner until each was o
     await eventually('the title', async () => (await page.title()).startsWith('(2) '))
     await page.getByRole('link', { name: 'Runs, 2 need you' }).waitFor()
     await isAccessible(page, 'failures')
+    // Folded, too.
+    await page.keyboard.press('[')
+    await page.getByRole('link', { name: 'Runs, 2 need you' }).getByText('2', { exact: true }).waitFor()
+    await page.reload()
     await shoot('failures')
     const other = await (await browser.newContext({ viewport: { width: 390, height: 844 } })).newPage()
     await other.goto(`${programs.url}/login`)

@@ -47,6 +47,12 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await page.goto(`${programs.url}/runs/${run}`)
       await page.getByRole('heading', { name: 'A heading' }).waitFor()
       await page.getByRole('button', { name: 'Copy this code' }).waitFor()
+      // A talk is among the sessions, not the runs.
+      const bar = page.getByRole('navigation', { name: 'Errand', exact: true })
+      assert.deepEqual(
+        await bar.locator('a[aria-current]').evaluateAll((all) => all.map((one) => one.textContent)),
+        ['Sessions'],
+      )
       await page.getByRole('link', { name: 'image: a picture' }).waitFor()
       assert.equal(
         await page.getByRole('link', { name: 'docs' }).getAttribute('rel'),

@@ -56,6 +56,24 @@ export const instancesQuery = (run: string, { step, phase }: AtStep, wanted: Wan
   staleTime: Number.POSITIVE_INFINITY,
 })
 
+/** All instances of a step that failed, however many; `count` of them. For `fetchQuery`. */
+export const failedQuery = (run: string, { step, phase }: AtStep, count: number) => ({
+  queryKey: ['failed', run, phase, step, count],
+  queryFn: async ({ signal }: { signal: AbortSignal }): Promise<PlacedInstance[]> => {
+    const found: PlacedInstance[] = []
+    for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+      const page: InstancePage = await ask('GET', `${of(run, step)}/instances`, {
+        query: { phase, status: 'failed,interrupted', limit: 500, cursor },
+        signal,
+      })
+      found.push(...page.instances)
+      cursor = page.next_cursor
+    }
+    return found
+  },
+  staleTime: Number.POSITIVE_INFINITY,
+})
+
 /** The instance at a position, or the first on a host; null where there is none. For `useQuery`. */
 export const instanceQuery = (
   run: string,

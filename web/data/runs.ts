@@ -10,6 +10,7 @@ import type {
   ValidateAnswer,
 } from '../../src/contract/run-api.ts'
 import type { BulkDone, BulkRunsInput, RunCounts } from '../../src/contract/runs/run-lists.ts'
+import type { RunOutline } from '../../src/contract/runs/run-parts.ts'
 import { ask, type Query } from './api.ts'
 import { FIRST_INSTANCES } from './instances.ts'
 
@@ -47,7 +48,7 @@ export type Run = RunSummary & {
     step?: string
     host?: string
     question?: Question
-    failure?: { step: string; host?: string; reason: string; message: string }
+    failure?: { step: string; host?: string; reason: string; message: string; exit_code?: number }
   }
 }
 export type RunPage = Omit<RunList, 'runs'> & { runs: Run[] }
@@ -136,10 +137,10 @@ export const eventsOfAttempt = (id: string, attempt: number, signal?: AbortSigna
   ask<RunEvent[]>('GET', `${of(id)}/events`, { query: { attempt, output_bytes: 0, limit: 1000 }, signal })
 export const getWorkflow = (id: string, signal?: AbortSignal) =>
   ask<RunWorkflow>('GET', `${of(id)}/workflow`, { signal })
-/** The workflow that a run was made of. For `useQuery`. */
-export const workflowQuery = (id: string) => ({
-  queryKey: ['workflow', id],
-  queryFn: ({ signal }: { signal: AbortSignal }) => getWorkflow(id, signal),
+/** The steps that a run was made of. For `useQuery`. */
+export const outlineQuery = (id: string) => ({
+  queryKey: ['outline', id],
+  queryFn: ({ signal }: { signal: AbortSignal }) => ask<RunOutline>('GET', `${of(id)}/outline`, { signal }),
   staleTime: Number.POSITIVE_INFINITY,
 })
 export const cancelRun = (id: string) => ask('POST', `${of(id)}/cancel`, { body: {} })

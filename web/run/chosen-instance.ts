@@ -1,5 +1,6 @@
-import { countOf, isWhole } from '../data/instances.ts'
-import { type Instance, type Shown, type Step, shownStep } from '../data/runs.ts'
+import type { QueryClient } from '@tanstack/react-query'
+import { countOf, failedQuery, isWhole } from '../data/instances.ts'
+import { type Instance, type Shown, type Step, shownStep, type WholeRun } from '../data/runs.ts'
 
 /** One instance of a step, as the list shows it. */
 export interface Place {
@@ -93,6 +94,18 @@ function placeOf(steps: readonly Step[], name: string): Place | Wanted | undefin
 /** The instances at hand that failed, in the order of the steps. */
 export function failedPlaces(steps: readonly Step[]): Place[] {
   return steps.flatMap(placesOf).filter(({ instance }) => isBad(instance))
+}
+
+/** All instances that failed, in the order of the steps; those that did not come with the run are asked for. */
+export async function allFailedPlaces(client: QueryClient, { run_id, steps }: WholeRun): Promise<Place[]> {
+  const each = steps.map(async (step) => {
+    const here = failedPlaces([step])
+    const count = countOf(step, 'failed', 'interrupted')
+    if (here.length >= count) return here
+    const all = await client.fetchQuery(failedQuery(run_id, step, count))
+    return all.map((instance) => ({ step, instance, index: instance.index }))
+  })
+  return (await Promise.all(each)).flat()
 }
 
 const began = ({ step }: Place) => step.started_at ?? ''

@@ -220,6 +220,10 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
             link={link}
             find={{ q: search.find ?? '', re: search.re === '1' }}
             setFind={find}
+            stream={search.stream}
+            setStream={(stream) =>
+              navigate({ search: (was) => ({ ...was, stream }), hash: (was) => was, replace: true })
+            }
           />
         ))}
       {tab === 'artifacts' && (

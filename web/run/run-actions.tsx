@@ -1,12 +1,11 @@
 import { useQuery } from '@tanstack/react-query'
 import { Undo2 } from 'lucide-react'
 import { useState } from 'react'
-import type { Workflow } from '../../src/contract/workflow.ts'
 import { ask } from '../data/api.ts'
 import { clockOf, duration, timeOf, useNow } from '../data/clock.ts'
 import { countOf } from '../data/instances.ts'
 import { lastGoodQuery } from '../data/last-good.ts'
-import { cancelRun, type Run, runQuery, type Step, type WholeRun, workflowQuery } from '../data/runs.ts'
+import { cancelRun, outlineQuery, type Run, runQuery, type Step, type WholeRun } from '../data/runs.ts'
 import { Link, useNavigate } from '../navigation/navigation.tsx'
 import { Confirm } from '../parts/confirm.tsx'
 
@@ -16,8 +15,7 @@ const of = (run: WholeRun) => `/api/runs/${encodeURIComponent(run.run_id)}`
 export function RollBack({ run }: { run: WholeRun }) {
   const navigate = useNavigate('/runs/$run')
   const [asking, setAsking] = useState(false)
-  const { data } = useQuery(workflowQuery(run.run_id))
-  const written = data?.workflow as Pick<Workflow, 'steps'> | undefined
+  const { data: written } = useQuery(outlineQuery(run.run_id))
   const undone = new Set(
     run.steps
       .filter(({ phase, status }) => phase === 'rollback' && status === 'success')

@@ -1,10 +1,10 @@
-import { useQuery } from '@tanstack/react-query'
+import { type QueryClient, useQuery } from '@tanstack/react-query'
 import { ChevronLeft, GitCompareArrows, User } from 'lucide-react'
 import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { countOf } from '../data/instances.ts'
 import { feedStart, type RunFeed, useRunFeed } from '../data/run-feed.ts'
-import { routeOf, runQuery, shownStatus, shownStep, type WholeRun, workflowQuery } from '../data/runs.ts'
+import { outlineQuery, routeOf, runQuery, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
 import { Link, useHash, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { later } from '../parts/later.tsx'
@@ -51,13 +51,16 @@ function shownRun(run: WholeRun) {
   return shownStatus(run)
 }
 
+/** Asks for what most runs show. */
+export function askForRun(client: QueryClient, { run = '' }: Readonly<Record<string, string>>): void {
+  for (const query of [runQuery(run), outlineQuery(run)]) void client.prefetchQuery<unknown>(query)
+}
+
 export function RunPage() {
   const id = useParam('run')
   const { step, tab } = useSearch('/runs/$run')
   const hash = useHash()
   const { data: run, error } = useQuery(runQuery(id))
-  // What most runs show is fetched while the run is.
-  useQuery({ ...workflowQuery(id), notifyOnChangeProps: [] })
   useEffect(() => {
     fetchLog()
     for (const part of [GraphView, StepInstances, RollBack, AgainstLastGood]) part.fetch()

@@ -17,6 +17,8 @@ export interface RunSearch {
   /** What is searched for in the log, and whether it is a regular expression. */
   find?: string
   re?: '1'
+  /** The one stream of the log that is shown. */
+  stream?: 'stdout' | 'stderr'
 }
 
 export const runTabs = [
@@ -34,7 +36,7 @@ export const runViews = ['graph', 'list', 'timeline'] as const
 export type RunView = (typeof runViews)[number]
 
 export function runSearch(search: Record<string, unknown>): RunSearch {
-  const { step, tab, try: attempt, view, compare, panel, against, file, find, re } = search
+  const { step, tab, try: attempt, view, compare, panel, against, file, find, re, stream } = search
   return {
     ...(typeof step === 'string' && step !== '' ? { step } : {}),
     ...(typeof attempt === 'string' && /^\d+$/.test(attempt) ? { try: attempt } : {}),
@@ -46,6 +48,7 @@ export function runSearch(search: Record<string, unknown>): RunSearch {
     ...(typeof file === 'string' && file !== '' ? { file } : {}),
     ...(typeof find === 'string' || typeof find === 'number' ? { find: String(find).slice(0, 1000) } : {}),
     ...(String(re) === '1' ? { re: '1' as const } : {}),
+    ...(stream === 'stdout' || stream === 'stderr' ? { stream } : {}),
   }
 }
 

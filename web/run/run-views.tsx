@@ -1,9 +1,11 @@
+import { useQueryClient } from '@tanstack/react-query'
 import { ChartGantt, List, Workflow } from 'lucide-react'
+import { useRef } from 'react'
 import type { WholeRun } from '../data/runs.ts'
-import { useNavigate } from '../navigation/navigation.tsx'
+import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { copyText } from '../parts/copy-button.tsx'
 import { useLetters } from '../parts/letters.ts'
-import { failedPlaces, type Place } from './chosen-instance.ts'
+import { allFailedPlaces, failedPlaces, type Place, placeName } from './chosen-instance.ts'
 import { type RunSearch, type RunView, runViews } from './run-search.ts'
 
 const words = { graph: 'Graph', list: 'List', timeline: 'Timeline' } as const
@@ -51,19 +53,28 @@ interface Keys {
 /** Letters of a run's page: `1 2 3` views, `f F` failures, `c` compare, `l` copies the link, `x` cancels after asking. */
 export function useRunKeys(keys: Keys): void {
   const navigate = useNavigate('/runs/$run')
+  const client = useQueryClient()
+  const { step: asked } = useSearch('/runs/$run')
+  const walked = useRef<Place>(undefined)
   useLetters((key) => {
     const { run, chosen, choose, compare, cancel } = keys
     const view = runViews[Number(key) - 1]
     if (view !== undefined) void navigate({ search: (was) => ({ ...was, view }) })
     else if (key === 'f' || key === 'F') {
-      const failed = failedPlaces(run.steps)
-      const at = failed.findIndex(
-        ({ step, index }) =>
-          step.step === chosen?.step.step && step.phase === chosen.step.phase && index === chosen.index,
-      )
-      const next = key === 'f' ? at + 1 : (at < 0 ? failed.length : at) - 1
-      const place = failed.at(next % (failed.length || 1))
-      if (place !== undefined) choose(place)
+      const walk = (failed: readonly Place[]) => {
+        // What was gone to last may not be there yet.
+        const { current: last } = walked
+        const from = last !== undefined && placeName(last) === asked ? last : chosen
+        const at = failed.findIndex(
+          ({ step, index }) =>
+            step.step === from?.step.step && step.phase === from.step.phase && index === from.index,
+        )
+        const next = key === 'f' ? at + 1 : (at < 0 ? failed.length : at) - 1
+        const place = failed.at(next % (failed.length || 1))
+        walked.current = place
+        if (place !== undefined) choose(place)
+      }
+      void allFailedPlaces(client, run).then(walk, () => walk(failedPlaces(run.steps)))
     } else if (key === 'c') compare()
     else if (key === 'l') void copyText(location.href)
     else if (key === 'x' && cancel !== undefined) cancel()

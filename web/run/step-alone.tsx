@@ -1,13 +1,13 @@
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
-import type { Workflow } from '../../src/contract/workflow.ts'
-import { type Step, shownStep, workflowQuery } from '../data/runs.ts'
+import type { RunOutline } from '../../src/contract/runs/run-parts.ts'
+import { outlineQuery, type Step, shownStep } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { firstOf, levelWord, placeName } from './chosen-instance.ts'
 import type { Level } from './chosen-path.ts'
 import { RetryHere } from './retry-menu.tsx'
 
-type Written = Pick<Workflow['steps'][number], 'name' | 'when' | 'needs' | 'foreach'>
+type Written = RunOutline['steps'][number]
 
 /** A step without instances: why it has none, and what to do about it. */
 export default function StepAlone({
@@ -19,11 +19,10 @@ export default function StepAlone({
 }) {
   const { run, place } = path.at(-1)!
   const { step } = place
-  const { data } = useQuery(workflowQuery(run.run_id))
-  const file = data?.workflow as { steps?: Written[]; finally?: Written[] } | undefined
+  const { data: file } = useQuery(outlineQuery(run.run_id))
   const main = run.steps.filter(({ phase }) => phase === 'main')
   const own = (step.phase === 'finally' ? file?.finally : file?.steps)?.find(({ name }) => name === step.step)
-  const isGraph = file?.steps?.some(({ needs }) => needs !== undefined)
+  const isGraph = file?.steps.some(({ needs }) => needs !== undefined)
   const before = main[main.indexOf(step) - 1]
   const needs = isGraph ? (own?.needs ?? []) : before === undefined ? [] : [before.step]
   const needed = main.filter((one) => step.phase === 'main' && needs.includes(one.step))
@@ -90,7 +89,7 @@ function Why({
   over: boolean
 }): ReactNode {
   const code = (text: string) => <code className="font-mono text-meta break-all">{text}</code>
-  const list = typeof written?.foreach === 'string' ? written.foreach : undefined
+  const list = written?.foreach
   if (reason === 'condition')
     return (
       <>

@@ -34,6 +34,7 @@ export function Now({ run }: { run: Run }) {
         {now?.failure !== undefined && <span className="font-medium">{now.failure.step} · </span>}
         <span className={shown === 'failed' ? 'text-bad' : 'text-gone'}>
           {now?.failure?.reason ?? run.reason ?? shown}
+          {now?.failure?.reason === 'exit_code' && ` ${now.failure.exit_code ?? ''}`}
         </span>
         {now?.failure?.host !== undefined && now.failure.host !== 'local' && (
           <span className="text-ink2"> on {now.failure.host}</span>

@@ -1,11 +1,13 @@
 import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
+import { ArrowDown, ArrowUp } from 'lucide-react'
 import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
+import type { RunSort } from '../../src/contract/run.ts'
 import { ApiError } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { liveRuns } from '../data/live.ts'
 import { groupOf } from '../data/run-filter.ts'
 import { countRuns, listRuns, type Run, type RunFilter } from '../data/runs.ts'
-import { useSearch } from '../navigation/navigation.tsx'
+import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
 import { useFailures, useNeedsYou } from '../shell/needs-you.ts'
@@ -94,6 +96,35 @@ function saidOf(counts: Counts, all: Counts, isFiltered: boolean): string {
   const said = (of: NonNullable<Counts>) => `${of.total.toLocaleString('en')}${of.more.length > 0 ? '+' : ''}`
   if (all === undefined || counts === undefined) return ''
   return isFiltered ? `${said(counts)} of ${said(all)}` : `${said(all)} ${all.total === 1 ? 'run' : 'runs'}`
+}
+
+interface SortHeadProps {
+  word: string
+  /** Its orders, that of the first press first; one more press ends them. */
+  by: readonly [RunSort, RunSort]
+  filter: RunFilter
+  className?: string
+}
+
+/** The head of a column, by which the list can be sorted. */
+function SortHead({ word, by, filter, className = '' }: SortHeadProps) {
+  const navigate = useNavigate()
+  const at = by.indexOf(filter.sort as RunSort)
+  const isDown = filter.sort?.startsWith('-')
+  const Icon = isDown ? ArrowDown : ArrowUp
+  const order = at < 0 ? '' : isDown ? ', descending' : ', ascending'
+  return (
+    <button
+      type="button"
+      aria-label={`Sort by ${word}${order}`}
+      aria-pressed={at >= 0}
+      className={`flex min-h-6 items-center gap-0.5 justify-self-start rounded hover:text-ink aria-pressed:font-medium aria-pressed:text-ink ${className}`}
+      onClick={() => navigate({ to: '/runs', search: { ...filter, sort: by[at + 1] } })}
+    >
+      {word}
+      {at >= 0 && <Icon size={11} strokeWidth={2} aria-hidden />}
+    </button>
+  )
 }
 
 export function RunsPage() {
@@ -238,17 +269,30 @@ export function RunsPage() {
             onBlur={() => setFocused(false)}
             onKeyDown={move}
           >
-            <div
-              aria-hidden="true"
-              className="grid grid-cols-(--run-columns) items-center gap-x-3 px-5 py-1 text-label text-ink2 max-sm:hidden"
-            >
+            <div className="grid grid-cols-(--run-columns) items-center gap-x-3 px-5 text-label text-ink2 max-sm:hidden">
               <span />
-              <span>Name</span>
-              <span className="hidden md:group-data-routes/list:block">Route</span>
-              <span className="max-lg:hidden">Now</span>
-              <span className="max-lg:hidden">Who</span>
-              <span className="text-right max-md:hidden">Started</span>
-              <span className="text-right">Took</span>
+              <SortHead word="Name" by={['name', '-name']} filter={filter} />
+              <span aria-hidden="true" className="hidden md:group-data-routes/list:block">
+                Route
+              </span>
+              <span aria-hidden="true" className="max-lg:hidden">
+                Now
+              </span>
+              <span aria-hidden="true" className="max-lg:hidden">
+                Who
+              </span>
+              <SortHead
+                word="Started"
+                by={['-started', 'started']}
+                filter={filter}
+                className="justify-self-end max-md:hidden"
+              />
+              <SortHead
+                word="Took"
+                by={['-duration', 'duration']}
+                filter={filter}
+                className="justify-self-end"
+              />
             </div>
             {from > 0 && (
               <div className="flex justify-center p-2">

@@ -22,6 +22,7 @@ import {
 import { basePath, whenRefused, whenSessionBack } from '../data/api.ts'
 import { liveRuns } from '../data/live.ts'
 import { chooseTheme } from '../data/preferences.ts'
+import { runQuery } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { Link, type Path, useNavigate, usePath } from '../navigation/navigation.tsx'
 import type { Command } from '../palette/commands.ts'
@@ -50,7 +51,7 @@ const NoticeBell = atBest(async () => (await loadNotices()).NoticeBell)
 const KeysSheet = lazy(async () => ({ default: (await import('../palette/keys-sheet.tsx')).KeysSheet }))
 
 const entry =
-  'flex h-[31px] items-center gap-2.5 rounded-md border border-transparent px-2 font-medium text-ink2 hover:bg-hover hover:text-ink'
+  'relative flex h-[31px] items-center gap-2.5 rounded-md border border-transparent px-2 font-medium text-ink2 hover:bg-hover hover:text-ink'
 const here = 'border-line! bg-surface! text-ink! dark:bg-raised!'
 
 const modifier = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘' : 'Ctrl'
@@ -110,6 +111,18 @@ function useKeys({ opening, fold, palette, allKeys }: Does): void {
   }, [])
 }
 
+/** The first word of the path; of a run that is a talk or a try of a task, where such are listed. */
+function useSection(path: string): string | undefined {
+  const [, first, id = ''] = path.split('/')
+  const { data: kind } = useQuery({
+    ...runQuery(decodeURIComponent(id)),
+    enabled: false,
+    select: ({ blueprint }) => blueprint,
+  })
+  if (first !== 'runs' || id === '') return first
+  return kind === 'agent' ? 'sessions' : kind === 'task' ? 'tasks' : first
+}
+
 /** Side bar, or on a phone the bar at the bottom, around a page. */
 export function Shell({ children }: { children: ReactNode }) {
   const { data: me } = useQuery(meQuery)
@@ -119,7 +132,9 @@ export function Shell({ children }: { children: ReactNode }) {
   const needsYou = useNeedsYou()
   const failures = useFailures()
   useSeenWhenOpened()
-  const inSettings = /^\/settings\/(?!runners)/.test(usePath())
+  const path = usePath()
+  const inSettings = /^\/settings\/(?!runners)/.test(path)
+  const section = useSection(path)
   const [open, setOpen] = useState<'palette' | 'keys'>()
   const fold = () => setFolded((was) => !was)
   useKeys({
@@ -228,21 +243,34 @@ export function Shell({ children }: { children: ReactNode }) {
             to="/runs"
             className={entry}
             hereClass={here}
+            isHere={section === 'runs'}
             aria-label={count > 0 ? `Runs, ${count} need you` : 'Runs'}
           >
             <ListTree size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
             <span className="group-data-folded:hidden max-xl:hidden">Runs</span>
             {count > 0 && (
-              <span className="ml-auto flex h-[18px] min-w-[18px] items-center justify-center rounded-full bg-ask-fill px-1 text-label font-semibold text-[#231700] group-data-folded:hidden max-xl:hidden">
+              <span className="ml-auto flex h-[18px] min-w-[18px] items-center justify-center rounded-full bg-ask-fill px-1 text-label font-semibold text-[#231700] group-data-folded:absolute group-data-folded:-top-1 group-data-folded:-right-1.5 max-xl:absolute max-xl:-top-1 max-xl:-right-1.5">
                 {count}
               </span>
             )}
           </Link>
-          <Link to="/sessions" className={entry} hereClass={here} aria-label="Sessions">
+          <Link
+            to="/sessions"
+            className={entry}
+            hereClass={here}
+            isHere={section === 'sessions'}
+            aria-label="Sessions"
+          >
             <MessageSquare size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
             <span className="group-data-folded:hidden max-xl:hidden">Sessions</span>
           </Link>
-          <Link to="/tasks" className={entry} hereClass={here} aria-label="Tasks">
+          <Link
+            to="/tasks"
+            className={entry}
+            hereClass={here}
+            isHere={section === 'tasks'}
+            aria-label="Tasks"
+          >
             <GitPullRequest size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
             <span className="group-data-folded:hidden max-xl:hidden">Tasks</span>
           </Link>
@@ -286,6 +314,7 @@ export function Shell({ children }: { children: ReactNode }) {
             to={to}
             className="relative flex flex-1 flex-col items-center justify-center gap-1 text-label text-ink2"
             hereClass="font-semibold text-ink!"
+            isHere={to === `/${section}`}
           >
             <Icon size={22} strokeWidth={1.75} aria-hidden />
             {word}

@@ -24,6 +24,8 @@ import {
   RunWorkflow,
   SearchLinesQuery,
   StreamTopics,
+  Stretches,
+  StretchesQuery,
   ValidateAnswer,
   ValidateRequest,
 } from '../run-api.ts'
@@ -35,6 +37,7 @@ import {
   InstancesQuery,
   LastGood,
   OverviewQuery,
+  RunOutline,
   RunViewQuery,
   StepOverview,
 } from '../runs/run-parts.ts'
@@ -155,6 +158,13 @@ export const runRoutes = routeTable({
     summary: 'What the run was made of',
     params,
     answers: { 200: RunWorkflow },
+  },
+  'GET /api/runs/:id/outline': {
+    who: 'user',
+    tag,
+    summary: 'The steps that the run was made of, without what they do and their lists of items',
+    params,
+    answers: { 200: RunOutline },
   },
   'POST /api/runs/:id/cancel': {
     who: 'user',
@@ -360,6 +370,14 @@ export const runRoutes = routeTable({
     params: AttemptPath,
     query: LinesQuery,
     answers: { 200: Lines },
+  },
+  'GET /api/runs/:id/attempts/:number/lines/stretches': {
+    who: 'user',
+    tag,
+    summary: 'Which lines of a log are of one stream, by their numbers',
+    params: AttemptPath,
+    query: StretchesQuery,
+    answers: { 200: Stretches },
   },
   'GET /api/runs/:id/attempts/:number/lines/search': {
     who: 'user',

@@ -109,3 +109,18 @@ export const LastGood = z.object({
     .describe('Absent: there is none'),
 })
 export type LastGood = z.infer<typeof LastGood>
+
+/** `GET /api/runs/:id/outline` */
+const OutlineStep = z.object({
+  name: z.string(),
+  needs: z.array(z.string()).optional(),
+  when: z.string().optional().describe('Its condition, as written'),
+  foreach: z.string().optional().describe('Where its items come from, if the file does not list them'),
+  rollback: z.boolean().optional().describe('Says how it is undone'),
+})
+export const RunOutline = z.object({
+  run_id: z.string(),
+  steps: z.array(OutlineStep),
+  finally: z.array(OutlineStep).optional(),
+})
+export type RunOutline = z.infer<typeof RunOutline>

@@ -32,7 +32,7 @@ test('a step that comes only on demand has a stop where it runs, and no other', 
 test('a row keeps the first failure of a run', async (t) => {
   const { play } = scriptedEngine(t, ({ step, host }) =>
     step === 'two' && host === 'y'
-      ? { outcome: 'failed', reason: 'exit_code', message: 'm'.repeat(300) }
+      ? { outcome: 'failed', reason: 'exit_code', exit_code: 3, message: 'm'.repeat(300) }
       : 'success',
   )
   const two = step('two', { targets: ['x', 'y'] })
@@ -42,7 +42,7 @@ test('a row keeps the first failure of a run', async (t) => {
     [now!.step, now!.question, now!.failure!.step, now!.failure!.host],
     [undefined, undefined, 'two', 'y'],
   )
-  assert.equal(now!.failure!.reason, 'exit_code')
+  assert.deepEqual([now!.failure!.reason, now!.failure!.exit_code], ['exit_code', 3])
   assert.equal(now!.failure!.message.length, 200)
   assert.ok(Buffer.byteLength(JSON.stringify({ route, now })) < 1024)
 })

@@ -178,7 +178,8 @@ function failureOf(steps: readonly StepState[]): NonNullable<RunListRow['now']>[
   if (first === undefined) return undefined
   const instance = first.instances.find(({ status }) => status === 'failed' || status === 'interrupted')
   const { reason, message } = instance?.reason === undefined ? first : instance
-  return { step: first.name, host: instance?.host, reason, message: cut(message ?? '') }
+  const { host, exit_code } = instance ?? {}
+  return { step: first.name, host, reason, message: cut(message ?? ''), exit_code }
 }
 
 /** No half of a character at its end. */

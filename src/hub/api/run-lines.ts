@@ -31,6 +31,11 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
     return { ...found, record, read }
   }
 
+  const countedOf = async ({ id, number }: { id: string; number: number }, done_bytes: number) => {
+    const kept = async (stream: StreamName) => await engine.outputLength(id, number, stream)
+    return { done_bytes, of_bytes: (await kept('stdout')) + (await kept('stderr')) }
+  }
+
   return {
     'GET /api/runs/:id/attempts/:number/lines': async ({ identity, params, query }) => {
       const { lines, behind, record, read } = await open(identity, params)
@@ -42,7 +47,6 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
           ? [query.from ?? 1, Math.min(query.to ?? total, (query.from ?? 1) + limit - 1)]
           : [Math.max(1, total - Math.min(query.tail, limit) + 1), total]
       const told = head.told.stdout + head.told.stderr
-      const kept = async (stream: StreamName) => await engine.outputLength(params.id, params.number, stream)
       const missing = await runLines.missing(record, params.number, lines)
       // Asked for in one go, so that all of it is of one moment: the log may grow.
       const opening = lines.open(cut, read)
@@ -51,10 +55,18 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
         ...facts,
         lines: (await lines.lines(from, to, cut, read)).map(lineView),
         open: (await opening).map(lineView),
-        ...(behind && {
-          behind: { done_bytes: told, of_bytes: (await kept('stdout')) + (await kept('stderr')) },
-        }),
+        ...(behind && { behind: await countedOf(params, told) }),
         ...(missing > 0 && { missing_bytes: missing }),
+      }
+    },
+
+    'GET /api/runs/:id/attempts/:number/lines/stretches': async ({ identity, params, query }) => {
+      const { lines, behind } = await open(identity, params)
+      const { head, total } = lines.index
+      return {
+        ...lines.index.stretches(query.stream, query.from, query.limit),
+        total,
+        ...(behind && { behind: await countedOf(params, head.told.stdout + head.told.stderr) }),
       }
     },
 

@@ -105,6 +105,12 @@ export function runHandlers({
       const { run_id, workflow_name, workflow, vars, repository } = run
       return { run_id, workflow_name, workflow, vars, repository, ...fileOf(run) }
     },
+
+    'GET /api/runs/:id/outline': async ({ identity, params }) => {
+      const { run_id, workflow } = await readableRun(engine, identity, params.id)
+      const { steps = [], finally: last } = workflow as Partial<Workflow>
+      return { run_id, steps: steps.map(outlineOf), finally: last?.map(outlineOf) }
+    },
   } satisfies Partial<Handlers>
 }
 
@@ -116,6 +122,12 @@ function fileOf({ blueprint, workflow: kept, vars }: RunRecord) {
   const asked = Object.keys(workflow.inputs ?? {}).filter((name) => isCredentialName(name))
   return { yaml, given: givenValues(workflow, vars), left_out: [...left_out, ...asked] }
 }
+
+const outlineOf = ({ name, needs, when, foreach, rollback }: Workflow['steps'][number]) => ({
+  ...{ name, needs, when },
+  foreach: typeof foreach === 'string' ? foreach : undefined,
+  rollback: rollback !== undefined || undefined,
+})
 
 function factsOf({ name, inputs = {}, steps, finally: last = [] }: Workflow) {
   const all = [...steps, ...last]

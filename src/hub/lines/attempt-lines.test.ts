@@ -130,6 +130,19 @@ test('lines are those of a naive merge, however the outputs were cut, and also w
       lines.index.head.lastStderr,
       lastStderr < 0 ? undefined : { from: first, to: lastStderr + 1 },
     )
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const numbers: number[] = []
+      for (let next: number | undefined = 1; next !== undefined; ) {
+        const page: { stretches: [number, number][]; next?: number } = lines.index.stretches(stream, next, 3)
+        for (const [first, last] of page.stretches) for (let at = first; at <= last; at++) numbers.push(at)
+        next = page.next
+      }
+      assert.deepEqual(
+        numbers,
+        expected.flatMap((line, at) => (line.stream === stream ? [at + 1] : [])),
+        `${stream} of seed ${seed}`,
+      )
+    }
     const again = LineIndex.fromFile(lines.index.toFile('then'), 'then')
     assert.deepEqual(again?.head, lines.index.head)
     const read = await new AttemptLines(1, again).lines(from, to, 2 ** 30, log.read)

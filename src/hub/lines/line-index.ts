@@ -178,6 +178,26 @@ export class LineIndex {
     return low
   }
 
+  /** Returns the lines of one stream from a line on, as stretches that follow each other; `next`: where those after `most` begin. */
+  stretches(
+    stream: StreamName,
+    from: number,
+    most: number,
+  ): { stretches: [number, number][]; next?: number } {
+    const stretches: [number, number][] = []
+    for (let at = this.#count === 0 ? 0 : this.pieceOf(from); at < this.#count; at++) {
+      const { before, lines, stream: own } = this.piece(at)
+      const first = Math.max(from, before + 1)
+      const last = before + lines
+      if (own !== stream || first > last) continue
+      const latest = stretches.at(-1)
+      if (latest !== undefined && latest[1] + 1 === first) latest[1] = last
+      else if (stretches.length === most) return { stretches, next: first }
+      else stretches.push([first, last])
+    }
+    return { stretches }
+  }
+
   /** Returns where the last line that begins in a piece ends, without its line break; `open`: more of it may come. */
   endOfLastLine(index: number): { end: number; open: boolean } {
     const { stream } = this.piece(index)

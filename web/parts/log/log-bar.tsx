@@ -3,6 +3,7 @@ import type { ReactNode, Ref } from 'react'
 import { ApiError, address } from '../../data/api.ts'
 import { outputPath } from '../../data/runs.ts'
 import type { LogSearch } from './log-search.ts'
+import type { Stream } from './log-streams.ts'
 
 export interface Find {
   q: string
@@ -24,6 +25,8 @@ interface Props {
   wrap: boolean
   setWrap: (on: boolean) => void
   times: boolean
+  stream: Stream | undefined
+  setStream: ((stream: Stream | undefined) => void) | undefined
   setTimes: (on: boolean) => void
 }
 
@@ -32,7 +35,7 @@ const figure = (value: number) => value.toLocaleString('en')
 
 /** The line above a log: search over all of it, how it is shown, and its bytes as they are. */
 export function LogBar({ find, setFind, search, current, step, input, leave, ...props }: Props) {
-  const { run, attempt, lines, wrap, setWrap, times, setTimes } = props
+  const { run, attempt, lines, wrap, setWrap, times, setTimes, stream, setStream } = props
   const isBad = search?.failure !== undefined
   return (
     <div className="flex min-h-[37px] shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-surface px-3 py-1 text-meta text-ink3 max-sm:gap-x-1 max-sm:px-2">
@@ -107,6 +110,18 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
       </search>
       <span className="truncate max-md:hidden">{lines}</span>
       <span className="ml-auto flex items-center gap-1">
+        {setStream !== undefined && (
+          <select
+            aria-label="Streams"
+            className={`h-6 rounded-md border bg-surface px-1.5 text-meta max-sm:h-11 max-sm:text-base ${stream === undefined ? 'border-line2 text-ink2' : 'border-accent font-medium text-ink'}`}
+            value={stream ?? ''}
+            onChange={({ target }) => setStream((target.value || undefined) as Stream | undefined)}
+          >
+            <option value="">All</option>
+            <option value="stdout">stdout</option>
+            <option value="stderr">stderr</option>
+          </select>
+        )}
         <IconButton label="Times (t)" pressed={times} onClick={() => setTimes(!times)}>
           <Clock {...icon} />
         </IconButton>

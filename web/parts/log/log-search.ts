@@ -1,6 +1,7 @@
 import type { FoundLines } from '../../../src/contract/run-api.ts'
 import { ask } from '../../data/api.ts'
 import { linesPath } from './log-lines.ts'
+import type { Stream } from './log-streams.ts'
 
 /** Lines that are found at most. */
 const MOST_HITS = 10_000
@@ -21,11 +22,14 @@ export class LogSearch {
   readonly #path: string
   readonly #q: string
   readonly #re: boolean
+  /** Hits in others are left out. */
+  readonly #stream: Stream | undefined
   #cursor = 1
   #wanted = 0
   #busy = false
 
-  constructor(run: string, attempt: number, { q, re }: { q: string; re: boolean }) {
+  constructor(run: string, attempt: number, { q, re }: { q: string; re: boolean }, stream?: Stream) {
+    this.#stream = stream
     this.#path = `${linesPath(run, attempt)}/search`
     this.#q = q
     this.#re = re
@@ -41,7 +45,8 @@ export class LogSearch {
       for (let cursor: number | undefined = this.#cursor; cursor !== undefined; ) {
         const query = { q: this.#q, re: String(this.#re), cursor, limit: 1000 }
         const found: FoundLines = await ask('GET', this.#path, { query, signal: this.#stop.signal })
-        for (const { number, ranges, text } of found.hits) {
+        for (const { number, ranges, text, stream } of found.hits) {
+          if (this.#stream !== undefined && stream !== this.#stream) continue
           if (!this.#found.has(number)) this.numbers.push(number)
           this.#found.set(number, { ranges, text })
         }

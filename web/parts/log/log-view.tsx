@@ -15,7 +15,9 @@ import { GROUP_MARKS, type Group, groupsOf, hiddenLines } from './log-groups.ts'
 import { LogLines } from './log-lines.ts'
 import { LogRow, sizeText } from './log-row.tsx'
 import { LogSearch } from './log-search.ts'
+import { type Stream, useOtherStream } from './log-streams.ts'
 import { RowPlaces } from './row-places.ts'
+import { joined } from './stretches.ts'
 
 const ROW = 20
 /** Rows that are there beyond the edges of what is seen. */
@@ -41,6 +43,9 @@ interface Props {
   /** The search that the address has, and told of another one. */
   find?: Find
   setFind?: (find: Find) => void
+  /** The one stream whose lines are shown. */
+  stream?: Stream | undefined
+  setStream?: (stream: Stream | undefined) => void
 }
 
 const figure = (value: number) => value.toLocaleString('en')
@@ -97,7 +102,10 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const isFolded = ({ from, to, isClosed }: Group) =>
     folds.get(from) ?? (isClosed && !looked.some((line) => line !== undefined && line > from && line <= to))
   // biome-ignore lint/correctness/useExhaustiveDependencies: a group is folded by the state named here
-  const hidden = useMemo(() => hiddenLines(groups, isFolded), [groups, folds, looked.join()])
+  const folded = useMemo(() => hiddenLines(groups, isFolded), [groups, folds, looked.join()])
+  const { stream } = given
+  const others = useOtherStream(run, attempt, stream, behind === undefined ? total : 0)
+  const hidden = useMemo(() => joined(folded, others), [folded, others])
   const byLine = useMemo(() => new Map(groups.map((group) => [group.from, group])), [groups])
   // biome-ignore lint/correctness/useExhaustiveDependencies: which are folded is known with what is hidden
   const fold = useCallback(
@@ -166,8 +174,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     return () => clearTimeout(timer)
   }, [find, sought, given.setFind])
   const search = useMemo(
-    () => (sought.q === '' ? undefined : new LogSearch(run, attempt, sought)),
-    [run, attempt, sought],
+    () => (sought.q === '' ? undefined : new LogSearch(run, attempt, sought, stream)),
+    [run, attempt, sought, stream],
   )
   useEffect(() => {
     setHit(undefined)
@@ -375,11 +383,12 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     <div className="relative flex min-h-0 flex-1 flex-col bg-sunken" onKeyDown={keys}>
       <LogBar
         {...{ run, attempt, find, setFind, search, current: hit, step, input }}
-        {...{ wrap, setWrap, times, setTimes }}
+        {...{ wrap, setWrap, times, setTimes, stream }}
+        setStream={given.setStream}
         leave={() => box.current?.focus()}
         lines={
           source.behind === undefined ? (
-            `${figure(total)} ${total === 1 ? 'line' : 'lines'}`
+            `${stream === undefined ? '' : `${figure(places.count(total))} of `}${figure(total)} ${total === 1 ? 'line' : 'lines'}`
           ) : (
             <>
               counting lines, {sizeText(source.behind.done_bytes)} of {sizeText(source.behind.of_bytes)}
@@ -430,6 +439,9 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
               {shown}
             </div>
           </div>
+          {stream !== undefined && total > 0 && places.count(total) === 0 && (
+            <p className="absolute top-3 px-4 font-sans text-meta text-ink3">No line is on {stream}.</p>
+          )}
           {total === 0 && source.isKnown && (
             <p className="absolute top-3 px-4 font-sans text-meta text-ink3">
               {running ? 'Nothing is put out yet.' : 'It put nothing out.'}

@@ -26,6 +26,12 @@ export class RowPlaces {
     return stretch !== undefined && number <= stretch.to ? stretch.to : undefined
   }
 
+  /** How many of the first `total` lines are in view. */
+  count(total: number): number {
+    const last = this.#hidden.at(-1)
+    return last === undefined ? total : total - last.before - (last.to - last.from + 1)
+  }
+
   /** The last stretch that begins before a line. */
   #stretch(number: number) {
     let low = -1

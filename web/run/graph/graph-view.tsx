@@ -2,12 +2,12 @@ import { useQuery } from '@tanstack/react-query'
 import { Hand, Layers, Maximize, Minus, Plus, Split, Workflow as SubRun } from 'lucide-react'
 import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { countOf } from '../../data/instances.ts'
-import { type Shown, type WholeRun, workflowQuery } from '../../data/runs.ts'
+import { outlineQuery, type Shown, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { Took } from '../../parts/times.tsx'
 import { firstOf, instanceWord, type Place } from '../chosen-instance.ts'
 import { layoutOf, type Placed } from './layout.ts'
-import { nodeId, nodesOf, type StepNode, type WrittenWorkflow } from './nodes.ts'
+import { nodeId, nodesOf, type StepNode } from './nodes.ts'
 
 const [WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE] = [168, 46, 30, 24, 24]
 const [SMALLEST, LARGEST] = [0.3, 1.5]
@@ -33,9 +33,9 @@ const worst: readonly Shown[] = ['failed', 'interrupted', 'asks', 'running', 'ro
 
 /** The steps of a run as a graph from left to right: what is travelled is solid, what is ahead is dotted. */
 export default function GraphView({ run, chosen, choose, views }: Props) {
-  const { data: written } = useQuery(workflowQuery(run.run_id))
+  const { data: written } = useQuery(outlineQuery(run.run_id))
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set())
-  const nodes = useMemo(() => nodesOf(run, written?.workflow as WrittenWorkflow | undefined), [run, written])
+  const nodes = useMemo(() => nodesOf(run, written), [run, written])
   const chosenId = chosen && nodeId(chosen.step)
   const layout = useMemo(() => layoutOf(nodes, open), [nodes, open])
   const byId = new Map(nodes.map((node) => [node.id, node]))
@@ -63,17 +63,43 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
       y: ABOVE + middleOf(at.clientHeight - ABOVE, height, current && top(current) + HEIGHT / 2),
     })
   }
+  /** A person has moved it: it is not fitted anew by itself. */
+  const isMoved = useRef(false)
   const isFitted = view !== undefined
   const isLaid = written !== undefined
-  // Fitted once its edges are known, and then left alone.
+  // Fitted once its edges are known, and anew where there is another room for it.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a later size of it changes nothing
   useLayoutEffect(() => {
     if (!isFitted && isLaid) fit()
   }, [isFitted, isLaid])
 
+  const fitAgain = () => {
+    isMoved.current = false
+    fit()
+  }
+  const resized = useRef(fit)
+  resized.current = () => {
+    if (!isFitted) return
+    if (isMoved.current && roving !== undefined) bringIntoView(roving)
+    else fit()
+  }
+  useEffect(() => {
+    const { current: at } = box
+    if (at === null) return
+    let { clientWidth, clientHeight } = at
+    const observer = new ResizeObserver(() => {
+      if (at.clientWidth === clientWidth && at.clientHeight === clientHeight) return
+      ;({ clientWidth, clientHeight } = at)
+      resized.current()
+    })
+    observer.observe(at)
+    return () => observer.disconnect()
+  }, [])
+
   const zoom = (by: number, at?: { x: number; y: number }) =>
     setView((was) => {
       if (was === undefined || box.current === null) return was
+      isMoved.current = true
       const { clientWidth, clientHeight } = box.current
       const { x, y } = at ?? { x: clientWidth / 2, y: clientHeight / 2 }
       const scale = Math.min(LARGEST, Math.max(SMALLEST, was.scale * by))
@@ -95,6 +121,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
         })
       else {
         const [dx, dy] = event.shiftKey ? [event.deltaY, 0] : [event.deltaX, event.deltaY]
+        isMoved.current = true
         setView((was) => was && { ...was, x: was.x - dx, y: was.y - dy })
       }
     }
@@ -111,6 +138,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
       const [dx, dy] = [moved.clientX - x, moved.clientY - y]
       x = moved.clientX
       y = moved.clientY
+      isMoved.current = true
       setView((was) => was && { ...was, x: was.x + dx, y: was.y + dy })
     }
     at.addEventListener('pointermove', move)
@@ -241,7 +269,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
           [
             ['Smaller', Minus, () => zoom(1 / 1.25)],
             ['Larger', Plus, () => zoom(1.25)],
-            ['Fit all', Maximize, fit],
+            ['Fit all', Maximize, fitAgain],
           ] as const
         ).map(([word, Icon, act]) => (
           <button

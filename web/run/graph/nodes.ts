@@ -1,4 +1,4 @@
-import type { Workflow } from '../../../src/contract/workflow.ts'
+import type { RunOutline } from '../../../src/contract/runs/run-parts.ts'
 import { type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import type { GraphNode } from './layout.ts'
 
@@ -10,19 +10,17 @@ export interface StepNode extends GraphNode {
   when: string | undefined
 }
 
-type WrittenStep = Pick<Workflow['steps'][number], 'name' | 'needs' | 'when'>
-/** The part of a workflow that the graph reads. */
-export interface WrittenWorkflow {
-  steps: readonly WrittenStep[]
-  finally?: readonly WrittenStep[] | undefined
-}
+type WrittenStep = RunOutline['steps'][number]
 
 export const nodeId = ({ phase, step }: Pick<Step, 'phase' | 'step'>): string => `${phase}:${step}`
 
 const calm: readonly Shown[] = ['success', 'skipped', 'ahead', 'canceled', 'queued']
 
 /** All steps of a run with their edges: as the file has them, then what undoes, then what comes at the end. */
-export function nodesOf(run: Pick<WholeRun, 'steps'>, workflow: WrittenWorkflow | undefined): StepNode[] {
+export function nodesOf(
+  run: Pick<WholeRun, 'steps'>,
+  workflow: Pick<RunOutline, 'steps' | 'finally'> | undefined,
+): StepNode[] {
   const written = new Map(workflow?.steps.map((step) => [step.name, step]))
   const last = new Map(workflow?.finally?.map((step) => [step.name, step]))
   const isGraph = workflow?.steps.some(({ needs }) => needs !== undefined) ?? false

@@ -4,9 +4,9 @@ import { type ReactNode, useMemo, useState } from 'react'
 import { duration, timeOf, useNow } from '../../data/clock.ts'
 import { countOf, overviewQuery } from '../../data/instances.ts'
 import { useLastGood } from '../../data/last-good.ts'
-import { type Step, shownStep, type WholeRun, workflowQuery } from '../../data/runs.ts'
+import { outlineQuery, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import { firstOf, MAP_OVER, type Place } from '../chosen-instance.ts'
-import { nodeId, nodesOf, type WrittenWorkflow } from '../graph/nodes.ts'
+import { nodeId, nodesOf } from '../graph/nodes.ts'
 import { InstanceMap } from '../instance-map.tsx'
 import { criticalPath, partsOf, ticksOf } from './bars.ts'
 import { type Axis, InstanceBars, Parts, Row, stepColours } from './instance-bars.tsx'
@@ -25,12 +25,9 @@ interface Props {
 
 /** Steps and instances over time, with the last good run beneath and the critical path marked. */
 export default function TimelineView({ run, chosen, open, views }: Props) {
-  const { data: written } = useQuery(workflowQuery(run.run_id))
+  const { data: written } = useQuery(outlineQuery(run.run_id))
   const { data: good } = useLastGood(run)
-  const path = useMemo(
-    () => criticalPath(nodesOf(run, written?.workflow as WrittenWorkflow | undefined)),
-    [run, written],
-  )
+  const path = useMemo(() => criticalPath(nodesOf(run, written)), [run, written])
   const [opened, setOpened] = useState<ReadonlyMap<string, boolean>>(new Map())
   const [most, setMost] = useState(MOST_STEPS)
   const [asTable, setAsTable] = useState(false)

@@ -4,7 +4,7 @@ import type { ErrandClient } from '../../../client/client.ts'
 import { StreamName } from '../../../contract/attempt.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { RunView } from '../../../contract/run.ts'
-import type { FoundLines, Line } from '../../../contract/run-api.ts'
+import type { FoundLines, Line, Stretches } from '../../../contract/run-api.ts'
 import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { exitCodes } from '../../exit-codes.ts'
@@ -28,7 +28,11 @@ export const runsLogs = command({
   options: {
     follow: { type: 'boolean', short: 'f', help: 'Go on until the run ends' },
     attempt: { type: 'string', value: 'N', help: 'The whole output of this attempt, byte for byte' },
-    stream: { type: 'string', value: 'NAME', help: 'With --attempt: stdout (default) or stderr' },
+    stream: {
+      type: 'string',
+      value: 'NAME',
+      help: 'Only stdout or stderr; with --attempt alone default: stdout',
+    },
     step: { type: 'string', value: 'NAME', help: 'Lines of this step, of one host with NAME@HOST' },
     lines: {
       type: 'string',
@@ -45,6 +49,7 @@ export const runsLogs = command({
     'errand runs logs run_0123',
     'errand runs logs run_0123 --step test@web-1 --lines -50',
     'errand runs logs run_0123 --step test --grep "error|failed" --regex',
+    'errand runs logs run_0123 --step test --stream stderr --lines -20',
     'errand runs logs run_0123 --attempt 1 > out.bin',
   ],
   async run(
@@ -52,20 +57,21 @@ export const runsLogs = command({
     [id],
   ) {
     if (regex && grep === undefined) throw new UsageError('--regex stands beside --grep', 'write --grep TEXT')
-    if (step !== undefined || lines !== undefined || grep !== undefined) {
-      const beside = Object.entries({ follow, stream }).find(([, value]) => value !== undefined)?.[0]
-      if (beside !== undefined)
+    const isOfOne = stream !== undefined && attempt === undefined
+    if (step !== undefined || lines !== undefined || grep !== undefined || isOfOne) {
+      if (follow)
         throw new UsageError(
-          `--${beside} does not go with --step, --lines and --grep`,
+          '--follow does not go with --step, --lines, --grep and --stream',
           'leave one of them out',
         )
+      const only = stream === undefined ? undefined : streamNamed(stream)
       const tty = process.stdout.isTTY ?? false
       const print = printer(json, wantsColor(tty, process.env, colorChoice(color)))
       const client = connect(hub)
       const number = attempt === undefined ? await attemptOf(client, id!, step) : attemptNumber(attempt)
-      if (grep === undefined) await someLines(client, { id: id!, number, which: lines ?? '1-' }, print)
-      else
-        await matches(client, { id: id!, number, which: lines ?? '1-', grep, regex: regex ?? false }, print)
+      const wanted = { id: id!, number, which: lines ?? '1-', only }
+      if (grep === undefined) await someLines(client, wanted, print)
+      else await matches(client, { ...wanted, grep, regex: regex ?? false }, print)
       return exitCodes.success
     }
     if (json && attempt !== undefined)
@@ -80,6 +86,12 @@ export const runsLogs = command({
     return exitCodes.damaged
   },
 })
+
+function streamNamed(text: string): StreamName {
+  const name = StreamName.safeParse(text)
+  if (!name.success) throw new UsageError(`--stream is "${text}"`, 'it is stdout or stderr')
+  return name.data
+}
 
 function attemptNumber(text: string): number {
   const number = Number(text)
@@ -144,12 +156,25 @@ interface Wanted {
   id: string
   number: number
   which: string
+  /** The one stream whose lines are asked for. */
+  only: StreamName | undefined
 }
 
 /** The first line and the last that are asked for; a long log is counted first, a part with each question. */
-async function bounds(client: ErrandClient, { id, number, which }: Wanted): Promise<[number, number]> {
+async function bounds(client: ErrandClient, wanted: Wanted): Promise<[number, number]> {
+  const { id, number, which, only } = wanted
   const asked = whichLines(which)
   if ('from' in asked) return [asked.from, asked.to]
+  if (only !== undefined) {
+    const all: [number, number][] = []
+    for await (const stretch of stretchesOf(client, wanted, 1)) all.push(stretch)
+    let left = asked.tail
+    for (const [first, last] of all.toReversed()) {
+      if (last - first + 1 >= left) return [last - left + 1, Number.POSITIVE_INFINITY]
+      left -= last - first + 1
+    }
+    return [1, Number.POSITIVE_INFINITY]
+  }
   for (;;) {
     const { total, behind } = await client.runs.lines(id, number, { tail: 0 })
     if (behind === undefined) return [Math.max(1, total - asked.tail + 1), total]
@@ -159,15 +184,42 @@ async function bounds(client: ErrandClient, { id, number, which }: Wanted): Prom
 const CUT_BYTES = 64 * 1024
 const LINES_A_PAGE = 100
 
+/** Stretches of the lines of one stream from a line on; a long log is counted first. */
+async function* stretchesOf(
+  client: ErrandClient,
+  { id, number, only }: Wanted,
+  first: number,
+): AsyncGenerator<[number, number]> {
+  for (let from: number | undefined = first; from !== undefined; ) {
+    const found: Stretches = await client.runs.stretches(id, number, { stream: only!, from })
+    if (found.behind !== undefined) continue
+    yield* found.stretches
+    from = found.next
+  }
+}
+
 async function someLines(client: ErrandClient, wanted: Wanted, print: Print): Promise<void> {
   const [first, last] = await bounds(client, wanted)
+  if (wanted.only === undefined) return void (await printLines(client, wanted, [first, last], print))
+  for await (const [from, to] of stretchesOf(client, wanted, first))
+    if (from > last || !(await printLines(client, wanted, [from, Math.min(to, last)], print))) return
+}
+
+/** Answers whether somebody reads on. */
+async function printLines(
+  client: ErrandClient,
+  wanted: Wanted,
+  [first, last]: readonly [number, number],
+  print: Print,
+): Promise<boolean> {
   for (let from = first; from <= last; ) {
     const query = { from, to: Math.min(last, from + LINES_A_PAGE - 1), cut: CUT_BYTES }
     const { lines, behind } = await client.runs.lines(wanted.id, wanted.number, query)
-    for (const line of lines) if (!(await print(line))) return
+    for (const line of lines) if (!(await print(line))) return false
     from += lines.length
-    if (lines.length === 0 && behind === undefined) return
+    if (lines.length === 0 && behind === undefined) return true
   }
+  return true
 }
 
 async function matches(
@@ -181,7 +233,10 @@ async function matches(
   for (let cursor: number | undefined = first; cursor !== undefined && cursor <= last; ) {
     const query = { q: grep, re: regex, cursor }
     const { hits, next } = await client.runs.searchLines(wanted.id, wanted.number, query)
-    for (const hit of hits) if (hit.number > last || !(await print(hit))) return
+    for (const hit of hits) {
+      if (hit.number > last) return
+      if ((wanted.only ?? hit.stream) === hit.stream && !(await print(hit))) return
+    }
     cursor = next
   }
 }
@@ -193,13 +248,12 @@ async function bytes(
   number: number,
   stream: string,
 ): Promise<string | undefined> {
-  const name = StreamName.safeParse(stream)
-  if (!name.success) throw new UsageError(`--stream is "${stream}"`, 'it is stdout or stderr')
+  const name = streamNamed(stream)
   let damage: string | undefined
-  const body = await client.output(runId, number, name.data).catch((error) => {
+  const body = await client.output(runId, number, name).catch((error) => {
     if (!(error instanceof ErrandError) || error.code !== 'output_damaged') throw error
     damage = error.message
-    return client.output(runId, number, name.data, { damaged: true })
+    return client.output(runId, number, name, { damaged: true })
   })
   try {
     await pipeline(Readable.fromWeb(body as Parameters<typeof Readable.fromWeb>[0]), process.stdout, {
