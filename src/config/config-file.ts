@@ -250,7 +250,8 @@ function wholePool(group: string, given: Omit<Group, 'provisioner'> & Pick<Pool,
   return {
     group,
     ...{ provisioner: given.provisioner, max, spare, idle_seconds, start_seconds, paused, labels },
-    ...{ slots: given.slots, hub_url: given.hub_url, ...driverSettings(given) },
+    ...{ slots: given.slots, hub_url: given.hub_url, spare_tenant: given.spare_tenant },
+    ...driverSettings(given),
   }
 }
 

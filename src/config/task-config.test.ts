@@ -36,10 +36,12 @@ test('the samples for containers and pods say how the runners of tasks are made,
     ...{ provisioner: 'kubernetes', image: 'errand', namespace: 'coding-tasks' },
     secrets: ['git-credentials', 'llm-credentials'],
   })
+  const [group] = parseConfig(sample('kubernetes.yaml'), 'kubernetes.yaml').pools
+  assert.deepEqual([group?.namespace, group?.secrets], [pods?.namespace, pods?.secrets])
   const { pools, warnings: told } = parseConfig(sample('docker.yaml'), 'docker.yaml')
-  const [{ group, provisioner, image, volumes } = {}] = pools as Partial<Pool>[]
+  const [{ group: name, provisioner, image, volumes } = {}] = pools as Partial<Pool>[]
   assert.deepEqual(
-    [group, provisioner, image, volumes, pools.length],
+    [name, provisioner, image, volumes, pools.length],
     [TASK_GROUP, 'docker', 'errand', docker?.volumes, 1],
   )
   assert.deepEqual(told, [])

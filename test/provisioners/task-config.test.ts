@@ -2,12 +2,19 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test from 'node:test'
+import test, { type TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import type { TaskView } from '../../src/contract/tasks/task-api.ts'
 import { dockerFor, dockerHere, noteMade, removeLabelled } from '../support/docker/docker.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
+import {
+  ADMIN_KUBECONFIG,
+  kubernetesFor,
+  kubernetesHere,
+  NODE_ADDRESS,
+  takeImage,
+} from '../support/kubernetes/kubernetes.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { MODEL_KEY, taskPlace } from '../support/tasks/task-place.ts'
 
@@ -15,45 +22,50 @@ const execute = promisify(execFile)
 const examples = join(import.meta.dirname, '../../examples/coding-tasks')
 const sample = (name: string) => readFileSync(join(examples, name), 'utf8')
 
-test('the sample for containers starts a hub, and its tasks are each carried out in one', {
-  skip: await dockerHere(),
-}, async (t) => {
+/** A hub that is started with the configuration, and the sample of a task that is handed in with it. */
+async function goThrough(
+  t: TestContext,
+  options: {
+    host: string
+    hubEnv?: NodeJS.ProcessEnv
+    configOf(image: string): string
+    /** The image is there. */
+    ready?(image: string): Promise<void>
+    /** A runner is made, of the hub with this id. */
+    made(hub: string): void
+  },
+): Promise<void> {
   const docker = dockerFor(t)
-  const gateway = (await docker.engine.getNetwork('bridge').inspect()).IPAM.Config[0]!.Gateway
-  // Repositories of private addresses are the operator's to open: here by the image, as hub and runner have the same.
   const image = docker.name('task-runner')
   const base = await errandImage()
-  let config = ''
-  const place = await taskPlace(t, {
-    host: gateway,
+  const config = options.configOf(image)
+  const { repository, programs, server, forge } = await taskPlace(t, {
+    host: options.host,
     script: [runTurn('echo made > made.txt'), { text: 'It is made.' }],
     files: { 'README.md': 'The shop.\n' },
     programs: {
       runner: 'none',
+      ...(options.hubEnv && { hubEnv: options.hubEnv }),
       prepare: ({ data }) => {
         mkdirSync(data, { recursive: true, mode: 0o700 })
-        config = join(data, 'errand.yaml')
-        writeFileSync(config, sample('docker.yaml').replace('docker_image: errand', `docker_image: ${image}`))
+        writeFileSync(join(data, 'errand.yaml'), config)
       },
     },
   })
-  const { repository, programs, server, forge } = place
+  const file = (name: string, text: string) => {
+    writeFileSync(join(programs.home, name), text)
+    return join(programs.home, name)
+  }
   const built = join(programs.home, 'image')
   mkdirSync(built)
+  // Repositories at private addresses are for the operator to open; of these runners by their image.
   writeFileSync(join(built, 'Dockerfile'), `FROM ${base}\nENV ERRAND_GIT_ALLOW=${forge.url}\n`)
   const labels = Object.entries(docker.labels).flatMap((each) => ['--label', each.join('=')])
   await execute('docker', ['build', '-q', ...labels, '-t', image, built], {
     env: { ...process.env, DOCKER_BUILDKIT: '0' },
   })
-
-  const file = (name: string, text: string) => {
-    writeFileSync(join(programs.home, name), text)
-    return join(programs.home, name)
-  }
-  const given = file(
-    'docker.yaml',
-    readFileSync(config, 'utf8').replace('https://api.openai.com', server.url),
-  )
+  await options.ready?.(image)
+  const given = file('tasks.yaml', config.replace('https://api.openai.com', server.url))
   const task = file(
     'task.yaml',
     sample('task.yaml')
@@ -63,13 +75,11 @@ test('the sample for containers starts a hub, and its tasks are each carried out
   )
   await programs.call('secrets', 'set', `OPENAI_API_KEY=${MODEL_KEY}`)
   const running = programs.call('task', 'run', '--config', given, task)
-  const made = await eventually('a made runner', async () => {
+  const row = await eventually('a made runner', async () => {
     const [group] = await programs.client.runners.groups({ name: 'coding-tasks' })
     return group?.pool?.runners[0]
   })
-  const label = `errand.hub=${made.name.split('-')[1]}`
-  noteMade('label', label)
-  t.after(() => removeLabelled(label))
+  options.made(row.name.split('-')[1]!)
   const ran = await running
   assert.equal(ran.code, 0, ran.stdout + ran.stderr)
   const shown = await programs.call('task', 'show', 'web-shop/TASK-1', '--json')
@@ -77,7 +87,46 @@ test('the sample for containers starts a hub, and its tasks are each carried out
   assert.deepEqual([result?.success, result?.llm_model], [true, 'gpt-4.1'], JSON.stringify(result))
   assert.ok(pull_request !== undefined)
   await eventually('an end of all that was made', async () => {
-    const { stdout } = await execute('docker', ['ps', '-aq', '--filter', `label=${label}`])
-    return stdout === ''
+    const [group] = await programs.client.runners.groups({ name: 'coding-tasks' })
+    return Object.values(group!.pool!.counts).every((count) => count === 0)
   })
+}
+
+test('the sample for containers starts a hub, and its tasks are each carried out in one', {
+  skip: await dockerHere(),
+}, async (t) => {
+  const gateway = (await dockerFor(t).engine.getNetwork('bridge').inspect()).IPAM.Config[0]!.Gateway
+  let label = ''
+  await goThrough(t, {
+    host: gateway,
+    configOf: (image) => sample('docker.yaml').replace('docker_image: errand', `docker_image: ${image}`),
+    made: (hub) => {
+      label = `errand.hub=${hub}`
+      noteMade('label', label)
+      t.after(() => removeLabelled(label))
+    },
+  })
+  const { stdout } = await execute('docker', ['ps', '-aq', '--filter', `label=${label}`])
+  assert.equal(stdout, '')
+})
+
+test('the sample for pods starts a hub, and its tasks are each carried out in one', {
+  skip: (await dockerHere()) || (await kubernetesHere()),
+}, async (t) => {
+  const cluster = await kubernetesFor(t)
+  const { namespace } = cluster
+  const of = `/api/v1/namespaces/${namespace}`
+  for (const name of ['git-credentials', 'llm-credentials'])
+    await cluster.ask('POST', `${of}/secrets`, { metadata: { name }, stringData: { value: 'of the pods' } })
+  await goThrough(t, {
+    host: NODE_ADDRESS,
+    hubEnv: { KUBECONFIG: ADMIN_KUBECONFIG },
+    configOf: (image) =>
+      sample('kubernetes.yaml')
+        .replace('k8s_image: errand', `k8s_image: ${image}`)
+        .replace('k8s_namespace: coding-tasks', `k8s_namespace: ${namespace}`),
+    ready: takeImage,
+    made: () => {},
+  })
+  assert.deepEqual((await cluster.ask('GET', `/apis/batch/v1/namespaces/${namespace}/jobs`)).items, [])
 })

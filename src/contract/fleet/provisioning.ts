@@ -15,6 +15,8 @@ export const PoolShape = {
   max: z.number().int().min(1).max(1_000).optional(),
   /** Made ahead of need, for whatever comes next. Default 0. */
   spare: z.number().int().min(0).max(100).optional(),
+  /** The tenant whose they are: of others none is made ahead of need. Default: the first. */
+  spare_tenant: z.string().min(1).max(63).optional(),
   /** How long one without work stays. Default 60. */
   idle_seconds: z.number().min(0).max(86_400).optional(),
   /** How long one may take until it is connected. Default 300. */
@@ -78,7 +80,7 @@ export const DriverShape = {
     .optional(),
   /** When the image is asked of its registry. Default `missing`. */
   pull: z.enum(['missing', 'always', 'never']).optional(),
-  /** A kubeconfig file. Default: the service account of the hub's own pod. */
+  /** A kubeconfig file. Default: that of KUBECONFIG, or the service account of the hub's own pod. */
   kubeconfig: z.string().min(1).max(4_000).optional(),
   /** Of the kubeconfig. Default: its current one. */
   context: z.string().min(1).max(500).optional(),
@@ -177,6 +179,7 @@ export interface Pool extends DriverSettings {
   start_seconds: number
   paused: boolean
   labels: Readonly<Record<string, string>>
+  spare_tenant?: string | undefined
   slots?: number | undefined
   hub_url?: string | undefined
 }
@@ -233,6 +236,7 @@ export const PoolView = z.object({
   provisioner: ProvisionerKind,
   /** Of containers and pods. */
   image: z.string().optional(),
+  namespace: z.string().optional(),
   max: z.number(),
   spare: z.number(),
   idle_seconds: z.number(),

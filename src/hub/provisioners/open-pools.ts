@@ -5,7 +5,6 @@ import type { Pool } from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
 import type { SqliteStores } from '../../stores/sqlite/stores.ts'
 import type { Auth } from '../auth/auth.ts'
-import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { CommandProvisioner } from './drivers/command.ts'
 import { DockerProvisioner } from './drivers/docker.ts'
 import { KubernetesProvisioner } from './drivers/kubernetes/kubernetes.ts'
@@ -54,7 +53,10 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
       case 'docker':
         return new DockerProvisioner({ ...pool, image: pool.image!, hub, env: dockerEnv(pool) })
       case 'kubernetes':
-        return new KubernetesProvisioner({ ...pool, hub, env, pods: podSettings(pool) })
+        return new KubernetesProvisioner({
+          ...{ ...pool, hub, env, pods: podSettings(pool) },
+          kubeconfig: pool.kubeconfig ?? env.KUBECONFIG,
+        })
     }
   }
   const settings = new PoolSettings({ file: () => configFile.pools(), store: accounts, log })
@@ -63,7 +65,6 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
     settings,
     store: stores.madeRunners,
     tokens: new MadeTokens({ accounts, auth, secret }),
-    spareTenant: DEFAULT_TENANT,
   })
   await settings.recall()
   await pools.recall()

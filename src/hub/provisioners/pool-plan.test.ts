@@ -146,3 +146,19 @@ test('a run ends whose wait has no end: none starts until a person mends it, or 
   assert.deepEqual(ends({ rows, seen: seenOf({ x: { ...open, attempts: 1 } }) }), [], 'it is at another step')
   assert.deepEqual(ends({ rows, seen: seenOf({ x: { connected: true } }) }), [], 'it ends just now')
 })
+
+test('a spare is for runs of its tenant alone: those of others get runners of their own', () => {
+  const idle = (name: string, tenant = 'default') => row(name, { state: 'idle', tenant })
+  const demands = [demand('a', { tenant: 'acme' }), demand('b')]
+  assert.deepEqual(startsOf({ demands, rows: [idle('x')] }), ['a'])
+  assert.deepEqual(startsOf({ demands, rows: [idle('x', 'acme')] }), ['b'])
+  const spares = { pool: { ...pool, spare: 1, spare_tenant: 'acme' } }
+  assert.deepEqual(startsOf({ ...spares, rows: [idle('x')] }), [undefined])
+  assert.deepEqual(startsOf({ ...spares, rows: [idle('x', 'acme')] }), [])
+  const rows = [idle('x', 'acme'), idle('y'), idle('z', 'acme')]
+  const long = { ...spares, rows, idleSince: () => NOW - 100_000 }
+  assert.deepEqual(endsOf(long), [
+    ['z', 'idle'],
+    ['y', 'idle'],
+  ])
+})

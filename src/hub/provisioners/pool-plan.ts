@@ -1,6 +1,7 @@
 import { failedStarts, type MadeEnd, type Pool } from '../../contract/fleet/provisioning.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
+import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { type Demand, demandKey, type WaitingDemand } from '../fleet/made-groups.ts'
 import type { Open } from './breaker.ts'
 
@@ -70,10 +71,18 @@ export function planPool(facts: PoolFacts): PoolPlan {
   const served = new Set(staying.map(({ run_id = '', workspace = '' }) => demandKey({ run_id, workspace })))
   const unserved = facts.demands.filter((demand) => canServe(pool, demand) && !served.has(demandKey(demand)))
   const unbound = staying.filter(({ run_id }) => run_id === undefined)
-  // What is there for whatever comes next is taken first: by a spare that starts as well.
-  const waiting = unserved.slice(unbound.length)
-  const spares = Math.max(0, unbound.length - unserved.length)
-  trimIdle(plan, facts, unbound, spares)
+  // What is there for whatever comes next is taken first, by runs of its tenant: by a spare that starts as well.
+  const free = countBy(unbound, ({ tenant }) => tenant)
+  const waiting = unserved.filter(({ tenant }) => {
+    const left = free.get(tenant) ?? 0
+    free.set(tenant, left - 1)
+    return left <= 0
+  })
+  const spareTenant = pool.spare_tenant ?? DEFAULT_TENANT
+  const spares = Math.max(0, free.get(spareTenant) ?? 0)
+  trimIdle(plan, facts, unbound, (tenant) =>
+    tenant === spareTenant ? spares - pool.spare : (free.get(tenant) ?? 0),
+  )
   if (paused) return plan
   // One that is taken away has its place until it is gone, but not one that never was.
   const taken = rows.filter(({ end }) => end === undefined || !isFailedStart(end)).length
@@ -108,15 +117,23 @@ function whyRemoved(
   return undefined
 }
 
+const countBy = <T>(all: readonly T[], key: (one: T) => string): Map<string, number> =>
+  new Map([...Map.groupBy(all, key)].map(([name, some]) => [name, some.length]))
+
 /** Takes away what has been without work for too long, beside the spares; the one that was there first stays longest. */
-function trimIdle(plan: PoolPlan, facts: PoolFacts, unbound: readonly MadeRow[], spares: number): void {
-  const { pool, nowMs, idleSince } = facts
-  let surplus = spares - pool.spare
-  for (const { name } of unbound.toReversed()) {
-    if (surplus <= 0) return
+function trimIdle(
+  plan: PoolPlan,
+  { pool, nowMs, idleSince }: PoolFacts,
+  unbound: readonly MadeRow[],
+  surplusOf: (tenant: string) => number,
+): void {
+  const removed = new Map<string, number>()
+  for (const { name, tenant } of unbound.toReversed()) {
     const since = idleSince(name)
+    const before = removed.get(tenant) ?? 0
+    if (before >= surplusOf(tenant)) continue
     if (since === undefined || nowMs - since < pool.idle_seconds * 1000) continue
-    surplus--
+    removed.set(tenant, before + 1)
     plan.removals.push({ name, end: 'idle', message: `It had nothing to do for ${pool.idle_seconds} s.` })
   }
 }

@@ -25,6 +25,7 @@ export function poolView({ pool, changes, rows, past, demands, open, tenant }: P
   return {
     ...{ group, provisioner, max, spare, idle_seconds, start_seconds, paused },
     ...(pool.image !== undefined && { image: pool.image }),
+    ...(pool.namespace !== undefined && { namespace: pool.namespace }),
     changes: [...changes],
     counts: {
       starting: count('wanted', 'asked', 'starting'),

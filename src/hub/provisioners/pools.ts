@@ -51,8 +51,6 @@ export interface PoolsOptions {
   url(): string
   isOpen(runId: string): boolean
   log: Log
-  /** Whose runners are those that are made ahead of need. */
-  spareTenant: string
   /** Between looks at what there is. Default 15,000. */
   sweepMs?: number
   /** The longest that one is there. Default a week. */
@@ -274,7 +272,7 @@ export class Pools {
   }
 
   #start(pool: Pool, demand: Demand | undefined): void {
-    const { hub, spareTenant } = this.#options
+    const { hub } = this.#options
     const stem =
       demand === undefined
         ? spareStem(hub)
@@ -287,7 +285,7 @@ export class Pools {
       stem,
       epoch,
       group: pool.group,
-      tenant: demand?.tenant ?? spareTenant,
+      tenant: demand?.tenant ?? pool.spare_tenant ?? DEFAULT_TENANT,
       ...(demand && { run_id: demand.run_id, workspace: demand.workspace }),
       state: 'wanted',
       created_at: new Date(now).toISOString(),

@@ -56,12 +56,15 @@ export function inGroup(
   groups: readonly RunnerGroup[],
   file: string,
 ): CreateTasksInput {
-  const { provisioner, image } = pool
-  const found = groups.find(({ pool: made }) => made?.provisioner === provisioner && made.image === image)
+  const { provisioner, image, namespace } = pool
+  const found = groups.find(
+    ({ pool: made }) =>
+      made?.provisioner === provisioner && made.image === image && made.namespace === namespace,
+  )
   if (found === undefined)
     throw new ErrandError(
       'not_found',
-      `No group of the hub makes its runners by ${provisioner} of the image ${image}.`,
+      `No group of the hub makes its runners by ${provisioner}${namespace === undefined ? '' : ` in the namespace ${namespace}`} of the image ${image}.`,
       {
         hint: `Start the hub with: errand up --config ${file}. Or write into its errand.yaml: groups: {${TASK_GROUP}: ${JSON.stringify(pool)}}`,
       },
