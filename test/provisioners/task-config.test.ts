@@ -8,13 +8,6 @@ import type { TaskView } from '../../src/contract/tasks/task-api.ts'
 import { dockerFor, dockerHere, noteMade, removeLabelled } from '../support/docker/docker.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
-import {
-  ADMIN_KUBECONFIG,
-  kubernetesFor,
-  kubernetesHere,
-  NODE_ADDRESS,
-  takeImage,
-} from '../support/kubernetes/kubernetes.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { MODEL_KEY, taskPlace } from '../support/tasks/task-place.ts'
 
@@ -27,10 +20,7 @@ async function goThrough(
   t: TestContext,
   options: {
     host: string
-    hubEnv?: NodeJS.ProcessEnv
     configOf(image: string): string
-    /** The image is there. */
-    ready?(image: string): Promise<void>
     /** A runner is made, of the hub with this id. */
     made(hub: string): void
   },
@@ -45,7 +35,6 @@ async function goThrough(
     files: { 'README.md': 'The shop.\n' },
     programs: {
       runner: 'none',
-      ...(options.hubEnv && { hubEnv: options.hubEnv }),
       prepare: ({ data }) => {
         mkdirSync(data, { recursive: true, mode: 0o700 })
         writeFileSync(join(data, 'errand.yaml'), config)
@@ -64,7 +53,6 @@ async function goThrough(
   await execute('docker', ['build', '-q', ...labels, '-t', image, built], {
     env: { ...process.env, DOCKER_BUILDKIT: '0' },
   })
-  await options.ready?.(image)
   const given = file('tasks.yaml', config.replace('https://api.openai.com', server.url))
   const task = file(
     'task.yaml',
@@ -108,25 +96,4 @@ test('the sample for containers starts a hub, and its tasks are each carried out
   })
   const { stdout } = await execute('docker', ['ps', '-aq', '--filter', `label=${label}`])
   assert.equal(stdout, '')
-})
-
-test('the sample for pods starts a hub, and its tasks are each carried out in one', {
-  skip: (await dockerHere()) || (await kubernetesHere()),
-}, async (t) => {
-  const cluster = await kubernetesFor(t)
-  const { namespace } = cluster
-  const of = `/api/v1/namespaces/${namespace}`
-  for (const name of ['git-credentials', 'llm-credentials'])
-    await cluster.ask('POST', `${of}/secrets`, { metadata: { name }, stringData: { value: 'of the pods' } })
-  await goThrough(t, {
-    host: NODE_ADDRESS,
-    hubEnv: { KUBECONFIG: ADMIN_KUBECONFIG },
-    configOf: (image) =>
-      sample('kubernetes.yaml')
-        .replace('k8s_image: errand', `k8s_image: ${image}`)
-        .replace('k8s_namespace: coding-tasks', `k8s_namespace: ${namespace}`),
-    ready: takeImage,
-    made: () => {},
-  })
-  assert.deepEqual((await cluster.ask('GET', `/apis/batch/v1/namespaces/${namespace}/jobs`)).items, [])
 })
