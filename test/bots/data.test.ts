@@ -133,13 +133,19 @@ test('a bot with data waits for its runner while that is away, and says so', { s
   const script = 'echo up; while :; do sleep 1; done'
   await hub.startShell('keeper', script, { data: true })
   await hub.until('keeper', 'running')
+  // Both are asked for: the place is noted after the bot was looked at, or before.
   const { data } = await eventually('the place', async () => {
     const bot = await hub.client.bots.get('keeper')
-    return (await hub.client.bots.data('keeper').catch(() => undefined)) && bot
+    const there = await hub.client.bots.data('keeper').catch(() => undefined)
+    return there !== undefined && bot.data?.runner !== undefined && bot
   })
   await hub.client.bots.stop('keeper')
   await hub.until('keeper', 'stopped')
   await hub.kill('runner')
+  // Before, the hub would hand the bot to a connection that is dead.
+  await eventually('that it is away', async () =>
+    (await hub.client.runners.list()).every(({ status }) => status === 'disconnected'),
+  )
   await hub.startShell('keeper', script, { data: true })
   const waiting = await eventually('why it waits', async () => {
     const { message } = await hub.client.bots.get('keeper')

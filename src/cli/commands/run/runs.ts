@@ -6,6 +6,7 @@ import { jsonOption, printJson } from '../../print.ts'
 import { runsArtifacts } from './runs-artifacts.ts'
 import { bulkOptions, changeRuns, onlyOne } from './runs-bulk.ts'
 import { runsDiff } from './runs-diff.ts'
+import { runsInstances } from './runs-instances.ts'
 import { runsList } from './runs-list.ts'
 import { runsLogs } from './runs-logs.ts'
 import { begun, followOption, runsRetry } from './runs-retry.ts'
@@ -84,6 +85,7 @@ export const runs: CommandGroup = {
   commands: {
     list: runsList,
     show: runsShow,
+    instances: runsInstances,
     events,
     logs: runsLogs,
     artifacts: runsArtifacts,
