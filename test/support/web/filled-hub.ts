@@ -163,7 +163,7 @@ export async function fillHub(t: TestContext): Promise<FilledHub> {
   const { forge, repository, server, programs } = await taskPlace(t, {
     files: {
       'README.md': 'The shop.\n',
-      Makefile: `test:\n${tap.map((line) => `\t@echo "${line}"\n`).join('')}`,
+      Makefile: `.PHONY: test\ntest:\n${tap.map((line) => `\t@echo "${line}"\n`).join('')}`,
       'src/runs/list.ts': listBefore,
       'test/other.test.ts': "test('other', () => {})\n",
     },
