@@ -105,6 +105,7 @@ function requestOf(name: RouteName, id: string) {
     .replace(':number', '1')
     .replace(':stream', 'stdout')
     .replace(/lines\/search$/, 'lines/search?q=hi')
+    .replace(/lines\/stretches$/, 'lines/stretches?stream=stderr')
     .replace('/run-status', `/run-status?run_id=${id}`)
     .replace(/workspace\/file$/, 'workspace/file?path=x')
     .replace(/shares$/, method === 'DELETE' ? 'shares?user=boss' : 'shares')
