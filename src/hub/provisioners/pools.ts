@@ -83,6 +83,8 @@ export class Pools {
   readonly #sweepFailures = new Map<string, string>()
   readonly #stop = new AbortController()
   readonly #calls = new Turns(CALLS_AT_ONCE)
+  /** One that is told to go may take its time, which nothing that is to be made waits for. */
+  readonly #removals = new Turns(CALLS_AT_ONCE)
   #timer: NodeJS.Timeout | undefined
   #fleet: PoolFleet | undefined
   #planned = false
@@ -378,7 +380,7 @@ export class Pools {
     const driver = this.#madeBy(made.row)
     for (let told = ''; ; )
       try {
-        await this.#calls.take(() => driver.remove(name, signal), signal)
+        await this.#removals.take(() => driver.remove(name, signal), signal)
         break
       } catch (error) {
         if (signal.aborted) return
@@ -469,7 +471,7 @@ export class Pools {
     for (const { name } of found)
       if (!this.#made.has(name) && isNameOf(hub, name)) {
         this.#options.log(`Runner "${name}" is nobody's any more, and is taken away.`)
-        await this.#calls.take(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
+        await this.#removals.take(() => driver.remove(name, this.#stop.signal), this.#stop.signal)
       }
   }
 }

@@ -17,7 +17,7 @@ export interface Subject {
   kill(name: string): void | Promise<void>
 }
 
-const signal = AbortSignal.timeout(120_000)
+const signal = AbortSignal.timeout(600_000)
 
 /** A need of the hub, with a runner's environment. */
 export function needOf(hub: string, change: Partial<ProvisionNeed> = {}): ProvisionNeed {

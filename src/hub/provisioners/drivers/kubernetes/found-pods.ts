@@ -101,8 +101,7 @@ export function foundRunner(
   const { name } = job.metadata
   const pod = latestPod(pods)
   const over = endOf(job)
-  if (pod !== undefined && (pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded'))
-    return { name, state: 'ended', ...howEnded(pod, over?.reason) }
+  if (pod !== undefined && (isOver(pod) || stateOf(pod).terminated !== undefined)) return { name, state: 'ended', ...howEnded(pod, over?.reason) }
   if (over !== undefined) return { name, state: 'ended', message: jobEnd(over) }
   // The pod that there was may have begun its work: the next one of the Job can not go on with it.
   if (pods.length > 1 || pod?.metadata.deletionTimestamp !== undefined)
@@ -112,8 +111,7 @@ export function foundRunner(
   if (pod === undefined) return { name, state: 'starting', ...waits(lastOf(events)) }
   // Without the one that has the keys the runner is of no use.
   const isGateStuck = (stateOf(pod, GATE).waiting?.reason ?? '') in STUCK
-  const { waiting, running, terminated } = stateOf(pod, isGateStuck ? GATE : RUNNER)
-  if (terminated) return { name, state: 'ended', ...howEnded(pod, undefined) }
+  const { waiting, running } = stateOf(pod, isGateStuck ? GATE : RUNNER)
   if (running) {
     const away = isNodeAway(pod) && { message: `Its node ${pod.spec.nodeName} does not answer.` }
     return { name, state: 'running', ...away }
@@ -137,6 +135,12 @@ export function foundRunner(
     }
   return { name, state: 'starting', ...waits(lastOf(events)) }
 }
+
+/** Whether nothing of the pod runs any more, or ever will. */
+export const isOver = ({ status }: Pod): boolean =>
+  status.phase === 'Failed' ||
+  status.phase === 'Succeeded' ||
+  (status.containerStatuses?.every(({ state }) => state?.terminated !== undefined) ?? false)
 
 const stateOf = (pod: Pod, container = RUNNER): ContainerState =>
   pod.status.containerStatuses?.find(({ name }) => name === container)?.state ?? {}

@@ -5,6 +5,7 @@ import {
   type Event,
   failedAtMs,
   foundRunner,
+  isOver,
   type Job,
   latestPod,
   needsEvents,
@@ -60,9 +61,12 @@ export class KubernetesProvisioner implements Provisioner {
     const nowMs = Date.now()
     for (const name of this.#kept)
       if (!jobs.some((job) => job.metadata.name === name && this.#isKept(job, nowMs))) this.#kept.delete(name)
-    const shown = jobs.filter(({ metadata }) => !this.#kept.has(metadata.name))
-    const asked = shown
+    // Kubernetes may take seconds to clear away what has ended.
+    const isGone = ({ metadata }: Job, of: readonly Pod[]) =>
+      metadata.deletionTimestamp !== undefined && of.every(isOver)
+    const asked = jobs
       .map((job) => ({ job, pods: byJob.get(job.metadata.name) ?? [] }))
+      .filter(({ job, pods }) => !this.#kept.has(job.metadata.name) && !isGone(job, pods))
       .map((each) => ({ ...each, about: needsEvents(each.job, latestPod(each.pods), nowMs) }))
     let left = MOST_EVENTS
     return await Promise.all(
@@ -82,18 +86,16 @@ export class KubernetesProvisioner implements Provisioner {
       this.#kept.add(name)
       return
     }
-    // In the foreground: it is there until its pods are gone.
-    const body = {
-      propagationPolicy: 'Foreground',
-      preconditions: { uid: there.metadata.uid },
-    }
+    const body = { propagationPolicy: 'Foreground', preconditions: { uid: there.metadata.uid } }
     await unless(404, () => this.#api.call('DELETE', job, signal, { body }))
     const { removeMs = (GRACE_SECONDS + 30) * 1000 } = this.#options
     const untilMs = performance.now() + removeMs
+    const pods = await this.#path('pods')
     for (let waitMs = 50; ; waitMs = Math.min(1_000, waitMs * 1.5)) {
-      const left = await unless(404, () => this.#api.call<Job>('GET', job, signal))
-      if (left === undefined || left.metadata.uid !== there.metadata.uid) return
-      if (performance.now() >= untilMs) throw await this.#stays(name, signal)
+      const left = await this.#api.list<Pod>(pods, signal, { labelSelector: `job-name=${name}` })
+      const lives = left.find((pod) => !isOver(pod))
+      if (lives === undefined) return
+      if (performance.now() >= untilMs) throw stays(lives)
       await sleep(waitMs, undefined, { signal })
     }
   }
@@ -121,28 +123,18 @@ export class KubernetesProvisioner implements Provisioner {
     return await this.#api.list<Event>(await this.#path('events'), signal, query)
   }
 
-  /** Why a pod does not go. */
-  async #stays(name: string, signal: AbortSignal): Promise<ProvisionError> {
-    const query = { labelSelector: `job-name=${name}` }
-    const [pod] = await this.#api.list<Pod>(await this.#path('pods'), signal, query)
-    if (pod === undefined)
-      return new ProvisionError(`The Job "${name}" is being deleted, and is still there.`, {
-        hint: 'Is the controller manager of the cluster running? It is asked again.',
-      })
-    return new ProvisionError(
-      `The pod "${pod.metadata.name}" is still there: its node ${pod.spec.nodeName ?? '(none)'} has not said that it ended.`,
-      {
-        hint: 'Where that node is gone for good, delete the node: Kubernetes then removes its pods.',
-      },
-    )
-  }
-
   async #path(kind: 'jobs' | 'pods' | 'secrets' | 'events', name?: string): Promise<string> {
     const namespace = this.#options.namespace ?? (await this.#api.access()).namespace
     const within = `${kind === 'jobs' ? '/apis/batch/v1' : '/api/v1'}/namespaces/${encodeURIComponent(namespace)}/${kind}`
     return name === undefined ? within : `${within}/${encodeURIComponent(name)}`
   }
 }
+
+const stays = ({ metadata, spec }: Pod) =>
+  new ProvisionError(
+    `The pod "${metadata.name}" is still there: its node ${spec.nodeName ?? '(none)'} has not said that it ended.`,
+    { hint: 'Where that node is gone for good, delete the node: Kubernetes then removes its pods.' },
+  )
 
 /** Undefined where the answer is this status. */
 async function unless<T>(status: number, work: () => Promise<T>): Promise<T | undefined> {

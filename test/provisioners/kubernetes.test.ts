@@ -1,0 +1,272 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { parseAllDocuments } from 'yaml'
+import type { RunView } from '../../src/contract/run.ts'
+import { errandImage } from '../support/docker/errand-image.ts'
+import { eventually } from '../support/errand-command.ts'
+import {
+  ADMIN_KUBECONFIG,
+  ensure,
+  kubernetesFor,
+  kubernetesHere,
+  NODE_ADDRESS,
+  type Part,
+  signalPart,
+  type TestKubernetes,
+  takeImage,
+} from '../support/kubernetes/kubernetes.ts'
+import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
+
+const skip = await kubernetesHere()
+const image = skip ? '' : await errandImage()
+
+interface Opened extends Programs {
+  cluster: TestKubernetes
+  /** Things of the kind that the hub has made. */
+  // biome-ignore lint/suspicious/noExplicitAny: objects of Kubernetes, whose parts tests look at
+  things(kind: 'jobs' | 'pods' | 'secrets'): Promise<any[]>
+}
+
+type Group = Record<string, unknown>
+
+/** A hub without a runner, whose group `builders` makes its own in a namespace of the test. */
+async function opened(
+  t: TestContext,
+  group: Group = {},
+  {
+    lostAfter = '60s',
+    alone = false,
+    cluster: given,
+  }: { lostAfter?: string; alone?: boolean; cluster?: TestKubernetes } = {},
+): Promise<Opened> {
+  const cluster = given ?? (await kubernetesFor(t, { alone }))
+  // Others may end the cluster's programs until it is held.
+  await takeImage(image)
+  const { namespace } = cluster
+  const programs = await startPrograms(t, {
+    ...{ runner: 'none', host: NODE_ADDRESS },
+    hubArgs: ['--lost-after', lostAfter, '--heartbeat', '0.5s'],
+    prepare: ({ data }) => {
+      mkdirSync(data, { recursive: true, mode: 0o700 })
+      writeGroup(data, { namespace, ...group })
+    },
+  })
+  const things: Opened['things'] = async (kind) => {
+    const path = `${kind === 'jobs' ? '/apis/batch' : '/api'}/v1/namespaces/${namespace}/${kind}`
+    return (await cluster.ask('GET', `${path}?labelSelector=app.kubernetes.io/managed-by=errand`)).items
+  }
+  return Object.assign(programs, { cluster, things })
+}
+
+function writeGroup(data: string, group: Group): void {
+  const builders = {
+    ...{ provisioner: 'kubernetes', image, pull: 'never', kubeconfig: ADMIN_KUBECONFIG, memory: '512MB' },
+    ...{ max: 4, idle_seconds: 0, start_seconds: 120, failed_seconds: 0, ...group },
+  }
+  writeFileSync(join(data, 'errand.yaml'), JSON.stringify({ groups: { builders } }))
+}
+
+const inventory = { hosts: { build: { group: 'builders' } } }
+const steps = (...cmds: string[]) =>
+  workflowText(
+    cmds.map((cmd, index) => ({
+      name: `s${index}`,
+      targets: ['build'],
+      cmd,
+      ...(index > 0 && { needs: [`s${index - 1}`] }),
+    })),
+    { inventory },
+  )
+const start = async ({ client }: Programs, yaml: string): Promise<string> =>
+  (await client.runs.create({ yaml })).run_id
+const attemptOf = (run: RunView, step = 0) => run.steps[step]?.instances[0]?.attempts[0]
+/** That the step of the run has begun, seen by what it prints. */
+const begun = (programs: Opened, id: string) =>
+  eventually('the step at work', async () =>
+    (await programs.call('runs', 'logs', id)).stdout.includes('begun'),
+  )
+const count = async ({ things }: Opened) =>
+  (await Promise.all([things('jobs'), things('pods'), things('secrets')])).flat().length
+/** Neither in the cluster nor at the hub. */
+const nothingLeft = async (programs: Opened) => {
+  await eventually('an end of all that was made', async () => (await count(programs)) === 0)
+  await eventually('an end of their tokens', async () => {
+    const { tokens } = await programs.client.tokens.list()
+    return !tokens.some(({ name, revoked_at }) => name.includes('errand-') && revoked_at === undefined)
+  })
+}
+const waitsFor = (programs: Opened, id: string, why: RegExp) =>
+  eventually(`a wait for ${why}`, async () => {
+    const said = JSON.stringify(await programs.client.runs.get(id))
+    return why.test(said) && said
+  })
+
+test('a run that waits gets a pod of its own for all of its steps, and that goes with it', {
+  skip,
+}, async (t) => {
+  const programs = await opened(t)
+  const looks = [
+    'echo user $(id -u)',
+    'ls /var/run/secrets/kubernetes.io >/dev/null 2>&1 && echo a token',
+    'touch /opt/x 2>/dev/null && echo a writable root',
+    'grep -e CapEff -e CapBnd -e NoNewPrivs -e Seccomp: /proc/self/status | tr -d "\\t"',
+    'env | grep -e errand_enroll -e KUBERNETES_SERVICE',
+    'echo one > kept',
+  ]
+  const [a, b] = await Promise.all([
+    start(programs, steps(looks.join('; '), 'cat kept')),
+    start(programs, steps('echo two > kept', 'cat kept')),
+  ])
+  const [first, second] = [await programs.ended(a), await programs.ended(b)]
+  assert.deepEqual([first.status, second.status], ['success', 'success'], JSON.stringify(first))
+  assert.notEqual(attemptOf(first)?.runner, attemptOf(second)?.runner)
+  assert.equal(attemptOf(first)?.runner, attemptOf(first, 1)?.runner)
+  const said = (await programs.call('runs', 'logs', a)).stdout
+  for (const line of [
+    'user 10001',
+    'CapEff:0000000000000000',
+    'CapBnd:0000000000000000',
+    'NoNewPrivs:1',
+    'one',
+  ])
+    assert.ok(said.includes(line), `${line} in ${said}`)
+  assert.match(said, /Seccomp:[12]/)
+  assert.doesNotMatch(said, /a token|a writable root|errand_enroll|KUBERNETES_SERVICE/)
+  await nothingLeft(programs)
+})
+
+test('a hub that is killed at any moment goes on with what it made, makes nothing twice, and leaves nothing', {
+  skip,
+}, async (t) => {
+  const programs = await opened(t)
+  const id = await start(programs, steps('echo begun; sleep 20; echo kept'))
+  const moments: (() => unknown)[] = [
+    async () => (await programs.things('jobs')).length > 0,
+    async () => (await programs.things('pods')).length > 0,
+    async () => (await programs.things('pods'))[0]?.status.phase === 'Running',
+    () => begun(programs, id),
+  ]
+  for (const moment of moments) {
+    await eventually('the moment', async () => Boolean(await moment()))
+    await programs.kill('hub')
+    await programs.startHub()
+    assert.ok((await programs.things('jobs')).length <= 1)
+  }
+  const run = await programs.ended(id)
+  assert.equal(run.status, 'success', JSON.stringify(run))
+  assert.match((await programs.call('runs', 'logs', id)).stdout, /kept/)
+  await nothingLeft(programs)
+})
+
+test('a pod that is deleted by hand is the end of its step, which is lost', { skip }, async (t) => {
+  const programs = await opened(t, {}, { lostAfter: '2s' })
+  const id = await start(programs, steps('echo begun; sleep 600'))
+  await begun(programs, id)
+  const [pod] = await programs.things('pods')
+  const path = `/api/v1/namespaces/${programs.cluster.namespace}/pods/${pod.metadata.name}`
+  await programs.cluster.ask('DELETE', path, { gracePeriodSeconds: 0 })
+  const run = await programs.ended(id)
+  assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
+  await nothingLeft(programs)
+})
+
+test('a pod whose memory is used up ends its step with that', { skip }, async (t) => {
+  const programs = await opened(t, { memory: '256MB', failed_seconds: 600 })
+  // The kernel ends the largest; that is to be the runner, without which there is no pod.
+  const eats =
+    'echo begun; pid=$(pgrep -of "errand.* runner" || pgrep -o node); echo 1000 > /proc/$pid/oom_score_adj; node -e "const all = []; for (;;) all.push(Buffer.alloc(1e7, 1))"; sleep 600'
+  const id = await start(programs, steps(eats))
+  const run = await programs.ended(id)
+  assert.equal(run.status, 'failed')
+  console.log(JSON.stringify(run.steps[0]?.instances[0]))
+  await eventually('an end of its Secret', async () => (await programs.things('secrets')).length === 0)
+})
+
+test('why none is there is told in the words of Kubernetes, and one is made once that is mended', {
+  skip,
+}, async (t) => {
+  const programs = await opened(t)
+  const { cluster } = programs
+  const { namespace } = cluster
+  const told = async (group: Group, why: RegExp): Promise<string> => {
+    writeGroup(programs.data, { namespace, ...group })
+    const id = await start(programs, steps('echo hello'))
+    await waitsFor(programs, id, why)
+    console.log(`Told: ${why}`)
+    return id
+  }
+  const kubeconfig = await cluster.account([
+    { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'delete'] },
+    { apiGroups: [''], resources: ['pods', 'events'], verbs: ['list'] },
+    { apiGroups: [''], resources: ['secrets'], verbs: ['create', 'delete'] },
+  ])
+  const cases: [Group, RegExp][] = [
+    [{ image: 'errand.test/not-there:1' }, /not on the node, and may not be pulled \(ErrImageNeverPull\)/],
+    [{ image: 'not:an:image' }, /The name of its image is none \(InvalidImageName\)/],
+    [
+      { namespace: `${namespace}-none` },
+      /namespaces \\"errand-test-\w+-none\\" not found.*kubectl create namespace/,
+    ],
+    [{ kubeconfig }, /cannot create resource \\"jobs\\" in API group.*rbac\.yaml/],
+    [{ image: 'localhost:9/not-there:1', pull: 'always' }, /Its image cannot be pulled \(ErrImagePull\)/],
+    [{ secrets: ['not-there'] }, /secret \\"not-there\\" not found/],
+    [{ node_selector: { disk: 'gold' } }, /No node takes its pod \(Unschedulable\)/],
+    [{ service_account: 'nobody' }, /FailedCreate: .*serviceaccount \\"nobody\\" not found/],
+  ]
+  for (const [group, why] of cases) {
+    const id = await told(group, why)
+    await programs.client.runs.cancel(id)
+    await eventually('an end of it', async () => (await count(programs)) === 0)
+  }
+  const quotas = `/api/v1/namespaces/${namespace}/resourcequotas`
+  await cluster.ask('POST', quotas, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } })
+  await cluster.until(`${quotas}/none`, ({ status }) => status?.hard?.pods === '0')
+  const id = await told({}, /FailedCreate: .*exceeded quota: none/)
+  await cluster.ask('DELETE', `${quotas}/none`)
+  assert.equal((await programs.ended(id)).status, 'success')
+  await nothingLeft(programs)
+})
+
+test('two hubs on one cluster do not touch what the other has made', { skip }, async (t) => {
+  const one = await opened(t, { spare: 1, idle_seconds: 600 })
+  await eventually('its spare', async () => (await one.client.runners.list())[0]?.status === 'connected')
+  const [mine] = await one.things('jobs')
+  const other = await opened(t, {}, { cluster: one.cluster })
+  const id = await start(other, steps('echo hello'))
+  assert.equal((await other.ended(id)).status, 'success')
+  await eventually('an end of the other', async () => (await other.things('jobs')).length === 1)
+  const [left] = await one.things('jobs')
+  assert.equal(left.metadata.uid, mine.metadata.uid)
+  assert.equal((await one.client.runners.list())[0]?.status, 'connected')
+})
+
+test('a hub finds its way by the verbs of deploy/kubernetes alone', { skip }, async (t) => {
+  const cluster = await kubernetesFor(t)
+  const { rules } = parseAllDocuments(readFileSync('deploy/kubernetes/rbac.yaml', 'utf8'))
+    .map((document) => document.toJS())
+    .find(({ kind }) => kind === 'Role')
+  const kubeconfig = await cluster.account(rules)
+  const programs = await opened(t, { namespace: cluster.namespace, kubeconfig }, { cluster })
+  assert.equal((await programs.ended(await start(programs, steps('echo hello')))).status, 'success')
+  await nothingLeft(programs)
+})
+
+test('runs outlive each program of the cluster, and what is made goes on when it is back', {
+  skip,
+}, async (t) => {
+  const programs = await opened(t, {}, { alone: true })
+  const parts: Part[] = ['apiserver', 'kubelet', 'containerd', 'etcd', 'controller-manager', 'scheduler']
+  for (const part of parts) {
+    const id = await start(programs, steps('echo begun; sleep 5; echo kept'))
+    await begun(programs, id)
+    await signalPart(part, 'SIGKILL')
+    const waits = await start(programs, steps('echo hello'))
+    assert.equal((await programs.ended(id)).status, 'success', part)
+    await ensure()
+    assert.equal((await programs.ended(waits)).status, 'success', part)
+    console.log(`It is back after the end of ${part}.`)
+  }
+  await nothingLeft(programs)
+})
