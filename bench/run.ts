@@ -16,6 +16,7 @@ import { firstProcess, firstProcessBusy, hubStep } from './rows/hub-step.ts'
 import { largeRun } from './rows/large-run.ts'
 import { localStep } from './rows/local-step.ts'
 import { logLines } from './rows/log-lines.ts'
+import { madeOnKubernetes } from './rows/made-on-kubernetes.ts'
 import { madeRunners } from './rows/made-runners.ts'
 import { maskedOutput } from './rows/masked-output.ts'
 import { masking } from './rows/masking.ts'
@@ -41,6 +42,7 @@ const alone = {
   'bot-start': botStart,
   'boxes-start': boxes,
   'made-runners': madeRunners,
+  'made-on-kubernetes': madeOnKubernetes,
   workspaces,
   tasks,
 }

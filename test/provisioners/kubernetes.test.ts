@@ -174,13 +174,13 @@ test('a pod that is deleted by hand is the end of its step, which is lost', { sk
 
 test('a pod whose memory is used up ends its step with that', { skip }, async (t) => {
   const programs = await opened(t, { memory: '256MB', failed_seconds: 600 })
-  // The kernel ends the largest; that is to be the runner, without which there is no pod.
-  const eats =
-    'echo begun; pid=$(pgrep -of "errand.* runner" || pgrep -o node); echo 1000 > /proc/$pid/oom_score_adj; node -e "const all = []; for (;;) all.push(Buffer.alloc(1e7, 1))"; sleep 600'
-  const id = await start(programs, steps(eats))
-  const run = await programs.ended(id)
-  assert.equal(run.status, 'failed')
-  console.log(JSON.stringify(run.steps[0]?.instances[0]))
+  // The kernel ends the one that is marked so: the runner, without which there is no pod.
+  const runner = 'tr "\\0" " " <$p/cmdline | grep -q "errand runner" && echo 1000 >$p/oom_score_adj'
+  const eats = `for p in /proc/[0-9]*; do ${runner}; done; node -e "const all = []; for (;;) all.push(Buffer.alloc(1e7, 1))"`
+  const run = await programs.ended(await start(programs, steps(eats)))
+  const instance = run.steps[0]?.instances[0]
+  assert.deepEqual([run.status, instance?.reason], ['failed', 'oom'], JSON.stringify(instance))
+  assert.match(instance!.message!, /OOMKilled/)
   await eventually('an end of its Secret', async () => (await programs.things('secrets')).length === 0)
 })
 

@@ -70,10 +70,13 @@ const condition = (thing: Job | Pod, type: string) =>
 /** Whether the Job is over, and how. */
 export const endOf = (job: Job) => condition(job, 'Failed') ?? condition(job, 'Complete')
 
-/** When the Job failed, in milliseconds since 1970; undefined: it has not. */
-export function failedAtMs(job: Job): number | undefined {
+/** When the Job failed, in milliseconds since 1970; undefined: it has not. Its pod says so before Kubernetes says it of the Job. */
+export function failedAtMs(job: Job, pods: readonly Pod[]): number | undefined {
   const failed = condition(job, 'Failed')
-  return failed && Date.parse(failed.lastTransitionTime ?? job.metadata.creationTimestamp)
+  const pod = pods.find(({ status }) => status.phase === 'Failed')
+  if (failed === undefined && pod === undefined) return undefined
+  const at = failed?.lastTransitionTime ?? (pod && stateOf(pod).terminated?.finishedAt)
+  return Date.parse(at ?? job.metadata.creationTimestamp)
 }
 
 /** The pod that counts of those that a Job has had: Kubernetes makes another one where one was deleted. */
@@ -101,7 +104,8 @@ export function foundRunner(
   const { name } = job.metadata
   const pod = latestPod(pods)
   const over = endOf(job)
-  if (pod !== undefined && (isOver(pod) || stateOf(pod).terminated !== undefined)) return { name, state: 'ended', ...howEnded(pod, over?.reason) }
+  if (pod !== undefined && (isOver(pod) || stateOf(pod).terminated !== undefined))
+    return { name, state: 'ended', ...howEnded(pod, over?.reason) }
   if (over !== undefined) return { name, state: 'ended', message: jobEnd(over) }
   // The pod that there was may have begun its work: the next one of the Job can not go on with it.
   if (pods.length > 1 || pod?.metadata.deletionTimestamp !== undefined)

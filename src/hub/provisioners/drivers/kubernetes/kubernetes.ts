@@ -59,13 +59,15 @@ export class KubernetesProvisioner implements Provisioner {
     ])
     const byJob = Map.groupBy(pods, ({ metadata }) => metadata.labels?.['job-name'] ?? '')
     const nowMs = Date.now()
+    const podsOf = ({ metadata }: Job) => byJob.get(metadata.name) ?? []
     for (const name of this.#kept)
-      if (!jobs.some((job) => job.metadata.name === name && this.#isKept(job, nowMs))) this.#kept.delete(name)
+      if (!jobs.some((job) => job.metadata.name === name && this.#isKept(job, podsOf(job), nowMs)))
+        this.#kept.delete(name)
     // Kubernetes may take seconds to clear away what has ended.
     const isGone = ({ metadata }: Job, of: readonly Pod[]) =>
       metadata.deletionTimestamp !== undefined && of.every(isOver)
     const asked = jobs
-      .map((job) => ({ job, pods: byJob.get(job.metadata.name) ?? [] }))
+      .map((job) => ({ job, pods: podsOf(job) }))
       .filter(({ job, pods }) => !this.#kept.has(job.metadata.name) && !isGone(job, pods))
       .map((each) => ({ ...each, about: needsEvents(each.job, latestPod(each.pods), nowMs) }))
     let left = MOST_EVENTS
@@ -82,7 +84,9 @@ export class KubernetesProvisioner implements Provisioner {
     const there = await unless(404, () => this.#api.call<Job>('GET', job, signal))
     await unless(404, () => this.#api.call('DELETE', secret, signal))
     if (there === undefined || there.metadata.labels?.[HUB_LABEL] !== this.#options.hub) return
-    if (this.#isKept(there, Date.now())) {
+    const pods = await this.#path('pods')
+    const query = { labelSelector: `job-name=${name}` }
+    if (this.#isKept(there, await this.#api.list<Pod>(pods, signal, query), Date.now())) {
       this.#kept.add(name)
       return
     }
@@ -90,9 +94,8 @@ export class KubernetesProvisioner implements Provisioner {
     await unless(404, () => this.#api.call('DELETE', job, signal, { body }))
     const { removeMs = (GRACE_SECONDS + 30) * 1000 } = this.#options
     const untilMs = performance.now() + removeMs
-    const pods = await this.#path('pods')
     for (let waitMs = 50; ; waitMs = Math.min(1_000, waitMs * 1.5)) {
-      const left = await this.#api.list<Pod>(pods, signal, { labelSelector: `job-name=${name}` })
+      const left = await this.#api.list<Pod>(pods, signal, query)
       const lives = left.find((pod) => !isOver(pod))
       if (lives === undefined) return
       if (performance.now() >= untilMs) throw stays(lives)
@@ -113,8 +116,8 @@ export class KubernetesProvisioner implements Provisioner {
     return job
   }
 
-  #isKept(job: Job, nowMs: number): boolean {
-    const failedMs = failedAtMs(job)
+  #isKept(job: Job, pods: readonly Pod[], nowMs: number): boolean {
+    const failedMs = failedAtMs(job, pods)
     return failedMs !== undefined && nowMs - failedMs < this.#options.pods.failed_seconds * 1000
   }
 
