@@ -49,11 +49,11 @@ const GB = 1024 ** 3
 /** The folders that can be written to, and how much; that of the work is the runner's own, below what Kubernetes makes. */
 const FOLDERS = [
   { name: 'home', mountPath: '/var/lib/errand', sizeLimit: `${2 * GB}` },
-  { name: 'work', mountPath: '/work', sizeLimit: `${20 * GB}` },
+  { name: 'work', mountPath: '/srv', sizeLimit: `${20 * GB}` },
   { name: 'tmp', mountPath: '/tmp', sizeLimit: `${2 * GB}` },
 ] as const
 /** In the pod's environment: where its runner has its folder. */
-const WORKSPACE = '/work/runner'
+const WORKSPACE = '/srv/runner'
 
 /** The labels by which all that is of the hub, or of one runner, is found. */
 const labelsOf = ({ name, marks }: ProvisionNeed) => ({
