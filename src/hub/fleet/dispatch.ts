@@ -97,7 +97,7 @@ export class Dispatch {
     return this.#queue.demands(group)
   }
 
-  /** What waits for the run's runner of the group ends, as none will ever take it: without a message, in the words of why it waits. */
+  /** Ends all that waits for the run's runner of the group, as none will ever take it: without a message, in the words of why it waits. */
   giveUp(group: string, demand: Demand, end: Pick<AttemptEnd, 'reason' | 'message'>): void {
     for (const assignment of this.#queue.waitingFor(group, demand)) {
       const why = assignment.stage.type === 'waiting' ? assignment.stage.why : undefined

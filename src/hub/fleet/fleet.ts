@@ -113,7 +113,7 @@ export class Fleet implements StepHost {
     return this.#dispatch.demands(group)
   }
 
-  /** What waits for the run's runner of the group ends, as none will ever take it. */
+  /** Ends all that waits for the run's runner of the group, as none will ever take it. */
   giveUp(group: string, demand: Demand, end: Pick<AttemptEnd, 'reason' | 'message'>): void {
     this.#dispatch.giveUp(group, demand, end)
   }

@@ -27,7 +27,7 @@ import { Turns } from './turns.ts'
 export interface PoolFleet {
   /** Runs that wait for a runner of the group, the longest first. */
   demands(group: string): WaitingDemand[]
-  /** What waits for the run's runner of the group ends so. */
+  /** Ends all that waits for the run's runner of the group so. */
   giveUp(group: string, demand: Demand, end: { reason: Reason; message?: string }): void
   seen(which: TenantRunner): Seen
   /** Those that wait are told anew why. */

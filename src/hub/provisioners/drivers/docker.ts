@@ -42,7 +42,7 @@ const PROCESSES = 16_384
 const LOG = { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } }
 const TOLD_LINES = 10
 const TOLD_CHARACTERS = 2_000
-/** What an image says of itself that has a runner in it. */
+/** The label of an image that has a runner in it. */
 const HAS_RUNNER = 'errand.runner-version'
 const HUB = 'errand.hub'
 const NAME = 'errand.made-runner'
