@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { parseAllDocuments } from 'yaml'
 import type { RunView } from '../../src/contract/run.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
 import {
   ADMIN_KUBECONFIG,
+  ensure,
   kubernetesFor,
   kubernetesHere,
   NODE_ADDRESS,
+  type Part,
+  signalPart,
   type TestKubernetes,
   takeImage,
 } from '../support/kubernetes/kubernetes.ts'
@@ -93,6 +97,12 @@ const nothingLeft = async (programs: Opened) => {
     return !tokens.some(({ name, revoked_at }) => name.includes('errand-') && revoked_at === undefined)
   })
 }
+const waitsFor = (programs: Opened, id: string, why: RegExp) =>
+  eventually(`a wait for ${why}`, async () => {
+    const said = JSON.stringify(await programs.client.runs.get(id))
+    return why.test(said) && said
+  })
+
 test('a run that waits gets a pod of its own for all of its steps, and that goes with it', {
   skip,
 }, async (t) => {
@@ -159,5 +169,94 @@ test('a pod that is deleted by hand is the end of its step, which is lost', { sk
   await programs.cluster.ask('DELETE', path, { gracePeriodSeconds: 0 })
   const run = await programs.ended(id)
   assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
+  await nothingLeft(programs)
+})
+
+test('why none is there is told in the words of Kubernetes, and one is made once that is mended', {
+  skip,
+}, async (t) => {
+  const programs = await opened(t)
+  const { cluster } = programs
+  const { namespace } = cluster
+  let max = 10
+  const told = async (group: Group, why: RegExp): Promise<string> => {
+    writeGroup(programs.data, { namespace, ...group, max: ++max })
+    await eventually('the file to be read again', async () => {
+      const groups = await programs.client.runners.groups()
+      return groups.some(({ pool }) => pool?.max === max)
+    })
+    const id = await start(programs, steps('echo hello'))
+    await waitsFor(programs, id, why)
+    console.log(`Told: ${why}`)
+    return id
+  }
+  const kubeconfig = await cluster.account([
+    { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'delete'] },
+    { apiGroups: [''], resources: ['pods', 'events'], verbs: ['list'] },
+    { apiGroups: [''], resources: ['secrets'], verbs: ['create', 'delete'] },
+  ])
+  const cases: [Group, RegExp][] = [
+    [{ image: 'errand.test/not-there:1' }, /not on the node, and may not be pulled \(ErrImageNeverPull\)/],
+    [
+      { namespace: `${namespace}-none` },
+      /namespaces \\"errand-test-\w+-none\\" not found.*kubectl create namespace/,
+    ],
+    [{ kubeconfig }, /cannot create resource \\"jobs\\" in API group.*rbac\.yaml/],
+    [{ image: 'localhost:9/not-there:1', pull: 'always' }, /Its image cannot be pulled \(ErrImagePull\)/],
+    [{ secrets: ['not-there'] }, /secret \\"not-there\\" not found/],
+  ]
+  for (const [group, why] of cases) {
+    const id = await told(group, why)
+    await programs.client.runs.cancel(id)
+    await eventually('an end of it', async () => (await count(programs)) === 0)
+  }
+  const quotas = `/api/v1/namespaces/${namespace}/resourcequotas`
+  await cluster.ask('POST', quotas, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } })
+  await cluster.until(`${quotas}/none`, ({ status }) => status?.hard?.pods === '0')
+  const id = await told({}, /FailedCreate: .*exceeded quota: none/)
+  await cluster.ask('DELETE', `${quotas}/none`)
+  assert.equal((await programs.ended(id)).status, 'success')
+  await nothingLeft(programs)
+})
+
+test('two hubs on one cluster do not touch what the other has made', { skip }, async (t) => {
+  const one = await opened(t, { spare: 1, idle_seconds: 600 })
+  await eventually('its spare', async () => (await one.client.runners.list())[0]?.status === 'connected')
+  const [mine] = await one.things('jobs')
+  const other = await opened(t, {}, { cluster: one.cluster })
+  const id = await start(other, steps('echo hello'))
+  assert.equal((await other.ended(id)).status, 'success')
+  await eventually('an end of the other', async () => (await other.things('jobs')).length === 1)
+  const [left] = await one.things('jobs')
+  assert.equal(left.metadata.uid, mine.metadata.uid)
+  assert.equal((await one.client.runners.list())[0]?.status, 'connected')
+})
+
+test('a hub finds its way by the verbs of deploy/kubernetes alone', { skip }, async (t) => {
+  const cluster = await kubernetesFor(t)
+  const { rules } = parseAllDocuments(readFileSync('deploy/kubernetes/rbac.yaml', 'utf8'))
+    .map((document) => document.toJS())
+    .find(({ kind }) => kind === 'Role')
+  const kubeconfig = await cluster.account(rules)
+  const programs = await opened(t, { namespace: cluster.namespace, kubeconfig }, { cluster })
+  assert.equal((await programs.ended(await start(programs, steps('echo hello')))).status, 'success')
+  await nothingLeft(programs)
+})
+
+test('runs outlive each program of the cluster, and what is made goes on when it is back', {
+  skip,
+}, async (t) => {
+  const programs = await opened(t, {}, { alone: true })
+  const parts: Part[] = ['apiserver', 'kubelet', 'containerd', 'etcd', 'controller-manager', 'scheduler']
+  for (const part of parts) {
+    const id = await start(programs, steps('echo begun; sleep 5; echo kept'))
+    await begun(programs, id)
+    await signalPart(part, 'SIGKILL')
+    const waits = await start(programs, steps('echo hello'))
+    assert.equal((await programs.ended(id)).status, 'success', part)
+    await ensure()
+    assert.equal((await programs.ended(waits)).status, 'success', part)
+    console.log(`It is back after the end of ${part}.`)
+  }
   await nothingLeft(programs)
 })

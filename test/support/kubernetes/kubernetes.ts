@@ -27,6 +27,8 @@ const execute = promisify(execFile)
 const STATE = '/var/lib/errand-kubernetes'
 const ENSURE = join(import.meta.dirname, 'ensure-kubernetes.sh')
 const LOCK = '/var/lock/errand-test-kubernetes'
+/** While a test waits for others, it says so. */
+const TOLD_EVERY_MS = 30_000
 const ASKED_EVERY_MS = 100
 const ANSWERS_WITHIN_MS = 30_000
 
@@ -251,7 +253,12 @@ async function locked(alone: boolean): Promise<() => Promise<void>> {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const over = once(holder, 'exit')
-  await once(holder.stdout, 'data')
+  const waiting = setInterval(() => console.log('Still waiting for the cluster.'), TOLD_EVERY_MS)
+  try {
+    await once(holder.stdout, 'data')
+  } finally {
+    clearInterval(waiting)
+  }
   return async () => {
     holder.stdin.end()
     await over
