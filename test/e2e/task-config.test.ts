@@ -61,7 +61,7 @@ test('the samples run with the secrets that they name, and their outcomes are to
     for (const mode of ['docker', 'kubernetes']) {
       const config = join(examples, `${mode}.yaml`)
       const ran = await programs.call('task', 'run', '--config', config, task)
-      assert.equal(ran.code, 2, ran.stderr)
+      assert.equal(ran.code, 7, ran.stderr)
       assert.match(
         ran.stderr,
         new RegExp(`No group of the hub makes its runners by ${mode}.* of the image errand`),
