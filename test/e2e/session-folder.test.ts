@@ -55,10 +55,10 @@ test('the folder of a session is looked at while it goes on, and its change is k
   assert.ok(names.includes('README.md') && names.includes('key.txt'))
 
   for (const look of [
-    bob.sessions.workspace(run_id),
-    bob.sessions.files(run_id),
-    bob.sessions.file(run_id, 'README.md'),
-    bob.sessions.change(run_id),
+    () => bob.sessions.workspace(run_id),
+    () => bob.sessions.files(run_id),
+    () => bob.sessions.file(run_id, 'README.md'),
+    () => bob.sessions.change(run_id),
   ])
     await assert.rejects(look, { code: 'run_not_found' })
   await sessions.share(run_id, { user: 'bob' })
