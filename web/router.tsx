@@ -5,8 +5,7 @@ import type { RunFilter } from './data/runs.ts'
 import { meQuery, safeNext } from './data/session.ts'
 import { type TaskFilter, taskFilterOf } from './data/task-filter.ts'
 import { navigation, type Page, type Path, usePlace } from './navigation/navigation.tsx'
-import { addressOf, paramsOf } from './navigation/places.ts'
-import { askForRun, RunPage } from './run/run-page.tsx'
+import { RunPage } from './run/run-page.tsx'
 import { type RunSearch, runSearch } from './run/run-search.ts'
 import { RunsPage } from './runs/runs-page.tsx'
 import { NotThere, Shell, Trouble } from './shell/shell.tsx'
@@ -43,13 +42,10 @@ declare module './navigation/navigation.tsx' {
   }
 }
 
-/** Asks for what a page shows while its code and the login are asked for. */
-type Ask = (client: QueryClient, params: Readonly<Record<string, string>>) => void
-
-const pages: readonly (Page & { path: Path | '/styleguide'; ask?: Ask })[] = [
+const pages: readonly (Page & { path: Path | '/styleguide' })[] = [
   { path: '/', leads: '/runs' },
   { path: '/runs', component: RunsPage, search: filterOf },
-  { path: '/runs/$run', component: RunPage, search: runSearch, ask: askForRun },
+  { path: '/runs/$run', component: RunPage, search: runSearch },
   {
     path: '/login',
     load: async () => (await import('./login/login-page.tsx')).LoginPage,
@@ -109,10 +105,6 @@ const pages: readonly (Page & { path: Path | '/styleguide'; ask?: Ask })[] = [
 /** Shows the page that the browser is at, and each that it goes to. */
 export function beginPages(client: QueryClient): void {
   navigation.begin(pages, (page, href) => {
-    if (page !== undefined) {
-      const { ask } = page as (typeof pages)[number]
-      ask?.(client, paramsOf(page.path, addressOf(href).path)!)
-    }
     if (page?.outside || client.getQueryData(meQuery.queryKey) !== undefined) return undefined
     return client.ensureQueryData(meQuery).then(
       () => undefined,

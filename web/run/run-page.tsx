@@ -1,10 +1,10 @@
-import { type QueryClient, useQuery } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { ChevronLeft, GitCompareArrows, User } from 'lucide-react'
 import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { countOf } from '../data/instances.ts'
 import { feedStart, type RunFeed, useRunFeed } from '../data/run-feed.ts'
-import { outlineQuery, routeOf, runQuery, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
+import { routeOf, runQuery, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
 import { Link, useHash, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { later } from '../parts/later.tsx'
@@ -49,11 +49,6 @@ function shownRun(run: WholeRun) {
   const asks = run.steps.find((step) => shownStep(step) === 'asks')
   if (asks !== undefined && !isOver(run)) return 'asks' as const
   return shownStatus(run)
-}
-
-/** Asks for what most runs show. */
-export function askForRun(client: QueryClient, { run = '' }: Readonly<Record<string, string>>): void {
-  for (const query of [runQuery(run), outlineQuery(run)]) void client.prefetchQuery<unknown>(query)
 }
 
 export function RunPage() {
