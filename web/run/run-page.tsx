@@ -4,7 +4,7 @@ import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { countOf } from '../data/instances.ts'
 import { feedStart, type RunFeed, useRunFeed } from '../data/run-feed.ts'
-import { routeOf, runQuery, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
+import { outlineQuery, routeOf, runQuery, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
 import { Link, useHash, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { later } from '../parts/later.tsx'
@@ -56,6 +56,8 @@ export function RunPage() {
   const { step, tab } = useSearch('/runs/$run')
   const hash = useHash()
   const { data: run, error } = useQuery(runQuery(id))
+  // What most runs show is fetched while the run is.
+  useQuery({ ...outlineQuery(id), notifyOnChangeProps: [] })
   useEffect(() => {
     fetchLog()
     for (const part of [GraphView, StepInstances, RollBack, AgainstLastGood]) part.fetch()
