@@ -56,7 +56,7 @@ class LiveRuns {
       for (const reader of this.#asking) reader(run)
     } else if (heard.kind === 'reset') for (const reset of this.#resets) reset()
     else if (heard.kind === 'task') for (const { row } of this.#tasks) row(heard.data, 'task')
-    else if (heard.kind === 'runners' || heard.kind === 'waits')
+    else if (heard.kind === 'runners' || heard.kind === 'waits' || heard.kind === 'groups')
       for (const { row } of this.#runners) row(heard.data, heard.kind)
     else if (heard.kind === 'shared' || heard.kind === 'unshared')
       for (const row of this.#shared) row(heard.data, heard.kind)
@@ -96,7 +96,7 @@ class LiveRuns {
   followTasks(row: (json: string) => void, again: () => void): () => void {
     return this.#follow('tasks', this.#tasks, { row, again })
   }
-  /** Calls with the list of runners, and with what waits for them, as JSON, after each change. */
+  /** Calls with the list of runners, and with what waits for them, as JSON, after each change; `groups`: these are to be read again. */
   followRunners(row: (json: string, kind: string) => void, again: () => void): () => void {
     return this.#follow('runners', this.#runners, { row, again })
   }

@@ -13,7 +13,7 @@ export interface Connection {
 }
 
 /** Messages that each tab reads by itself. */
-const told = ['run', 'asks', 'shared', 'unshared', 'reset', 'task', 'runners', 'waits'] as const
+const told = ['run', 'asks', 'shared', 'unshared', 'reset', 'task', 'runners', 'waits', 'groups'] as const
 
 /** A message of the stream, as each tab of the browser gets it. */
 export type Heard =
@@ -366,7 +366,7 @@ export class OneStream {
   }
   #hold(heard: Heard): void {
     // Each is whole: of several the last counts.
-    if (heard.kind === 'runners' || heard.kind === 'waits')
+    if (heard.kind === 'runners' || heard.kind === 'waits' || heard.kind === 'groups')
       this.#held = this.#held.filter(({ kind }) => kind !== heard.kind)
     if (this.#isBehind) return
     this.#held.push(heard)
@@ -444,7 +444,7 @@ const streamName = `errand-stream:${basePath}`
 const openChannel = () => ('BroadcastChannel' in globalThis ? new BroadcastChannel(streamName) : undefined)
 const lockOf = (tab: string) => `errand-tab:${tab}`
 
-const forLater: readonly string[] = ['event', 'topic', 'task', 'runners', 'waits']
+const forLater: readonly string[] = ['event', 'topic', 'task', 'runners', 'waits', 'groups']
 
 /** Of a list its rows, of a run its events: what only changes what is looked at. */
 const isForLater = ({ kind }: Heard): boolean => forLater.includes(kind)

@@ -20,20 +20,20 @@ export const groupsQuery = queryOptions({
   queryKey: ['runner-groups'],
   queryFn: async ({ signal }) => (await ask<RunnerGroups>('GET', '/api/runner-groups', { signal })).groups,
   staleTime: 0,
-  // Of those that are made no list tells: they start and fail before they are runners.
-  refetchInterval: ({ state }) => (state.data?.some(({ pool }) => pool !== undefined) ? 2_000 : false),
 })
 
-/** Keeps the list of runners, and of what waits for them, live until what it answers is called. */
+/** Keeps the list of runners, of what waits for them and of groups live until what it answers is called. */
 export function keepRunnersLive(client: QueryClient): () => void {
+  const again = (queryKey: readonly string[]) => void client.invalidateQueries({ queryKey })
   return liveRuns.followRunners(
     (json, kind) => {
-      if (kind === 'runners') client.setQueryData(runnersQuery.queryKey, JSON.parse(json) as ListedRunner[])
+      if (kind === 'groups') again(groupsQuery.queryKey)
+      else if (kind === 'runners')
+        client.setQueryData(runnersQuery.queryKey, JSON.parse(json) as ListedRunner[])
       else client.setQueryData(waitsQuery.queryKey, (JSON.parse(json) as RunnerWaits).waits)
     },
     () => {
-      void client.invalidateQueries({ queryKey: runnersQuery.queryKey })
-      void client.invalidateQueries({ queryKey: waitsQuery.queryKey })
+      for (const { queryKey } of [runnersQuery, waitsQuery, groupsQuery]) again(queryKey)
     },
   )
 }

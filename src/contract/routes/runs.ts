@@ -317,7 +317,7 @@ export const runRoutes = routeTable({
     answers: {
       200: {
         description:
-          '`run`: a RunSummary; `asks`: one of others, in which you may give an answer; `shared`: one of others that is shared with you, `unshared`: the `run_id` of one that is no more; `task`: a TaskSummary; `runners`: their list, and `waits`: what waits for them; `run.event`: an event of the run of a topic; `topic`: one was added, has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists of runs again; `error`: why it ends',
+          '`run`: a RunSummary; `asks`: one of others, in which you may give an answer; `shared`: one of others that is shared with you, `unshared`: the `run_id` of one that is no more; `task`: a TaskSummary; `runners`: their list, `waits`: what waits for them, and `groups`: read those whose runners are made again; `run.event`: an event of the run of a topic; `topic`: one was added, has ended, is refused or begins anew; `start`: its id, for changes of its topics; `reset`: read lists of runs again; `error`: why it ends',
         content: { 'text/event-stream': { schema: RunSummary } },
       },
     },

@@ -68,6 +68,8 @@ export interface Repositories {
 
 /** Groups whose runners are made. */
 export interface PoolsFace {
+  /** Calls whenever the list may be another. */
+  onChanged(call: () => void): void
   /** As the tenant sees them. */
   list(tenant: string): PoolView[]
   /** Other settings than the file has, kept when this resolves. Throws `not_found`, `invalid_argument`. */

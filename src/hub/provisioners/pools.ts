@@ -87,6 +87,7 @@ export class Pools {
   readonly #removals = new Turns(CALLS_AT_ONCE)
   #timer: NodeJS.Timeout | undefined
   #fleet: PoolFleet | undefined
+  #told = () => {}
   #planned = false
   #begun = false
   #sweeping: Promise<void> = Promise.resolve()
@@ -123,6 +124,11 @@ export class Pools {
     clearTimeout(this.#timer)
     await this.#sweeping
     await Promise.all([...this.#made.values()].map(({ work }) => work))
+  }
+
+  /** Calls whenever what `list` says may be another. */
+  onChanged(call: () => void): void {
+    this.#told = call
   }
 
   /** Whether the group's runners are made. */
@@ -266,6 +272,7 @@ export class Pools {
       )
         this.#remove(made, 'emptied', 'Its group makes no runners any more.')
     if (pools.length > 0) fleet.retell()
+    this.#told()
   }
 
   #noteIdle(made: Made, { connected, attempts }: Seen, nowMs: number): void {

@@ -242,13 +242,15 @@ export class EventTopics {
   }
 
   async #sendRunners(signal: AbortSignal): Promise<void> {
-    let told = { runners: '', waits: '' }
+    let told = { runners: '', waits: '', pools: '' }
     while (!signal.aborted) {
       const { rung } = this.#runners
       const texts = await this.#runners.of(this.identity)
       if (signal.aborted) return
       for (const event of ['runners', 'waits'] as const)
         if (texts[event] !== told[event]) await this.write(`event: ${event}\ndata: ${texts[event]}\n\n`)
+      // Their list has more than they: whoever shows it reads it again.
+      if (texts.pools !== told.pools) await this.write('event: groups\ndata: {}\n\n')
       told = texts
       await sleep(RUNNERS_PACE_MS, undefined, { signal }).catch(() => {})
       await this.#runners.more(rung, signal)

@@ -11,7 +11,7 @@ import { RunnerLists } from './runner-lists.ts'
 /** The rows of lists as they change, and the logs of single runs, in one stream. */
 export function eventHandlers(context: ApiContext) {
   const { streams, version } = context
-  const runners = new RunnerLists(context.runners)
+  const runners = new RunnerLists(context.runners, context.pools)
   const open = new Map<string, EventTopics>()
 
   return {

@@ -1,25 +1,30 @@
 import type { Identity } from '../../auth/auth.ts'
-import type { RunnersFace } from '../api-context.ts'
+import type { PoolsFace, RunnersFace } from '../api-context.ts'
 import { isAdmin } from '../http/access.ts'
 import { waitsOf } from '../runner-groups.ts'
 import { listedRunners } from '../runners.ts'
 
-/** As JSON: the answers of `GET /api/runners` and `GET /api/runner-waits`. */
+/** As JSON: the answers of `GET /api/runners` and `GET /api/runner-waits`, and of what is told that it has changed. */
 interface RunnerTexts {
   runners: string
   waits: string
+  /** Groups whose runners are made; empty where there are none. */
+  pools: string
 }
 
 /** The lists of runners, read once after a change for all who follow them. Nothing is kept for a reader. */
 export class RunnerLists {
   readonly #runners: RunnersFace
+  readonly #pools: PoolsFace | undefined
   readonly #lists = new Map<string, Promise<RunnerTexts>>()
   #rung = 0
   #waiting = Promise.withResolvers<void>()
 
-  constructor(runners: RunnersFace) {
+  constructor(runners: RunnersFace, pools?: PoolsFace) {
     this.#runners = runners
+    this.#pools = pools
     runners.onChanged?.(() => this.#ring())
+    pools?.onChanged(() => this.#ring())
   }
 
   #ring(): void {
@@ -48,9 +53,11 @@ export class RunnerLists {
 
   async #read(identity: Identity): Promise<RunnerTexts> {
     const waits = waitsOf(this.#runners.waiting?.(identity.user.tenant) ?? [], identity)
+    const pools = this.#pools?.list(identity.user.tenant) ?? []
     return {
       runners: JSON.stringify(await listedRunners(this.#runners, identity)),
       waits: JSON.stringify({ waits }),
+      pools: pools.length === 0 ? '' : JSON.stringify(pools),
     }
   }
 
