@@ -200,26 +200,20 @@ async function* stretchesOf(
 
 async function someLines(client: ErrandClient, wanted: Wanted, print: Print): Promise<void> {
   const [first, last] = await bounds(client, wanted)
-  if (wanted.only === undefined) return void (await printLines(client, wanted, [first, last], print))
-  for await (const [from, to] of stretchesOf(client, wanted, first))
-    if (from > last || !(await printLines(client, wanted, [from, Math.min(to, last)], print))) return
-}
-
-/** Answers whether somebody reads on. */
-async function printLines(
-  client: ErrandClient,
-  wanted: Wanted,
-  [first, last]: readonly [number, number],
-  print: Print,
-): Promise<boolean> {
-  for (let from = first; from <= last; ) {
-    const query = { from, to: Math.min(last, from + LINES_A_PAGE - 1), cut: CUT_BYTES }
-    const { lines, behind } = await client.runs.lines(wanted.id, wanted.number, query)
-    for (const line of lines) if (!(await print(line))) return false
-    from += lines.length
-    if (lines.length === 0 && behind === undefined) return true
+  const { id, number, only } = wanted
+  const wholes = only === undefined ? [[first, last] as const] : stretchesOf(client, wanted, first)
+  let from = first
+  for await (const [begins, ends] of wholes) {
+    from = Math.max(from, begins)
+    while (from <= Math.min(ends, last)) {
+      // Beyond the stretch too: where the streams take turns a page has many.
+      const query = { from, to: Math.min(last, from + LINES_A_PAGE - 1), cut: CUT_BYTES }
+      const { lines, behind } = await client.runs.lines(id, number, query)
+      for (const line of lines) if ((only ?? line.stream) === line.stream && !(await print(line))) return
+      from += lines.length
+      if (lines.length === 0 && behind === undefined) return
+    }
   }
-  return true
 }
 
 async function matches(
