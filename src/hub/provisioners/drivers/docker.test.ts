@@ -118,6 +118,7 @@ test('of one that ended it is told how: by which code, with which words, for its
       (await provisioner.find(signal)).find(({ name, state }) => name === need.name && state === 'ended'),
     )
     assert.match(found.message!, said)
+    assert.equal(found.reason, /memory/.test(found.message!) ? 'oom' : undefined)
     await provisioner.remove(need.name, signal)
   }
   assert.deepEqual(await left(), NOTHING)

@@ -368,18 +368,26 @@ export class DockerProvisioner implements Provisioner {
     if (State === 'running' || State === 'paused' || State === 'restarting') return { name, state: 'running' }
     const there = await this.#inspect(docker, Id, signal)
     if (there === undefined) return { name, state: 'ended', message: 'Its container was removed.' }
-    return { name, state: 'ended', message: await this.#end(docker, there, signal) }
+    return { name, state: 'ended', ...(await this.#end(docker, there, signal)) }
   }
 
-  async #end(docker: DockerClient, { Id, State, Config }: Inspected, signal: AbortSignal): Promise<string> {
+  async #end(
+    docker: DockerClient,
+    { Id, State, Config }: Inspected,
+    signal: AbortSignal,
+  ): Promise<Pick<FoundRunner, 'reason' | 'message'>> {
     const { memory } = this.#options
     const { ExitCode, FinishedAt, Error: fault } = State
     if (State.OOMKilled && ExitCode !== 0)
-      return `It ran out of memory${memory === undefined ? '' : `: it may have ${memory}`}.`
-    if (fault !== '') return `Docker ended it: ${fault}`
-    if (Date.parse(FinishedAt) >= Date.parse(Config.Labels[DEADLINE] ?? '')) return 'Its time was over.'
+      return {
+        reason: 'oom',
+        message: `It ran out of memory${memory === undefined ? '' : `: it may have ${memory}`}.`,
+      }
+    if (fault !== '') return { message: `Docker ended it: ${fault}` }
+    if (Date.parse(FinishedAt) >= Date.parse(Config.Labels[DEADLINE] ?? ''))
+      return { message: 'Its time was over.' }
     const said = await this.#lastWords(docker, Id, signal)
-    return `It ended with exit code ${ExitCode}${said === '' ? '.' : `: ${said}`}`
+    return { message: `It ended with exit code ${ExitCode}${said === '' ? '.' : `: ${said}`}` }
   }
 
   async #lastWords(docker: DockerClient, id: string, signal: AbortSignal): Promise<string> {
