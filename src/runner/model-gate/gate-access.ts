@@ -27,19 +27,24 @@ export interface GateRules {
 }
 
 /**
- * The services whose keys the environment holds, and what the runner has instead of them. Throws `invalid_argument` where it holds
+ * The services whose keys the environment holds, and what the runner has instead of them, where the gate listens at that port. Throws `invalid_argument` where it holds
  * none, or the address of a service is none.
  */
 export function gateRules(
   agents: readonly Pick<Agent, 'keys' | 'secrets' | 'services'>[],
   env: Variables,
+  port?: number,
 ): GateRules {
   const services = joined(agents.flatMap(({ services = [] }) => services))
   const given = Object.fromEntries(
     Object.entries(env).filter((entry): entry is [string, string] => !!entry[1]),
   )
   const random = randomBytes(20).toString('hex')
-  const { rules, env: changed } = modelAccess({ keys: [], services }, given, { key: random, machine: env })
+  const { rules, env: changed } = modelAccess({ keys: [], services }, given, {
+    key: random,
+    machine: env,
+    port,
+  })
   const told: Record<string, string> = {}
   for (const { name, sentinel } of rules) {
     const service = services.find((each) => each.name === name)!

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createSocketServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Agent } from '../../agents/agent.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError, isErrandError } from '../../contract/errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { Log } from '../../platform/log.ts'
 import { socketPath } from '../../platform/socket-path.ts'
@@ -12,7 +12,7 @@ import type { Variables } from '../proxy/model-access.ts'
 import { ModelDoor } from '../proxy/model-door.ts'
 import { oneByOne } from '../proxy/one-by-one.ts'
 import type { Prices } from '../proxy/prices.ts'
-import { DOOR_PORT } from '../proxy/rules.ts'
+import { DOOR_PORT, type DoorRules } from '../proxy/rules.ts'
 import { ACCESS_FILE, type GateAccess, gateRules, RUNNER_SOCKET } from './gate-access.ts'
 
 export interface ModelGateOptions {
@@ -40,27 +40,29 @@ export class ModelGate {
   /** Throws `invalid_argument` where there is nothing that it can stand for, `unavailable` where it cannot listen. */
   static async open(options: ModelGateOptions): Promise<ModelGate> {
     const { folder, agents, env, prices, port = DOOR_PORT, log } = options
-    const { models, env: told, left } = gateRules(agents, env)
-    if (left.length > 0)
-      log(`The gate to models cannot stand for ${left.join(', ')}: agents do without.`, { level: 'warn' })
     const door = new ModelDoor({ prices })
-    const rules = { version: 1, key: 'gate', network: 'models', never: [], models, budget: {} } as const
+    const rules: DoorRules = {
+      ...{ version: 1, key: 'gate', network: 'models', never: [], models: [], budget: {} },
+    }
     const timeouts = { requestTimeout: 0, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS }
-    const answer = oneByOne((request, response) => {
-      void door.handle(request, response, { ...rules, never: [] }, () => {})
-    })
+    const answer = oneByOne((request, response) => void door.handle(request, response, rules, () => {}))
     const server = createServer(timeouts, answer)
     const runners = new Runners()
     try {
       server.listen(port, '127.0.0.1')
       await once(server, 'listening')
+      const { models, env: told, left } = gateRules(agents, env, (server.address() as AddressInfo).port)
+      rules.models = models
+      if (left.length > 0)
+        log(`The gate to models cannot stand for ${left.join(', ')}: agents do without.`, { level: 'warn' })
       await runners.listen(folder)
-      const access: GateAccess = { version: 1, env: toPort(told, (server.address() as AddressInfo).port) }
+      const access: GateAccess = { version: 1, env: told }
       // For a runner of another user. What stands in it is no secret of anyone but that runner.
       writeFileAtomic(join(folder, ACCESS_FILE), JSON.stringify(access), { mode: 0o644, durable: false })
     } catch (cause) {
       server.close()
       runners.close()
+      if (isErrandError(cause)) throw cause
       throw new ErrandError(
         'unavailable',
         `The gate to models cannot be opened: ${(cause as Error).message}.`,
@@ -99,14 +101,6 @@ export class ModelGate {
 
 const HEADERS_MS = 60_000
 const IDLE_MS = 65_000
-
-const toPort = (env: Readonly<Record<string, string>>, port: number): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(env).map(([name, value]) => [
-      name,
-      value.replace(`http://127.0.0.1:${DOOR_PORT}/`, `http://127.0.0.1:${port}/`),
-    ]),
-  )
 
 /** The socket at which the runner stays. */
 class Runners {

@@ -8,6 +8,8 @@ export type Variables = Readonly<Record<string, string | undefined>>
 export interface AccessOptions {
   /** Of the attempt: its sentinels are made of it, so that a restarted runner has the same. */
   key: string
+  /** Where the services are at 127.0.0.1. Default: as in a box. */
+  port?: number
   /** The environment of the machine, whose own proxy leads to a service. */
   machine?: Variables
   /** Models that may be used; absent: all. */
@@ -36,7 +38,7 @@ export function modelAccess(
   env: Readonly<Record<string, string>>,
   options: AccessOptions,
 ): ModelAccess {
-  const { step } = options
+  const { step, port } = options
   const direct = agent.direct?.(env) ?? { services: [], keys: [] }
   const result: ModelAccess = { env: { ...env }, rules: [], inside: [] }
   for (const service of agent.services ?? []) {
@@ -47,7 +49,7 @@ export function modelAccess(
     result.rules.push(rest)
     for (const name of variables.taken) delete result.env[name]
     result.env[variables.key] = rest.sentinel
-    result.env[service.url] = `${modelUrl(service.name)}${service.shape === 'openai' ? '/v1' : ''}`
+    result.env[service.url] = `${modelUrl(service.name, port)}${service.shape === 'openai' ? '/v1' : ''}`
   }
   for (const name of direct.unused ?? [])
     if (step !== undefined && step[name] === undefined) delete result.env[name]

@@ -114,5 +114,6 @@ export const DOOR_PORT = 3128
 export const isAllowedModel = (models: readonly string[], model: string): boolean =>
   models.some((each) => (each.endsWith('*') ? model.startsWith(each.slice(0, -1)) : each === model))
 
-/** Base URL of a service of models, as seen from a box. */
-export const modelUrl = (name: string): string => `http://127.0.0.1:${DOOR_PORT}/model/${name}`
+/** Base URL of a service of models, as seen from a box, or where a gate listens. */
+export const modelUrl = (name: string, port: number = DOOR_PORT): string =>
+  `http://127.0.0.1:${port}/model/${name}`
