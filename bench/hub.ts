@@ -114,3 +114,19 @@ async function until<T>(what: string, probe: () => Promise<T | null | undefined>
   }
   throw new Error(`Waited 30 s for ${what}.`)
 }
+
+/** Milliseconds from the request of a run to its first output, as a client hears of it. Throws where it is no success. */
+export async function outputMs(
+  { client }: Pick<BenchHub, 'client'>,
+  workflow: NonNullable<Parameters<BenchHub['client']['runs']['create']>[0]['workflow']>,
+): Promise<number> {
+  const started = performance.now()
+  const { run_id } = await client.runs.create({ workflow })
+  let ms = Number.NaN
+  for await (const event of client.events(run_id)) {
+    if (event.type === 'output' && Number.isNaN(ms)) ms = performance.now() - started
+    if (event.type === 'run.finished' && event.status !== 'success')
+      throw new Error(`Run ${run_id} is ${event.status}: ${JSON.stringify(event)}`)
+  }
+  return ms
+}

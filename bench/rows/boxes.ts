@@ -4,7 +4,7 @@ import { agentSubjects, installedAgent } from '../../test/support/agent-subjects
 import { baseImage, dockerHere } from '../../test/support/docker/docker.ts'
 import { startModelServer } from '../../test/support/model-server/server.ts'
 import { agentThroughHub } from '../agent-runs.ts'
-import { type BenchHub, startHub } from '../hub.ts'
+import { type BenchHub, outputMs, startHub } from '../hub.ts'
 import { median, type Row, runProgram } from '../measure.ts'
 
 const ROUNDS = Number(process.env.R ?? 30)
@@ -119,7 +119,7 @@ function more(
 }
 
 /** From the request to the first output, as a client hears of it. */
-async function stepMs({ client }: BenchHub, isolation: Isolation, image?: string): Promise<number> {
+async function stepMs(hub: BenchHub, isolation: Isolation, image?: string): Promise<number> {
   const step = { name: 'a', action: 'cmd.run', args: { cmd: 'echo up' } }
   const workflow = {
     version: 'v0.1',
@@ -128,13 +128,5 @@ async function stepMs({ client }: BenchHub, isolation: Isolation, image?: string
     ...(image && { image }),
     steps: [step],
   } as const
-  const started = performance.now()
-  const { run_id } = await client.runs.create({ workflow })
-  let ms = Number.NaN
-  for await (const event of client.events(run_id)) {
-    if (event.type === 'output' && Number.isNaN(ms)) ms = performance.now() - started
-    if (event.type === 'run.finished' && event.status !== 'success')
-      throw new Error(`Run ${run_id} is ${event.status}: ${JSON.stringify(event)}`)
-  }
-  return ms
+  return await outputMs(hub, workflow)
 }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { dockerHere } from '../../test/support/docker/docker.ts'
 import { DockerApi } from '../../test/support/docker/docker-api.ts'
 import { errandImage } from '../../test/support/docker/errand-image.ts'
-import { type BenchHub, startHub } from '../hub.ts'
+import { type BenchHub, outputMs, startHub } from '../hub.ts'
 import { byTurns, type Row } from '../measure.ts'
 
 const ROUNDS = Number(process.env.R ?? 7)
@@ -89,22 +89,14 @@ function row(
 }
 
 /** As a client hears of it; without a group on the hub's own runner. */
-async function firstOutputMs({ client }: BenchHub, group?: string): Promise<number> {
+async function firstOutputMs(hub: BenchHub, group?: string): Promise<number> {
   const workflow = {
     version: 'v0.1',
     name: 'made',
     ...(group !== undefined && { inventory: { hosts: { made: { group } } } }),
     steps: [{ name: 'a', ...(group && { targets: ['made'] }), action: 'cmd.run', args: { cmd: 'echo up' } }],
   }
-  const started = performance.now()
-  const { run_id } = await client.runs.create({ workflow })
-  let ms = Number.NaN
-  for await (const event of client.events(run_id)) {
-    if (event.type === 'output' && Number.isNaN(ms)) ms = performance.now() - started
-    if (event.type === 'run.finished' && event.status !== 'success')
-      throw new Error(`Run ${run_id} is ${event.status}: ${JSON.stringify(event)}`)
-  }
-  return ms
+  return await outputMs(hub, workflow)
 }
 
 function dockerRunMs(image: string): Promise<number> {

@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { promisify } from 'node:util'
-import type { RunView } from '../../src/contract/run.ts'
 import { dockerHere, labelled, noteMade, removeLabelled } from '../support/docker/docker.ts'
 import { DockerApi } from '../support/docker/docker-api.ts'
 import { EngineCable } from '../support/docker/engine-cable.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
-import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
+import { type Programs, startPrograms } from '../support/programs.ts'
+import { onBuilders, runnerOf, writeBuilders } from '../support/provisioners/builders.ts'
 
 const skip = await dockerHere()
 
@@ -74,25 +74,11 @@ async function opened(
   }
 }
 
-function writeGroup(data: string, group: Record<string, unknown>): void {
-  const builders = { provisioner: 'docker', max: 4, idle_seconds: 0, start_seconds: 120, ...group }
-  writeFileSync(join(data, 'errand.yaml'), JSON.stringify({ groups: { builders } }))
-}
+const writeGroup = (data: string, group: Record<string, unknown>) =>
+  writeBuilders(data, { provisioner: 'docker', max: 4, idle_seconds: 0, start_seconds: 120, ...group })
 
-const inventory = { hosts: { build: { group: 'builders' } } }
-const steps = (...cmds: string[]) =>
-  workflowText(
-    cmds.map((cmd, index) => ({
-      name: `s${index}`,
-      targets: ['build'],
-      cmd,
-      ...(index > 0 && { needs: [`s${index - 1}`] }),
-    })),
-    { inventory },
-  )
 const said = async ({ client }: Programs, id: string, attempt: number) =>
   await text(await client.output(id, attempt, 'stdout'))
-const runnerOf = (run: RunView, step = 0) => run.steps[step]?.instances[0]?.attempts[0]?.runner
 const NOTHING = { containers: [], networks: [], volumes: [], images: [] }
 
 const nothingLeft = async (hub: Opened) => {
@@ -114,8 +100,8 @@ test('runs that wait get a container each for all of their steps, and that goes 
 }, async (t) => {
   const hub = await opened(t, { memory: '512MB', cpus: 1 })
   const [a, b] = await Promise.all([
-    hub.start(steps('echo one > kept; id -u', 'cat kept')),
-    hub.start(steps('echo two > kept; id -u', 'cat kept')),
+    hub.start(onBuilders('echo one > kept; id -u', 'cat kept')),
+    hub.start(onBuilders('echo two > kept; id -u', 'cat kept')),
   ])
   const [first, second] = [await hub.ended(a), await hub.ended(b)]
   assert.deepEqual([first.status, second.status], ['success', 'success'], JSON.stringify(first))
@@ -131,7 +117,7 @@ test('a hub that is killed at any moment goes on with the container it made, mak
 }, async (t) => {
   const hub = await opened(t)
   const id = await hub.start(
-    steps('echo x >> /shared/begun; until test -e /shared/go; do sleep 0.05; done; cat /shared/begun'),
+    onBuilders('echo x >> /shared/begun; until test -e /shared/go; do sleep 0.05; done; cat /shared/begun'),
   )
   const moments: (() => unknown)[] = [
     async () => (await hub.containers()).length > 0,
@@ -159,7 +145,7 @@ for (const [how, end] of [
     skip,
   }, async (t) => {
     const hub = await opened(t, {}, { lostAfter: '2s' })
-    const id = await hub.start(steps('echo x > /shared/begun; sleep 600'))
+    const id = await hub.start(onBuilders('echo x > /shared/begun; sleep 600'))
     await eventually('the step', () => existsSync(hub.shared('begun')))
     const [there] = await hub.containers()
     await end(there!.Id)
@@ -173,10 +159,10 @@ test('while the engine is away what waits says so and what runs goes on, and all
 }, async (t) => {
   const cable = await EngineCable.open(t)
   const hub = await opened(t, { docker_host: cable.address })
-  const id = await hub.start(steps('touch /shared/begun; until test -e /shared/go; do sleep 0.05; done'))
+  const id = await hub.start(onBuilders('touch /shared/begun; until test -e /shared/go; do sleep 0.05; done'))
   await eventually('the step', () => existsSync(hub.shared('begun')))
   cable.pull()
-  const waits = await hub.start(steps('echo hello'))
+  const waits = await hub.start(onBuilders('echo hello'))
   await eventually('the first tries', () => cable.refused > 2)
   writeFileSync(hub.shared('go'), '')
   assert.equal((await hub.ended(id)).status, 'success')
@@ -191,7 +177,7 @@ test('one that is made ahead of need is taken at once, and goes with its group',
     const [one] = await hub.client.runners.list()
     return one?.status === 'connected' && one.id
   })
-  const run = await hub.ended(await hub.start(steps('echo hello')))
+  const run = await hub.ended(await hub.start(onBuilders('echo hello')))
   assert.equal(runnerOf(run), spare)
   await eventually('another', async () =>
     (await hub.containers()).some(({ Names }) => Names[0] !== `/${spare}`),
@@ -206,7 +192,7 @@ test('a hub that no container reaches says so in the run that waits, and with wh
   skip,
 }, async (t) => {
   const hub = await opened(t, { hub_url: 'http://127.0.0.1:3000' })
-  const id = await hub.start(steps('echo hello'))
+  const id = await hub.start(onBuilders('echo hello'))
   await eventually('the reason', async () =>
     /No container reaches the hub at http:\/\/127\.0\.0\.1:3000\. Start the hub with --host [\d.]+,/.test(
       JSON.stringify(await hub.client.runs.get(id)),

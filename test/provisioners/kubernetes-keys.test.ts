@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import test from 'node:test'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
@@ -13,6 +11,7 @@ import {
 } from '../support/kubernetes/kubernetes.ts'
 import { startModelServer, writeFileScript } from '../support/model-server/server.ts'
 import { startPrograms } from '../support/programs.ts'
+import { writeBuilders } from '../support/provisioners/builders.ts'
 
 const skip = await kubernetesHere()
 const image = skip ? '' : await errandImage()
@@ -35,12 +34,10 @@ test('keys of models stand in a container of the pod that the run does not get a
   const programs = await startPrograms(t, {
     ...{ runner: 'none', host: NODE_ADDRESS },
     prepare: ({ data }) => {
-      mkdirSync(data, { recursive: true, mode: 0o700 })
-      const builders = {
+      writeBuilders(data, {
         ...{ provisioner: 'kubernetes', image, pull: 'never', kubeconfig: ADMIN_KUBECONFIG, namespace },
         ...{ model_keys: ['keys'], idle_seconds: 0, start_seconds: 240, failed_seconds: 0 },
-      }
-      writeFileSync(join(data, 'errand.yaml'), JSON.stringify({ groups: { builders } }))
+      })
     },
   })
   const agent = {

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import test, { type TestContext } from 'node:test'
 import { parseAllDocuments } from 'yaml'
-import type { RunView } from '../../src/contract/run.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
 import {
@@ -17,7 +15,8 @@ import {
   type TestKubernetes,
   takeImage,
 } from '../support/kubernetes/kubernetes.ts'
-import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
+import { type Programs, startPrograms } from '../support/programs.ts'
+import { attemptOf, onBuilders, startRun, writeBuilders } from '../support/provisioners/builders.ts'
 
 const skip = await kubernetesHere()
 const image = skip ? '' : await errandImage()
@@ -49,7 +48,6 @@ async function opened(
     ...{ runner: 'none', host: NODE_ADDRESS },
     hubArgs: ['--lost-after', lostAfter, '--heartbeat', '0.5s'],
     prepare: ({ data }) => {
-      mkdirSync(data, { recursive: true, mode: 0o700 })
       writeGroup(data, { namespace, ...group })
     },
   })
@@ -60,28 +58,12 @@ async function opened(
   return Object.assign(programs, { cluster, things })
 }
 
-function writeGroup(data: string, group: Group): void {
-  const builders = {
+const writeGroup = (data: string, group: Group) =>
+  writeBuilders(data, {
     ...{ provisioner: 'kubernetes', image, pull: 'never', kubeconfig: ADMIN_KUBECONFIG, memory: '512MB' },
     ...{ max: 4, idle_seconds: 0, start_seconds: 120, failed_seconds: 0, ...group },
-  }
-  writeFileSync(join(data, 'errand.yaml'), JSON.stringify({ groups: { builders } }))
-}
+  })
 
-const inventory = { hosts: { build: { group: 'builders' } } }
-const steps = (...cmds: string[]) =>
-  workflowText(
-    cmds.map((cmd, index) => ({
-      name: `s${index}`,
-      targets: ['build'],
-      cmd,
-      ...(index > 0 && { needs: [`s${index - 1}`] }),
-    })),
-    { inventory },
-  )
-const start = async ({ client }: Programs, yaml: string): Promise<string> =>
-  (await client.runs.create({ yaml })).run_id
-const attemptOf = (run: RunView, step = 0) => run.steps[step]?.instances[0]?.attempts[0]
 /** That the step of the run has begun, seen by what it prints. */
 const begun = (programs: Opened, id: string) =>
   eventually('the step at work', async () =>
@@ -116,8 +98,8 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
     'echo one > kept',
   ]
   const [a, b] = await Promise.all([
-    start(programs, steps(looks.join('; '), 'cat kept')),
-    start(programs, steps('echo two > kept', 'cat kept')),
+    startRun(programs, onBuilders(looks.join('; '), 'cat kept')),
+    startRun(programs, onBuilders('echo two > kept', 'cat kept')),
   ])
   const [first, second] = [await programs.ended(a), await programs.ended(b)]
   assert.deepEqual([first.status, second.status], ['success', 'success'], JSON.stringify(first))
@@ -141,7 +123,7 @@ test('a hub that is killed at any moment goes on with what it made, makes nothin
   skip,
 }, async (t) => {
   const programs = await opened(t)
-  const id = await start(programs, steps('echo begun; sleep 20; echo kept'))
+  const id = await startRun(programs, onBuilders('echo begun; sleep 20; echo kept'))
   const moments: (() => unknown)[] = [
     async () => (await programs.things('jobs')).length > 0,
     async () => (await programs.things('pods')).length > 0,
@@ -162,7 +144,7 @@ test('a hub that is killed at any moment goes on with what it made, makes nothin
 
 test('a pod that is deleted by hand is the end of its step, which is lost', { skip }, async (t) => {
   const programs = await opened(t, {}, { lostAfter: '2s' })
-  const id = await start(programs, steps('echo begun; sleep 600'))
+  const id = await startRun(programs, onBuilders('echo begun; sleep 600'))
   await begun(programs, id)
   const [pod] = await programs.things('pods')
   const path = `/api/v1/namespaces/${programs.cluster.namespace}/pods/${pod.metadata.name}`
@@ -185,7 +167,7 @@ test('why none is there is told in the words of Kubernetes, and one is made once
       const groups = await programs.client.runners.groups()
       return groups.some(({ pool }) => pool?.max === max)
     })
-    const id = await start(programs, steps('echo hello'))
+    const id = await startRun(programs, onBuilders('echo hello'))
     await waitsFor(programs, id, why)
     console.log(`Told: ${why}`)
     return id
@@ -222,7 +204,7 @@ test('two hubs on one cluster do not touch what the other has made', { skip }, a
   await eventually('its spare', async () => (await one.client.runners.list())[0]?.status === 'connected')
   const [mine] = await one.things('jobs')
   const other = await opened(t, {}, { cluster: one.cluster })
-  const id = await start(other, steps('echo hello'))
+  const id = await startRun(other, onBuilders('echo hello'))
   assert.equal((await other.ended(id)).status, 'success')
   await eventually('an end of the other', async () => (await other.things('jobs')).length === 1)
   const [left] = await one.things('jobs')
@@ -237,7 +219,7 @@ test('a hub finds its way by the verbs of deploy/kubernetes alone', { skip }, as
     .find(({ kind }) => kind === 'Role')
   const kubeconfig = await cluster.account(rules)
   const programs = await opened(t, { namespace: cluster.namespace, kubeconfig }, { cluster })
-  assert.equal((await programs.ended(await start(programs, steps('echo hello')))).status, 'success')
+  assert.equal((await programs.ended(await startRun(programs, onBuilders('echo hello')))).status, 'success')
   await nothingLeft(programs)
 })
 
@@ -247,10 +229,10 @@ test('runs outlive each program of the cluster, and what is made goes on when it
   const programs = await opened(t, {}, { alone: true })
   const parts: Part[] = ['apiserver', 'kubelet', 'containerd']
   for (const part of parts) {
-    const id = await start(programs, steps('echo begun; sleep 5; echo kept'))
+    const id = await startRun(programs, onBuilders('echo begun; sleep 5; echo kept'))
     await begun(programs, id)
     await signalPart(part, 'SIGKILL')
-    const waits = await start(programs, steps('echo hello'))
+    const waits = await startRun(programs, onBuilders('echo hello'))
     assert.equal((await programs.ended(id)).status, 'success', part)
     await ensure()
     assert.equal((await programs.ended(waits)).status, 'success', part)

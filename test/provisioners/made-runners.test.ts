@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { ErrandClient } from '../../src/client/client.ts'
-import type { RunView } from '../../src/contract/run.ts'
 import { processesMarked } from '../../src/platform/proc.ts'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, processesOf, startPrograms, workflowText } from '../support/programs.ts'
+import { onBuilders, runnerOf, startRun, writeBuilders } from '../support/provisioners/builders.ts'
 
 /** A hub without a runner, whose group `builders` makes its own. */
 async function opened(
@@ -18,28 +18,13 @@ async function opened(
     runner: 'none',
     hubArgs: ['--lost-after', lostAfter, '--heartbeat', '0.5s'],
     prepare: ({ data }) => {
-      mkdirSync(data, { recursive: true, mode: 0o700 })
       writeGroup(data, group)
     },
   })
 }
 
-function writeGroup(data: string, group: Record<string, unknown>): void {
-  const builders = { provisioner: 'process', max: 4, idle_seconds: 0, start_seconds: 60, ...group }
-  writeFileSync(join(data, 'errand.yaml'), JSON.stringify({ groups: { builders } }))
-}
-
-const inventory = { hosts: { build: { group: 'builders' } } }
-const steps = (...cmds: string[]) =>
-  workflowText(
-    cmds.map((cmd, index) => ({
-      name: `s${index}`,
-      targets: ['build'],
-      cmd,
-      ...(index > 0 && { needs: [`s${index - 1}`] }),
-    })),
-    { inventory },
-  )
+const writeGroup = (data: string, group: Record<string, unknown>) =>
+  writeBuilders(data, { provisioner: 'process', max: 4, idle_seconds: 0, start_seconds: 60, ...group })
 
 const made = ({ data }: Programs): number[] =>
   processesMarked(`ERRAND_MADE_RUNNER=errand-`).filter((pid) => processesOf(data).includes(pid))
@@ -51,15 +36,11 @@ const nothingLeft = (programs: Programs) =>
     () => made(programs).length === 0 && folders(programs).length === 0,
   )
 
-const start = async ({ client }: Programs, yaml: string): Promise<string> =>
-  (await client.runs.create({ yaml })).run_id
-const runnerOf = (run: RunView, step = 0) => run.steps[step]?.instances[0]?.attempts[0]?.runner
-
 test('a run that waits gets a runner of its own for all of its steps, and that goes with it', async (t) => {
   const programs = await opened(t)
   const [a, b] = await Promise.all([
-    start(programs, steps('echo one > kept; echo done', 'cat kept')),
-    start(programs, steps('echo two > kept; echo done', 'cat kept')),
+    startRun(programs, onBuilders('echo one > kept; echo done', 'cat kept')),
+    startRun(programs, onBuilders('echo two > kept; echo done', 'cat kept')),
   ])
   const [first, second] = [await programs.ended(a), await programs.ended(b)]
   assert.deepEqual([first.status, second.status], ['success', 'success'])
@@ -78,8 +59,8 @@ test('a run that waits gets a runner of its own for all of its steps, and that g
 test('a hub that is killed at any moment goes on with what it made, makes nothing twice, and leaves nothing', async (t) => {
   const programs = await opened(t)
   const mark = join(programs.home, 'begun')
-  const yaml = steps(`echo x >> ${mark}; until test -e ${mark}.go; do sleep 0.05; done; echo kept`)
-  const id = await start(programs, yaml)
+  const yaml = onBuilders(`echo x >> ${mark}; until test -e ${mark}.go; do sleep 0.05; done; echo kept`)
+  const id = await startRun(programs, yaml)
   const moments: (() => unknown)[] = [
     () => folders(programs).length > 0,
     () => made(programs).length > 0,
@@ -100,7 +81,7 @@ test('a hub that is killed at any moment goes on with what it made, makes nothin
 test('the work of a runner that is killed in the middle is told as lost, and nothing of it is left', async (t) => {
   const programs = await opened(t, {}, { lostAfter: '2s' })
   const mark = join(programs.home, 'begun')
-  const id = await start(programs, steps(`echo x >> ${mark}; sleep 600`))
+  const id = await startRun(programs, onBuilders(`echo x >> ${mark}; sleep 600`))
   await eventually('the step', () => existsSync(mark))
   for (const pid of [...made(programs), ...processesOf('ERRAND_RUN_ID')]) process.kill(pid, 'SIGKILL')
   const run = await programs.ended(id)
@@ -114,7 +95,7 @@ test('one that is made ahead of need is taken at once, and another takes its pla
     const [one] = await programs.client.runners.list()
     return one?.status === 'connected' && one.id
   })
-  const run = await programs.ended(await start(programs, steps('echo hello')))
+  const run = await programs.ended(await startRun(programs, onBuilders('echo hello')))
   assert.equal(runnerOf(run), spare)
   await eventually('another', async () => {
     const there = await programs.client.runners.list()
@@ -129,7 +110,7 @@ test('a group whose runners do not start says why, in the run that waits, and tr
     provisioner: 'command',
     command: ['sh', '-c', REFUSES, 'maker'],
   })
-  const id = await start(programs, steps('echo hello'))
+  const id = await startRun(programs, onBuilders('echo hello'))
   const told = await eventually('the reason', async () => {
     const said = JSON.stringify(await programs.client.runs.get(id))
     return said.includes('could be started') && said
@@ -152,13 +133,13 @@ test('what was made for a group that is no more is taken away, also by the next 
 test('a run waits for one of its own while the only runner that there may be is at another run', async (t) => {
   const programs = await opened(t, { max: 1 })
   const go = join(programs.home, 'go')
-  const first = await start(programs, steps(`until test -e ${go}; do sleep 0.05; done`))
+  const first = await startRun(programs, onBuilders(`until test -e ${go}; do sleep 0.05; done`))
   await eventually(
     'the first at work',
     async () => (await programs.client.runs.get(first)).status === 'running',
   )
   await eventually('its runner', async () => (await programs.client.runners.list()).length === 1)
-  const second = await start(programs, steps('echo hello'))
+  const second = await startRun(programs, onBuilders('echo hello'))
   await eventually('why the second waits', async () =>
     JSON.stringify(await programs.client.runs.get(second)).includes(
       'has as many runners as it may (1), and all are taken',
@@ -191,7 +172,7 @@ test('an admin pauses, changes and empties a group, over restarts, until the fil
   await nothingLeft(programs)
   await programs.kill('hub')
   await programs.startHub()
-  const id = await start(programs, steps('echo hello'))
+  const id = await startRun(programs, onBuilders('echo hello'))
   await eventually('why it waits', async () =>
     JSON.stringify(await programs.client.runs.get(id)).includes('group \\"builders\\" is paused'),
   )
@@ -218,7 +199,7 @@ test('an admin pauses, changes and empties a group, over restarts, until the fil
 test('a group that is emptied with those at work loses what they are at, and what waits gets others', async (t) => {
   const programs = await opened(t)
   const mark = join(programs.home, 'begun')
-  const id = await start(programs, steps(`echo x >> ${mark}; sleep 600`))
+  const id = await startRun(programs, onBuilders(`echo x >> ${mark}; sleep 600`))
   await eventually('the step', () => existsSync(mark))
   assert.equal(await programs.client.runners.emptyPool('builders'), 0, 'it is at work')
   assert.equal(await programs.client.runners.emptyPool('builders', { working: true }), 1)
@@ -232,7 +213,7 @@ const NO_IMAGE = `case $1 in provision) echo '{"error": {"message": "There is no
 test('a run whose runner cannot be made until a person mends it ends with why, and is run again after that', async (t) => {
   const broken = { provisioner: 'command', command: ['sh', '-c', NO_IMAGE, 'maker'], start_seconds: 1 }
   const programs = await opened(t, broken)
-  const id = await start(programs, steps('echo hello'))
+  const id = await startRun(programs, onBuilders('echo hello'))
   const run = await programs.ended(id)
   const { reason, message } = run.steps[0]!.instances[0]!
   assert.deepEqual(
@@ -248,8 +229,8 @@ test('a run whose runner cannot be made until a person mends it ends with why, a
 test('a run that its own runner can never take ends, and says what is missing', async (t) => {
   const programs = await opened(t, { start_seconds: 3 })
   const large = { name: 's0', targets: ['build'], cmd: 'true', resources: { cpus: 90_000 } }
-  const yaml = workflowText([large], { inventory })
-  const run = await programs.ended(await start(programs, yaml))
+  const yaml = workflowText([large], { inventory: { hosts: { build: { group: 'builders' } } } })
+  const run = await programs.ended(await startRun(programs, yaml))
   const { reason, message } = run.steps[0]!.instances[0]!
   assert.equal(reason, 'rejected', message)
   assert.match(message!, /no runner in group "builders"/)
@@ -259,9 +240,9 @@ test('a run that its own runner can never take ends, and says what is missing', 
 test('a restored copy beside a hub that lives has none of its runners, and makes its own', async (t) => {
   const programs = await opened(t)
   const mark = join(programs.home, 'begun')
-  const id = await start(
+  const id = await startRun(
     programs,
-    steps(`echo x >> ${mark}; until test -e ${mark}.go; do sleep 0.05; done; echo kept`),
+    onBuilders(`echo x >> ${mark}; until test -e ${mark}.go; do sleep 0.05; done; echo kept`),
   )
   await eventually('the step', () => existsSync(mark))
   const [own] = await programs.client.runners.list()
@@ -287,7 +268,7 @@ test('a restored copy beside a hub that lives has none of its runners, and makes
     return run.finished_at !== undefined && run
   })
   assert.deepEqual([again.status, again.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
-  const { run_id } = await copy.runs.create({ yaml: steps('echo hello') })
+  const { run_id } = await copy.runs.create({ yaml: onBuilders('echo hello') })
   const other = await eventually('a run there', async () => {
     const run = await copy.runs.get(run_id)
     return run.finished_at !== undefined && run

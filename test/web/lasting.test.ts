@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { Page } from 'playwright-core'
 import { eventually } from '../support/errand-command.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { type ProgramsOptions, startPrograms, workflowText } from '../support/programs.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 import { openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import { leads, part } from '../support/web/tabs.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -64,15 +64,6 @@ test('a hub of another version is told of, and the page is loaded anew only when
   assert.match(await field.inputValue(), /name: half[\s\S]*steps: \[\]/)
 })
 
-/** Whether the tab's connection is the one that all share. */
-const leads = async (page: Page): Promise<boolean> =>
-  (await page.evaluate(`(async () => {
-    const mine = await navigator.locks.request('of-this-tab', async () =>
-      (await navigator.locks.query()).held.find(({ name }) => name === 'of-this-tab').clientId)
-    const { held } = await navigator.locks.query()
-    return held.some(({ clientId, name }) => clientId === mine && name.startsWith('errand-stream'))
-  })()`)) as boolean
-
 test('when the tab with the stream crashes, the others go on, and nothing is missing or there twice', {
   skip,
 }, async (t) => {
@@ -80,9 +71,7 @@ test('when the tab with the stream crashes, the others go on, and nothing is mis
   const browser = await startBrowser(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
   const file = (name: string) => join(programs.home, name)
-  const part = (line: string, name: string) =>
-    `echo '${line}'; while [ ! -e '${file(name)}' ]; do sleep 0.05; done`
-  const cmd = `${part('first', 'a')}; ${part('second', 'b')}; echo last`
+  const cmd = `${part('first', file('a'))}; ${part('second', file('b'))}; echo last`
   const { run_id } = await programs.client.runs.create({ yaml: workflowText([{ name: 'long', cmd }]) })
   const pages = [await openPage(t, browser, programs)]
   for (let tab = 1; tab < 4; tab++) pages.push(await pages[0]!.context().newPage())

@@ -6,20 +6,7 @@ import { chromium, type Page, type Request } from 'playwright-core'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 import { browserPath, logIn, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
-
-/** A step that prints a line, then waits for the file of that name. */
-const part = (line: string, file: string) => `echo '${line}'; while [ ! -e '${file}' ]; do sleep 0.05; done`
-
-/** Whether the tab's connection is the one that all share. */
-const leads = async (page: Page): Promise<boolean> => {
-  const held = (await page.evaluate(
-    'navigator.locks.query().then(({ held }) => held.map(({ clientId }) => clientId))',
-  )) as string[]
-  const mine = (await page.evaluate(
-    `navigator.locks.request('of-this-tab', () => navigator.locks.query().then(({ held }) => held.find(({ name }) => name === 'of-this-tab').clientId))`,
-  )) as string
-  return held.includes(mine)
-}
+import { leads, part } from '../support/web/tabs.ts'
 
 test('twelve tabs of a browser show a live run to its end, through the end of the leading tab and of the hub', {
   skip,
