@@ -1,5 +1,6 @@
 import { AgentRunArgs, Permissions } from '../contract/actions.ts'
 import { ErrandError } from '../contract/errors.ts'
+import { jsonOf } from '../platform/text.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
@@ -16,17 +17,9 @@ export const agentRun: Action = {
 /** Throws `invalid_argument`. */
 function commandsOf(list: string | undefined): string[] {
   if (list === undefined || list === '') return []
-  const value = parsed(list)
+  const value = jsonOf(list)
   if (Array.isArray(value) && value.every((each) => typeof each === 'string' && each !== '')) return value
   throw new ErrandError('invalid_argument', 'args.verify_list: is no list of commands.', {
     hint: 'Write it as JSON, such as ["npm test"].',
   })
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { jsonOf } from '../platform/text.ts'
 
 const DEFAULT_SOCKET = '/var/run/docker.sock'
 
@@ -57,7 +58,7 @@ export class DockerClient {
     const response = await this.#send(method, path, request)
     if (request.signal !== undefined) addAbortSignal(request.signal, response)
     const said = await text(response)
-    const json = parsed(said)
+    const json = jsonOf(said)
     if (isSuccess(response)) return json as T
     throw new DockerFailure(path, response.statusCode!, json ?? said, json as object | undefined)
   }
@@ -67,7 +68,7 @@ export class DockerClient {
     const response = await this.#send(method, path, request)
     if (isSuccess(response)) return response
     const said = await text(response)
-    throw new DockerFailure(path, response.statusCode!, parsed(said) ?? said)
+    throw new DockerFailure(path, response.statusCode!, jsonOf(said) ?? said)
   }
 
   async #send(method: DockerMethod, path: string, request: DockerRequest): Promise<IncomingMessage> {
@@ -128,14 +129,6 @@ const registryAuth = (auth: object): string =>
   Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_')
 
 const isSuccess = ({ statusCode = 0 }: IncomingMessage): boolean => statusCode >= 200 && statusCode < 300
-
-function parsed(said: string): unknown {
-  try {
-    return JSON.parse(said)
-  } catch {
-    return undefined
-  }
-}
 
 function reason(path: string, statusCode: number): string {
   if (statusCode === 500) return 'server error'

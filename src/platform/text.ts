@@ -31,6 +31,15 @@ function bounded(line: string): string[] {
   return parts
 }
 
+/** The value that a text is as JSON; undefined where it is none. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
 /** A text as one word for a shell: what is shown is copied, and whoever chose the text may not have meant well. */
 export const shellWord = (text: string): string =>
   /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`

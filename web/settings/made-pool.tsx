@@ -1,9 +1,10 @@
 import { useState } from 'react'
 import type { ChangePool, PoolChange, PoolView } from '../../src/contract/fleet/provisioning.ts'
-import { clockOf, useNow } from '../data/clock.ts'
+import { clockOf } from '../data/clock.ts'
 import { changePool, emptyPool } from '../data/runners.ts'
 import { Confirm } from '../parts/confirm.tsx'
 import { RowMenu } from '../parts/row-menu.tsx'
+import { useLeft } from '../parts/time-left.ts'
 import { When } from '../parts/times.tsx'
 import { Labelled } from './settings-frame.tsx'
 
@@ -49,11 +50,11 @@ export function PoolFacts({ pool }: { pool: PoolView }) {
 }
 
 function NextTry({ at }: { at: string }) {
-  const leftMs = Date.parse(at) - useNow()
-  if (leftMs <= 0) return 'One is tried now.'
+  const left = useLeft(at)
+  if (left === 0) return 'One is tried now.'
   return (
     <>
-      The next try is in <span className="tabular-nums">{clockOf(leftMs)}</span>.
+      The next try is in <span className="tabular-nums">{clockOf(left)}</span>.
     </>
   )
 }

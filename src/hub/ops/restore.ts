@@ -5,6 +5,7 @@ import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import { syncFolder } from '../../platform/files.ts'
+import { jsonOf } from '../../platform/text.ts'
 import { diskError } from '../../stores/disk-errors.ts'
 import { forgetMadeRunners } from '../../stores/sqlite/snapshot.ts'
 import { BackupFile, BackupHead, backupEntries, DATABASE, damaged, isKnown, LIST } from './backup-format.ts'
@@ -83,10 +84,10 @@ async function compare(from: string, listFile: string, found: Found): Promise<Ba
     throw damaged(from, `it has no ${LIST}`)
   })
   const [first = '', ...lines] = text.trimEnd().split('\n')
-  const head = BackupHead.safeParse(parsed(first))
+  const head = BackupHead.safeParse(jsonOf(first))
   if (!head.success) throw damaged(from, `${LIST} is no list that this version of Errand knows`)
   for (const line of lines) {
-    const file = BackupFile.safeParse(parsed(line))
+    const file = BackupFile.safeParse(jsonOf(line))
     if (!file.success) throw damaged(from, `${LIST} has a line that is none`)
     const { path: name, bytes, sha256 } = file.data
     const there = found.get(name)
@@ -97,12 +98,4 @@ async function compare(from: string, listFile: string, found: Found): Promise<Ba
   const [more] = found.keys()
   if (more !== undefined) throw damaged(from, `${more} is not in its list`)
   return head.data
-}
-
-function parsed(line: string): unknown {
-  try {
-    return JSON.parse(line)
-  } catch {
-    return undefined
-  }
 }

@@ -3,6 +3,7 @@ import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
 import type { Demand } from '../fleet/made-groups.ts'
 import type { Open } from './breaker.ts'
 import { canServe } from './pool-plan.ts'
+import { sentence } from './provisioner.ts'
 
 export interface PoolViewFacts {
   pool: Pool
@@ -67,7 +68,7 @@ export function whyWaits(
     return `a runner of group "${group}" is being started for it${mine.waits_for === undefined ? '' : `: ${mine.waits_for}`}`
   if (pool.paused) return `group "${group}" is paused: no runner is started for it`
   if (open !== undefined)
-    return `no runner of group "${group}" could be started: ${open.message.replace(/\.?$/, '.')} The next try is at ${new Date(open.untilMs).toISOString()}`
+    return `no runner of group "${group}" could be started: ${sentence(open.message)} The next try is at ${new Date(open.untilMs).toISOString()}`
   if (rows.length >= max) return `group "${group}" has as many runners as it may (${max}), and all are taken`
   return undefined
 }

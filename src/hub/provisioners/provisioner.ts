@@ -62,6 +62,13 @@ export class ProvisionError extends Error {
   }
 }
 
+/** A sentence of what somebody else said. */
+export const sentence = (said: string): string => said.trim().replace(/\.?$/, '.')
+
+/** An answer that is none, for a person. */
+export const shownAnswer = (said: string): string =>
+  said.trim() === '' ? 'nothing' : JSON.stringify(said.slice(0, 200))
+
 /** `Message. Hint`, of whatever was thrown. */
 export function provisionText(error: unknown): string {
   const { message } = error as Error

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
+import { jsonOf } from '../../platform/text.ts'
 
 export const MOST_REQUEST_BYTES = 32 * 1024 * 1024
 const MOST_DEPTH = 500
@@ -59,7 +60,7 @@ export class JsonBody {
     const { depth, values, members } = measured(bytes)
     if (depth > MOST_DEPTH) return { wrong: 'the body is nested too deep' }
     if (values > MOST_VALUES) return { wrong: `the body has more than ${MOST_VALUES} values` }
-    const value = isUtf8(bytes) ? parsed(bytes.toString()) : undefined
+    const value = isUtf8(bytes) ? jsonOf(bytes.toString()) : undefined
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       return { wrong: 'the body is no JSON object' }
     if (Object.keys(value).length > MOST_FIELDS)
@@ -190,12 +191,4 @@ function endOfValue(bytes: Buffer, start: number): number {
     } else if (depth === 0 && (byte === COMMA || isBlank(byte))) return at
   }
   return bytes.length
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -1,7 +1,14 @@
 import { once } from 'node:events'
 import * as z from 'zod'
 import { spawnTree } from '../../../platform/child-tree.ts'
-import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed } from '../provisioner.ts'
+import { jsonOf } from '../../../platform/text.ts'
+import {
+  type FoundRunner,
+  ProvisionError,
+  type Provisioner,
+  type ProvisionNeed,
+  shownAnswer,
+} from '../provisioner.ts'
 
 export interface CommandProvisionerOptions {
   /** The operator's program, with its arguments. */
@@ -95,7 +102,7 @@ export class CommandProvisioner implements Provisioner {
         throw new ProvisionError(`${which} printed more than ${MAX_ANSWER_BYTES} bytes.`, {
           hint: 'It prints its answer on standard output, and all else on standard error.',
         })
-      const answer = parsed(said.stdout)
+      const answer = jsonOf(said.stdout)
       const refused = Refused.safeParse(answer)
       if (refused.success) {
         const { message, permanent } = refused.data.error
@@ -107,7 +114,7 @@ export class CommandProvisioner implements Provisioner {
         )
       const right = Answer.safeParse(answer)
       if (right.success) return right.data
-      throw new ProvisionError(`${which} printed what is no answer: ${shown(said.stdout)}.`, {
+      throw new ProvisionError(`${which} printed what is no answer: ${shownAnswer(said.stdout)}.`, {
         hint: `It answers JSON: ${call === 'find' ? '{"runners": [{"name": "…", "state": "running"}]}' : '{}'}, and prints all else on standard error.`,
       })
     } catch (error) {
@@ -123,13 +130,3 @@ export class CommandProvisioner implements Provisioner {
 }
 
 let calls = 0
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-const shown = (text: string): string => (text.trim() === '' ? 'nothing' : JSON.stringify(text.slice(0, 200)))

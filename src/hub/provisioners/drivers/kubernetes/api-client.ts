@@ -1,6 +1,7 @@
 import { Agent, request } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ProvisionError } from '../../provisioner.ts'
+import { jsonOf } from '../../../../platform/text.ts'
+import { ProvisionError, sentence, shownAnswer } from '../../provisioner.ts'
 import { type Access, type AccessOptions, readAccess } from './access.ts'
 
 /** A no of the API server. */
@@ -163,7 +164,7 @@ export class KubernetesApi {
               const text = Buffer.concat(parts).toString()
               const seconds = Number(response.headers['retry-after'] ?? 1)
               const retryAfterMs = Number.isFinite(seconds) ? Math.max(0, seconds) * 1000 : 1000
-              resolve({ status: response.statusCode!, retryAfterMs, text, body: parsed(text) })
+              resolve({ status: response.statusCode!, retryAfterMs, text, body: jsonOf(text) })
             })
             response.once('close', () => reject(new Error('it closed the connection in the middle')))
           },
@@ -176,7 +177,7 @@ export class KubernetesApi {
       }).then((answer) => {
         if (answer.status < 300 && answer.body === undefined)
           throw new ProvisionError(
-            `${access.server} answered what Kubernetes never does: ${shown(answer.text)}.`,
+            `${access.server} answered what Kubernetes never does: ${shownAnswer(answer.text)}.`,
             {
               permanent: true,
               hint: 'Is it the address of an API server, with nothing in between?',
@@ -230,7 +231,7 @@ interface StatusBody {
 
 function refusal({ status, body, text }: Answer, { server }: Access): KubernetesError {
   const { message, details, reason } = (body ?? {}) as StatusBody
-  const said = `Kubernetes refused it (${status}): ${sentence(message ?? shown(text))}`
+  const said = `Kubernetes refused it (${status}): ${sentence(message ?? shownAnswer(text))}`
   const no = (permanent: boolean, hint?: string, what = said) =>
     new KubernetesError(what, { status, permanent, ...(hint !== undefined && { hint }) })
   if (status === 401)
@@ -259,14 +260,3 @@ function refusal({ status, body, text }: Answer, { server }: Access): Kubernetes
     reason === undefined && body === undefined ? 'Is it the address of an API server?' : undefined,
   )
 }
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-const sentence = (said: string): string => said.trim().replace(/\.?$/, '.')
-const shown = (said: string): string => (said.trim() === '' ? 'nothing' : JSON.stringify(said.slice(0, 200)))

@@ -1,17 +1,17 @@
-import type { FoundRunner } from '../../provisioner.ts'
+import { type FoundRunner, sentence } from '../../provisioner.ts'
 import type { Thing } from './api-client.ts'
 import { GATE, RUNNER } from './manifests.ts'
 
 export interface Job extends Thing {
-  status?: {
-    conditions?: {
-      type: string
-      status: string
-      reason?: string
-      message?: string
-      lastTransitionTime?: string
-    }[]
-  }
+  status?: { conditions?: Condition[] }
+}
+
+interface Condition {
+  type: string
+  status: string
+  reason?: string
+  message?: string
+  lastTransitionTime?: string
 }
 
 interface ContainerState {
@@ -26,13 +26,7 @@ export interface Pod extends Thing {
     phase: string
     reason?: string
     message?: string
-    conditions?: {
-      type: string
-      status: string
-      reason?: string
-      message?: string
-      lastTransitionTime?: string
-    }[]
+    conditions?: Condition[]
     containerStatuses?: { name: string; state?: ContainerState }[]
   }
 }
@@ -200,5 +194,3 @@ function lastOf(events: readonly Event[]): Event | undefined {
 
 const waits = (event: Event | undefined): { message?: string } =>
   event === undefined ? {} : { message: `${event.reason}: ${sentence(event.message ?? '')}` }
-
-const sentence = (said: string): string => said.trim().replace(/\.?$/, '.')
