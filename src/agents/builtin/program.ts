@@ -1,12 +1,11 @@
 import { enableCompileCache } from 'node:module'
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { compiledFolder } from '../../platform/compiled-folder.ts'
 import type { SessionRequest } from '../agent.ts'
 
 /** Where the built-in agent starts: a program of its own, so that it outlives whoever has started it. */
 
-enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'errand', 'compiled'))
+enableCompileCache(compiledFolder())
 
 const asked = JSON.parse(process.argv[2] ?? '{}') as Omit<SessionRequest, 'cwd' | 'env'>
 const env = Object.fromEntries(

@@ -1,11 +1,11 @@
 import { enableCompileCache } from 'node:module'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { compiledFolder } from '../../platform/compiled-folder.ts'
 import { largeCommands } from './large-commands.ts'
 import { loadProgram } from './v8-code-cache.ts'
 
 /** Where the build starts; the source starts in main.ts. */
-const compiled = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'errand', 'compiled')
+const compiled = compiledFolder()
 const argv = process.argv.slice(2)
 // Where nothing is left to wait for before there is an end.
 process.exitCode = 70

@@ -146,7 +146,7 @@ export class KubernetesApi {
               accept: 'application/json',
               ...(access.token !== undefined && { authorization: `Bearer ${access.token}` }),
               ...(body !== undefined && {
-                'content-type': 'application/json',
+                'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
                 'content-length': Buffer.byteLength(body),
               }),
             },

@@ -4,9 +4,11 @@ import { type Event, foundRunner, type Job, needsEvents, type Pod, STUCK_MS } fr
 
 const at = (ms: number) => new Date(ms).toISOString()
 const metadata = { name: 'errand-x', uid: 'u', creationTimestamp: at(0) }
-const job: Job = { metadata }
+const spec = { parallelism: 1 }
+const job: Job = { metadata, spec }
 const ended = (type: string, reason?: string, message?: string): Job => ({
   metadata,
+  spec,
   status: { conditions: [{ type, status: 'True', reason, message }] },
 })
 const podOf = (status: Partial<Pod['status']>, change: Partial<Pod['metadata']> = {}): Pod => ({

@@ -3,6 +3,7 @@ import type { Thing } from './api-client.ts'
 import { GATE, RUNNER } from './manifests.ts'
 
 export interface Job extends Thing {
+  spec: { parallelism?: number }
   status?: { conditions?: Condition[] }
 }
 

@@ -78,7 +78,7 @@ export function secretOf(need: ProvisionNeed, jobUid: string): object {
   }
 }
 
-/** The Job of one runner: one pod that is never begun again. Of nothing newer than Kubernetes 1.20. */
+/** The Job of one runner: one pod that is never begun again, once `parallelism` is 1. Of nothing newer than Kubernetes 1.20. */
 export function jobOf(need: ProvisionNeed, settings: PodSettings, nowMs: number): object {
   const { name, marks, deadlineMs } = need
   const labels = labelsOf(need)
@@ -92,7 +92,7 @@ export function jobOf(need: ProvisionNeed, settings: PodSettings, nowMs: number)
     kind: 'Job',
     metadata: { name, labels, annotations },
     spec: {
-      parallelism: 1,
+      parallelism: 0,
       completions: 1,
       backoffLimit: 0,
       activeDeadlineSeconds: Math.max(1, Math.ceil((deadlineMs - nowMs) / 1000)),

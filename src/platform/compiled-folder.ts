@@ -1,0 +1,10 @@
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+
+/** Folder of what V8 has compiled of Errand's programs: the one that an image brings beside them, else the user's. */
+export function compiledFolder(): string {
+  const brought = join(import.meta.dirname, '../compiled')
+  if (existsSync(brought)) return brought
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'errand', 'compiled')
+}
