@@ -81,6 +81,17 @@ test('approvals are given by those who may, from a phone too, and others are tol
     await page.goto(`${url}/runs/${own}`)
     const mine = page.getByRole('region', { name: 'Waits for your answer' })
     await mine.waitFor()
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+    await mine.getByLabel('Comment').fill("it's late")
+    await mine.getByRole('button', { name: 'Copy as CLI' }).click()
+    await isAccessible(page, 'an answer as a command')
+    await mine.getByRole('button', { name: 'Reject' }).last().click()
+    await mine.getByText('Copied').waitFor()
+    assert.equal(
+      await page.evaluate('navigator.clipboard.readText()'),
+      `errand reject ${own} ask --comment 'it'\\''s late'`,
+    )
+    await mine.getByLabel('Comment').fill('')
     // The page does not learn of it: what it would read anew never arrives.
     await page.route(new RegExp(`/api/runs/${own}\\?`), () => {})
     await client.runs.reject(own, { step: 'ask' })

@@ -61,6 +61,10 @@ const rows: [Action, string, string[], Record<string, unknown>][] = [
   [{ do: 'reject', run, step: 'ask', comment: 'no' }, 'reject', [run, 'ask'], { comment: 'no' }],
   [{ do: 'answer', run, request: 'q-1', answer: 'allow' }, 'agents answer', [run, 'q-1', 'allow'], {}],
   [
+    { do: 'answer', run, request: 'q-1', answer: 'allow', forSession: true },
+    ...(['agents answer', [run, 'q-1', 'allow'], { 'for-session': true }] as [string, string[], object]),
+  ] as never,
+  [
     { do: 'answer', run, request: 'q-1', answer: 'deny', reason: 'not now' },
     ...(['agents answer', [run, 'q-1', 'deny'], { reason: 'not now' }] as [string, string[], object]),
   ] as never,
@@ -77,7 +81,6 @@ const rows: [Action, string, string[], Record<string, unknown>][] = [
     { step: 'a > b', host: ['eu-2'], instance: ['0'], skip: ['n'], 'run-anyway': ['c'] },
   ],
   [{ do: 'rollback', run }, 'runs rollback', [run], {}],
-  [{ do: 'delete', runs: [run, 'run_2'] }, 'runs delete', [run, 'run_2'], {}],
   [
     { do: 'bulk', action: 'retry', filter: { status: 'failed', since: '24h', 'input.region': 'eu' } },
     ...(['runs retry', [], { failed: true, filter: 'status:failed since:24h input.region:eu' }] as const),
@@ -94,12 +97,7 @@ const rows: [Action, string, string[], Record<string, unknown>][] = [
   [{ do: 'drain', runner: 'vm-1' }, 'runners drain', ['vm-1'], {}],
   [{ do: 'resume', runner: 'vm-1' }, 'runners resume', ['vm-1'], {}],
   [{ do: 'remove', runner: 'vm-1', force: true }, 'runners remove', ['vm-1'], { force: true }],
-  [
-    { do: 'enrol', hub: 'http://h:3000', token: 't_1' },
-    'runner enroll',
-    [],
-    { hub: 'http://h:3000', token: 't_1' },
-  ],
+  [{ do: 'enrol-token', group: 'gpu' }, 'runners enroll-token', [], { group: 'gpu' }],
   [
     {
       do: 'ask',
@@ -131,7 +129,9 @@ const rows: [Action, string, string[], Record<string, unknown>][] = [
   [{ do: 'ask', run, prompt: 'go on' }, 'agent', ['go on'], { hub: true, detach: true, continue: run }],
   [{ do: 'task-cancel', task: 'task_1' }, 'task cancel', ['task_1'], {}],
   [{ do: 'task-delete', task: 'task_1' }, 'task delete', ['task_1'], {}],
-  [{ do: 'task-diff', task: 'task_1' }, 'task diff', ['task_1'], {}],
+  [{ do: 'diff', of: 'task', id: 'task_1' }, 'task diff', ['task_1'], {}],
+  [{ do: 'diff', of: 'runs', id: run, commit: 2 }, 'runs diff', [run], { commit: '2' }],
+  [{ do: 'diff', of: 'sessions', id: run }, 'sessions diff', [run], {}],
   [{ do: 'task-approve', task: 'task_1', comment: 'good' }, 'task approve', ['task_1'], { comment: 'good' }],
   [{ do: 'task-reject', task: 'task_1' }, 'task reject', ['task_1'], {}],
   [{ do: 'task-retry', task: 'task_1', from: 'push' }, 'task retry', ['task_1'], { from: 'push' }],

@@ -97,6 +97,20 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
       await question.getByRole('region', { name: 'What it wants to do' }).press('End')
       await question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' }).waitFor()
     }
+    await anns.getByRole('button', { name: 'Copy as CLI', exact: true }).click()
+    const asCommand = anns.getByTitle(/^errand agents answer /)
+    assert.deepEqual(
+      (await asCommand.evaluateAll((all) => all.map((one) => one.title.split(' ')))).map(
+        ([, , , of, , ...answer]) => [of, ...answer],
+      ),
+      [
+        [run, 'allow'],
+        [run, 'allow', '--for-session'],
+        [run, 'deny'],
+      ],
+    )
+    await anns.keyboard.press('Escape')
+    await asCommand.first().waitFor({ state: 'hidden' })
     // Both have pressed before the hub hears of either.
     const pressed = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     for (const [index, page] of [anns, bobs].entries())

@@ -7,10 +7,10 @@ type Filter = Readonly<Record<string, string | undefined>>
 export type Action =
   | { do: 'cancel'; run: string; force?: boolean }
   | { do: 'approve' | 'reject'; run: string; step: string; comment?: string | undefined }
-  | { do: 'answer'; run: string; request: string; answer: 'allow' | 'deny'; reason?: string | undefined }
+  | { do: 'answer'; run: string; request: string; answer: 'allow'; forSession?: boolean }
+  | { do: 'answer'; run: string; request: string; answer: 'deny'; reason?: string | undefined }
   | { do: 'retry'; run: string; asked: RetryRun }
   | { do: 'rollback'; run: string }
-  | { do: 'delete'; runs: readonly string[] }
   | {
       do: 'start'
       yaml: string
@@ -22,10 +22,11 @@ export type Action =
   | { do: 'each'; action: 'cancel' | 'retry'; runs: readonly string[] }
   | { do: 'log'; run: string; step?: string; attempt?: number; stream?: string }
   | { do: 'artifact'; run: string; name: string }
+  | { do: 'diff'; of: 'runs' | 'sessions' | 'task'; id: string; commit?: number | undefined }
   | { do: 'artifacts'; run: string; folder?: string }
   | { do: 'drain' | 'resume'; runner: string }
   | { do: 'remove'; runner: string; force?: boolean }
-  | { do: 'enrol'; hub: string; token: string }
+  | { do: 'enrol-token'; group: string }
   | {
       do: 'ask'
       run?: string
@@ -38,7 +39,7 @@ export type Action =
       /** Files by name, of the folder in which the command is run. */
       attach?: readonly string[]
     }
-  | { do: 'task-cancel' | 'task-delete' | 'task-diff'; task: string }
+  | { do: 'task-cancel' | 'task-delete'; task: string }
   | { do: 'task-approve' | 'task-reject'; task: string; comment?: string | undefined }
   | { do: 'task-retry'; task: string; from?: string | undefined; prompt?: string | undefined }
   | { do: 'task-prompt'; task: string; prompt: string }
@@ -92,14 +93,17 @@ function wordsOf(action: Plain): Words {
       return {
         of: ['agents', 'answer'],
         args: [action.run, action.request, action.answer],
-        options: option('reason', action.reason),
+        options:
+          action.answer === 'allow'
+            ? flag('for-session', action.forSession)
+            : option('reason', action.reason),
       }
     case 'retry':
       return { of: ['runs', 'retry'], args: [action.run], options: retryOptions(action.asked) }
     case 'rollback':
       return { of: ['runs', 'rollback'], args: [action.run] }
-    case 'delete':
-      return { of: ['runs', 'delete'], args: action.runs }
+    case 'diff':
+      return { of: [action.of, 'diff'], args: [action.id], options: option('commit', action.commit) }
     case 'artifacts':
       return { of: ['runs', 'artifacts'], args: [action.run], options: option('all', action.folder) }
     case 'drain':
@@ -107,11 +111,8 @@ function wordsOf(action: Plain): Words {
       return { of: ['runners', action.do], args: [action.runner] }
     case 'remove':
       return { of: ['runners', 'remove'], args: [action.runner], options: flag('force', action.force) }
-    case 'enrol':
-      return {
-        of: ['runner', 'enroll'],
-        options: [...option('hub', action.hub), ...option('token', action.token)],
-      }
+    case 'enrol-token':
+      return { of: ['runners', 'enroll-token'], options: option('group', action.group) }
     case 'ask': {
       const { run, agent, model, repo, ref, permissions, attach = [] } = action
       return {
@@ -127,7 +128,6 @@ function wordsOf(action: Plain): Words {
     }
     case 'task-cancel':
     case 'task-delete':
-    case 'task-diff':
       return { of: ['task', action.do.slice('task-'.length)], args: [action.task] }
     case 'task-approve':
     case 'task-reject':
@@ -195,8 +195,8 @@ function line({ of, args = [], options = [] }: Words): string {
 }
 
 /**
- * The command that does the same, to be pasted into a shell of POSIX. It holds no secret but a token for enrolling: others it
- * takes from the shell's environment. Undefined where the command line cannot say it.
+ * The command that does the same, to be pasted into a shell of POSIX. It holds no secret: those it takes from
+ * the shell's environment. Undefined where the command line cannot say it.
  */
 export function asCommand(action: Action): string | undefined {
   switch (action.do) {

@@ -8,8 +8,16 @@ export interface RowAction {
   act: () => void
 }
 
+interface Props {
+  label: string
+  actions: readonly RowAction[]
+  icon?: ReactNode
+  /** Words above the actions. */
+  head?: string
+}
+
 /** What can be done with a row, behind its last button. */
-export function RowMenu({ label, actions }: { label: string; actions: readonly RowAction[] }) {
+export function RowMenu({ label, actions, icon, head }: Props) {
   const menu = useRef<HTMLDivElement>(null)
   const open = (button: HTMLElement) => {
     const { top, bottom, right } = button.getBoundingClientRect()
@@ -30,7 +38,7 @@ export function RowMenu({ label, actions }: { label: string; actions: readonly R
         aria-label={label}
         onClick={({ currentTarget }) => open(currentTarget)}
       >
-        <Ellipsis size={15} strokeWidth={1.75} aria-hidden />
+        {icon ?? <Ellipsis size={15} strokeWidth={1.75} aria-hidden />}
       </button>
       <div
         ref={menu}
@@ -38,6 +46,7 @@ export function RowMenu({ label, actions }: { label: string; actions: readonly R
         className="fixed inset-auto m-0 w-56 max-w-[calc(100vw-1rem)] rounded-xl border border-line bg-raised p-1.5 text-ink"
         style={{ boxShadow: 'var(--float)' }}
       >
+        {head !== undefined && <p className="px-2 pt-1 pb-1.5 text-label text-ink3">{head}</p>}
         {actions.map(({ word, title, bad, act }, index) => (
           <button
             // biome-ignore lint/suspicious/noArrayIndexKey: the actions of a row stay in their order

@@ -6,6 +6,7 @@ import { clockOf, timeOf, useNow } from '../data/clock.ts'
 import { answerApproval, getRun, type Step, type WholeRun } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
+import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { useLeft } from '../parts/time-left.ts'
 
@@ -110,6 +111,12 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               Approve
             </ActionButton>
           </span>
+          <CopyAsCli
+            actions={[
+              ['Approve', { do: 'approve', run: run.run_id, step: step.step, comment: comment.trim() }],
+              ['Reject', { do: 'reject', run: run.run_id, step: step.step, comment: comment.trim() }],
+            ]}
+          />
         </div>
       ) : (
         me !== undefined && (

@@ -3,6 +3,7 @@ import { ChevronDown, ChevronRight, Download } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import type { ArtifactList, ListedArtifact } from '../../src/contract/run-api.ts'
 import { address, ask, request } from '../data/api.ts'
+import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { blocksOf, inlineOf } from './markdown.ts'
 
@@ -121,6 +122,7 @@ function Artifact({ run, artifact, from }: { run: string; artifact: ListedArtifa
         >
           <Download size={14} strokeWidth={1.75} aria-hidden />
         </a>
+        <CopyAsCli of={artifact.name} actions={[['Save', { do: 'artifact', run, name: artifact.name }]]} />
       </div>
       {open && kind === 'image' && (
         <img

@@ -9,6 +9,7 @@ import { ApiError, basePath } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { createEnrollment, groupsQuery, makeGroup } from '../data/runners.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
+import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { When } from '../parts/times.tsx'
@@ -133,6 +134,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
               <option value={NEW}>New group…</option>
             </select>
           </label>
+          <CopyAsCli of="a token for it" actions={[['Make a token', { do: 'enrol-token', group }]]} />
           <button
             type="button"
             aria-label="Close"

@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { CheckCheck } from 'lucide-react'
-import { useLayoutEffect, useRef, useState } from 'react'
+import { lazy, Suspense, useLayoutEffect, useRef, useState } from 'react'
 import { saidOfAnswer } from '../data/approvals.ts'
 import { clockOf, hubNow } from '../data/clock.ts'
 import { markSeen } from '../data/failures.ts'
@@ -10,6 +10,8 @@ import { ActionButton } from '../parts/action-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { useLeft } from '../parts/time-left.ts'
 import { When } from '../parts/times.tsx'
+
+const CopyAsCli = lazy(() => import('../parts/copy-as-cli.tsx'))
 
 const STAYS_MS = 1500
 const MOST_FAILURES = 5
@@ -161,6 +163,15 @@ function Asking({ run, said, answered }: Item & { answered: (done: string) => vo
           >
             Approve
           </ActionButton>
+          <Suspense fallback={<span className="size-7 max-sm:hidden" />}>
+            <CopyAsCli
+              of={run.workflow_name}
+              actions={[
+                ['Approve', { do: 'approve', run: run.run_id, step: question.step }],
+                ['Reject', { do: 'reject', run: run.run_id, step: question.step }],
+              ]}
+            />
+          </Suspense>
         </span>
       ) : (
         <Link

@@ -4,6 +4,7 @@ import type { RunInput } from '../../src/contract/agent-api.ts'
 import { ApiError, newKey } from '../data/api.ts'
 import { giveInput, keepAttached, keepPrompt, keptPrompt } from '../data/sessions.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
+import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { promptOf, useDrafts } from '../parts/diff/drafts.ts'
 import { AttachButton, AttachedChips, filesOf, useAttachments } from './attachments.tsx'
 import type { Queued } from './conversation.ts'
@@ -139,6 +140,12 @@ export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props)
       <div className="flex items-center justify-end gap-2">
         <AttachButton add={add} />
         <span className="flex-1" />
+        {prompt !== '' && (
+          <CopyAsCli
+            of="the prompt"
+            actions={[[word, { do: 'ask', run, prompt, attach: files.map(({ name }) => name) }]]}
+          />
+        )}
         {over && forks && (
           <button
             type="button"

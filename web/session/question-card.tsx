@@ -4,6 +4,7 @@ import { type ApiError, newKey } from '../data/api.ts'
 import { clockOf, timeOf, useNow } from '../data/clock.ts'
 import { giveInput } from '../data/sessions.ts'
 import { Failure } from '../parts/action-button.tsx'
+import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { useLetters } from '../parts/letters.ts'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { useLeft } from '../parts/time-left.ts'
@@ -250,6 +251,20 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
           </button>
         )}
         <span className="flex-1 max-sm:hidden" />
+        <CopyAsCli
+          actions={[
+            ['Allow once', { do: 'answer', run, request: request_id, answer: 'allow' }],
+            ...(repeats
+              ? ([
+                  [
+                    'Allow for this session',
+                    { do: 'answer', run, request: request_id, answer: 'allow', forSession: true },
+                  ],
+                ] as const)
+              : []),
+            ['Deny', { do: 'answer', run, request: request_id, answer: 'deny', reason: reason?.trim() }],
+          ]}
+        />
         <button
           type="button"
           className="button button-plain max-sm:hidden"

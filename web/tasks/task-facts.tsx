@@ -16,6 +16,7 @@ import {
 } from '../data/tasks.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
+import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { useJudged } from '../parts/diff/changes.tsx'
 import { kindOfPath } from '../parts/diff/kinds-of-file.ts'
 import { LongText } from '../parts/long-text.tsx'
@@ -142,6 +143,12 @@ function NeedsYou({ task, asks }: Pick<Props, 'task' | 'asks'>) {
             <ActionButton kind="main" doing="Approving…" act={answer('approve')} onFailure={setFailure}>
               Approve
             </ActionButton>
+            <CopyAsCli
+              actions={[
+                ['Approve', { do: 'task-approve', task: task.id, comment: comment.trim() }],
+                ['Reject', { do: 'task-reject', task: task.id, comment: comment.trim() }],
+              ]}
+            />
           </div>
         </>
       )}
@@ -202,6 +209,10 @@ function PullRequest({ task }: { task: WholeTask }) {
           >
             {following ? 'Follow no more' : 'Follow'}
           </ActionButton>
+          <CopyAsCli
+            of="to follow"
+            actions={[['Follow', { do: 'task-follow', task: task.id, follow: !following }]]}
+          />
         </div>
       )}
     </Card>
@@ -389,6 +400,12 @@ function Prompt({ task }: { task: WholeTask }) {
         >
           Send
         </ActionButton>
+        {text.trim() !== '' && (
+          <CopyAsCli
+            of="the prompt"
+            actions={[['Send', { do: 'task-prompt', task: task.id, prompt: text }]]}
+          />
+        )}
       </div>
     </Card>
   )

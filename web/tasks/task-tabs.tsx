@@ -4,6 +4,7 @@ import type { RunFeed } from '../data/run-feed.ts'
 import { shownStep, type WholeRun } from '../data/runs.ts'
 import type { TaskArtifact, WholeTask } from '../data/tasks.ts'
 import { Link } from '../navigation/navigation.tsx'
+import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { Log } from '../parts/log/log.tsx'
 import { LongText } from '../parts/long-text.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
@@ -197,6 +198,11 @@ export function TaskArtifacts({
           <span className="text-meta text-ink2 max-sm:hidden">{artifact.media_type}</span>
           <span className="w-16 text-right text-meta text-ink2">{bytesText(artifact.bytes)}</span>
           <Download size={13} strokeWidth={1.75} aria-hidden className="text-ink3" />
+          <CopyAsCli
+            className="relative"
+            of={artifact.name}
+            actions={[['Save', { do: 'artifact', run: run_id, name: artifact.name }]]}
+          />
         </li>
       ))}
       {kept.external.map(({ kind, uri, size_bytes }) => (

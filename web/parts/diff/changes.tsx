@@ -4,6 +4,7 @@ import type { Artifact } from '../../../src/contract/tasks/artifact.ts'
 import { ApiError, ask } from '../../data/api.ts'
 import { changeAddress, judgedFiles, type KeptChange, keptChange, readChange } from '../../data/change.ts'
 import { Failure } from '../action-button.tsx'
+import CopyAsCli from '../copy-as-cli.tsx'
 import { DiffCounts, DiffView, type Send } from './diff-view.tsx'
 import { commented } from './drafts.ts'
 import { type FileKind, fingerprint } from './kinds-of-file.ts'
@@ -56,6 +57,9 @@ export function useJudged(change: KeptChange | undefined) {
   })
   return data
 }
+
+const roomOf = (of: string) =>
+  of.startsWith('/api/tasks/') ? 'task' : of.endsWith('/workspace') ? 'sessions' : 'runs'
 
 /** The change of a run or task, with what it can be compared with. */
 export function Changes({ of, scope, change, base, view, show, send, none }: Props) {
@@ -135,9 +139,14 @@ export function Changes({ of, scope, change, base, view, show, send, none }: Pro
             since my last comment: {fresh.length}
           </button>
         )}
+        <CopyAsCli
+          className="ml-auto"
+          of="the diff"
+          actions={[['Diff', { do: 'diff', of: roomOf(of), id: scope, commit: view.commit }]]}
+        />
         {view.commit === undefined && (
           <a
-            className="reach ml-auto text-ink2 hover:text-ink hover:underline max-sm:hidden"
+            className="reach text-ink2 hover:text-ink hover:underline max-sm:hidden"
             href={changeAddress(of)}
             download={`${scope}.diff`}
           >

@@ -1,5 +1,5 @@
 import { ChevronDown, ChevronUp, Clock, Download, Search, WrapText, X } from 'lucide-react'
-import type { ReactNode, Ref } from 'react'
+import { lazy, type ReactNode, type Ref, Suspense } from 'react'
 import { ApiError, address } from '../../data/api.ts'
 import { outputPath } from '../../data/runs.ts'
 import type { LogSearch } from './log-search.ts'
@@ -29,6 +29,8 @@ interface Props {
   setStream: ((stream: Stream | undefined) => void) | undefined
   setTimes: (on: boolean) => void
 }
+
+const CopyAsCli = lazy(() => import('../copy-as-cli.tsx'))
 
 const icon = { size: 15, strokeWidth: 1.75, 'aria-hidden': true } as const
 const figure = (value: number) => value.toLocaleString('en')
@@ -140,6 +142,15 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
               <Download {...icon} size={13} /> <span className="max-sm:sr-only">{stream}</span>
             </a>
           ))}
+          <Suspense fallback={<span className="size-7 max-sm:hidden" />}>
+            <CopyAsCli
+              of="the log"
+              actions={(['stdout', 'stderr'] as const).map((stream) => [
+                stream,
+                { do: 'log', run, attempt, stream },
+              ])}
+            />
+          </Suspense>
         </span>
       </span>
       {search?.failure instanceof ApiError && (
