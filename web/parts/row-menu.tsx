@@ -1,5 +1,5 @@
 import { Ellipsis } from 'lucide-react'
-import { type ReactNode, useRef } from 'react'
+import { type ReactNode, useRef, useState } from 'react'
 
 export interface RowAction {
   word: ReactNode
@@ -19,6 +19,7 @@ interface Props {
 /** What can be done with a row, behind its last button. */
 export function RowMenu({ label, actions, icon, head }: Props) {
   const menu = useRef<HTMLDivElement>(null)
+  const [isOpen, setOpen] = useState(false)
   const open = (button: HTMLElement) => {
     const { top, bottom, right } = button.getBoundingClientRect()
     const isLow = top > innerHeight / 2
@@ -30,6 +31,7 @@ export function RowMenu({ label, actions, icon, head }: Props) {
     menu.current!.togglePopover()
   }
   if (actions.length === 0) return null
+  const shown = isOpen ? actions : []
   return (
     <span className="inline-flex">
       <button
@@ -43,11 +45,12 @@ export function RowMenu({ label, actions, icon, head }: Props) {
       <div
         ref={menu}
         popover="auto"
+        onBeforeToggle={({ newState }) => setOpen(newState === 'open')}
         className="fixed inset-auto m-0 w-56 max-w-[calc(100vw-1rem)] rounded-xl border border-line bg-raised p-1.5 text-ink"
         style={{ boxShadow: 'var(--float)' }}
       >
-        {head !== undefined && <p className="px-2 pt-1 pb-1.5 text-label text-ink3">{head}</p>}
-        {actions.map(({ word, title, bad, act }, index) => (
+        {isOpen && head !== undefined && <p className="px-2 pt-1 pb-1.5 text-label text-ink3">{head}</p>}
+        {shown.map(({ word, title, bad, act }, index) => (
           <button
             // biome-ignore lint/suspicious/noArrayIndexKey: the actions of a row stay in their order
             key={index}
