@@ -112,6 +112,19 @@ test('runs that wait get a container each for all of their steps, and that goes 
   await nothingLeft(hub)
 })
 
+test('a command that takes all memory of its container ends as oom, and its runner goes on', {
+  skip,
+}, async (t) => {
+  const hub = await opened(t, { memory: '400MB', max: 1 })
+  const yaml = onBuilders('tail /dev/zero', 'echo after')
+  const run = await hub.ended(await hub.start(yaml.replace('"name": "s0"', '$&, "continue_on_error": true')))
+  const [hungry, after] = run.steps.map(({ instances }) => instances[0])
+  assert.deepEqual([hungry?.reason, after?.status], ['oom', 'success'], JSON.stringify(run))
+  assert.match(hungry!.message!, /^Out of memory: the kernel killed it\. .* may use 400 MB\.$/)
+  assert.equal(runnerOf(run, 0), runnerOf(run, 1))
+  await nothingLeft(hub)
+})
+
 test('a hub that is killed at any moment goes on with the container it made, makes none twice, and leaves none', {
   skip,
 }, async (t) => {

@@ -14,7 +14,7 @@ import { HostReports, type ReadDoor } from './host-reports.ts'
 import type { AttemptJournal } from './journal.ts'
 import { type AttemptOutput, measuredEnd } from './measured-end.ts'
 import { callAt, type Polled, type Poller } from './timers.ts'
-import type { Cause, Ending } from './verdict.ts'
+import { type Cause, type Ending, wasKilled } from './verdict.ts'
 
 /** The part of a scope that an attempt needs of the cage that its processes run in. */
 export type AttemptLimiter = Pick<Scope, 'look' | 'lastLook' | 'usage' | 'close' | 'end'>
@@ -260,7 +260,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const driver = this.#driver!
     this.#unwatch()
     driver.farewell?.(ending)
-    await this.#lookLast()
+    await this.#lookLast(ending)
     const { survives, denied } = await driver.sweep(ending)
     await this.#hosts?.close()
     const unkeptFiles = await this.#keepFiles()
@@ -345,8 +345,8 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   }
 
   /** Looks once more, for a breach of limits by what ended before it was looked at. */
-  async #lookLast(): Promise<void> {
-    const breach = await this.#cage?.lastLook()
+  async #lookLast(ending: Ending): Promise<void> {
+    const breach = await this.#cage?.lastLook(this.cause === undefined && wasKilled(ending))
     if (breach !== undefined) this.journal.keepCause({ type: 'failed', ...breach })
   }
 

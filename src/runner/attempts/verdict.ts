@@ -19,12 +19,21 @@ export type Ending =
   | { type: 'exited'; code: number; reason?: Reason; message?: string }
   | { type: 'signaled'; signal: string }
   | { type: 'done' }
-  /** `ran`: it did something, and has put out what it did. */
-  | { type: 'action_failed'; reason: Reason; message: string; ran?: boolean }
+  /** `ran`: it did something, and has put out what it did. `killed`: by SIGKILL. */
+  | { type: 'action_failed'; reason: Reason; message: string; ran?: boolean; killed?: boolean }
   | { type: 'start_failed'; message: string }
   | { type: 'lost'; why: string }
   /** Ended by Errand, with no exit code to be had. */
   | { type: 'stopped' }
+
+/** By SIGKILL, as the process or a shell in its place says. */
+export const isKill = ({ code, signal }: { code?: number; signal?: string }): boolean =>
+  signal === 'SIGKILL' || code === 128 + constants.signals.SIGKILL
+
+export function wasKilled(ending: Ending): boolean {
+  if (ending.type === 'action_failed') return ending.killed === true
+  return (ending.type === 'exited' || ending.type === 'signaled') && isKill(ending)
+}
 
 export type Verdict = Pick<AttemptEnd, 'outcome' | 'reason' | 'message' | 'exit_code' | 'signal'>
 

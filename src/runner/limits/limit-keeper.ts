@@ -14,6 +14,7 @@ import {
   wantedHolder,
 } from './limit-choice.ts'
 import type { Limiter } from './limiter.ts'
+import { OomKills } from './oom-kills.ts'
 import { Scope } from './scope.ts'
 import type { ScopeFacts } from './scope-facts.ts'
 import { ProcessTable, WatchdogLimiter } from './watchdog.ts'
@@ -22,6 +23,8 @@ export interface LimitKeeperOptions {
   choice: LimitChoice
   /** No attempt gets more. */
   defaults?: AttemptLimits
+  /** Default: those of this program's cgroup. */
+  oomKills?: OomKills
 }
 
 export interface ScopeOptions {
@@ -37,12 +40,14 @@ export interface ScopeOptions {
 export class LimitKeeper {
   readonly choice: LimitChoice
   readonly #defaults: AttemptLimits
+  readonly #oomKills: OomKills
   readonly #table = new ProcessTable()
   /** Of attempts that are over, where a process left behind keeps them from being removed. */
   readonly #left = new Set<Limiter>()
 
-  constructor({ choice, defaults = {} }: LimitKeeperOptions) {
+  constructor({ choice, defaults = {}, oomKills = new OomKills() }: LimitKeeperOptions) {
     this.choice = choice
+    this.#oomKills = oomKills
     this.#defaults = defaults
   }
 
@@ -54,12 +59,10 @@ export class LimitKeeper {
     const { choice } = this
     const held = { held_by: choice.heldBy, limits: minLimits(limits ?? {}, this.#defaults) }
     // To put a process into a cgroup takes the kernel about a millisecond: only what has a limit pays for it.
-    if (
-      elsewhere ||
-      choice.heldBy === 'watchdog' ||
-      Object.values(held.limits).every((limit) => limit === undefined)
-    )
-      return { ...held, held_by: 'watchdog', folders: {} }
+    const unlimited = Object.values(held.limits).every((limit) => limit === undefined)
+    if (elsewhere) return { ...held, held_by: 'watchdog', folders: {} }
+    if (choice.heldBy === 'watchdog' || unlimited)
+      return { ...held, held_by: 'watchdog', folders: {}, oom: this.#oomKills.mark() }
     if (choice.heldBy === 'cgroup_v2') {
       const folder = join(choice.base, name)
       return { ...held, folders: choice.cpu ? { unified: folder, cpu: folder } : { unified: folder } }
@@ -73,14 +76,19 @@ export class LimitKeeper {
   /** The scope that holds it: made already where an earlier process of this runner began it. */
   scope(facts: ScopeFacts, options: ScopeOptions): Scope {
     this.#sweep()
-    const { limits } = facts
+    const { limits, oom } = facts
     const hold = options.limiter ?? this.#hold(facts, options)
     const disk =
       limits.disk_bytes === undefined
         ? undefined
         : new DiskWatch({ ...options.workspace, limitBytes: limits.disk_bytes })
-    return new Scope(hold, disk, () => {
-      if (!hold.remove()) this.#left.add(hold)
+    return new Scope({
+      limiter: hold,
+      disk,
+      oomKill: () => oom && this.#oomKills.take(oom),
+      onOver: () => {
+        if (!hold.remove()) this.#left.add(hold)
+      },
     })
   }
 

@@ -3,18 +3,26 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { DiskWatch } from './disk-watch.ts'
 import type { Breach, Limiter } from './limiter.ts'
 
+export interface ScopeParts {
+  limiter: Limiter
+  disk: DiskWatch | undefined
+  /** Whether the kernel has killed it, where it is in no cgroup of its own. */
+  oomKill(): Breach | undefined
+  /** Takes it away now, or later where a process left behind still needs it. */
+  onOver(): void
+}
+
 /** A scope that one attempt's processes run in: held to its limits, and measured. */
 export class Scope {
   readonly #limiter: Limiter
   readonly #disk: DiskWatch | undefined
-  /** Takes it away now, or later where a process left behind still needs it. */
-  readonly #onOver: () => void
+  readonly #parts: ScopeParts
   #over = false
 
-  constructor(limiter: Limiter, disk: DiskWatch | undefined, onOver: () => void) {
-    this.#limiter = limiter
-    this.#disk = disk
-    this.#onOver = onOver
+  constructor(parts: ScopeParts) {
+    this.#limiter = parts.limiter
+    this.#disk = parts.disk
+    this.#parts = parts
   }
 
   /** Cgroups that the command puts itself into before it begins. */
@@ -48,9 +56,9 @@ export class Scope {
     return this.#limiter.look() ?? this.#disk?.breach
   }
 
-  /** The limit that an attempt which has ended went past at the last. */
-  async lastLook(): Promise<Breach | undefined> {
-    return this.#limiter.look() ?? (await this.#disk?.last())
+  /** The limit that an attempt which has ended went past at the last; `killed`: SIGKILL ended it, and nobody here has sent that. */
+  async lastLook(killed: boolean): Promise<Breach | undefined> {
+    return this.#limiter.look() ?? (killed ? this.#parts.oomKill() : undefined) ?? (await this.#disk?.last())
   }
 
   /** The attempt's processes, as far as they are known beside the tree that they make. */
@@ -84,6 +92,6 @@ export class Scope {
     this.close()
     if (this.#over) return
     this.#over = true
-    this.#onOver()
+    this.#parts.onOver()
   }
 }

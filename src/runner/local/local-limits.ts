@@ -72,9 +72,9 @@ export class LocalLimits implements Pick<Scope, 'look' | 'lastLook' | 'usage' | 
   }
 
   /** The limit that a step which has ended went past at the last. */
-  async lastLook(): Promise<Breach | undefined> {
+  async lastLook(killed: boolean): Promise<Breach | undefined> {
     this.close()
-    return await this.#scope?.lastLook()
+    return await this.#scope?.lastLook(killed)
   }
 
   usage(): AttemptUsage {

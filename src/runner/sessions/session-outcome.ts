@@ -6,7 +6,8 @@ import type { Exited, Phase } from './session-state.ts'
 export type SessionEnd =
   | { type: 'success' }
   | { type: 'canceled' }
-  | { type: 'failed'; reason: Reason; message: string }
+  /** `killed`: SIGKILL ended its process. */
+  | { type: 'failed'; reason: Reason; message: string; killed?: boolean }
   | { type: 'lost'; why: string }
 
 export const failed = (reason: Reason, message: string): SessionEnd => ({ type: 'failed', reason, message })

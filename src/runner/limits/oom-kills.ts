@@ -1,0 +1,60 @@
+import { join } from 'node:path'
+import { procText } from '../../platform/proc.ts'
+import { sizeText } from '../../platform/text.ts'
+import { cgroupPlaces, readNumber } from './cgroups.ts'
+import type { Breach } from './limiter.ts'
+import type { OomMark } from './scope-facts.ts'
+
+/** The files in which the kernel counts them, the best first: of this cgroup alone, of version 2 before Linux 5.2 with those below it. */
+const COUNTERS = ['memory.events.local', 'memory.events', 'memory.oom_control']
+/** From here on version 1 has no limit. */
+const NO_LIMIT = 2 ** 60
+
+/**
+ * The processes that the kernel has killed for want of memory in this program's own cgroup, as in the container that a runner
+ * is: there stands what has no cgroup of its own. The kernel only counts them, so each kill is told of one attempt.
+ */
+export class OomKills {
+  readonly #cgroup: string | undefined
+  readonly #taken = new Set<string>()
+
+  constructor(cgroup: string | undefined = ownCgroup()) {
+    this.#cgroup = cgroup
+  }
+
+  /** Before the first process of an attempt; undefined where nothing is counted. */
+  mark(): OomMark | undefined {
+    const kills = this.#cgroup === undefined ? undefined : countOf(this.#cgroup)
+    return kills === undefined ? undefined : { cgroup: this.#cgroup!, kills }
+  }
+
+  /** Of an attempt whose process was killed by nobody that is known: whether the kernel did it since that mark. */
+  take({ cgroup, kills }: OomMark): Breach | undefined {
+    for (let kill = countOf(cgroup) ?? 0; kill > kills; kill--) {
+      const key = `${cgroup} ${kill}`
+      if (this.#taken.has(key)) continue
+      this.#taken.add(key)
+      return { reason: 'oom', message: `Out of memory: the kernel killed it.${limitText(cgroup)}` }
+    }
+    return undefined
+  }
+}
+
+const countOf = (cgroup: string): number | undefined => {
+  for (const file of COUNTERS) {
+    const kills = readNumber(join(cgroup, file), 'oom_kill')
+    if (kills !== undefined) return kills
+  }
+  return undefined
+}
+
+function limitText(cgroup: string): string {
+  const bytes =
+    readNumber(join(cgroup, 'memory.max')) ?? readNumber(join(cgroup, 'memory.limit_in_bytes')) ?? NO_LIMIT
+  return bytes < NO_LIMIT ? ` This runner and all that it runs may use ${sizeText(bytes)}.` : ''
+}
+
+function ownCgroup(): string | undefined {
+  const { v1, v2 } = cgroupPlaces(procText('self', 'mountinfo') ?? '', procText('self', 'cgroup') ?? '')
+  return v1.get('memory') ?? v2
+}
