@@ -121,7 +121,7 @@ export class TaskSteps {
 
   playbook(name: string, phase: 'setup' | 'test'): Step {
     const { playbook, playbook_path, test_commands, fail_fast, required_skill, metadata } = this.#task
-    const { env, secrets, limits, timeout_seconds, fresh } = this.#task
+    const { env, secrets, limits, resources, timeout_seconds, fresh } = this.#task
     const { task_id, spec_name, title, branch_name, repo_url, priority } = this.#task
     return {
       name,
@@ -142,7 +142,7 @@ export class TaskSteps {
       },
       env: env && (plain(env) as typeof env),
       secrets,
-      limits,
+      ...{ limits, resources },
     }
   }
 
@@ -171,8 +171,8 @@ export class TaskSteps {
   }
 
   /** The surroundings of an agent: none of the task's secrets is among them but the key of its model. */
-  agentStep(agent = this.#task.agent): Pick<Step, 'env' | 'limits' | 'secrets'> {
-    const { env, llm, limits, llm_api_key_env_var } = this.#task
+  agentStep(agent = this.#task.agent): Pick<Step, 'env' | 'limits' | 'resources' | 'secrets'> {
+    const { env, llm, limits, resources, llm_api_key_env_var } = this.#task
     const own = env && (plain(env) as NonNullable<typeof env>)
     const ofModel: Record<string, string | number> = agent === 'builtin' ? modelEnv(llm) : {}
     const all = { ...ofModel, ...own }
@@ -181,7 +181,7 @@ export class TaskSteps {
     const key = variable === undefined ? undefined : this.#ask.model_key
     return {
       env: Object.keys(all).length === 0 ? undefined : all,
-      limits,
+      ...{ limits, resources },
       secrets: key && { [variable!]: key },
     }
   }

@@ -18,7 +18,7 @@ test('the sample for this machine is read, and its task is one', () => {
     ...{ model: 'gpt-4.1', endpoint: 'https://api.openai.com/v1' },
     ...{ timeout_seconds: 120, retry_count: 3 },
   })
-  assert.deepEqual(task.limits, { memory: '2048MB', cpus: 2 })
+  assert.deepEqual([task.limits, task.resources], [{ memory: '2048MB', cpus: 2 }, { cpus: 0 }])
   assert.deepEqual([task.timeout_seconds, task.git_retry_count, task.network_retry_count], [1800, 3, 3])
   const { git_token_env_var, llm_api_key_env_var, log_level, log_format, warnings } = config
   assert.deepEqual([git_token_env_var, llm_api_key_env_var], ['GIT_TOKEN', 'OPENAI_API_KEY'])

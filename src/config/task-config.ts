@@ -177,6 +177,8 @@ function configOf(given: Given, file: string, env: Env): TaskConfig {
       git_retry_count: given.git_retry_count,
       network_retry_count: given.network_retry_count,
       limits: Object.keys(limits).length === 0 ? undefined : limits,
+      // The most that it may have: a machine with fewer cores does too.
+      resources: max_cpu_percent === undefined ? undefined : { cpus: 0 },
       git_token_env_var: given.git_token_env_var,
       llm_api_key_env_var: given.llm_api_key_env_var,
     }),
@@ -200,6 +202,7 @@ export function withTaskConfig(task: TaskInput, { task: defaults }: Pick<TaskCon
     ...task,
     ...(defaults.llm && { llm: { ...defaults.llm, ...task.llm } }),
     ...(defaults.limits && { limits: { ...defaults.limits, ...task.limits } }),
+    ...(defaults.resources && { resources: { ...defaults.resources, ...task.resources } }),
   }
 }
 

@@ -25,7 +25,10 @@ const Cpus = z.number().check(z.positive(), z.maximum(100_000))
 
 /** The amounts that a runner must have free to be given the step; they are kept for the step while it runs. */
 export const Resources = z.strictObject({
-  cpus: described(z.optional(Cpus), 'Cores, such as 2 or 0.5; default: that of limits'),
+  cpus: described(
+    z.optional(z.number().check(z.nonnegative(), z.maximum(100_000))),
+    'Cores, such as 2 or 0.5, or 0; default: that of limits',
+  ),
   memory: described(z.optional(Size), 'Memory, such as 2GB; default: that of limits'),
 })
 export type Resources = z.infer<typeof Resources>

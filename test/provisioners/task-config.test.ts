@@ -8,6 +8,13 @@ import type { TaskView } from '../../src/contract/tasks/task-api.ts'
 import { dockerFor, dockerHere, noteMade, removeLabelled } from '../support/docker/docker.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
+import {
+  ADMIN_KUBECONFIG,
+  kubernetesFor,
+  kubernetesHere,
+  NODE_ADDRESS,
+  takeImage,
+} from '../support/kubernetes/kubernetes.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { MODEL_KEY, taskPlace } from '../support/tasks/task-place.ts'
 
@@ -21,8 +28,14 @@ async function goThrough(
   options: {
     host: string
     configOf(image: string): string
+    /** Of the hub. */
+    env?: NodeJS.ProcessEnv
+    /** The image is there. */
+    built?(image: string): Promise<void>
     /** A runner is made, of the hub with this id. */
-    made(hub: string): void
+    made?(hub: string): void
+    /** Commands of the agent. Default: the change that the tests of the task look for. */
+    work?: string
   },
 ): Promise<void> {
   const docker = dockerFor(t)
@@ -31,10 +44,10 @@ async function goThrough(
   const config = options.configOf(image)
   const { repository, programs, server, forge } = await taskPlace(t, {
     host: options.host,
-    script: [runTurn('echo made > made.txt'), { text: 'It is made.' }],
+    script: [runTurn(options.work ?? 'echo made > made.txt'), { text: 'It is made.' }],
     files: { 'README.md': 'The shop.\n' },
     programs: {
-      runner: 'none',
+      ...{ runner: 'none', hubEnv: options.env },
       prepare: ({ data }) => {
         mkdirSync(data, { recursive: true, mode: 0o700 })
         writeFileSync(join(data, 'errand.yaml'), config)
@@ -53,13 +66,14 @@ async function goThrough(
   await execute('docker', ['build', '-q', ...labels, '-t', image, built], {
     env: { ...process.env, DOCKER_BUILDKIT: '0' },
   })
+  await options.built?.(image)
   const given = file('tasks.yaml', config.replace('https://api.openai.com', server.url))
   const task = file(
     'task.yaml',
     sample('task.yaml')
       .replace('https://git.example.com/shop/web', repository.cloneUrl)
       .replace('npm ci', 'echo installed')
-      .replace('npm test', 'test -e made.txt'),
+      .replace('npm test', 'test -s made.txt'),
   )
   await programs.call('secrets', 'set', `OPENAI_API_KEY=${MODEL_KEY}`)
   const running = programs.call('task', 'run', '--config', given, task)
@@ -67,7 +81,7 @@ async function goThrough(
     const [group] = await programs.client.runners.groups({ name: 'coding-tasks' })
     return group?.pool?.runners[0]
   })
-  options.made(row.name.split('-')[1]!)
+  options.made?.(row.name.split('-')[1]!)
   const ran = await running
   assert.equal(ran.code, 0, ran.stdout + ran.stderr)
   const shown = await programs.call('task', 'show', 'web-shop/TASK-1', '--json')
@@ -96,4 +110,30 @@ test('the sample for containers starts a hub, and its tasks are each carried out
   })
   const { stdout } = await execute('docker', ['ps', '-aq', '--filter', `label=${label}`])
   assert.equal(stdout, '')
+})
+
+test('the sample for pods starts a hub, and its tasks are each carried out in one, which has the Secrets that it names', {
+  skip: (await dockerHere()) || (await kubernetesHere()),
+}, async (t) => {
+  const { namespace, ask } = await kubernetesFor(t)
+  for (const name of ['git-credentials', 'llm-credentials'])
+    await ask('POST', `/api/v1/namespaces/${namespace}/secrets`, {
+      metadata: { name },
+      stringData: { note: `This is ${name}.\n` },
+    })
+  await goThrough(t, {
+    host: NODE_ADDRESS,
+    env: { KUBECONFIG: ADMIN_KUBECONFIG },
+    configOf: (image) =>
+      sample('kubernetes.yaml')
+        .replace('k8s_image: errand', `k8s_image: ${image}`)
+        .replace('k8s_namespace: coding-tasks', `k8s_namespace: ${namespace}`),
+    built: takeImage,
+    work: 'cat /run/secrets/git-credentials/note /run/secrets/llm-credentials/note > made.txt',
+  })
+  await eventually('an end of Job and pod', async () => {
+    const kinds = ['/apis/batch/v1/namespaces/NAME/jobs', '/api/v1/namespaces/NAME/pods']
+    const left = kinds.map(async (path) => (await ask('GET', path.replace('NAME', namespace))).items)
+    return (await Promise.all(left)).flat().length === 0
+  })
 })

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { AgentRunArgs } from '../actions.ts'
 import { Permissions } from '../agent.ts'
-import { Limits } from '../amounts.ts'
+import { Limits, Resources } from '../amounts.ts'
 import { BoxAskShape } from '../isolation.ts'
 import { plainName } from '../plain-name.ts'
 import { VarName } from '../workflow.ts'
@@ -168,6 +168,7 @@ export const Task = z.strictObject({
   protect: Protect.optional(),
   budget: TaskBudget.prefault({}),
   limits: z.optional(Limits),
+  resources: z.optional(Resources).describe('What a runner must have free for each of its steps'),
   env: z.record(VarName, z.union([z.string(), z.number(), z.boolean()])).optional(),
   secrets: z
     .array(VarName)
