@@ -152,6 +152,12 @@ export const isConflict = (error: unknown): boolean => (error as AnyFailure).sta
 export const isBeingRemoved = (error: unknown): boolean =>
   isConflict(error) && /already in progress/.test((error as AnyFailure).message)
 
+/** Engines answer 404 for a network or a volume that a container needs as well. */
+export const isNoContainer = (error: unknown): boolean =>
+  isGone(error) && /no such container/i.test((error as AnyFailure).json?.message ?? '')
+export const isNoImage = (error: unknown): boolean =>
+  isGone(error) && /no such image/i.test((error as AnyFailure).json?.message ?? '')
+
 /** Whether a call was given up since its time was over. */
 export const isTimeout = (error: unknown): boolean => {
   const { name, cause } = error as Error

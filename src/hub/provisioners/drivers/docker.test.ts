@@ -11,6 +11,7 @@ import {
   removeLabelled,
 } from '../../../../test/support/docker/docker.ts'
 import { DockerApi } from '../../../../test/support/docker/docker-api.ts'
+import { EngineCable } from '../../../../test/support/docker/engine-cable.ts'
 import { startImageRegistry } from '../../../../test/support/docker/image-registry.ts'
 import { OwnEngine, ownEngineHere } from '../../../../test/support/docker/own-engine.ts'
 import { eventually } from '../../../../test/support/errand-command.ts'
@@ -230,6 +231,27 @@ test('one that was made and not begun is begun, and one that was removed by hand
   ])
   await Promise.all([provisioner.remove(need.name, signal), provisioner.remove(need.name, signal)])
   assert.deepEqual(await left(), NOTHING)
+})
+
+test('one that is removed by hand between its making and its start is a failed start, and no refusal for good', {
+  skip,
+}, async (t) => {
+  const cable = await EngineCable.open(t)
+  const { provisioner, hub, engine, left } = await opened(t, { env: { DOCKER_HOST: cable.address } })
+  const need = needOf(hub)
+  cable.on(/^POST .*\/start$/, 'held')
+  const asked = assert.rejects(provisioner.provision(need, signal), {
+    message: `The container ${need.name} was removed before it began.`,
+    ...{ end: 'failed', permanent: false },
+  })
+  await eventually('its start', () => cable.count(/^POST .*\/start$/) === 1)
+  await engine.getContainer(need.name).remove({ force: true })
+  cable.release()
+  await asked
+  await provisioner.remove(need.name, signal)
+  assert.deepEqual(await left(), NOTHING)
+  await provisioner.provision(need, signal)
+  assert.deepEqual(await provisioner.find(signal), [{ name: need.name, state: 'running' }])
 })
 
 test('an image comes from its registry, and why it does not is told', { skip }, async (t) => {

@@ -14,6 +14,8 @@ import {
   isBeingRemoved,
   isConflict,
   isGone,
+  isNoContainer,
+  isNoImage,
   isTimeout,
   notReached,
   unanswered,
@@ -80,18 +82,21 @@ export class DockerProvisioner implements Provisioner {
         const made = await docker.ask<{ Id: string }>('POST', '/containers/create', { query, body, signal })
         return made.Id
       } catch (error) {
+        if (isNoImage(error))
+          throw new ProvisionError(`The image ${this.#options.image} was removed just now.`, { cause: error })
         if (!isConflict(error)) throw error
         // Asked for before.
         return undefined
       }
     })
-    if (id !== undefined) return await this.#start(docker, id, signal)
+    if (id !== undefined) return await this.#start(docker, { Id: id, name: need.name }, signal)
     const there = await this.#inspect(docker, need.name, signal)
-    if (there === undefined || there.Config.Labels[HUB] !== this.#options.hub)
+    if (there === undefined) throw vanished(need.name)
+    if (there.Config.Labels[HUB] !== this.#options.hub)
       throw new ProvisionError(`Docker has another container named ${need.name}.`, {
         hint: 'The next try has another name; look who has made that one.',
       })
-    if (there.State.Status === 'created') await this.#start(docker, there.Id, signal)
+    if (there.State.Status === 'created') await this.#start(docker, { Id: there.Id, name: need.name }, signal)
   }
 
   async find(signal: AbortSignal): Promise<FoundRunner[]> {
@@ -337,11 +342,16 @@ export class DockerProvisioner implements Provisioner {
     }
   }
 
-  async #start(docker: DockerClient, id: string, signal: AbortSignal): Promise<void> {
+  async #start(
+    docker: DockerClient,
+    { Id, name }: { Id: string; name: string },
+    signal: AbortSignal,
+  ): Promise<void> {
     await this.#call('start the container of a runner', signal, async (signal) => {
       try {
-        await docker.ask('POST', `/containers/${id}/start`, { signal })
+        await docker.ask('POST', `/containers/${Id}/start`, { signal })
       } catch (error) {
+        if (isNoContainer(error)) throw vanished(name, error)
         // Started already.
         if ((error as { statusCode?: number }).statusCode !== 304) throw error
       }
@@ -408,6 +418,7 @@ export class DockerProvisioner implements Provisioner {
     try {
       return await call(AbortSignal.any([signal, late]))
     } catch (error) {
+      if (error instanceof ProvisionError) throw error
       if (signal.aborted) throw new ProvisionError('The hub stops.', { cause: error })
       if (late.aborted || isTimeout(error)) throw provisionError(unanswered(this.#address, doing, WITHIN_MS))
       // A connection that breaks in the middle has no code at times.
@@ -418,6 +429,9 @@ export class DockerProvisioner implements Provisioner {
     }
   }
 }
+
+const vanished = (name: string, cause?: unknown): ProvisionError =>
+  new ProvisionError(`The container ${name} was removed before it began.`, { end: 'failed', cause })
 
 interface Inspected extends ContainerAnswer {
   State: StateAnswer
