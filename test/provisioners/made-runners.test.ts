@@ -121,6 +121,33 @@ test('a group whose runners do not start says why, in the run that waits, and tr
   await nothingLeft(programs)
 })
 
+/** Takes what it is asked for, and never starts it. */
+const NEVER = `read asked; name=$(echo "$asked" | sed -n 's/.*"name":"\\([^"]*\\)".*/\\1/p'); case $1 in
+  provision) echo "$name" > $0; echo '{}' ;;
+  find) if test -e $0; then echo '{"runners": [{"name": "'$(cat $0)'", "state": "starting"}]}'; else echo '{"runners": []}'; fi ;;
+  remove) rm -f $0; echo '{}' ;; esac`
+
+test('one that has not started is taken away once its group has other settings, and is made anew by them', async (t) => {
+  const programs = await opened(t)
+  const made = join(programs.home, 'made')
+  writeGroup(programs.data, {
+    provisioner: 'command',
+    command: ['sh', '-c', NEVER, made],
+    start_seconds: 3_600,
+    max: 1,
+  })
+  await eventually('the settings', async () => {
+    const [group] = await programs.client.runners.groups({ name: 'builders' })
+    return group?.pool?.provisioner === 'command'
+  })
+  const id = await startRun(programs, onBuilders('echo hello'))
+  await eventually('one that starts', () => existsSync(made))
+  writeGroup(programs.data, { max: 1 })
+  assert.equal((await programs.ended(id)).status, 'success')
+  assert.ok(!existsSync(made))
+  await nothingLeft(programs)
+})
+
 test('what was made for a group that is no more is taken away, also by the next hub', async (t) => {
   const programs = await opened(t, { spare: 2, idle_seconds: 600 })
   await eventually('the spares', async () => (await programs.client.runners.list()).length === 2)

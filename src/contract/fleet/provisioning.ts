@@ -201,7 +201,7 @@ export const MadeEnd = z.enum([
   'done', // its run is over
   'idle', // it had nothing to do
   'emptied', // an admin emptied the group, or its settings say less
-  'unwanted', // its run is over, or found another runner, before it was there
+  'unwanted', // its run is over, or its group has other settings, before it was there
   'refused', // whoever makes it said no
   'failed', // it ended before it was connected
   'late', // it was not connected in time

@@ -113,6 +113,15 @@ test('one goes when its run is over and it has told all, when it is late, lost, 
   assert.equal(late?.message, 'It was not connected within 300 s. Last heard of it: no image')
 })
 
+test('one that has not started by the settings of before goes, and one by those of now is made', () => {
+  const rows = [forRun('x', 'a'), forRun('w', 'b', { state: 'wanted' }), forRun('c', 'c')]
+  const facts = { rows, seen: { c: { connected: true } }, demands: [demand('a')] }
+  assert.deepEqual(endsOf({ ...facts, pool: { ...pool, max: 9, idle_seconds: 9 } }), [])
+  const other = { ...facts, pool: { ...pool, max: 9, slots: 2 } }
+  assert.deepEqual(endsOf(other), [['x', 'unwanted']])
+  assert.deepEqual(startsOf(other), ['a'])
+})
+
 test('one without work goes after its time, beside the spares, and the one that was there first stays', () => {
   const rows = [row('old', { state: 'idle' }), row('new', { state: 'idle' })]
   const seen = { old: { connected: true }, new: { connected: true } }

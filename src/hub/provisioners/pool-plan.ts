@@ -4,6 +4,7 @@ import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import { type Demand, demandKey, type WaitingDemand } from '../fleet/made-groups.ts'
 import type { Open } from './breaker.ts'
+import { areAlike } from './pool-drivers.ts'
 
 /** How the hub sees the runner of a row. */
 export interface Seen {
@@ -40,6 +41,9 @@ export interface PoolPlan {
   /** Runs for which one is made; undefined: for whatever comes. */
   starts: (Demand | undefined)[]
 }
+
+/** Why one goes that has not started yet. */
+export const OTHER_SETTINGS = 'Its group has other settings now: another is made by them.'
 
 /** Whether the group makes runners that would do for it. */
 export const canServe = ({ labels }: Pool, { labels: needed }: Pick<Demand, 'labels'>): boolean =>
@@ -106,6 +110,8 @@ function whyRemoved(
   if (isStarting(row) && !connected) {
     if (run_id !== undefined && !isOpen(run_id))
       return { end: 'unwanted', message: 'Its run was over before it was there.' }
+    if (row.state !== 'wanted' && !areAlike(row.pool, pool))
+      return { end: 'unwanted', message: OTHER_SETTINGS }
     if (nowMs <= Date.parse(row.due_at) || row.state === 'wanted') return undefined
     const waits = row.waits_for === undefined ? '' : ` Last heard of it: ${row.waits_for}`
     return { end: 'late', message: `It was not connected within ${pool.start_seconds} s.${waits}` }

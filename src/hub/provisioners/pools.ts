@@ -1,12 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isDeepStrictEqual } from 'node:util'
-import {
-  type ChangePool,
-  driverSettings,
-  type MadeEnd,
-  type Pool,
-  type PoolView,
-} from '../../contract/fleet/provisioning.ts'
+import type { ChangePool, MadeEnd, Pool, PoolView } from '../../contract/fleet/provisioning.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
@@ -17,7 +10,8 @@ import type { Demand, WaitingDemand } from '../fleet/made-groups.ts'
 import { Breaker } from './breaker.ts'
 import type { MadeTokens } from './made-tokens.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
-import { hopeless, isFailedStart, planPool, type Seen } from './pool-plan.ts'
+import { areAlike, PoolDrivers } from './pool-drivers.ts'
+import { hopeless, isFailedStart, OTHER_SETTINGS, planPool, type Seen } from './pool-plan.ts'
 import { noPool, type PoolSettings } from './pool-settings.ts'
 import { poolView, whyWaits } from './pool-view.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, provisionText } from './provisioner.ts'
@@ -79,7 +73,7 @@ export class Pools {
   readonly #made = new Map<string, Made>()
   readonly #past: MadeRow[] = []
   readonly #breakers = new Map<string, Breaker>()
-  readonly #drivers = new Map<string, { pool: Pool; driver: Provisioner }>()
+  readonly #drivers: PoolDrivers
   readonly #sweepFailures = new Map<string, string>()
   readonly #stop = new AbortController()
   readonly #calls = new Turns(CALLS_AT_ONCE)
@@ -94,6 +88,7 @@ export class Pools {
 
   constructor(options: PoolsOptions) {
     this.#options = options
+    this.#drivers = new PoolDrivers(options.driverOf)
   }
 
   /** Knows what the process before has made. Before runs are taken up. */
@@ -113,6 +108,7 @@ export class Pools {
   /** From now on runners are made and taken away. */
   begin(): void {
     this.#begun = true
+    this.#drivers.know(this.#options.settings.pools())
     for (const made of this.#made.values()) this.#goOn(made)
     this.#sweepSoon(0)
     this.changed()
@@ -124,6 +120,7 @@ export class Pools {
     clearTimeout(this.#timer)
     await this.#sweeping
     await Promise.all([...this.#made.values()].map(({ work }) => work))
+    this.#drivers.close()
   }
 
   /** Calls whenever what `list` says may be another. */
@@ -219,24 +216,15 @@ export class Pools {
     return breaker
   }
 
-  #driverOf(pool: Pool): Provisioner {
-    const known = this.#drivers.get(pool.group)
-    if (known !== undefined && JSON.stringify(known.pool) === JSON.stringify(pool)) return known.driver
-    // What was wrong may be mended.
-    if (known !== undefined) this.#breakers.delete(pool.group)
-    const driver = this.#options.driverOf(pool)
-    this.#drivers.set(pool.group, { pool, driver })
-    return driver
-  }
-
   #plan(): void {
     const { isOpen } = this.#options
     const fleet = this.#fleet
     if (fleet === undefined) return
     const nowMs = Date.now()
     const pools = this.#options.settings.pools()
+    // What was wrong may be mended.
+    for (const group of this.#drivers.know(pools)) this.#breakers.delete(group)
     for (const pool of pools) {
-      this.#driverOf(pool)
       const breaker = this.#breakerOf(pool.group)
       const rows = this.#rowsOf(pool.group)
       const seen = (name: string) => fleet.seen({ tenant: this.#made.get(name)!.row.tenant, id: name })
@@ -360,15 +348,18 @@ export class Pools {
     const { name, group, epoch, run_id = '' } = made.row
     const pool = this.#poolOf(group)
     if (pool === undefined) return this.#remove(made, 'emptied', 'Its group makes no runners any more.')
+    // A hub before may have asked for it in the way of then.
+    if (made.row.state === 'asked' && !areAlike(made.row.pool, pool))
+      return this.#remove(made, 'unwanted', OTHER_SETTINGS)
     // Kept before it is asked for, so that whatever dies from here on, it is known.
-    made.row = { ...made.row, state: 'asked', changed_at: new Date().toISOString() }
+    made.row = { ...made.row, pool, state: 'asked', changed_at: new Date().toISOString() }
     await patiently(() => store.save(made.row), signal)
     try {
       const token = await tokens.make(made.row)
       const env = envOf(made.row, { pool, token, url: pool.hub_url ?? url() })
       const marks = { hub, run: run_id, epoch: String(epoch), group }
       const need = { name, group, env, marks, deadlineMs: Date.parse(made.row.created_at) + longestMs }
-      await this.#calls.take(() => this.#driverOf(pool).provision(need, signal), signal)
+      await this.#calls.take(() => this.#drivers.of(pool).provision(need, signal), signal)
       if (made.row.state === 'asked') this.#move(made, { state: 'starting' })
     } catch (error) {
       if (signal.aborted) return
@@ -384,7 +375,7 @@ export class Pools {
     const { name, tenant } = made.row
     const backoff = new Backoff({ firstMs: 500, maxMs: 60_000 })
     await this.#fleet?.runners.drain({ tenant, id: name })
-    const driver = this.#madeBy(made.row)
+    const driver = this.#drivers.of(made.row.pool)
     for (let told = ''; ; )
       try {
         await this.#removals.take(() => driver.remove(name, signal), signal)
@@ -412,14 +403,6 @@ export class Pools {
     this.#forgetPast()
   }
 
-  /** Its group may make runners in another way by now. */
-  #madeBy({ pool }: MadeRow): Provisioner {
-    const now = this.#poolOf(pool.group)
-    const isSame =
-      now?.provisioner === pool.provisioner && isDeepStrictEqual(driverSettings(now), driverSettings(pool))
-    return isSame ? this.#driverOf(now) : this.#options.driverOf(pool)
-  }
-
   #forgetPast(): void {
     const since = new Date(Date.now() - TOLD_MS).toISOString()
     while (this.#past[0] !== undefined && this.#past[0].changed_at < since) this.#past.shift()
@@ -441,7 +424,7 @@ export class Pools {
       try {
         // What is asked for meanwhile may or may not be among what is found.
         const before = this.#rowsOf(pool.group).filter(({ name }) => this.#made.get(name)!.work === undefined)
-        const driver = this.#driverOf(pool)
+        const driver = this.#drivers.of(pool)
         const found = await this.#calls.take(() => driver.find(this.#stop.signal), this.#stop.signal)
         await this.#compare(before, found, driver)
         this.#sweepFailures.delete(pool.group)

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { eventually } from '../../../../../test/support/errand-command.ts'
 import { makeCertificate } from '../../../../../test/support/sources/git-fixture.ts'
 import type { ProvisionError } from '../../provisioner.ts'
 import { KubernetesApi } from './api-client.ts'
@@ -178,4 +179,25 @@ test('a call ends with the hub', async (t) => {
   const call = refusalOf(api.call('GET', '/x', stop.signal))
   setImmediate(() => stop.abort())
   assert.match((await call).message, /the hub stops/)
+})
+
+test('connections that are kept end when it is closed, those under way after their answer, and no later one is kept', async (t) => {
+  let answer = () => {}
+  const { api, server } = await scripted(t, ({ url }, response) => {
+    if (url === '/held') answer = () => json(response, 200, { held: true })
+    else json(response, 200, {})
+  })
+  const open = () =>
+    new Promise<number>((resolve, reject) =>
+      server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+    )
+  const held = api.call('GET', '/held', signal)
+  await api.call('GET', '/x', signal)
+  assert.equal(await open(), 2)
+  api.close()
+  await eventually('the end of one', async () => (await open()) === 1)
+  await api.call('GET', '/x', signal)
+  answer()
+  assert.deepEqual(await held, { held: true })
+  await eventually('the end of all', async () => (await open()) === 0)
 })

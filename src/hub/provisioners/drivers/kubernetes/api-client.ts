@@ -53,6 +53,7 @@ interface Answer {
 export class KubernetesApi {
   readonly #options: KubernetesApiOptions
   #known: { access: Access; readAtMs: number; agent: Agent } | undefined
+  #closed = false
 
   constructor(options: KubernetesApiOptions) {
     this.#options = options
@@ -102,9 +103,10 @@ export class KubernetesApi {
     }
   }
 
-  /** Lets connections go. */
+  /** Keeps no connection any more: not after the calls under way either. Further ones are made all the same. */
   close(): void {
-    this.#known?.agent.destroy()
+    this.#closed = true
+    if (this.#known !== undefined) letGo(this.#known.agent)
   }
 
   async #connection(maxAgeMs: number): Promise<{ access: Access; agent: Agent }> {
@@ -117,11 +119,11 @@ export class KubernetesApi {
     const agent = isSame
       ? known!.agent
       : new Agent({
-          keepAlive: true,
+          keepAlive: !this.#closed,
           ...{ ca, cert, key, rejectUnauthorized: !insecure },
           ...(serverName !== undefined && { servername: serverName }),
         })
-    if (!isSame) known?.agent.destroy()
+    if (!isSame && known !== undefined) letGo(known.agent)
     this.#known = { access, agent, readAtMs: performance.now() }
     return this.#known
   }
@@ -198,6 +200,12 @@ export class KubernetesApi {
       throw unreachable(access, error as NodeJS.ErrnoException)
     }
   }
+}
+
+/** Ends the connections that wait for a call, and each other one after its answer. */
+function letGo(agent: Agent): void {
+  agent.maxFreeSockets = 0
+  for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy()
 }
 
 /** Codes of OpenSSL and Node that say that a certificate is not the right one. */

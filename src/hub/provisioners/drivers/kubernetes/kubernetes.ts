@@ -108,6 +108,10 @@ export class KubernetesProvisioner implements Provisioner {
     }
   }
 
+  close(): void {
+    this.#api.close()
+  }
+
   /** The Job that has the name already, where it is this hub's. */
   async #taken(name: string, signal: AbortSignal): Promise<Job> {
     const job = await this.#api.call<Job>('GET', await this.#path('jobs', name), signal)
