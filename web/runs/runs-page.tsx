@@ -107,7 +107,7 @@ interface SortHeadProps {
 }
 
 /** The head of a column, by which the list can be sorted. */
-function SortHead({ word, by, filter, className = '' }: SortHeadProps) {
+function SortHead({ word, by, filter, className = 'justify-self-start' }: SortHeadProps) {
   const navigate = useNavigate()
   const at = by.indexOf(filter.sort as RunSort)
   const isDown = filter.sort?.startsWith('-')
@@ -118,7 +118,7 @@ function SortHead({ word, by, filter, className = '' }: SortHeadProps) {
       type="button"
       aria-label={`Sort by ${word}${order}`}
       aria-pressed={at >= 0}
-      className={`flex min-h-6 items-center gap-0.5 justify-self-start rounded hover:text-ink aria-pressed:font-medium aria-pressed:text-ink ${className}`}
+      className={`flex min-h-6 items-center gap-0.5 rounded hover:text-ink aria-pressed:font-medium aria-pressed:text-ink ${className}`}
       onClick={() => navigate({ to: '/runs', search: { ...filter, sort: by[at + 1] } })}
     >
       {word}
