@@ -18,7 +18,7 @@ export interface DockerRequest {
   /** Sent instead of a body. */
   tar?: Readable
   /** For the registry that the engine asks. */
-  auth?: { username: string; password: string; serveraddress: string }
+  auth?: RegistryLogin & { serveraddress: string }
   /** Ends the request, and what is still read of its answer. */
   signal?: AbortSignal
   /** On a connection of its own. */
@@ -37,6 +37,9 @@ export class DockerFailure extends Error {
     this.json = json
   }
 }
+
+/** How a registry is logged in to, as the engine takes it. */
+export type RegistryLogin = { username: string; password: string } | { identitytoken: string }
 
 /** Plain requests to Docker's API, over its socket or by TCP. A failed connection throws with the code of the system's call. */
 export class DockerClient {

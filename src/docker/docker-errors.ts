@@ -86,7 +86,11 @@ export const unanswered = (address: string, doing: string, withinMs: number): Er
   )
 
 /** A pull fails by its answer or in the middle of it, with the same texts. */
-export function pullError(image: string, address: string, withAuth: boolean, error: unknown): Error {
+export function pullError(
+  image: string,
+  { registry, address, withAuth }: { registry: string; address: string; withAuth: boolean },
+  error: unknown,
+): Error {
   if (error instanceof ErrandError || isAbort(error)) return error as Error
   const failure = error as AnyFailure
   const text = (failure.json?.message ?? failure.message).replace(FOREIGN_TEXT, '$1')
@@ -99,12 +103,12 @@ export function pullError(image: string, address: string, withAuth: boolean, err
     return withAuth
       ? hint(
           'pull_refused',
-          `The registry refuses the credentials for ${image}.`,
+          `The registry ${registry} refuses the credentials for ${image}.`,
           'Check user name and password.',
         )
       : hint(
           'pull_refused',
-          `The image ${image} is not there, or needs credentials.`,
+          `The registry ${registry} does not give ${image}: it is not there, or needs credentials.`,
           'Check its name, or give the credentials of its registry.',
         )
   if (UNKNOWN_IMAGE.test(text))

@@ -1,10 +1,10 @@
 import { type Progress, readProgress } from './docker-answers.ts'
-import type { DockerClient } from './docker-client.ts'
+import type { DockerClient, RegistryLogin } from './docker-client.ts'
 import { pullError } from './docker-errors.ts'
 
 export interface PullOrder {
   image: string
-  auth?: { username: string; password: string }
+  auth?: RegistryLogin
   progress: Progress
   signal: AbortSignal
 }
@@ -22,7 +22,11 @@ export async function pull(docker: DockerClient, order: PullOrder): Promise<void
     await readProgress(await docker.open('POST', '/images/create', { query, auth: at, signal }), progress)
   } catch (error) {
     signal.throwIfAborted()
-    throw pullError(image, docker.address, auth !== undefined, error)
+    throw pullError(
+      image,
+      { registry: registryOf(image), address: docker.address, withAuth: auth !== undefined },
+      error,
+    )
   }
 }
 
@@ -35,7 +39,7 @@ export function splitImageName(name: string): { repo: string; tag?: string } {
 }
 
 /** Host of the registry that a name leads to. */
-function registryOf(name: string): string {
+export function registryOf(name: string): string {
   const first = name.split('/')[0]!
   const isHost = name.includes('/') && (/[.:]/.test(first) || first === 'localhost')
   return isHost ? first : 'docker.io'

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import {
   dockerFor,
@@ -268,12 +269,36 @@ test('an image comes from its registry, and why it does not is told', { skip }, 
       .remove()
       .catch(() => {}),
   )
+  const { address, username, password } = registry
+  const authconfig = { username, password, serveraddress: address }
+  assert.doesNotMatch(await text(await docker.engine.getImage(name).push({ authconfig })), /"error"/)
   await docker.engine.getImage(name).remove()
-  const refused = await opened(t, { image: name })
-  await assert.rejects(refused.provisioner.provision(needOf(refused.hub), signal), {
-    message: /is not there, or needs credentials/,
-    permanent: true,
+  const config = mkdtempSync(join(tmpdir(), 'errand-logins-'))
+  t.after(() => rmSync(config, { recursive: true, force: true }))
+  const logIn = (text: string) => {
+    const auth = Buffer.from(text).toString('base64')
+    writeFileSync(join(config, 'config.json'), JSON.stringify({ auths: { [address]: { auth } } }))
+  }
+  const env = { ...process.env, DOCKER_CONFIG: config }
+  const { provisioner, hub } = await opened(t, { image: name, env })
+  const refusal = { permanent: true, end: 'refused' }
+  await assert.rejects(provisioner.provision(needOf(hub), signal), {
+    ...refusal,
+    message: `The registry ${address} does not give ${name}: it is not there, or needs credentials.`,
+    hint: `${config}/config.json is not there: log in with: docker login ${address}.`,
   })
+  logIn(`${username}:wrong-one`)
+  await assert.rejects(provisioner.provision(needOf(hub), signal), {
+    ...refusal,
+    message: `The registry ${address} refuses the credentials for ${name}.`,
+    hint: `Log in again, as the hub's user: docker login ${address}`,
+  })
+  logIn(`${username}:${password}`)
+  const need = needOf(hub)
+  await provisioner.provision(need, signal)
+  assert.deepEqual(await provisioner.find(signal), [{ name: need.name, state: 'running' }])
+  await provisioner.remove(need.name, signal)
+  await docker.engine.getImage(name).remove()
   registry.pause()
   const silent = await opened(t, { image: name, pullSilenceMs: 300 })
   await assert.rejects(silent.provisioner.provision(needOf(silent.hub), signal), {

@@ -20,7 +20,8 @@ import {
   notReached,
   unanswered,
 } from '../../../docker/docker-errors.ts'
-import { pull } from '../../../docker/pull.ts'
+import { pull, registryOf } from '../../../docker/pull.ts'
+import { registryLogin } from '../../../docker/registry-logins.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed } from '../provisioner.ts'
 
 export interface DockerProvisionerOptions
@@ -28,7 +29,7 @@ export interface DockerProvisionerOptions
   /** The id of the hub. */
   hub: string
   image: string
-  /** Where the engine is: DOCKER_HOST, and by TLS with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH. */
+  /** Where the engine is: DOCKER_HOST, and by TLS with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; logins of registries as `registryLogin`. */
   env: DockerEnv
   /** How long a runner may take to go when it is told to. Default 10,000. */
   graceMs?: number
@@ -258,12 +259,13 @@ export class DockerProvisioner implements Provisioner {
   }
 
   async #pull(docker: DockerClient, signal: AbortSignal): Promise<void> {
-    const { image, pullSilenceMs = 60_000 } = this.#options
+    const { image, env, pullSilenceMs = 60_000 } = this.#options
+    const { login, missing } = await registryLogin(image, env)
     const silent = new AbortController()
     const timer = setTimeout(() => silent.abort(), pullSilenceMs)
     try {
       await pull(docker, {
-        image,
+        ...{ image, ...(login && { auth: login }) },
         progress: () => void timer.refresh(),
         signal: AbortSignal.any([signal, silent.signal]),
       })
@@ -273,6 +275,15 @@ export class DockerProvisioner implements Provisioner {
           `The image ${image} could not be pulled: nothing came for ${pullSilenceMs / 1000} s.`,
           { hint: 'Look whether its registry answers.', cause: error },
         )
+      if (isErrandError(error) && error.code === 'pull_refused')
+        throw new ProvisionError(error.message, {
+          permanent: true,
+          hint:
+            missing === undefined
+              ? `Log in again, as the hub's user: docker login ${registryOf(image)}`
+              : `${missing}.`,
+          cause: error,
+        })
       throw provisionError(error)
     } finally {
       clearTimeout(timer)
