@@ -76,7 +76,7 @@ export const RunRoute = z.object({
     )
     .optional()
     .describe(
-      'In place of `stops`: of more than 12 steps, or of the instances of the one step where they are more',
+      'In place of `stops`: of more than 12 steps, or of the instances of all steps where one has more than 12',
     ),
 })
 export type RunRoute = z.infer<typeof RunRoute>
@@ -85,12 +85,21 @@ export type RunRoute = z.infer<typeof RunRoute>
 const RunNow = z.object({
   step: z.string().optional().describe('The step that runs and began last'),
   host: z.string().optional().describe('Its host, where it has one'),
+  instances: z
+    .object({ done: z.number().int(), failed: z.number().int(), all: z.number().int() })
+    .optional()
+    .describe('Those of that step, where it has several'),
   question: z
     .object({
       kind: z.enum(['approval', 'agent']),
       step: z.string(),
       host: z.string().optional(),
       text: z.string().describe('At most 200 characters'),
+      request_id: z
+        .string()
+        .optional()
+        .describe('Of an agent that asks for a command, where `text` and `folder` are all of it'),
+      folder: z.string().optional().describe('Where that command would run, if not in the folder of the run'),
       expires_at: z.string().optional(),
       on_timeout: z.enum(['approve', 'reject']).optional(),
       approvers: z.optional(Approvers).describe('Who may answer; absent: whose run it is, and admins'),

@@ -70,8 +70,8 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     inputs.length = 0
     await page.goto(`${url}/runs`)
     const needs = page.getByRole('region', { name: 'Needs you' })
-    await needs.getByText('The agent asks for a permission.').waitFor()
-    const open = needs.getByRole('link', { name: 'Open' })
+    await needs.getByText(command.slice(0, 60)).waitFor()
+    const open = needs.getByRole('link', { name: /^(Open|talk of )/ }).last()
     assert.ok((await open.boundingBox())!.height >= 44)
     await touch(open)
     await question.waitFor()
@@ -102,6 +102,37 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     assert.deepEqual([await decisions(run_id), inputs], [['allow once by ann'], ['POST']])
     assert.ok(existsSync(made))
   })
+
+  await t.test(
+    'one that the list shows whole is answered there, and its next one by another touch',
+    async () => {
+      const [first, second] = [join(programs.home, 'first'), join(programs.home, 'second')]
+      const commands = [`echo one > ${first}`, `echo \u202etwo > ${second}`]
+      scripts.set('twice', [...commands.map((command) => runTurn(command)), { text: 'So be it.' }])
+      const asked = { ...asking('once', ''), model: 'twice', isolation: 'none' } as const
+      await page.goto(`${url}/runs`)
+      const { run_id } = await client.runs.create({ agent: asked })
+      const needs = page.getByRole('region', { name: 'Needs you' })
+      const command = needs.locator('[data-command]')
+      const answer = (name: string) => needs.locator('button[aria-disabled="false"]', { hasText: name })
+      await needs.getByText(commands[0]!).waitFor()
+      assert.equal(await command.textContent(), commands[0])
+      assert.equal(await needs.locator(':focus').count(), 0)
+      await answer('Allow once').waitFor()
+      await isAccessible(page, 'a command in the list')
+      assert.ok((await answer('Deny').boundingBox())!.x < (await answer('Allow once').boundingBox())!.x)
+      // The next question comes below the finger: what was pressed for the first one hears nothing at once.
+      inputs.length = 0
+      await answer('Allow once').tap()
+      await needs.getByText('U+202E').waitFor()
+      assert.equal(await command.textContent(), commands[1]!.replace('\u202e', 'U+202E'))
+      await answer('Deny').tap()
+      assert.equal((await programs.ended(run_id)).status, 'success')
+      assert.deepEqual(await decisions(run_id), ['allow once by ann', 'deny once by ann'])
+      assert.deepEqual(inputs, ['POST', 'POST'])
+      assert.deepEqual([existsSync(first), existsSync(second)], [true, false])
+    },
+  )
 
   await t.test('of a long one Allow is dull, touched or not, until its end was scrolled to', async () => {
     const made = join(programs.home, 'long')

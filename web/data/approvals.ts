@@ -43,6 +43,15 @@ export function fasterThan(error: ApiError): { by: string; did: string; at: stri
   }
 }
 
+/** What a refusal tells of who has answered an agent's question before. Undefined: it tells nothing. */
+export function permissionLost(decision: 'allow' | 'deny', error: ApiError): string | undefined {
+  const { decision: was, by, at } = (error.details ?? {}) as { decision?: string; by?: string; at?: string }
+  if (error.status !== 409 || was === undefined) return undefined
+  const not = decision === 'allow' ? 'Not allowed' : 'Not denied'
+  const when = at === undefined ? '' : `, ${timeOf(at, hubNow())}`
+  return `${not}: ${by ?? 'somebody'} has ${was === 'allow' ? 'allowed' : 'denied'} it already${when}.`
+}
+
 /** What is said of an answer whose question has left the screen, or of its refusal. */
 export const saidOfAnswer =
   (answer: 'approve' | 'reject', name: string) =>
@@ -54,4 +63,13 @@ export const saidOfAnswer =
     if (faster === undefined) return `Not ${did}: ${error.message}`
     const at = faster.at === undefined ? '' : `, ${timeOf(faster.at, hubNow())}`
     return `Not ${did}: ${faster.by} has ${faster.did} it already${at}.`
+  }
+
+/** The same for a question of an agent. */
+export const saidOfPermission =
+  (decision: 'allow' | 'deny', name: string) =>
+  (error?: ApiError): string => {
+    const did = decision === 'allow' ? 'allowed' : 'denied'
+    if (error === undefined) return `${decision === 'allow' ? 'Allowed' : 'Denied'}. ${name} goes on.`
+    return permissionLost(decision, error) ?? `Not ${did}: ${error.message}`
   }

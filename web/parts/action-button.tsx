@@ -3,21 +3,23 @@ import { ApiError, newKey } from '../data/api.ts'
 import { StatusMark } from './status-mark.tsx'
 import { tell } from './tell.ts'
 
-interface Props {
+export interface ActionButtonProps {
   children: ReactNode
   /** Shown while it is at work, such as `Approving…`. */
   doing: string
   /** Carried out once at a time; the key stays the same until it was answered. */
   act: (key: string) => Promise<unknown>
-  kind?: 'main' | 'bad' | 'plain' | 'quiet-bad'
+  kind?: 'main' | 'bad' | 'plain' | 'quiet-bad' | undefined
   className?: string
   title?: string
+  /** It has just come under the pointer, and hears nothing yet. */
+  deaf?: boolean
   /** Told beside the button of those who show the failure themselves. */
   onFailure?: (error: ApiError) => void
   /** The failure stands above the button, as at the lower edge of a page. */
   above?: boolean
   /** Words for a toast, where the button has left the screen meanwhile; of a success nothing is said without. */
-  afterwards?: (error?: ApiError) => string
+  afterwards?: ((error?: ApiError) => string) | undefined
 }
 
 /** A refusal has been read after so long; one that leaves the screen sooner is told again. */
@@ -31,14 +33,15 @@ export function ActionButton({
   kind,
   className = '',
   title,
+  deaf = false,
   onFailure,
   above = false,
   afterwards,
-}: Props) {
+}: ActionButtonProps) {
   const [state, setState] = useState<{ busy: boolean; failure?: ApiError }>({ busy: false })
   const key = useRef<string>(undefined)
   const here = useRef<{
-    words: Props['afterwards']
+    words: ActionButtonProps['afterwards']
     gone: boolean
     refused?: { error: ApiError; atMs: number } | undefined
   }>({
@@ -57,7 +60,7 @@ export function ActionButton({
     }
   }, [])
   const press = async () => {
-    if (state.busy) return
+    if (state.busy || deaf) return
     setState({ busy: true })
     here.current.refused = undefined
     key.current ??= newKey()
@@ -85,7 +88,7 @@ export function ActionButton({
       <button
         type="button"
         className={`button ${kind === undefined ? '' : `button-${kind}`} ${className}`}
-        aria-disabled={state.busy}
+        aria-disabled={state.busy || deaf}
         title={title}
         onClick={press}
       >
@@ -103,7 +106,7 @@ export function ActionButton({
   )
 }
 
-function tellFailure(error: ApiError, words: Props['afterwards']): void {
+function tellFailure(error: ApiError, words: ActionButtonProps['afterwards']): void {
   tell({
     kind: 'failed',
     text: words?.(error) ?? error.message,

@@ -161,7 +161,8 @@ export function routeInWords({ stops, counts }: Route): string {
     [count('w', 'waiting'), 'waiting'],
   ] as const
   const said = more.filter(([number]) => number > 0).map(([number, word]) => `${number} ${word}`)
-  return [`${count('d', 'succeeded')} of ${all} ${all === 1 ? 'step' : 'steps'} done`, ...said].join(', ')
+  const noun = stops === undefined ? '' : all === 1 ? ' step' : ' steps'
+  return [`${count('d', 'succeeded')} of ${all}${noun} done`, ...said].join(', ')
 }
 
 /** A run drawn as its way: one stop a step, or parts where there are many. */

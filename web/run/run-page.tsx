@@ -292,7 +292,7 @@ function Opened({ feed, ...props }: OpenedProps) {
 
 /** How a run stands, in one sentence. */
 function summary(run: WholeRun): string {
-  if (!isOver(run)) return run.waiting ?? (run.cancel === undefined ? '' : canceledBy(run.cancel))
+  if (!isOver(run)) return run.waiting ?? (run.cancel === undefined ? progress(run) : canceledBy(run.cancel))
   const failed = run.steps.filter(({ status }) => status === 'failed' || status === 'interrupted')
   if (failed.length > 0) {
     const first = failed[0]!
@@ -306,6 +306,17 @@ function summary(run: WholeRun): string {
   }
   return run.message ?? ''
 }
+
+/** How far the step with several instances is that runs. */
+function progress({ steps }: WholeRun): string {
+  const step = steps.findLast((one) => one.status === 'running' && countOf(one) > 1)
+  if (step === undefined) return ''
+  const failed = countOf(step, 'failed', 'interrupted')
+  const done = `${step.step} · ${figure(countOf(step, 'success'))} of ${figure(countOf(step))}`
+  return failed === 0 ? done : `${done} · ${figure(failed)} failed`
+}
+
+const figure = (count: number) => count.toLocaleString('en')
 
 const canceledBy = ({ by }: NonNullable<WholeRun['cancel']>) =>
   `is being canceled${by === undefined ? '' : ` by ${by}`}`

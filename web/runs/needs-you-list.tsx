@@ -1,19 +1,23 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { CheckCheck } from 'lucide-react'
-import { lazy, Suspense, useLayoutEffect, useRef, useState } from 'react'
-import { saidOfAnswer } from '../data/approvals.ts'
+import { lazy, Suspense, useEffect, useLayoutEffect, useRef, useState } from 'react'
+import { saidOfAnswer, saidOfPermission } from '../data/approvals.ts'
+import type { Action } from '../data/as-command.ts'
 import { clockOf, hubNow } from '../data/clock.ts'
 import { markSeen } from '../data/failures.ts'
 import { answerApproval, type Run, shownStatus } from '../data/runs.ts'
+import { giveInput } from '../data/sessions.ts'
 import { Link } from '../navigation/navigation.tsx'
-import { ActionButton } from '../parts/action-button.tsx'
+import { ActionButton, type ActionButtonProps } from '../parts/action-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { useLeft } from '../parts/time-left.ts'
 import { When } from '../parts/times.tsx'
+import { VisibleText } from '../parts/visible-text.tsx'
 
 const CopyAsCli = lazy(() => import('../parts/copy-as-cli.tsx'))
 
 const STAYS_MS = 1500
+const DEAF_MS = 500
 const MOST_FAILURES = 5
 
 interface Item {
@@ -46,7 +50,18 @@ function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>): I
   return items
 }
 
-const keyOf = ({ run_id, now }: Run) => `${run_id} ${now?.question?.step} ${now?.question?.host}`
+const keyOf = ({ run_id, now: { question } = {} }: Run) =>
+  `${run_id} ${question?.step} ${question?.host} ${question?.request_id ?? question?.text}`
+
+/** Whether what stands in a list has just changed: then what is under a finger or the pointer may be another button. */
+function useMoved(shown: string): boolean {
+  const [heard, setHeard] = useState<string>()
+  useEffect(() => {
+    const timer = setTimeout(() => setHeard(shown), DEAF_MS)
+    return () => clearTimeout(timer)
+  }, [shown])
+  return heard !== shown
+}
 
 /** The place that asks, whatever else of the run has failed or runs; a session has but one. */
 function placeOf({ blueprint, now: { question } = {} }: Run): { step?: string } {
@@ -63,6 +78,7 @@ export function NeedsYou({ runs, failures }: { runs: readonly Run[]; failures: r
   const client = useQueryClient()
   const [answers, setAnswers] = useState<ReadonlyMap<string, string>>(new Map())
   const all = useItems(runs, answers)
+  const deaf = useMoved(all.map(({ run }) => keyOf(run)).join())
   if (all.length + failures.length === 0) return null
   return (
     <section aria-label="Needs you" className="px-5 pt-4">
@@ -90,6 +106,7 @@ export function NeedsYou({ runs, failures }: { runs: readonly Run[]; failures: r
             key={run.run_id}
             run={run}
             said={said}
+            deaf={deaf}
             answered={(done) => setAnswers((before) => new Map([...before, [keyOf(run), done]]))}
           />
         ))}
@@ -112,7 +129,12 @@ export function NeedsYou({ runs, failures }: { runs: readonly Run[]; failures: r
   )
 }
 
-function Asking({ run, said, answered }: Item & { answered: (done: string) => void }) {
+interface AskingProps extends Item {
+  deaf: boolean
+  answered: (done: string) => void
+}
+
+function Asking({ run, said, deaf, answered }: AskingProps) {
   const question = run.now?.question
   const left = useLeft(question?.expires_at)
   const taken = question?.on_timeout === 'approve' ? 'approved' : 'rejected'
@@ -120,24 +142,67 @@ function Asking({ run, said, answered }: Item & { answered: (done: string) => vo
     await answerApproval(run.run_id, which, question!.step, undefined, key)
     answered(which === 'approve' ? 'Approved' : 'Rejected')
   }
+  const request = question?.request_id
+  const permit = (decision: 'allow' | 'deny') => async (key: string) => {
+    await giveInput(run.run_id, { permission: { request_id: request!, decision } }, key)
+    answered(decision === 'allow' ? 'Allowed' : 'Denied')
+  }
+  const to = {
+    to: '/runs/$run',
+    params: { run: run.run_id },
+    search: placeOf(run),
+    hash: question?.kind === 'approval' ? `question:${question.step}` : '',
+  } as const
   return (
     <li className="flex min-h-[46px] items-center gap-3 border-t border-line px-3 py-1.5 shadow-[inset_3px_0_0_var(--ask-fill)] first:border-t-0 max-sm:flex-wrap max-sm:rounded-xl max-sm:border max-sm:border-ask-line max-sm:p-4 max-sm:first:border-t">
       <StatusMark shown="asks" />
       <Link
-        to="/runs/$run"
-        params={{ run: run.run_id }}
+        {...to}
         className="w-48 shrink-0 truncate py-0.5 font-semibold max-sm:-my-3 max-sm:w-auto max-sm:flex-1 max-sm:py-3"
       >
         <bdi>{run.workflow_name}</bdi>
       </Link>
-      <span className="min-w-0 flex-1 truncate text-ink2 max-sm:order-3 max-sm:basis-full max-sm:whitespace-normal">
-        step <span className="font-medium text-ink">{question?.step}</span> asks: “<bdi>{question?.text}</bdi>
-        ”
+      <span
+        className={`min-w-0 flex-1 text-ink2 max-sm:order-3 max-sm:basis-full max-sm:whitespace-normal ${request === undefined ? 'truncate' : 'break-words'}`}
+      >
+        {run.blueprint === 'agent' ? (
+          <bdi>{run.session?.agent ?? 'The agent'}</bdi>
+        ) : (
+          <>
+            step <span className="font-medium text-ink">{question?.step}</span>
+          </>
+        )}{' '}
+        {request === undefined ? (
+          <>
+            asks: “<VisibleText text={question?.text ?? ''} />”
+          </>
+        ) : (
+          <>
+            wants to run{' '}
+            <bdi
+              data-command
+              className="box-decoration-clone rounded bg-ask-soft px-1 py-0.5 font-mono text-meta whitespace-pre-wrap text-ink"
+            >
+              <VisibleText text={question!.text} />
+            </bdi>
+            {question!.folder !== undefined && (
+              <>
+                {' '}
+                in{' '}
+                <bdi className="font-mono text-meta">
+                  <VisibleText text={question!.folder} />
+                </bdi>
+              </>
+            )}
+          </>
+        )}
       </span>
       <span className="text-meta text-ink2 max-sm:hidden">{run.owner}</span>
       {left !== undefined && left > 0 && (
-        <span className="text-meta text-ink2">
-          {taken} in <span className="font-medium text-ink">{clockOf(left)}</span>
+        <span className="text-meta whitespace-nowrap text-ink2">
+          {question?.kind === 'approval' && `${taken} in `}
+          <span className="font-medium text-ink">{clockOf(left)}</span>
+          {question?.kind === 'agent' && ' left'}
         </span>
       )}
       {said !== undefined ? (
@@ -147,44 +212,73 @@ function Asking({ run, said, answered }: Item & { answered: (done: string) => vo
       ) : left === 0 && question?.kind === 'approval' ? (
         <span className="text-meta text-ink2">its time is over: {taken}</span>
       ) : question?.kind === 'approval' && !question.text.endsWith('…') ? (
-        <span className="flex gap-2 max-sm:order-4 max-sm:basis-full max-sm:*:flex-1">
-          <ActionButton
-            doing="Rejecting…"
-            act={answer('reject')}
-            afterwards={saidOfAnswer('reject', run.workflow_name)}
-          >
-            Reject
-          </ActionButton>
-          <ActionButton
-            doing="Approving…"
-            kind="main"
-            act={answer('approve')}
-            afterwards={saidOfAnswer('approve', run.workflow_name)}
-          >
-            Approve
-          </ActionButton>
-          <Suspense fallback={<span className="size-7 max-sm:hidden" />}>
-            <CopyAsCli
-              of={run.workflow_name}
-              actions={[
-                ['Approve', { do: 'approve', run: run.run_id, step: question.step }],
-                ['Reject', { do: 'reject', run: run.run_id, step: question.step }],
-              ]}
-            />
-          </Suspense>
-        </span>
+        <Answers
+          key={keyOf(run)}
+          {...{ run, deaf }}
+          no={{
+            word: 'Reject',
+            doing: 'Rejecting…',
+            act: answer('reject'),
+            afterwards: saidOfAnswer('reject', run.workflow_name),
+            command: { do: 'reject', run: run.run_id, step: question.step },
+          }}
+          yes={{
+            word: 'Approve',
+            doing: 'Approving…',
+            act: answer('approve'),
+            afterwards: saidOfAnswer('approve', run.workflow_name),
+            command: { do: 'approve', run: run.run_id, step: question.step },
+          }}
+        />
+      ) : request !== undefined ? (
+        <Answers
+          key={keyOf(run)}
+          {...{ run, deaf }}
+          no={{
+            word: 'Deny',
+            doing: 'Denying…',
+            act: permit('deny'),
+            afterwards: saidOfPermission('deny', run.workflow_name),
+            command: { do: 'answer', run: run.run_id, request, answer: 'deny' },
+          }}
+          yes={{
+            word: 'Allow once',
+            doing: 'Allowing…',
+            act: permit('allow'),
+            afterwards: saidOfPermission('allow', run.workflow_name),
+            command: { do: 'answer', run: run.run_id, request, answer: 'allow' },
+          }}
+        />
       ) : (
-        <Link
-          to="/runs/$run"
-          params={{ run: run.run_id }}
-          search={placeOf(run)}
-          hash={question?.kind === 'approval' ? `question:${question.step}` : ''}
-          className="button max-sm:order-4 max-sm:h-11 max-sm:basis-full"
-        >
+        <Link {...to} className="button max-sm:order-4 max-sm:h-11 max-sm:basis-full">
           {question?.kind === 'approval' ? 'Read it whole…' : 'Open'}
         </Link>
       )}
     </li>
+  )
+}
+
+interface Answer extends Pick<ActionButtonProps, 'doing' | 'act' | 'afterwards'> {
+  word: string
+  command: Action
+}
+
+/** No on the left and yes on the right, never the other way round. */
+function Answers({ run, deaf, no, yes }: { run: Run; deaf: boolean; no: Answer; yes: Answer }) {
+  const button = ({ word, doing, act, afterwards }: Answer, kind?: 'main') => (
+    <ActionButton {...{ deaf, doing, act, afterwards, kind }}>{word}</ActionButton>
+  )
+  return (
+    <span className="flex gap-2 max-sm:order-4 max-sm:basis-full max-sm:*:flex-1">
+      {button(no)}
+      {button(yes, 'main')}
+      <Suspense fallback={<span className="size-7 max-sm:hidden" />}>
+        <CopyAsCli
+          of={run.workflow_name}
+          actions={[yes, no].map(({ word, command }) => [word, command] as const)}
+        />
+      </Suspense>
+    </span>
   )
 }
 

@@ -6,6 +6,7 @@ import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 
+const figure = (count: number) => count.toLocaleString('en')
 const kinds = { workflow: Workflow, agent: MessageSquare, bot: Bot, task: GitPullRequest } as const
 
 /** Where a run stands, in a few words: its step, why it waits, or how it ended. */
@@ -26,6 +27,15 @@ export function Now({ run }: { run: Run }) {
       <>
         <span className="font-medium text-accent">{now?.step ?? 'running'}</span>
         {now?.host !== undefined && <span className="text-ink2"> · on {now.host}</span>}
+        {now?.instances !== undefined && (
+          <span className="text-ink2">
+            {' '}
+            · {figure(now.instances.done)} of {figure(now.instances.all)}
+            {now.instances.failed > 0 && (
+              <span className="text-bad"> · {figure(now.instances.failed)} failed</span>
+            )}
+          </span>
+        )}
       </>
     )
   if (shown === 'failed' || shown === 'interrupted')

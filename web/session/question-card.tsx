@@ -1,24 +1,18 @@
 import { Pencil } from 'lucide-react'
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { type ApiError, newKey } from '../data/api.ts'
-import { clockOf, timeOf, useNow } from '../data/clock.ts'
+import { permissionLost } from '../data/approvals.ts'
+import { clockOf } from '../data/clock.ts'
 import { giveInput } from '../data/sessions.ts'
 import { Failure } from '../parts/action-button.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { useLetters } from '../parts/letters.ts'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { useLeft } from '../parts/time-left.ts'
+import { VisibleText } from '../parts/visible-text.tsx'
 import type { Question } from './conversation.ts'
 import { EditedInput } from './edited-input.tsx'
 import { argumentsOf, commandOf, wholeInput } from './tool-input.ts'
-import { VisibleText } from './visible-text.tsx'
-
-/** As the hub refuses an answer that came second. */
-interface AnsweredDetails {
-  decision?: 'allow' | 'deny'
-  by?: string
-  at?: string
-}
 
 /** A button that came under a finger or a key is deaf for so long. */
 const DEAF_MS = 500
@@ -47,7 +41,6 @@ interface Props {
 
 /** A question of an agent: all that it wants to do, and its answers. It takes no focus, and no key at first. */
 export function QuestionCard({ run, question, more, runner, byItself, lost }: Props) {
-  const now = useNow()
   const [busy, setBusy] = useState<'allow' | 'deny'>()
   const [failure, setFailure] = useState<ApiError>()
   const [seen, setSeen] = useState(false)
@@ -101,16 +94,13 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
         const refused = error as ApiError
         // A lost answer is sent again with the same key.
         if (refused.status !== 0) keys.current = {}
-        const { decision: was, by, at } = (refused.details ?? {}) as AnsweredDetails
-        if (refused.status === 409 && was !== undefined) {
-          const not = decision === 'allow' ? 'Not allowed' : 'Not denied'
-          const when = at === undefined ? '' : `, ${timeOf(at, now)}`
-          lost(`${not}: ${by ?? 'somebody'} has ${was === 'allow' ? 'allowed' : 'denied'} it already${when}.`)
-        } else setFailure(refused)
+        const said = permissionLost(decision, refused)
+        if (said !== undefined) lost(said)
+        else setFailure(refused)
       }
       setBusy(undefined)
     },
-    [busy, hears, seen, run, request_id, lost, now],
+    [busy, hears, seen, run, request_id, lost],
   )
 
   useLetters((key, { repeat }) => {

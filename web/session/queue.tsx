@@ -4,8 +4,8 @@ import { ApiError, newKey } from '../data/api.ts'
 import { timeOf, useNow } from '../data/clock.ts'
 import { giveInput } from '../data/sessions.ts'
 import { Failure } from '../parts/action-button.tsx'
+import { VisibleText } from '../parts/visible-text.tsx'
 import type { Queued } from './conversation.ts'
-import { VisibleText } from './visible-text.tsx'
 
 type Change = { change: 'edit'; text: string } | { change: 'withdraw' } | { change: 'up' }
 

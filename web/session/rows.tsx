@@ -5,12 +5,12 @@ import { duration, exactTime, timeOf, useNow } from '../data/clock.ts'
 import type { Shown as Mark } from '../data/runs.ts'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { When } from '../parts/times.tsx'
+import { VisibleText } from '../parts/visible-text.tsx'
 import { Attachments } from './attachments.tsx'
 import type { RowOf, Shown } from './conversation.ts'
 import { type Count, diffLines, sumOf } from './file-changes.ts'
 import { Markdown } from './markdown.tsx'
 import { argumentsOf, commandOf } from './tool-input.ts'
-import { VisibleText } from './visible-text.tsx'
 
 const kinds: Record<string, { word: string; Icon: typeof Wrench }> = {
   edit: { word: 'Edit', Icon: FilePlus2 },

@@ -5,7 +5,7 @@ import type { WorkspaceFile, WorkspaceFolder } from '../../src/contract/runs/wor
 import { ApiError, ask } from '../data/api.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
-import { VisibleText } from './visible-text.tsx'
+import { VisibleText } from '../parts/visible-text.tsx'
 
 interface Props {
   run: string

@@ -5,6 +5,7 @@ import { attachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { EventOf, NewEvent } from '../../contract/events.ts'
+import { askedPermission } from './list-row.ts'
 import type { AttemptState, RunState, Talk } from './state.ts'
 
 export interface InputAddress {
@@ -138,7 +139,7 @@ const fits = (attempt: AttemptState, to: InputAddress) =>
 function asking(runId: string, open: readonly AttemptState[], { request_id }: { request_id: string }) {
   const found = open.find(({ talk }) => talk!.questions.has(request_id))
   if (found) return found
-  const waiting = open.flatMap(({ talk }) => [...talk!.questions])
+  const waiting = open.flatMap(({ talk }) => [...talk!.questions.keys()])
   throw new ErrandError('conflict', `Nothing in run ${runId} waits for an answer to "${request_id}".`, {
     hint: waiting.length > 0 ? `Waiting: ${waiting.join(', ')}.` : 'It was answered, or its time is over.',
   })
@@ -149,7 +150,7 @@ const wordFor = ({ type }: AttemptInput) => (type === 'prompt' ? 'prompt' : `"${
 export const freshTalk = (): Talk => ({
   given: new Set(),
   untaken: [],
-  questions: new Set(),
+  questions: new Map(),
   editable: new Set(),
   closed: false,
 })
@@ -190,7 +191,7 @@ export function foldTalk(
     const { request_id, editable } = event.update
     if (editable) talk.editable.add(request_id)
     if (!talk.untaken.some((input) => input.type === 'permission' && input.request_id === request_id))
-      talk.questions.add(request_id)
+      talk.questions.set(request_id, askedPermission(event.update))
   } else if (event.update.kind === 'permission_answered') {
     talk.questions.delete(event.update.request_id)
     talk.editable.delete(event.update.request_id)

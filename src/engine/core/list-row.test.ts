@@ -55,6 +55,60 @@ test('many steps are counted, and so are many instances of one', async (t) => {
   assert.deepEqual((await play(names)).route, { counts: { succeeded: 14 } })
   const many = step('many', { matrix: { N: Array.from({ length: 20 }, (_, index) => index) } })
   assert.deepEqual((await play([many])).route, { counts: { succeeded: 19, failed: 1 } })
+  const [before, after] = [step('before'), step('after')]
+  assert.deepEqual((await play([before, many, after])).route, {
+    counts: { succeeded: 20, failed: 1, skipped: 1 },
+  })
+})
+
+test('a row says how far the instances of the step are that runs', async (t) => {
+  const { submit, store, host } = scriptedEngine(t, ({ env }) =>
+    env.N === '3' ? { outcome: 'failed', reason: 'exit_code' } : env.N === '4' ? 'hold' : 'success',
+  )
+  const N = Array.from({ length: 20 }, (_, index) => index)
+  const id = await submit([step('one'), step('many', { matrix: { N } }), step('last')])
+  const row = async () => runSummary((await store.get(id))!)
+  await until(async () => (await row()).now?.instances?.done === 18)
+  assert.deepEqual((await row()).now!.instances, { done: 18, failed: 1, all: 20 })
+  assert.deepEqual((await row()).route, { counts: { succeeded: 19, failed: 1, running: 1, ahead: 1 } })
+  assert.ok(host.of('many'))
+})
+
+test('a question of an agent has its command, and its id where nothing of it is left out', async (t) => {
+  const { submit, store, host } = scriptedEngine(t, () => 'hold')
+  const id = await submit([step('talk', { action: 'agent.run', args: { prompt: 'x' } })])
+  const { sink } = host.of('talk')
+  let seq = 0
+  const asked = async (of: object) => {
+    const request_id = `q${++seq}`
+    const update = { kind: 'permission', request_id, title: 'npm test', tool_kind: 'execute', ...of }
+    await sink.report({ type: 'update', update: update as AgentUpdate }, seq)
+    const { now } = runSummary((await store.get(id))!)
+    await sink.report(
+      { type: 'update', update: { kind: 'permission_answered', request_id, decision: 'deny', by: 'rule' } },
+      ++seq,
+    )
+    const { kind, step, host: _, ...question } = now!.question!
+    assert.deepEqual([kind, step], ['agent', 'talk'])
+    return question
+  }
+  const input = (given: object) => ({ input: JSON.stringify(given) })
+  const test = input({ command: 'npm test' })
+  const all = (request_id: string) => ({ text: 'npm test', request_id })
+  assert.deepEqual(await asked({ ...test, expires_at: 'T' }), { ...all('q1'), expires_at: 'T' })
+  assert.deepEqual(await asked({ ...test, paths: ['/w/runs/run_1a'] }), all('q3'))
+  assert.deepEqual(await asked({ ...test, paths: ['/w/shop'] }), { ...all('q5'), folder: '/w/shop' })
+  const told = input({ command: 'npm test', description: 'Run the tests' })
+  assert.deepEqual(await asked({ ...told, title: 'Run the tests' }), all('q7'))
+  // What is left out here has to be read before it is allowed.
+  const bare = { text: 'npm test' }
+  assert.deepEqual(await asked(input({ command: 'npm test', sandbox: false })), bare)
+  assert.deepEqual(await asked({ ...test, title: 'npm test (outside of the sandbox)' }), bare)
+  assert.deepEqual(await asked({ ...test, paths: ['/a', '/b'] }), bare)
+  const long = await asked({ ...input({ command: 'x'.repeat(201) }), title: 'x'.repeat(201) })
+  assert.deepEqual([long.text.length, long.request_id], [200, undefined])
+  assert.deepEqual(await asked({ title: 'Write a.ts', input: '{"content":"…' }), { text: 'Write a.ts' })
+  assert.deepEqual(await asked({ title: '' }), { text: 'The agent asks for a permission.' })
 })
 
 test('a step runs, or waits for room', async (t) => {

@@ -1,8 +1,8 @@
-import type { AgentUpdate } from '../../contract/agent.ts'
+import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { RunListRow, RunRoute } from '../../contract/run.ts'
-import type { RunState, StepState } from './state.ts'
+import type { AskedPermission, RunState, StepState } from './state.ts'
 
-/** More main steps than these are counted, and so are more instances of a run's one step. */
+/** More main steps than these are counted, and with more instances of one step all instances are. */
 const MOST_STOPS = 12
 const MOST_TEXT = 200
 
@@ -44,13 +44,18 @@ function routeOf(state: RunState): RunRoute {
   const main = state.main.filter(
     ({ on_demand, status }) => !on_demand || !['queued', 'skipped'].includes(status),
   )
-  const [only] = main
-  if (main.length === 1 && only!.instances.length > MOST_STOPS)
-    return { counts: countsOf(instanceStops(only!)) }
   const waiting = waitingByStep(state)
   const stops = main.map((step) => stopOf(step, state, waiting.get(step) ?? 0))
-  if (stops.length <= MOST_STOPS) return { stops: stops.join('') }
-  return { counts: countsOf(tallied(stops)) }
+  const isMany = main.some(({ instances }) => instances.length > MOST_STOPS)
+  if (!isMany && stops.length <= MOST_STOPS) return { stops: stops.join('') }
+  const counts: Partial<Record<Stop, number>> = {}
+  for (const [index, stop] of stops.entries()) {
+    const step = main[index]!
+    const parts = isMany && step.instances.length > 1 ? instanceStops(step) : { [stop]: 1 }
+    for (const [each, count = 0] of Object.entries(parts))
+      counts[each as Stop] = (counts[each as Stop] ?? 0) + count
+  }
+  return { counts: countsOf(counts) }
 }
 
 const names = {
@@ -109,16 +114,56 @@ function asking(step: StepState, { attempts }: RunState): StepState['instances']
   )
 }
 
+function firstAsked(
+  { attempts: own }: StepState['instances'][number],
+  { attempts }: RunState,
+): AskedPermission {
+  const [first] = attempts[own.at(-1)! - 1]!.talk!.questions.values()
+  return first!
+}
+
+/** A question as a list says it: by its id alone it is answered there only where nothing of it is left out. */
+export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermission {
+  const { request_id, title, input = '', paths = [], expires_at } = update
+  const { command, description, ...others } = commandIn(input)
+  if (command === undefined) {
+    const text = cut((title || input || 'The agent asks for a permission.').trim())
+    return expires_at === undefined ? { text } : { text, expires_at }
+  }
+  const [path] = paths
+  const folder = path === undefined || /\/runs\/run_\w+$/.test(path) ? undefined : path
+  const isAll =
+    Object.keys(others).length === 0 &&
+    // What else a title says, such as why it is asked for, is no part of the command.
+    (title === description || title.replace(command, '').length <= 4) &&
+    paths.length <= 1 &&
+    command.length + (folder?.length ?? 0) <= MOST_TEXT
+  return {
+    text: cut(command),
+    ...(isAll && { request_id }),
+    ...(isAll && folder !== undefined && { folder }),
+    ...(expires_at !== undefined && { expires_at }),
+  }
+}
+
+/** The arguments of a tool that runs a command; none where it is no such tool, or they were cut. */
+function commandIn(input: string): { command?: string; description?: unknown } {
+  try {
+    const given: unknown = JSON.parse(input)
+    return typeof given === 'object' &&
+      given !== null &&
+      typeof (given as { command?: unknown }).command === 'string'
+      ? given
+      : {}
+  } catch {
+    return {}
+  }
+}
+
 function instanceStops({ tally }: StepState): Partial<Record<Stop, number>> {
   const { running, waiting, ...rest } = tally
   const ended = Object.entries(rest).map(([status, count]) => [ends[status as keyof typeof ends], count])
   return { ...Object.fromEntries(ended), r: running, w: waiting }
-}
-
-function tallied(stops: readonly Stop[]): Partial<Record<Stop, number>> {
-  const counts: Partial<Record<Stop, number>> = {}
-  for (const stop of stops) counts[stop] = (counts[stop] ?? 0) + 1
-  return counts
 }
 
 const countsOf = (counts: Partial<Record<Stop, number>>): RunRoute['counts'] =>
@@ -135,7 +180,12 @@ function nowOf(state: RunState): RunListRow['now'] {
   const now: NonNullable<RunListRow['now']> = {}
   if (last !== undefined) {
     now.step = last.name
-    if (last.instances.length === 1) now.host = last.instances[0]!.host
+    const { instances, tally } = last
+    if (instances.length === 1) now.host = instances[0]!.host
+    if (instances.length > 1) {
+      const { success = 0, failed = 0, interrupted = 0 } = tally
+      now.instances = { done: success, failed: failed + interrupted, all: instances.length }
+    }
   }
   for (const step of open) {
     const instance = asking(step, state)
@@ -143,7 +193,7 @@ function nowOf(state: RunState): RunListRow['now'] {
     const { host, approval } = instance
     now.question =
       approval === undefined
-        ? { kind: 'agent', step: step.name, host, text: 'The agent asks for a permission.' }
+        ? { kind: 'agent', step: step.name, host, ...firstAsked(instance, state) }
         : {
             kind: 'approval',
             step: step.name,

@@ -149,14 +149,20 @@ export interface AttemptFacts {
   tests?: TestFigures[]
 }
 
+/** An agent's question, as a list says it. */
+export type AskedPermission = Pick<
+  NonNullable<NonNullable<RunListRow['now']>['question']>,
+  'text' | 'request_id' | 'folder' | 'expires_at'
+>
+
 /** The talk between people and an attempt that takes inputs. */
 export interface Talk {
   /** Ids of all inputs given. */
   given: Set<string>
   /** Given, and not taken yet. */
   untaken: AttemptInput[]
-  /** Ids of permission requests that nobody has answered. */
-  questions: Set<string>
+  /** Permission requests that nobody has answered, by their ids, as a list says them. */
+  questions: Map<string, AskedPermission>
   /** Of those, the ones that may be allowed with another input. */
   editable: Set<string>
   /** The agent's own words of what it can do; undefined: none yet. */
