@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
@@ -9,6 +9,7 @@ import { dockerHere, labelled, noteMade, removeLabelled } from '../support/docke
 import { DockerApi } from '../support/docker/docker-api.ts'
 import { EngineCable } from '../support/docker/engine-cable.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
+import { blocksOf } from '../support/document.ts'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, startPrograms } from '../support/programs.ts'
 import { onBuilders, runnerOf, writeBuilders } from '../support/provisioners/builders.ts'
@@ -216,13 +217,8 @@ test('a hub that no container reaches says so in the run that waits, and with wh
 })
 
 test('the way from nothing to a first run stands in docs/provisioners.md', { skip }, async (t) => {
-  const page = readFileSync(join(import.meta.dirname, '../../docs/provisioners.md'), 'utf8')
-  const section = /^## docker$(.*?)^## /ms.exec(page)![1]!
-  const blocks = [...section.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, kind, body]) => ({
-    kind,
-    body: body!,
-  }))
-  const [prepare, config, workflow, run] = blocks.map(({ body }) => body) as [string, string, string, string]
+  const blocks = blocksOf('docs/provisioners.md', 'docker')
+  const [prepare, config, workflow, run] = blocks.map(({ text }) => text) as [string, string, string, string]
   assert.match(prepare, /^docker build -t errand -f deploy\/Dockerfile \.$/m)
   const [, format] = /^(docker network inspect [^#]+)#/m.exec(prepare)!
   const { stdout: host } = await promisify(execFile)('sh', ['-c', format!])

@@ -60,6 +60,12 @@ export async function ensure(...parts: readonly Part[]): Promise<void> {
   if (code !== 0) throw new Error(`Kubernetes does not start: ${await said}`)
 }
 
+/** A folder with the kubectl of this machine's Debian. */
+export async function kubectlFolder(): Promise<string> {
+  const { stdout } = await execute(join(import.meta.dirname, 'ensure-kubectl.sh'))
+  return stdout.trim()
+}
+
 export type Part =
   | 'containerd'
   | 'etcd'
@@ -231,7 +237,10 @@ export async function askWith(
   return await askAs(JSON.parse(readFileSync(kubeconfig, 'utf8')), method, path, body)
 }
 
-/** Removes a namespace and all in it, however long its pods would like to take, and waits until it is gone. */
+/**
+ * Removes a namespace and all in it, however long its pods would like to take, and waits until it is gone; and the volumes
+ * that are labelled with it (`errand.test`).
+ */
 export async function removeNamespace(name: string): Promise<void> {
   const who = admin()
   const path = `/api/v1/namespaces/${name}`
@@ -239,6 +248,7 @@ export async function removeNamespace(name: string): Promise<void> {
     if (!(error instanceof KubernetesRefusal) || error.status !== 404) throw error
     return true
   }
+  await askAs(who, 'DELETE', `/api/v1/persistentvolumes?labelSelector=errand.test=${name}`)
   if ((await askAs(who, 'DELETE', path).catch(isGone)) === true) return
   const now = { gracePeriodSeconds: 0 }
   do {

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Names a folder with a kubectl in it: Debian's, which is unpacked into ~/.cache/errand-test once, beside whatever is installed.
+set -euo pipefail
+
+# The user's own home, whatever HOME is.
+cache=$(getent passwd "$(id -u)" | cut -d: -f6)/.cache/errand-test
+made=$cache/kubectl
+mkdir -p "$cache"
+exec 9>"$cache/kubectl.lock"
+flock 9
+if [ ! -x "$made/kubectl" ]; then
+  work=$(mktemp -d "$cache/kubectl-part-XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  cd "$work"
+  fetch() { apt-get download -qq -o APT::Sandbox::User="$(id -un)" kubernetes-client; }
+  fetch 2>/dev/null || { apt-get update -qq && fetch; } >&2
+  dpkg -x ./*.deb root
+  mkdir -p "$made"
+  mv root/usr/bin/kubectl "$made/kubectl"
+fi
+echo "$made"
