@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { eventually } from '../../../../test/support/errand-command.ts'
 import { needOf, provisionerSuite } from '../../../../test/support/provisioners/conformance.ts'
 import { holdersOf, processesMarked } from '../../../platform/proc.ts'
 import { newHubId } from '../names.ts'
@@ -31,19 +32,35 @@ test('what a runner leaves behind goes with it', async (t) => {
   const { provisioner, hub, folder, pids } = opened(t, ['sh', '-c', leaves])
   const need = needOf(hub)
   await provisioner.provision(need)
-  while (holdersOf(join(folder, need.name)).length < 3)
+  while (holdersOf(join(folder, need.name)).length < 5)
     await new Promise((resolve) => setTimeout(resolve, 20))
   await provisioner.remove(need.name)
   assert.deepEqual([pids(need.name), holdersOf(join(folder, need.name))], [[], []])
   assert.ok(!existsSync(join(folder, need.name)))
 })
 
+test('one that is there at its deadline is ended with what it has left, also where nobody looks after it', async (t) => {
+  const deaf = 'trap "" TERM; mkdir -p work; (cd work; setsid env -i sleep 600) & while :; do sleep 1; done'
+  const { provisioner, hub, folder, again } = opened(t, ['sh', '-c', deaf])
+  const [short, long] = [needOf(hub, { deadlineMs: Date.now() + 1_000 }), needOf(hub)]
+  await Promise.all([provisioner.provision(short), provisioner.provision(long)])
+  await eventually('its end', () => holdersOf(join(folder, short.name)).length === 0)
+  const found = new Map((await again().find()).map((each) => [each.name, each]))
+  assert.deepEqual(found.get(short.name), {
+    ...{ name: short.name, state: 'ended', message: 'The time of this runner is over.' },
+  })
+  assert.equal(found.get(long.name)?.state, 'running')
+  await Promise.all([provisioner.remove(short.name), provisioner.remove(long.name)])
+  assert.deepEqual([await provisioner.find(), holdersOf(folder)], [[], []])
+})
+
 test('a program that is not there, and a folder that cannot be made, say so', async (t) => {
-  const { provisioner, hub } = opened(t, ['/no/such/program'])
+  const { provisioner, hub, folder } = opened(t, ['/no/such/program'])
   await assert.rejects(provisioner.provision(needOf(hub)), {
     name: 'Error',
     message: /^The runner could not be started: spawn \/no\/such\/program ENOENT\.$/,
   })
+  await eventually('no process of it', () => holdersOf(folder).length === 0)
   const file = join(mkdtempSync(join(tmpdir(), 'errand-made-')), 'file')
   t.after(() => rmSync(join(file, '..'), { recursive: true, force: true }))
   writeFileSync(file, '')

@@ -1,9 +1,10 @@
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { endTree, spawnGroup } from '../../../platform/child-tree.ts'
-import { holdersOf, processesMarked } from '../../../platform/proc.ts'
+import { endTree, type GroupOptions, spawnGroup } from '../../../platform/child-tree.ts'
+import { holdersOf, processesMarked, signal } from '../../../platform/proc.ts'
 import { lastText } from '../last-text.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed } from '../provisioner.ts'
 
@@ -21,11 +22,21 @@ export interface ProcessProvisionerOptions {
 /** Tells the process of a made runner from all others; the steps that it carries out do not get it. */
 const MARK = 'ERRAND_MADE_RUNNER'
 const LOG = 'runner.log'
+const GRACE_MS = 10_000
 const MAX_TOLD = 2_000
+/** Given the seconds, the folder and the grace: then ends all that works in the folder but itself, whatever has become of the hub. */
+const WATCH = `sleep "$1"; echo "The time of this runner is over." >&2
+for signal in TERM KILL KILL; do
+  for each in /proc/[0-9]*; do
+    pid=\${each#/proc/}
+    if [ "$pid" != $$ ]; then case "$(readlink "$each/cwd")" in "$2"|"$2"/*) kill -$signal "$pid" ;; esac; fi
+  done 2>/dev/null
+  sleep "$3"
+done`
 
 /**
  * Makes runners as processes of the hub's machine, each with a folder of its own. They outlive the hub: a later one knows them by
- * a mark in their environment.
+ * a mark in their environment. Beside each a shell waits for its deadline.
  */
 export class ProcessProvisioner implements Provisioner {
   readonly #options: ProcessProvisionerOptions
@@ -34,22 +45,35 @@ export class ProcessProvisioner implements Provisioner {
     this.#options = options
   }
 
-  async provision({ name, env }: ProvisionNeed): Promise<void> {
+  async provision({ name, env, deadlineMs }: ProvisionNeed): Promise<void> {
     if (processesMarked(`${MARK}=${name}\0`).length > 0) return
-    const { runner, env: base } = this.#options
+    const { runner, env: base, graceMs = GRACE_MS } = this.#options
     const folder = this.#folderOf(name)
+    const seconds = Math.max(1, Math.ceil((deadlineMs - Date.now()) / 1000))
     let log: number | undefined
+    let watch: ChildProcess | undefined
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 })
       log = openSync(join(folder, LOG), 'a', 0o600)
+      const options: GroupOptions = { cwd: folder, stdio: ['ignore', log, log] }
+      // First, so that no runner is without.
+      watch = spawnGroup(
+        ['sh', '-c', WATCH, 'errand-made', String(seconds), folder, String(graceMs / 1000)],
+        {
+          ...options,
+          env: { PATH: base.PATH },
+        },
+      )
+      await once(watch, 'spawn')
+      watch.unref()
       const child = spawnGroup(runner, {
-        cwd: folder,
-        stdio: ['ignore', log, log],
+        ...options,
         env: { ...base, ...env, WORKSPACE_DIR: folder, [MARK]: name },
       })
       await once(child, 'spawn')
       child.unref()
     } catch (cause) {
+      if (watch?.pid !== undefined) signal(-watch.pid, 'SIGKILL')
       throw new ProvisionError(`The runner could not be started: ${(cause as Error).message}.`, { cause })
     } finally {
       if (log !== undefined) closeSync(log)
@@ -75,7 +99,7 @@ export class ProcessProvisioner implements Provisioner {
     const folder = this.#folderOf(name)
     const isThere = (await stat(folder).catch(() => undefined)) !== undefined
     if (!isThere && processesMarked(`${MARK}=${name}\0`).length === 0) return
-    const { graceMs = 10_000 } = this.#options
+    const { graceMs = GRACE_MS } = this.#options
     // First the runner alone, which says goodbye; then whatever it has left.
     const tree = { mark: `${MARK}=${name}` }
     const gone =
