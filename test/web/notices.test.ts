@@ -84,6 +84,34 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
   assert.deepEqual(await kept(), [])
 })
 
+test('of a run that is on the screen there is no toast, and one goes when its run is opened', {
+  skip,
+}, async (t) => {
+  const programs = await startPrograms(t)
+  const ann = await as(programs, 'ann')
+  const page = await openPage(t, await startBrowser(t), programs)
+  await page.goto(`${programs.url}/new`)
+  await page.getByLabel('Workflow, as YAML').fill(yaml('pasted', 'echo out; exit 3'))
+  await page.getByText('No mistakes').waitFor()
+  await page.getByLabel('Workflow, as YAML').press('Control+Enter')
+  await page.waitForURL('**/new?from=run_*')
+  await page.getByRole('region', { name: 'Output' }).getByText('The command ended').waitFor()
+  await page.getByText('out', { exact: true }).waitFor()
+  // What is told next shows that the end of the first was heard of.
+  const other = await ann.runs.create({ yaml: yaml('other', 'exit 3') })
+  await toast(page, 'other has failed').waitFor()
+  assert.equal(await page.locator('[data-toast]').count(), 1)
+  await page.getByRole('button', { name: 'Notices, 1 new' }).waitFor()
+  await page.getByRole('link', { name: 'Open run' }).click()
+  await page.getByRole('heading', { name: 'pasted' }).waitFor()
+  assert.equal(await page.locator('[data-toast]').count(), 1)
+  await page.getByRole('link', { name: 'Runs' }).first().click()
+  await page.locator(`[data-run="${other.run_id}"] a`).first().click()
+  await page.getByRole('heading', { name: 'other' }).waitFor()
+  await page.locator('[data-toast]').waitFor({ state: 'detached' })
+  await page.getByRole('button', { name: 'Notices', exact: true }).waitFor()
+})
+
 test('an answer that came second is told after its question has gone', { skip }, async (t) => {
   const programs = await startPrograms(t)
   const browser = await startBrowser(t)

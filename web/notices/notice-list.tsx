@@ -6,7 +6,7 @@ import { exactTime, hubNow, timeOf, useNow } from '../data/clock.ts'
 import { liveRuns } from '../data/live.ts'
 import { type Run, shownStatus } from '../data/runs.ts'
 import type { Me } from '../data/session.ts'
-import { navigation } from '../navigation/navigation.tsx'
+import { navigation, usePlace } from '../navigation/navigation.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { takeTold } from '../parts/tell.ts'
 import { type Notice, Notices } from './notices.ts'
@@ -52,11 +52,16 @@ function newsOf(run: Run, me: Me, sinceMs: number): Omit<Notice, 'atMs'> | undef
   return { id: `end:${run_id}`, kind: 'ended', text: `${name} ${word}${why}.`, to }
 }
 
-/** Whether what a notice tells of is on the screen anyway. */
-function isOnScreen({ to, kind }: Pick<Notice, 'to' | 'kind'>, run: string): boolean {
+/** Whether what a notice of a run tells of is on the screen anyway. */
+function isOnScreen({ to, kind }: Pick<Notice, 'to' | 'kind'>): boolean {
+  if (document.hidden || (kind !== 'asks' && kind !== 'ended')) return false
+  const page = to?.replace(/#.*/, '') ?? ''
+  const run = decodeURIComponent(page.slice('/runs/'.length))
   const path = location.pathname.slice(basePath.length)
-  if (to?.startsWith(path) && path.startsWith('/runs/')) return true
+  if (path === page) return true
   if (kind === 'asks') return path === '/runs'
+  // The page of a new run has its output beside the text.
+  if (path === '/new') return new URLSearchParams(location.search).get('from') === run
   return document.querySelector(`[data-run="${CSS.escape(run)}"]`) !== null
 }
 
@@ -68,7 +73,7 @@ export function NoticeList({ me }: { me: Me }) {
     const told = (run: Run) => {
       const news = newsOf(run, me, sinceMs)
       if (news === undefined) return
-      notices.add({ ...news, atMs: hubNow() }, !document.hidden && isOnScreen(news, run.run_id))
+      notices.add({ ...news, atMs: hubNow() }, isOnScreen(news))
     }
     const stopTold = takeTold(({ id = newKey(), ...one }) => notices.add({ ...one, id, atMs: hubNow() }))
     const stopRead = liveRuns.read(told, () => undefined, told)
@@ -77,6 +82,11 @@ export function NoticeList({ me }: { me: Me }) {
       stopRead()
     }
   }, [me, notices])
+  const place = usePlace()
+  useEffect(() => {
+    // What was told of elsewhere is on the page that is there now.
+    if (place !== undefined) for (const toast of notices.toasts) if (isOnScreen(toast)) notices.see(toast.id)
+  }, [notices, place])
   return (
     <>
       <Panel notices={notices} list={list} />

@@ -120,6 +120,11 @@ export class Notices {
     this.toasts = this.toasts.filter((one) => one.id !== id)
     this.#changed()
   }
+  /** The toast goes, and its notice counts as seen. */
+  see(id: string): void {
+    this.dismiss(id)
+    this.#keep(this.list.map((one) => (one.id === id ? { ...one, seen: true } : one)))
+  }
   markSeen(): void {
     if (this.list.some(({ seen }) => !seen)) this.#keep(this.list.map((one) => ({ ...one, seen: true })))
   }
