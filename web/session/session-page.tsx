@@ -77,7 +77,7 @@ export function SessionPage({
   const search = useSearch('/runs/$run')
   const hash = useHash()
   const navigate = useNavigate('/runs/$run')
-  const [ending, setEnding] = useState(false)
+  const [asked, setAsked] = useState<'end' | 'cancel'>()
   const [sharing, setSharing] = useState(false)
   const { data: me } = useQuery(meQuery)
   const mayChange = me?.role === 'admin' || me?.name === run.owner
@@ -103,6 +103,8 @@ export function SessionPage({
   useEffect(() => {
     document.title = `${shown === 'asks' ? '(1) ' : ''}${run.workflow_name} ${word} · Errand`
   }, [run.workflow_name, shown, word])
+  const mayEnd = !over && mayChange && interactive === true && talk.idleUntil !== undefined
+  const end = (key: string) => giveInput(run.run_id, { close: true, step }, key)
   const cost = talk.usage?.cost_usd
   // On a phone these have no room beside the name.
   const actions: RowAction[] = [
@@ -111,7 +113,8 @@ export function SessionPage({
       word: 'Steps and log',
       act: () => void navigate({ search: { tab: 'log' } }),
     },
-    ...(!over && mayChange ? [{ word: 'Cancel…', bad: true, act: () => setEnding(true) }] : []),
+    ...(mayEnd ? [{ word: 'End…', act: () => setAsked('end') }] : []),
+    ...(!over && mayChange ? [{ word: 'Cancel…', bad: true, act: () => setAsked('cancel') }] : []),
   ]
   return (
     <>
@@ -200,17 +203,17 @@ export function SessionPage({
             <Users size={14} strokeWidth={1.75} aria-hidden /> Share
             {(run.shares?.length ?? 0) > 0 && <span className="text-ink3">{run.shares?.length}</span>}
           </button>
-          {!over && mayChange && interactive === true && talk.idleUntil !== undefined && (
+          {mayEnd && (
             <ActionButton
               doing="Ending…"
-              act={(key) => giveInput(run.run_id, { close: true, step }, key)}
+              act={end}
               title="No more prompts: the session can be gone on with later"
             >
               End
             </ActionButton>
           )}
           {!over && mayChange && (
-            <button type="button" className="button button-quiet-bad" onClick={() => setEnding(true)}>
+            <button type="button" className="button button-quiet-bad" onClick={() => setAsked('cancel')}>
               Cancel…
             </button>
           )}
@@ -252,7 +255,20 @@ export function SessionPage({
           <ShareSheet run={run} mayChange={mayChange} close={() => setSharing(false)} />
         </Suspense>
       )}
-      {ending && (
+      {asked === 'end' && (
+        <Confirm
+          title={`End ${run.workflow_name}?`}
+          keep="Keep it open"
+          verb="End session"
+          doing="Ending…"
+          destructive={false}
+          act={end}
+          close={() => setAsked(undefined)}
+        >
+          It takes no more prompts; the session can be gone on with later.
+        </Confirm>
+      )}
+      {asked === 'cancel' && (
         <Confirm
           title={`Cancel ${run.workflow_name}?`}
           keep="Keep running"
@@ -260,7 +276,7 @@ export function SessionPage({
           doing="Canceling…"
           act={() => cancelRun(run.run_id)}
           as={{ do: 'cancel', run: run.run_id }}
-          close={() => setEnding(false)}
+          close={() => setAsked(undefined)}
         >
           The agent and all that it started are ended now. What it has changed stays, and its session can be
           gone on with.
