@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { errandCommand } from '../support/errand-command.ts'
+import { runTurn, startModelServer } from '../support/model-server/server.ts'
 import { skip, startBrowser } from '../support/web/browser.ts'
 
 const hosts = (mended: string) => `version: v0.1
@@ -20,11 +21,15 @@ steps:
     args: {cmd: 'echo "on $ERRAND_HOST"; test "$ERRAND_HOST" != eu-2 || test -e ${mended} || { echo no room >&2; exit 7; }'}
 `
 
-test('a new user gets from the first start to a finished workflow, a retried host and a runner, by keys alone', {
+test('a new user gets from the first start to a finished workflow, a retried host, an answered agent and a runner, by keys alone', {
   skip,
 }, async (t) => {
   const errand = errandCommand(t)
-  const hub = errand.start(['up', '--port', '0'])
+  const made = join(errand.home, 'made')
+  const server = await startModelServer({ script: [runTurn(`echo made > ${made}`), { text: 'It is made.' }] })
+  t.after(() => server.stop())
+  const env = { OPENAI_API_KEY: 'a key of this test', OPENAI_BASE_URL: `${server.url}/v1` }
+  const hub = errand.start(['up', '--port', '0'], { env })
   await hub.until(/Errand is up at/)
   const url = /Errand is up at (\S+)/.exec(hub.printed.stdout)![1]!
   const [, user, password] = /user +(\S+)\n +password (\S+)/.exec(hub.printed.stdout)!
@@ -102,8 +107,39 @@ test('a new user gets from the first start to a finished workflow, a retried hos
       .waitFor()
   })
 
-  await t.test('add a runner by the command that the page gives', async () => {
+  await t.test('begin a session, and answer its question at the width of a phone', async () => {
     await page.locator('#yaml:focus').press('Escape')
+    await page.setViewportSize({ width: 390, height: 844 })
+    await tabTo(/^\s*Agent/)
+    await keys.press('Enter')
+    await page.getByRole('heading', { name: 'New session' }).waitFor()
+    await page.getByLabel('What the agent is to do').focus()
+    await keys.type('Make the file')
+    await keys.press('Control+Enter')
+    const question = page.getByRole('region', { name: 'Question', exact: true })
+    await question.getByText(`echo made > ${made}`).waitFor()
+    await question.locator('button[aria-disabled="false"]', { hasText: 'Allow once' }).waitFor()
+    assert.equal(existsSync(made), false)
+    await tabTo(/^\s*Allow once/)
+    await keys.press('Enter')
+    await page.getByText('It is made.').waitFor()
+    assert.ok(existsSync(made))
+    await page.getByPlaceholder('Next prompt…', { exact: true }).waitFor()
+    await tabTo(/^\s*More of this session/, 'Shift+Tab')
+    await keys.press('Enter')
+    await tabTo(/^\s*End…/)
+    await keys.press('Enter')
+    const sure = page.getByRole('dialog', { name: 'End Make the file?' })
+    await sure.waitFor()
+    await tabTo(/^\s*End session/)
+    await keys.press('Enter')
+    await sure.waitFor({ state: 'detached' })
+    await page.getByPlaceholder('Go on with this session…').waitFor()
+    await page.setViewportSize({ width: 1440, height: 900 })
+  })
+
+  await t.test('add a runner by the command that the page gives', async () => {
+    await page.locator('main').first().focus()
     await keys.press('Control+k')
     await page.getByRole('dialog').waitFor()
     await keys.type('runners')
@@ -115,14 +151,16 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await tabTo(/^\s*Add a runner/)
     await keys.press('Enter')
     const adding = page.getByRole('region', { name: 'Add a runner' })
-    const given = await adding.locator('pre').innerText()
-    const token = /errand_enroll_\S+/.exec(given)![0]
-    const workspace = join(errand.home, 'second')
-    const id = ['--id', 'second', '--workspace', workspace]
-    const enrolled = await errand.run(['runner', 'enroll', '--hub', url, '--token', token, ...id])
+    // The hub has one on this machine, with the machine's name: the page gives the new one another.
+    await adding.locator('pre').filter({ hasText: '--id runner-2' }).waitFor()
+    await tabTo(/^\s*Copy the command/)
+    await keys.press('Enter')
+    const copied = (await page.evaluate('navigator.clipboard.readText()')) as string
+    const [enroll, start] = copied.split('\n').map((line) => line.split(' ').slice(1))
+    const enrolled = await errand.run(enroll!)
     assert.equal(enrolled.code, 0, enrolled.stderr)
-    const runner = errand.start(['runner', '--workspace', workspace])
-    await adding.getByText(/second is here/).waitFor()
+    const runner = errand.start(start!)
+    await adding.getByText(/^runner-2 is here/).waitFor()
     runner.child.kill('SIGTERM')
     await once(runner.child, 'close')
   })

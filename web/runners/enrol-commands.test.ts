@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { parse } from 'yaml'
-import { type EnrolWay, enrolCommand, labelsOf } from './enrol-commands.ts'
+import { type EnrolWay, enrolCommand, freeName, labelsOf } from './enrol-commands.ts'
 
 const unit = readFileSync(join(import.meta.dirname, '../../deploy/systemd/errand-runner.service'), 'utf8')
 const hostile = {
@@ -83,4 +83,13 @@ test('labels are KEY=value with commas', () => {
   assert.deepEqual(labelsOf(' gpu=a100 ,, disk=ssd=2'), ['gpu=a100', 'disk=ssd=2'])
   assert.deepEqual(labelsOf(''), [])
   for (const wrong of ['gpu', '=a']) assert.equal(labelsOf(wrong), undefined, wrong)
+})
+
+test('a second runner on the machine of the hub gets a name that none has', () => {
+  assert.deepEqual([[], ['vm'], ['vm', 'runner-3'], ['vm', 'runner-2', 'gone']].map(freeName), [
+    '',
+    'runner-2',
+    'runner-4',
+    'runner-4',
+  ])
 })

@@ -26,7 +26,17 @@ export function labelsOf(typed: string): string[] | undefined {
   return given.every((label) => /^[^=\s][^=]*=/.test(label)) ? given : undefined
 }
 
-const isLoopback = (hub: string): boolean => /^(localhost|127\.|\[::1\]|::1)/.test(new URL(hub).hostname)
+/** A name that none of these runners has; empty where there are none. */
+export function freeName(taken: readonly string[]): string {
+  if (taken.length === 0) return ''
+  let number = taken.length + 1
+  while (taken.includes(`runner-${number}`)) number++
+  return `runner-${number}`
+}
+
+/** Whether only the hub's own machine reaches it there. */
+export const isLoopback = (hub: string): boolean =>
+  /^(localhost|127\.|\[::1\]|::1)/.test(new URL(hub).hostname)
 
 /** Returns the lines that make a machine a runner, ready to be pasted. */
 export function enrolCommand(way: EnrolWay, given: Enrolment): string {

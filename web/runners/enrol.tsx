@@ -13,7 +13,7 @@ import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { When } from '../parts/times.tsx'
-import { type EnrolWay, enrolCommand, enrolWays, labelsOf } from './enrol-commands.ts'
+import { type EnrolWay, enrolCommand, enrolWays, freeName, isLoopback, labelsOf } from './enrol-commands.ts'
 
 /** A token that was made here, and who was there before it. */
 export interface Enrolled extends EnrollmentCreated {
@@ -56,13 +56,16 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
   const [way, setWay] = useState<EnrolWay>('command')
   const [group, setGroup] = useState(enrolled?.group ?? 'default')
   const [fresh, setFresh] = useState<string>()
-  const [id, setId] = useState('')
+  const [name, setName] = useState<string>()
   const [labels, setLabels] = useState('')
   const [failure, setFailure] = useState<ApiError>()
   const [making, setMaking] = useState(false)
   const panel = useId()
   const hub = `${location.origin}${basePath}`
   const came = enrolled === undefined ? [] : cameSince(enrolled, runners)
+  const isOfHub = isLoopback(hub)
+  // The machine's own name is that of the runner that the hub has begun beside it.
+  const id = name ?? (isOfHub ? freeName(enrolled?.known ?? []) : '')
   const labelsAreRight = labelsOf(labels) !== undefined
 
   /** The token before is of another group: it is good for nothing from now on. */
@@ -190,7 +193,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
                 spellCheck={false}
                 placeholder={way === 'command' || way === 'systemd' ? "the machine's own" : 'runner-9'}
                 value={id}
-                onChange={({ target }) => setId(target.value.trim())}
+                onChange={({ target }) => setName(target.value.trim())}
               />
             </label>
             <label className="flex min-w-0 flex-1 basis-48 flex-col gap-1 text-meta text-ink2 max-sm:basis-full">
@@ -248,10 +251,19 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
           ) : (
             <>
               <p className="mb-1 font-medium text-accent">Waiting for it to call</p>
-              <p>
-                Nothing after two minutes? Is the hub reachable from there:{' '}
-                <code className="font-mono break-all">curl {hub}/health</code>
-              </p>
+              {isOfHub ? (
+                <p>
+                  {location.hostname} is reached from the hub's own machine alone. For another one start the
+                  hub with{' '}
+                  <code className="font-mono break-all">ERRAND_ADDR=0.0.0.0:{location.port || '80'}</code> and
+                  open this page at an address that it reaches.
+                </p>
+              ) : (
+                <p>
+                  Nothing after two minutes? Is the hub reachable from there:{' '}
+                  <code className="font-mono break-all">curl {hub}/health</code>
+                </p>
+              )}
             </>
           )}
         </div>
@@ -262,7 +274,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
 
 const about: Record<EnrolWay, string> = {
   command:
-    'On the new machine, where Errand is installed. It only calls out, so nothing has to be opened there.',
+    'On the new machine, where npm install && npm link in a checkout of Errand have made errand a command. It only calls out, so nothing has to be opened there.',
   docker:
     'On the new machine, with the image that docker build -t errand -f deploy/Dockerfile . makes of Errand.',
   compose:

@@ -126,7 +126,7 @@ export class RunnerHandshake {
         link.refuse(
           'conflict',
           `The runner id "${id}" is taken by another process, on ${there?.hostname} (${older.address}), connected since ${since}. ` +
-            'Give each machine an id of its own: a copied one has to be enrolled anew.',
+            'Give each an id of its own, a copied machine too: errand runner enroll --id NAME, with a new enrolment token.',
           true,
         )
         return
