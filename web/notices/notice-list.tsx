@@ -36,7 +36,7 @@ const ends: Partial<Record<Run['status'], string>> = {
 /** What a changed row tells of: its end, or a question to this person. */
 function newsOf(run: Run, me: Me, sinceMs: number): Omit<Notice, 'atMs'> | undefined {
   const { run_id, workflow_name: name, now } = run
-  const to = `/runs/${encodeURIComponent(run_id)}`
+  const to = pageOfRun(run_id)
   const question = now?.question
   if (shownStatus(run) === 'asks' && question !== undefined) {
     const may =
@@ -52,16 +52,23 @@ function newsOf(run: Run, me: Me, sinceMs: number): Omit<Notice, 'atMs'> | undef
   return { id: `end:${run_id}`, kind: 'ended', text: `${name} ${word}${why}.`, to }
 }
 
-/** Whether what a notice of a run tells of is on the screen anyway. */
-function isOnScreen({ to, kind }: Pick<Notice, 'to' | 'kind'>): boolean {
-  if (document.hidden || (kind !== 'asks' && kind !== 'ended')) return false
-  const page = to?.replace(/#.*/, '') ?? ''
-  const run = decodeURIComponent(page.slice('/runs/'.length))
-  const path = location.pathname.slice(basePath.length)
-  if (path === page) return true
-  if (kind === 'asks') return path === '/runs'
-  // The page of a new run has its output beside the text.
-  if (path === '/new') return new URLSearchParams(location.search).get('from') === run
+const pageOfRun = (run: string): string => `/runs/${encodeURIComponent(run)}`
+const pageOf = ({ to = '' }: Pick<Notice, 'to'>): string => to.replace(/#.*/, '')
+const pathHere = (): string => location.pathname.slice(basePath.length)
+
+/** Whether the page of the run that a notice tells of is there. */
+const isOpened = (notice: Pick<Notice, 'to'>): boolean =>
+  !document.hidden &&
+  (pathHere() === pageOf(notice) ||
+    // The page of a new run has its output beside the text.
+    (pathHere() === '/new' &&
+      pageOf(notice) === pageOfRun(new URLSearchParams(location.search).get('from') ?? '')))
+
+/** Whether what a notice tells of is on the screen anyway. */
+function isOnScreen(notice: Pick<Notice, 'to' | 'kind'>, run: string): boolean {
+  if (document.hidden) return false
+  if (isOpened(notice)) return true
+  if (notice.kind === 'asks') return pathHere() === '/runs'
   return document.querySelector(`[data-run="${CSS.escape(run)}"]`) !== null
 }
 
@@ -73,7 +80,7 @@ export function NoticeList({ me }: { me: Me }) {
     const told = (run: Run) => {
       const news = newsOf(run, me, sinceMs)
       if (news === undefined) return
-      notices.add({ ...news, atMs: hubNow() }, isOnScreen(news))
+      notices.add({ ...news, atMs: hubNow() }, isOnScreen(news, run.run_id))
     }
     const stopTold = takeTold(({ id = newKey(), ...one }) => notices.add({ ...one, id, atMs: hubNow() }))
     const stopRead = liveRuns.read(told, () => undefined, told)
@@ -84,8 +91,10 @@ export function NoticeList({ me }: { me: Me }) {
   }, [me, notices])
   const place = usePlace()
   useEffect(() => {
-    // What was told of elsewhere is on the page that is there now.
-    if (place !== undefined) for (const toast of notices.toasts) if (isOnScreen(toast)) notices.see(toast.id)
+    // What was told of elsewhere is looked at now.
+    const tells = ({ kind, seen }: Notice) => !seen && (kind === 'asks' || kind === 'ended')
+    if (place !== undefined)
+      for (const { id } of notices.list.filter((one) => tells(one) && isOpened(one))) notices.see(id)
   }, [notices, place])
   return (
     <>
