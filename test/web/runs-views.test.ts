@@ -64,6 +64,8 @@ test('filters are saved as views, and failures need their owner until each was o
     await page.reload()
     await needs().getByText('deploy-web').waitFor()
     await needs().getByText('nightly-db').waitFor({ state: 'detached' })
+    // The stream of a page that is opened soon after tells of it once more: it has been looked at all the same.
+    assert.equal(await needs().getByText('nightly-db').count(), 0)
     const third = await create('restore', 'exit 5')
     await needs().getByText('restore').waitFor()
     await page.getByRole('button', { name: 'Mark failures as seen' }).click()
@@ -73,7 +75,7 @@ test('filters are saved as views, and failures need their owner until each was o
     await page.goto(`${programs.url}/runs/${third}`)
     await page.goto(`${programs.url}/runs`)
     await page.locator('[data-run]').first().waitFor()
-    assert.equal(await needs().count(), 0)
+    assert.deepEqual(await needs().allInnerTexts(), [])
   })
 
   await t.test('labels filter, the newest tries alone are listed, and longest first', async () => {

@@ -1,5 +1,5 @@
 import { type QueryClient, queryOptions } from '@tanstack/react-query'
-import { ask } from './api.ts'
+import { ask, request } from './api.ts'
 import type { Run } from './runs.ts'
 
 interface Failures {
@@ -7,12 +7,21 @@ interface Failures {
   more: boolean
   /** Marked here, so that a row which comes later is not news again. */
   marked?: readonly string[]
+  /** When the hub answered, by its clock. */
+  answeredMs: number
 }
+
+/** The hub's `Date` has whole seconds, and is of a moment after it has looked. */
+const UNSURE_MS = 2000
 
 /** The person's own runs that failed and that they have not looked at, on whatever device. */
 export const failuresQuery = queryOptions({
   queryKey: ['failures'],
-  queryFn: ({ signal }) => ask<Failures>('GET', '/api/me/failures', { signal }),
+  queryFn: async ({ signal }): Promise<Failures> => {
+    const response = await request('GET', '/api/me/failures', { signal })
+    const answeredMs = Date.parse(response.headers.get('date') ?? '') || 0
+    return { ...((await response.json()) as Pick<Failures, 'runs' | 'more'>), answeredMs }
+  },
   // Seen on the phone is seen here, once one comes back to this page.
   refetchOnWindowFocus: 'always',
 })
@@ -20,7 +29,10 @@ export const failuresQuery = queryOptions({
 const isFailure = ({ status, finished_at }: Run) =>
   (status === 'failed' || status === 'interrupted') && finished_at !== undefined
 
-/** Takes in a run that has changed: a failure comes first, and a newer try goes before those of before. */
+/**
+ * Takes in a run that has changed: a failure comes first, and a newer try goes before those of before. The stream begins with what
+ * has changed before it: a failure of that time which the hub did not list has been looked at.
+ */
 export function keepFailure(client: QueryClient, run: Run, me: string | undefined): void {
   client.setQueryData(failuresQuery.queryKey, (before) => {
     if (before === undefined || run.owner !== me || run.parent_run_id !== undefined) return before
@@ -31,7 +43,10 @@ export function keepFailure(client: QueryClient, run: Run, me: string | undefine
         !((one.first_run ?? one.run_id) === first && (one.try ?? 1) < (run.try ?? 1)),
     )
     const isNewest = (run.tries ?? 1) <= (run.try ?? 1)
-    const isNews = isFailure(run) && isNewest && before.marked?.includes(run.run_id) !== true
+    const isListed = before.runs.some(({ run_id }) => run_id === run.run_id)
+    const isOld = Date.parse(run.finished_at ?? '') < before.answeredMs - UNSURE_MS
+    const isMarked = before.marked?.includes(run.run_id) === true
+    const isNews = isFailure(run) && isNewest && !isMarked && (isListed || !isOld)
     if (!isNews && others.length === before.runs.length) return before
     return { ...before, runs: isNews ? [run, ...others] : others }
   })
@@ -43,7 +58,8 @@ export async function markSeen(client: QueryClient, which: { run_ids: string[] }
     if (before === undefined) return before
     const ids = 'run_ids' in which ? which.run_ids : before.runs.map(({ run_id }) => run_id)
     const runs = before.runs.filter(({ run_id }) => !ids.includes(run_id))
-    return { runs, more: before.more && 'run_ids' in which, marked: [...(before.marked ?? []), ...ids] }
+    const marked = [...(before.marked ?? []), ...ids]
+    return { ...before, runs, more: before.more && 'run_ids' in which, marked }
   })
   try {
     await ask('POST', '/api/me/seen', { body: which })
