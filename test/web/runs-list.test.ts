@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { ErrandClient } from '../../src/client/client.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import { busyRows, makeLongRuns, makeManyRuns, restOn, watchBusyRows } from '../support/web/busy-rows.ts'
 
 test('runs are found by what they were given, counted, and changed together', { skip }, async (t) => {
   const programs = await startPrograms(t)
@@ -61,7 +63,7 @@ test('runs are found by what they were given, counted, and changed together', { 
     const offer = page.getByRole('button', { name: '2 new runs' })
     await offer.waitFor()
     assert.equal(await rows(), 3)
-    assert.equal((await row.boundingBox())?.height, before?.height)
+    assert.deepEqual(await row.boundingBox(), before)
     await offer.click()
     await page.mouse.move(0, 0)
     await eventually('all five rows', async () => (await rows()) === 5)
@@ -113,6 +115,44 @@ test('runs are found by what they were given, counted, and changed together', { 
     },
   )
   writeFileSync(end, '')
+})
+
+test('however much happens at the hub, nothing under the pointer moves, and it is told what came', {
+  skip,
+}, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const { token } = await programs.client.auth.login('ann', password)
+  const ann = new ErrandClient({ url: programs.url, token })
+  const { run_id: first } = await ann.runs.create({
+    yaml: workflowText([{ name: 'one', action: 'approval.wait' }], { name: 'first' }),
+  })
+  await makeLongRuns(ann, 12)
+  const page = await openPage(t, browser, programs)
+  await watchBusyRows(page)
+  await page.goto(`${programs.url}/runs`)
+  await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
+  const needs = page.getByRole('region', { name: 'Needs you' })
+  await needs.getByText('first').waitFor()
+  const row = page.locator('[data-run]').nth(3)
+  await restOn(page, row)
+  const stop = makeManyRuns(ann)
+  // One that asks no more keeps its place, too.
+  await ann.runs.cancel(first)
+  await needs.getByText('Asks no more').waitFor()
+  const told = () => page.getByRole('button', { name: /^\d+ more need you · \d+ new runs$/ })
+  await eventually('2,000 rows that have changed', async () => (await busyRows(page)).rows >= 2000)
+  await told().waitFor()
+  await eventually('the end of a long run', async () => (await row.getByText(/success|asks/).count()) > 0)
+  await stop()
+  const { under } = await busyRows(page)
+  assert.equal(under.length, 1, under.join(', '))
+  assert.ok(under[0]!.startsWith((await row.getAttribute('data-run'))!), under[0])
+  await told().click()
+  await page.locator('[data-run]').getByText('good', { exact: true }).first().waitFor()
+  await needs.getByText('more that failed').waitFor()
+  await needs.getByText('first').waitFor({ state: 'detached' })
 })
 
 test('the command line counts runs and cancels those of a filter once it is agreed to', async (t) => {

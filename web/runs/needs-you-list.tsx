@@ -26,10 +26,17 @@ interface Item {
   said?: string | undefined
 }
 
-/** The runs, and in their place those that have just ceased to ask. */
-function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>): Item[] {
+interface Leaving extends Item {
+  at: number
+  isOver?: boolean
+}
+
+/** The runs, and in their place those that have just ceased to ask; they stay longer with `stays`. */
+function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>, stays: boolean): Item[] {
   const before = useRef<readonly Run[]>([])
-  const [leaving, setLeaving] = useState<readonly (Item & { at: number })[]>([])
+  const [leaving, setLeaving] = useState<readonly Leaving[]>([])
+  const staying = useRef(stays)
+  staying.current = stays
   useLayoutEffect(() => {
     const gone = before.current.flatMap((run, at) =>
       runs.some((one) => one.run_id === run.run_id)
@@ -40,8 +47,17 @@ function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>): I
     if (gone.length === 0) return
     const isGone = ({ run }: Item) => gone.some((one) => one.run.run_id === run.run_id)
     setLeaving((others) => [...others.filter((one) => !isGone(one)), ...gone])
-    setTimeout(() => setLeaving((others) => others.filter((one) => !gone.includes(one as never))), STAYS_MS)
+    setTimeout(
+      () =>
+        setLeaving((others) =>
+          others.flatMap((one) => (isGone(one) ? (staying.current ? { ...one, isOver: true } : []) : one)),
+        ),
+      STAYS_MS,
+    )
   }, [runs, answers])
+  useEffect(() => {
+    if (!stays) setLeaving((others) => others.filter(({ isOver }) => !isOver))
+  }, [stays])
   const items: Item[] = runs.map((run) => ({ run, said: answers.get(keyOf(run)) }))
   for (const { run, at, said } of leaving.filter(
     ({ run: { run_id } }) => !runs.some((one) => one.run_id === run_id),
@@ -70,18 +86,25 @@ function placeOf({ blueprint, now: { question } = {} }: Run): { step?: string } 
   return { step: kind === 'approval' || host === undefined ? step : `${step}@${host}` }
 }
 
+interface NeedsYouProps {
+  runs: readonly Run[]
+  failures: readonly Run[]
+  /** What needs nobody any more keeps its place. */
+  stays: boolean
+}
+
 /**
  * Runs that wait for an answer, answered in place, then failures that were not looked at. An item stays a moment after its answer,
  * with what became of it.
  */
-export function NeedsYou({ runs, failures }: { runs: readonly Run[]; failures: readonly Run[] }) {
+export function NeedsYou({ runs, failures, stays }: NeedsYouProps) {
   const client = useQueryClient()
   const [answers, setAnswers] = useState<ReadonlyMap<string, string>>(new Map())
-  const all = useItems(runs, answers)
+  const all = useItems(runs, answers, stays)
   const deaf = useMoved(all.map(({ run }) => keyOf(run)).join())
   if (all.length + failures.length === 0) return null
   return (
-    <section aria-label="Needs you" className="px-5 pt-4">
+    <section aria-label="Needs you" className="px-5 pt-4" data-holds="needs">
       <h2 className="mb-2 flex items-center gap-2 font-semibold">
         Needs you{' '}
         <span className="chip bg-ask-soft font-medium text-ask">{runs.length + failures.length}</span>

@@ -48,6 +48,36 @@ function useGroups(
   }, [runs, held, scope, one])
 }
 
+type Held = 'list' | 'needs'
+
+/** Which part of the page has the pointer; what stands below one that goes is told by the browser's `pointerover` alone. */
+function useHovered() {
+  const [hovered, setHovered] = useState<Held>()
+  useEffect(() => {
+    const come = ({ target, pointerType }: PointerEvent) => {
+      const part = pointerType === 'mouse' ? (target as Element).closest<HTMLElement>('[data-holds]') : null
+      setHovered(part?.dataset.holds as Held | undefined)
+    }
+    const leave = () => setHovered(undefined)
+    document.addEventListener('pointerover', come)
+    document.documentElement.addEventListener('pointerleave', leave)
+    return () => {
+      document.removeEventListener('pointerover', come)
+      document.documentElement.removeEventListener('pointerleave', leave)
+    }
+  }, [])
+  return [hovered, setHovered] as const
+}
+
+/** The runs, but while they are held none that is new; with `stays` also those that are gone, as they were. */
+function useHeld(runs: readonly Run[], held: boolean, stays: boolean): readonly Run[] {
+  const kept = useRef(runs)
+  if (!held) kept.current = runs
+  const now = new Map(runs.map((run) => [run.run_id, run]))
+  kept.current = kept.current.flatMap((run) => now.get(run.run_id) ?? (stays ? run : []))
+  return kept.current
+}
+
 const newestOf = (runs: readonly Run[]): string =>
   runs.reduce((newest, { created_at }) => (created_at > newest ? created_at : newest), '')
 
@@ -129,7 +159,7 @@ function SortHead({ word, by, filter, className = 'justify-self-start' }: SortHe
 
 export function RunsPage() {
   const filter = useSearch('/runs')
-  const [hovered, setHovered] = useState(false)
+  const [hovered, setHovered] = useHovered()
   const [marked, setMarked] = useState<ReadonlySet<string>>(new Set())
   const [isAll, setAll] = useState(false)
   const [focused, setFocused] = useState(false)
@@ -159,11 +189,13 @@ export function RunsPage() {
     setAll(false)
     setMarked(new Set())
   }, [scope])
+  const held = hovered !== undefined || focused
+  const stays = held && hovered !== 'needs'
   // In another order than by creation new runs have no place until the list is read again.
   const isSorted = filter.sort !== undefined
   const groups = useGroups(
     runs,
-    hovered || focused || scrolled || isSorted,
+    held || scrolled || isSorted,
     `${scope} ${round}${isPlaceholderData ? ' before' : ''}`,
     isSorted ? 'All that match' : undefined,
   )
@@ -171,7 +203,10 @@ export function RunsPage() {
   const waiting = runs.length - listed
   const windowed = windowOf(groups, Math.min(from, Math.max(0, listed - MOST_ROWS)))
   const shown = listed
+  const asking = useHeld(needsYou, held, false)
+  const failed = useHeld(failures, held, stays)
   const need = needsYou.length + failures.length
+  const newNeeds = [...needsYou, ...failures].filter((run) => ![...asking, ...failed].includes(run)).length
   const needed = useRef(false)
   needed.current ||= need > 0
   useEffect(() => {
@@ -225,99 +260,104 @@ export function RunsPage() {
         className="min-h-0 flex-1 overflow-y-auto pb-20"
         onScroll={({ currentTarget }) => setScrolled(currentTarget.scrollTop > 40)}
       >
-        {needed.current && (
-          <Suspense>
-            <NeedsYou runs={needsYou} failures={failures} />
-          </Suspense>
-        )}
-        {(isFiltered || runs.length > 0) && (
-          <FilterLine filter={filter} runs={runs} said={saidOf(counts, all, isFiltered)} />
-        )}
-        {error instanceof ApiError && (
-          <div className="mx-5 my-3">
-            <Failure error={error} />
-          </div>
-        )}
+        <div data-holds="list">
+          {needed.current && (
+            <Suspense>
+              <NeedsYou runs={asking} failures={failed} stays={stays} />
+            </Suspense>
+          )}
+          {(isFiltered || runs.length > 0) && (
+            <FilterLine filter={filter} runs={runs} said={saidOf(counts, all, isFiltered)} />
+          )}
+          {error instanceof ApiError && (
+            <div className="mx-5 my-3">
+              <Failure error={error} />
+            </div>
+          )}
+          {waiting + newNeeds > 0 && (
+            <div className="sticky top-2 z-20 flex h-0 justify-center">
+              <button
+                type="button"
+                className="button shrink-0 shadow-(--float)"
+                onClick={async () => {
+                  if (isSorted) await client.invalidateQueries({ queryKey: ['runs', filter] })
+                  setRound((before) => before + 1)
+                  setHovered(undefined)
+                  setFocused(false)
+                  setScrolled(false)
+                  setFrom(0)
+                  main.current?.scrollTo(0, 0)
+                }}
+              >
+                {[
+                  ...(newNeeds > 0 ? [`${newNeeds} more ${newNeeds === 1 ? 'needs' : 'need'} you`] : []),
+                  ...(waiting > 0 ? [`${waiting} new ${waiting === 1 ? 'run' : 'runs'}`] : []),
+                ].join(' · ')}
+              </button>
+            </div>
+          )}
+          {shown > 0 && (
+            // biome-ignore lint/a11y/noStaticElementInteractions: keys move between the links of its rows
+            <div
+              data-routes={runs.some(({ route }) => route !== undefined) || undefined}
+              className="group/list"
+              onFocus={({ target }) => setFocused(target.matches(':focus-visible'))}
+              onBlur={() => setFocused(false)}
+              onKeyDown={move}
+            >
+              <div className="grid grid-cols-(--run-columns) items-center gap-x-3 px-5 text-label text-ink2 max-sm:hidden">
+                <span />
+                <SortHead word="Name" by={['name', '-name']} filter={filter} className="justify-self-start" />
+                <span aria-hidden="true" className="hidden md:group-data-routes/list:block">
+                  Route
+                </span>
+                <span aria-hidden="true" className="max-lg:hidden">
+                  Now
+                </span>
+                <span aria-hidden="true" className="max-lg:hidden">
+                  Who
+                </span>
+                <SortHead
+                  word="Started"
+                  by={['-started', 'started']}
+                  filter={filter}
+                  className="justify-self-end max-md:hidden"
+                />
+                <SortHead
+                  word="Took"
+                  by={['-duration', 'duration']}
+                  filter={filter}
+                  className="justify-self-end"
+                />
+              </div>
+              {from > 0 && (
+                <div className="flex justify-center p-2">
+                  <button
+                    type="button"
+                    className="button"
+                    onClick={() => setFrom(Math.max(0, Math.min(from, listed - MOST_ROWS) - 100))}
+                  >
+                    Newer runs
+                  </button>
+                </div>
+              )}
+              {windowed.map(([name, rows]) => (
+                <section key={name} aria-label={name}>
+                  <h2 className="flex gap-2 px-5 pt-3 pb-1.5 text-label font-normal text-ink2">
+                    {name} <span className="text-ink3">{groups.get(name)!.length}</span>
+                  </h2>
+                  <ul>
+                    {rows.map((run) => (
+                      <RunRow key={run.run_id} run={run} marked={marked.has(run.run_id)} mark={mark} />
+                    ))}
+                  </ul>
+                </section>
+              ))}
+            </div>
+          )}
+        </div>
         {data !== undefined && runs.length === 0 && (
           <Suspense>{isFiltered ? <NoMatch filter={filter} /> : <Empty />}</Suspense>
-        )}
-        {waiting > 0 && (
-          <button
-            type="button"
-            className="button sticky top-2 z-20 mx-5 mb-2"
-            onClick={async () => {
-              if (isSorted) await client.invalidateQueries({ queryKey: ['runs', filter] })
-              setRound((before) => before + 1)
-              setHovered(false)
-              setFocused(false)
-              setScrolled(false)
-              setFrom(0)
-              main.current?.scrollTo(0, 0)
-            }}
-          >
-            {waiting} new {waiting === 1 ? 'run' : 'runs'}
-          </button>
-        )}
-        {shown > 0 && (
-          // biome-ignore lint/a11y/noStaticElementInteractions: keys move between the links of its rows
-          <div
-            data-routes={runs.some(({ route }) => route !== undefined) || undefined}
-            className="group/list"
-            onPointerEnter={({ pointerType }) => pointerType === 'mouse' && setHovered(true)}
-            onPointerLeave={() => setHovered(false)}
-            onFocus={({ target }) => setFocused(target.matches(':focus-visible'))}
-            onBlur={() => setFocused(false)}
-            onKeyDown={move}
-          >
-            <div className="grid grid-cols-(--run-columns) items-center gap-x-3 px-5 text-label text-ink2 max-sm:hidden">
-              <span />
-              <SortHead word="Name" by={['name', '-name']} filter={filter} />
-              <span aria-hidden="true" className="hidden md:group-data-routes/list:block">
-                Route
-              </span>
-              <span aria-hidden="true" className="max-lg:hidden">
-                Now
-              </span>
-              <span aria-hidden="true" className="max-lg:hidden">
-                Who
-              </span>
-              <SortHead
-                word="Started"
-                by={['-started', 'started']}
-                filter={filter}
-                className="justify-self-end max-md:hidden"
-              />
-              <SortHead
-                word="Took"
-                by={['-duration', 'duration']}
-                filter={filter}
-                className="justify-self-end"
-              />
-            </div>
-            {from > 0 && (
-              <div className="flex justify-center p-2">
-                <button
-                  type="button"
-                  className="button"
-                  onClick={() => setFrom(Math.max(0, Math.min(from, listed - MOST_ROWS) - 100))}
-                >
-                  Newer runs
-                </button>
-              </div>
-            )}
-            {windowed.map(([name, rows]) => (
-              <section key={name} aria-label={name}>
-                <h2 className="flex gap-2 px-5 pt-3 pb-1.5 text-label font-normal text-ink2">
-                  {name} <span className="text-ink3">{groups.get(name)!.length}</span>
-                </h2>
-                <ul>
-                  {rows.map((run) => (
-                    <RunRow key={run.run_id} run={run} marked={marked.has(run.run_id)} mark={mark} />
-                  ))}
-                </ul>
-              </section>
-            ))}
-          </div>
         )}
         {(hasNextPage || from + MOST_ROWS < listed) && (
           <div className="flex justify-center p-4">
