@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
-import { promisify } from 'node:util'
 import { dockerHere, labelled, noteMade, removeLabelled } from '../support/docker/docker.ts'
 import { DockerApi } from '../support/docker/docker-api.ts'
 import { EngineCable } from '../support/docker/engine-cable.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
-import { blocksOf } from '../support/document.ts'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, startPrograms } from '../support/programs.ts'
 import { onBuilders, runnerOf, writeBuilders } from '../support/provisioners/builders.ts'
@@ -214,27 +211,4 @@ test('a hub that no container reaches says so in the run that waits, and with wh
   )
   await hub.client.runs.cancel(id)
   await nothingLeft(hub)
-})
-
-test('the way from nothing to a first run stands in docs/provisioners.md', { skip }, async (t) => {
-  const blocks = blocksOf('docs/provisioners.md', 'docker')
-  const [prepare, config, workflow, run] = blocks.map(({ text }) => text) as [string, string, string, string]
-  assert.match(prepare, /^docker build -t errand -f deploy\/Dockerfile \.$/m)
-  const [, format] = /^(docker network inspect [^#]+)#/m.exec(prepare)!
-  const { stdout: host } = await promisify(execFile)('sh', ['-c', format!])
-  assert.match(run, /^errand up --no-runner --host 172\.17\.0\.1 &\nerrand run who\.yaml --hub\n$/)
-  const image = await errandImage()
-  const programs = await startPrograms(t, {
-    runner: 'none',
-    host: host.trim(),
-    prepare: ({ data }) => {
-      mkdirSync(data, { recursive: true, mode: 0o700 })
-      writeFileSync(join(data, 'errand.yaml'), config.replace('image: errand,', `image: "${image}",`))
-    },
-  })
-  writeFileSync(join(programs.home, 'who.yaml'), workflow)
-  const { code, stdout } = await programs.callIn(programs.home, 'run', 'who.yaml', '--hub')
-  assert.equal(code, 0, stdout)
-  assert.match(stdout, /build \| errand\n/)
-  await eventually('an end of what was made', async () => (await programs.client.runners.list()).length === 0)
 })
