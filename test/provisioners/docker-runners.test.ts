@@ -199,6 +199,43 @@ test('one that is made ahead of need is taken at once, and goes with its group',
   await nothingLeft(hub)
 })
 
+test('twenty runs at once end well with a container each, never more than the group may have, beside another hub that is left alone', {
+  skip,
+}, async (t) => {
+  const max = 8
+  const other = await opened(t, { spare: 1, idle_seconds: 600 })
+  await eventually('its spare', async () => (await other.client.runners.list())[0]?.status === 'connected')
+  await other.label()
+  const [theirs] = await other.containers()
+  const hub = await opened(t, { max })
+  const ids = await Promise.all(Array.from({ length: 20 }, (_, nth) => hub.start(onBuilders(`echo ${nth}`))))
+  let most = 0
+  let over = false
+  const watched = (async () => {
+    while (!over) most = Math.max(most, (await hub.containers()).length)
+  })()
+  const runs = await Promise.all(ids.map((id) => hub.ended(id))).finally(() => {
+    over = true
+  })
+  await watched
+  assert.deepEqual(
+    runs.map(({ status }) => status),
+    ids.map(() => 'success'),
+  )
+  assert.equal(new Set(runs.map((run) => runnerOf(run))).size, 20)
+  assert.deepEqual(
+    await Promise.all(ids.map((id) => said(hub, id, 1))),
+    ids.map((_, nth) => `${nth}\n`),
+  )
+  assert.ok(most > 1 && most <= max, `${most} of ${max} at once`)
+  await nothingLeft(hub)
+  assert.deepEqual(
+    (await other.containers()).map(({ Id, State }) => [Id, State]),
+    [[theirs!.Id, 'running']],
+  )
+  assert.equal((await other.ended(await other.start(onBuilders('echo hello')))).status, 'success')
+})
+
 test('a hub that no container reaches says so in the run that waits, and with which address they would', {
   skip,
 }, async (t) => {
