@@ -212,6 +212,30 @@ test('two hubs on one cluster do not touch what the other has made', { skip }, a
   assert.equal((await one.client.runners.list())[0]?.status, 'connected')
 })
 
+test('twenty runs at once end well with a pod each, and nothing of them is left', { skip }, async (t) => {
+  const max = 8
+  const programs = await opened(t, { max, memory: '256MB' })
+  const ids = await Promise.all(
+    Array.from({ length: 20 }, (_, nth) => startRun(programs, onBuilders(`echo ${nth}`))),
+  )
+  let most = 0
+  let over = false
+  const watched = (async () => {
+    while (!over) most = Math.max(most, (await programs.things('jobs')).length)
+  })()
+  const runs = await Promise.all(ids.map((id) => programs.ended(id))).finally(() => {
+    over = true
+  })
+  await watched
+  assert.deepEqual(
+    runs.map(({ status }) => status),
+    ids.map(() => 'success'),
+  )
+  assert.equal(new Set(runs.map((run) => attemptOf(run)?.runner)).size, 20)
+  assert.ok(most > 1, 'some at once')
+  await nothingLeft(programs)
+})
+
 test('a hub finds its way by the verbs of deploy/kubernetes alone', { skip }, async (t) => {
   const cluster = await kubernetesFor(t)
   const { rules } = parseAllDocuments(readFileSync('deploy/kubernetes/rbac.yaml', 'utf8'))

@@ -1,6 +1,6 @@
 import type { Requirements } from '../../contract/attempt.ts'
 import type { Assignment } from './assignments.ts'
-import { type Demand, demandKey, demandOf, type WaitingDemand } from './made-groups.ts'
+import { type Demand, demandKey, type WaitingDemand } from './made-groups.ts'
 import {
   goesOn,
   hasCpus,
@@ -98,9 +98,8 @@ export class Queue {
   /** The runs that wait for a runner of the group to be made, the longest first; none that waits for one that has its files. */
   demands(group: string): WaitingDemand[] {
     const demands = new Map<string, { demand: WaitingDemand; arrival: number }>()
-    for (const { need, users, bound } of this.#waitQueues.forMade(group)) {
-      const demand = bound ? undefined : demandOf(need)
-      if (demand === undefined) continue
+    for (const { demand, users, bound } of this.#waitQueues.forMade(group)) {
+      if (demand === undefined || bound) continue
       const key = demandKey(demand)
       const { arrival, waitsSinceMs } = users.first!.waiting.first!
       if (arrival < (demands.get(key)?.arrival ?? Number.POSITIVE_INFINITY))
@@ -113,7 +112,7 @@ export class Queue {
   waitingFor(group: string, demand: Demand): Assignment[] {
     const key = demandKey(demand)
     return [...this.#waitQueues.forMade(group)]
-      .filter(({ need, bound }) => !bound && demandKey(demandOf(need)!) === key)
+      .filter(({ demand, bound }) => !bound && demandKey(demand!) === key)
       .flatMap(({ users }) => [...users].flatMap(({ waiting }) => [...waiting]))
   }
 

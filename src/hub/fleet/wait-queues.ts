@@ -2,6 +2,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { Heap } from '../../platform/heap.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Assignment } from './assignments.ts'
+import { type Demand, demandOf } from './made-groups.ts'
 import { groupOf, type Need, type RunnerKey, takesSlot } from './matching.ts'
 import type { Waiting } from './placement.ts'
 import type { Runner } from './roster.ts'
@@ -17,6 +18,8 @@ export interface UserQueue {
 export interface Line {
   readonly key: string
   readonly need: Need
+  /** Where a runner is made for its run. */
+  readonly demand: Demand | undefined
   readonly home: RunnerKey | undefined
   readonly not: ReadonlySet<RunnerKey>
   /** The home could take them, so that no other runner may. */
@@ -105,7 +108,14 @@ export class WaitQueues {
 
   create(line: Pick<Line, 'key' | 'need' | 'home' | 'not' | 'bound' | 'waiting'>): Line {
     const users = new Heap<UserQueue>((a, b) => isBefore(turnOf(a), turnOf(b)))
-    const created: Line = { ...line, users, byUser: new Map(), passed: 0, kept: undefined }
+    const created: Line = {
+      ...line,
+      demand: demandOf(line.need),
+      users,
+      byUser: new Map(),
+      passed: 0,
+      kept: undefined,
+    }
     this.#lines.set(line.key, created)
     if (line.home !== undefined) addTo(this.#byHome, line.home, created)
     if (!line.bound) this.#loose.add(created)

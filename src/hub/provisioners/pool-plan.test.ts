@@ -77,6 +77,25 @@ test('a runner made ahead of need is taken before another is made, and another t
   ])
 })
 
+test('of many that wait only so many are looked at as may be started', () => {
+  const ids = ['a', 'b', 'c', 'd', 'e']
+  const looked: string[] = []
+  const demands = ids.map((id) => ({
+    ...demand(id),
+    get labels() {
+      looked.push(id)
+      return {}
+    },
+  }))
+  assert.deepEqual(startsOf({ demands, pool: { ...pool, max: 2 } }), ['a', 'b'])
+  assert.deepEqual(looked, ['a', 'b'])
+  assert.deepEqual(startsOf({ demands, paused: true }), [])
+  assert.deepEqual(looked.splice(0), ['a', 'b'])
+  // One that is there for whatever comes next is for the first.
+  assert.deepEqual(startsOf({ demands, rows: [row('x')], pool: { ...pool, max: 2 } }), ['b'])
+  assert.deepEqual(looked, ['a', 'b'])
+})
+
 test('nothing is made for labels that the group does not give, while it is paused, or where the breaker is open', () => {
   const gpu = demand('a', { labels: { gpu: '1' } })
   assert.deepEqual(startsOf({ demands: [gpu] }), [])

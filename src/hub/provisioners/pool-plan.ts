@@ -73,29 +73,32 @@ export function planPool(facts: PoolFacts): PoolPlan {
   }
   const staying = rows.filter(({ name, state }) => state !== 'removing' && !leaving.has(name))
   const served = new Set(staying.map(({ run_id = '', workspace = '' }) => demandKey({ run_id, workspace })))
-  const unserved = facts.demands.filter((demand) => canServe(pool, demand) && !served.has(demandKey(demand)))
   const unbound = staying.filter(({ run_id }) => run_id === undefined)
+  // One that is taken away has its place until it is gone, but not one that never was.
+  const taken = rows.filter(({ end }) => end === undefined || !isFailedStart(end)).length
+  let room = paused
+    ? 0
+    : Math.max(0, Math.min(pool.max - taken, facts.breakerRoom(staying.filter(isStarting).length)))
   // What is there for whatever comes next is taken first, by runs of its tenant: by a spare that starts as well.
   const free = countBy(unbound, ({ tenant }) => tenant)
-  const waiting = unserved.filter(({ tenant }) => {
-    const left = free.get(tenant) ?? 0
-    free.set(tenant, left - 1)
-    return left <= 0
-  })
+  let untaken = unbound.length
+  const waiting: Demand[] = []
+  for (const demand of facts.demands) {
+    // Many may wait: those behind change nothing.
+    if (untaken === 0 && waiting.length >= room) break
+    if (!canServe(pool, demand) || served.has(demandKey(demand))) continue
+    const left = free.get(demand.tenant) ?? 0
+    free.set(demand.tenant, left - 1)
+    if (left > 0) untaken--
+    else waiting.push(demand)
+  }
   const spareTenant = pool.spare_tenant ?? DEFAULT_TENANT
   const spares = Math.max(0, free.get(spareTenant) ?? 0)
   trimIdle(plan, facts, unbound, (tenant) =>
     tenant === spareTenant ? spares - pool.spare : (free.get(tenant) ?? 0),
   )
-  if (paused) return plan
-  // One that is taken away has its place until it is gone, but not one that never was.
-  const taken = rows.filter(({ end }) => end === undefined || !isFailedStart(end)).length
-  let room = Math.min(pool.max - taken, facts.breakerRoom(staying.filter(isStarting).length))
-  for (const demand of waiting) {
-    if (room <= 0) return plan
-    plan.starts.push(demand)
-    room--
-  }
+  plan.starts.push(...waiting.slice(0, room))
+  room -= plan.starts.length
   for (let missing = pool.spare - spares; missing > 0 && room > 0; missing--, room--)
     plan.starts.push(undefined)
   return plan
@@ -155,15 +158,18 @@ export interface HopelessFacts extends Pick<PoolFacts, 'pool' | 'rows' | 'seen'>
 /** Runs that have waited for `start_seconds` and will do so for ever: none starts until a person mends it, or their own does not take them. */
 export function hopeless({ pool, rows, seen, demands, open, nowMs }: HopelessFacts) {
   const { group, start_seconds } = pool
+  const idle = rows.filter(({ name, state }) => {
+    const { open, attempts } = seen(name)
+    return state === 'working' && open && attempts === 0
+  })
+  // Many may wait: mostly nothing of theirs has to be looked at.
+  if (idle.length === 0 && !open?.permanent) return []
+  const keyOf = (row: MadeRow) => demandKey({ run_id: '', workspace: '', ...row })
+  const [own, ownIdle] = [new Map(rows.map((row) => [keyOf(row), row])), new Set(idle)]
   const late = demands.filter(({ waitsSinceMs }) => nowMs - waitsSinceMs >= start_seconds * 1000)
-  if (late.length === 0) return []
-  const own = new Map(rows.map((row) => [demandKey({ run_id: '', workspace: '', ...row }), row]))
   return late.flatMap((demand): { demand: Demand; end: { reason: Reason; message?: string } }[] => {
     const row = own.get(demandKey(demand))
-    if (row?.state === 'working') {
-      const there = seen(row.name)
-      return there.open && there.attempts === 0 ? [{ demand, end: { reason: 'rejected' } }] : []
-    }
+    if (row?.state === 'working') return ownIdle.has(row) ? [{ demand, end: { reason: 'rejected' } }] : []
     const message = `no runner of group "${group}" could be started: ${open?.message}`
     return open?.permanent ? [{ demand, end: { reason: 'start_failed', message } }] : []
   })
