@@ -293,6 +293,13 @@ export const settings = {
     ...{ type: 'text', page: 'cli', for: '`runner`, `up`, `run`, `agent`' },
     about: 'image of containers that steps run in, where they name none',
   },
+  ERRAND_MADE_BOX: {
+    type: 'choice',
+    choices: ['container', 'pod'],
+    ...{ page: 'cli', for: '`runner`' },
+    about:
+      '`container` or `pod`: this runner is one that was made for one run, and that is told as the box of what has no other; set where runners are made',
+  },
   ERRAND_SANDBOX_REQUIRED: {
     type: 'choice',
     choices: ['yes', 'no'],

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { AgentUpdate, DeniedUses } from './agent.ts'
-import { Isolation, Network } from './isolation.ts'
+import { Isolation, MadeBox, Network } from './isolation.ts'
 import { AttemptOutcome, Reason } from './status.ts'
 import { SecretUse } from './step-secrets.ts'
 import { Artifact } from './tasks/artifact.ts'
@@ -174,6 +174,8 @@ export const AttemptReport = z.discriminatedUnion('type', [
     time: z.string().optional(),
     /** The isolation and network that it got; absent: none of either. */
     isolation: z.optional(Isolation),
+    /** Of one without an isolation. */
+    made_box: z.optional(MadeBox),
     network: z.optional(Network),
   }),
   z.object({

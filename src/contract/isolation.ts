@@ -6,6 +6,13 @@ import { described, withExample } from './mini-zod.ts'
 export const Isolation = z.enum(['none', 'sandbox', 'container'])
 export type Isolation = z.infer<typeof Isolation>
 
+/**
+ * The box of a runner that was made for one run: the container or pod that it is. What has no other box stands in that one, beside
+ * the runner; its network counts as open (`all`), since only who keeps the engine or cluster knows what that lets through.
+ */
+export const MadeBox = z.enum(['container', 'pod'])
+export type MadeBox = z.infer<typeof MadeBox>
+
 const LABEL = '[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?'
 const PORT = String.raw`([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])`
 /** `name`, `*.name`, each with `:port` where it is neither 80 nor 443, and `@private` where its address is a private one. */

@@ -3,6 +3,7 @@ import { AgentState, AttemptInput } from './agent.ts'
 import { AttemptReport, AttemptSpec, AttemptUsage, StreamName } from './attempt.ts'
 import { BotLive } from './bots/bot.ts'
 import { ErrandError } from './errors.ts'
+import { MadeBox } from './isolation.ts'
 import { Labels, PlainName, PlainText } from './plain-name.ts'
 import { RunnerAnswer, RunnerAsk } from './tasks/pool-ask.ts'
 
@@ -33,7 +34,11 @@ const lengths = z.partialRecord(StreamName, z.number().int().min(0))
 /** Whether a machine can put attempts into a box of a kind, and why not. */
 const Usable = z.object({ usable: z.boolean(), why: z.string().optional() })
 /** The boxes that a machine can give; absent from one of a release that makes none. */
-export const GivenIsolation = z.object({ sandbox: Usable, container: Usable })
+export const GivenIsolation = z.object({
+  sandbox: Usable,
+  container: Usable,
+  made_box: z.optional(MadeBox).describe('What it stands in itself, made for one run'),
+})
 export type GivenIsolation = z.infer<typeof GivenIsolation>
 
 /** How a machine becomes a runner: an admin makes a token that is good once, and the machine exchanges it for its own. */

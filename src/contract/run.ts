@@ -5,7 +5,7 @@ import { Approvers } from './approvers.ts'
 import { AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
-import { BoxAskShape, Isolation, Network } from './isolation.ts'
+import { BoxAskShape, Isolation, MadeBox, Network } from './isolation.ts'
 import { plainName } from './plain-name.ts'
 import { ChainLink, type InstanceKey, type RetryMarks } from './runs/retry.ts'
 import { Share } from './runs/shares.ts'
@@ -241,6 +241,9 @@ export const InstanceView = z.object({
         .describe('What it said last that it is at'),
       restarts: z.number().int().optional().describe('How often it said that it begins again'),
       isolation: z.optional(Isolation).describe('How it stands apart from its machine; absent: not at all'),
+      made_box: z
+        .optional(MadeBox)
+        .describe('Without isolation: it stands in what was made for its run, whose network counts as open'),
       network: z.optional(Network).describe('What it may reach from there'),
       refused: z
         .array(

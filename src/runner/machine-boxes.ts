@@ -25,6 +25,7 @@ export async function machineBoxes({ env, stateDir, hidden, hub }: MachineBoxesO
     network: setting(env, 'ERRAND_NETWORK'),
     fromHub: hub !== undefined,
     required: setting(env, 'ERRAND_SANDBOX_REQUIRED') === 'yes',
+    madeBox: setting(env, 'ERRAND_MADE_BOX'),
     mounts: {
       writable: mounts.filter(({ writable }) => writable).map(({ path }) => path),
       readable: mounts.filter(({ writable }) => !writable).map(({ path }) => path),

@@ -9,7 +9,7 @@ import { EngineCable } from '../support/docker/engine-cable.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, startPrograms } from '../support/programs.ts'
-import { onBuilders, runnerOf, writeBuilders } from '../support/provisioners/builders.ts'
+import { attemptOf, onBuilders, runnerOf, writeBuilders } from '../support/provisioners/builders.ts'
 
 const skip = await dockerHere()
 
@@ -104,6 +104,8 @@ test('runs that wait get a container each for all of their steps, and that goes 
   const [first, second] = [await hub.ended(a), await hub.ended(b)]
   assert.deepEqual([first.status, second.status], ['success', 'success'], JSON.stringify(first))
   assert.equal(runnerOf(first, 0), runnerOf(first, 1))
+  const { isolation, made_box, network } = attemptOf(first)!
+  assert.deepEqual([isolation, made_box, network], [undefined, 'container', 'all'])
   assert.notEqual(runnerOf(first), runnerOf(second))
   assert.equal(await said(hub, a, 1), '10001\n')
   assert.equal(await said(hub, b, 2), 'two\n')

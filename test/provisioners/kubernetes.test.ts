@@ -105,6 +105,7 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
   assert.deepEqual([first.status, second.status], ['success', 'success'], JSON.stringify(first))
   assert.notEqual(attemptOf(first)?.runner, attemptOf(second)?.runner)
   assert.equal(attemptOf(first)?.runner, attemptOf(first, 1)?.runner)
+  assert.deepEqual([attemptOf(first)?.made_box, attemptOf(first)?.network], ['pod', 'all'])
   const said = (await programs.call('runs', 'logs', a)).stdout
   for (const line of [
     'user 10001',

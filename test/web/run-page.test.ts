@@ -31,7 +31,7 @@ const release = {
 }
 
 test('the page of a run', { skip }, async (t) => {
-  const programs = await startPrograms(t)
+  const programs = await startPrograms(t, { runnerEnv: { ERRAND_MADE_BOX: 'pod' } })
   const browser = await startBrowser(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
   const good = await programs.client.runs.create({ workflow: release })
@@ -202,6 +202,8 @@ test('the page of a run', { skip }, async (t) => {
     await isAccessible(page, 'artifacts')
     await page.getByRole('tab', { name: 'usage' }).click()
     await page.getByText('measured by').waitFor()
+    await page.getByText('the pod made for its run', { exact: true }).waitFor()
+    await page.locator('dt', { hasText: 'network' }).locator('+ dd', { hasText: 'all' }).waitFor()
   })
   await t.test('a run beside the last good one shows what is different, and all on demand', async (t) => {
     const page = await openPage(t, browser, programs)

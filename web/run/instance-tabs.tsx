@@ -7,10 +7,12 @@ import { eventsOfAttempt, type WholeRun } from '../data/runs.ts'
 import type { Place } from './chosen-instance.ts'
 import type { RunTab } from './run-search.ts'
 
+type Attempt = Place['instance']['attempts'][number]
+
 interface Props {
   run: WholeRun
   place: Place
-  attempt: Place['instance']['attempts'][number] | undefined
+  attempt: Attempt | undefined
   feed: RunFeed
   tab: RunTab
 }
@@ -71,16 +73,15 @@ function Exports({ run, feed, attempt }: { run: string; feed: RunFeed; attempt: 
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
 
-/** The time and memory of a try, and for an agent its tokens and cost as it told them last. */
-function Usage({
-  run,
-  attempt,
-  feed,
-}: {
-  run: string
-  attempt: Place['instance']['attempts'][number] | undefined
-  feed: RunFeed
-}) {
+/** Where a try stood, and what it reached from there; nothing of one without a box. */
+function boxOf({ isolation = 'none', made_box, network = 'all' }: Partial<Attempt>): Record<string, string> {
+  const box = isolation !== 'none' ? isolation : made_box && `the ${made_box} made for its run`
+  if (box === undefined) return {}
+  return { box, network: typeof network === 'string' ? network : network.allow.join(', ') }
+}
+
+/** The box, time and memory of a try, and for an agent its tokens and cost as it told them last. */
+function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefined; feed: RunFeed }) {
   const { usage } = attempt ?? {}
   const told = useEventsOf(run, feed, attempt?.number).findLast(
     (event) =>
@@ -89,6 +90,7 @@ function Usage({
   const said = told?.type === 'agent.update' && told.update.kind === 'usage' ? told.update.session : {}
   const figures: Record<string, string> = {
     ...(attempt?.runner === undefined ? {} : { runner: attempt.runner }),
+    ...boxOf(attempt ?? {}),
     ...(usage?.peak_memory_bytes === undefined ? {} : { 'peak memory': megabytes(usage.peak_memory_bytes) }),
     ...(usage?.cpu_ms === undefined ? {} : { 'CPU time': duration(usage.cpu_ms) }),
     ...(usage === undefined ? {} : { 'measured by': usage.held_by }),

@@ -24,6 +24,9 @@ export function RunnerFacts({ id, runner }: { id: string; runner: ListedRunner }
     ],
     ['Takes', runner.mode === 'all' ? 'everything' : runner.mode],
     ['Bots', runner.bots ? `${runner.bots}, for which ${runner.bots_memory} are kept` : 'none'],
+    ...(isolation?.made_box === undefined
+      ? []
+      : [['Box', `the ${isolation.made_box} that it is, made for one run`] as [string, string]]),
     ['Sandbox', isolation?.sandbox.usable ? 'yes' : `no: ${isolation?.sandbox.why ?? 'it makes none'}`],
     ['Containers', containers === undefined ? 'no engine' : `${containers.engine} ${containers.version}`],
     [

@@ -42,6 +42,16 @@ test('pieces of a message are one row, and a tool call is told once with all tha
   assert.equal(talk.busy, true)
 })
 
+test('that it has no box, or which, stands in the talk', () => {
+  const phase = (phase: string, message?: string) =>
+    event({ type: 'attempt.phase', attempt: 1, phase, message })
+  const talk = read(phase('isolation', 'Its box is the pod.'), phase('isolation'), phase('secrets', 'One.'))
+  assert.deepEqual(
+    talk.rows.map((row) => [row.kind, 'text' in row && row.text]),
+    [['note', 'Its box is the pod.']],
+  )
+})
+
 test('prompts wait in the queue with who gave them, until they are taken or come to nothing', () => {
   const prompt = (input_id: string) =>
     event({ type: 'input.given', attempt: 1, by: 'bob', input: { type: 'prompt', input_id, text: input_id } })

@@ -128,6 +128,11 @@ export class Conversation {
       case 'attempt.started':
         this.startedAt ??= event.time
         break
+      case 'attempt.phase':
+        // That it has no box and why, or which of another kind.
+        if (event.phase !== 'isolation' || event.message === undefined) return
+        this.#note(event.message, 'plain', event)
+        break
       case 'input.given': {
         const { input } = event
         this.#givers.set(input.input_id, event.by)

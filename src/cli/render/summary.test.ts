@@ -82,17 +82,19 @@ test('the box of a step is told with what it was refused there, and no word wher
   const steps = [
     ['none', {}],
     ['bare', { isolation: 'none' }],
+    ['made', { made_box: 'pod', network: 'all' }],
     ['build', { isolation: 'sandbox', network: { allow: ['a.example', '*.b.org'] }, refused }],
     ['test', { isolation: 'container', network: 'none', refused: many }],
   ].map(([step, attempt]) => ({ step, instances: [{ attempts: [attempt] }, { attempts: [attempt] }] }))
   const lines = boxesText(steps as never).split('\n')
-  assert.deepEqual(lines.slice(0, 4), [
+  assert.deepEqual(lines.slice(0, 5), [
+    'made in the pod made for its run, network all',
     'build in a sandbox, network a.example, *.b.org',
     '  x.org:443 refused: not allowed (1,200 times)',
-    `  ${lines[2]!.trim()}`,
+    `  ${lines[3]!.trim()}`,
     'test in a container, network none',
   ])
-  assert.ok(!lines[2]!.includes('\x1b'))
+  assert.ok(!lines[3]!.includes('\x1b'))
   assert.deepEqual(lines.slice(-2), ['  and 3 more hosts refused', ''])
   assert.equal(boxesText(steps.slice(0, 2) as never), '')
   assert.equal(refusedText({ to: 'x', why: 'no', count: 1 }), 'x refused: no')

@@ -166,11 +166,13 @@ export function refusedText({
 
 /** The box of an attempt: `in a sandbox, network models`; empty where it has none. */
 export function boxText({
-  isolation,
+  isolation = 'none',
+  made_box,
   network,
-}: Pick<EventOf<'attempt.started'>, 'isolation' | 'network'>): string {
-  if (isolation === undefined || isolation === 'none') return ''
-  return `in a ${isolation}${network === undefined ? '' : `, network ${networkText(network)}`}`
+}: Pick<EventOf<'attempt.started'>, 'isolation' | 'made_box' | 'network'>): string {
+  if (isolation === 'none' && made_box === undefined) return ''
+  const box = isolation === 'none' ? `the ${made_box} made for its run` : `a ${isolation}`
+  return `in ${box}${network === undefined ? '' : `, network ${networkText(network)}`}`
 }
 
 /** Says what an attempt has kept: `kept report.xml (1.5 kB)`. */
@@ -184,8 +186,8 @@ const MOST_REFUSED = 20
 export function boxesText(steps: readonly Pick<StepView, 'step' | 'instances'>[]): string {
   const lines = steps.flatMap(({ step, instances }) =>
     instances.flatMap(({ attempts }) => {
-      const { isolation, network, refused = [] } = attempts.at(-1) ?? {}
-      const box = boxText({ isolation, network })
+      const { refused = [], ...attempt } = attempts.at(-1) ?? {}
+      const box = boxText(attempt)
       if (box === '') return []
       const more =
         refused.length > MOST_REFUSED ? [`and ${refused.length - MOST_REFUSED} more hosts refused`] : []

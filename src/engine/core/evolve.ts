@@ -303,7 +303,8 @@ function startAttempt(state: RunState, event: EventOf<'attempt.started'>): void 
   attempt.started = true
   attempt.started_ms = Date.parse(event.time)
   attempt.reports++
-  attempt.got = event.isolation && { isolation: event.isolation, network: event.network }
+  const { isolation, made_box, network } = event
+  attempt.got = isolation || made_box ? { isolation, made_box, network } : undefined
 }
 
 function setPhase(state: RunState, event: EventOf<'attempt.phase'>): void {

@@ -4,7 +4,7 @@ import type { AttachmentKind } from '../../contract/attachment-kind.ts'
 import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, StepInstance, StepPhase } from '../../contract/events.ts'
-import type { Isolation, Network } from '../../contract/isolation.ts'
+import type { Isolation, MadeBox, Network } from '../../contract/isolation.ts'
 import type { RunListRow } from '../../contract/run.ts'
 import type { Share, UnshareRun } from '../../contract/runs/shares.ts'
 import type { TakenSecrets } from '../../contract/secrets.ts'
@@ -117,8 +117,8 @@ export interface AttemptState {
   created_ms: number
   started_ms?: number
   ended_ms?: number
-  /** The isolation and network that it said it got. */
-  got?: { isolation: Isolation; network?: Network }
+  /** The isolation and network that it said it got, or what was made for its run. */
+  got?: { isolation?: Isolation; made_box?: MadeBox; network?: Network }
   /** Hosts that it was refused, each once. */
   refused?: { host: string; port?: number; why: string; count: number }[]
   /** The facts of a coding task that it told. */

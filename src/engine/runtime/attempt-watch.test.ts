@@ -41,6 +41,20 @@ test('an attempt that waits says why, and is assigned later', async (t) => {
   ])
 })
 
+test('the box that was made for its run is told and shown, and asks for nothing of the next try', async (t) => {
+  const { submit, engine, host, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a', { retry: { max_attempts: 2, backoff: { delay_seconds: 0 } } })])
+  await host.of('a').sink.report({ type: 'started', made_box: 'pod', network: 'all' }, 1)
+  const started = (await events(runId)).find(({ type }) => type === 'attempt.started')
+  assert.ok(started?.type === 'attempt.started')
+  assert.deepEqual([started.isolation, started.made_box, started.network], [undefined, 'pod', 'all'])
+  const [attempt] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
+  assert.deepEqual([attempt?.isolation, attempt?.made_box, attempt?.network], [undefined, 'pod', 'all'])
+  await host.end(host.begun[0]!.attempt_id, 'failed')
+  await until(() => host.begun.length === 2)
+  assert.deepEqual([host.begun[1]!.isolation, host.begun[1]!.network], [undefined, undefined])
+})
+
 test('the box that it got, and what it was refused there, is told, counted and shown', async (t) => {
   const { submit, engine, host, again, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])

@@ -124,8 +124,9 @@ export class AttemptWatch implements AttemptSink {
     if (report.type === 'network') return this.#loop.input([networkEvent(attempt, report)], true)
     if (report.type !== 'started') return this.#loop.input([factEvent(attempt, report)])
     if (this.#attempt.started) return this.#loop.flush()
-    const { pid, isolation, network } = report
-    return this.#loop.input([{ type: 'attempt.started', attempt, pid, isolation, network }], true)
+    const { pid, isolation, made_box, network } = report
+    const started = { type: 'attempt.started', attempt, pid, isolation, made_box, network } as const
+    return this.#loop.input([started], true)
   }
 
   async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {

@@ -124,6 +124,7 @@ export class AttemptTable {
     return this.#hold({
       ...{ spec, epoch, output, masker, warnings },
       journal: new AttemptJournal(),
+      isolation: this.boxes?.made,
       path: folder.path,
       driver: inlineDriver(order, output, this.workspaces.path(spec.run_id), this.#apart(spec)),
       dropSecrets: () => secrets.discard(),
@@ -191,7 +192,9 @@ export class AttemptTable {
     box?.listen?.((message) => journal.add({ type: 'phase', phase: 'isolation', message }))
     return this.#hold({
       ...{ spec, epoch, key, journal, output },
-      isolation: facts.box && { isolation: facts.box.isolation, network: facts.box.network },
+      isolation: facts.box
+        ? { isolation: facts.box.isolation, network: facts.box.network }
+        : this.boxes?.made,
       within: facts.box && this.workspaces.path(spec.run_id),
       unboxed: kind.kind === 'agent' && !facts.box ? this.boxes?.without(spec) : undefined,
       cage: kind.limitsItself ? undefined : cage,

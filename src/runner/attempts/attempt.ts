@@ -28,7 +28,7 @@ export interface AttemptOptions {
   journal: AttemptJournal
   output: AttemptOutput
   /** The box that its processes run in, as it is told; absent: none. */
-  isolation?: Pick<Extract<AttemptReport, { type: 'started' }>, 'isolation' | 'network'>
+  isolation?: Pick<Extract<AttemptReport, { type: 'started' }>, 'isolation' | 'made_box' | 'network'>
   /** The cage that its processes run in; absent: nothing that this machine limits by itself. */
   cage?: AttemptLimiter
   /** The door of its box, which tells of hosts; absent: it has none. */
@@ -214,9 +214,9 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const { warnings, unboxed, poller } = this.#options
     if (this.journal.startedAtMs === undefined) {
       const time = new Date(startedAtMs).toISOString()
-      const { isolation, network } = this.#options.isolation ?? {}
-      const box = isolation && { isolation, network: network && toldNetwork(network) }
-      const kept = this.journal.add({ type: 'started', pid, time, ...box })
+      const { network, ...box } = this.#options.isolation ?? {}
+      const reach = network && { network: toldNetwork(network) }
+      const kept = this.journal.add({ type: 'started', pid, time, ...box, ...reach })
       if (!kept) this.unkept()
       for (const message of warnings) this.journal.add({ type: 'phase', phase: 'secrets', message })
       if (unboxed !== undefined) this.journal.add({ type: 'phase', phase: 'isolation', message: unboxed })

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { attemptSpec, command, endOf } from '../../../test/support/runner/attempt-fixture.ts'
 import { boxPlace } from '../../../test/support/runner/box-fixture.ts'
-import type { AttemptSpec } from '../../contract/attempt.ts'
+import type { AttemptReport, AttemptSpec } from '../../contract/attempt.ts'
 import type { Isolation, Network } from '../../contract/isolation.ts'
 import type { BoxesOptions } from './boxes.ts'
 
@@ -50,6 +51,35 @@ test('what cannot be given is refused with what to do, never given as less', () 
     ['process', { isolation: 'container' }, { bubblewrap: usable }],
   ] as const)
     assert.throws(() => got(kind, asked, { bubblewrap: unusable, ...options }), { code: 'unavailable' })
+})
+
+test('what gets no box where the runner was made for one run stands in that, whose network counts as open', async () => {
+  using place = boxPlace({ least: 'auto', bubblewrap: unusable, madeBox: 'pod' })
+  const { boxes } = place
+  assert.match(boxes.without({} as AttemptSpec)!, /^Its box is the pod .* network of the pod counts as open/)
+  assert.equal(boxes.without({ isolation: 'none' } as AttemptSpec), undefined)
+  assert.match(boxes.text, /^The pod that this runner is/)
+  assert.deepEqual([boxes.given.made_box, boxes.given.sandbox.usable], ['pod', false])
+  // It makes none of its own.
+  assert.throws(() => boxes.facts({ isolation: 'sandbox' } as AttemptSpec, 'process'), {
+    code: 'unavailable',
+  })
+  const attempts = place.open()
+  for (const spec of [command('true'), attemptSpec('noop', {})]) {
+    const attempt = await attempts.start(spec, 1)
+    await endOf(attempt)
+    const [{ isolation, made_box, network }] = attempt.reports as [
+      Extract<AttemptReport, { type: 'started' }>,
+    ]
+    assert.deepEqual(
+      { isolation, made_box, network },
+      { isolation: undefined, made_box: 'pod', network: 'all' },
+    )
+  }
+  await attempts.close()
+  using other = boxPlace({ least: 'auto', bubblewrap: unusable })
+  assert.equal(other.boxes.made, undefined)
+  assert.match(other.boxes.without({} as AttemptSpec)!, /without a sandbox/)
 })
 
 test('a private host that a file names is opened by the operator alone, of the machine or of the group of a hub', () => {

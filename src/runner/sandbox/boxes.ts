@@ -5,6 +5,7 @@ import type { AttemptLimits, AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import {
   type Isolation,
+  type MadeBox,
   Network,
   permitted,
   strictestIsolation,
@@ -56,6 +57,8 @@ export interface BoxesOptions {
   fromHub?: boolean
   /** Agents are refused where they would have no box. */
   required?: boolean
+  /** Its runner was made for one run, as this. */
+  madeBox?: MadeBox
   /** Places that the operator lets into every box. */
   mounts?: BoxPlaces
   /** Files and folders of the hub and the runner, which stand in no box. */
@@ -90,7 +93,9 @@ export class Boxes {
 
   /** For a person: whether there can be boxes here, and why not. */
   get text(): string {
-    const { least, bubblewrap } = this.#options
+    const { least, bubblewrap, madeBox } = this.#options
+    if (madeBox !== undefined)
+      return `The ${madeBox} that this runner is was made for one run, and is its box.`
     if (bubblewrap.type === 'usable') return `Sandboxes are made by bubblewrap ${bubblewrap.version}.`
     const agents = least === 'auto' ? ' Agents run without one.' : ''
     return `There are no sandboxes: ${bubblewrap.why}${agents} ${bubblewrap.hint}`
@@ -98,7 +103,7 @@ export class Boxes {
 
   /** The boxes that it can give, as a runner tells its hub. */
   get given(): GivenIsolation {
-    const { bubblewrap, containers, least } = this.#options
+    const { bubblewrap, containers, least, madeBox } = this.#options
     const sandbox =
       bubblewrap.type === 'usable'
         ? { usable: true }
@@ -106,7 +111,7 @@ export class Boxes {
     const why = containers ? containers.unusable : NO_CONTAINERS
     const container = why === undefined ? { usable: true } : { usable: false, why }
     // What asks for less gets what the machine asks for.
-    return { sandbox: least === 'container' ? container : sandbox, container }
+    return { sandbox: least === 'container' ? container : sandbox, container, made_box: madeBox }
   }
 
   /** Tells the same when it has changed: an engine may come and go. */
@@ -150,10 +155,18 @@ export class Boxes {
     return strictestNetwork(fromHub ? spec.network : permitted(spec.network, network), network) ?? 'all'
   }
 
+  /** The box of attempts that get none here, where their runner is one itself. Nobody has checked what its network lets through. */
+  get made(): { made_box: MadeBox; network: Network } | undefined {
+    const { madeBox } = this.#options
+    return madeBox && { made_box: madeBox, network: 'all' }
+  }
+
   /** A sentence for the run of an agent that gets no box though nobody asked for none; undefined where there is nothing to say. */
   without(spec: AttemptSpec): string | undefined {
-    const { least, bubblewrap } = this.#options
+    const { least, bubblewrap, madeBox } = this.#options
     if (least !== 'auto' || spec.isolation !== undefined || bubblewrap.type === 'usable') return undefined
+    if (madeBox !== undefined)
+      return `Its box is the ${madeBox} that was made for its run: in there it reaches all that the runner does. The network of the ${madeBox} counts as open, since nobody has checked what it lets through.`
     return `It runs without a sandbox, and so reaches all that the user of this machine's runner does. ${bubblewrap.why} ${bubblewrap.hint}`
   }
 

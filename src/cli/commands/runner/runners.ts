@@ -83,6 +83,9 @@ const show = command({
     if (bots) facts.push(['bots', `${bots}, for which ${bots_memory} of memory is kept`])
     if (usable) facts.push(['agents', usable.join(' ')])
     if (containers) facts.push(['containers', `${containers.engine} ${containers.version}`])
+    const { made_box } = isolation ?? {}
+    if (made_box !== undefined)
+      facts.push(['box', `the ${made_box} that it is, made for one run; network all`])
     for (const kind of KINDS) {
       const { usable = false, why = 'its release of Errand makes none' } = isolation?.[kind] ?? {}
       facts.push([`isolation: ${kind}`, usable ? 'yes' : `no: ${lineText(why)}`])

@@ -83,7 +83,8 @@ test('a runner is held as its group says, and its words stand in labels and envi
   )
   const { 'errand.group': group, 'errand.hub': of, 'errand.epoch': epoch } = there.Config.Labels
   assert.deepEqual({ group, of, epoch }, { group: 'builders', of: hub, epoch: '1' })
-  assert.ok(there.Config.Env.includes('ERRAND_ENROLL_TOKEN=errand_enroll_none'))
+  for (const set of ['ERRAND_ENROLL_TOKEN=errand_enroll_none', 'ERRAND_MADE_BOX=container'])
+    assert.ok(there.Config.Env.includes(set))
   assert.ok(!JSON.stringify([there.Config.Cmd, there.Config.Labels]).includes('errand_enroll'))
   const log = async () =>
     (await engine.getContainer(need.name).logs({ stdout: true, stderr: true })).toString()

@@ -320,6 +320,7 @@ export class DockerProvisioner implements Provisioner {
       Env: Object.entries({
         ...env,
         ERRAND_HUB_URL: reach.url,
+        ERRAND_MADE_BOX: 'container',
         // It would offer all that the machine has.
         ...(cpus !== undefined && { ERRAND_CPUS: String(cpus) }),
         ...(bytes > 0 && { ERRAND_MEMORY: String(bytes) }),

@@ -74,7 +74,7 @@ export function secretOf(need: ProvisionNeed, jobUid: string): object {
       ownerReferences: [{ apiVersion: 'batch/v1', kind: 'Job', name: need.name, uid: jobUid }],
     },
     type: 'Opaque',
-    stringData: { ...need.env, WORKSPACE_DIR: WORKSPACE },
+    stringData: { ...need.env, WORKSPACE_DIR: WORKSPACE, ERRAND_MADE_BOX: 'pod' },
   }
 }
 
