@@ -17,6 +17,31 @@ test('colours become classes; of other control codes nothing is left', () => {
   assert.equal(plain('\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\x1b[2J\x1b[10;10Hend\x07'), 'linkend')
 })
 
+test('a text on a colour, turned round or of many colours has the nearest of the theme', () => {
+  const classes = (line: string) => piecesOf(line).map(({ classes: one }) => one)
+  assert.deepEqual(classes('\x1b[1;97;41m FAIL \x1b[49mx\x1b[0m'), [
+    'sgr-bold sgr-97 sgr-back-31',
+    'sgr-bold sgr-97',
+  ])
+  assert.deepEqual(classes('\x1b[7ma\x1b[32mb\x1b[27mc\x1b[0;40md'), [
+    'sgr-back-ink',
+    'sgr-back-32',
+    'sgr-32',
+    'sgr-back-grey',
+  ])
+  assert.deepEqual(classes('\x1b[38;5;208ma\x1b[38;5;21mb\x1b[38;5;244mc\x1b[48;5;236md'), [
+    'sgr-33',
+    'sgr-34',
+    '',
+    'sgr-back-grey',
+  ])
+  assert.deepEqual(classes('\x1b[38;2;255;80;80ma\x1b[48;2;0;120;60mb\x1b[38;2ma'), [
+    'sgr-31',
+    'sgr-31 sgr-back-32',
+    'sgr-back-32',
+  ])
+})
+
 test('of a progress bar the last state stays', () => {
   assert.equal(plain('10 %\r50 %\r100 %'), '100 %')
   assert.equal(plain('100 %\r\x1b[K'), '100 %')

@@ -44,13 +44,17 @@ export function piecesOf(line: string, hits: readonly Range[] = []): Piece[] {
   const end = line.indexOf('\r', begin) < 0 ? line.length : line.indexOf('\r', begin)
   const pieces: Piece[] = []
   let bold = ''
-  let colour = ''
+  let colour: number | undefined
+  let back: number | 'grey' | undefined
+  let isInverse = false
   const look = new Set<string>()
   let at = begin
   // How far the text without codes has come: what is marked is told in it.
   let bare = begin === 0 ? 0 : line.slice(0, begin).replace(CODES, '').length
   const push = (text: string) => {
-    const classes = [bold, colour, ...look].filter((one) => one !== '').join(' ')
+    const [front, behind] = isInverse ? [back === 'grey' ? undefined : back, colour ?? 'ink'] : [colour, back]
+    const colours = [front && `sgr-${front}`, behind && `sgr-back-${behind}`]
+    const classes = [bold, ...colours, ...look].filter((one) => one).join(' ')
     for (const [part, isHit] of split(text, bare, hits)) {
       const shown = shownText(part)
       if (shown !== '') pieces.push({ text: shown, classes, ...(isHit && { isHit }) })
@@ -66,7 +70,9 @@ export function piecesOf(line: string, hits: readonly Range[] = []): Piece[] {
       const code = numbers[index]!
       if (code === 0) {
         bold = ''
-        colour = ''
+        colour = undefined
+        back = undefined
+        isInverse = false
         look.clear()
       } else if (code === 1) bold = 'sgr-bold'
       else if (code === 2) bold = 'sgr-dim'
@@ -75,13 +81,17 @@ export function piecesOf(line: string, hits: readonly Range[] = []): Piece[] {
       else if (code === 23) look.delete('sgr-italic')
       else if (code === 4) look.add('sgr-underline')
       else if (code === 24) look.delete('sgr-underline')
-      else if ((code >= 30 && code <= 37) || (code >= 90 && code <= 97)) colour = `sgr-${code}`
-      else if (code === 39) colour = ''
+      else if (code === 7) isInverse = true
+      else if (code === 27) isInverse = false
+      else if ((code >= 30 && code <= 37) || (code >= 90 && code <= 97)) colour = code
+      else if ((code >= 40 && code <= 47) || (code >= 100 && code <= 107)) back = backOf(code - 10)
+      else if (code === 39) colour = undefined
+      else if (code === 49) back = undefined
       else if (code === 38 || code === 48) {
-        // One of 256, of which the first sixteen are in the theme, or of all colours, which are not.
         const of256 = numbers[index + 1] === 5
-        const value = numbers[index + 2] ?? 16
-        if (code === 38) colour = of256 && value < 16 ? `sgr-${value < 8 ? 30 + value : 82 + value}` : ''
+        const found = of256 ? among256(numbers[index + 2] ?? 16) : hueOf(numbers.slice(index + 2, index + 5))
+        if (code === 38) colour = found
+        else back = found === undefined ? 'grey' : backOf(found)
         index += of256 ? 2 : 4
       }
     }
@@ -89,6 +99,25 @@ export function piecesOf(line: string, hits: readonly Range[] = []): Piece[] {
   push(line.slice(at, end))
   return pieces.flatMap(withLinks)
 }
+
+/** Of 256 colours the first sixteen are in the theme, the last are greys, those between a cube. */
+function among256(value: number): number | undefined {
+  if (value < 16) return value < 8 ? 30 + value : 82 + value
+  if (value > 231) return undefined
+  const at = value - 16
+  return hueOf([at / 36, (at / 6) % 6, at % 6].map((one) => (one < 1 ? 0 : 55 + 40 * Math.floor(one))))
+}
+
+/** The colour of the theme that is nearest to one of all; undefined: a grey, which follows the text's. */
+function hueOf(rgb: readonly number[]): number | undefined {
+  const [least, most] = [Math.min(...rgb), Math.max(...rgb)]
+  if (rgb.length < 3 || !(most - least >= 64)) return undefined
+  const [red, green, blue] = rgb.map((one) => (one > (least + most) / 2 ? 1 : 0))
+  return 30 + red! + 2 * green! + 4 * blue!
+}
+
+/** Black and white would be gone in one of the themes. */
+const backOf = (code: number): number | 'grey' => ([30, 37, 90, 97].includes(code) ? 'grey' : code)
 
 /** A text that begins at `from`, cut where hits begin and end. */
 function split(text: string, from: number, hits: readonly Range[]): [string, boolean][] {
