@@ -88,6 +88,8 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
           </span>
         ))}
       </span>
+    ) : run.session !== undefined ? (
+      <span>{[run.session.agent, run.session.model].filter(Boolean).join(' · ')}</span>
     ) : (
       <span className="font-mono">{run.run_id}</span>
     )
