@@ -92,3 +92,19 @@ test('what a program leaves in the background ends with the call', async (t) => 
   )
   assert.equal(processStat(Number(readFileSync(join(folder, 'pid'), 'utf8'))), undefined)
 })
+
+test('what leaves the session of a program and holds its output keeps no call', async (t) => {
+  const file = join(folderOf(t), 'pid')
+  const leaves = `setsid env -i sh -c 'echo $$ > ${file}; exec sleep 600' & until test -s ${file}; do sleep 0.05; done; echo '{}'`
+  await script(leaves).provision(needOf('00000000'), signal)
+  const pid = Number(readFileSync(file, 'utf8'))
+  t.after(() => process.kill(pid, 'SIGKILL'))
+  // It may be the runner itself.
+  assert.ok(processStat(pid) !== undefined)
+})
+
+test('of what a program says of a runner so much is kept as people read', async () => {
+  const long = `echo '{"runners": [{"name": "a", "state": "starting", "message": "'$(head -c 9000 /dev/zero | tr '\\0' x)'"}]}'`
+  const [found] = await script(long).find(signal)
+  assert.equal(found?.message?.length, 2_000)
+})

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import { spawnTree } from '../../../platform/child-tree.ts'
 import { jsonOf } from '../../../platform/text.ts'
@@ -24,9 +25,12 @@ type Call = 'provision' | 'find' | 'remove'
 /** More than this is no answer. */
 const MAX_ANSWER_BYTES = 1024 ** 2
 const MAX_SAID = 2_000
+const LAST_WORDS_MS = 2_000
+/** The words of a program for a person. */
+const Said = z.string().transform((said) => said.slice(0, MAX_SAID))
 
 const Refused = z.object({
-  error: z.object({ message: z.string().min(1), permanent: z.boolean().optional() }),
+  error: z.object({ message: z.string().min(1).pipe(Said), permanent: z.boolean().optional() }),
 })
 const Done = z.object({})
 const Found = z.object({
@@ -34,7 +38,7 @@ const Found = z.object({
     z.object({
       name: z.string(),
       state: z.enum(['starting', 'running', 'ended']),
-      message: z.string().optional(),
+      message: Said.optional(),
     }),
   ),
 })
@@ -92,7 +96,8 @@ export class CommandProvisioner implements Provisioner {
       const [code, killed] = await ended
       // What it left in the background has no business any more.
       await tree.sweep()
-      await closed
+      // What has left its session may hold the pipes for ever: all that was said before the end stands in them by now.
+      await Promise.race([closed, sleep(LAST_WORDS_MS, undefined, { ref: false })])
       if (signal.aborted) throw new ProvisionError(`${which} was stopped: the hub stops.`)
       if (late.aborted)
         throw new ProvisionError(`${which} did not end within ${timeoutMs / 1000} s.`, {
@@ -125,6 +130,8 @@ export class CommandProvisioner implements Provisioner {
       })
     } finally {
       late.removeEventListener('abort', stop)
+      child.stdout.destroy()
+      child.stderr.destroy()
     }
   }
 }
