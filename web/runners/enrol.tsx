@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { X } from 'lucide-react'
-import { useId, useState } from 'react'
+import { type ReactNode, useId, useState } from 'react'
 import unit from '../../deploy/systemd/errand-runner.service?raw'
 import type { EnrollmentCreated } from '../../src/contract/protocol.ts'
 import type { ListedRunner } from '../../src/contract/runner-api.ts'
@@ -215,7 +215,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
               A label is KEY=value; several stand with commas.
             </p>
           )}
-          <p className="mb-2 text-ink2">{about[way]}</p>
+          <p className="mb-2 text-ink2 [&_code]:font-mono [&_code]:text-meta">{about[way]}</p>
           {enrolled === undefined ? (
             <ActionButton
               kind="main"
@@ -272,15 +272,27 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
   )
 }
 
-const about: Record<EnrolWay, string> = {
-  command:
-    'On the new machine, where npm install && npm link in a checkout of Errand have made errand a command. It only calls out, so nothing has to be opened there.',
-  docker:
-    'On the new machine, with the image that docker build -t errand -f deploy/Dockerfile . makes of Errand.',
-  compose:
-    'On the new machine, with the image that docker build -t errand -f deploy/Dockerfile . makes of Errand.',
-  systemd:
-    'On the new machine, where /usr/local/bin/errand is Errand. It starts with the machine, as a user of its own.',
+const image = (
+  <>
+    On the new machine, with the image that <code>docker build -t errand -f deploy/Dockerfile .</code> makes
+    of Errand.
+  </>
+)
+const about: Record<EnrolWay, ReactNode> = {
+  command: (
+    <>
+      On the new machine, where <code>npm install && npm link</code> in a checkout of Errand have made{' '}
+      <code>errand</code> a command. It only calls out, so nothing has to be opened there.
+    </>
+  ),
+  docker: image,
+  compose: image,
+  systemd: (
+    <>
+      On the new machine, where <code>/usr/local/bin/errand</code> is Errand. It starts with the machine, as a
+      user of its own.
+    </>
+  ),
 }
 
 function Command({ text }: { text: string }) {
