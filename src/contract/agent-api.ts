@@ -77,6 +77,12 @@ export const RunInput = z.strictObject({
     .optional()
     .describe('The same id again changes nothing'),
   step: z.string().min(1).optional().describe('Where several steps of the run take inputs'),
+  attempt: z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe('The number of the attempt, where several of one step take inputs'),
   interactive: z
     .boolean()
     .optional()

@@ -81,6 +81,12 @@ export const RunRoute = z.object({
 })
 export type RunRoute = z.infer<typeof RunRoute>
 
+const AskingPlace = z.object({
+  kind: z.enum(['approval', 'agent']),
+  step: z.string(),
+  host: z.string().optional(),
+  instance: z.number().int().optional().describe('Its position in the step, where that has several'),
+})
 /** The rest of where a run is. */
 const RunNow = z.object({
   step: z.string().optional().describe('The step that runs and began last'),
@@ -91,14 +97,13 @@ const RunNow = z.object({
     .describe('Those of that step, where it has several'),
   question: z
     .object({
-      kind: z.enum(['approval', 'agent']),
-      step: z.string(),
-      host: z.string().optional(),
+      ...AskingPlace.shape,
       text: z.string().describe('At most 200 characters'),
       request_id: z
         .string()
         .optional()
         .describe('Of an agent that asks for a command, where `text` and `folder` are all of it'),
+      attempt: z.number().int().optional().describe('Whose that is: its answer names it'),
       folder: z.string().optional().describe('Where that command would run, if not in the folder of the run'),
       expires_at: z.string().optional(),
       on_timeout: z.enum(['approve', 'reject']).optional(),
@@ -106,6 +111,13 @@ const RunNow = z.object({
     })
     .optional()
     .describe('The first that a person is asked'),
+  asked_too: z
+    .object({
+      count: z.number().int(),
+      places: z.array(AskingPlace).describe('The first three of them'),
+    })
+    .optional()
+    .describe('Where else in the run a person is asked'),
   failure: z
     .object({
       step: z.string(),
@@ -213,6 +225,7 @@ export const InstanceView = z.object({
   vars: z.record(z.string(), z.string()).optional(),
   status: StepStatus,
   waiting: z.string().optional().describe('Why it has no machine yet, while its status is `waiting` for one'),
+  asks: z.literal(true).optional().describe('A person is asked: for an approval, or by its agent'),
   reason: z.optional(Reason),
   message: z.string().optional(),
   exit_code: z.number().int().optional(),

@@ -61,8 +61,12 @@ const rows: [Action, string, string[], Record<string, unknown>][] = [
   [{ do: 'reject', run, step: 'ask', comment: 'no' }, 'reject', [run, 'ask'], { comment: 'no' }],
   [{ do: 'answer', run, request: 'q-1', answer: 'allow' }, 'agents answer', [run, 'q-1', 'allow'], {}],
   [
-    { do: 'answer', run, request: 'q-1', answer: 'allow', forSession: true },
-    ...(['agents answer', [run, 'q-1', 'allow'], { 'for-session': true }] as [string, string[], object]),
+    { do: 'answer', run, request: 'q-1', answer: 'allow', attempt: 7, forSession: true },
+    ...(['agents answer', [run, 'q-1', 'allow'], { attempt: '7', 'for-session': true }] as [
+      string,
+      string[],
+      object,
+    ]),
   ] as never,
   [
     { do: 'answer', run, request: 'q-1', answer: 'deny', reason: 'not now' },

@@ -201,4 +201,68 @@ test("an agent's question is answered on a phone in two touches, its whole comma
       assert.equal(existsSync(made), false)
     },
   )
+
+  await t.test('of several agents of one step each is found and answered by itself', async () => {
+    const commands = ['one', 'two', 'three'].map((name) => {
+      const command = `echo made > ${join(programs.home, `of-${name}`)}`
+      asking(name, command)
+      return command
+    })
+    const args = { ...asking('${ITEM}', ''), model: '${ITEM}' }
+    scripts.delete('${ITEM}')
+    const { run_id } = await client.runs.create({
+      workflow: {
+        version: 'v0.1',
+        name: 'mend-three',
+        steps: [
+          { name: 'mend', foreach: ['one', 'two', 'three'], action: 'agent.run', isolation: 'none', args },
+        ],
+      },
+    })
+    /** Attempts by the names of their instances, once each asks. */
+    const ids = new Map<number, string>()
+    for await (const event of client.events(run_id)) {
+      if (event.type !== 'agent.update' || event.update.kind !== 'permission') continue
+      ids.set(event.attempt, event.update.request_id)
+      if (ids.size === 3) break
+    }
+    const shows = async (command: string) => {
+      await question.locator('[data-command]', { hasText: command }).waitFor()
+      assert.equal(await question.count(), 1)
+    }
+    await page.goto(`${url}/runs`)
+    const needs = page.getByRole('region', { name: 'Needs you' })
+    await needs.getByText('2 more ask:').waitFor()
+    const third = needs.getByRole('link', { name: /^mend on .*, 3$/ })
+    assert.ok((await third.boundingBox())!.height >= 44)
+    await isAccessible(page, 'several questions in the list')
+    await third.tap()
+    await shows(commands[2]!)
+    const strip = page.getByRole('navigation', { name: 'Questions' })
+    await strip.getByText('3 wait for an answer').waitFor()
+    assert.match((await strip.locator('[aria-current="true"]').textContent())!, /, 3$/)
+    await isAccessible(page, 'several questions of a run')
+    await bright.waitFor()
+    await allow.tap()
+    await strip.getByText('2 wait for an answer').waitFor()
+    await strip.getByRole('button', { name: /, 2$/ }).tap()
+    await shows(commands[1]!)
+    await deny.and(page.locator('[aria-disabled="false"]')).tap()
+    await strip.waitFor({ state: 'detached' })
+    // The link of a notice names the question of one of them.
+    const view = await client.runs.get(run_id)
+    const first = view.steps[0]!.instances[0]!
+    assert.deepEqual(
+      view.steps[0]!.instances.map(({ asks }) => asks),
+      [true, undefined, undefined],
+    )
+    const { number } = first.attempts.at(-1)!
+    await page.goto(`${url}/runs/${run_id}?step=mend@${first.host}#question:${ids.get(number)}@${number}`)
+    await shows(commands[0]!)
+    await bright.waitFor()
+    await allow.tap()
+    assert.equal((await programs.ended(run_id)).status, 'success')
+    const made = ['one', 'two', 'three'].map((name) => existsSync(join(programs.home, `of-${name}`)))
+    assert.deepEqual(made, [true, false, true])
+  })
 })

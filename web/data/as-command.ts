@@ -7,8 +7,22 @@ type Filter = Readonly<Record<string, string | undefined>>
 export type Action =
   | { do: 'cancel'; run: string; force?: boolean }
   | { do: 'approve' | 'reject'; run: string; step: string; comment?: string | undefined }
-  | { do: 'answer'; run: string; request: string; answer: 'allow'; forSession?: boolean }
-  | { do: 'answer'; run: string; request: string; answer: 'deny'; reason?: string | undefined }
+  | {
+      do: 'answer'
+      run: string
+      request: string
+      attempt?: number | undefined
+      answer: 'allow'
+      forSession?: boolean
+    }
+  | {
+      do: 'answer'
+      run: string
+      request: string
+      attempt?: number | undefined
+      answer: 'deny'
+      reason?: string | undefined
+    }
   | { do: 'retry'; run: string; asked: RetryRun }
   | { do: 'rollback'; run: string }
   | {
@@ -93,10 +107,12 @@ function wordsOf(action: Plain): Words {
       return {
         of: ['agents', 'answer'],
         args: [action.run, action.request, action.answer],
-        options:
-          action.answer === 'allow'
+        options: [
+          ...option('attempt', action.attempt),
+          ...(action.answer === 'allow'
             ? flag('for-session', action.forSession)
-            : option('reason', action.reason),
+            : option('reason', action.reason)),
+        ],
       }
     case 'retry':
       return { of: ['runs', 'retry'], args: [action.run], options: retryOptions(action.asked) }

@@ -32,10 +32,14 @@ export interface Route {
     >
   >
 }
-export interface Question {
+/** Where a person is asked. */
+export interface AskingPlace {
   kind: 'approval' | 'agent'
   step: string
   host?: string
+  instance?: number
+}
+export interface Question extends AskingPlace {
   text: string
   expires_at?: string
   approvers?: Approvers
@@ -48,6 +52,7 @@ export type Run = RunSummary & {
     step?: string
     host?: string
     question?: Question
+    asked_too?: { count: number; places: readonly AskingPlace[] }
     failure?: { step: string; host?: string; reason: string; message: string; exit_code?: number }
   }
 }
@@ -173,8 +178,11 @@ export function shownStatus(run: Pick<Run, 'status' | 'waiting' | 'now'>): Shown
   return run.status
 }
 
-export function shownStep(step: Pick<Step, 'status' | 'waiting' | 'approval'>): Shown {
+export function shownStep(
+  step: Pick<Step, 'status' | 'waiting' | 'approval'> & Partial<Pick<Step, 'instances'>>,
+): Shown {
   if (step.status === 'queued') return 'ahead'
+  if (step.status === 'running' && step.instances?.some(({ asks }) => asks)) return 'asks'
   if (step.status !== 'waiting') return step.status
   if (step.approval !== undefined) return 'asks'
   return step.waiting === undefined ? 'waiting' : 'room'
@@ -191,6 +199,20 @@ const letters: Partial<Record<Shown, string>> = {
   waiting: 'w',
   interrupted: 'i',
   canceled: 'c',
+}
+
+/** The name of a place that asks, in an address; all instances of an approval are answered at once. */
+export const askingName = ({ kind, step, host, instance }: AskingPlace): string =>
+  kind === 'approval' || host === undefined
+    ? step
+    : `${step}@${host}${instance === undefined ? '' : `!${instance}`}`
+
+/** The words for it: `mend on web-1`, with its number where another of the step has the same host. */
+export function askingWord(place: AskingPlace, all: readonly AskingPlace[]): string {
+  const { kind, step, host, instance } = place
+  if (kind === 'approval' || host === undefined || instance === undefined) return step
+  const isOnly = all.every((one) => one === place || one.step !== step || one.host !== host)
+  return `${step} on ${host}${isOnly ? '' : `, ${instance + 1}`}`
 }
 
 /** The route of a run whose steps are at hand; the hub's own where it sent one. */

@@ -91,6 +91,10 @@ function placeOf(steps: readonly Step[], name: string): Place | Wanted | undefin
   return undefined
 }
 
+/** The place of an attempt, where that came with the run. */
+export const placeOfAttempt = (steps: readonly Step[], attempt: number): Place | undefined =>
+  steps.flatMap(placesOf).find(({ instance }) => instance.attempts.some(({ number }) => number === attempt))
+
 /** The instances at hand that failed, in the order of the steps. */
 export function failedPlaces(steps: readonly Step[]): Place[] {
   return steps.flatMap(placesOf).filter(({ instance }) => isBad(instance))
@@ -117,7 +121,7 @@ export function firstPlace(steps: readonly Step[]): Place | undefined {
   const broken = all
     .filter(({ instance }) => isBad(instance))
     .sort((a, b) => ended(a).localeCompare(ended(b)))
-  const isAsking = all.find(({ step }) => shownStep(step) === 'asks')
+  const isAsking = all.find((place) => instanceShown(place) === 'asks')
   const latest = (places: Place[]) => places.sort((a, b) => began(a).localeCompare(began(b))).at(-1)
   const running = all.filter(({ instance }) => instance.status === 'running' || instance.status === 'waiting')
   const done = all.filter(({ instance }) => instance.attempts.length > 0)
@@ -125,6 +129,7 @@ export function firstPlace(steps: readonly Step[]): Place | undefined {
 }
 
 export function instanceShown({ step, instance }: Place): Shown {
+  if (instance.asks) return 'asks'
   return shownStep({ status: instance.status, waiting: instance.waiting, approval: step.approval })
 }
 

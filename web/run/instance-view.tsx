@@ -19,8 +19,8 @@ interface Props {
   feed: RunFeed
   search: RunSearch
   lines: [number, number] | undefined
-  /** Its question is what the address names. */
-  linked: boolean
+  /** The question that the address names. */
+  linked: string | undefined
 }
 
 const SessionTab = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionTab }))
@@ -72,13 +72,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
       <div className="flex min-h-[38px] shrink-0 flex-wrap items-center gap-x-3 border-b border-line px-4 lg:flex-nowrap">
         <span className="flex min-h-9 min-w-0 items-center gap-2">
           <StatusMark
-            shown={
-              step.approval !== undefined && instance.status === 'waiting'
-                ? 'asks'
-                : instance.status === 'queued'
-                  ? 'ahead'
-                  : instance.status
-            }
+            shown={instance.asks ? 'asks' : instance.status === 'queued' ? 'ahead' : instance.status}
             size={14}
           />
           {path.slice(0, -1).map((level, at) => (
@@ -160,7 +154,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
       )}
       {step.approval !== undefined && step.status === 'waiting' && (
         <Suspense>
-          <Approval key={step.step} run={run} step={step} linked={linked} />
+          <Approval key={step.step} run={run} step={step} linked={linked === step.step} />
         </Suspense>
       )}
       {step.approval === undefined && step.answered !== undefined && (
@@ -189,7 +183,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
           <Suspense fallback={null}>
             <SessionTab
               key={attempt.number}
-              {...{ run, feed, step: step.step, attempt: attempt.number }}
+              {...{ run, feed, linked, step: step.step, attempt: attempt.number }}
               over={attempt.outcome !== undefined}
             />
           </Suspense>

@@ -4,7 +4,17 @@ import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { countOf } from '../data/instances.ts'
 import { feedStart, type RunFeed, useRunFeed } from '../data/run-feed.ts'
-import { outlineQuery, routeOf, runQuery, shownStatus, shownStep, type WholeRun } from '../data/runs.ts'
+import {
+  type AskingPlace,
+  askingName,
+  askingWord,
+  outlineQuery,
+  routeOf,
+  runQuery,
+  shownStatus,
+  shownStep,
+  type WholeRun,
+} from '../data/runs.ts'
 import { Link, useHash, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { later } from '../parts/later.tsx'
@@ -12,7 +22,14 @@ import { fetchLog } from '../parts/log/log.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
-import { failedPlaces, firstOf, instanceWord, type Place, placeName } from './chosen-instance.ts'
+import {
+  failedPlaces,
+  firstOf,
+  instanceWord,
+  type Place,
+  placeName,
+  placeOfAttempt,
+} from './chosen-instance.ts'
 import { useChosenPath } from './chosen-path.ts'
 import { InstanceView } from './instance-view.tsx'
 import { RetryMenu, RunChain } from './retry-menu.tsx'
@@ -31,13 +48,15 @@ const GraphView = later(() => import('./graph/graph-view.tsx'))
 
 const SessionPage = lazy(async () => ({ default: (await import('../session/session-page.tsx')).SessionPage }))
 
+type AskedFor = ReturnType<typeof questionOf>
+
 /** A run of an agent is a talk with it; its steps and log are there by their addresses. */
-function AgentRun({ run, question }: { run: WholeRun; question: string | undefined }) {
+function AgentRun({ run, question }: { run: WholeRun; question: AskedFor }) {
   const feed = useRunFeed(run.run_id)
   if (feed === undefined) return null
   return (
     <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
-      <SessionPage run={run} feed={feed} question={question} />
+      <SessionPage run={run} feed={feed} question={question?.id} />
     </Suspense>
   )
 }
@@ -90,9 +109,10 @@ function ShownRun({ run }: { run: WholeRun }) {
   const linked = linesOf(hash)
   const question = questionOf(hash)
   const asking =
-    run.steps.find(({ step, approval }) => step === question && approval !== undefined) ??
+    run.steps.find(({ step, approval }) => step === question?.id && approval !== undefined)?.step ??
     agentAsking(run, question)
-  const wanted = linked?.step ?? search.step ?? asking?.step
+  const wanted =
+    linked?.step ?? (question?.attempt === undefined ? search.step : asking) ?? search.step ?? asking
   const { path, pending } = useChosenPath(run, wanted)
   const chosen = path[0]?.place
   const shown = shownRun(run)
@@ -206,6 +226,7 @@ function ShownRun({ run }: { run: WholeRun }) {
           <RouteLine route={routeOf(run)} />
         </span>
       </div>
+      <Questions run={run} chosen={chosen} open={open} />
       {view === 'graph' && search.compare === undefined && (
         <Suspense
           fallback={<div className="h-[140px] shrink-0 border-b border-line bg-canvas max-sm:hidden" />}
@@ -255,7 +276,7 @@ function ShownRun({ run }: { run: WholeRun }) {
               key={path.map(({ place }) => `${place.step.phase} ${placeName(place)}`).join(' > ')}
               {...{ path, feed, search, open }}
               lines={linked?.lines}
-              linked={question === chosen.step.step}
+              linked={question?.id}
             />
           )}
         </main>
@@ -333,8 +354,50 @@ function Chip({ shown }: { shown: ReturnType<typeof shownRun> }) {
   return <span className={`chip ${tones[shown] ?? ''}`}>{statusWord(shown)}</span>
 }
 
-/** The step whose agent asks, where a link names a question that is no step's own. */
-const agentAsking = ({ now, steps }: WholeRun, question: string | undefined) =>
-  question !== undefined && now?.question?.kind === 'agent'
-    ? steps.find(({ step }) => step === now.question?.step)
-    : undefined
+/** The place whose agent asks, where a link names a question that is no step's own. */
+function agentAsking({ now, steps }: WholeRun, question: AskedFor): string | undefined {
+  if (question === undefined) return undefined
+  const place = question.attempt === undefined ? undefined : placeOfAttempt(steps, question.attempt)
+  if (place !== undefined) return placeName(place)
+  return now?.question?.kind === 'agent' ? askingName(now.question) : undefined
+}
+
+/** Where a run asks, if that is in several places: one is chosen by one touch. */
+function Questions({
+  run,
+  chosen,
+  open,
+}: {
+  run: WholeRun
+  chosen: Place | undefined
+  open: (names: readonly string[]) => void
+}) {
+  const { question, asked_too } = run.now ?? {}
+  if (isOver(run) || question === undefined || asked_too === undefined) return null
+  const all = [question, ...asked_too.places]
+  const more = asked_too.count - asked_too.places.length
+  const isAt = ({ kind, step, host, instance }: AskingPlace) =>
+    chosen?.step.step === step &&
+    (kind === 'approval' || chosen.instance.host === host) &&
+    (instance === undefined || chosen.index === instance)
+  return (
+    <nav
+      aria-label="Questions"
+      className="flex shrink-0 flex-wrap items-center gap-2 border-b border-ask-line bg-ask-soft px-5 py-1.5 text-meta max-sm:px-4"
+    >
+      <span className="text-ask">{asked_too.count + 1} wait for an answer</span>
+      {all.map((place) => (
+        <button
+          key={askingName(place)}
+          type="button"
+          className="button h-7 max-sm:h-11"
+          aria-current={isAt(place)}
+          onClick={() => open([askingName(place)])}
+        >
+          <bdi className="max-w-64 truncate">{askingWord(place, all)}</bdi>
+        </button>
+      ))}
+      {more > 0 && <span className="text-ink2">and {more.toLocaleString('en')} more</span>}
+    </nav>
+  )
+}

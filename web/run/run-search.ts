@@ -60,9 +60,11 @@ export function linesOf(fragment: string): { step: string; lines: [number, numbe
   return { step, lines: [ends[0]!, ends[1]!] }
 }
 
-/** The question that a fragment such as `#question:deploy` names. */
-export function questionOf(fragment: string): string | undefined {
-  return /^#?question:(.+)$/.exec(decode(fragment))?.[1]
+/** The question that a fragment names: of a step (`#question:deploy`), or of the agent of an attempt (`#question:ID@7`). */
+export function questionOf(fragment: string): { id: string; attempt?: number } | undefined {
+  const [, whole, id, attempt] = /^#?question:((.+?)(?:@(\d+))?)$/.exec(decode(fragment)) ?? []
+  if (whole === undefined) return undefined
+  return attempt === undefined ? { id: whole } : { id: id!, attempt: Number(attempt) }
 }
 
 function decode(text: string): string {

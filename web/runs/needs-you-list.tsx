@@ -5,7 +5,7 @@ import { saidOfAnswer, saidOfPermission } from '../data/approvals.ts'
 import type { Action } from '../data/as-command.ts'
 import { clockOf, hubNow } from '../data/clock.ts'
 import { markSeen } from '../data/failures.ts'
-import { answerApproval, type Run, shownStatus } from '../data/runs.ts'
+import { answerApproval, askingName, askingWord, type Run, shownStatus } from '../data/runs.ts'
 import { giveInput } from '../data/sessions.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { ActionButton, type ActionButtonProps } from '../parts/action-button.tsx'
@@ -67,7 +67,7 @@ function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>, st
 }
 
 const keyOf = ({ run_id, now: { question } = {} }: Run) =>
-  `${run_id} ${question?.step} ${question?.host} ${question?.request_id ?? question?.text}`
+  `${run_id} ${question && askingName(question)} ${question?.request_id ?? question?.text}`
 
 /** Whether what stands in a list has just changed: then what is under a finger or the pointer may be another button. */
 function useMoved(shown: string): boolean {
@@ -82,8 +82,7 @@ function useMoved(shown: string): boolean {
 /** The place that asks, whatever else of the run has failed or runs; a session has but one. */
 function placeOf({ blueprint, now: { question } = {} }: Run): { step?: string } {
   if (question === undefined || (question.kind === 'agent' && blueprint === 'agent')) return {}
-  const { kind, step, host } = question
-  return { step: kind === 'approval' || host === undefined ? step : `${step}@${host}` }
+  return { step: askingName(question) }
 }
 
 interface NeedsYouProps {
@@ -167,7 +166,8 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
   }
   const request = question?.request_id
   const permit = (decision: 'allow' | 'deny') => async (key: string) => {
-    await giveInput(run.run_id, { permission: { request_id: request!, decision } }, key)
+    const { attempt } = question!
+    await giveInput(run.run_id, { permission: { request_id: request!, decision }, attempt }, key)
     answered(decision === 'allow' ? 'Allowed' : 'Denied')
   }
   const to = {
@@ -219,6 +219,7 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
             )}
           </>
         )}
+        <AskingToo run={run} />
       </span>
       <span className="text-meta text-ink2 max-sm:hidden">{run.owner}</span>
       {left !== undefined && left > 0 && (
@@ -262,14 +263,14 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
             doing: 'Denying…',
             act: permit('deny'),
             afterwards: saidOfPermission('deny', run.workflow_name),
-            command: { do: 'answer', run: run.run_id, request, answer: 'deny' },
+            command: { do: 'answer', run: run.run_id, request, attempt: question?.attempt, answer: 'deny' },
           }}
           yes={{
             word: 'Allow once',
             doing: 'Allowing…',
             act: permit('allow'),
             afterwards: saidOfPermission('allow', run.workflow_name),
-            command: { do: 'answer', run: run.run_id, request, answer: 'allow' },
+            command: { do: 'answer', run: run.run_id, request, attempt: question?.attempt, answer: 'allow' },
           }}
         />
       ) : (
@@ -301,6 +302,36 @@ function Answers({ run, deaf, no, yes }: { run: Run; deaf: boolean; no: Answer; 
           actions={[yes, no].map(({ word, command }) => [word, command] as const)}
         />
       </Suspense>
+    </span>
+  )
+}
+
+/** Where else the run asks, each a link of its own. */
+function AskingToo({ run }: { run: Run }) {
+  const { question, asked_too } = run.now ?? {}
+  if (question === undefined || asked_too === undefined) return null
+  const { count, places } = asked_too
+  const all = [question, ...places]
+  const link = 'mr-3 text-accent hover:underline max-sm:inline-flex max-sm:min-h-11 max-sm:items-center'
+  return (
+    <span className="block truncate text-meta max-sm:whitespace-normal">
+      {count} more {count === 1 ? 'asks' : 'ask'}:{' '}
+      {places.map((place) => (
+        <Link
+          key={askingName(place)}
+          to="/runs/$run"
+          params={{ run: run.run_id }}
+          search={{ step: askingName(place) }}
+          className={link}
+        >
+          <bdi>{askingWord(place, all)}</bdi>
+        </Link>
+      ))}
+      {count > places.length && (
+        <Link to="/runs/$run" params={{ run: run.run_id }} search={{}} className={link}>
+          and {count - places.length} more
+        </Link>
+      )}
     </span>
   )
 }

@@ -19,12 +19,14 @@ interface Props {
   /** The agent can begin a branch of the session. */
   forks: boolean
   step: string | undefined
+  /** Set where several attempts of the step take prompts. */
+  attempt: number | undefined
   /** Told of the run that has the prompt, where it is another. */
   goesOn: (run: string) => void
 }
 
 /** The next prompt: sent when the agent has nothing to do, queued while it works. */
-export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props) {
+export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn }: Props) {
   const [text, setText] = useState(() => keptPrompt(run))
   const { drafts, clear: dropDrafts } = useDrafts(run)
   const [sending, setSending] = useState(false)
@@ -35,7 +37,8 @@ export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props)
   const area = useRef<HTMLTextAreaElement>(null)
   useEffect(() => keepPrompt(run, text), [run, text])
 
-  const stop = (idempotencyKey: string) => giveInput(run, { cancel_turn: true, step }, idempotencyKey)
+  const stop = (idempotencyKey: string) =>
+    giveInput(run, { cancel_turn: true, step, attempt }, idempotencyKey)
   const prompt = [drafts.length > 0 ? promptOf(drafts) : '', text.trim()].filter(Boolean).join('\n')
   const ready = !sending && prompt !== '' && ids !== undefined
   /** `now`: before all that is queued, and what the agent is at is ended for it. */
@@ -44,6 +47,7 @@ export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props)
     const input: RunInput = {
       prompt,
       step,
+      attempt,
       ...(ids.length > 0 && { attachments: ids }),
       ...(now && busy && !over && { now }),
       ...(fork && { fork }),
@@ -103,7 +107,7 @@ export function Composer({ run, busy, over, queue, step, forks, goesOn }: Props)
         add(given)
       }}
     >
-      <Queue run={run} queue={queue} step={step} />
+      <Queue run={run} {...{ queue, step, attempt }} />
       <AttachedChips files={files} remove={remove} />
       {drafts.length > 0 && (
         <p className="flex items-center gap-2 text-meta">

@@ -30,6 +30,8 @@ const wants: Record<string, string> = {
 interface Props {
   run: string
   question: Question
+  /** Whose it is, where several agents of the run may ask. */
+  attempt: number | undefined
   /** How many others wait behind it. */
   more: number
   runner: string | undefined
@@ -40,7 +42,7 @@ interface Props {
 }
 
 /** A question of an agent: all that it wants to do, and its answers. It takes no focus, and no key at first. */
-export function QuestionCard({ run, question, more, runner, byItself, lost }: Props) {
+export function QuestionCard({ run, question, attempt, more, runner, byItself, lost }: Props) {
   const [busy, setBusy] = useState<'allow' | 'deny'>()
   const [failure, setFailure] = useState<ApiError>()
   const [seen, setSeen] = useState(false)
@@ -88,7 +90,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
       const whole = JSON.stringify({ decision, ...more })
       keys.current[whole] ??= newKey()
       try {
-        await giveInput(run, { permission: { request_id, decision, ...more } }, keys.current[whole])
+        await giveInput(run, { permission: { request_id, decision, ...more }, attempt }, keys.current[whole])
         return
       } catch (error) {
         const refused = error as ApiError
@@ -100,7 +102,7 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
       }
       setBusy(undefined)
     },
-    [busy, hears, seen, run, request_id, lost],
+    [busy, hears, seen, run, attempt, request_id, lost],
   )
 
   useLetters((key, { repeat }) => {
@@ -243,16 +245,19 @@ export function QuestionCard({ run, question, more, runner, byItself, lost }: Pr
         <span className="flex-1 max-sm:hidden" />
         <CopyAsCli
           actions={[
-            ['Allow once', { do: 'answer', run, request: request_id, answer: 'allow' }],
+            ['Allow once', { do: 'answer', run, request: request_id, attempt, answer: 'allow' }],
             ...(repeats
               ? ([
                   [
                     'Allow for this session',
-                    { do: 'answer', run, request: request_id, answer: 'allow', forSession: true },
+                    { do: 'answer', run, request: request_id, attempt, answer: 'allow', forSession: true },
                   ],
                 ] as const)
               : []),
-            ['Deny', { do: 'answer', run, request: request_id, answer: 'deny', reason: reason?.trim() }],
+            [
+              'Deny',
+              { do: 'answer', run, request: request_id, attempt, answer: 'deny', reason: reason?.trim() },
+            ],
           ]}
         />
         <button

@@ -14,10 +14,12 @@ export function Queue({
   run,
   queue,
   step,
+  attempt,
 }: {
   run: string
   queue: readonly Queued[]
   step: string | undefined
+  attempt: number | undefined
 }) {
   const now = useNow()
   const [busy, setBusy] = useState<string>()
@@ -31,7 +33,7 @@ export function Queue({
     const whole = JSON.stringify([inputId, given])
     keys.current[whole] ??= newKey()
     try {
-      await giveInput(run, { queue: { prompt_id: inputId, ...given }, step }, keys.current[whole])
+      await giveInput(run, { queue: { prompt_id: inputId, ...given }, step, attempt }, keys.current[whole])
       keys.current = {}
       setEditing(undefined)
     } catch (error) {

@@ -293,15 +293,19 @@ export function SessionTab({
   step,
   attempt,
   over,
+  linked,
 }: {
   run: WholeRun
   feed: RunFeed
   step: string
   attempt: number
   over: boolean
+  linked: string | undefined
 }) {
   const talk = useConversation(feed, run.owner, { attempt })
   const args = useAgentArgs(run.run_id, step)
   const runner = lastRunner(run, step)
-  return <Talk {...{ run, talk, over, step, runner }} byItself={byItself(args)} canGoOn={false} />
+  return (
+    <Talk {...{ run, talk, over, step, attempt, runner, linked }} byItself={byItself(args)} canGoOn={false} />
+  )
 }

@@ -19,6 +19,8 @@ interface Props {
   talk: Conversation
   /** Set where several steps of the run may take inputs. */
   step?: string
+  /** Set where several attempts of the step may take inputs. */
+  attempt?: number
   /** The session is over. */
   over: boolean
   runner: string | undefined
@@ -40,6 +42,7 @@ export function Talk({
   run,
   talk,
   step,
+  attempt,
   over,
   runner,
   canGoOn,
@@ -191,7 +194,7 @@ export function Talk({
           <QuestionCard
             key={question.request_id}
             run={run.run_id}
-            question={question}
+            {...{ question, attempt }}
             more={talk.questions.length - 1}
             runner={runner}
             byItself={byItself}
@@ -206,7 +209,7 @@ export function Talk({
               over={over}
               queue={talk.queue}
               forks={talk.forks && canGoOn}
-              step={step}
+              {...{ step, attempt }}
               goesOn={(id) => void navigate({ to: '/runs/$run', params: { run: id }, search: {}, hash: '' })}
             />
           </div>

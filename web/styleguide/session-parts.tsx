@@ -109,6 +109,7 @@ export function SessionParts() {
           key={question.request_id}
           {...{ more, question: more === 0 ? { ...question, expires_at } : question }}
           run="run_parts"
+          attempt={undefined}
           runner="runner-2"
           byItself="denied"
           lost={nothing}
@@ -123,6 +124,7 @@ export function SessionParts() {
           queue={state === 'busy' ? queue : []}
           forks={state === 'over'}
           step={undefined}
+          attempt={undefined}
           goesOn={nothing}
         />
       ))}

@@ -11,9 +11,9 @@ import type { AttemptState, RunState, Talk } from './state.ts'
 export interface InputAddress {
   by?: string
   /** Where several attempts of the run take inputs. */
-  step?: string
+  step?: string | undefined
   /** Number of the attempt. */
-  attempt?: number
+  attempt?: number | undefined
 }
 
 export interface Addressed {

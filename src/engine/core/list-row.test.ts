@@ -94,7 +94,7 @@ test('a question of an agent has its command, and its id where nothing of it is 
   }
   const input = (given: object) => ({ input: JSON.stringify(given) })
   const test = input({ command: 'npm test' })
-  const all = (request_id: string) => ({ text: 'npm test', request_id })
+  const all = (request_id: string) => ({ text: 'npm test', request_id, attempt: 1 })
   assert.deepEqual(await asked({ ...test, expires_at: 'T' }), { ...all('q1'), expires_at: 'T' })
   assert.deepEqual(await asked({ ...test, paths: ['/w/runs/run_1a'] }), all('q3'))
   assert.deepEqual(await asked({ ...test, paths: ['/w/shop'] }), { ...all('q5'), folder: '/w/shop' })
@@ -145,4 +145,26 @@ test('a row tells of the latest session, with its last words once they are said'
   await tell({ kind: 'message', text: 'Second.' })
   await tell({ kind: 'turn_ended', stop_reason: 'end_turn' })
   assert.equal((await row())!.last_words, 'Second.')
+})
+
+test('a row says where else a person is asked, and each answer goes to the agent that asks', async (t) => {
+  const { engine, submit, store, host, events } = scriptedEngine(t, () => 'hold')
+  const items = ['a', 'b', 'c', 'd', 'e', 'f']
+  const id = await submit([step('mend', { action: 'agent.run', foreach: items, args: { prompt: 'x' } })])
+  await until(async () => host.held.size === items.length)
+  const row = async () => runSummary((await store.get(id))!).now!
+  // Agents number their questions each for itself.
+  const question: AgentUpdate = { kind: 'permission', request_id: '1.call', title: 'a command' }
+  for (const { sink } of [...host.held.values()].slice(1))
+    await sink.report({ type: 'update', update: question }, 1)
+  const place = (instance: number) => ({ kind: 'agent' as const, step: 'mend', host: 'local', instance })
+  assert.deepEqual((await row()).question, { ...place(1), text: 'a command' })
+  assert.deepEqual((await row()).asked_too, { count: 4, places: [2, 3, 4].map(place) })
+  const shown = (await engine.view(id))!.steps[0]!.instances.map(({ asks }) => asks)
+  assert.deepEqual(shown, [undefined, true, true, true, true, true])
+  const allow = { type: 'permission', request_id: '1.call', decision: 'allow' } as const
+  await engine.input(id, allow, { attempt: 4 })
+  const given = (await events(id)).flatMap((event) => (event.type === 'input.given' ? [event.attempt] : []))
+  assert.deepEqual(given, [4])
+  assert.deepEqual((await row()).asked_too, { count: 3, places: [2, 4, 5].map(place) })
 })

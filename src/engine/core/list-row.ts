@@ -1,10 +1,12 @@
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { RunListRow, RunRoute } from '../../contract/run.ts'
-import type { AskedPermission, RunState, StepState } from './state.ts'
+import type { AskedPermission, InstanceState, RunState, StepState } from './state.ts'
 
 /** More main steps than these are counted, and with more instances of one step all instances are. */
 const MOST_STOPS = 12
 const MOST_TEXT = 200
+/** Of further questions of a run so many are named. */
+const MOST_PLACES = 3
 
 /** How a list shows where the run is: kept beside its log, so that no list folds one. Undefined: it has not begun. */
 export function listRow(state: RunState): RunListRow | undefined {
@@ -83,7 +85,7 @@ const ends = {
 function stopOf(step: StepState, state: RunState, unplaced: number): Stop {
   const { status, tally } = step
   if (status !== 'running' && status !== 'waiting') return ends[status]
-  if (asking(step, state) !== undefined) return 'q'
+  if (!asking(step, state).next().done) return 'q'
   const { running = 0, waiting = 0 } = tally
   if (running > unplaced || running + waiting === 0) return 'r'
   // The run that it waits for goes on by itself.
@@ -100,26 +102,30 @@ function waitingByStep({ unplaced, attempts, main }: RunState): Map<StepState, n
   return waiting
 }
 
-/** The first instance that waits for a person. */
-function asking(step: StepState, { attempts }: RunState): StepState['instances'][number] | undefined {
+/** Says whether an instance waits for a person: for an approval, or an answer to its agent. */
+export const asks = ({ status, approval, attempts: own }: InstanceState, { attempts }: RunState): boolean =>
+  status === 'waiting'
+    ? approval !== undefined
+    : status === 'running' && (attempts[(own.at(-1) ?? 0) - 1]?.talk?.questions.size ?? 0) > 0
+
+/** Where of a step a person is asked; an approval once, as all of its instances are answered at once. */
+function* asking(step: StepState, state: RunState): Generator<{ instance: InstanceState; index: number }> {
   const { tally, instances, inputs } = step
-  if (tally.waiting) {
-    const found = instances.find(({ status, approval }) => status === 'waiting' && approval !== undefined)
-    if (found !== undefined) return found
+  if (!tally.waiting && !(inputs && tally.running)) return
+  for (const [index, instance] of instances.entries()) {
+    if (!asks(instance, state)) continue
+    yield { instance, index }
+    if (instance.approval !== undefined) return
   }
-  if (!inputs || !tally.running) return undefined
-  return instances.find(
-    ({ status, attempts: own }) =>
-      status === 'running' && (attempts[(own.at(-1) ?? 0) - 1]?.talk?.questions.size ?? 0) > 0,
-  )
 }
 
 function firstAsked(
   { attempts: own }: StepState['instances'][number],
   { attempts }: RunState,
-): AskedPermission {
-  const [first] = attempts[own.at(-1)! - 1]!.talk!.questions.values()
-  return first!
+): AskedPermission & { attempt?: number } {
+  const attempt = own.at(-1)!
+  const [first] = attempts[attempt - 1]!.talk!.questions.values()
+  return first!.request_id === undefined ? first! : { ...first!, attempt }
 }
 
 /** A question as a list says it: by its id alone it is answered there only where nothing of it is left out. */
@@ -187,24 +193,28 @@ function nowOf(state: RunState): RunListRow['now'] {
       now.instances = { done: success, failed: failed + interrupted, all: instances.length }
     }
   }
-  for (const step of open) {
-    const instance = asking(step, state)
-    if (instance === undefined) continue
-    const { host, approval } = instance
-    now.question =
-      approval === undefined
-        ? { kind: 'agent', step: step.name, host, ...firstAsked(instance, state) }
-        : {
-            kind: 'approval',
-            step: step.name,
-            host,
-            text: cut(approval.message),
-            expires_at: approval.expires_at,
-            on_timeout: approval.on_timeout,
-            approvers: approval.approvers,
-          }
-    break
-  }
+  for (const step of open)
+    for (const { instance, index } of asking(step, state)) {
+      const { host, approval } = instance
+      const kind = approval === undefined ? ('agent' as const) : ('approval' as const)
+      const place = { kind, step: step.name, host, ...(step.instances.length > 1 && { instance: index }) }
+      if (now.question === undefined)
+        now.question = {
+          ...place,
+          ...(approval === undefined
+            ? firstAsked(instance, state)
+            : {
+                text: cut(approval.message),
+                expires_at: approval.expires_at,
+                on_timeout: approval.on_timeout,
+                approvers: approval.approvers,
+              }),
+        }
+      else {
+        now.asked_too ??= { count: 0, places: [] }
+        if (++now.asked_too.count <= MOST_PLACES) now.asked_too.places.push(place)
+      }
+    }
   if (state.status !== 'success') now.failure = failureOf(steps)
   return Object.values(now).every((value) => value === undefined) ? undefined : now
 }

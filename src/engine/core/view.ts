@@ -9,6 +9,7 @@ import type {
   StepView,
 } from '../../contract/run.ts'
 import type { StepStatus } from '../../contract/status.ts'
+import { asks } from './list-row.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
 
@@ -154,7 +155,20 @@ export function instanceView(
   const waiting = instance.status === 'running' ? attempts.at(-1)?.waiting : undefined
   const status = waiting === undefined ? instance.status : 'waiting'
   const child_run_id = instance.child
-  return { host, vars, status, waiting, reason, message, exit_code, duration_ms, child_run_id, attempts }
+  const isAsking = asks(instance, state) || undefined
+  return {
+    host,
+    vars,
+    status,
+    waiting,
+    asks: isAsking,
+    reason,
+    message,
+    exit_code,
+    duration_ms,
+    child_run_id,
+    attempts,
+  }
 }
 
 const iso = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())

@@ -19,7 +19,9 @@ export interface Giver {
   /** User name. */
   by: string
   /** Where several steps of the run take prompts. */
-  step?: string
+  step?: string | undefined
+  /** Where several attempts of that do. */
+  attempt?: number | undefined
   /** Of a run that goes on with one that has ended; default: as that was. */
   interactive?: boolean
   /** Of a run that goes on with one that has ended: as a branch of its session. */
@@ -40,7 +42,7 @@ export class FollowUps {
   async give(
     record: RunRecord,
     prompt: Prompt,
-    { by, step, interactive, fork }: Giver,
+    { by, step, attempt, interactive, fork }: Giver,
   ): Promise<InputAccepted> {
     const { run_id } = record
     if (isFinalRun(record.status)) return await this.#goOn(record, prompt, { by, interactive, fork })
@@ -53,7 +55,7 @@ export class FollowUps {
         },
       )
     try {
-      return { run_id, ...(await this.#engine.input(run_id, prompt, { by, step })) }
+      return { run_id, ...(await this.#engine.input(run_id, prompt, { by, step, attempt })) }
     } catch (error) {
       // It ended after it was looked at.
       if (!(error instanceof ErrandError) || error.code !== 'run_ended') throw error

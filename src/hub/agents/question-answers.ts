@@ -23,7 +23,7 @@ export async function answerQuestion(
     return await engine.input(runId, answer, to)
   } catch (error) {
     if (!(error instanceof ErrandError) || !LATE.has(error.code)) throw error
-    const found = await readAnswer(engine, runId, answer.request_id)
+    const found = await readAnswer(engine, runId, answer.request_id, to?.attempt)
     if (found === undefined) throw error
     if (answer.input_id !== undefined && found.inputId === answer.input_id)
       return { input_id: answer.input_id }
@@ -39,16 +39,18 @@ export async function answerQuestion(
   }
 }
 
-/** The answer that a question of a run got, as its log tells; a later question may have the same id. */
+/** The answer that a question of a run got, as its log tells; a later question, and one of another attempt, may have the same id. */
 async function readAnswer(
   engine: EngineFace,
   runId: string,
   requestId: string,
+  attempt: number | undefined,
 ): Promise<{ answered: AnsweredQuestion; inputId?: string } | undefined> {
   const record = await engine.get(runId)
   let found: { answered: AnsweredQuestion; inputId?: string } | undefined
   for await (const event of engine.watch(runId, 0, undefined, { outputBytes: 0 })) {
-    if (event.type === 'input.given' && isFor(event.input, requestId)) {
+    const isOf = attempt === undefined || ('attempt' in event && event.attempt === attempt)
+    if (isOf && event.type === 'input.given' && isFor(event.input, requestId)) {
       const { decision, input_id } = event.input
       const answered = {
         request_id: requestId,
@@ -58,7 +60,7 @@ async function readAnswer(
         at: event.time,
       }
       found = { answered, inputId: input_id }
-    } else if (event.type === 'agent.update') {
+    } else if (isOf && event.type === 'agent.update') {
       const { update } = event
       if (update.kind === 'permission' && update.request_id === requestId) found = undefined
       // That of a person is what was given.

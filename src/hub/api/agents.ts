@@ -99,7 +99,7 @@ export function inputHandlers({ engine, followUps, stored }: ApiContext) {
       const attachments = await givenAttachments(stored, askerOf(identity), body.attachments)
       const input = given.type === 'prompt' && attachments.length > 0 ? { ...given, attachments } : given
       reply.code(202)
-      const to = { by: identity.user.name, step: body.step }
+      const to = { by: identity.user.name, step: body.step, attempt: body.attempt }
       if (input.type === 'prompt')
         return await followUps.give(record, input, {
           ...to,

@@ -38,9 +38,16 @@ const runPath = (run_id: string, step?: string, question?: string): string => {
 /** A question of a step; `question` is what its link opens. */
 export function questionNotice(
   { run_id, workflow_name }: Of,
-  asked: { step: string; question: string; text: string; expires_at?: string; at: string },
+  asked: {
+    step: string
+    host?: string | undefined
+    question: string
+    text: string
+    expires_at?: string
+    at: string
+  },
 ): NoticeBody {
-  const { step, question, text, expires_at, at } = asked
+  const { step, host, question, text, expires_at, at } = asked
   const until = expires_at === undefined ? '' : `\nIt can be answered until ${expires_at}.`
   return {
     kind: 'question',
@@ -49,7 +56,7 @@ export function questionNotice(
     run_id,
     workflow_name: cut(plain(workflow_name), MOST_TITLE),
     step: cut(plain(step), MOST_TITLE),
-    path: runPath(run_id, step, question),
+    path: runPath(run_id, host === undefined ? step : `${step}@${host}`, question),
     at,
   }
 }

@@ -132,7 +132,7 @@ export class Notifier {
     if (run === undefined) return
     if (over) return await this.#failed(run)
     const told = new Set<string>()
-    for (const { seq, step, question, link, text, expires_at, approvers, time, isApproval } of asked) {
+    for (const { seq, step, host, question, link, text, expires_at, approvers, time, isApproval } of asked) {
       // The instances of a step that ask at once are answered at once.
       if (told.has(question)) continue
       told.add(question)
@@ -141,7 +141,7 @@ export class Notifier {
           ? mayAnswer(approvers, person, run.owner)
           : person.name === run.owner,
       )
-      const body = questionNotice(run, { step, question: link, text, expires_at, at: time })
+      const body = questionNotice(run, { step, host, question: link, text, expires_at, at: time })
       await this.#keep(places, { run, key: `${runId} ${seq}`, question, body })
     }
   }
@@ -289,6 +289,9 @@ const isNews = (event: RunEvent): boolean =>
 
 const approvalKey = ({ phase, step }: { phase: string; step: string }): string => `${phase} ${step}`
 
+/** Agents number their questions each for itself. */
+const agentKey = (attempt: number, requestId: string): string => `${attempt} ${requestId}`
+
 /** The questions that these events leave open. */
 function openQuestions(events: readonly RunEvent[]) {
   const open = new Map<
@@ -297,6 +300,7 @@ function openQuestions(events: readonly RunEvent[]) {
       seq: number
       time: string
       step: string
+      host?: string
       question: string
       /** As the page names it. */
       link: string
@@ -323,10 +327,12 @@ function openQuestions(events: readonly RunEvent[]) {
       })
     } else if (event.type === 'approval.answered') open.delete(`${approvalKey(event)} ${event.instance}`)
     else if (event.type === 'agent.update' && event.update.kind === 'permission') {
-      const { request_id, title, input, expires_at } = event.update
+      const { attempt, host, update } = event
+      const { request_id, title, input, expires_at } = update
+      const question = agentKey(attempt, request_id)
       const text = [title, input].filter((part) => part !== undefined && part !== '').join('\n')
-      open.set(request_id, {
-        ...{ seq, time, step: event.step, question: request_id, link: request_id, expires_at },
+      open.set(question, {
+        ...{ seq, time, step: event.step, host, question, link: `${request_id}@${attempt}`, expires_at },
         text: text || 'The agent asks for a permission.',
         isApproval: false,
       })
@@ -338,9 +344,10 @@ function openQuestions(events: readonly RunEvent[]) {
 function answeredIn(events: readonly RunEvent[]): string[] {
   return events.flatMap((event) => {
     if (event.type === 'approval.answered') return [approvalKey(event)]
-    if (event.type === 'input.given' && event.input.type === 'permission') return [event.input.request_id]
+    if (event.type === 'input.given' && event.input.type === 'permission')
+      return [agentKey(event.attempt, event.input.request_id)]
     if (event.type === 'agent.update' && event.update.kind === 'permission_answered')
-      return [event.update.request_id]
+      return [agentKey(event.attempt, event.update.request_id)]
     return []
   })
 }

@@ -98,6 +98,7 @@ const answer = command({
   summary: 'Answer what the agent of a run on a hub asks before it uses a tool.',
   args: '<run-id> <request-id> <allow|deny>',
   options: {
+    attempt: { type: 'string', value: 'N', help: 'Of this attempt, where several agents of the run ask' },
     'for-session': { type: 'boolean', help: 'With allow: do not ask for the same again in this session' },
     reason: { type: 'string', value: 'TEXT', help: 'With deny: why, for the agent' },
     input: {
@@ -111,7 +112,12 @@ const answer = command({
     'errand agents answer run_0123 question-1 allow',
     'errand agents answer run_0123 question-1 deny --reason "Use the staging server"',
   ],
-  async run({ 'for-session': forSession, reason, input: edited, ...hub }, [runId, request_id, decision]) {
+  async run(
+    { attempt, 'for-session': forSession, reason, input: edited, ...hub },
+    [runId, request_id, decision],
+  ) {
+    if (attempt !== undefined && !/^[1-9]\d{0,8}$/.test(attempt))
+      throw new UsageError(`--attempt is "${attempt}"`, 'it is the number of an attempt, from 1')
     if (decision !== 'allow' && decision !== 'deny')
       throw new UsageError(`the answer is "${decision}"`, 'it is allow or deny')
     if (decision === 'deny' && forSession) throw new UsageError('--for-session is for allow', 'leave it out')
@@ -121,6 +127,7 @@ const answer = command({
     const scope = forSession ? ('session' as const) : undefined
     await connect(hub).runs.input(runId!, {
       permission: { request_id: request_id!, decision, scope, reason, input },
+      attempt: attempt === undefined ? undefined : Number(attempt),
     })
     process.stdout.write(`${request_id} is ${decision === 'allow' ? 'allowed' : 'denied'}.\n`)
     return 0
