@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { ErrandClient } from '../../src/client/client.ts'
@@ -126,6 +127,25 @@ const NEVER = `read asked; name=$(echo "$asked" | sed -n 's/.*"name":"\\([^"]*\\
   provision) echo "$name" > $0; echo '{}' ;;
   find) if test -e $0; then echo '{"runners": [{"name": "'$(cat $0)'", "state": "starting"}]}'; else echo '{"runners": []}'; fi ;;
   remove) rm -f $0; echo '{}' ;; esac`
+
+const STUCK = `case $1 in provision) exit 3 ;; find) echo '{"runners": []}' ;; *) test -e $0 || { echo stuck >&2; exit 4; }; echo '{}' ;; esac`
+
+test('one that cannot be taken away says why, and goes once it can', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-stuck-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const go = join(folder, 'go')
+  const programs = await opened(t, { provisioner: 'command', command: ['sh', '-c', STUCK, go] })
+  await startRun(programs, onBuilders('echo hello'))
+  const made = async () => (await programs.client.runners.groups({ name: 'builders' }))[0]!.pool!.runners
+  const stuck = await eventually('why it stays', async () =>
+    (await made()).find(({ waits_for }) => waits_for !== undefined),
+  )
+  assert.match(stuck.waits_for!, /remove ended with exit code 4: stuck$/)
+  writeFileSync(go, '')
+  await eventually('its end', async () =>
+    (await made()).some(({ name, state }) => name === stuck.name && state === 'removed'),
+  )
+})
 
 test('one that has not started is taken away once its group has other settings, and is made anew by them', async (t) => {
   const programs = await opened(t)

@@ -19,7 +19,9 @@ const states = {
 export function PoolFacts({ pool }: { pool: PoolView }) {
   const { provisioner, counts, max, spare, paused, breaker, runners, changes } = pool
   const there = Object.entries(states).filter(([state]) => counts[state as keyof typeof states] > 0)
-  const starting = runners.filter(({ state, waits_for }) => state === 'starting' && waits_for !== undefined)
+  const stuck = runners.filter(
+    ({ state, waits_for }) => (state === 'starting' || state === 'removing') && waits_for !== undefined,
+  )
   return (
     <div className="flex min-w-0 flex-col gap-1 text-meta break-words">
       <span>
@@ -32,9 +34,10 @@ export function PoolFacts({ pool }: { pool: PoolView }) {
         </span>
         {paused && <span className="font-medium text-ask"> Paused: nothing new is made.</span>}
       </span>
-      {starting.map(({ name, waits_for }) => (
+      {stuck.map(({ name, state, waits_for }) => (
         <span key={name} className="text-ask">
-          <bdi>{name}</bdi> waits: <bdi>{waits_for}</bdi>
+          <bdi>{name}</bdi> {state === 'removing' ? 'cannot be taken away yet' : 'waits'}:{' '}
+          <bdi>{waits_for}</bdi>
         </span>
       ))}
       {breaker !== undefined && (

@@ -221,7 +221,7 @@ export const MadeRunner = z.object({
   run_id: z.string().optional(),
   epoch: z.number().int().min(1),
   state: MadeState,
-  /** The thing that it waits for while it starts, in the words of whoever makes it. */
+  /** The thing that it waits for while it starts, or why it cannot be taken away yet, in the words of whoever makes it. */
   waits_for: z.string().optional(),
   end: MadeEnd.optional(),
   message: z.string().optional(),

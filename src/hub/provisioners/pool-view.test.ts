@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Pool } from '../../contract/fleet/provisioning.ts'
 import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
-import { poolView } from './pool-view.ts'
+import { poolView, whyWaits } from './pool-view.ts'
 
 const pool: Pool = {
   ...{
@@ -61,4 +61,17 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
     ),
   )
   assert.equal(view.breaker?.until, '2026-01-01T12:10:00.000Z')
+})
+
+test('a run that waits for a place is told what keeps it', () => {
+  const waiting = { tenant: 'default', run_id: 'a', workspace: 'w', labels: {} }
+  const why = (rows: MadeRow[]) => whyWaits({ pool: { ...pool, max: 1 }, rows, open: undefined }, waiting)
+  assert.equal(why([]), undefined)
+  const full = 'group "builders" has as many runners as it may (1), and'
+  assert.equal(why([row('1', { state: 'working' })]), `${full} all are taken`)
+  assert.equal(why([row('1', { state: 'removing' })]), `${full} all are taken`)
+  assert.equal(
+    why([row('1', { state: 'removing', waits_for: 'Docker hangs.' })]),
+    `${full} 1 of them cannot be taken away yet: Docker hangs.`,
+  )
 })

@@ -69,6 +69,8 @@ export function whyWaits(
   if (pool.paused) return `group "${group}" is paused: no runner is started for it`
   if (open !== undefined)
     return `no runner of group "${group}" could be started: ${sentence(open.message)} The next try is at ${new Date(open.untilMs).toISOString()}`
-  if (rows.length >= max) return `group "${group}" has as many runners as it may (${max}), and all are taken`
+  const stuck = rows.filter(({ state, waits_for }) => state === 'removing' && waits_for !== undefined)
+  if (rows.length >= max)
+    return `group "${group}" has as many runners as it may (${max}), and ${stuck.length === 0 ? 'all are taken' : `${stuck.length} of them cannot be taken away yet: ${stuck[0]!.waits_for}`}`
   return undefined
 }

@@ -304,7 +304,7 @@ export class Pools {
         runner_id: made.row.name,
       })
     }
-    made.row = { ...made.row, end, message }
+    made.row = { ...made.row, end, message, waits_for: undefined }
     this.#move(made, { state: 'removing' })
     this.#goOn(made)
   }
@@ -383,8 +383,11 @@ export class Pools {
       } catch (error) {
         if (signal.aborted) return
         const text = provisionText(error)
-        if (text !== told)
+        if (text !== told) {
           log(`Runner "${name}" cannot be taken away yet: ${text}`, { level: 'warn', runner_id: name })
+          this.#move(made, { waits_for: text })
+          this.changed()
+        }
         told = text
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
         if (signal.aborted) return
@@ -396,7 +399,7 @@ export class Pools {
         ? { reason: end, message: `Runner "${name}" is gone: ${message}` }
         : undefined
     await this.#fleet?.runners.remove({ tenant, id: name }, why)
-    made.row = { ...made.row, state: 'removed', changed_at: new Date().toISOString() }
+    made.row = { ...made.row, state: 'removed', waits_for: undefined, changed_at: new Date().toISOString() }
     await patiently(() => store.save(made.row), signal)
     this.#made.delete(name)
     this.#past.push(made.row)
