@@ -22,9 +22,13 @@ interface Shown {
 
 const text = (words: string | RegExp) => (page: Page) => page.getByText(words).first().waitFor()
 const heading = (name: string) => (page: Page) => page.getByRole('heading', { name }).first().waitFor()
+/** Buttons hear nothing at first, and look so. */
+const answerable = (word: string) => (page: Page) =>
+  page.locator('button:not(:disabled, [aria-disabled="true"])', { hasText: word }).first().waitFor()
 const needsYou = (words: string) => async (page: Page) => {
   await text(words)(page)
   await page.getByRole('region', { name: 'Needs you' }).waitFor()
+  for (const word of ['Allow once', 'Approve']) await answerable(word)(page)
 }
 const wide = { width: 1200, height: 720 }
 const phone = { width: 390, height: 844 }
@@ -69,9 +73,7 @@ const all: Shown[] = [
   {
     name: 'a session',
     path: ({ session }) => `/runs/${session}`,
-    // Its buttons hear nothing at first.
-    there: (page) =>
-      page.locator('button:not(:disabled, [aria-disabled="true"])', { hasText: 'Allow once' }).waitFor(),
+    there: answerable('Allow once'),
     picture: { name: 'session', ...wide, dark: true },
   },
   { name: 'sessions', path: () => '/sessions', there: text('Fix the retry') },
