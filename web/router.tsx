@@ -1,4 +1,4 @@
-import type { QueryClient } from '@tanstack/react-query'
+import { type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { Component, type ComponentType, type ReactNode } from 'react'
 import { filterOf } from './data/run-filter.ts'
 import type { RunFilter } from './data/runs.ts'
@@ -119,17 +119,19 @@ export function beginPages(client: QueryClient): void {
 /** The page that is there, inside what is around all of them. */
 export function Pages() {
   const place = usePlace()
+  const isSomebody = useQueryClient().getQueryData(meQuery.queryKey) !== undefined
   if (place === undefined) return null
   const { page, failure } = place
-  if (failure !== undefined) return <Trouble error={failure} again={() => void navigation.again()} />
+  const trouble = failure !== undefined && <Trouble error={failure} again={() => void navigation.again()} />
   const Shown = page === undefined ? NotThere : (navigation.componentOf(page) as ComponentType)
+  if (trouble && (page?.outside || !isSomebody)) return trouble
   return (
     <Guarded place={place}>
       {page?.outside ? (
         <Shown />
       ) : (
         <Shell>
-          <Shown />
+          <Guarded place={place}>{trouble || <Shown />}</Guarded>
         </Shell>
       )}
     </Guarded>

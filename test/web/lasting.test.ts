@@ -64,6 +64,34 @@ test('a hub of another version is told of, and the page is loaded anew only when
   assert.match(await field.inputValue(), /name: half[\s\S]*steps: \[\]/)
 })
 
+test('while the hub is away one goes to other pages, and one that was not loaded before comes with the hub', {
+  skip,
+}, async (t) => {
+  const programs = await startPrograms(t, { runner: 'none' })
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const page = await openPage(t, browser, programs)
+  const fetched = page.waitForResponse(/me-page.*\.js$/)
+  await page.goto(`${programs.url}/runs`)
+  await fetched
+  await page.evaluate('window.sameDocument = true')
+  await programs.kill('hub')
+  const bar = page.getByRole('navigation', { name: 'Errand', exact: true })
+  await bar.getByRole('link', { name: 'Settings' }).click()
+  await page.getByRole('heading', { name: 'Account' }).waitFor()
+  await page.getByRole('link', { name: 'Tokens' }).click()
+  await page.getByText('It is tried again once the hub is back.').waitFor()
+  await page.getByRole('button', { name: 'Try again' }).click()
+  // The side bar stays, and leads on.
+  await bar.getByRole('link', { name: 'New run' }).click()
+  await page.getByLabel('Workflow, as YAML').waitFor()
+  await page.goBack()
+  await page.getByText('It is tried again once the hub is back.').waitFor()
+  await programs.startHub()
+  await page.getByText('Make a token').first().waitFor()
+  assert.equal(await page.evaluate('window.sameDocument'), true)
+})
+
 test('when the tab with the stream crashes, the others go on, and nothing is missing or there twice', {
   skip,
 }, async (t) => {

@@ -20,11 +20,11 @@ import {
   useState,
 } from 'react'
 import { basePath, whenRefused, whenSessionBack } from '../data/api.ts'
-import { liveRuns } from '../data/live.ts'
+import { liveRuns, useConnection } from '../data/live.ts'
 import { chooseTheme } from '../data/preferences.ts'
 import { runQuery } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
-import { Link, type Path, useNavigate, usePath } from '../navigation/navigation.tsx'
+import { Link, navigation, type Path, useNavigate, usePath } from '../navigation/navigation.tsx'
 import type { Command } from '../palette/commands.ts'
 import { useLetters } from '../parts/letters.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
@@ -173,7 +173,13 @@ export function Shell({ children }: { children: ReactNode }) {
     liveRuns.start()
     const stop = keepRunsLive(client)
     // At hand when it is asked for, after all that the page itself needs.
-    if (typeof requestIdleCallback === 'function') requestIdleCallback(() => void loadPalette())
+    if (typeof requestIdleCallback === 'function')
+      requestIdleCallback(() => {
+        void loadPalette()
+        // Gone to at once, and while the hub is away.
+        for (const { to } of [...below, { to: '/settings/runners' }, { to: '/settings/me' }])
+          navigation.fetch(to)
+      })
     return () => {
       stop()
       liveRuns.stop()
@@ -395,21 +401,36 @@ export function NotThere() {
   )
 }
 
+/** A page that cannot be shown. One whose code the hub did not give is tried again once the hub is back. */
 export function Trouble({ error, again }: { error: unknown; again: () => void }) {
   // The parts of a page that is older than its hub are there no more.
-  const isUnloaded = /dynamically imported module|module script failed/i.test(String(error))
+  const isUnloaded = /dynamically imported module|module script failed|preload CSS/i.test(String(error))
+  const { state } = useConnection()
+  const isAway = isUnloaded && state === 'away'
+  const wasAway = useRef(false)
+  const tryAgain = useRef(again)
+  tryAgain.current = again
+  useEffect(() => {
+    if (wasAway.current && !isAway) tryAgain.current()
+    wasAway.current = isAway
+  }, [isAway])
+  const words = isAway
+    ? "The hub doesn't answer, and this page was not loaded before. It is tried again once the hub is back."
+    : isUnloaded
+      ? "A part of it could not be loaded: Errand was updated, or the hub doesn't answer."
+      : error instanceof Error
+        ? error.message
+        : String(error)
   return (
     <main className="flex h-full flex-col items-center justify-center gap-3 px-4 text-center">
       <h1 className="text-empty font-semibold">This page could not be shown</h1>
-      <p className="text-ink2">
-        {isUnloaded
-          ? "A part of it could not be loaded: Errand was updated, or the hub doesn't answer."
-          : error instanceof Error
-            ? error.message
-            : String(error)}
-      </p>
-      <button type="button" className="button" onClick={() => (isUnloaded ? location.reload() : again())}>
-        {isUnloaded ? 'Reload' : 'Try again'}
+      <p className="text-ink2">{words}</p>
+      <button
+        type="button"
+        className="button"
+        onClick={() => (isUnloaded && !isAway ? location.reload() : again())}
+      >
+        {isUnloaded && !isAway ? 'Reload' : 'Try again'}
       </button>
     </main>
   )
