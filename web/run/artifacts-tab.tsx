@@ -229,6 +229,7 @@ function Markdown({ text }: { text: string }) {
               <Inline text={block.text} />
             </h3>
           )
+        if (block.kind === 'table') return <Table key={key} rows={block.rows} />
         if (block.kind === 'list')
           return (
             <ul key={key} className={`pl-5 ${block.ordered ? 'list-decimal' : 'list-disc'}`}>
@@ -247,6 +248,40 @@ function Markdown({ text }: { text: string }) {
         )
       })}
     </div>
+  )
+}
+
+function Table({ rows: [head = [], ...rows] }: { rows: string[][] }) {
+  const cell = 'border border-line px-2 py-1 text-left align-top'
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
+    <section className="overflow-x-auto" tabIndex={0} aria-label="Table">
+      <table className="text-meta">
+        <thead>
+          <tr>
+            {head.map((text, at) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: cells have their places
+              <th key={at} className={`${cell} bg-sunken font-semibold`}>
+                <Inline text={text} />
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row, index) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: rows have their places
+            <tr key={index}>
+              {head.map((_, at) => (
+                // biome-ignore lint/suspicious/noArrayIndexKey: cells have their places
+                <td key={at} className={cell}>
+                  <Inline text={row[at] ?? ''} />
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
   )
 }
 

@@ -16,6 +16,31 @@ test('headings, lists, code and text are blocks, and HTML stays text', () => {
   ])
 })
 
+test('a table has its rows, and what only looks like one stays text', () => {
+  const text = 'Figures:\n\n| name | ms |\n|:-----|---:|\n| a \\| b | 12 |\n| `c` | |\n\nafter | it\n'
+  const rows = [
+    ['name', 'ms'],
+    ['a | b', '12'],
+    ['`c`', ''],
+  ]
+  assert.deepEqual(blocksOf(text), [
+    { kind: 'text', text: 'Figures:' },
+    { kind: 'table', rows },
+    { kind: 'text', text: 'after | it' },
+  ])
+  const bare = blocksOf('a | b\n--|--\n1 | 2')
+  assert.deepEqual(bare, [
+    {
+      kind: 'table',
+      rows: [
+        ['a', 'b'],
+        ['1', '2'],
+      ],
+    },
+  ])
+  assert.ok(blocksOf(`| a |\n${'|-'.repeat(50_000)}x`).length > 0)
+})
+
 test('a link is its words and its address, never a link', () => {
   assert.deepEqual(inlineOf('see **this** `a*b*` [here](javascript:alert(1))'), [
     { kind: 'plain', text: 'see ' },

@@ -3,10 +3,21 @@ export type Block =
   | { kind: 'code' | 'text'; text: string }
   | { kind: 'list'; ordered: boolean; items: string[] }
   | { kind: 'rule' }
+  | { kind: 'table'; rows: string[][] }
 
 const MOST_BLOCKS = 500
+const MOST_ROWS = 1000
+const UNDER_HEAD = /^\s*\|?(?:\s*:?-+:?\s*\|)+(?:\s*:?-+:?\s*)?$/
 
-/** The blocks of a Markdown text, as far as reports use them; tables and quotes stay text. HTML is text. */
+/** A mark behind a backslash is part of its cell. */
+const cellsOf = (line: string): string[] =>
+  line
+    .trim()
+    .replace(/^\||(?<!\\)\|$/g, '')
+    .split(/(?<!\\)\|/)
+    .map((cell) => cell.trim().replaceAll('\\|', '|'))
+
+/** The blocks of a Markdown text, as far as reports use them; quotes stay text. HTML is text. The first row of a table is its head. */
 export function blocksOf(text: string): Block[] {
   const blocks: Block[] = []
   const lines = text.split(/\r?\n/)
@@ -24,7 +35,12 @@ export function blocksOf(text: string): Block[] {
       at = to
     } else if (heading !== null)
       blocks.push({ kind: 'heading', level: heading[1]!.length, text: heading[2]! })
-    else if (/^\s*([-*_])(\s*\1){2,}\s*$/.test(line)) blocks.push({ kind: 'rule' })
+    else if (line.includes('|') && UNDER_HEAD.test(lines[at + 1] ?? '')) {
+      const rows = [cellsOf(line)]
+      for (at += 2; rows.length < MOST_ROWS && lines[at]?.includes('|'); at++) rows.push(cellsOf(lines[at]!))
+      at--
+      blocks.push({ kind: 'table', rows })
+    } else if (/^\s*([-*_])(\s*\1){2,}\s*$/.test(line)) blocks.push({ kind: 'rule' })
     else if (item !== null) {
       const ordered = item[1] !== undefined
       if (last?.kind === 'list' && last.ordered === ordered) last.items.push(item[2]!)
