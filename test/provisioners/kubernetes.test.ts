@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import test, { type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseAllDocuments } from 'yaml'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
@@ -222,12 +223,15 @@ test('twenty runs at once end well with a pod each, and nothing of them is left'
   let most = 0
   let over = false
   const watched = (async () => {
-    while (!over) most = Math.max(most, (await programs.things('jobs')).length)
+    for (; !over; await sleep(500)) most = Math.max(most, (await programs.things('jobs')).length)
   })()
-  const runs = await Promise.all(ids.map((id) => programs.ended(id))).finally(() => {
+  const runs: Awaited<ReturnType<typeof programs.ended>>[] = []
+  try {
+    for (const id of ids) runs.push(await programs.ended(id))
+  } finally {
     over = true
-  })
-  await watched
+    await watched
+  }
   assert.deepEqual(
     runs.map(({ status }) => status),
     ids.map(() => 'success'),

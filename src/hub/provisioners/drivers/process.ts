@@ -25,7 +25,7 @@ const LOG = 'runner.log'
 const GRACE_MS = 10_000
 const MAX_TOLD = 2_000
 /** Given the seconds, the folder and the grace: then ends all that works in the folder but itself, whatever has become of the hub. */
-const WATCH = `sleep "$1"; echo "The time of this runner is over." >&2
+const WATCH = `sleep "$1" || exit; echo "The time of this runner is over." >&2
 for signal in TERM KILL KILL; do
   for each in /proc/[0-9]*; do
     pid=\${each#/proc/}
