@@ -56,3 +56,15 @@ test('a link is its words and its address, never a link', () => {
 test('a long text without an end of a fence ends', () => {
   assert.equal(blocksOf('```\n'.repeat(3) + 'x\n\n'.repeat(10_000)).length <= 500, true)
 })
+
+test('a long line of spaces, marks, columns or brackets stays as it is', () => {
+  const long = 200_000
+  const under = `${' '.repeat(long)}x`
+  assert.deepEqual(blocksOf(`| a |\n${under}`), [{ kind: 'text', text: `| a |\n${under}` }])
+  for (const text of [`a${' '.repeat(long)}x`, `${'#'.repeat(long)}x`])
+    assert.deepEqual(blocksOf(`# ${text} ##`), [{ kind: 'heading', level: 1, text }])
+  const wide = `${'|'.repeat(long)}\n|-|`
+  assert.deepEqual(blocksOf(wide), [{ kind: 'text', text: wide }])
+  for (const text of ['['.repeat(long), `[a](${'b'.repeat(long)}`, '[a]('.repeat(long / 4)])
+    assert.deepEqual(inlineOf(text), [{ kind: 'plain', text }])
+})

@@ -7,7 +7,10 @@ export type Block =
 
 const MOST_BLOCKS = 500
 const MOST_ROWS = 1000
-const UNDER_HEAD = /^\s*\|?(?:\s*:?-+:?\s*\|)+(?:\s*:?-+:?\s*)?$/
+/** A table with more stays text. */
+const MOST_COLUMNS = 100
+/** Of a line without space around it: else a long one of nothing else takes seconds. */
+const UNDER_HEAD = /^\|?(?:\s*:?-+:?\s*\|)+(?:\s*:?-+:?\s*)?$/
 
 /** A mark behind a backslash is part of its cell. */
 const cellsOf = (line: string): string[] =>
@@ -16,6 +19,16 @@ const cellsOf = (line: string): string[] =>
     .replace(/^\||(?<!\\)\|$/g, '')
     .split(/(?<!\\)\|/)
     .map((cell) => cell.trim().replaceAll('\\|', '|'))
+
+const isTableHead = (line: string, next = ''): boolean =>
+  line.includes('|') && UNDER_HEAD.test(next.trim()) && cellsOf(line).length <= MOST_COLUMNS
+
+/** The words of a heading, without the marks that may close it. */
+function headingOf(text: string): string {
+  let end = text.length
+  while (text[end - 1] === '#') end--
+  return text.slice(0, end).trimEnd()
+}
 
 /** The blocks of a Markdown text, as far as reports use them; quotes stay text. HTML is text. The first row of a table is its head. */
 export function blocksOf(text: string): Block[] {
@@ -26,7 +39,7 @@ export function blocksOf(text: string): Block[] {
     const last = blocks.at(-1)
     const isNext = at > 0 && lines[at - 1] !== ''
     const fence = /^\s{0,3}(```+|~~~+)/.exec(line)?.[1]
-    const heading = /^(#{1,6})\s+(.*?)\s*#*$/.exec(line)
+    const heading = /^(#{1,6})\s+(.*)$/.exec(line)
     const item = /^\s*(?:[-*+]|(\d+)[.)])\s+(.*)$/.exec(line)
     if (fence !== undefined) {
       const end = lines.findIndex((one, index) => index > at && one.trim().startsWith(fence))
@@ -34,8 +47,8 @@ export function blocksOf(text: string): Block[] {
       blocks.push({ kind: 'code', text: lines.slice(at + 1, to).join('\n') })
       at = to
     } else if (heading !== null)
-      blocks.push({ kind: 'heading', level: heading[1]!.length, text: heading[2]! })
-    else if (line.includes('|') && UNDER_HEAD.test(lines[at + 1] ?? '')) {
+      blocks.push({ kind: 'heading', level: heading[1]!.length, text: headingOf(heading[2]!) })
+    else if (isTableHead(line, lines[at + 1])) {
       const rows = [cellsOf(line)]
       for (at += 2; rows.length < MOST_ROWS && lines[at]?.includes('|'); at++) rows.push(cellsOf(lines[at]!))
       at--
@@ -57,7 +70,9 @@ export function blocksOf(text: string): Block[] {
 /** The pieces of a line: code, strong and emphasis; links are their words with the address behind. */
 export function inlineOf(text: string): { kind: 'plain' | 'code' | 'strong' | 'em'; text: string }[] {
   const pieces: ReturnType<typeof inlineOf> = []
-  const marks = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*|!?\[([^\]]*)\]\(([^)\s]*)[^)]*\)/g
+  // Of bounded length after a bracket: a text of brackets alone takes minutes otherwise.
+  const marks =
+    /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*|!?\[([^[\]]*)\]\(([^)\s]{0,2048})(?:\s[^)]{0,512})?\)/g
   let from = 0
   for (const found of text.matchAll(marks)) {
     if (found.index > from) pieces.push({ kind: 'plain', text: text.slice(from, found.index) })

@@ -1,5 +1,6 @@
 import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { RunListRow, RunRoute } from '../../contract/run.ts'
+import { jsonOf } from '../../platform/text.ts'
 import type { AskedPermission, InstanceState, RunState, StepState } from './state.ts'
 
 /** More main steps than these are counted, and with more instances of one step all instances are. */
@@ -154,16 +155,8 @@ export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermi
 
 /** The arguments of a tool that runs a command; none where it is no such tool, or they were cut. */
 function commandIn(input: string): { command?: string; description?: unknown } {
-  try {
-    const given: unknown = JSON.parse(input)
-    return typeof given === 'object' &&
-      given !== null &&
-      typeof (given as { command?: unknown }).command === 'string'
-      ? given
-      : {}
-  } catch {
-    return {}
-  }
+  const given = jsonOf(input) as { command?: unknown; description?: unknown } | null | undefined
+  return typeof given?.command === 'string' ? { ...given, command: given.command } : {}
 }
 
 function instanceStops({ tally }: StepState): Partial<Record<Stop, number>> {
