@@ -40,12 +40,17 @@ Acquire::Retries "3";
 END
 export APT_CONFIG=$work/apt/apt.conf
 apt-get update -qq
-apt-get download -qq golang-1.19-go golang-1.19-src rsync libpopt0 libxxhash0 etcd-server containernetworking-plugins
+apt-get download -qq golang-1.19-go golang-1.19-src rsync libpopt0 libxxhash0 etcd-server containernetworking-plugins \
+  golang-github-modern-go-reflect2-dev
 apt-get source -qq --download-only kubernetes
 for file in *.deb; do dpkg -x "$file" "$work/root"; done
 source=$work/go/src/k8s.io/kubernetes
 mkdir -p "$source"
 tar -xzf kubernetes_*.orig.tar.gz --strip-components=1 -C "$source"
+# Its own reads maps as Go has not had them since 1.18: the API server dies of it at random.
+reflect2=github.com/modern-go/reflect2
+rm -r "$source/vendor/$reflect2"
+cp -r "$work/root/usr/share/gocode/src/$reflect2" "$source/vendor/$reflect2"
 
 export GOROOT=$work/root/usr/lib/go-1.19 GOPATH=$work/go GOCACHE=$work/compiled GO111MODULE=off CGO_ENABLED=0 HOME=$work/home
 export PATH=$GOROOT/bin:$work/root/usr/bin:$PATH LD_LIBRARY_PATH=$work/root/usr/lib/$(uname -m)-linux-gnu
