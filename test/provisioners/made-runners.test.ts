@@ -84,7 +84,7 @@ test('the work of a runner that is killed in the middle is told as lost, and not
   const mark = join(programs.home, 'begun')
   const id = await startRun(programs, onBuilders(`echo x >> ${mark}; sleep 600`))
   await eventually('the step', () => existsSync(mark))
-  for (const pid of [...made(programs), ...processesOf('ERRAND_RUN_ID')]) process.kill(pid, 'SIGKILL')
+  for (const pid of [...made(programs), ...processesOf(`ERRAND_RUN_ID=${id}\0`)]) process.kill(pid, 'SIGKILL')
   const run = await programs.ended(id)
   assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
   await nothingLeft(programs)

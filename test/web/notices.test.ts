@@ -56,6 +56,7 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
   await other.goto(`${programs.url}/runs`)
   await other.getByRole('button', { name: 'Notices, 6 new' }).click()
   const list = other.getByRole('dialog', { name: 'Notices' })
+  await list.getByRole('listitem').first().waitFor()
   assert.equal(await list.getByRole('listitem').count(), 6)
   assert.equal(await other.locator('[data-toast]').count(), 0)
   await isAccessible(other, 'the list of notices')
