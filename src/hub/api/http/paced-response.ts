@@ -102,6 +102,7 @@ const READS_AT_ONCE = 2
 export class PacedResponses {
   readonly #open = new Map<PacedResponse, string>()
   readonly #limits: { slowReaderMs: number; readersPerUser: number }
+  #closed = false
   /** Reads for the streams are made in turns, by user. */
   readonly turns = new FairTurns(READS_AT_ONCE)
 
@@ -130,6 +131,8 @@ export class PacedResponses {
     if (paced.gone.aborted) return paced
     this.#open.set(paced, user)
     response.once('close', () => this.#open.delete(paced))
+    // What was asked for before the hub began to stop.
+    if (this.#closed) paced.close()
     return paced
   }
 
@@ -142,7 +145,9 @@ export class PacedResponses {
     return this.#open.size
   }
 
+  /** Ends those that are open, and each that is still opened. */
   close(): void {
+    this.#closed = true
     for (const paced of this.#open.keys()) paced.close()
   }
 }
