@@ -308,7 +308,7 @@ containerTest('an engine that goes away in the middle loses nothing of the step'
   await until(async () => (await textOf(attempt)) === 'up\n' && cable.count(/\/wait$/) > 0)
   cable.pull()
   writeFileSync(inWorkspace(here.path, 'go'), '')
-  await until(async () => (await textOf(attempt)) === 'up\nover\n')
+  // Its last words may be read once its container is gone, for which the engine is needed.
   await until(() => read(join(here.path, 'attempts', attempt.spec.attempt_id, 'exit')) !== '')
   cable.plug()
   const end = await endOf(attempt)
