@@ -17,7 +17,8 @@ export interface Subject {
   kill(name: string): void | Promise<void>
 }
 
-const signal = AbortSignal.timeout(600_000)
+/** No call of these is cut off by its caller. */
+const { signal } = new AbortController()
 
 /** A need of the hub, with a runner's environment. */
 export function needOf(hub: string, change: Partial<ProvisionNeed> = {}): ProvisionNeed {

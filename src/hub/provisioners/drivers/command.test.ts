@@ -9,7 +9,8 @@ import { newHubId } from '../names.ts'
 import type { ProvisionError } from '../provisioner.ts'
 import { CommandProvisioner } from './command.ts'
 
-const signal = AbortSignal.timeout(120_000)
+/** No call of these is cut off by its caller. */
+const { signal } = new AbortController()
 const env = { PATH: process.env.PATH }
 
 /** A maker of runners such as an operator writes: processes, kept in a folder by their names. */
