@@ -72,13 +72,16 @@ export async function madeOnKubernetes(): Promise<Row[]> {
       await spareIsThere(hub)
       spares.push(await untilAllMs(1, ofGroup('spare')))
     }
-    const row = (name: string, value: number, baseline: number): Row => ({
+    const row = (name: string, value: number, baseline: number, count = 1): Row => ({
       ...{ name, unit: 'ms', value, baseline: { what: 'a bare Job', value: baseline } },
-      budget: { what: `<= ${BUDGETS.made} ms more`, holds: value - baseline <= BUDGETS.made },
+      budget: {
+        what: `<= ${BUDGETS.made * count} ms more`,
+        holds: value - baseline <= BUDGETS.made * count,
+      },
     })
     return [
       row('run to its first process, in a pod made for it', run, job),
-      row(`the last of ${AT_ONCE} such runs at once`, runs, jobs),
+      row(`the last of ${AT_ONCE} such runs at once`, runs, jobs, AT_ONCE),
       {
         ...{
           name: 'run to its first process, in a pod made ahead of need',

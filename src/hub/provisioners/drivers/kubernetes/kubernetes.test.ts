@@ -16,7 +16,6 @@ import type { PodSettings } from './manifests.ts'
 
 const skip = await kubernetesHere()
 const image = skip ? '' : await errandImage()
-const signal = AbortSignal.timeout(170_000)
 
 async function opened(t: TestContext, pods: Partial<PodSettings> = {}, more: { kubeconfig?: string } = {}) {
   const cluster = await kubernetesFor(t)
@@ -63,6 +62,7 @@ else
   })
 
 test('a Job that failed is kept for a while out of the way of the hub', { skip }, async (t) => {
+  const { signal } = t
   const { provisioner, again, hub, jobs } = await opened(t, { failed_seconds: 600 })
   const need = needOf(hub)
   await provisioner.provision(need, signal)
@@ -76,4 +76,17 @@ test('a Job that failed is kept for a while out of the way of the hub', { skip }
   assert.equal((await later.find(signal)).length, 1)
   await later.remove(need.name, signal)
   assert.deepEqual([await later.find(signal), await jobs()], [[], [need.name]])
+})
+
+test('a start that ended before its Secret was made is made whole', { skip }, async (t) => {
+  const { signal } = t
+  const { provisioner, again, hub, cluster, namespace, jobs } = await opened(t)
+  const need = needOf(hub)
+  await provisioner.provision(need, signal)
+  const secret = `/api/v1/namespaces/${namespace}/secrets/${need.name}`
+  await cluster.ask('DELETE', secret)
+  await again().provision(need, signal)
+  const made = await cluster.ask('GET', secret)
+  assert.deepEqual([made.metadata.name, await jobs()], [need.name, [need.name]])
+  await provisioner.remove(need.name, signal)
 })

@@ -28,8 +28,8 @@ const MOST_EVENTS = 20
 
 /**
  * Makes each runner as a Job of Kubernetes with one pod. The Secret with its token is made after the Job and belongs to it, so
- * that whatever dies in between, Kubernetes takes it away with the Job. Until then the Job makes no pod: one that begins
- * without its Secret is tried again after ten seconds.
+ * that whatever dies in between, Kubernetes takes it away with the Job. Until then the Job makes no pod: one that finds no
+ * Secret is tried again only after ten seconds.
  */
 export class KubernetesProvisioner implements Provisioner {
   readonly #options: KubernetesProvisionerOptions
@@ -48,12 +48,15 @@ export class KubernetesProvisioner implements Provisioner {
       this.#api.call<Job>('POST', jobs, signal, { body: jobOf(need, this.#options.pods, Date.now()) }),
     )
     const job = made ?? (await this.#taken(need.name, signal))
-    if (job.spec.parallelism !== 0) return
     const body = secretOf(need, job.metadata.uid)
-    await unless(409, async () => this.#api.call('POST', await this.#path('secrets'), signal, { body }))
-    await this.#api.call('PATCH', await this.#path('jobs', need.name), signal, {
-      body: { spec: { parallelism: 1 } },
-    })
+    // At once: a pod reads its Secret long after its Job may make it.
+    await Promise.all([
+      unless(409, async () => this.#api.call('POST', await this.#path('secrets'), signal, { body })),
+      job.spec.parallelism === 0 &&
+        this.#api.call('PATCH', await this.#path('jobs', need.name), signal, {
+          body: { spec: { parallelism: 1 } },
+        }),
+    ])
   }
 
   async find(signal: AbortSignal): Promise<FoundRunner[]> {
