@@ -46,6 +46,28 @@ test('a machine is enrolled by a token that is good once, and then needs nothing
   assert.match(other.stderr, /for the runner "box", not for "someone-else"/)
 })
 
+test('a machine whose host name is taken by a runner is refused, and enrolled by the same token under another', async (t) => {
+  const programs = await startPrograms(t, { runner: 'none' })
+  const { errand, home, url } = programs
+  const enroll = (token: string, workspace: string, ...more: string[]) =>
+    errand.run([
+      ...['runner', 'enroll', '--hub', url, '--token', token],
+      ...['--workspace', join(home, workspace), ...more],
+    ])
+  const first = await enroll(await enrollToken(programs), 'first')
+  assert.equal(first.code, 0, first.stderr)
+  await errand.start(['runner', '--workspace', join(home, 'first')]).until('Connected to the hub')
+  const token = await enrollToken(programs)
+  const taken = await enroll(token, 'second')
+  assert.notEqual(taken.code, 0)
+  assert.match(taken.stderr, /is taken: a runner on .* has it, connected since/)
+  assert.match(taken.stderr, /The token is still good.*--id NAME/)
+  const second = await enroll(token, 'second', '--id', 'second')
+  assert.equal(second.code, 0, second.stderr)
+  await errand.start(['runner', '--workspace', join(home, 'second')]).until('Connected to the hub')
+  assert.equal(await status(programs, 'second'), 'connected')
+})
+
 test('of a demoted admin the enrolled runner goes on, which is told, and the runner with a token of theirs is cut off', async (t) => {
   const programs = await startPrograms(t, { runner: 'none' })
   const { client, errand, url } = programs

@@ -114,8 +114,13 @@ const attemptView = ({ attempt_id, run_id, workflow_name, step, host, owner }: A
 const unknownRunner = (id: string) =>
   new ErrandError('not_found', `There is no runner "${id}".`, { hint: 'List them with: errand runners list' })
 
-export function enrolmentHandlers({ accounts, auth }: ApiContext) {
-  const enrolments = new Enrolments({ accounts, auth })
+export function enrolmentHandlers({ accounts, auth, runners }: ApiContext) {
+  const enrolments = new Enrolments({
+    accounts,
+    auth,
+    connected: async ({ tenant, id }) =>
+      (await runners.list(tenant)).find((each) => each.id === id && each.status !== 'disconnected'),
+  })
 
   return {
     'POST /api/runners/enrollments': async ({ identity, body }, reply) => {

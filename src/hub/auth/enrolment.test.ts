@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
-import type { AccountStore } from '../../stores/accounts.ts'
+import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
 import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { Auth } from './auth.ts'
 import { Enrolments } from './enrolment.ts'
@@ -15,10 +15,12 @@ async function setup(t: TestContext) {
   const clock = { ms: Date.now() }
   const auth = new Auth({ accounts, secret: 'a secret of these tests', now: () => clock.ms })
   const limits = { perAccount: 3, perAddress: 3, windowMs: 60_000, entries: 10 }
-  const enrolments = new Enrolments({ accounts, auth, limits })
+  const there = new Map<string, { hostname: string; connected_at: string }>()
+  const connected = async ({ tenant, id }: TenantRunner) => there.get(`${tenant}/${id}`)
+  const enrolments = new Enrolments({ accounts, auth, connected, limits })
   const make = (group?: string) =>
     enrolments.create(admin, { name: 'enrolment', group, expires_in_seconds: 3600 })
-  return { accounts, admin, auth, clock, enrolments, make }
+  return { accounts, admin, auth, clock, enrolments, make, there }
 }
 
 test('an enrolment token becomes the token of one runner, of its tenant and group', async (t) => {
@@ -53,6 +55,27 @@ test('a used, expired, revoked, foreign or other token is refused, saying which'
   clock.ms += 3_601_000
   await refusal(expired.token, 'token_expired', /expired at/)
   assert.match(JSON.stringify(await auth.authenticateRunner(used.token)), /errand runner enroll|expired/)
+})
+
+test('the id of a runner that is connected is refused, and the token stays good for another', async (t) => {
+  const { enrolments, make, there } = await setup(t)
+  const { token } = await make()
+  const at = { hostname: 'machine-1', connected_at: '2026-01-01T00:00:00.000Z' }
+  there.set('default/web', at)
+  there.set('elsewhere/mine', at)
+  for (let i = 0; i < 5; i++)
+    await assert.rejects(enrolments.exchange({ token, runner_id: 'web' }, '10.0.0.1'), {
+      code: 'conflict',
+      message: /"web" is taken: a runner on machine-1 has it/,
+      hint: /still good.*--id NAME/,
+    })
+  assert.equal((await enrolments.exchange({ token, runner_id: 'mine' }, '10.0.0.1')).runner_id, 'mine')
+  await assert.rejects(enrolments.exchange({ token, runner_id: 'web' }, '10.0.0.1'), {
+    message: /was used at/,
+  })
+  there.clear()
+  const { token: later } = await make()
+  assert.equal((await enrolments.exchange({ token: later, runner_id: 'web' }, '10.0.0.1')).runner_id, 'web')
 })
 
 test('an enrolled runner goes on when its admin is demoted, disabled and removed; what the admin made to enrol does not', async (t) => {

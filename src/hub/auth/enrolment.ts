@@ -5,7 +5,7 @@ import type {
   EnrollRunner,
   RunnerEnrolled,
 } from '../../contract/protocol.ts'
-import type { AccountStore, User } from '../../stores/accounts.ts'
+import type { AccountStore, TenantRunner, User } from '../../stores/accounts.ts'
 import type { Auth } from './auth.ts'
 import { LoginLimit, type LoginLimits } from './login-limit.ts'
 import { isEnrolmentToken, newId, newTokenText, tokenSha256 } from './tokens.ts'
@@ -18,15 +18,25 @@ const DEFAULT_ENROLMENT_LIMITS: LoginLimits = {
   entries: 10_000,
 }
 
+export interface EnrolmentsOptions {
+  accounts: AccountStore
+  auth: Auth
+  /** The runner of that id that is connected now. */
+  connected(runner: TenantRunner): Promise<{ hostname: string; connected_at: string } | undefined>
+  limits?: LoginLimits
+}
+
 /** Tokens that are good once: each becomes the token of one runner. */
 export class Enrolments {
   readonly #accounts: AccountStore
   readonly #auth: Auth
+  readonly #connected: EnrolmentsOptions['connected']
   readonly #limit: LoginLimit
 
-  constructor(options: { accounts: AccountStore; auth: Auth; limits?: LoginLimits }) {
+  constructor(options: EnrolmentsOptions) {
     this.#accounts = options.accounts
     this.#auth = options.auth
+    this.#connected = options.connected
     this.#limit = new LoginLimit(options.limits ?? DEFAULT_ENROLMENT_LIMITS)
   }
 
@@ -55,6 +65,7 @@ export class Enrolments {
   /**
    * Throws `unauthorized`, `token_expired`, `token_revoked` (each saying which), and `rate_limited` instead for an address that
    * tries many that are not good. One that is good can not be guessed, and is taken however many others were tried.
+   * Throws `conflict` for the id of a runner that is connected, which leaves the token good.
    */
   async exchange(asked: EnrollRunner, address: string): Promise<RunnerEnrolled> {
     try {
@@ -79,6 +90,16 @@ export class Enrolments {
         'forbidden',
         `This enrolment token is for the runner "${token.runner_id}", not for "${runner_id}".`,
         { hint: 'Make one for this machine with: errand runners enroll-token' },
+      )
+    const other = await this.#connected({ tenant, id: runner_id })
+    // `identify` may know the token as it was some seconds ago.
+    if (other !== undefined && (await this.#accounts.token(token.id))?.used_at === undefined)
+      throw new ErrandError(
+        'conflict',
+        `The runner id "${runner_id}" is taken: a runner on ${other.hostname} has it, connected since ${other.connected_at}.`,
+        {
+          hint: 'The token is still good. Give this machine an id of its own: errand runner enroll --id NAME. To enrol that runner anew, stop it first.',
+        },
       )
     const runnerToken = newTokenText('runner')
     const made = await this.#accounts.exchangeToken(token.id, {
