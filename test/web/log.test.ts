@@ -59,6 +59,28 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await isAccessible(page, 'a log')
   })
 
+  await t.test('it fills the window until Escape, by key too and where there is no full screen', async () => {
+    const fills = () =>
+      inBox(
+        '(({ x, right, bottom }) => x === 0 && right === innerWidth && bottom === innerHeight)(box.getBoundingClientRect())',
+      )
+    assert.equal(await fills(), false)
+    await page.getByRole('button', { name: 'Full screen (z)' }).click()
+    const leave = page.getByRole('button', { name: 'Leave full screen (z)' })
+    await leave.waitFor()
+    await eventually('it fills the window', fills)
+    await line(3001).waitFor()
+    await isAccessible(page, 'a log on all of the window')
+    await leave.click()
+    await page.evaluate('delete Element.prototype.requestFullscreen')
+    await page.keyboard.press('z')
+    await leave.waitFor()
+    assert.equal(await fills(), true)
+    await page.keyboard.press('Escape')
+    await leave.waitFor({ state: 'detached' })
+    assert.equal(await fills(), false)
+  })
+
   await t.test('it follows the end, stops when one scrolls up, and says how much is new', async () => {
     const more = join(programs.home, 'more')
     const id = await open(

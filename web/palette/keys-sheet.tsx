@@ -40,6 +40,7 @@ const keys: readonly { where: string; of: readonly (readonly [string, string])[]
       ['End', 'follow'],
       ['w', 'wrap'],
       ['t', 'times'],
+      ['z', 'full screen'],
     ],
   },
   {

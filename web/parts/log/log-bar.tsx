@@ -1,5 +1,15 @@
-import { ChevronDown, ChevronUp, Clock, Download, Search, WrapText, X } from 'lucide-react'
-import { lazy, type ReactNode, type Ref, Suspense } from 'react'
+import {
+  ChevronDown,
+  ChevronUp,
+  Clock,
+  Download,
+  Maximize2,
+  Minimize2,
+  Search,
+  WrapText,
+  X,
+} from 'lucide-react'
+import { lazy, type ReactNode, type Ref, Suspense, useEffect, useState } from 'react'
 import { ApiError, address } from '../../data/api.ts'
 import { outputPath } from '../../data/runs.ts'
 import type { LogSearch } from './log-search.ts'
@@ -28,6 +38,8 @@ interface Props {
   stream: Stream | undefined
   setStream: ((stream: Stream | undefined) => void) | undefined
   setTimes: (on: boolean) => void
+  full: boolean
+  setFull: (on: boolean) => void
 }
 
 const CopyAsCli = lazy(() => import('../copy-as-cli.tsx'))
@@ -35,14 +47,55 @@ const CopyAsCli = lazy(() => import('../copy-as-cli.tsx'))
 const icon = { size: 15, strokeWidth: 1.75, 'aria-hidden': true } as const
 const figure = (value: number) => value.toLocaleString('en')
 
+/** A setting of the person's, kept by this browser. */
+export function useKept(name: string, other: () => boolean): [boolean, (on: boolean) => void] {
+  const [on, set] = useState(() => {
+    const kept = localStorage.getItem(`errand.log.${name}`)
+    return kept === null ? other() : kept === 'on'
+  })
+  const keep = (value: boolean) => {
+    localStorage.setItem(`errand.log.${name}`, value ? 'on' : 'off')
+    set(value)
+  }
+  return [on, keep]
+}
+
+/** Whether the log fills the window, and the screen where the browser lets it; Escape ends both. */
+export function useFullScreen(): [boolean, (on: boolean) => void] {
+  const [full, setFull] = useState(false)
+  useEffect(() => {
+    if (!full) return
+    document.documentElement.requestFullscreen?.().catch(() => undefined)
+    const pressed = (event: KeyboardEvent) => {
+      if (event.key !== 'Escape' || event.defaultPrevented || document.querySelector('dialog[open]')) return
+      event.preventDefault()
+      setFull(false)
+    }
+    // The browser takes Escape for itself there. One that was left before may be told of only now.
+    let entered = false
+    const changed = () => {
+      if (document.fullscreenElement !== null) entered = true
+      else if (entered) setFull(false)
+    }
+    addEventListener('keydown', pressed)
+    document.addEventListener('fullscreenchange', changed)
+    return () => {
+      removeEventListener('keydown', pressed)
+      document.removeEventListener('fullscreenchange', changed)
+      if (document.fullscreenElement !== null) void document.exitFullscreen().catch(() => undefined)
+    }
+  }, [full])
+  return [full, setFull]
+}
+
 /** The line above a log: search over all of it, how it is shown, and its bytes as they are. */
 export function LogBar({ find, setFind, search, current, step, input, leave, ...props }: Props) {
-  const { run, attempt, lines, wrap, setWrap, times, setTimes, stream, setStream } = props
+  const { run, attempt, lines, wrap, setWrap, times, setTimes, full, setFull, stream, setStream } = props
   const isBad = search?.failure !== undefined
   return (
     <div className="flex min-h-[37px] shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-surface px-3 py-1 text-meta text-ink3 max-sm:gap-x-1 max-sm:px-2">
       <search
-        className={`flex min-w-0 items-center gap-1 max-sm:flex-1 ${find.q === '' ? '' : 'max-sm:basis-full'}`}
+        className={`flex min-w-0 items-center gap-1 max-sm:flex-1 max-sm:focus-within:basis-full ${find.q === '' ? '' : 'max-sm:basis-full'}`}
       >
         <div
           className={`flex h-7 w-68 min-w-0 items-center gap-1.5 rounded-md border bg-surface px-2 text-ink focus-within:outline-2 focus-within:outline-accent max-sm:h-[46px] max-sm:w-auto max-sm:flex-1 ${isBad ? 'border-bad' : 'border-line2'}`}
@@ -130,6 +183,16 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
         <IconButton label="Wrap long lines (w)" pressed={wrap} onClick={() => setWrap(!wrap)}>
           <WrapText {...icon} />
         </IconButton>
+        {/* On a phone a step has the whole window already. */}
+        <span className="contents max-sm:hidden">
+          <IconButton
+            label={full ? 'Leave full screen (z)' : 'Full screen (z)'}
+            pressed={full}
+            onClick={() => setFull(!full)}
+          >
+            {full ? <Minimize2 {...icon} /> : <Maximize2 {...icon} />}
+          </IconButton>
+        </span>
         <span className="flex items-center gap-2 pl-1 max-sm:gap-0 max-sm:pl-0">
           {(['stdout', 'stderr'] as const).map((stream) => (
             <a

@@ -10,7 +10,7 @@ import {
 } from 'react'
 import type { RunFeed } from '../../data/run-feed.ts'
 import { useLetters } from '../letters.ts'
-import { type Find, LogBar } from './log-bar.tsx'
+import { type Find, LogBar, useFullScreen, useKept } from './log-bar.tsx'
 import { GROUP_MARKS, type Group, groupsOf, hiddenLines } from './log-groups.ts'
 import { LogLines } from './log-lines.ts'
 import { LogRow, sizeText } from './log-row.tsx'
@@ -50,19 +50,6 @@ interface Props {
 
 const figure = (value: number) => value.toLocaleString('en')
 
-/** A setting of the person's, kept by this browser. */
-function useKept(name: string, other: () => boolean): [boolean, (on: boolean) => void] {
-  const [on, set] = useState(() => {
-    const kept = localStorage.getItem(`errand.log.${name}`)
-    return kept === null ? other() : kept === 'on'
-  })
-  const keep = (value: boolean) => {
-    localStorage.setItem(`errand.log.${name}`, value ? 'on' : 'off')
-    set(value)
-  }
-  return [on, keep]
-}
-
 /** One attempt's log: only the lines in view are in the page; it follows the end until one scrolls away from it. */
 export function LogView({ run, attempt, feed, running, failed, name, marked, link, ...given }: Props) {
   const source = useMemo(() => new LogLines(run, attempt, feed), [run, attempt, feed])
@@ -79,6 +66,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const [pausedAt, setPausedAt] = useState(0)
   const [wrap, setWrap] = useKept('wrap', () => matchMedia('(max-width: 639px)').matches)
   const [times, setTimes] = useKept('times', () => false)
+  const [full, setFull] = useFullScreen()
   const [find, setFind] = useState<Find>(given.find ?? { q: '', re: false })
   const [sought, setSought] = useState<Find>(find)
   const [hit, setHit] = useState<number>()
@@ -334,6 +322,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   useLetters((key) => {
     if (key === 'w') setWrap(!wrap)
     else if (key === 't') setTimes(!times)
+    else if (key === 'z') setFull(!full)
     else if (key === '/') input.current?.focus()
     else return false
   })
@@ -380,10 +369,13 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   })
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: keys of the log and its bar, which have the focus themselves
-    <div className="relative flex min-h-0 flex-1 flex-col bg-sunken" onKeyDown={keys}>
+    <div
+      className={`flex min-h-0 flex-1 flex-col bg-sunken ${full ? 'fixed inset-0 z-40' : 'relative'}`}
+      onKeyDown={keys}
+    >
       <LogBar
         {...{ run, attempt, find, setFind, search, current: hit, step, input }}
-        {...{ wrap, setWrap, times, setTimes, stream }}
+        {...{ wrap, setWrap, times, setTimes, full, setFull, stream }}
         setStream={given.setStream}
         leave={() => box.current?.focus()}
         lines={
