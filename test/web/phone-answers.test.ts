@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import type { Locator } from 'playwright-core'
 import { runTurn, startModelServer, type Turn } from '../support/model-server/server.ts'
 import { startPrograms } from '../support/programs.ts'
-import { isAccessible, logIn, password, skip, startBrowser } from '../support/web/browser.ts'
+import { isAccessible, logIn, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
 /** A command that no phone shows at once. */
 const longCommand = (made: string): string => `echo ${'"a word" '.repeat(300)}; echo made > ${made}`
@@ -265,4 +265,55 @@ test("an agent's question is answered on a phone in two touches, its whole comma
     const made = ['one', 'two', 'three'].map((name) => existsSync(join(programs.home, `of-${name}`)))
     assert.deepEqual(made, [true, false, true])
   })
+})
+
+test('in a low window, as a large one zoomed in is, the question of a run stands above its fold', {
+  skip,
+}, async (t) => {
+  const server = await startModelServer({ scriptFor: () => [runTurn('echo made'), { text: 'So be it.' }] })
+  t.after(() => server.stop())
+  const runnerEnv = { OPENAI_API_KEY: 'a key of this test', OPENAI_BASE_URL: `${server.url}/v1` }
+  const programs = await startPrograms(t, { runnerEnv })
+  const { client, url } = programs
+  await client.users.create({ name: 'ann', password, role: 'admin' })
+  const page = await openPage(t, await startBrowser(t), programs)
+  await page.setViewportSize({ width: 720, height: 450 })
+  const before = ['one', 'two', 'three'].map((name) => ({
+    ...{ name, needs: [], action: 'cmd.run', args: { cmd: 'true' } },
+  }))
+  const needs = before.map(({ name }) => name)
+  const asks = [
+    {
+      step: { name: 'ask', action: 'approval.wait', args: { message: 'Ship it?\n'.repeat(12) } },
+      answers: ['Reject', 'Approve'],
+    },
+    {
+      step: {
+        ...{ name: 'ask', action: 'agent.run' },
+        args: { agent: 'builtin', model: 'asks', permissions: 'ask', prompt: 'talk' },
+      },
+      answers: ['Deny', 'Allow once'],
+    },
+  ]
+  for (const { step, answers } of asks) {
+    const steps = [...before, { ...step, needs }, { ...before[0]!, name: 'after', needs: ['ask'] }]
+    const { run_id } = await client.runs.create({ workflow: { version: 'v0.1', name: 'ship', steps } })
+    await page.goto(`${url}/runs/${run_id}`)
+    for (const name of answers) {
+      const button = page.getByRole('button', { name: new RegExp(`^${name}`) }).first()
+      await button.waitFor()
+      const { x, y, width, height } = (await button.boundingBox())!
+      assert.ok(
+        x + width <= 720 && y >= 0 && y + height <= 450,
+        `${name} ends at ${x + width}, ${y + height}`,
+      )
+    }
+    assert.equal(await page.getByRole('listbox', { name: 'Steps as a graph' }).count(), 0)
+    await page.keyboard.press('1')
+    const graph = page.getByRole('listbox', { name: 'Steps as a graph' })
+    await graph.waitFor()
+    assert.ok((await graph.boundingBox())!.height <= 180)
+    await isAccessible(page, 'a question in a low window')
+    await client.runs.cancel(run_id)
+  }
 })

@@ -42,7 +42,7 @@ test('the page of a run', { skip }, async (t) => {
 
   await t.test('the graph draws what is travelled solid, and keys walk its edges', async (t) => {
     const page = await openPage(t, browser, programs)
-    await page.goto(at(bad.run_id))
+    await page.goto(at(bad.run_id, '?view=graph'))
     const graph = page.getByRole('listbox', { name: 'Steps as a graph' })
     const node = (name: RegExp) => graph.getByRole('option', { name })
     await node(/^smoke, failed/).waitFor()

@@ -44,40 +44,47 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
       aria-labelledby={id}
       className="flex max-h-[70%] shrink-0 flex-col gap-3 overflow-y-auto border-b border-ask-line bg-ask-soft px-4 py-3 -outline-offset-2 max-sm:max-h-none"
     >
-      <div className="flex items-start gap-3">
-        <StatusMark shown="asks" size={18} beside />
-        <div className="min-w-0 flex-1">
-          <h3 id={id} className="font-semibold">
-            {left === 0 ? 'Its time is over' : may ? 'Waits for your answer' : 'Waits for an answer'}
-          </h3>
-          <p className="break-words whitespace-pre-wrap">
-            <bdi>{asked.message}</bdi>
-          </p>
+      <section
+        aria-label="What is asked"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
+        tabIndex={0}
+        className="flex min-h-16 flex-col gap-3 overflow-y-auto max-sm:overflow-visible"
+      >
+        <div className="flex items-start gap-3">
+          <StatusMark shown="asks" size={18} beside />
+          <div className="min-w-0 flex-1">
+            <h3 id={id} className="font-semibold">
+              {left === 0 ? 'Its time is over' : may ? 'Waits for your answer' : 'Waits for an answer'}
+            </h3>
+            <p className="break-words whitespace-pre-wrap">
+              <bdi>{asked.message}</bdi>
+            </p>
+          </div>
+          {left !== undefined && left > 0 && (
+            <span className="font-medium text-ask tabular-nums">{clockOf(left)}</span>
+          )}
         </div>
-        {left !== undefined && left > 0 && (
-          <span className="font-medium text-ask tabular-nums">{clockOf(left)}</span>
-        )}
-      </div>
-      <p className="text-meta text-ink2">
-        {named !== undefined && (
-          <>
-            Asked of{' '}
-            {named.map((name, index) => (
-              <span key={name}>
-                {index > 0 && ', '}
-                <bdi className="font-medium text-ink">{name}</bdi>
-              </span>
-            ))}
-            .{' '}
-          </>
-        )}
-        {asked.approvers?.requester === false && (
-          <>
-            Not of <bdi className="font-medium text-ink">{run.owner}</bdi>, whose run it is.{' '}
-          </>
-        )}
-        {asked.expires_at !== undefined && <Late at={asked.expires_at} as={taken} isOver={left === 0} />}
-      </p>
+        <p className="text-meta text-ink2">
+          {named !== undefined && (
+            <>
+              Asked of{' '}
+              {named.map((name, index) => (
+                <span key={name}>
+                  {index > 0 && ', '}
+                  <bdi className="font-medium text-ink">{name}</bdi>
+                </span>
+              ))}
+              .{' '}
+            </>
+          )}
+          {asked.approvers?.requester === false && (
+            <>
+              Not of <bdi className="font-medium text-ink">{run.owner}</bdi>, whose run it is.{' '}
+            </>
+          )}
+          {asked.expires_at !== undefined && <Late at={asked.expires_at} as={taken} isOver={left === 0} />}
+        </p>
+      </section>
       {failure !== undefined && <Refused error={failure} />}
       {left === 0 ? null : may ? (
         <div className="flex flex-wrap items-end gap-2">

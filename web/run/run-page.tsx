@@ -34,7 +34,7 @@ import { useChosenPath } from './chosen-path.ts'
 import { InstanceView } from './instance-view.tsx'
 import { RetryMenu, RunChain } from './retry-menu.tsx'
 import { linesOf, questionOf } from './run-search.ts'
-import { useRunKeys, ViewSwitch, viewOf } from './run-views.tsx'
+import { useRunKeys, useView, ViewSwitch } from './run-views.tsx'
 import { StepInstances, StepList } from './step-list.tsx'
 
 const RollBack = later(async () => ({ default: (await import('./run-actions.tsx')).RollBack }))
@@ -124,7 +124,7 @@ function ShownRun({ run }: { run: WholeRun }) {
     void navigate({ search: ({ view }) => ({ view, step: names.join(' > ') }), hash: '' })
   }
   const choose = (place: Place) => open([placeName(place)])
-  const view = viewOf(search, run)
+  const view = useView(search, run)
   const inputs = Object.entries(run.vars)
   useRunKeys({
     ...{ run, chosen, choose },

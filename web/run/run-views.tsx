@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { ChartGantt, List, Workflow } from 'lucide-react'
-import { useRef } from 'react'
+import { useRef, useSyncExternalStore } from 'react'
 import type { WholeRun } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { copyText } from '../parts/copy-button.tsx'
@@ -11,9 +11,20 @@ import { type RunSearch, type RunView, runViews } from './run-search.ts'
 const words = { graph: 'Graph', list: 'List', timeline: 'Timeline' } as const
 const icons = { graph: Workflow, list: List, timeline: ChartGantt } as const
 
-/** The view that an address asks for; a run of one step has no graph to show by itself. */
-export const viewOf = ({ view }: RunSearch, run: WholeRun): RunView =>
-  view ?? (run.steps.length > 1 ? 'graph' : 'list')
+const low = matchMedia('(max-height: 599px)')
+const watchLow = (call: () => void) => {
+  low.addEventListener('change', call)
+  return () => low.removeEventListener('change', call)
+}
+
+/**
+ * The view that an address asks for. A run of one step has no graph to show by itself; in a low window, as a large one zoomed in is,
+ * a graph would leave no room for a question.
+ */
+export function useView({ view }: RunSearch, run: WholeRun): RunView {
+  const isLow = useSyncExternalStore(watchLow, () => low.matches)
+  return view ?? (run.steps.length > 1 && !isLow ? 'graph' : 'list')
+}
 
 /** Graph, list or timeline; in little room as icons alone. */
 export function ViewSwitch({ view, small = false }: { view: RunView; small?: boolean }) {

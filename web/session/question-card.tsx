@@ -205,7 +205,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
           {!seen && ' · scroll to its end to allow it'}
         </p>
       )}
-      <div className="flex flex-row-reverse gap-2 max-sm:*:flex-1 sm:flex-row">
+      <div className="flex flex-row-reverse gap-2 max-sm:*:flex-1 sm:flex-row sm:flex-wrap">
         <button
           type="button"
           className="button button-main"

@@ -193,7 +193,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
   return (
     <section
       aria-label="Graph"
-      className="relative shrink-0 border-b border-line bg-canvas max-sm:hidden"
+      className="relative max-h-[40dvh] shrink-0 border-b border-line bg-canvas max-sm:hidden"
       style={{ height: Math.min(300, Math.max(140, height + ABOVE)) }}
     >
       <div
