@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { ErrandClient } from '../../src/client/client.ts'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
-import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import { clientOf, isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
 const yaml = (name: string, cmd: string) => workflowText([{ name: 'one', cmd }], { name })
 const asking = (message: string) =>
@@ -12,8 +11,7 @@ const asking = (message: string) =>
 /** The API as this user has it. */
 async function as(programs: Programs, name: string) {
   await programs.client.users.create({ name, password, role: 'admin' })
-  const session = await programs.client.auth.login(name, password)
-  return new ErrandClient({ url: programs.url, token: session.token })
+  return await clientOf(programs, name)
 }
 const toast = (page: Page, text: string | RegExp) => page.locator('[data-toast]').filter({ hasText: text })
 const icon = (page: Page) => page.locator('link[rel=icon]').getAttribute('href')

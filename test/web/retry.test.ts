@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { startPrograms } from '../support/programs.ts'
-import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import { clientOf, isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
 const yaml = (home: string) => `version: v0.1
 name: deploy-web
@@ -93,4 +93,46 @@ test('a try that is begun elsewhere appears on the page of those before it', { s
   const again = await programs.client.runs.retry(run_id, { only: 'failed' })
   await page.getByText('try 1 of 2').waitFor()
   await page.getByRole('link', { name: `Try 2, failed: ${again.run_id}` }).waitFor()
+})
+
+test('a failure that needs somebody is retried in place, and during a run it says when', {
+  skip,
+}, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const ann = await clientOf(programs, 'ann')
+  const { run_id } = await ann.runs.create({
+    yaml: yaml(programs.home).replace('exit 7', '{ echo no room >&2; exit 7; }'),
+  })
+  await programs.ended(run_id)
+  const page = await openPage(t, browser, programs)
+  const needs = page.getByRole('region', { name: 'Needs you' })
+
+  await needs.getByRole('button', { name: 'Retry eu-2…' }).click()
+  const sheet = page.getByRole('dialog')
+  await sheet.getByText('runs on eu-2, 1 taken over, 1 stays as ended').waitFor()
+  assert.match((await sheet.locator('code').textContent()) ?? '', /--step smoke-test --host eu-2$/)
+  await isAccessible(page, 'a retry in the list')
+  await page.keyboard.press('Escape')
+  await sheet.waitFor({ state: 'detached' })
+  await needs.getByRole('link', { name: 'Last lines on stderr of smoke-test' }).click()
+  await page.getByRole('region', { name: 'Log of smoke-test@eu-2' }).getByText('no room').waitFor()
+
+  const going = await ann.runs.create({
+    yaml: `version: v0.1
+name: goes-on
+inventory: {hosts: {eu-1: {}, eu-2: {}}}
+steps:
+  - name: check
+    targets: [eu-1, eu-2]
+    action: cmd.run
+    args: {cmd: 'test "$ERRAND_HOST" = eu-1 && while ! test -e ${programs.home}/go; do sleep 0.1; done'}
+`,
+  })
+  await page.goto(`${programs.url}/runs/${going.run_id}?step=check@eu-2`)
+  await page.getByText('It can be retried once the run has ended.').waitFor()
+  writeFileSync(join(programs.home, 'go'), '')
+  await page.getByRole('button', { name: 'Retry eu-2' }).waitFor()
+  assert.equal(await page.getByText('It can be retried once').count(), 0)
 })

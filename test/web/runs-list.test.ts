@@ -2,10 +2,9 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ErrandClient } from '../../src/client/client.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
-import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import { clientOf, isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 import { busyRows, makeLongRuns, makeManyRuns, restOn, watchBusyRows } from '../support/web/busy-rows.ts'
 
 test('runs are found by what they were given, counted, and changed together', { skip }, async (t) => {
@@ -123,8 +122,7 @@ test('however much happens at the hub, nothing under the pointer moves, and it i
   const programs = await startPrograms(t)
   const browser = await startBrowser(t)
   await programs.client.users.create({ name: 'ann', password, role: 'admin' })
-  const { token } = await programs.client.auth.login('ann', password)
-  const ann = new ErrandClient({ url: programs.url, token })
+  const ann = await clientOf(programs, 'ann')
   const { run_id: first } = await ann.runs.create({
     yaml: workflowText([{ name: 'one', action: 'approval.wait' }], { name: 'first' }),
   })

@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ErrandClient } from '../../src/client/client.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
-import { isAccessible, logIn, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import {
+  clientOf,
+  isAccessible,
+  logIn,
+  openPage,
+  password,
+  skip,
+  startBrowser,
+} from '../support/web/browser.ts'
 
 const shots = process.env.ERRAND_TEST_SHOTS
 
@@ -15,8 +22,7 @@ test('filters are saved as views, and failures need their owner until each was o
   const { client } = programs
   await client.users.create({ name: 'ann', password, role: 'admin' })
   await client.users.create({ name: 'bob', password, role: 'user' })
-  const { token } = await client.auth.login('ann', password)
-  const ann = new ErrandClient({ url: programs.url, token })
+  const ann = await clientOf(programs, 'ann')
   const create = async (name: string, cmd: string, labels?: Record<string, string>) => {
     const yaml = workflowText([{ name: 'verify', cmd }], { name })
     const { run_id } = await ann.runs.create({ yaml, labels })

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ErrandClient } from '../../src/client/client.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
-import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import { clientOf, isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
 const commit = 'git -c user.name=Agent -c user.email=a@example.org commit -qam'
 const many = 'seq 1 20000 > long.txt'
@@ -21,8 +20,7 @@ test('a session shows what it has changed, takes comments on lines, and is share
   const { client } = programs
   await client.users.create({ name: 'ann', password })
   await client.users.create({ name: 'bob', password })
-  const { token } = await client.auth.login('ann', password)
-  const anns = new ErrandClient({ url: programs.url, token })
+  const anns = await clientOf(programs, 'ann')
   const { run_id } = await anns.runs.create({
     agent: {
       ...{ prompt: 'Mend the words', agent: 'builtin', model: 'm', interactive: true },

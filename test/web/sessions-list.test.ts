@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ErrandClient } from '../../src/client/client.ts'
+import type { ErrandClient } from '../../src/client/client.ts'
 import type { AgentRequestInput } from '../../src/contract/agent-api.ts'
 import { startPrograms } from '../support/programs.ts'
-import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import { clientOf, isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
 const standIn = {
   agent: 'acp',
@@ -20,11 +20,7 @@ test('the list of sessions is filtered, and has those that others share, live', 
     (await by.runs.create({ agent: { ...standIn, isolation: 'none', ...agent }, repository })).run_id
   await client.users.create({ name: 'ann', password, role: 'user' })
   await client.users.create({ name: 'bob', password, role: 'user' })
-  const as = async (name: string) => {
-    const { token } = await new ErrandClient({ url }).auth.login(name, password)
-    return new ErrandClient({ url, token })
-  }
-  const [ann, bob] = [await as('ann'), await as('bob')]
+  const [ann, bob] = [await clientOf(programs, 'ann'), await clientOf(programs, 'bob')]
   const shop = await begin(ann, { prompt: 'say of the shop' }, 'shop/web')
   const site = await begin(ann, { prompt: 'say of the site' }, 'shop/site')
   const failed = await begin(ann, { prompt: 'fail at once' })

@@ -4,11 +4,12 @@ import { lazy, type ReactNode, Suspense, useEffect, useId, useRef, useState } fr
 import { countOf, isWhole } from '../data/instances.ts'
 import { liveRuns } from '../data/live.ts'
 import type { Scope, Target } from '../data/retries.ts'
-import { shownStatus, type WholeRun } from '../data/runs.ts'
+import { type Run, runQuery, shownStatus, type WholeRun } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
+import { ActionButton } from '../parts/action-button.tsx'
 import { useLetters } from '../parts/letters.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { instanceWord } from './chosen-instance.ts'
+import { failedPlaces, instanceWord } from './chosen-instance.ts'
 import type { Level } from './chosen-path.ts'
 
 const RetrySheet = lazy(() => import('./retry-sheet.tsx').then((module) => ({ default: module.RetrySheet })))
@@ -139,7 +140,8 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
   const { run } = path[0]!
   const { place } = path.at(-1)!
   const target = targetOf(path)
-  if (!isOver(run) || target === undefined || run.rolls_back !== undefined) return null
+  if (target === undefined || run.rolls_back !== undefined) return null
+  if (!isOver(run)) return <p className="text-meta text-ink2">It can be retried once the run has ended.</p>
   const button = (ask: typeof asked, children: ReactNode, title?: string) => (
     <button type="button" className="button" title={title} onClick={() => setAsked(ask)}>
       {children}
@@ -187,6 +189,39 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
         close={() => setAsked(undefined)}
       />
     </span>
+  )
+}
+
+/** The narrowest retry of what failed first in a run of a list; the whole run is read when it is asked for. */
+export function RetryFailure({ run }: { run: Run }) {
+  const client = useQueryClient()
+  const [whole, setWhole] = useState<WholeRun>()
+  const failure = run.now?.failure
+  const isFirst = ({ step, instance }: Level['place']) =>
+    step.step === failure?.step && (failure.host === undefined || instance.host === failure.host)
+  const failed = whole === undefined ? [] : failedPlaces(whole.steps)
+  const place = failed.find(isFirst)
+  const target = whole && place && targetOf([{ run: whole, place }])
+  const host = failure?.host === 'local' ? undefined : failure?.host
+  return (
+    <>
+      <ActionButton
+        doing="Reading…"
+        act={async () => setWhole(await client.fetchQuery({ ...runQuery(run.run_id), staleTime: 0 }))}
+      >
+        <RotateCcw size={14} strokeWidth={1.75} aria-hidden />{' '}
+        <bdi className="max-w-40 truncate">Retry {host ?? failure?.step ?? 'failed'}…</bdi>
+      </ActionButton>
+      {whole !== undefined && (
+        <Sheet
+          run={whole}
+          target={target}
+          scope={target === undefined || whole.rolls_back !== undefined ? 'failed' : 'instance'}
+          scopes={scopesOf(whole, target)}
+          close={() => setWhole(undefined)}
+        />
+      )}
+    </>
   )
 }
 

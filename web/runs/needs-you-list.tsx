@@ -13,6 +13,7 @@ import { StatusMark } from '../parts/status-mark.tsx'
 import { useLeft } from '../parts/time-left.ts'
 import { When } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
+import { RetryFailure } from '../run/retry-menu.tsx'
 
 const CopyAsCli = lazy(() => import('../parts/copy-as-cli.tsx'))
 
@@ -373,14 +374,32 @@ function FailedItem({ run }: { run: Run }) {
       <span className="text-meta whitespace-nowrap text-ink2">
         <When time={run.finished_at ?? run.created_at} />
       </span>
-      <Link
-        to="/runs/$run"
-        params={{ run: run.run_id }}
-        aria-label={`Open ${run.workflow_name}, which failed`}
-        className="button max-sm:order-4 max-sm:h-11 max-sm:basis-full"
-      >
-        Open
-      </Link>
+      {failure !== undefined && (
+        <Link
+          to="/runs/$run"
+          params={{ run: run.run_id }}
+          search={{
+            step: failure.host === undefined ? failure.step : `${failure.step}@${failure.host}`,
+            tab: 'log',
+          }}
+          aria-label={`Last lines on stderr of ${failure.step}`}
+          title="Its log, at the last lines on stderr"
+          className="inline-flex min-h-6 items-center text-meta text-accent hover:underline max-sm:order-3 max-sm:-my-3 max-sm:min-h-11 max-sm:basis-full"
+        >
+          stderr
+        </Link>
+      )}
+      <span className="flex gap-2 max-sm:order-4 max-sm:basis-full max-sm:*:flex-1">
+        {run.blueprint === 'workflow' && <RetryFailure run={run} />}
+        <Link
+          to="/runs/$run"
+          params={{ run: run.run_id }}
+          aria-label={`Open ${run.workflow_name}, which failed`}
+          className="button max-sm:h-11"
+        >
+          Open
+        </Link>
+      </span>
     </li>
   )
 }

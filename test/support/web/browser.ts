@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { AxeBuilder } from '@axe-core/playwright'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import { ErrandClient } from '../../../src/client/client.ts'
 import type { Programs } from '../programs.ts'
 
 const hidden = process.env.ERRAND_TEST_WITHOUT?.includes('browsers')
@@ -34,6 +35,12 @@ export async function openPage(t: TestContext, browser: Browser, programs: Progr
   await page.waitForURL('**/runs')
   await page.getByRole('navigation', { name: 'Errand', exact: true }).waitFor()
   return page
+}
+
+/** The API as the user of this name has it. */
+export async function clientOf({ client, url }: Programs, name: string): Promise<ErrandClient> {
+  const { token } = await client.auth.login(name, password)
+  return new ErrandClient({ url, token })
 }
 
 export async function logIn(page: Page, given: string): Promise<void> {
