@@ -67,7 +67,10 @@ async function place(t: TestContext): Promise<Place> {
       assert.ok(script !== undefined, 'the document has no such block')
       const own = script.replace(/(-n|namespace) errand\b/g, `$1 ${namespace}`)
       console.log(own)
-      const { stdout } = await execute('sh', ['-ec', own], { cwd: folder, env })
+      const { stdout } = await execute('sh', ['-ec', own], { cwd: folder, env }).catch((error) => {
+        console.log(error.stdout)
+        throw error
+      })
       return stdout
     },
   }
@@ -131,6 +134,9 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
     (await at.follow('kubectl -n errand exec errand-hub-0 -- cat /etc/errand/errand.yaml')).includes(
       'model_keys',
     ),
+  )
+  await eventually('it to be taken up', async () =>
+    (await at.follow('kubectl -n errand logs errand-hub-0')).includes('errand.yaml was read again'),
   )
   const asked = withWords(run!.text, {
     'echo hello from $(hostname)': 'echo hello from $(hostname); sleep 5',

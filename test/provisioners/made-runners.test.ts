@@ -168,6 +168,50 @@ test('one that has not started is taken away once its group has other settings, 
   await nothingLeft(programs)
 })
 
+/** Keeps what each is to be started with, for a person to do it; takes one away once its name stands in `taken`. */
+const BY_HAND = `asked=$(cat); name=$(echo "$asked" | sed -n 's/.*"name":"\\([^"]*\\)".*/\\1/p'); case $1 in
+  provision) echo "$asked" > "$0/$name.part"; mv "$0/$name.part" "$0/$name.json"; echo '{}' ;;
+  find) cd "$0"; echo '{"runners": ['; for each in *.json; do test -e "$each" && echo "\${comma}{\\"name\\": \\"\${each%.json}\\", \\"state\\": \\"starting\\"}" && comma=,; done; echo ']}' ;;
+  remove) until test -e "$0/taken" || ! test -e "$0/$name.json"; do sleep 0.05; done; rm -f "$0/$name.json"; echo '{}' ;; esac`
+
+test('one that connects while it is taken away is given nothing, and its run goes to the next', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-by-hand-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const byHand = { provisioner: 'command', command: ['sh', '-c', BY_HAND, folder], max: 2 }
+  const programs = await opened(t, byHand)
+  const asked = (epoch: number) =>
+    eventually(`runner ${epoch}`, () => readdirSync(folder).find((file) => file.endsWith(`-e${epoch}.json`)))
+  const start = async (file: string) => {
+    const { name, env } = JSON.parse(readFileSync(join(folder, file), 'utf8'))
+    const args = ['runner', '--workspace', join(folder, name)]
+    const runner = programs.errand.start(args, { env: { ...programs.env, ...env } })
+    t.after(() => runner.child.kill('SIGKILL'))
+    await eventually('its connection', async () =>
+      (await programs.client.runners.list()).some(
+        ({ id, status }) => id === name && status !== 'disconnected',
+      ),
+    )
+    return runner
+  }
+  const id = await startRun(programs, onBuilders('echo hello'))
+  const first = await asked(1)
+  await eventually('its state', async () => {
+    const [group] = await programs.client.runners.groups({ name: 'builders' })
+    return group?.pool?.runners.some(({ state }) => state === 'starting')
+  })
+  writeGroup(programs.data, { ...byHand, slots: 3 })
+  const second = await asked(2)
+  await start(first)
+  const before = await programs.client.runs.get(id)
+  assert.equal(runnerOf(before), undefined, JSON.stringify(before.steps))
+  writeFileSync(join(folder, 'taken'), '')
+  await eventually('its end', () => !existsSync(join(folder, first)))
+  const runner = await start(second)
+  const run = await programs.ended(id)
+  assert.deepEqual([run.status, `${runnerOf(run)}.json`], ['success', second], JSON.stringify(run.steps))
+  runner.child.kill('SIGTERM')
+})
+
 test('what was made for a group that is no more is taken away, also by the next hub', async (t) => {
   const programs = await opened(t, { spare: 2, idle_seconds: 600 })
   await eventually('the spares', async () => (await programs.client.runners.list()).length === 2)

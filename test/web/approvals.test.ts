@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Page } from 'playwright-core'
+import { eventually } from '../support/errand-command.ts'
 import { startPrograms } from '../support/programs.ts'
 import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 
-const asking = (args: Record<string, unknown>) => ({
+const asking = (args: Record<string, unknown>, before: readonly object[] = []) => ({
   version: 'v0.1',
   name: 'release',
   steps: [
+    ...before,
     { name: 'ask', action: 'approval.wait', args },
     { name: 'ship', action: 'cmd.run', args: { cmd: 'echo shipped' } },
   ],
@@ -129,15 +133,19 @@ test('approvals are given by those who may, from a phone too, and others are tol
       await page.clock.install()
       await page.goto(`${url}/runs`)
       const needs = page.getByRole('region', { name: 'Needs you' })
-      await needs.getByText(/^approved in 59:\d\d$/).waitFor()
+      await needs.getByText(/^approved in 5\d:\d\d$/).waitFor()
       await page.goto(`${url}/runs/${run}`)
       const card = page.getByRole('region', { name: 'Waits for your answer' })
-      await card.getByText(/^59:\d\d$/).waitFor()
+      const left = async () => {
+        const [, minutes, seconds] = /^(\d\d):(\d\d)$/.exec(await card.getByText(/^\d\d:\d\d$/).innerText())!
+        return Number(minutes) * 60 + Number(seconds)
+      }
+      const before = await left()
       await card.getByText('With no answer it is approved at').waitFor()
       // The hub is out of reach: nothing but the clock says how much is left.
       await page.route(/\/api\//, (route) => route.abort())
-      await page.clock.fastForward(60_000)
-      await card.getByText(/^58:\d\d$/).waitFor()
+      await page.clock.fastForward(600_000)
+      await eventually('ten minutes less', async () => (await left()) <= before - 600)
       await page.clock.fastForward(3600_000)
       const over = page.getByRole('region', { name: 'Its time is over' })
       await over.getByText('Nobody can answer any more: it is approved').waitFor()
@@ -148,17 +156,27 @@ test('approvals are given by those who may, from a phone too, and others are tol
   )
 
   await t.test('an answer that comes too late is told what has become of the question', async () => {
-    const run = await ask({ message: 'Too late?', timeout_seconds: 12 })
+    // Its time begins once the page is there.
+    const go = join(programs.home, 'go')
+    const first = {
+      name: 'first',
+      action: 'cmd.run',
+      args: { cmd: `until [ -e ${go} ]; do sleep 0.05; done` },
+    }
+    const workflow = asking({ message: 'Too late?', timeout_seconds: 12 }, [first])
+    const { run_id: run } = await client.runs.create({ workflow })
     const page = await openPage(t, browser, programs)
-    await page.goto(`${url}/runs/${run}`)
+    await page.goto(`${url}/runs/${run}?step=ask`)
+    await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
     const held = Promise.withResolvers<void>()
     await page.route('**/approve', async (route) => {
       await held.promise
       await route.continue()
     })
+    writeFileSync(go, '')
     await page.getByRole('button', { name: 'Approve' }).click()
     const { steps, status } = await programs.ended(run)
-    assert.deepEqual([status, steps[0]!.answered?.by], ['failed', 'timeout'])
+    assert.deepEqual([status, steps[1]!.answered?.by], ['failed', 'timeout'])
     await page.getByText('Rejected by itself: nobody had answered in time').waitFor()
     held.resolve()
     await page.getByText(/Not approved: its time limit has rejected it already, \d\d:\d\d:\d\d\./).waitFor()

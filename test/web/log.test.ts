@@ -72,6 +72,7 @@ test('a log of any length is read, followed and searched on its page', { skip },
     await line(3001).waitFor()
     await isAccessible(page, 'a log on all of the window')
     await leave.click()
+    await eventually('the screen to be left', () => page.evaluate('document.fullscreenElement === null'))
     await page.evaluate('delete Element.prototype.requestFullscreen')
     await page.keyboard.press('z')
     await leave.waitFor()

@@ -137,8 +137,8 @@ export class Pools {
   runOf(tenant: string, runner: string): string | null | undefined {
     const row = this.#made.get(runner)?.row
     if (row?.tenant !== tenant) return undefined
-    // One that is taken away is for nobody.
-    return row.run_id ?? (row.state === 'removing' ? '' : null)
+    // One that is taken away is for nobody: it may connect only now, and would be given what it then loses.
+    return row.state === 'removing' ? '' : (row.run_id ?? null)
   }
 
   /** One that was made ahead of need has got its run. */

@@ -65,24 +65,31 @@ export function useFullScreen(): [boolean, (on: boolean) => void] {
   const [full, setFull] = useState(false)
   useEffect(() => {
     if (!full) return
-    document.documentElement.requestFullscreen?.().catch(() => undefined)
+    let entered = false
+    const entering = document.documentElement.requestFullscreen?.().then(
+      () => {
+        entered = true
+      },
+      () => undefined,
+    )
     const pressed = (event: KeyboardEvent) => {
       if (event.key !== 'Escape' || event.defaultPrevented || document.querySelector('dialog[open]')) return
       event.preventDefault()
       setFull(false)
     }
-    // The browser takes Escape for itself there. One that was left before may be told of only now.
-    let entered = false
+    // The browser takes Escape for itself there. The end of an earlier one may be told of only now.
     const changed = () => {
-      if (document.fullscreenElement !== null) entered = true
-      else if (entered) setFull(false)
+      if (entered && document.fullscreenElement === null) setFull(false)
     }
     addEventListener('keydown', pressed)
     document.addEventListener('fullscreenchange', changed)
     return () => {
       removeEventListener('keydown', pressed)
       document.removeEventListener('fullscreenchange', changed)
-      if (document.fullscreenElement !== null) void document.exitFullscreen().catch(() => undefined)
+      // Left before it was there, it would come after all.
+      void entering
+        ?.then(() => entered && document.fullscreenElement && document.exitFullscreen())
+        .catch(() => {})
     }
   }, [full])
   return [full, setFull]
