@@ -56,7 +56,7 @@ test('pages, runs and what can be done are found by words, and done by keys alon
 
   await t.test('what waits for a person is answered after being asked once more', async () => {
     const { run_id: id } = await programs.client.runs.create({ yaml: approval })
-    await page.getByRole('link', { name: 'Runs, 1 need you' }).waitFor()
+    await page.getByRole('link', { name: 'Runs, 1 needs you' }).waitFor()
     await open('approve')
     await box.getByRole('option', { name: /Approve: deploy-web/ }).waitFor()
     await page.keyboard.press('Enter')

@@ -63,6 +63,11 @@ test('filters are saved as views, and failures need their owner until each was o
     const other = await (await browser.newContext({ viewport: { width: 390, height: 844 } })).newPage()
     await other.goto(`${programs.url}/login`)
     await logIn(other, password)
+    await other
+      .getByRole('navigation', { name: 'Errand, below' })
+      .getByRole('link', { name: 'Runs, 2 need you' })
+      .getByText('2', { exact: true })
+      .waitFor()
     await needs(other).getByRole('link', { name: 'Open nightly-db, which failed' }).click()
     await other.waitForURL(`**/runs/${first}*`)
     await eventually('it is seen', async () => (await ann.views.failures()).runs.length === 1)

@@ -187,6 +187,7 @@ export function Shell({ children }: { children: ReactNode }) {
   }, [client])
   const count = needsYou.length + failures.length
   useAttention(count)
+  const runsName = count > 0 ? `Runs, ${count} ${count === 1 ? 'needs' : 'need'} you` : 'Runs'
   return (
     <div className="flex h-full max-sm:flex-col-reverse">
       {/* biome-ignore lint/a11y/useValidAnchor: it leads to a part of this page */}
@@ -250,7 +251,7 @@ export function Shell({ children }: { children: ReactNode }) {
             className={entry}
             hereClass={here}
             isHere={section === 'runs'}
-            aria-label={count > 0 ? `Runs, ${count} need you` : 'Runs'}
+            aria-label={runsName}
           >
             <ListTree size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
             <span className="group-data-folded:hidden max-xl:hidden">Runs</span>
@@ -321,6 +322,7 @@ export function Shell({ children }: { children: ReactNode }) {
             className="relative flex flex-1 flex-col items-center justify-center gap-1 text-label text-ink2"
             hereClass="font-semibold text-ink!"
             isHere={to === `/${section}`}
+            aria-label={word === 'Runs' ? runsName : undefined}
           >
             <Icon size={22} strokeWidth={1.75} aria-hidden />
             {word}
