@@ -78,7 +78,7 @@ test('people give tasks, read their changes and evidence, and send comments back
       assert.equal(await criteria.locator('svg').count(), 1)
       assert.equal(await criteria.locator('svg circle[stroke-dasharray]').count(), 1)
       assert.equal(await criteria.locator('svg path').count(), 0)
-      await page.getByText('0 of 1 shown').waitFor()
+      await page.getByText('not shown yet').waitFor()
       assert.equal(await page.evaluate('"taken" in window'), false)
     },
   )

@@ -350,7 +350,9 @@ export function DiffView({ diff, named }: { diff: FileDiff; named: boolean }) {
         </div>
       </section>
       {lines.length > MOST_LINES && (
-        <p className="px-3 py-1 text-meta text-ink2">{lines.length - MOST_LINES} more lines</p>
+        <p className="px-3 py-1 text-meta text-ink2">
+          {lines.length - MOST_LINES} more {lines.length - MOST_LINES === 1 ? 'line' : 'lines'}
+        </p>
       )}
     </div>
   )

@@ -9,7 +9,7 @@ import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
-import { StatusMark } from '../parts/status-mark.tsx'
+import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 
 /** A value of no status: those that wait for an answer. */
@@ -152,7 +152,7 @@ const names = { since: 'Since', until: 'Until', label: 'Label', workflow: 'Name'
 const states = [
   [ASKS, 'asks you'],
   ['running', 'going on'],
-  ['success', 'done'],
+  ['success', statusWord('success')],
   ['failed', 'failed'],
   ['canceled', 'canceled'],
   ['interrupted', 'interrupted'],

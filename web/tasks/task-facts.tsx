@@ -322,7 +322,11 @@ function Criteria({ task }: { task: WholeTask }) {
   const { acceptance_criteria: criteria } = task.task
   if (criteria.length === 0) return null
   return (
-    <Card icon={Target} title="Criteria" beside={`0 of ${criteria.length} shown`}>
+    <Card
+      icon={Target}
+      title="Criteria"
+      beside={criteria.length === 1 ? 'not shown yet' : `none of ${criteria.length} shown yet`}
+    >
       <ul aria-label="Criteria" className="flex flex-col gap-2.5">
         {criteria.map((criterion, index) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: two may read the same

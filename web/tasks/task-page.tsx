@@ -447,8 +447,11 @@ function AskedDialog({ asked, task, close }: { asked: Asked; task: WholeTask; cl
       }}
       close={close}
     >
-      Its log, the {task.tries.length === 1 ? 'run of its try' : `runs of its ${task.tries.length} tries`} and{' '}
-      {task.artifact_count} artifacts go, and cannot come back.
+      Its log{task.artifact_count === 0 ? ' and' : ','} the{' '}
+      {task.tries.length === 1 ? 'run of its try' : `runs of its ${task.tries.length} tries`}
+      {task.artifact_count > 0 &&
+        ` and ${task.artifact_count === 1 ? '1 artifact' : `${task.artifact_count} artifacts`}`}{' '}
+      go, and cannot come back.
       {task.pull_request !== undefined && ' Its pull request and branch stay.'}
       <label className="mt-3 block text-meta" htmlFor="delete-typed">
         Type <b className="font-mono text-ink">{task.task_id}</b>
