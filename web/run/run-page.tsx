@@ -121,7 +121,7 @@ function ShownRun({ run }: { run: WholeRun }) {
   }, [run.workflow_name, shown])
   const open = (names: readonly string[]) => {
     setListed(false)
-    void navigate({ search: ({ view }) => ({ view, step: names.join(' > ') }), hash: '' })
+    void navigate({ search: ({ view, q }) => ({ view, q, step: names.join(' > ') }), hash: '' })
   }
   const choose = (place: Place) => open([placeName(place)])
   const view = useView(search, run)
@@ -242,7 +242,9 @@ function ShownRun({ run }: { run: WholeRun }) {
         <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
           <TimelineView
             {...{ run, chosen }}
-            open={(place) => navigate({ search: { view: 'list', step: placeName(place) }, hash: '' })}
+            open={(place) =>
+              navigate({ search: ({ q }) => ({ view: 'list', q, step: placeName(place) }), hash: '' })
+            }
             views={<ViewSwitch view={view} />}
           />
         </Suspense>

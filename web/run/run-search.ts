@@ -19,6 +19,9 @@ export interface RunSearch {
   re?: '1'
   /** The one stream of the log that is shown. */
   stream?: 'stdout' | 'stderr'
+  /** What the instances that are listed of large steps have in host, item or message, and in a timeline their status. */
+  q?: string
+  status?: InstanceStatus
 }
 
 export const runTabs = [
@@ -32,11 +35,23 @@ export const runTabs = [
   'events',
 ] as const
 export type RunTab = (typeof runTabs)[number]
+/** As the hub's pages of instances are asked for them, what asks for a look first before others. */
+export const instanceStatuses = [
+  'failed',
+  'interrupted',
+  'running',
+  'waiting',
+  'queued',
+  'canceled',
+  'skipped',
+  'success',
+] as const
+export type InstanceStatus = (typeof instanceStatuses)[number]
 export const runViews = ['graph', 'list', 'timeline'] as const
 export type RunView = (typeof runViews)[number]
 
 export function runSearch(search: Record<string, unknown>): RunSearch {
-  const { step, tab, try: attempt, view, compare, panel, against, file, find, re, stream } = search
+  const { step, tab, try: attempt, view, compare, panel, against, file, find, re, stream, q, status } = search
   return {
     ...(typeof step === 'string' && step !== '' ? { step } : {}),
     ...(typeof attempt === 'string' && /^\d+$/.test(attempt) ? { try: attempt } : {}),
@@ -49,6 +64,8 @@ export function runSearch(search: Record<string, unknown>): RunSearch {
     ...(typeof find === 'string' || typeof find === 'number' ? { find: String(find).slice(0, 1000) } : {}),
     ...(String(re) === '1' ? { re: '1' as const } : {}),
     ...(stream === 'stdout' || stream === 'stderr' ? { stream } : {}),
+    ...(typeof q === 'string' && q !== '' ? { q: q.slice(0, 200) } : {}),
+    ...(instanceStatuses.includes(status as InstanceStatus) ? { status: status as InstanceStatus } : {}),
   }
 }
 

@@ -1,12 +1,13 @@
-import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { ChevronDown, ChevronRight } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import type { StepOverview } from '../../../src/contract/runs/run-parts.ts'
 import { duration, median } from '../../data/clock.ts'
-import { countsOf, instancesQuery, isWhole, overviewQuery } from '../../data/instances.ts'
+import { countOf, countsOf, isWhole, overviewQuery } from '../../data/instances.ts'
 import { type Instance, type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { instanceShown, instanceWord, type Place, placesOf, statusOrder } from '../chosen-instance.ts'
+import { type InstanceFilter, noMatch, useFoundCounts, useInstancesOf } from '../instance-filter.tsx'
 import { type Part, partsOf } from './bars.ts'
 import type { Span } from './time-table.tsx'
 
@@ -138,6 +139,7 @@ interface Many {
   run: WholeRun
   step: Step
   axis: Axis
+  filter: InstanceFilter
   open: (place: Place) => void
 }
 
@@ -146,7 +148,7 @@ function InstanceBar({
   depth,
   axis,
   open,
-}: Omit<Many, 'run' | 'step'> & { place: Place; depth: 1 | 2 }) {
+}: Pick<Many, 'axis' | 'open'> & { place: Place; depth: 1 | 2 }) {
   const { instance } = place
   return (
     <Row
@@ -162,39 +164,67 @@ function InstanceBar({
   )
 }
 
-/** The instances of a step over time: a few as they are, many folded by status, what failed first and open. */
-export function InstanceBars({ run, step, axis, open }: Many) {
+export const isFiltering = ({ text, status }: InstanceFilter): boolean => text !== '' || status !== undefined
+
+/** Whether an instance at hand has what the hub would look for. */
+function fits({ instance }: Place, { text, status }: InstanceFilter): boolean {
+  const { host, vars, message } = instance
+  const words = [host, ...Object.values(vars ?? {}), message ?? '']
+  return (
+    (status === undefined || status === instance.status) &&
+    words.some((word) => word.toLowerCase().includes(text.toLowerCase()))
+  )
+}
+
+/**
+ * The instances of a step over time: a few as they are, many folded by status, what failed first and open. With a filter those that it
+ * leaves, all open.
+ */
+export function InstanceBars({ run, step, axis, filter, open }: Many) {
   const overview = useQuery({
     ...overviewQuery(run.run_id, step, step.finished_at ?? run.last_seq),
     placeholderData: keepPreviousData,
     enabled: !isWhole(step),
   }).data
-  const places = placesOf(step)
-  if (isWhole(step) && places.length <= FEW)
-    return places.map((place) => <InstanceBar key={place.index} {...{ place, axis, open }} depth={1} />)
-  const counts = Object.entries(countsOf(step)) as [Instance['status'], number][]
-  return counts
+  const { text, status: only } = filter
+  const found = useFoundCounts(run, step, text, !isWhole(step))
+  const isFiltered = isFiltering(filter)
+  const all = placesOf(step)
+  const places = isWhole(step) ? all.filter((place) => fits(place, filter)) : text === '' ? all : []
+  const instances = places.map(({ instance }) => instance)
+  const counts = isWhole(step) ? countsOf({ ...step, instances }) : found.counts
+  const listed = (Object.entries(counts) as [Instance['status'], number][])
+    .filter(([status]) => only === undefined || status === only)
     .map(([status, count]) => ({ status, count, shown: shownStep({ status, approval: step.approval }) }))
     .sort((a, b) => statusOrder.indexOf(a.shown) - statusOrder.indexOf(b.shown))
-    .map(({ status, count, shown }) => {
-      const here = places.filter(({ instance }) => instance.status === status)
-      const isBad = status === 'failed' || status === 'interrupted'
-      const first = isBad ? here.slice(0, PAGE) : []
-      const rest = { ...{ run, step, axis, open, status, shown }, here: here.slice(first.length) }
-      return [
-        ...first.map((place) => <InstanceBar key={place.index} {...{ place, axis, open }} depth={1} />),
-        count > first.length && (
-          <Fold
-            key={status}
-            {...rest}
-            skip={first.length}
-            count={count - first.length}
-            of={overview?.by_status[status]}
-            until={overview?.until}
-          />
-        ),
-      ]
-    })
+  if (listed.length === 0)
+    return (
+      <p
+        className="relative border-b border-line bg-surface py-1.5 pl-9 text-meta text-ink2 max-sm:pl-4"
+        role="status"
+      >
+        {noMatch(countOf(step), found.isFetching)}
+      </p>
+    )
+  if (isWhole(step) && places.length <= FEW)
+    return places.map((place) => <InstanceBar key={place.index} {...{ place, axis, open }} depth={1} />)
+  return listed.map(({ status, count, shown }) => {
+    const here = places.filter(({ instance }) => instance.status === status)
+    const isBad = status === 'failed' || status === 'interrupted'
+    const first = isBad && !isFiltered ? here.slice(0, PAGE) : []
+    return [
+      ...first.map((place) => <InstanceBar key={place.index} {...{ place, axis, open }} depth={1} />),
+      count > first.length && (
+        <Fold
+          key={`${status} ${only} ${text}`}
+          {...{ run, step, axis, filter, open, status, shown, count, here }}
+          skip={first.length}
+          of={text === '' ? overview?.by_status[status] : undefined}
+          until={overview?.until}
+        />
+      ),
+    ]
+  })
 }
 
 type Group = NonNullable<StepOverview['by_status']['success']>
@@ -203,31 +233,28 @@ interface FoldProps extends Many {
   status: Instance['status']
   shown: Shown
   count: number
-  /** So many of this status stand above it. */
+  /** So many of this status stand above it, the first of those at hand. */
   skip: number
   here: readonly Place[]
   of: Group | undefined
   until: string | undefined
 }
 
-function Fold({ run, step, axis, open, status, shown, count, skip, here, of, until }: FoldProps) {
-  const [isOpen, setOpen] = useState(false)
-  const enough = here.length >= Math.min(PAGE, count)
-  const pages = useInfiniteQuery({
-    ...instancesQuery(run.run_id, step, { status }, step.finished_at ?? run.last_seq),
-    placeholderData: keepPreviousData,
-    enabled: isOpen && !enough,
-  }).data
-  const fetched = pages?.pages[0]?.instances.slice(skip) ?? []
-  const places = enough ? here : fetched.map((instance) => ({ step, instance, index: instance.index }))
+function Fold({ run, step, axis, filter, open, status, shown, count, skip, here, of, until }: FoldProps) {
+  const { text } = filter
+  const [isOpen, setOpen] = useState(isFiltering(filter))
+  const { places, left, more, isFetching, error } = useInstancesOf({
+    ...{ run, step, status, text, count, here, skip, open: isOpen },
+  })
   const { from, length, end } = axis
-  const spans = here.flatMap(({ instance }) => {
+  const spans = (text === '' ? here.slice(skip) : places).flatMap(({ instance }) => {
     const parts = partsOf(instance)
     return parts.length === 0 ? [] : [{ from: parts[0]!.from, to: parts.at(-1)!.to ?? end }]
   })
   const isRunning = shown === 'running'
   const began = of?.began_at === undefined ? spans.map((one) => one.from) : [Date.parse(of.began_at)]
-  const half = of?.median_ms ?? median(here.flatMap(({ instance: { duration_ms } }) => duration_ms ?? []))
+  const half =
+    of?.median_ms ?? median(here.slice(skip).flatMap(({ instance: { duration_ms } }) => duration_ms ?? []))
   const longest = began.length > 0 ? end - Math.min(...began) : 0
   const said = isRunning
     ? `longest ${duration(longest)}`
@@ -241,7 +268,7 @@ function Fold({ run, step, axis, open, status, shown, count, skip, here, of, unt
     <>
       <Row
         depth={1}
-        name={`${count.toLocaleString('en')} ${statusWord(shown)}`}
+        name={`${(count - skip).toLocaleString('en')} ${statusWord(shown)}`}
         shown={shown}
         time={said}
         open={isOpen}
@@ -262,10 +289,24 @@ function Fold({ run, step, axis, open, status, shown, count, skip, here, of, unt
           <Histogram bins={own} shown={shown} at={{ left: '0%', width: '100%' }} />
         )}
       </Row>
-      {isOpen &&
-        places
-          .slice(0, PAGE)
-          .map((place) => <InstanceBar key={place.index} {...{ place, axis, open }} depth={2} />)}
+      {places.map((place) => (
+        <InstanceBar key={place.index} {...{ place, axis, open }} depth={2} />
+      ))}
+      {isOpen && error !== null && (
+        <p className="border-b border-line py-1.5 pl-14 text-meta text-ink2 max-sm:pl-6" role="alert">
+          {error.message}
+        </p>
+      )}
+      {left > 0 && (
+        <button
+          type="button"
+          className="block min-h-[33px] w-full border-b border-line pl-14 text-left text-accent hover:bg-hover max-sm:min-h-11 max-sm:pl-6"
+          disabled={isFetching}
+          onClick={more}
+        >
+          {left.toLocaleString('en')} more
+        </button>
+      )}
     </>
   )
 }

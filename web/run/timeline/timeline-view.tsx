@@ -5,11 +5,14 @@ import { duration, timeOf, useNow } from '../../data/clock.ts'
 import { countOf, overviewQuery } from '../../data/instances.ts'
 import { useLastGood } from '../../data/last-good.ts'
 import { outlineQuery, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
+import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { firstOf, MAP_OVER, type Place } from '../chosen-instance.ts'
 import { nodeId, nodesOf } from '../graph/nodes.ts'
+import { FILTER_OVER, InstanceField, useInstanceFilter } from '../instance-filter.tsx'
 import { InstanceMap } from '../instance-map.tsx'
+import { instanceStatuses } from '../run-search.ts'
 import { criticalPath, partsOf, ticksOf } from './bars.ts'
-import { type Axis, InstanceBars, Parts, Row, stepColours } from './instance-bars.tsx'
+import { type Axis, InstanceBars, isFiltering, Parts, Row, stepColours } from './instance-bars.tsx'
 import { type Span, TimeTable } from './time-table.tsx'
 
 /** So many steps stand there at first. */
@@ -31,6 +34,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
   const [opened, setOpened] = useState<ReadonlyMap<string, boolean>>(new Map())
   const [most, setMost] = useState(MOST_STEPS)
   const [asTable, setAsTable] = useState(false)
+  const filter = useInstanceFilter()
   const now = useNow()
   const from = Date.parse(run.started_at ?? run.created_at)
   const goodFrom = good ? Date.parse(good.started_at ?? good.created_at) : 0
@@ -89,11 +93,12 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
 
   return (
     <main aria-label="Timeline" className="flex min-h-0 flex-1 flex-col">
-      <div className="flex min-h-11 shrink-0 flex-wrap items-center gap-x-4 gap-y-1 border-b border-line px-5 max-sm:px-3">
+      <div className="flex min-h-11 shrink-0 flex-wrap items-center gap-x-4 gap-y-1 border-b border-line px-5 max-sm:px-3 max-sm:py-1.5">
         {views}
         <button type="button" className="button" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
           <Table size={13} strokeWidth={1.75} aria-hidden /> {asTable ? 'Bars' : 'Table'}
         </button>
+        {!asTable && run.steps.some((step) => countOf(step) > FILTER_OVER) && <Filter run={run} />}
         <span className="ml-auto flex flex-wrap gap-4 text-meta text-ink2 max-sm:hidden">
           <Legend className="h-0.5 bg-ink">critical path</Legend>
           <Legend className="h-2.5 rounded-[3px] border border-ask-line bg-ask-soft">waits</Legend>
@@ -153,7 +158,11 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
                 const count = countOf(step)
                 const isMany = count > 1
                 const hasBad = countOf(step, 'failed') > 0
-                const isOpen = isMany && (opened.get(id) ?? (hasBad || step === chosen?.step))
+                const isFiltered = isFiltering(filter)
+                // What was folded before a filter opens with it.
+                const opening = isFiltered ? `${id} ${filter.status} ${filter.text}` : id
+                const isOpen =
+                  isMany && (opened.get(opening) ?? (isFiltered || hasBad || step === chosen?.step))
                 const ghost = goodOf.get(id)
                 const took =
                   step.started_at === undefined
@@ -174,7 +183,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
                       critical={path.has(id)}
                       press={
                         isMany
-                          ? () => setOpened(new Map([...opened, [id, !isOpen]]))
+                          ? () => setOpened(new Map([...opened, [opening, !isOpen]]))
                           : () => open(firstOf(step))
                       }
                     >
@@ -198,14 +207,14 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
                         />
                       )}
                     </Row>
-                    {isOpen && <InstanceBars {...{ run, step, axis, open }} />}
+                    {isOpen && <InstanceBars {...{ run, step, axis, filter, open }} />}
                   </div>
                 )
               })}
             </div>
             {run.steps.length > most && (
               <button type="button" className="button m-4" onClick={() => setMost(most + MOST_STEPS)}>
-                {run.steps.length - most} more steps
+                {run.steps.length - most} more {run.steps.length - most === 1 ? 'step' : 'steps'}
               </button>
             )}
             {mapped !== undefined && (
@@ -217,6 +226,40 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
         )}
       </section>
     </main>
+  )
+}
+
+/** Which instances the steps have below them: those with a text, and those of a status. */
+function Filter({ run }: Pick<Props, 'run'>) {
+  const { status, set } = useInstanceFilter()
+  const several = run.steps.filter((step) => countOf(step) > 1)
+  const count = (...some: Step['status'][]) =>
+    several.reduce((sum, step) => sum + countOf(step, ...some), 0).toLocaleString('en')
+  const statuses = instanceStatuses.filter((one) => one === status || count(one) !== '0')
+  return (
+    <>
+      <InstanceField label="Filter instances" className="w-60 max-sm:w-full" />
+      <fieldset aria-label="Status of instances" className="segments max-w-full overflow-x-auto">
+        {[undefined, ...statuses].map((one) => (
+          <button
+            key={one ?? 'all'}
+            type="button"
+            className="segment shrink-0 px-2"
+            aria-pressed={one === status}
+            title={one && statusWord(shownStep({ status: one }))}
+            onClick={() => set({ status: one })}
+          >
+            {one === undefined ? (
+              `All ${count()}`
+            ) : (
+              <>
+                <StatusMark shown={shownStep({ status: one })} size={12} /> {count(one)}
+              </>
+            )}
+          </button>
+        ))}
+      </fieldset>
+    </>
   )
 }
 

@@ -1,0 +1,138 @@
+import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
+import { Search } from 'lucide-react'
+import { useCallback, useEffect, useRef, useState } from 'react'
+import { countsOf, instancesQuery } from '../data/instances.ts'
+import type { Instance, Step, WholeRun } from '../data/runs.ts'
+import { useNavigate, useSearch } from '../navigation/navigation.tsx'
+import type { Place } from './chosen-instance.ts'
+
+/** A step with more has a field that finds some of them. */
+export const FILTER_OVER = 20
+/** So many of a status stand there at first. */
+const PAGE = 10
+const TYPING_MS = 150
+
+type Status = Instance['status']
+
+export interface InstanceFilter {
+  /** In the host, a value of the item or the message; empty: any. */
+  text: string
+  status: Status | undefined
+}
+
+/** Which instances of large steps are listed, as the address says it. */
+export function useInstanceFilter(): InstanceFilter & { set: (change: Partial<InstanceFilter>) => void } {
+  const { q: text = '', status } = useSearch('/runs/$run')
+  const navigate = useNavigate('/runs/$run')
+  const set = useCallback(
+    (change: Partial<InstanceFilter>) =>
+      void navigate({
+        search: ({ q, status, ...was }) => {
+          const { text = q, status: one } = { status, ...change }
+          return { ...was, q: text === '' ? undefined : text, status: one }
+        },
+        hash: (was) => was ?? '',
+        replace: true,
+      }),
+    [navigate],
+  )
+  return { text, status, set }
+}
+
+/** The field for the text of the filter; the address follows when typing pauses. */
+export function InstanceField({ label, className }: { label: string; className: string }) {
+  const { text, set } = useInstanceFilter()
+  const [typed, setTyped] = useState(text)
+  const sent = useRef(text)
+  useEffect(() => {
+    if (text === sent.current) return
+    sent.current = text
+    setTyped(text)
+  }, [text])
+  useEffect(() => {
+    const wanted = typed.trim()
+    if (wanted === sent.current) return
+    const timer = setTimeout(() => {
+      sent.current = wanted
+      set({ text: wanted })
+    }, TYPING_MS)
+    return () => clearTimeout(timer)
+  }, [typed, set])
+  return (
+    <span className={`relative ${className}`}>
+      <Search
+        size={13}
+        strokeWidth={1.75}
+        aria-hidden
+        className="pointer-events-none absolute top-1/2 left-2 -translate-y-1/2 text-ink3"
+      />
+      <input
+        type="search"
+        className="field h-7 w-full pl-7 text-meta max-sm:h-11 max-sm:text-base"
+        aria-label={label}
+        placeholder="Host, item or message"
+        maxLength={200}
+        value={typed}
+        onChange={({ target }) => setTyped(target.value)}
+      />
+    </span>
+  )
+}
+
+/** How many instances with a text have each status, as the hub finds them. */
+export function useFoundCounts(run: WholeRun, step: Step, text: string, enabled = true) {
+  const found = useInfiniteQuery({
+    ...instancesQuery(run.run_id, step, { text }, step.finished_at ?? run.last_seq),
+    placeholderData: keepPreviousData,
+    enabled: enabled && text !== '',
+  })
+  return {
+    counts: text === '' || !enabled ? countsOf(step) : (found.data?.pages[0]?.counts ?? {}),
+    isFetching: found.isFetching,
+  }
+}
+
+/** In place of instances where the filter leaves none. */
+export const noMatch = (all: number, isFetching: boolean): string =>
+  isFetching ? 'Looking…' : `No instance matches. ${all.toLocaleString('en')} without the filter.`
+
+interface OneStatus {
+  run: WholeRun
+  step: Step
+  status: Status
+  text: string
+  /** Instances with this status and text: of all there are so many. */
+  count: number
+  here: readonly Place[]
+  /** So many of them stand elsewhere. */
+  skip?: number
+  open: boolean
+}
+
+/** The first instances of a step with a status, and more by `more`: those at hand, or by page where these do not do. */
+export function useInstancesOf({ run, step, status, text, count, here, skip = 0, open }: OneStatus) {
+  const [most, setMost] = useState(PAGE)
+  const lacks = here.length < Math.min(skip + most, count)
+  // What is over changes by their number alone; what goes on, with each event.
+  const isGoingOn = status === 'running' || status === 'waiting'
+  const version = isGoingOn && step.finished_at === undefined ? run.last_seq : count
+  const wanted = text === '' ? { status } : { status, text }
+  const pages = useInfiniteQuery({
+    ...instancesQuery(run.run_id, step, wanted, version),
+    placeholderData: keepPreviousData,
+    enabled: open && lacks,
+  })
+  const fetched = pages.data?.pages.flatMap(({ instances }) =>
+    instances.map((instance) => ({ step, instance, index: instance.index })),
+  )
+  const known = lacks && fetched !== undefined ? fetched : here
+  const more = () => {
+    const next = most + 100
+    setMost(next)
+    if (fetched !== undefined && fetched.length < Math.min(skip + next, count) && pages.hasNextPage)
+      void pages.fetchNextPage()
+  }
+  const places = open ? known.slice(skip, skip + most) : []
+  const left = places.length > 0 ? count - skip - places.length : 0
+  return { places, left, more, isFetching: pages.isFetching, error: pages.error }
+}
