@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { AgentUpdate } from '../../src/contract/agent.ts'
+import type { AgentUpdate, FileDiff } from '../../src/contract/agent.ts'
 import type { NewEvent, RunEvent } from '../../src/contract/events.ts'
 import { Conversation, grouped } from './conversation.ts'
 import { changedFiles, diffLines } from './file-changes.ts'
@@ -120,6 +120,30 @@ test('many finished calls in a row are one line, and each file has its changes',
   )
 })
 
+test('edits of a file that go on from each other are one change, others are told each', () => {
+  const edited = (...edits: FileDiff[]) =>
+    changedFiles(
+      read(
+        ...edits.map((edit, at) =>
+          says({ kind: 'tool', tool_id: `t${at}`, tool_kind: 'edit', status: 'completed', diffs: [edit] }),
+        ),
+      ).rows,
+    ).map(({ added, removed, edits, whole }) => [added, removed, whole === undefined ? edits.length : 1])
+  const step = (old_text: string | undefined, new_text: string | undefined): FileDiff => ({
+    ...{ path: 'a', old_text, new_text },
+  })
+  const unified = (text: string): FileDiff => ({ path: 'a', unified: `@@ -1,1 +1,1 @@\n${text}` })
+  // A line that is changed twice has changed once, and one that is put back not at all.
+  assert.deepEqual(edited(step('a\nb\nc\n', 'a\nB\nc\n'), step('a\nB\nc\n', 'a\nB!\nc\n')), [[1, 1, 1]])
+  assert.deepEqual(edited(step('a\n', 'b\n'), step('b\n', 'a\n')), [[0, 0, 1]])
+  assert.deepEqual(edited(step(undefined, 'a\n'), step('a\n', 'a\nb\n')), [[2, 0, 1]])
+  assert.deepEqual(edited(step('a\n', undefined), step(undefined, 'a\nb\n')), [[1, 0, 1]])
+  // Between them something else has written, or the texts are not known.
+  assert.deepEqual(edited(step('a\n', 'b\n'), step('c\n', 'd\n')), [[2, 2, 2]])
+  assert.deepEqual(edited(unified('-a\n+b\n'), unified('-b\n+c\n')), [[2, 2, 2]])
+  assert.deepEqual(edited(unified('-a\n+b\n')), [[1, 1, 1]])
+})
+
 test('a change is told by its lines and their numbers, of whole texts and of a unified diff', () => {
   const told = (lines: ReturnType<typeof diffLines>) =>
     lines.map((line) => `${line.sign}${line.old ?? ''}:${line.new ?? ''} ${line.text}`)
@@ -132,6 +156,11 @@ test('a change is told by its lines and their numbers, of whole texts and of a u
     '+:4 C',
     ' 4:5 d',
     ' 5:6 e',
+  ])
+  const far = Array.from({ length: 9 }, (_, at) => `${at + 1}\n`).join('')
+  const both = far.replace('1\n', 'one\n').replace('9\n', 'nine\n')
+  assert.deepEqual(told(diffLines({ path: 'x', old_text: far, new_text: both })), [
+    ...['-1: 1', '+:1 one', ' 2:2 2', ' 3:3 3', '@: ', ' 7:7 7', ' 8:8 8', '-9: 9', '+:9 nine'],
   ])
   const unified = '--- x\n+++ x\n@@ -7,2 +7,2 @@ f()\n same\n--- gone\n+++ come\n'
   assert.deepEqual(told(diffLines({ path: 'x', unified })), [

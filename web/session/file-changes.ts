@@ -1,4 +1,5 @@
 import type { FileDiff } from '../../src/contract/agent.ts'
+import { stepsBetween } from '../parts/diff/changed-words.ts'
 import type { Row } from './conversation.ts'
 
 export interface DiffLine {
@@ -10,6 +11,8 @@ export interface DiffLine {
 }
 
 const CONTEXT = 2
+/** Of texts with more pairs of lines in which they differ, all between the first and the last such line is another. */
+const MOST_PAIRS = 4e6
 
 /** The lines of a change, with a little of what stands around them. */
 export function diffLines(diff: FileDiff): DiffLine[] {
@@ -36,7 +39,7 @@ function unifiedLines(unified: string): DiffLine[] {
 const linesOf = (text: string | undefined): string[] =>
   text === undefined || text === '' ? [] : (text.endsWith('\n') ? text.slice(0, -1) : text).split('\n')
 
-/** The lines between those that both texts begin and end with. */
+/** The lines that one text has and the other has not, each with those around it. */
 function changedLines({ old_text, new_text }: FileDiff): DiffLine[] {
   const [before, after] = [linesOf(old_text), linesOf(new_text)]
   let start = 0
@@ -44,22 +47,35 @@ function changedLines({ old_text, new_text }: FileDiff): DiffLine[] {
   let end = 0
   const most = Math.min(before.length, after.length) - start
   while (end < most && before.at(-1 - end) === after.at(-1 - end)) end++
-  const shift = after.length - before.length
-  const same = (from: number, to: number): DiffLine[] =>
-    before.slice(from, to).map((text, at) => {
-      const old = from + at + 1
-      return { sign: ' ', text, old, new: from + at >= start ? old + shift : old }
-    })
-  return [
-    ...same(Math.max(0, start - CONTEXT), start),
-    ...before.slice(start, before.length - end).map<DiffLine>((text, at) => ({
-      ...{ sign: '-', text, old: start + at + 1 },
-    })),
-    ...after.slice(start, after.length - end).map<DiffLine>((text, at) => ({
-      ...{ sign: '+', text, new: start + at + 1 },
-    })),
-    ...same(before.length - end, Math.min(before.length, before.length - end + CONTEXT)),
-  ]
+  const [removed, added] = [before.slice(start, before.length - end), after.slice(start, after.length - end)]
+  const steps =
+    removed.length * added.length > MOST_PAIRS
+      ? [...removed.map(() => 'removed' as const), ...added.map(() => 'added' as const)]
+      : stepsBetween(removed, added)
+  let [old, now] = [Math.max(0, start - CONTEXT), Math.max(0, start - CONTEXT)]
+  const lines: DiffLine[] = []
+  const same = (count: number) => {
+    for (let left = count; left > 0; left--)
+      lines.push({ sign: ' ', text: before[old]!, old: ++old, new: ++now })
+  }
+  same(start - old)
+  for (let at = 0; at < steps.length; ) {
+    // What both begin and end with is left out: the last of them is a change.
+    let next = at
+    while (steps[next] === 'same') next++
+    if (next - at > 2 * CONTEXT) {
+      same(CONTEXT)
+      const left = next - at - 2 * CONTEXT
+      ;[old, now] = [old + left, now + left]
+      lines.push({ sign: '@', text: '' })
+      same(CONTEXT)
+    } else same(next - at)
+    if (steps[next] === 'removed') lines.push({ sign: '-', text: before[old]!, old: ++old })
+    else lines.push({ sign: '+', text: after[now]!, new: ++now })
+    at = next + 1
+  }
+  same(Math.min(end, CONTEXT))
+  return lines
 }
 
 export interface Count {
@@ -93,7 +109,10 @@ export const sumOf = (diffs: readonly FileDiff[]): Count =>
 
 export interface ChangedFile extends Count {
   path: string
-  diffs: readonly FileDiff[]
+  /** Its edits, as they were told. */
+  edits: readonly FileDiff[]
+  /** All of them as one; absent: they do not go on from each other, and the count is the sum of what each changed. */
+  whole: FileDiff | undefined
 }
 
 /** The files that finished calls of tools have changed, in the order of their first change. */
@@ -102,5 +121,26 @@ export function changedFiles(rows: readonly Row[]): ChangedFile[] {
   for (const row of rows)
     if (row.kind === 'tool' && row.status === 'completed')
       for (const diff of row.diffs) files.set(diff.path, [...(files.get(diff.path) ?? []), diff])
-  return [...files].map(([path, diffs]) => ({ path, diffs, ...sumOf(diffs) }))
+  return [...files].map(([path, edits]) => {
+    const whole = joined(edits)
+    return { path, edits, whole, ...(whole === undefined ? sumOf(edits) : countOf(whole)) }
+  })
+}
+
+const joins = new WeakMap<FileDiff, { edits: readonly FileDiff[]; whole: FileDiff | undefined }>()
+
+/** Edits of one file as one, from the first text to the last, where each begins with what the one before has left. */
+function joined(edits: readonly FileDiff[]): FileDiff | undefined {
+  const [first, last] = [edits[0]!, edits.at(-1)!]
+  if (edits.length === 1) return first
+  const known = joins.get(last)
+  if (known?.edits.length === edits.length && known.edits.every((edit, at) => edit === edits[at]))
+    return known.whole
+  const goesOn = (edit: FileDiff, at: number) =>
+    edit.unified === undefined && (at === 0 || edit.old_text === edits[at - 1]!.new_text)
+  const whole = edits.every(goesOn)
+    ? { path: first.path, old_text: first.old_text, new_text: last.new_text }
+    : undefined
+  joins.set(last, { edits, whole })
+  return whole
 }

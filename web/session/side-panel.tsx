@@ -42,7 +42,7 @@ export function SidePanel({
   const panel = chosen ?? 'changes'
   const live = until === undefined
   // What is told of files, and the end of each turn: commands change files too.
-  const told = files.reduce((sum, { diffs }) => sum + diffs.length, 0)
+  const told = files.reduce((sum, { edits }) => sum + edits.length, 0)
   const version = `${talk.turns}.${talk.busy ? 1 : 0}.${told}.${live ? 1 : 0}`
   const done = talk.plan.filter(({ status }) => status === 'completed').length
   const tabs: [Panel, string, string][] = [
@@ -110,7 +110,7 @@ function Changes({ files, file, choose }: Pick<Props, 'files' | 'file' | 'choose
   return (
     <>
       <ul>
-        {files.slice(0, 500).map(({ path, added, removed }) => (
+        {files.slice(0, 500).map(({ path, edits, whole, added, removed }) => (
           <li key={path}>
             <button
               type="button"
@@ -122,6 +122,14 @@ function Changes({ files, file, choose }: Pick<Props, 'files' | 'file' | 'choose
                 <span className="text-ink2">{path.slice(base.length, path.lastIndexOf('/') + 1)}</span>
                 {path.slice(path.lastIndexOf('/') + 1)}
               </bdi>
+              {whole === undefined && (
+                <span
+                  className="font-sans text-label text-ink3"
+                  title="The sum of what each edit has changed: how much of it is left is not known"
+                >
+                  in {edits.length} edits
+                </span>
+              )}
               <Counted added={added} removed={removed} />
             </button>
           </li>
@@ -130,7 +138,7 @@ function Changes({ files, file, choose }: Pick<Props, 'files' | 'file' | 'choose
       <h2 className="border-y border-line bg-sunken px-4 py-1.5 font-mono text-meta break-all">
         <bdi title={chosen.path}>{chosen.path.slice(base.length)}</bdi>
       </h2>
-      {chosen.diffs.slice(-20).map((diff, at) => (
+      {(chosen.whole === undefined ? chosen.edits.slice(-20) : [chosen.whole]).map((diff, at) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: changes are only added at the end
         <DiffView key={at} diff={diff} named={false} />
       ))}

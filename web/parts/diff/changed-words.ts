@@ -17,7 +17,24 @@ const wordsOf = (text: string): string[] => text.match(/[\p{L}\p{N}_$]+|\s+|[^\p
 export function changedWords(before: string, after: string): [Part[], Part[]] | undefined {
   const [one, other] = [wordsOf(before), wordsOf(after)]
   if (one.length > MOST_WORDS || other.length > MOST_WORDS) return undefined
-  // Length of the longest common row of words from each pair of places on.
+  const parts: [Part[], Part[]] = [[], []]
+  let same = 0
+  let [row, column] = [0, 0]
+  for (const step of stepsBetween(one, other)) {
+    if (step === 'same' && one[row]!.trim() !== '') same += one[row]!.length
+    if (step !== 'added') add(parts[0], one[row++]!, step !== 'same')
+    if (step !== 'removed') add(parts[1], other[column++]!, step !== 'same')
+  }
+  const longest = Math.max(solid(before), solid(after))
+  return longest === 0 || same / longest < LEAST_SAME ? undefined : parts
+}
+
+/** How one row of words or lines becomes another with the fewest steps; it takes the product of their lengths in room. */
+export function stepsBetween(
+  one: readonly string[],
+  other: readonly string[],
+): ('same' | 'removed' | 'added')[] {
+  // Length of the longest common row from each pair of places on.
   const width = other.length + 1
   const common = new Uint16Array((one.length + 1) * width)
   for (let row = one.length - 1; row >= 0; row--)
@@ -26,23 +43,25 @@ export function changedWords(before: string, after: string): [Part[], Part[]] | 
         one[row] === other[column]
           ? common[(row + 1) * width + column + 1]! + 1
           : Math.max(common[(row + 1) * width + column]!, common[row * width + column + 1]!)
-  const parts: [Part[], Part[]] = [[], []]
-  let same = 0
+  const steps: ('same' | 'removed' | 'added')[] = []
   let [row, column] = [0, 0]
   while (row < one.length || column < other.length) {
     if (row < one.length && column < other.length && one[row] === other[column]) {
-      if (one[row]!.trim() !== '') same += one[row]!.length
-      add(parts[0], one[row++]!, false)
-      add(parts[1], other[column++]!, false)
+      steps.push('same')
+      row++
+      column++
     } else if (
       column >= other.length ||
       (row < one.length && common[(row + 1) * width + column]! >= common[row * width + column + 1]!)
-    )
-      add(parts[0], one[row++]!, true)
-    else add(parts[1], other[column++]!, true)
+    ) {
+      steps.push('removed')
+      row++
+    } else {
+      steps.push('added')
+      column++
+    }
   }
-  const longest = Math.max(solid(before), solid(after))
-  return longest === 0 || same / longest < LEAST_SAME ? undefined : parts
+  return steps
 }
 
 const solid = (text: string): number => text.replace(/\s/g, '').length
