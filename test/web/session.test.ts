@@ -206,6 +206,31 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     },
   )
 
+  await t.test(
+    'turns of its budget are in view, amber near their end; edits not known whole say so',
+    async (t) => {
+      const turns = [runTurn('echo 1'), runTurn('echo 2'), { text: 'All is said.' }]
+      const run = await scripted('counted', turns, { budget: { turns: 3 } })
+      await programs.ended(run)
+      const page = await openPage(t, browser, programs)
+      await page.goto(`${programs.url}/runs/${run}`)
+      const beside = page.getByRole('complementary', { name: 'Of this session' })
+      const told = beside.getByText('3 of 3 turns', { exact: true })
+      await told.waitFor()
+      assert.match((await told.getAttribute('class')) ?? '', /text-ask/)
+      await isAccessible(page, 'turns of a budget')
+      await page.setViewportSize({ width: 390, height: 844 })
+      await page.getByText('3 of 3 turns', { exact: true }).filter({ visible: true }).waitFor()
+      await page.setViewportSize({ width: 1280, height: 800 })
+
+      const edits = await ask({ ...standIn, prompt: 'write a.txt\nwrite a.txt\nwrite b.txt' })
+      await programs.ended(edits)
+      await page.goto(`${programs.url}/runs/${edits}`)
+      await beside.getByRole('button', { name: /a\.txt in 2 edits \+2 −0$/ }).waitFor()
+      await beside.getByRole('button', { name: /b\.txt \+1 −0$/ }).waitFor()
+    },
+  )
+
   await t.test('a session is begun on the page', async (t) => {
     scripts.set('begun', [{ text: 'Here I am.' }])
     const page = await openPage(t, browser, programs)

@@ -99,6 +99,27 @@ test('a question is open until it is answered, and says by whom', () => {
   assert.ok(talk.rows[0]?.kind === 'answered' && talk.rows[0].title === 'rm x' && talk.rows[0].by === 'bob')
 })
 
+test('turns of the model are counted: what it does after its tools have ended is a new one', () => {
+  const tool = (tool_id: string, status: 'running' | 'completed') => says({ kind: 'tool', tool_id, status })
+  const events = [
+    event({ type: 'attempt.started', attempt: 1, step: 'agent', host: 'local' } as NewEvent),
+    says({ kind: 'prompt', input_id: 'first', text: 'Go.' }),
+    says({ kind: 'thought', text: 'Two at once.' }),
+    ...[tool('a', 'running'), tool('b', 'running'), tool('a', 'completed')],
+    says({ kind: 'message', text: 'b still runs' }),
+    ...[tool('b', 'completed'), tool('c', 'completed')],
+  ]
+  const talk = read(...events)
+  assert.equal(talk.modelTurns, 2)
+  events.push(
+    says({ kind: 'prompt', input_id: 'second', text: 'On.' }),
+    says({ kind: 'message', text: 'Done.' }),
+    says({ kind: 'message', text: ' All of it.' }),
+  )
+  talk.readOn(events)
+  assert.deepEqual([talk.turns, talk.modelTurns], [2, 3])
+})
+
 test('many finished calls in a row are one line, and each file has its changes', () => {
   const call = (number: number): RunEvent =>
     says({

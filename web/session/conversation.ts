@@ -93,6 +93,10 @@ export class Conversation {
   usage: Usage | undefined
   plan: AgentUpdateOf<'plan'>['entries'] = []
   turns = 0
+  /** Of the model in this attempt, as far as the agent shows them: what it says or does after its tools have ended is a new one. */
+  modelTurns = 0
+  readonly #toolsOpen = new Set<string>()
+  #toolsOver = true
   /** The agent works on a prompt, or its work is verified. */
   busy = false
   /** Until when it waits for a prompt, while it does. */
@@ -127,6 +131,7 @@ export class Conversation {
         break
       case 'attempt.started':
         this.startedAt ??= event.time
+        this.modelTurns = 0
         break
       case 'attempt.phase':
         // That it has no box and why, or which of another kind.
@@ -188,6 +193,7 @@ export class Conversation {
 
   #update(update: AgentUpdate, time: string, seq: number): void {
     const key = String(seq)
+    this.#countTurns(update)
     // Others end its waiting.
     if (!['idle', 'session', 'model', 'queue'].includes(update.kind)) this.idleUntil = undefined
     switch (update.kind) {
@@ -300,6 +306,24 @@ export class Conversation {
       case 'notice':
         return void this.#note(update.text, 'plain', { seq, time })
     }
+  }
+
+  /** Counts as the runner does, whose count ends the run. */
+  #countTurns(update: AgentUpdate): void {
+    let works = update.kind === 'message' || update.kind === 'thought'
+    if (update.kind === 'prompt') {
+      this.#toolsOpen.clear()
+      this.#toolsOver = true
+    } else if (update.kind === 'tool') {
+      const { tool_id, status = '' } = update
+      const isOver = ['completed', 'failed', 'denied'].includes(status)
+      works = !this.#toolsOpen.has(tool_id)
+      if (!isOver) this.#toolsOpen.add(tool_id)
+      else this.#toolsOpen.delete(tool_id)
+    }
+    if (works && this.#toolsOver) this.modelTurns++
+    if (works) this.#toolsOver = false
+    if (update.kind === 'tool' && this.#toolsOpen.size === 0) this.#toolsOver = true
   }
 
   #requeue(update: AgentUpdateOf<'queue'>, at: { seq: number; time: string }): void {

@@ -16,7 +16,7 @@ import { Took } from '../parts/times.tsx'
 import { Conversation, type Which } from './conversation.ts'
 import { changedFiles } from './file-changes.ts'
 import { ModelChoice } from './model-choice.tsx'
-import { money, SidePanel } from './side-panel.tsx'
+import { money, SidePanel, TurnsUsed } from './side-panel.tsx'
 import { Talk } from './talk.tsx'
 
 const ShareSheet = lazy(() => import('./share-sheet.tsx'))
@@ -149,13 +149,6 @@ export function SessionPage({
                   <bdi>{runner}</bdi>
                 </>
               )}
-              {cost !== undefined && (
-                <span className="lg:hidden">
-                  {' '}
-                  · {money(cost)}
-                  {budget.cost_usd !== undefined && ` of ${money(budget.cost_usd)}`}
-                </span>
-              )}
             </span>
             {chooses && (
               <ModelChoice
@@ -219,6 +212,18 @@ export function SessionPage({
           )}
         </div>
       </header>
+      {(cost !== undefined || budget.turns !== undefined) && search.panel === undefined && (
+        // Where the panel with both has no room beside the talk.
+        <p className="hidden shrink-0 gap-x-3 border-b border-line px-5 py-1.5 text-meta text-ink2 max-lg:flex max-sm:px-4">
+          {cost !== undefined && (
+            <span>
+              {money(cost)}
+              {budget.cost_usd !== undefined && ` of ${money(budget.cost_usd)}`}
+            </span>
+          )}
+          <TurnsUsed {...{ talk, budget }} />
+        </p>
+      )}
       {over && run.status !== 'success' && (
         <p className={`shrink-0 border-b border-line px-5 py-2 text-meta ${tones[run.status] ?? ''}`}>
           <b className="mr-2 font-mono font-semibold">{run.reason ?? run.status}</b>

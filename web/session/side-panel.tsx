@@ -192,7 +192,7 @@ const count = (value: number): string =>
 export const money = (value: number): string => `$${value.toFixed(value < 0.1 && value > 0 ? 4 : 2)}`
 
 function Used({
-  talk: { usage, turns, startedAt },
+  talk: { usage, turns, modelTurns, startedAt },
   budget,
   until,
 }: Pick<Props, 'talk' | 'budget' | 'until'>) {
@@ -212,11 +212,7 @@ function Used({
     ['from a cache', count(usage?.cached_input_tokens ?? 0), undefined],
     ['out', count(usage?.output_tokens ?? 0), undefined],
     ['Turns of this talk', String(turns), undefined],
-    [
-      'Calls of the model, at most',
-      budget.turns === undefined ? 'as it needs' : String(budget.turns),
-      undefined,
-    ],
+    ['Turns of the model', String(modelTurns), limit(budget.turns, String)],
     ['Time', clockOf(worked), limit(budget.seconds, (seconds) => clockOf(seconds * 1000))],
   ]
   return (
@@ -237,8 +233,25 @@ function Used({
 const limit = (value: number | undefined, word: (value: number) => string): string | undefined =>
   value === undefined ? undefined : word(value)
 
-/** Cost, or tokens, against what is the most. */
-function Cost({ talk: { usage, startedAt }, budget, until }: Pick<Props, 'talk' | 'budget' | 'until'>) {
+/** A part of a budget from which on it is told in amber. */
+const NEAR = 0.8
+
+/** Turns of the model against the most that it may have; nothing where it may have as many as it needs. */
+export function TurnsUsed({ talk: { modelTurns }, budget: { turns } }: Pick<Props, 'talk' | 'budget'>) {
+  if (turns === undefined) return null
+  return (
+    <span
+      className={`whitespace-nowrap ${modelTurns >= NEAR * turns ? 'text-ask' : ''}`}
+      title="Turns of the model, as far as the agent shows them"
+    >
+      {Math.min(modelTurns, turns)} of {turns} {turns === 1 ? 'turn' : 'turns'}
+    </span>
+  )
+}
+
+/** Cost, or tokens, and turns against what is the most. */
+function Cost({ talk, budget, until }: Pick<Props, 'talk' | 'budget' | 'until'>) {
+  const { usage, startedAt } = talk
   const now = useNow()
   const tokens =
     usage === undefined ? 0 : usage.input_tokens + usage.cached_input_tokens + usage.output_tokens
@@ -250,7 +263,7 @@ function Cost({ talk: { usage, startedAt }, budget, until }: Pick<Props, 'talk' 
     startedAt === undefined ? 0 : (until === undefined ? now : Date.parse(until)) - Date.parse(startedAt)
   return (
     <footer className="flex shrink-0 flex-col gap-1 border-t border-line px-4 py-2.5 text-meta text-ink2">
-      <p className="flex items-center gap-2.5">
+      <p className="flex flex-wrap items-center gap-x-2.5">
         <b className="font-mono font-semibold text-ink">{word(used)}</b>
         {most !== undefined && (
           <>
@@ -258,17 +271,20 @@ function Cost({ talk: { usage, startedAt }, budget, until }: Pick<Props, 'talk' 
             <svg
               role="img"
               aria-label={`${Math.round(part * 100)} % of the budget`}
-              className="h-1.5 min-w-0 flex-1 overflow-hidden rounded-full bg-idle"
+              className="h-1.5 min-w-8 flex-1 overflow-hidden rounded-full bg-idle"
               viewBox="0 0 100 6"
               preserveAspectRatio="none"
             >
-              <rect width={part * 100} height="6" fill={part >= 0.8 ? 'var(--ask-fill)' : 'var(--ink2)'} />
+              <rect width={part * 100} height="6" fill={part >= NEAR ? 'var(--ask-fill)' : 'var(--ink2)'} />
             </svg>
           </>
         )}
-        <span className="ml-auto font-mono whitespace-nowrap">
-          {clockOf(worked)}
-          {budget.seconds !== undefined && ` of ${clockOf(budget.seconds * 1000)}`}
+        <span className="ml-auto flex items-baseline gap-2.5">
+          <TurnsUsed {...{ talk, budget }} />
+          <span className="font-mono whitespace-nowrap">
+            {clockOf(worked)}
+            {budget.seconds !== undefined && ` of ${clockOf(budget.seconds * 1000)}`}
+          </span>
         </span>
       </p>
       {usage !== undefined && (
