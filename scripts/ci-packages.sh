@@ -15,7 +15,7 @@ if [ ${#packages[@]} = 0 ]; then
     user-mode-linux gcc libc6-dev                         # a guest with cgroup v2, on machines with v1
     make openssl                                          # a Kubernetes of one node, from its source
     bubblewrap socat python3                              # sandboxes, the way out of them, attacks from inside
-    chromium                                              # the dashboard's tests
+    chromium firefox-esr                                  # the dashboard's tests
     bsdutils locales                                      # a terminal (script), and a locale that is not English
   )
 fi

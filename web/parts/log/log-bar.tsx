@@ -87,9 +87,8 @@ export function useFullScreen(): [boolean, (on: boolean) => void] {
       removeEventListener('keydown', pressed)
       document.removeEventListener('fullscreenchange', changed)
       // Left before it was there, it would come after all.
-      void entering
-        ?.then(() => entered && document.fullscreenElement && document.exitFullscreen())
-        .catch(() => {})
+      const leave = () => (entered && document.fullscreenElement ? document.exitFullscreen() : undefined)
+      void entering?.then(leave).catch(() => undefined)
     }
   }, [full])
   return [full, setFull]

@@ -58,7 +58,7 @@ export const LogRow = memo(function LogRow({
         type="button"
         tabIndex={-1}
         aria-label={`Link to line ${number}`}
-        className={`h-5 min-w-14 shrink-0 self-start pr-3 pl-2 text-right select-none hover:text-ink max-sm:min-w-10 max-sm:pr-2 ${isMarked ? 'text-accent' : 'text-ink3'}`}
+        className={`h-5 min-w-[max(3.5rem,calc(var(--digits)*1ch+1.25rem))] shrink-0 self-start pr-3 pl-2 text-right select-none hover:text-ink max-sm:min-w-[max(2.5rem,calc(var(--digits)*1ch+1rem))] max-sm:pr-2 ${isMarked ? 'text-accent' : 'text-ink3'}`}
         onClick={({ shiftKey }) => link(number, shiftKey)}
       >
         {number}

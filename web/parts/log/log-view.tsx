@@ -1,5 +1,6 @@
 import { ArrowDownToLine } from 'lucide-react'
 import {
+  type CSSProperties,
   useCallback,
   useEffect,
   useLayoutEffect,
@@ -426,7 +427,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
             <div
               ref={rows}
               className={`absolute ${wrap ? 'inset-x-0' : 'min-w-full'}`}
-              style={{ top: places.top(numbers[0] ?? 1) - top + view.top }}
+              style={numbersStyle(total, places.top(numbers[0] ?? 1) - top + view.top)}
             >
               {shown}
             </div>
@@ -469,6 +470,10 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     </div>
   )
 }
+
+/** Rows whose texts stand below each other, whatever their numbers. */
+const numbersStyle = (total: number, top: number) =>
+  ({ top, '--digits': String(total).length }) as CSSProperties
 
 /** Where in the log the hits are, beside the scroll bar: one background, however many there are. */
 function Marks({ numbers, total }: { numbers: readonly number[]; total: number }) {
