@@ -20,7 +20,7 @@ export function NewHead({
   children: ReactNode
 }) {
   return (
-    <header className="flex min-h-12 shrink-0 flex-wrap items-center gap-2 border-b border-line px-5 py-1.5 max-sm:gap-y-2 max-sm:px-4 max-sm:py-2">
+    <header className="flex min-h-12 shrink-0 flex-wrap items-center gap-2 border-b border-line px-edge py-1.5 max-sm:gap-y-2 max-sm:py-2">
       <h1 className="text-page font-semibold">{title}</h1>
       <nav aria-label="Kind" className="segments ml-2 max-sm:ml-auto">
         {kinds.map(({ kind: one, word, Icon }) => (

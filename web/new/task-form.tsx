@@ -178,7 +178,7 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
       <main className="min-h-0 flex-1 overflow-y-auto">
         <form
           id="task-form"
-          className="mx-auto flex max-w-2xl flex-col gap-5 px-5 py-6 pb-24 max-sm:px-4"
+          className="mx-auto flex max-w-2xl flex-col gap-5 px-edge py-6 pb-24"
           onSubmit={(event) => {
             event.preventDefault()
             void give()

@@ -23,7 +23,7 @@ export function FilterForm({ label, placeholder, submit, completions, children }
   return (
     <search>
       <form
-        className="flex flex-wrap items-center gap-2 px-5 py-3 max-sm:px-4"
+        className="flex flex-wrap items-center gap-2 px-edge py-3"
         onSubmit={(event) => {
           event.preventDefault()
           submit(text)

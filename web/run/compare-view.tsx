@@ -105,7 +105,7 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
   const differences = groups.flatMap(([, lines]) => lines).filter((line) => !line.equal).length
   return (
     <main aria-label="Compare" className="flex min-h-0 flex-1 flex-col">
-      <div className="flex min-h-11 shrink-0 flex-wrap items-center gap-3 border-b border-line px-5 py-2 max-sm:px-3">
+      <div className="flex min-h-11 shrink-0 flex-wrap items-center gap-3 border-b border-line px-edge py-2 max-sm:px-3">
         <h2 className="font-semibold">
           {other === undefined
             ? 'Compare'
@@ -160,7 +160,7 @@ export default function CompareView({ run, compare }: { run: WholeRun; compare: 
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
         tabIndex={0}
         aria-label="Differences"
-        className="min-h-0 flex-1 overflow-auto px-5 pb-6 max-sm:px-3"
+        className="min-h-0 flex-1 overflow-auto px-edge pb-6 max-sm:px-3"
       >
         {asked.error !== null && (
           <p role="alert" className="py-4 text-ink2">

@@ -88,7 +88,7 @@ export function RunPage() {
   if (error === null) return <main className="flex-1" aria-busy="true" />
   const gone = error instanceof ApiError && error.status === 404
   return (
-    <main className="flex flex-1 flex-col items-center justify-center gap-4 px-5 text-center">
+    <main className="flex flex-1 flex-col items-center justify-center gap-4 px-edge text-center">
       <h1 className="text-empty font-semibold">
         {gone ? `There is no run ${id}, or it isn't yours.` : error.message}
       </h1>
@@ -162,7 +162,7 @@ function ShownRun({ run }: { run: WholeRun }) {
   )
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14 max-sm:px-3">
+      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-edge max-sm:h-14 max-sm:px-3">
         <Link
           to="/runs"
           aria-label="Runs"
@@ -182,7 +182,7 @@ function ShownRun({ run }: { run: WholeRun }) {
         </nav>
         <div className="ml-auto flex gap-2 max-sm:hidden">{actions}</div>
       </header>
-      <div className="flex shrink-0 items-center gap-3 border-b border-line px-5 py-3 max-sm:flex-wrap max-sm:items-start max-sm:px-4">
+      <div className="flex shrink-0 items-center gap-3 border-b border-line px-edge py-3 max-sm:flex-wrap max-sm:items-start">
         <StatusMark shown={shown} size={24} />
         <div className="min-w-0 flex-1">
           <div className="flex flex-wrap items-center gap-x-2">
@@ -385,7 +385,7 @@ function Questions({
   return (
     <nav
       aria-label="Questions"
-      className="flex shrink-0 flex-wrap items-center gap-2 border-b border-ask-line bg-ask-soft px-5 py-1.5 text-meta max-sm:px-4"
+      className="flex shrink-0 flex-wrap items-center gap-2 border-b border-ask-line bg-ask-soft px-edge py-1.5 text-meta"
     >
       <span className="text-ask">{asked_too.count + 1} wait for an answer</span>
       {all.map((place) => (

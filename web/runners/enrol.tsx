@@ -89,7 +89,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
   return (
     <section
       aria-label="Add a runner"
-      className="mx-5 mt-4 overflow-clip rounded-[10px] border border-accent outline-2 outline-accent-soft"
+      className="mx-edge mt-4 overflow-clip rounded-[10px] border border-accent outline-2 outline-accent-soft"
     >
       <header className="flex min-h-12 flex-wrap items-center gap-x-3 gap-y-2 border-b border-line px-4 py-2">
         <h2 className="font-semibold">Add a runner</h2>

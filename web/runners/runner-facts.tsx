@@ -37,7 +37,7 @@ export function RunnerFacts({ id, runner }: { id: string; runner: ListedRunner }
   return (
     <div
       id={id}
-      className="grid grid-cols-3 gap-x-8 gap-y-5 border-t border-line bg-sunken px-5 py-4 pl-11 text-meta max-lg:grid-cols-1 max-sm:pl-5"
+      className="grid grid-cols-3 gap-x-8 gap-y-5 border-t border-line bg-sunken px-edge py-4 pl-11 text-meta max-lg:grid-cols-1 max-sm:pl-edge"
     >
       <dl className="grid grid-cols-[6rem_minmax(0,1fr)] content-start gap-y-1">
         {facts.map(([word, text]) => (

@@ -17,8 +17,8 @@ const states: Record<ListedRunner['status'], { dot: string; word: string }> = {
 }
 
 export const columns =
-  'grid grid-cols-[10px_minmax(9rem,1.3fr)_6rem_minmax(9rem,2fr)_minmax(5rem,7.5rem)_7rem_minmax(0,1fr)_4.5rem_1.75rem] items-center gap-x-4 px-5'
-const narrow = 'max-lg:grid-cols-[10px_minmax(0,1fr)_auto_auto] max-sm:px-4'
+  'grid grid-cols-[10px_minmax(9rem,1.3fr)_6rem_minmax(9rem,2fr)_minmax(5rem,7.5rem)_7rem_minmax(0,1fr)_4.5rem_1.75rem] items-center gap-x-4 px-edge'
+const narrow = 'max-lg:grid-cols-[10px_minmax(0,1fr)_auto_auto]'
 
 export const count = (number: number, one: string, many = `${one}s`) =>
   `${number.toLocaleString('en')} ${number === 1 ? one : many}`

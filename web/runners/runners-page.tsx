@@ -101,12 +101,12 @@ export function RunnersPage() {
         />
       )}
       {error instanceof ApiError && (
-        <div className="m-5">
+        <div className="mx-edge my-5">
           <Failure error={error} />
         </div>
       )}
       {data?.length === 0 && (
-        <div className="px-5 py-16 text-center">
+        <div className="px-edge py-16 text-center">
           <p className="text-empty font-semibold">No machine is connected, so work waits</p>
           <p className="mt-1 mb-6 text-ink2">
             {isAdmin ? 'Any machine that reaches this hub can be one.' : 'An admin can add one.'}
@@ -134,7 +134,7 @@ export function RunnersPage() {
       )}
       {shown.map(({ name, runners, wait, repositories, pool }) => (
         <section key={name} aria-label={`Group ${name}`} className="pb-2">
-          <div className="flex flex-wrap items-center gap-x-2 gap-y-1 px-5 pt-4 pb-2 max-sm:px-4">
+          <div className="flex flex-wrap items-center gap-x-2 gap-y-1 px-edge pt-4 pb-2">
             <h2 className="font-semibold">
               <bdi>{name}</bdi>
             </h2>
@@ -158,7 +158,7 @@ export function RunnersPage() {
             )}
           </div>
           {pool !== undefined && (
-            <div className="px-5 pb-2 max-sm:px-4">
+            <div className="px-edge pb-2">
               <PoolFacts pool={pool} />
             </div>
           )}

@@ -104,7 +104,7 @@ export function NeedsYou({ runs, failures, stays }: NeedsYouProps) {
   const deaf = useMoved(all.map(({ run }) => keyOf(run)).join())
   if (all.length + failures.length === 0) return null
   return (
-    <section aria-label="Needs you" className="px-5 pt-4" data-holds="needs">
+    <section aria-label="Needs you" className="px-edge pt-4" data-holds="needs">
       <h2 className="mb-2 flex items-center gap-2 font-semibold">
         Needs you{' '}
         <span className="chip bg-ask-soft font-medium text-ask">{runs.length + failures.length}</span>

@@ -22,7 +22,7 @@ export function NoMatch({ filter }: { filter: RunFilter }) {
   const name = names[at]
   const total = counted[at]?.data?.total ?? 0
   return (
-    <div className="flex flex-col items-center gap-3 px-5 py-24 text-center">
+    <div className="flex flex-col items-center gap-3 px-edge py-24 text-center">
       <p className="text-empty font-semibold">No run matches</p>
       {name !== undefined && (
         <p className="text-ink2">
@@ -60,7 +60,7 @@ export function Empty() {
     ...(isAlone ? [add, run] : [run, add]),
   ] as const
   return (
-    <div className="flex flex-col items-center px-5 py-[12vh] text-center">
+    <div className="flex flex-col items-center px-edge py-[12vh] text-center">
       <div className="relative mb-10 w-full max-w-md">
         <svg
           aria-hidden="true"

@@ -96,7 +96,7 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
   return (
     <li
       data-run={run.run_id}
-      className={`group/row relative grid min-h-[46px] grid-cols-(--run-columns) items-center gap-x-3 border-t border-line px-5 py-1 hover:bg-hover max-sm:min-h-16 ${marked ? 'bg-sel!' : ''}`}
+      className={`group/row relative grid min-h-[46px] grid-cols-(--run-columns) items-center gap-x-3 border-t border-line px-edge py-1 hover:bg-hover max-sm:min-h-16 ${marked ? 'bg-sel!' : ''}`}
     >
       <span className="flex items-center gap-3">
         <span className="relative flex size-4 items-center justify-center">

@@ -246,7 +246,7 @@ export function RunsPage() {
   }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:h-14 max-sm:border-0">
+      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-edge max-sm:h-14 max-sm:border-0">
         <h1 className="text-page font-semibold max-sm:text-run">Runs</h1>
         <span className="text-meta text-ink2">
           <ConnectionDot word={false} />
@@ -270,7 +270,7 @@ export function RunsPage() {
             <FilterLine filter={filter} runs={runs} said={saidOf(counts, all, isFiltered)} />
           )}
           {error instanceof ApiError && (
-            <div className="mx-5 my-3">
+            <div className="mx-edge my-3">
               <Failure error={error} />
             </div>
           )}
@@ -305,7 +305,7 @@ export function RunsPage() {
               onBlur={() => setFocused(false)}
               onKeyDown={move}
             >
-              <div className="grid grid-cols-(--run-columns) items-center gap-x-3 px-5 text-label text-ink2 max-sm:hidden">
+              <div className="grid grid-cols-(--run-columns) items-center gap-x-3 px-edge text-label text-ink2 max-sm:hidden">
                 <span />
                 <SortHead word="Name" by={['name', '-name']} filter={filter} className="justify-self-start" />
                 <span aria-hidden="true" className="hidden md:group-data-routes/list:block">
@@ -343,7 +343,7 @@ export function RunsPage() {
               )}
               {windowed.map(([name, rows]) => (
                 <section key={name} aria-label={name}>
-                  <h2 className="flex gap-2 px-5 pt-3 pb-1.5 text-label font-normal text-ink2">
+                  <h2 className="flex gap-2 px-edge pt-3 pb-1.5 text-label font-normal text-ink2">
                     {name} <span className="text-ink3">{groups.get(name)!.length}</span>
                   </h2>
                   <ul>

@@ -118,7 +118,7 @@ export function SessionPage({
   ]
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-2.5 border-b border-line px-5 max-sm:h-16 max-sm:px-3">
+      <header className="flex h-12 shrink-0 items-center gap-2.5 border-b border-line px-edge max-sm:h-16 max-sm:px-3">
         <Link
           to="/sessions"
           aria-label="Sessions"
@@ -225,7 +225,7 @@ export function SessionPage({
         </p>
       )}
       {over && run.status !== 'success' && (
-        <p className={`shrink-0 border-b border-line px-5 py-2 text-meta ${tones[run.status] ?? ''}`}>
+        <p className={`shrink-0 border-b border-line px-edge py-2 text-meta ${tones[run.status] ?? ''}`}>
           <b className="mr-2 font-mono font-semibold">{run.reason ?? run.status}</b>
           <bdi className="break-words text-ink">{run.message}</bdi>
         </p>

@@ -49,7 +49,7 @@ export function SessionsPage() {
   }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:h-14 max-sm:border-0">
+      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-edge max-sm:h-14 max-sm:border-0">
         <h1 className="text-page font-semibold max-sm:text-run">Sessions</h1>
         <Link to="/new" search={{ kind: 'agent' }} className="button ml-auto">
           New session
@@ -59,7 +59,7 @@ export function SessionsPage() {
         {/* Also where one has none: others may have shared theirs. */}
         {data !== undefined && <Filter filter={filter} runs={runs} />}
         {error instanceof ApiError && (
-          <div className="mx-5 my-3">
+          <div className="mx-edge my-3">
             <Failure error={error} />
           </div>
         )}
@@ -71,7 +71,7 @@ export function SessionsPage() {
         )}
         {[...groups].map(([name, rows]) => (
           <section key={name} aria-label={name}>
-            <h2 className="sticky top-0 z-10 bg-surface px-5 pt-4 pb-1.5 text-label font-medium text-ink2">
+            <h2 className="sticky top-0 z-10 bg-surface px-edge pt-4 pb-1.5 text-label font-medium text-ink2">
               {name}
             </h2>
             <ul>
@@ -84,7 +84,7 @@ export function SessionsPage() {
         {hasNextPage && (
           <button
             type="button"
-            className="button mx-5 mt-4"
+            className="button mx-edge mt-4"
             aria-disabled={isFetchingNextPage}
             onClick={() => fetchNextPage()}
           >
@@ -112,7 +112,7 @@ function Row({ run }: { run: Run }) {
   return (
     <li
       data-run={run.run_id}
-      className="relative grid min-h-[52px] grid-cols-[20px_minmax(0,1fr)_minmax(8rem,12rem)_6rem_8.5rem_4.5rem] items-center gap-x-3 border-t border-line px-5 py-1.5 hover:bg-hover max-lg:grid-cols-[20px_minmax(0,1fr)_6rem_4.5rem] max-sm:min-h-16 max-sm:grid-cols-[20px_minmax(0,1fr)_auto]"
+      className="relative grid min-h-[52px] grid-cols-[20px_minmax(0,1fr)_minmax(8rem,12rem)_6rem_8.5rem_4.5rem] items-center gap-x-3 border-t border-line px-edge py-1.5 hover:bg-hover max-lg:grid-cols-[20px_minmax(0,1fr)_6rem_4.5rem] max-sm:min-h-16 max-sm:grid-cols-[20px_minmax(0,1fr)_auto]"
     >
       <StatusMark shown={shown} />
       <span className="min-w-0">
@@ -229,7 +229,7 @@ function Filter({ filter, runs }: { filter: RunFilter; runs: readonly Run[] }) {
 
 function Empty({ isFiltered, isShared }: { isFiltered: boolean; isShared: boolean }) {
   return (
-    <div className="flex flex-col items-center gap-3 px-5 pt-24 text-center">
+    <div className="flex flex-col items-center gap-3 px-edge pt-24 text-center">
       <h2 className="text-empty font-semibold">
         {isShared
           ? 'Nobody has shared a session with you'

@@ -36,7 +36,7 @@ export function SettingsFrame({
   )
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:h-auto max-sm:min-h-12 max-sm:py-1">
+      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-edge max-sm:h-auto max-sm:min-h-12 max-sm:py-1">
         <span className="flex items-baseline gap-2">
           <span className="text-ink2 max-sm:hidden">Settings</span>
           <span className="text-ink3 max-sm:hidden" aria-hidden>
@@ -89,7 +89,7 @@ export function Part({
   children: ReactNode
 }) {
   return (
-    <section aria-label={title} className="border-b border-line px-5 py-5 last:border-b-0">
+    <section aria-label={title} className="border-b border-line px-edge py-5 last:border-b-0">
       <div className="flex min-h-7 max-w-3xl items-center gap-3">
         <h2 className="min-w-0 flex-1 break-words font-semibold">
           <bdi>{title}</bdi>

@@ -33,7 +33,7 @@ export function ConnectionBanner() {
   return (
     <div
       role="alert"
-      className="mx-5 mt-3 flex items-center gap-2.5 rounded-lg border border-ask-line bg-ask-soft px-3 py-2 text-meta"
+      className="mx-edge mt-3 flex items-center gap-2.5 rounded-lg border border-ask-line bg-ask-soft px-3 py-2 text-meta"
     >
       <Unplug size={14} strokeWidth={1.75} aria-hidden />
       <span>
@@ -62,7 +62,7 @@ export function UpdateNotice() {
   return (
     <div
       role="status"
-      className="mx-5 mt-3 flex items-center gap-2.5 rounded-lg border border-line bg-sel px-3 py-2 text-meta"
+      className="mx-edge mt-3 flex items-center gap-2.5 rounded-lg border border-line bg-sel px-3 py-2 text-meta"
     >
       <RefreshCw size={14} strokeWidth={1.75} aria-hidden />
       <span>Errand was updated.</span>

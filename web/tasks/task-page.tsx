@@ -49,7 +49,7 @@ export function TaskPage() {
   if (error === null) return <main className="flex-1" aria-busy="true" />
   const gone = error instanceof ApiError && error.status === 404
   return (
-    <main className="flex flex-1 flex-col items-center justify-center gap-4 px-5 text-center">
+    <main className="flex flex-1 flex-col items-center justify-center gap-4 px-edge text-center">
       <h1 className="text-empty font-semibold">
         {gone ? `There is no task ${id}, or it isn't yours.` : error.message}
       </h1>
@@ -104,7 +104,7 @@ function ShownTask({ task }: { task: WholeTask }) {
   const issue = webAddress(given.issue)
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-5 max-sm:h-14 max-sm:px-3">
+      <header className="flex h-12 shrink-0 items-center gap-2 border-b border-line px-edge max-sm:h-14 max-sm:px-3">
         <Link
           to="/tasks"
           aria-label="Tasks"
@@ -148,7 +148,7 @@ function ShownTask({ task }: { task: WholeTask }) {
           <Actions task={task} ask={setAsked} />
         </div>
       </header>
-      <div className="flex shrink-0 items-center gap-3 border-b border-line px-5 py-3 max-sm:flex-wrap max-sm:items-start max-sm:px-4">
+      <div className="flex shrink-0 items-center gap-3 border-b border-line px-edge py-3 max-sm:flex-wrap max-sm:items-start">
         <StatusMark shown={taskMark(task.state)} size={24} />
         <div className="min-w-0 flex-1">
           <div className="flex items-center gap-2 max-sm:flex-wrap">

@@ -23,7 +23,7 @@ import { When } from '../parts/times.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
 
 const columns =
-  'grid grid-cols-[20px_minmax(12rem,2.2fr)_8rem_minmax(7rem,1.3fr)_7rem_5rem_4.5rem_6.5rem] items-center gap-x-3 px-5 max-lg:grid-cols-[20px_minmax(0,1fr)_minmax(6rem,0.8fr)_6rem_4.5rem] max-sm:grid-cols-[20px_minmax(0,1fr)_auto] max-sm:px-4'
+  'grid grid-cols-[20px_minmax(12rem,2.2fr)_8rem_minmax(7rem,1.3fr)_7rem_5rem_4.5rem_6.5rem] items-center gap-x-3 px-edge max-lg:grid-cols-[20px_minmax(0,1fr)_minmax(6rem,0.8fr)_6rem_4.5rem] max-sm:grid-cols-[20px_minmax(0,1fr)_auto]'
 
 /** Tasks that wait for a person, and all others. While a pointer is in the list each stays where it was, and what is newer waits. */
 function useGroups(tasks: readonly Task[], held: boolean, scope: string) {
@@ -76,7 +76,7 @@ export function TasksPage() {
   }
   return (
     <>
-      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-5 max-sm:h-14 max-sm:border-0 max-sm:px-4">
+      <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-edge max-sm:h-14 max-sm:border-0">
         <h1 className="text-page font-semibold max-sm:text-run">Tasks</h1>
         <span className="text-meta text-ink2">
           <ConnectionDot word={false} />
@@ -88,14 +88,14 @@ export function TasksPage() {
       <main className="min-h-0 flex-1 overflow-y-auto pb-20">
         {(isFiltered || tasks.length > 0) && <TaskFilterLine filter={filter} tasks={tasks} />}
         {error instanceof ApiError && (
-          <div className="mx-5 my-3">
+          <div className="mx-edge my-3">
             <Failure error={error} />
           </div>
         )}
         {data !== undefined &&
           tasks.length === 0 &&
           (isFiltered ? (
-            <div className="flex flex-col items-center gap-3 px-5 py-24">
+            <div className="flex flex-col items-center gap-3 px-edge py-24">
               <p className="text-empty font-semibold">No task matches</p>
               <button type="button" className="button" onClick={() => navigate({ to: '/tasks', search: {} })}>
                 Drop the filter
@@ -105,7 +105,7 @@ export function TasksPage() {
             <Empty />
           ))}
         {fresh > 0 && (
-          <button type="button" className="button mx-5 mb-2" onClick={() => setHovered(false)}>
+          <button type="button" className="button mx-edge mb-2" onClick={() => setHovered(false)}>
             {fresh} new {fresh === 1 ? 'task' : 'tasks'}
           </button>
         )}
@@ -128,7 +128,7 @@ export function TasksPage() {
             </div>
             {asks.length > 0 && (
               <section aria-label="Needs you">
-                <h2 className="flex gap-2 px-5 pt-3 pb-1.5 text-label font-semibold text-ask">
+                <h2 className="flex gap-2 px-edge pt-3 pb-1.5 text-label font-semibold text-ask">
                   Needs you <span>{asks.length}</span>
                 </h2>
                 <ul>
@@ -141,7 +141,9 @@ export function TasksPage() {
             {others.length > 0 && (
               <section aria-label="Tasks">
                 {asks.length > 0 && (
-                  <h2 className="flex gap-2 px-5 pt-3 pb-1.5 text-label font-normal text-ink2">All others</h2>
+                  <h2 className="flex gap-2 px-edge pt-3 pb-1.5 text-label font-normal text-ink2">
+                    All others
+                  </h2>
                 )}
                 <ul>
                   {others.map((task) => (
@@ -307,7 +309,7 @@ function TaskFilterLine({ filter, tasks }: { filter: TaskFilter; tasks: readonly
 
 function Empty() {
   return (
-    <div className="flex flex-col items-center px-5 py-24 text-center">
+    <div className="flex flex-col items-center px-edge py-24 text-center">
       <p className="mb-1 text-empty font-semibold">No task has been given yet</p>
       <p className="mb-6 max-w-md text-ink2">
         A task is an issue in, and a pull request out: an agent works on it, tests say whether it holds.

@@ -30,7 +30,11 @@ export function TimeTable({
       <thead className="text-label text-ink2">
         <tr>
           {['Step', 'Status', 'Began', 'Waited', 'Took', 'Last good run'].map((word) => (
-            <th key={word} scope="col" className="border-b border-line px-5 py-1.5 font-medium max-sm:px-2">
+            <th
+              key={word}
+              scope="col"
+              className="border-b border-line px-edge py-1.5 font-medium max-sm:px-2"
+            >
               {word}
             </th>
           ))}
@@ -53,13 +57,13 @@ export function TimeTable({
           ]
           return (
             <tr key={id} className="border-b border-line">
-              <th scope="row" className="px-5 py-1.5 font-medium max-sm:px-2">
+              <th scope="row" className="px-edge py-1.5 font-medium max-sm:px-2">
                 <bdi>{step.phase === 'main' ? step.step : `${step.phase}: ${step.step}`}</bdi>
                 {path.has(id) && <span className="ml-2 text-label font-normal text-ink2">critical path</span>}
               </th>
               {cells.map((cell, at) => (
                 // biome-ignore lint/suspicious/noArrayIndexKey: cells have no other name
-                <td key={at} className="px-5 py-1.5 max-sm:px-2">
+                <td key={at} className="px-edge py-1.5 max-sm:px-2">
                   {cell}
                 </td>
               ))}

@@ -93,7 +93,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
 
   return (
     <main aria-label="Timeline" className="flex min-h-0 flex-1 flex-col">
-      <div className="flex min-h-11 shrink-0 flex-wrap items-center gap-x-4 gap-y-1 border-b border-line px-5 max-sm:px-3 max-sm:py-1.5">
+      <div className="flex min-h-11 shrink-0 flex-wrap items-center gap-x-4 gap-y-1 border-b border-line px-edge max-sm:px-3 max-sm:py-1.5">
         {views}
         <button type="button" className="button" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
           <Table size={13} strokeWidth={1.75} aria-hidden /> {asTable ? 'Bars' : 'Table'}
