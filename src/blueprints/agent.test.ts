@@ -62,6 +62,7 @@ test('a run that ended before its agent could load the session is gone on with a
 test('a run is called what its prompt begins with', () => {
   const nameOf = (prompt: string) => agentRun({ prompt }).workflow.name
   assert.equal(nameOf('  fix\n\tthe \u0000 test '), 'fix the test')
+  assert.equal(nameOf('\ufefffix\u200b the\u2028\u202e test\u00ad'), 'fix the test')
   assert.equal(nameOf('\n'), 'agent')
   assert.equal([...(nameOf('🙂'.repeat(200)) as string)].length, 80)
 })

@@ -4,6 +4,7 @@ import { AgentRequest, type AgentRequestInput } from '../contract/agent-api.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
 import { askAfter, type BoxAsk, checkNetworkHasBox, strictestAsk } from '../contract/isolation.ts'
+import { withoutMisleading } from '../contract/names.ts'
 import type { RunRecord } from '../contract/run.ts'
 import type { StepSecrets } from '../contract/step-secrets.ts'
 import type { WorkspaceAsk } from '../contract/tasks/workspace-ask.ts'
@@ -152,9 +153,8 @@ const TITLE_CHARACTERS = 80
 
 /** Returns the name of the run: how its prompt begins. */
 function titleOf(prompt: string): string {
-  const line = prompt
-    .slice(0, 10_000)
-    .replace(/[\p{Cc}\s]+/gu, ' ')
+  const line = withoutMisleading(prompt.slice(0, 10_000).replace(/[\p{Cc}\s]/gu, ' '))
+    .replace(/ +/g, ' ')
     .trim()
   const characters = [...line]
   if (characters.length === 0) return 'agent'

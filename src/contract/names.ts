@@ -6,8 +6,11 @@ import * as z from './mini-zod.ts'
  */
 const MISLEADING = String.raw`\p{Cc}\p{Cs}\u00ad\u061c\u115f\u1160\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\u3164\ufeff\uffa0`
 const misleading = new RegExp(`[${MISLEADING}]`, 'u')
+const anyMisleading = new RegExp(misleading, 'gu')
 /** A text, perhaps empty, that holds none of them. */
 export const notMisleading = new RegExp(`^[^${MISLEADING}]*$`, 'u')
+/** The text without them, where it is not a person who has named something so. */
+export const withoutMisleading = (text: string): string => text.replaceAll(anyMisleading, '')
 export const NOT_MISLEADING_RULE =
   'it has no control characters, and none that are never seen or turn the text around'
 
