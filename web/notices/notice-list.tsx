@@ -250,6 +250,8 @@ export function NoticeBell({ me, className, word }: { me: Me; className: string;
       type="button"
       popoverTarget="notices"
       className={className}
+      // On a phone it stands in a sheet that would lie under the list.
+      onClick={({ currentTarget }) => currentTarget.closest<HTMLElement>('[popover]')?.hidePopover()}
       aria-label={unseen > 0 ? `Notices, ${unseen} new` : 'Notices'}
     >
       <Bell size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
