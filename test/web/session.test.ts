@@ -111,6 +111,14 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     )
     await anns.keyboard.press('Escape')
     await asCommand.first().waitFor({ state: 'hidden' })
+    // Between a phone and a desk the name keeps its room.
+    await anns.setViewportSize({ width: 720, height: 800 })
+    const cut = await anns
+      .getByRole('heading', { level: 1, name: 'talk of asking' })
+      .evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)
+    assert.equal(cut, 0)
+    await anns.getByRole('button', { name: 'More of this session' }).waitFor()
+    await anns.setViewportSize({ width: 1280, height: 800 })
     // Both have pressed before the hub hears of either.
     const pressed = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     for (const [index, page] of [anns, bobs].entries())

@@ -106,7 +106,7 @@ export function SessionPage({
   const mayEnd = !over && mayChange && interactive === true && talk.idleUntil !== undefined
   const end = (key: string) => giveInput(run.run_id, { close: true, step }, key)
   const cost = talk.usage?.cost_usd
-  // On a phone these have no room beside the name.
+  // In little room these would leave none for the name.
   const actions: RowAction[] = [
     { word: 'Share…', act: () => setSharing(true) },
     {
@@ -140,7 +140,7 @@ export function SessionPage({
             <bdi>{run.workflow_name}</bdi>
           </h1>
           <span className={`chip max-sm:hidden ${tones[shown] ?? ''}`}>{word}</span>
-          <span className="flex min-w-0 items-center gap-3 text-meta text-ink2 max-sm:max-w-full">
+          <span className="flex min-w-0 shrink-[9] items-center sm:min-w-20 gap-3 text-meta text-ink2 max-sm:max-w-full">
             <span className="truncate">
               <bdi>{agent}</bdi>
               {runner !== undefined && (
@@ -171,46 +171,48 @@ export function SessionPage({
         >
           {search.panel === undefined ? 'Changes' : 'Talk'}
         </Link>
-        <span className="hidden max-sm:inline-flex">
-          <RowMenu label="More of this session" actions={actions} />
-        </span>
         <div className="ml-auto flex shrink-0 items-center gap-2 max-lg:ml-0 max-sm:hidden">
           <span className="text-meta text-ink2">
             {run.owner} · <Took from={run.started_at ?? run.created_at} to={run.finished_at} />
           </span>
-          <CopyButton text={run.run_id} label="Copy the run's id" />
-          <Link
-            to="/runs/$run"
-            params={{ run: run.run_id }}
-            search={{ tab: 'log' }}
-            className="button button-plain"
-          >
-            Steps and log
-          </Link>
-          <button
-            type="button"
-            className="button button-plain"
-            aria-haspopup="dialog"
-            onClick={() => setSharing(true)}
-          >
-            <Users size={14} strokeWidth={1.75} aria-hidden /> Share
-            {(run.shares?.length ?? 0) > 0 && <span className="text-ink3">{run.shares?.length}</span>}
-          </button>
-          {mayEnd && (
-            <ActionButton
-              doing="Ending…"
-              act={end}
-              title="No more prompts: the session can be gone on with later"
+          <span className="contents max-lg:hidden">
+            <CopyButton text={run.run_id} label="Copy the run's id" />
+            <Link
+              to="/runs/$run"
+              params={{ run: run.run_id }}
+              search={{ tab: 'log' }}
+              className="button button-plain"
             >
-              End
-            </ActionButton>
-          )}
-          {!over && mayChange && (
-            <button type="button" className="button button-quiet-bad" onClick={() => setAsked('cancel')}>
-              Cancel…
+              Steps and log
+            </Link>
+            <button
+              type="button"
+              className="button button-plain"
+              aria-haspopup="dialog"
+              onClick={() => setSharing(true)}
+            >
+              <Users size={14} strokeWidth={1.75} aria-hidden /> Share
+              {(run.shares?.length ?? 0) > 0 && <span className="text-ink3">{run.shares?.length}</span>}
             </button>
-          )}
+            {mayEnd && (
+              <ActionButton
+                doing="Ending…"
+                act={end}
+                title="No more prompts: the session can be gone on with later"
+              >
+                End
+              </ActionButton>
+            )}
+            {!over && mayChange && (
+              <button type="button" className="button button-quiet-bad" onClick={() => setAsked('cancel')}>
+                Cancel…
+              </button>
+            )}
+          </span>
         </div>
+        <span className="hidden max-lg:inline-flex">
+          <RowMenu label="More of this session" actions={actions} />
+        </span>
       </header>
       {(cost !== undefined || budget.turns !== undefined) && search.panel === undefined && (
         // Where the panel with both has no room beside the talk.
