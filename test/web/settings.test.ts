@@ -135,6 +135,24 @@ test('people settle where they are told, their tokens and password, and admins w
     await isAccessible(page, 'about')
   })
 
+  await t.test('the pages of admins say so to others, and ask the hub nothing that it refuses', async (t) => {
+    await client.users.create({ name: 'dan', password })
+    const context = await browser.newContext()
+    t.after(() => context.close())
+    const dans = await context.newPage()
+    const refused: string[] = []
+    dans.on('response', (response) => void (response.status() === 403 && refused.push(response.url())))
+    await dans.goto(`${url}/login?next=/settings/users`)
+    await dans.getByLabel('Name').fill('dan')
+    await dans.getByLabel('Password', { exact: true }).fill(password)
+    await dans.keyboard.press('Enter')
+    await dans.getByText('This page is for admins: ask one of them.').waitFor()
+    await isAccessible(dans, 'users, for no admin')
+    await dans.goto(`${url}/settings/tenants`)
+    await dans.getByText("This page is for admins of the hub's first tenant: ask one of them.").waitFor()
+    assert.deepEqual([await dans.locator('main button').count(), refused], [0, []])
+  })
+
   await t.test('a secret is kept, replaced and deleted, and its value is shown nowhere', async () => {
     await page.goto(`${url}/settings/secrets`)
     await page.getByText('There is none yet').waitFor()

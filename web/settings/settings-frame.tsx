@@ -1,8 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
 import { Boxes, Building2, Info, KeyRound, Server, Ticket, User, Users } from 'lucide-react'
 import { type ReactNode, useEffect, useRef } from 'react'
-import { meQuery } from '../data/session.ts'
-import { Link } from '../navigation/navigation.tsx'
+import { type Me, meQuery } from '../data/session.ts'
+import { Link, usePath } from '../navigation/navigation.tsx'
 
 const entries = [
   { group: 'Hub', to: '/settings/runners', word: 'Runners', Icon: Server, admin: false },
@@ -14,6 +14,12 @@ const entries = [
   { group: 'You', to: '/settings/tokens', word: 'Tokens', Icon: Ticket, admin: false },
   { group: 'About', to: '/settings/about', word: 'Version', Icon: Info, admin: false },
 ] as const
+
+/** Whether a page of settings is for this person: of users for admins, of tenants for those of the first one. */
+const isFor = (admin: (typeof entries)[number]['admin'], me: Me | undefined): boolean =>
+  !admin || (me?.role === 'admin' && (admin === true || me.tenant === 'default'))
+export const mayUsers = (me: Me | undefined): boolean => isFor(true, me)
+export const mayTenants = (me: Me | undefined): boolean => isFor('of the hub', me)
 
 /** The pages of settings beside each other; on a narrow screen in a line above. */
 export function SettingsFrame({
@@ -31,9 +37,9 @@ export function SettingsFrame({
     document.title = `${title} · Errand`
     bar.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
   }, [title])
-  const shown = entries.filter(
-    ({ admin }) => !admin || (me?.role === 'admin' && (admin === true || me.tenant === 'default')),
-  )
+  const shown = entries.filter(({ admin }) => isFor(admin, me))
+  const path = usePath()
+  const closed = me !== undefined && entries.find(({ to, admin }) => to === path && !isFor(admin, me))
   return (
     <>
       <header className="flex h-12 shrink-0 items-center gap-3 border-b border-line px-edge max-sm:h-auto max-sm:min-h-12 max-sm:py-1">
@@ -70,7 +76,16 @@ export function SettingsFrame({
             </div>
           ))}
         </nav>
-        <main className="min-h-0 min-w-0 flex-1 overflow-auto pb-10">{children}</main>
+        <main className="min-h-0 min-w-0 flex-1 overflow-auto pb-10">
+          {closed ? (
+            <p className="px-edge py-5 text-ink2">
+              This page is for admins{closed.admin === true ? '' : " of the hub's first tenant"}: ask one of
+              them.
+            </p>
+          ) : (
+            children
+          )}
+        </main>
       </div>
     </>
   )

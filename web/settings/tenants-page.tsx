@@ -4,13 +4,13 @@ import { addUser, hubFactsQuery } from '../data/account.ts'
 import { ApiError } from '../data/api.ts'
 import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
-import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
+import { Labelled, mayTenants, Part, SettingsFrame } from './settings-frame.tsx'
 
 /** The tenants of the hub, for its operators; one is made with its first admin. */
 export function TenantsPage() {
   const client = useQueryClient()
   const { data: me } = useQuery(meQuery)
-  const { data, error } = useQuery(hubFactsQuery)
+  const { data, error } = useQuery({ ...hubFactsQuery, enabled: mayTenants(me) })
   const [made, setMade] = useState<string>()
   return (
     <SettingsFrame title="Tenants">

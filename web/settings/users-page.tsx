@@ -9,7 +9,7 @@ import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { type RowAction, RowMenu } from '../parts/row-menu.tsx'
 import { When } from '../parts/times.tsx'
-import { Labelled, Part, SettingsFrame, ShownOnce } from './settings-frame.tsx'
+import { Labelled, mayUsers, Part, SettingsFrame, ShownOnce } from './settings-frame.tsx'
 
 type Change = { user: UserView; what: 'role' | 'disable' | 'enable' | 'reset' | 'logout' | 'remove' }
 
@@ -20,6 +20,7 @@ export function UsersPage() {
   const { data, error } = useQuery({
     queryKey: ['users'],
     queryFn: ({ signal }) => listUsers(signal),
+    enabled: mayUsers(me),
     staleTime: 0,
   })
   const [change, setChange] = useState<Change>()
