@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
+import { WebSocket } from 'ws'
+import { PROTOCOL_VERSION } from '../../src/contract/protocol.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
 import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
@@ -121,4 +123,32 @@ test('the command for a new runner works as it is pasted, for a group that is ma
   await sure.getByText('It is in use: 1 runner, 1 token.').waitFor()
   await sure.getByRole('button', { name: 'Delete group' }).click()
   await sure.getByRole('alert').getByText('The group "gpu" is in use: runners runner-9; 1 token.').waitFor()
+
+  // Of a large group the first are shown, and all when that is asked for.
+  const { token } = await client.tokens.create({ name: 'crowd', scope: 'runner' })
+  const links = Array.from({ length: 120 }, (_, at) => {
+    const link = new WebSocket(`${url.replace('http', 'ws')}/api/runner-link`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    const id = `crowd-${at}`
+    const hello = {
+      ...{ type: 'hello', protocol: PROTOCOL_VERSION, version: '0.0.0', runner_id: id, boot_id: id },
+      ...{ group: 'crowd', labels: {}, mode: 'all', hostname: id, cpus: 4, memory_bytes: 8e9, slots: 4 },
+      attempts: [],
+    }
+    link.on('open', () => link.send(JSON.stringify(hello)))
+    return link
+  })
+  t.after(() => {
+    for (const link of links) link.terminate()
+  })
+  await page.goto(`${url}/settings/runners`)
+  const crowd = page.getByRole('region', { name: 'Group crowd' })
+  await crowd.getByText('120 runners').waitFor()
+  assert.equal(await crowd.getByRole('listitem').count(), 100)
+  let away = 119
+  while ((await crowd.getByRole('button', { name: `crowd-${away}`, exact: true }).count()) > 0) away--
+  links[away]!.terminate()
+  await crowd.getByRole('button', { name: '20 more, 1 of them disconnected' }).click()
+  await crowd.getByRole('listitem').nth(119).waitFor()
 })

@@ -14,6 +14,9 @@ import { SettingsFrame } from '../settings/settings-frame.tsx'
 import { Enrol, type Enrolled, enrolOne } from './enrol.tsx'
 import { columns, count, RunnerRow } from './runner-row.tsx'
 
+/** So many of a group are shown at first. */
+const MOST_ROWS = 100
+
 interface Shown {
   name: string
   runners: ListedRunner[]
@@ -37,6 +40,9 @@ export function RunnersPage() {
   const show = (search: { add?: string; runner?: string }) =>
     void go({ to: '/settings/runners', search, replace: true })
   const againGroups = () => client.invalidateQueries({ queryKey: groupsQuery.queryKey })
+  const [whole, setWhole] = useState<readonly string[]>([])
+  const isShown = ({ id, group }: ListedRunner, index: number) =>
+    index < MOST_ROWS || id === open || whole.includes(group)
   const isAdmin = me?.role === 'admin'
   const isOperator = isAdmin && me.tenant === 'default'
   const here = (data ?? []).filter(({ status }) => status !== 'disconnected')
@@ -81,7 +87,8 @@ export function RunnersPage() {
             {slots === 0 ? '' : `${taken} of ${count(slots, 'slot')} in use`}
             {waiting > 0 && (
               <span className="font-medium text-ask">
-                , {count(waiting, 'run')} {waiting === 1 ? 'waits' : 'wait'}
+                {slots > 0 && ', '}
+                {count(waiting, 'run')} {waiting === 1 ? 'waits' : 'wait'}
               </span>
             )}
           </span>
@@ -163,7 +170,7 @@ export function RunnersPage() {
             </div>
           )}
           <ul>
-            {runners.map((runner) => (
+            {runners.filter(isShown).map((runner) => (
               <RunnerRow
                 key={runner.id}
                 runner={runner}
@@ -175,9 +182,24 @@ export function RunnersPage() {
               />
             ))}
           </ul>
+          <Rest
+            runners={runners.filter((runner, index) => !isShown(runner, index))}
+            show={() => setWhole([...whole, name])}
+          />
         </section>
       ))}
     </SettingsFrame>
+  )
+}
+
+/** Those of a large group that are not shown at first. */
+function Rest({ runners, show }: { runners: readonly ListedRunner[]; show: () => void }) {
+  if (runners.length === 0) return null
+  const away = runners.filter(({ status }) => status === 'disconnected').length
+  return (
+    <button type="button" className="button mx-edge my-2" onClick={show}>
+      {runners.length} more{away > 0 && `, ${away} of them disconnected`}
+    </button>
   )
 }
 
