@@ -74,8 +74,8 @@ function stop(letter: string, x: number) {
 }
 
 /** Stops beside each other: what is travelled is solid, what is ahead is dotted. */
-function stopsOf(stops: string) {
-  const gap = stops.length > 1 ? (WIDTH - 14) / (stops.length - 1) : 0
+function stopsOf(stops: string, width: number) {
+  const gap = stops.length > 1 ? (width - 14) / (stops.length - 1) : 0
   const at = (index: number) => 7 + index * gap
   const letters = [...stops]
   return (
@@ -110,10 +110,10 @@ const parts = [
 ] as const
 
 /** Proportional parts; each is at least 4 px, and the failed one is taller than the line. */
-function partsOf(counts: NonNullable<Route['counts']>) {
+function partsOf(counts: NonNullable<Route['counts']>, whole: number) {
   const all = Object.values(counts).reduce((sum, count) => sum + count, 0) || 1
   const there = parts.filter(({ name }) => (counts[name] ?? 0) > 0)
-  const room = WIDTH - there.length * 6 - 4
+  const room = whole - there.length * 6 - 4
   let x = 0
   return (
     <>
@@ -134,9 +134,9 @@ function partsOf(counts: NonNullable<Route['counts']>) {
           />
         )
       })}
-      {(counts.ahead ?? 0) > 0 && x < WIDTH - 6 && (
+      {(counts.ahead ?? 0) > 0 && x < whole - 6 && (
         <path
-          d={`M${x + 2} ${MIDDLE}H${WIDTH}`}
+          d={`M${x + 2} ${MIDDLE}H${whole}`}
           stroke="var(--line2)"
           strokeWidth="1.5"
           strokeDasharray="1.5 2.6"
@@ -166,21 +166,21 @@ export function routeInWords({ stops, counts }: Route): string {
 }
 
 /** A run drawn as its way: one stop a step, or parts where there are many. */
-export function RouteLine({ route }: { route: Route }) {
+export function RouteLine({ route, width = WIDTH }: { route: Route; width?: number }) {
   const words = routeInWords(route)
   return (
     <svg
       role="img"
       aria-label={words}
-      width={WIDTH}
+      width={width}
       height="16"
-      viewBox={`0 0 ${WIDTH} 16`}
-      className="shrink-0"
+      viewBox={`0 0 ${width} 16`}
+      className="max-w-full shrink-0"
       fill="none"
       strokeLinecap="round"
     >
       <title>{words}</title>
-      {route.stops === undefined ? partsOf(route.counts ?? {}) : stopsOf(route.stops)}
+      {route.stops === undefined ? partsOf(route.counts ?? {}, width) : stopsOf(route.stops, width)}
     </svg>
   )
 }

@@ -222,8 +222,11 @@ function ShownRun({ run }: { run: WholeRun }) {
             )}
           </div>
         </div>
-        <span className="max-sm:basis-full max-sm:*:w-full">
+        <span className="max-sm:hidden">
           <RouteLine route={routeOf(run)} />
+        </span>
+        <span className="hidden basis-full max-sm:block">
+          <RouteLine route={routeOf(run)} width={356} />
         </span>
       </div>
       <Questions run={run} chosen={chosen} open={open} />
