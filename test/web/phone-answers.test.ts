@@ -277,14 +277,13 @@ test('in a low window, as a large one zoomed in is, the question of a run stands
   const { client, url } = programs
   await client.users.create({ name: 'ann', password, role: 'admin' })
   const page = await openPage(t, await startBrowser(t), programs)
-  await page.setViewportSize({ width: 720, height: 450 })
   const before = ['one', 'two', 'three'].map((name) => ({
     ...{ name, needs: [], action: 'cmd.run', args: { cmd: 'true' } },
   }))
   const needs = before.map(({ name }) => name)
   const asks = [
     {
-      step: { name: 'ask', action: 'approval.wait', args: { message: 'Ship it?\n'.repeat(12) } },
+      step: { name: 'ask', action: 'approval.wait', args: { message: 'Ship\u202e it?\n'.repeat(40) } },
       answers: ['Reject', 'Approve'],
     },
     {
@@ -298,14 +297,15 @@ test('in a low window, as a large one zoomed in is, the question of a run stands
   for (const { step, answers } of asks) {
     const steps = [...before, { ...step, needs }, { ...before[0]!, name: 'after', needs: ['ask'] }]
     const { run_id } = await client.runs.create({ workflow: { version: 'v0.1', name: 'ship', steps } })
+    await page.setViewportSize({ width: 720, height: 450 })
     await page.goto(`${url}/runs/${run_id}`)
-    for (const name of answers) {
-      const button = page.getByRole('button', { name: new RegExp(`^${name}`) }).first()
+    const buttons = answers.map((name) => page.getByRole('button', { name: new RegExp(`^${name}`) }).first())
+    for (const [index, button] of buttons.entries()) {
       await button.waitFor()
       const { x, y, width, height } = (await button.boundingBox())!
       assert.ok(
         x + width <= 720 && y >= 0 && y + height <= 450,
-        `${name} ends at ${x + width}, ${y + height}`,
+        `${answers[index]} ends at ${x + width}, ${y + height}`,
       )
     }
     assert.equal(await page.getByRole('listbox', { name: 'Steps as a graph' }).count(), 0)
@@ -314,6 +314,15 @@ test('in a low window, as a large one zoomed in is, the question of a run stands
     await graph.waitFor()
     assert.ok((await graph.boundingBox())!.height <= 180)
     await isAccessible(page, 'a question in a low window')
+    // On a phone what is asked scrolls, its unseen characters are seen, and nothing lies over the answers.
+    await page.setViewportSize({ width: 390, height: 844 })
+    if (step.action === 'approval.wait') await page.getByText('U+202E').first().waitFor()
+    const bar = (await page.getByRole('navigation', { name: 'Errand, below' }).boundingBox())!
+    for (const button of buttons) {
+      const { y, height } = (await button.boundingBox())!
+      assert.ok(y + height <= bar.y)
+      await button.click({ trial: true })
+    }
     await client.runs.cancel(run_id)
   }
 })

@@ -11,6 +11,7 @@ import { Log } from '../parts/log/log.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { Took } from '../parts/times.tsx'
+import { VisibleText } from '../parts/visible-text.tsx'
 import { firstPlace, placeName, placesOf } from '../run/chosen-instance.ts'
 
 /** The run that was started, live: its steps as tabs, the one that runs shown until one is chosen. */
@@ -48,7 +49,7 @@ export function Output({ id }: { id: string }) {
             <span className="truncate font-semibold">
               <bdi>{run.workflow_name}</bdi>
             </span>
-            <span className="truncate font-mono text-meta text-ink2 max-sm:hidden">{run.run_id}</span>
+            <span className="shrink-0 font-mono text-meta text-ink2 max-lg:hidden">{run.run_id}</span>
             <CopyButton text={run.run_id} label="Copy the run's id" />
           </p>
           <p className="truncate text-label text-ink2">
@@ -92,7 +93,7 @@ export function Output({ id }: { id: string }) {
               })}
               size={13}
             />
-            <bdi className="font-medium">{placeName(one)}</bdi>
+            <bdi className="max-w-64 truncate font-medium">{placeName(one)}</bdi>
             <span className="text-ink2">
               {one.step.started_at !== undefined && (
                 <Took from={one.step.started_at} to={one.step.finished_at} />
@@ -112,7 +113,11 @@ export function Output({ id }: { id: string }) {
         />
       ) : (
         <p className="flex-1 bg-sunken p-4 text-meta text-ink3">
-          {place?.step.approval === undefined ? 'Nothing has begun yet.' : place.step.approval.message}
+          {place?.step.approval === undefined ? (
+            'Nothing has begun yet.'
+          ) : (
+            <VisibleText text={place.step.approval.message} />
+          )}
         </p>
       )}
     </section>

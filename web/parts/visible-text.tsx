@@ -21,7 +21,7 @@ export function VisibleText({ text }: { text: string }) {
         <Fragment key={at}>
           {before}
           <span
-            className="mx-px rounded-sm border border-bad px-0.5 text-[0.85em] text-bad"
+            className="mx-px rounded-sm border border-bad px-0.5 text-[0.85em] whitespace-nowrap text-bad"
             title="A character that is not seen"
           >
             {numberOf(mark!)}

@@ -9,6 +9,7 @@ import { ActionButton, Failure } from '../parts/action-button.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { useLeft } from '../parts/time-left.ts'
+import { VisibleText } from '../parts/visible-text.tsx'
 
 /** A step's question: what is asked, whole; who may answer, until when, and the two answers with a comment. */
 export function Approval({ run, step, linked }: { run: WholeRun; step: Step; linked: boolean }) {
@@ -42,13 +43,13 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
       id={`question:${step.step}`}
       tabIndex={-1}
       aria-labelledby={id}
-      className="flex max-h-[70%] shrink-0 flex-col gap-3 overflow-y-auto border-b border-ask-line bg-ask-soft px-4 py-3 -outline-offset-2 max-sm:max-h-none"
+      className="flex max-h-[70%] shrink-0 flex-col gap-3 overflow-y-auto border-b border-ask-line bg-ask-soft px-4 py-3 -outline-offset-2"
     >
       <section
         aria-label="What is asked"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
         tabIndex={0}
-        className="flex min-h-16 flex-col gap-3 overflow-y-auto max-sm:overflow-visible"
+        className="flex min-h-16 flex-col gap-3 overflow-y-auto"
       >
         <div className="flex items-start gap-3">
           <StatusMark shown="asks" size={18} beside />
@@ -57,7 +58,9 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
               {left === 0 ? 'Its time is over' : may ? 'Waits for your answer' : 'Waits for an answer'}
             </h3>
             <p className="break-words whitespace-pre-wrap">
-              <bdi>{asked.message}</bdi>
+              <bdi>
+                <VisibleText text={asked.message} />
+              </bdi>
             </p>
           </div>
           {left !== undefined && left > 0 && (
@@ -156,7 +159,10 @@ export function Answered({ answered }: { answered: NonNullable<Step['answered']>
       , {timeOf(at, now)}
       {comment !== undefined && comment !== '' && (
         <>
-          : <bdi className="text-ink">{comment}</bdi>
+          :{' '}
+          <bdi className="text-ink">
+            <VisibleText text={comment} />
+          </bdi>
         </>
       )}
     </p>

@@ -4,6 +4,7 @@ import type { RunEvent } from '../../src/contract/events.ts'
 import { duration, timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { eventsOfAttempt, type WholeRun } from '../data/runs.ts'
+import { VisibleText } from '../parts/visible-text.tsx'
 import type { Place } from './chosen-instance.ts'
 import type { RunTab } from './run-search.ts'
 
@@ -39,7 +40,9 @@ function Values({ of, none }: { of: Record<string, string>; none: string }) {
             <bdi>{name}</bdi>
           </dt>
           <dd className="font-mono text-meta break-all whitespace-pre-wrap">
-            <bdi>{value}</bdi>
+            <bdi>
+              <VisibleText text={value} />
+            </bdi>
           </dd>
         </div>
       ))}

@@ -22,6 +22,7 @@ import { fetchLog } from '../parts/log/log.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
+import { VisibleText } from '../parts/visible-text.tsx'
 import {
   failedPlaces,
   firstOf,
@@ -177,7 +178,7 @@ function ShownRun({ run }: { run: WholeRun }) {
           <span className="text-ink3 max-sm:hidden">/</span>
           <bdi className="truncate max-sm:hidden">{run.workflow_name}</bdi>
           <span className="text-ink3 max-sm:hidden">/</span>
-          <span className="truncate font-mono text-meta">{run.run_id}</span>
+          <span className="truncate font-mono text-meta sm:shrink-0">{run.run_id}</span>
           <CopyButton text={run.run_id} label="Copy the run's id" />
         </nav>
         <div className="ml-auto flex gap-2 max-sm:hidden">{actions}</div>
@@ -206,7 +207,10 @@ function ShownRun({ run }: { run: WholeRun }) {
             {inputs.slice(0, 4).map(([name, value]) => (
               <span key={name} className="chip max-w-48 font-mono max-sm:hidden">
                 <bdi className="truncate">
-                  {name}=<b className="font-semibold text-ink">{value}</b>
+                  {name}=
+                  <b className="font-semibold text-ink">
+                    <VisibleText text={value} />
+                  </b>
                 </bdi>
               </span>
             ))}

@@ -5,6 +5,7 @@ import { Link } from '../navigation/navigation.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
+import { VisibleText } from '../parts/visible-text.tsx'
 
 const figure = (count: number) => count.toLocaleString('en')
 const kinds = { workflow: Workflow, agent: MessageSquare, bot: Bot, task: GitPullRequest } as const
@@ -77,7 +78,10 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
       <span className="font-mono">
         {given.slice(0, 3).map(([name, value]) => (
           <span key={name} className="mr-2">
-            {name}=<span className="font-medium text-ink2">{value}</span>
+            {name}=
+            <span className="font-medium text-ink2">
+              <VisibleText text={value} />
+            </span>
           </span>
         ))}
         {(run.inputs_left_out ?? 0) > 0 && `+${run.inputs_left_out}`}

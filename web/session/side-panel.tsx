@@ -2,6 +2,7 @@ import { Check, ChevronLeft, Circle, CircleDot } from 'lucide-react'
 import { lazy, Suspense } from 'react'
 import type { Budget } from '../../src/contract/agent.ts'
 import { clockOf, useNow } from '../data/clock.ts'
+import { VisibleText } from '../parts/visible-text.tsx'
 import type { Conversation } from './conversation.ts'
 import type { ChangedFile } from './file-changes.ts'
 import { Counted, DiffView } from './rows.tsx'
@@ -119,8 +120,10 @@ function Changes({ files, file, choose }: Pick<Props, 'files' | 'file' | 'choose
               onClick={() => choose('changes', path)}
             >
               <bdi className="min-w-0 flex-1 truncate" title={path}>
-                <span className="text-ink2">{path.slice(base.length, path.lastIndexOf('/') + 1)}</span>
-                {path.slice(path.lastIndexOf('/') + 1)}
+                <span className="text-ink2">
+                  <VisibleText text={path.slice(base.length, path.lastIndexOf('/') + 1)} />
+                </span>
+                <VisibleText text={path.slice(path.lastIndexOf('/') + 1)} />
               </bdi>
               {whole === undefined && (
                 <span
@@ -136,7 +139,9 @@ function Changes({ files, file, choose }: Pick<Props, 'files' | 'file' | 'choose
         ))}
       </ul>
       <h2 className="border-y border-line bg-sunken px-4 py-1.5 font-mono text-meta break-all">
-        <bdi title={chosen.path}>{chosen.path.slice(base.length)}</bdi>
+        <bdi title={chosen.path}>
+          <VisibleText text={chosen.path.slice(base.length)} />
+        </bdi>
       </h2>
       {(chosen.whole === undefined ? chosen.edits.slice(-20) : [chosen.whole]).map((diff, at) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: changes are only added at the end
