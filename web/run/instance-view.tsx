@@ -88,7 +88,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
           <h2 className="truncate font-semibold">
             <bdi>{step.step}</bdi>
           </h2>
-          <span className="truncate text-ink2">
+          <span className="max-w-1/2 shrink-0 truncate text-ink2">
             on <bdi className="font-mono text-meta">{instanceWord(place)}</bdi>
           </span>
         </span>

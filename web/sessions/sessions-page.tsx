@@ -82,14 +82,16 @@ export function SessionsPage() {
           </section>
         ))}
         {hasNextPage && (
-          <button
-            type="button"
-            className="button mx-edge mt-4"
-            aria-disabled={isFetchingNextPage}
-            onClick={() => fetchNextPage()}
-          >
-            {isFetchingNextPage ? 'Reading…' : 'More'}
-          </button>
+          <div className="flex justify-center py-4">
+            <button
+              type="button"
+              className="button"
+              aria-disabled={isFetchingNextPage}
+              onClick={() => fetchNextPage()}
+            >
+              {isFetchingNextPage ? 'Loading…' : 'Older sessions'}
+            </button>
+          </div>
         )}
       </main>
     </>
