@@ -72,7 +72,15 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
       <div className="flex min-h-[38px] shrink-0 flex-wrap items-center gap-x-3 border-b border-line px-4 lg:flex-nowrap">
         <span className="flex min-h-9 min-w-0 items-center gap-2">
           <StatusMark
-            shown={instance.asks ? 'asks' : instance.status === 'queued' ? 'ahead' : instance.status}
+            shown={
+              instance.asks
+                ? 'asks'
+                : instance.waiting !== undefined
+                  ? 'room'
+                  : instance.status === 'queued'
+                    ? 'ahead'
+                    : instance.status
+            }
             size={14}
           />
           {path.slice(0, -1).map((level, at) => (
@@ -88,7 +96,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
           <h2 className="truncate font-semibold">
             <bdi>{step.step}</bdi>
           </h2>
-          <span className="max-w-1/2 shrink-0 truncate text-ink2">
+          <span className="max-w-60 shrink-0 truncate text-ink2">
             on <bdi className="font-mono text-meta">{instanceWord(place)}</bdi>
           </span>
         </span>
