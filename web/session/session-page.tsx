@@ -108,7 +108,7 @@ export function SessionPage({
   const cost = talk.usage?.cost_usd
   // In little room these would leave none for the name.
   const actions: RowAction[] = [
-    { word: 'Share…', act: () => setSharing(true) },
+    { word: mayChange ? 'Share…' : 'Shared with…', act: () => setSharing(true) },
     {
       word: 'Steps and log',
       act: () => void navigate({ search: { tab: 'log' } }),
@@ -191,7 +191,7 @@ export function SessionPage({
               aria-haspopup="dialog"
               onClick={() => setSharing(true)}
             >
-              <Users size={14} strokeWidth={1.75} aria-hidden /> Share
+              <Users size={14} strokeWidth={1.75} aria-hidden /> {mayChange ? 'Share' : 'Shared'}
               {(run.shares?.length ?? 0) > 0 && <span className="text-ink3">{run.shares?.length}</span>}
             </button>
             {mayEnd && (

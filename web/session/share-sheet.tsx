@@ -43,7 +43,7 @@ export default function ShareSheet({ run, mayChange, close }: Props) {
   return (
     <dialog ref={dialog} className="sheet" aria-labelledby="share-title" onClose={close}>
       <h2 id="share-title" className="text-page font-semibold">
-        Share this session
+        {mayChange ? 'Share this session' : 'With whom it is shared'}
       </h2>
       <p className="mt-1 mb-3 text-ink2">
         {run.owner} and the admins have it. Who takes part prompts and answers by their own name, and uses
