@@ -81,7 +81,12 @@ export function TasksPage() {
         <span className="text-meta text-ink2">
           <ConnectionDot word={false} />
         </span>
-        <Link to="/new" search={{ kind: 'task' }} className="button button-main ml-auto">
+        {/* Where there is none yet, the main button stands below. */}
+        <Link
+          to="/new"
+          search={{ kind: 'task' }}
+          className={`button ml-auto ${isFiltered || tasks.length > 0 ? 'button-main' : ''}`}
+        >
           <Plus size={14} strokeWidth={1.75} aria-hidden /> New task
         </Link>
       </header>
