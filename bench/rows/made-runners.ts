@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gatewayOf } from '../../src/docker/docker-answers.ts'
 import { dockerHere } from '../../test/support/docker/docker.ts'
 import { DockerApi } from '../../test/support/docker/docker-api.ts'
 import { errandImage } from '../../test/support/docker/errand-image.ts'
@@ -24,7 +25,7 @@ export async function madeRunners(): Promise<Row[]> {
     return []
   }
   const image = await errandImage()
-  const gateway = (await new DockerApi().getNetwork('bridge').inspect()).IPAM.Config[0]!.Gateway
+  const gateway = gatewayOf(await new DockerApi().getNetwork('bridge').inspect())!
   const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
   const config = join(folder, 'errand.yaml')
   const group = { provisioner: 'docker', image, pull: 'never' }

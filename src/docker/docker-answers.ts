@@ -64,7 +64,16 @@ export interface NetworkAnswer {
   Driver: string
   EnableIPv6: boolean
   Options?: Record<string, string> | null
-  IPAM?: { Config?: { Subnet?: string }[] | null }
+  IPAM?: { Config?: { Subnet?: string; Gateway?: string }[] | null }
+}
+
+/** Returns the machine's own IPv4 address on a network. Docker 20.10 does not say that of its own network until its second start: it is the first one then. */
+export function gatewayOf({ IPAM }: Pick<NetworkAnswer, 'IPAM'>): string | undefined {
+  const [{ Gateway, Subnet } = {}] = IPAM?.Config ?? []
+  if (Gateway) return Gateway
+  return Subnet?.match(/^[\d.]+\//)
+    ? Subnet.replace(/(\d+)\/\d+$/, (_, last) => `${Number(last) + 1}`)
+    : undefined
 }
 
 /** How a container is held: as it is asked for, and read back. */

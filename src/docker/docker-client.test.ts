@@ -10,6 +10,7 @@ import { join, relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
+import { gatewayOf } from './docker-answers.ts'
 import { DockerClient } from './docker-client.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => unknown
@@ -172,4 +173,14 @@ test('an engine behind TLS is spoken to with the certificates of DOCKER_CERT_PAT
   const elsewhere = new DockerClient({ ...env, DOCKER_HOST: `tcp://localhost:${port}` })
   await assert.rejects(elsewhere.ask('GET', '/version'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' })
   assert.throws(() => new DockerClient({ ...env, DOCKER_CERT_PATH: at('none') }), { code: 'ENOENT' })
+})
+
+test('the machine on a network is as it says, else the first address of its IPv4', () => {
+  const of = (config: { Subnet?: string; Gateway?: string } | undefined) =>
+    gatewayOf(config === undefined ? {} : { IPAM: { Config: [config] } })
+  assert.equal(of({ Subnet: '172.17.0.0/16', Gateway: '172.17.0.9' }), '172.17.0.9')
+  assert.equal(of({ Subnet: '172.17.0.0/16' }), '172.17.0.1')
+  assert.equal(of({ Subnet: '10.0.4.128/25', Gateway: '' }), '10.0.4.129')
+  assert.equal(of({ Subnet: 'fd00::/80' }), undefined)
+  assert.equal(of(undefined), undefined)
 })

@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
+import { gatewayOf } from '../../src/docker/docker-answers.ts'
 import { dockerHere, labelled, noteMade, removeLabelled } from '../support/docker/docker.ts'
 import { DockerApi } from '../support/docker/docker-api.ts'
 import { EngineCable } from '../support/docker/engine-cable.ts'
@@ -30,7 +31,7 @@ async function opened(
 ): Promise<Opened> {
   const image = await errandImage()
   const engine = new DockerApi()
-  const gateway = (await engine.getNetwork('bridge').inspect()).IPAM.Config[0]!.Gateway
+  const gateway = gatewayOf(await engine.getNetwork('bridge').inspect())!
   const programs = await startPrograms(t, {
     runner: 'none',
     host: gateway,

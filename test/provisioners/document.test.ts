@@ -74,11 +74,12 @@ test('a process beside the hub: from nothing to a first run, and by hand', async
 test('a container: from nothing to a first run', { skip: await dockerHere() }, async (t) => {
   const [prepare, config, workflow, commands] = blocksOf(PAGE, 'docker').map(({ text }) => text)
   assert.match(prepare!, /^docker build -t errand -f deploy\/Dockerfile \.$/m)
-  const [, address] = /^(docker network inspect [^#]+)#/m.exec(prepare!)!
-  const { stdout: host } = await promisify(execFile)('sh', ['-c', address!])
+  const [, address] = /^(ip -brief [^#]+)#/m.exec(prepare!)!
+  const { stdout: told } = await promisify(execFile)('sh', ['-c', address!])
+  const [, host] = / ([\d.]+)\/\d+ *$/.exec(told.trim())!
   const { programs, stdout } = await follow(t, {
     config: withWords(config!, { 'image: errand,': `image: "${await errandImage()}",` }),
-    ...{ workflow: workflow!, commands: commands!, host: host.trim() },
+    ...{ workflow: workflow!, commands: commands!, host: host! },
   })
   assert.match(stdout, /build \| errand\n/)
   await nothingLeft(programs)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import type { TaskView } from '../../src/contract/tasks/task-api.ts'
+import { gatewayOf } from '../../src/docker/docker-answers.ts'
 import { dockerFor, dockerHere, noteMade, removeLabelled } from '../support/docker/docker.ts'
 import { errandImage } from '../support/docker/errand-image.ts'
 import { eventually } from '../support/errand-command.ts'
@@ -97,7 +98,7 @@ async function goThrough(
 test('the sample for containers starts a hub, and its tasks are each carried out in one', {
   skip: await dockerHere(),
 }, async (t) => {
-  const gateway = (await dockerFor(t).engine.getNetwork('bridge').inspect()).IPAM.Config[0]!.Gateway
+  const gateway = gatewayOf(await dockerFor(t).engine.getNetwork('bridge').inspect())!
   let label = ''
   await goThrough(t, {
     host: gateway,

@@ -2,11 +2,13 @@ import { buffer } from 'node:stream/consumers'
 import { parseMachineBytes } from '../../../contract/amounts.ts'
 import { type ErrandError, isErrandError } from '../../../contract/errors.ts'
 import type { DriverSettings } from '../../../contract/fleet/provisioning.ts'
-import type {
-  ContainerAnswer,
-  ImageAnswer,
-  ListedContainer,
-  StateAnswer,
+import {
+  type ContainerAnswer,
+  gatewayOf,
+  type ImageAnswer,
+  type ListedContainer,
+  type NetworkAnswer,
+  type StateAnswer,
 } from '../../../docker/docker-answers.ts'
 import { DockerClient, type DockerEnv, dockerAddress } from '../../../docker/docker-client.ts'
 import {
@@ -215,11 +217,9 @@ export class DockerProvisioner implements Provisioner {
   async #gateway(docker: DockerClient, network: string, signal: AbortSignal): Promise<string> {
     const late = AbortSignal.any([signal, AbortSignal.timeout(WITHIN_MS)])
     const answer = await docker
-      .ask<{ IPAM?: { Config?: { Gateway?: string }[] | null } }>('GET', `/networks/${network}`, {
-        signal: late,
-      })
+      .ask<NetworkAnswer>('GET', `/networks/${network}`, { signal: late })
       .catch(() => undefined)
-    return answer?.IPAM?.Config?.[0]?.Gateway ?? '0.0.0.0'
+    return gatewayOf(answer ?? {}) ?? '0.0.0.0'
   }
 
   /** The image, pulled where the group says so. Throws where it has no runner in it. */
