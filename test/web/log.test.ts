@@ -44,6 +44,20 @@ test('a log of any length is read, followed and searched on its page', { skip },
     assert.match(page.url(), /find=line\+777777|find=line%20777777/)
     await page.reload()
     await line(777_777).locator('mark').first().waitFor()
+
+    // The hub finds the only hit, above what is in view, before it has searched all.
+    let asked = 0
+    await page.route(/\/lines\/search\?/, async (route) => {
+      const response = await route.fetch()
+      const json = await response.json()
+      await route.fulfill({ response, json: asked++ === 0 ? { ...json, next: 900_000 } : json })
+    })
+    await box.press('End')
+    await line(LINES).getByText(`line ${LINES} of`).waitFor()
+    await page.getByLabel('Search in this log').fill('line 666666 ')
+    await line(666_666).locator('mark').getByText('line 666666').waitFor()
+    assert.equal(asked, 2)
+    await page.unrouteAll()
   })
 
   await t.test('one that failed opens at its last words on stderr, of however many lines', async () => {

@@ -188,7 +188,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     const below = search.numbers.findIndex((number) => number >= anchor.current.line)
     if (below < 0 && !search.isExact) return
     if (marked === undefined || placed.current) show(below < 0 ? 0 : below)
-  }, [search, hit, found])
+  }, [search, search?.isExact, hit, found])
   const step = (by: 1 | -1) => {
     if (find.q !== sought.q || find.re !== sought.re) setSought(find)
     else if (found > 0) show(hit === undefined ? 0 : (hit + by + found) % found)
