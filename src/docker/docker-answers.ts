@@ -71,9 +71,8 @@ export interface NetworkAnswer {
 export function gatewayOf({ IPAM }: Pick<NetworkAnswer, 'IPAM'>): string | undefined {
   const [{ Gateway, Subnet } = {}] = IPAM?.Config ?? []
   if (Gateway) return Gateway
-  return Subnet?.match(/^[\d.]+\//)
-    ? Subnet.replace(/(\d+)\/\d+$/, (_, last) => `${Number(last) + 1}`)
-    : undefined
+  const [, before, last] = /^((?:\d+\.){3})(\d+)\//.exec(Subnet ?? '') ?? []
+  return last && `${before}${Number(last) + 1}`
 }
 
 /** How a container is held: as it is asked for, and read back. */

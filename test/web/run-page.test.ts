@@ -149,7 +149,7 @@ test('the page of a run', { skip }, async (t) => {
       .getByRole('main', { name: 'Timeline' })
       .getByRole('button', { name: /239 success/ })
       .waitFor()
-    assert.ok((await page.locator('body *').count()) < 430)
+    assert.ok((await page.locator('body *').count()) < 400)
     await isAccessible(page, 'a map')
   })
   await t.test('files that a step kept open in place as text, and HTML is only saved', async (t) => {

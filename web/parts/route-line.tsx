@@ -166,7 +166,7 @@ export function routeInWords({ stops, counts }: Route): string {
 }
 
 /** A run drawn as its way: one stop a step, or parts where there are many. */
-export function RouteLine({ route, width = WIDTH }: { route: Route; width?: number }) {
+export function RouteLine({ route, width = WIDTH }: { route: Route; width?: number | undefined }) {
   const words = routeInWords(route)
   return (
     <svg

@@ -35,7 +35,7 @@ import { useChosenPath } from './chosen-path.ts'
 import { InstanceView } from './instance-view.tsx'
 import { RetryMenu, RunChain } from './retry-menu.tsx'
 import { linesOf, questionOf } from './run-search.ts'
-import { useRunKeys, useView, ViewSwitch } from './run-views.tsx'
+import { useRunKeys, useView, useWindow, ViewSwitch } from './run-views.tsx'
 import { StepInstances, StepList } from './step-list.tsx'
 
 const RollBack = later(async () => ({ default: (await import('./run-actions.tsx')).RollBack }))
@@ -126,6 +126,7 @@ function ShownRun({ run }: { run: WholeRun }) {
   }
   const choose = (place: Place) => open([placeName(place)])
   const view = useView(search, run)
+  const isPhone = useWindow('(max-width: 639px)')
   const inputs = Object.entries(run.vars)
   useRunKeys({
     ...{ run, chosen, choose },
@@ -181,7 +182,7 @@ function ShownRun({ run }: { run: WholeRun }) {
           <span className="truncate font-mono text-meta sm:shrink-0">{run.run_id}</span>
           <CopyButton text={run.run_id} label="Copy the run's id" />
         </nav>
-        <div className="ml-auto flex gap-2 max-sm:hidden">{actions}</div>
+        {!isPhone && <div className="ml-auto flex gap-2">{actions}</div>}
       </header>
       <div className="flex shrink-0 items-center gap-3 border-b border-line px-edge py-3 max-sm:flex-wrap max-sm:items-start">
         <StatusMark shown={shown} size={24} />
@@ -226,11 +227,8 @@ function ShownRun({ run }: { run: WholeRun }) {
             )}
           </div>
         </div>
-        <span className="max-sm:hidden">
-          <RouteLine route={routeOf(run)} />
-        </span>
-        <span className="hidden basis-full max-sm:block">
-          <RouteLine route={routeOf(run)} width={356} />
+        <span className="max-sm:basis-full">
+          <RouteLine route={routeOf(run)} width={isPhone ? 356 : undefined} />
         </span>
       </div>
       <Questions run={run} chosen={chosen} open={open} />
@@ -290,7 +288,7 @@ function ShownRun({ run }: { run: WholeRun }) {
           )}
         </main>
       )}
-      <div className="hidden gap-3 border-t border-line p-3 *:flex-1 max-sm:flex">{actions}</div>
+      {isPhone && <div className="flex gap-3 border-t border-line p-3 *:flex-1">{actions}</div>}
       {canceling && (
         <Suspense>
           <CancelRun run={run} close={() => setCanceling(false)} />

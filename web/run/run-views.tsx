@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { ChartGantt, List, Workflow } from 'lucide-react'
-import { useRef, useSyncExternalStore } from 'react'
+import { useCallback, useMemo, useRef, useSyncExternalStore } from 'react'
 import type { WholeRun } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { copyText } from '../parts/copy-button.tsx'
@@ -11,10 +11,17 @@ import { type RunSearch, type RunView, runViews } from './run-search.ts'
 const words = { graph: 'Graph', list: 'List', timeline: 'Timeline' } as const
 const icons = { graph: Workflow, list: List, timeline: ChartGantt } as const
 
-const low = matchMedia('(max-height: 599px)')
-const watchLow = (call: () => void) => {
-  low.addEventListener('change', call)
-  return () => low.removeEventListener('change', call)
+/** Whether the window is as the media query says, also once it is changed. */
+export function useWindow(query: string): boolean {
+  const media = useMemo(() => matchMedia(query), [query])
+  const watch = useCallback(
+    (call: () => void) => {
+      media.addEventListener('change', call)
+      return () => media.removeEventListener('change', call)
+    },
+    [media],
+  )
+  return useSyncExternalStore(watch, () => media.matches)
 }
 
 /**
@@ -22,7 +29,7 @@ const watchLow = (call: () => void) => {
  * a graph would leave no room for a question.
  */
 export function useView({ view }: RunSearch, run: WholeRun): RunView {
-  const isLow = useSyncExternalStore(watchLow, () => low.matches)
+  const isLow = useWindow('(max-height: 599px)')
   return view ?? (run.steps.length > 1 && !isLow ? 'graph' : 'list')
 }
 

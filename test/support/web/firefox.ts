@@ -40,7 +40,7 @@ const PREFERENCES = {
   'toolkit.telemetry.enabled': false,
 }
 /** Code points that stand for keys. */
-export const keys = { enter: '\uE007', escape: '\uE00C', end: '\uE010', control: '\uE009' } as const
+export const keys = { enter: '\uE007', end: '\uE010' } as const
 
 type Answer = {
   id?: number
@@ -134,14 +134,6 @@ export class Firefox {
         { type: 'keyUp', value },
       ]),
     )
-  }
-
-  /** Keeps a PNG of what is in view. */
-  async picture(file: string): Promise<void> {
-    const { data } = await this.#ask<{ data: string }>('browsingContext.captureScreenshot', {
-      context: this.#context,
-    })
-    writeFileSync(file, data, 'base64')
   }
 
   async #act(type: 'pointer' | 'key', actions: readonly object[]): Promise<void> {
