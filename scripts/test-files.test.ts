@@ -27,7 +27,7 @@ import { spawn } from 'node:child_process'
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, 'src', name), imports + text)
 
   const start = (env: Record<string, string> = {}, within: (command: string) => string[] = () => []) => {
-    const { ERRAND_TEST_NO_SKIPS, ERRAND_TEST_UNSTABLE, ERRAND_TEST_WITHOUT, ERRAND_TEST_ASKING, ...rest } =
+    const { ERRAND_TEST_NO_SKIPS, ERRAND_TEST_UNSTABLE, ERRAND_TEST_WITHOUT, ERRAND_TEST_LARGE, ...rest } =
       process.env
     const [first, ...words] = [
       ...within(`'${process.execPath}' scripts/test.ts`),
@@ -85,7 +85,7 @@ test('each file is told as it ends, with how many there are', async (t) => {
   const { output } = await run()
   assert.match(
     output,
-    /^1\/2 src\/[ab]\.test\.ts: 1 passed.* in [\d.]+ s\n2\/2 src\/[ab]\.test\.ts: 1 passed/,
+    /^2 test files, about \d+ seconds on \d+ cores?\n1\/2 src\/[ab]\.test\.ts: 1 passed.* in [\d.]+ s\n2\/2 src\/[ab]\.test\.ts: 1 passed/,
   )
   assert.match(output, /b\.test\.ts: 1 passed, 1 skipped in/)
 })
@@ -105,6 +105,7 @@ test('a file that gives no sign is ended with what it started, has failed, and t
 })
 
 test('output is a sign, and so is the end of a test', async (t) => {
+  // Sleeps: a file that lives on by its signs alone must live for longer than it may be silent.
   const wait = 'const wait = () => new Promise((done) => setTimeout(done, 500))\n'
   const { run } = project(t, {
     'a.test.ts': `${wait}test('prints', async () => { for (let n = 0; n < 24; n++) { console.log(n); await wait() } })\n`,
@@ -198,7 +199,7 @@ test('tests have the same environment on each machine: no colours, no terminal, 
   assert.deepEqual(shown, { TZ: 'UTC', LANG: 'C.UTF-8', terminal: false, umask: 0o022, apart: 0 })
   assert.ok(!folders.some((path: string) => path.startsWith(home) || existsSync(path)), String(folders))
   // What runs is shown on a line that is written anew.
-  assert.match(output, /\r\x1b\[K1 of 1 files left, running: src\/a\.test\.ts/)
+  assert.match(output, /\r\x1b\[K1 of 1 files left, about \d+ seconds, running: src\/a\.test\.ts/)
 })
 
 test('files share what was compiled, which goes at the end, and what they start knows nothing of it', async (t) => {

@@ -19,6 +19,7 @@ import { endTree } from '../src/platform/child-tree.ts'
 import { removeTree } from '../src/platform/files.ts'
 import { environmentOf, listProcesses, type ProcessTree, treeMembers } from '../src/platform/proc.ts'
 import type { TestLine } from '../test/support/test-reporter.ts'
+import type { Schedule, Work } from './test-schedule.ts'
 
 /** So much of what a test file prints is kept, its end. */
 const KEPT_CHARACTERS = 20_000
@@ -47,63 +48,77 @@ export interface FileResult {
   skips: Told[]
   printed: string
   ms: number
+  /** Processor time of its processes; undefined where the file did not get to report it. */
+  cpuMs?: number
   /** The run was stopped before the file had ended. */
   stopped: boolean
 }
 
 export interface RunOptions {
-  /** So many at once. */
-  concurrency: number
   /** A file is ended, and has failed, when nothing came from it for so long: no event of its tests, and no output. */
   silenceMs: number
-  /** What this machine has and the tests of a file are not to find: any of `services`. */
-  without?(file: string): string
+  /** Names of the services that the tests of a file must not find although this machine has them. */
+  without?(work: Work): readonly string[]
+  /** Resolves the next time a service becomes ready. */
+  serviceReady?(): Promise<unknown>
   /** Ends what runs, with all that it has started, and begins nothing more. */
   stop?: AbortSignal
-  began?(file: string): void
-  ended?(file: string, result: FileResult): void
+  began?(work: Work): void
+  ended?(work: Work, result: FileResult): void
 }
 
 /**
- * Runs the test files, each in a process of its own with an environment that is the same on each machine, and with home
- * and temporary folders that go with it. No process of a file outlives it. Answers what came of each that has begun.
+ * Runs the test files of the schedule, each in a process of its own with an environment that is the same on each machine,
+ * and with home and temporary folders that are removed afterwards. No process of a file outlives it. Returns the result
+ * of each file that has begun.
  */
 export async function runTestFiles(
   root: string,
-  files: readonly string[],
+  schedule: Schedule,
   options: RunOptions,
 ): Promise<Map<string, FileResult>> {
   const results = new Map<string, FileResult>()
-  const waiting = [...files]
   // Most files load the same source, and to compile it is much of what a short one costs.
   const compiled = mkdtempSync(join(TEMP, 'errand-compiled-'))
-  const work = async (): Promise<void> => {
-    while (waiting.length > 0 && !options.stop?.aborted) {
-      const file = waiting.shift()!
-      options.began?.(file)
-      const result = await runTestFile(root, file, compiled, options)
-      results.set(file, result)
-      options.ended?.(file, result)
-    }
+  const run = async (work: Work): Promise<void> => {
+    options.began?.(work)
+    const result = await runTestFile(root, work, compiled, options)
+    results.set(work.file, result)
+    schedule.ended(work)
+    options.ended?.(work, result)
   }
   // The modes of files that tests make and look at.
   const before = process.umask(0o022)
-  await Promise.all(Array.from({ length: options.concurrency }, work))
+  const running = new Set<Promise<void>>()
+  for (;;) {
+    for (let work = nextOf(schedule, options); work !== undefined; work = nextOf(schedule, options)) {
+      const done: Promise<void> = run(work).finally(() => running.delete(done))
+      running.add(done)
+    }
+    const isOver = schedule.waiting.length === 0 || options.stop?.aborted
+    if (running.size === 0 && isOver) break
+    const ready = isOver ? undefined : options.serviceReady?.()
+    await Promise.race(ready === undefined ? running : [...running, ready])
+  }
   process.umask(before)
   await removeTree(compiled)
   return results
 }
 
+const nextOf = (schedule: Schedule, { stop }: RunOptions): Work | undefined =>
+  stop?.aborted ? undefined : schedule.next()
+
 async function runTestFile(
   root: string,
-  file: string,
+  work: Work,
   compiled: string,
   { silenceMs, without, stop }: RunOptions,
 ): Promise<FileResult> {
+  const { file } = work
   const startMs = performance.now()
   const result: FileResult = { passed: 0, failures: [], skips: [], printed: '', ms: 0, stopped: false }
   const folder = mkdtempSync(join(TEMP, 'errand-'))
-  for (const name of ['home', 'tmp']) mkdirSync(join(folder, name))
+  for (const name of ['home', 'tmp', FOREIGN_HOME]) mkdirSync(join(folder, name))
   // As /tmp is: what a test starts as another user finds its way too.
   chmodSync(folder, 0o755)
   chmodSync(join(folder, 'tmp'), 0o1777)
@@ -111,9 +126,16 @@ async function runTestFile(
   const reporter = join(import.meta.dirname, '../test/support/test-reporter.ts')
   // What a test starts has none of it: some tests are about where compiled code is kept.
   const withoutCache = 'data:text/javascript,delete process.env.NODE_COMPILE_CACHE'
-  const child = spawn(process.execPath, ['--import', withoutCache, '--test-reporter', reporter, file], {
+  const words = [process.execPath, '--import', withoutCache, '--test-reporter', reporter, file]
+  const foreign = work.surroundings === 'foreign'
+  const [program, ...args] = foreign ? ['/bin/sh', '-c', 'umask 077; exec "$@"', 'sh', ...words] : words
+  const child = spawn(program!, args, {
     cwd: root,
-    env: { ...testEnvironment(folder, without?.(file) ?? ''), NODE_COMPILE_CACHE: compiled },
+    env: {
+      ...testEnvironment(folder, without?.(work) ?? []),
+      ...(foreign && foreignEnvironment(folder)),
+      NODE_COMPILE_CACHE: compiled,
+    },
     // A session of its own: no terminal, and Ctrl-C there comes to this process alone.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
@@ -185,8 +207,21 @@ async function removeFromEngine(folder: string, result: FileResult, file: string
   })
 }
 
+/** A home folder as few would name it. */
+const FOREIGN_HOME = "Ana's höme"
+
+/** Other than that of any other test: colours, a zone that changes its clocks, a language with letters of its own. */
+const foreignEnvironment = (folder: string): NodeJS.ProcessEnv => ({
+  HOME: join(folder, FOREIGN_HOME),
+  TZ: 'Pacific/Chatham',
+  LANG: 'tr_TR.UTF-8',
+  LC_ALL: 'tr_TR.UTF-8',
+  TERM: 'xterm-256color',
+  FORCE_COLOR: '3',
+})
+
 /** The same on each machine, but for what says where things are on it. */
-function testEnvironment(folder: string, without: string): NodeJS.ProcessEnv {
+function testEnvironment(folder: string, without: readonly string[]): NodeJS.ProcessEnv {
   const home = homedir()
   const passedOn = Object.entries(process.env).filter(([name]) => PASSED_ON.test(name))
   const agents = process.env.ERRAND_AGENTS_DIR || join(home, '.errand/agents')
@@ -199,7 +234,7 @@ function testEnvironment(folder: string, without: string): NodeJS.ProcessEnv {
     NPM_CONFIG_USERCONFIG: process.env.npm_config_userconfig ?? join(home, '.npmrc'),
     ERRAND_AGENTS_DIR: without.includes('agents') ? '/nonexistent' : agents,
     ...(without.includes('docker') && { DOCKER_HOST: 'unix:///nonexistent' }),
-    ERRAND_TEST_WITHOUT: without,
+    ERRAND_TEST_WITHOUT: without.join(),
     ERRAND_TEST_MADE: join(folder, 'made'),
   }
 }
@@ -243,6 +278,10 @@ function commandLine(pid: number): string {
 
 function take(root: string, result: FileResult, running: Map<number, string>, told: TestLine): void {
   if (told.type === 'sign') return
+  if (told.type === 'cpu') {
+    result.cpuMs = told.ms
+    return
+  }
   const file = told.file === undefined ? '' : relative(root, told.file)
   const title = `${file}${told.line === undefined || file === '' ? '' : `:${told.line}`} ${told.name}`
   if (told.type === 'begun') {

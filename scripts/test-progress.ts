@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import type { FileResult } from './test-files.ts'
+import type { Work } from './test-schedule.ts'
 
 /** Where a live line cannot be shown, what runs is told when nothing has ended for so long. */
 const TOLD_EVERY_MS = 60_000
@@ -17,24 +18,28 @@ export interface Screen {
 export class TestProgress {
   readonly #screen: Screen
   readonly #files: number
-  readonly #running = new Map<string, number>()
+  readonly #leftMs: (runningMs: ReadonlyMap<Work, number>) => number
+  readonly #running = new Map<Work, number>()
   readonly #timer: NodeJS.Timeout
   #ended = 0
   #failed = 0
 
-  constructor(screen: Screen, files: number) {
+  /** `leftMs` answers how long the rest takes, of which some files have run for so long. */
+  constructor(screen: Screen, files: number, leftMs: (runningMs: ReadonlyMap<Work, number>) => number) {
     this.#screen = screen
     this.#files = files
+    this.#leftMs = leftMs
     this.#timer = setInterval(() => this.#tell(), screen.isTTY ? 1000 : TOLD_EVERY_MS)
   }
 
-  began(file: string): void {
-    this.#running.set(file, performance.now())
+  began(work: Work): void {
+    this.#running.set(work, performance.now())
     if (this.#screen.isTTY) this.#tell()
   }
 
-  ended(file: string, result: FileResult): void {
-    this.#running.delete(file)
+  ended(work: Work, result: FileResult): void {
+    const { file } = work
+    this.#running.delete(work)
     this.#ended++
     const { passed, failures, skips, printed, stopped } = result
     if (failures.length > 0) this.#failed++
@@ -62,9 +67,11 @@ export class TestProgress {
   #tell(): void {
     if (this.#running.size === 0) return
     const now = performance.now()
-    const at = [...this.#running].map(([file, sinceMs]) => `${file} (${seconds(now - sinceMs)})`)
+    const at = [...this.#running].map(([{ file }, sinceMs]) => `${file} (${seconds(now - sinceMs)})`)
+    const runningMs = new Map([...this.#running].map(([work, sinceMs]) => [work, now - sinceMs]))
+    const left = `${this.#files - this.#ended} of ${this.#files} files left, about ${timeText(this.#leftMs(runningMs))}`
     const failed = this.#failed === 0 ? '' : `, ${this.#failed} failed`
-    const line = `${this.#files - this.#ended} of ${this.#files} files left${failed}, running: ${at.join(', ')}`
+    const line = `${left}${failed}, running: ${at.join(', ')}`
     if (!this.#screen.isTTY) return void this.#screen.write(`${line}\n`)
     this.#clear()
     this.#screen.write(line.slice(0, (this.#screen.columns || 80) - 1))
@@ -85,3 +92,9 @@ export function skipLines(results: Iterable<FileResult>): string[] {
 }
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
+
+/** `40 seconds`, `9 minutes`. */
+export function timeText(ms: number): string {
+  const [count, unit] = ms < 90_000 ? [Math.ceil(ms / 1000), 'second'] : [Math.round(ms / 60_000), 'minute']
+  return `${count} ${unit}${count === 1 ? '' : 's'}`
+}

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { serviceAsker } from './test-services.ts'
+import { services, servicesOf } from './test-services.ts'
 
 const root = join(import.meta.dirname, '..')
 
@@ -17,38 +17,41 @@ function folderWith(t: TestContext, files: Record<string, string>): string {
   return folder
 }
 
-test('a file asks for a service by itself, or through what it imports of the support of tests', (t) => {
-  const asks = serviceAsker(
+// Put together, so that this file asks for neither.
+const HERE = 'dockerHere'
+const BROWSERS = 'browsers'
+
+test('a file asks for a service by itself, or through the tests’ support that it imports', (t) => {
+  const asks = servicesOf(
     folderWith(t, {
-      'test/support/engine.ts': "import './circle.ts'\nexport const at = process.env.DOCKER_HOST\n",
-      'test/support/circle.ts': "import './engine.ts'\n",
-      'test/support/fixture.ts': "export * from './engine.ts'\n",
-      'src/engine.ts': 'export const at = process.env.DOCKER_HOST\n',
-      'src/a.test.ts': "import { at } from '../test/support/fixture.ts'\n",
-      'src/late.test.ts': "await import('../test/support/circle.ts')\n",
-      'src/itself.test.ts': 'const hidden = process.env.ERRAND_TEST_WITHOUT\n',
+      'test/support/docker.ts': `import './circle.ts'\nexport async function ${HERE}() {}\n`,
+      'test/support/circle.ts': "import './docker.ts'\n",
+      'test/support/fixture.ts': `import { ${HERE} } from './docker.ts'\nexport const skip = await ${HERE}()\n`,
+      'test/support/browser.ts': `const hidden = process.env.ERRAND_TEST_WITHOUT?.includes('${BROWSERS}')\n`,
+      'src/engine.ts': `export const at = await ${HERE}()\n`,
+      'src/a.test.ts': "import { skip } from '../test/support/fixture.ts'\n",
+      'src/both.test.ts': "import '../test/support/fixture.ts'\nimport '../test/support/browser.ts'\n",
+      'src/late.test.ts': "await import('../test/support/fixture.ts')\n",
+      'src/itself.test.ts': `import { ${HERE} } from '../test/support/docker.ts'\nconst skip = await ${HERE}()\n`,
+      'src/unused.test.ts': `import { ${HERE} } from '../test/support/circle.ts'\n`,
       'src/type.test.ts': "import type { at } from '../test/support/fixture.ts'\n",
       'src/product.test.ts': "import { at } from './engine.ts'\n",
     }),
   )
-  assert.equal(asks('src/a.test.ts'), true)
-  assert.equal(asks('src/late.test.ts'), true)
-  assert.equal(asks('src/itself.test.ts'), true)
-  assert.equal(asks('src/type.test.ts'), false)
-  assert.equal(asks('src/product.test.ts'), false)
+  assert.deepEqual(asks('src/a.test.ts'), ['docker'])
+  assert.deepEqual(asks('src/both.test.ts'), ['docker', 'browsers'])
+  assert.deepEqual(asks('src/late.test.ts'), ['docker'])
+  assert.deepEqual(asks('src/itself.test.ts'), ['docker'])
+  for (const file of ['src/unused.test.ts', 'src/type.test.ts', 'src/product.test.ts'])
+    assert.deepEqual(asks(file), [], file)
 })
 
-test('each support of tests that hides a service is found to ask for it', () => {
-  const asks = serviceAsker(root)
-  const support = readdirSync(join(root, 'test/support'), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
-    .map((file) => `test/support/${file}`)
-  const hiding = support.filter((file) =>
-    /ERRAND_TEST_WITHOUT\?/.test(readFileSync(join(root, file), 'utf8')),
-  )
-  assert.ok(hiding.length >= 4)
+test('each service has tests that ask for it', () => {
+  const asks = servicesOf(root)
+  const tests = globSync('{src,test}/**/*.test.ts', { cwd: root })
+  const asked = new Set(tests.flatMap(asks))
   assert.deepEqual(
-    hiding.filter((file) => !asks(file)),
+    services.filter((service) => !asked.has(service)),
     [],
   )
 })
@@ -57,12 +60,12 @@ test('what is known of a circle of files does not hang on which of them is asked
   const folder = folderWith(t, {
     'test/a.ts': "import './b.ts'\nimport './c.ts'\n",
     'test/b.ts': "import './a.ts'\n",
-    'test/c.ts': 'export const at = process.env.DOCKER_HOST\n',
+    'test/c.ts': 'export const at = process.env.DOCKER_' + 'HOST\n',
   })
   for (const first of ['test/a.ts', 'test/b.ts']) {
-    const asks = serviceAsker(folder)
+    const asks = servicesOf(folder)
     asks(first)
-    assert.equal(asks('test/a.ts'), true)
-    assert.equal(asks('test/b.ts'), true)
+    assert.deepEqual(asks('test/a.ts'), ['docker'])
+    assert.deepEqual(asks('test/b.ts'), ['docker'])
   }
 })

@@ -2,37 +2,73 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { importsOf } from './imports.ts'
 
-/** What `ERRAND_TEST_WITHOUT` hides. */
-export const services = ['docker', 'kubernetes', 'agents', 'guests', 'sandboxes', 'browsers']
+/** The services of a machine that tests may use, and that `ERRAND_TEST_WITHOUT` can hide. */
+export const services = ['docker', 'kubernetes', 'agents', 'guests', 'sandboxes', 'browsers'] as const
+export type Service = (typeof services)[number]
 
-/** How a test, or what supports it, comes to a service of the machine, or finds that there is none. */
-const ASKS =
-  /\b(DOCKER_HOST|DOCKER_SOCK|ERRAND_AGENTS_DIR|ERRAND_TEST_WITHOUT|ERRAND_TEST_NO_SKIPS|agentsFolder|connectedDocker)\b/
+/** How a test, or a module that supports tests, finds out whether it can run: the call, not the definition. */
+const signs: readonly [Service, RegExp][] = [
+  ['docker', /(?<!function )\b(dockerHere|ownEngineHere)\(|\bprocess\.env\.DOCKER_(HOST|SOCK)\b/],
+  ['kubernetes', /(?<!function )\bkubernetesHere\(/],
+  ['agents', /(?<!function )\b(agentMissing|installedAgent)\(|\b\w+\.locate\(/],
+  ['guests', /(?<!function )\bguestMissing\(/],
+  ['sandboxes', /(?<!function )\bsandboxMissing\(/],
+  ['browsers', /\bERRAND_TEST_WITHOUT\?\.includes\('browsers'\)/],
+]
 
 /**
- * Answers whether a test file asks for a service that `ERRAND_TEST_WITHOUT` can hide: itself, or what it imports of the
- * tests' support. Product code counts for nothing: it has to do without each of them.
+ * Returns a function that names the services of a test file: those that the file itself, or a module of the tests'
+ * support that it imports, asks for. Product code does not count, because it must work without each of them.
  */
-export function serviceAsker(root: string): (file: string) => boolean {
-  const known = new Map<string, { asks: boolean; imports: string[] }>()
+export function servicesOf(root: string): (file: string) => Service[] {
+  const known = new Map<string, { asks: Service[]; imports: string[] }>()
   const read = (file: string) => {
     const path = join(root, file)
     const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
     const imports = importsOf(file, text).filter(({ target, kind }) => kind !== 'type' && isOfTests(target))
-    const found = { asks: ASKS.test(text), imports: imports.map(({ target }) => target) }
+    const found = { asks: askedIn(text), imports: imports.map(({ target }) => target) }
     known.set(file, found)
     return found
   }
   return (file) => {
+    const asked = new Set<Service>()
     const reached = new Set([file])
-    // A set goes through what is added meanwhile too.
+    // The loop also visits what is added to the set while it runs.
     for (const each of reached) {
       const { asks, imports } = known.get(each) ?? read(each)
-      if (asks) return true
+      for (const service of asks) asked.add(service)
       for (const target of imports) reached.add(target)
     }
-    return false
+    return services.filter((service) => asked.has(service))
   }
 }
 
+const askedIn = (text: string): Service[] =>
+  signs.flatMap(([service, sign]) => (sign.test(text) ? [service] : []))
+
 const isOfTests = (file: string): boolean => /^(test|bench)\//.test(file)
+
+/** Returns why tests of the service would be skipped on this machine, or false. */
+export async function missingService(service: Service): Promise<string | false> {
+  switch (service) {
+    case 'docker':
+      return await (await import('../test/support/docker/docker.ts')).dockerHere()
+    case 'kubernetes':
+      return await (await import('../test/support/kubernetes/kubernetes.ts')).kubernetesHere()
+    case 'agents':
+      return await agentsMissing()
+    case 'guests':
+      return (await import('../test/support/guest/guest.ts')).guestMissing()
+    case 'sandboxes':
+      return (await import('../test/support/runner/box-fixture.ts')).sandboxMissing()
+    case 'browsers':
+      return (await import('../test/support/web/browser.ts')).skip
+  }
+}
+
+async function agentsMissing(): Promise<string | false> {
+  const { installedAgent } = await import('../test/support/agent-subjects.ts')
+  const { agentInstalls } = await import('../src/agents/registry.ts')
+  const found = await Promise.all(Object.keys(agentInstalls).map((name) => installedAgent(name)))
+  return found.flatMap((subject) => ('missing' in subject ? subject.missing : []))[0] ?? false
+}

@@ -1,96 +1,194 @@
-// npm test [-- path ...]: runs every *.test.ts below the given paths (default: all). Shows each file as it ends. SIGINT,
-// SIGTERM and SIGHUP end all that runs, and what is known until then is told.
-//   ERRAND_TEST_NO_SKIPS=1          a test that is skipped fails the run, but one of those named below
-//   ERRAND_TEST_UNSTABLE=N          at most N files in which tests have failed are run again, alone: what passes then is
-//                                   told as unstable, and does not fail the run (default: 0)
-//   ERRAND_TEST_SILENT_SECONDS=N    a file from which nothing comes for so long, no event of its tests and no output, is
-//                                   ended with all that it has started, and has failed (default: 180)
-//   ERRAND_TEST_WITHOUT=NAME,...    tests find none of these, as on a machine that has none: docker, kubernetes, agents,
-//                                   guests, sandboxes, browsers. A file that asks for none of these finds none anyway.
-//   ERRAND_TEST_ASKING=1            only files that ask for one of these (test-services.ts)
-import { globSync } from 'node:fs'
+// npm test [-- [--only-failed] path ...]: runs every *.test.ts below the given paths (default: all) that is not left to
+// `npm run test:all`. Shows each file as it ends. SIGINT, SIGTERM and SIGHUP end all that runs, and the results until then
+// are reported.
+//   --all                           what `npm run test:all` runs: every file, each at its full size (ERRAND_TEST_LARGE=1)
+//   --only-failed                   only files that have not passed in the last run of the same kind, in this checkout
+//   ERRAND_TEST_NO_SKIPS=1          services are made ready beside the tests; a test that is skipped fails the run, except
+//                                   in the files named below
+//   ERRAND_TEST_UNSTABLE=N          if tests of at most N files have failed, these run again, alone: a file that passes then
+//                                   is reported as unstable, and does not fail the run (default: 0)
+//   ERRAND_TEST_SILENT_SECONDS=N    a file that gives no sign for so long, no event of its tests and no output, is ended
+//                                   with all that it has started, and has failed (default: 180)
+//   ERRAND_TEST_WITHOUT=NAME,...    tests do not find these services, as on a machine that has none: docker, kubernetes,
+//                                   agents, guests, sandboxes, browsers. No file finds a service that it does not ask for.
+//   ERRAND_TEST_SECOND_PASS=1       what one pass cannot show: the files of test-surroundings.ts with colours, another zone,
+//                                   language, umask and home; each file that asks for a service without any
+import { existsSync, globSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { join, relative } from 'node:path'
 import { styleText } from 'node:util'
-import { runTestFiles } from './test-files.ts'
-import { skipLines, TestProgress } from './test-progress.ts'
-import { serviceAsker, services } from './test-services.ts'
+import { addSecondPassFailure, secondPassOf } from './second-pass.ts'
+import { cleanCommit } from './test-affected.ts'
+import { Durations } from './test-durations.ts'
+import { type FileResult, runTestFiles } from './test-files.ts'
+import { LastRun } from './test-last-run.ts'
+import { planTests } from './test-plan.ts'
+import { Preparation } from './test-preparation.ts'
+import { skipLines, TestProgress, timeText } from './test-progress.ts'
+import { onlyInAll } from './test-runs.ts'
+import { expectedEnd, Schedule, type Width, type Work } from './test-schedule.ts'
+import { missingService, services } from './test-services.ts'
 
 const root = join(import.meta.dirname, '..')
-/** Files that need what takes too long to make each time: their tests may be skipped everywhere. */
+/** Files that need a program which takes too long to build for each run; `npm run test:all` has it. */
 const maySkip = ['test/forge/gitea.test.ts']
-const filters = process.argv.slice(2).map((path) => relative(root, join(process.cwd(), path)))
-const asks = serviceAsker(root)
-const files = globSync('{src,web,test,examples,scripts,bench}/**/*.test.ts', { cwd: root })
-  .filter(
-    (file) =>
-      filters.length === 0 || filters.some((filter) => file === filter || file.startsWith(`${filter}/`)),
-  )
-  .filter((file) => process.env.ERRAND_TEST_ASKING !== '1' || asks(file))
-  // Those of test/ start whole programs and take longest: first, so that at the end none is waited for alone.
-  .sort((a, b) => Number(b.startsWith('test/')) - Number(a.startsWith('test/')) || (a < b ? -1 : 1))
+const SLOWEST = 10
 
-if (files.length === 0) {
+const words = process.argv.slice(2)
+const isAll = words.includes('--all')
+const onlyFailed = words.includes('--only-failed')
+const secondPass = process.env.ERRAND_TEST_SECOND_PASS === '1'
+const noSkips = process.env.ERRAND_TEST_NO_SKIPS === '1'
+const hidden = services.filter((service) => process.env.ERRAND_TEST_WITHOUT?.split(',').includes(service))
+if (isAll) process.env.ERRAND_TEST_LARGE = '1'
+
+const filters = words
+  .filter((word) => !word.startsWith('--'))
+  .map((path) => relative(root, join(process.cwd(), path)))
+const lastRun = new LastRun(root, isAll ? 'all' : 'usual')
+const passedBefore = onlyFailed ? lastRun.read() : new Set<string>()
+const found = globSync('{src,web,test,examples,scripts,bench}/**/*.test.ts', { cwd: root }).filter((file) =>
+  filters.length === 0
+    ? isAll || !onlyInAll.has(file)
+    : filters.some((filter) => file === filter || file.startsWith(`${filter}/`)),
+)
+const files = found.filter((file) => !passedBefore.has(file))
+
+if (found.length === 0) {
   console.error(`error: no test file ${filters.length === 0 ? 'found' : `below ${filters.join(', ')}`}`)
   process.exit(1)
 }
-
 const stopping = new AbortController()
+const preparation = new Preparation(root)
 let stoppedBy: NodeJS.Signals | undefined
 const stop = (signal: NodeJS.Signals): void => {
   stoppedBy ??= signal
   stopping.abort()
+  void preparation.close()
 }
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
 // A terminal that was closed, or a reader that has gone away.
 process.stdout.on('error', () => stop('SIGPIPE'))
 
+const durations = new Durations(root)
+const cores = availableParallelism()
+// Most files wait more than they compute, for processes, disks and one another's ends.
+const width: Width = { cores, most: 3 * cores }
 const startMs = Date.now()
-const run = async (which: readonly string[], concurrency: number) => {
-  const progress = new TestProgress(process.stdout, which.length)
-  const results = await runTestFiles(root, which, {
-    concurrency,
+
+const { works, note } = planTests(root, files, {
+  durations,
+  variant: isAll ? 'large' : 'usual',
+  fastFirst: process.stdout.isTTY,
+  ...(durations.lastPassed !== undefined && { lastPassed: durations.lastPassed }),
+})
+const jobs = secondPass ? secondPassOf(works) : works
+const wanted = services.filter((service) => jobs.some((work) => work.services.includes(service)))
+if (noSkips) preparation.start(wanted.filter((service) => !hidden.includes(service)))
+await introduce()
+
+const results = await run(jobs, width)
+const failed = jobs.filter(({ file }) => results.get(file)?.failures.length)
+const again = failed.length > 0 && failed.length <= Number(process.env.ERRAND_TEST_UNSTABLE ?? 0)
+if (again && !stoppedBy)
+  for (const [file, result] of await run(failed, { cores: 1, most: 1 })) {
+    if (result.stopped) continue
+    results.set(file, result)
+    const [word, also] = result.failures.length > 0 ? ['FAILED AGAIN', 'also'] : ['UNSTABLE', 'passes']
+    console.log(styleText('yellow', `${word} ${file}: ${also} when it is run alone`))
+  }
+await preparation.close()
+report()
+
+/** Says before the first test what will run, how long it will take, and what will be skipped. */
+async function introduce(): Promise<void> {
+  if (filters.length > 0) return
+  const minutes = timeText(expectedEnd(jobs, width))
+  console.log(`${files.length} test files, about ${minutes} on ${cores} cores`)
+  if (note !== '') console.log(`Order: ${note}`)
+  if (secondPass || noSkips) return
+  const missing = await Promise.all(
+    wanted.map(async (service) => [service, await missingService(service)] as const),
+  )
+  for (const [service, why] of missing) {
+    if (why === false) continue
+    const count = jobs.filter((work) => work.services.includes(service)).length
+    console.log(`Skipped in ${count} files, all or in part: ${why}`)
+  }
+}
+
+async function run(jobs: readonly Work[], width: Width): Promise<Map<string, FileResult>> {
+  const schedule = new Schedule(jobs, width, (service) => preparation.isReady(service))
+  const progress = new TestProgress(process.stdout, jobs.length, (runningMs) =>
+    expectedEnd(schedule.waiting, width, runningMs),
+  )
+  const results = await runTestFiles(root, schedule, {
     silenceMs: Number(process.env.ERRAND_TEST_SILENT_SECONDS ?? 180) * 1000,
-    without: (file) => (asks(file) ? (process.env.ERRAND_TEST_WITHOUT ?? '') : services.join()),
+    without: ({ services: asked }) =>
+      services.filter((service) => secondPass || !asked.includes(service) || hidden.includes(service)),
     stop: stopping.signal,
-    began: (file) => progress.began(file),
-    ended: (file, result) => progress.ended(file, result),
+    serviceReady: () => preparation.changed(),
+    began: (work) => progress.began(work),
+    ended: (work, result) => {
+      if (secondPass) addSecondPassFailure(work, result)
+      else recordDuration(work, result)
+      progress.ended(work, result)
+    },
   })
   progress.close()
   return results
 }
 
-// Tests wait for processes, disks and one another's ends: with one file more than there are cores these have work to do.
-const results = await run(files, availableParallelism() + 1)
-const failed = files.filter((file) => results.get(file)?.failures.length)
-const again = failed.length > 0 && failed.length <= Number(process.env.ERRAND_TEST_UNSTABLE ?? 0)
-if (again && !stoppedBy)
-  for (const [file, result] of await run(failed, 1)) {
-    if (result.stopped) continue
-    results.set(file, result)
-    const stays = result.failures.length > 0
-    const told = stays ? ['FAILED AGAIN', 'also'] : ['UNSTABLE', 'passes']
-    console.log(styleText('yellow', `${told[0]} ${file}: ${told[1]} when it is run alone`))
-  }
-
-const all = files.flatMap((file) => results.get(file) ?? [])
-const skips = all.flatMap((result) => result.skips)
-const failures = all.flatMap((result) => result.failures)
-const passed = all.reduce((sum, result) => sum + result.passed, 0)
-const refused = skips.filter(({ title }) => !maySkip.some((file) => title.startsWith(`${file}:`)))
-const skipsFail = process.env.ERRAND_TEST_NO_SKIPS === '1' && refused.length > 0
-if (skips.length > 0) console.log(`Skipped:\n${skipLines(all).join('\n')}`)
-if (skipsFail) console.error(`error: no test may be skipped here:\n${titles(refused)}`)
-if (failures.length > 0) console.log(`${styleText('red', 'Failed:')}\n${titles(failures)}`)
-if (stoppedBy) {
-  const ended = all.filter(({ stopped }) => !stopped).length
-  console.log(styleText('yellow', `Stopped by ${stoppedBy}: ${ended} of ${files.length} files had ended.`))
+/** That of a run which failed, or was ended, says nothing about the next one. */
+function recordDuration({ file }: Work, { failures, stopped, skips, ms, cpuMs }: FileResult): void {
+  if (failures.length > 0 || stopped) return
+  const variant = isAll ? 'large' : skips.length > 0 ? 'skipping' : 'usual'
+  durations.record(file, variant, { wallMs: ms, ...(cpuMs !== undefined && { cpuMs }) })
 }
-const seconds = ((Date.now() - startMs) / 1000).toFixed(1)
-console.log(`${all.length} files in ${seconds} s${skips.length === 0 ? '' : `, ${skips.length} skipped`}`)
-console.log(`${passed} passed, ${failures.length} failed`)
-if (stoppedBy) process.exitCode = 128 + constants.signals[stoppedBy]
-else if (failures.length > 0 || passed === 0 || skipsFail) process.exitCode = 1
+
+function report(): void {
+  const all = [...results.values()]
+  const skips = all.flatMap((result) => result.skips)
+  const failures = [...all.flatMap((result) => result.failures), ...preparation.failures]
+  const passed = all.reduce((sum, result) => sum + result.passed, 0)
+  const refused = skips.filter(({ title }) => isAll || !maySkip.some((file) => title.startsWith(`${file}:`)))
+  const skipsFail = noSkips && refused.length > 0
+  if (skips.length > 0 && !secondPass) console.log(`Skipped:\n${skipLines(all).join('\n')}`)
+  if (skipsFail) console.error(`error: no test may be skipped here:\n${titles(refused)}`)
+  for (const { title, text } of preparation.failures)
+    console.log(`${styleText('red', `FAILED ${title}`)}\n${text}`)
+  if (failures.length > 0) console.log(`${styleText('red', 'Failed:')}\n${titles(failures)}`)
+  if (filters.length === 0) reportSlowest()
+  if (stoppedBy) {
+    const ended = all.filter(({ stopped }) => !stopped).length
+    console.log(styleText('yellow', `Stopped by ${stoppedBy}: ${ended} of ${jobs.length} files had ended.`))
+  }
+  if (!secondPass) remember(!stoppedBy && failures.length === 0)
+  const seconds = ((Date.now() - startMs) / 1000).toFixed(1)
+  console.log(`${all.length} files in ${seconds} s${skips.length === 0 ? '' : `, ${skips.length} skipped`}`)
+  console.log(`${passed} passed, ${failures.length} failed`)
+  const nothing = passed === 0 && jobs.length > 0
+  if (stoppedBy) process.exitCode = 128 + constants.signals[stoppedBy]
+  else if (failures.length > 0 || nothing || skipsFail) process.exitCode = 1
+}
+
+function reportSlowest(): void {
+  const slowest = [...results].sort(([, a], [, b]) => b.ms - a.ms).slice(0, SLOWEST)
+  if (slowest.length < SLOWEST) return
+  console.log(`The ${SLOWEST} slowest files:`)
+  for (const [file, { ms, cpuMs }] of slowest) {
+    const cpu = cpuMs === undefined ? '' : `, ${(cpuMs / 1000).toFixed(1)} s of processor time`
+    console.log(`${(ms / 1000).toFixed(1).padStart(7)} s  ${file}${cpu}`)
+  }
+}
+
+/** For the next run: durations, the files that have passed, and the commit where all of them did. */
+function remember(isGreen: boolean): void {
+  const passedNow = [...results].filter(([, { failures, stopped }]) => failures.length === 0 && !stopped)
+  lastRun.write([...passedBefore, ...passedNow.map(([file]) => file)])
+  if (isGreen && filters.length === 0) durations.lastPassed = cleanCommit(root) ?? durations.lastPassed
+  durations.save((file) => existsSync(join(root, file)))
+}
 
 function titles(told: readonly { title: string }[]): string {
   return told.map(({ title }) => `  ${title}`).join('\n')

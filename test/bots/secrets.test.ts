@@ -14,6 +14,7 @@ const code = `
 import base64, os, sys, time
 token = os.environ["BOT_TOKEN"]
 print("my token is", token, flush=True)
+# // Sleeps: the two halves of the secret must be two writes.
 print("split:", token[:20], end="", flush=True); time.sleep(0.2); print(token[20:])
 print("in base64:", base64.b64encode(token.encode()).decode(), flush=True)
 print("to errors:", token, "and on", file=sys.stderr, flush=True)

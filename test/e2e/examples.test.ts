@@ -55,11 +55,14 @@ test('every example has its expectations here', () => {
   )
 })
 
-/** Those that can be run here. */
-const possible = Object.entries(expected).filter(([name]) => name !== 'sandbox.yaml' || !sandboxMissing())
+const missing = sandboxMissing()
+/** Those that this machine can run. */
+const possible = Object.entries(expected).filter(([name]) => name !== 'sandbox.yaml' || !missing)
 
-for (const [name, { args = [] }] of possible) {
-  test(`examples/${name} does what it says on this machine`, async (t) => {
+for (const [name, { args = [] }] of Object.entries(expected)) {
+  test(`examples/${name} does what it says on this machine`, {
+    skip: name === 'sandbox.yaml' && missing,
+  }, async (t) => {
     check(name, await errandCommand(t).run(['run', join(folder, name), ...args]))
   })
 }

@@ -12,11 +12,11 @@ import {
   numberedLines,
   outputHash,
   readIfThere,
-  seeded,
   sha256,
   textOf,
   wholeLog,
 } from '../support/programs-output.ts'
+import { seeded } from '../support/seeded.ts'
 
 const COUNT = 400
 const expected = { length: numbered(COUNT).length, sha256: sha256(numbered(COUNT)) }
@@ -48,6 +48,7 @@ async function round(
     await eventually('the middle of the output', () => textOf(seen, 1).includes('line 150\n'))
     if (moment === 'end') writeFileSync(`${mark}.go`, '')
   }
+  // Sleeps: the moment is random: the kill or the fault must hit any point.
   await sleep(waitMs)
   await strike()
   writeFileSync(`${mark}.go`, '')
@@ -76,6 +77,7 @@ for (const which of [['hub'], ['runner'], ['hub', 'runner']] as const) {
     for (const moment of moments) {
       await round(programs, moment, random.between(0, 80), async () => {
         await programs.kill(...which)
+        // Sleeps: the moment is random: the kill or the fault must hit any point.
         await sleep(random.between(0, 100))
         for (const name of which) await (name === 'hub' ? programs.startHub() : programs.startRunner())
       })

@@ -8,6 +8,7 @@ import type { RunEvent } from '../../src/contract/events.ts'
 import { standInOptions } from '../support/agent-command.ts'
 import { errandCommand, eventually } from '../support/errand-command.ts'
 import { freePort } from '../support/programs.ts'
+import { seeded } from '../support/seeded.ts'
 
 const ROUNDS = 5
 
@@ -44,6 +45,7 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
     )
 
   const given: string[] = []
+  const random = seeded()
   for (let round = 0; round < ROUNDS; round++) {
     const words = ['agent', '--hub', '--detach', `say begun\nwait go${round}`, '--cwd', work]
     const asked = await run([...words, ...standInOptions], { env })
@@ -54,9 +56,12 @@ test('prompts given as the run of an agent ends, and its hub is killed, are carr
     const inputs = ['a', 'b', 'c'].map((name) => `${name}${round}`)
     given.push(...inputs)
     // Now the one, now the other is first.
-    const later = (name: string) => sleep(Math.random() * 120).then(() => give(runId, name))
-    const ended = sleep(Math.random() * 120).then(() => writeFileSync(join(work, `go${round}`), ''))
-    const killed = sleep(Math.random() * 240).then(async () => {
+    // Sleeps: each order of the prompts, the end and the kill must come about.
+    const later = (name: string) => sleep(random.between(0, 120)).then(() => give(runId, name))
+    // Sleeps: as above.
+    const ended = sleep(random.between(0, 120)).then(() => writeFileSync(join(work, `go${round}`), ''))
+    // Sleeps: as above.
+    const killed = sleep(random.between(0, 240)).then(async () => {
       hub.child.kill('SIGKILL')
       await once(hub.child, 'close')
       hub = await up()

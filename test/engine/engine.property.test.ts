@@ -111,6 +111,7 @@ async function play(given: Scenario, killAfter: number) {
     if (moves === given.cancelAfter)
       await Promise.race([engine.cancel('r').catch(() => {}), new Promise(setImmediate)])
     if (!(await machines.step())) {
+      // Sleeps: one turn of the event loop, for what is to be done in it.
       await new Promise((resolve) => setTimeout(resolve, 0))
       if ((await store.get('r'))?.status === 'running') clock.advance()
     }

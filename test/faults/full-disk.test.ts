@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../src/contract/errors.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
-import { outputHash, readIfThere, seeded, sha256, wholeLog } from '../support/programs-output.ts'
+import { outputHash, readIfThere, sha256, wholeLog } from '../support/programs-output.ts'
+import { seeded } from '../support/seeded.ts'
 import { assertNothingLeft, atRest } from './at-rest.ts'
 import { noSmallDisk, SmallDisk } from './small-disk.ts'
 import { Storm } from './storm.ts'
@@ -26,6 +27,7 @@ test('a hub whose disk is full again and again: no run shows it once there is ro
   for (let round = 0; round < 6; round++) {
     const ended = storm.ended
     await eventually('some more runs', () => storm.ended > ended + 3)
+    // Sleeps: the moment is random: the kill or the fault must hit any point.
     await sleep(random.between(0, 100))
     disk.fill()
     await eventually('a refusal', async () => {
@@ -37,6 +39,7 @@ test('a hub whose disk is full again and again: no run shows it once there is ro
       }
     })
     assert.equal((await client.health()).status, 'ok')
+    // Sleeps: the moment is random: the kill or the fault must hit any point.
     await sleep(random.between(0, 300))
     disk.free()
   }

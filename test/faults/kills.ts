@@ -2,7 +2,7 @@ import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
-import { seeded } from '../support/programs-output.ts'
+import { seeded } from '../support/seeded.ts'
 import { assertNothingLeft, atRest } from './at-rest.ts'
 import { Storm } from './storm.ts'
 
@@ -21,8 +21,10 @@ export async function killInStorm(t: TestContext, ...which: ('hub' | 'runner')[]
     console.log(`Kill ${kill + 1} of ${KILLS}.`)
     // Others may come before the two have found each other again.
     if (kill % 4 === 0) await connected(programs)
+    // Sleeps: the moment of a kill is random.
     await sleep(random.between(0, 250))
     await programs.kill(...which)
+    // Sleeps: the moment of a kill is random.
     await sleep(random.between(0, 50))
     await Promise.all(which.map((name) => (name === 'hub' ? programs.startHub() : programs.startRunner())))
   }

@@ -8,7 +8,8 @@ import type { RunView } from '../../src/contract/run.ts'
 import { TcpProxy } from '../link/tcp-proxy.ts'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, processesOf, startPrograms, workflowText } from '../support/programs.ts'
-import { outputHash, readIfThere, seeded, sha256, textOf, wholeLog } from '../support/programs-output.ts'
+import { outputHash, readIfThere, sha256, textOf, wholeLog } from '../support/programs-output.ts'
+import { seeded } from '../support/seeded.ts'
 import { noPowerCut, PowerCutDisk } from './power-cut-disk.ts'
 
 const options = { skip: noPowerCut() }
@@ -233,6 +234,7 @@ async function cutAgain(
     const runs = await machines.submit([quick, quick, talkative, agents])
     const steps = Math.floor(random.between(0, 2 * STEPS + 4))
     await eventually('some steps that have begun', () => machines.begun(runs) >= steps)
+    // Sleeps: the moment of a power cut is random.
     await sleep(random.between(0, 100))
     const cut = which()
     const goOn = await machines.cut(...cut)
@@ -276,6 +278,7 @@ test('a runner that was cut off, did the step and lost power does not do it agai
     proxy.freeze('to_hub')
     const runs = await machines.submit([quick, agents])
     for (const run of runs) await eventually('its begin', () => machines.begun([run]) > 0)
+    // Sleeps: the moment of a power cut is random.
     await sleep(random.between(0, 1_000))
     const goOn = await machines.cut('runner')
     proxy.cut()

@@ -89,6 +89,7 @@ async function untilAnswered(ask: () => Promise<unknown>, done: string): Promise
       return true
     } catch (error) {
       if (error instanceof ErrandError && error.code === done) return true
+      // Sleeps: a busy hub is asked again, as its clients do.
       if (error instanceof ErrandError && later.has(error.code)) return await sleep(20, false)
       throw error
     }

@@ -96,6 +96,7 @@ export class HeldStandIn implements HeldAttempt {
       this.#bytes[stream] = Buffer.concat([this.#bytes[stream], bytes])
       this.#changed()
       if (pauseMs !== undefined)
+        // Sleeps: a process that prints slowly.
         await sleep(pauseMs, undefined, { signal: this.#stop.signal }).catch(() => {})
     }
     if (script.forever && !this.#stop.signal.aborted)

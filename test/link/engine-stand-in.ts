@@ -87,6 +87,7 @@ export class EngineStandIn {
     let batch: { reports: AttemptReport[]; done: Promise<void> } | undefined
     const commit = async () => {
       const { failing, commitMs, random } = this.faults
+      // Sleeps: a store that commits slowly.
       if (commitMs > 0) await sleep(random() * commitMs)
       else await new Promise((resolve) => setImmediate(resolve))
       if (generation !== this.#generation) await new Promise(() => {})

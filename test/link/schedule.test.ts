@@ -52,11 +52,13 @@ test('whatever breaks, every byte and report arrives once and in order, and ever
     const all = Array.from({ length: ATTEMPTS }, () => engine.start(hub.fleet, spec()))
     try {
       for (const { kind, afterMs } of troubles) {
+        // Sleeps: troubles come at moments that fast-check chooses, each printed with its seed.
         await sleep(afterMs)
         for (const [id, held] of attempts.held) played.set(id, held)
         if (kind === 'cut') proxy.cut()
         else if (kind === 'freeze') {
           proxy.freeze()
+          // Sleeps: a trouble lasts for a while of its own.
           await sleep(random() * 300)
           proxy.thaw()
         } else if (kind === 'restart the hub') {
@@ -65,6 +67,7 @@ test('whatever breaks, every byte and report arrives once and in order, and ever
           await hub.fleet.close()
           hub.newFleet()
           engine.resume(hub.fleet)
+          // Sleeps: a trouble lasts for a while of its own.
           await sleep(random() * 30)
           hub.fleet.ready()
         } else if (kind === 'restart the runner') {
@@ -73,6 +76,7 @@ test('whatever breaks, every byte and report arrives once and in order, and ever
           runner = openRunner(shuffler.url, attempts, {}, options)
         } else {
           engine.faults.failing = 0.5
+          // Sleeps: a trouble lasts for a while of its own.
           await sleep(random() * 100)
           engine.faults.failing = 0
         }

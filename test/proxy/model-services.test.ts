@@ -89,6 +89,7 @@ describe('services of models behind the proxy of a runner', () => {
     while (answered.length < 2) {
       const answer = await asking(socket, messages(10)).catch(() => undefined)
       if (answer === undefined) {
+        // Sleeps: the proxy is asked again until it is back.
         await new Promise((resolve) => setTimeout(resolve, 20))
         continue
       }

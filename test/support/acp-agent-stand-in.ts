@@ -111,6 +111,7 @@ async function perform(line: string): Promise<void> {
   else if (word === 'garbage') process.stdout.write('}{ no protocol at all\n\u0000\n')
   else if (word === 'exit') {
     process.stderr.write('its last words\n')
+    // Sleeps: an agent that dies has its last words read first, as those of a real one mostly are.
     await sleep(50)
     process.exit(Number(text))
   } else if (word === 'hang') await untilCanceled(() => false)

@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs'
+import { readFileSync, writeSync } from 'node:fs'
 import type { TestEvent } from 'node:test/reporters'
 import { inspect } from 'node:util'
 
@@ -10,6 +10,8 @@ export type TestLine =
   | { type: 'begun'; id: number; name: string; file?: string; line?: number }
   | ({ type: 'ended'; id: number; file?: string; line?: number } & EndedTest)
   | { type: 'sign' }
+  /** Processor time of the file and of all processes that it has waited for, in milliseconds. The last line. */
+  | { type: 'cpu'; ms: number }
 
 export interface EndedTest {
   name: string
@@ -24,6 +26,10 @@ export interface EndedTest {
 
 /** A reporter of node:test, for the test command and for guests: a line of JSON for each event. */
 export default async function* testReporter(source: AsyncIterable<TestEvent>) {
+  process.once('exit', () => {
+    const ms = processorMs()
+    if (ms !== undefined) writeSync(EVENTS, `${JSON.stringify({ type: 'cpu', ms } satisfies TestLine)}\n`)
+  })
   for await (const event of source) {
     writeSync(EVENTS, `${JSON.stringify(lineOf(event))}\n`)
     yield ''
@@ -53,4 +59,18 @@ function textOf(error: Error): string | undefined {
   if ('failureType' in error && error.failureType === 'subtestsFailed') return undefined
   const cause = error.cause ?? error
   return cause instanceof Error ? (cause.stack ?? cause.message) : inspect(cause)
+}
+
+/** The kernel counts hundredths of a second on each Linux that Node runs on (`USER_HZ`). */
+const TICK_MS = 10
+
+/** This process's own processor time with that of its children; undefined where there is no /proc. */
+function processorMs(): number | undefined {
+  try {
+    const stat = readFileSync('/proc/self/stat', 'utf8')
+    const [user, system, childUser, childSystem] = stat.slice(stat.lastIndexOf(')')).split(' ').slice(12, 16)
+    return [user, system, childUser, childSystem].reduce((sum, ticks) => sum + Number(ticks) * TICK_MS, 0)
+  } catch {
+    return undefined
+  }
 }

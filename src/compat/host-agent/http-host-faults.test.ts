@@ -183,6 +183,7 @@ test('connections that break at any byte cost nothing: every byte once, one star
   const attempts = new ScriptedAttempts(async (attempt) => {
     for (let i = 0; i < 40; i++) {
       attempt.write('stdout', `line ${i}\n`)
+      // Sleeps: a process that prints slowly, so that connections break in the middle.
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
     attempt.end({ outcome: 'success', exit_code: 0 })

@@ -102,6 +102,7 @@ test('binary output of many parts survives byte for byte, whatever the pace of t
   await writeFile(file, bytes)
   const spec = cmdSpec(url, `cat ${file}; cat ${file} >&2`)
   const sink = new KeepingSink()
+  // Sleeps: a reader that is slower than the writer.
   sink.onOutput = () => new Promise((resolve) => setTimeout(resolve, 5))
   const host = httpHost(t)
   host.start(spec, host.place(spec), sink)

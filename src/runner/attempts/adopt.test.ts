@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import {
   appendFileSync,
@@ -24,6 +23,7 @@ import {
   textOf,
   until,
 } from '../../../test/support/runner/attempt-fixture.ts'
+import { seeded } from '../../../test/support/seeded.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { processStat, signal } from '../../platform/proc.ts'
 import { AttemptFolder } from './attempt-folder.ts'
@@ -62,6 +62,7 @@ async function otherRunner(here: Place, specs: AttemptSpec[], from: 'recovered' 
   }
 }
 
+const random = seeded()
 const read = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
 const inWorkspace = (here: Place, file: string) => join(here.path, 'workspaces/run_test', file)
 
@@ -196,7 +197,8 @@ test('of a wrapper and a runner that claim at the same time exactly one wins', a
       stderrFd: 2,
     })
     const exited = once(wrapper, 'exit')
-    await sleep(randomInt(4))
+    // Sleeps: the moment of a kill is random.
+    await sleep(random.between(0, 4))
     const taken = folder.takeClaim(1)
     const [code] = await exited
     assert.equal(code, taken ? 75 : 0)
@@ -209,7 +211,8 @@ test('runners killed at any moment run each attempt once', async () => {
   const specs = Array.from({ length: 12 }, () => command('echo $ERRAND_ATTEMPT_ID >>runs; echo out'))
   for (let at = 0; at < specs.length; at += 4) {
     const kill = await otherRunner(here, specs.slice(at, at + 4), 'recovered')
-    await sleep(randomInt(12))
+    // Sleeps: the moment of a kill is random.
+    await sleep(random.between(0, 12))
     await kill()
   }
   const attempts = here.open()

@@ -379,6 +379,7 @@ test('a reader that stops holds up the server, and memory stays flat', async (t)
   await until(async () => {
     const stands = written === before
     before = written
+    // Sleeps: that a writer stands still shows only over some time.
     await new Promise((resolve) => setTimeout(resolve, 50))
     return stands && written > 0
   })

@@ -601,6 +601,7 @@ describe('a door to models', () => {
     for (let still = 0; still < 20; ) {
       still = before === sent ? still + 1 : 0
       before = sent
+      // Sleeps: that a sender stands still shows only over some time.
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     assert.ok(sent < 64 * MIB && !ended, `${sent} bytes were sent to nobody`)

@@ -100,6 +100,7 @@ print(got)'`
     const { stdout, stderr } = await inBox(t, bridge, script, (socket) => {
       void buffer(socket).then(async (all) => {
         // Later than socat waits by itself.
+        // Sleeps: socat ends by itself half a second after one side has closed; the answer must come later.
         await new Promise((resolve) => setTimeout(resolve, 700))
         socket.end(Buffer.concat([all, all]))
       })

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import {
   appendFileSync,
@@ -24,6 +23,7 @@ import {
   update,
   updatesOf,
 } from '../../../test/support/runner/session-fixture.ts'
+import { seeded } from '../../../test/support/seeded.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { isAlive, processStat, signal, treeMembers } from '../../platform/proc.ts'
 import { markOf } from '../attempts/launch.ts'
@@ -59,6 +59,7 @@ async function otherRunner(here: SessionPlace, specs: AttemptSpec[]): Promise<()
   }
 }
 
+const random = seeded()
 const inWorkspace = (here: SessionPlace, file: string) => join(here.path, 'workspaces/run_test', file)
 const folderOf = (here: SessionPlace, spec: AttemptSpec) => join(here.path, 'attempts', spec.attempt_id)
 const journalOf = (here: SessionPlace, spec: AttemptSpec) => {
@@ -177,7 +178,8 @@ test('a runner killed at any moments: each prompt is given once, and every updat
   const notBegun = () => specs.filter((spec) => journalOf(here, spec) === '')
   let kill = await otherRunner(here, specs)
   for (let round = 0; round < 9; round++) {
-    await sleep(randomInt(250))
+    // Sleeps: the moment of a kill is random.
+    await sleep(random.between(0, 250))
     await kill()
     if (round === 5) {
       mkdirSync(inWorkspace(here, '.'), { recursive: true })
@@ -220,7 +222,8 @@ test('the built-in agent goes on when its runner is killed: no word lost or doub
   let kill = await otherRunner(here, [spec])
   for (let round = 0; round < 8; round++) {
     if (round === 1) await until(() => linesOf(inWorkspace(here, 'ran')).length > 0, 'its command')
-    await sleep(randomInt(150))
+    // Sleeps: the moment of a kill is random.
+    await sleep(random.between(0, 150))
     await kill()
     if (round === 2) writeFileSync(inWorkspace(here, 'go'), '')
     kill = await otherRunner(here, journalOf(here, spec) === '' ? [spec] : [])

@@ -138,6 +138,7 @@ test('a hub that is killed while bytes come leaves no half of them under their n
     const endless = Readable.from((async function* () {
       yield Buffer.from('x'.repeat(500))
       console.log('half')
+      // Sleeps: it is killed in the middle.
       await new Promise((resolve) => setTimeout(resolve, 1e8))
     })())
     await new ArtifactStore({ dir: ${JSON.stringify(dir)} }).put(${JSON.stringify(place)}, ${JSON.stringify(measured(text))}, endless)

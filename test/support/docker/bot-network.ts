@@ -49,6 +49,7 @@ async function removedOnceEmpty(network: ThingApi<unknown>): Promise<void> {
     } catch (error) {
       if ((error as { statusCode?: number }).statusCode === 404) return
       if (!/active endpoints/.test((error as Error).message) || Date.now() > deadline) throw error
+      // Sleeps: the engine is asked again until its containers have gone.
       await sleep(100)
     }
   }

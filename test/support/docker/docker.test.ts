@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import test from 'node:test'
 import { runTestFiles } from '../../../scripts/test-files.ts'
+import { Schedule } from '../../../scripts/test-schedule.ts'
 import { eventually } from '../errand-command.ts'
 import { baseImage, dockerFor, dockerHere, labelled, removeLabelled, type TestDocker } from './docker.ts'
 import { startImageRegistry } from './image-registry.ts'
@@ -60,8 +61,8 @@ test('what a test file had in Docker when it was ended is gone', { skip }, async
      })`,
   )
   const stop = new AbortController()
-  const run = { concurrency: 1, silenceMs: 120_000, stop: stop.signal }
-  const results = runTestFiles(folder, ['hangs.test.mjs'], run)
+  const schedule = new Schedule([{ file: 'hangs.test.mjs', services: ['docker'] }], { cores: 1, most: 1 })
+  const results = runTestFiles(folder, schedule, { silenceMs: 120_000, stop: stop.signal })
   await eventually('two containers and a network', () => existsSync(join(folder, 'made')))
   stop.abort()
   const result = (await results).get('hangs.test.mjs')!

@@ -135,6 +135,7 @@ export class ModelServer {
     if (models !== undefined && !models.includes(content.model))
       return void json(404, dialect.failure(404, `model "${content.model}" does not exist`))
     const turn = side ? { text: 'A title' } : await turnOf(session.script, request)
+    // Sleeps: a test asks for a slow model.
     if (turn.delayMs !== undefined) await sleep(turn.delayMs, undefined, { signal: this.#stopped.signal })
     if (turn.fail !== undefined) {
       const { status, headers } = turn.fail

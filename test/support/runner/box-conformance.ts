@@ -115,6 +115,7 @@ async function readSlowly(stream: Readable): Promise<Buffer> {
   const pieces: Buffer[] = []
   for await (const piece of stream) {
     pieces.push(piece as Buffer)
+    // Sleeps: a reader that is slower than the writer is what the test is about.
     if (pieces.length < 50) await sleep(5)
   }
   return Buffer.concat(pieces)

@@ -101,6 +101,7 @@ export async function startGitea(t: Pick<TestContext, 'after'>): Promise<Gitea> 
         // While it still checks whether a pull request can be merged it says so, and asks to be asked again.
         if (answer.status !== 405 || !/try again later/i.test(text) || tries === MOST_TRIES)
           throw new Error(`${method} ${path} as ${as}: ${answer.status} ${text}`)
+        // Sleeps: Gitea asks to be asked again later.
         await sleep(100)
       }
     },

@@ -1,0 +1,27 @@
+import type { FileResult } from './test-files.ts'
+import type { Work } from './test-schedule.ts'
+import { surroundings } from './test-surroundings.ts'
+
+/** Its agent comes with Errand, and so is never missing; the suite that it shares with the others asks all the same. */
+const NEVER_MISSING = 'test/agents/builtin-program.test.ts'
+
+/**
+ * Returns the files of the second pass: those of the list in other surroundings, and each that asks for a service, which
+ * finds none.
+ */
+export function secondPassOf(works: readonly Work[]): Work[] {
+  return works.flatMap((work): Work[] => {
+    if (surroundings.has(work.file)) return [{ ...work, surroundings: 'foreign', services: [] }]
+    return work.services.length > 0 && work.file !== NEVER_MISSING ? [{ ...work, services: [] }] : []
+  })
+}
+
+/** A file that asks for a service and skips nothing without it either pretends to use it, or hides what it leaves out. */
+export function addSecondPassFailure(
+  { file, surroundings }: Work,
+  { skips, failures, stopped }: FileResult,
+): void {
+  if (surroundings !== undefined || skips.length > 0 || failures.length > 0 || stopped) return
+  const text = 'It asks for a service of the machine, and skips no test where there is none.'
+  failures.push({ title: file, text })
+}

@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { affectedTests, changesSince } from './test-affected.ts'
+import type { Durations, Variant } from './test-durations.ts'
+import { expectedMs, type Work } from './test-schedule.ts'
+import { servicesOf } from './test-services.ts'
+
+export interface PlanOptions {
+  durations: Durations
+  variant: Variant
+  /** The last commit whose tests all passed here. */
+  lastPassed?: string
+  /** A person waits for the first results: the fast files come before the long ones. */
+  fastFirst?: boolean
+}
+
+export interface Plan {
+  works: Work[]
+  /** How the order came about, for people. */
+  note: string
+}
+
+/** What takes at most so long is fast. */
+const FAST_MS = 1000
+/** With fewer files there is no order to choose. */
+const FEW = 20
+
+/**
+ * Orders test files: first those that import what has changed, the nearest first, then the longest first, so that none
+ * is waited for alone at the end. Where half of all files import what has changed, only those that do so directly come
+ * first.
+ */
+export function planTests(root: string, files: readonly string[], options: PlanOptions): Plan {
+  const { durations, variant, fastFirst = false } = options
+  const asks = servicesOf(root)
+  const works = files.map((file): Work => {
+    const services = asks(file)
+    const duration = durations.of(file, variant)
+    return {
+      file,
+      services,
+      ...(isAlone(root, file, services) && { alone: 'kubernetes' }),
+      ...(duration !== undefined && { duration }),
+    }
+  })
+  const usual = works.sort((a, b) => expectedMs(b) - expectedMs(a) || (a.file < b.file ? -1 : 1))
+  const byTime = fastFirst
+    ? [
+        ...usual.filter((work) => expectedMs(work) <= FAST_MS),
+        ...usual.filter((work) => expectedMs(work) > FAST_MS),
+      ]
+    : usual
+  if (files.length <= FEW) return { works: byTime, note: '' }
+
+  const changes = changesSince(root, options.lastPassed)
+  if (changes === undefined) return { works: byTime, note: 'usual order: this is not a Git checkout' }
+  const affected = affectedTests(root, files, changes.files)
+  if (affected === undefined)
+    return { works: byTime, note: `usual order: what has changed since ${changes.since} affects every file` }
+  const many = affected.size * 2 >= files.length
+  const distance = ({ file }: Work) => {
+    const imports = affected.get(file)
+    return imports === undefined || (many && imports > 1) ? Number.POSITIVE_INFINITY : imports
+  }
+  const first = byTime.filter((work) => distance(work) < Number.POSITIVE_INFINITY)
+  first.sort((a, b) => distance(a) - distance(b))
+  const rest = byTime.filter((work) => !first.includes(work))
+  const what = `${affected.size} files import what has changed since ${changes.since}`
+  const note = many ? `usual order after ${first.length} files: ${what}` : `${what}: these first`
+  return { works: [...first, ...rest], note: affected.size === 0 ? '' : note }
+}
+
+/** It ends or hangs programs of the cluster that all tests share. */
+function isAlone(root: string, file: string, services: readonly string[]): boolean {
+  return services.includes('kubernetes') && /\balone: true\b/.test(readFileSync(join(root, file), 'utf8'))
+}

@@ -1,0 +1,109 @@
+import type { Duration } from './test-durations.ts'
+
+/** A test file that is to be run, with what decides when. */
+export interface Work {
+  /** Path below the project's folder. */
+  file: string
+  /** `foreign`: colours, another zone, language, umask and home than tests usually have. */
+  surroundings?: 'foreign'
+  /** Names of the services that it asks for. */
+  services: readonly string[]
+  /** The service that no other file may use meanwhile. */
+  alone?: string
+  /** Undefined for a file that has never run. */
+  duration?: Duration
+}
+
+export interface Width {
+  /** Processors of the machine. */
+  cores: number
+  /** Files at once, however little processor time they need. */
+  most: number
+}
+
+/** A file that waits most of the time still loads its code, and starts programs. */
+const LEAST_WEIGHT = 0.2
+/** A file whose processes use several processors shares them with the others. */
+const MOST_WEIGHT = 1
+/** A file without a figure is expected to be an average one. */
+const UNKNOWN: Required<Duration> = { wallMs: 3000, cpuMs: 2000 }
+/** Processors are given out so many times over: files have moments in which they wait, and the recorded figures include waiting. */
+const OVERBOOKED = 1.35
+
+/** Returns the share of a processor that the file keeps busy while it runs, from 0.2 to 1. */
+export function weightOf({ duration = UNKNOWN }: Work): number {
+  const { wallMs, cpuMs = wallMs } = duration
+  return Math.min(MOST_WEIGHT, Math.max(LEAST_WEIGHT, cpuMs / Math.max(1, wallMs)))
+}
+
+export const expectedMs = ({ duration = UNKNOWN }: Work): number => duration.wallMs
+
+/**
+ * Decides which test file begins next. It goes through the files in their order, and takes the first that fits beside
+ * those that run: by weight, by number, with each of its services ready, and none of them used by a file that must be
+ * alone with it. A file that waits to be alone with a service holds back the later files that ask for that service.
+ */
+export class Schedule {
+  readonly #width: Width
+  readonly #isReady: (service: string) => boolean
+  readonly #waiting: Work[]
+  readonly #running = new Set<Work>()
+
+  constructor(works: readonly Work[], width: Width, isReady: (service: string) => boolean = () => true) {
+    this.#waiting = [...works]
+    this.#width = width
+    this.#isReady = isReady
+  }
+
+  get waiting(): readonly Work[] {
+    return this.#waiting
+  }
+
+  /** Returns the file that begins now; undefined where none may, until one has ended or a service is ready. */
+  next(): Work | undefined {
+    const running = [...this.#running]
+    if (running.length >= this.#width.most) return undefined
+    const left = this.#width.cores * OVERBOOKED - running.reduce((sum, work) => sum + weightOf(work), 0)
+    const heldBack = new Set(running.flatMap(({ alone }) => alone ?? []))
+    const index = this.#waiting.findIndex((work) => {
+      const { services, alone } = work
+      if (!services.every(this.#isReady)) return false
+      if (services.some((service) => heldBack.has(service))) return false
+      if (alone !== undefined && running.some((other) => other.services.includes(alone))) {
+        heldBack.add(alone)
+        return false
+      }
+      return running.length === 0 || weightOf(work) <= left
+    })
+    if (index < 0) return undefined
+    const [work] = this.#waiting.splice(index, 1)
+    this.#running.add(work!)
+    return work
+  }
+
+  ended(work: Work): void {
+    this.#running.delete(work)
+  }
+}
+
+/** Returns how many milliseconds the files will take from now; those that run have done so for this long. */
+export function expectedEnd(
+  waiting: readonly Work[],
+  width: Width,
+  runningMs: ReadonlyMap<Work, number> = new Map(),
+): number {
+  const schedule = new Schedule([...runningMs.keys(), ...waiting], width)
+  let nowMs = 0
+  const ends: { atMs: number; work: Work }[] = []
+  for (;;) {
+    for (let work = schedule.next(); work !== undefined; work = schedule.next()) {
+      const tookMs = Math.max(0, expectedMs(work) - (runningMs.get(work) ?? 0))
+      ends.push({ atMs: nowMs + tookMs, work })
+    }
+    ends.sort((a, b) => b.atMs - a.atMs)
+    const first = ends.pop()
+    if (first === undefined) return nowMs
+    nowMs = first.atMs
+    schedule.ended(first.work)
+  }
+}
