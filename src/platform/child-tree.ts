@@ -107,11 +107,14 @@ export function sweepGroup(
   const members = () => groupMembers(group).filter(ours)
   const first = members()
   if (first.length === 0) return undefined
-  return (async () => {
-    for (const pid of first) signal(pid, 'SIGTERM')
-    await waitUntil(() => members().length === 0, graceMs)
-    return await killUntilGone(members, (left) => left.forEach((pid) => void signal(pid, 'SIGKILL')))
-  })()
+  return endProcesses(members, graceMs)
+}
+
+/** SIGTERM to these processes and to none that they have started, the grace, SIGKILL. False where one survives that. */
+export async function endProcesses(pids: () => number[], graceMs: number): Promise<boolean> {
+  for (const pid of pids()) signal(pid, 'SIGTERM')
+  await waitUntil(() => pids().length === 0, graceMs)
+  return await killUntilGone(pids, (left) => left.forEach((pid) => void signal(pid, 'SIGKILL')))
 }
 
 function signalAll(

@@ -39,6 +39,23 @@ test('what a runner leaves behind goes with it', async (t) => {
   assert.ok(!existsSync(join(folder, need.name)))
 })
 
+test('a step gets no signal while its runner lives, neither at a removal nor at a deadline', async (t) => {
+  const noted = mkdtempSync(join(tmpdir(), 'errand-made-'))
+  t.after(() => rmSync(noted, { recursive: true }))
+  const step = `trap "echo >${noted}/asked" TERM; echo >ready; while :; do sleep 0.05; done`
+  const runner = `env -i PATH="$PATH" sh -c '${step}' & trap 'sleep 0.3; exit' TERM; while :; do sleep 0.05; done`
+  const { provisioner, hub, folder } = opened(t, ['sh', '-c', runner])
+  for (const more of [{}, { deadlineMs: Date.now() + 2_000 }]) {
+    const need = needOf(hub, more)
+    const own = join(folder, need.name)
+    await provisioner.provision(need)
+    await eventually('its step', () => existsSync(join(own, 'ready')))
+    if ('deadlineMs' in more) await eventually('its end', () => holdersOf(own).length === 0)
+    await provisioner.remove(need.name)
+    assert.deepEqual([holdersOf(own), existsSync(join(noted, 'asked'))], [[], false])
+  }
+})
+
 test('one that is there at its deadline is ended with what it has left, also where nobody looks after it', async (t) => {
   const deaf = 'trap "" TERM; mkdir -p work; (cd work; setsid env -i sleep 600) & while :; do sleep 1; done'
   const { provisioner, hub, folder, again } = opened(t, ['sh', '-c', deaf])

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { endTree, type GroupOptions, spawnGroup } from '../../../platform/child-tree.ts'
+import { endProcesses, endTree, type GroupOptions, spawnGroup } from '../../../platform/child-tree.ts'
 import { holdersOf, processesMarked, signal } from '../../../platform/proc.ts'
 import { lastText } from '../last-text.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed } from '../provisioner.ts'
@@ -24,12 +24,18 @@ const MARK = 'ERRAND_MADE_RUNNER'
 const LOG = 'runner.log'
 const GRACE_MS = 10_000
 const MAX_TOLD = 2_000
-/** Given the seconds, the folder and the grace: then ends all that works in the folder but itself, whatever has become of the hub. */
+/**
+ * Given the seconds, the folder and the grace: then ends all that works in the folder but itself, whatever has become of the hub.
+ * Only the runner gets the SIGTERM.
+ */
 const WATCH = `sleep "$1" || exit; echo "The time of this runner is over." >&2
 for signal in TERM KILL KILL; do
   for each in /proc/[0-9]*; do
     pid=\${each#/proc/}
-    if [ "$pid" != $$ ]; then case "$(readlink "$each/cwd")" in "$2"|"$2"/*) kill -$signal "$pid" ;; esac; fi
+    [ "$pid" != $$ ] || continue
+    case "$(readlink "$each/cwd")" in "$2"|"$2"/*) ;; *) continue ;; esac
+    [ $signal = KILL ] || tr '\\0' '\\n' <"$each/environ" | grep -q "^${MARK}=" || continue
+    kill -$signal "$pid"
   done 2>/dev/null
   sleep "$3"
 done`
@@ -100,10 +106,11 @@ export class ProcessProvisioner implements Provisioner {
     const isThere = (await stat(folder).catch(() => undefined)) !== undefined
     if (!isThere && processesMarked(`${MARK}=${name}\0`).length === 0) return
     const { graceMs = GRACE_MS } = this.#options
-    // First the runner alone, which says goodbye; then whatever it has left.
-    const tree = { mark: `${MARK}=${name}` }
+    // First the runner alone: a step that ended while its runner can still report would have ended by a signal, and is lost.
+    const runner = () => processesMarked(`${MARK}=${name}\0`)
     const gone =
-      (await endTree(tree, graceMs)) && (await endTree({ ...tree, members: () => holdersOf(folder) }, 0))
+      (await endProcesses(runner, graceMs)) &&
+      (await endTree({ mark: `${MARK}=${name}`, members: () => holdersOf(folder) }, 0))
     if (!gone) throw new ProvisionError('A process of it cannot be ended.')
     try {
       await rm(folder, { recursive: true, force: true, maxRetries: 3 })
