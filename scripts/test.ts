@@ -2,6 +2,7 @@
 // `npm run test:all`. Shows each file as it ends. SIGINT, SIGTERM and SIGHUP end all that runs, and the results until then
 // are reported.
 //   --all                           what `npm run test:all` runs: every file, each at its full size (ERRAND_TEST_LARGE=1)
+//   --list                          prints the files instead of running them
 //   --only-failed                   only files that have not passed in the last run of the same kind, in this checkout
 //   ERRAND_TEST_NO_SKIPS=1          services are made ready beside the tests; a test that is skipped fails the run, except
 //                                   in the files named below
@@ -58,6 +59,11 @@ if (found.length === 0) {
   console.error(`error: no test file ${filters.length === 0 ? 'found' : `below ${filters.join(', ')}`}`)
   process.exit(1)
 }
+if (words.includes('--list')) {
+  console.log(files.join('\n'))
+  process.exit(0)
+}
+
 const stopping = new AbortController()
 const preparation = new Preparation(root)
 let stoppedBy: NodeJS.Signals | undefined

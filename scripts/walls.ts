@@ -7,6 +7,7 @@ import { grainBreaks } from './grain.ts'
 import { type Import, importsOf } from './imports.ts'
 import { allowedCircles, allowedPairs, type Room, rooms, roomsTable } from './rooms.ts'
 import { settingsTable } from './settings-table.ts'
+import { runsTable } from './test-runs.ts'
 
 export interface Break {
   file: string
@@ -147,6 +148,7 @@ const tables: readonly { page: string; name: string; text(): string }[] = [
   { page: 'ARCHITECTURE.md', name: 'rooms', text: roomsTable },
   { page: 'docs/cli.md', name: 'settings', text: () => settingsTable('cli') },
   { page: 'docs/runners.md', name: 'bot-settings', text: () => settingsTable('bots') },
+  { page: 'CONTRIBUTING.md', name: 'test-runs', text: () => runsTable(join(import.meta.dirname, '..')) },
 ]
 
 /** The page with the table in its place, or what is wrong with the page. */

@@ -32,8 +32,9 @@ test('a lock is taken once, names its holder, and is free after its release', (t
 test('a lock that a killed process left is taken over', async (t) => {
   const file = lockFile(t)
   const script = `import('${import.meta.resolve('./pid-lock.ts')}').then(({ takePidLock }) => {
-    console.log('release' in takePidLock(${JSON.stringify(file)})); setInterval(() => {}, 1000) })`
+    process.stdout.write(String('release' in takePidLock(${JSON.stringify(file)}))); setInterval(() => {}, 1000) })`
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
   assert.equal(String((await once(child.stdout, 'data'))[0]).trim(), 'true')
   assert.ok('holder' in takePidLock(file))
   child.kill('SIGKILL')

@@ -6,9 +6,10 @@ import test from 'node:test'
 import { errandCommand, eventually, type Started } from '../support/errand-command.ts'
 import { freePort, ownRunner, peakMemoryMb, startPrograms, writeWorkflow } from '../support/programs.ts'
 import { outputHash, sha256 } from '../support/programs-output.ts'
+import { sized } from '../support/size.ts'
 
-/** 1 GB with ERRAND_TEST_LARGE=1, else what is large enough to show in the memory of whoever kept it. */
-const BYTES = process.env.ERRAND_TEST_LARGE === '1' ? 1_000_000_000 : 400_000_000
+/** Usually what is large enough to show in the memory of a program that held it. */
+const BYTES = sized('bytes of output', 400_000_000, 1_000_000_000)
 /** Node itself takes 60 and its garbage up to 250; what kept the output would take more than the output is. */
 const FLAT_MB = Math.min(500, (0.9 * BYTES) / 1e6)
 

@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually } from '../support/errand-command.ts'
 import { type Programs, startPrograms, workflowText } from '../support/programs.ts'
 import { seeded } from '../support/seeded.ts'
+import { sized } from '../support/size.ts'
 import { assertNothingLeft, atRest } from './at-rest.ts'
 import { Storm } from './storm.ts'
 
-const KILLS = 50
+const KILLS = sized('kills of a storm', 12, 50)
 
 /** Kills these programs again and again under load; it must show in no run, and leave nothing behind. */
 export async function killInStorm(t: TestContext, ...which: ('hub' | 'runner')[]): Promise<void> {

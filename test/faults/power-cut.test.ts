@@ -10,11 +10,12 @@ import { eventually } from '../support/errand-command.ts'
 import { type Programs, processesOf, startPrograms, workflowText } from '../support/programs.ts'
 import { outputHash, readIfThere, sha256, textOf, wholeLog } from '../support/programs-output.ts'
 import { seeded } from '../support/seeded.ts'
+import { sized } from '../support/size.ts'
 import { noPowerCut, PowerCutDisk } from './power-cut-disk.ts'
 
 const options = { skip: noPowerCut() }
 /** `ERRAND_TEST_CUTS=N`: each test cuts so often. */
-const cuts = (usually: number): number => Number(process.env.ERRAND_TEST_CUTS ?? usually)
+const cuts = (count: number): number => Number(process.env.ERRAND_TEST_CUTS ?? count)
 
 const agent = join(import.meta.dirname, '../support/acp-agent-stand-in.ts')
 const STEPS = 8
@@ -251,7 +252,7 @@ test(
   options,
   async (t) => {
     const machines = await Machines.start(t, 'one')
-    await cutAgain(t, machines, cuts(6), () => ['hub', 'runner'])
+    await cutAgain(t, machines, cuts(sized('power cuts of both machines', 2, 6)), () => ['hub', 'runner'])
   },
 )
 
@@ -263,7 +264,12 @@ test(
     await machines.programs.startRunner()
     let round = 0
     const order: Machine[][] = [['hub', 'runner'], ['runner'], ['hub']]
-    await cutAgain(t, machines, cuts(9), () => order[round++ % order.length]!)
+    await cutAgain(
+      t,
+      machines,
+      cuts(sized('power cuts of one machine', 3, 9)),
+      () => order[round++ % order.length]!,
+    )
   },
 )
 
@@ -273,7 +279,7 @@ test('a runner that was cut off, did the step and lost power does not do it agai
   const machines = await Machines.start(t, 'two', { ERRAND_HUB_URL: proxy.url })
   const { programs } = machines
   await programs.startRunner()
-  for (let round = 0; round < cuts(3); round++) {
+  for (let round = 0; round < cuts(sized('power cuts while the hub is away', 1, 3)); round++) {
     await connected(programs)
     proxy.freeze('to_hub')
     const runs = await machines.submit([quick, agents])

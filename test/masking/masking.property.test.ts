@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { createMasker } from '../../src/runner/masking/masker.ts'
+import { sized } from '../support/size.ts'
 import { type MaskingCase, maskingCase } from './random-texts.ts'
 import { assertEverySplit } from './splits.ts'
 import { maskWholeText } from './whole-text.ts'
 
 /** Texts in a random order of pieces, each in every split. */
-const WANTED_CASES = 200_000
+const WANTED_CASES = sized('random texts', 30_000, 200_000)
 
 interface CorpusFile {
   /** Seeds of fast-check that are worth being tried again. */

@@ -18,6 +18,7 @@ import {
 } from '../support/kubernetes/kubernetes.ts'
 import { type Programs, startPrograms } from '../support/programs.ts'
 import { attemptOf, onBuilders, startRun, writeBuilders } from '../support/provisioners/builders.ts'
+import { largeTest } from '../support/size.ts'
 
 const skip = await kubernetesHere()
 const image = skip ? '' : await errandImage()
@@ -121,30 +122,34 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
   await nothingLeft(programs)
 })
 
-test('a hub that is killed at any moment goes on with what it made, makes nothing twice, and leaves nothing', {
-  skip,
-}, async (t) => {
-  const programs = await opened(t)
-  const id = await startRun(programs, onBuilders('echo begun; sleep 20; echo kept'))
-  const moments: (() => unknown)[] = [
-    async () => (await programs.things('jobs')).length > 0,
-    async () => (await programs.things('pods')).length > 0,
-    async () => (await programs.things('pods'))[0]?.status.phase === 'Running',
-    () => begun(programs, id),
-  ]
-  for (const moment of moments) {
-    await eventually('the moment', async () => Boolean(await moment()))
-    await programs.kill('hub')
-    await programs.startHub()
-    assert.ok((await programs.things('jobs')).length <= 1)
-  }
-  const run = await programs.ended(id)
-  assert.equal(run.status, 'success', JSON.stringify(run))
-  assert.match((await programs.call('runs', 'logs', id)).stdout, /kept/)
-  await nothingLeft(programs)
-})
+largeTest(
+  'a hub that is killed at any moment goes on with what it made, makes nothing twice, and leaves nothing',
+  {
+    skip,
+  },
+  async (t) => {
+    const programs = await opened(t)
+    const id = await startRun(programs, onBuilders('echo begun; sleep 20; echo kept'))
+    const moments: (() => unknown)[] = [
+      async () => (await programs.things('jobs')).length > 0,
+      async () => (await programs.things('pods')).length > 0,
+      async () => (await programs.things('pods'))[0]?.status.phase === 'Running',
+      () => begun(programs, id),
+    ]
+    for (const moment of moments) {
+      await eventually('the moment', async () => Boolean(await moment()))
+      await programs.kill('hub')
+      await programs.startHub()
+      assert.ok((await programs.things('jobs')).length <= 1)
+    }
+    const run = await programs.ended(id)
+    assert.equal(run.status, 'success', JSON.stringify(run))
+    assert.match((await programs.call('runs', 'logs', id)).stdout, /kept/)
+    await nothingLeft(programs)
+  },
+)
 
-test('a pod that is deleted by hand is the end of its step, which is lost', { skip }, async (t) => {
+largeTest('a pod that is deleted by hand is the end of its step, which is lost', { skip }, async (t) => {
   const programs = await opened(t, {}, { lostAfter: '2s' })
   const id = await startRun(programs, onBuilders('echo begun; sleep 600'))
   await begun(programs, id)
@@ -156,52 +161,56 @@ test('a pod that is deleted by hand is the end of its step, which is lost', { sk
   await nothingLeft(programs)
 })
 
-test('why none is there is told in the words of Kubernetes, and one is made once that is mended', {
-  skip,
-}, async (t) => {
-  const programs = await opened(t)
-  const { cluster } = programs
-  const { namespace } = cluster
-  let max = 10
-  const told = async (group: Group, why: RegExp): Promise<string> => {
-    writeGroup(programs.data, { namespace, ...group, max: ++max })
-    await eventually('the file to be read again', async () => {
-      const groups = await programs.client.runners.groups()
-      return groups.some(({ pool }) => pool?.max === max)
-    })
-    const id = await startRun(programs, onBuilders('echo hello'))
-    await waitsFor(programs, id, why)
-    console.log(`Told: ${why}`)
-    return id
-  }
-  const kubeconfig = await cluster.account([
-    { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'delete'] },
-    { apiGroups: [''], resources: ['pods', 'events'], verbs: ['list'] },
-    { apiGroups: [''], resources: ['secrets'], verbs: ['create', 'delete'] },
-  ])
-  const cases: [Group, RegExp][] = [
-    [{ image: 'errand.test/not-there:1' }, /not on the node, and may not be pulled \(ErrImageNeverPull\)/],
-    [
-      { namespace: `${namespace}-none` },
-      /namespaces \\"errand-test-\w+-none\\" not found.*kubectl create namespace/,
-    ],
-    [{ kubeconfig }, /cannot create resource \\"jobs\\" in API group.*rbac\.yaml/],
-  ]
-  for (const [group, why] of cases) {
-    const id = await told(group, why)
-    await programs.client.runs.cancel(id)
-    await eventually('an end of it', async () => (await count(programs)) === 0)
-  }
-  const quotas = `/api/v1/namespaces/${namespace}/resourcequotas`
-  await cluster.ask('POST', quotas, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } })
-  await cluster.until(`${quotas}/none`, ({ status }) => status?.hard?.pods === '0')
-  const id = await told({}, /FailedCreate: .*exceeded quota: none/)
-  await cluster.ask('DELETE', `${quotas}/none`)
-  assert.equal((await programs.ended(id)).status, 'success')
-  await nothingLeft(programs)
-})
+largeTest(
+  'why none is there is told in the words of Kubernetes, and one is made once that is mended',
+  {
+    skip,
+  },
+  async (t) => {
+    const programs = await opened(t)
+    const { cluster } = programs
+    const { namespace } = cluster
+    let max = 10
+    const told = async (group: Group, why: RegExp): Promise<string> => {
+      writeGroup(programs.data, { namespace, ...group, max: ++max })
+      await eventually('the file to be read again', async () => {
+        const groups = await programs.client.runners.groups()
+        return groups.some(({ pool }) => pool?.max === max)
+      })
+      const id = await startRun(programs, onBuilders('echo hello'))
+      await waitsFor(programs, id, why)
+      console.log(`Told: ${why}`)
+      return id
+    }
+    const kubeconfig = await cluster.account([
+      { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'delete'] },
+      { apiGroups: [''], resources: ['pods', 'events'], verbs: ['list'] },
+      { apiGroups: [''], resources: ['secrets'], verbs: ['create', 'delete'] },
+    ])
+    const cases: [Group, RegExp][] = [
+      [{ image: 'errand.test/not-there:1' }, /not on the node, and may not be pulled \(ErrImageNeverPull\)/],
+      [
+        { namespace: `${namespace}-none` },
+        /namespaces \\"errand-test-\w+-none\\" not found.*kubectl create namespace/,
+      ],
+      [{ kubeconfig }, /cannot create resource \\"jobs\\" in API group.*rbac\.yaml/],
+    ]
+    for (const [group, why] of cases) {
+      const id = await told(group, why)
+      await programs.client.runs.cancel(id)
+      await eventually('an end of it', async () => (await count(programs)) === 0)
+    }
+    const quotas = `/api/v1/namespaces/${namespace}/resourcequotas`
+    await cluster.ask('POST', quotas, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } })
+    await cluster.until(`${quotas}/none`, ({ status }) => status?.hard?.pods === '0')
+    const id = await told({}, /FailedCreate: .*exceeded quota: none/)
+    await cluster.ask('DELETE', `${quotas}/none`)
+    assert.equal((await programs.ended(id)).status, 'success')
+    await nothingLeft(programs)
+  },
+)
 
-test('two hubs on one cluster do not touch what the other has made', { skip }, async (t) => {
+largeTest('two hubs on one cluster do not touch what the other has made', { skip }, async (t) => {
   const one = await opened(t, { spare: 1, idle_seconds: 600 })
   await eventually('its spare', async () => (await one.client.runners.list())[0]?.status === 'connected')
   const [mine] = await one.things('jobs')
@@ -214,34 +223,38 @@ test('two hubs on one cluster do not touch what the other has made', { skip }, a
   assert.equal((await one.client.runners.list())[0]?.status, 'connected')
 })
 
-test('twenty runs at once end well with a pod each, and nothing of them is left', { skip }, async (t) => {
-  const max = 8
-  const programs = await opened(t, { max, memory: '256MB' })
-  const ids = await Promise.all(
-    Array.from({ length: 20 }, (_, nth) => startRun(programs, onBuilders(`echo ${nth}`))),
-  )
-  let most = 0
-  let over = false
-  const watched = (async () => {
-    for (; !over; await sleep(500)) most = Math.max(most, (await programs.things('jobs')).length)
-  })()
-  const runs: Awaited<ReturnType<typeof programs.ended>>[] = []
-  try {
-    for (const id of ids) runs.push(await programs.ended(id))
-  } finally {
-    over = true
-    await watched
-  }
-  assert.deepEqual(
-    runs.map(({ status }) => status),
-    ids.map(() => 'success'),
-  )
-  assert.equal(new Set(runs.map((run) => attemptOf(run)?.runner)).size, 20)
-  assert.ok(most > 1, 'some at once')
-  await nothingLeft(programs)
-})
+largeTest(
+  'twenty runs at once end well with a pod each, and nothing of them is left',
+  { skip },
+  async (t) => {
+    const max = 8
+    const programs = await opened(t, { max, memory: '256MB' })
+    const ids = await Promise.all(
+      Array.from({ length: 20 }, (_, nth) => startRun(programs, onBuilders(`echo ${nth}`))),
+    )
+    let most = 0
+    let over = false
+    const watched = (async () => {
+      for (; !over; await sleep(500)) most = Math.max(most, (await programs.things('jobs')).length)
+    })()
+    const runs: Awaited<ReturnType<typeof programs.ended>>[] = []
+    try {
+      for (const id of ids) runs.push(await programs.ended(id))
+    } finally {
+      over = true
+      await watched
+    }
+    assert.deepEqual(
+      runs.map(({ status }) => status),
+      ids.map(() => 'success'),
+    )
+    assert.equal(new Set(runs.map((run) => attemptOf(run)?.runner)).size, 20)
+    assert.ok(most > 1, 'some at once')
+    await nothingLeft(programs)
+  },
+)
 
-test('a hub finds its way by the verbs of deploy/kubernetes alone', { skip }, async (t) => {
+largeTest('a hub finds its way by the verbs of deploy/kubernetes alone', { skip }, async (t) => {
   const cluster = await kubernetesFor(t)
   const { rules } = parseAllDocuments(readFileSync('deploy/kubernetes/rbac.yaml', 'utf8'))
     .map((document) => document.toJS())
@@ -252,20 +265,24 @@ test('a hub finds its way by the verbs of deploy/kubernetes alone', { skip }, as
   await nothingLeft(programs)
 })
 
-test('runs outlive each program of the cluster, and what is made goes on when it is back', {
-  skip,
-}, async (t) => {
-  const programs = await opened(t, {}, { alone: true })
-  const parts: Part[] = ['apiserver', 'kubelet', 'containerd']
-  for (const part of parts) {
-    const id = await startRun(programs, onBuilders('echo begun; sleep 5; echo kept'))
-    await begun(programs, id)
-    await signalPart(part, 'SIGKILL')
-    const waits = await startRun(programs, onBuilders('echo hello'))
-    assert.equal((await programs.ended(id)).status, 'success', part)
-    await ensure()
-    assert.equal((await programs.ended(waits)).status, 'success', part)
-    console.log(`It is back after the end of ${part}.`)
-  }
-  await nothingLeft(programs)
-})
+largeTest(
+  'runs outlive each program of the cluster, and what is made goes on when it is back',
+  {
+    skip,
+  },
+  async (t) => {
+    const programs = await opened(t, {}, { alone: true })
+    const parts: Part[] = ['apiserver', 'kubelet', 'containerd']
+    for (const part of parts) {
+      const id = await startRun(programs, onBuilders('echo begun; sleep 5; echo kept'))
+      await begun(programs, id)
+      await signalPart(part, 'SIGKILL')
+      const waits = await startRun(programs, onBuilders('echo hello'))
+      assert.equal((await programs.ended(id)).status, 'success', part)
+      await ensure()
+      assert.equal((await programs.ended(waits)).status, 'success', part)
+      console.log(`It is back after the end of ${part}.`)
+    }
+    await nothingLeft(programs)
+  },
+)

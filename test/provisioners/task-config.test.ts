@@ -17,6 +17,7 @@ import {
   takeImage,
 } from '../support/kubernetes/kubernetes.ts'
 import { runTurn } from '../support/model-server/server.ts'
+import { largeTest } from '../support/size.ts'
 import { MODEL_KEY, taskPlace } from '../support/tasks/task-place.ts'
 
 const execute = promisify(execFile)
@@ -113,28 +114,32 @@ test('the sample for containers starts a hub, and its tasks are each carried out
   assert.equal(stdout, '')
 })
 
-test('the sample for pods starts a hub, and its tasks are each carried out in one, which has the Secrets that it names', {
-  skip: (await dockerHere()) || (await kubernetesHere()),
-}, async (t) => {
-  const { namespace, ask } = await kubernetesFor(t)
-  for (const name of ['git-credentials', 'llm-credentials'])
-    await ask('POST', `/api/v1/namespaces/${namespace}/secrets`, {
-      metadata: { name },
-      stringData: { note: `This is ${name}.\n` },
+largeTest(
+  'the sample for pods starts a hub, and its tasks are each carried out in one, which has the Secrets that it names',
+  {
+    skip: (await dockerHere()) || (await kubernetesHere()),
+  },
+  async (t) => {
+    const { namespace, ask } = await kubernetesFor(t)
+    for (const name of ['git-credentials', 'llm-credentials'])
+      await ask('POST', `/api/v1/namespaces/${namespace}/secrets`, {
+        metadata: { name },
+        stringData: { note: `This is ${name}.\n` },
+      })
+    await goThrough(t, {
+      host: NODE_ADDRESS,
+      env: { KUBECONFIG: ADMIN_KUBECONFIG },
+      configOf: (image) =>
+        sample('kubernetes.yaml')
+          .replace('k8s_image: errand', `k8s_image: ${image}`)
+          .replace('k8s_namespace: coding-tasks', `k8s_namespace: ${namespace}`),
+      built: takeImage,
+      work: 'cat /run/secrets/git-credentials/note /run/secrets/llm-credentials/note > made.txt',
     })
-  await goThrough(t, {
-    host: NODE_ADDRESS,
-    env: { KUBECONFIG: ADMIN_KUBECONFIG },
-    configOf: (image) =>
-      sample('kubernetes.yaml')
-        .replace('k8s_image: errand', `k8s_image: ${image}`)
-        .replace('k8s_namespace: coding-tasks', `k8s_namespace: ${namespace}`),
-    built: takeImage,
-    work: 'cat /run/secrets/git-credentials/note /run/secrets/llm-credentials/note > made.txt',
-  })
-  await eventually('an end of Job and pod', async () => {
-    const kinds = ['/apis/batch/v1/namespaces/NAME/jobs', '/api/v1/namespaces/NAME/pods']
-    const left = kinds.map(async (path) => (await ask('GET', path.replace('NAME', namespace))).items)
-    return (await Promise.all(left)).flat().length === 0
-  })
-})
+    await eventually('an end of Job and pod', async () => {
+      const kinds = ['/apis/batch/v1/namespaces/NAME/jobs', '/api/v1/namespaces/NAME/pods']
+      const left = kinds.map(async (path) => (await ask('GET', path.replace('NAME', namespace))).items)
+      return (await Promise.all(left)).flat().length === 0
+    })
+  },
+)
