@@ -35,6 +35,13 @@ export function changesSince(root: string, lastPassed: string | undefined): Chan
   return { files, since: (base ?? head).slice(0, 8) }
 }
 
+/** Returns the tests that import what has changed; all of them where that cannot be known, or decides how each runs. */
+export function changedTests(root: string, tests: readonly string[]): readonly string[] {
+  const changes = changesSince(root, undefined)
+  const affected = changes && affectedTests(root, tests, changes.files)
+  return affected === undefined ? tests : [...affected.keys()]
+}
+
 /** Returns the commit that is checked out, if nothing in the checkout differs from it. */
 export function cleanCommit(root: string): string | undefined {
   const git = gitOf(root)

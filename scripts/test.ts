@@ -2,6 +2,7 @@
 // `npm run test:all`. Shows each file as it ends. SIGINT, SIGTERM and SIGHUP end all that runs, and the results until then
 // are reported.
 //   --all                           what `npm run test:all` runs: every file, each at its full size (ERRAND_TEST_LARGE=1)
+//   --changed                       only files that import what has changed since the merge base with the upstream branch
 //   --list                          prints the files instead of running them
 //   --only-failed                   only files that have not passed in the last run of the same kind, in this checkout
 //   ERRAND_TEST_NO_SKIPS=1          services are made ready beside the tests; a test that is skipped fails the run, except
@@ -19,7 +20,7 @@ import { availableParallelism, constants } from 'node:os'
 import { join, relative } from 'node:path'
 import { styleText } from 'node:util'
 import { addSecondPassFailure, secondPassOf } from './second-pass.ts'
-import { cleanCommit } from './test-affected.ts'
+import { changedTests, cleanCommit } from './test-affected.ts'
 import { Durations } from './test-durations.ts'
 import { type FileResult, runTestFiles } from './test-files.ts'
 import { LastRun } from './test-last-run.ts'
@@ -35,7 +36,14 @@ const root = join(import.meta.dirname, '..')
 const maySkip = ['test/forge/gitea.test.ts']
 const SLOWEST = 10
 
+const OPTIONS = ['--all', '--changed', '--list', '--only-failed']
+
 const words = process.argv.slice(2)
+const unknown = words.find((word) => word.startsWith('-') && !OPTIONS.includes(word))
+if (unknown !== undefined) {
+  console.error(`error: unknown option ${unknown}\n  hint: the options are ${OPTIONS.join(', ')}`)
+  process.exit(2)
+}
 const isAll = words.includes('--all')
 const onlyFailed = words.includes('--only-failed')
 const secondPass = process.env.ERRAND_TEST_SECOND_PASS === '1'
@@ -53,7 +61,8 @@ const found = globSync('{src,web,test,examples,scripts,bench}/**/*.test.ts', { c
     ? isAll || !onlyInAll.has(file)
     : filters.some((filter) => file === filter || file.startsWith(`${filter}/`)),
 )
-const files = found.filter((file) => !passedBefore.has(file))
+const changed = words.includes('--changed') ? changedTests(root, found) : undefined
+const files = (changed ?? found).filter((file) => !passedBefore.has(file))
 
 if (found.length === 0) {
   console.error(`error: no test file ${filters.length === 0 ? 'found' : `below ${filters.join(', ')}`}`)

@@ -1,5 +1,6 @@
 import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
+import { LateChanges } from './late-changes.ts'
 import { liveRuns } from './live.ts'
 import { type TaskFilter, taskFits } from './task-filter.ts'
 import { type Task, type TaskPage, taskStates, type WholeTask } from './tasks.ts'
@@ -60,14 +61,18 @@ export function useLiveTasks(): void {
       void client.invalidateQueries({ queryKey: ['tasks'] })
       again()
     }
+    const late = new LateChanges(client, ['tasks'])
     const stop = liveRuns.followTasks((json) => {
       const task = JSON.parse(json) as Task
-      changed(client, task)
+      late.take(task.id, () => changed(client, task))
       again(task.id)
     }, all)
     // What was read before is old: nobody has followed it meanwhile. What is being read now is not.
     for (const key of ['tasks', 'task', 'task-artifacts'])
       void client.invalidateQueries({ queryKey: [key] }, { cancelRefetch: false })
-    return stop
+    return () => {
+      stop()
+      late.stop()
+    }
   }, [client])
 }

@@ -4,6 +4,7 @@ import type { RunnerGroup, RunnerGroups, RunnerWaits } from '../../src/contract/
 import type { EnrollmentCreated, RunnerView } from '../../src/contract/protocol.ts'
 import type { ListedRunner, RunnerDetail } from '../../src/contract/runner-api.ts'
 import { ask } from './api.ts'
+import { LateChanges } from './late-changes.ts'
 import { liveRuns } from './live.ts'
 
 export const runnersQuery = queryOptions({
@@ -25,17 +26,23 @@ export const groupsQuery = queryOptions({
 /** Keeps the list of runners, of what waits for them and of groups live until what it answers is called. */
 export function keepRunnersLive(client: QueryClient): () => void {
   const again = (queryKey: readonly string[]) => void client.invalidateQueries({ queryKey })
-  return liveRuns.followRunners(
+  const late = new LateChanges(client, ['runners', 'runner-waits'])
+  const stop = liveRuns.followRunners(
     (json, kind) => {
-      if (kind === 'groups') again(groupsQuery.queryKey)
-      else if (kind === 'runners')
-        client.setQueryData(runnersQuery.queryKey, JSON.parse(json) as ListedRunner[])
-      else client.setQueryData(waitsQuery.queryKey, (JSON.parse(json) as RunnerWaits).waits)
+      if (kind === 'groups') return again(groupsQuery.queryKey)
+      late.take(kind, () => {
+        if (kind === 'runners') client.setQueryData(runnersQuery.queryKey, JSON.parse(json) as ListedRunner[])
+        else client.setQueryData(waitsQuery.queryKey, (JSON.parse(json) as RunnerWaits).waits)
+      })
     },
     () => {
       for (const { queryKey } of [runnersQuery, waitsQuery, groupsQuery]) again(queryKey)
     },
   )
+  return () => {
+    stop()
+    late.stop()
+  }
 }
 
 const of = ({ id }: Pick<RunnerView, 'id'>) => `/api/runners/${encodeURIComponent(id)}`

@@ -8,6 +8,7 @@ import {
 import { useEffect } from 'react'
 import { askedByOthers, mayAnswer } from '../data/approvals.ts'
 import { failuresQuery, keepFailure, markSeen } from '../data/failures.ts'
+import { LateChanges } from '../data/late-changes.ts'
 import { liveRuns } from '../data/live.ts'
 import { fits } from '../data/run-filter.ts'
 import { listRuns, type Run, type RunFilter, type RunPage } from '../data/runs.ts'
@@ -145,13 +146,15 @@ export function keepRunsLive(client: QueryClient): () => void {
   const soon = () => {
     if (!document.hidden && pending.size + shared.size > 0) frame ??= requestAnimationFrame(show)
   }
-  const changed = (run: Run) => {
-    keepFailure(client, run, client.getQueryData(meQuery.queryKey)?.name)
-    pending.delete(run.run_id)
-    pending.set(run.run_id, run)
-    if (document.hidden) toOpen([run])
-    soon()
-  }
+  const late = new LateChanges(client, ['runs', 'open-runs', 'failures'])
+  const changed = (run: Run) =>
+    late.take(run.run_id, () => {
+      keepFailure(client, run, client.getQueryData(meQuery.queryKey)?.name)
+      pending.delete(run.run_id)
+      pending.set(run.run_id, run)
+      if (document.hidden) toOpen([run])
+      soon()
+    })
   const reset = () => {
     void client.invalidateQueries({ queryKey: ['runs'] })
     void client.invalidateQueries({ queryKey: ['open-runs'] })
@@ -166,13 +169,16 @@ export function keepRunsLive(client: QueryClient): () => void {
   const stop = liveRuns.read(changed, reset, asking)
   const stopShared = liveRuns.readShared((json, kind) => {
     const run = JSON.parse(json) as Run
-    shared.set(run.run_id, kind === 'shared' ? run : undefined)
-    soon()
+    late.take(`${run.run_id}, shared`, () => {
+      shared.set(run.run_id, kind === 'shared' ? run : undefined)
+      soon()
+    })
   })
   document.addEventListener('visibilitychange', soon)
   return () => {
     stop()
     stopShared()
+    late.stop()
     document.removeEventListener('visibilitychange', soon)
     if (frame !== undefined) cancelAnimationFrame(frame)
   }
