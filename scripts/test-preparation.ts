@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import type { Told } from './test-files.ts'
 import type { Service } from './test-services.ts'
 
@@ -10,6 +9,11 @@ const commands: Readonly<Partial<Record<Service, readonly (readonly string[])[]>
   docker: [['test/support/docker/ensure-docker.sh'], ['test/support/docker/make-base-images.sh']],
   // With what the tests leave of the processors.
   kubernetes: [['nice', '-n', '19', 'test/support/kubernetes/build-kubernetes.sh']],
+}
+
+/** What a service costs while nobody uses it: an idle cluster takes a third of a processor. */
+const releases: Readonly<Partial<Record<Service, readonly string[]>>> = {
+  kubernetes: ['test/support/kubernetes/stop-kubernetes.sh', '--keep'],
 }
 
 /** So much of what a command has printed is shown when it fails. */
@@ -22,7 +26,7 @@ export class Preparation {
   readonly #stop = new AbortController()
   readonly failures: Told[] = []
   #changed = Promise.withResolvers<void>()
-  #ended: Promise<unknown> = Promise.resolve()
+  readonly #runs: Promise<void>[] = []
 
   constructor(root: string) {
     this.#root = root
@@ -30,20 +34,34 @@ export class Preparation {
 
   /** Begins with all of them at once. */
   start(wanted: readonly Service[]): void {
-    const runs = wanted.map(async (service) => {
+    for (const service of wanted) {
       const steps = commands[service]
-      if (steps === undefined) return
+      if (steps === undefined) continue
       this.#pending.add(service)
-      try {
-        for (const words of steps) await this.#run(words)
-      } catch (error) {
-        this.failures.push({ title: `preparation of ${service}`, text: (error as Error).message })
+      const prepare = async () => {
+        for (const words of steps) if (!this.#stop.signal.aborted) await this.#run(words, this.#stop.signal)
       }
-      this.#pending.delete(service)
-      this.#changed.resolve()
-      this.#changed = Promise.withResolvers()
-    })
-    this.#ended = Promise.all(runs)
+      const done = this.#noted(`preparation of ${service}`, prepare).then(() => {
+        this.#pending.delete(service)
+        this.#changed.resolve()
+        this.#changed = Promise.withResolvers()
+      })
+      this.#runs.push(done)
+    }
+  }
+
+  /** Stops what the service costs, once no file will ask for it. */
+  release(service: Service): void {
+    const words = releases[service]
+    if (words !== undefined) this.#runs.push(this.#noted(`release of ${service}`, () => this.#run(words)))
+  }
+
+  async #noted(title: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      this.failures.push({ title, text: (error as Error).message })
+    }
   }
 
   /** Resolves the next time one of them can be used, or has failed. */
@@ -55,14 +73,13 @@ export class Preparation {
     return !this.#pending.has(service as Service)
   }
 
-  /** Ends what still runs. May be called twice. */
+  /** Ends what is still being prepared. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
-    await this.#ended
+    await Promise.all(this.#runs)
   }
 
-  async #run(words: readonly string[]): Promise<void> {
-    if (this.#stop.signal.aborted) return
+  async #run(words: readonly string[], stop?: AbortSignal): Promise<void> {
     const [program, ...args] = words[0]!.endsWith('.ts') ? [process.execPath, ...words] : words
     const child = spawn(program!, args, {
       cwd: this.#root,
@@ -75,14 +92,12 @@ export class Preparation {
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text) => (printed = (printed + text).slice(-SHOWN_CHARACTERS)))
     const end = () => process.kill(-child.pid!, 'SIGTERM')
-    this.#stop.signal.addEventListener('abort', end)
+    stop?.addEventListener('abort', end)
     // What stays, like an engine, may hold the output for ever.
     const [code, signal] = await once(child, 'exit')
-    this.#stop.signal.removeEventListener('abort', end)
+    stop?.removeEventListener('abort', end)
     for (const stream of [child.stdout, child.stderr]) stream.destroy()
-    if (code !== 0 && !this.#stop.signal.aborted)
-      throw new Error(
-        `"${join(...words.slice(-1))}" ended with ${signal ?? `exit code ${code}`}:\n${printed}`,
-      )
+    if (code !== 0 && stop?.aborted !== true)
+      throw new Error(`"${words.join(' ')}" ended with ${signal ?? `exit code ${code}`}:\n${printed}`)
   }
 }

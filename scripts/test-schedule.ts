@@ -81,6 +81,11 @@ export class Schedule {
     return work
   }
 
+  /** Whether a file that waits or runs asks for the service. */
+  asked(service: string): boolean {
+    return [...this.#waiting, ...this.#running].some(({ services }) => services.includes(service))
+  }
+
   ended(work: Work): void {
     this.#running.delete(work)
   }

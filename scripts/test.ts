@@ -29,7 +29,7 @@ import { Preparation } from './test-preparation.ts'
 import { skipLines, TestProgress, timeText } from './test-progress.ts'
 import { onlyInAll } from './test-runs.ts'
 import { expectedEnd, Schedule, type Width, type Work } from './test-schedule.ts'
-import { missingService, services } from './test-services.ts'
+import { missingService, type Service, services } from './test-services.ts'
 
 const root = join(import.meta.dirname, '..')
 /** Files that need a program which takes too long to build for each run; `npm run test:all` has it. */
@@ -148,6 +148,8 @@ async function run(jobs: readonly Work[], width: Width): Promise<Map<string, Fil
       if (secondPass) addSecondPassFailure(work, result)
       else recordDuration(work, result)
       progress.ended(work, result)
+      for (const service of noSkips ? work.services : [])
+        if (!schedule.asked(service)) preparation.release(service as Service)
     },
   })
   progress.close()
