@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, globSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { globSync, readFileSync } from 'node:fs'
+import { extname, join } from 'node:path'
 import { importsOf } from './imports.ts'
 
 /** Files that decide how all others run: after a change to one of them no order is better than another. */
@@ -28,10 +28,10 @@ export function changesSince(root: string, lastPassed: string | undefined): Chan
   const merged = upstream === undefined ? undefined : git('merge-base', 'HEAD', upstream)
   const passed = lastPassed === undefined ? undefined : git('merge-base', 'HEAD', lastPassed)
   const base = [merged, passed, git('rev-parse', 'HEAD~1')].find((one) => one !== undefined && one !== head)
-  const changed = git('diff', '--name-only', '--no-renames', base ?? head)
-  const added = git('ls-files', '--others', '--exclude-standard')
+  const changed = git('diff', '-z', '--name-only', '--no-renames', base ?? head)
+  const added = git('ls-files', '-z', '--others', '--exclude-standard')
   if (changed === undefined || added === undefined) return undefined
-  const files = [...changed.split('\n'), ...added.split('\n')].filter((file) => file !== '')
+  const files = [...changed.split('\0'), ...added.split('\0')].filter((file) => file !== '')
   return { files, since: (base ?? head).slice(0, 8) }
 }
 
@@ -74,7 +74,7 @@ export function affectedTests(
   for (const file of globSync('{src,web,test,examples,scripts,bench}/**/*.{ts,tsx,mjs}', { cwd: root }))
     for (const { target, kind } of importsOf(file, readFileSync(join(root, file), 'utf8'))) {
       if (kind === 'type') continue
-      const path = existsSync(join(root, target)) ? target : `${target}.ts`
+      const path = extname(target) === '' ? `${target}.ts` : target.replace(/\?.*/, '')
       importers.set(path, [...(importers.get(path) ?? []), file])
     }
   const distances = new Map(changed.map((file) => [file, 0]))

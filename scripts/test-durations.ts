@@ -27,6 +27,7 @@ export class Durations {
   readonly #entries = new Map<string, Entry>()
   readonly #cache: string
   readonly #changed = new Map<string, Entry>()
+  readonly #lastPassedRead: string | undefined
   /** The last commit whose tests all passed on this machine. */
   lastPassed: string | undefined
 
@@ -37,6 +38,7 @@ export class Durations {
       for (const [file, entry] of entries) this.#entries.set(file, { ...this.#entries.get(file), ...entry })
       this.lastPassed = lastPassed
     }
+    this.#lastPassedRead = this.lastPassed
   }
 
   /** Returns the duration of this variant, else of the usual one; undefined for a file that is new. */
@@ -52,11 +54,13 @@ export class Durations {
 
   /** Adds what was recorded to the file in the user's cache folder. Another run may have written to it meanwhile. */
   save(exists: (file: string) => boolean): void {
-    const { entries } = readRecord(this.#cache)
+    const { entries, lastPassed } = readRecord(this.#cache)
+    const passed =
+      this.lastPassed === this.#lastPassedRead ? (lastPassed ?? this.lastPassed) : this.lastPassed
     for (const [file, entry] of this.#changed) entries.set(file, { ...entries.get(file), ...entry })
     const kept = [...entries].filter(([file]) => exists(file)).sort(([a], [b]) => (a < b ? -1 : 1))
     const lines = kept.map(([file, entry]) => `${JSON.stringify(file)}: ${JSON.stringify(written(entry))}`)
-    const head = JSON.stringify({ version: VERSION, last_passed: this.lastPassed }).slice(0, -1)
+    const head = JSON.stringify({ version: VERSION, last_passed: passed }).slice(0, -1)
     const text = `${head},"files":{\n${lines.join(',\n')}\n}}\n`
     mkdirSync(dirname(this.#cache), { recursive: true })
     const part = `${this.#cache}.${process.pid}`

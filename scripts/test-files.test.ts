@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,16 +24,22 @@ function project(t: TestContext, files: Record<string, string>) {
 import fs from 'node:fs'
 import { spawn } from 'node:child_process'
 `
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, 'src', name), imports + text)
+  /** Puts the text into one of the test files. */
+  const write = (name: string, text: string) => writeFileSync(join(folder, 'src', name), imports + text)
+  for (const [name, text] of Object.entries(files)) write(name, text)
 
-  const start = (env: Record<string, string> = {}, within: (command: string) => string[] = () => []) => {
-    const { ERRAND_TEST_NO_SKIPS, ERRAND_TEST_UNSTABLE, ERRAND_TEST_WITHOUT, ERRAND_TEST_LARGE, ...rest } =
-      process.env
+  const start = (
+    env: Record<string, string> = {},
+    within: (command: string) => string[] = () => [],
+    args: readonly string[] = [],
+  ) => {
+    const { ERRAND_TEST_NO_SKIPS, ERRAND_TEST_UNSTABLE, ERRAND_TEST_WITHOUT, ...others } = process.env
+    const { ERRAND_TEST_LARGE, ERRAND_TEST_SECOND_PASS, ...rest } = others
     const [first, ...words] = [
       ...within(`'${process.execPath}' scripts/test.ts`),
-      ...(within('').length > 0 ? [] : [process.execPath, 'scripts/test.ts']),
+      ...(within('').length > 0 ? [] : [process.execPath, 'scripts/test.ts', ...args]),
     ]
-    const child = spawn(first!, words, { cwd: folder, env: { ...rest, ...env } })
+    const child = spawn(first!, words, { cwd: folder, env: { ...rest, HOME: folder, ...env } })
     const printed = { text: '' }
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text) => (printed.text += text))
@@ -43,10 +49,10 @@ import { spawn } from 'node:child_process'
     }))
     return { child, printed, finished }
   }
-  const run = (env?: Record<string, string>) => start(env).finished
+  const run = (env?: Record<string, string>, ...args: string[]) => start(env, undefined, args).finished
   /** The number of a process that a test file has written down. */
   const pidIn = (name: string) => eventually(name, () => Number(readIfThere(join(folder, name))) || undefined)
-  return { folder, start, run, pidIn }
+  return { folder, start, run, pidIn, write }
 }
 
 const readIfThere = (file: string) => (existsSync(file) ? readFileSync(file, 'utf8') : '')
@@ -235,10 +241,8 @@ test('skips are told as a line for each reason; where none is allowed they fail,
   assert.match(usual.output, /\nSkipped:\n {4}2 {2}no engine\n {4}1 {2}no agent\n2 files in/)
   const strict = await run({ ERRAND_TEST_NO_SKIPS: '1' })
   assert.equal(strict.status, 1)
-  assert.match(
-    strict.output,
-    /no test may be skipped here.*src\/a\.test\.ts:5 skipped\n.*src\/b\.test\.ts:4 skipped\n/s,
-  )
+  for (const name of ['a.test.ts:5', 'a.test.ts:6', 'b.test.ts:4'])
+    assert.match(strict.output, new RegExp(`no test may be skipped here:\n.*  src/${name} skipped\n`, 's'))
 })
 
 test('files with failures are run again alone where so many may be: what passes then is told as unstable', async (t) => {
@@ -259,4 +263,157 @@ test('what fails again alone has failed, and more than so many files are not run
   })
   assert.equal(many.status, 1)
   assert.doesNotMatch(many.output, /AGAIN|UNSTABLE/)
+})
+
+/** The test files that were run, by their letters. */
+const ranIn = (output: string) =>
+  [...output.matchAll(/^\d+\/\d+ src\/(\w+)\.test\.ts: /gm)].map(([, name]) => name).sort()
+
+test('--only-failed goes on with the files that have not passed, until all have', async (t) => {
+  const files = { 'a.test.ts': passing, 'b.test.ts': failing, 'c.test.ts': exiting }
+  const { folder, run, write } = project(t, files)
+  const only = (env?: Record<string, string>) => run(env, '--only-failed')
+  const all = await only()
+  assert.deepEqual(ranIn(all.output), ['a', 'b', 'c'])
+  assert.equal(all.status, 1)
+
+  write('b.test.ts', passing)
+  write('d.test.ts', passing)
+  const some = await only()
+  assert.deepEqual(ranIn(some.output), ['b', 'c', 'd'])
+  assert.equal(some.status, 1)
+
+  write('c.test.ts', passing)
+  const last = await only()
+  assert.deepEqual(ranIn(last.output), ['c'])
+  assert.equal(last.status, 0, last.output)
+
+  const none = await only()
+  assert.deepEqual(ranIn(none.output), [])
+  assert.match(none.output, /\n0 files in [\d.]+ s\n0 passed, 0 failed\n$/)
+  assert.equal(none.status, 0)
+
+  // Each kind of run has its own record, and one that cannot be read counts as none.
+  assert.deepEqual(ranIn((await run({}, '--all', '--only-failed')).output), ['a', 'b', 'c', 'd'])
+  writeFileSync(join(folder, 'node_modules/.cache/errand-tests/last-run-usual.json'), '{"passed":["src/a')
+  assert.deepEqual(ranIn((await only()).output), ['a', 'b', 'c', 'd'])
+  assert.deepEqual(ranIn((await run()).output), ['a', 'b', 'c', 'd'])
+})
+
+test('--only-failed runs again what was skipped where nothing may be', async (t) => {
+  const { run } = project(t, { 'a.test.ts': passing, 'b.test.ts': passing + skipped })
+  const strict = { ERRAND_TEST_NO_SKIPS: '1' }
+  assert.equal((await run(strict)).status, 1)
+  const again = await run(strict, '--only-failed')
+  assert.deepEqual(ranIn(again.output), ['b'])
+  assert.equal(again.status, 1)
+})
+
+test('only a run of all files that passes notes its commit as passed', async (t) => {
+  const { folder, run } = project(t, { 'a.test.ts': passing, 'b.test.ts': passing + skipped })
+  const git = (...args: string[]) => {
+    const person = ['-c', 'user.name=A', '-c', 'user.email=a@example.org']
+    return execFileSync('git', [...person, ...args], { cwd: folder, encoding: 'utf8' }).trim()
+  }
+  const commit = () => {
+    git('add', '-A')
+    git('commit', '-qm', 'a change', '--allow-empty')
+    return git('rev-parse', 'HEAD')
+  }
+  const noted = () =>
+    JSON.parse(readFileSync(join(folder, '.cache/errand-test/durations.json'), 'utf8')).last_passed
+  writeFileSync(join(folder, '.gitignore'), 'node_modules\n.cache\n')
+  git('init', '-q')
+  const first = commit()
+  await run({ ERRAND_TEST_NO_SKIPS: '1' })
+  assert.equal(noted(), undefined)
+  await run()
+  assert.equal(noted(), first)
+  const second = commit()
+  for (const word of ['--only-failed', 'src']) {
+    assert.equal((await run({}, word)).status, 0)
+    assert.equal(noted(), first, word)
+  }
+  await run()
+  assert.equal(noted(), second)
+})
+
+// Put together, so that this file asks for none itself.
+const HOST = 'DOCKER_HOST'
+const engine = { [HOST]: 'unix:///var/run/docker.sock' }
+const asking = `const skip = process.env.${HOST} === 'unix:///nonexistent' && 'no engine'\n`
+const skipping = `${asking}${passing}test('uses it', { skip }, () => {})\n`
+
+test('the second pass runs what asks for a service, without any: a file that skips nothing then has failed', async (t) => {
+  const { run } = project(t, {
+    'a.test.ts': passing,
+    'pretends.test.ts': asking + passing,
+    'skips.test.ts': skipping,
+  })
+  const { status, output } = await run({ ...engine, ERRAND_TEST_SECOND_PASS: '1' })
+  assert.equal(status, 1)
+  assert.deepEqual(ranIn(output), ['pretends', 'skips'])
+  const sentence =
+    /FAILED src\/pretends\.test\.ts\nIt asks for a service of the machine, and skips no test where there is none\.\n/
+  assert.match(output, sentence)
+  assert.match(output, /skips\.test\.ts: 1 passed, 1 skipped in/)
+  assert.match(output, /\n2 passed, 1 failed\n$/)
+})
+
+test('the second pass passes where each file that asks for a service skips, and leaves the record of the first', async (t) => {
+  const { run } = project(t, {
+    'a.test.ts': passing,
+    'skips.test.ts': skipping,
+    'broken.test.ts': `${asking}${passing}if (skip) ${failing}`,
+  })
+  const failed = await run({ ERRAND_TEST_SECOND_PASS: '1' })
+  assert.equal(failed.status, 1)
+  assert.match(failed.output, /FAILED src\/broken\.test\.ts:\d+ fails/)
+  assert.doesNotMatch(failed.output, /skips no test/)
+  const first = await run(engine, 'src')
+  assert.equal(first.status, 0, first.output)
+  assert.match(first.output, /skips\.test\.ts: 2 passed in/)
+  const passed = await run({ ERRAND_TEST_SECOND_PASS: '1' }, 'src/skips.test.ts')
+  assert.equal(passed.status, 0, passed.output)
+  assert.deepEqual(ranIn((await run({}, '--only-failed')).output), [])
+})
+
+/** What makes the Docker engine ready in the project. */
+function preparing(folder: string, script: string): void {
+  const path = join(folder, 'test/support/docker/ensure-docker.sh')
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+}
+
+test('a file waits until its service is ready; a preparation that fails is told, and fails the run', async (t) => {
+  const looks = "test('looks', () => { if (!fs.existsSync('tried')) throw new Error('too early') })\n"
+  const { folder, run } = project(t, { 'a.test.ts': passing, 'b.test.ts': asking + looks })
+  const strict = { ...engine, ERRAND_TEST_NO_SKIPS: '1' }
+  preparing(folder, 'touch tried; echo it says why >&2; exit 3')
+  const { status, output } = await run(strict)
+  assert.equal(status, 1)
+  assert.match(output, /b\.test\.ts: 1 passed in/)
+  assert.match(
+    output,
+    /FAILED preparation of docker\n"\S+ensure-docker\.sh" ended with exit code 3:\nit says why\n/,
+  )
+  assert.match(output, /\nFailed:\n {2}preparation of docker\n.*\n2 passed, 1 failed\n$/s)
+
+  rmSync(join(folder, 'test/support/docker'), { recursive: true })
+  const missing = await run(strict)
+  assert.equal(missing.status, 1)
+  assert.match(missing.output, /FAILED preparation of docker\n.*ENOENT.*\n2 passed, 1 failed\n$/s)
+})
+
+test('a signal ends a preparation that files wait for, with its children', async (t) => {
+  const { folder, start, pidIn } = project(t, { 'a.test.ts': asking + passing })
+  preparing(folder, 'sleep 1000 & echo $! > child; echo $$ > left; wait')
+  const { child, finished } = start({ ...engine, ERRAND_TEST_NO_SKIPS: '1' })
+  const pids = [await pidIn('left'), await pidIn('child')]
+  child.kill('SIGINT')
+  const { status, output } = await finished
+  assert.equal(status, 130)
+  assert.match(output, /Stopped by SIGINT: 0 of 1 files had ended/)
+  assert.match(output, /\n0 passed, 0 failed\n$/)
+  await eventually('their end', () => pids.every((pid) => processStat(pid) === undefined))
 })

@@ -3,8 +3,11 @@ import { once } from 'node:events'
 import type { Told } from './test-files.ts'
 import type { Service } from './test-services.ts'
 
-/** What makes a service ready where no test may be skipped. The commands of one service run one after the other. */
-const commands: Readonly<Partial<Record<Service, readonly (readonly string[])[]>>> = {
+/** The commands of one service run one after the other. */
+type Commands = Readonly<Partial<Record<Service, readonly (readonly string[])[]>>>
+
+/** What makes a service ready where no test may be skipped. */
+const usual: Commands = {
   agents: [['scripts/install-agents.ts']],
   docker: [['test/support/docker/ensure-docker.sh'], ['test/support/docker/make-base-images.sh']],
   // With what the tests leave of the processors.
@@ -22,20 +25,22 @@ const SHOWN_CHARACTERS = 4000
 /** Makes services ready beside the tests that need none of them. */
 export class Preparation {
   readonly #root: string
+  readonly #commands: Commands
   readonly #pending = new Set<Service>()
   readonly #stop = new AbortController()
   readonly failures: Told[] = []
   #changed = Promise.withResolvers<void>()
   readonly #runs: Promise<void>[] = []
 
-  constructor(root: string) {
+  constructor(root: string, commands = usual) {
     this.#root = root
+    this.#commands = commands
   }
 
   /** Begins with all of them at once. */
   start(wanted: readonly Service[]): void {
     for (const service of wanted) {
-      const steps = commands[service]
+      const steps = this.#commands[service]
       if (steps === undefined) continue
       this.#pending.add(service)
       const prepare = async () => {
@@ -91,7 +96,8 @@ export class Preparation {
     let printed = ''
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text) => (printed = (printed + text).slice(-SHOWN_CHARACTERS)))
-    const end = () => process.kill(-child.pid!, 'SIGTERM')
+    // Without a number it could not be started.
+    const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGTERM')
     stop?.addEventListener('abort', end)
     // What stays, like an engine, may hold the output for ever.
     const [code, signal] = await once(child, 'exit')

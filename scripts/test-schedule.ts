@@ -68,12 +68,12 @@ export class Schedule {
     const index = this.#waiting.findIndex((work) => {
       const { services, alone } = work
       if (!services.every(this.#isReady)) return false
-      if (services.some((service) => heldBack.has(service))) return false
-      if (alone !== undefined && running.some((other) => other.services.includes(alone))) {
-        heldBack.add(alone)
-        return false
-      }
-      return running.length === 0 || weightOf(work) <= left
+      const fits =
+        (running.length === 0 || weightOf(work) <= left) &&
+        !services.some((service) => heldBack.has(service)) &&
+        (alone === undefined || !running.some((other) => other.services.includes(alone)))
+      if (!fits && alone !== undefined) heldBack.add(alone)
+      return fits
     })
     if (index < 0) return undefined
     const [work] = this.#waiting.splice(index, 1)

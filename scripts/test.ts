@@ -168,7 +168,7 @@ function report(): void {
   const skips = all.flatMap((result) => result.skips)
   const failures = [...all.flatMap((result) => result.failures), ...preparation.failures]
   const passed = all.reduce((sum, result) => sum + result.passed, 0)
-  const refused = skips.filter(({ title }) => isAll || !maySkip.some((file) => title.startsWith(`${file}:`)))
+  const refused = skips.filter(isRefused)
   const skipsFail = noSkips && refused.length > 0
   if (skips.length > 0 && !secondPass) console.log(`Skipped:\n${skipLines(all).join('\n')}`)
   if (skipsFail) console.error(`error: no test may be skipped here:\n${titles(refused)}`)
@@ -180,13 +180,17 @@ function report(): void {
     const ended = all.filter(({ stopped }) => !stopped).length
     console.log(styleText('yellow', `Stopped by ${stoppedBy}: ${ended} of ${jobs.length} files had ended.`))
   }
-  if (!secondPass) remember(!stoppedBy && failures.length === 0)
+  if (!secondPass) remember(!stoppedBy && failures.length === 0 && !skipsFail)
   const seconds = ((Date.now() - startMs) / 1000).toFixed(1)
   console.log(`${all.length} files in ${seconds} s${skips.length === 0 ? '' : `, ${skips.length} skipped`}`)
   console.log(`${passed} passed, ${failures.length} failed`)
   const nothing = passed === 0 && jobs.length > 0
   if (stoppedBy) process.exitCode = 128 + constants.signals[stoppedBy]
   else if (failures.length > 0 || nothing || skipsFail) process.exitCode = 1
+}
+
+function isRefused({ title }: { title: string }): boolean {
+  return isAll || !maySkip.some((file) => title.startsWith(`${file}:`))
 }
 
 function reportSlowest(): void {
@@ -201,9 +205,13 @@ function reportSlowest(): void {
 
 /** For the next run: durations, the files that have passed, and the commit where all of them did. */
 function remember(isGreen: boolean): void {
-  const passedNow = [...results].filter(([, { failures, stopped }]) => failures.length === 0 && !stopped)
+  const passedNow = [...results].filter(
+    ([, { failures, skips, stopped }]) =>
+      failures.length === 0 && !stopped && !(noSkips && skips.some(isRefused)),
+  )
   lastRun.write([...passedBefore, ...passedNow.map(([file]) => file)])
-  if (isGreen && filters.length === 0) durations.lastPassed = cleanCommit(root) ?? durations.lastPassed
+  if (isGreen && !onlyFailed && filters.length === 0)
+    durations.lastPassed = cleanCommit(root) ?? durations.lastPassed
   durations.save((file) => existsSync(join(root, file)))
 }
 
