@@ -5,7 +5,7 @@ import { importsOf } from './imports.ts'
 
 /** Files that decide how all others run: after a change to one of them no order is better than another. */
 const DECIDES_ALL =
-  /^(package(-lock)?\.json|tsconfig[^/]*\.json|scripts\/(test|setup)[^/]*|test\/support\/test-reporter\.ts|\.ci\/.*)$/
+  /^(package(-lock)?\.json|tsconfig[^/]*\.json|scripts\/(test|setup)[^/]*(?<!\.test)\.m?[jt]s|test\/support\/test-reporter\.ts)$/
 
 export interface Changes {
   /** Paths below the project's folder. */

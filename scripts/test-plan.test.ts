@@ -44,7 +44,7 @@ function projectWith(t: TestContext, files: Record<string, string> = {}) {
     return commit()
   }
   const plan = (tests: readonly string[] = many, options: Partial<PlanOptions> = {}) => {
-    const { works, note } = planTests(folder, tests, { durations, variant: 'usual', ...options })
+    const { works, note } = planTests(folder, tests, { durations, variantOf: () => 'usual', ...options })
     return { works, note, files: works.map(({ file }) => file) }
   }
   return { folder, durations, committed, commit, plan }
@@ -64,7 +64,7 @@ test('files that import what has changed come first, the nearest before, each ti
   const first = [many[0]!, many[6]!, many[4]!, many[9]!, many[3]!]
   const { files, note } = plan()
   assert.deepEqual(files, [...first, ...without(longestFirst, ...first)])
-  assert.equal(note, `5 files import what has changed since ${head}: these first`)
+  assert.equal(note, `what has changed since ${head} affects 5 files, which come first`)
 })
 
 test('where half of all files are affected, only those that import it directly come first, and the note says so', (t) => {
@@ -80,7 +80,7 @@ test('where half of all files are affected, only those that import it directly c
   const { files, note } = plan()
   const first = [many[15]!, many[12]!]
   assert.deepEqual(files, [...first, ...without(longestFirst, ...first)])
-  assert.equal(note, `usual order after 2 files: 11 files import what has changed since ${head}`)
+  assert.equal(note, `usual order after 2 files: what has changed since ${head} affects 11 files`)
 })
 
 test('where fewer than half are affected, those further away come first too', (t) => {
@@ -94,7 +94,7 @@ test('where fewer than half are affected, those further away come first too', (t
   write(folder, { 'src/base.ts': 'export const changed = 1\n' })
   const { files, note } = plan()
   assert.deepEqual(files, [...far.toReversed(), ...without(longestFirst, ...far)])
-  assert.match(note, /^10 files import .*: these first$/)
+  assert.match(note, /affects 10 files, which come first$/)
 })
 
 test('the last commit that passed is what a checkout of no branch is compared with', (t) => {
@@ -123,7 +123,7 @@ test('a change that decides how every file runs gives the usual order, and the n
   write(folder, { 'package.json': '{}', [many[0]!]: '// changed\n' })
   const { files, note } = plan()
   assert.deepEqual(files, longestFirst)
-  assert.equal(note, `usual order: what has changed since ${head} affects every file`)
+  assert.equal(note, `usual order: what has changed since ${head} affects all files`)
 })
 
 test('of few files the longest come first, whatever has changed, and there is nothing to say', (t) => {
@@ -159,7 +159,7 @@ test('a new file is expected to be an average one, and files that take the same 
   durations.record('src/long.test.ts', 'usual', { wallMs: 3001 })
   durations.record('src/short.test.ts', 'usual', { wallMs: 2999 })
   const tests = ['src/short.test.ts', 'src/new.test.ts', 'src/long.test.ts', 'src/also-new.test.ts']
-  const { works } = planTests(folder, tests, { durations, variant: 'usual' })
+  const { works } = planTests(folder, tests, { durations, variantOf: () => 'usual' })
   assert.deepEqual(
     works.map(({ file, duration }) => [file, duration?.wallMs]),
     [
@@ -175,7 +175,7 @@ test('the order is that of the durations at the size that is run', (t) => {
   const { durations, plan } = projectWith(t)
   durations.record(many[0]!, 'large', { wallMs: 60_000 })
   assert.equal(plan().files[0], many[21])
-  const { works } = plan(many, { variant: 'large' })
+  const { works } = plan(many, { variantOf: () => 'large' })
   assert.equal(works[0]!.file, many[0])
   assert.deepEqual(works[1]!.duration, { wallMs: 2200 })
 })

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { affectedTests, changesSince } from './test-affected.ts'
 import type { Durations, Variant } from './test-durations.ts'
 import { expectedMs, type Work } from './test-schedule.ts'
-import { servicesOf } from './test-services.ts'
+import { type Service, servicesOf } from './test-services.ts'
 
 export interface PlanOptions {
   durations: Durations
-  variant: Variant
+  variantOf(services: readonly Service[]): Variant
   /** The last commit whose tests all passed here. */
   lastPassed?: string
   /** A person waits for the first results: the fast files come before the long ones. */
@@ -31,11 +31,11 @@ const FEW = 20
  * first.
  */
 export function planTests(root: string, files: readonly string[], options: PlanOptions): Plan {
-  const { durations, variant, fastFirst = false } = options
+  const { durations, variantOf, fastFirst = false } = options
   const asks = servicesOf(root)
   const works = files.map((file): Work => {
     const services = asks(file)
-    const duration = durations.of(file, variant)
+    const duration = durations.of(file, variantOf(services))
     return {
       file,
       services,
@@ -56,7 +56,7 @@ export function planTests(root: string, files: readonly string[], options: PlanO
   if (changes === undefined) return { works: byTime, note: 'usual order: this is not a Git checkout' }
   const affected = affectedTests(root, files, changes.files)
   if (affected === undefined)
-    return { works: byTime, note: `usual order: what has changed since ${changes.since} affects every file` }
+    return { works: byTime, note: `usual order: what has changed since ${changes.since} affects all files` }
   const many = affected.size * 2 >= files.length
   const distance = ({ file }: Work) => {
     const imports = affected.get(file)
@@ -65,8 +65,9 @@ export function planTests(root: string, files: readonly string[], options: PlanO
   const first = byTime.filter((work) => distance(work) < Number.POSITIVE_INFINITY)
   first.sort((a, b) => distance(a) - distance(b))
   const rest = byTime.filter((work) => !first.includes(work))
-  const what = `${affected.size} files import what has changed since ${changes.since}`
-  const note = many ? `usual order after ${first.length} files: ${what}` : `${what}: these first`
+  const count = (many: number) => `${many} ${many === 1 ? 'file' : 'files'}`
+  const what = `what has changed since ${changes.since} affects ${count(affected.size)}`
+  const note = many ? `usual order after ${count(first.length)}: ${what}` : `${what}, which come first`
   return { works: [...first, ...rest], note: affected.size === 0 ? '' : note }
 }
 

@@ -98,3 +98,15 @@ export function timeText(ms: number): string {
   const [count, unit] = ms < 90_000 ? [Math.ceil(ms / 1000), 'second'] : [Math.round(ms / 60_000), 'minute']
   return `${count} ${unit}${count === 1 ? '' : 's'}`
 }
+
+/** The text in lines of at most so many columns, where it has blanks to part at. Those after the first are indented. */
+export function wrapped(text: string, columns = Number.POSITIVE_INFINITY): string {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last === undefined) lines.push(word)
+    else if (last.length + 1 + word.length <= columns) lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(`  ${word}`)
+  }
+  return lines.join('\n')
+}

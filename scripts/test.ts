@@ -26,10 +26,10 @@ import { type FileResult, runTestFiles } from './test-files.ts'
 import { LastRun } from './test-last-run.ts'
 import { planTests } from './test-plan.ts'
 import { Preparation } from './test-preparation.ts'
-import { skipLines, TestProgress, timeText } from './test-progress.ts'
+import { skipLines, TestProgress, timeText, wrapped } from './test-progress.ts'
 import { onlyInAll } from './test-runs.ts'
 import { expectedEnd, Schedule, type Width, type Work } from './test-schedule.ts'
-import { missingService, type Service, services } from './test-services.ts'
+import { missingService, type Service, services, servicesOf } from './test-services.ts'
 
 const root = join(import.meta.dirname, '..')
 /** Files that need a program which takes too long to build for each run; `npm run test:all` has it. */
@@ -91,16 +91,22 @@ const cores = availableParallelism()
 const width: Width = { cores, most: 3 * cores }
 const startMs = Date.now()
 
+const isWhole = filters.length === 0
+const missing = new Map<Service, string>(
+  hidden.map((service) => [service, 'ERRAND_TEST_WITHOUT hides it'] as const),
+)
+if (isWhole && !secondPass && !noSkips) await findMissing()
 const { works, note } = planTests(root, files, {
   durations,
-  variant: isAll ? 'large' : 'usual',
+  variantOf: (asked) =>
+    secondPass || asked.some((service) => missing.has(service)) ? 'skipping' : isAll ? 'large' : 'usual',
   fastFirst: process.stdout.isTTY,
   ...(durations.lastPassed !== undefined && { lastPassed: durations.lastPassed }),
 })
 const jobs = secondPass ? secondPassOf(works) : works
 const wanted = services.filter((service) => jobs.some((work) => work.services.includes(service)))
 if (noSkips) preparation.start(wanted.filter((service) => !hidden.includes(service)))
-await introduce()
+introduce()
 
 const results = await run(jobs, width)
 const failed = jobs.filter(({ file }) => results.get(file)?.failures.length)
@@ -115,20 +121,29 @@ if (again && !stoppedBy)
 await preparation.close()
 report()
 
-/** Says before the first test what will run, how long it will take, and what will be skipped. */
-async function introduce(): Promise<void> {
-  if (filters.length > 0) return
-  const minutes = timeText(expectedEnd(jobs, width))
-  console.log(`${files.length} test files, about ${minutes} on ${cores} cores`)
-  if (note !== '') console.log(`Order: ${note}`)
-  if (secondPass || noSkips) return
-  const missing = await Promise.all(
-    wanted.map(async (service) => [service, await missingService(service)] as const),
+async function findMissing(): Promise<void> {
+  const asks = servicesOf(root)
+  const asked = new Set(files.flatMap(asks))
+  const found = services.filter((service) => asked.has(service) && !missing.has(service))
+  await Promise.all(
+    found.map(async (service) => {
+      const why = await missingService(service)
+      if (why !== false) missing.set(service, why)
+    }),
   )
+}
+
+/** Says before the first test what will run, how long it will take, and what will be skipped. */
+function introduce(): void {
+  if (!isWhole) return
+  const say = (line: string) => console.log(wrapped(line, process.stdout.columns))
+  const long = timeText(expectedEnd(jobs, width))
+  say(`${jobs.length} test files, about ${long} on ${cores} ${cores === 1 ? 'core' : 'cores'}`)
+  if (note !== '') say(`Order: ${note}`)
+  if (secondPass) return
   for (const [service, why] of missing) {
-    if (why === false) continue
     const count = jobs.filter((work) => work.services.includes(service)).length
-    console.log(`Skipped in ${count} files, all or in part: ${why}`)
+    if (count > 0) say(`Tests in ${count} of them will be skipped: ${why}`)
   }
 }
 
@@ -175,7 +190,7 @@ function report(): void {
   for (const { title, text } of preparation.failures)
     console.log(`${styleText('red', `FAILED ${title}`)}\n${text}`)
   if (failures.length > 0) console.log(`${styleText('red', 'Failed:')}\n${titles(failures)}`)
-  if (filters.length === 0) reportSlowest()
+  if (isWhole) reportSlowest()
   if (stoppedBy) {
     const ended = all.filter(({ stopped }) => !stopped).length
     console.log(styleText('yellow', `Stopped by ${stoppedBy}: ${ended} of ${jobs.length} files had ended.`))
@@ -185,6 +200,7 @@ function report(): void {
   console.log(`${all.length} files in ${seconds} s${skips.length === 0 ? '' : `, ${skips.length} skipped`}`)
   console.log(`${passed} passed, ${failures.length} failed`)
   const nothing = passed === 0 && jobs.length > 0
+  if (nothing && failures.length === 0) console.error('error: no test has passed')
   if (stoppedBy) process.exitCode = 128 + constants.signals[stoppedBy]
   else if (failures.length > 0 || nothing || skipsFail) process.exitCode = 1
 }
@@ -209,10 +225,14 @@ function remember(isGreen: boolean): void {
     ([, { failures, skips, stopped }]) =>
       failures.length === 0 && !stopped && !(noSkips && skips.some(isRefused)),
   )
-  lastRun.write([...passedBefore, ...passedNow.map(([file]) => file)])
-  if (isGreen && !onlyFailed && filters.length === 0)
+  if (isGreen && !onlyFailed && changed === undefined && isWhole)
     durations.lastPassed = cleanCommit(root) ?? durations.lastPassed
-  durations.save((file) => existsSync(join(root, file)))
+  try {
+    lastRun.write([...passedBefore, ...passedNow.map(([file]) => file)])
+    durations.save((file) => existsSync(join(root, file)))
+  } catch (error) {
+    console.error(`warning: the next run will not know how this one went: ${(error as Error).message}`)
+  }
 }
 
 function titles(told: readonly { title: string }[]): string {

@@ -21,6 +21,7 @@ import {
   writeFileTurn,
 } from '../support/model-server/server.ts'
 import { chooseTool } from '../support/model-server/tool-choice.ts'
+import { onlyLarge } from '../support/size.ts'
 
 /** What the suite must know of an agent beside its driver. */
 export interface Subject {
@@ -41,9 +42,18 @@ export interface Subject {
   lacks?: readonly ('usage' | 'diff' | 'deltas')[]
 }
 
+/** Tests that `npm test` goes through with each agent's program; the built-in agent goes through all of them. */
+const SMOKE = [
+  'streams an answer, and ends the turn with its usage',
+  'writes a file with its own tool and tells the tool call',
+  'is canceled in the middle of a command, and nothing of it is left',
+]
+
 /** One suite for every agent; each test starts the real program against a scripted model server of its own. */
 export async function agentConformance(subject: Subject): Promise<void> {
   const { agent } = subject
+  const isWhole =
+    agent.name === 'builtin' || onlyLarge('each installed agent’s program: all but three tests of the suite')
   const located =
     subject.located ?? (await agent.locate({ folder: agentsFolder(process.env), env: process.env }))
 
@@ -53,6 +63,7 @@ export async function agentConformance(subject: Subject): Promise<void> {
 
     /** A test with folders, and benches that end with it. */
     const test = (name: string, body: (setup: Setup) => Promise<void>) =>
+      (isWhole || SMOKE.includes(name)) &&
       it(name, { skip, timeout: 240_000 }, async (context) => {
         if (located.type !== 'found') return
         const setup = new Setup(subject, located.program, context)

@@ -5,11 +5,12 @@ import test from 'node:test'
 import { eventually } from '../support/errand-command.ts'
 import { runTurn } from '../support/model-server/server.ts'
 import { sandboxMissing } from '../support/runner/box-fixture.ts'
+import { sized } from '../support/size.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
-const COUNT = 20
+const COUNT = sized('tasks at once', 8, 20)
 
-test('twenty tasks at once on one repository are all done, and leave nothing behind', {
+test('many tasks at once on one repository are all done, and leave nothing behind', {
   skip: sandboxMissing(),
 }, async (t) => {
   const { forge, repository, programs, server } = await taskPlace(t, {
