@@ -2,7 +2,7 @@ import { type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
 import type { EventOf, RunEvent } from '../../src/contract/events.ts'
 import { isWhole } from './instances.ts'
-import { liveRuns } from './live.ts'
+import { liveRuns } from './live/live.ts'
 import { runQuery, type WholeRun } from './runs.ts'
 
 export interface Chunk {

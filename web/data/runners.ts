@@ -4,8 +4,8 @@ import type { RunnerGroup, RunnerGroups, RunnerWaits } from '../../src/contract/
 import type { EnrollmentCreated, RunnerView } from '../../src/contract/protocol.ts'
 import type { ListedRunner, RunnerDetail } from '../../src/contract/runner-api.ts'
 import { ask } from './api.ts'
-import { LateChanges } from './late-changes.ts'
-import { liveRuns } from './live.ts'
+import { LateChanges } from './live/late-changes.ts'
+import { liveRuns } from './live/live.ts'
 
 export const runnersQuery = queryOptions({
   queryKey: ['runners'],

@@ -3,7 +3,7 @@ import { type MouseEvent, type ReactNode, useEffect, useRef, useState, useSyncEx
 import { basePath, newKey } from '../data/api.ts'
 import { mayAnswer } from '../data/approvals.ts'
 import { exactTime, hubNow, timeOf, useNow } from '../data/clock.ts'
-import { liveRuns } from '../data/live.ts'
+import { liveRuns } from '../data/live/live.ts'
 import { type Run, shownStatus } from '../data/runs.ts'
 import type { Me } from '../data/session.ts'
 import { navigation, usePlace } from '../navigation/navigation.tsx'

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { RefreshCw, Unplug } from 'lucide-react'
 import { useRef } from 'react'
 import { timeOf, useNow } from '../data/clock.ts'
-import { liveRuns, useConnection, useHubVersion } from '../data/live.ts'
+import { liveRuns, useConnection, useHubVersion } from '../data/live/live.ts'
 import { meQuery } from '../data/session.ts'
 
 /** Whether what is shown is live. */

@@ -20,7 +20,7 @@ import {
   useState,
 } from 'react'
 import { basePath, whenRefused, whenSessionBack } from '../data/api.ts'
-import { liveRuns, useConnection } from '../data/live.ts'
+import { liveRuns, useConnection } from '../data/live/live.ts'
 import { chooseTheme } from '../data/preferences.ts'
 import { runQuery } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'

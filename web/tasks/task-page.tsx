@@ -4,7 +4,7 @@ import { useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { type KeptChange, keptChange } from '../data/change.ts'
 import { clockOf } from '../data/clock.ts'
-import { useLiveTasks } from '../data/live-tasks.ts'
+import { useLiveTasks } from '../data/live/live-tasks.ts'
 import { useRunFeed } from '../data/run-feed.ts'
 import { getRun, shownStep, type WholeRun } from '../data/runs.ts'
 import {

@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { GitPullRequest, Plus } from 'lucide-react'
 import { memo, useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError } from '../data/api.ts'
-import { useLiveTasks } from '../data/live-tasks.ts'
+import { useLiveTasks } from '../data/live/live-tasks.ts'
 import { type TaskFilter, taskFilterOfWords } from '../data/task-filter.ts'
 import {
   issueNumber,

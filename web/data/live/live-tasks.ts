@@ -1,9 +1,9 @@
 import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
+import { type TaskFilter, taskFits } from '../task-filter.ts'
+import { type Task, type TaskPage, taskStates, type WholeTask } from '../tasks.ts'
 import { LateChanges } from './late-changes.ts'
 import { liveRuns } from './live.ts'
-import { type TaskFilter, taskFits } from './task-filter.ts'
-import { type Task, type TaskPage, taskStates, type WholeTask } from './tasks.ts'
 
 /** Whether a task that was in the list of a filter still is. A word that only the hub knows takes none out of it. */
 function maybeIn({ state }: Task, filter: TaskFilter): boolean {

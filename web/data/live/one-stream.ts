@@ -1,6 +1,6 @@
-import type { StreamStart, TopicEvent, TopicNews } from '../../src/contract/run-api.ts'
-import { ask, basePath, newKey, tellSessionBack } from './api.ts'
-import { hubNow, setHubTime } from './clock.ts'
+import type { StreamStart, TopicEvent, TopicNews } from '../../../src/contract/run-api.ts'
+import { ask, basePath, newKey, tellSessionBack } from '../api.ts'
+import { hubNow, setHubTime } from '../clock.ts'
 import { follow } from './event-stream.ts'
 
 export interface Connection {

@@ -1,7 +1,7 @@
 import { useSyncExternalStore } from 'react'
-import type { TopicNews } from '../../src/contract/run-api.ts'
+import type { TopicNews } from '../../../src/contract/run-api.ts'
+import type { Run } from '../runs.ts'
 import { type Connection, type Heard, OneStream, type RunFollower } from './one-stream.ts'
-import type { Run } from './runs.ts'
 
 type Reader = (run: Run) => void
 interface ListReader {

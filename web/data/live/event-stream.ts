@@ -1,4 +1,4 @@
-import { address, sessionBack } from './api.ts'
+import { address, sessionBack } from '../api.ts'
 
 export interface Message {
   id: string
