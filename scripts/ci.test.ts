@@ -4,6 +4,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { parse } from 'yaml'
+import { slowTests } from './slow-tests.ts'
 import { onlyInAll, runsTable } from './test-runs.ts'
 import { servicesOf } from './test-services.ts'
 import { surroundings } from './test-surroundings.ts'
@@ -71,6 +72,29 @@ test('each test is in the gate or in test:all, and CONTRIBUTING.md has what is i
     [...onlyInAll.keys()].sort(),
   )
   assert.ok(readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8').includes(runsTable(root)))
+})
+
+test('a file that takes more than a minute is in the list, with the reason', () => {
+  const { files } = JSON.parse(readFileSync(join(root, 'scripts/test-durations.json'), 'utf8'))
+  const slow = Object.entries(files as Record<string, { usual?: [number, number] }>)
+    .filter(([file, { usual }]) => tests.includes(file) && usual !== undefined && usual[0] > 60_000)
+    .map(([file]) => file)
+  assert.deepEqual(
+    slow.filter((file) => !slowTests.has(file)),
+    [],
+    'make it faster, or give the reason in scripts/slow-tests.ts',
+  )
+  for (const file of slowTests.keys())
+    assert.ok(tests.includes(file), `${file} is in the list, and not there`)
+})
+
+test('the durations in the checkout are those of test files that are there', () => {
+  const { version, files } = JSON.parse(readFileSync(join(root, 'scripts/test-durations.json'), 'utf8'))
+  assert.equal(version, 1)
+  assert.deepEqual(
+    Object.keys(files).filter((file) => !tests.includes(file)),
+    [],
+  )
 })
 
 test('a file that runs in other surroundings is there, and asks for no service', () => {

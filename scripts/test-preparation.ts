@@ -10,7 +10,8 @@ type Commands = Readonly<Partial<Record<Service, readonly (readonly string[])[]>
 const usual: Commands = {
   agents: [['scripts/install-agents.ts']],
   docker: [['test/support/docker/ensure-docker.sh'], ['test/support/docker/make-base-images.sh']],
-  // With what the tests leave of the processors.
+  // These two with what the tests leave of the processors.
+  gitea: [['nice', '-n', '19', 'test/support/forge/gitea/build.sh']],
   kubernetes: [['nice', '-n', '19', 'test/support/kubernetes/build-kubernetes.sh']],
 }
 

@@ -3,7 +3,15 @@ import { join } from 'node:path'
 import { importsOf } from './imports.ts'
 
 /** The services of a machine that tests may use, and that `ERRAND_TEST_WITHOUT` can hide. */
-export const services = ['docker', 'kubernetes', 'agents', 'guests', 'sandboxes', 'browsers'] as const
+export const services = [
+  'docker',
+  'kubernetes',
+  'agents',
+  'guests',
+  'sandboxes',
+  'browsers',
+  'gitea',
+] as const
 export type Service = (typeof services)[number]
 
 /** How a test, or a module that supports tests, finds out whether it can run: the call, not the definition. */
@@ -13,6 +21,7 @@ const signs: readonly [Service, RegExp][] = [
   ['agents', /(?<!function )\b(agentMissing|installedAgent)\(|\b\w+\.locate\(/],
   ['guests', /(?<!function )\bguestMissing\(/],
   ['sandboxes', /(?<!function )\bsandboxMissing\(/],
+  ['gitea', /(?<!function )(?<!const )\bgiteaMissing\(/],
   ['browsers', /\bERRAND_TEST_WITHOUT\?\.includes\('browsers'\)/],
 ]
 
@@ -61,6 +70,8 @@ export async function missingService(service: Service): Promise<string | false> 
       return (await import('../test/support/guest/guest.ts')).guestMissing()
     case 'sandboxes':
       return (await import('../test/support/runner/box-fixture.ts')).sandboxMissing()
+    case 'gitea':
+      return (await import('../test/support/forge/gitea/gitea.ts')).giteaMissing()
     case 'browsers':
       return (await import('../test/support/web/browser.ts')).skip
   }

@@ -5,14 +5,13 @@
 //   --changed                       only files that import what has changed since the merge base with the upstream branch
 //   --list                          prints the files instead of running them
 //   --only-failed                   only files that have not passed in the last run of the same kind, in this checkout
-//   ERRAND_TEST_NO_SKIPS=1          services are made ready beside the tests; a test that is skipped fails the run, except
-//                                   in the files named below
+//   ERRAND_TEST_NO_SKIPS=1          services are made ready beside the tests, and a test that is skipped fails the run
 //   ERRAND_TEST_UNSTABLE=N          if tests of at most N files have failed, these run again, alone: a file that passes then
 //                                   is reported as unstable, and does not fail the run (default: 0)
 //   ERRAND_TEST_SILENT_SECONDS=N    a file that gives no sign for so long, no event of its tests and no output, is ended
 //                                   with all that it has started, and has failed (default: 180)
 //   ERRAND_TEST_WITHOUT=NAME,...    tests do not find these services, as on a machine that has none: docker, kubernetes,
-//                                   agents, guests, sandboxes, browsers. No file finds a service that it does not ask for.
+//                                   agents, guests, sandboxes, browsers, gitea. No file finds a service that it does not ask for.
 //   ERRAND_TEST_SECOND_PASS=1       what one pass cannot show: the files of test-surroundings.ts with colours, another zone,
 //                                   language, umask and home; each file that asks for a service without any
 import { existsSync, globSync } from 'node:fs'
@@ -32,8 +31,6 @@ import { expectedEnd, Schedule, type Width, type Work } from './test-schedule.ts
 import { missingService, type Service, services, servicesOf } from './test-services.ts'
 
 const root = join(import.meta.dirname, '..')
-/** Files that need a program which takes too long to build for each run; `npm run test:all` has it. */
-const maySkip = ['test/forge/gitea.test.ts']
 const SLOWEST = 10
 
 const OPTIONS = ['--all', '--changed', '--list', '--only-failed']
@@ -183,10 +180,9 @@ function report(): void {
   const skips = all.flatMap((result) => result.skips)
   const failures = [...all.flatMap((result) => result.failures), ...preparation.failures]
   const passed = all.reduce((sum, result) => sum + result.passed, 0)
-  const refused = skips.filter(isRefused)
-  const skipsFail = noSkips && refused.length > 0
+  const skipsFail = noSkips && skips.length > 0
   if (skips.length > 0 && !secondPass) console.log(`Skipped:\n${skipLines(all).join('\n')}`)
-  if (skipsFail) console.error(`error: no test may be skipped here:\n${titles(refused)}`)
+  if (skipsFail) console.error(`error: no test may be skipped here:\n${titles(skips)}`)
   for (const { title, text } of preparation.failures)
     console.log(`${styleText('red', `FAILED ${title}`)}\n${text}`)
   if (failures.length > 0) console.log(`${styleText('red', 'Failed:')}\n${titles(failures)}`)
@@ -205,10 +201,6 @@ function report(): void {
   else if (failures.length > 0 || nothing || skipsFail) process.exitCode = 1
 }
 
-function isRefused({ title }: { title: string }): boolean {
-  return isAll || !maySkip.some((file) => title.startsWith(`${file}:`))
-}
-
 function reportSlowest(): void {
   const slowest = [...results].sort(([, a], [, b]) => b.ms - a.ms).slice(0, SLOWEST)
   if (slowest.length < SLOWEST) return
@@ -222,8 +214,7 @@ function reportSlowest(): void {
 /** For the next run: durations, the files that have passed, and the commit where all of them did. */
 function remember(isGreen: boolean): void {
   const passedNow = [...results].filter(
-    ([, { failures, skips, stopped }]) =>
-      failures.length === 0 && !stopped && !(noSkips && skips.some(isRefused)),
+    ([, { failures, skips, stopped }]) => failures.length === 0 && !stopped && !(noSkips && skips.length > 0),
   )
   if (isGreen && !onlyFailed && changed === undefined && isWhole)
     durations.lastPassed = cleanCommit(root) ?? durations.lastPassed
