@@ -138,8 +138,10 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
   await eventually('it to be taken up', async () =>
     (await at.follow('kubectl -n errand logs errand-hub-0')).includes('errand.yaml was read again'),
   )
+  // Its pod, and the log of that, are there until they were looked at.
   const asked = withWords(run!.text, {
-    'echo hello from $(hostname)': 'echo hello from $(hostname); sleep 5',
+    'echo hello from $(hostname)':
+      'echo hello from $(hostname); until test -e /tmp/looked-at; do sleep 0.2; done',
   })
   const running = at.follow(asked)
   const made = await eventually(
@@ -149,6 +151,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
   await eventually('its log', async () =>
     (await at.follow(log!.replace(/job\/\S+/, `job/${made[1]}`)).catch(() => '')).includes('Connected'),
   )
+  await at.follow(`kubectl -n errand exec job/${made[1]} -c runner -- touch /tmp/looked-at`)
   assert.match(await running, hello)
   await nothingLeft()
 

@@ -5,7 +5,14 @@ import { test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms } from '../support/programs.ts'
-import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import {
+  isAccessible,
+  LONGEST_WAIT_MS,
+  openPage,
+  password,
+  skip,
+  startBrowser,
+} from '../support/web/browser.ts'
 
 const asking = (args: Record<string, unknown>, before: readonly object[] = []) => ({
   version: 'v0.1',
@@ -31,7 +38,7 @@ test('approvals are given by those who may, from a phone too, and others are tol
   const asBob = async (): Promise<Page> => {
     const context = await browser.newContext({ viewport: { width: 390, height: 844 } })
     t.after(() => context.close())
-    context.setDefaultTimeout(20_000)
+    context.setDefaultTimeout(LONGEST_WAIT_MS)
     return await context.newPage()
   }
   const logInAs = async (page: Page, name: string) => {

@@ -4,7 +4,15 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { startPrograms, workflowText } from '../support/programs.ts'
-import { isAccessible, logIn, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import {
+  isAccessible,
+  LONGEST_WAIT_MS,
+  logIn,
+  openPage,
+  password,
+  skip,
+  startBrowser,
+} from '../support/web/browser.ts'
 
 test('the first load of the page is at most 150 KB of script and style', () => {
   const folder = join(import.meta.dirname, '../../dist/web')
@@ -26,7 +34,7 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
 
   await t.test('a login that is refused says why, and one leads to the page that was asked for', async () => {
     const context = await browser.newContext()
-    context.setDefaultTimeout(20_000)
+    context.setDefaultTimeout(LONGEST_WAIT_MS)
     const page = await context.newPage()
     await page.goto(`${programs.url}/settings/runners`)
     await logIn(page, 'not the password')

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { errandCommand } from '../support/errand-command.ts'
 import { runTurn, startModelServer } from '../support/model-server/server.ts'
-import { skip, startBrowser } from '../support/web/browser.ts'
+import { LONGEST_WAIT_MS, skip, startBrowser } from '../support/web/browser.ts'
 
 const hosts = (mended: string) => `version: v0.1
 name: roll-out
@@ -37,7 +37,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     viewport: { width: 1440, height: 900 },
     permissions: ['clipboard-read', 'clipboard-write'],
   })
-  context.setDefaultTimeout(30_000)
+  context.setDefaultTimeout(LONGEST_WAIT_MS)
   t.after(() => context.close())
   const page = await context.newPage()
   page.on('pageerror', (error) => assert.fail(error))

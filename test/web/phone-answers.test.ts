@@ -5,7 +5,15 @@ import { test } from 'node:test'
 import type { Locator } from 'playwright-core'
 import { runTurn, startModelServer, type Turn } from '../support/model-server/server.ts'
 import { startPrograms } from '../support/programs.ts'
-import { isAccessible, logIn, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
+import {
+  isAccessible,
+  LONGEST_WAIT_MS,
+  logIn,
+  openPage,
+  password,
+  skip,
+  startBrowser,
+} from '../support/web/browser.ts'
 
 /** A command that no phone shows at once. */
 const longCommand = (made: string): string => `echo ${'"a word" '.repeat(300)}; echo made > ${made}`
@@ -30,7 +38,7 @@ test("an agent's question is answered on a phone in two touches, its whole comma
   const context = await (await startBrowser(t)).newContext({
     ...{ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true },
   })
-  context.setDefaultTimeout(20_000)
+  context.setDefaultTimeout(LONGEST_WAIT_MS)
   t.after(() => context.close())
   const page = await context.newPage()
   page.on('pageerror', (error) => assert.fail(error))

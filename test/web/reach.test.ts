@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { type Programs, startPrograms } from '../support/programs.ts'
-import { logIn, password, skip, startBrowser } from '../support/web/browser.ts'
+import { LONGEST_WAIT_MS, logIn, password, skip, startBrowser } from '../support/web/browser.ts'
 import { pathProxy } from '../support/web/path-proxy.ts'
 
 /** An address of this machine that browsers take for another one's. */
@@ -67,7 +67,7 @@ test('below a path behind a proxy all works, and nothing leads out of the path',
     permissions: ['clipboard-read', 'clipboard-write'],
   })
   t.after(() => context.close())
-  context.setDefaultTimeout(20_000)
+  context.setDefaultTimeout(LONGEST_WAIT_MS)
   const page = await context.newPage()
   const outside: string[] = []
   page.on('request', (request) => {
@@ -90,7 +90,7 @@ test('by plain http from another machine, where browsers keep much back, all wor
   await client.users.create({ name: 'ann', password, role: 'admin' })
   const context = await (await startBrowser(t)).newContext()
   t.after(() => context.close())
-  context.setDefaultTimeout(20_000)
+  context.setDefaultTimeout(LONGEST_WAIT_MS)
   const page = await context.newPage()
   await page.goto(`${url}/login`)
   const missing = await page.evaluate(

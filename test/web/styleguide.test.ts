@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
-import { isAccessible, skip, startBrowser } from '../support/web/browser.ts'
+import { isAccessible, LONGEST_WAIT_MS, skip, startBrowser } from '../support/web/browser.ts'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -31,7 +31,7 @@ test('every part in every state is shown by npm run page, in both themes and wid
   const url = await startPage(t)
   const browser = await startBrowser(t)
   const page = await (await browser.newContext()).newPage()
-  page.setDefaultTimeout(60_000)
+  page.setDefaultTimeout(LONGEST_WAIT_MS)
   page.on('pageerror', (error) => assert.fail(error))
   await page.goto(`${url}styleguide`)
   await page.getByRole('heading', { name: 'Parts' }).waitFor()

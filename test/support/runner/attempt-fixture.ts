@@ -52,13 +52,26 @@ export function place(): Place {
   }
 }
 
+/** `progress`: how far it is. What is much work takes as long as it takes, while that changes. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what = 'the condition',
+  progress: () => unknown = () => undefined,
 ): Promise<void> {
-  const deadline = Date.now() + 120_000
+  let last = progress()
+  let sinceMs = Date.now()
+  let toldMs = sinceMs
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`${what} did not come true within two minutes`)
+    const now = progress()
+    if (now !== last) {
+      last = now
+      sinceMs = Date.now()
+      if (sinceMs - toldMs > 60_000) {
+        toldMs = sinceMs
+        console.log(`Still waiting for ${what}: ${now}`)
+      }
+    }
+    if (Date.now() - sinceMs > 120_000) throw new Error(`${what} did not come true within two minutes`)
     await sleep(10)
   }
 }

@@ -13,6 +13,8 @@ export const browserPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/
 /** Why the tests with a browser are left out, if they are. */
 export const skip = browserPath === undefined && 'no Chromium is installed: scripts/ci-packages.sh chromium'
 export const password = 'correct horse battery'
+/** How long a page may take for anything, on a machine that is busy: a limit for what hangs, and no measure of a page. */
+export const LONGEST_WAIT_MS = 120_000
 
 export async function startBrowser(t: TestContext): Promise<Browser> {
   const browser = await chromium.launch({ executablePath: browserPath })
@@ -23,7 +25,7 @@ export async function startBrowser(t: TestContext): Promise<Browser> {
 /** A page that has logged in; what its console says is wrong ends the test. */
 export async function openPage(t: TestContext, browser: Browser, programs: Programs): Promise<Page> {
   const context: BrowserContext = await browser.newContext({ viewport: { width: 1280, height: 800 } })
-  context.setDefaultTimeout(20_000)
+  context.setDefaultTimeout(LONGEST_WAIT_MS)
   t.after(() => context.close())
   const page = await context.newPage()
   page.on('pageerror', (error) => assert.fail(error))

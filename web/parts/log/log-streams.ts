@@ -12,6 +12,7 @@ class StderrLines {
   /** So many lines are looked at. */
   total = 0
   version = 0
+  #wanted = 0
   #busy = false
   readonly #path: string
   readonly #stop = new AbortController()
@@ -21,11 +22,14 @@ class StderrLines {
     this.#path = `${linesPath(run, attempt)}/stretches`
   }
   async grow(total: number): Promise<void> {
-    if (this.#busy || total <= this.total) return
+    this.#wanted = total
+    if (this.#busy) return
     this.#busy = true
     try {
-      for (let from: number | undefined = this.total + 1; from !== undefined; ) {
-        const query = { stream: 'stderr', from, limit: 1000 }
+      // More may be wanted meanwhile; a hub that knows no more is asked again with the next line.
+      for (let before = -1; this.total < this.#wanted && this.total > before; ) {
+        before = this.total
+        const query = { stream: 'stderr', from: before + 1, limit: 1000 }
         const found: Stretches = await ask('GET', this.#path, { query, signal: this.#stop.signal })
         for (const [first, last] of found.stretches) {
           const latest = this.stretches.at(-1)
@@ -35,7 +39,6 @@ class StderrLines {
         this.total = found.next === undefined ? found.total : found.next - 1
         this.version++
         for (const watcher of this.#watchers) watcher()
-        from = found.next
       }
     } catch {
       // The log says itself that its hub is away, and asks again as it grows.
