@@ -168,7 +168,8 @@ class ConnectedDocker implements DockerEngine {
     try {
       for (;;) {
         const next = await this.#told(`read the log of the container ${id}`, pieces.next())
-        if (next.done) break
+        // Some pieces may have been read ahead.
+        if (next.done || options.signal.aborted) break
         yield next.value
       }
     } finally {

@@ -25,7 +25,10 @@ export async function errandImage(): Promise<string> {
     docker image prune -af --filter "label=$2" --filter until=${KEPT_HOURS}h >/dev/null || true`
   // Not in TMPDIR: that is the test file's own.
   const lock = '/tmp/errand-test-image.lock'
-  await execute('flock', [lock, 'sh', '-c', script, image, base, LABEL], { cwd: root })
+  const built = execute('flock', [lock, 'sh', '-c', script, image, base, LABEL], { cwd: root })
+  // A test file that gives no sign for long is ended.
+  const waiting = setInterval(() => console.log('Still building the image of Errand.'), 30_000)
+  await built.finally(() => clearInterval(waiting))
   return image
 }
 

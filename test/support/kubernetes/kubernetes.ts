@@ -104,7 +104,11 @@ export async function takeImage(name: string): Promise<void> {
   const known = await execute('sh', ['-c', `${ctr} ls -q`])
   if (known.stdout.split('\n').includes(id))
     await execute('sh', ['-c', `${ctr} tag --force "$0" "$1"`, id, reference])
-  else await execute('sh', ['-c', `docker save "$0" | ${ctr} import -`, name])
+  else {
+    const taken = execute('sh', ['-c', `docker save "$0" | ${ctr} import -`, name])
+    const waiting = setInterval(() => console.log(`Still copying ${name} to the node.`), TOLD_EVERY_MS)
+    await taken.finally(() => clearInterval(waiting))
+  }
 }
 
 /** A "no" of the API. */
