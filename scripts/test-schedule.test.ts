@@ -142,12 +142,13 @@ test('the expected end is that of the last file', () => {
   assert.equal(expectedEnd([took('a', 300, alone), took('b', 300, alone)], { cores: 4, most: 8 }), 600)
 })
 
-test('of a file that runs only the rest is expected, and nothing of one that takes longer than it did', () => {
+test('of a file that runs only the rest is expected, and a quarter more of one that takes longer than it did', () => {
   const one = { cores: 1, most: 3 }
   const [runs, waits] = [took('runs', 300), took('waits', 200)]
   assert.equal(expectedEnd([], one, new Map([[runs, 100]])), 200)
   assert.equal(expectedEnd([waits], one, new Map([[runs, 100]])), 400)
-  assert.equal(expectedEnd([waits], one, new Map([[runs, 5000]])), 200)
+  assert.equal(expectedEnd([], one, new Map([[runs, 400]])), 100)
+  assert.equal(expectedEnd([waits], one, new Map([[runs, 400]])), 300)
 })
 
 const services = ['docker', 'kubernetes'] as const

@@ -102,8 +102,7 @@ export function expectedEnd(
   const ends: { atMs: number; work: Work }[] = []
   for (;;) {
     for (let work = schedule.next(); work !== undefined; work = schedule.next()) {
-      const tookMs = Math.max(0, expectedMs(work) - (runningMs.get(work) ?? 0))
-      ends.push({ atMs: nowMs + tookMs, work })
+      ends.push({ atMs: nowMs + leftMs(work, runningMs.get(work) ?? 0), work })
     }
     ends.sort((a, b) => b.atMs - a.atMs)
     const first = ends.pop()
@@ -111,4 +110,10 @@ export function expectedEnd(
     nowMs = first.atMs
     schedule.ended(first.work)
   }
+}
+
+/** Who takes longer than expected will take some more. */
+function leftMs(work: Work, ranMs: number): number {
+  const left = expectedMs(work) - ranMs
+  return left > 0 ? left : ranMs / 4
 }
