@@ -281,3 +281,44 @@ test('a login that has ended loses no answer: it is asked for over the page, and
   } = await programs.ended(run_id)
   assert.deepEqual([step!.answered?.by, step!.answered?.comment], ['ann', 'looked at it'])
 })
+
+test('what becomes of a run while its page reads it is read as well', { skip }, async (t) => {
+  const programs = await startPrograms(t)
+  const browser = await startBrowser(t)
+  await programs.client.users.create({ name: 'ann', password, role: 'admin' })
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => join(programs.home, name))
+  const steps = [
+    { name: 'talks', needs: [], cmd: `${part('begun', a!)}; ${part('heard', join(programs.home, 'end'))}` },
+    { name: 'before', needs: [], cmd: part('waits', b!) },
+    { name: 'meanwhile', needs: [], cmd: part('waits', c!) },
+  ]
+  const { run_id } = await programs.client.runs.create({ yaml: workflowText(steps) })
+  const done = (count: number) =>
+    eventually(`${count} steps done`, async () => {
+      const run = await programs.client.runs.get(run_id)
+      return run.steps.filter(({ status }) => status === 'success').length === count
+    })
+  const page = await openPage(t, browser, programs)
+  await page.clock.install()
+  await page.goto(`${programs.url}/runs/${run_id}?step=talks`)
+  await page.getByText('begun', { exact: true }).waitFor()
+  const held = Promise.withResolvers<void>()
+  await page.route(
+    ({ pathname }) => pathname === `/api/runs/${run_id}`,
+    async (route) => {
+      // The answer is from before the next step has ended, and comes after the page has heard of that.
+      const response = await route.fetch()
+      writeFileSync(c!, '')
+      await done(2)
+      writeFileSync(a!, '')
+      await page.getByText('heard', { exact: true }).waitFor()
+      await page.clock.runFor(2000)
+      await route.fulfill({ response })
+      held.resolve()
+    },
+    { times: 1 },
+  )
+  writeFileSync(b!, '')
+  await held.promise
+  await page.getByRole('img', { name: '2 of 3 steps done' }).waitFor()
+})

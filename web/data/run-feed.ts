@@ -26,6 +26,7 @@ export class RunFeed {
   readonly #unfollow: () => void
   #timer: ReturnType<typeof setTimeout> | undefined
   #lastReadMs = 0
+  #stopped = false
   version = 0
   /** The last seq that it does not have. */
   from: number
@@ -35,10 +36,16 @@ export class RunFeed {
   constructor(id: string, client: QueryClient, from = 0) {
     this.from = from
     const query = runQuery(id)
-    const again = () => {
-      this.#timer = undefined
+    const read = () => {
       this.#lastReadMs = Date.now()
-      void client.fetchQuery({ ...query, staleTime: 0 }).catch(() => undefined)
+      return client.fetchQuery({ ...query, staleTime: 0 }).catch(() => undefined)
+    }
+    const again = async () => {
+      this.#timer = undefined
+      // What is under way the hub may have answered before this event: that is waited for, and then read anew.
+      const isUnderWay = client.isFetching({ queryKey: query.queryKey, exact: true }) > 0
+      await read()
+      if (isUnderWay && !this.#stopped) await read()
     }
     const pauseMs = () =>
       client.getQueryData<WholeRun>(query.queryKey)?.steps.every(isWhole) === false ? 1000 : 250
@@ -52,7 +59,10 @@ export class RunFeed {
           this.events.push(one)
           // At most so often, and the first at once; what an agent says changes nothing of the run but by its questions.
           if (one.type !== 'agent.update' || one.update.kind.startsWith('permission'))
-            this.#timer ??= setTimeout(again, Math.max(0, pauseMs() - (Date.now() - this.#lastReadMs)))
+            this.#timer ??= setTimeout(
+              () => void again(),
+              Math.max(0, pauseMs() - (Date.now() - this.#lastReadMs)),
+            )
           if (one.type === 'run.finished') this.#unfollow()
         }
         this.#changed()
@@ -87,6 +97,7 @@ export class RunFeed {
     return () => this.#watchers.delete(call)
   }
   stop(): void {
+    this.#stopped = true
     this.#unfollow()
     clearTimeout(this.#timer)
   }
