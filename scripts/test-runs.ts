@@ -4,6 +4,7 @@ import { join } from 'node:path'
 /** Test files that only `npm run test:all` runs, with the reason for each. */
 export const onlyInAll: ReadonlyMap<string, string> = new Map([
   ['src/hub/provisioners/drivers/kubernetes/kubernetes.test.ts', 'the whole driver on a real Kubernetes'],
+  ['test/agents/model-server.test.ts', 'each agent’s program beside the stand-in of model services'],
   ['test/deploy/docker-made.test.ts', 'the compose file of a hub that provisions containers'],
   ['test/deploy/image.test.ts', 'the compose files with hub and runners from the image'],
   ['test/forge/gitea.test.ts', 'a real Gitea, which is built from its source first'],

@@ -192,11 +192,11 @@ function report(): void {
     console.log(styleText('yellow', `Stopped by ${stoppedBy}: ${ended} of ${jobs.length} files had ended.`))
   }
   if (!secondPass) remember(!stoppedBy && failures.length === 0 && !skipsFail)
+  const nothing = passed === 0 && jobs.length > 0
+  if (nothing && failures.length === 0 && !stoppedBy) console.error('error: no test has passed')
   const seconds = ((Date.now() - startMs) / 1000).toFixed(1)
   console.log(`${all.length} files in ${seconds} s${skips.length === 0 ? '' : `, ${skips.length} skipped`}`)
   console.log(`${passed} passed, ${failures.length} failed`)
-  const nothing = passed === 0 && jobs.length > 0
-  if (nothing && failures.length === 0) console.error('error: no test has passed')
   if (stoppedBy) process.exitCode = 128 + constants.signals[stoppedBy]
   else if (failures.length > 0 || nothing || skipsFail) process.exitCode = 1
 }

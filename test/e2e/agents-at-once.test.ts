@@ -8,11 +8,17 @@ import { installedAgent, subjectNamed } from '../support/agent-subjects.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startModelServer, writeFileScript } from '../support/model-server/server.ts'
 import { type Programs, processesOf, startPrograms } from '../support/programs.ts'
+import { sized } from '../support/size.ts'
 
 /** How many of each; OpenCode takes 600 MB a process. */
-const counts = { claude_code: 7, codex: 7, copilot: 4, opencode: 2 }
+const counts = {
+  claude_code: sized('Claude Code at once', 3, 7),
+  codex: sized('Codex at once', 3, 7),
+  copilot: sized('Copilot at once', 2, 4),
+  opencode: sized('OpenCode at once', 1, 2),
+}
 
-test('twenty agents at once on one runner: each does its own work, and nothing of them is left', {
+test('many agents at once on one runner: each does its own work, and nothing of them is left', {
   timeout: 300_000,
 }, async (context) => {
   for (const name of Object.keys(counts)) {
