@@ -13,7 +13,8 @@ const root = join(import.meta.dirname, '..')
 /** A project of its own with the test command and these test files. */
 function project(t: TestContext, files: Record<string, string>) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-files-'))
-  t.after(() => rmSync(folder, { recursive: true }))
+  // A command whose terminal was closed still saves what it knows.
+  t.after(() => rmSync(folder, { recursive: true, maxRetries: 10, retryDelay: 100 }))
   for (const path of ['scripts', 'src/platform', 'test/support/test-reporter.ts'])
     cpSync(join(root, path), join(folder, path), {
       recursive: true,
