@@ -15,7 +15,16 @@ export const skip = browserPath === undefined && 'no Chromium is installed: scri
 export const password = 'correct horse battery'
 
 export async function startBrowser(t: TestContext): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath: browserPath })
+  // Each window has two pages of its own for the popups of its address bar, and each browser a renderer to spare: most of
+  // what a page costs. The rest is Playwright's, whose switch this one takes the place of.
+  const without = [
+    'WebUIOmniboxPopup,WebUIOmniboxAimPopup,SpareRendererForSitePerProcess',
+    'AvoidUnnecessaryBeforeUnloadCheckSync,DestroyProfileOnBrowserClose,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable',
+    'LensOverlay,MediaRouter,PaintHolding,ThirdPartyStoragePartitioning,AvoidCorsURLLoaderRestartOnRedirect',
+    'OptimizationHints,NetworkTimeServiceQuerying,AimEnabled,PreconnectToSearch',
+  ]
+  const args = [`--disable-features=${without}`]
+  const browser = await chromium.launch({ executablePath: browserPath, args })
   t.after(() => browser.close())
   return browser
 }
