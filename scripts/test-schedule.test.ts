@@ -31,6 +31,12 @@ test('the weight of a file is the share of a processor that it kept busy, within
   assert.equal(weightOf({ file: 'new', services: [] }), 2 / 3)
 })
 
+test('a file with a browser counts as one that computes most of the time', () => {
+  const duration = { wallMs: 1000, cpuMs: 100 }
+  assert.equal(weightOf({ file: '', services: ['browsers'], duration }), 0.75)
+  assert.equal(weightOf({ file: '', services: ['browsers'], duration: { wallMs: 1000, cpuMs: 900 } }), 0.9)
+})
+
 test('files begin in their order', () => {
   const works = ['a', 'b', 'c', 'd'].map((file) => work(file, 1))
   const schedule = new Schedule(works, { cores: 1, most: 3 })

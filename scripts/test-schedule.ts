@@ -23,6 +23,8 @@ export interface Width {
 
 /** A file that waits most of the time still loads its code, and starts programs. */
 const LEAST_WEIGHT = 0.2
+/** Nobody waits for the processes of a browser, so that what they compute is counted nowhere. */
+const LEAST_WITH_BROWSER = 0.75
 /** A file whose processes use several processors shares them with the others. */
 const MOST_WEIGHT = 1
 /** A file without a figure is expected to be an average one. */
@@ -31,9 +33,10 @@ const UNKNOWN: Required<Duration> = { wallMs: 3000, cpuMs: 2000 }
 const OVERBOOKED = 1.35
 
 /** Returns the share of a processor that the file keeps busy while it runs, from 0.2 to 1. */
-export function weightOf({ duration = UNKNOWN }: Work): number {
+export function weightOf({ duration = UNKNOWN, services }: Work): number {
   const { wallMs, cpuMs = wallMs } = duration
-  return Math.min(MOST_WEIGHT, Math.max(LEAST_WEIGHT, cpuMs / Math.max(1, wallMs)))
+  const least = services.includes('browsers') ? LEAST_WITH_BROWSER : LEAST_WEIGHT
+  return Math.min(MOST_WEIGHT, Math.max(least, cpuMs / Math.max(1, wallMs)))
 }
 
 export const expectedMs = ({ duration = UNKNOWN }: Work): number => duration.wallMs
