@@ -37,7 +37,8 @@ export async function openPage(t: TestContext, browser: Browser, programs: Progr
   context.setDefaultTimeout(LONGEST_WAIT_MS)
   t.after(() => context.close())
   const page = await context.newPage()
-  page.on('pageerror', (error) => assert.fail(error))
+  // What has no stack, such as what the browser itself says, would be told as nothing.
+  page.on('pageerror', (error) => assert.fail(`the page failed: ${error.stack || error}`))
   page.on('console', (message) => {
     if (/Content.Security.Policy|Refused to/i.test(message.text())) assert.fail(message.text())
   })
