@@ -162,7 +162,7 @@ test('the stop of an unhealthy bot that its engine did not carry out is not that
       restart: { policy: 'always' },
       health: {
         cmd: '[ -e /data/fine ]',
-        ...{ interval_seconds: 5, timeout_seconds: 2, retries: 1, start_period_seconds: 0 },
+        ...{ interval_seconds: 5, timeout_seconds: 60, retries: 1, start_period_seconds: 0 },
       },
     }),
     1,

@@ -1,5 +1,5 @@
 import type { Line, Lines } from '../../../src/contract/run-api.ts'
-import { ask } from '../../data/api.ts'
+import { ApiError, ask } from '../../data/api.ts'
 import type { RunFeed } from '../../data/run-feed.ts'
 import { isGroupMark } from './log-groups.ts'
 
@@ -10,6 +10,8 @@ const MOST_BLOCKS = 100
 const CUT_BYTES = 2048
 const MOST_BYTES = 1024 * 1024
 const REFRESH_MS = 100
+/** After a request that got no answer. */
+const AGAIN_MS = 2_000
 
 export const linesPath = (run: string, attempt: number) =>
   `/api/runs/${encodeURIComponent(run)}/attempts/${attempt}/lines`
@@ -33,6 +35,7 @@ export class LogLines {
   #fetching = false
   #refreshing = false
   #running = true
+  #retry: ReturnType<typeof setTimeout> | undefined
   readonly #blocks = new Map<number, Line[]>()
   readonly #open = new Map<number, Line>()
   readonly #whole = new Map<number, Line>()
@@ -94,6 +97,7 @@ export class LogLines {
 
   stop(): void {
     this.#stop.abort()
+    clearTimeout(this.#retry)
     this.#unwatch()
   }
 
@@ -124,7 +128,7 @@ export class LogLines {
         tries = this.#bytes > before || this.behind !== undefined ? 0 : tries + 1
         await new Promise((resolve) => setTimeout(resolve, REFRESH_MS))
       }
-      this.failure = undefined
+      this.#answered()
     } catch (error) {
       this.#failed(error)
     } finally {
@@ -146,7 +150,7 @@ export class LogLines {
         if (next === from) break
         from = next
       }
-      this.failure = undefined
+      this.#answered()
     } catch (error) {
       this.#failed(error)
     } finally {
@@ -197,9 +201,21 @@ export class LogLines {
     delete this.#blocks.get(Math.floor((number - 1) / BLOCK))?.[(number - 1) % BLOCK]
   }
 
+  #answered(): void {
+    if (this.failure === undefined) return
+    this.failure = undefined
+    this.#changed()
+  }
+
   #failed(error: unknown): void {
     if (this.#stop.signal.aborted) return
     this.failure = error
+    // Nothing more may come of a log that waits, and with it no news that would ask again.
+    if (!(error instanceof ApiError) || error.status === 0)
+      this.#retry ??= setTimeout(() => {
+        this.#retry = undefined
+        this.again()
+      }, AGAIN_MS)
     this.#changed()
   }
 
