@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { eventually } from '../support/errand-command.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
+import { sized } from '../support/size.ts'
 import { clientOf, isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
 import { busyRows, makeLongRuns, makeManyRuns, restOn, watchBusyRows } from '../support/web/busy-rows.ts'
 
@@ -140,7 +141,8 @@ test('however much happens at the hub, nothing under the pointer moves, and it i
   await ann.runs.cancel(first)
   await needs.getByText('Asks no more').waitFor()
   const told = () => page.getByRole('button', { name: /^\d+ more need you · \d+ new runs$/ })
-  await eventually('2,000 rows that have changed', async () => (await busyRows(page)).rows >= 2000)
+  const rows = sized('changed rows under the pointer', 600, 2_000)
+  await eventually(`${rows} rows that have changed`, async () => (await busyRows(page)).rows >= rows)
   await told().waitFor()
   await eventually('the end of a long run', async () => (await row.getByText(/success|asks/).count()) > 0)
   await stop()
