@@ -236,9 +236,14 @@ test('a change that decides how every test runs affects none before the others',
     'scripts/test-files.ts',
     'scripts/setup.mjs',
     'test/support/test-reporter.ts',
-    '.ci/run',
   ])
     assert.equal(affectedTests(root, tests, ['src/base.ts', file]), undefined, file)
-  for (const file of ['src/package.json', 'scripts/build.ts', 'test/support/other.ts', 'src/setup.ts'])
+  for (const file of [
+    'src/package.json',
+    'scripts/build.ts',
+    'scripts/test-plan.test.ts',
+    'test/support/other.ts',
+    '.ci/run',
+  ])
     assert.notEqual(affectedTests(root, tests, [file]), undefined, file)
 })

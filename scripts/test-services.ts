@@ -18,7 +18,7 @@ export type Service = (typeof services)[number]
 const signs: readonly [Service, RegExp][] = [
   ['docker', /(?<!function )\b(dockerHere|ownEngineHere)\(|\bprocess\.env\.DOCKER_(HOST|SOCK)\b/],
   ['kubernetes', /(?<!function )\bkubernetesHere\(/],
-  ['agents', /(?<!function )\b(agentMissing|installedAgent)\(|\b\w+\.locate\(/],
+  ['agents', /(?<!function )\b(agentMissing|installedAgent)\(|\b\w+\.locate\(|is not installed here/],
   ['guests', /(?<!function )\bguestMissing\(/],
   ['sandboxes', /(?<!function )\bsandboxMissing\(/],
   ['gitea', /(?<!function )(?<!const )\bgiteaMissing\(/],
