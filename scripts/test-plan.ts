@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { affectedTests, changesSince } from './test-affected.ts'
 import type { Durations, Variant } from './test-durations.ts'
@@ -39,7 +39,7 @@ export function planTests(root: string, files: readonly string[], options: PlanO
     return {
       file,
       services,
-      ...(isAlone(root, file, services) && { alone: 'kubernetes' }),
+      ...marksOf(root, file, services),
       ...(duration !== undefined && { duration }),
     }
   })
@@ -71,7 +71,14 @@ export function planTests(root: string, files: readonly string[], options: PlanO
   return { works: [...first, ...rest], note: affected.size === 0 ? '' : note }
 }
 
-/** It ends or hangs programs of the cluster that all tests share. */
-function isAlone(root: string, file: string, services: readonly string[]): boolean {
-  return services.includes('kubernetes') && /\balone: true\b/.test(readFileSync(join(root, file), 'utf8'))
+/** What a file says of itself, beside the services that it asks for. */
+function marksOf(root: string, file: string, services: readonly Service[]): Partial<Work> {
+  const path = join(root, file)
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
+  // It ends or hangs programs of the cluster that all tests share.
+  const isAlone = services.includes('kubernetes') && /\balone: true\b/.test(text)
+  // It has containers or pods, or a pair of interfaces of its own.
+  const changesNetwork =
+    services.some((one) => one === 'docker' || one === 'kubernetes') || /\/cable\.ts'/.test(text)
+  return { ...(isAlone && { alone: 'kubernetes' }), ...(changesNetwork && { changesNetwork }) }
 }

@@ -133,6 +133,27 @@ test('a file that is to be alone and does not fit yet is not passed by such file
   assert.equal(namesOf(begin(schedule)), 'alone')
 })
 
+test('a file with a browser and one that changes the network do not run at the same time', () => {
+  const [browser, container] = [{ services: ['browsers'] }, { services: ['docker'], changesNetwork: true }]
+  const works = [
+    work('page', 0, browser),
+    work('bot', 0, container),
+    work('page 2', 0, browser),
+    work('none', 0),
+  ]
+  const schedule = new Schedule(works, wide)
+  assert.equal(namesOf(begin(schedule)), 'page page 2 none')
+  schedule.ended(works[0]!)
+  assert.deepEqual(begin(schedule), [])
+  schedule.ended(works[2]!)
+  assert.equal(namesOf(begin(schedule)), 'bot')
+  const other = [work('cable', 0, { changesNetwork: true }), work('page', 0, browser)]
+  const next = new Schedule(other, wide)
+  assert.equal(namesOf(begin(next)), 'cable')
+  next.ended(other[0]!)
+  assert.equal(namesOf(begin(next)), 'page')
+})
+
 const took = (file: string, wallMs: number, also: Partial<Work> = {}): Work =>
   work(file, 0, { duration: { wallMs, cpuMs: wallMs }, ...also })
 
@@ -157,22 +178,24 @@ test('of a file that runs only the rest is expected, and a quarter more of one t
   assert.equal(expectedEnd([waits], one, new Map([[runs, 400]])), 300)
 })
 
-const services = ['docker', 'kubernetes'] as const
+const services = ['docker', 'kubernetes', 'browsers'] as const
 
 const someWork = fc
   .record({
     asked: fc.subarray([...services]),
     isAlone: fc.boolean(),
+    changesNetwork: fc.boolean(),
     duration: fc.option(
       fc.record({ wallMs: fc.nat(1000), cpuMs: fc.option(fc.nat(2000), { nil: undefined }) }),
       { nil: undefined },
     ),
   })
-  .map(({ asked, isAlone, duration }): Work => {
+  .map(({ asked, isAlone, changesNetwork, duration }): Work => {
     const { wallMs, cpuMs } = duration ?? {}
     return {
       file: '',
       services: asked,
+      changesNetwork,
       ...(isAlone && asked.length > 0 && { alone: asked[0] }),
       ...(wallMs !== undefined && { duration: { wallMs, ...(cpuMs !== undefined && { cpuMs }) } }),
     }
@@ -226,6 +249,8 @@ test('each file begins exactly once, and at no moment is a rule broken', () => {
 
 function assertRules(running: readonly Work[], { cores, most }: Width): void {
   assert.ok(running.length <= most)
+  for (const one of running.filter(({ changesNetwork }) => changesNetwork))
+    assert.ok(!running.some((other) => other !== one && other.services.includes('browsers')))
   const weight = running.reduce((sum, one) => sum + weightOf(one), 0)
   assert.ok(running.length === 1 || weight <= cores * 1.35 + 1e-9, `weight ${weight}`)
   for (const one of running)

@@ -10,6 +10,8 @@ export interface Work {
   services: readonly string[]
   /** The service that no other file may use meanwhile. */
   alone?: string
+  /** It adds and removes network interfaces, as containers do. */
+  changesNetwork?: boolean
   /** Undefined for a file that has never run. */
   duration?: Duration
 }
@@ -41,10 +43,14 @@ export function weightOf({ duration = UNKNOWN, services }: Work): number {
 
 export const expectedMs = ({ duration = UNKNOWN }: Work): number => duration.wallMs
 
+/** A browser breaks off what it is loading whenever an interface of its machine comes or goes. */
+const disturb = (one: Work, other: Work): boolean =>
+  one.changesNetwork === true && other.services.includes('browsers')
+
 /**
  * Decides which test file begins next. It goes through the files in their order, and takes the first that fits beside
  * those that run: by weight, by number, with each of its services ready, and none of them used by a file that must be
- * alone with it. A file that waits to be alone with a service holds back the later files that ask for that service.
+ * alone with it. A file with a browser and one that changes the network do not run at the same time. A file that waits to be alone with a service holds back the later files that ask for that service.
  */
 export class Schedule {
   readonly #width: Width
@@ -74,6 +80,7 @@ export class Schedule {
       const fits =
         (running.length === 0 || weightOf(work) <= left) &&
         !services.some((service) => heldBack.has(service)) &&
+        !running.some((other) => disturb(work, other) || disturb(other, work)) &&
         (alone === undefined || !running.some((other) => other.services.includes(alone)))
       if (!fits && alone !== undefined) heldBack.add(alone)
       return fits

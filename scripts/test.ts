@@ -145,7 +145,10 @@ function introduce(): void {
 }
 
 async function run(jobs: readonly Work[], width: Width): Promise<Map<string, FileResult>> {
-  const schedule = new Schedule(jobs, width, (service) => preparation.isReady(service))
+  // An engine that starts adds network interfaces.
+  const isReady = (service: string) =>
+    preparation.isReady(service) && (service !== 'browsers' || preparation.isReady('docker'))
+  const schedule = new Schedule(jobs, width, isReady)
   const progress = new TestProgress(process.stdout, jobs.length, (runningMs) =>
     expectedEnd(schedule.waiting, width, runningMs),
   )
