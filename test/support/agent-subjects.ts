@@ -1,6 +1,7 @@
 import type { Agent, Located, Program } from '../../src/agents/agent.ts'
 import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import { agentRegistry } from '../../src/agents/registry.ts'
+import { onlyLarge } from './size.ts'
 
 /** A real program of an agent, and how it is pointed at a model server. */
 export interface AgentSubject {
@@ -33,9 +34,12 @@ export const agentSubjects: readonly AgentSubject[] = [
   },
 ]
 
+/** A start of OpenCode costs more than one of all others together. */
+const isWhole = onlyLarge('OpenCode in boxes, killed, under attack and at coding tasks')
+
 /** Those, and the agent that comes with Errand. */
 export const allSubjects: readonly AgentSubject[] = [
-  ...agentSubjects,
+  ...agentSubjects.filter(({ name }) => isWhole || name !== 'opencode'),
   {
     name: 'builtin',
     model: 'test-model',
