@@ -15,6 +15,7 @@ import { type TestContext, test } from 'node:test'
 import { botPlace } from '../../../test/support/docker/bot-place.ts'
 import { dockerHere } from '../../../test/support/docker/docker.ts'
 import { endOf, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { sized } from '../../../test/support/size.ts'
 import type { LogPiece } from '../docker/docker-engine.ts'
 import { BotLog } from './bot-log.ts'
 import { readCursor, restoreLog } from './log-cursor.ts'
@@ -157,16 +158,15 @@ test('beyond the limit of a day bytes are left out and counted, the same however
   assert.equal(lines.at(-2), 'minute 59')
 })
 
-test('a bot that writes a gigabyte is bounded, says so, and takes no memory of the runner', {
+test('a bot that floods its log is bounded, says so, and takes no memory of the runner', {
   skip,
 }, async (t) => {
   const here = await botPlace(t)
   const attempts = here.open()
   const limits = { log: '1MB', cpus: 2 }
+  const bytes = sized('bytes of a flood of log', 300_000_000, 1_000_000_000)
   const attempt = await attempts.start(
-    here.bot('yes "$(head -c 16000 /dev/zero | tr "\\0" x)" | head -c 1000000000; echo; echo over', {
-      limits,
-    }),
+    here.bot(`yes "$(head -c 16000 /dev/zero | tr '\\0' x)" | head -c ${bytes}; echo; echo over`, { limits }),
     1,
   )
   let most = 0
@@ -180,7 +180,7 @@ test('a bot that writes a gigabyte is bounded, says so, and takes no memory of t
     const [cursor] = globSync(join(here.path, 'attempts/*/log-cursor'))
     return cursor && readCursor(cursor)?.stdout.leftOut
   }
-  await until(() => attempt.ended, 'the end of a gigabyte', leftOut)
+  await until(() => attempt.ended, 'the end of the flood', leftOut)
   const end = await endOf(attempt)
   assert.equal(end.outcome, 'success', end.message)
   const text = await textOf(attempt)

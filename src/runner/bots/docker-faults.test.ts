@@ -4,6 +4,7 @@ import { botPlace } from '../../../test/support/docker/bot-place.ts'
 import { dockerHere, labelled } from '../../../test/support/docker/docker.ts'
 import { DockerApi } from '../../../test/support/docker/docker-api.ts'
 import { EngineCable } from '../../../test/support/docker/engine-cable.ts'
+import { inside } from '../../../test/support/docker/inside.ts'
 import { endOf, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
 import { connectDocker } from '../docker/connected-docker.ts'
 
@@ -170,7 +171,8 @@ test('the stop of an unhealthy bot that its engine did not carry out is not that
   await until(() => cable.count(STOP) > 0, 'the stop')
   const [id] = await here.containers()
   cable.pull()
-  await cable.inside(id!, ['touch', '/data/fine'])
+  // Done before the restart, which would end it.
+  await inside(new DockerApi().getContainer(id!), ['touch', '/data/fine'])
   // As an engine that comes back does.
   await new DockerApi().getContainer(id!).restart({ t: 5 })
   cable.plug()
