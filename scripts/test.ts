@@ -80,7 +80,7 @@ const stop = (signal: NodeJS.Signals): void => {
 }
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
 // A terminal that was closed, or a reader that has gone away.
-process.stdout.on('error', () => stop('SIGPIPE'))
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => stop('SIGPIPE'))
 
 const durations = new Durations(root)
 const cores = availableParallelism()
