@@ -159,7 +159,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 test('a terminal that is closed ends all that runs, and so does a reader that goes away', async (t) => {
   const { folder, start, pidIn } = project(t, {
     'a.test.ts': hanging,
-    // Ends, which is printed, only once the other file has begun.
+    // Its end, which is printed, comes only after the other file has begun.
     'b.test.ts': `test('waits', async () => {
   while (!fs.existsSync('left') || fs.readFileSync('left', 'utf8') === '') await new Promise((done) => setTimeout(done, 20))
 })\n`,

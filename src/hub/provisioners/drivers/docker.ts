@@ -1,5 +1,4 @@
 import { buffer } from 'node:stream/consumers'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { parseMachineBytes } from '../../../contract/amounts.ts'
 import { type ErrandError, isErrandError } from '../../../contract/errors.ts'
 import type { DriverSettings } from '../../../contract/fleet/provisioning.ts'
@@ -46,10 +45,8 @@ const WITHIN_MS = 60_000
 const PROCESSES = 16_384
 /** So much of the log of a runner is kept. */
 const LOG = { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } }
-/** The exit code after SIGKILL. */
+/** The exit code after SIGKILL. The kernel sends that for lack of memory too, which an engine can fail to notice. */
 const KILLED = 128 + 9
-/** Docker reports the end of a container and its lack of memory by separate events: how long to wait for the second. */
-const LATE_OOM_MS = 500
 const TOLD_LINES = 10
 const TOLD_CHARACTERS = 2_000
 /** The label of an image that has a runner in it. */
@@ -393,11 +390,7 @@ export class DockerProvisioner implements Provisioner {
   ): Promise<FoundRunner> {
     if (State === 'created') return { name, state: 'starting' }
     if (State === 'running' || State === 'paused' || State === 'restarting') return { name, state: 'running' }
-    let there = await this.#inspect(docker, Id, signal)
-    if (there?.State.ExitCode === KILLED && !there.State.OOMKilled) {
-      await sleep(LATE_OOM_MS, undefined, { signal })
-      there = await this.#inspect(docker, Id, signal)
-    }
+    const there = await this.#inspect(docker, Id, signal)
     if (there === undefined) return { name, state: 'ended', message: 'Its container was removed.' }
     return { name, state: 'ended', ...(await this.#end(docker, there, signal)) }
   }
