@@ -305,6 +305,48 @@ test('many instances of a step share a row; those that have failed are named fir
   assert.equal(verbose.match(/^build failed on/gm)!.length, 21)
 })
 
+test('more than fifty rows that succeeded are one row with their count; others stay', () => {
+  const steps = Array.from({ length: 60 }, (_, i) => `s${i}`)
+  const events = (count: number): NewEvent[] => [
+    theRun,
+    ...steps
+      .slice(0, count)
+      .flatMap((step, i) => [
+        started(step, 'web'),
+        created(i + 1, step, 'web'),
+        finished(i + 1, step, 'web'),
+        ended(step),
+      ]),
+    started('bad', 'web'),
+    created(100, 'bad', 'web'),
+    finished(100, 'bad', 'web', { outcome: 'failed', reason: 'exit_code', exit_code: 1 }),
+    ended('bad', 'failed'),
+    { type: 'run.finished', status: 'failed' },
+  ]
+  const rows = (text: string) => text.split('STEP ')[1]!.split('\n').slice(1)
+  const folded = rows(show(events(60), { allRows: 'errand runs show run_1 --verbose' }))
+  assert.match(folded[0]!, /^bad +web +failed/)
+  assert.match(folded[1]!, /^60 steps +success +\d/)
+  assert.equal(folded[2], 'A row for each: errand runs show run_1 --verbose')
+  assert.equal(rows(show(events(50))).filter((row) => / success /.test(row)).length, 50)
+  assert.equal(rows(show(events(60), { verbose: true })).filter((row) => / success /.test(row)).length, 60)
+})
+
+test('a cancel names the rollbacks and final steps that it waits for', () => {
+  const cancel = { type: 'run.cancel_requested' } as NewEvent
+  assert.match(show([started('a', 'web'), created(1, 'a', 'web'), cancel]), /^canceling$/m)
+  const atEnd = [
+    { ...started('undo', 'web'), phase: 'rollback' },
+    { ...started('tidy', 'web'), phase: 'finally' },
+    { ...started('done', 'web'), phase: 'finally' },
+    { ...ended('done'), phase: 'finally' },
+  ] as NewEvent[]
+  assert.match(
+    show([...atEnd, cancel]),
+    /^canceling; waiting for undo \(rollback\), tidy \(finally\), which a cancel does not stop$/m,
+  )
+})
+
 test('why many instances wait is told once', () => {
   const waits = Array.from({ length: 100 }, (_, i) => ({
     ...created(i + 1, 'build', 'ci', i),

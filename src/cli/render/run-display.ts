@@ -1,5 +1,6 @@
 import type { StreamName } from '../../contract/attempt.ts'
 import type { EventOf, RunEvent } from '../../contract/events.ts'
+import { isFinalStep } from '../../contract/status.ts'
 import { AgentLines } from './agent-tools.ts'
 import { Failures } from './failures.ts'
 import { LiveLines, type RunningStep, runningFor, StillRunning } from './live-lines.ts'
@@ -111,7 +112,7 @@ export class RunDisplay {
       case 'run.waiting':
         return this.#note('yellow', `waiting: ${event.why}`)
       case 'run.cancel_requested':
-        return this.#note('yellow', event.force ? 'canceling by force' : 'canceling')
+        return this.#note('yellow', event.force ? 'killing everything now' : `canceling${this.#stillAtEnd()}`)
       case 'run.timed_out':
         return this.#note('red', 'the time for the whole run is up')
       case 'run.finished':
@@ -154,6 +155,13 @@ export class RunDisplay {
       default:
         return ''
     }
+  }
+
+  /** Says which rollbacks and final steps a cancel waits for; empty where none runs. */
+  #stillAtEnd(): string {
+    const open = this.#rows.rows.filter(({ phase, status }) => phase !== 'main' && !isFinalStep(status))
+    const names = [...new Set(open.map(stepName))]
+    return names.length === 0 ? '' : `; waiting for ${names.join(', ')}, which a cancel does not stop`
   }
 
   #stepStarted(event: EventOf<'step.started'>): string {

@@ -22,6 +22,8 @@ export const statusColor: Readonly<Record<StepStatus, Color>> = {
 const MOST_ROWS = 20
 /** Instances of such a step that are named because they have failed. */
 export const MOST_NAMED = 10
+/** Rows of the table at the end that succeeded; more than these share one row. */
+const MOST_SUCCEEDED = 50
 
 /** Why something did not succeed, in one line: `exit code 3`, `timeout: ...`, `condition`. */
 export function whyText(of: { reason?: string; message?: string; exitCode?: number }): string {
@@ -90,12 +92,15 @@ export function summary(rows: readonly Row[], { paint, verbose, allRows }: Summa
     left = true
     return [...own, together(instances)]
   })
-  const sorted = [
+  const succeeded = lines.filter(({ status }) => status === 'success')
+  const isLong = !verbose && succeeded.length > MOST_SUCCEEDED
+  const sorted: Line[] = [
     ...lines.filter(({ status }) => isFailure(status)),
-    ...lines.filter(({ status }) => !isFailure(status)),
+    ...lines.filter(({ status }) => !isFailure(status) && !(isLong && status === 'success')),
+    ...(isLong ? [allSucceeded(succeeded)] : []),
   ]
   const cells = sorted.map((row) => [
-    lineText(stepName(row)),
+    lineText(row.name ?? stepName(row)),
     lineText(row.host),
     row.status,
     between(row.startedAt, row.finishedAt),
@@ -105,7 +110,7 @@ export function summary(rows: readonly Row[], { paint, verbose, allRows }: Summa
     if (row < 0) return paint('dim', cell)
     return column === 2 ? paint(statusColor[sorted[row]!.status], cell) : cell
   })
-  return left ? `${text}${paint('dim', `A row for each: ${lineText(allRows)}`)}\n` : text
+  return left || isLong ? `${text}${paint('dim', `A row for each: ${lineText(allRows)}`)}\n` : text
 }
 
 function rowWhy({ tries, reason, message, exitCode }: Row): string {
@@ -113,19 +118,43 @@ function rowWhy({ tries, reason, message, exitCode }: Row): string {
   return [tries > 1 ? `${tries} tries` : '', why ?? ''].filter((text) => text !== '').join('; ')
 }
 
+interface Line extends Row {
+  why: string
+  /** Stands in the first column instead of the step. */
+  name?: string
+}
+
+/** Returns the row that stands for all rows that succeeded, with the time from the first start to the last end. */
+function allSucceeded(lines: readonly Line[]): Line {
+  const tried = lines.filter(({ tries }) => tries > 1).length
+  const steps = new Set(lines.map(stepName)).size
+  return {
+    ...lines[0]!,
+    ...span(lines),
+    name: `${numberText(steps)} steps${steps < lines.length ? ` (${numberText(lines.length)} instances)` : ''}`,
+    host: '',
+    why: tried === 0 ? '' : `${numberText(tried)} with several tries`,
+  }
+}
+
+/** Returns when the first of them started and the last one ended. */
+const span = (rows: readonly Row[]): Pick<Row, 'startedAt' | 'finishedAt'> => ({
+  startedAt: rows.flatMap(({ startedAt }) => startedAt ?? []).sort()[0],
+  finishedAt: rows
+    .flatMap(({ finishedAt }) => finishedAt ?? [])
+    .sort()
+    .at(-1),
+})
+
 /** The row of many instances of a step. */
-function together(instances: readonly Row[]): Row & { why: string } {
+function together(instances: readonly Row[]): Line {
   const worst = (['failed', 'interrupted', 'canceled', 'success'] as const).find((status) =>
     instances.some((one) => one.status === status),
   )
   const first = instances[0]!
   return {
     ...first,
-    startedAt: instances.flatMap((one) => one.startedAt ?? []).sort()[0],
-    finishedAt: instances
-      .flatMap((one) => one.finishedAt ?? [])
-      .sort()
-      .at(-1),
+    ...span(instances),
     host: `${numberText(instances.length)} instances`,
     status: worst ?? first.status,
     why: countsText(instances),
