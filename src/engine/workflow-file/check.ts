@@ -1,6 +1,7 @@
 import type { ActionCatalog } from '../../contract/actions.ts'
 import { Input, Workflow } from '../../contract/workflow.ts'
 import { checkBoxes } from './check-box.ts'
+import { checkElsewhere } from './check-elsewhere.ts'
 import { checkCredentials, checkSecrets } from './check-secrets.ts'
 import { type CheckedArgs, checkAgents, checkStep, checkTemplates } from './check-step.ts'
 import { checkTiming } from './check-timing.ts'
@@ -24,6 +25,8 @@ export interface CheckOptions {
   agents?: readonly string[]
   /** Names that targets may have beside those of the inventory. */
   hosts?: readonly string[]
+  /** Whether to warn of what the file has on this machine alone, and not through a hub. */
+  warnsOfHub?: boolean
 }
 
 /** With `workflow` unless a problem is an error. */
@@ -44,6 +47,7 @@ export function parseWorkflow(text: string, options: CheckOptions): Checked {
 export function checkWorkflow(value: unknown, options: CheckOptions & { locate?: Locate }): Checked {
   const report = new Report(value, { file: options.file, locate: options.locate })
   const workflow = checkInto(report, value, options.catalog, subWorkflows(options, checkInto))
+  if (options.warnsOfHub && workflow !== undefined && !report.failed) checkElsewhere(report, workflow)
   return { workflow: report.failed ? undefined : workflow, problems: sortProblems(report.problems) }
 }
 

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { AttemptSpec } from '../../contract/attempt.ts'
+import { type AttemptSpec, passedOnVariables } from '../../contract/attempt.ts'
 import type { ProcessPlan } from '../ports.ts'
 import type { Launch } from '../sandbox/launch.ts'
 
@@ -9,9 +9,6 @@ export const launchOf = ({ argv, cwd }: ProcessPlan, folder: string, env: NodeJS
   cwd: cwd === undefined ? folder : resolve(folder, cwd),
   env,
 })
-
-/** All that a command on a runner gets of the runner's own environment: never its token or an API key. */
-const PASSED_ON = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'SHELL'] as const
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
@@ -25,7 +22,7 @@ export const markOf = (key: string): string => `${MARK}=${key}`
  */
 export function passedOn(env: NodeJS.ProcessEnv, more: readonly string[] = []): Record<string, string> {
   const passed: Record<string, string> = { PATH: DEFAULT_PATH }
-  for (const name of [...PASSED_ON, ...more]) {
+  for (const name of [...passedOnVariables, ...more]) {
     const value = env[name]
     if (value !== undefined) passed[name] = value
   }

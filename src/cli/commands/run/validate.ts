@@ -20,6 +20,7 @@ export const validate = command({
       ...source,
       catalog: builtinActions,
       agents,
+      warnsOfHub: true,
     })
     const valid = workflow !== undefined
     if (json) printJson({ valid, problems })
