@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { RunId } from '../../contract/ids.ts'
 import type { SlotView } from '../../contract/tasks/services.ts'
 import { endTree } from '../../platform/child-tree.ts'
+import { unlessAborted } from '../../platform/races.ts'
 import { GitFailure } from '../git/git-program.ts'
 import { GitRefused, hintOf, refusalOf, withRetries } from '../git/git-words.ts'
 import { openRemote, type Remote } from '../git/remote.ts'
@@ -316,10 +317,7 @@ export class WorkspacePool {
         return newSlot(this.#options.dir, this.#slots, { mirror: mirror.key, repo: remote.identity })
       }
       if (!isTold) tell(`All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`)
-      await Promise.race([
-        this.#room.promise,
-        new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
-      ])
+      await unlessAborted(signal, this.#room.promise)
     }
   }
 
