@@ -190,7 +190,11 @@ export class ContainerRun {
 
   #failed(failure: string): number {
     const end: ContainerEnd = { failure }
-    writeFileAtomic(this.#spec.files.end, JSON.stringify(end), { mode: 0o600, durable: false })
+    try {
+      writeFileAtomic(this.#spec.files.end, JSON.stringify(end), { mode: 0o600, durable: false })
+    } catch {
+      // A full disk: the exit code says less, but not that of another end.
+    }
     return NOT_BEGUN
   }
 

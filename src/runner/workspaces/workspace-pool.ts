@@ -393,7 +393,14 @@ export class WorkspacePool {
 
   #evict(held: Held): void {
     for (const [id, each] of this.#slots) if (each === held) this.#slots.delete(id)
-    this.#trash.take(held.path)
+    try {
+      this.#trash.take(held.path)
+    } catch (error) {
+      // A disk that is read-only by now: a later process of the runner finds the folder.
+      this.#options.log?.(`The workspace ${held.path} stays on the disk: ${(error as Error).message}.`, {
+        level: 'warn',
+      })
+    }
   }
 
   /** Makes room on the disk where there is too little. Throws `GitRefused` where that does not help. */
