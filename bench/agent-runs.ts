@@ -79,6 +79,6 @@ export async function agentThroughHub(
       throw new Error(`Run ${run_id} is ${event.status}: ${JSON.stringify(event)}`)
   }
   const endMs = performance.now() - started
-  folder.remove()
+  await folder.remove()
   return { firstMs: firstMs ?? Number.NaN, endMs }
 }

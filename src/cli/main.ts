@@ -12,3 +12,7 @@ import('./startup/main-all.ts')
   .then((exitCode) => {
     process.exitCode = exitCode
   })
+  .catch((error: unknown) => {
+    console.error(error)
+    process.exit(70)
+  })

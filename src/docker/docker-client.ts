@@ -145,9 +145,12 @@ const MAX_CHARACTERS = 256 * 1024
  * The engine's version; undefined where none answers. Over a connection of its own: an engine that is being stopped takes no
  * new one, and answers for a while over those that it has.
  */
-export async function askVersion(env: DockerEnv, withinMs = WITHIN_MS): Promise<string | undefined> {
+export async function askVersion(
+  env: DockerEnv,
+  signal = AbortSignal.timeout(WITHIN_MS),
+): Promise<string | undefined> {
   try {
-    const request = { apart: true, signal: AbortSignal.timeout(withinMs) }
+    const request = { apart: true, signal }
     const answer = await new DockerClient(env).open('GET', '/version', request)
     let text = ''
     for await (const chunk of answer.setEncoding('utf8')) {

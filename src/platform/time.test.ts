@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Backoff, Moments, parseDuration } from './time.ts'
+import { Backoff, ChangeWatch, Moments, parseDuration } from './time.ts'
 
 test('a moment comes when its time is over, however the clock is set meanwhile', () => {
   let [now, steady] = [1_000_000, 50]
@@ -52,4 +52,22 @@ test('after thousands of tries it still is the longest wait', () => {
   const backoff = new Backoff({ firstMs: 100, maxMs: 1_000, random: () => 0 })
   for (let i = 0; i < 5_000; i++) backoff.next()
   assert.equal(backoff.next(), 1_000)
+})
+
+test('a look that fails tells nothing, and the next one is made all the same', async () => {
+  let looks = 0
+  const told = await new Promise<string>((resolve) => {
+    const watch = new ChangeWatch({
+      everyMs: 1,
+      look: async () => {
+        if (++looks < 3) throw new Error('not now')
+        return 'found'
+      },
+      tell: (found) => {
+        watch.close()
+        resolve(found)
+      },
+    })
+  })
+  assert.deepEqual([told, looks], ['found', 3])
 })

@@ -87,7 +87,10 @@ interface Watched<T> {
   tell(found: T): void
 }
 
-/** Looks at what this machine has, at once and now and then, and tells of what is new; nothing, at first, is not. */
+/**
+ * Looks at what this machine has, at once and now and then, and tells of what is new; nothing, at first, is not. A look that
+ * fails tells nothing, and is made again at its time.
+ */
 export class ChangeWatch<T> {
   readonly #watched: Watched<T>
   readonly #timer: NodeJS.Timeout
@@ -96,8 +99,9 @@ export class ChangeWatch<T> {
 
   constructor(watched: Watched<T>) {
     this.#watched = watched
-    this.#timer = setInterval(() => void this.#look(), watched.everyMs)
-    void this.#look()
+    const look = () => void this.#look().catch(() => undefined)
+    this.#timer = setInterval(look, watched.everyMs)
+    look()
   }
 
   /** May be called twice. */

@@ -12,10 +12,18 @@ const env = Object.fromEntries(
   Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
 )
 
-import('./server.ts').then(({ BuiltinServer }) => {
-  const server = new BuiltinServer({ ...asked, env }, (line) => void process.stdout.write(`${line}\n`))
-  // The end of its input is the client's farewell.
-  createInterface({ input: process.stdin })
-    .on('line', (line) => server.line(line))
-    .on('close', () => void server.close().then(() => process.exit(0)))
-})
+/** To the client's log of it. */
+function failed(error: unknown): never {
+  console.error(error)
+  process.exit(1)
+}
+
+import('./server.ts')
+  .then(({ BuiltinServer }) => {
+    const server = new BuiltinServer({ ...asked, env }, (line) => void process.stdout.write(`${line}\n`))
+    // The end of its input is the client's farewell.
+    createInterface({ input: process.stdin })
+      .on('line', (line) => server.line(line))
+      .on('close', () => void server.close().then(() => process.exit(0), failed))
+  })
+  .catch(failed)

@@ -1,5 +1,6 @@
 import type { AgentUpdateOf, ToolKind } from '../../contract/agent.ts'
 import { isBelow, realPath } from '../../platform/files.ts'
+import { unlessAborted } from '../../platform/races.ts'
 import type { AskMode } from '../agent.ts'
 import { clippedValue } from '../clipped.ts'
 import type { ModelCall } from './answer.ts'
@@ -93,16 +94,9 @@ export class ToolCalls {
     if (reads && outside === undefined && !(ask === 'ask' && asksReading)) return undefined
     if (ask === 'deny') return 'Denied: nothing may be changed or run here, only read.'
     signal.throwIfAborted()
-    const aborted = Promise.withResolvers<never>()
-    const abort = () => aborted.reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    try {
-      const asked = port.permission({ tool_id: call.id, title, tool_kind: kind, paths, input })
-      const decision = await Promise.race([asked, aborted.promise])
-      return decision === 'allow' ? undefined : 'Denied: this use of the tool was not permitted.'
-    } finally {
-      signal.removeEventListener('abort', abort)
-    }
+    const asked = port.permission({ tool_id: call.id, title, tool_kind: kind, paths, input })
+    const decision = await unlessAborted(signal, asked)
+    return decision === 'allow' ? undefined : 'Denied: this use of the tool was not permitted.'
   }
 }
 

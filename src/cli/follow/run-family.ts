@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { StreamName } from '../../contract/attempt.ts'
 import type { ErrandError } from '../../contract/errors.ts'
 import type { EventOf, RunEvent, StepInstance } from '../../contract/events.ts'
+import { firstOf } from '../../platform/races.ts'
 import { RunDisplay } from '../render/run-display.ts'
 import { instanceName } from '../render/run-rows.ts'
 import { palette, type TextRules } from '../render/terminal-text.ts'
@@ -165,7 +166,7 @@ class Child {
 
   async #follow(turns: Turns): Promise<void> {
     const turn = turns.take()
-    await Promise.race([turn, this.#over.promise])
+    await firstOf(turn, this.#over.promise)
     try {
       await this.#untilTold()
     } finally {

@@ -111,7 +111,7 @@ export class LocalConcurrency implements ConcurrencyLimiter {
     const waiting = this.#waiting.get(runId)
     if (!waiting) return
     waiting.timer = setTimeout(() => {
-      this.#mayStart(name, runId)
+      void this.#mayStart(name, runId)
         // What cannot be read or changed now may be later.
         .catch(() => false)
         .then((may) => {

@@ -14,15 +14,17 @@ if (argv[0] === 'run') {
   // A bundle of its own: what a command needs to start is most of the time it takes.
   const { exports, keep } = loadProgram(join(import.meta.dirname, 'main-run.cjs'), compiled, require)
   const { main } = exports as typeof import('./main-run.ts')
-  main(argv).then((exitCode) => {
-    process.exitCode = exitCode
-    if (exitCode === 0 && isUsual(argv)) keep()
-    // All is over and written by then: what Node would take apart goes with the process (2 ms of 90).
-    const leave = () => process.exit()
-    process.on('exit', leave)
-    // Where a write has failed late Node tells of it after that, on its way out.
-    process.on('uncaughtExceptionMonitor', () => process.off('exit', leave))
-  })
+  main(argv)
+    .then((exitCode) => {
+      process.exitCode = exitCode
+      if (exitCode === 0 && isUsual(argv)) keep()
+      // All is over and written by then: what Node would take apart goes with the process (2 ms of 90).
+      const leave = () => process.exit()
+      process.on('exit', leave)
+      // Where a write has failed late Node tells of it after that, on its way out.
+      process.on('uncaughtExceptionMonitor', () => process.off('exit', leave))
+    })
+    .catch(failed)
 } else {
   enableCompileCache(compiled)
   program(argv)
@@ -30,6 +32,13 @@ if (argv[0] === 'run') {
     .then((exitCode) => {
       process.exitCode = exitCode
     })
+    .catch(failed)
+}
+
+/** Of what is no command's: its bundle is damaged or not there. */
+function failed(error: unknown): never {
+  console.error(error)
+  process.exit(70)
 }
 
 /** Commands that talk to a hub need a fifth of all the code; hub and runner stay, and so does the text of their programs. */

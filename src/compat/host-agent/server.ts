@@ -101,6 +101,10 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     answer(request, gone.signal)
       .catch((error: unknown) => errorReply(error, log))
       .then((reply) => send(response, reply, closing.signal.aborted))
+      .catch((error: unknown) => {
+        log(`a request could not be answered: ${detailsOf(error)}`)
+        response.destroy()
+      })
   })
 
   async function answer(request: IncomingMessage, gone: AbortSignal): Promise<Reply> {
@@ -167,12 +171,15 @@ const isOpen = (name: string): boolean => hostAgentRoutes[name as HostAgentRoute
 
 function errorReply(error: unknown, log: (line: string) => void): Reply {
   if (error instanceof ErrandError) return { status: error.status, body: error.toBody() }
-  log(`a request failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  log(`a request failed: ${detailsOf(error)}`)
   const internal = new ErrandError('internal', 'The host agent failed to answer this request.', {
     hint: 'Its log says why.',
   })
   return { status: internal.status, body: internal.toBody() }
 }
+
+const detailsOf = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error)
 
 function send(response: ServerResponse, { status, body }: Reply, closing: boolean): void {
   if (response.destroyed) return

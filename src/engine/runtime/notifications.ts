@@ -1,6 +1,7 @@
 import { messageOf } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunStatus } from '../../contract/status.ts'
+import { unlessAborted, within } from '../../platform/races.ts'
 import type { Notification, Notifier } from '../ports.ts'
 
 export interface NotifyOptions {
@@ -67,20 +68,18 @@ export class Notifications {
     const { timeoutMs } = this.#options
     const stop = new AbortController()
     const signal = AbortSignal.any([this.#abort.signal, stop.signal])
-    const timedOut = pause(timeoutMs, signal).then(() => {
-      throw new Error(
-        this.#abort.signal.aborted ? 'closed before it was sent' : `no answer within ${timeoutMs} ms`,
-      )
-    })
     const sent = (async () => this.#notifier.notify(notification, signal))()
+    const sentOrClosed = unlessAborted(signal, sent, () => {
+      throw new Error('closed before it was sent')
+    })
     try {
-      await Promise.race([sent, timedOut])
+      await within(timeoutMs, sentOrClosed, () => {
+        throw new Error(`no answer within ${timeoutMs} ms`)
+      })
       return undefined
     } catch (error) {
       return messageOf(error)
     } finally {
-      sent.catch(() => {})
-      timedOut.catch(() => {})
       stop.abort()
     }
   }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Job, jobErrorCode } from '../../compat/jobs.ts'
 import type { BotView } from '../../contract/bots/bot-api.ts'
 import type { JobAnswer } from '../../contract/bots/job-api.ts'
@@ -7,6 +6,7 @@ import { randomText } from '../../contract/ids.ts'
 import type { RunRecord } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/api.ts'
+import { within } from '../../platform/races.ts'
 import type { BotOwner } from './bot-admission.ts'
 import { botView, isUpdate, open, withoutStep } from './bot-view.ts'
 import type { Bots } from './bots.ts'
@@ -111,14 +111,8 @@ export class Jobs {
     job_id: string,
     bot_id: string,
   ): Promise<JobAnswer> {
-    const over = new AbortController()
-    const late = sleep(this.#options.logMs, 'late' as const, { ref: false, signal: over.signal })
-    try {
-      const answer = await Promise.race([working, late.catch(() => 'late' as const)])
-      if (answer !== 'late') return this.#keep(of, answer)
-    } finally {
-      over.abort()
-    }
+    const answer = await within(this.#options.logMs, working, () => 'late' as const)
+    if (answer !== 'late') return this.#keep(of, answer)
     working.then(
       (answer) => this.#keep(of, answer),
       (error) => this.#keep(of, failed(job_id, 'internal', messageOf(error))),

@@ -5,6 +5,7 @@ import type { DataAsk } from '../../contract/bots/bot-data.ts'
 import { ErrandError, type ErrorCode, errorStatus } from '../../contract/errors.ts'
 import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
 import type { RunnerAnswer, RunnerAsk } from '../../contract/tasks/pool-ask.ts'
+import { within } from '../../platform/races.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import { type RunnerKey, runnerKey } from './matching.ts'
 import type { Runner } from './roster.ts'
@@ -78,22 +79,17 @@ export class RunnerAsks {
       })
     const askId = randomUUID()
     const { promise, resolve } = Promise.withResolvers<RunnerAnswer | Readable | ErrandError>()
-    const late = new ErrandError(
-      'unavailable',
-      `Runner "${id}" has not answered within ${withinMs / 1000} s.`,
-      {
-        hint: 'Try again; a runner of an earlier version has to be updated for this.',
-      },
-    )
-    const timer = setTimeout(() => resolve(late), withinMs)
     this.#pending.set(askId, { link, tenant, settle: resolve })
     try {
       link.send({ type: 'ask', ask_id: askId, ask })
-      const settled = await promise
+      const settled = await within(withinMs, promise, () => {
+        throw new ErrandError('unavailable', `Runner "${id}" has not answered within ${withinMs / 1000} s.`, {
+          hint: 'Try again; a runner of an earlier version has to be updated for this.',
+        })
+      })
       if (settled instanceof Error) throw settled
       return settled
     } finally {
-      clearTimeout(timer)
       this.#pending.delete(askId)
     }
   }

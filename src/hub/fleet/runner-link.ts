@@ -13,6 +13,7 @@ import {
   PROTOCOL_VERSION,
   RunnerFrame,
 } from '../../contract/protocol.ts'
+import { within } from '../../platform/races.ts'
 import { FrameWriter, Liveness } from '../../platform/websocket.ts'
 import type { Assignment } from './assignments.ts'
 import type { Meter } from './inbox.ts'
@@ -135,11 +136,9 @@ export class RunnerLink implements Meter {
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const alive = () => resolve(true)
     const gone = () => resolve(false)
-    const timer = setTimeout(gone, withinMs)
     this.#ws.once('pong', alive).once('message', alive).once('close', gone)
     this.#ws.ping(() => {})
-    const answer = await promise
-    clearTimeout(timer)
+    const answer = await within(withinMs, promise, () => false)
     this.#ws.off('pong', alive).off('message', alive).off('close', gone)
     return answer
   }

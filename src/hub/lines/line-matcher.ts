@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { ErrandError } from '../../contract/errors.ts'
+import { within } from '../../platform/races.ts'
 
 /** For how long one batch of lines may be looked at. */
 const BATCH_MS = 5_000
@@ -58,13 +59,14 @@ export class LineMatcher {
   match(batch: Batch, most: number, backward = false): Promise<Match[]> {
     const { promise, resolve, reject } = Promise.withResolvers<Match[]>()
     const fail = () => reject(tooCostly(this.#source))
-    const timer = setTimeout(fail, BATCH_MS)
     this.#worker.once('message', resolve)
     this.#worker.once('error', fail)
     this.#worker.once('exit', fail)
     this.#worker.postMessage({ ...batch, most, backward })
-    return promise.finally(() => {
-      clearTimeout(timer)
+    const inTime = within(BATCH_MS, promise, () => {
+      throw tooCostly(this.#source)
+    })
+    return inTime.finally(() => {
       this.#worker.off('message', resolve)
       this.#worker.off('error', fail)
       this.#worker.off('exit', fail)

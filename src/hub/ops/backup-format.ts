@@ -8,6 +8,7 @@ import { extract, pack } from 'tar-stream'
 import * as z from 'zod'
 import { ErrandError } from '../../contract/errors.ts'
 import { makeFolder } from '../../platform/files.ts'
+import { unlessAborted } from '../../platform/races.ts'
 import { diskError, isMissing } from '../../stores/disk-errors.ts'
 
 /** Where a backup goes. Files come one at a time. */
@@ -73,16 +74,13 @@ function archiveTarget(target: string, making: string): BackupTarget {
   const file = createWriteStream(making, { flags: 'wx', mode: 0o600, flush: true })
   const written = target.endsWith('.tar') ? pipeline(tar, file) : pipeline(tar, createGzip(), file)
   // A failure to write is told by the one who waits for the next file, or for the end.
-  const failed = written.then(
-    () => new Promise<never>(() => {}),
-    (error) => Promise.reject(error),
-  )
-  failed.catch(() => {})
+  const broken = new AbortController()
+  written.catch((error) => broken.abort(error))
   return {
     scratch,
     async add(name, bytes, pieces) {
       const entry = tar.entry({ name, size: bytes, mode: 0o600 })
-      await Promise.race([pipeline(Readable.from(pieces), entry), failed])
+      await unlessAborted(broken.signal, pipeline(Readable.from(pieces), entry))
     },
     async finish() {
       tar.finalize()

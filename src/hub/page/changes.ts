@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { RunRecord, RunSummary } from '../../contract/run.ts'
 import type { Share } from '../../contract/runs/shares.ts'
+import { unlessAborted } from '../../platform/races.ts'
 import { isApprover, type Person, shareOf } from '../approvals/approvers.ts'
 
 /** A row of a list as it is now, and whom it is for. */
@@ -85,11 +86,7 @@ export class Changes {
   /** Resolves when there is something after the place, or with the signal. */
   async more(place: number, signal: AbortSignal): Promise<void> {
     if (place < this.#count || signal.aborted) return
-    const aborted = Promise.withResolvers<void>()
-    const abort = () => aborted.resolve()
-    signal.addEventListener('abort', abort, { once: true })
-    await Promise.race([this.#waiting.promise, aborted.promise])
-    signal.removeEventListener('abort', abort)
+    await unlessAborted(signal, this.#waiting.promise, () => undefined)
   }
 
   /**

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptUsage } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
 import { pullSecret } from '../../contract/step-secrets.ts'
+import { within } from '../../platform/races.ts'
 import type { AttemptFiles } from '../attempts/attempt-files.ts'
 import { noDescriptors } from '../attempts/attempt-folder.ts'
 import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
@@ -127,7 +127,7 @@ class BotDriver implements Driver {
 
   async leave(): Promise<void> {
     this.#leave.abort()
-    await Promise.race([this.#working, sleep(LEAVE_MS, undefined, { ref: false })])
+    if (this.#working) await within(LEAVE_MS, this.#working, () => undefined)
     this.#log?.flush()
     this.#log?.close()
     this.#progress?.end()

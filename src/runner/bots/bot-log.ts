@@ -1,6 +1,7 @@
 import { ftruncateSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StreamName } from '../../contract/attempt.ts'
+import { firstOf, within } from '../../platform/races.ts'
 import type { FileOutput } from '../attempts/file-output.ts'
 import type { DockerEngine, LogPiece } from '../docker/docker-engine.ts'
 import {
@@ -233,9 +234,9 @@ export class ContainerLog {
     const read = this.#read(true, signal)
     const ended = engine.wait(id, signal)
     try {
-      await Promise.race([read, ended])
+      await firstOf(read, ended)
       // An engine may never end a log that was rotated.
-      await Promise.race([read, sleep(LOG_END_MS, undefined, { signal })])
+      await within(LOG_END_MS, read, () => undefined)
     } catch (error) {
       if (!isAway(error) && !(await this.#isGone())) throw error
       await sleep(AGAIN_MS, undefined, { signal: leave })

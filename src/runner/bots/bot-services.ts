@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FairTurns } from '../../platform/fair-turns.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import { unlessAborted } from '../../platform/races.ts'
 import type { DockerEngine } from '../docker/docker-engine.ts'
 import { type BotCaps, botCaps } from './bot-caps.ts'
 import type { SendData } from './bot-data.ts'
@@ -102,17 +103,11 @@ export class BotServices {
         `It waits for its turn: this runner builds ${builds} ${builds === 1 ? 'image' : 'images'} at once.`,
       )
     const turn = this.#builds.take(owner)
-    const { promise: aborted, reject } = Promise.withResolvers<never>()
-    const giveUp = () => reject(signal.reason)
-    signal.addEventListener('abort', giveUp)
     try {
-      signal.throwIfAborted()
-      return await Promise.race([turn, aborted])
+      return await unlessAborted(signal, turn)
     } catch (error) {
       void turn.then((unused) => unused[Symbol.dispose]())
       throw error
-    } finally {
-      signal.removeEventListener('abort', giveUp)
     }
   }
 

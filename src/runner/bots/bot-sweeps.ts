@@ -28,8 +28,8 @@ export class BotSweeps {
   constructor(options: BotSweepsOptions) {
     this.#options = options
     this.#kept = keptImages(options.services.options.env)
-    this.#timer = setInterval(() => this.sweep(), EVERY_MS)
-    this.sweep()
+    this.#timer = setInterval(() => void this.sweep(), EVERY_MS)
+    void this.sweep()
   }
 
   /** Never rejects. Of a runner that had no bot yet there is nothing to find. */

@@ -13,6 +13,7 @@ import {
 } from '../../docker/docker-errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { procText, signal } from '../../platform/proc.ts'
+import { firstOf } from '../../platform/races.ts'
 import { cgroupOf } from './container-cgroup.ts'
 import { type ContainerEnd, type ContainerSpec, type ContainerStatus, NOT_BEGUN } from './container-spec.ts'
 import { ContainerStreams, type Said } from './container-streams.ts'
@@ -71,7 +72,7 @@ export class ContainerRun {
     }
     const started = this.#start()
     // What has begun runs, whether the engine comes to say so or not.
-    await Promise.race([started, this.#heard.promise])
+    await firstOf(started, this.#heard.promise)
     this.#started = started.catch(() => undefined)
     if (this.#began) this.#passOn()
     // Without it all goes on, and is measured and ended more slowly.
@@ -189,7 +190,11 @@ export class ContainerRun {
 
   #failed(failure: string): number {
     const end: ContainerEnd = { failure }
-    writeFileAtomic(this.#spec.files.end, JSON.stringify(end), { mode: 0o600, durable: false })
+    try {
+      writeFileAtomic(this.#spec.files.end, JSON.stringify(end), { mode: 0o600, durable: false })
+    } catch {
+      // A full disk: the exit code says less, but not that of another end.
+    }
     return NOT_BEGUN
   }
 

@@ -13,6 +13,7 @@ import {
   unanswered,
 } from '../../docker/docker-errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
+import { unlessAborted } from '../../platform/races.ts'
 import { carriedSocat } from './carried-socat.ts'
 import { type ContainerImage, containerImage, type EngineFacts } from './container-image.ts'
 
@@ -66,22 +67,23 @@ export class Containers {
 
   /** Whether attempts can have containers here. Never rejects, and waits for a second or two at most. */
   async find(): Promise<EngineFound> {
-    const silent = Promise.withResolvers<never>()
-    const timer = setTimeout(
-      () => silent.reject(unanswered(this.docker.address, 'tell of itself', FOUND_WITHIN_MS)),
-      FOUND_WITHIN_MS,
-    )
+    const late = AbortSignal.timeout(FOUND_WITHIN_MS)
     try {
-      // One that was there may be gone by now.
-      if ((await askVersion(this.env, FOUND_WITHIN_MS)) === undefined) this.#engine = undefined
-      await Promise.race([this.engine(), silent.promise])
+      await unlessAborted(late, this.#present(late), () => {
+        throw unanswered(this.docker.address, 'tell of itself', FOUND_WITHIN_MS)
+      })
       return { type: 'usable' }
     } catch (error) {
       const { message, hint } = error as ErrandError
       return { type: 'unusable', why: message, hint }
-    } finally {
-      clearTimeout(timer)
     }
+  }
+
+  async #present(late: AbortSignal): Promise<void> {
+    // One that was there may be gone by now.
+    if ((await askVersion(this.env, late)) === undefined) this.#engine = undefined
+    // A request that nobody waits for would keep the process for as long as it may take.
+    if (!late.aborted) await this.engine()
   }
 
   /** Asked once, and again where it was away. Throws `unavailable`. */

@@ -142,7 +142,7 @@ class ConnectedDocker implements DockerEngine {
   }
 
   async ping(withinMs: number): Promise<void> {
-    if ((await askVersion(this.#env, withinMs)) === undefined)
+    if ((await askVersion(this.#env, AbortSignal.timeout(withinMs))) === undefined)
       throw notReached(this.#docker.address, undefined)
   }
 

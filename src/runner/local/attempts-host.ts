@@ -139,7 +139,11 @@ export class AttemptsHost implements StepHost {
     await attempts.close()
     // With it comes the large build of zod, which most commands that have such a host never need.
     const { removeAttemptFolders } = await import('../attempts/attempt-folder.ts')
-    removeAttemptFolders(join(this.#options.root, runId))
+    try {
+      removeAttemptFolders(join(this.#options.root, runId))
+    } catch {
+      // Something still writes there: it stays, and nobody asks for it.
+    }
   }
 }
 

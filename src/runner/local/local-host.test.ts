@@ -12,6 +12,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { secretMark } from '../../contract/step-secrets.ts'
 import type { AttemptSink, Placement } from '../../engine/ports.ts'
 import { processStat, signal } from '../../platform/proc.ts'
+import type { ActionRegistry } from '../ports.ts'
 import { LocalHost, type LocalHostOptions } from './local-host.ts'
 
 /** Keeps what it is told; `onOutput` may delay or refuse bytes. */
@@ -403,4 +404,13 @@ test('closing ends what runs, and may be done twice', async (t) => {
   await host.close()
   assert.equal(sink.end?.outcome, 'interrupted')
   assert.equal(processStat(Number(sink.text())), undefined)
+})
+
+test('an attempt that cannot be made for a fault of its action ends with that, and its place is free again', async (t) => {
+  const odd = { kind: 'odd' } as unknown as ActionRegistry[string]
+  const { run } = hostIn(t, { registry: { ...builtinActionRegistry, odd }, limit: 1 })
+  const { outcome, reason, message } = (await run(attemptSpec('odd', {}))).end!
+  assert.deepEqual([outcome, reason], ['failed', 'internal'])
+  assert.match(message!, /undefined/)
+  assert.equal((await run(command('true'))).end?.outcome, 'success')
 })

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
+import { messageOf } from '../../contract/errors.ts'
 import { randomText } from '../../contract/ids.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
@@ -160,10 +161,15 @@ export class LocalHost implements StepHost {
       begun?.stop(cause, graceMs)
     }
     const made = this.#attempts.make({ spec, epoch, sink })
-    const done = (made instanceof Promise ? made.then(begin) : begin(made)).then(() => {
-      this.#running.delete(spec.attempt_id)
-      this.#queue.startNext()
-    })
+    const done = (made instanceof Promise ? made.then(begin) : begin(made))
+      .catch((error: unknown) => {
+        const message = messageOf(error)
+        return this.#report(sink, { type: 'ended', outcome: 'failed', reason: 'internal', message }, epoch)
+      })
+      .then(() => {
+        this.#running.delete(spec.attempt_id)
+        this.#queue.startNext()
+      })
     this.#running.set(spec.attempt_id, { stop, done })
   }
 

@@ -4,6 +4,7 @@ import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { ErrandError, messageOf, messageWithHint } from '../../contract/errors.ts'
 import { Reason } from '../../contract/status.ts'
 import { endTree } from '../../platform/child-tree.ts'
+import { firstOf } from '../../platform/races.ts'
 import type { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import type { AttemptFiles } from '../attempts/attempt-files.ts'
 import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
@@ -114,7 +115,10 @@ class PlatformDriver implements Driver {
       return { type: 'done' }
     }
     const givenUp = this.#givenUp.promise.then((): Ending => ({ type: 'stopped' }))
-    const ending = await Promise.race([work().catch((error) => this.#failure(error)), givenUp])
+    const ending = await firstOf(
+      work().catch((error) => this.#failure(error)),
+      givenUp,
+    )
     // Lets go of the timer of a stop.
     this.#givenUp.resolve()
     await this.#attempt.finish(ending, { exports })

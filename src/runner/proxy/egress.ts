@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, request as requestTo, type ServerRe
 import { connect, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Refusal, refusals } from '../../contract/isolation.ts'
+import { within } from '../../platform/races.ts'
 import {
   type Allowance,
   allowance,
@@ -256,21 +257,18 @@ export class Egress {
   /** Given up after a while; but until it has ended, which takes name servers that are silent far longer, it has its turn. */
   async #found(host: string): Promise<readonly string[]> {
     const { lookup, connectMs = CONNECT_MS } = this.#options
-    let timer: NodeJS.Timeout | undefined
     let over = false
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new Error('no name server answers')), connectMs)
-    })
     try {
       const looked = this.#lookups.take(async () => (over ? [] : await lookup(host)))
-      const addresses = await Promise.race([looked, late])
+      const addresses = await within(connectMs, looked, () => {
+        throw new Error('no name server answers')
+      })
       if (addresses.length > 0 && addresses.every((address) => isIP(address) !== 0)) return addresses
       throw new Error('it has none')
     } catch (error) {
       throw new Unreachable(`The address of ${host} cannot be found: ${(error as Error).message}.`)
     } finally {
       over = true
-      clearTimeout(timer)
     }
   }
 

@@ -1,4 +1,5 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
+import { unlessAborted } from '../../platform/races.ts'
 
 type Holder = Pick<AttemptSpec, 'attempt_id' | 'run_id'>
 
@@ -26,21 +27,11 @@ export class SessionLocks {
     signal: AbortSignal,
     onWait: (runId: string) => void,
   ): Promise<void> {
-    const stopped = Promise.withResolvers<never>()
-    // Nobody may be waiting when it comes.
-    stopped.promise.catch(() => {})
-    const stop = () => stopped.reject(signal.reason)
-    signal.addEventListener('abort', stop)
-    if (signal.aborted) stop()
-    try {
-      for (;;) {
-        const hold = this.#holds.get(session)
-        if (!hold || hold.by.attempt_id === by.attempt_id) break
-        onWait(hold.by.run_id)
-        await Promise.race([hold.over.promise, stopped.promise])
-      }
-    } finally {
-      signal.removeEventListener('abort', stop)
+    for (;;) {
+      const hold = this.#holds.get(session)
+      if (!hold || hold.by.attempt_id === by.attempt_id) break
+      onWait(hold.by.run_id)
+      await unlessAborted(signal, hold.over.promise)
     }
     // What has ended meanwhile has left already: nobody would take it out of the session again.
     signal.throwIfAborted()

@@ -1,5 +1,6 @@
 import { messageWithHint } from '../../contract/errors.ts'
 import { endTree, spawnTree } from '../../platform/child-tree.ts'
+import { unlessAborted, within } from '../../platform/races.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Launch } from '../sandbox/launch.ts'
 
@@ -110,13 +111,8 @@ async function runVerify(
   child.once('exit', (code, killedBy) =>
     ended.resolve(killedBy === null ? `exit code ${code}` : `killed by ${killedBy}`),
   )
-  const stop = () => ended.resolve('stopped')
-  const timer = setTimeout(() => ended.resolve(`it took longer than ${LIMIT_MS / 60_000} minutes`), LIMIT_MS)
-  signal.addEventListener('abort', stop)
-  if (signal.aborted) stop()
-  const how = await ended.promise
-  clearTimeout(timer)
-  signal.removeEventListener('abort', stop)
+  const endedOrStopped = unlessAborted(signal, ended.promise, () => 'stopped')
+  const how = await within(LIMIT_MS, endedOrStopped, () => `it took longer than ${LIMIT_MS / 60_000} minutes`)
   // What has been written is there; who still holds the pipe is ended.
   await new Promise((resolve) => setImmediate(resolve))
   await tree.stop(0)

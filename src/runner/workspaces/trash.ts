@@ -34,8 +34,11 @@ export class Trash {
 
   #delete(path: string): void {
     this.#last = this.#last.then(async () => {
-      const child = spawnGroup(['/bin/sh', '-c', EMPTY, 'sh', path], { stdio: 'ignore' })
-      await once(child, 'exit').catch(() => undefined)
+      try {
+        await once(spawnGroup(['/bin/sh', '-c', EMPTY, 'sh', path], { stdio: 'ignore' }), 'exit')
+      } catch {
+        // No process can be started just now: a later runner deletes it.
+      }
     })
   }
 }

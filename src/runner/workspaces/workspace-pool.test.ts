@@ -348,3 +348,21 @@ test('a repository of SHA-256, a shallow one and few commits of one are checked 
   assert.equal(theirs(found.work, 'status', '--porcelain'), '')
   await pool.close()
 })
+
+test('a workspace that cannot be taken away is left where it is, and told of', async () => {
+  const logged: string[] = []
+  const pool = freshPool({ log: (line) => logged.push(line) })
+  const { url } = place.repository()
+  const first = await lease(pool, 'run_1', { repo: url })
+  // As on a disk that is read-only by then: nothing can be moved there.
+  const trash = join(place.dir, 'pool/trash')
+  rmSync(trash, { recursive: true })
+  writeFileSync(trash, '')
+  rmSync(first.work, { recursive: true })
+  await pool.release('run_1')
+  await pool.settled()
+  assert.match(logged.join('\n'), /The workspace \S+ stays on the disk: ENOTDIR/)
+  const second = await lease(pool, 'run_2', { repo: url })
+  assert.notEqual(second.work, first.work)
+  await pool.close()
+})

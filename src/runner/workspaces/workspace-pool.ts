@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { RunId } from '../../contract/ids.ts'
 import type { SlotView } from '../../contract/tasks/services.ts'
 import { endTree } from '../../platform/child-tree.ts'
+import { unlessAborted } from '../../platform/races.ts'
 import { GitFailure } from '../git/git-program.ts'
 import { GitRefused, hintOf, refusalOf, withRetries } from '../git/git-words.ts'
 import { openRemote, type Remote } from '../git/remote.ts'
@@ -316,10 +317,7 @@ export class WorkspacePool {
         return newSlot(this.#options.dir, this.#slots, { mirror: mirror.key, repo: remote.identity })
       }
       if (!isTold) tell(`All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`)
-      await Promise.race([
-        this.#room.promise,
-        new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
-      ])
+      await unlessAborted(signal, this.#room.promise)
     }
   }
 
@@ -395,7 +393,14 @@ export class WorkspacePool {
 
   #evict(held: Held): void {
     for (const [id, each] of this.#slots) if (each === held) this.#slots.delete(id)
-    this.#trash.take(held.path)
+    try {
+      this.#trash.take(held.path)
+    } catch (error) {
+      // A disk that is read-only by now: a later process of the runner finds the folder.
+      this.#options.log?.(`The workspace ${held.path} stays on the disk: ${(error as Error).message}.`, {
+        level: 'warn',
+      })
+    }
   }
 
   /** Makes room on the disk where there is too little. Throws `GitRefused` where that does not help. */

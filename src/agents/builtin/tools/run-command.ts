@@ -2,9 +2,9 @@ import type { ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import { spawnTree } from '../../../platform/child-tree.ts'
+import { within } from '../../../platform/races.ts'
 import { defineTool, OUTPUT_BYTES, ToolError } from './tool.ts'
 
 const GRACE_MS = 2000
@@ -61,7 +61,7 @@ async function carriedOut(
   // Also what it left behind: it would hold the pipes open.
   const gone = await tree.stop(GRACE_MS)
   // What got away with another environment may hold them for ever.
-  await Promise.race([closed, sleep(PIPES_MS, undefined, { ref: false })])
+  await within(PIPES_MS, closed, () => undefined)
   for (const stream of child.stdio) stream?.destroy()
   signal.throwIfAborted()
   const late = ending ?? `ended after ${timeoutMs / 1000} s: it took too long`

@@ -19,7 +19,7 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (request.routeOptions.config.route?.raw) return done(null, body)
     if (body === '') return done(null, undefined)
-    json(request, body as string, (error, value) => {
+    void json(request, body as string, (error, value) => {
       if (error === null) return isNestedDeeper(value, MOST_DEEP) ? done(tooDeep()) : done(null, value)
       const refused = refusedName(body as string)
       if (refused) return done(refused)

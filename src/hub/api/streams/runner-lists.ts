@@ -1,3 +1,4 @@
+import { unlessAborted } from '../../../platform/races.ts'
 import type { Identity } from '../../auth/auth.ts'
 import type { PoolsFace, RunnersFace } from '../api-context.ts'
 import { isAdmin } from '../http/access.ts'
@@ -64,10 +65,6 @@ export class RunnerLists {
   /** Resolves when something has changed after `since`, or with the signal. */
   async more(since: number, signal: AbortSignal): Promise<void> {
     if (since < this.#rung || signal.aborted) return
-    const gone = Promise.withResolvers<void>()
-    const leave = () => gone.resolve()
-    signal.addEventListener('abort', leave, { once: true })
-    await Promise.race([this.#waiting.promise, gone.promise])
-    signal.removeEventListener('abort', leave)
+    await unlessAborted(signal, this.#waiting.promise, () => undefined)
   }
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import { spawnTree } from '../../../platform/child-tree.ts'
+import { within } from '../../../platform/races.ts'
 import { jsonOf } from '../../../platform/text.ts'
 import {
   type FoundRunner,
@@ -97,7 +97,7 @@ export class CommandProvisioner implements Provisioner {
       // What it left in the background has no business any more.
       await tree.sweep()
       // What has left its session may hold the pipes for ever: all that was said before the end stands in them by now.
-      await Promise.race([closed, sleep(LAST_WORDS_MS, undefined, { ref: false })])
+      await within(LAST_WORDS_MS, closed, () => undefined)
       if (signal.aborted) throw new ProvisionError(`${which} was stopped: the hub stops.`)
       if (late.aborted)
         throw new ProvisionError(`${which} did not end within ${timeoutMs / 1000} s.`, {

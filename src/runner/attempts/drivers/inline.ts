@@ -1,5 +1,6 @@
 import type { AttemptSpec, StreamName } from '../../../contract/attempt.ts'
 import { ErrandError, messageWithHint } from '../../../contract/errors.ts'
+import { firstOf } from '../../../platform/races.ts'
 import type { Action, InlineContext } from '../../ports.ts'
 import type { AttemptSecrets } from '../../secrets/attempt-secrets.ts'
 import type { Driven, Driver, Swept } from '../driver.ts'
@@ -96,7 +97,7 @@ export class InlineRun {
       exports = (await action.run(spec, context)).exports
       return { type: 'done' }
     }
-    let ending = await Promise.race([act().catch(failed), this.#givenUp.promise])
+    let ending = await firstOf(act().catch(failed), this.#givenUp.promise)
     this.#over = true
     try {
       // Where it was given up, it may be writing yet.
