@@ -161,7 +161,8 @@ export interface StepHost {
    * Instead of `start`, for an attempt that the log of a run taken up again holds open. What is still there goes
    * on; what never began is begun; what is gone is reported `ended` with outcome `interrupted`, reason `lost`.
    * `known.reports`: how many reports of the present epoch are committed; absent: 1 where it has started, else 0.
-   * `known.inputs`: given and not taken yet, oldest first.
+   * `known.inputs`: given and not taken yet, oldest first. Without a placement it waits in the host's queue; `known.epoch`:
+   * the last under which it was handed out before it waited again.
    */
   resume(
     spec: AttemptSpec,
@@ -171,6 +172,7 @@ export interface StepHost {
       streams: Partial<Record<StreamName, number>>
       reports?: number
       inputs?: readonly AttemptInput[]
+      epoch?: number
     },
     sink: AttemptSink,
   ): void

@@ -31,6 +31,27 @@ test('an attempt that runs is taken up where it is, with what the log has of it'
   assert.equal((await store.events(runId, 0, 100)).filter(({ type }) => type === 'attempt.created').length, 2)
 })
 
+test('an attempt that waits again when the engine stops has no machine after it, and is handed out under its next epoch', async (t) => {
+  const { submit, engine, host, again, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  // Its machine began to stop between the commit of its placement and its start.
+  host.of('a').sink.waiting('runner "scripted" is draining')
+  await engine.close()
+  const after = again()
+  await after.resume()
+  assert.deepEqual(
+    host.resumed.map(({ known, placement }) => [known, placement]),
+    [[{ started: false, reports: 0, streams: {}, epoch: 1 }, undefined]],
+  )
+  const { sink } = host.of('a')
+  assert.equal(await sink.assigned({ runner: 'scripted', epoch: 2 }), true)
+  await sink.report({ type: 'started', pid: 7 }, 2)
+  await sink.report({ type: 'ended', outcome: 'success' }, 2)
+  assert.equal((await after.done(runId)).status, 'success')
+  const epochs = (await events(runId)).flatMap((event) => ('epoch' in event ? [event.epoch] : []))
+  assert.deepEqual(epochs, [1, 2])
+})
+
 test('what the group of its runner asked for is kept with the placement, whatever that asks for later', async (t) => {
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
   const ofGroup = { isolation: 'sandbox', network: { allow: ['a.example'] } } as const

@@ -12,6 +12,7 @@ import { type Addressed, addressInput, type InputAddress } from '../core/inputs.
 import type { Plan } from '../core/plan.ts'
 import type { Recorded } from '../core/record.ts'
 import { instanceOf, isSameShare, keptBytes, type RunState } from '../core/state.ts'
+import { attemptStatus } from '../core/transitions.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { ChildCancels, type ChildStart, openChildren, type ParentRun } from './child-runs.ts'
 import type { GroupMember } from './concurrency-limiter.ts'
@@ -299,10 +300,18 @@ class HostedAttempts {
     if (this.#closed) return
     this.#rememberRunners()
     for (const [index, { attempt, spec, watch }] of taken.entries()) {
-      const { epoch, runner, storage_id, of_group, started, reports, cancel, talk } = attempt
-      const placement = epoch > 0 ? { runner, storage_id, ...of_group, epoch } : undefined
-      const known = { started, streams: lengths[index]!, reports, ...(talk && { inputs: talk.untaken }) }
-      this.#ports.host.resume(spec, placement, known, watch)
+      const { epoch, runner, storage_id, of_group, cancel, talk } = attempt
+      const streams = lengths[index]!
+      const inputs = talk && { inputs: talk.untaken }
+      if (attemptStatus(attempt) === 'waiting') {
+        // Its epoch is that of a machine which did not take it, or has it no more.
+        const known = { started: false, streams, reports: 0, ...(epoch > 0 && { epoch }), ...inputs }
+        this.#ports.host.resume(spec, undefined, known, watch)
+      } else {
+        const { started, reports } = attempt
+        const placement = { runner, storage_id, ...of_group, epoch }
+        this.#ports.host.resume(spec, placement, { started, streams, reports, ...inputs }, watch)
+      }
       if (cancel) this.#ports.host.cancel(spec.attempt_id, cancel, state.cancel?.force)
     }
   }
