@@ -184,6 +184,13 @@ export interface StepHost {
    * carries out no action that takes inputs.
    */
   input?(attemptId: string, input: AttemptInput): void
+  /**
+   * The run is set aside: nothing of it takes room or waits here any more. What machines tell of its attempts is not taken, so
+   * that it stays with them until `takeBack` or `runEnded`. Twice is once. Absent, as the next: nothing here outlives its run.
+   */
+  setAside?(runId: string): void
+  /** Before the `resume` calls of a run that was set aside. */
+  takeBack?(runId: string): void
   /** The run is over: its workspace may go. */
   runEnded(runId: string): void
   /**

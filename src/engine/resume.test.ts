@@ -220,7 +220,7 @@ test('a run that is submitted while others are taken up waits for those that are
   await until(() => host.ran.includes('next'))
 })
 
-test('a run whose log is damaged is interrupted, and the others go on', async (t) => {
+test('where runs are not set aside, one whose log is damaged is interrupted, and the others go on', async (t) => {
   const kept = new MemoryRunStore()
   const store = alteredStore(kept, {
     events: async (id, ...args) =>
@@ -230,6 +230,7 @@ test('a run whose log is damaged is interrupted, and the others go on', async (t
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold', {
     store,
     log: (message) => log.push(message),
+    onStoreFailure: 'abandon',
   })
   const group = { concurrency: { group: 'g' } }
   await submit([step('a')], group, { run_id: 'bad' })
@@ -246,14 +247,14 @@ test('a run whose log is damaged is interrupted, and the others go on', async (t
   await until(() => host.ran.includes('c'))
 })
 
-test('a sub-workflow that cannot be taken up again fails the step that waits for it', async (t) => {
+test('where runs are not set aside, a sub-workflow that cannot be taken up again fails the step that waits for it', async (t) => {
   const kept = new MemoryRunStore()
   let childId: string | undefined
   const store = alteredStore(kept, {
     events: async (id, ...args) =>
       id === childId && args[0] === 0 ? (await kept.events(id, ...args)).slice(1) : kept.events(id, ...args),
   })
-  const { submit, engine, again } = scriptedEngine(t, () => 'hold', { store })
+  const { submit, engine, again } = scriptedEngine(t, () => 'hold', { store, onStoreFailure: 'abandon' })
   const workflow = { version: 'v0.1', name: 'inner', steps: [step('work')] }
   const runId = await submit([step('child', { action: 'workflow.run', args: { workflow } })])
   await until(async () => (await engine.list({ limit: 5 })).runs.length === 2)
@@ -265,7 +266,7 @@ test('a sub-workflow that cannot be taken up again fails the step that waits for
   assert.deepEqual(told(await after.view(runId)), ['child: failed child_failed'])
 })
 
-test('a run whose record cannot be read does not keep the others from being taken up', async (t) => {
+test('a run whose record cannot be read is set aside, and the others are taken up', async (t) => {
   const kept = new MemoryRunStore()
   const store = alteredStore(kept, {
     get: async (id) => (id === 'bad' ? Promise.reject(new Error('It is no JSON.')) : kept.get(id)),
@@ -281,8 +282,10 @@ test('a run whose record cannot be read does not keep the others from being take
     host.resumed.map(({ spec }) => spec.step),
     ['b'],
   )
-  assert.equal((await kept.get('bad'))?.status, 'interrupted')
-  assert.match(log[0]!, /bad: It could not be taken up again: It is no JSON/)
+  assert.deepEqual(after.setAside(), ['bad'])
+  await until(async () => (await kept.get('bad'))?.set_aside?.why === 'It is no JSON.')
+  assert.equal((await kept.get('bad'))?.status, 'running')
+  assert.match(log[0]!, /Run bad is set aside: It is no JSON/)
 })
 
 test('only the runs asked for are taken up, and none twice', async (t) => {

@@ -17,13 +17,15 @@ import { AttemptWatch } from './attempt-watch.ts'
 import { ChildCancels, type ChildStart, openChildren, type ParentRun } from './child-runs.ts'
 import type { GroupMember } from './concurrency-limiter.ts'
 import type { RunOutput } from './output-quota.ts'
-import { type Decided, RunLoop, type RunPorts } from './run-loop.ts'
+import { type Decided, type KeptRun, RunLoop, type RunPorts } from './run-loop.ts'
 
 export interface ConductorPorts extends RunPorts {
   /** After each commit. */
   committed(conductor: Conductor, events: readonly RunEvent[]): void
   startChild(conductor: Conductor, child: ChildStart): void
   cancelChild(runId: string, force: boolean): void
+  /** As `RunLoopPorts.refused`. */
+  refused?(conductor: Conductor, error: unknown, committed: Promise<void>): void
 }
 
 /** One run that is conducted here: what may be asked of it, and what it has going on in the world. */
@@ -36,8 +38,9 @@ export class Conductor implements ParentRun, GroupMember {
   readonly #attempts: HostedAttempts
   readonly #childCancels: ChildCancels
 
-  /** A new run; or one taken up again, with the events of its log. */
-  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, log: readonly RunEvent[] = []) {
+  /** A new run; or one taken up again, as the store has it. */
+  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, kept: KeptRun = { log: [] }) {
+    const { refused } = ports
     this.#ports = ports
     this.#loop = new RunLoop(
       {
@@ -45,10 +48,11 @@ export class Conductor implements ParentRun, GroupMember {
         committed: (events) => ports.committed(this, events),
         effectsOf: (decided) => this.#effectsOf(decided),
         brokenOff: () => this.#endAll('internal'),
+        refused: refused && ((...refusal) => refused(this, ...refusal)),
       },
       spec,
       plan,
-      log,
+      kept,
     )
     this.spec = spec
     this.plan = plan
