@@ -27,6 +27,7 @@ export const errorStatus = {
   pull_refused: 422,
   source_refused: 422,
   run_not_ended: 409,
+  run_set_aside: 409,
   task_exists: 409,
   task_running: 409,
   approval_not_pending: 409,

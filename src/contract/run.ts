@@ -144,6 +144,15 @@ export const RunListRow = z.object({
 })
 export type RunListRow = z.infer<typeof RunListRow>
 
+/** Of an open run with which nothing goes on, until an admin resumes it or the hub is started anew. */
+export const SetAside = z.object({
+  since: z.string(),
+  why: z
+    .string()
+    .describe('The words of the refusal: what came next does not fit its log, or that cannot be read'),
+})
+export type SetAside = z.infer<typeof SetAside>
+
 /** A run as the store lists it: kept beside the log so that lists need not fold. */
 export interface RunRecord extends RunSpec {
   status: RunStatus
@@ -160,6 +169,7 @@ export interface RunRecord extends RunSpec {
   last_notify_error?: string
   /** A `RunListRow` as JSON; absent of runs from before there was one. */
   list_row?: string
+  set_aside?: SetAside
   /** With whom its owner, or an admin, has shared it. */
   shares?: readonly Share[]
   /** How many bytes of output are kept; set once it has ended, where there are any. */
@@ -182,6 +192,7 @@ export type RunPatch = Partial<
     | 'output_bytes'
     | 'list_row'
     | 'shares'
+    | 'set_aside'
   >
 >
 
@@ -199,6 +210,9 @@ export const RunSummary = z.object({
   started_at: z.string().optional(),
   finished_at: z.string().optional(),
   waiting: z.string().optional(),
+  set_aside: z
+    .optional(SetAside)
+    .describe('It is open, and nothing goes on with it until an admin resumes it or the hub is started anew'),
   parent_run_id: z.string().optional(),
   retry_of: z.string().optional(),
   first_run: z.string().optional().describe('Of a retry: the run that its chain of tries began with'),

@@ -93,7 +93,8 @@ export interface EngineOptions {
   version?: string
   /**
    * When the store cannot keep an event: `retry` goes on trying, each second, and nothing moves on meanwhile;
-   * `abandon` gives the run up after three tries, ends its processes and makes `done` reject. Default `retry`.
+   * `abandon` gives the run up after three tries, ends its processes and makes `done` reject. Default `retry`. When the log of a
+   * run takes no event that comes next: with `retry` the run is set aside, with `abandon` it ends as `failed`, reason `internal`.
    */
   onStoreFailure?: 'retry' | 'abandon'
   /** Told of what needs a person's attention. */
@@ -147,7 +148,10 @@ export interface EngineFace {
   /** Bytes of an output, from the store; `number` is the attempt's. */
   output(runId: string, number: number, stream: StreamName, start: number, end: number): Promise<Buffer>
   outputLength(runId: string, number: number, stream: StreamName): Promise<number>
-  /** Throws `run_not_found`, `run_ended`. `force` also ends `finally` steps at once. */
+  /**
+   * Throws `run_not_found`, `run_ended`. `force` also ends `finally` steps at once; one that is set aside ends at once too,
+   * without them.
+   */
   cancel(runId: string, options?: { by?: string; message?: string; force?: boolean }): Promise<void>
   /**
    * Answers a waiting approval. `check` is given each that it would answer, and refuses by throwing. Throws
@@ -184,10 +188,17 @@ export interface EngineFace {
    * `run_not_ended` before any of them is touched.
    */
   remove(runIds: readonly string[]): Promise<void>
-  /** Resolves when the run has ended. */
+  /** Resolves when the run has ended. Rejects with `run_set_aside`, and with `unavailable` where the engine is closed before. */
   done(runId: string): Promise<RunRecord>
   /** Takes up the runs that the store holds open; `only` these of them, where given. */
   resume(only?: readonly string[]): Promise<void>
+  /**
+   * Goes on with a run that is set aside. Throws `run_set_aside` where that is refused again, `conflict` where it is not set aside,
+   * or its concurrency group is full, and `run_not_found`, `run_ended`.
+   */
+  resumeRun(runId: string): Promise<RunRecord>
+  /** Ids of the runs that are set aside, the first first. */
+  setAside(): string[]
   /** How many of these it has taken up; undefined where all are. */
   takingUp(): { done: number; of: number } | undefined
   /** Stops conducting; open runs stay open in the store. */
@@ -201,6 +212,12 @@ export const engineClosed = (): ErrandError =>
 export const runExists = (runId: string): ErrandError =>
   new ErrandError('run_exists', `There is a run ${runId} already.`, {
     hint: 'Choose another run id, or leave it out.',
+  })
+
+/** The refusal of all that is asked of a run that is set aside, but for its end. */
+export const runSetAside = (runId: string, why: string): ErrandError =>
+  new ErrandError('run_set_aside', `Run ${runId} is set aside: ${why}`, {
+    hint: `Once the cause is mended, such as by an update of Errand, an admin resumes it: errand runs resume ${runId}. errand runs cancel ${runId} ends it.`,
   })
 
 export const runEnded = (runId: string, status: string): ErrandError =>

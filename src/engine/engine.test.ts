@@ -62,10 +62,11 @@ test('waiting for the end of a run that is not there is refused, and of one that
   assert.deepEqual(one, two)
 })
 
-test('an error in deciding ends the run with its text, and leaves neither a process nor a hole', async (t) => {
+test('where runs are not set aside, an error in deciding ends the run with its text, and leaves neither a process nor a hole', async (t) => {
   const told: string[] = []
   const { submit, engine, host, events } = scriptedEngine(t, () => 'hold', {
     log: (message) => told.push(message),
+    onStoreFailure: 'abandon',
   })
   const runId = await submit([
     step('a', { needs: [] }),

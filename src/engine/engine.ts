@@ -10,7 +10,6 @@ import type { RetryPlan, RetryRun, RetryStep } from '../contract/runs/retry.ts'
 import type { InstancePage, LastGood, StepOverview } from '../contract/runs/run-parts.ts'
 import type { Share } from '../contract/runs/shares.ts'
 import { isFinalRun } from '../contract/status.ts'
-import type { Workflow } from '../contract/workflow.ts'
 import {
   alreadyRolledBack,
   type EngineFace,
@@ -19,22 +18,23 @@ import {
   type ShareChange,
   type Submission,
 } from './api.ts'
-import { evolve, sharesAfter } from './core/evolve.ts'
+import { sharesAfter } from './core/evolve.ts'
 import type { InputAddress } from './core/inputs.ts'
 import { type InstanceQuery, instancePage, stepOverview } from './core/instance-page.ts'
 import { goodRun } from './core/last-good.ts'
 import { listRow } from './core/list-row.ts'
 import type { Plan } from './core/plan.ts'
-import { rollbackWorkflow, withBoxesHad } from './core/retry.ts'
+import { doneBy, refuseParts, rollbackWorkflow, withBoxesHad } from './core/retry.ts'
 import { bounded, retryCommand, retrySteps, totals } from './core/retry-preview.ts'
 import { type EndedRun, type RetryStart, retryStart } from './core/retry-start.ts'
-import { initialState, type RunState } from './core/state.ts'
+import type { RunState } from './core/state.ts'
 import { viewOf } from './core/view.ts'
 import type { Clock, OutputStore, RunCounts, RunPage, RunQuery, RunSecrets, RunStore } from './ports.ts'
 import { ActiveRuns } from './runtime/active-runs.ts'
 import { systemClock } from './runtime/clock.ts'
 import { type ApprovalAnswer, approvalAnswers, changesShares, sharing } from './runtime/conductor.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
+import { folded, foldedAsFar } from './runtime/set-aside.ts'
 import { firstVariables, Loader, type Started, withBox, withinGroup } from './runtime/submission.ts'
 import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
 import { checkoutWithoutToken, withCheckoutToken } from './workflow-file/checkout-step.ts'
@@ -125,7 +125,7 @@ export class Engine implements EngineFace {
   }
 
   async view(runId: string, bounds: { instances?: number } = {}): Promise<RunView> {
-    const { record, plan, state } = await this.#folded(runId)
+    const { record, plan, state } = await this.#folded(runId, true)
     const [last] = await this.#rollbacksOf(runId)
     const rollback = last && { run_id: last.run_id, status: last.status }
     return viewOf(record, plan, state, { rollback, ...(await this.#chainOf(record)) }, bounds)
@@ -146,7 +146,7 @@ export class Engine implements EngineFace {
   }
 
   async #stepOf(runId: string, { phase, name }: { phase: StepPhase; name: string }) {
-    const { state } = await this.#folded(runId)
+    const { state } = await this.#folded(runId, true)
     const step = state[phase][state.positions[phase].get(name) ?? -1]
     if (step) return { step, state }
     throw new ErrandError('not_found', `Run ${runId} has no step "${name}" (${phase}).`, {
@@ -200,7 +200,18 @@ export class Engine implements EngineFace {
     runId: string,
     options: { by?: string; message?: string; force?: boolean } = {},
   ): Promise<void> {
-    await (await this.#runs.open(runId)).cancel({ ...options, force: options.force ?? false })
+    const how = { ...options, force: options.force ?? false }
+    // In turn with `resumeRun`: a run that is set aside has nobody who conducts it.
+    await this.#inTurn(`cancel ${runId}`, () => this.#runs.cancel(runId, how))
+  }
+
+  async resumeRun(runId: string): Promise<RunRecord> {
+    await this.#inTurn(`cancel ${runId}`, () => this.#runs.takeBack(runId))
+    return await this.#record(runId)
+  }
+
+  setAside(): string[] {
+    return this.#runs.setAside
   }
 
   async answer(runId: string, ...answer: ApprovalAnswer): Promise<void> {
@@ -343,15 +354,19 @@ export class Engine implements EngineFace {
     return recordOf(this.#store, runId)
   }
 
-  async #folded(runId: string): Promise<{ record: RunRecord; plan: Plan; state: RunState }> {
+  /** `damagedToo`: of a log that cannot be folded whole, what it is before that. */
+  async #folded(
+    runId: string,
+    damagedToo = false,
+  ): Promise<{ record: RunRecord; plan: Plan; state: RunState }> {
     const record = await this.#record(runId)
     const conductor = this.#runs.get(runId)
     if (conductor) return { record, plan: conductor.plan, state: conductor.state }
     const kept = this.#lately.get(runId)
     if (kept?.state.seq === record.last_seq) return { record, ...kept }
     const plan = this.#loader.again(record.workflow)
-    const state = initialState(plan)
-    for (const event of await logOf(this.#store, runId)) evolve(state, event)
+    const log = await logOf(this.#store, runId)
+    const state = damagedToo ? foldedAsFar(plan, log) : folded(plan, log)
     if (isFinalRun(state.status)) this.#keep(runId, { plan, state })
     return { record, plan, state }
   }
@@ -479,21 +494,4 @@ export class Engine implements EngineFace {
     if (isFinalRun(folded.record.status)) return folded
     throw runNotEnded(runId, folded.record.status)
   }
-}
-
-/** The main steps of a workflow, and what they do. */
-const doneBy = ({ steps }: Workflow): string =>
-  JSON.stringify(
-    steps.map(({ name, action, args, targets, foreach, matrix, needs }) => [
-      ...[name, action, args, targets, foreach, matrix, needs],
-    ]),
-  )
-
-/** A rollback is retried as a whole. */
-function refuseParts({ only: _, ...parts }: RetryRun): void {
-  const given = Object.entries(parts).find(([, value]) => value !== undefined)
-  if (given)
-    throw new ErrandError('invalid_argument', `A rollback is retried as a whole, without "${given[0]}".`, {
-      hint: 'Leave it out: what the rollback has undone stays undone.',
-    })
 }

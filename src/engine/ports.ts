@@ -161,7 +161,8 @@ export interface StepHost {
    * Instead of `start`, for an attempt that the log of a run taken up again holds open. What is still there goes
    * on; what never began is begun; what is gone is reported `ended` with outcome `interrupted`, reason `lost`.
    * `known.reports`: how many reports of the present epoch are committed; absent: 1 where it has started, else 0.
-   * `known.inputs`: given and not taken yet, oldest first.
+   * `known.inputs`: given and not taken yet, oldest first. Without a placement it waits in the host's queue; `known.epoch`:
+   * the last under which it was handed out before it waited again.
    */
   resume(
     spec: AttemptSpec,
@@ -171,6 +172,7 @@ export interface StepHost {
       streams: Partial<Record<StreamName, number>>
       reports?: number
       inputs?: readonly AttemptInput[]
+      epoch?: number
     },
     sink: AttemptSink,
   ): void
@@ -182,6 +184,13 @@ export interface StepHost {
    * carries out no action that takes inputs.
    */
   input?(attemptId: string, input: AttemptInput): void
+  /**
+   * The run is set aside: nothing of it takes room or waits here any more. What machines tell of its attempts is not taken, so
+   * that it stays with them until `takeBack` or `runEnded`. Twice is once. Absent, as the next: nothing here outlives its run.
+   */
+  setAside?(runId: string): void
+  /** Before the `resume` calls of a run that was set aside. */
+  takeBack?(runId: string): void
   /** The run is over: its workspace may go. */
   runEnded(runId: string): void
   /**

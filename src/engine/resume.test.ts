@@ -31,6 +31,27 @@ test('an attempt that runs is taken up where it is, with what the log has of it'
   assert.equal((await store.events(runId, 0, 100)).filter(({ type }) => type === 'attempt.created').length, 2)
 })
 
+test('an attempt that waits again when the engine stops has no machine after it, and is handed out under its next epoch', async (t) => {
+  const { submit, engine, host, again, events } = scriptedEngine(t, () => 'hold')
+  const runId = await submit([step('a')])
+  // Its machine began to stop between the commit of its placement and its start.
+  host.of('a').sink.waiting('runner "scripted" is draining')
+  await engine.close()
+  const after = again()
+  await after.resume()
+  assert.deepEqual(
+    host.resumed.map(({ known, placement }) => [known, placement]),
+    [[{ started: false, reports: 0, streams: {}, epoch: 1 }, undefined]],
+  )
+  const { sink } = host.of('a')
+  assert.equal(await sink.assigned({ runner: 'scripted', epoch: 2 }), true)
+  await sink.report({ type: 'started', pid: 7 }, 2)
+  await sink.report({ type: 'ended', outcome: 'success' }, 2)
+  assert.equal((await after.done(runId)).status, 'success')
+  const epochs = (await events(runId)).flatMap((event) => ('epoch' in event ? [event.epoch] : []))
+  assert.deepEqual(epochs, [1, 2])
+})
+
 test('what the group of its runner asked for is kept with the placement, whatever that asks for later', async (t) => {
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold')
   const ofGroup = { isolation: 'sandbox', network: { allow: ['a.example'] } } as const
@@ -199,7 +220,7 @@ test('a run that is submitted while others are taken up waits for those that are
   await until(() => host.ran.includes('next'))
 })
 
-test('a run whose log is damaged is interrupted, and the others go on', async (t) => {
+test('where runs are not set aside, one whose log is damaged is interrupted, and the others go on', async (t) => {
   const kept = new MemoryRunStore()
   const store = alteredStore(kept, {
     events: async (id, ...args) =>
@@ -209,6 +230,7 @@ test('a run whose log is damaged is interrupted, and the others go on', async (t
   const { submit, engine, host, again } = scriptedEngine(t, () => 'hold', {
     store,
     log: (message) => log.push(message),
+    onStoreFailure: 'abandon',
   })
   const group = { concurrency: { group: 'g' } }
   await submit([step('a')], group, { run_id: 'bad' })
@@ -225,14 +247,14 @@ test('a run whose log is damaged is interrupted, and the others go on', async (t
   await until(() => host.ran.includes('c'))
 })
 
-test('a sub-workflow that cannot be taken up again fails the step that waits for it', async (t) => {
+test('where runs are not set aside, a sub-workflow that cannot be taken up again fails the step that waits for it', async (t) => {
   const kept = new MemoryRunStore()
   let childId: string | undefined
   const store = alteredStore(kept, {
     events: async (id, ...args) =>
       id === childId && args[0] === 0 ? (await kept.events(id, ...args)).slice(1) : kept.events(id, ...args),
   })
-  const { submit, engine, again } = scriptedEngine(t, () => 'hold', { store })
+  const { submit, engine, again } = scriptedEngine(t, () => 'hold', { store, onStoreFailure: 'abandon' })
   const workflow = { version: 'v0.1', name: 'inner', steps: [step('work')] }
   const runId = await submit([step('child', { action: 'workflow.run', args: { workflow } })])
   await until(async () => (await engine.list({ limit: 5 })).runs.length === 2)
@@ -244,7 +266,7 @@ test('a sub-workflow that cannot be taken up again fails the step that waits for
   assert.deepEqual(told(await after.view(runId)), ['child: failed child_failed'])
 })
 
-test('a run whose record cannot be read does not keep the others from being taken up', async (t) => {
+test('a run whose record cannot be read is set aside, and the others are taken up', async (t) => {
   const kept = new MemoryRunStore()
   const store = alteredStore(kept, {
     get: async (id) => (id === 'bad' ? Promise.reject(new Error('It is no JSON.')) : kept.get(id)),
@@ -260,8 +282,10 @@ test('a run whose record cannot be read does not keep the others from being take
     host.resumed.map(({ spec }) => spec.step),
     ['b'],
   )
-  assert.equal((await kept.get('bad'))?.status, 'interrupted')
-  assert.match(log[0]!, /bad: It could not be taken up again: It is no JSON/)
+  assert.deepEqual(after.setAside(), ['bad'])
+  await until(async () => (await kept.get('bad'))?.set_aside?.why === 'It is no JSON.')
+  assert.equal((await kept.get('bad'))?.status, 'running')
+  assert.match(log[0]!, /Run bad is set aside: It is no JSON/)
 })
 
 test('only the runs asked for are taken up, and none twice', async (t) => {

@@ -8,6 +8,8 @@ import type { AttemptSink, Placement, StepHost } from '../../src/engine/ports.ts
 export class Kept {
   readonly spec: AttemptSpec
   placement: Placement | undefined
+  /** It has waited again since it was placed: no machine has it. */
+  waits = false
   readonly placements: Placement[] = []
   readonly reports: AttemptReport[] = []
   readonly chunks: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
@@ -71,7 +73,10 @@ export class EngineStandIn {
       if (kept.end) continue
       const streams = { stdout: kept.length('stdout'), stderr: kept.length('stderr') }
       const known = { started: kept.reports.length > 0, reports: kept.reports.length, streams }
-      host.resume(kept.spec, kept.placement, known, this.#sink(kept))
+      if (kept.waits) {
+        const again = { started: false, streams, epoch: kept.placement?.epoch }
+        host.resume(kept.spec, undefined, again, this.#sink(kept))
+      } else host.resume(kept.spec, kept.placement, known, this.#sink(kept))
     }
   }
 
@@ -79,6 +84,7 @@ export class EngineStandIn {
     if (placement.epoch !== (kept.placement?.epoch ?? 0) + 1)
       this.complaints.push(`epoch ${placement.epoch} after ${kept.placement?.epoch ?? 0}`)
     kept.placement = placement
+    kept.waits = false
     kept.placements.push(placement)
   }
 
@@ -95,7 +101,10 @@ export class EngineStandIn {
     }
     const current = () => generation === this.#generation
     return {
-      waiting: (why) => void kept.whys.push(why),
+      waiting: (why) => {
+        kept.whys.push(why)
+        if (current() && kept.placement) kept.waits = true
+      },
       assigned: async (placement) => {
         await commit()
         if (kept.end) return false

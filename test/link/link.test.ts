@@ -253,6 +253,24 @@ test('an attempt without a trace on a restarted runner is begun if it never was,
   assert.deepEqual(attempts.begun, [`${never.spec.attempt_id}/1`])
 })
 
+test('an attempt that waited again when the hub was stopped is handed out under its next epoch', async () => {
+  const hub = await openHub()
+  const engine = new EngineStandIn()
+  const kept = engine.start(hub.fleet, spec())
+  await hub.fleet.close()
+  kept.placement = { runner: 'r1', storage_id: 'storage', epoch: 1 }
+  kept.waits = true
+  hub.newFleet()
+  engine.resume(hub.fleet)
+  hub.fleet.ready()
+  const attempts = new AttemptsStandIn(() => hello)
+  connect(hub.url, attempts)
+  await until('it ended', () => kept.end !== undefined)
+  assert.equal(kept.end?.outcome, 'success')
+  assert.deepEqual(attempts.begun, [`${kept.spec.attempt_id}/2`])
+  assert.deepEqual(engine.complaints, [])
+})
+
 test('what a runner may have begun before its storage became another one is lost, and never begun again', async () => {
   const hub = await openHub()
   const engine = new EngineStandIn()

@@ -1,5 +1,6 @@
 import { ErrandError } from '../../contract/errors.ts'
 import { type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
+import type { RetryRun } from '../../contract/runs/retry.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
 import { Workflow } from '../../contract/workflow.ts'
 import { hadBox } from './attempt-spec.ts'
@@ -120,4 +121,21 @@ function literal(values: Record<string, string>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => [name, value.replaceAll('${', () => '$${')]),
   )
+}
+
+/** The main steps of a workflow, and what they do. */
+export const doneBy = ({ steps }: Workflow): string =>
+  JSON.stringify(
+    steps.map(({ name, action, args, targets, foreach, matrix, needs }) => [
+      ...[name, action, args, targets, foreach, matrix, needs],
+    ]),
+  )
+
+/** A rollback is retried as a whole. Throws `invalid_argument` where only a part is asked for. */
+export function refuseParts({ only: _, ...parts }: RetryRun): void {
+  const given = Object.entries(parts).find(([, value]) => value !== undefined)
+  if (given)
+    throw new ErrandError('invalid_argument', `A rollback is retried as a whole, without "${given[0]}".`, {
+      hint: 'Leave it out: what the rollback has undone stays undone.',
+    })
 }

@@ -187,6 +187,7 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   started_at: record.started_at,
   finished_at: record.finished_at,
   waiting: record.waiting,
+  set_aside: record.set_aside,
   parent_run_id: record.parent?.run_id,
   retry_of: record.retry_of,
   first_run: record.first_run,

@@ -1,16 +1,24 @@
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunRecord, RunSpec } from '../../contract/run.ts'
-import { isFinalRun } from '../../contract/status.ts'
+import { isFinalRun, RunStatus } from '../../contract/status.ts'
 import { RUN_SECRET } from '../../contract/step-secrets.ts'
 import { hubSecrets, type Workflow } from '../../contract/workflow.ts'
-import { type EngineOptions, engineClosed, runEnded, runExists, type Submission } from '../api.ts'
+import {
+  type EngineOptions,
+  engineClosed,
+  runEnded,
+  runExists,
+  runSetAside,
+  type Submission,
+} from '../api.ts'
 import type { Plan } from '../core/plan.ts'
 import { Children, type ChildrenPorts } from './child-runs.ts'
 import { systemClock } from './clock.ts'
 import { ConcurrencyGroups } from './concurrency-limiter.ts'
 import { Conductor, type ConductorPorts } from './conductor.ts'
 import { Notifications, notificationOf } from './notifications.ts'
+import { cancellation, foldedAsFar, SetAsideRuns } from './set-aside.ts'
 import { type Loader, newRun, type Started } from './submission.ts'
 import { type Feed, logOf, recordOf } from './watch.ts'
 
@@ -30,6 +38,7 @@ export class ActiveRuns {
   readonly #groups: ConcurrencyGroups
   /** Those that were given up, with the store's failure. */
   readonly #lost = new Map<string, unknown>()
+  readonly #aside: SetAsideRuns
   readonly #notifications: Notifications | undefined
   /** Ids of open runs that are not taken up yet, how many there were, and what is being read. */
   readonly #left = new Set<string>()
@@ -57,14 +66,18 @@ export class ActiveRuns {
       passOn: options.passOn,
       storeFailed: (runId, error, tries) => this.#storeFailed(runId, error, tries),
       log: (message, about) => options.log?.(message, about),
+      ...(options.onStoreFailure !== 'abandon' && {
+        refused: ({ spec }, error, committed) => this.#setAside(spec, error, committed),
+      }),
     }
+    this.#aside = new SetAsideRuns(store, this.#ports.log)
     this.#groups = new ConcurrencyGroups((runId) => this.#conductors.get(runId), options.concurrency)
     this.#children = new Children({
       store,
       conductor: (runId) => this.#conductors.get(runId),
       begin: (submission, started) => this.begin(loader.load(submission), submission, started),
       retried,
-      cancel: async (runId, how) => await (await this.open(runId)).cancel(how),
+      cancel: (runId, how) => this.cancel(runId, how),
       closed: () => this.#closed,
     })
     if (options.notifier)
@@ -95,17 +108,18 @@ export class ActiveRuns {
 
   /**
    * One that is still to be taken up is, before the others; where it is queued, after those that run. Throws
-   * `run_not_found`, `run_ended`, and `unavailable` for one that is conducted elsewhere.
+   * `run_not_found`, `run_ended`, `run_set_aside`, and `unavailable` for one that is conducted elsewhere.
    */
   async open(runId: string): Promise<Conductor> {
     const there = this.#conductors.get(runId)
     if (there) return there
     await this.#listing
-    if (this.#left.has(runId)) await this.#takeUp(runId, false)
+    if (this.#left.has(runId)) await this.#takeUp(runId, 0)
     await this.#loading.get(runId)?.catch(() => {})
     if (this.#left.has(runId)) await this.#takenUp
     const conductor = this.#conductors.get(runId)
     if (conductor) return conductor
+    this.#aside.needNot(runId)
     const { status } = await recordOf(this.#options.store, runId)
     if (isFinalRun(status)) throw runEnded(runId, status)
     throw new ErrandError('unavailable', `Run ${runId} is ${status}, but not conducted here.`, {
@@ -218,10 +232,10 @@ export class ActiveRuns {
     for (const runId of await listing) this.#left.add(runId)
     this.#toTakeUp = this.#left.size
     let restedAtMs = performance.now()
-    // First those that run: they are inside their concurrency groups already.
-    for (const queuedToo of [false, true])
+    // First those that run: they are inside their concurrency groups already. Those that were set aside hold no place.
+    for (const turn of [0, 1, 2])
       for (const runId of this.#left) {
-        await this.#takeUp(runId, queuedToo)
+        await this.#takeUp(runId, turn)
         if (performance.now() - restedAtMs < BUSY_MS) continue
         // A store and a host may answer at once: requests have their turn in between.
         await new Promise((resolve) => setImmediate(resolve))
@@ -229,24 +243,32 @@ export class ActiveRuns {
       }
   }
 
-  /** A run that is left to be taken up; one that is queued only where its turn has come. */
-  async #takeUp(runId: string, queuedToo: boolean): Promise<void> {
+  /** A run that is left to be taken up, where its turn has come: first those that run, then the queued, then those set aside. */
+  async #takeUp(runId: string, turn: number): Promise<void> {
     let record: RunRecord
     try {
       record = await recordOf(this.#options.store, runId)
     } catch (error) {
-      if (this.#left.delete(runId)) await this.interrupt({ run_id: runId }, error)
+      if (this.#left.delete(runId)) await this.#notTakenUp({ run_id: runId }, error)
       return
     }
-    if ((record.status === 'queued' && !queuedToo) || !this.#left.delete(runId)) return
+    const ownTurn = record.set_aside ? 2 : record.status === 'queued' ? 1 : 0
+    if (ownTurn > turn || !this.#left.delete(runId)) return
     const loading = this.#load(record).finally(() => this.#loading.delete(runId))
     this.#loading.set(runId, loading)
     try {
       const conductor = await loading
       if (conductor) await this.#goOn(conductor, record)
     } catch (error) {
-      if (!this.#closed) await this.interrupt(record, error)
+      await this.#notTakenUp(record, error)
     }
+  }
+
+  /** The others are none the worse for it. */
+  async #notTakenUp(run: Pick<RunRecord, 'run_id' | 'parent' | 'set_aside'>, error: unknown): Promise<void> {
+    if (this.#closed || isSetAside(error)) return
+    if (this.#options.onStoreFailure === 'abandon') await this.#interrupt(run, error)
+    else this.#setAside(run, error)
   }
 
   /** From here on it is conducted. Undefined: it is already, or never will be. */
@@ -258,20 +280,92 @@ export class ActiveRuns {
     const log = await logOf(this.#options.store, run_id)
     if (this.#closed) return undefined
     // Runs of one workflow share it.
-    const conductor = new Conductor(this.#ports, { ...record, workflow: plan.workflow }, plan, log)
+    const kept = { log, set_aside: record.set_aside }
+    const conductor = new Conductor(this.#ports, { ...record, workflow: plan.workflow }, plan, kept)
+    if (conductor.state.seq !== record.last_seq) throw cutShort(record, log.length)
     this.#conductors.set(run_id, conductor)
     return conductor
   }
 
   async #goOn(conductor: Conductor, record: RunRecord): Promise<void> {
-    const waiting = this.#groups.enter(conductor, record.status === 'running')
+    const { run_id, status, set_aside } = record
+    const waiting = this.#groups.enter(conductor, status === 'running' && set_aside === undefined)
+    if (waiting !== undefined && status === 'running') throw groupFull(run_id, waiting)
+    if (set_aside) {
+      this.#aside.delete(run_id)
+      this.#ports.host.takeBack?.(run_id)
+    }
     await conductor.resume()
     if (record.status === 'queued' && waiting === undefined) await conductor.start()
     await this.#children.takenUp(record)
   }
 
-  /** Ends a run that cannot be taken up again; the others are none the worse for it. */
-  async interrupt(run: Pick<RunSpec, 'run_id' | 'parent'>, error: unknown): Promise<void> {
+  /** Goes on with a run that is set aside. Throws as `EngineFace.resumeRun`. */
+  async takeBack(runId: string): Promise<void> {
+    await this.#aside.settled(runId)
+    const record = await recordOf(this.#options.store, runId)
+    if (isFinalRun(record.status)) throw runEnded(runId, record.status)
+    if (!this.#aside.has(runId)) throw notSetAside(runId, record.status)
+    try {
+      const conductor = await this.#load(record)
+      if (conductor) await this.#goOn(conductor, record)
+    } catch (error) {
+      if (this.#closed) throw engineClosed()
+      if (isSetAside(error)) throw error
+      this.#setAside(record, error)
+      if (error instanceof ErrandError && error.code === 'conflict') throw error
+      throw runSetAside(runId, messageOf(error))
+    }
+  }
+
+  /** Throws `run_not_found`, `run_ended`. One that is set aside is ended at once. */
+  async cancel(runId: string, how: { by?: string; message?: string; force: boolean }): Promise<void> {
+    try {
+      await (await this.open(runId)).cancel(how)
+    } catch (error) {
+      if (!this.#aside.has(runId)) throw error
+      await this.#endAside(runId, how)
+    }
+  }
+
+  async #endAside(runId: string, how: { by?: string; message?: string; force: boolean }): Promise<void> {
+    const { store, host } = this.#options
+    await this.#aside.settled(runId)
+    const record = await recordOf(store, runId)
+    if (isFinalRun(record.status)) throw runEnded(runId, record.status)
+    const change = cancellation(record, await this.#foldedAsFar(record).catch(() => undefined), how)
+    await store.update(runId, change)
+    this.#aside.delete(runId)
+    host.runEnded(runId)
+    this.#told(record, change.events)
+    this.#children.ended(record, { status: 'canceled', message: how.message })
+    this.#feed.tell(runId)
+    const statuses = RunStatus.options.filter((status) => !isFinalRun(status))
+    const { runs } = await store.list({ parent_run_id: runId, statuses, limit: 500 })
+    for (const child of runs) void this.#children.cancel(child.run_id, true)
+  }
+
+  async #foldedAsFar({ run_id, workflow }: RunRecord) {
+    return foldedAsFar(this.#loader.again(workflow), await logOf(this.#options.store, run_id))
+  }
+
+  /** The run stays open, and nothing goes on with it here. */
+  #setAside(
+    run: Pick<RunRecord, 'run_id' | 'set_aside'>,
+    error: unknown,
+    committed: Promise<void> = Promise.resolve(),
+  ): void {
+    const { run_id } = run
+    const conductor = this.#conductors.get(run_id)
+    this.#letGo(run_id)
+    void conductor?.close()
+    this.#ports.host.setAside?.(run_id)
+    this.#aside.add(run_id, error, committed, run.set_aside)
+    this.#feed.tell(run_id)
+  }
+
+  /** Ends a run that cannot be taken up again. */
+  async #interrupt(run: Pick<RunSpec, 'run_id' | 'parent'>, error: unknown): Promise<void> {
     const { run_id } = run
     const message = `It could not be taken up again: ${messageOf(error)}`
     this.#options.log?.(`Run ${run_id}: ${message}`, { level: 'error', run_id })
@@ -288,9 +382,15 @@ export class ActiveRuns {
     this.#children.ended(run, { status: 'interrupted', message })
   }
 
-  /** Throws the store's failure for which the run was given up. */
+  /** Throws the store's failure for which the run was given up, and `run_set_aside`. */
   needNotLost(runId: string): void {
     if (this.#lost.has(runId)) throw this.#lost.get(runId)
+    this.#aside.needNot(runId)
+  }
+
+  /** Ids of the runs that are set aside. */
+  get setAside(): string[] {
+    return this.#aside.ids()
   }
 
   /** Resolves when notifiers have been told all that has happened so far. */
@@ -308,6 +408,7 @@ export class ActiveRuns {
     await Promise.all([...this.#conductors.values()].map((conductor) => conductor.close()))
     this.#conductors.clear()
     this.#groups.close()
+    await this.#aside.close()
     await this.#notifications?.close()
   }
 
@@ -317,13 +418,18 @@ export class ActiveRuns {
     this.#groups.leave(runId)
   }
 
+  /** Notifiers are, of what is committed. */
+  #told({ run_id, workflow_name }: RunSpec, events: readonly RunEvent[]): void {
+    if (!this.#notifications) return
+    for (const event of events) {
+      const notification = notificationOf(event, { run_id, workflow_name }, this.#options.version ?? '0')
+      if (notification) this.#notifications.add(notification)
+    }
+  }
+
   #committed({ spec, state }: Conductor, events: readonly RunEvent[]): void {
-    const { run_id, workflow_name } = spec
-    if (this.#notifications)
-      for (const event of events) {
-        const notification = notificationOf(event, { run_id, workflow_name }, this.#options.version ?? '0')
-        if (notification) this.#notifications.add(notification)
-      }
+    const { run_id } = spec
+    this.#told(spec, events)
     if (events.at(-1)?.type === 'run.finished') {
       this.#letGo(run_id)
       this.#children.ended(spec, state)
@@ -351,3 +457,19 @@ export class ActiveRuns {
     this.#feed.tell(runId)
   }
 }
+
+/** Whether it is the refusal of a run that its conductor has set aside already. */
+const isSetAside = (error: unknown): boolean => error instanceof ErrandError && error.code === 'run_set_aside'
+
+const cutShort = ({ run_id, last_seq }: RunRecord, length: number): ErrandError =>
+  new ErrandError('internal', `The log of run ${run_id} has ${length} events, its record says ${last_seq}.`)
+
+const notSetAside = (runId: string, status: string): ErrandError =>
+  new ErrandError('conflict', `Run ${runId} is ${status}, and not set aside.`, {
+    hint: `errand runs show ${runId} says where it is.`,
+  })
+
+const groupFull = (runId: string, waiting: string): ErrandError =>
+  new ErrandError('conflict', `Run ${runId} cannot go on yet: ${waiting}.`, {
+    hint: `Resume it when the group has room: errand runs resume ${runId}`,
+  })

@@ -98,7 +98,7 @@ test('a parent canceled before its child is there leaves none running', async (t
 })
 
 test('a parent that is broken off takes its children with it', async (t) => {
-  const { submit, engine, host } = scriptedEngine(t, () => 'hold')
+  const { submit, engine, host } = scriptedEngine(t, () => 'hold', { onStoreFailure: 'abandon' })
   const runId = await submit([
     { ...sub('child', [step('work')]), needs: [] },
     step('a', { needs: [] }),

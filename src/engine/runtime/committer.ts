@@ -1,5 +1,5 @@
 import type { RunEvent } from '../../contract/events.ts'
-import type { RunPatch, RunSpec } from '../../contract/run.ts'
+import type { RunPatch, RunSpec, SetAside } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import { listRow } from '../core/list-row.ts'
 import { keptBytes, type RunState } from '../core/state.ts'
@@ -34,6 +34,7 @@ export class Committer {
   #batch: Batch | undefined
   #writing = false
   #lazy: NodeJS.Timeout | undefined
+  #drained: Promise<void> = Promise.resolve()
   #gaveUp: unknown
 
   constructor(options: CommitterOptions) {
@@ -58,13 +59,21 @@ export class Committer {
     if (this.#batch || this.#writing || this.#gaveUp !== undefined) await this.add([], [], false)
   }
 
+  /** Drops what no write has begun for, and takes in nothing more; resolves when the write under way is over. */
+  stop(error: unknown): Promise<void> {
+    this.#gaveUp ??= error
+    clearTimeout(this.#lazy)
+    this.#drop(error)
+    return this.#drained
+  }
+
   #run(): void {
     clearTimeout(this.#lazy)
     this.#lazy = undefined
     if (this.#writing || !this.#batch) return
     this.#writing = true
     // A microtask later, so that what is added in one go is one write.
-    queueMicrotask(() => void this.#drain())
+    this.#drained = Promise.resolve().then(() => this.#drain())
   }
 
   async #drain(): Promise<void> {
@@ -75,7 +84,7 @@ export class Committer {
       try {
         await this.#write(batch.events)
       } catch (error) {
-        this.#gaveUp = error
+        this.#gaveUp ??= error
         batch.settled.reject(error)
         this.#drop(error)
         break
@@ -124,13 +133,16 @@ export class RunWriter {
   #patched: RunPatch
   #next: { events: readonly RunEvent[]; patch: RunPatch } | undefined
 
-  /** `state` is that of the run as it is conducted; at this moment, all of it is kept. */
-  constructor(store: RunStore, spec: RunSpec, state: RunState) {
+  /**
+   * `state` is that of the run as it is conducted; at this moment, all of it is kept. With the first write the record says no
+   * more that the run is set aside, as `set_aside` is what it says now.
+   */
+  constructor(store: RunStore, spec: RunSpec, state: RunState, set_aside: SetAside | undefined) {
     this.#store = store
     this.#spec = spec
     this.#state = state
     this.#created = state.seq > 0
-    this.#patched = patchOf(state)
+    this.#patched = { ...patchOf(state), set_aside }
   }
 
   /** Whether the store has the run. */
@@ -163,7 +175,7 @@ export class RunWriter {
 }
 
 /** Returns what the store's record says of a state; `list_row` is that of the record, where it cannot have changed. */
-function patchOf(state: RunState, list_row = rowText(state)): RunPatch {
+export function patchOf(state: RunState, list_row = rowText(state)): RunPatch {
   const { status, reason, message, started_at, finished_at, outputs, shares } = state
   const output_bytes = isFinalRun(status) ? outputBytes(state) : undefined
   return {
@@ -177,6 +189,7 @@ function patchOf(state: RunState, list_row = rowText(state)): RunPatch {
     output_bytes,
     list_row,
     shares,
+    set_aside: undefined,
   }
 }
 

@@ -12,17 +12,20 @@ import { type Addressed, addressInput, type InputAddress } from '../core/inputs.
 import type { Plan } from '../core/plan.ts'
 import type { Recorded } from '../core/record.ts'
 import { instanceOf, isSameShare, keptBytes, type RunState } from '../core/state.ts'
+import { attemptStatus } from '../core/transitions.ts'
 import { AttemptWatch } from './attempt-watch.ts'
 import { ChildCancels, type ChildStart, openChildren, type ParentRun } from './child-runs.ts'
 import type { GroupMember } from './concurrency-limiter.ts'
 import type { RunOutput } from './output-quota.ts'
-import { type Decided, RunLoop, type RunPorts } from './run-loop.ts'
+import { type Decided, type KeptRun, RunLoop, type RunPorts } from './run-loop.ts'
 
 export interface ConductorPorts extends RunPorts {
   /** After each commit. */
   committed(conductor: Conductor, events: readonly RunEvent[]): void
   startChild(conductor: Conductor, child: ChildStart): void
   cancelChild(runId: string, force: boolean): void
+  /** As `RunLoopPorts.refused`. */
+  refused?(conductor: Conductor, error: unknown, committed: Promise<void>): void
 }
 
 /** One run that is conducted here: what may be asked of it, and what it has going on in the world. */
@@ -35,8 +38,9 @@ export class Conductor implements ParentRun, GroupMember {
   readonly #attempts: HostedAttempts
   readonly #childCancels: ChildCancels
 
-  /** A new run; or one taken up again, with the events of its log. */
-  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, log: readonly RunEvent[] = []) {
+  /** A new run; or one taken up again, as the store has it. */
+  constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, kept: KeptRun = { log: [] }) {
+    const { refused } = ports
     this.#ports = ports
     this.#loop = new RunLoop(
       {
@@ -44,10 +48,11 @@ export class Conductor implements ParentRun, GroupMember {
         committed: (events) => ports.committed(this, events),
         effectsOf: (decided) => this.#effectsOf(decided),
         brokenOff: () => this.#endAll('internal'),
+        refused: refused && ((...refusal) => refused(this, ...refusal)),
       },
       spec,
       plan,
-      log,
+      kept,
     )
     this.spec = spec
     this.plan = plan
@@ -299,10 +304,18 @@ class HostedAttempts {
     if (this.#closed) return
     this.#rememberRunners()
     for (const [index, { attempt, spec, watch }] of taken.entries()) {
-      const { epoch, runner, storage_id, of_group, started, reports, cancel, talk } = attempt
-      const placement = epoch > 0 ? { runner, storage_id, ...of_group, epoch } : undefined
-      const known = { started, streams: lengths[index]!, reports, ...(talk && { inputs: talk.untaken }) }
-      this.#ports.host.resume(spec, placement, known, watch)
+      const { epoch, runner, storage_id, of_group, cancel, talk } = attempt
+      const streams = lengths[index]!
+      const inputs = talk && { inputs: talk.untaken }
+      if (attemptStatus(attempt) === 'waiting') {
+        // Its epoch is that of a machine which did not take it, or has it no more.
+        const known = { started: false, streams, reports: 0, ...(epoch > 0 && { epoch }), ...inputs }
+        this.#ports.host.resume(spec, undefined, known, watch)
+      } else {
+        const { started, reports } = attempt
+        const placement = { runner, storage_id, ...of_group, epoch }
+        this.#ports.host.resume(spec, placement, { started, streams, reports, ...inputs }, watch)
+      }
       if (cancel) this.#ports.host.cancel(spec.attempt_id, cancel, state.cancel?.force)
     }
   }

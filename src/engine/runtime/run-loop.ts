@@ -1,10 +1,10 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { messageOf } from '../../contract/errors.ts'
 import type { NewEvent, RunEvent } from '../../contract/events.ts'
-import type { RunSpec } from '../../contract/run.ts'
+import type { RunSpec, SetAside } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { Log } from '../../platform/log.ts'
-import { engineClosed } from '../api.ts'
+import { engineClosed, runSetAside } from '../api.ts'
 import { decide, type Facts } from '../core/decide.ts'
 import { evolve } from '../core/evolve.ts'
 import type { PassOn } from '../core/inputs.ts'
@@ -43,6 +43,17 @@ export interface RunLoopPorts extends RunPorts {
   effectsOf(decided: Decided): Effect[]
   /** The same where the run is broken off. Asked before that is folded: what is open still is. */
   brokenOff(): Effect
+  /**
+   * The run is to be set aside: its log takes no event for which this error was thrown. The loop is closed by then, its state
+   * counts no more, and what was not committed is dropped; `committed` resolves when all else is. Absent: it is broken off.
+   */
+  refused?(error: unknown, committed: Promise<void>): void
+}
+
+/** What the store has of a run that is taken up again. */
+export interface KeptRun {
+  log: readonly RunEvent[]
+  set_aside?: SetAside
 }
 
 /**
@@ -59,14 +70,14 @@ export class RunLoop {
   readonly #wakeUp: WakeUp
   #closed = false
 
-  constructor(ports: RunLoopPorts, spec: RunSpec, plan: Plan, log: readonly RunEvent[]) {
+  constructor(ports: RunLoopPorts, spec: RunSpec, plan: Plan, { log, set_aside }: KeptRun) {
     this.spec = spec
     this.plan = plan
     this.#ports = ports
     this.state = initialState(plan)
     for (const event of log) evolve(this.state, event)
     this.#wakeUp = new WakeUp(ports.clock, () => void this.input([]).catch(() => {}))
-    this.#writer = new RunWriter(ports.store, spec, this.state)
+    this.#writer = new RunWriter(ports.store, spec, this.state, set_aside)
     this.#committer = new Committer({
       write: (events) => this.#writer.write(events),
       committed: (events) => ports.committed(events),
@@ -92,7 +103,7 @@ export class RunLoop {
 
   /**
    * Folds events, decides what follows, and commits all of it; resolves after the commit. What comes after the end
-   * changes nothing. Rejects where the store has failed for good and where the engine is closed.
+   * changes nothing. Rejects where the store has failed for good, where the engine is closed, and with `run_set_aside`.
    */
   input(events: readonly NewEvent[], lazy = false): Promise<void> {
     if (this.#closed) return Promise.reject(engineClosed())
@@ -103,6 +114,9 @@ export class RunLoop {
       for (const event of events) this.#fold(event, log)
       effects = this.#decide(log)
     } catch (error) {
+      // Nothing is kept yet of one that is new: there is nothing to set aside.
+      const isNew = this.state.seq === log.length
+      if (this.#ports.refused && !isNew) return this.#setAside(error)
       effects = this.#breakOff(error, log)
     }
     if (this.ended) effects.push(() => this.#ports.host.runEnded(this.spec.run_id))
@@ -137,6 +151,14 @@ export class RunLoop {
     )
     this.#wakeUp.at(wakeAtMs)
     return decided.flatMap((one) => this.#ports.effectsOf(one))
+  }
+
+  /** What is not committed is with those who told it: they tell it again once the run is resumed. */
+  #setAside(error: unknown): Promise<void> {
+    this.close()
+    const refusal = runSetAside(this.spec.run_id, messageOf(error))
+    this.#ports.refused!(error, this.#committer.stop(refusal))
+    return Promise.reject(refusal)
   }
 
   /** Deciding itself went wrong: the run ends here rather than never, and what it has running is ended. */

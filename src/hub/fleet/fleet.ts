@@ -159,8 +159,9 @@ export class Fleet implements StepHost {
     known: Parameters<StepHost['resume']>[2],
     sink: AttemptSink,
   ): void {
-    const { started, streams, reports = started ? 1 : 0, inputs = [] } = known
-    const assignment = this.#assignments.add(spec, placement, { ...NOTHING_KEPT, ...streams, reports }, sink)
+    const { started, streams, reports = started ? 1 : 0, inputs = [], epoch = 0 } = known
+    const from = { ...NOTHING_KEPT, ...streams, reports }
+    const assignment = this.#assignments.add(spec, placement ?? { epoch }, from, sink)
     for (const input of inputs) assignment.inputs.set(input.input_id, input)
     if (placement?.runner === undefined) {
       this.#dispatch.begin(assignment, undefined)

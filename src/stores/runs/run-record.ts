@@ -15,6 +15,7 @@ export const patchKeys = [
   'output_bytes',
   'list_row',
   'shares',
+  'set_aside',
 ] as const satisfies readonly (keyof RunPatch)[]
 
 /** A record as it is before anything has happened. */

@@ -226,7 +226,7 @@ function patchColumns(patch: RunPatch | undefined): { keys: PatchKey[]; values: 
 const columnValue = (value: RunPatch[PatchKey]): SQLInputValue =>
   value === undefined ? null : typeof value === 'object' ? JSON.stringify(value) : value
 
-const isJson: ReadonlySet<PatchKey> = new Set(['outputs', 'shares'])
+const isJson: ReadonlySet<PatchKey> = new Set(['outputs', 'shares', 'set_aside'])
 
 /** A row of `runs` with its `spec`, as a record. */
 function rowRecord(row: Row): RunRecord {

@@ -355,6 +355,11 @@ export const runMigrations: readonly Migration[] = [
         WHERE list_row IS NULL AND finished_at IS NOT NULL;
     `,
   },
+  {
+    version: 10,
+    name: 'runs that are set aside',
+    sql: 'ALTER TABLE runs ADD COLUMN set_aside TEXT',
+  },
 ]
 
 export const secretMigrations: readonly Migration[] = [

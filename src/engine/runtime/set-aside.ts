@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { NewEvent, RunEvent } from '../../contract/events.ts'
+import type { RunPatch, RunRecord, SetAside } from '../../contract/run.ts'
+import type { Log } from '../../platform/log.ts'
+import { runSetAside } from '../api.ts'
+import { evolve } from '../core/evolve.ts'
+import type { Plan } from '../core/plan.ts'
+import { initialState, type RunState } from '../core/state.ts'
+import type { RunStore } from '../ports.ts'
+import { patchOf } from './committer.ts'
+
+/** Between tries to keep that a run is set aside, while the store fails. */
+const AGAIN_MS = 1000
+
+interface Entry extends SetAside {
+  /** Settles when the store has it, or never will. */
+  kept: Promise<void>
+}
+
+/** The open runs with which nothing goes on here until they are resumed. */
+export class SetAsideRuns {
+  readonly #store: RunStore
+  readonly #log: Log
+  readonly #runs = new Map<string, Entry>()
+  readonly #stop = new AbortController()
+
+  constructor(store: RunStore, log: Log) {
+    this.#store = store
+    this.#log = log
+  }
+
+  /** The first first. */
+  ids(): string[] {
+    return [...this.#runs.keys()]
+  }
+
+  has(runId: string): boolean {
+    return this.#runs.has(runId)
+  }
+
+  /** Throws `run_set_aside` for one that is. */
+  needNot(runId: string): void {
+    const entry = this.#runs.get(runId)
+    if (entry) throw runSetAside(runId, entry.why)
+  }
+
+  /** `committed`: until then, another write of the run is under way. `before`: it was set aside when it was taken up. */
+  add(runId: string, error: unknown, committed: Promise<void>, before?: SetAside): void {
+    const why = messageOf(error)
+    const since = before?.since ?? new Date().toISOString()
+    this.#log(`Run ${runId} is set aside: ${why}`, { level: 'error', run_id: runId })
+    const entry: Entry = { since, why, kept: Promise.resolve() }
+    this.#runs.set(runId, entry)
+    entry.kept = committed.then(() => this.#keep(runId, entry))
+  }
+
+  /** Resolves when no write of the run is under way. */
+  async settled(runId: string): Promise<void> {
+    await this.#runs.get(runId)?.kept
+  }
+
+  delete(runId: string): void {
+    this.#runs.delete(runId)
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await Promise.all([...this.#runs.values()].map(({ kept }) => kept))
+  }
+
+  async #keep(runId: string, entry: Entry): Promise<void> {
+    const { since, why } = entry
+    while (!this.#stop.signal.aborted && this.#runs.get(runId) === entry)
+      try {
+        return await this.#store.update(runId, { events: [], patch: { set_aside: { since, why } } })
+      } catch (error) {
+        // Its first commit has failed: whoever asked for it was told so.
+        if (error instanceof ErrandError && error.code === 'run_not_found') return this.delete(runId)
+        const text = `Run ${runId}: that it is set aside cannot be kept: ${messageOf(error)}`
+        this.#log(text, { level: 'error', run_id: runId })
+        await sleep(AGAIN_MS, undefined, { signal: this.#stop.signal }).catch(() => {})
+      }
+  }
+}
+
+/** Folds a whole log. Throws as `evolve`. */
+export function folded(plan: Plan, log: readonly RunEvent[]): RunState {
+  const state = initialState(plan)
+  for (const event of log) evolve(state, event)
+  return state
+}
+
+/** Folds a log as far as it can be: where an event is refused, all before it. */
+export function foldedAsFar(plan: Plan, log: readonly RunEvent[]): RunState {
+  const state = initialState(plan)
+  try {
+    for (const event of log) evolve(state, event)
+    return state
+  } catch {
+    // The refused event may have left its mark: folded again without it.
+    return folded(plan, log.slice(0, state.seq))
+  }
+}
+
+/** Returns the change that ends a run that is set aside, whatever its log is like; `state` is that log as far as it can be folded. */
+export function cancellation(
+  { last_seq }: Pick<RunRecord, 'last_seq'>,
+  state: RunState | undefined,
+  { by, message, force = false }: { by?: string; message?: string; force?: boolean },
+): { events: RunEvent[]; patch: RunPatch } {
+  const time = new Date().toISOString()
+  const end = { status: 'canceled', reason: 'canceled', message } as const
+  const events = (
+    [
+      { type: 'run.cancel_requested', by, message, force },
+      { type: 'run.finished', ...end },
+    ] satisfies NewEvent[]
+  ).map((event, index) => ({ seq: last_seq + 1 + index, time, ...event }))
+  const ended = { ...end, finished_at: time, waiting: undefined, set_aside: undefined }
+  if (state === undefined) return { events, patch: ended }
+  try {
+    for (const event of events) evolve(state, event)
+    return { events, patch: patchOf(state) }
+  } catch {
+    // Its log is damaged before these.
+    return { events, patch: ended }
+  }
+}
