@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { foldOf, testTask } from '../../../test/support/tasks/tasks-fixture.ts'
 import type { NewEvent, RunEvent } from '../../contract/events.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
+import { endTry } from './decide-task.ts'
 import { TryReader } from './try-reader.ts'
 
 const run_id = 'run_1'
@@ -186,6 +188,28 @@ test('a run that is lost, or whose model was away, says nothing of its task', ()
   assert.equal(verdict({ status: 'failed', reason: 'model' }, 'auth'), false)
   assert.equal(verdict({ status: 'failed', reason: 'test' }), false)
   assert.equal(verdict({ status: 'canceled', reason: 'canceled' }), false)
+})
+
+test('a try whose step was lost, since its hub stayed away from it, is tried again', () => {
+  const message = 'The artifact 2.1 of run_0 could not be fetched from the hub: it does not answer.'
+  const lost = { reason: 'lost', message } as const
+  const { end } = readings([
+    { type: 'run.started' },
+    attempt(1, 'workspace'),
+    {
+      type: 'attempt.finished',
+      ...{ attempt: 1, step: 'workspace', host: 'local', outcome: 'interrupted' },
+      ...lost,
+    },
+    { type: 'step.finished', step: 'workspace', phase: 'main', status: 'interrupted', ...lost },
+    finished({ status: 'interrupted', ...lost }),
+  ])
+  const task = testTask({ run_retries: 1 })
+  const begun = { type: 'task.try_started', run_id, number: 1, stage: 'workspace' } as const
+  const rule = { first_ms: 1_000, chance: 0.5 }
+  const [event, ...more] = endTry({ task, fold: foldOf(begun), now_ms: 0 }, end!, rule)
+  assert.deepEqual(more, [])
+  assert.ok(event?.type === 'task.try_ended' && event.retry_at === new Date(1_000).toISOString())
 })
 
 test('the step that failed first is told, and what its agents used', () => {

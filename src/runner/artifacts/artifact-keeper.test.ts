@@ -8,6 +8,7 @@ import test, { type TestContext } from 'node:test'
 import { attemptSpec } from '../../../test/support/runner/attempt-fixture.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { AttemptJournal } from '../attempts/journal.ts'
+import { HubAway, HubPatience } from '../link/hub-patience.ts'
 import { ArtifactKeeper, type ArtifactSink, type KeeperLimits } from './artifact-keeper.ts'
 import { FolderArtifacts } from './folder-artifacts.ts'
 
@@ -96,12 +97,18 @@ test('a sink that is away is tried again until it is there; one that refuses is 
   const { dir, keeper, attempt, write, told } = place(t, { put })
   write({ 'a.txt': 'one', 'b.txt': 'two' })
   assert.equal(await keeper.keepFiles(attempt, dir), undefined)
-  assert.deepEqual(told(), ['a.txt', 'artifacts: b.txt was not kept: Run x keeps too much.'])
+  assert.deepEqual(told(), [
+    'artifacts: The hub does not answer. It is asked again.',
+    'a.txt',
+    'artifacts: b.txt was not kept: Run x keeps too much.',
+  ])
 })
 
 test('where its time is over, or it is to end, the end says what could not be kept', async (t) => {
   const put = async () => Promise.reject(new ErrandError('unavailable', 'The hub does not answer.'))
-  const late = place(t, { put }, { triedMs: 0 })
+  const patience = new HubPatience()
+  patience.linked(60_000)
+  const late = place(t, { put, patience }, { triedMs: 0 })
   late.write({ 'a.txt': 'one', 'b.txt': 'two' })
   assert.equal(
     await late.keeper.keepFiles(late.attempt, late.dir),
@@ -119,6 +126,24 @@ test('where its time is over, or it is to end, the end says what could not be ke
     'artifact_upload: a.txt could not be kept: it was to end.',
   )
   assert.deepEqual(ended.told(), [])
+  assert.deepEqual(late.told(), ['artifacts: The hub does not answer. It is asked again.'])
+})
+
+test('what breaks off is fetched again from its beginning, into the same file', async (t) => {
+  let tries = 0
+  const get = async () =>
+    Readable.from(
+      (async function* () {
+        yield Buffer.from('whole')
+        if (++tries < 3) throw new HubAway('It broke off.')
+      })(),
+    )
+  const { dir, keeper, attempt } = place(t, { get })
+  const said: string[] = []
+  const asking = { signal: attempt.signal, waiting: (why: string) => void said.push(why) }
+  await keeper.fetch('run_1', '1.1', join(dir, 'it'), asking)
+  assert.equal(readFileSync(join(dir, 'it'), 'utf8'), 'whole')
+  assert.deepEqual([tries, said], [3, ['It broke off. It is asked again.']])
 })
 
 test('globs that lead out, and a workspace that is gone, are told and nothing else', async (t) => {
@@ -151,11 +176,11 @@ test('a step keeps bytes and files of its own under any kind, and takes them aga
   for (const [artifact, text] of [
     [plan, '# do it'],
     [pack, 'bytes'],
-  ] as const)
-    assert.equal(
-      (await (await own.fetch(run_id, artifact.artifact_id, attempt.signal)).toArray()).join(''),
-      text,
-    )
-  await assert.rejects(own.fetch(run_id, '9.9', attempt.signal), { code: 'not_found' })
+  ] as const) {
+    const fetched = join(dir, 'fetched')
+    await own.fetch(run_id, artifact.artifact_id, fetched, attempt)
+    assert.equal(readFileSync(fetched, 'utf8'), text)
+  }
+  await assert.rejects(own.fetch(run_id, '9.9', join(dir, 'none'), attempt), { code: 'not_found' })
   await assert.rejects(own.keep(attempt, { kind: 'plan', name: '../x', bytes: '' }))
 })

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, createWriteStream } from 'node:fs'
 import { type FileHandle, mkdir, open, rm, writeFile } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { pipeline } from 'node:stream/promises'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, isErrandError, messageOf } from '../../contract/errors.ts'
 import { splitAttemptId } from '../../contract/ids.ts'
@@ -15,8 +15,8 @@ import {
   MAX_RUN_ARTIFACT_BYTES,
   MAX_RUN_ARTIFACTS,
 } from '../../contract/tasks/artifact.ts'
-import { Backoff } from '../../platform/time.ts'
 import type { AttemptJournal } from '../attempts/journal.ts'
+import { type Asking, HubPatience } from '../link/hub-patience.ts'
 import { checkGlobs, matchingFiles } from './matching-files.ts'
 import { bringFiles } from './needed-files.ts'
 
@@ -27,8 +27,10 @@ export interface ArtifactSink {
    * `ErrandError`: of `refusals` where it never will, else it may be tried again.
    */
   put(spec: AttemptSpec, artifact: Artifact, file: string, signal: AbortSignal): Promise<void>
-  /** Bytes that a run has kept, for an attempt of the same tenant. Throws `not_found`, `unavailable`. */
+  /** Bytes that a run has kept, for an attempt of the same tenant. Throws `not_found`, `HubAway`, also where it breaks off. */
   get(runId: string, artifactId: string, signal: AbortSignal): Promise<Readable>
+  /** How long it is asked again; absent: it is on this machine. */
+  readonly patience?: HubPatience
 }
 
 const refusals: readonly string[] = [
@@ -60,7 +62,7 @@ export interface KeepingAttempt {
 }
 
 export interface KeeperLimits {
-  /** How long a sink that is away is tried (default 24 h). */
+  /** How long a sink that is away is tried, while there is a link to the hub (default 24 h). */
   triedMs?: number
   bytes?: number
   totalBytes?: number
@@ -74,11 +76,13 @@ const NAMED = 5
 export class ArtifactKeeper {
   readonly #sink: ArtifactSink
   readonly #limits: Required<KeeperLimits>
+  readonly #patience: HubPatience
   /** Of each attempt one thing at a time: its ids count on. */
   readonly #turns = new WeakMap<AttemptJournal, Promise<unknown>>()
 
   constructor(sink: ArtifactSink, limits: KeeperLimits = {}) {
     this.#sink = sink
+    this.#patience = sink.patience ?? new HubPatience()
     this.#limits = {
       triedMs: limits.triedMs ?? 24 * 3_600_000,
       bytes: limits.bytes ?? MAX_ARTIFACT_BYTES,
@@ -150,15 +154,19 @@ export class ArtifactKeeper {
     }
   }
 
-  /** As `ArtifactSink.get`. */
-  async fetch(runId: string, artifactId: string, signal: AbortSignal): Promise<Readable> {
-    return await this.#sink.get(runId, artifactId, signal)
+  /** Puts what a run has kept into a file, from its beginning at each try. Throws as `ArtifactSink.get`. */
+  async fetch(runId: string, artifactId: string, file: string, asking: Asking): Promise<void> {
+    const { signal } = asking
+    await this.#patience.whileAway(async () => {
+      const content = await this.#sink.get(runId, artifactId, signal)
+      await pipeline(content, createWriteStream(file, { mode: 0o600 }), { signal })
+    }, asking)
   }
 
   /** As `bringFiles` of files that the attempt needs. */
-  async bringFiles(spec: AttemptSpec, workspace: string, signal: AbortSignal): Promise<void> {
-    const fetch = (runId: string, artifactId: string) => this.#sink.get(runId, artifactId, signal)
-    await bringFiles(spec, workspace, fetch, signal)
+  async bringFiles(spec: AttemptSpec, workspace: string, asking: Asking): Promise<void> {
+    const fetch = (runId: string, artifactId: string) => this.#sink.get(runId, artifactId, asking.signal)
+    await bringFiles(spec, workspace, { fetch, patience: this.#patience }, asking)
   }
 
   /** Copies them at once: other steps of the run may go on in the same workspace. */
@@ -206,20 +214,12 @@ export class ArtifactKeeper {
     return taken
   }
 
+  /** What is done would be lost with it, so it is tried longer than what can be asked for again. */
   async #send({ spec, journal, signal }: KeepingAttempt, artifact: Artifact, file: string): Promise<void> {
-    const backoff = new Backoff({ firstMs: 500, maxMs: 60_000 })
-    const endMs = performance.now() + this.#limits.triedMs
-    for (let tries = 1; ; tries++)
-      try {
-        await this.#sink.put(spec, artifact, file, signal)
-        break
-      } catch (error) {
-        signal.throwIfAborted()
-        if (isRefusal(error) || performance.now() > endMs) throw error
-        if (tries === 3)
-          journal.add({ type: 'phase', phase: 'artifacts', message: `Tried again: ${messageOf(error)}` })
-        await sleep(backoff.next(), undefined, { signal })
-      }
+    const isAway = (error: unknown) => !isRefusal(error)
+    const waiting = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
+    const patience = { signal, isAway, waiting, linkedMs: this.#limits.triedMs }
+    await this.#patience.whileAway(() => this.#sink.put(spec, artifact, file, signal), patience)
     if (journal.add({ type: 'artifact', artifact })) return
     throw new ErrandError('disk_full', 'What the attempt keeps could not be written down on its machine.')
   }

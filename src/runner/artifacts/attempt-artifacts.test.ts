@@ -7,14 +7,14 @@ import { test } from 'node:test'
 import { attemptSpec, endOf, place, textOf, until } from '../../../test/support/runner/attempt-fixture.ts'
 import { builtinActionRegistry } from '../../actions/registry.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { HubAway, HubPatience } from '../link/hub-patience.ts'
 import { ArtifactKeeper, type ArtifactSink } from './artifact-keeper.ts'
 
 const needed = { artifact_id: '1.1', name: 'in.txt', bytes: 5, sha256: hash('sha256', 'bytes'), to: 'in.txt' }
 const asked = { needs_files: [needed], artifacts: ['*.txt'] }
 const spec = () => attemptSpec('cmd.run', { cmd: 'cat in.txt; echo ran > out.txt' }, asked)
 const bytes = async () => Readable.from([Buffer.from('bytes')])
-const away = async (_asked: number) =>
-  Promise.reject(new ErrandError('unavailable', 'The hub does not answer.'))
+const away = async (_asked: number) => Promise.reject(new HubAway('The hub does not answer.'))
 const put = async () => {}
 const opened = (sink: ArtifactSink) => ({
   registry: builtinActionRegistry,
@@ -39,12 +39,12 @@ test('one that waits for its files is canceled, fails with their reason, or goes
   let asks = 0
   const attempts = here.open(opened({ put, get: () => away(asks++) }))
   const canceled = await attempts.start(spec(), 1)
-  await until(() => asks > 0)
+  await until(() => asks > 1)
   canceled.cancel(0, 'canceled')
   assert.equal((await endOf(canceled)).outcome, 'canceled')
   assert.deepEqual(
     canceled.reports.map(({ type }) => type),
-    ['ended'],
+    ['phase', 'ended'],
   )
   await canceled.release()
   asks = 0
@@ -69,6 +69,25 @@ test('one that waits for its files is canceled, fails with their reason, or goes
     ['failed', 'action_failed', 'It is gone.'],
   )
   await without.close()
+})
+
+test('one whose hub stays away is lost, and has said once that it waits', async () => {
+  using here = place()
+  let asks = 0
+  const patience = new HubPatience()
+  patience.linked(50)
+  const attempts = here.open(opened({ put, get: () => away(asks++), patience }))
+  const attempt = await attempts.start(spec(), 1)
+  const end = await endOf(attempt)
+  assert.deepEqual(
+    [end.outcome, end.reason, end.message],
+    ['interrupted', 'lost', 'The hub does not answer.'],
+  )
+  assert.ok(asks > 1)
+  assert.deepEqual(attempt.reports.slice(0, -1), [
+    { type: 'phase', phase: 'needs_files', message: 'The hub does not answer. It is asked again.' },
+  ])
+  await attempts.close()
 })
 
 test('a cancel ends the wait for a hub that is away, and the end says what is lost', async () => {

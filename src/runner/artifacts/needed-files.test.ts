@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import test, { type TestContext } from 'node:test'
 import { ErrandError } from '../../contract/errors.ts'
+import { HubAway, HubPatience } from '../link/hub-patience.ts'
 import { bringFiles } from './needed-files.ts'
 
 function workspace(t: TestContext) {
@@ -14,7 +15,10 @@ function workspace(t: TestContext) {
   const bring = (to: string, text: string, fetch = async () => Readable.from([Buffer.from(text)])) => {
     const sha256 = hash('sha256', 'right')
     const needed = { artifact_id: '1.1', name: 'kept.txt', bytes: 5, sha256, to }
-    return bringFiles({ run_id: 'run_a', needs_files: [needed] }, dir, fetch, new AbortController().signal)
+    const hub = { fetch, patience: new HubPatience() }
+    return bringFiles({ run_id: 'run_a', needs_files: [needed] }, dir, hub, {
+      signal: new AbortController().signal,
+    })
   }
   return { dir, bring }
 }
@@ -51,7 +55,7 @@ test('a hub that is away is asked again, one that has it not is told as it says'
   const { dir, bring } = workspace(t)
   let tries = 0
   await bring('it.txt', 'right', async () => {
-    if (++tries < 3) throw new ErrandError('unavailable', 'The hub does not answer.')
+    if (++tries < 3) throw new HubAway('The hub does not answer.')
     return Readable.from([Buffer.from('right')])
   })
   assert.equal(readFileSync(join(dir, 'it.txt'), 'utf8'), 'right')

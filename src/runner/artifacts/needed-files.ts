@@ -1,43 +1,31 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import type { Readable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptSpec, NeededArtifact } from '../../contract/attempt.ts'
-import { ErrandError, isErrandError } from '../../contract/errors.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import { LeadsOut, openBeneath } from '../../platform/beneath.ts'
-import { Backoff } from '../../platform/time.ts'
+import type { Asking, HubPatience } from '../link/hub-patience.ts'
 
 /** Takes what a run has kept, as `ArtifactKeeper.fetch`. */
 type Fetch = (runId: string, artifactId: string, signal: AbortSignal) => Promise<Readable>
 
-/** How long a hub that is away is asked again. */
-const PATIENCE_MS = 3_600_000
-
 /**
  * Puts the files that an attempt needs into its workspace, before anything of it runs. Other steps of the run may work there: no
- * link leads a file elsewhere. Done again, it ends the same. Throws `not_found`, `output_damaged`, `unavailable`,
+ * link leads a file elsewhere. Done again, it ends the same. Throws `not_found`, `output_damaged`, `HubAway`,
  * `invalid_argument` for a path that leads out, `disk_full`.
  */
 export async function bringFiles(
   { run_id, needs_files = [] }: Pick<AttemptSpec, 'run_id' | 'needs_files'>,
   workspace: string,
-  fetch: Fetch,
-  signal: AbortSignal,
+  { fetch, patience }: { fetch: Fetch; patience: HubPatience },
+  asking: Asking,
 ): Promise<void> {
-  const endMs = performance.now() + PATIENCE_MS
-  for (const needed of needs_files) {
-    const backoff = new Backoff({ firstMs: 500, maxMs: 30_000 })
-    for (;;)
-      try {
-        await bring(run_id, needed, workspace, fetch, signal)
-        break
-      } catch (error) {
-        signal.throwIfAborted()
-        const isAway = isErrandError(error) && error.code === 'unavailable'
-        if (!isAway || performance.now() > endMs) throw worded(error, needed)
-        await sleep(backoff.next(), undefined, { signal })
-      }
-  }
+  for (const needed of needs_files)
+    await patience
+      .whileAway(() => bring(run_id, needed, workspace, fetch, asking.signal), asking)
+      .catch((error) => {
+        throw worded(error, needed)
+      })
 }
 
 async function bring(

@@ -2,23 +2,25 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Attachment } from '../../contract/agent.ts'
-import { ErrandError, isErrandError } from '../../contract/errors.ts'
+import { ErrandError } from '../../contract/errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
-import { Backoff } from '../../platform/time.ts'
+import type { Asking, HubPatience } from '../link/hub-patience.ts'
 
-/** Takes an attachment of a run from the hub. Throws `not_found`, `unavailable`. */
-export type FetchAttachment = (runId: string, id: string, signal: AbortSignal) => Promise<Readable>
+/** Where the files that go with the prompts of a run come from. */
+export interface AttachmentSource {
+  /** Throws `not_found`, `HubAway`, also where it breaks off. */
+  attachment(runId: string, id: string, signal: AbortSignal): Promise<Readable>
+  readonly patience: HubPatience
+}
 
 export interface PromptAttachmentsOptions {
   /** Folder of the attempt: what is fetched stays as long as that, so that the session can be replayed. */
   folder: string
   runId: string
   /** Absent: this machine has no hub to fetch from. */
-  fetch: FetchAttachment | undefined
-  /** Ends the tries. */
-  signal: AbortSignal
+  source: AttachmentSource | undefined
+  asking: Asking
 }
 
 /** The files and images that go with the prompts of a session, in files named by their SHA-256. */
@@ -31,23 +33,26 @@ export class PromptAttachments {
 
   /**
    * Fetches those that are not here yet; a hub that is away is asked again. When it resolves they are durable. False: the signal
-   * came before. Throws `not_found`, `output_damaged`, `invalid_argument`, `disk_full`.
+   * came before. Throws `not_found`, `output_damaged`, `invalid_argument`, `disk_full`, `HubAway`.
    */
   async bring(attachments: readonly Attachment[]): Promise<boolean> {
-    const { signal } = this.#options
-    for (const attachment of attachments) {
-      const backoff = new Backoff({ firstMs: 500, maxMs: 30_000 })
-      while (!this.#has(attachment)) {
-        try {
-          if (signal.aborted) return false
-          await this.#fetch(attachment)
-        } catch (error) {
-          if (signal.aborted) return false
-          if (!isErrandError(error) || error.code !== 'unavailable') throw worded(error, attachment)
-          await sleep(backoff.next(), undefined, { signal }).catch(() => {})
-        }
+    const { source, asking } = this.#options
+    for (const attachment of attachments)
+      try {
+        if (this.#has(attachment)) continue
+        if (source === undefined)
+          throw new ErrandError(
+            'invalid_argument',
+            `"${attachment.name}" cannot be fetched: attachments are kept by a hub.`,
+            {
+              hint: 'Ask on a hub (errand agent --hub --attach FILE), or name the file in the prompt.',
+            },
+          )
+        await source.patience.whileAway(() => this.#fetch(source, attachment), asking)
+      } catch (error) {
+        if (asking.signal.aborted) return false
+        throw worded(error, attachment)
       }
-    }
     return true
   }
 
@@ -64,30 +69,15 @@ export class PromptAttachments {
     return statSync(this.#path(attachment), { throwIfNoEntry: false })?.size === attachment.bytes
   }
 
-  async #fetch(attachment: Attachment): Promise<void> {
-    const { fetch, folder, runId, signal } = this.#options
+  async #fetch(source: AttachmentSource, attachment: Attachment): Promise<void> {
+    const { folder, runId, asking } = this.#options
     const { id, name, bytes, sha256 } = attachment
-    if (fetch === undefined)
-      throw new ErrandError(
-        'invalid_argument',
-        `"${name}" cannot be fetched: attachments are kept by a hub.`,
-        {
-          hint: 'Ask on a hub (errand agent --hub --attach FILE), or name the file in the prompt.',
-        },
-      )
     const pieces: Buffer[] = []
     let length = 0
-    try {
-      for await (const piece of (await fetch(runId, id, signal)) as AsyncIterable<Buffer>) {
-        length += piece.length
-        if (length > bytes) break
-        pieces.push(piece)
-      }
-    } catch (error) {
-      if (isErrandError(error)) throw error
-      throw new ErrandError('unavailable', `"${name}" broke off: ${(error as Error).message}.`, {
-        cause: error,
-      })
+    for await (const piece of (await source.attachment(runId, id, asking.signal)) as AsyncIterable<Buffer>) {
+      length += piece.length
+      if (length > bytes) break
+      pieces.push(piece)
     }
     const content = Buffer.concat(pieces)
     if (length !== bytes || createHash('sha256').update(content).digest('hex') !== sha256)

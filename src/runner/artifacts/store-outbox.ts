@@ -10,6 +10,7 @@ import type { Artifact } from '../../contract/tasks/artifact.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
+import type { HubPatience } from '../link/hub-patience.ts'
 import type { ArtifactSink } from './artifact-keeper.ts'
 
 /** An artifact store elsewhere. */
@@ -60,6 +61,10 @@ export class StoreOutbox implements ArtifactSink {
     this.#options = options
     mkdirSync(options.dir, { recursive: true, mode: 0o700 })
     this.#done = this.#loop()
+  }
+
+  get patience(): HubPatience | undefined {
+    return this.#options.sink.patience
   }
 
   async put(spec: AttemptSpec, artifact: Artifact, file: string, signal: AbortSignal): Promise<void> {

@@ -228,7 +228,7 @@ export class AttemptTable {
   #bringFiles(spec: AttemptSpec): AttemptOptions['bringFiles'] {
     const keeper = this.#artifacts
     if (keeper === undefined || !spec.needs_files?.length) return undefined
-    return async (signal) => await keeper.bringFiles(spec, this.workspaces.create(spec.run_id), signal)
+    return async (asking) => await keeper.bringFiles(spec, this.workspaces.create(spec.run_id), asking)
   }
 
   #keepFiles(spec: AttemptSpec, folder: AttemptFolder): AttemptOptions['keepFiles'] {

@@ -6,6 +6,7 @@ import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
 import { Reason } from '../../contract/status.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { Scope } from '../limits/scope.ts'
+import { type Asking, HubAway } from '../link/hub-patience.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { AttemptState } from './attempt-state.ts'
@@ -56,7 +57,7 @@ export interface AttemptOptions {
    */
   keepFiles?(journal: AttemptJournal, signal: AbortSignal): Promise<string | undefined>
   /** Puts the files that it needs into its workspace, before its driver begins. Absent: this machine has none. */
-  bringFiles?(signal: AbortSignal): Promise<void>
+  bringFiles?(asking: Asking): Promise<void>
   /** Its end is kept: what it has of secrets is not needed any more. */
   dropSecrets(): void
   /** Nothing of it is to be left. */
@@ -296,12 +297,18 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     try {
       const { bringFiles } = this.#options
       if (!bringFiles) throw new ErrandError('unavailable', 'This machine takes no files of other steps.')
-      await bringFiles(bringing.signal)
+      const waiting = (message: string) =>
+        void this.journal.add({ type: 'phase', phase: 'needs_files', message })
+      await bringFiles({ signal: bringing.signal, waiting })
     } catch (error) {
       const named = isErrandError(error) ? Reason.safeParse(error.code) : undefined
       const message = messageWithHint(error)
       const reason = named?.success ? named.data : 'action_failed'
-      ending = { type: 'action_failed', reason, message: this.masker?.maskText(message) ?? message }
+      const shown = this.masker?.maskText(message) ?? message
+      ending =
+        error instanceof HubAway
+          ? { type: 'lost', why: shown }
+          : { type: 'action_failed', reason, message: shown }
     }
     this.#bringing = undefined
     if (bringing.signal.aborted) ending = { type: 'stopped' }

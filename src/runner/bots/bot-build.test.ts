@@ -13,6 +13,7 @@ import { endOf, textOf, until } from '../../../test/support/runner/attempt-fixtu
 import { fromHub } from '../../../test/support/runner/secret-fixture.ts'
 import { rawTar } from '../../../test/support/sources/archive-fixture.ts'
 import { connectDocker } from '../docker/connected-docker.ts'
+import { HubRequests } from '../link/hub-requests.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { fetchUpload } from './fetch-upload.ts'
 
@@ -31,7 +32,10 @@ async function withUploads(t: TestContext, options?: Parameters<typeof botPlace>
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => server.close())
-  const hub = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/under/`, token: 'its-token' }
+  const hub = new HubRequests({
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/under/`,
+    token: 'its-token',
+  })
   const here = await botPlace(t, { fetchUpload: (...upload) => fetchUpload(hub, ...upload), ...options })
   return {
     ...here,

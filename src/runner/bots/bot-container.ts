@@ -7,13 +7,14 @@ import { removeTree } from '../../platform/files.ts'
 import { sizeText } from '../../platform/text.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { ContainerLimits, DockerEngine, HealthOrder, OwnLabels } from '../docker/docker-engine.ts'
+import { HubAway } from '../link/hub-patience.ts'
 import type { BotPlan } from '../ports.ts'
 import { bytes } from './bot-caps.ts'
 import { dataVolume, ownerText } from './bot-data.ts'
 import type { BotRecord } from './bot-record.ts'
 import type { BotServices } from './bot-services.ts'
 import { imageReasons, type PreparedImage } from './images/image-order.ts'
-import { DockerLost, retryWhileDockerAway } from './retry-while-docker-away.ts'
+import { DockerLost } from './retry-while-docker-away.ts'
 
 /**
  * An engine keeps more of a log than a bot may write a day: its own notation takes up to twice the bytes, and what it drops
@@ -158,8 +159,7 @@ export class BotContainer {
         secret: (variable) => this.#secret(variable),
         upload: async (sha256, signal) => {
           const file = join(folder, 'upload')
-          // Both may have been killed, and this one begun again first.
-          await retryWhileDockerAway(() => options.fetchUpload(sha256, file, signal), signal)
+          await options.fetchUpload(sha256, file, { signal, waiting: (why) => progress.line(why) })
           return file
         },
         buildTurn: (signal) => services.buildTurn(this.#labels.owner, signal, (line) => progress.line(line)),
@@ -197,8 +197,9 @@ class ImageError extends Error {
 
 /** The ending of an attempt by an error. `phase`: what was told of its image last. */
 export function failureEnding(error: unknown, phase: string | undefined): Ending {
-  if (error instanceof DockerLost) return { type: 'lost', why: error.message }
   const { cause: source = error } = error as { cause?: unknown }
+  const lost = [error, source].find((each) => each instanceof DockerLost || each instanceof HubAway)
+  if (lost !== undefined) return { type: 'lost', why: told(lost) }
   if (error instanceof ImageError) {
     const code = source instanceof ErrandError ? source.code : ''
     const reason = imageReasons[code] ?? (phase === 'pulling' ? 'pull_failed' : undefined)

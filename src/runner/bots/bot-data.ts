@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { pipeline, Transform } from 'node:stream'
 import type { DataAnswer, DataAsk } from '../../contract/bots/bot-data.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import { sizeText } from '../../platform/text.ts'
@@ -24,8 +23,11 @@ export function dataVolume({ runner, owner, bot }: DataOf): string {
   return `errand-data-${hash.digest('hex').slice(0, 32)}`
 }
 
+/** Makes what is to be sent; called again where it has to be sent again. */
+export type MakeData = () => AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>
+
 /** Sends the tar to the hub, as the body of what it has asked for. */
-export type SendData = (askId: string, tar: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<void>
+export type SendData = (askId: string, make: MakeData, signal: AbortSignal) => Promise<void>
 
 /** A tar may be so many times as long as the data may be on the disk, and this long in any case. */
 const LONGEST_TIMES = 16
@@ -76,10 +78,12 @@ export async function answerData(
         hint: `Stop it first: errand bot stop ${ask.bot_id}`,
       })
     }
-    const tar = await engine.readVolume(name, { runner })
-    await pipeline(tar, boundedTar(ask), (chunks: AsyncIterable<Uint8Array>) =>
-      services.options.sendData(askId, chunks, signal),
-    )
+    const make = async () => {
+      const tar = await engine.readVolume(name, { runner })
+      // Who reads it hears of what fails.
+      return pipeline(tar, boundedTar(ask), () => undefined)
+    }
+    await services.options.sendData(askId, make, signal)
     return { exists: true }
   } catch (error) {
     const { code = 'internal', hint } = error as Partial<ErrandError>

@@ -85,9 +85,9 @@ test('a tar that is far longer than the data may be ends with both numbers', asy
     {},
     {
       connect: async () => engine as unknown as DockerEngine,
-      async sendData(_, chunks) {
+      async sendData(_, make) {
         sentBytes = 0
-        for await (const chunk of chunks) sentBytes += chunk.length
+        for await (const chunk of await make()) sentBytes += chunk.length
       },
     },
   )

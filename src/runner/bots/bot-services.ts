@@ -4,6 +4,8 @@ import { FairTurns } from '../../platform/fair-turns.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { unlessAborted } from '../../platform/races.ts'
 import type { DockerEngine } from '../docker/docker-engine.ts'
+import type { Asking } from '../link/hub-patience.ts'
+import type { HubRequests } from '../link/hub-requests.ts'
 import { type BotCaps, botCaps } from './bot-caps.ts'
 import type { SendData } from './bot-data.ts'
 import { LiveBots } from './container-watch.ts'
@@ -20,8 +22,8 @@ export interface BotsOptions {
   connect(env: NodeJS.ProcessEnv): Promise<DockerEngine>
   /** The runner's, loaded for the first bot. */
   prepareImage: PrepareImage
-  /** Puts an upload of the hub, its hash verified, into this file. */
-  fetchUpload(sha256: string, file: string, signal: AbortSignal): Promise<void>
+  /** Puts an upload of the hub, its hash verified, into this file. Throws `HubAway`, `source_refused`. */
+  fetchUpload(sha256: string, file: string, asking: Asking): Promise<void>
   /** Sends the data of a bot to the hub, which has asked for them. */
   sendData: SendData
 }
@@ -175,7 +177,7 @@ export interface MachineBotsOptions {
   /** The runner's folder. */
   folder: string
   env: NodeJS.ProcessEnv
-  hub: { url: string; token: string }
+  hub: HubRequests
 }
 
 /** The bots of a runner's machine. What only a bot needs is loaded with the first one. */

@@ -3,97 +3,82 @@ import { createWriteStream } from 'node:fs'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { MAX_UPLOAD_BYTES } from '../../contract/bots/bot-api.ts'
-import { ErrandError } from '../../contract/errors.ts'
+import { ErrandError, isErrandError } from '../../contract/errors.ts'
+import type { Asking } from '../link/hub-patience.ts'
+import type { HubRequests } from '../link/hub-requests.ts'
+import type { MakeData } from './bot-data.ts'
 
-/** Puts an upload that the hub keeps into a file. What comes is what its name says, or nothing. Throws `unavailable` where the hub is away. */
+/**
+ * Puts an upload that the hub keeps into a file, however often that takes. What comes is what its name says, or nothing.
+ * Throws `HubAway` where the hub stays away.
+ */
 export async function fetchUpload(
-  hub: { url: string; token: string },
+  hub: HubRequests,
   sha256: string,
   file: string,
-  signal: AbortSignal,
+  asking: Asking,
 ): Promise<void> {
-  const response = await fetch(hubAddress(hub.url, `uploads/${sha256}`), {
-    headers: { authorization: `Bearer ${hub.token}` },
-    redirect: 'error',
-    signal,
-  }).catch((cause) => {
-    signal.throwIfAborted()
-    throw away(sha256, `the hub does not answer (${String(cause.cause?.message ?? cause.message)})`)
-  })
-  if (response.status === 404)
+  await hub.patience.whileAway(() => fetchOnce(hub, sha256, file, asking.signal), asking)
+}
+
+async function fetchOnce(hub: HubRequests, sha256: string, file: string, signal: AbortSignal): Promise<void> {
+  const what = `The upload ${sha256} could not be fetched from the hub`
+  const failed = (why: string): ErrandError => new ErrandError('internal', `${what}: ${why}.`)
+  const content = await hub.body(`uploads/${sha256}`, what, signal).catch((error: unknown) => {
+    if (!isErrandError(error) || error.code !== 'not_found') throw error
     throw new ErrandError('source_refused', `The hub has no upload ${sha256}.`, {
       hint: 'Upload the archive again; the hub deletes those that no bot needs.',
     })
-  const { status, body } = response
-  if (status >= 500) throw away(sha256, `the hub answered ${status}`)
-  if (!response.ok || body === null) throw failed(sha256, `the hub answered ${status}`)
+  })
   const hash = createHash('sha256')
   let bytes = 0
   const measured = new Transform({
     transform(chunk: Buffer, _, done) {
       bytes += chunk.length
       hash.update(chunk)
-      done(
-        bytes > MAX_UPLOAD_BYTES ? failed(sha256, `it is larger than ${MAX_UPLOAD_BYTES} bytes`) : null,
-        chunk,
-      )
+      done(bytes > MAX_UPLOAD_BYTES ? failed(`it is larger than ${MAX_UPLOAD_BYTES} bytes`) : null, chunk)
     },
   })
-  await pipeline(Readable.fromWeb(body as never), measured, createWriteStream(file, { mode: 0o600 }), {
-    signal,
-  }).catch((error) => {
+  await pipeline(content, measured, createWriteStream(file, { mode: 0o600 }), { signal }).catch((error) => {
     signal.throwIfAborted()
-    if (error instanceof ErrandError) throw error
-    // The file's errors have one; what the hub has broken off is told without.
-    throw (error.syscall === undefined ? away : failed)(sha256, error.message)
+    throw isErrandError(error) ? error : failed(error.message)
   })
   const found = hash.digest('hex')
-  if (found !== sha256) throw failed(sha256, `what came is ${found}`)
+  if (found !== sha256) throw failed(`what came is ${found}`)
 }
 
-/** Sends what the hub has asked for. Throws `unavailable` where the hub is away, or does not want it any more. */
+/**
+ * Sends what the hub has asked for; each try makes it anew. The question ends with the link, and so does the signal: a hub that
+ * comes back asks anew. Throws `HubAway`, and `unavailable` where nobody waits for it any more.
+ */
 export async function sendData(
-  hub: { url: string; token: string },
+  hub: HubRequests,
   askId: string,
-  tar: AsyncIterable<Uint8Array>,
+  make: MakeData,
   signal: AbortSignal,
 ): Promise<void> {
+  await hub.patience.whileAway(() => sendOnce(hub, askId, make, signal), { signal })
+}
+
+async function sendOnce(hub: HubRequests, askId: string, make: MakeData, signal: AbortSignal): Promise<void> {
+  const data = Readable.from(await make())
   const request = {
     method: 'PUT',
-    headers: { authorization: `Bearer ${hub.token}`, 'content-type': 'application/x-tar' },
-    body: Readable.toWeb(Readable.from(tar)),
+    headers: { 'content-type': 'application/x-tar' },
+    body: Readable.toWeb(data),
     duplex: 'half',
-    redirect: 'error',
-    signal,
   }
-  const response = await fetch(hubAddress(hub.url, `runner-answers/${askId}`), request as never).catch(
-    (cause) => {
-      signal.throwIfAborted()
-      const why = String(cause.cause?.message ?? cause.message)
-      throw new ErrandError('unavailable', `The data could not be sent to the hub: ${why}.`)
-    },
-  )
-  await response.body?.cancel()
-  if (!response.ok)
-    throw new ErrandError(
-      'unavailable',
-      `The data could not be sent to the hub: it answered ${response.status}.`,
+  try {
+    await hub.send(
+      `runner-answers/${askId}`,
+      request as never,
+      'The data could not be sent to the hub',
+      signal,
     )
+  } catch (error) {
+    const own = data.errored
+    if (isErrandError(own)) throw own
+    if (!isErrandError(error) || error.code !== 'not_found') throw error
+    throw new ErrandError('unavailable', error.message)
+  }
 }
-
-/** A path that the hub stands under is kept. */
-function hubAddress(hubUrl: string, path: string): URL {
-  const url = new URL(hubUrl)
-  url.protocol = url.protocol.replace(/^ws/, 'http')
-  url.pathname = `${url.pathname.replace(/\/+$/, '')}/api/${path}`
-  return url
-}
-
-const away = (sha256: string, why: string): ErrandError =>
-  new ErrandError('unavailable', notFetched(sha256, why))
-
-const failed = (sha256: string, why: string): ErrandError =>
-  new ErrandError('internal', notFetched(sha256, why))
-
-const notFetched = (sha256: string, why: string): string =>
-  `The upload ${sha256} could not be fetched from the hub: ${why}.`

@@ -123,9 +123,9 @@ test('data are exported byte for byte while the bot runs and after, and removed 
 }, async (t) => {
   const sent: Buffer[] = []
   const here = await botPlace(t, {
-    sendData: async (_, tar) => {
+    sendData: async (_, make) => {
       sent.length = 0
-      for await (const chunk of tar) sent.push(Buffer.from(chunk))
+      for await (const chunk of await make()) sent.push(Buffer.from(chunk))
     },
   })
   const attempts = here.open()

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/time.ts'
 
-/** How long an engine, or the hub, may be away where nothing says otherwise: it is updated, or its machine is slow to start it. */
+/** How long an engine may be away where nothing says otherwise: it is updated, or its machine is slow to start it. */
 const PATIENCE_MS = 10 * 60_000
 const FIRST_WAIT_MS = 100
 const LAST_WAIT_MS = 5_000

@@ -13,6 +13,7 @@ import {
   type MachineNews,
   type RunnerIdentity,
 } from './hub-connection.ts'
+import type { HubPatience } from './hub-patience.ts'
 import { Lease } from './lease.ts'
 import { linkUrl } from './link-url.ts'
 
@@ -28,6 +29,8 @@ export interface HubLinkOptions {
   /** How the bots of this machine are now. */
   bots?(): BotLive[]
   log: Log
+  /** Told of each link, and of its end. */
+  patience?: HubPatience
   /** As `LeaseOptions.file`. */
   leaseFile?: string
   /** As `LeaseOptions.now`. */
@@ -110,6 +113,7 @@ export class HubLink {
             welcomed = true
             this.#slowly.reset()
             lease.welcomed(lostAfterMs, sentAtMs)
+            this.#options.patience?.linked(lostAfterMs)
             this.#welcomed = true
             this.#hubStopped = false
             this.#lostAfterMs = lostAfterMs
@@ -164,6 +168,7 @@ export class HubLink {
     const end = await this.#session.ended
     this.#session = undefined
     this.#welcomed = false
+    this.#options.patience?.unlinked()
     return end
   }
 

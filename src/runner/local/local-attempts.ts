@@ -242,7 +242,7 @@ export class LocalAttempts {
   #bringFiles(spec: AttemptSpec): AttemptOptions['bringFiles'] {
     const { artifacts, cwd } = this.#options
     if (artifacts === undefined || !spec.needs_files?.length) return undefined
-    return async (signal) => await (await artifacts()).bringFiles(spec, cwd, signal)
+    return async (asking) => await (await artifacts()).bringFiles(spec, cwd, asking)
   }
 
   #keepFiles(spec: AttemptSpec): AttemptOptions['keepFiles'] {

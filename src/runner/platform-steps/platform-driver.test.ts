@@ -11,6 +11,7 @@ import { attemptSpec, endOf, place, textOf, until } from '../../../test/support/
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import { FolderArtifacts } from '../artifacts/folder-artifacts.ts'
+import { HubAway, HubPatience } from '../link/hub-patience.ts'
 import type { ActionRegistry } from '../ports.ts'
 import { type BoxedEnd, type PlatformContext, type PlatformStep, StepFailure } from './platform-step.ts'
 
@@ -68,9 +69,11 @@ test('a step keeps what it makes before it goes on, and takes what the run has k
   using here = boxPlace()
   const folder = mkdtempSync(join(tmpdir(), 'errand-kept-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
-  const run: PlatformStep['run'] = async ({ spec, keep, fetchArtifact, write }) => {
+  const run: PlatformStep['run'] = async ({ spec, folder, keep, fetchArtifact, write }) => {
     const { artifact_id } = await keep({ kind: 'plan', name: 'plan.md', bytes: 'the plan' })
-    write('stdout', `${(await (await fetchArtifact(spec.run_id, artifact_id)).toArray()).join('')}\n`)
+    const file = join(folder, 'fetched')
+    await fetchArtifact(spec.run_id, artifact_id, file)
+    write('stdout', `${readFileSync(file, 'utf8')}\n`)
     return {}
   }
   const artifacts = new ArtifactKeeper(new FolderArtifacts(folder))
@@ -84,6 +87,33 @@ test('a step keeps what it makes before it goes on, and takes what the run has k
   const without = here.open(opened(run))
   assert.match((await endOf(await without.start(spec(), 1))).message!, /keeps nothing beside the logs/)
   await without.close()
+})
+
+test('a step that waits for its hub says so once; one whose hub stays away is lost', { skip }, async () => {
+  using here = boxPlace()
+  let asks = 0
+  const patience = new HubPatience()
+  patience.linked(50)
+  const away = async () => {
+    asks++
+    throw new HubAway('The hub does not answer.')
+  }
+  const artifacts = new ArtifactKeeper({ put: away, get: away, patience })
+  const fetches: PlatformStep['run'] = async ({ folder, fetchArtifact }) => {
+    await fetchArtifact('run_1', '1.1', join(folder, 'fetched'))
+    return {}
+  }
+  const attempts = here.open({ ...opened(fetches), artifacts })
+  const attempt = await attempts.start(spec(), 1)
+  const end = await endOf(attempt)
+  assert.deepEqual(
+    [end.outcome, end.reason, end.message],
+    ['interrupted', 'lost', 'The hub does not answer.'],
+  )
+  assert.ok(asks > 1)
+  const said = attempt.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
+  assert.deepEqual(said, ['The hub does not answer. It is asked again.'])
+  await attempts.close()
 })
 
 test('what fails has its reason, its words and its hint', { skip }, async () => {

@@ -12,6 +12,7 @@ import { processEnvironment } from '../attempts/launch.ts'
 import { callAt } from '../attempts/timers.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Workspaces } from '../attempts/workspaces.ts'
+import { HubAway } from '../link/hub-patience.ts'
 import type { Action } from '../ports.ts'
 import { BoxedCommands } from './boxed-commands.ts'
 import { type PlatformContext, type PlatformStep, type StepFact, StepFailure } from './platform-step.ts'
@@ -153,8 +154,11 @@ class PlatformDriver implements Driver {
           { spec, journal: attempt.journal, scratch: join(folder.path, 'kept'), signal: this.#abort.signal },
           artifact,
         ),
-      fetchArtifact: async (runId, artifactId) =>
-        await this.#keeper.fetch(runId, artifactId, this.#abort.signal),
+      fetchArtifact: async (runId, artifactId, file) => {
+        const waiting = (message: string) =>
+          void attempt.journal.add({ type: 'phase', phase: 'artifacts', message })
+        await this.#keeper.fetch(runId, artifactId, file, { signal: this.#abort.signal, waiting })
+      },
       boxed: (command) => this.#commands.run(command),
     }
   }
@@ -171,6 +175,7 @@ class PlatformDriver implements Driver {
       error instanceof StepFailure && error.hint ? `${error.message} ${error.hint}` : messageOf(error)
     const message = error instanceof ErrandError ? messageWithHint(error) : text
     const shown = this.#attempt.masker?.maskText(message) ?? message
+    if (error instanceof HubAway) return { type: 'lost', why: shown }
     return { type: 'action_failed', reason: reasonOf(error), message: shown, ran: true }
   }
 }

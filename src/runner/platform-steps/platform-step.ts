@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream'
 import type { AttemptReport, AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
@@ -41,11 +40,11 @@ export interface PlatformContext {
   report(fact: StepFact): void
   /**
    * Keeps something beside the run's log, and tells of it; durable when it resolves. Throws `body_too_large` and
-   * `quota_exceeded` where it is too much, `unavailable` where its hub was away for a day.
+   * `quota_exceeded` where it is too much, `HubAway` where its hub was away for a day.
    */
   keep(artifact: Keepable): Promise<Artifact>
-  /** Bytes that a run of the same tenant has kept. Throws `not_found`, `unavailable`. */
-  fetchArtifact(runId: string, artifactId: string): Promise<Readable>
+  /** Puts bytes that a run of the same tenant has kept into a file. Throws `not_found`, `HubAway`. */
+  fetchArtifact(runId: string, artifactId: string, file: string): Promise<void>
   /** Hides the step's secrets in a text that is to be shown. */
   shown(text: string): string
   /** Runs a program where an agent's programs run: one at a time. */

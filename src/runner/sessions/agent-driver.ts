@@ -13,6 +13,7 @@ import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
 import { passedOn, processEnvironment } from '../attempts/launch.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Workspaces } from '../attempts/workspaces.ts'
+import { HubAway } from '../link/hub-patience.ts'
 import { CarefulGit } from '../looks/careful-git.ts'
 import type { Looked } from '../looks/session-look.ts'
 import type { Action, AgentPlan } from '../ports.ts'
@@ -90,8 +91,8 @@ class AgentDriver implements Driver {
     this.#attachments = new PromptAttachments({
       folder: folder.path,
       runId: kept.facts.spec.run_id,
-      fetch: options.services.options.attachments,
-      signal: this.#left.signal,
+      source: options.services.options.attachments,
+      asking: { signal: this.#left.signal, waiting: (why) => this.#note(`A prompt waits: ${why}`) },
     })
     const before = join(folder.path, 'files-before')
     this.#baseline = new Baseline(before, passedOn(options.env), kept.box, beside)
@@ -164,9 +165,13 @@ class AgentDriver implements Driver {
     try {
       if (await this.#attachments.bring(attachments)) journaled?.input(input)
     } catch (error) {
-      const text = `A prompt waits, since its attachment could not be had: ${messageWithHint(error)}`
-      journaled?.apply({ type: 'note', text })
+      if (error instanceof HubAway) return void this.#attempt.finish({ type: 'lost', why: error.message })
+      this.#note(`A prompt waits, since its attachment could not be had: ${messageWithHint(error)}`)
     }
+  }
+
+  #note(text: string): void {
+    this.#session?.journaled.apply({ type: 'note', text })
   }
 
   poll(): boolean {

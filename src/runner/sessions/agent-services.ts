@@ -6,7 +6,7 @@ import { installCommand } from '../../agents/install/native-binary.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { isBelow, isFolder, realPath } from '../../platform/files.ts'
-import type { FetchAttachment } from '../artifacts/prompt-attachments.ts'
+import type { AttachmentSource } from '../artifacts/prompt-attachments.ts'
 import { passedOn } from '../attempts/launch.ts'
 import { type AccessOptions, type ModelAccess, modelAccess } from '../proxy/model-access.ts'
 import { SessionHomes } from './session-homes.ts'
@@ -17,7 +17,7 @@ export interface AgentsOptions {
   runnerId?: string
   known: readonly Agent[]
   /** Where the attachments of prompts come from; absent: no prompt has any. */
-  attachments?: FetchAttachment
+  attachments?: AttachmentSource
   /** Where agents are installed: `<folder>/<agent name>/node_modules/…`. */
   folder: string
   /** Folder of the sessions' own folders. */

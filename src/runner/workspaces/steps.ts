@@ -1,6 +1,4 @@
-import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as z from 'zod'
 import type { GitCheckArgs, GitWorkspaceArgs } from '../../contract/tasks/actions.ts'
@@ -204,8 +202,7 @@ async function fetchPack(
   context: PlatformContext,
 ): Promise<string> {
   const file = join(context.folder, 'checkpoint.pack')
-  const kept = await context.fetchArtifact(run_id, artifact_id)
-  await pipeline(kept, createWriteStream(file), { signal: context.signal })
+  await context.fetchArtifact(run_id, artifact_id, file)
   return file
 }
 

@@ -92,6 +92,7 @@ const start = command({
       { inlineDone, openAttempts },
       { builtinActionRegistry },
       { HubLink },
+      { HubRequests },
       { mountedSecretsDir },
       { ownSecrets },
       { ArtifactKeeper },
@@ -105,6 +106,7 @@ const start = command({
       import('../../../runner/open-attempts.ts'),
       import('../../../actions/registry.ts'),
       import('../../../runner/link/hub-link.ts'),
+      import('../../../runner/link/hub-requests.ts'),
       import('../../../runner/secrets/machine-secrets.ts'),
       import('../../../runner/secrets/own-secrets.ts'),
       import('../../../runner/artifacts/artifact-keeper.ts'),
@@ -125,6 +127,7 @@ const start = command({
       const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
       log(limitsHere.limitsText(limits.choice))
       const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
+      const hub = new HubRequests({ url, token })
       const boxes = await boxesHere.machineBoxes({
         env: process.env,
         stateDir: join(folder, 'sandbox'),
@@ -132,7 +135,7 @@ const start = command({
         hub: url,
       })
       log(boxes.text)
-      const services = bots.machineBots({ folder, env: process.env, hub: { url, token } })
+      const services = bots.machineBots({ folder, env: process.env, hub })
       const slotFolders = slotFoldersOf(folder, options['allow-dir'] ?? [])
       const { checkouts, platformStep, ...slots } = machineCheckouts(
         join(folder, 'checkouts'),
@@ -142,7 +145,7 @@ const start = command({
       )
       const leased = slots.leased()
       watches.push(checkouts, leased)
-      const sink = new HubArtifacts({ url, token })
+      const sink = new HubArtifacts(hub)
       const { slots: foreign, outbox } = await servicesElsewhere(process.env, {
         ...{ folder, slotFolders, sink, log },
       })
@@ -157,7 +160,7 @@ const start = command({
         agents: {
           ...agents.options,
           runnerId: id,
-          attachments: (runId, attachmentId, signal) => sink.attachment(runId, attachmentId, signal),
+          attachments: sink,
         },
         bots: services,
         checkouts: foreign?.over(checkouts) ?? checkouts,
@@ -173,6 +176,7 @@ const start = command({
         url,
         token,
         attempts,
+        patience: hub.patience,
         answer: bots.answers(services, leased, held),
         bots: () => services.live.all(),
         leaseFile: join(folder, 'lease.json'),
@@ -236,7 +240,7 @@ async function botsHere() {
         ? await leased.answer(ask, signal)
         : 'attempt_id' in ask
           ? await (await import('../../../runner/looks/answer-looks.ts')).answerOf(held, ask, (text) =>
-              services.options.sendData(askId, Readable.from([Buffer.from(text)]), signal),
+              services.options.sendData(askId, () => Readable.from([Buffer.from(text)]), signal),
             )
           : (await import('../../../runner/bots/bot-data.ts')).answerData(askId, ask, services, signal)
   return { machineBots, toldCaps, watchEngine, BotSweeps, answers }

@@ -1,0 +1,104 @@
+import { Readable } from 'node:stream'
+import { ErrandError, type ErrorBody, errorStatus } from '../../contract/errors.ts'
+import { HubAway, HubPatience } from './hub-patience.ts'
+
+/** The longest time of one request: the largest artifact at a slow line's pace. */
+const ANSWER_MS = 900_000
+/** A hub that takes a question and does not begin to answer it within so long counts as away. */
+const BEGIN_MS = 30_000
+const MAX_ANSWER = 64 * 1024
+
+export interface HubRequestsOptions {
+  /** http, https, ws or wss; a path that the hub stands under is kept. */
+  url: string
+  token: string
+  /** Default: one that knows nothing of a link. */
+  patience?: HubPatience
+}
+
+/** What a runner asks of its hub beside the link: each once. `patience` is how it is asked again. */
+export class HubRequests {
+  readonly patience: HubPatience
+  readonly #url: string
+  readonly #token: string
+
+  constructor({ url, token, patience = new HubPatience() }: HubRequestsOptions) {
+    this.#url = url
+    this.#token = token
+    this.patience = patience
+  }
+
+  /**
+   * Sends a body. `what` begins the messages of its failures, as "a.txt could not be sent to the hub". Throws `HubAway`, or
+   * what the hub refuses it with.
+   */
+  async send(path: string, request: RequestInit, what: string, signal: AbortSignal): Promise<void> {
+    const response = await this.#ask(path, request, what, signal)
+    await response.body?.cancel()
+  }
+
+  /** Bytes that the hub has. Throws as `send`, also the stream where it breaks off. */
+  async body(path: string, what: string, signal: AbortSignal): Promise<Readable> {
+    const begun = new AbortController()
+    const late = setTimeout(() => begun.abort(new Error(`no answer within ${BEGIN_MS / 1000} s`)), BEGIN_MS)
+    try {
+      const response = await this.#ask(path, { signal: begun.signal }, what, signal)
+      return Readable.from(wholeBody(response, what), { objectMode: false })
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
+  async #ask(path: string, request: RequestInit, what: string, signal: AbortSignal): Promise<Response> {
+    const url = new URL(this.#url)
+    url.protocol = url.protocol.replace(/^ws/, 'http')
+    const [way, query = ''] = path.split('?') as [string, string?]
+    url.pathname = `${url.pathname.replace(/\/+$/, '')}/api/${way}`
+    url.search = query
+    const signals = [signal, AbortSignal.timeout(ANSWER_MS), ...(request.signal ? [request.signal] : [])]
+    let response: Response
+    try {
+      response = await fetch(url, {
+        ...request,
+        headers: { ...request.headers, authorization: `Bearer ${this.#token}` },
+        redirect: 'error',
+        signal: AbortSignal.any(signals),
+      })
+    } catch (cause) {
+      signal.throwIfAborted()
+      throw new HubAway(`${what}: it does not answer (${whyOf(cause)}).`, cause)
+    }
+    if (!response.ok) throw await refusal(response, what)
+    return response
+  }
+}
+
+async function* wholeBody(response: Response, what: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of response.body ?? []) yield piece
+  } catch (cause) {
+    throw new HubAway(`${what}: its answer broke off (${whyOf(cause)}).`, cause)
+  }
+}
+
+function whyOf(error: unknown): string {
+  const { cause, message } = error as Error
+  return (cause as Error | undefined)?.message ?? message
+}
+
+/** The error that the hub answered, with its code; what it cannot do just now is an absence. */
+async function refusal(response: Response, what: string): Promise<ErrandError> {
+  const { status } = response
+  const text = (await response.text().catch(() => '')).slice(0, MAX_ANSWER)
+  let error: Partial<ErrorBody['error']> = {}
+  try {
+    error = (JSON.parse(text) as Partial<ErrorBody>).error ?? {}
+  } catch {
+    // A proxy's words are not the hub's.
+  }
+  const { code, message = `it answered ${status}`, hint } = error
+  const isKnown = code !== undefined && Object.hasOwn(errorStatus, code)
+  const isPassing = (status >= 500 || status === 429) && code !== 'output_damaged'
+  if (!isKnown || isPassing) return new HubAway(`${what}: ${message}`)
+  return new ErrandError(code, `${what}: ${message}`, { hint })
+}
