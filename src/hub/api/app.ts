@@ -129,7 +129,7 @@ export function createApi(options: ApiOptions): ApiApp {
     limits,
     streams: new PacedResponses(limits),
   }
-  const errors = { bodyBytes: limits.bodyBytes, log: options.log }
+  const errors = { log: options.log }
   const app: ApiApp = Fastify({
     logger: false,
     bodyLimit: limits.bodyBytes,
