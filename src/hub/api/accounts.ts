@@ -135,10 +135,10 @@ export function loginHandlers({ auth, page, hosts, version }: ApiContext) {
       reply.header('cache-control', 'no-store')
       if (!request.body.cookie) {
         reply.code(200)
-        return loginAnswer(await auth.login(request.body, request.ip))
+        return loginAnswer(await auth.login(request.body, request.caller))
       }
       checkOrigin(request, hosts)
-      const { token, expires_at, user, session } = await auth.login(request.body, request.ip)
+      const { token, expires_at, user, session } = await auth.login(request.body, request.caller)
       reply.code(201).header('set-cookie', sessionCookie(request, { token, expires_at, page }))
       return { user: userView(user), expires_at, csrf: auth.csrfOf(session) }
     },
@@ -160,9 +160,9 @@ export function loginHandlers({ auth, page, hosts, version }: ApiContext) {
     },
 
     'POST /api/auth/password': async (request, reply) => {
-      const { identity, body, ip, byCookie } = request
+      const { identity, body, caller, byCookie } = request
       reply.header('cache-control', 'no-store')
-      const login = await auth.changePassword(identity.user, body, ip)
+      const login = await auth.changePassword(identity.user, body, caller)
       const { token, expires_at } = login
       if (byCookie) reply.header('set-cookie', sessionCookie(request, { token, expires_at, page }))
       return loginAnswer(login)
