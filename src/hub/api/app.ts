@@ -162,13 +162,13 @@ export function createApi(options: ApiOptions): ApiApp {
     request.caller = callerOf(request.raw)
   })
   logRequests(app, options.log)
-  answerErrors(app, { ...errors, nothingAt: (request, reply) => sendPage(options.page, request, reply) })
   readBodies(app, limits)
   guard(app, {
     auth: options.auth,
     hosts: context.hosts,
     openMetrics: options.openMetrics ?? false,
   })
+  answerErrors(app, { ...errors, nothingAt: (request, reply) => sendPage(options.page, request, reply) })
   const closeUnusedConnections = closeUnused(app.server)
   app.addHook('preClose', async () => {
     context.streams.close()
