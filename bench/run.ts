@@ -12,6 +12,7 @@ import { botStart } from './rows/bots.ts'
 import { boxes } from './rows/boxes.ts'
 import { crowd } from './rows/crowd.ts'
 import { dashboards } from './rows/dashboards.ts'
+import { faultyBodies } from './rows/faulty-bodies.ts'
 import { firstProcess, firstProcessBusy, hubStep } from './rows/hub-step.ts'
 import { largeRun } from './rows/large-run.ts'
 import { localStep } from './rows/local-step.ts'
@@ -56,6 +57,7 @@ const onHub = {
   'log-lines': logLines,
   'large-run': largeRun,
   'masked-output': maskedOutput,
+  'faulty-bodies': faultyBodies,
   crowd,
   dashboards,
   'agents-time': agentTimes,

@@ -94,7 +94,7 @@ export class AuthClient {
 
   /** Ends all sessions of the user; the token of the answer is a new one. */
   changePassword(passwords: ChangePassword): Promise<LoginAnswer> {
-    return this.#http.json('POST /api/auth/password', { body: passwords })
+    return this.#http.json('POST /api/auth/password', { body: passwords }) as Promise<LoginAnswer>
   }
 
   me(): Promise<Me> {

@@ -10,6 +10,7 @@ import {
   leaseOf,
   outputLimits,
   runnerEnvironment,
+  trustedProxies,
 } from './environment.ts'
 import { setting } from './read-setting.ts'
 
@@ -148,6 +149,18 @@ test('names of the hub are read one by one; what is no name is refused', () => {
   for (const wrong of ['https://hub', 'hub:3000', 'a b', '*.example.com'])
     assert.throws(() => allowedHosts({ ERRAND_HOST_ALLOW: `hub,${wrong}` }), {
       message: `ERRAND_HOST_ALLOW has "${wrong}"`,
+    })
+})
+
+test('trusted proxies are addresses and ranges; what is neither is refused at the start', () => {
+  assert.deepEqual(trustedProxies({}), [])
+  const given = { ERRAND_TRUSTED_PROXIES: ' 127.0.0.1, 10.0.0.0/8,fd00::/8,' }
+  assert.deepEqual(trustedProxies(given), ['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
+  for (const wrong of ['proxy.example', '10.0.0.0/33', '10.0.0.1:80', '*'])
+    assert.throws(() => trustedProxies({ ERRAND_TRUSTED_PROXIES: `127.0.0.1,${wrong}` }), {
+      code: 'bad_request',
+      message: `ERRAND_TRUSTED_PROXIES has "${wrong}"`,
+      hint: /addresses or ranges/,
     })
 })
 

@@ -1,5 +1,6 @@
 import { cpus, hostname, totalmem } from 'node:os'
 import { ErrandError } from '../contract/errors.ts'
+import { callersBehind } from '../platform/callers.ts'
 import { type Env, readSetting, setting } from './read-setting.ts'
 import { namesOf, type SettingKey, settings } from './settings.ts'
 
@@ -68,6 +69,20 @@ export function allowedHosts(env: Env): string[] {
   throw new ErrandError('bad_request', `ERRAND_HOST_ALLOW has "${wrong}"`, {
     hint: 'write names alone, with commas between: hub.example.com,hub',
   })
+}
+
+/** Addresses and ranges of proxies that say who calls. Throws `bad_request`. */
+export function trustedProxies(env: Env): string[] {
+  const proxies = setting(env, 'ERRAND_TRUSTED_PROXIES')
+  try {
+    callersBehind(proxies)
+    return proxies
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new ErrandError('bad_request', `ERRAND_TRUSTED_PROXIES has "${error.message}"`, {
+      hint: 'write addresses or ranges, with commas between: 127.0.0.1,10.0.0.0/8,fd00::/8',
+    })
+  }
 }
 
 /** How much output a hub keeps; undefined: all. Throws `bad_request`. */

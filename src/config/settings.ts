@@ -98,6 +98,11 @@ export const settings = {
     ...{ type: 'list', default: '', page: 'cli', for: '`up`' },
     about: "names under which a proxy on the hub's machine passes people on ([deploy.md](deploy.md))",
   },
+  ERRAND_TRUSTED_PROXIES: {
+    ...{ type: 'list', default: '', page: 'cli', for: '`up`' },
+    about:
+      'addresses and ranges of proxies whose `X-Forwarded-For` says who calls ([deploy.md](deploy.md)); none',
+  },
   ERRAND_BASE_PATH: {
     ...{ type: 'path_prefix', default: '', refused: 'usage' },
     hint: 'write it as /errand; the proxy takes it off what it passes on',

@@ -7,6 +7,7 @@ import { runSummary } from '../engine/core/view.ts'
 import { Engine } from '../engine/engine.ts'
 import type { StepHost } from '../engine/ports.ts'
 import { type OutputLimits, OutputQuota } from '../engine/runtime/output-quota.ts'
+import { type CallerOf, callersBehind } from '../platform/callers.ts'
 import type { Log } from '../platform/log.ts'
 import type { AccountStore } from '../stores/accounts.ts'
 import { type ArtifactLimits, ArtifactStore } from '../stores/artifacts/artifact-store.ts'
@@ -63,7 +64,7 @@ export interface Machines extends StepHost {
   /** Knows what the process before knew of them. Before the runs are taken up. */
   recall(): Promise<void>
   /** Takes their links on the server of the API. */
-  attach(server: Server): void
+  attach(server: Server, callerOf: CallerOf): void
   /** The demands of their groups have changed. */
   groupsChanged?(): void
   /** Looks at the tokens of open links again. */
@@ -108,6 +109,8 @@ export interface HubOptions {
   page?: { folder: string; basePath?: string }
   /** Names under which a proxy on this machine passes people on. */
   hosts?: readonly string[]
+  /** Addresses and ranges of proxies that say who calls. */
+  proxies?: readonly string[]
   /** A runner of its own carries out steps as the hub's user. */
   ownRunner?: boolean
   apiLimits?: Partial<ApiLimits>
@@ -378,6 +381,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   })
   const { asks, runners } = machines
   const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets, tokens: repositoryTokens })
+  const callerOf = callersBehind(options.proxies ?? [])
   const app = createApi({
     engine,
     accounts,
@@ -403,6 +407,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     metrics,
     openMetrics: options.openMetrics,
     hosts: options.hosts,
+    callerOf,
     ownRunner: options.ownRunner,
     changes: { runs: changedRuns, tasks: changedTasks },
     approvals,
@@ -413,7 +418,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     limits: options.apiLimits,
     log,
   })
-  machines.attach(app.server)
+  machines.attach(app.server, callerOf)
   closers.push(
     () => pools?.close(),
     () => app.close(),

@@ -133,6 +133,21 @@ export class TimeGuard {
   }
 }
 
+/** Whether all lists and objects in it have more than so many entries together. */
+export function hasMoreEntries(value: unknown, most: number): boolean {
+  let left = most
+  const open = [value]
+  while (open.length > 0) {
+    const next = open.pop()
+    if (typeof next !== 'object' || next === null) continue
+    const entries = Object.values(next)
+    left -= entries.length
+    if (left < 0) return true
+    for (const entry of entries) open.push(entry)
+  }
+  return false
+}
+
 /** Whether lists and objects stand more than so deep in one another. */
 export function isNestedDeeper(value: unknown, most: number): boolean {
   let level = [value]

@@ -1,5 +1,5 @@
 import { ConfigFile, configPath } from '../../config/config-file.ts'
-import { allowedHosts } from '../../config/environment.ts'
+import { allowedHosts, trustedProxies } from '../../config/environment.ts'
 import { setting } from '../../config/read-setting.ts'
 import { settingKeys } from '../../config/settings.ts'
 import { ErrandError } from '../../contract/errors.ts'
@@ -12,6 +12,7 @@ export const environment: Check = {
     for (const key of settingKeys)
       try {
         if (key === 'ERRAND_HOST_ALLOW') allowedHosts(env)
+        else if (key === 'ERRAND_TRUSTED_PROXIES') trustedProxies(env)
         else setting(env, key)
       } catch (error) {
         if (!(error instanceof ErrandError)) throw error

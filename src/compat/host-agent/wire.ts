@@ -4,7 +4,14 @@ import { RunId } from '../../contract/ids.ts'
 import { Isolation, Network } from '../../contract/isolation.ts'
 import { SecretUse } from '../../contract/step-secrets.ts'
 import { OutputSource, Scalar, StepArgs, VarName } from '../../contract/workflow.ts'
-import { type Finding, findingsOf, safeParse, unknownKey } from '../../engine/workflow-file/sentences.ts'
+import { cutShort } from '../../engine/workflow-file/problems.ts'
+import {
+  type Finding,
+  findingsOf,
+  MOST_FAULTS,
+  safeParse,
+  unknownKey,
+} from '../../engine/workflow-file/sentences.ts'
 
 /** The requests to a host agent, and its answers. */
 
@@ -130,7 +137,8 @@ export function readInWords<S extends z.core.$ZodType>(
 ): Read<z.output<S>> {
   const parsed = safeParse(schema, value)
   if (parsed.success) return { data: parsed.data }
-  const details = findingsOf(parsed.error.issues, schema, value).map((finding) => told(finding, whole))
+  const findings = findingsOf(parsed.error.issues, schema, value).slice(0, MOST_FAULTS)
+  const details = findings.map((finding) => told(finding, whole))
   return {
     wrong: details.map(({ field, message }) => `${field} ${message}`).join('; '),
     hint: details.find(({ hint }) => hint !== undefined)?.hint,
@@ -139,7 +147,7 @@ export function readInWords<S extends z.core.$ZodType>(
 }
 
 const told = ({ path, says, hint }: Finding, whole: string): Told => ({
-  field: path.length === 0 ? whole : path.join('.'),
-  message: says === unknownKey ? 'is not known here' : says,
+  field: path.length === 0 ? whole : cutShort(path.join('.')),
+  message: says === unknownKey ? 'is not known here' : cutShort(says),
   hint: typeof hint === 'function' ? hint() : hint,
 })

@@ -69,9 +69,10 @@ export const accountRoutes = routeTable({
   'POST /api/auth/password': {
     who: 'user',
     tag,
-    summary: 'Change your password: ends all your sessions, and answers a new one',
+    summary:
+      'Change your password: ends all your sessions, and answers a new one, by cookie (201) where it came by one',
     body: ChangePassword,
-    answers: { 200: LoginAnswer },
+    answers: { 200: LoginAnswer, 201: CookieLogin },
   },
   'GET /api/auth/me': {
     who: 'user',

@@ -6,6 +6,9 @@ interface Content {
   content: Readonly<Record<string, { schema: z.ZodType }>>
 }
 
+/** Largest body of whoever has sent no token. */
+export const MAX_STRANGERS_BODY_BYTES = 64 * 1024
+
 /** A route of a hub. Its name is its method and its path, such as `GET /api/runs/:id`. */
 export interface Route {
   /**
@@ -34,7 +37,7 @@ export interface Route {
   form?: z.ZodType
   /** Its body may take as long as it comes. */
   endless?: true
-  /** Where it takes more, or less, than other routes. */
+  /** Where it takes more, or less, than other routes: those that need no token take `MAX_STRANGERS_BODY_BYTES`. */
   bodyBytes?: number
   /** By status: a schema is answered as JSON; where there is one status, it is what a handler that says nothing answers. */
   answers: Readonly<Record<number, z.ZodType | Content>>

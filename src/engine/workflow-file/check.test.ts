@@ -350,8 +350,26 @@ test('what reads like a variable and is none is warned of', () => {
 
 test('many mistakes are told up to a bound', () => {
   const { problems } = check(steps(Array.from({ length: 3000 }, (_, i) => `{name: s${i}, action: nope}`)))
-  assert.equal(problems.length, 1001)
-  assert.match(problems.map(({ message }) => message).join(), /more than 1000 problems/)
+  assert.equal(problems.length, 21)
+  assert.match(problems.map(({ message }) => message).join(), /more than 20 problems/)
+})
+
+test('mistakes by the thousand, and names of any length, make no long list', () => {
+  const key = (index: number) => `k${index}: 1`
+  const many = Array.from({ length: 5000 }, (_, index) => key(index))
+  const long = 'x'.repeat(200_000)
+  for (const text of [
+    steps([`{name: a, action: cmd.run, args: {${many.join(', ')}}}`]),
+    steps(['{name: a, action: noop}']) + many.join('\n'),
+    steps([`{name: a, action: noop, ${long}: 1}`]),
+    steps([`{name: a, action: noop, needs: [${long}]}`]),
+    steps(Array.from({ length: 9000 }, () => '0')),
+  ]) {
+    const { problems } = check(text)
+    assert.ok(problems.length > 0 && problems.length <= 21, `${problems.length} problems`)
+    const { length } = JSON.stringify(problems)
+    assert.ok(length < 20_000, `${length} characters: ${JSON.stringify(problems).slice(0, 300)}`)
+  }
 })
 
 test('whatever value is given, checking answers with problems and does not throw', () => {

@@ -1,7 +1,7 @@
 import type { Problem } from '../../contract/run-api.ts'
 import { asText, own, valueAt } from './loose-values.ts'
 import type { Locate, ValuePath } from './positions.ts'
-import { type Finding, unknownKey } from './sentences.ts'
+import { type Finding, MOST_FAULTS, unknownKey } from './sentences.ts'
 
 export type { Problem }
 
@@ -73,7 +73,12 @@ function visible(text: string): string {
   )
 }
 
-const most = { error: 1000, warning: 100 }
+/** Longest text that is told of a problem: names in it are strangers'. */
+const MAX_TOLD = 1_000
+
+/** Returns the text, or how it begins where it is longer than it may be. */
+export const cutShort = (text: string, most = MAX_TOLD): string =>
+  text.length <= most ? text : `${text.slice(0, most - 3)}...`
 
 interface Complaint {
   /** `value` by default; a number is a character of the text at the path. */
@@ -131,8 +136,8 @@ export class Report {
   ): void {
     // Counted by themselves: no number of warnings is a mistake, or hides one.
     const { length } = this.problems.filter((problem) => problem.severity === severity)
-    if (length > most[severity]) return
-    if (length === most[severity]) {
+    if (length > MOST_FAULTS) return
+    if (length === MOST_FAULTS) {
       this.problems.push({
         severity,
         message: `more than ${length} ${severity === 'error' ? 'problems' : 'warnings'}; the rest is left out`,
@@ -145,11 +150,11 @@ export class Report {
     const advice = typeof hint === 'function' ? hint() : hint
     this.problems.push({
       severity,
-      message,
-      ...(advice === undefined ? {} : { hint: advice }),
+      message: cutShort(message),
+      ...(advice === undefined ? {} : { hint: cutShort(advice) }),
       ...(this.#file === undefined ? {} : { file: this.#file }),
       ...this.#locate?.(full, at),
-      path: formatPath(full),
+      path: cutShort(formatPath(full)),
       ...(confidential && { confidential }),
     })
   }

@@ -22,7 +22,15 @@ interface Given {
   root: Root
 }
 
-/** Returns zod's issues in words. `value` is what the schema was given; `root`, where it is a workflow file's or an action's. */
+/** How many mistakes are told of one value, body or file; the rest is left out. */
+export const MOST_FAULTS = 20
+/** A mistake may be left out for another that says more: so many are looked at. */
+const MOST_LOOKED_AT = 10 * MOST_FAULTS
+
+/**
+ * Returns zod's issues in words, `MOST_FAULTS` and one more at most: with that one, others may be left out. `value` is what
+ * the schema was given; `root`, where it is a workflow file's or an action's.
+ */
 export function findingsOf(
   issues: readonly Issue[],
   schema: z.core.$ZodType,
@@ -30,15 +38,26 @@ export function findingsOf(
   root: Root = '',
 ): Finding[] {
   const given = { schema, value, root }
-  const findings = issues.flatMap((issue) => findingOf(issue, given))
+  const findings = firstOf(issues, MOST_LOOKED_AT, (issue) => findingOf(issue, given))
   const unknown = new Map<string, Finding[]>()
   for (const finding of findings)
     if (finding.says === unknownKey)
       unknown.set(parentOf(finding), [...(unknown.get(parentOf(finding)) ?? []).slice(0, 9), finding])
-  if (unknown.size === 0) return findings
-  return findings.filter(
-    (one) => one.says !== missing || !unknown.get(parentOf(one))?.some((key) => gives(key, one.path, given)),
-  )
+  return findings
+    .filter(
+      (one) =>
+        one.says !== missing || !unknown.get(parentOf(one))?.some((key) => gives(key, one.path, given)),
+    )
+    .slice(0, MOST_FAULTS + 1)
+}
+
+/** As `flatMap`, which goes no further once there are so many. */
+function firstOf<T, R>(from: readonly T[], most: number, each: (one: T) => readonly R[]): R[] {
+  const found: R[] = []
+  for (const one of from) {
+    for (const result of each(one)) if (found.push(result) >= most) return found
+  }
+  return found
 }
 
 const parentOf = ({ path }: Finding): string => JSON.stringify(path.slice(0, -1))
@@ -64,7 +83,7 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
     return finding(missing, exampleOf(issue, path))
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => ({
+      return issue.keys.slice(0, MOST_LOOKED_AT).map((key) => ({
         path: [...path, key],
         at: 'key',
         says: unknownKey,
@@ -116,15 +135,13 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
 
 /** Of issues whose paths begin at what they are about: a key, or an element. */
 const innerSays = (issues: readonly Issue[], given: Given): string =>
-  issues
-    .flatMap((inner) => {
-      if (inner.code === 'too_small' && inner.origin === 'string') return ['it is empty']
-      // With words of its own, which are whole.
-      return inner.code === 'invalid_format' || inner.code === 'custom'
-        ? [inner.message]
-        : findingOf({ ...inner, path: [] } as Issue, given).map(({ says }) => `it ${says}`)
-    })
-    .join('; ')
+  firstOf(issues, MOST_FAULTS, (inner) => {
+    if (inner.code === 'too_small' && inner.origin === 'string') return ['it is empty']
+    // With words of its own, which are whole.
+    return inner.code === 'invalid_format' || inner.code === 'custom'
+      ? [inner.message]
+      : findingOf({ ...inner, path: [] } as Issue, given).map(({ says }) => `it ${says}`)
+  }).join('; ')
 
 /** Where nothing better is known. */
 const lastHint = 'what can stand here: docs/workflows.md, or errand schema'
@@ -146,7 +163,7 @@ function unionFindings(
     (issue.code === 'invalid_type' || (issue.code === 'invalid_value' && typeof found !== 'string'))
   const fitting = branches.filter((issues) => !issues.some(wrongType))
   if (fitting.length === 1) {
-    return fitting[0]!.flatMap((issue) =>
+    return firstOf(fitting[0]!, MOST_LOOKED_AT, (issue) =>
       findingOf({ ...issue, path: [...path, ...issue.path] } as Issue, given),
     )
   }
@@ -260,9 +277,16 @@ export function safeParse<T extends z.core.$ZodType>(
   schema: T,
   value: unknown,
 ): z.core.util.SafeParseResult<z.output<T>> {
-  return z.safeParse(schema, value, {
-    error: (issue) => (issue.code === 'invalid_type' ? 'wrong type' : undefined),
-  })
+  try {
+    return z.safeParse(schema, value, {
+      error: (issue) => (issue.code === 'invalid_type' ? 'wrong type' : undefined),
+    })
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    // It hands them from a list to the next on the stack.
+    const issue = { code: 'custom', path: [], message: 'it has too many mistakes to tell any', input: value }
+    return { success: false, error: new z.core.$ZodError([issue as Issue]) } as never
+  }
 }
 
 interface Definition {

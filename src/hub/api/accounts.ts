@@ -1,3 +1,4 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
   API_TOKEN_SECONDS,
   type LoginAnswer,
@@ -133,14 +134,9 @@ export function loginHandlers({ auth, page, hosts, version }: ApiContext) {
   return {
     'POST /api/auth/login': async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      if (!request.body.cookie) {
-        reply.code(200)
-        return loginAnswer(await auth.login(request.body, request.ip))
-      }
-      checkOrigin(request, hosts)
-      const { token, expires_at, user, session } = await auth.login(request.body, request.ip)
-      reply.code(201).header('set-cookie', sessionCookie(request, { token, expires_at, page }))
-      return { user: userView(user), expires_at, csrf: auth.csrfOf(session) }
+      if (request.body.cookie) checkOrigin(request, hosts)
+      const login = await auth.login(request.body, request.caller)
+      return request.body.cookie ? byCookie(login, request, reply) : byToken(login, reply)
     },
 
     'POST /api/auth/logout': async (request, reply) => {
@@ -160,12 +156,9 @@ export function loginHandlers({ auth, page, hosts, version }: ApiContext) {
     },
 
     'POST /api/auth/password': async (request, reply) => {
-      const { identity, body, ip, byCookie } = request
       reply.header('cache-control', 'no-store')
-      const login = await auth.changePassword(identity.user, body, ip)
-      const { token, expires_at } = login
-      if (byCookie) reply.header('set-cookie', sessionCookie(request, { token, expires_at, page }))
-      return loginAnswer(login)
+      const login = await auth.changePassword(request.identity.user, request.body, request.caller)
+      return request.byCookie ? byCookie(login, request, reply) : byToken(login, reply)
     },
 
     'GET /api/auth/me': ({ identity: { user, token, session } }) => ({
@@ -173,9 +166,26 @@ export function loginHandlers({ auth, page, hosts, version }: ApiContext) {
       expires_at: (token ?? session)?.expires_at,
     }),
   } satisfies Partial<Handlers>
+
+  /** The session stands in the cookie alone: no script of a page gets at it. */
+  function byCookie(
+    { token, expires_at, user, session }: Login,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ) {
+    reply.code(201).header('set-cookie', sessionCookie(request, { token, expires_at, page }))
+    return { user: userView(user), expires_at, csrf: auth.csrfOf(session) }
+  }
 }
 
-const loginAnswer = ({ token, expires_at, user }: Awaited<ReturnType<Auth['login']>>): LoginAnswer => ({
+type Login = Awaited<ReturnType<Auth['login']>>
+
+function byToken(login: Login, reply: FastifyReply): LoginAnswer {
+  reply.code(200)
+  return loginAnswer(login)
+}
+
+const loginAnswer = ({ token, expires_at, user }: Login): LoginAnswer => ({
   token,
   expires_at,
   access_token: token,

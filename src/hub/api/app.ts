@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import Fastify, { type FastifyError } from 'fastify'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EngineFace } from '../../engine/api.ts'
+import { type CallerOf, callersBehind } from '../../platform/callers.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
@@ -95,6 +96,8 @@ export interface ApiOptions {
   limits?: Partial<ApiLimits>
   /** Names under which a proxy on this machine passes people on. */
   hosts?: readonly string[]
+  /** Default: no proxy says who calls. */
+  callerOf?: CallerOf
   /** A runner of the hub's own carries out steps as the hub's user. */
   ownRunner?: boolean
   metrics: HubMetrics
@@ -129,7 +132,7 @@ export function createApi(options: ApiOptions): ApiApp {
     limits,
     streams: new PacedResponses(limits),
   }
-  const errors = { bodyBytes: limits.bodyBytes, log: options.log }
+  const errors = { log: options.log }
   const app: ApiApp = Fastify({
     logger: false,
     bodyLimit: limits.bodyBytes,
@@ -153,14 +156,19 @@ export function createApi(options: ApiOptions): ApiApp {
   })
 
   app.server.headersTimeout = HEADERS_TIMEOUT_MS
+  const callerOf = options.callerOf ?? callersBehind([])
+  app.decorateRequest('caller', '')
+  app.addHook('onRequest', async (request) => {
+    request.caller = callerOf(request.raw)
+  })
   logRequests(app, options.log)
-  answerErrors(app, { ...errors, nothingAt: (request, reply) => sendPage(options.page, request, reply) })
   readBodies(app, limits)
   guard(app, {
     auth: options.auth,
     hosts: context.hosts,
     openMetrics: options.openMetrics ?? false,
   })
+  answerErrors(app, { ...errors, nothingAt: (request, reply) => sendPage(options.page, request, reply) })
   const closeUnusedConnections = closeUnused(app.server)
   app.addHook('preClose', async () => {
     context.streams.close()
@@ -172,12 +180,13 @@ export function createApi(options: ApiOptions): ApiApp {
 
 /** A line at `debug` for each request; without its query, which may hold a token. */
 function logRequests(app: ApiApp, log: Log): void {
-  app.addHook('onResponse', async ({ method, url, identity, id }, reply) => {
+  app.addHook('onResponse', async ({ method, url, identity, id, caller }, reply) => {
     const path = url.split('?')[0]!
     const status = reply.raw.statusCode
     const ms = Math.round(reply.elapsedTime)
     const user = (identity as typeof identity | null)?.user.name
-    log(`${method} ${path} ${status}`, { level: 'debug', method, path, status, ms, user, request_id: id })
+    const of = { method, path, status, ms, user, caller, request_id: id }
+    log(`${method} ${path} ${status}`, { level: 'debug', ...of })
   })
 }
 

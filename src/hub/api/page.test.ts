@@ -174,3 +174,32 @@ test('a logout ends the session of the cookie, or all of its user, and takes the
   assert.deepEqual([await me(two), await me(three)], [401, 401])
   assert.equal((await hub.call('GET', '/api/me', token)).status, 200, 'tokens go on')
 })
+
+test('a password that is changed by cookie answers a new cookie and no token', async (t) => {
+  const hub = await testingHub(t)
+  await hub.user('ann', 'user', undefined, 'first password')
+  const login = (password: string, cookie: boolean) =>
+    hub.call('POST', '/api/auth/login', undefined, { username: 'ann', password, cookie })
+  const { headers, json } = await login('first password', true)
+  const before = { cookie: headers.get('set-cookie')!.split(';')[0]!, 'x-errand-csrf': json.csrf as string }
+  const passwords = { current_password: 'first password', new_password: 'second password' }
+  const changed = await hub.call('POST', '/api/auth/password', undefined, passwords, before)
+  assert.equal(changed.status, 201)
+  assert.deepEqual(Object.keys(changed.json).toSorted(), ['csrf', 'expires_at', 'user'])
+  const set = changed.headers.get('set-cookie')!
+  assert.match(set, /^errand_session=.*; HttpOnly; SameSite=Strict$/)
+  const session = set.split(';')[0]!.split('=')[1]!
+  assert.ok(!changed.text.includes(session) && !/eyJ[\w-]+\.[\w-]+\./.test(changed.text))
+  const after = { cookie: `errand_session=${session}`, 'x-errand-csrf': changed.json.csrf as string }
+  const me = async (sent: Record<string, string>) =>
+    (await hub.call('GET', '/api/me', undefined, undefined, sent)).status
+  assert.deepEqual([await me(before), await me(after)], [401, 200])
+  const out = await hub.call('POST', '/api/auth/logout', undefined, undefined, after)
+  assert.equal(out.status, 204, 'the csrf of the answer is that of the new session')
+  // By token it is as it was.
+  const { token } = (await login('second password', false)).json
+  const back = { current_password: 'second password', new_password: 'third password' }
+  const byToken = await hub.call('POST', '/api/auth/password', token, back)
+  assert.deepEqual([byToken.status, byToken.headers.get('set-cookie')], [200, null])
+  assert.ok(byToken.json.token)
+})

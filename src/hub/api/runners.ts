@@ -128,8 +128,8 @@ export function enrolmentHandlers({ accounts, auth, runners }: ApiContext) {
       return await enrolments.create(identity.user, body)
     },
 
-    'POST /api/runners/enroll': async ({ body, ip }, reply) => {
-      const enrolled = await enrolments.exchange(body, ip)
+    'POST /api/runners/enroll': async ({ body, caller }, reply) => {
+      const enrolled = await enrolments.exchange(body, caller)
       reply.header('cache-control', 'no-store')
       return enrolled
     },

@@ -4,6 +4,7 @@ import { SignJWT } from 'jose'
 import type { AccountStore } from '../../stores/accounts.ts'
 import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { Auth } from './auth.ts'
+import { DEFAULT_LOGIN_LIMITS } from './login-limit.ts'
 import { SESSION_MS, sessionSecret } from './sessions.ts'
 import { ensureAdmin, newTokenText, tokenSha256 } from './tokens.ts'
 
@@ -232,7 +233,10 @@ test('a runner token opens the runner link only, and an API token never does', a
 })
 
 test('a right login comes through in its turn, however many wrong ones of other addresses wait', async (t) => {
-  const { accounts, admin, auth, user } = await accountsWithAdmin(t)
+  const { accounts, admin, user } = await accountsWithAdmin(t)
+  // Of the turns alone: a user that many fail to log in as is slowed down.
+  const loginLimits = { ...DEFAULT_LOGIN_LIMITS, everywhere: undefined }
+  const auth = new Auth({ accounts, secret, loginLimits })
   const cheap = 'scrypt$2$1$1$AAAA$AAAA'
   await accounts.createUser({ ...user, id: 'user_victim', name: 'victim', password_hash: cheap })
   const order: string[] = []
@@ -252,4 +256,17 @@ test('a right login comes through in its turn, however many wrong ones of other 
   const before = answered.indexOf('admin')
   assert.ok(before >= 0 && before <= 4, `it waited for ${before} others`)
   assert.ok(answered.length > 20, `${answered.length} were answered`)
+})
+
+test('failures of many addresses slow a user down, and close nobody out', async (t) => {
+  const { accounts, admin } = await accountsWithAdmin(t)
+  const loginLimits = {
+    ...DEFAULT_LOGIN_LIMITS,
+    everywhere: { perAccount: 3, paceMs: 1 },
+  }
+  const auth = new Auth({ accounts, secret, loginLimits })
+  const guess = (address: string) => auth.login({ ...admin, password: 'a guess' }, address)
+  for (const n of [1, 2, 3, 4, 5, 6])
+    await assert.rejects(guess(`10.1.0.${n}`), { code: 'unauthorized' }, 'it is slower, and no other answer')
+  assert.equal((await auth.login(admin, '10.2.0.1')).user.name, 'admin')
 })

@@ -86,6 +86,7 @@ export class Auth {
   ): Promise<boolean> {
     const key = limitKey(account)
     this.#limit.check(key, address, this.#now())
+    await this.#limit.pace(key, address, this.#now())
     return this.passwords.verify(password, user?.password_hash, {
       from: this.#limit.lineOf(address, this.#now()),
       begin: () => this.#limit.take(key, address, this.#now()),

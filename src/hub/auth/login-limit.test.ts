@@ -79,3 +79,84 @@ test('networks that logins have failed from wait in one line, others each in the
   assert.deepEqual(lines(), [one, failed])
   assert.deepEqual(lines(limits.windowMs), [one, other])
 })
+
+/** A limit whose waits end when the test says so. */
+function pacedLimit() {
+  const waits: (() => void)[] = []
+  const paced = { ...limits, everywhere: { perAccount: 4, paceMs: 1_000 } }
+  const limit = new LoginLimit(paced, (ms) => {
+    assert.equal(ms, 1_000)
+    return new Promise<void>((resolve) => waits.push(resolve))
+  })
+  const begun: string[] = []
+  const wants = (address: string) => limit.pace('ann', address, 0).then(() => void begun.push(address))
+  /** Until all that could follow has followed. */
+  const settled = async () => {
+    for (let round = 0; round < 10; round++) await new Promise((resolve) => setImmediate(resolve))
+    return begun.splice(0)
+  }
+  const next = async () => {
+    waits.shift()?.()
+    return await settled()
+  }
+  return { limit, wants, settled, next }
+}
+
+test('after failures from everywhere an account is tried one by one, and never closed', async () => {
+  const { limit, wants, settled, next } = pacedLimit()
+  for (const address of ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4']) {
+    void wants(address)
+    assert.deepEqual(await settled(), [address], 'not before there were so many')
+    limit.take('ann', address, 0)
+  }
+  limit.check('ann', '10.9.9.9', 0)
+  void wants('10.0.0.1')
+  assert.deepEqual(await settled(), ['10.0.0.1'])
+  for (const address of ['10.0.0.1', '10.0.0.2', '10.0.0.3']) void wants(address)
+  assert.deepEqual(await settled(), [], 'the next one waits')
+  // Its owner, from a network that nobody has failed from, waits for one try and not for all.
+  void wants('10.9.9.9')
+  const order = [...(await next()), ...(await next()), ...(await next()), ...(await next())]
+  assert.ok(order.indexOf('10.9.9.9') <= 1, order.join())
+  assert.equal(order.length, 4)
+  // Another account is not concerned, nor is this one when time has passed.
+  await limit.pace('bob', '10.0.0.1', 0)
+  await limit.pace('ann', '10.0.0.1', limits.windowMs)
+})
+
+test('who has logged in from a network is neither slowed down nor closed out by what others do', async () => {
+  const { limit, settled, wants } = pacedLimit()
+  limit.take('ann', '10.0.0.1', 0)
+  limit.forgive('ann', '10.0.0.1', 0)
+  for (let i = 0; i < 20; i++) limit.take('ann', `10.1.0.${i}`, 0)
+  await limit.pace('ann', '10.0.0.1', 0)
+  // Another person behind the same address.
+  for (const name of 'abcdef') limit.take(name, '10.0.0.1', 0)
+  assert.throws(() => limit.check('bob', '10.0.0.1', 0), limited)
+  limit.check('ann', '10.0.0.1', 0)
+  void wants('10.7.7.7')
+  assert.deepEqual(await settled(), ['10.7.7.7'])
+  // Its own failures count.
+  times(3, () => limit.take('ann', '10.0.0.1', 0))
+  assert.throws(() => limit.check('ann', '10.0.0.1', 0), limited)
+})
+
+test('of an account that is slowed down only so many tries wait', async () => {
+  const { limit, wants, settled, next } = pacedLimit()
+  for (let i = 0; i < 4; i++) limit.take('ann', `10.1.0.${i}`, 0)
+  const tries = Array.from({ length: 40 }, () => wants('10.1.0.1').catch(({ code }) => code as string))
+  assert.deepEqual(await settled(), ['10.1.0.1'])
+  assert.deepEqual(await Promise.all(tries.slice(32)), Array(8).fill('rate_limited'))
+  // That line is full, and the owner comes into another one.
+  void wants('10.9.9.9')
+  assert.ok([...(await next()), ...(await next())].includes('10.9.9.9'))
+})
+
+test('memory is bounded of those too that have logged in', () => {
+  const { limit } = pacedLimit()
+  for (let i = 0; i < 1000; i++) {
+    limit.take(`user${i}`, `10.0.${i >> 8}.${i & 255}`, 0)
+    limit.forgive(`user${i}`, `10.0.${i >> 8}.${i & 255}`, 0)
+  }
+  assert.ok(limit.size <= 2 * limits.entries)
+})

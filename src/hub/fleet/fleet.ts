@@ -5,6 +5,7 @@ import type { BotLive } from '../../contract/bots/bot.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import type { Reason } from '../../contract/status.ts'
 import type { AttemptSink, Placement, SecretSource, StepHost } from '../../engine/ports.ts'
+import { callersBehind } from '../../platform/callers.ts'
 import type { Log } from '../../platform/log.ts'
 import type { TenantRunner } from '../../stores/accounts.ts'
 import { type Assignment, Assignments, canceled, NOTHING_KEPT } from './assignments.ts'
@@ -93,8 +94,8 @@ export class Fleet implements StepHost {
   }
 
   /** Takes links on the server's `/api/runner-link`. */
-  attach(server: Server): void {
-    this.#links.attach(server)
+  attach(server: Server, callerOf = callersBehind([])): void {
+    this.#links.attach(server, callerOf)
   }
 
   /** Knows the runners of the process before again. Before the runs are taken up. */

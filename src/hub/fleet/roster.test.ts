@@ -7,6 +7,7 @@ import { WebSocket } from 'ws'
 import { testingHello as said } from '../../../test/support/hub/dispatch-fixture.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
+import { callersBehind } from '../../platform/callers.ts'
 import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { Fleet, type FleetOptions } from './fleet.ts'
 
@@ -32,7 +33,7 @@ async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
       ...options,
     })
     await fleet.recall()
-    fleet.attach(server)
+    fleet.attach(server, callersBehind(['127.0.0.1']))
     fleet.ready()
     return fleet
   }
@@ -46,7 +47,7 @@ async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
   const connect = async (hello: object = {}, token = 'any') => {
     const { port } = server.address() as AddressInfo
     const ws = new WebSocket(`ws://127.0.0.1:${port}/api/runner-link`, {
-      headers: { authorization: `Bearer ${token}` },
+      headers: { authorization: `Bearer ${token}`, 'x-forwarded-for': '6.6.6.6, 198.51.100.7' },
     })
     sockets.push(ws)
     const frames: Record<string, unknown>[] = []
@@ -214,7 +215,7 @@ test('a machine that came back takes the place of its link that is dead; while t
   const { ws } = await connect()
   const { answer } = await connect({ boot_id: 'b2' })
   assert.deepEqual([answer.code, answer.retry], ['conflict', true])
-  assert.match(String(answer.message), /"r1" is taken by another process, on server-01/)
+  assert.match(String(answer.message), /"r1" is taken by another process, on server-01 \(198\.51\.100\.7\)/)
   // As of a machine that lost its power: nothing says that the link is gone.
   ws.pause()
   assert.equal((await connect({ boot_id: 'b2' })).answer.type, 'welcome')

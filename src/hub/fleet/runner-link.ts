@@ -50,7 +50,7 @@ export interface LinkTiming {
 /** The hub's end of one connection: frames in and out, heartbeats, and no more in memory than the store takes. */
 export class RunnerLink implements Meter {
   readonly principal: Principal
-  /** Where it comes from, as this machine sees it. */
+  /** Where it comes from, as far as is known. */
   readonly address: string
   readonly acks = new Acks((frame) => this.send(frame))
   lastSeenAtMs = Date.now()
@@ -69,13 +69,12 @@ export class RunnerLink implements Meter {
 
   constructor(
     ws: WebSocket,
-    socket: Socket,
-    principal: Principal,
+    { socket, address, principal }: { socket: Socket; address: string; principal: Principal },
     handlers: LinkHandlers,
     timing: LinkTiming,
   ) {
     this.principal = principal
-    this.address = socket.remoteAddress ?? 'an unknown address'
+    this.address = address
     this.#ws = ws
     this.#writer = new FrameWriter(ws, socket)
     this.#handlers = handlers

@@ -1,10 +1,10 @@
 import type { IncomingMessage, Server } from 'node:http'
-import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { BotLive } from '../../contract/bots/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { type Hello, MAX_FRAME_BYTES, type OutputFrame, type RunnerFrame } from '../../contract/protocol.ts'
+import type { CallerOf } from '../../platform/callers.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Assignment, Assignments } from './assignments.ts'
 import type { Dispatch } from './dispatch.ts'
@@ -64,11 +64,12 @@ export class RunnerLinks {
     return { opened: this.#opened, closed: this.#closed }
   }
 
-  attach(server: Server): void {
-    const accept = (ws: WebSocket, socket: Socket, { principal, again }: Opened) => {
+  attach(server: Server, callerOf: CallerOf): void {
+    const accept = (ws: WebSocket, request: IncomingMessage, { principal, again }: Opened) => {
       if (this.#stopped) return ws.terminate()
       this.#opened++
-      this.#links.set(new RunnerLink(ws, socket, principal, this.#handlers, this.#options), again)
+      const from = { socket: request.socket, address: callerOf(request), principal }
+      this.#links.set(new RunnerLink(ws, from, this.#handlers, this.#options), again)
     }
     this.#detach.push(acceptLinks(server, this.#options.authenticate, accept))
   }
@@ -110,7 +111,7 @@ const CLOSE_TIMEOUT_MS = 2_000
 function acceptLinks(
   server: Server,
   authenticate: Authenticate,
-  accept: (ws: WebSocket, socket: Socket, opened: Opened) => void,
+  accept: (ws: WebSocket, request: IncomingMessage, opened: Opened) => void,
 ): () => void {
   const sockets = new WebSocketServer({
     noServer: true,
@@ -133,7 +134,7 @@ function acceptLinks(
     check(request, authenticate).then(
       (opened) => {
         socket.off('error', broken)
-        sockets.handleUpgrade(request, socket, head, (ws) => accept(ws, socket as Socket, opened))
+        sockets.handleUpgrade(request, socket, head, (ws) => accept(ws, request, opened))
       },
       (error: unknown) => refuse(socket, asErrandError(error)),
     )

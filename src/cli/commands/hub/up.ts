@@ -14,6 +14,7 @@ import {
   runnerEnvironment,
   slotsOption,
   taskEnvironment,
+  trustedProxies,
 } from '../../../config/environment.ts'
 import { setting } from '../../../config/read-setting.ts'
 import { settings } from '../../../config/settings.ts'
@@ -89,6 +90,7 @@ export const up = command({
     const lease = leaseOf(options, process.env)
     const openMetrics = setting(process.env, 'ERRAND_METRICS') === 'open'
     const hosts = allowedHosts(process.env)
+    const proxies = trustedProxies(process.env)
     const readers = setting(process.env, 'ERRAND_MAX_READERS')
     const botQuota = { ...quota.DEFAULT_BOT_QUOTA, ...botEnvironment(process.env) }
     const slots = ownSlots(options)
@@ -106,6 +108,7 @@ export const up = command({
       lease,
       openMetrics,
       hosts,
+      proxies,
       ownRunner: !options['no-runner'],
       page: { folder: builtPage(), basePath: setting(process.env, 'ERRAND_BASE_PATH') },
       outputLimits: outputLimits(process.env),

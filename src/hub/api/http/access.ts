@@ -16,6 +16,8 @@ declare module 'fastify' {
     identity: Identity
     /** The identity is that of the cookie, and the request comes from a page of the hub's own. */
     byCookie: boolean
+    /** The address that the request comes from, where proxies that are trusted say so: theirs does not count. */
+    caller: string
     /** Set on routes for runners: whose runner asks. */
     runnerTenant: string
   }

@@ -1,11 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyRequest } from 'fastify'
 import { ErrandError } from '../../../contract/errors.ts'
-import { isNestedDeeper } from '../../../platform/untrusted-input.ts'
+import { FairTurns } from '../../../platform/fair-turns.ts'
+import { hasMoreEntries, isNestedDeeper } from '../../../platform/untrusted-input.ts'
 import type { ApiApp, ApiLimits } from '../api-context.ts'
 import { answerBrokenRequest } from './error-answers.ts'
 
 /** Deepest body that is taken: a deeper one is read, but cannot surely be gone through on the stack. */
 const MOST_DEEP = 1_000
+/** Each may be a fault, which takes the processor longer than its bytes did. A workflow of 10,000 steps has about half as many. */
+const MOST_ENTRIES = 100_000
 
 /** JSON, where an empty body is none; and YAML, which stands for `{yaml: <the text>}`. */
 export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestMs'>): void {
@@ -16,18 +20,22 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   })
   const json = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
+  const inTurn = takingTurns()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (request.routeOptions.config.route?.raw) return done(null, body)
     if (body === '') return done(null, undefined)
-    void json(request, body as string, (error, value) => {
-      if (error === null) return isNestedDeeper(value, MOST_DEEP) ? done(tooDeep()) : done(null, value)
-      const refused = refusedName(body as string)
-      if (refused) return done(refused)
-      done(
-        new ErrandError('bad_request', `The body is not valid JSON: ${withoutBody(error.message)}`, {
-          hint: 'Send JSON with the content type application/json; a workflow may be sent as application/yaml.',
-        }),
-      )
+    inTurn(request, body as string, () => {
+      void json(request, body as string, (error, value) => {
+        if (error === null)
+          return done(hasMoreEntries(value, MOST_ENTRIES) ? tooMany() : tooDeep(value), value)
+        const refused = refusedName(body as string)
+        if (refused) return done(refused)
+        done(
+          new ErrandError('bad_request', `The body is not valid JSON: ${withoutBody(error.message)}`, {
+            hint: 'Send JSON with the content type application/json; a workflow may be sent as application/yaml.',
+          }),
+        )
+      })
     })
   })
   // Read by the route, as they come.
@@ -59,7 +67,28 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
     )
   })
   const yaml = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
-  app.addContentTypeParser(yaml, { parseAs: 'string' }, (_request, body, done) => done(null, { yaml: body }))
+  app.addContentTypeParser(yaml, { parseAs: 'string' }, (request, body, done) =>
+    inTurn(request, body as string, () => done(null, { yaml: body })),
+  )
+}
+
+/** From this length on, reading and checking a body may take long enough for others to notice. */
+const LARGE_LENGTH = 64 * 1024
+
+/**
+ * Returns how to go on with a body that has come: with large ones one by one, each in a round of the event loop of its own, so
+ * that other requests are answered in between, and those of one user hold up no other user's.
+ */
+function takingTurns(): (request: FastifyRequest, body: string, goOn: () => void) => void {
+  const turns = new FairTurns(1)
+  return ({ identity, runnerTenant }, body, goOn) => {
+    if (body.length < LARGE_LENGTH) return goOn()
+    const { tenant = runnerTenant, name = '' } = (identity as typeof identity | null)?.user ?? {}
+    void turns.take(`${tenant}/${name}`).then((turn) => {
+      using _turn = turn
+      goOn()
+    })
+  }
 }
 
 const deadlines = new WeakMap<IncomingMessage, NodeJS.Timeout>()
@@ -85,10 +114,18 @@ function arrivesSteadily(request: IncomingMessage, ms: number): void {
   request.setTimeout(ms, () => request.socket.destroy())
 }
 
-const tooDeep = (): ErrandError =>
-  new ErrandError('bad_request', `The body is over ${MOST_DEEP} lists or objects deep.`, {
-    hint: 'Send it flatter: what is deep may stand in a text.',
+const tooMany = (): ErrandError =>
+  new ErrandError('body_too_large', `The lists and objects of the body have over ${MOST_ENTRIES} entries.`, {
+    hint: 'Split it. A workflow may be sent as the text of a file.',
+    details: { limit_entries: MOST_ENTRIES },
   })
+
+const tooDeep = (body: unknown): ErrandError | null =>
+  isNestedDeeper(body, MOST_DEEP)
+    ? new ErrandError('bad_request', `The body is over ${MOST_DEEP} lists or objects deep.`, {
+        hint: 'Send it flatter: what is deep may stand in a text.',
+      })
+    : null
 
 /** A parser's message without the part of the body that it shows: a body may hold a secret. */
 const withoutBody = (message: string): string =>

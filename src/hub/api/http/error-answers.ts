@@ -8,13 +8,14 @@ import type { ApiApp } from '../api-context.ts'
 const TOO_LARGE = 'FST_ERR_CTP_BODY_TOO_LARGE'
 /** Of a body that is not taken: so much is read, for so long, so that its sender gets to the answer. */
 const READ_AWAY_BYTES = 256 * 1024 * 1024
+/** The same of whoever has sent no token. */
+const READ_AWAY_OF_STRANGERS_BYTES = 8 * 1024 * 1024
 const READ_AWAY_MS = 30_000
 
 /** Every error leaves in one shape, whoever threw it. */
 export function answerErrors(
   app: ApiApp,
   options: {
-    bodyBytes: number
     log: Log
     /** Answers in its own way a request for what is not there; undefined: it does not. */
     nothingAt?(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined>
@@ -26,7 +27,7 @@ export function answerErrors(
     reply.header('connection', 'close')
     await answerUnread(request, reply, errorText(error, request, reply, options))
   })
-  app.setNotFoundHandler(async (request, reply) => {
+  const answerNothing = async (request: FastifyRequest, reply: FastifyReply) => {
     const answered = await options.nothingAt?.(request, reply)
     if (answered !== undefined) return answered
     const path = request.url.split('?', 1)[0]!
@@ -39,6 +40,11 @@ export function answerErrors(
       hint: `It takes ${methods.join(', ')}.`,
       details: { allow: methods },
     })
+  }
+  app.setNotFoundHandler(answerNothing)
+  // Before a body is read, which nobody has asked for.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.is404) return await answerNothing(request, reply)
   })
 }
 
@@ -51,9 +57,9 @@ function errorText(
   error: FastifyError | ErrandError,
   request: FastifyRequest,
   reply: FastifyReply,
-  options: { bodyBytes: number; log: Log },
+  options: { log: Log },
 ): string {
-  const known = error instanceof ErrandError ? error : translate(error, options.bodyBytes)
+  const known = error instanceof ErrandError ? error : translate(error, request.routeOptions.bodyLimit)
   // That a run failed is no failure of the hub.
   if (known === undefined || (known.status >= 500 && known.code !== 'run_failed')) {
     const where = `${request.method} ${request.routeOptions.url ?? 'unknown route'}`
@@ -97,7 +103,7 @@ export function answerBrokenRequest(error: Pick<NodeJS.ErrnoException, 'code'>, 
  * may be lost with it: so the rest is read away, within bounds, before the end.
  */
 async function answerUnread(
-  { raw: request }: FastifyRequest,
+  { raw: request, routeOptions }: FastifyRequest,
   reply: FastifyReply,
   text: string,
 ): Promise<void> {
@@ -108,13 +114,14 @@ async function answerUnread(
     'content-length': Buffer.byteLength(text),
   })
   response.write(text)
-  await readAway(request)
+  const isStranger = routeOptions.config.route?.who === 'anyone'
+  await readAway(request, isStranger ? READ_AWAY_OF_STRANGERS_BYTES : READ_AWAY_BYTES)
   response.end()
 }
 
-function readAway(request: IncomingMessage): Promise<void> {
+function readAway(request: IncomingMessage, bytes: number): Promise<void> {
   return new Promise((resolve) => {
-    let left = READ_AWAY_BYTES
+    let left = bytes
     const onData = (chunk: Buffer): void => {
       left -= chunk.length
       if (left < 0) done()
@@ -131,7 +138,7 @@ function readAway(request: IncomingMessage): Promise<void> {
   })
 }
 
-function translate(error: FastifyError, bodyBytes: number): ErrandError | undefined {
+function translate(error: FastifyError, bodyBytes: number | undefined): ErrandError | undefined {
   if (error.code === TOO_LARGE)
     return new ErrandError('body_too_large', `The body is larger than the limit of ${bodyBytes} bytes.`, {
       hint: 'Split it, or keep large files on the machine that runs the step.',

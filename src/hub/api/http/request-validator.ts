@@ -2,11 +2,12 @@ import type { FastifySchemaCompiler } from 'fastify'
 import type * as z from 'zod'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { ValuePath } from '../../../engine/workflow-file/positions.ts'
-import { formatPath } from '../../../engine/workflow-file/problems.ts'
+import { cutShort, formatPath } from '../../../engine/workflow-file/problems.ts'
 import {
   examplesAt,
   type Finding,
   findingsOf,
+  MOST_FAULTS,
   safeParse,
   unknownKey,
 } from '../../../engine/workflow-file/sentences.ts'
@@ -14,7 +15,7 @@ import {
 /** Fastify's names of the parts of a request, and ours. */
 const places: Readonly<Record<string, string>> = { querystring: 'query' }
 
-/** Checks a part of a request by its schema; what is wrong with it is told in sentences, all of it in `details`. */
+/** Checks a part of a request by its schema; what is wrong with it is told in sentences, the first of them in `details`. */
 export const requestValidator: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart = 'body' }) => {
   const place = places[httpPart] ?? httpPart
   return (given: unknown) => {
@@ -32,7 +33,9 @@ export function checked<S extends z.ZodType>(schema: S, value: unknown, place: s
   const parsed = safeParse(schema, value)
   if (parsed.success) return parsed.data as z.output<S>
   if (value === undefined) throw refusal([{ field: place, message: 'is missing' }])
-  throw refusal(findingsOf(parsed.error.issues, schema, value).map((each) => told(place, each, schema)))
+  const findings = findingsOf(parsed.error.issues, schema, value)
+  const problems = findings.slice(0, MOST_FAULTS).map((each) => told(place, each, schema))
+  throw refusal(problems, findings.length > MOST_FAULTS)
 }
 
 interface Told {
@@ -51,7 +54,11 @@ function told(place: string, { path, at, says, hint, expected }: Finding, schema
         ? hint()
         : hint
       : inJson(path, examplesAt(schema, path), expected)
-  return { field, message, ...(meant === undefined ? {} : { hint: meant }) }
+  return {
+    field: cutShort(field),
+    message: cutShort(message),
+    ...(meant === undefined ? {} : { hint: cutShort(meant) }),
+  }
 }
 
 /** Of each kind of value that JSON has. */
@@ -74,9 +81,10 @@ function inJson(path: ValuePath, given: readonly unknown[], expected = ''): stri
   return typeof name === 'string' ? `Write it as ${JSON.stringify(name)}: ${text}.` : `Write each as ${text}.`
 }
 
-function refusal(problems: readonly Told[]): ErrandError {
+function refusal(problems: readonly Told[], areMore = false): ErrandError {
   const [first] = problems
-  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''
+  const count = areMore ? `at least ${MOST_FAULTS} more` : `${problems.length - 1} more`
+  const more = problems.length > 1 ? ` (and ${count})` : ''
   return new ErrandError('bad_request', `${first!.field} ${first!.message}${more}.`, {
     hint: first!.hint ?? 'The fields are described at /docs.',
     details: problems,

@@ -1,7 +1,12 @@
 import type { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type * as z from 'zod'
-import type { JsonAnswers, Route, Taken } from '../../../contract/routes/route.ts'
+import {
+  type JsonAnswers,
+  MAX_STRANGERS_BODY_BYTES,
+  type Route,
+  type Taken,
+} from '../../../contract/routes/route.ts'
 import { type RouteName, type Routes, routes } from '../../../contract/routes/table.ts'
 import type { ApiApp } from '../api-context.ts'
 
@@ -43,7 +48,7 @@ export function registerRoutes(app: ApiApp, handlers: Handlers): void {
     app.route({
       ...addressOf(name),
       exposeHeadRoute: route.head ?? false,
-      bodyLimit: route.bodyBytes,
+      bodyLimit: route.bodyBytes ?? (route.who === 'anyone' ? MAX_STRANGERS_BODY_BYTES : undefined),
       config: { route },
       schema: schemaOf(route),
       errorHandler: refuse && ((error, _request, reply) => refuse(error, reply)),

@@ -1,0 +1,51 @@
+import type { BenchHub } from '../hub.ts'
+import { quantile, type Row, timed } from '../measure.ts'
+
+const BODIES = 16
+const BUDGET_MS = 1_000
+
+/** Bodies that no schema takes: a name in each of so many lines. */
+const faulty = (count: number): string =>
+  JSON.stringify(
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [`unknown_field_${index}`, index])),
+  )
+
+/** The hub's health while 16 large bodies of nothing but faults come at once: from strangers, and from a user. */
+export async function faultyBodies(hub: BenchHub): Promise<Row[]> {
+  const post = async (path: string, body: string, headers: Record<string, string> = {}) => {
+    const answer = await fetch(hub.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body,
+    })
+    return (await answer.text()).length
+  }
+  const user = { authorization: `Bearer ${hub.token}` }
+  return [
+    await during('16 login bodies of 6.6 MB without a token', hub, () =>
+      post('/api/auth/login', faulty(230_000)),
+    ),
+    await during('16 login bodies of 60 KB without a token', hub, () =>
+      post('/api/auth/login', faulty(2_000)),
+    ),
+    await during('16 bodies of a run with 90,000 faults', hub, () => post('/api/runs', faulty(90_000), user)),
+  ]
+}
+
+async function during(what: string, hub: BenchHub, send: () => Promise<number>): Promise<Row> {
+  let isOver = false
+  const sent = Promise.all(Array.from({ length: BODIES }, send)).finally(() => {
+    isOver = true
+  })
+  const delays: number[] = []
+  while (!isOver) delays.push(await timed(async () => (await fetch(`${hub.url}/health`)).text()))
+  const largest = Math.max(...(await sent))
+  const worst = quantile(delays, 1)
+  return {
+    name: `health during ${what}`,
+    unit: 'ms',
+    value: worst,
+    budget: { what: '<= 1 s', holds: worst <= BUDGET_MS },
+    details: { 'characters of the largest answer': largest },
+  }
+}

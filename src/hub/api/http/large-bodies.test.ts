@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { request } from 'node:http'
+import test from 'node:test'
+import { testingHub } from '../../../../test/support/hub/hub-fixture.ts'
+import { MAX_STRANGERS_BODY_BYTES, type Route } from '../../../contract/routes/route.ts'
+import { routes } from '../../../contract/routes/table.ts'
+import { addressOf } from './routes.ts'
+
+const named = (count: number, value: unknown) =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, value]))
+
+const listed = (answer: { json: { error: { details: unknown[] } } }) => answer.json.error.details
+
+const strangers = Object.entries<Route>(routes).filter(([, { who }]) => who === 'anyone')
+
+test('of a body with thousands of faults the first are told, and that there are more', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const bodies: [string, unknown][] = [
+    ['/api/auth/login', named(4_000, 1)],
+    ['/api/runs', named(90_000, 1)],
+    ['/api/runs', { yaml: 'x', vars: named(50_000, []) }],
+    ['/api/runs', { yaml: 'x', labels: named(50_000, 1) }],
+    ['/api/tasks', { tasks: Array.from({ length: 50_000 }, () => 1) }],
+  ]
+  for (const [path, body] of bodies) {
+    const answer = await hub.call('POST', path, token, body)
+    assert.equal(answer.status, 400, answer.text.slice(0, 500))
+    assert.ok(answer.text.length < 20_000, `${path} answers ${answer.text.length} characters`)
+    assert.ok(listed(answer).length <= 20)
+  }
+  const login = await hub.call('POST', '/api/auth/login', undefined, named(4_000, 1))
+  assert.match(login.json.error.message, /^body\.username is missing \(and at least 20 more\)\.$/)
+  assert.equal(listed(login).length, 20)
+  const few = await hub.call('POST', '/api/runs', token, { yaml: 'x', ...named(20, 1) })
+  assert.match(few.json.error.message, /\(and 19 more\)\.$/)
+  assert.equal(listed(few).length, 20)
+})
+
+test('names and values of a body make no long answer', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const long = 'x'.repeat(1_000_000)
+  for (const body of [{ [long]: 1 }, { yaml: 'x', vars: { [long]: [] } }, { yaml: 'x', blueprint: long }]) {
+    const answer = await hub.call('POST', '/api/runs', token, body)
+    assert.equal(answer.status, 400)
+    assert.ok(answer.text.length < 10_000, `${answer.text.length} characters`)
+  }
+})
+
+test('a body of more entries than can be checked is refused as too large', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const wide = JSON.stringify({ workflow: { steps: [Array.from({ length: 100_000 }, () => 0)] } })
+  const answer = await hub.call('POST', '/api/runs', token, wide)
+  assert.equal(answer.status, 413)
+  assert.match(answer.json.error.message, /over 100000 entries/)
+})
+
+test('without a token a large body is refused before it has come, on every route', async (t) => {
+  const hub = await testingHub(t)
+  const taking = strangers.filter(([, { body, raw }]) => body !== undefined && !raw).map(([name]) => name)
+  assert.deepEqual(taking.toSorted(), ['POST /api/auth/login', 'POST /api/runners/enroll'])
+  for (const name of taking) {
+    const { method, url } = addressOf(name)
+    const { status, error } = await announced(hub.url + url, method, MAX_STRANGERS_BODY_BYTES + 1)
+    assert.equal(status, 413, name)
+    assert.equal(error.code, 'body_too_large')
+    assert.match(error.message, /65536 bytes/)
+  }
+})
+
+test('a body that comes in pieces is refused at the same size', async (t) => {
+  const hub = await testingHub(t)
+  const call = request(`${hub.url}/api/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+  })
+  const answered = once(call, 'response')
+  call.write(`{"username": "${'x'.repeat(MAX_STRANGERS_BODY_BYTES)}`)
+  const [answer] = await answered
+  assert.equal(answer.statusCode, 413)
+  answer.resume()
+  call.destroy()
+})
+
+test('nothing is read of a body for an address at which there is nothing', async (t) => {
+  const hub = await testingHub(t)
+  const { status, error } = await announced(`${hub.url}/nothing`, 'POST', 5_000_000)
+  assert.equal(status, 404)
+  assert.equal(error.code, 'not_found')
+})
+
+/** Says how long its body is, sends the start of it, and answers what comes back meanwhile. */
+async function announced(url: string, method: string, bytes: number) {
+  const call = request(url, {
+    method,
+    headers: { 'content-type': 'application/json', 'content-length': bytes },
+  })
+  const answered = once(call, 'response')
+  call.write('{"username": "')
+  const [answer] = await answered
+  // The answer is there before its connection ends: the hub reads on for a while, so that its sender sees it.
+  const [body] = await once(answer, 'data')
+  call.destroy()
+  return { status: answer.statusCode as number, error: JSON.parse(String(body)).error }
+}
