@@ -112,6 +112,9 @@ export type PageStart = z.infer<typeof PageStart>
 /** Requests and answers of `/api/tokens`. */
 
 const TokenScope = z.enum(['api', 'runner', 'enroll', 'metrics'])
+/** Kinds of things that outlive a request: a token makes or changes them only if it was made with that permission. */
+export const Permission = z.enum(['tokens', 'users', 'secrets'])
+export type Permission = z.infer<typeof Permission>
 /** How long an API token is good where nothing else is said. */
 export const API_TOKEN_SECONDS = 90 * 86_400
 
@@ -128,8 +131,17 @@ export const CreateToken = z.strictObject({
     .min(1)
     .max(315_360_000)
     .nullish()
-    .describe('`null`: it does not expire. Default: 90 days for the scope `api`, `null` for the others'),
+    .describe(
+      '`null`: it does not expire. Default: 90 days for the scope `api`, `null` for the others. One that a token makes ends no later than that token',
+    ),
   group: PlainName.optional().describe('The one runner group a `runner` token may serve'),
+  allow: z
+    .array(Permission)
+    .max(3)
+    .default([])
+    .describe(
+      'What an `api` token may make and change; default: nothing of that. A token gives no permission that it has not itself',
+    ),
 })
 export type CreateTokenInput = z.input<typeof CreateToken>
 export const TokenStatus = z.enum(['good', 'used', 'expired', 'revoked'])
@@ -148,6 +160,8 @@ export const TokenView = z.object({
   status: TokenStatus.describe('`used`: an `enroll` token that was exchanged'),
   user: z.string().describe("Name of the user it acts as; of a runner's own token, who enrolled it"),
   group: z.string().optional(),
+  allow: z.array(Permission).optional().describe('What it may make and change'),
+  made_by: z.string().optional().describe('Id of the token that made it, with which it ends'),
   runner_id: z.string().optional().describe('The one runner it is for, or that it enrolled'),
   created_at: time,
   last_used_at: time.optional(),

@@ -8,7 +8,6 @@ import { lostDatabase, openSqliteStores, startAnew } from '../stores/sqlite/open
 import type { SqliteStores } from '../stores/sqlite/stores.ts'
 import { Auth } from './auth/auth.ts'
 import type { LoginLimits } from './auth/login-limit.ts'
-import { sessionSecret } from './auth/sessions.ts'
 import { keepGivenTokens, ownToken } from './auth/tokens.ts'
 import type { Secrets } from './secrets.ts'
 
@@ -37,17 +36,30 @@ export async function openStores({ data, database, isNew, log }: StoresOptions):
   return stores
 }
 
+export interface AuthParts {
+  accounts: AccountStore
+  secrets: Pick<Secrets, 'ofHub'>
+  givenTokens?: { client?: string; runner?: string }
+  loginLimits?: LoginLimits
+  log: Log
+}
+
 /** Knows tokens and sessions; those that the operator has chosen are kept first. */
-export async function openAuth(
-  accounts: AccountStore,
-  {
-    givenTokens = {},
-    loginLimits,
-  }: { givenTokens?: { client?: string; runner?: string }; loginLimits?: LoginLimits },
-): Promise<Auth> {
+export async function openAuth({
+  accounts,
+  secrets,
+  givenTokens = {},
+  loginLimits,
+  log,
+}: AuthParts): Promise<Auth> {
   await keepGivenTokens(accounts, givenTokens)
   const given = Object.values(givenTokens).filter((text) => text !== undefined)
-  return new Auth({ accounts, secret: await sessionSecret(accounts), given, loginLimits })
+  const secret = await secrets.ofHub('sessions', ({ message, hint = '' }) =>
+    log(`Log-ins from before have ended, and those from now on end with this process: ${message} ${hint}`, {
+      level: 'warn',
+    }),
+  )
+  return new Auth({ accounts, secret, given, loginLimits })
 }
 
 /** Makes the folder: a file in its place would hold back the end of every run, for as long as it is there. */

@@ -290,3 +290,52 @@ test('what was sealed for one place opens at no other, and changed bytes at none
   await stores.secrets.put({ ...kept, sealed: new Uint8Array(3) })
   await assert.rejects(secrets.reveal(spec()), { message: /damaged/ })
 })
+
+test("the hub's own secret stays the same, is sealed anew with another key, and is no secret of people", async (t) => {
+  const { dir, open, stores } = await here(t)
+  const told: string[] = []
+  const tell = ({ message }: Error) => void told.push(message)
+  const first = newKey()
+  const made = await open({ ERRAND_SECRETS_KEY: first }).ofHub('sessions', tell)
+  assert.equal(made.length, 43)
+  assert.notEqual(await open({ ERRAND_SECRETS_KEY: first }).ofHub('made_runners', tell), made)
+  const second = newKey()
+  const both = open({ ERRAND_SECRETS_KEY: `${second} ${first}` })
+  assert.equal(await both.ofHub('sessions', tell), made)
+  assert.equal(await both.reseal(), 2)
+  const alone = open({ ERRAND_SECRETS_KEY: second })
+  assert.equal(await alone.ofHub('sessions', tell), made)
+  assert.deepEqual(await alone.list({ tenant: 'default' }), [])
+  assert.deepEqual(await stores.secrets.named('', 'sessions'), [])
+  assert.deepEqual(told, [])
+  assert.ok(!readdirSync(dir).includes('secrets.key'), 'a key was given')
+})
+
+test("with its key lost the hub's own secret is replaced, or stays for that key where secrets of people need it", async (t) => {
+  const { dir, open } = await here(t)
+  const told: string[] = []
+  const tell = ({ message }: Error) => void told.push(message)
+  const key = join(dir, 'secrets.key')
+  const first = await open().ofHub('sessions', tell)
+  rmSync(key)
+  const second = await open().ofHub('sessions', tell)
+  assert.notEqual(second, first)
+  assert.equal(await open().ofHub('sessions', tell), second)
+  assert.equal(await open().reseal(), 0)
+  assert.deepEqual(told, [])
+
+  await open().set(place(), VALUE, 'ann')
+  const kept = readFileSync(key)
+  const others = [undefined, newKey()]
+  for (const other of others) {
+    if (other === undefined) rmSync(key)
+    else writeFileSync(key, other)
+    const mean = await Promise.all([1, 2].map(() => open().ofHub('sessions', tell)))
+    assert.equal(new Set([second, ...mean]).size, 3)
+  }
+  assert.match(told[0]!, /key of the secrets is missing/)
+  assert.match(told[2]!, /was sealed with the key/)
+  writeFileSync(key, kept)
+  assert.equal(await open().ofHub('sessions', tell), second)
+  assert.equal(told.length, 4)
+})

@@ -1,7 +1,8 @@
+import { randomBytes } from 'node:crypto'
 import type { AttemptSpec } from '../contract/attempt.ts'
 import { ErrandError, type ErrorCode } from '../contract/errors.ts'
 import type { RunSpec } from '../contract/run.ts'
-import type { SecretScope, TakenSecrets } from '../contract/secrets.ts'
+import { SecretScope, type TakenSecrets } from '../contract/secrets.ts'
 import type { ForgeSecret, SecretUse } from '../contract/step-secrets.ts'
 import { forgesOf, hubSecrets, type Workflow } from '../contract/workflow.ts'
 import { ROLLBACK_OF } from '../engine/core/retry.ts'
@@ -25,6 +26,11 @@ interface PlaceOwner {
 const placeOfPlace = ({ id, tenant, owner }: PlaceOwner) =>
   ({ tenant, owner, scope: 'place', scope_name: id, name: 'place' }) as const
 
+/** Secrets that the hub itself needs: what signs sessions, and what the tokens of made runners are derived from. */
+type HubSecret = 'sessions' | 'made_runners'
+const placeOfHub = (name: HubSecret) => ({ tenant: '', scope: 'hub', scope_name: '', name }) as const
+const isOfHub = ({ scope }: StoredSecret): boolean => scope === 'hub'
+
 /** Makes tokens of repositories, and says which secrets serve that alone. */
 export interface ForgeTokens {
   /** Whether a secret of this name is the key of an App, or of webhooks. */
@@ -35,7 +41,7 @@ export interface ForgeTokens {
   fault(spec: Pick<AttemptSpec, 'action' | 'args'>, variable: string, use: ForgeSecret): string | undefined
 }
 
-/** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal`, `valueSeen` and `ofPlace`, nowhere else. */
+/** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal`, `valueSeen`, `ofPlace` and `ofHub`, nowhere else. */
 export class Secrets implements SecretSource, RunSecrets {
   readonly #store: SecretStore
   readonly #keys: KeyRing
@@ -49,7 +55,11 @@ export class Secrets implements SecretSource, RunSecrets {
   }
 
   /** `store_failed` where there is no key. */
-  async set(place: SecretPlace, value: string, by: string): Promise<StoredSecret> {
+  async set<P extends SecretPlace>(
+    place: P,
+    value: string,
+    by: string,
+  ): Promise<StoredSecret & Pick<P, 'scope'>> {
     const keys = await this.#open()
     const [key] = keys.all
     const now = new Date().toISOString()
@@ -58,7 +68,7 @@ export class Secrets implements SecretSource, RunSecrets {
       sealed: seal(value, key, place),
       key_id: key.id,
       ...{ created_at: now, created_by: by, updated_at: now, updated_by: by },
-    })
+    }) as Promise<StoredSecret & Pick<P, 'scope'>>
   }
 
   get(place: SecretPlace): Promise<StoredSecret | undefined> {
@@ -86,9 +96,7 @@ export class Secrets implements SecretSource, RunSecrets {
       Object.fromEntries(
         uses.flatMap(([variable, { name }]) => {
           const secret = found.get(name)!
-          return secret.scope === 'run' || secret.scope === 'place'
-            ? []
-            : [[variable, whence(secret, secret.scope)]]
+          return isPeoples(secret) ? [[variable, whence(secret)]] : []
         }),
       ),
     )
@@ -146,6 +154,29 @@ export class Secrets implements SecretSource, RunSecrets {
     await this.#store.remove(placeOfPlace(place))
   }
 
+  /**
+   * A secret of the hub's own, made at the first start. Without its key the value is one of this process alone, and `tell` is called
+   * with the reason: the key may be put back. If nothing of people's needs the lost key, the secret is replaced.
+   */
+  async ofHub(name: HubSecret, tell: (error: ErrandError) => void): Promise<string> {
+    const place = placeOfHub(name)
+    const kept = await this.#store.get(place)
+    const made = randomBytes(32).toString('base64url')
+    try {
+      const keys = await this.#open()
+      const isLost = kept !== undefined && !keys.all.some(({ id }) => id === kept.key_id)
+      const sealed = isLost ? await this.#store.list({}) : []
+      const isNeeded = sealed.some((secret) => !isOfHub(secret) && secret.key_id === kept?.key_id)
+      if (kept !== undefined && (!isLost || isNeeded)) return opened(kept, keys)
+    } catch (error) {
+      if (!(error instanceof ErrandError)) throw error
+      tell(error)
+      return made
+    }
+    await this.set(place, made, 'the hub')
+    return made
+  }
+
   /** The user is gone: nobody who is given the name later gets what was theirs. */
   async dropOfUser(user: { tenant: string; owner: string }): Promise<void> {
     for (const secret of await this.#store.list(user)) await this.#store.remove(secret)
@@ -184,10 +215,11 @@ export class Secrets implements SecretSource, RunSecrets {
    */
   async reseal(): Promise<number> {
     const secrets = await this.#store.list({})
-    if (secrets.length === 0 && !this.#keys.given) return 0
+    if (secrets.every(isOfHub) && !this.#keys.given) return 0
     const keys = this.#keys.keys({ make: false })
     const [key] = keys.all
-    const old = secrets.filter(({ key_id }) => key_id !== key.id)
+    const isKnown = ({ key_id }: StoredSecret) => keys.all.some(({ id }) => id === key_id)
+    const old = secrets.filter((secret) => secret.key_id !== key.id && (isKnown(secret) || !isOfHub(secret)))
     for (const secret of old)
       await this.#store.reseal(secret, seal(opened(secret, keys), key, secret), key.id)
     return old.length
@@ -250,7 +282,7 @@ export class Secrets implements SecretSource, RunSecrets {
     try {
       return this.#keys.keys({ make: false })
     } catch (error) {
-      if ((await this.#store.list({})).length > 0) throw error
+      if (!(await this.#store.list({})).every(isOfHub)) throw error
       return this.#keys.keys({ make: true })
     }
   }
@@ -261,8 +293,13 @@ const refusedToken = (host: string, why: string) =>
     hint: 'Give the step one of your own: secrets: [GIT_TOKEN].',
   })
 
+/** Whether people have set it, and may look at it: all but those of a run, of a place and of the hub. */
+export const isPeoples = (secret: StoredSecret): secret is PeoplesSecret =>
+  (SecretScope.options as readonly string[]).includes(secret.scope)
+type PeoplesSecret = StoredSecret & { scope: SecretScope }
+
 /** Where a secret stands, as people are told of it. */
-export const whence = ({ name, scope_name, owner, updated_by }: StoredSecret, scope: SecretScope) => ({
+export const whence = ({ name, scope, scope_name, owner, updated_by }: PeoplesSecret) => ({
   name,
   scope,
   ...(scope === 'tenant' ? {} : { [scope]: scope_name }),

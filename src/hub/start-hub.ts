@@ -204,17 +204,17 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const { accounts } = stores
   const admin = own && (await ensureAdmin(accounts))
   if (admin !== undefined) own!.tellAdmin(admin)
-  const auth = await openAuth(accounts, options)
   const outputs = new FileOutputStore({ dir: madeFolder(join(data, 'output')) })
   closers.push(() => outputs.close())
   const contents = new ArtifactStore({ dir: join(data, 'artifacts'), limits: options.artifactLimits })
   const keys = new KeyRing({ env: options.env, file: join(data, 'secrets.key') })
   const apps = new AppTokens(configFile)
   const secrets = new Secrets(stores.secrets, keys, apps)
+  const auth = await openAuth({ ...options, accounts, secrets })
   await resealed(secrets, log)
   const makers = options.makers && {
     ...options.makers,
-    ...{ configFile, stores, auth, data, log },
+    ...{ configFile, stores, auth, secrets, data, log },
     isOpen: (runId: string) => engine.isOpen(runId),
     url: () => publicUrl ?? ownUrl,
   }

@@ -1,3 +1,5 @@
+import type { Permission } from '../contract/account-api.ts'
+
 /**
  * Who may use the hub, and what the hub remembers beside its runs. Ids, times (RFC 3339, UTC) and hashes are the
  * caller's: this store never sees a password or a token's text. Calls may overlap; each is one commit, and
@@ -31,6 +33,12 @@ export interface Token {
   /** Name of who made one that is the tenant's own, as it was then. */
   created_by?: string
   scope: TokenScope
+  /** What an `api` token may make; absent: nothing. */
+  allow?: readonly Permission[]
+  /** Id of the token that made it, with which it ends. Absent: a log-in did, or the hub. */
+  made_by?: string
+  /** Counts as a log-in: of the hub's own machine, whose user has the hub's data anyway. */
+  as_login?: true
   /** Hex. Unique. */
   token_sha256: string
   created_at: string
@@ -49,6 +57,7 @@ export type NewToken = Omit<Token, 'last_used_at' | 'revoked_at' | 'used_at'>
 
 /** A login that has not ended. */
 export interface Session {
+  /** Hash of the id that the user's session has. Hex. */
   id: string
   user_id: string
   created_at: string
@@ -98,7 +107,7 @@ export interface AccountStore {
   users(filter?: { tenant?: string }): Promise<User[]>
   /** Answers the user as it is now. Throws `not_found`. */
   updateUser(id: string, patch: UserPatch): Promise<User>
-  /** With its tokens and sessions. False: it was not there. */
+  /** With its tokens and sessions; what its tokens have made for the tenant is revoked. False: it was not there. */
   deleteUser(id: string): Promise<boolean>
 
   /** Sessions that have expired before it was made are deleted here. Throws `not_found` for an unknown user. */
@@ -110,14 +119,14 @@ export interface AccountStore {
   /** All of a user's. */
   deleteSessionsOf(userId: string): Promise<void>
 
-  /** Throws `conflict` where the id or the hash is taken, `not_found` for an unknown user. */
+  /** Throws `conflict` where the id or the hash is taken, `not_found` for an unknown user, `token_revoked` where `made_by` is not good. */
   createToken(token: NewToken): Promise<void>
   /** The token with its user, if it is one's, also where it is expired or revoked, or its user disabled: the caller judges. */
   tokenByHash(tokenSha256: string): Promise<{ token: Token; user?: User } | undefined>
   token(id: string): Promise<Token | undefined>
   /** Oldest first, revoked ones too. */
   tokens(filter?: { user_id?: string; tenant?: string }): Promise<Token[]>
-  /** Twice is once: the first time stays. False: it was not there. */
+  /** With all that it has made, at any remove. Twice is once: the first time stays. False: it was not there. */
   revokeToken(id: string, at: string): Promise<boolean>
   /**
    * Keeps the new token of a runner and notes that the `enroll` token was used for it, in one commit. Of two calls for

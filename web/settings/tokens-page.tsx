@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import type { CreateTokenInput, TokenCreated, TokenView } from '../../src/contract/account-api.ts'
+import type { CreateTokenInput, Permission, TokenCreated, TokenView } from '../../src/contract/account-api.ts'
 import { createToken, listTokens, revokeToken } from '../data/account.ts'
 import { ApiError } from '../data/api.ts'
 import { meQuery } from '../data/session.ts'
@@ -17,6 +17,8 @@ const lives: Record<string, number | null> = {
   '1 year': 365 * 86_400,
   'until revoked': null,
 }
+
+const permissions = ['tokens', 'users', 'secrets'] as const satisfies readonly Permission[]
 
 const scopes = { api: 'acts as you', runner: 'connects a runner', metrics: 'reads the figures' } as const
 
@@ -85,6 +87,8 @@ export function TokensPage() {
                 </span>
                 <span className="block truncate text-label text-ink2">
                   {token.scope}
+                  {token.allow !== undefined && ` · may make ${token.allow.join(', ')}`}
+                  {token.made_by !== undefined && ' · made by a token'}
                   {token.user !== '' && token.user !== me?.name && (
                     <>
                       {' '}
@@ -157,6 +161,7 @@ function Create({ isAdmin, done }: { isAdmin: boolean; done: (token: TokenCreate
   const [name, setName] = useState('')
   const [life, setLife] = useState('90 days')
   const [scope, setScope] = useState<keyof typeof scopes>('api')
+  const [allow, setAllow] = useState<readonly Permission[]>([])
   const [failure, setFailure] = useState<ApiError>()
   return (
     <form className="flex flex-col gap-3" onSubmit={(event) => event.preventDefault()}>
@@ -200,15 +205,39 @@ function Create({ isAdmin, done }: { isAdmin: boolean; done: (token: TokenCreate
           onFailure={setFailure}
           act={async (key) => {
             setFailure(undefined)
-            const asked: CreateTokenInput = { name: name.trim(), scope, expires_in_seconds: lives[life]! }
+            const asked: CreateTokenInput = {
+              ...{ name: name.trim(), scope, expires_in_seconds: lives[life]! },
+              ...(scope === 'api' && { allow: [...allow] }),
+            }
             const token = await createToken(asked, key)
             setName('')
+            setAllow([])
             await done(token)
           }}
         >
           Make a token
         </ActionButton>
       </div>
+      {scope === 'api' && (
+        <fieldset className="flex flex-wrap items-center gap-x-4 gap-y-1 text-meta text-ink2">
+          <legend className="float-left mr-4">It may also make and change</legend>
+          {permissions
+            .filter((one) => isAdmin || one !== 'users')
+            .map((one) => (
+              <label key={one} className="flex items-center gap-2 max-sm:min-h-11">
+                <input
+                  type="checkbox"
+                  className="size-4 accent-accent"
+                  checked={allow.includes(one)}
+                  onChange={({ target }) =>
+                    setAllow(target.checked ? [...allow, one] : allow.filter((each) => each !== one))
+                  }
+                />
+                {one}
+              </label>
+            ))}
+        </fieldset>
+      )}
       {failure !== undefined && <Failure error={failure} />}
     </form>
   )

@@ -35,6 +35,7 @@ export const secretRoutes = routeTable({
   },
   'PUT /api/secrets/:name': {
     who: 'user',
+    makes: 'secrets',
     tag: 'secrets',
     summary: 'Keep a secret, in the place of the one that is there',
     params: SecretName,
@@ -43,6 +44,7 @@ export const secretRoutes = routeTable({
   },
   'DELETE /api/secrets/:name': {
     who: 'user',
+    makes: 'secrets',
     tag: 'secrets',
     summary: 'Delete a secret, at once',
     params: SecretName,
@@ -95,6 +97,7 @@ export const accountRoutes = routeTable({
   },
   'POST /api/tokens': {
     who: 'user',
+    makes: 'tokens',
     tag,
     summary: 'A new token; its text is shown this once. Others than API tokens are for admins to make',
     body: CreateToken,
@@ -116,6 +119,7 @@ export const accountRoutes = routeTable({
   },
   'POST /api/users': {
     who: 'admin',
+    makes: 'users',
     tag,
     summary: 'A new user (admin)',
     body: CreateUser,
@@ -123,6 +127,7 @@ export const accountRoutes = routeTable({
   },
   'PATCH /api/users/:id': {
     who: 'admin',
+    makes: 'users',
     tag,
     summary: 'Reset a password, change the role, disable (admin)',
     params,
@@ -131,6 +136,7 @@ export const accountRoutes = routeTable({
   },
   'POST /api/users/:id/logout': {
     who: 'admin',
+    makes: 'users',
     tag,
     summary: 'End all sessions of a user; API tokens go on (admin)',
     params,
@@ -139,6 +145,7 @@ export const accountRoutes = routeTable({
   },
   'DELETE /api/users/:id': {
     who: 'admin',
+    makes: 'users',
     tag,
     summary: 'Remove a user with its tokens (admin)',
     params,
@@ -155,6 +162,7 @@ export const placeRoutes = routeTable({
   },
   'POST /api/me/places': {
     who: 'user',
+    makes: 'secrets',
     tag,
     summary: 'A new place: a webhook, a topic of ntfy, an e-mail address',
     body: CreatePlace,

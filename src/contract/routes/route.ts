@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { Permission } from '../account-api.ts'
 
 /** A body that is no JSON, or that comes bit by bit. */
 interface Content {
@@ -16,6 +17,11 @@ export interface Route {
    * `metrics`: a token of the scope `metrics` too, or none where the hub's figures are open.
    */
   who: 'anyone' | 'user' | 'admin' | 'runner' | 'metrics'
+  /**
+   * Makes or changes credentials or rights that outlive the request: it takes a log-in, or a token with this permission. A test walks
+   * all routes, and fails for one that does so without this.
+   */
+  makes?: Permission
   /** Under which the documentation shows it; absent: it is not shown. */
   tag?: 'runs' | 'tasks' | 'bots' | 'runners' | 'secrets' | 'accounts' | 'hub'
   summary: string

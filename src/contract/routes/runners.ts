@@ -114,6 +114,7 @@ export const runnerRoutes = routeTable({
   },
   'POST /api/runners/enrollments': {
     who: 'admin',
+    makes: 'tokens',
     tag,
     summary: 'A token that makes one machine a runner, shown this once (admin)',
     body: CreateEnrollment.prefault({}),

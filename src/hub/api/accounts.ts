@@ -9,9 +9,9 @@ import {
 import { ErrandError } from '../../contract/errors.ts'
 import type { NewToken, Token, User } from '../../stores/accounts.ts'
 import type { Auth, Identity } from '../auth/auth.ts'
-import { DEFAULT_TENANT, newId, newTokenText, tokenSha256 } from '../auth/tokens.ts'
+import { boundToMaker, DEFAULT_TENANT, newId, newTokenText, tokenSha256 } from '../auth/tokens.ts'
 import type { ApiContext } from './api-context.ts'
-import { isAdmin, needAdmin } from './http/access.ts'
+import { isAdmin, isLogin, needAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 import { checkOrigin, sessionCookie } from './http/session-cookie.ts'
 
@@ -36,6 +36,7 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
     },
 
     'POST /api/users': async ({ identity, body }) => {
+      if (body.role === 'admin') needLogin(identity, 'An admin is made')
       const { tenant = identity.user.tenant } = body
       if (tenant !== identity.user.tenant && identity.user.tenant !== DEFAULT_TENANT)
         throw new ErrandError(
@@ -68,6 +69,7 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
 
     'PATCH /api/users/:id': async ({ identity, params, body }) => {
       const user = await sameTenant(identity, params.id)
+      if (user.role === 'admin' || body.role === 'admin') needLogin(identity, 'An admin is made or changed')
       if (body.disabled === true || body.role === 'user') notYourself(identity, user)
       const { password, ...rest } = body
       const patch =
@@ -79,12 +81,14 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
 
     'POST /api/users/:id/logout': async ({ identity, params }) => {
       const user = await sameTenant(identity, params.id)
+      if (user.role === 'admin') needLogin(identity, 'An admin is logged out')
       await accounts.deleteSessionsOf(user.id)
       auth.changed()
     },
 
     'DELETE /api/users/:id': async ({ identity, params }) => {
       const user = await sameTenant(identity, params.id)
+      if (user.role === 'admin') needLogin(identity, 'An admin is removed')
       notYourself(identity, user)
       const { tenant, name: owner } = user
       const { data } = await bots.data.list({ tenant, owner })
@@ -121,6 +125,18 @@ const separationWarnings = ({ name, role, tenant }: User): string[] =>
     : [
         `Steps and agents of "${name}" can read this hub's files, its admin token among them: the hub's own runner carries them out as the hub's user. With users that you trust less than an admin start it with --no-runner, and runners as another user or on other machines.`,
       ]
+
+/** Throws `forbidden` for a token, whatever its permissions: whoever has it must not become more than it is. */
+function needLogin(identity: Identity, what: string): void {
+  if (!isLogin(identity))
+    throw new ErrandError(
+      'forbidden',
+      `${what} by a log-in alone, and this is the token "${identity.token!.name}".`,
+      {
+        hint: 'Log in with: errand login',
+      },
+    )
+}
 
 /** So that there is always an admin left. */
 function notYourself(identity: Identity, user: User): void {
@@ -207,6 +223,8 @@ const tokenView = (token: Token, user: string): TokenView => ({
   status: statusOf(token),
   user,
   group: token.group,
+  allow: token.allow && [...token.allow],
+  made_by: token.made_by,
   runner_id: token.runner_id,
   created_at: token.created_at,
   last_used_at: token.last_used_at,
@@ -238,6 +256,19 @@ export function tokenHandlers({ accounts, auth }: ApiContext) {
         throw new ErrandError('bad_request', 'body.group: only a runner token has a group.', {
           hint: 'Leave it out, or make a token of the scope "runner".',
         })
+      const allow = [...new Set(body.allow)]
+      if (body.scope !== 'api' && allow.length > 0)
+        throw new ErrandError('bad_request', 'body.allow: only an API token has permissions.', {
+          hint: 'Leave it out, or make a token of the scope "api".',
+        })
+      const maker = identity.token
+      const more = isLogin(identity) ? [] : allow.filter((one) => !maker?.allow?.includes(one))
+      if (more.length > 0)
+        throw new ErrandError(
+          'forbidden',
+          `The token "${maker!.name}" cannot give a permission that it has not itself: ${more.join(', ')}.`,
+          { hint: 'Log in with: errand login', details: { permission: more[0] } },
+        )
       const text = newTokenText(body.scope)
       const nowMs = Date.now()
       const { expires_in_seconds = body.scope === 'api' ? API_TOKEN_SECONDS : null } = body
@@ -248,8 +279,11 @@ export function tokenHandlers({ accounts, auth }: ApiContext) {
         scope: body.scope,
         token_sha256: tokenSha256(text),
         created_at: new Date(nowMs).toISOString(),
-        expires_at:
+        ...boundToMaker(
+          maker,
           expires_in_seconds === null ? undefined : new Date(nowMs + expires_in_seconds * 1000).toISOString(),
+        ),
+        allow: allow.length > 0 ? allow : undefined,
         group: body.group,
       }
       await accounts.createToken(token)

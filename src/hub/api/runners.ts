@@ -125,7 +125,7 @@ export function enrolmentHandlers({ accounts, auth, runners }: ApiContext) {
   return {
     'POST /api/runners/enrollments': async ({ identity, body }, reply) => {
       reply.header('cache-control', 'no-store')
-      return await enrolments.create(identity.user, body)
+      return await enrolments.create(identity, body)
     },
 
     'POST /api/runners/enroll': async ({ body, caller }, reply) => {

@@ -1,15 +1,15 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { SecretAddress, SecretScope, SecretView } from '../../contract/secrets.ts'
 import { secretFault, secretWarnings } from '../../contract/step-secrets.ts'
-import type { SecretPlace, StoredSecret } from '../../stores/secrets/secret-store.ts'
+import type { SecretPlace } from '../../stores/secrets/secret-store.ts'
 import type { Identity } from '../auth/auth.ts'
-import { whence } from '../secrets.ts'
+import { isPeoples, whence } from '../secrets.ts'
 import type { ApiContext } from './api-context.ts'
 import { isAdmin, needAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
-const secretView = (secret: StoredSecret): SecretView => ({
-  ...whence(secret, secret.scope as SecretScope),
+const secretView = (secret: Parameters<typeof whence>[0]): SecretView => ({
+  ...whence(secret),
   created_at: secret.created_at,
   created_by: secret.created_by,
   updated_at: secret.updated_at,
@@ -21,8 +21,7 @@ export function secretHandlers({ secrets }: ApiContext) {
       const { name, scope, repository, workflow, owner } = query
       const { user } = identity
       const found = (await secrets.list({ tenant: user.tenant, name, scope, owner }))
-        // A secret of one run is nobody's to look at.
-        .filter((secret) => secret.scope !== 'run' && secret.scope !== 'place')
+        .filter(isPeoples)
         .filter((secret) => isAdmin(identity) || secret.owner === undefined || secret.owner === user.name)
         .map(secretView)
       return {
@@ -69,7 +68,7 @@ function placeOf(
   identity: Identity,
   name: string,
   { repository, workflow, owner }: SecretAddress,
-): SecretPlace {
+): SecretPlace & { scope: SecretScope } {
   const { user } = identity
   const of = { tenant: user.tenant, name }
   if (repository === undefined && workflow === undefined) {

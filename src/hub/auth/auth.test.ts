@@ -5,7 +5,7 @@ import type { AccountStore } from '../../stores/accounts.ts'
 import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { Auth } from './auth.ts'
 import { DEFAULT_LOGIN_LIMITS } from './login-limit.ts'
-import { SESSION_MS, sessionSecret } from './sessions.ts'
+import { SESSION_MS } from './sessions.ts'
 import { ensureAdmin, newTokenText, tokenSha256 } from './tokens.ts'
 
 const HOUR_MS = 3_600_000
@@ -44,13 +44,6 @@ test('the first start makes an admin with a password of chance, once', async (t)
   const { user, token } = await auth.login(admin, '127.0.0.1')
   assert.equal(user.role, 'admin')
   assert.equal((await auth.authenticate(token)).user.name, 'admin')
-})
-
-test('the secret of sessions is made once and stays', async (t) => {
-  const { accounts } = await accountsWithAdmin(t)
-  const made = await sessionSecret(accounts)
-  assert.ok(made.length >= 43)
-  assert.equal(await sessionSecret(accounts), made)
 })
 
 test('a wrong password, an unknown and a disabled user get the same answer', async (t) => {

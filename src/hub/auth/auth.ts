@@ -28,7 +28,7 @@ export type RunnerIdentity =
 
 export interface AuthOptions {
   accounts: AccountStore
-  /** Signs sessions; `sessionSecret` keeps one in the store. */
+  /** Signs sessions; `Secrets.ofHub` keeps one, sealed. */
   secret: string
   /** Tokens of another form than those that a hub makes; the store has them as well. */
   given?: readonly string[]

@@ -19,7 +19,7 @@ async function setup(t: TestContext) {
   const connected = async ({ tenant, id }: TenantRunner) => there.get(`${tenant}/${id}`)
   const enrolments = new Enrolments({ accounts, auth, connected, limits })
   const make = (group?: string) =>
-    enrolments.create(admin, { name: 'enrolment', group, expires_in_seconds: 3600 })
+    enrolments.create({ user: admin }, { name: 'enrolment', group, expires_in_seconds: 3600 })
   return { accounts, admin, auth, clock, enrolments, make, there }
 }
 

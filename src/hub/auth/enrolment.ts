@@ -5,10 +5,10 @@ import type {
   EnrollRunner,
   RunnerEnrolled,
 } from '../../contract/protocol.ts'
-import type { AccountStore, TenantRunner, User } from '../../stores/accounts.ts'
-import type { Auth } from './auth.ts'
+import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
+import type { Auth, Identity } from './auth.ts'
 import { LoginLimit, type LoginLimits } from './login-limit.ts'
-import { isEnrolmentToken, newId, newTokenText, tokenSha256 } from './tokens.ts'
+import { boundToMaker, isEnrolmentToken, newId, newTokenText, tokenSha256 } from './tokens.ts'
 
 /** Failed tries of one address before it must wait. */
 const DEFAULT_ENROLMENT_LIMITS: LoginLimits = {
@@ -40,15 +40,16 @@ export class Enrolments {
     this.#limit = new LoginLimit(options.limits ?? DEFAULT_ENROLMENT_LIMITS)
   }
 
-  /** The runners that it makes are of the user's tenant. */
+  /** The runners that it makes are of the user's tenant. Made by a token, it and what it is exchanged for end with that. */
   async create(
-    user: User,
+    { user, token: maker }: Pick<Identity, 'user' | 'token'>,
     { name, group, expires_in_seconds }: CreateEnrollment,
   ): Promise<EnrollmentCreated> {
     const token = newTokenText('enroll')
     const nowMs = Date.now()
     const id = newId('token')
-    const expires_at = new Date(nowMs + expires_in_seconds * 1000).toISOString()
+    const asked = new Date(nowMs + expires_in_seconds * 1000).toISOString()
+    const { expires_at = asked, made_by } = boundToMaker(maker, asked)
     await this.#accounts.createToken({
       id,
       name,
@@ -57,6 +58,7 @@ export class Enrolments {
       token_sha256: tokenSha256(token),
       created_at: new Date(nowMs).toISOString(),
       expires_at,
+      made_by,
       group,
     })
     return { id, token, group, expires_at }
@@ -101,6 +103,7 @@ export class Enrolments {
           hint: 'The token is still good. Give this machine an id of its own: errand runner enroll --id NAME. To enrol that runner anew, stop it first.',
         },
       )
+    const maker = token.made_by === undefined ? undefined : await this.#accounts.token(token.made_by)
     const runnerToken = newTokenText('runner')
     const made = await this.#accounts.exchangeToken(token.id, {
       id: newId('token'),
@@ -113,6 +116,7 @@ export class Enrolments {
       created_at: new Date().toISOString(),
       group: token.group,
       runner_id,
+      ...boundToMaker(maker),
     })
     if (!made) throw await this.#notGood(token.id)
     return { runner_id, token: runnerToken, tenant, group: token.group }

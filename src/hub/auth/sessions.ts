@@ -1,21 +1,18 @@
-import { hash, randomBytes } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { errors, jwtVerify, SignJWT } from 'jose'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AccountStore, Session, User } from '../../stores/accounts.ts'
-import { newId } from './tokens.ts'
+import { newId, tokenSha256 } from './tokens.ts'
 
 /** How long a login lasts. */
 export const SESSION_MS = 12 * 60 * 60 * 1000
-
-/** The secret that signs sessions: made at the first start, then the same for every hub on this store. */
-export const sessionSecret = (accounts: AccountStore): Promise<string> =>
-  accounts.initSetting('session_secret', randomBytes(32).toString('base64url'))
 
 /** Changes with the password, so that a reset ends the sessions before it. */
 const generation = (user: User): string => hash('sha256', user.password_hash, 'base64url').slice(0, 16)
 
 /**
- * Sessions are JWTs, and each is looked up: a logout ends it, and a user that is gone, disabled or has a new password.
+ * Sessions are JWTs, and each is looked up by the hash of its id: a logout ends it, and a user that is gone, disabled or has a new
+ * password. The store has neither the id nor the secret that signs it, so a copy of the store opens no session.
  */
 export class Sessions {
   readonly #key: Uint8Array
@@ -31,10 +28,10 @@ export class Sessions {
   async issue(user: User): Promise<{ token: string; expires_at: string; session: Session }> {
     const issuedSeconds = Math.floor(this.#now() / 1000)
     const expiresSeconds = issuedSeconds + SESSION_MS / 1000
-    const id = newId('session')
+    const jti = newId('session')
     const expires_at = new Date(expiresSeconds * 1000).toISOString()
     const created_at = new Date(issuedSeconds * 1000).toISOString()
-    const session = { id, user_id: user.id, created_at, expires_at }
+    const session = { id: tokenSha256(jti), user_id: user.id, created_at, expires_at }
     await this.#accounts.createSession(session)
     const token = await new SignJWT({
       name: user.name,
@@ -45,7 +42,7 @@ export class Sessions {
       .setProtectedHeader({ alg: 'HS256' })
       .setIssuer('errand')
       .setSubject(user.id)
-      .setJti(id)
+      .setJti(jti)
       .setIssuedAt(issuedSeconds)
       .setExpirationTime(expiresSeconds)
       .sign(this.#key)
@@ -64,7 +61,7 @@ export class Sessions {
         ? new ErrandError('token_expired', 'This session has expired.', { hint: LOG_IN, cause })
         : refuse('This token is unknown here.', cause)
     })
-    const found = await this.#accounts.session(payload.jti!)
+    const found = await this.#accounts.session(tokenSha256(payload.jti!))
     if (found === undefined && (await this.#accounts.user(payload.sub!)) === undefined)
       throw refuse('The user of this session is gone.')
     if (found === undefined) throw refuse('This session has ended: its user logged out.')

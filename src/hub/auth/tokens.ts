@@ -97,7 +97,7 @@ export async function ownToken({ accounts, scope, name, file }: OwnToken): Promi
     id: newId('token'),
     name,
     scope,
-    ...(admin === undefined ? { tenant: DEFAULT_TENANT } : { user_id: admin.id }),
+    ...(admin === undefined ? { tenant: DEFAULT_TENANT } : { user_id: admin.id, as_login: true }),
     token_sha256: tokenSha256(text),
     created_at: new Date().toISOString(),
   })
@@ -113,7 +113,18 @@ export async function ownToken({ accounts, scope, name, file }: OwnToken): Promi
 function isGood({ token, user }: { token: Token; user?: User }, scope: TokenScope): boolean {
   if (token.revoked_at !== undefined || token.scope !== scope) return false
   if (scope === 'runner') return token.tenant === DEFAULT_TENANT
+  if (token.as_login === undefined) return false
   return user?.tenant === DEFAULT_TENANT && user.role === 'admin' && !user.disabled
+}
+
+/** When what this token makes ends: no later than the token, and with it. A log-in binds nothing. */
+export function boundToMaker(
+  maker: Token | undefined,
+  asked?: string,
+): Pick<NewToken, 'expires_at' | 'made_by'> {
+  if (maker === undefined || maker.as_login) return { expires_at: asked }
+  const ends = [asked, maker.expires_at].filter((time) => time !== undefined).sort()
+  return { expires_at: ends[0], made_by: maker.id }
 }
 
 function readKept(file: string): string | undefined {

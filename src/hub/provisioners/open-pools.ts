@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { ConfigFile } from '../../config/config-file.ts'
 import type { Pool } from '../../contract/fleet/provisioning.ts'
 import type { Log } from '../../platform/log.ts'
 import type { SqliteStores } from '../../stores/sqlite/stores.ts'
 import type { Auth } from '../auth/auth.ts'
+import type { Secrets } from '../secrets.ts'
 import { CommandProvisioner } from './drivers/command.ts'
 import { DockerProvisioner } from './drivers/docker.ts'
 import { KubernetesProvisioner } from './drivers/kubernetes/kubernetes.ts'
@@ -20,6 +20,7 @@ export interface MakersOptions {
   configFile: Pick<ConfigFile, 'pools'>
   stores: Pick<SqliteStores, 'accounts' | 'madeRunners'>
   auth: Pick<Auth, 'changed'>
+  secrets: Pick<Secrets, 'ofHub'>
   /** The hub's folder. */
   data: string
   /** The program of a runner, and its arguments. */
@@ -37,10 +38,11 @@ const HUB_ID = 'hub_id'
 
 /** Opens the pools of a hub, with what it had made before. */
 export async function openPools(options: MakersOptions): Promise<Pools> {
-  const { configFile, stores, auth, data, runner, env, isOpen, url, log } = options
+  const { configFile, stores, auth, secrets, data, runner, env, isOpen, url, log } = options
   const { accounts } = stores
   const hub = await accounts.initSetting(HUB_ID, newHubId())
-  const secret = await accounts.initSetting('made_secret', randomBytes(32).toString('base64url'))
+  // What goes wrong with its key has been told: sessions need the same.
+  const secret = await secrets.ofHub('made_runners', () => undefined)
   const processes = new ProcessProvisioner({ runner, folder: join(data, 'made'), env })
   const dockerEnv = ({ docker_host }: Pool) =>
     docker_host === undefined ? env : { ...env, DOCKER_HOST: docker_host }

@@ -1,13 +1,14 @@
 import type { SecretScope } from '../../contract/secrets.ts'
 
-/** Those that people set, those that one run was given and that go with it, and what a place of a user holds. */
-export type KeptScope = SecretScope | 'run' | 'place'
+/** Those that people set, those that one run was given and that go with it, what a place of a user holds, and the hub's own. */
+export type KeptScope = SecretScope | 'run' | 'place' | 'hub'
 
 /** Which secret: its name within a scope of a tenant. */
 export interface SecretPlace {
+  /** Empty for `hub`. */
   tenant: string
   scope: KeptScope
-  /** Name of the repository or workflow, id of the run or place; empty for `tenant`. */
+  /** Name of the repository or workflow, id of the run or place; empty for `tenant` and `hub`. */
   scope_name: string
   name: string
   /** Set where only the runs of this user are given it. */

@@ -1,4 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
+import type { Permission } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import {
   type AccountStore,
@@ -30,6 +31,11 @@ type Users = Pick<
 
 const byId = 'SELECT * FROM users WHERE id = ?'
 const byName = 'SELECT * FROM users WHERE tenant = ? AND name = ?'
+
+/** A token, with all that it has made. Parameters: its id, the time. */
+const REVOKE = `WITH RECURSIVE made (id) AS (
+    SELECT id FROM tokens WHERE id = ?1 UNION SELECT tokens.id FROM tokens JOIN made ON tokens.made_by = made.id
+  ) UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id IN (SELECT id FROM made)`
 
 export const sqliteUsers = (session: SqlSession): Users => ({
   createUser: (user) =>
@@ -77,7 +83,13 @@ export const sqliteUsers = (session: SqlSession): Users => ({
       return user
     }),
 
-  deleteUser: (id) => session.write(() => session.run('DELETE FROM users WHERE id = ?', id) > 0),
+  deleteUser: (id) =>
+    session.write(() => {
+      const at = new Date().toISOString()
+      for (const token of session.all('SELECT id FROM tokens WHERE user_id = ?', id))
+        session.run(REVOKE, String(token.id), at)
+      return session.run('DELETE FROM users WHERE id = ?', id) > 0
+    }),
 
   createSession: ({ id, user_id, created_at, expires_at }) =>
     session.write(() => {
@@ -134,6 +146,9 @@ const rowToken = (row: Row): Token => ({
   ...optional('tenant', row.tenant),
   ...optional('created_by', row.created_by),
   scope: text(row, 'scope') as TokenScope,
+  ...(row.allow === null ? {} : { allow: JSON.parse(text(row, 'allow')) as Permission[] }),
+  ...optional('made_by', row.made_by),
+  ...(row.as_login === 1 ? { as_login: true as const } : {}),
   token_sha256: text(row, 'token_sha256'),
   created_at: text(row, 'created_at'),
   ...optional('last_used_at', row.last_used_at),
@@ -187,15 +202,22 @@ export const sqliteTokens = (session: SqlSession): Tokens => {
   const touch = seenThrottle(session, 'UPDATE tokens SET last_used_at = ? WHERE id = ?')
   const insert = (token: NewToken): void => {
     const { id, name, user_id, tenant, created_by, scope, token_sha256, created_at, expires_at } = token
+    const { allow, made_by, as_login = false } = token
     if (user_id !== undefined && session.get(userById, user_id) === undefined) throw userNotFound(user_id)
+    const sql = 'SELECT id FROM tokens WHERE id = ? AND revoked_at IS NULL'
+    if (made_by !== undefined && session.get(sql, made_by) === undefined)
+      throw new ErrandError('token_revoked', 'The token that makes this one was revoked.', {
+        hint: 'Make it with another token, or log in: errand login',
+      })
     if (session.get('SELECT id FROM tokens WHERE id = ? OR token_sha256 = ?', id, token_sha256) !== undefined)
       throw new ErrandError('conflict', `There is a token ${id} already.`, { hint: 'Make another token.' })
     session.run(
       `INSERT INTO tokens (id, name, user_id, tenant, created_by, scope, token_sha256, created_at, expires_at,
-         runner_group, runner_id)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         runner_group, runner_id, allow, made_by, as_login)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ...[id, name, user_id ?? null, tenant ?? null, created_by ?? null, scope, token_sha256, created_at],
       ...[expires_at ?? null, token.group ?? null, token.runner_id ?? null],
+      ...[allow ? JSON.stringify(allow) : null, made_by ?? null, as_login ? 1 : 0],
     )
   }
   return {
@@ -233,10 +255,7 @@ export const sqliteTokens = (session: SqlSession): Tokens => {
       return session.read(() => session.all(sql, user, user, tenant, tenant)).map(rowToken)
     },
 
-    revokeToken: (id, at) =>
-      session.write(
-        () => session.run('UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?', at, id) > 0,
-      ),
+    revokeToken: (id, at) => session.write(() => session.run(REVOKE, id, at) > 0),
 
     revokeRunnerTokens: ({ tenant, id }, at) =>
       session.write(() =>

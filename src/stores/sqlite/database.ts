@@ -39,10 +39,7 @@ export function openDatabase(file: string, migrations: Migrations): DatabaseSync
   }
 }
 
-/**
- * The file holds the key of all sessions, so only its owner may read it; SQLite gives its side files the
- * same mode.
- */
+/** Only its owner may read the file: runs and their events are in it. SQLite gives its side files the same mode. */
 function makePrivate(file: string): void {
   try {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })

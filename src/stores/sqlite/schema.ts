@@ -207,6 +207,19 @@ const accountMigrations: readonly Migration[] = [
       ALTER TABLE runners_by_tenant RENAME TO runners;
     `,
   },
+  {
+    version: 7,
+    name: 'what tokens may make, and which token made them; ids of sessions as hashes',
+    // The secrets of the hub's own are sealed from now on: these ones stood open.
+    sql: `
+      DELETE FROM settings WHERE key IN ('session_secret', 'made_secret');
+      DELETE FROM sessions;
+      ALTER TABLE tokens ADD COLUMN allow TEXT;
+      ALTER TABLE tokens ADD COLUMN made_by TEXT;
+      ALTER TABLE tokens ADD COLUMN as_login INTEGER NOT NULL DEFAULT 0;
+      CREATE INDEX tokens_by_maker ON tokens (made_by) WHERE made_by IS NOT NULL;
+    `,
+  },
 ]
 
 /**
@@ -417,6 +430,11 @@ export const secretMigrations: readonly Migration[] = [
     version: 3,
     name: 'secrets of single runs are found by their run',
     sql: 'CREATE INDEX secrets_by_scope ON secrets (scope, scope_name)',
+  },
+  {
+    version: 4,
+    name: 'servers that secrets may be sent to',
+    sql: 'ALTER TABLE secrets ADD COLUMN hosts TEXT',
   },
 ]
 

@@ -45,7 +45,7 @@ export const sqliteSecrets = (session: SqlSession): SecretStore => {
     get: async (place) => session.read(() => find(place)),
 
     async named(tenant, name) {
-      const sql = `SELECT * FROM secrets WHERE tenant = ? AND name = ? AND scope NOT IN ('run', 'place')`
+      const sql = `SELECT * FROM secrets WHERE tenant = ? AND name = ? AND scope NOT IN ('run', 'place', 'hub')`
       return session.read(() => session.all(sql, tenant, name)).map(rowSecret)
     },
 

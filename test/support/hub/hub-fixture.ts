@@ -6,7 +6,7 @@ import type { RunnerView } from '../../../src/contract/protocol.ts'
 import type { Task } from '../../../src/contract/tasks/task.ts'
 import { DEFAULT_TENANT, newTokenText, tokenSha256 } from '../../../src/hub/auth/tokens.ts'
 import { type HubOptions, type Machines, startHub } from '../../../src/hub/start-hub.ts'
-import type { Role, TenantRunner, TokenScope } from '../../../src/stores/accounts.ts'
+import type { NewToken, Role, TenantRunner, TokenScope } from '../../../src/stores/accounts.ts'
 import { StandInAsks } from './bot-stand-in.ts'
 import { StandInHost } from './host-stand-in.ts'
 
@@ -82,19 +82,21 @@ export async function testingHub(t: TestContext, { machines: answers = {}, ...op
   }
   t.after(close)
 
-  /** Without a password: hashing one takes its time. */
+  /** Without a password: hashing one takes its time. So the token counts as a log-in. */
   const user = async (name: string, role: Role = 'user', tenant = DEFAULT_TENANT, password?: string) => {
     const password_hash = password === undefined ? 'none' : await auth.passwords.hash(password)
     const created_at = new Date().toISOString()
     const made = { id: `user_${name}`, name, role, tenant, password_hash, created_at, disabled: false }
     await accounts.createUser(made)
-    const token = await tokenOf(made.id, 'api')
+    const token = await tokenOf(made.id, 'api', { as_login: true })
     return { ...made, token }
   }
   const tokenOf = async (
     user_id: string,
     scope: TokenScope,
-    extra: { group?: string; expires_at?: string; runner_id?: string } = {},
+    extra: Partial<
+      Pick<NewToken, 'group' | 'expires_at' | 'runner_id' | 'allow' | 'made_by' | 'as_login'>
+    > = {},
   ) => {
     const text = newTokenText(scope)
     const id = `token_${text.slice(-8)}`

@@ -4,6 +4,7 @@ import { expiresSoon, hubOptions, lifetimeSeconds, oneOf } from '../../option-va
 import { jsonOption, printJson, printTable } from '../../print.ts'
 
 const scopes = ['api', 'runner', 'enroll', 'metrics'] as const
+const permissions = ['tokens', 'users', 'secrets'] as const
 const statuses = ['good', 'used', 'expired', 'revoked'] as const
 
 const list = command({
@@ -29,7 +30,7 @@ const list = command({
       const rows = tokens.map((one) => [
         one.id,
         one.name,
-        one.scope,
+        [one.scope, ...(one.allow ?? [])].join('+'),
         one.user,
         one.status,
         one.status === 'good' ? expiryText(one.expires_at) : (one.expires_at ?? 'never'),
@@ -62,25 +63,34 @@ const create = command({
       help: '15m, 1h, 30d, or seconds (default: 90 days for "api", the others do not expire)',
     },
     never: { type: 'boolean', help: 'It does not expire' },
+    allow: {
+      type: 'string',
+      value: 'WHAT',
+      help: `What an API token may make and change, with commas between: ${permissions.join(', ')} (default: none of them)`,
+    },
     ...hubOptions,
     ...jsonOption,
   },
   examples: [
     'errand tokens create laptop',
     'errand tokens create ci --expires-in 30d',
+    'errand tokens create deploy --allow secrets,tokens --expires-in 1d',
     'errand tokens create server-01 --scope runner',
   ],
-  async run({ scope: given, group, 'expires-in': expires, never, json, ...hub }, [name]) {
+  async run({ scope: given, group, 'expires-in': expires, never, allow: allowed, json, ...hub }, [name]) {
     if (never && expires !== undefined)
       throw new UsageError('--never and --expires-in are given at once', 'leave one of them out')
     const scope = oneOf('--scope', given, ['api', 'runner', 'metrics'])
     const expires_in_seconds = never ? null : lifetimeSeconds('--expires-in', expires)
-    const made = await connect(hub).tokens.create({ name: name!, scope, group, expires_in_seconds })
+    const allow = allowed?.split(',').flatMap((one) => oneOf('--allow', one.trim(), permissions) ?? [])
+    const made = await connect(hub).tokens.create({ name: name!, scope, group, expires_in_seconds, allow })
     if (json) printJson(made)
     else {
       process.stdout.write(`${made.token}\n`)
       const until = made.expires_at === undefined ? 'does not expire' : `is good until ${made.expires_at}`
-      process.stderr.write(`It ${until}.\n`)
+      const maker =
+        made.made_by === undefined ? '' : `, and no longer than the token that made it (${made.made_by})`
+      process.stderr.write(`It ${until}${maker}.\n`)
     }
     return 0
   },

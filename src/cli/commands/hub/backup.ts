@@ -63,7 +63,7 @@ export const restore = command({
           `${data} holds ${countText(head.runs, 'run')}, as of ${head.created_at}. Start the hub with: errand up --data ${data}\n` +
             (head.with_key
               ? ''
-              : 'The key of the secrets was not in the backup: put secrets.key back for them.\n'),
+              : 'The key was not in the backup: put secrets.key back, or secrets cannot be opened and log-ins have ended.\n'),
         )
     } finally {
       lock.release()

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import type { FastifyRequest } from 'fastify'
+import type { Permission } from '../../../contract/account-api.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { Route } from '../../../contract/routes/route.ts'
 import type { RunRecord } from '../../../contract/run.ts'
@@ -60,7 +61,9 @@ export function guard(app: ApiApp, rules: AccessRules): void {
   })
   // By now it is known whether the request is one: what is wrong with it is told to anybody who has a token.
   app.addHook('preHandler', async ({ identity, routeOptions }) => {
-    if (routeOptions.config.route?.who === 'admin') needAdmin(identity)
+    const { who, makes } = routeOptions.config.route ?? {}
+    if (who === 'admin') needAdmin(identity)
+    if (makes !== undefined) needPermission(identity, makes)
   })
 }
 
@@ -121,6 +124,23 @@ export function needAdmin(identity: Identity): void {
     throw new ErrandError('forbidden', `Only an admin may do this; "${identity.user.name}" is none.`, {
       hint: 'Ask an admin.',
     })
+}
+
+/** Whether it is a log-in by password, or that of the hub's own machine. */
+export const isLogin = ({ token }: Identity): boolean => token === undefined || token.as_login === true
+
+/** Throws `forbidden` for a token that was made without this permission. */
+function needPermission(identity: Identity, permission: Permission): void {
+  const { token } = identity
+  if (isLogin(identity) || token?.allow?.includes(permission)) return
+  throw new ErrandError(
+    'forbidden',
+    `The token "${token!.name}" was made without the permission "${permission}", which this needs.`,
+    {
+      hint: `Log in (errand login), or use a token that may: errand tokens create NAME --allow ${permission}`,
+      details: { permission },
+    },
+  )
 }
 
 /** Throws `forbidden` for whoever is no operator of the hub. */
