@@ -97,16 +97,6 @@ containerTest('a program that the image does not have is a failure to start', as
   assert.equal(await box.end(), true)
 })
 
-containerTest('what floods the pipe of its script is ended, and none of it is kept outside', async (t) => {
-  const here = containerPlace(t)
-  const attempts = here.open()
-  const attempt = await attempts.start(command('exec cat /dev/zero >/run/errand-io/said'), 1)
-  const end = await endOf(attempt)
-  assert.deepEqual([end.outcome, end.exit_code], ['failed', 137], JSON.stringify(end))
-  assert.deepEqual(await here.left(), [])
-  await attempts.close()
-})
-
 containerTest('past its memory it is ended, with the figure', async (t) => {
   const here = containerPlace(t)
   const attempts = here.open()

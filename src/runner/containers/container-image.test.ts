@@ -102,6 +102,14 @@ test('an engine that does not see the files of its runner is found out by a tria
   assert.match(end.message, /does not see the files of this runner.*at the same paths/s)
 })
 
+test('an engine that lets containers write to /proc is found out by a trial', { skip }, async (t) => {
+  const cable = await EngineCable.open(t)
+  cable.change(/^POST \/containers\/create$/, ({ HostConfig }) => delete HostConfig.ReadonlyPaths)
+  const { reason, message } = await endIn(t, IMAGE, { DOCKER_HOST: cable.address })
+  assert.equal(reason, 'start_failed')
+  assert.match(message, /keeps no container from writing to \/proc.*Docker 18\.09/s)
+})
+
 test('a program made for another libc than the image has is refused, with both named', {
   skip,
 }, async (t) => {

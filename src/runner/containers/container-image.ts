@@ -18,6 +18,7 @@ import { isGone } from '../../docker/docker-errors.ts'
 import { pull } from '../../docker/pull.ts'
 import { openBeneath } from '../../platform/beneath.ts'
 import { realPath, writeFileAtomic } from '../../platform/files.ts'
+import { BOX_SECCOMP } from '../docker/confinement.ts'
 import { imageVolumes } from '../docker/images.ts'
 import { type Bridge, nodeBridge, socatBridge } from '../sandbox/bridge.ts'
 import { CARRIED_SOCAT, SOCAT_INSIDE } from './carried-socat.ts'
@@ -138,9 +139,12 @@ async function lookUp(docker: DockerClient, name: string): Promise<FullImage | u
   }
 }
 
+/** Of what is kept. */
+const TRIAL_VERSION = 'v2'
+
 async function trialOf(known: Known, id: string, name: string): Promise<Trial> {
   const { engine, folder, socat = 'none' } = known
-  const facts = [engine.id, id, ownUser(), process.version, basename(socat)]
+  const facts = [TRIAL_VERSION, engine.id, id, ownUser(), process.version, basename(socat)]
   const file = join(folder, 'images', `${facts.join('-')}.json`.replaceAll(/[^\w.-]/g, '_'))
   try {
     return Trial.parse(JSON.parse(readFileSync(file, 'utf8')))
@@ -154,8 +158,9 @@ async function trialOf(known: Known, id: string, name: string): Promise<Trial> {
 
 const ownUser = (): string => `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`
 
-/** Answers the question that stands in its folder, and names the loaders that are there. */
+/** Answers the question that stands in its folder, where it may write nothing to /proc, and names the loaders that are there. */
 const TRIAL = `cd "$0" && read -r question <question || exit 21
+( : >/proc/self/comm ) 2>/dev/null && exit 23
 : >mine || exit 22
 for each in /lib/ld-* /lib64/ld-* /lib/*/ld-linux* /libexec/ld-*; do [ -e "$each" ] && printf '%s\\n' "$each"; done >mine
 for each in socat node setsid; do
@@ -186,6 +191,12 @@ async function tryImage(known: Known, id: string, name: string): Promise<Trial> 
         hint: 'Steps and agents begin by it: name an image that has a shell.',
       })
     if (tried.type === 'elsewhere') throw elsewhere(known, tried.why)
+    if (tried.type === 'open_proc')
+      throw new ErrandError(
+        'unavailable',
+        `Docker at ${known.docker.address} keeps no container from writing to /proc, so what runs in one could change what is said of its end.`,
+        { hint: 'Use Docker 18.09 or newer, or isolation: sandbox.' },
+      )
     why = tried.why
   }
   throw new ErrandError('unavailable', `A container may not write what belongs to this user: ${why}.`, {
@@ -196,11 +207,12 @@ async function tryImage(known: Known, id: string, name: string): Promise<Trial> 
 type Tried =
   | { type: 'works'; found: Omit<Trial, 'user' | 'usernsMode'> }
   | { type: 'no_shell' }
+  | { type: 'open_proc' }
   | { type: 'elsewhere'; why: string }
   | { type: 'not_ours'; why: string }
 
 async function tryAs(
-  { docker, folder, labels, socat }: Known,
+  { docker, engine, folder, labels, socat }: Known,
   Image: string,
   { user, usernsMode }: { user: string; usernsMode?: 'host' },
 ): Promise<Tried> {
@@ -220,8 +232,9 @@ async function tryAs(
     HostConfig: {
       NetworkMode: 'none',
       CapDrop: ['ALL'],
-      SecurityOpt: ['no-new-privileges'],
+      SecurityOpt: ['no-new-privileges', ...(engine.hasSeccomp ? [BOX_SECCOMP] : [])],
       ReadonlyRootfs: true,
+      ReadonlyPaths: ['/proc'],
       ...TRIAL_LIMITS,
       Mounts: [
         ...[bind(dir, dir, false), bind(realPath(process.execPath, '/'), NODE_INSIDE)],
@@ -267,6 +280,7 @@ async function outcome(dir: string, question: string, code: number): Promise<Tri
     const found = { loaders: await lines('mine'), tools: Object.fromEntries(tools), runsNode, runsSocat }
     return { type: 'works', found }
   } catch {
+    if (code === 23) return { type: 'open_proc' }
     if (code === 22) return { type: 'not_ours', why: 'it may not write there' }
     // So tells the program that begins it.
     if (code === 126 || code === 127) return { type: 'no_shell' }

@@ -73,4 +73,15 @@ test('the filter lets nothing through that a sandbox refuses, and sockets of net
     allowed('socket').map(({ args }: { args: { value: number }[] }) => args.map(({ value }) => value)),
     [[1], [2], [10], [16, 0]],
   )
+  const masks = (name: string) =>
+    allowed(name).map(({ args }: { args: { index: number; value: number }[] }) =>
+      args.map(({ index, value }) => [index, value]),
+    )
+  assert.deepEqual(masks('fchmodat'), [[[2, 0o6000]]])
+  // Nothing is made where the flags do not say so.
+  assert.deepEqual(masks('openat'), [[[3, 0o6000]], [[2, 0o20000100]]])
+  assert.deepEqual(
+    allowed('openat2').map(({ action, errnoRet }: Record<string, unknown>) => [action, errnoRet]),
+    [['SCMP_ACT_ERRNO', 38]],
+  )
 })

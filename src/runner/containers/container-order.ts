@@ -1,8 +1,7 @@
 import { basename, resolve } from 'node:path'
 import type { AttemptLimits } from '../../contract/attempt.ts'
-import seccompProfile from '../docker/seccomp-profile.json' with { type: 'json' }
+import { BOX_SECCOMP, MASKED_PATHS } from '../docker/confinement.ts'
 import type { Mount } from '../sandbox/places.ts'
-import { REFUSED_CALLS } from '../sandbox/seccomp-filter.ts'
 import type { ContainerImage } from './container-image.ts'
 import { type BindMount, bind, type ContainerSpec, IO_INSIDE } from './container-spec.ts'
 
@@ -61,9 +60,12 @@ export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
       NetworkMode: 'none',
       ...heldLimits(limits, engine.cpus),
       CapDrop: ['ALL'],
-      SecurityOpt: ['no-new-privileges', ...(engine.hasSeccomp ? [SECCOMP] : [])],
+      SecurityOpt: ['no-new-privileges', ...(engine.hasSeccomp ? [BOX_SECCOMP] : [])],
       Privileged: false,
       ReadonlyRootfs: true,
+      // Through a writable one each process could change the memory of the one that waits for it.
+      ReadonlyPaths: ['/proc'],
+      MaskedPaths: MASKED_PATHS,
       Mounts: mounts,
       Tmpfs: {
         ...Object.fromEntries(inMemory.map((path) => [path, temporary('1777')])),
@@ -109,29 +111,3 @@ function heldLimits({ memory_bytes, processes, cpus }: AttemptLimits, most: numb
     ...(cpus === undefined ? {} : { NanoCpus: Math.round(Math.min(cpus, most) * 1e9) }),
   }
 }
-
-/** Engines' default, without what a sandbox refuses as well; a socket of a family that is not for networks is refused too. */
-const { '//': _source, ...profile } = seccompProfile
-const socketRule = (args: readonly (readonly [index: number, value: number])[]) => ({
-  names: ['socket'],
-  action: 'SCMP_ACT_ALLOW',
-  args: args.map(([index, value]) => ({ index, value, op: 'SCMP_CMP_EQ' })),
-})
-const AF_NETLINK = 16
-const SECCOMP = `seccomp=${JSON.stringify({
-  ...profile,
-  syscalls: [
-    ...profile.syscalls
-      .map((rule) => ({
-        ...rule,
-        names: rule.names.filter((name) => name !== 'socket' && !REFUSED_CALLS.includes(name)),
-      }))
-      .filter(({ names }) => names.length > 0),
-    // AF_UNIX, AF_INET, AF_INET6, and the protocol by which programs list the interfaces.
-    ...[1, 2, 10].map((family) => socketRule([[0, family]])),
-    socketRule([
-      [0, AF_NETLINK],
-      [2, 0],
-    ]),
-  ],
-})}`

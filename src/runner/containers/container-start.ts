@@ -6,23 +6,26 @@ const EXPORTED = /^(?!(?:SHELLOPTS|BASHOPTS|BASH_VERSINFO|PPID|UID|EUID|_)$)[A-Z
 
 /**
  * The script that a container begins with, by any `sh`; its arguments are further ones of the program. It takes its streams,
- * says that it has begun, runs the program, says with which exit code that has ended, and waits for the container's end. So
- * the variables, and the secrets among them, stand in this file alone and not at the engine. A signal to the group ends the
- * program and not the script. `program`: what must be there, where other words come before it.
+ * looks for folder and program, says that it begins, waits until nobody else can say anything, runs the program, says with which
+ * exit code that has ended, and waits for the container's end. So the variables, and the secrets among them, stand in this file
+ * alone and not at the engine. A signal to the group ends the program and not the script. `program`: what must be there, where
+ * other words come before it.
  */
 export function startScript({ argv, cwd, env }: Launch, program = argv[0]!): string {
   const exported = Object.entries(env).filter(([name]) => EXPORTED.test(name))
-  return `exec <${IO_INSIDE}/stdin >>${IO_INSIDE}/stdout 2>>${IO_INSIDE}/stderr 8>${IO_INSIDE}/said || exit 125
-errand_park() { printf '%s\\n' "$1" >&8; read -r errand_never <${IO_INSIDE}/park; exit 125; }
+  return `exec <${IO_INSIDE}/stdin >>${IO_INSIDE}/stdout 2>>${IO_INSIDE}/stderr 8>${IO_INSIDE}/said 9<${IO_INSIDE}/go || exit 125
+errand_park() { printf '%s\\n' "$1" >&8; read -r errand_never <&9; exit 125; }
+errand_env() {
+:
+${exported.map(([name, value = '']) => `export ${name}=${quoted(value)}\n`).join('')}}
 unset TINI_KILL_PROCESS_GROUP
-printf 'began\\n' >&8
 cd ${quoted(cwd)} 2>/dev/null || errand_park folder
+( errand_env; command -v ${quoted(program)} ) >/dev/null 2>&1 || errand_park missing
 trap : HUP INT QUIT USR1 USR2 ALRM PIPE TERM
 set -- ${argv.map(quoted).join(' ')} "$@"
-(
-${exported.map(([name, value = '']) => `export ${name}=${quoted(value)}\n`).join('')}command -v ${quoted(program)} >/dev/null 2>&1 || { printf 'missing\\n' >&8; exit 127; }
-exec "$@" 8>&-
-)
+printf 'began\\n' >&8
+read -r errand_go <&9 || exit 125
+( errand_env; exec "$@" 8>&- 9<&- )
 errand_park "done $?"
 `
 }

@@ -1,5 +1,14 @@
 import { execFile } from 'node:child_process'
-import { closeSync, constants, fstatSync, openSync, readlinkSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readlinkSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
@@ -19,6 +28,8 @@ export type Said =
   /** Something else than the script has spoken. */
   | { type: 'garbled' }
 
+/** By these a script speaks, and hears that it may begin. */
+const SCRIPT_PIPES = ['said', 'go']
 /** All that a script says, and to spare. */
 const MOST_SAID_BYTES = 1024
 
@@ -33,6 +44,7 @@ export class ContainerStreams {
   readonly #piped: readonly string[]
   /** Ends of pipes that are held until the container has opened its own: what comes before would see an end, or be lost. */
   #held: number[] = []
+  #go: number | undefined
   #copies: Promise<unknown>[] = []
 
   constructor(folder: string) {
@@ -54,7 +66,7 @@ export class ContainerStreams {
 
   /** Makes the pipes. */
   async make(): Promise<void> {
-    const names = ['said', 'park', ...this.#piped]
+    const names = [...SCRIPT_PIPES, ...this.#piped]
     await execute('mkfifo', ['-m', '600', ...names.map((name) => join(this.#folder, name))])
   }
 
@@ -64,6 +76,8 @@ export class ContainerStreams {
     const write = (name: string) => this.#open(name, constants.O_WRONLY)
     const said = reader(read('said'))
     this.#held.push(write('said'))
+    // Held by both ends, and to the last: without it the script ends.
+    this.#go = this.#open('go', constants.O_RDWR)
     let heard = ''
     said.on('data', (chunk: Buffer) => {
       const before = heard.lastIndexOf('\n') + 1
@@ -72,8 +86,8 @@ export class ContainerStreams {
         .slice(before, heard.lastIndexOf('\n') + 1)
         .split('\n')
         .slice(0, -1)) {
-        if (line === 'began') this.#letGo()
         hear(saidOf(line))
+        if (line === 'began') this.#letBegin()
       }
       if (heard.length < MOST_SAID_BYTES) return
       hear({ type: 'garbled' })
@@ -100,6 +114,21 @@ export class ContainerStreams {
   async drained(): Promise<void> {
     this.#letGo()
     await Promise.all(this.#copies)
+  }
+
+  /**
+   * The script has its pipes open, and waits. From now on nobody else can open them: not by their names, and not by `/proc`
+   * once they run; the folder is read-only inside, so their mode stays.
+   */
+  #letBegin(): void {
+    this.#letGo()
+    try {
+      for (const name of SCRIPT_PIPES) chmodSync(join(this.#folder, name), 0)
+      writeSync(this.#go!, '\n')
+    } catch {
+      // Its folder is gone, since it is being ended: it must not begin.
+      closeSync(this.#go!)
+    }
   }
 
   #letGo(): void {

@@ -29,6 +29,11 @@ if os.uname().machine == 'x86_64':
     if child == 0: old_call()
     print('AF_VSOCK by an old call', 'open' if os.waitpid(child, 0)[1] == 256 else 'refused')
 else: print('AF_VSOCK by an old call refused')
+os.close(os.open('/tmp/file', os.O_CREAT | os.O_WRONLY, 0o644))
+for mode in 0o4755, 0o2755, 0o1755:
+    try: os.chmod('/tmp/file', mode); print(oct(mode), 'made')
+    except OSError as error: print(oct(mode), errno.errorcode[error.errno])
+for name in 'slabinfo', 'vmallocinfo': print(name, len(open('/proc/' + name).read()))
 import ssl, subprocess, threading, multiprocessing, asyncio, sqlite3
 thread = threading.Thread(target=print, args=('thread',)); thread.start(); thread.join()
 print(subprocess.run(['echo', 'child'], capture_output=True, text=True).stdout.strip())
@@ -47,7 +52,7 @@ new Worker('require("node:worker_threads").parentPort.postMessage("thread")', { 
 const S = 1e9
 const order = { intervalSeconds: 7, timeoutSeconds: 2, retries: 4, startPeriodSeconds: 9 }
 
-test('a bot can neither set up io_uring nor use sockets of the kernel or of the machine below', {
+test('a bot can neither set up io_uring, use sockets of the kernel or the machine below, nor make files that run as their owner', {
   skip,
 }, async (t) => {
   const here = await dockerUnderTest(t)
@@ -79,6 +84,11 @@ io_uring_register -1 EPERM
 AF_VSOCK EPERM
 AF_ALG EPERM
 AF_VSOCK by an old call refused
+0o4755 EPERM
+0o2755 EPERM
+0o1755 made
+slabinfo 0
+vmallocinfo 0
 thread
 child
 served

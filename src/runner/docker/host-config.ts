@@ -1,16 +1,13 @@
 import { LEAST_HEALTH_SECONDS } from '../../contract/bots/bot.ts'
 import type { HealthConfig, HostConfig } from '../../docker/docker-answers.ts'
+import { BOT_SECCOMP, MASKED_PATHS } from './confinement.ts'
 import type { ContainerOrder, HealthOrder } from './docker-engine.ts'
 import { dockerLabels } from './own-labels.ts'
-import seccompProfile from './seccomp-profile.json' with { type: 'json' }
 
 const TMP = '/tmp'
 const OPEN_FILES = 16_384
 /** The log is rotated between so many files. */
 const LOG_FILES = 2
-/** Engines before 25 let a container set up io_uring, and use sockets to the machine below this one. */
-const { '//': _source, ...profile } = seccompProfile
-const SECCOMP = `seccomp=${JSON.stringify(profile)}`
 
 /**
  * How a bot is held: each field is read back once the container is made. `hasSeccomp`: this kernel has it. `places` are the
@@ -43,9 +40,10 @@ export function hostConfig(
     ShmSize: tmpBytes,
     CapDrop: ['ALL'],
     CapAdd: ['NET_BIND_SERVICE'],
-    SecurityOpt: ['no-new-privileges', ...(hasSeccomp ? [SECCOMP] : [])],
+    SecurityOpt: ['no-new-privileges', ...(hasSeccomp ? [BOT_SECCOMP] : [])],
     Privileged: false,
     ReadonlyRootfs: true,
+    MaskedPaths: MASKED_PATHS,
     // Programs may stand in it: who runs code of their own gains nothing by that, and some libraries unpack there.
     Tmpfs: { [TMP]: `rw,exec,nosuid,nodev,size=${tmpBytes},mode=1777` },
     Mounts: [

@@ -196,7 +196,9 @@ export class BubblewrapBox implements Box {
       ...['--new-session', '--die-with-parent'],
       ...['--ro-bind', '/usr', '/usr', ...TOP.flatMap(topMount)],
       ...etcArguments(etc),
-      ...['--proc', '/proc', ...procMounts(), '--dev', '/dev', ...temp('/dev/shm'), ...temp('/tmp')],
+      // Through a writable one each process could change the memory of the one that waits for it.
+      ...['--proc', '/proc', ...procMounts(), '--remount-ro', '/proc'],
+      ...['--dev', '/dev', ...temp('/dev/shm'), ...temp('/tmp')],
       ...['--dir', '/var', '--symlink', '../tmp', '/var/tmp', ...temp(HOME)],
       ...own,
       ...mounts.flatMap(argumentsOf),
@@ -235,14 +237,10 @@ function argumentsOf({ kind, path, source }: Mount): string[] {
 const readOnly = (path: string): string[] => ['--ro-bind', path, path]
 
 /**
- * Parts of /proc that belong to the whole machine. Of a runner that is root the processes in a box are root's too, without
- * its rights; but who writes there is asked for nothing else, and one of them names a program that the kernel runs as root.
- * Not among them are those that bubblewrap covers (bus, irq), and those that the kernel opens for nobody without rights (kcore,
- * kmsg): each mount takes a quarter of a millisecond.
+ * Files of /proc that tell of the whole machine. Of a runner that is root the processes in a box are root's too, without its
+ * rights: so they could read what is its user's alone. Not among them are those that the kernel opens for nobody without rights
+ * (kcore, kmsg): each mount takes a quarter of a millisecond.
  */
-const PROC_READABLE = [
-  ...['acpi', 'asound', 'driver', 'dynamic_debug', 'fs', 'mtrr', 'scsi', 'sys', 'sysrq-trigger'],
-]
 const PROC_EMPTY = [
   ...['key-users', 'keys', 'kpagecgroup', 'kpagecount', 'kpageflags', 'latency_stats', 'pagetypeinfo'],
   ...['sched_debug', 'slabinfo', 'timer_list', 'timer_stats', 'vmallocinfo'],
@@ -251,11 +249,9 @@ const PROC_EMPTY = [
 /** Those of them that are here; for another user than root the kernel keeps them as they are. */
 function procMounts(): string[] {
   if (process.getuid?.() !== 0) return []
-  const here = (name: string) => existsSync(`/proc/${name}`)
-  return [
-    ...PROC_READABLE.filter(here).flatMap((name) => ['--ro-bind', `/proc/${name}`, `/proc/${name}`]),
-    ...PROC_EMPTY.filter(here).flatMap((name) => ['--ro-bind', '/dev/null', `/proc/${name}`]),
-  ]
+  return PROC_EMPTY.filter((name) => existsSync(`/proc/${name}`)).flatMap((name) => [
+    ...['--ro-bind', '/dev/null', `/proc/${name}`],
+  ])
 }
 
 function topMount(name: string): string[] {

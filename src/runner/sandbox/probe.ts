@@ -55,7 +55,7 @@ const SIZES_TEMP = [0, 7]
 const DISABLES_USER_NAMESPACES = [0, 8]
 const LIMIT_MS = 20_000
 /** Of what is kept. */
-const PROBE_VERSION = 2
+const PROBE_VERSION = 3
 
 /** Tries bubblewrap on this machine: with a real box, its filter and a folder mounted into it. Never rejects. */
 export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
@@ -165,6 +165,7 @@ while read -r name value rest; do
   case $name in CapEff:|CapBnd:|NoNewPrivs:|Seccomp:) echo "$name$value" ;; esac
 done </proc/self/status
 while read -r name rest; do case $name in lo:) echo lo ;; esac; done </proc/net/dev
+( : >/proc/self/comm ) 2>/dev/null || echo readonly
 [ -e "$1/filter" ] && : >"$1/written" && echo mounted
 `
 const SEEN = [
@@ -174,6 +175,7 @@ const SEEN = [
   'Seccomp:2',
   'lo',
   'mounted',
+  'readonly',
 ].join(' ')
 
 const run = (argv: readonly string[], cwd: string): Promise<{ stdout: string; stderr: string }> =>

@@ -71,8 +71,9 @@ for (const [arch, clone, ioctl, personality, socket] of [
         if (flags !== undefined) given[flags] = how
         return given
       }
-      assert.equal(answerOf(arch, number, args(0o4755, 0o101)), EPERM, String(number))
-      assert.equal(answerOf(arch, number, args(0o2755, 0o101)), ALLOWED, String(number))
+      for (const bits of [0o4755, 0o2755, 0o6755])
+        assert.equal(answerOf(arch, number, args(bits, 0o101)), EPERM, String(number))
+      assert.equal(answerOf(arch, number, args(0o1777, 0o101)), ALLOWED, String(number))
       if (flags === undefined) continue
       assert.equal(answerOf(arch, number, args(0o4755, 0o20200002)), EPERM)
       // A mode that does not count may be anything.
@@ -143,6 +144,7 @@ test('in a box each of them is refused with EPERM, and what programs need is not
     ['ioctl TIOCLINUX', 16, [0, 0x541c, 0]],
     ['personality', 135, [0x0040000]],
     ['fchmod u+s', 91, [1, 0o4755]],
+    ['fchmod g+s', 91, [1, 0o2755]],
     ['mknod u+s', 133, [0, 0o104755, 0]],
     ['openat u+s', 257, [0, 0, 0o101, 0o4755]],
   ] as const

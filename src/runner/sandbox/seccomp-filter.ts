@@ -72,7 +72,7 @@ interface ModeCall {
   flags?: number
 }
 
-/** Calls that give a file its mode: one that is its user's wherever it is run would outlive the box. */
+/** Calls that give a file its mode: one that runs with the rights of its user or group wherever it is run would outlive the box. */
 export const MODES: Readonly<Record<string, ModeCall>> = {
   chmod: { x64: 90, mode: 1 },
   creat: { x64: 85, mode: 1 },
@@ -101,10 +101,10 @@ const MACHINES: Readonly<Record<'x64' | 'arm64', Machine>> = {
 const CLONE3 = 435
 const OPENAT2 = 437
 
-/** S_ISUID. */
-const SET_UID = 0o4000
+/** S_ISUID and S_ISGID. */
+export const SET_ID = 0o6000
 /** O_CREAT and O_TMPFILE: else nothing is made. */
-const MAKES = 0o100 | 0o20000000
+export const MAKES = 0o100 | 0o20000000
 
 /** CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 const NEW_NAMESPACES = 0x7e020080
@@ -180,7 +180,7 @@ export function seccompFilter(arch: string): Buffer | undefined {
 function modeCall({ mode, flags, ...numbers }: ModeCall, arch: 'x64' | 'arm64'): Instruction[] {
   const number = numbers[arch]
   if (number === undefined) return []
-  const look = [load(argument(mode)), hasBit(SET_UID, 0, 1), answer(refuse(EPERM)), answer(ALLOW)]
+  const look = [load(argument(mode)), hasBit(SET_ID, 0, 1), answer(refuse(EPERM)), answer(ALLOW)]
   const makes = flags === undefined ? [] : [load(argument(flags)), hasBit(MAKES, 1, 0), answer(ALLOW)]
   return forCall(number, [...makes, ...look])
 }

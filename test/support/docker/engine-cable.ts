@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { json } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
 import { DockerApi } from './docker-api.ts'
 
@@ -11,6 +12,11 @@ const ENGINE = (process.env.DOCKER_HOST ?? 'unix:///var/run/docker.sock').replac
 
 /** What happens to a call: its answer breaks off behind its head, it waits for `release`, or something else answers. */
 export type Fault = 'cut_short' | 'held' | { status: number; message: string }
+
+/** The body of a call, as far as tests change it. */
+interface Order {
+  HostConfig: Record<string, unknown>
+}
 
 interface Plan {
   call: RegExp
@@ -27,6 +33,7 @@ export class EngineCable {
   refused = 0
   readonly #plans: Plan[] = []
   readonly #held: (() => void)[] = []
+  #change: { call: RegExp; change(order: Order): void } | undefined
   readonly #server = createServer((asked, answer) => this.#take(asked, answer))
   #out = false
 
@@ -51,6 +58,11 @@ export class EngineCable {
   /** The next calls of this kind, such as /^POST .*\/start$/. */
   on(call: RegExp, fault: Fault, times = 1): void {
     this.#plans.push({ call, fault, times })
+  }
+
+  /** All calls of this kind come to the engine with a changed body, as to an engine that does not know all of it. */
+  change(call: RegExp, change: (order: Order) => void): void {
+    this.#change = { call, change }
   }
 
   count(call: RegExp): number {
@@ -94,13 +106,22 @@ export class EngineCable {
       answer.end(JSON.stringify({ message: fault.message }))
       asked.resume()
     } else if (fault === 'held') this.#held.push(() => this.#pass(asked, answer, fault))
+    else if (this.#change?.call.test(call)) void this.#passChanged(asked, answer, this.#change.change)
     else this.#pass(asked, answer, fault)
   }
 
-  #pass(asked: IncomingMessage, answer: ServerResponse, fault: Fault | undefined): void {
+  async #passChanged(asked: IncomingMessage, answer: ServerResponse, change: (order: Order) => void) {
+    const order = (await json(asked)) as Order
+    change(order)
+    this.#pass(asked, answer, undefined, JSON.stringify(order))
+  }
+
+  #pass(asked: IncomingMessage, answer: ServerResponse, fault: Fault | undefined, body?: string): void {
     // Who asked has gone meanwhile.
     if (asked.socket.destroyed) return
-    const { method, url: path, headers } = asked
+    const { method, url: path } = asked
+    const headers =
+      body === undefined ? asked.headers : { ...asked.headers, 'content-length': Buffer.byteLength(body) }
     const on = request({ socketPath: ENGINE, method, path, headers })
     const broken = () => asked.socket.destroy()
     on.on('error', broken)
@@ -113,6 +134,7 @@ export class EngineCable {
       else response.pipe(answer)
       answer.flushHeaders()
     })
-    asked.pipe(on)
+    if (body === undefined) asked.pipe(on)
+    else on.end(body)
   }
 }

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { type TestContext, test } from 'node:test'
+import { until } from '../../../test/support/runner/attempt-fixture.ts'
+import type { Said } from './container-streams.ts'
+
+/** In a process of its own, whose streams are what is looked at. */
+const PROGRAM = `
+import { ContainerStreams } from ${JSON.stringify(new URL('container-streams.ts', import.meta.url).href)}
+const streams = new ContainerStreams(process.argv[1])
+await streams.make()
+streams.open((said) => process.send(said))
+process.send('open')
+`
+
+/** What is heard of a script that has these pipes, and what it prints. */
+async function heardOf(t: TestContext, script: string): Promise<{ heard: Said[]; printed: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-streams-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const args = ['--input-type=module', '-e', PROGRAM, folder]
+  const streams = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  t.after(() => streams.kill('SIGKILL'))
+  const heard: Said[] = []
+  await once(streams, 'message')
+  streams.on('message', (said) => heard.push(said as Said))
+  const child = spawn('/bin/sh', ['-c', script], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
+  const printed = await text(child.stdout)
+  await until(() => heard.some(({ type }) => type === 'gone' || type === 'garbled'))
+  return { heard, printed }
+}
+
+test('a script is let begin once nobody else can open its pipes', async (t) => {
+  const { heard, printed } = await heardOf(
+    t,
+    'exec 8>said 9<go; echo began >&8; read -r go <&9; stat -c %a said go; echo done 3 >&8',
+  )
+  assert.equal(printed, '0\n0\n')
+  assert.deepEqual(heard, [{ type: 'began' }, { type: 'done', code: 3 }, { type: 'gone' }])
+})
+
+test('what an image floods the pipe of its script with is not kept', async (t) => {
+  const { heard, printed } = await heardOf(t, 'trap : PIPE; cat /dev/zero >said; echo "ended by $?"')
+  assert.equal(heard[0]?.type, 'garbled')
+  assert.equal(printed, `ended by ${128 + 13}\n`)
+})
