@@ -84,9 +84,9 @@ export class Secrets implements SecretSource, RunSecrets {
     const values = uses.map(([variable, { name }]) => [variable, opened(found.get(name)!, keys)])
     tell?.(
       Object.fromEntries(
-        uses.flatMap(([variable, { name }]) => {
+        uses.flatMap(([variable, { name, as }]) => {
           const secret = found.get(name)!
-          return secret.scope === 'run' || secret.scope === 'place'
+          return secret.scope === 'run' || secret.scope === 'place' || as === 'mask'
             ? []
             : [[variable, whence(secret, secret.scope)]]
         }),
