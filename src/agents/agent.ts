@@ -82,6 +82,8 @@ export interface ModelService {
   keyless?: boolean
   /** The variable of further headers, which may be secret. */
   headers?: string
+  /** Headers that say which account of the service pays, by the variables that they stand in: those of whoever has given the key count. */
+  account?: Readonly<Record<string, string>>
   /** Only where that variable has one of these values; empty stands for none. */
   where?: { variable: string; values: readonly string[] }
 }

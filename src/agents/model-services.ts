@@ -28,8 +28,9 @@ export const openaiLike = (
 })
 
 export const OPENAI_URL = 'https://api.openai.com/v1'
-export const openaiService: ModelService = openaiLike(
-  'openai',
-  { keys: ['OPENAI_API_KEY'], url: 'OPENAI_BASE_URL' },
-  OPENAI_URL,
-)
+/** OpenAI's own, for which an organization and a project can be chosen; `keys`: the variables of its key. */
+export const openaiWith = (keys: readonly string[]): ModelService => ({
+  ...openaiLike('openai', { keys, url: 'OPENAI_BASE_URL' }, OPENAI_URL),
+  account: { 'openai-organization': 'OPENAI_ORG_ID', 'openai-project': 'OPENAI_PROJECT_ID' },
+})
+export const openaiService: ModelService = openaiWith(['OPENAI_API_KEY'])

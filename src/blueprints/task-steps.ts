@@ -46,6 +46,7 @@ export interface TaskRunAsk {
 
 export type Step = WorkflowFile['steps'][number]
 type Args = Record<string, unknown>
+type Secrets = Exclude<NonNullable<Step['secrets']>, readonly string[]>
 type AgentChoice = Pick<Task, 'agent' | 'model' | 'command' | 'proxy_env'>
 
 const defaultProtection = [
@@ -107,6 +108,33 @@ export class TaskSteps {
         mended,
         protect: this.protection(),
       },
+      env: this.#env(),
+      secrets: unlessEmpty(this.#all()),
+    }
+  }
+
+  #env(): Step['env'] {
+    const { env } = this.#task
+    return env && (plain(env) as typeof env)
+  }
+
+  /** The task's own secrets for a step whose processes have none of them: what it puts out hides them. */
+  #hidden(): Secrets {
+    return Object.fromEntries((this.#task.secrets ?? []).map((name) => [name, { as: 'mask' }]))
+  }
+
+  /**
+   * All that any step of the task is given, for those through which its change leaves: none of it leaves with that. A token that an App
+   * makes is another one for each step.
+   */
+  #all(): Secrets {
+    const { token, token_env = 'GIT_TOKEN', model_key } = this.#ask
+    const held = typeof token === 'string' ? { secret: token } : token
+    const isMade = held === undefined || 'app' in held
+    return {
+      ...(model_key && { [model_key.secret]: { as: 'mask' } }),
+      ...(!isMade && { [held.secret ?? token_env]: { ...held, as: 'mask' } }),
+      ...this.#hidden(),
     }
   }
 
@@ -121,7 +149,7 @@ export class TaskSteps {
 
   playbook(name: string, phase: 'setup' | 'test'): Step {
     const { playbook, playbook_path, test_commands, fail_fast, required_skill, metadata } = this.#task
-    const { env, secrets, limits, resources, timeout_seconds, fresh } = this.#task
+    const { secrets, limits, resources, timeout_seconds, fresh } = this.#task
     const { task_id, spec_name, title, branch_name, repo_url, priority } = this.#task
     return {
       name,
@@ -140,7 +168,7 @@ export class TaskSteps {
         timeout_seconds,
         fresh: phase === 'test' && fresh ? '${TIP_SHA}' : '',
       },
-      env: env && (plain(env) as typeof env),
+      env: this.#env(),
       secrets,
       ...{ limits, resources },
     }
@@ -172,17 +200,16 @@ export class TaskSteps {
 
   /** The surroundings of an agent: none of the task's secrets is among them but the key of its model. */
   agentStep(agent = this.#task.agent): Pick<Step, 'env' | 'limits' | 'resources' | 'secrets'> {
-    const { env, llm, limits, resources, llm_api_key_env_var } = this.#task
-    const own = env && (plain(env) as NonNullable<typeof env>)
+    const { llm, limits, resources, llm_api_key_env_var } = this.#task
     const ofModel: Record<string, string | number> = agent === 'builtin' ? modelEnv(llm) : {}
-    const all = { ...ofModel, ...own }
+    const all = { ...ofModel, ...this.#env() }
     const variable =
       agent === 'builtin' ? 'OPENAI_API_KEY' : agent === 'acp' ? llm_api_key_env_var : undefined
     const key = variable === undefined ? undefined : this.#ask.model_key
     return {
       env: Object.keys(all).length === 0 ? undefined : all,
       ...{ limits, resources },
-      secrets: key && { [variable!]: key },
+      secrets: unlessEmpty({ ...this.#hidden(), ...(key && { [variable!]: key }) }),
     }
   }
 
@@ -212,11 +239,12 @@ export class TaskSteps {
       isForge ? 'pull_request' : args.write || action === 'git.push' ? 'write' : 'read',
     )
     const env = this.#ask.token_env ?? 'GIT_TOKEN'
+    const known = action === 'git.push' ? this.#all() : this.#hidden()
     return {
       name,
       action,
       args: { repo: plain(repositoryOf(this.#task)), token_env: env, ...(isForge && { forge }), ...args },
-      secrets: token === undefined ? undefined : { [env]: token },
+      secrets: unlessEmpty({ ...known, ...(token !== undefined && { [env]: token }) }),
     }
   }
 
@@ -227,6 +255,9 @@ export class TaskSteps {
     return { forge: { ...token.app, rights } }
   }
 }
+
+const unlessEmpty = (secrets: Secrets): Secrets | undefined =>
+  Object.keys(secrets).length === 0 ? undefined : secrets
 
 function randomFence(): string {
   return `text-${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`

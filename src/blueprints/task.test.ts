@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { type ActionCatalog, builtinActions } from '../contract/actions.ts'
+import { secretUses } from '../contract/step-secrets.ts'
 import * as taskActions from '../contract/tasks/actions.ts'
 import { Task, type TaskInput } from '../contract/tasks/task.ts'
 import type { Checkpoint } from '../contract/tasks/task-log.ts'
@@ -159,13 +160,19 @@ test('an agent mends conflicts where that is asked for, twice at most', () => {
 test('the token is given to steps of the repository and its forge alone, and secrets to tests alone', () => {
   const workflow = workflowOf(
     { secrets: ['DB'], review: {}, plan: true, push_on_failure: true },
-    { token: { mounted: 'git-token' }, token_env: 'MY_TOKEN' },
+    { token: { mounted: 'git-token' }, token_env: 'MY_TOKEN', model_key: { secret: 'MY_KEY' } },
   )
-  const given = (of: Step) => JSON.stringify(of.secrets ?? {})
+  const uses = (of: Step) => secretUses(of.secrets ?? {})
   for (const each of [...workflow.steps, ...(workflow.finally ?? [])]) {
     const isRemote = /^(git\.(check|workspace|push)|forge\.)/.test(each.action)
-    assert.equal(given(each).includes('MY_TOKEN'), isRemote, each.name)
-    assert.equal(given(each).includes('DB'), each.action === 'playbook.run', each.name)
+    const isWayOut = each.action === 'git.carry' || each.action === 'git.push'
+    const { MY_TOKEN: token, DB: own, OPENAI_API_KEY: key } = uses(each)
+    assert.equal(token?.as, isRemote ? 'env' : isWayOut ? 'mask' : undefined, each.name)
+    const isOfEngine = ['approval.wait', 'task.verdict'].includes(each.action)
+    const use = each.action === 'playbook.run' ? 'env' : isOfEngine ? undefined : 'mask'
+    assert.equal(own?.as, use, each.name)
+    assert.equal(key?.as, each.args.agent === 'builtin' ? 'env' : undefined, each.name)
+    assert.equal(uses(each).MY_KEY?.as, isWayOut ? 'mask' : undefined, each.name)
   }
 })
 

@@ -59,7 +59,7 @@ export type SecretList = z.infer<typeof SecretList>
 export const SecretKept = SecretView.extend({ warnings: z.array(z.string()) })
 export type SecretKept = z.infer<typeof SecretKept>
 
-/** Which secrets an attempt was given, by variable; of those that are of its run alone nothing is told. */
+/** Which secrets an attempt was given, by variable; of those that are of its run alone, or only hidden, nothing is told. */
 export const TakenSecrets = z.record(
   z.string(),
   SecretView.pick({

@@ -28,8 +28,8 @@ export const StepSecret = z.strictObject({
     'Made by the hub with the App of errand.yaml; for the steps of coding tasks that talk to that repository alone',
   ),
   as: described(
-    z._default(z.enum(['env', 'file']), 'env'),
-    'env: the variable is the value; file: it is the path of a private file that holds it',
+    z._default(z.enum(['env', 'file', 'mask']), 'env'),
+    'env: the variable is the value; file: it is the path of a private file that holds it; mask: no process has it, and what the step puts out does not show it',
   ),
 })
 
@@ -45,7 +45,8 @@ export const SecretUse = z.object({
   from: z.enum(['hub', 'mounted']),
   /** At the hub, or the file's in the folder of mounted secrets. */
   name: z.string(),
-  as: z.enum(['env', 'file']),
+  /** `mask`: for the machine alone, which hides it and lets no change out that holds it. */
+  as: z.enum(['env', 'file', 'mask']),
   /** Made by the hub; the name is the host's then. Machines take it as any other secret of the hub. */
   forge: z.optional(ForgeSecret),
 })
@@ -68,6 +69,10 @@ export function secretUses(secrets: StepSecrets): Record<string, SecretUse> {
     }),
   )
 }
+
+/** The variables of those that a step's processes and texts have. */
+export const givenSecrets = (uses: Readonly<Record<string, SecretUse>> = {}): string[] =>
+  Object.keys(uses).filter((variable) => uses[variable]!.as !== 'mask')
 
 /** Where the engine leaves room for a secret in a text. No variable's value and no argument holds a NUL. */
 export const secretMark = (variable: string): string => `\0secret:${variable}\0`

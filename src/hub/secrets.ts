@@ -94,9 +94,9 @@ export class Secrets implements SecretSource, RunSecrets {
     const values = uses.map(([variable, { name }]) => [variable, opened(found.get(name)!, keys)])
     tell?.(
       Object.fromEntries(
-        uses.flatMap(([variable, { name }]) => {
+        uses.flatMap(([variable, { name, as }]) => {
           const secret = found.get(name)!
-          return isPeoples(secret) ? [[variable, whence(secret)]] : []
+          return isPeoples(secret) && as !== 'mask' ? [[variable, whence(secret)]] : []
         }),
       ),
     )

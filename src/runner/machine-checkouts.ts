@@ -101,7 +101,7 @@ export function machineCheckouts(
         )
       if (action === 'playbook.run')
         return import('./task-steps/playbook-run.ts').then(({ playbookRun }) =>
-          playbookRun({ filesAt, ownGit: (runId) => pool.of(runId)?.own_git }),
+          playbookRun({ filesAt, checkout: (runId) => pool.of(runId) }),
         )
       if (action === 'task.verdict')
         return import('./task-steps/task-verdict.ts').then(({ taskVerdict }) => taskVerdict)

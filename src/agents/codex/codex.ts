@@ -5,7 +5,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { Agent, AgentInstall, AgentLaunch, SessionRequest } from '../agent.ts'
 import { signInApart } from '../failure.ts'
 import { findProgram } from '../install/find-program.ts'
-import { OPENAI_URL, openaiLike } from '../model-services.ts'
+import { OPENAI_URL, openaiWith } from '../model-services.ts'
 import { readSignIn, textOf } from '../sign-in.ts'
 import { CodexProtocol } from './protocol.ts'
 
@@ -45,7 +45,7 @@ export const codex: Agent = {
   title: 'Codex',
   install,
   keys: KEYS,
-  services: [openaiLike('openai', { keys: KEYS, url: 'OPENAI_BASE_URL' }, OPENAI_URL)],
+  services: [openaiWith(KEYS)],
   settings: ['OPENAI_BASE_URL', 'CODEX_HOME'],
   folders: ['CODEX_HOME'],
   signIn: (env) => [{ from: join(usersFolder(env), SIGN_IN), to: join(OWN_FOLDER, SIGN_IN) }],

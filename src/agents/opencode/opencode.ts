@@ -11,7 +11,7 @@ import type { Agent, AgentInstall, AgentLaunch, AskMode, ModelService, SessionRe
 import { modelFailureOf } from '../failure.ts'
 import { findProgram } from '../install/find-program.ts'
 import { withMusl } from '../install/native-binary.ts'
-import { anthropicService, OPENAI_URL, openaiLike } from '../model-services.ts'
+import { anthropicService, openaiLike, openaiService } from '../model-services.ts'
 
 const profile: AcpProfile = {
   agent: 'opencode',
@@ -68,7 +68,7 @@ const services: readonly ModelService[] = [
     ...anthropicService,
     keys: anthropicService.keys.filter(({ variable }) => variable === 'ANTHROPIC_API_KEY'),
   },
-  like('openai', OPENAI_URL),
+  { ...openaiService, addsVersion: true },
   like('openrouter', 'https://openrouter.ai/api/v1'),
   like('groq', 'https://api.groq.com/openai/v1'),
   like('mistral', 'https://api.mistral.ai/v1'),

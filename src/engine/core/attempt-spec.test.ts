@@ -4,16 +4,19 @@ import { scriptedEngine, step, until } from '../../../test/support/scripted-engi
 import type { Held } from '../../../test/support/scripted-host.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { type Isolation, networkText } from '../../contract/isolation.ts'
-import { secretMark, secretUses, withSecrets } from '../../contract/step-secrets.ts'
+import { givenSecrets, secretMark, secretUses, withSecrets } from '../../contract/step-secrets.ts'
 import { argsWithMarks } from './attempt-spec.ts'
 
-const uses = secretUses({ TOKEN: 'deploy', KEY: { mounted: 'key', as: 'file' } })
+const uses = givenSecrets(
+  secretUses({ TOKEN: 'deploy', KEY: { mounted: 'key', as: 'file' }, DB: { as: 'mask' } }),
+)
 
 test('a secret is a mark in the arguments until the machine fills in its value', () => {
   const args = {
     url: 'x/${NAME}',
     headers: { a: 'Bearer ${TOKEN}' },
     list: ['${KEY:-none}', 1],
+    hidden: '${DB}',
     cmd: '${TOKEN}',
   }
   const marked = argsWithMarks(args, ['cmd'], { get: (name) => `<${name}>`, names: () => [] }, uses)
@@ -21,6 +24,7 @@ test('a secret is a mark in the arguments until the machine fills in its value',
     url: 'x/<NAME>',
     headers: { a: `Bearer ${secretMark('TOKEN')}` },
     list: [secretMark('KEY'), 1],
+    hidden: '<DB>',
     cmd: '${TOKEN}',
   })
   const filled = withSecrets(marked, { TOKEN: '$& t', KEY: '/folder/KEY' })

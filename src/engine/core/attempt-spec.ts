@@ -2,7 +2,7 @@ import type { AttemptLimits, AttemptSpec, NeededArtifact } from '../../contract/
 import { ErrandError } from '../../contract/errors.ts'
 import { attemptId } from '../../contract/ids.ts'
 import { askAfter, type BoxAsk, strictestAsk } from '../../contract/isolation.ts'
-import { type SecretUse, secretMark, secretUses } from '../../contract/step-secrets.ts'
+import { givenSecrets, secretMark, secretUses } from '../../contract/step-secrets.ts'
 import type { Artifact, NeededFile } from '../../contract/tasks/artifact.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { globPattern } from '../../platform/untrusted-input.ts'
@@ -29,7 +29,8 @@ export function attemptSpec(
   const { step } = planned
   const instance = state[planned.phase][planned.index]!.instances[at.instance]!
   const secrets = step.secrets && secretUses(step.secrets)
-  const { env, lookup } = instanceEnv(plan, state, names, planned, instance, Object.keys(secrets ?? {}))
+  const given = givenSecrets(secrets)
+  const { env, lookup } = instanceEnv(plan, state, names, planned, instance, given)
   const host = plan.workflow.inventory?.hosts[instance.host] ?? {}
   return {
     attempt_id: attemptId(names.run_id, at.number),
@@ -44,7 +45,7 @@ export function attemptSpec(
     try: at.try,
     action: step.action,
     args: secrets
-      ? argsWithMarks(step.args, planned.raw, lookup, secrets, step.env)
+      ? argsWithMarks(step.args, planned.raw, lookup, given, step.env)
       : fillArgs(step.args, planned.raw, lookup),
     env,
     outputs: step.outputs,
@@ -116,16 +117,16 @@ export function argsWithMarks(
   args: Readonly<Record<string, unknown>>,
   rawKeys: readonly string[],
   lookup: Lookup,
-  uses: Readonly<Record<string, SecretUse>>,
+  secrets: readonly string[],
   env: object = {},
 ): Record<string, unknown> {
   const marked: Lookup = {
     get: (name) => {
-      if (Object.hasOwn(uses, name)) return secretMark(name)
+      if (secrets.includes(name)) return secretMark(name)
       const value = lookup.get(name)
       return Object.hasOwn(env, name) ? value : value?.replaceAll('\0', '')
     },
-    names: () => [...lookup.names(), ...Object.keys(uses)],
+    names: () => [...lookup.names(), ...secrets],
   }
   return fillArgs(withoutNuls(args) as Record<string, unknown>, rawKeys, marked)
 }

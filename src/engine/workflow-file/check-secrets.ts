@@ -11,7 +11,7 @@ import { declaredExports, eachUse, knownExports } from './variable-uses.ts'
 interface Place {
   path: ValuePath
   step: unknown
-  /** Variables of its secrets. */
+  /** Variables of the secrets that its processes have. */
   secrets: ReadonlySet<string>
 }
 
@@ -41,7 +41,7 @@ export function checkSecrets(report: Report, workflow: unknown, catalog: ActionC
 function variablesOf(secrets: unknown): string[] {
   if (Array.isArray(secrets)) return secrets.map(asText).filter((name) => name !== undefined)
   return entriesOf(secrets).flatMap(([name, use]) =>
-    asText(own(use, 'secret'))?.startsWith(RUN_SECRET) ? [] : [name],
+    asText(own(use, 'secret'))?.startsWith(RUN_SECRET) || own(use, 'as') === 'mask' ? [] : [name],
   )
 }
 

@@ -17,6 +17,8 @@ import {
 } from '../../contract/tasks/artifact.ts'
 import type { AttemptJournal } from '../attempts/journal.ts'
 import { type Asking, HubPatience } from '../link/hub-patience.ts'
+import { KnownSecrets } from '../masking/known-secrets.ts'
+import type { NamedSecret } from '../masking/masker.ts'
 import { checkGlobs, matchingFiles } from './matching-files.ts'
 import { bringFiles } from './needed-files.ts'
 
@@ -59,6 +61,8 @@ export interface KeepingAttempt {
   scratch: string
   /** Ends the tries: what is not kept by then is told to be lost. */
   signal: AbortSignal
+  /** Files of the workspace that hold one of these are not kept. */
+  withheld?: readonly NamedSecret[]
 }
 
 export interface KeeperLimits {
@@ -71,6 +75,14 @@ export interface KeeperLimits {
 
 /** Names in a message; there may be a thousand. */
 const NAMED = 5
+
+interface CollectContext {
+  scratch: string
+  /** Names of what was kept before. */
+  told: ReadonlySet<string>
+  tell(message: string): void
+  secrets: KnownSecrets
+}
 
 /** Keeps what attempts leave, and tells of each once it is durable. */
 export class ArtifactKeeper {
@@ -96,13 +108,14 @@ export class ArtifactKeeper {
    * leaves out what was told of before. Answers, in words for its end, what could not be sent; never rejects.
    */
   async keepFiles(attempt: KeepingAttempt, workspace: string): Promise<string | undefined> {
-    const { spec, journal, scratch, signal } = attempt
+    const { spec, journal, scratch, signal, withheld = [] } = attempt
     const told = new Set(artifactsOf(journal).flatMap(({ kind, name }) => (kind === 'file' ? [name] : [])))
     const tell = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
     const unsent: string[] = []
     let why = ''
     try {
-      const taken = await this.#collect(spec.artifacts ?? [], workspace, scratch, told, tell)
+      const secrets = new KnownSecrets(withheld)
+      const taken = await this.#collect(spec.artifacts ?? [], workspace, { scratch, told, tell, secrets })
       for (const { artifact, file } of taken)
         try {
           if (why === '') await this.#send(attempt, { ...artifact, artifact_id: nextId(spec, journal) }, file)
@@ -173,9 +186,7 @@ export class ArtifactKeeper {
   async #collect(
     globs: readonly string[],
     workspace: string,
-    scratch: string,
-    told: ReadonlySet<string>,
-    tell: (message: string) => void,
+    { scratch, told, tell, secrets }: CollectContext,
   ): Promise<{ artifact: Omit<Artifact, 'artifact_id'>; file: string }[]> {
     checkGlobs(globs)
     await rm(scratch, { recursive: true, force: true })
@@ -203,6 +214,12 @@ export class ArtifactKeeper {
               : `it has more than ${most} bytes, of ${totalBytes} that all may have`,
             path,
           )
+          continue
+        }
+        const [secret] = await secrets.inFile(target)
+        if (secret !== undefined) {
+          await rm(target, { force: true })
+          leave(`it holds the secret ${secret}`, path)
           continue
         }
         total += copied.bytes

@@ -6,6 +6,7 @@ import { endTree } from '../../platform/child-tree.ts'
 import type { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import { LimitKeeper } from '../limits/limit-keeper.ts'
 import type { Scope } from '../limits/scope.ts'
+import type { NamedSecret } from '../masking/masker.ts'
 import type { Action, HeldAttempt, InlineContext } from '../ports.ts'
 import { asksForBox, type Box } from '../sandbox/box.ts'
 import type { Boxes } from '../sandbox/boxes.ts'
@@ -202,7 +203,8 @@ export class AttemptTable {
       warnings: secrets?.warnings ?? [],
       poller: this.#poller,
       bringFiles: this.#bringFiles(spec),
-      keepFiles: this.#keepFiles(spec, folder),
+      // What a task keeps is shown with its pull request; a step of a workflow may hand on a file that it has made of a secret.
+      keepFiles: this.#keepFiles(spec, folder, kind.kind === 'platform' ? secrets?.known : undefined),
       path: folder.path,
       driver: (attempt) => kind.driver(attempt, kept, action),
       dropSecrets: () => {
@@ -231,12 +233,16 @@ export class AttemptTable {
     return async (asking) => await keeper.bringFiles(spec, this.workspaces.create(spec.run_id), asking)
   }
 
-  #keepFiles(spec: AttemptSpec, folder: AttemptFolder): AttemptOptions['keepFiles'] {
+  #keepFiles(
+    spec: AttemptSpec,
+    folder: AttemptFolder,
+    withheld?: readonly NamedSecret[],
+  ): AttemptOptions['keepFiles'] {
     const keeper = this.#artifacts
     if (keeper === undefined) return undefined
     const scratch = join(folder.path, 'artifacts')
     return (journal, signal) =>
-      keeper.keepFiles({ spec, journal, scratch, signal }, this.workspaces.path(spec.run_id))
+      keeper.keepFiles({ spec, journal, scratch, signal, withheld }, this.workspaces.path(spec.run_id))
   }
 
   /** Set where an action of this process has to keep to what a box would give it. */

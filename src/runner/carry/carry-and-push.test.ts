@@ -1,81 +1,21 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import type { AttemptSpec } from '../../../src/contract/attempt.ts'
-import { attemptSpec, command, endOf } from '../../../test/support/runner/attempt-fixture.ts'
-import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
+import { test } from 'node:test'
+import { attemptSpec, command } from '../../../test/support/runner/attempt-fixture.ts'
+import { sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import { carryArgs } from '../../../test/support/runner/carry-fixture.ts'
+import { branch, type WorkingPlace, workingPlace } from '../../../test/support/runner/working-place.ts'
 import { needsLogin, run } from '../../../test/support/sources/git-fixture.ts'
-import { poolPlace } from '../../../test/support/workspaces/pool-fixture.ts'
 import { SNAPSHOT_REF } from '../../contract/tasks/actions.ts'
-import type { TokenOf } from '../git/repository-token.ts'
-import type { PlatformStep } from '../platform-steps/platform-step.ts'
-import { gitWorkspaceStep } from '../workspaces/steps.ts'
-import { gitCarryStep } from './git-carry.ts'
-import { joinTips } from './join-tips.ts'
-import { gitPushStep } from './push-step.ts'
 
 const skip = sandboxMissing()
 const lines = (...texts: string[]) => texts.map((each) => `${each}\n`).join('')
 const base = lines('one', 'two', 'three', 'four', 'five', 'six', 'seven')
-const branch = 'errand/x'
-
-/** A checkout of a repository, whose run does one step after another. */
-async function workingPlace(t: TestContext, tokenOf?: TokenOf) {
-  const place = await poolPlace()
-  const here = boxPlace()
-  const { url, folder, commit } = place.repository([{ path: 'README.md', content: base }])
-  const pool = place.pool()
-  const kept = new Map<string, Buffer>()
-  const keep = async ({ name, file }: { name: string; file: string }) =>
-    void kept.set(name, readFileSync(file))
-  const steps: Record<string, PlatformStep> = {
-    'git.workspace': gitWorkspaceStep(pool, { policy: place.policy, joinTips }),
-    'git.carry': gitCarryStep({ checkout: (runId) => pool.of(runId), keep: () => keep }),
-    'git.push': gitPushStep({ policy: place.policy, pool, tokenOf }),
-  }
-  const attempts = here.open({
-    checkouts: pool,
-    platformStep: (action) =>
-      Promise.resolve({
-        run: (context) => steps[action]!.run({ ...context, keep: keep as never, boxed: context.boxed }),
-      }),
-  })
-  t.after(async () => {
-    await attempts.close()
-    await pool.close()
-    await place.close()
-    here[Symbol.dispose]()
-  })
-  const ended = async (spec: AttemptSpec) => await endOf(await attempts.start(spec, 1))
-  const done = async (spec: AttemptSpec): Promise<Record<string, string>> => {
-    const end = await ended(spec)
-    assert.deepEqual([spec.action, end.outcome, end.message], [spec.action, 'success', undefined])
-    return end.exports ?? {}
-  }
-  return {
-    ...{ commit, done, ended, folder, host: place.host, kept, url },
-    /** Others push a file to a branch. */
-    others: (path: string, content: string, to = branch) => place.commit(folder, to, path, content),
-    /** A change in the workspace that was carried out. */
-    async carried(shell: string, join: string[] = [], more: object = {}) {
-      const found = await done(attemptSpec('git.workspace', { repo: url, join, ...more }))
-      const { START_SHA: start, BASE_SHA: below } = found
-      await done(command(shell))
-      const carried = await done(attemptSpec('git.carry', { ...carryArgs(start!), below }))
-      return { start: start!, tip: carried.TIP_SHA!, files: carried.FILES }
-    },
-    push: ({ start, tip }: { start: string; tip: string }, more: Record<string, unknown> = {}) =>
-      attemptSpec('git.push', { repo: url, branch, expected: '', start, tip, ...more }),
-    shown: (what: string) => run(folder, ['show', what]),
-    subjects: (range: string) => run(folder, ['log', '--format=%s', range]).split('\n'),
-  }
-}
 
 test('a checkout is changed in the sandbox, and the change is pushed', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   const made = await here.carried('echo changed > README.md; git commit -qam "Change it"; echo left > over')
   assert.equal(made.files, '2')
   assert.ok(here.kept.has('checkpoint.pack'))
@@ -88,7 +28,7 @@ test('a checkout is changed in the sandbox, and the change is pushed', { skip },
 })
 
 test('what others have pushed meanwhile is kept, and the change comes after it', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   const { start, tip } = await here.carried(
     'echo mine > mine; git add mine; git commit -qm Mine; echo two >> mine',
   )
@@ -108,7 +48,7 @@ test('what others have pushed meanwhile is kept, and the change comes after it',
 })
 
 test('where others have touched the same file, it is tested before it is pushed', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   const { start, tip } = await here.carried("sed -i 's/one/ONE/' README.md; echo junk > junk.log")
   const theirs = here.others('README.md', base.replace('seven', 'SEVEN'))
   const more = { retest: 'touched', last: false }
@@ -124,7 +64,7 @@ test('where others have touched the same file, it is tested before it is pushed'
 })
 
 test('where nothing can be tested any more the branch stays as others have left it', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   const made = await here.carried("sed -i 's/one/ONE/' README.md")
   const theirs = here.others('README.md', base.replace('seven', 'SEVEN'))
   const end = await here.ended(here.push(made, { retest: 'always' }))
@@ -133,7 +73,7 @@ test('where nothing can be tested any more the branch stays as others have left 
 })
 
 test('a conflict names each file, and leaves the branch alone', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   const made = await here.carried("sed -i 's/one/mine/' README.md; echo x > new")
   const theirs = here.others('README.md', base.replace('one', 'theirs'))
   const end = await here.ended(here.push(made, { conflicts: 'agent' }))
@@ -148,7 +88,7 @@ test('a conflict names each file, and leaves the branch alone', { skip }, async 
 test('an agent finds both sides of a conflict, and what it makes of them is carried out', {
   skip,
 }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   const { start, tip } = await here.carried("sed -i 's/one/mine/' README.md; echo x > new")
   const theirs = here.others('README.md', base.replace('one', 'theirs'))
   const waits = await here.done(here.push({ start, tip }, { conflicts: 'agent', last: false }))
@@ -167,7 +107,7 @@ test('an agent finds both sides of a conflict, and what it makes of them is carr
 
 for (const how of ['rebase', 'merge'] as const)
   test(`a base that has moved on comes first: ${how}`, { skip }, async (t) => {
-    const here = await workingPlace(t)
+    const here = await workingPlace(t, base)
     const made = await here.carried('echo mine > mine')
     const theirs = here.others('theirs', 'theirs\n', 'main')
     const pushed = await here.done(here.push(made, { onto: { ref: 'main', how }, retest: 'touched' }))
@@ -181,7 +121,7 @@ for (const how of ['rebase', 'merge'] as const)
 
 test('a token that is refused in mid-run is looked up once more', { skip }, async (t) => {
   let token = 'old'
-  const here = await workingPlace(t, () => ({ token, scope: 'none' }))
+  const here = await workingPlace(t, base, () => ({ token, scope: 'none' }))
   const made = await here.carried('echo x > mine')
   const login = (password: string) => needsLogin({ username: 'x-access-token', password })
   let isPushed = false
@@ -201,7 +141,7 @@ test('a token that is refused in mid-run is looked up once more', { skip }, asyn
 })
 
 test('work begins on several branches joined, and shows its own change alone', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   const tips = ['one', 'two', 'three'].map((name) => here.others(name, name, name))
   const made = await here.carried('test -f one && test -f two && test -f three && echo x > mine', [
     ...['one', 'two', 'three'],
@@ -220,7 +160,7 @@ test('work begins on several branches joined, and shows its own change alone', {
 })
 
 test('branches that cannot be joined are named with their files', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   here.others('README.md', base.replace('one', 'ONE'), 'one')
   here.others('README.md', base.replace('one', 'eins'), 'two')
   const end = await here.ended(attemptSpec('git.workspace', { repo: here.url, join: ['one', 'two'] }))
@@ -228,11 +168,11 @@ test('branches that cannot be joined are named with their files', { skip }, asyn
   assert.match(end.message!, /^The branches that this stands on conflict: "two" does in "README\.md"\./)
 })
 
-const tenCommits = (here: Awaited<ReturnType<typeof workingPlace>>, name: string, to?: string) =>
+const tenCommits = (here: WorkingPlace, name: string, to?: string) =>
   Array.from({ length: 10 }, (_, n) => here.others(`${name}${n}`, name, to)).at(-1)!
 
 test('a checkout of few commits is put on many that others have pushed', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   const made = await here.carried('echo mine > mine; git add mine; git commit -qm Mine', [], { depth: 1 })
   const theirs = tenCommits(here, 'theirs')
   const pushed = await here.done(here.push(made, { retest: 'touched' }))
@@ -243,7 +183,7 @@ test('a checkout of few commits is put on many that others have pushed', { skip 
 
 for (const how of ['rebase', 'merge'] as const)
   test(`a checkout of few commits whose base has moved far: ${how}`, { skip }, async (t) => {
-    const here = await workingPlace(t)
+    const here = await workingPlace(t, base)
     const made = await here.carried('echo mine > mine', [], { depth: 1 })
     const theirs = tenCommits(here, 'theirs', 'main')
     const pushed = await here.done(
@@ -259,7 +199,7 @@ for (const how of ['rebase', 'merge'] as const)
   })
 
 test('branches far apart are joined in a checkout of few commits', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   tenCommits(here, 'one', 'one')
   tenCommits(here, 'two', 'two')
   const made = await here.carried('test -f one9 && test -f two9 && echo x > mine', ['one', 'two'], {
@@ -271,13 +211,13 @@ test('branches far apart are joined in a checkout of few commits', { skip }, asy
 })
 
 test('a branch far from its base is put on it in a checkout of few commits', { skip }, async (t) => {
-  const here = await workingPlace(t)
+  const here = await workingPlace(t, base)
   tenCommits(here, 'work', branch)
-  const base = tenCommits(here, 'base', 'main')
+  const moved = tenCommits(here, 'base', 'main')
   const made = await here.carried('test -f work9 && test -f base9 && echo x > mine', [], {
     ...{ depth: 2, branch, rebase: true },
   })
   const expected = run(here.folder, ['rev-parse', branch])
   await here.done(here.push(made, { expected, force: 'lease' }))
-  assert.equal(here.subjects(`${base}..${branch}`).length, 11)
+  assert.equal(here.subjects(`${moved}..${branch}`).length, 11)
 })

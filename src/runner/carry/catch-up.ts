@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { SNAPSHOT_REF } from '../../contract/tasks/actions.ts'
-import { createMasker } from '../masking/masker.ts'
+import { KnownSecrets } from '../masking/known-secrets.ts'
 import { type PlatformContext, StepFailure } from '../platform-steps/platform-step.ts'
 import { copyEdge } from '../workspaces/edge.ts'
 import { CARRIED } from './git-carry.ts'
@@ -108,7 +108,7 @@ async function keepEvidence(
     approved: [],
   }
   await judgeChange(repository, change, {
-    masker: createMasker([]),
+    secrets: new KnownSecrets(context.secrets),
     keep: (thing) => context.keep(thing),
     phase: (name) => context.phase(name),
     tell: (message) => context.write('stderr', `${message}\n`),

@@ -51,50 +51,52 @@ export async function newCommits(repository: OurRepository, plan: CommitPlan): P
   return found
 }
 
+export interface CommitsAsk {
+  plan: CommitPlan
+  /** The agent's own, as `newCommits` answers them. */
+  commits: readonly string[]
+  words: CommitWords
+  /** The tree that is committed in the place of one of the agent's. */
+  treeOf(tree: string): Promise<string>
+  /** For files that are gone afterwards. */
+  scratch: string
+}
+
 /**
  * Makes the commits anew, with our author and committer, so that nobody is named who has not made them, and with the trailers; what
- * the tree has beyond them becomes one more. Answers the last.
+ * the tree has beyond them becomes one more. One that changes nothing any more is left out. Answers the last, and all that were made.
  */
 export async function writeCommits(
   repository: OurRepository,
-  plan: CommitPlan,
-  commits: readonly string[],
-  words: CommitWords,
-  /** For files that are gone afterwards. */
-  scratch: string,
-): Promise<string> {
+  { plan, commits, words, treeOf, scratch }: CommitsAsk,
+): Promise<{ tip: string; made: string[] }> {
   const { start, head, tree } = plan
   for (const identity of [words.author, words.committer]) checkIdentity(identity)
   const algorithm = start.length === 64 ? 'sha256' : 'sha1'
   const bodies: CommitObject[] = []
   const made = new Map<string, string>()
-  const add = (body: string): string => {
-    const made = commitObject(body, algorithm)
+  const trees = new Map<string, string>()
+  const add = (tree: string, parents: readonly string[], date: number, text: string): string => {
+    const made = commitObject(commitText(tree, parents, words, date, text), algorithm)
     bodies.push(made)
+    trees.set(made.id, tree)
     return made.id
   }
+  const treeAt = async (commit: string) =>
+    trees.get(commit) ?? (await repository.text(['rev-parse', `${commit}^{tree}`]))
   for (const id of commits) {
     const { parents, tree: own, date, message } = parse(await repository.bytes(['cat-file', 'commit', id]))
-    const text = ours(message === '' ? bytesText(words.message) : message, words)
-    made.set(
-      id,
-      add(
-        commitText(
-          own,
-          parents.map((parent) => made.get(parent) ?? parent),
-          words,
-          date,
-          text,
-        ),
-      ),
-    )
+    const text = withTrailers(message === '' ? bytesText(words.message) : message, words)
+    const onto = parents.map((parent) => made.get(parent) ?? parent)
+    const ours = await treeOf(own)
+    const isEmpty = ours !== own && onto.length === 1 && (await treeAt(onto[0]!)) === ours
+    made.set(id, isEmpty ? onto[0]! : add(ours, onto, date, text))
   }
   let tip = made.get(head) ?? head
-  const has = await repository.text(['rev-parse', `${head}^{tree}`])
-  if (has !== tree)
-    tip = add(commitText(tree, [tip], words, words.date, ours(bytesText(words.message), words)))
+  if ((await treeAt(tip)) !== tree)
+    tip = add(tree, [tip], words.date, withTrailers(bytesText(words.message), words))
   await storeCommits(repository, bodies, scratch)
-  return tip
+  return { tip, made: bodies.map(({ id }) => id) }
 }
 
 /** A commit with its name, not yet stored. */
@@ -182,7 +184,7 @@ function parse(bytes: Buffer): Parsed {
 }
 
 /** The message with our trailers alone: what an agent writes cannot pass for them. */
-function ours(message: string, { trailers }: CommitWords): string {
+function withTrailers(message: string, { trailers }: CommitWords): string {
   const own = Object.entries(trailers).map(([key, value]) =>
     bytesText(`${key}: ${value.replaceAll(/\s+/g, ' ').trim()}`),
   )

@@ -336,15 +336,18 @@ test('protected files are refused or asked about under both names, and tests are
 test('secrets are found in every form, with file and line, and are not told', async () => {
   using place = carryPlace()
   const secret = 'correct horse battery staple'
-  const carry = (at: CarryPlace = place) => at.carry({}, { secrets: [secret] })
+  const carry = (at: CarryPlace = place) =>
+    at.carry({}, { secrets: { OTHER: 'another secret', TEST_DB: secret } })
   place.write('src/a.txt', `one\ntwo\nfour\n${Buffer.from(secret).toString('base64')}\n`)
   assert.ok(
-    !(await fails(carry(), 'unsafe_change', /"src\/a.txt", line 4: a secret of this task/)).includes(secret),
+    !(await fails(carry(), 'unsafe_change', /secret\. "src\/a.txt", line 4: the secret TEST_DB\./)).includes(
+      secret,
+    ),
   )
   assert.equal(place.kept.size, 0)
   place.git('checkout', '-q', '.')
   place.write('bin', `\0\0${'x'.repeat(300_000)}${secret}${'y'.repeat(300_000)}`)
-  await fails(carry(), 'unsafe_change', /"bin", line 1: a secret/)
+  await fails(carry(), 'unsafe_change', /"bin", line 1: the secret TEST_DB\./)
   rmSync(join(place.work, 'bin'))
   place.write('key.pem', `a\nb\n-----BEGIN RSA ${'PRIVATE KEY'}-----\n`)
   await fails(carry(), 'unsafe_change', /"key.pem", line 3: a private key/)
@@ -352,5 +355,5 @@ test('secrets are found in every form, with file and line, and are not told', as
   place.write('ok', 'ok\n')
   place.git('add', '.')
   place.git('commit', '-qm', `Uses ${secret}`)
-  await fails(carry(), 'unsafe_change', /words of a commit/)
+  await fails(carry(), 'unsafe_change', /words of a commit, or the name of a file: the secret TEST_DB/)
 })

@@ -1,10 +1,10 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type * as z from 'zod'
 import type { GitCarryArgs } from '../../contract/tasks/actions.ts'
 import { GitFailure } from '../git/git-program.ts'
 import { reasonOfWords } from '../git/git-words.ts'
-import { createMasker, type Masker } from '../masking/masker.ts'
+import { KnownSecrets } from '../masking/known-secrets.ts'
 import { type PlatformContext, type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
 import { type CommitPlan, newCommits, writeCommits } from './commits.ts'
 import type { History, Keep } from './evidence.ts'
@@ -12,6 +12,7 @@ import { judgeChange, named } from './judge-change.ts'
 import { OurRepository } from './our-repository.ts'
 import { type BoxedPack, packInBox, tooMuch } from './pack-in-box.ts'
 import { checkSizes } from './safe-change.ts'
+import { WithoutSetup } from './setup-changes.ts'
 import { checkPathCounts } from './tree-changes.ts'
 
 export type CarryArgs = z.infer<typeof GitCarryArgs>
@@ -39,8 +40,8 @@ export interface CarryOptions extends CarryPlaces {
   /** A folder of ours that no box has; what is made there is gone afterwards. */
   folder: string
   signal: AbortSignal
-  /** Knows the task's secrets. */
-  masker: Masker
+  /** The secrets that no change may hold. */
+  secrets: KnownSecrets
   keep: Keep
   phase(name: string, message?: string): void
   tell(message: string): void
@@ -101,7 +102,7 @@ class Carry {
     const { start, commits, max_bytes, max_file_bytes, snapshot } = this.#args
     const { boxed, mirror, phase } = this.#options
     phase('pack')
-    const ask = {
+    const packAsk = {
       start,
       snapshot,
       commits,
@@ -110,19 +111,28 @@ class Carry {
       maxBytes: max_bytes,
       timeoutMs: PACK_MS,
     }
-    const pack = await packInBox(boxed, ask)
+    const pack = await packInBox(boxed, packAsk)
     phase('check')
     await this.#quarantine(pack)
     rmSync(pack.file)
     const reached = { start, tip: pack.all }
     await checkSizes(this.#repository, reached, { maxFileBytes: max_file_bytes, maxBytes: max_bytes })
     if (await this.#isSame(pack.tree, start)) return nothing
-    const { plan, history } = await this.#plan(pack)
-    const own = await newCommits(this.#repository, plan)
+    const { plan: found, history } = await this.#plan(pack)
+    const own = await newCommits(this.#repository, found)
     await checkPathCounts(this.#repository, start, [pack.tree, ...own])
-    const tip = await writeCommits(this.#repository, plan, own, this.#args, join(this.#work, 'commits'))
+    const { own_git } = this.#options
+    const places = { own_git, start, index: join(this.#work, 'index') }
+    const setup = new WithoutSetup({ repository: this.#repository, ...places })
+    const plan = { ...found, tree: await setup.tree(found.tree) }
+    if (await this.#isSame(plan.tree, start)) return nothing
+    const ask = {
+      ...{ plan, commits: own, words: this.#args, treeOf: (tree: string) => setup.tree(tree) },
+      scratch: join(this.#work, 'commits'),
+    }
+    const { tip, made } = await writeCommits(this.#repository, ask)
     if (this.#args.mended) await this.#refuseMarks(tip)
-    return await this.#judge({ history, tip, own })
+    return await this.#judge({ history, tip, own: made })
   }
 
   async #refuseMarks(tip: string): Promise<void> {
@@ -202,7 +212,7 @@ class Carry {
 
   async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<Carried> {
     const { start, below, protect, approved, max_bytes } = this.#args
-    const { masker, keep, phase, tell } = this.#options
+    const { secrets, keep, phase, tell } = this.#options
     const ask = {
       ...made,
       start,
@@ -211,7 +221,7 @@ class Carry {
       approved,
       folder: join(this.#work, 'evidence'),
     }
-    const { files, asked, pack } = await judgeChange(this.#repository, ask, { masker, keep, phase, tell })
+    const { files, asked, pack } = await judgeChange(this.#repository, ask, { secrets, keep, phase, tell })
     await this.#own.takePack(pack, max_bytes)
     await this.#own.text(['update-ref', '--no-deref', CARRIED, made.tip])
     const sum = (of: 'added' | 'deleted') => files.reduce((all, file) => all + (file[of] ?? 0), 0)
@@ -231,7 +241,7 @@ export interface GitCarryOptions {
 export const gitCarryStep = ({ checkout, keep }: GitCarryOptions): PlatformStep => ({
   async run(context) {
     const args = context.args as CarryArgs
-    const { spec, env, folder, signal } = context
+    const { spec, folder, signal } = context
     const places = checkout(spec.run_id)
     if (!places)
       throw new StepFailure(
@@ -239,15 +249,10 @@ export const gitCarryStep = ({ checkout, keep }: GitCarryOptions): PlatformStep 
         'The run has no checkout of a repository here.',
         'Retry the task from its checkpoint.',
       )
-    const secrets = Object.entries(spec.secrets ?? {}).flatMap(([name, use]) => {
-      const value = env[name]
-      if (value === undefined) return []
-      return [{ name, value: use.as === 'file' ? readFileSync(value, 'utf8') : value }]
-    })
     const carried = await carryOut(args, {
       ...{ own_git: places.own_git, mirror: places.mirror, folder, signal },
       boxed: (command) => context.boxed(command),
-      masker: createMasker(secrets),
+      secrets: new KnownSecrets(context.secrets),
       keep: keep(context),
       phase: (name, message) => context.phase(name, message),
       tell: (message) => context.write('stderr', `${message}\n`),

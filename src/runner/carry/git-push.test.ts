@@ -49,6 +49,7 @@ function pushPlace() {
   const context = (more: Partial<PushContext> & { token?: string } = {}): PushContext => ({
     signal,
     open: () => openRemote({ url, token: more.token }, { policy, folder: ours, signal }),
+    check: async () => undefined,
     phase: () => undefined,
     tell: (message) => void told.push(message),
     pause: async (ms) => void pauses.push(ms),
@@ -108,6 +109,7 @@ test('killed before and after each part, it is pushed once in the end', async ()
         {
           signal,
           open: () => openRemote({ url: ${JSON.stringify(url)} }, { policy, folder: ${JSON.stringify(ours)}, signal }),
+          check: async () => undefined,
           phase: (name) => { if (name === '${point}') kill() },
           tell: () => undefined,
           pause: async () => undefined,

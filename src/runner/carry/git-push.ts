@@ -18,6 +18,8 @@ export interface PushAsk {
 export interface PushContext {
   /** Asks the repository what it has, each time anew. */
   open(): Promise<Remote>
+  /** Called before anything is sent there. Throws for what must not be. */
+  check(remote: Remote): Promise<void>
   signal: AbortSignal
   /** Called before each part begins. */
   phase(name: 'look' | 'push' | 'verify', message: string): void
@@ -61,6 +63,7 @@ async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
     )
   if (now === tip) return { sha: tip, branch, forced: false, before: true }
   const forced = await checkMove(ask, context, now)
+  await context.check(remote)
   context.phase('push', `${branch}: ${now === '' ? 'new' : now} → ${tip}`)
   try {
     await push(ask, context, remote, now)

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { mayBePointer, pointersIn } from '../git/lfs-pointer.ts'
-import type { Masker } from '../masking/masker.ts'
+import type { KnownSecrets } from '../masking/known-secrets.ts'
 import { StepFailure } from '../platform-steps/platform-step.ts'
 import {
   type Evidence,
@@ -15,7 +15,7 @@ import {
 import type { OurRepository } from './our-repository.ts'
 import { type Judged, judge, type ProtectRule, protector } from './protected-paths.ts'
 import { checkSafe } from './safe-change.ts'
-import { type SecretPlace, secretsOfChange, secretsOfCommits } from './secret-search.ts'
+import { refuseSecrets } from './secret-search.ts'
 import { commitChanges, type TreeChange, treeChanges } from './tree-changes.ts'
 
 /** Commits of ours that are to be pushed, in a repository of ours. */
@@ -34,8 +34,8 @@ export interface ChangeToJudge {
 }
 
 export interface JudgeContext {
-  /** Knows the task's secrets. */
-  masker: Masker
+  /** The secrets that no change may hold. */
+  secrets: KnownSecrets
   keep: Keep
   phase(name: string): void
   tell(message: string): void
@@ -63,7 +63,10 @@ export async function judgeChange(
   const whole = await treeChanges(repository, start, tip)
   // What one commit adds and the next takes away is pushed, too.
   const changes = [...whole, ...(await commitChanges(repository, own))]
-  await refuseSecrets(repository, change, context.masker)
+  await refuseSecrets(repository, {
+    ...{ change: { start, tip }, commits: own, secrets: context.secrets },
+    shapely: approved,
+  })
   await refuseOfLfs(repository, whole)
   mkdirSync(folder)
   const evidence: Evidence = { start, tip, history, protect: protector(protect), folder }
@@ -108,38 +111,6 @@ async function refuseOfLfs(repository: OurRepository, changes: readonly TreeChan
     'unsafe_change',
     `The change touches what Git LFS keeps: ${named(kept)}.`,
     'Have it made without them, and change these by hand.',
-  )
-}
-
-async function refuseSecrets(
-  repository: OurRepository,
-  { start, tip, own, approved }: ChangeToJudge,
-  masker: Masker,
-): Promise<void> {
-  const search = { masker, allowed: approved }
-  const places = [
-    ...(await secretsOfChange(repository, start, tip, search)),
-    ...(own.length === 0 ? [] : await secretsOfCommits(repository, own, search)),
-  ]
-  const told = [
-    ...new Set(
-      places.map(({ path, line, kind }: SecretPlace) => `${JSON.stringify(path)}, line ${line}: ${kind}`),
-    ),
-  ]
-  const text = await repository.text([
-    'log',
-    '--format=%B',
-    '--name-only',
-    '--no-renames',
-    `${start}..${tip}`,
-  ])
-  if (masker.maskText(text) !== text)
-    told.push('the words of a commit, or the name of a file: a secret of this task')
-  if (told.length === 0) return
-  throw new StepFailure(
-    'unsafe_change',
-    `The change holds what is secret. ${told.map((each) => masker.maskText(each)).join('; ')}.`,
-    'Have it read secrets from its environment. What only looks like a key can be approved of by its path.',
   )
 }
 

@@ -12,6 +12,13 @@ export interface OurRepositoryOptions {
   maxFileBytes: number
 }
 
+/** A file in a tree; with the mode `0` it is not there. */
+export interface TreeEntry {
+  path: string
+  mode: string
+  id: string
+}
+
 /** A bytes' record of git's is a path at most, with a few words before it. */
 const MAX_RECORD_BYTES = 256 * 1024
 
@@ -87,6 +94,15 @@ export class OurRepository {
   async takePack(file: string, maxBytes: number): Promise<void> {
     const args = ['index-pack', '--stdin', '--strict', '--fix-thin', `--max-input-size=${maxBytes}`]
     await this.text(args, { file })
+  }
+
+  /** Makes a tree as that one with other entries; `index`: a file of ours, which is made anew. */
+  async treeWith(tree: string, entries: readonly TreeEntry[], index: string): Promise<string> {
+    const options = { ...this.#options, env: { ...this.#options.env, GIT_INDEX_FILE: index } }
+    const lines = entries.map(({ path, mode, id }) => `${mode} ${id}\t${path}\0`)
+    await git(['read-tree', tree], options, text)
+    await git(['update-index', '-z', '--index-info'], { ...options, input: lines.join('') }, text)
+    return (await git(['write-tree'], options, text)).trimEnd()
   }
 
   /** The objects from one commit to another, as a pack; what it is made against has to be there where it is taken. */

@@ -4,14 +4,10 @@ import { pipeline } from 'node:stream/promises'
 import { type BoxedCommand, type BoxedEnd, StepFailure } from '../platform-steps/platform-step.ts'
 
 /**
- * Packs what stands in the working folder, there: with a repository of its own, so that no setting, hook, filter or attribute of
- * the agent's counts, which has the agent's objects and a copy of its index, as old as that is, or a file that was changed in the second of its checkout would be
- * taken for unchanged. Says first the agent's commit, then the tree, then a
- * commit of that tree which is in the pack with all that it leads to.
+ * Looks at the working folder, there: with a repository of its own, so that no setting, hook, filter or attribute of the agent's
+ * counts, which has the agent's objects. Wants `mirror`, `format` and `blocks`.
  */
-const PACK = `
-set -eu
-start=$1 snapshot=$2 keep=$3 mirror=$4 format=$5 blocks=$6
+const OWN_REPOSITORY = `
 trap '' XFSZ
 ulimit -c 0
 ulimit -f "$blocks"
@@ -29,19 +25,16 @@ printf '[core]\\n\\trepositoryformatversion = %s\\n\\tbare = false\\n' "$version
 [ "$format" = sha1 ] || printf '[extensions]\\n\\tobjectformat = %s\\n' "$format" >>"$own/config"
 printf '%s\\n' "$work/.git/objects" "$mirror/objects" >"$own/objects/info/alternates"
 [ ! -f .git/shallow ] || cp .git/shallow "$own/shallow"
-head=$(git --git-dir="$work/.git" rev-parse --verify --quiet 'HEAD^{commit}') || head=$start
-tree=
-if [ -n "$snapshot" ]; then
-  tree=$(git --git-dir="$work/.git" rev-parse --verify --quiet "$snapshot^{tree}") || {
-    echo "The snapshot $snapshot is gone." >&2
-    case $snapshot in refs/*) echo "The folder is taken as it is." >&2 ;; *) exit 3 ;; esac
-  }
-fi
-export GIT_DIR="$own" GIT_WORK_TREE="$work" GIT_INDEX_FILE="$scratch/index" HOME="$scratch"
 settings='-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.untrackedCache=false -c core.splitIndex=false'
 settings="$settings -c advice.addEmbeddedRepo=false -c core.safecrlf=false -c gc.auto=0"
 ours() { git $settings "$@"; }
-if [ -z "$tree" ]; then
+`
+
+/**
+ * Takes the files into an index, wants `start` and `head`: into a copy of the agent's, as old as that is, or a file that was changed
+ * in the second of its checkout would be taken for unchanged.
+ */
+const ADD_ALL = `
   if ! { [ -f "$work/.git/index" ] && cp -p "$work/.git/index" "$scratch/index" && ours add --all . 2>/dev/null; }; then
     rm -f "$scratch/index"
     ours read-tree "$head"
@@ -56,6 +49,38 @@ if [ -z "$tree" ]; then
       ours update-index --force-remove -z --stdin <"$scratch/nested"
     }
   fi
+`
+
+/** Lists the files that differ from a commit, as `git diff-index` does. */
+const LIST = `
+set -eu
+start=$1 mirror=$2 format=$3 blocks=$4
+${OWN_REPOSITORY}
+head=$start
+export GIT_DIR="$own" GIT_WORK_TREE="$work" GIT_INDEX_FILE="$scratch/index" HOME="$scratch"
+${ADD_ALL}
+ours diff-index --cached --raw -z --no-renames --no-abbrev "$start"
+`
+
+/**
+ * Packs what stands there. Says first the agent's commit, then the tree, then a commit of that tree which is in the pack with all
+ * that it leads to.
+ */
+const PACK = `
+set -eu
+start=$1 snapshot=$2 keep=$3 mirror=$4 format=$5 blocks=$6
+${OWN_REPOSITORY}
+head=$(git --git-dir="$work/.git" rev-parse --verify --quiet 'HEAD^{commit}') || head=$start
+tree=
+if [ -n "$snapshot" ]; then
+  tree=$(git --git-dir="$work/.git" rev-parse --verify --quiet "$snapshot^{tree}") || {
+    echo "The snapshot $snapshot is gone." >&2
+    case $snapshot in refs/*) echo "The folder is taken as it is." >&2 ;; *) exit 3 ;; esac
+  }
+fi
+export GIT_DIR="$own" GIT_WORK_TREE="$work" GIT_INDEX_FILE="$scratch/index" HOME="$scratch"
+if [ -z "$tree" ]; then
+${ADD_ALL}
   tree=$(ours write-tree)
 fi
 # Nothing of a submodule comes out but the commit that it is at.
@@ -111,8 +136,7 @@ export async function packInBox(
   const { start, snapshot = '', commits, mirror, folder, maxBytes, timeoutMs } = ask
   const file = join(folder, 'boxed')
   const format = start.length === 64 ? 'sha256' : 'sha1'
-  const blocks = String(Math.ceil(maxBytes / BLOCK_BYTES) + 1)
-  const argv = ['/bin/sh', '-c', PACK, 'sh', start, snapshot, commits, mirror, format, blocks]
+  const argv = ['/bin/sh', '-c', PACK, 'sh', start, snapshot, commits, mirror, format, blocksOf(maxBytes)]
   const ended = await boxed({ argv, stdout: { file }, offline: true, timeout_ms: timeoutMs })
   if (ended.type === 'timed_out')
     throw new StepFailure('too_large', `Packing the change has taken more than ${timeoutMs / 1000} s.`)
@@ -126,6 +150,35 @@ export async function packInBox(
   rmSync(file)
   return { file: pack, ...ids }
 }
+
+export interface ListAsk {
+  start: string
+  mirror: string
+  /** A file of the runner, made here. */
+  file: string
+  timeoutMs: number
+}
+
+const MAX_LISTED_FILE_BYTES = 1024 ** 3
+
+/** Writes a list of the files that differ from a commit by now. Throws `StepFailure`; answers false where the step is to end. */
+export async function listInBox(
+  boxed: (command: BoxedCommand) => Promise<BoxedEnd>,
+  { start, mirror, file, timeoutMs }: ListAsk,
+): Promise<boolean> {
+  const format = start.length === 64 ? 'sha256' : 'sha1'
+  const argv = ['/bin/sh', '-c', LIST, 'sh', start, mirror, format, blocksOf(MAX_LISTED_FILE_BYTES)]
+  const ended = await boxed({ argv, stdout: { file }, offline: true, timeout_ms: timeoutMs })
+  if (ended.type === 'stopped') return false
+  if (ended.type === 'exited' && ended.code === 0) return true
+  throw new StepFailure(
+    'workspace',
+    'The files of the workspace could not be listed.',
+    'The log of this step says why.',
+  )
+}
+
+const blocksOf = (bytes: number): string => String(Math.ceil(bytes / BLOCK_BYTES) + 1)
 
 export const tooMuch = (maxBytes: number) =>
   new StepFailure(

@@ -4,6 +4,7 @@ import type { GitPushArgs } from '../../contract/tasks/actions.ts'
 import { GitRefused } from '../git/git-words.ts'
 import { type GitPolicy, openRemote, type Remote } from '../git/remote.ts'
 import { type RepositoryToken, stepToken, type TokenOf } from '../git/repository-token.ts'
+import { KnownSecrets } from '../masking/known-secrets.ts'
 import {
   type PlatformContext,
   type PlatformResult,
@@ -14,6 +15,8 @@ import type { LeaseContext, PoolUser } from '../workspaces/lease.ts'
 import { type CaughtUp, catchUp } from './catch-up.ts'
 import { MAX_FILE_BYTES, type Pushed, pushBranch, shaOf } from './git-push.ts'
 import { named } from './judge-change.ts'
+import { OurRepository } from './our-repository.ts'
+import { refuseSecrets } from './secret-search.ts'
 
 type PushArgs = z.infer<typeof GitPushArgs>
 
@@ -54,6 +57,23 @@ export const gitPushStep = ({ policy, pool, tokenOf = stepToken }: GitPushOption
     }
   },
 })
+
+/** The commits up to that one which none of these refs of the repository has. */
+async function newThere(repository: OurRepository, tip: string, refs: readonly string[]): Promise<string[]> {
+  const here: string[] = []
+  await repository.lines(
+    ['cat-file', '--batch-check'],
+    (line) => {
+      const [id, type] = line.split(' ')
+      if (type === 'commit' || type === 'tag') here.push(id!)
+    },
+    refs.map((id) => `${id}\n`).join(''),
+  )
+  const commits: string[] = []
+  const input = [tip, ...here.map((id) => `^${id}`)].map((line) => `${line}\n`).join('')
+  await repository.lines(['rev-list', '--stdin'], (id) => void commits.push(id), input)
+  return commits
+}
 
 interface PushParts extends Pick<GitPushOptions, 'policy' | 'pool'> {
   args: PushArgs
@@ -102,6 +122,16 @@ class Push {
     }
   }
 
+  /** Work of an earlier try comes here without having been looked at, and may be older than a secret. */
+  async #refuseSecrets({ advertisement: { refs } }: Remote): Promise<void> {
+    const { context, own_git: folder } = this.#parts
+    const { signal, secrets } = context
+    const repository = new OurRepository({ folder, signal, maxFileBytes: MAX_FILE_BYTES })
+    const commits = await newThere(repository, this.#tip, [...new Set(refs.values())])
+    const ask = { commits, secrets: new KnownSecrets(secrets), shapely: 'all' as const }
+    await refuseSecrets(repository, ask)
+  }
+
   async #open(): Promise<Remote> {
     const { args, context, policy } = this.#parts
     const { signal, folder } = context
@@ -139,6 +169,7 @@ class Push {
         {
           signal: context.signal,
           open: () => this.#open(),
+          check: (remote) => this.#refuseSecrets(remote),
           phase: (name, message) => context.phase(name, message),
           tell: (message) => context.write('stderr', `${message}\n`),
           pause: (ms, until) => sleep(ms, undefined, { signal: until }),

@@ -226,7 +226,8 @@ async function collisions(
   return offences
 }
 
-function withFolders(path: string): string[] {
+/** A path, and those of the folders above it. */
+export function withFolders(path: string): string[] {
   const names = [path]
   for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1))
     names.push(path.slice(0, at))

@@ -1,8 +1,10 @@
 import type { Readable } from 'node:stream'
+import type { KnownSecrets } from '../masking/known-secrets.ts'
 import type { Masker, StreamMasker } from '../masking/masker.ts'
+import { StepFailure } from '../platform-steps/platform-step.ts'
 import type { OurRepository } from './our-repository.ts'
 
-export interface SecretPlace {
+interface SecretPlace {
   path: string
   /** Of the file as that commit has it. */
   line: number
@@ -30,37 +32,54 @@ const shapes: readonly [kind: string, RegExp][] = [
 
 const shapeOf = (text: string): string | undefined => shapes.find(([, shape]) => shape.test(text))?.[0]
 
-const KNOWN = 'a secret of this task'
+const KNOWN = 'a secret'
 const MAX_PLACES = 20
 /** Longer lines are looked at in pieces, each with so much of the one before. */
 const PIECE_BYTES = 64 * 1024
 const OVERLAP = 256
 
-export interface SecretSearch {
-  /** Knows the task's secrets, in all their forms. */
-  masker: Masker
-  /** Paths where what has but the shape of a key may stand. */
-  allowed: readonly string[]
+export interface SecretAsk {
+  /** The whole change from one commit to another; absent: the commits alone are looked at. */
+  change?: { start: string; tip: string }
+  /** Each is looked at against its parents: what one adds and the next takes away is pushed, too. */
+  commits: readonly string[]
+  secrets: KnownSecrets
+  /** Paths where what has but the shape of a key may stand; `all`: nothing is looked at for its shape. */
+  shapely: readonly string[] | 'all'
 }
 
-/** The places where those commits add a secret, each against its parents; at most 20. */
-export async function secretsOfCommits(
-  repository: OurRepository,
-  commits: readonly string[],
-  search: SecretSearch,
-): Promise<SecretPlace[]> {
-  const input = commits.map((id) => `${id}\n`).join('')
-  return await look(repository, [...DIFF, '--stdin', '--root', '--cc'], search, input)
+/** Throws `unsafe_change` where files, names of files or words of commits hold a secret; it names which, and no value. */
+export async function refuseSecrets(repository: OurRepository, ask: SecretAsk): Promise<void> {
+  const { masker } = ask.secrets
+  const places = await look(repository, ask, masker)
+  const isKnown = places.some(({ kind }) => kind === KNOWN)
+  const told = places
+    .filter(({ kind }) => kind !== KNOWN)
+    .map(({ path, line, kind }) => wordsOf(path, line, kind))
+  const words = await wordsOfCommits(repository, ask.commits)
+  const isInWords = masker.maskText(words) !== words
+  if (isKnown || isInWords)
+    for (const { name, masker: one } of ask.secrets.each()) {
+      const found = isKnown ? await look(repository, { ...ask, shapely: 'all' }, one) : []
+      told.push(...found.map(({ path, line }) => wordsOf(path, line, `the secret ${name}`)))
+      if (one.maskText(words) !== words)
+        told.push(`the words of a commit, or the name of a file: the secret ${name}`)
+    }
+  if (told.length === 0) return
+  const all = [...new Set(told)].slice(0, MAX_PLACES)
+  throw new StepFailure(
+    'unsafe_change',
+    `The change holds what is secret. ${all.map((each) => masker.maskText(each)).join('; ')}.`,
+    'Have it read secrets from its environment, and name files that hold them in .gitignore.',
+  )
 }
 
-/** The same of the whole change from one commit to another. */
-export async function secretsOfChange(
-  repository: OurRepository,
-  from: string,
-  to: string,
-  search: SecretSearch,
-): Promise<SecretPlace[]> {
-  return await look(repository, [...DIFF, from, to], search)
+const wordsOf = (path: string, line: number, kind: string) => `${JSON.stringify(path)}, line ${line}: ${kind}`
+
+async function wordsOfCommits(repository: OurRepository, commits: readonly string[]): Promise<string> {
+  if (commits.length === 0) return ''
+  const args = ['log', '--no-walk=unsorted', '--format=%B', '--name-only', '--no-renames', '--stdin']
+  return await repository.text(args, inputOf(commits))
 }
 
 const DIFF = [
@@ -68,21 +87,34 @@ const DIFF = [
   ...['--no-color', '--no-ext-diff', '--no-textconv'],
 ]
 
+const inputOf = (commits: readonly string[]) => commits.map((id) => `${id}\n`).join('')
+
+/** The places where a secret is added, at most 20 of the change and of the commits. */
 async function look(
   repository: OurRepository,
-  args: readonly string[],
-  search: SecretSearch,
-  input?: string,
+  { change, commits, shapely }: SecretAsk,
+  masker: Masker,
 ): Promise<SecretPlace[]> {
-  const reader = new DiffReader(search)
-  await repository.read(args, (output) => reader.readAll(output), input)
-  return reader.places
+  const places: SecretPlace[] = []
+  const read = async (args: readonly string[], input?: string) => {
+    const reader = new DiffReader({ masker, shapely })
+    await repository.read(args, (output) => reader.readAll(output), input)
+    places.push(...reader.places)
+  }
+  if (change) await read([...DIFF, change.start, change.tip])
+  if (commits.length > 0) await read([...DIFF, '--stdin', '--root', '--cc'], inputOf(commits))
+  return places
+}
+
+interface DiffSearch {
+  masker: Masker
+  shapely: SecretAsk['shapely']
 }
 
 /** Reads a diff as it comes; of it no more than a piece of a line is held. */
 class DiffReader {
   readonly places: SecretPlace[] = []
-  readonly #search: SecretSearch
+  readonly #search: DiffSearch
   #path = ''
   #isHeader = true
   #parents = 1
@@ -91,7 +123,7 @@ class DiffReader {
   /** Of the line that goes on: whether it was added, and its end so far. */
   #open: { added: boolean; tail: string } | undefined
 
-  constructor(search: SecretSearch) {
+  constructor(search: DiffSearch) {
     this.#search = search
   }
 
@@ -161,7 +193,8 @@ class DiffReader {
       this.#found(KNOWN)
       this.#stream = undefined
     }
-    const kind = this.#search.allowed.includes(this.#path) ? undefined : shapeOf(text)
+    const { shapely } = this.#search
+    const kind = shapely === 'all' || shapely.includes(this.#path) ? undefined : shapeOf(text)
     if (kind !== undefined) this.#found(kind)
   }
 

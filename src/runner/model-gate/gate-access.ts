@@ -87,6 +87,7 @@ function joined(services: readonly ModelService[]): ModelService[] {
       ...same.keys,
       ...service.keys.filter(({ variable }) => !same.keys.some((key) => key.variable === variable)),
     ]
+    same.account ??= service.account
     same.defaultUrl ??= service.defaultUrl
     same.keyless ||= service.keyless
     same.addsVersion ||= service.addsVersion

@@ -134,6 +134,7 @@ class PlatformDriver implements Driver {
       ...{ spec, args, shown },
       signal: this.#abort.signal,
       env: this.#kept.env,
+      secrets: this.#kept.secrets?.known ?? [],
       folder: folder.path,
       get workspace() {
         return workspaces.create(spec.run_id)

@@ -2,6 +2,7 @@ import type { AttemptReport, AttemptSpec, StreamName } from '../../contract/atte
 import type { Reason } from '../../contract/status.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
 import type { Keepable } from '../artifacts/artifact-keeper.ts'
+import type { NamedSecret } from '../masking/masker.ts'
 
 /**
  * A step of a coding task that the runner's own process carries out: it holds credentials, so it stands outside of every box,
@@ -29,6 +30,8 @@ export interface PlatformContext {
   readonly signal: AbortSignal
   /** Variables of the step, with the values of its secrets. */
   readonly env: Readonly<Record<string, string>>
+  /** All that the machine hides for the step and that can be told from other texts, each by its name. */
+  readonly secrets: readonly NamedSecret[]
   /** Folder of the attempt on the runner, which no box has: scratch files go there, and with it. */
   readonly folder: string
   /** The working folder of the run, as it is now. */

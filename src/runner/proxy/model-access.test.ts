@@ -175,6 +175,28 @@ describe('the way of an agent to its models', () => {
     assert.equal(access('builtin', { ...key, ...local }, { machine: key }).rules[0]?.key, 'the machine’s')
   })
 
+  it('has the account chosen by whoever has given the key, and by nobody in the box', () => {
+    const machine = { OPENAI_API_KEY: 'the machine’s', OPENAI_ORG_ID: 'org-m', OPENAI_PROJECT_ID: 'proj-m' }
+    const ofMachine = { 'openai-organization': 'org-m', 'openai-project': 'proj-m' }
+    const others = { OPENAI_ORG_ID: 'org-s' }
+    for (const name of ['builtin', 'codex', 'opencode']) {
+      const env = { OPENAI_API_KEY: machine.OPENAI_API_KEY, ...others }
+      const found = access(name, env, { machine, step: others })
+      assert.deepEqual(found.rules[0]?.headers, ofMachine, name)
+      assert.equal(found.env.OPENAI_ORG_ID, undefined)
+      const own = { OPENAI_API_KEY: 'the step’s', ...others }
+      const [rule] = access(name, own, { machine, step: own }).rules
+      assert.deepEqual(rule?.headers, { 'openai-organization': 'org-s' }, name)
+    }
+    // One's own machine: what its owner sets for a step is the machine's.
+    const [usual] = access('builtin', { OPENAI_API_KEY: 'x', ...others }, { machine }).rules
+    assert.deepEqual(usual?.headers, { ...ofMachine, 'openai-organization': 'org-s' })
+    const gateway = { ANTHROPIC_API_KEY: 'the machine’s', ANTHROPIC_CUSTOM_HEADERS: 'X-Team: ours' }
+    const step = { ANTHROPIC_CUSTOM_HEADERS: 'X-Team: mine\nanthropic-organization-id: o\nAnthropic-Beta: b' }
+    const [rule] = access('claude_code', { ...gateway, ...step }, { machine: gateway, step }).rules
+    assert.deepEqual(rule?.headers, { 'Anthropic-Beta': 'b', 'X-Team': 'ours' })
+  })
+
   it('refuses an address that is none', () => {
     for (const url of [
       'gate.example',

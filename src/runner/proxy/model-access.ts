@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Agent, ModelService } from '../../agents/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { mayPass } from './door-headers.ts'
 import { type ModelRule, modelUrl } from './rules.ts'
 
 export type Variables = Readonly<Record<string, string | undefined>>
@@ -87,6 +88,8 @@ function ruleOf(
   const holder = found ?? (service.keyless && env[service.url] ? keys[0] : undefined)
   if (holder === undefined) return undefined
   const secret = (found && env[found.variable]) || 'none'
+  const isStepsKey = isForeign || (found && (step?.[found.variable] ?? '') !== '')
+  const payer = step === undefined ? { ...machine, ...env } : isStepsKey ? step : machine
   const proxy = isForeign ? undefined : proxyFor(upstream, machine)
   const digest = createHash('sha256').update(`${key}\n${service.name}`).digest('hex').slice(0, 40)
   return {
@@ -97,8 +100,7 @@ function ruleOf(
     // A sign-in's token goes as Bearer, whatever variable it is given in.
     header: secret.startsWith('sk-ant-oat') ? 'bearer' : holder.header,
     key: secret,
-    // Those of the machine may hold a secret of the service that the machine uses.
-    headers: service.headers === undefined ? {} : headersIn((isForeign ? step : env)?.[service.headers]),
+    headers: headersOf(service, { step, payer }),
     ...(models === undefined ? {} : { models: [...models] }),
     ...(isForeign ? { checked: true } : {}),
     ...(proxy === undefined ? {} : { proxy }),
@@ -107,8 +109,29 @@ function ruleOf(
       taken: [
         ...keys.map(({ variable }) => variable),
         ...(service.headers === undefined ? [] : [service.headers]),
+        ...Object.values(service.account ?? {}),
       ],
     },
+  }
+}
+
+/**
+ * Further headers that go with the key: those of whoever has given it, and may hold a secret of theirs. A step that uses the key
+ * of the machine adds what its agent might, and chooses no account.
+ */
+function headersOf(
+  { headers, account = {} }: ModelService,
+  { step, payer }: { step: Variables | undefined; payer: Variables },
+): Record<string, string> {
+  const own = headers === undefined ? {} : headersIn(payer[headers])
+  const added = headers === undefined || payer === step ? {} : headersIn(step?.[headers])
+  const chosen = Object.entries(account).flatMap(([name, variable]) =>
+    payer[variable] ? [[name, payer[variable]]] : [],
+  )
+  return {
+    ...Object.fromEntries(Object.entries(added).filter(([name]) => mayPass(name.toLowerCase()))),
+    ...Object.fromEntries(chosen),
+    ...own,
   }
 }
 

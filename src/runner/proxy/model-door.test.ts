@@ -39,6 +39,17 @@ describe('a door to models', () => {
         },
         ...{ 'x-original-url': '/v1/files', 'x-http-method': 'DELETE' },
         ...{ 'anthropic-beta': 'files', 'anthropic-version': '2023-06-01', 'x-auth-token': 'abc' },
+        ...{ 'x-stainless-lang': 'js', 'x-stainless-api-key': 'abc', 'x-codex-window-id': '1', 'x-new': '1' },
+        // By which a service is told who pays.
+        ...{ 'openai-organization': 'org-box', 'openai-project': 'proj-box', 'chatgpt-account-id': 'box' },
+        ...{ 'anthropic-organization-id': 'box', 'anthropic-workspace-id': 'box', 'x-team': 'of the box' },
+        ...{ 'x-goog-user-project': 'box', 'x-ms-client-principal-id': 'box', 'x-amzn-account': 'box' },
+        ...{
+          'x-initiator': 'user',
+          'http-referer': 'https://box.test',
+          'x-title': 'box',
+          'cf-aig-metadata': 'x',
+        },
       },
     })
     assert.equal(answer.status, 200)
@@ -47,8 +58,9 @@ describe('a door to models', () => {
     assert.equal(headers['x-api-key'], KEY)
     assert.deepEqual(Object.keys(headers).sort(), [
       ...['accept-encoding', 'anthropic-beta', 'anthropic-version', 'connection', 'content-length', 'host'],
-      ...['x-api-key', 'x-team'],
+      ...['x-api-key', 'x-codex-window-id', 'x-stainless-lang', 'x-team'],
     ])
+    assert.equal(headers['x-team'], 'ours')
     assert.equal(headers['accept-encoding'], 'identity')
     assert.equal(headers.host, new URL(service.url).host)
     assert.deepEqual(door.told, [

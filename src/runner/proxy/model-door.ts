@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isCredentialName } from '../../contract/names.ts'
 import { FairTurns } from '../../platform/fair-turns.ts'
 import { createMasker, type Masker } from '../masking/masker.ts'
+import { answerHeaders, requestHeaders } from './door-headers.ts'
 import { ModelBudget } from './model-budget.ts'
 import {
   badQuery,
@@ -20,7 +21,7 @@ import {
 import { type Counted, costOf, listPrices, type Price, type Prices, priceOf } from './prices.ts'
 import { readBody } from './request-body.ts'
 import type { DoorRules, ModelRule, Told } from './rules.ts'
-import { answerHeaders, REFUSED, requestHeaders, Upstream } from './upstream.ts'
+import { REFUSED, Upstream } from './upstream.ts'
 import { AnswerCount, type Api, budgetTokens, estimateOf, sumTold } from './usage-count.ts'
 
 /** After so many answers in a row that were failures, each request waits a while: what a door tells must not fill a disk. */

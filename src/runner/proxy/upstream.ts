@@ -1,10 +1,5 @@
 import { lookup } from 'node:dns/promises'
-import {
-  Agent as HttpAgent,
-  request as httpRequest,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-} from 'node:http'
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { isIP, type LookupFunction, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
@@ -16,63 +11,6 @@ import type { DoorRules, ModelRule } from './rules.ts'
 const IDLE_MS = 15_000
 const kept = { keepAlive: true, timeout: IDLE_MS, scheduling: 'lifo' } as const
 const CONNECT_MS = 10_000
-
-/** Of one connection, and of the two ends alone (RFC 9110, 7.6.1). */
-const HOP_BY_HOP = [
-  ...['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade'],
-  ...['proxy-connection', 'http2-settings'],
-]
-/** Headers that say who asks, or whom, which the proxy sets itself; and those that would hide an answer from being counted and masked. */
-const OWN = [
-  ...['host', 'content-length', 'content-encoding', 'expect', 'accept-encoding', 'origin', 'referer'],
-  ...['forwarded', 'via', 'x-real-ip'],
-]
-const CREDENTIAL =
-  /(^|-)(authorization|auth|api-?key|key|tokens?|secret|signature|cookies?\d?|credentials?)(-|$)|^proxy-|^x-forwarded-/
-
-/** By which gateways are told to send on elsewhere, with keys of theirs, or to take one method for another. */
-const ELSEWHERE =
-  /(^|-)(host|url|uri|base|endpoint|upstream|target|destination|override)(-|$)|^x-http-method$/
-
-const taken = new Set([...HOP_BY_HOP, ...OWN])
-
-/** The headers of a request as they may go on: nothing by which a program in a box would be somebody else. */
-export function requestHeaders(headers: IncomingHttpHeaders, rule: ModelRule): Record<string, string> {
-  const named = new Set(listed(headers.connection))
-  const result: Record<string, string> = {}
-  for (const [name, value] of Object.entries(headers))
-    if (
-      value !== undefined &&
-      !taken.has(name) &&
-      !named.has(name) &&
-      !CREDENTIAL.test(name) &&
-      !ELSEWHERE.test(name)
-    )
-      result[name] = Array.isArray(value) ? value.join(', ') : value
-  result['accept-encoding'] = 'identity'
-  for (const [name, value] of Object.entries(rule.headers)) result[name.toLowerCase()] = value
-  if (rule.header === 'bearer') result.authorization = `Bearer ${rule.key}`
-  else result['x-api-key'] = rule.key
-  return result
-}
-
-/** Headers of an answer that do not go on: its length may change where a key is masked in it. */
-const NOT_BACK = new Set([...HOP_BY_HOP, 'content-length', 'set-cookie', 'set-cookie2', 'alt-svc'])
-
-export function answerHeaders(
-  answer: IncomingMessage,
-  mask: (text: string) => string,
-): Record<string, string | string[]> {
-  const named = new Set(listed(answer.headers.connection))
-  const result: Record<string, string | string[]> = {}
-  for (const [name, values = []] of Object.entries(answer.headersDistinct))
-    if (!NOT_BACK.has(name) && !named.has(name))
-      result[name] = values.length === 1 ? mask(values[0]!) : values.map(mask)
-  return result
-}
-
-const listed = (value: string | undefined): string[] =>
-  (value ?? '').split(',').map((each) => each.trim().toLowerCase())
 
 /** The addresses of a host at that port, where all of them may be reached; else throws, with the reason as its code. */
 export type CheckedLookup = (target: Target, rules: DoorRules) => Promise<readonly string[]>

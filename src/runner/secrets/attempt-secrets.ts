@@ -1,11 +1,14 @@
 import { mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { withSecrets } from '../../contract/step-secrets.ts'
+import { givenSecrets, withSecrets } from '../../contract/step-secrets.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
-import type { Masker } from '../masking/masker.ts'
+import type { Masker, NamedSecret } from '../masking/masker.ts'
+import { secretBytes } from '../masking/secret-patterns.ts'
 
 const FILES = 'secret-files'
+/** A key for a service of models that asks for none is a word like `local`. */
+const MIN_OWN_BYTES = 16
 /** Where the values stand until the attempt's end. */
 export const keptIn = (folder: string): string => join(folder, 'secrets')
 
@@ -49,13 +52,24 @@ export class AttemptSecrets {
     return (this.masker?.warnings ?? []).filter((warning) => names.some((name) => warning.startsWith(name)))
   }
 
+  /** Those by which a text that is to leave the machine can be refused: values of the machine's own that are short may be words. */
+  get known(): NamedSecret[] {
+    const { own, step } = this.#values
+    const ofMachine = Object.entries(own).filter(([, value]) => secretBytes(value) >= MIN_OWN_BYTES)
+    return [...ofMachine, ...Object.entries(step)].map(([name, value]) => ({ name, value }))
+  }
+
   /** The variables that its processes get. */
   get env(): Record<string, string> {
-    const given = Object.entries(this.#values.step).map(([variable, value]) => [
-      variable,
-      this.#options.spec.secrets?.[variable]?.as === 'file' ? this.#file(variable) : value,
-    ])
-    return Object.fromEntries(given)
+    const { secrets } = this.#options.spec
+    const { step } = this.#values
+    const given = givenSecrets(secrets).filter((variable) => Object.hasOwn(step, variable))
+    return Object.fromEntries(
+      given.map((variable) => [
+        variable,
+        secrets?.[variable]?.as === 'file' ? this.#file(variable) : step[variable]!,
+      ]),
+    )
   }
 
   /** The spec with the secrets in its texts and its environment. It is written nowhere. */

@@ -41,7 +41,7 @@ function placed(files: Record<string, string>) {
   const steps: Record<string, PlatformStep> = {
     'playbook.run': playbookRun({
       filesAt: (_run, commit) => filesOfCommit(own, commit),
-      ownGit: () => own,
+      checkout: () => ({ own_git: own, mirror: own }),
     }),
     'task.verdict': taskVerdict,
   }

@@ -12,6 +12,8 @@ import type { ReadFile } from '../../playbooks/found.ts'
 import { checkPlaybooks, validPlaybooks } from '../../playbooks/parse.ts'
 import { begin, next, record, type TryEnd } from '../../playbooks/progress.ts'
 import { joinFigures } from '../../playbooks/results/figures.ts'
+import type { CarryPlaces } from '../carry/git-carry.ts'
+import { SetupWatch } from '../carry/setup-changes.ts'
 import {
   type BoxedEnd,
   type PlatformContext,
@@ -27,24 +29,24 @@ import { asksForChanges, verifyCommands } from './verify-commands.ts'
 export interface PlaybookRunOptions {
   /** The files of the run's repository at a commit, out of objects that no agent could write; undefined: it has no repository here. */
   filesAt(runId: string, commit: string, signal: AbortSignal): ReadFile | undefined
-  /** Our repository of the run, which has what was carried out. */
-  ownGit(runId: string): string | undefined
+  /** The repositories of the run: ours, which has what was carried out, and the copy that it borrows from. */
+  checkout(runId: string): CarryPlaces | undefined
 }
 
 type Args = output<typeof PlaybookRunArgs>
 
 /** Runs the commands of one phase of a task's playbook, in the box, and reads what tests say. */
-export function playbookRun({ filesAt, ownGit }: PlaybookRunOptions): PlatformStep {
+export function playbookRun({ filesAt, checkout }: PlaybookRunOptions): PlatformStep {
   return {
     async run(context) {
       const args = context.args as Args
       const repository = filesAt(context.spec.run_id, args.start, context.signal)
-      const own = ownGit(context.spec.run_id)
-      if (repository === undefined || own === undefined)
+      const places = checkout(context.spec.run_id)
+      if (repository === undefined || places === undefined)
         throw new StepFailure('workspace', 'The run has no repository on this machine.')
       const chosen = await choose(args, repository)
       tell(context, chosen)
-      return await new PlaybookRun(context, args, chosen, own).run()
+      return await new PlaybookRun(context, args, chosen, places).run()
     },
   }
 }
@@ -84,14 +86,14 @@ class PlaybookRun {
   readonly #context: PlatformContext
   readonly #args: Args
   readonly #chosen: ChosenPlaybook
-  readonly #ownGit: string
+  readonly #places: CarryPlaces
   readonly #figures: TestFigures[] = []
   #commands = 0
   #cwd: string
   #writable: readonly string[] = []
 
-  constructor(context: PlatformContext, args: Args, chosen: ChosenPlaybook, ownGit: string) {
-    this.#ownGit = ownGit
+  constructor(context: PlatformContext, args: Args, chosen: ChosenPlaybook, places: CarryPlaces) {
+    this.#places = places
     this.#context = context
     this.#args = args
     this.#chosen = chosen
@@ -103,14 +105,14 @@ class PlaybookRun {
     const { playbook } = this.#chosen
     const named = { PLAYBOOK: playbook?.name ?? '' }
     if (phase === 'setup') {
-      if (playbook) this.#mustPass(await this.#phase('setup', await this.#facts()), 'workspace')
+      if (playbook) await this.#setUp()
       const { commands, text } = verifyCommands(playbook, this.#known())
       return { exports: { ...named, VERIFY: JSON.stringify(commands), TEST_COMMANDS: text } }
     }
     if (!playbook) return { exports: { ...named, TESTS: '', TESTS_TEXT: this.#chosen.why } }
     const facts = await this.#facts()
     if (fresh !== '') {
-      this.#cwd = await freshCheckout(this.#context, this.#ownGit, fresh)
+      this.#cwd = await freshCheckout(this.#context, this.#places.own_git, fresh)
       this.#writable = [this.#cwd]
       this.#mustPass(await this.#phase('setup', facts), 'test')
     }
@@ -123,6 +125,19 @@ class PlaybookRun {
         TESTS: figures === undefined ? '' : JSON.stringify(figures),
         TESTS_TEXT: [summary.message, ...(figures === undefined ? [] : [figuresText(figures)])].join(' '),
       },
+    }
+  }
+
+  /** What it leaves in the workspace is no part of the change, also where it fails. */
+  async #setUp(): Promise<void> {
+    const { folder, boxed } = this.#context
+    const watch = new SetupWatch({ ...this.#places, start: this.#args.start, folder, boxed })
+    const facts = await this.#facts()
+    const summary = await this.#phase('setup', facts, (step) => watch.begin(step.commits === true))
+    try {
+      await watch.end()
+    } finally {
+      this.#mustPass(summary, 'workspace')
     }
   }
 
@@ -139,7 +154,11 @@ class PlaybookRun {
       : this.#known()
   }
 
-  async #phase(phase: 'setup' | 'test', facts: ConditionFacts): Promise<PlaybookSummary> {
+  async #phase(
+    phase: 'setup' | 'test',
+    facts: ConditionFacts,
+    before?: (step: PlaybookStep) => Promise<void>,
+  ): Promise<PlaybookSummary> {
     const { signal } = this.#context
     let progress = begin(this.#chosen.playbook!, phase, facts)
     for (;;) {
@@ -152,6 +171,7 @@ class PlaybookRun {
       }
       const { index, step, wait_ms } = todo
       if (wait_ms > 0) await sleep(wait_ms, undefined, { signal })
+      await before?.(step)
       progress = record(progress, index, await this.#try(step, todo.try))
     }
   }

@@ -8,7 +8,7 @@ import {
   type CarryOptions,
   carryOut,
 } from '../../../src/runner/carry/git-carry.ts'
-import { createMasker } from '../../../src/runner/masking/masker.ts'
+import { KnownSecrets } from '../../../src/runner/masking/known-secrets.ts'
 import type { BoxedCommand, BoxedEnd } from '../../../src/runner/platform-steps/platform-step.ts'
 import { makeRepository, run, type TreeEntry } from '../sources/git-fixture.ts'
 
@@ -26,7 +26,10 @@ export interface CarryPlace extends Disposable {
   kept: Map<string, Buffer>
   /** All that the last carry told. */
   told: string[]
-  carry(args?: Partial<CarryArgs>, more?: Partial<CarryOptions> & { secrets?: string[] }): Promise<Carried>
+  carry(
+    args?: Partial<CarryArgs>,
+    more?: Partial<Omit<CarryOptions, 'secrets'>> & { secrets?: Record<string, string> },
+  ): Promise<Carried>
   /** A file of the carried commit. */
   file(tip: string, path: string): string
   list(): { history: string; files: Record<string, unknown>[] }
@@ -87,7 +90,7 @@ export function carryPlace(
       mkdirSync(dirname(join(work, path)), { recursive: true })
       writeFileSync(join(work, path), content)
     },
-    async carry(args = {}, { secrets = [], ...more } = {}) {
+    async carry(args = {}, { secrets = {}, ...more } = {}) {
       kept.clear()
       told.length = 0
       return await carryOut(
@@ -96,7 +99,7 @@ export function carryPlace(
           ...{ own_git, mirror, folder: join(dir, 'attempt') },
           signal: new AbortController().signal,
           boxed: onMachine(work, told),
-          masker: createMasker(secrets),
+          secrets: new KnownSecrets(Object.entries(secrets).map(([name, value]) => ({ name, value }))),
           keep: async ({ name, file }) => void kept.set(name, readFileSync(file)),
           phase: () => undefined,
           tell: (message) => void told.push(message),
