@@ -180,10 +180,7 @@ export class KubernetesApi {
         if (answer.status < 300 && answer.body === undefined)
           throw new ProvisionError(
             `${access.server} answered what Kubernetes never does: ${shownAnswer(answer.text)}.`,
-            {
-              permanent: true,
-              hint: 'Is it the address of an API server, with nothing in between?',
-            },
+            { hint: 'Is it the address of an API server, with nothing in between?' },
           )
         return answer
       })
