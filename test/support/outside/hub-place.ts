@@ -37,23 +37,31 @@ export async function hubPlace(t: TestContext, { hub: more, config, runnerEnv }:
     await hub.close()
     rmSync(data, { recursive: true, force: true })
   })
-  const args = ['runner', '--id', 'apart', '--workspace', join(errand.home, 'runner'), '--slots', '8']
-  const runner = errand.start(args, {
-    env: { ERRAND_HUB_URL: hub.url, ERRAND_TOKEN: hub.runnerToken, ...runnerEnv },
-  })
-  await runner.until('Connected to the hub')
+  /** A runner of that name, which is connected. */
+  const addRunner = async (id: string, env: NodeJS.ProcessEnv = {}) => {
+    const folder = join(errand.home, id)
+    const args = ['runner', '--id', id, '--workspace', folder, '--slots', '8']
+    const started = errand.start(args, {
+      env: { ERRAND_HUB_URL: hub.url, ERRAND_TOKEN: hub.runnerToken, ...env },
+    })
+    await started.until('Connected to the hub')
+    return { ...started, folder }
+  }
+  const runner = await addRunner('apart', runnerEnv)
   const client = new ErrandClient({ url: hub.url, token: hub.localToken })
 
+  const ended = (runId: string) =>
+    eventually(`the end of ${runId}`, async () => {
+      const view = await client.runs.get(runId)
+      return isFinalRun(view.status) && view
+    })
   /** The end of a run of these steps. */
   const run = async (...steps: Parameters<typeof workflowText>[0]) => {
     const { run_id } = await client.runs.create({ yaml: workflowText(steps) })
-    return await eventually(`the end of ${run_id}`, async () => {
-      const view = await client.runs.get(run_id)
-      return isFinalRun(view.status) && view
-    })
+    return await ended(run_id)
   }
   return {
-    ...{ hub, log, client, runner, run },
+    ...{ hub, log, client, runner, run, addRunner },
     home: errand.home,
     /** Outside services that the hub says fail, of that address. */
     failing: async (address: string) =>
@@ -62,9 +70,11 @@ export async function hubPlace(t: TestContext, { hub: more, config, runnerEnv }:
       const headers = { authorization: `Bearer ${hub.localToken}` }
       return await (await fetch(`${hub.url}/metrics`, { headers })).text()
     },
-    /** Work that needs none of them is done, by the runner that was there from the beginning. */
-    async works(): Promise<void> {
-      const { status, message } = await run({ name: 'plain', cmd: 'echo fine' })
+    /** Work that needs none of them is done, by the runner that was there from the beginning or by another. */
+    async works(id = 'apart'): Promise<void> {
+      const inventory = { hosts: { here: { runner: id } } }
+      const yaml = workflowText([{ name: 'plain', targets: ['here'], cmd: 'echo fine' }], { inventory })
+      const { status, message } = await ended((await client.runs.create({ yaml })).run_id)
       if (status !== 'success') throw new Error(`a plain command ended so: ${status}, ${message}`)
       if (runner.child.exitCode !== null || runner.child.signalCode !== null)
         throw new Error(`the runner has ended: ${runner.printed.stderr}`)
