@@ -2,6 +2,7 @@ import type { AgentsHealth, ChatAnswer, ChatRequest } from '../contract/agent-ap
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
+import type { ServicesHealth } from '../contract/hub-api.ts'
 import type { Health } from '../contract/run-api.ts'
 import type { TaskEvent } from '../contract/tasks/task-log.ts'
 import { type FollowOptions, followEvents, followTask } from './events.ts'
@@ -63,6 +64,11 @@ export class ErrandClient {
   /** The agents of the connected runners. */
   agents(signal?: AbortSignal): Promise<AgentsHealth> {
     return this.#http.json('GET /health/agents', { signal })
+  }
+
+  /** Outside services that fail now; for an admin. */
+  services(signal?: AbortSignal): Promise<ServicesHealth> {
+    return this.#http.json('GET /health/services', { signal })
   }
 
   /** Asks an agent and waits for the whole answer. Aborting cancels the run. */

@@ -102,7 +102,9 @@ export class ServiceCaller {
     } catch (cause) {
       signal?.throwIfAborted()
       if (cause instanceof ErrandError) return { again: false, error: cause }
-      const why = late.aborted ? `nothing came within ${timeoutMs / 1000} s` : messageOf(cause)
+      const why = late.aborted
+        ? `nothing came within ${timeoutMs / 1000} s`
+        : messageOf((cause as Error).cause ?? cause)
       const error = new ErrandError(
         'unavailable',
         `The ${this.#name} at ${address} cannot be reached: ${why}`,

@@ -95,8 +95,10 @@ export class TaskRegistryClient {
         // To another place the token is not to go.
         redirect: 'manual',
       })
-      // What it says is of no use, and may be long.
+      // What it says is of no use, and may be long. But a page of something in between is no registry's.
+      const isPage = response.ok && (await showsPage(response))
       await response.body?.cancel()
+      if (isPage) return { ok: false, again: true, error: pageError(address) }
       if (response.ok) return { ok: true }
       const { status } = response
       const error = new ErrandError(
@@ -111,7 +113,9 @@ export class TaskRegistryClient {
       return { ok: false, again: status === 429 || status >= 500, waitMs, error }
     } catch (cause) {
       signal?.throwIfAborted()
-      const why = late.aborted ? `nothing came within ${timeoutMs / 1000} s` : messageOf(cause)
+      const why = late.aborted
+        ? `nothing came within ${timeoutMs / 1000} s`
+        : messageOf((cause as Error).cause ?? cause)
       const error = new ErrandError(
         'unavailable',
         `The task registry at ${address} cannot be reached: ${why}`,
@@ -124,6 +128,19 @@ export class TaskRegistryClient {
     }
   }
 }
+
+/** Whether it begins as a page of HTML. An empty answer is called HTML by some. */
+async function showsPage({ headers, body }: Response): Promise<boolean> {
+  if (!headers.get('content-type')?.startsWith('text/html')) return false
+  for await (const piece of body?.values({ preventCancel: true }) ?? [])
+    return /^\s*</.test(Buffer.from(piece).toString('latin1'))
+  return false
+}
+
+const pageError = (address: string): ErrandError =>
+  new ErrandError('unavailable', `What answers at ${address} is no task registry: it shows a page of HTML.`, {
+    hint: 'Check its address, and a proxy in between. What is to be told is kept, and sent when it is back.',
+  })
 
 /** Seconds, or a date. */
 function retryAfterMs(text: string | null): number | undefined {

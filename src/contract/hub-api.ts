@@ -13,3 +13,34 @@ export const HubFacts = z.object({
   tenants: z.array(z.object({ name: z.string(), users: z.number().int(), admins: z.number().int() })),
 })
 export type HubFacts = z.infer<typeof HubFacts>
+
+/** The kinds of outside services that a hub speaks to. */
+export const outsideServiceNames = [
+  'forge',
+  'smtp',
+  'ntfy',
+  'webhook',
+  'task_registry',
+  'kubernetes',
+  'docker',
+] as const
+export const OutsideServiceName = z.enum(outsideServiceNames)
+export type OutsideServiceName = z.infer<typeof OutsideServiceName>
+
+export const FailingService = z.object({
+  service: OutsideServiceName,
+  address: z.string().describe('Host and port, or a socket; without credentials'),
+  since: z.string().describe('Of the first failure after it had worked last'),
+  last_at: z.string().describe('Of the last failure'),
+  message: z.string().describe('Of the last failure'),
+  times: z.number().int().describe('Failures in a row'),
+})
+export type FailingService = z.infer<typeof FailingService>
+
+/** The answer of `GET /health/services`. */
+export const ServicesHealth = z.object({
+  failing: z
+    .array(FailingService)
+    .describe('Those that failed when they were asked last, within two hours; the longest first'),
+})
+export type ServicesHealth = z.infer<typeof ServicesHealth>

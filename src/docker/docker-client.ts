@@ -38,6 +38,21 @@ export class DockerFailure extends Error {
   }
 }
 
+/** An answer that is none of Docker's: of a proxy, or of another program at that address. Whatever was asked was not done. */
+export class ForeignAnswer extends Error {
+  constructor(address: string, { statusCode }: IncomingMessage, said: string) {
+    const shown = JSON.stringify(said.trim().slice(0, 200))
+    super(`Docker at ${address} does not answer as Docker does (HTTP ${statusCode}): ${shown}.`)
+  }
+}
+
+const isPage = ({ headers }: IncomingMessage): boolean =>
+  headers['content-type']?.startsWith('text/html') === true
+
+/** Docker answers nothing, JSON (in some cases more than one value), or a word. */
+const isForeign = (response: IncomingMessage, said: string): boolean =>
+  isPage(response) || (isSuccess(response) && !/^\s*([[{]|\w{0,20}\s*$)/.test(said))
+
 /** How a registry is logged in to, as the engine takes it. */
 export type RegistryLogin = { username: string; password: string } | { identitytoken: string }
 
@@ -62,6 +77,7 @@ export class DockerClient {
     if (request.signal !== undefined) addAbortSignal(request.signal, response)
     const said = await text(response)
     const json = jsonOf(said)
+    if (isForeign(response, said)) throw new ForeignAnswer(this.address, response, said)
     if (isSuccess(response)) return json as T
     throw new DockerFailure(path, response.statusCode!, json ?? said, json as object | undefined)
   }
@@ -69,8 +85,9 @@ export class DockerClient {
   /** An answer that goes on: each byte as it comes. Throws where the engine goes away before its end. */
   async open(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<IncomingMessage> {
     const response = await this.#send(method, path, request)
-    if (isSuccess(response)) return response
+    if (isSuccess(response) && !isPage(response)) return response
     const said = await text(response)
+    if (isForeign(response, said)) throw new ForeignAnswer(this.address, response, said)
     throw new DockerFailure(path, response.statusCode!, jsonOf(said) ?? said)
   }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../contract/errors.ts'
+import { ForeignAnswer } from './docker-client.ts'
 
 /** An engine's error: a status where it has answered, a code where the connection failed. */
 interface AnyFailure {
@@ -43,9 +44,9 @@ export async function told<T>(doing: string, address: string, call: Promise<T>):
 
 export function dockerError(doing: string, address: string, error: unknown): Error {
   if (error instanceof ErrandError || isAbort(error)) return error as Error
+  if (error instanceof ForeignAnswer) return foreign(error)
   const failure = error as AnyFailure
-  if (failure.statusCode === undefined && NOT_REACHED.includes(failure.code ?? ''))
-    return notReached(address, error)
+  if (failure.statusCode === undefined && isNotReached(failure)) return notReached(address, error)
   const text = sentence(failure.json?.message ?? failure.message)
   if (DISK_FULL.test(text))
     return new ErrandError('disk_full', `Docker could not ${doing}: its disk is full.`, {
@@ -54,6 +55,16 @@ export function dockerError(doing: string, address: string, error: unknown): Err
     })
   return new ErrandError(codeOf(failure.statusCode), `Docker could not ${doing}: ${text}`, { cause: error })
 }
+
+/** Whether the connection failed, or what came over it was no HTTP. */
+const isNotReached = ({ code = '' }: AnyFailure): boolean =>
+  NOT_REACHED.includes(code) || code.startsWith('HPE_')
+
+const foreign = (error: ForeignAnswer): ErrandError =>
+  new ErrandError('unavailable', error.message, {
+    hint: 'Look whether Docker is at that address (DOCKER_HOST), with nothing in between.',
+    cause: error,
+  })
 
 function codeOf(
   status: number | undefined,
@@ -66,6 +77,15 @@ function codeOf(
 }
 
 export function notReached(address: string, cause: unknown): ErrandError {
+  if ((cause as AnyFailure | undefined)?.code?.startsWith('HPE_'))
+    return new ErrandError(
+      'unavailable',
+      `Docker at ${address} does not answer as Docker does: it speaks no HTTP.`,
+      {
+        hint: 'Look whether Docker is at that address (DOCKER_HOST), with nothing in between.',
+        cause,
+      },
+    )
   const denied = ['EACCES', 'EPERM'].includes((cause as AnyFailure | undefined)?.code ?? '')
   return new ErrandError('unavailable', `Docker is not reachable at ${address}.`, {
     hint: denied
@@ -92,6 +112,7 @@ export function pullError(
   error: unknown,
 ): Error {
   if (error instanceof ErrandError || isAbort(error)) return error as Error
+  if (error instanceof ForeignAnswer) return foreign(error)
   const failure = error as AnyFailure
   const text = (failure.json?.message ?? failure.message).replace(FOREIGN_TEXT, '$1')
   const hint = (
@@ -128,9 +149,9 @@ export function pullError(
 
 export function buildError(address: string, lines: readonly string[], error: unknown): Error {
   if (error instanceof ErrandError || isAbort(error)) return error as Error
+  if (error instanceof ForeignAnswer) return foreign(error)
   const failure = error as AnyFailure
-  if (failure.statusCode === undefined && NOT_REACHED.includes(failure.code ?? ''))
-    return notReached(address, error)
+  if (failure.statusCode === undefined && isNotReached(failure)) return notReached(address, error)
   const text = failure.json?.message ?? failure.message
   return new ErrandError('build_failed', `The image could not be built: ${sentence(text)}`, {
     hint: buildHint(text),

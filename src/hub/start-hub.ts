@@ -41,6 +41,7 @@ import { Notifier, type NotifierOptions } from './notify/notifier.ts'
 import { madeFolder, openAuth, openStores, ownTokens, resealed } from './open-parts.ts'
 import { type FleetFigures, HubMetrics } from './ops/hub-metrics.ts'
 import { logRun, observedStore } from './ops/observed-store.ts'
+import { OutsideServices } from './ops/outside-services.ts'
 import { Retention } from './ops/retention.ts'
 import { BuiltPage } from './page/built-page.ts'
 import { Changes, FormerShares, rowOfRun } from './page/changes.ts'
@@ -135,6 +136,8 @@ export interface HubOptions {
   }
   /** Reaches the forges that the hub may speak to. Absent: it speaks to all. */
   forgeFetch?: OpenForgesOptions['forgeFetch']
+  /** Of one request to a forge. Default 15,000. */
+  forgeTimeoutMs?: number
   /** Servers that the secret GIT_TOKEN is for; none: any. */
   gitTokenHosts?: readonly string[]
   /** How people are told of what needs them. */
@@ -145,7 +148,7 @@ export interface HubOptions {
     publicUrl?: string
   }
   /** How runners are made for groups that say so. Absent: none are. */
-  makers?: Pick<MakersOptions, 'runner' | 'env'>
+  makers?: Pick<MakersOptions, 'runner' | 'env' | 'patience'>
   /** Tokens that the operator has chosen. */
   givenTokens?: { client?: string; runner?: string }
   /** Absent: no first user and no tokens of this machine are made. */
@@ -209,12 +212,13 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const contents = new ArtifactStore({ dir: join(data, 'artifacts'), limits: options.artifactLimits })
   const keys = new KeyRing({ env: options.env, file: join(data, 'secrets.key') })
   const apps = new AppTokens(configFile)
+  const outside = new OutsideServices(log)
   const secrets = new Secrets(stores.secrets, keys, apps)
   const auth = await openAuth({ ...options, accounts, secrets })
   await resealed(secrets, log)
   const makers = options.makers && {
     ...options.makers,
-    ...{ configFile, stores, auth, secrets, data, log },
+    ...{ configFile, stores, auth, secrets, data, outside, log },
     isOpen: (runId: string) => engine.isOpen(runId),
     url: () => publicUrl ?? ownUrl,
   }
@@ -239,6 +243,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     version,
     openRuns: () => engine.openRuns(),
     fleet: () => machines.figures(),
+    failingServices: () => outside.counts(),
   })
   closers.push(() => metrics.close())
   const formerShares = new FormerShares()
@@ -249,7 +254,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const { fetch = globalThis.fetch, publicUrl, ...notify } = options.notify ?? {}
   const notifier = new Notifier({
     ...notify,
-    ...{ fetch, accounts, secrets, log, store: stores.places },
+    ...{ fetch, accounts, secrets, outside, log, store: stores.places },
     runs: { get: (runId) => engine.get(runId) },
     address: () => publicUrl?.replace(/\/+$/, '') ?? `${ownUrl}${options.page?.basePath ?? ''}`,
   })
@@ -326,6 +331,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   } = options.tasks ?? {}
   const forgeOf = openForges({
     ...{ secrets, apps, tokens: repositoryTokens, forges: configFile, forgeFetch: options.forgeFetch },
+    ...{ outside, timeoutMs: options.forgeTimeoutMs },
   })
   const issueTask = issueIntake({
     forgeOf,
@@ -342,6 +348,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     taskRun,
     issueTask,
     review: { forgeOf, pollMs: reviewPollMs },
+    outside,
     log,
     changed: (id) => {
       changedTasks.changed(id)
@@ -405,6 +412,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     auth,
     version,
     metrics,
+    outside,
     openMetrics: options.openMetrics,
     hosts: options.hosts,
     callerOf,

@@ -23,7 +23,7 @@ import {
   nodeVersion,
   sandbox,
 } from './machine.ts'
-import { enrolment, hubPort, hubReach } from './reach.ts'
+import { enrolment, hubPort, hubReach, outsideServices } from './reach.ts'
 
 export const doctor = command({
   summary: 'Find what is missing or wrong on this machine, and say what to do about it.',
@@ -97,6 +97,7 @@ const allChecks: readonly Check[] = [
   hubDatabase,
   hubPort,
   hubReach,
+  outsideServices,
   clock,
   secretsKey,
   enrolment,

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { ErrandClient } from '../../client/client.ts'
 import { runnerEnvironment } from '../../config/environment.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import type { FailingService } from '../../contract/hub-api.ts'
 import { lockHolder } from '../../platform/pid-lock.ts'
 import { keptEnrolment } from '../commands/runner/runner-enrolment.ts'
 import { isSession } from '../connection.ts'
@@ -43,6 +44,28 @@ async function tokenOf(client: ErrandClient, token: string | undefined): Promise
 
 const asErrand = (error: unknown): { message: string; hint?: string } =>
   error instanceof ErrandError ? error : { message: `The hub does not answer: ${(error as Error).message}.` }
+
+/** The outside services that fail, as the hub tells an admin of them. */
+export const outsideServices: Check = {
+  name: 'services',
+  async run({ hub: { url, token, known } }: Place) {
+    if (!known || token === undefined) return []
+    let failing: FailingService[]
+    try {
+      ;({ failing } = await new ErrandClient({ url, token }).services(AbortSignal.timeout(WITHIN_MS)))
+    } catch {
+      // No admin's token, or no hub that can be asked, as another check says.
+      return []
+    }
+    if (failing.length === 0) return [ok('No service that the hub speaks to is known to fail.')]
+    return failing.map(({ service, address, since, times, message }) =>
+      warning(
+        `${service} at ${address} fails since ${since} (${times} times in a row): ${message}`,
+        'Look whether it is up and reached from the hub; it is asked again, and needs no restart of the hub.',
+      ),
+    )
+  },
+}
 
 export const hubPort: Check = {
   name: 'port',

@@ -247,9 +247,15 @@ export const PoolView = z.object({
   counts: z.object({ starting: z.number(), idle: z.number(), working: z.number(), removing: z.number() }),
   /** How many runs wait for one of its runners. */
   waiting: z.number(),
-  /** Why nothing is made just now, and until when. */
+  /** Why nothing is made just now, since when and until when. */
   breaker: z
-    .object({ reason: MadeEnd, message: z.string(), failures: z.number(), until: z.string() })
+    .object({
+      reason: MadeEnd,
+      message: z.string(),
+      failures: z.number(),
+      since: z.string(),
+      until: z.string(),
+    })
     .optional(),
   /** Those that there are, and the failed of the last hour, the newest first. */
   runners: z.array(MadeRunner),

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { AgentsHealth } from '../agent-api.ts'
-import { HubFacts } from '../hub-api.ts'
+import { HubFacts, ServicesHealth } from '../hub-api.ts'
 import { Health } from '../run-api.ts'
 import { content, routeTable } from './route.ts'
 
@@ -26,6 +26,13 @@ export const hubRoutes = routeTable({
     tag,
     summary: 'Which agents are installed and usable on the connected runners; with a token, on which',
     answers: { 200: AgentsHealth },
+  },
+  'GET /health/services': {
+    who: 'admin',
+    tag,
+    summary:
+      'Which outside services (forges, mail, places, task registry, Kubernetes, Docker) fail now, and since when: those that users of the tenant have named, for an admin of the first tenant those of the operator too',
+    answers: { 200: ServicesHealth },
   },
   'GET /api/openapi.json': {
     who: 'anyone',

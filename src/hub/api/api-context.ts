@@ -23,6 +23,7 @@ import type { ForgeHooks } from '../forges/forge-hooks.ts'
 import type { RunLines } from '../lines/run-lines.ts'
 import type { Notifier } from '../notify/notifier.ts'
 import type { HubMetrics } from '../ops/hub-metrics.ts'
+import type { OutsideServices } from '../ops/outside-services.ts'
 import type { BuiltPage } from '../page/built-page.ts'
 import type { Changes } from '../page/changes.ts'
 import type { Secrets } from '../secrets.ts'
@@ -121,6 +122,7 @@ export interface ApiContext {
   /** Absent: the hub has no dashboard. */
   page?: BuiltPage
   metrics: HubMetrics
+  outside: Pick<OutsideServices, 'list'>
   dataFolder: string
   /** How long an ended run is kept; absent: for ever. */
   runsKeptMs?: number

@@ -101,6 +101,7 @@ export interface ApiOptions {
   /** A runner of the hub's own carries out steps as the hub's user. */
   ownRunner?: boolean
   metrics: HubMetrics
+  outside: ApiContext['outside']
   dataFolder: string
   runsKeptMs?: number
   changes: { runs: Changes; tasks: Changes }

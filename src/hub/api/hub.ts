@@ -7,7 +7,7 @@ import type { ApiApp, ApiContext } from './api-context.ts'
 import { needAdmin, needOperator } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
-export function healthHandlers({ version, engine }: ApiContext) {
+export function healthHandlers({ version, engine, outside }: ApiContext) {
   const startedMs = performance.now()
   return {
     'GET /health': () => ({
@@ -16,6 +16,9 @@ export function healthHandlers({ version, engine }: ApiContext) {
       version,
       uptime_seconds: Math.round(performance.now() - startedMs) / 1000,
       taking_up: engine.takingUp(),
+    }),
+    'GET /health/services': ({ identity: { user } }) => ({
+      failing: outside.list(user.tenant, user.tenant === DEFAULT_TENANT),
     }),
   } satisfies Partial<Handlers>
 }

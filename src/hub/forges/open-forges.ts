@@ -2,8 +2,10 @@ import type { ConfiguredForge } from '../../config/config-file.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RepositoryAddress } from '../../forge/address.ts'
 import type { CallOptions, Forge } from '../../forge/forge.ts'
+import { PerhapsArrived, Refused } from '../../forge/forge-http.ts'
 import { openForge, recogniseForge } from '../../forge/open-forge.ts'
 import { givenToken } from '../../forge/token-source.ts'
+import type { OutsideServices } from '../ops/outside-services.ts'
 import type { Secrets } from '../secrets.ts'
 import { boundHint, TOKEN_SECRETS, type TokenNames, tokenNames } from '../tasks/repository-tokens.ts'
 import type { AppTokens } from './app-tokens.ts'
@@ -26,6 +28,10 @@ export interface OpenForgesOptions {
   tokens?: TokenNames
   /** Reaches the servers that the hub may speak to; `api` is an address of its configuration. Absent: it speaks to all. */
   forgeFetch?(api: string | undefined): typeof globalThis.fetch
+  /** How forges did. */
+  outside?: Pick<OutsideServices, 'failed' | 'worked'>
+  /** Of one request. Default 15,000. */
+  timeoutMs?: number
 }
 
 /** Somebody waits for the answer: a forge that is away, or wants to be left alone, is told soon. */
@@ -47,37 +53,68 @@ function noKey(name: string): never {
 }
 
 export const openForges =
-  ({ secrets, forges, apps, forgeFetch, tokens = tokenNames() }: OpenForgesOptions): ForgeOf =>
+  ({ secrets, forges, apps, forgeFetch, tokens = tokenNames(), ...more }: OpenForgesOptions): ForgeOf =>
   async (address, user, options = {}) => {
     const { host, path } = address
     const said = forges?.forgeOf(host)
     const hosts = said === undefined ? [] : [said]
-    const patience = { ...PATIENCE, fetch: forgeFetch?.(said?.api_url) }
-    const { fetch, timeoutMs: probeTimeoutMs } = patience
-    const found = await recogniseForge(address, { ...options, hosts, fetch, probeTimeoutMs })
+    const { outside, timeoutMs = PATIENCE.timeoutMs } = more
+    const patience = { ...PATIENCE, timeoutMs, fetch: forgeFetch?.(said?.api_url) }
+    const { fetch } = patience
+    const tell = (error?: unknown) => {
+      const service = { service: 'forge', address: host, tenant: user.tenant } as const
+      if (error === undefined || hasAnswered(error)) outside?.worked(service)
+      else if (isOutside(error)) outside?.failed(service, error)
+    }
+    const recognised = recogniseForge(address, { ...options, hosts, fetch, probeTimeoutMs: timeoutMs })
+    const found = await recognised.catch((error) => {
+      tell(error)
+      throw error
+    })
     const seen = (names: readonly string[]) => secrets.valueSeen({ ...user, repository: path }, names)
     if (said?.app !== undefined && apps !== undefined) {
       const keyOf = async (name: string) => (await seen([name])) ?? noKey(name)
       const tokens = await apps.source({ host, repository: path }, appRights, keyOf)
-      return openForge(found, path, { ...patience, tokens })
+      return watched(openForge(found, path, { ...patience, tokens }), tell)
     }
     const names = said?.token === undefined ? tokens(`https://${host}/${path}`) : [said.token]
     const token = await seen(names)
-    const forge = openForge(found, path, { ...patience, tokens: givenToken(token) })
+    const forge = watched(openForge(found, path, { ...patience, tokens: givenToken(token) }), tell)
     if (token !== undefined) return forge
     const others = TOKEN_SECRETS.filter((name) => !names.includes(name))
     return saying(forge, (await seen(others)) === undefined ? NO_TOKEN : boundHint(host))
   }
 
+/** Away, or what is none of its answers. */
+const isOutside = (error: unknown): boolean =>
+  error instanceof ErrandError && ['forge_away', 'service_answer', 'host_unreachable'].includes(error.code)
+/** It said no, or asks to be left alone. */
+const hasAnswered = (error: unknown): boolean => error instanceof Refused
+
+/** The same; tells of each call how it went, with its error where it failed. */
+const watched = (forge: Forge, tell: (error?: unknown) => void): Forge =>
+  settling(forge, (answer) => {
+    answer.then(
+      () => tell(),
+      (error) => tell(error instanceof PerhapsArrived ? error.problem : error),
+    )
+    return answer
+  })
+
 /** The same, with a hint that a token is missing where the forge shows nothing without one. */
 function saying(forge: Forge, hint: string): Forge {
+  return settling(forge, (answer) => answer.catch((cause: unknown) => tellOfToken(cause, hint)))
+}
+
+/** The same forge, whose answers go through `take`. */
+function settling(forge: Forge, take: (answer: Promise<unknown>) => Promise<unknown>): Forge {
   return new Proxy(forge, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target)
       if (typeof value !== 'function') return value
       return (...args: unknown[]): unknown => {
         const answer: unknown = value.apply(target, args)
-        return answer instanceof Promise ? answer.catch((cause: unknown) => tellOfToken(cause, hint)) : answer
+        return answer instanceof Promise ? take(answer) : answer
       }
     },
   })

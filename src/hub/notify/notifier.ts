@@ -7,9 +7,10 @@ import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 import type { Notice, Place, PlaceStore } from '../../stores/sqlite/places.ts'
 import { mayAnswer } from '../approvals/approvers.ts'
+import type { OutsideServiceKey, OutsideServices } from '../ops/outside-services.ts'
 import type { Secrets } from '../secrets.ts'
 import { failureNotice, type NoticeBody, questionNotice, testNotice } from './notice-texts.ts'
-import { NoticeSender, type PlaceValue, type SenderOptions } from './send-notice.ts'
+import { mailServer, NoticeSender, type PlaceValue, type SenderOptions } from './send-notice.ts'
 
 export interface NotifierOptions extends SenderOptions {
   store: PlaceStore
@@ -18,6 +19,8 @@ export interface NotifierOptions extends SenderOptions {
   runs: { get(runId: string): Promise<RunRecord | undefined> }
   /** The hub's address for people, without a slash at its end. */
   address(): string
+  /** How mail server, webhooks and topics did. */
+  outside?: Pick<OutsideServices, 'failed' | 'worked'>
   log: Log
   /** The first wait after a try that failed; doubled, up to an hour. Default 5 s. */
   retryMs?: number
@@ -273,7 +276,24 @@ export class Notifier {
         hint: 'Remove it and add it again.',
       })
     const notice: WebhookNotice = { id, ...body, url: `${address()}${path}` }
-    await this.sender.send(JSON.parse(text) as PlaceValue, notice)
+    const value = JSON.parse(text) as PlaceValue
+    const service = this.#serviceOf(place, value)
+    try {
+      await this.sender.send(value, notice)
+      if (service !== undefined) this.#options.outside?.worked(service)
+    } catch (error) {
+      const code = error instanceof ErrandError ? error.code : undefined
+      // A mail server that answers may refuse one person's address.
+      const fails = code === 'host_unreachable' || (code === 'host_refused' && value.kind !== 'email')
+      if (fails && service !== undefined) this.#options.outside?.failed(service, error)
+      throw error
+    }
+  }
+
+  #serviceOf({ tenant }: Place, value: PlaceValue): OutsideServiceKey | undefined {
+    if (value.kind !== 'email') return { service: value.kind, address: new URL(value.url).host, tenant }
+    const { mail } = this.#options
+    return mail && { service: 'smtp', address: mailServer(mail.url) }
   }
 }
 

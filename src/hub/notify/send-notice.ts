@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { WebhookNotice } from '../../contract/places.ts'
+import { jsonOf } from '../../platform/text.ts'
 
 /** The place's own, as it is kept sealed. */
 export type PlaceValue =
@@ -60,13 +61,26 @@ export class NoticeSender {
       priority: notice.kind === 'question' ? 4 : 3,
       tags: notice.kind === 'question' ? ['question'] : notice.kind === 'failure' ? ['x'] : [],
     })
-    return this.#post(topic.href, body, token === undefined ? {} : { authorization: `Bearer ${token}` })
+    return this.#post(
+      topic.href,
+      body,
+      token === undefined ? {} : { authorization: `Bearer ${token}` },
+      // A page of something in between is answered with 200 as well.
+      (said) => typeof (jsonOf(said) as { id?: unknown } | undefined)?.id === 'string',
+    )
   }
 
-  async #post(url: string, body: string, headers: Record<string, string>): Promise<void> {
+  /** `isTaken`: of the answer's text; absent: any answer with 2xx says that it was. */
+  async #post(
+    url: string,
+    body: string,
+    headers: Record<string, string>,
+    isTaken?: (said: string) => boolean,
+  ): Promise<void> {
     const { fetch, timeoutMs = 15_000 } = this.#options
     const { host } = new URL(url)
     let answer: Response
+    let taken = true
     try {
       answer = await fetch(url, {
         method: 'POST',
@@ -75,6 +89,8 @@ export class NoticeSender {
         redirect: 'error',
         signal: AbortSignal.timeout(timeoutMs),
       })
+      if (answer.ok && isTaken !== undefined) taken = isTaken(await beginOf(answer))
+      else await answer.body?.cancel().catch(() => {})
     } catch (error) {
       // What the policy of the hub refuses says so itself.
       if (error instanceof ErrandError) throw error
@@ -83,8 +99,11 @@ export class NoticeSender {
         hint: 'Look at the address of the place; it is tried again.',
       })
     }
-    await answer.body?.cancel().catch(() => {})
-    if (answer.ok) return
+    if (answer.ok && taken) return
+    if (answer.ok)
+      throw new ErrandError('host_refused', `${host} does not answer as ntfy does.`, {
+        hint: 'Look at the address of the place, and at a proxy in between; it is tried again.',
+      })
     throw new ErrandError('host_refused', `${host} answered ${answer.status}.`, {
       hint: 'Look at the address and the token of the place; it is tried again.',
     })
@@ -119,11 +138,30 @@ export class NoticeSender {
       const { code, responseCode } = error as { code?: string; responseCode?: number }
       throw new ErrandError(
         responseCode === undefined ? 'host_unreachable' : 'host_refused',
-        `The mail server ${responseCode === undefined ? `cannot be used (${code ?? 'no answer'})` : `answered ${responseCode}`}.`,
+        `The mail server ${mailServer(mail.url)} ${responseCode === undefined ? `cannot be used (${code ?? 'no answer'})` : `answered ${responseCode}`}.`,
         { hint: 'It is tried again. The operator of the hub sets the server with ERRAND_SMTP_URL.' },
       )
     } finally {
       transport.close()
     }
   }
+}
+
+/** Host and port of the mail server, without what it is logged in to with. */
+export function mailServer(url: string): string {
+  const { hostname, port, protocol } = new URL(url)
+  return `${hostname}:${port || (protocol === 'smtps:' ? 465 : 587)}`
+}
+
+const MOST_ANSWER_BYTES = 64 * 1024
+
+async function beginOf(answer: Response): Promise<string> {
+  const pieces: Uint8Array[] = []
+  let bytes = 0
+  for await (const piece of answer.body ?? []) {
+    pieces.push(piece)
+    bytes += piece.length
+    if (bytes > MOST_ANSWER_BYTES) break
+  }
+  return Buffer.concat(pieces).toString()
 }

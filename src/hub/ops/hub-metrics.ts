@@ -1,4 +1,5 @@
 import type { RunEvent } from '../../contract/events.ts'
+import { outsideServiceNames } from '../../contract/hub-api.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 import { finalRunStatuses } from '../../contract/status.ts'
 import { addProcessMetrics, type Histogram, Metrics, type Reading } from '../../platform/metrics.ts'
@@ -19,6 +20,8 @@ export interface HubMetricsOptions {
   /** Open runs by status. Called for each text, as is `fleet`. */
   openRuns(): Record<'queued' | 'running', number>
   fleet(): FleetFigures
+  /** Outside services that fail, by their names. */
+  failingServices(): ReadonlyMap<string, number>
 }
 
 const DELAY_SECONDS = [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600]
@@ -42,7 +45,7 @@ export class HubMetrics {
   )
   #readers = 0
 
-  constructor({ version, openRuns, fleet }: HubMetricsOptions) {
+  constructor({ version, openRuns, fleet, failingServices }: HubMetricsOptions) {
     const metrics = this.#metrics
     this.#delays = new PlacementDelays(
       metrics.histogram(
@@ -105,6 +108,13 @@ export class HubMetrics {
     metrics.counted('errand_runner_reconnects_total', 'Runners that came back.', () => [
       { value: fleet().reconnects },
     ])
+    metrics.gauge('errand_outside_services_failing', 'Outside services that fail now, by kind.', () => {
+      const counts = failingServices()
+      return byLabel(
+        'service',
+        outsideServiceNames.map((name) => [name, counts.get(name) ?? 0]),
+      )
+    })
     this.#stop = addProcessMetrics(metrics)
   }
 

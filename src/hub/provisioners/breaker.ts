@@ -10,6 +10,8 @@ export interface Open {
   reason: MadeEnd
   message: string
   failures: number
+  /** Of the first of these failures. */
+  sinceMs: number
   /** The last one goes on failing until a person has mended it. */
   permanent: boolean
   untilMs: number
@@ -21,15 +23,19 @@ export interface Open {
  */
 export class Breaker {
   #failures = 0
+  #sinceMs = 0
   #opened = 0
   #open: Open | undefined
 
   failed(reason: MadeEnd, message: string, { permanent = false, nowMs = Date.now() } = {}): void {
-    this.#failures++
+    if (this.#failures++ === 0) this.#sinceMs = nowMs
     if (!permanent && this.#failures < FAILURES) return
     const forMs = Math.min(MOST_MS, FIRST_MS * 2 ** this.#opened)
     this.#opened++
-    this.#open = { reason, message, failures: this.#failures, permanent, untilMs: nowMs + forMs }
+    this.#open = {
+      ...{ reason, message, failures: this.#failures, sinceMs: this.#sinceMs },
+      ...{ permanent, untilMs: nowMs + forMs },
+    }
   }
 
   /** One of them has connected: all is well. */

@@ -13,7 +13,7 @@ import { ProcessProvisioner } from './drivers/process.ts'
 import { MadeTokens } from './made-tokens.ts'
 import { newHubId } from './names.ts'
 import { PoolSettings } from './pool-settings.ts'
-import { Pools } from './pools.ts'
+import { Pools, type PoolsOptions } from './pools.ts'
 import type { Provisioner } from './provisioner.ts'
 
 export interface MakersOptions {
@@ -30,6 +30,10 @@ export interface MakersOptions {
   isOpen(runId: string): boolean
   /** The hub's address. */
   url(): string
+  /** How the engines did. */
+  outside?: PoolsOptions['outside']
+  /** Between looks at what there is, and of one call to an engine; default as `Pools` and the drivers say. */
+  patience?: { sweepMs?: number; engineMs?: number }
   log: Log
 }
 
@@ -38,7 +42,8 @@ const HUB_ID = 'hub_id'
 
 /** Opens the pools of a hub, with what it had made before. */
 export async function openPools(options: MakersOptions): Promise<Pools> {
-  const { configFile, stores, auth, secrets, data, runner, env, isOpen, url, log } = options
+  const { configFile, stores, auth, secrets, data, runner, env, isOpen, url, outside, log } = options
+  const { sweepMs, engineMs } = options.patience ?? {}
   const { accounts } = stores
   const hub = await accounts.initSetting(HUB_ID, newHubId())
   // What goes wrong with its key has been told: sessions need the same.
@@ -53,17 +58,24 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
       case 'command':
         return new CommandProvisioner({ command: pool.command!, hub, env })
       case 'docker':
-        return new DockerProvisioner({ ...pool, image: pool.image!, hub, env: dockerEnv(pool) })
+        return new DockerProvisioner({
+          ...pool,
+          image: pool.image!,
+          hub,
+          env: dockerEnv(pool),
+          withinMs: engineMs,
+        })
       case 'kubernetes':
         return new KubernetesProvisioner({
           ...{ ...pool, hub, env, pods: podSettings(pool) },
           kubeconfig: pool.kubeconfig ?? env.KUBECONFIG,
+          timeoutMs: engineMs,
         })
     }
   }
   const settings = new PoolSettings({ file: () => configFile.pools(), store: accounts, log })
   const pools = new Pools({
-    ...{ hub, driverOf, isOpen, url, log },
+    ...{ hub, driverOf, isOpen, url, outside, sweepMs, log },
     settings,
     store: stores.madeRunners,
     tokens: new MadeTokens({ accounts, auth, secret }),

@@ -155,7 +155,13 @@ test('one without work goes after its time, beside the spares, and the one that 
 })
 
 test('a run ends whose wait has no end: none starts until a person mends it, or its own runner does not take it', () => {
-  const permanent = { reason: 'refused', message: 'No such image.', failures: 1, untilMs: 0 } as const
+  const permanent = {
+    reason: 'refused',
+    message: 'No such image.',
+    failures: 1,
+    sinceMs: 0,
+    untilMs: 0,
+  } as const
   const ends = (change: Partial<HopelessFacts>) =>
     hopeless({
       ...{ pool, rows: [], seen: seenOf({}), open: { ...permanent, permanent: true }, nowMs: 300_000 },

@@ -44,6 +44,7 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
       reason: 'late',
       message: 'It was late.',
       failures: 3,
+      sinceMs: Date.parse('2026-01-01T12:00:00Z'),
       permanent: false,
       untilMs: Date.parse('2026-01-01T12:10:00Z'),
     },
@@ -60,6 +61,7 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
       (each) => !('stem' in each) && !('workspace' in each) && !('due_at' in each) && !('pool' in each),
     ),
   )
+  assert.equal(view.breaker?.since, '2026-01-01T12:00:00.000Z')
   assert.equal(view.breaker?.until, '2026-01-01T12:10:00.000Z')
 })
 

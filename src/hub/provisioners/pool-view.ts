@@ -38,6 +38,7 @@ export function poolView({ pool, changes, rows, past, demands, open, tenant }: P
     ...(open && {
       breaker: {
         ...{ reason: open.reason, message: open.message, failures: open.failures },
+        since: new Date(open.sinceMs).toISOString(),
         until: new Date(open.untilMs).toISOString(),
       },
     }),
@@ -68,7 +69,7 @@ export function whyWaits(
     return `a runner of group "${group}" is being started for it${mine.waits_for === undefined ? '' : `: ${mine.waits_for}`}`
   if (pool.paused) return `group "${group}" is paused: no runner is started for it`
   if (open !== undefined)
-    return `no runner of group "${group}" could be started: ${sentence(open.message)} The next try is at ${new Date(open.untilMs).toISOString()}`
+    return `no runner of group "${group}" could be started since ${new Date(open.sinceMs).toISOString()}: ${sentence(open.message)} The next try is at ${new Date(open.untilMs).toISOString()}`
   const stuck = rows.filter(({ state, waits_for }) => state === 'removing' && waits_for !== undefined)
   if (rows.length >= max)
     return `group "${group}" has as many runners as it may (${max}), and ${stuck.length === 0 ? 'all are taken' : `${stuck.length} of them cannot be taken away yet: ${stuck[0]!.waits_for}`}`

@@ -7,6 +7,7 @@ import type { TenantRunner } from '../../stores/accounts.ts'
 import type { MadeRow, MadeRunnerStore } from '../../stores/sqlite/made-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Demand, WaitingDemand } from '../fleet/made-groups.ts'
+import type { OutsideServices } from '../ops/outside-services.ts'
 import { Breaker } from './breaker.ts'
 import type { MadeTokens } from './made-tokens.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
@@ -44,6 +45,8 @@ export interface PoolsOptions {
   /** The hub's address, as its runners reach it, where their group names no other. */
   url(): string
   isOpen(runId: string): boolean
+  /** How the engines did. */
+  outside?: Pick<OutsideServices, 'failed' | 'worked'>
   log: Log
   /** Between looks at what there is. Default 15,000. */
   sweepMs?: number
@@ -429,16 +432,29 @@ export class Pools {
         const before = this.#rowsOf(pool.group).filter(({ name }) => this.#made.get(name)!.work === undefined)
         const driver = this.#drivers.of(pool)
         const found = await this.#calls.take(() => driver.find(this.#stop.signal), this.#stop.signal)
+        await this.#tell(driver)
+        // What could not be made while it was away is made now.
+        if (this.#sweepFailures.delete(pool.group)) this.#breakers.delete(pool.group)
         await this.#compare(before, found, driver)
-        this.#sweepFailures.delete(pool.group)
       } catch (error) {
         if (this.#stop.signal.aborted) return
+        await this.#tell(this.#drivers.of(pool), error)
         const text = provisionText(error)
         if (this.#sweepFailures.get(pool.group) !== text)
           log(`The runners of group "${pool.group}" cannot be looked at: ${text}`, { level: 'warn' })
         this.#sweepFailures.set(pool.group, text)
       }
     this.changed()
+  }
+
+  /** `error`: it has failed with that. */
+  async #tell(driver: Provisioner, error?: unknown): Promise<void> {
+    const { outside } = this.#options
+    // A kubeconfig that cannot be read names none.
+    const service = await driver.service?.().catch(() => undefined)
+    if (service === undefined) return
+    if (error === undefined) outside?.worked(service)
+    else outside?.failed(service, error)
   }
 
   async #compare(

@@ -37,6 +37,8 @@ export interface Provisioner {
   find(signal: AbortSignal): Promise<FoundRunner[]>
   /** Takes it away: it is gone when this resolves, with all that it started; gone or never there is the same. */
   remove(name: string, signal: AbortSignal): Promise<void>
+  /** The outside service that it speaks to; absent: none of its own. Throws where its settings do not say. */
+  service?(): Promise<{ service: 'docker' | 'kubernetes'; address: string }>
   /** Keeps no connection between calls any more: not after those under way either, and later ones have their own. */
   close?(): void
 }

@@ -6,12 +6,15 @@ import type { TaskRecord } from '../../contract/tasks/task-record.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { TaskStore } from '../../stores/tasks/task-store.ts'
+import type { OutsideServices } from '../ops/outside-services.ts'
 
 export interface RegistryOutboxOptions {
   store: Pick<TaskStore, 'get' | 'events' | 'toldTo' | 'told' | 'untold'>
   registry: Pick<TaskRegistryClient, 'url' | 'setStatus' | 'addEvent' | 'addArtifact'>
   /** The first wait where the registry is away; doubled, up to a minute. Default 1 s. */
   retryMs?: number
+  /** How the registry did. */
+  outside?: Pick<OutsideServices, 'failed' | 'worked'>
   log: Log
 }
 
@@ -51,9 +54,10 @@ export class RegistryOutbox {
   }
 
   async #loop(): Promise<void> {
-    const { store, registry, retryMs: firstMs = 1000, log } = this.#options
+    const { store, registry, retryMs: firstMs = 1000, outside, log } = this.#options
     const { signal } = this.#stop
     const backoff = new Backoff({ firstMs, maxMs: MAX_WAIT_MS })
+    const service = { service: 'task_registry', address: withoutLogin(registry.url) } as const
     while (!signal.aborted) {
       this.#news = false
       try {
@@ -67,9 +71,11 @@ export class RegistryOutbox {
           })
         if (failure !== undefined) throw failure
         backoff.reset()
+        if (ids.length > 0) outside?.worked(service)
         if (ids.length === 0) await this.#nextNews()
       } catch (error) {
         if (signal.aborted) return
+        outside?.failed(service, error)
         log(`The task registry at ${registry.url} is told later: ${messageOf(error)}`, { level: 'warn' })
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
       }
@@ -146,4 +152,11 @@ export class RegistryOutbox {
 const isRefused = ({ details }: ErrandError): boolean => {
   const { status = 0 } = (details ?? {}) as { status?: number }
   return status >= 300 && status < 500 && status !== 429
+}
+
+function withoutLogin(address: string): string {
+  const url = new URL(address)
+  url.username = ''
+  url.password = ''
+  return url.href.replace(/\/+$/, '')
 }

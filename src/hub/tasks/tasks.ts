@@ -17,7 +17,7 @@ import { readTaskRef } from '../../engine/tasks/task-graph.ts'
 import { mayMove } from '../../engine/tasks/task-moves.ts'
 import { type TaskPage, type TaskQuery, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
 import { type Asker, type GivenTasks, maySeeTask, opensPull, planTasks } from './new-tasks.ts'
-import { RegistryOutbox } from './registry-outbox.ts'
+import { RegistryOutbox, type RegistryOutboxOptions } from './registry-outbox.ts'
 import { ReviewWatch, type ReviewWatchOptions } from './review-watch.ts'
 import { TaskConductor, type TaskConductorOptions } from './task-conductor.ts'
 import { type LoadedTask, TaskLogs } from './task-logs.ts'
@@ -39,6 +39,8 @@ export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engin
   review?: Pick<ReviewWatchOptions, 'forgeOf' | 'pollMs'>
   /** A task registry elsewhere, which is told of all tasks. */
   registry?: TaskRegistryOptions
+  /** How the registry did. */
+  outside?: RegistryOutboxOptions['outside']
 }
 
 /** A task that a request names. */
@@ -82,9 +84,9 @@ export class Tasks {
   /** Goes on with what is open. After the engine has taken up its runs. */
   async resume(): Promise<void> {
     await this.#logs.recall()
-    const { store, registry, review, log } = this.#options
+    const { store, registry, review, outside, log } = this.#options
     if (registry !== undefined)
-      this.#outbox = new RegistryOutbox({ store, registry: new TaskRegistryClient(registry), log })
+      this.#outbox = new RegistryOutbox({ store, registry: new TaskRegistryClient(registry), outside, log })
     this.#conductor.resume()
     if (review === undefined) return
     const changed = () => this.#conductor.look()

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { lookup } from 'node:dns/promises'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
 import { promisify } from 'node:util'
 import { ErrandError } from '../../contract/errors.ts'
+import { systemLookup } from '../git/server-addresses.ts'
 import type { AllowedPlace } from './network-settings.ts'
 
 const execute = promisify(execFile)
@@ -264,8 +264,9 @@ async function nameServers(file: string): Promise<string[]> {
 
 async function placesOf({ host, port }: AllowedPlace): Promise<OpenPlace[]> {
   try {
-    const found = await lookup(host, { all: true, family: 4 })
-    return found.map(({ address }) => ({ address, port }))
+    const found = (await systemLookup(host)).filter(isIPv4)
+    if (found.length === 0) throw new Error('it has none of IPv4')
+    return found.map((address) => ({ address, port }))
   } catch (error) {
     throw new ErrandError('unavailable', `No address is found for ${host}, which ERRAND_BOT_ALLOW names.`, {
       hint: 'Correct the name, or write its IPv4 address.',

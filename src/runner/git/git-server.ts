@@ -1,4 +1,4 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { type Advertisement, readAdvertisement } from './advertisement.ts'
@@ -8,6 +8,8 @@ import { GitRefused } from './git-words.ts'
 import { type ServerCheck, serverAddresses } from './server-addresses.ts'
 
 const MAX_REDIRECTS = 5
+/** Git itself gives up one that sends next to nothing after the same time. */
+export const SILENCE_MS = 60_000
 
 /** The half of a repository that is spoken to: that which is read from, or that which is written to. */
 export type GitService = 'git-upload-pack' | 'git-receive-pack'
@@ -34,6 +36,8 @@ export interface GitServerOptions extends ServerCheck {
   service?: GitService
   /** Also reads all branches and tags that it tells. */
   refs?: boolean
+  /** A server from which nothing comes for so long is given up. Default `SILENCE_MS`. */
+  silenceMs?: number
 }
 
 /**
@@ -136,7 +140,14 @@ function checkAnswer(
 async function ask(
   url: URL,
   addresses: readonly string[],
-  { signal, ca, authorization, service = 'git-upload-pack', refs = false }: GitServerOptions,
+  {
+    signal,
+    ca,
+    authorization,
+    service = 'git-upload-pack',
+    refs = false,
+    silenceMs = SILENCE_MS,
+  }: GitServerOptions,
 ): Promise<IncomingMessage> {
   const answer = Promise.withResolvers<IncomingMessage>()
   const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(
@@ -155,6 +166,7 @@ async function ask(
       },
     },
   )
+  endWhenSilent(request, silenceMs)
   request.once('response', answer.resolve)
   // It goes on being listened to: a connection that is dropped later may fail again.
   request.on('error', answer.reject)
@@ -166,6 +178,17 @@ async function ask(
       cause: error,
     })
   })
+}
+
+/** Ends a request, and the answer to it, where nothing is sent and nothing comes for so long. */
+export function endWhenSilent(request: ClientRequest, silenceMs: number): void {
+  const silent = new Error(`nothing comes for ${silenceMs / 1000} s`)
+  let answer: IncomingMessage | undefined
+  request.once('response', (response) => {
+    answer = response
+  })
+  // It counts from the begin of the connection. What has been answered in part says this instead of "aborted".
+  request.setTimeout(silenceMs, () => (answer ?? request).destroy(silent))
 }
 
 /** Answers what has been checked, whatever is asked. */

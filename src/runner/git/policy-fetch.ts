@@ -3,7 +3,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
-import { fixedLookup } from './git-server.ts'
+import { endWhenSilent, fixedLookup, SILENCE_MS } from './git-server.ts'
 import {
   AllowedOrigins,
   allowEntry,
@@ -16,6 +16,8 @@ import {
 interface Policy extends ServerCheck {
   /** Certificates to trust, PEM; default: those of the system. */
   caFile?: string
+  /** A server from which nothing comes for so long is given up. Default `SILENCE_MS`. */
+  silenceMs?: number
 }
 
 /** Statuses that have no body. */
@@ -34,7 +36,7 @@ export const policyFetch =
         hint: `Use https://. The operator of the ${policy.machine ?? 'runner'} can allow it: ${policy.variable}=${allowEntry(url)}.`,
       })
     const addresses = await serverAddresses(url, policy)
-    const answer = await sent(url, init, addresses, policy.caFile).catch((cause: unknown) => {
+    const answer = await sent(url, init, addresses, policy).catch((cause: unknown) => {
       init.signal?.throwIfAborted()
       throw new TypeError('fetch failed', { cause })
     })
@@ -73,7 +75,7 @@ async function sent(
   url: URL,
   { method = 'GET', headers, body, signal }: RequestInit,
   addresses: readonly string[],
-  caFile: string | undefined,
+  { caFile, silenceMs = SILENCE_MS }: Policy,
 ): Promise<IncomingMessage> {
   const answer = Promise.withResolvers<IncomingMessage>()
   const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {
@@ -84,6 +86,7 @@ async function sent(
     signal: signal ?? undefined,
     headers: Object.fromEntries(new Headers(headers)),
   })
+  endWhenSilent(request, silenceMs)
   request.once('response', answer.resolve)
   request.on('error', answer.reject)
   if (typeof body === 'string') request.setHeader('content-length', Buffer.byteLength(body)).write(body)

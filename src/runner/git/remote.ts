@@ -26,6 +26,8 @@ export interface GitPolicy {
   sshKeyFile?: string
   /** File of the keys of servers of SSH that are known. */
   knownHostsFile?: string
+  /** A server from which nothing comes for so long is given up. Default `SILENCE_MS`. */
+  silenceMs?: number
 }
 
 export interface RemoteAsk {
@@ -169,10 +171,10 @@ async function overHttp(
   { token, username = TOKEN_USER, service }: RemoteAsk,
   { policy, signal }: RemoteContext,
 ): Promise<Remote> {
-  const { allow, variable, lookup, caFile } = policy
+  const { allow, variable, lookup, caFile, silenceMs } = policy
   const ca = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
   const authorization = token === undefined ? undefined : basicAuthorization({ username, password: token })
-  const asked = { allow, variable, lookup, signal, ca, authorization, service, refs: true }
+  const asked = { allow, variable, lookup, signal, ca, authorization, service, refs: true, silenceMs }
   const server = await gitServer(url, asked).catch((error: unknown) => {
     throw hinted(refused(error), service)
   })
@@ -181,7 +183,11 @@ async function overHttp(
     identity,
     advertisement: server.advertisement!,
     access: {
-      config: [...pinsOf(server), ...(caFile === undefined ? [] : [`http.sslCAInfo=${caFile}`])],
+      config: [
+        ...pinsOf(server),
+        ...(caFile === undefined ? [] : [`http.sslCAInfo=${caFile}`]),
+        ...(silenceMs === undefined ? [] : [`http.lowSpeedTime=${Math.ceil(silenceMs / 1000)}`]),
+      ],
       env: { GIT_ALLOW_PROTOCOL: server.url.protocol.slice(0, -1) },
       ...(server.authorization !== undefined &&
         token !== undefined && { credential: { url: server.url, username, password: token } }),
@@ -214,6 +220,9 @@ async function sshAccess({ host, port }: SshPlace, policy: GitPolicy): Promise<R
     'StrictHostKeyChecking=yes',
     `UserKnownHostsFile=${knownHostsFile ?? '/dev/null'}`,
     'ConnectTimeout=30',
+    // One that says nothing any more is given up after a minute.
+    'ServerAliveInterval=15',
+    'ServerAliveCountMax=3',
     // The address that was checked, and the name that the server's key is known by.
     `HostName=${address}`,
     `HostKeyAlias=${port === undefined ? host : `[${host}]:${port}`}`,

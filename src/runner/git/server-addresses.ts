@@ -7,8 +7,24 @@ import { GitRefused } from './git-words.ts'
 /** The addresses of a name. */
 export type Lookup = (host: string) => Promise<readonly string[]>
 
-export const systemLookup: Lookup = async (host) =>
-  (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address)
+const LOOKED_UP_WITHIN_MS = 10_000
+
+/** The same, which gives up after a while: name servers that are silent are asked for half a minute and longer. */
+export const boundedLookup =
+  (look: Lookup, withinMs = LOOKED_UP_WITHIN_MS): Lookup =>
+  (host) =>
+    new Promise((resolve, reject) => {
+      const late = () => reject(new Error(`no name server answers within ${withinMs / 1000} s`))
+      const timer = setTimeout(late, withinMs)
+      look(host)
+        .then(resolve, reject)
+        .finally(() => clearTimeout(timer))
+    })
+
+/** As this machine looks names up. Each look-up of a server's address goes through it. */
+export const systemLookup: Lookup = boundedLookup(async (host) =>
+  (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address),
+)
 
 export interface ServerCheck {
   allow: Pick<AllowedOrigins, 'has'>
@@ -43,8 +59,8 @@ async function found(
   host: string,
   { lookup: look, machine = 'runner' }: ServerCheck,
 ): Promise<readonly string[]> {
-  const notFound = (cause?: Error) =>
-    new GitRefused('host_unreachable', `The address of ${host} cannot be found.`, {
+  const notFound = (cause = new Error('it has none')) =>
+    new GitRefused('host_unreachable', `The address of ${host} cannot be found: ${cause.message}.`, {
       hint: `Check the name, and the ${machine}'s network.`,
       cause,
     })

@@ -1,9 +1,9 @@
-import { lookup } from 'node:dns/promises'
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { isIP, type LookupFunction, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 import { refusals } from '../../contract/isolation.ts'
+import { systemLookup } from '../git/server-addresses.ts'
 import { allowance, ClosedPlaces, type Lookup, refusedAddress, type Target } from './addresses.ts'
 import type { DoorRules, ModelRule } from './rules.ts'
 
@@ -33,8 +33,6 @@ export function checkedLookup(lookup: Lookup): CheckedLookup {
 /** Code of an error of what may not be reached. */
 export const REFUSED = 'ERR_REFUSED'
 
-const lookUp: Lookup = async (host) => (await lookup(host, { all: true })).map(({ address }) => address)
-
 /** Reaches the services of models; keeps connections for the next request. A request is sent once, whatever becomes of it. */
 export class Upstream {
   readonly #http = new HttpAgent(kept)
@@ -42,7 +40,7 @@ export class Upstream {
   readonly #tunnels = new Map<string, HttpsAgent>()
   readonly #checked: CheckedLookup
 
-  constructor(checked = checkedLookup(lookUp)) {
+  constructor(checked = checkedLookup(systemLookup)) {
     this.#checked = checked
   }
 

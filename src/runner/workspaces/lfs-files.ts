@@ -5,6 +5,7 @@ import { Readable, Transform } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import * as z from 'zod'
+import { messageOf } from '../../contract/errors.ts'
 import { type GitOptions, git } from '../git/git-program.ts'
 import { basicAuthorization } from '../git/git-server.ts'
 import { type GitReason, GitRefused, hintOf } from '../git/git-words.ts'
@@ -119,13 +120,14 @@ async function fetchSome(
   const { home, signal } = context
   const authorization = token === undefined ? undefined : basicAuthorization({ username, password: token })
   const objects = [...new Map(pointers.map(({ oid, size }) => [oid, { oid, size }])).values()]
-  const answer = await asked(context, `${base}/info/lfs/objects/batch`, {
+  const batch = `${base}/info/lfs/objects/batch`
+  const answer = await asked(context, batch, {
     method: 'POST',
     headers: { accept: MEDIA_TYPE, 'content-type': MEDIA_TYPE, ...(authorization && { authorization }) },
     body: JSON.stringify({ operation: 'download', transfers: ['basic'], objects, hash_algo: 'sha256' }),
     signal,
   })
-  const found = new Map((await readAnswer(answer)).objects.map((each) => [each.oid, each]))
+  const found = new Map((await readAnswer(answer, batch, signal)).objects.map((each) => [each.oid, each]))
   for (const { oid, size } of objects) {
     const { path } = pointers.find((each) => each.oid === oid)!
     const { actions, error } = found.get(oid) ?? {}
@@ -144,7 +146,8 @@ async function fetchSome(
     const own = href.startsWith(`${base}/`) && authorization !== undefined ? { authorization } : {}
     const headers = { ...own, ...actions?.download?.header }
     const file = join(home, 'lfs-object')
-    await download(await asked(context, href, { headers, signal }), { file, oid, size, path })
+    const wanted = { file, oid, size, path }
+    await download(await asked(context, href, { headers, signal }), wanted).catch(brokenOff(href, signal))
     for (const each of pointers)
       if (each.oid === oid) {
         const to = join(work, each.path)
@@ -182,12 +185,35 @@ async function asked({ fetch, signal }: LfsContext, url: string, init: RequestIn
   throw new GitRefused(reason, `Git LFS at ${host} answers ${answer.status}.`, { hint: hintOf(reason) })
 }
 
-async function readAnswer(answer: Response): Promise<z.infer<typeof Answer>> {
-  const bytes = await limited(answer, MAX_ANSWER_BYTES)
+/** Rethrows what ended an answer in the middle, with the server that did. */
+const brokenOff =
+  (url: string, signal: AbortSignal) =>
+  (error: unknown): never => {
+    signal.throwIfAborted()
+    // A disk that is full is no fault of the server.
+    const { syscall } = error as NodeJS.ErrnoException
+    if (error instanceof GitRefused || syscall === 'write' || syscall === 'open') throw error
+    const { host } = new URL(url)
+    throw new GitRefused(
+      'host_unreachable',
+      `Git LFS at ${host} broke off its answer: ${messageOf(error)}.`,
+      {
+        cause: error,
+      },
+    )
+  }
+
+async function readAnswer(
+  answer: Response,
+  url: string,
+  signal: AbortSignal,
+): Promise<z.infer<typeof Answer>> {
+  const bytes = await limited(answer, MAX_ANSWER_BYTES).catch(brokenOff(url, signal))
   try {
     return Answer.parse(JSON.parse(bytes.toString()))
   } catch (cause) {
-    throw new GitRefused('host_unreachable', 'What the server of Git LFS answers cannot be read.', { cause })
+    const { host } = new URL(url)
+    throw new GitRefused('host_unreachable', `What Git LFS at ${host} answers cannot be read.`, { cause })
   }
 }
 

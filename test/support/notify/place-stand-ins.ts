@@ -11,7 +11,7 @@ export interface Received {
 
 type Clean = Pick<TestContext, 'after'>
 
-/** A server that takes webhooks and topics, and answers each with `answer.status`. */
+/** A server that takes webhooks and topics, and answers each with `answer.status`, as ntfy does. */
 export async function webStandIn(t: Clean, port = 0) {
   const received: Received[] = []
   const answer = { status: 200 }
@@ -23,7 +23,7 @@ export async function webStandIn(t: Clean, port = 0) {
     })
     request.on('end', () => {
       received.push({ path: request.url!, headers: request.headers, body })
-      response.writeHead(answer.status).end()
+      response.writeHead(answer.status).end(JSON.stringify({ id: `message-${received.length}` }))
       told.resolve()
       told = Promise.withResolvers()
     })

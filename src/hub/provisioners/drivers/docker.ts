@@ -37,9 +37,10 @@ export interface DockerProvisionerOptions
   graceMs?: number
   /** A pull from which nothing comes for so long has failed. Default 60,000. */
   pullSilenceMs?: number
+  /** Of each call. Default 60,000: an engine that works does each in a second. */
+  withinMs?: number
 }
 
-/** An engine that works does each of these in a second. */
 const WITHIN_MS = 60_000
 /** More of them is no work any more. */
 const PROCESSES = 16_384
@@ -102,6 +103,10 @@ export class DockerProvisioner implements Provisioner {
         hint: 'The next try has another name; look who has made that one.',
       })
     if (there.State.Status === 'created') await this.#start(docker, { Id: there.Id, name: need.name }, signal)
+  }
+
+  async service() {
+    return { service: 'docker' as const, address: this.#address }
   }
 
   async find(signal: AbortSignal): Promise<FoundRunner[]> {
@@ -432,13 +437,14 @@ export class DockerProvisioner implements Provisioner {
 
   /** Within a time of its own; what it throws becomes a `ProvisionError`. */
   async #call<T>(doing: string, signal: AbortSignal, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const late = AbortSignal.timeout(WITHIN_MS)
+    const { withinMs = WITHIN_MS } = this.#options
+    const late = AbortSignal.timeout(withinMs)
     try {
       return await call(AbortSignal.any([signal, late]))
     } catch (error) {
       if (error instanceof ProvisionError) throw error
       if (signal.aborted) throw new ProvisionError('The hub stops.', { cause: error })
-      if (late.aborted || isTimeout(error)) throw provisionError(unanswered(this.#address, doing, WITHIN_MS))
+      if (late.aborted || isTimeout(error)) throw provisionError(unanswered(this.#address, doing, withinMs))
       // A connection that breaks in the middle has no code at times.
       const isBroken = (error as { message?: string }).message === 'aborted'
       throw provisionError(

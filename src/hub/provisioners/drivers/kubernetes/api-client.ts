@@ -6,6 +6,7 @@ import { type Access, type AccessOptions, readAccess } from './access.ts'
 
 /** A no of the API server. */
 export class KubernetesError extends ProvisionError {
+  /** 0: it was not in the words of Kubernetes, and so of something in between. */
   readonly status: number
 
   constructor(message: string, options: { status: number; permanent?: boolean; hint?: string }) {
@@ -91,6 +92,8 @@ export class KubernetesApi {
           signal,
           { query: page },
         )
+        // An empty list of Go may be null; what has none at all is no list, and says nothing of what there is.
+        if (!Object.hasOwn(answer, 'items')) throw await this.#noList(answer)
         items.push(...(answer.items ?? []))
         next = answer.metadata?.continue ?? ''
         if (next === '') return items
@@ -101,6 +104,14 @@ export class KubernetesApi {
         next = ''
       }
     }
+  }
+
+  async #noList(answer: object): Promise<ProvisionError> {
+    const { server } = (await this.#connection(ACCESS_MS)).access
+    const shown = shownAnswer(JSON.stringify(answer))
+    return new ProvisionError(`${server} answered what is no list of Kubernetes: ${shown}.`, {
+      hint: 'Is it the address of an API server, with nothing in between?',
+    })
   }
 
   /** Keeps no connection any more: not after the calls under way either. Further ones are made all the same. */
@@ -180,10 +191,7 @@ export class KubernetesApi {
         if (answer.status < 300 && answer.body === undefined)
           throw new ProvisionError(
             `${access.server} answered what Kubernetes never does: ${shownAnswer(answer.text)}.`,
-            {
-              permanent: true,
-              hint: 'Is it the address of an API server, with nothing in between?',
-            },
+            { hint: 'Is it the address of an API server, with nothing in between?' },
           )
         return answer
       })
@@ -241,7 +249,11 @@ function refusal({ status, body, text }: Answer, { server }: Access): Kubernetes
   const { message, details, reason } = (body ?? {}) as StatusBody
   const said = `Kubernetes refused it (${status}): ${sentence(message ?? shownAnswer(text))}`
   const no = (permanent: boolean, hint?: string, what = said) =>
-    new KubernetesError(what, { status, permanent, ...(hint !== undefined && { hint }) })
+    new KubernetesError(what, {
+      status: body === undefined ? 0 : status,
+      permanent,
+      ...(hint !== undefined && { hint }),
+    })
   if (status === 401)
     return no(
       true,

@@ -59,6 +59,11 @@ export class KubernetesProvisioner implements Provisioner {
     ])
   }
 
+  async service() {
+    const { server } = await this.#api.access()
+    return { service: 'kubernetes' as const, address: new URL(server).host }
+  }
+
   async find(signal: AbortSignal): Promise<FoundRunner[]> {
     const query = { labelSelector: `${HUB_LABEL}=${this.#options.hub}` }
     const [jobs, pods] = await Promise.all([

@@ -1,0 +1,88 @@
+import { messageOf } from '../../contract/errors.ts'
+import type { FailingService, OutsideServiceName } from '../../contract/hub-api.ts'
+import type { Log } from '../../platform/log.ts'
+
+/** A service that the hub speaks to and somebody else runs. */
+export interface OutsideServiceKey {
+  service: OutsideServiceName
+  /** Host and port, an address or a socket; without credentials. */
+  address: string
+  /** Whose users have named it; absent: the operator of the hub has. */
+  tenant?: string
+}
+
+/** One that nobody asks any more, such as a removed place's, is told of no longer. Each is asked at least once in an hour. */
+const FORGOTTEN_MS = 2 * 3_600_000
+/** Users choose the addresses of their places. */
+const MOST = 1_000
+
+/** The record of outside services that fail now: each client of the hub's tells it how its calls went. One that works leaves nothing here. */
+export class OutsideServices {
+  readonly #log: Log
+  readonly #now: () => number
+  readonly #failing = new Map<string, FailingService & { tenant?: string }>()
+
+  constructor(log: Log, now: () => number = Date.now) {
+    this.#log = log
+    this.#now = now
+  }
+
+  failed({ service, address, tenant }: OutsideServiceKey, error: unknown): void {
+    const key = keyOf({ service, address, tenant })
+    const last_at = new Date(this.#now()).toISOString()
+    const message = messageOf(error).slice(0, 500)
+    this.#forget()
+    const before = this.#failing.get(key)
+    if (before === undefined)
+      this.#log(`The ${nameOf(service)} at ${address} fails: ${message}`, { level: 'warn' })
+    const { since = last_at, times = 0 } = before ?? {}
+    // What failed last is at the end.
+    this.#failing.delete(key)
+    this.#failing.set(key, { service, address, since, last_at, message, times: times + 1, tenant })
+    if (this.#failing.size > MOST) this.#failing.delete(this.#failing.keys().next().value!)
+  }
+
+  worked({ service, address, tenant }: OutsideServiceKey): void {
+    const key = keyOf({ service, address, tenant })
+    const before = this.#failing.get(key)
+    if (before === undefined) return
+    this.#failing.delete(key)
+    this.#log(`The ${nameOf(service)} at ${address} works again; it had failed since ${before.since}.`)
+  }
+
+  /** Those that users of the tenant have named, and where `operator` those of the operator too; the longest first. */
+  list(tenant: string, operator: boolean): FailingService[] {
+    this.#forget()
+    return [...this.#failing.values()]
+      .filter((one) => (one.tenant === undefined ? operator : one.tenant === tenant))
+      .map(({ tenant: _, ...told }) => told)
+      .sort((a, b) => a.since.localeCompare(b.since))
+  }
+
+  /** How many fail, by their names. */
+  counts(): Map<OutsideServiceName, number> {
+    this.#forget()
+    const all = Map.groupBy(this.#failing.values(), ({ service }) => service)
+    return new Map([...all].map(([service, some]) => [service, some.length]))
+  }
+
+  #forget(): void {
+    const since = new Date(this.#now() - FORGOTTEN_MS).toISOString()
+    for (const [key, { last_at }] of this.#failing) {
+      if (last_at >= since) return
+      this.#failing.delete(key)
+    }
+  }
+}
+
+const keyOf = ({ service, address, tenant }: OutsideServiceKey): string =>
+  JSON.stringify([service, address, tenant ?? null])
+
+const names: Readonly<Partial<Record<OutsideServiceName, string>>> = {
+  smtp: 'mail server',
+  task_registry: 'task registry',
+  docker: 'Docker engine',
+  kubernetes: 'API server of Kubernetes',
+  ntfy: 'ntfy server',
+}
+const nameOf = (service: OutsideServiceName): string => names[service] ?? service

@@ -1,0 +1,83 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { builtinActionRegistry } from '../../../src/actions/registry.ts'
+import { ErrandClient } from '../../../src/client/client.ts'
+import { isFinalRun } from '../../../src/contract/status.ts'
+import { type HubOptions, startHub } from '../../../src/hub/start-hub.ts'
+import { errandCommand, eventually } from '../errand-command.ts'
+import { workflowText } from '../programs.ts'
+
+export interface HubPlaceOptions {
+  hub?: Partial<HubOptions>
+  /** Content of `errand.yaml`. */
+  config?: object
+  runnerEnv?: NodeJS.ProcessEnv
+}
+
+/**
+ * A real hub in this process, whose limits a test can shorten and whose unhandled rejections fail it, and a real runner beside it as
+ * a process of its own.
+ */
+export async function hubPlace(t: TestContext, { hub: more, config, runnerEnv }: HubPlaceOptions = {}) {
+  const errand = errandCommand(t)
+  const data = mkdtempSync(join(tmpdir(), 'errand-outside-'))
+  const file = config && join(data, 'errand.yaml')
+  if (file !== undefined) writeFileSync(file, JSON.stringify(config))
+  const log: string[] = []
+  const hub = await startHub({
+    ...{ data, host: '127.0.0.1', port: 0, version: '0.0.0-test', env: {}, config: file },
+    isDurable: (action) => builtinActionRegistry[action]?.kind !== 'inline',
+    own: { tellAdmin: () => {} },
+    log: (line) => void log.push(line),
+    ...more,
+  })
+  t.after(async () => {
+    await hub.close()
+    rmSync(data, { recursive: true, force: true })
+  })
+  /** A runner of that name, which is connected. */
+  const addRunner = async (id: string, env: NodeJS.ProcessEnv = {}) => {
+    const folder = join(errand.home, id)
+    const args = ['runner', '--id', id, '--workspace', folder, '--slots', '8']
+    const started = errand.start(args, {
+      env: { ERRAND_HUB_URL: hub.url, ERRAND_TOKEN: hub.runnerToken, ...env },
+    })
+    await started.until('Connected to the hub')
+    return { ...started, folder }
+  }
+  const runner = await addRunner('apart', runnerEnv)
+  const client = new ErrandClient({ url: hub.url, token: hub.localToken })
+
+  const ended = (runId: string) =>
+    eventually(`the end of ${runId}`, async () => {
+      const view = await client.runs.get(runId)
+      return isFinalRun(view.status) && view
+    })
+  /** The end of a run of these steps. */
+  const run = async (...steps: Parameters<typeof workflowText>[0]) => {
+    const { run_id } = await client.runs.create({ yaml: workflowText(steps) })
+    return await ended(run_id)
+  }
+  return {
+    ...{ hub, log, client, runner, run, addRunner },
+    home: errand.home,
+    /** Outside services that the hub says fail, of that address. */
+    failing: async (address: string) =>
+      (await client.services()).failing.filter((one) => one.address === address),
+    metrics: async () => {
+      const headers = { authorization: `Bearer ${hub.localToken}` }
+      return await (await fetch(`${hub.url}/metrics`, { headers })).text()
+    },
+    /** Work that needs none of them is done, by the runner that was there from the beginning or by another. */
+    async works(id = 'apart'): Promise<void> {
+      const inventory = { hosts: { here: { runner: id } } }
+      const yaml = workflowText([{ name: 'plain', targets: ['here'], cmd: 'echo fine' }], { inventory })
+      const { status, message } = await ended((await client.runs.create({ yaml })).run_id)
+      if (status !== 'success') throw new Error(`a plain command ended so: ${status}, ${message}`)
+      if (runner.child.exitCode !== null || runner.child.signalCode !== null)
+        throw new Error(`the runner has ended: ${runner.printed.stderr}`)
+    },
+  }
+}
