@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { type ErrorCode, errorStatus } from '../contract/errors.ts'
 import { RunStatus } from '../contract/status.ts'
-import { exitCodeOfError, exitCodeOfRun, exitCodes } from './exit-codes.ts'
+import { writeFileAtomic } from '../platform/files.ts'
+import { exitCodeOfError, exitCodeOfRun, exitCodes, tellError } from './exit-codes.ts'
 
 test('the table in docs/cli.md has every exit code, and no other', () => {
   const docs = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
@@ -39,4 +41,41 @@ test('a command that is started in a folder which is gone says so', () => {
   const { status, stderr } = spawnSync('/bin/sh', ['-c', inGone, program], { encoding: 'utf8' })
   assert.equal(status, exitCodes.usage, stderr)
   assert.match(stderr, /The folder that this command was started in is gone\.\n {2}hint: Change into/)
+})
+
+test('a fault of the disk is told with its file and what to do, and any other error of a program as a mistake in it', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-faults-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  writeFileSync(join(folder, 'file'), '')
+  const told = (fault: () => unknown): [number, string] => {
+    const written = t.mock.method(process.stderr, 'write', () => true)
+    try {
+      fault()
+      return [0, '']
+    } catch (error) {
+      return [tellError(error), written.mock.calls.map(({ arguments: [text] }) => text).join('')]
+    } finally {
+      written.mock.restore()
+    }
+  }
+  const below = join(folder, 'file/lock')
+  const [exitCode, text] = told(() => writeFileAtomic(below, 'mine'))
+  assert.equal(exitCode, exitCodes.failed)
+  assert.match(
+    text,
+    new RegExp(`^error: ${below} could not be read or written: ENOTDIR: .*\\.\n {2}hint: A file`),
+  )
+  const full =
+    'error: No space is left to write a file.\n  hint: Free some space on that disk; what is kept already is whole.\n'
+  assert.deepEqual(
+    told(() => writeFileSync('/dev/full', 'mine')),
+    [exitCodes.failed, full],
+  )
+  const forbidden = told(() => {
+    throw spawnSync(folder).error
+  })
+  assert.match(forbidden[1], /EACCES[\s\S]*this is a mistake in Errand/)
+  const missing = told(() => readFileSync(join(folder, 'gone')))
+  assert.equal(missing[0], exitCodes.internal)
+  assert.match(missing[1], /ENOENT[\s\S]*this is a mistake in Errand/)
 })

@@ -1,5 +1,6 @@
 import { ErrandError, type ErrorCode, messageOf } from '../contract/errors.ts'
 import type { Reason, RunStatus } from '../contract/status.ts'
+import { diskFault } from '../stores/disk-errors.ts'
 import { jsonText } from './print.ts'
 import { linesText } from './render/terminal-text.ts'
 
@@ -53,7 +54,7 @@ export const exitCodeOfError = (code: ErrorCode): number => byError[code] ?? exi
 
 /** Tells an error on standard error, and with `json` on standard output too; answers the exit code. */
 export function tellError(thrown: unknown, json = false): number {
-  const error = (thrown as NodeJS.ErrnoException | undefined)?.syscall === 'uv_cwd' ? folderGone() : thrown
+  const error = ofMachine(thrown) ?? thrown
   if (json) process.stdout.write(errorLine(error))
   if (!(error instanceof ErrandError)) {
     process.stderr.write(
@@ -69,7 +70,12 @@ export function tellError(thrown: unknown, json = false): number {
   return exitCodeOfError(error.code)
 }
 
-/** Any command may ask where it was started. */
+/** A fault of the machine, which any command may meet: where it was started, and in whatever it reads or writes. */
+function ofMachine(thrown: unknown): ErrandError | undefined {
+  const isGone = (thrown as NodeJS.ErrnoException | undefined)?.syscall === 'uv_cwd'
+  return isGone ? folderGone() : diskFault(thrown)
+}
+
 const folderGone = () =>
   new ErrandError('invalid_argument', 'The folder that this command was started in is gone.', {
     hint: 'Change into one that is there (cd), and start it again.',

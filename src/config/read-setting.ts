@@ -51,6 +51,8 @@ const readers = {
     }))
     return mounts.every(({ path }) => path.startsWith('/') && !path.includes('\0')) ? mounts : undefined
   },
+  hub_url: ({ value }) =>
+    URL.canParse(value) && /^(https?|wss?):$/.test(new URL(value).protocol) ? value : undefined,
   /** Without its last slash; empty: none. */
   path_prefix: ({ value }) => {
     const path = value.replace(/\/+$/, '')

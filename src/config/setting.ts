@@ -45,3 +45,4 @@ export type SettingType =
   | 'network'
   | 'mounts'
   | 'path_prefix'
+  | 'hub_url'

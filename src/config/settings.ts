@@ -230,7 +230,8 @@ export const settings = {
       'folder of the [gate to models](agents.md#keys-beside-the-runner) beside a runner that has no keys',
   },
   ERRAND_HUB_URL: {
-    ...{ type: 'text', old: ['ADOS_API_URL', 'ORCHESTRATOR_URL'], page: 'cli', for: '`runner`' },
+    ...{ type: 'hub_url', old: ['ADOS_API_URL', 'ORCHESTRATOR_URL'], page: 'cli', for: '`runner`' },
+    hint: 'It is the address of the hub, such as https://errand.example.com.',
     about: 'the hub',
   },
   'ERRAND_TOKEN of runner': {

@@ -172,7 +172,10 @@ test('an engine behind TLS is spoken to with the certificates of DOCKER_CERT_PAT
   assert.deepEqual(await new DockerClient(env).ask('GET', '/version'), { Version: '29.1' })
   const elsewhere = new DockerClient({ ...env, DOCKER_HOST: `tcp://localhost:${port}` })
   await assert.rejects(elsewhere.ask('GET', '/version'), { code: 'ERR_TLS_CERT_ALTNAME_INVALID' })
-  assert.throws(() => new DockerClient({ ...env, DOCKER_CERT_PATH: at('none') }), { code: 'ENOENT' })
+  assert.throws(() => new DockerClient({ ...env, DOCKER_CERT_PATH: at('none') }), {
+    code: 'invalid_argument',
+    message: /ca\.pem cannot be read: ENOENT/,
+  })
 })
 
 test('the machine on a network is as it says, else the first address of its IPv4', () => {
@@ -183,4 +186,12 @@ test('the machine on a network is as it says, else the first address of its IPv4
   assert.equal(of({ Subnet: '10.0.4.128/25', Gateway: '' }), '10.0.4.129')
   assert.equal(of({ Subnet: 'fd00::/80' }), undefined)
   assert.equal(of(undefined), undefined)
+})
+
+test('an address of an engine that is none is refused by the name of its variable', () => {
+  for (const DOCKER_HOST of ['not a url', 'tcp://', 'http://host:99999'])
+    assert.throws(() => new DockerClient({ DOCKER_HOST }), {
+      code: 'invalid_argument',
+      message: `DOCKER_HOST is "${DOCKER_HOST}".`,
+    })
 })

@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { addAbortSignal, type Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { ErrandError } from '../contract/errors.ts'
 import { jsonOf } from '../platform/text.ts'
 
 const DEFAULT_SOCKET = '/var/run/docker.sock'
@@ -64,7 +65,10 @@ export class DockerClient {
   readonly isHere: boolean
   readonly #to: ReturnType<typeof addressee>
 
-  /** Docker where DOCKER_HOST says (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else at its usual socket. */
+  /**
+   * Docker where DOCKER_HOST says (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else at its usual socket. Throws
+   * `invalid_argument` where one of them cannot be used.
+   */
   constructor(env: DockerEnv) {
     this.address = dockerAddress(env)
     this.#to = addressee(env, this.address)
@@ -123,13 +127,30 @@ function addressee(env: DockerEnv, address: string) {
   // A socket's path may be a relative one.
   if (address.startsWith('/') || env.DOCKER_HOST?.startsWith('unix://'))
     return { socketPath: address, host: 'localhost' }
-  const { hostname, port } = new URL(address.includes('//') ? address : `tcp://${address}`)
+  const at = address.includes('//') ? address : `tcp://${address}`
+  // "tcp://" alone can be parsed.
+  if (!URL.canParse(at) || new URL(at).hostname === '')
+    throw new ErrandError('invalid_argument', `DOCKER_HOST is "${address}".`, {
+      hint: 'It is the address of a container engine, such as unix:///var/run/docker.sock or tcp://127.0.0.1:2375.',
+    })
+  const { hostname, port } = new URL(at)
   // Of IPv6 only URLs have them.
   const host = hostname.replace(/^\[|\]$/g, '')
   if (!env.DOCKER_TLS_VERIFY) return { host, port: port || 2375 }
-  const file = (name: string) => readFileSync(join(env.DOCKER_CERT_PATH || '.', name))
+  const file = (name: string) => certificate(join(env.DOCKER_CERT_PATH || '.', name))
   const tls = { ca: file('ca.pem'), cert: file('cert.pem'), key: file('key.pem') }
   return { host, port: port || 2376, tls }
+}
+
+function certificate(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (cause) {
+    throw new ErrandError('invalid_argument', `${path} cannot be read: ${(cause as Error).message}.`, {
+      hint: 'DOCKER_CERT_PATH is the folder of ca.pem, cert.pem and key.pem, for DOCKER_TLS_VERIFY.',
+      cause,
+    })
+  }
 }
 
 function queryText(query: DockerRequest['query'] = {}): string {

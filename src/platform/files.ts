@@ -19,7 +19,7 @@ import path, { delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
 /**
  * Puts a whole file in the place of the one that is there: a reader, or a start after a crash, finds the old one or
  * the new one. `durable` (default true): it is on the disk when this returns, even if the power fails.
- * Throws what node:fs throws, and leaves nothing then.
+ * Throws what node:fs throws, with the path of `file`, and leaves nothing then.
  */
 export function writeFileAtomic(
   file: string,
@@ -39,10 +39,21 @@ export function writeFileAtomic(
     }
     renameSync(temporary, file)
   } catch (error) {
-    rmSync(temporary, { force: true })
-    throw error
+    try {
+      rmSync(temporary, { force: true })
+    } catch {
+      // For the same reason.
+    }
+    throw withPath(error as NodeJS.ErrnoException, file)
   }
   if (durable) syncFolder(path.dirname(file))
+}
+
+/** An error of a call with a descriptor names no file: which one was on a full disk would not be known. */
+function withPath(error: NodeJS.ErrnoException, file: string): NodeJS.ErrnoException {
+  if (error.path === undefined) error.message = `${error.message} '${file}'`
+  error.path = file
+  return error
 }
 
 /** Makes all that is in the folder last, and the folder itself: its files, then the names that lead to them. */

@@ -17,11 +17,24 @@ const systemCode = (error: unknown): string | undefined =>
 
 export const isMissing = (error: unknown): boolean => systemCode(error) === 'ENOENT'
 
+const isFull = (code: string | undefined): boolean => code === 'ENOSPC' || code === 'EDQUOT'
+
+/** Returns what an error of node:fs means whose reason is the disk, or what its user may do; undefined for any other error. */
+export function diskFault(error: unknown): ErrandError | undefined {
+  const code = systemCode(error)
+  const { path, syscall = '' } = error as NodeJS.ErrnoException
+  // Where a write fails, node:fs names no file.
+  if (isFull(code)) return diskError(error, path ?? 'a file')
+  if (code === undefined || path === undefined || !Object.hasOwn(hints, code)) return undefined
+  // Of a socket or a program the path is no file that was to be read or written.
+  return /^(spawn|connect|listen|bind)/.test(syscall) ? undefined : diskError(error, path)
+}
+
 /** Returns what an error of node:fs at this path means to a person. An ErrandError stays as it is. */
 export function diskError(error: unknown, path: string): ErrandError {
   if (error instanceof ErrandError) return error
   const code = systemCode(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT')
+  if (isFull(code))
     return new ErrandError('disk_full', `No space is left to write ${path}.`, {
       hint: 'Free some space on that disk; what is kept already is whole.',
       cause: error,

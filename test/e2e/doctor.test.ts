@@ -127,8 +127,9 @@ test('variables and a configuration that cannot be understood are told, each wit
     ERRAND_CPUS: 'four',
     ERRAND_RETENTION: 'never',
     ERRAND_LOG_LEVEL: 'loud',
+    ERRAND_HUB_URL: 'not a url',
   })
-  assert.equal(found.status('environment'), 'problem problem problem')
+  assert.equal(found.status('environment'), 'problem problem problem problem')
   for (const { fix } of [...found.of('environment'), ...found.of('config')]) assert.ok(fix)
   assert.equal(found.status('config'), 'problem')
   assert.match(found.of('config')[0]!.message, /errand\.yaml:1:8/)

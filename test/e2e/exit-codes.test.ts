@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
+import { errandCommand } from '../support/errand-command.ts'
 import { startPrograms, writeWorkflow } from '../support/programs.ts'
 
 test('what cannot be done ends with its documented code, and says what is wrong and what to do', async (t) => {
@@ -34,6 +35,7 @@ test('what cannot be done ends with its documented code, and says what is wrong 
     [2, ['run', join(home, 'folder')], /is a folder/],
     [2, ['run', '--hub', file, '--var', '__proto__=x'], /__proto__/],
     [2, ['runs', 'list', '--url', 'nonsense'], /no address of a hub/],
+    [2, ['runner', '--url', 'nonsense'], /--url is "nonsense"/],
     [1, ['restore', file, '--data', data], /in use by the hub/],
     [1, ['up', '--data', data], /in use by process/],
     [5, ['runs', 'list', '--url', 'http://127.0.0.1:1'], /errand up/],
@@ -56,6 +58,30 @@ test('what cannot be done ends with its documented code, and says what is wrong 
     assert.equal(code, wanted, `${args.join(' ')}: ${stderr}`)
     assert.match(stderr, says)
     assert.match(stderr, /^error: .+\n +hint: .+/m, args.join(' '))
+  }
+})
+
+test('an address in the environment that is none is named by whatever reads it, with what it should be', async (t) => {
+  const { run, home } = errandCommand(t)
+  const runner = ['runner', '--workspace', join(home, 'work'), '--token', 'x']
+  const cases: [NodeJS.ProcessEnv, string[], RegExp][] = [
+    [{ ERRAND_HUB_URL: 'not a url' }, runner, /ERRAND_HUB_URL is "not a url"/],
+    [{ ERRAND_HUB_URL: 'hub.lan:3000' }, runner, /ERRAND_HUB_URL is "hub.lan:3000"/],
+    [{ ERRAND_HUB_URL: 'not a url' }, ['runner', 'enroll', '--token', 'x'], /ERRAND_HUB_URL is "not a url"/],
+    [{ ADOS_API_URL: 'not a url' }, runner, /ADOS_API_URL is "not a url"/],
+    [{ ERRAND_URL: 'not a url' }, ['runs', 'list'], /"not a url" is no address of a hub/],
+    [
+      { DOCKER_HOST: 'not a url', ERRAND_HUB_URL: 'http://127.0.0.1:1' },
+      runner,
+      /DOCKER_HOST is "not a url"/,
+    ],
+  ]
+  for (const [env, args, says] of cases) {
+    const { code, stderr } = await run(args, { env })
+    assert.equal(code, 2, stderr)
+    assert.match(stderr, says)
+    assert.match(stderr, /^error: .+\n +hint: .+/m)
+    assert.doesNotMatch(stderr, /mistake in Errand/)
   }
 })
 

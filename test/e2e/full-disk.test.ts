@@ -140,6 +140,42 @@ test(
 )
 
 test(
+  'what starts on a full disk says which folder has no space, whichever file is the first that does not fit',
+  options,
+  async (t) => {
+    const errand = errandCommand(t)
+    const folder = join(errand.home, 'small')
+    mkdirSync(folder)
+    /** With so many pages free. */
+    const start = async (pages: number, ...args: string[]) => {
+      const script =
+        'mount -t tmpfs -o size=1m,mode=700 small "$0"; cat /dev/zero >"$0/filler" 2>/dev/null; ' +
+        'truncate -s "-$(($1 * $(getconf PAGESIZE)))" "$0/filler"; shift; exec "$@"'
+      const within = ['unshare', '--map-root-user', '--mount', 'sh', '-c', script, folder, String(pages)]
+      const { code, stderr } = await errand.start(args, { within, env: { ERRAND_TOKEN: 'token' } }).finished
+      return { code, stderr }
+    }
+    const here = join(folder, 'own')
+    const flow = writeWorkflow(join(errand.home, 'flow.yaml'), [{ name: 'one', cmd: 'true' }])
+    const runner = ['runner', '--url', 'http://127.0.0.1:9', '--id', 'a', '--workspace', here]
+    const told = (text: string) =>
+      new RegExp(`error: No space is left ${text}.*\\.\n {2}hint: Free some space on that disk`)
+    for (const [pages, args, text] of [
+      [0, runner, `in the workspace ${here}`],
+      [1, runner, `to write ${here}/attempts.storage`],
+      [0, ['up', '--data', here], `in the data folder ${here}`],
+      [1, ['up', '--data', here], `for the database ${here}/errand.db`],
+      [1, ['agent-server', '--data', here], `to write ${here}/attempts.storage`],
+      [0, ['run', flow, '--state', here], `in the state folder ${here}`],
+    ] as const) {
+      const { code, stderr } = await start(pages, ...args)
+      assert.match(stderr, told(text), `${args[0]}: ${stderr}`)
+      assert.equal(code, 1, args[0])
+    }
+  },
+)
+
+test(
   'a step on a runner whose disk is full fails and says so; the hub has what came before',
   options,
   async (t) => {

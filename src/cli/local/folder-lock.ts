@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { ErrandError } from '../../contract/errors.ts'
 import { makeFolderSync } from '../../platform/files.ts'
 import { type LockResult, takePidLock } from '../../platform/pid-lock.ts'
+import { diskError } from '../../stores/disk-errors.ts'
 
 interface LockedFolder {
   path: string
@@ -12,12 +13,18 @@ interface LockedFolder {
   option: string
 }
 
-/** Takes the lock of that name in a folder of ours, which is made where it is missing. Throws `invalid_argument`. */
+/** Takes the lock of that name in a folder of ours, which is made where it is missing. Throws `invalid_argument`, or `disk_full`. */
 export function takeFolderLock({ path, what, option }: LockedFolder, name: string): LockResult {
   try {
     makeFolderSync(path, 0o700)
     return takePidLock(join(path, name))
   } catch (cause) {
+    const full = diskError(cause, path)
+    if (full.code === 'disk_full')
+      throw new ErrandError('disk_full', `No space is left in the ${what} ${path}.`, {
+        hint: `Free some space on that disk, or give another folder with ${option}.`,
+        cause,
+      })
     const why =
       statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
         ? 'is a file, not a folder'

@@ -68,6 +68,7 @@ export class WorkspacePool {
   readonly #env: Record<string, string>
   readonly #orphansEnded: Promise<unknown>
   #room = Promise.withResolvers<void>()
+  readonly #warn = (message: string) => this.#options.log?.(message, { level: 'warn' })
   #sweeping: Promise<void> = Promise.resolve()
 
   constructor(options: WorkspacePoolOptions) {
@@ -313,9 +314,8 @@ export class WorkspacePool {
         const [oldest] = [...free.sort(bySlotAge), ...kept.sort(bySlotAge)]
         if (oldest) this.#evict(oldest)
       }
-      if (this.#slots.size < this.#limits.slots) {
+      if (this.#slots.size < this.#limits.slots)
         return newSlot(this.#options.dir, this.#slots, { mirror: mirror.key, repo: remote.identity })
-      }
       if (!isTold) tell(`All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`)
       await unlessAborted(signal, this.#room.promise)
     }
@@ -356,9 +356,7 @@ export class WorkspacePool {
     } catch (error) {
       // A full disk: it is nobody's all the same, and is not used again.
       held.state = { ...rest, phase: 'resetting' }
-      this.#options.log?.(`A workspace could not be noted as free: ${(error as Error).message}.`, {
-        level: 'warn',
-      })
+      this.#warn(`A workspace could not be noted as free: ${(error as Error).message}.`)
     }
     held.busy = this.#reset(held).finally(() => {
       held.busy = undefined
@@ -370,7 +368,7 @@ export class WorkspacePool {
     this.#sweeping = this.#sweeping.then(async () => {
       await busy
       await this.#sweep().catch((error: Error) => {
-        this.#options.log?.(`Old workspaces could not be given up: ${error.message}.`, { level: 'warn' })
+        this.#warn(`Old workspaces could not be given up: ${error.message}.`)
       })
     })
   }
@@ -387,7 +385,7 @@ export class WorkspacePool {
       if (this.#abort.signal.aborted) return
       this.#evict(held)
       const why = error instanceof GitFailure ? `git says: ${error.said}` : (error as Error).message
-      this.#options.log?.(`The workspace ${held.path} is made anew: ${why}.`, { level: 'warn' })
+      this.#warn(`The workspace ${held.path} is made anew: ${why}.`)
     }
   }
 
@@ -396,10 +394,7 @@ export class WorkspacePool {
     try {
       this.#trash.take(held.path)
     } catch (error) {
-      // A disk that is read-only by now: a later process of the runner finds the folder.
-      this.#options.log?.(`The workspace ${held.path} stays on the disk: ${(error as Error).message}.`, {
-        level: 'warn',
-      })
+      this.#warn(`The workspace ${held.path} stays on the disk: ${(error as Error).message}.`)
     }
   }
 

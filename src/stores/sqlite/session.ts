@@ -16,7 +16,7 @@ const hints: Record<number, string> = {
   [BUSY]: 'Another program holds it. End that program, then try again.',
   [LOCKED]: 'Another program holds it. End that program, then try again.',
   [READONLY]: 'Make the file and its folder writable for this user.',
-  [IOERR]: 'Look at the disk: the system reports input or output errors there.',
+  [IOERR]: 'Look at the disk: it is full, or the system reports input or output errors there.',
   [CORRUPT]: 'The file is damaged. Put a backup of it in its place.',
   [CANTOPEN]: 'Make sure that its folder exists and is writable for this user.',
   [NOTADB]: 'Name another file, or move this one away.',

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandClient } from '../../../client/client.ts'
 import type { RunnerEnvironment } from '../../../config/environment.ts'
+import { readSetting } from '../../../config/read-setting.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import { writeFileAtomic } from '../../../platform/files.ts'
 import { Backoff } from '../../../platform/time.ts'
@@ -112,7 +113,8 @@ export async function identityOf(
   patience: Parameters<typeof enrolPatiently>[1],
 ): Promise<{ url: string; token: string; id: string }> {
   let kept: Enrolment | undefined = keptEnrolment(workspace)
-  const url = options.url ?? found.hubUrl ?? kept?.hub_url
+  const asked = options.url && readSetting('ERRAND_HUB_URL', { name: '--url', value: options.url })
+  const url = asked ?? found.hubUrl ?? kept?.hub_url
   if (url === undefined)
     throw new UsageError('a runner needs the address of its hub', 'give it with --url or ERRAND_HUB_URL')
   const given = options.token ?? found.token

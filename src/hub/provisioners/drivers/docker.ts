@@ -185,7 +185,7 @@ export class DockerProvisioner implements Provisioner {
       return new DockerClient(this.#options.env)
     } catch (cause) {
       throw new ProvisionError(
-        `Docker at ${this.#address} cannot be spoken to: ${(cause as Error).message}.`,
+        `Docker at ${this.#address} cannot be spoken to: ${(cause as Error).message.replace(/\.$/, '')}.`,
         {
           permanent: true,
           hint: 'DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem.',
