@@ -282,6 +282,11 @@ export function runActionHandlers({ engine, accounts }: ApiContext) {
       return await accepted(params.id)
     },
 
+    'POST /api/runs/:id/resume': async ({ identity, params }) => {
+      await visibleRun(engine, identity, params.id)
+      return runSummary(await engine.resumeRun(params.id))
+    },
+
     'POST /api/runs/:id/retry': async ({ identity, params, body, headers }, reply) => {
       await visibleRun(engine, identity, params.id)
       const who = { owner: identity.user.name, tenant: identity.user.tenant }
