@@ -2,7 +2,7 @@ import type { AgentsHealth, ChatAnswer, ChatRequest } from '../contract/agent-ap
 import type { StreamName } from '../contract/attempt.ts'
 import { ErrandError } from '../contract/errors.ts'
 import type { RunEvent } from '../contract/events.ts'
-import type { ServicesHealth } from '../contract/hub-api.ts'
+import type { HubFacts, ServicesHealth } from '../contract/hub-api.ts'
 import type { Health } from '../contract/run-api.ts'
 import type { TaskEvent } from '../contract/tasks/task-log.ts'
 import { type FollowOptions, followEvents, followTask } from './events.ts'
@@ -59,6 +59,11 @@ export class ErrandClient {
 
   health(signal?: AbortSignal): Promise<Health> {
     return this.#http.json('GET /health', { signal })
+  }
+
+  /** The hub as a whole, for an admin of its first tenant. */
+  facts(signal?: AbortSignal): Promise<HubFacts> {
+    return this.#http.json('GET /api/hub', { signal })
   }
 
   /** The agents of the connected runners. */

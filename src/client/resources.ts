@@ -376,6 +376,11 @@ export class RunsClient {
     return this.#http.json('POST /api/runs/:id/retry-plan', { params: { id: runId }, body: options })
   }
 
+  /** Goes on with a run that is set aside; for an admin. */
+  resume(runId: string): Promise<RunSummary> {
+    return this.#http.json('POST /api/runs/:id/resume', { params: { id: runId }, body: {} })
+  }
+
   rollback(runId: string): Promise<RunSummary> {
     return this.#http.json('POST /api/runs/:id/rollback', { params: { id: runId }, body: {} })
   }

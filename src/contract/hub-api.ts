@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { SetAside } from './run.ts'
 
 /** The answer of `GET /api/hub`. */
 export const HubFacts = z.object({
@@ -10,6 +11,10 @@ export const HubFacts = z.object({
     free_bytes: z.number().int().describe('That its disk has left'),
   }),
   runs_kept_seconds: z.number().optional().describe('How long an ended run is kept; absent: for ever'),
+  set_aside: z
+    .array(z.object({ run_id: z.string(), ...SetAside.shape }))
+    .describe('Runs that are set aside, at most 20'),
+  runs_set_aside: z.number().int().describe('How many those are in all'),
   tenants: z.array(z.object({ name: z.string(), users: z.number().int(), admins: z.number().int() })),
 })
 export type HubFacts = z.infer<typeof HubFacts>

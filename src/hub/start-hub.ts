@@ -242,6 +242,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
   const metrics = new HubMetrics({
     version,
     openRuns: () => engine.openRuns(),
+    setAside: () => engine.setAside().length,
     fleet: () => machines.figures(),
     failingServices: () => outside.counts(),
   })

@@ -131,6 +131,9 @@ export async function getRun(id: string, signal?: AbortSignal): Promise<WholeRun
   const isTold = ({ on_demand, status }: Step) => !on_demand || (status !== 'queued' && status !== 'skipped')
   return { ...run, steps: run.steps.filter(isTold) }
 }
+/** Goes on with a run that is set aside; for an admin. */
+export const resumeRun = (id: string) => ask<Run>('POST', `${of(id)}/resume`, { body: {} })
+
 /** A run as its page shows it; a `RunFeed` reads it again when it changes. For `useQuery`. */
 export const runQuery = (id: string) => ({
   queryKey: ['run', id],
@@ -169,9 +172,10 @@ export const outputPath = (run: string, attempt: number, stream: string) =>
   `${of(run)}/attempts/${attempt}/output/${stream}`
 
 /** What a list, a header and a mark show of a run: a question and waiting go before the API's status. */
-export type Shown = RunSummary['status'] | 'asks' | 'room' | 'skipped' | 'ahead' | 'waiting'
+export type Shown = RunSummary['status'] | 'asks' | 'room' | 'skipped' | 'ahead' | 'waiting' | 'aside'
 
-export function shownStatus(run: Pick<Run, 'status' | 'waiting' | 'now'>): Shown {
+export function shownStatus(run: Pick<Run, 'status' | 'waiting' | 'now' | 'set_aside'>): Shown {
+  if (run.set_aside !== undefined) return 'aside'
   const open = run.status === 'queued' || run.status === 'running'
   if (open && run.now?.question !== undefined) return 'asks'
   if (open && run.waiting !== undefined) return run.status === 'queued' ? 'queued' : 'room'

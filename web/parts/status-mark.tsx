@@ -12,6 +12,7 @@ const words: Record<Shown, string> = {
   waiting: 'waiting',
   asks: 'waits for a person',
   ahead: 'not begun',
+  aside: 'set aside',
 }
 export const statusWord = (shown: Shown): string => words[shown]
 
@@ -62,6 +63,13 @@ function shape(shown: Shown) {
           stroke="var(--ask)"
           strokeWidth="1.4"
         />
+      )
+    case 'aside':
+      return (
+        <g>
+          <rect x="1" y="1" width="14" height="14" rx="3" stroke="var(--bad)" strokeWidth="1.6" />
+          <path d="M6 5V11M10 5V11" stroke="var(--bad)" strokeWidth="1.9" />
+        </g>
       )
     case 'asks':
       return (

@@ -42,6 +42,9 @@ const RollBack = later(async () => ({ default: (await import('./run-actions.tsx'
 const CancelRun = later(async () => ({ default: (await import('./run-actions.tsx')).CancelRun }))
 const AgainstLastGood = later(async () => ({ default: (await import('./run-actions.tsx')).AgainstLastGood }))
 const EndNow = later(async () => ({ default: (await import('./run-actions.tsx')).EndNow }))
+const SetAsideNotice = later(async () => ({
+  default: (await import('./set-aside-notice.tsx')).SetAsideNotice,
+}))
 const StepAlone = lazy(() => import('./step-alone.tsx'))
 const CompareView = lazy(() => import('./compare-view.tsx'))
 const TimelineView = lazy(() => import('./timeline/timeline-view.tsx'))
@@ -67,7 +70,7 @@ const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'runn
 /** The run as the last read of its hub says; its status with an open question before the API's. */
 function shownRun(run: WholeRun) {
   const asks = run.steps.find((step) => shownStep(step) === 'asks')
-  if (asks !== undefined && !isOver(run)) return 'asks' as const
+  if (asks !== undefined && !isOver(run) && run.set_aside === undefined) return 'asks' as const
   return shownStatus(run)
 }
 
@@ -231,6 +234,11 @@ function ShownRun({ run }: { run: WholeRun }) {
           <RouteLine route={routeOf(run)} width={isPhone ? 356 : undefined} />
         </span>
       </div>
+      {run.set_aside !== undefined && (
+        <Suspense fallback={null}>
+          <SetAsideNotice run={run} />
+        </Suspense>
+      )}
       <Questions run={run} chosen={chosen} open={open} />
       {view === 'graph' && search.compare === undefined && (
         <Suspense
@@ -355,6 +363,7 @@ const tones: Record<string, string> = {
   running: 'bg-accent-soft text-accent',
   asks: 'bg-ask-soft text-ask',
   room: 'bg-ask-soft text-ask',
+  aside: 'bg-bad-soft text-bad',
   interrupted: 'bg-gone-soft text-gone',
 }
 function Chip({ shown }: { shown: ReturnType<typeof shownRun> }) {

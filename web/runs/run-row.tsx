@@ -21,6 +21,13 @@ export function Now({ run }: { run: Run }) {
         <span className="text-ink2"> · waits for a person</span>
       </>
     )
+  if (shown === 'aside')
+    return (
+      <>
+        <span className="font-medium text-bad">set aside</span>
+        <span className="text-ink2"> · {run.set_aside!.why}</span>
+      </>
+    )
   if (shown === 'room' || shown === 'queued')
     return <span className="text-ask">{run.waiting ?? 'waits to begin'}</span>
   if (shown === 'running')

@@ -20,6 +20,9 @@ import { money, SidePanel, TurnsUsed } from './side-panel.tsx'
 import { Talk } from './talk.tsx'
 
 const ShareSheet = lazy(() => import('./share-sheet.tsx'))
+const SetAsideNotice = lazy(async () => ({
+  default: (await import('../run/set-aside-notice.tsx')).SetAsideNotice,
+}))
 
 /** A session as the run's feed tells it, live. */
 function useConversation(feed: RunFeed, owner: string, { step, attempt }: Which): Conversation {
@@ -60,6 +63,7 @@ const tones: Record<string, string> = {
   running: 'bg-accent-soft text-accent',
   asks: 'bg-ask-soft text-ask',
   room: 'bg-ask-soft text-ask',
+  aside: 'bg-bad-soft text-bad',
   interrupted: 'bg-gone-soft text-gone',
 }
 
@@ -94,7 +98,7 @@ export function SessionPage({
   const { rows } = talk
   const files = useMemo(() => changedFiles(rows), [rows])
   const over = run.finished_at !== undefined
-  const shown = !over && talk.questions.length > 0 ? 'asks' : shownStatus(run)
+  const shown = !over && !run.set_aside && talk.questions.length > 0 ? 'asks' : shownStatus(run)
   const waits = !over && talk.idleUntil !== undefined
   const word = shown === 'asks' ? 'asks you' : waits ? 'waits for a prompt' : statusWord(shown)
   const runner = lastRunner(run, step)
@@ -214,6 +218,11 @@ export function SessionPage({
           <RowMenu label="More of this session" actions={actions} />
         </span>
       </header>
+      {run.set_aside !== undefined && (
+        <Suspense fallback={null}>
+          <SetAsideNotice run={run} />
+        </Suspense>
+      )}
       {(cost !== undefined || budget.turns !== undefined) && search.panel === undefined && (
         // Where the panel with both has no room beside the talk.
         <p className="hidden shrink-0 gap-x-3 border-b border-line px-5 py-1.5 text-meta text-ink2 max-lg:flex max-sm:px-4">

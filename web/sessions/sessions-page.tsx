@@ -104,7 +104,9 @@ function Row({ run }: { run: Run }) {
   const shown = shownStatus(run)
   const { session } = run
   const said =
-    shown === 'asks' ? run.now?.question?.text : (session?.last_words ?? run.waiting ?? run.message)
+    shown === 'asks'
+      ? run.now?.question?.text
+      : (run.set_aside?.why ?? session?.last_words ?? run.waiting ?? run.message)
   const used =
     session?.cost_usd !== undefined
       ? `$${session.cost_usd.toFixed(session.cost_usd < 0.1 ? 4 : 2)}`

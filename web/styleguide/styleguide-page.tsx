@@ -30,6 +30,7 @@ const statuses: Shown[] = [
   'waiting',
   'asks',
   'ahead',
+  'aside',
 ]
 const routes: Route[] = [
   { stops: 'a' },

@@ -20,12 +20,38 @@ export const hubReach: Check = {
     const client = new ErrandClient({ url, token })
     try {
       const { version } = await client.health(AbortSignal.timeout(WITHIN_MS))
-      return [ok(`The hub at ${url} answers (version ${version}).`), await tokenOf(client, token)]
+      return [
+        ok(`The hub at ${url} answers (version ${version}).`),
+        await tokenOf(client, token),
+        ...(await setAsideAt(client, token)),
+      ]
     } catch (error) {
       const { message, hint } = asErrand(error)
       return [problem(message, hint ?? 'Look at the address, and whether the hub is up.')]
     }
   },
+}
+
+/** The runs that are set aside, where the token is an operator's. */
+async function setAsideAt(client: ErrandClient, token: string | undefined): Promise<Finding[]> {
+  if (token === undefined) return []
+  const { set_aside: named = [], runs_set_aside: count = 0 } = await client
+    .facts()
+    .catch(() => ({ set_aside: [], runs_set_aside: 0 }))
+  const found = named.map(({ run_id, since, why }) =>
+    problem(
+      `Run ${run_id} is set aside since ${since}: ${why}`,
+      `Update Errand, or see what is wrong in the log of the hub; then: errand runs resume ${run_id}, or errand runs cancel ${run_id}`,
+    ),
+  )
+  if (count > named.length)
+    found.push(
+      problem(
+        `${count - named.length} more runs are set aside.`,
+        'Resume or cancel those that are named first.',
+      ),
+    )
+  return found
 }
 
 async function tokenOf(client: ErrandClient, token: string | undefined): Promise<Finding> {

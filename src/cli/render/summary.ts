@@ -1,7 +1,7 @@
 import type { AttemptUsage } from '../../contract/attempt.ts'
 import type { EventOf } from '../../contract/events.ts'
 import { networkText, refusalText } from '../../contract/isolation.ts'
-import type { StepView } from '../../contract/run.ts'
+import type { RunSummary, StepView } from '../../contract/run.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import type { Row } from './run-rows.ts'
 import { bytesText, durationText, numberText, table } from './table.ts'
@@ -24,6 +24,11 @@ const MOST_ROWS = 20
 export const MOST_NAMED = 10
 /** Rows of the table at the end that succeeded; more than these share one row. */
 const MOST_SUCCEEDED = 50
+
+/** Returns why a run is where it is, in a few words. */
+export function whyOf(run: Pick<RunSummary, 'set_aside' | 'waiting' | 'reason' | 'message'>): string {
+  return run.set_aside ? `set aside: ${run.set_aside.why}` : (run.waiting ?? whyText(run))
+}
 
 /** Why something did not succeed, in one line: `exit code 3`, `timeout: ...`, `condition`. */
 export function whyText(of: { reason?: string; message?: string; exitCode?: number }): string {

@@ -174,6 +174,14 @@ export const runRoutes = routeTable({
     body: CancelRun.prefault({}),
     answers: { 202: Accepted },
   },
+  'POST /api/runs/:id/resume': {
+    who: 'user',
+    tag,
+    summary: 'Go on with a run that is set aside (admin)',
+    params,
+    body: z.strictObject({}).prefault({}),
+    answers: { 200: RunSummary },
+  },
   'POST /api/runs/:id/retry': {
     who: 'user',
     tag,

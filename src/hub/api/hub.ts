@@ -23,19 +23,26 @@ export function healthHandlers({ version, engine, outside }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
+/** So many runs that are set aside are named. */
+const MOST_NAMED = 20
+
 /** Facts of the hub as a whole, for its operators. */
-export function hubFactsHandlers({ version, accounts, dataFolder, runsKeptMs }: ApiContext) {
+export function hubFactsHandlers({ version, engine, accounts, dataFolder, runsKeptMs }: ApiContext) {
   const startedMs = performance.now()
   const size = new DataSize(dataFolder)
   return {
     'GET /api/hub': async ({ identity }) => {
       needOperator(identity, 'This is')
+      const aside = engine.setAside()
+      const named = await Promise.all(aside.slice(0, MOST_NAMED).map((runId) => engine.get(runId)))
       const byTenant = Map.groupBy(await accounts.users(), ({ tenant }) => tenant)
       return {
         version,
         uptime_seconds: Math.round(performance.now() - startedMs) / 1000,
         data: await size.now(),
         ...(runsKeptMs !== undefined && { runs_kept_seconds: runsKeptMs / 1000 }),
+        set_aside: named.flatMap((run) => (run?.set_aside ? [{ run_id: run.run_id, ...run.set_aside }] : [])),
+        runs_set_aside: aside.length,
         tenants: [...byTenant]
           .map(([name, users]) => ({
             name,

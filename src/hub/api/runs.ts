@@ -22,7 +22,7 @@ import type { Identity } from '../auth/auth.ts'
 import { IdempotentRuns } from '../idempotent-runs.ts'
 import { deleteRun } from '../ops/retention.ts'
 import type { ApiContext } from './api-context.ts'
-import { chosenRunId, isAdmin, readableRun, visibleRun } from './http/access.ts'
+import { chosenRunId, isAdmin, needAdmin, readableRun, visibleRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 import { runQuery, statusesIn } from './run-lists.ts'
 
@@ -280,6 +280,12 @@ export function runActionHandlers({ engine, accounts }: ApiContext) {
       await visibleRun(engine, identity, params.id)
       await engine.cancel(params.id, { by: identity.user.name, ...body })
       return await accepted(params.id)
+    },
+
+    'POST /api/runs/:id/resume': async ({ identity, params }) => {
+      await visibleRun(engine, identity, params.id)
+      needAdmin(identity)
+      return runSummary(await engine.resumeRun(params.id))
     },
 
     'POST /api/runs/:id/retry': async ({ identity, params, body, headers }, reply) => {

@@ -31,6 +31,8 @@ export interface AssignmentsOptions {
 export class Assignments {
   readonly #options: AssignmentsOptions
   readonly #assignments = new Map<string, Assignment>()
+  /** Runs that are set aside, and the runners that may have something of them. */
+  readonly #aside = new Map<string, Set<RunnerKey>>()
 
   constructor(options: AssignmentsOptions) {
     this.#options = options
@@ -73,6 +75,34 @@ export class Assignments {
     if (this.#assignments.get(attempt_id) === assignment) this.#assignments.delete(attempt_id)
   }
 
+  /** Lets go of all attempts of the run. What their runners have of them they keep, since nobody answers them. */
+  setAside(runId: string): void {
+    const runners = this.#aside.get(runId) ?? new Set()
+    this.#aside.set(runId, runners)
+    for (const assignment of this.#assignments.values()) {
+      if (assignment.spec.run_id !== runId) continue
+      const runner = runnerOf(assignment)
+      if (runner !== undefined) runners.add(runner)
+      this.#options.drop(assignment)
+      assignment.stage = { type: 'aside' }
+      this.remove(assignment)
+    }
+  }
+
+  /** The run is set aside no more. Answers the runners that may have something of it. */
+  takeBack(runId: string): Iterable<RunnerKey> {
+    const runners = this.#aside.get(runId) ?? []
+    this.#aside.delete(runId)
+    return runners
+  }
+
+  /** Whether the run is set aside, of which this runner has something. */
+  isAside(runId: string, runner: RunnerKey): boolean {
+    const runners = this.#aside.get(runId)
+    runners?.add(runner)
+    return runners !== undefined
+  }
+
   /** Nothing was heard of it under its new epoch. */
   nextEpoch(assignment: Assignment): void {
     assignment.inbox = this.#inbox(assignment, NOTHING_KEPT)
@@ -110,7 +140,7 @@ export class Assignments {
 
   /** Ends it from here, however long the store takes. A runner that still has it is told when it next speaks of it. */
   settle(assignment: Assignment, end: AttemptEnd): void {
-    if (assignment.stage.type === 'ending') return
+    if (assignment.stage.type === 'ending' || isAside(assignment)) return
     this.#options.drop(assignment)
     assignment.stage = { type: 'ending' }
     void this.#tell(assignment, end)
@@ -122,7 +152,9 @@ export class Assignments {
     this.settle(assignment, cancel ? { ...canceled(cancel.reason), message: end.message } : end)
   }
 
-  failed({ spec }: Assignment, error: unknown): void {
+  failed(assignment: Assignment, error: unknown): void {
+    if (isAside(assignment)) return
+    const { spec } = assignment
     const why = error instanceof Error ? error.message : error
     this.#options.log(
       `What runners tell of ${spec.attempt_id} could not be kept; it is tried again: ${why}`,
@@ -143,7 +175,7 @@ export class Assignments {
         this.remove(assignment)
         return
       } catch (error) {
-        if (signal.aborted) return
+        if (signal.aborted || isAside(assignment)) return
         this.failed(assignment, error)
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
       }
@@ -185,6 +217,8 @@ type Stage =
   | { type: 'parked' }
   /** Its end, made here, is being committed. */
   | { type: 'ending' }
+  /** Its run was set aside: it is no concern of the fleet any more. */
+  | { type: 'aside' }
 
 /**
  * Which process of the runner was last sent `start`, with which storage. `unknown`: a hub process before this one may have
@@ -228,6 +262,9 @@ export interface Assignment {
 }
 
 export const boxOf = ({ isolation, network }: Partial<Placement> = {}): GroupBox => ({ isolation, network })
+
+/** Whether its run was set aside while something of it was waited for. */
+export const isAside = ({ stage }: Assignment): boolean => stage.type === 'aside'
 
 /** The runner it is with, or will be when that is committed. */
 export function runnerOf({ stage }: Assignment): RunnerKey | undefined {

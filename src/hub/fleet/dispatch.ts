@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptEnd, AttemptSpec } from '../../contract/attempt.ts'
+import { splitAttemptId } from '../../contract/ids.ts'
 import type { Placement } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/time.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
-import { type Assignment, type Assignments, boxOf, canceled, runnerOf } from './assignments.ts'
+import { type Assignment, type Assignments, boxOf, canceled, isAside, runnerOf } from './assignments.ts'
 import { type Demand, demandOf, type MadeGroups, needIn, type WaitingDemand } from './made-groups.ts'
 import { givesBox, groupOf, needKey, needOf, type RunnerKey, withGroupBox, workspaceKey } from './matching.ts'
 import { Queue } from './queue.ts'
@@ -135,6 +136,11 @@ export class Dispatch {
     return true
   }
 
+  /** Takes back all that was reserved for the run. */
+  unplaceRun(runId: string): void {
+    for (const id of [...this.#reserved.keys()]) if (splitAttemptId(id).runId === runId) this.unplace(id)
+  }
+
   /** After `place`; or, for one taken up again, instead of it. */
   begin(assignment: Assignment, runner: RunnerKey | undefined): void {
     const { attempt_id } = assignment.spec
@@ -243,8 +249,8 @@ export class Dispatch {
         break
       } catch (error) {
         assignments.failed(assignment, error)
-        await sleep(backoff.next(), undefined, { signal }).catch(() => {})
-        if (signal.aborted) return
+        if (!isAside(assignment)) await sleep(backoff.next(), undefined, { signal }).catch(() => {})
+        if (signal.aborted || isAside(assignment)) return
       }
     if (signal.aborted || assignment.stage.type !== 'assigning') return
     if (wanted) {

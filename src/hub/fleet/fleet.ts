@@ -198,7 +198,18 @@ export class Fleet implements StepHost {
     if (link) commandInput(assignment, link, input)
   }
 
+  setAside(runId: string): void {
+    this.#assignments.setAside(runId)
+    this.#dispatch.unplaceRun(runId)
+    this.#made?.changed()
+  }
+
+  takeBack(runId: string): void {
+    for (const key of this.#assignments.takeBack(runId)) this.#handshake.greetAnew(key)
+  }
+
   runEnded(runId: string): void {
+    this.takeBack(runId)
     this.#made?.changed()
     for (const assignment of this.#dispatch.takeParked(runId)) this.#assignments.remove(assignment)
     // One that is away names the run when it comes back.

@@ -1,4 +1,5 @@
 import { laterReports } from '../../contract/attempt.ts'
+import { splitAttemptId } from '../../contract/ids.ts'
 import { commonProtocol, type Hello, PROTOCOL_VERSION, type Standing } from '../../contract/protocol.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Assignment, Assignments } from './assignments.ts'
@@ -70,6 +71,11 @@ export class RunnerHandshake {
     } else if (whenMissing(assignment, runner.hello!, isDurable) === 'unsent')
       dispatch.startOn(assignment, runner)
     else this.#gone(assignment, runner)
+  }
+
+  /** Has a connected runner come back, so that what it has is compared with what it was given once more. */
+  greetAnew(key: RunnerKey): void {
+    this.#options.runners.get(key)?.link?.terminate()
   }
 
   closed(link: RunnerLink): void {
@@ -153,7 +159,8 @@ export class RunnerHandshake {
     if (runner.connectedAtMs > 0) this.reconnects++
     runner.connectedAtMs = Date.now()
     known.inPassing(runner, known.keep(runner))
-    const stock = reconcile(hello, assignments.givenTo(runner), isDurable)
+    const isAside = (runId: string) => assignments.isAside(runId, runner.key)
+    const stock = reconcile(hello, assignments.givenTo(runner), { isDurable, isAside })
     link.send({
       type: 'welcome',
       protocol: commonProtocol(hello) ?? PROTOCOL_VERSION,
@@ -173,7 +180,8 @@ export class RunnerHandshake {
     for (const assignment of stock.unsent) dispatch.startOn(assignment, runner)
     for (const assignment of stock.gone) this.#gone(assignment, runner)
     for (const run_id of hello.runs ?? [])
-      if (!dispatch.affinity.found(run_id, runner)) link.send({ type: 'forget_run', run_id })
+      if (!isAside(run_id) && !dispatch.affinity.found(run_id, runner))
+        link.send({ type: 'forget_run', run_id })
     dispatch.rosterChanged(runner)
   }
 
@@ -213,17 +221,18 @@ interface Reconciled {
   gone: Assignment[]
 }
 
-/** Compares what a runner says it has with what was given to it. */
+/** Compares what a runner says it has with what was given to it. Of runs that are set aside it is told nothing, and keeps all. */
 function reconcile(
   hello: Hello,
   given: readonly Assignment[],
-  isDurable: (action: string) => boolean,
+  of: { isDurable(action: string): boolean; isAside(runId: string): boolean },
 ): Reconciled {
   const stock: Reconciled = { standings: [], going: [], unsent: [], gone: [] }
   const byId = new Map(given.map((assignment) => [assignment.spec.attempt_id, assignment]))
   const named = new Set<Assignment>()
   for (const { attempt_id, epoch, reports: has = Number.POSITIVE_INFINITY } of hello.attempts) {
     const assignment = byId.get(attempt_id)
+    if (of.isAside(splitAttemptId(attempt_id).runId)) continue
     if (assignment?.epoch === epoch) {
       const { reports, stdout, stderr } = assignment.inbox.committed
       if (has < reports) {
@@ -243,7 +252,7 @@ function reconcile(
     }
   }
   for (const assignment of given)
-    if (!named.has(assignment)) stock[whenMissing(assignment, hello, isDurable)].push(assignment)
+    if (!named.has(assignment)) stock[whenMissing(assignment, hello, of.isDurable)].push(assignment)
   return stock
 }
 

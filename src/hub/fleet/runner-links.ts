@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { BotLive } from '../../contract/bots/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { splitAttemptId } from '../../contract/ids.ts'
 import { type Hello, MAX_FRAME_BYTES, type OutputFrame, type RunnerFrame } from '../../contract/protocol.ts'
 import type { CallerOf } from '../../platform/callers.ts'
 import type { Log } from '../../platform/log.ts'
@@ -263,6 +264,7 @@ export class Incoming {
     const stage = assignment?.stage
     if (assignment?.epoch === epoch && stage?.type === 'placed' && stage.runner === runner.key)
       return assignment
+    if (this.#options.assignments.isAside(splitAttemptId(attempt_id).runId, runner.key)) return undefined
     const why = 'it ended here, or was handed on'
     if (worksOnIt) link.send({ type: 'superseded', attempt_id, epoch, why })
     return undefined

@@ -19,6 +19,8 @@ export interface HubMetricsOptions {
   version: string
   /** Open runs by status. Called for each text, as is `fleet`. */
   openRuns(): Record<'queued' | 'running', number>
+  /** How many runs are set aside. */
+  setAside(): number
   fleet(): FleetFigures
   /** Outside services that fail, by their names. */
   failingServices(): ReadonlyMap<string, number>
@@ -45,7 +47,7 @@ export class HubMetrics {
   )
   #readers = 0
 
-  constructor({ version, openRuns, fleet, failingServices }: HubMetricsOptions) {
+  constructor({ version, openRuns, setAside, fleet, failingServices }: HubMetricsOptions) {
     const metrics = this.#metrics
     this.#delays = new PlacementDelays(
       metrics.histogram(
@@ -58,6 +60,11 @@ export class HubMetrics {
     for (const status of finalRunStatuses) this.#finished.add(0, { status })
     metrics.gauge('errand_info', 'The version, as a label.', () => [{ value: 1, labels: { version } }])
     metrics.gauge('errand_runs', 'Open runs, by status.', () => byLabel('status', Object.entries(openRuns())))
+    metrics.gauge(
+      'errand_runs_set_aside',
+      'Open runs with which nothing goes on until they are resumed.',
+      () => [{ value: setAside() }],
+    )
     metrics.gauge('errand_event_readers', 'Requests that follow events.', () => [{ value: this.#readers }])
     metrics.gauge('errand_queue_depth', 'Attempts that wait for a runner, by group.', () =>
       byLabel('group', queues(fleet())),

@@ -21,7 +21,7 @@ it('applies each migration once, and those that came later', (t) => {
   const file = tempFile(t)
   for (const list of [[one], [one], [one, two], [one, two]]) openDatabase(file, { part: list }).close()
   openDatabase(file, { part: [one, two], other: [{ ...one, sql: 'CREATE TABLE c (x)' }] }).close()
-  const db = openDatabase(file, { part: [one, two], other: [one] })
+  const db = openDatabase(file, { part: [one, two], other: [{ ...one, sql: 'CREATE TABLE c (x)' }] })
   t.after(() => db.close())
   const rows = db.prepare('SELECT part, version FROM migrations ORDER BY part, version').all()
   assert.deepEqual(

@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { ErrandError } from '../../contract/errors.ts'
 import { diskError } from '../disk-errors.ts'
 import { sqliteError } from './session.ts'
+import { checkTables } from './whole-tables.ts'
 
 /** How long another program may hold the database before a call fails. */
 const BUSY_TIMEOUT_MS = 5000
@@ -31,7 +32,7 @@ export function openDatabase(file: string, migrations: Migrations): DatabaseSync
       -- What is deleted is written over, such as a sealed secret.
       PRAGMA secure_delete = FAST;
     `)
-    migrate(db, file, migrations)
+    if (migrate(db, file, migrations)) checkTables(db, file, migrations)
     return db
   } catch (error) {
     if (db?.isOpen) db.close()
@@ -63,8 +64,8 @@ export type Migrations = Readonly<Record<string, readonly Migration[]>>
 /** Marks a file as Errand's ("ERND"), so that another program's database is never written into. */
 const APPLICATION_ID = 0x45524e44
 
-/** Brings the database to this version's form, in one transaction. Throws `store_failed` where it is not ours or newer. */
-function migrate(db: DatabaseSync, file: string, migrations: Migrations): void {
+/** Brings the database to this version's form, in one transaction. Answers whether there was one. Throws `store_failed` where it is not ours or newer. */
+function migrate(db: DatabaseSync, file: string, migrations: Migrations): boolean {
   db.exec('BEGIN IMMEDIATE')
   const applied = appliedVersions(db, file, migrations)
   db.exec(`CREATE TABLE IF NOT EXISTS migrations (
@@ -80,6 +81,7 @@ function migrate(db: DatabaseSync, file: string, migrations: Migrations): void {
     }
   db.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
   db.exec('COMMIT')
+  return applied.size > 0
 }
 
 /** How far each part is; changes nothing. Throws `store_failed` where the database is not ours or newer. */

@@ -62,10 +62,11 @@ export class StandInHost implements StepHost {
     this.release()
   }
 
-  /** An engine that was closed meanwhile takes no more of it. */
+  /** An engine that was closed meanwhile takes no more of it, nor one that has set its run aside. */
   #begin(spec: AttemptSpec, sink: AttemptSink): void {
     this.#carryOut(spec, sink).catch((error) => {
-      if (!(error instanceof ErrandError && error.code === 'unavailable')) throw error
+      if (!(error instanceof ErrandError && ['unavailable', 'run_set_aside'].includes(error.code)))
+        throw error
     })
   }
 

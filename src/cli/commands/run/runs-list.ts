@@ -4,7 +4,7 @@ import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, momentOf, oneOf } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
-import { between, whyText } from '../../render/summary.ts'
+import { between, whyOf } from '../../render/summary.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { apiFilter, viewNamed } from './view-words.ts'
 
@@ -133,7 +133,7 @@ export const runsList = command({
         run.status,
         run.created_at,
         between(run.started_at, run.finished_at),
-        run.waiting ?? whyText(run),
+        whyOf(run),
       ])
       const narrowed = Object.keys(filter).length > 0
       printTable(

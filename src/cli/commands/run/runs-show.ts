@@ -15,6 +15,7 @@ import {
   stepName,
   takenSecretsText,
   usageCells,
+  whyOf,
   whyText,
 } from '../../render/summary.ts'
 import { durationText, numberText } from '../../render/table.ts'
@@ -37,7 +38,7 @@ export const runsShow = command({
       return 0
     }
     const took = between(run.started_at, run.finished_at)
-    const head = [run.run_id, run.workflow_name, run.status, took, run.waiting ?? whyText(run)]
+    const head = [run.run_id, run.workflow_name, run.status, took, whyOf(run)]
     const line = head.filter((text) => text !== '').join('  ')
     process.stdout.write(`${lineText(line)}\n${chainText(run)}${rollbackText(run)}\n`)
     printTable(

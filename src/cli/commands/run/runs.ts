@@ -50,6 +50,22 @@ const cancel = command({
   },
 })
 
+const resume = command({
+  summary: 'Go on with runs that are set aside (admin).',
+  args: '<id> [more...]',
+  options: { ...hubOptions, ...jsonOption },
+  examples: ['errand runs resume run_0123'],
+  async run({ json, ...hub }, ids) {
+    const client = connect(hub)
+    for (const id of ids) {
+      const run = await client.runs.resume(id)
+      if (json) printJson(run)
+      else process.stdout.write(`${id} goes on.\n`)
+    }
+    return 0
+  },
+})
+
 const remove = command({
   summary: 'Delete runs that have ended, with their output and the runs they have started.',
   args: '<id> [more...]',
@@ -91,6 +107,7 @@ export const runs: CommandGroup = {
     artifacts: runsArtifacts,
     diff: runsDiff,
     cancel,
+    resume,
     retry: runsRetry,
     rollback: runsRollback,
     delete: remove,

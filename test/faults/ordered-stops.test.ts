@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually } from '../support/errand-command.ts'
+import { type Programs, type ProgramsOptions, startPrograms, workflowText } from '../support/programs.ts'
+import { outputHash, readIfThere, sha256, wholeLog } from '../support/programs-output.ts'
+import { seeded } from '../support/seeded.ts'
+import { sized } from '../support/size.ts'
+import { Storm } from './storm.ts'
+
+const ROUNDS = sized('ordered stops of each kind under traffic', 10, 250)
+
+/** Of a burst of short runs. */
+const RUNS = 4
+const STEPS = 5
+
+type Which = 'hub' | 'runner'
+
+/** Ends programs as a service manager does: each in order, with the exit code 0. */
+async function stop(programs: Programs, which: readonly Which[]): Promise<void> {
+  const stopped = which.map((name) => programs[name]!)
+  for (const { child } of stopped) child.kill('SIGTERM')
+  for (const { finished } of stopped) {
+    const { code, stderr } = await finished
+    assert.equal(code, 0, stderr)
+  }
+}
+
+/** Runs of short steps, so that some attempt is being placed whenever a program is told to stop. */
+class Burst {
+  readonly #programs: Programs
+  readonly #notes: string
+  readonly #ids: string[] = []
+
+  constructor(programs: Programs) {
+    this.#programs = programs
+    this.#notes = join(programs.home, 'burst')
+    mkdirSync(this.#notes)
+  }
+
+  async submit(): Promise<void> {
+    const ids = Array.from({ length: RUNS }, (_, n) => `burst-${this.#ids.length + n}`)
+    this.#ids.push(...ids)
+    const { client } = this.#programs
+    await Promise.all(
+      ids.map((run_id) => {
+        const cmd = `echo "$ERRAND_ATTEMPT_ID" >>"${join(this.#notes, run_id)}"; echo "I am $ERRAND_ATTEMPT_ID"`
+        const steps = Array.from({ length: STEPS }, (_, n) => ({ name: `step-${n}`, cmd }))
+        return client.runs.create({ run_id, yaml: workflowText(steps) })
+      }),
+    )
+  }
+
+  /** Each run is a success, and each of its commands began once. */
+  async check(): Promise<void> {
+    const { client, ended } = this.#programs
+    for (const id of this.#ids) {
+      const run = await ended(id)
+      assert.equal(run.status, 'success', JSON.stringify(run))
+      const attempts = Array.from({ length: STEPS }, (_, n) => `${id}.${n + 1}`)
+      const begun = readIfThere(join(this.#notes, id))
+      assert.equal(begun, attempts.map((attempt) => `${attempt}\n`).join(''), `what of ${id} was begun`)
+      const log = await wholeLog(client, id)
+      assert.equal(log.filter(({ type }) => type === 'attempt.created').length, STEPS, id)
+      for (const [n, attempt] of attempts.entries())
+        assert.equal((await outputHash(client, id, n + 1)).sha256, sha256(`I am ${attempt}\n`), attempt)
+    }
+  }
+}
+
+/** Stops and starts programs again and again under traffic, each time a moment after submissions; it must show in no run. */
+async function stopInTraffic(
+  t: TestContext,
+  options: ProgramsOptions,
+  rounds: readonly (readonly Which[])[],
+): Promise<void> {
+  const random = seeded()
+  const programs = await startPrograms(t, options)
+  const burst = new Burst(programs)
+  const storm = new Storm(programs)
+  for (let round = 0; round < ROUNDS; round++) {
+    console.log(`Stop ${round + 1} of ${ROUNDS}.`)
+    await connected(programs)
+    await burst.submit()
+    // Sleeps: the moment of a stop is random.
+    await sleep(random.between(0, 60))
+    const which = rounds[round % rounds.length]!
+    await stop(programs, which)
+    await Promise.all(which.map((name) => (name === 'hub' ? programs.startHub() : programs.startRunner())))
+  }
+  t.diagnostic(`${await storm.end()} runs beside the short ones`)
+  await burst.check()
+}
+
+/** Before that no attempt is placed, and a stop has nothing to disturb. */
+async function connected({ client }: Programs): Promise<void> {
+  await eventually('a connected runner', async () =>
+    (await client.runners.list().catch(() => [])).some(({ status }) => status === 'connected'),
+  )
+}
+
+test('an `errand up` that is stopped in order under traffic, with its own runner, shows in no run', (t) =>
+  stopInTraffic(t, { runner: 'own' }, [['hub']]))
+
+test('a hub, a runner and both that are stopped in order under traffic show in no run', (t) =>
+  stopInTraffic(t, {}, [['hub'], ['runner'], ['hub', 'runner']]))

@@ -1,0 +1,31 @@
+import { useQuery } from '@tanstack/react-query'
+import { resumeRun, type WholeRun } from '../data/runs.ts'
+import { meQuery } from '../data/session.ts'
+import { ActionButton } from '../parts/action-button.tsx'
+import { When } from '../parts/times.tsx'
+
+/** That nothing goes on with the run, since when and why; an admin resumes it. */
+export function SetAsideNotice({ run }: { run: WholeRun }) {
+  const { data: me } = useQuery(meQuery)
+  if (run.set_aside === undefined) return null
+  return (
+    <div
+      role="alert"
+      className="flex shrink-0 flex-wrap items-center gap-x-3 gap-y-2 border-b border-line bg-bad-soft px-edge py-2 text-meta"
+    >
+      <span className="min-w-0 flex-1">
+        <b className="font-semibold text-bad">Set aside</b> <When time={run.set_aside.since} />: nothing goes
+        on with this run. <bdi>{run.set_aside.why}</bdi>
+        <span className="block text-ink2">
+          This is a mistake in Errand, or its data are damaged. Once that is mended, such as by an update, an
+          admin resumes the run; canceling ends it, without its last steps.
+        </span>
+      </span>
+      {me?.role === 'admin' && (
+        <ActionButton doing="Resuming…" act={() => resumeRun(run.run_id)}>
+          Resume
+        </ActionButton>
+      )}
+    </div>
+  )
+}
