@@ -30,6 +30,7 @@ export function commonProtocol(hello: { protocol: number; newest_protocol?: numb
 const attempt_id = z.string()
 const epoch = z.number().int().min(1)
 const lengths = z.partialRecord(StreamName, z.number().int().min(0))
+const reportCount = z.number().int().min(0)
 
 /** Whether a machine can put attempts into a box of a kind, and why not. */
 const Usable = z.object({ usable: z.boolean(), why: z.string().optional() })
@@ -113,6 +114,19 @@ export const Hello = z.object({
 })
 export type Hello = z.infer<typeof Hello>
 
+/** How far a runner is with an attempt over this link, and which commands of the hub have reached it. */
+const AttemptProgress = z.object({
+  attempt_id,
+  epoch,
+  /** All that was sent, where not all of it is acknowledged. */
+  sent: z.object({ reports: reportCount, streams: lengths }).optional(),
+  /** It was told to cancel it; the shortest grace that was given. */
+  cancel_grace_ms: z.number().optional(),
+  /** Inputs that were received and are not reported as taken. */
+  inputs: z.array(z.string()).optional(),
+})
+export type AttemptProgress = z.infer<typeof AttemptProgress>
+
 export const RunnerFrame = z.discriminatedUnion('type', [
   Hello,
   /** An attempt will run; what it needs to survive a restart is on its disk. */
@@ -125,6 +139,11 @@ export const RunnerFrame = z.discriminatedUnion('type', [
     n: z.number().int().min(1),
     report: AttemptReport,
   }),
+  /**
+   * With each heartbeat, of all attempts that it has, to a hub that asks for it: whatever was lost on the way while the link
+   * lived is sent again.
+   */
+  z.object({ type: z.literal('progress'), attempts: z.array(AttemptProgress) }),
   /** Takes nothing new; finishes what it has. */
   z.object({ type: z.literal('draining') }),
   /** The agents of its machine, as it found them now. */
@@ -159,6 +178,8 @@ export const HubFrame = z.discriminatedUnion('type', [
     attempts: z.array(Standing),
     /** Kinds of reports that the hub knows, beside those that every hub does. */
     reports: z.array(z.string()).optional(),
+    /** It compares `progress` with what it has. */
+    progress: z.boolean().optional(),
   }),
   /** `secrets`: the values of the spec's secrets that the hub keeps, by variable. */
   z.object({

@@ -37,6 +37,7 @@ export function openAttempts(options: AttemptsOptions): Attempts {
     platformStep,
     checkouts,
     artifacts,
+    stop,
   } = options
   const services = agents && new AgentServices(agents, env)
   const root = workspace === 'cwd' ? undefined : workspaceDir
@@ -45,7 +46,8 @@ export function openAttempts(options: AttemptsOptions): Attempts {
     agent: services && agentDrivers({ services, env, workspaces, artifacts }),
     bot: bots && loadedBotDrivers(bots),
     platform:
-      platformStep && platformDrivers({ workspaces, env: passedOn(env), step: platformStep, artifacts }),
+      platformStep &&
+      platformDrivers({ workspaces, env: passedOn(env), step: platformStep, artifacts, stop }),
   }
   return new DurableAttempts({ ...options, env, workspaces, drivers })
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { AttemptInput } from '../../src/contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../src/contract/attempt.ts'
 import type { Attempts, HeldAttempt } from '../../src/runner/ports.ts'
 
@@ -73,6 +74,7 @@ export class HeldStandIn implements HeldAttempt {
   readonly spec: AttemptSpec
   readonly epoch: number
   readonly reports: AttemptReport[] = []
+  readonly inputs: string[] = []
   readonly #bytes: Record<StreamName, Buffer> = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
   readonly #listeners = new Set<() => void>()
   readonly #stop = new AbortController()
@@ -121,6 +123,12 @@ export class HeldStandIn implements HeldAttempt {
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
+  }
+
+  input({ input_id }: AttemptInput): void {
+    if (this.inputs.includes(input_id)) return
+    this.inputs.push(input_id)
+    this.#report({ type: 'input_taken', input_id })
   }
 
   cancel(_graceMs = 0, reason = 'canceled'): void {

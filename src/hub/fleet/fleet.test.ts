@@ -129,7 +129,7 @@ test('frames and fields that only a newer runner knows are left aside with one l
   const attempt = { attempt_id: 'run_x.1', epoch: 1, ...more }
   for (const frame of [
     { ...hello, runner_id: 'newer', ...more },
-    { type: 'progress', ...attempt },
+    { type: 'weather', ...attempt },
     { type: '\x1b[31mred', ...attempt },
     { type: 'hasOwnProperty' },
     { type: 'containers', containers: { engine: 'docker', version: '1', ...more }, ...more },
@@ -158,7 +158,7 @@ test('frames and fields that only a newer runner knows are left aside with one l
   assert.deepEqual(
     logged.filter((line) => line.includes('left aside')),
     [
-      'info: Runner "newer" sends frames that this hub does not know, such as of type progress: they are left aside.',
+      'info: Runner "newer" sends frames that this hub does not know, such as of type weather: they are left aside.',
     ],
   )
   ws.close()

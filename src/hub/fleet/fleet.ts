@@ -79,7 +79,7 @@ export class Fleet implements StepHost {
     const parts = { runners, known, assignments, dispatch, rules }
     const handshake = new RunnerHandshake({ ...parts, isDurable, heartbeatMs, lostAfterMs, graceMs, log })
     const asks = new RunnerAsks(runners)
-    const incoming = new Incoming({ handshake, assignments, dispatch, asks })
+    const incoming = new Incoming({ handshake, assignments, dispatch, asks, graceMs })
     this.asks = asks
     this.#graceMs = graceMs
     this.#made = made

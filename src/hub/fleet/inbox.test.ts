@@ -99,6 +99,21 @@ test('reports are taken in order, and the end only after all its output', async 
   assert.equal(inbox.committed.reports, 2)
 })
 
+test('what was sent and did not come is asked for, and what came is acknowledged again', async () => {
+  const { inbox, output, told } = open()
+  output('stdout', 0, 'abc')
+  inbox.report(1, { type: 'started' })
+  await settled()
+  const asked = (sent: Parameters<typeof inbox.compare>[0]) => {
+    told.acks.length = 0
+    inbox.compare(sent)
+    return told.acks
+  }
+  assert.deepEqual(asked({ reports: 1, stdout: 3, stderr: 0 }), [false])
+  assert.deepEqual(asked({ reports: 2, stdout: 3 }), [true])
+  assert.deepEqual(asked({ reports: 1, stdout: 3, stderr: 1 }), [true])
+})
+
 test('what the store does not take is dropped, and asked for again later', async () => {
   const { inbox, output, kept, told, faults, resendAsked } = open()
   faults.failing = true

@@ -95,6 +95,14 @@ export class Inbox {
     void this.#work()
   }
 
+  /** The runner has sent so much, and nothing of it is still on its way: what did not come is asked for. */
+  compare(sent: Partial<Marks>): void {
+    // Then it is asked for by itself, once the store takes it.
+    if (this.#stalled) return
+    const marks = ['reports', 'stdout', 'stderr'] as const
+    this.#options.ack(marks.some((mark) => (sent[mark] ?? 0) > this.#next[mark]))
+  }
+
   /** A new link: what was committed is sent from there again, so what only waits here can go. */
   rewind(): void {
     this.#drop()

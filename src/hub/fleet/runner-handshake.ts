@@ -22,6 +22,9 @@ export interface RunnerHandshakeOptions {
   log: Log
 }
 
+/** A `start` that was not answered for at least so many heartbeats, and less than twice as many, is sent again. */
+const START_HEARTBEATS = 2
+
 /** How long an older link may take to show that its runner lives. */
 const PROBE_MS = 2_000
 
@@ -32,11 +35,16 @@ export class RunnerHandshake {
   reconnects = 0
   /** As a runner was last seen is kept when it comes and goes: of one that a killed hub had, the time is an old one. */
   readonly #neverBack = `has not come back since the hub was started at ${new Date().toISOString()}`
+  /** Sent to a connected runner and not answered when this was looked at last, with the epoch. */
+  #unanswered = new Map<Assignment, number>()
+  readonly #looks: NodeJS.Timeout
   /** Until `open`: who said hello. */
   #early: [RunnerLink, Hello][] | undefined = []
 
   constructor(options: RunnerHandshakeOptions) {
     this.#options = options
+    const everyMs = START_HEARTBEATS * options.heartbeatMs
+    this.#looks = setInterval(() => this.#startAgain(), everyMs).unref()
   }
 
   /** Runners are answered from now on, and those that don't come are waited for. May be called twice. */
@@ -104,6 +112,7 @@ export class RunnerHandshake {
 
   /** May be called twice. */
   close(): void {
+    clearInterval(this.#looks)
     for (const runner of this.#options.runners.values()) clearTimeout(runner.lostTimer)
   }
 
@@ -168,6 +177,7 @@ export class RunnerHandshake {
       lost_after_ms: lostAfterMs,
       attempts: stock.standings,
       reports: [...laterReports],
+      progress: true,
     })
     log(`Runner "${runner.id}" of group "${hello.group}" is connected.`, { runner_id: runner.id })
     for (const assignment of stock.going) {
@@ -183,6 +193,22 @@ export class RunnerHandshake {
       if (!isAside(run_id) && !dispatch.affinity.found(run_id, runner))
         link.send({ type: 'forget_run', run_id })
     dispatch.rosterChanged(runner)
+  }
+
+  /** A `start`, or the answer to it, may be lost over a link that lives; a runner that has it already answers again. */
+  #startAgain(): void {
+    const { runners, assignments, dispatch } = this.#options
+    const before = this.#unanswered
+    this.#unanswered = new Map()
+    for (const runner of runners.values()) {
+      if (!runner.link) continue
+      for (const assignment of assignments.givenTo(runner)) {
+        const { begun, sent, epoch } = assignment
+        if (begun || sent.type !== 'to') continue
+        if (before.get(assignment) === epoch) dispatch.startOn(assignment, runner)
+        else this.#unanswered.set(assignment, epoch)
+      }
+    }
   }
 
   #gone(assignment: Assignment, { id, hello }: Runner): void {

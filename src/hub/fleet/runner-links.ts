@@ -4,13 +4,20 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import type { BotLive } from '../../contract/bots/bot.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { splitAttemptId } from '../../contract/ids.ts'
-import { type Hello, MAX_FRAME_BYTES, type OutputFrame, type RunnerFrame } from '../../contract/protocol.ts'
+import {
+  type AttemptProgress,
+  type Hello,
+  MAX_FRAME_BYTES,
+  type OutputFrame,
+  type RunnerFrame,
+} from '../../contract/protocol.ts'
 import type { CallerOf } from '../../platform/callers.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Assignment, Assignments } from './assignments.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { Runner } from './roster.ts'
 import type { RunnerAsks } from './runner-asks.ts'
+import { commandCancel, commandInput } from './runner-commands.ts'
 import type { RunnerHandshake } from './runner-handshake.ts'
 import { type LinkHandlers, type LinkTiming, type Principal, RunnerLink } from './runner-link.ts'
 
@@ -182,6 +189,7 @@ interface IncomingOptions {
   assignments: Assignments
   dispatch: Dispatch
   asks: RunnerAsks
+  graceMs: number
 }
 
 type Frame = Exclude<RunnerFrame, Hello>
@@ -212,6 +220,10 @@ export class Incoming {
       if (runner) for (const bot of frame.bots) this.#bot(runner, bot)
       return
     }
+    if (frame.type === 'progress') {
+      for (const attempt of frame.attempts) this.#compare(link, attempt)
+      return
+    }
     const assignment = this.#find(link, frame, frame.type !== 'rejected')
     if (!runner || !assignment) return
     if (frame.type === 'rejected') {
@@ -231,6 +243,20 @@ export class Incoming {
   output(link: RunnerLink, frame: OutputFrame): void {
     const assignment = this.#find(link, frame, true)
     assignment?.inbox.output(frame.stream, frame.offset, frame.bytes, link)
+  }
+
+  /** Sends again, or asks for, whatever of the attempt was lost on its way over a link that lives. */
+  #compare(link: RunnerLink, { sent, cancel_grace_ms, inputs = [], ...attempt }: AttemptProgress): void {
+    const assignment = this.#find(link, attempt, true)
+    if (!assignment) return
+    const { dispatch, graceMs } = this.#options
+    dispatch.begun(assignment)
+    if (sent) assignment.inbox.compare({ reports: sent.reports, ...sent.streams })
+    for (const [id, input] of assignment.inputs)
+      if (!inputs.includes(id)) commandInput(assignment, link, input)
+    const { cancel } = assignment
+    if (cancel && (cancel_grace_ms === undefined || (cancel.force && cancel_grace_ms > 0)))
+      commandCancel(assignment, link, graceMs)
   }
 
   #machine(runner: Runner, frame: MachineFrame): void {

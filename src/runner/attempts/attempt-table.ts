@@ -26,6 +26,7 @@ import { inlineDriver } from './drivers/inline.ts'
 import { AttemptJournal } from './journal.ts'
 import { markOf } from './launch.ts'
 import { MemoryOutput } from './memory-output.ts'
+import type { RunnerStop } from './runner-stop.ts'
 import { Poller } from './timers.ts'
 import type { Workspaces } from './workspaces.ts'
 
@@ -45,6 +46,8 @@ export interface AttemptTableOptions {
   outputDir?: string
   /** Between SIGTERM and SIGKILL where a timeout has passed (default 5 s). */
   timeoutGraceMs?: number
+  /** Knows when this runner is told to stop. */
+  stop?: RunnerStop
   /** Holds attempts to their limits; absent: a watchdog does. */
   limits?: LimitKeeper
   /** Makes the boxes that attempts run in; absent: there are none. */
@@ -68,6 +71,7 @@ export class AttemptTable {
   readonly boxes: Boxes | undefined
   readonly secrets: MachineSecrets
   readonly #artifacts: ArtifactKeeper | undefined
+  readonly #stop: RunnerStop | undefined
   readonly #poller = new Poller()
 
   constructor(options: AttemptTableOptions) {
@@ -79,6 +83,7 @@ export class AttemptTable {
     this.limits = limits ?? new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'it was not asked for' } })
     this.boxes = boxes
     this.#artifacts = options.artifacts
+    this.#stop = options.stop
     this.secrets = new MachineSecrets(ownSecrets, mountedSecretsDir)
     this.folders = new AttemptFolders(dir)
   }
@@ -219,10 +224,13 @@ export class AttemptTable {
     })
   }
 
-  #hold(options: Omit<AttemptOptions, 'timeoutGraceMs' | 'outputDir' | 'onReleased'>): Attempt {
+  #hold(options: Omit<AttemptOptions, 'timeoutGraceMs' | 'outputDir' | 'onReleased' | 'stop'>): Attempt {
     const { timeoutGraceMs, outputDir } = this
     const onReleased = () => this.held.forget(attempt)
-    const attempt: Attempt = new Attempt({ ...options, timeoutGraceMs, outputDir, onReleased })
+    const attempt: Attempt = new Attempt({
+      ...options,
+      ...{ timeoutGraceMs, outputDir, onReleased, stop: this.#stop },
+    })
     this.held.add(attempt)
     return attempt
   }

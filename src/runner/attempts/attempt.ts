@@ -14,8 +14,9 @@ import type { Driven, Driver, Over } from './driver.ts'
 import { HostReports, type ReadDoor } from './host-reports.ts'
 import type { AttemptJournal } from './journal.ts'
 import { type AttemptOutput, measuredEnd } from './measured-end.ts'
+import type { RunnerStop } from './runner-stop.ts'
 import { callAt, type Polled, type Poller } from './timers.ts'
-import { type Cause, type Ending, wasKilled } from './verdict.ts'
+import { type Cause, type Ending, signalOf } from './verdict.ts'
 
 /** The part of a scope that an attempt needs of the cage that its processes run in. */
 export type AttemptLimiter = Pick<Scope, 'look' | 'lastLook' | 'usage' | 'close' | 'end'>
@@ -41,6 +42,8 @@ export interface AttemptOptions {
   unboxed?: string
   /** Absent: nothing of it needs to be looked at. */
   poller?: Poller
+  /** Knows when this runner is told to stop; absent: nothing of it is judged by that. */
+  stop?: RunnerStop
   /** Between SIGTERM and SIGKILL where the timeout has passed. */
   timeoutGraceMs: number
   /** The folder that a relative `output_path` is seen from; absent: who takes the output puts it there. */
@@ -256,12 +259,15 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     }
   }
 
-  async #finish(ending: Ending, { endedAtMs = Date.now(), beganAtMs, exports }: Over): Promise<void> {
+  async #finish(toldEnding: Ending, { endedAtMs = Date.now(), beganAtMs, exports }: Over): Promise<void> {
     const { spec, journal, masker } = this
     const driver = this.#driver!
     this.#unwatch()
-    driver.farewell?.(ending)
-    await this.#lookLast(ending)
+    driver.farewell?.(toldEnding)
+    await this.#lookLast(toldEnding)
+    const { stop } = this.#options
+    const ending = (this.cause === undefined && (await stop?.judge(toldEnding, endedAtMs))) || toldEnding
+    if (this.#state.now === 'left') return
     const { survives, denied } = await driver.sweep(ending)
     await this.#hosts?.close()
     const unkeptFiles = await this.#keepFiles()
@@ -353,7 +359,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
 
   /** Looks once more, for a breach of limits by what ended before it was looked at. */
   async #lookLast(ending: Ending): Promise<void> {
-    const breach = await this.#cage?.lastLook(this.cause === undefined && wasKilled(ending))
+    const breach = await this.#cage?.lastLook(this.cause === undefined && signalOf(ending) === 'SIGKILL')
     if (breach !== undefined) this.journal.keepCause({ type: 'failed', ...breach })
   }
 

@@ -19,20 +19,23 @@ export type Ending =
   | { type: 'exited'; code: number; reason?: Reason; message?: string }
   | { type: 'signaled'; signal: string }
   | { type: 'done' }
-  /** `ran`: it did something, and has put out what it did. `killed`: by SIGKILL. */
-  | { type: 'action_failed'; reason: Reason; message: string; ran?: boolean; killed?: boolean }
+  /** `ran`: it did something, and has put out what it did. `signal`: that ended its process. */
+  | { type: 'action_failed'; reason: Reason; message: string; ran?: boolean; signal?: FatalSignal }
   | { type: 'start_failed'; message: string }
   | { type: 'lost'; why: string }
   /** Ended by Errand, with no exit code to be had. */
   | { type: 'stopped' }
 
-/** By SIGKILL, as the process or a shell in its place says. */
-export const isKill = ({ code, signal }: { code?: number; signal?: string }): boolean =>
-  signal === 'SIGKILL' || code === 128 + constants.signals.SIGKILL
+/** The signals by which programs are ended from outside. */
+export type FatalSignal = 'SIGTERM' | 'SIGKILL'
 
-export function wasKilled(ending: Ending): boolean {
-  if (ending.type === 'action_failed') return ending.killed === true
-  return (ending.type === 'exited' || ending.type === 'signaled') && isKill(ending)
+/** The one that ended a process, as it or a shell in its place says. */
+export const fatalSignal = ({ code, signal }: { code?: number; signal?: string }): FatalSignal | undefined =>
+  (['SIGTERM', 'SIGKILL'] as const).find((name) => signal === name || code === 128 + constants.signals[name])
+
+export function signalOf(ending: Ending): FatalSignal | undefined {
+  if (ending.type === 'action_failed') return ending.signal
+  return ending.type === 'exited' || ending.type === 'signaled' ? fatalSignal(ending) : undefined
 }
 
 export type Verdict = Pick<AttemptEnd, 'outcome' | 'reason' | 'message' | 'exit_code' | 'signal'>

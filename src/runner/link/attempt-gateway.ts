@@ -1,11 +1,19 @@
 import type { AttemptInput } from '../../contract/agent.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
+import type { AttemptProgress } from '../../contract/protocol.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
 
 /** As many as surely go into one frame; of what is forgotten the next link names fewer. */
 const MAX_RUNS = 10_000
+
+/** The commands that have reached an attempt. */
+interface Heard {
+  /** The shortest grace of a cancel. */
+  graceMs?: number
+  inputs: Set<string>
+}
 
 /** The runner's attempts, whatever becomes of a link while they are started or released. */
 export class AttemptGateway {
@@ -14,6 +22,7 @@ export class AttemptGateway {
   readonly #starting = new Map<string, { epoch: number; held: Promise<HeldAttempt> }>()
   readonly #releasing = new Map<string, Promise<void>>()
   readonly #dropping = new Set<Promise<void>>()
+  readonly #heard = new WeakMap<HeldAttempt, Heard>()
 
   constructor(attempts: Attempts, log: Log) {
     this.#attempts = attempts
@@ -56,12 +65,34 @@ export class AttemptGateway {
   }
 
   cancel(id: string, epoch: number, graceMs: number, reason: string): void {
-    void this.#find(id, epoch).then((held) => held?.cancel(graceMs, reason))
+    void this.#find(id, epoch).then((held) => {
+      if (!held) return
+      const heard = this.#heardOf(held)
+      // One that is sent again is no order to hurry.
+      if (heard.graceMs !== undefined && heard.graceMs <= graceMs) return
+      heard.graceMs = graceMs
+      held.cancel(graceMs, reason)
+    })
   }
 
   /** One that takes no inputs leaves it aside. */
   input(id: string, epoch: number, input: AttemptInput): void {
-    void this.#find(id, epoch).then((held) => held?.input?.(input))
+    void this.#find(id, epoch).then((held) => {
+      if (!held) return
+      this.#heardOf(held).inputs.add(input.input_id)
+      held.input?.(input)
+    })
+  }
+
+  /** The commands that have reached it, as `progress` tells them. */
+  heard(held: HeldAttempt): Pick<AttemptProgress, 'cancel_grace_ms' | 'inputs'> {
+    const { graceMs, inputs } = this.#heardOf(held)
+    if (inputs.size > 0)
+      for (const report of held.reports) if (report.type === 'input_taken') inputs.delete(report.input_id)
+    return {
+      ...(graceMs !== undefined && { cancel_grace_ms: graceMs }),
+      ...(inputs.size > 0 && { inputs: [...inputs] }),
+    }
   }
 
   /** Forgets it, and stops it first where it still runs. */
@@ -110,6 +141,12 @@ export class AttemptGateway {
     if (starting?.epoch === epoch) return starting.held.catch(() => undefined)
     const held = this.#attempts.get(id)
     return held?.epoch === epoch ? held : undefined
+  }
+
+  #heardOf(held: HeldAttempt): Heard {
+    const heard = this.#heard.get(held) ?? { inputs: new Set() }
+    this.#heard.set(held, heard)
+    return heard
   }
 
   #release(held: HeldAttempt): Promise<void> {

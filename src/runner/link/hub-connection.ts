@@ -67,6 +67,11 @@ export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' |
 type Welcome = Extract<HubFrame, { type: 'welcome' }>
 
 const CLOSE_TIMEOUT_MS = 2_000
+/**
+ * A `welcome` that does not come for so many times the time of a handshake may be lost, and is asked for over a new link. A hub
+ * that is taking up its runs takes so long at times, and loses nothing by it.
+ */
+const WELCOME_HANDSHAKES = 3
 /** A frame that breaks the protocol, or is of the wrong kind, no text, against the rules, too large (RFC 6455, 7.4.1). */
 const MISUNDERSTOOD = new Set([1002, 1003, 1007, 1008, 1009])
 
@@ -83,6 +88,8 @@ export class HubConnection {
   #tracked: TrackedAttempts | undefined
   #liveness: Liveness | undefined
   #asking: NodeJS.Timeout | undefined
+  #progress: NodeJS.Timeout | undefined
+  #unwelcome: NodeJS.Timeout | undefined
   #helloAtMs = 0
   #welcomed = false
   #closed = false
@@ -153,6 +160,8 @@ export class HubConnection {
     this.#over.abort()
     this.#liveness?.stop()
     clearInterval(this.#asking)
+    clearInterval(this.#progress)
+    clearTimeout(this.#unwelcome)
     this.#tracked?.close()
   }
 
@@ -172,6 +181,12 @@ export class HubConnection {
     const runs = this.#options.holdings.runs()
     const speaks = { protocol: OLDEST_PROTOCOL_VERSION, newest_protocol: PROTOCOL_VERSION }
     this.#send({ type: 'hello', ...speaks, ...this.#options.identity, attempts, runs })
+    const welcomeMs = WELCOME_HANDSHAKES * this.#options.handshakeTimeoutMs
+    const why = `the hub has not welcomed this runner within ${welcomeMs / 1000} s`
+    this.#unwelcome = setTimeout(() => {
+      this.#ws.terminate()
+      this.#end({ type: 'broken', why })
+    }, welcomeMs)
   }
 
   #watchLiveness(intervalMs: number): void {
@@ -267,8 +282,10 @@ export class HubConnection {
   #welcome(frame: Welcome): void {
     if (this.#welcomed) return
     this.#welcomed = true
+    clearTimeout(this.#unwelcome)
     this.#options.welcomed(frame.lost_after_ms, this.#helloAtMs)
     this.#watchLiveness(frame.heartbeat_ms)
+    if (frame.progress === true) this.#progress = setInterval(() => this.#tellProgress(), frame.heartbeat_ms)
     if (this.#draining) this.#send({ type: 'draining' })
     this.#tracked!.knownReports = new Set(frame.reports)
     for (const news of this.#news.values()) this.#tellNews(news)
@@ -282,6 +299,16 @@ export class HubConnection {
       else if (attempt?.epoch === standing.epoch)
         this.#tracked!.track(attempt, standing.reports, standing.streams)
     }
+  }
+
+  /** What was lost on its way, either way, while the link lives is found by this. */
+  #tellProgress(): void {
+    const attempts = this.#tracked!.progress().map(({ held, sent }) => ({
+      ...{ attempt_id: held.spec.attempt_id, epoch: held.epoch },
+      ...(sent && { sent }),
+      ...this.#options.holdings.heard(held),
+    }))
+    if (attempts.length > 0) this.#send({ type: 'progress', attempts })
   }
 
   async #start({ spec, epoch, secrets }: Start): Promise<void> {

@@ -6,6 +6,7 @@ import {
 } from '../../contract/attempt.ts'
 import { messageOf } from '../../contract/errors.ts'
 import {
+  type AttemptProgress,
   encodeOutputFrame,
   MAX_FRAME_BYTES,
   MAX_OUTPUT_CHUNK,
@@ -27,6 +28,7 @@ export interface Chunk {
 class Outgoing {
   readonly held: HeldAttempt
   #sentReports: number
+  #ackedReports: number
   #sent: Record<StreamName, number>
   #acked: Record<StreamName, number>
   /** The output cannot be read: the attempt fails with this. */
@@ -42,11 +44,13 @@ class Outgoing {
     this.held = held
     this.#knownReports = knownReports
     this.#sentReports = reports
+    this.#ackedReports = reports
     this.#sent = { stdout: 0, stderr: 0, ...streams }
     this.#acked = { ...this.#sent }
   }
 
   ack(reports: number, streams: Lengths, resend: boolean): void {
+    this.#ackedReports = resend ? reports : Math.max(this.#ackedReports, reports)
     if (resend) {
       this.#sentReports = reports
       this.#acked = { stdout: 0, stderr: 0, ...streams }
@@ -58,6 +62,16 @@ class Outgoing {
       this.#acked[stream] = Math.max(this.#acked[stream], streams[stream] ?? 0)
       this.#sent[stream] = Math.max(this.#sent[stream], this.#acked[stream])
     }
+  }
+
+  /** All that was sent; undefined where all of it is acknowledged. */
+  get unacked(): AttemptProgress['sent'] {
+    const { stdout, stderr } = this.#sent
+    const isAcked =
+      this.#sentReports === this.#ackedReports &&
+      stdout === this.#acked.stdout &&
+      stderr === this.#acked.stderr
+    return isAcked ? undefined : { reports: this.#sentReports, streams: { stdout, stderr } }
   }
 
   /** The next report that may go: the end comes after all output. */
@@ -263,6 +277,14 @@ export class TrackedAttempts {
     if (!outgoing) return
     outgoing.ack(reports, streams, resend)
     this.#pump.wake(outgoing)
+  }
+
+  /** How far each is. */
+  progress(): { held: HeldAttempt; sent: AttemptProgress['sent'] }[] {
+    return [...this.#tracked.values()].map(({ outgoing }) => ({
+      held: outgoing.held,
+      sent: outgoing.unacked,
+    }))
   }
 
   /** The hub wants to hear no more of it. */

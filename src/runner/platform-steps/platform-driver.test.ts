@@ -11,6 +11,7 @@ import { attemptSpec, endOf, place, textOf, until } from '../../../test/support/
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import { FolderArtifacts } from '../artifacts/folder-artifacts.ts'
+import { RunnerStop } from '../attempts/runner-stop.ts'
 import { HubAway, HubPatience } from '../link/hub-patience.ts'
 import type { ActionRegistry } from '../ports.ts'
 import { type BoxedEnd, type PlatformContext, type PlatformStep, StepFailure } from './platform-step.ts'
@@ -113,6 +114,23 @@ test('a step that waits for its hub says so once; one whose hub stays away is lo
   assert.ok(asks > 1)
   const said = attempt.reports.flatMap((report) => (report.type === 'phase' ? [report.message] : []))
   assert.deepEqual(said, ['The hub does not answer. It is asked again.'])
+  await attempts.close()
+})
+
+test('a step whose command the stopping machine has ended is lost, whatever it would make of that', {
+  skip,
+}, async () => {
+  using here = boxPlace()
+  const stop = new RunnerStop({ file: join(here.path, 'stopped.json') })
+  stop.told()
+  const fails: PlatformStep['run'] = async ({ boxed }) => {
+    await boxed({ argv: ['/bin/sh', '-c', 'kill -TERM $$'], stdout: 'log' })
+    throw new StepFailure('test', 'The tests failed.')
+  }
+  const attempts = here.open({ ...opened(fails), stop })
+  const { outcome, reason, message } = await endOf(await attempts.start(spec(), 1))
+  assert.deepEqual([outcome, reason], ['interrupted', 'lost'])
+  assert.match(message!, /^A command of it was ended by SIGTERM while its machine/)
   await attempts.close()
 })
 

@@ -9,13 +9,21 @@ import type { ArtifactKeeper } from '../artifacts/artifact-keeper.ts'
 import type { AttemptFiles } from '../attempts/attempt-files.ts'
 import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
 import { processEnvironment } from '../attempts/launch.ts'
+import type { RunnerStop } from '../attempts/runner-stop.ts'
 import { callAt } from '../attempts/timers.ts'
-import type { Ending } from '../attempts/verdict.ts'
+import { type Ending, fatalSignal } from '../attempts/verdict.ts'
 import type { Workspaces } from '../attempts/workspaces.ts'
 import { HubAway } from '../link/hub-patience.ts'
 import type { Action } from '../ports.ts'
 import { BoxedCommands } from './boxed-commands.ts'
-import { type PlatformContext, type PlatformStep, type StepFact, StepFailure } from './platform-step.ts'
+import {
+  type BoxedCommand,
+  type BoxedEnd,
+  type PlatformContext,
+  type PlatformStep,
+  type StepFact,
+  StepFailure,
+} from './platform-step.ts'
 
 export interface PlatformDriversOptions {
   workspaces: Workspaces
@@ -23,6 +31,8 @@ export interface PlatformDriversOptions {
   env: Readonly<Record<string, string>>
   /** The step that carries out an action, loaded with the first of its kind; undefined: this machine has none. */
   step(action: string): Promise<PlatformStep> | undefined
+  /** Knows when this runner is told to stop. */
+  stop?: RunnerStop
   /** Absent: nothing is kept beside the log. */
   artifacts?: ArtifactKeeper
 }
@@ -160,8 +170,17 @@ class PlatformDriver implements Driver {
           void attempt.journal.add({ type: 'phase', phase: 'artifacts', message })
         await this.#keeper.fetch(runId, artifactId, file, { signal: this.#abort.signal, waiting })
       },
-      boxed: (command) => this.#commands.run(command),
+      boxed: (command) => this.#boxed(command),
     }
+  }
+
+  /** A command that the stopping machine has ended says nothing, and must not be judged by the step. */
+  async #boxed(command: BoxedCommand): Promise<BoxedEnd> {
+    const end = await this.#commands.run(command)
+    const signal = end.type === 'exited' || end.type === 'signaled' ? fatalSignal(end) : undefined
+    const isLost = signal !== undefined && (await this.#options.stop?.wasNear(Date.now()))
+    if (isLost && !this.#abort.signal.aborted) throw new StoppedWithMachine(signal)
+    return end
   }
 
   get #keeper(): ArtifactKeeper {
@@ -176,8 +195,14 @@ class PlatformDriver implements Driver {
       error instanceof StepFailure && error.hint ? `${error.message} ${error.hint}` : messageOf(error)
     const message = error instanceof ErrandError ? messageWithHint(error) : text
     const shown = this.#attempt.masker?.maskText(message) ?? message
-    if (error instanceof HubAway) return { type: 'lost', why: shown }
+    if (error instanceof HubAway || error instanceof StoppedWithMachine) return { type: 'lost', why: shown }
     return { type: 'action_failed', reason: reasonOf(error), message: shown, ran: true }
+  }
+}
+
+class StoppedWithMachine extends Error {
+  constructor(signal: string) {
+    super(`A command of it was ended by ${signal} while its machine, or its runner, was being stopped.`)
   }
 }
 

@@ -48,6 +48,7 @@ export class AgentChild {
   #reading = false
   #readAgain = false
   #ending: Ending | undefined
+  #endedAtMs: number | undefined
 
   constructor(options: AgentChildOptions) {
     const { path, mark, cage, box, boxed, news } = options
@@ -60,8 +61,9 @@ export class AgentChild {
       cage,
       box,
       boxed,
-      onEnd: (ending) => {
+      onEnd: (ending, endedAtMs = Date.now()) => {
         this.#ending ??= ending
+        this.#endedAtMs ??= endedAtMs
         news.come()
         this.hear()
       },
@@ -78,6 +80,10 @@ export class AgentChild {
   }
   get ended(): boolean {
     return this.#ending !== undefined
+  }
+  /** Also where no runner was there. */
+  get endedAtMs(): number | undefined {
+    return this.#endedAtMs
   }
 
   /** A failure to start it is its end. */

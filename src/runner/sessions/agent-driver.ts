@@ -341,7 +341,9 @@ class AgentDriver implements Driver {
 
   #conclude(end: SessionEnd): void {
     if (end.type === 'canceled') this.#attempt.journal.keepCause({ type: 'canceled', reason: 'canceled' })
-    void this.#attempt.finish(endingOf(end))
+    const isSignaled = end.type === 'failed' && end.signal !== undefined
+    const endedAtMs = isSignaled ? this.#session?.journaled.child?.endedAtMs : undefined
+    void this.#attempt.finish(endingOf(end), { endedAtMs })
   }
 
   async #bringDown(graceMs: number): Promise<void> {

@@ -1,13 +1,13 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
 import type { Reason } from '../../contract/status.ts'
-import type { Ending } from '../attempts/verdict.ts'
+import type { Ending, FatalSignal } from '../attempts/verdict.ts'
 import type { Exited, Phase } from './session-state.ts'
 
 export type SessionEnd =
   | { type: 'success' }
   | { type: 'canceled' }
-  /** `killed`: SIGKILL ended its process. */
-  | { type: 'failed'; reason: Reason; message: string; killed?: boolean }
+  /** `signal`: that ended its process. */
+  | { type: 'failed'; reason: Reason; message: string; signal?: FatalSignal }
   | { type: 'lost'; why: string }
 
 export const failed = (reason: Reason, message: string): SessionEnd => ({ type: 'failed', reason, message })

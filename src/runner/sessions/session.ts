@@ -2,7 +2,7 @@ import type { AgentProtocol, Attached, ProtocolPort } from '../../agents/agent.t
 import type { AgentUpdate, AgentUpdateOf, Attachment, AttemptInput } from '../../contract/agent.ts'
 import { type AttachmentKind, attachmentKind } from '../../contract/attachment-kind.ts'
 import type { Reason } from '../../contract/status.ts'
-import { isKill } from '../attempts/verdict.ts'
+import { fatalSignal } from '../attempts/verdict.ts'
 import type { AgentPlan } from '../ports.ts'
 import { DoorNews, type DoorNewsOptions } from './boxed/door-news.ts'
 import { BudgetMeter } from './budget-meter.ts'
@@ -362,7 +362,7 @@ export class Session {
       if (this.#state.work === 'stopped') return
       const { title, updates } = this.#options
       this.#settle(endOfExit(title, exit, agent))
-      if (before === undefined && this.#end?.type === 'failed') this.#end.killed = isKill(exit)
+      if (before === undefined && this.#end?.type === 'failed') this.#end.signal = fatalSignal(exit)
       const words = unsaidWords(exit, this.#end)
       if (words !== undefined)
         updates.tell({ kind: 'notice', text: `Its standard error ends with:\n${words}` })

@@ -6,6 +6,7 @@ import type { AgentState } from '../../../contract/agent.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import type { Log } from '../../../platform/log.ts'
 import { giveBackMemory } from '../../../platform/release-memory.ts'
+import type { RunnerStop as MachineStop } from '../../../runner/attempts/runner-stop.ts'
 import type { HubLinkOptions } from '../../../runner/link/hub-link.ts'
 import type { Attempts } from '../../../runner/ports.ts'
 import type { AgentBoxes } from '../../../runner/sessions/machine-agents.ts'
@@ -73,7 +74,11 @@ const start = command({
     const stop = new AbortController()
     /** Finishes the work that would end with this process; set once there is a link. */
     let finish = async (): Promise<void> => {}
-    const leave = (): void => void finish().then(() => stop.abort())
+    let machineStop: MachineStop | undefined
+    const leave = (): void => {
+      machineStop?.told()
+      void finish().then(() => stop.abort())
+    }
     // Before there is anything to leave in order.
     void untilSignal().then(leave)
     const lock = takeFolderLock({ path: folder, what: 'workspace', option: '--workspace' }, 'lock')
@@ -93,6 +98,7 @@ const start = command({
       { builtinActionRegistry },
       { HubLink },
       { HubRequests },
+      { RunnerStop },
       { mountedSecretsDir },
       { ownSecrets },
       { ArtifactKeeper },
@@ -107,6 +113,7 @@ const start = command({
       import('../../../actions/registry.ts'),
       import('../../../runner/link/hub-link.ts'),
       import('../../../runner/link/hub-requests.ts'),
+      import('../../../runner/attempts/runner-stop.ts'),
       import('../../../runner/secrets/machine-secrets.ts'),
       import('../../../runner/secrets/own-secrets.ts'),
       import('../../../runner/artifacts/artifact-keeper.ts'),
@@ -150,7 +157,9 @@ const start = command({
         ...{ folder, slotFolders, sink, log },
       })
       for (const each of [foreign, outbox]) if (each !== undefined) watches.push(each)
+      machineStop = new RunnerStop({ file: join(folder, 'stopped.json') })
       attempts = openAttempts({
+        stop: machineStop,
         dir: join(folder, 'attempts'),
         limits,
         boxes,

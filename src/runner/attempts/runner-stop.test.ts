@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { command, endOf, place, until } from '../../../test/support/runner/attempt-fixture.ts'
+import { bootId } from '../../platform/proc.ts'
+import type { HeldAttempt } from '../ports.ts'
+import { RunnerStop } from './runner-stop.ts'
+
+/** Longer than any test: whoever waits for it waits for the runner to be told. */
+const LONG_MS = 600_000
+
+const fileIn = ({ path }: { path: string }) => join(path, 'stopped.json')
+
+/** As a machine does that stops, to the process and its wrapper; the runner has its own. */
+async function signalAll(attempt: HeldAttempt, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  const pid = () => attempt.reports.find((report) => report.type === 'started')?.pid
+  await until(() => pid() !== undefined)
+  process.kill(-pid()!, signal)
+}
+
+/** A command that says once it runs; only then can a signal end it. */
+const running = async (attempt: HeldAttempt): Promise<void> =>
+  await until(() => attempt.length('stdout') > 0, 'its first line')
+const script = 'echo up; exec sleep 1000'
+
+test('a step that SIGTERM ends before its runner hears of the stop is lost, and so is one after that', async () => {
+  using here = place()
+  const stop = new RunnerStop({ file: fileIn(here), holdMs: LONG_MS })
+  const attempts = here.open({ stop })
+  const before = await attempts.start(command(script), 1)
+  await running(before)
+  await signalAll(before)
+  const exit = join(here.path, 'attempts', before.spec.attempt_id, 'exit')
+  await until(() => existsSync(exit), 'its exit code')
+  assert.equal(before.ended, false)
+  const after = await attempts.start(command(script, { attempt_id: 'run_test.2' }), 1)
+  await running(after)
+  stop.told()
+  await signalAll(after)
+  for (const attempt of [before, after]) {
+    const { outcome, reason, message, exit_code } = await endOf(attempt)
+    assert.deepEqual([outcome, reason, exit_code], ['interrupted', 'lost', undefined])
+    assert.match(message!, /^It was ended by SIGTERM while its machine, or its runner, was being stopped/)
+  }
+  await attempts.close()
+})
+
+test('a step that a signal of nobody ends while its runner goes on has failed with that', async () => {
+  using here = place()
+  const attempts = here.open({ stop: new RunnerStop({ file: fileIn(here), holdMs: 1 }) })
+  for (const [index, script] of ['echo up; exec sleep 1000', 'kill -KILL $$', 'exit 143'].entries()) {
+    const attempt = await attempts.start(command(script, { attempt_id: `run_test.${index + 1}` }), 1)
+    if (index === 0) {
+      await running(attempt)
+      await signalAll(attempt)
+    }
+    const { outcome, reason } = await endOf(attempt)
+    assert.deepEqual([outcome, reason], ['failed', 'signal'])
+  }
+  await attempts.close()
+})
+
+test('a cancel and other exit codes are what they are, also while the runner is being stopped', async () => {
+  using here = place()
+  const stop = new RunnerStop({ file: fileIn(here), holdMs: LONG_MS })
+  stop.told()
+  const attempts = here.open({ stop })
+  const canceled = await attempts.start(command(script), 1)
+  await running(canceled)
+  canceled.cancel(1_000, 'canceled')
+  assert.equal((await endOf(canceled)).outcome, 'canceled')
+  const failed = await attempts.start(command('exit 3', { attempt_id: 'run_test.2' }), 1)
+  assert.equal((await endOf(failed)).reason, 'exit_code')
+  await attempts.close()
+})
+
+test('what ended when the runner had gone is lost too where it was told to stop; what ended long after is not', async () => {
+  for (const [told, reason] of [
+    [true, 'lost'],
+    [false, 'signal'],
+  ] as const) {
+    using here = place()
+    const stop = new RunnerStop({ file: fileIn(here), holdMs: LONG_MS })
+    const attempts = here.open({ stop })
+    const attempt = await attempts.start(command(script), 1)
+    await running(attempt)
+    if (told) stop.told()
+    else {
+      const long = { boot_id: bootId(), told_at_ms: Date.now() - 2 * LONG_MS }
+      writeFileSync(fileIn(here), JSON.stringify(long))
+    }
+    await attempts.close()
+    await signalAll(attempt)
+    const exit = join(here.path, 'attempts', attempt.spec.attempt_id, 'exit')
+    await until(() => existsSync(exit), 'its exit code')
+    const again = here.open({ stop: new RunnerStop({ file: fileIn(here), holdMs: 1 }) })
+    const [found] = await again.recover()
+    assert.equal((await endOf(found!)).reason, reason)
+    await again.close()
+  }
+})

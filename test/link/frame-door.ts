@@ -1,0 +1,55 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type RawData, WebSocket, WebSocketServer } from 'ws'
+
+type Way = 'to hub' | 'to runner'
+/** Says whether a frame is lost, or another one goes in its place; one of output is of type `output`. */
+type Loses = (way: Way, frame: { type: string; report?: { type: string } }) => boolean | object
+
+/** Stands between runner and hub, and loses frames while both ends keep their link. */
+export class FrameDoor {
+  readonly #server = createServer()
+  readonly #sockets = new WebSocketServer({ server: this.#server, perMessageDeflate: false })
+  /** The types of those that were lost; of a report, its own. */
+  readonly lost: string[] = []
+  links = 0
+
+  private constructor(target: () => string, loses: Loses) {
+    this.#sockets.on('connection', (near, request) => {
+      this.links++
+      const url = target().replace('http', 'ws') + request.url!
+      const { authorization } = request.headers
+      const far = new WebSocket(url, { headers: { authorization }, perMessageDeflate: false })
+      const opened = once(far, 'open').catch(() => {})
+      const pass = (way: Way, to: WebSocket) => async (data: RawData, binary: boolean) => {
+        const frame = binary ? { type: 'output' } : JSON.parse(String(data))
+        const fate = loses(way, frame)
+        if (fate === true) return void this.lost.push(frame.report?.type ?? frame.type)
+        await opened
+        to.send(fate === false ? data : JSON.stringify(fate), { binary }, () => {})
+      }
+      near.on('message', pass('to hub', far)).on('error', () => {})
+      far.on('message', pass('to runner', near)).on('error', () => {})
+      near.on('close', () => far.terminate())
+      far.on('close', () => near.terminate())
+    })
+  }
+
+  static async open(target: () => string, loses: Loses): Promise<FrameDoor> {
+    const door = new FrameDoor(target, loses)
+    door.#server.listen(0, '127.0.0.1')
+    await once(door.#server, 'listening')
+    return door
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#sockets.clients) client.terminate()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+}
