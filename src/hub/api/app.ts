@@ -138,6 +138,8 @@ export function createApi(options: ApiOptions): ApiApp {
     bodyLimit: limits.bodyBytes,
     exposeHeadRoutes: false,
     genReqId: () => randomUUID(),
+    // Answered by us, in the shape of other errors.
+    return503OnClosing: false,
     // Node's would hold for every route.
     requestTimeout: 0,
     routerOptions: { ignoreTrailingSlash: true },
@@ -157,6 +159,12 @@ export function createApi(options: ApiOptions): ApiApp {
 
   app.server.headersTimeout = HEADERS_TIMEOUT_MS
   const callerOf = options.callerOf ?? callersBehind([])
+  let isStopping = false
+  app.addHook('onRequest', async (_request, reply) => {
+    if (!isStopping) return
+    const told = new ErrandError('unavailable', 'This hub is stopping.', { hint: 'Try again once it is up.' })
+    return reply.code(told.status).header('connection', 'close').send(told.toBody())
+  })
   app.decorateRequest('caller', '')
   app.addHook('onRequest', async (request) => {
     request.caller = callerOf(request.raw)
@@ -171,6 +179,7 @@ export function createApi(options: ApiOptions): ApiApp {
   answerErrors(app, { ...errors, nothingAt: (request, reply) => sendPage(options.page, request, reply) })
   const closeUnusedConnections = closeUnused(app.server)
   app.addHook('preClose', async () => {
+    isStopping = true
     context.streams.close()
     closeUnusedConnections()
   })
