@@ -6,7 +6,7 @@ import type { RunSpec } from '../../contract/run.ts'
 import { DEFAULT_HOST, type InventoryHost, type Workflow } from '../../contract/workflow.ts'
 import type { Submission } from '../api.ts'
 import { type Plan, plan } from '../core/plan.ts'
-import { checkWorkflow, parseWorkflow } from '../workflow-file/check.ts'
+import { type Checked, checkWorkflow, parseWorkflow } from '../workflow-file/check.ts'
 import { resolveInputs } from '../workflow-file/inputs.ts'
 import type { Problem } from '../workflow-file/problems.ts'
 import { fillText, lookupIn } from '../workflow-file/template.ts'
@@ -18,6 +18,11 @@ const KEPT_LENGTH = 256 * 1024
 interface Loaded {
   plan: Plan
   warnings: readonly Problem[]
+}
+
+type Loadable = Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file'> & {
+  /** The file, where it has been checked. */
+  checked?: Checked
 }
 
 /** Turns what is submitted into a graph; the latest ones are kept. */
@@ -34,7 +39,7 @@ export class Loader {
   }
 
   /** Throws `invalid_workflow`, with every problem in `details`. */
-  load(submission: Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file' | 'onWarnings'>): Plan {
+  load(submission: Loadable & Pick<Submission, 'onWarnings'>): Plan {
     const { plan, warnings } = this.#loaded(submission)
     if (warnings.length > 0) submission.onWarnings?.(warnings)
     return plan
@@ -48,7 +53,12 @@ export class Loader {
     return kept
   }
 
-  #loaded(submission: Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file'>): Loaded {
+  /** Whether this file is ready. */
+  keeps(yaml: string): boolean {
+    return this.#kept.has(`file ${yaml}`)
+  }
+
+  #loaded(submission: Loadable): Loaded {
     const { yaml, workflow } = submission
     if ((yaml === undefined) === (workflow === undefined))
       throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".', {
@@ -63,7 +73,7 @@ export class Loader {
     const checked =
       yaml === undefined
         ? checkWorkflow(workflow, { catalog: this.#ofValues })
-        : parseWorkflow(yaml, { file, catalog: this.#catalog, readFile })
+        : (submission.checked ?? parseWorkflow(yaml, { file, catalog: this.#catalog, readFile }))
     const valid = checked.workflow ?? refuse(checked.problems)
     const loaded = { plan: plan(valid, this.#catalog), warnings: checked.problems }
     if (key !== undefined) this.#keep(key, loaded)

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import Fastify, { type FastifyError } from 'fastify'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EngineFace } from '../../engine/api.ts'
+import type { CheckAside } from '../../engine/workflow-file/check-aside.ts'
 import { type CallerOf, callersBehind } from '../../platform/callers.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
@@ -96,6 +97,7 @@ export interface ApiOptions {
   limits?: Partial<ApiLimits>
   /** Names under which a proxy on this machine passes people on. */
   hosts?: readonly string[]
+  checkAside: CheckAside
   /** Default: no proxy says who calls. */
   callerOf?: CallerOf
   /** A runner of the hub's own carries out steps as the hub's user. */
