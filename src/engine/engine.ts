@@ -37,8 +37,6 @@ import { type ApprovalAnswer, approvalAnswers, changesShares, sharing } from './
 import type { OutputQuota } from './runtime/output-quota.ts'
 import { firstVariables, Loader, type Started, withBox, withinGroup } from './runtime/submission.ts'
 import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
-import { ASIDE_LENGTH, type Checked } from './workflow-file/check.ts'
-import type { CheckAside } from './workflow-file/check-aside.ts'
 import { checkoutWithoutToken, withCheckoutToken } from './workflow-file/checkout-step.ts'
 import { sealedEnv } from './workflow-file/sealed-env.ts'
 
@@ -53,7 +51,6 @@ export class Engine implements EngineFace {
   readonly #outputs: OutputStore
   readonly #outputQuota: OutputQuota | undefined
   readonly #loader: Loader
-  readonly #checkAside: CheckAside | undefined
   readonly #catalog: ActionCatalog
   readonly #clock: Clock
   readonly #runSecrets: RunSecrets | undefined
@@ -71,15 +68,14 @@ export class Engine implements EngineFace {
     this.#outputQuota = options.outputQuota
     this.#clock = options.clock ?? systemClock
     this.#catalog = options.catalog ?? builtinActions
-    this.#loader = new Loader(this.#catalog)
-    this.#checkAside = options.checkAside
+    this.#loader = new Loader(this.#catalog, options.checkAside)
     this.#runSecrets = options.runSecrets
     this.#dropBeside = options.dropBeside
     this.#runs = new ActiveRuns(options, this.#loader, this.#feed, (...sub) => this.#subRetry(...sub))
   }
 
   async submit(submission: Submission): Promise<RunRecord> {
-    const loaded = this.#loader.load({ ...submission, checked: await this.#checkedAside(submission) })
+    const loaded = await this.#loader.loadAside(submission)
     const { group, repository = '' } = submission
     const grouped = group === undefined ? loaded.workflow : withinGroup(loaded.workflow, group, repository)
     const unlocked = withBox(grouped, submission.box)
@@ -93,12 +89,6 @@ export class Engine implements EngineFace {
     if (workflow === plan.workflow) return this.#runs.begin(plan, submission, {})
     const secrets = { ...values, ...submission.secrets }
     return this.#runs.begin(this.#loader.again(workflow), { ...submission, secrets }, {})
-  }
-
-  async #checkedAside({ yaml, readFile, owner, tenant }: Submission): Promise<Checked | undefined> {
-    if (yaml === undefined || yaml.length < ASIDE_LENGTH || readFile !== undefined) return undefined
-    if (this.#loader.keeps(yaml)) return undefined
-    return await this.#checkAside?.({ text: yaml }, `${tenant}/${owner}`)
   }
 
   isBeginning(runId: string): boolean {

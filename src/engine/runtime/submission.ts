@@ -6,7 +6,8 @@ import type { RunSpec } from '../../contract/run.ts'
 import { DEFAULT_HOST, type InventoryHost, type Workflow } from '../../contract/workflow.ts'
 import type { Submission } from '../api.ts'
 import { type Plan, plan } from '../core/plan.ts'
-import { type Checked, checkWorkflow, parseWorkflow } from '../workflow-file/check.ts'
+import { ASIDE_LENGTH, type Checked, checkWorkflow, parseWorkflow } from '../workflow-file/check.ts'
+import type { CheckAside } from '../workflow-file/check-aside.ts'
 import { resolveInputs } from '../workflow-file/inputs.ts'
 import type { Problem } from '../workflow-file/problems.ts'
 import { fillText, lookupIn } from '../workflow-file/template.ts'
@@ -30,15 +31,26 @@ export class Loader {
   readonly #catalog: ActionCatalog
   /** That of workflows which are values: commands make those, too. */
   readonly #ofValues: ActionCatalog
+  readonly #checkAside: CheckAside | undefined
   readonly #kept = new Map<string, Loaded>()
 
-  constructor(catalog: ActionCatalog) {
+  constructor(catalog: ActionCatalog, checkAside?: CheckAside) {
     this.#catalog = catalog
+    this.#checkAside = checkAside
     const contracts = Object.entries(catalog)
     this.#ofValues = Object.fromEntries(contracts.map(([name, { made_by, ...rest }]) => [name, rest]))
   }
 
-  /** Throws `invalid_workflow`, with every problem in `details`. */
+  /** As `load`; a large file is checked aside, where that can be done. */
+  async loadAside(submission: Submission): Promise<Plan> {
+    const { yaml = '', readFile, owner, tenant } = submission
+    if (yaml.length < ASIDE_LENGTH || readFile !== undefined || this.#kept.has(`file ${yaml}`))
+      return this.load(submission)
+    const checked = await this.#checkAside?.({ text: yaml }, `${tenant}/${owner}`)
+    return this.load({ ...submission, checked })
+  }
+
+  /** Throws `invalid_workflow`, with its problems in `details`. */
   load(submission: Loadable & Pick<Submission, 'onWarnings'>): Plan {
     const { plan, warnings } = this.#loaded(submission)
     if (warnings.length > 0) submission.onWarnings?.(warnings)
@@ -51,11 +63,6 @@ export class Loader {
     const kept = this.#kept.get(key)?.plan ?? plan(workflow as Workflow, this.#catalog)
     this.#keep(key, { plan: kept, warnings: [] })
     return kept
-  }
-
-  /** Whether this file is ready. */
-  keeps(yaml: string): boolean {
-    return this.#kept.has(`file ${yaml}`)
   }
 
   #loaded(submission: Loadable): Loaded {
