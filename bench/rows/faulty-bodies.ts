@@ -33,6 +33,9 @@ export async function faultyBodies(hub: BenchHub): Promise<Row[]> {
       post('/api/auth/login', faulty(2_000)),
     ),
     await during('16 bodies of a run with 90,000 faults', hub, () => post('/api/runs', faulty(90_000), user)),
+    await during('16 workflow files with 9,000 wrong steps', hub, () =>
+      post('/api/validate', wrongFile, user),
+    ),
   ]
 }
 
