@@ -10,6 +10,10 @@ const faulty = (count: number): string =>
     Object.fromEntries(Array.from({ length: count }, (_, index) => [`unknown_field_${index}`, index])),
   )
 
+const wrongFile = JSON.stringify({
+  yaml: `version: v0.1\nname: wrong\nsteps:\n${'  - {name: one, actoin: cmd.run}\n'.repeat(9_000)}`,
+})
+
 /** The hub's health while 16 large bodies of nothing but faults come at once: from strangers, and from a user. */
 export async function faultyBodies(hub: BenchHub): Promise<Row[]> {
   const post = async (path: string, body: string, headers: Record<string, string> = {}) => {
@@ -29,6 +33,9 @@ export async function faultyBodies(hub: BenchHub): Promise<Row[]> {
       post('/api/auth/login', faulty(2_000)),
     ),
     await during('16 bodies of a run with 90,000 faults', hub, () => post('/api/runs', faulty(90_000), user)),
+    await during('16 workflow files with 9,000 wrong steps', hub, () =>
+      post('/api/validate', wrongFile, user),
+    ),
   ]
 }
 

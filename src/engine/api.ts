@@ -27,6 +27,7 @@ import type {
 import type { ConcurrencyLimiter } from './runtime/concurrency-limiter.ts'
 import type { NotifyOptions } from './runtime/notifications.ts'
 import type { OutputQuota } from './runtime/output-quota.ts'
+import type { CheckAside } from './workflow-file/check-aside.ts'
 import type { Problem } from './workflow-file/problems.ts'
 
 export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflow'> {
@@ -69,6 +70,8 @@ export interface EngineOptions {
   outputQuota?: OutputQuota
   /** Default: the actions that ship with Errand. */
   catalog?: ActionCatalog
+  /** Checks large files, of the actions that ship with Errand. Absent: they are checked in place. */
+  checkAside?: CheckAside
   notifier?: Notifier
   notify?: NotifyOptions
   clock?: Clock

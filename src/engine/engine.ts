@@ -68,14 +68,14 @@ export class Engine implements EngineFace {
     this.#outputQuota = options.outputQuota
     this.#clock = options.clock ?? systemClock
     this.#catalog = options.catalog ?? builtinActions
-    this.#loader = new Loader(this.#catalog)
+    this.#loader = new Loader(this.#catalog, options.checkAside)
     this.#runSecrets = options.runSecrets
     this.#dropBeside = options.dropBeside
     this.#runs = new ActiveRuns(options, this.#loader, this.#feed, (...sub) => this.#subRetry(...sub))
   }
 
   async submit(submission: Submission): Promise<RunRecord> {
-    const loaded = this.#loader.load(submission)
+    const loaded = await this.#loader.loadAside(submission)
     const { group, repository = '' } = submission
     const grouped = group === undefined ? loaded.workflow : withinGroup(loaded.workflow, group, repository)
     const unlocked = withBox(grouped, submission.box)

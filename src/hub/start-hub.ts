@@ -7,6 +7,7 @@ import { runSummary } from '../engine/core/view.ts'
 import { Engine } from '../engine/engine.ts'
 import type { StepHost } from '../engine/ports.ts'
 import { type OutputLimits, OutputQuota } from '../engine/runtime/output-quota.ts'
+import { checksAside } from '../engine/workflow-file/check-aside.ts'
 import { type CallerOf, callersBehind } from '../platform/callers.ts'
 import type { Log } from '../platform/log.ts'
 import type { AccountStore } from '../stores/accounts.ts'
@@ -281,7 +282,9 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
       notifier.seen(runId, events)
     },
   })
+  const checkAside = checksAside()
   const engine = new Engine({
+    checkAside,
     store,
     host: machines,
     outputs,
@@ -417,6 +420,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     openMetrics: options.openMetrics,
     hosts: options.hosts,
     callerOf,
+    checkAside,
     ownRunner: options.ownRunner,
     changes: { runs: changedRuns, tasks: changedTasks },
     approvals,

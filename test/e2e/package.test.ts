@@ -21,6 +21,7 @@ const { dependencies, devDependencies } = JSON.parse(text('package.json')) as Re
   Record<string, string>
 >
 interface Locked {
+  version?: string
   engines?: { node?: string }
   optionalDependencies?: Record<string, string>
 }
@@ -161,6 +162,13 @@ test('the lock holds every optional package, so that "npm ci" works wherever it 
         packages[`node_modules/${name}`] ?? packages[`${path}/node_modules/${name}`],
         `${path} has ${name}, which the lock has not: npm ci would refuse it; choose a version whose packages are all there`,
       )
+})
+
+test('every dependency is of one version, which the lock has', () => {
+  for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
+    assert.match(version, /^\d+\.\d+\.\d+$/, `${name} is not pinned`)
+    assert.equal(packages[`node_modules/${name}`]?.version, version, name)
+  }
 })
 
 test('an install warns on no Node that package.json admits', () => {

@@ -77,6 +77,29 @@ test('people talk with agents, and answer what they ask', { skip }, async (t) =>
     },
   )
 
+  await t.test('a message that nests without end, and one that cannot be drawn, break no page', async (t) => {
+    const deep = await scripted('deep', [{ text: `${'> '.repeat(5000)}the end` }])
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/runs/${deep}`)
+    await page.getByText('the end').waitFor()
+    await programs.ended(deep)
+    await page.getByPlaceholder('Go on with this session…').waitFor()
+    const text = 'before\n\n```never-drawn\necho of the code\n```\n'
+    const broken = await scripted('broken', [{ text }], { prompt: 'the prompt above it' })
+    await page.addInitScript(`
+      const { slice } = String.prototype
+      String.prototype.slice = function (...args) {
+        if (String(this) === 'never-drawn') throw new Error('this one cannot be drawn')
+        return slice.apply(this, args)
+      }
+    `)
+    await page.goto(`${programs.url}/runs/${broken}`)
+    await page.locator('pre', { hasText: '```never-drawn' }).waitFor()
+    await page.getByText('the prompt above it').first().waitFor()
+    await programs.ended(broken)
+    await page.getByPlaceholder('Go on with this session…').waitFor()
+  })
+
   await t.test('two people answer a question at once: one counts, the other is told by whom', async (t) => {
     const command = `echo safe \u202e; echo "${'long '.repeat(900)}" > asked.txt`
     const run = await scripted('asking', [runTurn(command), { text: 'So be it.' }], { permissions: 'ask' })

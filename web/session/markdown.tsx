@@ -1,6 +1,8 @@
-import { Lexer, type Token, type Tokens } from 'marked'
+import type { Token, Tokens } from 'marked'
 import { Fragment, memo, type ReactNode } from 'react'
 import { CopyButton } from '../parts/copy-button.tsx'
+import { PlainText } from '../parts/or-plain.tsx'
+import { tokensOf } from './markdown-tokens.ts'
 
 /** Longer texts are shown as they are. */
 const MOST_CHARACTERS = 200_000
@@ -10,11 +12,10 @@ const isSafe = (address: string): boolean => /^(?:https?:\/\/|mailto:)/i.test(ad
 
 /** Markdown as nodes of the page: what is HTML in it is shown as text, an image as a link, nothing is fetched. */
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
-  if (text.length > MOST_CHARACTERS)
-    return <pre className="font-mono text-meta break-words whitespace-pre-wrap">{text}</pre>
+  if (text.length > MOST_CHARACTERS) return <PlainText text={text} />
   return (
     <div className="markdown">
-      {new Lexer({ gfm: true }).lex(text).map((token, at) => (
+      {tokensOf(text).map((token, at) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: blocks are only added at the end
         <Block key={at} token={token} />
       ))}

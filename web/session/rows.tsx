@@ -3,6 +3,7 @@ import { memo, type ReactNode, useState } from 'react'
 import type { FileDiff } from '../../src/contract/agent.ts'
 import { duration, exactTime, timeOf, useNow } from '../data/clock.ts'
 import type { Shown as Mark } from '../data/runs.ts'
+import { OrPlain } from '../parts/or-plain.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { When } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
@@ -31,7 +32,15 @@ const marks: Record<string, Mark> = {
 }
 const MOST_OUTPUT = 4000
 
-export const ChatRow = memo(function ChatRow({ row }: { row: Shown }): ReactNode {
+export const ChatRow = memo(function ChatRow({ row }: { row: Shown }) {
+  return (
+    <OrPlain text={'text' in row ? row.text : JSON.stringify(row).slice(0, MOST_OUTPUT)}>
+      <Drawn row={row} />
+    </OrPlain>
+  )
+})
+
+function Drawn({ row }: { row: Shown }): ReactNode {
   switch (row.kind) {
     case 'prompt':
       return <Prompt row={row} />
@@ -85,7 +94,7 @@ export const ChatRow = memo(function ChatRow({ row }: { row: Shown }): ReactNode
         </p>
       )
   }
-})
+}
 
 function Prompt({ row }: { row: RowOf<'prompt'> }) {
   const now = useNow()

@@ -6,7 +6,8 @@ import type { RunSpec } from '../../contract/run.ts'
 import { DEFAULT_HOST, type InventoryHost, type Workflow } from '../../contract/workflow.ts'
 import type { Submission } from '../api.ts'
 import { type Plan, plan } from '../core/plan.ts'
-import { checkWorkflow, parseWorkflow } from '../workflow-file/check.ts'
+import { ASIDE_LENGTH, type Checked, checkWorkflow, parseWorkflow } from '../workflow-file/check.ts'
+import type { CheckAside } from '../workflow-file/check-aside.ts'
 import { resolveInputs } from '../workflow-file/inputs.ts'
 import type { Problem } from '../workflow-file/problems.ts'
 import { fillText, lookupIn } from '../workflow-file/template.ts'
@@ -20,21 +21,37 @@ interface Loaded {
   warnings: readonly Problem[]
 }
 
+type Loadable = Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file'> & {
+  /** The file, where it has been checked. */
+  checked?: Checked
+}
+
 /** Turns what is submitted into a graph; the latest ones are kept. */
 export class Loader {
   readonly #catalog: ActionCatalog
   /** That of workflows which are values: commands make those, too. */
   readonly #ofValues: ActionCatalog
+  readonly #checkAside: CheckAside | undefined
   readonly #kept = new Map<string, Loaded>()
 
-  constructor(catalog: ActionCatalog) {
+  constructor(catalog: ActionCatalog, checkAside?: CheckAside) {
     this.#catalog = catalog
+    this.#checkAside = checkAside
     const contracts = Object.entries(catalog)
     this.#ofValues = Object.fromEntries(contracts.map(([name, { made_by, ...rest }]) => [name, rest]))
   }
 
-  /** Throws `invalid_workflow`, with every problem in `details`. */
-  load(submission: Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file' | 'onWarnings'>): Plan {
+  /** As `load`; a large file is checked aside, where that can be done. */
+  async loadAside(submission: Submission): Promise<Plan> {
+    const { yaml = '', readFile, owner, tenant } = submission
+    if (yaml.length < ASIDE_LENGTH || readFile !== undefined || this.#kept.has(`file ${yaml}`))
+      return this.load(submission)
+    const checked = await this.#checkAside?.({ text: yaml }, `${tenant}/${owner}`)
+    return this.load({ ...submission, checked })
+  }
+
+  /** Throws `invalid_workflow`, with its problems in `details`. */
+  load(submission: Loadable & Pick<Submission, 'onWarnings'>): Plan {
     const { plan, warnings } = this.#loaded(submission)
     if (warnings.length > 0) submission.onWarnings?.(warnings)
     return plan
@@ -48,7 +65,7 @@ export class Loader {
     return kept
   }
 
-  #loaded(submission: Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file'>): Loaded {
+  #loaded(submission: Loadable): Loaded {
     const { yaml, workflow } = submission
     if ((yaml === undefined) === (workflow === undefined))
       throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".', {
@@ -63,7 +80,7 @@ export class Loader {
     const checked =
       yaml === undefined
         ? checkWorkflow(workflow, { catalog: this.#ofValues })
-        : parseWorkflow(yaml, { file, catalog: this.#catalog, readFile })
+        : (submission.checked ?? parseWorkflow(yaml, { file, catalog: this.#catalog, readFile }))
     const valid = checked.workflow ?? refuse(checked.problems)
     const loaded = { plan: plan(valid, this.#catalog), warnings: checked.problems }
     if (key !== undefined) this.#keep(key, loaded)

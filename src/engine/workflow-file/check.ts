@@ -15,6 +15,9 @@ import { type Problem, Report, sortProblems } from './problems.ts'
 import { describe, findingsOf, safeParse } from './sentences.ts'
 import { inlineWorkflow, type SubWorkflows, subWorkflows } from './sub-workflows.ts'
 
+/** From this length on a program that serves many checks a file aside: in place it would hold up all else for too long. */
+export const ASIDE_LENGTH = 64 * 1024
+
 export interface CheckOptions {
   catalog: ActionCatalog
   /** The file's name, as problems show it. */

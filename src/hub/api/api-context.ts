@@ -7,6 +7,7 @@ import type { RunnerView } from '../../contract/protocol.ts'
 import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { EngineFace } from '../../engine/api.ts'
+import type { CheckAside } from '../../engine/workflow-file/check-aside.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore, TenantRunner } from '../../stores/accounts.ts'
 import type { ArtifactStore } from '../../stores/artifacts/artifact-store.ts'
@@ -112,6 +113,8 @@ export interface ApiContext {
   limits: ApiLimits
   streams: PacedResponses
   ownRunner?: boolean
+  /** Checks large workflow files. */
+  checkAside: CheckAside
   /** Names under which a proxy on this machine passes people on. */
   hosts: readonly string[]
   changes: { runs: Changes; tasks: Changes }

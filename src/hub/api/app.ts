@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import Fastify, { type FastifyError } from 'fastify'
 import { ErrandError } from '../../contract/errors.ts'
 import type { EngineFace } from '../../engine/api.ts'
+import type { CheckAside } from '../../engine/workflow-file/check-aside.ts'
 import { type CallerOf, callersBehind } from '../../platform/callers.ts'
 import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
@@ -96,6 +97,7 @@ export interface ApiOptions {
   limits?: Partial<ApiLimits>
   /** Names under which a proxy on this machine passes people on. */
   hosts?: readonly string[]
+  checkAside: CheckAside
   /** Default: no proxy says who calls. */
   callerOf?: CallerOf
   /** A runner of the hub's own carries out steps as the hub's user. */
@@ -139,6 +141,8 @@ export function createApi(options: ApiOptions): ApiApp {
     bodyLimit: limits.bodyBytes,
     exposeHeadRoutes: false,
     genReqId: () => randomUUID(),
+    // Answered by us, in the shape of other errors.
+    return503OnClosing: false,
     // Node's would hold for every route.
     requestTimeout: 0,
     routerOptions: { ignoreTrailingSlash: true },
@@ -158,6 +162,12 @@ export function createApi(options: ApiOptions): ApiApp {
 
   app.server.headersTimeout = HEADERS_TIMEOUT_MS
   const callerOf = options.callerOf ?? callersBehind([])
+  let isStopping = false
+  app.addHook('onRequest', async (_request, reply) => {
+    if (!isStopping) return
+    const told = new ErrandError('unavailable', 'This hub is stopping.', { hint: 'Try again once it is up.' })
+    return reply.code(told.status).header('connection', 'close').send(told.toBody())
+  })
   app.decorateRequest('caller', '')
   app.addHook('onRequest', async (request) => {
     request.caller = callerOf(request.raw)
@@ -172,6 +182,7 @@ export function createApi(options: ApiOptions): ApiApp {
   answerErrors(app, { ...errors, nothingAt: (request, reply) => sendPage(options.page, request, reply) })
   const closeUnusedConnections = closeUnused(app.server)
   app.addHook('preClose', async () => {
+    isStopping = true
     context.streams.close()
     closeUnusedConnections()
   })

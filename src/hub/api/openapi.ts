@@ -16,7 +16,8 @@ export async function describeApi(version: string): Promise<ApiDocs> {
   app.addHook('onRoute', ({ schema }) => {
     if (schema === undefined || schema.hide === true) return
     const response = schema.response as Record<string, unknown> | undefined
-    schema.response = { ...response, '4xx': ErrorAnswer }
+    // A hub that stops answers so on every route, and so does what needs a runner or a service that is away.
+    schema.response = { ...response, '4xx': ErrorAnswer, '503': Unavailable }
   })
   await app.register(swagger, {
     transform: jsonSchemaTransform,
@@ -39,6 +40,8 @@ export async function describeApi(version: string): Promise<ApiDocs> {
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: true,
+    // A hub speaks http: a browser would ask for scripts by https on every machine but its own.
+    transformStaticCSP: (policy) => policy.replace(/ *upgrade-insecure-requests;/, ''),
     // Without the bar on top, whose logo is that of others.
     theme: { title: 'Errand API', favicon: [] },
     uiConfig: { docExpansion: 'list', layout: 'BaseLayout' },
@@ -49,12 +52,26 @@ export async function describeApi(version: string): Promise<ApiDocs> {
         inner.route({ ...addressOf(name), schema: documentOf(route), handler: () => {} })
   })
   await app.ready()
-  const document = JSON.stringify(app.swagger())
   return {
-    document,
+    document: JSON.stringify(withoutEmptyBodies(app.swagger())),
     answer: (request, response) => app.routing(request, response),
     close: () => app.close(),
   }
+}
+
+const Unavailable = ErrorAnswer.meta({
+  description: 'The hub is stopping, or a runner or a service that this needs is away: try again later',
+})
+
+type Document = ReturnType<ReturnType<typeof Fastify>['swagger']>
+type Operation = { responses?: Record<string, { content?: unknown }> }
+
+/** Takes away the type that the answer without a body would have. */
+function withoutEmptyBodies(document: Document): Document {
+  for (const operations of Object.values<object>(document.paths ?? {}))
+    for (const { responses } of Object.values<Operation>({ ...operations }))
+      delete responses?.['204']?.content
+  return document
 }
 
 /** As `schemaOf`, with a body that is no JSON. */

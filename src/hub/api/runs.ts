@@ -11,7 +11,7 @@ import { StepStatus } from '../../contract/status.ts'
 import { DEFAULT_HOST, RunLabels, type Workflow } from '../../contract/workflow.ts'
 import type { Submission } from '../../engine/api.ts'
 import { runSummary } from '../../engine/core/view.ts'
-import { parseWorkflow } from '../../engine/workflow-file/check.ts'
+import { ASIDE_LENGTH, parseWorkflow } from '../../engine/workflow-file/check.ts'
 import { fieldProblems, givenValues } from '../../engine/workflow-file/inputs.ts'
 import type { Problem } from '../../engine/workflow-file/problems.ts'
 import { writtenWorkflow } from '../../engine/workflow-file/written.ts'
@@ -217,11 +217,15 @@ async function blueprintRun(
 const listed = (given: readonly string[]) =>
   given.length === 0 ? '' : `, not ${given.map((shape) => `"${shape}"`).join(' and ')} at once`
 
-export function validateHandlers({ runners }: ApiContext) {
+export function validateHandlers({ runners, checkAside }: ApiContext) {
   return {
     'POST /api/validate': async ({ identity, body }) => {
       const agents = agentsOf(await runners.list(identity.user.tenant))
-      const { problems, workflow } = parseWorkflow(body.yaml, { catalog: builtinActions, agents })
+      const { tenant, name } = identity.user
+      const { problems, workflow } =
+        body.yaml.length < ASIDE_LENGTH
+          ? parseWorkflow(body.yaml, { catalog: builtinActions, agents })
+          : await checkAside({ text: body.yaml, agents }, `${tenant}/${name}`)
       const valid = problems.every(({ severity }) => severity !== 'error')
       if (workflow === undefined) return { valid, problems }
       const vars = body.vars === undefined ? {} : { vars: fieldProblems(workflow, body.vars) }

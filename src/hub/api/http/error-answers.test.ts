@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import test from 'node:test'
+import { eventually } from '../../../../test/support/errand-command.ts'
 import { oneStep, testingHub } from '../../../../test/support/hub/hub-fixture.ts'
 
 interface Answer {
@@ -215,4 +217,32 @@ test('a field of the wrong kind is told with what was given, what is wanted, and
   )
   assert.equal(hint, 'Write it as "files": {"bot.py":"print(1)"}.')
   assert.equal((await job({ ...bot, fils: 1 })).hint, 'did you mean "files"?')
+})
+
+test('a hub that stops answers a request that comes then as every other error', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const asked = Promise.withResolvers<void>()
+  const goesOn = Promise.withResolvers<void>()
+  hub.engine.list = async () => {
+    asked.resolve()
+    await goesOn.promise
+    return { runs: [] }
+  }
+  const { port } = new URL(hub.url)
+  const socket = connect(Number(port), '127.0.0.1')
+  const answers = text(socket)
+  const head = `HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${token}\r\n\r\n`
+  socket.write(`GET /api/runs ${head}`)
+  await asked.promise
+  const closed = hub.app.close()
+  await eventually('the hub to stop', () => !hub.app.server.listening)
+  const another = once(hub.app.server, 'request')
+  socket.write(`GET /api/runs ${head}`)
+  await another
+  goesOn.resolve()
+  const [first, second] = (await answers).split(/(?=HTTP\/1\.1 )/)
+  assert.match(first!, /^HTTP\/1\.1 200 /)
+  assert.match(second!, /^HTTP\/1\.1 503 .*"code":"unavailable"/s)
+  await closed
 })

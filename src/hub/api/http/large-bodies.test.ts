@@ -106,3 +106,36 @@ async function announced(url: string, method: string, bytes: number) {
   call.destroy()
   return { status: answer.statusCode as number, error: JSON.parse(String(body)).error }
 }
+
+test('a large workflow file is checked while others are answered', async (t) => {
+  const hub = await testingHub(t)
+  const { token } = await hub.user('ann')
+  const file = (action: string) =>
+    `version: v0.1\nname: large\nsteps:\n${Array.from({ length: 3_000 }, (_, index) => `  - {name: s${index}, action: ${action}}\n`).join('')}`
+  const wrong = file('cmd.rum')
+  assert.ok(wrong.length > 64 * 1024)
+  for (const [path, status] of [
+    ['/api/runs', 400],
+    ['/api/validate', 200],
+  ] as const) {
+    let isOver = false
+    const asked = hub.call('POST', path, token, { yaml: wrong }).finally(() => {
+      isOver = true
+    })
+    let answered = 0
+    while (!isOver) {
+      assert.equal((await hub.call('GET', '/health')).status, 200)
+      answered++
+    }
+    assert.ok(answered > 5, `${answered} others were answered meanwhile`)
+    const { json, status: was } = await asked
+    assert.equal(was, status)
+    assert.equal((json.problems ?? json.error.details.problems).length, 21)
+  }
+  const made = await hub.call('POST', '/api/runs', token, { yaml: file('noop') })
+  assert.equal(made.status, 201)
+  assert.equal(
+    (await hub.call('GET', `/api/runs/${made.json.run_id}/outline`, token)).json.steps.length,
+    3_000,
+  )
+})

@@ -129,7 +129,9 @@ test('the documentation has each route with what it answers', async (t) => {
     if (tag === undefined) assert.equal(shown, undefined, name)
     else {
       assert.deepEqual([shown.tags, shown.summary], [[tag], summary], name)
-      assert.deepEqual(Object.keys(shown.responses), [...Object.keys(answers), '4XX'], name)
+      assert.deepEqual(Object.keys(shown.responses), [...Object.keys(answers), '503', '4XX'], name)
+      assert.ok(shown.responses['503'].content['application/json'].schema.properties.error, name)
+      assert.equal(shown.responses['204']?.content, undefined, name)
     }
   }
 })
@@ -272,6 +274,11 @@ test('the documentation can be read, and names what a body holds', async (t) => 
   assert.equal(page.status, 200)
   assert.match(page.text, /swagger-ui/)
   assert.equal((await hub.call('GET', '/docs/static/swagger-ui.css')).status, 200)
+  // Over http on other machines too: nothing tells a browser to ask for https.
+  const policy = page.headers.get('content-security-policy')!
+  assert.match(policy, /default-src 'self'.*script-src 'self'/)
+  assert.ok(!policy.includes('upgrade-insecure-requests'), policy)
+  assert.equal(page.headers.get('strict-transport-security'), null)
   const { text: script } = await hub.call('GET', '/docs/static/swagger-initializer.js')
   assert.match(script, /"layout":"BaseLayout"/)
   const root = await fetch(`${hub.url}/`, { redirect: 'manual' })

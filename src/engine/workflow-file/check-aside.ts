@@ -1,0 +1,62 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { ErrandError } from '../../contract/errors.ts'
+import { FairTurns } from '../../platform/fair-turns.ts'
+import type { Checked } from './check.ts'
+
+const MEMORY_MB = 1024
+const LONGEST_MS = 120_000
+
+/** A file of the built-in actions, without sub-workflows of other files. */
+export interface AskedCheck {
+  text: string
+  agents?: readonly string[]
+}
+
+/** Checks files in a thread, one after the other. Throws `body_too_large` for one that takes too much memory or time. */
+export type CheckAside = (asked: AskedCheck, asker: string) => Promise<Checked>
+
+/** `asker`: those who ask take turns. */
+export function checksAside(): CheckAside {
+  const turns = new FairTurns(1)
+  return async (asked, asker) => {
+    using _turn = await turns.take(asker)
+    return await inThread(asked)
+  }
+}
+
+function inThread(workerData: AskedCheck): Promise<Checked> {
+  const { promise, resolve, reject } = Promise.withResolvers<Checked>()
+  const worker = new Worker(program(), {
+    workerData,
+    resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB },
+    // Of the hub's environment a thread has nothing to read.
+    env: {},
+    stdout: true,
+    stderr: true,
+  })
+  const timer = setTimeout(() => reject(tooLarge(`takes over ${LONGEST_MS / 1000} s`)), LONGEST_MS)
+  worker.once('message', resolve)
+  worker.once('error', (error: NodeJS.ErrnoException) =>
+    reject(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? tooLarge(`takes over ${MEMORY_MB} MB`) : error),
+  )
+  worker.once('exit', () => reject(new Error('The thread that checks workflows ended without an answer.')))
+  return promise.finally(() => {
+    clearTimeout(timer)
+    return worker.terminate()
+  })
+}
+
+const tooLarge = (why: string): ErrandError =>
+  new ErrandError('body_too_large', `The workflow cannot be checked: that ${why}.`, {
+    hint: 'Split it, or let steps of one kind be a matrix or foreach.',
+  })
+
+/** Beside this file, or in the folder of bundles. */
+function program(): string {
+  const files = ['check-program.ts', 'check-program.cjs', '../check-program.cjs'].map((name) =>
+    join(import.meta.dirname, name),
+  )
+  return files.find((file) => existsSync(file))!
+}

@@ -1,0 +1,8 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { builtinActions } from '../../contract/actions.ts'
+import { parseWorkflow } from './check.ts'
+import type { AskedCheck } from './check-aside.ts'
+
+/** The thread of `checkAside`: checks one file, and ends. */
+const { text, agents } = workerData as AskedCheck
+parentPort!.postMessage(parseWorkflow(text, { catalog: builtinActions, agents }))
