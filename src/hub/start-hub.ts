@@ -47,7 +47,6 @@ import { fillRows } from './page/fill-rows.ts'
 import { type MakersOptions, openPools } from './provisioners/open-pools.ts'
 import { Secrets } from './secrets.ts'
 import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
-import { tokenNames } from './tasks/repository-tokens.ts'
 import type { TaskLimits } from './tasks/room.ts'
 import type { TaskRun } from './tasks/task-conductor.ts'
 import { Tasks } from './tasks/tasks.ts'
@@ -132,8 +131,6 @@ export interface HubOptions {
   }
   /** Reaches the forges that the hub may speak to. Absent: it speaks to all. */
   forgeFetch?: OpenForgesOptions['forgeFetch']
-  /** Servers that the secret GIT_TOKEN is for; none: any. */
-  gitTokenHosts?: readonly string[]
   /** How people are told of what needs them. */
   notify?: Pick<NotifierOptions, 'mail' | 'retryMs' | 'timeoutMs' | 'patienceMs'> & {
     /** Reaches webhooks and topics that the hub may speak to. Absent: it speaks to all. */
@@ -312,18 +309,15 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     log,
   })
   closers.push(() => bots.close())
-  const repositoryTokens = tokenNames(options.gitTokenHosts)
   const {
     run: taskRun = tryWorkflow({
-      ...{ secrets, repositories: configFile, forges: configFile, tokens: repositoryTokens },
+      ...{ secrets, repositories: configFile, forges: configFile },
       playbooks: () => configFile.playbooks(),
     }),
     reviewPollMs,
     ...ofTasks
   } = options.tasks ?? {}
-  const forgeOf = openForges({
-    ...{ secrets, apps, tokens: repositoryTokens, forges: configFile, forgeFetch: options.forgeFetch },
-  })
+  const forgeOf = openForges({ secrets, apps, forges: configFile, forgeFetch: options.forgeFetch })
   const issueTask = issueIntake({
     forgeOf,
     there: async ({ tenant, owner }, { spec_name, task_id: own_id }) => {
@@ -377,7 +371,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     wake: (news) => tasks.wake(news) + watcher.wake(news),
   })
   const { asks, runners } = machines
-  const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets, tokens: repositoryTokens })
+  const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets })
   const app = createApi({
     engine,
     accounts,
@@ -386,7 +380,6 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     repositories: configFile,
     pools,
     secrets,
-    repositoryTokens,
     bots,
     tasks,
     hooks,
