@@ -128,6 +128,8 @@ export interface AccountStore {
   tokens(filter?: { user_id?: string; tenant?: string }): Promise<Token[]>
   /** With all that it has made, at any remove. Twice is once: the first time stays. False: it was not there. */
   revokeToken(id: string, at: string): Promise<boolean>
+  /** From now on the token is one with `as_login`. */
+  countAsLogin(id: string): Promise<void>
   /**
    * Keeps the new token of a runner and notes that the `enroll` token was used for it, in one commit. Of two calls for
    * one `enroll` token one is taken. False: it was used or revoked before, and nothing is kept.

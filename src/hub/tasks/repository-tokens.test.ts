@@ -36,7 +36,7 @@ test("a token goes to the servers that it was set for, and an address that hides
     assert.equal(mayGoTo(other, repo), ofBound, String(repo))
     assert.equal(mayGoTo(ofGithub, repo), ofThatOfGithub, String(repo))
     // A secret of another name goes where the one says who names it.
-    assert.equal(mayGoTo({ name: 'DEPLOY_TOKEN' }, repo), true)
+    for (const name of ['DEPLOY_TOKEN', 'constructor']) assert.equal(mayGoTo({ name }, repo), true)
   }
 })
 

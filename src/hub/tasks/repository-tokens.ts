@@ -8,12 +8,15 @@ import type { StoredSecret } from '../../stores/secrets/secret-store.ts'
 export const TOKEN_SECRETS = ['GIT_TOKEN', 'GITHUB_TOKEN'] as const
 
 /** Servers that secrets of these names are for where nothing else was said. */
-const named: Readonly<Record<string, readonly string[]>> = { GIT_TOKEN: [], GITHUB_TOKEN: ['github.com'] }
+const named: ReadonlyMap<string, readonly string[]> = new Map([
+  ['GIT_TOKEN', []],
+  ['GITHUB_TOKEN', ['github.com']],
+])
 
 type Bound = Pick<StoredSecret, 'name' | 'hosts'>
 
 /** Servers that the hub sends a secret to as a token; undefined: whichever the one names who names the secret. */
-export const tokenHosts = ({ name, hosts }: Bound): readonly string[] | undefined => hosts ?? named[name]
+export const tokenHosts = ({ name, hosts }: Bound): readonly string[] | undefined => hosts ?? named.get(name)
 
 /**
  * Whether the hub may send the secret to the server of this address, or give it to a step that does. An address that does not say its
