@@ -33,7 +33,7 @@ export interface Token {
   /** Name of who made one that is the tenant's own, as it was then. */
   created_by?: string
   scope: TokenScope
-  /** What an `api` token may make; absent: nothing. */
+  /** Permissions of an `api` token; absent: none. */
   allow?: readonly Permission[]
   /** Id of the token that made it, with which it ends. Absent: a log-in did, or the hub. */
   made_by?: string
