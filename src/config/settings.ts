@@ -348,9 +348,9 @@ export const settings = {
     about: 'token for repositories of github.com alone, where there is no other',
   },
   ERRAND_GIT_TOKEN_HOSTS: {
-    ...{ type: 'list', default: '', page: 'cli', for: '`up`, `runner`' },
+    ...{ type: 'list', default: '', page: 'cli', for: '`runner`' },
     about:
-      'servers (`host` or `host:port`) that `GIT_TOKEN` is for, of `up` the secret of that name, with commas between; unset: that of any repository',
+      "servers (`host` or `host:port`) that the runner's own `GIT_TOKEN` is for, with commas between; unset: that of any repository",
   },
   ERRAND_POOL_SLOTS: {
     ...{ type: 'whole', default: '64', from: 1, to: 10_000, hint: 'It is a number of checkouts, from 1.' },

@@ -28,8 +28,30 @@ export type SecretAddress = z.infer<typeof SecretAddress>
 
 /** The value is looked at by `secretFault`: what is wrong with a body is told with what is in it. */
 const value = z.unknown().meta({ type: 'string', description: 'At most 64 KiB of UTF-8, without NUL' })
-export const PutSecret = z.strictObject({ value, ...address }).refine(oneScope, ONE_SCOPE)
-export type PutSecret = Omit<SecretAddress, 'owner'> & { value: string }
+
+/** A server as the addresses of repositories name it: small letters, and no port that is the usual one. */
+export const TokenHost = z
+  .string()
+  .max(260)
+  .transform((text) => (/^[^\s/?#@\\*]+$/.test(text) ? URL.parse(`https://${text}/`)?.host : undefined) ?? '')
+  .refine((host) => host !== '', 'a server is HOST or HOST:PORT, such as github.com')
+  .meta({ type: 'string', description: '`HOST` or `HOST:PORT`' })
+const hosts = z
+  .array(TokenHost)
+  .max(50)
+  .transform((all) => [...new Set(all)])
+  .optional()
+  .describe(
+    'Servers that it may be sent to as the token of a repository; `GIT_TOKEN` is sent to no other. Absent: as they are',
+  )
+export const PutSecret = z
+  .strictObject({ value: value.optional(), hosts, ...address })
+  .refine(oneScope, ONE_SCOPE)
+  .refine((body) => body.value !== undefined || body.hosts !== undefined, {
+    path: ['value'],
+    message: 'a value is missing',
+  })
+export type PutSecret = Omit<SecretAddress, 'owner'> & { value?: string; hosts?: string[] }
 
 export const ListSecrets = z.strictObject({
   name: z.string().optional(),
@@ -48,6 +70,10 @@ export const SecretView = z.object({
   repository: z.string().optional(),
   workflow: z.string().optional(),
   owner: z.string().optional().describe('Set where only the runs of this user are given it'),
+  hosts: z
+    .array(z.string())
+    .optional()
+    .describe('Servers that it may be sent to as a token; absent: it is bound to none'),
   created_at: z.string(),
   created_by: z.string(),
   updated_at: z.string(),

@@ -205,7 +205,7 @@ export interface StepHost {
 /** The values of the secrets that a hub keeps (or that a local run was given). */
 export interface SecretSource {
   /**
-   * Values of the spec's secrets that are `from: 'hub'`, by variable. Throws `secret_not_found`, naming the ones that
+   * Values of the spec's secrets that are `from: 'hub'`, by variable. Throws `forbidden` for one that the step would send where it may not, and `secret_not_found`, naming the ones that
    * the run's tenant, repository and workflow have not. The values are for the machine alone: never in a log or answer.
    * `tell` is called, before it resolves, by a source that has several of one name.
    */

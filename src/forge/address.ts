@@ -51,6 +51,12 @@ export function repositoryHost(given: string): string | undefined {
   }
 }
 
+/** Whether the server of a repository's address is one of these (`host` or `host:port`), for sure. */
+export function isAtHosts(given: string, hosts: readonly string[]): boolean {
+  const host = repositoryHost(given)
+  return host !== undefined && hosts.some((each) => each.toLowerCase() === host)
+}
+
 /** Whether the address `given` names this repository, however its letters are written; one that names none does not. */
 export function isRepository(
   given: string,

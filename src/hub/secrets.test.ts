@@ -27,6 +27,8 @@ const spec = (over: Partial<AttemptSpec> = {}) =>
     run_id: 'run_any',
     tenant: 'default',
     workflow_name: 'deploy',
+    action: 'cmd.run',
+    args: { cmd: 'true' },
     secrets: secretUses(['TOKEN']),
     ...over,
   }) as AttemptSpec
@@ -338,4 +340,69 @@ test("with its key lost the hub's own secret is replaced, or stays for that key 
   writeFileSync(key, kept)
   assert.equal(await open().ofHub('sessions', tell), second)
   assert.equal(told.length, 4)
+})
+
+test('a step that would send GIT_TOKEN to a server that it was not set for gets nothing, and is told how to allow it', async (t) => {
+  const { open } = await here(t)
+  const secrets = open()
+  const [github, other] = ['https://github.com/o/r', 'https://git.example.org:8443/o/r']
+  const git = (repo: string, over: Partial<AttemptSpec> = {}) =>
+    spec({ action: 'git.push', args: { repo }, secrets: secretUses(['GIT_TOKEN']), ...over })
+  const token = place({ name: 'GIT_TOKEN' })
+  const refused = async (asked: AttemptSpec, host: string) =>
+    assert.rejects(secrets.reveal(asked), {
+      code: 'forbidden',
+      message: new RegExp(`GIT_TOKEN is not for ${host}`),
+      hint: `Allow it with: errand secrets set GIT_TOKEN --host ${host}`,
+    })
+  const by = { tenant: 'default', owner: 'ann' }
+  const names = ['GIT_TOKEN', 'GITHUB_TOKEN']
+
+  await secrets.set(token, VALUE, 'ann')
+  for (const [repo, host] of [
+    [github, 'github.com'],
+    [other, 'git.example.org:8443'],
+  ] as const) {
+    await refused(git(repo), host)
+    assert.equal(await secrets.valueSeen(by, names, repo), undefined)
+    assert.equal(await secrets.firstSeen(by, names, repo), undefined)
+    assert.match((await secrets.refusal(by, names, repo))!.hint!, new RegExp(`--host ${host}$`))
+  }
+  // A command has it in its environment: where it goes from there is the command's.
+  assert.deepEqual(await secrets.reveal(git(github, { action: 'cmd.run', args: { cmd: 'true' } })), {
+    GIT_TOKEN: VALUE,
+  })
+
+  assert.deepEqual((await secrets.setHosts(token, ['git.example.org:8443'], 'bob'))?.updated_by, 'bob')
+  await refused(git(github), 'github.com')
+  assert.deepEqual(await secrets.reveal(git(other)), { GIT_TOKEN: VALUE })
+  assert.equal(await secrets.valueSeen(by, names, other), VALUE)
+  assert.equal(await secrets.refusal(by, names, other), undefined)
+  const api = (api_url: string) =>
+    git(other, { action: 'forge.pull_request', args: { repo: other, forge: { kind: 'gitea', api_url } } })
+  await refused(api('https://evil.org/api/v1'), 'evil.org')
+  assert.deepEqual(await secrets.reveal(api('https://git.example.org:8443/api/v1')), { GIT_TOKEN: VALUE })
+  // By another variable it is the same secret, and a new value goes where the old one went.
+  const renamed = git(github, { secrets: secretUses({ MINE: 'GIT_TOKEN' }) })
+  await refused({ ...renamed, args: { repo: github, token_env: 'MINE' } }, 'github.com')
+  await secrets.set(token, 'another value', 'ann')
+  assert.deepEqual(await secrets.reveal(git(other)), { GIT_TOKEN: 'another value' })
+
+  // Of another name it goes where the workflow says, until hosts are named.
+  const own = place({ name: 'MY_TOKEN' })
+  const named = git(github, {
+    args: { repo: github, token_env: 'MY_TOKEN' },
+    secrets: secretUses(['MY_TOKEN']),
+  })
+  await secrets.set(own, VALUE, 'ann')
+  assert.deepEqual(await secrets.reveal(named), { MY_TOKEN: VALUE })
+  await secrets.setHosts(own, ['git.example.org'], 'ann')
+  await assert.rejects(secrets.reveal(named), { code: 'forbidden' })
+  assert.equal(await secrets.setHosts(place({ name: 'NONE' }), [], 'ann'), undefined)
+  // The narrowest counts, and with it whom that is for.
+  await secrets.set(place({ scope: 'repository', scope_name: 'o/r', name: 'GIT_TOKEN' }), VALUE, 'ann', [
+    'github.com',
+  ])
+  assert.equal(await secrets.valueSeen({ ...by, repository: 'o/r' }, names, other), undefined)
+  assert.equal(await secrets.valueSeen({ ...by, repository: 'o/r' }, names, github), VALUE)
 })

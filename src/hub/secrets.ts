@@ -10,9 +10,17 @@ import type { RunSecrets, SecretSource } from '../engine/ports.ts'
 import { type KeyRing, type Keys, seal, unseal } from '../stores/secrets/key-ring.ts'
 import type { SecretPlace, SecretStore, StoredSecret } from '../stores/secrets/secret-store.ts'
 import { DEFAULT_TENANT } from './auth/tokens.ts'
+import { mayGoTo, notFor, sentTo } from './tasks/repository-tokens.ts'
 
 /** The facts that decide which secrets a run sees. */
 type Of = Pick<AttemptSpec, 'tenant' | 'repository' | 'workflow_name' | 'run_id' | 'owner'>
+
+/** Whose runs, and for which repository. */
+interface Seer {
+  tenant: string
+  owner: string
+  repository?: string
+}
 
 type RunOwner = Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>
 const placeOfRun = ({ tenant, run_id }: Omit<RunOwner, 'owner'>) =>
@@ -35,6 +43,8 @@ const isOfHub = ({ scope }: StoredSecret): boolean => scope === 'hub'
 export interface ForgeTokens {
   /** Whether a secret of this name is the key of an App, or of webhooks. */
   isKey(name: string): boolean
+  /** Where the operator says that the API of a host is. */
+  apiUrlOf(host: string): string | undefined
   /** `keyOf` has the values of keys. Throws an ErrandError. */
   token(ask: ForgeSecret, keyOf: (name: string) => Promise<string>): Promise<string>
   /** Why a step of a run may not have it, in words; undefined: it may. */
@@ -54,11 +64,12 @@ export class Secrets implements SecretSource, RunSecrets {
     this.#forges = forges
   }
 
-  /** `store_failed` where there is no key. */
+  /** Without `hosts` those of the secret that is there stay. `store_failed` where there is no key. */
   async set<P extends SecretPlace>(
     place: P,
     value: string,
     by: string,
+    hosts?: readonly string[],
   ): Promise<StoredSecret & Pick<P, 'scope'>> {
     const keys = await this.#open()
     const [key] = keys.all
@@ -67,8 +78,15 @@ export class Secrets implements SecretSource, RunSecrets {
       ...place,
       sealed: seal(value, key, place),
       key_id: key.id,
+      hosts,
       ...{ created_at: now, created_by: by, updated_at: now, updated_by: by },
     }) as Promise<StoredSecret & Pick<P, 'scope'>>
+  }
+
+  /** The value stays. Undefined: there is no such secret. */
+  setHosts<P extends SecretPlace>(place: P, hosts: readonly string[], by: string) {
+    const change = { hosts, updated_at: new Date().toISOString(), updated_by: by }
+    return this.#store.setHosts(place, change) as Promise<(StoredSecret & Pick<P, 'scope'>) | undefined>
   }
 
   get(place: SecretPlace): Promise<StoredSecret | undefined> {
@@ -90,6 +108,11 @@ export class Secrets implements SecretSource, RunSecrets {
       spec,
       uses.map(([, { name }]) => name),
     )
+    for (const [variable, { name }] of uses)
+      for (const address of sentTo(spec, variable, (host) => this.#forges?.apiUrlOf(host))) {
+        const secret = found.get(name)!
+        if (isPeoples(secret) && !mayGoTo(secret, address)) throw notFor(secret, address)
+      }
     const keys = this.#keys.keys({ make: false })
     const values = uses.map(([variable, { name }]) => [variable, opened(found.get(name)!, keys)])
     tell?.(
@@ -115,28 +138,37 @@ export class Secrets implements SecretSource, RunSecrets {
       await this.#seenBy({ run_id, tenant, owner, repository, workflow_name }, names, 'invalid_argument')
   }
 
-  /** The first of these names that a run of this user would be given a value of, whatever its workflow is called. */
-  async firstSeen(
-    { tenant, owner, repository }: { tenant: string; owner: string; repository?: string },
-    names: readonly string[],
-  ): Promise<string | undefined> {
-    const of = { tenant, owner, repository, workflow_name: '', run_id: '' }
-    for (const name of names)
-      if (narrowest(await this.#store.named(tenant, name), of) !== undefined) return name
+  /**
+   * The first of these names that a run of this user would be given a value of, whatever its workflow is called; `address`: and that
+   * may be sent there as a token.
+   */
+  async firstSeen(of: Seer, names: readonly string[], address?: string): Promise<string | undefined> {
+    for await (const secret of this.#seen(of, names))
+      if (address === undefined || mayGoTo(secret, address)) return secret.name
     return undefined
   }
 
   /** The value that belongs to what `firstSeen` answers: for requests that the hub makes itself for this user. */
-  async valueSeen(
-    { tenant, owner, repository }: { tenant: string; owner: string; repository?: string },
-    names: readonly string[],
-  ): Promise<string | undefined> {
+  async valueSeen(of: Seer, names: readonly string[], address?: string): Promise<string | undefined> {
+    for await (const secret of this.#seen(of, names))
+      if (address === undefined || mayGoTo(secret, address))
+        return opened(secret, this.#keys.keys({ make: false }))
+    return undefined
+  }
+
+  /** Why the first of these that such a run would be given may not be sent to the address; undefined: it may, or there is none. */
+  async refusal(of: Seer, names: readonly string[], address: string): Promise<ErrandError | undefined> {
+    for await (const secret of this.#seen(of, names))
+      return mayGoTo(secret, address) ? undefined : notFor(secret, address)
+    return undefined
+  }
+
+  async *#seen({ tenant, owner, repository }: Seer, names: readonly string[]): AsyncGenerator<StoredSecret> {
     const of = { tenant, owner, repository, workflow_name: '', run_id: '' }
     for (const name of names) {
       const secret = narrowest(await this.#store.named(tenant, name), of)
-      if (secret !== undefined) return opened(secret, this.#keys.keys({ make: false }))
+      if (secret !== undefined) yield secret
     }
-    return undefined
   }
 
   /** Keeps what a place of a user holds. */

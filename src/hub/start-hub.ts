@@ -50,7 +50,6 @@ import { fillRows } from './page/fill-rows.ts'
 import { type MakersOptions, openPools } from './provisioners/open-pools.ts'
 import { Secrets } from './secrets.ts'
 import { RepoPool, type SlotAsks } from './tasks/repo-pool.ts'
-import { tokenNames } from './tasks/repository-tokens.ts'
 import type { TaskLimits } from './tasks/room.ts'
 import type { TaskRun } from './tasks/task-conductor.ts'
 import { Tasks } from './tasks/tasks.ts'
@@ -139,8 +138,6 @@ export interface HubOptions {
   forgeFetch?: OpenForgesOptions['forgeFetch']
   /** Of one request to a forge. Default 15,000. */
   forgeTimeoutMs?: number
-  /** Servers that the secret GIT_TOKEN is for; none: any. */
-  gitTokenHosts?: readonly string[]
   /** How people are told of what needs them. */
   notify?: Pick<NotifierOptions, 'mail' | 'retryMs' | 'timeoutMs' | 'patienceMs'> & {
     /** Reaches webhooks and topics that the hub may speak to. Absent: it speaks to all. */
@@ -324,17 +321,16 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     log,
   })
   closers.push(() => bots.close())
-  const repositoryTokens = tokenNames(options.gitTokenHosts)
   const {
     run: taskRun = tryWorkflow({
-      ...{ secrets, repositories: configFile, forges: configFile, tokens: repositoryTokens },
+      ...{ secrets, repositories: configFile, forges: configFile },
       playbooks: () => configFile.playbooks(),
     }),
     reviewPollMs,
     ...ofTasks
   } = options.tasks ?? {}
   const forgeOf = openForges({
-    ...{ secrets, apps, tokens: repositoryTokens, forges: configFile, forgeFetch: options.forgeFetch },
+    ...{ secrets, apps, forges: configFile, forgeFetch: options.forgeFetch },
     ...{ outside, timeoutMs: options.forgeTimeoutMs },
   })
   const issueTask = issueIntake({
@@ -391,7 +387,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     wake: (news) => tasks.wake(news) + watcher.wake(news),
   })
   const { asks, runners } = machines
-  const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets, tokens: repositoryTokens })
+  const pool = new RepoPool({ store: stores.poolSlots, asks, runners, secrets })
   const callerOf = callersBehind(options.proxies ?? [])
   const app = createApi({
     engine,
@@ -401,7 +397,6 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     repositories: configFile,
     pools,
     secrets,
-    repositoryTokens,
     bots,
     tasks,
     hooks,

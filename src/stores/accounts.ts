@@ -33,7 +33,7 @@ export interface Token {
   /** Name of who made one that is the tenant's own, as it was then. */
   created_by?: string
   scope: TokenScope
-  /** What an `api` token may make; absent: nothing. */
+  /** Permissions of an `api` token; absent: none. */
   allow?: readonly Permission[]
   /** Id of the token that made it, with which it ends. Absent: a log-in did, or the hub. */
   made_by?: string
@@ -128,6 +128,8 @@ export interface AccountStore {
   tokens(filter?: { user_id?: string; tenant?: string }): Promise<Token[]>
   /** With all that it has made, at any remove. Twice is once: the first time stays. False: it was not there. */
   revokeToken(id: string, at: string): Promise<boolean>
+  /** From now on the token is one with `as_login`. */
+  countAsLogin(id: string): Promise<void>
   /**
    * Keeps the new token of a runner and notes that the `enroll` token was used for it, in one commit. Of two calls for
    * one `enroll` token one is taken. False: it was used or revoked before, and nothing is kept.

@@ -19,7 +19,8 @@ test('runs work in a checkout of a private repository, one after another and ove
   host.intercept = needsLogin({ username: 'x-access-token', password: token })
   const programs = await startPrograms(t, { runnerEnv: { ERRAND_GIT_ALLOW: host.origin() } })
   const { call, home, runnerFolder } = programs
-  await call('secrets', 'set', `GIT_TOKEN=${token}`)
+  const servers = ['--host', new URL(host.origin()).host, '--host', '127.0.0.1:1']
+  await call('secrets', 'set', `GIT_TOKEN=${token}`, ...servers)
   const flow = (repo: string) =>
     writeWorkflow(join(home, 'flow.yaml'), [
       { name: 'code', action: 'git.workspace', args: { repo, branch: 'errand/one' }, secrets: ['GIT_TOKEN'] },

@@ -53,7 +53,7 @@ test('with a hub it looks at the address, the token, the clock, the key and the 
   assert.equal(well.status('hub'), 'ok ok')
   assert.match(well.of('clock')[0]!.message, /agrees/)
   assert.match(well.of('port')[0]!.message, /A hub runs here/)
-  assert.match(well.of('secrets')[0]!.message, /keeps no secrets/)
+  assert.match(well.of('secrets')[0]!.message, /The key of the secrets is in /)
 
   const wrong = await doctor(
     programs.errand.run,

@@ -92,8 +92,9 @@ test('issues are asked for with a token, at forges that the hub may speak to', a
 test("a token is sent to its own servers alone, whatever a task's or an issue's address is", async (t) => {
   const { forge, repository, token, programs } = await taskPlace(t, {
     script: [],
-    programs: { hubEnv: { ERRAND_GIT_TOKEN_HOSTS: 'git.example.org, git.example.com:8443' } },
+    tokenHost: 'git.example.com:8443',
   })
+  const allowing = new RegExp(`errand secrets set GIT_TOKEN --host ${forge.host}`)
   const issue = forge.state.addIssue(repository, { title: 'Give it to me', by: 'eve' })
   // That of the name is for github.com, which this is not.
   await programs.call('secrets', 'set', `GITHUB_TOKEN=${token}`)
@@ -102,13 +103,15 @@ test("a token is sent to its own servers alone, whatever a task's or an issue's 
   writeFileSync(file, JSON.stringify(task))
   const ran = await programs.call('task', 'run', file)
   assert.notEqual(ran.code, 0)
-  assert.match(ran.stdout + ran.stderr, /repo auth: .*ERRAND_GIT_TOKEN_HOSTS/)
+  assert.match(ran.stdout + ran.stderr, /repo auth: /)
+  assert.match(ran.stdout + ran.stderr, allowing)
   const asked = await programs.call('task', 'run', `${repository.url}/issues/${issue.number}`, '--detach')
-  assert.match(asked.stderr, /ERRAND_GIT_TOKEN_HOSTS.*forges: \[\{host: "127\.0\.0\.1:\d+", token: NAME\}\]/s)
+  assert.match(asked.stderr, allowing)
   for (const git_token_env_var of ['GIT_TOKEN', 'GITHUB_TOKEN']) {
     writeFileSync(file, JSON.stringify({ ...task, task_id: git_token_env_var, git_token_env_var }))
     const named = await programs.call('task', 'run', file)
     assert.match(named.stdout + named.stderr, /is not for 127\.0\.0\.1/)
+    assert.match(named.stdout + named.stderr, new RegExp(`set ${git_token_env_var} --host ${forge.host}`))
   }
   const workflow = {
     ...{ version: 'v0.1', name: 'w', workspace: { repo: repository.cloneUrl } },
@@ -116,12 +119,27 @@ test("a token is sent to its own servers alone, whatever a task's or an issue's 
   }
   const run = await programs.client.runs.create({ workflow } as never)
   assert.equal((await programs.ended(run.run_id)).status, 'failed')
+  // Whoever writes the step names the secret: it is sent no more for that.
+  const named = { ...workflow, workspace: { ...workflow.workspace, secrets: ['GIT_TOKEN'] } }
+  const refused = await programs.ended(
+    (await programs.client.runs.create({ workflow: named } as never)).run_id,
+  )
+  assert.deepEqual([refused.status, refused.reason], ['failed', 'invalid_argument'])
+  assert.match(refused.message!, allowing)
   assert.ok(forge.seen.length > 3)
   for (const { headers, path, body } of forge.seen) {
     const said = [path, body, ...Object.values(headers)].join(' ')
     const basic = Buffer.from(/Basic (\S+)/.exec(said)?.[1] ?? '', 'base64').toString()
     assert.ok(!`${said} ${basic}`.includes(token), path)
   }
+
+  // The command that the messages name is enough.
+  const allowed = await programs.call('secrets', 'set', 'GIT_TOKEN', '--host', forge.host)
+  assert.match(allowed.stdout, new RegExp(`may be sent to git\\.example\\.com:8443, ${forge.host}\\.`))
+  const again = await programs.client.runs.create({ workflow } as never)
+  assert.equal((await programs.ended(again.run_id)).status, 'success')
+  const list = await programs.call('secrets', 'list')
+  assert.match(list.stdout, new RegExp(`GIT_TOKEN .*git\\.example\\.com:8443, ${forge.host}`))
 })
 
 test('labelled issues of a watched repository become tasks, each once, over a kill of the hub', async (t) => {

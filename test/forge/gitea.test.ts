@@ -204,12 +204,12 @@ test('an issue becomes a pull request that closes it, by one command', { skip },
   })
   t.after(() => server.stop())
   const programs = await startPrograms(t, {
-    hubEnv: { ERRAND_GIT_ALLOW: gitea.url, ERRAND_GIT_TOKEN_HOSTS: gitea.host },
+    hubEnv: { ERRAND_GIT_ALLOW: gitea.url },
     runnerEnv: {
       ...{ OPENAI_BASE_URL: `${server.url}/v1`, OPENAI_API_KEY: MODEL_KEY, ERRAND_GIT_ALLOW: gitea.url },
     },
   })
-  await programs.call('secrets', 'set', `GIT_TOKEN=${token}`)
+  await programs.call('secrets', 'set', `GIT_TOKEN=${token}`, '--host', gitea.host)
   const ran = await programs.call('task', 'run', issue.html_url)
   assert.equal(ran.code, 0, ran.stdout + ran.stderr)
   const pulls = (await gitea.call('ada', 'GET', `${repo}/pulls?state=open`)) as {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ErrandClient } from '../../src/client/client.ts'
 import { WebhookNotice } from '../../src/contract/places.ts'
 import { webStandIn } from '../support/notify/place-stand-ins.ts'
 import { startPrograms, workflowText } from '../support/programs.ts'
@@ -68,6 +69,7 @@ test('people settle where they are told, their tokens and password, and admins w
   await t.test('a token is made, shown once, works, and is revoked', async () => {
     await page.goto(`${url}/settings/tokens`)
     await page.getByLabel('Name').fill('ci of the shop')
+    await page.getByRole('checkbox', { name: 'secrets' }).check()
     await page.getByRole('button', { name: 'Make a token' }).click()
     const shown = page.getByRole('status').filter({ hasText: 'shown this once' }).locator('code')
     const token = await shown.innerText()
@@ -76,7 +78,14 @@ test('people settle where they are told, their tokens and password, and admins w
     await isAccessible(page, 'tokens')
     await page.reload()
     const row = page.getByRole('listitem').filter({ hasText: 'ci of the shop' })
-    await row.waitFor()
+    await row.getByText('may make secrets').waitFor()
+    const own = new ErrandClient({ url, token })
+    await assert.rejects(own.tokens.create({ name: 'more' }), {
+      code: 'forbidden',
+      details: { permission: 'tokens' },
+    })
+    await own.secrets.set('BY_THE_TOKEN', { value: 'long enough' })
+    await own.secrets.remove('BY_THE_TOKEN')
     assert.ok(!(await page.content()).includes(token))
     await row.getByRole('button', { name: 'Revoke' }).click()
     await page.getByRole('button', { name: 'Revoke token' }).click()
@@ -186,6 +195,26 @@ test('people settle where they are told, their tokens and password, and admins w
     await sure.getByRole('button', { name: 'Delete secret' }).click()
     await row.waitFor({ state: 'detached' })
     assert.equal((await client.secrets.list()).secrets.length, 0)
+  })
+
+  await t.test('GIT_TOKEN is kept with its servers, which are changed without the value', async () => {
+    await page.goto(`${url}/settings/secrets`)
+    await page.getByLabel('Name').fill('GIT_TOKEN')
+    await page.getByLabel('Value', { exact: true }).fill('a-token-to-hide')
+    const servers = page.getByLabel('Servers that it may be sent to')
+    await servers.fill('github.com, git.example.org:8443')
+    await isAccessible(page, 'a secret with servers')
+    await page.getByRole('button', { name: 'Save secret' }).click()
+    const row = page.getByRole('listitem').filter({ hasText: 'GIT_TOKEN' })
+    await row.getByText('sent to github.com, git.example.org:8443').waitFor()
+    await row.getByRole('button', { name: 'More for GIT_TOKEN' }).click()
+    await row.getByRole('button', { name: 'Replace…' }).click()
+    assert.equal(await servers.inputValue(), 'github.com git.example.org:8443')
+    await servers.fill('')
+    await page.getByRole('button', { name: 'Save secret' }).click()
+    await row.getByText('sent to no server').waitFor()
+    await page.getByText('It is sent to no server').waitFor()
+    await client.secrets.remove('GIT_TOKEN')
   })
 
   await t.test('a changed password ends the other sessions, and this one goes on', async () => {

@@ -275,8 +275,8 @@ function Form({ first, issue }: { first: Draft | undefined; issue: string | unde
           <p className="text-meta text-ink2">
             {missing === false ? (
               <>
-                It needs a token that may push, as the secret <code className="font-mono">GIT_TOKEN</code>:
-                agents never have it.
+                It needs a token that may push, as the secret <code className="font-mono">GIT_TOKEN</code> for
+                the repository's server: agents never have it.
               </>
             ) : (
               <>It still needs {missing}.</>

@@ -17,10 +17,25 @@ interface Draft {
   value: string
   kind: Kind
   scopeName: string
-  /** One that is there gets another value. */
+  /** Servers that it may be sent to, as they are typed. */
+  hosts: string
+  /** One that is there gets another value, or other servers. */
   replaces: boolean
 }
-const empty = (kind: Kind): Draft => ({ name: '', value: '', kind, scopeName: '', replaces: false })
+const empty = (kind: Kind): Draft => ({
+  ...{ name: '', value: '', kind, scopeName: '', hosts: '' },
+  replaces: false,
+})
+
+/** The secret that is sent to no server but those that are named with it. */
+const BOUND = 'GIT_TOKEN'
+const hostsIn = (text: string): string[] => text.split(/[\s,]+/).filter((host) => host !== '')
+
+/** Where it may be sent; empty where it is bound to no servers. */
+const sentTo = ({ hosts }: SecretView): string => {
+  if (hosts === undefined) return ''
+  return hosts.length === 0 ? ' · sent to no server' : ` · sent to ${hosts.join(', ')}`
+}
 
 const keyOf = ({ name, scope, repository, workflow, owner }: SecretView) =>
   JSON.stringify([name, scope, repository, workflow, owner])
@@ -95,7 +110,7 @@ export function SecretsPage() {
                   <bdi>{secret.name}</bdi>
                 </span>
                 <span className="block truncate text-label text-ink2">
-                  <bdi>{givenTo(secret)}</bdi>
+                  <bdi>{`${givenTo(secret)}${sentTo(secret)}`}</bdi>
                 </span>
               </span>
               <span className="text-meta text-ink2 max-sm:order-1 max-sm:basis-full">
@@ -113,6 +128,7 @@ export function SecretsPage() {
                               setDraft({
                                 ...{ name: secret.name, value: '', kind: secret.scope, replaces: true },
                                 scopeName: secret.repository ?? secret.workflow ?? '',
+                                hosts: secret.hosts?.join(' ') ?? '',
                               }),
                           },
                         ]
@@ -159,7 +175,9 @@ interface FormProps {
 
 function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProps) {
   const [failure, setFailure] = useState<ApiError>()
-  const { name, value, kind, scopeName, replaces } = draft
+  const { name, value, kind, scopeName, hosts, replaces } = draft
+  const isBound = name.trim() === BOUND || hosts !== ''
+  const keepsValue = replaces && isBound && value === ''
   // A reload or another address asks first; the value is kept nowhere.
   const leaving = useLeaving(isDirty)
   const submit = (event: FormEvent) => event.preventDefault()
@@ -208,11 +226,25 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           autoComplete="off"
           spellCheck={false}
           rows={2}
+          placeholder={replaces && isBound ? 'Leave it empty to change the servers alone' : ''}
           value={value}
           onChange={({ target }) => change({ value: target.value })}
         />
       </Labelled>
-      {isThere && (
+      {isBound && (
+        <Labelled word="Servers that it may be sent to, and no others">
+          <input
+            className="field font-mono"
+            autoComplete="off"
+            autoCapitalize="none"
+            spellCheck={false}
+            placeholder="github.com git.example.org:8443"
+            value={hosts}
+            onChange={({ target }) => change({ hosts: target.value })}
+          />
+        </Labelled>
+      )}
+      {isThere && !keepsValue && (
         <p className="text-meta text-ask">
           {replaces
             ? 'Its value of now is replaced, and cannot be brought back.'
@@ -229,7 +261,8 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
           act={async () => {
             setFailure(undefined)
             const { warnings } = await putSecret(name.trim(), {
-              value,
+              ...(keepsValue ? {} : { value }),
+              ...(isBound && { hosts: hostsIn(hosts) }),
               ...(kind === 'tenant' ? {} : { [kind]: scopeName.trim() }),
             })
             await done(warnings)

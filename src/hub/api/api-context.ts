@@ -29,7 +29,6 @@ import type { BuiltPage } from '../page/built-page.ts'
 import type { Changes } from '../page/changes.ts'
 import type { Secrets } from '../secrets.ts'
 import type { RepoPool } from '../tasks/repo-pool.ts'
-import type { TokenNames } from '../tasks/repository-tokens.ts'
 import type { Tasks } from '../tasks/tasks.ts'
 import type { PacedResponses } from './http/paced-response.ts'
 
@@ -95,8 +94,6 @@ export interface ApiContext {
   /** Absent: no group makes its runners. */
   pools?: PoolsFace
   secrets: Secrets
-  /** Which secrets may be sent to the server of a repository. */
-  repositoryTokens: TokenNames
   bots: Bots
   tasks: Tasks
   hooks: ForgeHooks

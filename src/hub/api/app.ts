@@ -80,7 +80,6 @@ export interface ApiOptions {
   /** Absent: no group makes its runners. */
   pools?: ApiContext['pools']
   secrets: Secrets
-  repositoryTokens: ApiContext['repositoryTokens']
   bots: Bots
   tasks: Tasks
   hooks: ForgeHooks

@@ -294,7 +294,7 @@ test('a token that the hub keeps serves each start of its bot, and is told by it
   assert.deepEqual([missing.status, missing.json.error.code], [400, 'invalid_argument'])
   assert.match(missing.json.error.hint, /errand secrets set GIT_TOKEN/)
   const place = { tenant: 'default', scope: 'tenant', scope_name: '', name: 'GIT_TOKEN' } as const
-  await hub.secrets.set(place, 'the kept token', 'admin')
+  await hub.secrets.set(place, 'the kept token', 'admin', ['git.example'])
   const { run_id } = (await call('POST', '', { ...git, git_auth: { secret: 'GIT_TOKEN' } })).json
   const first = await botOn(hub)
   const given = { BOT_REGISTRY_PASSWORD: 'the kept token' }

@@ -21,20 +21,13 @@ import { needApprover } from '../approvals/approvers.ts'
 import type { Identity } from '../auth/auth.ts'
 import { IdempotentRuns } from '../idempotent-runs.ts'
 import { deleteRun } from '../ops/retention.ts'
+import { TOKEN_SECRETS } from '../tasks/repository-tokens.ts'
 import type { ApiContext } from './api-context.ts'
 import { chosenRunId, isAdmin, needAdmin, readableRun, visibleRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 import { runQuery, statusesIn } from './run-lists.ts'
 
-export function runHandlers({
-  engine,
-  accounts,
-  repositories,
-  runners,
-  secrets,
-  repositoryTokens,
-  stored,
-}: ApiContext) {
+export function runHandlers({ engine, accounts, repositories, runners, secrets, stored }: ApiContext) {
   const idempotent = new IdempotentRuns(engine, accounts)
 
   return {
@@ -56,7 +49,7 @@ export function runHandlers({
         box: { isolation: body.isolation, network: body.network, image: body.image },
         group: repositories.groupOf(repository),
         checkout_token: (repo: string) =>
-          secrets.firstSeen({ tenant, owner, repository }, repositoryTokens(repo)),
+          secrets.firstSeen({ tenant, owner, repository }, TOKEN_SECRETS, repo),
         owner,
         tenant,
         onWarnings: (found: readonly Problem[]) => void warnings.push(...found),

@@ -192,3 +192,52 @@ test('a credential in the env of any request is kept for its run alone, until th
   assert.ok(!JSON.stringify(record).includes('horse'))
   assert.deepEqual(await hub.secrets.ofRun(record!), { BOT_TOKEN: VALUE })
 })
+
+test('the servers of a token are named with it or later, without its value, and its list shows them', async (t) => {
+  const hub = await testingHub(t)
+  const boss = await hub.user('boss', 'admin')
+  const put = (name: string, body: object, token = boss.token) =>
+    hub.call('PUT', `/api/secrets/${name}`, token, body)
+  const none = await put('GIT_TOKEN', { value: 'a token of mine' })
+  assert.deepEqual([none.status, none.json.hosts], [201, []])
+  assert.match(none.json.warnings[0], /sent to no server.*errand secrets set GIT_TOKEN --host HOST/)
+  const hosts = ['GitHub.com', 'github.com:443', 'git.example.org:8443', '[::1]:3000']
+  const named = await put('GIT_TOKEN', { hosts })
+  assert.deepEqual(
+    [named.status, named.json.hosts, named.json.warnings],
+    [200, ['github.com', 'git.example.org:8443', '[::1]:3000'], []],
+  )
+  const rotated = await put('GIT_TOKEN', { value: 'another token' })
+  assert.deepEqual([rotated.status, rotated.json.hosts], [200, named.json.hosts])
+  assert.equal(await hub.secrets.valueSeen({ tenant: 'default', owner: 'x' }, ['GIT_TOKEN']), 'another token')
+  const { secrets } = (await hub.call('GET', '/api/secrets', boss.token)).json
+  assert.deepEqual(secrets[0].hosts, named.json.hosts)
+  assert.deepEqual((await put('GITHUB_TOKEN', { value: 'a token of mine' })).json.hosts, ['github.com'])
+  assert.equal((await put('OTHER', { value: 'a token of mine' })).json.hosts, undefined)
+  assert.deepEqual((await put('GIT_TOKEN', { hosts: [] })).json.hosts, [])
+
+  for (const host of [
+    'https://github.com',
+    'github.com/o',
+    '*.github.com',
+    'a@github.com',
+    '',
+    'a b',
+    'x:99999',
+  ]) {
+    const wrong = await put('GIT_TOKEN', { hosts: [host] })
+    assert.deepEqual([wrong.status, wrong.json.error.code], [400, 'bad_request'], host)
+    assert.match(wrong.text, /body\.hosts\[0\].*HOST or HOST:PORT/)
+  }
+  const empty = await put('GIT_TOKEN', {})
+  assert.match(empty.text, /body\.value is missing/)
+  const absent = await put('NOT_THERE', { hosts: ['github.com'] })
+  assert.deepEqual([absent.status, absent.json.error.code], [404, 'secret_not_found'])
+  // Nobody but who may set it names its servers.
+  const ann = await hub.user('ann')
+  assert.equal((await put('GIT_TOKEN', { hosts: ['evil.org'] }, ann.token)).status, 403)
+  const ci = await hub.tokenOf(boss.id, 'api', { allow: ['tokens', 'users'] })
+  assert.deepEqual((await put('GIT_TOKEN', { hosts: ['evil.org'] }, ci)).json.error.details, {
+    permission: 'secrets',
+  })
+})

@@ -4,16 +4,23 @@ import { secretFault, secretWarnings } from '../../contract/step-secrets.ts'
 import type { SecretPlace } from '../../stores/secrets/secret-store.ts'
 import type { Identity } from '../auth/auth.ts'
 import { isPeoples, whence } from '../secrets.ts'
+import { allowing, tokenHosts } from '../tasks/repository-tokens.ts'
 import type { ApiContext } from './api-context.ts'
 import { isAdmin, needAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
 const secretView = (secret: Parameters<typeof whence>[0]): SecretView => ({
   ...whence(secret),
+  hosts: tokenHosts(secret)?.slice(),
   created_at: secret.created_at,
   created_by: secret.created_by,
   updated_at: secret.updated_at,
 })
+
+const hostWarnings = (secret: Parameters<typeof whence>[0]): string[] =>
+  tokenHosts(secret)?.length === 0
+    ? [`It is sent to no server, as none was named. Name each: ${allowing(secret, 'HOST')}`]
+    : []
 
 export function secretHandlers({ secrets }: ApiContext) {
   return {
@@ -34,7 +41,20 @@ export function secretHandlers({ secrets }: ApiContext) {
     },
 
     'PUT /api/secrets/:name': async ({ identity, params, body }, reply) => {
-      const { value, ...address } = body
+      reply.code(200)
+      const { value, hosts, ...address } = body
+      if (value === undefined) {
+        const place = placeOf(identity, params.name, address)
+        const changed = await secrets.setHosts(place, hosts!, identity.user.name)
+        if (changed !== undefined) return { ...secretView(changed), warnings: hostWarnings(changed) }
+        throw new ErrandError(
+          'secret_not_found',
+          `There is no secret "${params.name}"${scopeText(place)} yet.`,
+          {
+            hint: `Give its value too: errand secrets set ${params.name}`,
+          },
+        )
+      }
       const fault = secretFault(value)
       if (fault !== undefined)
         throw new ErrandError('bad_request', `body.value ${fault}.`, {
@@ -42,11 +62,11 @@ export function secretHandlers({ secrets }: ApiContext) {
         })
       const place = placeOf(identity, params.name, address)
       const before = await secrets.get(place)
-      const kept = await secrets.set(place, value as string, identity.user.name)
+      const kept = await secrets.set(place, value as string, identity.user.name, hosts)
       // Of before they were an admin: their own runs would go on with that one.
       if (place.owner === undefined) await secrets.remove({ ...place, owner: identity.user.name })
       reply.code(before === undefined ? 201 : 200)
-      return { ...secretView(kept), warnings: secretWarnings(value as string) }
+      return { ...secretView(kept), warnings: [...secretWarnings(value as string), ...hostWarnings(kept)] }
     },
 
     'DELETE /api/secrets/:name': async ({ identity, params, query }) => {

@@ -93,6 +93,26 @@ test("the hub's own tokens are of an admin of its first tenant, whoever of anoth
   assert.notEqual(of_zoe?.revoked_at, undefined, 'a user has no token that the hub made for itself')
 })
 
+test("the hub's own token of an API counts as a log-in, also one that an earlier start made", async (t) => {
+  const { accounts } = await hub(t)
+  const folder = mkdtempSync(join(tmpdir(), 'errand-own-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const own = {
+    accounts,
+    scope: 'api',
+    name: 'command line of the hub',
+    file: join(folder, 'token'),
+  } as const
+  const asLogin = async (text: string) => (await accounts.tokenByHash(tokenSha256(text)))?.token.as_login
+  assert.equal(await asLogin(await ownToken(own)), true)
+  const [admin] = await accounts.users()
+  const before = { id: 'token_before', name: own.name, scope: 'api', user_id: admin!.id } as const
+  await accounts.createToken({ ...before, token_sha256: tokenSha256('errand_api_old'), created_at: '2025' })
+  writeFileSync(own.file, 'errand_api_old\n')
+  assert.equal(await ownToken(own), 'errand_api_old')
+  assert.equal(await asLogin('errand_api_old'), true)
+})
+
 test("the hub's own runner has a token of the tenant, and one that an earlier start made in an admin's name is revoked", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'errand-own-token-'))
   t.after(() => rmSync(folder, { recursive: true }))

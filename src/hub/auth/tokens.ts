@@ -88,7 +88,11 @@ interface OwnToken {
 export async function ownToken({ accounts, scope, name, file }: OwnToken): Promise<string> {
   const kept = readKept(file)
   const found = kept === undefined ? undefined : await accounts.tokenByHash(tokenSha256(kept))
-  if (found !== undefined && isGood(found, scope)) return kept!
+  if (found !== undefined && isGood(found, scope)) {
+    // It may be from before there were permissions.
+    if (scope !== 'runner' && !found.token.as_login) await accounts.countAsLogin(found.token.id)
+    return kept!
+  }
   if (found !== undefined) await accounts.revokeToken(found.token.id, new Date().toISOString())
   const admin = scope === 'runner' ? undefined : await hubAdmin(accounts)
   if (scope !== 'runner' && admin === undefined) throw new Error('there is no admin left who is not disabled')
@@ -113,7 +117,6 @@ export async function ownToken({ accounts, scope, name, file }: OwnToken): Promi
 function isGood({ token, user }: { token: Token; user?: User }, scope: TokenScope): boolean {
   if (token.revoked_at !== undefined || token.scope !== scope) return false
   if (scope === 'runner') return token.tenant === DEFAULT_TENANT
-  if (token.as_login === undefined) return false
   return user?.tenant === DEFAULT_TENANT && user.role === 'admin' && !user.disabled
 }
 

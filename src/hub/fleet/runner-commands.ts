@@ -61,8 +61,8 @@ async function revealed(
 
 function withoutSecrets(error: unknown): AttemptEnd {
   const { message, hint = '' } = error as ErrandError
-  const missing = error instanceof ErrandError && error.code === 'secret_not_found'
-  const reason = missing ? 'invalid_argument' : 'start_failed'
+  const isRefused = error instanceof ErrandError && ['secret_not_found', 'forbidden'].includes(error.code)
+  const reason = isRefused ? 'invalid_argument' : 'start_failed'
   return { type: 'ended', outcome: 'failed', reason, message: `${message} ${hint}`.trimEnd() }
 }
 

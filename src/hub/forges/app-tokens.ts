@@ -44,6 +44,10 @@ export class AppTokens implements ForgeTokens {
     return this.#config.isAppKey(name)
   }
 
+  apiUrlOf(host: string): string | undefined {
+    return this.#config.forgeOf(host)?.api_url
+  }
+
   fault(
     { action, args }: Pick<AttemptSpec, 'action' | 'args'>,
     variable: string,

@@ -14,7 +14,7 @@ test('a forge whose name means another address by now gets no request of the hub
   let means = '127.0.0.1'
   const host = `forge.invalid:${new URL(standIn.url).port}`
   const forgeOf = openForges({
-    secrets: { valueSeen: async () => token },
+    secrets: { valueSeen: async () => token, refusal: async () => undefined },
     forgeFetch: forgeFetch(`http://${host}`, 'ERRAND_GIT_ALLOW', async () => [means]),
   })
   const address = { host, path: 'acme/app', protocol: 'http' } as const
@@ -39,7 +39,7 @@ test('a forge whose name means another address by now gets no request of the hub
 
 test('a forge that the hub may not speak to is told as such, and not as one that is away', async () => {
   const forgeOf = openForges({
-    secrets: { valueSeen: async () => undefined },
+    secrets: { valueSeen: async () => undefined, refusal: async () => undefined },
     forgeFetch: forgeFetch('', 'ERRAND_GIT_ALLOW', async () => ['10.0.0.7']),
   })
   const address = { host: 'forge.invalid', path: 'acme/app', protocol: 'https' } as const

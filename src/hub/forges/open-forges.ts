@@ -7,7 +7,7 @@ import { openForge, recogniseForge } from '../../forge/open-forge.ts'
 import { givenToken } from '../../forge/token-source.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 import type { Secrets } from '../secrets.ts'
-import { boundHint, TOKEN_SECRETS, type TokenNames, tokenNames } from '../tasks/repository-tokens.ts'
+import { allowing, TOKEN_SECRETS } from '../tasks/repository-tokens.ts'
 import type { AppTokens } from './app-tokens.ts'
 
 /** Whose secrets a forge is asked with. */
@@ -20,12 +20,10 @@ export interface ForgeUser {
 export type ForgeOf = (address: RepositoryAddress, user: ForgeUser, options?: CallOptions) => Promise<Forge>
 
 export interface OpenForgesOptions {
-  secrets: Pick<Secrets, 'valueSeen'>
+  secrets: Pick<Secrets, 'valueSeen' | 'refusal'>
   /** The forges that the hub's configuration names. */
   forges?: { forgeOf(host: string): ConfiguredForge | undefined }
   apps?: Pick<AppTokens, 'source'>
-  /** Which secrets may be sent to the server of a repository. Default: those of `tokenNames` without hosts. */
-  tokens?: TokenNames
   /** Reaches the servers that the hub may speak to; `api` is an address of its configuration. Absent: it speaks to all. */
   forgeFetch?(api: string | undefined): typeof globalThis.fetch
   /** How forges did. */
@@ -53,7 +51,7 @@ function noKey(name: string): never {
 }
 
 export const openForges =
-  ({ secrets, forges, apps, forgeFetch, tokens = tokenNames(), ...more }: OpenForgesOptions): ForgeOf =>
+  ({ secrets, forges, apps, forgeFetch, ...more }: OpenForgesOptions): ForgeOf =>
   async (address, user, options = {}) => {
     const { host, path } = address
     const said = forges?.forgeOf(host)
@@ -71,18 +69,20 @@ export const openForges =
       tell(error)
       throw error
     })
-    const seen = (names: readonly string[]) => secrets.valueSeen({ ...user, repository: path }, names)
+    const of = { ...user, repository: path }
     if (said?.app !== undefined && apps !== undefined) {
-      const keyOf = async (name: string) => (await seen([name])) ?? noKey(name)
+      const keyOf = async (name: string) => (await secrets.valueSeen(of, [name])) ?? noKey(name)
       const tokens = await apps.source({ host, repository: path }, appRights, keyOf)
       return watched(openForge(found, path, { ...patience, tokens }), tell)
     }
-    const names = said?.token === undefined ? tokens(`https://${host}/${path}`) : [said.token]
-    const token = await seen(names)
+    const names = said?.token === undefined ? TOKEN_SECRETS : [said.token]
+    const server = `https://${host}/${path}`
+    const token = await secrets.valueSeen(of, names, server)
     const forge = watched(openForge(found, path, { ...patience, tokens: givenToken(token) }), tell)
     if (token !== undefined) return forge
-    const others = TOKEN_SECRETS.filter((name) => !names.includes(name))
-    return saying(forge, (await seen(others)) === undefined ? NO_TOKEN : boundHint(host))
+    const refusal = await secrets.refusal(of, names, server)
+    const none = `The hub has no token for it. Keep one with: ${allowing({ name: names[0]! }, host)}`
+    return saying(forge, refusal === undefined ? none : `${refusal.message} ${refusal.hint}`)
   }
 
 /** Away, or what is none of its answers. */
@@ -119,8 +119,6 @@ function settling(forge: Forge, take: (answer: Promise<unknown>) => Promise<unkn
     },
   })
 }
-
-const NO_TOKEN = 'The hub has no token for it. Keep one with: errand secrets set GIT_TOKEN'
 
 function tellOfToken(cause: unknown, hint: string): never {
   if (!(cause instanceof ErrandError) || !['repo_not_found', 'repo_auth', 'not_found'].includes(cause.code))

@@ -11,7 +11,7 @@ import type { RunnersFace } from '../api/api-context.ts'
 import { OwnerLocks } from '../bots/bot-admission.ts'
 import type { Secrets } from '../secrets.ts'
 import type { Asker } from './new-tasks.ts'
-import { type TokenNames, tokenNames } from './repository-tokens.ts'
+import { TOKEN_SECRETS } from './repository-tokens.ts'
 
 /** Asks runners about slots. Throws what the runner says, or `unavailable`. */
 export interface SlotAsks {
@@ -23,8 +23,6 @@ export interface RepoPoolOptions {
   asks: SlotAsks
   runners: Pick<RunnersFace, 'list'>
   secrets: Pick<Secrets, 'valueSeen'>
-  /** Which secrets may be sent to the server of a repository. Default: those of `tokenNames` without hosts. */
-  tokens?: TokenNames
 }
 
 /** A repository seen for the first time is copied whole. */
@@ -133,7 +131,8 @@ export class RepoPool {
     const { tenant, owner, repo_url } = held
     const token = await this.#options.secrets.valueSeen(
       { tenant, owner, repository: nameOf(repo_url) },
-      (this.#options.tokens ?? tokenNames())(repo_url),
+      TOKEN_SECRETS,
+      repo_url,
     )
     const lease_ms = lease_seconds * 1000
     const untilMs = performance.now() + timeout_seconds * 1000

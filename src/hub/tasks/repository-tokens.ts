@@ -1,24 +1,90 @@
-import { repositoryHost } from '../../forge/address.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { ErrandError } from '../../contract/errors.ts'
+import { pullSecret } from '../../contract/step-secrets.ts'
+import { isAtHosts, repositoryHost } from '../../forge/address.ts'
+import type { StoredSecret } from '../../stores/secrets/secret-store.ts'
 
 /** Names of secrets that may hold the token of a task's repository, in the order in which they are looked up. */
 export const TOKEN_SECRETS = ['GIT_TOKEN', 'GITHUB_TOKEN'] as const
 
-/** Those of them whose value may be sent to the server of that repository. */
-export type TokenNames = (repo: string | undefined) => readonly string[]
+/** Servers that secrets of these names are for where nothing else was said. */
+const named: ReadonlyMap<string, readonly string[]> = new Map([
+  ['GIT_TOKEN', []],
+  ['GITHUB_TOKEN', ['github.com']],
+])
+
+type Bound = Pick<StoredSecret, 'name' | 'hosts'>
+
+/** Servers that the hub sends a secret to as a token; undefined: whichever the one names who names the secret. */
+export const tokenHosts = ({ name, hosts }: Bound): readonly string[] | undefined => hosts ?? named.get(name)
 
 /**
- * Whom the hub's own tokens are for, as runners have it: GIT_TOKEN for `hosts`, of which none stands for any, and GITHUB_TOKEN for
- * github.com alone. What the configuration names for a host is looked up by that.
+ * Whether the hub may send the secret to the server of this address, or give it to a step that does. An address that does not say its
+ * server for sure is no server's.
  */
-export const tokenNames =
-  (hosts: readonly string[] = []): TokenNames =>
-  (repo) => {
-    const host = repo === undefined ? undefined : repositoryHost(repo)
-    const isFor = { GIT_TOKEN: hosts.length === 0, GITHUB_TOKEN: host === 'github.com' }
-    if (host !== undefined) isFor.GIT_TOKEN ||= hosts.some((each) => each.toLowerCase() === host)
-    return TOKEN_SECRETS.filter((name) => isFor[name])
-  }
+export function mayGoTo(secret: Bound, address: string | undefined): boolean {
+  const hosts = tokenHosts(secret)
+  return hosts === undefined || (address !== undefined && isAtHosts(address, hosts))
+}
 
-/** Where a token that is not for this server may be bound to it. */
-export const boundHint = (host: string): string =>
-  `GIT_TOKEN is for the servers of ERRAND_GIT_TOKEN_HOSTS, GITHUB_TOKEN for github.com. Name another in errand.yaml: forges: [{host: "${host}", token: NAME}]`
+/** The refusal to send the secret there, with the command that allows it. */
+export function notFor(secret: Bound & Partial<StoredSecret>, address: string | undefined): ErrandError {
+  const host = (address !== undefined && repositoryHost(address)) || 'HOST'
+  const hosts = tokenHosts(secret) ?? []
+  const forWhom =
+    hosts.length === 0
+      ? 'it was set without the servers that it may be sent to'
+      : `it is for ${hosts.join(', ')}`
+  return new ErrandError('forbidden', `The secret ${secret.name} is not for ${host}: ${forWhom}.`, {
+    hint: `Allow it with: ${allowing(secret, host)}`,
+    details: { secret: secret.name, host },
+  })
+}
+
+/** The command that allows a secret to be sent to a server. */
+export function allowing(
+  { name, scope, scope_name }: Pick<StoredSecret, 'name'> & Partial<StoredSecret>,
+  host: string,
+) {
+  const of = scope === 'repository' || scope === 'workflow' ? ` --${scope} ${JSON.stringify(scope_name)}` : ''
+  return `errand secrets set ${name}${of} --host ${host}`
+}
+
+/** Actions that send the token of their repository to its server, and to that of its API. */
+const repositoryActions = ['git.check', 'git.workspace', 'git.push', 'forge.pull_request']
+
+interface TokenArgs {
+  repo?: unknown
+  token_env?: unknown
+  forge?: { api_url?: unknown }
+  source?: { url?: unknown; image?: unknown }
+}
+
+/**
+ * Addresses that a step sends the value of this variable to by itself, as the token of a repository or the password of a registry. A
+ * command does with its variables what it likes. `apiUrlOf`: where the operator says that the API of a host is.
+ */
+export function sentTo(
+  { action, args }: Pick<AttemptSpec, 'action' | 'args'>,
+  variable: string,
+  apiUrlOf: (host: string) => string | undefined = () => undefined,
+): string[] {
+  const { repo, token_env = 'GIT_TOKEN', forge, source } = args as TokenArgs
+  if (repositoryActions.includes(action)) {
+    if (token_env !== variable) return []
+    const address = typeof repo === 'string' ? repo : ''
+    const host = repositoryHost(address)
+    const api = forge?.api_url
+    if (api === undefined || (host !== undefined && api === apiUrlOf(host))) return [address]
+    return [address, String(api)]
+  }
+  if (pullSecret({ action, args }) !== variable) return []
+  return [typeof source?.url === 'string' ? source.url : registryOf(String(source?.image))]
+}
+
+/** The address of the registry that an image is pulled from. */
+function registryOf(image: string): string {
+  const [first = '', ...path] = image.split('/')
+  const isHost = path.length > 0 && /[.:]|^localhost$/.test(first)
+  return `https://${isHost ? first : 'docker.io'}/`
+}

@@ -24,10 +24,11 @@ async function world(t: TestContext, flavour: Flavour) {
   const said: string[] = []
   const asked: unknown[] = []
   const secrets = {
-    async valueSeen(of: unknown, names: readonly string[]) {
-      asked.push([of, names])
+    async valueSeen(of: unknown, names: readonly string[], address?: string) {
+      asked.push([of, names, address])
       return token
     },
+    refusal: async () => undefined,
   }
 
   /** A hub's part of it. */
@@ -115,7 +116,7 @@ async function stateAtEnd(logs: TaskLogs, id: string) {
 
 for (const flavour of ['github', 'gitea', 'gitlab'] as const)
   test(`${flavour}: a merge ends a task as done, a close as canceled, also after a restart`, async (t) => {
-    const { state, repository, start, reviewed, asked, said } = await world(t, flavour)
+    const { standIn, state, repository, start, reviewed, asked, said } = await world(t, flavour)
     const first = await start()
     const one = await reviewed(first.logs, 'a')
     const other = await reviewed(first.logs, 'b')
@@ -123,7 +124,11 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     assert.deepEqual(await stateAtEnd(first.logs, one.id), [
       ...['done', 'merged', 'Its pull request was merged.'],
     ])
-    assert.deepEqual(asked[0], [{ tenant: 'default', owner: 'ada', repository: 'acme/app' }, ['GIT_TOKEN']])
+    assert.deepEqual(asked[0], [
+      { tenant: 'default', owner: 'ada', repository: 'acme/app' },
+      ['GIT_TOKEN', 'GITHUB_TOKEN'],
+      `https://${standIn.host}/acme/app`,
+    ])
     await first.watch.close()
     await first.logs.close()
 

@@ -3,26 +3,19 @@ import type { ConfiguredForge } from '../../config/config-file.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { Playbook } from '../../contract/tasks/playbook.ts'
 import type { Task } from '../../contract/tasks/task.ts'
-import { type RepositoryAddress, repositoryAddress, repositoryHost } from '../../forge/address.ts'
+import { type RepositoryAddress, repositoryAddress } from '../../forge/address.ts'
+import type { Secrets } from '../secrets.ts'
 import { repositoryOf } from './new-tasks.ts'
-import { boundHint, TOKEN_SECRETS, type TokenNames, tokenNames } from './repository-tokens.ts'
+import { TOKEN_SECRETS } from './repository-tokens.ts'
 import type { TaskRun } from './task-conductor.ts'
 
 /** The secret that may hold the key of the model that the agent `builtin` asks. */
 export const MODEL_KEY_SECRET = 'OPENAI_API_KEY'
 
 export interface TryWorkflowOptions {
-  secrets: {
-    /** The first of these names that such a run would be given a value of. */
-    firstSeen(
-      of: { tenant: string; owner: string; repository?: string },
-      names: readonly string[],
-    ): Promise<string | undefined>
-  }
+  secrets: Pick<Secrets, 'firstSeen' | 'refusal'>
   /** The configured forges, by host. */
   forges?: { forgeOf(host: string): ConfiguredForge | undefined }
-  /** Which secrets may be sent to the server of a repository. Default: those of `tokenNames` without hosts. */
-  tokens?: TokenNames
   /** The runner group that runs for a repository go to. */
   repositories: { groupOf(repository: string | undefined): string | undefined }
   /** The hub's own playbooks, in their order. */
@@ -35,16 +28,23 @@ export interface TryWorkflowOptions {
  * its agent has what its runner has. Throws `task_invalid` where the task names a secret that is not there.
  */
 export const tryWorkflow =
-  ({ secrets, repositories, forges, playbooks, tokens = tokenNames() }: TryWorkflowOptions): TaskRun =>
+  ({ secrets, repositories, forges, playbooks }: TryWorkflowOptions): TaskRun =>
   async (task, { tenant, owner, ...ask }) => {
     const repository = repositoryName(task)
-    const find = async (field: 'git_token_env_var' | 'llm_api_key_env_var', names: readonly string[]) => {
+    const of = { tenant, owner, repository }
+    /** `server`: the secret is sent there. */
+    const find = async (
+      field: 'git_token_env_var' | 'llm_api_key_env_var',
+      names: readonly string[],
+      server?: string,
+    ) => {
       const asked = task[field]
-      if (field === 'git_token_env_var' && asked !== undefined) refuseForOthers(asked, task, tokens)
-      const secret = await secrets.firstSeen(
-        { tenant, owner, repository },
-        asked === undefined ? names : [asked],
-      )
+      if (server !== undefined && asked !== undefined) {
+        const refusal = await secrets.refusal(of, [asked], server)
+        if (refusal !== undefined)
+          throw new ErrandError('task_invalid', `${field}: ${refusal.message}`, { hint: refusal.hint })
+      }
+      const secret = await secrets.firstSeen(of, asked === undefined ? names : [asked], server)
       if (secret !== undefined) return { secret }
       // The names that are usual are looked for as if nothing had been said.
       if (asked === undefined || names.includes(asked)) return undefined
@@ -59,23 +59,12 @@ export const tryWorkflow =
       ? { app: { host: said.host, repository: address!.path } }
       : // The token of a forge is no other's: where it is not there, the run is refused, with its name.
         said?.token === undefined || task.git_token_env_var !== undefined
-        ? await find('git_token_env_var', tokens(repositoryOf(task)))
+        ? await find('git_token_env_var', TOKEN_SECRETS, repositoryOf(task) ?? '')
         : { secret: said.token }
     const model_key = await find('llm_api_key_env_var', [MODEL_KEY_SECRET])
     const made = taskRun(task, { ...ask, token, model_key, forge, playbooks: playbooks?.() })
     return { ...made, repository, group: repositories.groupOf(repository) }
   }
-
-/** A token whose name says whom it is for is sent to nobody else, whoever names it. */
-function refuseForOthers(asked: string, task: Task, tokens: TokenNames): void {
-  const repo = repositoryOf(task)
-  const isBound = (TOKEN_SECRETS as readonly string[]).includes(asked)
-  if (!isBound || tokens(repo).includes(asked)) return
-  const host = (repo !== undefined && repositoryHost(repo)) || 'HOST'
-  throw new ErrandError('task_invalid', `git_token_env_var: the secret ${asked} is not for ${host}.`, {
-    hint: boundHint(host),
-  })
-}
 
 function addressOf(task: Task): RepositoryAddress | undefined {
   const url = repositoryOf(task)

@@ -75,11 +75,12 @@ const hints: Readonly<Record<GitReason, string>> = {
   repo_not_found:
     'Check the address. Servers say the same of private repositories that the token may not see.',
   repo_auth:
-    'Give a token that may read it: errand secrets set GIT_TOKEN; ERRAND_GIT_TOKEN_HOSTS, where it is set, has to name the server. Some want a user name beside it.',
+    'Give a token that may read it, or allow that server to the one that is there: errand secrets set GIT_TOKEN --host HOST. For a token of the runner ERRAND_GIT_TOKEN_HOSTS, where it is set, has to name the server. Some want a user name beside it.',
   repo_refused: 'Use another repository, or ask the operator of the runner to allow this one.',
   base_missing: 'Name a branch, a tag or a full commit id that is there.',
   history_missing: 'Work without a limit of commits (depth), without rebase and join.',
-  push_denied: 'Give a token with the right to write to the contents of this repository.',
+  push_denied:
+    'Give a token with the right to write to the contents of this repository, or allow that server to the one that is there: errand secrets set GIT_TOKEN --host HOST',
   branch_taken: 'Name another branch.',
   branch_moved: 'Fetch what is new there, and try again.',
   protected_branch: 'Push to another branch, and open a pull request from there.',
@@ -89,8 +90,9 @@ const hints: Readonly<Record<GitReason, string>> = {
   host_unreachable: "Try again later; check the server, and the runner's network.",
 }
 
-/** The hint that goes with a reason, where nothing more is known. */
-export const hintOf = (reason: GitReason): string => hints[reason]
+/** The hint that goes with a reason; `host`: the server that was spoken to. */
+export const hintOf = (reason: GitReason, host = 'HOST'): string =>
+  hints[reason].replace('--host HOST', `--host ${host}`)
 
 /** Why git failed, by its words and those of the server. */
 export function reasonOfWords(lines: readonly string[]): GitReason | undefined {

@@ -176,7 +176,7 @@ async function overHttp(
   const authorization = token === undefined ? undefined : basicAuthorization({ username, password: token })
   const asked = { allow, variable, lookup, signal, ca, authorization, service, refs: true, silenceMs }
   const server = await gitServer(url, asked).catch((error: unknown) => {
-    throw hinted(refused(error), service)
+    throw hinted(refused(error), service, new URL(url).host)
   })
   return {
     url: server.url.href,
@@ -196,13 +196,13 @@ async function overHttp(
 }
 
 /** The hints of those who clone for bots name what tasks do not have. */
-function hinted(error: unknown, service: GitService | undefined): unknown {
+function hinted(error: unknown, service: GitService | undefined, host: string): unknown {
   if (!(error instanceof GitRefused)) return error
   const { reason } = error
   if (!['repo_auth', 'repo_not_found', 'push_denied'].includes(reason)) return error
   const message =
     service === 'git-receive-pack' ? `It may not be written to: ${error.message}` : error.message
-  return new GitRefused(reason, message, { hint: hintOf(reason), cause: error })
+  return new GitRefused(reason, message, { hint: hintOf(reason, host), cause: error })
 }
 
 async function sshAccess({ host, port }: SshPlace, policy: GitPolicy): Promise<Remote['access']> {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Env, setting } from '../../config/read-setting.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { repositoryHost } from '../../forge/address.ts'
+import { isAtHosts, repositoryHost } from '../../forge/address.ts'
 
 /** The token of a repository, and what copies that were made with it are kept under: another's are not handed out for it. */
 export interface RepositoryToken {
@@ -60,13 +60,13 @@ const digest = (token: string): string => createHash('sha256').update(token).dig
 const scoped = (whose: string, username = ''): string => `${whose}:${username}`
 
 function ownToken(env: Env, repo: string): { name: string; token: string } | undefined {
-  const host = hostOf(repo)
-  if (host === undefined) return undefined
+  // Only what is asked for by http or https has use for a token.
+  if (!/^https?:\/\//i.test(repo) || repositoryHost(repo) === undefined) return undefined
   const hosts = setting(env, 'ERRAND_GIT_TOKEN_HOSTS')
-  const isFor = hosts.length === 0 || hosts.some((each) => each.toLowerCase() === host)
+  const isFor = hosts.length === 0 || isAtHosts(repo, hosts)
   const found = (isFor && ownTokens(env).find(({ name }) => name !== 'GITHUB_TOKEN')) || undefined
   if (found !== undefined) return found
-  const token = host === 'github.com' ? setting(env, 'GITHUB_TOKEN') : undefined
+  const token = isAtHosts(repo, ['github.com']) ? setting(env, 'GITHUB_TOKEN') : undefined
   return token === undefined ? undefined : { name: 'GITHUB_TOKEN', token }
 }
 
@@ -92,7 +92,3 @@ function fileText(file: string | undefined): string | undefined {
     return undefined
   }
 }
-
-/** Only what is asked for by http or https has use for a token. */
-const hostOf = (repo: string): string | undefined =>
-  /^https?:\/\//i.test(repo) ? repositoryHost(repo) : undefined

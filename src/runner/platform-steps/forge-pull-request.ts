@@ -43,7 +43,7 @@ export const forgePullRequest = ({ tokenOf = stepToken, policy }: ForgeStepOptio
       byHand = `${address.protocol}://${address.host}/${address.path}`
       if (!token)
         throw new ErrandError('repo_auth', `There is no token in ${args.token_env}.`, {
-          hint: 'Give the task one that may open pull requests: errand secrets set GIT_TOKEN',
+          hint: `Give the task one that may open pull requests: errand secrets set GIT_TOKEN --host ${address.host}`,
         })
       const hosts =
         args.forge === undefined ? [] : [{ ...args.forge, host: address.host, kind: args.forge.kind }]

@@ -182,7 +182,7 @@ async function asked({ fetch, signal }: LfsContext, url: string, init: RequestIn
   if (answer.ok) return answer
   await answer.body?.cancel()
   const reason = reasons[answer.status] ?? 'host_unreachable'
-  throw new GitRefused(reason, `Git LFS at ${host} answers ${answer.status}.`, { hint: hintOf(reason) })
+  throw new GitRefused(reason, `Git LFS at ${host} answers ${answer.status}.`, { hint: hintOf(reason, host) })
 }
 
 /** Rethrows what ended an answer in the middle, with the server that did. */

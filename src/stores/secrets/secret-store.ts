@@ -20,6 +20,8 @@ export interface StoredSecret extends SecretPlace {
   sealed: Uint8Array
   /** Which key it was sealed with. */
   key_id: string
+  /** Servers (`host` or `host:port`) that it may be sent to as a token; absent: nothing was said. */
+  hosts?: readonly string[]
   created_at: string
   created_by: string
   updated_at: string
@@ -28,8 +30,13 @@ export interface StoredSecret extends SecretPlace {
 
 /** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
 export interface SecretStore {
-  /** Keeps it in the place of the one that is there, whose `created_…` stay. Answers it as it is now. */
+  /** Keeps it in the place of the one that is there, whose `created_…` stay, and its hosts where none are given. Answers it as it is now. */
   put(secret: StoredSecret): Promise<StoredSecret>
+  /** Changes the hosts alone. Undefined: there is no such secret. */
+  setHosts(
+    place: SecretPlace,
+    change: Required<Pick<StoredSecret, 'hosts' | 'updated_at' | 'updated_by'>>,
+  ): Promise<StoredSecret | undefined>
   get(place: SecretPlace): Promise<StoredSecret | undefined>
   /** Those of one name that people set, of every scope. */
   named(tenant: string, name: string): Promise<StoredSecret[]>

@@ -190,6 +190,7 @@ type Tokens = Pick<
   | 'token'
   | 'tokens'
   | 'revokeToken'
+  | 'countAsLogin'
   | 'exchangeToken'
   | 'revokeRunnerTokens'
   | 'forgetTokens'
@@ -256,6 +257,10 @@ export const sqliteTokens = (session: SqlSession): Tokens => {
     },
 
     revokeToken: (id, at) => session.write(() => session.run(REVOKE, id, at) > 0),
+
+    async countAsLogin(id) {
+      await session.write(() => session.run('UPDATE tokens SET as_login = 1 WHERE id = ?', id))
+    },
 
     revokeRunnerTokens: ({ tenant, id }, at) =>
       session.write(() =>

@@ -73,26 +73,42 @@ it('gives the tokens of enrolled runners to their tenant, and leaves those that 
   )
 })
 
-it('keeps users, tokens and sessions when names become those of a tenant', async (t) => {
+it('keeps users and tokens when names become those of a tenant', async (t) => {
   const file = tempFile(t)
   const accounts = hubMigrations.accounts!.filter(({ version }) => version <= 4)
   const db = openDatabase(file, { ...hubMigrations, accounts })
   db.exec(`
     INSERT INTO users VALUES ('u1', 'ada', 'admin', 'acme', 'hash', '2025', 0);
-    INSERT INTO tokens (id, name, user_id, scope, token_sha256, created_at) VALUES ('t1', 'ci', 'u1', 'api', 's1', '2025');
-    INSERT INTO sessions VALUES ('s1', 'u1', '2025', '2026')`)
+    INSERT INTO tokens (id, name, user_id, scope, token_sha256, created_at) VALUES ('t1', 'ci', 'u1', 'api', 's1', '2025')`)
   db.close()
   const stores = await openSqliteStores({ file })
   t.after(() => stores.close())
   const user = await stores.accounts.userByName({ tenant: 'acme', name: 'Ada' })
   assert.equal((await stores.accounts.tokenByHash('s1'))?.token.name, 'ci')
-  assert.deepEqual((await stores.accounts.session('s1'))?.user, user)
   await stores.accounts.createUser({ ...user!, id: 'u2', tenant: 'default' })
   await stores.accounts.deleteUser('u1')
-  assert.deepEqual(
-    [await stores.accounts.token('t1'), await stores.accounts.session('s1')],
-    [undefined, undefined],
-  )
+  assert.equal(await stores.accounts.token('t1'), undefined)
+})
+
+it('ends sessions whose ids stood open, with what signed them, and gives tokens no permission', async (t) => {
+  const file = tempFile(t)
+  const accounts = hubMigrations.accounts!.filter(({ version }) => version <= 6)
+  const db = openDatabase(file, { ...hubMigrations, accounts })
+  db.exec(`
+    INSERT INTO users VALUES ('u1', 'ada', 'admin', 'acme', 'hash', '2025', 0);
+    INSERT INTO tokens (id, name, user_id, scope, token_sha256, created_at) VALUES ('t1', 'ci', 'u1', 'api', 's1', '2025');
+    INSERT INTO sessions VALUES ('the-id-of-a-session', 'u1', '2025', '2026');
+    INSERT INTO settings VALUES ('session_secret', 'what-signs-sessions'), ('made_secret', 'what-makes-tokens'), ('hub_id', '1a2b')`)
+  db.close()
+  const stores = await openSqliteStores({ file })
+  assert.equal(await stores.accounts.session('the-id-of-a-session'), undefined)
+  assert.equal(await stores.accounts.setting('hub_id'), '1a2b')
+  const token = await stores.accounts.token('t1')
+  assert.deepEqual([token?.allow, token?.made_by, token?.as_login], [undefined, undefined, undefined])
+  stores.close()
+  const bytes = readFileSync(file)
+  for (const text of ['the-id-of-a-session', 'what-signs-sessions', 'what-makes-tokens'])
+    assert.ok(!bytes.includes(text), text)
 })
 
 it('keeps the runners of all tenants when ids become those of a tenant', async (t) => {

@@ -15,6 +15,7 @@ const rowSecret = (row: Record<string, SQLOutputValue>): StoredSecret => ({
   ...(row.owner === '' ? {} : { owner: String(row.owner) }),
   sealed: row.sealed as Uint8Array,
   key_id: String(row.key_id),
+  ...(row.hosts === null ? {} : { hosts: JSON.parse(String(row.hosts)) as string[] }),
   created_at: String(row.created_at),
   created_by: String(row.created_by),
   updated_at: String(row.updated_at),
@@ -29,17 +30,28 @@ export const sqliteSecrets = (session: SqlSession): SecretStore => {
   return {
     put: (secret) =>
       session.write(() => {
-        const { sealed, key_id, created_at, created_by, updated_at, updated_by } = secret
+        const { sealed, key_id, hosts, created_at, created_by, updated_at, updated_by } = secret
         session.run(
-          `INSERT INTO secrets (tenant, name, scope, scope_name, owner, sealed, key_id, created_at, created_by,
-             updated_at, updated_by)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+          `INSERT INTO secrets (tenant, name, scope, scope_name, owner, sealed, key_id, hosts, created_at,
+             created_by, updated_at, updated_by)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
            ON CONFLICT DO UPDATE SET sealed = excluded.sealed, key_id = excluded.key_id,
-             updated_at = excluded.updated_at, updated_by = excluded.updated_by`,
+             hosts = coalesce(excluded.hosts, hosts), updated_at = excluded.updated_at, updated_by = excluded.updated_by`,
           ...placeValues(secret),
-          ...[sealed, key_id, created_at, created_by, updated_at, updated_by],
+          ...[sealed, key_id, hosts ? JSON.stringify(hosts) : null],
+          ...[created_at, created_by, updated_at, updated_by],
         )
         return find(secret)!
+      }),
+
+    setHosts: (place, { hosts, updated_at, updated_by }) =>
+      session.write(() => {
+        session.run(
+          `UPDATE secrets SET hosts = ?, updated_at = ?, updated_by = ? WHERE ${PLACE}`,
+          ...[JSON.stringify(hosts), updated_at, updated_by],
+          ...placeValues(place),
+        )
+        return find(place)
       }),
 
     get: async (place) => session.read(() => find(place)),

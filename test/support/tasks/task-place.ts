@@ -24,6 +24,8 @@ export interface TaskPlaceOptions extends Pick<ModelServerOptions, 'script'> {
   host?: string
   /** Of the token that the hub is given. */
   right?: Right
+  /** The server that the token is set for. Default: the forge. */
+  tokenHost?: string
 }
 
 /** A forge with a repository, a scripted model, and a hub with a runner, all as programs of their own. */
@@ -68,7 +70,8 @@ export async function taskPlace(t: Pick<TestContext, 'after'>, options: TaskPlac
       ...more.runnerEnv,
     },
   })
-  await programs.call('secrets', 'set', app ? `APP_KEY=${app.privateKey}` : `GIT_TOKEN=${token}`)
+  if (app) await programs.call('secrets', 'set', `APP_KEY=${app.privateKey}`)
+  else await programs.call('secrets', 'set', `GIT_TOKEN=${token}`, '--host', options.tokenHost ?? forge.host)
   const hook = options.hook && {
     url: `${programs.url}/api/hooks/forges/${forge.host}`,
     secret: 'the-secret-of-the-hook',

@@ -1,10 +1,12 @@
 import { buffer } from 'node:stream/consumers'
-import type { SecretView } from '../../../contract/secrets.ts'
+import type { ErrandClient } from '../../../client/client.ts'
+import type { SecretKept, SecretView } from '../../../contract/secrets.ts'
 import { type CommandGroup, command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, oneOf } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { secretScopeText } from '../../render/summary.ts'
+import { lineText } from '../../render/terminal-text.ts'
 import { askSecret, checkedSecret, decodedSecret, secretArgument } from '../../secret-values.ts'
 
 const scopeOptions = {
@@ -39,7 +41,7 @@ const list = command({
     else {
       const narrowed = [name, scope, repository, workflow, owner].some((each) => each !== undefined)
       const none = narrowed ? 'No secret is like that.' : 'There are no secrets.'
-      printTable(['NAME', 'FOR', 'UPDATED', 'BY'], all.map(row), none)
+      printTable(['NAME', 'FOR', 'SENT TO', 'UPDATED', 'BY'], all.map(row), none)
     }
     return 0
   },
@@ -48,25 +50,38 @@ const list = command({
 const row = (secret: SecretView): string[] => [
   secret.name,
   secretScopeText(secret),
+  hostsText(secret.hosts),
   secret.updated_at,
   secret.updated_by,
 ]
 
+/** Servers that it may be sent to as a token; empty where it is bound to none. */
+const hostsText = (hosts: SecretView['hosts']): string =>
+  hosts?.length === 0 ? 'no server' : (hosts ?? []).join(', ')
+
 const set = command({
-  summary: 'Keep a secret at a hub, in the place of the one that is there.',
+  summary:
+    'Keep a secret at a hub, in the place of the one that is there; with --host and no value the one that is there may be sent to these servers too.',
   args: '<NAME|NAME=@FILE|NAME=VALUE>',
   options: {
     'value-from-stdin': { type: 'boolean', help: 'Read the value from standard input' },
+    host: {
+      type: 'string',
+      multiple: true,
+      value: 'HOST[:PORT]',
+      help: 'Server that it may be sent to as the token of a repository; GIT_TOKEN is sent to no other; several times',
+    },
     ...scopeOptions,
     ...hubOptions,
     ...jsonOption,
   },
   examples: [
     'errand secrets set DEPLOY_TOKEN',
+    'errand secrets set GIT_TOKEN --host github.com --host git.example.org:8443',
     'errand secrets set SSH_KEY=@id_ed25519 --repository shop',
     'vault read -field=token x | errand secrets set TOKEN --value-from-stdin --workflow deploy',
   ],
-  async run({ 'value-from-stdin': fromStdin, repository, workflow, json, ...hub }, [given]) {
+  async run({ 'value-from-stdin': fromStdin, host: hosts, repository, workflow, json, ...hub }, [given]) {
     const { name, value, typed } = secretArgument(given!)
     if (fromStdin && value !== undefined)
       throw new UsageError(`--value-from-stdin and ${name}=… both give a value`, 'keep one')
@@ -74,14 +89,42 @@ const set = command({
       process.stderr.write(
         `warning: shells remember what is typed, and other programs can see it: next time write ${name} alone\n`,
       )
-    const text = value ?? (await asked(name, fromStdin ?? false))
-    const checked = checkedSecret(name, text)
-    const kept = await connect(hub).secrets.set(name, { value: checked, repository, workflow })
+    const client = connect(hub)
+    const place = { repository, workflow }
+    const isValueGiven = value !== undefined || fromStdin === true
+    let kept = hosts !== undefined && !isValueGiven ? await allowed(client, name, place, hosts) : undefined
+    if (kept === undefined) {
+      const checked = checkedSecret(name, value ?? (await asked(name, fromStdin ?? false)))
+      kept = await client.secrets.set(name, { value: checked, hosts, ...place })
+    }
     if (json) printJson(kept)
-    else process.stdout.write(`${name} is kept for ${secretScopeText(kept)}.\n`)
+    else {
+      const to = kept.hosts?.length ? `, and may be sent to ${kept.hosts.join(', ')}` : ''
+      process.stdout.write(`${lineText(`${name} is kept for ${secretScopeText(kept)}${to}.`)}\n`)
+      if (kept.hosts?.length === 0) process.stderr.write(`warning: ${lineText(kept.warnings.at(-1)!)}\n`)
+    }
     return 0
   },
 })
+
+type Place = Pick<SecretView, 'repository' | 'workflow'>
+
+/** The secret that is there, which may be sent to further hosts from now on; undefined: there is none. */
+async function allowed(
+  client: ErrandClient,
+  name: string,
+  place: Place,
+  more: readonly string[],
+): Promise<SecretKept | undefined> {
+  const { name: me, role } = await client.auth.me()
+  const { secrets: all } = await client.secrets.list({ name, ...place })
+  const owner = role === 'admin' ? undefined : me
+  const found = all.find(
+    (one) => one.repository === place.repository && one.workflow === place.workflow && one.owner === owner,
+  )
+  if (found === undefined) return undefined
+  return await client.secrets.set(name, { hosts: [...new Set([...(found.hosts ?? []), ...more])], ...place })
+}
 
 async function asked(name: string, fromStdin: boolean): Promise<string> {
   if (fromStdin) return decodedSecret(name, await buffer(process.stdin))

@@ -117,7 +117,6 @@ export const up = command({
       botQuota,
       tasks: taskEnvironment(process.env),
       forgeFetch: servers.forgeFetch(setting(process.env, 'ERRAND_GIT_ALLOW'), 'ERRAND_GIT_ALLOW'),
-      gitTokenHosts: setting(process.env, 'ERRAND_GIT_TOKEN_HOSTS'),
       notify: notifyEnvironment(
         process.env,
         servers.forgeFetch(setting(process.env, 'ERRAND_NOTIFY_ALLOW'), 'ERRAND_NOTIFY_ALLOW')(undefined),
