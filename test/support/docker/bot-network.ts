@@ -14,7 +14,7 @@ import { DockerApi, type ThingApi } from './docker-api.ts'
 
 const execute = promisify(execFile)
 
-/** What networks for bots are called after that no other test has; they and their rules go with the test. */
+/** A name that no other test's networks for bots begin with; those that do go with the test, and their rules too. */
 export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
   const name = `errand-test-${randomBytes(4).toString('hex')}`
   noteMade('network', name)
