@@ -4,7 +4,8 @@ import type { Setting } from './setting.ts'
 export const botSettings = {
   DOCKER_NETWORK: {
     ...{ type: 'text', default: 'bot_runner_network', page: 'bots' },
-    about: "name of the bots' network, `bot_runner_network`",
+    about:
+      "beginning of the name of the bots' network, `bot_runner_network`: each runner has one of its own, `bot_runner_network-…`; with `ERRAND_BOT_NETWORK_GUARD=external` the whole name",
   },
   ERRAND_BOT_ALLOW: {
     ...{ type: 'list', default: '', page: 'bots' },

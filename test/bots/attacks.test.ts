@@ -108,7 +108,7 @@ test('what bots attack holds', { skip }, async (t) => {
     'a bot reaches neither the machine, the hub, its services, another bot nor a metadata address',
     async () => {
       const inspected = await (await hub.containerOf('bystander')).inspect()
-      const { IPAddress, Gateway } = inspected.NetworkSettings.Networks[hub.network]!
+      const { IPAddress, Gateway } = inspected.NetworkSettings.Networks[hub.network()]!
       const places = [
         ['allowed', address, allowedPort],
         ['service', address, port],

@@ -80,7 +80,7 @@ test('what a crash between create and record leaves is removed by one sweep, and
       Image: hub.images.busybox,
       Cmd: ['sleep', '1000000'],
       Labels: labels,
-      HostConfig: { NetworkMode: hub.network },
+      HostConfig: { NetworkMode: hub.network() },
     })
   const lostRun = 'run_00000000000000000000000000.1'
   const orphan = await made(`${stays.Name.slice(1)}-orphan`, { ...Labels, 'errand.attempt': lostRun })

@@ -4,8 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
+import { parse } from 'yaml'
 import { botNetworkFor } from '../support/docker/bot-network.ts'
-import { composeHere, composeUp } from '../support/docker/compose.ts'
+import { type ComposeUp, composeHere, composeUp } from '../support/docker/compose.ts'
 import {
   baseImage,
   dockerFor,
@@ -46,7 +47,7 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
 
   const up = async (
     file: string,
-    more: { env: Record<string, string>; services: string[]; volumes: string[]; network?: string },
+    more: Pick<ComposeUp, 'beside' | 'env' | 'services' | 'volumes' | 'network'>,
   ) =>
     await composeUp({
       compose: compose!,
@@ -88,13 +89,12 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   await assert.rejects(inside(hub, ['touch', '/opt/errand/new']), /Read-only file system/)
 
   const enroll = JSON.parse(await inside(hub, ['errand', 'runners', 'enroll-token', '--json']))
-  const runnerProject = await up('compose.runner.yaml', {
+  const oneRunner = {
     env: { ERRAND_HUB_URL: 'http://hub:3000', ERRAND_ENROLL_TOKEN: enroll.token },
-    services: ['runner'],
-    volumes: ['workspace'],
-    network,
-  })
-  const runner = await containerOf(runnerProject, 'runner')
+    ...{ services: ['runner'], volumes: ['workspace'], network },
+  }
+  const runnerProject = await up('compose.runner.yaml', oneRunner)
+  let runner = await containerOf(runnerProject, 'runner')
   const connected = async (): Promise<string[]> =>
     (
       JSON.parse(await inside(hub, ['errand', 'runners', 'list', '--json'])) as {
@@ -109,7 +109,29 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   assert.ok(await healthy(runner))
   const ask = "{socketPath: '/var/run/docker.sock', path: '/_ping'}"
   const ping = `require('http').get(${ask}, (answer) => console.log(answer.resume().statusCode))`
-  assert.equal(await inside(runner, ['node', '-e', ping]), '200\n', 'it reaches Docker')
+  await assert.rejects(inside(runner, ['node', '-e', ping]), /ENOENT/, 'it does not reach Docker')
+
+  // What steps in a sandbox need, as Compose v2 tells the engine of the same file.
+  const { security_opt, cap_drop } = parse(readFileSync(join(deploy, 'compose.runner.yaml'), 'utf8')).services
+    .runner
+  const profile = readFileSync(join(deploy, 'seccomp-sandbox.json'), 'utf8')
+  const options = (security_opt as string[]).filter((each) => !each.startsWith('systempaths='))
+  const boxed = await engine.createContainer({
+    Image: image,
+    name: docker.name('boxed'),
+    Labels: docker.labels,
+    HostConfig: {
+      SecurityOpt: options.map((each) => each.replace(/^seccomp:.*/, `seccomp=${profile}`)),
+      ...{ MaskedPaths: [], ReadonlyPaths: [], CapDrop: cap_drop, NetworkMode: 'none' },
+    },
+  })
+  await boxed.start()
+  const looks = 'echo "boxed as $(id -u)"; ls -A /var/lib/errand'
+  const inSandbox = workflowText([{ name: 'in', cmd: looks }], { isolation: 'sandbox' })
+  const run = 'mkdir -p work && cd work && errand run -'
+  const seen = await inside(boxed, ['sh', '-c', run], inSandbox)
+  assert.match(seen, /boxed as 1000/)
+  assert.match(seen, /success in/)
   // Nobody told it to be reached.
   const closed = await engine.createContainer({
     Image: image,
@@ -127,6 +149,12 @@ test('hub and runners of the compose files run a workflow, stop when told to, an
   const flow = workflowText([{ name: 'who', cmd: 'echo "user $(id -u), $(git --version)"' }])
   const runFlow = () => inside(hub, ['errand', 'run', '--hub', '-'], flow)
   assert.match(await runFlow(), /user 10001, git version/)
+
+  // As it is with Docker's socket, by the same names: it is enrolled already.
+  await up('compose.runner.yaml', { ...oneRunner, beside: [join(deploy, 'compose.runner-docker.yaml')] })
+  runner = await containerOf(runnerProject, 'runner')
+  await eventually('the runner with Docker', async () => (await connected()).includes('runner-001'))
+  assert.equal(await inside(runner, ['node', '-e', ping]), '200\n', 'it reaches Docker')
 
   for (const container of [runner, hub]) {
     await container.stop({ t: 60 })

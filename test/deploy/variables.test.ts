@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { parse } from 'yaml'
@@ -34,4 +34,17 @@ test('the compose file of a runner hands on each variable of its environment, by
   for (const name of names.filter((each) => !others.includes(each)))
     assert.equal(environment[name], null, name)
   assert.match(environment.ERRAND_HUB_URL, /^\$\{ERRAND_HUB_URL:\?.*ADOS_API_URL\}$/)
+})
+
+test('no compose file but those for it mounts the socket of Docker, and each that does warns', () => {
+  const folder = join(root, 'deploy')
+  const files = readdirSync(folder).filter((name) => /^compose.*\.yaml$/.test(name))
+  const text = (name: string) => readFileSync(join(folder, name), 'utf8')
+  const mounting = files.filter((name) =>
+    Object.values<{ volumes?: string[] }>(parse(text(name)).services).some(({ volumes = [] }) =>
+      volumes.some((each) => each.includes('docker.sock')),
+    ),
+  )
+  assert.deepEqual(mounting, ['compose.bots.yaml', 'compose.docker.yaml', 'compose.runner-docker.yaml'])
+  for (const name of mounting) assert.match(text(name), /[Ww]hoever reaches .*socket is root/, name)
 })

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
 import type { BotState, BotView, StartBotInput } from '../../src/contract/bots/bot-api.ts'
+import { botNetwork } from '../../src/runner/docker/bot-network.ts'
 import { botNetworkFor } from './docker/bot-network.ts'
 import { baseImage, dockerHere, removeLabelled } from './docker/docker.ts'
 import { type ContainerApi, DockerApi } from './docker/docker-api.ts'
@@ -17,7 +18,8 @@ export async function botsHere(): Promise<string | false> {
 /** A hub and a runner of bots, as processes of their own; bots, images and network go with the test. */
 export interface BotHub extends Programs {
   engine: DockerApi
-  network: string
+  /** Of its runner's bots, once it has had one. */
+  network(): string
   /** Stand-ins for the images that users build on. */
   images: { python: string; node: string; busybox: string }
   /** Starts a bot of shell code over the API. */
@@ -41,7 +43,7 @@ export async function startBotHub(
   let hub: BotHub | undefined
   // Hooks are called in this order: the programs would begin again what is removed, and the network goes when it is empty.
   t.after(() => hub && removeBots(hub))
-  const { DOCKER_NETWORK: network } = botNetworkFor(t)
+  const { DOCKER_NETWORK } = botNetworkFor(t)
   const images = {
     python: await baseImage('python:3.11-slim'),
     node: await baseImage('node:20-slim'),
@@ -50,7 +52,7 @@ export async function startBotHub(
   const programs = await startPrograms(t, {
     ...options,
     runnerEnv: {
-      DOCKER_NETWORK: network,
+      DOCKER_NETWORK,
       // More than is here: all bots of a test are up at once.
       ERRAND_CPUS: '64',
       ERRAND_MEMORY: '64GB',
@@ -61,12 +63,17 @@ export async function startBotHub(
     },
   })
 
-  const containers = () => engine.listContainers({ all: true, filters: { network: [network] } })
+  const containers = async () => {
+    const network = [`${DOCKER_NETWORK}-`]
+    const found = await engine.listNetworks({ filters: { name: network } })
+    const names = found.map(({ Name }) => Name)
+    return names.length === 0 ? [] : await engine.listContainers({ all: true, filters: { network: names } })
+  }
   const printed = async (runId: string, stream: 'stdout' | 'stderr' = 'stdout') =>
     await text(await programs.client.output(runId, 1, stream))
   hub = Object.assign(programs, {
     engine,
-    network,
+    network: () => botNetwork({ name: DOCKER_NETWORK, guard: 'iptables' }, engineNames(programs)[0]!),
     images,
     containers,
     printed,

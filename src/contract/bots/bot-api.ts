@@ -187,6 +187,10 @@ const life = {
   message: z.string().optional().describe('How it ended, what it waits for, or what it is at'),
   exit_code: z.number().int().optional(),
   engine_away_since: time.optional().describe('Since then its container engine has not answered'),
+  cannot_reach: z
+    .string()
+    .optional()
+    .describe('Why it may not reach what its runner allows it (ERRAND_BOT_ALLOW), where that is so just now'),
   health: z.optional(BotHealth).describe('Of one that has a check, while its container is up'),
 }
 

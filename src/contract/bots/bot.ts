@@ -240,6 +240,10 @@ export type BotHealth = z.infer<typeof BotHealth>
 export const BotLive = z.object({
   attempt_id: z.string(),
   engine_away_since: described(z.optional(moment), 'Its container engine has not answered since then'),
+  cannot_reach: described(
+    z.optional(z.string().check(z.maxLength(4096))),
+    'Why it may not reach what its runner allows it, where that is so just now',
+  ),
   health: z.optional(BotHealth),
   usage: z.optional(BotUsage),
 })

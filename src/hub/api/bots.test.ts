@@ -496,8 +496,9 @@ test('what its runner tells of a bot is shown while it lives; an engine that is 
   assert.deepEqual([away.usage, away.engine_away_since], [usage, since])
   assert.equal(away.message, `Its container engine has not answered since ${since}.`)
   assert.deepEqual(away.restart.policy, 'always')
-  live.set(attempt_id, { attempt_id, usage })
-  assert.deepEqual([(await view()).message, (await view()).engine_away_since], ['up', undefined])
+  live.set(attempt_id, { attempt_id, usage, cannot_reach: 'no address' })
+  const { message, engine_away_since, cannot_reach } = await view()
+  assert.deepEqual([message, engine_away_since, cannot_reach], ['up', undefined, 'no address'])
   // What its engine has done counts for no failure, and is told with its reason.
   await bot.phase('restarting', 'Its container engine was stopped.', 'engine_restarted')
   const again = await view()

@@ -120,6 +120,7 @@ function lifeOf(run: RunRecord, seen: Seen, live: LiveOf) {
     message: ended ? (withoutStep(run.message) ?? step?.message) : (away ?? waitsFor(run) ?? phase?.message),
     exit_code: step?.exit_code,
     engine_away_since: now?.engine_away_since,
+    cannot_reach: now?.cannot_reach,
     health: phase?.name === 'running' ? now?.health : undefined,
   }
 }

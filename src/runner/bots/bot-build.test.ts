@@ -76,8 +76,8 @@ test('of four bots two are built at once, the others say that they wait, and all
 }, async (t) => {
   const atOnce = { now: 0, most: 0 }
   const here = await withUploads(t, {
-    connect: async (env) => {
-      const engine = await connectDocker(env)
+    connect: async (env, runner) => {
+      const engine = await connectDocker(env, runner)
       const build = engine.build.bind(engine)
       engine.build = async (order) => {
         atOnce.most = Math.max(atOnce.most, ++atOnce.now)

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
-import { place } from '../../../test/support/runner/attempt-fixture.ts'
+import { place, until } from '../../../test/support/runner/attempt-fixture.ts'
 import type { DockerEngine } from '../docker/docker-engine.ts'
 import { answerData, dataVolume, ownerText } from './bot-data.ts'
 import { BotServices } from './bot-services.ts'
@@ -105,4 +106,33 @@ test('a tar that is far longer than the data may be ends with both numbers', asy
   // A hub of an earlier version does not say how much there may be.
   assert.deepEqual(await exported(2 * gb), { exists: true })
   assert.deepEqual(await exported(2 * gb, gb / 4), { exists: true })
+})
+
+test('why bots may not reach what they are allowed is told of each, until it is mended', async (t) => {
+  let fault: Error | undefined = new Error('No address is found for db.internal')
+  const engine = {
+    prepareNetwork: async () => {
+      if (fault !== undefined) throw fault
+    },
+    releaseNetwork: async () => undefined,
+    ping: async () => undefined,
+    close: () => undefined,
+    async *events(_: unknown, signal: AbortSignal) {
+      yield { type: 'open' }
+      await once(signal, 'abort')
+    },
+  }
+  const services = servicesWith(
+    {},
+    { connect: async () => engine as unknown as DockerEngine, networkLookMs: 10 },
+  )
+  t.after(() => services.close())
+  services.presence()
+  services.live.set('one', {}, { soon: false })
+  const told: unknown[] = []
+  services.live.onNews((bots) => told.push(...bots.map(({ cannot_reach }) => cannot_reach)))
+  await until(() => told.length > 0)
+  fault = undefined
+  await until(() => told.length > 1)
+  assert.deepEqual(told, ['No address is found for db.internal', undefined])
 })

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { FairTurns } from '../../platform/fair-turns.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import { unlessAborted } from '../../platform/races.ts'
@@ -19,17 +20,23 @@ export interface BotsOptions {
   /** The runner's environment. */
   env: NodeJS.ProcessEnv
   /** Throws `unavailable` where there is no engine. */
-  connect(env: NodeJS.ProcessEnv): Promise<DockerEngine>
+  connect(env: NodeJS.ProcessEnv, runner: string): Promise<DockerEngine>
   /** The runner's, loaded for the first bot. */
   prepareImage: PrepareImage
   /** Puts an upload of the hub, its hash verified, into this file. Throws `HubAway`, `source_refused`. */
   fetchUpload(sha256: string, file: string, asking: Asking): Promise<void>
   /** Sends the data of a bot to the hub, which has asked for them. */
   sendData: SendData
+  /** Default 30,000. */
+  networkLookMs?: number
 }
 
 /** The network's guard is looked at no more often than this. */
 const NETWORK_HOLDS_MS = 10_000
+/** An engine that hangs holds up no end. */
+const RELEASE_MS = 2_000
+/** While there are bots. */
+const NETWORK_LOOK_MS = 30_000
 
 const SIZE_HOLDS_MS = 1_000
 /** Data are counted no further, or a bot that makes files without end would have them counted without end. */
@@ -45,6 +52,7 @@ export class BotServices {
   #engine: Promise<DockerEngine> | undefined
   #presence: DockerPresence | undefined
   #network: { atMs: number; ready: Promise<void> } | undefined
+  #networkTimer: NodeJS.Timeout | undefined
   #runner: string | undefined
   readonly #sizes = new Map<string, { bytes: Promise<number>; untilMs: number }>()
   readonly #closed = new AbortController()
@@ -65,7 +73,7 @@ export class BotServices {
 
   /** Connected at the first use. */
   engine(): Promise<DockerEngine> {
-    this.#engine ??= this.options.connect(this.options.env).catch((error) => {
+    this.#engine ??= this.options.connect(this.options.env, this.runner).catch((error) => {
       this.#engine = undefined
       throw error
     })
@@ -81,6 +89,11 @@ export class BotServices {
         if (event === undefined) this.#network = undefined
       })
       this.live.watch(this.#presence)
+      this.#networkTimer = setInterval(
+        () => void this.#lookAtNetwork(),
+        this.options.networkLookMs ?? NETWORK_LOOK_MS,
+      )
+      this.#networkTimer.unref()
     }
     return this.#presence
   }
@@ -95,6 +108,18 @@ export class BotServices {
     })
     this.#network = { atMs: now, ready }
     return ready
+  }
+
+  /** Sets rules again that somebody has changed; why that cannot be is told of each bot. */
+  async #lookAtNetwork(): Promise<void> {
+    if (this.live.all().length === 0) return
+    try {
+      await this.networkReady(await this.engine())
+      this.live.cannotReach(undefined)
+    } catch (error) {
+      // That its engine is away is told already.
+      if (this.#presence?.awaySince === undefined) this.live.cannotReach((error as Error).message)
+    }
   }
 
   /** Resolves when an image of this owner may be built, until the turn is disposed of; one that has to wait is told so. */
@@ -133,7 +158,11 @@ export class BotServices {
     this.#closed.abort()
     this.live.close()
     this.#presence?.close()
+    clearInterval(this.#networkTimer)
     const engine = await this.#engine?.catch(() => undefined)
+    // The next process makes it again, or removes it.
+    const released = engine?.releaseNetwork().catch(() => undefined)
+    await Promise.race([released, sleep(RELEASE_MS, undefined, { ref: false })])
     engine?.close()
   }
 }
@@ -185,7 +214,7 @@ export function machineBots({ folder, env, hub }: MachineBotsOptions): BotServic
   return new BotServices({
     stateDir: join(folder, 'bots'),
     env,
-    connect: async (env) => (await import('../docker/connected-docker.ts')).connectDocker(env),
+    connect: async (...to) => (await import('../docker/connected-docker.ts')).connectDocker(...to),
     prepareImage: async (order) => (await import('./images/prepare-image.ts')).prepareImage(order),
     fetchUpload: async (...upload) => (await import('./fetch-upload.ts')).fetchUpload(hub, ...upload),
     sendData: async (...data) => (await import('./fetch-upload.ts')).sendData(hub, ...data),

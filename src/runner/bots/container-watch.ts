@@ -104,7 +104,7 @@ export class ContainerWatch {
 /** Between two tellings of what changes all the time. */
 const TELL_MS = 15_000
 
-type Part = Omit<BotLive, 'attempt_id' | 'engine_away_since'>
+type Part = Omit<BotLive, 'attempt_id' | 'engine_away_since' | 'cannot_reach'>
 
 /** How the bots of this machine are just now, for whoever shows them: what changes is told at once, usage now and then. */
 export class LiveBots {
@@ -113,6 +113,7 @@ export class LiveBots {
   readonly #listeners = new Set<(bots: BotLive[]) => void>()
   readonly #tellMs: number
   #presence: DockerPresence | undefined
+  #cannotReach: string | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor({ tellMs = TELL_MS }: { tellMs?: number } = {}) {
@@ -125,6 +126,13 @@ export class LiveBots {
     presence.onChange((event) => {
       if (event === undefined) this.#tell([...this.#bots.keys()])
     })
+  }
+
+  /** Why bots may not reach what they are allowed; undefined: nothing is known to be in the way. */
+  cannotReach(why: string | undefined): void {
+    if (why === this.#cannotReach) return
+    this.#cannotReach = why
+    this.#tell([...this.#bots.keys()])
   }
 
   all(): BotLive[] {
@@ -158,7 +166,12 @@ export class LiveBots {
   }
 
   #one(attempt_id: string): BotLive {
-    return { attempt_id, ...this.#bots.get(attempt_id), engine_away_since: this.#presence?.awaySince }
+    return {
+      attempt_id,
+      ...this.#bots.get(attempt_id),
+      engine_away_since: this.#presence?.awaySince,
+      cannot_reach: this.#cannotReach,
+    }
   }
 
   /** With all that waits. */

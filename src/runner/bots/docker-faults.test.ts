@@ -19,7 +19,7 @@ const LOGS = /^GET .*\/logs$/
 async function wired(t: TestContext) {
   const cable = await EngineCable.open(t)
   const here = await botPlace(t, {
-    connect: (env) => connectDocker({ ...env, DOCKER_HOST: cable.address }),
+    connect: (env, runner) => connectDocker({ ...env, DOCKER_HOST: cable.address }, runner),
   })
   return { cable, here, attempts: here.open() }
 }

@@ -18,7 +18,10 @@ async function setUp(t: TestContext, args: readonly string[] = [], options: Part
   const engine = await OwnEngine.start(t, args)
   await engine.take(await baseImage('busybox:latest'))
   const own = { DOCKER_HOST: engine.address, ERRAND_BOT_NETWORK_GUARD: 'external' }
-  const here = await botPlace(t, { connect: (env) => connectDocker({ ...env, ...own }), ...options })
+  const here = await botPlace(t, {
+    connect: (env, runner) => connectDocker({ ...env, ...own }, runner),
+    ...options,
+  })
   /** As after a restart of the runner: nothing that its process knew. */
   const again = () => {
     const services = new BotServices(here.services.options)

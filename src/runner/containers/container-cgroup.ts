@@ -9,16 +9,23 @@ import type { ContainerEnd, ContainerStatus } from './container-spec.ts'
 /** The cgroup that holds a container, made by the engine; undefined where it is not to be seen here, or gone. */
 export function cgroupOf({ id, pid }: ContainerStatus, limits: AttemptLimits): Limiter | undefined {
   const cgroup = (pid && procText(pid, 'cgroup')) || ''
-  // One that is dead stands in the cgroup of all.
-  if (!cgroup.includes(id)) return undefined
-  const { v1, v2 } = cgroupPlaces(procText('self', 'mountinfo') ?? '', cgroup)
-  const memory = v1.get('memory')
-  const cpuacct = v1.get('cpuacct')
-  if (memory !== undefined && cpuacct !== undefined) {
-    const folders = { memory, cpuacct, pids: v1.get('pids'), cpu: v1.get('cpu') }
-    return new CgroupV1Limiter(folders, limits)
-  }
-  return v2 === undefined ? undefined : new CgroupV2Limiter({ folder: v2, cpu: true }, limits)
+  const folders = ownFolders(id, procText('self', 'mountinfo') ?? '', cgroup)
+  if (folders === undefined) return undefined
+  return typeof folders === 'string'
+    ? new CgroupV2Limiter({ folder: folders, cpu: true }, limits)
+    : new CgroupV1Limiter(folders, limits)
+}
+
+/**
+ * The folders of the container's cgroups, of v2 one, by the texts of /proc/self/mountinfo and of its first process's cgroup. A
+ * process that is dead stands in the cgroup of all in v1, while v2 still names its own.
+ */
+export function ownFolders(id: string, mountinfo: string, cgroup: string) {
+  const { v1, v2 } = cgroupPlaces(mountinfo, cgroup)
+  const [memory, cpuacct] = [v1.get('memory'), v1.get('cpuacct')]
+  if (memory === undefined || cpuacct === undefined) return v2?.includes(id) ? v2 : undefined
+  if (!memory.includes(id) || !cpuacct.includes(id)) return undefined
+  return { memory, cpuacct, pids: v1.get('pids'), cpu: v1.get('cpu') }
 }
 
 export interface ContainerLimiterOptions {

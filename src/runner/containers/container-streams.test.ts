@@ -18,7 +18,7 @@ streams.open((said) => process.send(said))
 process.send('open')
 `
 
-/** What is heard of a script that has these pipes, and what it prints. */
+/** The things heard of a script that has these pipes, and its output. */
 async function heardOf(t: TestContext, script: string): Promise<{ heard: Said[]; printed: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-streams-'))
   t.after(() => rmSync(folder, { recursive: true }))

@@ -8,13 +8,17 @@ import { testingBuild } from '../../../test/support/docker/build-fixture.ts'
 import { dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
 import type { EngineUnderTest } from '../../../test/support/docker/docker-engine-conformance.ts'
 import { dockerUnderTest } from '../../../test/support/docker/docker-under-test.ts'
+import { DockerClient } from '../../docker/docker-client.ts'
+import { makeBridge } from './bridge.ts'
 import type { ContainerOrder, DockerEngine } from './docker-engine.ts'
-import { buildsChain, guardChain } from './network-guard.ts'
+import { bridgeName, buildsChain, guardChain } from './network-guard.ts'
 
 const execute = promisify(execFile)
 const skip =
   (await dockerHere()) || (process.getuid?.() === 0 ? false : 'only root sets the rules of a network')
 const METADATA = '169.254.169.254'
+/** Of iptables. */
+const MOST_CHAIN_CHARACTERS = 28
 const never = new AbortController().signal
 
 test('neither a bot nor a build reaches this machine, another bot or a metadata address', {
@@ -76,6 +80,61 @@ test('names are still looked up, and what the operator allows is reached', { ski
   )
 })
 
+test('two runners on a machine let their bots reach what each allows, and nothing that the other does', {
+  skip,
+}, async (t) => {
+  const ports = [await listening(t), await listening(t)]
+  const allow = (port: number) => ({ ERRAND_BOT_ALLOW: `${ownAddress()}:${port}` })
+  const one = await dockerUnderTest(t, allow(ports[0]!))
+  const other = await dockerUnderTest(t, { ...allow(ports[1]!), DOCKER_NETWORK: one.base })
+  for (const { engine } of [one, other, one]) await engine.prepareNetwork()
+  const places = ports.map((port, index) => ({ name: `place-${index}`, host: ownAddress(), port }))
+  const seen = async (here: EngineUnderTest) => printed(here.engine, await started(here, probe(places)))
+  assert.equal(await seen(one), 'place-0 reached\nplace-1 closed\n')
+  assert.equal(await seen(other), 'place-0 closed\nplace-1 reached\n')
+  assert.ok([one, other].every(({ network }) => buildsChain(network).length <= MOST_CHAIN_CHARACTERS))
+})
+
+test('the network of a runner goes with its rules when no bot is left, running or not', {
+  skip,
+}, async (t) => {
+  const here = await dockerUnderTest(t)
+  await here.engine.prepareNetwork()
+  const id = await started(here, 'true')
+  await here.engine.wait(id, never)
+  await here.engine.releaseNetwork()
+  assert.ok((await rulesOf(here.network)).length > 10)
+  await here.engine.start(id)
+  await here.engine.remove(id)
+  // What this process has prepared it may need at any time.
+  await here.engine.sweepNetworks(here.runner)
+  assert.ok((await rulesOf(here.network)).length > 10)
+  await here.engine.releaseNetwork()
+  assert.deepEqual(await rulesOf(here.network), [])
+  assert.deepEqual(await networks(t, here.base), [])
+})
+
+test('the network that runners of earlier versions shared is closed while a bot is on it, and goes then', {
+  skip,
+}, async (t) => {
+  const here = await dockerUnderTest(t)
+  const docker = dockerFor(t)
+  await makeBridge(new DockerClient(process.env), { name: here.base, bridge: bridgeName(here.base) })
+  const bot = await docker.engine.createContainer({
+    Image: here.image,
+    Labels: docker.labels,
+    HostConfig: { NetworkMode: here.base },
+  })
+  await here.engine.prepareNetwork()
+  await here.engine.sweepNetworks(here.runner)
+  assert.ok((await rulesOf(here.base)).length > 10)
+  await bot.remove({ force: true })
+  await here.engine.sweepNetworks(here.runner)
+  assert.deepEqual(await rulesOf(here.base), [])
+  assert.deepEqual(await networks(t, here.base), [here.network])
+  assert.ok((await rulesOf(here.network)).length > 10)
+})
+
 test('rules that someone has removed are set again', { skip }, async (t) => {
   const here = await dockerUnderTest(t)
   await Promise.all([here.engine.prepareNetwork(), here.engine.prepareNetwork()])
@@ -88,9 +147,13 @@ test('rules that someone has removed are set again', { skip }, async (t) => {
   assert.deepEqual(await rulesOf(here.network), before)
 })
 
-test('where someone else closes the network no rule is set', { skip }, async (t) => {
+test('where someone else closes the network no rule is set, and its name is as it was told', {
+  skip,
+}, async (t) => {
   const here = await dockerUnderTest(t, { ERRAND_BOT_NETWORK_GUARD: 'external' })
   await here.engine.prepareNetwork()
+  assert.equal(here.network, here.base)
+  assert.deepEqual(await networks(t, here.base), [here.base])
   assert.deepEqual(await rulesOf(here.network), [])
 })
 
@@ -180,6 +243,9 @@ async function addressOf(t: TestContext, id: string, network: string): Promise<s
   const { NetworkSettings } = await dockerFor(t).engine.getContainer(id).inspect()
   return NetworkSettings.Networks[network]!.IPAddress
 }
+
+const networks = async (t: TestContext, base: string): Promise<string[]> =>
+  (await dockerFor(t).engine.listNetworks({ filters: { name: [base] } })).map(({ Name }) => Name)
 
 async function rulesOf(network: string): Promise<string[]> {
   const { stdout } = await execute('iptables', ['-w', '10', '-t', 'raw', '-S'])

@@ -14,6 +14,7 @@ import {
   NetworkGuard,
   notClosed,
   openPlaces,
+  short,
 } from './network-guard.ts'
 import { type NetworkSettings, rangeText } from './network-settings.ts'
 
@@ -21,8 +22,17 @@ import { type NetworkSettings, rangeText } from './network-settings.ts'
 const BRIDGED_TOO = '/proc/sys/net/bridge/bridge-nf-call-iptables'
 
 /**
- * The network of bots, and those of their builds, one each: a build has more capabilities, and could speak in the name of
- * whoever is on its network. All are closed towards this machine, each other and every private address.
+ * The network of a runner's bots. Where this process closes it, no other runner has it: what one opens to its bots, by rules for
+ * that network, is neither taken away by another nor open to the bots of another.
+ */
+export const botNetwork = (
+  { name, guard }: Pick<NetworkSettings, 'name' | 'guard'>,
+  runner: string,
+): string => (guard === 'external' ? name : `${name}-${short(runner)}`)
+
+/**
+ * The network of a runner's bots, and those of their builds, one each: a build has more capabilities, and could speak in the name
+ * of whoever is on its network. All are closed towards this machine, each other and every private address.
  */
 export class BotNetwork {
   readonly bots: string
@@ -31,15 +41,17 @@ export class BotNetwork {
   readonly #settings: NetworkSettings
   readonly #guard = new NetworkGuard()
   #changing: Promise<void> = Promise.resolve()
+  #isUsed = false
 
-  constructor(docker: DockerClient, settings: NetworkSettings) {
+  constructor(docker: DockerClient, settings: NetworkSettings, runner: string) {
     this.#docker = docker
     this.#settings = settings
-    this.bots = settings.name
-    this.builds = new BuildPlaces(docker, settings)
+    this.bots = botNetwork(settings, runner)
+    this.builds = new BuildPlaces(docker, { ...settings, name: this.bots })
   }
 
   prepare(): Promise<void> {
+    this.#isUsed = true
     return this.#oneAtATime(() => this.#prepare())
   }
 
@@ -63,24 +75,63 @@ export class BotNetwork {
       subnets: [rangeText(this.#settings.buildSubnets)],
       forges: true,
     }
-    await this.#guard.set([bots, builds], await openPlaces(this.#settings.allow))
+    const shared = await this.#findShared()
+    const old = shared === undefined || differs(shared) !== undefined ? [] : [guardedBridge(shared)]
+    await this.#guard.set([bots, builds, ...old], await openPlaces(this.#settings.allow))
   }
 
-  /** Takes away what builds of this runner have left, and the rules of networks that are gone. Answers names of networks. */
+  /**
+   * Takes away what builds of this runner have left, networks that nobody needs any more, and the rules of networks that are
+   * gone. Answers names of networks of builds.
+   */
   async sweep(runner: string): Promise<string[]> {
     const removed = await this.builds.sweep(runner)
-    await this.#removeShared()
-    if (this.#settings.guard === 'iptables') await this.#oneAtATime(() => this.#guard.removeStale())
+    await this.#removeEarlier()
+    if (this.#settings.guard === 'external') return removed
+    await this.#oneAtATime(async () => {
+      // A bot or a build of this process may be about to need it.
+      if (!this.#isUsed) await this.#removeUnused(this.bots)
+      await this.#removeUnused(this.#settings.name)
+      await this.#guard.removeStale()
+    })
     return removed
   }
 
+  /** Takes away its network and the rules for it, where no bot of the runner is left. Nothing is prepared any more. */
+  async release(): Promise<void> {
+    if (this.#settings.guard === 'external' || !this.#isUsed) return
+    await this.#oneAtATime(async () => {
+      await this.#removeUnused(this.bots)
+      await this.#guard.removeStale()
+    })
+  }
+
   /** Builds of earlier versions had one network together. */
-  async #removeShared(): Promise<void> {
-    const name = `${this.bots}-builds`
+  async #removeEarlier(): Promise<void> {
+    const name = `${this.#settings.name}-builds`
     const found = await this.#find(name)
     // Another runner's build may be on it.
     if (found?.Options?.[BRIDGE] === bridgeName(name))
       await this.#docker.ask('DELETE', `/networks/${found.Id}`).catch(() => undefined)
+  }
+
+  /** Bots of earlier versions had one network for all runners of a machine; some may still be on it. */
+  async #findShared(): Promise<NetworkAnswer | undefined> {
+    const { name } = this.#settings
+    const found = await this.#find(name)
+    return found?.Options?.[BRIDGE] === bridgeName(name) ? found : undefined
+  }
+
+  /** Removes one of ours that no bot is on, running or not, and no build beside it: the rules for builds go with it. */
+  async #removeUnused(name: string): Promise<void> {
+    const ask = (path: string, filters: object) =>
+      this.#docker.ask<{ Name?: string }[]>('GET', path, { query: { all: true, filters } })
+    const found = await this.#find(name)
+    if (found?.Options?.[BRIDGE] !== bridgeName(name)) return
+    const builds = await ask('/networks', { name: [`${name}-build-`] })
+    const bots = await ask('/containers/json', { network: [name] })
+    if (bots.length > 0 || builds.some(({ Name }) => Name?.startsWith(`${name}-build-`))) return
+    await this.#docker.ask('DELETE', `/networks/${found.Id}`).catch(() => undefined)
   }
 
   async #find(name: string): Promise<NetworkAnswer | undefined> {

@@ -235,13 +235,13 @@ test('the rules of a network that someone has removed go with the next sweep', {
   assert.deepEqual(await rules(), before)
   const docker = dockerFor(t)
   // As an earlier version had one for all builds; and one of someone else by such a name.
-  const earlier = { name: `${here.network}-builds`, bridge: bridgeName(`${here.network}-builds`) }
-  const foreign = { name: `${here.network}-builds-2`, bridge: `x-${randomBytes(4).toString('hex')}` }
+  const earlier = { name: `${here.base}-builds`, bridge: bridgeName(`${here.base}-builds`) }
+  const foreign = { name: `${here.base}-builds-2`, bridge: `x-${randomBytes(4).toString('hex')}` }
   for (const each of [earlier, foreign])
     await makeBridge(new DockerClient(process.env), { ...each, labels: docker.labels })
   await docker.engine.getNetwork(here.network).remove()
   await here.engine.sweepNetworks(here.runner)
-  const left = await docker.engine.listNetworks({ filters: { name: [here.network] } })
+  const left = await docker.engine.listNetworks({ filters: { name: [here.base] } })
   assert.deepEqual(
     left.map(({ Name }) => Name),
     [foreign.name],
@@ -386,16 +386,16 @@ async function networksOf({ runner }: EngineUnderTest): Promise<string[]> {
 /** A process with the same runner's name, in the middle of a build. */
 async function buildingProcess(
   t: TestContext,
-  { runner, image, network }: EngineUnderTest & { network: string },
+  { runner, image, base }: EngineUnderTest & { base: string },
 ): Promise<ChildProcess> {
   const script = `
     const { connectDocker } = await import(${JSON.stringify(new URL('./connected-docker.ts', import.meta.url).href)})
     const { testingBuild } = await import(${JSON.stringify(new URL('../../../test/support/docker/build-fixture.ts', import.meta.url).href)})
-    const engine = await connectDocker(process.env)
+    const engine = await connectDocker(process.env, '${runner}')
     const Dockerfile = 'FROM ${image}\\nRUN echo ${runner} begun; sleep 1000'
     await engine.build(testingBuild('${runner}', { Dockerfile }, { progress: (line) => console.log(line) }))`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
-    env: { ...process.env, DOCKER_NETWORK: network },
+    env: { ...process.env, DOCKER_NETWORK: base },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   t.after(() => child.kill('SIGKILL'))

@@ -240,6 +240,10 @@ class ConnectedDocker implements DockerEngine {
     return this.#told('remove what builds have left', this.#network.sweep(runner))
   }
 
+  releaseNetwork(): Promise<void> {
+    return this.#told('remove the network of bots', this.#network.release())
+  }
+
   close(): void {
     this.#closed.abort()
   }
@@ -291,8 +295,8 @@ interface DockerInfo {
   SecurityOptions: readonly string[]
 }
 
-/** Docker where DOCKER_HOST says, else at its usual socket. */
-export async function connectDocker(env: DockerEnv): Promise<DockerEngine> {
+/** Docker where DOCKER_HOST says, else at its usual socket. `runner`: its name at the engine. */
+export async function connectDocker(env: DockerEnv, runner: string): Promise<DockerEngine> {
   const settings = networkSettings(env)
   try {
     const docker = new DockerClient(env)
@@ -301,7 +305,8 @@ export async function connectDocker(env: DockerEnv): Promise<DockerEngine> {
       signal,
     })
     const hasSeccomp = SecurityOptions.some((option) => /^name=seccomp(,|$)/.test(option))
-    return new ConnectedDocker(docker, { version, hasSeccomp, env }, new BotNetwork(docker, settings))
+    const network = new BotNetwork(docker, settings, runner)
+    return new ConnectedDocker(docker, { version, hasSeccomp, env }, network)
   } catch (error) {
     if (error instanceof ErrandError) throw error
     throw notReached(dockerAddress(env), error)

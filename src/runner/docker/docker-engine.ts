@@ -214,7 +214,12 @@ export interface DockerEngine {
   readVolume(name: string, labels: OwnLabels): Promise<Readable>
   /** One that is in use stays, and false is answered; one that is gone is no error. */
   removeVolume(name: string): Promise<boolean>
-  /** Removes the networks of builds that an earlier process of this runner has left, and rules of networks that are gone. */
+  /**
+   * Removes the networks of builds that an earlier process of this runner has left, networks of bots that are needed no more,
+   * and rules of networks that are gone.
+   */
   sweepNetworks(runner: string): Promise<string[]>
+  /** Removes the network of this runner's bots, where none is left. Nothing is created or built afterwards. */
+  releaseNetwork(): Promise<void>
   close(): void
 }

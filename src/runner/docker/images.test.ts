@@ -80,7 +80,7 @@ async function served(t: TestContext, answer: RequestListener): Promise<string> 
 }
 
 test('no Docker is said with where it was looked for and what to do', async () => {
-  await assert.rejects(connectDocker({ DOCKER_HOST: 'unix:///no/such/docker.sock' }), {
+  await assert.rejects(connectDocker({ DOCKER_HOST: 'unix:///no/such/docker.sock' }, 'none'), {
     code: 'unavailable',
     message: 'Docker is not reachable at /no/such/docker.sock.',
     hint: 'Start Docker, or set DOCKER_HOST.',

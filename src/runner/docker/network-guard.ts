@@ -135,7 +135,8 @@ const CHAIN_PREFIX = 'ERRAND-'
 const BUILDS = '-B'
 const HOOK = 'PREROUTING'
 
-const short = (network: string): string => createHash('sha256').update(network).digest('hex').slice(0, 8)
+export const short = (network: string): string =>
+  createHash('sha256').update(network).digest('hex').slice(0, 8)
 /** At most 15 characters: Linux allows no more. */
 export const bridgeName = (network: string): string => `errand-${short(network)}`
 /** How the bridges of its builds begin, which come and go: one rule stands for them all, before there is any. */

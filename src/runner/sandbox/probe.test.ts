@@ -4,9 +4,11 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { parse } from 'yaml'
 import { baseImage, dockerFor, dockerHere } from '../../../test/support/docker/docker.ts'
 import { type Place, place } from '../../../test/support/runner/attempt-fixture.ts'
 import { sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
+import seccompProfile from '../docker/seccomp-profile.json' with { type: 'json' }
 import { explained, type Found, findBubblewrap, type MachineFacts } from './probe.ts'
 
 const PLAIN: MachineFacts = { isRoot: false, isFiltered: false, maxUserNamespaces: 1000 }
@@ -192,6 +194,30 @@ test('in a container of Docker it is told what keeps it from a sandbox, and what
   assert.match(await find('--user', '1000'), /^The container around this program lets it make no namespaces/)
   assert.match(await find(...open), /^A sandbox can have no \/proc of its own here/)
   assert.equal(await find(...open, '--security-opt', 'systempaths=unconfined'), 'usable')
+  // As the compose file of a runner has it; and without any one of the calls that its profile adds.
+  const file = parse(readFileSync(join(root, 'deploy/compose.runner.yaml'), 'utf8'))
+  const { security_opt, cap_drop } = file.services.runner as Record<string, string[]>
+  const asFile = (profile: string) => [
+    ...security_opt!.flatMap((each) => ['--security-opt', each.replace(/^seccomp:.*/, `seccomp=${profile}`)]),
+    ...['--user', '10001', '--cap-drop', cap_drop![0]!],
+  ]
+  const profile = join(root, 'deploy/seccomp-sandbox.json')
+  assert.equal(await find(...asFile(profile)), 'usable')
+  const { syscalls, ...rest } = JSON.parse(readFileSync(profile, 'utf8'))
+  const { '//': _, ...whole } = seccompProfile
+  assert.deepEqual({ ...rest, '//': _, syscalls: syscalls.slice(0, -1) }, { ...whole, '//': _ })
+  const { names } = syscalls.at(-1) as { names: string[] }
+  for (const name of names) {
+    const less = {
+      ...rest,
+      syscalls: [
+        ...whole.syscalls,
+        { names: names.filter((each) => each !== name), action: 'SCMP_ACT_ALLOW' },
+      ],
+    }
+    writeFileSync(join(here.path, 'less.json'), JSON.stringify(less))
+    assert.notEqual(await find(...asFile(join(here.path, 'less.json'))), 'usable', name)
+  }
 })
 
 function notRoot(): string | false {

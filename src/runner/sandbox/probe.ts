@@ -222,7 +222,7 @@ export function explained(said: string, facts: MachineFacts): Found {
       `The ${container} around this program lets it make no namespaces (${isFiltered ? 'its default seccomp profile' : 'it lacks the rights for it'}). ${words}`,
       container === 'pod'
         ? 'Give each run a pod of its own, which then is its sandbox; or give this one a seccompProfile that allows unshare and clone with new namespaces (type: Unconfined does), and procMount: Unmasked.'
-        : 'Give each run a container of its own, which then is its sandbox; or start this one with --security-opt seccomp=PROFILE, one that allows unshare and clone with new namespaces (unconfined does), and --security-opt systempaths=unconfined.',
+        : 'Give each run a container of its own, which then is its sandbox; or start this one with --security-opt seccomp=PROFILE, such as deploy/seccomp-sandbox.json of Errand, --security-opt systempaths=unconfined and, on a machine with AppArmor, --security-opt apparmor=unconfined.',
     )
   if (noNamespaces)
     return unusable(

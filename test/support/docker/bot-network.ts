@@ -14,7 +14,7 @@ import { DockerApi, type ThingApi } from './docker-api.ts'
 
 const execute = promisify(execFile)
 
-/** A network for bots that no other test has, as the variable that names it; its rules and it go with the test. */
+/** A name that no other test's networks for bots begin with; those that do go with the test, and their rules too. */
 export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
   const name = `errand-test-${randomBytes(4).toString('hex')}`
   noteMade('network', name)
@@ -22,12 +22,17 @@ export function botNetworkFor(t: TestContext): { DOCKER_NETWORK: string } {
   return { DOCKER_NETWORK: name }
 }
 
-/** It, those of its builds, and its rules. */
-export async function removeBotNetwork(name: string): Promise<void> {
+/** Those that are called after it, those of builds, and their rules. */
+export async function removeBotNetwork(base: string): Promise<void> {
   const docker = new DockerApi()
-  const networks = await docker.listNetworks({ filters: { name: [name] } })
-  for (const { Id, Name } of networks)
-    if (Name === name || Name.startsWith(`${name}-build-`)) await removedOnceEmpty(docker.getNetwork(Id))
+  const networks = await docker.listNetworks({ filters: { name: [base] } })
+  const own = networks.filter(({ Name }) => Name === base || Name.startsWith(`${base}-`))
+  for (const { Id } of own) await removedOnceEmpty(docker.getNetwork(Id))
+  const names = own.map(({ Name }) => Name.replace(/-build-.*$/, ''))
+  for (const name of new Set([base, ...names])) await removeRules(name)
+}
+
+async function removeRules(name: string): Promise<void> {
   for (const [bridge, chain] of [
     [bridgeName(name), guardChain(name)],
     [`${buildBridges(name)}+`, buildsChain(name)],

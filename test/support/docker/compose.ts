@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { TestDocker } from './docker.ts'
 
@@ -25,6 +25,8 @@ export interface ComposeUp {
   /** The file, of which a copy is brought up in the test's folder. */
   file: string
   folder: string
+  /** Files that are brought up beside it. */
+  beside?: readonly string[]
   /** What the file asks for. */
   env: Record<string, string>
   services: readonly string[]
@@ -35,15 +37,18 @@ export interface ComposeUp {
 
 /** Brings it up as a user does, but with the test's labels, so that all goes with the test. Answers the project's name. */
 export async function composeUp(up: ComposeUp): Promise<string> {
-  const { docker, file, folder, services, volumes, network, compose } = up
+  const { docker, file, beside = [], folder, services, volumes, network, compose } = up
   const project = docker.name(basename(file, '.yaml').replaceAll('.', '-'))
   const { labels } = docker
   const each = <T>(names: readonly string[], value: T) =>
     Object.fromEntries(names.map((name) => [name, value]))
   const copy = join(folder, basename(file))
   const added = `${copy}.test.json`
-  // docker-compose 1.29 knows no name of a project in the file.
-  writeFileSync(copy, readFileSync(file, 'utf8').replace(/^name: .*\n/m, ''))
+  // docker-compose 1.29 knows no name of a project in the file, nor that option; a profile it reads from where it is called.
+  const known = (text: string) =>
+    compose.length > 1 ? text : text.replace(/^name: .*\n/m, '').replace(/^ *- systempaths=.*\n/m, '')
+  writeFileSync(copy, known(readFileSync(file, 'utf8')))
+  cpSync(join(dirname(file), 'seccomp-sandbox.json'), join(folder, 'seccomp-sandbox.json'))
   const networks = {
     default: network === undefined ? { labels } : { external: true, name: network },
   }
@@ -52,7 +57,9 @@ export async function composeUp(up: ComposeUp): Promise<string> {
     JSON.stringify({ services: each(services, { labels }), volumes: each(volumes, { labels }), networks }),
   )
   const [program, ...args] = compose
-  await execute(program!, [...args, '-p', project, '-f', copy, '-f', added, 'up', '-d', '--no-build'], {
+  const files = [copy, ...beside, added].flatMap((each) => ['-f', each])
+  await execute(program!, [...args, '-p', project, ...files, 'up', '-d', '--no-build'], {
+    cwd: folder,
     env: { PATH: process.env.PATH, DOCKER_HOST: process.env.DOCKER_HOST, ...up.env },
   })
   return project

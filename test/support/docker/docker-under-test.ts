@@ -1,21 +1,26 @@
 import { randomBytes } from 'node:crypto'
 import type { TestContext } from 'node:test'
+import { botNetwork } from '../../../src/runner/docker/bot-network.ts'
 import { connectDocker } from '../../../src/runner/docker/connected-docker.ts'
+import { networkSettings } from '../../../src/runner/docker/network-settings.ts'
 import { botNetworkFor } from './bot-network.ts'
 import { baseImage, noteMade, removeLabelled } from './docker.ts'
 import type { EngineUnderTest } from './docker-engine-conformance.ts'
 
-/** A driver with a network and a runner's name of its own; all of it goes with the test. */
+/** A driver with a network and a runner's name of its own; all of it goes with the test. `base`: what its network is called after. */
 export async function dockerUnderTest(
   t: TestContext,
   env: Readonly<Record<string, string>> = {},
-): Promise<EngineUnderTest & { network: string }> {
+): Promise<EngineUnderTest & { network: string; base: string }> {
   const runner = `errand-test-${randomBytes(4).toString('hex')}`
   noteMade('label', `errand.runner=${runner}`)
   // Before its network: a container holds that.
   t.after(() => removeLabelled(`errand.runner=${runner}`))
   const network = botNetworkFor(t)
-  const engine = await connectDocker({ ...process.env, ...network, ...env })
+  const all = { ...process.env, ...network, ...env }
+  const engine = await connectDocker(all, runner)
   t.after(() => engine.close())
-  return { engine, runner, image: await baseImage('busybox:latest'), network: network.DOCKER_NETWORK }
+  const { DOCKER_NETWORK: base } = all
+  const image = await baseImage('busybox:latest')
+  return { engine, runner, image, network: botNetwork(networkSettings(all), runner), base }
 }

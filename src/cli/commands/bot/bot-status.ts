@@ -74,6 +74,7 @@ function facts(bot: BotView): string[][] {
       'health',
       bot.health && [bot.health.state, bot.health.output?.split('\n')[0]].filter(Boolean).join(': '),
     ],
+    ['cannot reach', bot.cannot_reach && `what its runner allows: ${bot.cannot_reach}`],
     ['why', bot.reason?.replaceAll('_', ' ')],
     ['message', bot.message],
     ['exit code', bot.exit_code],
