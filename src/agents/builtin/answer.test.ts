@@ -4,7 +4,7 @@ import { AnswerReader } from './answer.ts'
 
 /** As services send them, which is not always as the types say. */
 function read(...choices: object[]) {
-  const reader = new AnswerReader()
+  const reader = new AnswerReader(400)
   for (const choice of choices) reader.take({ choices: [choice] })
   return reader.answer
 }
@@ -38,7 +38,25 @@ test('whole calls under one index, and calls without an id, are told apart', () 
 test('an answer without an end has none, and the other names of thoughts are known', () => {
   assert.equal(read({ delta: { content: 'Half' } }).finish, undefined)
   assert.equal(read({ delta: { refusal: 'No.' } }, { delta: {}, finish_reason: 'stop' }).finish, 'refusal')
-  const reader = new AnswerReader()
+  const reader = new AnswerReader(400)
   assert.deepEqual(reader.take({ choices: [{ delta: { reasoning: 'Hm.' } }] }), { text: '', thought: 'Hm.' })
   assert.deepEqual(reader.take({}), { text: '', thought: '' })
+})
+
+test('an answer whose tokens nobody has counted is estimated', () => {
+  const answered = (usage: unknown) => {
+    const reader = new AnswerReader(400)
+    reader.take({ choices: [{ delta: { content: 'x'.repeat(40) }, finish_reason: 'stop' }] })
+    reader.take({ choices: [], usage: usage as never })
+    return reader.answer.usage
+  }
+  const estimated = { input_tokens: 100, cached_input_tokens: 0, output_tokens: 10 }
+  for (const wrong of [0, -5, 'many', null])
+    assert.deepEqual(answered({ prompt_tokens: wrong, completion_tokens: wrong }), estimated)
+  for (const none of [undefined, null, {}]) assert.deepEqual(answered(none), estimated)
+  assert.deepEqual(answered({ prompt_tokens: 7, completion_tokens: 3 }), {
+    ...{ input_tokens: 7, cached_input_tokens: 0, output_tokens: 3 },
+  })
+  // One that was broken off is asked for again.
+  assert.equal(read({ delta: { content: 'Half' } }).usage, undefined)
 })

@@ -38,14 +38,22 @@ interface Delta {
 /** Past it no model means what it says. */
 const MOST_CHARS = 8 * 1024 * 1024
 
-/** Puts the chunks of a stream together. */
+/** Of a token, where nobody has counted them. */
+const CHARS_PER_TOKEN = 4
+
+/** Puts the chunks of a stream together; `askedChars`: the length of what was asked. */
 export class AnswerReader {
+  readonly #askedChars: number
   readonly #calls: (ModelCall & { index: number })[] = []
   #text = ''
   #refused = false
   #finish: Answer['finish']
   #usage: Usage | undefined
   #chars = 0
+
+  constructor(askedChars: number) {
+    this.#askedChars = askedChars
+  }
 
   /** Answers what of the chunk is for people. */
   take(chunk: AnswerChunk): { text: string; thought: string } {
@@ -68,7 +76,18 @@ export class AnswerReader {
       text: this.#text,
       calls: this.#calls.map(({ index: _, ...call }) => call),
       finish: this.#finish === 'stop' && this.#refused ? 'refusal' : this.#finish,
-      usage: this.#usage,
+      usage: this.#finish === undefined ? this.#usage : this.#counted(this.#usage ?? nothing),
+    }
+  }
+
+  /** A service that tells no tokens, or none but zero, has not counted them, and a budget is to be kept all the same. */
+  #counted({ input_tokens, cached_input_tokens, output_tokens }: Usage): Usage {
+    const estimate = (chars: number) => Math.ceil(chars / CHARS_PER_TOKEN)
+    const hasInput = input_tokens + cached_input_tokens > 0
+    return {
+      input_tokens: hasInput ? input_tokens : estimate(this.#askedChars),
+      cached_input_tokens,
+      output_tokens: output_tokens > 0 ? output_tokens : estimate(this.#chars),
     }
   }
 
@@ -90,6 +109,8 @@ function finishOf(reason: string): NonNullable<Answer['finish']> {
   if (reason === 'length') return 'length'
   return reason === 'content_filter' ? 'refusal' : 'stop'
 }
+
+const nothing: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 
 function usageOf(usage: NonNullable<AnswerChunk['usage']>): Usage {
   const count = (value: number | undefined) => Math.max(0, Math.round(Number(value) || 0))

@@ -29,7 +29,8 @@ export class Model {
   }
 
   async ask(system: string, messages: readonly Message[], heard: Heard, signal: AbortSignal): Promise<Asked> {
-    const reader = new AnswerReader()
+    const body = JSON.stringify(this.#body(system, messages))
+    const reader = new AnswerReader(body.length)
     const silence = new Silence(this.#settings.timeoutMs)
     let begun = false
     const ended = (thrown: unknown): Asked => {
@@ -42,7 +43,7 @@ export class Model {
     }
     try {
       const until = AbortSignal.any([signal, silence.signal])
-      const response = await this.#post(this.#body(system, messages), until)
+      const response = await this.#post(body, until)
       begun = true
       for await (const chunk of chunksOf(response)) {
         silence.broken()
@@ -70,7 +71,7 @@ export class Model {
     }
   }
 
-  async #post(body: object, signal: AbortSignal): Promise<Response> {
+  async #post(body: string, signal: AbortSignal): Promise<Response> {
     const { apiKey, baseUrl = OPENAI_URL, organization, project } = this.#settings
     const headers = {
       Accept: 'application/json',
@@ -80,7 +81,7 @@ export class Model {
       ...(project === undefined ? {} : { 'OpenAI-Project': project }),
     }
     const url = `${baseUrl.replace(/\/$/, '')}/chat/completions`
-    const request = { method: 'POST', headers, body: JSON.stringify(body), signal }
+    const request = { method: 'POST', headers, body, signal }
     const response = await fetch(url, request).catch((cause: unknown) => {
       throw new Error('Connection error.', { cause })
     })

@@ -389,6 +389,64 @@ test('a bot that has ended and had no secrets can be restarted, within the quota
   assert.equal((await call('POST', '/one/restart')).json.error.code, 'quota_exceeded')
 })
 
+test('a bot that has crashed begins again with its secrets, which go once it is stopped or another takes its place', async (t) => {
+  const { hub, call } = await setUp(t)
+  const crash = async (
+    run_id: string,
+    end: object = { outcome: 'failed', reason: 'exit_code', exit_code: 1 },
+  ) => {
+    ;(await botOn(hub, 'echo', run_id)).end(end as never)
+    await hub.engine.done(run_id)
+    await until(async () => (await call('GET', '/echo')).json.state === 'crashed')
+  }
+  const kept = async (run_id: string) => await hub.secrets.ofRun({ tenant: 'default', run_id })
+  const gone = (run_id: string) => until(async () => Object.keys(await kept(run_id)).length === 0)
+  const first = (await call('POST', '', echo)).json.run_id
+  await crash(first)
+  const restarted = await call('POST', '/echo/restart')
+  assert.equal(restarted.status, 202, restarted.text)
+  const second = restarted.json.run_id
+  assert.deepEqual(await hub.secrets.reveal((await botOn(hub, 'echo', second)).spec), { BOT_TOKEN: TOKEN })
+  await gone(first)
+  // A hub that starts meanwhile leaves them.
+  await crash(second, { outcome: 'interrupted', reason: 'lost' })
+  await hub.bots.resume()
+  assert.deepEqual(await kept(second), { BOT_TOKEN: TOKEN })
+  const third = (await call('POST', '', { ...echo, env_vars: { BOT_TOKEN: 'another-token' } })).json.run_id
+  await gone(second)
+  await crash(third)
+  assert.deepEqual(await kept(third), { BOT_TOKEN: 'another-token' })
+  assert.equal((await call('POST', '/echo/stop')).json.state, 'crashed')
+  assert.deepEqual(await kept(third), {})
+  const refused = await call('POST', '/echo/restart')
+  assert.match(refused.json.error.hint, /-e BOT_TOKEN$/)
+})
+
+test('code that is updated keeps what it needs, unless that is given or of another language', async (t) => {
+  const { hub, call } = await setUp(t)
+  const needs = { requirements: ['aiogram>=3.0'], base_image: 'python:3.12-slim' }
+  await call('POST', '', { bot_id: 'echo', code: 'old', ...needs })
+  await (await botOn(hub)).phase('running')
+  const updated = async (change: object) => {
+    const { update, run_id } = (await call('POST', '/echo/update', change)).json
+    const bot = await botOn(hub, 'echo', update?.run_id ?? run_id)
+    const { source } = bot.spec.args as { source: Record<string, unknown> }
+    await bot.phase('running')
+    await until(async () => (await call('GET', '/echo')).json.update === undefined)
+    return source
+  }
+  const code = await updated({ code: 'new' })
+  assert.deepEqual([code.files, code.requirements], [{ 'bot.py': 'new' }, needs.requirements])
+  assert.equal(code.base_image, needs.base_image)
+  const files = await updated({ files: { 'main.py': 'x' }, entrypoint: 'main.py' })
+  assert.deepEqual([files.requirements, files.base_image], [needs.requirements, needs.base_image])
+  assert.deepEqual((await updated({ code: 'x', requirements: ['httpx'] })).requirements, ['httpx'])
+  assert.deepEqual((await updated({ code: 'x', requirements: [] })).requirements, [])
+  await updated({ code: 'x', requirements: ['httpx'] })
+  const node = await updated({ files: { 'bot.js': 'x' }, entrypoint: 'bot.js' })
+  assert.deepEqual([node.requirements, node.base_image], [[], undefined])
+})
+
 test('a bot that is begun again lives no longer than bots may by then', async (t) => {
   const quota = { maxBots: 3, maxSeconds: 86_400, maxDataBytes: 5 * 1024 ** 3 }
   const { call } = await setUp(t, { botQuota: quota })

@@ -1,18 +1,23 @@
 import { setImmediate } from 'node:timers/promises'
 import { SOURCE_PASSWORD } from '../../blueprints/bot-source.ts'
-import type { RunView } from '../../contract/run.ts'
+import type { RunRecord, RunView } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Secrets } from '../secrets.ts'
+import { botState, type KnownBots } from './bot-view.ts'
 
 export interface BotSecretCleanupOptions {
   engine: EngineFace
   secrets: Secrets
   log: Log
+  known: Pick<KnownBots, 'find'>
 }
 
-/** Deletes the secrets of bots that have served; those of other runs are kept for a retry, until the run is removed. */
+/**
+ * Deletes the secrets of bots that have served. Those of a bot that has crashed stay, so that it can be begun again, until it is stopped, another
+ * run takes its place or its run is removed; those of other runs are kept for a retry, until the run is removed.
+ */
 export class BotSecretCleanup {
   readonly #options: BotSecretCleanupOptions
 
@@ -23,6 +28,11 @@ export class BotSecretCleanup {
   /** The run has ended. */
   dropAll(runId: string): void {
     this.#drop(runId)
+  }
+
+  /** The run has ended, and is not begun again as it was. */
+  async dropNow(run: Pick<RunRecord, 'run_id' | 'tenant'>): Promise<void> {
+    await this.#options.secrets.dropOfRun(run)
   }
 
   /** The container of the run is up: its image is there. */
@@ -39,17 +49,27 @@ export class BotSecretCleanup {
       const wasBeginning = engine.isBeginning(run_id)
       const run = await engine.get(run_id)
       if (wasBeginning || engine.isBeginning(run_id) || (run && run.blueprint !== 'bot')) continue
-      if (run === undefined || isFinalRun(run.status)) await secrets.dropOfRun({ tenant, run_id })
-      else if (pulledBy(await engine.view(run_id)) !== undefined)
+      if (run === undefined) await secrets.dropOfRun({ tenant, run_id })
+      else if (isFinalRun(run.status)) {
+        if (!(await this.#mayComeBack(run))) await secrets.dropOfRun({ tenant, run_id })
+      } else if (pulledBy(await engine.view(run_id)) !== undefined)
         await secrets.dropOfRun({ tenant, run_id }, SOURCE_PASSWORD)
     }
+  }
+
+  async #mayComeBack(run: RunRecord): Promise<boolean> {
+    if (botState(run) !== 'crashed') return false
+    const { tenant, owner, workflow_name } = run
+    return (await this.#options.known.find({ tenant, owner }, workflow_name))?.run_id === run.run_id
   }
 
   #drop(runId: string, name?: string): void {
     const { engine, secrets, log } = this.#options
     void (async () => {
       const run = await engine.get(runId)
-      if (run?.blueprint === 'bot') await secrets.dropOfRun(run, name)
+      if (run?.blueprint !== 'bot') return
+      if (name === undefined && (await this.#mayComeBack(run))) return
+      await secrets.dropOfRun(run, name)
     })().catch((error: Error) =>
       log(
         `The secrets of run ${runId} could not be deleted; the next start of the hub does it: ${error.message}`,

@@ -208,6 +208,11 @@ export class KnownBots {
     return await this.#runs({ ...of, botId, statuses: open })
   }
 
+  /** The run that the bot is, or was last; undefined: there is no such bot. */
+  async find(of: BotOwner, botId: string): Promise<RunRecord | undefined> {
+    return botRuns(await this.#runs({ ...of, botId }))?.current
+  }
+
   /** Throws `not_found`. */
   async runs(of: BotOwner, botId: string): Promise<BotRuns> {
     const found = botRuns(await this.#runs({ ...of, botId }))

@@ -64,7 +64,7 @@ export class Bots {
     this.#submissions = new BotSubmissions(options)
     const { live = () => undefined } = options
     this.#known = new KnownBots(options.engine, live)
-    this.#secretCleanup = new BotSecretCleanup(options)
+    this.#secretCleanup = new BotSecretCleanup({ ...options, known: this.#known })
     const { maxDataBytes: limitBytes } = options.quota
     this.data = new BotDataPlaces({ ...options, ...options.data, known: this.#known, limitBytes })
     const { engine, log, settleMs = DEFAULT_SETTLE_MS, heardForMs = () => settleMs } = options
@@ -129,7 +129,9 @@ export class Bots {
       const data = await this.data.planned(of, { botId, given: wanted, runner })
       const made = botRun(request, { ...options, data })
       this.#checkRoom(of, made.workflow)
+      const before = await this.#known.find(of, botId)
       await this.#submissions.submit(of, { run_id, ...made })
+      if (before !== undefined) await this.#secretCleanup.dropNow(before)
       return this.#begun(of, given.bot_id, given)
     })
   }
@@ -142,8 +144,9 @@ export class Bots {
       const again = await restartSpec(current, this.#options)
       if (update !== undefined && !isFinalRun(update.status)) throw underWay(botId, update)
       const { args, secrets: names, slot, storedPassword } = botOf(again.run.workflow)
-      const secrets = live ? again.secrets : {}
-      if (!live && names.length > 0) throw mustStartAnew(botId, { ...args, names, storedPassword })
+      const { secrets } = again
+      const hasAll = names.every((name) => Object.hasOwn(secrets, name))
+      if (!live && !hasAll) throw mustStartAnew(botId, { ...args, names, storedPassword })
       if (!live) checkQuota(botId, await this.#known.openRuns(of), this.#options.quota)
       const run_id = newRunId()
       const { host } = botOf(again.run.workflow)
@@ -159,6 +162,8 @@ export class Bots {
       const replaces = live ? current.run_id : undefined
       await this.#submissions.submit(of, { run_id, blueprint: 'bot', workflow, secrets, replaces })
       if (live && slot !== '') await this.#cancel(current, `Restarted as ${run_id}.`)
+      // The new run has its own.
+      if (!live) await this.#secretCleanup.dropNow(current)
       return this.#begun(of, botId)
     })
   }
@@ -191,11 +196,12 @@ export class Bots {
     })
   }
 
-  /** Ends all runs of the bot; one that has ended stays as it is. Throws `not_found`. */
+  /** Ends all runs of the bot; of one that has ended only its secrets go. Throws `not_found`. */
   stop(of: BotOwner, botId: string, by: string): Promise<BotView> {
     return this.#locked(of, async () => {
-      await this.#known.runs(of, botId)
+      const { current } = await this.#known.runs(of, botId)
       for (const run of await this.#known.openRuns(of, botId)) await this.#cancel(run, undefined, by)
+      if (isFinalRun(current.status)) await this.#secretCleanup.dropNow(current)
       return await this.get(of, botId)
     })
   }

@@ -61,7 +61,7 @@ export function changedRequest(
     timeout_seconds: Number.isFinite(seconds) ? seconds : null,
     health,
     // The command belongs to the source that it was given with.
-    ...(ownSource ? {} : { command }),
+    ...(ownSource ? stayingSource(source, given) : { command }),
     ...defined(without(given, { data: true })),
     limits: BotLimits.parse({ ...limits, ...defined(given.limits ?? {}) }),
     restart: BotRestart.parse({ ...restart, ...defined(given.restart ?? {}) }),
@@ -71,6 +71,24 @@ export function changedRequest(
   }
   return ownSource ? { request } : { request, kept: { source, password, storedPassword } }
 }
+
+/** What of the source stays beside code that was given: the things that it needs, where it is of the same language. */
+function stayingSource(source: BotSource, given: BotChange): Partial<BotRequest> {
+  const isCode = given.code !== undefined || given.files !== undefined
+  if (source.mode === 'simple' && isCode) {
+    const { requirements, language, base_image } = source
+    const entrypoint = given.entrypoint ?? source.entrypoint
+    const isSame =
+      endingOf(entrypoint) === endingOf(source.entrypoint) && (given.language ?? language) === language
+    return isSame ? defined({ requirements, language, base_image }) : {}
+  }
+  const isFetched = given.git_url !== undefined || given.upload !== undefined
+  if ((source.mode === 'git' || source.mode === 'archive') && isFetched)
+    return { dockerfile: source.dockerfile }
+  return {}
+}
+
+const endingOf = (path: string): string | undefined => /\.[a-z]+$/.exec(path)?.[0]
 
 /** Of an image that needs a password: without one it is not pulled, and what is there is meant. */
 function isSameImage(source: BotSource, given: BotChange, fields: readonly string[]): boolean {

@@ -230,24 +230,29 @@ describe('a door with a budget', () => {
 
   it('lowers what a request may let the model write, each by its own name for it', async () => {
     const answers: Record<string, string> = {
-      '/v1/messages': answerOf({ input_tokens: 0, output_tokens: 0 }),
-      '/v1/responses': JSON.stringify({ usage: { input_tokens: 0, output_tokens: 0 } }),
-      '/v1/chat/completions': JSON.stringify({ usage: { prompt_tokens: 0, completion_tokens: 0 } }),
+      '/v1/messages': answerOf({ input_tokens: 1, output_tokens: 1 }),
+      '/v1/responses': JSON.stringify({ usage: { input_tokens: 1, output_tokens: 1 } }),
+      '/v1/chat/completions': JSON.stringify({ usage: { prompt_tokens: 1, completion_tokens: 1 } }),
     }
     await using service = await startService((request, response) => response.end(answers[request.url ?? '']))
-    await using door = await openDoor({
-      rules: [{ upstream: service.url }, { upstream: `${service.url}/v1`, name: 'openai', shape: 'openai' }],
-      budget: { tokens: 5000 },
-    })
-    const sent = async (url: string, path: string, body: object) => {
-      await ask(url, path, { body: { model: 'm', ...body } })
+    const opened = () =>
+      openDoor({
+        rules: [
+          { upstream: service.url },
+          { upstream: `${service.url}/v1`, name: 'openai', shape: 'openai' },
+        ],
+        budget: { tokens: 5000 },
+      })
+    const sent = async (name: string, path: string, body: object) => {
+      await using door = await opened()
+      await ask(door.url(name), path, { body: { model: 'm', ...body } })
       return JSON.parse(service.seen.at(-1)!.body) as Record<string, unknown>
     }
-    const openai = door.url('openai')
+    const openai = 'openai'
     const thinking = { type: 'enabled', budget_tokens: 8000 }
-    assert.equal((await sent(door.url(), '/v1/messages', { max_tokens: 6000 })).max_tokens, 5000)
-    assert.equal((await sent(door.url(), '/v1/messages', { max_tokens: 9000, thinking })).max_tokens, 8001)
-    assert.equal((await sent(door.url(), '/v1/messages', { max_tokens: 4000 })).max_tokens, 4000)
+    assert.equal((await sent('anthropic', '/v1/messages', { max_tokens: 6000 })).max_tokens, 5000)
+    assert.equal((await sent('anthropic', '/v1/messages', { max_tokens: 9000, thinking })).max_tokens, 8001)
+    assert.equal((await sent('anthropic', '/v1/messages', { max_tokens: 4000 })).max_tokens, 4000)
     assert.equal((await sent(openai, '/responses', { max_output_tokens: 6000 })).max_output_tokens, 5000)
     assert.equal((await sent(openai, '/responses', {})).max_output_tokens, undefined)
     const chat = await sent(openai, '/chat/completions', {
@@ -268,14 +273,51 @@ describe('a door with a budget', () => {
     // No limit to some, and so none that anything could be set aside by.
     assert.equal((await sent(openai, '/chat/completions', { max_tokens: -1 })).max_tokens, -1)
     const before = service.seen.length
+    await using door = await opened()
     for (const body of [{ max_tokens: '9000' }, { max_tokens: 1, n: '50' }, { max_completion_tokens: [1] }])
-      assert.equal((await ask(openai, '/chat/completions', { body: { model: 'm', ...body } })).status, 400)
+      assert.equal(
+        (await ask(door.url(openai), '/chat/completions', { body: { model: 'm', ...body } })).status,
+        400,
+      )
     assert.equal(service.seen.length, before)
+  })
+
+  it('is held whatever a service answers instead of counts', async () => {
+    const text = 'word '.repeat(2000)
+    const wrong: unknown[] = [0, -1000, '0', '9000', null, 0.2, [], {}, true]
+    for (const value of wrong) {
+      const usage = {
+        ...{ input_tokens: value, output_tokens: value, prompt_tokens: value, completion_tokens: value },
+        cache_read_input_tokens: value,
+      }
+      const answer = {
+        ...{ usage, content: [{ type: 'text', text }], choices: [{ message: { content: text } }] },
+        output: [{ content: [{ type: 'output_text', text }] }],
+      }
+      await using service = await startService((_, response) => {
+        response.setHeader('content-type', 'application/json')
+        response.end(JSON.stringify(answer))
+      })
+      for (const [name, path] of [
+        ['anthropic', '/v1/messages'],
+        ['openai', '/responses'],
+        ['openai', '/chat/completions'],
+      ] as const) {
+        await using door = await openDoor({
+          rules: [{ upstream: service.url }, { upstream: service.url, name: 'openai', shape: 'openai' }],
+          budget: { tokens: 20_000 },
+        })
+        let passed = 0
+        while (passed < 20 && (await ask(door.url(name), path, { body: messages() })).status === 200) passed++
+        assert.ok(passed < 10, `${path} with ${JSON.stringify(value)}: ${passed}`)
+        assert.ok(door.of('answered').every(({ estimated }) => estimated === true))
+      }
+    }
   })
 
   it('refuses what cannot be counted', async () => {
     await using service = await startService((_, response) =>
-      response.end(answerOf({ output_tokens: 100_000 })),
+      response.end(answerOf({ input_tokens: 1, output_tokens: 100_000 })),
     )
     await using door = await openDoor({
       rules: [

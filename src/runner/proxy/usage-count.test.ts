@@ -147,6 +147,47 @@ describe('counting', () => {
     assert.equal(count('chat', [bytes.subarray(0, -14)], { whole: false }).estimated, true)
   })
 
+  it('estimates a stream whose counts are zero, negative or no number, as one without any', () => {
+    const value = (text: string) => JSON.parse(text) as unknown
+    for (const wrong of ['0', '-7', '"55"', 'null', '{}', '0.4'])
+      for (const api of apis) {
+        const bytes = Buffer.from(
+          streams[api].parts
+            .map((part) =>
+              part.replace(
+                /"(\w*tokens)":\d+/g,
+                (_, name: string) => `"${name}":${JSON.stringify(value(wrong))}`,
+              ),
+            )
+            .join(''),
+        )
+        const { tokens, estimated } = count(api, [bytes])
+        assert.deepEqual([estimated, tokens.input], [true, 777], `${api} ${wrong}`)
+        assert.ok(tokens.output >= estimateOf(textBytes), `${api} ${wrong}: ${tokens.output}`)
+      }
+  })
+
+  it('has one count estimated where the other is told', () => {
+    const usage = { input_tokens: 300, output_tokens: 0 }
+    const completed = (output: unknown) => event({ type: 'response.completed', response: { usage, output } })
+    const whole = count('responses', [Buffer.from(completed([{ content: [{ text }] }]))])
+    assert.deepEqual([whole.estimated, whole.tokens.input], [true, 300])
+    assert.ok(whole.tokens.output >= estimateOf(textBytes))
+    // A model may write nothing.
+    assert.deepEqual(count('responses', [Buffer.from(completed([]))]).estimated, false)
+    const late = [
+      event({ type: 'message_start', message: { usage: { input_tokens: 0, output_tokens: 1 } } }),
+      event({ type: 'content_block_delta', delta: { type: 'text_delta', text } }),
+      event({
+        type: 'message_delta',
+        delta: { stop_reason: 'x' },
+        usage: { input_tokens: 9, output_tokens: 50 },
+      }),
+    ]
+    const { tokens, estimated } = count('messages', [Buffer.from(late.join(''))])
+    assert.deepEqual([tokens.input, tokens.output, estimated], [9, 50, false])
+  })
+
   it('reads answers that are no stream', () => {
     const body = (usage: object) => [Buffer.from(JSON.stringify({ id: 'x', usage }))]
     const options = { stream: false }

@@ -9,7 +9,7 @@ const record = (value: unknown): Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {}
 const records = (value: unknown): Json[] => (Array.isArray(value) ? value.map(record) : [])
 
-/** A service that answers nonsense must not make a sum that is no number. */
+/** A service that answers nonsense must not make a sum that is no number. What is zero, negative or no number counts nothing. */
 const MOST_TOKENS = 1_000_000_000
 const count = (value: unknown): number =>
   typeof value === 'number' && value > 0 ? Math.min(Math.floor(value), MOST_TOKENS) : 0
@@ -22,10 +22,9 @@ export const estimateOf = (bytes: number): number => Math.ceil(bytes / BYTES_PER
 export const budgetTokens = ({ input, cache_write, output, reasoning }: Tokens): number =>
   input + cache_write + output + reasoning
 
-/** The `usage` of a Messages answer; in a stream each one stands for the whole until then. */
+/** The `usage` of a Messages answer; in a stream each one stands for the whole until then, which only grows. */
 function messagesUsage(usage: Json, before: Counted): Counted {
-  const taken = (name: string, otherwise: number) =>
-    typeof usage[name] === 'number' ? count(usage[name]) : otherwise
+  const taken = (name: string, otherwise: number) => count(usage[name]) || otherwise
   const hour = record(usage.cache_creation).ephemeral_1h_input_tokens
   return {
     input: taken('input_tokens', before.input),
@@ -56,12 +55,15 @@ function openaiUsage(usage: Json, input: string, output: string): Counted {
   }
 }
 
+const inputOf = ({ input, cache_read, cache_write }: Counted): number => input + cache_read + cache_write
+const outputOf = ({ output, reasoning }: Counted): number => output + reasoning
+
 const none: Counted = { input: 0, output: 0, cache_read: 0, cache_write: 0, reasoning: 0 }
 
 /** The part of an answer that has come so far. */
 interface Seen {
   usage: Counted | undefined
-  /** Bytes of texts of the model. */
+  /** Bytes of texts of the model that no usage counts. */
   textBytes: number
   /** The usage is the last one. */
   whole: boolean
@@ -81,18 +83,20 @@ const events: Readonly<Record<Api, (seen: Seen, event: Json) => void>> = {
     } else if (event.type === 'message_delta') {
       seen.usage = messagesUsage(record(event.usage), seen.usage ?? none)
       // Its count is of all until now; what was written before it is no more to be estimated.
-      if (typeof record(event.usage).output_tokens === 'number') seen.textBytes = 0
+      if (count(record(event.usage).output_tokens) > 0) seen.textBytes = 0
       seen.whole ||= typeof record(event.delta).stop_reason === 'string'
     }
   },
   responses(seen, event) {
     const type = typeof event.type === 'string' ? event.type : ''
-    const { usage } = record(event.response)
+    const { usage, output } = record(event.response)
     if (type.endsWith('.delta')) seen.textBytes += bytesOf(event.delta)
     if (!/^response\.(completed|incomplete|failed|cancelled)$/.test(type)) return
     if (typeof usage !== 'object' || usage === null) return
     seen.usage = openaiUsage(record(usage), 'input', 'output')
-    seen.textBytes = 0
+    if (outputOf(seen.usage) > 0) seen.textBytes = 0
+    // A service may send its answer in this event alone.
+    else if (records(output).length > 0) seen.textBytes ||= Buffer.byteLength(JSON.stringify(output))
     seen.whole = true
   },
   chat(seen, event) {
@@ -104,7 +108,7 @@ const events: Readonly<Record<Api, (seen: Seen, event: Json) => void>> = {
     if (typeof event.usage !== 'object' || event.usage === null) return
     // Some tell it with each chunk, of all until then; a last one has nothing else.
     seen.usage = openaiUsage(record(event.usage), 'prompt', 'completion')
-    seen.textBytes = 0
+    if (outputOf(seen.usage) > 0) seen.textBytes = 0
     seen.whole ||= records(event.choices).length === 0
   },
 }
@@ -161,8 +165,10 @@ export class AnswerCount {
     const { usage, whole: told } = this.#seen
     const uncounted = this.#seen.textBytes + this.#skippedBytes
     // A connection that is cut after its last word takes nothing away.
-    if (usage !== undefined && uncounted === 0 && (told || whole)) return { tokens: usage, estimated: false }
-    const tokens = usage ?? { ...none, input: this.#estimatedInput }
+    const hasInput = usage !== undefined && inputOf(usage) > 0
+    if (hasInput && uncounted === 0 && (told || whole)) return { tokens: usage, estimated: false }
+    // No request is without input: a service that says so has not counted it.
+    const tokens = hasInput ? usage : { ...(usage ?? none), input: this.#estimatedInput }
     return { tokens: { ...tokens, output: tokens.output + estimateOf(uncounted) }, estimated: true }
   }
 
@@ -198,8 +204,8 @@ export class AnswerCount {
     const bytes = this.#taken()
     const body = parsed(bytes.toString())
     const usage = body && wholeUsage(this.#api, body)
-    if (usage === undefined) this.#seen.textBytes += bytes.length
-    else Object.assign(this.#seen, { usage, whole: true })
+    if (usage === undefined || outputOf(usage) === 0) this.#seen.textBytes += bytes.length
+    if (usage !== undefined) Object.assign(this.#seen, { usage, whole: true })
   }
 }
 
