@@ -3,8 +3,11 @@ import { ErrandError } from '../contract/errors.ts'
 import type { Action } from '../runner/ports.ts'
 import { parseArguments } from './arguments.ts'
 
-/** Sends a request; the answer's body is the step's standard output. */
-export const httpRequest: Action = {
+/** As Node's fetch itself gives up a server. */
+const SILENCE_MS = 300_000
+
+/** Sends a request; the answer's body is the step's standard output. A server from which nothing comes for so long is given up. */
+export const httpRequestWithin = (silenceMs = SILENCE_MS): Action => ({
   kind: 'inline',
   async run(spec, { signal, apart, write, shown }) {
     const args = parseArguments(HttpRequestArgs, spec)
@@ -18,12 +21,21 @@ export const httpRequest: Action = {
       )
     const url = parseUrl(args.url)
     const name = `${args.method} ${shown(args.url).split(/[?#]/, 1)[0]}`
+    const silence = new AbortController()
+    const silent = setTimeout(
+      () => silence.abort(new Error(`nothing came for ${silenceMs / 1000} s`)),
+      silenceMs,
+    )
     let request: Request
     try {
       // A connection of its own: one kept from an earlier step may be closing on the other side just now.
       const headers = { ...args.headers, connection: 'close' }
-      request = new Request(url, { method: args.method, headers, body: args.body, signal })
+      request = new Request(url, {
+        ...{ method: args.method, headers, body: args.body },
+        signal: AbortSignal.any([signal, silence.signal]),
+      })
     } catch (cause) {
+      clearTimeout(silent)
       throw new ErrandError('invalid_argument', `${name} cannot be sent: ${rootMessage(cause)}`, {
         hint: 'Correct the headers or the body in args.',
         cause,
@@ -32,7 +44,10 @@ export const httpRequest: Action = {
     let response: Response
     try {
       response = await fetch(request)
-      for await (const chunk of response.body ?? []) await write('stdout', Buffer.from(chunk))
+      for await (const chunk of response.body ?? []) {
+        silent.refresh()
+        await write('stdout', Buffer.from(chunk))
+      }
     } catch (cause) {
       signal.throwIfAborted()
       if (cause instanceof ErrandError) throw cause
@@ -40,6 +55,8 @@ export const httpRequest: Action = {
         hint: 'Check the URL, and that this machine can reach it.',
         cause,
       })
+    } finally {
+      clearTimeout(silent)
     }
     const fine = args.expect_status?.includes(response.status) ?? response.ok
     if (!fine)
@@ -50,7 +67,9 @@ export const httpRequest: Action = {
       )
     return {}
   },
-}
+})
+
+export const httpRequest = httpRequestWithin()
 
 function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined

@@ -8,7 +8,7 @@ import type { Finding } from '../../src/cli/doctor/check.ts'
 import type { AgentState } from '../../src/contract/agent.ts'
 import { openSqliteStores } from '../../src/stores/sqlite/open.ts'
 import { errandCommand } from '../support/errand-command.ts'
-import { startPrograms } from '../support/programs.ts'
+import { freePort, startPrograms } from '../support/programs.ts'
 
 type Found = Finding & { check: string }
 type Call = (
@@ -44,6 +44,23 @@ test('on a machine where nothing is set up yet there is no problem', async (t) =
   const shown = await errand.run(['doctor'], { env: { ERRAND_ADDR: ':0' } })
   assert.match(shown.stdout, /^ok node {9}Node v\d+/)
   assert.match(shown.stdout, /Problems: 0, warnings: \d+\.\n$/)
+})
+
+test('it tells an admin which outside services the hub finds failing, and since when', async (t) => {
+  const port = await freePort()
+  const hubEnv = { ERRAND_NOTIFY_ALLOW: `http://127.0.0.1:${port}` }
+  const { client, errand, env } = await startPrograms(t, { runner: 'none', hubEnv })
+  const before = await doctor(errand.run, { ...env, ERRAND_ADDR: ':0' })
+  assert.equal(before.status('services'), 'ok')
+  const { id } = await client.places.add({ kind: 'webhook', url: `http://127.0.0.1:${port}/hook` })
+  await assert.rejects(client.places.test(id), { code: 'host_unreachable' })
+  const found = await doctor(errand.run, { ...env, ERRAND_ADDR: ':0' })
+  const [finding] = found.of('services')
+  assert.equal(finding!.status, 'warning')
+  assert.match(
+    finding!.message,
+    new RegExp(`^webhook at 127\\.0\\.0\\.1:${port} has failed since 20\\S+Z \\(once\\): .*does not answer`),
+  )
 })
 
 test('with a hub it looks at the address, the token, the clock, the key and the lock', async (t) => {

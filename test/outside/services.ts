@@ -114,7 +114,6 @@ export const outsideServices: readonly OutsideService[] = [
 /** Files that open connections to what belongs to this Errand, each with the reason. */
 export const internal: Readonly<Record<string, string>> = {
   'src/client/http.ts': 'the API of the hub',
-  'src/cli/doctor/reach.ts': 'a port of this machine that is listened on, to see whether it is free',
   'src/runner/artifacts/hub-artifacts.ts': 'the API of the hub',
   'src/runner/artifacts/needed-files.ts': 'a function of that name, which asks the hub',
   'src/runner/artifacts/prompt-attachments.ts': 'a function of that name, which asks the hub',

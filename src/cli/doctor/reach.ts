@@ -86,7 +86,7 @@ export const outsideServices: Check = {
     if (failing.length === 0) return [ok('No service that the hub speaks to is known to fail.')]
     return failing.map(({ service, address, since, times, message }) =>
       warning(
-        `${service} at ${address} fails since ${since} (${times} times in a row): ${message}`,
+        `${service} at ${address} has failed since ${since} (${times === 1 ? 'once' : `${times} times in a row`}): ${message}`,
         'Look whether it is up and reached from the hub; it is asked again, and needs no restart of the hub.',
       ),
     )

@@ -85,10 +85,10 @@ export const openForges =
     return saying(forge, refusal === undefined ? none : `${refusal.message} ${refusal.hint}`)
   }
 
-/** Away, or what is none of its answers. */
+/** Whether it is away, or answers what no forge does. */
 const isOutside = (error: unknown): boolean =>
   error instanceof ErrandError && ['forge_away', 'service_answer', 'host_unreachable'].includes(error.code)
-/** It said no, or asks to be left alone. */
+/** Whether the forge has said no. */
 const hasAnswered = (error: unknown): boolean => error instanceof Refused
 
 /** The same; tells of each call how it went, with its error where it failed. */

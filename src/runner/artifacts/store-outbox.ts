@@ -100,6 +100,7 @@ export class StoreOutbox implements ArtifactSink {
     const { service, retryMs: firstMs = 1000, log, dir } = this.#options
     const { signal } = this.#stop
     const backoff = new Backoff({ firstMs, maxMs: MAX_WAIT_MS })
+    let since: string | undefined
     // A copy that was cut short by a kill is told of nowhere, and its attempt keeps it again.
     const names = readdirSync(dir)
     for (const name of names)
@@ -114,9 +115,15 @@ export class StoreOutbox implements ArtifactSink {
       if (signal.aborted) return
       if (failure === undefined) {
         backoff.reset()
+        if (since !== undefined)
+          log(`The artifact store at ${service.url} is back; it was sent nothing since ${since}.`)
+        since = undefined
         await this.#news.promise
       } else {
-        log(`The artifact store at ${service.url} is sent to later: ${messageOf(failure)}`, { level: 'warn' })
+        since ??= new Date().toISOString()
+        log(`The artifact store at ${service.url} is sent to later, since ${since}: ${messageOf(failure)}`, {
+          level: 'warn',
+        })
         await sleep(backoff.next(), undefined, { signal }).catch(() => undefined)
       }
     }

@@ -4,6 +4,7 @@ import { request as httpsRequest } from 'node:https'
 import { Readable } from 'node:stream'
 import { ErrandError } from '../../contract/errors.ts'
 import { endWhenSilent, fixedLookup, SILENCE_MS } from './git-server.ts'
+import { GitRefused } from './git-words.ts'
 import {
   AllowedOrigins,
   allowEntry,
@@ -35,7 +36,7 @@ export const policyFetch =
       throw new ErrandError('source_refused', `${url.origin} is not encrypted.`, {
         hint: `Use https://. The operator of the ${policy.machine ?? 'runner'} can allow it: ${policy.variable}=${allowEntry(url)}.`,
       })
-    const addresses = await serverAddresses(url, policy)
+    const addresses = await serverAddresses(url, policy).catch(notFound)
     const answer = await sent(url, init, addresses, policy).catch((cause: unknown) => {
       init.signal?.throwIfAborted()
       throw new TypeError('fetch failed', { cause })
@@ -53,6 +54,13 @@ export const policyFetch =
     )
     return new Response(body, { status: statusCode, headers: all })
   }
+
+/** A name that leads nowhere, or for which no name server answers, is no refusal: it may be found a moment later. */
+function notFound(error: unknown): never {
+  if (!(error instanceof GitRefused) || error.reason !== 'host_unreachable') throw error
+  const { code = 'EAI_AGAIN' } = (error.cause ?? {}) as NodeJS.ErrnoException
+  throw new TypeError('fetch failed', { cause: Object.assign(new Error(error.message), { code }) })
+}
 
 /** A `fetch` for the API of one forge; `api` is the address that the operator's own configuration names for it. */
 export type ForgeFetch = (api: string | undefined) => typeof globalThis.fetch

@@ -185,13 +185,18 @@ export class Egress {
       if (host.host !== target.host || host.port !== target.port) throw new Refused('name_mismatch')
       const { addresses } = await this.#way(target)
       const upstream = await this.#dial(target, addresses, response)
-      this.#exchange(path, request, response, upstream)
+      this.#exchange(target, path, { request, response }, upstream)
     } catch (error) {
       this.#refuse(response, target, error)
     }
   }
 
-  #exchange(path: string, request: IncomingMessage, response: ServerResponse, upstream: Socket): void {
+  #exchange(
+    target: Target,
+    path: string,
+    { request, response }: { request: IncomingMessage; response: ServerResponse },
+    upstream: Socket,
+  ): void {
     const chunked = request.headers['transfer-encoding'] !== undefined
     const asked = requestTo({
       createConnection: () => upstream,
@@ -206,12 +211,7 @@ export class Egress {
     })
     const failed = (error: Error) => {
       if (response.headersSent) response.destroy()
-      else
-        this.#refuse(
-          response,
-          { host: '', port: 0 },
-          new Unreachable(`The server broke off: ${error.message}.`),
-        )
+      else this.#refuse(response, target, new Unreachable(`${target.host} broke off: ${error.message}.`))
       upstream.destroy()
     }
     asked.on('error', failed)

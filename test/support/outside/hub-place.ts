@@ -7,7 +7,7 @@ import { ErrandClient } from '../../../src/client/client.ts'
 import { isFinalRun } from '../../../src/contract/status.ts'
 import { type HubOptions, startHub } from '../../../src/hub/start-hub.ts'
 import { errandCommand, eventually } from '../errand-command.ts'
-import { workflowText } from '../programs.ts'
+import { endProcessesOf, workflowText } from '../programs.ts'
 
 export interface HubPlaceOptions {
   hub?: Partial<HubOptions>
@@ -34,6 +34,8 @@ export async function hubPlace(t: TestContext, { hub: more, config, runnerEnv }:
     ...more,
   })
   t.after(async () => {
+    // Sessions outlive their runner.
+    await endProcessesOf(errand.home)
     await hub.close()
     rmSync(data, { recursive: true, force: true })
   })
