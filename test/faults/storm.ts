@@ -82,7 +82,7 @@ export class Storm {
 const later: ReadonlySet<string> = new Set(['unavailable', 'disk_full', 'store_failed'])
 
 /** Asks again while the hub is away; what it says to what it has done already is an answer too. */
-async function untilAnswered(ask: () => Promise<unknown>, done: string): Promise<void> {
+export async function untilAnswered(ask: () => Promise<unknown>, done: string): Promise<void> {
   await eventually('an answer of the hub', async () => {
     try {
       await ask()

@@ -43,7 +43,7 @@ const CancelRun = later(async () => ({ default: (await import('./run-actions.tsx
 const AgainstLastGood = later(async () => ({ default: (await import('./run-actions.tsx')).AgainstLastGood }))
 const EndNow = later(async () => ({ default: (await import('./run-actions.tsx')).EndNow }))
 const SetAsideNotice = later(async () => ({
-  default: (await import('./set-aside-notice.tsx')).SetAsideNotice,
+  default: (await import('../parts/set-aside-notice.tsx')).SetAsideNotice,
 }))
 const StepAlone = lazy(() => import('./step-alone.tsx'))
 const CompareView = lazy(() => import('./compare-view.tsx'))

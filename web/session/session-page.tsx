@@ -21,7 +21,7 @@ import { Talk } from './talk.tsx'
 
 const ShareSheet = lazy(() => import('./share-sheet.tsx'))
 const SetAsideNotice = lazy(async () => ({
-  default: (await import('../run/set-aside-notice.tsx')).SetAsideNotice,
+  default: (await import('../parts/set-aside-notice.tsx')).SetAsideNotice,
 }))
 
 /** A session as the run's feed tells it, live. */

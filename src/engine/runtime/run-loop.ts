@@ -50,7 +50,7 @@ export interface RunLoopPorts extends RunPorts {
   refused?(error: unknown, committed: Promise<void>): void
 }
 
-/** What the store has of a run that is taken up again. */
+/** A run that is taken up again, as the store has it. */
 export interface KeptRun {
   log: readonly RunEvent[]
   set_aside?: SetAside
@@ -153,7 +153,7 @@ export class RunLoop {
     return decided.flatMap((one) => this.#ports.effectsOf(one))
   }
 
-  /** What is not committed is with those who told it: they tell it again once the run is resumed. */
+  /** Events that are not committed are with those who told them, who tell them again once the run is resumed. */
   #setAside(error: unknown): Promise<void> {
     this.close()
     const refusal = runSetAside(this.spec.run_id, messageOf(error))

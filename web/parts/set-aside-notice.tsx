@@ -1,8 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
 import { resumeRun, type WholeRun } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
-import { ActionButton } from '../parts/action-button.tsx'
-import { When } from '../parts/times.tsx'
+import { ActionButton } from './action-button.tsx'
+import { When } from './times.tsx'
 
 /** That nothing goes on with the run, since when and why; an admin resumes it. */
 export function SetAsideNotice({ run }: { run: WholeRun }) {
