@@ -79,3 +79,17 @@ test('what a run was given is told apart from what its file says, and no credent
     OTHER: '1',
   })
 })
+
+test('of thousands of wrong values the first are told', () => {
+  const many = <T>(value: T, of = 'many') =>
+    Object.fromEntries(Array.from({ length: 5_000 }, (_, index) => [`${of}${index}`, value]))
+  const wide = Workflow.parse({ ...workflow, inputs: many({ required: true }, 'wanted') })
+  for (const given of [many('x', 'wantid'), many('x', 'other'), {}]) {
+    assert.equal(fieldProblems(wide, given).length, 20)
+    assert.throws(
+      () => resolveInputs(wide, given),
+      (error: ErrandError) => (error.details as unknown[]).length === 20 && error.message.length < 3_000,
+    )
+  }
+  assert.equal(fieldProblems(workflow, { env: 'dev', ...many('x') }).length, 20)
+})

@@ -2,7 +2,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import { isCredentialName } from '../../contract/names.ts'
 import type { Input, Workflow } from '../../contract/workflow.ts'
 import { nearest } from './hints/did-you-mean.ts'
-import { describe, oneOf } from './sentences.ts'
+import { describe, firstOf, MOST_FAULTS, oneOf } from './sentences.ts'
 
 type Given = Readonly<Record<string, string | number | boolean>>
 export interface InputProblem {
@@ -12,7 +12,7 @@ export interface InputProblem {
 
 /**
  * The variables that a run starts with: what is given, and the defaults of inputs that are not. A name that is
- * no input is allowed. Throws `invalid_argument` with all that is wrong (details: `InputProblem[]`).
+ * no input is allowed. Throws `invalid_argument` with the first mistakes (details: `InputProblem[]`).
  */
 export function resolveInputs(workflow: Workflow, given: Given): Record<string, string> {
   const problems = inputProblems(workflow, given)
@@ -35,7 +35,7 @@ export function resolveInputs(workflow: Workflow, given: Given): Record<string, 
   return values
 }
 
-/** All that is wrong with the values given for a workflow's inputs; `isOpen` values are not known yet. */
+/** The first mistakes in the values given for a workflow's inputs; `isOpen` values are not known yet. */
 export function inputProblems(
   workflow: Workflow,
   given: Given,
@@ -43,7 +43,7 @@ export function inputProblems(
 ): InputProblem[] {
   const inputs = workflow.inputs ?? {}
   const undeclared = Object.keys(given).filter((name) => !Object.hasOwn(inputs, name))
-  return Object.entries(inputs).flatMap(([name, input]) => {
+  return firstOf(Object.entries(inputs), MOST_FAULTS, ([name, input]) => {
     if (!Object.hasOwn(given, name)) {
       if (!input.required || input.default !== undefined) return []
       const near = nearest(name, undeclared)
@@ -56,7 +56,7 @@ export function inputProblems(
 }
 
 /**
- * All that is wrong with values before a run is begun with them, each told as what stands at its field: also names that are
+ * The first mistakes in values before a run is begun with them, each told as what stands at its field: also names that are
  * neither an input nor a variable of the file.
  */
 export function fieldProblems(
@@ -64,7 +64,7 @@ export function fieldProblems(
   given: Given,
 ): { name: string; message: string; hint?: string }[] {
   const inputs = workflow.inputs ?? {}
-  const ofInputs = Object.entries(inputs).flatMap(([name, input]) => {
+  const ofInputs = firstOf(Object.entries(inputs), MOST_FAULTS, ([name, input]) => {
     const value = Object.hasOwn(given, name) ? given[name]! : undefined
     if (value === undefined) {
       const isMissing = input.required && input.default === undefined
@@ -74,7 +74,7 @@ export function fieldProblems(
     return wrong === undefined ? [] : [{ name, message: wrong }]
   })
   const known = new Set([...Object.keys(inputs), ...Object.keys(workflow.env ?? {})])
-  const others = Object.keys(given).flatMap((name) => {
+  const others = firstOf(Object.keys(given), MOST_FAULTS - ofInputs.length, (name) => {
     if (known.has(name)) return []
     const message = `"${workflow.name}" has no input of this name`
     const near = nearest(name, Object.keys(inputs))

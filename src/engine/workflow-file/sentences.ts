@@ -52,8 +52,9 @@ export function findingsOf(
 }
 
 /** As `flatMap`, which goes no further once there are so many. */
-function firstOf<T, R>(from: readonly T[], most: number, each: (one: T) => readonly R[]): R[] {
+export function firstOf<T, R>(from: readonly T[], most: number, each: (one: T) => readonly R[]): R[] {
   const found: R[] = []
+  if (most <= 0) return found
   for (const one of from) {
     for (const result of each(one)) if (found.push(result) >= most) return found
   }

@@ -5,6 +5,7 @@ import { agentFaults, type Task } from '../../contract/tasks/task.ts'
 import type { TaskRecord, TaskSpec } from '../../contract/tasks/task-record.ts'
 import { differences, findCircle, keyOf, readTaskRef, repositoryKey } from '../../engine/tasks/task-graph.ts'
 import { credentialText } from '../../engine/workflow-file/check-secrets.ts'
+import { MOST_FAULTS } from '../../engine/workflow-file/sentences.ts'
 import type { TaskStore } from '../../stores/tasks/task-store.ts'
 
 /** Who asks, and may see what. */
@@ -37,7 +38,7 @@ export type PlannedTask = { spec: TaskSpec; there?: TaskRecord }
 
 /**
  * Makes of tasks that are given together those that are to be kept: ids, dependencies, repositories. Throws `task_invalid` with
- * every fault at once, and `task_exists` where the names of some are taken by others.
+ * the first faults, and `task_exists` where the names of some are taken by others.
  */
 export async function planTasks(
   store: Pick<TaskStore, 'find' | 'get'>,
@@ -181,7 +182,7 @@ function invalid(faults: readonly Fault[]): ErrandError {
   const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : ''
   return new ErrandError('task_invalid', `${first!.field}: ${first!.message}${more}.`, {
     hint: first!.hint ?? 'Nothing was kept. The fields are described at /docs.',
-    details: faults,
+    details: faults.slice(0, MOST_FAULTS),
   })
 }
 
