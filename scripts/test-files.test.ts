@@ -15,7 +15,8 @@ function project(t: TestContext, files: Record<string, string>) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-files-'))
   // A command whose terminal was closed still saves what it knows.
   t.after(() => rmSync(folder, { recursive: true, maxRetries: 10, retryDelay: 100 }))
-  for (const path of ['scripts', 'src/platform', 'test/support/test-reporter.ts'])
+  const support = ['test-reporter.ts', 'unhandled-rejections.cjs'].map((name) => join('test/support', name))
+  for (const path of ['scripts', 'src/platform', ...support])
     cpSync(join(root, path), join(folder, path), {
       recursive: true,
       filter: (source) => !source.endsWith('.test.ts'),
@@ -76,6 +77,42 @@ function leave() {
 }
 `
 const hanging = `${leaves('left')}test('hangs', async () => { leave(); await new Promise(() => setInterval(() => {}, 1000)) })\n`
+
+test('a process that dies of a rejection nobody has handled fails its file, with its command and stack', async (t) => {
+  const starts = (...words: string[]) =>
+    `spawn(process.execPath, ${JSON.stringify(words)}, { env: {} }).on('exit', resolve)`
+  const dies = starts('-e', 'Promise.reject(new Error("unheard"))', 'the runner')
+  const { run } = project(t, {
+    'dies.test.ts': `test('passes', () => new Promise((resolve) => ${dies}))`,
+    // One that is handled in time, and one that throws, are for its test to judge.
+    'lives.test.ts': `test('passes', () => new Promise((resolve) => ${starts('-e', 'Promise.reject(1).catch(() => {}); throw new Error()')}))`,
+  })
+  const { status, output } = await run()
+  assert.equal(status, 1, output)
+  assert.match(output, /^2 passed, 1 failed$/m)
+  assert.match(
+    output,
+    /FAILED src\/dies\.test\.ts\nProcess \d+ died of a rejection that nobody has handled: \S+ the runner\nError: unheard\n +at /,
+  )
+})
+
+test('also what errand starts is looked at, through each of its own processes, and what a step sees is as before', async (t) => {
+  const { folder, run } = project(t, {
+    'errand.test.ts':
+      "test('passes', () => new Promise((resolve) => spawn('sh', ['-c', 'exec \"$0\" \"$1\"', 'bin/errand', 'hub.cjs'], { env: {} }).on('exit', resolve)))",
+  })
+  mkdirSync(join(folder, 'bin'))
+  writeFileSync(join(folder, 'bin/errand'), `#!/bin/sh\nexec '${process.execPath}' "$@"\n`, { mode: 0o755 })
+  const spawns = "const { spawn, execFileSync } = require('child_process')\n"
+  const runner = "spawn(process.execPath, ['runner.cjs'], { env: { ...process.env, A: 'b' } })"
+  writeFileSync(join(folder, 'hub.cjs'), `${spawns}${runner}`)
+  const step = "execFileSync('sh', ['-c', 'printf %s \"$A-$NODE_OPTIONS\" >seen'])"
+  writeFileSync(join(folder, 'runner.cjs'), `${spawns}${step}\nPromise.reject(new Error('unheard'))`)
+  const { status, output } = await run()
+  assert.equal(status, 1, output)
+  assert.match(output, /died of a rejection that nobody has handled: \S+ \S+\/runner\.cjs\nError: unheard/)
+  assert.equal(readFileSync(join(folder, 'seen'), 'utf8'), 'b-')
+})
 
 test('a failure is told with what its file has printed; a file that dies has failed', async (t) => {
   const { run } = project(t, { 'a.test.ts': passing + failing, 'b.test.ts': passing, 'c.test.ts': exiting })

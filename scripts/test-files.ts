@@ -5,9 +5,11 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   realpathSync,
+  writeFileSync,
 } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
@@ -124,9 +126,11 @@ async function runTestFile(
   chmodSync(join(folder, 'tmp'), 0o1777)
 
   const reporter = join(import.meta.dirname, '../test/support/test-reporter.ts')
+  const rejections = noteRejections(folder)
   // What a test starts has none of it: some tests are about where compiled code is kept.
   const withoutCache = 'data:text/javascript,delete process.env.NODE_COMPILE_CACHE'
-  const words = [process.execPath, '--import', withoutCache, '--test-reporter', reporter, file]
+  const before = ['--require', rejections.preload, '--import', withoutCache]
+  const words = [process.execPath, ...before, '--test-reporter', reporter, file]
   const foreign = work.surroundings === 'foreign'
   const [program, ...args] = foreign ? ['/bin/sh', '-c', 'umask 077; exec "$@"', 'sh', ...words] : words
   const child = spawn(program!, args, {
@@ -191,9 +195,30 @@ async function runTestFile(
       title: file,
       text: `It left these processes, which were ended:\n  ${left.join('\n  ')}`,
     })
+  result.failures.push(...rejections.noted().map((text) => ({ title: file, text })))
   await removeTree(folder)
   result.ms = performance.now() - startMs
   return result
+}
+
+/** Makes what is loaded before each Node of a file, and says of each that died of a rejection that nobody has handled. */
+function noteRejections(folder: string): { preload: string; noted(): string[] } {
+  const notes = join(folder, 'unhandled')
+  const preload = join(folder, 'note-unhandled.cjs')
+  const support = join(import.meta.dirname, '../test/support/unhandled-rejections.cjs')
+  const given = [preload, notes].map((path) => JSON.stringify(path)).join(', ')
+  mkdirSync(notes)
+  // Also for what a test starts as another user.
+  chmodSync(notes, 0o1777)
+  writeFileSync(preload, `require(${JSON.stringify(support)})(${given})\n`)
+  return {
+    preload,
+    noted: () =>
+      readdirSync(notes).map((name) => {
+        const { pid, argv, error } = JSON.parse(readFileSync(join(notes, name), 'utf8'))
+        return `Process ${pid} died of a rejection that nobody has handled: ${argv.join(' ')}\n${error}`
+      }),
+  }
 }
 
 /** What it had at the Docker engine: no test is there any more to remove it. */

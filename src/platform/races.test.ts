@@ -10,7 +10,7 @@ const fails = (text: string) => (): never => {
   throw new Error(text)
 }
 
-/** What nobody handles until then makes the process, and so the test, fail. */
+/** For the process, and so the test, to fail of a rejection that nobody has handled by then. */
 const allTold = () => new Promise((resolve) => setImmediate(resolve))
 
 test('work that settles in time is answered, fulfilled or rejected, and its timer goes', async () => {
