@@ -58,9 +58,10 @@ test('Docker fails in every manner under a runner, is named, and is used again',
       if (!isFinalRun(status)) await client.runs.cancel(runId)
     },
     async works() {
+      const { exitCode, signalCode } = runner.child
+      assert.deepEqual([exitCode, signalCode], [null, null], runner.printed.stderr)
       await place.works()
       await place.works('with-docker')
-      assert.deepEqual([runner.child.exitCode, runner.child.signalCode], [null, null], runner.printed.stderr)
     },
     async mended() {
       const runId = await boxed()
