@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { command, endOf, place, until } from '../../../test/support/runner/attempt-fixture.ts'
@@ -22,6 +22,7 @@ async function signalAll(attempt: HeldAttempt, signal: NodeJS.Signals = 'SIGTERM
 /** A command that says once it runs; only then can a signal end it. */
 const running = async (attempt: HeldAttempt): Promise<void> =>
   await until(() => attempt.length('stdout') > 0, 'its first line')
+const isWritten = (exit: string) => existsSync(exit) && readFileSync(exit, 'utf8').endsWith('\n')
 const script = 'echo up; exec sleep 1000'
 
 test('a step that SIGTERM ends before its runner hears of the stop is lost, and so is one after that', async () => {
@@ -32,7 +33,7 @@ test('a step that SIGTERM ends before its runner hears of the stop is lost, and 
   await running(before)
   await signalAll(before)
   const exit = join(here.path, 'attempts', before.spec.attempt_id, 'exit')
-  await until(() => existsSync(exit), 'its exit code')
+  await until(() => isWritten(exit), 'its exit code')
   assert.equal(before.ended, false)
   const after = await attempts.start(command(script, { attempt_id: 'run_test.2' }), 1)
   await running(after)
@@ -93,7 +94,7 @@ test('what ended when the runner had gone is lost too where it was told to stop;
     await attempts.close()
     await signalAll(attempt)
     const exit = join(here.path, 'attempts', attempt.spec.attempt_id, 'exit')
-    await until(() => existsSync(exit), 'its exit code')
+    await until(() => isWritten(exit), 'its exit code')
     const again = here.open({ stop: new RunnerStop({ file: fileIn(here), holdMs: 1 }) })
     const [found] = await again.recover()
     assert.equal((await endOf(found!)).reason, reason)

@@ -64,10 +64,12 @@ export class RunnerStop {
   /** Whether this runner was told to stop when something ended, or is so soon after. */
   async wasNear(endedAtMs: number): Promise<boolean> {
     const { holdMs = HOLD_MS } = this.#options
+    const isOlder = endedAtMs < this.#startedAtMs
+    const before = this.#beforeMs
+    const afterMs = isOlder ? LEFT_MS : holdMs
+    if (before !== undefined && endedAtMs >= before - holdMs && endedAtMs <= before + afterMs) return true
+    if (isOlder) return false
     if (this.#toldAtMs === undefined) {
-      const before = this.#beforeMs
-      if (endedAtMs < this.#startedAtMs)
-        return before !== undefined && endedAtMs >= before - holdMs && endedAtMs <= before + LEFT_MS
       const over = new AbortController()
       await Promise.race([this.#told.promise, sleep(holdMs, undefined, { signal: over.signal })])
       over.abort()

@@ -81,9 +81,9 @@ export class AgentChild {
   get ended(): boolean {
     return this.#ending !== undefined
   }
-  /** Also where no runner was there. */
+  /** Also where no runner was there, or an earlier one. */
   get endedAtMs(): number | undefined {
-    return this.#endedAtMs
+    return this.#endedAtMs ?? this.#folder.exit()?.atMs
   }
 
   /** A failure to start it is its end. */

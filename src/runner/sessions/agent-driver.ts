@@ -342,7 +342,7 @@ class AgentDriver implements Driver {
   #conclude(end: SessionEnd): void {
     if (end.type === 'canceled') this.#attempt.journal.keepCause({ type: 'canceled', reason: 'canceled' })
     const isSignaled = end.type === 'failed' && end.signal !== undefined
-    const endedAtMs = isSignaled ? this.#session?.journaled.child?.endedAtMs : undefined
+    const endedAtMs = isSignaled ? this.#session?.journaled.exitedAtMs : undefined
     void this.#attempt.finish(endingOf(end), { endedAtMs })
   }
 

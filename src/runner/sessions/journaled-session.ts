@@ -49,6 +49,7 @@ export class JournaledSession {
   readonly #seen = new Set<string>()
   #child: AgentChild | undefined
   #lastLaunched: Launched | undefined
+  #exitedAtMs: number | undefined
   #launches = 0
   #toldOffset = 0
   #toldLast = false
@@ -88,6 +89,10 @@ export class JournaledSession {
   /** Its door is closed, and told all. */
   get toldLast(): boolean {
     return this.#toldLast
+  }
+  /** When the last process that has exited did so. */
+  get exitedAtMs(): number | undefined {
+    return this.#exitedAtMs
   }
   /** How the last process was launched, also where it is over. */
   get lastLaunched(): Launched | undefined {
@@ -144,6 +149,7 @@ export class JournaledSession {
   /** The event is in the journal: it counts. */
   #take(event: SessionEvent): void {
     if (event.type === 'input') this.#seen.add(event.input.input_id)
+    if (event.type === 'exited') this.#exitedAtMs = this.#child?.endedAtMs
     if (event.type === 'launched') this.#launched(event)
     if (event.type === 'told') {
       this.#toldOffset = event.offset

@@ -27,6 +27,7 @@ import { seeded } from '../../../test/support/seeded.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { isAlive, processStat, signal, treeMembers } from '../../platform/proc.ts'
 import { markOf } from '../attempts/launch.ts'
+import { RunnerStop } from '../attempts/runner-stop.ts'
 import type { HeldAttempt } from '../ports.ts'
 import type { Told } from '../proxy/rules.ts'
 import type { Box } from '../sandbox/box.ts'
@@ -314,6 +315,31 @@ test('a turn that vanished with its machine is lost', async () => {
   const end = await endOf(held!)
   assert.deepEqual([end.outcome, end.reason], ['interrupted', 'lost'])
   await attempts.close()
+})
+
+test('a turn that the stopping machine has ended is lost, whether its runner is still there or the next one finds it', async () => {
+  for (const isThere of [true, false]) {
+    using here = sessionPlace()
+    const spec = here.spec('hang')
+    const file = join(here.path, 'stopped.json')
+    const stop = new RunnerStop({ file, holdMs: 600_000 })
+    const attempts = here.open({ stop })
+    let held: HeldAttempt | undefined = await attempts.start(spec, 1)
+    await until(() => journalOf(here, spec).includes('"kind":"prompt"'))
+    const { pid } = held.reports.find((report) => report.type === 'started')!
+    if (!isThere) {
+      stop.told()
+      await attempts.close()
+    }
+    process.kill(-pid!, 'SIGTERM')
+    await until(() => linesOf(join(folderOf(here, spec), 'process.1', 'exit')).length > 0)
+    stop.told()
+    const again = isThere ? attempts : here.open({ stop: new RunnerStop({ file, holdMs: 1 }) })
+    if (!isThere) [held] = await again.recover()
+    const { outcome, reason, message } = await endOf(held!)
+    assert.deepEqual([isThere, outcome, reason], [isThere, 'interrupted', 'lost'], message)
+    await again.close()
+  }
 })
 
 test('after a boot of its machine a session is lost, also one that waited: what it had done last may be missing', async () => {
