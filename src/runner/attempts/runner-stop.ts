@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import { bootId } from '../../platform/proc.ts'
+import { within } from '../../platform/races.ts'
 import { type Ending, signalOf } from './verdict.ts'
 
 export interface RunnerStopOptions {
@@ -70,9 +70,7 @@ export class RunnerStop {
     if (before !== undefined && endedAtMs >= before - holdMs && endedAtMs <= before + afterMs) return true
     if (isOlder) return false
     if (this.#toldAtMs === undefined) {
-      const over = new AbortController()
-      await Promise.race([this.#told.promise, sleep(holdMs, undefined, { signal: over.signal })])
-      over.abort()
+      await within(holdMs, this.#told.promise, () => undefined)
     }
     return this.#toldAtMs !== undefined && endedAtMs >= this.#toldAtMs - holdMs
   }

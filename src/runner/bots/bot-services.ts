@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { FairTurns } from '../../platform/fair-turns.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
-import { unlessAborted } from '../../platform/races.ts'
+import { unlessAborted, within } from '../../platform/races.ts'
 import type { DockerEngine } from '../docker/docker-engine.ts'
 import type { Asking } from '../link/hub-patience.ts'
 import type { HubRequests } from '../link/hub-requests.ts'
@@ -162,7 +161,7 @@ export class BotServices {
     const engine = await this.#engine?.catch(() => undefined)
     // The next process makes it again, or removes it.
     const released = engine?.releaseNetwork().catch(() => undefined)
-    await Promise.race([released, sleep(RELEASE_MS, undefined, { ref: false })])
+    if (released) await within(RELEASE_MS, released, () => undefined)
     engine?.close()
   }
 }
