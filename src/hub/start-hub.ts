@@ -8,6 +8,7 @@ import { Engine } from '../engine/engine.ts'
 import type { StepHost } from '../engine/ports.ts'
 import { type OutputLimits, OutputQuota } from '../engine/runtime/output-quota.ts'
 import type { Log } from '../platform/log.ts'
+import { shownElsewhere } from '../platform/shown-address.ts'
 import type { AccountStore } from '../stores/accounts.ts'
 import { type ArtifactLimits, ArtifactStore } from '../stores/artifacts/artifact-store.ts'
 import { FileOutputStore } from '../stores/outputs/files.ts'
@@ -248,7 +249,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     ...notify,
     ...{ fetch, accounts, secrets, log, store: stores.places },
     runs: { get: (runId) => engine.get(runId) },
-    address: () => publicUrl?.replace(/\/+$/, '') ?? `${ownUrl}${options.page?.basePath ?? ''}`,
+    address: () => publicUrl?.replace(/\/+$/, '') ?? `${ownUrl && shownElsewhere(ownUrl)}${options.page?.basePath ?? ''}`,
   })
   closers.push(() => notifier.close())
   let ownUrl = ''
