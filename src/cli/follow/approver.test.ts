@@ -6,7 +6,7 @@ import { Approver, type ApproverOptions } from './approver.ts'
 const request = (more: object): EventOf<'approval.requested'> =>
   ({ type: 'approval.requested', step: 'ask', phase: 'main', instance: 0, ...more }) as never
 
-/** What is answered at once. */
+/** Returns what is answered at once. */
 function answered(options: Partial<ApproverOptions>, more: object): string[] {
   const said: string[] = []
   const answer: ApproverOptions['answer'] = async ({ decision, comment }) => {
