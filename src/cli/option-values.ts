@@ -1,4 +1,4 @@
-import { MAX_NAME, nameFault } from '../contract/names.ts'
+import { MAX_NAME, nameFault, VAR_NAME_RULE, VarName } from '../contract/names.ts'
 import { parseDuration } from '../platform/time.ts'
 import { UsageError } from './command.ts'
 
@@ -37,6 +37,14 @@ export function keyValues(option: string, given: readonly string[] = []): Record
     if (name === '__proto__') throw new UsageError(`${option} names "__proto__"`, 'choose another name')
     values[name] = text.slice(at + 1)
   }
+  return values
+}
+
+/** The same, where each name is to be a variable's. Throws a UsageError. */
+export function variableValues(option: string, given: readonly string[] = []): Record<string, string> {
+  const values = keyValues(option, given)
+  const wrong = Object.keys(values).find((name) => !VarName.safeParse(name).success)
+  if (wrong !== undefined) throw new UsageError(`${option} names "${wrong}"`, VAR_NAME_RULE)
   return values
 }
 

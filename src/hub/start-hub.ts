@@ -10,6 +10,7 @@ import { type OutputLimits, OutputQuota } from '../engine/runtime/output-quota.t
 import { checksAside } from '../engine/workflow-file/check-aside.ts'
 import { type CallerOf, callersBehind } from '../platform/callers.ts'
 import type { Log } from '../platform/log.ts'
+import { shownElsewhere } from '../platform/shown-address.ts'
 import type { AccountStore } from '../stores/accounts.ts'
 import { type ArtifactLimits, ArtifactStore } from '../stores/artifacts/artifact-store.ts'
 import { FileOutputStore } from '../stores/outputs/files.ts'
@@ -255,7 +256,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     ...notify,
     ...{ fetch, accounts, secrets, outside, log, store: stores.places },
     runs: { get: (runId) => engine.get(runId) },
-    address: () => publicUrl?.replace(/\/+$/, '') ?? `${ownUrl}${options.page?.basePath ?? ''}`,
+    address: () => publicUrl?.replace(/\/+$/, '') ?? `${ownUrl && shownElsewhere(ownUrl)}${options.page?.basePath ?? ''}`,
   })
   closers.push(() => notifier.close())
   let ownUrl = ''

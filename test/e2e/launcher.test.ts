@@ -62,7 +62,7 @@ test('an installed errand runs its build on the pinned node, with its arguments 
   const { root } = installed(t, { pinned: ownNode })
   assert.equal(
     call(join(root, 'bin/errand'), ['run', 'a  b', '*']).stdout,
-    `pinned ${root}/bin/../dist/cli.cjs run a  b *`,
+    `pinned -- ${root}/bin/../dist/cli.cjs run a  b *`,
   )
 })
 
@@ -148,6 +148,13 @@ test('the text of each program has one byte a character, as it is kept in memory
     assert.equal(/[^\0-\x7f]/.exec(readFileSync(join(dist, name), 'utf8'))?.[0], undefined, name)
 })
 
+test('no option of ours is taken for one of Node', (t) => {
+  const { root } = installed(t)
+  const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
+  const { stdout, status } = call(join(root, 'bin/errand'), ['run', '--env-file', '/no/such/file'], env)
+  assert.deepEqual([stdout, status], ['built run --env-file /no/such/file', 0])
+})
+
 test('without a pinned node it takes one on the path that is new enough', (t) => {
   const { root } = installed(t)
   const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
@@ -156,7 +163,10 @@ test('without a pinned node it takes one on the path that is new enough', (t) =>
 
 test('started by a node that is too old it goes on with the pinned one, and hands its exit code on', (t) => {
   const { root, put } = installed(t, { pinned: ownNode, needed: 99 })
-  assert.equal(call(process.execPath, [join(root, 'bin/errand'), 'x']).stdout, `pinned ${root}/bin/errand x`)
+  assert.equal(
+    call(process.execPath, [join(root, 'bin/errand'), 'x']).stdout,
+    `pinned -- ${root}/bin/errand x`,
+  )
   put(ownNode, '#!/bin/sh\nexit 7\n', 0o755)
   assert.equal(call(join(root, 'bin/errand')).status, 7)
   assert.equal(call(process.execPath, [join(root, 'bin/errand')]).status, 7)

@@ -3,6 +3,7 @@ import { Lightbulb, Play } from 'lucide-react'
 import { useEffect, useRef, useState } from 'react'
 import { ApiError, basePath, newKey } from '../data/api.ts'
 import { asCommand } from '../data/as-command.ts'
+import { hubAddress } from '../data/hub-address.ts'
 import { createRun, type Problem, validate } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
@@ -317,7 +318,7 @@ function linkOf(from: string, values: Readonly<Record<string, string>>): string 
     ['from', from],
     ...Object.entries(values).map(([name, value]) => [`input.${name}`, value]),
   ])
-  return `${location.origin}${basePath}/new?${words}`
+  return `${hubAddress(location.origin, basePath)}/new?${words}`
 }
 
 function factsText(workflow: { steps: number; hosts: number } | undefined): string {

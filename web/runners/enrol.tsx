@@ -7,6 +7,7 @@ import type { ListedRunner } from '../../src/contract/runner-api.ts'
 import { revokeToken } from '../data/account.ts'
 import { ApiError, basePath } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
+import { hubAddress } from '../data/hub-address.ts'
 import { createEnrollment, groupsQuery, makeGroup } from '../data/runners.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
@@ -61,7 +62,7 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
   const [failure, setFailure] = useState<ApiError>()
   const [making, setMaking] = useState(false)
   const panel = useId()
-  const hub = `${location.origin}${basePath}`
+  const hub = hubAddress(location.origin, basePath)
   const came = enrolled === undefined ? [] : cameSince(enrolled, runners)
   const isOfHub = isLoopback(hub)
   // The machine's own name is that of the runner that the hub has begun beside it.
@@ -255,8 +256,8 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
                 <p>
                   {location.hostname} is reached from the hub's own machine alone. For another one start the
                   hub with{' '}
-                  <code className="font-mono break-all">ERRAND_ADDR=0.0.0.0:{location.port || '80'}</code> and
-                  open this page at an address that it reaches.
+                  <code className="font-mono break-all">ERRAND_ADDR=ADDRESS:{location.port || '80'}</code>, an
+                  address of its machine in a network that both are in, and open this page there.
                 </p>
               ) : (
                 <p>

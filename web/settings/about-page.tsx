@@ -3,6 +3,7 @@ import type { Health } from '../../src/contract/run-api.ts'
 import { hubFactsQuery } from '../data/account.ts'
 import { ask, basePath } from '../data/api.ts'
 import { clockOf } from '../data/clock.ts'
+import { hubAddress } from '../data/hub-address.ts'
 import { meQuery } from '../data/session.ts'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { Part, SettingsFrame } from './settings-frame.tsx'
@@ -13,7 +14,7 @@ export function AboutPage() {
   const { data: health } = useQuery({ queryKey: ['health'], queryFn: () => ask<Health>('GET', '/health') })
   const isOperator = me?.role === 'admin' && me.tenant === 'default'
   const { data: about } = useQuery({ ...hubFactsQuery, enabled: isOperator })
-  const hub = `${location.origin}${basePath}`
+  const hub = hubAddress(location.origin, basePath)
   const login = `errand login ${hub}`
   const facts = [
     ['Version', health?.version ?? me?.version],

@@ -39,7 +39,7 @@ export class Approver {
     return this.#options.ask
   }
 
-  requested({ step, phase, instance, expires_at }: EventOf<'approval.requested'>, runId: string): void {
+  requested({ step, phase, instance }: EventOf<'approval.requested'>, runId: string): void {
     const key = keyOf(step, phase, runId)
     const before = this.#open.get(key)
     before?.instances.add(instance)
@@ -49,7 +49,7 @@ export class Approver {
     const { all, steps, ask, othersCan } = this.#options
     if (all || steps.includes(step)) this.#answer(runId, step, 'approve')
     else if (ask) void this.#ask(runId, step, answered.signal)
-    else if (!othersCan && expires_at === undefined)
+    else if (!othersCan)
       this.#answer(runId, step, 'reject', `nobody can be asked; run with --approve "${step}" or --yes`)
   }
 

@@ -13,7 +13,7 @@ import type { GivenSecrets } from '../../stores/secrets/given-secrets.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Approver } from '../follow/approver.ts'
 import { follow } from '../follow/follow.ts'
-import { keyValues } from '../option-values.ts'
+import { variableValues } from '../option-values.ts'
 import { checkApproved, colorChoice, setOutputPath, shownBytes } from '../run-options.ts'
 import { productVersion } from '../version.ts'
 import { problemsText, readSource, tellProblems, type WorkflowSource } from '../workflow-source.ts'
@@ -56,7 +56,7 @@ export async function conductHere(
   secrets: GivenSecrets,
   hosts?: FitToHosts,
 ): Promise<number> {
-  const vars = keyValues('--var', options.var)
+  const vars = variableValues('--var', options.var)
   const color = colorChoice(options.color)
   const source = file === undefined ? undefined : await readSource(file)
   const runId = options.resume ?? options['run-id'] ?? newRunId()

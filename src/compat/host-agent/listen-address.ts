@@ -16,7 +16,7 @@ export function parseListenAddress(text: string): ListenAddress {
   const port = Number(match?.[2])
   if (match === null || port > 65_535)
     throw new ErrandError('invalid_argument', `"${text}" is no address to listen on.`, {
-      hint: 'Write ":7072" for this machine only, or "0.0.0.0:7072" for all its networks.',
+      hint: 'Write ":7072" for this machine only, or "ADDRESS:7072" with an address of this machine for a network.',
     })
   return { host: match[1]?.replace(/^\[|\]$/g, '') || '127.0.0.1', port }
 }
@@ -47,7 +47,7 @@ function listenError(cause: NodeJS.ErrnoException, host: string, port: number): 
       cause,
     })
   return new ErrandError('invalid_argument', `Cannot listen on ${at}: ${cause.message}.`, {
-    hint: 'Give an address of this machine, such as 127.0.0.1 or 0.0.0.0.',
+    hint: 'Give an address of this machine, such as 127.0.0.1.',
     cause,
   })
 }

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { hostname } from 'node:os'
 import { ErrandError } from '../../contract/errors.ts'
 import { type HostAgentRoute, hostAgentRoutes } from '../../contract/routes/host-agent.ts'
+import { shownElsewhere } from '../../platform/shown-address.ts'
 import type { Attempts } from '../../runner/ports.ts'
 import { type ListenAddress, listenOn, parseListenAddress, urlOf } from './listen-address.ts'
 import { hostActions } from './task-spec.ts'
@@ -142,7 +143,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
         for (const attempt of await attempts.recover()) retention.watch(attempt)
         const bound = await listenOn(server, wanted)
         retention.start()
-        return { ...bound, url: urlOf(bound) }
+        return { ...bound, url: shownElsewhere(urlOf(bound)) }
       })()
       return listening
     },

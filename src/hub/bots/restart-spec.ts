@@ -72,7 +72,7 @@ export function changedRequest(
   return ownSource ? { request } : { request, kept: { source, password, storedPassword } }
 }
 
-/** What of the source stays beside code that was given: the things that it needs, where it is of the same language. */
+/** Returns the parts of the source that stay beside code that was given: the things that it needs, where it is of the same language. */
 function stayingSource(source: BotSource, given: BotChange): Partial<BotRequest> {
   const isCode = given.code !== undefined || given.files !== undefined
   if (source.mode === 'simple' && isCode) {

@@ -11,7 +11,7 @@ import { type TreeChange, treeChanges } from './tree-changes.ts'
 /** `<mode> <id>` of a file; empty: it is not there. */
 type Entry = string
 
-/** What the setup of a run has changed in its workspace, as the runner keeps it where no box can write. */
+/** The changes of a run's workspace by its setup, as the runner keeps them where no box can write. */
 interface SetupRecord {
   /** The commit that all is compared with. */
   start: string
@@ -69,7 +69,7 @@ export class SetupWatch {
     if (await this.#settle()) this.#write(false)
   }
 
-  /** What an earlier process of the runner has left unfinished began with the same files. */
+  /** Begins with the files of an earlier process of the runner that has not come to the end of this. */
   async #open(): Promise<void> {
     const earlier = readSetup(this.#options.own_git)
     const now = await this.#list()

@@ -13,7 +13,7 @@ const PASSED = new Set([
   ...['x-app', 'x-client-request-id', 'x-request-id', 'x-session-id', 'x-session-affinity'],
   'x-claude-code-session-id',
 ])
-/** What libraries of the services, and Codex, tell of themselves. */
+/** Headers by which libraries of the services, and Codex, tell of themselves. */
 const PASSED_PREFIX = /^x-(?:stainless|codex)-/
 /** Whatever a program calls its own. */
 const CREDENTIAL = /(^|-)(authorization|auth|key|tokens?|secret|signature|cookies?|credentials?)(-|$)/

@@ -128,7 +128,7 @@ class PlaybookRun {
     }
   }
 
-  /** What it leaves in the workspace is no part of the change, also where it fails. */
+  /** Carries out the setup; its leavings in the workspace are no part of the change, also where it fails. */
   async #setUp(): Promise<void> {
     const { folder, boxed } = this.#context
     const watch = new SetupWatch({ ...this.#places, start: this.#args.start, folder, boxed })

@@ -6,7 +6,7 @@ import { ErrandError } from '../../../contract/errors.ts'
 import { findingsOf } from '../../../engine/workflow-file/sentences.ts'
 import { boxAsk, boxOptions } from '../../box-options.ts'
 import { UsageError } from '../../command.ts'
-import { keyValues } from '../../option-values.ts'
+import { variableValues } from '../../option-values.ts'
 
 /** Options of `errand agent` that say what is asked, and of whom. */
 export const agentOptions = {
@@ -129,8 +129,8 @@ export function agentRequest(
     output_schema: schemaIn(text('output-schema')),
     extra_args: given['extra-arg'],
     command: given.command,
-    proxy_env: given['proxy-env'] && keyValues('--proxy-env', given['proxy-env'] as string[]),
-    env: given.env && keyValues('--env', given.env),
+    proxy_env: given['proxy-env'] && variableValues('--proxy-env', given['proxy-env'] as string[]),
+    env: given.env && variableValues('--env', given.env),
     secrets,
     workspace: checkoutIn(text('repo'), { ref: text('ref'), branch: text('branch') }),
     ...boxAsk({ isolation: text('isolation'), network: text('network'), image: text('image') }),

@@ -5,7 +5,7 @@ import type { UpdateBotInput } from '../../../contract/bots/bot-api.ts'
 import { VarName } from '../../../contract/names.ts'
 import { secretFault } from '../../../contract/step-secrets.ts'
 import { UsageError, type Values } from '../../command.ts'
-import { keyValues } from '../../option-values.ts'
+import { variableValues } from '../../option-values.ts'
 import { decodedSecret } from '../../secret-values.ts'
 import { customSource, imageSource, simpleSource } from './bot-source.ts'
 
@@ -116,7 +116,7 @@ export async function botRequest(
     ...(given.simple === undefined ? {} : simpleSource(given, more)),
     ...(given.image === undefined ? {} : await imageSource(given)),
     env_vars: given.env && botVariables(given.env),
-    env: given.plain && keyValues('--plain', given.plain),
+    env: given.plain && variableValues('--plain', given.plain),
     ...limitsOf(given),
     ...dataOf(given),
     ...(given.restart === undefined ? {} : { restart: restartOf(given.restart) }),

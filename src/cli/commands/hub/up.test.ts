@@ -4,8 +4,8 @@ import { containerNote } from './up.ts'
 
 test('a hub on the loopback of a container says how it is reached, by the port that it has', () => {
   const inside = [import.meta.filename]
-  assert.match(containerNote('http://127.0.0.1:8080', inside)!, /ERRAND_ADDR=0\.0\.0\.0:8080\./)
-  assert.match(containerNote('http://[::1]:3000', inside)!, /ERRAND_ADDR=0\.0\.0\.0:3000\./)
+  assert.match(containerNote('http://127.0.0.1:8080', inside)!, /ERRAND_ADDR as deploy\/compose\.yaml does\./)
+  assert.match(containerNote('http://[::1]:3000', inside)!, /ERRAND_ADDR as deploy\/compose\.yaml does\./)
   assert.equal(containerNote('http://0.0.0.0:3000', inside), undefined)
   assert.equal(containerNote('http://127.0.0.1:3000', ['/no/such/mark']), undefined)
 })

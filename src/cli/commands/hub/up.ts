@@ -20,6 +20,7 @@ import { setting } from '../../../config/read-setting.ts'
 import { settings } from '../../../config/settings.ts'
 import { ErrandError } from '../../../contract/errors.ts'
 import { giveBackMemory } from '../../../platform/release-memory.ts'
+import { shownElsewhere, shownHere } from '../../../platform/shown-address.ts'
 import { command, UsageError } from '../../command.ts'
 import { localHubFile, writeLogin } from '../../connection.ts'
 import { dataFolder } from '../../local/errand-home.ts'
@@ -132,7 +133,7 @@ export const up = command({
             `The first user of this hub:\n  user     ${username}\n  password ${password}   (shown this once)\n`,
           ),
         opened: ({ url, localToken }: { url: string; localToken: string }) =>
-          writeLogin({ url, token: localToken }, localHubFile(data)),
+          writeLogin({ url: shownHere(url), token: localToken }, localHubFile(data)),
       },
     }
     const lock = lockedDataFolder(data)
@@ -208,11 +209,14 @@ function builtPage(): string {
   return folders.find((folder) => existsSync(join(folder, 'index.html'))) ?? folders[0]!
 }
 
-function greeting({ url }: { url: string }, data: string): string {
-  const lines = [`Errand is up at ${url}`, `  API      ${url}/docs`, `  data     ${data}`]
+function greeting({ url: bound }: { url: string }, data: string): string {
+  const url = shownHere(bound)
+  const outside = shownElsewhere(bound)
+  const others = outside === url ? [] : [`  others   ${outside}`]
+  const lines = [`Errand is up at ${url}`, ...others, `  API      ${url}/docs`, `  data     ${data}`]
   if (data !== dataFolder(undefined))
     lines.push(`  commands find it with ERRAND_DATA=${resolve(data)}, or after errand login`)
-  const note = containerNote(url)
+  const note = containerNote(bound)
   if (note !== undefined) lines.push(`  note     ${note}`)
   return `${lines.join('\n')}\n`
 }
@@ -221,8 +225,8 @@ const MARKS = ['/.dockerenv', '/run/.containerenv']
 
 /** For a hub that nobody outside its container can reach: published ports do not lead to the container's loopback. */
 export function containerNote(url: string, marks = MARKS): string | undefined {
-  const { hostname, port } = new URL(url)
+  const { hostname } = new URL(url)
   const isLoopback = /^127\.|^localhost$|^\[::1\]$/.test(hostname)
   if (!isLoopback || !marks.some((file) => existsSync(file))) return undefined
-  return `Only this container reaches it. For others, and for published ports, set ERRAND_ADDR=0.0.0.0:${port}.`
+  return 'Only this container reaches it. For others, and for published ports, set ERRAND_ADDR as deploy/compose.yaml does.'
 }

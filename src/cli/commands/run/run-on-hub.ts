@@ -5,7 +5,7 @@ import { exitCodes } from '../../exit-codes.ts'
 import { Approver } from '../../follow/approver.ts'
 import { follow } from '../../follow/follow.ts'
 import { CHILDREN_AT_ONCE } from '../../follow/run-family.ts'
-import { keyValues } from '../../option-values.ts'
+import { variableValues } from '../../option-values.ts'
 import { checkApproved, colorChoice, mostShownBytes, setOutputPath, shownBytes } from '../../run-options.ts'
 import { checkedWorkflow, readSource, tellProblems } from '../../workflow-source.ts'
 
@@ -29,8 +29,8 @@ export interface HubRunOptions {
 
 /** Sends a workflow file to a hub and follows the run. Answers the exit code. */
 export async function runOnHub(file: string, options: HubRunOptions): Promise<number> {
-  const vars = keyValues('--var', options.var)
-  const labels = options.label === undefined ? undefined : keyValues('--label', options.label)
+  const vars = variableValues('--var', options.var)
+  const labels = options.label === undefined ? undefined : variableValues('--label', options.label)
   const color = colorChoice(options.color)
   const source = await readSource(file)
   const client = connect(options)

@@ -24,6 +24,7 @@ import {
 } from '../../../docker/docker-errors.ts'
 import { pull, registryOf } from '../../../docker/pull.ts'
 import { registryLogin } from '../../../docker/registry-logins.ts'
+import { isAnyAddress } from '../../../platform/shown-address.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed } from '../provisioner.ts'
 
 export interface DockerProvisionerOptions
@@ -203,7 +204,7 @@ export class DockerProvisioner implements Provisioner {
   ): Promise<{ url: string; hosts: readonly string[] }> {
     const { docker_network: network = 'bridge' } = this.#options
     const { hostname } = new URL(url)
-    const isAny = hostname === '0.0.0.0' || hostname === '[::]'
+    const isAny = isAnyAddress(hostname)
     if (network === 'host' && docker.isHere)
       return { url: isAny ? url.replace(hostname, '127.0.0.1') : url, hosts: [] }
     if (isAny && docker.isHere)
@@ -217,16 +218,16 @@ export class DockerProvisioner implements Provisioner {
     const gateway = await this.#gateway(docker, network, signal)
     throw new ProvisionError(`No container reaches the hub at ${url}.`, {
       permanent: true,
-      hint: `Start the hub with --host ${gateway}, which the containers of this machine reach, or write into the group: docker_network: host`,
+      hint: `Start the hub ${gateway === undefined ? 'at an address (--host)' : `with --host ${gateway}`}, which the containers of this machine reach, or write into the group: docker_network: host`,
     })
   }
 
-  async #gateway(docker: DockerClient, network: string, signal: AbortSignal): Promise<string> {
+  async #gateway(docker: DockerClient, network: string, signal: AbortSignal): Promise<string | undefined> {
     const late = AbortSignal.any([signal, AbortSignal.timeout(WITHIN_MS)])
     const answer = await docker
       .ask<NetworkAnswer>('GET', `/networks/${network}`, { signal: late })
       .catch(() => undefined)
-    return gatewayOf(answer ?? {}) ?? '0.0.0.0'
+    return gatewayOf(answer ?? {})
   }
 
   /** The image, pulled where the group says so. Throws where it has no runner in it. */
