@@ -301,7 +301,7 @@ export class HubConnection {
     }
   }
 
-  /** What was lost on its way, either way, while the link lives is found by this. */
+  /** Tells how far all is, by which the hub finds what was lost on its way while the link lives. */
   #tellProgress(): void {
     const attempts = this.#tracked!.progress().map(({ held, sent }) => ({
       ...{ attempt_id: held.spec.attempt_id, epoch: held.epoch },

@@ -16,7 +16,7 @@ export interface HubRequestsOptions {
   patience?: HubPatience
 }
 
-/** What a runner asks of its hub beside the link: each once. `patience` is how it is asked again. */
+/** Requests of a runner to its hub beside the link: each is made once. `patience` is how it is made again. */
 export class HubRequests {
   readonly patience: HubPatience
   readonly #url: string
