@@ -120,7 +120,7 @@ const AttemptProgress = z.object({
   epoch,
   /** All that was sent, where not all of it is acknowledged. */
   sent: z.object({ reports: reportCount, streams: lengths }).optional(),
-  /** It was told to cancel it; the shortest grace that was given. */
+  /** The shortest grace of the cancels that it was told; absent: none has reached it. */
   cancel_grace_ms: z.number().optional(),
   /** Inputs that were received and are not reported as taken. */
   inputs: z.array(z.string()).optional(),
@@ -178,7 +178,7 @@ export const HubFrame = z.discriminatedUnion('type', [
     attempts: z.array(Standing),
     /** Kinds of reports that the hub knows, beside those that every hub does. */
     reports: z.array(z.string()).optional(),
-    /** It compares `progress` with what it has. */
+    /** The hub compares `progress` with what it has. */
     progress: z.boolean().optional(),
   }),
   /** `secrets`: the values of the spec's secrets that the hub keeps, by variable. */

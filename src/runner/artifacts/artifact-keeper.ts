@@ -231,7 +231,7 @@ export class ArtifactKeeper {
     return taken
   }
 
-  /** What is done would be lost with it, so it is tried longer than what can be asked for again. */
+  /** Tries longer than for what can be asked for again: what is done would be lost with it. */
   async #send({ spec, journal, signal }: KeepingAttempt, artifact: Artifact, file: string): Promise<void> {
     const isAway = (error: unknown) => !isRefusal(error)
     const waiting = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
