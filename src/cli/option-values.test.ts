@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { UsageError } from './command.ts'
-import { expiresSoon, lifetimeSeconds, momentOf } from './option-values.ts'
+import { expiresSoon, keyValues, lifetimeSeconds, momentOf, variableValues } from './option-values.ts'
 
 test('the life of a token is written with or without a unit, and what is neither is told with the option', () => {
   assert.equal(lifetimeSeconds('--expires-in', undefined), undefined)
@@ -28,4 +28,14 @@ test('a moment is a date, a time, or how long ago; one that no calendar reaches 
   assert.ok(Date.parse(momentOf('--since', '1h')!) <= Date.now() - 3_600_000)
   for (const text of ['99999999999d', '2026', 'soon', '', '2026-13-01'])
     assert.throws(() => momentOf('--since', text), UsageError, text)
+})
+
+test('a name that no variable can have is refused with the option that it stands in', () => {
+  assert.deepEqual(variableValues('--var', ['A=1', '_b2=x=y']), { A: '1', _b2: 'x=y' })
+  for (const text of ['1X=2', 'a-b=1', 'A B=1', '=1', 'A', '__proto__=1'])
+    assert.throws(
+      () => variableValues('--var', [text]),
+      (error) => error instanceof UsageError && error.message.startsWith('--var '),
+    )
+  assert.deepEqual(keyValues('--label', ['a-b=1']), { 'a-b': '1' })
 })

@@ -256,7 +256,8 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     ...notify,
     ...{ fetch, accounts, secrets, outside, log, store: stores.places },
     runs: { get: (runId) => engine.get(runId) },
-    address: () => publicUrl?.replace(/\/+$/, '') ?? `${ownUrl && shownElsewhere(ownUrl)}${options.page?.basePath ?? ''}`,
+    address: () =>
+      publicUrl?.replace(/\/+$/, '') ?? `${ownUrl && shownElsewhere(ownUrl)}${options.page?.basePath ?? ''}`,
   })
   closers.push(() => notifier.close())
   let ownUrl = ''
