@@ -132,7 +132,10 @@ export const Step = z.strictObject({
   ),
   action: z.string().check(z.minLength(1), z.describe('What it does, such as cmd.run')),
   args: described(z._default(StepArgs, {}), 'Arguments of the action'),
-  when: described(z.optional(z.string()), '${VAR}, == != > < >= <=, && || ! and parentheses'),
+  when: described(
+    z.optional(z.pipe(z.union([z.string(), z.boolean()]), z.transform(String))),
+    'true, false, or a text of ${VAR}, == != > < >= <=, && || ! and parentheses',
+  ),
   needs: described(
     z.optional(z.array(z.string())),
     'Steps that come before; where any step has it, the steps are a graph',

@@ -78,6 +78,31 @@ test('a step none of whose instances is to run is skipped, whether its items and
   assert.equal(view.steps[0]!.message, 'when: ${N} > 2 is false')
 })
 
+test('a condition that is false shows the values of its variables, and hides those of credentials', async (t) => {
+  const { play } = scriptedEngine(t)
+  const view = await play(
+    [
+      step('vars', { when: '${STAGE} == prod || ${STAGE} == "${NOT_SET:-}x"' }),
+      step('hidden', { when: '${API_TOKEN} == x' }),
+      step('long', { when: '${LONG} == x' }),
+      step('own', { env: { STAGE: 'own' }, when: '${STAGE} == prod && ${ERRAND_STEP} == own' }),
+      step('never', { when: 'false' }),
+    ],
+    {},
+    { vars: { STAGE: 'dev', API_TOKEN: 'abcdefghijkl', LONG: 'y'.repeat(1000) } },
+  )
+  assert.deepEqual(
+    view.steps.map(({ message }) => message),
+    [
+      'when: ${STAGE} == prod || ${STAGE} == "${NOT_SET:-}x" is false (STAGE is "dev")',
+      'when: ${API_TOKEN} == x is false (API_TOKEN is ***)',
+      `when: \${LONG} == x is false (LONG is "${'y'.repeat(59)}…")`,
+      'when: ${STAGE} == prod && ${ERRAND_STEP} == own is false (STAGE is "own", ERRAND_STEP is "own")',
+      'when: false',
+    ],
+  )
+})
+
 test('where a condition cannot be evaluated that instance fails with the reason, and the others run', async (t) => {
   const { play, host } = scriptedEngine(t, (spec) =>
     spec.step === 'probe'

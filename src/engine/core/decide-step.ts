@@ -1,9 +1,11 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { StepInstance } from '../../contract/events.ts'
+import { isCredentialName } from '../../contract/names.ts'
 import type { RunSpec } from '../../contract/run.ts'
 import type { RetryMarks } from '../../contract/runs/retry.ts'
 import { isFinalStep, type Reason } from '../../contract/status.ts'
-import type { Lookup } from '../workflow-file/template.ts'
+import type { Step } from '../../contract/workflow.ts'
+import { type Lookup, variableUses } from '../workflow-file/template.ts'
 import { evaluateWhen } from '../workflow-file/when.ts'
 import { expand } from './expand.ts'
 import { InstanceSet } from './instance-set.ts'
@@ -44,11 +46,11 @@ export function decideStep(
 
 function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRules): Intent[] {
   const lookup = runLookup(plan, state, rules.names)
-  const { name, when } = planned.step
+  const { name } = planned.step
   const { kept, leftOut, anyway } = marksOf(planned, rules)
   const skipped: Intent = leftOut
     ? { type: 'skip_step', planned, reason: 'left_out', message: LEFT_OUT }
-    : { type: 'skip_step', planned, reason: 'condition', message: `when: ${when} is false` }
+    : { type: 'skip_step', planned, reason: 'condition', message: falseText(planned.step.when, lookup) }
   if (kept !== undefined && kept.instances.length === 0) {
     const { reason = 'upstream', message = '' } = kept
     if (kept.status === 'skipped') return [{ type: 'skip_step', planned, reason, message }]
@@ -76,7 +78,12 @@ function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRul
     all.length === 0
       ? leftOut || (!anyway && isFalse(planned, lookup))
       : all.every(({ ended }) => ended?.status === 'skipped')
-  return [none ? skipped : { type: 'start_step', planned, instances: all }]
+  if (!none) return [{ type: 'start_step', planned, instances: all }]
+  // One instance's own values say more than the run's.
+  const only = instances.length === 1 && !leftOut ? instances[0] : undefined
+  const message =
+    only && falseText(planned.step.when, instanceLookup(plan, state, rules.names, planned, only))
+  return [message === undefined ? skipped : { ...skipped, message }]
 }
 
 const childOf = ({ child }: { child?: string }) => (child === undefined ? {} : { child })
@@ -102,6 +109,31 @@ const endedAs = ({
   reason: reason ?? (status === 'failed' ? 'upstream' : status),
   message,
 })
+
+const MOST_VALUES = 5
+const VALUE_CHARACTERS = 60
+
+/** Says that `when` is false, with the values of its variables. One that by its name is a credential is hidden. */
+function falseText(when: Step['when'] = '', lookup: Lookup): string {
+  if (when === 'false') return 'when: false'
+  const names = [...new Set(variableUses(when).map(({ name }) => name))]
+  const values = names.slice(0, MOST_VALUES).flatMap((name) => {
+    const value = readable(name, lookup)
+    if (value === undefined) return []
+    const shown = value.length > VALUE_CHARACTERS ? `${value.slice(0, VALUE_CHARACTERS - 1)}…` : value
+    return [`${name} is ${isCredentialName(name) ? '***' : JSON.stringify(shown)}`]
+  })
+  return `when: ${when} is false${values.length === 0 ? '' : ` (${values.join(', ')})`}`
+}
+
+/** Returns undefined where the variable is not set, or its text does not work out. */
+function readable(name: string, lookup: Lookup): string | undefined {
+  try {
+    return lookup.get(name)
+  } catch {
+    return undefined
+  }
+}
 
 /** Whether `when` is false whatever the instance; not where that hangs on one. */
 function isFalse({ when }: PlannedStep, lookup: Lookup): boolean {

@@ -83,7 +83,7 @@ test('a step whose condition is false is skipped for it, and later steps still r
   const { play, host } = scriptedEngine(t)
   const view = await play([step('a', { when: '${OK} == "yes"' }), step('b')], {}, { vars: { OK: 'no' } })
   assert.deepEqual(told(view), ['a: skipped condition', 'b: success'])
-  assert.equal(view.steps[0]!.message, 'when: ${OK} == "yes" is false')
+  assert.equal(view.steps[0]!.message, 'when: ${OK} == "yes" is false (OK is "no")')
   assert.deepEqual([view.status, host.ran.length], ['success', 1])
 })
 

@@ -54,7 +54,9 @@ const inAStep: Mistakes = {
   'condition: lint_enabled == true': [
     '4:29 unknown key "condition" in step "a" | write when: "${lint_enabled} == true"',
   ],
-  'when: true': ['4:35 when in step "a" must be text, but is true | put it in quotes: "true"'],
+  'when: 1': [
+    '4:35 when in step "a" must be text or true or false, but is the number 1 | write when: \'${STAGE} == "prod"\'',
+  ],
   'when: [a, b]': ['4:35 when in step "a" must be text, but is a list | write when: a && b'],
   'depends: [b]': ['4:29 unknown key "depends" in step "a" | write needs: [b]'],
   'dependsOn: b': ['4:29 unknown key "dependsOn" in step "a" | write needs: [b]'],

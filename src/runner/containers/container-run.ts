@@ -153,7 +153,8 @@ export class ContainerRun {
     let code = NOT_BEGUN
     if (said.type === 'done') code = said.code
     else if (said.type === 'missing') end.failure = `The program ${program} is not in the image ${image}.`
-    else if (said.type === 'folder') end.failure = `The working folder does not stand in the container.`
+    else if (said.type === 'folder')
+      end.failure = 'The working folder does not exist in the container, or is not a folder.'
     else if (said.type === 'garbled') code = KILLED
     else {
       const { exitCode, oom } = await this.#exit().catch(() => ({ exitCode: KILLED, oom: false }))

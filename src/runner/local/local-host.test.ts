@@ -167,11 +167,13 @@ test('exit codes, signals, exports, outputs and failures to start are told as on
   const messages = [
     await end('cmd.run', { cmd: 'true', cwd: '/nowhere' }),
     await end('shell.run', { script: '#!/nowhere/python\n' }),
+    await end('cmd.run', { cmd: 'true', cwd: '/etc/passwd' }),
     await end('cmd.run', { cmd: 'true' }, { env: { HUGE: 'x'.repeat(200_000) } }),
   ].map(({ reason, message }) => `${reason}: ${message}`)
   assert.match(messages[0]!, /^start_failed: The working folder \/nowhere does not exist\.$/)
   assert.match(messages[1]!, /^start_failed: The program \/nowhere\/python does not exist/)
-  assert.match(messages[2]!, /^start_failed: .*the largest is HUGE with 200000 bytes/)
+  assert.equal(messages[2], 'start_failed: The working folder /etc/passwd is a file, not a folder.')
+  assert.match(messages[3]!, /^start_failed: .*the largest is HUGE with 200000 bytes/)
   assert.equal((await end('cmd.run', { cmd: '' })).reason, 'invalid_argument')
   assert.equal((await end('constructor', {})).reason, 'host_refused')
   assert.match((await end('bot.serve', {})).message!, /^Bots need a hub and a runner: .*errand up/)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { ErrandError, isErrandError, messageWithHint } from '../../contract/errors.ts'
 import { findProgram, isFolder } from '../../platform/files.ts'
 
@@ -8,9 +9,16 @@ export interface Launch {
   env: NodeJS.ProcessEnv
 }
 
+/** Throws `invalid_argument` where the path is not a folder, and says whether a file stands there. */
+export function checkWorkingFolder(path: string): void {
+  if (isFolder(path)) return
+  const why = existsSync(path) ? 'is a file, not a folder' : 'does not exist'
+  throw new ErrandError('invalid_argument', `The working folder ${path} ${why}.`)
+}
+
 /** The program's file. Throws where the program or the folder is not there, naming it. */
 export function checkLaunch({ argv, cwd, env }: Launch): string {
-  if (!isFolder(cwd)) throw new ErrandError('invalid_argument', `The working folder ${cwd} does not exist.`)
+  checkWorkingFolder(cwd)
   const program = findProgram(argv[0]!, env.PATH ?? '', cwd)
   if (program === undefined)
     throw new ErrandError(

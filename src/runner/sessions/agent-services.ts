@@ -5,10 +5,11 @@ import type { AskedFor, AskFinding } from '../../agents/ask-check/ask-check.ts'
 import { installCommand } from '../../agents/install/native-binary.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
-import { isBelow, isFolder, realPath } from '../../platform/files.ts'
+import { isBelow, realPath } from '../../platform/files.ts'
 import type { AttachmentSource } from '../artifacts/prompt-attachments.ts'
 import { passedOn } from '../attempts/launch.ts'
 import { type AccessOptions, type ModelAccess, modelAccess } from '../proxy/model-access.ts'
+import { checkWorkingFolder } from '../sandbox/launch.ts'
 import { SessionHomes } from './session-homes.ts'
 import { SessionLocks } from './session-locks.ts'
 
@@ -136,8 +137,7 @@ export class AgentServices {
   /** Throws `invalid_argument` for a folder that is not there, or that agents may not work in. */
   workingFolder(cwd: string | undefined, workspace: string): string {
     const folder = cwd === undefined ? workspace : resolve(workspace, cwd)
-    if (!isFolder(folder))
-      throw new ErrandError('invalid_argument', `The working folder ${folder} does not exist.`)
+    checkWorkingFolder(folder)
     const { allowedDirs } = this.options
     if (cwd === undefined || allowedDirs === 'any') return folder
     const real = realPath(folder, '/')

@@ -237,12 +237,7 @@ export const otherValues: Readonly<Record<string, Value>> = {
   'step.env.*': variable,
   'step.when': (given) => ({
     write: {
-      when:
-        typeof given === 'boolean'
-          ? plain(given)
-          : Array.isArray(given)
-            ? texts(given, '${STAGE} == "prod"').join(' && ')
-            : '${STAGE} == "prod"',
+      when: Array.isArray(given) ? texts(given, '${STAGE} == "prod"').join(' && ') : '${STAGE} == "prod"',
     },
   }),
   'step.secrets': (given) => ({
