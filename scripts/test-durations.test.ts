@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { Durations } from './test-durations.ts'
+import { type Duration, Durations } from './test-durations.ts'
 
 /** A checkout, and a place for the file in the user's cache folder, which is not there yet. */
 function places(t: TestContext) {
@@ -41,6 +41,23 @@ test('each variant has its own duration, and the usual one stands for those that
     assert.equal(one.of('b', 'usual'), undefined)
     assert.equal(one.of('b', 'large'), undefined)
   }
+})
+
+test('a longer time for about the same processor time, as on a busy machine, is not recorded', (t) => {
+  const durations = places(t).open()
+  const after = (before: Duration, measured: Duration) => {
+    durations.record('a', 'usual', before)
+    durations.record('a', 'usual', measured)
+    return durations.of('a', 'usual')
+  }
+  const quiet = { wallMs: 100, cpuMs: 50 }
+  assert.deepEqual(after(quiet, { wallMs: 500, cpuMs: 70 }), quiet)
+  const more = { wallMs: 500, cpuMs: 200 }
+  assert.deepEqual(after(quiet, more), more)
+  const faster = { wallMs: 90, cpuMs: 48 }
+  assert.deepEqual(after(quiet, faster), faster)
+  const unknown = { wallMs: 900 }
+  assert.deepEqual(after(unknown, unknown), unknown)
 })
 
 test('what this machine has measured comes before the copy in the checkout, variant by variant', (t) => {

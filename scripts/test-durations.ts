@@ -47,7 +47,10 @@ export class Durations {
     return entry?.[variant] ?? entry?.usual
   }
 
-  record(file: string, variant: Variant, duration: Duration): void {
+  /** Keeps the earlier duration where the file took longer for about the same processor time: the machine was busy then. */
+  record(file: string, variant: Variant, measured: Duration): void {
+    const before = this.#entries.get(file)?.[variant]
+    const duration = before !== undefined && isOfBusyMachine(measured, before) ? before : measured
     this.#changed.set(file, { ...this.#changed.get(file), [variant]: duration })
     this.#entries.set(file, { ...this.#entries.get(file), [variant]: duration })
   }
@@ -68,6 +71,16 @@ export class Durations {
     renameSync(part, this.#cache)
   }
 }
+
+/** How much more processor time the same work takes on a busy machine, at most. */
+const BUSY_CPU = 1.5
+
+/** A weight taken from such a duration would be too small, and the next run would begin too many files at once. */
+const isOfBusyMachine = (measured: Duration, before: Duration): boolean =>
+  measured.cpuMs !== undefined &&
+  before.cpuMs !== undefined &&
+  measured.wallMs > before.wallMs &&
+  measured.cpuMs < before.cpuMs * BUSY_CPU
 
 const written = (entry: Entry) =>
   Object.fromEntries(

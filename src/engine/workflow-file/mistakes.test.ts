@@ -57,7 +57,7 @@ const inAStep: Mistakes = {
   'when: 1': [
     '4:35 when in step "a" must be text or true or false, but is the number 1 | write when: \'${STAGE} == "prod"\'',
   ],
-  'when: [a, b]': ['4:35 when in step "a" must be text, but is a list | write when: a && b'],
+  'when: [a, b]': ['4:35 when in step "a" must be text or true or false, but is a list | write when: a && b'],
   'depends: [b]': ['4:29 unknown key "depends" in step "a" | write needs: [b]'],
   'dependsOn: b': ['4:29 unknown key "dependsOn" in step "a" | write needs: [b]'],
   'parallel: true': [
