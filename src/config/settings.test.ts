@@ -20,7 +20,6 @@ const NAMING: Readonly<Record<string, string>> = {
   'src/hub/provisioners/drivers/docker.ts': 'sets what a container of such a runner may offer',
   'src/hub/provisioners/drivers/kubernetes/manifests.ts': 'sets where such a runner works in its pod',
   'src/hub/provisioners/drivers/process.ts': 'marks the processes of such a runner',
-  'src/hub/tasks/repository-tokens.ts': 'names the token that goes to these hosts alone',
   'src/blueprints/task-steps.ts': "sets them for a task's agent",
   'src/agents/builtin/tools/run-command.ts': 'keeps them from what a model runs',
   'src/agents/builtin/settings.ts': "reads a step's environment, by a schema of its own",

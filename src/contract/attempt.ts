@@ -11,9 +11,6 @@ import { OutputSource, StepArgs } from './workflow.ts'
 export const StreamName = z.enum(['stdout', 'stderr'])
 export type StreamName = z.infer<typeof StreamName>
 
-/** The variables of a runner's or host agent's own environment that a command gets: never a token or an API key. */
-export const passedOnVariables = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'SHELL'] as const
-
 /** The requirements that a runner must meet to be given an attempt. */
 export const Requirements = z.object({
   runner: z.string().optional(),

@@ -52,3 +52,6 @@ const NO_CREDENTIAL =
 /** Whether a variable of this name holds a credential, as far as a name can tell. */
 export const isCredentialName = (name: string): boolean =>
   oddlyNamed.has(name) || (CREDENTIAL.test(name) && !NO_CREDENTIAL.test(name))
+
+/** The variables of a runner's or host agent's own environment that a command gets: never a token or an API key. */
+export const passedOnVariables = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR', 'SHELL'] as const

@@ -125,7 +125,7 @@ describe('services of models behind the proxy of a runner', () => {
 
   it("cost what the operator's file says; one that cannot be used is named", async (t) => {
     const file = join(folderOf(t), 'prices.json')
-    const own = { input: 1, output: 1_000_000, cache_read: 0, cache_write: 0 }
+    const own = { input: 0, output: 1_000_000, cache_read: 0, cache_write: 0 }
     writeFileSync(file, JSON.stringify({ own }))
     await using service = await startService((_, response) => response.end(answerOf({ output_tokens: 3 })))
     const proxy = proxyFixture(t, { program, env: { ERRAND_MODEL_PRICES: file } })

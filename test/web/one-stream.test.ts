@@ -282,6 +282,8 @@ test('a login that ends is asked for in all tabs, and what was typed is there af
   await other.getByRole('button', { name: 'ann: theme, log out' }).click()
   await other.getByRole('button', { name: 'Log out', exact: true }).click()
   await other.waitForURL('**/login')
+  // A browser does not load a document again that broke off.
+  await other.getByLabel('Name').waitFor()
   await programs.kill('hub')
   await programs.startHub()
   await asked(page).waitFor()

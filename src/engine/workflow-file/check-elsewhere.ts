@@ -1,4 +1,4 @@
-import { passedOnVariables } from '../../contract/attempt.ts'
+import { passedOnVariables } from '../../contract/names.ts'
 import { secretUses } from '../../contract/step-secrets.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { asText, own } from './loose-values.ts'

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
-import { type AttemptSpec, passedOnVariables } from '../../contract/attempt.ts'
+import type { AttemptSpec } from '../../contract/attempt.ts'
+import { passedOnVariables } from '../../contract/names.ts'
 import type { ProcessPlan } from '../ports.ts'
 import type { Launch } from '../sandbox/launch.ts'
 

@@ -28,7 +28,9 @@ async function withUploads(t: TestContext, options?: Parameters<typeof botPlace>
     if (fault !== undefined) return fault(response)
     const found = uploads.get(/^\/under\/api\/uploads\/(\w+)$/.exec(request.url!)?.[1] ?? '')
     const known = request.headers.authorization === 'Bearer its-token'
-    response.writeHead(!known ? 401 : found ? 200 : 404).end(found)
+    if (known && found) return response.writeHead(200).end(found)
+    const code = known ? 'not_found' : 'unauthorized'
+    response.writeHead(known ? 404 : 401).end(JSON.stringify({ error: { code, message: 'It is not here.' } }))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => server.close())

@@ -26,7 +26,9 @@ if (call === 'provision' && !fs.existsSync(file(asked.name))) {
   fs.writeFileSync(file(asked.name), String(child.pid))
 }
 if (call === 'remove' && fs.existsSync(file(asked.name))) {
-  try { process.kill(-Number(fs.readFileSync(file(asked.name), 'utf8')), 'SIGKILL') } catch {}
+  const pid = Number(fs.readFileSync(file(asked.name), 'utf8'))
+  try { process.kill(-pid, 'SIGKILL') } catch {}
+  while (lives(pid)) {}
   fs.unlinkSync(file(asked.name))
 }
 const runners = call !== 'find' ? undefined : fs.readdirSync(folder).filter((name) => name.startsWith('errand-' + asked.hub)).map((name) => ({ name, state: lives(Number(fs.readFileSync(file(name), 'utf8'))) ? 'running' : 'ended' }))
