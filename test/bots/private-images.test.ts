@@ -17,10 +17,10 @@ import { makeRepository, needsLogin, serveGit } from '../support/sources/git-fix
 const skip = await botsHere()
 const PASSWORD = 'not-a-word-of-it'
 
-/** Names of the secrets that the hub still has. */
+/** Names of the secrets that the hub still has, beside its own. */
 function keptSecrets({ data }: BotHub): unknown[] {
   const db = new DatabaseSync(join(data, 'errand.db'), { readOnly: true })
-  const names = db.prepare('SELECT name FROM secrets').all()
+  const names = db.prepare("SELECT name FROM secrets WHERE scope <> 'hub'").all()
   db.close()
   return names.map(({ name }) => name)
 }
@@ -132,6 +132,10 @@ test('a token of a Git server serves one fetch: then it is nowhere, and the bot 
   const events: unknown[] = []
   for await (const event of hub.client.events(wrong.run_id)) events.push(event)
   assert.ok(events.length > 3 && !JSON.stringify([wrong, events]).includes('another-token'))
+  // One that has crashed can be started again with what it had, until it is stopped.
+  assert.equal(keptSecrets(hub).length, 1)
+  await bots.stop('wrong')
+  assert.deepEqual(keptSecrets(hub), [])
 
   await hub.client.secrets.set('KEPT', { value: token })
   await bots.start({ bot_id: 'kept', git_url, git_auth: { secret: 'KEPT' } })

@@ -309,15 +309,16 @@ test('a run kept with --state is gone on with after a kill', async (t) => {
   writeFileSync(
     file,
     `version: v0.1\nname: flow\nsteps:\n${step('first', `echo first >> ${mark}`)}` +
-      '  - name: ask\n    action: approval.wait\n    args: {timeout_seconds: 3600}\n' +
+      `${step('waits', `echo waiting; until [ -e ${mark}.go ]; do sleep 0.1; done`)}    retry: {max_attempts: 2}\n` +
       step('second', `echo second >> ${mark}`),
   )
   const run = errand.start(['run', file, '--state', state, '--run-id', 'kept'])
-  await run.until('? ask')
+  await run.until('waiting')
   assert.equal((await errand.run(['run', '--state', state, '--resume', 'kept'])).code, 1, 'it is being run')
   run.child.kill('SIGKILL')
   await run.finished
-  const { code, stdout } = await errand.run(['run', '--state', state, '--resume', 'kept', '--yes'])
+  writeFileSync(`${mark}.go`, '')
+  const { code, stdout } = await errand.run(['run', '--state', state, '--resume', 'kept'])
   assert.equal(code, 0, stdout)
   assert.equal(readFileSync(mark, 'utf8'), 'first\nsecond\n')
   assert.equal((await errand.run(['run', '--state', state, '--resume', 'none'])).code, 7)

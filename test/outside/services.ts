@@ -114,10 +114,8 @@ export const outsideServices: readonly OutsideService[] = [
 /** Files that open connections to what belongs to this Errand, each with the reason. */
 export const internal: Readonly<Record<string, string>> = {
   'src/client/http.ts': 'the API of the hub',
-  'src/runner/artifacts/hub-artifacts.ts': 'the API of the hub',
   'src/runner/artifacts/needed-files.ts': 'a function of that name, which asks the hub',
-  'src/runner/artifacts/prompt-attachments.ts': 'a function of that name, which asks the hub',
-  'src/runner/bots/fetch-upload.ts': 'the API of the hub',
+  'src/runner/link/hub-requests.ts': 'the API of the hub',
   'src/runner/link/hub-connection.ts': "the runner's link to its hub",
   'src/runner/model-gate/join-gate.ts': 'a socket of this machine, between two processes of the runner',
   'src/runner/containers/container-streams.ts': 'descriptors that this process has already',

@@ -95,7 +95,8 @@ test('what ended when the runner had gone is lost too where it was told to stop;
     await signalAll(attempt)
     const exit = join(here.path, 'attempts', attempt.spec.attempt_id, 'exit')
     await until(() => isWritten(exit), 'its exit code')
-    const again = here.open({ stop: new RunnerStop({ file: fileIn(here), holdMs: 1 }) })
+    // The time of a file may be some milliseconds older than the clock.
+    const again = here.open({ stop: new RunnerStop({ file: fileIn(here), holdMs: 100 }) })
     const [found] = await again.recover()
     assert.equal((await endOf(found!)).reason, reason)
     await again.close()
