@@ -16,6 +16,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'test/bots/examples.test.ts',
     'test/deploy/docker-made.test.ts',
     'test/deploy/image.test.ts',
+    'test/outside/docker.test.ts',
     'test/provisioners/docker-runners.test.ts',
   ],
   'a gigabyte, or a large part of one, is written and read': [

@@ -137,15 +137,19 @@ export async function startPrograms(
   return programs
 }
 
-/** A port that stays free over a restart: below those that the system gives to connections. */
+/**
+ * Returns a port that stays free over a restart: below those that the system gives to connections, and above those of the
+ * cluster that tests start.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = randomInt(20_000, 32_000)
+    const port = randomInt(23_000, 32_000)
     const server = createServer().listen(port, '127.0.0.1')
-    const free = await Promise.race([
-      once(server, 'listening').then(() => true),
-      once(server, 'error').then(() => false),
-    ])
+    // Rejects where another has the port.
+    const free = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    )
     if (!free) continue
     server.close()
     await once(server, 'close')

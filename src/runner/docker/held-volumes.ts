@@ -60,7 +60,8 @@ export async function makeWritable(
 
 /** Those that a runner which was killed has left would keep a volume from being removed. */
 export async function removeHolders(docker: DockerClient, volume: string): Promise<boolean> {
-  const filters = { volume: [volume], status: ['created'], ancestor: [EMPTY_IMAGE] }
+  // One that somebody else is removing still uses the volume.
+  const filters = { volume: [volume], status: ['created', 'removing'], ancestor: [EMPTY_IMAGE] }
   const query = { all: true, filters }
   const holders = await docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
   for (const { Id } of holders) {
