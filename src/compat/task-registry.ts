@@ -138,9 +138,13 @@ async function showsPage({ headers, body }: Response): Promise<boolean> {
 }
 
 const pageError = (address: string): ErrandError =>
-  new ErrandError('unavailable', `What answers at ${address} is no task registry: it shows a page of HTML.`, {
-    hint: 'Check its address, and a proxy in between. What is to be told is kept, and sent when it is back.',
-  })
+  new ErrandError(
+    'unavailable',
+    `The server at ${address} is not a task registry: it answered with an HTML page.`,
+    {
+      hint: 'Check the address, and any proxy in between. Reports are saved and sent once the registry answers.',
+    },
+  )
 
 /** Seconds, or a date. */
 function retryAfterMs(text: string | null): number | undefined {

@@ -1,7 +1,4 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import test, { type TestContext } from 'node:test'
 import type { ErrandError } from '../../src/contract/errors.ts'
 import { forgeFetch } from '../../src/runner/git/policy-fetch.ts'
@@ -10,6 +7,7 @@ import { startForge } from '../support/forge/forge-stand-in.ts'
 import { mailStandIn, webStandIn } from '../support/notify/place-stand-ins.ts'
 import { Front } from '../support/outside/front.ts'
 import { hubPlace } from '../support/outside/hub-place.ts'
+import { takingService } from '../support/outside/taking-service.ts'
 import { throughManners } from '../support/outside/through-manners.ts'
 import { workflowText } from '../support/programs.ts'
 
@@ -17,21 +15,15 @@ const LIMIT_MS = 400
 
 const portOf = (url: string) => Number(new URL(url).port)
 
-/** A task registry that takes all; what it took, as `ID STATUS`. */
+/** A task registry that takes all; `took` answers the states that it was sent, as `ID STATUS`. */
 async function registryStandIn(t: TestContext) {
-  const took: string[] = []
-  const server = createServer(async (request, response) => {
-    const body = JSON.parse(Buffer.concat(await request.toArray()).toString()) as { status?: string }
-    const [, id] = /\/tasks\/([^/]+)\/status$/.exec(request.url!) ?? []
-    if (id !== undefined) took.push(`${id} ${body.status}`)
-    response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return { took, port: (server.address() as AddressInfo).port }
+  const { took, port } = await takingService(t, {})
+  const states = () =>
+    took.flatMap(({ path, body }) => {
+      const [, id] = /\/tasks\/([^/]+)\/status$/.exec(path) ?? []
+      return id === undefined ? [] : [`${id} ${JSON.parse(body).status}`]
+    })
+  return { took: states, port }
 }
 
 test('each service of the hub fails in every manner, is named with since when, and is used again', async (t) => {
@@ -184,7 +176,7 @@ test('each service of the hub fails in every manner, is named with since when, a
   await throughManners(t, 'mail server', smtp)
   await smtp.done()
 
-  await eventually('what was told of tasks until now', () => registry.took.length >= 2 * count)
+  await eventually('what was told of tasks until now', () => registry.took().length >= 2 * count)
   let name = ''
   await throughManners(t, 'task registry', {
     front: fronts.registry,
@@ -204,9 +196,9 @@ test('each service of the hub fails in every manner, is named with since when, a
     },
     async mended() {
       await eventually('the end to be told', () =>
-        registry.took.some(
-          (one) => /^told-\d+ (done|no_change|failed)/.test(one) && one.startsWith(`${name} `),
-        ),
+        registry
+          .took()
+          .some((one) => /^told-\d+ (done|no_change|failed)/.test(one) && one.startsWith(`${name} `)),
       )
       await forgotten(`http://${fronts.registry.host}/api`)
     },

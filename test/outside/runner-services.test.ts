@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import test, { type TestContext } from 'node:test'
+import test from 'node:test'
 import { httpRequestWithin } from '../../src/actions/http-request.ts'
 import { ArtifactStoreClient } from '../../src/compat/artifact-store.ts'
 import type { AttemptSpec } from '../../src/contract/attempt.ts'
@@ -17,25 +14,11 @@ import { eventually } from '../support/errand-command.ts'
 import { startModelServer } from '../support/model-server/server.ts'
 import { Front } from '../support/outside/front.ts'
 import { hubPlace } from '../support/outside/hub-place.ts'
+import { takingService } from '../support/outside/taking-service.ts'
 import { throughManners } from '../support/outside/through-manners.ts'
 
 const LIMIT_MS = 400
 const { signal } = new AbortController()
-
-/** A server that takes what it is sent and answers JSON; what it took, by paths. */
-async function takingService(t: TestContext, answer: object) {
-  const took: { path: string; body: string }[] = []
-  const server = createServer(async (request, response) => {
-    took.push({ path: request.url!, body: Buffer.concat(await request.toArray()).toString() })
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return { took, port: (server.address() as AddressInfo).port }
-}
 
 test('the service of a model fails in every manner under a runner, is named, and is used again', async (t) => {
   const model = await startModelServer({ script: [{ text: 'Done.' }] })

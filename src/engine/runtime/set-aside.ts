@@ -10,7 +10,7 @@ import { initialState, type RunState } from '../core/state.ts'
 import type { RunStore } from '../ports.ts'
 import { patchOf } from './committer.ts'
 
-/** Between tries to keep that a run is set aside, while the store fails. */
+/** Time between attempts to save that a run is set aside, while the store fails. */
 const AGAIN_MS = 1000
 
 interface Entry extends SetAside {
@@ -30,7 +30,7 @@ export class SetAsideRuns {
     this.#log = log
   }
 
-  /** The first first. */
+  /** Oldest first. */
   ids(): string[] {
     return [...this.#runs.keys()]
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { ErrandError } from '../../contract/errors.ts'
 import { FairTurns } from '../../platform/fair-turns.ts'
+import { within } from '../../platform/races.ts'
 import type { Checked } from './check.ts'
 
 const MEMORY_MB = 1024
@@ -36,16 +37,14 @@ function inThread(workerData: AskedCheck): Promise<Checked> {
     stdout: true,
     stderr: true,
   })
-  const timer = setTimeout(() => reject(tooLarge(`takes over ${LONGEST_MS / 1000} s`)), LONGEST_MS)
   worker.once('message', resolve)
   worker.once('error', (error: NodeJS.ErrnoException) =>
     reject(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? tooLarge(`takes over ${MEMORY_MB} MB`) : error),
   )
   worker.once('exit', () => reject(new Error('The thread that checks workflows ended without an answer.')))
-  return promise.finally(() => {
-    clearTimeout(timer)
-    return worker.terminate()
-  })
+  return within(LONGEST_MS, promise, () => {
+    throw tooLarge(`takes over ${LONGEST_MS / 1000} s`)
+  }).finally(() => worker.terminate())
 }
 
 const tooLarge = (why: string): ErrandError =>

@@ -11,7 +11,7 @@ export interface OutsideServiceKey {
   tenant?: string
 }
 
-/** One that nobody asks any more, such as a removed place's, is told of no longer. Each is asked at least once in an hour. */
+/** A service that nobody asks any more, such as that of a removed place, is left out. Each is asked at least once in an hour. */
 const FORGOTTEN_MS = 2 * 3_600_000
 /** Users choose the addresses of their places. */
 const MOST = 1_000

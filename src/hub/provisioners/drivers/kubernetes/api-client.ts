@@ -109,7 +109,7 @@ export class KubernetesApi {
   async #noList(answer: object): Promise<ProvisionError> {
     const { server } = (await this.#connection(ACCESS_MS)).access
     const shown = shownAnswer(JSON.stringify(answer))
-    return new ProvisionError(`${server} answered what is no list of Kubernetes: ${shown}.`, {
+    return new ProvisionError(`${server} did not answer with a list: ${shown}.`, {
       hint: 'Is it the address of an API server, with nothing in between?',
     })
   }
