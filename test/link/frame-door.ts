@@ -1,22 +1,20 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { type RawData, WebSocket, WebSocketServer } from 'ws'
+import { type RawData, WebSocket } from 'ws'
+import { FrameServer } from './frame-server.ts'
 
 type Way = 'to hub' | 'to runner'
 /** Says whether a frame is lost, or another one goes in its place; one of output is of type `output`. */
 type Loses = (way: Way, frame: { type: string; report?: { type: string } }) => boolean | object
 
 /** Stands between runner and hub, and loses frames while both ends keep their link. */
-export class FrameDoor {
-  readonly #server = createServer()
-  readonly #sockets = new WebSocketServer({ server: this.#server, perMessageDeflate: false })
+export class FrameDoor extends FrameServer {
   /** The types of those that were lost; of a report, its own. */
   readonly lost: string[] = []
   links = 0
 
   private constructor(target: () => string, loses: Loses) {
-    this.#sockets.on('connection', (near, request) => {
+    super()
+    this.sockets.on('connection', (near, request) => {
       this.links++
       const url = target().replace('http', 'ws') + request.url!
       const { authorization } = request.headers
@@ -36,20 +34,7 @@ export class FrameDoor {
     })
   }
 
-  static async open(target: () => string, loses: Loses): Promise<FrameDoor> {
-    const door = new FrameDoor(target, loses)
-    door.#server.listen(0, '127.0.0.1')
-    await once(door.#server, 'listening')
-    return door
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  async close(): Promise<void> {
-    for (const client of this.#sockets.clients) client.terminate()
-    this.#server.close()
-    await once(this.#server, 'close')
+  static open(target: () => string, loses: Loses): Promise<FrameDoor> {
+    return new FrameDoor(target, loses).listen()
   }
 }

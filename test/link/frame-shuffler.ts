@@ -1,42 +1,23 @@
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { type RawData, WebSocket, WebSocketServer } from 'ws'
+import { type RawData, WebSocket } from 'ws'
+import { FrameServer } from './frame-server.ts'
 
 /** Stands between runner and hub: doubles frames both ways, and lets the runner's overtake each other. */
-export class FrameShuffler {
-  readonly #server: Server
-  readonly #sockets: WebSocketServer
+export class FrameShuffler extends FrameServer {
   readonly #random: () => number
   readonly #target: () => string
   shuffled = 0
 
-  private constructor(server: Server, target: () => string, random: () => number) {
-    this.#server = server
-    this.#sockets = new WebSocketServer({ server, perMessageDeflate: false })
+  private constructor(target: () => string, random: () => number) {
+    super()
     this.#random = random
     this.#target = target
-    this.#sockets.on('connection', (near, request) =>
+    this.sockets.on('connection', (near, request) =>
       this.#join(near, request.url!, request.headers.authorization!),
     )
   }
 
-  static async open(target: () => string, random: () => number): Promise<FrameShuffler> {
-    const server = createServer()
-    const shuffler = new FrameShuffler(server, target, random)
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    return shuffler
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  async close(): Promise<void> {
-    for (const client of this.#sockets.clients) client.terminate()
-    this.#server.close()
-    await once(this.#server, 'close')
+  static open(target: () => string, random: () => number): Promise<FrameShuffler> {
+    return new FrameShuffler(target, random).listen()
   }
 
   #join(near: WebSocket, path: string, authorization: string): void {
