@@ -79,14 +79,16 @@ test('a hub that is killed at any moment goes on with what it made, makes nothin
   await nothingLeft(programs)
 })
 
-test('the work of a runner that is killed in the middle is told as lost, and nothing of it is left', async (t) => {
-  const programs = await opened(t, {}, { lostAfter: '2s' })
+test('the work of a runner that is killed in the middle is told as lost, with the signal, and nothing of it is left', async (t) => {
+  const programs = await opened(t)
   const mark = join(programs.home, 'begun')
   const id = await startRun(programs, onBuilders(`echo x >> ${mark}; sleep 600`))
   await eventually('the step', () => existsSync(mark))
   for (const pid of [...made(programs), ...processesOf(`ERRAND_RUN_ID=${id}\0`)]) process.kill(pid, 'SIGKILL')
   const run = await programs.ended(id)
-  assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
+  const { reason, message } = run.steps[0]!.instances[0]!
+  assert.deepEqual([run.status, reason], ['failed', 'lost'])
+  assert.match(message!, /^Runner "errand-\S+" is gone: Its process was ended by SIGKILL\./)
   await nothingLeft(programs)
 })
 
