@@ -79,14 +79,16 @@ test('a hub that is killed at any moment goes on with what it made, makes nothin
   await nothingLeft(programs)
 })
 
-test('the work of a runner that is killed in the middle is told as lost, and nothing of it is left', async (t) => {
-  const programs = await opened(t, {}, { lostAfter: '2s' })
+test('the work of a runner that is killed in the middle is told as lost, with the signal, and nothing of it is left', async (t) => {
+  const programs = await opened(t)
   const mark = join(programs.home, 'begun')
   const id = await startRun(programs, onBuilders(`echo x >> ${mark}; sleep 600`))
   await eventually('the step', () => existsSync(mark))
   for (const pid of [...made(programs), ...processesOf(`ERRAND_RUN_ID=${id}\0`)]) process.kill(pid, 'SIGKILL')
   const run = await programs.ended(id)
-  assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
+  const { reason, message } = run.steps[0]!.instances[0]!
+  assert.deepEqual([run.status, reason], ['failed', 'lost'])
+  assert.match(message!, /^Runner "errand-\S+" is gone: Its process was ended by SIGKILL\./)
   await nothingLeft(programs)
 })
 
@@ -320,15 +322,28 @@ test('a run whose runner cannot be made until a person mends it ends with why, a
   await nothingLeft(programs)
 })
 
-test('a run that its own runner can never take ends, and says what is missing', async (t) => {
-  const programs = await opened(t, { start_seconds: 3 })
-  const large = { name: 's0', targets: ['build'], cmd: 'true', resources: { cpus: 90_000 } }
-  const yaml = workflowText([large], { inventory: { hosts: { build: { group: 'builders' } } } })
-  const run = await programs.ended(await startRun(programs, yaml))
-  const { reason, message } = run.steps[0]!.instances[0]!
-  assert.equal(reason, 'rejected', message)
-  assert.match(message!, /no runner in group "builders"/)
+const ofSize = (cpus: number) =>
+  workflowText([{ name: 's0', targets: ['build'], cmd: 'true', resources: { cpus } }], {
+    inventory: { hosts: { build: { group: 'builders' } } },
+  })
+
+test('a run that asks for more than the runners of its group have is rejected once one has reported, and holds up no other', async (t) => {
+  const programs = await opened(t, { max: 1, start_seconds: 600 })
+  const large = await startRun(programs, ofSize(500))
+  const small = await startRun(programs, onBuilders('echo hello'))
+  const [rejected, run] = [await programs.ended(large), await programs.ended(small)]
+  const { reason, message } = rejected.steps[0]!.instances[0]!
+  assert.deepEqual([rejected.status, reason, run.status], ['failed', 'rejected', 'success'], message)
+  assert.match(
+    message!,
+    /^it asks for 500 cpus, and the runners of group "builders" have \d+ cpus? and [\d.]+ [MG]B of memory: ask for less, or use a group with larger runners$/,
+  )
+  assert.equal(runnerOf(rejected), undefined)
   await nothingLeft(programs)
+  // The size is known: no runner is needed to reject the next one.
+  assert.equal((await programs.call('runners', 'pause-group', 'builders')).code, 0)
+  const next = await programs.ended(await startRun(programs, ofSize(500)))
+  assert.equal(next.steps[0]!.instances[0]!.reason, 'rejected')
 })
 
 test('a restored copy beside a hub that lives has none of its runners, and makes its own', async (t) => {

@@ -11,7 +11,7 @@ import type { TenantRunner } from '../../stores/accounts.ts'
 import { type Assignment, Assignments, canceled, NOTHING_KEPT } from './assignments.ts'
 import { type BotAsk, checkBotRoom } from './bot-room.ts'
 import { Dispatch, type Patience } from './dispatch.ts'
-import type { Demand, MadeGroups, WaitingDemand } from './made-groups.ts'
+import type { Demand, MadeGroups, Size, WaitingDemand } from './made-groups.ts'
 import { type RunnerKey, runnerKey, workspaceKey } from './matching.ts'
 import { type GroupBoxes, KnownRunners, type Runner, type RunnerRules, type RunnerStore } from './roster.ts'
 import { RunnerAsks } from './runner-asks.ts'
@@ -120,14 +120,22 @@ export class Fleet implements StepHost {
   }
 
   /** How the hub sees a runner that was made. */
-  seen({ tenant, id }: TenantRunner): { connected: boolean; open: boolean; lost: boolean; attempts: number } {
+  seen({ tenant, id }: TenantRunner) {
     const runner = this.#roster.get(runnerKey(tenant, id))
     const connected = runner?.link !== undefined
     return {
       ...{ connected, open: runner?.status === 'connected' },
       lost: !connected && runner?.expected !== true,
       attempts: runner?.held.size ?? 0,
+      ...(connected && { size: { cpus: runner.cpus, memoryBytes: runner.memoryBytes } }),
     }
+  }
+
+  /** The sizes of the tenant's runners of the group that were not made, also of those that are away. */
+  sizesBeside(group: string, tenant: string): Size[] {
+    return [...this.#roster.values()]
+      .filter((runner) => runner.tenant === tenant && runner.group === group && runner.run === undefined)
+      .map(({ cpus, memoryBytes }) => ({ cpus, memoryBytes }))
   }
 
   /** Those that wait are told again why, soon. */

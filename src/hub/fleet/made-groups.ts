@@ -1,5 +1,8 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { groupOf, type Need, needOf, takesSlot, workspaceKey } from './matching.ts'
+import { groupOf, largestOf, type Need, needOf, takesSlot, workspaceKey } from './matching.ts'
+
+/** Cores and memory: of a runner, or that one has to have. */
+export type Size = ReturnType<typeof largestOf>
 
 /** A run that waits for a runner that is made. */
 export interface Demand {
@@ -9,6 +12,8 @@ export interface Demand {
   workspace: string
   /** The labels that its runner needs. */
   labels: Readonly<Record<string, string>>
+  /** The size that its runner needs; 0: any will do. */
+  size: Size
 }
 
 /** Equal for demands of one runner. */
@@ -47,4 +52,10 @@ export function needIn(spec: AttemptSpec, made: MadeGroups | undefined): Need {
 export const demandOf = ({ tenant, requires, run }: Need): Demand | undefined =>
   run === undefined
     ? undefined
-    : { tenant, run_id: run, workspace: workspaceKey(requires), labels: requires.labels ?? {} }
+    : {
+        tenant,
+        run_id: run,
+        workspace: workspaceKey(requires),
+        labels: requires.labels ?? {},
+        size: largestOf(requires),
+      }

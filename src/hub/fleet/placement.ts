@@ -217,7 +217,7 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
 const wait = (cause: Waiting['cause'], why: string): Waiting => ({ type: 'wait', cause, why })
 /** Never more than there is. */
 const rounded = (amount: number): number => Math.max(0, Math.floor(amount * 10) / 10)
-const cpusText = (cpus: number): string => `${cpus} ${cpus === 1 ? 'cpu' : 'cpus'}`
+export const cpusText = (cpus: number): string => `${cpus} ${cpus === 1 ? 'cpu' : 'cpus'}`
 /** Rounded down, so that it is never more than there is. */
 export const sizeText = (bytes: number): string =>
   bytes >= GB ? `${rounded(bytes / GB)} GB` : `${Math.max(0, Math.floor(bytes / MB))} MB`

@@ -1,6 +1,6 @@
 import type { Requirements } from '../../contract/attempt.ts'
 import type { Assignment } from './assignments.ts'
-import { type Demand, demandKey, type WaitingDemand } from './made-groups.ts'
+import { type Demand, demandKey, type Size, type WaitingDemand } from './made-groups.ts'
 import {
   goesOn,
   hasCpus,
@@ -102,8 +102,14 @@ export class Queue {
       if (demand === undefined || bound) continue
       const key = demandKey(demand)
       const { arrival, waitsSinceMs } = users.first!.waiting.first!
-      if (arrival < (demands.get(key)?.arrival ?? Number.POSITIVE_INFINITY))
-        demands.set(key, { demand: { ...demand, waitsSinceMs }, arrival })
+      const other = demands.get(key)
+      const first =
+        other !== undefined && other.arrival < arrival
+          ? other
+          : { demand: { ...demand, waitsSinceMs }, arrival }
+      // One runner has to do for all of its steps.
+      const size = larger(demand.size, other?.demand.size)
+      demands.set(key, { ...first, demand: { ...first.demand, size } })
     }
     return [...demands.values()].sort((a, b) => a.arrival - b.arrival).map(({ demand }) => demand)
   }
@@ -293,6 +299,11 @@ const isInItsWay = (runner: Runner, given: Requirements, step: Requirements): bo
   takesSlot(given) ||
   ((given.memory_bytes ?? 0) > 0 && !hasMemory(runner, step)) ||
   (keptCpus(runner, given) > 0 && !hasCpus(runner, step))
+
+const larger = (one: Size, other: Size = one): Size => ({
+  cpus: Math.max(one.cpus, other.cpus),
+  memoryBytes: Math.max(one.memoryBytes, other.memoryBytes),
+})
 
 const lineKey = (need: string, home: RunnerKey | undefined, not: ReadonlySet<RunnerKey>): string =>
   JSON.stringify([need, home, [...not].sort()])

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Pool } from '../../contract/fleet/provisioning.ts'
 import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
-import type { Demand } from '../fleet/made-groups.ts'
+import type { Demand, Size } from '../fleet/made-groups.ts'
 import { type HopelessFacts, hopeless, type PoolFacts, planPool, type Seen } from './pool-plan.ts'
 
 const NOW = Date.parse('2026-01-01T12:00:00Z')
@@ -15,6 +15,7 @@ const pool: Pool = {
 
 const demand = (run_id: string, change: Partial<Demand> = {}): Demand => ({
   ...{ tenant: 'default', run_id, workspace: 'w', labels: {} },
+  size: { cpus: 0, memoryBytes: 0 },
   ...change,
 })
 
@@ -45,6 +46,7 @@ function plan(
     idleSince: () => undefined,
     paused: false,
     breakerRoom: () => Number.POSITIVE_INFINITY,
+    silence: undefined,
     nowMs: NOW,
     ...more,
   })
@@ -166,6 +168,7 @@ test('a run ends whose wait has no end: none starts until a person mends it, or 
     hopeless({
       ...{ pool, rows: [], seen: seenOf({}), open: { ...permanent, permanent: true }, nowMs: 300_000 },
       demands: [{ ...demand('a'), waitsSinceMs: 0 }],
+      sizes: () => [],
       ...change,
     }).map(({ end }) => [end.reason, end.message])
   const failed = ['start_failed', 'no runner of group "builders" could be started: No such image.']
@@ -179,6 +182,51 @@ test('a run ends whose wait has no end: none starts until a person mends it, or 
   assert.deepEqual(ends({ rows, seen: seenOf({ x: open }) }), [['rejected', undefined]])
   assert.deepEqual(ends({ rows, seen: seenOf({ x: { ...open, attempts: 1 } }) }), [], 'it is at another step')
   assert.deepEqual(ends({ rows, seen: seenOf({ x: { connected: true } }) }), [], 'it ends just now')
+})
+
+test('a run that asks for more than any runner of its group has ends at once, and no other', () => {
+  const GB = 1024 ** 3
+  const large = { ...demand('a', { size: { cpus: 500, memoryBytes: 0 } }), waitsSinceMs: 0 }
+  const small = { ...demand('b', { size: { cpus: 2, memoryBytes: GB } }), waitsSinceMs: 0 }
+  const wide = { ...demand('c', { size: { cpus: 4, memoryBytes: 3 * GB } }), waitsSinceMs: 0 }
+  const given = (...sizes: Size[]) =>
+    hopeless({
+      ...{ pool, rows: [], seen: seenOf({}), open: undefined, nowMs: 1 },
+      demands: [large, small, wide],
+      sizes: () => sizes,
+    }).map(({ demand, end }) => [demand.run_id, end.reason, end.message])
+  assert.deepEqual(given(), [], 'no runner has reported its size')
+  const ends = (run: string, asks: string, have: string) => [
+    run,
+    'rejected',
+    `it asks for ${asks}, and the runners of group "builders" have ${have}: ask for less, or use a group with larger runners`,
+  ]
+  const [two, four] = ['2 cpus and 8 GB of memory', '4 cpus and 2 GB of memory']
+  assert.deepEqual(given({ cpus: 2, memoryBytes: 8 * GB }), [
+    ends('a', '500 cpus', two),
+    ends('c', '4 cpus and 3 GB of memory', two),
+  ])
+  // Neither of two has both.
+  assert.deepEqual(given({ cpus: 2, memoryBytes: 8 * GB }, { cpus: 4, memoryBytes: 2 * GB }), [
+    ends('a', '500 cpus', `${two}, or ${four}`),
+    ends('c', '4 cpus and 3 GB of memory', `${two}, or ${four}`),
+  ])
+  assert.deepEqual(given({ cpus: 500, memoryBytes: 3 * GB }), [])
+})
+
+test('while an engine is silent, what is said of runners that are away is not that they are gone', () => {
+  const silence = 'The Kubernetes API at k has not answered since noon: no answer within 15 s.'
+  const late = [row('x', { due_at: at(-1), waits_for: 'no image' })]
+  assert.equal(
+    plan({ rows: late, silence }).removals[0]?.message,
+    `It was not connected within 300 s. ${silence}`,
+  )
+  const lost = { rows: [forRun('x', 'a', { state: 'working' })], seen: { x: { lost: true } } }
+  assert.equal(plan(lost).removals[0]?.message, 'It was connected, and has vanished.')
+  assert.equal(
+    plan({ ...lost, silence }).removals[0]?.message,
+    `It was connected, and has not been heard of since then; whether it lives is not known. ${silence}`,
+  )
 })
 
 test('a spare is for runs of its tenant alone: those of others get runners of their own', () => {

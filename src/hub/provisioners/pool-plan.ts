@@ -1,9 +1,11 @@
 import { failedStarts, type MadeEnd, type Pool } from '../../contract/fleet/provisioning.ts'
 import type { Reason } from '../../contract/status.ts'
+import type { TenantRunner } from '../../stores/accounts.ts'
 import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
-import { type Demand, demandKey, type WaitingDemand } from '../fleet/made-groups.ts'
+import { type Demand, demandKey, type Size, type WaitingDemand } from '../fleet/made-groups.ts'
 import type { Open } from './breaker.ts'
+import { isWithin, tooLarge } from './group-sizes.ts'
 import { areAlike } from './pool-drivers.ts'
 
 /** How the hub sees the runner of a row. */
@@ -15,6 +17,27 @@ export interface Seen {
   lost: boolean
   /** Attempts that it has. */
   attempts: number
+  /** As it has reported it; set while it is connected. */
+  size?: Size
+}
+
+/** The fleet as the makers of its runners see it. */
+export interface PoolFleet {
+  /** Runs that wait for a runner of the group, the longest first. */
+  demands(group: string): WaitingDemand[]
+  /** Ends all that waits for the run's runner of the group so. */
+  giveUp(group: string, demand: Demand, end: { reason: Reason; message?: string }): void
+  seen(which: TenantRunner): Seen
+  /** As the fleet's. */
+  sizesBeside(group: string, tenant: string): Size[]
+  /** Those that wait are told anew why. */
+  retell(): void
+  readonly runners: {
+    /** The runner takes nothing new. */
+    drain(which: TenantRunner): Promise<unknown>
+    /** The runner is gone for good, and why that is so. */
+    remove(which: TenantRunner, why?: { reason: 'lost' | 'oom'; message: string }): Promise<unknown>
+  }
 }
 
 export interface PoolFacts {
@@ -30,6 +53,8 @@ export interface PoolFacts {
   paused: boolean
   /** How many the breaker lets start, where so many start already. */
   breakerRoom(starting: number): number
+  /** Says that the engine does not answer, and since when; undefined: it does. */
+  silence: string | undefined
   nowMs: number
 }
 
@@ -106,7 +131,7 @@ export function planPool(facts: PoolFacts): PoolPlan {
 
 function whyRemoved(
   row: MadeRow,
-  { seen, isOpen, nowMs, pool }: PoolFacts,
+  { seen, isOpen, nowMs, pool, silence }: PoolFacts,
 ): { end: MadeEnd; message: string } | undefined {
   const { connected, lost, attempts } = seen(row.name)
   const { run_id } = row
@@ -116,13 +141,21 @@ function whyRemoved(
     if (row.state !== 'wanted' && !areAlike(row.pool, pool))
       return { end: 'unwanted', message: OTHER_SETTINGS }
     if (nowMs <= Date.parse(row.due_at) || row.state === 'wanted') return undefined
-    const waits = row.waits_for === undefined ? '' : ` Last heard of it: ${row.waits_for}`
+    const heard = row.waits_for === undefined ? '' : ` Last heard of it: ${row.waits_for}`
+    const waits = silence === undefined ? heard : ` ${silence}`
     return { end: 'late', message: `It was not connected within ${pool.start_seconds} s.${waits}` }
   }
   // What an ended run has left to tell is told first.
   if (run_id !== undefined && !isOpen(run_id) && attempts === 0)
     return { end: 'done', message: 'Its run is over.' }
-  if (!connected && lost) return { end: 'lost', message: 'It was connected, and has vanished.' }
+  if (!connected && lost)
+    return {
+      end: 'lost',
+      message:
+        silence === undefined
+          ? 'It was connected, and has vanished.'
+          : `It was connected, and has not been heard of since then; whether it lives is not known. ${silence}`,
+    }
   return undefined
 }
 
@@ -151,12 +184,35 @@ export interface HopelessFacts extends Pick<PoolFacts, 'pool' | 'rows' | 'seen'>
   demands: readonly WaitingDemand[]
   /** Why nothing is made just now. */
   open: Open | undefined
+  /** The sizes that a runner of the group may have for runs of this tenant; empty: that is not known yet. */
+  sizes(tenant: string): readonly Size[]
   /** By the steady clock. */
   nowMs: number
 }
 
-/** Runs that have waited for `start_seconds` and will do so for ever: none starts until a person mends it, or their own does not take them. */
-export function hopeless({ pool, rows, seen, demands, open, nowMs }: HopelessFacts) {
+interface Hopeless {
+  demand: Demand
+  end: { reason: Reason; message?: string }
+}
+
+/**
+ * Runs that would wait for ever. At once: those that ask for more than any runner of the group has. After `start_seconds`: those
+ * for which none starts until a person mends it, or which their own runner does not take.
+ */
+export function hopeless(facts: HopelessFacts): Hopeless[] {
+  const { group } = facts.pool
+  const byTenant = new Map<string, readonly Size[]>()
+  const large = facts.demands.flatMap((demand): Hopeless[] => {
+    const sizes = byTenant.get(demand.tenant) ?? facts.sizes(demand.tenant)
+    byTenant.set(demand.tenant, sizes)
+    if (sizes.length === 0 || sizes.some((size) => isWithin(demand.size, size))) return []
+    return [{ demand, end: { reason: 'rejected', message: tooLarge(group, demand.size, sizes) } }]
+  })
+  const given = new Set(large.map(({ demand }) => demand))
+  return [...large, ...waitTooLong(facts).filter(({ demand }) => !given.has(demand))]
+}
+
+function waitTooLong({ pool, rows, seen, demands, open, nowMs }: HopelessFacts): Hopeless[] {
   const { group, start_seconds } = pool
   const idle = rows.filter(({ name, state }) => {
     const { open, attempts } = seen(name)
@@ -167,7 +223,7 @@ export function hopeless({ pool, rows, seen, demands, open, nowMs }: HopelessFac
   const keyOf = (row: MadeRow) => demandKey({ run_id: '', workspace: '', ...row })
   const [own, ownIdle] = [new Map(rows.map((row) => [keyOf(row), row])), new Set(idle)]
   const late = demands.filter(({ waitsSinceMs }) => nowMs - waitsSinceMs >= start_seconds * 1000)
-  return late.flatMap((demand): { demand: Demand; end: { reason: Reason; message?: string } }[] => {
+  return late.flatMap((demand): Hopeless[] => {
     const row = own.get(demandKey(demand))
     if (row?.state === 'working') return ownIdle.has(row) ? [{ demand, end: { reason: 'rejected' } }] : []
     const message = `no runner of group "${group}" could be started: ${open?.message}`

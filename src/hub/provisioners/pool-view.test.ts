@@ -27,6 +27,8 @@ const row = (name: string, change: Partial<MadeRow> = {}): MadeRow => ({
   ...change,
 })
 
+const size = { cpus: 0, memoryBytes: 0 }
+
 test('a tenant sees the counts of all, its own runners and runs, and of the past what went wrong', () => {
   const view = poolView({
     pool,
@@ -37,8 +39,8 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
       row('5', { state: 'removed', end: 'late', message: 'It was not connected within 300 s.' }),
     ],
     demands: [
-      { tenant: 'default', run_id: 'a', workspace: 'w', labels: {} },
-      { tenant: 'other', run_id: 'b', workspace: 'w', labels: {} },
+      { tenant: 'default', run_id: 'a', workspace: 'w', labels: {}, size },
+      { tenant: 'other', run_id: 'b', workspace: 'w', labels: {}, size },
     ],
     open: {
       reason: 'late',
@@ -66,8 +68,9 @@ test('a tenant sees the counts of all, its own runners and runs, and of the past
 })
 
 test('a run that waits for a place is told what keeps it', () => {
-  const waiting = { tenant: 'default', run_id: 'a', workspace: 'w', labels: {} }
-  const why = (rows: MadeRow[]) => whyWaits({ pool: { ...pool, max: 1 }, rows, open: undefined }, waiting)
+  const waiting = { tenant: 'default', run_id: 'a', workspace: 'w', labels: {}, size }
+  const why = (rows: MadeRow[], silence?: string) =>
+    whyWaits({ pool: { ...pool, max: 1 }, rows, open: undefined, silence }, waiting)
   assert.equal(why([]), undefined)
   const full = 'group "builders" has as many runners as it may (1), and'
   assert.equal(why([row('1', { state: 'working' })]), `${full} all are taken`)
@@ -75,5 +78,17 @@ test('a run that waits for a place is told what keeps it', () => {
   assert.equal(
     why([row('1', { state: 'removing', waits_for: 'Docker hangs.' })]),
     `${full} 1 of them cannot be taken away yet: Docker hangs.`,
+  )
+  const own = row('1', {
+    state: 'starting',
+    run_id: 'a',
+    workspace: 'w',
+    waits_for: 'No node takes its pod.',
+  })
+  const starts = 'a runner of group "builders" is being started for it'
+  assert.equal(why([own]), `${starts}: No node takes its pod.`)
+  assert.equal(
+    why([own], 'The API has not answered since noon.'),
+    `${starts}: The API has not answered since noon.`,
   )
 })

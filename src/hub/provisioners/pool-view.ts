@@ -51,7 +51,12 @@ export function poolView({ pool, changes, rows, past, demands, open, tenant }: P
 
 /** Why a run that waits for one of the pool's runners does; undefined where nothing is known beyond what placement says. */
 export function whyWaits(
-  { pool, rows, open }: Pick<PoolViewFacts, 'pool' | 'rows' | 'open'>,
+  {
+    pool,
+    rows,
+    open,
+    silence,
+  }: Pick<PoolViewFacts, 'pool' | 'rows' | 'open'> & { silence: string | undefined },
   demand: Demand,
 ): string | undefined {
   const { group, max } = pool
@@ -65,8 +70,9 @@ export function whyWaits(
   )
   // It is there: placement knows what keeps the run from it.
   if (mine?.state === 'working') return undefined
+  const waitsFor = silence ?? mine?.waits_for
   if (mine !== undefined)
-    return `a runner of group "${group}" is being started for it${mine.waits_for === undefined ? '' : `: ${mine.waits_for}`}`
+    return `a runner of group "${group}" is being started for it${waitsFor === undefined ? '' : `: ${waitsFor}`}`
   if (pool.paused) return `group "${group}" is paused: no runner is started for it`
   if (open !== undefined)
     return `no runner of group "${group}" could be started since ${new Date(open.sinceMs).toISOString()}: ${sentence(open.message)} The next try is at ${new Date(open.untilMs).toISOString()}`

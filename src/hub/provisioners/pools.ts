@@ -1,39 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ChangePool, MadeEnd, Pool, PoolView } from '../../contract/fleet/provisioning.ts'
-import type { Reason } from '../../contract/status.ts'
 import type { Log } from '../../platform/log.ts'
 import { Backoff } from '../../platform/time.ts'
-import type { TenantRunner } from '../../stores/accounts.ts'
 import type { MadeRow, MadeRunnerStore } from '../../stores/sqlite/made-runners.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
-import type { Demand, WaitingDemand } from '../fleet/made-groups.ts'
+import type { Demand } from '../fleet/made-groups.ts'
 import type { OutsideServices } from '../ops/outside-services.ts'
 import { Breaker } from './breaker.ts'
+import { EngineLooks } from './engine-looks.ts'
+import { GroupSizes } from './group-sizes.ts'
 import type { MadeTokens } from './made-tokens.ts'
 import { envOf, isNameOf, nameOf, spareStem, stemOf } from './names.ts'
 import { areAlike, PoolDrivers } from './pool-drivers.ts'
-import { hopeless, isFailedStart, OTHER_SETTINGS, planPool, type Seen } from './pool-plan.ts'
+import { hopeless, isFailedStart, OTHER_SETTINGS, type PoolFleet, planPool, type Seen } from './pool-plan.ts'
 import { noPool, type PoolSettings } from './pool-settings.ts'
 import { poolView, whyWaits } from './pool-view.ts'
-import { type FoundRunner, ProvisionError, type Provisioner, provisionText } from './provisioner.ts'
+import {
+  type FoundRunner,
+  ProvisionError,
+  type Provisioner,
+  type ProvisionNeed,
+  provisionText,
+} from './provisioner.ts'
 import { Turns } from './turns.ts'
-
-/** The fleet as the makers of its runners see it. */
-export interface PoolFleet {
-  /** Runs that wait for a runner of the group, the longest first. */
-  demands(group: string): WaitingDemand[]
-  /** Ends all that waits for the run's runner of the group so. */
-  giveUp(group: string, demand: Demand, end: { reason: Reason; message?: string }): void
-  seen(which: TenantRunner): Seen
-  /** Those that wait are told anew why. */
-  retell(): void
-  readonly runners: {
-    /** The runner takes nothing new. */
-    drain(which: TenantRunner): Promise<unknown>
-    /** The runner is gone for good, and why that is so. */
-    remove(which: TenantRunner, why?: { reason: 'lost' | 'oom'; message: string }): Promise<unknown>
-  }
-}
 
 export interface PoolsOptions {
   /** Tells what is this hub's wherever runners are made: eight hex digits. */
@@ -57,6 +46,8 @@ export interface PoolsOptions {
 const CALLS_AT_ONCE = 5
 /** How long those that are gone are told of. */
 const TOLD_MS = 3_600_000
+/** While one is away that was connected, what there is is looked at so many times as often. */
+const URGENCY = 5
 const WEEK_MS = 7 * 86_400_000
 
 /** A made runner while it is there, and what is known of it beside its row. */
@@ -65,6 +56,8 @@ interface Made {
   /** Its row is being worked on: kept, asked for or taken away. */
   work: Promise<void> | undefined
   idleSinceMs: number | undefined
+  /** It was connected, and is not. */
+  away: boolean
 }
 
 /**
@@ -77,21 +70,37 @@ export class Pools {
   readonly #past: MadeRow[] = []
   readonly #breakers = new Map<string, Breaker>()
   readonly #drivers: PoolDrivers
-  readonly #sweepFailures = new Map<string, string>()
+  readonly #sizes = new GroupSizes()
+  readonly #looks: EngineLooks
   readonly #stop = new AbortController()
   readonly #calls = new Turns(CALLS_AT_ONCE)
   /** One that is told to go may take its time, which nothing that is to be made waits for. */
   readonly #removals = new Turns(CALLS_AT_ONCE)
-  #timer: NodeJS.Timeout | undefined
   #fleet: PoolFleet | undefined
   #told = () => {}
   #planned = false
   #begun = false
-  #sweeping: Promise<void> = Promise.resolve()
 
   constructor(options: PoolsOptions) {
     this.#options = options
     this.#drivers = new PoolDrivers(options.driverOf)
+    const { settings, outside, log, sweepMs = 15_000 } = options
+    this.#looks = new EngineLooks({
+      ...{ drivers: this.#drivers, calls: this.#calls, outside, log, signal: this.#stop.signal },
+      ...{ everyMs: sweepMs, urgentMs: sweepMs / URGENCY },
+      pools: () => settings.pools(),
+      isUrgent: () => [...this.#made.values()].some(({ away }) => away),
+      look: ({ group }, driver) => {
+        // What is asked for meanwhile may or may not be among what is found.
+        const before = this.#rowsOf(group).filter(({ name }) => this.#made.get(name)!.work === undefined)
+        return (found) => this.#compare(before, found, driver)
+      },
+      recovered: (group) => void this.#breakers.delete(group),
+      looked: () => {
+        this.#forgetPast()
+        this.changed()
+      },
+    })
   }
 
   /** Knows what the process before has made. Before runs are taken up. */
@@ -100,7 +109,7 @@ export class Pools {
     await store.forget(new Date(Date.now() - TOLD_MS).toISOString())
     for (const row of await store.all())
       if (row.state === 'removed') this.#past.push(row)
-      else this.#made.set(row.name, { row, work: undefined, idleSinceMs: undefined })
+      else this.#made.set(row.name, { row, work: undefined, idleSinceMs: undefined, away: false })
   }
 
   /** Makes the runners of this fleet. */
@@ -113,15 +122,14 @@ export class Pools {
     this.#begun = true
     this.#drivers.know(this.#options.settings.pools())
     for (const made of this.#made.values()) this.#goOn(made)
-    this.#sweepSoon(0)
+    this.#looks.now()
     this.changed()
   }
 
   /** Stops. Runners that are being asked for are asked for again by the next process. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
-    clearTimeout(this.#timer)
-    await this.#sweeping
+    await this.#looks.close()
     await Promise.all([...this.#made.values()].map(({ work }) => work))
     this.#drivers.close()
   }
@@ -169,7 +177,7 @@ export class Pools {
     const pool = this.#poolOf(group)
     if (pool === undefined) return undefined
     const open = this.#breakers.get(group)?.open
-    return whyWaits({ pool, rows: this.#rowsOf(group), open }, demand)
+    return whyWaits({ pool, rows: this.#rowsOf(group), open, silence: this.#looks.silence(group) }, demand)
   }
 
   /** For people. `tenant`: whose runs and runners they see. */
@@ -231,9 +239,12 @@ export class Pools {
       const breaker = this.#breakerOf(pool.group)
       const rows = this.#rowsOf(pool.group)
       const seen = (name: string) => fleet.seen({ tenant: this.#made.get(name)!.row.tenant, id: name })
-      for (const row of rows) this.#noteIdle(this.#made.get(row.name)!, seen(row.name), nowMs)
+      for (const row of rows) this.#note(this.#made.get(row.name)!, seen(row.name), pool, nowMs)
       const waiting = fleet.demands(pool.group)
-      const lost = { pool, rows, seen, demands: waiting, open: breaker.open, nowMs: performance.now() }
+      const known = this.#sizes.of(pool, nowMs)
+      const sizes = (tenant: string) =>
+        known.length === 0 ? known : [...known, ...fleet.sizesBeside(pool.group, tenant)]
+      const lost = { pool, rows, seen, demands: waiting, open: breaker.open, sizes, nowMs: performance.now() }
       const given = hopeless(lost)
       for (const { demand, end } of given) fleet.giveUp(pool.group, demand, end)
       const { moves, removals, starts } = planPool({
@@ -245,6 +256,7 @@ export class Pools {
         idleSince: (name) => this.#made.get(name)?.idleSinceMs,
         paused: pool.paused,
         breakerRoom: (starting) => breaker.room(starting, nowMs),
+        silence: this.#looks.silence(pool.group),
         nowMs,
       })
       for (const { name, state } of moves) {
@@ -266,7 +278,12 @@ export class Pools {
     this.#told()
   }
 
-  #noteIdle(made: Made, { connected, attempts }: Seen, nowMs: number): void {
+  #note(made: Made, { connected, attempts, size }: Seen, pool: Pool, nowMs: number): void {
+    const { row, away } = made
+    if (size !== undefined && areAlike(row.pool, pool)) this.#sizes.note(pool, size, nowMs)
+    made.away = !connected && (row.state === 'idle' || row.state === 'working')
+    // It may have ended, and why is known now.
+    if (made.away && !away) this.#looks.now()
     const isIdle = connected && attempts === 0 && made.row.run_id === undefined
     made.idleSinceMs = isIdle ? (made.idleSinceMs ?? nowMs) : undefined
   }
@@ -293,7 +310,7 @@ export class Pools {
       due_at: new Date(now + pool.start_seconds * 1000).toISOString(),
       pool,
     }
-    const made: Made = { row, work: undefined, idleSinceMs: undefined }
+    const made: Made = { row, work: undefined, idleSinceMs: undefined, away: false }
     this.#made.set(row.name, made)
     this.#goOn(made)
   }
@@ -362,13 +379,35 @@ export class Pools {
       const env = envOf(made.row, { pool, token, url: pool.hub_url ?? url() })
       const marks = { hub, run: run_id, epoch: String(epoch), group }
       const need = { name, group, env, marks, deadlineMs: Date.parse(made.row.created_at) + longestMs }
-      await this.#calls.take(() => this.#drivers.of(pool).provision(need, signal), signal)
-      if (made.row.state === 'asked') this.#move(made, { state: 'starting' })
+      await this.#ask(made, pool, need)
+      if (made.row.state === 'asked') this.#move(made, { state: 'starting', waits_for: undefined })
     } catch (error) {
       if (signal.aborted) return
       const { end, permanent } =
         error instanceof ProvisionError ? error : { end: 'refused' as const, permanent: false }
       this.#remove(made, end, provisionText(error), permanent)
+    }
+  }
+
+  /** Asks for it until its engine says yes or no, or it is wanted no more: silence is no end of a runner. */
+  async #ask(made: Made, pool: Pool, need: ProvisionNeed): Promise<void> {
+    const { signal } = this.#stop
+    const isWanted = () => made.row.state === 'asked' && !signal.aborted
+    while (isWanted()) {
+      const beganMs = Date.now()
+      try {
+        if (this.#looks.silence(pool.group) === undefined)
+          return await this.#calls.take(() => this.#drivers.of(pool).provision(need, signal), signal)
+      } catch (error) {
+        if (signal.aborted || !(error instanceof ProvisionError && error.unanswered)) throw error
+        await this.#looks.failed(pool, error, beganMs)
+      }
+      const waits_for = this.#looks.silence(pool.group)
+      if (isWanted() && made.row.waits_for !== waits_for) {
+        this.#move(made, { waits_for })
+        this.changed()
+      }
+      await this.#looks.patience(pool.group)
     }
   }
 
@@ -412,49 +451,6 @@ export class Pools {
   #forgetPast(): void {
     const since = new Date(Date.now() - TOLD_MS).toISOString()
     while (this.#past[0] !== undefined && this.#past[0].changed_at < since) this.#past.shift()
-  }
-
-  #sweepSoon(afterMs: number): void {
-    this.#timer = setTimeout(() => {
-      this.#sweeping = this.#sweep().finally(() => {
-        if (!this.#stop.signal.aborted) this.#sweepSoon(this.#options.sweepMs ?? 15_000)
-      })
-    }, afterMs)
-  }
-
-  /** Compares what there is with what is kept. */
-  async #sweep(): Promise<void> {
-    const { log } = this.#options
-    this.#forgetPast()
-    for (const pool of this.#options.settings.pools())
-      try {
-        // What is asked for meanwhile may or may not be among what is found.
-        const before = this.#rowsOf(pool.group).filter(({ name }) => this.#made.get(name)!.work === undefined)
-        const driver = this.#drivers.of(pool)
-        const found = await this.#calls.take(() => driver.find(this.#stop.signal), this.#stop.signal)
-        await this.#tell(driver)
-        // What could not be made while it was away is made now.
-        if (this.#sweepFailures.delete(pool.group)) this.#breakers.delete(pool.group)
-        await this.#compare(before, found, driver)
-      } catch (error) {
-        if (this.#stop.signal.aborted) return
-        await this.#tell(this.#drivers.of(pool), error)
-        const text = provisionText(error)
-        if (this.#sweepFailures.get(pool.group) !== text)
-          log(`The runners of group "${pool.group}" cannot be looked at: ${text}`, { level: 'warn' })
-        this.#sweepFailures.set(pool.group, text)
-      }
-    this.changed()
-  }
-
-  /** `error`: it has failed with that. */
-  async #tell(driver: Provisioner, error?: unknown): Promise<void> {
-    const { outside } = this.#options
-    // A kubeconfig that cannot be read names none.
-    const service = await driver.service?.().catch(() => undefined)
-    if (service === undefined) return
-    if (error === undefined) outside?.worked(service)
-    else outside?.failed(service, error)
   }
 
   async #compare(

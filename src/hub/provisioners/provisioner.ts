@@ -48,6 +48,8 @@ export class ProvisionError extends Error {
   readonly end: MadeEnd
   /** Asking again changes nothing until a person has mended it. */
   readonly permanent: boolean
+  /** Neither a yes nor a no: nothing is known of what there is. */
+  readonly unanswered: boolean
   readonly hint: string | undefined
 
   constructor(
@@ -55,13 +57,15 @@ export class ProvisionError extends Error {
     {
       end = 'refused',
       permanent = false,
+      unanswered = false,
       hint,
       cause,
-    }: { end?: MadeEnd; permanent?: boolean; hint?: string; cause?: unknown } = {},
+    }: { end?: MadeEnd; permanent?: boolean; unanswered?: boolean; hint?: string; cause?: unknown } = {},
   ) {
     super(message, { cause })
     this.end = end
     this.permanent = permanent
+    this.unanswered = unanswered
     this.hint = hint
   }
 }

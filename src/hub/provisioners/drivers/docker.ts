@@ -445,11 +445,13 @@ export class DockerProvisioner implements Provisioner {
     } catch (error) {
       if (error instanceof ProvisionError) throw error
       if (signal.aborted) throw new ProvisionError('The hub stops.', { cause: error })
-      if (late.aborted || isTimeout(error)) throw provisionError(unanswered(this.#address, doing, withinMs))
+      if (late.aborted || isTimeout(error))
+        throw provisionError(unanswered(this.#address, doing, withinMs), true)
       // A connection that breaks in the middle has no code at times.
       const isBroken = (error as { message?: string }).message === 'aborted'
       throw provisionError(
         isBroken ? notReached(this.#address, error) : dockerError(doing, this.#address, error),
+        true,
       )
     }
   }
@@ -466,10 +468,12 @@ interface Inspected extends ContainerAnswer {
 /** Asking again changes nothing about these. */
 const PERMANENT: readonly ErrandError['code'][] = ['invalid_argument', 'not_found', 'pull_refused']
 
-function provisionError(error: unknown): Error {
+/** `asked`: of a call to Docker itself, not by it to a registry. */
+function provisionError(error: unknown, asked = false): Error {
   if (!isErrandError(error)) return error as Error
   const { message, hint, code } = error
-  return new ProvisionError(message, { hint, permanent: PERMANENT.includes(code), cause: error })
+  const unanswered = asked && code === 'unavailable'
+  return new ProvisionError(message, { hint, permanent: PERMANENT.includes(code), unanswered, cause: error })
 }
 
 const isLoopback = (hostname: string): boolean =>

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -66,7 +66,10 @@ test('one that is there at its deadline is ended with what it has left, also whe
   const { state, message } = found.get(short.name)!
   assert.equal(state, 'ended')
   // A shell that sees its child end first says so, too.
-  assert.match(message!, /^The time of this runner is over\./)
+  assert.match(
+    message!,
+    /^Its process was ended by SIGKILL\. It said last: The time of this runner is over\./,
+  )
   assert.equal(found.get(long.name)?.state, 'running')
   await Promise.all([provisioner.remove(short.name), provisioner.remove(long.name)])
   assert.deepEqual([await provisioner.find(), holdersOf(folder)], [[], []])
@@ -94,9 +97,29 @@ test('of one that ended, what it said last is told', async (t) => {
   for (;;) {
     const [found] = await provisioner.find()
     if (found?.state === 'ended') {
-      assert.deepEqual(found, { name: need.name, state: 'ended', message: 'the hub is not there' })
+      const message = 'Its process ended with exit code 4: the hub is not there'
+      assert.deepEqual(found, { name: need.name, state: 'ended', message })
       break
     }
   }
   await provisioner.remove(need.name)
+})
+
+test('of one that was killed, the signal is told, by a later hub too', async (t) => {
+  const { provisioner, hub, again, pids, folder } = opened(t, ['sh', '-c', 'echo connected; exec sleep 600'])
+  for (const signal of ['SIGKILL', 'SIGSEGV'] as const) {
+    const need = needOf(hub)
+    await provisioner.provision(need)
+    const log = join(folder, need.name, 'runner.log')
+    await eventually('its log', () => existsSync(log) && readFileSync(log, 'utf8') === 'connected\n')
+    for (const pid of pids(need.name)) process.kill(pid, signal)
+    const message = `Its process was ended by ${signal}. It said last: connected`
+    const ended = await eventually('its end', async () => {
+      const [found] = await provisioner.find()
+      return found?.state === 'ended' && found
+    })
+    assert.equal(ended.message, message)
+    await eventually('the same by a later hub', async () => (await again().find())[0]?.message === message)
+    await provisioner.remove(need.name)
+  }
 })

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
-import { mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { endProcesses, endTree, type GroupOptions, spawnGroup } from '../../../platform/child-tree.ts'
 import { holdersOf, processesMarked, signal } from '../../../platform/proc.ts'
@@ -22,8 +22,12 @@ export interface ProcessProvisionerOptions {
 /** Tells the process of a made runner from all others; the steps that it carries out do not get it. */
 const MARK = 'ERRAND_MADE_RUNNER'
 const LOG = 'runner.log'
+/** In the folder of a runner whose process has ended: its exit code, or the signal that ended it. */
+const ENDED = 'runner.ended'
 const GRACE_MS = 10_000
 const MAX_TOLD = 2_000
+/** Of the log of one that was killed, so many lines are told. */
+const KILLED_LINES = 3
 /**
  * Given the seconds, the folder and the grace: then ends all that works in the folder but itself, whatever has become of the hub.
  * Only the runner gets the SIGTERM.
@@ -46,6 +50,8 @@ done`
  */
 export class ProcessProvisioner implements Provisioner {
   readonly #options: ProcessProvisionerOptions
+  /** Those that this process has started; of others nobody is told how they end. */
+  readonly #children = new Map<string, ChildProcess>()
 
   constructor(options: ProcessProvisionerOptions) {
     this.#options = options
@@ -78,6 +84,11 @@ export class ProcessProvisioner implements Provisioner {
       })
       await once(child, 'spawn')
       child.unref()
+      this.#children.set(name, child)
+      child.once('exit', (code, signal) => {
+        // For a later hub. Where the folder is gone, nobody asks.
+        writeFile(join(folder, ENDED), String(signal ?? code)).catch(() => {})
+      })
     } catch (cause) {
       if (watch?.pid !== undefined) signal(-watch.pid, 'SIGKILL')
       throw new ProvisionError(`The runner could not be started: ${(cause as Error).message}.`, { cause })
@@ -95,8 +106,14 @@ export class ProcessProvisioner implements Provisioner {
     return Promise.all(
       names.map(async (name): Promise<FoundRunner> => {
         if (processesMarked(`${MARK}=${name}\0`).length > 0) return { name, state: 'running' }
+        const child = this.#children.get(name)
+        // It has ended, and this process hears how in a moment.
+        if (child !== undefined && child.exitCode === null && child.signalCode === null)
+          return { name, state: 'running' }
+        const own = child && (child.signalCode ?? child.exitCode)
         const said = await lastText(join(folder, name, LOG), MAX_TOLD)
-        return { name, state: 'ended', message: said === '' ? 'Its process has ended.' : said }
+        const how = own ?? (await readFile(join(folder, name, ENDED), 'utf8').catch(() => ''))
+        return { name, state: 'ended', message: endText(String(how), said) }
       }),
     )
   }
@@ -117,9 +134,19 @@ export class ProcessProvisioner implements Provisioner {
     } catch (cause) {
       throw new ProvisionError(`Its folder cannot be removed: ${(cause as Error).message}.`, { cause })
     }
+    this.#children.delete(name)
   }
 
   #folderOf(name: string): string {
     return join(this.#options.folder, name)
   }
+}
+
+/** Says how a process ended: `how` is its exit code, a signal, or empty where nobody knows. */
+function endText(how: string, said: string): string {
+  // The log of a killed process says little of the kill.
+  const last = said.split('\n').slice(-KILLED_LINES).join('\n')
+  if (how.startsWith('SIG')) return `Its process was ended by ${how}.${last && ` It said last: ${last}`}`
+  const end = how === '' ? 'Its process has ended' : `Its process ended with exit code ${how}`
+  return said === '' ? `${end}.` : `${end}: ${said}`
 }

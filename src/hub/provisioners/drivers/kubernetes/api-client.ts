@@ -110,6 +110,7 @@ export class KubernetesApi {
     const { server } = (await this.#connection(ACCESS_MS)).access
     const shown = shownAnswer(JSON.stringify(answer))
     return new ProvisionError(`${server} did not answer with a list: ${shown}.`, {
+      unanswered: true,
       hint: 'Is it the address of an API server, with nothing in between?',
     })
   }
@@ -191,7 +192,7 @@ export class KubernetesApi {
         if (answer.status < 300 && answer.body === undefined)
           throw new ProvisionError(
             `${access.server} answered what Kubernetes never does: ${shownAnswer(answer.text)}.`,
-            { hint: 'Is it the address of an API server, with nothing in between?' },
+            { unanswered: true, hint: 'Is it the address of an API server, with nothing in between?' },
           )
         return answer
       })
@@ -200,6 +201,7 @@ export class KubernetesApi {
       if (signal.aborted) throw new ProvisionError('It was stopped: the hub stops.', { cause: error })
       if (late.aborted)
         throw new ProvisionError(`${access.server} did not answer within ${timeoutMs / 1000} s.`, {
+          unanswered: true,
           hint: 'It is asked again.',
           cause: error,
         })
@@ -224,6 +226,7 @@ function unreachable({ server }: Access, error: NodeJS.ErrnoException): Provisio
   const { code = '', message, cause } = error
   if (/^(ECONN|ENOTFOUND|EHOST|ENET|EAI_|ETIMEDOUT|EPIPE)/.test(code))
     return new ProvisionError(`The API server ${server} is not reached: ${message}.`, {
+      unanswered: true,
       hint: 'It is asked again; runners that are there go on.',
       cause,
     })
@@ -234,6 +237,7 @@ function unreachable({ server }: Access, error: NodeJS.ErrnoException): Provisio
       cause,
     })
   return new ProvisionError(`The API server ${server} gave no whole answer: ${message}.`, {
+    unanswered: true,
     hint: 'It is asked again.',
     cause,
   })

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { type Event, foundRunner, type Job, needsEvents, type Pod, STUCK_MS } from './found-pods.ts'
+import {
+  type Event,
+  failedAtMs,
+  foundRunner,
+  type Job,
+  needsEvents,
+  type Pod,
+  STUCK_MS,
+} from './found-pods.ts'
 
 const at = (ms: number) => new Date(ms).toISOString()
 const metadata = { name: 'errand-x', uid: 'u', creationTimestamp: at(0) }
@@ -91,8 +99,14 @@ test('one that is over says how', () => {
   )
   assert.deepEqual(
     seen(job, [over({}, { reason: 'Evicted', message: 'The node was low on memory' })]).message,
-    'Its pod was ended (Evicted): The node was low on memory.',
+    'Its pod was evicted (Evicted): The node was low on memory.',
   )
+  // A container that is ended for that may look as if its own memory had been used up.
+  const both = over({ exitCode: 137, reason: 'OOMKilled' }, { reason: 'Evicted', message: 'low on memory' })
+  assert.deepEqual(seen(job, [both]), {
+    state: 'ended',
+    message: 'Its pod was evicted (Evicted): low on memory.',
+  })
   const late = 'It was there for longer than a runner may be (DeadlineExceeded).'
   assert.deepEqual(seen(ended('Failed', 'DeadlineExceeded'), []), { state: 'ended', message: late })
   assert.equal(seen(ended('Failed', 'DeadlineExceeded'), [over({})]).message, late)
@@ -105,12 +119,65 @@ test('one that is over says how', () => {
 
 test('a pod that is deleted is the end of its runner, and so is another one in its place', () => {
   const leaving = { ...running, metadata: { ...running.metadata, deletionTimestamp: at(5) } }
-  const next = { ...running, metadata: { ...running.metadata, creationTimestamp: at(9) } }
+  const next = { ...running, metadata: { ...running.metadata, uid: 'v', creationTimestamp: at(9_000) } }
   const gone = { state: 'ended', message: 'Its pod was deleted.' }
   assert.deepEqual(seen(job, [leaving]), gone)
   assert.deepEqual(seen(job, [leaving, next]), gone)
+  assert.deepEqual(seen(job, [next, leaving]), gone)
+  const evicted = over({}, { reason: 'Evicted', message: 'low on disk' })
+  const low = { state: 'ended', message: 'Its pod was evicted (Evicted): low on disk.' }
+  assert.deepEqual(seen(job, [next, evicted]), low, 'whatever has come after it')
+  // The first is gone: what was known of it tells the next one from it.
+  const known = (pods: Pod[], why?: string) =>
+    foundRunner(job, pods, { nowMs: 10_000, known: { uid: 'u', why } })
+  assert.deepEqual(known([next]), { name: 'errand-x', ...gone })
+  assert.deepEqual(known([]), { name: 'errand-x', ...gone })
+  assert.equal(known([next], 'Its pod was evicted (X).').message, 'Its pod was evicted (X).')
+  assert.deepEqual(known([running]), { name: 'errand-x', state: 'running' })
+  // Kubernetes deletes the pod of a Job that is late itself.
+  const late = foundRunner(ended('Failed', 'DeadlineExceeded'), [], {
+    ...{ nowMs: 10_000, known: { uid: 'u', why: 'Its pod was deleted.' } },
+  })
+  assert.equal(late.message, 'It was there for longer than a runner may be (DeadlineExceeded).')
   const away = { ...leaving, status: { ...leaving.status, reason: 'NodeLost' } }
   assert.deepEqual(seen(job, [away]), { state: 'running', message: 'Its node node-1 does not answer.' })
+  assert.deepEqual(seen(job, [away, next]), { state: 'ended', message: 'Its node node-1 does not answer.' })
+})
+
+test('who deleted a pod is told where Kubernetes says so, also of a runner that ended for it in order', () => {
+  const conditions = [
+    {
+      type: 'DisruptionTarget',
+      status: 'True',
+      reason: 'EvictionByEvictionAPI',
+      message: 'Eviction API: evicting',
+    },
+  ]
+  const drained = podOf(
+    { phase: 'Running', conditions, containerStatuses: [{ name: 'runner', state: { running: {} } }] },
+    { deletionTimestamp: at(5) },
+  )
+  const message = 'Its pod was evicted (EvictionByEvictionAPI): Eviction API: evicting.'
+  assert.deepEqual(seen(job, [drained]), { state: 'ended', message })
+  const state = { terminated: { exitCode: 0 } }
+  const left = { ...drained, status: { ...drained.status, containerStatuses: [{ name: 'runner', state }] } }
+  assert.deepEqual(seen(job, [left]), { state: 'ended', message })
+})
+
+test('a pod that finds its token used is told as the second of its Job', () => {
+  const second = waiting('CreateContainerConfigError', 'secret "errand-x" not found')
+  assert.equal(seen(job, [second], STUCK_MS - 1).state, 'starting')
+  assert.deepEqual(seen(job, [second], STUCK_MS), {
+    state: 'ended',
+    message: 'Its pod was deleted, and another one finds its token used.',
+  })
+})
+
+test('a Job is kept for a look only as long as nothing of it can begin any more', () => {
+  const failed = over({ finishedAt: at(7_000) })
+  assert.equal(failedAtMs(job, [failed]), 7_000)
+  const going = { ...failed, metadata: { ...failed.metadata, deletionTimestamp: at(8_000) } }
+  assert.equal(failedAtMs(job, [going]), undefined, 'its Job makes another one')
 })
 
 test('events are asked for only where nothing else says why it takes so long', () => {

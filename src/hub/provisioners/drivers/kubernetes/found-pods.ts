@@ -32,6 +32,13 @@ export interface Pod extends Thing {
   }
 }
 
+/** The first pod that was seen of a Job: its runner is the only one that the Job may have. */
+export interface OwnPod {
+  uid: string
+  /** Why it went, as Kubernetes said when it was seen last. */
+  why?: string | undefined
+}
+
 export interface Event {
   involvedObject: { name: string }
   type?: string
@@ -68,17 +75,34 @@ export const endOf = (job: Job) => condition(job, 'Failed') ?? condition(job, 'C
 /** When the Job failed, in milliseconds since 1970; undefined: it has not. Its pod says so before Kubernetes says it of the Job. */
 export function failedAtMs(job: Job, pods: readonly Pod[]): number | undefined {
   const failed = condition(job, 'Failed')
-  const pod = pods.find(({ status }) => status.phase === 'Failed')
+  const pod = pods.find(({ status, metadata }) => status.phase === 'Failed' && !metadata.deletionTimestamp)
   if (failed === undefined && pod === undefined) return undefined
   const at = failed?.lastTransitionTime ?? (pod && stateOf(pod).terminated?.finishedAt)
   return Date.parse(at ?? job.metadata.creationTimestamp)
 }
 
-/** The pod that counts of those that a Job has had: Kubernetes makes another one where one was deleted. */
-export const latestPod = (pods: readonly Pod[]): Pod | undefined =>
-  pods.toSorted((a, b) =>
-    `${b.metadata.creationTimestamp}`.localeCompare(`${a.metadata.creationTimestamp}`),
-  )[0]
+/** The pod of the Job's runner, where it is there: the first. Kubernetes before 1.28 makes another one in the place of one that is deleted. */
+export function ownPod(pods: readonly Pod[], known?: OwnPod): Pod | undefined {
+  if (known !== undefined) return pods.find(({ metadata }) => metadata.uid === known.uid)
+  const at = ({ metadata }: Pod) => metadata.creationTimestamp
+  return pods.toSorted((a, b) => at(a).localeCompare(at(b)))[0]
+}
+
+/** Whether the Job has a pod in the place of its first one. */
+const isReplaced = (pods: readonly Pod[], own: Pod | undefined): boolean => pods.some((pod) => pod !== own)
+
+const DELETED = 'Its pod was deleted.'
+
+/** Why the pod goes; undefined: it does not. */
+export function whyGoes(pod: Pod): string | undefined {
+  if (pod.metadata.deletionTimestamp === undefined) return undefined
+  // Kubernetes before 1.26 does not say who deleted it.
+  const { reason, message } = condition(pod, 'DisruptionTarget') ?? {}
+  return reason === undefined ? DELETED : evicted(reason, message)
+}
+
+const evicted = (reason: string, message = ''): string =>
+  `Its pod was evicted (${reason})${message === '' ? '.' : `: ${sentence(message)}`}`
 
 /** The name of whatever may have events that say more than the Job and its pod do. */
 export function needsEvents(job: Job, pod: Pod | undefined, nowMs: number): string | undefined {
@@ -94,29 +118,38 @@ export function needsEvents(job: Job, pod: Pod | undefined, nowMs: number): stri
 export function foundRunner(
   job: Job,
   pods: readonly Pod[],
-  { events = [], nowMs }: { events?: readonly Event[]; nowMs: number },
+  { events = [], nowMs, known }: { events?: readonly Event[]; nowMs: number; known?: OwnPod | undefined },
 ): FoundRunner {
   const { name } = job.metadata
-  const pod = latestPod(pods)
+  const pod = ownPod(pods, known)
   const over = endOf(job)
   if (pod !== undefined && (isOver(pod) || stateOf(pod).terminated !== undefined))
     return { name, state: 'ended', ...howEnded(pod, over?.reason) }
+  const isAway = isNodeAway(pod) && `Its node ${pod?.spec.nodeName} does not answer`
+  // Kubernetes has then deleted the pod itself.
+  if (over?.reason === 'DeadlineExceeded') return { name, state: 'ended', message: jobEnd(over) }
+  // The pod that there was may have begun its work: another one of the Job can not go on with it.
+  const isDeleted =
+    known !== undefined && pod === undefined && (over === undefined || known.why !== undefined)
+  if (isReplaced(pods, pod) || isDeleted) {
+    const why = isAway ? `${isAway}.` : ((pod && whyGoes(pod)) ?? known?.why ?? DELETED)
+    return { name, state: 'ended', message: why }
+  }
   if (over !== undefined) return { name, state: 'ended', message: jobEnd(over) }
-  // The pod that there was may have begun its work: the next one of the Job can not go on with it.
-  if (pods.length > 1 || pod?.metadata.deletionTimestamp !== undefined)
-    return isNodeAway(pod)
-      ? { name, state: 'running', message: `Its node ${pod?.spec.nodeName} does not answer.` }
-      : { name, state: 'ended', message: 'Its pod was deleted.' }
+  const why = pod && whyGoes(pod)
+  if (why !== undefined)
+    return isAway ? { name, state: 'running', message: `${isAway}.` } : { name, state: 'ended', message: why }
   if (pod === undefined) return { name, state: 'starting', ...waits(lastOf(events)) }
   // Without the one that has the keys the runner is of no use.
   const isGateStuck = (stateOf(pod, GATE).waiting?.reason ?? '') in STUCK
   const { waiting, running } = stateOf(pod, isGateStuck ? GATE : RUNNER)
   if (running) {
-    const away = isNodeAway(pod) && { message: `Its node ${pod.spec.nodeName} does not answer.` }
-    return { name, state: 'running', ...away }
+    return { name, state: 'running', ...(isAway && { message: `${isAway}.` }) }
   }
   const words = STUCK[waiting?.reason ?? '']
   if (words !== undefined) {
+    if (waiting!.message?.includes(`secret "${name}" not found`) && nowMs - scheduledAtMs(pod) >= STUCK_MS)
+      return { name, state: 'ended', message: 'Its pod was deleted, and another one finds its token used.' }
     const message = `${words} (${waiting!.reason}): ${sentence(waiting!.message ?? 'Kubernetes says no more')}`
     const isStuck = nowMs - scheduledAtMs(pod) >= STUCK_MS
     const permanent = NEVER.includes(waiting!.reason!)
@@ -141,12 +174,19 @@ export const isOver = ({ status }: Pod): boolean =>
   status.phase === 'Succeeded' ||
   (status.containerStatuses?.every(({ state }) => state?.terminated !== undefined) ?? false)
 
+/** Whether the container of the runner has been started, with the token in its environment. */
+export function hasBegun(pod: Pod): boolean {
+  const { running, terminated } = stateOf(pod)
+  return running !== undefined || terminated !== undefined
+}
+
 const stateOf = (pod: Pod, container = RUNNER): ContainerState =>
   pod.status.containerStatuses?.find(({ name }) => name === container)?.state ?? {}
 
 function howEnded(pod: Pod, jobReason: string | undefined): Omit<FoundRunner, 'name' | 'state'> {
   const { reason, message } = pod.status
   const { terminated } = stateOf(pod)
+  if (reason === 'Evicted') return { message: evicted(reason, message) }
   if (terminated?.reason === 'OOMKilled')
     return {
       reason: 'oom',
@@ -155,6 +195,9 @@ function howEnded(pod: Pod, jobReason: string | undefined): Omit<FoundRunner, 'n
   if (jobReason === 'DeadlineExceeded' || reason === 'DeadlineExceeded')
     return { message: 'It was there for longer than a runner may be (DeadlineExceeded).' }
   if (reason !== undefined) return { message: `Its pod was ended (${reason}): ${sentence(message ?? '')}` }
+  // Its runner has ended for that.
+  const why = whyGoes(pod)
+  if (why !== undefined) return { message: why }
   if (terminated === undefined) return { message: 'Its pod has ended.' }
   const gate = stateOf(pod, GATE).terminated
   return {

@@ -5,11 +5,14 @@ import {
   type Event,
   failedAtMs,
   foundRunner,
+  hasBegun,
   isOver,
   type Job,
-  latestPod,
   needsEvents,
+  type OwnPod,
+  ownPod,
   type Pod,
+  whyGoes,
 } from './found-pods.ts'
 import { GRACE_SECONDS, HUB_LABEL, jobOf, type PodSettings, secretOf } from './manifests.ts'
 
@@ -36,6 +39,8 @@ export class KubernetesProvisioner implements Provisioner {
   readonly #api: KubernetesApi
   /** Failed Jobs that were taken away as far as the hub goes, and are kept for a person to look at. */
   readonly #kept = new Set<string>()
+  /** By Job. */
+  readonly #pods = new Map<string, OwnPod & { hasToken: boolean }>()
 
   constructor(options: KubernetesProvisionerOptions) {
     this.#options = options
@@ -48,6 +53,8 @@ export class KubernetesProvisioner implements Provisioner {
       this.#api.call<Job>('POST', jobs, signal, { body: jobOf(need, this.#options.pods, Date.now()) }),
     )
     const job = made ?? (await this.#taken(need.name, signal))
+    // Its Secret is made, maybe once more.
+    this.#pods.delete(need.name)
     const body = secretOf(need, job.metadata.uid)
     // At once: a pod reads its Secret long after its Job may make it.
     await Promise.all([
@@ -76,26 +83,55 @@ export class KubernetesProvisioner implements Provisioner {
     for (const name of this.#kept)
       if (!jobs.some((job) => job.metadata.name === name && this.#isKept(job, podsOf(job), nowMs)))
         this.#kept.delete(name)
+    const names = new Set(jobs.map(({ metadata }) => metadata.name))
+    for (const name of this.#pods.keys()) if (!names.has(name)) this.#pods.delete(name)
     // Kubernetes may take seconds to clear away what has ended.
     const isGone = ({ metadata }: Job, of: readonly Pod[]) =>
       metadata.deletionTimestamp !== undefined && of.every(isOver)
     const asked = jobs
       .map((job) => ({ job, pods: podsOf(job) }))
       .filter(({ job, pods }) => !this.#kept.has(job.metadata.name) && !isGone(job, pods))
-      .map((each) => ({ ...each, about: needsEvents(each.job, latestPod(each.pods), nowMs) }))
+      .map(({ job, pods }) => ({ job, pods, known: this.#know(job.metadata.name, pods) }))
+      .map((each) => ({ ...each, about: needsEvents(each.job, ownPod(each.pods, each.known), nowMs) }))
     let left = MOST_EVENTS
     return await Promise.all(
-      asked.map(async ({ job, pods, about }) => {
+      asked.map(async ({ job, pods, about, known }) => {
         const events = about !== undefined && left-- > 0 ? await this.#eventsOf(about, signal) : []
-        return foundRunner(job, pods, { events, nowMs })
+        await this.#takeToken(job.metadata.name, ownPod(pods, known), signal)
+        return foundRunner(job, pods, { events, nowMs, known })
       }),
     )
+  }
+
+  /** The first pod that was seen of a Job; undefined: none was. */
+  #know(job: string, pods: readonly Pod[]): OwnPod | undefined {
+    const known = this.#pods.get(job)
+    const own = ownPod(pods, known)
+    if (own === undefined) return known
+    const { uid } = own.metadata
+    const pod = { uid, why: whyGoes(own) ?? known?.why, hasToken: known?.hasToken ?? true }
+    this.#pods.set(job, pod)
+    return pod
+  }
+
+  /** Once the container of its first pod has the token, no other pod of the Job can begin: its container finds no Secret. */
+  async #takeToken(job: string, own: Pod | undefined, signal: AbortSignal): Promise<void> {
+    const known = this.#pods.get(job)
+    if (!known?.hasToken || own === undefined || !hasBegun(own)) return
+    try {
+      await unless(404, async () => this.#api.call('DELETE', await this.#path('secrets', job), signal))
+      known.hasToken = false
+    } catch (error) {
+      // The next look tries again. Until then the hub takes the token once alone.
+      if (signal.aborted) throw error
+    }
   }
 
   async remove(name: string, signal: AbortSignal): Promise<void> {
     const [job, secret] = [await this.#path('jobs', name), await this.#path('secrets', name)]
     const there = await unless(404, () => this.#api.call<Job>('GET', job, signal))
     await unless(404, () => this.#api.call('DELETE', secret, signal))
+    this.#pods.delete(name)
     if (there === undefined || there.metadata.labels?.[HUB_LABEL] !== this.#options.hub) return
     const pods = await this.#path('pods')
     const query = { labelSelector: `job-name=${name}` }
@@ -133,7 +169,9 @@ export class KubernetesProvisioner implements Provisioner {
     return job
   }
 
+  /** Only while nothing of it can begin any more. */
   #isKept(job: Job, pods: readonly Pod[], nowMs: number): boolean {
+    if (pods.length > 1 || !pods.every(isOver)) return false
     const failedMs = failedAtMs(job, pods)
     return failedMs !== undefined && nowMs - failedMs < this.#options.pods.failed_seconds * 1000
   }

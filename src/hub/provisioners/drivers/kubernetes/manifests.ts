@@ -78,7 +78,10 @@ export function secretOf(need: ProvisionNeed, jobUid: string): object {
   }
 }
 
-/** The Job of one runner: one pod that is never begun again, once `parallelism` is 1. Of nothing newer than Kubernetes 1.20. */
+/**
+ * The Job of one runner: one pod that is never begun again, once `parallelism` is 1. Of nothing newer than Kubernetes 1.20, but for
+ * what an older one ignores: before 1.28 a Job has another pod as soon as one is deleted, whatever its limits say.
+ */
 export function jobOf(need: ProvisionNeed, settings: PodSettings, nowMs: number): object {
   const { name, marks, deadlineMs } = need
   const labels = labelsOf(need)
@@ -95,6 +98,7 @@ export function jobOf(need: ProvisionNeed, settings: PodSettings, nowMs: number)
       parallelism: 0,
       completions: 1,
       backoffLimit: 0,
+      podReplacementPolicy: 'Failed',
       activeDeadlineSeconds: Math.max(1, Math.ceil((deadlineMs - nowMs) / 1000)),
       ttlSecondsAfterFinished: settings.failed_seconds,
       template: { metadata: { labels, annotations }, spec: podSpec(name, settings) },

@@ -1,0 +1,132 @@
+import type { Pool } from '../../contract/fleet/provisioning.ts'
+import type { Log } from '../../platform/log.ts'
+import type { OutsideServices } from '../ops/outside-services.ts'
+import type { PoolDrivers } from './pool-drivers.ts'
+import { type FoundRunner, ProvisionError, type Provisioner, provisionText } from './provisioner.ts'
+import type { Turns } from './turns.ts'
+
+export interface EngineLooksOptions {
+  pools(): readonly Pool[]
+  drivers: PoolDrivers
+  calls: Turns
+  /** How the engines did. */
+  outside?: Pick<OutsideServices, 'failed' | 'worked'> | undefined
+  log: Log
+  /** Between looks. */
+  everyMs: number
+  /** Between looks while runners are away that may have ended. */
+  urgentMs: number
+  isUrgent(): boolean
+  /** Called just before a look at the group; what it answers is called with what was found. */
+  look(pool: Pool, driver: Provisioner): (found: readonly FoundRunner[]) => Promise<void>
+  /** The group's engine answers again. */
+  recovered(group: string): void
+  /** All groups were looked at. */
+  looked(): void
+  signal: AbortSignal
+}
+
+interface Failure {
+  since: string
+  text: string
+  /** Nothing is known of what there is: the engine said neither yes nor no. */
+  silent: boolean
+}
+
+const names = { docker: 'Docker', kubernetes: 'The Kubernetes API' } as const
+
+/** Looks again and again at what there is of each group, and knows whose engines do not answer. */
+export class EngineLooks {
+  readonly #options: EngineLooksOptions
+  readonly #failing = new Map<string, Failure>()
+  #timer: NodeJS.Timeout | undefined
+  #looking: Promise<void> | undefined
+  #hurried = false
+  #next = Promise.withResolvers<void>()
+
+  constructor(options: EngineLooksOptions) {
+    this.#options = options
+  }
+
+  /** Looks now: where a look is under way, once more after it. */
+  now(): void {
+    clearTimeout(this.#timer)
+    if (this.#options.signal.aborted) return
+    if (this.#looking !== undefined) this.#hurried = true
+    else
+      this.#looking = this.#look().finally(() => {
+        this.#looking = undefined
+        this.#next.resolve()
+        this.#next = Promise.withResolvers()
+        this.#soon()
+      })
+  }
+
+  /** After the abort of its signal. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer)
+    await this.#looking
+    this.#next.resolve()
+  }
+
+  /** Says that the group's engine does not answer, and since when; undefined: it does, as far as is known. */
+  silence(group: string): string | undefined {
+    const failure = this.#failing.get(group)
+    return failure?.silent ? failure.text : undefined
+  }
+
+  /** Resolves at once where the group's engine is not known to be silent, else after the next look. */
+  async patience(group: string): Promise<void> {
+    if (this.silence(group) !== undefined && !this.#options.signal.aborted) await this.#next.promise
+  }
+
+  /** A call to the group's engine failed that began then. */
+  async failed(pool: Pool, error: unknown, beganMs: number): Promise<void> {
+    const { drivers, outside, log } = this.#options
+    const { group } = pool
+    const silent = error instanceof ProvisionError && error.unanswered
+    const service = await serviceOf(drivers.of(pool))
+    if (service !== undefined) outside?.failed(service, error)
+    const before = this.#failing.get(group)
+    const since = before?.silent === silent ? before.since : new Date(beganMs).toISOString()
+    const who = service === undefined ? 'It' : `${names[service.service]} at ${service.address}`
+    const said = provisionText(error)
+    const text = silent ? `${who} has not answered since ${since}: ${said}` : said
+    if (before?.text !== text)
+      log(`The runners of group "${group}" cannot be looked at: ${text}`, { level: 'warn' })
+    this.#failing.set(group, { since, text, silent })
+  }
+
+  #soon(): void {
+    const { everyMs, urgentMs, isUrgent, signal } = this.#options
+    if (signal.aborted) return
+    const afterMs = this.#hurried ? 0 : isUrgent() ? urgentMs : everyMs
+    this.#hurried = false
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.now(), afterMs)
+  }
+
+  async #look(): Promise<void> {
+    const { pools, drivers, calls, outside, look, recovered, looked, signal } = this.#options
+    for (const pool of pools()) {
+      const beganMs = Date.now()
+      try {
+        const driver = drivers.of(pool)
+        const compare = look(pool, driver)
+        const found = await calls.take(() => driver.find(signal), signal)
+        const service = await serviceOf(driver)
+        if (service !== undefined) outside?.worked(service)
+        // What could not be made while it was away is made now.
+        if (this.#failing.delete(pool.group)) recovered(pool.group)
+        await compare(found)
+      } catch (error) {
+        if (signal.aborted) return
+        await this.failed(pool, error, beganMs)
+      }
+    }
+    looked()
+  }
+}
+
+/** A kubeconfig that cannot be read names none. */
+const serviceOf = async (driver: Provisioner) => await driver.service?.().catch(() => undefined)

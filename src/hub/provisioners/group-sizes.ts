@@ -1,0 +1,55 @@
+import type { Pool } from '../../contract/fleet/provisioning.ts'
+import type { Size } from '../fleet/made-groups.ts'
+import { cpusText, sizeText } from '../fleet/placement.ts'
+import { areAlike } from './pool-drivers.ts'
+
+/** How long a size counts after a runner had it last: nodes of a cluster come and go. */
+const COUNTS_MS = 3_600_000
+/** So many sizes are named to a person. */
+const MOST_NAMED = 3
+
+interface Known {
+  pool: Pool
+  sizes: { size: Size; atMs: number }[]
+}
+
+/** The sizes of the runners that groups make by their present settings, as they have reported them. */
+export class GroupSizes {
+  readonly #known = new Map<string, Known>()
+
+  /** A runner that was made by these settings of the group has this size. */
+  note(pool: Pool, size: Size, nowMs: number): void {
+    const known = this.#knownOf(pool, nowMs)
+    // A smaller one says nothing that a larger one does not.
+    known.sizes = known.sizes.filter((other) => !isWithin(other.size, size))
+    if (!known.sizes.some((other) => isWithin(size, other.size))) known.sizes.push({ size, atMs: nowMs })
+  }
+
+  /** None of which another is as large; empty: no runner has reported its size yet. */
+  of(pool: Pool, nowMs: number): Size[] {
+    return this.#knownOf(pool, nowMs).sizes.map(({ size }) => size)
+  }
+
+  #knownOf(pool: Pool, nowMs: number): Known {
+    const before = this.#known.get(pool.group)
+    const isSame = before !== undefined && areAlike(before.pool, pool)
+    const sizes = isSame ? before.sizes.filter(({ atMs }) => nowMs - atMs < COUNTS_MS) : []
+    const known = { pool, sizes }
+    this.#known.set(pool.group, known)
+    return known
+  }
+}
+
+/** Whether the one fits into the other. */
+export const isWithin = (one: Size, other: Size): boolean =>
+  one.cpus <= other.cpus && one.memoryBytes <= other.memoryBytes
+
+/** Says of a run that it asks for more than each of these. */
+export function tooLarge(group: string, asked: Size, sizes: readonly Size[]): string {
+  const { cpus, memoryBytes } = asked
+  const wanted = [cpus > 0 && cpusText(cpus), memoryBytes > 0 && `${sizeText(memoryBytes)} of memory`]
+  const have = sizes.map((size) => `${cpusText(size.cpus)} and ${sizeText(size.memoryBytes)} of memory`)
+  const named = have.slice(0, MOST_NAMED).join(', or ')
+  const asks = wanted.filter(Boolean).join(' and ')
+  return `it asks for ${asks}, and the runners of group "${group}" have ${named}: ask for less, or use a group with larger runners`
+}

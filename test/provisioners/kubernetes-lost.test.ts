@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { errandCommand, eventually, type Started } from '../support/errand-command.ts'
+import { clusterStandIn, frontOf } from '../support/kubernetes/stand-in.ts'
+import { hubPlace } from '../support/outside/hub-place.ts'
+import { endProcessesOf } from '../support/programs.ts'
+import { onBuilders, runnerOf } from '../support/provisioners/builders.ts'
+
+/** A hub whose group `builders` makes pods of a cluster that is a stand-in, each with a real runner. */
+async function opened(t: TestContext, group: object = {}) {
+  const errand = errandCommand(t)
+  t.after(() => endProcessesOf(errand.home))
+  const runners = new Map<string, Started>()
+  const cluster = await clusterStandIn(t, {
+    start(pod, { WORKSPACE_DIR: _, ...env }) {
+      runners.set(pod, errand.start(['runner', '--workspace', join(errand.home, pod)], { env }))
+    },
+  })
+  const { front, kubeconfig } = await frontOf(t, cluster.port)
+  const builders = {
+    ...{ provisioner: 'kubernetes', image: 'errand', kubeconfig, max: 4, idle_seconds: 0 },
+    ...{ failed_seconds: 600, ...group },
+  }
+  const place = await hubPlace(t, {
+    config: { groups: { builders } },
+    hub: { makers: { runner: [], env: {}, patience: { sweepMs: 500, engineMs: 300 } } },
+  })
+  const { client } = place
+  const ended = (id: string) =>
+    eventually(`the end of ${id}`, async () => {
+      const run = await client.runs.get(id)
+      return run.finished_at !== undefined && run
+    })
+  const begun = join(errand.home, 'begun')
+  const go = join(errand.home, 'go')
+  return {
+    ...{ ...place, cluster, front, runners, ended },
+    /** A run whose step has begun, and ends once it may; with the pod that it is in. */
+    async working() {
+      const yaml = onBuilders(`echo begun >> ${begun}; until test -e ${go}; do sleep 0.05; done`)
+      const { run_id } = await client.runs.create({ yaml })
+      await eventually('the step', () => existsSync(begun))
+      return { run_id, pod: cluster.started[0]! }
+    },
+    mayEnd: () => writeFileSync(go, ''),
+    /** Ends all that runs in the pod. */
+    async kill(pod: string) {
+      runners.get(pod)!.child.kill('SIGKILL')
+      await runners.get(pod)!.finished
+    },
+    failure: async (id: string) => (await ended(id)).steps[0]!.instances[0]!,
+    nothingLeft: () =>
+      eventually('an end of all that was made', () => cluster.there.size + cluster.secrets.size === 0),
+  }
+}
+
+test('a step in a pod that was evicted is lost, and says so with the words of Kubernetes', async (t) => {
+  const { working, kill, cluster, failure } = await opened(t)
+  const { run_id, pod } = await working()
+  const message = 'Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. '
+  cluster.endPod(pod, { reason: 'Evicted', message })
+  await kill(pod)
+  const { reason, message: told } = await failure(run_id)
+  assert.equal(reason, 'lost')
+  assert.match(
+    told!,
+    /^Runner "errand-\S+" is gone: Its pod was evicted \(Evicted\): Pod ephemeral local storage usage exceeds the total limit of containers 1Gi\.$/,
+  )
+})
+
+test('a pod that is deleted ends its step, and the pod that its Job makes in its place never begins', async (t) => {
+  const { working, kill, cluster, failure, nothingLeft } = await opened(t)
+  const { run_id, pod } = await working()
+  await eventually('that its token is taken', () => cluster.secrets.size === 0)
+  cluster.deletePod(pod)
+  assert.equal(cluster.pods.size, 1, 'another one')
+  await kill(pod)
+  const { reason, message } = await failure(run_id)
+  assert.equal(reason, 'lost')
+  assert.match(message!, /is gone: Its pod was deleted\.$/)
+  await nothingLeft()
+  assert.deepEqual([cluster.started, cluster.pods.size], [[pod], 0])
+})
+
+test('an API that is silent says nothing of pods: their work goes on, what waits says since when, and both end well', async (t) => {
+  const { working, mayEnd, front, cluster, client, ended, nothingLeft } = await opened(t)
+  const { run_id, pod } = await working()
+  const beganMs = Date.now()
+  await front.set('silent')
+  const { run_id: waits } = await client.runs.create({ yaml: onBuilders('echo hello') })
+  const why = await eventually('why it waits', async () => {
+    const { waiting } = (await client.runs.get(waits)).steps[0]!
+    return waiting?.includes('has not answered since') && waiting
+  })
+  const since =
+    /^.* is being started for it: The Kubernetes API at 127\.0\.0\.1:\d+ has not answered since (\S+Z): /.exec(
+      why,
+    )
+  assert.ok(Date.parse(since![1]!) >= beganMs, why)
+  // More calls in vain than fail a start.
+  await eventually('more tries', () => front.connections > 8)
+  const [{ pool } = {}] = await client.runners.groups({ name: 'builders' })
+  assert.deepEqual(pool!.runners.map(({ state, end }) => [state, end]).toSorted(), [
+    ['asked', undefined],
+    ['working', undefined],
+  ])
+  assert.equal(pool!.breaker, undefined)
+  mayEnd()
+  assert.equal((await ended(run_id)).status, 'success', 'while the API is silent')
+  await front.set('well')
+  const run = await ended(waits)
+  assert.deepEqual([run.status, cluster.made.length, cluster.started.length], ['success', 2, 2])
+  assert.ok(runnerOf(run) !== undefined && !pod.startsWith(runnerOf(run)!))
+  await nothingLeft()
+})

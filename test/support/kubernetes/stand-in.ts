@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { Front } from '../outside/front.ts'
+import { type Asked, jsonService } from '../outside/json-service.ts'
+import { makeCertificate } from '../sources/git-fixture.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: objects of Kubernetes, whose parts tests look at
+type Thing = any
+
+export interface ClusterStandInOptions {
+  /** Starts the container of a pod with this environment. Absent: pods are never made. */
+  start?(pod: string, env: Record<string, string>): void
+}
+
+/**
+ * As much of Kubernetes 1.20 as a provisioner needs, over plain HTTP. A Job whose pod is deleted makes another one at once, and the
+ * container of a pod is started once its Secret is there.
+ */
+export async function clusterStandIn(t: TestContext, { start }: ClusterStandInOptions = {}) {
+  const jobs = new Map<string, Thing>()
+  const pods = new Map<string, Thing>()
+  const secrets = new Map<string, Thing>()
+  const made: string[] = []
+  /** Names of pods whose container was started, in order. */
+  const started: string[] = []
+  const metadataOf = (more: object) => ({
+    ...{ uid: randomUUID(), creationTimestamp: new Date().toISOString() },
+    ...more,
+  })
+  const status = (code: number, reason: string) =>
+    [code, { kind: 'Status', reason, message: reason }] as [number, unknown]
+
+  /** What the controller of Jobs and the kubelet do. */
+  const follow = () => {
+    if (start === undefined) return
+    for (const job of jobs.values()) {
+      const { name } = job.metadata
+      const own = [...pods.values()].filter(({ metadata }) => metadata.labels['job-name'] === name)
+      const failed = own.some(({ status }) => status.phase === 'Failed')
+      if (failed && job.status === undefined)
+        job.status = { conditions: [{ type: 'Failed', status: 'True', reason: 'BackoffLimitExceeded' }] }
+      const active = own.some(
+        ({ status, metadata }) => status.phase !== 'Failed' && !metadata.deletionTimestamp,
+      )
+      if (job.spec.parallelism === 0 || job.status !== undefined || active) continue
+      const pod = `${name}-${randomUUID().slice(0, 5)}`
+      const labels = { ...job.metadata.labels, 'job-name': name }
+      pods.set(pod, {
+        metadata: metadataOf({ name: pod, labels }),
+        spec: { nodeName: 'node-1' },
+        status: { phase: 'Pending' },
+      })
+    }
+    for (const [name, pod] of pods) {
+      const secret = secrets.get(pod.metadata.labels['job-name'])
+      if (pod.status.phase !== 'Pending') continue
+      const waiting = {
+        reason: 'CreateContainerConfigError',
+        message: `secret "${pod.metadata.labels['job-name']}" not found`,
+      }
+      const state = secret === undefined ? { waiting } : { running: {} }
+      pod.status.containerStatuses = [{ name: 'runner', state }]
+      if (secret === undefined) continue
+      pod.status.phase = 'Running'
+      started.push(name)
+      start(name, secret.stringData)
+    }
+  }
+
+  const answer = ({ method, path, query, body }: Asked): [status: number, body?: unknown] => {
+    const [kind, name] = path.split('/').slice(path.startsWith('/apis/') ? 6 : 5) as [string, string?]
+    const things = kind === 'jobs' ? jobs : kind === 'pods' ? pods : kind === 'secrets' ? secrets : new Map()
+    if (method === 'POST') {
+      const id = body.metadata.name as string
+      if (things.has(id)) return status(409, 'AlreadyExists')
+      const thing = { ...body, metadata: metadataOf(body.metadata) }
+      things.set(id, thing)
+      if (kind === 'jobs') made.push(id)
+      return [201, thing]
+    }
+    if (name === undefined) {
+      const [label, value] = query.get('labelSelector')?.split('=') ?? []
+      const all = [...things.values()]
+      return [200, { items: all.filter(({ metadata }) => !label || metadata.labels?.[label] === value) }]
+    }
+    const thing = things.get(name)
+    if (thing === undefined) return status(404, 'NotFound')
+    if (method === 'PATCH') Object.assign(thing.spec, body.spec)
+    if (method === 'DELETE') {
+      things.delete(name)
+      if (kind === 'jobs') {
+        secrets.delete(name)
+        for (const [pod, { metadata }] of pods) if (metadata.labels['job-name'] === name) pods.delete(pod)
+      }
+    }
+    return [200, thing]
+  }
+  const port = await jsonService(t, (asked) => {
+    const said = answer(asked)
+    follow()
+    return said
+  })
+  return {
+    ...{ port, made, started, pods, secrets },
+    there: jobs,
+    /** Deletes a pod, as `kubectl drain` does with all of a node. */
+    deletePod(name: string): void {
+      pods.delete(name)
+      follow()
+    },
+    /** The pod has ended so, as the kubelet tells it. */
+    endPod(name: string, status: object): void {
+      Object.assign(pods.get(name).status, { phase: 'Failed', ...status })
+      follow()
+    },
+  }
+}
+
+/** The API server before such a stand-in, which a test may spoil, and a kubeconfig that names it. */
+export async function frontOf(t: TestContext, port: number) {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-kubeconfig-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const tls = makeCertificate(folder, 'IP:127.0.0.1')
+  const front = await Front.open(t, { behind: port, tls })
+  const kubeconfig = join(folder, 'config')
+  const authority = Buffer.from(tls.cert).toString('base64')
+  const server = `https://${front.host}`
+  writeFileSync(
+    kubeconfig,
+    JSON.stringify({
+      'current-context': 'c',
+      clusters: [{ name: 'c', cluster: { server, 'certificate-authority-data': authority } }],
+      users: [{ name: 'c', user: { token: 'a-token' } }],
+      contexts: [{ name: 'c', context: { cluster: 'c', user: 'c', namespace: 'runners' } }],
+    }),
+  )
+  return { front, kubeconfig }
+}
