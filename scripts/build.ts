@@ -54,6 +54,7 @@ const outputs = await Promise.all([
     { name: 'main-all', entry: 'src/cli/startup/main-all.ts', apart: [] },
     { name: 'builtin-agent', entry: 'src/agents/builtin/program.ts', apart: [] },
     { name: 'container', entry: 'src/runner/containers/container-program.ts', apart: [] },
+    { name: 'guard', entry: 'src/runner/orphans/guard-program.ts', apart: [] },
     { name: 'proxy', entry: 'src/runner/proxy/program.ts', apart: [] },
     { name: 'check-program', entry: 'src/engine/workflow-file/check-program.ts', apart: [] },
   ].map(({ name, entry, apart }) =>

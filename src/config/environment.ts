@@ -135,6 +135,8 @@ export interface RunnerEnvironment {
   /** Exchanged at the first start for a token that is kept. */
   enrollToken?: string
   runnerId?: string
+  /** The name under which a hub has made it for one run. */
+  made?: string
   workspaceDir?: string
   mode: RunnerMode
   group: string
@@ -152,6 +154,7 @@ export interface RunnerEnvironment {
 export function runnerEnvironment(env: Env): RunnerEnvironment {
   const names = {
     runnerId: setting(env, 'ERRAND_RUNNER_ID'),
+    made: setting(env, 'ERRAND_MADE_RUNNER'),
     group: setting(env, 'ERRAND_GROUP'),
     hostname: setting(env, 'ERRAND_HOSTNAME') ?? hostname(),
     tenantId: setting(env, 'ERRAND_TENANT_ID'),

@@ -306,6 +306,11 @@ export const settings = {
     about:
       '`container` or `pod`: this runner is one that was made for one run, and that is told as the box of what has no other; set where runners are made',
   },
+  ERRAND_MADE_RUNNER: {
+    ...{ type: 'text', page: 'cli', for: '`runner`' },
+    about:
+      'the name under which a hub has made this runner for one run; set where runners are made. Such a one ends by itself when its hub stays away or its folder is gone',
+  },
   ERRAND_SANDBOX_REQUIRED: {
     type: 'choice',
     choices: ['yes', 'no'],

@@ -3,7 +3,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync 
 /** Some fifty numbers, and a name of at most 64 bytes. */
 const MAX_STAT_BYTES = 2048
 /** Clock ticks of a second in /proc: the same on every Linux that Node runs on. */
-const TICKS = 100
+export const TICKS_PER_SECOND = 100
 /** The auxiliary vector's key of the size of a page. */
 const AT_PAGESZ = 6n
 /** A process that begins a program is through with that after a few looks; later where it has to wait for its turn in the middle of it. */
@@ -68,7 +68,7 @@ export function parseStat(line: string): ProcessStat | undefined {
 
 /** The sum of figures in ticks: from the first of the two of its own, or of its children's, to the last. */
 const cpuMsOf = (fields: readonly string[], first: 11 | 13): number =>
-  (fields.slice(first, 15).reduce((sum, field) => sum + Number(field), 0) * 1000) / TICKS
+  (fields.slice(first, 15).reduce((sum, field) => sum + Number(field), 0) * 1000) / TICKS_PER_SECOND
 
 /** The live process with this pid; undefined where there is none, or no /proc. Throws where it cannot be told (no descriptors left). */
 export function processStat(pid: number): ProcessStat | undefined {
@@ -219,6 +219,12 @@ function beginsProgram(pid: number): boolean {
 export function hasMark(pid: number, mark: string): boolean {
   return environmentOf(pid)?.includes(`\0${mark}\0`) ?? false
 }
+
+/** Whether the process stands in a namespace of processes below that of this one, as in a container. */
+export const isFurtherIn = (pid: number): boolean => depthOf(pid) > depthOf('self')
+
+const depthOf = (pid: number | 'self'): number =>
+  /^NSpid:\t(.*)$/m.exec(procText(pid, 'status') ?? '')?.[1]?.split('\t').length ?? 0
 
 /** A process that works in the folder, or holds something in it open; none of other users is seen. */
 export const holderOf = (folder: string): number | undefined => holdersOf(folder)[0]

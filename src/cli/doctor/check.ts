@@ -17,6 +17,8 @@ export interface Place {
   /** The hub that commands use; `known`: somebody named it, or one runs here. */
   hub: { url: string; token?: string; known: boolean }
   env: NodeJS.ProcessEnv
+  /** Folders that were named by whoever asks: of runners elsewhere nothing is looked at. Absent: none was. */
+  only?: readonly string[]
 }
 
 /** One thing that is looked at; it changes nothing that a hub or runner would not make too. */

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { parseListenAddress } from '../../compat/host-agent/listen-address.ts'
 import { setting } from '../../config/read-setting.ts'
 import type { ErrandError } from '../../contract/errors.ts'
@@ -23,6 +24,7 @@ import {
   nodeVersion,
   sandbox,
 } from './machine.ts'
+import { endOrphans, orphans, orphansNow } from './orphans.ts'
 import { enrolment, hubPort, hubReach, outsideServices } from './reach.ts'
 
 export const doctor = command({
@@ -31,10 +33,17 @@ export const doctor = command({
     data: { type: 'string', value: 'DIR', help: 'Data folder (default: ERRAND_DATA, ~/.errand/data)' },
     ...workspaceOption,
     ...hubOptions,
+    'end-orphans': {
+      type: 'boolean',
+      help: 'Only end what goes on of steps whose runner, or its folder, is gone',
+    },
     ...jsonOption,
   },
-  examples: ['errand doctor', 'errand doctor --url http://hub:3000 --json'],
-  async run({ data, workspace, json, ...hub }) {
+  examples: ['errand doctor', 'errand doctor --url http://hub:3000 --json', 'errand doctor --end-orphans'],
+  async run({ data, workspace, json, 'end-orphans': ends, ...hub }) {
+    const named = [data, workspace].flatMap((each) => (each === undefined ? [] : [resolve(each)]))
+    const only = named.length === 0 ? undefined : named
+    if (ends) return await endThem(only, json === true)
     const { env } = process
     const place: Place = {
       data: dataFolder(data),
@@ -42,6 +51,7 @@ export const doctor = command({
       listen: parseListenAddress(setting(env, 'ERRAND_ADDR')),
       hub: { ...connection(hub), known: isKnown(hub.url, env) },
       env,
+      only,
     }
     const found = await Promise.all(
       allChecks.map(async (check) => ({ check: check.name, findings: await run(check, place) })),
@@ -50,11 +60,26 @@ export const doctor = command({
       findings.map((finding) => ({ check, ...finding })),
     )
     const isOk = findings.every(({ status }) => status !== 'problem')
-    if (json) printJson({ ok: isOk, findings })
+    if (json) printJson({ ok: isOk, findings, orphans: orphansNow(only) })
     else process.stdout.write(`${findings.map(asText).join('')}\n${summaryOf(findings)}\n`)
     return isOk ? exitCodes.success : exitCodes.failed
   },
 })
+
+async function endThem(only: Place['only'], json: boolean): Promise<number> {
+  const ended = await endOrphans(only)
+  const isOk = ended.every(({ gone }) => gone)
+  if (json) printJson({ ok: isOk, ended })
+  else {
+    for (const { attempt_id = 'of unknown id', processes, gone } of ended) {
+      const pids = processes.map(({ pid }) => pid).join(', ')
+      const what = gone ? 'is ended' : 'could not be ended wholly'
+      process.stdout.write(`${lineText(`Attempt ${attempt_id} ${what}: process ${pids}.`)}\n`)
+    }
+    process.stdout.write(`Ended: ${ended.filter(({ gone }) => gone).length} of ${ended.length}.\n`)
+  }
+  return isOk ? exitCodes.success : exitCodes.failed
+}
 
 const isKnown = (url: string | undefined, env: NodeJS.ProcessEnv): boolean =>
   [url, setting(env, 'ERRAND_URL'), savedLogin(), localHub()].some((each) => each !== undefined)
@@ -101,6 +126,7 @@ const allChecks: readonly Check[] = [
   clock,
   secretsKey,
   enrolment,
+  orphans,
   descriptors,
   cgroups,
   docker,

@@ -32,6 +32,7 @@ export const envOf = (
   ERRAND_HUB_URL: url,
   ERRAND_ENROLL_TOKEN: token,
   ERRAND_RUNNER_ID: name,
+  ERRAND_MADE_RUNNER: name,
   ERRAND_GROUP: group,
   ...(slots !== undefined && { ERRAND_SLOTS: String(slots) }),
   ...(Object.keys(labels).length > 0 && { ERRAND_LABELS: labelsText(labels) }),

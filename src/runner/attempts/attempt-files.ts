@@ -42,7 +42,13 @@ export function openFiles(
   const onMore = () => journal.changed()
   try {
     const end = journal.list.at(-1)
-    if (end?.type !== 'ended') mend()
+    if (end?.type !== 'ended') {
+      const { timeout_ms } = facts.spec
+      // The cause comes before the signals it has led to, whoever sent them.
+      if (timeout_ms !== undefined && folder.isOvertime())
+        journal.keepCause({ type: 'timeout', after_ms: timeout_ms })
+      mend()
+    }
     const output = new FileOutput({ folder, facts, masker: secrets?.outputMasker, onMore })
     if (end?.type === 'ended') output.found(end, facts.masked === true)
     return {

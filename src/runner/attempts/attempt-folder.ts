@@ -72,6 +72,7 @@ export class AttemptFolder {
       | 'reports'
       | 'exit'
       | 'exit.unheld'
+      | 'overtime'
       | 'script'
       | 'bot'
       | 'log-cursor'
@@ -149,6 +150,16 @@ export class AttemptFolder {
   /** The cgroup that its command could not be put into, and so was not run. */
   unheld(): string | undefined {
     return readText(this.file('exit.unheld'))?.trim()
+  }
+
+  /** Its time was over while no runner was there, and the guard has ended it. */
+  isOvertime(): boolean {
+    return existsSync(this.file('overtime'))
+  }
+
+  /** By the guard, before it ends anything. Throws where the folder is gone. */
+  noteOvertime(): void {
+    writeFileSync(this.file('overtime'), '', { mode: 0o600 })
   }
 
   /**

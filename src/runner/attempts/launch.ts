@@ -17,13 +17,28 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 const MARK = 'ERRAND_ATTEMPT_MARK'
 export const markOf = (key: string): string => `${MARK}=${key}`
 
+/** Name of the variable that tells whose attempt a process is of: the folder of its runner. */
+const RUNNER_MARK = 'ERRAND_RUNNER_MARK'
+
+/** A runner's environment, by which the processes of its attempts can be found when runner and folder are gone. */
+export const markedEnvironment = (env: NodeJS.ProcessEnv, folder: string): NodeJS.ProcessEnv => ({
+  ...env,
+  [RUNNER_MARK]: folder,
+})
+
+/** The marks in the environment of a process, as `environmentOf` answers it. */
+export function marksOf(environment: string): { key?: string; folder?: string; attemptId?: string } {
+  const value = (name: string) => new RegExp(`\\0${name}=([^\\0]*)`).exec(environment)?.[1]
+  return { key: value(MARK), folder: value(RUNNER_MARK), attemptId: value('ERRAND_ATTEMPT_ID') }
+}
+
 /**
  * The variables that a command on a runner gets of the machine's own environment; `more` names those that it
  * gets beyond the list.
  */
 export function passedOn(env: NodeJS.ProcessEnv, more: readonly string[] = []): Record<string, string> {
   const passed: Record<string, string> = { PATH: DEFAULT_PATH }
-  for (const name of [...passedOnVariables, ...more]) {
+  for (const name of [...passedOnVariables, RUNNER_MARK, ...more]) {
     const value = env[name]
     if (value !== undefined) passed[name] = value
   }

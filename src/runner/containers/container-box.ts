@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptLimits } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { findProgram, isBelow, realPath } from '../../platform/files.ts'
-import { procText, signal } from '../../platform/proc.ts'
+import { isFurtherIn, procText, signal } from '../../platform/proc.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { DOOR_INSIDE } from '../proxy/rules.ts'
 import type { ToldSince } from '../proxy/telling.ts'
@@ -18,6 +18,7 @@ import { type ContainerImage, imageBridge } from './container-image.ts'
 import { containerBody, HOME_INSIDE } from './container-order.ts'
 import {
   bind,
+  CONTAINER_PROGRAMS,
   type ContainerEnd,
   type ContainerFiles,
   type ContainerSpec,
@@ -135,7 +136,7 @@ export class ContainerBox implements Box {
   }
 
   spares(pid: number): boolean {
-    return depthOf(pid) > depthOf('self')
+    return isFurtherIn(pid)
   }
 
   limiter(): Limiter {
@@ -254,9 +255,6 @@ export class ContainerBox implements Box {
 }
 
 /** How many namespaces of processes it stands in. */
-const depthOf = (pid: number | 'self'): number =>
-  /^NSpid:\t(.*)$/m.exec(procText(pid, 'status') ?? '')?.[1]?.split('\t').length ?? 0
-
 const libcOf = (loader: string): string => (loader.includes('musl') ? 'musl' : 'glibc')
 
 const isInside = (path: string, places: readonly string[]): boolean =>
@@ -264,9 +262,8 @@ const isInside = (path: string, places: readonly string[]): boolean =>
 
 /** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
 function programFile(): string {
-  const files = ['container-program.ts', 'container.cjs', '../container.cjs'].map((name) =>
-    resolve(import.meta.dirname, name),
-  )
+  const [source, bundle] = CONTAINER_PROGRAMS
+  const files = [source!, bundle!, `../${bundle}`].map((name) => resolve(import.meta.dirname, name))
   return files.find((file) => existsSync(file)) ?? files[1]!
 }
 

@@ -61,6 +61,12 @@ export class ContainerRun {
     if (this.#began) this.#passOn()
   }
 
+  /** Ends the container, for who does not know the engine; its end follows as that of any other. */
+  kill(): void {
+    const kill = () => this.#ask('POST', `/containers/${this.#id}/kill`, { query: { signal: 'SIGKILL' } })
+    void this.#started?.then(kill).catch(() => undefined)
+  }
+
   async #run(): Promise<number> {
     const streams = new ContainerStreams(this.#spec.io)
     const [id] = await Promise.all([this.#create(streams), streams.make()])

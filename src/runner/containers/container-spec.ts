@@ -65,3 +65,8 @@ export interface ContainerEnd {
 
 /** Exit code of the program outside where nothing began; its `ContainerEnd` says why. */
 export const NOT_BEGUN = 125
+
+/** The signal by which the program outside is told to end its container: SIGKILL would end the program alone. */
+export const KILL_CONTAINER = 'SIGUSR2'
+/** The files of that program, by its source or its bundle. */
+export const CONTAINER_PROGRAMS: readonly string[] = ['container-program.ts', 'container.cjs']

@@ -38,6 +38,17 @@ const WAIT = { firstMs: 100, maxMs: 5_000, shareOfLostAfter: 1 / 10 }
 export class HubPatience {
   #lostAfterMs = LOST_AFTER_MS
   #linkedAtMs: number | undefined
+  #unlinkedAtMs = performance.now()
+
+  /** How long the hub keeps what this runner has, once it is away. */
+  get lostAfterMs(): number {
+    return this.#lostAfterMs
+  }
+
+  /** How long there has been no link; undefined where there is one. */
+  get unlinkedMs(): number | undefined {
+    return this.#linkedAtMs === undefined ? performance.now() - this.#unlinkedAtMs : undefined
+  }
 
   /** A link was welcomed. */
   linked(lostAfterMs: number): void {
@@ -47,6 +58,8 @@ export class HubPatience {
 
   /** There is no link any more. */
   unlinked(): void {
+    // Each try that failed ends without a link, too.
+    if (this.#linkedAtMs !== undefined) this.#unlinkedAtMs = performance.now()
     this.#linkedAtMs = undefined
   }
 

@@ -1,8 +1,16 @@
 import { existsSync } from 'node:fs'
+import { procText } from '../../platform/proc.ts'
 import { DOOR_INSIDE, DOOR_PORT } from '../proxy/rules.ts'
 
 /** Names of a bridge's processes: they are left alone until their box ends. */
-export const BRIDGE_NAMES: readonly string[] = ['socat', 'errand-bridge']
+const BRIDGE_NAMES: readonly string[] = ['socat', 'errand-bridge']
+
+/** Whether a process holds a sandbox up: one that ends takes all that is inside with it. */
+export function holdsSandboxUp(pid: number): boolean {
+  const name = procText(pid, 'comm')?.trim() ?? ''
+  return name === 'bwrap' || BRIDGE_NAMES.includes(name)
+}
+
 /** Connections at a time, each of which is a process of socat; what comes beyond waits. */
 const MOST_CONNECTIONS = 256
 /** A connection that has half closed may be answered for a day. */

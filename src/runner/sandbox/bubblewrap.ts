@@ -18,7 +18,7 @@ import { DOOR_INSIDE } from '../proxy/rules.ts'
 import type { ToldSince } from '../proxy/telling.ts'
 import { type Box, type BoxPlaces, outsideEnvironment } from './box.ts'
 import type { BoxDoor, DoorAsked } from './box-door.ts'
-import { BRIDGE_NAMES, type Bridge, bridged } from './bridge.ts'
+import { type Bridge, bridged, holdsSandboxUp } from './bridge.ts'
 import { etcArguments } from './etc.ts'
 import { checkLaunch, checkSizes, type Launch } from './launch.ts'
 import { checkInside, type Mount, mountsOf, TOP } from './places.ts'
@@ -128,8 +128,7 @@ export class BubblewrapBox implements Box {
   }
 
   spares(pid: number): boolean {
-    const name = procText(pid, 'comm')?.trim() ?? ''
-    return name === 'bwrap' || BRIDGE_NAMES.includes(name)
+    return holdsSandboxUp(pid)
   }
 
   told(fromOffset: number): ToldSince {

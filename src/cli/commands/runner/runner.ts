@@ -12,6 +12,7 @@ import type { Attempts } from '../../../runner/ports.ts'
 import type { AgentBoxes } from '../../../runner/sessions/machine-agents.ts'
 import type { LeasedSlots } from '../../../runner/workspaces/leased-slots.ts'
 import { type CommandGroup, command, UsageError } from '../../command.ts'
+import { exitCodes } from '../../exit-codes.ts'
 import { ownPlaces } from '../../local/errand-home.ts'
 import { takeFolderLock } from '../../local/folder-lock.ts'
 import { givenName, keyValues, portOption } from '../../option-values.ts'
@@ -106,6 +107,10 @@ const start = command({
       limitsHere,
       boxesHere,
       { machineCheckouts },
+      { startGuard },
+      { OwnEnd },
+      { HubPatience },
+      { markedEnvironment },
       agents,
       bots,
     ] = await Promise.all([
@@ -121,12 +126,27 @@ const start = command({
       import('../../../runner/limits/limit-keeper.ts'),
       import('../../../runner/machine-boxes.ts'),
       import('../../../runner/machine-checkouts.ts'),
+      import('../../../runner/orphans/guard.ts'),
+      import('../../../runner/orphans/own-end.ts'),
+      import('../../../runner/link/hub-patience.ts'),
+      import('../../../runner/attempts/launch.ts'),
       agentsHere(folder, options['allow-dir'] ?? []),
       botsHere(),
     ])
     let attempts: Attempts | undefined
     const watches: { close(): void | Promise<void> }[] = []
+    const patience = new HubPatience()
+    let guard: ReturnType<typeof startGuard> | undefined
+    let ownEnd: InstanceType<typeof OwnEnd> | undefined
     try {
+      if (found.made !== undefined) {
+        ownEnd = new OwnEnd({
+          ...{ folder, patience, log },
+          work: () => ({ attempts: attempts?.all() ?? [], runs: attempts?.runs() ?? [] }),
+          end: () => stop.abort(),
+        })
+        watches.push(ownEnd)
+      }
       // Before anything looks for keys.
       const gate = await gateHere(process.env, stop.signal, log)
       if (gate !== undefined) watches.push(gate)
@@ -134,7 +154,7 @@ const start = command({
       const limits = limitsHere.limitsHere(join(folder, 'attempts'), process.env)
       log(limitsHere.limitsText(limits.choice))
       const { url, token, id } = await identityOf(options, found, folder, { log, signal: stop.signal })
-      const hub = new HubRequests({ url, token })
+      const hub = new HubRequests({ url, token, patience })
       const boxes = await boxesHere.machineBoxes({
         env: process.env,
         stateDir: join(folder, 'sandbox'),
@@ -158,8 +178,10 @@ const start = command({
       })
       for (const each of [foreign, outbox]) if (each !== undefined) watches.push(each)
       machineStop = new RunnerStop({ file: join(folder, 'stopped.json') })
+      guard = startGuard(folder, process.env)
       attempts = openAttempts({
         stop: machineStop,
+        env: markedEnvironment(process.env, folder),
         dir: join(folder, 'attempts'),
         limits,
         boxes,
@@ -185,7 +207,7 @@ const start = command({
         url,
         token,
         attempts,
-        patience: hub.patience,
+        patience,
         answer: bots.answers(services, leased, held),
         bots: () => services.live.all(),
         leaseFile: join(folder, 'lease.json'),
@@ -225,9 +247,10 @@ const start = command({
       process.stdin.destroy()
       await attempts?.close()
       for (const watch of watches) await watch.close()
+      guard?.close()
       lock.release()
     }
-    return 0
+    return ownEnd?.folderGone ? exitCodes.failed : exitCodes.success
   },
 })
 

@@ -1,0 +1,117 @@
+import { existsSync, readdirSync, readlinkSync } from 'node:fs'
+import { uptime } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isBelow } from '../../platform/files.ts'
+import { lockHolder } from '../../platform/pid-lock.ts'
+import { TICKS_PER_SECOND, visibleProcesses } from '../../platform/proc.ts'
+import {
+  type AttemptProcesses,
+  attemptProcesses,
+  endAttempt,
+} from '../../runner/orphans/attempt-processes.ts'
+import { type Check, type Finding, ok, type Place, warning } from './check.ts'
+
+/** An attempt that goes on though nobody can tell its end. */
+export interface Orphan {
+  /** Absent where nothing that can be seen says it. */
+  attempt_id?: string
+  /** Of its runner. */
+  folder: string
+  why: 'folder_gone' | 'runner_gone'
+  processes: { pid: number; since: string; command: string }[]
+}
+
+type Found = AttemptProcesses & Pick<Orphan, 'why'>
+
+/** Between SIGTERM and SIGKILL. */
+const GRACE_MS = 10_000
+/** A runner that is just being started again has its attempts back by then. */
+const BACK_WITHIN_MS = 3_000
+const MOST_NAMED = 5
+const MOST_COMMAND = 80
+
+export const orphans: Check = {
+  name: 'orphans',
+  async run({ only }) {
+    const found = findOrphans(only)
+    if (found.length === 0) return [ok('No step goes on without its runner.')]
+    return found.map(findingOf)
+  },
+}
+
+/** As they are told in JSON. */
+export const orphansNow = (only: Place['only']): Orphan[] => findOrphans(only).map(toldOf)
+
+/** Ends them all, and answers what has become of each. */
+export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone: boolean })[]> {
+  let found = findOrphans(only)
+  if (found.some(({ why }) => why === 'runner_gone')) {
+    await sleep(BACK_WITHIN_MS)
+    const still = new Set(findOrphans(only).map(({ key }) => key))
+    found = found.filter(({ key }) => still.has(key))
+  }
+  return await Promise.all(
+    found.map(async (each) => ({ ...toldOf(each), gone: await endAttempt(each.key, GRACE_MS) })),
+  )
+}
+
+/** What is left of runners that have a process is theirs, also where they have not taken it up. */
+function findOrphans(only: Place['only']): Found[] {
+  const all = attemptProcesses().filter(
+    ({ folder }) => only === undefined || only.some((each) => isBelow(folder, each)),
+  )
+  const folders = new Set(all.map(({ folder }) => folder))
+  const living = new Set([...folders].filter((folder) => lockHolder(join(folder, 'lock'))?.alive === true))
+  if (living.size < folders.size) for (const folder of journalKeepers(folders)) living.add(folder)
+  return all
+    .filter(({ folder }) => !living.has(folder))
+    .map((each) => ({ ...each, why: existsSync(each.folder) ? 'runner_gone' : 'folder_gone' }))
+}
+
+/** The folders of which a process has an attempt's journal open, as a runner has whose folder was taken away. */
+function journalKeepers(folders: ReadonlySet<string>): string[] {
+  const open = visibleProcesses().flatMap(({ pid }) => linksOf(`/proc/${pid}/fd`))
+  const journals = open.filter((link) => /\/reports( \(deleted\))?$/.test(link))
+  return [...folders].filter((folder) => journals.some((link) => link.startsWith(`${folder}/attempts/`)))
+}
+
+/** None of a process that is gone, or another user's. */
+function linksOf(folder: string): string[] {
+  try {
+    return readdirSync(folder).map((name) => readlinkSync(join(folder, name)))
+  } catch {
+    return []
+  }
+}
+
+function findingOf(orphan: Found): Finding {
+  const { attempt_id = 'of unknown id', folder, why, processes } = toldOf(orphan)
+  const named = processes
+    .slice(0, MOST_NAMED)
+    .map(({ pid, since, command }) => `${pid} since ${since} (${command})`)
+  const more = processes.length - named.length
+  const what = why === 'folder_gone' ? `whose folder ${folder} is gone` : `whose folder is ${folder}`
+  return warning(
+    `Attempt ${attempt_id} goes on without its runner, ${what}: process ${named.join(', ')}${more > 0 ? `, and ${more} more` : ''}.`,
+    why === 'folder_gone'
+      ? 'Nobody takes it up any more. End it with: errand doctor --end-orphans'
+      : 'Start that runner, which takes it up, or end it with: errand doctor --end-orphans',
+  )
+}
+
+const toldOf = ({ attemptId, folder, why, processes }: Found): Orphan => ({
+  attempt_id: attemptId,
+  folder,
+  why,
+  processes: processes.map(({ pid, start, command }) => ({
+    pid,
+    since: sinceOf(start),
+    command: command.length > MOST_COMMAND ? `${command.slice(0, MOST_COMMAND)}…` : command,
+  })),
+})
+
+function sinceOf(start: string): string {
+  const bootMs = Date.now() - uptime() * 1000
+  return `${new Date(bootMs + (Number(start) / TICKS_PER_SECOND) * 1000).toISOString().slice(0, 19)}Z`
+}

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { eventually } from '../../../test/support/errand-command.ts'
+import { HubPatience } from '../link/hub-patience.ts'
+import type { HeldAttempt } from '../ports.ts'
+import { OwnEnd } from './own-end.ts'
+
+/** An attempt that is over so many looks after it was told to end; undefined: it never is. */
+function attempt({ ended = false, endsAfter = 2 }: { ended?: boolean; endsAfter?: number } = {}) {
+  const told: string[] = []
+  let looks = 0
+  const held = {
+    spec: { attempt_id: 'run_a.1' },
+    get ended() {
+      return ended || (told.length > 0 && ++looks > endsAfter)
+    },
+    endAsLost: (graceMs: number, message: string) => void told.push(`${graceMs} ${message}`),
+  } as unknown as HeldAttempt
+  return { held, told }
+}
+
+function opened(t: TestContext, work: () => { attempts: HeldAttempt[]; runs: string[] }) {
+  const folder = join(mkdtempSync(join(tmpdir(), 'errand-own-end-')), 'runner')
+  mkdirSync(folder)
+  t.after(() => rmSync(join(folder, '..'), { recursive: true, force: true }))
+  const away = { ms: undefined as number | undefined }
+  const said: string[] = []
+  let ends = 0
+  let looks = 0
+  const own = new OwnEnd({
+    ...{ folder, everyMs: 5, spareMs: 500, graceMs: 50 },
+    patience: {
+      lostAfterMs: 1_000,
+      get unlinkedMs() {
+        looks++
+        return away.ms
+      },
+    },
+    work,
+    log: (message) => void said.push(message),
+    end: () => void ends++,
+  })
+  t.after(() => own.close())
+  const looked = async () => {
+    const before = looks
+    await eventually('some looks', () => looks > before + 3)
+  }
+  return { own, folder, away, said, looked, ends: () => ends }
+}
+
+test('one without work ends a minute after its hub has given it up, and not before', async (t) => {
+  const { away, said, ends, own, looked } = opened(t, () => ({ attempts: [], runs: [] }))
+  for (const ms of [undefined, 1_499]) {
+    away.ms = ms
+    await looked()
+    assert.equal(ends(), 0)
+  }
+  away.ms = 1_500
+  await eventually('its end', () => ends() === 1)
+  assert.match(said[0]!, /^The hub was not reached for 2 s, and this runner, .* it ends\.$/)
+  assert.equal(own.folderGone, false)
+})
+
+test('what runs keeps it for as long as that takes, and what nobody has asked for keeps it a day', async (t) => {
+  const [going, over] = [attempt(), attempt({ ended: true })]
+  const work = { attempts: [going.held], runs: ['run_a'] }
+  const { away, ends, looked } = opened(t, () => work)
+  away.ms = 48 * 3_600_000
+  await looked()
+  for (const left of [
+    { attempts: [over.held], runs: [] },
+    { attempts: [], runs: ['run_a'] },
+  ]) {
+    Object.assign(work, left)
+    away.ms = 23 * 3_600_000
+    await looked()
+    assert.equal(ends(), 0)
+  }
+  assert.deepEqual(going.told, [])
+  away.ms = 24 * 3_600_000
+  await eventually('its end', () => ends() === 1)
+})
+
+test('where its folder is gone, or another one, what runs is ended first, also while the hub is there', async (t) => {
+  for (const again of [false, true]) {
+    const { held, told } = attempt()
+    const { own, folder, said, ends } = opened(t, () => ({ attempts: [held], runs: [] }))
+    rmSync(folder, { recursive: true })
+    if (again) mkdirSync(folder)
+    await eventually('its end', () => ends() === 1)
+    assert.ok(own.folderGone)
+    assert.deepEqual(told, [`50 The folder ${folder} of its runner is gone.`])
+    assert.match(
+      said[0]!,
+      /is gone, and nothing can be reported any more: this runner ends, and with it run_a\.1\.$/,
+    )
+  }
+})
+
+test('patience knows how long there has been no link', async () => {
+  const patience = new HubPatience()
+  await eventually('some time', () => patience.unlinkedMs! > 20)
+  const linkedAtMs = performance.now()
+  patience.linked(5_000)
+  assert.deepEqual([patience.unlinkedMs, patience.lostAfterMs], [undefined, 5_000])
+  patience.unlinked()
+  assert.ok(patience.unlinkedMs! <= performance.now() - linkedAtMs)
+  await eventually('some time', () => patience.unlinkedMs! > 20)
+  // A try that fails.
+  patience.unlinked()
+  assert.ok(patience.unlinkedMs! > 20)
+})

@@ -1,0 +1,100 @@
+import { statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Log } from '../../platform/log.ts'
+import type { HubPatience } from '../link/hub-patience.ts'
+import type { HeldAttempt } from '../ports.ts'
+
+export interface OwnEndOptions {
+  /** Of the runner. */
+  folder: string
+  /** Knows of the link to the hub. */
+  patience: Pick<HubPatience, 'lostAfterMs' | 'unlinkedMs'>
+  /** The attempts that are here, and the runs whose files are. */
+  work(): { attempts: readonly HeldAttempt[]; runs: readonly string[] }
+  log: Log
+  /** Ends the runner. Once. */
+  end(): void
+  /** Default 2,000. */
+  everyMs?: number
+  /** Beyond the time after which the hub gives this runner up. Default: a minute. */
+  spareMs?: number
+  /** Between SIGTERM and SIGKILL where the folder is gone. Default 10,000. */
+  graceMs?: number
+}
+
+/** Results that nobody has asked for in this time are not kept for a hub any more. */
+const UNREPORTED_MS = 24 * 3_600_000
+/** How long attempts may take to be over beyond their grace. */
+const OVER_MS = 15_000
+
+/**
+ * When a runner that was made for one run ends by itself: without work, once its hub stays away longer than it keeps anything for
+ * this runner; and with all that it has, once its folder is gone, since nothing can be reported any more.
+ */
+export class OwnEnd {
+  readonly #options: OwnEndOptions
+  readonly #place: string
+  readonly #timer: NodeJS.Timeout
+  #folderGone = false
+
+  /** The folder is there. */
+  constructor(options: OwnEndOptions) {
+    this.#options = options
+    this.#place = placeOf(options.folder)
+    this.#timer = setInterval(() => this.#look(), options.everyMs ?? 2_000)
+  }
+
+  /** Whether it has ended the runner since its folder is gone. */
+  get folderGone(): boolean {
+    return this.#folderGone
+  }
+
+  /** May be called twice. */
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  #look(): void {
+    const { folder, patience, log, end, spareMs = 60_000 } = this.#options
+    if (placeOf(folder) !== this.#place) {
+      this.close()
+      this.#folderGone = true
+      void this.#endAll().then(end)
+      return
+    }
+    const awayMs = patience.unlinkedMs ?? 0
+    if (awayMs < patience.lostAfterMs + spareMs || this.#hasWork(awayMs)) return
+    this.close()
+    log(
+      `The hub was not reached for ${Math.round(awayMs / 1000)} s, and this runner, which was made for one run, has no work: it ends.`,
+      { level: 'warn' },
+    )
+    end()
+  }
+
+  #hasWork(awayMs: number): boolean {
+    const { attempts, runs } = this.#options.work()
+    if (attempts.some(({ ended }) => !ended)) return true
+    return awayMs < UNREPORTED_MS && attempts.length + runs.length > 0
+  }
+
+  async #endAll(): Promise<void> {
+    const { folder, work, log, graceMs = 10_000 } = this.#options
+    const going = () => work().attempts.filter(({ ended }) => !ended)
+    const ids = going().map(({ spec }) => spec.attempt_id)
+    const message = `The folder ${folder} of its runner is gone.`
+    log(
+      `The folder ${folder} is gone, and nothing can be reported any more: this runner ends${ids.length === 0 ? '' : `, and with it ${ids.join(', ')}`}.`,
+      { level: 'error' },
+    )
+    for (const attempt of going()) attempt.endAsLost(graceMs, message)
+    const lastMs = performance.now() + graceMs + OVER_MS
+    while (going().length > 0 && performance.now() < lastMs) await sleep(50)
+  }
+}
+
+/** Another one where the folder was made anew. */
+function placeOf(folder: string): string {
+  const found = statSync(folder, { throwIfNoEntry: false })
+  return found === undefined ? '' : `${found.dev} ${found.ino} ${found.birthtimeMs}`
+}

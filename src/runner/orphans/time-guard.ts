@@ -1,0 +1,99 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { lockHolder } from '../../platform/pid-lock.ts'
+import { AttemptFolder, outlivesBoot } from '../attempts/attempt-folder.ts'
+import type { JournalEntry } from '../attempts/journal.ts'
+import { readPids } from '../limits/cgroups.ts'
+import { endAttempt, isThere } from './attempt-processes.ts'
+
+export interface TimeGuardOptions {
+  /** The runner's. */
+  folder: string
+  /** Between SIGTERM and SIGKILL. */
+  graceMs: number
+  /** How often it is looked whether there is a runner again. */
+  everyMs: number
+}
+
+/** A runner that comes back in this time is the first to end an attempt. */
+const SLACK_MS = 1_000
+
+/**
+ * Holds attempts to their time while their runner is not there: returns when none is left that has a limit, or when a runner
+ * has the folder again. All that it has to know it reads first: the folder may go.
+ */
+export async function guardTimes({ folder, graceMs, everyMs }: TimeGuardOptions): Promise<void> {
+  let limited = limitedAttempts(folder)
+  for (;;) {
+    limited = limited.filter(({ key }) => isThere(key))
+    if (limited.length === 0 || lockHolder(join(folder, 'lock'))?.alive === true) return
+    const nowMs = performance.now()
+    const due = limited.filter(({ endsAtMs }) => endsAtMs + SLACK_MS <= nowMs)
+    await Promise.all(due.map((each) => endLate(each, graceMs)))
+    limited = limited.filter((each) => !due.includes(each))
+    const firstMs = Math.min(...limited.map(({ endsAtMs }) => endsAtMs + SLACK_MS))
+    if (limited.length > 0) await sleep(Math.max(0, Math.min(firstMs - nowMs, everyMs)))
+  }
+}
+
+/** Whether an attempt in the runner's folder goes on that has a time limit. */
+export const hasLimited = (folder: string): boolean => limitedAttempts(folder).some(({ key }) => isThere(key))
+
+interface LimitedAttempt {
+  folder: AttemptFolder
+  key: string
+  /** By the clock that nobody sets. */
+  endsAtMs: number
+  cgroups: readonly string[]
+}
+
+function limitedAttempts(folder: string): LimitedAttempt[] {
+  const attempts = join(folder, 'attempts')
+  let names: string[]
+  try {
+    names = readdirSync(attempts)
+  } catch {
+    return []
+  }
+  return names.flatMap((name) => limitedAttempt(new AttemptFolder(join(attempts, name))) ?? [])
+}
+
+/** Undefined for one without a limit, one that has not begun or has ended, and one that has no processes of its own. */
+function limitedAttempt(folder: AttemptFolder): LimitedAttempt | undefined {
+  try {
+    const facts = folder.facts()
+    const { timeout_ms } = facts?.spec ?? {}
+    if (facts === undefined || timeout_ms === undefined || outlivesBoot(facts)) return undefined
+    const begunMs = begunAtMs(folder)
+    if (begunMs === undefined) return undefined
+    const cgroups = Object.values(facts.cage?.folders ?? {})
+    const endsAtMs = performance.now() + begunMs + timeout_ms - Date.now()
+    return { folder, key: facts.key, endsAtMs, cgroups }
+  } catch {
+    // It went meanwhile.
+    return undefined
+  }
+}
+
+/** As its runner has reported it, else as its wrapper has claimed it. */
+function begunAtMs(folder: AttemptFolder): number | undefined {
+  for (const line of readFileSync(folder.file('reports'), 'utf8').split('\n').slice(0, -1)) {
+    const entry = JSON.parse(line) as JournalEntry
+    if (entry.type !== 'report') continue
+    if (entry.report.type === 'ended') return undefined
+    if (entry.report.type === 'started' && entry.report.time !== undefined)
+      return Date.parse(entry.report.time)
+  }
+  const claim = folder.claim(1)
+  return claim.type === 'wrapper' ? claim.atMs : undefined
+}
+
+async function endLate({ folder, key, cgroups }: LimitedAttempt, graceMs: number): Promise<void> {
+  try {
+    folder.noteOvertime()
+  } catch {
+    // Nobody can read it there any more.
+  }
+  await endAttempt(key, graceMs, () => cgroups.flatMap(readPids))
+}
