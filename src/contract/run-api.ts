@@ -174,7 +174,12 @@ const lineNumber = z.coerce.number().int().min(1)
 export const LinesQuery = z.object({
   from: lineNumber.optional().describe('The first line, from 1; default: 1'),
   to: lineNumber.optional().describe('The last one, at most `limit` after `from`'),
-  tail: z.coerce.number().int().min(0).optional().describe('The last so many lines, in place of the others'),
+  tail: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .describe('The last so many lines, none before `from`, in place of `to`'),
   limit: lineNumber.max(MAX_LINES).default(1000).describe('At most so many; no more than 8 MiB / `cut`'),
   cut: z.coerce
     .number()

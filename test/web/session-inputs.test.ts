@@ -8,6 +8,7 @@ import type { AgentRunArgs } from '../../src/contract/actions.ts'
 import type { AgentRequestInput } from '../../src/contract/agent-api.ts'
 import type { Workflow } from '../../src/contract/workflow.ts'
 import { agentMissing } from '../support/agent-subjects.ts'
+import { eventually } from '../support/errand-command.ts'
 import { runTurn, startModelServer } from '../support/model-server/server.ts'
 import { startPrograms } from '../support/programs.ts'
 import { isAccessible, openPage, password, skip, startBrowser } from '../support/web/browser.ts'
@@ -116,6 +117,58 @@ test('what a person gives to a session on its page', { skip }, async (t) => {
     assert.equal(await queue.count(), 0)
     await client.runs.input(run, { close: true })
     await programs.ended(run)
+  })
+
+  await t.test('what is typed and attached while a prompt is being sent stays for the next one', async () => {
+    const run = await ask({ ...able('text'), prompt: 'say begun', interactive: true })
+    const page = await openPage(t, browser, programs)
+    await page.goto(`${programs.url}/runs/${run}`)
+    await page.getByText('waits for your next prompt').waitFor()
+    const field = page.getByLabel('Next prompt')
+    const chips = page.getByRole('list', { name: 'Attachments' })
+    const attach = async (name: string) => {
+      const file = { name, mimeType: 'text/plain', buffer: Buffer.from(name) }
+      await page.getByLabel('Files to attach').setInputFiles([file])
+      await page.locator('button[aria-disabled="false"]', { hasText: /Send|Continue/ }).waitFor()
+    }
+    /** Sends what is in the field, and types more before the hub has it. */
+    const sendAndType = async (more: string, alsoAttach?: string) => {
+      const typed = Promise.withResolvers<void>()
+      await page.route(`**/runs/${run}/input`, async (route) => {
+        await typed.promise
+        await route.continue()
+      })
+      await field.press('Enter')
+      await page.getByRole('button', { name: 'Sending…' }).waitFor()
+      await field.pressSequentially(more)
+      if (alsoAttach !== undefined) {
+        const file = { name: alsoAttach, mimeType: 'text/plain', buffer: Buffer.from(alsoAttach) }
+        await page.getByLabel('Files to attach').setInputFiles([file])
+        await chips.getByText(alsoAttach).waitFor()
+      }
+      typed.resolve()
+    }
+    await field.fill('say first words')
+    await attach('first.txt')
+    await sendAndType(' and then these', 'second.txt')
+    await page.getByText('first words', { exact: true }).waitFor()
+    await eventually('the rest', async () => (await field.inputValue()) === 'and then these')
+    assert.equal(await page.getByRole('button', { name: 'Remove first.txt' }).count(), 0)
+    assert.equal(await page.getByRole('button', { name: 'Remove second.txt' }).count(), 1)
+    await page.reload()
+    assert.equal(await field.inputValue(), 'and then these')
+
+    // A run that has ended goes on in another one, and so does what is typed.
+    await page.getByRole('button', { name: 'End', exact: true }).click()
+    await field.and(page.getByPlaceholder('Go on with this session…')).waitFor()
+    await field.fill('say third words')
+    await sendAndType(' and more of it')
+    await page.waitForURL((url) => url.pathname.includes('/runs/run_') && !url.pathname.endsWith(run))
+    await page.getByText('third words', { exact: true }).waitFor()
+    assert.equal(await field.inputValue(), 'and more of it')
+    await page.goto(`${programs.url}/runs/${run}`)
+    await field.waitFor()
+    assert.equal(await field.inputValue(), '')
   })
 
   await t.test('the model is switched, and a session that has ended is forked', async (t) => {

@@ -55,7 +55,9 @@ export function useAttachments(draft: string, first?: readonly Attached[]) {
     files,
     add,
     remove: (key: string) => setFiles((all) => all.filter((one) => one.key !== key)),
-    clear: () => setFiles([]),
+    /** Those that were added meanwhile stay. */
+    drop: (gone: readonly Attached[]) =>
+      setFiles((all) => all.filter(({ key }) => !gone.some((one) => one.key === key))),
     /** All that are there; undefined while one is on its way, or refused. */
     ids: files.every(({ id }) => id !== undefined) ? files.map(({ id }) => id!) : undefined,
   }

@@ -6,6 +6,7 @@ import { giveInput, keepAttached, keepPrompt, keptPrompt } from '../data/session
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { promptOf, useDrafts } from '../parts/diff/drafts.ts'
+import { unsentOf } from '../parts/unsent.ts'
 import { AttachButton, AttachedChips, filesOf, useAttachments } from './attachments.tsx'
 import type { Queued } from './conversation.ts'
 import { Queue } from './queue.tsx'
@@ -28,14 +29,17 @@ interface Props {
 /** The next prompt: sent when the agent has nothing to do, queued while it works. */
 export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn }: Props) {
   const [text, setText] = useState(() => keptPrompt(run))
-  const { drafts, clear: dropDrafts } = useDrafts(run)
+  const { drafts, drop: dropDrafts } = useDrafts(run)
   const [sending, setSending] = useState(false)
   const [failure, setFailure] = useState<ApiError>()
   const [drops, setDrops] = useState(false)
-  const { files, add, remove, clear, ids } = useAttachments(run)
+  const { files, add, remove, drop, ids } = useAttachments(run)
   const key = useRef<{ text: string; key: string }>(undefined)
   const area = useRef<HTMLTextAreaElement>(null)
   useEffect(() => keepPrompt(run, text), [run, text])
+  // As they are when a prompt was taken: more may have been typed and attached since it was sent.
+  const latest = useRef({ text, files })
+  latest.current = { text, files }
 
   const stop = (idempotencyKey: string) =>
     giveInput(run, { cancel_turn: true, step, attempt }, idempotencyKey)
@@ -59,11 +63,21 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
     try {
       const taken = await giveInput(run, input, key.current.key)
       key.current = undefined
-      setText('')
-      clear()
-      if (drafts.length > 0) dropDrafts()
-      if (taken.run_id !== run) {
+      const rest = unsentOf(latest.current.text, text)
+      dropDrafts(drafts)
+      if (taken.run_id === run) {
+        setText(rest)
+        keepPrompt(run, rest)
+        drop(files)
+      } else {
+        keepPrompt(taken.run_id, rest)
+        keepAttached(
+          taken.run_id,
+          latest.current.files.filter((one) => !files.some(({ key }) => key === one.key)),
+        )
+        setText('')
         keepPrompt(run, '')
+        drop(latest.current.files)
         keepAttached(run, [])
         goesOn(taken.run_id)
       }
@@ -77,7 +91,10 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
       setFailure(refused)
     }
     setSending(false)
-    area.current?.focus()
+    // Not away from where somebody types by now.
+    const { activeElement } = document
+    if (activeElement === document.body || area.current?.parentElement?.contains(activeElement))
+      area.current?.focus()
   }
   const press = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     if (event.nativeEvent.isComposing) return
@@ -118,7 +135,7 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
           <span className="min-w-0 truncate text-ink2" title={promptOf(drafts)}>
             {[...new Set(drafts.map(({ path, line }) => `${path}:${line}`))].join(', ')}
           </span>
-          <button type="button" className="button button-plain ml-auto" onClick={dropDrafts}>
+          <button type="button" className="button button-plain ml-auto" onClick={() => dropDrafts(drafts)}>
             Drop {drafts.length === 1 ? 'it' : 'them'}
           </button>
         </p>

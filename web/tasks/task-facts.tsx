@@ -22,6 +22,7 @@ import { kindOfPath } from '../parts/diff/kinds-of-file.ts'
 import { LongText } from '../parts/long-text.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { When } from '../parts/times.tsx'
+import { unsentOf } from '../parts/unsent.ts'
 
 interface Props {
   task: WholeTask
@@ -399,7 +400,7 @@ function Prompt({ task }: { task: WholeTask }) {
           act={async (key) => {
             if (text.trim() === '') return
             await promptTask(task.id, text, key)
-            setText('')
+            setText((now) => unsentOf(now, text))
           }}
         >
           Send

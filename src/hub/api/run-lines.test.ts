@@ -31,6 +31,8 @@ test('lines are read by number and from the end, by who may see the run alone', 
   assert.deepEqual(await numbers('?from=5&limit=2'), [5, 6])
   assert.deepEqual(await numbers('?tail=2'), [29, 30])
   assert.deepEqual(await numbers('?tail=0'), [])
+  assert.deepEqual(await numbers('?from=30&tail=5'), [30])
+  assert.deepEqual(await numbers('?from=31&tail=5'), [])
   assert.deepEqual(await numbers('?from=31'), [])
   assert.equal((await read('?from=1&to=1&cut=16')).lines[0].length, undefined)
 

@@ -45,7 +45,7 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
       const [from, to] =
         query.tail === undefined
           ? [query.from ?? 1, Math.min(query.to ?? total, (query.from ?? 1) + limit - 1)]
-          : [Math.max(1, total - Math.min(query.tail, limit) + 1), total]
+          : [Math.max(query.from ?? 1, total - Math.min(query.tail, limit) + 1), total]
       const told = head.told.stdout + head.told.stderr
       const missing = await runLines.missing(record, params.number, lines)
       // Asked for in one go, so that all of it is of one moment: the log may grow.

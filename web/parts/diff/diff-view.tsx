@@ -74,7 +74,7 @@ const order: FileKind[] = ['code', 'ci', 'hook', 'owners', 'test', 'made']
 
 /** Files that were changed, and the lines of the chosen one. Comments on lines are drafts until they are sent together. */
 export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
-  const { drafts, put, clear } = useDrafts(scope)
+  const { drafts, put, drop } = useDrafts(scope)
   const { seen, toggle } = useSeen(scope)
   const place = useRef<HTMLDivElement>(null)
   const groups = useMemo(() => {
@@ -204,7 +204,7 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
       {send === 'later' && drafts.length > 0 && (
         <p className="flex shrink-0 items-center border-t border-line bg-surface px-3 py-1.5 text-meta text-ink2">
           {words} {drafts.length === 1 ? 'goes' : 'go'} with your next prompt
-          <button type="button" className="button button-plain ml-auto" onClick={clear}>
+          <button type="button" className="button button-plain ml-auto" onClick={() => drop(drafts)}>
             Drop {drafts.length === 1 ? 'it' : 'all'}
           </button>
         </p>
@@ -216,7 +216,7 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
             {send.why !== undefined && <span className="block">{send.why}</span>}
           </span>
           <span className="ml-auto" />
-          <button type="button" className="button button-plain" onClick={clear}>
+          <button type="button" className="button button-plain" onClick={() => drop(drafts)}>
             Drop {drafts.length === 1 ? 'it' : 'all'}
           </button>
           {send.why === undefined ? (
@@ -226,7 +226,7 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
               above
               act={async (key) => {
                 await send.act(promptOf(drafts), key)
-                clear()
+                drop(drafts)
               }}
             >
               Send {words} to {send.to}

@@ -58,7 +58,11 @@ export function useDrafts(scope: string) {
         const others = before.filter((one) => !isAt(one, draft))
         return draft.text.trim() === '' ? others : [...others, draft]
       }),
-    clear: () => set(() => []),
+    /** Those that were written anew meanwhile stay. */
+    drop: (gone: readonly Draft[]) =>
+      set((before) =>
+        before.filter((one) => !gone.some((other) => isAt(one, other) && one.text === other.text)),
+      ),
   }
 }
 

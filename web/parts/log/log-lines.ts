@@ -13,6 +13,8 @@ const REFRESH_MS = 100
 /** After a request that got no answer. */
 const AGAIN_MS = 2_000
 
+const blockOf = (number: number) => Math.floor((number - 1) / BLOCK)
+
 export const linesPath = (run: string, attempt: number) =>
   `/api/runs/${encodeURIComponent(run)}/attempts/${attempt}/lines`
 
@@ -38,6 +40,10 @@ export class LogLines {
   #retry: ReturnType<typeof setTimeout> | undefined
   readonly #blocks = new Map<number, Line[]>()
   readonly #open = new Map<number, Line>()
+  /** Lines that may have grown since they came: their texts stay until they come once more. */
+  readonly #stale = new Set<number>()
+  /** Blocks that the hub had nothing of. */
+  readonly #absent = new Set<number>()
   readonly #whole = new Map<number, Line>()
   readonly #stop = new AbortController()
   readonly #watchers = new Set<() => void>()
@@ -56,17 +62,20 @@ export class LogLines {
 
   /** A line where it is here; those that are not come once they are wanted. */
   line(number: number): Line | undefined {
-    const index = number - 1
     return (
       this.#whole.get(number) ??
       this.#open.get(number) ??
-      this.#blocks.get(Math.floor(index / BLOCK))?.[index % BLOCK]
+      this.#blocks.get(blockOf(number))?.[(number - 1) % BLOCK]
     )
   }
 
-  /** Says which lines are in view: they are fetched. */
+  /** Whether nothing more of a line is to be waited for. */
+  isHere = (number: number): boolean => this.line(number) !== undefined || this.#absent.has(blockOf(number))
+
+  /** Says which lines are in view: they are fetched, and then those that a scroll brings next. */
   want(numbers: readonly number[]): void {
-    this.#wanted = numbers
+    const [first = 1, last = 0] = [numbers[0], numbers.at(-1)]
+    this.#wanted = [...numbers, last + BLOCK / 2, Math.max(1, first - BLOCK / 2)]
     void this.#fetch()
   }
 
@@ -136,7 +145,8 @@ export class LogLines {
     }
   }
 
-  #after = () => ({ from: this.total + 1, limit: BLOCK, cut: CUT_BYTES })
+  /** The end of what is new, however much that is: what is in view of a log that is followed comes with its length. */
+  #after = () => ({ from: Math.min(this.total + 1, ...this.#open.keys()), tail: BLOCK, cut: CUT_BYTES })
 
   /** Fetches what is in view, block by block. */
   async #fetch(): Promise<void> {
@@ -144,9 +154,14 @@ export class LogLines {
     this.#fetching = true
     try {
       for (let from = this.#firstMissing(); from !== undefined && !this.#stop.signal.aborted; ) {
-        const { lines, ...rest } = await this.#ask({ from, limit: BLOCK, cut: CUT_BYTES })
-        this.#take({ lines, ...rest })
+        const { lines } = await this.#ask({ from, limit: BLOCK, cut: CUT_BYTES })
+        // The log may be longer by now: its length comes with the lines at its end.
+        for (const line of lines) if (line.number <= this.total) this.#put(line)
         const next = this.#firstMissing()
+        if (next === from) this.#absent.add(blockOf(from))
+        else this.#absent.delete(blockOf(from))
+        this.#dropBlocks()
+        this.#changed()
         if (next === from) break
         from = next
       }
@@ -160,17 +175,19 @@ export class LogLines {
 
   #firstMissing(): number | undefined {
     for (const number of this.#wanted)
-      if (number <= this.total && this.line(number) === undefined)
-        return Math.floor((number - 1) / BLOCK) * BLOCK + 1
+      if (number <= this.total && (this.line(number) === undefined || this.#stale.has(number)))
+        return blockOf(number) * BLOCK + 1
     return undefined
   }
 
   #take({ lines, open, total, ended, bytes, last_stderr, behind, missing_bytes }: Lines): void {
-    for (const line of lines) this.#put(line)
-    // What is open no longer may have grown since: it is asked for anew.
-    const isOpen = new Set(open.map(({ number }) => number))
     if (total >= this.total && bytes >= this.#bytes) {
-      for (const [number] of this.#open) if (!isOpen.has(number)) this.#forget(number)
+      const isOpen = new Set(open.map(({ number }) => number))
+      for (const line of this.#open.values()) {
+        if (isOpen.has(line.number)) continue
+        this.#put(line)
+        this.#stale.add(line.number)
+      }
       this.#open.clear()
       for (const line of open) this.#open.set(line.number, line)
       this.total = total
@@ -181,24 +198,31 @@ export class LogLines {
       this.missing = missing_bytes ?? 0
       this.isKnown = true
     }
-    while (this.#blocks.size > MOST_BLOCKS) this.#blocks.delete(this.#blocks.keys().next().value!)
+    for (const line of lines) this.#put(line)
+    this.#dropBlocks()
     this.#changed()
     if (this.#firstMissing() !== undefined) void this.#fetch()
   }
 
   #put(line: Line): void {
-    const index = line.number - 1
-    const name = Math.floor(index / BLOCK)
+    const name = blockOf(line.number)
     const block = this.#blocks.get(name) ?? []
     // The latest is dropped last.
     this.#blocks.delete(name)
     this.#blocks.set(name, block)
-    block[index % BLOCK] = line
+    block[(line.number - 1) % BLOCK] = line
+    this.#stale.delete(line.number)
     if (isGroupMark(line.text)) this.lastMark = Math.max(this.lastMark, line.number)
   }
 
-  #forget(number: number): void {
-    delete this.#blocks.get(Math.floor((number - 1) / BLOCK))?.[(number - 1) % BLOCK]
+  /** Drops the oldest blocks that are not in view. */
+  #dropBlocks(): void {
+    if (this.#blocks.size <= MOST_BLOCKS) return
+    const inView = new Set(this.#wanted.map(blockOf))
+    for (const name of this.#blocks.keys()) {
+      if (this.#blocks.size <= MOST_BLOCKS) return
+      if (!inView.has(name)) this.#blocks.delete(name)
+    }
   }
 
   #answered(): void {

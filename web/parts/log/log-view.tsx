@@ -12,6 +12,7 @@ import {
 import type { RunFeed } from '../../data/run-feed.ts'
 import { useLetters } from '../letters.ts'
 import { type Find, LogBar, useFullScreen, useKept } from './log-bar.tsx'
+import { Frames, frameOf } from './log-frames.ts'
 import { GROUP_MARKS, type Group, groupsOf, hiddenLines } from './log-groups.ts'
 import { LogLines } from './log-lines.ts'
 import { LogRow, sizeText } from './log-row.tsx'
@@ -21,8 +22,6 @@ import { RowPlaces } from './row-places.ts'
 import { joined } from './stretches.ts'
 
 const ROW = 20
-/** Rows that are there beyond the edges of what is seen. */
-const BEYOND = 8
 const EDGE = 12
 /** Browsers let an element be no higher than some million pixels: a longer log is scrolled by a scale. */
 const MOST_PX = 8_000_000
@@ -116,7 +115,8 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const anchor = useRef({ line: 1, px: 0 })
   /** A line to go to once its group is open. */
   const goal = useRef<number>(undefined)
-  const scrolledTo = useRef({ top: 0, height: 0 })
+  const scrolledTo = useRef({ top: 0, height: 0, size: '' })
+  const scaleBefore = useRef(1)
 
   const height = places.top(total + 1) + 2 * EDGE
   const shownHeight = Math.min(height, MOST_PX)
@@ -132,6 +132,9 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     })
   }, [source])
   const toEnd = () => setFollowing(true)
+  const noteScroll = ({ scrollTop, scrollHeight, clientHeight, clientWidth }: HTMLElement) => {
+    scrolledTo.current = { top: scrollTop, height: scrollHeight, size: `${clientWidth} ${clientHeight}` }
+  }
   const scrollTo = (px: number) => {
     const { current } = box
     if (current === null) return
@@ -230,29 +233,21 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     return () => document.removeEventListener('selectionchange', selected)
   }, [pause])
 
-  const numbers: number[] = []
-  const bottom = places.at(top + view.height, total)
-  let beyond = 0
-  for (let number = places.at(top, total), rest = BEYOND; rest > 0 && number > 1; rest--) {
-    number--
-    if (places.hiddenUntil(number) === undefined) numbers.unshift(number)
-  }
-  for (let number = places.at(top, total); number <= total && beyond < BEYOND; number++) {
-    const until = places.hiddenUntil(number)
-    if (until !== undefined) number = until
-    else numbers.push(number)
-    if (number > bottom) beyond++
-  }
-  const shownLines = numbers.join()
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another log has frames of its own
+  const frames = useMemo(() => new Frames(), [source])
+  const { numbers, offset } = frames.choose(frameOf(places, total, top, view.height), source.isHere)
+  const { wanted } = frames
+  const wantedLines = wanted.join()
   // biome-ignore lint/correctness/useExhaustiveDependencies: the same numbers are the same lines
-  useEffect(() => source.want(numbers), [source, shownLines])
+  useEffect(() => source.want(wanted), [source, wantedLines])
 
   useLayoutEffect(() => {
     const { current } = box
     if (current === null || !isKnown) return
     // Rows that are higher than one line are known once they are there.
-    let changed = placesBefore.current !== places
+    let changed = placesBefore.current !== places || scaleBefore.current !== scale
     placesBefore.current = places
+    scaleBefore.current = scale
     if (wrap)
       for (const row of rows.current?.children ?? []) {
         const { line } = (row as HTMLElement).dataset
@@ -272,8 +267,10 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
         if (places.top(from) < height - view.height) return goTo(from)
       }
     }
-    if (following) current.scrollTop = current.scrollHeight
-    else if (changed) {
+    if (following) {
+      current.scrollTop = current.scrollHeight
+      noteScroll(current)
+    } else if (changed) {
       current.scrollTop = (places.top(anchor.current.line) + anchor.current.px + EDGE) / scale
       measured((count) => count + 1)
     }
@@ -292,12 +289,14 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const scrolled = () => {
     const { current } = box
     if (current === null) return
-    const atEnd = current.scrollTop + current.clientHeight >= current.scrollHeight - 2
-    // New lines and other widths never move it up: a person did.
-    const { top: topBefore, height: heightBefore } = scrolledTo.current
-    if (following && current.scrollTop < topBefore - ROW && current.scrollHeight >= heightBefore) pause()
-    else if (atEnd && !following) setFollowing(true)
-    scrolledTo.current = { top: current.scrollTop, height: current.scrollHeight }
+    const { scrollTop, scrollHeight, clientHeight } = current
+    const before = scrolledTo.current
+    noteScroll(current)
+    if (following) {
+      // The browser itself moves it up where the view or what is in it becomes another: then it goes to its end again.
+      const isSameView = before.size === scrolledTo.current.size && scrollHeight >= before.height
+      if (isSameView && scrollTop < before.top - ROW) pause()
+    } else if (scrollTop + clientHeight >= scrollHeight - 2) setFollowing(true)
     const px = current.scrollTop * scale - EDGE
     const line = places.at(px, total)
     anchor.current = { line, px: px - places.top(line) }
@@ -411,7 +410,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
           aria-label={`Log of ${name}`}
           // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
           tabIndex={0}
-          className={`min-h-0 flex-1 overflow-auto overscroll-contain font-mono text-[0.78125rem] leading-5 focus-visible:-outline-offset-2 ${wrap ? 'overflow-x-hidden' : ''}`}
+          className={`min-h-0 flex-1 overflow-auto overscroll-contain [overflow-anchor:none] font-mono text-[0.78125rem] leading-5 focus-visible:-outline-offset-2 ${wrap ? 'overflow-x-hidden' : ''}`}
           onScroll={scrolled}
           onWheel={({ deltaY }) => deltaY < 0 && pause()}
           onPointerDown={({ target }) => target === box.current && pause()}
@@ -423,13 +422,16 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
             event.clipboardData.setData('text/plain', text)
           }}
         >
-          <div className={`relative ${wrap ? '' : 'min-w-max'}`} style={{ height: shownHeight }}>
-            <div
-              ref={rows}
-              className={`absolute ${wrap ? 'inset-x-0' : 'min-w-full'}`}
-              style={numbersStyle(total, places.top(numbers[0] ?? 1) - top + view.top)}
-            >
-              {shown}
+          <div className="relative overflow-y-clip" style={{ height: shownHeight }}>
+            {/* It stays in view however far a scroll has gone: the rows of its place take the place of those before. */}
+            <div className="sticky top-0 h-0">
+              <div
+                ref={rows}
+                className={`absolute ${wrap ? 'inset-x-0' : 'min-w-full'}`}
+                style={numbersStyle(total, offset)}
+              >
+                {shown}
+              </div>
             </div>
           </div>
           {stream !== undefined && total > 0 && places.count(total) === 0 && (

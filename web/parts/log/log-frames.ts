@@ -1,0 +1,64 @@
+import type { RowPlaces } from './row-places.ts'
+
+/** Rows that are there beyond the edges of what is seen. */
+const BEYOND = 8
+
+/** Rows as they stand in the view of a log. */
+export interface Frame {
+  /** The lines in view, and some beyond its edges. */
+  numbers: readonly number[]
+  inView: readonly number[]
+  /** Pixels from the top of the view to the first of `numbers`. */
+  offset: number
+}
+
+/** The frame of a log of `total` lines whose view begins `top` pixels below its first line. */
+export function frameOf(places: RowPlaces, total: number, top: number, height: number): Frame {
+  const numbers: number[] = []
+  const inView: number[] = []
+  const first = places.at(top, total)
+  const bottom = places.at(top + height, total)
+  for (let number = first, rest = BEYOND; rest > 0 && number > 1; rest--) {
+    number--
+    if (places.hiddenUntil(number) === undefined) numbers.unshift(number)
+  }
+  let beyond = 0
+  for (let number = first; number <= total && beyond < BEYOND; number++) {
+    const until = places.hiddenUntil(number)
+    if (until !== undefined) number = until
+    else {
+      numbers.push(number)
+      if (number <= bottom) inView.push(number)
+    }
+    if (number > bottom) beyond++
+  }
+  return { numbers, inView, offset: places.top(numbers[0] ?? 1) - top }
+}
+
+/**
+ * Chooses which frame of a log is shown, so that its view is never without text: the last one stays until lines of another are
+ * here. One that is waited for is shown before those that come after it, or a view that moves on and on would wait for ever.
+ */
+export class Frames {
+  #shown: Frame | undefined
+  #next: Frame | undefined
+
+  /** Takes the frame of where the log stands now, and answers the one to show. */
+  choose(frame: Frame, isHere: (number: number) => boolean): Frame {
+    const isLoaded = ({ inView }: Frame) => inView.filter(isHere).length * 2 >= inView.length
+    if (this.#shown === undefined || isLoaded(frame)) {
+      this.#shown = frame
+      this.#next = undefined
+    } else if (this.#next === undefined) this.#next = frame
+    else if (isLoaded(this.#next)) {
+      this.#shown = this.#next
+      this.#next = frame
+    }
+    return this.#shown
+  }
+
+  /** The lines that are to be fetched. */
+  get wanted(): readonly number[] {
+    return (this.#next ?? this.#shown)?.numbers ?? []
+  }
+}
