@@ -3,11 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import type { RunQuery } from '../../engine/ports.ts'
 import { openSqliteStores } from './open.ts'
 import { SqliteRunStore } from './runs.ts'
 import { SqlSession } from './session.ts'
+import { SqliteTaskStore } from './tasks.ts'
 
 /** A session for reads that notes how SQLite carries out each. */
 class ExplainedSession extends SqlSession {
@@ -20,13 +21,18 @@ class ExplainedSession extends SqlSession {
   }
 }
 
-test('a list that begins with what is open reads by indexes alone, whatever it is narrowed by', async (t) => {
+async function openExplained(t: TestContext): Promise<() => ExplainedSession> {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-lists-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
   const file = path.join(dir, 'errand.db')
   ;(await openSqliteStores({ file })).close()
   const db = new DatabaseSync(file)
   t.after(() => db.close())
+  return () => new ExplainedSession(db, file, undefined as never)
+}
+
+test('a list that begins with what is open reads by indexes alone, whatever it is narrowed by', async (t) => {
+  const explained = await openExplained(t)
   const tenant = 'default'
   const narrowed: Partial<RunQuery>[] = [
     {},
@@ -44,7 +50,7 @@ test('a list that begins with what is open reads by indexes alone, whatever it i
     { tenant, shared_with: { name: 'ada', role: 'user' } },
   ]
   for (const query of narrowed) {
-    const session = new ExplainedSession(db, file, undefined as never)
+    const session = explained()
     await new SqliteRunStore(session).list({ ...query, limit: 100, sort: 'active' })
     const asked = `${JSON.stringify(query)}: ${session.steps.join(' | ')}`
     assert.ok(session.steps.length > 0, asked)
@@ -53,5 +59,20 @@ test('a list that begins with what is open reads by indexes alone, whatever it i
       (step) => (/^SCAN/.test(step) && !/ runs_shared$|VIRTUAL TABLE/.test(step)) || /TEMP B-TREE/.test(step),
     )
     assert.deepEqual(slow, [], asked)
+  }
+})
+
+test('a list of tasks that begins with what waits and goes on reads by indexes alone', async (t) => {
+  const explained = await openExplained(t)
+  for (const query of [{}, { owner: 'ada' }, { states: ['running' as const, 'done' as const] }]) {
+    const session = explained()
+    await new SqliteTaskStore(session).list({ tenant: 'default', ...query, limit: 100, sort: 'active' })
+    const asked = `${JSON.stringify(query)}: ${session.steps.join(' | ')}`
+    assert.ok(session.steps.length > 0, asked)
+    assert.deepEqual(
+      session.steps.filter((step) => !/^SEARCH tasks USING INDEX tasks_of_\w+_by_state /.test(step)),
+      [],
+      asked,
+    )
   }
 })
