@@ -394,6 +394,7 @@ export type CreateRunInput = z.input<typeof CreateRun>
 
 /** Orders of a list of runs beside that of their creation. */
 export const runSorts = [
+  'active',
   'started',
   '-started',
   'finished',
@@ -419,7 +420,7 @@ export const ListRuns = z.strictObject({
     .enum(runSorts)
     .optional()
     .describe(
-      'Default: by creation. What started or ended last comes first, and what took longest; names from A; `-` turns it round. What has not ended counts as last to end, and as short',
+      'Default: by creation. `active`: what has not ended comes first, then all others, each the newest first. What started or ended last comes first, and what worked longest; names from A; `-` turns it round. What has not ended counts as last to end, and as short',
     ),
   latest: z.stringbool().optional().describe('Only the newest try of each chain of tries'),
   continues: z

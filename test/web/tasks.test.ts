@@ -178,7 +178,7 @@ test('people give tasks, read their changes and evidence, and send comments back
     await page.getByRole('region', { name: 'Needs you' }).getByText('planned').first().click()
     // The list shows the beginning of the plan too, until the other page is there.
     await page.waitForURL(/\/(tasks|runs)\/\w/)
-    await page.getByRole('region', { name: 'Needs you' }).waitFor({ state: 'detached' })
+    await page.getByRole('button', { name: 'Approve' }).waitFor()
     await page.getByText('THE PLAN').waitFor()
     await isAccessible(page, 'a plan')
     await page.getByRole('button', { name: 'Approve' }).click()

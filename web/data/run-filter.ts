@@ -27,6 +27,8 @@ export function filterOf(search: Record<string, unknown>): RunFilter {
   const inputs = Object.keys(search).filter((name) => /^input\.\w+$/.test(name))
   const given = [...names, ...inputs].flatMap((name) => {
     const value = search[name]
+    // A list without an order is in this one.
+    if (name === 'sort' && value === 'active') return []
     return typeof value === 'string' && value !== '' ? [[name, value]] : []
   })
   return Object.fromEntries(given)
@@ -74,9 +76,11 @@ function hasLabel({ labels = {} }: Run, given: string): boolean {
   return at < 0 ? Object.hasOwn(labels, given) : labels[given.slice(0, at)] === given.slice(at + 1)
 }
 
+export const GOING_ON = 'Going on'
+
 /** The group in which a row stands: `Going on`, `Today`, `Yesterday`, a date. */
 export function groupOf(run: Run, nowMs: number): string {
-  if (run.status === 'queued' || run.status === 'running') return 'Going on'
+  if (run.status === 'queued' || run.status === 'running') return GOING_ON
   const day = dayOf(run.created_at, nowMs)
   return `${day[0]!.toUpperCase()}${day.slice(1)}`
 }

@@ -102,7 +102,7 @@ function filterQuery(filter: RunFilter): Omit<ListRunsInput, 'limit' | 'cursor'>
     input: inputs.length > 0 ? inputs : undefined,
     label: filter.label?.split(','),
     latest: filter.latest === undefined ? undefined : 'true',
-    sort: filter.sort as RunSort | undefined,
+    ...(filter.sort !== undefined && { sort: filter.sort as RunSort }),
     agent: filter.agent,
     repository: filter.repository,
     shared: filter.shared && 'true',
@@ -110,8 +110,12 @@ function filterQuery(filter: RunFilter): Omit<ListRunsInput, 'limit' | 'cursor'>
   }
 }
 
+/** A page of runs; without an order those that go on are first. */
 export const listRuns = (filter: RunFilter, cursor?: string, signal?: AbortSignal): Promise<RunPage> =>
-  ask('GET', '/api/runs', { query: { ...filterQuery(filter), limit: 100, cursor } as Query, signal })
+  ask('GET', '/api/runs', {
+    query: { sort: 'active', ...filterQuery(filter), limit: 100, cursor } as Query,
+    signal,
+  })
 export const countRuns = (filter: RunFilter, signal?: AbortSignal): Promise<RunCounts> =>
   ask('GET', '/api/run-counts', { query: filterQuery(filter) as Query, signal })
 

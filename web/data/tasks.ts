@@ -23,7 +23,7 @@ export function listTasks(
   cursor?: string,
   signal?: AbortSignal,
 ) {
-  const query = { state, repo, agent, owner: user, text: q, limit: 100, cursor }
+  const query = { state, repo, agent, owner: user, text: q, sort: 'active', limit: 100, cursor }
   return ask<TaskPage>('GET', '/api/tasks', { query, signal })
 }
 

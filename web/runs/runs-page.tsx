@@ -5,10 +5,12 @@ import type { RunSort } from '../../src/contract/run.ts'
 import { ApiError } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { liveRuns } from '../data/live/live.ts'
-import { groupOf } from '../data/run-filter.ts'
+import { GOING_ON, groupOf } from '../data/run-filter.ts'
 import { countRuns, listRuns, type Run, type RunFilter } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
+import { type Grouping, useHovered, useRowGroups } from '../parts/rows/row-groups.ts'
+import { Newer, NewRows, newWords, Older, useRowWindow } from '../parts/rows/row-window.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
 import { useFailures, useNeedsYou } from '../shell/needs-you.ts'
 import { FilterLine } from './filter-line.tsx'
@@ -20,54 +22,7 @@ const ViewsMenu = lazy(async () => ({ default: (await import('./views-menu.tsx')
 const Empty = lazy(async () => ({ default: (await import('./no-runs.tsx')).Empty }))
 const NoMatch = lazy(async () => ({ default: (await import('./no-runs.tsx')).NoMatch }))
 
-/** Rows in groups. While a pointer is in the list each stays where it was, and what is newer waits. */
-function useGroups(
-  runs: readonly Run[],
-  held: boolean,
-  scope: string,
-  one: string | undefined,
-): Map<string, Run[]> {
-  const kept = useRef({ scope: '', newest: '', groups: new Map<string, string>() })
-  return useMemo(() => {
-    if (!held || kept.current.scope !== scope)
-      kept.current = { scope, newest: newestOf(runs), groups: new Map() }
-    const { newest, groups: names } = kept.current
-    const groups = new Map<string, Run[]>([['Going on', []]])
-    for (const run of runs) {
-      if (!names.has(run.run_id)) {
-        if (held && run.created_at > newest) continue
-        names.set(run.run_id, one ?? groupOf(run, hubNow()))
-      }
-      const name = names.get(run.run_id)!
-      const rows = groups.get(name)
-      if (rows === undefined) groups.set(name, [run])
-      else rows.push(run)
-    }
-    if (groups.get('Going on')!.length === 0) groups.delete('Going on')
-    return groups
-  }, [runs, held, scope, one])
-}
-
 type Held = 'list' | 'needs'
-
-/** Which part of the page has the pointer; what stands below one that goes is told by the browser's `pointerover` alone. */
-function useHovered() {
-  const [hovered, setHovered] = useState<Held>()
-  useEffect(() => {
-    const come = ({ target, pointerType }: PointerEvent) => {
-      const part = pointerType === 'mouse' ? (target as Element).closest<HTMLElement>('[data-holds]') : null
-      setHovered(part?.dataset.holds as Held | undefined)
-    }
-    const leave = () => setHovered(undefined)
-    document.addEventListener('pointerover', come)
-    document.documentElement.addEventListener('pointerleave', leave)
-    return () => {
-      document.removeEventListener('pointerover', come)
-      document.documentElement.removeEventListener('pointerleave', leave)
-    }
-  }, [])
-  return [hovered, setHovered] as const
-}
 
 /** The runs, but while they are held none that is new; with `stays` also those that are gone, as they were. */
 function useHeld(runs: readonly Run[], held: boolean, stays: boolean): readonly Run[] {
@@ -78,22 +33,16 @@ function useHeld(runs: readonly Run[], held: boolean, stays: boolean): readonly 
   return kept.current
 }
 
-const newestOf = (runs: readonly Run[]): string =>
-  runs.reduce((newest, { created_at }) => (created_at > newest ? created_at : newest), '')
-
-/** Rows that stand in the page at once. */
-const MOST_ROWS = 300
 /** Counts are read again so often at most. */
 const COUNT_MS = 5000
 
-function windowOf(groups: ReadonlyMap<string, Run[]>, from: number): [string, Run[]][] {
-  let at = 0
-  return [...groups].flatMap(([name, rows]) => {
-    const part = rows.slice(Math.max(0, from - at), Math.max(0, from + MOST_ROWS - at))
-    at += rows.length
-    return part.length > 0 ? [[name, part] as [string, Run[]]] : []
-  })
+const grouping: Grouping<Run> = {
+  id: ({ run_id }) => run_id,
+  group: (run) => groupOf(run, hubNow()),
+  first: [GOING_ON],
 }
+// In another order than by creation new runs have no place until the list is read again.
+const sorted: Grouping<Run> = { ...grouping, group: () => 'All that match', first: [], isSorted: true }
 
 /** How many runs a filter has, anew when runs change. */
 function useCounts(filter: RunFilter) {
@@ -159,12 +108,11 @@ function SortHead({ word, by, filter, className = 'justify-self-start' }: SortHe
 
 export function RunsPage() {
   const filter = useSearch('/runs')
-  const [hovered, setHovered] = useHovered()
+  const [hovered, setHovered] = useHovered<Held>()
   const [marked, setMarked] = useState<ReadonlySet<string>>(new Set())
   const [isAll, setAll] = useState(false)
   const [focused, setFocused] = useState(false)
   const [scrolled, setScrolled] = useState(false)
-  const [from, setFrom] = useState(0)
   const main = useRef<HTMLElement>(null)
   const needsYou = useNeedsYou()
   const failures = useFailures()
@@ -185,24 +133,20 @@ export function RunsPage() {
   const scope = JSON.stringify(filter)
   // biome-ignore lint/correctness/useExhaustiveDependencies: another filter begins at its newest
   useEffect(() => {
-    setFrom(0)
     setAll(false)
     setMarked(new Set())
   }, [scope])
   const held = hovered !== undefined || focused
   const stays = held && hovered !== 'needs'
-  // In another order than by creation new runs have no place until the list is read again.
   const isSorted = filter.sort !== undefined
-  const groups = useGroups(
+  const { groups, waiting } = useRowGroups(
     runs,
     held || scrolled || isSorted,
     `${scope} ${round}${isPlaceholderData ? ' before' : ''}`,
-    isSorted ? 'All that match' : undefined,
+    isSorted ? sorted : grouping,
   )
-  const listed = [...groups.values()].reduce((sum, rows) => sum + rows.length, 0)
-  const waiting = runs.length - listed
-  const windowed = windowOf(groups, Math.min(from, Math.max(0, listed - MOST_ROWS)))
-  const shown = listed
+  const pages = { hasNextPage, isFetchingNextPage, fetchNextPage, loaded: runs.length }
+  const rows = useRowWindow(groups, scope, pages)
   const asking = useHeld(needsYou, held, false)
   const failed = useHeld(failures, held, stays)
   const need = needsYou.length + failures.length
@@ -274,29 +218,22 @@ export function RunsPage() {
               <Failure error={error} />
             </div>
           )}
-          {waiting + newNeeds > 0 && (
-            <div className="sticky top-2 z-20 flex h-0 justify-center">
-              <button
-                type="button"
-                className="button shrink-0 shadow-(--float)"
-                onClick={async () => {
-                  if (isSorted) await client.invalidateQueries({ queryKey: ['runs', filter] })
-                  setRound((before) => before + 1)
-                  setHovered(undefined)
-                  setFocused(false)
-                  setScrolled(false)
-                  setFrom(0)
-                  main.current?.scrollTo(0, 0)
-                }}
-              >
-                {[
-                  ...(newNeeds > 0 ? [`${newNeeds} more ${newNeeds === 1 ? 'needs' : 'need'} you`] : []),
-                  ...(waiting > 0 ? [`${waiting} new ${waiting === 1 ? 'run' : 'runs'}`] : []),
-                ].join(' · ')}
-              </button>
-            </div>
-          )}
-          {shown > 0 && (
+          <NewRows
+            words={[
+              ...(newNeeds > 0 ? [`${newNeeds} more ${newNeeds === 1 ? 'needs' : 'need'} you`] : []),
+              ...newWords(waiting, 'run'),
+            ]}
+            show={async () => {
+              if (isSorted) await client.invalidateQueries({ queryKey: ['runs', filter] })
+              setRound((before) => before + 1)
+              setHovered(undefined)
+              setFocused(false)
+              setScrolled(false)
+              rows.toTop()
+              main.current?.scrollTo(0, 0)
+            }}
+          />
+          {rows.listed > 0 && (
             // biome-ignore lint/a11y/noStaticElementInteractions: keys move between the links of its rows
             <div
               data-routes={runs.some(({ route }) => route !== undefined) || undefined}
@@ -330,24 +267,14 @@ export function RunsPage() {
                   className="justify-self-end"
                 />
               </div>
-              {from > 0 && (
-                <div className="flex justify-center p-2">
-                  <button
-                    type="button"
-                    className="button"
-                    onClick={() => setFrom(Math.max(0, Math.min(from, listed - MOST_ROWS) - 100))}
-                  >
-                    Newer runs
-                  </button>
-                </div>
-              )}
-              {windowed.map(([name, rows]) => (
+              <Newer of={rows} what="runs" />
+              {rows.shown.map(([name, some]) => (
                 <section key={name} aria-label={name}>
                   <h2 className="flex gap-2 px-edge pt-3 pb-1.5 text-label font-normal text-ink2">
                     {name} <span className="text-ink3">{groups.get(name)!.length}</span>
                   </h2>
                   <ul>
-                    {rows.map((run) => (
+                    {some.map((run) => (
                       <RunRow key={run.run_id} run={run} marked={marked.has(run.run_id)} mark={mark} />
                     ))}
                   </ul>
@@ -359,21 +286,7 @@ export function RunsPage() {
         {data !== undefined && runs.length === 0 && (
           <Suspense>{isFiltered ? <NoMatch filter={filter} /> : <Empty />}</Suspense>
         )}
-        {(hasNextPage || from + MOST_ROWS < listed) && (
-          <div className="flex justify-center p-4">
-            <button
-              type="button"
-              className="button"
-              aria-disabled={isFetchingNextPage}
-              onClick={async () => {
-                if (hasNextPage && from + MOST_ROWS >= listed) await fetchNextPage()
-                setFrom(Math.max(0, Math.min(from + 100, Math.max(listed, runs.length) + 100 - MOST_ROWS)))
-              }}
-            >
-              {isFetchingNextPage ? 'Loading…' : 'Older runs'}
-            </button>
-          </div>
-        )}
+        <Older of={rows} what="runs" />
       </main>
       {chosen.length > 0 && (
         <Suspense>

@@ -2,42 +2,50 @@ import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { useEffect, useMemo } from 'react'
 import { ApiError } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
-import { filterOfWords, groupOf } from '../data/run-filter.ts'
+import { filterOfWords, GOING_ON, groupOf } from '../data/run-filter.ts'
 import { listRuns, type Run, type RunFilter, shownStatus } from '../data/runs.ts'
 import { repoName } from '../data/tasks.ts'
 import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
+import type { Grouping } from '../parts/rows/row-groups.ts'
+import { Newer, NewRows, newWords, Older, useRowList } from '../parts/rows/row-window.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 
 /** A value of no status: those that wait for an answer. */
 const ASKS = 'asks'
 
-/** Sessions with agents, the newest first, each with its last words. */
+const NEEDS_YOU = 'Needs you'
+const grouping: Grouping<Run> = {
+  id: ({ run_id }) => run_id,
+  group: (run) => (shownStatus(run) === 'asks' ? NEEDS_YOU : groupOf(run, hubNow())),
+  first: [NEEDS_YOU, GOING_ON],
+}
+const sorted: Grouping<Run> = { ...grouping, group: () => 'All that match', first: [], isSorted: true }
+
+/** Sessions with agents: those that ask and go on, then by day; each with its last words. */
 export function SessionsPage() {
   const filter = useSearch('/sessions')
   const asked: RunFilter = useMemo(() => ({ ...filter, kind: 'agent' }), [filter])
   // The key of the runs' lists: rows change in place as they come.
-  const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage } = useInfiniteQuery({
-    queryKey: ['runs', asked],
-    queryFn: ({ pageParam, signal }) => listRuns(asked, pageParam, signal),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: ({ next_cursor }) => next_cursor,
-    placeholderData: keepPreviousData,
-  })
+  const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage, isPlaceholderData } = useInfiniteQuery(
+    {
+      queryKey: ['runs', asked],
+      queryFn: ({ pageParam, signal }) => listRuns(asked, pageParam, signal),
+      initialPageParam: undefined as string | undefined,
+      getNextPageParam: ({ next_cursor }) => next_cursor,
+      placeholderData: keepPreviousData,
+    },
+  )
   useEffect(() => {
     document.title = 'Sessions · Errand'
   }, [])
-  const runs = data?.pages.flatMap((page) => page.runs) ?? []
-  const asking = runs.filter((run) => shownStatus(run) === 'asks')
-  const groups = new Map<string, Run[]>(asking.length > 0 ? [['Needs you', asking]] : [])
-  for (const run of runs) {
-    if (asking.includes(run)) continue
-    const name = groupOf(run, hubNow())
-    groups.set(name, [...(groups.get(name) ?? []), run])
-  }
+  const runs = useMemo(() => data?.pages.flatMap((page) => page.runs) ?? [], [data])
+  const pages = { hasNextPage, isFetchingNextPage, fetchNextPage }
+  const scope = `${JSON.stringify(filter)}${isPlaceholderData ? ' before' : ''}`
+  const rows = useRowList(runs, scope, filter.sort === undefined ? grouping : sorted, pages)
   const isFiltered = Object.keys(filter).length > 0
   const move = (event: React.KeyboardEvent) => {
     const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key]
@@ -55,7 +63,7 @@ export function SessionsPage() {
           New session
         </Link>
       </header>
-      <main className="min-h-0 flex-1 overflow-y-auto pb-20" onKeyDown={move}>
+      <main {...rows.main} className="min-h-0 flex-1 overflow-y-auto pb-20" onKeyDown={move}>
         {/* Also where one has none: others may have shared theirs. */}
         {data !== undefined && <Filter filter={filter} runs={runs} />}
         {error instanceof ApiError && (
@@ -69,30 +77,23 @@ export function SessionsPage() {
             isShared={filter.shared !== undefined && Object.keys(filter).length === 1}
           />
         )}
-        {[...groups].map(([name, rows]) => (
-          <section key={name} aria-label={name}>
-            <h2 className="sticky top-0 z-10 bg-surface px-edge pt-4 pb-1.5 text-label font-medium text-ink2">
-              {name}
-            </h2>
-            <ul>
-              {rows.map((run) => (
-                <Row key={run.run_id} run={run} />
-              ))}
-            </ul>
-          </section>
-        ))}
-        {hasNextPage && (
-          <div className="flex justify-center py-4">
-            <button
-              type="button"
-              className="button"
-              aria-disabled={isFetchingNextPage}
-              onClick={() => fetchNextPage()}
-            >
-              {isFetchingNextPage ? 'Loading…' : 'Older sessions'}
-            </button>
-          </div>
-        )}
+        <NewRows words={newWords(rows.waiting, 'session')} show={rows.showNew} />
+        <div {...rows.list}>
+          <Newer of={rows.window} what="sessions" />
+          {rows.window.shown.map(([name, some]) => (
+            <section key={name} aria-label={name}>
+              <h2 className="sticky top-0 z-10 bg-surface px-edge pt-4 pb-1.5 text-label font-medium text-ink2">
+                {name}
+              </h2>
+              <ul>
+                {some.map((run) => (
+                  <Row key={run.run_id} run={run} />
+                ))}
+              </ul>
+            </section>
+          ))}
+        </div>
+        <Older of={rows.window} what="sessions" />
       </main>
     </>
   )

@@ -14,6 +14,7 @@ import { fits } from '../data/run-filter.ts'
 import { listRuns, type Run, type RunFilter, type RunPage } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { usePath } from '../navigation/navigation.tsx'
+import { newestOf } from '../parts/rows/row-groups.ts'
 
 /** Open runs: of these some wait for a person's answer. */
 const openRuns = queryOptions({
@@ -67,13 +68,6 @@ export function useSeenWhenOpened(): void {
 
 const isOpen = ({ status }: Run) => status === 'queued' || status === 'running'
 
-/** What was created later is new; in another order than by creation the first row is not the newest. */
-const newestOf = ({ sort }: RunFilter, { pages }: InfiniteData<RunPage>): string =>
-  (sort === undefined ? (pages[0]?.runs.slice(0, 1) ?? []) : pages.flatMap(({ runs }) => runs)).reduce(
-    (newest, { created_at }) => (created_at > newest ? created_at : newest),
-    '',
-  )
-
 const withoutTriesBefore =
   ({ run_id, first_run }: Run) =>
   (page: RunPage): RunPage => ({
@@ -101,10 +95,14 @@ function withChanged(
     })
     list = { ...data, pages: data.pages.map(inPlace) }
   }
+  let newest: string | undefined
   for (const run of changed.values()) {
     const [first, ...more] = list.pages
     if (run === undefined || there.has(run.run_id) || first === undefined) continue
-    if (run.created_at < newestOf(filter, list) || !fits(run, filter)) continue
+    // What was created later than all that is listed is new.
+    newest ??= newestOf(list.pages.flatMap(({ runs }) => runs))
+    if (run.created_at < newest || !fits(run, filter)) continue
+    newest = run.created_at
     const pages = [{ ...first, runs: [run, ...first.runs] }, ...more]
     list = { ...list, pages: filter.latest === undefined ? pages : pages.map(withoutTriesBefore(run)) }
   }

@@ -1,10 +1,12 @@
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
 import { GitPullRequest, Plus } from 'lucide-react'
-import { memo, useEffect, useMemo, useRef, useState } from 'react'
+import { memo, useEffect, useMemo } from 'react'
 import { ApiError } from '../data/api.ts'
 import { useLiveTasks } from '../data/live/live-tasks.ts'
+import { GOING_ON } from '../data/run-filter.ts'
 import { type TaskFilter, taskFilterOfWords } from '../data/task-filter.ts'
 import {
+  isOverTask,
   issueNumber,
   listTasks,
   repoName,
@@ -18,6 +20,8 @@ import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
+import type { Grouping } from '../parts/rows/row-groups.ts'
+import { Newer, NewRows, newWords, Older, useRowList } from '../parts/rows/row-window.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { When } from '../parts/times.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
@@ -25,29 +29,14 @@ import { ConnectionDot } from '../shell/connection.tsx'
 const columns =
   'grid grid-cols-[20px_minmax(12rem,2.2fr)_8rem_minmax(7rem,1.3fr)_7rem_5rem_4.5rem_6.5rem] items-center gap-x-3 px-edge max-lg:grid-cols-[20px_minmax(0,1fr)_minmax(6rem,0.8fr)_6rem_4.5rem] max-sm:grid-cols-[20px_minmax(0,1fr)_auto]'
 
-/** Tasks that wait for a person, and all others. While a pointer is in the list each stays where it was, and what is newer waits. */
-function useGroups(tasks: readonly Task[], held: boolean, scope: string) {
-  const kept = useRef({ scope: '', newest: '', asks: new Map<string, boolean>() })
-  return useMemo(() => {
-    if (!held || kept.current.scope !== scope)
-      kept.current = { scope, newest: tasks[0]?.created_at ?? '', asks: new Map() }
-    const { newest, asks } = kept.current
-    const groups = { asks: [] as Task[], others: [] as Task[], fresh: 0 }
-    for (const task of tasks) {
-      if (!asks.has(task.id)) {
-        if (held && task.created_at > newest) {
-          groups.fresh++
-          continue
-        }
-        asks.set(task.id, task.state === 'waiting')
-      }
-      groups[asks.get(task.id) ? 'asks' : 'others'].push(task)
-    }
-    return groups
-  }, [tasks, held, scope])
+const [NEEDS_YOU, ENDED] = ['Needs you', 'Ended']
+const grouping: Grouping<Task> = {
+  id: ({ id }) => id,
+  group: ({ state }) => (state === 'waiting' ? NEEDS_YOU : isOverTask(state) ? ENDED : GOING_ON),
+  first: [NEEDS_YOU, GOING_ON, ENDED],
 }
 
-/** All coding tasks of a person, newest first. */
+/** All coding tasks of a person: those that ask and go on, then the others, each the newest first. */
 export function TasksPage() {
   const filter = useSearch('/tasks')
   const navigate = useNavigate()
@@ -55,16 +44,19 @@ export function TasksPage() {
   useEffect(() => {
     document.title = 'Tasks · Errand'
   }, [])
-  const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage } = useInfiniteQuery({
-    queryKey: ['tasks', filter],
-    queryFn: ({ pageParam, signal }) => listTasks(filter, pageParam, signal),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: ({ next_cursor }) => next_cursor,
-    placeholderData: keepPreviousData,
-  })
+  const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage, isPlaceholderData } = useInfiniteQuery(
+    {
+      queryKey: ['tasks', filter],
+      queryFn: ({ pageParam, signal }) => listTasks(filter, pageParam, signal),
+      initialPageParam: undefined as string | undefined,
+      getNextPageParam: ({ next_cursor }) => next_cursor,
+      placeholderData: keepPreviousData,
+    },
+  )
   const tasks = useMemo(() => data?.pages.flatMap((page) => page.tasks) ?? [], [data])
-  const [hovered, setHovered] = useState(false)
-  const { asks, others, fresh } = useGroups(tasks, hovered, JSON.stringify(filter))
+  const pages = { hasNextPage, isFetchingNextPage, fetchNextPage }
+  const scope = `${JSON.stringify(filter)}${isPlaceholderData ? ' before' : ''}`
+  const rows = useRowList(tasks, scope, grouping, pages)
   const isFiltered = Object.keys(filter).length > 0
   const move = (event: React.KeyboardEvent) => {
     const row = (event.target as HTMLElement).closest<HTMLElement>('[data-task]')
@@ -90,7 +82,7 @@ export function TasksPage() {
           <Plus size={14} strokeWidth={1.75} aria-hidden /> New task
         </Link>
       </header>
-      <main className="min-h-0 flex-1 overflow-y-auto pb-20">
+      <main {...rows.main} className="min-h-0 flex-1 overflow-y-auto pb-20">
         {(isFiltered || tasks.length > 0) && <TaskFilterLine filter={filter} tasks={tasks} />}
         {error instanceof ApiError && (
           <div className="mx-edge my-3">
@@ -109,18 +101,10 @@ export function TasksPage() {
           ) : (
             <Empty />
           ))}
-        {fresh > 0 && (
-          <button type="button" className="button mx-edge mb-2" onClick={() => setHovered(false)}>
-            {fresh} new {fresh === 1 ? 'task' : 'tasks'}
-          </button>
-        )}
+        <NewRows words={newWords(rows.waiting, 'task')} show={rows.showNew} />
         {tasks.length > 0 && (
           // biome-ignore lint/a11y/noStaticElementInteractions: keys move between the links of its rows
-          <div
-            onKeyDown={move}
-            onPointerEnter={({ pointerType }) => pointerType === 'mouse' && setHovered(true)}
-            onPointerLeave={() => setHovered(false)}
-          >
+          <div {...rows.list} onKeyDown={move}>
             <div aria-hidden="true" className={`${columns} py-1 text-label text-ink2 max-sm:hidden`}>
               <span />
               <span>Title</span>
@@ -131,46 +115,24 @@ export function TasksPage() {
               <span className="max-lg:hidden">Pull request</span>
               <span className="text-right">Changed</span>
             </div>
-            {asks.length > 0 && (
-              <section aria-label="Needs you">
-                <h2 className="flex gap-2 px-edge pt-3 pb-1.5 text-label font-semibold text-ask">
-                  Needs you <span>{asks.length}</span>
+            <Newer of={rows.window} what="tasks" />
+            {rows.window.shown.map(([name, some]) => (
+              <section key={name} aria-label={name}>
+                <h2
+                  className={`flex gap-2 px-edge pt-3 pb-1.5 text-label ${name === NEEDS_YOU ? 'font-semibold text-ask' : 'font-normal text-ink2'}`}
+                >
+                  {name} <span>{rows.groups.get(name)!.length}</span>
                 </h2>
                 <ul>
-                  {asks.map((task) => (
+                  {some.map((task) => (
                     <TaskRow key={task.id} task={task} />
                   ))}
                 </ul>
               </section>
-            )}
-            {others.length > 0 && (
-              <section aria-label="Tasks">
-                {asks.length > 0 && (
-                  <h2 className="flex gap-2 px-edge pt-3 pb-1.5 text-label font-normal text-ink2">
-                    All others
-                  </h2>
-                )}
-                <ul>
-                  {others.map((task) => (
-                    <TaskRow key={task.id} task={task} />
-                  ))}
-                </ul>
-              </section>
-            )}
+            ))}
           </div>
         )}
-        {hasNextPage && (
-          <div className="flex justify-center p-4">
-            <button
-              type="button"
-              className="button"
-              aria-disabled={isFetchingNextPage}
-              onClick={() => fetchNextPage()}
-            >
-              {isFetchingNextPage ? 'Loading…' : 'Older tasks'}
-            </button>
-          </div>
-        )}
+        <Older of={rows.window} what="tasks" />
       </main>
     </>
   )

@@ -83,6 +83,12 @@ export const ListTasks = z.strictObject({
   agent: z.string().max(100).optional(),
   text: z.string().max(200).optional().describe('Part of a title or an id, however it is capitalized'),
   owner: z.string().optional().describe('For an admin'),
+  sort: z
+    .literal('active')
+    .optional()
+    .describe(
+      'Default: by creation. `active`: what waits for an answer comes first, then what has not ended, then all others, each the newest first',
+    ),
   limit: z.coerce.number().int().min(1).max(500).default(50),
   cursor: z.string().optional(),
 })

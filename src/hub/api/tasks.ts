@@ -60,7 +60,7 @@ export function taskHandlers(context: ApiContext) {
     },
 
     'GET /api/tasks': async ({ identity, query }) => {
-      const { state, repo, spec, owner, agent, text, limit, cursor } = query
+      const { state, repo, spec, owner, agent, text, sort, limit, cursor } = query
       const by = askerOf(identity)
       if (!by.isAdmin && owner !== undefined && owner !== by.owner) return { tasks: [] }
       const page = await tasks.list({
@@ -71,6 +71,7 @@ export function taskHandlers(context: ApiContext) {
         spec_name: spec,
         agent,
         text,
+        sort,
         limit,
         cursor,
       })

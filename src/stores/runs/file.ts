@@ -87,7 +87,8 @@ export class FileRunStore implements RunStore {
   }
 
   #listedFor({ inputs, labels, needs_answer, sort }: CheckedQuery): Listed[] {
-    const isWhole = (inputs ?? labels ?? sort) !== undefined || needs_answer === true
+    const isWhole =
+      (inputs ?? labels) !== undefined || needs_answer === true || !(sort === undefined || sort === 'active')
     return isWhole ? this.#all().map((run) => this.#read(run.run_id) ?? run) : this.#all()
   }
 

@@ -40,6 +40,8 @@ function checkTime(name: string, value: string | undefined): string | undefined 
   return time.toISOString()
 }
 
+const ACTIVE_KEY = /^([01]) (.+)$/
+
 const writeCursor = ({ key, run_id }: ListKey, sort: RunSort | undefined): string =>
   Buffer.from(JSON.stringify([key, run_id, ...(sort === undefined ? [] : [sort])])).toString('base64url')
 
@@ -47,7 +49,13 @@ function readCursor(cursor: string, sort: RunSort | undefined): ListKey {
   try {
     const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
     const [key, run_id, of] = Array.isArray(parts) ? (parts as unknown[]) : []
-    if (typeof run_id === 'string' && of === sort && typeof key === (isByNumber(sort) ? 'number' : 'string'))
+    const isKey = sort === 'active' ? ACTIVE_KEY.test(String(key)) : true
+    if (
+      typeof run_id === 'string' &&
+      of === sort &&
+      isKey &&
+      typeof key === (isByNumber(sort) ? 'number' : 'string')
+    )
       return { key: key as string | number, run_id }
   } catch {
     // Falls through: it is no cursor.
@@ -68,16 +76,44 @@ export const NOT_ENDED = '9999'
 
 /** The key by which a run is sorted. */
 export function sortKey(
-  run: Pick<RunRecord, 'created_at' | 'started_at' | 'finished_at' | 'workflow_name'>,
+  run: Pick<RunRecord, 'status' | 'created_at' | 'started_at' | 'finished_at' | 'workflow_name'>,
   sort: RunSort | undefined,
 ): string | number {
-  const { created_at, started_at, finished_at, workflow_name } = run
+  const { status, created_at, started_at, finished_at, workflow_name } = run
   if (sort === undefined) return created_at
+  if (sort === 'active') return activeKey(!isFinalRun(status), created_at)
   if (sort.endsWith('started')) return started_at ?? created_at
   if (sort.endsWith('finished')) return finished_at ?? NOT_ENDED
   if (sort.endsWith('name')) return asciiLower(workflow_name)
   if (started_at === undefined || finished_at === undefined) return -1
   return Date.parse(finished_at) - Date.parse(started_at)
+}
+
+/** The key of a list in which what is open comes first. */
+export const activeKey = (isOpen: boolean, createdAt: string): string => `${isOpen ? 1 : 0} ${createdAt}`
+
+/**
+ * A query in the order `active` as two by creation: of what is open, and of what has ended. Behind a cursor among what has ended there is
+ * nothing open: a run that ends between two pages may be in both, and none is left out.
+ */
+export function activeParts(query: CheckedQuery): { isOpen: boolean; query: CheckedQuery }[] {
+  const { sort: _, after, statuses = RunStatus.options, ...rest } = query
+  const [, place, created] = ACTIVE_KEY.exec(String(after?.key ?? '')) ?? []
+  return [true, false].flatMap((isOpen) => {
+    const some = statuses.filter((status) => isFinalRun(status) !== isOpen)
+    if (some.length === 0 || (isOpen && place === '0')) return []
+    const isHere = place === (isOpen ? '1' : '0')
+    return [
+      {
+        isOpen,
+        query: {
+          ...rest,
+          statuses: some,
+          ...(isHere && { after: { key: created!, run_id: after!.run_id } }),
+        },
+      },
+    ]
+  })
 }
 
 /** Negative where `a` comes first in a list of this order. */

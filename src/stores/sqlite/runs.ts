@@ -10,6 +10,8 @@ import {
   type RunStore,
 } from '../../engine/ports.ts'
 import {
+  activeKey,
+  activeParts,
   asciiLower,
   type CheckedQuery,
   checkQuery,
@@ -244,7 +246,13 @@ function rowRecord(row: Row): RunRecord {
   return record
 }
 
-/** Lists of runs, newest first, each read in the order of an index. */
+interface Found {
+  key: string | number
+  run_id: string
+  row: Row
+}
+
+/** Lists of runs, each read in the order of an index. */
 class RunLists {
   readonly #session: SqlSession
 
@@ -254,14 +262,28 @@ class RunLists {
 
   list(query: RunQuery): RunPage {
     const checked = checkQuery(query)
-    const rows = statusesToRead(checked).flatMap((status) => this.#read(checked, status))
+    const found = checked.sort === 'active' ? this.#activeFirst(checked) : this.#inOrder(checked)
+    const { runs, ...rest } = cutPage(found, query)
+    return { runs: runs.map(({ row }) => rowRecord({ ...row, ...this.#spec(row) })), ...rest }
+  }
+
+  #inOrder(query: CheckedQuery): Found[] {
+    const rows = statusesToRead(query).flatMap((status) => this.#read(query, status))
     const found = rows.map((row) => ({
       key: row.sort_key as string | number,
       run_id: String(row.run_id),
       row,
     }))
-    const { runs, ...rest } = cutPage(found.sort(compareKeys(query.sort)), query)
-    return { runs: runs.map(({ row }) => rowRecord({ ...row, ...this.#spec(row) })), ...rest }
+    return found.sort(compareKeys(query.sort)).slice(0, query.limit + 1)
+  }
+
+  #activeFirst(query: CheckedQuery): Found[] {
+    const found: Found[] = []
+    for (const { isOpen, query: part } of activeParts(query)) {
+      if (found.length > query.limit) break
+      for (const one of this.#inOrder(part)) found.push({ ...one, key: activeKey(isOpen, String(one.key)) })
+    }
+    return found
   }
 
   counts(query: Omit<RunQuery, 'limit' | 'cursor'>): RunCounts {
@@ -323,11 +345,16 @@ class RunLists {
       values.push(...(given as string[]))
     }
     const special = query.blueprint === 'workflow' ? undefined : query.blueprint
-    const [first, ...others] = [
-      ...Object.entries(query.inputs ?? {}).map(([name, value]) => ['run_inputs', name, inputText(value)]),
-      ...Object.entries(query.labels ?? {}).map(([name, value]) => ['run_labels', name, value]),
-    ] as ['run_inputs' | 'run_labels', string, string | undefined][]
-    // The index of the first gives the order; the others are looked at in each of its runs.
+    type Given = ['run_inputs' | 'run_labels', string, string | undefined]
+    const given: Given[] = [
+      ...Object.entries(query.inputs ?? {}).map(
+        ([name, value]): Given => ['run_inputs', name, inputText(value)],
+      ),
+      ...Object.entries(query.labels ?? {}).map(([name, value]): Given => ['run_labels', name, value]),
+    ]
+    // The index of the first gives the order; the others are looked at in each of its runs. Of runs that are open there are few.
+    const first = isOfOpen(query) ? undefined : given[0]
+    const others = first === undefined ? given : given.slice(1)
     const [by] = first ?? (['runs'] as const)
     const runs = query.shared_with === undefined ? 'runs' : 'runs INDEXED BY runs_shared'
     const from = first === undefined ? runs : `${by} CROSS JOIN runs USING (n)`
@@ -403,13 +430,18 @@ class RunLists {
  */
 function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[] {
   const open = ofNeeds(query)
-  const isOneList = (query.inputs ?? query.labels ?? query.sort ?? query.shared_with) !== undefined
+  const byInputs = !isOfOpen(query) && (query.inputs ?? query.labels) !== undefined
+  const isOneList = byInputs || (query.sort ?? query.shared_with) !== undefined
   if (open !== undefined) return isOneList ? [undefined] : open
   if (isOneList) return [undefined]
   if (query.statuses !== undefined) return [...new Set(query.statuses)]
   const byStatusToo = query.owner ?? query.workflow_name ?? query.tenant ?? query.blueprint
   return byStatusToo !== undefined && ofOneRun(query) === undefined ? RunStatus.options : [undefined]
 }
+
+/** Whether open runs alone are asked for, in the order of their creation: their indexes by status are short. */
+const isOfOpen = ({ statuses, sort }: CheckedQuery): boolean =>
+  sort === undefined && statuses !== undefined && !statuses.some(isFinalRun)
 
 /** Who waits for an answer is open. */
 const ofNeeds = ({ needs_answer, statuses }: CheckedQuery): RunStatus[] | undefined =>

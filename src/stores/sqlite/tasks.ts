@@ -5,7 +5,6 @@ import type { TaskRecord, TaskSpec, TaskStand } from '../../contract/tasks/task-
 import {
   checkTaskOrder,
   type NewTask,
-  readTaskCursor,
   type TaskKey,
   type TaskPage,
   type TaskQuery,
@@ -14,6 +13,7 @@ import {
   taskNotFound,
   taskOutOfOrder,
   taskPage,
+  taskParts,
 } from '../tasks/task-store.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
@@ -50,6 +50,14 @@ export const taskMigrations: readonly Migration[] = [
         json TEXT NOT NULL,
         PRIMARY KEY (id, seq)
       ) STRICT, WITHOUT ROWID;
+    `,
+  },
+  {
+    version: 2,
+    name: 'lists of tasks that begin with what has not ended',
+    sql: `
+      CREATE INDEX tasks_of_tenant_by_state ON tasks (tenant, state, created_at, id);
+      CREATE INDEX tasks_of_owner_by_state ON tasks (tenant, owner, state, created_at, id);
     `,
   },
 ]
@@ -119,33 +127,15 @@ export class SqliteTaskStore implements TaskStore {
   }
 
   async list(query: TaskQuery): Promise<TaskPage> {
-    const after = readTaskCursor(query.cursor)
-    const where: string[] = []
-    const values: SQLInputValue[] = []
-    const filter = (condition: string, ...given: (string | undefined)[]) => {
-      if (given.some((value) => value === undefined)) return
-      where.push(condition)
-      values.push(...(given as string[]))
+    const found: TaskRecord[] = []
+    for (const { rank, states, after } of taskParts(query)) {
+      if (found.length > query.limit) break
+      // An index gives the order of one state.
+      const lists = rank === undefined ? [states] : states!.map((state) => [state])
+      const rows = lists.flatMap((some) => this.#read(query, some, after))
+      found.push(...rows.map(recordOf).sort(newestFirst))
     }
-    filter('tenant = ?', query.tenant)
-    filter('owner = ?', query.owner)
-    filter('repo = ?', query.repo)
-    filter('spec_name = ?', query.spec_name)
-    filter('own_id = ?', query.own_id)
-    filter("json_extract(spec, '$.task.agent') = ?", query.agent)
-    const part = query.text?.toLowerCase()
-    filter(
-      "(instr(lower(json_extract(spec, '$.title')), ?) > 0 OR instr(lower(own_id), ?) > 0 OR instr(id, ?) > 0)",
-      ...[part, part, part],
-    )
-    if (query.states !== undefined) {
-      where.push(`state IN (${query.states.map(() => '?')})`)
-      values.push(...query.states)
-    }
-    filter('(created_at, id) < (?, ?)', after?.created_at, after?.id)
-    const sql = `SELECT * FROM tasks WHERE ${where.join(' AND ')} ORDER BY created_at DESC, id DESC LIMIT ?`
-    const rows = this.#session.read(() => this.#session.all(sql, ...values, query.limit + 1))
-    return taskPage(rows.map(recordOf), query.limit)
+    return taskPage(found, query)
   }
 
   async open(): Promise<TaskRecord[]> {
@@ -195,6 +185,38 @@ export class SqliteTaskStore implements TaskStore {
     for (const event of events) this.#session.run(insertEvent, id, event.seq, JSON.stringify(event))
   }
 
+  #read(
+    query: TaskQuery,
+    states: readonly TaskState[] | undefined,
+    after: { created_at: string; id: string } | undefined,
+  ): Row[] {
+    const where: string[] = []
+    const values: SQLInputValue[] = []
+    const filter = (condition: string, ...given: (string | undefined)[]) => {
+      if (given.some((value) => value === undefined)) return
+      where.push(condition)
+      values.push(...(given as string[]))
+    }
+    filter('tenant = ?', query.tenant)
+    filter('owner = ?', query.owner)
+    filter('repo = ?', query.repo)
+    filter('spec_name = ?', query.spec_name)
+    filter('own_id = ?', query.own_id)
+    filter("json_extract(spec, '$.task.agent') = ?", query.agent)
+    const part = query.text?.toLowerCase()
+    filter(
+      "(instr(lower(json_extract(spec, '$.title')), ?) > 0 OR instr(lower(own_id), ?) > 0 OR instr(id, ?) > 0)",
+      ...[part, part, part],
+    )
+    if (states !== undefined) {
+      where.push(`state IN (${states.map(() => '?')})`)
+      values.push(...states)
+    }
+    filter('(created_at, id) < (?, ?)', after?.created_at, after?.id)
+    const sql = `SELECT * FROM tasks WHERE ${where.join(' AND ')} ORDER BY created_at DESC, id DESC LIMIT ?`
+    return this.#session.read(() => this.#session.all(sql, ...values, query.limit + 1))
+  }
+
   #one(sql: string, ...values: SQLInputValue[]): TaskRecord | undefined {
     const row = this.#session.read(() => this.#session.get(sql, ...values))
     return row && recordOf(row)
@@ -203,7 +225,12 @@ export class SqliteTaskStore implements TaskStore {
 
 const nameOf = ({ tenant, spec_name, own_id }: TaskKey) => [tenant, spec_name, own_id] as const
 
-const recordOf = (row: Record<string, SQLOutputValue>): TaskRecord => ({
+const newestFirst = (a: TaskRecord, b: TaskRecord): number =>
+  a.created_at === b.created_at ? (a.id < b.id ? 1 : -1) : a.created_at < b.created_at ? 1 : -1
+
+type Row = Record<string, SQLOutputValue>
+
+const recordOf = (row: Row): TaskRecord => ({
   ...(JSON.parse(String(row.spec)) as TaskSpec),
   ...(JSON.parse(String(row.stand)) as TaskStand),
   last_seq: Number(row.last_seq),

@@ -4,7 +4,6 @@ import type { TaskRecord, TaskStand } from '../../contract/tasks/task-record.ts'
 import {
   checkTaskOrder,
   type NewTask,
-  readTaskCursor,
   type TaskKey,
   type TaskPage,
   type TaskQuery,
@@ -12,6 +11,7 @@ import {
   taskExists,
   taskNotFound,
   taskPage,
+  taskParts,
 } from './task-store.ts'
 
 interface KeptTask {
@@ -64,12 +64,17 @@ export class MemoryTaskStore implements TaskStore {
   }
 
   async list(query: TaskQuery): Promise<TaskPage> {
-    const after = readTaskCursor(query.cursor)
-    const found = this.#all()
+    const all = this.#all()
       .reverse()
       .filter((record) => matches(query, record))
-      .filter((record) => after === undefined || compare(record, after) < 0)
-    return taskPage(found.slice(0, query.limit + 1), query.limit)
+    const found = taskParts(query).flatMap(({ states, after }) =>
+      all.filter(
+        (record) =>
+          (states === undefined || states.includes(record.state)) &&
+          (after === undefined || compare(record, after) < 0),
+      ),
+    )
+    return taskPage(found.slice(0, query.limit + 1), query)
   }
 
   async open(): Promise<TaskRecord[]> {

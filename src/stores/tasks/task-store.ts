@@ -1,5 +1,5 @@
 import { ErrandError } from '../../contract/errors.ts'
-import type { TaskState } from '../../contract/tasks/task.ts'
+import { isFinalTask, TaskState } from '../../contract/tasks/task.ts'
 import type { TaskEvent } from '../../contract/tasks/task-log.ts'
 import type { TaskRecord, TaskSpec, TaskStand } from '../../contract/tasks/task-record.ts'
 
@@ -21,13 +21,15 @@ export interface TaskQuery {
   agent?: string
   /** Part of a title or an id, however it is capitalized. */
   text?: string
+  /** Default: newest first. */
+  sort?: 'active'
   /** 1 to 500. */
   limit: number
   /** As answered with the page before. */
   cursor?: string
 }
 
-/** Newest first. `next_cursor` is absent on the last page. */
+/** In the order that was asked for. `next_cursor` is absent on the last page. */
 export interface TaskPage {
   tasks: TaskRecord[]
   next_cursor?: string
@@ -97,28 +99,52 @@ export function checkTaskOrder(id: string, last: number, events: readonly TaskEv
 interface TaskPlace {
   created_at: string
   id: string
+  /** In the order `active`. */
+  rank?: number
 }
 
+/** A task's place in the order `active`: the larger comes first. */
+export const activeRank = (state: TaskState): number => (state === 'waiting' ? 2 : isFinalTask(state) ? 0 : 1)
+
 /** Throws `bad_request`. */
-export function readTaskCursor(cursor: string | undefined): TaskPlace | undefined {
+export function readTaskCursor({ cursor, sort }: TaskQuery): TaskPlace | undefined {
   if (cursor === undefined) return undefined
   try {
     const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (Array.isArray(parts) && typeof parts[0] === 'string' && typeof parts[1] === 'string')
-      return { created_at: parts[0], id: parts[1] }
+    if (Array.isArray(parts) && typeof parts[0] === 'string' && typeof parts[1] === 'string') {
+      const place = { created_at: parts[0], id: parts[1] }
+      if (sort === undefined && parts[2] === undefined) return place
+      if (sort === 'active' && typeof parts[2] === 'number') return { ...place, rank: parts[2] }
+    }
   } catch {
     // Falls through: it is no cursor.
   }
-  throw new ErrandError('bad_request', `This is no cursor of a list of tasks: ${cursor}`, {
-    hint: 'Send next_cursor of the page before, unchanged, or none.',
+  throw new ErrandError('bad_request', `This is no cursor of such a list of tasks: ${cursor}`, {
+    hint: 'Send next_cursor of the page before, unchanged and with the same sort, or none.',
+  })
+}
+
+/**
+ * A query as one for each rank, in order, by creation. A task whose rank falls between two pages may be in both; where it
+ * rises it stands before the cursor.
+ */
+export function taskParts(
+  query: TaskQuery,
+): { rank?: number; states?: readonly TaskState[] | undefined; after?: TaskPlace | undefined }[] {
+  const after = readTaskCursor(query)
+  if (query.sort === undefined) return [{ states: query.states, after }]
+  return [2, 1, 0].flatMap((rank) => {
+    const states = (query.states ?? TaskState.options).filter((state) => activeRank(state) === rank)
+    if (states.length === 0 || rank > (after?.rank ?? rank)) return []
+    return [{ rank, states, after: after?.rank === rank ? after : undefined }]
   })
 }
 
 /** The page of what was found, in order, where `found` holds one more than the limit if there are more. */
-export function taskPage(found: readonly TaskRecord[], limit: number): TaskPage {
+export function taskPage(found: readonly TaskRecord[], { limit, sort }: TaskQuery): TaskPage {
   const tasks = found.slice(0, limit)
   const last = tasks.at(-1)
   if (found.length <= limit || last === undefined) return { tasks }
-  const next_cursor = Buffer.from(JSON.stringify([last.created_at, last.id])).toString('base64url')
-  return { tasks, next_cursor }
+  const place = [last.created_at, last.id, ...(sort === undefined ? [] : [activeRank(last.state)])]
+  return { tasks, next_cursor: Buffer.from(JSON.stringify(place)).toString('base64url') }
 }

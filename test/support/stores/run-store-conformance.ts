@@ -132,6 +132,57 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await letters({ labels: { team: 'db' } }), 'a')
     })
 
+    it('lists what is open first, and leaves out none that ends between two pages', async (t) => {
+      const { store } = await fresh(t)
+      const statuses = [
+        'running',
+        'success',
+        'failed',
+        'queued',
+        'success',
+        'running',
+        'canceled',
+        'success',
+      ] as const
+      for (const [index, status] of statuses.entries()) {
+        const spec = testSpec(`run_${index}`, {
+          created_at: `2025-01-0${index + 1}T00:00:00.000Z`,
+          labels: { team: 'db' },
+        })
+        await store.create(spec, testEvents(1), { status })
+      }
+      const page = async (query: Partial<RunQuery> = {}) => {
+        const { runs, next_cursor } = await store.list({ sort: 'active', limit: 500, ...query })
+        return { ids: runs.map(({ run_id }) => run_id.slice(4)).join(''), next_cursor }
+      }
+      assert.equal((await page()).ids, '53076421')
+      assert.equal((await page({ statuses: ['running', 'success'] })).ids, '50741')
+      assert.equal((await page({ statuses: ['success'] })).ids, '741')
+      for (const narrowed of [{ owner: 'ada' }, { tenant: 'default' }, { workflow_name: 'demo' }])
+        assert.equal((await page(narrowed)).ids, '53076421', JSON.stringify(narrowed))
+      for (const narrowed of [
+        { inputs: { COLOUR: 'grün' } },
+        { labels: { team: undefined } },
+        { text: 'demo' },
+      ])
+        assert.equal((await page(narrowed)).ids, '53076421', JSON.stringify(narrowed))
+
+      // One that was listed ends, and one that was not.
+      const first = await page({ limit: 2 })
+      assert.equal(first.ids, '53')
+      for (const id of ['run_5', 'run_0'])
+        await store.update(id, { events: [], patch: { status: 'success' } })
+      const second = await page({ limit: 3, cursor: first.next_cursor! })
+      assert.equal(second.ids, '765')
+      const third = await page({ limit: 3, cursor: second.next_cursor! })
+      await store.update('run_3', { events: [], patch: { status: 'failed' } })
+      const last = await page({ cursor: third.next_cursor! })
+      assert.equal(third.ids + last.ids, '4210')
+      await assert.rejects(store.list({ limit: 2, sort: 'name', cursor: first.next_cursor! }), {
+        code: 'bad_request',
+      })
+    })
+
     it('refuses an id that is taken and leaves that run as it is', async (t) => {
       const { store } = await fresh(t)
       await store.create(testSpec('run_a'), testEvents(1))

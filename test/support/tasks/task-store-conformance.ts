@@ -161,6 +161,35 @@ export function taskStoreConformance({ name, durable, open }: StoreUnderTest): v
       await assert.rejects(store.list({ tenant: 'default', limit: 2, cursor: 'x' }), { code: 'bad_request' })
     })
 
+    it('lists what waits for an answer first, then what is open, and leaves out none that ends meanwhile', async (t) => {
+      const { store } = fresh(t)
+      const made = ['a', 'b', 'c', 'd', 'e', 'f'].map((own, n) =>
+        testTaskSpec(own, { created_at: `2026-02-0${1 + n}T00:00:00.000Z` }),
+      )
+      await store.create(made.map(newTask))
+      await append(store, made[1]!.id, { type: 'task.state', state: 'waiting' })
+      for (const n of [3, 5]) await append(store, made[n]!.id, { type: 'task.state', state: 'done' })
+      const page = async (query: object = {}) => {
+        const { tasks, next_cursor } = await store.list({
+          ...{ tenant: 'default', sort: 'active', limit: 50 },
+          ...query,
+        })
+        return { ids: tasks.map(({ own_id }) => own_id).join(''), next_cursor }
+      }
+      assert.equal((await page()).ids, 'becafd')
+      assert.equal((await page({ owner: 'ada' })).ids, 'becafd')
+      assert.equal((await page({ states: ['done', 'waiting'] })).ids, 'bfd')
+      const first = await page({ limit: 3 })
+      assert.equal(first.ids, 'bec')
+      await append(store, made[0]!.id, { type: 'task.state', state: 'canceled' })
+      const second = await page({ limit: 2, cursor: first.next_cursor })
+      assert.equal(second.ids, 'fd')
+      assert.equal((await page({ cursor: second.next_cursor })).ids, 'a')
+      await assert.rejects(store.list({ tenant: 'default', limit: 2, cursor: first.next_cursor }), {
+        code: 'bad_request',
+      })
+    })
+
     it('finds what is over for long, and takes it away with its log', async (t) => {
       const { store } = fresh(t)
       const made = ['a', 'b', 'c'].map((name) => testTaskSpec(name))

@@ -1,7 +1,7 @@
 import { type InfiniteData, type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
 import { type TaskFilter, taskFits } from '../task-filter.ts'
-import { type Task, type TaskPage, taskStates, type WholeTask } from '../tasks.ts'
+import { isOverTask, type Task, type TaskPage, taskStates, type WholeTask } from '../tasks.ts'
 import { LateChanges } from './late-changes.ts'
 import { liveRuns } from './live.ts'
 
@@ -9,6 +9,16 @@ import { liveRuns } from './live.ts'
 function maybeIn({ state }: Task, filter: TaskFilter): boolean {
   const words = filter.state?.split(',') ?? []
   return words.length === 0 || words.some((word) => word === state || !taskStates.some((one) => one === word))
+}
+
+const rank = ({ state }: Task) => (state === 'waiting' ? 2 : isOverTask(state) ? 0 : 1)
+
+/** Whether a task stands before the end of what is loaded, in the order of lists. */
+function isWithin(task: Task, { pages }: InfiniteData<TaskPage>): boolean {
+  const { tasks, next_cursor } = pages.at(-1)!
+  const last = tasks.at(-1)
+  if (next_cursor === undefined || last === undefined) return true
+  return rank(task) === rank(last) ? task.created_at > last.created_at : rank(task) > rank(last)
 }
 
 /** Puts a task that has changed where lists show it: rows change in place, new ones come first. */
@@ -29,12 +39,7 @@ function changed(client: QueryClient, task: Task): void {
           })),
         }
       const [first, ...more] = data.pages
-      if (
-        first === undefined ||
-        !taskFits(task, filter) ||
-        task.created_at < (first.tasks[0]?.created_at ?? '')
-      )
-        return data
+      if (first === undefined || !taskFits(task, filter) || !isWithin(task, data)) return data
       return { ...data, pages: [{ ...first, tasks: [task, ...first.tasks] }, ...more] }
     })
   }

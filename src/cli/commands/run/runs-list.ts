@@ -17,7 +17,7 @@ function limitOf(text: string | undefined): number | undefined {
 }
 
 export const runsList = command({
-  summary: 'List runs, newest first.',
+  summary: 'List runs: those that go on first, each the newest first.',
   options: {
     status: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
     workflow: { type: 'string', value: 'NAME', help: 'Only runs of this workflow' },
@@ -49,7 +49,7 @@ export const runsList = command({
     sort: {
       type: 'string',
       value: 'ORDER',
-      help: `By started, finished, duration or name (default: newest first); -name and so on: the other way round`,
+      help: `By active (default: what goes on, then what has ended), started, finished, duration or name; -name and so on: the other way round`,
     },
     text: {
       type: 'string',
@@ -121,7 +121,7 @@ export const runsList = command({
     }
     const page = await client.runs.list({
       ...filter,
-      ...(order && { sort: order }),
+      sort: order ?? kept.sort ?? 'active',
       limit: limitOf(limit),
       cursor,
     })

@@ -15,7 +15,7 @@ import { eventLine, followTask } from './task-follow.ts'
 import { taskRun } from './task-run.ts'
 
 const list = command({
-  summary: 'List tasks, newest first.',
+  summary: 'List tasks: what waits for an answer or goes on first, each the newest first.',
   options: {
     state: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
     repo: { type: 'string', value: 'URL', help: 'Only tasks of this repository' },
@@ -28,7 +28,7 @@ const list = command({
   },
   examples: ['errand task list', 'errand task list --state running,in_review'],
   async run({ state, repo, spec, owner, limit, cursor, json, ...hub }) {
-    const page = await connect(hub).tasks.list({ state, repo, spec, owner, limit, cursor })
+    const page = await connect(hub).tasks.list({ state, repo, spec, owner, sort: 'active', limit, cursor })
     if (json) printJson(page)
     else {
       const rows = page.tasks.map((task) => [
