@@ -206,7 +206,8 @@ export function RunsPage() {
   const asking = useHeld(needsYou, held, false)
   const failed = useHeld(failures, held, stays)
   const need = needsYou.length + failures.length
-  const newNeeds = [...needsYou, ...failures].filter((run) => ![...asking, ...failed].includes(run)).length
+  const newNeeds = needsYou.filter((run) => !asking.includes(run)).length
+  const newFailures = failures.filter((run) => !failed.includes(run)).length
   const needed = useRef(false)
   needed.current ||= need > 0
   useEffect(() => {
@@ -274,7 +275,7 @@ export function RunsPage() {
               <Failure error={error} />
             </div>
           )}
-          {waiting + newNeeds > 0 && (
+          {waiting + newNeeds + newFailures > 0 && (
             <div className="sticky top-2 z-20 flex h-0 justify-center">
               <button
                 type="button"
@@ -291,6 +292,7 @@ export function RunsPage() {
               >
                 {[
                   ...(newNeeds > 0 ? [`${newNeeds} more ${newNeeds === 1 ? 'needs' : 'need'} you`] : []),
+                  ...(newFailures > 0 ? [`${newFailures} more failed`] : []),
                   ...(waiting > 0 ? [`${waiting} new ${waiting === 1 ? 'run' : 'runs'}`] : []),
                 ].join(' · ')}
               </button>
