@@ -140,7 +140,8 @@ test('however much happens at the hub, nothing under the pointer moves, and it i
   // One that asks no more keeps its place, too.
   await ann.runs.cancel(first)
   await needs.getByText('Asks no more').waitFor()
-  const told = () => page.getByRole('button', { name: /^\d+ more need you · \d+ new runs$/ })
+  const told = () =>
+    page.getByRole('button', { name: /^\d+ more need you · \d+ more failed · \d+ new runs$/ })
   const rows = sized('changed rows under the pointer', 600, 2_000)
   await eventually(`${rows} rows that have changed`, async () => (await busyRows(page)).rows >= rows)
   await told().waitFor()
@@ -151,7 +152,7 @@ test('however much happens at the hub, nothing under the pointer moves, and it i
   assert.ok(under[0]!.startsWith((await row.getAttribute('data-run'))!), under[0])
   await told().click()
   await page.locator('[data-run]').getByText('good', { exact: true }).first().waitFor()
-  await needs.getByText('more that failed').waitFor()
+  await needs.getByText(/^× \d+$/).waitFor()
   await needs.getByText('first').waitFor({ state: 'detached' })
 })
 

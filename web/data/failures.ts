@@ -11,6 +11,8 @@ interface Failures {
   answeredMs: number
 }
 
+/** As many as the hub lists at most. */
+const MOST_FAILURES = 100
 /** The hub's `Date` has whole seconds, and is of a moment after it has looked. */
 const UNSURE_MS = 2000
 
@@ -18,7 +20,7 @@ const UNSURE_MS = 2000
 export const failuresQuery = queryOptions({
   queryKey: ['failures'],
   queryFn: async ({ signal }): Promise<Failures> => {
-    const response = await request('GET', '/api/me/failures', { signal })
+    const response = await request('GET', '/api/me/failures', { query: { limit: MOST_FAILURES }, signal })
     const answeredMs = Date.parse(response.headers.get('date') ?? '') || 0
     return { ...((await response.json()) as Pick<Failures, 'runs' | 'more'>), answeredMs }
   },

@@ -53,7 +53,14 @@ export type Run = RunSummary & {
     host?: string
     question?: Question
     asked_too?: { count: number; places: readonly AskingPlace[] }
-    failure?: { step: string; host?: string; reason: string; message: string; exit_code?: number }
+    failure?: {
+      step: string
+      host?: string
+      reason: string
+      message: string
+      exit_code?: number
+      last_error_line?: string
+    }
   }
 }
 export type RunPage = Omit<RunList, 'runs'> & { runs: Run[] }

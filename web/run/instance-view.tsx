@@ -6,6 +6,7 @@ import { copyText } from '../parts/copy-button.tsx'
 import { intoView } from '../parts/into-view.ts'
 import { Log } from '../parts/log/log.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
+import { VisibleText } from '../parts/visible-text.tsx'
 import { instanceWord, levelWord, type Place, placeName } from './chosen-instance.ts'
 import { type Level, MOST_DEEP } from './chosen-path.ts'
 import { RetryHere } from './retry-menu.tsx'
@@ -155,6 +156,14 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
               </b>
               <bdi>{message ?? `The step ${instance.status}.`}</bdi>
             </p>
+            {instance.last_error_line !== undefined && (
+              <p className="mt-0.5 line-clamp-3 break-words">
+                <span className="text-meta text-ink2">Last line on stderr: </span>
+                <bdi className="font-mono text-meta">
+                  <VisibleText text={instance.last_error_line} />
+                </bdi>
+              </p>
+            )}
             <Others place={place} />
           </div>
           <RetryHere path={path} />

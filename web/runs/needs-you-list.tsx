@@ -1,25 +1,23 @@
-import { useQueryClient } from '@tanstack/react-query'
-import { CheckCheck } from 'lucide-react'
-import { lazy, Suspense, useEffect, useLayoutEffect, useRef, useState } from 'react'
+import { useQuery } from '@tanstack/react-query'
+import { lazy, Suspense, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { saidOfAnswer, saidOfPermission } from '../data/approvals.ts'
 import type { Action } from '../data/as-command.ts'
-import { clockOf, hubNow } from '../data/clock.ts'
-import { markSeen } from '../data/failures.ts'
-import { answerApproval, askingName, askingWord, type Run, shownStatus } from '../data/runs.ts'
+import { clockOf } from '../data/clock.ts'
+import { failuresQuery } from '../data/failures.ts'
+import { answerApproval, askingName, askingWord, type Run } from '../data/runs.ts'
 import { giveInput } from '../data/sessions.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { ActionButton, type ActionButtonProps } from '../parts/action-button.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { useLeft } from '../parts/time-left.ts'
-import { When } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
-import { RetryFailure } from '../run/retry-menu.tsx'
+import { FailedList } from './failed-list.tsx'
+import { failureGroups } from './failure-groups.ts'
 
 const CopyAsCli = lazy(() => import('../parts/copy-as-cli.tsx'))
 
 const STAYS_MS = 1500
 const DEAF_MS = 500
-const MOST_FAILURES = 5
 
 interface Item {
   run: Run
@@ -67,6 +65,11 @@ function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>, st
   return items
 }
 
+/** The most lines of a command that are answered in the list. */
+const MOST_LINES = 6
+/** Whether the list shows all that is asked: what is cut, or has many lines, is answered where it can be read. */
+const isWhole = (text = '') => !text.endsWith('…') && text.split('\n').length <= MOST_LINES
+
 const keyOf = ({ run_id, now: { question } = {} }: Run) =>
   `${run_id} ${question && askingName(question)} ${question?.request_id ?? question?.text}`
 
@@ -86,6 +89,85 @@ function placeOf({ blueprint, now: { question } = {} }: Run): { step?: string } 
   return { step: askingName(question) }
 }
 
+/** So many of each are shown at once, if they leave the list of runs its place above the fold. */
+const MOST = 5
+/** Kept free below the section: the filter, a heading and the first row. */
+const FREE_PX = 280
+
+interface Shown {
+  questions: number
+  groups: number
+}
+
+/**
+ * How many questions and groups of failures leave the list of runs its place on the screen: failures give way first, and one question
+ * stays. The person who has asked for all of them gets all.
+ */
+function useFit(there: Shown, of: string, isAsked: boolean) {
+  const section = useRef<HTMLElement>(null)
+  const [fit, setFit] = useState<Shown>({ questions: MOST, groups: MOST })
+  const before = useRef(of)
+  const shrink = () => {
+    const main = section.current?.closest('main')
+    if (!main || isAsked) return
+    const most = Math.min(0.65 * main.clientHeight, main.clientHeight - FREE_PX)
+    if (section.current!.offsetHeight <= most) return
+    setFit((was) => {
+      const [questions, groups] = [
+        Math.min(was.questions, there.questions),
+        Math.min(was.groups, there.groups),
+      ]
+      if (groups > 0) return { questions, groups: groups - 1 }
+      return questions > 1 ? { questions: questions - 1, groups: was.groups } : was
+    })
+  }
+  useLayoutEffect(() => {
+    if (before.current === of) return shrink()
+    before.current = of
+    if (!isAsked) setFit({ questions: MOST, groups: MOST })
+  })
+  const shrinkNow = useRef(shrink)
+  shrinkNow.current = shrink
+  const isThere = there.questions + there.groups > 0
+  useEffect(() => {
+    const main = section.current?.closest('main')
+    if (!main || !isThere) return
+    let height = main.clientHeight
+    const observer = new ResizeObserver(() => {
+      if (main.clientHeight > height) setFit({ questions: MOST, groups: MOST })
+      height = main.clientHeight
+      shrinkNow.current()
+    })
+    observer.observe(main)
+    observer.observe(section.current!)
+    return () => observer.disconnect()
+  }, [isThere])
+  return { section, fit }
+}
+
+interface ShowAllProps {
+  all: number
+  shown: number
+  isAll: boolean
+  set: (isAll: boolean) => void
+  what: string
+}
+
+/** Shows the rest of a list, and hides it again; nothing where there is no rest. */
+function ShowAll({ all, shown, isAll, set, what }: ShowAllProps) {
+  if (!isAll && shown >= all) return null
+  return (
+    <button
+      type="button"
+      aria-label={isAll ? `Show fewer ${what}` : `Show all ${all} ${what}`}
+      className="button button-plain text-accent!"
+      onClick={() => set(!isAll)}
+    >
+      {isAll ? 'Show fewer' : `Show all ${all}`}
+    </button>
+  )
+}
+
 interface NeedsYouProps {
   runs: readonly Run[]
   failures: readonly Run[]
@@ -98,56 +180,74 @@ interface NeedsYouProps {
  * with what became of it.
  */
 export function NeedsYou({ runs, failures, stays }: NeedsYouProps) {
-  const client = useQueryClient()
   const [answers, setAnswers] = useState<ReadonlyMap<string, string>>(new Map())
+  const [isAll, setAll] = useState(false)
+  const [isAllFailed, setAllFailed] = useState(false)
+  const [opened, setOpened] = useState<ReadonlySet<string>>(new Set())
+  const { data: { more = false } = {} } = useQuery(failuresQuery)
   const all = useItems(runs, answers, stays)
-  const deaf = useMoved(all.map(({ run }) => keyOf(run)).join())
+  const groups = useMemo(() => failureGroups(failures), [failures])
+  const { section, fit } = useFit(
+    { questions: all.length, groups: groups.length },
+    [...all.map(({ run }) => keyOf(run)), ...groups.map(({ key }) => key)].join(),
+    isAll || isAllFailed || groups.some(({ key }) => opened.has(key)),
+  )
+  const items = isAll ? all : all.slice(0, fit.questions)
+  const deaf = useMoved(items.map(({ run }) => keyOf(run)).join())
   if (all.length + failures.length === 0) return null
+  const mostGroups = isAllFailed ? groups.length : fit.groups
+  const toggle = (key: string) => {
+    const next = new Set(opened)
+    if (!next.delete(key)) next.add(key)
+    setOpened(next)
+  }
+  const set = (next: boolean, change: (isAll: boolean) => void) => {
+    change(next)
+    // What stood on the screen is gone.
+    if (!next) section.current?.scrollIntoView()
+  }
   return (
-    <section aria-label="Needs you" className="px-edge pt-4" data-holds="needs">
-      <h2 className="mb-2 flex items-center gap-2 font-semibold">
-        Needs you{' '}
-        <span className="chip bg-ask-soft font-medium text-ask">{runs.length + failures.length}</span>
-        {failures.length > 0 && (
-          <span className="ml-auto flex items-center gap-3 font-normal">
-            <span className="text-meta text-ink2 max-lg:hidden">
-              Failures leave this list once you have opened them
-            </span>
-            <ActionButton
-              kind="plain"
-              doing="Marking…"
-              act={() => markSeen(client, { until: new Date(hubNow() + 1000).toISOString() })}
-            >
-              <CheckCheck size={14} strokeWidth={1.75} aria-hidden /> Mark failures as seen
-            </ActionButton>
-          </span>
-        )}
-      </h2>
-      <ul className="overflow-clip rounded-[10px] border border-line max-sm:flex max-sm:flex-col max-sm:gap-3 max-sm:overflow-visible max-sm:border-0">
-        {all.map(({ run, said }) => (
-          <Asking
-            key={run.run_id}
-            run={run}
-            said={said}
-            deaf={deaf}
-            answered={(done) => setAnswers((before) => new Map([...before, [keyOf(run), done]]))}
-          />
-        ))}
-        {failures.slice(0, MOST_FAILURES).map((run) => (
-          <FailedItem key={run.run_id} run={run} />
-        ))}
-        {failures.length > MOST_FAILURES && (
-          <li className="border-t border-line px-3 py-1.5 max-sm:border-0 max-sm:px-4">
-            <Link
-              to="/runs"
-              search={{ status: 'failed,interrupted', user: failures[0]!.owner, latest: '1' }}
-              className="inline-flex min-h-6 items-center text-meta text-accent max-sm:min-h-11"
-            >
-              {failures.length - MOST_FAILURES} more that failed
-            </Link>
-          </li>
-        )}
-      </ul>
+    <section ref={section} aria-label="Needs you" className="px-edge pt-4" data-holds="needs">
+      {all.length > 0 && (
+        <>
+          <h2 className="mb-1.5 flex min-h-7 items-center gap-2 font-semibold">
+            Needs you <span className="chip bg-ask-soft font-medium text-ask">{runs.length}</span>
+            <ShowAll
+              all={all.length}
+              shown={items.length}
+              isAll={isAll}
+              set={(next) => set(next, setAll)}
+              what="questions"
+            />
+          </h2>
+          <ul className="overflow-clip rounded-[10px] border border-line max-sm:flex max-sm:flex-col max-sm:gap-3 max-sm:overflow-visible max-sm:border-0">
+            {items.map(({ run, said }) => (
+              <Asking
+                key={run.run_id}
+                run={run}
+                said={said}
+                deaf={deaf}
+                answered={(done) => setAnswers((before) => new Map([...before, [keyOf(run), done]]))}
+              />
+            ))}
+          </ul>
+        </>
+      )}
+      {groups.length > 0 && (
+        <FailedList
+          {...{ groups, more, opened, toggle }}
+          most={mostGroups}
+          rest={
+            <ShowAll
+              all={groups.length}
+              shown={mostGroups}
+              isAll={isAllFailed}
+              set={(next) => set(next, setAllFailed)}
+              what="kinds of failure"
+            />
+          }
+        />
+      )}
     </section>
   )
 }
@@ -165,7 +265,7 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
     await answerApproval(run.run_id, which, question!.step, undefined, key)
     answered(which === 'approve' ? 'Approved' : 'Rejected')
   }
-  const request = question?.request_id
+  const request = isWhole(question?.text) ? question?.request_id : undefined
   const permit = (decision: 'allow' | 'deny') => async (key: string) => {
     const { attempt } = question!
     await giveInput(run.run_id, { permission: { request_id: request!, decision }, attempt }, key)
@@ -187,7 +287,7 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
         <bdi>{run.workflow_name}</bdi>
       </Link>
       <span
-        className={`min-w-0 flex-1 text-ink2 max-sm:order-3 max-sm:basis-full max-sm:whitespace-normal ${request === undefined ? 'truncate' : 'break-words'}`}
+        className={`min-w-0 flex-1 text-ink2 max-sm:order-3 max-sm:basis-full max-sm:whitespace-normal ${request === undefined ? 'truncate max-sm:line-clamp-5' : 'break-words'}`}
       >
         {run.blueprint === 'agent' ? (
           <bdi>{run.session?.agent ?? 'The agent'}</bdi>
@@ -236,7 +336,7 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
         </span>
       ) : left === 0 && question?.kind === 'approval' ? (
         <span className="text-meta text-ink2">its time is over: {taken}</span>
-      ) : question?.kind === 'approval' && !question.text.endsWith('…') ? (
+      ) : question?.kind === 'approval' && isWhole(question.text) ? (
         <Answers
           key={keyOf(run)}
           {...{ run, deaf }}
@@ -334,72 +434,5 @@ function AskingToo({ run }: { run: Run }) {
         </Link>
       )}
     </span>
-  )
-}
-
-function FailedItem({ run }: { run: Run }) {
-  const failure = run.now?.failure
-  const shown = shownStatus(run)
-  const reason = failure?.reason ?? run.reason ?? shown
-  const message = failure?.message ?? run.message
-  return (
-    <li
-      className={`flex min-h-[46px] items-center gap-3 border-t border-line px-3 py-1.5 first:border-t-0 max-sm:flex-wrap max-sm:rounded-xl max-sm:border max-sm:p-4 max-sm:first:border-t ${shown === 'failed' ? 'shadow-[inset_3px_0_0_var(--bad)]' : 'shadow-[inset_3px_0_0_var(--gone)]'}`}
-    >
-      <StatusMark shown={shown} />
-      <span className="w-48 shrink-0 truncate font-semibold max-sm:w-auto max-sm:flex-1">
-        <bdi>{run.workflow_name}</bdi>
-      </span>
-      <span className="min-w-0 flex-1 truncate text-ink2 max-sm:order-3 max-sm:line-clamp-2 max-sm:basis-full max-sm:whitespace-normal">
-        {failure !== undefined && (
-          <>
-            step <span className="font-medium text-ink">{failure.step}</span> failed
-            {failure.host !== undefined && failure.host !== 'local' && (
-              <>
-                {' '}
-                on <span className="font-mono">{failure.host}</span>
-              </>
-            )}
-            :{' '}
-          </>
-        )}
-        <span className={`font-mono ${shown === 'failed' ? 'text-bad' : 'text-gone'}`}>{reason}</span>
-        {message !== undefined && (
-          <>
-            {' '}
-            · “<bdi>{message}</bdi>”
-          </>
-        )}
-      </span>
-      <span className="text-meta whitespace-nowrap text-ink2">
-        <When time={run.finished_at ?? run.created_at} />
-      </span>
-      {failure !== undefined && (
-        <Link
-          to="/runs/$run"
-          params={{ run: run.run_id }}
-          search={{
-            step: failure.host === undefined ? failure.step : `${failure.step}@${failure.host}`,
-            tab: 'log',
-          }}
-          aria-label={`Last lines on stderr of ${failure.step}`}
-          title="Its log, at the last lines on stderr"
-          className="inline-flex min-h-6 items-center text-meta text-accent hover:underline max-sm:order-3 max-sm:-my-3 max-sm:min-h-11 max-sm:basis-full"
-        >
-          stderr
-        </Link>
-      )}
-      <span className="flex gap-2 max-sm:order-4 max-sm:basis-full max-sm:*:flex-1">
-        {run.blueprint === 'workflow' && <RetryFailure run={run} />}
-        <Link
-          to="/runs/$run"
-          params={{ run: run.run_id }}
-          aria-label={`Open ${run.workflow_name}, which failed`}
-          className="button max-sm:h-11"
-        >
-          Open
-        </Link>
-      </span>
-    </li>
   )
 }

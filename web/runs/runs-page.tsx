@@ -150,7 +150,8 @@ export function RunsPage() {
   const asking = useHeld(needsYou, held, false)
   const failed = useHeld(failures, held, stays)
   const need = needsYou.length + failures.length
-  const newNeeds = [...needsYou, ...failures].filter((run) => ![...asking, ...failed].includes(run)).length
+  const newNeeds = needsYou.filter((run) => !asking.includes(run)).length
+  const newFailures = failures.filter((run) => !failed.includes(run)).length
   const needed = useRef(false)
   needed.current ||= need > 0
   useEffect(() => {
@@ -221,6 +222,7 @@ export function RunsPage() {
           <NewRows
             words={[
               ...(newNeeds > 0 ? [`${newNeeds} more ${newNeeds === 1 ? 'needs' : 'need'} you`] : []),
+              ...(newFailures > 0 ? [`${newFailures} more failed`] : []),
               ...newWords(waiting, 'run'),
             ]}
             show={async () => {

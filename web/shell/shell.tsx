@@ -30,7 +30,7 @@ import { useLetters } from '../parts/letters.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
 import { useAttention } from './attention.ts'
 import { ConnectionBanner, ConnectionDot, UpdateNotice } from './connection.tsx'
-import { keepRunsLive, useFailures, useNeedsYou, useSeenWhenOpened } from './needs-you.ts'
+import { keepRunsLive, useNeedsYou, useSeenWhenOpened } from './needs-you.ts'
 import { PersonMenu } from './person-menu.tsx'
 
 const loadPalette = () => import('../palette/palette.tsx')
@@ -130,7 +130,6 @@ export function Shell({ children }: { children: ReactNode }) {
   const [folded, setFolded] = useState(false)
   const [expired, setExpired] = useState(false)
   const needsYou = useNeedsYou()
-  const failures = useFailures()
   useSeenWhenOpened()
   const path = usePath()
   const inSettings = /^\/settings\/(?!runners)/.test(path)
@@ -185,7 +184,7 @@ export function Shell({ children }: { children: ReactNode }) {
       liveRuns.stop()
     }
   }, [client])
-  const count = needsYou.length + failures.length
+  const count = needsYou.length
   useAttention(count)
   const runsName = count > 0 ? `Runs, ${count} ${count === 1 ? 'needs' : 'need'} you` : 'Runs'
   return (
