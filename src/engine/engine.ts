@@ -325,11 +325,11 @@ export class Engine implements EngineFace {
       // Before reading, so that a commit in between is not missed.
       follower.reads()
       const record = await this.#record(runId)
-      this.#runs.needNotLost(runId)
       if (isFinalRun(record.status)) {
         await this.#runs.told(runId)
         return await this.#record(runId)
       }
+      this.#runs.needNotLost(runId)
       if (this.#runs.closed)
         throw new ErrandError('unavailable', `The engine was closed before run ${runId} ended.`, {
           hint: 'A store that lasts keeps the run: the next start goes on with it.',

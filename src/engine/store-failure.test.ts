@@ -85,17 +85,43 @@ test('an engine that is to abandon ends the processes of the run, and waiting fo
   await assert.rejects(engine.cancel(runId), { code: 'unavailable' })
 })
 
-test('a run that something else has written to is given up, and its group goes on', async (t) => {
-  const { submit, engine, host, store } = failingWorld(t, () => 'hold')
+test('a run that something else has written to is set aside, its group goes on, and it goes on from its log', async (t) => {
+  const { submit, engine, host, store, events } = failingWorld(t, () => 'hold')
   const group = { concurrency: { group: 'g' } }
-  const first = await submit([step('a')], group)
+  const first = await submit([step('a'), step('c')], group)
   const second = await submit([step('b')], group)
-  await store.markInterrupted('Ended by hand.', [first])
-  await assert.rejects(host.endOf('a'), { code: 'conflict' })
-  await assert.rejects(engine.done(first), { code: 'conflict' })
+  const seq = (await store.get(first))!.last_seq + 1
+  const share = { user: 'ann', can: 'watch', by: 'root' } as const
+  await store.update(first, {
+    events: [{ seq, time: new Date().toISOString(), type: 'run.shared', ...share }],
+  })
+  await assert.rejects(host.endOf('a'), { code: 'run_set_aside' })
+  await until(async () => (await engine.get(first))?.set_aside !== undefined)
+  assert.deepEqual(engine.setAside(), [first])
+  assert.match((await engine.get(first))!.set_aside!.why, /expects event \d+ next, and was given/)
   await until(() => host.ran.includes('b'))
   await host.endOf('b')
   assert.equal((await engine.done(second)).status, 'success')
+  await engine.resumeRun(first)
+  await host.endOf('a')
+  await until(() => host.ran.includes('c'))
+  await host.endOf('c')
+  assert.equal((await engine.done(first)).status, 'success')
+  assert.deepEqual(
+    (await events(first)).map(({ seq }) => seq),
+    (await events(first)).map((_, index) => index + 1),
+  )
+})
+
+test('a run that something else has ended is over here too, and its machines hear of that', async (t) => {
+  const { submit, engine, host, store } = failingWorld(t, () => 'hold')
+  const runId = await submit([step('a')])
+  const done = engine.done(runId)
+  await store.markInterrupted('Ended by hand.', [runId])
+  await assert.rejects(host.endOf('a'), { code: 'run_set_aside' })
+  assert.equal((await done).status, 'interrupted')
+  await until(() => host.endedRuns.includes(runId))
+  assert.deepEqual(engine.setAside(), [])
 })
 
 test('closing does not wait for a store that fails', async (t) => {

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import test, { after } from 'node:test'
+import test from 'node:test'
 import { eventually } from '../support/errand-command.ts'
+import { lastRelease } from '../support/last-release.ts'
 import { type Programs, type ProgramsOptions, startPrograms, workflowText } from '../support/programs.ts'
 import {
   numbered,
@@ -16,36 +15,7 @@ import {
   wholeLog,
 } from '../support/programs-output.ts'
 
-/** Hub and runner of neighbouring releases work together, and each release goes on with what the last one has left. */
-const LAST_RELEASE = 'd1e9d5c55c4299349650663707a644167eb2ba2a'
-
-const root = join(import.meta.dirname, '../..')
-const folder = mkdtempSync(join(tmpdir(), 'errand-last-release-'))
-after(() => rmSync(folder, { recursive: true, force: true }))
-
-/** Why it cannot be had; false: it is in the folder. */
-function noRelease(): string | false {
-  try {
-    const tree = join(folder, 'tree.tar')
-    execFileSync(
-      'git',
-      ['-C', root, 'archive', '--output', tree, LAST_RELEASE, 'bin', 'src', 'package.json'],
-      {
-        stdio: 'pipe',
-      },
-    )
-    execFileSync('tar', ['-xf', tree, '-C', folder])
-  } catch (error) {
-    return `the history without ${LAST_RELEASE}, or no git: ${String((error as Error).message).split('\n')[0]}`
-  }
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-  return false
-}
-
-/** Words before a command of this release that run it in the last one instead. */
-const within = ['/bin/sh', '-c', `shift; exec "${join(folder, 'bin/errand')}" "$@"`, 'errand']
-
-const skip = noRelease()
+const { skip, within } = lastRelease()
 for (const [what, which] of [
   ['a runner of the last release at this hub', { runnerWithin: within }],
   ['this runner at a hub of the last release', { hubWithin: within }],

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually } from '../support/errand-command.ts'
+import { lastRelease } from '../support/last-release.ts'
 import { type Programs, type ProgramsOptions, startPrograms, workflowText } from '../support/programs.ts'
 import { outputHash, readIfThere, sha256, wholeLog } from '../support/programs-output.ts'
 import { seeded } from '../support/seeded.ts'
@@ -12,10 +13,14 @@ import { Storm, untilAnswered } from './storm.ts'
 import { stormRuns } from './storm-runs.ts'
 
 const ROUNDS = sized('ordered stops of each kind under traffic', 10, 250)
+const UPGRADES = sized('upgrades from the last release under traffic', 3, 30)
 
 /** Of a burst of short runs. */
 const RUNS = 6
 const STEPS = 3
+
+/** The last release runs from its sources, so a burst takes longer to be placed. */
+const UPGRADED_WITHIN_MS = 120
 
 type Which = 'hub' | 'runner'
 
@@ -27,6 +32,10 @@ async function stop(programs: Programs, which: readonly Which[]): Promise<void> 
     const { code, stderr } = await finished
     assert.equal(code, 0, stderr)
   }
+}
+
+async function start(programs: Programs, which: readonly Which[]): Promise<void> {
+  await Promise.all(which.map((name) => (name === 'hub' ? programs.startHub() : programs.startRunner())))
 }
 
 /** Runs of short steps, so that some attempt is being placed whenever a program is told to stop. */
@@ -93,7 +102,7 @@ async function stopInTraffic(
     await sleep(random.between(0, withinMs))
     const which = rounds[round % rounds.length]!
     await stop(programs, which)
-    await Promise.all(which.map((name) => (name === 'hub' ? programs.startHub() : programs.startRunner())))
+    await start(programs, which)
     await submitted
   }
   t.diagnostic(`${await storm.end()} runs beside the short ones`)
@@ -117,3 +126,41 @@ test('a hub, a runner and both that are stopped in order under traffic show in n
     {},
     { rounds: [['hub'], ['runner'], ['hub', 'runner']], lanes: stormRuns.length, withinMs: 60 },
   ))
+
+const { skip, within } = lastRelease()
+
+// Tables of a hub go forward only, so each upgrade has a data folder of its own.
+test('a hub and a runner that are upgraded from the last release under traffic, together or in turn, show in no run', {
+  skip,
+}, async (t) => {
+  const random = seeded()
+  const orders: readonly (readonly (readonly Which[])[])[] = [
+    [['hub', 'runner']],
+    [['hub'], ['runner']],
+    [['runner'], ['hub']],
+  ]
+  for (let round = 0; round < UPGRADES; round++) {
+    const order = orders[round % orders.length]!
+    await t.test(`upgrade ${round + 1} of ${UPGRADES}`, async (t) => {
+      const release: ProgramsOptions = { hubWithin: within, runnerWithin: within }
+      const programs = await startPrograms(t, release)
+      const burst = new Burst(programs)
+      const storm = new Storm(programs, stormRuns.length)
+      for (const which of order) {
+        await connected(programs)
+        const submitted = burst.submit()
+        submitted.catch(() => {})
+        // Sleeps: the moment of a stop is random.
+        await sleep(random.between(0, UPGRADED_WITHIN_MS))
+        await stop(programs, which)
+        if (which.includes('hub')) release.hubWithin = undefined
+        if (which.includes('runner')) release.runnerWithin = undefined
+        await start(programs, which)
+        await submitted
+      }
+      t.diagnostic(`${await storm.end()} runs beside the short ones`)
+      await burst.check()
+      assert.deepEqual((await programs.client.facts()).set_aside, [], 'runs that are set aside')
+    })
+  }
+})

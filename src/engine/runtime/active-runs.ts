@@ -70,7 +70,7 @@ export class ActiveRuns {
         refused: ({ spec }, error, committed) => this.#setAside(spec, error, committed),
       }),
     }
-    this.#aside = new SetAsideRuns(store, this.#ports.log)
+    this.#aside = new SetAsideRuns(store, this.#ports.log, (record) => this.#overAside(record))
     this.#groups = new ConcurrencyGroups((runId) => this.#conductors.get(runId), options.concurrency)
     this.#children = new Children({
       store,
@@ -329,20 +329,25 @@ export class ActiveRuns {
   }
 
   async #endAside(runId: string, how: { by?: string; message?: string; force: boolean }): Promise<void> {
-    const { store, host } = this.#options
+    const { store } = this.#options
     await this.#aside.settled(runId)
     const record = await recordOf(store, runId)
     if (isFinalRun(record.status)) throw runEnded(runId, record.status)
     const change = cancellation(record, await this.#foldedAsFar(record).catch(() => undefined), how)
     await store.update(runId, change)
     this.#aside.delete(runId)
-    host.runEnded(runId)
     this.#told(record, change.events)
-    this.#children.ended(record, { status: 'canceled', message: how.message })
-    this.#feed.tell(runId)
+    this.#overAside({ ...record, status: 'canceled', message: how.message })
     const statuses = RunStatus.options.filter((status) => !isFinalRun(status))
     const { runs } = await store.list({ parent_run_id: runId, statuses, limit: 500 })
     for (const child of runs) void this.#children.cancel(child.run_id, true)
+  }
+
+  /** One that was set aside has ended. */
+  #overAside(record: RunRecord): void {
+    this.#options.host.runEnded(record.run_id)
+    this.#children.ended(record, record)
+    this.#feed.tell(record.run_id)
   }
 
   async #foldedAsFar({ run_id, workflow }: RunRecord) {

@@ -85,8 +85,8 @@ export class Committer {
         await this.#write(batch.events)
       } catch (error) {
         this.#gaveUp ??= error
-        batch.settled.reject(error)
-        this.#drop(error)
+        batch.settled.reject(this.#gaveUp)
+        this.#drop(this.#gaveUp)
         break
       }
       for (const effect of [() => this.#options.committed(batch.events), ...batch.after])

@@ -1,5 +1,5 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
-import { messageOf } from '../../contract/errors.ts'
+import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { NewEvent, RunEvent } from '../../contract/events.ts'
 import type { RunSpec, SetAside } from '../../contract/run.ts'
 import { isFinalRun } from '../../contract/status.ts'
@@ -44,7 +44,7 @@ export interface RunLoopPorts extends RunPorts {
   /** The same where the run is broken off. Asked before that is folded: what is open still is. */
   brokenOff(): Effect
   /**
-   * The run is to be set aside: its log takes no event for which this error was thrown. The loop is closed by then, its state
+   * The run is to be set aside: its log takes no event for which this error was thrown, or has one that another has written. The loop is closed by then, its state
    * counts no more, and what was not committed is dropped; `committed` resolves when all else is. Absent: it is broken off.
    */
   refused?(error: unknown, committed: Promise<void>): void
@@ -81,9 +81,7 @@ export class RunLoop {
     this.#committer = new Committer({
       write: (events) => this.#writer.write(events),
       committed: (events) => ports.committed(events),
-      // A run that is not there yet is refused at once: nothing of it can be lost.
-      failed: (error, tries) =>
-        this.#closed || !this.#writer.created ? undefined : ports.storeFailed(spec.run_id, error, tries),
+      failed: (error, tries) => this.#storeFailed(error, tries),
       broke: (error) => this.#complain(`: ${messageOf(error)}`),
     })
   }
@@ -151,6 +149,16 @@ export class RunLoop {
     )
     this.#wakeUp.at(wakeAtMs)
     return decided.flatMap((one) => this.#ports.effectsOf(one))
+  }
+
+  #storeFailed(error: unknown, tries: number): number | undefined {
+    // A run that is not there yet is refused at once: nothing of it can be lost.
+    if (this.#closed || !this.#writer.created) return undefined
+    const isConflict = error instanceof ErrandError && error.code === 'conflict'
+    if (!isConflict || !this.#ports.refused) return this.#ports.storeFailed(this.spec.run_id, error, tries)
+    // The state here is not that of the log: what follows from it counts no more.
+    this.#setAside(error).catch(() => {})
+    return undefined
   }
 
   /** Events that are not committed are with those who told them, who tell them again once the run is resumed. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { NewEvent, RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunRecord, SetAside } from '../../contract/run.ts'
+import { isFinalRun } from '../../contract/status.ts'
 import type { Log } from '../../platform/log.ts'
 import { runSetAside } from '../api.ts'
 import { evolve } from '../core/evolve.ts'
@@ -22,12 +23,15 @@ interface Entry extends SetAside {
 export class SetAsideRuns {
   readonly #store: RunStore
   readonly #log: Log
+  readonly #over: (record: RunRecord) => void
   readonly #runs = new Map<string, Entry>()
   readonly #stop = new AbortController()
 
-  constructor(store: RunStore, log: Log) {
+  /** `over`: another has ended this run, so it is not set aside any more. */
+  constructor(store: RunStore, log: Log, over: (record: RunRecord) => void) {
     this.#store = store
     this.#log = log
+    this.#over = over
   }
 
   /** Oldest first. */
@@ -73,7 +77,12 @@ export class SetAsideRuns {
     const { since, why } = entry
     while (!this.#stop.signal.aborted && this.#runs.get(runId) === entry)
       try {
-        return await this.#store.update(runId, { events: [], patch: { set_aside: { since, why } } })
+        // One that cannot be read may be why it is set aside.
+        const record = await this.#store.get(runId).catch(() => undefined)
+        if (!record || !isFinalRun(record.status))
+          return await this.#store.update(runId, { events: [], patch: { set_aside: { since, why } } })
+        this.delete(runId)
+        return this.#over(record)
       } catch (error) {
         // Its first commit has failed: whoever asked for it was told so.
         if (error instanceof ErrandError && error.code === 'run_not_found') return this.delete(runId)

@@ -1,0 +1,31 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after } from 'node:test'
+
+/** Hub and runner of neighbouring releases work together, and each release goes on with what the last one has left. */
+const LAST_RELEASE = 'd1e9d5c55c4299349650663707a644167eb2ba2a'
+
+const root = join(import.meta.dirname, '../..')
+
+/**
+ * Unpacks the sources of the last release for the tests of one file. `skip`: why they cannot be had, else false. `within`: words
+ * before a command of this release that run it in the last one instead.
+ */
+export function lastRelease(): { skip: string | false; within: readonly string[] } {
+  const folder = mkdtempSync(join(tmpdir(), 'errand-last-release-'))
+  after(() => rmSync(folder, { recursive: true, force: true }))
+  const within = ['/bin/sh', '-c', `shift; exec "${join(folder, 'bin/errand')}" "$@"`, 'errand']
+  try {
+    const tree = join(folder, 'tree.tar')
+    const args = ['archive', '--output', tree, LAST_RELEASE, 'bin', 'src', 'package.json']
+    execFileSync('git', ['-C', root, ...args], { stdio: 'pipe' })
+    execFileSync('tar', ['-xf', tree, '-C', folder])
+  } catch (error) {
+    const [first] = String((error as Error).message).split('\n')
+    return { skip: `the history without ${LAST_RELEASE}, or no git: ${first}`, within }
+  }
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  return { skip: false, within }
+}
