@@ -58,7 +58,7 @@ interface Made {
   /** Its row is being worked on: kept, asked for or taken away. */
   work: Promise<void> | undefined
   idleSinceMs: number | undefined
-  /** It was connected, and is not. */
+  /** Whether it was connected, and is not. */
   away: boolean
 }
 
