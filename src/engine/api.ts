@@ -202,6 +202,8 @@ export interface EngineFace {
   resumeRun(runId: string): Promise<RunRecord>
   /** Ids of the runs that are set aside, the first first. */
   setAside(): string[]
+  /** The time at which the run was set aside first; undefined: it is not. */
+  setAsideSince(runId: string): string | undefined
   /** How many of these it has taken up; undefined where all are. */
   takingUp(): { done: number; of: number } | undefined
   /** Stops conducting; open runs stay open in the store. */

@@ -213,6 +213,9 @@ export class Engine implements EngineFace {
   setAside(): string[] {
     return this.#runs.setAside
   }
+  setAsideSince(runId: string): string | undefined {
+    return this.#runs.setAsideSince(runId)
+  }
 
   async answer(runId: string, ...answer: ApprovalAnswer): Promise<void> {
     const open = await this.#runs.open(runId).catch(async (error) => {

@@ -219,6 +219,7 @@ async function start(options: HubOptions, closers: (() => unknown)[]): Promise<O
     ...options.makers,
     ...{ configFile, stores, auth, secrets, data, outside, log },
     isOpen: (runId: string) => engine.isOpen(runId),
+    setAsideSince: (runId: string) => engine.setAsideSince(runId),
     url: () => publicUrl ?? ownUrl,
   }
   const pools = makers && (await openPools(makers))

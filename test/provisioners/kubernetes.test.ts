@@ -149,17 +149,66 @@ largeTest(
   },
 )
 
-largeTest('a pod that is deleted by hand is the end of its step, which is lost', { skip }, async (t) => {
-  const programs = await opened(t, {}, { lostAfter: '2s' })
-  const id = await startRun(programs, onBuilders('echo begun; sleep 600'))
-  await begun(programs, id)
-  const [pod] = await programs.things('pods')
-  const path = `/api/v1/namespaces/${programs.cluster.namespace}/pods/${pod.metadata.name}`
-  await programs.cluster.ask('DELETE', path, { gracePeriodSeconds: 0 })
-  const run = await programs.ended(id)
-  assert.deepEqual([run.status, run.steps[0]?.instances[0]?.reason], ['failed', 'lost'])
+/** Evicts the pod of a step at work; answers how the step ended, and the other pods of its Job whose container has begun. */
+async function evicted(programs: Opened, id: string, evict: (pod: string) => Promise<unknown>) {
+  const [own] = await programs.things('pods')
+  await eventually('an end of its token', async () => (await programs.things('secrets')).length === 0)
+  await evict(own.metadata.name)
+  const others = new Map<string, boolean>()
+  const run = await eventually('the end of the run', async () => {
+    for (const { metadata, status } of await programs.things('pods'))
+      if (metadata.uid !== own.metadata.uid) {
+        const { waiting } = status.containerStatuses?.[0]?.state ?? { waiting: {} }
+        others.set(metadata.name, others.get(metadata.name) || waiting === undefined)
+      }
+    const view = await programs.client.runs.get(id)
+    return view.finished_at !== undefined && view
+  })
+  const { reason, message } = run.steps[0]!.instances[0]!
   await nothingLeft(programs)
-})
+  return { reason, message: message!, others: [...others.values()] }
+}
+
+largeTest(
+  'a pod that is deleted or evicted is the end of its step, which says so, and no other pod begins',
+  { skip },
+  async (t) => {
+    const programs = await opened(t)
+    const { cluster } = programs
+    const pods = `/api/v1/namespaces/${cluster.namespace}/pods`
+    const eviction = (name: string) => ({
+      apiVersion: 'policy/v1beta1',
+      kind: 'Eviction',
+      metadata: { name },
+    })
+    const ways: [command: string, evict: (pod: string) => Promise<unknown>, told: RegExp][] = [
+      [
+        '',
+        (pod) => cluster.ask('DELETE', `${pods}/${pod}`, { gracePeriodSeconds: 0 }),
+        /Its pod was deleted\.$/,
+      ],
+      ['', (pod) => cluster.ask('POST', `${pods}/${pod}/eviction`, eviction(pod)), /Its pod was deleted\.$/],
+      // More than its volume for /tmp may have.
+      [
+        'fallocate -l 2300M /tmp/large;',
+        () => Promise.resolve(),
+        /Its pod was evicted \(Evicted\): Usage of EmptyDir volume "tmp" exceeds the limit/,
+      ],
+    ]
+    for (const [command, evict, told] of ways) {
+      const id = await startRun(programs, onBuilders(`echo begun; ${command} sleep 600`))
+      await begun(programs, id)
+      const { reason, message, others } = await evicted(programs, id, evict)
+      assert.equal(reason, 'lost', message)
+      assert.match(message, told)
+      assert.ok(
+        others.every((hasBegun) => !hasBegun),
+        message,
+      )
+      console.log(`Told: ${message} Other pods: ${others.length}`)
+    }
+  },
+)
 
 largeTest(
   'why none is there is told in the words of Kubernetes, and one is made once that is mended',

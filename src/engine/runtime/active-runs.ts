@@ -398,6 +398,11 @@ export class ActiveRuns {
     return this.#aside.ids()
   }
 
+  /** As `EngineFace.setAsideSince`. */
+  setAsideSince(runId: string): string | undefined {
+    return this.#aside.since(runId)
+  }
+
   /** Resolves when notifiers have been told all that has happened so far. */
   async told(runId: string): Promise<void> {
     await this.#notifications?.settled(runId)

@@ -39,6 +39,11 @@ export class SetAsideRuns {
     return [...this.#runs.keys()]
   }
 
+  /** The time at which it was set aside; undefined: it is not. */
+  since(runId: string): string | undefined {
+    return this.#runs.get(runId)?.since
+  }
+
   has(runId: string): boolean {
     return this.#runs.has(runId)
   }

@@ -28,6 +28,7 @@ export interface MakersOptions {
   /** The environment of made processes, and of the operator's programs: without what these may not know. */
   env: Readonly<Record<string, string | undefined>>
   isOpen(runId: string): boolean
+  setAsideSince: PoolsOptions['setAsideSince']
   /** The hub's address. */
   url(): string
   /** How the engines did. */
@@ -42,7 +43,8 @@ const HUB_ID = 'hub_id'
 
 /** Opens the pools of a hub, with what it had made before. */
 export async function openPools(options: MakersOptions): Promise<Pools> {
-  const { configFile, stores, auth, secrets, data, runner, env, isOpen, url, outside, log } = options
+  const { configFile, stores, auth, secrets, data, runner, env, isOpen, setAsideSince, url, outside, log } =
+    options
   const { sweepMs, engineMs } = options.patience ?? {}
   const { accounts } = stores
   const hub = await accounts.initSetting(HUB_ID, newHubId())
@@ -75,7 +77,7 @@ export async function openPools(options: MakersOptions): Promise<Pools> {
   }
   const settings = new PoolSettings({ file: () => configFile.pools(), store: accounts, log })
   const pools = new Pools({
-    ...{ hub, driverOf, isOpen, url, outside, sweepMs, log },
+    ...{ hub, driverOf, isOpen, setAsideSince, url, outside, sweepMs, log },
     settings,
     store: stores.madeRunners,
     tokens: new MadeTokens({ accounts, auth, secret }),

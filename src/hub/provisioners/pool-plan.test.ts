@@ -43,6 +43,7 @@ function plan(
     demands: [],
     seen: seenOf(seen),
     isOpen: (runId) => !ended.includes(runId),
+    setAsideSince: () => undefined,
     idleSince: () => undefined,
     paused: false,
     breakerRoom: () => Number.POSITIVE_INFINITY,
@@ -132,6 +133,20 @@ test('one goes when its run is over and it has told all, when it is late, lost, 
   assert.deepEqual(endsOf({ rows: [forRun('x', 'a', { due_at: at(-1) })] }), [['x', 'late']])
   const [late] = plan({ rows: [row('x', { due_at: at(-1), waits_for: 'no image' })] }).removals
   assert.equal(late?.message, 'It was not connected within 300 s. Last heard of it: no image')
+})
+
+test('the runner of a run that is set aside is held for a day', () => {
+  const rows = [forRun('x', 'a', { state: 'working' })]
+  const aside = (hours: number) => ({
+    ...{ rows, seen: { x: { connected: true } }, ended: ['a'] },
+    setAsideSince: () => at(-hours * 3_600),
+  })
+  assert.deepEqual(endsOf(aside(23.9)), [])
+  assert.deepEqual(plan(aside(24)).removals, [
+    { name: 'x', end: 'done', message: `Its run has been set aside since ${at(-24 * 3_600)}.` },
+  ])
+  assert.deepEqual(endsOf({ ...aside(1), seen: { x: { lost: true } } }), [['x', 'lost']])
+  assert.deepEqual(endsOf({ ...aside(1), rows: [forRun('x', 'a')], seen: {} }), [['x', 'unwanted']])
 })
 
 test('one that has not started by the settings of before goes, and one by those of now is made', () => {

@@ -48,6 +48,8 @@ export interface PoolFacts {
   /** By name. */
   seen(name: string): Seen
   isOpen(runId: string): boolean
+  /** When the run was set aside; undefined: it is not. */
+  setAsideSince(runId: string): string | undefined
   /** Since when a runner has had nothing to do; undefined: it has. */
   idleSince(name: string): number | undefined
   paused: boolean
@@ -66,6 +68,9 @@ export interface PoolPlan {
   /** Runs for which one is made; undefined: for whatever comes. */
   starts: (Demand | undefined)[]
 }
+
+/** The runner of a run that is set aside is held so long for it. */
+export const SET_ASIDE_MS = 24 * 3_600_000
 
 /** Why one goes that has not started yet. */
 export const OTHER_SETTINGS = 'Its group has other settings now: another is made by them.'
@@ -131,13 +136,13 @@ export function planPool(facts: PoolFacts): PoolPlan {
 
 function whyRemoved(
   row: MadeRow,
-  { seen, isOpen, nowMs, pool, silence }: PoolFacts,
+  { seen, isOpen, setAsideSince, nowMs, pool, silence }: PoolFacts,
 ): { end: MadeEnd; message: string } | undefined {
   const { connected, lost, attempts } = seen(row.name)
   const { run_id } = row
   if (isStarting(row) && !connected) {
     if (run_id !== undefined && !isOpen(run_id))
-      return { end: 'unwanted', message: 'Its run was over before it was there.' }
+      return { end: 'unwanted', message: 'Its run was over, or set aside, before it was there.' }
     if (row.state !== 'wanted' && !areAlike(row.pool, pool))
       return { end: 'unwanted', message: OTHER_SETTINGS }
     if (nowMs <= Date.parse(row.due_at) || row.state === 'wanted') return undefined
@@ -146,8 +151,13 @@ function whyRemoved(
     return { end: 'late', message: `It was not connected within ${pool.start_seconds} s.${waits}` }
   }
   // What an ended run has left to tell is told first.
-  if (run_id !== undefined && !isOpen(run_id) && attempts === 0)
-    return { end: 'done', message: 'Its run is over.' }
+  if (run_id !== undefined && !isOpen(run_id) && attempts === 0) {
+    const since = setAsideSince(run_id)
+    if (since === undefined) return { end: 'done', message: 'Its run is over.' }
+    // Once the run is resumed, it goes on where its files are.
+    if (nowMs - Date.parse(since) >= SET_ASIDE_MS)
+      return { end: 'done', message: `Its run has been set aside since ${since}.` }
+  }
   if (!connected && lost)
     return {
       end: 'lost',

@@ -34,6 +34,8 @@ export interface PoolsOptions {
   /** The hub's address, as its runners reach it, where their group names no other. */
   url(): string
   isOpen(runId: string): boolean
+  /** When the run was set aside; undefined: it is not. */
+  setAsideSince(runId: string): string | undefined
   /** How the engines did. */
   outside?: Pick<OutsideServices, 'failed' | 'worked'>
   log: Log
@@ -56,7 +58,7 @@ interface Made {
   /** Its row is being worked on: kept, asked for or taken away. */
   work: Promise<void> | undefined
   idleSinceMs: number | undefined
-  /** It was connected, and is not. */
+  /** Whether it was connected, and is not. */
   away: boolean
 }
 
@@ -228,7 +230,7 @@ export class Pools {
   }
 
   #plan(): void {
-    const { isOpen } = this.#options
+    const { isOpen, setAsideSince } = this.#options
     const fleet = this.#fleet
     if (fleet === undefined) return
     const nowMs = Date.now()
@@ -252,7 +254,7 @@ export class Pools {
         rows,
         demands: given.length > 0 ? fleet.demands(pool.group) : waiting,
         seen,
-        isOpen,
+        ...{ isOpen, setAsideSince },
         idleSince: (name) => this.#made.get(name)?.idleSinceMs,
         paused: pool.paused,
         breakerRoom: (starting) => breaker.room(starting, nowMs),
