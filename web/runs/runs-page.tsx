@@ -9,6 +9,7 @@ import { groupOf } from '../data/run-filter.ts'
 import { countRuns, listRuns, type Run, type RunFilter } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
+import { useHeldKeys } from '../parts/held-keys.ts'
 import { ConnectionDot } from '../shell/connection.tsx'
 import { useFailures, useNeedsYou } from '../shell/needs-you.ts'
 import { FilterLine } from './filter-line.tsx'
@@ -179,6 +180,7 @@ export function RunsPage() {
       placeholderData: keepPreviousData,
     },
   )
+  useHeldKeys(data === undefined && error === null)
   const runs = useMemo(() => data?.pages.flatMap((page) => page.runs) ?? [], [data])
   const counts = useCounts(filter)
   const all = useCounts({})

@@ -9,6 +9,7 @@ import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
+import { useHeldKeys } from '../parts/held-keys.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 
@@ -30,6 +31,7 @@ export function SessionsPage() {
   useEffect(() => {
     document.title = 'Sessions · Errand'
   }, [])
+  useHeldKeys(data === undefined && error === null)
   const runs = data?.pages.flatMap((page) => page.runs) ?? []
   const asking = runs.filter((run) => shownStatus(run) === 'asks')
   const groups = new Map<string, Run[]>(asking.length > 0 ? [['Needs you', asking]] : [])

@@ -18,6 +18,7 @@ import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
+import { useHeldKeys } from '../parts/held-keys.ts'
 import { StatusMark } from '../parts/status-mark.tsx'
 import { When } from '../parts/times.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
@@ -62,6 +63,7 @@ export function TasksPage() {
     getNextPageParam: ({ next_cursor }) => next_cursor,
     placeholderData: keepPreviousData,
   })
+  useHeldKeys(data === undefined && error === null)
   const tasks = useMemo(() => data?.pages.flatMap((page) => page.tasks) ?? [], [data])
   const [hovered, setHovered] = useState(false)
   const { asks, others, fresh } = useGroups(tasks, hovered, JSON.stringify(filter))
