@@ -1,10 +1,11 @@
 import { type QueryClient, useQueryClient } from '@tanstack/react-query'
-import { Component, type ComponentType, type ReactNode } from 'react'
+import { Component, type ComponentType, type ReactNode, useEffect } from 'react'
 import { filterOf } from './data/run-filter.ts'
 import type { RunFilter } from './data/runs.ts'
 import { meQuery, safeNext } from './data/session.ts'
 import { type TaskFilter, taskFilterOf } from './data/task-filter.ts'
 import { navigation, type Page, type Path, usePlace } from './navigation/navigation.tsx'
+import { heldKeys } from './parts/held-keys.ts'
 import { RunPage } from './run/run-page.tsx'
 import { type RunSearch, runSearch } from './run/run-search.ts'
 import { RunsPage } from './runs/runs-page.tsx'
@@ -120,6 +121,10 @@ export function beginPages(client: QueryClient): void {
 export function Pages() {
   const place = usePlace()
   const isSomebody = useQueryClient().getQueryData(meQuery.queryKey) !== undefined
+  // After the effects of the page, which listen to keys.
+  useEffect(() => {
+    if (place !== undefined) heldKeys.begin()
+  }, [place])
   if (place === undefined) return null
   const { page, failure } = place
   const trouble = failure !== undefined && <Trouble error={failure} again={() => void navigation.again()} />

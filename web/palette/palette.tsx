@@ -17,6 +17,8 @@ interface Props {
   general: readonly Command[]
   tenant: string | undefined
   allKeys: () => void
+  /** Called once its field has the focus. */
+  ready: () => void
   close: () => void
 }
 
@@ -114,7 +116,7 @@ function itemsOf(
 
 /** Finds pages, runs and what can be done, by words; the arrows choose and Enter does it. */
 export function Palette(props: Props) {
-  const { tenant, allKeys, close } = props
+  const { tenant, allKeys, ready, close } = props
   const navigate = useNavigate()
   const dialog = useRef<HTMLDialogElement>(null)
   const [search, setSearch] = useState('')
@@ -134,7 +136,11 @@ export function Palette(props: Props) {
     [search, needsYou, general, page, found],
   )
   const at = Math.min(chosen, Math.max(items.length - 1, 0))
-  useEffect(() => dialog.current?.showModal(), [])
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it opens once
+  useEffect(() => {
+    dialog.current?.showModal()
+    ready()
+  }, [])
   useEffect(() => {
     dialog.current?.querySelector(`[data-at="${at}"]`)?.scrollIntoView({ block: 'nearest' })
   }, [at])

@@ -1,19 +1,19 @@
 import { useQuery } from '@tanstack/react-query'
+import { useState } from 'react'
+import type { ApiError } from '../data/api.ts'
 import { resumeRun, type WholeRun } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
-import { ActionButton } from './action-button.tsx'
+import { ActionButton, Failure } from './action-button.tsx'
 import { When } from './times.tsx'
 
 /** That nothing goes on with the run, since when and why; an admin resumes it. */
 export function SetAsideNotice({ run }: { run: WholeRun }) {
   const { data: me } = useQuery(meQuery)
+  const [failure, setFailure] = useState<ApiError>()
   if (run.set_aside === undefined) return null
   return (
-    <div
-      role="alert"
-      className="flex shrink-0 flex-wrap items-center gap-x-3 gap-y-2 border-b border-line bg-bad-soft px-edge py-2 text-meta"
-    >
-      <span className="min-w-0 flex-1">
+    <div className="flex shrink-0 flex-wrap items-center gap-x-3 gap-y-2 border-b border-line bg-bad-soft px-edge py-2 text-meta">
+      <span role="alert" className="min-w-0 flex-1 [overflow-wrap:anywhere]">
         <b className="font-semibold text-bad">Set aside</b> <When time={run.set_aside.since} />: nothing goes
         on with this run. <bdi>{run.set_aside.why}</bdi>
         <span className="block text-ink2">
@@ -22,9 +22,21 @@ export function SetAsideNotice({ run }: { run: WholeRun }) {
         </span>
       </span>
       {me?.role === 'admin' && (
-        <ActionButton doing="Resuming…" act={() => resumeRun(run.run_id)}>
+        <ActionButton
+          doing="Resuming…"
+          act={() => {
+            setFailure(undefined)
+            return resumeRun(run.run_id)
+          }}
+          onFailure={setFailure}
+        >
           Resume
         </ActionButton>
+      )}
+      {failure !== undefined && (
+        <div className="basis-full">
+          <Failure error={failure} />
+        </div>
       )}
     </div>
   )

@@ -17,6 +17,7 @@ import {
 } from '../data/runs.ts'
 import { Link, useHash, useNavigate, useParam, useSearch } from '../navigation/navigation.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
+import { useHeldKeys } from '../parts/held-keys.ts'
 import { later } from '../parts/later.tsx'
 import { fetchLog } from '../parts/log/log.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
@@ -85,6 +86,7 @@ export function RunPage() {
     fetchLog()
     for (const part of [GraphView, StepInstances, RollBack, AgainstLastGood]) part.fetch()
   }, [])
+  useHeldKeys(run === undefined && error === null)
   // The link of a notice names the step too.
   const isTalk = tab === undefined && (step === undefined || questionOf(hash) !== undefined)
   if (run?.blueprint === 'agent' && isTalk) return <AgentRun key={id} run={run} question={questionOf(hash)} />

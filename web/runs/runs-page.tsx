@@ -9,6 +9,7 @@ import { GOING_ON, groupOf } from '../data/run-filter.ts'
 import { countRuns, listRuns, type Run, type RunFilter } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
+import { useHeldKeys } from '../parts/held-keys.ts'
 import { type Grouping, useHovered, useRowGroups } from '../parts/rows/row-groups.ts'
 import { Newer, NewRows, newWords, Older, useRowWindow } from '../parts/rows/row-window.tsx'
 import { ConnectionDot } from '../shell/connection.tsx'
@@ -127,6 +128,7 @@ export function RunsPage() {
       placeholderData: keepPreviousData,
     },
   )
+  useHeldKeys(data === undefined && error === null)
   const runs = useMemo(() => data?.pages.flatMap((page) => page.runs) ?? [], [data])
   const counts = useCounts(filter)
   const all = useCounts({})

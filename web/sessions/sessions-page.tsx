@@ -9,6 +9,7 @@ import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
+import { useHeldKeys } from '../parts/held-keys.ts'
 import type { Grouping } from '../parts/rows/row-groups.ts'
 import { Newer, NewRows, newWords, Older, useRowList } from '../parts/rows/row-window.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
@@ -46,6 +47,7 @@ export function SessionsPage() {
   const pages = { hasNextPage, isFetchingNextPage, fetchNextPage }
   const scope = `${JSON.stringify(filter)}${isPlaceholderData ? ' before' : ''}`
   const rows = useRowList(runs, scope, filter.sort === undefined ? grouping : sorted, pages)
+  useHeldKeys(data === undefined && error === null)
   const isFiltered = Object.keys(filter).length > 0
   const move = (event: React.KeyboardEvent) => {
     const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key]

@@ -26,6 +26,7 @@ import { runQuery } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { Link, navigation, type Path, useNavigate, usePath } from '../navigation/navigation.tsx'
 import type { Command } from '../palette/commands.ts'
+import { heldKeys, holdKeysUntil } from '../parts/held-keys.ts'
 import { useLetters } from '../parts/letters.ts'
 import { Mark, Wordmark } from '../parts/mark.tsx'
 import { useAttention } from './attention.ts'
@@ -89,9 +90,9 @@ function useKeys({ opening, fold, palette, allKeys }: Does): void {
     if (opening) return false
     if (timeStamp - went.current < AFTER_G_MS && places[key] !== undefined) {
       went.current = Number.NEGATIVE_INFINITY
-      void navigate({ to: places[key] })
+      void holdKeysUntil(navigate({ to: places[key] }))
     } else if (key === 'g') went.current = timeStamp
-    else if (key === 'n') void navigate({ to: '/new' })
+    else if (key === 'n') void holdKeysUntil(navigate({ to: '/new' }))
     else if (key === '[') fold()
     else if (key === '?') allKeys()
     else return false
@@ -136,10 +137,16 @@ export function Shell({ children }: { children: ReactNode }) {
   const section = useSection(path)
   const [open, setOpen] = useState<'palette' | 'keys'>()
   const fold = () => setFolded((was) => !was)
+  const releaseKeys = useRef<() => void>(undefined)
+  const openPalette = () => {
+    // What is typed before its code has come is for its field.
+    releaseKeys.current = heldKeys.hold()
+    setOpen('palette')
+  }
   useKeys({
     fold,
     opening: open !== undefined,
-    palette: () => setOpen('palette'),
+    palette: openPalette,
     allKeys: () => setOpen('keys'),
   })
   const general = useMemo<Command[]>(
@@ -238,7 +245,7 @@ export function Shell({ children }: { children: ReactNode }) {
           className={`${entry} mb-2 font-normal!`}
           onPointerEnter={loadPalette}
           onFocus={loadPalette}
-          onClick={() => setOpen('palette')}
+          onClick={openPalette}
         >
           <Search size={15} strokeWidth={1.75} aria-hidden className="shrink-0" />
           <span className="truncate group-data-folded:hidden max-xl:hidden">Search or do…</span>
@@ -357,6 +364,7 @@ export function Shell({ children }: { children: ReactNode }) {
             general={general}
             tenant={me?.tenant}
             allKeys={() => setOpen('keys')}
+            ready={() => releaseKeys.current?.()}
             close={() => setOpen((was) => (was === 'palette' ? undefined : was))}
           />
         )}

@@ -20,6 +20,7 @@ import { Link, useNavigate, useSearch } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { FilterChip, FilterChoice } from '../parts/filter-choice.tsx'
 import { FilterForm } from '../parts/filter-form.tsx'
+import { useHeldKeys } from '../parts/held-keys.ts'
 import type { Grouping } from '../parts/rows/row-groups.ts'
 import { Newer, NewRows, newWords, Older, useRowList } from '../parts/rows/row-window.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
@@ -53,6 +54,7 @@ export function TasksPage() {
       placeholderData: keepPreviousData,
     },
   )
+  useHeldKeys(data === undefined && error === null)
   const tasks = useMemo(() => data?.pages.flatMap((page) => page.tasks) ?? [], [data])
   const pages = { hasNextPage, isFetchingNextPage, fetchNextPage }
   const scope = `${JSON.stringify(filter)}${isPlaceholderData ? ' before' : ''}`
