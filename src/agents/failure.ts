@@ -1,4 +1,5 @@
 import type { ModelFailure } from '../contract/agent.ts'
+import { withoutEscapes } from '../platform/text.ts'
 
 const unreachable =
   /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|connection refused|could ?n[o']t connect|(cannot|could not|unable to|failed to) connect|fetch failed|dns error|error sending request/i
@@ -55,6 +56,6 @@ export function endingText(name: string, exit: { code?: number; signal?: string;
     exit.signal !== undefined
       ? `was ended by ${exit.signal}`
       : `ended${exit.code === undefined ? '' : ` with exit code ${exit.code}`}`
-  const words = exit.stderr.replace(/\u001b\[[0-9;]*m/g, '').trim()
+  const words = withoutEscapes(exit.stderr).trim()
   return `${name} ${how}${words === '' ? '' : `: ${words.slice(-2000)}`}`
 }

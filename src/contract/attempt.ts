@@ -115,6 +115,11 @@ export type AttemptSpec = z.infer<typeof AttemptSpec>
 export const StreamEnd = z.object({ length: z.number().int().min(0), sha256: z.string().optional() })
 export type StreamEnd = z.infer<typeof StreamEnd>
 
+const lastErrorLine = z
+  .string()
+  .optional()
+  .describe('The last line on stderr that is not blank, without colours; at most 200 characters')
+
 export const AttemptEnd = z.object({
   type: z.literal('ended'),
   outcome: AttemptOutcome,
@@ -131,6 +136,7 @@ export const AttemptEnd = z.object({
   usage: AttemptUsage.optional(),
   /** Uses of tools that an agent was denied. */
   denied: DeniedUses.optional(),
+  last_error_line: lastErrorLine,
 })
 export type AttemptEnd = z.infer<typeof AttemptEnd>
 

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { AgentUpdate, AttemptInput, DeniedUses } from './agent.ts'
 import { Approvers } from './approvers.ts'
-import { AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
+import { AttemptEnd, AttemptUsage, StreamEnd, StreamName } from './attempt.ts'
 import { Isolation, MadeBox, Network } from './isolation.ts'
 import { ShareCan, SharedFields } from './runs/shares.ts'
 import { TakenSecrets } from './secrets.ts'
@@ -171,6 +171,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     duration_ms: z.number().optional(),
     usage: AttemptUsage.optional(),
     denied: DeniedUses.optional(),
+    last_error_line: AttemptEnd.shape.last_error_line,
     retry_at: z.string().optional().describe('Set where it is tried again'),
   }),
   at('agent.update', { attempt, step, host: z.string(), update: AgentUpdate }),

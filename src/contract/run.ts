@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { DeniedUses } from './agent.ts'
 import { AgentRequest, OldInput, OldMetadata } from './agent-api.ts'
 import { Approvers } from './approvers.ts'
-import { AttemptUsage } from './attempt.ts'
+import { AttemptEnd, AttemptUsage } from './attempt.ts'
 import { StepPhase } from './events.ts'
 import { RunId } from './ids.ts'
 import { BoxAskShape, Isolation, MadeBox, Network } from './isolation.ts'
@@ -125,6 +125,7 @@ const RunNow = z.object({
       reason: z.optional(Reason),
       message: z.string().describe('At most 200 characters'),
       exit_code: z.number().int().optional(),
+      last_error_line: AttemptEnd.shape.last_error_line,
     })
     .optional()
     .describe('Of the first step that failed, in a run that is no success'),
@@ -243,6 +244,9 @@ export const InstanceView = z.object({
   reason: z.optional(Reason),
   message: z.string().optional(),
   exit_code: z.number().int().optional(),
+  last_error_line: AttemptEnd.shape.last_error_line.describe(
+    'Of its last try, where that failed: the last line on stderr that is not blank, without colours; at most 200 characters',
+  ),
   duration_ms: z.number().optional(),
   child_run_id: z.string().optional().describe('Of a sub-workflow: its run'),
   /** The attempts, oldest first; `attempt_id` goes into the output URL. */

@@ -40,6 +40,12 @@ export function jsonOf(text: string): unknown {
   }
 }
 
+// Control sequences (CSI), texts to the terminal (OSC …, ended by BEL or ST), and two-character ones.
+const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[ -/]*[0-~])/g
+
+/** Returns the text without its escape sequences, such as colours. */
+export const withoutEscapes = (text: string): string => text.replace(ESCAPES, '')
+
 /** A text as one word for a shell: what is shown is copied, and whoever chose the text may not have meant well. */
 export const shellWord = (text: string): string =>
   /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`

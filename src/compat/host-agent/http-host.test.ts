@@ -66,7 +66,7 @@ test('a short command is carried out, and its output, code and exports come back
   assert.deepEqual([end.outcome, end.reason, end.exit_code], ['failed', 'exit_code', 3])
   assert.equal(sink.text('stdout'), 'hi there\nBOPS_EXPORT:A=1\n')
   assert.equal(sink.text('stderr'), 'no\n')
-  assert.deepEqual(end.exports, { A: '1' })
+  assert.deepEqual([end.exports, end.last_error_line], [{ A: '1' }, 'no'])
   assert.deepEqual(
     sink.reports.map((report) => report.type),
     ['started', 'ended'],

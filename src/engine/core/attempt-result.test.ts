@@ -63,6 +63,18 @@ test('what is told of an end goes on to stand beside the exports that are missin
   assert.match(view.message!, /Step "a" failed: T was not exported\. A line is no export\.$/)
 })
 
+test('the last line on stderr stays with what failed, and not with a success', async (t) => {
+  const { play } = scriptedEngine(t, ({ step }) => ({
+    ...(step === 'bad' && { outcome: 'failed' as const, reason: 'exit_code' as const }),
+    last_error_line: `${step} said this`,
+  }))
+  const view = await play([step('good'), step('bad')])
+  assert.deepEqual(
+    view.steps.map(({ instances }) => instances[0]!.last_error_line),
+    [undefined, 'bad said this'],
+  )
+})
+
 test('no try follows a cancellation, neither of what waits for one nor of what was running', async (t) => {
   const { submit, engine, host, clock } = scriptedEngine(t, () => 'hold')
   const retry = { max_attempts: 3, backoff: { delay_seconds: 60 } }

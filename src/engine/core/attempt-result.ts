@@ -39,6 +39,7 @@ export function attemptResult(
     if (attempt.cancel === 'timeout') finished.outcome = 'failed'
   }
   const failed = finished.outcome === 'failed' || finished.outcome === 'interrupted'
+  if (!failed) delete finished.last_error_line
   if (failed && mayRetry && !attempt.cancel && step.retry && !isLastTry(step, attempt.try))
     finished.retry_at = new Date(now + delayMs(step.retry, attempt.try)).toISOString()
   return finished

@@ -375,6 +375,7 @@ function finishAttempt(state: RunState, event: EventOf<'attempt.finished'>): voi
   instance.reason = event.reason
   instance.message = event.message
   instance.exit_code = event.exit_code
+  instance.last_error_line = event.last_error_line
   instance.duration_ms = event.duration_ms
   instance.exports = event.exports
   setStatus(step, instance, event.retry_at ? 'waiting' : event.outcome)

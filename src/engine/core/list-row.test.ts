@@ -32,7 +32,13 @@ test('a step that comes only on demand has a stop where it runs, and no other', 
 test('a row keeps the first failure of a run', async (t) => {
   const { play } = scriptedEngine(t, ({ step, host }) =>
     step === 'two' && host === 'y'
-      ? { outcome: 'failed', reason: 'exit_code', exit_code: 3, message: 'm'.repeat(300) }
+      ? {
+          outcome: 'failed',
+          reason: 'exit_code',
+          exit_code: 3,
+          message: 'm'.repeat(300),
+          last_error_line: 'gone',
+        }
       : 'success',
   )
   const two = step('two', { targets: ['x', 'y'] })
@@ -42,7 +48,8 @@ test('a row keeps the first failure of a run', async (t) => {
     [now!.step, now!.question, now!.failure!.step, now!.failure!.host],
     [undefined, undefined, 'two', 'y'],
   )
-  assert.deepEqual([now!.failure!.reason, now!.failure!.exit_code], ['exit_code', 3])
+  const { reason, exit_code, last_error_line } = now!.failure!
+  assert.deepEqual([reason, exit_code, last_error_line], ['exit_code', 3, 'gone'])
   assert.equal(now!.failure!.message.length, 200)
   assert.ok(Buffer.byteLength(JSON.stringify({ route, now })) < 1024)
 })

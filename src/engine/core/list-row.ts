@@ -232,7 +232,8 @@ function failureOf(steps: readonly StepState[]): NonNullable<RunListRow['now']>[
   const instance = first.instances.find(({ status }) => status === 'failed' || status === 'interrupted')
   const { reason, message } = instance?.reason === undefined ? first : instance
   const { host, exit_code } = instance ?? {}
-  return { step: first.name, host, reason, message: cut(message ?? ''), exit_code }
+  const last_error_line = instance?.last_error_line && cut(instance.last_error_line)
+  return { step: first.name, host, reason, message: cut(message ?? ''), exit_code, last_error_line }
 }
 
 /** No half of a character at its end. */

@@ -80,6 +80,7 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
   reason?: Reason
   message?: string
   exit_code?: number
+  last_error_line?: string
   duration_ms?: number
   exports?: Record<string, string>
   /** Numbers of its attempts, oldest first. */

@@ -126,7 +126,7 @@ export function instanceView(
   instance: InstanceState,
   state: RunState,
 ): z.infer<typeof InstanceView> {
-  const { host, vars, reason, message, exit_code, duration_ms } = instance
+  const { host, vars, reason, message, exit_code, last_error_line, duration_ms } = instance
   const attempts = instance.attempts.map((number) => {
     const attempt = state.attempts[number - 1]!
     const lengths = Object.entries(attempt.streams).map(([name, length]) => [name, { length }])
@@ -165,6 +165,7 @@ export function instanceView(
     reason,
     message,
     exit_code,
+    last_error_line,
     duration_ms,
     child_run_id,
     attempts,

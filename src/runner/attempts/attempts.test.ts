@@ -24,6 +24,7 @@ test("a command runs in its run's workspace, and its output and end are kept unt
   const end = await endOf(attempt)
   assert.equal(end.outcome, 'success')
   assert.equal(end.exit_code, 0)
+  assert.equal(end.last_error_line, 'err')
   assert.equal(await textOf(attempt), `out one two\n${workspace}\n`)
   assert.deepEqual(end.streams?.stderr, { length: 4, sha256: sha256('err\n') })
   const [started] = attempt.reports

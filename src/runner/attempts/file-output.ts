@@ -15,6 +15,7 @@ import { TailFile } from '../../platform/tail-file.ts'
 import type { Masker, StreamMasker } from '../masking/masker.ts'
 import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { ExportScanner } from './exported-variables.ts'
+import { LastErrorLine } from './last-error-line.ts'
 import type { AttemptOutput } from './measured-end.ts'
 import { OutputValues } from './output-values.ts'
 
@@ -36,6 +37,7 @@ export class FileOutput implements AttemptOutput {
   readonly scanner: ExportScanner | undefined
   readonly values: OutputValues
   readonly #folder: AttemptFolder
+  readonly #lastErrorLine = new LastErrorLine()
   readonly #masked: Partial<Record<StreamName, MaskedFile>> = {}
   /** How long they were when it was last looked; an earlier process of this runner may have left some. */
   readonly #known: Record<StreamName, number> = { stdout: 0, stderr: 0 }
@@ -63,12 +65,18 @@ export class FileOutput implements AttemptOutput {
         )
     const taken = (stream: StreamName, chunk: Buffer) => {
       if (stream === 'stdout') scanner?.push(chunk)
+      else this.#lastErrorLine.push(chunk)
       values.push(stream, chunk)
       if (masker) onMore()
     }
     const digest = (stream: StreamName) =>
       new StreamDigest(this.files[stream], this.#masked[stream], (chunk) => taken(stream, chunk))
     this.#digests = { stdout: digest('stdout'), stderr: digest('stderr') }
+  }
+
+  /** Of what is read by now; after `finish`, of all. */
+  get lastErrorLine(): string | undefined {
+    return this.#lastErrorLine.text
   }
 
   /** Whether something of it stands for a secret. */

@@ -14,6 +14,8 @@ import { attemptEnd, type Cause, type Ending } from './verdict.ts'
 export interface AttemptOutput {
   readonly scanner?: ExportScanner
   readonly values?: OutputValues
+  /** Undefined: nothing stands on standard error. */
+  readonly lastErrorLine: string | undefined
   /** Whether something of it stands for a secret. */
   readonly hidden: boolean
   length(stream: StreamName): number
@@ -78,7 +80,7 @@ export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
   const end = attemptEnd({ ending, cause, scanner, values, exports, masker, hidden })
   const words = cause === undefined ? await lastWords() : undefined
   if (words !== undefined) end.message = `${end.message ?? ''}\n${words}`.trimStart()
-  return { ...end, streams, output_files }
+  return { ...end, streams, output_files, last_error_line: output.lastErrorLine }
 }
 
 const STREAMS: readonly StreamName[] = ['stdout', 'stderr']

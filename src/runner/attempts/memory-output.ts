@@ -41,6 +41,9 @@ export class MemoryOutput implements AttemptOutput {
   get values() {
     return this.#pushed.values
   }
+  get lastErrorLine(): string | undefined {
+    return this.#pushed.lastErrorLine
+  }
   get hidden(): boolean {
     return this.#pushed.hidden
   }

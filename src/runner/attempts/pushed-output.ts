@@ -1,5 +1,6 @@
 import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import type { Masker, StreamMasker } from '../masking/masker.ts'
+import { LastErrorLine } from './last-error-line.ts'
 import { OutputValues } from './output-values.ts'
 
 const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
@@ -11,6 +12,7 @@ export class PushedOutput {
   readonly #masked: Readonly<Record<StreamName, StreamMasker>> | undefined
   readonly #keep: (stream: StreamName, bytes: Buffer) => Promise<void>
   readonly #refused = new Set<StreamName>()
+  readonly #lastErrorLine = new LastErrorLine()
 
   constructor(
     spec: AttemptSpec,
@@ -20,6 +22,10 @@ export class PushedOutput {
     this.values = spec.outputs === undefined ? undefined : new OutputValues(spec)
     this.#masked = masker && { stdout: masker.stream(), stderr: masker.stream() }
     this.#keep = keep
+  }
+
+  get lastErrorLine(): string | undefined {
+    return this.#lastErrorLine.text
   }
 
   /** Whether something of it stands for a secret. */
@@ -40,6 +46,7 @@ export class PushedOutput {
   async #take(stream: StreamName, bytes: Buffer): Promise<void> {
     if (bytes.length === 0) return
     this.values?.push(stream, bytes)
+    if (stream === 'stderr') this.#lastErrorLine.push(bytes)
     try {
       await this.#keep(stream, bytes)
     } catch (error) {

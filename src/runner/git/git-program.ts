@@ -5,6 +5,7 @@ import { type Duplex, PassThrough, pipeline, type Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { ErrandError } from '../../contract/errors.ts'
 import { spawnTree } from '../../platform/child-tree.ts'
+import { withoutEscapes } from '../../platform/text.ts'
 import { answerCredentials, CREDENTIAL_HELPER, type GitCredential } from './git-credential.ts'
 
 export interface GitOptions {
@@ -191,9 +192,7 @@ class GitLines {
   }
 
   #take(part: string): void {
-    const line = part
-      .slice(0, MAX_LINE_LENGTH)
-      .replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '')
+    const line = withoutEscapes(part.slice(0, MAX_LINE_LENGTH))
       .replace(/\p{Cc}/gu, ' ')
       .trim()
     if (line === '') return

@@ -163,6 +163,7 @@ test('exit codes, signals, exports, outputs and failures to start are told as on
     { outputs: { E: 'stderr' } },
   )
   assert.deepEqual(exported.exports, { A: '1', E: 'err' })
+  assert.equal(exported.last_error_line, 'err')
   assert.deepEqual((await end('vars.set', { vars: { B: 2 } })).exports, { B: '2' })
   const messages = [
     await end('cmd.run', { cmd: 'true', cwd: '/nowhere' }),

@@ -32,6 +32,9 @@ export class SinkOutput implements AttemptOutput {
   get values() {
     return this.#pushed.values
   }
+  get lastErrorLine(): string | undefined {
+    return this.#pushed.lastErrorLine
+  }
   get hidden(): boolean {
     return this.#pushed.hidden
   }

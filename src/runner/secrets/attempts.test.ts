@@ -51,6 +51,8 @@ test('a command has its secrets, and nothing that it puts out holds one, in any 
   assert.match(stdout, /{"v":"fine"}$/)
   assert.deepEqual(found(stdout + stderr + JSON.stringify(attempt.reports)), [])
   assert.deepEqual([end.exports!.TOKEN_COPY, end.exports!.FINE], ['***', '1'])
+  assert.equal(end.last_error_line, stderr.trimEnd().split('\n').at(-1))
+  assert.match(end.last_error_line!, /\*\*\*/)
   assert.match(end.message!, /A secret cannot be exported: it is \*\*\* in .*TOKEN_COPY/)
   assert.match(end.message!, /A line is no export: "BOPS_EXPORT:\*\*\*" /)
   assert.match(end.message!, /Output ERR was not set: nothing matches/)

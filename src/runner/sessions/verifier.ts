@@ -1,6 +1,7 @@
 import { messageWithHint } from '../../contract/errors.ts'
 import { endTree, spawnTree } from '../../platform/child-tree.ts'
 import { unlessAborted, within } from '../../platform/races.ts'
+import { withoutEscapes } from '../../platform/text.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Launch } from '../sandbox/launch.ts'
 
@@ -139,8 +140,5 @@ const notStarted = (error: Error): string => `it could not be started: ${message
 function textOf(tail: Buffer): string {
   let start = 0
   while (start < 3 && start < tail.length && (tail[start]! & 0xc0) === 0x80) start++
-  return tail
-    .toString('utf8', start)
-    .replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '')
-    .trim()
+  return withoutEscapes(tail.toString('utf8', start)).trim()
 }

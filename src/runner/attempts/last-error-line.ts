@@ -1,0 +1,39 @@
+import { withoutEscapes } from '../../platform/text.ts'
+
+const MAX_ERROR_LINE = 200
+/** A longer last line is seen from within. */
+const KEPT_BYTES = 4096
+
+/** The last line that an attempt has written to standard error, as people read it: what an error mostly ends with. */
+export class LastErrorLine {
+  #end: Buffer = Buffer.alloc(0)
+  #isCut = false
+
+  push(bytes: Buffer): void {
+    const isWhole = this.#end.length + bytes.length <= KEPT_BYTES
+    const all = bytes.length >= KEPT_BYTES ? bytes : Buffer.concat([this.#end, bytes])
+    // A copy: the caller may use its buffer again.
+    this.#end = Buffer.from(all.subarray(-KEPT_BYTES))
+    this.#isCut ||= !isWhole
+  }
+
+  /** Without colours and blank lines, and in its last state where carriage returns draw it anew; undefined: there is none. */
+  get text(): string | undefined {
+    const states = this.#end.toString('utf8').split(/[\r\n]/)
+    for (let at = states.length - 1; at >= 0; at--) {
+      const line = withoutEscapes(states[at]!)
+        .replace(/\p{Cc}|\p{Bidi_Control}/gu, ' ')
+        .trim()
+      if (line === '') continue
+      // The first may begin in the middle of a line, and of a character.
+      return at === 0 && this.#isCut ? short(`…${line.replace(/^\ufffd+/, '')}`) : short(line)
+    }
+    return undefined
+  }
+}
+
+/** No half of a character at its end. */
+const short = (line: string): string =>
+  line.length <= MAX_ERROR_LINE
+    ? line
+    : `${line.slice(0, MAX_ERROR_LINE - 1).replace(/[\ud800-\udbff]$/, '')}…`
