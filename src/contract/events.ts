@@ -151,6 +151,10 @@ export const RunEvent = z.discriminatedUnion('type', [
     stream: StreamName,
     offset: z.number().int().min(0),
     length: z.number().int().min(1),
+    unordered: z
+      .literal(true)
+      .optional()
+      .describe('Where its bytes belong among those of the other stream is not known'),
     /** Filled in on the way out, never stored; bytes that are no UTF-8 are U+FFFD. */
     text: z.string().optional(),
     /** Filled in likewise: so many bytes of it are no longer there. */

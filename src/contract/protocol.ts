@@ -144,6 +144,15 @@ export const RunnerFrame = z.discriminatedUnion('type', [
    * lived is sent again.
    */
   z.object({ type: z.literal('progress'), attempts: z.array(AttemptProgress) }),
+  /** The place of these bytes among those of the other stream is not known; before the frame with the bytes. */
+  z.object({
+    type: z.literal('unordered'),
+    attempt_id,
+    epoch,
+    stream: StreamName,
+    offset: z.number().int().min(0),
+    length: z.number().int().min(1),
+  }),
   /** Takes nothing new; finishes what it has. */
   z.object({ type: z.literal('draining') }),
   /** The agents of its machine, as it found them now. */

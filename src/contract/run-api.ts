@@ -203,6 +203,12 @@ const Line = z.object({
     .optional()
     .describe('Bytes before the text, of a long line that carriage returns draw anew: its last states come'),
   open: z.boolean().optional().describe('Its line break has not come'),
+  unordered: z
+    .boolean()
+    .optional()
+    .describe(
+      'Where it belongs among the lines of the other stream is not known; all others stand within 64 KB of their place',
+    ),
 })
 export type Line = z.infer<typeof Line>
 export const Lines = z.object({

@@ -141,9 +141,10 @@ export interface AttemptSink {
    * Bytes of a stream at their offset. Resolves with the length now kept, once the bytes are kept; the caller
    * waits for that (backpressure). What is there already is ignored; a gap throws `conflict`. Rejects with
    * `disk_full` where they cannot be kept. Where there is more than may be kept it resolves with `ALL_OUTPUT`: none of
-   * what follows in the stream need be handed in.
+   * what follows in the stream need be handed in. The order of the calls is that of both streams; `unordered`: where these
+   * belong among the other's bytes is not known.
    */
-  output(stream: StreamName, offset: number, bytes: Buffer): Promise<number>
+  output(stream: StreamName, offset: number, bytes: Buffer, unordered?: true): Promise<number>
   /** Length of the stream as kept here. */
   length(stream: StreamName): Promise<number>
 }

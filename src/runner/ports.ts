@@ -59,6 +59,15 @@ export type Action =
 
 export type ActionRegistry = Readonly<Record<string, Action>>
 
+/** Bytes of one stream that came one after another. */
+export interface OutputPart {
+  stream: StreamName
+  offset: number
+  length: number
+  /** Where they belong among those of the other stream is not known. */
+  unordered?: true
+}
+
 /** An attempt that this machine has: running, or ended and not yet released. */
 export interface HeldAttempt {
   readonly spec: AttemptSpec
@@ -68,6 +77,8 @@ export interface HeldAttempt {
   readonly ended: boolean
   /** Bytes of the stream that may leave this machine now. After `ended` it is final. */
   length(stream: StreamName): number
+  /** The part that comes next in the order of both streams, where so much of each is known; undefined: there is no more now. */
+  next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined
   /** At most `max` bytes from `offset`. */
   read(stream: StreamName, offset: number, max: number): Promise<Buffer>
   /** Called after each new report or bytes; answers how to stop being called. */

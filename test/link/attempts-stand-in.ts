@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptInput } from '../../src/contract/agent.ts'
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../src/contract/attempt.ts'
-import type { Attempts, HeldAttempt } from '../../src/runner/ports.ts'
+import type { Attempts, HeldAttempt, OutputPart } from '../../src/runner/ports.ts'
+import { partAfter } from '../support/runner/part-after.ts'
 
 export interface Script {
   /** What it writes, chunk by chunk, with a pause after each. */
@@ -113,6 +114,10 @@ export class HeldStandIn implements HeldAttempt {
 
   length(stream: StreamName): number {
     return this.#bytes[stream].length
+  }
+
+  next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined {
+    return partAfter(known, { stdout: this.length('stdout'), stderr: this.length('stderr') })
   }
 
   async read(stream: StreamName, offset: number, max: number): Promise<Buffer> {

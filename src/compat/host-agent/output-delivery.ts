@@ -5,6 +5,8 @@ import type { AttemptSink, Placement } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { TaskAnswer } from './wire.ts'
 
+type Part = NonNullable<TaskAnswer['order']>[number]
+
 /** The news of one attempt that an agent's answers bring, on the way to the sink: each report and byte once, in order. */
 export class Delivery {
   readonly #sink: AttemptSink
@@ -65,9 +67,17 @@ export class Delivery {
   }
 
   /** Rejects where the sink cannot keep it. */
-  async takeOutput({ stdout_base64 = '', stderr_base64 = '' }: TaskAnswer): Promise<void> {
-    await this.#streams.stdout.take(Buffer.from(stdout_base64, 'base64'))
-    await this.#streams.stderr.take(Buffer.from(stderr_base64, 'base64'))
+  async takeOutput({ stdout_base64 = '', stderr_base64 = '', order = [] }: TaskAnswer): Promise<void> {
+    const left = {
+      stdout: Buffer.from(stdout_base64, 'base64'),
+      stderr: Buffer.from(stderr_base64, 'base64'),
+    }
+    // An agent of an earlier release knows no order.
+    const rest = (['stdout', 'stderr'] as const).map((stream) => ({ stream, length: left[stream].length }))
+    for (const { stream, length, unordered } of [...order, ...rest] as Part[]) {
+      await this.#streams[stream].take(left[stream].subarray(0, length), unordered)
+      left[stream] = left[stream].subarray(length)
+    }
   }
 
   /** All output that the answer tells of is kept. */
@@ -123,10 +133,10 @@ class RemoteStream {
   }
 
   /** Hands over what follows the offset; resolves once it is kept. Rejects where it cannot be kept. */
-  async take(bytes: Buffer): Promise<void> {
+  async take(bytes: Buffer, unordered?: true): Promise<void> {
     if (bytes.length === 0) return
     try {
-      this.#offset = await this.#sink.output(this.#name, this.#offset, bytes)
+      this.#offset = await this.#sink.output(this.#name, this.#offset, bytes, unordered)
     } catch (error) {
       if (!(error instanceof ErrandError && error.code === 'conflict')) throw error
       await this.takeUp()

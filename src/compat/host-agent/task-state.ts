@@ -2,6 +2,9 @@ import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import type { HeldAttempt } from '../../runner/ports.ts'
 import type { ListedTask, TaskAnswer, TaskStatus } from './wire.ts'
 
+/** Of the order that an answer says. */
+const MOST_PARTS = 1_000
+
 export interface Part {
   offsets: Record<StreamName, number>
   maxBytes: number
@@ -21,8 +24,10 @@ export async function taskAnswer(taskId: string, attempt: HeldAttempt, part: Par
   // Before the lengths: they are final only once it has ended.
   const end = endOf(attempt)
   const reports = part.reportsFrom === undefined ? undefined : attempt.reports.slice(part.reportsFrom)
-  const stdout = await readPart(attempt, 'stdout', part, end !== undefined)
-  const stderr = await readPart(attempt, 'stderr', part, end !== undefined)
+  // Bytes that are not cut at characters come in the order of both streams, and neither goes ahead.
+  const order = part.encoding === 'base64' ? orderOf(attempt, part) : undefined
+  const stdout = await readPart(attempt, 'stdout', part, end !== undefined, order)
+  const stderr = await readPart(attempt, 'stderr', part, end !== undefined, order)
   const { type: _type, outcome: _outcome, ...ended } = end ?? { type: 'ended', outcome: 'running' }
   return {
     task_id: taskId,
@@ -36,14 +41,32 @@ export async function taskAnswer(taskId: string, attempt: HeldAttempt, part: Par
     stderr_offset: stderr.next,
     stdout_length: stdout.length,
     stderr_length: stderr.length,
+    order,
     reports,
   }
 }
 
-async function readPart(attempt: HeldAttempt, stream: StreamName, part: Part, ended: boolean) {
+type Order = NonNullable<TaskAnswer['order']>
+
+/** The parts that come next, until there is no more of them, or more of one stream than an answer brings. */
+function orderOf(attempt: HeldAttempt, { offsets, maxBytes }: Part): Order {
+  const order: Order = []
+  const known = { ...offsets }
+  for (let next = attempt.next(known); next; next = attempt.next(known)) {
+    const { stream, unordered } = next
+    const length = Math.min(next.length, offsets[stream] + maxBytes - known[stream])
+    if (length > 0) order.push({ stream, length, ...(unordered && { unordered }) })
+    known[stream] += length
+    if (length < next.length || order.length >= MOST_PARTS) break
+  }
+  return order
+}
+
+async function readPart(attempt: HeldAttempt, stream: StreamName, part: Part, ended: boolean, order?: Order) {
   const length = attempt.length(stream)
   const offset = part.offsets[stream]
-  const max = Math.min(part.maxBytes, length - offset)
+  const ordered = order?.reduce((sum, each) => sum + (each.stream === stream ? each.length : 0), 0)
+  const max = Math.min(ordered ?? part.maxBytes, length - offset)
   let bytes: Buffer = max > 0 ? await attempt.read(stream, offset, max) : Buffer.alloc(0)
   // A character that is not whole yet comes with the next part, unless there is none.
   if (part.encoding === 'text' && !(ended && offset + bytes.length >= length)) bytes = wholeCharacters(bytes)

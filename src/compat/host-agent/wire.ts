@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { AttemptEnd, AttemptReport } from '../../contract/attempt.ts'
+import { AttemptEnd, AttemptReport, StreamName } from '../../contract/attempt.ts'
 import { RunId } from '../../contract/ids.ts'
 import { Isolation, Network } from '../../contract/isolation.ts'
 import { SecretUse } from '../../contract/step-secrets.ts'
@@ -107,6 +107,12 @@ export const TaskAnswer = AttemptEnd.omit({ type: true, outcome: true }).extend(
   stderr_offset: length,
   stdout_length: length,
   stderr_length: length,
+  order: z
+    .array(z.object({ stream: StreamName, length, unordered: z.literal(true).optional() }))
+    .optional()
+    .describe(
+      'How the bytes of both streams come one after another; `unordered`: that is not known of these',
+    ),
   reports: z.array(AttemptReport).optional(),
 })
 export type TaskAnswer = z.infer<typeof TaskAnswer>

@@ -129,7 +129,7 @@ export class AttemptWatch implements AttemptSink {
     return this.#loop.input([started], true)
   }
 
-  async output(stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
+  async output(stream: StreamName, offset: number, bytes: Buffer, unordered?: true): Promise<number> {
     if (this.#givenUp) return offset + bytes.length
     if (this.#closed) throw engineClosed()
     const end = offset + bytes.length
@@ -142,16 +142,23 @@ export class AttemptWatch implements AttemptSink {
       offset,
       bytes.subarray(0, bytes.length - (fresh - fitting)),
       fitting,
+      unordered,
     )
     if (message === undefined) return kept
     this.#endOverLimit(message)
     return ALL_OUTPUT
   }
 
-  async #keep(stream: StreamName, offset: number, bytes: Buffer, counted: number): Promise<number> {
+  async #keep(
+    stream: StreamName,
+    offset: number,
+    bytes: Buffer,
+    counted: number,
+    unordered: true | undefined,
+  ): Promise<number> {
     try {
       const kept = await this.#ports.outputs.append(this.#id, stream, offset, bytes)
-      if (this.#joiner.add(stream, bytes, kept)) this.#tell()
+      if (this.#joiner.add(stream, bytes, kept, unordered)) this.#tell()
       else this.#timer ??= setTimeout(() => this.#tell(), this.#waitMs())
       return kept
     } catch (error) {

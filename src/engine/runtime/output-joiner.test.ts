@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import type { StreamName } from '../../contract/attempt.ts'
 import { OUTPUT_EVENT_BYTES, OutputJoiner } from './output-joiner.ts'
 
 test('however text is split, sent again and told of, its ranges join without a hole and cut no character', () => {
@@ -44,4 +45,52 @@ test('a large amount is due at once, and told of in pieces', () => {
     joiner.take(joiner.due(false)).map(({ length }) => length),
     [OUTPUT_EVENT_BYTES, OUTPUT_EVENT_BYTES, 10],
   )
+})
+
+test('both streams are told of in the order in which they came, near their place where the parts are many', () => {
+  const piece = fc.tuple(
+    fc.constantFrom<StreamName>('stdout', 'stderr'),
+    fc.integer({ min: 1, max: 9_000 }),
+    fc.boolean(),
+  )
+  fc.assert(
+    fc.property(fc.array(piece, { minLength: 1, maxLength: 60 }), fc.nat(9), (pieces, every) => {
+      const joiner = new OutputJoiner()
+      const kept = { stdout: 0, stderr: 0 }
+      const places: [number, number][] = []
+      const ranges: ReturnType<OutputJoiner['take']> = []
+      for (const [count, [stream, bytes]] of pieces.entries()) {
+        kept[stream] += bytes
+        joiner.add(stream, Buffer.alloc(bytes, 'x'), kept[stream])
+        if (stream === 'stderr') places.push([kept.stderr, kept.stdout])
+        if (count % (every + 1) === every) ranges.push(...joiner.take(joiner.due(false)))
+      }
+      const before = ranges.length
+      ranges.push(...joiner.take(joiner.due(true)))
+      assert.ok(ranges.length - before <= 2 * Math.ceil((kept.stdout + kept.stderr) / 16_384) + 8)
+      const told = { stdout: 0, stderr: 0 }
+      let seen = 0
+      for (const { stream, offset, length } of ranges) {
+        assert.equal(offset, told[stream])
+        told[stream] += length
+        for (; seen < places.length && places[seen]![0] <= told.stderr; seen++)
+          assert.ok(Math.abs(places[seen]![1] - told.stdout) <= 16_384)
+      }
+      assert.deepEqual(told, kept)
+    }),
+  )
+})
+
+test('bytes whose place is not known are told of apart, and a character stays whole beside the other stream', () => {
+  const joiner = new OutputJoiner()
+  joiner.add('stdout', Buffer.from('a€').subarray(0, 2), 2)
+  joiner.add('stderr', Buffer.from('xyz'), 3, true)
+  joiner.add('stdout', Buffer.from('€').subarray(1), 4)
+  joiner.add('stderr', Buffer.from('w'), 4)
+  assert.deepEqual(joiner.take(joiner.due(false)), [
+    { stream: 'stdout', offset: 0, length: 1 },
+    { stream: 'stderr', offset: 0, length: 3, unordered: true },
+    { stream: 'stdout', offset: 1, length: 3 },
+    { stream: 'stderr', offset: 3, length: 1 },
+  ])
 })

@@ -97,7 +97,7 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
   } satisfies Partial<Handlers>
 }
 
-const lineView = ({ number, stream, timeMs, text, length, leftOut, open }: ShownLine): Line => ({
+const lineView = ({ number, stream, timeMs, text, length, leftOut, open, unordered }: ShownLine): Line => ({
   number,
   stream,
   time: new Date(timeMs).toISOString(),
@@ -105,4 +105,5 @@ const lineView = ({ number, stream, timeMs, text, length, leftOut, open }: Shown
   ...(length !== undefined && { length }),
   ...(leftOut !== undefined && { left_out: leftOut }),
   ...(open && { open }),
+  ...(unordered && { unordered }),
 })

@@ -31,7 +31,7 @@ export interface InboxOptions {
 
 type Item =
   | { type: 'report'; n: number; report: AttemptReport }
-  | { type: 'output'; stream: StreamName; offset: number; bytes: Buffer; meter: Meter }
+  | { type: 'output'; stream: StreamName; offset: number; bytes: Buffer; unordered: boolean; meter: Meter }
 
 /**
  * Takes the frames of one attempt and epoch in any order and any number of times, and hands each report and byte
@@ -48,6 +48,8 @@ export class Inbox {
   #working = false
   /** The store failed; nothing is taken until this is over. */
   #stalled = false
+  /** Bytes that may come, and whose place is not known: of each stream the last that were told of. */
+  readonly #unordered: Partial<Record<StreamName, { from: number; to: number }>> = {}
   readonly #gapTold = new Set<StreamName>()
   readonly #backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
 
@@ -74,6 +76,11 @@ export class Inbox {
     void this.#work()
   }
 
+  /** The place of these bytes, which come next, is not known. */
+  unordered(stream: StreamName, offset: number, length: number): void {
+    this.#unordered[stream] = { from: offset, to: offset + length }
+  }
+
   output(stream: StreamName, offset: number, bytes: Buffer, meter: Meter): void {
     if (this.#stalled) return
     const next = this.#next[stream]
@@ -91,7 +98,9 @@ export class Inbox {
     this.#gapTold.delete(stream)
     this.#next[stream] = next + fresh.length
     meter.took(fresh.length)
-    this.#queue.push({ type: 'output', stream, offset: next, bytes: fresh, meter })
+    const { from = 0, to = 0 } = this.#unordered[stream] ?? {}
+    const unordered = from <= next && next < to
+    this.#queue.push({ type: 'output', stream, offset: next, bytes: fresh, unordered, meter })
     void this.#work()
   }
 
@@ -142,11 +151,11 @@ export class Inbox {
     else ack(false)
   }
 
-  async #handOutput({ stream, offset, bytes, meter }: Item & { type: 'output' }): Promise<void> {
+  async #handOutput({ stream, offset, bytes, unordered, meter }: Item & { type: 'output' }): Promise<void> {
     const { sink, ack, signal } = this.#options
     this.#handed[stream] = offset + bytes.length
     try {
-      const length = await sink.output(stream, offset, bytes)
+      const length = await sink.output(stream, offset, bytes, unordered || undefined)
       if (signal.aborted) return
       this.#keep(stream, length)
       ack(false)

@@ -238,6 +238,7 @@ export class Incoming {
     }
     this.#options.dispatch.begun(assignment)
     if (frame.type === 'report') assignment.inbox.report(frame.n, frame.report)
+    else if (frame.type === 'unordered') assignment.inbox.unordered(frame.stream, frame.offset, frame.length)
   }
 
   output(link: RunnerLink, frame: OutputFrame): void {

@@ -12,12 +12,12 @@ class Log {
   readonly events: RunEvent[] = []
   reads = 0
 
-  add(stream: StreamName, text: string | Buffer, atMs = this.events.length * 100): void {
+  add(stream: StreamName, text: string | Buffer, atMs = this.events.length * 100, unordered?: true): void {
     const bytes = Buffer.from(text as string)
     const offset = this.bytes[stream].length
     this.bytes[stream] = Buffer.concat([this.bytes[stream], bytes])
     this.#tell(
-      { type: 'output', attempt: 1, step: 'a', host: 'b', stream, offset, length: bytes.length },
+      { type: 'output', attempt: 1, step: 'a', host: 'b', stream, offset, length: bytes.length, unordered },
       atMs,
     )
   }
@@ -238,4 +238,19 @@ test('an index that is not whole, or of another run, is none', () => {
   bad[bad.length - 3]! ^= 1
   assert.equal(LineIndex.fromFile(bad, 'then'), undefined)
   assert.equal(LineIndex.fromFile(Buffer.alloc(0), 'then'), undefined)
+})
+
+test('lines whose place is not known are marked, also in an index from a file', async () => {
+  const log = new Log()
+  log.add('stdout', 'one\ntwo\n', 0)
+  log.add('stderr', 'lost\nopen', 0, true)
+  log.add('stderr', ' end\nknown\n', 0)
+  const lines = new AttemptLines(1)
+  await lines.grow(log.from())
+  const marks = async (of: AttemptLines) =>
+    (await of.lines(1, 10, 100, log.read)).map(({ text, unordered }) => `${text}${unordered ? '?' : ''}`)
+  const expected = ['one', 'two', 'lost?', 'open end?', 'known']
+  assert.deepEqual(await marks(lines), expected)
+  const again = LineIndex.fromFile(lines.index.toFile('then'), 'then')
+  assert.deepEqual(await marks(new AttemptLines(1, again)), expected)
 })

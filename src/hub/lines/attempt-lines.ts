@@ -1,6 +1,6 @@
 import { setImmediate as nextRound } from 'node:timers/promises'
 import type { StreamName } from '../../contract/attempt.ts'
-import type { RunEvent } from '../../contract/events.ts'
+import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { LineIndex, type Piece } from './line-index.ts'
 
 const WINDOW_BYTES = 256 * 1024
@@ -23,6 +23,8 @@ export interface ShownLine {
   leftOut?: number
   /** Its line break has not come. */
   open: boolean
+  /** Where it belongs among the lines of the other stream is not known. */
+  unordered: boolean
 }
 
 /** Reads of both streams, each from a window that goes along: pieces of the two take turns in a log. */
@@ -101,17 +103,14 @@ export class AttemptLines {
   }
 
   /** Of bytes that were told of and are no longer there nothing is known: they count as a line that goes on. */
-  async #add(
-    { stream, offset, length, time }: { stream: StreamName; offset: number; length: number; time: string },
-    read: ReadBytes,
-  ): Promise<void> {
+  async #add({ stream, offset, length, time, unordered }: EventOf<'output'>, read: ReadBytes): Promise<void> {
     const timeMs = Date.parse(time)
     const end = offset + length
     // What was taken in before a failure is not taken in twice.
     for (let at = Math.max(offset, this.index.head.told[stream]); at < end; ) {
       const bytes = await read(stream, at, Math.min(end, at + WINDOW_BYTES))
       const known = bytes.length > 0 ? bytes : Buffer.alloc(Math.min(end - at, WINDOW_BYTES))
-      this.index.add(stream, known, timeMs)
+      this.index.add(stream, known, timeMs, unordered === true)
       this.unkept.bytes += known.length
       at += known.length
     }
@@ -141,7 +140,8 @@ export class AttemptLines {
               ? bytes.subarray(a - start, b - start)
               : windows.bytes(piece.stream, a, b)
           const shown = await cutLine(text, start + begin, end, cutBytes)
-          found.push({ number, stream: piece.stream, timeMs: piece.timeMs, ...shown, open })
+          const { stream, timeMs, unordered } = piece
+          found.push({ number, stream, timeMs, ...shown, open, unordered })
         }
         if (newline < 0) break
         begin = newline + 1
@@ -153,13 +153,13 @@ export class AttemptLines {
   /** The last lines of the streams, of which more may come. */
   async open(cutBytes: number, read: ReadBytes): Promise<ShownLine[]> {
     const { open, told } = this.index.head
-    const lines = (
-      Object.entries(open) as [StreamName, { number: number; offset: number; timeMs: number }][]
-    ).map(async ([stream, { number, offset, timeMs }]) => {
-      const text = (a: number, b: number) => read(stream, a, b)
-      const shown = await cutLine(text, offset, told[stream], cutBytes)
-      return { number, stream, timeMs, ...shown, open: true }
-    })
+    const lines = (Object.entries(open) as [StreamName, NonNullable<(typeof open)[StreamName]>][]).map(
+      async ([stream, { number, offset, timeMs, unordered }]) => {
+        const text = (a: number, b: number) => read(stream, a, b)
+        const shown = await cutLine(text, offset, told[stream], cutBytes)
+        return { number, stream, timeMs, ...shown, open: true, unordered }
+      },
+    )
     return (await Promise.all(lines)).sort((a, b) => a.number - b.number)
   }
 

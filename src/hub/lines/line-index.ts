@@ -8,7 +8,11 @@ const PIECE_MS = 500
 const PIECE_FIELDS = 40
 const NONE = 0xffffffff
 const NEWLINE = 10
+/** Of a file: another one is made anew. */
+const VERSION = 2
 const streams: readonly StreamName[] = ['stdout', 'stderr']
+/** Beside the stream in the same field. */
+const UNORDERED = 2
 
 /** Bytes of one stream that came one after another, and the lines that begin in them. */
 export interface Piece {
@@ -23,10 +27,13 @@ export interface Piece {
   firstAt: number
   /** When the hub was told of its first bytes, in milliseconds since 1970. */
   timeMs: number
+  /** Where its lines belong among those of the other stream is not known. */
+  unordered: boolean
 }
 
 interface OpenLine {
   number: number
+  unordered: boolean
   offset: number
   timeMs: number
 }
@@ -84,23 +91,24 @@ export class LineIndex {
   }
 
   /** Adds the next bytes of a stream; they follow those added before. */
-  add(stream: StreamName, bytes: Uint8Array, timeMs: number): void {
+  add(stream: StreamName, bytes: Uint8Array, timeMs: number, unordered = false): void {
     for (let at = 0; at < bytes.length; ) {
-      const room = this.#roomIn(stream, timeMs)
+      const room = this.#roomIn(stream, timeMs, unordered)
       const part = bytes.subarray(at, at + (room > 0 ? room : PIECE_BYTES))
-      if (room === 0) this.#begin(stream, timeMs)
-      this.#extend(stream, part, timeMs)
+      if (room === 0) this.#begin(stream, timeMs, unordered)
+      this.#extend(stream, part, timeMs, unordered)
       at += part.length
     }
   }
 
-  #roomIn(stream: StreamName, timeMs: number): number {
+  #roomIn(stream: StreamName, timeMs: number, unordered: boolean): number {
     if (this.#count === 0) return 0
     const last = this.piece(this.#count - 1)
-    return last.stream === stream && timeMs - last.timeMs < PIECE_MS ? PIECE_BYTES - last.length : 0
+    const isSame = last.stream === stream && last.unordered === unordered
+    return isSame && timeMs - last.timeMs < PIECE_MS ? PIECE_BYTES - last.length : 0
   }
 
-  #begin(stream: StreamName, timeMs: number): void {
+  #begin(stream: StreamName, timeMs: number, unordered: boolean): void {
     const at = this.#count * PIECE_FIELDS
     if (at === this.#pieces.length)
       this.#pieces = Buffer.concat([
@@ -114,10 +122,10 @@ export class LineIndex {
     this.#pieces.writeUInt32LE(0, at + 24)
     this.#pieces.writeUInt32LE(0, at + 28)
     this.#pieces.writeUInt32LE(NONE, at + 32)
-    this.#pieces.writeUInt32LE(streams.indexOf(stream), at + 36)
+    this.#pieces.writeUInt32LE(streams.indexOf(stream) | (unordered ? UNORDERED : 0), at + 36)
   }
 
-  #extend(stream: StreamName, bytes: Uint8Array, timeMs: number): void {
+  #extend(stream: StreamName, bytes: Uint8Array, timeMs: number, unordered: boolean): void {
     const { head } = this
     const at = (this.#count - 1) * PIECE_FIELDS
     const lengthBefore = this.#pieces.readUInt32LE(at + 24)
@@ -138,7 +146,7 @@ export class LineIndex {
     }
     head.total += lines
     if (lines > 0) {
-      head.open[stream] = { number: head.total, offset: head.told[stream] + last, timeMs }
+      head.open[stream] = { number: head.total, offset: head.told[stream] + last, timeMs, unordered }
       if (stream === 'stderr') {
         const from = head.lastLineOf === 'stderr' ? head.lastStderr!.from : head.total - lines + 1
         head.lastStderr = { from, to: head.total }
@@ -155,6 +163,7 @@ export class LineIndex {
 
   piece(index: number): Piece {
     const at = index * PIECE_FIELDS
+    const name = this.#pieces.readUInt32LE(at + 36)
     return {
       before: this.#pieces.readDoubleLE(at),
       offset: this.#pieces.readDoubleLE(at + 8),
@@ -162,7 +171,8 @@ export class LineIndex {
       length: this.#pieces.readUInt32LE(at + 24),
       lines: this.#pieces.readUInt32LE(at + 28),
       firstAt: this.#pieces.readUInt32LE(at + 32),
-      stream: streams[this.#pieces.readUInt32LE(at + 36)]!,
+      stream: streams[name & 1]!,
+      unordered: (name & UNORDERED) !== 0,
     }
   }
 
@@ -204,7 +214,8 @@ export class LineIndex {
     const name = streams.indexOf(stream)
     for (let next = index + 1; next < this.#count; next++) {
       const at = next * PIECE_FIELDS
-      if (this.#pieces.readUInt32LE(at + 36) !== name || this.#pieces.readUInt32LE(at + 28) === 0) continue
+      if ((this.#pieces.readUInt32LE(at + 36) & 1) !== name || this.#pieces.readUInt32LE(at + 28) === 0)
+        continue
       const { offset, firstAt } = this.piece(next)
       return { end: offset + firstAt - 1, open: false }
     }
@@ -215,7 +226,7 @@ export class LineIndex {
   /** The index as a file holds it, of the run that was made at `madeAt`. */
   toFile(madeAt: string): Buffer {
     const pieces = this.#pieces.subarray(0, this.#count * PIECE_FIELDS)
-    const head = JSON.stringify({ version: 1, madeAt, crc: crc32(pieces), ...this.head })
+    const head = JSON.stringify({ version: VERSION, madeAt, crc: crc32(pieces), ...this.head })
     return Buffer.concat([Buffer.from(`${head}\n`), pieces])
   }
 
@@ -225,7 +236,7 @@ export class LineIndex {
     try {
       const { version, madeAt: of, crc, ...head } = JSON.parse(file.toString('utf8', 0, end))
       const pieces = file.subarray(end + 1)
-      if (version !== 1 || of !== madeAt || pieces.length % PIECE_FIELDS !== 0) return undefined
+      if (version !== VERSION || of !== madeAt || pieces.length % PIECE_FIELDS !== 0) return undefined
       return crc32(pieces) === crc ? new LineIndex(head, pieces) : undefined
     } catch {
       return undefined

@@ -71,6 +71,8 @@ export class AttemptFolder {
       | `${StreamName}.masked`
       | 'reports'
       | 'exit'
+      | 'order'
+      | 'order.masked'
       | 'exit.unheld'
       | 'overtime'
       | 'script'

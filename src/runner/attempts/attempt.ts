@@ -8,7 +8,7 @@ import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { Scope } from '../limits/scope.ts'
 import { type Asking, HubAway } from '../link/hub-patience.ts'
 import type { Masker } from '../masking/masker.ts'
-import type { HeldAttempt } from '../ports.ts'
+import type { HeldAttempt, OutputPart } from '../ports.ts'
 import { AttemptState } from './attempt-state.ts'
 import type { Driven, Driver, Over } from './driver.ts'
 import { HostReports, type ReadDoor } from './host-reports.ts'
@@ -117,6 +117,10 @@ export class Attempt implements HeldAttempt, Driven, Polled {
 
   length(stream: StreamName): number {
     return this.#output.length(stream)
+  }
+
+  next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined {
+    return this.#output.next(known)
   }
 
   async read(stream: StreamName, offset: number, max: number): Promise<Buffer> {

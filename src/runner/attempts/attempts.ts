@@ -7,6 +7,7 @@ import { AttemptTable, type AttemptTableOptions } from './attempt-table.ts'
 import type { DriverKind } from './driver.ts'
 import { processDrivers } from './drivers/process.ts'
 import { passedOn } from './launch.ts'
+import { SizeWatch } from './size-watch.ts'
 
 export interface DurableAttemptsOptions extends AttemptTableOptions {
   registry: ActionRegistry
@@ -24,6 +25,7 @@ export class DurableAttempts implements Attempts {
   readonly #services: AttemptTable
   readonly #log: Log | undefined
   readonly #drivers: { process: DriverKind; agent?: DriverKind; bot?: DriverKind; platform?: DriverKind }
+  readonly #sizes = new SizeWatch()
   #closed = false
 
   constructor(options: DurableAttemptsOptions) {
@@ -31,7 +33,10 @@ export class DurableAttempts implements Attempts {
     this.#registry = registry
     this.#services = new AttemptTable(options)
     this.#log = log
-    this.#drivers = { ...drivers, process: processDrivers({ workspaces, env: passedOn(env) }) }
+    this.#drivers = {
+      ...drivers,
+      process: processDrivers({ workspaces, env: passedOn(env), sizes: this.#sizes }),
+    }
   }
 
   get storageId(): string {
@@ -99,6 +104,7 @@ export class DurableAttempts implements Attempts {
     this.#closed = true
     await Promise.all(this.#services.held.all().map((attempt) => attempt.close()))
     this.#services.close()
+    this.#sizes.close()
     await this.#services.boxes?.close()
   }
 

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
 import {
+  appendFileSync,
   closeSync,
   constants,
   existsSync,
   openSync,
+  readFileSync,
   statSync,
   truncateSync,
   write as writeCallback,
@@ -13,11 +15,14 @@ import { promisify } from 'node:util'
 import type { AttemptEnd, StreamEnd, StreamName } from '../../contract/attempt.ts'
 import { TailFile } from '../../platform/tail-file.ts'
 import type { Masker, StreamMasker } from '../masking/masker.ts'
+import type { OutputPart } from '../ports.ts'
 import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { ExportScanner } from './exported-variables.ts'
 import { LastErrorLine } from './last-error-line.ts'
 import type { AttemptOutput } from './measured-end.ts'
+import { OutputOrder } from './output-order.ts'
 import { OutputValues } from './output-values.ts'
+import { type Look, PLACE_BYTES, type SizeWatch, type SizeWatcher } from './size-watch.ts'
 
 const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
 
@@ -39,14 +44,22 @@ export class FileOutput implements AttemptOutput {
   readonly #folder: AttemptFolder
   readonly #lastErrorLine = new LastErrorLine()
   readonly #masked: Partial<Record<StreamName, MaskedFile>> = {}
-  /** How long they were when it was last looked; an earlier process of this runner may have left some. */
-  readonly #known: Record<StreamName, number> = { stdout: 0, stderr: 0 }
-  readonly #digests: Readonly<Record<StreamName, StreamDigest>>
+  readonly #onMore: () => void
+  /** The order in which the files have grown; an earlier process of this runner may have seen some of it. */
+  readonly #order = new OutputOrder()
+  /** The same of what may leave this machine. */
+  #sendable = this.#order
+  /** How much of the order is in its file. */
+  readonly #kept: Record<StreamName, number> = { stdout: 0, stderr: 0 }
+  readonly #reader: OrderedReader
+  #watcher: SizeWatcher | undefined
+  #hasGrown = false
 
   constructor({ folder, facts, masker, onMore }: FileOutputOptions) {
     const scanner = facts.export_vars ? new ExportScanner() : undefined
     const values = new OutputValues(facts.spec)
     this.#folder = folder
+    this.#onMore = onMore
     this.scanner = scanner
     this.values = values
     const stdout = new TailFile(folder.file('stdout'))
@@ -56,22 +69,26 @@ export class FileOutput implements AttemptOutput {
       stdout.close()
       throw error
     }
-    if (masker)
+    if (masker) {
+      this.#sendable = new OutputOrder()
       for (const stream of STREAMS)
         this.#masked[stream] = new MaskedFile(
           this.files[stream],
           folder.file(`${stream}.masked`),
           masker.stream(),
         )
-    const taken = (stream: StreamName, chunk: Buffer) => {
+    }
+    this.#order.takeText(orderText(folder.file('order')), this.#sizes)
+    this.#order.look({ ...this.#sizes, sure: true })
+    this.#hasGrown = this.#order.count > 0
+    this.#reader = new OrderedReader(this.files, this.#masked, this.#order, (stream, chunk, unordered) => {
       if (stream === 'stdout') scanner?.push(chunk)
       else this.#lastErrorLine.push(chunk)
       values.push(stream, chunk)
-      if (masker) onMore()
-    }
-    const digest = (stream: StreamName) =>
-      new StreamDigest(this.files[stream], this.#masked[stream], (chunk) => taken(stream, chunk))
-    this.#digests = { stdout: digest('stdout'), stderr: digest('stderr') }
+      if (!masker) return
+      this.#sendable.extend(stream, chunk.length, unordered)
+      onMore()
+    })
   }
 
   /** Of what is read by now; after `finish`, of all. */
@@ -84,9 +101,23 @@ export class FileOutput implements AttemptOutput {
     return Object.values(this.#masked).some((masked) => !masked.isPlain)
   }
 
+  /** From now on another process writes: its files are watched, as their order is in neither. */
+  watch(sizes: SizeWatch): void {
+    this.#watcher ??= sizes.watch(this.files, {
+      onLooks: (looks) => this.#take(looks),
+      onGone: () => {
+        this.#watcher = undefined
+      },
+    })
+  }
+
   /** Bytes that may leave this machine. */
   length(stream: StreamName): number {
-    return this.#masked[stream]?.length ?? this.files[stream].size
+    return this.#sendable.length(stream)
+  }
+
+  next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined {
+    return this.#sendable.next(known)
   }
 
   async read(stream: StreamName, offset: number, max: number): Promise<Buffer> {
@@ -96,22 +127,20 @@ export class FileOutput implements AttemptOutput {
   /** The last of what it holds now, at most so many bytes. */
   async tail(stream: StreamName, mostBytes: number): Promise<Buffer> {
     this.refresh()
-    if (this.#masked[stream]) await this.#digests[stream].settled()
+    if (this.#masked[stream]) await this.#reader.settled()
     const from = Math.max(0, this.length(stream) - mostBytes)
     return await this.read(stream, from, mostBytes)
   }
 
   /** True: a stream has grown. What is new is read in the background. */
   refresh(): boolean {
-    const grown = STREAMS.filter((stream) => {
-      this.files[stream].refresh()
-      return this.files[stream].size > this.#known[stream]
-    })
-    for (const stream of grown) {
-      this.#known[stream] = this.files[stream].size
-      this.#digests[stream].advance()
-    }
-    return grown.length > 0
+    // Looks of its own would be rarer than the watcher's, and come before them.
+    if (!this.#watcher) this.#look()
+    const hasGrown = this.#hasGrown
+    this.#hasGrown = false
+    // The first time there may be what an earlier process of this runner has left.
+    if (hasGrown) this.#reader.advance()
+    return hasGrown
   }
 
   /** Nothing more counts; the lengths are final. */
@@ -121,17 +150,27 @@ export class FileOutput implements AttemptOutput {
 
   /** The output ended so in an earlier process of this runner. */
   found({ streams }: AttemptEnd, masked: boolean): void {
+    const lengths = { stdout: streams?.stdout?.length ?? 0, stderr: streams?.stderr?.length ?? 0 }
     for (const stream of STREAMS) {
-      const length = streams?.[stream]?.length ?? 0
+      const length = lengths[stream]
       const file = this.files[stream]
       if (masked)
         this.#masked[stream] = MaskedFile.finished(file, this.#folder.file(`${stream}.masked`), length)
       else file.freeze(length)
     }
+    this.#sendable = new OutputOrder()
+    this.#sendable.takeText(orderText(this.#folder.file(masked ? 'order.masked' : 'order')), lengths)
+    this.#sendable.look({ ...lengths, sure: true })
   }
 
   async finish(): Promise<Record<StreamName, StreamEnd>> {
-    return { stdout: await this.#digests.stdout.finish(), stderr: await this.#digests.stderr.finish() }
+    await this.#watcher?.last()
+    this.#unwatch()
+    this.#look()
+    const ends = await this.#reader.finish()
+    this.#keepOrder(true)
+    if (this.#sendable !== this.#order) keep(this.#folder.file('order.masked'), this.#sendable.toText())
+    return ends
   }
 
   /** After `finish`. */
@@ -150,31 +189,109 @@ export class FileOutput implements AttemptOutput {
   }
 
   close(): void {
+    this.#unwatch()
+    this.#reader.stop()
     for (const stream of STREAMS) {
-      this.#digests[stream].stop()
       this.#masked[stream]?.close()
       this.files[stream].close()
     }
   }
+
+  get #sizes(): Record<StreamName, number> {
+    return { stdout: this.files.stdout.size, stderr: this.files.stderr.size }
+  }
+
+  #unwatch(): void {
+    this.#watcher?.stop()
+    this.#watcher = undefined
+  }
+
+  #look(): void {
+    for (const stream of STREAMS) this.files[stream].refresh()
+    this.#take([{ ...this.#sizes, sure: true }])
+  }
+
+  #take(looks: readonly Look[]): void {
+    for (const stream of STREAMS) this.files[stream].refresh()
+    const { stdout, stderr } = this.#sizes
+    const before = this.#order.length('stdout') + this.#order.length('stderr')
+    for (const look of looks)
+      this.#order.look({
+        stdout: Math.min(look.stdout, stdout),
+        stderr: Math.min(look.stderr, stderr),
+        sure: look.sure,
+      })
+    if (this.#order.length('stdout') + this.#order.length('stderr') === before) return
+    this.#hasGrown = true
+    this.#reader.advance()
+    this.#keepOrder(false)
+    if (this.#watcher) this.#onMore()
+  }
+
+  /**
+   * Keeps the order for a later process of this runner: with `all` to the end, else what is too much for one that looks at
+   * the lengths alone.
+   */
+  #keepOrder(all: boolean): void {
+    const grown = STREAMS.some((stream) => this.#order.length(stream) - this.#kept[stream] > PLACE_BYTES / 2)
+    if (!all && !grown) return
+    let text = ''
+    for (;;) {
+      const part = this.#order.next(this.#kept)
+      if (!part) break
+      const { stream, offset, length, unordered } = part
+      const end = offset + length
+      // The last one may grow.
+      if (!all && this.#order.next({ ...this.#kept, [stream]: end }) === undefined) break
+      text += `${stream} ${end}${unordered ? ' unordered' : ''}\n`
+      this.#kept[stream] = end
+    }
+    if (text !== '') keep(this.#folder.file('order'), text)
+  }
+}
+
+/** Without it the order is as the lengths tell. */
+function orderText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** A disk that takes no more costs the order after a restart, and nothing else. */
+function keep(path: string, text: string): void {
+  try {
+    appendFileSync(path, text, { mode: 0o600 })
+  } catch {}
 }
 
 const CHUNK_BYTES = 256 * 1024
 
-/** Reads a growing file once, in order, while it grows: to mask it, for its SHA-256, and for `onBytes`. */
-class StreamDigest {
-  readonly #file: TailFile
-  readonly #masked: MaskedFile | undefined
-  readonly #onBytes: (chunk: Buffer) => void
-  readonly #hash = createHash('sha256')
-  #done = 0
-  #length = 0
+/** Reads two growing files once, in their common order, while they grow: to mask them, for their SHA-256, and for `onBytes`. */
+class OrderedReader {
+  readonly #files: Readonly<Record<StreamName, TailFile>>
+  readonly #masked: Partial<Record<StreamName, MaskedFile>>
+  readonly #order: OutputOrder
+  readonly #onBytes: (stream: StreamName, chunk: Buffer, unordered: boolean) => void
+  readonly #done = { stdout: 0, stderr: 0 }
+  readonly #made = {
+    stdout: { hash: createHash('sha256'), length: 0 },
+    stderr: { hash: createHash('sha256'), length: 0 },
+  }
   #running: Promise<void> | undefined
   #stopped = false
 
-  /** With `masked`, the SHA-256 and `onBytes` are of what that makes of it. */
-  constructor(file: TailFile, masked: MaskedFile | undefined, onBytes: (chunk: Buffer) => void) {
-    this.#file = file
+  /** Of a stream that is masked, the SHA-256 and `onBytes` are of what that makes of it. */
+  constructor(
+    files: Readonly<Record<StreamName, TailFile>>,
+    masked: Partial<Record<StreamName, MaskedFile>>,
+    order: OutputOrder,
+    onBytes: (stream: StreamName, chunk: Buffer, unordered: boolean) => void,
+  ) {
+    this.#files = files
     this.#masked = masked
+    this.#order = order
     this.#onBytes = onBytes
   }
 
@@ -191,12 +308,17 @@ class StreamDigest {
     await this.#running?.catch(() => undefined)
   }
 
-  /** The file is frozen: reads the rest. Rejects where the file cannot be read to its size. */
-  async finish(): Promise<StreamEnd> {
+  /** The files are frozen: reads the rest. Rejects where a file cannot be read to its size. */
+  async finish(): Promise<Record<StreamName, StreamEnd>> {
     await this.#running
     await this.#read()
-    if (this.#masked) this.#take(await this.#masked.end())
-    return { length: this.#length, sha256: this.#hash.digest('hex') }
+    for (const stream of STREAMS) {
+      const masked = this.#masked[stream]
+      if (masked) this.#take(stream, await masked.end(), false)
+    }
+    const { stdout, stderr } = this.#made
+    const end = ({ hash, length }: typeof stdout) => ({ length, sha256: hash.digest('hex') })
+    return { stdout: end(stdout), stderr: end(stderr) }
   }
 
   stop(): void {
@@ -204,18 +326,24 @@ class StreamDigest {
   }
 
   async #read(): Promise<void> {
-    while (this.#done < this.#file.size && !this.#stopped) {
-      const chunk = await this.#file.read(this.#done, CHUNK_BYTES)
-      if (chunk.length === 0) throw new Error(`${this.#file.path} is shorter than it was`)
-      this.#done += chunk.length
-      this.#take(this.#masked ? await this.#masked.push(chunk) : chunk)
+    while (!this.#stopped) {
+      const part = this.#order.next(this.#done)
+      if (!part) return
+      const { stream, offset, length, unordered } = part
+      const file = this.#files[stream]
+      const chunk = await file.read(offset, Math.min(length, CHUNK_BYTES))
+      if (chunk.length === 0) throw new Error(`${file.path} is shorter than it was`)
+      this.#done[stream] += chunk.length
+      const masked = this.#masked[stream]
+      this.#take(stream, masked ? await masked.push(chunk) : chunk, unordered === true)
     }
   }
 
-  #take(chunk: Buffer): void {
-    this.#hash.update(chunk)
-    this.#length += chunk.length
-    this.#onBytes(chunk)
+  #take(stream: StreamName, chunk: Buffer, unordered: boolean): void {
+    const made = this.#made[stream]
+    made.hash.update(chunk)
+    made.length += chunk.length
+    this.#onBytes(stream, chunk, unordered)
   }
 }
 

@@ -5,6 +5,7 @@ import { outputFileName } from '../../contract/ids.ts'
 import { LeadsOut, withFolderBeneath } from '../../platform/beneath.ts'
 import { isBelow, makeFolder, realPath } from '../../platform/files.ts'
 import type { Masker } from '../masking/masker.ts'
+import type { OutputPart } from '../ports.ts'
 import type { ExportScanner } from './exported-variables.ts'
 import type { AttemptJournal } from './journal.ts'
 import type { OutputValues } from './output-values.ts'
@@ -19,6 +20,8 @@ export interface AttemptOutput {
   /** Whether something of it stands for a secret. */
   readonly hidden: boolean
   length(stream: StreamName): number
+  /** As `HeldAttempt.next`. */
+  next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined
   read(stream: StreamName, offset: number, max: number): Promise<Buffer>
   /** True: there is more than when it was last looked. */
   refresh(): boolean

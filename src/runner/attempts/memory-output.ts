@@ -7,7 +7,9 @@ import type { AttemptSpec, StreamEnd, StreamName } from '../../contract/attempt.
 import { ErrandError } from '../../contract/errors.ts'
 import { TailFile } from '../../platform/tail-file.ts'
 import type { Masker } from '../masking/masker.ts'
+import type { OutputPart } from '../ports.ts'
 import type { AttemptOutput } from './measured-end.ts'
+import { OutputOrder } from './output-order.ts'
 import { PushedOutput } from './pushed-output.ts'
 
 const writeAsync = promisify(writeCallback)
@@ -26,6 +28,7 @@ export interface MemoryOutputOptions {
 /** The output of what ends with this process: in memory while it is small. */
 export class MemoryOutput implements AttemptOutput {
   readonly #streams: Readonly<Record<StreamName, MemoryStream>>
+  readonly #order = new OutputOrder()
   readonly #pushed: PushedOutput
   #grown = false
   #frozen = false
@@ -60,6 +63,10 @@ export class MemoryOutput implements AttemptOutput {
 
   length(stream: StreamName): number {
     return this.#streams[stream].length
+  }
+
+  next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined {
+    return this.#order.next(known)
   }
 
   async read(stream: StreamName, offset: number, max: number): Promise<Buffer> {
@@ -101,6 +108,7 @@ export class MemoryOutput implements AttemptOutput {
         cause,
       })
     }
+    this.#order.extend(stream, bytes.length)
     this.#grown = true
   }
 }

@@ -176,6 +176,7 @@ function oneHeld({
     reports,
     ended: false,
     length: () => 0,
+    next: () => undefined,
     read: async () => Buffer.alloc(0),
     onChange: () => () => {},
     cancel: () => {},

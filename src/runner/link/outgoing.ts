@@ -11,6 +11,7 @@ import {
   MAX_FRAME_BYTES,
   MAX_OUTPUT_CHUNK,
   OUTPUT_WINDOW_BYTES,
+  type RunnerFrame,
 } from '../../contract/protocol.ts'
 import type { FrameWriter } from '../../platform/websocket.ts'
 import type { HeldAttempt } from '../ports.ts'
@@ -22,6 +23,7 @@ export interface Chunk {
   stream: StreamName
   offset: number
   maxBytes: number
+  unordered?: true
 }
 
 /** How far the hub is with one attempt, over one link: what is to be sent next. */
@@ -87,12 +89,10 @@ class Outgoing {
     if (this.broken !== undefined || this.paused || this.closed) return undefined
     const { stdout, stderr } = this.#sent
     const windowBytes = OUTPUT_WINDOW_BYTES - (stdout - this.#acked.stdout) - (stderr - this.#acked.stderr)
-    for (const stream of ['stdout', 'stderr'] as const) {
-      const left = this.held.length(stream) - this.#sent[stream]
-      const maxBytes = Math.min(left, windowBytes, MAX_OUTPUT_CHUNK)
-      if (maxBytes > 0) return { stream, offset: this.#sent[stream], maxBytes }
-    }
-    return undefined
+    const part = windowBytes > 0 ? this.held.next(this.#sent) : undefined
+    if (part === undefined) return undefined
+    const { length, ...where } = part
+    return { ...where, maxBytes: Math.min(length, windowBytes, MAX_OUTPUT_CHUNK) }
   }
 
   /** False: the hub has asked for other bytes meanwhile. */
@@ -217,7 +217,7 @@ export class OutputPump {
     const chunk = outgoing.nextChunk()
     if (!chunk) return
     const { held } = outgoing
-    const { stream, offset, maxBytes } = chunk
+    const { stream, offset, maxBytes, unordered } = chunk
     let bytes: Buffer
     try {
       bytes = await held.read(stream, offset, maxBytes)
@@ -227,7 +227,12 @@ export class OutputPump {
       return this.#unreadable(outgoing, messageOf(error))
     }
     if (this.#closed || outgoing.closed || !outgoing.took(chunk, bytes.length)) return
-    const frame = { attempt_id: held.spec.attempt_id, epoch: held.epoch, stream, offset, bytes }
+    const of = { attempt_id: held.spec.attempt_id, epoch: held.epoch }
+    if (unordered) {
+      const marked = { type: 'unordered', ...of, stream, offset, length: bytes.length } as const
+      this.#writer.send(JSON.stringify(marked satisfies RunnerFrame))
+    }
+    const frame = { ...of, stream, offset, bytes }
     await this.#writer.sendPaced(encodeOutputFrame(frame), HIGH_BYTES)
   }
 

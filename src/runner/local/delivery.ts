@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StreamName } from '../../contract/attempt.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
-import type { HeldAttempt } from '../ports.ts'
+import type { HeldAttempt, OutputPart } from '../ports.ts'
 
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 5_000
@@ -19,7 +19,6 @@ export async function deliver<T>(tell: () => Promise<T>, signal: AbortSignal): P
 }
 
 const CHUNK_BYTES = 256 * 1024
-const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
 
 /** Hands what an attempt says to the engine, in order, until its end. */
 export class HeldDelivery {
@@ -70,7 +69,8 @@ export class HeldDelivery {
   /** True: its end is told. */
   async #round(): Promise<boolean> {
     // Without a pause where there is none: what is told in the same turn as the start shares a commit with it.
-    for (const stream of STREAMS) if (this.#outputsMore(stream)) await this.#output(stream)
+    const part = this.#held.next(this.#sent)
+    if (part) await this.#output(part)
     for (;;) {
       const report = this.#held.reports[this.#reports]
       if (!report || (report.type === 'ended' && this.#outputLeft())) return false
@@ -81,14 +81,9 @@ export class HeldDelivery {
     }
   }
 
-  #outputsMore(stream: StreamName): boolean {
-    return this.#held.length(stream) > this.#sent[stream]
-  }
-
-  async #output(stream: StreamName): Promise<void> {
-    const offset = this.#sent[stream]
-    const bytes = await this.#held.read(stream, offset, CHUNK_BYTES)
-    const kept = await deliver(() => this.#sink.output(stream, offset, bytes), this.#signal)
+  async #output({ stream, offset, length, unordered }: OutputPart): Promise<void> {
+    const bytes = await this.#held.read(stream, offset, Math.min(length, CHUNK_BYTES))
+    const kept = await deliver(() => this.#sink.output(stream, offset, bytes, unordered), this.#signal)
     if (kept !== undefined) this.#sent[stream] = kept
   }
 
@@ -97,7 +92,7 @@ export class HeldDelivery {
   }
 
   #outputLeft(): boolean {
-    return STREAMS.some((stream) => this.#outputsMore(stream))
+    return this.#held.next(this.#sent) !== undefined
   }
 
   #more(): boolean {

@@ -53,6 +53,7 @@ export class SinkOutput implements AttemptOutput {
   length(): number {
     return 0
   }
+  next(): undefined {}
   async read(): Promise<Buffer> {
     return Buffer.alloc(0)
   }

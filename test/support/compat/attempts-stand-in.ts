@@ -1,5 +1,6 @@
 import type { AttemptEnd, AttemptReport, AttemptSpec, StreamName } from '../../../src/contract/attempt.ts'
-import type { Attempts, HeldAttempt } from '../../../src/runner/ports.ts'
+import type { Attempts, HeldAttempt, OutputPart } from '../../../src/runner/ports.ts'
+import { partAfter } from '../runner/part-after.ts'
 
 /** Stand-in for tests: an attempt that does what the test says, without a process. */
 export class ScriptedAttempt implements HeldAttempt {
@@ -42,6 +43,10 @@ export class ScriptedAttempt implements HeldAttempt {
 
   length(stream: StreamName): number {
     return this.#streams[stream].length
+  }
+
+  next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined {
+    return partAfter(known, { stdout: this.length('stdout'), stderr: this.length('stderr') })
   }
 
   async read(stream: StreamName, offset: number, max: number): Promise<Buffer> {

@@ -69,6 +69,7 @@ export const LogRow = memo(function LogRow({
         </time>
       )}
       <span className={`pr-4 pl-1 ${wrap ? 'min-w-0 flex-1 [overflow-wrap:anywhere]' : ''}`}>
+        {line?.unordered && <Unordered />}
         {group !== undefined && (
           <button
             type="button"
@@ -101,6 +102,18 @@ export const LogRow = memo(function LogRow({
     </div>
   )
 })
+
+/** Stands before a line whose place is not known. */
+const Unordered = () => (
+  <span
+    role="img"
+    className="pr-2 text-ink3 select-none"
+    title="stdout and stderr grew too fast to see their order: this line belongs further up, by more than 64 KB perhaps"
+    aria-label="Its place among the lines of the other stream is not known"
+  >
+    ≈
+  </span>
+)
 
 function Text({ line, hits = [], isCurrent }: Pick<Props, 'hits' | 'isCurrent'> & { line: Line }) {
   // Of a line whose beginning is left out nobody knows where the hits are.

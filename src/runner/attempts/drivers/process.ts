@@ -8,6 +8,7 @@ import type { AttemptFiles } from '../attempt-files.ts'
 import { noDescriptors } from '../attempt-folder.ts'
 import type { Driven, Driver, DriverKind, Swept } from '../driver.ts'
 import { launchOf, processEnvironment } from '../launch.ts'
+import type { SizeWatch } from '../size-watch.ts'
 import type { Ending } from '../verdict.ts'
 import type { Workspaces } from '../workspaces.ts'
 import { type FoundWrapper, WrappedProcess } from '../wrapped-process.ts'
@@ -16,6 +17,8 @@ export interface ProcessDriversOptions {
   workspaces: Workspaces
   /** The variables of this machine's environment that commands get. */
   env: Readonly<Record<string, string>>
+  /** Watches the outputs of commands. */
+  sizes: SizeWatch
 }
 
 /** Commands: each a process that writes into its attempt's folder, and so outlives this one. */
@@ -149,6 +152,7 @@ class ProcessDriver implements Driver {
     }
     const { stdout, stderr } = this.#kept.output.files
     const streams = { script: plan.script, stdoutFd: stdout.fd, stderrFd: stderr.fd }
+    this.#kept.output.watch(this.#options.sizes)
     const pid = this.#process.begin(launch, claim, streams)
     if (pid !== undefined) this.#attempt.running(pid, Date.now())
   }
@@ -156,6 +160,7 @@ class ProcessDriver implements Driver {
   /** One that an earlier runner started. */
   #watch(wrapper: FoundWrapper, startedAtMs: number): void {
     this.#process.watch(wrapper)
+    this.#kept.output.watch(this.#options.sizes)
     this.#attempt.running(wrapper.pid, startedAtMs)
     this.#attempt.stopAsOrdered()
   }
