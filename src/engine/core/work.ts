@@ -1,3 +1,4 @@
+import { WAITING_FOR_WORKSPACE } from '../../contract/attempt.ts'
 import { isFinalStep } from '../../contract/status.ts'
 import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
 
@@ -29,7 +30,7 @@ export function standOf(
 ): Stand | undefined {
   if (status === 'waiting') return approval !== undefined ? 'asks' : child !== undefined ? 'works' : 'waits'
   if (status !== 'running') return undefined
-  if (attempt?.waiting !== undefined || attempt?.at?.name === 'waiting') return 'waits'
+  if (attempt?.waiting !== undefined || attempt?.at?.name === WAITING_FOR_WORKSPACE) return 'waits'
   return (attempt?.talk?.questions.size ?? 0) > 0 ? 'asks' : 'works'
 }
 

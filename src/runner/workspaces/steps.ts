@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as z from 'zod'
+import { WAITING_FOR_WORKSPACE } from '../../contract/attempt.ts'
 import type { GitCheckArgs, GitWorkspaceArgs } from '../../contract/tasks/actions.ts'
 import { GitRefused, refusalOf, withRetries } from '../git/git-words.ts'
 import { policyFetch } from '../git/policy-fetch.ts'
@@ -84,6 +85,7 @@ export const gitWorkspaceStep = (
       const leased = await pool.lease(user, { repo, ref, branch, depth, slotPath }, credential, {
         signal,
         tell,
+        waits: (message) => context.phase(WAITING_FOR_WORKSPACE, message),
       })
       const openedRemote = () =>
         openRemote({ url: repo, ...credential }, { policy, folder: context.folder, signal })
