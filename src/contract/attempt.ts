@@ -11,9 +11,6 @@ import { OutputSource, StepArgs } from './workflow.ts'
 export const StreamName = z.enum(['stdout', 'stderr'])
 export type StreamName = z.infer<typeof StreamName>
 
-/** The phase of an attempt that is at its machine, and waits until another run leaves a workspace there. */
-export const WAITING_FOR_WORKSPACE = 'waiting_for_workspace'
-
 /** The requirements that a runner must meet to be given an attempt. */
 export const Requirements = z.object({
   runner: z.string().optional(),

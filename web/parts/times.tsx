@@ -14,7 +14,8 @@ type Of = { of: Parameters<typeof workOf>[0] }
 
 function TookNow({ of }: Of) {
   const work = workOf(of, useNow())
-  return <span className="font-mono text-accent">{clockOf(work?.workedMs ?? 0)}</span>
+  const colour = of.waiting_since === undefined ? 'text-accent' : ''
+  return <span className={`font-mono ${colour}`}>{clockOf(work?.workedMs ?? 0)}</span>
 }
 
 /** How long a run or step was worked on, or is: without what it waited. */

@@ -1,5 +1,4 @@
-import { WAITING_FOR_WORKSPACE } from '../../contract/attempt.ts'
-import { isFinalStep } from '../../contract/status.ts'
+import { isFinalStep, WAITING_FOR_WORKSPACE } from '../../contract/status.ts'
 import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
 
 /** What an instance that has begun and not ended is at: it is worked on, waits, or asks a person. */

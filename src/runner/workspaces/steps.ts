@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as z from 'zod'
-import { WAITING_FOR_WORKSPACE } from '../../contract/attempt.ts'
+import { WAITING_FOR_WORKSPACE } from '../../contract/status.ts'
 import type { GitCheckArgs, GitWorkspaceArgs } from '../../contract/tasks/actions.ts'
 import { GitRefused, refusalOf, withRetries } from '../git/git-words.ts'
 import { policyFetch } from '../git/policy-fetch.ts'
