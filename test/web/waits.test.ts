@@ -59,8 +59,11 @@ test('what a run waited stands apart from its work, in lists, header, timeline a
     const scale = a!.width / (began - created)
     assert.ok(Math.abs(a!.x + a!.width - b!.x) < 2, 'the work begins where the wait ends')
     assert.ok(Math.abs(b!.width - Math.max(3, (over - began) * scale)) < 3, `${b!.width}: ${over - began} ms`)
-    const style = await waited.evaluate(
-      (bar) => (bar as unknown as { computedStyleMap(): Map<string, object> }).computedStyleMap().get('border-top-style')!.toString(),
+    const style = await waited.evaluate((bar) =>
+      (bar as unknown as { computedStyleMap(): Map<string, object> })
+        .computedStyleMap()
+        .get('border-top-style')!
+        .toString(),
     )
     assert.equal(style, 'dotted')
     await page

@@ -82,11 +82,16 @@ export const gitWorkspaceStep = (
       const { username } = args
       const credential = { ...tokenOf({ spec, env: context.env, args }), username }
       const isNew = pool.of(spec.run_id) === undefined
+      let hasWaited = false
       const leased = await pool.lease(user, { repo, ref, branch, depth, slotPath }, credential, {
         signal,
         tell,
-        waits: (message) => context.phase(WAITING_FOR_WORKSPACE, message),
+        waits: (message) => {
+          hasWaited = true
+          context.phase(WAITING_FOR_WORKSPACE, message)
+        },
       })
+      if (hasWaited) tell('Another run has left its workspace.')
       const openedRemote = () =>
         openRemote({ url: repo, ...credential }, { policy, folder: context.folder, signal })
       const asItIs = async () => {

@@ -303,33 +303,23 @@ export class WorkspacePool {
   }
 
   /** A slot that nobody has, of that mirror where there is one; waits for one where there may be no more. */
-  async #slotFor(
-    mirror: Mirror,
-    remote: Remote,
-    { signal, tell, waits = tell }: LeaseContext,
-  ): Promise<Held> {
+  async #slotFor(mirror: Mirror, remote: Remote, { signal, tell, waits }: LeaseContext): Promise<Held> {
     for (let isTold = false; ; isTold = true) {
       signal.throwIfAborted()
-      const held = this.#slotNow(mirror, remote)
-      if (held !== undefined && isTold) tell('A workspace is free.')
-      if (held !== undefined) return held
-      if (!isTold) waits(`All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`)
+      const free = [...this.#slots.values()].filter(({ state, busy }) => state.phase === 'free' && !busy)
+      const used = free.find(({ state }) => state.mirror === mirror.key)
+      if (used) return this.#taken(used)
+      if (this.#slots.size >= this.#limits.slots) {
+        const kept = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
+        const [oldest] = [...free.sort(bySlotAge), ...kept.sort(bySlotAge)]
+        if (oldest) this.#evict(oldest)
+      }
+      const of = { mirror: mirror.key, repo: remote.identity }
+      if (this.#slots.size < this.#limits.slots) return newSlot(this.#options.dir, this.#slots, of)
+      const why = `All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`
+      if (!isTold) (waits ?? tell)(why)
       await unlessAborted(signal, this.#room.promise)
     }
-  }
-
-  #slotNow(mirror: Mirror, remote: Remote): Held | undefined {
-    const free = [...this.#slots.values()].filter(({ state, busy }) => state.phase === 'free' && !busy)
-    const used = free.find(({ state }) => state.mirror === mirror.key)
-    if (used) return this.#taken(used)
-    if (this.#slots.size >= this.#limits.slots) {
-      const kept = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
-      const [oldest] = [...free.sort(bySlotAge), ...kept.sort(bySlotAge)]
-      if (oldest) this.#evict(oldest)
-    }
-    if (this.#slots.size < this.#limits.slots)
-      return newSlot(this.#options.dir, this.#slots, { mirror: mirror.key, repo: remote.identity })
-    return undefined
   }
 
   /** Somebody else's checkout, with a repository of ours beside it. One run at a time has it. */
