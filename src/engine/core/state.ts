@@ -30,7 +30,7 @@ export interface RunState {
   timed_out: boolean
   /** The time in which a person was asked: how many questions are open, since when any is, and how long any was before. */
   asked: { open: number; since_ms: number; before_ms: number }
-  /** What it has waited since its creation. */
+  /** The time that it has waited since its creation. */
   work: Work
   vars: Variables
   main: StepState[]
@@ -67,7 +67,7 @@ export interface StepState {
   instances: InstanceState[]
   /** How many instances have a status; kept, so that a step with thousands of them need not be counted each time. */
   tally: Partial<Record<StepStatus, number>>
-  /** What it has waited since its start. */
+  /** The time that it has waited since its start. */
   work: Work
   /** Instances before this position are all final. */
   first_open: number
@@ -89,7 +89,7 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
   exports?: Record<string, string>
   /** Numbers of its attempts, oldest first. */
   attempts: number[]
-  /** What it was at after the last event. */
+  /** The stand of it after the last event. */
   stand?: Stand
   waited_ms?: number
   waiting_since_ms?: number

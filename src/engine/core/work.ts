@@ -1,7 +1,7 @@
 import { isFinalStep, WAITING_FOR_WORKSPACE } from '../../contract/status.ts'
 import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
 
-/** What an instance that has begun and not ended is at: it is worked on, waits, or asks a person. */
+/** The stand of an instance that has begun and not ended: it is worked on, waits, or asks a person. */
 export type Stand = 'works' | 'waits' | 'asks'
 
 /** The time that something has waited, and how many of its instances stand how. */

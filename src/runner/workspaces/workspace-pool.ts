@@ -307,17 +307,16 @@ export class WorkspacePool {
     for (let isTold = false; ; isTold = true) {
       signal.throwIfAborted()
       const free = [...this.#slots.values()].filter(({ state, busy }) => state.phase === 'free' && !busy)
-      const used = free.find(({ state }) => state.mirror === mirror.key)
+      const of = { mirror: mirror.key, repo: remote.identity }
+      const used = free.find(({ state }) => state.mirror === of.mirror)
       if (used) return this.#taken(used)
       if (this.#slots.size >= this.#limits.slots) {
         const kept = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
         const [oldest] = [...free.sort(bySlotAge), ...kept.sort(bySlotAge)]
         if (oldest) this.#evict(oldest)
       }
-      const of = { mirror: mirror.key, repo: remote.identity }
       if (this.#slots.size < this.#limits.slots) return newSlot(this.#options.dir, this.#slots, of)
-      const why = `All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`
-      if (!isTold) (waits ?? tell)(why)
+      if (!isTold) (waits ?? tell)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
       await unlessAborted(signal, this.#room.promise)
     }
   }
