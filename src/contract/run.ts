@@ -142,6 +142,12 @@ export const RunListRow = z.object({
   route: z.optional(RunRoute),
   now: z.optional(RunNow),
   session: z.optional(RunSession),
+  waiting_since: z
+    .string()
+    .optional()
+    .describe(
+      'Since when nothing of it is worked on: it waits for its turn, machines, persons or next tries',
+    ),
 })
 export type RunListRow = z.infer<typeof RunListRow>
 
@@ -164,6 +170,8 @@ export interface RunRecord extends RunSpec {
   outputs?: Record<string, string>
   /** Why it is still queued, or what its first waiting attempt waits for. */
   waiting?: string
+  /** How long nothing of it was worked on, since its creation; of the waits that are over. Absent of runs from before. */
+  waited_ms?: number
   /** `seq` of the last event. */
   last_seq: number
   /** Text of the last notifier failure; a notifier never changes a run's result. */
@@ -189,6 +197,7 @@ export type RunPatch = Partial<
     | 'finished_at'
     | 'outputs'
     | 'waiting'
+    | 'waited_ms'
     | 'last_notify_error'
     | 'output_bytes'
     | 'list_row'
@@ -211,6 +220,16 @@ export const RunSummary = z.object({
   started_at: z.string().optional(),
   finished_at: z.string().optional(),
   waiting: z.string().optional(),
+  waited_ms: z
+    .number()
+    .optional()
+    .describe(
+      'How long it has waited since its creation while nothing of it was worked on; of the waits that are over',
+    ),
+  worked_ms: z
+    .number()
+    .optional()
+    .describe('Once it has ended: the time from its creation to its end without `waited_ms`'),
   set_aside: z
     .optional(SetAside)
     .describe('It is open, and nothing goes on with it until an admin resumes it or the hub is started anew'),
@@ -247,7 +266,9 @@ export const InstanceView = z.object({
   last_error_line: AttemptEnd.shape.last_error_line.describe(
     'Of its last try, where that failed: the last line on stderr that is not blank, without colours; at most 200 characters',
   ),
-  duration_ms: z.number().optional(),
+  duration_ms: z.number().optional().describe('How long its last attempt took, as its machine measured it'),
+  waited_ms: z.number().optional().describe('How long it has waited in all; of the waits that are over'),
+  waiting_since: z.string().optional().describe('Since when it waits'),
   child_run_id: z.string().optional().describe('Of a sub-workflow: its run'),
   /** The attempts, oldest first; `attempt_id` goes into the output URL. */
   attempts: z.array(
@@ -316,6 +337,13 @@ export const StepView = z.object({
   message: z.string().optional(),
   started_at: z.string().optional(),
   finished_at: z.string().optional(),
+  waited_ms: z
+    .number()
+    .optional()
+    .describe(
+      'How long it has waited since its start while none of its instances was worked on; of the waits that are over',
+    ),
+  waiting_since: z.string().optional().describe('Since when it does so'),
   approval: z
     .object({
       message: z.string(),

@@ -95,3 +95,6 @@ export const finalRunStatuses: readonly RunStatus[] = ['success', 'failed', 'can
 const finalStepStatuses: readonly StepStatus[] = ['success', 'failed', 'canceled', 'interrupted', 'skipped']
 export const isFinalRun = (status: RunStatus): boolean => finalRunStatuses.includes(status)
 export const isFinalStep = (status: StepStatus): boolean => finalStepStatuses.includes(status)
+
+/** The phase of an attempt that is at its machine, and waits until another run leaves a workspace there. */
+export const WAITING_FOR_WORKSPACE = 'waiting_for_workspace'

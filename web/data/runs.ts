@@ -13,6 +13,9 @@ import type { BulkDone, BulkRunsInput, RunCounts } from '../../src/contract/runs
 import type { RunOutline } from '../../src/contract/runs/run-parts.ts'
 import { ask, type Query } from './api.ts'
 import { FIRST_INSTANCES } from './instances.ts'
+import { type Shown, shownStep } from './shown.ts'
+
+export { type Shown, shownStatus, shownStep } from './shown.ts'
 
 /** How a run's route is drawn: a letter a main step, or counts where there are many. */
 export interface Route {
@@ -181,27 +184,6 @@ export const createRun = (
 /** Where the bytes of one output are. */
 export const outputPath = (run: string, attempt: number, stream: string) =>
   `${of(run)}/attempts/${attempt}/output/${stream}`
-
-/** What a list, a header and a mark show of a run: a question and waiting go before the API's status. */
-export type Shown = RunSummary['status'] | 'asks' | 'room' | 'skipped' | 'ahead' | 'waiting' | 'aside'
-
-export function shownStatus(run: Pick<Run, 'status' | 'waiting' | 'now' | 'set_aside'>): Shown {
-  if (run.set_aside !== undefined) return 'aside'
-  const open = run.status === 'queued' || run.status === 'running'
-  if (open && run.now?.question !== undefined) return 'asks'
-  if (open && run.waiting !== undefined) return run.status === 'queued' ? 'queued' : 'room'
-  return run.status
-}
-
-export function shownStep(
-  step: Pick<Step, 'status' | 'waiting' | 'approval'> & Partial<Pick<Step, 'instances'>>,
-): Shown {
-  if (step.status === 'queued') return 'ahead'
-  if (step.status === 'running' && step.instances?.some(({ asks }) => asks)) return 'asks'
-  if (step.status !== 'waiting') return step.status
-  if (step.approval !== undefined) return 'asks'
-  return step.waiting === undefined ? 'waiting' : 'room'
-}
 
 const letters: Partial<Record<Shown, string>> = {
   success: 'd',

@@ -60,7 +60,7 @@ export function Output({ id }: { id: string }) {
         <span className="max-lg:hidden">
           <RouteLine route={routeOf(run)} />
         </span>
-        <Took from={run.started_at ?? run.created_at} to={run.finished_at} />
+        <Took of={run} />
         <Link to="/runs/$run" params={{ run: id }} className="button">
           Open run
         </Link>
@@ -94,11 +94,7 @@ export function Output({ id }: { id: string }) {
               size={13}
             />
             <bdi className="max-w-64 truncate font-medium">{placeName(one)}</bdi>
-            <span className="text-ink2">
-              {one.step.started_at !== undefined && (
-                <Took from={one.step.started_at} to={one.step.finished_at} />
-              )}
-            </span>
+            <span className="text-ink2">{one.step.started_at !== undefined && <Took of={one.step} />}</span>
           </button>
         ))}
       </div>

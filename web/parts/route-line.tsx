@@ -73,7 +73,7 @@ function stop(letter: string, x: number) {
   }
 }
 
-/** Stops beside each other: what is travelled is solid, what is ahead is dotted. */
+/** Stops beside each other: what is travelled is solid, what is ahead or waits is dotted. */
 function stopsOf(stops: string, width: number) {
   const gap = stops.length > 1 ? (width - 14) / (stops.length - 1) : 0
   const at = (index: number) => 7 + index * gap
@@ -81,7 +81,7 @@ function stopsOf(stops: string, width: number) {
   return (
     <>
       {letters.slice(1).map((letter, index) => {
-        const ahead = letter === 'a' || (letter === 'w' && letters[index] !== 'd')
+        const ahead = letter === 'a' || letter === 'w' || letter === 'q'
         return (
           <path
             // biome-ignore lint/suspicious/noArrayIndexKey: stops have no other name
@@ -109,7 +109,7 @@ const parts = [
   { name: 'waiting', colour: 'var(--ask)' },
 ] as const
 
-/** Proportional parts; each is at least 4 px, and the failed one is taller than the line. */
+/** Proportional parts; each is at least 4 px, the failed one is taller than the line, and what waits is dotted. */
 function partsOf(counts: NonNullable<Route['counts']>, whole: number) {
   const all = Object.values(counts).reduce((sum, count) => sum + count, 0) || 1
   const there = parts.filter(({ name }) => (counts[name] ?? 0) > 0)
@@ -122,6 +122,16 @@ function partsOf(counts: NonNullable<Route['counts']>, whole: number) {
         const from = x
         x += width + 2
         const height = name === 'failed' ? 10 : 6
+        if (name === 'waiting' || name === 'asks')
+          return (
+            <path
+              key={name}
+              d={`M${from + 1} ${MIDDLE}H${from + width - 1}`}
+              stroke={colour}
+              strokeWidth="3"
+              strokeDasharray="0.1 4"
+            />
+          )
         return (
           <rect
             key={name}

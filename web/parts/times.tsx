@@ -1,4 +1,4 @@
-import { clockOf, duration, exactTime, timeOf, useNow } from '../data/clock.ts'
+import { clockOf, duration, exactTime, LEAST_WAIT_MS, timeOf, useNow, workOf } from '../data/clock.ts'
 
 /** When something was, with zone and UTC on hover. */
 export function When({ time }: { time: string }) {
@@ -10,19 +10,30 @@ export function When({ time }: { time: string }) {
   )
 }
 
-function Ticking({ from }: { from: number }) {
-  const now = useNow()
-  return <>{clockOf(now - from)}</>
+type Of = { of: Parameters<typeof workOf>[0] }
+
+function TookNow({ of }: Of) {
+  const work = workOf(of, useNow())
+  const colour = of.waiting_since === undefined ? 'text-accent' : ''
+  return <span className={`font-mono ${colour}`}>{clockOf(work?.workedMs ?? 0)}</span>
 }
 
-/** How long something took, or takes since. */
-export function Took({ from, to }: { from: string | undefined; to?: string | undefined }) {
-  if (from === undefined) return <span className="text-ink3">–</span>
-  const began = Date.parse(from)
-  if (to !== undefined) return <span className="font-mono">{duration(Date.parse(to) - began)}</span>
+/** How long a run or step was worked on, or is: without what it waited. */
+export function Took({ of }: Of) {
+  if (of.started_at === undefined) return <span className="text-ink3">–</span>
+  if (of.finished_at === undefined) return <TookNow of={of} />
+  return <span className="font-mono">{duration(workOf(of, 0)!.workedMs)}</span>
+}
+
+/** How long it waited while nothing of it was worked on; nothing where that is no second. */
+export function Waited({ of, className = '' }: Of & { className?: string }) {
+  const now = useNow()
+  const waited = workOf(of, now)?.waitedMs ?? 0
+  if (waited < LEAST_WAIT_MS) return null
+  const isWaiting = of.finished_at === undefined && of.waiting_since !== undefined
   return (
-    <span className="font-mono text-accent">
-      <Ticking from={began} />
+    <span className={`whitespace-nowrap ${isWaiting ? 'text-ask' : 'text-ink3'} ${className}`}>
+      {isWaiting ? 'waits' : 'waited'} {clockOf(waited)}
     </span>
   )
 }

@@ -92,7 +92,7 @@ export function CancelRun({ run, close }: { run: WholeRun; close: () => void }) 
   const sum = (count: (step: Step) => number) => run.steps.reduce((all, step) => all + count(step), 0)
   const running = sum((step) => countOf(step, 'running'))
   const done = sum((step) => countOf(step, 'success'))
-  const ahead = sum((step) => (step.status === 'queued' ? 1 : countOf(step, 'queued')))
+  const ahead = sum((step) => (step.status === 'queued' ? 1 : countOf(step, 'queued', 'waiting')))
   return (
     <Confirm
       title={`Cancel ${run.workflow_name}?`}

@@ -22,7 +22,7 @@ import { later } from '../parts/later.tsx'
 import { fetchLog } from '../parts/log/log.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { Took, When } from '../parts/times.tsx'
+import { Took, Waited, When } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
 import {
   failedPlaces,
@@ -207,8 +207,9 @@ function ShownRun({ run }: { run: WholeRun }) {
             </span>
             <span>
               <When time={run.started_at ?? run.created_at} />
-              {run.finished_at === undefined ? ', since ' : ', took '}
-              <Took from={run.started_at ?? run.created_at} to={run.finished_at} />
+              {run.started_at === undefined ? ', ' : run.finished_at === undefined ? ', works ' : ', took '}
+              <Took of={run} />
+              <Waited of={run} className="ml-2" />
             </span>
             {inputs.slice(0, 4).map(([name, value]) => (
               <span key={name} className="chip max-w-48 font-mono max-sm:hidden">

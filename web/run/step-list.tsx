@@ -8,7 +8,7 @@ import { runQuery, type Step, shownStep, type WholeRun } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { later } from '../parts/later.tsx'
 import { StatusMark } from '../parts/status-mark.tsx'
-import { Took } from '../parts/times.tsx'
+import { Took, Waited } from '../parts/times.tsx'
 import { firstOf, instanceShown, instanceWord, type Place, placeName, placesOf } from './chosen-instance.ts'
 import { type Level, MOST_DEEP } from './chosen-path.ts'
 
@@ -136,7 +136,8 @@ function StepRow({ run, step, ...props }: Props & { step: Step }) {
           </bdi>
           {several && <span className="text-label text-ink3">{count.toLocaleString('en')}</span>}
           <span className="text-meta text-ink2">
-            <Took from={step.started_at} to={step.finished_at} />
+            <Waited of={step} className="mr-2 text-label" />
+            <Took of={step} />
           </span>
         </button>
       </li>
@@ -165,7 +166,8 @@ function counts(steps: readonly Step[]): string {
   return [
     [of('success'), 'done'],
     [of('failed', 'interrupted'), 'failed'],
-    [of('running', 'waiting'), 'going on'],
+    [of('running'), 'running'],
+    [of('waiting'), 'waiting'],
     [of('skipped', 'canceled'), 'did not run'],
   ]
     .filter(([count]) => (count as number) > 0)

@@ -4,7 +4,7 @@ import { type Run, shownStatus } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { Took, When } from '../parts/times.tsx'
+import { Took, Waited, When } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
 
 const figure = (count: number) => count.toLocaleString('en')
@@ -28,8 +28,13 @@ export function Now({ run }: { run: Run }) {
         <span className="text-ink2"> · {run.set_aside!.why}</span>
       </>
     )
-  if (shown === 'room' || shown === 'queued')
-    return <span className="text-ask">{run.waiting ?? 'waits to begin'}</span>
+  if (shown === 'room' || shown === 'waiting' || shown === 'queued')
+    return (
+      <span className="text-ask">
+        {run.waiting ??
+          (shown === 'queued' ? 'waits to begin' : `${now?.step ?? 'it'} waits to be tried again`)}
+      </span>
+    )
   if (shown === 'running')
     return (
       <>
@@ -150,8 +155,9 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
       <span className="text-right text-meta whitespace-nowrap text-ink2 max-md:hidden">
         <When time={run.started_at ?? run.created_at} />
       </span>
-      <span className="flex flex-col items-end gap-1 text-meta whitespace-nowrap text-ink2">
-        <Took from={run.started_at} to={run.finished_at} />
+      <span className="flex flex-col items-end gap-x-1 text-meta max-sm:gap-y-1 whitespace-nowrap text-ink2">
+        <Took of={run} />
+        <Waited of={run} className="text-label max-sm:hidden" />
         <span className="hidden max-sm:block">
           {run.route !== undefined && <RouteLine route={run.route} />}
         </span>

@@ -12,7 +12,7 @@ import { Confirm } from '../parts/confirm.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { type RowAction, RowMenu } from '../parts/row-menu.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { Took } from '../parts/times.tsx'
+import { Took, Waited } from '../parts/times.tsx'
 import { Conversation, type Which } from './conversation.ts'
 import { changedFiles } from './file-changes.ts'
 import { ModelChoice } from './model-choice.tsx'
@@ -177,7 +177,7 @@ export function SessionPage({
         </Link>
         <div className="ml-auto flex shrink-0 items-center gap-2 max-lg:ml-0 max-sm:hidden">
           <span className="text-meta text-ink2">
-            {run.owner} · <Took from={run.started_at ?? run.created_at} to={run.finished_at} />
+            {run.owner} · <Took of={run} /> <Waited of={run} />
           </span>
           <span className="contents max-lg:hidden">
             <CopyButton text={run.run_id} label="Copy the run's id" />

@@ -13,7 +13,7 @@ import { useHeldKeys } from '../parts/held-keys.ts'
 import type { Grouping } from '../parts/rows/row-groups.ts'
 import { Newer, NewRows, newWords, Older, useRowList } from '../parts/rows/row-window.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
-import { Took, When } from '../parts/times.tsx'
+import { Took, Waited, When } from '../parts/times.tsx'
 
 /** A value of no status: those that wait for an answer. */
 const ASKS = 'asks'
@@ -148,7 +148,8 @@ function Row({ run }: { run: Run }) {
         {run.owner}, <When time={run.started_at ?? run.created_at} />
       </span>
       <span className="text-right text-meta text-ink2">
-        <Took from={run.started_at} to={run.finished_at} />
+        <Took of={run} />
+        <Waited of={run} className="block text-label" />
       </span>
     </li>
   )

@@ -15,7 +15,7 @@ import { RowMenu } from '../parts/row-menu.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { type Told, tell } from '../parts/tell.ts'
 import { ThemeChoice } from '../parts/theme-choice.tsx'
-import { Took, When } from '../parts/times.tsx'
+import { Took, Waited, When } from '../parts/times.tsx'
 import { SessionParts } from './session-parts.tsx'
 
 const statuses: Shown[] = [
@@ -70,6 +70,12 @@ const told: Told[] = [
 const wait = () => new Promise((resolve) => setTimeout(resolve, 2000))
 
 /** Every shared part in every state: for whoever changes one. Only `npm run page` serves it. */
+const waited = {
+  started_at: '2026-02-03T04:05:06Z',
+  finished_at: '2026-02-03T05:17:09Z',
+  waited_ms: 600_000,
+}
+
 export function StyleguidePage() {
   const [asking, setAsking] = useState(false)
   const [tab, setTab] = useState('log')
@@ -231,9 +237,10 @@ export function StyleguidePage() {
         <Section name="Times">
           <When time={began} />
           <When time="2026-02-03T04:05:06Z" />
-          <Took from={began} />
-          <Took from="2026-02-03T04:05:06Z" to="2026-02-03T05:17:09Z" />
-          <Took from={undefined} />
+          <Took of={{ started_at: began }} />
+          <Took of={waited} />
+          <Waited of={waited} />
+          <Took of={{}} />
         </Section>
         <Section name="Confirmation">
           <button type="button" className="button" onClick={() => setAsking(true)}>

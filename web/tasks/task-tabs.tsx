@@ -100,7 +100,7 @@ export function TaskSteps(of: OfTry) {
                   {step.started_at === undefined ? (
                     statusWord(shown)
                   ) : (
-                    <Took from={step.started_at} to={step.finished_at} />
+                    <Took of={{ started_at: step.started_at, finished_at: step.finished_at }} />
                   )}
                 </span>
               </li>
@@ -237,7 +237,7 @@ export function TaskTries({ task, show }: { task: WholeTask; show: (search: Task
                 from {one.stage}, <When time={one.started_at} />
               </span>
               <span className="text-meta text-ink2">
-                <Took from={one.started_at} to={one.ended_at} />
+                <Took of={{ started_at: one.started_at, finished_at: one.ended_at }} />
               </span>
               {spent?.tokens !== undefined && (
                 <span className="text-meta text-ink2">{spent.tokens.toLocaleString('en')} tokens</span>

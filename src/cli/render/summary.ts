@@ -45,6 +45,29 @@ export function whyText(of: { reason?: string; message?: string; exitCode?: numb
 export const between = (start: string | undefined, end: string | undefined): string =>
   start === undefined || end === undefined ? '' : durationText(Date.parse(end) - Date.parse(start))
 
+type Timed = Pick<RunSummary, 'started_at' | 'finished_at' | 'waited_ms'> & { created_at?: string }
+
+/** How long an ended run or step was worked on: a run waits from its creation on, a step from its start. */
+export function workedText({ created_at, started_at, finished_at, waited_ms }: Timed): string {
+  const begin = waited_ms === undefined ? started_at : (created_at ?? started_at)
+  if (begin === undefined || started_at === undefined || finished_at === undefined) return ''
+  return durationText(Math.max(0, Date.parse(finished_at) - Date.parse(begin) - (waited_ms ?? 0)))
+}
+
+/** How long it waited while nothing of it was worked on, such as `10 m 00 s`; nothing where that is no second. */
+export function waitedText(of: { waited_ms?: number; waiting_since?: string }, nowMs = Date.now()): string {
+  const { waited_ms = 0, waiting_since } = of
+  const now = waiting_since === undefined ? 0 : Math.max(0, nowMs - Date.parse(waiting_since))
+  return waited_ms + now < 1000 ? '' : durationText(waited_ms + now)
+}
+
+/** The head and rows of a table without the column of this name where no row has a text in it. */
+export function withoutEmpty(name: string, head: string[], rows: string[][]): [string[], string[][]] {
+  const at = head.indexOf(name)
+  if (rows.some((cells) => cells[at] !== '')) return [head, rows]
+  return [head.toSpliced(at, 1), rows.map((cells) => cells.toSpliced(at, 1))]
+}
+
 /** `build`, `build (rollback)`. */
 export const stepName = ({ step, phase }: Pick<Row, 'step' | 'phase'>): string =>
   phase === 'main' ? step : `${step} (${phase})`

@@ -11,16 +11,19 @@ import {
   isSameShare,
   mergeExports,
   type RunState,
+  type StepState,
   setVariables,
   stepOf,
 } from './state.ts'
 import { move, moveAttempt, setInstances, setStatus } from './transitions.ts'
+import { setWaits, takeStand } from './work.ts'
 
 /** Folds one event into the state, in place. Throws for an event that cannot come here. */
 export function evolve(state: RunState, event: RunEvent): void {
   if (event.seq !== state.seq + 1)
     throw new ErrandError('internal', `Event ${event.seq} follows event ${state.seq}: the log has a hole.`)
   fold(state, event)
+  foldWork(state, event)
   state.seq = event.seq
 }
 
@@ -96,6 +99,47 @@ function fold(state: RunState, event: RunEvent): void {
     case 'child.finished':
       return void finishChild(state, event)
   }
+}
+
+/** Takes over what those are at whom an event concerns. */
+function foldWork(state: RunState, event: RunEvent): void {
+  switch (event.type) {
+    case 'run.created':
+      return void setWaits(state.work, true, Date.parse(event.time))
+    case 'run.started':
+      return void setWaits(state.work, false, Date.parse(event.time))
+    case 'run.finished':
+      for (const step of [...state.main, ...state.rollback, ...state.finally])
+        if (step !== undefined) leaveAll(state, step, event.time)
+      return void setWaits(state.work, false, Date.parse(event.time))
+    case 'step.skipped':
+    case 'step.finished':
+      return void leaveAll(state, stepOf(state, event.phase, event.step), event.time)
+    case 'approval.requested':
+    case 'approval.answered':
+    case 'child.started':
+    case 'child.finished':
+    case 'attempt.created': {
+      const { step, instance } = instanceOf(state, event)
+      return void takeStand(state, step, instance, event.time)
+    }
+    case 'attempt.waiting':
+    case 'attempt.assigned':
+    case 'attempt.phase':
+    case 'agent.update':
+    case 'input.given':
+    case 'input.taken':
+    case 'attempt.finished': {
+      const { step, instance } = instanceOf(state, attemptOf(state, event.attempt))
+      return void takeStand(state, step, instance, event.time)
+    }
+  }
+}
+
+/** Nothing of a step that has ended works or waits. */
+function leaveAll(state: RunState, step: StepState, time: string): void {
+  const { works, waits, asks } = step.work
+  if (works + waits + asks > 0) for (const instance of step.instances) takeStand(state, step, instance, time)
 }
 
 function createRun(state: RunState, event: EventOf<'run.created'>): void {

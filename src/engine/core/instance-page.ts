@@ -27,7 +27,7 @@ export function instancePage(
   for (const [index, instance] of step.instances.entries()) {
     if (wanted !== undefined && !hasText(instance, wanted)) continue
     if ((host !== undefined && instance.host !== host) || (only !== undefined && index !== only)) continue
-    const status = shownStatus(instance, state)
+    const status = shownStatus(instance)
     counts[status] = (counts[status] ?? 0) + 1
     if (statuses !== undefined && !statuses.includes(status)) continue
     const place: [number, number] = [order.indexOf(status), index]
@@ -68,7 +68,7 @@ export function stepOverview(runId: string, step: StepState, state: RunState, no
   const groups = new Map<StepStatus, Group>()
   let [instances, waited] = ['', 0]
   for (const instance of step.instances) {
-    const status = shownStatus(instance, state)
+    const status = shownStatus(instance)
     instances += letters[status]
     const group = groups.get(status) ?? { count: 0, took: [], began: Number.POSITIVE_INFINITY, ended: [] }
     groups.set(status, group)

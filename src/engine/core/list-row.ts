@@ -2,6 +2,7 @@ import type { AgentUpdate, AgentUpdateOf } from '../../contract/agent.ts'
 import type { RunListRow, RunRoute } from '../../contract/run.ts'
 import { jsonOf } from '../../platform/text.ts'
 import type { AskedPermission, InstanceState, RunState, StepState } from './state.ts'
+import { waitsView } from './work.ts'
 
 /** More main steps than these are counted, and with more instances of one step all instances are. */
 const MOST_STOPS = 12
@@ -12,7 +13,8 @@ const MOST_PLACES = 3
 /** How a list shows where the run is: kept beside its log, so that no list folds one. Undefined: it has not begun. */
 export function listRow(state: RunState): RunListRow | undefined {
   if (state.seq === 0) return undefined
-  const row: RunListRow = { route: routeOf(state), now: nowOf(state) }
+  const { waiting_since } = waitsView(state.work)
+  const row: RunListRow = { route: routeOf(state), now: nowOf(state), waiting_since }
   if (state.session !== undefined) {
     const { saying: _, ...session } = state.session
     row.session = session
@@ -47,8 +49,7 @@ function routeOf(state: RunState): RunRoute {
   const main = state.main.filter(
     ({ on_demand, status }) => !on_demand || !['queued', 'skipped'].includes(status),
   )
-  const waiting = waitingByStep(state)
-  const stops = main.map((step) => stopOf(step, state, waiting.get(step) ?? 0))
+  const stops = main.map(stopOf)
   const isMany = main.some(({ instances }) => instances.length > MOST_STOPS)
   if (!isMany && stops.length <= MOST_STOPS) return { stops: stops.join('') }
   const counts: Partial<Record<Stop, number>> = {}
@@ -83,38 +84,16 @@ const ends = {
   queued: 'a',
 } as const
 
-function stopOf(step: StepState, state: RunState, unplaced: number): Stop {
-  const { status, tally } = step
+function stopOf({ status, work: { works, waits, asks } }: StepState): Stop {
   if (status !== 'running' && status !== 'waiting') return ends[status]
-  if (!asking(step, state).next().done) return 'q'
-  const { running = 0, waiting = 0 } = tally
-  if (running > unplaced || running + waiting === 0) return 'r'
-  // The run that it waits for goes on by itself.
-  return step.instances.some((each) => each.status === 'waiting' && each.child !== undefined) ? 'r' : 'w'
+  return asks > 0 ? 'q' : works > 0 || waits === 0 ? 'r' : 'w'
 }
-
-/** How many attempts of each step wait to be placed. */
-function waitingByStep({ unplaced, attempts, main }: RunState): Map<StepState, number> {
-  const waiting = new Map<StepState, number>()
-  for (const number of unplaced) {
-    const { phase, index } = attempts[number - 1]!
-    if (phase === 'main') waiting.set(main[index]!, (waiting.get(main[index]!) ?? 0) + 1)
-  }
-  return waiting
-}
-
-/** Says whether an instance waits for a person: for an approval, or an answer to its agent. */
-export const asks = ({ status, approval, attempts: own }: InstanceState, { attempts }: RunState): boolean =>
-  status === 'waiting'
-    ? approval !== undefined
-    : status === 'running' && (attempts[(own.at(-1) ?? 0) - 1]?.talk?.questions.size ?? 0) > 0
 
 /** Where of a step a person is asked; an approval once, as all of its instances are answered at once. */
-function* asking(step: StepState, state: RunState): Generator<{ instance: InstanceState; index: number }> {
-  const { tally, instances, inputs } = step
-  if (!tally.waiting && !(inputs && tally.running)) return
-  for (const [index, instance] of instances.entries()) {
-    if (!asks(instance, state)) continue
+function* asking(step: StepState): Generator<{ instance: InstanceState; index: number }> {
+  if (step.work.asks === 0) return
+  for (const [index, instance] of step.instances.entries()) {
+    if (instance.stand !== 'asks') continue
     yield { instance, index }
     if (instance.approval !== undefined) return
   }
@@ -159,10 +138,10 @@ function commandIn(input: string): { command?: string; description?: unknown } {
   return typeof given?.command === 'string' ? { ...given, command: given.command } : {}
 }
 
-function instanceStops({ tally }: StepState): Partial<Record<Stop, number>> {
-  const { running, waiting, ...rest } = tally
+function instanceStops({ tally, work }: StepState): Partial<Record<Stop, number>> {
+  const { running: _, waiting: __, ...rest } = tally
   const ended = Object.entries(rest).map(([status, count]) => [ends[status as keyof typeof ends], count])
-  return { ...Object.fromEntries(ended), r: running, w: waiting }
+  return { ...Object.fromEntries(ended), r: work.works, w: work.waits, q: work.asks }
 }
 
 const countsOf = (counts: Partial<Record<Stop, number>>): RunRoute['counts'] =>
@@ -187,7 +166,7 @@ function nowOf(state: RunState): RunListRow['now'] {
     }
   }
   for (const step of open)
-    for (const { instance, index } of asking(step, state)) {
+    for (const { instance, index } of asking(step)) {
       const { host, approval } = instance
       const kind = approval === undefined ? ('agent' as const) : ('approval' as const)
       const place = { kind, step: step.name, host, ...(step.instances.length > 1 && { instance: index }) }

@@ -12,6 +12,7 @@ import type { Reason, RunStatus, StepStatus } from '../../contract/status.ts'
 import type { Artifact } from '../../contract/tasks/artifact.ts'
 import type { PullRequestState, TestFigures } from '../../contract/tasks/task-facts.ts'
 import type { Plan, PlannedStep } from './plan.ts'
+import { noWork, type Stand, type Work } from './work.ts'
 
 /** The state that folding a run's log gives. It belongs to whoever folds: `evolve` changes it in place. */
 export interface RunState {
@@ -29,6 +30,8 @@ export interface RunState {
   timed_out: boolean
   /** The time in which a person was asked: how many questions are open, since when any is, and how long any was before. */
   asked: { open: number; since_ms: number; before_ms: number }
+  /** The time that it has waited since its creation. */
+  work: Work
   vars: Variables
   main: StepState[]
   rollback: (StepState | undefined)[]
@@ -64,6 +67,8 @@ export interface StepState {
   instances: InstanceState[]
   /** How many instances have a status; kept, so that a step with thousands of them need not be counted each time. */
   tally: Partial<Record<StepStatus, number>>
+  /** The time that it has waited since its start. */
+  work: Work
   /** Instances before this position are all final. */
   first_open: number
   /** Main steps only: how many of its needs are not final, and the positions of the steps that need it. */
@@ -85,6 +90,10 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
   exports?: Record<string, string>
   /** Numbers of its attempts, oldest first. */
   attempts: number[]
+  /** The stand of it after the last event. */
+  stand?: Stand
+  waited_ms?: number
+  waiting_since_ms?: number
   /** Milliseconds since 1970; set while it waits for its next try. */
   retry_at?: number
   approval?: {
@@ -188,6 +197,7 @@ export function initialState(plan: Plan): RunState {
     created_at: '',
     timed_out: false,
     asked: { open: 0, since_ms: 0, before_ms: 0 },
+    work: noWork(),
     vars: new Map(),
     main,
     rollback: undo,
@@ -208,6 +218,7 @@ const fresh = ({ phase, step, needs, dependents, inputs }: PlannedStep): StepSta
   status: 'queued',
   instances: [],
   tally: {},
+  work: noWork(),
   first_open: 0,
   open_needs: needs.length,
   on_demand: step.on_demand === true,

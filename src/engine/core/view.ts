@@ -9,9 +9,9 @@ import type {
   StepView,
 } from '../../contract/run.ts'
 import type { StepStatus } from '../../contract/status.ts'
-import { asks } from './list-row.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
+import { waitsView } from './work.ts'
 
 /** A run shown whole: the record, and the steps as folded from the log, with so many `instances` of each at most. */
 export function viewOf(
@@ -53,18 +53,15 @@ export const order: readonly StepStatus[] = [
   'success',
 ]
 
-/** The status that an instance is shown with: one whose attempt has no machine yet is `waiting`. */
-export function shownStatus({ status, attempts }: InstanceState, state: RunState): StepStatus {
-  if (status !== 'running') return status
-  const last = state.attempts[(attempts.at(-1) ?? 0) - 1]
-  return last?.waiting === undefined ? status : 'waiting'
-}
+/** The status that an instance is shown with: of one that has begun and not ended, by what it is at. */
+export const shownStatus = ({ status, stand }: InstanceState): StepStatus =>
+  stand === undefined ? status : stand === 'works' ? 'running' : 'waiting'
 
 /** Positions of the first instances of a step in that order; those of one status as in the file. */
-function firstInstances(step: StepState, state: RunState, most: number): number[] {
+function firstInstances(step: StepState, most: number): number[] {
   const byStatus = new Map<StepStatus, number[]>()
   for (const [index, instance] of step.instances.entries()) {
-    const status = shownStatus(instance, state)
+    const status = shownStatus(instance)
     const alike = byStatus.get(status)
     if (alike === undefined) byStatus.set(status, [index])
     else if (alike.length < most) alike.push(index)
@@ -73,10 +70,10 @@ function firstInstances(step: StepState, state: RunState, most: number): number[
 }
 
 /** How many instances of a step have each status, as they are shown. */
-function countsOf(step: StepState, state: RunState): Partial<Record<StepStatus, number>> {
+function countsOf(step: StepState): Partial<Record<StepStatus, number>> {
   const counts: Partial<Record<StepStatus, number>> = {}
   for (const instance of step.instances) {
-    const status = shownStatus(instance, state)
+    const status = shownStatus(instance)
     counts[status] = (counts[status] ?? 0) + 1
   }
   return counts
@@ -94,11 +91,11 @@ function stepView(
   const answered = step.instances.findLast((instance) => instance.answered)?.answered
   const isBounded = step.instances.length > most
   const shown = isBounded
-    ? firstInstances(step, state, most).map((index) => ({ index, instance: step.instances[index]! }))
+    ? firstInstances(step, most).map((index) => ({ index, instance: step.instances[index]! }))
     : step.instances.map((instance) => ({ index: undefined, instance }))
   const children = shown.flatMap(({ instance: { child } }) => (child ? [child] : []))
   const instances = shown.map(({ index, instance }) => ({ ...instanceView(runId, instance, state), index }))
-  const counts = isBounded ? countsOf(step, state) : undefined
+  const counts = isBounded ? countsOf(step) : undefined
   const has = (status: StepStatus) =>
     counts === undefined ? instances.some((one) => one.status === status) : (counts[status] ?? 0) > 0
   return {
@@ -112,6 +109,7 @@ function stepView(
     message,
     started_at,
     finished_at,
+    ...(started_at === undefined ? {} : waitsView(step.work)),
     approval,
     answered,
     child_run_ids: children.length > 0 ? children : undefined,
@@ -152,10 +150,10 @@ export function instanceView(
       late_inputs: attempt.late,
     }
   })
+  const status = shownStatus(instance)
   const waiting = instance.status === 'running' ? attempts.at(-1)?.waiting : undefined
-  const status = waiting === undefined ? instance.status : 'waiting'
   const child_run_id = instance.child
-  const isAsking = asks(instance, state) || undefined
+  const isAsking = instance.stand === 'asks' || undefined
   return {
     host,
     vars,
@@ -167,6 +165,9 @@ export function instanceView(
     exit_code,
     last_error_line,
     duration_ms,
+    ...(instance.waited_ms !== undefined || instance.waiting_since_ms !== undefined
+      ? waitsView(instance)
+      : {}),
     child_run_id,
     attempts,
   }
@@ -188,6 +189,8 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   started_at: record.started_at,
   finished_at: record.finished_at,
   waiting: record.waiting,
+  waited_ms: record.waited_ms,
+  worked_ms: workedMs(record),
   set_aside: record.set_aside,
   parent_run_id: record.parent?.run_id,
   retry_of: record.retry_of,
@@ -202,7 +205,15 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   labels: record.labels,
   last_seq: record.last_seq,
   ...(record.list_row === undefined ? {} : (JSON.parse(record.list_row) as RunListRow)),
+  // A run that was ended from outside has the row of before.
+  ...(record.finished_at !== undefined && { waiting_since: undefined }),
 })
+
+/** The time from its creation to its end in which it did not wait. */
+const workedMs = ({ created_at, finished_at, waited_ms }: RunRecord): number | undefined =>
+  finished_at === undefined || waited_ms === undefined
+    ? undefined
+    : Math.max(0, Date.parse(finished_at) - Date.parse(created_at) - waited_ms)
 
 const MOST_INPUTS = 3
 const MOST_VALUE = 60

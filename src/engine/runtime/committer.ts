@@ -186,6 +186,7 @@ export function patchOf(state: RunState, list_row = rowText(state)): RunPatch {
     finished_at,
     outputs,
     waiting: waitingOf(state),
+    waited_ms: state.work.waited_ms,
     output_bytes,
     list_row,
     shares,

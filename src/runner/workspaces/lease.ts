@@ -56,6 +56,8 @@ export interface PoolCredential {
 export interface LeaseContext {
   signal: AbortSignal
   tell(message: string): void
+  /** Called as it begins to wait for a workspace of another run; default: `tell`. */
+  waits?(message: string): void
 }
 
 /** A run's own checkout of a repository. */

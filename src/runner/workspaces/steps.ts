@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as z from 'zod'
+import { WAITING_FOR_WORKSPACE } from '../../contract/status.ts'
 import type { GitCheckArgs, GitWorkspaceArgs } from '../../contract/tasks/actions.ts'
 import { GitRefused, refusalOf, withRetries } from '../git/git-words.ts'
 import { policyFetch } from '../git/policy-fetch.ts'
@@ -81,10 +82,16 @@ export const gitWorkspaceStep = (
       const { username } = args
       const credential = { ...tokenOf({ spec, env: context.env, args }), username }
       const isNew = pool.of(spec.run_id) === undefined
+      let hasWaited = false
       const leased = await pool.lease(user, { repo, ref, branch, depth, slotPath }, credential, {
         signal,
         tell,
+        waits: (message) => {
+          hasWaited = true
+          context.phase(WAITING_FOR_WORKSPACE, message)
+        },
       })
+      if (hasWaited) tell('Another run has left its workspace.')
       const openedRemote = () =>
         openRemote({ url: repo, ...credential }, { policy, folder: context.folder, signal })
       const asItIs = async () => {

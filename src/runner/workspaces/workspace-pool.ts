@@ -303,20 +303,20 @@ export class WorkspacePool {
   }
 
   /** A slot that nobody has, of that mirror where there is one; waits for one where there may be no more. */
-  async #slotFor(mirror: Mirror, remote: Remote, { signal, tell }: LeaseContext): Promise<Held> {
+  async #slotFor(mirror: Mirror, remote: Remote, { signal, tell, waits }: LeaseContext): Promise<Held> {
     for (let isTold = false; ; isTold = true) {
       signal.throwIfAborted()
       const free = [...this.#slots.values()].filter(({ state, busy }) => state.phase === 'free' && !busy)
-      const used = free.find(({ state }) => state.mirror === mirror.key)
+      const of = { mirror: mirror.key, repo: remote.identity }
+      const used = free.find(({ state }) => state.mirror === of.mirror)
       if (used) return this.#taken(used)
       if (this.#slots.size >= this.#limits.slots) {
         const kept = [...this.#slots.values()].filter(({ state }) => state.phase === 'kept')
         const [oldest] = [...free.sort(bySlotAge), ...kept.sort(bySlotAge)]
         if (oldest) this.#evict(oldest)
       }
-      if (this.#slots.size < this.#limits.slots)
-        return newSlot(this.#options.dir, this.#slots, { mirror: mirror.key, repo: remote.identity })
-      if (!isTold) tell(`All ${this.#limits.slots} workspaces of this machine are in use: waiting for one.`)
+      if (this.#slots.size < this.#limits.slots) return newSlot(this.#options.dir, this.#slots, of)
+      if (!isTold) (waits ?? tell)(`All ${this.#limits.slots} workspaces here are in use: waiting for one.`)
       await unlessAborted(signal, this.#room.promise)
     }
   }

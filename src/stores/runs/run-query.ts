@@ -76,7 +76,10 @@ export const NOT_ENDED = '9999'
 
 /** The key by which a run is sorted. */
 export function sortKey(
-  run: Pick<RunRecord, 'status' | 'created_at' | 'started_at' | 'finished_at' | 'workflow_name'>,
+  run: Pick<
+    RunRecord,
+    'status' | 'created_at' | 'started_at' | 'finished_at' | 'workflow_name' | 'waited_ms'
+  >,
   sort: RunSort | undefined,
 ): string | number {
   const { status, created_at, started_at, finished_at, workflow_name } = run
@@ -86,7 +89,8 @@ export function sortKey(
   if (sort.endsWith('finished')) return finished_at ?? NOT_ENDED
   if (sort.endsWith('name')) return asciiLower(workflow_name)
   if (started_at === undefined || finished_at === undefined) return -1
-  return Date.parse(finished_at) - Date.parse(started_at)
+  const waited = run.waited_ms ?? Date.parse(started_at) - Date.parse(created_at)
+  return Date.parse(finished_at) - Date.parse(created_at) - waited
 }
 
 /** The key of a list in which what is open comes first. */
@@ -156,7 +160,10 @@ export type Listed = Pick<
   | 'try'
 > &
   Partial<
-    Pick<RunRecord, 'vars' | 'labels' | 'list_row' | 'started_at' | 'finished_at' | 'shares' | 'repository'>
+    Pick<
+      RunRecord,
+      'vars' | 'labels' | 'list_row' | 'started_at' | 'finished_at' | 'waited_ms' | 'shares' | 'repository'
+    >
   >
 
 function matches(query: CheckedQuery, run: Listed): boolean {

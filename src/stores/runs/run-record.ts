@@ -11,6 +11,7 @@ export const patchKeys = [
   'finished_at',
   'outputs',
   'waiting',
+  'waited_ms',
   'last_notify_error',
   'output_bytes',
   'list_row',

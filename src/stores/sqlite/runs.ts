@@ -203,12 +203,17 @@ export class SqliteRunStore implements RunStore {
   }
 }
 
+/** Milliseconds from one time to another, in SQL. */
+const between = (from: string, to: string): string =>
+  `CAST(round((julianday(${to}) - julianday(${from})) * 86400000) AS INTEGER)`
+
 /** By `sortKey`, in SQL. */
 const sortKeys: Readonly<Record<string, string>> = {
   started: 'coalesce(started_at, runs.created_at)',
   finished: `coalesce(finished_at, '${NOT_ENDED}')`,
-  duration:
-    'coalesce(CAST(round((julianday(finished_at) - julianday(started_at)) * 86400000) AS INTEGER), -1)',
+  // Of runs from before waits were kept the time since their start.
+  duration: `coalesce(iif(started_at IS NULL, NULL, ${between('runs.created_at', 'finished_at')}
+    - coalesce(waited_ms, ${between('runs.created_at', 'started_at')})), -1)`,
   name: 'lower(workflow_name)',
 }
 

@@ -373,6 +373,16 @@ export const runMigrations: readonly Migration[] = [
     name: 'runs that are set aside',
     sql: 'ALTER TABLE runs ADD COLUMN set_aside TEXT',
   },
+  {
+    version: 11,
+    name: 'how long runs have waited',
+    sql: `
+      ALTER TABLE runs ADD COLUMN waited_ms INTEGER;
+      DROP INDEX runs_by_tenant;
+      CREATE INDEX runs_by_tenant ON runs
+        (tenant, status, created_at, run_id, workflow_name, blueprint, owner, started_at, finished_at, waited_ms);
+    `,
+  },
 ]
 
 export const secretMigrations: readonly Migration[] = [

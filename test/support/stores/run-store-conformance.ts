@@ -113,6 +113,9 @@ export function runStoreConformance({ name, durable, open }: StoreUnderTest): vo
       assert.equal(await letters({}), 'edcba')
       for (const [sort, expected] of Object.entries(orders))
         assert.equal(await letters({ sort: sort as RunSort }), expected, sort)
+      // What it waited is no part of how long it took.
+      await store.update('run_b', { events: [], patch: { waited_ms: Date.parse(at(8)) - Date.parse(at(1)) } })
+      assert.equal(await letters({ sort: 'duration' }), 'acbed')
       assert.equal(await letters({ sort: '-started' }), 'bceda')
       assert.equal(await letters({ sort: '-name' }), 'cdaeb')
       assert.equal(await letters({ sort: '-finished', statuses: ['success'] }), 'cba')

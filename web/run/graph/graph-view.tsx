@@ -378,7 +378,7 @@ function aboutOf({ step, shown }: StepNode): ReactNode {
         : instanceWord({ instance: instances[0] })
   return (
     <>
-      <Took from={step.started_at} to={step.finished_at} />
+      <Took of={step} />
       {where !== '' && (
         <>
           {' · '}

@@ -1,4 +1,5 @@
-import type { Instance } from '../../data/runs.ts'
+import type { Instance, Step } from '../../data/runs.ts'
+import { shownStep } from '../../data/shown.ts'
 import type { StepNode } from '../graph/nodes.ts'
 
 /** A stretch of time of an instance, in ms since 1970; without an end it goes on. */
@@ -9,8 +10,12 @@ export interface Part {
   kind: 'waits' | 'running' | 'success' | 'failed' | 'canceled' | 'interrupted'
 }
 
-/** The tries of an instance with the times between them. */
-export function partsOf({ attempts }: Pick<Instance, 'attempts'>): Part[] {
+/** The tries of an instance with what it waits before, between and after them. */
+export function partsOf({
+  attempts,
+  status,
+  waiting_since,
+}: Pick<Instance, 'attempts' | 'status' | 'waiting_since'>): Part[] {
   const parts: Part[] = []
   const ms = (time: string | undefined) => (time === undefined ? undefined : Date.parse(time))
   for (const { created_at, started_at, finished_at, outcome } of attempts) {
@@ -19,7 +24,62 @@ export function partsOf({ attempts }: Pick<Instance, 'attempts'>): Part[] {
     parts.push({ from: parts.at(-1)?.to ?? created, to: started ?? ended, kind: 'waits' })
     if (started !== undefined) parts.push({ from: started, to: ended, kind: outcome ?? 'running' })
   }
+  const since = ms(waiting_since)
+  const last = parts.at(-1)
+  // It waits for its next try, or for an answer to its agent.
+  if (status === 'waiting' && since !== undefined && last?.kind !== 'waits') {
+    if (last !== undefined && last.to === undefined) last.to = since
+    parts.push({ from: last?.to ?? since, to: undefined, kind: 'waits' })
+  }
   return parts
+}
+
+/** Of parts at the same time the first of these stands in a bar of all of them. */
+const worst: readonly Part['kind'][] = ['failed', 'interrupted', 'running', 'success', 'canceled', 'waits']
+
+/** The parts of several instances as those of one bar: at each moment what counts most; what goes on ends at `end`. */
+export function mergeParts(all: readonly (readonly Part[])[], end: number): Part[] {
+  const edges = all.flat().flatMap(({ from, to = end, kind }) =>
+    to > from
+      ? [
+          { at: from, kind, by: 1 },
+          { at: to, kind, by: -1 },
+        ]
+      : [],
+  )
+  edges.sort((a, b) => a.at - b.at)
+  const open = new Map<Part['kind'], number>()
+  const merged: Part[] = []
+  for (const [index, { at, kind, by }] of edges.entries()) {
+    open.set(kind, (open.get(kind) ?? 0) + by)
+    const next = edges[index + 1]?.at
+    if (next === undefined || next === at) continue
+    const now = worst.find((one) => (open.get(one) ?? 0) > 0)
+    const last = merged.at(-1)
+    if (now === undefined) continue
+    if (last !== undefined && last.kind === now && last.to === at) last.to = next
+    else merged.push({ from: at, to: next, kind: now })
+  }
+  return merged
+}
+
+/** The bar of a step over time: of its instances where all are at hand, else from its start to its end. */
+export function stepParts(step: Step, isWhole: boolean, end: number): Part[] {
+  if (step.started_at === undefined) return []
+  const parts = step.instances.map(partsOf)
+  if (isWhole && parts.some((some) => some.length > 0)) return mergeParts(parts, end)
+  const from = Date.parse(step.started_at)
+  const to = step.finished_at === undefined ? undefined : Date.parse(step.finished_at)
+  const shown = shownStep(step)
+  if (step.approval !== undefined || step.answered !== undefined) return [{ from, to, kind: 'waits' }]
+  if (shown === 'success' || shown === 'failed' || shown === 'canceled' || shown === 'interrupted')
+    return [{ from, to, kind: shown }]
+  const since = step.waiting_since === undefined ? undefined : Date.parse(step.waiting_since)
+  if (since === undefined) return [{ from, to, kind: 'running' }]
+  return [
+    ...(since > from ? [{ from, to: since, kind: 'running' as const }] : []),
+    { from: since, to: undefined, kind: 'waits' },
+  ]
 }
 
 /** Ids of the steps that say how long the main steps took: from the last to end, back by what it waited for longest. */

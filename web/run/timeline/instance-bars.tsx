@@ -2,13 +2,13 @@ import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { ChevronDown, ChevronRight } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
 import type { StepOverview } from '../../../src/contract/runs/run-parts.ts'
-import { duration, median } from '../../data/clock.ts'
+import { clockOf, duration, median } from '../../data/clock.ts'
 import { countOf, countsOf, isWhole, overviewQuery } from '../../data/instances.ts'
 import { type Instance, type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { instanceShown, instanceWord, type Place, placesOf, statusOrder } from '../chosen-instance.ts'
 import { type InstanceFilter, noMatch, useFoundCounts, useInstancesOf } from '../instance-filter.tsx'
-import { type Part, partsOf } from './bars.ts'
+import { mergeParts, type Part, partsOf } from './bars.ts'
 import type { Span } from './time-table.tsx'
 
 /** Over so many instances are folded by status; so many of what failed stand there. */
@@ -23,7 +23,7 @@ export interface Axis {
 }
 
 const colours: Record<Part['kind'], string> = {
-  waits: 'bg-ask-soft border border-ask-line',
+  waits: '',
   running: 'bg-accent',
   success: 'bg-ok',
   failed: 'bg-bad',
@@ -41,20 +41,16 @@ export function Parts({ parts, shown, axis }: { parts: readonly Part[]; shown: S
         // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other name
         key={index}
         title={`${part.kind === 'waits' ? 'waits' : part.kind}, ${duration((part.to ?? axis.end) - part.from)}`}
-        className={`absolute top-[9px] h-3 min-w-[3px] ${part.kind === 'failed' ? 'rounded-[1px]' : 'rounded-[3px]'} ${colours[kind]}`}
+        data-part={kind}
+        className={
+          kind === 'waits'
+            ? 'absolute top-[14px] h-0 min-w-[3px] border-t-2 border-dotted border-ask'
+            : `absolute top-[9px] h-3 min-w-[3px] ${kind === 'failed' ? 'rounded-[1px]' : 'rounded-[3px]'} ${colours[kind]}`
+        }
         style={axis.place({ from: part.from, to: part.to ?? axis.end })}
       />
     )
   })
-}
-
-/** The colours of a bar that is one step. */
-export function stepColours(step: Step): string {
-  const shown = shownStep(step)
-  if (step.approval !== undefined) return colours.waits
-  if (shown === 'success' || shown === 'failed' || shown === 'canceled' || shown === 'interrupted')
-    return colours[shown]
-  return colours[shown === 'running' ? 'running' : 'waits']
 }
 
 interface RowProps {
@@ -64,6 +60,8 @@ interface RowProps {
   shown: Shown
   reason?: string | undefined
   time: string
+  /** How long it has waited, in ms. */
+  waited?: number | undefined
   open?: boolean | undefined
   critical?: boolean
   press: (() => void) | undefined
@@ -72,7 +70,19 @@ interface RowProps {
 
 const indents = ['pl-5 max-sm:pl-2', 'pl-9 max-sm:pl-4', 'pl-14 max-sm:pl-6']
 
-export function Row({ depth, name, count, shown, reason, time, open, critical, press, children }: RowProps) {
+export function Row({
+  depth,
+  name,
+  count,
+  shown,
+  reason,
+  time,
+  waited,
+  open,
+  critical,
+  press,
+  children,
+}: RowProps) {
   const Icon = open ? ChevronDown : ChevronRight
   return (
     <div className="flex min-h-[33px] border-b border-line">
@@ -97,41 +107,14 @@ export function Row({ depth, name, count, shown, reason, time, open, critical, p
           {reason !== undefined && shown === 'failed' && (
             <span className="chip bg-bad-soft font-mono text-bad max-sm:hidden">{reason}</span>
           )}
+          {waited !== undefined && (
+            <span className="text-label text-ink3 max-sm:hidden">waited {clockOf(waited)}</span>
+          )}
           <span className={depth === 0 ? 'font-mono' : ''}>{time}</span>
         </span>
       </button>
       <div className="relative my-auto h-[33px] min-w-0 flex-1 overflow-hidden">{children}</div>
     </div>
-  )
-}
-
-/** How many ended when, in equal parts of a stretch of the axis. */
-function Histogram({
-  bins,
-  shown,
-  at,
-}: {
-  bins: readonly number[]
-  shown: Shown
-  at: { left: string; width: string }
-}) {
-  const highest = Math.max(...bins)
-  if (!(highest > 0)) return null
-  const d = bins
-    .map((count, index) =>
-      count === 0 ? '' : `M${index * 10 + 1} 24v${-Math.max(3, (count / highest) * 18)}h8V24z`,
-    )
-    .join('')
-  return (
-    <svg
-      aria-hidden="true"
-      className="absolute inset-y-0 h-full"
-      style={at}
-      viewBox={`0 0 ${bins.length * 10} 32`}
-      preserveAspectRatio="none"
-    >
-      <path d={d} fill={shown === 'success' ? 'var(--ok)' : 'var(--ink3)'} opacity="0.6" />
-    </svg>
   )
 }
 
@@ -229,6 +212,22 @@ export function InstanceBars({ run, step, axis, filter, open }: Many) {
 
 type Group = NonNullable<StepOverview['by_status']['success']>
 
+/** From the first begin to the last end of instances that are not at hand, as far as the hub's parts of the time say. */
+function farParts(
+  { began_at, ended = [] }: Group,
+  step: Step,
+  shown: Shown,
+  until: string | undefined,
+  end: number,
+): Part[] {
+  const from = Date.parse(began_at!)
+  const last = ended.findLastIndex((count) => count > 0)
+  const begin = Date.parse(step.started_at ?? began_at!)
+  const to =
+    last < 0 || until === undefined ? end : begin + ((Date.parse(until) - begin) * (last + 1)) / ended.length
+  return [{ from, to: Math.max(from, to), kind: shown in colours ? (shown as Part['kind']) : 'waits' }]
+}
+
 interface FoldProps extends Many {
   status: Instance['status']
   shown: Shown
@@ -246,24 +245,19 @@ function Fold({ run, step, axis, filter, open, status, shown, count, skip, here,
   const { places, left, more, isFetching, error } = useInstancesOf({
     ...{ run, step, status, text, count, here, skip, open: isOpen },
   })
-  const { from, length, end } = axis
-  const spans = (text === '' ? here.slice(skip) : places).flatMap(({ instance }) => {
-    const parts = partsOf(instance)
-    return parts.length === 0 ? [] : [{ from: parts[0]!.from, to: parts.at(-1)!.to ?? end }]
-  })
+  const { end } = axis
+  const near = (text === '' ? here.slice(skip) : places).map(({ instance }) => partsOf(instance))
   const isRunning = shown === 'running'
-  const began = of?.began_at === undefined ? spans.map((one) => one.from) : [Date.parse(of.began_at)]
+  const parts = of?.began_at === undefined ? mergeParts(near, end) : farParts(of, step, shown, until, end)
+  const began = parts[0]?.from
   const half =
     of?.median_ms ?? median(here.slice(skip).flatMap(({ instance: { duration_ms } }) => duration_ms ?? []))
-  const longest = began.length > 0 ? end - Math.min(...began) : 0
+  const longest = began === undefined ? 0 : end - began
   const said = isRunning
     ? `longest ${duration(longest)}`
     : half === undefined
       ? ''
       : `median ${duration(half)}`
-  const own = new Array<number>(60).fill(0)
-  for (const { to } of spans) own[Math.min(59, Math.max(0, Math.floor(((to - from) / length) * 60)))]!++
-  const far = of?.ended !== undefined && until !== undefined && step.started_at !== undefined
   return (
     <>
       <Row
@@ -274,20 +268,7 @@ function Fold({ run, step, axis, filter, open, status, shown, count, skip, here,
         open={isOpen}
         press={() => setOpen(!isOpen)}
       >
-        {isRunning && began.length > 0 ? (
-          <span
-            className="absolute top-[9px] h-3 min-w-[3px] rounded-[3px] bg-accent"
-            style={axis.place({ from: Math.min(...began), to: end })}
-          />
-        ) : far ? (
-          <Histogram
-            bins={of.ended!}
-            shown={shown}
-            at={axis.place({ from: Date.parse(step.started_at!), to: Date.parse(until) })}
-          />
-        ) : (
-          <Histogram bins={own} shown={shown} at={{ left: '0%', width: '100%' }} />
-        )}
+        <Parts parts={parts} shown={shown} axis={axis} />
       </Row>
       {places.map((place) => (
         <InstanceBar key={place.index} {...{ place, axis, open }} depth={2} />

@@ -1,10 +1,7 @@
-import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { duration, timeOf, useNow } from '../../data/clock.ts'
-import { isWhole, overviewQuery } from '../../data/instances.ts'
-import { type Step, shownStep, type WholeRun } from '../../data/runs.ts'
+import { duration, timeOf, useNow, workOf } from '../../data/clock.ts'
+import { shownStep, type WholeRun } from '../../data/runs.ts'
 import { statusWord } from '../../parts/status-mark.tsx'
 import { nodeId } from '../graph/nodes.ts'
-import { partsOf } from './bars.ts'
 
 /** From when to when, in ms since 1970. */
 export interface Span {
@@ -17,12 +14,10 @@ export function TimeTable({
   run,
   goodOf,
   path,
-  end,
 }: {
   run: WholeRun
   goodOf: ReadonlyMap<string, Span>
   path: ReadonlySet<string>
-  end: number
 }) {
   const now = useNow()
   return (
@@ -44,15 +39,12 @@ export function TimeTable({
         {run.steps.map((step) => {
           const id = nodeId(step)
           const ghost = goodOf.get(id)
+          const work = workOf(step, now)
           const cells = [
             statusWord(shownStep(step)),
             step.started_at === undefined ? '–' : timeOf(step.started_at, now),
-            step.started_at === undefined ? '–' : <Waited key="waited" run={run} step={step} end={end} />,
-            step.started_at === undefined
-              ? '–'
-              : duration(
-                  (step.finished_at ? Date.parse(step.finished_at) : end) - Date.parse(step.started_at),
-                ),
+            work === undefined ? '–' : duration(work.waitedMs),
+            work === undefined ? '–' : duration(work.workedMs),
             ghost === undefined ? '–' : duration(ghost.to - ghost.from),
           ]
           return (
@@ -73,19 +65,4 @@ export function TimeTable({
       </tbody>
     </table>
   )
-}
-
-/** The sum of what the tries of a step waited; where not all instances are at hand, as the hub counts it. */
-function Waited({ run, step, end }: { run: WholeRun; step: Step; end: number }) {
-  const far = useQuery({
-    ...overviewQuery(run.run_id, step, step.finished_at ?? run.last_seq),
-    enabled: !isWhole(step),
-    placeholderData: keepPreviousData,
-  }).data
-  const here = step.instances
-    .flatMap(partsOf)
-    .filter(({ kind }) => kind === 'waits')
-    .reduce((sum, part) => sum + (part.to ?? end) - part.from, 0)
-  if (isWhole(step)) return <>{duration(here)}</>
-  return <>{far === undefined ? '…' : duration(far.waited_ms)}</>
 }

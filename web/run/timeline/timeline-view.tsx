@@ -1,8 +1,8 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { Table } from 'lucide-react'
 import { type ReactNode, useMemo, useState } from 'react'
-import { duration, timeOf, useNow } from '../../data/clock.ts'
-import { countOf, overviewQuery } from '../../data/instances.ts'
+import { duration, LEAST_WAIT_MS, timeOf, useNow, workOf } from '../../data/clock.ts'
+import { countOf, isWhole, overviewQuery } from '../../data/instances.ts'
 import { useLastGood } from '../../data/last-good.ts'
 import { outlineQuery, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
@@ -11,8 +11,8 @@ import { nodeId, nodesOf } from '../graph/nodes.ts'
 import { FILTER_OVER, InstanceField, useInstanceFilter } from '../instance-filter.tsx'
 import { InstanceMap } from '../instance-map.tsx'
 import { instanceStatuses } from '../run-search.ts'
-import { criticalPath, partsOf, ticksOf } from './bars.ts'
-import { type Axis, InstanceBars, isFiltering, Parts, Row, stepColours } from './instance-bars.tsx'
+import { criticalPath, stepParts, ticksOf } from './bars.ts'
+import { type Axis, InstanceBars, isFiltering, Parts, Row } from './instance-bars.tsx'
 import { type Span, TimeTable } from './time-table.tsx'
 
 /** So many steps stand there at first. */
@@ -60,37 +60,6 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
   const axis: Axis = { from, length, end, place }
   const several = run.steps.filter((step) => countOf(step) > MAP_OVER)
   const mapped = several.find(({ step }) => step === chosen?.step.step) ?? several[0]
-  const stepBar = (step: Step): ReactNode => {
-    if (step.started_at === undefined) return null
-    const count = countOf(step)
-    if (count === 1 && step.instances[0]!.attempts.length > 0)
-      return <Parts parts={partsOf(step.instances[0]!)} shown={shownStep(step)} axis={axis} />
-    const span = {
-      from: Date.parse(step.started_at),
-      to: step.finished_at ? Date.parse(step.finished_at) : end,
-    }
-    if (count < 2)
-      return (
-        <span
-          className={`absolute top-[9px] h-3 min-w-[3px] rounded-[3px] ${stepColours(step)}`}
-          style={place(span)}
-        />
-      )
-    const [done, bad] = [countOf(step, 'success'), countOf(step, 'failed', 'interrupted')]
-    const share = (some: number) => ({ flexGrow: some })
-    return (
-      <span
-        className="absolute top-[9px] flex h-3 min-w-[3px] overflow-hidden rounded-[3px] bg-line2"
-        style={place(span)}
-        title={`${done} of ${count} done, ${bad} failed`}
-      >
-        <span className="bg-ok" style={share(done)} />
-        <span className={bad > 0 ? 'min-w-1 bg-bad' : ''} style={share(bad)} />
-        <span style={share(count - done - bad)} />
-      </span>
-    )
-  }
-
   return (
     <main aria-label="Timeline" className="flex min-h-0 flex-1 flex-col">
       <div className="flex min-h-11 shrink-0 flex-wrap items-center gap-x-4 gap-y-1 border-b border-line px-edge max-sm:px-3 max-sm:py-1.5">
@@ -101,7 +70,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
         {!asTable && run.steps.some((step) => countOf(step) > FILTER_OVER) && <Filter run={run} />}
         <span className="ml-auto flex flex-wrap gap-4 text-meta text-ink2 max-sm:hidden">
           <Legend className="h-0.5 bg-ink">critical path</Legend>
-          <Legend className="h-2.5 rounded-[3px] border border-ask-line bg-ask-soft">waits</Legend>
+          <Legend className="border-t-2 border-dotted border-ask">waits</Legend>
           {good ? (
             <Legend className="border-t-2 border-dotted border-ink3">
               the last good run, {timeOf(good.created_at, now)}
@@ -116,7 +85,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
         className="min-h-0 flex-1 overflow-y-auto pb-6 focus-visible:-outline-offset-2"
       >
         {asTable ? (
-          <TimeTable run={run} goodOf={goodOf} path={path} end={end} />
+          <TimeTable run={run} goodOf={goodOf} path={path} />
         ) : (
           <>
             <div className="relative">
@@ -164,12 +133,8 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
                 const isOpen =
                   isMany && (opened.get(opening) ?? (isFiltered || hasBad || step === chosen?.step))
                 const ghost = goodOf.get(id)
-                const took =
-                  step.started_at === undefined
-                    ? ''
-                    : duration(
-                        (step.finished_at ? Date.parse(step.finished_at) : end) - Date.parse(step.started_at),
-                      )
+                const work = workOf(step, now)
+                const waited = work === undefined || work.waitedMs < LEAST_WAIT_MS ? undefined : work.waitedMs
                 return (
                   <div key={id}>
                     <Row
@@ -178,7 +143,8 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
                       count={isMany ? count : undefined}
                       shown={shownStep(step)}
                       reason={isMany ? undefined : step.reason}
-                      time={took}
+                      time={work === undefined ? '' : duration(work.workedMs)}
+                      waited={waited}
                       open={isMany ? isOpen : undefined}
                       critical={path.has(id)}
                       press={
@@ -197,7 +163,11 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
                           })}
                         />
                       )}
-                      {stepBar(step)}
+                      <Parts
+                        parts={stepParts(step, isWhole(step), end)}
+                        shown={shownStep(step)}
+                        axis={axis}
+                      />
                       {ghost !== undefined && (
                         <span
                           data-last-good

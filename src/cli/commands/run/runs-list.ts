@@ -4,7 +4,7 @@ import { command, UsageError } from '../../command.ts'
 import { connect } from '../../connection.ts'
 import { hubOptions, momentOf, oneOf } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
-import { between, whyOf } from '../../render/summary.ts'
+import { waitedText, whyOf, withoutEmpty, workedText } from '../../render/summary.ts'
 import { lineText } from '../../render/terminal-text.ts'
 import { apiFilter, viewNamed } from './view-words.ts'
 
@@ -132,13 +132,13 @@ export const runsList = command({
         run.workflow_name,
         run.status,
         run.created_at,
-        between(run.started_at, run.finished_at),
+        workedText(run),
+        waitedText(run),
         whyOf(run),
       ])
       const narrowed = Object.keys(filter).length > 0
       printTable(
-        ['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WHY'],
-        rows,
+        ...withoutEmpty('WAITED', ['ID', 'WORKFLOW', 'STATUS', 'CREATED', 'TIME', 'WAITED', 'WHY'], rows),
         narrowed ? 'No run is like that.' : 'There are no runs.',
       )
       if (page.next_cursor !== undefined)

@@ -6,7 +6,6 @@ import { hubOptions } from '../../option-values.ts'
 import { jsonOption, printJson, printTable } from '../../print.ts'
 import { instanceName } from '../../render/run-rows.ts'
 import {
-  between,
   boxesText,
   countsText,
   holdersText,
@@ -15,8 +14,11 @@ import {
   stepName,
   takenSecretsText,
   usageCells,
+  waitedText,
   whyOf,
   whyText,
+  withoutEmpty,
+  workedText,
 } from '../../render/summary.ts'
 import { durationText, numberText } from '../../render/table.ts'
 import { lineText } from '../../render/terminal-text.ts'
@@ -37,13 +39,17 @@ export const runsShow = command({
       printJson(run)
       return 0
     }
-    const took = between(run.started_at, run.finished_at)
-    const head = [run.run_id, run.workflow_name, run.status, took, whyOf(run)]
+    const waited = waitedText(run)
+    const times = [workedText(run), waited && `waited ${waited}`]
+    const head = [run.run_id, run.workflow_name, run.status, ...times, whyOf(run)]
     const line = head.filter((text) => text !== '').join('  ')
     process.stdout.write(`${lineText(line)}\n${chainText(run)}${rollbackText(run)}\n`)
     printTable(
-      ['STEP', 'HOST', 'STATUS', 'TIME', 'MEMORY', 'CPU', 'WHY'],
-      stepRows(all ? run.steps : run.steps.filter(isTold), verbose),
+      ...withoutEmpty(
+        'WAITED',
+        ['STEP', 'HOST', 'STATUS', 'TIME', 'WAITED', 'MEMORY', 'CPU', 'WHY'],
+        stepRows(all ? run.steps : run.steps.filter(isTold), verbose),
+      ),
       'No step has begun.',
     )
     if (run.steps.some(({ instances }) => isFolded(instances.length, verbose)))
@@ -87,9 +93,9 @@ const isTold = ({ on_demand, status }: StepView): boolean =>
 export function stepRows(steps: readonly StepView[], verbose: boolean): string[][] {
   return steps.flatMap((step) => {
     const { instances, approval, waiting } = step
-    const took = between(step.started_at, step.finished_at)
+    const times = [workedText(step), waitedText(step)]
     if (instances.length === 0)
-      return [[stepName(step), '', step.status, took, '', '', approval?.message ?? whyText(step)]]
+      return [[stepName(step), '', step.status, ...times, '', '', approval?.message ?? whyText(step)]]
     const rows = named(instances, verbose).map((one) => {
       const asked = one.status === 'waiting' ? approval?.message : undefined
       return [
@@ -97,6 +103,7 @@ export function stepRows(steps: readonly StepView[], verbose: boolean): string[]
         instanceName(one.host, one.vars),
         one.status,
         one.duration_ms === undefined ? '' : durationText(one.duration_ms),
+        waitedText(one),
         ...usageCells(one.attempts),
         one.waiting ?? asked ?? whyText({ ...one, exitCode: one.exit_code }),
       ]
@@ -106,7 +113,7 @@ export function stepRows(steps: readonly StepView[], verbose: boolean): string[]
     const why = [countsText(instances), waiting ?? asked].filter((text) => text !== undefined).join('; ')
     return [
       ...rows,
-      [stepName(step), `${numberText(instances.length)} instances`, step.status, took, '', '', why],
+      [stepName(step), `${numberText(instances.length)} instances`, step.status, ...times, '', '', why],
     ]
   })
 }

@@ -1,0 +1,76 @@
+import { isFinalStep, WAITING_FOR_WORKSPACE } from '../../contract/status.ts'
+import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
+
+/** The stand of an instance that has begun and not ended: it is worked on, waits, or asks a person. */
+export type Stand = 'works' | 'waits' | 'asks'
+
+/** The time that something has waited, and how many of its instances stand how. */
+export interface Work {
+  works: number
+  waits: number
+  asks: number
+  /** Of the waits that are over. */
+  waited_ms: number
+  /** Milliseconds since 1970; set while it waits. */
+  waiting_since_ms?: number
+}
+
+export const noWork = (): Work => ({ works: 0, waits: 0, asks: 0, waited_ms: 0 })
+
+type Placed = Pick<AttemptState, 'waiting' | 'talk' | 'at'>
+
+/**
+ * Says what an instance is at; undefined: it has not begun, or has ended. It waits for a machine, a slot or lock of its machine, its next
+ * try, or a person. A run that it waits for goes on by itself.
+ */
+export function standOf(
+  { status, approval, child }: Pick<InstanceState, 'status' | 'approval' | 'child'>,
+  attempt: Placed | undefined,
+): Stand | undefined {
+  if (status === 'waiting') return approval !== undefined ? 'asks' : child !== undefined ? 'works' : 'waits'
+  if (status !== 'running') return undefined
+  if (attempt?.waiting !== undefined || attempt?.at?.name === WAITING_FOR_WORKSPACE) return 'waits'
+  return (attempt?.talk?.questions.size ?? 0) > 0 ? 'asks' : 'works'
+}
+
+/** The stand of an instance of a run. */
+export const standIn = (
+  { attempts }: Pick<RunState, 'attempts'>,
+  instance: InstanceState,
+): Stand | undefined => standOf(instance, attempts[(instance.attempts.at(-1) ?? 0) - 1])
+
+/** Takes over what an instance is at since `time`, for itself, its step and its run. */
+export function takeStand(state: RunState, step: StepState, instance: InstanceState, time: string): void {
+  const stand = standIn(state, instance)
+  if (stand === instance.stand) return
+  const atMs = Date.parse(time)
+  for (const work of [step.work, state.work]) {
+    if (instance.stand !== undefined) work[instance.stand]--
+    if (stand !== undefined) work[stand]++
+  }
+  instance.stand = stand
+  const waits = stand === 'waits' || stand === 'asks'
+  if (waits || instance.waiting_since_ms !== undefined) setWaits(instance, waits, atMs)
+  setWaits(step.work, !isFinalStep(step.status) && isWaiting(step.work), atMs)
+  setWaits(state.work, isWaiting(state.work), atMs)
+}
+
+/** Whether it waits: something of it does, and nothing of it is worked on. */
+const isWaiting = ({ works, waits, asks }: Work): boolean => works === 0 && waits + asks > 0
+
+/** Begins or ends a wait. A clock may have been set back meanwhile. */
+export function setWaits(
+  of: Partial<Pick<Work, 'waited_ms' | 'waiting_since_ms'>>,
+  waits: boolean,
+  atMs: number,
+): void {
+  if (waits === (of.waiting_since_ms !== undefined)) return
+  if (!waits) of.waited_ms = (of.waited_ms ?? 0) + Math.max(0, atMs - of.waiting_since_ms!)
+  of.waiting_since_ms = waits ? atMs : undefined
+}
+
+/** The waits as they are shown. */
+export const waitsView = (of: Partial<Work>): { waited_ms: number; waiting_since: string | undefined } => ({
+  waited_ms: of.waited_ms ?? 0,
+  waiting_since: of.waiting_since_ms === undefined ? undefined : new Date(of.waiting_since_ms).toISOString(),
+})
