@@ -3,6 +3,7 @@ import { memo } from 'react'
 import { type Run, shownStatus } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
+import { RowMenu } from '../parts/row-menu.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, When } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
@@ -73,9 +74,10 @@ interface Props {
   run: Run
   marked: boolean
   mark: (id: string) => void
+  share: (run: Run) => void
 }
 
-export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
+export const RunRow = memo(function RunRow({ run, marked, mark, share }: Props) {
   const shown = shownStatus(run)
   const Kind = kinds[run.blueprint as keyof typeof kinds] ?? Workflow
   const given = Object.entries(run.inputs ?? {})
@@ -155,6 +157,12 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
         <span className="hidden max-sm:block">
           {run.route !== undefined && <RouteLine route={run.route} />}
         </span>
+      </span>
+      <span className="relative z-10 flex justify-end">
+        <RowMenu
+          label={`More of ${run.workflow_name}, ${run.run_id}`}
+          actions={[{ word: 'Share…', act: () => share(run) }]}
+        />
       </span>
     </li>
   )

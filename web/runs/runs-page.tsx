@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from '@t
 import { ArrowDown, ArrowUp } from 'lucide-react'
 import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import type { RunSort } from '../../src/contract/run.ts'
-import { ApiError } from '../data/api.ts'
+import { ApiError, address } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { liveRuns } from '../data/live/live.ts'
 import { groupOf } from '../data/run-filter.ts'
@@ -18,6 +18,7 @@ const BulkBar = lazy(async () => ({ default: (await import('./bulk-bar.tsx')).Bu
 const NeedsYou = lazy(async () => ({ default: (await import('./needs-you-list.tsx')).NeedsYou }))
 const ViewsMenu = lazy(async () => ({ default: (await import('./views-menu.tsx')).ViewsMenu }))
 const Empty = lazy(async () => ({ default: (await import('./no-runs.tsx')).Empty }))
+const ShareSheet = lazy(() => import('../parts/share-sheet.tsx'))
 const NoMatch = lazy(async () => ({ default: (await import('./no-runs.tsx')).NoMatch }))
 
 /** Rows in groups. While a pointer is in the list each stays where it was, and what is newer waits. */
@@ -165,6 +166,7 @@ export function RunsPage() {
   const [focused, setFocused] = useState(false)
   const [scrolled, setScrolled] = useState(false)
   const [from, setFrom] = useState(0)
+  const [sharing, setSharing] = useState<Run>()
   const main = useRef<HTMLElement>(null)
   const needsYou = useNeedsYou()
   const failures = useFailures()
@@ -331,6 +333,7 @@ export function RunsPage() {
                   filter={filter}
                   className="justify-self-end"
                 />
+                <span />
               </div>
               {from > 0 && (
                 <div className="flex justify-center p-2">
@@ -350,7 +353,13 @@ export function RunsPage() {
                   </h2>
                   <ul>
                     {rows.map((run) => (
-                      <RunRow key={run.run_id} run={run} marked={marked.has(run.run_id)} mark={mark} />
+                      <RunRow
+                        key={run.run_id}
+                        run={run}
+                        marked={marked.has(run.run_id)}
+                        mark={mark}
+                        share={setSharing}
+                      />
                     ))}
                   </ul>
                 </section>
@@ -377,6 +386,15 @@ export function RunsPage() {
           </div>
         )}
       </main>
+      {sharing !== undefined && (
+        <Suspense>
+          <ShareSheet
+            run={sharing}
+            link={`${location.origin}${address(`/runs/${encodeURIComponent(sharing.run_id)}`)}`}
+            close={() => setSharing(undefined)}
+          />
+        </Suspense>
+      )}
       {chosen.length > 0 && (
         <Suspense>
           <BulkBar

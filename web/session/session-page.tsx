@@ -19,7 +19,7 @@ import { ModelChoice } from './model-choice.tsx'
 import { money, SidePanel, TurnsUsed } from './side-panel.tsx'
 import { Talk } from './talk.tsx'
 
-const ShareSheet = lazy(() => import('./share-sheet.tsx'))
+const ShareSheet = lazy(() => import('../parts/share-sheet.tsx'))
 const SetAsideNotice = lazy(async () => ({
   default: (await import('../parts/set-aside-notice.tsx')).SetAsideNotice,
 }))
@@ -112,7 +112,7 @@ export function SessionPage({
   const cost = talk.usage?.cost_usd
   // In little room these would leave none for the name.
   const actions: RowAction[] = [
-    { word: mayChange ? 'Share…' : 'Shared with…', act: () => setSharing(true) },
+    { word: 'Share…', act: () => setSharing(true) },
     {
       word: 'Steps and log',
       act: () => void navigate({ search: { tab: 'log' } }),
@@ -195,7 +195,7 @@ export function SessionPage({
               aria-haspopup="dialog"
               onClick={() => setSharing(true)}
             >
-              <Users size={14} strokeWidth={1.75} aria-hidden /> {mayChange ? 'Share' : 'Shared'}
+              <Users size={14} strokeWidth={1.75} aria-hidden /> Share
               {(run.shares?.length ?? 0) > 0 && <span className="text-ink3">{run.shares?.length}</span>}
             </button>
             {mayEnd && (
@@ -268,7 +268,7 @@ export function SessionPage({
       </main>
       {sharing && (
         <Suspense fallback={null}>
-          <ShareSheet run={run} mayChange={mayChange} close={() => setSharing(false)} />
+          <ShareSheet run={run} link={location.href} close={() => setSharing(false)} />
         </Suspense>
       )}
       {asked === 'end' && (
