@@ -85,7 +85,7 @@ test('a run is shared by its link, over plain http too, and who may not see it i
       const bobs = await context.newPage()
       await bobs.goto(`${url}/login?next=/runs/${run_id}`)
       await logIn(bobs, password, 'bob')
-    await bobs.waitForURL(`**/runs/${run_id}`)
+      await bobs.waitForURL(`${url}/runs/${run_id}`)
       const told = async (path: string, id: string) => {
         await bobs.goto(`${url}${path}${id}`)
         await bobs.getByText('You are in the tenant').waitFor()

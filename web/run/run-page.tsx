@@ -218,7 +218,7 @@ function ShownRun({ run }: { run: WholeRun }) {
           </div>
           <div className="mt-0.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-meta text-ink2">
             <span className="flex items-center gap-1.5">
-              <User size={13} strokeWidth={1.75} aria-hidden /> {run.owner}
+              <User size={13} strokeWidth={1.75} aria-hidden /> <bdi>{run.owner}</bdi>
             </span>
             <span>
               <When time={run.started_at ?? run.created_at} />

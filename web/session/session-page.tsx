@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { ChevronLeft, Users } from 'lucide-react'
 import { lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import type { Budget } from '../../src/contract/agent.ts'
+import { wordsOf } from '../data/page-words.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { cancelRun, getWorkflow, shownStatus, type WholeRun } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
@@ -237,7 +238,7 @@ export function SessionPage({
       )}
       {over && run.status !== 'success' && (
         <p className={`shrink-0 border-b border-line px-edge py-2 text-meta ${tones[run.status] ?? ''}`}>
-          <b className="mr-2 font-mono font-semibold">{run.reason ?? run.status}</b>
+          <b className="mr-2 font-mono font-semibold">{wordsOf(run.reason ?? run.status)}</b>
           <bdi className="break-words text-ink">{run.message}</bdi>
         </p>
       )}

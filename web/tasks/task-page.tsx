@@ -5,6 +5,7 @@ import { ApiError } from '../data/api.ts'
 import { type KeptChange, keptChange } from '../data/change.ts'
 import { clockOf } from '../data/clock.ts'
 import { useLiveTasks } from '../data/live/live-tasks.ts'
+import { wordsOf } from '../data/page-words.ts'
 import { useRunFeed } from '../data/run-feed.ts'
 import { getRun, shownStep, type WholeRun } from '../data/runs.ts'
 import {
@@ -174,7 +175,7 @@ function ShownTask({ task }: { task: WholeTask }) {
             </h1>
             <span className={`chip ${taskTone(task.state)}`}>{taskStateWord(task.state)}</span>
             {task.reason !== undefined && task.state === 'failed' && (
-              <span className="chip font-mono">{task.reason}</span>
+              <span className="chip font-mono">{wordsOf(task.reason)}</span>
             )}
           </div>
           <div className="mt-0.5 flex flex-wrap items-center gap-x-4 gap-y-0.5 text-meta text-ink2">
