@@ -45,8 +45,8 @@ const EndNow = later(async () => ({ default: (await import('./run-actions.tsx'))
 const SetAsideNotice = later(async () => ({
   default: (await import('../parts/set-aside-notice.tsx')).SetAsideNotice,
 }))
-const NotYours = lazy(() => import('../parts/not-yours.tsx'))
-const ShareSheet = lazy(() => import('../parts/share-sheet.tsx'))
+const NotYours = lazy(() => import('../parts/share/not-yours.tsx'))
+const ShareSheet = lazy(() => import('../parts/share/share-sheet.tsx'))
 const StepAlone = lazy(() => import('./step-alone.tsx'))
 const CompareView = lazy(() => import('./compare-view.tsx'))
 const TimelineView = lazy(() => import('./timeline/timeline-view.tsx'))

@@ -18,7 +18,7 @@ const BulkBar = lazy(async () => ({ default: (await import('./bulk-bar.tsx')).Bu
 const NeedsYou = lazy(async () => ({ default: (await import('./needs-you-list.tsx')).NeedsYou }))
 const ViewsMenu = lazy(async () => ({ default: (await import('./views-menu.tsx')).ViewsMenu }))
 const Empty = lazy(async () => ({ default: (await import('./no-runs.tsx')).Empty }))
-const ShareSheet = lazy(() => import('../parts/share-sheet.tsx'))
+const ShareSheet = lazy(() => import('../parts/share/share-sheet.tsx'))
 const NoMatch = lazy(async () => ({ default: (await import('./no-runs.tsx')).NoMatch }))
 
 /** Rows in groups. While a pointer is in the list each stays where it was, and what is newer waits. */

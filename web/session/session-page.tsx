@@ -20,7 +20,7 @@ import { ModelChoice } from './model-choice.tsx'
 import { money, SidePanel, TurnsUsed } from './side-panel.tsx'
 import { Talk } from './talk.tsx'
 
-const ShareSheet = lazy(() => import('../parts/share-sheet.tsx'))
+const ShareSheet = lazy(() => import('../parts/share/share-sheet.tsx'))
 const SetAsideNotice = lazy(async () => ({
   default: (await import('../parts/set-aside-notice.tsx')).SetAsideNotice,
 }))

@@ -37,8 +37,8 @@ import { TaskFacts } from './task-facts.tsx'
 import { type TaskSearch, type TaskTab, taskTabs } from './task-search.ts'
 import { TaskArtifacts, TaskLog, TaskSteps, TaskTries } from './task-tabs.tsx'
 
-const NotYours = lazy(() => import('../parts/not-yours.tsx'))
-const ShareTask = lazy(() => import('../parts/share-task.tsx'))
+const NotYours = lazy(() => import('../parts/share/not-yours.tsx'))
+const ShareTask = lazy(() => import('../parts/share/share-task.tsx'))
 
 export function TaskPage() {
   const id = useParam('task')

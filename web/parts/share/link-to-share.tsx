@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'react'
-import { copyText } from './copy-button.tsx'
+import { copyText } from '../copy-button.tsx'
 
 /** A link that is copied at once, with whether it was; it stands there whole, to be copied by hand where a browser lets no page do so. */
 export function LinkToShare({ link }: { link: string }) {

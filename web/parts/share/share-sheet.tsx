@@ -1,13 +1,13 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
-import type { Share, ShareCan, ShareList } from '../../src/contract/runs/shares.ts'
-import { ask } from '../data/api.ts'
-import type { Run, WholeRun } from '../data/runs.ts'
-import { meQuery } from '../data/session.ts'
-import { ActionButton } from './action-button.tsx'
-import { CopyButton } from './copy-button.tsx'
+import type { Share, ShareCan, ShareList } from '../../../src/contract/runs/shares.ts'
+import { ask } from '../../data/api.ts'
+import type { Run, WholeRun } from '../../data/runs.ts'
+import { meQuery } from '../../data/session.ts'
+import { ActionButton } from '../action-button.tsx'
+import { CopyButton } from '../copy-button.tsx'
+import { When } from '../times.tsx'
 import { LinkToShare } from './link-to-share.tsx'
-import { When } from './times.tsx'
 
 interface Props {
   run: Pick<Run, 'run_id' | 'owner' | 'blueprint'>

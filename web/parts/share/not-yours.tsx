@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
-import type { TenantAdmins } from '../../src/contract/account-api.ts'
-import { ask } from '../data/api.ts'
-import { Link, type Path } from '../navigation/navigation.tsx'
+import type { TenantAdmins } from '../../../src/contract/account-api.ts'
+import { ask } from '../../data/api.ts'
+import { Link, type Path } from '../../navigation/navigation.tsx'
 
 interface Props {
   what: 'run' | 'task'

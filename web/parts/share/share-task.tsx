@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { useEffect, useRef } from 'react'
-import { meQuery } from '../data/session.ts'
+import { meQuery } from '../../data/session.ts'
 import { LinkToShare } from './link-to-share.tsx'
 
 interface Props {
