@@ -109,6 +109,14 @@ export const PageStart = Me.extend({
 })
 export type PageStart = z.infer<typeof PageStart>
 
+/** `GET /api/me/admins`: whom a user may ask. */
+export const TenantAdmins = z.object({
+  tenant: z.string(),
+  admins: z.array(z.string()).describe('Names of its admins, at most 10'),
+  more: z.boolean().describe('There are others'),
+})
+export type TenantAdmins = z.infer<typeof TenantAdmins>
+
 /** Requests and answers of `/api/tokens`. */
 
 const TokenScope = z.enum(['api', 'runner', 'enroll', 'metrics'])

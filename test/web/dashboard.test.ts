@@ -97,7 +97,7 @@ test('people log in, paste a workflow, watch it, find why one failed, and retry 
       const page = await openPage(t, browser, programs)
       await isAccessible(page, 'runs')
       await page.locator(`[data-run="${run_id}"] a`).click()
-      await page.getByText('exit_code 7').waitFor()
+      await page.getByText('exit code 7', { exact: true }).waitFor()
       await page.getByText('not mended', { exact: true }).waitFor()
       await isAccessible(page, 'a failed run')
       writeFileSync(mended, '')

@@ -80,7 +80,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await tabTo(/^\s*Open run/)
     await keys.press('Enter')
     await page.getByRole('heading', { name: 'roll-out' }).waitFor()
-    await page.getByText('exit_code 7').first().waitFor()
+    await page.getByText('exit code 7').first().waitFor()
     await page.getByText('no room', { exact: true }).waitFor()
   })
 

@@ -39,7 +39,7 @@ test('what ends or asks elsewhere is told in a toast and kept behind the bell un
 
   for (const name of ['a', 'b', 'c', 'd']) {
     await ann.runs.create({ yaml: yaml(name, 'exit 3') })
-    await toast(page, `${name} has failed at one: exit_code`).waitFor()
+    await toast(page, `${name} has failed at one: exit code`).waitFor()
   }
   assert.equal(await page.locator('[data-toast]').count(), 3)
   assert.equal(await toast(page, 'a has failed').count(), 0)

@@ -89,7 +89,7 @@ test('runs are found by what they were given, counted, and changed together', { 
       await page.goto(`${programs.url}/runs?kind=workflow`)
       await page.locator('[data-run]').nth(4).waitFor()
       // A failed row says with which code; the heads of the columns sort.
-      assert.equal((await page.locator('[data-run]').getByText('exit_code 3').count()) > 0, true)
+      assert.equal((await page.locator('[data-run]').getByText('exit code 3').count()) > 0, true)
       const names = () => page.locator('[data-run] a').allTextContents()
       await page.getByRole('button', { name: 'Sort by Name' }).focus()
       await page.keyboard.press('Enter')

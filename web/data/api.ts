@@ -1,5 +1,9 @@
 import type * as z from 'zod'
 import type { ErrorAnswer } from '../../src/contract/run-api.ts'
+import { pageWords } from './page-words.ts'
+
+/** Said of a refusal whose words are for programs alone. */
+const UNREADABLE = 'The hub did not take this from the page. Load the page anew, and try again.'
 
 /** A request that was refused, or that the hub did not answer (`unavailable`). */
 export class ApiError extends Error {
@@ -9,10 +13,10 @@ export class ApiError extends Error {
   readonly details: unknown
 
   constructor(status: number, { error }: z.infer<typeof ErrorAnswer>) {
-    super(error.message)
+    super(pageWords(error.message) ?? UNREADABLE)
     this.status = status
     this.code = error.code
-    this.hint = error.hint
+    this.hint = error.hint && pageWords(error.hint)
     this.details = error.details
   }
 }
@@ -101,7 +105,10 @@ export async function request(method: string, path: string, options: Ask & { hea
   }
   if (response.ok) return response
   const answer = await response.json().catch(() => undefined)
-  const given = answer?.error ?? { code: 'internal', message: `The hub answered ${response.status}.` }
+  const given = answer?.error ?? {
+    code: 'internal',
+    message: response.status < 500 ? UNREADABLE : 'The hub, or what stands before it, failed to answer.',
+  }
   if (response.status === 401 && path !== '/api/auth/login') onRefused()
   throw new ApiError(response.status, { error: given })
 }

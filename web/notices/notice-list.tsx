@@ -4,6 +4,7 @@ import { basePath, newKey } from '../data/api.ts'
 import { mayAnswer } from '../data/approvals.ts'
 import { exactTime, hubNow, timeOf, useNow } from '../data/clock.ts'
 import { liveRuns } from '../data/live/live.ts'
+import { wordsOf } from '../data/page-words.ts'
 import { type Run, shownStatus } from '../data/runs.ts'
 import type { Me } from '../data/session.ts'
 import { navigation, usePlace } from '../navigation/navigation.tsx'
@@ -48,7 +49,7 @@ function newsOf(run: Run, me: Me, sinceMs: number): Omit<Notice, 'atMs'> | undef
   const word = ends[run.status]
   if (word === undefined || run.owner !== me.name || run.parent_run_id !== undefined) return undefined
   if (Date.parse(run.finished_at ?? '') < sinceMs) return undefined
-  const why = now?.failure === undefined ? '' : ` at ${now.failure.step}: ${now.failure.reason}`
+  const why = now?.failure === undefined ? '' : ` at ${now.failure.step}: ${wordsOf(now.failure.reason)}`
   return { id: `end:${run_id}`, kind: 'ended', text: `${name} ${word}${why}.`, to }
 }
 

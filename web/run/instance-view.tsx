@@ -1,5 +1,6 @@
 import { lazy, Suspense, useCallback } from 'react'
 import { countOf } from '../data/instances.ts'
+import { reasonWords, wordsOf } from '../data/page-words.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { useNavigate } from '../navigation/navigation.tsx'
 import { copyText } from '../parts/copy-button.tsx'
@@ -150,9 +151,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
               <b
                 className={`mr-2 font-mono font-semibold ${instance.status === 'failed' ? 'text-bad' : 'text-gone'}`}
               >
-                {reason === 'exit_code' && instance.exit_code !== undefined
-                  ? `exit_code ${instance.exit_code}`
-                  : (reason ?? instance.status)}
+                {reasonWords(reason ?? instance.status, instance.exit_code)}
               </b>
               <bdi>{message ?? `The step ${instance.status}.`}</bdi>
             </p>
@@ -209,7 +208,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
         (attempt === undefined ? (
           <p className="p-4 text-meta text-ink2">
             {instance.status === 'skipped'
-              ? `It did not run: ${message ?? reason ?? 'its condition does not hold'}.`
+              ? `It did not run: ${message ?? wordsOf(reason ?? 'its condition does not hold')}.`
               : step.approval !== undefined
                 ? 'It waits for an answer, and has no log.'
                 : instance.child_run_id !== undefined

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { ChevronLeft, GitCompareArrows, User } from 'lucide-react'
+import { ChevronLeft, GitCompareArrows, Share2, User } from 'lucide-react'
 import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { countOf } from '../data/instances.ts'
@@ -46,6 +46,8 @@ const EndNow = later(async () => ({ default: (await import('./run-actions.tsx'))
 const SetAsideNotice = later(async () => ({
   default: (await import('../parts/set-aside-notice.tsx')).SetAsideNotice,
 }))
+const NotYours = lazy(() => import('../parts/share/not-yours.tsx'))
+const ShareSheet = lazy(() => import('../parts/share/share-sheet.tsx'))
 const StepAlone = lazy(() => import('./step-alone.tsx'))
 const CompareView = lazy(() => import('./compare-view.tsx'))
 const TimelineView = lazy(() => import('./timeline/timeline-view.tsx'))
@@ -92,12 +94,15 @@ export function RunPage() {
   if (run?.blueprint === 'agent' && isTalk) return <AgentRun key={id} run={run} question={questionOf(hash)} />
   if (run !== undefined) return <ShownRun key={id} run={run} />
   if (error === null) return <main className="flex-1" aria-busy="true" />
-  const gone = error instanceof ApiError && error.status === 404
+  if (error instanceof ApiError && error.status === 404)
+    return (
+      <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
+        <NotYours what="run" id={id} to="/runs" />
+      </Suspense>
+    )
   return (
     <main className="flex flex-1 flex-col items-center justify-center gap-4 px-edge text-center">
-      <h1 className="text-empty font-semibold">
-        {gone ? `There is no run ${id}, or it isn't yours.` : error.message}
-      </h1>
+      <h1 className="text-empty font-semibold">{error.message}</h1>
       <Link to="/runs" className="button">
         To the runs
       </Link>
@@ -111,6 +116,7 @@ function ShownRun({ run }: { run: WholeRun }) {
   const navigate = useNavigate('/runs/$run')
   const feed = useRunFeed(run.run_id, feedStart(run))
   const [canceling, setCanceling] = useState(false)
+  const [sharing, setSharing] = useState(false)
   const [listed, setListed] = useState(false)
   const linked = linesOf(hash)
   const question = questionOf(hash)
@@ -187,7 +193,18 @@ function ShownRun({ run }: { run: WholeRun }) {
           <span className="truncate font-mono text-meta sm:shrink-0">{run.run_id}</span>
           <CopyButton text={run.run_id} label="Copy the run's id" />
         </nav>
-        {!isPhone && <div className="ml-auto flex gap-2">{actions}</div>}
+        <div className="ml-auto flex gap-2">
+          <button
+            type="button"
+            className="button button-plain"
+            aria-haspopup="dialog"
+            aria-label="Share"
+            onClick={() => setSharing(true)}
+          >
+            <Share2 size={14} strokeWidth={1.75} aria-hidden /> {!isPhone && 'Share'}
+          </button>
+          {!isPhone && actions}
+        </div>
       </header>
       <div className="flex shrink-0 items-center gap-3 border-b border-line px-edge py-3 max-sm:flex-wrap max-sm:items-start">
         <StatusMark shown={shown} size={24} />
@@ -203,7 +220,7 @@ function ShownRun({ run }: { run: WholeRun }) {
           </div>
           <div className="mt-0.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-meta text-ink2">
             <span className="flex items-center gap-1.5">
-              <User size={13} strokeWidth={1.75} aria-hidden /> {run.owner}
+              <User size={13} strokeWidth={1.75} aria-hidden /> <bdi>{run.owner}</bdi>
             </span>
             <span>
               <When time={run.started_at ?? run.created_at} />
@@ -300,6 +317,11 @@ function ShownRun({ run }: { run: WholeRun }) {
         </main>
       )}
       {isPhone && <div className="flex gap-3 border-t border-line p-3 *:flex-1">{actions}</div>}
+      {sharing && (
+        <Suspense>
+          <ShareSheet run={run} link={location.href} close={() => setSharing(false)} />
+        </Suspense>
+      )}
       {canceling && (
         <Suspense>
           <CancelRun run={run} close={() => setCanceling(false)} />

@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import type { RunOutline } from '../../src/contract/runs/run-parts.ts'
+import { wordsOf } from '../data/page-words.ts'
 import { outlineQuery, type Step, shownStep } from '../data/runs.ts'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { firstOf, levelWord, placeName } from './chosen-instance.ts'
@@ -112,13 +113,13 @@ function Why({
   if (status === 'failed')
     return (
       <>
-        <b className="mr-2 font-mono font-semibold text-bad">{reason ?? 'failed'}</b>
+        <b className="mr-2 font-mono font-semibold text-bad">{wordsOf(reason ?? 'failed')}</b>
         <bdi>{message ?? 'It failed before an instance of it began.'}</bdi>
       </>
     )
   return (
     <>
-      It has no instance{reason === undefined ? '' : <> ({code(reason)})</>}
+      It has no instance{reason === undefined ? '' : <> ({wordsOf(reason)})</>}
       {message === undefined ? '.' : <>: {message}</>}
     </>
   )

@@ -3,6 +3,7 @@ import { CheckCheck, ChevronDown, ChevronRight } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { hubNow } from '../data/clock.ts'
 import { markSeen } from '../data/failures.ts'
+import { reasonWords } from '../data/page-words.ts'
 import { type Run, shownStatus } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
@@ -182,7 +183,9 @@ function Row({ run, name, isInGroup = false, children }: RowProps) {
             :{' '}
           </>
         )}
-        <span className={`font-mono ${shown === 'failed' ? 'text-bad' : 'text-gone'}`}>{reasonOf(run)}</span>
+        <span className={`font-mono ${shown === 'failed' ? 'text-bad' : 'text-gone'}`}>
+          {reasonWords(reasonOf(run), failure?.exit_code)}
+        </span>
         {said !== undefined && (
           <>
             {' '}

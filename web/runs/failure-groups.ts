@@ -1,4 +1,4 @@
-import { type Run, shownStatus } from '../data/runs.ts'
+import type { Run } from '../data/runs.ts'
 
 export interface FailureGroup {
   /** The same as long as the group is: workflow, step and reason. */
@@ -8,7 +8,7 @@ export interface FailureGroup {
 }
 
 /** The reason of a run's first failure, in the API's word. */
-export const reasonOf = (run: Run): string => run.now?.failure?.reason ?? run.reason ?? shownStatus(run)
+export const reasonOf = (run: Run): string => run.now?.failure?.reason ?? run.reason ?? run.status
 
 const endOf = ({ finished_at, created_at }: Run) => Date.parse(finished_at ?? created_at)
 

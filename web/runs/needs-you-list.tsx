@@ -293,7 +293,7 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
           <bdi>{run.session?.agent ?? 'The agent'}</bdi>
         ) : (
           <>
-            step <span className="font-medium text-ink">{question?.step}</span>
+            step <bdi className="font-medium text-ink">{question?.step}</bdi>
           </>
         )}{' '}
         {request === undefined ? (
@@ -322,7 +322,9 @@ function Asking({ run, said, deaf, answered }: AskingProps) {
         )}
         <AskingToo run={run} />
       </span>
-      <span className="text-meta text-ink2 max-sm:hidden">{run.owner}</span>
+      <span className="text-meta text-ink2 max-sm:hidden">
+        <bdi>{run.owner}</bdi>
+      </span>
       {left !== undefined && left > 0 && (
         <span className="text-meta whitespace-nowrap text-ink2">
           {question?.kind === 'approval' && `${taken} in `}

@@ -1,8 +1,10 @@
 import { Bot, GitPullRequest, MessageSquare, Workflow } from 'lucide-react'
 import { memo } from 'react'
+import { reasonWords } from '../data/page-words.ts'
 import { type Run, shownStatus } from '../data/runs.ts'
 import { Link } from '../navigation/navigation.tsx'
 import { RouteLine } from '../parts/route-line.tsx'
+import { RowMenu } from '../parts/row-menu.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, Waited, When } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
@@ -17,7 +19,7 @@ export function Now({ run }: { run: Run }) {
   if (shown === 'asks')
     return (
       <>
-        <span className="font-medium text-ask">{now!.question!.step}</span>
+        <bdi className="font-medium text-ask">{now!.question!.step}</bdi>
         <span className="text-ink2"> · waits for a person</span>
       </>
     )
@@ -54,10 +56,13 @@ export function Now({ run }: { run: Run }) {
   if (shown === 'failed' || shown === 'interrupted')
     return (
       <>
-        {now?.failure !== undefined && <span className="font-medium">{now.failure.step} · </span>}
+        {now?.failure !== undefined && (
+          <>
+            <bdi className="font-medium">{now.failure.step}</bdi> ·{' '}
+          </>
+        )}
         <span className={shown === 'failed' ? 'text-bad' : 'text-gone'}>
-          {now?.failure?.reason ?? run.reason ?? shown}
-          {now?.failure?.reason === 'exit_code' && ` ${now.failure.exit_code ?? ''}`}
+          {reasonWords(now?.failure?.reason ?? run.reason ?? shown, now?.failure?.exit_code)}
         </span>
         {now?.failure?.host !== undefined && now.failure.host !== 'local' && (
           <span className="text-ink2"> on {now.failure.host}</span>
@@ -78,9 +83,10 @@ interface Props {
   run: Run
   marked: boolean
   mark: (id: string) => void
+  share: (run: Run) => void
 }
 
-export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
+export const RunRow = memo(function RunRow({ run, marked, mark, share }: Props) {
   const shown = shownStatus(run)
   const Kind = kinds[run.blueprint as keyof typeof kinds] ?? Workflow
   const given = Object.entries(run.inputs ?? {})
@@ -151,7 +157,9 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
       <span className="truncate text-meta max-lg:hidden">
         <Now run={run} />
       </span>
-      <span className="truncate text-meta text-ink2 max-lg:hidden">{run.owner}</span>
+      <span className="truncate text-meta text-ink2 max-lg:hidden">
+        <bdi>{run.owner}</bdi>
+      </span>
       <span className="text-right text-meta whitespace-nowrap text-ink2 max-md:hidden">
         <When time={run.started_at ?? run.created_at} />
       </span>
@@ -161,6 +169,12 @@ export const RunRow = memo(function RunRow({ run, marked, mark }: Props) {
         <span className="hidden max-sm:block">
           {run.route !== undefined && <RouteLine route={run.route} />}
         </span>
+      </span>
+      <span className="relative z-10 flex justify-end">
+        <RowMenu
+          label={`More of ${run.workflow_name}, ${run.run_id}`}
+          actions={[{ word: 'Share…', act: () => share(run) }]}
+        />
       </span>
     </li>
   )

@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from '@t
 import { ArrowDown, ArrowUp } from 'lucide-react'
 import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import type { RunSort } from '../../src/contract/run.ts'
-import { ApiError } from '../data/api.ts'
+import { ApiError, address } from '../data/api.ts'
 import { hubNow } from '../data/clock.ts'
 import { liveRuns } from '../data/live/live.ts'
 import { GOING_ON, groupOf } from '../data/run-filter.ts'
@@ -21,6 +21,7 @@ const BulkBar = lazy(async () => ({ default: (await import('./bulk-bar.tsx')).Bu
 const NeedsYou = lazy(async () => ({ default: (await import('./needs-you-list.tsx')).NeedsYou }))
 const ViewsMenu = lazy(async () => ({ default: (await import('./views-menu.tsx')).ViewsMenu }))
 const Empty = lazy(async () => ({ default: (await import('./no-runs.tsx')).Empty }))
+const ShareSheet = lazy(() => import('../parts/share/share-sheet.tsx'))
 const NoMatch = lazy(async () => ({ default: (await import('./no-runs.tsx')).NoMatch }))
 
 type Held = 'list' | 'needs'
@@ -114,6 +115,7 @@ export function RunsPage() {
   const [isAll, setAll] = useState(false)
   const [focused, setFocused] = useState(false)
   const [scrolled, setScrolled] = useState(false)
+  const [sharing, setSharing] = useState<Run>()
   const main = useRef<HTMLElement>(null)
   const needsYou = useNeedsYou()
   const failures = useFailures()
@@ -270,6 +272,7 @@ export function RunsPage() {
                   filter={filter}
                   className="justify-self-end"
                 />
+                <span />
               </div>
               <Newer of={rows} what="runs" />
               {rows.shown.map(([name, some]) => (
@@ -279,7 +282,13 @@ export function RunsPage() {
                   </h2>
                   <ul>
                     {some.map((run) => (
-                      <RunRow key={run.run_id} run={run} marked={marked.has(run.run_id)} mark={mark} />
+                      <RunRow
+                        key={run.run_id}
+                        run={run}
+                        marked={marked.has(run.run_id)}
+                        mark={mark}
+                        share={setSharing}
+                      />
                     ))}
                   </ul>
                 </section>
@@ -292,6 +301,15 @@ export function RunsPage() {
         )}
         <Older of={rows} what="runs" />
       </main>
+      {sharing !== undefined && (
+        <Suspense>
+          <ShareSheet
+            run={sharing}
+            link={`${location.origin}${address(`/runs/${encodeURIComponent(sharing.run_id)}`)}`}
+            close={() => setSharing(undefined)}
+          />
+        </Suspense>
+      )}
       {chosen.length > 0 && (
         <Suspense>
           <BulkBar

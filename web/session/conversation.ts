@@ -7,6 +7,7 @@ import type {
   Usage,
 } from '../../src/contract/agent.ts'
 import type { RunEvent } from '../../src/contract/events.ts'
+import { wordsOf } from '../data/page-words.ts'
 
 export type Question = AgentUpdateOf<'permission'> & { askedAt: string; agent: string | undefined }
 type Answer = AgentUpdateOf<'permission_answered'>
@@ -295,7 +296,7 @@ export class Conversation {
         if (update.stop_reason === 'end_turn') return
         if (update.stop_reason === 'canceled')
           return void this.#note('The turn was stopped.', 'plain', { seq, time })
-        return void this.#note(update.message ?? `The turn ended: ${update.stop_reason}.`, 'bad', {
+        return void this.#note(update.message ?? `The turn ended: ${wordsOf(update.stop_reason)}.`, 'bad', {
           seq,
           time,
         })

@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { ChevronLeft, Users } from 'lucide-react'
 import { lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import type { Budget } from '../../src/contract/agent.ts'
+import { wordsOf } from '../data/page-words.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { cancelRun, getWorkflow, shownStatus, type WholeRun } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
@@ -19,7 +20,7 @@ import { ModelChoice } from './model-choice.tsx'
 import { money, SidePanel, TurnsUsed } from './side-panel.tsx'
 import { Talk } from './talk.tsx'
 
-const ShareSheet = lazy(() => import('./share-sheet.tsx'))
+const ShareSheet = lazy(() => import('../parts/share/share-sheet.tsx'))
 const SetAsideNotice = lazy(async () => ({
   default: (await import('../parts/set-aside-notice.tsx')).SetAsideNotice,
 }))
@@ -112,7 +113,7 @@ export function SessionPage({
   const cost = talk.usage?.cost_usd
   // In little room these would leave none for the name.
   const actions: RowAction[] = [
-    { word: mayChange ? 'Share…' : 'Shared with…', act: () => setSharing(true) },
+    { word: 'Share…', act: () => setSharing(true) },
     {
       word: 'Steps and log',
       act: () => void navigate({ search: { tab: 'log' } }),
@@ -195,7 +196,7 @@ export function SessionPage({
               aria-haspopup="dialog"
               onClick={() => setSharing(true)}
             >
-              <Users size={14} strokeWidth={1.75} aria-hidden /> {mayChange ? 'Share' : 'Shared'}
+              <Users size={14} strokeWidth={1.75} aria-hidden /> Share
               {(run.shares?.length ?? 0) > 0 && <span className="text-ink3">{run.shares?.length}</span>}
             </button>
             {mayEnd && (
@@ -237,7 +238,7 @@ export function SessionPage({
       )}
       {over && run.status !== 'success' && (
         <p className={`shrink-0 border-b border-line px-edge py-2 text-meta ${tones[run.status] ?? ''}`}>
-          <b className="mr-2 font-mono font-semibold">{run.reason ?? run.status}</b>
+          <b className="mr-2 font-mono font-semibold">{wordsOf(run.reason ?? run.status)}</b>
           <bdi className="break-words text-ink">{run.message}</bdi>
         </p>
       )}
@@ -268,7 +269,7 @@ export function SessionPage({
       </main>
       {sharing && (
         <Suspense fallback={null}>
-          <ShareSheet run={run} mayChange={mayChange} close={() => setSharing(false)} />
+          <ShareSheet run={run} link={location.href} close={() => setSharing(false)} />
         </Suspense>
       )}
       {asked === 'end' && (

@@ -64,7 +64,7 @@ const told: Told[] = [
     hint: 'Open the run to see why.',
   },
   { kind: 'asks', text: 'deploy-web asks: “Ship 2026.11.4 to eu and us?”', to: '/styleguide' },
-  { kind: 'ended', text: 'nightly-db has failed at verify-dump: exit_code.', to: '/styleguide' },
+  { kind: 'ended', text: 'nightly-db has failed at verify-dump: exit code.', to: '/styleguide' },
   { kind: 'ended', text: 'rotate-certificates was interrupted.', to: '/styleguide' },
 ]
 const wait = () => new Promise((resolve) => setTimeout(resolve, 2000))

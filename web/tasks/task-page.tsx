@@ -1,10 +1,11 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query'
-import { ChevronLeft, ExternalLink, GitBranch, RotateCcw } from 'lucide-react'
-import { useEffect, useState } from 'react'
+import { ChevronLeft, ExternalLink, GitBranch, RotateCcw, Share2 } from 'lucide-react'
+import { lazy, Suspense, useEffect, useState } from 'react'
 import { ApiError } from '../data/api.ts'
 import { type KeptChange, keptChange } from '../data/change.ts'
 import { clockOf } from '../data/clock.ts'
 import { useLiveTasks } from '../data/live/live-tasks.ts'
+import { wordsOf } from '../data/page-words.ts'
 import { useRunFeed } from '../data/run-feed.ts'
 import { getRun, shownStep, type WholeRun } from '../data/runs.ts'
 import {
@@ -36,6 +37,9 @@ import { TaskFacts } from './task-facts.tsx'
 import { type TaskSearch, type TaskTab, taskTabs } from './task-search.ts'
 import { TaskArtifacts, TaskLog, TaskSteps, TaskTries } from './task-tabs.tsx'
 
+const NotYours = lazy(() => import('../parts/share/not-yours.tsx'))
+const ShareTask = lazy(() => import('../parts/share/share-task.tsx'))
+
 export function TaskPage() {
   const id = useParam('task')
   useLiveTasks()
@@ -47,12 +51,15 @@ export function TaskPage() {
   })
   if (task !== undefined) return <ShownTask key={task.id} task={task} />
   if (error === null) return <main className="flex-1" aria-busy="true" />
-  const gone = error instanceof ApiError && error.status === 404
+  if (error instanceof ApiError && error.status === 404)
+    return (
+      <Suspense fallback={<main className="flex-1" aria-busy="true" />}>
+        <NotYours what="task" id={id} to="/tasks" />
+      </Suspense>
+    )
   return (
     <main className="flex flex-1 flex-col items-center justify-center gap-4 px-edge text-center">
-      <h1 className="text-empty font-semibold">
-        {gone ? `There is no task ${id}, or it isn't yours.` : error.message}
-      </h1>
+      <h1 className="text-empty font-semibold">{error.message}</h1>
       <Link to="/tasks" className="button">
         To the tasks
       </Link>
@@ -79,6 +86,7 @@ function ShownTask({ task }: { task: WholeTask }) {
   const search = useSearch('/tasks/$task')
   const navigate = useNavigate('/tasks/$task')
   const [asked, setAsked] = useState<Asked>()
+  const [sharing, setSharing] = useState(false)
   const { data: kept } = useQuery({
     queryKey: ['task-artifacts', task.id],
     queryFn: ({ signal }) => taskArtifacts(task.id, signal),
@@ -143,6 +151,16 @@ function ShownTask({ task }: { task: WholeTask }) {
             </a>
           )}
           <CopyButton text={task.id} label="Copy the task's id" />
+          <button
+            type="button"
+            aria-label="Share"
+            title="Share"
+            aria-haspopup="dialog"
+            className="reach inline-flex size-6 shrink-0 items-center justify-center rounded text-ink3 hover:text-ink"
+            onClick={() => setSharing(true)}
+          >
+            <Share2 size={14} strokeWidth={1.75} aria-hidden />
+          </button>
         </nav>
         <div className="ml-auto flex gap-2 max-sm:hidden">
           <Actions task={task} ask={setAsked} />
@@ -157,7 +175,7 @@ function ShownTask({ task }: { task: WholeTask }) {
             </h1>
             <span className={`chip ${taskTone(task.state)}`}>{taskStateWord(task.state)}</span>
             {task.reason !== undefined && task.state === 'failed' && (
-              <span className="chip font-mono">{task.reason}</span>
+              <span className="chip font-mono">{wordsOf(task.reason)}</span>
             )}
           </div>
           <div className="mt-0.5 flex flex-wrap items-center gap-x-4 gap-y-0.5 text-meta text-ink2">
@@ -179,6 +197,11 @@ function ShownTask({ task }: { task: WholeTask }) {
         </div>
         {stages !== undefined && stages.length > 0 && <Stages stages={stages} />}
       </div>
+      {sharing && (
+        <Suspense>
+          <ShareTask link={location.href} owner={task.owner} close={() => setSharing(false)} />
+        </Suspense>
+      )}
       <main className="flex min-h-0 flex-1 max-lg:block max-lg:overflow-y-auto">
         <div className="w-[340px] shrink-0 overflow-y-auto border-r border-line bg-canvas p-3.5 max-xl:w-[300px] max-lg:w-full max-lg:overflow-visible max-lg:border-r-0 max-lg:border-b">
           <TaskFacts task={task} change={change} asks={asks?.approval} />

@@ -1,5 +1,6 @@
 import { Download } from 'lucide-react'
 import { address } from '../data/api.ts'
+import { wordsOf } from '../data/page-words.ts'
 import type { RunFeed } from '../data/run-feed.ts'
 import { shownStep, type WholeRun } from '../data/runs.ts'
 import type { TaskArtifact, WholeTask } from '../data/tasks.ts'
@@ -276,7 +277,7 @@ export function TaskTries({ task, show }: { task: WholeTask; show: (search: Task
             {(one.reason !== undefined || one.message !== undefined) && (
               <div className="flex flex-wrap items-start gap-2 text-meta">
                 {one.step !== undefined && <bdi className="font-medium">{one.step}</bdi>}
-                {one.reason !== undefined && <span className="chip font-mono">{one.reason}</span>}
+                {one.reason !== undefined && <span className="chip font-mono">{wordsOf(one.reason)}</span>}
                 {one.message !== undefined && <LongText text={one.message} className="min-w-0 text-ink2" />}
               </div>
             )}

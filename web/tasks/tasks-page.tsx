@@ -3,6 +3,7 @@ import { GitPullRequest, Plus } from 'lucide-react'
 import { memo, useEffect, useMemo } from 'react'
 import { ApiError } from '../data/api.ts'
 import { useLiveTasks } from '../data/live/live-tasks.ts'
+import { wordsOf } from '../data/page-words.ts'
 import { GOING_ON } from '../data/run-filter.ts'
 import { type TaskFilter, taskFilterOfWords } from '../data/task-filter.ts'
 import {
@@ -151,7 +152,12 @@ function Now({ task }: { task: Task }) {
     in_review: 'text-ok',
     done: 'text-ok',
   }
-  const more = state === 'failed' ? (reason ?? message) : state === 'waiting' ? undefined : (why ?? undefined)
+  const more =
+    state === 'failed'
+      ? ((reason && wordsOf(reason)) ?? message)
+      : state === 'waiting'
+        ? undefined
+        : (why ?? undefined)
   return (
     <span
       className="block truncate"

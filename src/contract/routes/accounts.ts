@@ -12,6 +12,7 @@ import {
   Me,
   PageStart,
   PatchUser,
+  TenantAdmins,
   TokenCreated,
   TokenList,
   UserCreated,
@@ -87,6 +88,12 @@ export const accountRoutes = routeTable({
     tag,
     summary: "The same, with the hub's version and time, and what requests by cookie carry",
     answers: { 200: PageStart },
+  },
+  'GET /api/me/admins': {
+    who: 'user',
+    tag,
+    summary: 'The admins of your tenant, by name: whom to ask for what you may not see',
+    answers: { 200: TenantAdmins },
   },
   'GET /api/tokens': {
     who: 'user',

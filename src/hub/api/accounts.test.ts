@@ -370,3 +370,19 @@ test('what is of the hub as a whole is for its operators, and a logout of others
   assert.ok(!(await isIn()))
   assert.equal((await hub.call('GET', '/api/me', ann.token)).status, 200)
 })
+
+test('a user learns the names of the admins of their own tenant, of those who can log in', async (t) => {
+  const hub = await testingHub(t)
+  const [ann, boss] = [await hub.user('ann'), await hub.user('boss', 'admin')]
+  const away = await hub.user('away', 'admin')
+  const far = await hub.user('far', 'user', 'elsewhere')
+  await hub.user('far-boss', 'admin', 'elsewhere')
+  const admins = async (token: string) => (await hub.call('GET', '/api/me/admins', token)).json
+  assert.deepEqual(await admins(ann.token), { tenant: 'default', admins: ['away', 'boss'], more: false })
+  assert.deepEqual(await admins(far.token), { tenant: 'elsewhere', admins: ['far-boss'], more: false })
+  await hub.call('PATCH', `/api/users/${away.id}`, boss.token, { disabled: true })
+  assert.deepEqual((await admins(ann.token)).admins, ['boss'])
+  for (let at = 0; at < 10; at++) await hub.user(`more-${at}`, 'admin')
+  const many = await admins(ann.token)
+  assert.deepEqual([many.admins.length, many.more], [10, true])
+})

@@ -15,6 +15,9 @@ import { isAdmin, isLogin, needAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 import { checkOrigin, sessionCookie } from './http/session-cookie.ts'
 
+/** Admins that are named to a user of their tenant, at most. */
+const MOST_ADMINS = 10
+
 const userView = ({ id, name, role, tenant, disabled, created_at }: User): UserView => ({
   id,
   name,
@@ -146,7 +149,7 @@ function notYourself(identity: Identity, user: User): void {
     })
 }
 
-export function loginHandlers({ auth, page, hosts, version }: ApiContext) {
+export function loginHandlers({ accounts, auth, page, hosts, version }: ApiContext) {
   return {
     'POST /api/auth/login': async (request, reply) => {
       reply.header('cache-control', 'no-store')
@@ -169,6 +172,14 @@ export function loginHandlers({ auth, page, hosts, version }: ApiContext) {
         version,
         now: new Date().toISOString(),
       }
+    },
+
+    'GET /api/me/admins': async ({ identity: { user } }) => {
+      const users = await accounts.users({ tenant: user.tenant })
+      const admins = users
+        .filter(({ role, disabled }) => role === 'admin' && !disabled)
+        .map(({ name }) => name)
+      return { tenant: user.tenant, admins: admins.slice(0, MOST_ADMINS), more: admins.length > MOST_ADMINS }
     },
 
     'POST /api/auth/password': async (request, reply) => {

@@ -58,8 +58,8 @@ export async function clientOf({ client, url }: Programs, name: string): Promise
   return new ErrandClient({ url, token })
 }
 
-export async function logIn(page: Page, given: string): Promise<void> {
-  await page.getByLabel('Name').fill('ann')
+export async function logIn(page: Page, given: string, name = 'ann'): Promise<void> {
+  await page.getByLabel('Name').fill(name)
   await page.getByLabel('Password', { exact: true }).fill(given)
   await page.keyboard.press('Enter')
 }

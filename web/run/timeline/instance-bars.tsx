@@ -4,6 +4,7 @@ import { type ReactNode, useState } from 'react'
 import type { StepOverview } from '../../../src/contract/runs/run-parts.ts'
 import { clockOf, duration, median } from '../../data/clock.ts'
 import { countOf, countsOf, isWhole, overviewQuery } from '../../data/instances.ts'
+import { wordsOf } from '../../data/page-words.ts'
 import { type Instance, type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import { StatusMark, statusWord } from '../../parts/status-mark.tsx'
 import { instanceShown, instanceWord, type Place, placesOf, statusOrder } from '../chosen-instance.ts'
@@ -105,7 +106,7 @@ export function Row({
         {critical && <span className="sr-only">on the critical path</span>}
         <span className="ml-auto flex shrink-0 items-center gap-2 text-meta text-ink2">
           {reason !== undefined && shown === 'failed' && (
-            <span className="chip bg-bad-soft font-mono text-bad max-sm:hidden">{reason}</span>
+            <span className="chip bg-bad-soft font-mono text-bad max-sm:hidden">{wordsOf(reason)}</span>
           )}
           {waited !== undefined && (
             <span className="text-label text-ink3 max-sm:hidden">waited {clockOf(waited)}</span>

@@ -1,31 +1,44 @@
-import { useQueryClient } from '@tanstack/react-query'
+import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useRef, useState } from 'react'
-import type { Share, ShareCan, ShareList } from '../../src/contract/runs/shares.ts'
-import { ask } from '../data/api.ts'
-import type { WholeRun } from '../data/runs.ts'
-import { ActionButton } from '../parts/action-button.tsx'
-import { CopyButton } from '../parts/copy-button.tsx'
-import { When } from '../parts/times.tsx'
+import type { Share, ShareCan, ShareList } from '../../../src/contract/runs/shares.ts'
+import { ask } from '../../data/api.ts'
+import type { Run, WholeRun } from '../../data/runs.ts'
+import { meQuery } from '../../data/session.ts'
+import { ActionButton } from '../action-button.tsx'
+import { CopyButton } from '../copy-button.tsx'
+import { When } from '../times.tsx'
+import { LinkToShare } from './link-to-share.tsx'
 
 interface Props {
-  run: WholeRun
-  /** Whether this person may change it; others see with whom it is shared. */
-  mayChange: boolean
+  run: Pick<Run, 'run_id' | 'owner' | 'blueprint'>
+  link: string
   close: () => void
 }
 
 const words: Record<ShareCan, string> = { watch: 'watch', 'take-part': 'take part' }
 const nameOf = ({ user, role }: Pick<Share, 'user' | 'role'>) => user ?? `everyone who is ${role}`
 
-/** With whom a session is shared: to watch it, or to prompt and answer too. */
-export default function ShareSheet({ run, mayChange, close }: Props) {
+/**
+ * The link to a run, who can open it, and with whom it is shared: to watch it, or to prompt and answer too. Its owner and admins change
+ * that, others see it.
+ */
+export default function ShareSheet({ run, link, close }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const client = useQueryClient()
-  const [shares, setShares] = useState<readonly Share[]>(run.shares ?? [])
+  const path = `/api/runs/${encodeURIComponent(run.run_id)}/shares`
+  const { data: me } = useQuery(meQuery)
+  const mayChange = me?.role === 'admin' || me?.name === run.owner
+  const {
+    data: { shares } = { shares: [] as readonly Share[] },
+    error,
+    isPending,
+  } = useQuery({
+    queryKey: ['shares', run.run_id],
+    queryFn: ({ signal }) => ask<ShareList>('GET', path, { signal }),
+  })
   const [whom, setWhom] = useState('')
   const [can, setCan] = useState<ShareCan>('watch')
   useEffect(() => dialog.current?.showModal(), [])
-  const path = `/api/runs/${encodeURIComponent(run.run_id)}/shares`
   const change = async (method: 'PUT' | 'DELETE', of: { user?: string; role?: string; can?: ShareCan }) => {
     const { can: rights, ...query } = of
     const answer = await ask<ShareList>(
@@ -33,21 +46,25 @@ export default function ShareSheet({ run, mayChange, close }: Props) {
       path,
       method === 'PUT' ? { body: { ...query, can: rights } } : { query },
     )
-    setShares(answer.shares)
+    client.setQueryData(['shares', run.run_id], answer)
     client.setQueryData<WholeRun>(
       ['run', run.run_id],
       (before) => before && { ...before, shares: answer.shares },
     )
   }
   const wanted = whom === '*' ? { role: 'user' } : { user: whom.trim() }
+  const what = run.blueprint === 'agent' ? 'session' : 'run'
   return (
     <dialog ref={dialog} className="sheet" aria-labelledby="share-title" onClose={close}>
-      <h2 id="share-title" className="text-page font-semibold">
-        {mayChange ? 'Share this session' : 'With whom it is shared'}
+      <h2 id="share-title" className="mb-2 text-page font-semibold">
+        Share this {what}
       </h2>
-      <p className="mt-1 mb-3 text-ink2">
-        {run.owner} and the admins have it. Who takes part prompts and answers by their own name, and uses
-        what the session has: its files, its secrets.
+      <LinkToShare link={link} />
+      <p className="mb-3 text-ink2">
+        <bdi className="font-medium text-ink">{run.owner}</bdi> and the admins of the tenant{' '}
+        <bdi>{me?.tenant}</bdi> can open it, and those below. A person whom a step asks for an approval can,
+        too. Others are told that there is no such {what}. Who takes part prompts and answers by their own
+        name, and uses what the {what} has: its files, its secrets.
       </p>
       <ul aria-label="Shared with" className="mb-3 border-b border-line">
         {shares.map((share) => (
@@ -76,7 +93,9 @@ export default function ShareSheet({ run, mayChange, close }: Props) {
           </li>
         ))}
         {shares.length === 0 && (
-          <li className="border-t border-line py-3 text-meta text-ink2">It is shared with nobody else.</li>
+          <li className="border-t border-line py-3 text-meta text-ink2">
+            {error !== null ? error.message : isPending ? '…' : 'It is shared with nobody else.'}
+          </li>
         )}
       </ul>
       {mayChange && (

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { parseAst } from 'vite'
+
+const root = join(import.meta.dirname, '..')
+
+/** Words of the API: people read sentences. */
+const API_WORDS =
+  /\b(?:Authorization|Bearer|csrf|stdin_offset)\b|\b(?:GET|POST|PUT|PATCH|DELETE|HTTP)\b|\bstatus (?:code )?[1-5]\d\d\b|\b[a-z]+(?:_[a-z]+)+\b/
+
+interface Found {
+  text: string
+  at: number
+}
+interface Node {
+  type: string
+  start: number
+  [field: string]: unknown
+}
+
+/** Texts of a file that a person may read: what stands between tags, and strings that are more than a word. */
+function sentencesOf(file: string, source: string): Found[] {
+  const found: Found[] = []
+  const take = (text: string, at: number, isBetweenTags: boolean) => {
+    const words = text.trim()
+    if (words !== '' && (isBetweenTags || /\s/.test(words) || words !== text)) found.push({ text: words, at })
+  }
+  const visit = (value: unknown): void => {
+    if (Array.isArray(value)) for (const one of value) visit(one)
+    if (typeof value !== 'object' || value === null || !('type' in value)) return
+    const node = value as Node
+    if (node.type === 'ImportDeclaration' || node.type === 'ImportExpression') return
+    if (node.type === 'JSXAttribute' && (node.name as { name: string }).name === 'className') return
+    if (node.type === 'JSXText') take(node.value as string, node.start, true)
+    if (node.type === 'Literal' && typeof node.value === 'string') take(node.value, node.start, false)
+    if (node.type === 'TemplateElement') take((node.value as { cooked: string }).cooked, node.start, false)
+    for (const [name, field] of Object.entries(node))
+      if (name !== 'value' || node.type !== 'Literal') visit(field)
+  }
+  visit(parseAst(source, { lang: file.endsWith('x') ? 'tsx' : 'ts' }, file).body)
+  return found
+}
+
+const wrongOf = (file: string, source: string): string[] =>
+  sentencesOf(file, source)
+    .filter(({ text }) => API_WORDS.test(text))
+    .map(({ text, at }) => `${file}:${source.slice(0, at).split('\n').length}: ${text}`)
+
+/** Where the words of the API are the subject: what is copied as a command or a request. */
+const ABOUT_THE_API = /^web\/(?:data\/as-command|palette\/copy-commands|runners\/enrol-commands)\.ts$/
+
+test('the page speaks to people: no words of the API in its strings', () => {
+  const files = globSync('web/**/*.{ts,tsx}', { cwd: root })
+    .filter((file) => !/\.test\.ts$|^web\/styleguide\//.test(file) && !ABOUT_THE_API.test(file))
+    .toSorted()
+  assert.ok(files.length > 100)
+  assert.deepEqual(
+    files.flatMap((file) => wrongOf(file, readFileSync(join(root, file), 'utf8'))),
+    [],
+  )
+})
+
+test('it finds what would be wrong, in tags, attributes and templates', () => {
+  const wrong = [
+    'const a = <p>Send Authorization: Bearer</p>',
+    'const a = <p>exit_code</p>',
+    "const a = <p title='Ask with POST'>x</p>",
+    'const a = `the field ${1} last_error_line`',
+    "const a = 'The hub answered with status 502.'",
+  ]
+  for (const source of wrong) assert.equal(wrongOf('a.tsx', source).length, 1, source)
+  const right = [
+    "ask('POST', '/api/runs')",
+    "const a = { next_cursor: 'next_cursor' }",
+    'const a = <p className="a_b c">x</p>',
+  ]
+  for (const source of right) assert.deepEqual(wrongOf('a.tsx', source), [], source)
+})
