@@ -134,5 +134,7 @@ test('http.request writes the body, and fails for a status, a dead host or a bad
   server.closeAllConnections()
   await new Promise((closed) => server.close(closed))
   await assert.rejects(run('http.request', { url: `${base}/200` }), /ECONNREFUSED/)
-  await assert.rejects(run('http.request', post, '/', AbortSignal.abort()), { name: 'AbortError' })
+  await assert.rejects(run('http.request', post, '/', AbortSignal.abort()), {
+    message: `The server of POST ${post.url} had not answered.`,
+  })
 })

@@ -41,7 +41,7 @@ export const httpRequestWithin = (silenceMs = SILENCE_MS): Action => ({
         cause,
       })
     }
-    let response: Response
+    let response: Response | undefined
     try {
       response = await fetch(request)
       for await (const chunk of response.body ?? []) {
@@ -49,7 +49,10 @@ export const httpRequestWithin = (silenceMs = SILENCE_MS): Action => ({
         await write('stdout', Buffer.from(chunk))
       }
     } catch (cause) {
-      signal.throwIfAborted()
+      if (signal.aborted) {
+        const missing = response === undefined ? 'had not answered' : 'had not ended its answer'
+        throw new ErrandError('host_unreachable', `The server of ${name} ${missing}.`, { cause })
+      }
       if (cause instanceof ErrandError) throw cause
       throw new ErrandError('host_unreachable', `${name} failed: ${rootMessage(cause)}.`, {
         hint: 'Check the URL, and that this machine can reach it.',

@@ -437,7 +437,7 @@ export const settings = {
       'servers that webhooks and ntfy may be at beside https:// ones of the public internet, such as `http://ntfy.lan:8080`',
   },
 
-  // Of a step's environment, in which the built-in agent finds and checks them by its own schema.
+  // Of a step's environment, else of its machine's: the built-in agent checks them by its own schema.
   ERRAND_MODEL: { type: 'text', default: 'gpt-4.1', page: 'agents', about: 'where no `model` is given' },
   ERRAND_MODEL_TIMEOUT_SECONDS: {
     ...{ type: 'text', default: '120', page: 'agents' },

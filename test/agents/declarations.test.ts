@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { SessionRequest } from '../../src/agents/agent.ts'
+import { settingsOf } from '../../src/agents/builtin/settings.ts'
 import { agentInstalls, agentRegistry, agentSecrets } from '../../src/agents/registry.ts'
 import { agents } from '../../src/cli/commands/agent/agents.ts'
 import { isCredentialName } from '../../src/contract/names.ts'
@@ -48,6 +50,23 @@ test('an agent is given its own keys and configuration, the settings of all, and
     const given = Object.keys(services.environment(agent, { env: {} })).filter((name) => names.includes(name))
     assert.deepEqual(given.sort(), [...new Set([...own(agent), ...settings, 'HTTPS_PROXY'])].sort())
   }
+})
+
+test("the built-in agent goes by the settings of its machine, and by a step's before those", () => {
+  const machine = {
+    OPENAI_API_KEY: secretIn('OPENAI_API_KEY'),
+    ERRAND_MODEL_TIMEOUT_SECONDS: '7',
+    ERRAND_MODEL_RETRIES: '0',
+    ERRAND_MODEL_MAX_TOKENS: '99',
+    ERRAND_MODEL_CONTEXT_CHARS: '5000',
+  }
+  const options = { known: agentRegistry, folder: '/srv/agents', sessionsDir: '/srv', allowedDirs: [] }
+  const services = new AgentServices(options, machine)
+  const env = services.environment(services.named('builtin'), { env: { ERRAND_MODEL_RETRIES: '2' } })
+  const settings = settingsOf({ env } as SessionRequest)
+  assert.ok(!('wrong' in settings), JSON.stringify(settings))
+  const { timeoutMs, retries, maxTokens, contextChars } = settings
+  assert.deepEqual([timeoutMs, retries, maxTokens, contextChars], [7000, 2, 99, 5000])
 })
 
 test("a step names a service with the machine's key on one's own machine alone, not on a runner", () => {

@@ -99,7 +99,7 @@ async function stopInTraffic(
     const submitted = burst.submit()
     submitted.catch(() => {})
     // Sleeps: the moment of a stop is random.
-    await sleep(random.between(0, withinMs))
+    await sleep(random.between(0, round % 2 === 0 ? withinMs : withinMs / 4))
     const which = rounds[round % rounds.length]!
     await stop(programs, which)
     await start(programs, which)
@@ -116,9 +116,9 @@ async function connected({ client }: Programs): Promise<void> {
   )
 }
 
-// On a quiet machine an attempt is placed, and its runner told to stop, within the same few milliseconds.
+// On a quiet machine an attempt is placed, and its runner told to stop, within the same few milliseconds; on a busy one, some tens.
 test('an `errand up` that is stopped in order just after submissions, with its own runner, shows in no run', (t) =>
-  stopInTraffic(t, { runner: 'own' }, { rounds: [['hub']], lanes: 0, withinMs: 15 }))
+  stopInTraffic(t, { runner: 'own' }, { rounds: [['hub']], lanes: 0, withinMs: 60 }))
 
 test('a hub, a runner and both that are stopped in order under traffic show in no run', (t) =>
   stopInTraffic(

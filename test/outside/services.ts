@@ -75,6 +75,11 @@ export const outsideServices: readonly OutsideService[] = [
     driven: 'test/outside/runner-services.test.ts',
   },
   {
+    name: 'server of http.request in a local run',
+    clients: ['src/actions/http-request.ts'],
+    driven: 'test/outside/local-run.test.ts',
+  },
+  {
     name: 'mail server',
     clients: ['src/hub/notify/send-notice.ts'],
     driven: 'test/outside/hub-services.test.ts',

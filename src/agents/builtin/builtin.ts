@@ -7,7 +7,7 @@ import { AcpProtocol } from '../acp/protocol.ts'
 import type { Agent, AgentLaunch, Program, SessionRequest } from '../agent.ts'
 import { openaiService } from '../model-services.ts'
 import { sessionIn } from './conversation.ts'
-import { type Settings, settingsOf } from './settings.ts'
+import { ownSettings, type Settings, settingsOf } from './settings.ts'
 
 /**
  * Method of the notifications that carry, as it is, an update that the Agent Client Protocol has no word for.
@@ -28,7 +28,7 @@ export const builtin: Agent = {
   title: 'Built-in agent',
   keys: ['OPENAI_API_KEY'],
   services: [{ ...openaiService, keyless: true }],
-  settings: ['OPENAI_BASE_URL', 'ERRAND_MODEL'],
+  settings: ['OPENAI_BASE_URL', ...ownSettings],
   usage: 'each_call',
   locate: async () => ({ type: 'found', program: { path: programFile(), version: '' } }),
   launch,

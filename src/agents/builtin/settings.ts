@@ -8,18 +8,23 @@ import { clipped } from '../clipped.ts'
 
 const count = z.coerce.number().int()
 
-/** Variables that the environment of the step may set. */
-const environment = z.object({
-  OPENAI_API_KEY: z.string().optional(),
-  OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
-  OPENAI_ORG_ID: z.string().optional(),
-  OPENAI_PROJECT_ID: z.string().optional(),
+const own = z.object({
   ERRAND_MODEL: z.string().min(1).default('gpt-4.1'),
   // What Node's fetch itself gives a server to go on is 300 s.
   ERRAND_MODEL_TIMEOUT_SECONDS: z.coerce.number().positive().max(300).default(120),
   ERRAND_MODEL_RETRIES: count.min(0).max(20).default(3),
   ERRAND_MODEL_MAX_TOKENS: count.positive().optional(),
   ERRAND_MODEL_CONTEXT_CHARS: count.min(1000).default(400_000),
+})
+
+/** The variables of the built-in agent alone: those of the step count, else those of the machine. */
+export const ownSettings: readonly string[] = Object.keys(own.shape)
+
+const environment = own.extend({
+  OPENAI_API_KEY: z.string().optional(),
+  OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
+  OPENAI_ORG_ID: z.string().optional(),
+  OPENAI_PROJECT_ID: z.string().optional(),
 })
 
 export interface Settings {

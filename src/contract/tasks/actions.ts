@@ -92,8 +92,6 @@ export const GitCarryArgs = z.strictObject({
   protect,
   /** Conflicts were mended: a mark that is left is one. */
   mended: z._default(z.boolean(), false),
-  /** Protected paths that a person has approved of. */
-  approved: z._default(z.array(z.string()), []),
   max_file_bytes: z._default(z.int().check(z.positive()), 50 * 1024 ** 2),
   max_bytes: z._default(z.int().check(z.positive()), 1024 ** 3),
 })

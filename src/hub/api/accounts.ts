@@ -13,7 +13,7 @@ import { boundToMaker, DEFAULT_TENANT, newId, newTokenText, tokenSha256 } from '
 import type { ApiContext } from './api-context.ts'
 import { isAdmin, isLogin, needAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
-import { checkOrigin, sessionCookie } from './http/session-cookie.ts'
+import { browserCookie, browserMark, checkOrigin, sessionCookie } from './http/session-cookie.ts'
 
 /** Admins that are named to a user of their tenant, at most. */
 const MOST_ADMINS = 10
@@ -154,7 +154,7 @@ export function loginHandlers({ accounts, auth, page, hosts, version }: ApiConte
     'POST /api/auth/login': async (request, reply) => {
       reply.header('cache-control', 'no-store')
       if (request.body.cookie) checkOrigin(request, hosts)
-      const login = await auth.login(request.body, request.caller)
+      const login = await auth.login(request.body, request.caller, browserMark(request))
       return request.body.cookie ? byCookie(login, request, reply) : byToken(login, reply)
     },
 
@@ -184,7 +184,7 @@ export function loginHandlers({ accounts, auth, page, hosts, version }: ApiConte
 
     'POST /api/auth/password': async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      const login = await auth.changePassword(request.identity.user, request.body, request.caller)
+      const login = await auth.changePassword(request.identity.user, request.body)
       return request.byCookie ? byCookie(login, request, reply) : byToken(login, reply)
     },
 
@@ -196,23 +196,25 @@ export function loginHandlers({ accounts, auth, page, hosts, version }: ApiConte
 
   /** The session stands in the cookie alone: no script of a page gets at it. */
   function byCookie(
-    { token, expires_at, user, session }: Login,
+    { token, expires_at, user, session, browser }: Omit<Login, 'browser'> & Partial<Login>,
     request: FastifyRequest,
     reply: FastifyReply,
   ) {
-    reply.code(201).header('set-cookie', sessionCookie(request, { token, expires_at, page }))
+    const cookies = [sessionCookie(request, { token, expires_at, page })]
+    if (browser !== undefined) cookies.push(browserCookie(request, { mark: browser, page }))
+    reply.code(201).header('set-cookie', cookies)
     return { user: userView(user), expires_at, csrf: auth.csrfOf(session) }
   }
 }
 
 type Login = Awaited<ReturnType<Auth['login']>>
 
-function byToken(login: Login, reply: FastifyReply): LoginAnswer {
+function byToken(login: Omit<Login, 'browser'>, reply: FastifyReply): LoginAnswer {
   reply.code(200)
   return loginAnswer(login)
 }
 
-const loginAnswer = ({ token, expires_at, user }: Login): LoginAnswer => ({
+const loginAnswer = ({ token, expires_at, user }: Omit<Login, 'browser'>): LoginAnswer => ({
   token,
   expires_at,
   access_token: token,

@@ -107,7 +107,15 @@ test('a login by cookie acts as its user, from a page of the hub alone', async (
   const answer = await login('ann', { origin: hub.url })
   assert.equal(answer.status, 201)
   assert.deepEqual(Object.keys(answer.json).sort(), ['csrf', 'expires_at', 'user'])
-  const set = answer.headers.get('set-cookie')!
+  const [set, browser] = answer.headers.getSetCookie() as [string, string]
+  assert.match(
+    browser,
+    /^errand_browser=[\w-]+\.[\w-]+; Path=\/errand; Max-Age=34560000; HttpOnly; SameSite=Strict$/,
+  )
+  const known = await login('ann', { origin: hub.url, cookie: browser.split(';')[0]! })
+  assert.equal(known.headers.getSetCookie().length, 1, 'a browser that is known already')
+  const bobsLogin = await login('bob', { origin: hub.url, cookie: browser.split(';')[0]! })
+  assert.equal(bobsLogin.headers.getSetCookie().length, 2, 'by ann, not by bob')
   assert.match(set, /^errand_session=[\w.-]+; Path=\/errand; Max-Age=43\d\d\d; HttpOnly; SameSite=Strict$/)
   assert.match(
     (await login('ann', { origin: `https://${new URL(hub.url).host}` })).headers.get('set-cookie')!,

@@ -124,7 +124,7 @@ test('who changes the password knows the one before, and goes on with the only s
   const { auth, admin, user, clock } = await accountsWithAdmin(t)
   const before = await auth.login(admin, '127.0.0.1')
   const change = (current_password: string) =>
-    auth.changePassword(user, { current_password, new_password: 'another one' }, '127.0.0.1')
+    auth.changePassword(user, { current_password, new_password: 'another one' })
   for (let i = 0; i < 10; i++) await assert.rejects(change('a guess'), { code: 'unauthorized' })
   await assert.rejects(change(admin.password), { code: 'rate_limited' })
   clock.ms += 15 * 60_000
@@ -262,4 +262,33 @@ test('failures of many addresses slow a user down, and close nobody out', async 
   for (const n of [1, 2, 3, 4, 5, 6])
     await assert.rejects(guess(`10.1.0.${n}`), { code: 'unauthorized' }, 'it is slower, and no other answer')
   assert.equal((await auth.login(admin, '10.2.0.1')).user.name, 'admin')
+})
+
+test('a stranger who fails constantly from the same address holds up nobody who has logged in with their browser before', async (t) => {
+  const { accounts, admin, user } = await accountsWithAdmin(t)
+  const loginLimits = {
+    ...{ perAccount: 3, perAddress: 5, windowMs: 900_000, entries: 100 },
+    everywhere: { perAccount: 2, paceMs: 600_000 },
+  }
+  const auth = new Auth({ accounts, secret, loginLimits })
+  const address = '10.0.0.1'
+  const { browser } = await auth.login(admin, address)
+  assert.ok(browser)
+  const guess = (mark?: string) => auth.login({ ...admin, password: 'a guess' }, address, mark)
+  const bob = { ...user, id: 'user_bob', name: 'bob' }
+  await accounts.createUser(bob)
+  const bobs = (await auth.login({ username: 'bob', password: admin.password }, '10.0.0.2')).browser
+  const marks = [undefined, 'AAAAAAAAAAAAAAAAAAAAAA.AAAA', bobs]
+  for (const mark of marks) await assert.rejects(guess(mark), { code: 'unauthorized' })
+  for (const mark of marks) await assert.rejects(guess(mark), { code: 'rate_limited' }, mark)
+  await assert.rejects(auth.login(admin, address), { code: 'rate_limited' }, 'without the mark')
+  for (const _ of 'three times') {
+    const again = await auth.login(admin, address, browser)
+    assert.deepEqual([again.user.name, again.browser], ['admin', undefined])
+  }
+  // The password is changed from a session: strangers count there no more.
+  await auth.changePassword(user, { current_password: admin.password, new_password: admin.password })
+  // Who has the browser gets no more guesses than anyone.
+  for (const _ of 'abc') await assert.rejects(guess(browser), { code: 'unauthorized' })
+  await assert.rejects(auth.login(admin, address, browser), { code: 'rate_limited' })
 })

@@ -1,8 +1,8 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { ChangePassword, LoginRequest } from '../../contract/account-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { AccountStore, Session, Token, User } from '../../stores/accounts.ts'
-import { DEFAULT_LOGIN_LIMITS, LoginLimit, type LoginLimits } from './login-limit.ts'
+import { DEFAULT_LOGIN_LIMITS, knownPlace, LoginLimit, type LoginLimits } from './login-limit.ts'
 import { Passwords } from './passwords.ts'
 import { Sessions } from './sessions.ts'
 import { DEFAULT_TENANT, isEnrolmentToken, isStoredToken, tokenSha256 } from './tokens.ts'
@@ -60,11 +60,16 @@ export class Auth {
     this.#limit = new LoginLimit(options.loginLimits ?? DEFAULT_LOGIN_LIMITS)
   }
 
-  /** Throws `rate_limited`, `unauthorized`; neither tells whether the user exists. */
-  async login({ username, password }: Omit<LoginRequest, 'cookie'>, address: string) {
+  /**
+   * `browser`: the mark of a browser that somebody has logged in with. Answers one where that is not this user's. Throws `rate_limited`,
+   * `unauthorized`; neither tells whether the user exists.
+   */
+  async login({ username, password }: Omit<LoginRequest, 'cookie'>, address: string, browser?: string) {
     const account = accountOf(username)
     const user = await this.#accounts.userByName(account)
-    const right = await this.#isRight(user, account, password, address)
+    const isKnown = user !== undefined && browser !== undefined && this.#isBrowserOf(user, browser)
+    const place = isKnown ? knownPlace(browser) : address
+    const right = await this.#isRight(user, account, password, place)
     if (user === undefined || !right || user.disabled)
       throw new ErrandError(
         'unauthorized',
@@ -73,8 +78,12 @@ export class Auth {
           hint: `Ask an admin for a new password if it is lost. A user of another tenant than "${DEFAULT_TENANT}" logs in as TENANT/NAME.`,
         },
       )
-    this.#limit.forgive(limitKey(account), address, this.#now())
-    return { ...(await this.#sessions.issue(user)), user }
+    this.#limit.forgive(limitKey(account), place, this.#now())
+    return {
+      ...(await this.#sessions.issue(user)),
+      user,
+      browser: isKnown ? undefined : this.#browserOf(user),
+    }
   }
 
   /** Counts as a failure until it is forgiven, but not while it waits for its turn: many right ones at once are none. */
@@ -94,16 +103,29 @@ export class Auth {
   }
 
   /** Ends every session of the user, and answers a new one. Throws `rate_limited`, `unauthorized` where the one before is wrong. */
-  async changePassword(user: User, { current_password, new_password }: ChangePassword, address: string) {
-    if (!(await this.#isRight(user, user, current_password, address)))
+  async changePassword(user: User, { current_password, new_password }: ChangePassword) {
+    // Whoever asks has a session of the user: a stranger's failures do not count here.
+    const place = knownPlace(user.id)
+    if (!(await this.#isRight(user, user, current_password, place)))
       throw new ErrandError('unauthorized', 'The current password is wrong.', {
         hint: 'Ask an admin for a new password if it is lost.',
       })
-    this.#limit.forgive(limitKey(user), address, this.#now())
+    this.#limit.forgive(limitKey(user), place, this.#now())
     const password_hash = await this.passwords.hash(new_password)
     const changed = await this.#accounts.updateUser(user.id, { password_hash })
     this.changed()
     return { ...(await this.#sessions.issue(changed)), user: changed }
+  }
+
+  /** A mark for a browser in which the user has logged in. It opens nothing: it only shows that. */
+  #browserOf(user: User, id = randomBytes(16).toString('base64url')): string {
+    const proof = createHmac('sha256', this.#secret).update(`browser ${id} of the user ${user.id}`)
+    return `${id}.${proof.digest('base64url')}`
+  }
+
+  #isBrowserOf(user: User, mark: string): boolean {
+    const [right, sent] = [Buffer.from(this.#browserOf(user, mark.split('.', 1)[0])), Buffer.from(mark)]
+    return right.length === sent.length && timingSafeEqual(right, sent)
   }
 
   /** The value by which a page of the hub's own shows that a request of this session comes from it. */

@@ -23,6 +23,10 @@ export const DEFAULT_LOGIN_LIMITS: LoginLimits = {
   entries: 20_000,
 }
 
+/** Where a try comes from instead of an address: somebody that has shown who it is before. No address begins so. */
+export const knownPlace = (id: string): string => `known ${id}`
+const isKnownPlace = (address: string): boolean => address.startsWith('known ')
+
 /** No network's name. */
 const FAILED_BEFORE = 'failed before'
 
@@ -36,7 +40,8 @@ const MOST_AHEAD = 32
 
 /**
  * Leaky buckets: each failure adds one to those of its account and address, and time takes them away. Failures from elsewhere
- * never close an account, they slow it down; and who has logged in from a network is not held up by what others do.
+ * never close an account, they slow it down; and who has logged in from a network is not held up by what others do. A known place
+ * (`knownPlace`) has an account's limit alone to itself: strangers at its address do not count there.
  */
 export class LoginLimit {
   readonly #limits: LoginLimits
@@ -60,6 +65,7 @@ export class LoginLimit {
   /** In whose name a try waits for its turn: its network's, or, after failures from there, that of all such networks. */
   lineOf(address: string, nowMs: number): string {
     const [, all] = this.#keys('', address)
+    if (isKnownPlace(address)) return all.key
     return this.#level(all.key, all.limit, nowMs) === 0 ? all.key : FAILED_BEFORE
   }
 
@@ -67,7 +73,7 @@ export class LoginLimit {
   check(account: string, address: string, nowMs: number): void {
     const [own, all] = this.#keys(account, address)
     // Whom others of the same network do not close out.
-    for (const { key, limit } of this.#good.has(own.key) ? [own] : [own, all]) {
+    for (const { key, limit } of this.#isGood(own, address) ? [own] : [own, all]) {
       const level = this.#level(key, limit, nowMs)
       if (level + 1 <= limit) continue
       const waitMs = ((level + 1 - limit) / limit) * this.#limits.windowMs
@@ -81,7 +87,7 @@ export class LoginLimit {
    */
   async pace(account: string, address: string, nowMs: number): Promise<void> {
     const [own, , everywhere] = this.#keys(account, address)
-    if (everywhere === undefined || this.#good.has(own.key)) return
+    if (everywhere === undefined || this.#isGood(own, address)) return
     const { key, limit, paceMs } = everywhere
     if (this.#level(key, limit, nowMs) < limit) return
     const turns = this.#paced.get(key) ?? new FairTurns(1)
@@ -112,6 +118,7 @@ export class LoginLimit {
     this.#buckets.delete(own.key)
     for (const { key, limit } of others.filter((bucket) => bucket !== undefined))
       this.#set(key, Math.max(0, this.#level(key, limit, nowMs) - 1), nowMs)
+    if (isKnownPlace(address)) return
     this.#good.delete(own.key)
     this.#good.add(own.key)
     dropOldest(this.#good, this.#limits.entries)
@@ -130,6 +137,10 @@ export class LoginLimit {
     if (everywhere === undefined) return [own, all]
     const { perAccount: limit, paceMs } = everywhere
     return [own, all, { key: `everywhere ${name}`, limit, paceMs }]
+  }
+
+  #isGood(own: Bucket, address: string): boolean {
+    return isKnownPlace(address) || this.#good.has(own.key)
   }
 
   #level(key: string, limit: number, nowMs: number): number {

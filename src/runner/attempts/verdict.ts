@@ -19,8 +19,15 @@ export type Ending =
   | { type: 'exited'; code: number; reason?: Reason; message?: string }
   | { type: 'signaled'; signal: string }
   | { type: 'done' }
-  /** `ran`: it did something, and has put out what it did. `signal`: that ended its process. */
-  | { type: 'action_failed'; reason: Reason; message: string; ran?: boolean; signal?: FatalSignal }
+  /** `ran`: it did something, and has put out what it did. `signal`: that ended its process. `at`: what it waited for when it was stopped. */
+  | {
+      type: 'action_failed'
+      reason: Reason
+      message: string
+      ran?: boolean
+      signal?: FatalSignal
+      at?: string
+    }
   | { type: 'start_failed'; message: string }
   | { type: 'lost'; why: string }
   /** Ended by Errand, with no exit code to be had. */
@@ -54,7 +61,7 @@ function verdictOf(ending: Ending, cause?: Cause): Verdict {
         ...process,
         outcome: 'failed',
         reason: 'timeout',
-        message: `Stopped after ${cause.after_ms / 1000} s.`,
+        message: `Stopped after ${cause.after_ms / 1000} s.${ending.type === 'action_failed' && ending.at !== undefined ? ` ${ending.at}` : ''}`,
       }
     case 'failed':
       return { ...process, outcome: 'failed', reason: cause.reason, message: cause.message }

@@ -105,7 +105,6 @@ async function keepEvidence(
   const change = {
     ...{ start: onto, tip, own: own.split('\n'), history: 'caught_up' as const },
     ...{ protect, folder: join(folder, 'evidence') },
-    approved: [],
   }
   await judgeChange(repository, change, {
     secrets: new KnownSecrets(context.secrets),

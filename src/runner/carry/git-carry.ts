@@ -211,14 +211,13 @@ class Carry {
   }
 
   async #judge(made: { history: History; tip: string; own: readonly string[] }): Promise<Carried> {
-    const { start, below, protect, approved, max_bytes } = this.#args
+    const { start, below, protect, max_bytes } = this.#args
     const { secrets, keep, phase, tell } = this.#options
     const ask = {
       ...made,
       start,
       below: below || start,
       protect,
-      approved,
       folder: join(this.#work, 'evidence'),
     }
     const { files, asked, pack } = await judgeChange(this.#repository, ask, { secrets, keep, phase, tell })

@@ -28,7 +28,6 @@ export interface ChangeToJudge {
   own: readonly string[]
   history: History
   protect: readonly ProtectRule[]
-  approved: readonly string[]
   /** For files of ours; made here. */
   folder: string
 }
@@ -58,14 +57,14 @@ export async function judgeChange(
   change: ChangeToJudge,
   context: JudgeContext,
 ): Promise<JudgedChange> {
-  const { start, below = start, tip, own, history, protect, approved, folder } = change
+  const { start, below = start, tip, own, history, protect, folder } = change
   const { keep, phase, tell } = context
   const whole = await treeChanges(repository, start, tip)
   // What one commit adds and the next takes away is pushed, too.
   const changes = [...whole, ...(await commitChanges(repository, own))]
   await refuseSecrets(repository, {
     ...{ change: { start, tip }, commits: own, secrets: context.secrets },
-    shapely: approved,
+    shapes: true,
   })
   await refuseOfLfs(repository, whole)
   mkdirSync(folder)
@@ -85,7 +84,6 @@ export async function judgeChange(
   const judged = judge(
     changes.map(({ path }) => path),
     evidence.protect,
-    approved,
   )
   refuseForbidden(judged)
   return { files: list.files, asked: judged.asked, pack }

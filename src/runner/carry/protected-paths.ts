@@ -95,12 +95,12 @@ export interface Judged {
 }
 
 /** Decisions of the rules on these paths, each once. */
-export function judge(paths: Iterable<string>, protect: Protector, approved: readonly string[]): Judged {
+export function judge(paths: Iterable<string>, protect: Protector): Judged {
   const judged: Judged = { forbidden: [], asked: [], flagged: [] }
   for (const path of new Set(paths)) {
     const decision = protect(path)
     if (decision === 'forbid') judged.forbidden.push(path)
-    else if (decision === 'ask' && !approved.includes(path)) judged.asked.push(path)
+    else if (decision === 'ask') judged.asked.push(path)
     else if (decision !== undefined) judged.flagged.push(path)
   }
   return judged

@@ -128,7 +128,7 @@ class Push {
     const { signal, secrets } = context
     const repository = new OurRepository({ folder, signal, maxFileBytes: MAX_FILE_BYTES })
     const commits = await newThere(repository, this.#tip, [...new Set(refs.values())])
-    const ask = { commits, secrets: new KnownSecrets(secrets), shapely: 'all' as const }
+    const ask = { commits, secrets: new KnownSecrets(secrets), shapes: false }
     await refuseSecrets(repository, ask)
   }
 

@@ -12,7 +12,7 @@ interface SecretPlace {
   kind: string
 }
 
-/** Shapes that only keys have; tests and examples that need such a word can be approved of by their path. */
+/** Shapes that only keys have. */
 const shapes: readonly [kind: string, RegExp][] = [
   ['a private key', /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----/],
   ['a token of GitHub', /\bgh[opsru]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{30,}/],
@@ -44,8 +44,8 @@ export interface SecretAsk {
   /** Each is looked at against its parents: what one adds and the next takes away is pushed, too. */
   commits: readonly string[]
   secrets: KnownSecrets
-  /** Paths where what has but the shape of a key may stand; `all`: nothing is looked at for its shape. */
-  shapely: readonly string[] | 'all'
+  /** Whether what has but the shape of a key is refused too. */
+  shapes: boolean
 }
 
 /** Throws `unsafe_change` where files, names of files or words of commits hold a secret; it names which, and no value. */
@@ -60,7 +60,7 @@ export async function refuseSecrets(repository: OurRepository, ask: SecretAsk): 
   const isInWords = masker.maskText(words) !== words
   if (isKnown || isInWords)
     for (const { name, masker: one } of ask.secrets.each()) {
-      const found = isKnown ? await look(repository, { ...ask, shapely: 'all' }, one) : []
+      const found = isKnown ? await look(repository, { ...ask, shapes: false }, one) : []
       told.push(...found.map(({ path, line }) => wordsOf(path, line, `the secret ${name}`)))
       if (one.maskText(words) !== words)
         told.push(`the words of a commit, or the name of a file: the secret ${name}`)
@@ -92,12 +92,12 @@ const inputOf = (commits: readonly string[]) => commits.map((id) => `${id}\n`).j
 /** The places where a secret is added, at most 20 of the change and of the commits. */
 async function look(
   repository: OurRepository,
-  { change, commits, shapely }: SecretAsk,
+  { change, commits, shapes }: SecretAsk,
   masker: Masker,
 ): Promise<SecretPlace[]> {
   const places: SecretPlace[] = []
   const read = async (args: readonly string[], input?: string) => {
-    const reader = new DiffReader({ masker, shapely })
+    const reader = new DiffReader({ masker, shapes })
     await repository.read(args, (output) => reader.readAll(output), input)
     places.push(...reader.places)
   }
@@ -108,7 +108,7 @@ async function look(
 
 interface DiffSearch {
   masker: Masker
-  shapely: SecretAsk['shapely']
+  shapes: boolean
 }
 
 /** Reads a diff as it comes; of it no more than a piece of a line is held. */
@@ -193,8 +193,7 @@ class DiffReader {
       this.#found(KNOWN)
       this.#stream = undefined
     }
-    const { shapely } = this.#search
-    const kind = shapely === 'all' || shapely.includes(this.#path) ? undefined : shapeOf(text)
+    const kind = this.#search.shapes ? shapeOf(text) : undefined
     if (kind !== undefined) this.#found(kind)
   }
 

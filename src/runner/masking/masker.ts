@@ -1,6 +1,12 @@
 import { MASK, MaskStream } from './mask-stream.ts'
 import { PatternMatcher } from './pattern-matcher.ts'
-import { MAX_WHOLE_BYTES, MIN_SECRET_BYTES, secretBytes, secretPatterns } from './secret-patterns.ts'
+import {
+  type LineRule,
+  MAX_WHOLE_BYTES,
+  MIN_SECRET_BYTES,
+  secretBytes,
+  secretPatterns,
+} from './secret-patterns.ts'
 
 /** Masks one stream of bytes. */
 export interface StreamMasker {
@@ -43,7 +49,7 @@ export interface NamedSecret {
 
 const passThrough: StreamMasker = { push: (bytes) => bytes, end: () => Buffer.alloc(0), hidden: false }
 
-export function createMasker(secrets: readonly (string | NamedSecret)[]): Masker {
+export function createMasker(secrets: readonly (string | NamedSecret)[], rule?: LineRule): Masker {
   const warnings: string[] = []
   const patterns: Buffer[] = []
   secrets.forEach((secret, index) => {
@@ -53,7 +59,7 @@ export function createMasker(secrets: readonly (string | NamedSecret)[]): Masker
       secretBytes(value),
     )
     if (warning !== undefined) warnings.push(warning)
-    if (secretBytes(value) >= MIN_SECRET_BYTES) patterns.push(...secretPatterns(value))
+    if (secretBytes(value) >= MIN_SECRET_BYTES) patterns.push(...secretPatterns(value, rule))
   })
   if (patterns.length === 0)
     return {

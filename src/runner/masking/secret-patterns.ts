@@ -2,6 +2,7 @@ import { posix } from 'node:path'
 import { base64Forms, hexForms, jsonForms, urlForms } from './forms/encoded-forms.ts'
 import { markupForms } from './forms/markup-forms.ts'
 import { quotedForms } from './forms/quoted-forms.ts'
+import { partsThatTell } from './telling-lines.ts'
 import { joinWrappedLines, WRAPPED_RUN_BYTES } from './wrapped-lines.ts'
 
 /** Shorter values stand in texts by chance, and masking them would tell what they are. */
@@ -18,12 +19,21 @@ export function secretBytes(value: string): number {
   return Buffer.byteLength(value.trim().replaceAll(/[\r\n]/g, ''))
 }
 
+/**
+ * The parts of a value of several lines that are searched for beside the whole: each line (`every`), or only what does not stand in
+ * ordinary files too (`telling`).
+ */
+export type LineRule = 'every' | 'telling'
+
 /** Every form in which a secret is masked, as it reads once wrapped lines are joined. Each has 6 bytes or more. */
-export function secretPatterns(value: string): Buffer[] {
+export function secretPatterns(value: string, rule: LineRule = 'every'): Buffer[] {
   const isLong = secretBytes(value) > MAX_WHOLE_BYTES
   const lines = secretLines(value)
   const forms = isLong ? [value.trim()] : [...new Set([value, value.trim()])].flatMap(wholeForms)
-  if (isLong || lines.length > 1) forms.push(...lines.filter(isTelling).flatMap(textForms))
+  if (isLong || lines.length > 1) {
+    const parts = rule === 'every' ? lines.filter(isLongEnough) : partsThatTell(lines.filter(isLongEnough))
+    forms.push(...parts.flatMap(textForms))
+  }
   const patterns = new Map<string, Buffer>()
   for (const form of new Set(forms))
     for (const pattern of joinedForms(form)) patterns.set(pattern.toString('latin1'), pattern)
@@ -57,7 +67,7 @@ const secretLines = (value: string) =>
     .map((line) => line.trim())
 
 /** Not too short, and more than the kind of a key. */
-const isTelling = (line: string) => Buffer.byteLength(line) >= MIN_LINE_BYTES && !PEM_BOUNDARY.test(line)
+const isLongEnough = (line: string) => Buffer.byteLength(line) >= MIN_LINE_BYTES && !PEM_BOUNDARY.test(line)
 
 /**
  * A form as it reads in a joined text. Whether the break after its first line is left out there can depend on what

@@ -45,7 +45,6 @@ export const carryArgs = (start: string): CarryArgs => ({
   trailers: { 'Errand-Run': 'run_1', 'Errand-Task': 'task_1' },
   date: 1_700_000_000,
   protect: [],
-  approved: [],
   mended: false,
   max_file_bytes: 50 * 1024 ** 2,
   max_bytes: 1024 ** 3,

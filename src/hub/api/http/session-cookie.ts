@@ -3,31 +3,52 @@ import { ErrandError } from '../../../contract/errors.ts'
 import type { BuiltPage } from '../../page/built-page.ts'
 
 const NAME = 'errand_session'
+const BROWSER = 'errand_browser'
+
+/** How long a browser is known, without a login; browsers take no longer time. */
+const BROWSER_SECONDS = 400 * 24 * 60 * 60
+
+type Asked = Pick<FastifyRequest, 'headers'>
+type Served = Pick<BuiltPage, 'basePath'> | undefined
 
 /** The session that the request's cookie holds, where it is one: an API token has no business there. */
-export function cookieToken({
-  headers: { cookie = '' },
-}: Pick<FastifyRequest, 'headers'>): string | undefined {
+export const cookieToken = (request: Asked): string | undefined =>
+  cookieNamed(request, NAME, /^[\w-]+\.[\w-]+\.[\w-]+$/)
+
+/** The mark of a browser that somebody has logged in with, as it was sent. */
+export const browserMark = (request: Asked): string | undefined =>
+  cookieNamed(request, BROWSER, /^[\w-]{22}\.[\w-]{43}$/)
+
+function cookieNamed({ headers: { cookie = '' } }: Asked, name: string, form: RegExp): string | undefined {
   for (const part of cookie.split(';')) {
     const at = part.indexOf('=')
-    if (part.slice(0, at).trim() !== NAME) continue
+    if (part.slice(0, at).trim() !== name) continue
     const value = part.slice(at + 1).trim()
-    return /^[\w-]+\.[\w-]+\.[\w-]+$/.test(value) ? value : undefined
+    return form.test(value) ? value : undefined
   }
   return undefined
 }
 
-/**
- * The `Set-Cookie` that hands out a session, or takes it back. It is `Secure` where the browser says that it speaks https:
- * the hub itself speaks http, behind a proxy too.
- */
+/** The `Set-Cookie` that hands out a session, or takes it back. */
 export function sessionCookie(
-  { headers: { origin } }: Pick<FastifyRequest, 'headers'>,
-  { token, expires_at, page }: { token?: string; expires_at?: string; page?: Pick<BuiltPage, 'basePath'> },
+  request: Asked,
+  { token = '', expires_at, page }: { token?: string; expires_at?: string; page?: Served },
 ): string {
   const seconds =
     expires_at === undefined ? 0 : Math.max(0, Math.round((Date.parse(expires_at) - Date.now()) / 1000))
-  const parts = [`${NAME}=${token ?? ''}`, `Path=${page?.basePath || '/'}`, `Max-Age=${seconds}`]
+  return cookieText(request, { name: NAME, value: token, seconds, page })
+}
+
+/** The `Set-Cookie` by which a browser is known later; it outlives the session, and opens nothing. */
+export const browserCookie = (request: Asked, { mark, page }: { mark: string; page?: Served }): string =>
+  cookieText(request, { name: BROWSER, value: mark, seconds: BROWSER_SECONDS, page })
+
+/** It is `Secure` where the browser says that it speaks https: the hub itself speaks http, behind a proxy too. */
+function cookieText(
+  { headers: { origin } }: Asked,
+  { name, value, seconds, page }: { name: string; value: string; seconds: number; page?: Served },
+): string {
+  const parts = [`${name}=${value}`, `Path=${page?.basePath || '/'}`, `Max-Age=${seconds}`]
   if (origin?.startsWith('https:')) parts.push('Secure')
   return [...parts, 'HttpOnly', 'SameSite=Strict'].join('; ')
 }

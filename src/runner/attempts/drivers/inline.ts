@@ -97,7 +97,10 @@ export class InlineRun {
       exports = (await action.run(spec, context)).exports
       return { type: 'done' }
     }
-    let ending = await firstOf(act().catch(failed), this.#givenUp.promise)
+    let ending = await firstOf(
+      act().catch((error) => this.#failed(error)),
+      this.#givenUp.promise,
+    )
     this.#over = true
     try {
       // Where it was given up, it may be writing yet.
@@ -110,6 +113,14 @@ export class InlineRun {
     return { ending, exports }
   }
 
+  /** An action that says what it waited for when it was stopped does so by an `ErrandError`. */
+  #failed(error: unknown): Ending {
+    const ending = failed(error)
+    return this.#abort.signal.aborted && error instanceof ErrandError
+      ? { ...ending, at: error.message }
+      : ending
+  }
+
   /** Aborts the action; what has not ended after the grace is given up. A second call can only make it quicker. */
   stop(graceMs: number): void {
     if (graceMs === 0) this.#givenUp.resolve({ type: 'stopped' })
@@ -120,7 +131,7 @@ export class InlineRun {
   }
 }
 
-function failed(error: unknown): Ending {
+function failed(error: unknown): Extract<Ending, { type: 'action_failed' }> {
   const code = error instanceof ErrandError ? error.code : undefined
   const reason =
     code === 'invalid_argument'

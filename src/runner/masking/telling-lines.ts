@@ -1,0 +1,39 @@
+/** Bytes of what is no word: so many do not come about by chance. */
+const MIN_STRANGE_BYTES = 8
+
+/** Names whose value is a secret, however it reads. */
+const SECRET_NAME =
+  /(?:pass|passwd|password|passphrase|pwd|secret|token|key|credentials?)["']?\s*[:=]\s*["']?[^\s"',]{4,}/i
+const PASSWORD_IN_ADDRESS = /:\/\/[^/\s:@]*:[^/\s@]+@/
+/** `name: value`, `name = value`, `<name>`, an item of a list, a bracket: such lines stand in many files. */
+const STRUCTURE = /^[-\s]*["']?[\w.$-]+["']?\s*[:=]|^[-*]\s|^[[\]{}<(),;]|^[#/]/
+
+/**
+ * Returns the parts of a secret that prove a text to hold it, of its lines without those that are too short: lines with something
+ * random, a password or a key in them, and each two lines of prose that follow one another.
+ */
+export function partsThatTell(lines: readonly string[]): string[] {
+  const telling = lines.filter(isTelling)
+  const pairs = lines
+    .slice(1)
+    .map((line, index) => [lines[index]!, line] as const)
+    .filter((pair) => !pair.some((line) => STRUCTURE.test(line) || isTelling(line)))
+  return [...telling, ...pairs.map((pair) => pair.join('\n'))]
+}
+
+function isTelling(line: string): boolean {
+  if (SECRET_NAME.test(line) || PASSWORD_IN_ADDRESS.test(line)) return true
+  return line.split(/[\s"'`()[\]{}<>,;:=]+/).some((word) => strangeBytes(word) >= MIN_STRANGE_BYTES)
+}
+
+/** How much of a text is neither a word nor a number, such as `x509`, `apiVersion` or `2024`. */
+function strangeBytes(text: string): number {
+  const parts = text.split(/[^A-Za-z0-9]+/)
+  return parts.reduce((sum, part) => sum + (isWord(part) ? 0 : part.length), 0)
+}
+
+function isWord(part: string): boolean {
+  if (!/^(?:[A-Za-z]+\d{0,4}|\d{0,6})$/.test(part)) return false
+  const humps = part.match(/[a-z][A-Z]/g)?.length ?? 0
+  return part.length <= 24 && humps <= part.length / 4
+}
