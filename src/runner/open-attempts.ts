@@ -43,7 +43,7 @@ export function openAttempts(options: AttemptsOptions): Attempts {
   const root = workspace === 'cwd' ? undefined : workspaceDir
   const workspaces = new Workspaces(root, services?.homes, checkouts)
   const drivers = {
-    agent: services && agentDrivers({ services, env, workspaces, artifacts }),
+    agent: services && agentDrivers({ services, env, workspaces, artifacts, stop }),
     bot: bots && loadedBotDrivers(bots),
     platform:
       platformStep &&

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { eventually } from '../support/errand-command.ts'
-import { processesOf, startPrograms } from '../support/programs.ts'
+import { ErrandClient } from '../../src/client/client.ts'
+import { errandCommand, eventually } from '../support/errand-command.ts'
+import { endProcessesOf, freePort, processesOf, startPrograms } from '../support/programs.ts'
 import { onBuilders, startRun, writeBuilders } from '../support/provisioners/builders.ts'
 
 test('a runner that was made for one run ends with its steps once its folder is gone, though its hub was killed', async (t) => {
@@ -21,8 +22,27 @@ test('a runner that was made for one run ends with its steps once its folder is 
   assert.ok(processesOf(folder).length >= 5)
   await programs.kill('hub')
   rmSync(programs.data, { recursive: true })
-  await eventually('an end of it', () =>
-    // The shell that waits for its deadline has nothing to end any more.
-    processesOf(folder).every((pid) => processesOf('errand-made').includes(pid)),
-  )
+  await eventually('an end of all of it', () => processesOf(folder).length === 0)
+})
+
+test('a data folder that is named from where the hub starts nests nothing', async (t) => {
+  const errand = errandCommand(t)
+  t.after(() => endProcessesOf(errand.home))
+  const data = join(errand.home, 'data')
+  writeBuilders(data, { provisioner: 'process', max: 1, start_seconds: 60 })
+  const port = await freePort()
+  const hub = errand.start(['up', '--data', './data', '--no-runner', '--port', String(port)], {
+    cwd: errand.home,
+  })
+  await hub.until('Errand is up')
+  const token = readFileSync(join(data, 'local-token'), 'utf8').trim()
+  const client = new ErrandClient({ url: `http://127.0.0.1:${port}`, token })
+  const where = join(errand.home, 'where')
+  await startRun({ client }, onBuilders(`pwd >${where}.part; mv ${where}.part ${where}; sleep 600`))
+  await eventually('its step', () => existsSync(where))
+  const [name] = readdirSync(join(data, 'made'))
+  const inside = readdirSync(join(data, 'made', name!))
+  assert.ok(inside.includes('attempts') && !inside.includes('data'), inside.join(' '))
+  assert.ok(readFileSync(where, 'utf8').startsWith(join(data, 'made', name!, 'runs')))
+  assert.equal(existsSync(join(data, 'data')), false)
 })

@@ -38,6 +38,11 @@ export class RunnerStop {
     this.#beforeMs = toldBefore(options.file)
   }
 
+  /** Whether this process was told to stop. */
+  get isTold(): boolean {
+    return this.#toldAtMs !== undefined
+  }
+
   /** This process was told to stop. May be called twice. */
   told(): void {
     if (this.#toldAtMs !== undefined) return

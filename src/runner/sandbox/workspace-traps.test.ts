@@ -165,14 +165,14 @@ test('a verify command of a session in a box reaches what that does', { skip }, 
     enclose: (launch, name) => box.enclose(launch, { writable: [here.workspace], readable: [] }, name),
     onResult: (result) => void results.push(result),
   })
-  verifier.run({ command: `cat ${here.path}/outside; echo ok >made`, number: 1 }, here.workspace)
+  void verifier.run({ command: `cat ${here.path}/outside; echo ok >made`, number: 1 }, here.workspace)
   await until(() => results.length === 1)
   assert.match(results[0]!.output, /outside: No such file or directory/)
   assert.equal(readFileSync(join(here.workspace, 'made'), 'utf8'), 'ok\n')
-  verifier.run({ command: 'exit 3', number: 2 }, here.workspace)
+  void verifier.run({ command: 'exit 3', number: 2 }, here.workspace)
   await until(() => results.length === 2)
   assert.deepEqual([results[1]!.passed, results[1]!.output], [false, ''])
-  verifier.run({ command: 'true', number: 3 }, join(here.path, 'nowhere'))
+  void verifier.run({ command: 'true', number: 3 }, join(here.path, 'nowhere'))
   await until(() => results.length === 3)
   assert.equal(results[2]!.passed, false)
   assert.equal(await box.end(), true)

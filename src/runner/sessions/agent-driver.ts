@@ -11,6 +11,7 @@ import type { AttemptFiles } from '../attempts/attempt-files.ts'
 import { noDescriptors } from '../attempts/attempt-folder.ts'
 import type { Driven, Driver, DriverKind, Swept } from '../attempts/driver.ts'
 import { passedOn, processEnvironment } from '../attempts/launch.ts'
+import type { RunnerStop } from '../attempts/runner-stop.ts'
 import type { Ending } from '../attempts/verdict.ts'
 import type { Workspaces } from '../attempts/workspaces.ts'
 import { HubAway } from '../link/hub-patience.ts'
@@ -39,6 +40,8 @@ export interface AgentDriversOptions {
   env: NodeJS.ProcessEnv
   /** Keeps what sessions have changed; absent: this machine keeps nothing. */
   artifacts: ArtifactKeeper | undefined
+  /** Knows when this runner is told to stop. */
+  stop: RunnerStop | undefined
 }
 
 /** Sessions with agents. */
@@ -325,6 +328,7 @@ class AgentDriver implements Driver {
       key,
       masker: attempt.masker,
       baseline: this.#baseline,
+      machineStop: this.#options.stop,
       journal,
       output,
       updates: this.#updates,

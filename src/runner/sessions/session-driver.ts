@@ -1,5 +1,6 @@
 import type { AgentUpdateOf } from '../../contract/agent.ts'
 import type { AttemptReport } from '../../contract/attempt.ts'
+import type { RunnerStop } from '../attempts/runner-stop.ts'
 import type { Cause, Ending } from '../attempts/verdict.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Box } from '../sandbox/box.ts'
@@ -35,6 +36,8 @@ export interface SessionDriverOptions extends OfSession {
   /** Of the attempt, among all of this machine. */
   key: string
   baseline: Baseline
+  /** Knows when this runner is told to stop. */
+  machineStop?: RunnerStop
   attempt: Driven
 }
 
@@ -52,14 +55,14 @@ export class SessionDriver {
 
   /** Throws `invalid_argument`. */
   constructor(options: SessionDriverOptions) {
-    const { plan, env, key, box, start, masker, attempt } = options
+    const { plan, env, key, box, start, masker, machineStop, attempt } = options
     checkRules(plan.permissions)
     this.#options = options
     this.#clock = new SessionClock(plan)
     this.#verifier = new Verifier({
       env,
       attemptKey: key,
-      masker,
+      ...{ masker, machineStop },
       enclose: box && ((launch, name) => box.enclose(launch, start.places(launch.cwd)!, name)),
       onResult: (result) => this.journaled.apply({ type: 'verified', ...result }),
     })
@@ -122,7 +125,7 @@ export class SessionDriver {
     if (session.breach !== undefined) return void this.#stopForBudget(session.breach)
     if (session.end) return void this.#options.attempt.conclude(session.end)
     const { verifying } = session
-    if (verifying) this.#verifier.run(verifying, lastLaunched!.request.cwd)
+    if (verifying) void this.#verifier.run(verifying, lastLaunched!.request.cwd)
     else this.#verifier.stop()
     if (session.wantsProcess && !this.#launching) void this.#launch()
     if (session.waits && session.waitsUntil === undefined) this.journaled.apply(this.#clock.waits())

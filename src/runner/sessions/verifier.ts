@@ -2,6 +2,8 @@ import { messageWithHint } from '../../contract/errors.ts'
 import { endTree, spawnTree } from '../../platform/child-tree.ts'
 import { unlessAborted, within } from '../../platform/races.ts'
 import { withoutEscapes } from '../../platform/text.ts'
+import type { RunnerStop } from '../attempts/runner-stop.ts'
+import { type FatalSignal, fatalSignal } from '../attempts/verdict.ts'
 import type { Masker } from '../masking/masker.ts'
 import type { Launch } from '../sandbox/launch.ts'
 
@@ -12,6 +14,8 @@ export interface VerifierOptions {
   masker?: Masker
   /** Puts a command into the session's box, under a name of its own; absent: there is none. */
   enclose?(launch: Launch, name: string): Launch
+  /** Knows when this runner is told to stop; absent: nothing is judged by that. */
+  machineStop?: RunnerStop
   onResult(result: VerifyResult): void
 }
 
@@ -29,13 +33,14 @@ export class Verifier {
     await endLeftVerify(this.#options.attemptKey)
   }
 
-  /** Not again what was begun, by its number. */
-  run({ command, number }: { command: string; number: number }, cwd: string): void {
-    if (number === this.#last?.number) return
+  /** Not again what was begun, by its number. Resolves when it is over. */
+  async run({ command, number }: { command: string; number: number }, cwd: string): Promise<void> {
+    if (number === this.#last?.number) return await this.#last.ended
     this.stop()
     const stop = new AbortController()
     const ended = this.#run({ command, number }, cwd, stop.signal, this.#last?.ended)
     this.#last = { number, stop, ended }
+    await ended
   }
 
   /** May be called twice. */
@@ -52,10 +57,17 @@ export class Verifier {
     // What is left of that is ended by the attempt's mark, which this one bears as well.
     await before
     if (signal.aborted) return
-    const { env, attemptKey, masker, enclose, onResult } = this.#options
+    const { env, attemptKey, masker, enclose, machineStop, onResult } = this.#options
     const inBox = enclose && ((launch: Launch) => enclose(launch, `verify.${number}`))
-    const result = await runVerify(command, { cwd, env, key: attemptKey, signal, masker, inBox })
-    if (result) onResult(result)
+    while (!signal.aborted) {
+      const ended = await runVerify(command, { cwd, env, key: attemptKey, signal, masker, inBox })
+      if (!ended) return
+      const { killedBy, ...result } = ended
+      const isLost = killedBy !== undefined && (await machineStop?.wasNear(Date.now()))
+      if (!isLost) return onResult(result)
+      // What the stopping machine has ended says nothing of the work. It is run again: by the next process, where this one leaves.
+      if (machineStop?.isTold) return
+    }
   }
 }
 
@@ -89,7 +101,7 @@ const endLeftVerify = (key: string): Promise<boolean> => endTree({ mark: `${MARK
 async function runVerify(
   command: string,
   { cwd, env, key, signal, masker, inBox }: VerifyOptions,
-): Promise<VerifyResult | undefined> {
+): Promise<(VerifyResult & { killedBy?: FatalSignal }) | undefined> {
   let begun: ReturnType<typeof begin>
   try {
     begun = begin(command, { cwd, env, mark: `${MARK}=${key}`, inBox })
@@ -108,10 +120,12 @@ async function runVerify(
     return stream
   })
   const ended = Promise.withResolvers<string>()
+  let killedBy: FatalSignal | undefined
   child.once('error', (error) => ended.resolve(notStarted(error)))
-  child.once('exit', (code, killedBy) =>
-    ended.resolve(killedBy === null ? `exit code ${code}` : `killed by ${killedBy}`),
-  )
+  child.once('exit', (code, signaled) => {
+    if (!signal.aborted) killedBy = fatalSignal({ code: code ?? undefined, signal: signaled ?? undefined })
+    ended.resolve(signaled === null ? `exit code ${code}` : `killed by ${signaled}`)
+  })
   const endedOrStopped = unlessAborted(signal, ended.promise, () => 'stopped')
   const how = await within(LIMIT_MS, endedOrStopped, () => `it took longer than ${LIMIT_MS / 60_000} minutes`)
   // What has been written is there; who still holds the pipe is ended.
@@ -121,7 +135,9 @@ async function runVerify(
   child.stderr.destroy()
   for (const stream of masked) if (stream) take(stream.end())
   if (signal.aborted) return undefined
-  return { passed: how === 'exit code 0', how, output: textOf(tail) }
+  // One that is ended for its time may say any code.
+  if (how.startsWith('it took')) killedBy = undefined
+  return { passed: how === 'exit code 0', how, output: textOf(tail), killedBy }
 }
 
 /** Throws for some of what keeps it from being started: a folder that is a file by now, a command of 200 KB. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { eventually } from '../../../../test/support/errand-command.ts'
 import { needOf, provisionerSuite } from '../../../../test/support/provisioners/conformance.ts'
-import { holdersOf, processesMarked } from '../../../platform/proc.ts'
+import { holdersOf, processesMarked, visibleProcesses } from '../../../platform/proc.ts'
 import { newHubId } from '../names.ts'
 import { ProcessProvisioner } from './process.ts'
 
@@ -15,7 +15,7 @@ function opened(t: TestContext, runner: readonly string[] = WAITS) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-made-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const again = () =>
-    new ProcessProvisioner({ runner, folder, env: { PATH: process.env.PATH }, graceMs: 500 })
+    new ProcessProvisioner({ runner, folder, env: { PATH: process.env.PATH }, graceMs: 500, lookSeconds: 1 })
   const pids = (name: string) => processesMarked(`ERRAND_MADE_RUNNER=${name}\0`)
   return {
     ...{ provisioner: again(), hub: newHubId(), again, folder, pids },
@@ -74,6 +74,40 @@ test('one that is there at its deadline is ended with what it has left, also whe
   await Promise.all([provisioner.remove(short.name), provisioner.remove(long.name)])
   assert.deepEqual([await provisioner.find(), holdersOf(folder)], [[], []])
 })
+
+/** Holds the lock of its folder as a runner does, and leaves a process that works there. */
+const LOCKED = `printf '{"pid":%s,"started":""}' $$ >lock; mkdir work; (cd work; echo >begun; exec setsid env -i sleep 600) & sleep 600`
+
+test('what a runner leaves that was killed is ended, also where no hub takes it away', async (t) => {
+  const { provisioner, hub, folder, kill } = opened(t, ['sh', '-c', LOCKED])
+  const need = needOf(hub)
+  const own = join(folder, need.name)
+  await provisioner.provision(need)
+  await eventually('its step', () => existsSync(join(own, 'work/begun')))
+  kill(need.name)
+  await eventually('an end of all that works there', () => holdersOf(own).length === 0)
+  assert.ok(existsSync(own))
+})
+
+test('where the folder is gone, what is left there ends, and the runner where it does not by itself', async (t) => {
+  const { provisioner, hub, folder } = opened(t, ['sh', '-c', LOCKED])
+  const need = needOf(hub)
+  const own = join(folder, need.name)
+  await provisioner.provision(need)
+  await eventually('its step', () => existsSync(join(own, 'work/begun')))
+  rmSync(own, { recursive: true })
+  await eventually('an end of all that worked there', () =>
+    visibleProcesses().every(({ pid }) => !linkOf(`/proc/${pid}/cwd`).startsWith(own)),
+  )
+})
+
+const linkOf = (path: string): string => {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
+  }
+}
 
 test('a program that is not there, and a folder that cannot be made, say so', async (t) => {
   const { provisioner, hub, folder } = opened(t, ['/no/such/program'])

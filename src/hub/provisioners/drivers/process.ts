@@ -17,6 +17,8 @@ export interface ProcessProvisionerOptions {
   env: Readonly<Record<string, string | undefined>>
   /** How long a runner may take to go when it is told to. Default 10,000. */
   graceMs?: number
+  /** How often the shell beside each looks after it. Default 5. */
+  lookSeconds?: number
 }
 
 /** Tells the process of a made runner from all others; the steps that it carries out do not get it. */
@@ -28,25 +30,48 @@ const GRACE_MS = 10_000
 const MAX_TOLD = 2_000
 /** Of the log of one that was killed, so many lines are told. */
 const KILLED_LINES = 3
+const LOOK_SECONDS = 5
 /**
- * Given the seconds, the folder and the grace: then ends all that works in the folder but itself, whatever has become of the hub.
- * Only the runner gets the SIGTERM.
+ * Given the seconds of the runner, the folder, the grace, and how often to look: ends all that works in the folder but itself,
+ * whatever has become of the hub, when the time is over, and when nothing of the runner was there for so many looks. The runner
+ * holds the lock of its folder, and has 6 looks to end itself where the folder is gone; its hub has 24 to take away what one
+ * leaves that has ended. Only the runner gets the SIGTERM.
  */
-const WATCH = `sleep "$1" || exit; echo "The time of this runner is over." >&2
+const WATCH = `left=$1 runner= gone=0
+while [ "$left" -gt 0 ]; do
+  sleep $((left < $4 ? left : $4)) || exit
+  left=$((left - $4))
+  { read -r lock <"$2/lock"; } 2>/dev/null
+  case $lock in *'"pid":'*) runner=\${lock#*'"pid":'} runner=\${runner%%[!0-9]*} ;; esac
+  lock= lives=
+  [ -z "$runner" ] || { kill -0 "$runner" && lives=yes; }
+  most=6
+  if [ -d "$2" ]; then
+    [ "$runner" ] && [ -z "$lives" ] || { gone=0; continue; }
+    most=24
+  elif [ -z "$lives" ]; then break
+  fi
+  gone=$((gone + 1))
+  [ $gone -le $most ] || break
+done 2>/dev/null
+[ "$left" -gt 0 ] || echo "The time of this runner is over." >&2
 for signal in TERM KILL KILL; do
+  found=
   for each in /proc/[0-9]*; do
     pid=\${each#/proc/}
     [ "$pid" != $$ ] || continue
-    case "$(readlink "$each/cwd")" in "$2"|"$2"/*) ;; *) continue ;; esac
+    case "$(readlink "$each/cwd")" in "$2"|"$2 (deleted)"|"$2"/*) ;; *) continue ;; esac
+    found=yes
     [ $signal = KILL ] || tr '\\0' '\\n' <"$each/environ" | grep -q "^${MARK}=" || continue
     kill -$signal "$pid"
   done 2>/dev/null
+  [ "$found" ] || exit
   sleep "$3"
 done`
 
 /**
  * Makes runners as processes of the hub's machine, each with a folder of its own. They outlive the hub: a later one knows them by
- * a mark in their environment. Beside each a shell waits for its deadline.
+ * a mark in their environment. Beside each a shell waits for its deadline, and for what ends before.
  */
 export class ProcessProvisioner implements Provisioner {
   readonly #options: ProcessProvisionerOptions
@@ -59,7 +84,7 @@ export class ProcessProvisioner implements Provisioner {
 
   async provision({ name, env, deadlineMs }: ProvisionNeed): Promise<void> {
     if (processesMarked(`${MARK}=${name}\0`).length > 0) return
-    const { runner, env: base, graceMs = GRACE_MS } = this.#options
+    const { runner, env: base, graceMs = GRACE_MS, lookSeconds = LOOK_SECONDS } = this.#options
     const folder = this.#folderOf(name)
     const seconds = Math.max(1, Math.ceil((deadlineMs - Date.now()) / 1000))
     let log: number | undefined
@@ -70,7 +95,16 @@ export class ProcessProvisioner implements Provisioner {
       const options: GroupOptions = { cwd: folder, stdio: ['ignore', log, log] }
       // First, so that no runner is without.
       watch = spawnGroup(
-        ['sh', '-c', WATCH, 'errand-made', String(seconds), folder, String(graceMs / 1000)],
+        [
+          'sh',
+          '-c',
+          WATCH,
+          'errand-made',
+          String(seconds),
+          folder,
+          String(graceMs / 1000),
+          String(lookSeconds),
+        ],
         {
           ...options,
           env: { PATH: base.PATH },
