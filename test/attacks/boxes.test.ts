@@ -100,7 +100,7 @@ for (const { isolation, skip, here: open } of kinds) {
       ...{ env: { ...env, PATH }, attemptKey: here.path, onResult: result.resolve },
       enclose: (launch, name) => box.enclose(launch, { writable: [cwd], readable: [] }, name),
     })
-    verifier.run({ command: `${attack('attack')}; exit 7`, number: 1 }, cwd)
+    void verifier.run({ command: `${attack('attack')}; exit 7`, number: 1 }, cwd)
     const { passed, how, output } = await result.promise
     assert.deepEqual([passed, how], [false, 'exit code 7'], output)
     assert.match(output, /^TRIED \d+$/)
