@@ -76,7 +76,7 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await page.getByText('No mistakes, 2 steps').waitFor()
     await keys.press('Control+Enter')
     await page.waitForURL('**/new?from=run_*')
-    await page.getByText('no room', { exact: true }).waitFor()
+    await page.getByText('no room', { exact: true }).first().waitFor()
     await tabTo(/^\s*Open run/)
     await keys.press('Enter')
     await page.getByRole('heading', { name: 'roll-out' }).waitFor()

@@ -13,6 +13,8 @@ interface Failures {
 
 /** As many as the hub lists at most. */
 const MOST_FAILURES = 100
+/** So many the hub marks by one request. */
+const MOST_AT_ONCE = 500
 /** The hub's `Date` has whole seconds, and is of a moment after it has looked. */
 const UNSURE_MS = 2000
 
@@ -64,7 +66,10 @@ export async function markSeen(client: QueryClient, which: { run_ids: string[] }
     return { ...before, runs, more: before.more && 'run_ids' in which, marked }
   })
   try {
-    await ask('POST', '/api/me/seen', { body: which })
+    if ('until' in which) await ask('POST', '/api/me/seen', { body: which })
+    else
+      for (let at = 0; at < which.run_ids.length; at += MOST_AT_ONCE)
+        await ask('POST', '/api/me/seen', { body: { run_ids: which.run_ids.slice(at, at + MOST_AT_ONCE) } })
   } finally {
     if (client.getQueryData(failuresQuery.queryKey)?.runs.length === 0)
       void client.invalidateQueries({ queryKey: failuresQuery.queryKey })

@@ -77,6 +77,9 @@ export function FailedList({ groups, more, opened, toggle, most, rest }: Props) 
   )
 }
 
+/** Runs of an open group that are shown; the list of runs has the others. */
+const MOST_OPEN = 50
+
 /** Several failures alike: the newest tells, and each can be opened. */
 function FailedGroup({
   runs,
@@ -120,7 +123,18 @@ function FailedGroup({
           Mark {runs.length} as seen
         </ActionButton>
       </Row>
-      {isOpen && runs.map((run) => <FailedItem key={run.run_id} run={run} isInGroup />)}
+      {isOpen && runs.slice(0, MOST_OPEN).map((run) => <FailedItem key={run.run_id} run={run} isInGroup />)}
+      {isOpen && runs.length > MOST_OPEN && (
+        <li className="border-t border-line bg-sunken px-3 py-1.5 pl-10">
+          <Link
+            to="/runs"
+            search={{ status: 'failed,interrupted', workflow: newest.workflow_name, user: newest.owner }}
+            className="inline-flex min-h-6 items-center text-meta text-accent max-sm:min-h-11"
+          >
+            {runs.length - MOST_OPEN} older ones, in the list of runs
+          </Link>
+        </li>
+      )}
     </>
   )
 }
