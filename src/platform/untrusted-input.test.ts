@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { globPattern } from './untrusted-input.ts'
+import { globPattern, isNestedDeeper, passedLimit } from './untrusted-input.ts'
 
 const fits = (glob: string, ...paths: string[]): string[] =>
   paths.filter((path) => globPattern(glob).test(path))
@@ -30,4 +30,17 @@ test('what would keep a regular expression busy for years is answered', () => {
     assert.equal(globPattern(glob).test(path), false)
     assert.equal(globPattern(glob).test(`${path}${glob.at(-1)}`), true)
   }
+})
+
+test('a limit of entries counts those of all lists and objects, and one of depth the lists and objects in one another', () => {
+  const value = JSON.parse('{"a": [1, {"b": 2}], "c": {"d": []}, "e": "text"}')
+  assert.equal(passedLimit(value, { entries: 7, depth: 3 }), undefined)
+  assert.equal(passedLimit(value, { entries: 6, depth: 3 }), 'entries')
+  assert.equal(passedLimit(value, { entries: 7, depth: 2 }), 'depth')
+  assert.ok(isNestedDeeper(value, 2) && !isNestedDeeper(value, 3))
+  for (const plain of ['text', 1, null, undefined])
+    assert.equal(passedLimit(plain, { entries: 0, depth: 0 }), undefined)
+  const deep = JSON.parse(`${'['.repeat(5_000)}${']'.repeat(5_000)}`)
+  assert.equal(passedLimit(deep, { entries: 5_000, depth: 5_000 }), undefined)
+  assert.equal(passedLimit(deep, { depth: 4_999 }), 'depth')
 })

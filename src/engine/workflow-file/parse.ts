@@ -117,13 +117,14 @@ function expandedSize(value: unknown, sizes = new Map<object, number>()): number
 const becomesText =
   /^(.*\.args\.workflow\.|playbooks?\.(\d+\.)?)?(env|inputs\.[^.]+\.(default|enum)|(steps|finally)\.\d+\.(env|matrix|foreach|args\.(vars|inputs)))(\.|$)/
 
+/** Of names; each place in a list is 0, as looking it up takes a time that grows with the square of the list. */
 function pathOf(ancestors: readonly unknown[], node: unknown): string {
   const path: (string | number)[] = []
   for (const [index, ancestor] of ancestors.entries()) {
     if (isPair(ancestor)) path.push(keyOf(ancestor))
     const next = ancestors[index + 1] ?? node
     const items = (ancestor as { items?: unknown }).items
-    if (!isPair(next) && Array.isArray(items)) path.push(items.indexOf(next))
+    if (!isPair(next) && Array.isArray(items)) path.push(0)
   }
   return path.join('.')
 }

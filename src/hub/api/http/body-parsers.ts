@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setImmediate as immediate } from 'node:timers/promises'
 import type { FastifyRequest } from 'fastify'
 import { ErrandError } from '../../../contract/errors.ts'
 import { FairTurns } from '../../../platform/fair-turns.ts'
-import { hasMoreEntries, isNestedDeeper } from '../../../platform/untrusted-input.ts'
+import { passedLimit } from '../../../platform/untrusted-input.ts'
 import type { ApiApp, ApiLimits } from '../api-context.ts'
 import { answerBrokenRequest } from './error-answers.ts'
 
@@ -24,10 +25,13 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (request.routeOptions.config.route?.raw) return done(null, body)
     if (body === '') return done(null, undefined)
-    inTurn(request, body as string, () => {
+    inTurn(request, body as string, (later) => {
       void json(request, body as string, (error, value) => {
-        if (error === null)
-          return done(hasMoreEntries(value, MOST_ENTRIES) ? tooMany() : tooDeep(value), value)
+        if (error === null) {
+          const refused = tooMuch(value)
+          // What follows goes through all of it once more.
+          return later(() => done(refused, value))
+        }
         const refused = refusedName(body as string)
         if (refused) return done(refused)
         done(
@@ -77,19 +81,27 @@ const LARGE_LENGTH = 64 * 1024
 
 /**
  * Returns how to go on with a body that has come: with large ones one by one, each in a round of the event loop of its own, so
- * that other requests are answered in between, and those of one user hold up no other user's.
+ * that other requests are answered in between, and those of one user hold up no other user's. What `goOn` leaves for later has
+ * another round, before the next body.
  */
-function takingTurns(): (request: FastifyRequest, body: string, goOn: () => void) => void {
+function takingTurns(): (request: FastifyRequest, body: string, goOn: (later: Later) => void) => void {
   const turns = new FairTurns(1)
   return ({ identity, runnerTenant }, body, goOn) => {
-    if (body.length < LARGE_LENGTH) return goOn()
+    if (body.length < LARGE_LENGTH) return goOn((rest) => rest())
     const { tenant = runnerTenant, name = '' } = (identity as typeof identity | null)?.user ?? {}
-    void turns.take(`${tenant}/${name}`).then((turn) => {
+    void turns.take(`${tenant}/${name}`).then(async (turn) => {
       using _turn = turn
-      goOn()
+      let left: (() => void) | undefined
+      goOn((rest) => {
+        left = rest
+      })
+      if (left === undefined) return
+      await immediate()
+      left()
     })
   }
 }
+type Later = (rest: () => void) => void
 
 const deadlines = new WeakMap<IncomingMessage, NodeJS.Timeout>()
 
@@ -114,18 +126,22 @@ function arrivesSteadily(request: IncomingMessage, ms: number): void {
   request.setTimeout(ms, () => request.socket.destroy())
 }
 
+function tooMuch(body: unknown): ErrandError | null {
+  const passed = passedLimit(body, { entries: MOST_ENTRIES, depth: MOST_DEEP })
+  if (passed === undefined) return null
+  return passed === 'entries' ? tooMany() : tooDeep()
+}
+
 const tooMany = (): ErrandError =>
   new ErrandError('body_too_large', `The lists and objects of the body have over ${MOST_ENTRIES} entries.`, {
     hint: 'Split it. A workflow may be sent as the text of a file.',
     details: { limit_entries: MOST_ENTRIES },
   })
 
-const tooDeep = (body: unknown): ErrandError | null =>
-  isNestedDeeper(body, MOST_DEEP)
-    ? new ErrandError('bad_request', `The body is over ${MOST_DEEP} lists or objects deep.`, {
-        hint: 'Send it flatter: what is deep may stand in a text.',
-      })
-    : null
+const tooDeep = (): ErrandError =>
+  new ErrandError('bad_request', `The body is over ${MOST_DEEP} lists or objects deep.`, {
+    hint: 'Send it flatter: what is deep may stand in a text.',
+  })
 
 /** A parser's message without the part of the body that it shows: a body may hold a secret. */
 const withoutBody = (message: string): string =>
