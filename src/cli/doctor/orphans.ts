@@ -56,7 +56,7 @@ export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone:
   )
 }
 
-/** What is left of runners that have a process is theirs, also where they have not taken it up. */
+/** Finds the processes of attempts whose runner is gone. Those of a living runner are its own, even before it has resumed them. */
 function findOrphans(only: Place['only']): Found[] {
   const all = attemptProcesses().filter(
     ({ folder }) => only === undefined || only.some((each) => isBelow(folder, each)),
