@@ -56,7 +56,7 @@ export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone:
   )
 }
 
-/** What is left of runners that have a process is theirs, also where they have not taken it up. */
+/** Attempts whose runner has no process; one that has keeps its own, also those that it has not taken up. */
 function findOrphans(only: Place['only']): Found[] {
   const all = attemptProcesses().filter(
     ({ folder }) => only === undefined || only.some((each) => isBelow(folder, each)),
