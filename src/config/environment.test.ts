@@ -39,6 +39,7 @@ test('the old names of every variable are taken', () => {
     ADOS_HOSTNAME: 'h',
     ADOS_TENANT_ID: 'acme',
     ERRAND_ENROLL_TOKEN: 'once',
+    ERRAND_MADE_RUNNER: 'errand-1',
     ERRAND_LABELS: 'gpu=a100,disk=ssd',
     WORKSPACE_DIR: '/w',
   })
@@ -55,6 +56,7 @@ test('the old names of every variable are taken', () => {
     hostname: 'h',
     tenantId: 'acme',
     enrollToken: 'once',
+    made: 'errand-1',
     labels: ['gpu=a100', 'disk=ssd'],
   })
   assert.deepEqual(clientEnvironment({ AVTOMATIKA_URL: 'u', AVTOMATIKA_TOKEN: 't' }), {

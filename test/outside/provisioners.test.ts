@@ -95,7 +95,10 @@ test('an engine that makes runners fails in every manner, is named with since wh
         await eventually('a runner to be made', isMade)
         await eventually('it to be well', async () => (await failing(address)).length === 0)
         await client.runs.cancel(runId)
-        await eventually('it to be taken away', () => standIn.there.size === 0)
+        await eventually('it to be taken away', async () => {
+          const [{ pool } = {}] = await client.runners.groups({ name: service })
+          return standIn.there.size === 0 && pool?.counts.removing === 0
+        })
       },
     }
     if (row === 'kubernetes') await throughManners(t, 'kubernetes', through)
