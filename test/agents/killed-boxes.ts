@@ -9,7 +9,7 @@ import { baseImage, dockerHere, labelled, noteMade, removeLabelled } from '../su
 import { eventually } from '../support/errand-command.ts'
 import type { ModelRequest } from '../support/model-server/request.ts'
 import { runTurn, startModelServer, type Turn } from '../support/model-server/server.ts'
-import { type Programs, processesOf, startPrograms, workflowText } from '../support/programs.ts'
+import { guardsOf, type Programs, processesOf, startPrograms, workflowText } from '../support/programs.ts'
 import { readIfThere, wholeLog } from '../support/programs-output.ts'
 import { sandboxMissing } from '../support/runner/box-fixture.ts'
 import { BOX_LABEL } from '../support/runner/container-fixture.ts'
@@ -101,7 +101,7 @@ class Killed {
     await this.programs.client.runs.create({ run_id: name, yaml: workflowText([step]) })
   }
 
-  /** Nothing but hub, runner and proxy is there, no door stands open, and the engine has none of its containers. */
+  /** Nothing but hub, runner with its guard, and proxy is there, no door stands open, and the engine has none of its containers. */
   async assertNothingLeft(): Promise<void> {
     const { runnerFolder, home, hub, runner } = this.programs
     const below = (folder: string) => (existsSync(folder) ? readdirSync(folder) : [])
@@ -109,7 +109,7 @@ class Killed {
       folders: ['attempts', 'sandbox/proxy/doors'].flatMap((each) => below(join(runnerFolder, each))),
       processes: processesOf(home).filter(
         (pid) =>
-          ![hub.child.pid, runner!.child.pid].includes(pid) &&
+          ![hub.child.pid, runner!.child.pid, ...guardsOf(home)].includes(pid) &&
           !readIfThere(`/proc/${pid}/cmdline`).includes(join(runnerFolder, 'sandbox/proxy')),
       ),
       containers: (await labelled(this.label).catch(() => ({ containers: [] }))).containers,

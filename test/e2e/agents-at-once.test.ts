@@ -7,7 +7,7 @@ import { agentsFolder } from '../../src/agents/install/native-binary.ts'
 import { installedAgent, subjectNamed } from '../support/agent-subjects.ts'
 import { eventually } from '../support/errand-command.ts'
 import { startModelServer, writeFileScript } from '../support/model-server/server.ts'
-import { type Programs, processesOf, startPrograms } from '../support/programs.ts'
+import { guardsOf, type Programs, processesOf, startPrograms } from '../support/programs.ts'
 import { sized } from '../support/size.ts'
 
 /** How many of each; OpenCode takes 600 MB a process. */
@@ -55,7 +55,7 @@ test('many agents at once on one runner: each does its own work, and nothing of 
   }
   assert.ok(meeting.complete, 'they were not all there at once')
   assert.deepEqual(server.errors, [])
-  const ours = [programs.hub.child.pid, programs.runner?.child.pid]
+  const ours = [programs.hub.child.pid, programs.runner?.child.pid, ...guardsOf(programs.home)]
   const left = processesOf(programs.home).filter((pid) => !ours.includes(pid))
   assert.deepEqual(left.map(commandLine), [])
   await eventually('the end of all attempt folders', () => attemptFolders(programs).length === 0)

@@ -6,7 +6,7 @@ import { isFinalTask } from '../../src/contract/tasks/task.ts'
 import type { TaskView } from '../../src/contract/tasks/task-api.ts'
 import { eventually } from '../support/errand-command.ts'
 import { runTurn, type Turn } from '../support/model-server/server.ts'
-import { processesOf } from '../support/programs.ts'
+import { guardsOf, processesOf } from '../support/programs.ts'
 import { sandboxMissing } from '../support/runner/box-fixture.ts'
 import { taskPlace } from '../support/tasks/task-place.ts'
 
@@ -171,7 +171,7 @@ async function killed(t: TestContext, which: readonly ('hub' | 'runner')[]): Pro
     return states.every(({ phase, run_id }) => phase === 'kept' || run_id === undefined)
   })
   await eventually('the end of what the tasks started', () => {
-    const own = new Set([programs.hub.child.pid, programs.runner!.child.pid])
+    const own = new Set([programs.hub.child.pid, programs.runner!.child.pid, ...guardsOf(programs.home)])
     return processesOf(programs.home).every((pid) => own.has(pid))
   })
 }

@@ -40,7 +40,7 @@ test('Ctrl-C with work under way and a reader ends cleanly, and the next start f
     up.child.kill(signal)
     const { code, stdout, stderr } = await up.finished
     assert.equal(code, 0, `${stdout}\n${stderr}`)
-    assert.deepEqual(processesOf(`${join(errand.data, 'runner')}\0`), [], 'no runner is left')
+    assert.deepEqual(processesOf(`--workspace\0${join(errand.data, 'runner')}\0`), [], 'no runner is left')
     assert.equal(existsSync(join(errand.data, 'lock')), false, 'no lock is left')
     reader.child.kill('SIGKILL')
     await reader.finished
@@ -65,7 +65,7 @@ test('after kill -9 the folder is free again, and nothing of the hub is left', a
     await up.finished
     await eventually(
       'the end of the runner',
-      async () => processesOf(`${join(errand.data, 'runner')}\0`).length === 0,
+      async () => processesOf(`--workspace\0${join(errand.data, 'runner')}\0`).length === 0,
     )
   }
   const last = await errand.up()

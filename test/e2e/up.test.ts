@@ -60,7 +60,7 @@ test('npm start ends the hub and its runner when npm alone is told to end', asyn
   const ended = once(npm, 'exit')
   npm.kill('SIGTERM')
   await ended
-  assert.deepEqual(processesOf(errand.home), [], printed)
+  await eventually('the end of all of it', () => processesOf(errand.home).length === 0)
 })
 
 test('the first start shows a password that opens it; the second finds everything again', async (t) => {
@@ -81,7 +81,7 @@ test('the first start shows a password that opens it; the second finds everythin
 
   first.child.kill('SIGINT')
   assert.equal((await first.finished).code, 0)
-  assert.deepEqual(processesOf(errand.data), [], 'the runner has ended too')
+  await eventually('the end of the runner', () => processesOf(errand.data).length === 0)
 
   const second = await errand.up()
   assert.doesNotMatch(second.printed.stdout, /password/)

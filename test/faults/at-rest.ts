@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { eventually } from '../support/errand-command.ts'
-import { type Programs, processesOf } from '../support/programs.ts'
+import { guardsOf, type Programs, processesOf } from '../support/programs.ts'
 
 /** Outputs that were read stay open for the next reader: the last 256 of them. */
 function isKeptForReading(pid: number | 'self', fd: string, target: string): boolean {
@@ -98,7 +98,7 @@ export async function assertNothingLeft(programs: Programs, before: Rest): Promi
     throw error
   })
   const programsOfIt = [hub.child.pid!, runner!.child.pid!].sort()
-  const guards = () => processesOf(home, 'errand-guard')
+  const guards = () => guardsOf(home)
   const others = () => processesOf(home).filter((pid) => !guards().includes(pid))
   await eventually(
     'no process but hub, runner and its guard',

@@ -168,6 +168,9 @@ export function processesOf(...texts: string[]): number[] {
     .map(Number)
 }
 
+/** What waits beside runners with this home folder for their end. */
+export const guardsOf = (home: string): number[] => processesOf(home, 'errand-guard')
+
 /** All that were started with this home folder, and what they have started. */
 export async function endProcessesOf(home: string): Promise<void> {
   await eventually('the end of all processes', () => {
