@@ -43,7 +43,7 @@ export function sessionCookie(
 export const browserCookie = (request: Asked, { mark, page }: { mark: string; page?: Served }): string =>
   cookieText(request, { name: BROWSER, value: mark, seconds: BROWSER_SECONDS, page })
 
-/** It is `Secure` where the browser says that it speaks https: the hub itself speaks http, behind a proxy too. */
+/** The `Set-Cookie` of a value. It is `Secure` where the browser says that it speaks https: the hub itself speaks http, behind a proxy too. */
 function cookieText(
   { headers: { origin } }: Asked,
   { name, value, seconds, page }: { name: string; value: string; seconds: number; page?: Served },
