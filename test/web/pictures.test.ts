@@ -146,6 +146,21 @@ test('every page is well made and accessible, in both themes and widths, enlarge
   assert.equal(all.length, 22, 'the full size is the number of pages')
   if (isWritten) return
 
+  await t.test('on paper a page is light, whole and without what only a screen needs', async () => {
+    await open(all[0]!, 1440, 400)
+    await page.emulateMedia({ media: 'print', colorScheme: 'dark' })
+    const shown = await page.evaluate(`({
+      screenOnly: [...document.querySelectorAll('nav[aria-label^="Errand"], .button')].filter((one) => one.checkVisibility()).length,
+      ground: getComputedStyle(document.querySelector('#content')).backgroundColor,
+      scrolled: [...document.querySelectorAll('main')].some((one) => one.scrollHeight > one.clientHeight),
+      rows: [...document.querySelectorAll('[data-run]')].filter((one) => one.checkVisibility()).length,
+    })`)
+    const { rows, ...rest } = shown as { rows: number }
+    assert.deepEqual(rest, { screenOnly: 0, ground: 'rgb(255, 255, 255)', scrolled: false })
+    assert.ok(rows > 0)
+    await page.emulateMedia({ media: 'screen', colorScheme: 'light' })
+  })
+
   await t.test('the first Tab leads past the side bar, and a dialog gives the focus back', async () => {
     await open(all[0]!, 1440, 900)
     await page.keyboard.press('Tab')

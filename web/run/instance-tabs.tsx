@@ -1,12 +1,11 @@
-import { useQuery } from '@tanstack/react-query'
-import { useSyncExternalStore } from 'react'
-import type { RunEvent } from '../../src/contract/events.ts'
-import { duration, timeOf, useNow } from '../data/clock.ts'
+import { duration } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import { eventsOfAttempt, type WholeRun } from '../data/runs.ts'
+import type { WholeRun } from '../data/runs.ts'
 import { VisibleText } from '../parts/visible-text.tsx'
 import type { Place } from './chosen-instance.ts'
+import { Events } from './events-tab.tsx'
 import type { RunTab } from './run-search.ts'
+import { useEventsOf } from './use-events.ts'
 
 type Attempt = Place['instance']['attempts'][number]
 
@@ -50,21 +49,6 @@ function Values({ of, none }: { of: Record<string, string>; none: string }) {
   )
 }
 
-/** Of an event so many characters are in the page. */
-const MOST_EVENT = 4000
-
-/** The events at hand, and those of a try from before its page began to hear them. */
-function useEventsOf(run: string, feed: RunFeed, attempt: number | undefined): readonly RunEvent[] {
-  useSyncExternalStore(feed.watch, () => feed.version)
-  const { data: before = [] } = useQuery({
-    queryKey: ['events', run, attempt, feed.from],
-    queryFn: ({ signal }) => eventsOfAttempt(run, attempt!, signal),
-    enabled: feed.from > 0 && attempt !== undefined,
-    staleTime: Number.POSITIVE_INFINITY,
-  })
-  return feed.from > 0 ? [...before.filter(({ seq }) => seq <= feed.from), ...feed.events] : feed.events
-}
-
 /** The variables that a try has left to later steps. */
 function Exports({ run, feed, attempt }: { run: string; feed: RunFeed; attempt: number | undefined }) {
   const end = useEventsOf(run, feed, attempt).findLast(
@@ -102,37 +86,4 @@ function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefin
     if (typeof value === 'number' || typeof value === 'string')
       figures[name.replaceAll('_', ' ')] = typeof value === 'number' ? value.toLocaleString('en') : value
   return <Values of={figures} none="Nothing is measured of it yet." />
-}
-
-/** Events of this step, the newest last; at most the last 300 are in the page. */
-function Events({
-  run,
-  feed,
-  attempt,
-  step,
-}: {
-  run: string
-  feed: RunFeed
-  attempt: number | undefined
-  step: string
-}) {
-  const now = useNow()
-  const own = useEventsOf(run, feed, attempt).filter((event) =>
-    'step' in event ? event.step === step : 'attempt' in event ? event.attempt === attempt : true,
-  )
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
-    <ol tabIndex={0} aria-label="Events" className="min-h-0 flex-1 overflow-auto p-4 font-mono text-meta">
-      {own.slice(-300).map(({ seq, time, type, ...rest }) => (
-        <li key={seq} className="flex gap-x-4 py-0.5 max-lg:flex-wrap max-lg:py-1.5">
-          <span className="w-10 shrink-0 text-right text-ink3 max-lg:w-auto">{seq}</span>
-          <span className="shrink-0 text-ink2">{timeOf(time, now)}</span>
-          <span className="shrink-0 font-medium lg:w-44">{type}</span>
-          <span className="min-w-0 break-all text-ink2 max-lg:basis-full">
-            {JSON.stringify(rest).slice(0, MOST_EVENT)}
-          </span>
-        </li>
-      ))}
-    </ol>
-  )
 }

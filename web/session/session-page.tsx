@@ -178,7 +178,10 @@ export function SessionPage({
         </Link>
         <div className="ml-auto flex shrink-0 items-center gap-2 max-lg:ml-0 max-sm:hidden">
           <span className="text-meta text-ink2">
-            {run.owner} · <Took of={run} /> <Waited of={run} />
+            {run.owner} · <Took of={run} />{' '}
+            <span className="max-lg:hidden">
+              <Waited of={run} />
+            </span>
           </span>
           <span className="contents max-lg:hidden">
             <CopyButton text={run.run_id} label="Copy the run's id" />

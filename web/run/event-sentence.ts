@@ -1,0 +1,151 @@
+import type { AgentUpdate, AgentUpdateOf } from '../../src/contract/agent.ts'
+import type { EventOf, EventType, RunEvent } from '../../src/contract/events.ts'
+import { duration } from '../data/clock.ts'
+import { reasonWords, wordsOf } from '../data/page-words.ts'
+
+/** Of a text that a sentence quotes, at most this many characters are in it. */
+const MOST_QUOTED = 200
+
+function quoted(text: string): string {
+  const line = text
+    .slice(0, 2 * MOST_QUOTED)
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+  return `“${line.length > MOST_QUOTED ? `${line.slice(0, MOST_QUOTED)}…` : line}”`
+}
+const by = (who: string | undefined): string => (who === undefined ? '' : ` by ${who}`)
+const because = (reason: string | undefined, exitCode?: number): string =>
+  reason === undefined ? '' : `: ${reasonWords(reason, exitCode)}`
+const colon = (text: string | undefined): string => (text ? `: ${text}` : '')
+const count = (n: number, one: string, many = `${one}s`): string =>
+  `${n.toLocaleString('en')} ${n === 1 ? one : many}`
+const hostPort = (to: string, port: number | undefined): string => (port === undefined ? to : `${to}:${port}`)
+
+/** How something ended, as a verb: `succeeded`, `failed`, `was canceled`. */
+const ENDS: Readonly<Record<string, string>> = {
+  success: 'succeeded',
+  failed: 'failed',
+  canceled: 'was canceled',
+  interrupted: 'was interrupted',
+  skipped: 'was skipped',
+}
+const ended = (status: string): string => ENDS[status] ?? `is ${wordsOf(status)}`
+
+const INPUTS: Readonly<Record<EventOf<'input.given'>['input']['type'], string>> = {
+  prompt: 'A prompt',
+  queue: 'A change to the queue of prompts',
+  model: 'Another model',
+  permission: 'An answer to a question of the agent',
+  cancel_turn: 'A request to end the turn',
+  close: 'A request to end the session',
+}
+
+const updates: { [K in AgentUpdate['kind']]: (update: AgentUpdateOf<K>) => string } = {
+  session: ({ agent, model, origin }) =>
+    `${agent} ${origin === 'new' ? 'began a session' : 'continued its session'}${model ? ` with ${model}` : ''}.`,
+  prompt: ({ text }) => `The agent received a prompt: ${quoted(text)}`,
+  model: ({ model, refused, who }) =>
+    refused === undefined
+      ? `The model was changed to ${model}${by(who)}.`
+      : `The agent refused the model ${model}: ${refused}`,
+  queue: ({ change, done, who }) =>
+    done
+      ? `A queued prompt was ${{ edit: 'edited', withdraw: 'withdrawn', up: 'moved up' }[change]}${by(who)}.`
+      : 'A queued prompt could not be changed: the agent had it already.',
+  message: ({ text }) => `The agent wrote: ${quoted(text)}`,
+  thought: ({ text }) => `The agent thought: ${quoted(text)}`,
+  tool: ({ title, status }) =>
+    `The agent used a tool${title ? `: ${quoted(title)}` : ''}${status ? ` (${wordsOf(status)})` : ''}.`,
+  plan: ({ entries }) =>
+    `The agent's plan has ${count(entries.length, 'entry', 'entries')}, ${entries.filter(({ status }) => status === 'completed').length} done.`,
+  usage: () => 'The agent reported what it has used.',
+  permission: ({ title }) => `The agent asked for permission: ${quoted(title)}`,
+  permission_answered: ({ decision, by: kind, who }) =>
+    `The permission was ${decision === 'allow' ? 'given' : 'denied'}${
+      kind === 'person'
+        ? by(who ?? 'a person')
+        : kind === 'nobody'
+          ? ', since nobody could be asked'
+          : kind === 'timeout'
+            ? ', since nobody answered in time'
+            : kind === 'canceled'
+              ? ', since the turn was canceled'
+              : ` by a ${kind}`
+    }.`,
+  retry: ({ message }) => `The agent tries its model again: ${message}`,
+  verify: ({ command, status }) => `The check ${quoted(command)} ${status === 'running' ? 'began' : status}.`,
+  turn_ended: ({ stop_reason, message }) =>
+    `The agent's turn ended (${wordsOf(stop_reason)})${colon(message)}`,
+  idle: () => 'The agent waits for a prompt.',
+  notice: ({ text }) => text,
+}
+
+const sentences: { [T in EventType]: (event: EventOf<T>) => string } = {
+  'run.created': ({ workflow_name }) => `The run of ${workflow_name} was created.`,
+  'run.waiting': ({ why }) => `The run is queued: ${why}`,
+  'run.started': () => 'The run started.',
+  'run.cancel_requested': ({ by: who, force, message }) =>
+    `The run was canceled${by(who)}${force ? ', with everything at once' : ''}${colon(message)}`,
+  'run.shared': ({ by: who, user, role, can }) =>
+    `${who} shared the run with ${user ?? `everyone with the role ${role}`}, to ${can === 'watch' ? 'watch' : 'take part'}.`,
+  'run.unshared': ({ by: who, user, role }) =>
+    `${who} stopped sharing the run with ${user ?? `everyone with the role ${role}`}.`,
+  'run.timed_out': () => 'The time limit of the run has passed.',
+  'run.finished': ({ status, reason, message }) =>
+    `The run ${ended(status)}${message ? colon(message) : because(reason)}`,
+  'step.started': ({ step, instances }) =>
+    `Step ${step} started${instances.length === 1 ? ` on ${instances[0]!.host}` : ` with ${count(instances.length, 'instance')}`}.`,
+  'step.skipped': ({ step, reason, message }) =>
+    `Step ${step} was skipped${message ? colon(message) : because(reason)}`,
+  'step.finished': ({ step, status, reason, message }) =>
+    `Step ${step} ${ended(status)}${message ? colon(message) : because(reason)}`,
+  'attempt.created': ({ try: number, host, runner, waiting }) =>
+    `Attempt ${number} on ${host} ${runner ? `goes to runner ${runner}.` : waiting ? `waits: ${waiting}` : 'was created.'}`,
+  'attempt.waiting': ({ why }) => `The attempt waits: ${why}`,
+  'attempt.assigned': ({ runner }) => `The attempt goes to ${runner ? `runner ${runner}` : 'the hub'}.`,
+  'attempt.started': ({ pid, isolation, made_box }) => {
+    const box = isolation && isolation !== 'none' ? isolation : made_box
+    return `The attempt started${box ? ` in a ${box}` : ''}${pid === undefined ? '' : ` as process ${pid}`}.`
+  },
+  'attempt.phase': ({ phase, message, reason }) =>
+    `The attempt is at: ${wordsOf(phase)}${message ? `, ${message}` : because(reason)}`,
+  'network.refused': ({ to, port, why, count: times }) =>
+    `A connection to ${hostPort(to, port)} was refused${times > 1 ? ` ${times.toLocaleString('en')} times` : ''}: ${why}`,
+  'network.used': ({ to, port, sent_bytes, received_bytes }) =>
+    `${count(sent_bytes, 'byte')} went to ${hostPort(to, port)}, ${count(received_bytes, 'byte')} came back.`,
+  'artifact.kept': ({ artifact: { name, bytes } }) => `${name} was saved (${count(bytes, 'byte')}).`,
+  'git.pushed': ({ branch, repo, forced }) =>
+    `Branch ${branch} was pushed to ${repo}${forced ? ', replacing what was there' : ''}.`,
+  'pull_request.changed': ({ pull_request: { number, state, draft } }) =>
+    `Pull request ${number} is ${draft ? 'an open draft' : state}.`,
+  'test.results': ({ tests: { suite, passed, failed, skipped } }) =>
+    `Tests of ${suite}: ${passed} passed, ${failed} failed, ${skipped} skipped.`,
+  'attempt.secrets': ({ secrets }) =>
+    `The attempt receives ${count(Object.keys(secrets).length, 'secret')}: ${Object.keys(secrets).join(', ')}`,
+  'attempt.cancel_requested': ({ reason, message }) =>
+    `The attempt is being stopped${message ? colon(message) : because(reason)}`,
+  output: ({ stream, length }) => `${count(length, 'byte')} on ${stream}.`,
+  'attempt.finished': ({ outcome, reason, message, exit_code, signal, duration_ms, retry_at }) =>
+    `The attempt ${ended(outcome)}${duration_ms === undefined ? '' : ` after ${duration(duration_ms)}`}${
+      message ? colon(message) : signal ? `: ${signal}` : because(reason, exit_code)
+    }${retry_at === undefined ? '' : ' (it is tried again)'}`,
+  'agent.update': ({ update }) => (updates[update.kind] as (update: AgentUpdate) => string)(update),
+  'input.given': ({ input, by: who }) => `${INPUTS[input.type]} was sent${by(who)}.`,
+  'input.taken': () => 'The agent took an input.',
+  'input.passed_on': ({ run_id }) => `A prompt came too late and continues the session in ${run_id}.`,
+  'input.dropped': ({ message }) => `A prompt came too late: ${message}`,
+  'approval.requested': ({ step, message }) => `Step ${step} asks for approval${colon(message)}`,
+  'approval.answered': ({ step, decision, by: who, comment, reason }) =>
+    reason === undefined
+      ? `Step ${step} was ${decision === 'approve' ? 'approved' : 'rejected'}${by(who)}${colon(comment)}`
+      : `The question of step ${step} ended${because(reason)}`,
+  'child.started': ({ run_id }) => `The run ${run_id} was started.`,
+  'child.finished': ({ run_id, status, message }) => `The run ${run_id} ${ended(status)}${colon(message)}`,
+}
+
+/** Returns what an event reports, as one sentence. An event that this page does not know yet is named by its type. */
+export function eventSentence(event: RunEvent): string {
+  const sentence = sentences[event.type] as ((event: RunEvent) => string) | undefined
+  const text = sentence?.(event) ?? wordsOf(event.type)
+  return /[.!?…”)]$/.test(text) ? text : `${text}.`
+}
