@@ -169,7 +169,8 @@ export class FileOutput implements AttemptOutput {
     this.#look()
     const ends = await this.#reader.finish()
     this.#keepOrder(true)
-    if (this.#sendable !== this.#order) keep(this.#folder.file('order.masked'), this.#sendable.toText())
+    if (this.#sendable !== this.#order && !isOneStream(this.#sendable))
+      keep(this.#folder.file('order.masked'), this.#sendable.toText())
     return ends
   }
 
@@ -234,7 +235,8 @@ export class FileOutput implements AttemptOutput {
    */
   #keepOrder(all: boolean): void {
     const grown = STREAMS.some((stream) => this.#order.length(stream) - this.#kept[stream] > PLACE_BYTES / 2)
-    if (!all && !grown) return
+    // The order of a single stream is its own.
+    if (all ? isOneStream(this.#order) : !grown) return
     let text = ''
     for (;;) {
       const part = this.#order.next(this.#kept)
@@ -249,6 +251,8 @@ export class FileOutput implements AttemptOutput {
     if (text !== '') keep(this.#folder.file('order'), text)
   }
 }
+
+const isOneStream = (order: OutputOrder): boolean => STREAMS.some((stream) => order.length(stream) === 0)
 
 /** Without it the order is as the lengths tell. */
 function orderText(path: string): string {
