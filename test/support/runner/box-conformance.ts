@@ -196,9 +196,14 @@ export function boxConformance(name: string, kind: BoxKind): void {
     const first = once(child.stdout, 'data')
     assert.equal(String(await first), 'up\n')
     const rest = buffer(child.stdout)
-    for (const { pid, group } of listProcesses() ?? [])
-      if (group === child.pid && !under.box.spares(pid)) process.kill(pid, 'SIGTERM')
-    for (const pid of under.box.members()) if (!under.box.spares(pid)) process.kill(pid, 'SIGTERM')
+    const group = (listProcesses() ?? []).filter((one) => one.group === child.pid).map(({ pid }) => pid)
+    for (const pid of [...group, ...under.box.members()])
+      try {
+        if (!under.box.spares(pid)) process.kill(pid, 'SIGTERM')
+      } catch (error) {
+        // A `sleep` of it may have ended since.
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+      }
     const [code] = await once(child, 'exit')
     assert.equal(code, 5)
     assert.equal((await rest).toString(), 'bye\n')
