@@ -102,7 +102,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     await events.getByText('"type": "attempt.finished"').waitFor()
     assert.ok(asked.at(-1)!.includes('/events?attempt='), asked.at(-1))
     await page.goto(at(run, '?step=shards@local!999'))
-    await page.getByText(/^torn 2\d\d$/).waitFor()
+    await page.getByText(/^torn 2\d\d$/).first().waitFor()
   })
 
   await t.test('counts go on while it runs', async (t) => {
@@ -164,7 +164,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     const run = await done(workflow('deploy', [{ name: 'eu', ...sub(second) }]))
     const page = await openPage(t, browser, programs)
     await page.goto(at(run))
-    await page.getByText('no route', { exact: true }).waitFor()
+    await page.getByText('no route', { exact: true }).first().waitFor()
     const steps = page.getByRole('navigation', { name: 'Steps' })
     await steps
       .getByRole('list', { name: 'Steps of rollout' })
@@ -182,7 +182,7 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     await dialog.getByText(`--step 'eu > roll > drain'`).waitFor()
     await dialog.getByRole('button', { name: 'Start try 2' }).click()
     await page.getByText('try 2 of 2').waitFor()
-    await page.getByText('no route', { exact: true }).waitFor()
+    await page.getByText('no route', { exact: true }).first().waitFor()
     assert.ok(!page.url().includes(run))
 
     const well = workflow('l5', [{ name: 'l5', ...cmd('echo deep') }])
