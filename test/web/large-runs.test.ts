@@ -40,7 +40,10 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
       sizes.push((await response.body().catch(() => Buffer.alloc(0))).length)
     })
     await page.goto(at(run))
-    await page.getByText(/^torn 2\d\d$/).first().waitFor()
+    await page
+      .getByText(/^torn 2\d\d$/)
+      .first()
+      .waitFor()
     const steps = page.getByRole('navigation', { name: 'Steps' })
     const rows = steps.getByRole('button', { name: /^(failed|success) 2\d\d / })
     await steps.getByRole('button', { name: '35 more' }).waitFor()
@@ -102,7 +105,10 @@ test('runs with many instances, and runs within runs', { skip }, async (t) => {
     await events.getByText('"type": "attempt.finished"').waitFor()
     assert.ok(asked.at(-1)!.includes('/events?attempt='), asked.at(-1))
     await page.goto(at(run, '?step=shards@local!999'))
-    await page.getByText(/^torn 2\d\d$/).first().waitFor()
+    await page
+      .getByText(/^torn 2\d\d$/)
+      .first()
+      .waitFor()
   })
 
   await t.test('counts go on while it runs', async (t) => {
