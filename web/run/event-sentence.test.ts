@@ -35,9 +35,7 @@ const samples: Samples = {
     [{ step: 'dump', phase: 'main', instances: [{ host: 'db-1' }] }, 'Step dump started on db-1.'],
     [{ step: 'dump', phase: 'main', instances: [] }, 'Step dump started with 0 instances.'],
   ],
-  'step.skipped': [
-    [{ step: 'dump', phase: 'main', reason: 'left_out' }, 'Step dump was skipped: left out.'],
-  ],
+  'step.skipped': [[{ step: 'dump', phase: 'main', reason: 'left_out' }, 'Step dump was skipped: left out.']],
   'step.finished': [[{ step: 'dump', phase: 'main', status: 'canceled' }, 'Step dump was canceled.']],
   'attempt.created': [
     [
