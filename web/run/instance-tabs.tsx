@@ -1,11 +1,13 @@
-import { duration } from '../data/clock.ts'
+import { useQuery } from '@tanstack/react-query'
+import { useState, useSyncExternalStore } from 'react'
+import type { RunEvent } from '../../src/contract/events.ts'
+import { duration, timeOf, useNow } from '../data/clock.ts'
 import type { RunFeed } from '../data/run-feed.ts'
-import type { WholeRun } from '../data/runs.ts'
+import { eventsOfAttempt, type WholeRun } from '../data/runs.ts'
 import { VisibleText } from '../parts/visible-text.tsx'
 import type { Place } from './chosen-instance.ts'
-import { Events } from './events-tab.tsx'
+import { eventSentence } from './event-sentence.ts'
 import type { RunTab } from './run-search.ts'
-import { useEventsOf } from './use-events.ts'
 
 type Attempt = Place['instance']['attempts'][number]
 
@@ -49,6 +51,18 @@ function Values({ of, none }: { of: Record<string, string>; none: string }) {
   )
 }
 
+/** Returns the events at hand, and those of an attempt from before its page followed the run. */
+function useEventsOf(run: string, feed: RunFeed, attempt: number | undefined): readonly RunEvent[] {
+  useSyncExternalStore(feed.watch, () => feed.version)
+  const { data: before = [] } = useQuery({
+    queryKey: ['events', run, attempt, feed.from],
+    queryFn: ({ signal }) => eventsOfAttempt(run, attempt!, signal),
+    enabled: feed.from > 0 && attempt !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+  })
+  return feed.from > 0 ? [...before.filter(({ seq }) => seq <= feed.from), ...feed.events] : feed.events
+}
+
 /** The variables that a try has left to later steps. */
 function Exports({ run, feed, attempt }: { run: string; feed: RunFeed; attempt: number | undefined }) {
   const end = useEventsOf(run, feed, attempt).findLast(
@@ -86,4 +100,56 @@ function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefin
     if (typeof value === 'number' || typeof value === 'string')
       figures[name.replaceAll('_', ' ')] = typeof value === 'number' ? value.toLocaleString('en') : value
   return <Values of={figures} none="Nothing is measured of it yet." />
+}
+
+/** Of the JSON of an event, at most this many characters are shown. */
+const MOST_JSON = 4000
+/** At most this many events are in the page: the newest. */
+const MOST_EVENTS = 300
+
+interface EventsProps {
+  run: string
+  feed: RunFeed
+  attempt: number | undefined
+  step: string
+}
+
+/** The events of one step as sentences, the newest last. Each opens to the event as it is stored. */
+function Events({ run, feed, attempt, step }: EventsProps) {
+  const now = useNow()
+  const own = useEventsOf(run, feed, attempt).filter((event) =>
+    'step' in event ? event.step === step : 'attempt' in event ? event.attempt === attempt : true,
+  )
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys as well
+    <ol tabIndex={0} aria-label="Events" className="min-h-0 flex-1 overflow-auto p-4 text-meta">
+      {own.slice(-MOST_EVENTS).map((event) => (
+        <EventRow key={event.seq} event={event} at={timeOf(event.time, now)} />
+      ))}
+    </ol>
+  )
+}
+
+function EventRow({ event, at }: { event: RunEvent; at: string }) {
+  const [isOpen, setOpen] = useState(false)
+  return (
+    <li className="py-0.5 max-lg:py-1.5">
+      <details onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
+        <summary className="flex cursor-pointer gap-x-4 rounded-chip hover:bg-hover">
+          <span className="w-10 shrink-0 text-right font-mono text-ink3 max-sm:w-7">{event.seq}</span>
+          <time dateTime={event.time} className="shrink-0 text-ink2">
+            {at}
+          </time>
+          <bdi className="min-w-0 break-words">
+            <VisibleText text={eventSentence(event)} />
+          </bdi>
+        </summary>
+        {isOpen && (
+          <p className="my-1 ml-14 font-mono break-all whitespace-pre-wrap text-ink2 max-sm:ml-0">
+            <VisibleText text={JSON.stringify(event, undefined, 2).slice(0, MOST_JSON)} />
+          </p>
+        )}
+      </details>
+    </li>
+  )
 }
