@@ -228,7 +228,14 @@ test('one that was made and not begun is begun, and one that was removed by hand
   const { Config, HostConfig } = await engine.getContainer(need.name).inspect()
   await provisioner.remove(need.name, signal)
   // As a hub leaves it that is killed between the two.
-  await engine.createContainer({ name: need.name, Image: image, Labels: Config.Labels, HostConfig })
+  const lasting = { Entrypoint: ['sleep', '600'], Cmd: [] }
+  await engine.createContainer({
+    name: need.name,
+    Image: image,
+    Labels: Config.Labels,
+    HostConfig,
+    ...lasting,
+  })
   assert.deepEqual(await provisioner.find(signal), [{ name: need.name, state: 'starting' }])
   await provisioner.provision(need, signal)
   assert.deepEqual(await provisioner.find(signal), [{ name: need.name, state: 'running' }])
