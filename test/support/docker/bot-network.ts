@@ -62,6 +62,6 @@ async function removedOnceEmpty(network: ThingApi<unknown>): Promise<void> {
 
 /** A test may have made no rules, or only some. */
 function notThere(error: { stderr?: string }): void {
-  if (!/No chain|does not exist|Bad rule|doesn't exist|does a matching rule exist/.test(error.stderr ?? ''))
-    throw error
+  const gone = /No chain|No such file|does not exist|Bad rule|doesn't exist|does a matching rule exist/
+  if (!gone.test(error.stderr ?? '')) throw error
 }
