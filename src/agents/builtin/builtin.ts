@@ -1,7 +1,8 @@
-import { existsSync, realpathSync, statSync } from 'node:fs'
+import { realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { AgentUpdate } from '../../contract/agent.ts'
 import { ErrandError } from '../../contract/errors.ts'
+import { ownProgram } from '../../platform/own-program.ts'
 import type { AcpProfile } from '../acp/profile.ts'
 import { AcpProtocol } from '../acp/protocol.ts'
 import type { Agent, AgentLaunch, Program, SessionRequest } from '../agent.ts'
@@ -30,7 +31,10 @@ export const builtin: Agent = {
   services: [{ ...openaiService, keyless: true }],
   settings: ['OPENAI_BASE_URL', ...ownSettings],
   usage: 'each_call',
-  locate: async () => ({ type: 'found', program: { path: programFile(), version: '' } }),
+  locate: async () => ({
+    type: 'found',
+    program: { path: ownProgram(import.meta.dirname, 'program.ts', 'builtin-agent.cjs'), version: '' },
+  }),
   launch,
   modelAt: (url, key) => ({ env: { OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: key }, model: 'ask-check' }),
   protocol: (request, port) => new AcpProtocol(profile, request, port),
@@ -52,14 +56,6 @@ function partsOf(path: string): string[] {
     ? ['src', 'node_modules', 'package.json'].map((name) => join(packageFolder, name))
     : [path]
   return [process.execPath, ...code]
-}
-
-/** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
-function programFile(): string {
-  const files = ['program.ts', 'builtin-agent.cjs', '../builtin-agent.cjs'].map((name) =>
-    join(import.meta.dirname, name),
-  )
-  return files.find((file) => existsSync(file)) ?? files[1]!
 }
 
 /** The settings and folder of a session, or why there can be none. Looks at files, never at the network. */

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AttemptLimits } from '../../contract/attempt.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import { findProgram, isBelow, realPath } from '../../platform/files.ts'
+import { ownProgram } from '../../platform/own-program.ts'
 import { isFurtherIn, procText, signal } from '../../platform/proc.ts'
 import type { Limiter } from '../limits/limiter.ts'
 import { DOOR_INSIDE } from '../proxy/rules.ts'
@@ -124,7 +125,11 @@ export class ContainerBox implements Box {
     writeFileSync(files.name, container)
     writeFileSync(join(folder, `spec.${name}`), JSON.stringify(spec), { mode: 0o600 })
     return {
-      argv: [process.execPath, programFile(), join(folder, `spec.${name}`)],
+      argv: [
+        process.execPath,
+        ownProgram(import.meta.dirname, ...CONTAINER_PROGRAMS),
+        join(folder, `spec.${name}`),
+      ],
       cwd: folder,
       env: outsideEnvironment(launch.env),
     }
@@ -254,18 +259,10 @@ export class ContainerBox implements Box {
   }
 }
 
-/** How many namespaces of processes it stands in. */
 const libcOf = (loader: string): string => (loader.includes('musl') ? 'musl' : 'glibc')
 
 const isInside = (path: string, places: readonly string[]): boolean =>
   places.some((each) => isBelow(path, each))
-
-/** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
-function programFile(): string {
-  const [source, bundle] = CONTAINER_PROGRAMS
-  const files = [source!, bundle!, `../${bundle}`].map((name) => resolve(import.meta.dirname, name))
-  return files.find((file) => existsSync(file)) ?? files[1]!
-}
 
 function namesIn(folder: string): string[] {
   try {

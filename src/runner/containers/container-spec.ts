@@ -68,5 +68,5 @@ export const NOT_BEGUN = 125
 
 /** The signal by which the program outside is told to end its container: SIGKILL would end the program alone. */
 export const KILL_CONTAINER = 'SIGUSR2'
-/** The files of that program, by its source or its bundle. */
-export const CONTAINER_PROGRAMS: readonly string[] = ['container-program.ts', 'container.cjs']
+/** The names of that program's file: its source, and its bundle. */
+export const CONTAINER_PROGRAMS = ['container-program.ts', 'container.cjs'] as const

@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { spawnGroup } from '../../platform/child-tree.ts'
+import { ownProgram } from '../../platform/own-program.ts'
 import { hasLimited } from './time-guard.ts'
 
 /** The variables by which the container engine, and programs, are found. */
@@ -15,8 +14,9 @@ const WAIT = 'read -r word && exit; exec "$@"'
  */
 export function startGuard(folder: string, env: NodeJS.ProcessEnv): { close(): void } {
   const given = Object.fromEntries(PASSED_ON.map((name) => [name, env[name]]))
+  const program = ownProgram(import.meta.dirname, 'guard-program.ts', 'guard.cjs')
   const child = spawnGroup<'stdin'>(
-    ['/bin/sh', '-c', WAIT, 'errand-guard', process.execPath, guardProgram(), folder],
+    ['/bin/sh', '-c', WAIT, 'errand-guard', process.execPath, program, folder],
     // Not in the runner's folder: whoever takes that away ends all that works there.
     { cwd: '/', env: given, stdio: ['pipe', 'ignore', 'ignore'] },
   )
@@ -31,12 +31,4 @@ export function startGuard(folder: string, env: NodeJS.ProcessEnv): { close(): v
       if (!hasLimited(folder)) child.stdin.end('none\n')
     },
   }
-}
-
-/** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
-function guardProgram(): string {
-  const files = ['guard-program.ts', 'guard.cjs', '../guard.cjs'].map((name) =>
-    resolve(import.meta.dirname, name),
-  )
-  return files.find((file) => existsSync(file)) ?? files[1]!
 }

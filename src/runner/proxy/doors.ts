@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import { spawnGroup } from '../../platform/child-tree.ts'
 import { removeTree, writeFileAtomic } from '../../platform/files.ts'
+import { ownProgram } from '../../platform/own-program.ts'
 import { processStat } from '../../platform/proc.ts'
 import { socketPath } from '../../platform/socket-path.ts'
 import { DOOR_PORT, type DoorRules, FOLDER_TAKEN, isForsaken } from './rules.ts'
@@ -210,7 +211,7 @@ export class Doors {
 
   async #connect(): Promise<void> {
     const { folder } = this.#options
-    const program = this.#options.program ?? proxyProgram()
+    const program = this.#options.program ?? ownProgram(import.meta.dirname, 'program.ts', 'proxy.cjs')
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const health = (await this.#ask('GET', '/health').catch(() => undefined)) as Health | undefined
     const goesOn =
@@ -361,12 +362,6 @@ const unavailable = (cause: Error): ErrandError =>
     hint: 'See its log in the state folder (proxy/log).',
     cause,
   })
-
-/** Beside its source, else where the build has put it: beside the bundles, or above their parts. */
-function proxyProgram(): string {
-  const files = ['program.ts', 'proxy.cjs', '../proxy.cjs'].map((name) => join(import.meta.dirname, name))
-  return files.find((file) => existsSync(file)) ?? files[1]!
-}
 
 const versionOf = (file: string): string =>
   createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 16)
