@@ -41,37 +41,11 @@ export function duration(ms: number): string {
   return clockOf(ms)
 }
 
-/** A wait below a second is not told. */
-export const LEAST_WAIT_MS = 1000
-
 /** A duration that ticks, in whole seconds. */
 export function clockOf(ms: number): string {
   const all = Math.max(0, Math.floor(ms / 1000))
   const [hours, minutes, seconds] = [Math.floor(all / 3600), Math.floor(all / 60) % 60, all % 60]
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`
-}
-
-/** The times of a run or step, as the API has them. */
-interface Timed {
-  created_at?: string | undefined
-  started_at?: string | undefined
-  finished_at?: string | undefined
-  waited_ms?: number | undefined
-  waiting_since?: string | undefined
-}
-
-/**
- * How long something was worked on by now, and how long it waited while nothing of it was; undefined: it has not begun. A run waits from
- * its creation on, a step from its start.
- */
-export function workOf(of: Timed, nowMs: number): { workedMs: number; waitedMs: number } | undefined {
-  const { created_at, started_at, finished_at, waited_ms, waiting_since } = of
-  const begin = waited_ms === undefined ? started_at : (created_at ?? started_at)
-  if (begin === undefined) return undefined
-  const isWaiting = finished_at === undefined && waiting_since !== undefined
-  const waitedMs = (waited_ms ?? 0) + (isWaiting ? Math.max(0, nowMs - Date.parse(waiting_since)) : 0)
-  const end = finished_at === undefined ? nowMs : Date.parse(finished_at)
-  return { workedMs: Math.max(0, end - Date.parse(begin) - waitedMs), waitedMs }
 }
 
 const days = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']

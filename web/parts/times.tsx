@@ -1,4 +1,5 @@
-import { clockOf, duration, exactTime, LEAST_WAIT_MS, timeOf, useNow, workOf } from '../data/clock.ts'
+import { LEAST_WAIT_MS, type Timed, workOf } from '../../src/contract/runs/work-times.ts'
+import { clockOf, duration, exactTime, timeOf, useNow } from '../data/clock.ts'
 
 /** When something was, with zone and UTC on hover. */
 export function When({ time }: { time: string }) {
@@ -10,7 +11,7 @@ export function When({ time }: { time: string }) {
   )
 }
 
-type Of = { of: Parameters<typeof workOf>[0] }
+type Of = { of: Timed }
 
 function TookNow({ of }: Of) {
   const work = workOf(of, useNow())

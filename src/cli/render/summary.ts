@@ -2,6 +2,7 @@ import type { AttemptUsage } from '../../contract/attempt.ts'
 import type { EventOf } from '../../contract/events.ts'
 import { networkText, refusalText } from '../../contract/isolation.ts'
 import type { RunSummary, StepView } from '../../contract/run.ts'
+import { LEAST_WAIT_MS, type Timed, waitedBy, workOf } from '../../contract/runs/work-times.ts'
 import type { StepStatus } from '../../contract/status.ts'
 import type { Row } from './run-rows.ts'
 import { bytesText, durationText, numberText, table } from './table.ts'
@@ -45,20 +46,14 @@ export function whyText(of: { reason?: string; message?: string; exitCode?: numb
 export const between = (start: string | undefined, end: string | undefined): string =>
   start === undefined || end === undefined ? '' : durationText(Date.parse(end) - Date.parse(start))
 
-type Timed = Pick<RunSummary, 'started_at' | 'finished_at' | 'waited_ms'> & { created_at?: string }
+/** Returns how long an ended run or step was worked on, such as `5.0 s`; empty while it goes on. */
+export const workedText = (of: Timed): string =>
+  of.started_at === undefined || of.finished_at === undefined ? '' : durationText(workOf(of, 0)!.workedMs)
 
-/** How long an ended run or step was worked on: a run waits from its creation on, a step from its start. */
-export function workedText({ created_at, started_at, finished_at, waited_ms }: Timed): string {
-  const begin = waited_ms === undefined ? started_at : (created_at ?? started_at)
-  if (begin === undefined || started_at === undefined || finished_at === undefined) return ''
-  return durationText(Math.max(0, Date.parse(finished_at) - Date.parse(begin) - (waited_ms ?? 0)))
-}
-
-/** How long it waited while nothing of it was worked on, such as `10 m 00 s`; nothing where that is no second. */
-export function waitedText(of: { waited_ms?: number; waiting_since?: string }, nowMs = Date.now()): string {
-  const { waited_ms = 0, waiting_since } = of
-  const now = waiting_since === undefined ? 0 : Math.max(0, nowMs - Date.parse(waiting_since))
-  return waited_ms + now < 1000 ? '' : durationText(waited_ms + now)
+/** Returns how long something waited while nothing of it was worked on, such as `10 m 00 s`; empty below a second. */
+export function waitedText(of: Timed, nowMs = Date.now()): string {
+  const waitedMs = waitedBy(of, nowMs)
+  return waitedMs < LEAST_WAIT_MS ? '' : durationText(waitedMs)
 }
 
 /** The head and rows of a table without the column of this name where no row has a text in it. */

@@ -1,4 +1,5 @@
-import { duration, timeOf, useNow, workOf } from '../../data/clock.ts'
+import { workOf } from '../../../src/contract/runs/work-times.ts'
+import { duration, timeOf, useNow } from '../../data/clock.ts'
 import { shownStep, type WholeRun } from '../../data/runs.ts'
 import { statusWord } from '../../parts/status-mark.tsx'
 import { nodeId } from '../graph/nodes.ts'
