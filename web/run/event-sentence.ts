@@ -40,6 +40,15 @@ const INPUTS: Readonly<Record<EventOf<'input.given'>['input']['type'], string>> 
   close: 'A request to end the session',
 }
 
+/** Who or what decided about a permission, other than a person. */
+const DECIDED: Readonly<Record<Exclude<AgentUpdateOf<'permission_answered'>['by'], 'person'>, string>> = {
+  rule: ' by a rule',
+  policy: ' by a policy',
+  timeout: ', since nobody answered in time',
+  canceled: ', since the turn was canceled',
+  nobody: ', since nobody could be asked',
+}
+
 const updates: { [K in AgentUpdate['kind']]: (update: AgentUpdateOf<K>) => string } = {
   session: ({ agent, model, origin }) =>
     `${agent} ${origin === 'new' ? 'began a session' : 'continued its session'}${model ? ` with ${model}` : ''}.`,
@@ -61,17 +70,7 @@ const updates: { [K in AgentUpdate['kind']]: (update: AgentUpdateOf<K>) => strin
   usage: () => 'The agent reported what it has used.',
   permission: ({ title }) => `The agent asked for permission: ${quoted(title)}`,
   permission_answered: ({ decision, by: kind, who }) =>
-    `The permission was ${decision === 'allow' ? 'given' : 'denied'}${
-      kind === 'person'
-        ? by(who ?? 'a person')
-        : kind === 'nobody'
-          ? ', since nobody could be asked'
-          : kind === 'timeout'
-            ? ', since nobody answered in time'
-            : kind === 'canceled'
-              ? ', since the turn was canceled'
-              : ` by a ${kind}`
-    }.`,
+    `The permission was ${decision === 'allow' ? 'given' : 'denied'}${kind === 'person' ? by(who ?? 'a person') : DECIDED[kind]}.`,
   retry: ({ message }) => `The agent tries its model again: ${message}`,
   verify: ({ command, status }) => `The check ${quoted(command)} ${status === 'running' ? 'began' : status}.`,
   turn_ended: ({ stop_reason, message }) =>

@@ -135,7 +135,7 @@ function EventRow({ event, at }: { event: RunEvent; at: string }) {
   return (
     <li className="py-0.5 max-lg:py-1.5">
       <details onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
-        <summary className="flex cursor-pointer gap-x-4 rounded-chip hover:bg-hover">
+        <summary className="flex cursor-pointer gap-x-4 rounded hover:bg-hover">
           <span className="w-10 shrink-0 text-right font-mono text-ink3 max-sm:w-7">{event.seq}</span>
           <time dateTime={event.time} className="shrink-0 text-ink2">
             {at}

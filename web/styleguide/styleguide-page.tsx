@@ -69,13 +69,13 @@ const told: Told[] = [
 ]
 const wait = () => new Promise((resolve) => setTimeout(resolve, 2000))
 
-/** Every shared part in every state: for whoever changes one. Only `npm run page` serves it. */
 const waited = {
   started_at: '2026-02-03T04:05:06Z',
   finished_at: '2026-02-03T05:17:09Z',
   waited_ms: 600_000,
 }
 
+/** Every shared part in every state: for whoever changes one. Only `npm run page` serves it. */
 export function StyleguidePage() {
   const [asking, setAsking] = useState(false)
   const [tab, setTab] = useState('log')

@@ -20,7 +20,7 @@ import type { AttemptFacts, AttemptFolder } from './attempt-folder.ts'
 import { ExportScanner } from './exported-variables.ts'
 import { LastErrorLine } from './last-error-line.ts'
 import type { AttemptOutput } from './measured-end.ts'
-import { OutputOrder } from './output-order.ts'
+import { OutputOrder, orderLine } from './output-order.ts'
 import { OutputValues } from './output-values.ts'
 import { type Look, PLACE_BYTES, type SizeWatch, type SizeWatcher } from './size-watch.ts'
 
@@ -245,7 +245,7 @@ export class FileOutput implements AttemptOutput {
       const end = offset + length
       // The last one may grow.
       if (!all && this.#order.next({ ...this.#kept, [stream]: end }) === undefined) break
-      text += `${stream} ${end}${unordered ? ' unordered' : ''}\n`
+      text += orderLine(stream, end, unordered)
       this.#kept[stream] = end
     }
     if (text !== '') keep(this.#folder.file('order'), text)

@@ -11,6 +11,10 @@ interface Part extends Record<StreamName, number> {
 /** More parts than these are joined, so far as a line stays near its place. */
 const MOST_PARTS = 20_000
 
+/** Returns the line of text for the bytes of a stream up to `end`; `takeText` reads it. */
+export const orderLine = (stream: StreamName, end: number, unordered = false): string =>
+  `${stream} ${end}${unordered ? ' unordered' : ''}\n`
+
 /** The order in which both streams of an attempt came, as parts of one or the other. */
 export class OutputOrder {
   #parts: Part[] = []
@@ -71,11 +75,10 @@ export class OutputOrder {
     return { stream, offset, length: part[stream] - offset, ...(part.unordered && { unordered: true }) }
   }
 
-  /** As lines of text; those of the parts from `from` on. */
-  toText(from = 0): string {
+  /** Returns the parts as lines of text. */
+  toText(): string {
     return this.#parts
-      .slice(from)
-      .map(({ stream, unordered, ...ends }) => `${stream} ${ends[stream]}${unordered ? ' unordered' : ''}\n`)
+      .map(({ stream, unordered, ...ends }) => orderLine(stream, ends[stream], unordered))
       .join('')
   }
 
