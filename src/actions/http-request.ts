@@ -50,7 +50,7 @@ export const httpRequestWithin = (silenceMs = SILENCE_MS): Action => ({
       }
     } catch (cause) {
       if (signal.aborted) {
-        const missing = response === undefined ? 'had not answered' : 'had not ended its answer'
+        const missing = response === undefined ? 'had not answered' : 'had not finished its answer'
         throw new ErrandError('host_unreachable', `The server of ${name} ${missing}.`, { cause })
       }
       if (cause instanceof ErrandError) throw cause

@@ -135,7 +135,7 @@ export interface RunnerEnvironment {
   /** Exchanged at the first start for a token that is kept. */
   enrollToken?: string
   runnerId?: string
-  /** The name under which a hub has made it for one run. */
+  /** The name that the hub gave this provisioned runner. */
   made?: string
   workspaceDir?: string
   mode: RunnerMode

@@ -309,7 +309,7 @@ export const settings = {
   ERRAND_MADE_RUNNER: {
     ...{ type: 'text', page: 'cli', for: '`runner`' },
     about:
-      'the name under which a hub has made this runner for one run; set where runners are made. Such a one ends by itself when its hub stays away or its folder is gone',
+      'the name that the hub gave this provisioned runner; set by the hub. A provisioned runner ends itself when its hub stays away or its folder is gone',
   },
   ERRAND_SANDBOX_REQUIRED: {
     type: 'choice',

@@ -79,7 +79,10 @@ test('doctor names the processes of attempts whose runner or folder is gone, and
   rmSync(programs.runnerFolder, { recursive: true })
   assert.equal((await doctor()).orphans[0]?.why, 'folder_gone')
   const text = await programs.call('doctor', '--data', programs.home)
-  assert.match(text.stdout, new RegExp(`orphans +Attempt ${id}.1 goes on without its runner, whose folder`))
+  assert.match(
+    text.stdout,
+    new RegExp(`orphans +Attempt ${id}.1 is running without its runner, whose folder`),
+  )
   const { ended, code } = await doctor('--end-orphans')
   assert.deepEqual([code, ended.length, ended[0]?.gone, ended[0]?.attempt_id], [0, 1, true, `${id}.1`])
   assert.deepEqual(stepsOf(programs), [])

@@ -2,8 +2,8 @@ import type * as z from 'zod'
 import type { ErrorAnswer } from '../../src/contract/run-api.ts'
 import { pageWords } from './page-words.ts'
 
-/** Said of a refusal whose words are for programs alone. */
-const UNREADABLE = 'The hub did not take this from the page. Load the page anew, and try again.'
+/** The message for a refusal that only a program can understand. */
+const UNREADABLE = 'The hub refused this request. Reload the page and try again.'
 
 /** A request that was refused, or that the hub did not answer (`unavailable`). */
 export class ApiError extends Error {
@@ -107,7 +107,7 @@ export async function request(method: string, path: string, options: Ask & { hea
   const answer = await response.json().catch(() => undefined)
   const given = answer?.error ?? {
     code: 'internal',
-    message: response.status < 500 ? UNREADABLE : 'The hub, or what stands before it, failed to answer.',
+    message: response.status < 500 ? UNREADABLE : 'The hub, or a proxy in front of it, failed to answer.',
   }
   if (response.status === 401 && path !== '/api/auth/login') onRefused()
   throw new ApiError(response.status, { error: given })

@@ -12,9 +12,9 @@ declare global {
   var errandHeldKeys: { keys: Key[]; isHolding: boolean } | undefined
 }
 
-/** A key is held for so long, and all that follow go with it: without it they may mean something else. */
+/** How long a key is held. When it expires, all later keys go too: without it they may mean something else. */
 const LONGEST_MS = 5000
-/** Letters that cancel, select, approve or deny: nobody means them who has not seen the page. */
+/** Letters that cancel, select, approve or deny: nobody means them before seeing the page. */
 const CAREFUL = /^[xad]$/i
 
 const isTextField = (element: Element | null): element is HTMLInputElement | HTMLTextAreaElement =>

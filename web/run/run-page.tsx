@@ -224,7 +224,11 @@ function ShownRun({ run }: { run: WholeRun }) {
             </span>
             <span>
               <When time={run.started_at ?? run.created_at} />
-              {run.started_at === undefined ? ', ' : run.finished_at === undefined ? ', works ' : ', took '}
+              {run.started_at === undefined
+                ? ', '
+                : run.finished_at === undefined
+                  ? ', running for '
+                  : ', took '}
               <Took of={run} />
               <Waited of={run} className="ml-2" />
             </span>

@@ -17,7 +17,7 @@ export interface Place {
   /** The hub that commands use; `known`: somebody named it, or one runs here. */
   hub: { url: string; token?: string; known: boolean }
   env: NodeJS.ProcessEnv
-  /** Folders that were named by whoever asks: of runners elsewhere nothing is looked at. Absent: none was. */
+  /** The folders that the user named; runners in other folders are ignored. Absent if none was named. */
   only?: readonly string[]
 }
 

@@ -35,7 +35,7 @@ export const doctor = command({
     ...hubOptions,
     'end-orphans': {
       type: 'boolean',
-      help: 'Only end what goes on of steps whose runner, or its folder, is gone',
+      help: 'Only end steps that are still running although their runner, or its folder, is gone',
     },
     ...jsonOption,
   },
@@ -73,7 +73,7 @@ async function endThem(only: Place['only'], json: boolean): Promise<number> {
   else {
     for (const { attempt_id = 'of unknown id', processes, gone } of ended) {
       const pids = processes.map(({ pid }) => pid).join(', ')
-      const what = gone ? 'is ended' : 'could not be ended wholly'
+      const what = gone ? 'was ended' : 'is still running in part'
       process.stdout.write(`${lineText(`Attempt ${attempt_id} ${what}: process ${pids}.`)}\n`)
     }
     process.stdout.write(`Ended: ${ended.filter(({ gone }) => gone).length} of ${ended.length}.\n`)

@@ -12,9 +12,9 @@ import {
 } from '../../runner/orphans/attempt-processes.ts'
 import { type Check, type Finding, ok, type Place, warning } from './check.ts'
 
-/** An attempt that goes on though nobody can tell its end. */
+/** An attempt that is still running, and whose end nobody can report. */
 export interface Orphan {
-  /** Absent where nothing that can be seen says it. */
+  /** Absent if no visible process shows it. */
   attempt_id?: string
   /** Of its runner. */
   folder: string
@@ -26,7 +26,7 @@ type Found = AttemptProcesses & Pick<Orphan, 'why'>
 
 /** Between SIGTERM and SIGKILL. */
 const GRACE_MS = 10_000
-/** A runner that is just being started again has its attempts back by then. */
+/** Time in which a runner that is just restarting resumes its attempts. */
 const BACK_WITHIN_MS = 3_000
 const MOST_NAMED = 5
 const MOST_COMMAND = 80
@@ -35,15 +35,15 @@ export const orphans: Check = {
   name: 'orphans',
   async run({ only }) {
     const found = findOrphans(only)
-    if (found.length === 0) return [ok('No step goes on without its runner.')]
+    if (found.length === 0) return [ok('No step is running without its runner.')]
     return found.map(findingOf)
   },
 }
 
-/** As they are told in JSON. */
+/** Lists the orphans as `--json` shows them. */
 export const orphansNow = (only: Place['only']): Orphan[] => findOrphans(only).map(toldOf)
 
-/** Ends them all, and answers what has become of each. */
+/** Ends all orphans, and says of each whether it is gone. */
 export async function endOrphans(only: Place['only']): Promise<(Orphan & { gone: boolean })[]> {
   let found = findOrphans(only)
   if (found.some(({ why }) => why === 'runner_gone')) {
@@ -69,14 +69,14 @@ function findOrphans(only: Place['only']): Found[] {
     .map((each) => ({ ...each, why: existsSync(each.folder) ? 'runner_gone' : 'folder_gone' }))
 }
 
-/** The folders of which a process has an attempt's journal open, as a runner has whose folder was taken away. */
+/** Finds the folders in which a process has an attempt's journal open, as a runner has after its folder was deleted. */
 function journalKeepers(folders: ReadonlySet<string>): string[] {
   const open = visibleProcesses().flatMap(({ pid }) => linksOf(`/proc/${pid}/fd`))
   const journals = open.filter((link) => /\/reports( \(deleted\))?$/.test(link))
   return [...folders].filter((folder) => journals.some((link) => link.startsWith(`${folder}/attempts/`)))
 }
 
-/** None of a process that is gone, or another user's. */
+/** Reads the links in a folder; none if the process is gone or belongs to another user. */
 function linksOf(folder: string): string[] {
   try {
     return readdirSync(folder).map((name) => readlinkSync(join(folder, name)))
@@ -93,10 +93,10 @@ function findingOf(orphan: Found): Finding {
   const more = processes.length - named.length
   const what = why === 'folder_gone' ? `whose folder ${folder} is gone` : `whose folder is ${folder}`
   return warning(
-    `Attempt ${attempt_id} goes on without its runner, ${what}: process ${named.join(', ')}${more > 0 ? `, and ${more} more` : ''}.`,
+    `Attempt ${attempt_id} is running without its runner, ${what}: process ${named.join(', ')}${more > 0 ? `, and ${more} more` : ''}.`,
     why === 'folder_gone'
-      ? 'Nobody takes it up any more. End it with: errand doctor --end-orphans'
-      : 'Start that runner, which takes it up, or end it with: errand doctor --end-orphans',
+      ? 'No runner can resume it. End it with: errand doctor --end-orphans'
+      : 'Start that runner, which resumes it, or end it with: errand doctor --end-orphans',
   )
 }
 

@@ -8,7 +8,7 @@ const PIECE_MS = 500
 const PIECE_FIELDS = 40
 const NONE = 0xffffffff
 const NEWLINE = 10
-/** Of a file: another one is made anew. */
+/** Version of the file; a file of another version is rebuilt. */
 const VERSION = 2
 const streams: readonly StreamName[] = ['stdout', 'stderr']
 /** Beside the stream in the same field. */

@@ -9,7 +9,7 @@ export interface EngineLooksOptions {
   pools(): readonly Pool[]
   drivers: PoolDrivers
   calls: Turns
-  /** How the engines did. */
+  /** Receives how calls to the engines went. */
   outside?: Pick<OutsideServices, 'failed' | 'worked'> | undefined
   log: Log
   /** Between looks. */
@@ -29,13 +29,13 @@ export interface EngineLooksOptions {
 interface Failure {
   since: string
   text: string
-  /** Nothing is known of what there is: the engine said neither yes nor no. */
+  /** Whether the engine gave no answer, so that nothing is known of its runners. */
   silent: boolean
 }
 
 const names = { docker: 'Docker', kubernetes: 'The Kubernetes API' } as const
 
-/** Looks again and again at what there is of each group, and knows whose engines do not answer. */
+/** Polls the engines for the runners of each group, and knows which engines do not answer. */
 export class EngineLooks {
   readonly #options: EngineLooksOptions
   readonly #failing = new Map<string, Failure>()
@@ -48,7 +48,7 @@ export class EngineLooks {
     this.#options = options
   }
 
-  /** Looks now: where a look is under way, once more after it. */
+  /** Polls now; if a poll is under way, polls once more after it. */
   now(): void {
     clearTimeout(this.#timer)
     if (this.#options.signal.aborted) return
@@ -128,5 +128,5 @@ export class EngineLooks {
   }
 }
 
-/** A kubeconfig that cannot be read names none. */
+/** Returns the service of a driver; none if its kubeconfig cannot be read. */
 const serviceOf = async (driver: Provisioner) => await driver.service?.().catch(() => undefined)

@@ -3,9 +3,9 @@ import type { Size } from '../fleet/made-groups.ts'
 import { cpusText, sizeText } from '../fleet/placement.ts'
 import { areAlike } from './pool-drivers.ts'
 
-/** How long a size counts after a runner had it last: nodes of a cluster come and go. */
+/** How long a size counts after the last report: nodes of a cluster come and go. */
 const COUNTS_MS = 3_600_000
-/** So many sizes are named to a person. */
+/** The most sizes that a message names. */
 const MOST_NAMED = 3
 
 interface Known {
@@ -13,7 +13,7 @@ interface Known {
   sizes: { size: Size; atMs: number }[]
 }
 
-/** The sizes of the runners that groups make by their present settings, as they have reported them. */
+/** The sizes that provisioned runners have reported, by group and for its present settings. */
 export class GroupSizes {
   readonly #known = new Map<string, Known>()
 
@@ -25,7 +25,7 @@ export class GroupSizes {
     if (!known.sizes.some((other) => isWithin(size, other.size))) known.sizes.push({ size, atMs: nowMs })
   }
 
-  /** None of which another is as large; empty: no runner has reported its size yet. */
+  /** Returns the largest sizes; empty until a runner has reported its size. */
   of(pool: Pool, nowMs: number): Size[] {
     return this.#knownOf(pool, nowMs).sizes.map(({ size }) => size)
   }
@@ -44,7 +44,7 @@ export class GroupSizes {
 export const isWithin = (one: Size, other: Size): boolean =>
   one.cpus <= other.cpus && one.memoryBytes <= other.memoryBytes
 
-/** Says of a run that it asks for more than each of these. */
+/** Returns the message for a run that needs more than any of these sizes. */
 export function tooLarge(group: string, asked: Size, sizes: readonly Size[]): string {
   const { cpus, memoryBytes } = asked
   const wanted = [cpus > 0 && cpusText(cpus), memoryBytes > 0 && `${sizeText(memoryBytes)} of memory`]

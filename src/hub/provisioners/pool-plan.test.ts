@@ -240,7 +240,7 @@ test('while an engine is silent, what is said of runners that are away is not th
   assert.equal(plan(lost).removals[0]?.message, 'It was connected, and has vanished.')
   assert.equal(
     plan({ ...lost, silence }).removals[0]?.message,
-    `It was connected, and has not been heard of since then; whether it lives is not known. ${silence}`,
+    `It was connected and has not been heard from since. Whether it is running is not known. ${silence}`,
   )
 })
 

@@ -142,7 +142,7 @@ function whyRemoved(
   const { run_id } = row
   if (isStarting(row) && !connected) {
     if (run_id !== undefined && !isOpen(run_id))
-      return { end: 'unwanted', message: 'Its run was over, or set aside, before it was there.' }
+      return { end: 'unwanted', message: 'Its run ended, or was set aside, before the runner was there.' }
     if (row.state !== 'wanted' && !areAlike(row.pool, pool))
       return { end: 'unwanted', message: OTHER_SETTINGS }
     if (nowMs <= Date.parse(row.due_at) || row.state === 'wanted') return undefined
@@ -164,7 +164,7 @@ function whyRemoved(
       message:
         silence === undefined
           ? 'It was connected, and has vanished.'
-          : `It was connected, and has not been heard of since then; whether it lives is not known. ${silence}`,
+          : `It was connected and has not been heard from since. Whether it is running is not known. ${silence}`,
     }
   return undefined
 }

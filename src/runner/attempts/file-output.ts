@@ -254,7 +254,7 @@ export class FileOutput implements AttemptOutput {
 
 const isOneStream = (order: OutputOrder): boolean => STREAMS.some((stream) => order.length(stream) === 0)
 
-/** Without it the order is as the lengths tell. */
+/** Reads a saved order; empty if there is none, and then the lengths give the order. */
 function orderText(path: string): string {
   try {
     return readFileSync(path, 'utf8')
@@ -263,7 +263,7 @@ function orderText(path: string): string {
   }
 }
 
-/** A disk that takes no more costs the order after a restart, and nothing else. */
+/** Appends to a file. A full disk costs only the order after a restart. */
 function keep(path: string, text: string): void {
   try {
     appendFileSync(path, text, { mode: 0o600 })

@@ -17,7 +17,7 @@ export class LastErrorLine {
     this.#isCut ||= !isWhole
   }
 
-  /** Without colours and blank lines, and in its last state where carriage returns draw it anew; undefined: there is none. */
+  /** The last line that is not blank, without colors and as the last carriage return left it; undefined if there is none. */
   get text(): string | undefined {
     const states = this.#end.toString('utf8').split(/[\r\n]/)
     for (let at = states.length - 1; at >= 0; at--) {

@@ -8,7 +8,7 @@ interface Part extends Record<StreamName, number> {
   unordered: boolean
 }
 
-/** More parts than these are joined, so far as a line stays near its place. */
+/** Beyond this number parts are joined, as far as each line stays near its place. */
 const MOST_PARTS = 20_000
 
 /** Returns the line of text for the bytes of a stream up to `end`; `takeText` reads it. */
@@ -43,7 +43,7 @@ export class OutputOrder {
     if (this.#parts.length > this.#most) this.#join()
   }
 
-  /** So long they are now. Where both have grown by much, the lesser stands last, and is unordered. */
+  /** Takes the present lengths. If both have grown by much, the smaller part comes last and is unordered. */
   look({ stdout, stderr, sure }: Look): void {
     const out = Math.max(0, stdout - this.length('stdout'))
     const err = Math.max(0, stderr - this.length('stderr'))
@@ -69,7 +69,7 @@ export class OutputOrder {
     }
     const part = this.#parts[low]
     if (part === undefined) return undefined
-    // Where the other one is told they came in another order.
+    // The bytes of the other stream were reported in another order.
     const stream = part[part.stream] > known[part.stream] ? part.stream : other(part.stream)
     const offset = known[stream]
     return { stream, offset, length: part[stream] - offset, ...(part.unordered && { unordered: true }) }
@@ -82,7 +82,7 @@ export class OutputOrder {
       .join('')
   }
 
-  /** Takes what `toText` made; what is not whole is left out, and lengths beyond these are not there. */
+  /** Reads the text of `toText`. It ignores incomplete lines and lengths beyond `most`. */
   takeText(text: string, most: Readonly<Record<StreamName, number>>): void {
     for (const [, stream, end, unordered] of text.matchAll(/^(stdout|stderr) (\d+)( unordered)?\n/gm)) {
       const name = stream as StreamName

@@ -12,13 +12,13 @@ export interface Look {
   sure: boolean
 }
 
-/** By so many bytes a line may be seen away from its place. With what a hub joins it is 64 KB. */
+/** The farthest that a line may be from its place, in bytes. What a hub joins brings it to 64 KB. */
 export const PLACE_BYTES = 48 * 1024
 
-/** Between two looks at files that grow: with 100 MB/s they grow by 25 KB meanwhile. */
+/** Time between two checks of growing files: at 100 MB/s they grow by 25 KB meanwhile. */
 const LOOK_MS = 0.25
 const TELL_MS = 20
-/** Also where the system says nothing of a file that grows. */
+/** Time between checks of files whose growth the system does not report. */
 const POLL_MS = 100
 /** How long the thread may take for its last look. */
 const LAST_MS = 2_000
@@ -46,8 +46,8 @@ interface Watched extends SizeListener {
 }
 
 /**
- * Watches files that processes write straight into: a thread looks at the lengths of both outputs as they grow, since their
- * order is in neither. What computes in this process does not hold it up.
+ * Watches files that processes write into directly. A thread reads the lengths of both outputs as they grow, since neither file
+ * holds their order. Work in this thread does not delay it.
  */
 export class SizeWatch {
   readonly #watched = new Map<number, Watched>()
@@ -126,7 +126,7 @@ export class SizeWatch {
 }
 
 export interface SizeWatcher {
-  /** Resolves when all that was written before is told. */
+  /** Resolves when everything written before was reported. */
   last(): Promise<void>
   /** May be called twice. */
   stop(): void

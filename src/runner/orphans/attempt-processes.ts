@@ -15,7 +15,7 @@ import { markOf, marksOf } from '../attempts/launch.ts'
 import { CONTAINER_PROGRAMS, KILL_CONTAINER } from '../containers/container-spec.ts'
 import { holdsSandboxUp } from '../sandbox/bridge.ts'
 
-/** A process of an attempt, named for good by its pid and its start. */
+/** A process of an attempt; its pid and its start identify it. */
 export interface AttemptProcess {
   pid: number
   /** In ticks since boot. */
@@ -30,17 +30,17 @@ export interface AttemptProcesses {
   key: string
   /** Of its runner. */
   folder: string
-  /** Absent where nothing that can be seen says it. */
+  /** Absent if no visible process shows it. */
   attemptId?: string
   /** The oldest one first. */
   processes: AttemptProcess[]
 }
 
-const WAITS = 'errand, which waits for the command'
-/** A container that does not end within it is left to who removes it. */
+const WAITS = 'errand, waiting for the command'
+/** A container that takes longer to end is left to whoever removes it. */
 const CONTAINER_ENDS_WITHIN_MS = 10_000
 
-/** All processes of runners' attempts that this user may look at, by attempt. None where there is no /proc. */
+/** Lists all processes of attempts that this user may see, by attempt; none without /proc. */
 export function attemptProcesses(): AttemptProcesses[] {
   const found = new Map<string, AttemptProcesses>()
   const all = (listProcesses() ?? []).toSorted((a, b) => Number(a.start) - Number(b.start))
@@ -60,13 +60,12 @@ export function attemptProcesses(): AttemptProcesses[] {
   return [...found.values()]
 }
 
-/** Whether something of the attempt is there. */
+/** Whether the attempt has a process. */
 export const isThere = (key: string): boolean => processesMarked(`${markOf(key)}\0`).length > 0
 
 /**
- * Ends all of an attempt: SIGTERM, the grace, SIGKILL. Its processes are looked up by their mark before each signal, and get it
- * only where they are still what they were: a number that is meanwhile another process's is not hit. `members`: those that
- * have lost the mark. False where one survives.
+ * Ends all processes of an attempt: SIGTERM, the grace, SIGKILL. It looks them up by their mark before each signal, so a reused pid
+ * is never hit. `members` are processes that have lost the mark. Returns false if one survives.
  */
 export async function endAttempt(
   key: string,
@@ -81,7 +80,7 @@ export async function endAttempt(
   return await endTree(tree, 0)
 }
 
-/** Ends the containers of an attempt by the programs that stand for them. */
+/** Ends the containers of an attempt through the programs that represent them. */
 async function endContainers(mark: string): Promise<void> {
   const programs = processesMarked(`${mark}\0`).filter((pid) =>
     CONTAINER_PROGRAMS.some((name) => procText(pid, 'cmdline')?.includes(`/${name}\0`)),
@@ -95,5 +94,5 @@ async function until(condition: () => boolean, withinMs: number): Promise<void> 
   while (!condition() && performance.now() < lastMs) await sleep(50)
 }
 
-/** The wrapper that waits for an attempt's command stands between runner and command, and knows the attempt's folder. */
+/** Matches the command line of the wrapper between runner and command, which names the attempt's folder. */
 const CLAIM = /\/attempts\/([^/\0]+)\/[^\0]*claim\.\d+\0/

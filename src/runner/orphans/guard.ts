@@ -2,15 +2,15 @@ import { spawnGroup } from '../../platform/child-tree.ts'
 import { ownProgram } from '../../platform/own-program.ts'
 import { hasLimited } from './time-guard.ts'
 
-/** The variables by which the container engine, and programs, are found. */
+/** The variables that it needs to find programs and the container engine. */
 const PASSED_ON = ['PATH', 'HOME']
 
-/** Waits for a word, or for the end of who could say it, and becomes the guard then. Builtins only: it costs a shell's memory. */
+/** Waits for a word from the runner, or for its end, and then becomes the guard. It uses only builtins, so it costs one shell. */
 const WAIT = 'read -r word && exit; exec "$@"'
 
 /**
- * Starts what waits beside a runner for its end, however that comes, and then holds the attempts that go on to their time limits.
- * `close`: the runner leaves in order, with nothing to be ended by it any more; once, last of all.
+ * Starts the process that waits beside a runner for its end, however it ends, and then enforces the time limits of the attempts that
+ * are still running. Call `close` once and last, when the runner stops in order.
  */
 export function startGuard(folder: string, env: NodeJS.ProcessEnv): { close(): void } {
   const given = Object.fromEntries(PASSED_ON.map((name) => [name, env[name]]))

@@ -60,7 +60,10 @@ test('one without work ends a minute after its hub has given it up, and not befo
   }
   away.ms = 1_500
   await eventually('its end', () => ends() === 1)
-  assert.match(said[0]!, /^The hub was not reached for 2 s, and this runner, .* it ends\.$/)
+  assert.match(
+    said[0]!,
+    /^This provisioned runner has not reached its hub for 2 s and has no work: it ends\.$/,
+  )
   assert.equal(own.folderGone, false)
 })
 
@@ -93,10 +96,7 @@ test('where its folder is gone, or another one, what runs is ended first, also w
     await eventually('its end', () => ends() === 1)
     assert.ok(own.folderGone)
     assert.deepEqual(told, [`50 The folder ${folder} of its runner is gone.`])
-    assert.match(
-      said[0]!,
-      /is gone, and nothing can be reported any more: this runner ends, and with it run_a\.1\.$/,
-    )
+    assert.match(said[0]!, /is gone, so nothing can be reported: this runner ends, and with it run_a\.1\.$/)
   }
 })
 

@@ -16,20 +16,20 @@ export interface OwnEndOptions {
   end(): void
   /** Default 2,000. */
   everyMs?: number
-  /** Beyond the time after which the hub gives this runner up. Default: a minute. */
+  /** Time beyond that after which the hub gives up this runner. Default: a minute. */
   spareMs?: number
   /** Between SIGTERM and SIGKILL where the folder is gone. Default 10,000. */
   graceMs?: number
 }
 
-/** Results that nobody has asked for in this time are not kept for a hub any more. */
+/** Results that no hub has requested in this time are given up. */
 const UNREPORTED_MS = 24 * 3_600_000
-/** How long attempts may take to be over beyond their grace. */
+/** How much longer than their grace attempts may take to end. */
 const OVER_MS = 15_000
 
 /**
- * When a runner that was made for one run ends by itself: without work, once its hub stays away longer than it keeps anything for
- * this runner; and with all that it has, once its folder is gone, since nothing can be reported any more.
+ * Ends a provisioned runner: without work, once its hub stays away longer than the hub keeps anything for this runner; and with all
+ * that it has, once its folder is gone, since nothing can be reported then.
  */
 export class OwnEnd {
   readonly #options: OwnEndOptions
@@ -44,7 +44,7 @@ export class OwnEnd {
     this.#timer = setInterval(() => this.#look(), options.everyMs ?? 2_000)
   }
 
-  /** Whether it has ended the runner since its folder is gone. */
+  /** Whether it ended the runner because the folder was gone. */
   get folderGone(): boolean {
     return this.#folderGone
   }
@@ -66,7 +66,7 @@ export class OwnEnd {
     if (awayMs < patience.lostAfterMs + spareMs || this.#hasWork(awayMs)) return
     this.close()
     log(
-      `The hub was not reached for ${Math.round(awayMs / 1000)} s, and this runner, which was made for one run, has no work: it ends.`,
+      `This provisioned runner has not reached its hub for ${Math.round(awayMs / 1000)} s and has no work: it ends.`,
       { level: 'warn' },
     )
     end()
@@ -84,7 +84,7 @@ export class OwnEnd {
     const ids = going().map(({ spec }) => spec.attempt_id)
     const message = `The folder ${folder} of its runner is gone.`
     log(
-      `The folder ${folder} is gone, and nothing can be reported any more: this runner ends${ids.length === 0 ? '' : `, and with it ${ids.join(', ')}`}.`,
+      `The folder ${folder} is gone, so nothing can be reported: this runner ends${ids.length === 0 ? '' : `, and with it ${ids.join(', ')}`}.`,
       { level: 'error' },
     )
     for (const attempt of going()) attempt.endAsLost(graceMs, message)
@@ -93,7 +93,7 @@ export class OwnEnd {
   }
 }
 
-/** Another one where the folder was made anew. */
+/** Identifies a folder; a recreated folder has another identity. */
 function placeOf(folder: string): string {
   const found = statSync(folder, { throwIfNoEntry: false })
   return found === undefined ? '' : `${found.dev} ${found.ino} ${found.birthtimeMs}`

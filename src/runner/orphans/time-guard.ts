@@ -12,16 +12,16 @@ export interface TimeGuardOptions {
   folder: string
   /** Between SIGTERM and SIGKILL. */
   graceMs: number
-  /** How often it is looked whether there is a runner again. */
+  /** Time between checks for a runner. */
   everyMs: number
 }
 
-/** A runner that comes back in this time is the first to end an attempt. */
+/** Time in which a runner that comes back may end an attempt itself. */
 const SLACK_MS = 1_000
 
 /**
- * Holds attempts to their time while their runner is not there: returns when none is left that has a limit, or when a runner
- * has the folder again. All that it has to know it reads first: the folder may go.
+ * Enforces the time limits of attempts while their runner is away. Returns when no attempt with a limit is left, or when a runner
+ * has the folder again. It reads all that it needs first, since the folder may be deleted.
  */
 export async function guardTimes({ folder, graceMs, everyMs }: TimeGuardOptions): Promise<void> {
   let limited = limitedAttempts(folder)
@@ -37,7 +37,7 @@ export async function guardTimes({ folder, graceMs, everyMs }: TimeGuardOptions)
   }
 }
 
-/** Whether an attempt in the runner's folder goes on that has a time limit. */
+/** Whether an attempt with a time limit is running in the runner's folder. */
 export const hasLimited = (folder: string): boolean => limitedAttempts(folder).some(({ key }) => isThere(key))
 
 interface LimitedAttempt {
@@ -59,7 +59,7 @@ function limitedAttempts(folder: string): LimitedAttempt[] {
   return names.flatMap((name) => limitedAttempt(new AttemptFolder(join(attempts, name))) ?? [])
 }
 
-/** Undefined for one without a limit, one that has not begun or has ended, and one that has no processes of its own. */
+/** Reads an attempt; undefined if it has no limit, has not begun, has ended or has no processes of its own. */
 function limitedAttempt(folder: AttemptFolder): LimitedAttempt | undefined {
   try {
     const facts = folder.facts()
@@ -76,7 +76,7 @@ function limitedAttempt(folder: AttemptFolder): LimitedAttempt | undefined {
   }
 }
 
-/** As its runner has reported it, else as its wrapper has claimed it. */
+/** Returns when an attempt began: as its runner reported it, else as its wrapper claimed it. */
 function begunAtMs(folder: AttemptFolder): number | undefined {
   for (const line of readFileSync(folder.file('reports'), 'utf8').split('\n').slice(0, -1)) {
     const entry = JSON.parse(line) as JournalEntry

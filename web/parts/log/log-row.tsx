@@ -108,7 +108,7 @@ const Unordered = () => (
   <span
     role="img"
     className="pr-2 text-ink3 select-none"
-    title="stdout and stderr grew too fast to see their order: this line belongs further up, by more than 64 KB perhaps"
+    title="stdout and stderr grew too fast to know their order: this line may belong more than 64 KB further up"
     aria-label="Its place among the lines of the other stream is not known"
   >
     ≈

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from 'react'
 /** Rows that stand in the page at once. */
 export const MOST_ROWS = 300
 
-/** How rows of a list are told apart and grouped. */
+/** How rows of a list are identified and grouped. */
 export interface Grouping<Row> {
   id: (row: Row) => string
   group: (row: Row) => string

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'react'
 import { type Grouping, MOST_ROWS, useHovered, useRowGroups, windowOf } from './row-groups.ts'
 
-/** So many rows a press goes on by. */
+/** Rows that one press moves by. */
 const STEP = 100
 
 interface Pages {

@@ -22,7 +22,7 @@ export function LinkToShare({ link }: { link: string }) {
       </div>
       <p role="status" className="mt-1 min-h-[18px] text-meta text-ink2">
         {copied === true && 'The link is copied.'}
-        {copied === false && 'It could not be copied: select it, and copy it by hand.'}
+        {copied === false && 'The link could not be copied. Select it and copy it yourself.'}
       </p>
     </div>
   )

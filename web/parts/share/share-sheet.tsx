@@ -62,9 +62,9 @@ export default function ShareSheet({ run, link, close }: Props) {
       <LinkToShare link={link} />
       <p className="mb-3 text-ink2">
         <bdi className="font-medium text-ink">{run.owner}</bdi> and the admins of the tenant{' '}
-        <bdi>{me?.tenant}</bdi> can open it, and those below. A person whom a step asks for an approval can,
-        too. Others are told that there is no such {what}. Who takes part prompts and answers by their own
-        name, and uses what the {what} has: its files, its secrets.
+        <bdi>{me?.tenant}</bdi> can open it, and so can those below and anyone whom a step asks for approval.
+        For others it does not exist. A person who takes part prompts and answers under their own name, and
+        can use the files and secrets of the {what}.
       </p>
       <ul aria-label="Shared with" className="mb-3 border-b border-line">
         {shares.map((share) => (

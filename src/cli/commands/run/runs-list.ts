@@ -17,7 +17,7 @@ function limitOf(text: string | undefined): number | undefined {
 }
 
 export const runsList = command({
-  summary: 'List runs: those that go on first, each the newest first.',
+  summary: 'List runs: open runs first, then ended ones, newest first.',
   options: {
     status: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
     workflow: { type: 'string', value: 'NAME', help: 'Only runs of this workflow' },
@@ -49,7 +49,7 @@ export const runsList = command({
     sort: {
       type: 'string',
       value: 'ORDER',
-      help: `By active (default: what goes on, then what has ended), started, finished, duration or name; -name and so on: the other way round`,
+      help: `Order: active (default: open runs, then ended ones), started, finished, duration or name; -name and so on reverse it`,
     },
     text: {
       type: 'string',

@@ -15,7 +15,7 @@ import { eventLine, followTask } from './task-follow.ts'
 import { taskRun } from './task-run.ts'
 
 const list = command({
-  summary: 'List tasks: what waits for an answer or goes on first, each the newest first.',
+  summary: 'List tasks: those that wait for an answer first, then open ones, then ended ones, newest first.',
   options: {
     state: { type: 'string', value: 'LIST', help: 'Only these, such as running,failed' },
     repo: { type: 'string', value: 'URL', help: 'Only tasks of this repository' },

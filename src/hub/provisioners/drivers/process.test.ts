@@ -68,7 +68,7 @@ test('one that is there at its deadline is ended with what it has left, also whe
   // A shell that sees its child end first says so, too.
   assert.match(
     message!,
-    /^Its process was ended by SIGKILL\. It said last: The time of this runner is over\./,
+    /^Its process was ended by SIGKILL\. Its last output: The time of this runner is over\./,
   )
   assert.equal(found.get(long.name)?.state, 'running')
   await Promise.all([provisioner.remove(short.name), provisioner.remove(long.name)])
@@ -147,7 +147,7 @@ test('of one that was killed, the signal is told, by a later hub too', async (t)
     const log = join(folder, need.name, 'runner.log')
     await eventually('its log', () => existsSync(log) && readFileSync(log, 'utf8') === 'connected\n')
     for (const pid of pids(need.name)) process.kill(pid, signal)
-    const message = `Its process was ended by ${signal}. It said last: connected`
+    const message = `Its process was ended by ${signal}. Its last output: connected`
     const ended = await eventually('its end', async () => {
       const [found] = await provisioner.find()
       return found?.state === 'ended' && found

@@ -17,7 +17,7 @@ export interface ProcessProvisionerOptions {
   env: Readonly<Record<string, string | undefined>>
   /** How long a runner may take to go when it is told to. Default 10,000. */
   graceMs?: number
-  /** How often the shell beside each looks after it. Default 5. */
+  /** Time between checks of the shell beside each runner. Default 5. */
   lookSeconds?: number
 }
 
@@ -28,7 +28,7 @@ const LOG = 'runner.log'
 const ENDED = 'runner.ended'
 const GRACE_MS = 10_000
 const MAX_TOLD = 2_000
-/** Of the log of one that was killed, so many lines are told. */
+/** Number of log lines that the message about a killed process quotes. */
 const KILLED_LINES = 3
 const LOOK_SECONDS = 5
 /**
@@ -75,7 +75,7 @@ done`
  */
 export class ProcessProvisioner implements Provisioner {
   readonly #options: ProcessProvisionerOptions
-  /** Those that this process has started; of others nobody is told how they end. */
+  /** The processes that this hub started; nobody learns how others end. */
   readonly #children = new Map<string, ChildProcess>()
 
   constructor(options: ProcessProvisionerOptions) {
@@ -180,7 +180,7 @@ export class ProcessProvisioner implements Provisioner {
 function endText(how: string, said: string): string {
   // The log of a killed process says little of the kill.
   const last = said.split('\n').slice(-KILLED_LINES).join('\n')
-  if (how.startsWith('SIG')) return `Its process was ended by ${how}.${last && ` It said last: ${last}`}`
+  if (how.startsWith('SIG')) return `Its process was ended by ${how}.${last && ` Its last output: ${last}`}`
   const end = how === '' ? 'Its process has ended' : `Its process ended with exit code ${how}`
   return said === '' ? `${end}.` : `${end}: ${said}`
 }

@@ -169,7 +169,7 @@ test('a pod that finds its token used is told as the second of its Job', () => {
   assert.equal(seen(job, [second], STUCK_MS - 1).state, 'starting')
   assert.deepEqual(seen(job, [second], STUCK_MS), {
     state: 'ended',
-    message: 'Its pod was deleted, and another one finds its token used.',
+    message: 'Its pod was deleted. The pod in its place cannot use its token again.',
   })
 })
 

@@ -149,7 +149,11 @@ export function foundRunner(
   const words = STUCK[waiting?.reason ?? '']
   if (words !== undefined) {
     if (waiting!.message?.includes(`secret "${name}" not found`) && nowMs - scheduledAtMs(pod) >= STUCK_MS)
-      return { name, state: 'ended', message: 'Its pod was deleted, and another one finds its token used.' }
+      return {
+        name,
+        state: 'ended',
+        message: 'Its pod was deleted. The pod in its place cannot use its token again.',
+      }
     const message = `${words} (${waiting!.reason}): ${sentence(waiting!.message ?? 'Kubernetes says no more')}`
     const isStuck = nowMs - scheduledAtMs(pod) >= STUCK_MS
     const permanent = NEVER.includes(waiting!.reason!)
