@@ -118,6 +118,9 @@ test('questions alone are counted, failures alike are one row, and the list begi
     await isAccessible(page, 'an opened group')
     await needs.getByRole('link', { name: `Open nightly-db, which failed, ${failed[0]}` }).click()
     await page.waitForURL(`**/runs/${failed[0]}*`)
+    // Leaving the page at once could be before it has said that the run was opened.
+    const isUnseen = async () => (await ann.views.failures()).runs.some((run) => run.run_id === failed[0])
+    await eventually('it to be seen', async () => !(await isUnseen()))
     await page.goto(`${programs.url}/runs`)
     await needs.getByRole('button', { name: 'Show all 7 kinds of failure' }).click()
     await needs.getByText('× 11').waitFor()
