@@ -81,7 +81,10 @@ test('a new user gets from the first start to a finished workflow, a retried hos
     await keys.press('Enter')
     await page.getByRole('heading', { name: 'roll-out' }).waitFor()
     await page.getByText('exit code 7').first().waitFor()
-    await page.getByText('no room', { exact: true }).waitFor()
+    await page
+      .getByRole('region', { name: /^Log of / })
+      .getByText('no room', { exact: true })
+      .waitFor()
   })
 
   await t.test('retry the one host alone, and all is done', async () => {

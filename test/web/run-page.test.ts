@@ -136,7 +136,10 @@ test('the page of a run', { skip }, async (t) => {
     await programs.ended(run_id)
     const page = await openPage(t, browser, programs)
     await page.goto(at(run_id))
-    await page.getByText('torn', { exact: true }).waitFor()
+    await page
+      .getByRole('region', { name: /^Log of / })
+      .getByText('torn', { exact: true })
+      .waitFor()
     const map = page.getByRole('slider', { name: 'Map of 240 instances' })
     assert.equal(await map.getAttribute('aria-valuetext'), '42: 1 failed')
     await map.focus()
