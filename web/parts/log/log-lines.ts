@@ -10,8 +10,10 @@ const MOST_BLOCKS = 100
 const CUT_BYTES = 2048
 const MOST_BYTES = 1024 * 1024
 const REFRESH_MS = 100
-/** After a request that got no answer. */
+/** Milliseconds until the next request after one that got no answer, or no news of bytes that events have reported. */
 const AGAIN_MS = 2_000
+/** The wait for news doubles up to this many milliseconds. */
+const MOST_NEWS_MS = 30_000
 
 const blockOf = (number: number) => Math.floor((number - 1) / BLOCK)
 
@@ -38,6 +40,7 @@ export class LogLines {
   #refreshing = false
   #running = true
   #retry: ReturnType<typeof setTimeout> | undefined
+  #newsMs = AGAIN_MS
   readonly #blocks = new Map<number, Line[]>()
   readonly #open = new Map<number, Line>()
   /** Lines that may have grown since they came: their texts stay until they come once more. */
@@ -133,11 +136,16 @@ export class LogLines {
         const before = this.#bytes
         const isFirst = !this.isKnown || this.behind !== undefined
         this.#take(await this.#ask(isFirst ? { tail: BLOCK, cut: CUT_BYTES } : this.#after()))
-        // A hub that knows no more than it did is asked again with the next event.
-        tries = this.#bytes > before || this.behind !== undefined ? 0 : tries + 1
+        const isNews = this.#bytes > before || this.behind !== undefined
+        tries = isNews ? 0 : tries + 1
+        if (isNews) this.#newsMs = AGAIN_MS
         await new Promise((resolve) => setTimeout(resolve, REFRESH_MS))
       }
       this.#answered()
+      // The next event may be far away, and the last lines must not wait for it.
+      if (!this.#isBehind) return
+      this.#askLater(this.#newsMs)
+      this.#newsMs = Math.min(2 * this.#newsMs, MOST_NEWS_MS)
     } catch (error) {
       this.#failed(error)
     } finally {
@@ -235,12 +243,16 @@ export class LogLines {
     if (this.#stop.signal.aborted) return
     this.failure = error
     // Nothing more may come of a log that waits, and with it no news that would ask again.
-    if (!(error instanceof ApiError) || error.status === 0)
-      this.#retry ??= setTimeout(() => {
-        this.#retry = undefined
-        this.again()
-      }, AGAIN_MS)
+    if (!(error instanceof ApiError) || error.status === 0) this.#askLater(AGAIN_MS)
     this.#changed()
+  }
+
+  #askLater(ms: number): void {
+    if (this.#stop.signal.aborted) return
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      this.again()
+    }, ms)
   }
 
   #changed(): void {

@@ -137,7 +137,10 @@ function whichLines(text: string): { tail: number } | { from: number; to: number
 type Found = FoundLines['hits'][number]
 type Print = (line: Line | Found) => Promise<boolean>
 
-/** Prints lines with their numbers, behind `!` what stood on standard error; false once nobody reads any more. */
+/**
+ * Returns what prints a line with its number: behind `!` when it was on standard error, and behind `≈` when its place among the
+ * lines of the other stream is not known. It answers false once nobody reads any more.
+ */
 function printer(json: boolean, color: boolean): Print {
   const out = new TextOut(process.stdout)
   let isGone = false
@@ -146,7 +149,9 @@ function printer(json: boolean, color: boolean): Print {
   })
   return async (line) => {
     const cut = 'length' in line && line.length !== undefined ? ` … (${line.length} bytes)` : ''
-    const text = `${String(line.number).padStart(6)} ${line.stream === 'stderr' ? '!' : '|'} ${terminalText(line.text, color)}${cut}\n`
+    const place = 'unordered' in line && line.unordered ? '≈' : ' '
+    const mark = line.stream === 'stderr' ? '!' : '|'
+    const text = `${String(line.number).padStart(6)}${place}${mark} ${terminalText(line.text, color)}${cut}\n`
     await out.write(json ? `${JSON.stringify({ type: 'line', ...line })}\n` : text)
     return !isGone
   }
