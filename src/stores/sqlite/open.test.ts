@@ -24,9 +24,9 @@ test('an empty folder, one with a database, and a first start that was broken of
 })
 
 test('a database that is gone or empty is missed beside what a hub has left, which can be put aside', (t) => {
-  for (const left of ['local-token', 'output/run_a']) {
+  for (const left of ['local-token', 'output/run_a', 'artifacts/run_a']) {
     const data = folder(t)
-    mkdirSync(join(data, 'output'))
+    for (const name of ['output', 'artifacts']) mkdirSync(join(data, name))
     writeFileSync(join(data, left), 'x')
     writeFileSync(join(data, 'secrets.key'), 'a key')
     const gone = lostDatabase(data)!

@@ -34,8 +34,8 @@ export async function openSqliteRunStore(options: { file: string }): Promise<Run
 
 /** The files that a hub makes in its data folder after its database, and those that belong to that alone. */
 const TOKEN = 'local-token'
-const OUTPUT = 'output'
-const OF_A_DATABASE = ['errand.db', 'errand.db-wal', 'errand.db-shm', 'errand.db-commits', OUTPUT, 'uploads']
+const CONTENTS = ['output', 'artifacts']
+const OF_A_DATABASE = ['errand.db', 'errand.db-wal', 'errand.db-shm', 'errand.db-commits', ...CONTENTS, 'uploads']
 
 /** The refusal of a data folder in which a hub has been, and whose database is gone or empty; else undefined. */
 export function lostDatabase(data: string): ErrandError | undefined {
@@ -43,7 +43,7 @@ export function lostDatabase(data: string): ErrandError | undefined {
   const bytes = statSync(file, { throwIfNoEntry: false })?.size
   if (bytes !== undefined && bytes > 0) return undefined
   const left = existsSync(join(data, TOKEN)) ? [TOKEN] : []
-  if (hasContent(join(data, OUTPUT))) left.push(OUTPUT)
+  left.push(...CONTENTS.filter((name) => hasContent(join(data, name))))
   if (left.length === 0) return undefined
   return new ErrandError(
     'store_failed',
