@@ -97,7 +97,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
 }, async (t) => {
   const at = await place(t)
   const { namespace, image } = at
-  const [build, start, run] = blocksOf(PAGE, 'In the cluster, from nothing to a first run')
+  const [build, start, run] = blocksOf(PAGE, 'Install the hub in the cluster')
   // Built it is already, and there is no registry: the node has it.
   const [, name] = /^docker build -t (\S+) -f deploy\/Dockerfile \. && docker push \1\n$/.exec(build!.text)!
   const [newName, newTag] = image.split(':')
@@ -115,7 +115,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
   const started = await at.follow(start!.text)
   assert.match(started, /user +admin\n +password \S+/)
   assert.match(await at.follow(run!.text), hello)
-  const [look] = blocksOf(PAGE, 'Looking at it')
+  const [look] = blocksOf(PAGE, 'Look at runners')
   const [jobs, log] = look!.text.trim().split('\n')
   const nothingLeft = () =>
     eventually('an end of its Job', async () => !(await at.follow(jobs)).includes('errand-'))
@@ -126,7 +126,7 @@ test('the way into a cluster, from nothing to a first run and back, is as the do
   at.change('deploy/kubernetes/network-policy.yaml', { 'namespace: errand}': `namespace: ${namespace}}` })
   assert.match(await at.follow(network), /networkpolicy.* created/)
 
-  const [keys, group] = blocksOf(PAGE, 'Keys of models')
+  const [keys, group] = blocksOf(PAGE, 'Model keys')
   await at.follow(keys!.text)
   writeFileSync(join(at.folder, 'deploy/kubernetes/errand.yaml'), withWords(group!.text, { [name!]: image }))
   await at.follow('kubectl apply -k deploy/kubernetes')
@@ -165,7 +165,7 @@ test('the way of a hub outside of the cluster, from nothing to a first run, is a
 }, async (t) => {
   const at = await place(t)
   const { namespace, image } = at
-  const [prepare, config] = blocksOf(PAGE, 'Outside of it')
+  const [prepare, config] = blocksOf(PAGE, 'Run the hub outside the cluster')
   await at.follow(prepare!.text)
   const secrets = `/api/v1/namespaces/${namespace}/secrets`
   const token = await eventually('the Secret of its service account', async () => {
@@ -192,7 +192,7 @@ test('the way of a hub outside of the cluster, from nothing to a first run, is a
       writeFileSync(join(data, 'errand.yaml'), written)
     },
   })
-  const [, , run] = blocksOf(PAGE, 'In the cluster, from nothing to a first run')
+  const [, , run] = blocksOf(PAGE, 'Install the hub in the cluster')
   const [, workflow] = /<<'END'\n(.*)^END$/ms.exec(run!.text)!
   const ran = await programs.errand.run(['run', '--hub', '-'], { env: programs.env, stdin: workflow })
   assert.equal(ran.code, 0, ran.stdout + ran.stderr)
