@@ -2,14 +2,14 @@ import { basename, dirname } from 'node:path'
 import { smallApart } from './rooms.ts'
 import type { Break, Files } from './walls.ts'
 
-/** Most files that stand beside each other in a folder. */
+/** Maximum number of files in a folder. */
 export const MOST_FILES = 25
-/** Most lines of a file. */
+/** Maximum number of lines in a file. */
 export const MOST_LINES = 500
-/** So short a file that only its neighbour imports belongs into that neighbour, unless it has a test of its own. */
+/** Maximum length of a short file. It belongs in its neighbour if only that imports it, unless it has a test. */
 export const SHORT_LINES = 60
 
-/** A file's text, and whether a test stands beside it. */
+/** A file's text, and whether a test is beside it. */
 export interface Source {
   text: string
   tested: boolean
@@ -17,7 +17,7 @@ export interface Source {
 
 type SmallApart = typeof smallApart
 
-/** Breaks of the rule for files and folders: none too large, none that is but a part of its neighbour. */
+/** Returns files and folders that are too large, and files that are only a part of their neighbour. */
 export function grainBreaks(
   sources: ReadonlyMap<string, Source>,
   files: Files,
