@@ -34,7 +34,7 @@ export function grainBreaks(
         {
           file,
           line: 1,
-          message: `only ${basename(importer)} imports it and it has no test: put it in there, or say in smallApart why not`,
+          message: `only ${basename(importer)} imports it and it has no test: move it there, or give the reason in smallApart`,
         },
       ]
     found.add(place.where)
@@ -47,7 +47,7 @@ export function grainBreaks(
       .map(([file, { text }]) => ({
         file,
         line: 1,
-        message: `has ${linesOf(text)} lines, ${MOST_LINES} are the most`,
+        message: `has ${linesOf(text)} lines, more than ${MOST_LINES}`,
       })),
     ...crowded([...sources.keys()]),
     ...allowed
@@ -55,7 +55,7 @@ export function grainBreaks(
       .map(({ where }) => ({
         file: 'scripts/rooms.ts',
         line: 1,
-        message: `nothing small stands apart at ${where} any more: take it off smallApart`,
+        message: `no small file is apart at ${where} any more: remove it from smallApart`,
       })),
   ]
 }
@@ -74,6 +74,6 @@ function crowded(names: readonly string[]): Break[] {
     .map(([folder, files]) => ({
       file: folder,
       line: 1,
-      message: `${files.length} files stand beside each other, ${MOST_FILES} are the most`,
+      message: `${files.length} files are in one folder, more than ${MOST_FILES}`,
     }))
 }

@@ -30,7 +30,7 @@ export function breaksOf(file: string, text: string, known: Rooms = rooms): Brea
   const from = roomOf(file, known)
   if (from === undefined) {
     const name = file.startsWith('src/') ? file.split('/')[1] : file
-    return [{ file, line: 1, message: `"${name}" is no room of scripts/rooms.ts` }]
+    return [{ file, line: 1, message: `"${name}" is not a room in scripts/rooms.ts` }]
   }
   const { may } = known[from]!
   if (may === 'everything') return []
@@ -81,7 +81,7 @@ export function twoWayPairs(files: Files, allowed: typeof allowedPairs = allowed
   const gone = [...known].filter((pair) => !there.has(pair))
   return [
     ...found,
-    ...gone.map((pair) => stale(`${pair} import each other no more: take them off allowedPairs`)),
+    ...gone.map((pair) => stale(`${pair} no longer import each other: remove them from allowedPairs`)),
   ]
 }
 
@@ -138,7 +138,7 @@ export function circleBreaks(files: Files, allowed: typeof allowedCircles = allo
     ...allowed
       .filter(({ files: circle }) => !there.has(key(circle)))
       .map(({ files: circle }) =>
-        stale(`the circle of ${circle.join(', ')} is gone: take it off allowedCircles`),
+        stale(`the circle of ${circle.join(', ')} is gone: remove it from allowedCircles`),
       ),
   ]
 }
@@ -172,7 +172,7 @@ function tableBreaks(root: string, write: boolean): Break[] {
         {
           file,
           line: 1,
-          message: `the table "${name}" is not that of the code; run: npm run walls -- --write`,
+          message: `the table "${name}" differs from the code; run: npm run walls -- --write`,
         },
       ]
     return []

@@ -5,7 +5,7 @@ import { byTurns, type Row } from '../measure.ts'
 const CHUNK_BYTES = 64 * 1024
 const ROUNDS = 5
 
-/** Measures output through the masker: log lines, one in a hundred with a secret, and base64, which resembles secrets. */
+/** Measures output through the masker: log lines, one in a hundred with a secret, and base64, which looks like them. */
 export async function masking(): Promise<Row[]> {
   return [await masked(50, 90), await masked(10, 180)]
 }
