@@ -8,19 +8,19 @@ import { AgentBench, benchFolder } from '../test/support/agent-bench.ts'
 import type { AgentSubject } from '../test/support/agent-subjects.ts'
 import type { BenchHub } from './hub.ts'
 
-/** In ms since the request, or the start. */
+/** Times in ms since the request, or since the start. */
 export interface AgentTimes {
   firstMs: number
   endMs: number
 }
 
 const prompt = 'Write the file.'
-/** Where its own goodbye takes longer, a session is ended: bare as in a run. */
+/** Time that an agent has to end by itself, with plain pipes as in a run; then its session is ended. */
 const FAREWELL_MS = 3_000
-/** What is told by Errand itself is no event of the agent. */
+/** Reports whether an update comes from the agent, and not from Errand itself. */
 const ofAgent = ({ kind }: AgentUpdate) => kind !== 'prompt' && kind !== 'notice'
 
-/** The program with plain pipes, the same arguments, environment and protocol: to its first update, and to its exit. */
+/** Times the program with plain pipes, the same arguments, environment and protocol: to its first update and exit. */
 export async function bareAgent(
   agent: Agent,
   program: Program,
@@ -31,7 +31,7 @@ export async function bareAgent(
   const started = performance.now()
   const bench = new AgentBench(agent, program, {
     cwd: folder.cwd,
-    // As deep as the runner's: some agents look through every folder above theirs.
+    // As deep as the runner's folder: some agents search every folder above theirs.
     home: join(folder.home, 'sessions', 'homes', 'bare'),
     model,
     extra_args: [],
@@ -53,14 +53,14 @@ export async function bareAgent(
 }
 
 export interface AgentRunOptions {
-  /** Of its model server; absent: the runner has it in its environment. */
+  /** Address of its model server; absent: the runner has it in its environment. */
   url?: string
-  /** Default: none, so that its program stands as bare as it does by itself. */
+  /** Default: none, so that its program runs as bare as by itself. */
   isolation?: Isolation
   image?: string
 }
 
-/** The same through hub and runner: from the request to the first update, and to the run's end, as a client hears of them. */
+/** Times the same through hub and runner, as a client sees it: from the request to the first update and the end. */
 export async function agentThroughHub(
   { client }: BenchHub,
   { name, model, env }: AgentSubject,
@@ -68,7 +68,7 @@ export async function agentThroughHub(
 ): Promise<AgentTimes> {
   const folder = benchFolder()
   const started = performance.now()
-  // What the user's own shell does at its start is not to be measured.
+  // The start-up of the user's own shell must not be measured.
   const own = { ...(url !== undefined && env(url, randomUUID())), HOME: folder.home }
   const agent = { agent: name, model, prompt, cwd: folder.cwd, env: own, isolation, image }
   const { run_id } = await client.runs.create({ agent })

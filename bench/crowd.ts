@@ -1,7 +1,7 @@
 /**
- * A program for the benchmark: many idle runners and many readers of one run's events, in one process. They speak the
- * protocol and do nothing. Prints "there" when all are connected, and after each line on standard input, which breaks
- * the runners' links, again when all are back.
+ * Runs many idle runners, and many readers of one run's events, in one process of the benchmark. They speak the
+ * protocol and do nothing. Prints "there" when all are connected. Each line on standard input breaks the runners'
+ * links; it then prints "there" again when all are back.
  */
 import { get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,7 +29,7 @@ function tellIfAll(): void {
 }
 
 async function runner(id: string): Promise<never> {
-  // As a runner has it.
+  // The same settings as those of a runner.
   const backoff = new Backoff({ firstMs: 100, maxMs: 10_000, jitter: 1 })
   for (;;) {
     await new Promise<void>((resolve) => {
@@ -92,6 +92,6 @@ process.stdin.on('data', () => {
 process.stdin.on('end', () => process.exit(0))
 for (let index = 0; index < count; index++) {
   void runner(`${name}-${index}`)
-  // As many come one after another; that all come at once is tried by the line on standard input.
+  // They connect one after another. The line on standard input tests that all connect at once.
   await reader()
 }

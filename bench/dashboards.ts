@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 
 /**
- * A program for the benchmark: open dashboards, each a session of its own that follows what a page does: its list of runs, the tasks and
- * the runners, and the log of a run. Prints "in" when all are logged in, opens them at a line on its input, and prints "there" when all
- * are live. Ends with its input.
+ * Simulates open dashboards for the benchmark. Each has its own session and follows what a page follows: its list of
+ * runs, the tasks and runners, and the log of a run. Prints "in" when all are logged in, opens them when it reads a
+ * line from its input, and prints "there" when all are live. Ends with its input.
  */
 const { url, count, runId, username, password } = JSON.parse(process.argv[2]!) as {
   url: string

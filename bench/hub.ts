@@ -14,22 +14,22 @@ export interface BenchHub {
   /** Process ids of the hub and of its runner. */
   hubPid: number
   runnerPid: number
-  /** Of the hub's inspector, where it was asked for. */
+  /** Address of the hub's inspector, if it was requested. */
   inspectUrl: string | undefined
   stop(): Promise<void>
 }
 
-/** All readers of the benchmark are one user's. */
+/** Raised limit, as all readers of the benchmark belong to one user. */
 const MANY_READERS = { ERRAND_MAX_READERS: '2000' }
 
-/** `errand up` on a free port with a data folder of its own. `inspect`: its heap can be looked into. */
+/** Starts `errand up` on a free port with its own data folder. `inspect`: its heap can be inspected. */
 export async function startHub({
   inspect = false,
   env = {},
   data,
 }: {
   inspect?: boolean
-  /** Default: a folder that is taken away when it stops. */
+  /** Default: a folder that is removed when it stops. */
   data?: string
   env?: NodeJS.ProcessEnv
 } = {}): Promise<BenchHub> {
@@ -73,7 +73,7 @@ export async function startHub({
   }
 }
 
-/** One more runner, of a group of its own, with a folder of its own. Answers how to stop it. */
+/** Starts one more runner, with its own group and its own folder. Returns a function that stops it. */
 export async function startRunner(hub: BenchHub, group: string, slots: number): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
   const { token } = await hub.client.tokens.create({ name: group, scope: 'runner' })
@@ -94,7 +94,7 @@ async function childOf(pid: number): Promise<number | undefined> {
   return Number(text.trim().split(' ')[0]) || undefined
 }
 
-/** Resident memory of a process, in MB (10^6 bytes). */
+/** Returns the resident memory of a process, in MB (10^6 bytes). */
 export async function residentMb(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   return (Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024) / 1e6
@@ -115,7 +115,7 @@ async function until<T>(what: string, probe: () => Promise<T | null | undefined>
   throw new Error(`Waited 30 s for ${what}.`)
 }
 
-/** Milliseconds from the request of a run to its first output, as a client hears of it. Throws where it is no success. */
+/** Returns the milliseconds from a run's request to its first output, as a client sees it. Throws if the run fails. */
 export async function outputMs(
   { client }: Pick<BenchHub, 'client'>,
   workflow: NonNullable<Parameters<BenchHub['client']['runs']['create']>[0]['workflow']>,

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process'
 
-/** One line of the benchmark: a figure beside the baseline that was taken in the same run. */
+/** One line of the benchmark: a figure, and the baseline that was measured in the same run. */
 export interface Row {
   name: string
   unit: string
   value: number
-  /** What the ratio is to, and its figure in the same unit; absent where the budget is absolute. */
+  /** The baseline of the ratio, and its figure in the same unit; absent if the budget is absolute. */
   baseline?: { what: string; value: number }
   budget: { what: string; holds: boolean }
   details?: Record<string, number>
@@ -13,13 +13,13 @@ export interface Row {
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5)
 
-/** The value that a share `q` (0 to 1) of the values does not exceed. */
+/** Returns the value that a share `q` (0 to 1) of the values does not exceed. */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
 }
 
-/** Milliseconds that a call takes. */
+/** Returns the milliseconds that a call takes. */
 export async function timed(call: () => Promise<unknown>): Promise<number> {
   const start = performance.now()
   await call()
@@ -28,7 +28,7 @@ export async function timed(call: () => Promise<unknown>): Promise<number> {
 
 export const shellCommand = 'echo hi'
 
-/** What every step is measured against: the same command, spawned from Node with its output read. */
+/** Runs the baseline of every step: the same command, spawned from Node, with its output read. */
 export function bareSpawn(command = shellCommand): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -39,7 +39,7 @@ export function bareSpawn(command = shellCommand): Promise<void> {
   })
 }
 
-/** Wall time in ms of a program that is run to its end. */
+/** Returns the wall time in ms of a program that runs to its end. */
 export function runProgram(
   program: string,
   args: readonly string[],
@@ -58,7 +58,7 @@ export function runProgram(
 }
 
 /**
- * Takes both by turns, so that a noisy moment of the machine meets both; answers the median of each.
+ * Measures both by turns, so that a busy moment of the machine affects both. Returns the median of each.
  */
 export async function byTurns(
   rounds: number,

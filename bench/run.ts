@@ -1,6 +1,7 @@
 /**
- * `npm run bench [-- <part of a row's file name>…]`: prints each figure beside a baseline taken in the same run, and
- * writes them to bench/results/latest.json. Exit code 0 whatever the figures: machines differ; read the ratios.
+ * `npm run bench [-- <part of a row's file name>…]`: prints each figure beside a baseline measured in the same run, and
+ * writes them to bench/results/latest.json. The exit code is 0 whatever the figures: machines differ, so read the
+ * ratios.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'

@@ -7,14 +7,14 @@ import { botMoves } from '../src/hub/bots/bot-view.ts'
 import { moves as attemptMoves } from '../src/runner/attempts/attempt-state.ts'
 import { sessionMoves } from '../src/runner/sessions/session-state.ts'
 
-/** Where a state leads, and what brings it there where the diagram says so. */
+/** The next states of each state, with the cause of each move if the diagram names it. */
 type Arrows = Readonly<Record<string, readonly string[] | Readonly<Record<string, string>>>>
 
-/** The tables that the diagrams of ARCHITECTURE.md draw, by the headings above them, each with what it begins with. */
+/** The tables that the diagrams of ARCHITECTURE.md show, by the headings above them, each with its first states. */
 const tables: Readonly<Record<string, { moves: Arrows; begins: readonly string[] }>> = {
   Run: { moves: moves.run, begins: ['queued'] },
   Step: { moves: moves.step, begins: ['queued'] },
-  // What the start of its step settles: taken over from an earlier run, or its condition does not hold, or is wrong.
+  // Known when its step starts: reused from an earlier run, or its condition is false or invalid.
   Instance: { moves: moves.instance, begins: ['queued', 'success', 'skipped', 'failed'] },
   Attempt: { moves: moves.attempt, begins: ['waiting', 'assigned'] },
   'Attempt on its machine': { moves: attemptMoves, begins: ['starting', 'ended'] },
@@ -24,7 +24,7 @@ const tables: Readonly<Record<string, { moves: Arrows; begins: readonly string[]
   Task: { moves: taskMoves, begins: ['pending'] },
 }
 
-/** The moves of one half of a session's state, with what makes each. */
+/** Returns the moves of one half of a session's state, with the cause of each. */
 function sessionArrows(half: 'agent' | 'work'): Arrows {
   const arrows: Record<string, Record<string, string>> = {}
   for (const [happening, led] of Object.entries<{ agent?: object; work?: object }>(sessionMoves))
@@ -43,7 +43,7 @@ const drawn = new Map(
   ),
 )
 
-/** The lines of the diagram that shows a table whole. */
+/** Returns the lines of the diagram that shows a table completely. */
 function linesOf({ moves: arrows, begins }: (typeof tables)[string]): string[] {
   const lines = begins.map((state) => `[*] --> ${state}`)
   const states = new Set(begins)
@@ -87,7 +87,7 @@ test('the table of ports in ARCHITECTURE.md names each class that carries one ou
   )
   for (const file of files)
     for (const [, name, implemented] of readFileSync(new URL(file, source), 'utf8').matchAll(classes)) {
-      // Those that stand in for one in tests are no part of the product.
+      // Fakes for tests are not part of the product.
       if (name!.startsWith('StandIn')) continue
       for (const port of implemented!.split(', ')) if (ports.has(port)) carriers.push([port, name!])
     }

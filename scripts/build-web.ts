@@ -7,7 +7,7 @@ import type { InlineConfig } from 'vite'
 
 const root = join(import.meta.dirname, '..')
 
-/** What the page is made of, as one hash: with the same there is nothing to build. */
+/** Returns one hash of everything that the page is built from. With the same hash there is nothing to build. */
 async function hashOfInputs(): Promise<string> {
   const hash = createHash('sha256')
   const names = [
@@ -19,7 +19,7 @@ async function hashOfInputs(): Promise<string> {
   return hash.digest('hex')
 }
 
-/** What the page as it is built and as it is worked on have in common. */
+/** Returns the configuration that the build and the development server share. */
 export async function webConfig(): Promise<InlineConfig> {
   const [{ default: tailwind }, { default: react }] = await Promise.all([
     import('@tailwindcss/vite'),
@@ -35,8 +35,9 @@ export async function webConfig(): Promise<InlineConfig> {
 }
 
 /**
- * Builds the dashboard into `folder`: `index.html`, and assets below `assets/`, each beside itself as gzip and brotli.
- * Nothing is done where it is there already, of the same inputs; a page that is being served stays whole while it is replaced.
+ * Builds the dashboard into `folder`: `index.html`, and assets below `assets/`, each also compressed as gzip and
+ * brotli. Does nothing if a build of the same inputs is there. A page that is being served stays complete while it is
+ * replaced.
  */
 export async function buildWeb(folder: string): Promise<void> {
   const inputs = await hashOfInputs()
@@ -55,7 +56,7 @@ export async function buildWeb(folder: string): Promise<void> {
       modulePreload: { polyfill: false },
       target: 'es2022',
       reportCompressedSize: false,
-      // One file of all that the first load needs: packed as one it is smaller by 3 KB, and asked for at once.
+      // One file has everything that the first load needs. It is 3 KB smaller than several, and takes one request.
       rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'index', tags: ['$initial'] }] } } },
     },
   })

@@ -10,7 +10,7 @@ import { lazyBuiltins } from './lazy-builtins.ts'
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
 
-/** Loaded from where they are installed: only the hub, the runner's link and bots need them, and some read files of their own. */
+/** Packages that are not bundled: only the hub, the runner's link and bots need them, and some read their own files. */
 const external = ['fastify', '@fastify/swagger', '@fastify/swagger-ui', 'ws']
 
 const common: BuildOptions = {
@@ -19,7 +19,7 @@ const common: BuildOptions = {
   bundle: true,
   platform: 'node',
   target: 'node24',
-  // yaml's build for browsers is the only one of it that is ESM, which leaves out what is not used.
+  // Only yaml's build for browsers is ESM, so that the bundle can leave out unused code.
   alias: { yaml: join(root, 'node_modules/yaml/browser/index.js') },
   external,
   legalComments: 'none',
@@ -30,16 +30,15 @@ const outputs = await Promise.all([
   build({
     ...common,
     entryPoints: { index: 'src/index.ts' },
-    // Not minified: Node prints the line that threw, and a program that embeds Errand is debugged in it. Such a program
-    // writes its own actions' schemas with the same zod.
+    // Not minified: Node prints the line that threw, and people debug embedding programs in this code. Such a program
+    // uses the same zod for the schemas of its own actions.
     external: [...external, 'zod'],
     format: 'esm',
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
   }),
-  // The command line is CommonJS, which is loaded faster, and several bundles, since most of the time that a command
-  // takes is the loading of its code. A class is not the same in two of them: one that another loads is given plain
-  // values and answers with such.
+  // The command line is CommonJS, which loads faster. It is split into several bundles, because loading code takes most
+  // of a command's time. Two bundles have different copies of the same class, so they exchange only plain values.
   ...[
     {
       name: 'cli',
@@ -66,7 +65,7 @@ const outputs = await Promise.all([
       format: 'cjs',
       outExtension: { '.js': '.cjs' },
       define: { 'import.meta.dirname': '__dirname' },
-      // An `import()` that is left loads half of Node's own loader first.
+      // A remaining `import()` would first load half of Node's own loader.
       supported: { 'dynamic-import': false },
       plugins: [bundlesApart(apart), lazyBuiltins(join(root, 'src'))],
     }),
@@ -74,14 +73,14 @@ const outputs = await Promise.all([
 ])
 
 /**
- * A program that stays keeps its text, and one character beyond Latin-1 doubles all of it: esbuild leaves those of
- * regular expressions as they are.
+ * Escapes the characters beyond Latin-1, which esbuild leaves in regular expressions. A long-running program keeps its
+ * text in memory, and one such character doubles the size of all of it.
  */
 function ascii(text: string): string {
   return text.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** What the command line imports when it is needed is, where it has one of these names, loaded from a bundle of its own. */
+/** Loads the files with these names, which the command line imports on demand, from bundles of their own. */
 function bundlesApart(names: readonly string[]): Plugin {
   return {
     name: 'bundles-apart',
@@ -95,13 +94,13 @@ function bundlesApart(names: readonly string[]): Plugin {
   }
 }
 
-// What is there is replaced file by file and `cli.cjs` last, so that a build does not disturb an `errand` being started.
+// Replaces files one by one, `cli.cjs` last, so that a build does not disturb an `errand` that is starting.
 const files = outputs
   .flatMap(({ outputFiles }) => outputFiles!)
   .map(({ path, text }) => ({ path, contents: Buffer.from(ascii(text)) }))
   .map(({ path, contents }) => {
     if (!path.endsWith('/main-run.cjs')) return { path, contents }
-    // As kept-code.ts loads it: the id by which its compiled code is kept, and a function.
+    // The form that v8-code-cache.ts loads: the id under which the compiled code is cached, and a function.
     const head = '(function (exports, require, module, __filename, __dirname) {'
     const text = `${head}${contents}\n})\n`
     const id = createHash('sha256').update(text).digest('hex').slice(0, 16)
@@ -122,7 +121,7 @@ for (const old of await readdir(dist, { recursive: true })) {
 
 await page
 
-// For the package; a program beside its source needs none.
+// The package needs type declarations; a program beside the source does not.
 if (process.argv.includes('--types')) {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], {

@@ -22,7 +22,7 @@ const workflow = parse(readFileSync(join(root, '.github/workflows/tests.yml'), '
   jobs: Record<'gate' | 'all', Job>
 }
 
-/** What the commands of a job would do, each run as it is written. */
+/** Returns what the commands of a job would do, each run as written. */
 const stepsOf = ({ steps }: Job): string[] =>
   steps
     .flatMap(({ run }) => run ?? [])

@@ -6,7 +6,7 @@ import test from 'node:test'
 const src = join(import.meta.dirname, '../src')
 const beginning = /\/\*\*[\s*]*(?:What|It)\b/g
 
-/** The doc comments that begin with "What" or "It", each as `file:line`. */
+/** Returns the doc comments that begin with "What" or "It", each as `file:line`. */
 function withoutSubject(file: string, text: string): string[] {
   return [...text.matchAll(beginning)].map(
     ({ index }) => `${file}:${text.slice(0, index).split('\n').length}`,

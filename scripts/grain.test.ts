@@ -33,14 +33,14 @@ test('one with a test, with two importers, with one elsewhere, or of some length
 test('what stands apart for a reason is allowed, by file or folder, as long as it is there', () => {
   const files = { 'src/a/whole.ts': uses('part'), 'src/a/part.ts': {} }
   for (const where of ['src/a', 'src/a/part.ts']) assert.deepEqual(breaks(files, [{ where, why: 'so' }]), [])
-  assert.match(breaks({}, [{ where: 'src/a', why: 'so' }])[0]!, /take it off smallApart/)
+  assert.match(breaks({}, [{ where: 'src/a', why: 'so' }])[0]!, /remove it from smallApart/)
 })
 
-test('a file of too many lines and a folder of too many files are told', () => {
+test('a file with too many lines and a folder with too many files are reported', () => {
   assert.match(
     breaks({ 'src/a/x.ts': { text: 'x\n'.repeat(MOST_LINES + 1) } })[0]!,
-    /501 lines, 500 are the most/,
+    /501 lines, more than 500/,
   )
   const many = Object.fromEntries(Array.from({ length: MOST_FILES + 1 }, (_, at) => [`src/a/${at}.ts`, {}]))
-  assert.match(breaks(many)[0]!, /^src\/a: 26 files stand beside each other, 25 are the most/)
+  assert.match(breaks(many)[0]!, /^src\/a: 26 files are in one folder, more than 25/)
 })

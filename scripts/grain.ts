@@ -2,14 +2,14 @@ import { basename, dirname } from 'node:path'
 import { smallApart } from './rooms.ts'
 import type { Break, Files } from './walls.ts'
 
-/** Most files that stand beside each other in a folder. */
+/** Maximum number of files in a folder. */
 export const MOST_FILES = 25
-/** Most lines of a file. */
+/** Maximum number of lines in a file. */
 export const MOST_LINES = 500
-/** So short a file that only its neighbour imports belongs into that neighbour, unless it has a test of its own. */
+/** Maximum length of a short file. It belongs in its neighbour if only that imports it, unless it has a test. */
 export const SHORT_LINES = 60
 
-/** A file's text, and whether a test stands beside it. */
+/** A file's text, and whether a test is beside it. */
 export interface Source {
   text: string
   tested: boolean
@@ -17,7 +17,7 @@ export interface Source {
 
 type SmallApart = typeof smallApart
 
-/** Breaks of the rule for files and folders: none too large, none that is but a part of its neighbour. */
+/** Returns files and folders that are too large, and files that are only a part of their neighbour. */
 export function grainBreaks(
   sources: ReadonlyMap<string, Source>,
   files: Files,
@@ -34,7 +34,7 @@ export function grainBreaks(
         {
           file,
           line: 1,
-          message: `only ${basename(importer)} imports it and it has no test: put it in there, or say in smallApart why not`,
+          message: `only ${basename(importer)} imports it and it has no test: move it there, or give the reason in smallApart`,
         },
       ]
     found.add(place.where)
@@ -47,7 +47,7 @@ export function grainBreaks(
       .map(([file, { text }]) => ({
         file,
         line: 1,
-        message: `has ${linesOf(text)} lines, ${MOST_LINES} are the most`,
+        message: `has ${linesOf(text)} lines, more than ${MOST_LINES}`,
       })),
     ...crowded([...sources.keys()]),
     ...allowed
@@ -55,7 +55,7 @@ export function grainBreaks(
       .map(({ where }) => ({
         file: 'scripts/rooms.ts',
         line: 1,
-        message: `nothing small stands apart at ${where} any more: take it off smallApart`,
+        message: `no small file is apart at ${where} any more: remove it from smallApart`,
       })),
   ]
 }
@@ -74,6 +74,6 @@ function crowded(names: readonly string[]): Break[] {
     .map(([folder, files]) => ({
       file: folder,
       line: 1,
-      message: `${files.length} files stand beside each other, ${MOST_FILES} are the most`,
+      message: `${files.length} files are in one folder, more than ${MOST_FILES}`,
     }))
 }

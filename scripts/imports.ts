@@ -4,7 +4,7 @@ export interface Import {
   /** Path of the file below the project's folder. */
   target: string
   line: number
-  /** `dynamic`: only when it is come to. `type`: nothing of it is there when the program runs. */
+  /** `dynamic`: loaded when the code gets there. `type`: not loaded at all when the program runs. */
   kind: 'value' | 'dynamic' | 'type'
 }
 
@@ -12,7 +12,7 @@ const FROM = /^(?:import|export)\s+(type\s)?([^'"`;]*?)\s*\bfrom\s*(['"])(\.{1,2
 const BARE = /^import\s*(['"])(\.{1,2}\/[^'"]+)\1/gm
 const CALLED = /\bimport\s*\(\s*(['"])(\.{1,2}\/[^'"]+)\1\s*\)(\.[A-Z])?/g
 
-/** Imports of files of ours: static, dynamic, type-only and passed on. */
+/** Returns the imports of files of this project: static, dynamic, type-only and re-exported. */
 export function importsOf(file: string, text: string): Import[] {
   const found: Import[] = []
   const add = (index: number, path: string, kind: Import['kind']) => {

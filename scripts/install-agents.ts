@@ -1,4 +1,4 @@
-// Installs all coding agents at their pinned versions, for the tests that run them for real. Does nothing when they are there.
+// Installs all coding agents at their pinned versions, for tests with the real programs. Does nothing if they exist.
 
 import { installAgents } from '../src/agents/install/install-agents.ts'
 import { agentsFolder } from '../src/agents/install/native-binary.ts'

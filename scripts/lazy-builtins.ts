@@ -4,8 +4,8 @@ import type { Plugin } from 'esbuild'
 const heavy = ['node:crypto', 'node:fs/promises', 'node:module', 'node:readline', 'node:timers/promises']
 
 /**
- * In our own files, functions of these modules load them when they are first called. What else such a module has
- * (classes, constants) has no stand-in here, and the build fails where it is imported.
+ * Loads these modules in our own files only when one of their functions is first called. Other exports of such a module
+ * (classes, constants) have no replacement here, and the build fails if a file imports them.
  */
 export const lazyBuiltins = (sourceFolder: string): Plugin => ({
   name: 'lazy-builtins',

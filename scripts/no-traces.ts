@@ -1,14 +1,14 @@
-// Part of npm run lint: the tree names no registry's address in a lock file, and no folder of a developer's machine.
+// Part of npm run lint: fails if a lock file has a registry's address, or a file names a folder of one machine.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const lockFile = /(^|\/)(package-lock|npm-shrinkwrap)\.json$/
-/** A home or work folder that is somebody's, with something below it. `/home/user` and the like may stand in a document. */
+/** Matches a path below somebody's home or work folder. Documents may contain `/home/user` and similar examples. */
 const somebodysFolder =
   /(?<![\w.~/-])\/(?:home\/(?!user\b|you\b|me\b)[a-z][\w-]*|Users\/[A-Za-z][\w-]*|root|work)\/[\w.-]+/
 
-/** What is wrong with one file's text, by line. */
+/** Returns the problems in one file's text, by line. */
 export function tracesOf(file: string, text: string): { line: number; message: string }[] {
   const found: { line: number; message: string }[] = []
   text.split('\n').forEach((content, index) => {

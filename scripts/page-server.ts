@@ -1,11 +1,11 @@
-// npm run page: serves the dashboard's sources for working on them, changed as they are saved, with every part in every
-// state at /styleguide. What it asks a hub goes to ERRAND_HUB_URL (default http://127.0.0.1:3000).
-//   PORT=N   where it listens, on loopback (default: 5173; 0: any that is free)
+// npm run page: serves the dashboard for development, and updates it when a source file is saved. /styleguide shows
+// every part in every state. API requests go to ERRAND_HUB_URL (default http://127.0.0.1:3000).
+//   PORT=N   the port on loopback (default: 5173; 0: any free port)
 import { createServer } from 'vite'
 import { webConfig } from './build-web.ts'
 
 const hub = process.env.ERRAND_HUB_URL ?? 'http://127.0.0.1:3000'
-// The hub takes requests of pages at its own address alone.
+// The hub accepts requests only from pages at its own address.
 const toHub = { target: hub, changeOrigin: true, headers: { origin: new URL(hub).origin } }
 const config = await webConfig()
 const server = await createServer({

@@ -6,7 +6,7 @@ import { parseAst } from 'vite'
 
 const root = join(import.meta.dirname, '..')
 
-/** Words of the API: people read sentences. */
+/** Matches words of the API, which must not be in texts for people. */
 const API_WORDS =
   /\b(?:Authorization|Bearer|csrf|stdin_offset)\b|\b(?:GET|POST|PUT|PATCH|DELETE|HTTP)\b|\bstatus (?:code )?[1-5]\d\d\b|\b[a-z]+(?:_[a-z]+)+\b/
 
@@ -20,7 +20,7 @@ interface Node {
   [field: string]: unknown
 }
 
-/** Texts of a file that a person may read: what stands between tags, and strings that are more than a word. */
+/** Returns the texts of a file that a person may read: between tags, and strings of more than a word. */
 function sentencesOf(file: string, source: string): Found[] {
   const found: Found[] = []
   const take = (text: string, at: number, isBetweenTags: boolean) => {
@@ -48,7 +48,7 @@ const wrongOf = (file: string, source: string): string[] =>
     .filter(({ text }) => API_WORDS.test(text))
     .map(({ text, at }) => `${file}:${source.slice(0, at).split('\n').length}: ${text}`)
 
-/** Where the words of the API are the subject: what is copied as a command or a request. */
+/** Matches files whose subject is the API: they copy commands or requests. */
 const ABOUT_THE_API = /^web\/(?:data\/as-command|palette\/copy-commands|runners\/enrol-commands)\.ts$/
 
 test('the page speaks to people: no words of the API in its strings', () => {

@@ -6,7 +6,7 @@ import test from 'node:test'
 const root = join(import.meta.dirname, '..')
 const HELPER = 'src/platform/races.ts'
 
-/** The calls of `Promise.race`, each as `file:line`. */
+/** Returns the calls of `Promise.race`, each as `file:line`. */
 function racesIn(file: string, text: string): string[] {
   return text
     .split('\n')

@@ -1,27 +1,30 @@
-/** A room of `src/` or `web/`: a folder, of several the one furthest in. Checked by `walls.ts`. */
+/** A room: a folder of `src/` or `web/`. A file belongs to the innermost one. Checked by `walls.ts`. */
 export interface Room {
   holds: string
-  /** Whom it may import beside itself: rooms, folders of rooms, single files of rooms. */
+  /** The things that it may import beside itself: rooms, folders of rooms, single files of rooms. */
   may: readonly string[] | 'everything'
 }
 
 export const rooms: Readonly<Record<string, Room>> = {
-  contract: { holds: 'what crosses a wire or a disk: schemas, their types, routes, error codes', may: [] },
-  platform: { holds: 'small tools that know nothing of Errand: processes, files, time, figures', may: [] },
+  contract: {
+    holds: 'everything that crosses a wire or a disk: schemas, their types, routes, error codes',
+    may: [],
+  },
+  platform: { holds: 'small tools that do not depend on Errand: processes, files, time, figures', may: [] },
   docker: {
-    holds: "Docker's API, as hub and runner speak it: requests, answers, errors",
+    holds: "Docker's API, as hub and runner use it: requests, answers, errors",
     may: ['contract', 'platform'],
   },
   config: {
-    holds: "the table of Errand's variables, and its configuration file",
+    holds: "the table of Errand's environment variables, and its configuration file",
     may: ['contract', 'platform', 'engine/workflow-file', 'playbooks/parse.ts'],
   },
   engine: {
-    holds: 'decides what to do next, and conducts it',
+    holds: 'decides what a run does next, and conducts the run',
     may: ['contract', 'platform', 'engine/workflow-file', 'engine/core', 'engine/runtime', 'engine/tasks'],
   },
   'engine/workflow-file': {
-    holds: 'a workflow as it is written: parsed, checked, explained',
+    holds: 'the workflow file: parses, checks and explains it',
     may: ['contract', 'platform'],
   },
   'engine/core': {
@@ -33,33 +36,34 @@ export const rooms: Readonly<Record<string, Room>> = {
     may: ['contract', 'platform', 'engine/workflow-file', 'engine/core', 'engine/ports.ts', 'engine/api.ts'],
   },
   'engine/tasks': {
-    holds: 'a coding task and its tries: what follows from its log',
+    holds: 'a coding task and its tries: decides what follows from its log',
     may: ['contract', 'platform'],
   },
   stores: {
-    holds: 'what is kept: runs, outputs, accounts, secrets',
+    holds: 'stored data: runs, outputs, accounts, secrets',
     may: ['contract', 'platform', 'config', 'engine/ports.ts'],
   },
   blueprints: {
-    holds: 'requests into workflows, one file each',
+    holds: 'turns requests into workflows, one file for each blueprint',
     may: ['contract', 'platform', 'forge/marks.ts', 'forge/pull-request-body.ts'],
   },
   playbooks: {
-    holds: 'how a repository is prepared and tested: read, chosen, gone through; figures out of test results',
+    holds:
+      'how a repository is prepared and tested: reads, chooses and follows playbooks; reads test results',
     may: ['contract', 'platform', 'engine/workflow-file'],
   },
   forge: { holds: 'GitHub, Gitea and GitLab behind one interface', may: ['contract', 'platform'] },
   client: { holds: 'the typed API client', may: ['contract', 'platform'] },
   actions: {
-    holds: 'what a step can do on a machine, one file each',
+    holds: 'what a step can do on a machine, one file for each action',
     may: ['contract', 'platform', 'runner/ports.ts'],
   },
   agents: {
-    holds: 'coding agents, one folder each',
+    holds: 'coding agents, one folder for each',
     may: ['contract', 'platform', 'config', 'runner/ports.ts'],
   },
   runner: {
-    holds: 'carries out attempts so that nothing is lost',
+    holds: 'executes attempts, and survives restarts and disconnections without losing them',
     may: [
       'contract',
       'platform',
@@ -73,7 +77,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     ],
   },
   compat: {
-    holds: "what speaks older systems' shapes: host agents over HTTP, /jobs, the agent API",
+    holds: 'the interfaces of older systems: host agents over HTTP, /jobs, the agent API',
     may: ['contract', 'platform', 'engine/ports.ts', 'engine/workflow-file', 'runner/ports.ts'],
   },
   hub: {
@@ -81,30 +85,30 @@ export const rooms: Readonly<Record<string, Room>> = {
     may: ['contract', 'platform', 'docker', 'config', 'engine', 'blueprints', 'stores', 'compat', 'forge'],
   },
   cli: {
-    holds: 'the command line, one file a command; the only room that joins hub and runner',
+    holds: 'the command line, one file for each command; the only room that combines hub and runner',
     may: 'everything',
   },
-  library: { holds: 'what programs that embed Errand do without a hub: a coding task', may: 'everything' },
-  'index.ts': { holds: "the library's face", may: 'everything' },
-  web: { holds: "the dashboard, of contract's types alone", may: ['contract'] },
+  library: { holds: 'what embedding programs do without a hub: a coding task', may: 'everything' },
+  'index.ts': { holds: "the library's public interface", may: 'everything' },
+  web: { holds: 'the dashboard, which uses only the types of contract', may: ['contract'] },
 }
 
-/** The table as it stands in ARCHITECTURE.md. */
+/** Returns the table for ARCHITECTURE.md. */
 export function roomsTable(): string {
   const rows = Object.entries(rooms).map(([name, { holds, may }]) => {
-    const whom = may === 'everything' ? 'everything' : may.length === 0 ? 'nothing of ours' : may.join(', ')
+    const whom = may === 'everything' ? 'everything' : may.length === 0 ? 'no other room' : may.join(', ')
     return `| ${name} | ${holds} | ${whom} |`
   })
   return ['| room | holds | may import |', '|---|---|---|', ...rows].join('\n')
 }
 
-/** Circles of files that are meant, each with its reason; three at most. Files that import each other's types alone make none. */
+/** Intended import circles, each with its reason; three at most. Imports of types alone form no circle. */
 export const allowedCircles: readonly { files: readonly string[]; why: string }[] = []
 
-/** Pairs of folders that import each other as yet, each with its reason. */
+/** Pairs of folders that still import each other, each with its reason. */
 export const allowedPairs: readonly { folders: readonly [string, string]; why: string }[] = []
 
-/** Short files, or folders of them, that stand apart from the one file that imports them, each with its reason. */
+/** Short files, or folders of them, that stay apart from the one file that imports them, each with its reason. */
 export const smallApart: readonly { where: string; why: string }[] = [
   { where: 'src/actions', why: 'an action is a file' },
   { where: 'src/cli/startup', why: 'the build starts with each' },

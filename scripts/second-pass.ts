@@ -2,15 +2,15 @@ import type { FileResult } from './test-files.ts'
 import type { Work } from './test-schedule.ts'
 import { surroundings } from './test-surroundings.ts'
 
-/** Files that ask for a service by a suite that they share, and never lack it in this pass, with the reason. */
+/** Files that ask for a service only through a shared suite, and never miss it in this pass, each with the reason. */
 const neverLacking: ReadonlyMap<string, string> = new Map([
   ['test/agents/builtin-program.test.ts', 'its agent comes with Errand'],
   ['src/runner/limits/cgroup-v2.test.ts', 'it starts a guest only at full size'],
 ])
 
 /**
- * Returns the files of the second pass: those of the list in other surroundings, and each that asks for a service, which
- * finds none.
+ * Returns the files of the second pass: those listed in test-surroundings.ts, in a foreign environment, and each file
+ * that asks for a service, without any service.
  */
 export function secondPassOf(works: readonly Work[]): Work[] {
   return works.flatMap((work): Work[] => {
@@ -19,7 +19,7 @@ export function secondPassOf(works: readonly Work[]): Work[] {
   })
 }
 
-/** A file that asks for a service and skips nothing without it either pretends to use it, or hides what it leaves out. */
+/** Fails a file that skips nothing without its service: it does not use the service, or hides what it leaves out. */
 export function addSecondPassFailure(
   { file, surroundings }: Work,
   { skips, failures, stopped }: FileResult,

@@ -1,7 +1,7 @@
 import type { Setting } from '../src/config/setting.ts'
 import { nameOf, namesOf, settingKeys, settings } from '../src/config/settings.ts'
 
-/** The table of the settings that belong to a page of the docs. */
+/** Returns the table of the settings that belong to a page of the docs. */
 export function settingsTable(page: 'cli' | 'bots'): string {
   const keys = settingKeys.filter((key) => (settings[key] as Setting).page === page)
   const code = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(', ')

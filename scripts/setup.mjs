@@ -1,5 +1,5 @@
-// Makes a fresh or outdated checkout ready: installs, then builds. Runs on the machine's own Node (20 or newer), so plain
-// JavaScript with nothing but what Node brings; what follows it runs on the pinned one.
+// Makes a fresh or outdated checkout ready: installs, then builds. It runs on the machine's own Node (20 or newer), so
+// it is plain JavaScript and uses only modules of Node. The scripts after it run on the pinned Node.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ const pinnedNode = join(root, 'node_modules/node/bin/node')
 
 const modified = (path) => (existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : 0)
 
-/** Time of the newest file below the given places. */
+/** Returns the modification time of the newest file below the given places. */
 function newest(paths) {
   let time = 0
   for (const path of paths) {
@@ -50,7 +50,7 @@ const alive = (pid) => {
   }
 }
 
-/** Waits for another set-up of this checkout; the lock of one that died is taken over. */
+/** Takes the lock. Waits for another set-up of this checkout, and takes over the lock of one that died. */
 async function takeLock() {
   mkdirSync(join(root, 'dist'), { recursive: true })
   for (;;) {
@@ -64,7 +64,7 @@ async function takeLock() {
     try {
       holder = Number(readFileSync(join(lock, 'pid'), 'utf8'))
     } catch {
-      // Just being taken, unless it stays so.
+      // Another process is just taking it, unless this lasts.
       holder = Date.now() - modified('dist/.setup-lock') < 5000 ? process.pid : 0
     }
     if (holder === 0 || !alive(holder)) rmSync(lock, { recursive: true, force: true })
@@ -75,7 +75,7 @@ async function takeLock() {
 if (mustInstall() || mustBuild()) {
   await takeLock()
   try {
-    // Not `npm ci`, which would fetch all of them anew for one that has changed.
+    // Not `npm ci`, which would download all packages again if one has changed.
     const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
     if (mustInstall()) step('Installing packages', 'npm', ['install', '--no-save', ...quiet])
     if (!existsSync(pinnedNode)) {

@@ -1,4 +1,4 @@
-/** Test files that take more than a minute in scripts/test-durations.json, where six share two processors, by the reason. */
+/** Test files that take more than a minute in scripts/test-durations.json (six share two processors), by reason. */
 const byReason: Readonly<Record<string, readonly string[]>> = {
   'pods and programs of a real Kubernetes start, end and are killed': [
     'src/hub/provisioners/drivers/kubernetes/kubernetes.test.ts',
@@ -64,7 +64,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
-/** Each file of the list with its reason. */
+/** The reason for each file of the list. */
 export const slowTests: ReadonlyMap<string, string> = new Map(
   Object.entries(byReason).flatMap(([why, files]) => files.map((file) => [file, why] as const)),
 )

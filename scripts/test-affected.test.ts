@@ -23,7 +23,7 @@ function git(folder: string, ...args: string[]): string {
   return execFileSync('git', [...person, ...args], { cwd: folder, encoding: 'utf8', stdio: 'pipe' }).trim()
 }
 
-/** Returns the new commit, which has these files changed. */
+/** Commits a change of these files and returns the new commit. */
 function commit(folder: string, ...files: string[]): string {
   for (const file of files) write(join(folder, file), `${Math.random()}`)
   git(folder, 'add', '-A')
@@ -37,7 +37,7 @@ function repository(t: TestContext): string {
   return folder
 }
 
-/** A repository, and a clone of it that follows its branch. */
+/** Creates a repository, and a clone that follows its branch. */
 function cloned(t: TestContext, ...files: string[]) {
   const origin = repository(t)
   const base = commit(origin, ...files)
@@ -95,7 +95,7 @@ test('a fresh clone is compared with the last commit that passed here, else with
   git(folder, 'clone', '-q', origin, '.')
   assert.deepEqual(changed(folder), { files: ['c'], since: since(second) })
   assert.deepEqual(changed(folder, first), { files: ['b', 'c'], since: since(first) })
-  // Nothing was changed since then, and so the commit before says more.
+  // Nothing has changed since then, so the comparison is with the commit before.
   assert.deepEqual(changed(folder, third), { files: ['c'], since: since(second) })
 })
 
@@ -111,7 +111,7 @@ test('a last commit that passed counts from where the branches part, and not at 
   assert.deepEqual(changed(folder, other), { files: ['b', 'c'], since: since(first) })
   for (const none of [unrelated, '0'.repeat(40), 'no commit', ''])
     assert.deepEqual(changed(folder, none), { files: ['c'], since: since(second) }, none)
-  // Later than what is checked out.
+  // The passed commit is later than the one that is checked out.
   git(folder, 'checkout', '-q', second)
   assert.deepEqual(changed(folder, third), { files: ['b'], since: since(first) })
 })

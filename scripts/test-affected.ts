@@ -3,21 +3,21 @@ import { globSync, readFileSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import { importsOf } from './imports.ts'
 
-/** Files that decide how all others run: after a change to one of them no order is better than another. */
+/** Matches files that affect how all others run. After a change to one of them, no order is better than another. */
 const DECIDES_ALL =
   /^(package(-lock)?\.json|tsconfig[^/]*\.json|scripts\/(test|setup)[^/]*(?<!\.test)\.m?[jt]s|test\/support\/test-reporter\.ts)$/
 
 export interface Changes {
   /** Paths below the project's folder. */
   files: string[]
-  /** What they are compared with, for people. */
+  /** The commit that they are compared with, for people. */
   since: string
 }
 
 /**
- * Returns the files that differ from the merge base with the branch that this one follows, with all that is not
- * committed. Where that is the commit itself, as in a fresh clone, the last commit that passed here is taken, else the
- * commit before. Undefined outside a Git checkout.
+ * Returns the files that differ from the merge base with the upstream branch, uncommitted changes included. If the
+ * merge base is HEAD itself, as in a fresh clone, compares with the last commit that passed here, or else with the
+ * previous commit. Undefined outside a Git checkout.
  */
 export function changesSince(root: string, lastPassed: string | undefined): Changes | undefined {
   const git = gitOf(root)
@@ -35,7 +35,7 @@ export function changesSince(root: string, lastPassed: string | undefined): Chan
   return { files, since: (base ?? head).slice(0, 8) }
 }
 
-/** Returns the tests that import what has changed; all of them where that cannot be known, or decides how each runs. */
+/** Returns the tests that import a changed file; all tests if that is unknown, or a changed file affects every test. */
 export function changedTests(root: string, tests: readonly string[]): readonly string[] {
   const changes = changesSince(root, undefined)
   const affected = changes && affectedTests(root, tests, changes.files)
@@ -48,7 +48,7 @@ export function cleanCommit(root: string): string | undefined {
   return git('status', '--porcelain') === '' ? git('rev-parse', 'HEAD') : undefined
 }
 
-/** Answers what Git prints; undefined where it fails or is missing. */
+/** Returns the output of Git, or undefined if Git fails or is missing. */
 const gitOf =
   (root: string) =>
   (...args: string[]): string | undefined => {
@@ -61,8 +61,8 @@ const gitOf =
   }
 
 /**
- * Returns the test files that import what has changed, and through how many imports: 0 for a test that has changed
- * itself. Undefined where the change decides how every test runs.
+ * Returns the test files that import a changed file, and through how many imports: 0 for a test that has changed
+ * itself. Undefined if a changed file affects every test.
  */
 export function affectedTests(
   root: string,

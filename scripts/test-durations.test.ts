@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { type Duration, Durations } from './test-durations.ts'
 
-/** A checkout, and a place for the file in the user's cache folder, which is not there yet. */
+/** Creates a checkout, and a cache folder without the file. */
 function places(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-durations-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -107,7 +107,7 @@ test('an entry with figures that cannot be is ignored, the others are used', (t)
   const wrong = {
     negative: [-1, 5],
     'negative processor time': [5, -1],
-    // What JSON makes of NaN.
+    // JSON converts NaN to null.
     'not a number': [Number.NaN, 5],
     'no processor time': [5, Number.NaN],
     text: ['5', 5],

@@ -2,19 +2,19 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 
-/** How long one run of a test file took. */
+/** Describes how long one run of a test file took. */
 export interface Duration {
   /** Milliseconds from the start of its process to the end of the last process that it started. */
   wallMs: number
-  /** Milliseconds of processor time of its processes; undefined where the file did not report it. */
+  /** Milliseconds of processor time of its processes; undefined if the file did not report it. */
   cpuMs?: number
 }
 
-/** A file takes another time when a service is missing and some of its tests are skipped, and at full sizes. */
+/** Names a kind of run. A file takes another time if a service is missing and tests are skipped, or at full size. */
 export type Variant = 'usual' | 'skipping' | 'large'
 
 const variants: readonly Variant[] = ['usual', 'skipping', 'large']
-/** The format. A file of another one is ignored and replaced. */
+/** Version of the format. A file of another version is ignored and replaced. */
 const VERSION = 1
 /** The copy in the checkout, which orders the first run on a machine. */
 const CHECKED_IN = 'scripts/test-durations.json'
@@ -22,7 +22,7 @@ const CACHED = '.cache/errand-test/durations.json'
 
 type Entry = Partial<Record<Variant, Duration>>
 
-/** The durations of the test files, as they were in the last run of each on this machine, else in the checked-in copy. */
+/** Stores the duration of each test file in its last run on this machine, or else that of the checked-in copy. */
 export class Durations {
   readonly #entries = new Map<string, Entry>()
   readonly #cache: string
@@ -41,13 +41,13 @@ export class Durations {
     this.#lastPassedRead = this.lastPassed
   }
 
-  /** Returns the duration of this variant, else of the usual one; undefined for a file that is new. */
+  /** Returns the duration of this variant, or else of the usual one; undefined for a new file. */
   of(file: string, variant: Variant): Duration | undefined {
     const entry = this.#entries.get(file)
     return entry?.[variant] ?? entry?.usual
   }
 
-  /** Keeps the earlier duration where the file took longer for about the same processor time: the machine was busy then. */
+  /** Records a duration, but keeps the earlier one if only the wall time is longer: the machine was busy then. */
   record(file: string, variant: Variant, measured: Duration): void {
     const before = this.#entries.get(file)?.[variant]
     const duration = before !== undefined && isOfBusyMachine(measured, before) ? before : measured
@@ -55,7 +55,7 @@ export class Durations {
     this.#entries.set(file, { ...this.#entries.get(file), [variant]: duration })
   }
 
-  /** Adds what was recorded to the file in the user's cache folder. Another run may have written to it meanwhile. */
+  /** Adds the recorded durations to the file in the user's cache folder. Another run may have changed it meanwhile. */
   save(exists: (file: string) => boolean): void {
     const { entries, lastPassed } = readRecord(this.#cache)
     const passed =
@@ -72,10 +72,10 @@ export class Durations {
   }
 }
 
-/** How much more processor time the same work takes on a busy machine, at most. */
+/** Most processor time that the same work takes on a busy machine, as a factor. */
 const BUSY_CPU = 1.5
 
-/** A weight taken from such a duration would be too small, and the next run would begin too many files at once. */
+/** Reports whether the machine was busy: such a duration gives too small a weight, so that too many files start. */
 const isOfBusyMachine = (measured: Duration, before: Duration): boolean =>
   measured.cpuMs !== undefined &&
   before.cpuMs !== undefined &&
@@ -92,7 +92,7 @@ const written = (entry: Entry) =>
     }),
   )
 
-/** A file that is missing, damaged or of another version counts as empty; so does an entry that is not as written. */
+/** Reads a file of durations. A missing, damaged or other-version file counts as empty; so does an invalid entry. */
 function readRecord(path: string): { entries: Map<string, Entry>; lastPassed?: string } {
   try {
     const read = JSON.parse(readFileSync(path, 'utf8'))

@@ -10,7 +10,7 @@ import { eventually } from '../test/support/errand-command.ts'
 
 const root = join(import.meta.dirname, '..')
 
-/** A project of its own with the test command and these test files. */
+/** Creates a project with the test command and these test files. */
 function project(t: TestContext, files: Record<string, string>) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-files-'))
   // A command whose terminal was closed still saves what it knows.
@@ -52,7 +52,7 @@ import { spawn } from 'node:child_process'
     return { child, printed, finished }
   }
   const run = (env?: Record<string, string>, ...args: string[]) => start(env, undefined, args).finished
-  /** The number of a process that a test file has written down. */
+  /** Returns the pid of a process that a test file has written down. */
   const pidIn = (name: string) => eventually(name, () => Number(readIfThere(join(folder, name))) || undefined)
   return { folder, start, run, pidIn, write }
 }
@@ -64,10 +64,10 @@ const failing = "test('fails', () => { console.log('it says so'); throw new Erro
 const exiting = 'process.exit(3)\n'
 const skipped = "test('skipped', { skip: 'no engine' }, () => {})\n"
 const endless = "test('ends', () => { setInterval(() => {}, 1000); throw new Error('why') })\n"
-/** Fails the first time. */
+/** A test that fails the first time. */
 const failingOnce =
   "test('once', () => { if (!fs.existsSync('seen')) { fs.writeFileSync('seen', ''); throw new Error('first') } })\n"
-/** Starts a process in a session of its own, which ends for nobody and holds the output, and writes down its number. */
+/** Starts a process in its own session that ignores signals and holds the output open, and writes down its pid. */
 const leaves = (name: string) => `
 function leave() {
   const command = 'trap "" TERM HUP INT; while :; do sleep 1; done'
@@ -84,7 +84,7 @@ test('a process that dies of a rejection nobody has handled fails its file, with
   const dies = starts('-e', 'Promise.reject(new Error("unheard"))', 'the runner')
   const { run } = project(t, {
     'dies.test.ts': `test('passes', () => new Promise((resolve) => ${dies}))`,
-    // One that is handled in time, and one that throws, are for its test to judge.
+    // A rejection that is handled in time, and an error that is thrown, are left to the test.
     'lives.test.ts': `test('passes', () => new Promise((resolve) => ${starts('-e', 'Promise.reject(1).catch(() => {}); throw new Error()')}))`,
   })
   const { status, output } = await run()
@@ -196,7 +196,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 test('a terminal that is closed ends all that runs, and so does a reader that goes away', async (t) => {
   const { folder, start, pidIn } = project(t, {
     'a.test.ts': hanging,
-    // Its end, which is printed, comes only after the other file has begun.
+    // Its end is printed only after the other file has begun.
     'b.test.ts': `test('waits', async () => {
   while (!fs.existsSync('left') || fs.readFileSync('left', 'utf8') === '') await new Promise((done) => setTimeout(done, 20))
 })\n`,
@@ -244,7 +244,7 @@ test('tests have the same environment on each machine: no colours, no terminal, 
   const { folders, ...shown } = JSON.parse(readFileSync(join(folder, 'shown'), 'utf8'))
   assert.deepEqual(shown, { TZ: 'UTC', LANG: 'C.UTF-8', terminal: false, umask: 0o022, apart: 0 })
   assert.ok(!folders.some((path: string) => path.startsWith(home) || existsSync(path)), String(folders))
-  // What runs is shown on a line that is written anew.
+  // The running files are shown on a line that is rewritten.
   assert.match(output, /\r\x1b\[K1 of 1 files left, about \d+ seconds, running: src\/a\.test\.ts/)
 })
 
@@ -305,7 +305,7 @@ test('what fails again alone has failed, and more than so many files are not run
   assert.doesNotMatch(many.output, /AGAIN|UNSTABLE/)
 })
 
-/** The test files that were run, by their letters. */
+/** Returns the test files that ran, by their letters. */
 const ranIn = (output: string) =>
   [...output.matchAll(/^\d+\/\d+ src\/(\w+)\.test\.ts: /gm)].map(([, name]) => name).sort()
 
@@ -333,7 +333,7 @@ test('--only-failed goes on with the files that have not passed, until all have'
   assert.match(none.output, /\n0 files in [\d.]+ s\n0 passed, 0 failed\n$/)
   assert.equal(none.status, 0)
 
-  // Each kind of run has its own record, and one that cannot be read counts as none.
+  // Each kind of run has its own record, and an unreadable record counts as none.
   assert.deepEqual(ranIn((await run({}, '--all', '--only-failed')).output), ['a', 'b', 'c', 'd'])
   writeFileSync(join(folder, 'node_modules/.cache/errand-tests/last-run-usual.json'), '{"passed":["src/a')
   assert.deepEqual(ranIn((await only()).output), ['a', 'b', 'c', 'd'])
@@ -378,7 +378,7 @@ test('only a run of all files that passes notes its commit as passed', async (t)
   assert.equal(noted(), second)
 })
 
-// Put together, so that this file asks for none itself.
+// Concatenated, so that this file does not ask for the service itself.
 const HOST = 'DOCKER_HOST'
 const engine = { [HOST]: 'unix:///var/run/docker.sock' }
 const asking = `const skip = process.env.${HOST} === 'unix:///nonexistent' && 'no engine'\n`
@@ -418,7 +418,7 @@ test('the second pass passes where each file that asks for a service skips, and 
   assert.deepEqual(ranIn((await run({}, '--only-failed')).output), [])
 })
 
-/** What makes the Docker engine ready in the project. */
+/** Writes the script that makes the Docker engine ready in the project. */
 function preparing(folder: string, script: string): void {
   const path = join(folder, 'test/support/docker/ensure-docker.sh')
   mkdirSync(dirname(path), { recursive: true })

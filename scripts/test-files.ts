@@ -23,17 +23,17 @@ import { environmentOf, listProcesses, type ProcessTree, treeMembers } from '../
 import type { TestLine } from '../test/support/test-reporter.ts'
 import type { Schedule, Work } from './test-schedule.ts'
 
-/** So much of what a test file prints is kept, its end. */
+/** Most of a test file's output that is kept: its end. */
 const KEPT_CHARACTERS = 20_000
-/** What is told to end may clean up for so long. */
+/** Time that a process has to clean up after SIGTERM. */
 const GRACE_MS = 3000
-/** What was told to end, or has lost its parent, may take so long to go by itself on a busy machine. */
+/** Time that a process may take to end by itself on a busy machine, after SIGTERM or the loss of its parent. */
 const GOING_MS = 10_000
-/** A Docker engine removes the containers of one file within this, or is not to be waited for. */
+/** Longest wait for a Docker engine to remove the containers of one file. */
 const ENGINE_MS = 120_000
-/** Below /tmp whatever TMPDIR says: the name of a socket has to fit into 107 bytes. */
+/** Folder for temporary files. It is /tmp whatever TMPDIR says: the path of a socket has to fit into 107 bytes. */
 const TEMP = existsSync('/tmp') ? realpathSync('/tmp') : tmpdir()
-/** What of this machine's environment reaches a test: where its programs are, and how it gets out. */
+/** Matches the variables of this machine that reach a test: where its programs are, and its way to the network. */
 const PASSED_ON =
   /^(PATH|DOCKER_HOST|DOCKER_SOCK|NODE_EXTRA_CA_CERTS|\w*_CA_BUNDLE|SSL_CERT_(FILE|DIR)|\w+_proxy|npm_config_registry|ERRAND_TEST_\w+)$/i
 
@@ -43,36 +43,36 @@ export interface Told {
   text: string
 }
 
-/** What came of the tests of one file. */
+/** The result of the tests of one file. */
 export interface FileResult {
   passed: number
   failures: Told[]
   skips: Told[]
   printed: string
   ms: number
-  /** Processor time of its processes; undefined where the file did not get to report it. */
+  /** Processor time of its processes; undefined if the file could not report it. */
   cpuMs?: number
-  /** The run was stopped before the file had ended. */
+  /** Whether the run was stopped before the file had ended. */
   stopped: boolean
 }
 
 export interface RunOptions {
-  /** A file is ended, and has failed, when nothing came from it for so long: no event of its tests, and no output. */
+  /** A file is ended, and has failed, after this long without an event of its tests or output. */
   silenceMs: number
-  /** Names of the services that the tests of a file must not find although this machine has them. */
+  /** Returns the services that the tests of a file must not find, although this machine has them. */
   without?(work: Work): readonly string[]
   /** Resolves the next time a service becomes ready. */
   serviceReady?(): Promise<unknown>
-  /** Ends what runs, with all that it has started, and begins nothing more. */
+  /** Ends the running files with everything that they have started, and begins no more. */
   stop?: AbortSignal
   began?(work: Work): void
   ended?(work: Work, result: FileResult): void
 }
 
 /**
- * Runs the test files of the schedule, each in a process of its own with an environment that is the same on each machine,
- * and with home and temporary folders that are removed afterwards. No process of a file outlives it. Returns the result
- * of each file that has begun.
+ * Runs the test files of the schedule. Each has its own process, an environment that is the same on every machine, and
+ * home and temporary folders that are removed afterwards. No process of a file outlives it. Returns the result of each
+ * file that has begun.
  */
 export async function runTestFiles(
   root: string,
@@ -80,7 +80,7 @@ export async function runTestFiles(
   options: RunOptions,
 ): Promise<Map<string, FileResult>> {
   const results = new Map<string, FileResult>()
-  // Most files load the same source, and to compile it is much of what a short one costs.
+  // Most files load the same source, and compiling it is much of the time of a short file.
   const compiled = mkdtempSync(join(TEMP, 'errand-compiled-'))
   const run = async (work: Work): Promise<void> => {
     options.began?.(work)
@@ -89,7 +89,7 @@ export async function runTestFiles(
     schedule.ended(work)
     options.ended?.(work, result)
   }
-  // The modes of files that tests make and look at.
+  // It determines the modes of files that tests create and check.
   const before = process.umask(0o022)
   const running = new Set<Promise<void>>()
   for (;;) {
@@ -121,13 +121,13 @@ async function runTestFile(
   const result: FileResult = { passed: 0, failures: [], skips: [], printed: '', ms: 0, stopped: false }
   const folder = mkdtempSync(join(TEMP, 'errand-'))
   for (const name of ['home', 'tmp', FOREIGN_HOME]) mkdirSync(join(folder, name))
-  // As /tmp is: what a test starts as another user finds its way too.
+  // Like /tmp, so that programs that a test starts as another user can enter it.
   chmodSync(folder, 0o755)
   chmodSync(join(folder, 'tmp'), 0o1777)
 
   const reporter = join(import.meta.dirname, '../test/support/test-reporter.ts')
   const rejections = noteRejections(folder)
-  // What a test starts has none of it: some tests are about where compiled code is kept.
+  // Programs that a test starts do not use it: some tests check where compiled code is stored.
   const withoutCache = 'data:text/javascript,delete process.env.NODE_COMPILE_CACHE'
   const before = ['--require', rejections.preload, '--import', withoutCache]
   const words = [process.execPath, ...before, '--test-reporter', reporter, file]
@@ -140,7 +140,7 @@ async function runTestFile(
       ...(foreign && foreignEnvironment(folder)),
       NODE_COMPILE_CACHE: compiled,
     },
-    // A session of its own: no terminal, and Ctrl-C there comes to this process alone.
+    // In its own session, without a terminal, so that Ctrl-C reaches only this process.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   })
@@ -171,7 +171,7 @@ async function runTestFile(
     })
   createInterface(child.stdio[3] as Readable).on('line', (line) => {
     silence.refresh()
-    // What was canceled because the file is being ended tells nothing.
+    // Tests that were canceled because the file is being ended say nothing.
     if (!over) take(root, result, running, JSON.parse(line))
   })
   const closed = once(child, 'close')
@@ -181,7 +181,7 @@ async function runTestFile(
   const left = over ? [] : await leftBehind(tree)
   await endTree(tree, 0)
   if (over || result.failures.length > 0) await removeFromEngine(folder, result, file)
-  // Something that nothing connects with the file any more may still hold its output.
+  // A process that is no longer connected with the file may still hold its output open.
   await Promise.race([closed, sleep(GOING_MS, undefined, { ref: false })])
   for (const stream of child.stdio) stream?.destroy()
 
@@ -201,14 +201,14 @@ async function runTestFile(
   return result
 }
 
-/** Makes what is loaded before each Node of a file, and says of each that died of a rejection that nobody has handled. */
+/** Creates a preload for each Node of a file, and reports each Node that died of an unhandled rejection. */
 function noteRejections(folder: string): { preload: string; noted(): string[] } {
   const notes = join(folder, 'unhandled')
   const preload = join(folder, 'note-unhandled.cjs')
   const support = join(import.meta.dirname, '../test/support/unhandled-rejections.cjs')
   const given = [preload, notes].map((path) => JSON.stringify(path)).join(', ')
   mkdirSync(notes)
-  // Also for what a test starts as another user.
+  // Programs that a test starts as another user write here too.
   chmodSync(notes, 0o1777)
   writeFileSync(preload, `require(${JSON.stringify(support)})(${given})\n`)
   return {
@@ -221,7 +221,7 @@ function noteRejections(folder: string): { preload: string; noted(): string[] } 
   }
 }
 
-/** What it had at the Docker engine: no test is there any more to remove it. */
+/** Removes what the file had at the Docker engine, as no test is left to remove it. */
 async function removeFromEngine(folder: string, result: FileResult, file: string): Promise<void> {
   const notes = join(folder, 'made')
   if (!existsSync(notes)) return
@@ -232,10 +232,10 @@ async function removeFromEngine(folder: string, result: FileResult, file: string
   })
 }
 
-/** A home folder as few would name it. */
+/** An unusual name for a home folder. */
 const FOREIGN_HOME = "Ana's höme"
 
-/** Other than that of any other test: colours, a zone that changes its clocks, a language with letters of its own. */
+/** Returns an unusual environment: colours, a zone with clock changes, a language with special letters. */
 const foreignEnvironment = (folder: string): NodeJS.ProcessEnv => ({
   HOME: join(folder, FOREIGN_HOME),
   TZ: 'Pacific/Chatham',
@@ -245,7 +245,7 @@ const foreignEnvironment = (folder: string): NodeJS.ProcessEnv => ({
   FORCE_COLOR: '3',
 })
 
-/** The same on each machine, but for what says where things are on it. */
+/** Returns an environment that is the same on every machine, except for the places of its programs and folders. */
 function testEnvironment(folder: string, without: readonly string[]): NodeJS.ProcessEnv {
   const home = homedir()
   const passedOn = Object.entries(process.env).filter(([name]) => PASSED_ON.test(name))
@@ -264,7 +264,7 @@ function testEnvironment(folder: string, without: readonly string[]): NodeJS.Pro
   }
 }
 
-/** What was begun in a file's session, or knows of its folder, and all that these have started. */
+/** Returns the processes in a file's session, those that know its folder, and everything that these have started. */
 function processesOf(folder: string, session: number | undefined): ProcessTree {
   const members = (): number[] =>
     (listProcesses() ?? [])
@@ -278,12 +278,12 @@ function knows(pid: number, folder: string): boolean {
   try {
     return readlinkSync(`/proc/${pid}/cwd`).startsWith(`${folder}/`)
   } catch {
-    // It is gone, or another user's.
+    // The process is gone, or belongs to another user.
     return false
   }
 }
 
-/** The command lines of what does not go by itself. */
+/** Returns the command lines of processes that do not end by themselves. */
 async function leftBehind(tree: ProcessTree): Promise<string[]> {
   const untilMs = performance.now() + GOING_MS
   for (;;) {
@@ -316,6 +316,6 @@ function take(root: string, result: FileResult, running: Map<number, string>, to
   running.delete(told.id)
   if (told.skipped !== undefined) result.skips.push({ title, text: told.skipped })
   else if (told.passed) result.passed += told.suite ? 0 : 1
-  // A test with subtests fails because they did; they are told on their own.
+  // A test with subtests fails because they did; they are reported separately.
   else if (told.error !== undefined) result.failures.push({ title, text: told.error })
 }

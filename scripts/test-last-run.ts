@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-/** Which files have passed, so that `--only-failed` goes on from there. Each kind of run has its own record. */
+/** Records which files have passed, for `--only-failed`. Each kind of run has its own record. */
 export class LastRun {
   readonly #path: string
 
@@ -9,7 +9,7 @@ export class LastRun {
     this.#path = join(root, `node_modules/.cache/errand-tests/last-run-${kind}.json`)
   }
 
-  /** Returns the files that passed in the last run; none where it is missing or damaged. */
+  /** Returns the files that passed in the last run; none if the record is missing or damaged. */
   read(): ReadonlySet<string> {
     try {
       const read: unknown = JSON.parse(readFileSync(this.#path, 'utf8'))

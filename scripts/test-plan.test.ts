@@ -21,7 +21,7 @@ function write(folder: string, files: Record<string, string>): void {
 
 const importing = (path: string) => `import '${path}'\n`
 
-/** A folder with those test files, and with these; `committed` makes it a Git checkout. */
+/** Creates a folder with those test files and these; `committed` makes it a Git checkout. */
 function projectWith(t: TestContext, files: Record<string, string> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-plan-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -180,7 +180,7 @@ test('the order is that of the durations at the size that is run', (t) => {
   assert.deepEqual(works[1]!.duration, { wallMs: 2200 })
 })
 
-// Put together, so that this file asks for neither.
+// Concatenated, so that this file asks for neither.
 const [CLUSTER, ENGINE] = ['kubernetesHere()', 'dockerHere()']
 
 test('each file bears the services that it asks for, and whether it must be alone with the cluster', (t) => {

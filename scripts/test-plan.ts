@@ -10,25 +10,24 @@ export interface PlanOptions {
   variantOf(services: readonly Service[]): Variant
   /** The last commit whose tests all passed here. */
   lastPassed?: string
-  /** A person waits for the first results: the fast files come before the long ones. */
+  /** Puts the fast files before the long ones, because a person waits for the first results. */
   fastFirst?: boolean
 }
 
 export interface Plan {
   works: Work[]
-  /** How the order came about, for people. */
+  /** The reason for the order, for people. */
   note: string
 }
 
-/** What takes at most so long is fast. */
+/** Longest duration of a fast file. */
 const FAST_MS = 1000
 /** With fewer files there is no order to choose. */
 const FEW = 20
 
 /**
- * Orders test files: first those that import what has changed, the nearest first, then the longest first, so that none
- * is waited for alone at the end. Where half of all files import what has changed, only those that do so directly come
- * first.
+ * Orders test files. Files that import a changed file come first, the nearest first. The longest of the others follow,
+ * so that no single file delays the end. If half of all files import a changed file, only direct importers come first.
  */
 export function planTests(root: string, files: readonly string[], options: PlanOptions): Plan {
   const { durations, variantOf, fastFirst = false } = options
@@ -71,13 +70,13 @@ export function planTests(root: string, files: readonly string[], options: PlanO
   return { works: [...first, ...rest], note: affected.size === 0 ? '' : note }
 }
 
-/** What a file says of itself, beside the services that it asks for. */
+/** Returns the properties of a file that its text shows, beside the services that it asks for. */
 function marksOf(root: string, file: string, services: readonly Service[]): Partial<Work> {
   const path = join(root, file)
   const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
-  // It ends or hangs programs of the cluster that all tests share.
+  // It ends or stops programs of the cluster that all tests share.
   const isAlone = services.includes('kubernetes') && /\balone: true\b/.test(text)
-  // It has containers or pods, or a pair of interfaces of its own.
+  // It creates containers or pods, or its own pair of interfaces.
   const changesNetwork =
     services.some((one) => one === 'docker' || one === 'kubernetes') || /\/cable\.ts'/.test(text)
   return { ...(isAlone && { alone: 'kubernetes' }), ...(changesNetwork && { changesNetwork }) }

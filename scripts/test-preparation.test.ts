@@ -25,7 +25,7 @@ function prepare(t: TestContext, commands: Commands) {
 }
 
 const sh = (script: string) => ['sh', '-c', script]
-/** Waits for the file. */
+/** Returns a command that waits for the file. */
 const waitFor = (name: string) => sh(`until [ -e ${name} ]; do sleep 0.05; done`)
 
 test('a service is ready after the last of its commands, which run one after the other in the project’s folder', async (t) => {

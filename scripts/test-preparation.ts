@@ -6,24 +6,24 @@ import type { Service } from './test-services.ts'
 /** The commands of one service run one after the other. */
 type Commands = Readonly<Partial<Record<Service, readonly (readonly string[])[]>>>
 
-/** What makes a service ready where no test may be skipped. */
+/** The commands that make a service ready for runs in which no test may be skipped. */
 const usual: Commands = {
   agents: [['scripts/install-agents.ts']],
   docker: [['test/support/docker/ensure-docker.sh'], ['test/support/docker/make-base-images.sh']],
-  // These two with what the tests leave of the processors.
+  // These two use only the processor time that the tests leave.
   gitea: [['nice', '-n', '19', 'test/support/forge/gitea/build.sh']],
   kubernetes: [['nice', '-n', '19', 'test/support/kubernetes/build-kubernetes.sh']],
 }
 
-/** What a service costs while nobody uses it: an idle cluster takes a third of a processor. */
+/** The commands that stop an unused service: an idle cluster takes a third of a processor. */
 const releases: Readonly<Partial<Record<Service, readonly string[]>>> = {
   kubernetes: ['test/support/kubernetes/stop-kubernetes.sh', '--keep'],
 }
 
-/** So much of what a command has printed is shown when it fails. */
+/** Most of a failed command's output that is shown. */
 const SHOWN_CHARACTERS = 4000
 
-/** Makes services ready beside the tests that need none of them. */
+/** Makes services ready while the tests that do not need them run. */
 export class Preparation {
   readonly #root: string
   readonly #commands: Commands
@@ -38,7 +38,7 @@ export class Preparation {
     this.#commands = commands
   }
 
-  /** Begins with all of them at once. */
+  /** Starts preparing all of them at once. */
   start(wanted: readonly Service[]): void {
     for (const service of wanted) {
       const steps = this.#commands[service]
@@ -56,7 +56,7 @@ export class Preparation {
     }
   }
 
-  /** Stops what the service costs, once no file will ask for it. */
+  /** Stops the service once no remaining file will ask for it. */
   release(service: Service): void {
     const words = releases[service]
     if (words !== undefined) this.#runs.push(this.#noted(`release of ${service}`, () => this.#run(words)))
@@ -70,7 +70,7 @@ export class Preparation {
     }
   }
 
-  /** Resolves the next time one of them can be used, or has failed. */
+  /** Resolves the next time one of them is ready or has failed. */
   changed(): Promise<void> {
     return this.#changed.promise
   }
@@ -79,7 +79,7 @@ export class Preparation {
     return !this.#pending.has(service as Service)
   }
 
-  /** Ends what is still being prepared. May be called twice. */
+  /** Ends the preparations that still run. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     await Promise.all(this.#runs)
@@ -91,16 +91,16 @@ export class Preparation {
       cwd: this.#root,
       env: { ...process.env, ERRAND_TEST_REAL_NAMES: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],
-      // A group of its own, by which all that it starts can be ended.
+      // In its own process group, so that everything that it starts can be ended.
       detached: true,
     })
     let printed = ''
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text) => (printed = (printed + text).slice(-SHOWN_CHARACTERS)))
-    // Without a number it could not be started.
+    // It has no pid if it could not be started.
     const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGTERM')
     stop?.addEventListener('abort', end)
-    // What stays, like an engine, may hold the output for ever.
+    // A program that keeps running, such as a container engine, may hold the output open forever.
     const [code, signal] = await once(child, 'exit')
     stop?.removeEventListener('abort', end)
     for (const stream of [child.stdout, child.stderr]) stream.destroy()

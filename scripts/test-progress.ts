@@ -2,7 +2,7 @@ import { styleText } from 'node:util'
 import type { FileResult } from './test-files.ts'
 import type { Work } from './test-schedule.ts'
 
-/** Where a live line cannot be shown, what runs is told when nothing has ended for so long. */
+/** Without a live line, the running files are printed when no file has ended for this long. */
 const TOLD_EVERY_MS = 60_000
 
 export interface Screen {
@@ -12,8 +12,8 @@ export interface Screen {
 }
 
 /**
- * Shows each test file as it ends, with its failures and how many files are left; below them, on a terminal, a live
- * line with what runs, which elsewhere is told once in a while.
+ * Shows each test file when it ends, with its failures and the number of files left. On a terminal, a live line below
+ * shows the running files. Elsewhere they are printed now and then.
  */
 export class TestProgress {
   readonly #screen: Screen
@@ -24,7 +24,7 @@ export class TestProgress {
   #ended = 0
   #failed = 0
 
-  /** `leftMs` answers how long the rest takes, of which some files have run for so long. */
+  /** `leftMs` returns how long the rest takes, given how long the running files have run. */
   constructor(screen: Screen, files: number, leftMs: (runningMs: ReadonlyMap<Work, number>) => number) {
     this.#screen = screen
     this.#files = files
@@ -82,7 +82,7 @@ export class TestProgress {
   }
 }
 
-/** One line for each reason, with how many tests were skipped for it. */
+/** Returns one line for each reason, with the number of tests that were skipped for it. */
 export function skipLines(results: Iterable<FileResult>): string[] {
   const counts = new Map<string, number>()
   for (const { skips } of results) for (const { text } of skips) counts.set(text, (counts.get(text) ?? 0) + 1)
@@ -93,13 +93,13 @@ export function skipLines(results: Iterable<FileResult>): string[] {
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 
-/** `40 seconds`, `9 minutes`. */
+/** Returns a duration as text: `40 seconds`, `9 minutes`. */
 export function timeText(ms: number): string {
   const [count, unit] = ms < 90_000 ? [Math.ceil(ms / 1000), 'second'] : [Math.round(ms / 60_000), 'minute']
   return `${count} ${unit}${count === 1 ? '' : 's'}`
 }
 
-/** The text in lines of at most so many columns, where it has blanks to part at. Those after the first are indented. */
+/** Wraps the text at blanks, to lines of at most `columns` columns. Lines after the first are indented. */
 export function wrapped(text: string, columns = Number.POSITIVE_INFINITY): string {
   const lines: string[] = []
   for (const word of text.split(' ')) {

@@ -3,24 +3,21 @@ import { join } from 'node:path'
 
 /** Test files that only `npm run test:all` runs, with the reason for each. */
 export const onlyInAll: ReadonlyMap<string, string> = new Map([
-  ['src/hub/provisioners/drivers/kubernetes/kubernetes.test.ts', 'the whole driver on a real Kubernetes'],
-  ['test/agents/model-server.test.ts', 'each agent’s program beside the stand-in of model services'],
+  ['src/hub/provisioners/drivers/kubernetes/kubernetes.test.ts', 'the complete driver on a real Kubernetes'],
+  ['test/agents/model-server.test.ts', 'each agent’s program with a fake model service'],
   ['test/deploy/docker-made.test.ts', 'the compose file of a hub that provisions containers'],
   ['test/deploy/image.test.ts', 'the compose files with hub and runners from the image'],
-  ['test/forge/gitea.test.ts', 'a real Gitea, which is built from its source first'],
-  [
-    'test/provisioners/kubernetes-document.test.ts',
-    'the whole way of docs/kubernetes.md on a real Kubernetes',
-  ],
-  ['test/provisioners/kubernetes-keys.test.ts', 'keys of models in pods of a real Kubernetes'],
-  ['test/support/kubernetes/kubernetes.test.ts', 'programs of the real Kubernetes that are killed'],
+  ['test/forge/gitea.test.ts', 'a real Gitea, built from its source first'],
+  ['test/provisioners/kubernetes-document.test.ts', 'all steps of docs/kubernetes.md on a real Kubernetes'],
+  ['test/provisioners/kubernetes-keys.test.ts', 'model keys in pods of a real Kubernetes'],
+  ['test/support/kubernetes/kubernetes.test.ts', 'a real Kubernetes whose programs are killed'],
 ])
 
-/** `sized('what', usual, large)`, with the numbers as they are written. */
+/** Matches `sized('what', usual, large)`, with the numbers as they are written. */
 const SIZED = /\bsized\(\s*'([^']+)',\s*([\d_.]+),\s*([\d_.]+),?\s*\)/g
 const ONLY_LARGE = /\b(?:largeTest|onlyLarge)\(\s*(['`])(.+?)\1/g
 
-/** What one file does in the two runs, where these differ. */
+/** A difference between the two runs of one file. */
 export interface Difference {
   file: string
   what: string
@@ -41,7 +38,7 @@ export function differencesIn(file: string, text: string): Difference[] {
   return [...sizes, ...tests]
 }
 
-/** The table in CONTRIBUTING.md: all other tests do the same in both runs. */
+/** Returns the table for CONTRIBUTING.md. All tests that it does not list do the same in both runs. */
 export function runsTable(root: string): string {
   const rows = globSync(['{src,web,scripts,bench,examples}/**/*.test.ts', 'test/**/*.ts'], { cwd: root })
     .filter((file) => file !== 'test/support/size.ts' && !file.startsWith('scripts/'))

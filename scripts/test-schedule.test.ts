@@ -3,7 +3,7 @@ import test from 'node:test'
 import fc from 'fast-check'
 import { expectedEnd, Schedule, type Width, type Work, weightOf } from './test-schedule.ts'
 
-/** A file that keeps so much of a processor busy. */
+/** Returns a file that keeps this share of a processor busy. */
 const work = (file: string, share: number, also: Partial<Work> = {}): Work => ({
   file,
   services: [],
@@ -15,7 +15,7 @@ const alone = { ...kubernetes, alone: 'kubernetes' }
 
 const namesOf = (works: readonly Work[]) => works.map(({ file }) => file).join(' ')
 
-/** The files that may begin now, which then run. */
+/** Starts all files that may begin now, and returns them. */
 function begin(schedule: Schedule): Work[] {
   const begun: Work[] = []
   for (let next = schedule.next(); next !== undefined; next = schedule.next()) begun.push(next)

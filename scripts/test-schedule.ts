@@ -1,16 +1,16 @@
 import type { Duration } from './test-durations.ts'
 
-/** A test file that is to be run, with what decides when. */
+/** A test file to run, with the facts that determine when. */
 export interface Work {
   /** Path below the project's folder. */
   file: string
-  /** `foreign`: colours, another zone, language, umask and home than tests usually have. */
+  /** `foreign`: with colours, and another time zone, language, umask and home than tests usually have. */
   surroundings?: 'foreign'
   /** Names of the services that it asks for. */
   services: readonly string[]
-  /** The service that no other file may use meanwhile. */
+  /** A service that no other file may use at the same time. */
   alone?: string
-  /** It adds and removes network interfaces, as containers do. */
+  /** Whether it adds and removes network interfaces, as containers do. */
   changesNetwork?: boolean
   /** Undefined for a file that has never run. */
   duration?: Duration
@@ -19,19 +19,19 @@ export interface Work {
 export interface Width {
   /** Processors of the machine. */
   cores: number
-  /** Files at once, however little processor time they need. */
+  /** Maximum number of files at once, however little processor time they need. */
   most: number
 }
 
-/** A file that waits most of the time still loads its code, and starts programs. */
+/** Least weight of a file. Even a file that mostly waits loads its code and starts programs. */
 const LEAST_WEIGHT = 0.2
-/** Nobody waits for the processes of a browser, so that what they compute is counted nowhere. */
+/** Least weight of a file with a browser, whose processor time is not counted: nobody waits for its processes. */
 const LEAST_WITH_BROWSER = 0.75
-/** A file whose processes use several processors shares them with the others. */
+/** Highest weight. A file whose processes use several processors shares them with the others. */
 const MOST_WEIGHT = 1
-/** A file without a figure is expected to be an average one. */
+/** Expected duration of a file without a recorded one: that of an average file. */
 const UNKNOWN: Required<Duration> = { wallMs: 3000, cpuMs: 2000 }
-/** Processors are given out so many times over: files have moments in which they wait, and the recorded figures include waiting. */
+/** Overbooking of the processors, as a factor: files sometimes wait, and the recorded figures include waiting. */
 const OVERBOOKED = 1.35
 
 /** Returns the share of a processor that the file keeps busy while it runs, from 0.2 to 1. */
@@ -43,14 +43,15 @@ export function weightOf({ duration = UNKNOWN, services }: Work): number {
 
 export const expectedMs = ({ duration = UNKNOWN }: Work): number => duration.wallMs
 
-/** A browser breaks off what it is loading whenever an interface of its machine comes or goes. */
+/** Reports whether one disturbs the other: a browser aborts its loading when a network interface comes or goes. */
 const disturb = (one: Work, other: Work): boolean =>
   one.changesNetwork === true && other.services.includes('browsers')
 
 /**
  * Decides which test file begins next. It goes through the files in their order, and takes the first that fits beside
- * those that run: by weight, by number, with each of its services ready, and none of them used by a file that must be
- * alone with it. A file with a browser and one that changes the network do not run at the same time. A file that waits to be alone with a service holds back the later files that ask for that service.
+ * the running ones: by weight and by number, with each of its services ready, and none of them used by a file that must
+ * be alone with it. A file with a browser and a file that changes the network do not run at the same time. A file that
+ * waits to be alone with a service holds back the later files that ask for that service.
  */
 export class Schedule {
   readonly #width: Width
@@ -68,7 +69,7 @@ export class Schedule {
     return this.#waiting
   }
 
-  /** Returns the file that begins now; undefined where none may, until one has ended or a service is ready. */
+  /** Returns the file that begins now; undefined if none may begin until one has ended or a service is ready. */
   next(): Work | undefined {
     const running = [...this.#running]
     if (running.length >= this.#width.most) return undefined
@@ -91,7 +92,7 @@ export class Schedule {
     return work
   }
 
-  /** Whether a file that waits or runs asks for the service. */
+  /** Reports whether a waiting or running file asks for the service. */
   asked(service: string): boolean {
     return [...this.#waiting, ...this.#running].some(({ services }) => services.includes(service))
   }
@@ -101,7 +102,7 @@ export class Schedule {
   }
 }
 
-/** Returns how many milliseconds the files will take from now; those that run have done so for this long. */
+/** Returns how many milliseconds the files will take from now. `runningMs` says how long each running file has run. */
 export function expectedEnd(
   waiting: readonly Work[],
   width: Width,
@@ -122,7 +123,7 @@ export function expectedEnd(
   }
 }
 
-/** Who takes longer than expected will take some more. */
+/** Returns the time that a file still needs. A file that takes longer than expected will take some more. */
 function leftMs(work: Work, ranMs: number): number {
   const left = expectedMs(work) - ranMs
   return left > 0 ? left : ranMs / 4

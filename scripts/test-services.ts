@@ -14,7 +14,7 @@ export const services = [
 ] as const
 export type Service = (typeof services)[number]
 
-/** How a test, or a module that supports tests, finds out whether it can run: the call, not the definition. */
+/** Matches how a test, or a module that supports tests, checks whether it can run: the call, not the definition. */
 const signs: readonly [Service, RegExp][] = [
   ['docker', /(?<!function )\b(dockerHere|ownEngineHere)\(|\bprocess\.env\.DOCKER_(HOST|SOCK)\b/],
   ['kubernetes', /(?<!function )\bkubernetesHere\(/],
@@ -38,7 +38,7 @@ export function servicesOf(root: string): (file: string) => Service[] {
     const path = join(root, file)
     const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
     const imports = importsOf(file, text).filter(({ target, kind }) => kind !== 'type' && isOfTests(target))
-    // Tests of the test command hold the texts of such files.
+    // Tests of the test command contain the texts of such files.
     const asks = file.startsWith('scripts/') ? [] : askedIn(text)
     const found = { asks, imports: imports.map(({ target }) => target) }
     known.set(file, found)

@@ -1,6 +1,6 @@
-/** Test files that run once more in other surroundings, by what could change there. */
+/** Test files that run again in a foreign environment, by what it could change. */
 const byReason: Readonly<Record<string, readonly string[]>> = {
-  // FORCE_COLOR=3 and TERM=xterm-256color, where the output is not a terminal's.
+  // FORCE_COLOR=3 and TERM=xterm-256color, although the output does not go to a terminal.
   colours: [
     'src/cli/exit-codes.test.ts',
     'src/cli/follow/json-lines.test.ts',
@@ -15,7 +15,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'test/e2e/hostile-names.test.ts',
     'test/e2e/log-lines.test.ts',
   ],
-  // TZ=Pacific/Chatham: 45 minutes off the hour, and two changes of its clocks a year.
+  // TZ=Pacific/Chatham: 45 minutes off the hour, with two clock changes a year.
   zone: [
     'src/platform/log.test.ts',
     'src/platform/time.test.ts',
@@ -25,7 +25,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'src/runner/sessions/session-clock.test.ts',
     'test/e2e/views.test.ts',
   ],
-  // LC_ALL=tr_TR.UTF-8: the capital of "i" is not "I", and messages of programs may not be English.
+  // LC_ALL=tr_TR.UTF-8: the capital of "i" is not "I", and programs may print messages that are not English.
   language: [
     'src/config/environment.test.ts',
     'src/config/settings.test.ts',
@@ -39,7 +39,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'src/runner/proxy/addresses.test.ts',
     'src/runner/sources/clone.test.ts',
   ],
-  // umask 077: what other users must read has to be made so, and modes in archives are the files' own.
+  // umask 077: files that other users must read need explicit modes, and modes in archives are those of the files.
   umask: [
     'src/platform/files.test.ts',
     'src/platform/pid-lock.test.ts',
@@ -51,7 +51,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
     'src/stores/sqlite/database.test.ts',
     'test/e2e/secrets.test.ts',
   ],
-  // HOME with a blank, an apostrophe and a letter that is not ASCII.
+  // HOME contains a blank, an apostrophe and a letter that is not ASCII.
   home: [
     'src/docker/registry-logins.test.ts',
     'src/cli/local/local-sessions.test.ts',
@@ -61,7 +61,7 @@ const byReason: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
-/** Each file of the list, with why it is there. */
+/** The reason for each file of the list. */
 export const surroundings: ReadonlyMap<string, string> = new Map(
   Object.entries(byReason).flatMap(([why, files]) => files.map((file) => [file, why] as const)),
 )

@@ -1,19 +1,19 @@
-// npm test [-- [--only-failed] path ...]: runs every *.test.ts below the given paths (default: all) that is not left to
-// `npm run test:all`. Shows each file as it ends. SIGINT, SIGTERM and SIGHUP end all that runs, and the results until then
-// are reported.
+// npm test [-- [--only-failed] path ...]: runs every *.test.ts below the given paths (default: all), except those that
+// only `npm run test:all` runs. Shows each file when it ends. SIGINT, SIGTERM and SIGHUP end everything that runs, and
+// the results so far are reported.
 //   --all                           what `npm run test:all` runs: every file, each at its full size (ERRAND_TEST_LARGE=1)
 //   --changed                       only files that import what has changed since the merge base with the upstream branch
 //   --list                          prints the files instead of running them
-//   --only-failed                   only files that have not passed in the last run of the same kind, in this checkout
-//   ERRAND_TEST_NO_SKIPS=1          services are made ready beside the tests, and a test that is skipped fails the run
-//   ERRAND_TEST_UNSTABLE=N          if tests of at most N files have failed, these run again, alone: a file that passes then
-//                                   is reported as unstable, and does not fail the run (default: 0)
-//   ERRAND_TEST_SILENT_SECONDS=N    a file that gives no sign for so long, no event of its tests and no output, is ended
-//                                   with all that it has started, and has failed (default: 180)
-//   ERRAND_TEST_WITHOUT=NAME,...    tests do not find these services, as on a machine that has none: docker, kubernetes,
-//                                   agents, guests, sandboxes, browsers, gitea. No file finds a service that it does not ask for.
+//   --only-failed                   only files that did not pass in the last run of the same kind in this checkout
+//   ERRAND_TEST_NO_SKIPS=1          makes services ready while tests run; a skipped test fails the run
+//   ERRAND_TEST_UNSTABLE=N          if tests of at most N files fail, these run again, each alone: a file that then
+//                                   passes is reported as unstable, and does not fail the run (default: 0)
+//   ERRAND_TEST_SILENT_SECONDS=N    a file that gives no sign for this long (no event of its tests, no output) is ended
+//                                   with everything that it has started, and has failed (default: 180)
+//   ERRAND_TEST_WITHOUT=NAME,...    hides these services from tests, as on a machine without them: docker, kubernetes,
+//                                   agents, guests, sandboxes, browsers, gitea. A file finds only what it asks for.
 //   ERRAND_TEST_SECOND_PASS=1       what one pass cannot show: the files of test-surroundings.ts with colours, another zone,
-//                                   language, umask and home; each file that asks for a service without any
+//                                   language, umask and home; each file that asks for a service, without any
 import { existsSync, globSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { join, relative } from 'node:path'
@@ -79,12 +79,12 @@ const stop = (signal: NodeJS.Signals): void => {
   void preparation.close()
 }
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
-// A terminal that was closed, or a reader that has gone away.
+// The terminal was closed, or the reader has gone away.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => stop('SIGPIPE'))
 
 const durations = new Durations(root)
 const cores = availableParallelism()
-// Most files wait more than they compute, for processes, disks and one another's ends.
+// Most files wait more than they compute: for processes and disks.
 const width: Width = { cores, most: 3 * cores }
 const startMs = Date.now()
 
@@ -145,7 +145,7 @@ function introduce(): void {
 }
 
 async function run(jobs: readonly Work[], width: Width): Promise<Map<string, FileResult>> {
-  // An engine that starts adds network interfaces.
+  // A container engine that starts adds network interfaces.
   const isReady = (service: string) =>
     preparation.isReady(service) && (service !== 'browsers' || preparation.isReady('docker'))
   const schedule = new Schedule(jobs, width, isReady)
@@ -171,7 +171,7 @@ async function run(jobs: readonly Work[], width: Width): Promise<Map<string, Fil
   return results
 }
 
-/** That of a run which failed, or was ended, says nothing about the next one. */
+/** Records how long a file took. The duration of a failed or stopped run says nothing about the next one. */
 function recordDuration({ file }: Work, { failures, stopped, skips, ms, cpuMs }: FileResult): void {
   if (failures.length > 0 || stopped) return
   const variant = isAll ? 'large' : skips.length > 0 ? 'skipping' : 'usual'
@@ -214,7 +214,7 @@ function reportSlowest(): void {
   }
 }
 
-/** For the next run: durations, the files that have passed, and the commit where all of them did. */
+/** Saves for the next run: the durations, the files that passed, and the commit at which all of them passed. */
 function remember(isGreen: boolean): void {
   const passedNow = [...results].filter(
     ([, { failures, skips, stopped }]) => failures.length === 0 && !stopped && !(noSkips && skips.length > 0),

@@ -35,7 +35,7 @@ test('one file of a room being allowed does not allow the others', () => {
   assert.equal(breaksOf('src/actions/x.ts', "import '../runner/attempts/x.ts'").length, 1)
 })
 
-test('what leaves src, and a folder that is no room, are breaks', () => {
+test('an import from outside src, and a folder that is not a room, are breaks', () => {
   assert.equal(breaksOf('src/engine/x.ts', "import '../../scripts/walls.ts'").length, 1)
   assert.equal(breaksOf('src/misc/x.ts', '').length, 1)
 })
@@ -92,7 +92,7 @@ test('two folders that import each other are found below them too, but for types
   assert.deepEqual(twoWayPairs(files(texts), [{ folders: ['src/r/b', 'src/r/a'], why: '' }]), [])
   assert.match(
     twoWayPairs(files({}), [{ folders: ['src/r/b', 'src/r/a'], why: '' }])[0]!.message,
-    /src\/r\/a src\/r\/b import each other no more/,
+    /src\/r\/a src\/r\/b no longer import each other/,
   )
 })
 

@@ -1,6 +1,6 @@
-// npm run walls [-- --write]: no room imports what it may not, no two folders import each other, files import in no circle,
-// no file or folder is too large, no file a mere part of its neighbour, and the tables in ARCHITECTURE.md and docs/ are
-// those of the code (--write puts them there).
+// npm run walls [-- --write]: fails if a room imports something that it may not, two folders import each other, files
+// import in a circle, a file or folder is too large, a file is only a part of its neighbour, or a table in
+// ARCHITECTURE.md, CONTRIBUTING.md or docs/ differs from the code (--write updates the tables).
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { grainBreaks } from './grain.ts'
@@ -17,7 +17,7 @@ export interface Break {
 
 type Rooms = Readonly<Record<string, Room>>
 
-/** The name of the file's room, of several the one furthest in; undefined outside all. */
+/** Returns the name of the innermost room that contains the file; undefined if none does. */
 function roomOf(file: string, known: Rooms): string | undefined {
   const path = file.replace(/^src\//, '')
   if (path === file && !file.startsWith('web/')) return undefined
@@ -25,12 +25,12 @@ function roomOf(file: string, known: Rooms): string | undefined {
   return names.sort((a, b) => b.length - a.length)[0]
 }
 
-/** Imports that the file's room may not have: whom it may names rooms, folders of rooms and single files. */
+/** Returns the imports that the file's room may not have. `may` names rooms, folders of rooms and single files. */
 export function breaksOf(file: string, text: string, known: Rooms = rooms): Break[] {
   const from = roomOf(file, known)
   if (from === undefined) {
     const name = file.startsWith('src/') ? file.split('/')[1] : file
-    return [{ file, line: 1, message: `"${name}" is no room of scripts/rooms.ts` }]
+    return [{ file, line: 1, message: `"${name}" is not a room in scripts/rooms.ts` }]
   }
   const { may } = known[from]!
   if (may === 'everything') return []
@@ -39,7 +39,7 @@ export function breaksOf(file: string, text: string, known: Rooms = rooms): Brea
     const path = target.replace(/^src\//, '')
     const isFree =
       room === from ||
-      // The text of a file that is no code.
+      // The text of a file that is not code.
       (room === undefined && target.endsWith('?raw')) ||
       (room !== undefined && may.some((one) => one === room || path === one || path.startsWith(`${one}/`)))
     return isFree ? [] : [{ file, line, message: `${from} may not import ${target}` }]
@@ -48,7 +48,7 @@ export function breaksOf(file: string, text: string, known: Rooms = rooms): Brea
 
 export type Files = ReadonlyMap<string, readonly Import[]>
 
-/** The two folders at which the ways to the files part; undefined where one of them holds the other. */
+/** Returns the two folders at which the paths of the files diverge; undefined if one of them contains the other. */
 function apart(file: string, target: string): [string, string] | undefined {
   const [from, to] = [dirname(file).split('/'), dirname(target).split('/')]
   const at = from.findIndex((name, index) => name !== to[index])
@@ -56,7 +56,7 @@ function apart(file: string, target: string): [string, string] | undefined {
   return [from.slice(0, at + 1).join('/'), to.slice(0, at + 1).join('/')]
 }
 
-/** Pairs of folders of which each imports the other, with all below them and but for types; told where the smaller side does. */
+/** Returns the imports, in the rarer direction, of folders that import each other; subfolders count, types do not. */
 export function twoWayPairs(files: Files, allowed: typeof allowedPairs = allowedPairs): Break[] {
   const ways = new Map<string, Break[]>()
   for (const [file, imports] of files)
@@ -81,13 +81,13 @@ export function twoWayPairs(files: Files, allowed: typeof allowedPairs = allowed
   const gone = [...known].filter((pair) => !there.has(pair))
   return [
     ...found,
-    ...gone.map((pair) => stale(`${pair} import each other no more: take them off allowedPairs`)),
+    ...gone.map((pair) => stale(`${pair} no longer import each other: remove them from allowedPairs`)),
   ]
 }
 
 const stale = (message: string): Break => ({ file: 'scripts/rooms.ts', line: 1, message })
 
-/** Circles of files that import each other as they are loaded, types aside; each as its files in order. */
+/** Returns the circles of files that import each other at load time, types excluded; each as its files in order. */
 export function circlesOf(files: Files): string[][] {
   const values = (file: string) =>
     (files.get(file) ?? []).filter(({ kind }) => kind === 'value').map(({ target }) => target)
@@ -103,7 +103,7 @@ export function circlesOf(files: Files): string[][] {
   return circles
 }
 
-/** The shortest way from a file to itself. */
+/** Returns the shortest path of imports from a file to itself. */
 function wayBack(start: string, values: (file: string) => string[]): string[] | undefined {
   const before = new Map<string, string>()
   const open = [start]
@@ -121,7 +121,7 @@ function wayBack(start: string, values: (file: string) => string[]): string[] | 
   return undefined
 }
 
-/** Circles beyond those of the list in `rooms.ts`, and what the list has too many. */
+/** Returns circles that the list in `rooms.ts` does not have, and entries of the list that no longer exist. */
 export function circleBreaks(files: Files, allowed: typeof allowedCircles = allowedCircles): Break[] {
   const key = (circle: readonly string[]) => [...circle].sort().join()
   const circles = circlesOf(files)
@@ -138,12 +138,12 @@ export function circleBreaks(files: Files, allowed: typeof allowedCircles = allo
     ...allowed
       .filter(({ files: circle }) => !there.has(key(circle)))
       .map(({ files: circle }) =>
-        stale(`the circle of ${circle.join(', ')} is gone: take it off allowedCircles`),
+        stale(`the circle of ${circle.join(', ')} is gone: remove it from allowedCircles`),
       ),
   ]
 }
 
-/** Tables that stand in pages between comments of their names. */
+/** Tables in pages, each between comments with its name. */
 const tables: readonly { page: string; name: string; text(): string }[] = [
   { page: 'ARCHITECTURE.md', name: 'rooms', text: roomsTable },
   { page: 'docs/cli.md', name: 'settings', text: () => settingsTable('cli') },
@@ -151,7 +151,7 @@ const tables: readonly { page: string; name: string; text(): string }[] = [
   { page: 'CONTRIBUTING.md', name: 'test-runs', text: () => runsTable(join(import.meta.dirname, '..')) },
 ]
 
-/** The page with the table in its place, or what is wrong with the page. */
+/** Returns the page with the table in its place, or a message that says what is wrong with the page. */
 export function withTable(page: string, name: string, table: string): { text: string } | { message: string } {
   const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
   const start = page.indexOf(open)
@@ -172,7 +172,7 @@ function tableBreaks(root: string, write: boolean): Break[] {
         {
           file,
           line: 1,
-          message: `the table "${name}" is not that of the code; run: npm run walls -- --write`,
+          message: `the table "${name}" differs from the code; run: npm run walls -- --write`,
         },
       ]
     return []
@@ -182,7 +182,7 @@ function tableBreaks(root: string, write: boolean): Break[] {
 function main(): void {
   const root = join(import.meta.dirname, '..')
   const names = globSync('{src,web}/**/*.{ts,tsx}', { cwd: root })
-    // Tests may join what the product keeps apart.
+    // Tests may combine what the product keeps separate.
     .filter((file) => !file.endsWith('.test.ts') && !file.includes('node_modules/'))
     .sort()
   const texts = new Map(names.map((file) => [file, readFileSync(join(root, file), 'utf8')]))

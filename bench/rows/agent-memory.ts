@@ -7,10 +7,10 @@ import { type BenchHub, residentMb } from '../hub.ts'
 import type { Row } from '../measure.ts'
 
 const RUNS = 5
-/** What stands beside an agent's own processes: the shell that keeps its exit code, and what feeds its input. */
+/** Matches the processes beside an agent's own: the shell that stores its exit code, and the feeder of its input. */
 const OURS = /^(\/bin\/)?(sh|dash|bash|tail|busybox)$/
 
-/** What a run of an agent holds in memory while it goes on, beside the agent's own processes. */
+/** Measures the memory that a running agent takes beside the agent's own processes. */
 export async function agentMemory(hub: BenchHub): Promise<Row[]> {
   const rows: Row[] = []
   for (const name of ['claude_code', 'codex', 'copilot']) {
@@ -26,7 +26,7 @@ export async function agentMemory(hub: BenchHub): Promise<Row[]> {
     })
     const ids: string[] = []
     try {
-      // The first of all loads what every run needs, once.
+      // The very first run loads what every run needs.
       await agentThroughHub(hub, subject, { url: server.url })
       const runnerBefore = await residentMb(hub.runnerPid)
       const hubBefore = await residentMb(hub.hubPid)
@@ -68,7 +68,7 @@ async function untilItSpeaks({ client }: BenchHub, runId: string): Promise<void>
   }
 }
 
-/** Resident memory, in MB, of the shells and tails among the runner's descendants. */
+/** Returns the resident memory, in MB, of the shells and tails among the runner's descendants. */
 async function besideThePrograms(runnerPid: number): Promise<number> {
   const parents = new Map<number, number>()
   for (const name of await readdir('/proc')) {

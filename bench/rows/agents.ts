@@ -6,9 +6,9 @@ import { median, type Row } from '../measure.ts'
 
 const ROUNDS = 15
 
-/** What a run of an agent takes, beside its program driven with plain pipes. Agents that are not installed are left out. */
+/** Times a run of each installed agent, beside its program driven with plain pipes. */
 export async function agentTimes(hub: BenchHub): Promise<Row[]> {
-  // The shortest turn there is, so that what a run adds weighs most.
+  // The shortest possible turn, so that the overhead of a run weighs most.
   const server = await startModelServer({ script: () => ({ text: 'The answer is forty-two.' }) })
   const rows: Row[] = []
   try {
@@ -24,10 +24,10 @@ export async function agentTimes(hub: BenchHub): Promise<Row[]> {
         const takeBare = async () =>
           bare.push(await bareAgent(found.agent, found.program, subject, server.url))
         const takeRun = async () => runs.push(await agentThroughHub(hub, subject, { url: server.url }))
-        // Neither always meets what the other has left the machine with.
+        // By turns first, so that neither always finds the machine as the other left it.
         for (const take of round % 2 === 0 ? [takeBare, takeRun] : [takeRun, takeBare]) await take()
       }
-      // The first fills caches of the machine.
+      // The first round fills caches of the machine.
       const row = (name: string, time: keyof AgentTimes): Row => {
         const of = (all: AgentTimes[]) => median(all.slice(1).map((each) => each[time]))
         const [value, baseline] = [of(runs), of(bare)]

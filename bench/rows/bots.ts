@@ -9,7 +9,7 @@ const ROUNDS = 15
 const NETWORK = 'errand-bench'
 const command = ['sh', '-c', 'echo up; exec sleep 1000000']
 
-/** As a bot is held that asks for nothing. */
+/** The limits of a bot that asks for nothing. */
 const held = [
   ...[
     '--memory',
@@ -28,8 +28,9 @@ const held = [
 ]
 
 /**
- * From the request to a bot's first line at a reader of its events, beside `docker run` of the same image with the same limits to
- * that line: on the engine's own network, and, among the details, on that of bots, for which an engine starts a name server.
+ * Times a bot from the request to its first line at a reader of its events. The baseline is `docker run` of the same
+ * image with the same limits, to that line: on the engine's own network, and, among the details, on the network of
+ * bots, for which an engine starts a name server.
  */
 export async function botStart(): Promise<Row[]> {
   const none = await dockerHere()

@@ -10,19 +10,20 @@ import { median, type Row, runProgram } from '../measure.ts'
 const ROUNDS = Number(process.env.R ?? 30)
 const IMAGE = 'node:24-slim'
 
-/** Most that a box may add, in ms, on a quiet machine. */
+/** Longest time that a box may add, in ms, on a quiet machine. */
 const BUDGETS = { sandbox: { step: 20, agent: 20 }, container: { step: 50, agent: 400 } }
 
 /**
- * What a box adds to the start of a step and of an agent, through hub and runner, with the network `all`, so with its door and its
- * bridge: to the first output of a step, the first event of an agent. A step in a container is held beside `docker run`.
+ * Measures what a box adds to the start of a step and of an agent, through hub and runner: to the first output of a
+ * step, or the first event of an agent. The network is `all`, so the door and the bridge count. A step in a container
+ * is compared with `docker run`.
  */
 export async function boxes(): Promise<Row[]> {
   const noDocker = await dockerHere()
   if (noDocker !== false) console.log(`left out containers: ${noDocker}`)
   const image = noDocker === false ? await baseImage(IMAGE) : undefined
   const server = await startModelServer({ script: () => ({ text: 'The answer is forty-two.' }) })
-  // A step in a box reaches no model at a private address of its own choice; the machine's are the operator's.
+  // A step in a box cannot choose a model at a private address; the operator sets those of the machine.
   const models = agentSubjects.map(({ env }) => env(server.url, randomUUID()))
   const hub = await startHub({ env: Object.assign({ ERRAND_LOCAL_IMAGES: image }, ...models) })
   try {
@@ -86,7 +87,7 @@ async function ofAgents(hub: BenchHub, image: string | undefined): Promise<Row[]
   return rows
 }
 
-/** The median of each, taken by turns; the first round fills caches of the machine. */
+/** Returns the median of each, measured by turns. The first round fills caches of the machine. */
 async function measured<Name extends string>(
   kinds: Readonly<Partial<Record<Name, () => Promise<number>>>>,
 ): Promise<Partial<Record<Name, number>>> {
@@ -118,7 +119,7 @@ function more(
   }
 }
 
-/** From the request to the first output, as a client hears of it. */
+/** Returns the time from the request to the first output, as a client sees it. */
 async function stepMs(hub: BenchHub, isolation: Isolation, image?: string): Promise<number> {
   const step = { name: 'a', action: 'cmd.run', args: { cmd: 'echo up' } }
   const workflow = {

@@ -5,13 +5,13 @@ import { fileURLToPath } from 'node:url'
 import { type BenchHub, residentMb } from '../hub.ts'
 import { quantile, type Row, timed } from '../measure.ts'
 
-/** Of runners, and of readers. */
+/** Number of runners, and number of readers. */
 const COUNT = 1000
 const PROCESSES = 2
 const HEALTH_ROUNDS = 200
 const program = fileURLToPath(new URL('../crowd.ts', import.meta.url))
 
-/** 1,000 idle runners and 1,000 event readers on one hub: its memory, its health, and all runners back at once. */
+/** Measures one hub with 1,000 idle runners and 1,000 readers: its memory, its health, and all runners back at once. */
 export async function crowd(hub: BenchHub): Promise<Row[]> {
   const beforeMb = await residentMb(hub.hubPid)
   const alone = await healthMs(hub)
@@ -25,7 +25,7 @@ export async function crowd(hub: BenchHub): Promise<Row[]> {
   })
   try {
     await Promise.all(children.map(allThere))
-    // Some heartbeats long.
+    // This lasts several heartbeats.
     await sleep(10_000)
     const delays = await healthMs(hub)
     const idleMb = await residentMb(hub.hubPid)

@@ -26,7 +26,7 @@ const quick = {
   steps: [{ name: 'one', action: 'cmd.run', args: { cmd: 'true' } }],
 }
 
-/** 50 open dashboards on one hub, 12 tabs of one browser, and a list while much happens. */
+/** Measures 50 open dashboards on one hub, 12 tabs of one browser, and a list while much happens. */
 export async function dashboards(hub: BenchHub): Promise<Row[]> {
   await hub.client.users.create({ name: 'pages', password, role: 'admin' })
   const steps = [{ name: 'asks', action: 'approval.wait' }]
@@ -41,7 +41,7 @@ export async function dashboards(hub: BenchHub): Promise<Row[]> {
 }
 
 async function manyPages(hub: BenchHub, runId: string): Promise<Row[]> {
-  // Warm, so that what is measured is the pages' own.
+  // Warm up first, so that only the cost of the pages is measured.
   await underLoad(hub)
   const given = { url: hub.url, count: PAGES, runId, username: 'pages', password }
   const child = spawn(process.execPath, [program, JSON.stringify(given)], {
@@ -52,7 +52,7 @@ async function manyPages(hub: BenchHub, runId: string): Promise<Row[]> {
       const [line] = await Promise.race([once(child.stdout!, 'data'), once(child, 'close')])
       if (String(line).trim() !== word) throw new Error(`The dashboards ended: ${line}`)
     }
-    // Checking a password takes memory of its own, whoever has a page open.
+    // Checking a password takes memory, with or without an open page.
     await said('in')
     const alone = await underLoad(hub)
     const beforeMb = await residentMb(hub.hubPid)
@@ -84,7 +84,7 @@ async function manyPages(hub: BenchHub, runId: string): Promise<Row[]> {
   }
 }
 
-/** How long a list takes, in ms, while a run begins and ends all the time. */
+/** Returns how long a list takes, in ms, while runs start and end all the time. */
 async function underLoad({ client }: BenchHub): Promise<number[]> {
   let isOver = false
   const load = (async () => {
@@ -143,7 +143,7 @@ async function inBrowser(hub: BenchHub, runId: string, executablePath: string): 
   }
 }
 
-/** The list of runs, with a pointer over it, while runs of its hub begin, go on and end as fast as they can. */
+/** Measures the list of runs under a pointer, while runs start, continue and end as fast as they can. */
 async function busyList({ url, client }: BenchHub, page: Page): Promise<Row> {
   await makeLongRuns(client, 12)
   await watchBusyRows(page)

@@ -4,7 +4,7 @@ import { quantile, type Row, timed } from '../measure.ts'
 const BODIES = 16
 const BUDGET_MS = 1_000
 
-/** Bodies that no schema takes: a name in each of so many lines. */
+/** Returns a body that no schema accepts, with `count` unknown fields. */
 const faulty = (count: number): string =>
   JSON.stringify(
     Object.fromEntries(Array.from({ length: count }, (_, index) => [`unknown_field_${index}`, index])),
@@ -14,7 +14,7 @@ const wrongFile = JSON.stringify({
   yaml: `version: v0.1\nname: wrong\nsteps:\n${'  - {name: one, actoin: cmd.run}\n'.repeat(9_000)}`,
 })
 
-/** The hub's health while 16 large bodies of nothing but faults come at once: from strangers, and from a user. */
+/** Measures the hub's health while 16 large invalid bodies arrive at once: from strangers, and from a user. */
 export async function faultyBodies(hub: BenchHub): Promise<Row[]> {
   const post = async (path: string, body: string, headers: Record<string, string> = {}) => {
     const answer = await fetch(hub.url + path, {

@@ -20,7 +20,7 @@ async function stepMs({ client }: BenchHub): Promise<number> {
   return ms / STEPS
 }
 
-/** A sequential step through hub and runner, every event and the output committed. */
+/** Times a sequential step through hub and runner, with every event and the output committed. */
 export async function hubStep(hub: BenchHub): Promise<Row[]> {
   await stepMs(hub)
   const spawnMs = async () => {
@@ -41,13 +41,13 @@ export async function hubStep(hub: BenchHub): Promise<Row[]> {
   ]
 }
 
-/** From the request to the moment at which the process looks at the clock. */
+/** Times the way from the request to the moment at which the process reads the clock. */
 export const firstProcess = (hub: BenchHub): Promise<Row[]> => requestToProcess(hub, '')
 
 const GOING = 100
 const GROUP = 'wide'
 
-/** The same while 100 other runs are going on that runner, each of which says something every second. */
+/** Times the same while 100 other runs on that runner each print a line every second. */
 export async function firstProcessBusy(hub: BenchHub): Promise<Row[]> {
   const stopRunner = await startRunner(hub, GROUP, GOING + 20)
   const cmd = 'while :; do echo still at it; sleep 1; done'
@@ -65,7 +65,7 @@ export async function firstProcessBusy(hub: BenchHub): Promise<Row[]> {
       return wide?.running === GOING
     }
     while (!(await isGoing())) await sleep(50)
-    // Their starts are over.
+    // After this time, all of them have started.
     await sleep(3_000)
     return await requestToProcess(hub, ` with ${GOING} runs going`, { hosts: { local: { group: GROUP } } })
   } finally {

@@ -10,8 +10,8 @@ const password = 'correct horse battery'
 const command = (text: string) => ({ action: 'cmd.run', args: { cmd: text } })
 
 /**
- * A run with a step of 5,000 instances, of which one failed: its page in Chromium, from the address to the log of that
- * one, and the answer of the API, each as if nobody had asked for the run lately.
+ * Measures a run with a step of 5,000 instances, of which one failed: its page in Chromium, from the address to the log
+ * of that instance, and the answer of the API. Each is measured as if nobody had asked for the run lately.
  */
 export async function largeRun({ client, url }: BenchHub): Promise<Row[]> {
   if (browserPath === undefined) {
@@ -31,7 +31,7 @@ export async function largeRun({ client, url }: BenchHub): Promise<Row[]> {
   })
   const others: string[] = []
   for (let index = 0; index < 4; index++) others.push(await run(command('true')))
-  /** The hub keeps some ended runs folded: others than this one. */
+  /** Makes the hub forget the run by asking for others: it keeps only some ended runs folded. */
   const forget = async () => {
     for (const other of others) await client.runs.get(other)
   }
@@ -85,7 +85,7 @@ interface Opened {
   oneKb: number
 }
 
-/** Opens both pages by turns, in a browser that has the dashboard's files already. */
+/** Opens both pages by turns, in a browser that already has the dashboard's files. */
 async function openPages(
   browser: Browser,
   { url, one, many, forget }: { url: string; one: string; many: string; forget: () => Promise<void> },
@@ -109,7 +109,7 @@ async function openPages(
       await page.goto(`${url}/runs/${id}`, { waitUntil: 'commit' })
       await page.getByText('torn', { exact: true }).waitFor()
     })
-    // The map, which stands below what failed, and the live connection too.
+    // Until the map below the failed instances, and the live connection, are there too.
     await page.getByRole('status').filter({ hasText: 'live' }).first().waitFor()
     if (id === many) await page.getByRole('slider').waitFor()
     return { ms, kb: received / 1000 }

@@ -32,7 +32,7 @@ async function spawnsMs(count: number): Promise<number> {
   return ms / count
 }
 
-/** A sequential step of a local run, beside the same command spawned from Node; and how that grows with the steps. */
+/** Times a sequential step of a local run beside the same command spawned from Node, also with many steps. */
 export async function localStep(): Promise<Row[]> {
   await stepsMs(20)
   await spawnsMs(20)

@@ -5,7 +5,7 @@ const LINES = 1_000_000
 const ROUNDS = 5
 const command = `seq -f "\x1b[32m2026-11-23T11:42:07\x1b[0m line %.0f of a log that is about as long as the lines of logs are, with colours" 1 ${LINES}`
 
-/** A log of a million lines as a viewer asks for it: its end at first, a range in its middle, and a search over all of it. */
+/** Times a viewer's requests for a log of a million lines: its end first, a range in its middle, and a full search. */
 export async function logLines(hub: BenchHub): Promise<Row[]> {
   const { client } = hub
   const steps = [{ name: 'much', action: 'cmd.run', args: { cmd: command } }]

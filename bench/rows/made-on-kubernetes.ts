@@ -17,12 +17,13 @@ import { median, type Row } from '../measure.ts'
 
 const ROUNDS = Number(process.env.R ?? 5)
 const AT_ONCE = 20
-/** Most that a runner in a pod may take beyond the pod, and a run beyond a spare one that is connected; in ms, on a quiet machine. */
+/** Longest extra time, in ms on a quiet machine: of a runner over its pod, and of a run over a connected spare. */
 const BUDGETS = { made: 500, spare: 50 }
 
 /**
- * From the creation of a run to its first process, in a pod made for it, beside a bare Job of the same image; with one made ahead of
- * need; and the last of 20 at once. Each process tells of itself by a connection to the benchmark.
+ * Times a run from its creation to its first process, in a pod that is provisioned for it, beside a bare Job of the
+ * same image; with a spare runner; and the last of 20 runs at once. Each process reports itself by connecting to the
+ * benchmark.
  */
 export async function madeOnKubernetes(): Promise<Row[]> {
   const reason = await kubernetesHere()
@@ -96,7 +97,7 @@ export async function madeOnKubernetes(): Promise<Row[]> {
   }
 }
 
-/** Milliseconds until so many processes have told of themselves at the port that each start is given. */
+/** Returns the milliseconds until `count` processes have connected to the port that each start is given. */
 async function untilAllMs(count: number, start: (port: number) => Promise<unknown>): Promise<number> {
   let left = count
   const server = createServer((socket) => {
@@ -128,7 +129,7 @@ async function startRun({ client }: BenchHub, group: string, port: number): Prom
   })
 }
 
-/** That the one runner of the group is connected, and has nothing to do. */
+/** Waits until the one runner of the group is connected and idle. */
 async function spareIsThere({ client }: BenchHub): Promise<void> {
   for (;;) {
     const there = (await client.runners.list()).filter(({ group }) => group === 'spare')

@@ -13,11 +13,11 @@ import { byTurns, type Row } from '../measure.ts'
 const ROUNDS = Number(process.env.R ?? 7)
 const AT_ONCE = 20
 
-/** Most that hub and runner may add to the container's own start, and a spare to a runner that stands, in ms, on a quiet machine. */
+/** Longest time, in ms on a quiet machine, that hub and runner add to a container, and a spare to a standing runner. */
 const MADE_MS = 300
 const SPARE_MS = 50
 
-/** From the request of a run to its first output, on a container that is made for it, beside `docker run` of the same image. */
+/** Times a run from its request to its first output in a provisioned container, beside `docker run` of its image. */
 export async function madeRunners(): Promise<Row[]> {
   const noDocker = await dockerHere()
   if (noDocker !== false) {
@@ -89,7 +89,7 @@ function row(
   }
 }
 
-/** As a client hears of it; without a group on the hub's own runner. */
+/** Returns the time as a client sees it. Without a group, the run is on the hub's own runner. */
 async function firstOutputMs(hub: BenchHub, group?: string): Promise<number> {
   const workflow = {
     version: 'v0.1',
@@ -121,7 +121,7 @@ async function spareThere({ client }: BenchHub): Promise<void> {
   }
 }
 
-/** All that was made. */
+/** Waits until every provisioned runner is gone. */
 async function gone({ client }: BenchHub): Promise<void> {
   while ((await client.runners.list()).some(({ id }) => id.startsWith('errand-'))) await sleep(100)
 }

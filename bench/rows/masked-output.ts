@@ -6,7 +6,7 @@ import { readStream } from './output.ts'
 const BYTES = 200_000_000
 const ROUNDS = 3
 const SECRETS = 10
-/** Log lines, one in a hundred with a secret where there is one. */
+/** Prints log lines. If there is a secret, one line in a hundred has it. */
 const command = `
   for n in $(seq 1000); do
     [ $((n % 100)) = 0 ] && echo "Authorization: Bearer \${SECRET_0:-nothing that is a secret at all}"
@@ -15,7 +15,7 @@ const command = `
   for n in $(seq 100); do cat lines; done >more
   while cat more; do :; done 2>&- | head -c ${BYTES}`
 
-/** Output of a step with ten secrets through runner and hub to a reader, beside the same step without. */
+/** Measures output through runner and hub to a reader, of a step with ten secrets and of the same step without. */
 export async function maskedOutput(hub: BenchHub): Promise<Row[]> {
   const names = Array.from({ length: SECRETS }, (_, n) => `SECRET_${n}`)
   for (const name of names) await hub.client.secrets.set(name, { value: random(name).slice(0, 40) })

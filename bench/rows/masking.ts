@@ -5,7 +5,7 @@ import { byTurns, type Row } from '../measure.ts'
 const CHUNK_BYTES = 64 * 1024
 const ROUNDS = 5
 
-/** Output of steps through the masker: log lines, one in a hundred with a secret, and base64, which looks like secrets. */
+/** Measures output through the masker: log lines, one in a hundred with a secret, and base64, which looks like them. */
 export async function masking(): Promise<Row[]> {
   return [await masked(50, 90), await masked(10, 180)]
 }
@@ -58,7 +58,7 @@ function speed(chunks: readonly Buffer[], through: (chunks: readonly Buffer[]) =
   return bytes / 1000 / (performance.now() - start)
 }
 
-/** The same in every run. */
+/** Returns a text that looks random but is the same in every run. */
 const random = (seed: string) => createHash('sha512').update(seed).digest('base64url')
 
 function logLines(secrets: readonly string[]): Buffer {

@@ -10,8 +10,8 @@ const PART = 5_000
 const AT_ONCE = 64
 
 /**
- * What the hub keeps over 50,000 runs, as the slope of a line through the live heap after each part. Resident memory
- * is shown beside it: it follows how much garbage Node lets lie at that speed.
+ * Measures the memory that the hub keeps over 50,000 runs, as the slope of a line through the live heap after each
+ * part. Resident memory is shown beside it: it depends on how much garbage Node leaves at that speed.
  */
 export async function memoryOverRuns(): Promise<Row[]> {
   const hub = await startHub({ inspect: true })
@@ -43,7 +43,7 @@ export async function memoryOverRuns(): Promise<Row[]> {
   ]
 }
 
-/** Of the line that is nearest to the points. */
+/** Returns the slope of the line that fits the points best. */
 function slopeOf(points: readonly (readonly [number, number])[]): number {
   const mean = (of: (point: readonly [number, number]) => number) =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length
@@ -65,7 +65,7 @@ class Inspector {
     return new Inspector(ws)
   }
 
-  /** After all garbage is collected. */
+  /** Returns the live heap after a full garbage collection. */
   async liveMb(): Promise<number> {
     for (let round = 0; round < 3; round++) await this.#call('HeapProfiler.collectGarbage')
     const { usedSize } = await this.#call('Runtime.getHeapUsage')

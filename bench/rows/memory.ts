@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { type BenchHub, residentMb } from '../hub.ts'
 import type { Row } from '../measure.ts'
 
-/** Resident memory of a hub and a runner that have nothing to do, a few seconds after their start. */
+/** Measures the resident memory of an idle hub and an idle runner, a few seconds after their start. */
 export async function idleMemory(hub: BenchHub): Promise<Row[]> {
   await new Promise((resolve) => setTimeout(resolve, 5000))
   const bare = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)'], { stdio: 'ignore' })

@@ -9,7 +9,7 @@ const body = JSON.stringify({
   workflow: { version: 'v0.1', name: 'noop', steps: [{ name: 'nothing', action: 'noop' }] },
 })
 
-/** A bare keep-alive client: what drives the hub must cost less than the hub. */
+/** Sends a run by a bare keep-alive client, because the load generator must cost less than the hub. */
 function post(hub: BenchHub, agent: Agent): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const headers = {
@@ -31,7 +31,7 @@ function post(hub: BenchHub, agent: Agent): Promise<string> {
   return promise
 }
 
-/** So many runs, to the end of the last. */
+/** Runs `count` runs to the end of the last one. */
 export async function noops(hub: BenchHub, agent: Agent, count: number) {
   let left = count
   let last = ''
@@ -51,7 +51,7 @@ export async function noops(hub: BenchHub, agent: Agent, count: number) {
   return { perSecond: (count / (performance.now() - start)) * 1000, delays }
 }
 
-/** How many one-step runs that do nothing go through one hub and one runner, from the first request to the last end. */
+/** Measures how many one-step runs that do nothing one hub and one runner complete, from first request to last end. */
 export async function noopRuns(hub: BenchHub): Promise<Row[]> {
   const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE })
   await noops(hub, agent, 1500)

@@ -12,7 +12,7 @@ import type { Row } from '../measure.ts'
 
 const COUNT = 100_000
 
-/** A hub that starts with many open runs: when it answers, what its answers take meanwhile, when it is done, its memory. */
+/** Measures a hub that starts with many open runs: time to its first answer, answer times, time to finish, memory. */
 export async function openRuns(): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
   try {
@@ -69,7 +69,7 @@ async function start(data: string) {
       await sleep(10)
     }
     const allMs = performance.now() - beganMs
-    // What was needed for that alone is given back.
+    // Until then, the memory that only the start needed is released.
     await sleep(5_000)
     return { firstMs, slowestMs, allMs, mb: await residentMb(hub.pid!) }
   } finally {

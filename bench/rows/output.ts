@@ -6,7 +6,7 @@ import { type Row, timed } from '../measure.ts'
 const BYTES = 500_000_000
 const command = `yes 'a line of output that is about as long as lines are, give or take' | head -c ${BYTES}`
 
-/** Output from a process through runner and hub to a reader of the event stream, and the hub's memory meanwhile. */
+/** Measures output from a process through runner and hub to a reader of the event stream, and the hub's memory. */
 export async function outputToReader(hub: BenchHub): Promise<Row[]> {
   const idleMb = await residentMb(hub.hubPid)
   let highestMb = idleMb
@@ -41,7 +41,7 @@ export async function outputToReader(hub: BenchHub): Promise<Row[]> {
   ]
 }
 
-/** Bytes on the wire; the reader does no more than count them. */
+/** Returns the number of bytes on the wire. The reader only counts them. */
 export function readStream(url: string, token: string): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   get(url, { headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream' } }, (response) => {

@@ -7,7 +7,7 @@ const PLACEMENTS = 20_000
 const FEW = 100
 const needs = [{}, { cpus: 1 }, { memory_bytes: 1024 ** 3 }, { cpus: 2, labels: { os: 'linux' } }]
 
-/** Placements a second while so many wait: each end of an attempt gives its room to the one whose turn it is. */
+/** Returns placements a second while `waiting` attempts wait. Each ended attempt frees room for the next in turn. */
 async function perSecond(waiting: number): Promise<number> {
   const world = new TestingDispatch()
   for (let index = 0; index < RUNNERS; index++) world.connect(`r${index}`, { labels: { os: 'linux' } })
@@ -28,7 +28,7 @@ async function perSecond(waiting: number): Promise<number> {
   return PLACEMENTS / seconds
 }
 
-/** How placement holds when very many wait. */
+/** Measures placement while very many attempts wait. */
 export async function placement(): Promise<Row[]> {
   await perSecond(FEW)
   const baseline = { what: `with ${FEW} waiting`, value: await perSecond(FEW) }

@@ -12,7 +12,7 @@ const [COUNT, FEW, BATCH, PAGE, ROUNDS] = [100_000, 100, 1_000, 100, 7]
 const statuses = ['success', 'success', 'success', 'failed', 'canceled'] as const
 const words = ['nightly-db', 'deploy-web', 'reindex-search', 'rotate-certificates-for-every-customer-domain']
 
-/** The list of a hub that has had 100,000 runs, as the dashboard asks for it. */
+/** Times the dashboard's requests for the list of a hub that has had 100,000 runs. */
 export async function runList(): Promise<Row[]> {
   const few = await onHubWith(FEW)
   const many = await onHubWith(COUNT)
@@ -81,7 +81,7 @@ async function onHubWith(count: number) {
   }
 }
 
-/** What a reader has who has gone through half of the list; its key is known here. */
+/** Returns the cursor of a reader in the middle of the list, whose key is known here. */
 async function midDuration(client: ErrandClient, count: number): Promise<string | undefined> {
   const { next_cursor } = await client.runs.list({ sort: 'duration', limit: 1 })
   if (next_cursor === undefined) return undefined

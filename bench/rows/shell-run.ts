@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { errand } from '../hub.ts'
 import { byTurns, type Row, runProgram } from '../measure.ts'
 
-/** `errand run` of one step, from the shell to its end, beside a Node that does nothing. */
+/** Times `errand run` of one step, from the shell to its end, beside a Node process that does nothing. */
 export async function shellRun(): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'errand-bench-'))
   const file = join(folder, 'one.yaml')

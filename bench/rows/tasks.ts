@@ -6,8 +6,8 @@ const ROUNDS = Number(process.env.R ?? 10)
 const MOST_MS = 1500
 
 /**
- * What a coding task costs beside its agent, on a repository that was seen before: from the request to the open pull request, less
- * what the same agent takes for the same words in a run of its own.
+ * Measures the overhead of a coding task over its agent, on a repository that was seen before: the time from the
+ * request to the open pull request, minus the time of the same agent with the same words in its own run.
  */
 export async function tasks(): Promise<Row[]> {
   const closers: (() => unknown)[] = []

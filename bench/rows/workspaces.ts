@@ -11,8 +11,8 @@ const FILES = 600
 const LEAST_RATIO = 10
 
 /**
- * What a checkout costs of a repository that was seen before, with the server asked each time, beside a fresh clone of the same: over
- * real HTTP, on loopback, so that the network makes the clone no slower than it is.
+ * Measures a checkout of a repository that was seen before, with a request to the server each time, beside a fresh
+ * clone. Both use real HTTP on loopback, so that the network does not slow the clone down.
  */
 export async function workspaces(): Promise<Row[]> {
   const place = await poolPlace()

@@ -129,7 +129,7 @@ describe('agents behind a door to their models', { concurrency: 2 }, () => {
     })
   }
 
-  const isWhole = onlyLarge('each agent’s program but Claude Code, without a budget or a login at its model')
+  const isWhole = onlyLarge('each agent’s program except Claude Code, without a budget or a model login')
   const refused = agentSubjects.filter(({ name }) => isWhole || name === 'claude_code')
   for (const subject of refused.concat(subjects.filter(({ name }) => name === 'builtin'))) {
     const { name } = subject

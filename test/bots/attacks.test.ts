@@ -145,7 +145,7 @@ test('what bots attack holds', { skip }, async (t) => {
   })
 
   await t.test('a flood of log is bounded everywhere, and a line says how much was left out', async () => {
-    const bytes = sized('bytes of log of a bot that floods', 300_000_000, 1_000_000_000)
+    const bytes = sized('bytes of log from a bot that floods it', 300_000_000, 1_000_000_000)
     const { run_id } = await hub.startShell(
       'loud',
       `line=$(printf "%8000s" x); (while :; do echo "$line$line"; done) | head -c ${bytes}; echo; echo over`,

@@ -7,7 +7,7 @@ import { sized } from '../support/size.ts'
 import { assertNothingLeft, atRest } from './at-rest.ts'
 import { Storm } from './storm.ts'
 
-const KILLS = sized('kills of a storm', 12, 50)
+const KILLS = sized('kills in a storm', 12, 50)
 
 /** Kills these programs again and again under load; it must show in no run, and leave nothing behind. */
 export async function killInStorm(t: TestContext, ...which: ('hub' | 'runner')[]): Promise<void> {

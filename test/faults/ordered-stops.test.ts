@@ -12,7 +12,7 @@ import { sized } from '../support/size.ts'
 import { Storm, untilAnswered } from './storm.ts'
 import { stormRuns } from './storm-runs.ts'
 
-const ROUNDS = sized('ordered stops of each kind under traffic', 10, 250)
+const ROUNDS = sized('orderly stops of each kind under traffic', 10, 250)
 const UPGRADES = sized('upgrades from the last release under traffic', 3, 30)
 
 /** Of a burst of short runs. */

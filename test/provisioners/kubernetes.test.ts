@@ -123,7 +123,7 @@ test('a run that waits gets a pod of its own for all of its steps, and that goes
 })
 
 largeTest(
-  'a hub that is killed at any moment goes on with what it made, makes nothing twice, and leaves nothing',
+  'a hub that is killed at any moment continues with its runners, creates none twice, and leaves nothing behind',
   {
     skip,
   },
@@ -170,7 +170,7 @@ async function evicted(programs: Opened, id: string, evict: (pod: string) => Pro
 }
 
 largeTest(
-  'a pod that is deleted or evicted is the end of its step, which says so, and no other pod begins',
+  'a deleted or evicted pod ends its step, which says so, and no other pod starts',
   { skip },
   async (t) => {
     const programs = await opened(t)
@@ -211,7 +211,7 @@ largeTest(
 )
 
 largeTest(
-  'why none is there is told in the words of Kubernetes, and one is made once that is mended',
+  'a missing pod is explained in the words of Kubernetes, and one is created once the cause is fixed',
   {
     skip,
   },
@@ -259,7 +259,7 @@ largeTest(
   },
 )
 
-largeTest('two hubs on one cluster do not touch what the other has made', { skip }, async (t) => {
+largeTest('two hubs on one cluster do not touch each other’s pods', { skip }, async (t) => {
   const one = await opened(t, { spare: 1, idle_seconds: 600 })
   await eventually('its spare', async () => (await one.client.runners.list())[0]?.status === 'connected')
   const [mine] = await one.things('jobs')
@@ -273,7 +273,7 @@ largeTest('two hubs on one cluster do not touch what the other has made', { skip
 })
 
 largeTest(
-  'twenty runs at once end well with a pod each, and nothing of them is left',
+  'twenty runs at once all succeed with a pod of their own each, and leave nothing behind',
   { skip },
   async (t) => {
     const max = 8
@@ -303,7 +303,7 @@ largeTest(
   },
 )
 
-largeTest('a hub finds its way by the verbs of deploy/kubernetes alone', { skip }, async (t) => {
+largeTest('a hub needs only the permissions in deploy/kubernetes', { skip }, async (t) => {
   const cluster = await kubernetesFor(t)
   const { rules } = parseAllDocuments(readFileSync('deploy/kubernetes/rbac.yaml', 'utf8'))
     .map((document) => document.toJS())
@@ -315,7 +315,7 @@ largeTest('a hub finds its way by the verbs of deploy/kubernetes alone', { skip 
 })
 
 largeTest(
-  'runs outlive each program of the cluster, and what is made goes on when it is back',
+  'runs survive the loss of each program of the cluster, and runs that wait start when it is back',
   {
     skip,
   },

@@ -115,7 +115,7 @@ test('the sample for containers starts a hub, and its tasks are each carried out
 })
 
 largeTest(
-  'the sample for pods starts a hub, and its tasks are each carried out in one, which has the Secrets that it names',
+  'the sample for pods starts a hub, and each task runs in a pod with the Secrets that the sample names',
   {
     skip: (await dockerHere()) || (await kubernetesHere()),
   },

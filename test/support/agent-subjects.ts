@@ -35,7 +35,7 @@ export const agentSubjects: readonly AgentSubject[] = [
 ]
 
 /** A start of OpenCode costs more than one of all others together. */
-const isWhole = onlyLarge('OpenCode in boxes, killed, under attack and at coding tasks')
+const isWhole = onlyLarge('OpenCode in boxes, killed, under attack, and with coding tasks')
 
 /** Those, and the agent that comes with Errand. */
 export const allSubjects: readonly AgentSubject[] = [

@@ -33,7 +33,7 @@ test('Firefox shows what Chromium does', { skip: skipFirefox }, async (t) => {
     await firefox.waitFor(`[data-run="${run_id}"]`, 'succe')
   })
 
-  if (onlyLarge('a million lines, a typed workflow and its retry, an answer over a restart of the hub')) {
+  if (onlyLarge('a million lines, a typed workflow and its retry, an answer across a restart of the hub')) {
     await t.test('a million lines: the last, any by its number, and what is sought', async () => {
       const { run_id } = await client.runs.create({
         yaml: workflowText([{ name: 'print', cmd: `seq -f "line %.0f of a long log" 1 ${LINES}` }]),

@@ -142,7 +142,7 @@ test('however much happens at the hub, nothing under the pointer moves, and it i
   await needs.getByText('Asks no more').waitFor()
   const told = () =>
     page.getByRole('button', { name: /^\d+ more need you · \d+ more failed · \d+ new runs$/ })
-  const rows = sized('changed rows under the pointer', 600, 2_000)
+  const rows = sized('rows that change under the pointer', 600, 2_000)
   await eventually(`${rows} rows that have changed`, async () => (await busyRows(page)).rows >= rows)
   await told().waitFor()
   await eventually('the end of a long run', async () => (await row.getByText(/success|asks/).count()) > 0)

@@ -164,7 +164,7 @@ test('a bot that floods its log is bounded, says so, and takes no memory of the 
   const here = await botPlace(t)
   const attempts = here.open()
   const limits = { log: '1MB', cpus: 2 }
-  const bytes = sized('bytes of a flood of log', 300_000_000, 1_000_000_000)
+  const bytes = sized('bytes of log in a flood', 300_000_000, 1_000_000_000)
   const attempt = await attempts.start(
     here.bot(`yes "$(head -c 16000 /dev/zero | tr '\\0' x)" | head -c ${bytes}; echo; echo over`, { limits }),
     1,
