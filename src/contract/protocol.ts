@@ -9,7 +9,7 @@ import { RunnerAnswer, RunnerAsk } from './tasks/pool-ask.ts'
 
 /**
  * The newest version of the protocol between hub and runner. The runner opens one WebSocket, with JSON text frames, and
- * output as binary frames (`output-frame.ts`).
+ * output as binary frames (`OutputFrame`).
  *
  * Order and repetition: a report carries `n`, counting from 1 within an attempt and epoch; the hub takes n = last + 1
  * and ignores what it has. Output carries its offset, and the hub's length decides. Resent, doubled and reordered

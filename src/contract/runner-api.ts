@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { RunnerView } from './protocol.ts'
 
-/** Requests and answers of `/api/runners`; `enrolment.ts` has those with which a machine becomes a runner. */
+/** Requests and answers of `/api/runners`; `protocol.ts` has those with which a machine becomes a runner. */
 
 /** A step of a run that a runner is working on. */
 export const RunnerWork = z.object({

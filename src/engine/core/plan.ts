@@ -38,7 +38,9 @@ export interface Plan {
   boxes: ReturnType<typeof boxesByHost>
 }
 
-/** Builds the graph. The workflow has been checked (`file/check.ts`); an unknown action throws all the same. */
+/**
+ * Builds the graph. The workflow has been checked (`workflow-file/check.ts`); an unknown action throws all the same.
+ */
 export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
   const isGraph = workflow.steps.some((step) => step.needs !== undefined)
   const positions = new Map(workflow.steps.map((step, index) => [step.name, index]))
