@@ -10,7 +10,7 @@ import { type TaskPromptFacts, taskPrompt } from './task-prompt.ts'
 import { commitMessage } from './task-texts.ts'
 import { plain } from './workflow.ts'
 
-/** The inputs of a try, beside the task. */
+/** The inputs of a try, in addition to the task. */
 export interface TaskRunAsk {
   /** `task_…` */
   id: string

@@ -6,7 +6,7 @@ import { ErrandError, type ErrorCode } from '../contract/errors.ts'
 import type { Reason } from '../contract/status.ts'
 
 const bot = { bot_id: BotId }
-/** The fields that each action takes beside its name, with the names of `/api/bots`. */
+/** The fields that each action takes in addition to its name, with the names of `/api/bots`. */
 const actions = {
   start: StartBot,
   stop: z.strictObject(bot),

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { AllocatedSlot } from '../contract/tasks/services.ts'
 import { ServiceCaller, type ServiceOptions } from './service-caller.ts'
 
-/** Milliseconds for copying the repository, beside the wait for a free slot. */
+/** Milliseconds for copying the repository, in addition to the wait for a free slot. */
 const MADE_MS = 10 * 60_000
 /** The longest lease of a hub's pool, in seconds. */
 const LONGEST_SECONDS = 7 * 86_400

@@ -91,7 +91,7 @@ export const outputLimits = (env: Env): { perRunBytes?: number; perUserBytes?: n
   perUserBytes: limited(setting(env, 'ERRAND_MAX_OUTPUT_USER')),
 })
 
-/** Returns how much is stored beside the logs of runs; undefined: all. Throws `bad_request`. */
+/** Returns how much is stored alongside the logs of runs; undefined: all. Throws `bad_request`. */
 export const artifactLimits = (env: Env): { perRunBytes?: number; perUserBytes?: number } => ({
   // Without a value, the store applies a limit of its own.
   perRunBytes: limited(setting(env, 'ERRAND_MAX_ARTIFACTS_RUN')) ?? Number.POSITIVE_INFINITY,

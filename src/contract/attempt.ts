@@ -87,7 +87,7 @@ export const AttemptSpec = z.object({
   /** Every variable that the step sees; a process gets them as its environment. */
   env: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), OutputSource).optional(),
-  /** Secrets beside `env`, by variable; their values come only with the start of the attempt. */
+  /** Secrets in addition to `env`, by variable; their values come only with the start of the attempt. */
   secrets: z.record(z.string(), SecretUse).optional(),
   timeout_ms: z.number().optional(),
   /**

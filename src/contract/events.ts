@@ -23,7 +23,7 @@ const attempt = z.number().int().min(1)
 const vars = z.record(z.string(), z.string())
 const placedOn = z.string().optional().describe("The runner's storage (`hello`) when it was placed there")
 
-/** The requirements of its runner's group, beside those of the run. */
+/** The requirements of its runner's group, in addition to those of the run. */
 const ofGroup = {
   isolation: z.optional(Isolation).describe('What the group of its runner asks for at least'),
   network: z.optional(Network).describe('What that group lets it reach at most'),

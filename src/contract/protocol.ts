@@ -190,7 +190,7 @@ export const HubFrame = z.discriminatedUnion('type', [
     heartbeat_ms: z.number(),
     lost_after_ms: z.number(),
     attempts: z.array(Standing),
-    /** Kinds of reports that the hub knows, beside those that every hub does. */
+    /** Kinds of reports that the hub knows, in addition to those that every hub does. */
     reports: z.array(z.string()).optional(),
     /** Set when the hub compares `progress` with what it has. */
     progress: z.boolean().optional(),

@@ -160,7 +160,7 @@ export const SetAside = z.object({
 })
 export type SetAside = z.infer<typeof SetAside>
 
-/** A run as the store lists it: stored beside the log, so that lists need not fold. */
+/** A run as the store lists it: stored alongside the log, so that lists need not fold. */
 export interface RunRecord extends RunSpec {
   status: RunStatus
   reason?: Reason
@@ -427,7 +427,7 @@ export const CreateRun = z.strictObject({
 export type CreateRun = z.infer<typeof CreateRun>
 export type CreateRunInput = z.input<typeof CreateRun>
 
-/** Sort orders for a list of runs, beside their creation. */
+/** Sort orders for a list of runs besides the time of their creation. */
 export const runSorts = [
   'active',
   'started',

@@ -4,7 +4,9 @@ import * as z from './mini-zod.ts'
 export const RunStatus = z.enum(['queued', 'running', 'success', 'failed', 'canceled', 'interrupted'])
 export type RunStatus = z.infer<typeof RunStatus>
 
-/** Status of a step: a run's, and `skipped` (final) and `waiting` (for a machine, an approval, a retry or a child run). */
+/**
+ * Status of a step: a run's, and `skipped` (final) and `waiting` (for a machine, an approval, a retry or a child run).
+ */
 export const StepStatus = z.enum([
   'queued',
   'running',
@@ -21,7 +23,7 @@ export type StepStatus = z.infer<typeof StepStatus>
 export const AttemptOutcome = z.enum(['success', 'failed', 'canceled', 'interrupted'])
 export type AttemptOutcome = z.infer<typeof AttemptOutcome>
 
-/** The reason why something did not succeed, beside its status. The first cause wins. */
+/** The reason why something did not succeed, in addition to its status. The first cause wins. */
 export const Reason = z.enum([
   'exit_code', // the process ended with a code other than 0
   'signal', // the process was killed by a signal that Errand did not send

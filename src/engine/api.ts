@@ -45,7 +45,7 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   tenant?: string
   /** The repository that the run is for, by its name. */
   repository?: string
-  /** Added to the labels of the workflow, which they override. */
+  /** Added to the labels of the workflow; these win over its labels of the same name. */
   labels?: Readonly<Record<string, string>>
   /** The runner group of that repository; all hosts of the run are in it. */
   group?: string

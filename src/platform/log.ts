@@ -3,7 +3,7 @@ export type LogLevel = (typeof logLevels)[number]
 export const logFormats = ['text', 'json'] as const
 export type LogFormat = (typeof logFormats)[number]
 
-/** The subjects of a line, beside its message. */
+/** The subjects of a line, in addition to its message. */
 export interface LogFields {
   run_id?: string
   attempt_id?: string

@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 
-/** Half heartbeats without a sign of life after which the other end counts as gone: at least 2.5, at most 3 heartbeats. */
+/**
+ * Half heartbeats without a sign of life after which the other end counts as gone: at least 2.5, at most 3 heartbeats.
+ */
 const MISSED_MAX = 5
 
 /**

@@ -239,7 +239,7 @@ export function globFault(glob: string): string | undefined {
 const mistake = (message: string, at: number, hint: string): ErrandError =>
   new ErrandError('invalid_playbook', message, { hint, details: { column: at + 1 } })
 
-/** Words of other languages that stand between two values. */
+/** Words that other languages put between two values. */
 const otherWords: Readonly<Record<string, string>> = {
   is: 'write ==',
   eq: 'write ==',

@@ -1,9 +1,9 @@
 import type { Permission } from '../contract/account-api.ts'
 
 /**
- * The users of the hub, and what the hub remembers beside its runs. Ids, times (RFC 3339, UTC) and hashes come from the
- * caller: this store never sees a password or a token's text. Calls may overlap; each is one commit, and resolves after
- * it. All reject with `store_failed` or `disk_full` when the store fails.
+ * The users of the hub, and what the hub remembers in addition to its runs. Ids, times (RFC 3339, UTC) and hashes come
+ * from the caller: this store never sees a password or a token's text. Calls may overlap; each is one commit, and
+ * resolves after it. All reject with `store_failed` or `disk_full` when the store fails.
  */
 
 export type Role = 'admin' | 'user'

@@ -209,7 +209,7 @@ export type BotServeArgs = z.infer<typeof BotServeArgs>
 export const botStates = ['start', 'building', 'pulling', 'running', 'stopped', 'crashed', 'timeout'] as const
 export type BotState = (typeof botStates)[number]
 
-/** Phases that `bot.serve` reports, beside `restarting`. */
+/** Phases that `bot.serve` reports, in addition to `restarting`. */
 export const botPhases = ['building', 'pulling', 'running'] as const
 
 const moment = z.string().check(z.maxLength(64))

@@ -106,7 +106,7 @@ export const DriverShape = {
 const DriverSettings = z.object(DriverShape)
 export type DriverSettings = z.infer<typeof DriverSettings>
 
-/** The settings that each provisioner supports beside the common ones. */
+/** The settings that each provisioner supports in addition to the common ones. */
 export const settingsOfKinds: Readonly<
   Record<
     ProvisionerKind,
@@ -186,7 +186,10 @@ export interface Pool extends DriverSettings {
   hub_url?: string | undefined
 }
 
-/** The state of a provisioned runner. */
+/**
+ * The state of a provisioned runner: `wanted`, `asked`, `starting`, then `idle` or `working` once it is connected. An
+ * `idle` runner that gets a run becomes `working`. Each of these states can lead to `removing`, and that to `removed`.
+ */
 export const MadeState = z.enum([
   'wanted', // saved here, not requested yet
   'asked', // requested; there is no answer yet

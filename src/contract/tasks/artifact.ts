@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
 import { described } from '../mini-zod.ts'
 
-/** The kinds of things that a run stores beside its log. */
+/** The kinds of things that a run stores alongside its log. */
 export const ArtifactKind = z.enum([
   'diff', // the whole change against its base
   'patch', // one commit

@@ -27,7 +27,7 @@ export interface TaskSpec {
   created_at: string
 }
 
-/** The part of a task that changes, as lists show it: stored beside the log, so that they need not fold. */
+/** The part of a task that changes, as lists show it: stored alongside the log, so that they need not fold. */
 export interface TaskStand {
   state: TaskState
   reason?: Reason

@@ -14,8 +14,8 @@ const MOST_TEXT = 200
 const MOST_PLACES = 3
 
 /**
- * Returns a run's row in lists, which is stored beside its log so that no list has to fold one. Undefined when the run
- * has not begun.
+ * Returns a run's row in lists, which is stored alongside its log so that no list has to fold one. Undefined when the
+ * run has not begun.
  */
 export function listRow(state: RunState): RunListRow | undefined {
   if (state.seq === 0) return undefined

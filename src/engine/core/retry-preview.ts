@@ -21,7 +21,7 @@ export function retrySteps({ plan, state }: EndedRun, { carried, retry }: RetryS
     if (kept === undefined || step.continue_on_error) return false
     return kept.status === 'skipped' ? kept.reason !== 'condition' && kept.reason !== 'left_out' : true
   }
-  // A step may stand above one that it needs, hence the repetition.
+  // A step may appear before one that it needs, hence the repetition.
   for (let before = -1; before < stuck.size; ) {
     before = stuck.size
     for (const planned of plan.main) if (isStuck(planned)) stuck.add(planned.index)

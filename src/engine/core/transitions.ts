@@ -2,7 +2,13 @@ import { ErrandError } from '../../contract/errors.ts'
 import { isFinalStep, type RunStatus, type StepStatus } from '../../contract/status.ts'
 import type { AttemptState, InstanceState, StepState } from './state.ts'
 
-/** The progress of an attempt: it has no machine, has one, runs there, or is over. */
+/**
+ * The progress of an attempt.
+ * - `waiting`: it has no machine; a placement makes it `assigned`.
+ * - `assigned`: it has a machine; the report of its start makes it `started`, a lost machine `waiting` again.
+ * - `started`: it runs there; when its machine is gone it is `waiting`, or `assigned` to another one.
+ * - `ended`: it is over; each of the others can lead here.
+ */
 export type AttemptStatus = 'waiting' | 'assigned' | 'started' | 'ended'
 
 interface Statuses {

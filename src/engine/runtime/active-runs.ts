@@ -25,7 +25,11 @@ import { type Feed, logOf, recordOf } from './watch.ts'
 /** Longest time for which runs are resumed without a break. */
 const BUSY_MS = 10
 
-/** The runs that are conducted here, from their start, or from when they were resumed, to their end. */
+/**
+ * Conducts the runs of an engine. A new run is first being submitted (`#beginning`); after a restart, an open run still
+ * has to be resumed (`#left`) and is then being read (`#loading`). After that a conductor has it, until it ends, is
+ * given up (`#lost`) or is set aside (`#aside`). A run that is set aside gets a conductor again when it is resumed.
+ */
 export class ActiveRuns {
   readonly #options: EngineOptions
   readonly #loader: Loader

@@ -19,7 +19,10 @@ interface Entry extends SetAside {
   kept: Promise<void>
 }
 
-/** The open runs that do not proceed here until they are resumed. */
+/**
+ * The open runs that do not proceed here. `add` puts a run here, and stores that in its record, again and again while
+ * the store fails. A run leaves when it is resumed, or when someone else has ended it.
+ */
 export class SetAsideRuns {
   readonly #store: RunStore
   readonly #log: Log

@@ -1,7 +1,10 @@
 import { ErrandError } from '../../contract/errors.ts'
 import type { TaskState } from '../../contract/tasks/task.ts'
 
-/** Every legal move of a task, from a state to those that may follow it. ARCHITECTURE.md draws them. */
+/**
+ * Every legal move of a task, from a state to those that may follow it. Final states lead only back to `pending`, by a
+ * retry. ARCHITECTURE.md draws them.
+ */
 export const taskMoves: Readonly<Record<TaskState, readonly TaskState[]>> = {
   // A task that another system works on moves from here as that system reports.
   pending: ['blocked', 'running', 'waiting', 'in_review', 'done', 'no_change', 'failed', 'canceled'],

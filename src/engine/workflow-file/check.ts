@@ -27,9 +27,9 @@ export interface CheckOptions {
   file?: string
   /** Reads a file that `workflow.run` names, by its path from this file's folder. Throws when it cannot. */
   readFile?: (path: string) => string
-  /** Known agents beside those that ship with Errand; absent: their names are not checked. */
+  /** Known agents in addition to those that ship with Errand; absent: their names are not checked. */
   agents?: readonly string[]
-  /** Names that targets may have beside those of the inventory. */
+  /** Names that targets may have in addition to those of the inventory. */
   hosts?: readonly string[]
   /** Whether to warn of what the file finds only on this machine, and not through a hub. */
   warnsOfHub?: boolean

@@ -237,7 +237,7 @@ const sums = 'nothing is calculated here; let a command do it, and take its resu
 const noPattern =
   'only == and != compare text; cut out what counts with outputs: {NAME: {from: stdout, regex: …}}'
 
-/** Words that other languages have between two values. */
+/** Words that other languages put between two values. */
 const otherWords: Readonly<Record<string, string>> = {
   is: set,
   in: 'compare with each: ${NAME} == "a" || ${NAME} == "b"',

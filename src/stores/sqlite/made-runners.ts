@@ -3,7 +3,7 @@ import type { MadeRunner, Pool } from '../../contract/fleet/provisioning.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** A provisioned runner, with what the hub knows of it beside what people see. */
+/** A provisioned runner, with what the hub knows of it in addition to what people see. */
 export interface MadeRow extends MadeRunner {
   /** The part of its name that its earlier and later tries share. */
   stem: string

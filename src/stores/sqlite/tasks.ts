@@ -19,7 +19,7 @@ import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
 /**
- * `told`: the position up to which another registry knows the log. The spec never changes, and is stored beside what
+ * `told`: the position up to which another registry knows the log. The spec never changes, and is stored alongside what
  * lists show.
  */
 export const taskMigrations: readonly Migration[] = [

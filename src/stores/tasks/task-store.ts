@@ -53,8 +53,8 @@ export interface TaskStore {
    */
   create(tasks: readonly NewTask[]): Promise<void>
   /**
-   * Appends events (the first has seq = last + 1, else `conflict`) and stores the task's new stand. Two writers cannot
-   * both know the last event, so of two that begin a try one is refused. Throws `task_not_found`.
+   * Appends events (the first has seq = last + 1, else `conflict`) and stores the task's new stand. Only one of two
+   * writers can have the right `seq`: if both begin a try, one is refused. Throws `task_not_found`.
    */
   append(id: string, events: readonly TaskEvent[], stand: TaskStand): Promise<void>
   get(id: string): Promise<TaskRecord | undefined>
