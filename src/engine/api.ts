@@ -52,7 +52,7 @@ export interface Submission extends Pick<CreateRun, 'run_id' | 'yaml' | 'workflo
   /** The minimum box for its steps, whatever the workflow says. */
   box?: BoxAsk
   /**
-   * Returns the hub secret that provides the token for the run's checkout of that repository, where its `workspace:`
+   * Returns the name of the hub secret with the token for the run's checkout of that repository, where its `workspace:`
    * names none.
    */
   checkout_token?(repo: string): Promise<string | undefined>

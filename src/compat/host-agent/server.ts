@@ -19,7 +19,7 @@ export interface HostAgentOptions {
   asyncAfterMs?: number
   /** Milliseconds from SIGTERM to SIGKILL, unless the canceling client says otherwise. Default 5,000. */
   cancelGraceMs?: number
-  /** Default 8 MiB. */
+  /** Most bytes of a request body. Default 8 MiB. */
   maxBodyBytes?: number
   /** Default one hour. */
   keepEndedMs?: number
