@@ -13,7 +13,7 @@ const dollars = fc
   .array(fc.constantFrom('$', '{', '}', 'A', ':-', '${A}', '$${', ' '), { minLength: 1, maxLength: 12 })
   .map((parts) => `x${parts.join('')}`)
 
-/** The arguments that the step is given in the end. */
+/** Returns the arguments that the step gets in the end. */
 function argsOf(workflow: unknown): Record<string, unknown> {
   const checked = checkWorkflow(workflow, { catalog: builtinActions })
   assert.deepEqual(checked.problems, [])

@@ -11,12 +11,15 @@ import type { WorkspaceAsk } from '../contract/tasks/workspace-ask.ts'
 import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/workflow.ts'
 import { plain, unplain } from './workflow.ts'
 
-/** Name of the one step. */
+/** Name of the only step. */
 const AGENT_STEP = 'agent'
 
 type StepArgs = Record<string, unknown>
 
-/** A run that asks an agent: a workflow of one step. `attached`: those that it names. Throws `body_too_large`, `invalid_argument`. */
+/**
+ * Makes a run that asks an agent: a workflow of one step. `attached`: the attachments that it names. Throws
+ * `body_too_large`, `invalid_argument`.
+ */
 export function agentRun(given: AgentRequestInput, attached: readonly Attachment[] = []) {
   const {
     attachments: ids = [],
@@ -63,7 +66,7 @@ export function agentRun(given: AgentRequestInput, attached: readonly Attachment
   )
 }
 
-/** Returns the workflow of arguments of `agent.run`, which are taken as they stand. */
+/** Makes the workflow for arguments of `agent.run`, which are taken literally. */
 function agentWorkflow(
   args: StepArgs & { prompt: string; output_schema?: unknown },
   {
@@ -110,22 +113,22 @@ function agentWorkflow(
       },
     ],
   }
-  // As it would come over a wire: without what is undefined.
+  // As it would arrive over a wire: without undefined values.
   return { blueprint: 'agent', workflow: JSON.parse(JSON.stringify(workflow)) }
 }
 
-/** Its texts are taken as they stand; secrets are named by no text that variables are filled into. */
+/** Makes its texts literal; secrets are not in texts with variables. */
 const checkoutOf = ({ secrets, ...texts }: WorkspaceAsk): WorkspaceAsk => ({
   ...(plain(texts) as Omit<WorkspaceAsk, 'secrets'>),
   secrets,
 })
 
-/** Returns the step that asks the agent: one for its checkout may come before it. */
+/** Returns the step that asks the agent; a step for its checkout may precede it. */
 function agentStepOf(workflow: Workflow): Workflow['steps'][number] {
   return workflow.steps.find(({ name }) => name === AGENT_STEP) ?? workflow.steps[0]!
 }
 
-/** Throws `invalid_argument` for demands that no machine could meet. */
+/** Throws `invalid_argument` for a box that no machine could provide. */
 function checkBox(box: BoxAsk): void {
   const { isolation, image } = box
   checkNetworkHasBox(box)
@@ -135,7 +138,7 @@ function checkBox(box: BoxAsk): void {
     })
 }
 
-/** Throws `body_too_large` for a prompt that no runner could be sent. */
+/** Throws `body_too_large` for a prompt that no runner could receive. */
 function checkPromptSize(prompt: string): void {
   const bytes = Buffer.byteLength(JSON.stringify(prompt))
   if (bytes <= MAX_INPUT_BYTES) return
@@ -151,7 +154,7 @@ const withoutUnset = (args: StepArgs): StepArgs =>
 
 const TITLE_CHARACTERS = 80
 
-/** Returns the name of the run: how its prompt begins. */
+/** Returns the name of the run: the beginning of its prompt. */
 function titleOf(prompt: string): string {
   const line = withoutMisleading(prompt.slice(0, 10_000).replace(/[\p{Cc}\s]/gu, ' '))
     .replace(/ +/g, ' ')
@@ -166,19 +169,19 @@ function titleOf(prompt: string): string {
         .trimEnd()}…`
 }
 
-/** Where a session with an agent stands, as the log of its run tells. */
+/** The facts about a session with an agent from the log of its run. */
 export interface SessionFound {
-  /** The demands of the box that it was in. */
+  /** The box that it was in. */
   box?: BoxAsk
   session_id?: string
   runner?: string
-  /** Its agent can begin a branch of it. */
+  /** Set when its agent can branch it. */
   forks?: true
-  /** That it was switched to. */
+  /** The model that it was switched to. */
   model?: string
 }
 
-/** Reads on; give it every event of the run, in order. */
+/** Updates the facts; call it with every event of the run, in order. */
 export function findSession(found: SessionFound, event: RunEvent): void {
   if (event.type === 'attempt.created' || event.type === 'attempt.assigned')
     found.runner = event.runner ?? found.runner
@@ -192,8 +195,8 @@ export function findSession(found: SessionFound, event: RunEvent): void {
 }
 
 /**
- * A run that goes on with the session of an ended one: same agent, folder, model, permissions and runner, another
- * prompt. Throws `run_ended` for a run that asked no agent, `no_input` where its agent told no session.
+ * Makes a run that continues the session of an ended one: same agent, folder, model, permissions and runner, another
+ * prompt. Throws `run_ended` for a run that asked no agent, `no_input` when its agent reported no session.
  */
 export function continuationRun(
   record: Pick<RunRecord, 'run_id' | 'blueprint' | 'workflow'>,
@@ -218,7 +221,7 @@ export function continuationRun(
   const step = agentStepOf(workflow)
   const { verify, output_schema, ...texts } = step.args as AgentRunArgs
   const args = unplain(texts) as Omit<AgentRunArgs, 'verify' | 'output_schema'>
-  // One that went on with it may have ended before its agent could load it.
+  // A run that continued it may have ended before its agent could load the session.
   const session_id = found.session_id ?? args.session?.session_id
   if (session_id === undefined)
     throw new ErrandError(
@@ -231,7 +234,7 @@ export function continuationRun(
       hint: 'Go on with the session itself, or begin another.',
     })
   checkPromptSize(prompt)
-  // A branch that its agent never made is still to be made.
+  // If the agent never made the branch, it still has to be made.
   const branch = fork ?? (found.session_id === undefined ? args.session?.fork : undefined)
   const session = { session_id, workspace_of: firstOf(record), ...(branch && { fork: branch }) }
   const attached = attachments && attachments.length > 0 ? [...attachments] : undefined
@@ -253,7 +256,7 @@ export function continuationRun(
         secrets: step.secrets,
         timeout_seconds: step.timeout_seconds,
         artifacts: step.artifacts,
-        // What its session has made in a box is not to be gone on with outside.
+        // Work of a session in a box must not continue outside of one.
         box: strictestAsk(strictestAsk(workflow, step), found.box ?? {}),
         // The session is on the machine that had it.
         host: { runner: found.runner ?? runner, group, labels },
@@ -263,7 +266,7 @@ export function continuationRun(
   }
 }
 
-/** The run that began the session. */
+/** Returns the id of the run that began the session. */
 export function firstOf({ run_id, workflow }: Pick<RunRecord, 'run_id' | 'workflow'>): string {
   const { session } = agentStepOf(workflow as Workflow).args as AgentRunArgs
   return session?.workspace_of ?? run_id

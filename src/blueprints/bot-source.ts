@@ -5,13 +5,13 @@ import { DEFAULT_HOST, type Workflow } from '../contract/workflow.ts'
 
 type Mode = (typeof deploymentModes)[number]
 
-/** Fields of each mode; the first ones say that it is meant. */
+/** Fields of each mode; those in `says` select it. */
 const fields: Readonly<Record<Mode, { says: readonly Field[]; more: readonly Field[] }>> = {
   simple: { says: ['code', 'files'], more: ['entrypoint', 'requirements', 'language', 'base_image'] },
   custom: { says: ['upload', 'git_url'], more: ['git_ref', 'git_auth', 'dockerfile'] },
   image: { says: ['docker_image'], more: ['registry_auth'] },
 }
-/** The request for a bot, once an archive in base64 has become an upload. */
+/** The request for a bot, after an archive in base64 has become an upload. */
 export type BotRequest = Omit<StartBot, 'archive' | 'data'>
 
 type Field = Exclude<keyof BotRequest & string, 'bot_id'>
@@ -22,7 +22,7 @@ const needs: Readonly<Record<Mode, string>> = {
   image: '"docker_image"',
 }
 
-/** The source of a bot, from the words of its mode. Throws `invalid_argument`. */
+/** Returns the source of a bot from the fields of its mode. Throws `invalid_argument`. */
 export function botSource(request: BotRequest): BotSource {
   const mode = modeOf(request)
   for (const other of deploymentModes.filter((each) => each !== mode)) {
@@ -108,7 +108,7 @@ function simple({ code, files, entrypoint, requirements = [], language, base_ima
 function custom({ upload, git_url, git_ref, git_auth, dockerfile = 'Dockerfile' }: BotRequest): BotSource {
   if (upload !== undefined && git_url !== undefined)
     throw wrong('The bot has both an archive and a "git_url".', 'Give one of them.')
-  // Before it is kept anywhere: a source can be seen.
+  // Checked before it is stored anywhere, because a source is visible.
   if (git_url !== undefined && /^[^/]*:\/\/[^/]*@/.test(git_url))
     throw wrong(
       '"git_url" has a user name or a password in it.',
@@ -127,7 +127,7 @@ function custom({ upload, git_url, git_ref, git_auth, dockerfile = 'Dockerfile' 
   return { mode: 'archive', upload, dockerfile }
 }
 
-/** A list of requirements may come as the text of a requirements.txt. */
+/** Splits a list of requirements that may be given as the text of a requirements.txt. */
 const lines = (given: string | readonly string[]): string[] =>
   typeof given === 'string'
     ? given
@@ -147,8 +147,8 @@ const missing = (mode: Mode) =>
   wrong(`A bot of the mode ${mode} needs ${needs[mode]}.`, 'See docs/bots.md for each mode.')
 
 /**
- * The run of a bot as it is begun again once it has the image that a password was given for: without that, with the image
- * as it is on the runner that has it.
+ * Returns the workflow for a later start of a bot, once the image that a password was given for has been fetched:
+ * without the password, with the image as it is on the runner that has it.
  */
 export function withPulledImage(
   workflow: Workflow,
@@ -158,7 +158,7 @@ export function withPulledImage(
   const { args, secrets } = step!
   const { source, data } = args as BotServeArgs
   const host = workflow.inventory?.hosts[DEFAULT_HOST] ?? {}
-  // Where the bot's owner has named one it is that.
+  // The bot's owner may have named a runner; that one stays.
   const here = { attempt_id, ...((host.runner === undefined || host.runner === data?.runner) && { runner }) }
   const had = withoutPassword(source, here)
   if (had === undefined) return workflow
@@ -190,11 +190,11 @@ function withoutPassword(
   return { ...repository, built: { ...(username !== undefined && { username }), ...here } }
 }
 
-/** The runner that the source of a bot holds it to. */
+/** Returns the runner to which the source of a bot is bound. */
 export function boundTo(source: BotSource | undefined): string | undefined {
   if (source?.mode === 'image') return source.pulled?.runner
   return source?.mode === 'git' ? source.built?.runner : undefined
 }
 
-/** The secret of a bot's run that holds the password of what its image is made from: a registry, or a Git server. */
+/** The secret of a bot's run with the password for the origin of its image: a registry, or a Git server. */
 export const SOURCE_PASSWORD = 'BOT_REGISTRY_PASSWORD'

@@ -11,7 +11,7 @@ import { botOf, botRun } from './bot.ts'
 const made = (request: object) =>
   botRun(StartBot.parse({ bot_id: 'echo', ...request }), { maxSeconds: 86_400, slot: 'run_1' })
 
-/** No file can have a bot. */
+/** The real catalog allows no bot in a file. */
 const catalog = { 'bot.serve': { ...builtinActions['bot.serve']!, made_by: undefined } }
 
 const checked = (workflow: unknown): Workflow => {

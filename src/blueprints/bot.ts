@@ -12,29 +12,29 @@ import { DEFAULT_HOST, type Workflow, type WorkflowFile } from '../contract/work
 import { type BotRequest, botSource, boundTo, SOURCE_PASSWORD } from './bot-source.ts'
 import { plain, unplain } from './workflow.ts'
 
-/** Name of the one step. */
+/** Name of the only step. */
 export const BOT_STEP = 'bot'
 
 export interface BotRunOptions {
-  /** Longest life of a bot; Infinity: without end. */
+  /** Longest life of a bot in seconds; Infinity: without end. */
   maxSeconds: number
-  /** Life of one that asks for none; default: the longest. */
+  /** Life of a bot whose request names none; default: the longest. */
   defaultSeconds?: number
   /** Runs of one slot come one after another. */
   slot: string
-  /** Instead of the source that the request would give. */
+  /** Replaces the source in the request. */
   kept?: KeptSource
   data?: BotData
 }
 export interface KeptSource {
   source: BotSource
-  /** Of its registry or Git server, where it has one that the run keeps. */
+  /** Password of its registry or Git server, if it has one that the run stores. */
   password?: string
-  /** Name of the secret at the hub that is the password instead. */
+  /** Name of the hub's secret that is the password instead. */
   storedPassword?: string
 }
 
-/** A run of a bot: a workflow of one step; and the values of its secrets, which stand nowhere in it. */
+/** Makes a run of a bot: a workflow of one step, and the values of its secrets, which the workflow does not contain. */
 export function botRun(request: BotRequest, options: BotRunOptions) {
   const { slot, kept, data } = options
   const { bot_id, runner, group, labels } = request
@@ -79,7 +79,7 @@ export function botRun(request: BotRequest, options: BotRunOptions) {
       },
     ],
   }
-  // As it would come over a wire: without what is undefined.
+  // As it would arrive over a wire: without undefined values.
   return {
     blueprint: 'bot',
     workflow: JSON.parse(JSON.stringify(workflow)) as Record<string, unknown>,
@@ -87,7 +87,7 @@ export function botRun(request: BotRequest, options: BotRunOptions) {
   }
 }
 
-/** Returns what a run of a bot was made with. */
+/** Returns the settings with which a run of a bot was made. */
 export function botOf(workflow: unknown) {
   const { steps, inventory, concurrency } = workflow as Workflow
   const { env = {}, secrets = {}, timeout_seconds } = steps[0]!
@@ -97,14 +97,14 @@ export function botOf(workflow: unknown) {
   return {
     args,
     env: unplain(env) as Record<string, string>,
-    /** Names, in the run's own secrets. */
+    /** Names of the run's own secrets. */
     secrets: own.map(([name]) => name),
     storedPassword: own.some(([name]) => name === SOURCE_PASSWORD)
       ? undefined
       : (secrets as Record<string, string>)[SOURCE_PASSWORD],
     /** Infinity: its life has no end. */
     timeoutSeconds: timeout_seconds ?? Number.POSITIVE_INFINITY,
-    /** As its owner has asked for it. */
+    /** The host as its owner has requested it. */
     host:
       runner === (args.data?.runner ?? boundTo(args.source))
         ? { ...host, runner: undefined }
@@ -113,7 +113,7 @@ export function botOf(workflow: unknown) {
   }
 }
 
-/** Only what is built can be built anew. */
+/** Throws for a source that is not built, since only that can be rebuilt. */
 function checkRefresh(botId: string, source: BotSource): void {
   const fault =
     source.mode === 'image'
@@ -141,7 +141,7 @@ const givenPassword = ({
   storedPassword: git_auth?.secret,
 })
 
-/** The run of a bot as it is begun again, with its data where they are by now. */
+/** Returns the workflow for a later start of a bot, with its data in their present place. */
 export function withData(workflow: Workflow, data: BotData): Workflow {
   const { host, args } = botOf(workflow)
   const runner = host.runner ?? data.runner ?? boundTo(args.source)
@@ -152,7 +152,7 @@ export function withData(workflow: Workflow, data: BotData): Workflow {
   }
 }
 
-/** Infinity: without end. */
+/** Returns the life in seconds; Infinity: without end. */
 function lifeSeconds(
   { timeout_seconds }: Pick<BotRequest, 'timeout_seconds'>,
   { maxSeconds, defaultSeconds = maxSeconds }: BotRunOptions,
@@ -169,7 +169,7 @@ function lifeSeconds(
 
 const hours = (seconds: number): string => `${Math.round(seconds / 36) / 100} hours`
 
-/** Sorts variables: one that looks like a credential is a secret, wherever it was given. */
+/** Sorts variables: one that looks like a credential becomes a secret, wherever it was given. */
 function sortedVariables({ env: given = {}, env_vars = {} }: Pick<BotRequest, 'env' | 'env_vars'>) {
   const isSecret = ([name, value]: [string, string | number | boolean]) =>
     typeof value !== 'boolean' && value !== '' && isCredentialName(name) && !Object.hasOwn(env_vars, name)
@@ -220,7 +220,7 @@ function checkName(field: string, name: string): void {
       ? 'Errand keeps that name for itself'
       : undefined
   if (fault === undefined) return
-  // What is wrong with it may be that it is the value.
+  // The mistake may be that the name is really the value.
   const shown =
     field === 'env_vars' && !VarName.safeParse(name).success ? 'A name in env_vars' : `"${name}" in ${field}`
   throw new ErrandError('invalid_argument', `${shown} is no name of a variable: ${fault}.`, {

@@ -12,7 +12,7 @@ const facts = (more: Partial<TaskPromptFacts> = {}): TaskPromptFacts => ({
   task: { ...task, instructions: undefined, issue: undefined },
   ...more,
 })
-/** The prompt as an agent is given it. */
+/** Returns the prompt as an agent gets it. */
 const asked = (more: Partial<TaskPromptFacts>, values: Record<string, string> = {}) =>
   fillText(taskPrompt(facts(more)), lookupIn(values))
 
@@ -85,7 +85,7 @@ test('what a page would not show is taken out of texts of others', () => {
   for (const [text, seen] of cases) assert.equal(withoutHidden(text).text, seen)
   const prompt = asked({ task: { ...facts().task, description: 'a<!-- x -->b' } })
   assert.match(prompt, /1 hidden text taken out/)
-  // In time that grows with the length.
+  // Takes linear time.
   assert.equal(withoutHidden('<!--'.repeat(250_000)).removed, 1)
   assert.equal(withoutHidden('<!<!---->'.repeat(100_000)).removed, 100_000)
 })

@@ -3,25 +3,27 @@ import { CANNOT } from './task-prompt.ts'
 import type { Step, TaskSteps } from './task-steps.ts'
 import { plain } from './workflow.ts'
 
-/** A try that has nothing to commit skips what follows. */
+/** The condition of steps that a try without a change skips. */
 export const changed = '${TIP_SHA:-} != ""'
 const protectedFiles = '${ASKED:-} != "" && ${TIP_SHA:-} != ""'
-/** The push before has put the change on others' commits, and left it to these steps. */
+/** True when the last push has put the change onto others' commits, and left the rest to these steps. */
 const moved = '${MOVED:-} == "yes"'
 const conflicts = '${CONFLICTS:-} != ""'
 
-/** A branch that moves again and again while its change is tested is left to a later try. */
+/**
+ * Most rounds of catching up with a branch that keeps moving while its change is tested; the rest is for a later try.
+ */
 const MOST_ROUNDS = 2
 
 export interface PushSurroundings {
   test(name: string, when: string): Step
-  /** Nothing was installed for tests: the try has none of its own. */
+  /** True when nothing was installed for tests, because the try has none of its own. */
   isBare: boolean
 }
 
 /**
- * The steps from what was carried out to the branch. A branch that others have moved meanwhile is caught up with by the push
- * itself; what has to be tested then, or mended by the agent, comes back in so many rounds as may be needed.
+ * Makes the steps from the carried change to the branch. The push itself catches up with a branch that others have
+ * moved. What must then be tested, or mended by the agent, gets as many rounds as are needed, up to the limit.
  */
 export function pushSteps(task: Task, steps: TaskSteps, { test, isBare }: PushSurroundings): Step[] {
   const rounds = Math.min(task.git_retry_count, MOST_ROUNDS)

@@ -10,37 +10,37 @@ import { type TaskPromptFacts, taskPrompt } from './task-prompt.ts'
 import { commitMessage } from './task-texts.ts'
 import { plain } from './workflow.ts'
 
-/** The things that a try of a task begins with, beside the task. */
+/** The inputs of a try, in addition to the task. */
 export interface TaskRunAsk {
   /** `task_…` */
   id: string
-  /** Of the try, from 1. */
+  /** Number of the try, from 1. */
   number: number
-  /** The first stage that is to be done. */
+  /** The first stage that has to be done. */
   stage: TaskStage
-  /** Work of an earlier try, which is taken up. */
+  /** Saved work of an earlier try, which is resumed. */
   checkpoint?: Checkpoint
-  /** Pushed work of other tasks that it stands on. */
+  /** Pushed work of other tasks on which this one builds. */
   stack?: readonly { id: string; branch: string }[]
-  /** Whether an earlier try has told of its pull request, and so has done all that belongs to opening it. */
+  /** Whether an earlier try has reported its pull request, and so has finished opening it. */
   has_pull_request?: boolean
-  /** Said against its pull request since, in fences: what this try is for. */
+  /** Reports on its pull request, in fences: the reason for this try. */
   feedback?: string
-  /** Where steps that talk to the repository and its forge have their token from; absent: they have what their runner has. */
+  /** The source of the token for steps that use the repository and its forge; absent: their runner's own. */
   token?: string | { secret?: string; mounted?: string } | { app: { host: string; repository: string } }
-  /** Which forge its host is, as far as that is said. */
+  /** The kind of its forge, if it is configured. */
   forge?: { kind: ForgeKind; api_url?: string }
-  /** Where the agents `builtin` and `acp` have the key of their model from; absent: it has what its runner has. */
+  /** The source of the model key for the agents `builtin` and `acp`; absent: their runner's own. */
   model_key?: { secret: string }
-  /** The hub's own, in their order, for a repository that has none that fits. */
+  /** The hub's playbooks, in their order, for a repository without a matching one. */
   playbooks?: readonly Playbook[]
-  /** The variable that the token goes into. Default `GIT_TOKEN`. */
+  /** The variable that gets the token. Default `GIT_TOKEN`. */
   token_env?: string
   author?: string
   committer?: string
-  /** Milliseconds since 1970; default: now. Commits have this date, however often a step is done again. */
+  /** Milliseconds since 1970; default: now. Commits have this date, however often a step runs. */
   now_ms?: number
-  /** Makes a name that nobody can know who wrote a text of the task. */
+  /** Makes a name that authors of the task's texts cannot know. */
   fence_id?: () => string
 }
 
@@ -68,7 +68,7 @@ const defaultProtection = [
   },
 ] as const
 
-/** The single steps of a try, by what each of them needs of the task. */
+/** Makes the single steps of a try, each with what it needs of the task. */
 export class TaskSteps {
   readonly #task: Task
   readonly #ask: TaskRunAsk
@@ -79,8 +79,8 @@ export class TaskSteps {
   }
 
   /**
-   * Carries out the tree that passed; `asItIs`: the folder as it is, where it may be that none did; `mended`: of an agent that
-   * had conflicts to mend.
+   * Makes the step that carries the change out of the box: the tree that passed or, with `asItIs`, the folder's present
+   * state, where perhaps none passed; `mended`: after an agent had conflicts to mend.
    */
   carry(
     name: string,
@@ -95,10 +95,10 @@ export class TaskSteps {
       when,
       args: {
         start: '${START_SHA}',
-        // Branches that were joined have no commit that is everywhere.
+        // The merge of joined branches exists only in this workspace, not at the repository.
         below: (this.#ask.stack?.length ?? 0) > 1 ? '${BASE_SHA}' : undefined,
         snapshot: asItIs ? undefined : SNAPSHOT_REF,
-        // What is pushed stays as it is, and what comes now stands on it.
+        // Pushed commits stay unchanged, and new ones go on top.
         commits: feedback === undefined ? commits : 'keep',
         message: plain(commitMessage(this.#task)),
         author: author && plain(author),
@@ -118,14 +118,14 @@ export class TaskSteps {
     return env && (plain(env) as typeof env)
   }
 
-  /** The task's own secrets for a step whose processes have none of them: what it puts out hides them. */
+  /** Returns the task's own secrets for a step whose processes get none of them, so that its output masks them. */
   #hidden(): Secrets {
     return Object.fromEntries((this.#task.secrets ?? []).map((name) => [name, { as: 'mask' }]))
   }
 
   /**
-   * All that any step of the task is given, for those through which its change leaves: none of it leaves with that. A token that an App
-   * makes is another one for each step.
+   * Returns every secret that any step of the task gets, for the steps through which its change leaves the box: the
+   * change must not contain one. A token that an App makes differs for each step.
    */
   #all(): Secrets {
     const { token, token_env = 'GIT_TOKEN', model_key } = this.#ask
@@ -138,7 +138,7 @@ export class TaskSteps {
     }
   }
 
-  /** The rules for files, the task's own first. */
+  /** Returns the rules for files, the task's own first. */
   protection(): unknown {
     const { protect } = this.#task
     const own = Array.isArray(protect)
@@ -174,7 +174,7 @@ export class TaskSteps {
     }
   }
 
-  /** The hub's for the task's skill and for any; undefined where none of them could be chosen. */
+  /** Returns the hub's playbooks for the task's skill and for any; undefined when none of them can be chosen. */
   #playbooks(): readonly Playbook[] | undefined {
     const { playbook, playbook_path, test_commands = [], required_skill } = this.#task
     if (playbook !== undefined || playbook_path !== undefined || test_commands.length > 0) return undefined
@@ -198,7 +198,7 @@ export class TaskSteps {
     }
   }
 
-  /** The surroundings of an agent: none of the task's secrets is among them but the key of its model. */
+  /** Returns an agent's environment and limits: it gets none of the task's secrets except the key of its model. */
   agentStep(agent = this.#task.agent): Pick<Step, 'env' | 'limits' | 'resources' | 'secrets'> {
     const { llm, limits, resources, llm_api_key_env_var } = this.#task
     const ofModel: Record<string, string | number> = agent === 'builtin' ? modelEnv(llm) : {}
@@ -231,7 +231,7 @@ export class TaskSteps {
     })
   }
 
-  /** A step that talks to the repository or its forge; no other has the token. */
+  /** Makes a step that uses the repository or its forge; no other has the token. */
   withToken(name: string, action: string, args: Args): Step {
     const { forge } = this.#ask
     const isForge = action.startsWith('forge.')
@@ -248,7 +248,7 @@ export class TaskSteps {
     }
   }
 
-  /** An App makes each step a token that may do what that step does. */
+  /** Returns the token of a step; an App makes one for each step, with only the rights that the step needs. */
   #tokenFor(rights: ForgeRights) {
     const { token } = this.#ask
     if (typeof token !== 'object' || !('app' in token)) return token
@@ -263,7 +263,7 @@ function randomFence(): string {
   return `text-${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`
 }
 
-/** Variables by which the agent `builtin` is pointed at a service of models. */
+/** Returns the variables that point the agent `builtin` to a model service. */
 function modelEnv({
   endpoint,
   timeout_seconds,
@@ -272,7 +272,7 @@ function modelEnv({
 }: Task['llm']): Record<string, string | number> {
   return {
     ...(endpoint !== undefined && { OPENAI_BASE_URL: plain(endpoint) as string }),
-    // One answer takes no longer where it comes piece by piece.
+    // A single answer takes no longer than this when it is streamed.
     ERRAND_MODEL_TIMEOUT_SECONDS: Math.min(timeout_seconds, 300),
     ERRAND_MODEL_RETRIES: retry_count,
     ...(max_tokens !== undefined && { ERRAND_MODEL_MAX_TOKENS: max_tokens }),

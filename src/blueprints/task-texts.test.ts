@@ -8,7 +8,7 @@ import { bodyOf, branchOf, commitMessage, titleOf } from './task-texts.ts'
 
 const task = (given: Partial<TaskInput> = {}): Task => Task.parse({ title: 'Mend it', ...given })
 
-/** As Git itself judges. */
+/** Reports Git's own judgment. */
 function isBranch(name: string): boolean {
   try {
     execFileSync('git', ['check-ref-format', '--branch', name], { stdio: 'ignore' })

@@ -5,14 +5,17 @@ import { pullRequestTitle } from '../forge/pull-request-body.ts'
 import { withoutHidden } from './task-prompt.ts'
 import { plain } from './workflow.ts'
 
-/** Names and texts by which a task is seen outside: its branch, its commit, its pull request. */
+/** Longest title part in a branch name, in characters. */
 
 const MAX_SLUG = 40
-/** Of the description, and of the criteria: a body has 60 KiB at most. */
+/** Most characters of the description, and of the criteria: a body has at most 60 KiB. */
 const MAX_PART = 16 * 1024
 const MAX_SUBJECT = 72
 
-/** The branch of a task that names none: `errand/<spec>-<id>-<title>`. Throws `invalid_argument` for one that Git would not take. */
+/**
+ * Returns the branch of a task that names none: `errand/<spec>-<id>-<title>`. Throws `invalid_argument` for a name that
+ * Git would refuse.
+ */
 export function branchOf(
   { branch_name, spec_name, title }: Pick<Task, 'branch_name' | 'spec_name' | 'title'>,
   ownId: string,
@@ -33,7 +36,7 @@ export function branchOf(
   return `errand/${parts.join('-')}`
 }
 
-/** Small letters, digits and `-`; empty where a text has none. */
+/** Reduces a text to lower-case letters, digits and `-`; empty when it has none. */
 function word(text: string, most: number): string {
   return text
     .normalize('NFKD')
@@ -45,7 +48,7 @@ function word(text: string, most: number): string {
     .replace(/-+$/, '')
 }
 
-/** As `git check-ref-format --branch` judges. */
+/** Returns the fault of a name by the rules of `git check-ref-format --branch`. */
 function branchFault(name: string): string | undefined {
   if (/[\p{Cc} ~^:?*[\\]/u.test(name)) return 'it has a character that is not possible'
   if (name.startsWith('-')) return 'it begins with "-"'
@@ -58,7 +61,7 @@ function branchFault(name: string): string | undefined {
 
 const cleanLine = (text: string): string => withoutHidden(text).text.replace(/\s+/g, ' ').trim()
 
-/** The message of a commit of what the agent did not commit itself. */
+/** Returns the message for the commit of whatever the agent did not commit itself. */
 export function commitMessage({ title, acceptance_criteria, issue }: Task): string {
   const line = cleanLine(title)
   const characters = [...line]
@@ -77,7 +80,7 @@ export function commitMessage({ title, acceptance_criteria, issue }: Task): stri
   return parts.join('\n\n')
 }
 
-/** The title of the pull request, on one line. */
+/** Returns the title of the pull request, on one line. */
 export const titleOf = (task: Task): string =>
   pullRequestTitle((typeof task.pull_request === 'object' && task.pull_request.title) || task.title)
 
@@ -85,13 +88,13 @@ export interface BodyFacts {
   task: Task
   /** `task_…` */
   id: string
-  /** Variables of the run: a sentence on tests, findings that are left as JSON. */
+  /** Variables of the run: a sentence on tests, and remaining findings as JSON. */
   variables: { tests: string; findings?: string }
 }
 
 /**
- * Errand's part of the body of the pull request, as an argument of a step: what tests said is filled in with it. What strangers wrote
- * calls nobody in it, and closes nothing.
+ * Returns Errand's part of the pull request's body, as an argument of a step: the test results are filled in with it.
+ * Text by strangers mentions nobody in it, and closes nothing.
  */
 export function bodyOf({ task, id, variables }: BodyFacts): string {
   const criteria = task.acceptance_criteria.map((each) => `- [ ] ${harmlessLine(each)}`).join('\n')
@@ -115,7 +118,7 @@ const fixed = (text: string): string => plain(text) as string
 
 const section = (title: string, text: string): string[] => (text === '' ? [] : [`### ${title}\n${text}`])
 
-/** An issue of the same repository is closed with the merge; another is named. */
+/** Closes an issue of the same repository with the merge; another one is only named. */
 function closing({ issue, repo_url }: Task): string | undefined {
   if (issue === undefined) return undefined
   const { host, pathname } = new URL(issue)

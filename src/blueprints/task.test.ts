@@ -13,7 +13,7 @@ import { type TaskRunAsk, taskRun } from './task.ts'
 
 const host = (args: ActionCatalog[string]['args'], raw: readonly string[] = []) =>
   ({ args, raw, place: 'host' }) as const
-/** As the engine has them, for steps that are no file's. */
+/** The engine's catalog, for steps that no file may have. */
 const catalog: ActionCatalog = Object.fromEntries(
   Object.entries<ActionCatalog[string]>({
     ...builtinActions,
@@ -42,7 +42,7 @@ const names = ({ steps }: Workflow) => steps.map(({ name }) => name)
 const step = (workflow: Workflow, name: string): Step =>
   [...workflow.steps, ...(workflow.finally ?? [])].find((each) => each.name === name)!
 
-/** The names of those that run, where what steps set has these values. */
+/** Returns the names of the steps that run when earlier steps set these values. */
 function run(workflow: Workflow, vars: Record<string, string>): string[] {
   const lookup = lookupIn(vars)
   return workflow.steps
@@ -52,7 +52,7 @@ function run(workflow: Workflow, vars: Record<string, string>): string[] {
 
 const first = ['check', 'workspace', 'setup']
 const last = ['push', 'pull_request']
-/** With what is skipped where nobody has moved the branch. */
+/** Includes the steps that are skipped when nobody has moved the branch. */
 const pushing = ['protected_approval', 'push', 'test.moved_1', 'push.2', 'test.moved_2', 'push.3']
 
 test('a task is checked, prepared, implemented, carried out, tested, pushed and proposed', () => {
@@ -80,7 +80,7 @@ test('a plan is approved of by a person before anything is changed, and stands i
   assert.equal((step(workflow, 'plan').args.permissions as { otherwise: string }).otherwise, 'deny')
   assert.deepEqual([workflow.timeout_seconds, workflow.timeout_counts], [1800, 'work'])
 
-  // Asked for another one, three times at most.
+  // A person asks for another plan, three times at most.
   const more = [2, 3, 4].flatMap((round) => [`plan.${round}`, `plan_approval.${round}`])
   const changes = { CHANGE_1: 'a', CHANGE_2: 'b', CHANGE_3: 'c' }
   assert.deepEqual(run(workflow, { ...done, ...changes }), [
@@ -126,7 +126,7 @@ test('a later try takes up what is kept, and does only what is left', () => {
   ])
   const asked = workflowOf({}, { stage: 'push', checkpoint: { ...checkpoint, asked: '"a"' } })
   assert.deepEqual(run(asked, asked.env as Record<string, string>).slice(2), ['protected_approval', ...last])
-  // There is nothing to go on from.
+  // There is no saved work to continue.
   assert.deepEqual(names(workflowOf({}, { stage: 'push' })), names(workflowOf({}, { stage: 'implement' })))
   const again = workflowOf({}, { stage: 'carry', checkpoint })
   assert.match(String(step(again, 'implement').args.prompt), /earlier try/)

@@ -41,19 +41,19 @@ const findingsSchema = {
 } as const
 
 /**
- * The workflow of one try of a task: all steps that may be needed, those that are not skipped by their `when`. One that goes on from a
- * checkpoint leaves out what is done. Throws `invalid_argument` for a task that names no repository.
+ * Makes the workflow of one try of a task: all steps that may be needed; their `when` skips the others. A try from a
+ * checkpoint omits what is done. Throws `invalid_argument` for a task that names no repository.
  */
 export function taskRun(
   task: Task,
   ask: TaskRunAsk,
 ): { blueprint: 'task'; workflow: Record<string, unknown> } {
   const workflow = new TaskWorkflow(task, ask).make()
-  // As it would come over a wire: without what is undefined.
+  // As it would arrive over a wire: without undefined values.
   return { blueprint: 'task', workflow: JSON.parse(JSON.stringify(workflow)) }
 }
 
-/** The task that a run is a try of, as its first step names it; undefined for another run. */
+/** Returns the task that a run is a try of, as its first step names it; undefined for another run. */
 export function taskOfRun({
   blueprint,
   workflow,
@@ -79,7 +79,7 @@ class TaskWorkflow {
     this.#steps = new TaskSteps(task, ask)
     this.#ref = refOf(task, ask)
     this.#branch = branchOf(task, task.task_id ?? ask.id)
-    // What an agent has not finished is gone with its folder.
+    // Unfinished work of an agent is lost with its folder.
     const stage = ask.stage === 'carry' ? 'implement' : ask.stage
     const latest = ask.checkpoint === undefined ? 'implement' : 'pull_request'
     this.#first = Math.min(stages.indexOf(stage), stages.indexOf(latest))
@@ -98,7 +98,7 @@ class TaskWorkflow {
       image,
       inventory: chosen ? { hosts: { [DEFAULT_HOST]: { group, runner, labels } } } : undefined,
       timeout_seconds,
-      // A person who thinks about a plan, or a protected file, uses up none of its time.
+      // Time in which a person considers a plan, or a protected file, does not count.
       timeout_counts: 'work',
       env: this.#ask.checkpoint && {
         TIP_SHA: this.#ask.checkpoint.tip,
@@ -121,12 +121,12 @@ class TaskWorkflow {
     }
   }
 
-  /** Whether the try does this stage itself. */
+  /** Reports whether the try does this stage itself. */
   #does(stage: TaskStage): boolean {
     return stages.indexOf(stage) >= this.#first
   }
 
-  /** A workspace that is only pushed from needs nothing installed. */
+  /** Reports whether dependencies must be installed: a workspace that is only pushed from needs none. */
   get #isPrepared(): boolean {
     return this.#first <= stages.indexOf('review')
   }
@@ -159,7 +159,10 @@ class TaskWorkflow {
     return this.#isPrepared ? [check, workspace, this.#steps.playbook('setup', 'setup')] : [check, workspace]
   }
 
-  /** A no with a comment has the agent write another plan; a plain one, and any to the last plan, ends the try. */
+  /**
+   * Makes the steps of a plan. A rejection with a comment makes the agent write another plan; one without a comment,
+   * and any rejection of the last plan, ends the try.
+   */
   #plan(): Step[] {
     const steps: Step[] = []
     for (let round = 1; round <= MAX_PLANS; round++) {
@@ -220,7 +223,10 @@ class TaskWorkflow {
     ]
   }
 
-  /** Findings go back to the agent so many times; the reviewer that comes then tells what is left. */
+  /**
+   * Makes the steps of a review. Findings go back to the agent a limited number of times; the last reviewer reports
+   * what remains.
+   */
   #review(): Step[] {
     const { review, permissions, verify_attempts } = this.#task
     if (review === undefined || this.#rounds === 0) return []
@@ -301,7 +307,7 @@ class TaskWorkflow {
         draft,
         labels: plain(labels),
         reviewers: plain(reviewers),
-        // A try may have ended between opening it and asking them.
+        // A try may have ended between opening the pull request and asking the reviewers.
         ask_again: this.#ask.number > 1 && this.#ask.has_pull_request !== true,
         retry_count: network_retry_count,
       }),
@@ -310,7 +316,7 @@ class TaskWorkflow {
     return steps
   }
 
-  /** The work so far of a try that has failed is evidence, and pushed only where that is asked for. */
+  /** Saves the work of a failed try as evidence, and pushes it only on request. */
   #kept(): Step[] {
     const failed = '${ERRAND_RUN_STATUS} != "success" && ${START_SHA:-} != "" && ${TIP_SHA:-} == ""'
     const idle = { continue_on_error: true, on_demand: true }
@@ -338,7 +344,7 @@ class TaskWorkflow {
   }
 }
 
-/** The first, and three more. */
+/** The first plan, and three more. */
 const MAX_PLANS = 4
 
 const readOnly = {
@@ -346,14 +352,19 @@ const readOnly = {
   rules: [{ decision: 'allow', tools: ['read', 'search', 'think'] }],
   otherwise: 'deny',
 }
-/** May run commands, as `git diff`; nothing that it leaves behind is in what was carried out before. */
+/**
+ * Allows commands, such as `git diff`; nothing that they leave behind gets into the change that was carried out before.
+ */
 const reading = {
   mode: 'rules',
   rules: [{ decision: 'allow', tools: ['read', 'search', 'think', 'execute'] }],
   otherwise: 'deny',
 }
 
-/** One branch that it stands on is its base; several are joined with that which it names itself. */
+/**
+ * Returns the base: the branch of the only task that it builds on; several are joined with the ref that the task itself
+ * names.
+ */
 function refOf({ ref }: Task, { stack = [] }: TaskRunAsk): string | undefined {
   const [one, ...more] = stack
   const name = one !== undefined && more.length === 0 ? one.branch : ref

@@ -1,7 +1,7 @@
 import { ErrandError } from '../contract/errors.ts'
 import type { CreateRun } from '../contract/run.ts'
 
-/** A run of a workflow that the caller has written. Throws `bad_request`. */
+/** Makes a run of a workflow that the caller has written. Throws `bad_request`. */
 export function workflowRun({ yaml, workflow, vars }: Pick<CreateRun, 'yaml' | 'workflow' | 'vars'>) {
   if ((yaml === undefined) === (workflow === undefined))
     throw new ErrandError('bad_request', 'body: exactly one of "yaml" and "workflow" is needed.', {
@@ -10,7 +10,7 @@ export function workflowRun({ yaml, workflow, vars }: Pick<CreateRun, 'yaml' | '
   return { blueprint: 'workflow', yaml, workflow, vars }
 }
 
-/** Every text, at any depth, written so that filling in variables gives it back. */
+/** Escapes every text, at any depth, so that filling in variables restores it. */
 export function plain(value: unknown): unknown {
   if (typeof value === 'string') return value.replaceAll('${', '$$${')
   if (Array.isArray(value)) return value.map(plain)
@@ -18,7 +18,7 @@ export function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]))
 }
 
-/** The text that `plain` was given. */
+/** Returns the text that `plain` was given. */
 export function unplain(value: unknown): unknown {
   if (typeof value === 'string') return value.replaceAll('$${', '${')
   if (Array.isArray(value)) return value.map(unplain)

@@ -13,7 +13,7 @@ import { HubHttp } from './http.ts'
 
 type Fault = { after: number; how: 'cut' | 'silence' }
 
-/** Between client and hub: passes bytes on and, where told to, lets a connection down after some of them. */
+/** Forwards bytes between client and hub, and on request drops a connection after some of them. */
 async function breakingProxy(t: TestContext, target: string, nextFault: () => Fault | undefined) {
   const open = new Set<Socket>()
   const server = createServer((near) => {

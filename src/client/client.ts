@@ -22,8 +22,8 @@ import { SessionsClient } from './sessions.ts'
 import { ViewsClient } from './views.ts'
 
 /**
- * The hub's API, typed. A refusal is an `ErrandError` with the server's code, message and hint; a hub that does
- * not answer is `unavailable`.
+ * Typed client of the hub's API. A refusal becomes an `ErrandError` with the server's code, message and hint; a hub
+ * that does not answer becomes `unavailable`.
  */
 export class ErrandClient {
   readonly url: string
@@ -61,17 +61,17 @@ export class ErrandClient {
     return this.#http.json('GET /health', { signal })
   }
 
-  /** The hub as a whole, for an admin of its first tenant. */
+  /** Describes the hub as a whole, for an admin of its first tenant. */
   facts(signal?: AbortSignal): Promise<HubFacts> {
     return this.#http.json('GET /api/hub', { signal })
   }
 
-  /** The agents of the connected runners. */
+  /** Returns the agents of the connected runners. */
   agents(signal?: AbortSignal): Promise<AgentsHealth> {
     return this.#http.json('GET /health/agents', { signal })
   }
 
-  /** Outside services that fail now; for an admin. */
+  /** Returns the outside services that fail now; for an admin. */
   services(signal?: AbortSignal): Promise<ServicesHealth> {
     return this.#http.json('GET /health/services', { signal })
   }
@@ -82,19 +82,22 @@ export class ErrandClient {
   }
 
   /**
-   * A run's events with `seq` > `after`, each once and in order, until `run.finished`. A broken connection is
-   * taken up again where it was; `unavailable` is thrown once the hub has not answered for `patienceMs`.
+   * Yields a run's events with `seq` > `after`, each once and in order, until `run.finished`. Resumes a broken
+   * connection where it was; throws `unavailable` once the hub has not answered for `patienceMs`.
    */
   events(runId: string, options: FollowOptions = {}): AsyncIterable<RunEvent> {
     return followEvents(this.#http, runId, options)
   }
 
-  /** The log of a task, as `events` gives that of a run, until the task is over. */
+  /** Yields the log of a task until the task is over, as `events` does for a run. */
   taskEvents(id: string, options: Omit<FollowOptions, 'outputBytes'> = {}): AsyncIterable<TaskEvent> {
     return followTask(this.#http, id, options)
   }
 
-  /** Bytes of one stream of an attempt, from `start` (inclusive) to `end` (exclusive, default: what is there now); none past the end. */
+  /**
+   * Returns bytes of one stream of an attempt, from `start` (inclusive) to `end` (exclusive, default: the present end);
+   * none past the end.
+   */
   async output(
     runId: string,
     attempt: number,

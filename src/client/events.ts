@@ -7,23 +7,23 @@ import { errorOf, type HubHttp } from './http.ts'
 export interface FollowOptions {
   /** Only events with a greater `seq`. */
   after?: number
-  /** Of each stream of an attempt only the first so many bytes come as text. Default: all. */
+  /** Limits the text of each stream of an attempt to this many bytes. Default: all. */
   outputBytes?: number
   signal?: AbortSignal
-  /** The hub has answered before, such as to the run's creation: the first connection too is tried again. */
+  /** Set when the hub has answered before, such as to the run's creation: then even the first connection is retried. */
   reached?: boolean
-  /** How long a hub that was there may stay away before this gives up (default 5 minutes). */
+  /** Milliseconds that a hub may be away after it answered (default 5 minutes). */
   patienceMs?: number
-  /** Silence after which a connection counts as dead (default 45 s: three of the hub's keep-alives). */
+  /** Milliseconds of silence after which a connection counts as dead (default 45 s: three of the hub's keep-alives). */
   silenceMs?: number
-  /** Told of each broken connection that is about to be taken up again. */
+  /** Called for each broken connection that is about to be resumed. */
   onBroken?: (error: unknown) => void
 }
 
 const FIRST_DELAY_MS = 100
 const LAST_DELAY_MS = 5_000
 
-/** A log of the hub's: where it is read, and after which of its events no more come. */
+/** A log at the hub: its address, and the events after which no more come. */
 interface Log<E> {
   open(last: number, signal: AbortSignal): Promise<Response>
   isLast(event: E): boolean
@@ -41,7 +41,7 @@ export const followEvents = (http: HubHttp, runId: string, options: FollowOption
     isLast: ({ type }) => type === 'run.finished',
   })
 
-/** As `followEvents`, of a task: until it is over. One that is begun again has more. */
+/** Follows a task until it is over, as `followEvents` does for a run. A restarted task has more events. */
 export const followTask = (http: HubHttp, id: string, options: FollowOptions): AsyncIterable<TaskEvent> =>
   follow<TaskEvent>(http, options, {
     open: (last, signal) =>
@@ -81,13 +81,16 @@ async function* follow<E extends { seq: number }>(
       if (!passing || !reached || performance.now() - lastGoodMs > patienceMs) throw error
       options.onBroken?.(error)
     }
-    // Half of it is chance, so that many readers do not come back to a restarted hub at once.
+    // Half of the wait is random, so that many readers do not return to a restarted hub at once.
     const delayMs = Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(failures, 10))
     await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal })
   }
 }
 
-/** One connection's events. Ends where the hub says that no more will come; throws `unavailable` where it broke. */
+/**
+ * Yields one connection's events. Ends when the hub says that no more will come; throws `unavailable` when the
+ * connection broke.
+ */
 async function* connection<E>(
   http: HubHttp,
   log: Log<E>,
@@ -97,7 +100,7 @@ async function* connection<E>(
 ): AsyncGenerator<E, void, undefined> {
   const silence = new AbortController()
   const signals = options.signal === undefined ? [silence.signal] : [options.signal, silence.signal]
-  // A consumer that takes its time over an event is no silence of the hub.
+  // A slow consumer does not count as silence of the hub.
   let reading = true
   const timer = setTimeout(() => {
     if (reading) silence.abort(http.unreachable(new Error('silence')))
@@ -128,14 +131,14 @@ async function* connection<E>(
   }
 }
 
-/** One event of a Server-Sent Events stream. */
+/** A single event of a Server-Sent Events stream. */
 interface ServerEvent {
   id?: string
   event: string
   data: string
 }
 
-/** Turns bytes into events, whatever the chunking; comments and `retry` are left out. */
+/** Parses bytes into events, whatever the chunking; drops comments and `retry`. */
 export class SseParser {
   readonly #decoder = new TextDecoder()
   #rest = ''
@@ -155,7 +158,7 @@ export class SseParser {
       this.#line(line.endsWith('\r') ? line.slice(0, -1) : line, events)
       start = end + 1
     }
-    // A long line comes in many chunks; only what is new of it is looked through.
+    // A long line comes in many chunks; only the new part is searched.
     this.#rest += text.slice(start)
     return events
   }

@@ -1,24 +1,24 @@
 import { ErrandError, type ErrorCode, errorStatus } from '../contract/errors.ts'
-// The types alone: the schemas cost more to load than a call does.
+// Only types: loading the schemas costs more than a call does.
 import type { AnswerOf, Given, RouteName } from '../contract/routes/table.ts'
 
 export interface ClientOptions {
-  /** The hub's address; a path before `/api` is kept. */
+  /** The hub's address; a path before `/api` stays. */
   url: string
-  /** From a login, or an API token. Without one only `/health` and the login answer. */
+  /** Token from a login, or an API token. Without one only `/health` and the login answer. */
   token?: string
   fetch?: typeof globalThis.fetch
 }
 
 interface Extras {
-  /** Instead of a body: sent as they are. */
+  /** Bytes that are sent unchanged instead of a body. */
   bytes?: Uint8Array
   headers?: Record<string, string>
   signal?: AbortSignal
 }
-/** Each part of a request that the table of routes says the route takes, and what any call may have. */
+/** The parts of a request that the route takes according to the table of routes, and the options of any call. */
 type Call<N extends RouteName> = Given<N> & Extras
-/** May be left out where nothing must be given. */
+/** Makes the call optional when nothing is required. */
 type CallOf<N extends RouteName> = Record<never, never> extends Call<N> ? [call?: Call<N>] : [call: Call<N>]
 
 type Query = Record<string, string | number | boolean | readonly string[] | undefined>
@@ -28,7 +28,7 @@ interface AnyCall extends Extras {
   body?: unknown
 }
 
-/** One door to the hub: addresses, the token, and errors as the server says them. */
+/** Sends all requests to the hub: adds the address and token, and turns the server's errors into `ErrandError`s. */
 export class HubHttp {
   readonly url: string
   readonly #token: string | undefined
@@ -44,7 +44,7 @@ export class HubHttp {
     this.#fetch = options.fetch ?? globalThis.fetch
   }
 
-  /** Throws what the server answered, or `unavailable`. The body is not read yet. */
+  /** Sends a request. Throws the server's error, or `unavailable`. Does not read the body yet. */
   async send<N extends RouteName>(route: N, ...[call]: CallOf<N>): Promise<Response> {
     const options: AnyCall = call ?? {}
     const [method, path] = route.split(' ') as [string, string]
@@ -85,7 +85,7 @@ export class HubHttp {
     }
   }
 
-  /** For calls whose answer has no body, or one that nobody needs. */
+  /** Sends a request whose answer has no body, or one that nobody needs. */
   async done<N extends RouteName>(route: N, ...call: CallOf<N>): Promise<void> {
     const response = await this.send(route, ...call)
     await response.body?.cancel()
@@ -121,7 +121,7 @@ export class HubHttp {
   }
 }
 
-/** An error of the server's, from its body. */
+/** Parses the server's error from a body. */
 export function errorOf(text: string): ErrandError | undefined {
   try {
     const { error } = JSON.parse(text)
@@ -133,7 +133,7 @@ export function errorOf(text: string): ErrandError | undefined {
   }
 }
 
-/** `fetch failed` says nothing; what it was caused by does. */
+/** Returns the cause of an error, since `fetch failed` alone says nothing. */
 function why(cause: unknown): string {
   const inner = cause instanceof Error ? (cause.cause ?? cause) : cause
   const code = (inner as { code?: unknown } | undefined)?.code

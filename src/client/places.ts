@@ -1,7 +1,7 @@
 import type { CreatePlaceInput, PlaceCreated, PlaceList } from '../contract/places.ts'
 import type { HubHttp } from './http.ts'
 
-/** Where the caller is told what needs them. */
+/** Manages the places at which the caller is notified. */
 export class PlacesClient {
   readonly #http: HubHttp
 
@@ -13,7 +13,10 @@ export class PlacesClient {
     return this.#http.json('GET /api/me/places')
   }
 
-  /** The `secret` of the answer is shown this once. Throws `quota_exceeded`, `unavailable` for mail that the hub cannot send. */
+  /**
+   * Adds a place. The answer shows its `secret` only this once. Throws `quota_exceeded`, `unavailable` for mail that
+   * the hub cannot send.
+   */
   add(place: CreatePlaceInput): Promise<PlaceCreated> {
     return this.#http.json('POST /api/me/places', { body: place })
   }

@@ -82,17 +82,17 @@ export class AuthClient {
     this.#http = http
   }
 
-  /** The token of the answer is for a new client; this one stays as it is. */
+  /** Logs in. The token of the answer is for a new client; this one is unchanged. */
   login(username: string, password: string): Promise<LoginAnswer> {
     return this.#http.json('POST /api/auth/login', { body: { username, password } }) as Promise<LoginAnswer>
   }
 
-  /** Ends the session of this client; `everywhere`: all of its user. */
+  /** Ends the session of this client, or with `everywhere` all sessions of its user. */
   logout(options: { everywhere?: boolean } = {}): Promise<void> {
     return this.#http.done('POST /api/auth/logout', { body: options })
   }
 
-  /** Ends all sessions of the user; the token of the answer is a new one. */
+  /** Changes the password and ends all sessions of the user; the answer has a new token. */
   changePassword(passwords: ChangePassword): Promise<LoginAnswer> {
     return this.#http.json('POST /api/auth/password', { body: passwords }) as Promise<LoginAnswer>
   }
@@ -141,7 +141,7 @@ export class UsersClient {
     return this.#http.json('PATCH /api/users/:id', { params: { id }, body: patch })
   }
 
-  /** Ends all sessions of the user; API tokens go on. */
+  /** Ends all sessions of the user; API tokens stay valid. */
   logOut(id: string): Promise<void> {
     return this.#http.done('POST /api/users/:id/logout', { params: { id }, body: {} })
   }
@@ -158,12 +158,12 @@ export class SecretsClient {
     this.#http = http
   }
 
-  /** Never with their values. */
+  /** Lists secrets, never with their values. */
   list(filter: ListSecrets = {}): Promise<SecretList> {
     return this.#http.json('GET /api/secrets', { query: filter })
   }
 
-  /** Keeps it, in the place of the one that is there. Without a repository or workflow it is for all runs. */
+  /** Stores a secret, or replaces it. Without a repository or workflow it is for all runs. */
   set(name: string, secret: PutSecret): Promise<SecretKept> {
     return this.#http.json('PUT /api/secrets/:name', { params: { name }, body: secret })
   }
@@ -192,7 +192,7 @@ export class BotsClient {
     return this.#http.json('GET /api/bots/:id', { params: { id }, query: of })
   }
 
-  /** Ends it; the end comes as an event of its run. One that has ended stays as it is. */
+  /** Stops a bot; the end comes as an event of its run. One that has ended is unchanged. */
   stop(id: string, of: BotQuery = {}): Promise<BotView> {
     return this.#http.json('POST /api/bots/:id/stop', { params: { id }, query: of, body: {} })
   }
@@ -201,17 +201,17 @@ export class BotsClient {
     return this.#http.json('POST /api/bots/:id/restart', { params: { id }, query: of, body: {} })
   }
 
-  /** `update` of the answer is the run that is to take its place. */
+  /** Updates a bot. `update` in the answer is the run that will replace its present one. */
   update(id: string, change: UpdateBotInput, of: BotQuery = {}): Promise<BotStarted> {
     return this.#http.json('POST /api/bots/:id/update', { params: { id }, query: of, body: change })
   }
 
-  /** The last lines. */
+  /** Returns the last lines. */
   logs(id: string, query: BotLogsInput = {}): Promise<BotLogs> {
     return this.#http.json('GET /api/bots/:id/logs', { params: { id }, query })
   }
 
-  /** Data of bots, also of those that have ended. */
+  /** Lists the data of bots, including those that have ended. */
   listData(query: BotQuery = {}): Promise<BotDataList> {
     return this.#http.json('GET /api/bot-data', { query })
   }
@@ -220,17 +220,17 @@ export class BotsClient {
     return this.#http.json('GET /api/bots/:id/data', { params: { id }, query: of })
   }
 
-  /** A tar of all that stands there. What was cut short ends with an error. */
+  /** Returns a tar of all data of a bot. A stream that is cut short ends with an error. */
   async exportData(id: string, of: BotQuery = {}): Promise<ReadableStream<Uint8Array>> {
     return (await this.#http.send('GET /api/bots/:id/data/export', { params: { id }, query: of })).body!
   }
 
-  /** For good. `force`: stops the bot first, and forgets data whose runner is away. */
+  /** Deletes the data for good. `force`: stops the bot first, and forgets data whose runner is away. */
   async removeData(id: string, query: BotQuery & { force?: boolean } = {}): Promise<void> {
     await this.#http.done('DELETE /api/bots/:id/data', { params: { id }, query })
   }
 
-  /** Keeps a zip, tar or tar.gz, for `upload` of a bot; its bytes say which it is. */
+  /** Stores a zip, tar or tar.gz for a bot's `upload`; its bytes show which it is. */
   upload(archive: Uint8Array): Promise<Upload> {
     return this.#http.json('PUT /api/uploads', {
       bytes: archive,
@@ -246,7 +246,7 @@ export class RunsClient {
     this.#http = http
   }
 
-  /** With a key the call may be repeated: the same key and body give the same run. */
+  /** Creates a run. With a key the call may be repeated: the same key and body return the same run. */
   create(
     run: CreateRunInput,
     options: { idempotencyKey?: string; signal?: AbortSignal } = {},
@@ -264,24 +264,24 @@ export class RunsClient {
     return this.#http.json('GET /api/run-counts', { query })
   }
 
-  /** With a key the call may be repeated: what was done is not done again. */
+  /** Changes several runs. With a key the call may be repeated: nothing is done twice. */
   bulk(body: BulkRunsInput, options: { idempotencyKey?: string } = {}): Promise<BulkDone> {
     const headers: Record<string, string> =
       options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey }
     return this.#http.json('POST /api/runs/bulk', { body, headers })
   }
 
-  /** `instances`: the most of each step, those that failed first; default: all. */
+  /** Returns a run. `instances`: most instances of each step, failed ones first; default: all. */
   get(runId: string, query: { instances?: number } = {}): Promise<RunView> {
     return this.#http.json('GET /api/runs/:id', { params: { id: runId }, query })
   }
 
-  /** Those that its attempts have kept, in their order. */
+  /** Lists the artifacts that its attempts have stored, in their order. */
   artifacts(runId: string): Promise<ArtifactList> {
     return this.#http.json('GET /api/runs/:id/artifacts', { params: { id: runId } })
   }
 
-  /** The bytes of an artifact. Throws `not_found`, `output_damaged`. */
+  /** Returns the bytes of an artifact. Throws `not_found`, `output_damaged`. */
   async artifact(
     runId: string,
     artifactId: string,
@@ -294,7 +294,10 @@ export class RunsClient {
     return body ?? new Blob([]).stream()
   }
 
-  /** The change that the run has made, as a diff, or a commit of it (from 1) as a patch. Throws `not_found` where it has kept none. */
+  /**
+   * Returns the run's change as a diff, or one of its commits (from 1) as a patch. Throws `not_found` when it has
+   * stored none.
+   */
   async diff(
     runId: string,
     { commit, signal }: { commit?: number; signal?: AbortSignal } = {},
@@ -309,19 +312,19 @@ export class RunsClient {
     return body ?? new Blob([]).stream()
   }
 
-  /** Lines of an attempt's log, numbered in the order of both streams. */
+  /** Returns lines of an attempt's log, numbered in the order of both streams. */
   lines(runId: string, attempt: number, query: LinesQuery = {}): Promise<Lines> {
     const params = { id: runId, number: attempt }
     return this.#http.json('GET /api/runs/:id/attempts/:number/lines', { params, query })
   }
 
-  /** Lines in which something is found, of a part of the log: the next call goes on with the `cursor` that is `next` here. */
+  /** Returns matching lines from a part of the log; pass `next` as the `cursor` of the next call. */
   searchLines(runId: string, attempt: number, query: SearchLinesQuery): Promise<FoundLines> {
     const params = { id: runId, number: attempt }
     return this.#http.json('GET /api/runs/:id/attempts/:number/lines/search', { params, query })
   }
 
-  /** Which lines of a log are of one stream. */
+  /** Returns which lines of a log belong to one stream. */
   stretches(runId: string, attempt: number, query: StretchesQuery): Promise<Stretches> {
     const params = { id: runId, number: attempt }
     return this.#http.json('GET /api/runs/:id/attempts/:number/lines/stretches', { params, query })
@@ -331,7 +334,7 @@ export class RunsClient {
     return this.#http.json('GET /api/runs/:id/workflow', { params: { id: runId } })
   }
 
-  /** The steps that a run was made of, without what they do. */
+  /** Returns the steps that a run was made from, without what they do. */
   outline(runId: string): Promise<RunOutline> {
     return this.#http.json('GET /api/runs/:id/outline', { params: { id: runId } })
   }
@@ -340,29 +343,29 @@ export class RunsClient {
     return this.#http.json('POST /api/runs/:id/cancel', { params: { id: runId }, body: options })
   }
 
-  /** An ended run, with the runs that it has started. */
+  /** Deletes an ended run, with the runs that it has started. */
   delete(runId: string): Promise<RunsDeleted> {
     return this.#http.json('DELETE /api/runs/:id', { params: { id: runId } })
   }
 
-  /** Gives something to the run's agent. A prompt for a run that has ended begins one that goes on with its session. */
+  /** Gives an input to the run's agent. A prompt for an ended run starts one that continues its session. */
   input(runId: string, input: RunInput): Promise<InputAccepted> {
     return this.#http.json('POST /api/runs/:id/input', { params: { id: runId }, body: input })
   }
 
-  /** A page of the instances of a step, what failed first. */
+  /** Returns a page of a step's instances, failed ones first. */
   instances(runId: string, step: string, query: InstancesInput = {}): Promise<InstancePage> {
     const params = { id: runId, step }
     return this.#http.json('GET /api/runs/:id/steps/:step/instances', { params, query })
   }
 
-  /** All instances of a step at a glance: their states in order, medians, and when they ended. */
+  /** Summarizes all instances of a step: their states in order, medians, and when they ended. */
   overview(runId: string, step: string, query: Pick<InstancesInput, 'phase'> = {}): Promise<StepOverview> {
     const params = { id: runId, step }
     return this.#http.json('GET /api/runs/:id/steps/:step/overview', { params, query })
   }
 
-  /** The last success before it of the same workflow and owner. */
+  /** Returns the last success before it of the same workflow and owner. */
   lastGood(runId: string): Promise<LastGood> {
     return this.#http.json('GET /api/runs/:id/last-good', { params: { id: runId } })
   }
@@ -371,12 +374,12 @@ export class RunsClient {
     return this.#http.json('POST /api/runs/:id/retry', { params: { id: runId }, body: options })
   }
 
-  /** The foreseen course of such a retry; nothing is begun. */
+  /** Returns the expected course of such a retry without starting it. */
   retryPlan(runId: string, options: RetryRun = {}): Promise<RetryPlan> {
     return this.#http.json('POST /api/runs/:id/retry-plan', { params: { id: runId }, body: options })
   }
 
-  /** Goes on with a run that is set aside; for an admin. */
+  /** Resumes a run that is set aside; for an admin. */
   resume(runId: string): Promise<RunSummary> {
     return this.#http.json('POST /api/runs/:id/resume', { params: { id: runId }, body: {} })
   }
@@ -385,7 +388,7 @@ export class RunsClient {
     return this.#http.json('POST /api/runs/:id/rollback', { params: { id: runId }, body: {} })
   }
 
-  /** Returns runs of others that wait for an answer which you may give, at most 200. */
+  /** Returns other people's runs that wait for an answer which you may give, at most 200. */
   async toApprove(): Promise<RunSummary[]> {
     return (await this.#http.json('GET /api/approvals', {})).runs
   }
@@ -398,12 +401,12 @@ export class RunsClient {
     return this.#http.json('POST /api/runs/:id/reject', { params: { id: runId }, body: answer })
   }
 
-  /** In the shape of the workflow runner's `/run-status`. */
+  /** Returns the shape of the workflow runner's `/run-status`. */
   status(runId: string): Promise<RunStatusView> {
     return this.#http.json('GET /run-status', { query: { run_id: runId } })
   }
 
-  /** With `vars` also tells what is wrong with the values that a run of it would be given. */
+  /** Validates a workflow; with `vars` also the values for a run of it. */
   validate(yaml: string, vars?: Record<string, string | number | boolean>): Promise<ValidateAnswer> {
     return this.#http.json('POST /api/validate', { body: { yaml, ...(vars && { vars }) } })
   }
@@ -416,7 +419,7 @@ export class TasksClient {
     this.#http = http
   }
 
-  /** All or none. With a key the call may be repeated, also where tasks have no `task_id`. */
+  /** Creates all tasks or none. With a key the call may be repeated, even for tasks without a `task_id`. */
   create(tasks: CreateTasksInput, options: { idempotencyKey?: string } = {}): Promise<TasksCreated> {
     const headers: Record<string, string> =
       options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey }
@@ -427,12 +430,12 @@ export class TasksClient {
     return this.#http.json('GET /api/tasks', { query })
   }
 
-  /** `id`: `task_…`, `spec/id`, or an id that is one task alone; so for all that follow. */
+  /** Returns a task. `id`: `task_…`, `spec/id`, or an id that only one task has; the same for all methods below. */
   get(id: string): Promise<TaskView> {
     return this.#http.json('GET /api/tasks/:id', { params: { id } })
   }
 
-  /** Only one that is over; the runs of its tries go with it. Throws `task_running`, `conflict`. */
+  /** Deletes a task that is over, with the runs of its tries. Throws `task_running`, `conflict`. */
   delete(id: string): Promise<TaskDeleted> {
     return this.#http.json('DELETE /api/tasks/:id', { params: { id } })
   }
@@ -445,7 +448,10 @@ export class TasksClient {
     return this.#http.json('GET /api/tasks/:id/artifacts', { params: { id } })
   }
 
-  /** The change that its tries have kept last, as a diff, or a commit of it (from 1) as a patch. Throws `not_found`. */
+  /**
+   * Returns the last change that its tries have stored as a diff, or one of its commits (from 1) as a patch. Throws
+   * `not_found`.
+   */
   async diff(id: string, { commit }: { commit?: number } = {}): Promise<ReadableStream<Uint8Array>> {
     const headers = { accept: '*/*' }
     const route = 'GET /api/tasks/:id/diff'
@@ -461,7 +467,7 @@ export class TasksClient {
     return this.#http.json('POST /api/tasks/:id/retry', { params: { id }, body: options })
   }
 
-  /** Whether what checks and reviews say against its pull request is fed back to its agent. */
+  /** Sets whether checks and reviews of its pull request go back to its agent. */
   follow(id: string, follow: FollowTaskInput = {}): Promise<TaskSummary> {
     return this.#http.json('POST /api/tasks/:id/follow', { params: { id }, body: follow })
   }

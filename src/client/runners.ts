@@ -9,7 +9,7 @@ import type {
 import type { ListedRunner, RunnerDetail, RunnersQuery } from '../contract/runner-api.ts'
 import type { HubHttp } from './http.ts'
 
-/** Runners, their groups, and what waits for them. */
+/** Manages runners, their groups, and the work that waits for them. */
 export class RunnersClient {
   readonly #http: HubHttp
 
@@ -21,7 +21,7 @@ export class RunnersClient {
     return this.#http.json('GET /api/runners', { query })
   }
 
-  /** The work that waits for a runner, by group. */
+  /** Returns the work that waits for a runner, by group. */
   async waits(query: ListWaits = {}): Promise<RunnerWait[]> {
     return (await this.#http.json('GET /api/runner-waits', { query })).waits
   }
@@ -42,23 +42,23 @@ export class RunnersClient {
     return this.#http.done('DELETE /api/runner-groups/:name', { params: { name } })
   }
 
-  /** Other settings for the group's made runners than the file has; `null`: as the file. */
+  /** Overrides the file's settings for the group's provisioned runners; `null` restores the file's. */
   changePool(name: string, change: ChangePool): Promise<PoolView> {
     return this.#http.json('PATCH /api/runner-groups/:name/pool', { params: { name }, body: change })
   }
 
-  /** Takes the group's made runners away, those at work only with `working`. Answers how many. */
+  /** Removes the group's provisioned runners, those at work only with `working`. Returns how many. */
   async emptyPool(name: string, { working }: { working?: boolean } = {}): Promise<number> {
     const body = { working }
     return (await this.#http.json('POST /api/runner-groups/:name/empty', { params: { name }, body })).removed
   }
 
-  /** With what it is at. */
+  /** Returns a runner with its present work. */
   get(id: string): Promise<RunnerDetail> {
     return this.#http.json('GET /api/runners/:id', { params: { id } })
   }
 
-  /** A token that makes one machine a runner. */
+  /** Creates a token with which one machine becomes a runner. */
   createEnrollment(given: CreateEnrollmentInput = {}): Promise<EnrollmentCreated> {
     return this.#http.json('POST /api/runners/enrollments', { body: given })
   }
@@ -68,7 +68,7 @@ export class RunnersClient {
     return this.#http.json('POST /api/runners/enroll', { body: request })
   }
 
-  /** The runner takes nothing new and finishes what it has, until it is resumed. */
+  /** Makes the runner take nothing new and finish what it has, until it is resumed. */
   drain(id: string): Promise<void> {
     return this.#http.done('POST /api/runners/:id/drain', { params: { id }, body: {} })
   }
@@ -77,7 +77,7 @@ export class RunnersClient {
     return this.#http.done('POST /api/runners/:id/resume', { params: { id }, body: {} })
   }
 
-  /** Forgets a runner and revokes its own token. One that is connected needs `force`, and loses what it has. */
+  /** Forgets a runner and revokes its own token. A connected runner needs `force`, and loses what it has. */
   remove(id: string, { force }: { force?: boolean } = {}): Promise<void> {
     return this.#http.done('DELETE /api/runners/:id', { params: { id }, query: { force } })
   }

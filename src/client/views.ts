@@ -9,7 +9,7 @@ import type {
 } from '../contract/runs/kept-views.ts'
 import type { HubHttp } from './http.ts'
 
-/** Filters of the list of runs under a name, and the failures that the caller has not looked at. */
+/** Manages saved filters of the list of runs, and the failures that the caller has not looked at. */
 export class ViewsClient {
   readonly #http: HubHttp
 
@@ -17,12 +17,12 @@ export class ViewsClient {
     this.#http = http
   }
 
-  /** The caller's own and those of all; `shared`: only the latter, or only the former. */
+  /** Lists the caller's own views and the shared ones; `shared` selects only the latter or the former. */
   list(filter: { shared?: boolean } = {}): Promise<ViewList> {
     return this.#http.json('GET /api/views', { query: filter })
   }
 
-  /** The very same again answers the one that is there. Throws `conflict` where the name is taken. */
+  /** Saves a view. Saving an identical one again returns the existing one. Throws `conflict` when the name is taken. */
   save(view: CreateViewInput): Promise<KeptView> {
     return this.#http.json('POST /api/views', { body: view })
   }

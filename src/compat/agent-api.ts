@@ -8,7 +8,7 @@ import {
 import { ErrandError } from '../contract/errors.ts'
 import type { BoxAsk } from '../contract/isolation.ts'
 
-/** How the agent API's callers name agents in the place of a model. */
+/** The names with which callers of the agent API choose an agent instead of a model. */
 const agentsAsModels: Readonly<Record<string, string>> = {
   claude: 'claude_code',
   claude_code: 'claude_code',
@@ -17,7 +17,9 @@ const agentsAsModels: Readonly<Record<string, string>> = {
   copilot: 'copilot',
 }
 
-/** `{input: {text}, metadata}` of the agent API. Throws `bad_request`, and `invalid_argument` for attachments. */
+/**
+ * Converts `{input: {text}, metadata}` of the agent API. Throws `bad_request`, and `invalid_argument` for attachments.
+ */
 export function oldAgentRequest(
   input: OldInput,
   metadata: OldMetadata = Metadata.parse({}),
@@ -41,7 +43,7 @@ export function oldAgentRequest(
   }
 }
 
-/** `POST /api/chat`. Throws `invalid_argument` for attachments. */
+/** Converts the body of `POST /api/chat`. Throws `invalid_argument` for attachments. */
 export function chatAgentRequest(chat: ChatRequest, timeoutSeconds: number): AgentRequestInput {
   refuseAttachments('body.attachments', chat.attachments)
   const { message, model, agent_type, cwd, env } = chat
@@ -67,7 +69,7 @@ const boxOf = ({
   image: image ?? undefined,
 })
 
-/** An agent that works without what it was given would answer as if it had seen it. */
+/** Refuses attachments: an agent that did not get them would answer as if it had seen them. */
 function refuseAttachments(field: string, attachments: readonly unknown[] | undefined): void {
   if (attachments === undefined || attachments.length === 0) return
   throw new ErrandError('invalid_argument', `${field}: agents are handed no attachments.`, {

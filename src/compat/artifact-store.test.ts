@@ -7,7 +7,7 @@ import { ArtifactStoreClient } from './artifact-store.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
-/** A store that gives these answers, one after the other, the last again. */
+/** Starts a store that gives these answers, one after another, and repeats the last. */
 async function storeOf(t: TestContext, ...answers: Answer[]) {
   const requests: { path: string; authorization?: string; form: FormData }[] = []
   const server = createServer(async (request, response) => {

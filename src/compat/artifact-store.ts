@@ -2,7 +2,7 @@ import { openAsBlob } from 'node:fs'
 import { StoredArtifact } from '../contract/tasks/services.ts'
 import { ServiceCaller, type ServiceOptions } from './service-caller.ts'
 
-/** Something for the store; `type` is one of its words, such as `diff`, `log` or `test`. */
+/** An artifact for the store; `type` is one of the store's words, such as `diff`, `log` or `test`. */
 export interface ToStore {
   name: string
   type: string
@@ -10,7 +10,7 @@ export interface ToStore {
   content: { file: string } | { bytes: Uint8Array<ArrayBuffer> | string }
 }
 
-/** An artifact store elsewhere, in the path and fields that such have: `POST /artifacts` of a form. */
+/** Client of an external artifact store, with the usual path and fields: `POST /artifacts` of a form. */
 export class ArtifactStoreClient {
   readonly #service: ServiceCaller
 
@@ -22,7 +22,7 @@ export class ArtifactStoreClient {
     return this.#service.url
   }
 
-  /** Resolves with the URI under which the store has it. Throws as `ServiceCaller` does. */
+  /** Stores an artifact; resolves with its URI in the store. Throws as `ServiceCaller` does. */
   put(artifact: ToStore, signal?: AbortSignal): Promise<StoredArtifact> {
     const body = () => formOf(artifact)
     return this.#service.post({ path: 'artifacts', body, answer: StoredArtifact, signal })

@@ -6,7 +6,7 @@ import { ErrandError, type ErrorCode } from '../contract/errors.ts'
 import type { Reason } from '../contract/status.ts'
 
 const bot = { bot_id: BotId }
-/** The fields that each action takes beside its name, in the words of `/api/bots`. */
+/** The fields that each action takes in addition to its name, with the names of `/api/bots`. */
 const actions = {
   start: StartBot,
   stop: z.strictObject(bot),
@@ -24,7 +24,10 @@ type Actions = typeof actions
 
 export type Job = { [A in keyof Actions]: { action: A; data: z.infer<Actions[A]> } }[keyof Actions]
 
-/** `check` throws `bad_request` for what the schema does not take. Throws `bad_request`, `invalid_argument`. */
+/**
+ * Reads a job. `check` throws `bad_request` for what the schema does not accept. Throws `bad_request`,
+ * `invalid_argument`.
+ */
 export function readJob(
   body: JobRequest,
   check: (schema: z.ZodType, value: unknown, place: string) => unknown,
@@ -42,5 +45,5 @@ export function readJob(
   return { action, data: check(actions[action as keyof Actions], data, 'data') } as Job
 }
 
-/** An error's name there: `QUOTA_EXCEEDED`. */
+/** Returns an error's name in this API: `QUOTA_EXCEEDED`. */
 export const jobErrorCode = (code: ErrorCode | Reason): string => code.toUpperCase()

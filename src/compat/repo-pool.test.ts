@@ -7,7 +7,7 @@ import { RepoPoolClient } from './repo-pool.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
-/** A pool that gives these answers, one after the other, the last again. */
+/** Starts a pool that gives these answers, one after another, and repeats the last. */
 async function poolOf(t: TestContext, ...answers: Answer[]) {
   const asked: { path: string; fence?: string; body: unknown }[] = []
   const server = createServer(async (request, response) => {

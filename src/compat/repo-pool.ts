@@ -2,13 +2,13 @@ import * as z from 'zod'
 import { AllocatedSlot } from '../contract/tasks/services.ts'
 import { ServiceCaller, type ServiceOptions } from './service-caller.ts'
 
-/** Beside the time for a free slot, a copy of the repository has to be made. */
+/** Milliseconds for copying the repository, in addition to the wait for a free slot. */
 const MADE_MS = 10 * 60_000
-/** The longest lease of a hub's pool. */
+/** The longest lease of a hub's pool, in seconds. */
 const LONGEST_SECONDS = 7 * 86_400
 const path = (slotId: string, what: string) => `slots/${encodeURIComponent(slotId)}/${what}`
 
-/** A repo pool elsewhere, in the paths and fields that such have. Its methods throw as `ServiceCaller` does. */
+/** Client of an external repo pool, with the usual paths and fields. Its methods throw as `ServiceCaller` does. */
 export class RepoPoolClient {
   readonly #service: ServiceCaller
 
@@ -20,7 +20,7 @@ export class RepoPoolClient {
     return this.#service.url
   }
 
-  /** The same holder has the same slot. Where the pool tells of a lease, it is the longest that there is. */
+  /** Allocates a slot; the same holder gets the same slot. If the pool has leases, it asks for the longest. */
   async allocate(
     ask: { repo_url: string; required_by: string; timeout_seconds?: number },
     signal?: AbortSignal,
@@ -38,13 +38,13 @@ export class RepoPoolClient {
     })
   }
 
-  /** Done before changes nothing. */
+  /** Releases a slot. Idempotent. */
   async release(slotId: string, fence?: string, signal?: AbortSignal): Promise<void> {
     await this.#service.post({
       path: path(slotId, 'release'),
       headers: fence === undefined ? {} : { 'if-match': fence },
       body: () => ({}),
-      // Whatever it says.
+      // Any answer is accepted.
       answer: z.unknown(),
       signal,
     })

@@ -4,27 +4,27 @@ import { ErrandError, messageOf } from '../contract/errors.ts'
 import { Backoff } from '../platform/time.ts'
 
 export interface ServiceOptions {
-  /** The address below which its paths are: of a hub such as `https://hub.example/api/store`. */
+  /** The address below which its paths are: at a hub such as `https://hub.example/api/store`. */
   url: string
   token?: string
   fetch?: typeof globalThis.fetch
-  /** Of one request. Default 30 s. */
+  /** Milliseconds for one request. Default 30 s. */
   timeoutMs?: number
-  /** How often one is sent again that did not work out by the service's fault. Default 3. */
+  /** Number of repeats of a request that failed through the service's fault. Default 3. */
   retries?: number
-  /** The wait before the first repeat, which then doubles. Default 1 s. */
+  /** Milliseconds before the first repeat; doubled for each later one. Default 1 s. */
   retryMs?: number
 }
 
 /** A request below the address of the service. */
 export interface ServiceRequest<T> {
   path: string
-  /** Made anew for each try. */
+  /** Called again for each try. */
   body(): Promise<FormData> | FormData | Record<string, unknown>
   headers?: Record<string, string>
-  /** Of its answer. */
+  /** Schema of its answer. */
   answer: z.ZodType<T>
-  /** Where this one may take longer than others. */
+  /** Set when this request may take longer than others. */
   timeoutMs?: number
   signal?: AbortSignal
 }
@@ -33,14 +33,14 @@ const MAX_WAIT_MS = 60_000
 const MAX_ANSWER_BYTES = 1024 ** 2
 
 /**
- * Sends requests to a service elsewhere. An answer that is none is `service_answer`, with the service, the URL and the field; one
- * that could not be reached, however often, is `unavailable`.
+ * Sends requests to an external service. An invalid answer becomes `service_answer`, with the service, the URL and the
+ * field; a service that cannot be reached after all tries becomes `unavailable`.
  */
 export class ServiceCaller {
   readonly #name: string
   readonly #options: Required<Omit<ServiceOptions, 'token'>> & { token?: string }
 
-  /** `name`: such as `artifact store`. Throws `invalid_argument` for what is no address. */
+  /** `name`: such as `artifact store`. Throws `invalid_argument` for an invalid address. */
   constructor(name: string, options: ServiceOptions) {
     const url = options.url.replace(/\/+$/, '')
     if (!URL.canParse(url) || !/^https?:/.test(url))
@@ -90,7 +90,7 @@ export class ServiceCaller {
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
         },
         signal: signal === undefined ? late : AbortSignal.any([signal, late]),
-        // To another place the token is not to go.
+        // The token must not go to another place.
         redirect: 'manual',
       })
       const { status } = response
@@ -117,7 +117,7 @@ export class ServiceCaller {
     }
   }
 
-  /** Throws `service_answer` for what is longer than any answer. */
+  /** Reads the body. Throws `service_answer` when it is longer than any valid answer. */
   async #text(response: Response, address: string): Promise<string> {
     const pieces: Uint8Array[] = []
     let bytes = 0
@@ -155,7 +155,7 @@ export class ServiceCaller {
   }
 }
 
-/** Seconds, or a date. */
+/** Parses seconds, or a date. */
 function retryAfterMs(text: string | null): number | undefined {
   if (text === null) return undefined
   const seconds = Number(text)

@@ -11,7 +11,10 @@ interface Asked {
   body: unknown
 }
 
-/** A registry that answers with these statuses, one after another; with a function, as that does. */
+/**
+ * Starts a registry that answers with these statuses, one after another, then with 200. `reset` cuts the connection;
+ * `never` sends no answer.
+ */
 async function registry(t: TestContext, statuses: (number | 'reset' | 'never')[]) {
   const asked: Asked[] = []
   const server = createServer(async (request, response) => {

@@ -4,23 +4,23 @@ import type { TaskState } from '../contract/tasks/task.ts'
 import { Backoff } from '../platform/time.ts'
 
 export interface TaskRegistryOptions {
-  /** The address below which `/tasks/{id}/status` and the others are: of a hub `https://hub.example/api/registry`. */
+  /** The address below which `/tasks/{id}/status` and the others are: at a hub `https://hub.example/api/registry`. */
   url: string
   token?: string
   fetch?: typeof globalThis.fetch
-  /** Of one request. Default 30 s. */
+  /** Milliseconds for one request. Default 30 s. */
   timeoutMs?: number
-  /** How often one is sent again that did not work out by the service's fault. Default 3. */
+  /** Number of repeats of a request that failed through the service's fault. Default 3. */
   retries?: number
-  /** The wait before the first repeat, which then doubles. Default 1 s. */
+  /** Milliseconds before the first repeat; doubled for each later one. Default 1 s. */
   retryMs?: number
 }
 
 const MAX_WAIT_MS = 60_000
 
 /**
- * A task registry elsewhere, in the paths and fields that such have. A call that the service does not take is
- * `service_answer`; one that it could not be reached for, however often, is `unavailable`.
+ * Client of an external task registry, with the usual paths and fields. A call that the service refuses becomes
+ * `service_answer`; a service that cannot be reached after all tries becomes `unavailable`.
  */
 export class TaskRegistryClient {
   readonly #options: Required<Omit<TaskRegistryOptions, 'token'>> & { token?: string }
@@ -46,7 +46,7 @@ export class TaskRegistryClient {
     return this.#send('PUT', id, 'status', status, signal)
   }
 
-  /** The same `event_id` again changes nothing, where the registry knows of it. */
+  /** Adds an event. Repeating an `event_id` changes nothing, if the registry detects that. */
   addEvent(
     id: string,
     event: { event_type: string; data?: unknown; event_id?: string },
@@ -92,10 +92,10 @@ export class TaskRegistryClient {
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
         },
         signal: signal === undefined ? late : AbortSignal.any([signal, late]),
-        // To another place the token is not to go.
+        // The token must not go to another place.
         redirect: 'manual',
       })
-      // What it says is of no use, and may be long. But a page of something in between is no registry's.
+      // The body is useless, and may be long. But a page of a proxy in between is not a registry's answer.
       const isPage = response.ok && (await showsPage(response))
       await response.body?.cancel()
       if (isPage) return { ok: false, again: true, error: pageError(address) }
@@ -129,7 +129,7 @@ export class TaskRegistryClient {
   }
 }
 
-/** Whether it begins as a page of HTML. An empty answer is called HTML by some. */
+/** Reports whether the answer begins as a page of HTML. Some servers call an empty answer HTML. */
 async function showsPage({ headers, body }: Response): Promise<boolean> {
   if (!headers.get('content-type')?.startsWith('text/html')) return false
   for await (const piece of body?.values({ preventCancel: true }) ?? [])
@@ -146,7 +146,7 @@ const pageError = (address: string): ErrandError =>
     },
   )
 
-/** Seconds, or a date. */
+/** Parses seconds, or a date. */
 function retryAfterMs(text: string | null): number | undefined {
   if (text === null) return undefined
   const seconds = Number(text)

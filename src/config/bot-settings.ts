@@ -1,6 +1,6 @@
 import type { Setting } from './setting.ts'
 
-/** The variables of the machines that bots and builds run on: rows of `settings`. */
+/** The variables of machines that run bots and builds: rows of `settings`. */
 export const botSettings = {
   DOCKER_NETWORK: {
     ...{ type: 'text', default: 'bot_runner_network', page: 'bots' },
@@ -91,7 +91,7 @@ export const botSettings = {
     about:
       "images that are built at once, `2`; owners take turns. A build's memory is not kept for it: so many times `ERRAND_BUILD_MEMORY` may be used beside what runs",
   },
-  // For measurements between networks: nobody's on the internet, and closed to bots anyway.
+  // A range for measurements between networks: it belongs to nobody on the internet, and is closed to bots anyway.
   ERRAND_BUILD_SUBNETS: {
     ...{ type: 'text', default: '198.18.0.0/16', page: 'bots' },
     about:

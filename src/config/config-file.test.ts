@@ -102,7 +102,7 @@ test('a runner group has the least box that the file says, now and after each ch
   writeFileSync(file, 'groups: {shared: {network: models}}\n')
   await until(() => told === 1)
   assert.deepEqual(config.boxOf('shared'), { network: 'models' })
-  // One that is wrong changes nothing: a group is not open because of a mistake.
+  // An invalid file changes nothing: a mistake must not open a group.
   writeFileSync(file, 'groups: {shared: {isolaton: sandbox}}\n')
   config.reload()
   assert.deepEqual(config.boxOf('shared'), { network: 'models' })

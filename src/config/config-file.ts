@@ -23,17 +23,17 @@ import { checkPlaybooks } from '../playbooks/parse.ts'
 import { type Env, setting } from './read-setting.ts'
 import { isTaskConfig, readTaskConfig, TASK_GROUP } from './task-config.ts'
 
-/** Issues that get the label become tasks of the user `owner`. */
+/** Turns issues with the label into tasks of the user `owner`. */
 const Watch = z.strictObject({
   owner: z.string().min(1).max(200),
   label: z.string().min(1).max(100).optional(),
   every_seconds: z.number().min(1).max(86_400).optional(),
-  /** Fields that an issue does not tell, such as the agent. */
+  /** Fields that an issue does not give, such as the agent. */
   task: IssueDefaults.optional(),
 })
 const Repository = z.strictObject({
   name: plainName(500),
-  /** The one runner group that runs for it go to. */
+  /** The only runner group for runs of this repository. */
   work_runner_group: PlainName.optional(),
   url: z
     .string()
@@ -41,7 +41,7 @@ const Repository = z.strictObject({
     .optional(),
   watch: Watch.optional(),
 })
-/** The least box of whatever runs in a runner group, and how its runners are made. */
+/** The minimum box for everything in a runner group, and how its runners are provisioned. */
 const Group = z.strictObject({
   isolation: z.optional(Isolation),
   network: z.optional(Network),
@@ -50,16 +50,19 @@ const Group = z.strictObject({
 })
 type Group = z.infer<typeof Group>
 const secretName = z.string().regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}$/, VAR_NAME_RULE)
-/** A forge, and where the tokens of its repositories come from; with neither, those of all others are taken. */
+/**
+ * A forge, and the source of the tokens for its repositories: `token` or `app`. Without either, they get the tokens
+ * that all other forges use.
+ */
 const ConfiguredForge = ForgeHost.extend({
-  /** Name of the secret of the hub that holds one. */
+  /** Name of the hub's secret that holds a token. */
   token: secretName.optional(),
-  /** Name of the secret of the whole tenant that the forge signs its webhooks with; no step is given that. */
+  /** Name of the tenant-wide secret with which the forge signs its webhooks; no step gets it. */
   webhook_secret: secretName.optional(),
   app: z
     .strictObject({
       id: z.union([z.string().min(1).max(200), z.number().int().positive()]).transform(String),
-      /** Name of the secret of the whole tenant that holds it; no step is given that. */
+      /** Name of the tenant-wide secret that holds the private key; no step gets it. */
       private_key: secretName,
     })
     .optional(),
@@ -69,17 +72,17 @@ const Config = z.strictObject({
   forges: z.array(ConfiguredForge).nullable().optional(),
   repos: z.array(Repository).nullable().optional(),
   groups: z.record(PlainName, Group).nullable().optional(),
-  // Checked as those of a repository are.
+  // Checked like the playbooks of a repository.
   playbook: z.unknown().optional(),
   playbooks: z.unknown().optional(),
 })
 
-/** A repository whose labelled issues become tasks. */
+/** A repository whose labeled issues become tasks. */
 export interface WatchedRepository {
   url: string
   label: string
   every_seconds: number
-  /** The name of the user whose tasks they are. */
+  /** The name of the user who owns the tasks. */
   owner: string
   task: z.input<typeof IssueDefaults>
 }
@@ -88,16 +91,16 @@ export interface WatchedRepository {
 export interface HubConfig {
   /** Groups by the name of the repository. */
   groups: ReadonlyMap<string, string>
-  /** The least boxes, by the name of the runner group. */
+  /** The minimum boxes, by the name of the runner group. */
   boxes: ReadonlyMap<string, Pick<Group, 'isolation' | 'network'>>
-  /** Groups whose runners are made. */
+  /** Groups with provisioned runners. */
   pools: readonly Pool[]
   watched: readonly WatchedRepository[]
-  /** By host. */
+  /** Forges by host. */
   forges: ReadonlyMap<string, ConfiguredForge>
-  /** For tasks whose repository has none that fits, in their order. */
+  /** Playbooks for tasks whose repository has no matching one, in their order. */
   playbooks: readonly Playbook[]
-  /** Complaints about what is not understood, and passed over. */
+  /** Complaints about ignored content. */
   warnings: string[]
 }
 
@@ -106,7 +109,11 @@ const NO_CONFIG: HubConfig = {
   ...{ watched: [], playbooks: [], pools: [], warnings: [] },
 }
 
-/** Throws `invalid_argument` with every mistake and its line. Keys that are not known here are warnings, but for those of a group or a forge, as one meant to close something would leave it open, and of a watch. */
+/**
+ * Parses `errand.yaml`. Throws `invalid_argument` with every mistake and its line. Unknown keys are only warnings,
+ * except in a watch, a group or a forge, where a key that was meant to restrict something would otherwise leave it
+ * open.
+ */
 export function parseConfig(text: string, file: string): HubConfig {
   const { value = null, locate, problems: faults } = parseYaml(text)
   if (isTaskConfig(value)) return configOfTasks(text, file)
@@ -185,7 +192,9 @@ export function parseConfig(text: string, file: string): HubConfig {
   }
 }
 
-/** Of a configuration of coding tasks the hub makes the runners; the rest is for those who hand in tasks. */
+/**
+ * Reads a configuration of coding tasks: the hub provisions its runners; the rest is for programs that submit tasks.
+ */
 function configOfTasks(text: string, file: string): HubConfig {
   const { pool, warnings, services } = readTaskConfig(text, file)
   const elsewhere = Object.keys(services).map(
@@ -205,7 +214,10 @@ const kindsThatTake = (key: keyof DriverSettings): string[] =>
     [...needs, ...takes].includes(key) ? [`provisioner: ${kind}`] : [],
   )
 
-/** The groups whose runners are made. Says what is missing, or is of use to no provisioner. */
+/**
+ * Returns the groups with provisioned runners. Reports missing settings, and those that the provisioner does not
+ * support.
+ */
 function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[] {
   const pools: Pool[] = []
   for (const [name, { isolation: _, network: __, provisioner, ...given }] of Object.entries(groups)) {
@@ -244,7 +256,7 @@ function poolsOf(groups: Readonly<Record<string, Group>>, report: Report): Pool[
   return pools
 }
 
-/** With the defaults of what is not said. */
+/** Adds the defaults to a group's settings. */
 function wholePool(group: string, given: Omit<Group, 'provisioner'> & Pick<Pool, 'provisioner'>): Pool {
   const { max = 10, spare = 0, idle_seconds = 60, start_seconds = 300, paused = false, labels = {} } = given
   return {
@@ -273,25 +285,25 @@ function refusal(file: string, problems: Problem[]): ErrandError {
   return new ErrandError('invalid_argument', `${place}: ${message}${more}.`, { hint, details: { problems } })
 }
 
-/** How often the file is looked at: it may be replaced, linked or mounted, which only its state tells of. */
+/** Milliseconds between checks of the file: it may be replaced, linked or mounted, which only its state shows. */
 const LOOK_MS = 2_000
 
 export interface ConfigFileOptions {
-  /** Absent: there is none. */
+  /** Absent when there is no file. */
   file: string | undefined
   log(message: string): void
 }
 
-/** The hub's configuration as its file says, now and after each change. One that is wrong later changes nothing. */
+/** Keeps the hub's configuration up to date with its file. A later invalid version changes nothing. */
 export class ConfigFile {
   readonly #options: ConfigFileOptions
   readonly #listeners: (() => void)[] = []
   #config: HubConfig = NO_CONFIG
-  /** State of the file just before it was read last. */
+  /** State of the file just before the last read. */
   #seen = ''
   #timer: NodeJS.Timeout | undefined
 
-  /** Throws `invalid_argument` for a file that cannot be read or is wrong. */
+  /** Reads the file. Throws `invalid_argument` when it cannot be read or is invalid. */
   constructor(options: ConfigFileOptions) {
     this.#options = options
     if (options.file === undefined) return
@@ -302,12 +314,12 @@ export class ConfigFile {
     }, LOOK_MS).unref()
   }
 
-  /** The runner group of a repository; undefined: any. */
+  /** Returns the runner group of a repository; undefined: any. */
   groupOf(repository: string | undefined): string | undefined {
     return repository === undefined ? undefined : this.#config.groups.get(repository)
   }
 
-  /** The runner groups that are named, with their repositories and least boxes. */
+  /** Returns the named runner groups, with their repositories and minimum boxes. */
   groups(): { name: string; repositories: string[]; isolation?: Isolation; network?: Network }[] {
     const named = new Set([...this.#config.boxes.keys(), ...this.#config.groups.values()])
     return [...named].map((name) => ({
@@ -317,44 +329,46 @@ export class ConfigFile {
     }))
   }
 
-  /** The least box of whatever runs in a runner group; undefined: none is asked for. */
+  /** Returns the minimum box for a runner group; undefined: none is required. */
   boxOf(group: string): Pick<Group, 'isolation' | 'network'> | undefined {
     return this.#config.boxes.get(group)
   }
 
-  /** Groups whose runners are made. */
+  /** Returns the groups with provisioned runners. */
   pools(): readonly Pool[] {
     return this.#config.pools
   }
 
-  /** Repositories whose labelled issues become tasks. */
+  /** Returns the repositories whose labeled issues become tasks. */
   watched(): readonly WatchedRepository[] {
     return this.#config.watched
   }
 
-  /** Those for tasks whose repository has none that fits, in their order. */
+  /** Returns the playbooks for tasks whose repository has no matching one, in their order. */
   playbooks(): readonly Playbook[] {
     return this.#config.playbooks
   }
 
-  /** The forge at a host, in lower case; undefined: nothing is said of it. */
+  /** Returns the forge at a host, in lower case; undefined when it is not configured. */
   forgeOf(host: string): ConfiguredForge | undefined {
     return this.#config.forges.get(host)
   }
 
-  /** Whether a secret of this name is the private key of an App, or signs webhooks, which no step is given. */
+  /**
+   * Reports whether a secret of this name is the private key of an App, or signs webhooks: no step gets such a secret.
+   */
   isAppKey(name: string): boolean {
     return [...this.#config.forges.values()].some(
       ({ app, webhook_secret }) => app?.private_key === name || webhook_secret === name,
     )
   }
 
-  /** The listener is called after each change that was taken over. */
+  /** Calls the listener after each change that was applied. */
   onChanged(listener: () => void): void {
     this.#listeners.push(listener)
   }
 
-  /** Reads the file again; where that fails what was read before holds. */
+  /** Reads the file again; if that fails, the previous configuration stays. */
   reload(): void {
     const { file, log } = this.#options
     if (file === undefined) return
@@ -379,7 +393,7 @@ export class ConfigFile {
   }
 }
 
-/** Another one for another file, or the same one changed. */
+/** Returns a text that differs for another file and after each change. */
 function stateOf(file: string): string {
   try {
     const { ino, size, mtimeNs } = statSync(file, { bigint: true })
@@ -400,7 +414,7 @@ function textOf(file: string): string {
   }
 }
 
-/** The hub's configuration: `--config`, ERRAND_CONFIG, or the first that is there. */
+/** Returns the path of the hub's configuration: `--config`, ERRAND_CONFIG, or the first existing default. */
 export function configPath(given: string | undefined, data: string, env: Env): string | undefined {
   const named = given ?? setting(env, 'ERRAND_CONFIG')
   if (named !== undefined) return resolve(named)

@@ -4,15 +4,15 @@ import { callersBehind } from '../platform/callers.ts'
 import { type Env, readSetting, setting } from './read-setting.ts'
 import { namesOf, type SettingKey, settings } from './settings.ts'
 
-/** How the command line reaches a hub. */
+/** Returns how the command line reaches a hub. */
 export const clientEnvironment = (env: Env): { url?: string; token?: string } => ({
   url: setting(env, 'ERRAND_URL'),
   token: setting(env, 'ERRAND_TOKEN'),
 })
 
 /**
- * How many bots a user may have at once, how long one lives, how long one that asks for no time, and what their data may have.
- * Infinity: without end. Throws `invalid_argument`.
+ * Returns the limits of bots: how many a user may have at once, the longest and the default life of one, and the limits
+ * of their data. Infinity: without end. Throws `invalid_argument`.
  */
 export function botEnvironment(env: Env): {
   maxBots?: number
@@ -32,7 +32,7 @@ export function botEnvironment(env: Env): {
   }
 }
 
-/** How the coding tasks of a hub are conducted, and who else is told of them. Throws `bad_request`. */
+/** Returns how a hub conducts coding tasks, and to which registry it reports them. Throws `bad_request`. */
 export function taskEnvironment(env: Env): {
   limits: { perOwner?: number; perRepository?: number; inReviewPerRepository?: number }
   retryMs: number
@@ -55,13 +55,13 @@ export function taskEnvironment(env: Env): {
   }
 }
 
-/** Tokens that the operator has chosen: a user's, and one for all runners. Throws `invalid_argument`. */
+/** Returns the tokens that the operator has chosen: a user's, and one for all runners. Throws `invalid_argument`. */
 export const givenTokens = (env: Env): { client?: string; runner?: string } => ({
   client: setting(env, 'ERRAND_CLIENT_TOKEN'),
   runner: setting(env, 'ERRAND_WORKER_TOKEN'),
 })
 
-/** Names under which a proxy on this machine passes people on. Throws `bad_request`. */
+/** Returns the host names under which a proxy on this machine forwards requests. Throws `bad_request`. */
 export function allowedHosts(env: Env): string[] {
   const names = setting(env, 'ERRAND_HOST_ALLOW').map((name) => name.toLowerCase())
   const wrong = names.find((name) => !/^[a-z0-9._-]+$/.test(name))
@@ -71,7 +71,7 @@ export function allowedHosts(env: Env): string[] {
   })
 }
 
-/** Addresses and ranges of proxies that say who calls. Throws `bad_request`. */
+/** Returns the addresses and ranges of trusted proxies, which name the caller. Throws `bad_request`. */
 export function trustedProxies(env: Env): string[] {
   const proxies = setting(env, 'ERRAND_TRUSTED_PROXIES')
   try {
@@ -85,20 +85,23 @@ export function trustedProxies(env: Env): string[] {
   }
 }
 
-/** How much output a hub keeps; undefined: all. Throws `bad_request`. */
+/** Returns how much output a hub stores; undefined: all. Throws `bad_request`. */
 export const outputLimits = (env: Env): { perRunBytes?: number; perUserBytes?: number } => ({
   perRunBytes: limited(setting(env, 'ERRAND_MAX_OUTPUT_RUN')),
   perUserBytes: limited(setting(env, 'ERRAND_MAX_OUTPUT_USER')),
 })
 
-/** How much is kept beside the logs of runs; undefined: all. Throws `bad_request`. */
+/** Returns how much is stored alongside the logs of runs; undefined: all. Throws `bad_request`. */
 export const artifactLimits = (env: Env): { perRunBytes?: number; perUserBytes?: number } => ({
-  // The store has a limit of its own where it is told none.
+  // Without a value, the store applies a limit of its own.
   perRunBytes: limited(setting(env, 'ERRAND_MAX_ARTIFACTS_RUN')) ?? Number.POSITIVE_INFINITY,
   perUserBytes: limited(setting(env, 'ERRAND_MAX_ARTIFACTS_USER')),
 })
 
-/** How long ended runs are kept: `--retention`, else ERRAND_RETENTION. Undefined: for ever. Throws `bad_request`. */
+/**
+ * Returns for how long ended runs are stored, from `--retention` or ERRAND_RETENTION. Undefined: for ever. Throws
+ * `bad_request`.
+ */
 export const retentionMs = (given: string | undefined, env: Env): number | undefined =>
   limited(
     given === undefined
@@ -106,13 +109,13 @@ export const retentionMs = (given: string | undefined, env: Env): number | undef
       : readSetting('ERRAND_RETENTION', { name: '--retention', value: given }),
   )
 
-/** How soon a silent link is given up, and how long a runner may stay away before what it has is lost. */
+/** The times after which a silent link is dropped, and after which an absent runner's attempts are lost. */
 export interface Lease {
   heartbeatMs: number
   lostAfterMs: number
 }
 
-/** `--heartbeat` and `--lost-after`, else ERRAND_HEARTBEAT and ERRAND_LOST_AFTER. Throws `bad_request`. */
+/** Reads `--heartbeat` and `--lost-after`, or ERRAND_HEARTBEAT and ERRAND_LOST_AFTER. Throws `bad_request`. */
 export function leaseOf(given: { heartbeat?: string; 'lost-after'?: string }, env: Env): Lease {
   const read = (option: keyof typeof given, key: 'ERRAND_HEARTBEAT' | 'ERRAND_LOST_AFTER'): number => {
     const value = given[option]
@@ -132,7 +135,7 @@ export type RunnerMode = (typeof runnerModes)[number]
 export interface RunnerEnvironment {
   hubUrl?: string
   token?: string
-  /** Exchanged at the first start for a token that is kept. */
+  /** Exchanged at the first start for a token that is stored. */
   enrollToken?: string
   runnerId?: string
   /** The name that the hub gave this provisioned runner. */
@@ -140,17 +143,17 @@ export interface RunnerEnvironment {
   workspaceDir?: string
   mode: RunnerMode
   group: string
-  /** As they stand there: `KEY=value`, with commas. */
+  /** The labels as written: `KEY=value`, separated by commas. */
   labels: string[]
   cpus: number
   memoryBytes: number
-  /** Steps at once. */
+  /** Number of steps at once. */
   slots: number
   hostname: string
   tenantId?: string
 }
 
-/** Returns what a runner's environment says, with what is measured where it says nothing. Throws `invalid_argument`. */
+/** Returns the settings in a runner's environment, with measured values for missing ones. Throws `invalid_argument`. */
 export function runnerEnvironment(env: Env): RunnerEnvironment {
   const names = {
     runnerId: setting(env, 'ERRAND_RUNNER_ID'),
@@ -174,7 +177,9 @@ export function runnerEnvironment(env: Env): RunnerEnvironment {
   }
 }
 
-/** The environment of made runners, and of programs that make some: the hub's, with neither its tokens nor its keys. */
+/**
+ * Returns the environment of provisioned runners, and of provisioner programs: the hub's, without its tokens and keys.
+ */
 export function madeEnvironment(env: Env, data: string): Record<string, string | undefined> {
   const kept: Record<string, string | undefined> = { ...env, ERRAND_DATA: data }
   const closed: readonly SettingKey[] = [
@@ -190,7 +195,7 @@ export function madeEnvironment(env: Env, data: string): Record<string, string |
   return kept
 }
 
-/** The services elsewhere that a runner works with. */
+/** Returns the external services that a runner uses. */
 export function serviceEnvironment(
   env: Env,
 ): Partial<Record<'pool' | 'store', { url: string; token?: string }>> {
@@ -201,11 +206,11 @@ export function serviceEnvironment(
   }
 }
 
-/** How many steps a runner takes at once, as an option says. Throws `invalid_argument`. */
+/** Parses the option for the number of steps that a runner takes at once. Throws `invalid_argument`. */
 export const slotsOption = (value: string | undefined): number | undefined =>
   value === undefined ? undefined : readSetting('ERRAND_SLOTS', { name: '--slots', value })
 
-/** How people are told of what needs them, as the environment says. Throws `invalid_argument`. */
+/** Returns how people are notified, according to the environment. Throws `invalid_argument`. */
 export function notifyEnvironment(env: Env, fetch: typeof globalThis.fetch) {
   const publicUrl = setting(env, 'ERRAND_PUBLIC_URL') || undefined
   const smtp = setting(env, 'ERRAND_SMTP_URL') || undefined
@@ -213,7 +218,7 @@ export function notifyEnvironment(env: Env, fetch: typeof globalThis.fetch) {
     throw new ErrandError('invalid_argument', `ERRAND_PUBLIC_URL is "${publicUrl}".`, {
       hint: 'Write it as https://errand.example.org, with the path below which a proxy shows the hub.',
     })
-  // Its value may hold a password, and is not said.
+  // The value may hold a password, so it is not shown.
   if (smtp !== undefined && !/^smtps?:$/.test(URL.parse(smtp)?.protocol ?? ''))
     throw new ErrandError('invalid_argument', 'ERRAND_SMTP_URL is no address of a mail server.', {
       hint: 'Write it as smtps://USER:PASSWORD@mail.example.org, or smtp://mail.example.org:587.',

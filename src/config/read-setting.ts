@@ -8,13 +8,13 @@ import { namesOf, type SettingKey, settings } from './settings.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>
 
-/** A value and the name that it was given under: a variable's, an old one's or an option's. */
+/** A value and its source: the name of a variable, of an old variable or of an option. */
 export interface Found {
   name: string
   value: string
 }
 
-/** Undefined where a value cannot be used; some say themselves what is wrong. */
+/** Each reader returns undefined for an invalid value, or throws an error of its own. */
 const readers = {
   text: ({ value }) => value,
   name: checkedName,
@@ -29,21 +29,21 @@ const readers = {
   size_or_none: ({ value }) => (value === '0' ? 0 : parseBytes(value)),
   /** Infinity: no limit. */
   output_size: ({ value }) => (value === 'none' ? Number.POSITIVE_INFINITY : parseMachineBytes(value)),
-  /** In seconds; Infinity: without end. */
+  /** Seconds; Infinity: without end. */
   hours: ({ value }) =>
     value.toLowerCase() === 'unlimited'
       ? Number.POSITIVE_INFINITY
       : scaled(within(Number(value), { above: 0, to: 8_760 }), 3600),
-  /** In milliseconds. */
+  /** Milliseconds. */
   duration: ({ value }, setting) => within(parseDuration(value) ?? Number.NaN, setting),
-  /** In milliseconds; Infinity: for ever. */
+  /** Milliseconds; Infinity: for ever. */
   retention: ({ value }) =>
     value === '0' || value === 'forever'
       ? Number.POSITIVE_INFINITY
       : within(parseDuration(value) ?? Number.NaN, { above: 0 }),
   own_token: checkedToken,
   network: ({ value }) => readNetwork(value),
-  /** Paths, and which of them may be written to. */
+  /** Paths, each with whether it is writable. */
   mounts: ({ value }) => {
     const mounts = listed(value).map((each) => ({
       path: each.replace(/=(rw|ro)$/, ''),
@@ -53,7 +53,7 @@ const readers = {
   },
   hub_url: ({ value }) =>
     URL.canParse(value) && /^(https?|wss?):$/.test(new URL(value).protocol) ? value : undefined,
-  /** Without its last slash; empty: none. */
+  /** Removes the last slash; empty: none. */
   path_prefix: ({ value }) => {
     const path = value.replace(/\/+$/, '')
     return /^(\/[A-Za-z0-9._~-]+)*$/.test(path) && !/\/\.\.?(\/|$)/.test(path) ? path : undefined
@@ -74,7 +74,7 @@ type Read<K extends SettingKey> =
     : NonNullable<ReturnType<(typeof readers)[Row<K>['type']]>>
 type Default<K extends SettingKey> = Row<K> extends { default: string } ? never : undefined
 
-/** The variable as it is set, by its own name before its old ones; an empty one counts as not set. */
+/** Finds the variable's value: its own name comes before its old ones, and an empty value counts as not set. */
 export function findSetting(env: Env, key: SettingKey): Found | undefined {
   for (const name of namesOf(key)) {
     const value = env[name]
@@ -83,12 +83,15 @@ export function findSetting(env: Env, key: SettingKey): Found | undefined {
   return undefined
 }
 
-/** The text that counts: the variable's, else its default. */
+/** Returns the effective text: the variable's, or its default. */
 export function settingText<K extends SettingKey>(env: Env, key: K): string | Default<K> {
   return (findSetting(env, key)?.value ?? (settings[key] as Setting).default) as string | Default<K>
 }
 
-/** The value, or its default. Throws `invalid_argument` (`bad_request` for some) that names the variable, where it cannot be used. */
+/**
+ * Returns the value, or its default. Throws `invalid_argument` (`bad_request` for some) that names the variable when
+ * the value is invalid.
+ */
 export function setting<K extends SettingKey>(env: Env, key: K): Read<K> | Default<K> {
   const { default: otherwise } = settings[key] as Setting
   const found =
@@ -96,7 +99,7 @@ export function setting<K extends SettingKey>(env: Env, key: K): Read<K> | Defau
   return (found && readSetting(key, found)) as Read<K> | Default<K>
 }
 
-/** Reads a value as the setting's that was given otherwise, such as by an option, which a refusal then names. */
+/** Parses a value of the setting from another source, such as an option, which an error then names. */
 export function readSetting<K extends SettingKey>(key: K, found: Found): Read<K> {
   const row = settings[key] as Setting
   const lower = key === 'ERRAND_LOG_LEVEL' ? { ...found, value: found.value.toLowerCase() } : found
@@ -136,7 +139,7 @@ function checkedName({ name, value }: Found): string {
   })
 }
 
-/** The text of one that is wrong is not told. */
+/** An error does not show an invalid token. */
 function checkedToken({ name, value }: Found): string {
   if (/^[\x21-\x7e]{16,512}$/.test(value)) return value
   throw new ErrandError('invalid_argument', `${name} is no good token.`, {

@@ -1,31 +1,31 @@
-/** One variable of the environment that Errand reads. */
+/** An environment variable that Errand reads. */
 export interface Setting {
   type: SettingType
-  /** Names that older systems had for it; Errand's own wins. */
+  /** Names in older systems; Errand's own name wins. */
   old?: readonly string[]
-  /** As it would be written. */
+  /** The default as a user would write it. */
   default?: string
-  /** Of a `choice`. */
+  /** Only for a `choice`. */
   choices?: readonly string[]
-  /** Bounds of a number. */
+  /** Limits of a number. */
   from?: number
   above?: number
   to?: number
   below?: number
-  /** The hint where a value cannot be used. */
+  /** The hint for an invalid value. */
   hint?: string
-  /** How one that cannot be used is refused; default: `invalid_argument`, `NAME is "VALUE".` */
+  /** The kind of error for an invalid value; default: `invalid_argument`, `NAME is "VALUE".` */
   refused?: 'unusable' | 'usage'
-  /** Whoever has its value may act for Errand: it is masked, and no step is given it. */
+  /** Marks a value with which anybody may act for Errand: it is masked, and no step gets it. */
   token?: true
-  /** The page of the docs whose table it stands in; absent: it is passed between Errand's own processes. */
+  /** The page of the docs with its table; absent for variables that Errand's own processes exchange. */
   page?: 'cli' | 'bots' | 'agents'
   /** The programs that read it, for the docs. */
   for?: string
   about: string
 }
 
-/** How a value is read; what each is stands in `read-setting.ts`. */
+/** The types of values; `read-setting.ts` describes each. */
 export type SettingType =
   | 'text'
   | 'name'

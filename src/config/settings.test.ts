@@ -25,7 +25,7 @@ const NAMING: Readonly<Record<string, string>> = {
   'src/agents/builtin/settings.ts': "reads a step's environment, by a schema of its own",
 }
 
-/** The code alone: no comments and no texts. */
+/** Returns only the code, without comments and texts. */
 const codeOf = (text: string): string =>
   text.replace(
     /\/\*[\s\S]*?\*\/|^\s*\/\/.*$|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/gm,

@@ -2,8 +2,9 @@ import { botSettings } from './bot-settings.ts'
 import type { Setting } from './setting.ts'
 
 /**
- * Every variable that Errand reads, under its own name; one name that is read for several things has them behind it
- * (`ERRAND_TOKEN of runner`). The tables in the docs are made of this one. It is data alone: `errand run` loads it.
+ * Every variable that Errand reads, under its own name. A name with several meanings is followed by what reads it
+ * (`ERRAND_TOKEN of runner`). The tables in the docs are generated from this one. It contains only data, because
+ * `errand run` loads it.
  */
 export const settings = {
   ERRAND_URL: {
@@ -414,7 +415,7 @@ export const settings = {
     ...{ type: 'name', old: ['ADOS_TENANT_ID'], page: 'cli', for: '`runner`' },
     about: 'tenant that it expects its token to be of',
   },
-  // The hub's own, which it tells its own runner for the runner to mask.
+  // The hub passes its own token to its own runner, which masks it.
   ERRAND_LOCAL_TOKEN: { type: 'text', token: true, about: "the token of the hub's own machine" },
 
   ...botSettings,
@@ -437,7 +438,8 @@ export const settings = {
       'servers that webhooks and ntfy may be at beside https:// ones of the public internet, such as `http://ntfy.lan:8080`',
   },
 
-  // Of a step's environment, else of its machine's: the built-in agent checks them by its own schema.
+  // Read from a step's environment, or otherwise from its machine's. The built-in agent checks them with its own
+  // schema.
   ERRAND_MODEL: { type: 'text', default: 'gpt-4.1', page: 'agents', about: 'where no `model` is given' },
   ERRAND_MODEL_TIMEOUT_SECONDS: {
     ...{ type: 'text', default: '120', page: 'agents' },
@@ -455,10 +457,10 @@ export const settings = {
 
 export type SettingKey = keyof typeof settings
 
-/** The variable's own name. */
+/** Returns the variable's own name. */
 export const nameOf = (key: string): string => key.split(' ', 1)[0]!
 
-/** Every name that it is looked up by, in order. */
+/** Returns every name under which it is looked up, in order. */
 export const namesOf = (key: SettingKey): readonly string[] => [
   nameOf(key),
   ...((settings[key] as Setting).old ?? []),

@@ -13,7 +13,7 @@ const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is the name of a 
 
 const BoundVolume = z.strictObject({ bind: z.string(), mode: z.enum(['ro', 'rw']).optional() })
 
-/** The configuration of coding tasks, with the names and defaults of the runner that they had before. */
+/** The configuration of coding tasks, with the names and defaults of the earlier runner. */
 const TaskConfigFile = z.strictObject({
   execution_mode: z.enum(['local-process', 'docker', 'kubernetes']).default('local-process'),
   task_registry_url: url.optional(),
@@ -57,31 +57,31 @@ const TaskConfigFile = z.strictObject({
   k8s_secrets: z.union([z.array(z.string()), z.record(z.string(), z.string())]).optional(),
 })
 
-/** How coding tasks are carried out where they do not say so themselves. */
+/** Defaults for coding tasks that do not set something themselves. */
 export interface TaskConfig {
-  /** Fields of a task; those that it has itself count. */
+  /** Fields of a task; a task's own fields win. */
   task: Partial<TaskInput>
-  /** Services that are used instead of the hub's own. */
+  /** Services that replace the hub's own. */
   services: { task_registry_url?: string; repo_pool_url?: string; artifact_store_url?: string }
   /** Variables that hold the token for repositories, and the key of the model. */
   git_token_env_var: string
   llm_api_key_env_var: string
   log_level?: 'debug' | 'info' | 'warn' | 'error'
   log_format?: 'text' | 'json'
-  /** How the runners are made where each task has one of its own: by `docker` or `kubernetes`. */
+  /** The settings for provisioning when each task has its own runner: by `docker` or `kubernetes`. */
   pool?: TaskPool
-  /** Complaints about what is passed over. */
+  /** Complaints about ignored content. */
   warnings: string[]
 }
 
-/** The settings of a group whose runners carry out tasks. */
+/** The settings of a group whose runners run tasks. */
 export interface TaskPool extends Pick<Pool, 'provisioner' | 'volumes'> {
   image: string
   namespace?: string
   secrets?: string[]
 }
 
-/** The name of the group that a hub has of such a file. */
+/** The name of the hub's group for such a file. */
 export const TASK_GROUP = 'coding-tasks'
 
 const modes = {
@@ -91,8 +91,8 @@ const modes = {
 } as const
 
 /**
- * The configuration in a file and in the environment, whose variables count. Throws `invalid_argument` with every mistake and its
- * line.
+ * Reads the configuration from a file and the environment; variables win. Throws `invalid_argument` with every mistake
+ * and its line.
  */
 export function readTaskConfig(text: string, file: string, env: Env = {}): TaskConfig {
   const { value: read, locate, problems: faults } = parseYaml(text)
@@ -109,7 +109,10 @@ export function readTaskConfig(text: string, file: string, env: Env = {}): TaskC
 
 type Given = z.infer<typeof TaskConfigFile>
 
-/** How the runners of the tasks are made; undefined: they are there. Says what is missing or does not fit. */
+/**
+ * Returns how the runners of tasks are provisioned; undefined: they exist already. Reports what is missing or does not
+ * fit.
+ */
 function poolOf(given: Given, report: Report): TaskPool | undefined {
   const { execution_mode: mode, docker_volumes, k8s_namespace, k8s_secrets } = given
   if (mode === 'local-process') return undefined
@@ -144,7 +147,7 @@ function poolOf(given: Given, report: Report): TaskPool | undefined {
   }
 }
 
-/** Each as Docker's command line has it, and its key where they are none of a list. */
+/** Returns each volume in the syntax of Docker's command line; `at` is its key if the volumes are not a list. */
 function volumesOf(given: NonNullable<Given['docker_volumes']>): { text: string; at?: string }[] {
   if (Array.isArray(given)) return given.map((text) => ({ text }))
   return Object.entries(given).map(([at, to]) => {
@@ -177,7 +180,7 @@ function configOf(given: Given, file: string, env: Env): TaskConfig {
       git_retry_count: given.git_retry_count,
       network_retry_count: given.network_retry_count,
       limits: Object.keys(limits).length === 0 ? undefined : limits,
-      // The most that it may have: a machine with fewer cores does too.
+      // This is a maximum: a machine with fewer cores is fine.
       resources: max_cpu_percent === undefined ? undefined : { cpus: 0 },
       git_token_env_var: given.git_token_env_var,
       llm_api_key_env_var: given.llm_api_key_env_var,
@@ -195,7 +198,7 @@ function configOf(given: Given, file: string, env: Env): TaskConfig {
   }
 }
 
-/** The task with what the configuration says of all tasks; what it says itself counts. */
+/** Adds the configuration for all tasks to a task, whose own fields win. */
 export function withTaskConfig(task: TaskInput, { task: defaults }: Pick<TaskConfig, 'task'>): TaskInput {
   return {
     ...defaults,
@@ -206,7 +209,7 @@ export function withTaskConfig(task: TaskInput, { task: defaults }: Pick<TaskCon
   }
 }
 
-/** Throws `invalid_argument`. */
+/** Checks the address of a service. Throws `invalid_argument`. */
 function service(
   env: Env,
   key: 'ERRAND_TASK_REGISTRY_URL' | 'ERRAND_REPO_POOL_URL' | 'ERRAND_ARTIFACT_STORE_URL',
@@ -221,7 +224,7 @@ function service(
 const withoutUnset = <T extends object>(fields: T): T =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T
 
-/** Whether a file is such a configuration, and not the hub's own. */
+/** Reports whether a file is such a configuration, and not the hub's own. */
 export const isTaskConfig = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && 'execution_mode' in value
 

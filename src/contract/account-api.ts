@@ -8,7 +8,7 @@ const time = z.string().describe('RFC 3339, UTC')
 export const UserRole = z.enum(['admin', 'user'])
 export type UserRole = z.infer<typeof UserRole>
 
-/** As a run's `owner` shows it; unique in a tenant. */
+/** A user's name as a run's `owner` shows it; unique in a tenant. */
 export const UserName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, 'a user name is 1-64 letters, digits, ".", "_", "@" or "-"')
@@ -37,7 +37,7 @@ export type ListUsers = z.infer<typeof ListUsers>
 export const UserList = z.object({ users: z.array(UserView), next_cursor: z.string().optional() })
 export type UserList = z.infer<typeof UserList>
 
-/** Users, runs, runners and secrets of one tenant are not there for another. */
+/** The name of a tenant. Users, runs, runners and secrets of one tenant are invisible to another. */
 export const TenantName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a tenant is letters, digits, ".", "_" and "-", at most 63')
@@ -101,7 +101,7 @@ export const Me = UserView.extend({
   expires_at: time.optional().describe('When the token that was sent is good no more; absent: never'),
 })
 export type Me = z.infer<typeof Me>
-/** `GET /api/me`: what the dashboard starts with. */
+/** `GET /api/me`: the data that the dashboard starts with. */
 export const PageStart = Me.extend({
   csrf: csrf.optional().describe('As the login answers it; of a session only'),
   version: z.string().describe("The hub's"),
@@ -109,7 +109,7 @@ export const PageStart = Me.extend({
 })
 export type PageStart = z.infer<typeof PageStart>
 
-/** `GET /api/me/admins`: whom a user may ask. */
+/** `GET /api/me/admins`: the admins whom a user may contact. */
 export const TenantAdmins = z.object({
   tenant: z.string(),
   admins: z.array(z.string()).describe('Names of its admins, at most 10'),
@@ -120,10 +120,10 @@ export type TenantAdmins = z.infer<typeof TenantAdmins>
 /** Requests and answers of `/api/tokens`. */
 
 const TokenScope = z.enum(['api', 'runner', 'enroll', 'metrics'])
-/** Kinds of things that outlive a request: a token makes or changes them only if it was made with that permission. */
+/** Kinds of things that outlive a request: a token creates or changes them only if it was made with that permission. */
 export const Permission = z.enum(['tokens', 'users', 'secrets'])
 export type Permission = z.infer<typeof Permission>
-/** How long an API token is good where nothing else is said. */
+/** Default lifetime of an API token, in seconds. */
 export const API_TOKEN_SECONDS = 90 * 86_400
 
 export const CreateToken = z.strictObject({

@@ -15,19 +15,19 @@ import {
 import { Filled, VarName } from './workflow.ts'
 
 /**
- * The facts of an action that the parser needs: the schema of its `args`, and which of them are handed over as
- * written (a shell expands `${VAR}` there itself; everywhere else Errand fills it in as text).
+ * Describes an action to the parser: the schema of its `args`, and which of them are handed over as written (a shell
+ * expands `${VAR}` there itself; everywhere else Errand fills it in as text).
  */
 export interface ActionContract {
   args: z.core.$ZodType
   raw: readonly string[]
-  /** `engine`: the engine itself carries it out, with no host. */
+  /** `engine`: the engine itself runs it, without a host. */
   place: 'host' | 'engine'
-  /** While it runs it takes prompts and answers (`AttemptInput`). */
+  /** Set when it takes prompts and answers (`AttemptInput`) while it runs. */
   inputs?: true
-  /** Only a machine with a container engine can do it. */
+  /** Set when only a machine with a container engine can run it. */
   containers?: true
-  /** The command that alone makes steps of it: a file that has one is refused. */
+  /** The only command that may create steps with this action; a file that contains one is refused. */
   made_by?: string
 }
 export type ActionCatalog = Readonly<Record<string, ActionContract>>
@@ -114,7 +114,10 @@ export const ToolKind = z.enum([
   'other',
 ])
 
-/** Rules are asked in order, the first that fits decides; none: `otherwise`. Paths are globs below the working folder. */
+/**
+ * Rules are checked in order, and the first match decides; without one, `otherwise` does. Paths are globs below the
+ * working folder.
+ */
 export const PermissionRule = z.strictObject({
   decision: z.enum(['allow', 'deny', 'ask']),
   tools: z.optional(z.array(ToolKind).check(z.minLength(1))),
@@ -128,7 +131,7 @@ export const Permissions = z.strictObject({
   on_ask_timeout: z._default(z.enum(['allow', 'deny']), 'deny'),
 })
 
-/** Reaching one stops the run with reason `budget`, and which. */
+/** Limits of a run. Reaching one stops the run with reason `budget` and names the limit. */
 export const Budget = z.strictObject({
   seconds: z.optional(z.number().check(z.positive())),
   inactivity_seconds: z._default(z.number().check(z.positive()), 300),
@@ -137,12 +140,12 @@ export const Budget = z.strictObject({
   cost_usd: z.optional(z.number().check(z.positive())),
 })
 
-/** Most files and images that go with one prompt, and most bytes of one of them and of all. */
+/** Most files and images of one prompt, and most bytes of one of them and of all. */
 export const MAX_ATTACHMENTS = 10
 export const MAX_ATTACHMENT_BYTES = 5 * 1024 * 1024
 export const MAX_PROMPT_ATTACHED_BYTES = 20 * 1024 * 1024
 
-/** A file or image that goes with a prompt, as the hub has stored it: its bytes are fetched by the runner. */
+/** A file or image that belongs to a prompt, as the hub has stored it; the runner fetches its bytes. */
 export const Attachment = z.strictObject({
   id: Filled,
   name: Filled,
@@ -269,11 +272,11 @@ export const builtinActions: ActionCatalog = {
 
 export const DEFAULT_MAX_OUTPUT_BYTES = 1024 * 1024
 
-/** The bounds of an agent: how a step limits it, and how large its messages may be. */
+/** Limits of an agent: how a step limits it, and how large its messages may be. */
 
 /** Largest update, as JSON. */
 export const MAX_UPDATE_BYTES = 256 * 1024
-/** Largest input, as JSON: it goes through one frame of the runner's link. */
+/** Largest input, as JSON: it must fit in one frame of the runner's link. */
 export const MAX_INPUT_BYTES = 3 * 1024 * 1024
 
 export type ToolKind = z.infer<typeof ToolKind>

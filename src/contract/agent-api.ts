@@ -7,7 +7,7 @@ import { ArtifactGlobs } from './tasks/artifact.ts'
 import { WorkspaceAsk } from './tasks/workspace-ask.ts'
 import { Scalar, VarName } from './workflow.ts'
 
-/** Bodies of the API for words to agents at work, for the answers of a chat, and for the list of agents. */
+/** Bodies of the API for messages to running agents, for the answers of a chat, and for the list of agents. */
 
 const time = z.string().describe('RFC 3339, UTC')
 
@@ -98,7 +98,7 @@ export const InputAccepted = z.object({
 })
 export type InputAccepted = z.infer<typeof InputAccepted>
 
-/** `details` of the 409 for a question that has its answer: what became of it. */
+/** `details` of the 409 for a question that was already answered: the answer. */
 export const AnsweredQuestion = z.object({
   request_id: z.string(),
   decision: z.enum(['allow', 'deny']),
@@ -110,7 +110,7 @@ export const AnsweredQuestion = z.object({
 })
 export type AnsweredQuestion = z.infer<typeof AnsweredQuestion>
 
-/** `details` of the 409 for a change of a queued prompt that came too late. */
+/** `details` of the 409 for a change that came too late for a queued prompt. */
 export const TakenPrompt = z.object({
   prompt_id: z.string(),
   by: z.string().optional().describe('Who withdrew it; absent: the agent has it'),
@@ -130,7 +130,7 @@ export const ChatAnswer = z.object({
 })
 export type ChatAnswer = z.infer<typeof ChatAnswer>
 
-/** An agent, as the connected runners have it. */
+/** The state of an agent on the connected runners. */
 export const AgentHealth = AgentState.extend({
   available: z.boolean().describe('As `usable`'),
   error: z.string().optional().describe('As `why`'),
@@ -161,7 +161,7 @@ const {
   ...asked
 } = AgentRunArgs.shape
 
-/** A request to an agent: the arguments of `agent.run`, taken as they stand (a `${` in them is no variable). */
+/** A request to an agent: the arguments of `agent.run`, taken literally (a `${` in them is not a variable). */
 export const AgentRequest = z.strictObject({
   ...asked,
   attachments: AttachmentIds,
@@ -184,7 +184,7 @@ const nullishBox = {
   image: z.nullish(ImageName).describe('Of its container'),
 }
 
-/** As the agent API took it. */
+/** The input body of the agent API. */
 export const OldInput = z.strictObject({
   text: AgentRunArgs.shape.prompt,
   attachments: z.array(z.unknown()).optional().describe('Refused unless empty: agents are handed none'),

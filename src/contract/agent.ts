@@ -16,11 +16,11 @@ export {
   ToolKind,
 } from './actions.ts'
 
-/** An update of an agent: one vocabulary for all of them, shaped like the Agent Client Protocol's session updates. */
+/** The updates of all agents share one vocabulary, shaped like the Agent Client Protocol's session updates. */
 
 export const ToolStatus = z.enum(['pending', 'running', 'completed', 'failed', 'denied'])
 
-/** A change of one file: whole texts (`old_text` absent: a new file) or a unified diff, each bounded to 64 KiB. */
+/** A change of one file: whole texts (`old_text` absent: a new file) or a unified diff, each limited to 64 KiB. */
 export const FileDiff = z.object({
   path: z.string(),
   old_text: z.string().optional(),
@@ -29,7 +29,7 @@ export const FileDiff = z.object({
 })
 export type FileDiff = z.infer<typeof FileDiff>
 
-/** Tokens of one turn, and the session's so far; cost in US dollars where the agent tells it. */
+/** Tokens of one turn, and the session's so far; cost in US dollars if the agent reports it. */
 export const Usage = z.object({
   input_tokens: z.number().int().min(0).describe('Without those read from a cache'),
   cached_input_tokens: z.number().int().min(0),
@@ -40,7 +40,7 @@ export type Usage = z.infer<typeof Usage>
 
 export const StopReason = z.enum(['end_turn', 'max_tokens', 'max_turns', 'refusal', 'canceled', 'error'])
 
-/** Why a model could not be used. */
+/** The reason why a model could not be used. */
 export const ModelFailure = z.enum([
   'auth',
   'rate_limit',
@@ -55,7 +55,7 @@ export type ModelFailure = z.infer<typeof ModelFailure>
 
 const text = z.string()
 
-/** A model that an agent lets be chosen: its own id, and what it calls it. */
+/** A model that an agent offers: the agent's own id and name for it. */
 export const AgentModel = z.object({ id: text, name: text.optional() })
 export type AgentModel = z.infer<typeof AgentModel>
 
@@ -67,19 +67,19 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     version: text.optional(),
     model: text.optional(),
     session_id: text.optional(),
-    /** new: begun; loaded: an earlier one taken up again; same: the process was still there. */
+    /** new: just begun; loaded: an earlier session was resumed; same: the process was still there. */
     origin: z.enum(['new', 'loaded', 'same']),
-    /** The kinds of attachments that it takes; absent: none. */
+    /** The kinds of attachments that it accepts; absent: none. */
     takes: z.array(AttachmentKind).optional(),
-    /** A branch of the session can be begun. */
+    /** Set when the session can be branched. */
     forks: z.literal(true).optional(),
-    /** The models that it lets be chosen while it is in the session; absent: none. */
+    /** The models that it offers during the session; absent: none. */
     models: z.array(AgentModel).max(100).optional(),
   }),
   z.object({ kind: z.literal('prompt'), input_id: text, text, attachments }),
-  /** The model of the session is another from now on; `refused`: it is not, in the agent's words. */
+  /** The session's model has changed; `refused`: it has not, for the reason that the agent gives. */
   z.object({ kind: z.literal('model'), model: text, who: text.optional(), refused: text.optional() }),
-  /** Whether a queued prompt was changed (`done`), or the agent had it already. */
+  /** Reports whether a queued prompt was changed (`done`), or the agent already had it. */
   z.object({
     kind: z.literal('queue'),
     input_id: text,
@@ -97,9 +97,9 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     title: text.optional(),
     tool_kind: z.optional(ToolKind),
     status: ToolStatus.optional(),
-    /** Its arguments, bounded to 16 KiB as JSON text. */
+    /** The tool's arguments, limited to 16 KiB as JSON text. */
     input: text.optional(),
-    /** Its result as text, bounded to 16 KiB. */
+    /** The tool's result as text, limited to 16 KiB. */
     output: text.optional(),
     diffs: z.array(FileDiff).optional(),
     paths: z.array(text).optional(),
@@ -117,7 +117,7 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     tool_kind: z.optional(ToolKind),
     paths: z.array(text).optional(),
     input: text.optional(),
-    /** Another input may be allowed in its place. */
+    /** Set when another input may be allowed instead. */
     editable: z.literal(true).optional(),
     expires_at: text.optional(),
   }),
@@ -125,14 +125,14 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     kind: z.literal('permission_answered'),
     request_id: text,
     decision: z.enum(['allow', 'deny']),
-    /** nobody: there was nobody who could be asked. */
+    /** nobody: no person could be asked. */
     by: z.enum(['person', 'rule', 'policy', 'timeout', 'canceled', 'nobody']),
     who: text.optional(),
     rule: text.optional(),
-    /** Allowed for the rest of the session too. */
+    /** Set when the use is also allowed for the rest of the session. */
     scope: z.literal('session').optional(),
     reason: text.optional(),
-    /** Allowed with this input in place of the agent's own, as JSON text. */
+    /** The allowed input, as JSON text, if it replaces the agent's own. */
     input: text.optional(),
   }),
   z.object({
@@ -153,18 +153,18 @@ export const AgentUpdate = z.discriminatedUnion('kind', [
     message: text.optional(),
     failure: ModelFailure.optional(),
   }),
-  /** Nothing to do: it waits for a prompt until the time given. */
+  /** The agent has nothing to do: it waits for a prompt until the given time. */
   z.object({ kind: z.literal('idle'), until: text.optional() }),
   z.object({ kind: z.literal('notice'), text }),
 ])
 export type AgentUpdate = z.infer<typeof AgentUpdate>
 export type AgentUpdateOf<K extends AgentUpdate['kind']> = Extract<AgentUpdate, { kind: K }>
 
-/** A use of a tool that did not happen, and who decided so. */
+/** A tool use that did not happen, and who denied it. */
 export const DeniedUse = z.object({
   title: text,
   tool_kind: z.optional(ToolKind),
-  /** timeout: nobody answered in time; nobody: nobody could be asked; agent: its program, by itself. */
+  /** timeout: nobody answered in time; nobody: no person could be asked; agent: its program decided by itself. */
   by: z.enum(['person', 'rule', 'policy', 'timeout', 'nobody', 'agent']),
   rule: text.optional(),
 })
@@ -172,23 +172,23 @@ export type DeniedUse = z.infer<typeof DeniedUse>
 export const DeniedUses = z.object({ count: z.number().int().min(1), first: z.array(DeniedUse).max(20) })
 export type DeniedUses = z.infer<typeof DeniedUses>
 
-/** An input that a person or program gives to a running attempt. The id makes repeating it harmless. */
+/** An input that a person or program gives to a running attempt. Its id makes repeating it harmless. */
 export const AttemptInput = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('prompt'),
     input_id: text,
     text: text.min(1),
     attachments,
-    /** Before all that are queued, and what the agent is at is ended for it. */
+    /** Set when it goes ahead of all queued prompts, and ends what the agent is doing. */
     now: z.literal(true).optional(),
   }),
-  /** Changes a prompt that the agent has not taken: another text, no prompt any more, or one place earlier. */
+  /** Changes a prompt that the agent has not taken: edits its text, withdraws it, or moves it up one place. */
   z.object({
     type: z.literal('queue'),
     input_id: text,
     prompt_id: text,
     change: z.enum(['edit', 'withdraw', 'up']),
-    /** Of an edit. */
+    /** The new text of an edit. */
     text: text.min(1).optional(),
     who: text.optional(),
   }),
@@ -199,44 +199,44 @@ export const AttemptInput = z.discriminatedUnion('type', [
     request_id: text,
     decision: z.enum(['allow', 'deny']),
     who: text.optional(),
-    /** An allowed use may be repeated in this session without being asked. */
+    /** Set when an allowed use may be repeated in this session without asking. */
     scope: z.literal('session').optional(),
-    /** Why it is denied, for the agent. */
+    /** The reason for denying it, for the agent. */
     reason: text.optional(),
-    /** The arguments of its tool that are allowed in place of those that the agent asked for, as JSON text. */
+    /** The allowed arguments of the tool, as JSON text, if they replace those that the agent asked for. */
     input: text.optional(),
-    /** Set where it is no person's: there is nobody who could be asked. */
+    /** Set when no person answered, because none could be asked. */
     nobody: z.literal(true).optional(),
   }),
   /** Ends the turn, not the session. */
   z.object({ type: z.literal('cancel_turn'), input_id: text }),
-  /** No more prompts will come: ends once it is idle. */
+  /** Announces that no more prompts will come: the session ends once it is idle. */
   z.object({ type: z.literal('close'), input_id: text }),
 ])
 export type AttemptInput = z.infer<typeof AttemptInput>
 
-/** An input as a person or program gives it: an id is made for one that has none. */
+/** An input as a person or program gives it; without an id it gets one. */
 export type GivenInput = AttemptInput extends infer I
   ? I extends AttemptInput
     ? Omit<I, 'input_id' | 'who'> & { input_id?: string }
     : never
   : never
 
-/** An agent, as a machine has it. */
+/** The state of an agent on a machine. */
 export const AgentState = z.object({
   name: text,
   title: text,
   installed: z.boolean(),
   version: text.optional(),
-  /** Whether it is there, and what it needs (a key, a log-in) is found. Whether the key is good is not tried. */
+  /** Whether the agent is installed, and the key or log-in that it needs was found. The key itself is not tested. */
   usable: z.boolean(),
-  /** Why it is not usable. */
+  /** The reason why it is not usable. */
   why: text.optional(),
   /** The command that installs it. */
   install: text.optional(),
-  /** How its sessions stand apart from the machine where nobody asks for more; absent from a machine that makes no boxes. */
+  /** The default isolation of its sessions; absent from a machine that makes no boxes. */
   isolation: z.optional(Isolation),
-  /** Why its sessions have no box. */
+  /** The reason why its sessions have no box. */
   isolation_why: text.optional(),
 })
 export type AgentState = z.infer<typeof AgentState>

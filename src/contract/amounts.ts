@@ -3,7 +3,7 @@ import { described } from './mini-zod.ts'
 
 const units: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
 
-/** "512MB", "1.5 GiB" or "4096" in bytes (a KB has 1,024); undefined where it is no such text. */
+/** Parses "512MB", "1.5 GiB" or "4096" to bytes (a KB has 1,024); undefined for any other text. */
 export function parseBytes(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(text.trim())
   if (match === null) return undefined
@@ -11,7 +11,7 @@ export function parseBytes(text: string): number | undefined {
   return bytes > 0 ? bytes : undefined
 }
 
-/** An amount that a machine has or allows: with less than a MB somebody forgot the unit. */
+/** Parses an amount that a machine has or allows. Less than a MB is refused, since somebody forgot the unit. */
 export function parseMachineBytes(text: string): number | undefined {
   const bytes = parseBytes(text)
   return bytes !== undefined && bytes >= 1024 ** 2 ? bytes : undefined
@@ -23,7 +23,7 @@ export const Size = z
   .check(z.refine((size) => parseBytes(String(size)) !== undefined, 'a size is written such as 512MB or 4GB'))
 const Cpus = z.number().check(z.positive(), z.maximum(100_000))
 
-/** The amounts that a runner must have free to be given the step; they are kept for the step while it runs. */
+/** The amounts that a runner must have free for the step; they are reserved while it runs. */
 export const Resources = z.strictObject({
   cpus: described(
     z.optional(z.number().check(z.nonnegative(), z.maximum(100_000))),
@@ -33,7 +33,7 @@ export const Resources = z.strictObject({
 })
 export type Resources = z.infer<typeof Resources>
 
-/** The amounts that one try of the step may use; past them, it is ended (or, for CPUs, held back). */
+/** The amounts that one try of the step may use; beyond them it is ended (or, for CPUs, slowed down). */
 export const Limits = z.strictObject({
   cpus: described(z.optional(Cpus), 'Cores that its processes share'),
   memory: described(z.optional(Size), 'Memory of all its processes together; more ends it with reason oom'),

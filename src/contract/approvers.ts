@@ -1,7 +1,9 @@
 import * as z from './mini-zod.ts'
 import { described } from './mini-zod.ts'
 
-/** Those who may answer an approval, by a workflow file; a key that it does not write lets nobody in and keeps nobody out. */
+/**
+ * The people who may answer an approval, according to a workflow file. A missing key allows nobody and excludes nobody.
+ */
 export const Approvers = z.strictObject({
   users: described(
     z.optional(

@@ -1,13 +1,13 @@
 import * as z from './mini-zod.ts'
 
-/** As an agent tells which attachments it takes: `text` is all that is text, such as source code or SVG. */
+/** The kinds of attachments that an agent can accept: `text` covers everything textual, such as source code or SVG. */
 export const AttachmentKind = z.enum(['image', 'text', 'pdf', 'other'])
 export type AttachmentKind = z.infer<typeof AttachmentKind>
 
-/** Shown by agents, and by browsers, as an image. */
+/** Media types that agents and browsers show as an image. */
 export const IMAGE_TYPES: readonly string[] = ['image/png', 'image/jpeg', 'image/gif', 'image/webp']
 
-/** Returns which kind a media type is of. */
+/** Returns the kind of a media type. */
 export function attachmentKind(media_type: string): AttachmentKind {
   const type = media_type.replace(/;.*$/, '').trim().toLowerCase()
   if (IMAGE_TYPES.includes(type)) return 'image'

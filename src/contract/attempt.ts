@@ -11,26 +11,26 @@ import { OutputSource, StepArgs } from './workflow.ts'
 export const StreamName = z.enum(['stdout', 'stderr'])
 export type StreamName = z.infer<typeof StreamName>
 
-/** The requirements that a runner must meet to be given an attempt. */
+/** The requirements that a runner must meet to receive an attempt. */
 export const Requirements = z.object({
   runner: z.string().optional(),
   group: z.string().optional(),
   labels: z.record(z.string(), z.string()).optional(),
-  /** Cores and memory that must be free, and are kept for it. */
+  /** Cores and memory that must be free, and are reserved for it. */
   cpus: z.number().optional(),
   memory_bytes: z.number().optional(),
-  /** The most of each that a step of the run asks for on this host: the run stays on one runner, which must offer it. */
+  /** The largest request of the run's steps on this host: the run stays on one runner, which must offer that much. */
   largest: z.object({ cpus: z.number().optional(), memory_bytes: z.number().optional() }).optional(),
-  /** The kinds of boxes that steps of the run ask for on this host, which its runner has to be able to give, too. */
+  /** The kinds of boxes that the run's steps on this host ask for; its runner must support them too. */
   boxes: z.array(z.enum(['sandbox', 'container'])).optional(),
-  /** Given only to runners whose mode is this or `all`; absent: only `all`. */
+  /** Restricts the attempt to runners whose mode is this or `all`; absent: only `all`. */
   mode: z.enum(['chat', 'issue']).optional(),
-  /** Only a machine with a container engine can do it. */
+  /** Set when only a machine with a container engine can run it. */
   containers: z.boolean().optional(),
 })
 export type Requirements = z.infer<typeof Requirements>
 
-/** The limits of an attempt's processes together. */
+/** The limits for all processes of an attempt together. */
 export const AttemptLimits = z.object({
   cpus: z.number().optional(),
   memory_bytes: z.number().optional(),
@@ -39,17 +39,17 @@ export const AttemptLimits = z.object({
 })
 export type AttemptLimits = z.infer<typeof AttemptLimits>
 
-/** The usage of an attempt's processes, all together. */
+/** The usage of all processes of an attempt together. */
 export const AttemptUsage = z.object({
   peak_memory_bytes: z.number().optional(),
   cpu_ms: z.number().optional(),
-  /** Of a bot. */
+  /** Only for a bot. */
   peak_cpus: z.number().optional(),
   network_received_bytes: z.number().optional(),
   network_sent_bytes: z.number().optional(),
-  /** The means that measured it, and held it to its limits. */
+  /** The mechanism that measured it and enforced its limits. */
   held_by: z.enum(['cgroup_v2', 'cgroup_v1', 'watchdog']),
-  /** Limits that it was given and that this machine cannot hold it to. */
+  /** Limits that this machine cannot enforce. */
   not_held: z.array(z.enum(['cpus', 'memory_bytes', 'processes', 'disk_bytes'])).optional(),
 })
 export type AttemptUsage = z.infer<typeof AttemptUsage>
@@ -65,53 +65,56 @@ export const NeededArtifact = z.object({
 })
 export type NeededArtifact = z.infer<typeof NeededArtifact>
 
-/** One try of one step on one host: all that a machine needs to carry it out. */
+/** A try of one step on one host: all that a machine needs to run it. */
 export const AttemptSpec = z.object({
   attempt_id: z.string(),
   run_id: z.string(),
   workflow_name: z.string(),
-  /** Whose run it is, and of which tenant; absent outside a hub. */
+  /** The owner and tenant of the run; absent outside a hub. */
   owner: z.string().optional(),
   tenant: z.string().optional(),
   /** The repository that the run is for, by its name. */
   repository: z.string().optional(),
   step: z.string(),
   host: z.string(),
-  /** Which of the step's instances, from 0. */
+  /** Index of the step's instance, from 0. */
   instance: z.number().int(),
-  /** Which try of that instance, from 1. */
+  /** Number of the try of that instance, from 1. */
   try: z.number().int(),
   action: z.string(),
-  /** Variables filled in, but for the arguments the action takes raw. */
+  /** Arguments with variables filled in, except those that the action takes raw. */
   args: StepArgs,
-  /** Every variable the step sees; a process gets them as its environment. */
+  /** Every variable that the step sees; a process gets them as its environment. */
   env: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), OutputSource).optional(),
-  /** Secrets that it is given beside `env`, by variable; the values come with its start and stand nowhere else. */
+  /** Secrets in addition to `env`, by variable; their values come only with the start of the attempt. */
   secrets: z.record(z.string(), SecretUse).optional(),
   timeout_ms: z.number().optional(),
-  /** `stop`: its runner ends it before the hub gives it up, as another try could begin elsewhere. Absent: it goes on. */
+  /**
+   * `stop`: its runner ends it before the hub declares it lost, because another try could begin elsewhere. Absent: it
+   * continues.
+   */
   on_disconnect: z.enum(['stop', 'continue']).optional(),
   limits: AttemptLimits.optional(),
-  /** The least that stands between its processes and the machine; absent: as the machine has it. */
+  /** The minimum isolation between its processes and the machine; absent: the machine's default. */
   isolation: z.optional(Isolation),
   /** The most that its processes may reach. */
   network: z.optional(Network),
-  /** Of its container, where it runs in one; absent: the machine's own. */
+  /** Image of its container, if it runs in one; absent: the machine's default. */
   image: z.string().optional(),
-  /** Files of its workspace that are kept when it has ended. */
+  /** Files of its workspace that are stored when it has ended. */
   artifacts: z.array(z.string()).optional(),
   needs_files: z.array(NeededArtifact).optional(),
-  /** How the host is reached or chosen, as the inventory says; `address` is for host agents. */
+  /** Requirements for its host from the inventory; `address` is for host agents. */
   requires: Requirements,
   address: z.string().optional(),
   token_env: z.string().optional(),
-  /** Set by the client of a host agent: tells two attempts apart that bear the same id. */
+  /** Set by the client of a host agent: tells apart two attempts with the same id. */
   request_id: z.string().optional(),
 })
 export type AttemptSpec = z.infer<typeof AttemptSpec>
 
-/** Length in bytes and SHA-256 (hex) of one whole stream; no hash where it never left the process that made it. */
+/** Length in bytes and SHA-256 (hex) of one whole stream; no hash if the stream never left the process that made it. */
 export const StreamEnd = z.object({ length: z.number().int().min(0), sha256: z.string().optional() })
 export type StreamEnd = z.infer<typeof StreamEnd>
 
@@ -127,22 +130,23 @@ export const AttemptEnd = z.object({
   message: z.string().optional(),
   exit_code: z.number().int().optional(),
   signal: z.string().optional(),
-  /** Variables it exported: BOPS_EXPORT lines and `outputs`. */
+  /** Variables that it exported: BOPS_EXPORT lines and `outputs`. */
   exports: z.record(z.string(), z.string()).optional(),
   streams: z.partialRecord(StreamName, StreamEnd).optional(),
-  /** Where the host keeps the whole output, for `output_path`. */
+  /** Paths of the whole output on the host, for `output_path`. */
   output_files: z.partialRecord(StreamName, z.string()).optional(),
   duration_ms: z.number().optional(),
   usage: AttemptUsage.optional(),
-  /** Uses of tools that an agent was denied. */
+  /** Tool uses that an agent was denied. */
   denied: DeniedUses.optional(),
   last_error_line: lastErrorLine,
 })
 export type AttemptEnd = z.infer<typeof AttemptEnd>
 
 /**
- * A host that the processes of an attempt in a box asked the proxy of their machine for: so many were refused since the last
- * report of it, or so many bytes went there and came back. A machine sends it to a hub alone that says it knows it (`welcome`).
+ * A host that the processes of a boxed attempt requested from their machine's proxy: how many requests were refused
+ * since the last report of it, or how many bytes were sent there and back. A machine sends it only to a hub that
+ * supports it (`welcome`).
  */
 export const NetworkReport = z.object({
   type: z.literal('network'),
@@ -156,7 +160,7 @@ export const NetworkReport = z.object({
 })
 export type NetworkReport = z.infer<typeof NetworkReport>
 
-/** Facts of a coding task that a machine reports; to a hub alone that says it knows them (`welcome`). */
+/** Facts of a coding task that a machine reports, only to a hub that supports them (`welcome`). */
 export const ArtifactReport = z.object({ type: z.literal('artifact'), artifact: Artifact })
 export const PushReport = z.object({
   type: z.literal('pushed'),
@@ -172,15 +176,15 @@ export const TestsReport = z.object({ type: z.literal('tests'), tests: TestFigur
 export const laterReports = ['network', 'artifact', 'pushed', 'pull_request', 'tests'] as const
 export type LaterReportType = (typeof laterReports)[number]
 
-/** A report of a host on an attempt, in order. `ended` is the last. */
+/** A host's reports on an attempt, in order. `ended` is the last. */
 export const AttemptReport = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('started'),
     pid: z.number().int().optional(),
     time: z.string().optional(),
-    /** The isolation and network that it got; absent: none of either. */
+    /** The isolation and network that it got; absent: neither. */
     isolation: z.optional(Isolation),
-    /** Of one without an isolation. */
+    /** Only for an attempt without an isolation. */
     made_box: z.optional(MadeBox),
     network: z.optional(Network),
   }),
@@ -190,9 +194,9 @@ export const AttemptReport = z.discriminatedUnion('type', [
     message: z.string().optional(),
     reason: z.optional(Reason),
   }),
-  /** An update of an agent; at most `MAX_UPDATE_BYTES` as JSON. */
+  /** An agent's update; at most `MAX_UPDATE_BYTES` as JSON. */
   z.object({ type: z.literal('update'), update: AgentUpdate }),
-  /** The input has reached the agent, or has become pointless. */
+  /** The input has reached the agent, or no longer matters. */
   z.object({ type: z.literal('input_taken'), input_id: z.string() }),
   NetworkReport,
   ArtifactReport,

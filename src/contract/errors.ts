@@ -1,6 +1,6 @@
 /**
- * Every error that Errand shows to a person or a program. `code` is stable and may be scripted against;
- * `message` says what and which; `hint` says what to do.
+ * The HTTP status of every error code that Errand shows to a person or a program. `code` is stable, so scripts may rely
+ * on it; `message` says what happened and to what; `hint` says what to do.
  */
 export const errorStatus = {
   bad_request: 400,
@@ -90,7 +90,7 @@ export class ErrandError extends Error {
     return errorStatus[this.code]
   }
 
-  /** The one shape an error has on the wire. */
+  /** Returns the one wire format of an error. */
   toBody(): ErrorBody {
     return {
       error: {
@@ -106,11 +106,11 @@ export class ErrandError extends Error {
 /** Returns the message of whatever was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** Also of another bundle of Errand's, whose classes are not the same. */
+/** Reports whether it is an `ErrandError`, even one of another bundle of Errand's with classes of its own. */
 export const isErrandError = (error: unknown): error is ErrandError =>
   error instanceof Error && error.name === 'ErrandError'
 
-/** And what to do about it, where that is known: two sentences. */
+/** Returns the message and, if it is known, what to do about it: two sentences. */
 export const messageWithHint = (error: unknown): string =>
   isErrandError(error) && error.hint !== undefined
     ? `${asSentence(error.message)} ${error.hint}`

@@ -10,8 +10,8 @@ import { Artifact } from './tasks/artifact.ts'
 import { PullRequestState, TestFigures } from './tasks/task-facts.ts'
 
 /**
- * The event log of a run: append-only, `seq` from 1 with no hole. A run's state is what folding it gives.
- * `step` is a step's name; `phase` says which of the three lists of steps it stands in.
+ * The fields of every event in a run's log. The log is append-only, with `seq` from 1 without gaps; folding it gives
+ * the run's state. In events, `step` is a step's name, and `phase` says which of the three lists of steps it is in.
  */
 const head = { seq: z.number().int().min(1), time: z.string().describe('RFC 3339, UTC, milliseconds') }
 const at = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
@@ -23,7 +23,7 @@ const attempt = z.number().int().min(1)
 const vars = z.record(z.string(), z.string())
 const placedOn = z.string().optional().describe("The runner's storage (`hello`) when it was placed there")
 
-/** The demands of the group of its runner, beside those of the run. */
+/** The requirements of its runner's group, in addition to those of the run. */
 const ofGroup = {
   isolation: z.optional(Isolation).describe('What the group of its runner asks for at least'),
   network: z.optional(Network).describe('What that group lets it reach at most'),
@@ -36,11 +36,13 @@ export const StepInstance = z.object({
   host: z.string(),
   /** Variables of this matrix combination or foreach item. */
   vars: vars.optional(),
-  /** Set where the run is a retry and this instance is taken over as done: what it exported. */
+  /** Set when the run is a retry and takes this instance over as done: the instance's exports. */
   carried: vars.optional(),
-  /** Of a sub-workflow that a retry takes over or leaves as it ended: its run. */
+  /** The run of a sub-workflow that a retry takes over or leaves unchanged. */
   child: z.string().optional(),
-  /** Set where it never begins: its `when` does not hold or cannot be evaluated, or a retry leaves it as it ended, or out. */
+  /**
+   * Set when it never begins: its `when` is false or cannot be evaluated, or a retry leaves it unchanged, or skips it.
+   */
   ended: z
     .object({
       status: z.enum(['skipped', 'failed', 'canceled', 'interrupted']),
@@ -88,7 +90,7 @@ export const RunEvent = z.discriminatedUnion('type', [
     instance: z.number().int().min(0),
     host: z.string(),
     try: z.number().int().min(1),
-    /** Set where it was placed at once. */
+    /** Set when it was placed at once. */
     runner: z.string().optional(),
     storage_id: placedOn,
     ...ofGroup,
@@ -155,9 +157,9 @@ export const RunEvent = z.discriminatedUnion('type', [
       .literal(true)
       .optional()
       .describe('Where its bytes belong among those of the other stream is not known'),
-    /** Filled in on the way out, never stored; bytes that are no UTF-8 are U+FFFD. */
+    /** Added when the event is read, never stored; bytes that are not UTF-8 become U+FFFD. */
     text: z.string().optional(),
-    /** Filled in likewise: so many bytes of it are no longer there. */
+    /** Added likewise: how many of its bytes are gone. */
     missing: z.number().int().min(1).optional(),
   }),
   at('attempt.finished', {
@@ -181,9 +183,9 @@ export const RunEvent = z.discriminatedUnion('type', [
   at('agent.update', { attempt, step, host: z.string(), update: AgentUpdate }),
   at('input.given', { attempt, input: AttemptInput, by: z.string().optional() }),
   at('input.taken', { attempt, input_id: z.string() }),
-  /** A prompt that came too late for the attempt is the one of another run, which goes on with the session. */
+  /** A prompt that came too late for the attempt belongs to another run, which continues the session. */
   at('input.passed_on', { attempt, input_id: z.string(), run_id: z.string() }),
-  /** A prompt that came too late for the attempt, and that nothing goes on with. */
+  /** A prompt came too late for the attempt, and no run continues with it. */
   at('input.dropped', { attempt, input_id: z.string(), message: z.string() }),
   at('approval.requested', {
     step,
@@ -222,7 +224,7 @@ export type RunEvent = z.infer<typeof RunEvent>
 export type EventType = RunEvent['type']
 export type EventOf<T extends EventType> = Extract<RunEvent, { type: T }>
 
-/** An event before it has its place in the log. */
+/** An event that has no place in the log yet. */
 export type NewEvent = RunEvent extends infer E
   ? E extends RunEvent
     ? Omit<E, 'seq' | 'time'>

@@ -19,7 +19,7 @@ export const HubFacts = z.object({
 })
 export type HubFacts = z.infer<typeof HubFacts>
 
-/** The kinds of outside services that a hub speaks to. */
+/** The kinds of outside services that a hub uses. */
 export const outsideServiceNames = [
   'forge',
   'smtp',

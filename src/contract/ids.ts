@@ -2,17 +2,17 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import * as z from './mini-zod.ts'
 
 /**
- * A run id: `run_` and what follows. A caller may bring its own (letters, digits, `_`, `-`, up to 100
- * characters), as the workflow runner's users do; the prefix is not required of theirs.
+ * A run id, normally beginning with `run_`. A caller may choose one (letters, digits, `_`, `-`, up to 100 characters),
+ * as the workflow runner's users do; it does not need the prefix.
  */
 export const RunId = z
   .string()
   .check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/, 'a run id is 1-100 letters, digits, "_" or "-"'))
 
-/** A new run id that sorts by time: 9 base-32 characters of milliseconds, 11 of chance (55 bits). */
+/** Returns a new run id that sorts by time: 9 base-32 characters of milliseconds, 11 random ones (55 bits). */
 export const newRunId = (nowMs: number = Date.now()): string => `run_${timedText(nowMs)}`
 
-/** A new id of a coding task, made as those of runs are. */
+/** Returns a new id of a coding task, made like a run's. */
 export const newTaskId = (nowMs: number = Date.now()): string => `task_${timedText(nowMs)}`
 
 function timedText(nowMs: number): string {
@@ -21,26 +21,26 @@ function timedText(nowMs: number): string {
   return `${time}${randomText(11)}`
 }
 
-/** An attempt id: the run's id, a dot, and the attempt's number within the run, from 1. */
+/** Returns an attempt id: the run's id, a dot, and the attempt's number within the run, from 1. */
 export const attemptId = (runId: string, number: number): string => `${runId}.${number}`
 
-/** The two halves of an attempt id. */
+/** Splits an attempt id into its two halves. */
 export function splitAttemptId(id: string): { runId: string; number: number } {
   const dot = id.lastIndexOf('.')
   return { runId: id.slice(0, dot), number: Number(id.slice(dot + 1)) }
 }
 
-/** Digits of numbers to the base 32, in the order in which they sort. */
+/** Base-32 digits, in the order in which they sort. */
 const digits32 = '0123456789abcdefghijklmnopqrstuv'
 
-/** Characters of chance that nobody can guess, 5 bits each. */
+/** Returns random characters that nobody can guess, 5 bits each. */
 export function randomText(characters: number): string {
   let text = ''
   for (const byte of randomBytes(characters)) text += digits32[byte & 31]
   return text
 }
 
-/** From the kernel itself: to load Node's cryptography takes as long as to check a workflow. */
+/** Reads from the kernel: loading Node's cryptography takes as long as checking a workflow. */
 function randomBytes(count: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(count)
   try {
@@ -51,15 +51,15 @@ function randomBytes(count: number): Uint8Array<ArrayBuffer> {
       closeSync(device)
     }
   } catch {
-    // There is none here, or no descriptor is left.
+    // This system has no such file, or no descriptor is left.
   }
   return crypto.getRandomValues(bytes)
 }
 
-/** Returns a name that every file system takes; short enough that a name of three of them stays under 255 bytes. */
+/** Returns a name that every file system accepts; short enough that a name of three of them stays under 255 bytes. */
 const safe = (name: string): string => name.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 70)
 
-/** Name of the file in `output_path` that a person finds one stream of an attempt in. */
+/** Returns the name of the file in `output_path` that holds one stream of an attempt. */
 export function outputFileName(
   spec: { attempt_id: string; run_id: string; step: string; host: string },
   stream: string,

@@ -27,7 +27,7 @@ const networks: fc.Arbitrary<Network | undefined> = fc.option(
 )
 const asks = fc.record({ isolation: isolations, network: networks })
 
-/** Everything is reached but where something is asked for; hosts as they are written. */
+/** Reports whether a network lets a host through; without a network every host is reachable. */
 function reaches(network: Network | undefined, host: string): boolean {
   if (network === undefined || network === 'all') return true
   if (typeof network === 'string') return false

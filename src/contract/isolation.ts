@@ -2,28 +2,31 @@ import { ErrandError } from './errors.ts'
 import * as z from './mini-zod.ts'
 import { described, withExample } from './mini-zod.ts'
 
-/** How far the processes of a step stand apart from their machine, from the least to the strictest. */
+/** Levels of isolation between the processes of a step and their machine, from the weakest to the strictest. */
 export const Isolation = z.enum(['none', 'sandbox', 'container'])
 export type Isolation = z.infer<typeof Isolation>
 
 /**
- * The box of a runner that was made for one run: the container or pod that it is. What has no other box stands in that one, beside
- * the runner; its network counts as open (`all`), since only who keeps the engine or cluster knows what that lets through.
+ * The box of a provisioned runner: the container or pod that it is. An attempt without another box is in this one,
+ * beside the runner. Its network counts as open (`all`), since only the operator of the engine or cluster knows what it
+ * lets through.
  */
 export const MadeBox = z.enum(['container', 'pod'])
 export type MadeBox = z.infer<typeof MadeBox>
 
 const LABEL = '[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?'
 const PORT = String.raw`([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])`
-/** `name`, `*.name`, each with `:port` where it is neither 80 nor 443, and `@private` where its address is a private one. */
+/**
+ * Matches `name` and `*.name`, each with `:port` unless it is 80 or 443, and with `@private` if its address is private.
+ */
 const HOST = new RegExp(String.raw`^(\*\.)?${LABEL}(\.${LABEL})*\.?(:${PORT})?(@private)?$`)
 export const AllowedHost = z
   .string()
   .check(z.regex(HOST, 'a host is written name, *.name, name:port or name:port@private'), z.maxLength(300))
 
 /**
- * The reach of processes in a box, always by the proxy of their runner: nothing, the services of their models, these hosts and
- * the models, or every public host.
+ * The hosts that boxed processes reach, always through their runner's proxy: none, their models' services, the listed
+ * hosts and the models, or every public host.
  */
 export const Network = withExample(
   z.union([
@@ -36,13 +39,13 @@ export const Network = withExample(
 )
 export type Network = z.infer<typeof Network>
 
-/** An image of a container as it is named: `node:22`, `registry.example.com:5000/tools@sha256:…`. */
+/** Matches the name of a container image: `node:22`, `registry.example.com:5000/tools@sha256:…`. */
 const IMAGE = /^[a-zA-Z0-9][\w.-]*(:\d{1,5})?(\/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$/
 export const ImageName = z
   .string()
   .check(z.regex(IMAGE, 'an image is written name, name:tag or registry/name:tag'), z.maxLength(500))
 
-/** The keys by which a file, a step or a request asks for a box. */
+/** The keys with which a file, a step or a request asks for a box. */
 export const BoxAskShape = {
   isolation: described(z.optional(Isolation), 'The least that stands between its processes and the machine'),
   network: described(
@@ -51,14 +54,14 @@ export const BoxAskShape = {
   ),
   image: described(z.optional(ImageName), 'Image of its container, for isolation: container'),
 }
-/** The demands of one of those who have a say: file and step, request, group, runner. */
+/** The box that one party asks for: file and step, request, group, runner. */
 export interface BoxAsk {
   isolation?: Isolation | undefined
   network?: Network | undefined
   image?: string | undefined
 }
 
-/** The demands of both together: the stricter of each, and the image of the second, which is the nearer one. */
+/** Combines two requests: the stricter value of each, and the image of the second, which is the nearer one. */
 export function strictestAsk(a: BoxAsk, b: BoxAsk): BoxAsk {
   const network = strictestNetwork(a.network, b.network)
   const isolation = boxFor(strictestIsolation(a.isolation, b.isolation), network)
@@ -70,7 +73,7 @@ export function strictestAsk(a: BoxAsk, b: BoxAsk): BoxAsk {
   }
 }
 
-/** A network that someone asks for, with private hosts only where the operator's own names them. */
+/** Returns the requested network; private hosts stay only where the operator's own network names them. */
 export function permitted(asked: Network | undefined, operators: Network | undefined): Network | undefined {
   if (asked === undefined || typeof asked === 'string') return asked
   const own = new AllowedHosts(typeof operators === 'object' ? operators.allow : [])
@@ -80,7 +83,10 @@ export function permitted(asked: Network | undefined, operators: Network | undef
   return { allow: [...new Set(allow)] }
 }
 
-/** A network as options and variables write it: `all`, `models`, `none`, or hosts with commas between; undefined: it is none. */
+/**
+ * Parses a network from options and variables: `all`, `models`, `none`, or hosts separated by commas; undefined for any
+ * other text.
+ */
 export function readNetwork(text: string): Network | undefined {
   const word = text.trim()
   if (word === 'all' || word === 'models' || word === 'none') return word
@@ -92,16 +98,18 @@ export function readNetwork(text: string): Network | undefined {
   return network.success ? network.data : undefined
 }
 
-/** Hosts that are named of a list. */
+/** Most hosts of a list that are reported. */
 const MOST_NAMED = 20
 
-/** A network as it is told of each attempt: of a list the first hosts, since a step may have thousands of instances. */
+/**
+ * Shortens a network for the reports of each attempt to its first hosts, since a step may have thousands of instances.
+ */
 export const toldNetwork = (network: Network): Network =>
   typeof network === 'string' ? network : { allow: network.allow.slice(0, MOST_NAMED) }
 
 /**
- * The demands on what comes after an attempt that was told to be in that box: no lesser one, from where it reaches no more. A
- * list that may have been longer than it was told demands nothing.
+ * Returns the minimum box for what follows an attempt in the given box: nothing weaker, with no wider reach. A list of
+ * hosts that may have been shortened sets no limit.
  */
 export function askAfter({ isolation, network }: Pick<BoxAsk, 'isolation' | 'network'>): BoxAsk {
   if (isolation === undefined || isolation === 'none') return {}
@@ -109,14 +117,14 @@ export function askAfter({ isolation, network }: Pick<BoxAsk, 'isolation' | 'net
   return isWhole ? { isolation, network } : { isolation }
 }
 
-/** A network as a person reads it. */
+/** Formats a network for a person. */
 export function networkText(network: Network): string {
   if (typeof network === 'string') return network
   const more = network.allow.length - MOST_NAMED
   return `${network.allow.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
-/** Throws `invalid_argument` where no box is wanted, and the network is to be limited. */
+/** Throws `invalid_argument` when the network is to be limited without a box. */
 export function checkNetworkHasBox({ isolation, network = 'all' }: BoxAsk): void {
   if (isolation === 'none' && network !== 'all')
     throw new ErrandError('invalid_argument', 'network needs a box: without one everything is reached.', {
@@ -124,7 +132,7 @@ export function checkNetworkHasBox({ isolation, network = 'all' }: BoxAsk): void
     })
 }
 
-/** The least isolation that holds to the network: what is not in a box reaches everything. */
+/** Returns the weakest isolation that can enforce the network: without a box a process reaches everything. */
 export const boxFor = (
   isolation: Isolation | undefined,
   network: Network | undefined,
@@ -133,7 +141,7 @@ export const boxFor = (
 
 const ISOLATIONS = Isolation.options
 
-/** The stricter of two; one that is not given asks for nothing. */
+/** Returns the stricter of two; a missing one asks for nothing. */
 export function strictestIsolation(
   a: Isolation | undefined,
   b: Isolation | undefined,
@@ -142,7 +150,9 @@ export function strictestIsolation(
   return ISOLATIONS[Math.max(ISOLATIONS.indexOf(a), ISOLATIONS.indexOf(b))]
 }
 
-/** The hosts that both let through; one that is not given lets all through. Hosts that only one names are not allowed. */
+/**
+ * Returns the hosts that both let through; a missing one lets all through. Hosts that only one names are not allowed.
+ */
 export function strictestNetwork(a: Network | undefined, b: Network | undefined): Network | undefined {
   if (a === undefined || b === undefined) return a ?? b
   if (a === 'none' || b === 'none') return 'none'
@@ -154,7 +164,7 @@ export function strictestNetwork(a: Network | undefined, b: Network | undefined)
   return both.length === 0 ? 'models' : { allow: [...new Set(both)] }
 }
 
-/** Hosts as they are written in `allow`, to be asked whether one of them lets through all that another does. */
+/** Compares hosts as written in `allow`: tells whether one of them covers another host. */
 class AllowedHosts {
   readonly #exact = new Map<string, HostParts[]>()
   readonly #wild = new Map<string, HostParts[]>()
@@ -186,7 +196,7 @@ interface HostParts {
   isPrivate: boolean
 }
 
-/** The parts of a host as it is written in `allow`; without a port it is 80 and 443. */
+/** Returns the parts of a host as written in `allow`; without a port it is 80 and 443. */
 export function partsOf(host: string): HostParts {
   const isPrivate = host.endsWith('@private')
   const [name = '', port] = (isPrivate ? host.slice(0, -'@private'.length) : host).toLowerCase().split(':')
@@ -195,7 +205,9 @@ export function partsOf(host: string): HostParts {
   return { name: bare, wild, port: port === undefined ? undefined : Number(port), isPrivate }
 }
 
-/** Why the network of a box refuses something: the words of `network.refused`, and how a person is told. */
+/**
+ * The reasons for which a box's network refuses a request: the words of `network.refused`, and the text for a person.
+ */
 export const refusals = {
   bad_request: 'it is no request that a proxy can pass on',
   odd_address: 'its host is neither a name nor an address in its usual form',
@@ -213,7 +225,7 @@ export const refusals = {
 } as const
 export type Refusal = keyof typeof refusals
 
-/** A reason as a person reads it; one that a newer runner tells stands as it is. */
+/** Formats a reason for a person; one that only a newer runner knows is shown unchanged. */
 export const refusalText = (why: string, count = 1): string => {
   const times = count > 1 ? `${count.toLocaleString('en-US')} times` : ''
   if (!isRefusal(why)) return times === '' ? why : `${why} (${times})`

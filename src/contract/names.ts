@@ -1,20 +1,21 @@
 import * as z from './mini-zod.ts'
 
 /**
- * Of control, line breaks, what turns the direction of text, halves of characters, and those that are never seen: a list
- * shows another name than is meant. The joiners (U+200C, U+200D) are a part of some scripts.
+ * Characters with which a list would show another name than is meant: control characters, line breaks, changes of text
+ * direction, halves of characters, and invisible ones. The joiners (U+200C, U+200D) are allowed, because some scripts
+ * need them.
  */
 const MISLEADING = String.raw`\p{Cc}\p{Cs}\u00ad\u061c\u115f\u1160\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\u3164\ufeff\uffa0`
 const misleading = new RegExp(`[${MISLEADING}]`, 'u')
 const anyMisleading = new RegExp(misleading, 'gu')
-/** A text, perhaps empty, that holds none of them. */
+/** Matches a text, perhaps empty, without such characters. */
 export const notMisleading = new RegExp(`^[^${MISLEADING}]*$`, 'u')
-/** The text without them, where it is not a person who has named something so. */
+/** Returns a text without such characters, for names that people did not choose. */
 export const withoutMisleading = (text: string): string => text.replaceAll(anyMisleading, '')
 export const NOT_MISLEADING_RULE =
   'it has no control characters, and none that are never seen or turn the text around'
 
-/** Returns what is wrong with a name that people read in lists and write in commands; undefined: nothing. */
+/** Returns the fault of a name that people read in lists and write in commands; undefined when it has none. */
 export function nameFault(name: string, most: number): string | undefined {
   const found = misleading.exec(name)
   if (found !== null) {
@@ -26,30 +27,33 @@ export function nameFault(name: string, most: number): string | undefined {
   return name.length > most ? `it has ${name.length} characters, ${most} are the most` : undefined
 }
 
-/** Most characters of the name of a runner, a group, a token, a label and of its value. */
+/** Most characters in the name of a runner, group, token or label, and in a label's value. */
 export const MAX_NAME = 200
 
 /** The rule of a variable's name, in words. */
 export const VAR_NAME_RULE =
   'a variable name is letters, digits and "_", 128 at most, not starting with a digit, and not "__proto__"'
 
-/** A variable's name, as a process's environment takes it. JavaScript keeps `__proto__` for itself: JSON loses it. */
+/** A variable's name, as a process's environment accepts it. JavaScript reserves `__proto__`: JSON loses it. */
 export const VarName = z
   .string()
   .check(z.regex(/^(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,127}$/, VAR_NAME_RULE))
 
-/** Credentials whose names end in no such way. */
+/** Credentials whose names end in another way. */
 const oddlyNamed = new Set(['ANTHROPIC_CUSTOM_HEADERS', 'AWS_BEARER_TOKEN_BEDROCK', 'ERRAND_SMTP_URL'])
 
-/** How the name of a credential ends; `KEY`, `PASS`, `PWD` and `PAT` by themselves are other things too. */
+/** Matches how a credential's name ends; `KEY`, `PASS`, `PWD` and `PAT` alone have other meanings too. */
 const CREDENTIAL =
   /(^|_)(API_?KEY|(ACCESS|AUTH)?TOKEN|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|JWT)$|_(KEY|PASS|PWD|PAT)$|PASSWORD|PASSWD/i
 
-/** Keys that open nothing: parts of tables, caches and queues; what is public; paths of files that hold a credential. */
+/**
+ * Matches keys that are not credentials: of tables, caches and queues; public ones; and paths of files that hold a
+ * credential.
+ */
 const NO_CREDENTIAL =
   /(^|_)(PUBLIC|PUB|PRIMARY|FOREIGN|UNIQUE|SORT|PARTITION|SHARD|ROW|INDEX|GROUP|CACHE|ROUTING|OBJECT|IDEMPOTENCY|HOT)_KEY$|_(FILE|PATH|DIR|FOLDER|LENGTH|POLICY|PROMPT|REQUIRED|ENABLED|COMMAND)$|^GOOGLE_APPLICATION_CREDENTIALS$/i
 
-/** Whether a variable of this name holds a credential, as far as a name can tell. */
+/** Reports whether a variable with this name holds a credential, as far as a name can tell. */
 export const isCredentialName = (name: string): boolean =>
   oddlyNamed.has(name) || (CREDENTIAL.test(name) && !NO_CREDENTIAL.test(name))
 

@@ -1,11 +1,11 @@
 import * as z from 'zod'
 import { PlainName } from './plain-name.ts'
 
-/** Requests and answers of `/api/me/places`: where a person is told what needs them. */
+/** Requests and answers of `/api/me/places`: the places at which a person is notified. */
 
 const time = z.string().describe('RFC 3339, UTC')
 
-/** The places that a user may have. */
+/** Most places that a user may have. */
 export const MOST_PLACES = 10
 
 export const PlaceKind = z.enum(['webhook', 'ntfy', 'email'])
@@ -26,7 +26,7 @@ const url = z
   .url({ protocol: /^https?$/, error: 'is no address that begins with https:// or http://' })
   .max(2000)
 
-/** `POST /api/me/places`. What it holds beside its name is never given back. */
+/** `POST /api/me/places`. Only the name is ever returned. */
 export const CreatePlace = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('webhook'),

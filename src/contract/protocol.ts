@@ -8,20 +8,22 @@ import { Labels, PlainName, PlainText } from './plain-name.ts'
 import { RunnerAnswer, RunnerAsk } from './tasks/pool-ask.ts'
 
 /**
- * Frames between hub and runner: one WebSocket that the runner opens, JSON text frames, output as binary
- * frames (`output-frame.ts`). Order and repetition: a report carries `n`, counting from 1 within an attempt and
- * epoch; the hub takes n = last + 1 and ignores what it has; output carries its offset, and the hub's length
- * decides. So resent, doubled and reordered frames change nothing.
+ * The newest version of the protocol between hub and runner. The runner opens one WebSocket, with JSON text frames, and
+ * output as binary frames (`OutputFrame`).
  *
- * Types of frames and fields that one side does not know it leaves aside, so new ones need no new version. What the other
- * side has to understand (a new kind of standing, of stream) does, and is said from that version on. A new kind of report goes
- * to a hub that says that it knows it, and to others in words of an older one.
+ * Order and repetition: a report carries `n`, counting from 1 within an attempt and epoch; the hub takes n = last + 1
+ * and ignores what it has. Output carries its offset, and the hub's length decides. Resent, doubled and reordered
+ * frames therefore change nothing.
+ *
+ * Each side ignores types of frames and fields that it does not know, so adding one needs no new version. What the
+ * other side must understand (a new kind of standing, of stream) does need one, and is sent only from that version on.
+ * A new kind of report goes to a hub that declares support for it; other hubs get it in words of an older kind.
  */
 export const PROTOCOL_VERSION = 1
-/** The oldest version that is still spoken. */
+/** The oldest version that is still supported. */
 export const OLDEST_PROTOCOL_VERSION = 1
 
-/** The newest version that a runner's `hello` and this Errand have in common. */
+/** Returns the newest version that a runner's `hello` and this Errand have in common. */
 export function commonProtocol(hello: { protocol: number; newest_protocol?: number }): number | undefined {
   const newest = Math.min(PROTOCOL_VERSION, hello.newest_protocol ?? hello.protocol)
   return newest >= Math.max(OLDEST_PROTOCOL_VERSION, hello.protocol) ? newest : undefined
@@ -32,9 +34,9 @@ const epoch = z.number().int().min(1)
 const lengths = z.partialRecord(StreamName, z.number().int().min(0))
 const reportCount = z.number().int().min(0)
 
-/** Whether a machine can put attempts into a box of a kind, and why not. */
+/** Whether a machine can put attempts into one kind of box, and why not. */
 const Usable = z.object({ usable: z.boolean(), why: z.string().optional() })
-/** The boxes that a machine can give; absent from one of a release that makes none. */
+/** The boxes that a machine can provide; absent from a release without boxes. */
 export const GivenIsolation = z.object({
   sandbox: Usable,
   container: Usable,
@@ -42,48 +44,51 @@ export const GivenIsolation = z.object({
 })
 export type GivenIsolation = z.infer<typeof GivenIsolation>
 
-/** How a machine becomes a runner: an admin makes a token that is good once, and the machine exchanges it for its own. */
+/**
+ * Enrollment turns a machine into a runner: an admin makes a token that is valid once, and the machine exchanges it for
+ * its own.
+ */
 
-/** As runners are known by. */
+/** A runner's id. */
 const RunnerId = PlainName
 
 export const Hello = z.object({
   type: z.literal('hello'),
-  /** The oldest version that it speaks: a hub that speaks one alone takes no other. */
+  /** The oldest version that it supports: a hub that knows only one version accepts no other. */
   protocol: z.number().int(),
-  /** The newest; absent: the same. */
+  /** The newest version that it supports; absent: the same. */
   newest_protocol: z.number().int().optional(),
   version: PlainText,
   runner_id: RunnerId,
-  /** Made anew at each start of the runner process: tells a reconnect from a restart. */
+  /** New at each start of the runner process: tells a reconnect from a restart. */
   boot_id: z.string().min(1).max(200),
   /**
-   * Another one after each boot of its machine, and in each folder made anew: while it is the same, nothing that the
-   * runner has written is lost.
+   * Changes with each boot of its machine and with each new folder: while it is the same, nothing that the runner has
+   * written is lost.
    */
   storage_id: z.string().min(1).max(200).optional(),
   group: PlainName,
   labels: Labels,
   mode: z.enum(['chat', 'issue', 'all']),
   hostname: PlainName,
-  /** Where it was told one: refused where its token is another tenant's. */
+  /** Set if the runner was given a tenant: the hub refuses it when its token belongs to another one. */
   tenant: z.string().optional(),
   cpus: z.number().positive(),
   memory_bytes: z.number().positive(),
-  /** How many attempts it takes at once. */
+  /** Number of attempts that it takes at once. */
   slots: z.number().int().min(1),
-  /** The means that holds attempts to their limits on its machine. */
+  /** The mechanism that enforces limits on its machine. */
   limits: AttemptUsage.shape.held_by.optional(),
   /** The boxes that it can put attempts into; absent: none. */
   isolation: GivenIsolation.optional(),
-  /** Its container engine, where it has one. */
+  /** The machine's container engine, if it has one. */
   containers: z.object({ engine: PlainText, version: PlainText }).optional(),
-  /** The settings of its operator for bots. */
+  /** The operator's settings for bots. */
   bots: z
     .object({
-      /** So many cores of bots are one that is kept for them; absent: none is. */
+      /** Number of bot cores that share one reserved core; absent: no core is reserved. */
       cpu_overcommit: z.number().min(1).optional(),
-      /** The most that one may ask for; absent: what the machine has. */
+      /** The most that a bot may request; absent: what the machine has. */
       most: z
         .object({
           memory_bytes: z.number().positive(),
@@ -97,30 +102,30 @@ export const Hello = z.object({
         .optional(),
     })
     .optional(),
-  /** All that it still has: running, or ended and not yet released. */
+  /** Every attempt that it still has: running, or ended and not yet released. */
   attempts: z.array(
     z.object({
       attempt_id,
       epoch,
       ended: z.boolean(),
-      /** How many reports it has of it, without the end. */
+      /** Number of reports that it has of the attempt, without the end. */
       reports: z.number().int().min(0).optional(),
     }),
   ),
-  /** Runs whose workspace it holds; it is told `forget_run` of those that the hub has not open. */
+  /** Runs whose workspace it holds; the hub sends `forget_run` for those that are not open there. */
   runs: z.array(z.string()).optional(),
-  /** The agents of its machine, as far as it has looked. */
+  /** The agents of its machine, as far as it has checked. */
   agents: z.array(AgentState).optional(),
 })
 export type Hello = z.infer<typeof Hello>
 
-/** How far a runner is with an attempt over this link, and which commands of the hub have reached it. */
+/** A runner's progress with an attempt over this link, and which commands of the hub have reached it. */
 const AttemptProgress = z.object({
   attempt_id,
   epoch,
-  /** All that was sent, where not all of it is acknowledged. */
+  /** Everything that was sent, if not all of it is acknowledged. */
   sent: z.object({ reports: reportCount, streams: lengths }).optional(),
-  /** The shortest grace of the cancels that it was told; absent: none has reached it. */
+  /** The shortest grace of the cancels that it received; absent: none. */
   cancel_grace_ms: z.number().optional(),
   /** Inputs that were received and are not reported as taken. */
   inputs: z.array(z.string()).optional(),
@@ -129,7 +134,7 @@ export type AttemptProgress = z.infer<typeof AttemptProgress>
 
 export const RunnerFrame = z.discriminatedUnion('type', [
   Hello,
-  /** An attempt will run; what it needs to survive a restart is on its disk. */
+  /** The runner accepts an attempt; what the attempt needs to survive a restart is on disk. */
   z.object({ type: z.literal('claimed'), attempt_id, epoch }),
   z.object({ type: z.literal('rejected'), attempt_id, epoch, message: z.string() }),
   z.object({
@@ -140,11 +145,11 @@ export const RunnerFrame = z.discriminatedUnion('type', [
     report: AttemptReport,
   }),
   /**
-   * With each heartbeat, of all attempts that it has, to a hub that asks for it: whatever was lost on the way while the link
-   * lived is sent again.
+   * Comes with each heartbeat for all attempts that it has, if the hub asks for it: frames that were lost on the live
+   * link are sent again.
    */
   z.object({ type: z.literal('progress'), attempts: z.array(AttemptProgress) }),
-  /** The place of these bytes among those of the other stream is not known; before the frame with the bytes. */
+  /** The place of these bytes among those of the other stream is unknown; comes before the frame with the bytes. */
   z.object({
     type: z.literal('unordered'),
     attempt_id,
@@ -153,26 +158,26 @@ export const RunnerFrame = z.discriminatedUnion('type', [
     offset: z.number().int().min(0),
     length: z.number().int().min(1),
   }),
-  /** Takes nothing new; finishes what it has. */
+  /** The runner accepts nothing new and finishes what it has. */
   z.object({ type: z.literal('draining') }),
-  /** The agents of its machine, as it found them now. */
+  /** The agents that its machine has now. */
   z.object({ type: z.literal('agents'), agents: z.array(AgentState) }),
-  /** The container engine of its machine, as it found it now; absent: there is none any more. */
+  /** The container engine that its machine has now; absent: none any more. */
   z.object({ type: z.literal('containers'), containers: Hello.shape.containers }),
-  /** The boxes that its machine can make, as it found them now. */
+  /** The boxes that its machine can make now. */
   z.object({ type: z.literal('isolation'), isolation: GivenIsolation }),
-  /** To an `ask`, once that is done. */
+  /** Answers an `ask` once that is done. */
   z.object({ type: z.literal('answer'), ask_id: z.string(), answer: RunnerAnswer }),
-  /** How bots that it has are now: each takes the place of what was told of it before. All of them over each new link. */
+  /** The present state of its bots: each replaces the earlier state of that bot. A new link starts with all of them. */
   z.object({ type: z.literal('bots'), bots: z.array(BotLive) }),
 ])
 export type RunnerFrame = z.infer<typeof RunnerFrame>
 
-/** The answer of the hub to an attempt named in `hello`. */
+/** The hub's answer to an attempt named in `hello`. */
 export const Standing = z.discriminatedUnion('state', [
-  /** Go on; the hub has reports up to `reports` and this much of each stream. */
+  /** The attempt continues; the hub has reports up to `reports` and this much of each stream. */
   z.object({ state: z.literal('continue'), attempt_id, epoch, reports: z.number().int(), streams: lengths }),
-  /** Stop it, drop it: it ended here, was handed on, or is unknown. */
+  /** The runner must stop and drop it: it ended at the hub, was handed on, or is unknown. */
   z.object({ state: z.literal('superseded'), attempt_id, epoch, why: z.string() }),
 ])
 export type Standing = z.infer<typeof Standing>
@@ -180,17 +185,17 @@ export type Standing = z.infer<typeof Standing>
 export const HubFrame = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('welcome'),
-    /** That is spoken on this link. */
+    /** The version that is used on this link. */
     protocol: z.number().int(),
     heartbeat_ms: z.number(),
     lost_after_ms: z.number(),
     attempts: z.array(Standing),
-    /** Kinds of reports that the hub knows, beside those that every hub does. */
+    /** Kinds of reports that the hub knows, in addition to those that every hub does. */
     reports: z.array(z.string()).optional(),
-    /** The hub compares `progress` with what it has. */
+    /** Set when the hub compares `progress` with what it has. */
     progress: z.boolean().optional(),
   }),
-  /** `secrets`: the values of the spec's secrets that the hub keeps, by variable. */
+  /** `secrets`: the values of the spec's secrets that the hub stores, by variable. */
   z.object({
     type: z.literal('start'),
     epoch,
@@ -198,8 +203,8 @@ export const HubFrame = z.discriminatedUnion('type', [
     secrets: z.record(z.string(), z.string()).optional(),
   }),
   /**
-   * Committed: reports up to `reports`, and this much of each stream. `resend`: what followed was dropped, it is
-   * to be sent again from here.
+   * The hub has committed reports up to `reports`, and this much of each stream. `resend`: the rest was dropped and
+   * must be sent again from here.
    */
   z.object({
     type: z.literal('ack'),
@@ -210,16 +215,19 @@ export const HubFrame = z.discriminatedUnion('type', [
     resend: z.boolean().optional(),
   }),
   z.object({ type: z.literal('cancel'), attempt_id, epoch, grace_ms: z.number(), reason: z.string() }),
-  /** Committed. Sent again over a new link until a report says that it was taken. */
+  /** A committed input. The hub sends it again over a new link until a report says that it was taken. */
   z.object({ type: z.literal('input'), attempt_id, epoch, input: AttemptInput }),
-  /** The end is committed, and with it all that came before: the attempt's folder may go. */
+  /** The end and everything before it is committed: the attempt's folder may be deleted. */
   z.object({ type: z.literal('release'), attempt_id, epoch }),
   z.object({ type: z.literal('superseded'), attempt_id, epoch, why: z.string() }),
-  /** Answered over this link, or never: what breaks with it is asked anew. A runner that does not know it says nothing. */
+  /**
+   * Answered over this link, or never: when the link breaks, the hub asks again. A runner that does not know the
+   * question does not answer.
+   */
   z.object({ type: z.literal('ask'), ask_id: z.string(), ask: RunnerAsk }),
-  /** The run has ended: its workspace may go. */
+  /** The run has ended: its workspace may be deleted. */
   z.object({ type: z.literal('forget_run'), run_id: z.string() }),
-  /** The hub closes the link and says why; `retry: false` means that trying again is no use. */
+  /** The hub closes the link and says why; `retry: false` means that trying again is useless. */
   z.object({ type: z.literal('refused'), code: z.string(), message: z.string(), retry: z.boolean() }),
 ])
 export type HubFrame = z.infer<typeof HubFrame>
@@ -255,9 +263,9 @@ export type RunnerView = z.infer<typeof RunnerView>
 
 /** Largest JSON frame, and largest binary frame, in bytes. */
 export const MAX_FRAME_BYTES = 4 * 1024 * 1024
-/** Most output bytes of one frame. */
+/** Most output bytes in one frame. */
 export const MAX_OUTPUT_CHUNK = 256 * 1024
-/** How far a runner may be ahead of the hub's acks, per attempt, in output bytes. */
+/** Output bytes by which a runner may be ahead of the hub's acks, per attempt. */
 export const OUTPUT_WINDOW_BYTES = 4 * 1024 * 1024
 
 /** `POST /api/runners/enrollments` */
@@ -326,10 +334,10 @@ export function encodeOutputFrame(frame: OutputFrame): Buffer {
   return out
 }
 
-/** Whether it is of this kind; of another one only a newer Errand knows what it is. */
+/** Reports whether a frame is of this kind; only a newer Errand knows other kinds. */
 export const isOutputFrame = (data: Buffer): boolean => data.length === 0 || data.readUInt8(0) === KIND
 
-/** Throws `bad_request` for anything that is no such frame. */
+/** Decodes a frame. Throws `bad_request` for invalid data. */
 export function decodeOutputFrame(data: Buffer): OutputFrame {
   const stream = data.length >= HEAD ? streams[data.readUInt8(1)] : undefined
   const idLength = data.length >= HEAD ? data.readUInt16BE(14) : 0

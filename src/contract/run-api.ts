@@ -7,7 +7,7 @@ import { RunStatus } from './status.ts'
 import { Artifact } from './tasks/artifact.ts'
 import { Input, Scalar } from './workflow.ts'
 
-/** Requests and answers of `/api/runs` that do not already stand in `run.ts`. */
+/** Requests and answers of `/api/runs` that are not in `run.ts`. */
 
 const time = z.string().describe('RFC 3339, UTC')
 
@@ -31,7 +31,7 @@ export const RunList = z.object({ runs: z.array(RunSummary), next_cursor: z.stri
 export type RunList = z.infer<typeof RunList>
 export type ListRunsInput = z.input<typeof ListRuns>
 
-/** The workflow and variables that a run was made of. */
+/** The workflow and variables that a run was made from. */
 export const RunWorkflow = z.object({
   run_id: z.string(),
   workflow_name: z.string(),
@@ -67,7 +67,7 @@ export const ApprovalList = z.object({ runs: z.array(RunSummary) })
 export const Accepted = z.object({ run_id: z.string(), status: RunStatus })
 export type Accepted = z.infer<typeof Accepted>
 
-/** The runs that `DELETE /api/runs/:id` took away: the one named, and those that it had started. */
+/** The runs that `DELETE /api/runs/:id` removed: the named one, and those that it had started. */
 export const RunsDeleted = z.object({ deleted: z.array(z.string()) })
 export type RunsDeleted = z.infer<typeof RunsDeleted>
 
@@ -96,7 +96,7 @@ export const ErrorAnswer = z.object({
   }),
 })
 
-/** How a run's log and output are read. */
+/** The ways to read a run's log and output. */
 
 export const EventsQuery = z.object({
   after: z.coerce.number().int().min(0).optional().describe('Only events with a greater `seq`'),
@@ -140,7 +140,7 @@ export const HubEventsQuery = z.object({
   access_token: z.string().optional(),
 })
 const TopicName = z.string().regex(TOPIC, 'a topic is runs, tasks, runners, or run:ID@SEQ')
-/** `POST /api/events/:id`: what an open stream tells of from now on. A topic that it has already begins again. */
+/** `POST /api/events/:id`: what an open stream reports from now on. A topic that it already has begins again. */
 export const ChangeTopics = z.strictObject({
   add: z.array(TopicName).max(64).default([]),
   drop: z.array(TopicName).max(64).default([]),
@@ -148,10 +148,13 @@ export const ChangeTopics = z.strictObject({
 export const StreamTopics = z.object({
   topics: z.array(z.string()).describe('All that the stream has now, without seqs'),
 })
-/** `run.event` of a stream: an event of the run of a topic; one of output is without its text. */
+/** `run.event` of a stream: an event of a topic's run; an output event has no text. */
 export const TopicEvent = z.object({ run_id: z.string(), event: RunEvent })
 export type TopicEvent = z.infer<typeof TopicEvent>
-/** `topic` of a stream: that one was added, has ended with its run, is refused, or begins anew: from the first event, or lists are to be read again. */
+/**
+ * `topic` of a stream: the topic was added, has ended with its run, is refused, or starts again: from the first event,
+ * or with lists to be read again.
+ */
 export const TopicNews = z.object({
   topic: z.string(),
   state: z.enum(['begun', 'end', 'refused', 'reset']),
@@ -165,7 +168,10 @@ export const EventList = z.array(RunEvent)
 
 export const OutputPath = z.object({ id: RunId, number: z.coerce.number().int().min(1), stream: StreamName })
 
-/** The lines of an attempt: numbered in the order in which both streams came, by their first bytes. */
+/**
+ * Most lines of an attempt in one answer. Lines are numbered in the order in which both streams came, by their first
+ * bytes.
+ */
 
 export const MAX_LINES = 5_000
 export const MAX_LINES_BYTES = 8 * 1024 * 1024
@@ -320,7 +326,7 @@ export const ValidateAnswer = z.object({
 })
 export type ValidateAnswer = z.infer<typeof ValidateAnswer>
 
-/** An artifact as a list shows it, with where it comes from. */
+/** An artifact as a list shows it, with its origin. */
 export const ListedArtifact = z.object({
   ...Artifact.shape,
   step: z.string(),
@@ -328,6 +334,6 @@ export const ListedArtifact = z.object({
   attempt_id: z.string(),
 })
 export type ListedArtifact = z.infer<typeof ListedArtifact>
-/** `GET /api/runs/:id/artifacts`: in the order in which they were kept, of each attempt. */
+/** `GET /api/runs/:id/artifacts`: in the order in which each attempt stored them. */
 export const ArtifactList = z.object({ run_id: z.string(), artifacts: z.array(ListedArtifact) })
 export type ArtifactList = z.infer<typeof ArtifactList>

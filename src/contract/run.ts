@@ -15,7 +15,7 @@ import { Artifact } from './tasks/artifact.ts'
 import { PullRequestState, TestFigures } from './tasks/task-facts.ts'
 import { RunLabels, Scalar } from './workflow.ts'
 
-/** The making of a run, as the store keeps it; it never changes. */
+/** The origin of a run, as the store has it; it never changes. */
 export interface RunSpec {
   run_id: string
   /** The blueprint that made it: `workflow`, `agent`, `bot`, `task`. */
@@ -27,31 +27,31 @@ export interface RunSpec {
   vars: Record<string, string>
   owner: string
   tenant: string
-  /** The repository it is for: its group, and the secrets of its scope. */
+  /** The repository it is for: determines its group, and the secrets of its scope. */
   repository?: string
-  /** Of its workflow, and those that it was started with; absent: none. */
+  /** Labels of its workflow, and those that it was started with; absent: none. */
   labels?: Record<string, string>
   created_at: string
   /** The run and step that started this one, for a sub-workflow; the depth counts from 0. */
   parent?: { run_id: string; step: string; phase: StepPhase; instance: number; depth: number }
-  /** The run this one repeats or rolls back. */
+  /** The run that this one repeats or rolls back. */
   retry_of?: string
   /** The run whose steps this one undoes. */
   rolls_back?: string
-  /** The ended run whose session with an agent this one goes on with. */
+  /** The ended run whose agent session this one continues. */
   continues?: string
-  /** The run of the same bot in whose place this one comes. */
+  /** The run of the same bot that this one replaces. */
   replaces?: string
   /** Instances of main steps taken over from `retry_of` as done, by step. */
   carried?: Record<string, (InstanceKey & { exports: Record<string, string>; child?: string })[]>
-  /** The rest of what was asked of the retry. */
+  /** The remaining requests of the retry. */
   retry?: RetryMarks
-  /** Of a retry: the run that its chain of tries began with, and its number in it, from 2. */
+  /** Only for a retry: the first run of its chain of tries, and its number there, from 2. */
   first_run?: string
   try?: number
 }
 
-/** How a list draws a run's steps. */
+/** A run's steps as a list draws them. */
 export const RunRoute = z.object({
   stops: z
     .string()
@@ -87,7 +87,7 @@ const AskingPlace = z.object({
   host: z.string().optional(),
   instance: z.number().int().optional().describe('Its position in the step, where that has several'),
 })
-/** The rest of where a run is. */
+/** The rest of a run's progress. */
 const RunNow = z.object({
   step: z.string().optional().describe('The step that runs and began last'),
   host: z.string().optional().describe('Its host, where it has one'),
@@ -151,7 +151,7 @@ export const RunListRow = z.object({
 })
 export type RunListRow = z.infer<typeof RunListRow>
 
-/** Of an open run with which nothing goes on, until an admin resumes it or the hub is started anew. */
+/** Set for an open run that does not proceed until an admin resumes it or the hub restarts. */
 export const SetAside = z.object({
   since: z.string(),
   why: z
@@ -160,7 +160,7 @@ export const SetAside = z.object({
 })
 export type SetAside = z.infer<typeof SetAside>
 
-/** A run as the store lists it: kept beside the log so that lists need not fold. */
+/** A run as the store lists it: stored alongside the log, so that lists need not fold. */
 export interface RunRecord extends RunSpec {
   status: RunStatus
   reason?: Reason
@@ -168,22 +168,25 @@ export interface RunRecord extends RunSpec {
   started_at?: string
   finished_at?: string
   outputs?: Record<string, string>
-  /** Why it is still queued, or what its first waiting attempt waits for. */
+  /** The reason why it is still queued, or what its first waiting attempt waits for. */
   waiting?: string
-  /** How long nothing of it was worked on, since its creation; of the waits that are over. Absent of runs from before. */
+  /**
+   * Milliseconds since its creation in which nothing of it was worked on, for waits that are over. Absent from older
+   * runs.
+   */
   waited_ms?: number
   /** `seq` of the last event. */
   last_seq: number
   /** Text of the last notifier failure; a notifier never changes a run's result. */
   last_notify_error?: string
-  /** A `RunListRow` as JSON; absent of runs from before there was one. */
+  /** A `RunListRow` as JSON; absent from older runs. */
   list_row?: string
   set_aside?: SetAside
-  /** With whom its owner, or an admin, has shared it. */
+  /** The people with whom its owner, or an admin, has shared it. */
   shares?: readonly Share[]
-  /** How many bytes of output are kept; set once it has ended, where there are any. */
+  /** Number of stored output bytes; set once it has ended, if there are any. */
   output_bytes?: number
-  /** The number of the newest try of its chain, where there are others; worked out with each read, by stores that can. */
+  /** The number of the newest try of its chain, if there are others; computed with each read, by stores that can. */
   tries?: number
 }
 
@@ -373,7 +376,7 @@ export const StepView = z.object({
 })
 export type StepView = z.infer<typeof StepView>
 
-/** A run, shown whole. */
+/** A run with all details. */
 export const RunView = RunSummary.extend({
   vars: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), z.string()).optional(),
@@ -424,7 +427,7 @@ export const CreateRun = z.strictObject({
 export type CreateRun = z.infer<typeof CreateRun>
 export type CreateRunInput = z.input<typeof CreateRun>
 
-/** Orders of a list of runs beside that of their creation. */
+/** Sort orders for a list of runs besides the time of their creation. */
 export const runSorts = [
   'active',
   'started',

@@ -1,9 +1,9 @@
 import * as z from 'zod'
 import { RunnerView } from './protocol.ts'
 
-/** Requests and answers of `/api/runners`; `enrolment.ts` has those by which a machine becomes one. */
+/** Requests and answers of `/api/runners`; `protocol.ts` has those with which a machine becomes a runner. */
 
-/** A step of a run that a runner is at. */
+/** A step of a run that a runner is working on. */
 export const RunnerWork = z.object({
   run_id: z.string(),
   workflow_name: z.string(),
@@ -11,7 +11,7 @@ export const RunnerWork = z.object({
   attempts: z.number().int().describe('So many of its instances are there'),
 })
 export type RunnerWork = z.infer<typeof RunnerWork>
-/** A runner as the list shows it. */
+/** A runner as a list shows it. */
 export const ListedRunner = RunnerView.extend({
   doing: z.array(RunnerWork).describe('The steps that it is at, 20 at most; for a user, of its own runs'),
 })
@@ -26,7 +26,7 @@ export const RunnersQuery = z.strictObject({
     .describe('`KEY=value` or `KEY`, any number of times; all must fit'),
 })
 export type RunnersQuery = z.infer<typeof RunnersQuery>
-/** A runner, shown whole. */
+/** A runner with all details. */
 export const RunnerDetail = RunnerView.extend({
   attempts: z
     .array(

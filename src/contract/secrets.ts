@@ -2,9 +2,9 @@ import * as z from 'zod'
 import { VarName } from './names.ts'
 import { plainName } from './plain-name.ts'
 
-/** Secrets that a hub keeps: requests and answers. No answer has a value. */
+/** Requests and answers for secrets that a hub stores. No answer contains a value. */
 
-/** Who is given it: every run of the tenant, those for a repository, or those of a workflow. */
+/** The runs that get a secret: every run of the tenant, those for a repository, or those of a workflow. */
 export const SecretScope = z.enum(['tenant', 'repository', 'workflow'])
 export type SecretScope = z.infer<typeof SecretScope>
 
@@ -17,7 +17,7 @@ const oneScope = (of: { repository?: string; workflow?: string }) =>
   of.repository === undefined || of.workflow === undefined
 const ONE_SCOPE = 'a secret is for a repository or for a workflow, not for both'
 
-/** Which of the secrets of one name. Without a scope: the tenant's. */
+/** Selects one of the secrets with the same name. Without a scope: the tenant's. */
 export const SecretAddress = z
   .strictObject({
     ...address,
@@ -26,10 +26,10 @@ export const SecretAddress = z
   .refine(oneScope, ONE_SCOPE)
 export type SecretAddress = z.infer<typeof SecretAddress>
 
-/** The value is looked at by `secretFault`: what is wrong with a body is told with what is in it. */
+/** `secretFault` checks the value, because a schema's error would quote the value of the body. */
 const value = z.unknown().meta({ type: 'string', description: 'At most 64 KiB of UTF-8, without NUL' })
 
-/** A server as the addresses of repositories name it: small letters, and no port that is the usual one. */
+/** A server as the addresses of repositories name it: in lower case, without a default port. */
 export const TokenHost = z
   .string()
   .max(260)
@@ -85,7 +85,7 @@ export type SecretList = z.infer<typeof SecretList>
 export const SecretKept = SecretView.extend({ warnings: z.array(z.string()) })
 export type SecretKept = z.infer<typeof SecretKept>
 
-/** Which secrets an attempt was given, by variable; of those that are of its run alone, or only hidden, nothing is told. */
+/** The secrets that an attempt was given, by variable; omits those that belong to its run alone, or are only masked. */
 export const TakenSecrets = z.record(
   z.string(),
   SecretView.pick({

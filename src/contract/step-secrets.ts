@@ -6,7 +6,7 @@ import { VarName } from './names.ts'
 export const ForgeRights = z.enum(['read', 'write', 'pull_request'])
 export type ForgeRights = z.infer<typeof ForgeRights>
 
-/** A token that the hub has made for one repository, when the step begins, as an App of the forge. */
+/** A token that the hub makes for one repository, when the step begins, as an App of the forge. */
 export const ForgeSecret = z.strictObject({
   host: z.string().check(z.minLength(1)),
   repository: described(z.string().check(z.minLength(1)), '`owner/name`'),
@@ -14,7 +14,7 @@ export const ForgeSecret = z.strictObject({
 })
 export type ForgeSecret = z.infer<typeof ForgeSecret>
 
-/** Where one secret of a step comes from, and how its processes get it. */
+/** The source of one secret of a step, and how its processes get it. */
 export const StepSecret = z.strictObject({
   secret: described(z.optional(VarName), "Name it is kept under at the hub; default: the variable's"),
   mounted: described(
@@ -33,26 +33,28 @@ export const StepSecret = z.strictObject({
   ),
 })
 
-/** `[A, B]`, or `{A: name_at_the_hub, B: {mounted: file}}`. */
+/** Either `[A, B]`, or `{A: name_at_the_hub, B: {mounted: file}}`. */
 export const StepSecrets = z.union([z.array(VarName), z.record(VarName, z.union([VarName, StepSecret]))])
 export type StepSecrets = z.infer<typeof StepSecrets>
 
-/** The names of secrets that one run brought along in its `env` begin so: none that people set is hidden by one. */
+/**
+ * Prefix of the names of secrets that a run brought along in its `env`, so that they hide no secret that people set.
+ */
 export const RUN_SECRET = 'ERRAND_ENV_'
 
-/** One secret that an attempt is given, by the variable it goes into. */
+/** A secret that an attempt is given, by the variable it goes into. */
 export const SecretUse = z.object({
   from: z.enum(['hub', 'mounted']),
-  /** At the hub, or the file's in the folder of mounted secrets. */
+  /** The secret's name at the hub, or of its file in the folder of mounted secrets. */
   name: z.string(),
-  /** `mask`: for the machine alone, which hides it and lets no change out that holds it. */
+  /** `mask`: for the machine alone, which hides it and refuses to release a change that contains it. */
   as: z.enum(['env', 'file', 'mask']),
-  /** Made by the hub; the name is the host's then. Machines take it as any other secret of the hub. */
+  /** Set when the hub makes it; `name` is then the host's. Machines treat it as any other secret of the hub. */
   forge: z.optional(ForgeSecret),
 })
 export type SecretUse = z.infer<typeof SecretUse>
 
-/** Written out, by variable. */
+/** Expands the secrets of a step, by variable. */
 export function secretUses(secrets: StepSecrets): Record<string, SecretUse> {
   const entries = Array.isArray(secrets)
     ? secrets.map((name) => [name, name] as const)
@@ -70,16 +72,16 @@ export function secretUses(secrets: StepSecrets): Record<string, SecretUse> {
   )
 }
 
-/** The variables of those that a step's processes and texts have. */
+/** Returns the variables of the secrets that a step's processes and texts have. */
 export const givenSecrets = (uses: Readonly<Record<string, SecretUse>> = {}): string[] =>
   Object.keys(uses).filter((variable) => uses[variable]!.as !== 'mask')
 
-/** Where the engine leaves room for a secret in a text. No variable's value and no argument holds a NUL. */
+/** The engine's placeholder for a secret in a text. No variable's value and no argument contains a NUL. */
 export const secretMark = (variable: string): string => `\0secret:${variable}\0`
 
 const mark = /\0secret:([A-Za-z_][A-Za-z0-9_]*)\0/g
 
-/** Every text in a value, at any depth, with the values of its marks; `values` by variable. */
+/** Replaces the marks in every text in a value, at any depth; `values` are by variable. */
 export function withSecrets<T>(value: T, values: Readonly<Record<string, string>>): T
 export function withSecrets(value: unknown, values: Readonly<Record<string, string>>): unknown {
   if (typeof value === 'string')
@@ -92,12 +94,12 @@ export function withSecrets(value: unknown, values: Readonly<Record<string, stri
 }
 
 export const MAX_SECRET_BYTES = 64 * 1024
-/** A shorter value stands in texts by chance: it cannot be masked. */
+/** A shorter value occurs in texts by chance, so it cannot be masked. */
 const MIN_MASKED_BYTES = 6
 
 const utf8Bytes = (text: string): number => new TextEncoder().encode(text).length
 
-/** Why a value can be no secret, in words that do not tell it. */
+/** Returns why a value cannot be a secret, without revealing it. */
 export function secretFault(value: unknown): string | undefined {
   if (typeof value !== 'string') return 'must be text'
   if (value === '') return 'must not be empty'
@@ -107,17 +109,17 @@ export function secretFault(value: unknown): string | undefined {
   return bytes > MAX_SECRET_BYTES ? `has ${bytes} bytes; the most is ${MAX_SECRET_BYTES}` : undefined
 }
 
-/** Returns what who sets the value should know. */
+/** Returns warnings for the person who sets the value. */
 export function secretWarnings(value: string): string[] {
   if (utf8Bytes(value.trim()) >= MIN_MASKED_BYTES) return []
   return [`It has under ${MIN_MASKED_BYTES} bytes: so short a value cannot be masked in what a step prints.`]
 }
 
-/** A text from a file or from standard input: the line break at the end of a single line is none of the secret's. */
+/** Returns a secret from a file or from standard input: the line break after a single line is not part of it. */
 export const secretText = (text: string): string =>
   /^[^\n]*\n$/.test(text) ? text.replace(/\r?\n$/, '') : text
 
-/** The variable, among the secrets of a step, that serves to have a bot's image, by a pull or a fetch, and nothing else. */
+/** Returns the variable, among the secrets of a step, that serves only to pull or fetch a bot's image. */
 export function pullSecret({ action, args }: { action: string; args: object }): string | undefined {
   if (action !== 'bot.serve') return undefined
   interface Auth {

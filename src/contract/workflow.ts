@@ -9,10 +9,10 @@ import { WorkspaceAsk } from './tasks/workspace-ask.ts'
 
 export { VarName }
 
-/** Text that is there. */
+/** Text that is not empty. */
 export const Filled = z.string().check(z.minLength(1))
 
-/** A value as YAML writes it; it is a string once it is a variable. */
+/** A value as YAML writes it; it becomes a string as a variable. */
 export const Scalar = z.union([z.string(), z.number(), z.boolean()])
 
 const plain = z.regex(notMisleading, NOT_MISLEADING_RULE)
@@ -22,8 +22,8 @@ const reference = z.string().check(z.minLength(1), plain)
 const seconds = z.number().check(z.positive(), z.maximum(31_536_000))
 
 /**
- * Where a step may run. `address` is how `errand dispatch` reaches a host agent; through a hub the host is a
- * runner, chosen by `runner`, `group` and `labels`; a plain `errand run` carries every host out on this machine.
+ * A host on which a step may run. `address` is how `errand dispatch` reaches a host agent. Through a hub the host is a
+ * runner, chosen by `runner`, `group` and `labels`. A plain `errand run` runs the steps of every host on this machine.
  */
 export const InventoryHost = z.strictObject({
   address: described(
@@ -40,7 +40,7 @@ export const InventoryHost = z.strictObject({
 })
 export type InventoryHost = z.infer<typeof InventoryHost>
 
-/** The labels of a run: a few words for people, which lists are filtered by. */
+/** The labels of a run: a few words for people, by which lists are filtered. */
 export const RunLabels = z
   .record(
     z
@@ -88,10 +88,13 @@ export const Retry = z.strictObject({
 })
 export type Retry = z.infer<typeof Retry>
 
-/** `answer` (an agent's last message), `files` (JSON list of the paths it changed) and `value` are agents' only. */
+/**
+ * Sources of outputs; only agents have `answer` (the last message), `files` (JSON list of the paths it changed) and
+ * `value`.
+ */
 const OutputFrom = z.enum(['stdout', 'stderr', 'exit_code', 'answer', 'files', 'value'])
 
-/** Where an output's value is taken from; `json` is a dotted path into it, `regex`'s first group is kept. */
+/** The source of an output's value; `json` is a dotted path into it, and the first group of `regex` is the value. */
 export const OutputSource = z.union([
   OutputFrom,
   z.strictObject({
@@ -103,7 +106,10 @@ export const OutputSource = z.union([
 ])
 export type OutputSource = z.infer<typeof OutputSource>
 
-/** The regular expression of an output: `^` and `$` are a line's, and it is read as Unicode. Throws `SyntaxError`. */
+/**
+ * Compiles the regular expression of an output: `^` and `$` match at each line, and it is read as Unicode. Throws
+ * `SyntaxError`.
+ */
 export const outputRegex = (source: string): RegExp => new RegExp(source, 'mu')
 
 export const Concurrency = z.strictObject({
@@ -123,7 +129,7 @@ export const Rollback = z.strictObject({
   timeout_seconds: described(z.optional(seconds), 'Longest time of one try'),
 })
 
-/** One step as a workflow file writes it. */
+/** A step as a workflow file writes it. */
 export const Step = z.strictObject({
   name: name.check(z.describe('Its own name among all steps')),
   targets: described(
@@ -222,7 +228,7 @@ export const Workflow = z.strictObject({
   ),
 })
 export type Workflow = z.infer<typeof Workflow>
-/** The workflow as a person may write it: defaults left out. */
+/** The workflow as a person may write it, without defaults. */
 export type WorkflowFile = z.input<typeof Workflow>
 
 /** The host of a step that names no targets. */
@@ -231,7 +237,7 @@ export const DEFAULT_HOST = 'local'
 /** Most instances of one step. */
 export const MAX_INSTANCES = 10_000
 
-/** The secrets of a hub that a workflow names, and those that its sub-workflows do: each under its workflow's name. */
+/** Returns the secrets of a hub that a workflow and its sub-workflows name, each under its workflow's name. */
 export function hubSecrets(workflow: Workflow): { workflow_name: string; names: string[] }[] {
   const steps = [...workflow.steps, ...(workflow.finally ?? [])]
   const names = steps
@@ -243,7 +249,7 @@ export function hubSecrets(workflow: Workflow): { workflow_name: string; names: 
   return [{ workflow_name: workflow.name, names: [...new Set(names)] }, ...inner]
 }
 
-/** The hosts of forges at which a workflow, or one inside of it, wants a token made. */
+/** Returns the hosts of forges at which a workflow, or one inside of it, asks for a token. */
 export function forgesOf(workflow: Workflow): string[] {
   const steps = [...workflow.steps, ...(workflow.finally ?? [])]
   const own = steps

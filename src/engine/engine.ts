@@ -40,12 +40,12 @@ import { Feed, logOf, recordOf, watch } from './runtime/watch.ts'
 import { checkoutWithoutToken, withCheckoutToken } from './workflow-file/checkout-step.ts'
 import { sealedEnv } from './workflow-file/sealed-env.ts'
 
-/** So many ended runs are kept folded. */
+/** Most ended runs that stay folded in memory. */
 const KEPT_RUNS = 4
-/** So many tries of a chain are shown. */
+/** Most tries of a chain that are shown. */
 const MOST_TRIES = 100
 
-/** Conducts runs: the hub, the CLI and programs that embed Errand use this same class with other ports. */
+/** Conducts runs. The hub, the CLI and programs that embed Errand use this same class with other ports. */
 export class Engine implements EngineFace {
   readonly #store: RunStore
   readonly #outputs: OutputStore
@@ -57,9 +57,9 @@ export class Engine implements EngineFace {
   readonly #dropBeside: EngineOptions['dropBeside']
   readonly #feed = new Feed()
   readonly #runs: ActiveRuns
-  /** The last of each name that is being begun. */
+  /** The last of the operations of each name that are under way. */
   readonly #turns = new Map<string, Promise<void>>()
-  /** Ended runs that were asked for lately, folded: whoever pages through one asks again and again. */
+  /** Ended runs that were requested recently, folded: clients that page through a run repeat requests. */
   readonly #lately = new Map<string, { plan: Plan; state: RunState }>()
 
   constructor(options: EngineOptions) {
@@ -107,7 +107,7 @@ export class Engine implements EngineFace {
     return this.#store.counts(query)
   }
 
-  /** How many runs are conducted here, by status. */
+  /** Counts the runs that are conducted here, by status. */
   openRuns(): Record<'queued' | 'running', number> {
     const open = { queued: 0, running: 0 }
     for (const { state } of this.#runs.all())
@@ -115,7 +115,7 @@ export class Engine implements EngineFace {
     return open
   }
 
-  /** Whether the run is conducted here, or is going to be. */
+  /** Reports whether the run is conducted here, or is going to be. */
   isOpen(runId: string): boolean {
     return this.#runs.isOpen(runId)
   }
@@ -159,7 +159,7 @@ export class Engine implements EngineFace {
     if (list_row !== undefined || !isFinalRun(status)) return
     const row = await this.#folded(runId).then(
       ({ state }) => listRow(state) ?? {},
-      // A log that cannot be folded has no more to tell another time.
+      // A log that cannot be folded will not yield more another time.
       () => ({}),
     )
     this.#lately.delete(runId)
@@ -201,7 +201,7 @@ export class Engine implements EngineFace {
     options: { by?: string; message?: string; force?: boolean } = {},
   ): Promise<void> {
     const how = { ...options, force: options.force ?? false }
-    // In turn with `resumeRun`: a run that is set aside has nobody who conducts it.
+    // Waits for a running `resumeRun`, because nobody conducts a run that is set aside.
     await this.#inTurn(`cancel ${runId}`, () => this.#runs.cancel(runId, how))
   }
 
@@ -219,7 +219,7 @@ export class Engine implements EngineFace {
 
   async answer(runId: string, ...answer: ApprovalAnswer): Promise<void> {
     const open = await this.#runs.open(runId).catch(async (error) => {
-      // Who comes second learns who came first, also where that has ended the run.
+      // The second person to answer learns who was first, even if that answer has ended the run.
       if (!(error instanceof ErrandError) || error.code !== 'run_ended') throw error
       const { state } = await this.#folded(runId)
       const step = state.main.concat(state.finally).find(({ name }) => name === answer[0].step)
@@ -245,7 +245,7 @@ export class Engine implements EngineFace {
         } catch (error) {
           if (!(error instanceof ErrandError) || error.code !== 'run_ended') throw error
         }
-      // Its log is over: the record alone tells of it.
+      // Its log is over: only the record shows the change.
       const event = { ...sharing(change), time: new Date().toISOString() }
       const next = sharesAfter((await this.#record(runId)).shares, event)
       await this.#store.update(runId, { events: [], patch: { shares: next } })
@@ -269,7 +269,7 @@ export class Engine implements EngineFace {
     const { plan, state } = folded
     const boxed = withBoxesHad(plan.workflow, state)
     const again = boxed === plan.workflow ? plan : this.#loader.again(boxed)
-    // One after another: their numbers differ.
+    // One after another, since each gets its own number.
     return this.#inTurn(record.first_run ?? runId, async () => {
       const place = await this.#nextTry(record)
       return this.#runs.begin(again, submission, { retry_of: runId, ...start, ...place })
@@ -294,7 +294,7 @@ export class Engine implements EngineFace {
   }
 
   rollback(runId: string, options: { owner?: string; run_id?: string } = {}): Promise<RunRecord> {
-    // One after another: what one has begun, the next finds in the store.
+    // One after another: each finds in the store what the one before has started.
     return this.#inTurn(`rollback ${runId}`, () => this.#rollBack(runId, options))
   }
 
@@ -306,7 +306,7 @@ export class Engine implements EngineFace {
       if (!isFinalRun(run.status) || this.#runs.get(runId)) throw runNotEnded(runId, run.status)
       runs.push(run)
     }
-    // The record last: what a failure leaves is found by it, and removed again.
+    // The record goes last: it leads to what a failure leaves, which is then removed again.
     for (const runId of runIds) {
       await this.#outputs.remove(runId)
       await this.#dropBeside?.(runId)
@@ -357,7 +357,7 @@ export class Engine implements EngineFace {
     return recordOf(this.#store, runId)
   }
 
-  /** `damagedToo`: of a log that cannot be folded whole, what it is before that. */
+  /** Folds a run. With `damagedToo`, a log that cannot be folded whole is folded up to the damage. */
   async #folded(
     runId: string,
     damagedToo = false,
@@ -374,7 +374,7 @@ export class Engine implements EngineFace {
     return { record, plan, state }
   }
 
-  /** Does the work when that of the same name before it is over. */
+  /** Runs the work after the previous work of the same name. */
   #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
     const begun = (this.#turns.get(name) ?? Promise.resolve()).then(work)
     const settled = begun
@@ -387,7 +387,7 @@ export class Engine implements EngineFace {
     return begun
   }
 
-  /** The tries of the run's chain; nothing where it is alone. */
+  /** Returns the tries of the run's chain; empty when it is the only one. */
   async #chainOf({ run_id, first_run = run_id }: RunRecord): Promise<Pick<RunView, 'chain' | 'retried_as'>> {
     const { runs } = await this.#store.list({ first_run, limit: MOST_TRIES })
     if (runs.length === 0) return {}
@@ -400,13 +400,13 @@ export class Engine implements EngineFace {
     return { chain, retried_as: chain.findLast(({ retry_of }) => retry_of === run_id)?.run_id }
   }
 
-  /** The place in its chain of tries that a retry of this run would have now. */
+  /** Returns the place in its chain of tries that a retry of this run would have now. */
   async #nextTry({ run_id, first_run = run_id }: RunRecord): Promise<{ first_run: string; try: number }> {
     const { runs } = await this.#store.list({ first_run, limit: 500 })
     return { first_run, try: Math.max(1, ...runs.map((one) => one.try ?? 1)) + 1 }
   }
 
-  /** The parts that such a retry takes over, and its steps as they are foreseen, those of its sub-runs behind the step that has them. */
+  /** Works out what such a retry takes over, and its expected steps, each followed by those of its sub-runs. */
   async #retryOf(
     runId: string,
     folded: Pick<EndedRun, 'plan' | 'state'>,
@@ -435,7 +435,7 @@ export class Engine implements EngineFace {
     return { start, steps }
   }
 
-  /** How a sub-run is begun that goes on with one of the run that its parent retries. */
+  /** Works out how a sub-run begins that continues one of the retried parent's sub-runs. */
   async #subRetry(
     before: { run_id: string; asked: RetryRun },
     { workflow, vars }: Pick<Submission, 'workflow' | 'vars'>,
@@ -447,7 +447,7 @@ export class Engine implements EngineFace {
     const isLike =
       doneBy(loaded.workflow) === doneBy(plan.workflow) &&
       isDeepStrictEqual(firstVariables(loaded.workflow, vars), record.vars)
-    // With other inputs, what it did is not what is asked for now.
+    // With other inputs, its results are not what is needed now.
     if (!isLike) return undefined
     const undone = await this.#undoneIn(await this.#rollbacksOf(before.run_id))
     const start = retryStart({ plan, state, undone }, before.asked)
@@ -459,7 +459,7 @@ export class Engine implements EngineFace {
     }
   }
 
-  /** The oldest goes for a new one. */
+  /** Remembers a folded run; evicts the oldest to make room. */
   #keep(runId: string, folded: { plan: Plan; state: RunState }): void {
     this.#lately.delete(runId)
     this.#lately.set(runId, folded)
@@ -478,12 +478,12 @@ export class Engine implements EngineFace {
     return this.#runs.begin(undo, submission, { retry_of: runId, rolls_back: runId })
   }
 
-  /** The runs that were begun to undo a run, the last first. */
+  /** Returns the runs that were started to undo a run, the latest first. */
   async #rollbacksOf(runId: string): Promise<RunRecord[]> {
     return (await this.#store.list({ rolls_back: runId, limit: 500 })).runs
   }
 
-  /** Names of the steps that have succeeded in these rollbacks. */
+  /** Returns the names of the steps that have succeeded in these rollbacks. */
   async #undoneIn(rollbacks: readonly RunRecord[]): Promise<Set<string>> {
     const undone = new Set<string>()
     for (const { run_id } of rollbacks)

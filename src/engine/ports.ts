@@ -7,8 +7,8 @@ import type { TakenSecrets } from '../contract/secrets.ts'
 import type { Reason, RunStatus } from '../contract/status.ts'
 
 /**
- * Interfaces that the engine needs of the world. Call order, concurrency and idempotence are written here
- * only.
+ * Interfaces that the engine needs from its environment. Call order, concurrency and idempotence are specified only
+ * here.
  */
 
 export interface RunQuery {
@@ -18,24 +18,24 @@ export interface RunQuery {
   tenant?: string
   blueprint?: string
   parent_run_id?: string
-  /** Runs that go on with the session of this one. */
+  /** Runs that continue the session of this one. */
   continues?: string
   /** Runs that undo this one. */
   rolls_back?: string
-  /** Tries of the chain that began with this run, but for that one. */
+  /** Later tries of the chain that began with this run. */
   first_run?: string
-  /** Only the newest try of each chain; with an `owner`, the newest of theirs. */
+  /** Only the newest try of each chain; with an `owner`, that owner's newest. */
   latest?: boolean
   /** The agent of the latest session. */
   agent?: string
   repository?: string
-  /** In the id, the name of the workflow or the last words of an agent, whatever the case of A to Z. */
+  /** Text in the id, the workflow's name or an agent's last words; the case of A to Z does not matter. */
   text?: string
-  /** Variables that the run was given, with these values; of a value the first `MOST_INPUT` characters count. */
+  /** Variables that the run was given, with these values; only a value's first `MOST_INPUT` characters count. */
   inputs?: Readonly<Record<string, string>>
-  /** Runs of others that are shared with this person, by name or role. */
+  /** Other people's runs that are shared with this person, by name or role. */
   shared_with?: { name: string; role: string }
-  /** Labels that the run has, with this value; undefined: with any. */
+  /** Labels that the run has, with this value; undefined matches any value. */
   labels?: Readonly<Record<string, string | undefined>>
   /** Open runs that wait for a person's answer. */
   needs_answer?: boolean
@@ -46,124 +46,131 @@ export interface RunQuery {
   limit: number
   /** Default: newest first. */
   sort?: RunSort
-  /** As answered with the page before, of the same order. */
+  /** The `next_cursor` of the page before, in the same order. */
   cursor?: string
 }
 
-/** In the order that was asked for. `next_cursor` is absent on the last page. */
+/** A page in the requested order. `next_cursor` is absent on the last page. */
 export interface RunPage {
   runs: RunRecord[]
   next_cursor?: string
 }
 
-/** So much of the value of an input is compared. */
+/** Characters of an input's value that are compared. */
 export const MOST_INPUT = 200
-/** Of each status so many runs are counted. */
+/** Most runs of each status that are counted. */
 export const MOST_COUNTED = 10_000
 
-/** How many runs a query has, of each status that there is. */
+/** The number of runs that match a query, by each status that occurs. */
 export interface RunCounts {
   by_status: Partial<Record<RunStatus, number>>
-  /** Statuses of which there are more than were counted. */
+  /** Statuses with more runs than were counted. */
   more: RunStatus[]
 }
 
 export interface RunStore {
-  /** durable: what was committed is there after the process is killed. */
+  /** durable: commits survive the end of the process. */
   readonly capabilities: { durable: boolean }
   /**
-   * Keeps a new run and its first events (seq from 1) in one commit. Throws `run_exists` where the id is taken.
-   * Calls for different runs may overlap.
+   * Stores a new run and its first events (seq from 1) in one commit. Throws `run_exists` when the id is taken. Calls
+   * for different runs may overlap.
    */
   create(spec: RunSpec, events: readonly RunEvent[], patch?: RunPatch): Promise<void>
   /**
-   * Appends events (the first has seq = last + 1, else `conflict`; none is allowed) and changes the record, in
-   * one commit. Throws `run_not_found`. One call at a time for a run; calls for different runs may overlap and
-   * may share a commit.
-   * A key of the patch with the value undefined takes that field away (never `status`).
+   * Appends events (the first has seq = last + 1, else `conflict`; the list may be empty) and changes the record, in
+   * one commit. Throws `run_not_found`. One call at a time for a run; calls for different runs may overlap and may
+   * share a commit. A key of the patch with the value undefined removes that field (never `status`).
    */
   update(runId: string, change: { events: readonly RunEvent[]; patch?: RunPatch }): Promise<void>
   get(runId: string): Promise<RunRecord | undefined>
   list(query: RunQuery): Promise<RunPage>
-  /** Up to `MOST_COUNTED` of each status; by inputs or text, of all together. */
+  /** Counts up to `MOST_COUNTED` runs of each status; with inputs or text, of all statuses together. */
   counts(query: Omit<RunQuery, 'limit' | 'cursor'>): Promise<RunCounts>
-  /** Events with seq > after, oldest first, at most `limit`. Unknown run: none. */
+  /** Returns events with seq > after, oldest first, at most `limit`. An unknown run has none. */
   events(runId: string, after: number, limit: number): Promise<RunEvent[]>
-  /** Ids of runs that are not final, oldest first. */
+  /** Returns the ids of runs that are not final, oldest first. */
   open(): Promise<string[]>
   /**
-   * Ends the given runs (default: all open ones) as `interrupted`, with a `run.finished` event; answers which.
-   * For engines that do not resume.
+   * Ends the given runs (default: all open ones) as `interrupted`, with a `run.finished` event; returns their ids. For
+   * engines that do not resume.
    */
   markInterrupted(message: string, runIds?: readonly string[]): Promise<string[]>
   /**
-   * Takes runs that have ended away, with their events: each whole or not at all, also after a kill in between. The
-   * caller sees to it that nothing more is written to them. Unknown ones change nothing. When it resolves their ids are
-   * free again.
+   * Removes ended runs with their events, each completely or not at all, even if the process is killed in between. The
+   * caller ensures that nothing more is written to them. Ignores unknown ones. Once it resolves, their ids are free
+   * again.
    */
   remove(runIds: readonly string[]): Promise<void>
-  /** May be called twice. Commits what was accepted first. */
+  /** Commits what was accepted, then closes. May be called twice. */
   close(): Promise<void>
 }
 
-/** Where an attempt was put. `epoch` grows by one each time it is handed out. */
+/** The runner and epoch that an attempt is handed out with. `epoch` grows by one each time. */
 export interface Placement {
-  /** Its id, which is unique in the run's tenant. */
+  /** The runner's id, which is unique in the run's tenant. */
   runner?: string
-  /** Names what the runner had written by then, where that may be lost: with the power of its machine, or with its folder. */
+  /**
+   * Identifies the data that the runner had written by then, if that can be lost: with its machine's power, or with its
+   * folder.
+   */
   storage_id?: string
-  /** The demands of the group of that runner, beside those of the spec: kept, so that it never begins with less. */
+  /**
+   * The requirements of that runner's group, in addition to the spec's. They are stored, so that the attempt never
+   * begins with less.
+   */
   isolation?: Isolation
   network?: Network
   epoch: number
 }
 
-/** A length that no stream has. */
+/** A length that no stream reaches. */
 export const ALL_OUTPUT = Number.MAX_SAFE_INTEGER
 
 export interface AttemptSink {
-  /** Why it still waits; the latest is shown. */
+  /** Sets why the attempt still waits; the latest reason is shown. */
   waiting(why: string): void
-  /** Which secrets it is given, just before it is sent to its machine. The same again changes nothing. */
+  /**
+   * Reports which secrets the attempt is given, just before it is sent to its machine. Repeating it changes nothing.
+   */
   secrets?(taken: TakenSecrets): void
   /**
-   * The attempt was placed after having waited. False: it has ended meanwhile, or `cancel` was called for it.
-   * Resolves after commit.
+   * Reports that the attempt was placed after having waited. Resolves after the commit; with false when the attempt has
+   * ended meanwhile, or `cancel` was called for it.
    */
   assigned(placement: Placement): Promise<boolean>
   /**
-   * Reports in order, `ended` last and once; calls may overlap. Resolves after commit, never without it. One for an
-   * attempt that has ended, of an older epoch, or of a run that was given up, changes nothing. Rejects only where the store fails, and with
-   * `unavailable` once the engine is closed; then it may be sent again.
+   * Delivers reports in order, `ended` last and once; calls may overlap. Resolves only after the commit. A report for
+   * an attempt that has ended, of an older epoch, or of an abandoned run changes nothing. Rejects only when the store
+   * fails, and with `unavailable` once the engine is closed; then it may be sent again.
    */
   report(report: AttemptReport, epoch: number): Promise<void>
   /**
-   * Bytes of a stream at their offset. Resolves with the length now kept, once the bytes are kept; the caller
-   * waits for that (backpressure). What is there already is ignored; a gap throws `conflict`. Rejects with
-   * `disk_full` where they cannot be kept. Where there is more than may be kept it resolves with `ALL_OUTPUT`: none of
-   * what follows in the stream need be handed in. The order of the calls is that of both streams; `unordered`: where these
-   * belong among the other's bytes is not known.
+   * Delivers bytes of a stream at their offset. Resolves with the stored length once the bytes are stored; the caller
+   * waits for that (backpressure). Bytes that are already there are ignored; a gap throws `conflict`. Rejects with
+   * `disk_full` when they cannot be stored. Resolves with `ALL_OUTPUT` when the stream exceeds what may be stored: the
+   * rest of it need not be delivered. The order of the calls is that of both streams; `unordered`: the place of these
+   * bytes among the other stream's is unknown.
    */
   output(stream: StreamName, offset: number, bytes: Buffer, unordered?: true): Promise<number>
-  /** Length of the stream as kept here. */
+  /** Returns the stored length of the stream. */
   length(stream: StreamName): Promise<number>
 }
 
-/** Carries out attempts: this process, host agents over HTTP, or a fleet of runners. */
+/** Runs attempts: this process, host agents over HTTP, or a fleet of runners. */
 export interface StepHost {
   /**
-   * Asked before the attempt's creation is committed, so that creation and placement are one commit. Answers at
-   * once, never throws, and holds the capacity until `start`, or until `cancel` for that attempt.
+   * Called before the attempt's creation is committed, so that creation and placement are one commit. Answers at once,
+   * never throws, and reserves the capacity until `start`, or until `cancel` for that attempt.
    */
   place(spec: AttemptSpec): Placement | { waiting: string }
-  /** After the commit, once. Without a placement it waits in the host's queue. Never throws. */
+  /** Called once, after the commit. Without a placement the attempt waits in the host's queue. Never throws. */
   start(spec: AttemptSpec, placement: Placement | undefined, sink: AttemptSink): void
   /**
-   * Instead of `start`, for an attempt that the log of a run taken up again holds open. What is still there goes
-   * on; what never began is begun; what is gone is reported `ended` with outcome `interrupted`, reason `lost`.
-   * `known.reports`: how many reports of the present epoch are committed; absent: 1 where it has started, else 0.
-   * `known.inputs`: given and not taken yet, oldest first. Without a placement it waits in the host's queue; `known.epoch`:
-   * the last under which it was handed out before it waited again.
+   * Called instead of `start`, for an attempt that is open in the log of a resumed run. A running attempt continues,
+   * one that never began begins, and one that is gone is reported `ended` with outcome `interrupted`, reason `lost`.
+   * `known.reports`: the number of committed reports of the present epoch; absent: 1 when it has started, else 0.
+   * `known.inputs`: given and not taken yet, oldest first. Without a placement it waits in the host's queue;
+   * `known.epoch`: the last under which it was handed out before it waited again.
    */
   resume(
     spec: AttemptSpec,
@@ -177,86 +184,97 @@ export interface StepHost {
     },
     sink: AttemptSink,
   ): void
-  /** SIGTERM, grace, SIGKILL; the end comes through the sink, with this reason. Twice is once. */
+  /**
+   * Sends SIGTERM, waits for the grace, then sends SIGKILL; the end comes through the sink, with this reason.
+   * Idempotent.
+   */
   cancel(attemptId: string, reason: Reason, force?: boolean): void
   /**
-   * Something for an attempt, after its commit and after `start` or `resume`. Idempotent by `input_id`; the host keeps
-   * it until the report `input_taken`. One for an attempt that it does not have changes nothing. A host without this
-   * carries out no action that takes inputs.
+   * Delivers an input to an attempt, after the input's commit and after `start` or `resume`. Idempotent by `input_id`;
+   * the host stores it until the report `input_taken`. Ignores an attempt that it does not have. A host without this
+   * method runs no action that takes inputs.
    */
   input?(attemptId: string, input: AttemptInput): void
   /**
-   * The run is set aside: nothing of it takes room or waits here any more. What machines tell of its attempts is not taken, so
-   * that it stays with them until `takeBack` or `runEnded`. Twice is once. Absent, as the next: nothing here outlives its run.
+   * Called when the run is set aside: it no longer takes room or waits here. Machines' reports on its attempts are
+   * refused, so that the machines retain them until `takeBack` or `runEnded`. Idempotent. Hosts where nothing outlives
+   * its run omit this and the next method.
    */
   setAside?(runId: string): void
-  /** Before the `resume` calls of a run that was set aside. */
+  /** Called before the `resume` calls of a run that was set aside. */
   takeBack?(runId: string): void
-  /** The run is over: its workspace may go. */
+  /** Called when the run is over: its workspace may be deleted. */
   runEnded(runId: string): void
   /**
-   * Before the `resume` calls of a run taken up again, for each attempt of it that has ended: that runner has the
-   * run's workspace.
+   * Called before the `resume` calls of a resumed run, for each of its ended attempts: that runner has the run's
+   * workspace.
    */
   remember?(attempt: Pick<AttemptSpec, 'run_id' | 'tenant' | 'requires'>, runner: string): void
-  /** May be called twice. Local work is canceled; work on other machines goes on. */
+  /** Cancels local work; work on other machines continues. May be called twice. */
   close(): Promise<void>
 }
 
-/** The values of the secrets that a hub keeps (or that a local run was given). */
+/** The values of the secrets that a hub stores (or that a local run was given). */
 export interface SecretSource {
   /**
-   * Values of the spec's secrets that are `from: 'hub'`, by variable. Throws `forbidden` for one that the step would send where it may not, and `secret_not_found`, naming the ones that
-   * the run's tenant, repository and workflow have not. The values are for the machine alone: never in a log or answer.
-   * `tell` is called, before it resolves, by a source that has several of one name.
+   * Returns the values of the spec's secrets that are `from: 'hub'`, by variable. Throws `forbidden` for one that the
+   * step would send to a forbidden place, and `secret_not_found`, naming those that the run's tenant, repository and
+   * workflow do not have. The values are for the machine alone: never in a log or answer. A source that has several of
+   * one name calls `tell` before this resolves.
    */
   reveal(spec: AttemptSpec, tell?: (taken: TakenSecrets) => void): Promise<Record<string, string>>
 }
 
-/** Keeps the secrets that one run alone has, sealed where they outlive this process; the run's `SecretSource` knows them. */
+/**
+ * Stores the secrets that only one run has, encrypted if they outlive this process; the run's `SecretSource` knows
+ * them.
+ */
 export interface RunSecrets {
-  /** Before anything of the run is kept. */
+  /** Called before anything of the run is stored. */
   setOfRun(
     run: Pick<RunSpec, 'run_id' | 'tenant' | 'owner'>,
     values: Readonly<Record<string, string>>,
   ): Promise<void>
-  /** By name; none for a run that has none. */
+  /** Returns the run's secrets by name; empty for a run without any. */
   ofRun(run: Pick<RunSpec, 'run_id' | 'tenant'>): Promise<Record<string, string>>
-  /** Twice is once. */
+  /** Idempotent. */
   dropOfRun(run: Pick<RunSpec, 'run_id' | 'tenant'>): Promise<void>
 }
 
-/** Keeps the output bytes of attempts. Length is what is kept; callers of one stream come one at a time. */
+/** Stores the output bytes of attempts. The length is what is stored; calls for one stream come one at a time. */
 export interface OutputStore {
-  /** Before the first `append` of an attempt; idempotent. Reads `max_output_bytes` and `output_path` from the args. */
+  /**
+   * Called before the first `append` of an attempt; idempotent. Reads `max_output_bytes` and `output_path` from the
+   * args.
+   */
   begin(spec: AttemptSpec): void
-  /** As `AttemptSink.output`. */
+  /** Stores bytes as `AttemptSink.output` describes. */
   append(attemptId: string, stream: StreamName, offset: number, bytes: Buffer): Promise<number>
   length(attemptId: string, stream: StreamName): Promise<number>
   /**
-   * After a restart, before anything else of the stream: of what is kept, only the first `syncedBytes` are sure to be what was
-   * appended, if the power failed. Answers how much is kept from now on. Absent: nothing outlives a failure of the power.
+   * Called after a restart, before any other call for the stream. After a power failure only the first `syncedBytes` of
+   * what is stored are sure to be what was appended. Returns how much is stored from now on. Absent: nothing survives a
+   * power failure.
    */
   recover?(attemptId: string, stream: StreamName, syncedBytes: number): Promise<number>
   /**
-   * Bytes that were kept when it was called last as long as the events do: on the disk, also if the power
-   * fails, where those are. May overlap with the others. Rejects where that is not sure; then no `seal` of
-   * the stream succeeds.
+   * Makes the bytes stored before the call as durable as the events are: on disk, even if the power fails, where events
+   * are. May overlap with other calls. Rejects when that is not certain; then no `seal` of the stream succeeds.
    */
   sync(attemptId: string, stream: StreamName): Promise<void>
-  /** Bytes from start (inclusive) to end (exclusive), cut at the length; empty past the end. */
+  /** Reads bytes from start (inclusive) to end (exclusive), cut at the length; empty past the end. */
   read(attemptId: string, stream: StreamName, start: number, end: number): Promise<Buffer>
   /**
-   * No more will come: flushed to disk, and what is kept is measured. `hashed`: it is to be compared, so its SHA-256
-   * must be told. `file`: the folder's file a person can open.
+   * Called when no more will come: flushes to disk and measures what is stored. `hashed` asks for the SHA-256, for a
+   * comparison. `file`: a file that a person can open.
    */
   seal(attemptId: string, stream: StreamName, hashed: boolean): Promise<StreamEnd & { file?: string }>
-  /** Deletes all that the run's attempts left here (not what `output_path` asked for). */
+  /** Deletes all that the run's attempts left here (except files that `output_path` asked for). */
   remove(runId: string): Promise<void>
   close(): Promise<void>
 }
 
-/** Called on each change of a run's state. */
+/** Sent on each change of a run's state. */
 export interface Notification {
   run_id: string
   workflow_name: string
@@ -268,15 +286,15 @@ export interface Notification {
   version: string
 }
 export interface Notifier {
-  /** A rejection is tried again, then kept as `last_notify_error`; it never changes a run. */
+  /** Delivers a notification. A rejection is retried, then stored as `last_notify_error`; it never changes a run. */
   notify(notification: Notification, signal: AbortSignal): Promise<void>
 }
 
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number
-  /** Milliseconds since whenever, evenly: also while the machine's clock is set. */
+  /** Milliseconds since an arbitrary start, at an even pace even when the machine's clock is set. */
   steady(): number
-  /** Calls back once, not before `steady` says that; the answer takes it back. */
+  /** Calls back once, not before `steady` reaches that time; the returned function cancels it. */
   wake(atSteadyMs: number, callback: () => void): () => void
 }

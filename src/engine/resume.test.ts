@@ -34,7 +34,7 @@ test('an attempt that runs is taken up where it is, with what the log has of it'
 test('an attempt that waits again when the engine stops has no machine after it, and is handed out under its next epoch', async (t) => {
   const { submit, engine, host, again, events } = scriptedEngine(t, () => 'hold')
   const runId = await submit([step('a')])
-  // Its machine began to stop between the commit of its placement and its start.
+  // Its machine began to drain between the commit of its placement and its start.
   host.of('a').sink.waiting('runner "scripted" is draining')
   await engine.close()
   const after = again()
@@ -81,7 +81,7 @@ test('output that is kept but not in the log is told of, without cutting a chara
   const text = Buffer.from('one é two €\n')
   await host.of('a').sink.output('stdout', 0, text.subarray(0, 5))
   await engine.close()
-  // What came in just before the end, up to the middle of the last character.
+  // Output that arrived just before the end, up to the middle of the last character.
   await outputs.append(`${runId}.1`, 'stdout', 5, text.subarray(5, text.length - 2))
   const after = again()
   await after.resume()
@@ -210,7 +210,7 @@ test('a run that is submitted while others are taken up waits for those that are
   await looked.promise
   const workflow = { version: 'v0.1', name: 'test', ...group, steps: [step('next')] }
   const submitted = after.submit({ workflow })
-  // It gets as far as it can.
+  // Lets the engine get as far as it can.
   await new Promise(setImmediate)
   held.resolve()
   await resumed
@@ -318,7 +318,7 @@ test('the host is told which runners have the workspace of a run taken up again'
   assert.deepEqual(host.remembered, [[{ run_id: runId, tenant: 'default', requires }, 'scripted']])
 })
 
-/** Open runs of an engine that was closed, on a store that answers at once, and takes its time for it. */
+/** Makes open runs of a closed engine, in a store that either answers at once or takes its time. */
 async function manyOpen(t: TestContext, count: number, more: object = {}) {
   const world = scriptedEngine(t, () => 'hold')
   const runIds: string[] = []
@@ -328,7 +328,7 @@ async function manyOpen(t: TestContext, count: number, more: object = {}) {
   const { promise: all, resolve: letAll } = Promise.withResolvers<void>()
   let asked = 0
   world.store.events = async (...args) => {
-    // Those that come first are all that is taken up until the test says so.
+    // Only the first runs are resumed until the test releases the others.
     if (++asked > 3) await all
     return events(...args)
   }

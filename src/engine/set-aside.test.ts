@@ -8,7 +8,7 @@ import type { EngineOptions } from './api.ts'
 
 const again: AttemptReport = { type: 'ended', outcome: 'success' }
 
-/** An engine whose host has lists of the runs that it was to set aside and to take back. */
+/** Makes an engine whose host lists the runs that it was to set aside and to take back. */
 function asideWorld(t: TestContext, options: Partial<EngineOptions> = {}) {
   const log: string[] = []
   const world = scriptedEngine(t, () => 'hold', { log: (message) => log.push(message), ...options })
@@ -21,7 +21,7 @@ function asideWorld(t: TestContext, options: Partial<EngineOptions> = {}) {
 }
 type World = ReturnType<typeof asideWorld>
 
-/** Has an attempt report what its state does not take: that it has started, once it waits for a machine again. */
+/** Makes an attempt report something that its state does not allow: a start, while it waits for a machine again. */
 async function refuse({ host }: World, name: string): Promise<void> {
   const { sink } = host.of(name)
   sink.waiting('runner "scripted" is draining')
@@ -63,7 +63,7 @@ test('what its log had before goes on once an admin resumes it, and ends as it w
   const b = host.of('b')
   await b.sink.report({ type: 'started', pid: 8 }, 1)
   await refuse(world, 'a')
-  // What is told meanwhile is not taken, so that its machine keeps it.
+  // Reports that come meanwhile are refused, so that the machine retains them.
   await assert.rejects(b.sink.report(again, 1))
   await assert.rejects(b.sink.output('stdout', 0, Buffer.from('lost?')))
   const record = await engine.resumeRun(runId)
@@ -198,7 +198,7 @@ test('an error in deciding sets the run aside too, and another release goes on w
   const since = (await store.get(runId))!.set_aside!.since
   const broken = newEngine()
   await broken.resume()
-  // The report that it could not take comes again.
+  // The refused report comes again.
   await assert.rejects(host.end(`${runId}.1`, 'success'), { code: 'run_set_aside' })
   await broken.close()
   assert.ok((await store.get(runId))!.set_aside!.since >= since)
@@ -220,7 +220,7 @@ test('an event of several that come at once leaves nothing of the others where i
   const runId = await submit([step('a', inventoryTargets)], inventory('x', 'y'))
   const before = (await events(runId)).length
   const { sink } = host.of('a', 'x')
-  // Lazy, so not committed when the refusal comes: its machine tells it again.
+  // Lazy, so it is not committed when the refusal comes: its machine sends it again.
   const phase = sink.report({ type: 'phase', phase: 'pulling' }, 1)
   phase.catch(() => {})
   host.of('a', 'y').sink.waiting('busy')

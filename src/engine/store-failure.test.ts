@@ -7,7 +7,7 @@ import { ErrandError } from '../contract/errors.ts'
 import { MemoryRunStore } from '../stores/runs/memory.ts'
 import type { EngineOptions } from './api.ts'
 
-/** An engine whose store fails with `failing.with`, where that is set. */
+/** Makes an engine whose store fails with `failing.with`, if that is set. */
 function failingWorld(t: TestContext, script: () => Script, options: Partial<EngineOptions> = {}) {
   const kept = new MemoryRunStore()
   const failing: { with?: Error; times: number } = { times: 0 }
@@ -78,7 +78,7 @@ test('an engine that is to abandon ends the processes of the run, and waiting fo
   await assert.rejects(host.endOf('a'), { code: 'store_failed' })
   await assert.rejects(done, { code: 'store_failed' })
   assert.deepEqual(host.canceled, [{ id: `${runId}.2`, reason: 'canceled', force: true }])
-  // Its host lets go of it: what it tells of a run that was given up is dropped.
+  // Its host releases the attempt: reports for a run that was given up are dropped.
   await host.endOf('b', { writes: 'hello\n' })
   assert.equal((await engine.get(runId))?.status, 'running')
   await assert.rejects(engine.done(runId), { code: 'store_failed' })

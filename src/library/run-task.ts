@@ -25,15 +25,15 @@ import { openTaskMachine, type TaskMachine } from './task-machine.ts'
 export interface RunTaskOptions {
   /** Path of a configuration file, as docs/tasks.md describes it. */
   config?: string
-  /** Has the token of the repository, the key of the model and the task's secrets. Default: this process's. */
+  /** Holds the token of the repository, the key of the model and the task's secrets. Default: this process's. */
   env?: NodeJS.ProcessEnv
-  /** Keeps copies of repositories and what tasks leave. Default: `.errand/tasks` in the user's home. */
+  /** Folder for copies of repositories and for what tasks leave. Default: `.errand/tasks` in the user's home. */
   folder?: string
   /** Called with each event of each try. */
   onEvent?(event: RunEvent): void
   /**
-   * Answers what a person is asked: a plan, a change of protected files. A text is a no that says what is to be different: a plan is
-   * then written anew. Absent: all is refused.
+   * Answers questions to a person: about a plan, or a change of protected files. A text means no and says what must be
+   * different; a plan is then written again. Absent: everything is refused.
    */
   approve?(question: { step: string; message: string }): boolean | string | Promise<boolean | string>
   /** Ends the task when it is aborted. */
@@ -48,8 +48,8 @@ export interface TaskOutcome extends TaskResult {
 }
 
 /**
- * Carries out a coding task on this machine, without a hub: from the repository to a pull request. A task that fails is an outcome;
- * what is wrong with the task or its configuration as they are written is thrown: `task_invalid`, `invalid_argument`.
+ * Runs a coding task on this machine, without a hub: from the repository to a pull request. A failed task is an
+ * outcome; mistakes in the task or its configuration are thrown: `task_invalid`, `invalid_argument`.
  */
 export async function runTask(input: TaskInput, options: RunTaskOptions = {}): Promise<TaskOutcome> {
   const { env = process.env, folder = join(homedir(), '.errand', 'tasks'), config: file } = options
@@ -73,7 +73,7 @@ export async function runTask(input: TaskInput, options: RunTaskOptions = {}): P
 
 type HereOptions = Omit<RunTaskOptions, 'config' | 'env'> & { env: NodeJS.ProcessEnv; config: TaskConfig }
 
-/** Before the second try; doubled for each that follows. */
+/** Milliseconds before the second try; doubled for each later one. */
 const RETRY_MS = 30_000
 
 class HereTask {
@@ -162,7 +162,7 @@ class HereTask {
     }
   }
 
-  /** The values that its steps are given, by the names that they have there. */
+  /** Returns the values of its steps' secrets, by the names that they have there. */
   #secrets() {
     const { env, config } = this.#options
     const task = this.#task
@@ -199,7 +199,7 @@ class HereTask {
   }
 }
 
-/** Of a variable, or of the file that `NAME_FILE` names. */
+/** Returns the value of a variable, or the content of the file that `NAME_FILE` names. */
 function variable(env: NodeJS.ProcessEnv, name: string): string | undefined {
   const file = env[`${name}_FILE`]
   return env[name] || (file ? textOf(file).trim() : undefined)

@@ -14,18 +14,18 @@ import { mountedSecretsDir } from '../runner/secrets/machine-secrets.ts'
 import { ownSecrets } from '../runner/secrets/own-secrets.ts'
 import { machineAgents } from '../runner/sessions/machine-agents.ts'
 
-/** This machine as one that carries out a coding task by itself. */
+/** This machine as the only one for a coding task. */
 export interface TaskMachine {
   folder: string
   /** Folder of artifacts: `<run>/<attempt>/<name>`. */
   artifacts: string
   host(secrets: SecretSource): StepHost & { close(): Promise<void> }
-  /** The run is over: its checkout is taken back. */
+  /** Gives the run's checkout back after its end. */
   ended(runId: string): Promise<void>
   close(): Promise<void>
 }
 
-/** Opens a machine below `root`. Tasks at the same time have folders of their own, each with its copies of repositories. */
+/** Opens a machine below `root`. Simultaneous tasks get folders of their own, each with its copies of repositories. */
 export async function openTaskMachine(root: string, env: NodeJS.ProcessEnv): Promise<TaskMachine> {
   const { folder, release } = takeFolder(resolve(root))
   try {
@@ -69,7 +69,7 @@ export async function openTaskMachine(root: string, env: NodeJS.ProcessEnv): Pro
   }
 }
 
-/** The first folder that no task works in. */
+/** Returns the first folder that no task works in. */
 function takeFolder(root: string): { folder: string; release(): void } {
   for (let number = 1; ; number++) {
     const folder = join(root, String(number))

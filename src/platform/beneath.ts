@@ -4,19 +4,20 @@ import { relative, resolve, sep } from 'node:path'
 import { realPath } from './files.ts'
 
 /**
- * Files in a folder whose contents somebody else may change at any moment: a link in it leads nowhere, also one that is put
- * there meanwhile. Each folder on the way is opened from the one before, which takes a Linux with /proc.
+ * Opens files in a folder whose contents somebody else may change at any moment. Links inside it are never followed,
+ * not even one that appears meanwhile. Each folder on the path is opened relative to the one before, which requires
+ * Linux with /proc.
  */
 
-/** Why a path is not taken, in words. */
+/** Says in words why a path is refused. */
 export class LeadsOut extends Error {}
 
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 
 /**
- * Calls with a path by which a folder at `path`, seen from `folder`, can be used until that has ended: it is the same folder
- * whatever becomes of the names that led to it. Makes those that are not there, unless told otherwise. Throws `LeadsOut`, and what
- * node:fs throws.
+ * Calls `use` with a path to the folder at `path`, relative to `folder`. Until `use` has ended, that path names the
+ * same folder whatever becomes of the names that led to it. Creates missing folders unless `makes` is false. Throws
+ * `LeadsOut`, and what node:fs throws.
  */
 export async function withFolderBeneath<T>(
   folder: string,
@@ -25,7 +26,7 @@ export async function withFolderBeneath<T>(
   makes = true,
 ): Promise<T> {
   const names = namesBeneath(folder, path)
-  // The folder itself is its owner's, and may be reached by links.
+  // The folder itself belongs to its owner and may be reached through links.
   let at = await open(realPath(folder, '/'), FOLDER)
   try {
     for (const name of names) {
@@ -39,7 +40,10 @@ export async function withFolderBeneath<T>(
   }
 }
 
-/** Opens a file at `path`, seen from `folder`, with these flags of `open`. With `O_CREAT` it makes what is not there. Throws the same. */
+/**
+ * Opens a file at `path`, relative to `folder`, with these flags of `open`. With `O_CREAT` it creates missing folders
+ * and the file. Throws as `withFolderBeneath`.
+ */
 export async function openBeneath(
   folder: string,
   path: string,
@@ -50,7 +54,7 @@ export async function openBeneath(
   const name = names.pop()
   if (name === undefined) throw new LeadsOut('it is a folder')
   const use = async (place: string) => {
-    // One that waits for a reader or a writer, as a pipe does, is not waited for.
+    // Does not block on a file that waits for a reader or a writer, such as a pipe.
     const careful = flags | constants.O_NOFOLLOW | constants.O_NONBLOCK
     const file = await open(`${place}/${name}`, careful, mode).catch(noLink)
     if ((await file.stat()).isFile()) return file
@@ -60,7 +64,7 @@ export async function openBeneath(
   return await withFolderBeneath(folder, names.join(sep), use, (flags & constants.O_CREAT) !== 0)
 }
 
-/** Writes a whole file there, in the place of one that is there. Throws the same. */
+/** Writes a whole file there and replaces an existing one. Throws as `withFolderBeneath`. */
 export async function writeBeneath(
   folder: string,
   path: string,
@@ -77,7 +81,7 @@ export async function writeBeneath(
   }
 }
 
-/** The parts of a path below the folder. Throws `LeadsOut`. */
+/** Splits a path below the folder into its names. Throws `LeadsOut`. */
 function namesBeneath(folder: string, path: string): string[] {
   const below = relative(folder, resolve(folder, path))
   const names = below.split(sep).filter((name) => name !== '')

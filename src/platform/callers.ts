@@ -1,13 +1,16 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
 
-/** Returns the address that a request comes from, in its shortest form: of one machine it is always the same text. */
+/**
+ * Returns the address that a request comes from, in its shortest form, so that one machine always has the same text.
+ */
 export type CallerOf = (request: Pick<IncomingMessage, 'headers' | 'socket'>) => string
 
 /**
- * Of a request that one of these proxies passes on the caller is the last address in `X-Forwarded-For` that is no such
- * proxy: what stands left of it was sent by the caller itself, and may be anything. Without proxies the header is ignored.
- * Each is an address or a range (`10.0.0.0/8`). Throws a `RangeError` that names what is neither.
+ * Finds the caller of a request that one of these proxies forwards: the last address in `X-Forwarded-For` that is not
+ * such a proxy. Addresses to the left of it were sent by the caller and may be anything. Without proxies the header is
+ * ignored. Each proxy is an address or a range (`10.0.0.0/8`). Throws a `RangeError` that names an entry that is
+ * neither.
  */
 export function callersBehind(proxies: readonly string[]): CallerOf {
   const list = new BlockList()
@@ -19,7 +22,7 @@ export function callersBehind(proxies: readonly string[]): CallerOf {
     const hops = String(headers['x-forwarded-for'] ?? '').split(',')
     while (isIP(caller) !== 0 && isProxy(caller)) {
       const before = plainAddress(hops.pop() ?? '')
-      // A proxy that does not say where the request came from is the last one that is known.
+      // When a proxy does not say where the request came from, that proxy is the last known address.
       if (before === undefined) return caller
       caller = before
     }
@@ -41,7 +44,10 @@ function add(list: BlockList, proxy: string): void {
 
 const familyOf = (address: string): 'ipv4' | 'ipv6' => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
 
-/** As proxies write it: also in brackets, with a port, with a zone, or of IPv4 within IPv6. Undefined: it is none. */
+/**
+ * Parses an address as proxies write it: also in brackets, with a port, with a zone, or IPv4 within IPv6. Returns
+ * undefined when the text is not an address.
+ */
 function plainAddress(text: string): string | undefined {
   const written = text.trim().replace(/^"(.*)"$/, '$1')
   const [, bracketed, v4] = /^\[([^\]]+)\](?::\d+)?$|^([\d.]+):\d+$/.exec(written) ?? []

@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import { ChildTree, endTree, spawnTree, sweepGroup } from './child-tree.ts'
 import { isAlive, processStat, treeMembers } from './proc.ts'
 
-/** Starts a shell with a group and a mark of its own, once it has written a line. */
+/** Starts a shell with its own group and mark, and resolves once the shell has written a line. */
 async function shell(
   script: string,
 ): Promise<{ child: ChildProcess; group: number; mark: string; line: string }> {

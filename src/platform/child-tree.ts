@@ -2,40 +2,43 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { groupMembers, isAlive, type ProcessTree, signal, treeMembers } from './proc.ts'
 
-/** A process that SIGKILL does not end within this hangs in the kernel; waiting longer helps nobody. */
+/** A process that SIGKILL does not end within this time hangs in the kernel; waiting longer does not help. */
 const UNKILLABLE_AFTER_MS = 10_000
-/** For background processes of a command that has ended: long enough to say goodbye, too short to be waited for. */
+/** Grace for background processes of a command that has ended: enough to shut down, too short to delay the result. */
 const SWEEP_GRACE_MS = 300
 
-/** A child with these of its streams as pipes. */
+/** A child process that has these of its streams as pipes. */
 export type ChildWith<Streams extends 'stdin' | 'stdout' | 'stderr'> = ChildProcess & {
   [Stream in Streams]: NonNullable<ChildProcess[Stream]>
 }
 
 export type GroupOptions = Pick<SpawnOptions, 'cwd' | 'env' | 'stdio'>
 
-/** Starts a program in a session, and so a group, of its own. Throws or emits `error` as `spawn` does. */
+/** Starts a program in its own session, and so in its own group. Throws or emits `error` as `spawn` does. */
 export const spawnGroup = <Streams extends 'stdin' | 'stdout' | 'stderr' = never>(
   [program, ...args]: readonly string[],
   options: GroupOptions,
 ): ChildWith<Streams> => spawn(program!, args, { ...options, detached: true }) as ChildWith<Streams>
 
-/** A process with all that it starts: told from all others by its group and by a mark in the environment, and ended together. */
+/**
+ * A process with all that it starts. Its group and a mark in the environment identify the tree, which is ended as a
+ * whole.
+ */
 export class ChildTree {
-  /** Left out before it is started, and where its number may meanwhile be another's. */
+  /** Unset before the start, and when another process may have the group's number by now. */
   group: number | undefined
   readonly #mark: string
   readonly #more: Pick<ProcessTree, 'members' | 'spares'> & { seal?: () => void }
   readonly #force = new AbortController()
   #stopping: Promise<boolean> | undefined
 
-  /** `seal` keeps it from starting others, once the grace is over. */
+  /** `seal` keeps the tree from starting further processes; it is called once the grace is over. */
   constructor(mark: string, more: Pick<ProcessTree, 'members' | 'spares'> & { seal?: () => void } = {}) {
     this.#mark = mark
     this.#more = more
   }
 
-  /** Ends all of it; false where something survives. A second call can only make it quicker. */
+  /** Ends the whole tree. Resolves with false when a process survives. A second call can only shorten the grace. */
   stop(graceMs: number): Promise<boolean> {
     if (graceMs === 0) this.hurry()
     const { members, spares, seal } = this.#more
@@ -44,20 +47,20 @@ export class ChildTree {
     return this.#stopping
   }
 
-  /** There is no grace, or none any more. */
+  /** Skips the grace, or what is left of it. */
   hurry(): void {
     this.#force.abort()
   }
 
-  /** Ends what its first process, which has ended, has left in its group: nothing outlives that. */
+  /** Ends the processes that the first process, which has ended, left in its group: nothing outlives it. */
   sweep(): Promise<boolean> | undefined {
     return this.#stopping ?? (this.group === undefined ? undefined : sweepGroup(this.group, SWEEP_GRACE_MS))
   }
 }
 
 /**
- * Starts a program whose tree can be ended whole: `mark` (`NAME=value`) is put into its environment. Throws or emits `error` as
- * `spawn` does.
+ * Starts a program whose tree can be ended as a whole: `mark` (`NAME=value`) is added to its environment. Throws or
+ * emits `error` as `spawn` does.
  */
 export function spawnTree<Streams extends 'stdin' | 'stdout' | 'stderr' = never>(
   argv: readonly string[],
@@ -72,8 +75,8 @@ export function spawnTree<Streams extends 'stdin' | 'stdout' | 'stderr' = never>
 }
 
 /**
- * SIGTERM to the whole tree, the grace (cut short by `force`), SIGKILL until nothing of it is left. Resolves with
- * false where a process survives even that. `beforeKill` is called once the grace is over.
+ * Sends SIGTERM to the whole tree, waits for the grace (`force` cuts it short), then sends SIGKILL until nothing is
+ * left. Resolves with false when a process survives even that. `beforeKill` is called once the grace is over.
  */
 export async function endTree(
   tree: ProcessTree,
@@ -96,8 +99,8 @@ export async function endTree(
 }
 
 /**
- * Ends what a command left behind in its group when it ended: SIGTERM, the grace, SIGKILL. `ours` tells which of the
- * group's processes count. Answers at once, without a promise, where there is nothing.
+ * Ends what a command left in its group when it ended: SIGTERM, the grace, SIGKILL. `ours` tells which of the group's
+ * processes count. Returns at once, without a promise, when there are none.
  */
 export function sweepGroup(
   group: number,
@@ -110,7 +113,10 @@ export function sweepGroup(
   return endProcesses(members, graceMs)
 }
 
-/** SIGTERM to these processes and to none that they have started, the grace, SIGKILL. False where one survives that. */
+/**
+ * Sends SIGTERM to these processes only, not to their children; waits for the grace, then sends SIGKILL. Resolves with
+ * false when one survives.
+ */
 export async function endProcesses(pids: () => number[], graceMs: number): Promise<boolean> {
   for (const pid of pids()) signal(pid, 'SIGTERM')
   await waitUntil(() => pids().length === 0, graceMs)
@@ -134,7 +140,7 @@ function signalAll(
 const groupLeft = (tree: ProcessTree) => tree.group !== undefined && groupMembers(tree.group).length > 0
 
 async function killUntilGone<T>(members: () => T[], kill: (members: T[]) => void): Promise<boolean> {
-  // In rounds: what is killed may have forked between the look and the signal.
+  // Repeats, because a process may have forked between the listing and the signal.
   return await waitUntil(() => {
     const left = members()
     if (left.length > 0) kill(left)
@@ -152,7 +158,10 @@ async function waitUntil(condition: () => boolean, withinMs: number, cut?: Abort
   }
 }
 
-/** Whether it holds; false where that cannot be told just now (no descriptors left), so that it is asked again. */
+/**
+ * Reports whether the condition holds. Returns false when it cannot be checked now (no descriptors left), so that it is
+ * checked again.
+ */
 function holds(condition: () => boolean): boolean {
   try {
     return condition()

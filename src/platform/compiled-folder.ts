@@ -2,7 +2,10 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
-/** Folder of what V8 has compiled of Errand's programs: the one that an image brings beside them, else the user's. */
+/**
+ * Returns the folder for V8's compiled code of Errand's programs: the one that an image ships beside them, otherwise
+ * the user's.
+ */
 export function compiledFolder(): string {
   const brought = join(import.meta.dirname, '../compiled')
   if (existsSync(brought)) return brought

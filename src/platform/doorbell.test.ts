@@ -13,7 +13,7 @@ test('a ring ends the wait, also one from before it, once', async () => {
 
   bell.ring()
   await bell.wait(LONG_MS)
-  // That one is used up.
+  // The first ring has been consumed.
   const order: string[] = []
   const next = bell.wait(LONG_MS).then(() => order.push('waited'))
   await new Promise((resolve) => setImmediate(resolve))

@@ -1,4 +1,4 @@
-/** Waits that somebody may cut short: what rings while nobody waits cuts the next wait short. */
+/** A wait that others can cut short. A ring while nobody waits cuts the next wait short. */
 export class Doorbell {
   #rang = false
   #end: (() => void) | undefined
@@ -8,7 +8,7 @@ export class Doorbell {
     this.#end?.()
   }
 
-  /** Resolves after `ms`, when it rings, or when aborted; a ring from before the call counts after `leastMs` alone. */
+  /** Resolves after `ms`, on a ring, or on abort. A ring from before the call counts, but only after `leastMs`. */
   async wait(
     ms: number,
     { leastMs = 0, signal }: { leastMs?: number; signal?: AbortSignal } = {},

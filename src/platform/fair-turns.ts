@@ -1,7 +1,7 @@
 /**
- * Shares what is scarce, such as the event loop or threads, among many who ask for it: so many have a turn at once,
- * and those who wait get theirs in a circle of their keys, so that one with a thousand requests holds up another
- * for no more than a turn. A turn begins in a round of the event loop of its own.
+ * Shares a scarce resource, such as the event loop or threads, among many callers. A limited number hold a turn at
+ * once. The others get theirs round-robin by key, so that a caller with a thousand requests delays another by one turn
+ * at most. Each turn begins in its own round of the event loop.
  */
 export class FairTurns {
   readonly #atOnce: number
@@ -13,7 +13,7 @@ export class FairTurns {
     this.#atOnce = atOnce
   }
 
-  /** Resolves with the turn, which lasts until it is disposed of. */
+  /** Resolves with the turn, which lasts until it is disposed. */
   take(key: string): Promise<Disposable> {
     return new Promise((resolve) => {
       const line = this.#waiting.get(key)
@@ -23,7 +23,7 @@ export class FairTurns {
     })
   }
 
-  /** How many turns are under way or come before one that is asked for now. */
+  /** Counts the turns that are held or would come before one requested now. */
   ahead(key: string): number {
     const own = this.#waiting.get(key)?.length ?? 0
     let count = this.#held + own
@@ -40,7 +40,9 @@ export class FairTurns {
     })
   }
 
-  /** To the first of the key that has waited longest; that key goes to the end of the circle. */
+  /**
+   * Gives a turn to the oldest request of the key that has waited longest, and moves that key to the end of the circle.
+   */
   #give(): void {
     const [key, line] = this.#waiting.entries().next().value!
     this.#waiting.delete(key)

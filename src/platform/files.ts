@@ -17,9 +17,9 @@ import { chmod, mkdir, readdir, rm, stat } from 'node:fs/promises'
 import path, { delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
 
 /**
- * Puts a whole file in the place of the one that is there: a reader, or a start after a crash, finds the old one or
- * the new one. `durable` (default true): it is on the disk when this returns, even if the power fails.
- * Throws what node:fs throws, with the path of `file`, and leaves nothing then.
+ * Replaces a file as a whole: a reader, or a start after a crash, finds either the old or the new one. With `durable`
+ * (default true) it is on disk when this returns, even if the power fails. Throws what node:fs throws, with the path of
+ * `file`, and then leaves nothing behind.
  */
 export function writeFileAtomic(
   file: string,
@@ -27,7 +27,7 @@ export function writeFileAtomic(
   options: { mode?: number; durable?: boolean } = {},
 ): void {
   const { mode = 0o644, durable = true } = options
-  // No random bytes: loading what makes them takes a command that does nothing else a tenth of its time.
+  // No random bytes: loading the module for them takes a tenth of the time of a command that does nothing else.
   const temporary = `${file}.${process.pid}.${process.hrtime.bigint().toString(36)}.tmp`
   try {
     const descriptor = openSync(temporary, 'wx', mode)
@@ -42,21 +42,24 @@ export function writeFileAtomic(
     try {
       rmSync(temporary, { force: true })
     } catch {
-      // For the same reason.
+      // Not random, for the same reason.
     }
     throw withPath(error as NodeJS.ErrnoException, file)
   }
   if (durable) syncFolder(path.dirname(file))
 }
 
-/** An error of a call with a descriptor names no file: which one was on a full disk would not be known. */
+/**
+ * Adds the file's path to an error of a call with a descriptor, which names no file: otherwise nobody would know which
+ * file was on the full disk.
+ */
 function withPath(error: NodeJS.ErrnoException, file: string): NodeJS.ErrnoException {
   if (error.path === undefined) error.message = `${error.message} '${file}'`
   error.path = file
   return error
 }
 
-/** Makes all that is in the folder last, and the folder itself: its files, then the names that lead to them. */
+/** Makes a folder and all that it contains durable: first the files, then the names that lead to them. */
 export function syncTree(folder: string): void {
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
     syncFile(path.join(folder, name))
@@ -64,9 +67,9 @@ export function syncTree(folder: string): void {
   syncFolder(path.dirname(folder))
 }
 
-/** Makes what was created, renamed or deleted in the folder last, where the system can do so. */
+/** Makes the creations, renames and deletions in the folder durable, where the system can do so. */
 export function syncFolder(folder: string): void {
-  // Windows opens no folders.
+  // Windows cannot open folders.
   if (process.platform !== 'win32') syncFile(folder)
 }
 
@@ -80,8 +83,9 @@ function syncFile(file: string): void {
 }
 
 /**
- * Makes a folder and those on the way to it; one that is there is no error. For paths that others choose: Node's own
- * `recursive` goes on for ever, on a thread that nothing ends, where a folder is there and takes no new ones (`/proc`).
+ * Creates a folder and its missing parents; an existing folder is not an error. Use it for paths that others choose:
+ * Node's own `recursive` loops forever, on a thread that nothing ends, below an existing folder that accepts no new
+ * ones (`/proc`).
  */
 export async function makeFolder(path: string, mode?: number): Promise<void> {
   try {
@@ -94,7 +98,7 @@ export async function makeFolder(path: string, mode?: number): Promise<void> {
   }
 }
 
-/** The same, before anything else goes on. */
+/** Creates a folder as `makeFolder` does, synchronously. */
 export function makeFolderSync(path: string, mode?: number): void {
   for (let tries = 1; ; tries++)
     try {
@@ -113,11 +117,11 @@ async function mustBeFolder(path: string, error: unknown): Promise<void> {
   if (!found?.isDirectory()) throw error
 }
 
-/** Deletes a folder with all that is in it; none there is no error. */
+/** Deletes a folder with its contents; a missing folder is not an error. */
 export async function removeTree(path: string): Promise<void> {
   const options = { recursive: true, force: true, maxRetries: 3 }
   await rm(path, options).catch(async () => {
-    // Build tools leave folders that may not be written to (Go's module cache).
+    // Build tools leave read-only folders, such as Go's module cache.
     await unlockFolders(path)
     await rm(path, options)
   })
@@ -129,12 +133,12 @@ async function unlockFolders(path: string): Promise<void> {
     if (entry.isDirectory()) await unlockFolders(join(path, entry.name))
 }
 
-/** As the kernel does. */
+/** The kernel's own limit. */
 const MOST_LINKS = 40
 
 /**
- * The file that a path leads to, as the kernel finds it: each link is followed before a `..` behind it counts, and
- * what is not there yet is where it would be made. Throws for a circle of links.
+ * Resolves a path as the kernel does: each link is followed before a `..` behind it counts, and a missing file resolves
+ * to where it would be created. Throws for a circle of links.
  */
 export function realPath(path: string, cwd: string): string {
   const waiting = parts(isAbsolute(path) ? path : `${resolve(cwd)}/${path}`)
@@ -164,18 +168,18 @@ function linkAt(path: string): string | undefined {
   try {
     return lstatSync(path).isSymbolicLink() ? readlinkSync(path) : undefined
   } catch (error) {
-    // A folder that may not be looked into hides links from this process as from the agent.
+    // A folder that this process may not read hides its links from this process and from the agent alike.
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return undefined
     throw error
   }
 }
 
-/** Whether a path is the folder or below it; both as `realPath` answers them. */
+/** Reports whether a path is the folder or below it; both must come from `realPath`. */
 export const isBelow = (path: string, folder: string): boolean =>
   path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
 
-/** The file that a program's name stands for, looked up as a shell does; undefined where there is none to run. */
+/** Finds the file that a program's name stands for, as a shell does. Returns undefined when there is none to run. */
 export function findProgram(name: string, path: string, cwd: string): string | undefined {
   const candidates = name.includes('/')
     ? [resolve(cwd, name)]

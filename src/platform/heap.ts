@@ -1,4 +1,4 @@
-/** A queue by order whose items can be moved and taken out again; each in O(log n). An item stands in it once. */
+/** A priority queue whose items can be moved and removed; each operation takes O(log n). It holds an item only once. */
 export class Heap<T> {
   readonly #before: (a: T, b: T) => boolean
   readonly #items: T[] = []
@@ -16,7 +16,7 @@ export class Heap<T> {
     return this.#items[0]
   }
 
-  /** In no order but for the first. */
+  /** Yields the first item first and the others in no order. */
   [Symbol.iterator](): Iterator<T> {
     return this.#items[Symbol.iterator]()
   }
@@ -26,13 +26,13 @@ export class Heap<T> {
     this.#rise(item)
   }
 
-  /** An item's place in the order has changed. */
+  /** Must be called when an item's place in the order has changed. */
   moved(item: T): void {
     this.#rise(item)
     this.#sink(item)
   }
 
-  /** False: it is not there. */
+  /** Returns false when the item is not in the queue. */
   delete(item: T): boolean {
     const at = this.#at.get(item)
     if (at === undefined) return false

@@ -3,7 +3,7 @@ export type LogLevel = (typeof logLevels)[number]
 export const logFormats = ['text', 'json'] as const
 export type LogFormat = (typeof logFormats)[number]
 
-/** The things that a line is about, beside its message. */
+/** The subjects of a line, in addition to its message. */
 export interface LogFields {
   run_id?: string
   attempt_id?: string
@@ -16,16 +16,16 @@ export type Log = (message: string, about?: LogFields & { level?: LogLevel }) =>
 
 export interface LogOptions {
   format: LogFormat
-  /** The least that is written. */
+  /** The lowest level that is written. */
   level: LogLevel
   write(line: string): void
-  /** In each line that is JSON. */
+  /** Fields added to each JSON line. */
   fields?: LogFields
 }
 
 /**
- * The texts that must not stand in a log, wherever they come from: tokens and sessions of ours, and what follows "Bearer". In a URL
- * an escape (`%2F`) may stand before them.
+ * Matches texts that must not appear in a log, wherever they come from: Errand's tokens and sessions, and what follows
+ * "Bearer". In a URL an escape (`%2F`) may precede them.
  */
 const SECRETS = /errand_[a-z]+_[A-Za-z0-9_-]{8,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=\bBearer(?: |%20))\S{8,}/g
 
@@ -51,7 +51,7 @@ const fieldsOf = (fields: LogFields): LogFields =>
     ]),
   )
 
-/** A message is for people as it is; its level stands before it where it is no news, and what it is about behind it. */
+/** Formats a line for people: the level (unless it is `info`), the message unchanged, then its fields. */
 function textLine(level: LogLevel, msg: string, about: LogFields): string {
   const unsaid = Object.entries(about).filter(
     ([, value]) => value !== undefined && !msg.includes(String(value)),

@@ -9,7 +9,7 @@ interface Family {
   lines(): Iterable<string>
 }
 
-/** Only grows. */
+/** A figure that only grows. */
 export class Counter {
   readonly #values = new Map<string, number>()
   readonly #name: string
@@ -28,7 +28,7 @@ export class Counter {
   }
 }
 
-/** How many of the observed values were at most so large, and their sum. */
+/** Counts the observed values up to each bound, and sums them. */
 export class Histogram {
   readonly #counts: number[]
   readonly #bounds: readonly number[]
@@ -36,7 +36,7 @@ export class Histogram {
   #sum = 0
   #count = 0
 
-  /** `bounds` grow. */
+  /** `bounds` must be in ascending order. */
   constructor(name: string, bounds: readonly number[]) {
     this.#name = name
     this.#bounds = bounds
@@ -62,10 +62,10 @@ export class Histogram {
   }
 }
 
-/** A value for each set of labels, read when it is asked for. */
+/** A value for each set of labels, read when the text is requested. */
 export type Reading = readonly { value: number; labels?: Labels }[]
 
-/** Figures of a process as Prometheus reads them: the text format 0.0.4. */
+/** Exports a process's metrics in Prometheus text format 0.0.4. */
 export class Metrics {
   readonly #families: Family[] = []
 
@@ -86,7 +86,7 @@ export class Metrics {
     this.#read('gauge', name, help, read)
   }
 
-  /** A counter that something else keeps. */
+  /** Adds a counter whose value is maintained elsewhere. */
   counted(name: string, help: string, read: () => Reading): void {
     this.#read('counter', name, help, read)
   }
@@ -115,10 +115,10 @@ function labelText(labels: Labels | undefined): string {
 const escaped = (value: string): string =>
   value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 
-/** How often the event loop's lag is looked at: seldom, so that an idle process stays idle. */
+/** Interval at which the event loop's lag is sampled: long, so that an idle process stays idle. */
 const LOOK_MS = 500
 
-/** Adds the figures of this process, named as other programs name them. Answers what stops measuring. */
+/** Adds the figures of this process under their usual Prometheus names. Returns a function that stops measuring. */
 export function addProcessMetrics(metrics: Metrics): () => void {
   const startedSeconds = Date.now() / 1000 - process.uptime()
   const cpuSeconds = () => {

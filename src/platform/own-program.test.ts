@@ -11,7 +11,7 @@ test('a program is its source, else its bundle beside the bundles or above their
   const parts = join(dir, 'parts')
   mkdirSync(parts)
   const found = () => ownProgram(parts, 'program.ts', 'proxy.cjs')
-  // Whoever starts it says that it is missing, and names where the build puts it.
+  // The caller reports that the program is missing, and names where the build puts it.
   assert.equal(found(), join(parts, 'proxy.cjs'))
   for (const file of [join(dir, 'proxy.cjs'), join(parts, 'proxy.cjs'), join(parts, 'program.ts')]) {
     writeFileSync(file, '')

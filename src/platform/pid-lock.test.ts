@@ -47,7 +47,7 @@ test('a process that was killed holds nothing while its parent has not asked for
   skip: noProc,
 }, async (t) => {
   const file = lockFile(t)
-  // The shell starts a process, then becomes one that knows nothing of it.
+  // The shell starts a process, then turns into a program that knows nothing of that child.
   const parent = spawn('sh', ['-c', 'sleep 0.01 & echo $!; exec sleep 1000'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

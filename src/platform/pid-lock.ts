@@ -2,15 +2,18 @@ import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { dirname } from 'node:path'
 import { bootId, parseStat, procText, signal } from './proc.ts'
 
-/** Who holds a lock: a process, told from a later one with the same number by when it started. */
+/** The process that holds a lock; its start time tells it from a later process with the same number. */
 export interface Holder {
   pid: number
   started: string
 }
 
-/** The process's start, in ticks since boot, and the boot; empty where the system does not say, or it has ended. */
+/**
+ * Returns the process's start, in ticks since boot, and the boot. Empty when the system does not say, or the process
+ * has ended.
+ */
 function startOf(pid: number): string {
-  // One that was killed keeps its number until its parent asks for its end, which may be never.
+  // A killed process keeps its number until its parent waits for it, which may be never.
   const stat = parseStat(procText(pid, 'stat') ?? '')
   const boot = bootId()
   return stat === undefined || boot === '' ? '' : `${boot} ${stat.start}`
@@ -18,7 +21,7 @@ function startOf(pid: number): string {
 
 export const thisProcess = (): Holder => ({ pid: process.pid, started: startOf(process.pid) })
 
-/** Whether that very process is alive. */
+/** Reports whether exactly that process is alive. */
 export function isHolding({ pid, started }: Holder): boolean {
   if (!signal(pid, 0)) return false
   return started === '' || startOf(pid) === started
@@ -30,12 +33,12 @@ function readHolder(file: string): Holder | undefined {
     return { pid, started }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    // No whole lock is ever visible but by hand: it counts as one that nobody holds.
+    // Only a manual edit leaves an incomplete lock: it counts as held by nobody.
     return { pid: -1, started: '' }
   }
 }
 
-/** Who has the lock, or has left it; undefined where there is none. */
+/** Returns who has the lock, or has left it behind. Undefined when there is no lock. */
 export function lockHolder(file: string): { pid: number; alive: boolean } | undefined {
   const holder = readHolder(file)
   return holder && { pid: holder.pid, alive: holder.pid > 0 && isHolding(holder) }
@@ -43,7 +46,7 @@ export function lockHolder(file: string): { pid: number; alive: boolean } | unde
 
 export type LockResult = { release(): void } | { holder: Holder }
 
-/** Takes the lock `file` for this process, or says who has it. One that a dead process left is taken over. */
+/** Takes the lock `file` for this process, or says who has it. Takes over a lock that a dead process left behind. */
 export function takePidLock(file: string): LockResult {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const mine = `${file}.${process.pid}`
@@ -51,7 +54,7 @@ export function takePidLock(file: string): LockResult {
   try {
     for (;;) {
       try {
-        // A link is made whole or not at all, so that no half-written lock is ever read.
+        // A link is created as a whole or not at all, so that nobody ever reads a half-written lock.
         linkSync(mine, file)
         return { release: () => rmSync(file, { force: true }) }
       } catch (error) {
@@ -67,7 +70,7 @@ export function takePidLock(file: string): LockResult {
   }
 }
 
-/** Removes a dead process's lock; a living one's that has come in its place is put back. */
+/** Removes a dead process's lock. If a living process's lock has replaced it meanwhile, that one is put back. */
 function takeAway(file: string, dead: Holder): void {
   const aside = `${file}.${process.pid}.old`
   try {

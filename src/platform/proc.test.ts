@@ -57,7 +57,7 @@ test('what a child has used is known until it is reaped, and of nobody else', as
   const child = spawn('sh', ['-c', `${burn}; echo done; read _`], { stdio: ['pipe', 'pipe', 'inherit'] })
   await once(child.stdout, 'data')
   child.kill('SIGKILL')
-  // Without a turn of the event loop it is not reaped.
+  // Without a turn of the event loop the child is not reaped.
   while (processStat(child.pid!) !== undefined);
   assert.ok(spentCpuMs(child.pid!)! > 0)
   await once(child, 'exit')
@@ -75,7 +75,7 @@ test('this process is among those that may be looked at', () => {
 test('no other file reads what /proc has of a process', () => {
   const root = join(import.meta.dirname, '../..')
   const own = join(import.meta.filename, '..', import.meta.filename.replace(/.*\/(.*)\.test\.ts$/, '$1.ts'))
-  // What a process has open, and what it is part of, are files like others.
+  // The paths of a process's descriptors (`fd`) and namespaces (`ns`) may be read like other files.
   const read = /['"`]\/proc\/(?:self|thread-self|\d+|\$\{[^}]*\})\/(?!fd\b|ns\/)/
   const files = globSync('src/**/*.ts', { cwd: root }).filter(
     (file) => !/\.test\.ts$|fixture|conformance/.test(file) && join(root, file) !== own,

@@ -1,12 +1,15 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 
-/** Some fifty numbers, and a name of at most 64 bytes. */
+/** The line holds some fifty numbers, and a name of at most 64 bytes. */
 const MAX_STAT_BYTES = 2048
-/** Clock ticks of a second in /proc: the same on every Linux that Node runs on. */
+/** Clock ticks per second in /proc: the same on every Linux that Node runs on. */
 export const TICKS_PER_SECOND = 100
-/** The auxiliary vector's key of the size of a page. */
+/** The key of the page size in the auxiliary vector. */
 const AT_PAGESZ = 6n
-/** A process that begins a program is through with that after a few looks; later where it has to wait for its turn in the middle of it. */
+/**
+ * A process that begins a program has finished doing so after a few looks; it takes longer when it loses its CPU
+ * halfway.
+ */
 const MAX_LOOKS = 100
 
 /** A process as /proc/<pid>/stat shows it. */
@@ -15,27 +18,30 @@ export interface ProcessStat {
   parent: number
   group: number
   session: number
-  /** Clock ticks since boot, as text: with the pid it names a process for good, until the next boot. */
+  /** Clock ticks since boot, as text. Together with the pid it identifies a process until the next boot. */
   start: string
   threads: number
-  /** CPU time of its own and of the children that it has waited for. */
+  /** CPU time of the process and of the children that it has waited for. */
   cpuMs: number
   childrenCpuMs: number
   residentPages: number
 }
 
-/** Processes that belong together: a process group, and all that carries `mark` (`NAME=value`) in its environment. */
+/** Processes that belong together: a process group, and every process with `mark` (`NAME=value`) in its environment. */
 export interface ProcessTree {
-  /** Left out where the group's number may meanwhile be another's. */
+  /** Absent when another process may have the group's number by now. */
   group?: number
   mark: string
-  /** Further processes that belong to it, wherever they are known from. */
+  /** Further processes that belong to the tree, known from another source. */
   members?(): readonly number[]
-  /** Of its processes, those that get no SIGTERM: all others would be killed with them. */
+  /** Processes of the tree that get no SIGTERM, since all others would be killed with them. */
   spares?(pid: number): boolean
 }
 
-/** The text of a file that /proc has of a process; undefined where that is gone or may not be read, or there is no /proc. */
+/**
+ * Reads a file that /proc has of a process. Undefined when the process is gone, the file may not be read, or there is
+ * no /proc.
+ */
 export function procText(pid: number | 'self', file: string): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'latin1')
@@ -44,10 +50,16 @@ export function procText(pid: number | 'self', file: string): string | undefined
   }
 }
 
-/** The fields of a line of /proc/<pid>/stat behind the name, which stands in parentheses and may itself hold any character. */
+/**
+ * Returns the fields of a line of /proc/<pid>/stat after the name, which is in parentheses and may itself hold any
+ * character.
+ */
 const fieldsOf = (line: string): string[] => line.slice(line.lastIndexOf(')') + 2).split(' ')
 
-/** The process of a line of /proc/<pid>/stat; undefined for a zombie, which is dead but for its parent, and for what is no such line. */
+/**
+ * Parses a line of /proc/<pid>/stat. Undefined for a zombie, which only its parent has yet to reap, and for any other
+ * text.
+ */
 export function parseStat(line: string): ProcessStat | undefined {
   const fields = fieldsOf(line)
   const start = fields[19]
@@ -66,11 +78,16 @@ export function parseStat(line: string): ProcessStat | undefined {
   }
 }
 
-/** The sum of figures in ticks: from the first of the two of its own, or of its children's, to the last. */
+/**
+ * Sums figures in ticks: from the first of the process's own two, or from the first of its children's two, to the last.
+ */
 const cpuMsOf = (fields: readonly string[], first: 11 | 13): number =>
   (fields.slice(first, 15).reduce((sum, field) => sum + Number(field), 0) * 1000) / TICKS_PER_SECOND
 
-/** The live process with this pid; undefined where there is none, or no /proc. Throws where it cannot be told (no descriptors left). */
+/**
+ * Returns the live process with this pid; undefined when there is none, or no /proc. Throws when it cannot be read (no
+ * descriptors left).
+ */
 export function processStat(pid: number): ProcessStat | undefined {
   try {
     return parseStat(statLine(pid))
@@ -81,7 +98,7 @@ export function processStat(pid: number): ProcessStat | undefined {
   }
 }
 
-/** All processes of a machine are looked at in a row: with as few system calls as it takes. */
+/** Reads the line with as few system calls as possible, since callers read all processes of a machine in a row. */
 function statLine(pid: number): string {
   const descriptor = openSync(`/proc/${pid}/stat`, 'r')
   try {
@@ -92,16 +109,19 @@ function statLine(pid: number): string {
   }
 }
 
-/** CPU time of a child of this process and of all that it has waited for; also while it is dead and not yet reaped. */
+/**
+ * Returns the CPU time of a child of this process and of all that it has waited for, even while the child is dead and
+ * not yet reaped.
+ */
 export function spentCpuMs(pid: number): number | undefined {
   const fields = fieldsOf(procText(pid, 'stat') ?? '')
-  // By now the number may be another's.
+  // Another process may have the number by now.
   return Number(fields[1]) === process.pid ? cpuMsOf(fields, 11) : undefined
 }
 
 /**
- * The memory that a process uses: of pages that several share, its part; and what of it is swapped out. Undefined where it is
- * gone, or where that may not be read.
+ * Returns the memory that a process uses, swapped-out memory included; of pages that several processes share, its part.
+ * Undefined when the process is gone, or its memory may not be read.
  */
 export function proportionalBytes(pid: number): number | undefined {
   const text = procText(pid, 'smaps_rollup')
@@ -110,7 +130,7 @@ export function proportionalBytes(pid: number): number | undefined {
   return (kiB('Pss') + kiB('SwapPss')) * 1024
 }
 
-/** The size of a page of memory. */
+/** Returns the size of a memory page. */
 export function pageBytes(): number {
   const words = Buffer.from(procText('self', 'auxv') ?? '', 'latin1')
   for (let at = 0; at + 16 <= words.length; at += 16)
@@ -118,7 +138,7 @@ export function pageBytes(): number {
   return 4096
 }
 
-/** Whether memory can leave the resident sets of processes without being freed. */
+/** Reports whether memory can leave the resident sets of processes without being freed. */
 export function hasSwap(): boolean {
   try {
     return readFileSync('/proc/swaps', 'latin1').trim().includes('\n')
@@ -127,7 +147,7 @@ export function hasSwap(): boolean {
   }
 }
 
-/** How many files this process has open; undefined where there is no /proc. */
+/** Counts the files that this process has open; undefined when there is no /proc. */
 export function openDescriptors(): number | undefined {
   try {
     return readdirSync('/proc/self/fd').length
@@ -137,8 +157,9 @@ export function openDescriptors(): number | undefined {
 }
 
 /**
- * Closes what this program was handed by whoever started it beyond standard input and output (a lock, a socket): it would
- * be handed on to what this one starts. What this program opens itself is never handed on, and the kernel says so of each.
+ * Closes the descriptors beyond the standard streams that this program inherited (a lock, a socket), because its
+ * children would inherit them too. Files that this program opens itself are never passed on: the kernel marks each as
+ * such.
  */
 export function closeInherited(): void {
   for (const name of readdirSync('/proc/self/fd')) {
@@ -148,12 +169,12 @@ export function closeInherited(): void {
       const flags = /^flags:\t(\d+)$/m.exec(procText('self', `fdinfo/${fd}`) ?? '')?.[1]
       if (flags !== undefined && (Number.parseInt(flags, 8) & 0o2000000) === 0) closeSync(fd)
     } catch {
-      // That of the listing itself is gone by now.
+      // The descriptor of the listing itself is gone by now.
     }
   }
 }
 
-/** Names one boot of this machine; empty where it cannot be told. */
+/** Identifies one boot of this machine; empty when unknown. */
 export function bootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
@@ -162,13 +183,13 @@ export function bootId(): string {
   }
 }
 
-/** Whether the process with this pid, and this start where it is known, is alive. */
+/** Reports whether the process with this pid, and this start when it is known, is alive. */
 export function isAlive(pid: number, start: string): boolean {
   if (start !== '') return processStat(pid)?.start === start
   return signal(pid, 0)
 }
 
-/** Sends a signal, and answers whether there is something to take it. */
+/** Sends a signal, and reports whether there is a process to receive it. */
 export function signal(pid: number, name: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, name)
@@ -177,7 +198,7 @@ export function signal(pid: number, name: NodeJS.Signals | 0): boolean {
   }
 }
 
-/** Live processes of the group. Cheap where there are none. */
+/** Returns the live processes of the group. Cheap when there are none. */
 export function groupMembers(group: number): number[] {
   if (!signal(-group, 0)) return []
   const all = listProcesses()
@@ -187,9 +208,9 @@ export function groupMembers(group: number): number[] {
 }
 
 /**
- * The environment with which a process began its program, with a zero byte before each variable; empty where it cannot
- * be read, or there is none. While the process begins another program there is none to see: then it is looked at again,
- * and undefined is answered where that lasts.
+ * Returns the environment with which a process began its program, with a zero byte before each variable. Empty when it
+ * cannot be read, or there is none. While the process begins another program no environment is visible: it is read
+ * again, and the result is undefined if that state lasts.
  */
 export function environmentOf(pid: number): string | undefined {
   try {
@@ -200,14 +221,14 @@ export function environmentOf(pid: number): string | undefined {
     }
     return undefined
   } catch {
-    // It is gone, or another user's.
+    // The process is gone, or belongs to another user.
     return ''
   }
 }
 
 /**
- * Then the kernel knows no place of its environment yet, or one without an end; where its code stands is written last.
- * One that has no memory is dead, or the kernel's own.
+ * Reports whether a process is about to begin a program: the kernel then knows no environment yet, or one without an
+ * end, and it sets the address of the code last. A process without memory is dead, or belongs to the kernel.
  */
 function beginsProgram(pid: number): boolean {
   const fields = fieldsOf(readFileSync(`/proc/${pid}/stat`, 'latin1'))
@@ -215,21 +236,23 @@ function beginsProgram(pid: number): boolean {
   return memory !== '0' && (code === '0' || start !== end)
 }
 
-/** Whether the process has the variable `mark` (`NAME=value`) in its environment. */
+/** Reports whether the process has the variable `mark` (`NAME=value`) in its environment. */
 export function hasMark(pid: number, mark: string): boolean {
   return environmentOf(pid)?.includes(`\0${mark}\0`) ?? false
 }
 
-/** Whether the process stands in a namespace of processes below that of this one, as in a container. */
+/** Reports whether the process is in a PID namespace below this process's own, as in a container. */
 export const isFurtherIn = (pid: number): boolean => depthOf(pid) > depthOf('self')
 
 const depthOf = (pid: number | 'self'): number =>
   /^NSpid:\t(.*)$/m.exec(procText(pid, 'status') ?? '')?.[1]?.split('\t').length ?? 0
 
-/** A process that works in the folder, or holds something in it open; none of other users is seen. */
+/** Returns a process that works in the folder or has something in it open. Processes of other users are not visible. */
 export const holderOf = (folder: string): number | undefined => holdersOf(folder)[0]
 
-/** All processes that work in the folder, or hold something in it open; none of other users is seen. */
+/**
+ * Returns all processes that work in the folder or have something in it open. Processes of other users are not visible.
+ */
 export function holdersOf(folder: string): number[] {
   const isBelowIt = (link: string): boolean => {
     try {
@@ -251,18 +274,21 @@ export function holdersOf(folder: string): number[] {
     .filter((pid) => isBelowIt(`/proc/${pid}/cwd`) || descriptorsOf(pid).some(isBelowIt))
 }
 
-/** Live processes with a variable (`NAME=value`) that begins so in their environment. */
+/** Returns the live processes whose environment has a variable (`NAME=value`) that begins like this. */
 export function processesMarked(beginning: string): number[] {
   const all = listProcesses() ?? []
   return all.map(({ pid }) => pid).filter((pid) => environmentOf(pid)?.includes(`\0${beginning}`))
 }
 
-/** All live processes of the tree: the group, what carries the mark, and what these started. Never this process. */
+/**
+ * Returns all live processes of the tree: the group, those with the mark, and all that these started. Never includes
+ * this process.
+ */
 export function treeMembers(tree: ProcessTree): Pick<ProcessStat, 'pid' | 'group' | 'start'>[] {
   const { group } = tree
   const inGroup = group !== undefined && signal(-group, 0)
   const more = new Set(tree.members?.())
-  // Mostly nothing is left, which is known without a look at what every process of this machine is.
+  // Mostly nothing is left; this shortcut avoids reading every process of the machine.
   if (
     !inGroup &&
     more.size === 0 &&
@@ -272,7 +298,7 @@ export function treeMembers(tree: ProcessTree): Pick<ProcessStat, 'pid' | 'group
   const all = listProcesses()
   if (all === undefined) return inGroup ? [{ pid: -group, group, start: '' }] : []
   const found = new Map<number, ProcessStat>()
-  // Threads of the kernel are in no group, and have no environment to look at.
+  // Kernel threads are in no group, and have no environment to read.
   for (const each of all)
     if (
       each.pid !== process.pid &&
@@ -286,7 +312,7 @@ export function treeMembers(tree: ProcessTree): Pick<ProcessStat, 'pid' | 'group
   return [...found.values()]
 }
 
-/** The pids of all processes; undefined where there is no /proc. */
+/** Returns the pids of all processes; undefined when there is no /proc. */
 function processIds(): number[] | undefined {
   try {
     const names = readdirSync('/proc')
@@ -296,14 +322,14 @@ function processIds(): number[] | undefined {
   }
 }
 
-/** All live processes that may be looked at. Throws where there is no /proc. */
+/** Returns all live processes that may be read. Throws when there is no /proc. */
 export function visibleProcesses(): ProcessStat[] {
   const pids = processIds()
   if (pids === undefined) throw new Error('There is no /proc.')
   return pids.map((pid) => parseStat(procText(pid, 'stat') ?? '')).filter((each) => each !== undefined)
 }
 
-/** All live processes; undefined where there is no /proc, or it cannot be read. */
+/** Returns all live processes; undefined when there is no /proc, or it cannot be read. */
 export function listProcesses(): ProcessStat[] | undefined {
   try {
     return processIds()

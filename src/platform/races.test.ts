@@ -10,7 +10,7 @@ const fails = (text: string) => (): never => {
   throw new Error(text)
 }
 
-/** For the process, and so the test, to fail of a rejection that nobody has handled by then. */
+/** Gives the process, and so the test, the time to fail on a rejection that nobody has handled. */
 const allTold = () => new Promise((resolve) => setImmediate(resolve))
 
 test('work that settles in time is answered, fulfilled or rejected, and its timer goes', async () => {

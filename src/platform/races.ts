@@ -1,6 +1,6 @@
 /**
- * Answers what `work` answers, or else, once `ms` have passed, what `late` answers or throws. What becomes of `work` after
- * that is nobody's: a rejection of it counts as handled.
+ * Resolves as `work` does, or, once `ms` have passed, with what `late` returns or throws. `work` is then left alone: a
+ * later rejection counts as handled.
  */
 export function within<T, L = never>(ms: number, work: PromiseLike<T>, late: () => L): Promise<T | L> {
   return new Promise((resolve, reject) => {
@@ -11,8 +11,8 @@ export function within<T, L = never>(ms: number, work: PromiseLike<T>, late: () 
 }
 
 /**
- * Answers what `work` answers, or else, once the signal is aborted, what `aborted` answers or throws: by default the
- * signal's reason. A rejection of `work` after that counts as handled. Nothing stays at the signal.
+ * Resolves as `work` does, or, once the signal is aborted, with what `aborted` returns or throws: by default the
+ * signal's reason is thrown. A later rejection of `work` counts as handled. No listener stays on the signal.
  */
 export function unlessAborted<T, A = never>(
   signal: AbortSignal,

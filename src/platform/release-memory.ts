@@ -1,12 +1,12 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-/** By then a program that stays has started. */
+/** A program that stays has started by then. */
 const STARTED_MS = 5000
 
 /**
- * Once, when a program that stays has started: memory that only its start needed goes back to the system. By itself
- * V8 does that when much has been allocated since, which an idle hub or runner never does. Answers how to take it back.
+ * Returns memory that only the start needed to the system, once, when a long-running program has started. V8 itself
+ * does that only after many allocations, which an idle hub or runner never makes. Returns a function that cancels it.
  */
 export function giveBackMemory(): () => void {
   const timer = setTimeout(() => {

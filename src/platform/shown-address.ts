@@ -1,12 +1,15 @@
 import { networkInterfaces } from 'node:os'
 
-/** Whether a host, as a URL has it, stands for all addresses of a machine: one can listen there, and nobody can be told to go there. */
+/**
+ * Reports whether a URL's host stands for all addresses of a machine: a server can listen there, but nobody can connect
+ * there.
+ */
 export const isAnyAddress = (hostname: string): boolean => /^(?:0\.0\.0\.0|\[?::\]?)$/.test(hostname)
 
-/** Returns the URL of a server of this machine for who is on the machine too. */
+/** Returns the URL of a server on this machine for clients on the same machine. */
 export const shownHere = (url: string): string => withHost(url, () => '127.0.0.1')
 
-/** Returns the URL of a server of this machine as others may reach it: by its first address in a network, where it has one. */
+/** Returns the URL of a server on this machine for other machines: with its first network address, if it has one. */
 export const shownElsewhere = (url: string, interfaces = networkInterfaces): string =>
   withHost(url, () => {
     const found = Object.values(interfaces())

@@ -3,12 +3,13 @@ import { promisify } from 'node:util'
 
 const readAsync = promisify(readCallback)
 
-/** Below this a read is served by the page cache faster than by a trip to the thread pool. */
+/** Below this size the page cache serves a read faster than the thread pool would. */
 const SMALL_READ_BYTES = 64 * 1024
 
 /**
- * A file of this size of which the disk holds less than one part of so many was never written: whoever may write to it has set
- * its length, to have others read hundreds of gigabytes of nothing. File systems that compress do not come near that.
+ * A file of at least this size that occupies less than a small part of its length on disk was never written: somebody
+ * with write access set its length to make others read hundreds of gigabytes of zeros. Compressing file systems stay
+ * far above that part.
  */
 const HOLLOW_FROM_BYTES = 1024 ** 3
 const HOLLOW_PARTS = 64
@@ -16,26 +17,26 @@ const HOLLOW_PARTS = 64
 /** A file that others append to, read by position. */
 export class TailFile {
   readonly path: string
-  /** Bytes known to be there; `refresh` looks again. Never beyond a `freeze`. */
+  /** Bytes known to be there; `refresh` checks again. Never beyond a `freeze`. */
   size = 0
   #fd: number | undefined
   #reads = 0
   #frozen = false
 
-  /** Created where it is not there, readable by its owner only. */
+  /** Creates the file when it is missing, readable only by its owner. */
   constructor(path: string) {
     this.path = path
     this.#fd = openSync(path, 'a+', 0o600)
     this.refresh()
   }
 
-  /** To hand to a process as its output; appends. */
+  /** A descriptor to pass to a process as its output; it appends. */
   get fd(): number {
     if (this.#fd === undefined) throw new Error(`${this.path} is closed`)
     return this.#fd
   }
 
-  /** True: it has grown. */
+  /** Returns true when the file has grown. */
   refresh(): boolean {
     if (this.#frozen || this.#fd === undefined) return false
     const { size, blocks } = fstatSync(this.#fd)
@@ -45,14 +46,14 @@ export class TailFile {
     return true
   }
 
-  /** From here on `size` stands, whatever is still appended. */
+  /** Fixes `size` from here on, whatever is still appended. */
   freeze(size?: number): void {
     if (size === undefined) this.refresh()
     else this.size = size
     this.#frozen = true
   }
 
-  /** At most `max` bytes from `offset`, cut at `size`. */
+  /** Reads at most `max` bytes from `offset`, up to `size`. */
   async read(offset: number, max: number): Promise<Buffer> {
     const length = Math.min(max, this.size - offset)
     if (length <= 0) return Buffer.alloc(0)
@@ -72,7 +73,7 @@ export class TailFile {
     }
   }
 
-  /** Lets go of the descriptor once reads that run are through; later reads open the file anew. */
+  /** Closes the descriptor once running reads are done; later reads open the file again. */
   close(): void {
     const fd = this.#fd
     this.#fd = undefined

@@ -1,11 +1,11 @@
-/** Longest line that is kept whole; the rest of a longer one comes as further lines. */
+/** Longest line that is left whole; the rest of a longer one comes as further lines. */
 const MAX_LINE_CHARACTERS = 64 * 1024
 
 /** Cuts the text of several streams into lines, each stream by itself. */
 export class StreamLines<Stream extends string> {
   readonly #open = new Map<Stream, string>()
 
-  /** The lines that this text ends. */
+  /** Returns the lines that this text completes. */
   push(stream: Stream, text: string): string[] {
     const parts = ((this.#open.get(stream) ?? '') + text).split('\n')
     const last = parts.pop()!
@@ -15,7 +15,7 @@ export class StreamLines<Stream extends string> {
     return [...lines, ...rest]
   }
 
-  /** The texts that have not ended in a line break, by stream; nothing is left open after it. */
+  /** Returns the unfinished last lines, by stream, and clears them. */
   rest(): [Stream, string][] {
     const open = [...this.#open].filter(([, text]) => text !== '')
     this.#open.clear()
@@ -31,7 +31,7 @@ function bounded(line: string): string[] {
   return parts
 }
 
-/** The value that a text is as JSON; undefined where it is none. */
+/** Parses a text as JSON; undefined when it is not JSON. */
 export function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -43,16 +43,16 @@ export function jsonOf(text: string): unknown {
 // Control sequences (CSI), texts to the terminal (OSC …, ended by BEL or ST), and two-character ones.
 const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[ -/]*[0-~])/g
 
-/** Returns the text without its escape sequences, such as colours. */
+/** Returns the text without its escape sequences, such as colors. */
 export const withoutEscapes = (text: string): string => text.replace(ESCAPES, '')
 
-/** A text as one word for a shell: what is shown is copied, and whoever chose the text may not have meant well. */
+/** Quotes a text as one word for a shell: people copy the commands they see, and the text's author may be malicious. */
 export const shellWord = (text: string): string =>
   /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 
 const sizeUnits = ['bytes', 'KB', 'MB', 'GB', 'TB'] as const
 
-/** An amount of bytes for a person, to two digits, as sizes are written in files too: "1.5 GB" (a KB has 1,024). */
+/** Formats bytes for a person, to two digits, with the same units as sizes in files: "1.5 GB" (a KB has 1,024). */
 export function sizeText(bytes: number): string {
   let value = bytes
   let unit = 0

@@ -1,13 +1,13 @@
 export interface Clocks {
-  /** Milliseconds since 1970, as the machine's clock is set. */
+  /** Milliseconds since 1970, by the machine's clock. */
   now(): number
-  /** Milliseconds since whenever, evenly. */
+  /** Milliseconds since an arbitrary start, at an even pace. */
   steady(): number
 }
 
 /**
- * Moments as they are written down, in milliseconds since 1970. How long one is away is measured from when it is first
- * asked for: setting the machine's clock after that moves none of them.
+ * Measures moments that are written in milliseconds since 1970. The time until a moment is measured when it is first
+ * asked for; setting the machine's clock afterwards does not move it.
  */
 export class Moments {
   readonly #clocks: Clocks
@@ -17,7 +17,7 @@ export class Moments {
     this.#clocks = clocks
   }
 
-  /** When it is by the steady clock. */
+  /** Returns the moment on the steady clock. */
   steadyMs(atMs: number): number {
     const known = this.#steadyMs.get(atMs)
     if (known !== undefined) return known
@@ -26,7 +26,7 @@ export class Moments {
     return steadyMs
   }
 
-  /** Whether it has come. */
+  /** Reports whether the moment has come. */
   due(atMs: number): boolean {
     return this.#clocks.steady() >= this.steadyMs(atMs)
   }
@@ -40,7 +40,7 @@ const units: Readonly<Record<string, number>> = {
   w: 604_800_000,
 }
 
-/** "90s", "15m", "12h", "30d", "2w" in milliseconds; undefined where it is no such text. */
+/** Parses "90s", "15m", "12h", "30d" or "2w" to milliseconds; undefined for any other text. */
 export function parseDuration(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(text.trim())
   return match === null ? undefined : Number(match[1]) * units[match[2]!]!
@@ -49,13 +49,16 @@ export function parseDuration(text: string): number | undefined {
 interface BackoffOptions {
   firstMs: number
   maxMs: number
-  /** The share of a wait that chance may take away, from 0 to 1. Default 0.5. */
+  /** The share of a wait, from 0 to 1, that chance may remove. Default 0.5. */
   jitter?: number
-  /** From 0 to 1, exclusive; a test may fix it. */
+  /** Returns a number from 0 to 1, exclusive; a test may fix it. */
   random?: () => number
 }
 
-/** How long to wait before the next try: doubles up to `maxMs`, less a random share so that many don't come at once. */
+/**
+ * Computes the wait before the next try: it doubles up to `maxMs`, less a random share so that many clients do not come
+ * at once.
+ */
 export class Backoff {
   readonly #options: Required<BackoffOptions>
   #tries = 0
@@ -66,12 +69,12 @@ export class Backoff {
 
   next(): number {
     const { firstMs, maxMs, jitter, random } = this.#options
-    // 2 ** 1023 is the largest there is.
+    // 2 ** 1023 is the largest power of two that a number can hold.
     const fullMs = Math.min(maxMs, firstMs * 2 ** Math.min(this.#tries++, 1000))
     return fullMs * (1 - random() * jitter)
   }
 
-  /** The longest wait, whatever the jitter; less at most half of it. */
+  /** Returns the longest wait, less a random share of up to half, whatever `jitter` is. */
   slowest(): number {
     return this.#options.maxMs * (1 - this.#options.random() / 2)
   }
@@ -88,8 +91,8 @@ interface Watched<T> {
 }
 
 /**
- * Looks at what this machine has, at once and now and then, and tells of what is new; nothing, at first, is not. A look that
- * fails tells nothing, and is made again at its time.
+ * Checks what this machine has, at once and at intervals, and reports changes; having nothing at first is not a change.
+ * A check that fails reports nothing, and the next one comes at its usual time.
  */
 export class ChangeWatch<T> {
   readonly #watched: Watched<T>

@@ -1,6 +1,9 @@
 import { type Context, createContext, Script } from 'node:vm'
 
-/** A place in a glob: one character that fits leads to the next place; or others, which it leads to without any. */
+/**
+ * A place in a glob: either one matching character leads to the next place, or it leads to other places without any
+ * character.
+ */
 type Place = { fits(character: string): boolean } | { to: number[] }
 
 export interface PathGlob {
@@ -8,9 +11,10 @@ export interface PathGlob {
 }
 
 /**
- * A glob for whole paths: `*` and `?` within one name, `**` over folders, `[…]`, `{a,b}`. Names that begin with a dot are
- * names like others. A glob that ends with `/` is all below that folder. Throws for a set such as `[z-a]`. Strangers write
- * globs and paths: as a regular expression a few `*` could take hours, this takes the product of both lengths at most.
+ * Compiles a glob for whole paths: `*` and `?` within one name, `**` across folders, `[…]`, `{a,b}`. A leading dot is
+ * nothing special. A glob that ends with `/` matches all below that folder. Throws for a set such as `[z-a]`. Globs and
+ * paths come from strangers: as a regular expression a few `*` could take hours, while this takes at most the product
+ * of both lengths.
  */
 export function globPattern(glob: string): PathGlob {
   const places = placesOf(glob.endsWith('/') ? `${glob}**` : glob)
@@ -20,7 +24,7 @@ export function globPattern(glob: string): PathGlob {
 function placesOf(glob: string): Place[] {
   const places: Place[] = []
   const braces: { starts: number[]; ends: { to: number[] }[] }[] = []
-  /** Lets the places within come any number of times. */
+  /** Allows the inner places to repeat any number of times. */
   const repeated = (...within: Place[]): void => {
     const start = places.length
     places.push({ to: [start + 1, start + within.length + 2] }, ...within, { to: [start] })
@@ -39,7 +43,7 @@ function placesOf(glob: string): Place[] {
     const set = /^\[(!?)([^\]/]+)\]/.exec(rest)
     at += character.length
     if (rest.startsWith('**/') && (at === 1 || glob[at - 2] === '/')) {
-      // A folder's name, of one character at least.
+      // A folder's name has at least one character.
       const start = places.length + 1
       repeated(inName, { to: [start, start + 2] }, exactly('/'))
       at += 2
@@ -78,7 +82,7 @@ function oneOf(isNot: boolean, characters: string): Place {
   return { fits: (character) => set.test(character) }
 }
 
-/** Goes through the path once, at all the places at which it may be. */
+/** Goes through the path once and tracks all possible places. */
 function leadsToEnd(places: readonly Place[], path: string): boolean {
   const reachedIn = new Uint32Array(places.length + 1)
   let round = 0
@@ -108,16 +112,16 @@ function leadsToEnd(places: readonly Place[], path: string): boolean {
   return here.includes(places.length)
 }
 
-/** For what it guards nothing else of the process goes on. */
+/** The rest of the process waits while guarded work runs. */
 const MOST_MS = 500
 
-/** Runs synchronous work with patterns of a stranger's making, of which some would never end. */
+/** Runs synchronous work with patterns that strangers wrote, some of which would never end. */
 export class TimeGuard {
   #work: () => void = () => {}
   readonly #script = new Script('work()')
   readonly #context: Context = createContext({ work: () => this.#work() })
 
-  /** Throws what the work throws, and an Error of its own where that takes too long. */
+  /** Throws what the work throws, and its own Error when the work takes too long. */
   run<T>(work: () => T): T {
     let result: T | undefined
     this.#work = () => {
@@ -134,13 +138,13 @@ export class TimeGuard {
 }
 
 export interface SizeLimits {
-  /** Of all lists and objects together. */
+  /** Most entries of all lists and objects together. */
   entries?: number
-  /** Lists and objects in one another. */
+  /** Most levels of nested lists and objects. */
   depth: number
 }
 
-/** Returns which limit a value that was JSON passes, the first that is met. */
+/** Returns the first limit that a value parsed from JSON exceeds. */
 export function passedLimit(
   value: unknown,
   { entries = Number.POSITIVE_INFINITY, depth }: SizeLimits,
@@ -150,7 +154,7 @@ export function passedLimit(
   for (let deep = 1; level.length > 0; deep++) {
     if (deep > depth) return 'depth'
     const next: Record<string, unknown>[] = []
-    // Of an object with many names, Object.values takes twice as long.
+    // For an object with many names, Object.values takes twice as long.
     for (const holder of level)
       for (const key in holder) {
         if (--left < 0) return 'entries'
@@ -165,6 +169,6 @@ export function passedLimit(
 const isHolder = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null
 
-/** Whether lists and objects stand more than so deep in one another. */
+/** Reports whether lists and objects are nested deeper than `most` levels. */
 export const isNestedDeeper = (value: unknown, most: number): boolean =>
   passedLimit(value, { depth: most }) !== undefined

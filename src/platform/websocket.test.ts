@@ -6,7 +6,7 @@ import { Liveness } from './websocket.ts'
 
 const HEARTBEAT_MS = 1_000
 
-/** Stands in for a link whose other end answers pings, or no more. */
+/** Imitates a link whose other end answers pings, or stops doing so. */
 class LinkStandIn extends EventEmitter {
   isPaused = false
   answers = true
@@ -27,7 +27,7 @@ function watched(t: TestContext) {
     liveness.stop()
     liveness.stop()
   })
-  /** In hundredths of a heartbeat. */
+  /** Advances the time by hundredths of a heartbeat. */
   const pass = (hundredths: number) => {
     for (let i = 0; i < hundredths; i++) t.mock.timers.tick(HEARTBEAT_MS / 100)
   }

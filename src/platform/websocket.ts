@@ -1,13 +1,15 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 
-/** Half heartbeats without a sign of life after which the other end counts as gone: at least 2.5, at most 3 heartbeats. */
+/**
+ * Half heartbeats without a sign of life after which the other end counts as gone: at least 2.5, at most 3 heartbeats.
+ */
 const MISSED_MAX = 5
 
 /**
- * Finds out that the other end of a WebSocket is gone though the socket never closes. Counts half heartbeats, not
- * time, so that a process that was stopped for a while doesn't give up links that are well. Whoever has heard nothing
- * for half a heartbeat asks. While reading is paused nothing can be heard, and nothing is counted.
+ * Detects that the other end of a WebSocket is gone although the socket never closes. It counts half heartbeats, not
+ * time, so that a process that was stopped for a while does not drop healthy links. It pings after half a heartbeat of
+ * silence. While reading is paused nothing can be heard, and nothing is counted.
  */
 export class Liveness {
   #heard = true
@@ -27,7 +29,7 @@ export class Liveness {
       }
       this.#missed++
       if (this.#missed >= MISSED_MAX) gone()
-      // Once a heartbeat, so that the last one has the time of one to be answered.
+      // Pings once a heartbeat, so that the last ping has a whole heartbeat to be answered.
       else if (this.#missed % 2 === 1) ws.ping(() => {})
     }, heartbeatMs / 2)
   }
@@ -38,7 +40,7 @@ export class Liveness {
   }
 }
 
-/** Sends WebSocket frames; those of one turn of the event loop leave in one write. */
+/** Sends WebSocket frames; frames of one turn of the event loop leave in one write. */
 export class FrameWriter {
   readonly #ws: WebSocket
   readonly #socket: Socket
@@ -49,7 +51,7 @@ export class FrameWriter {
     this.#socket = socket
   }
 
-  /** A frame for a closed socket is dropped; whoever sends learns that by the close. */
+  /** Drops a frame for a closed socket; the sender learns of that through the close. */
   send(data: string | Buffer, sent: (error?: Error | null) => void = () => {}): void {
     if (!this.#corked) {
       this.#corked = true
@@ -62,7 +64,7 @@ export class FrameWriter {
     this.#ws.send(data, sent)
   }
 
-  /** Sends, and resolves at once, or, with more than `highBytes` unsent, when this frame has left. */
+  /** Sends a frame. Resolves at once or, with more than `highBytes` unsent, when this frame has left. */
   async sendPaced(data: Buffer, highBytes: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.send(data, () => resolve())

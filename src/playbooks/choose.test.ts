@@ -227,7 +227,7 @@ test("a test command is found in the repository's files, with the tool that the 
       commands,
     )
     assert.match(told, why)
-    // An install was not asked for: the tests will say what is missing.
+    // Setup steps are guesses and may fail: the tests will show what is missing.
     for (const { command, phase, allow_failure } of playbook?.steps ?? [])
       assert.equal(allow_failure, phase === 'setup', command)
   }

@@ -11,33 +11,33 @@ import {
 
 /** The fields of a task that say how it is tested. */
 export interface TestsOfTask {
-  /** A playbook as a value, as it was given. */
+  /** A playbook as an unchecked value. */
   playbook?: unknown
   playbook_path?: string
   test_commands?: readonly string[]
-  /** Of `test_commands`; default true. */
+  /** Only for `test_commands`; default true. */
   fail_fast?: boolean
   required_skill?: string
-  /** Longest time of a command of `test_commands`, or of one that is found; default 1800. */
+  /** Longest time of a command of `test_commands`, or of a detected one, in seconds; default 1800. */
   timeout_seconds?: number
 }
 
 export interface PlaybookPlaces {
-  /** The repository at the commit that the agent begins with, never what the agent made of it. */
+  /** Reads the repository at the commit that the agent begins with, never what the agent made of it. */
   repository: ReadFile
-  /** The hub's folder of playbooks, for `playbook_path`. */
+  /** Reads the hub's folder of playbooks, for `playbook_path`. */
   hubFolder?: ReadFile
   /** The hub's playbooks, in their order. */
   hub?: readonly Playbook[]
 }
 
 export interface ChosenPlaybook {
-  /** Absent: nothing says how to test. */
+  /** Absent when nothing says how to test. */
   playbook?: Playbook
   source: 'task' | 'playbook_path' | 'test_commands' | 'repository' | 'hub' | 'found' | 'none'
-  /** One sentence: which, and why. Without a playbook it begins with `Tests: none`. */
+  /** A sentence that says which playbook was chosen, and why. Without a playbook it begins with `Tests: none`. */
   why: string
-  /** Others that were seen and are not used, each a sentence. */
+  /** Other playbooks that were found and not used, each a sentence. */
   notes: string[]
 }
 
@@ -47,9 +47,9 @@ const repositoryFiles: readonly PlaybookSource[] = [
 ]
 
 /**
- * Chooses the playbook of a task: its own, its `test_commands`, the repository's, the hub's, or what the repository's files
- * show; of several the first. Throws `invalid_playbook` for one that has mistakes or is not there: a task whose tests
- * cannot be told does not begin.
+ * Chooses the playbook of a task, in this order: its own, its `test_commands`, the repository's, the hub's, or what the
+ * repository's files show; the first one of several. Throws `invalid_playbook` for one that has mistakes or does not
+ * exist, because a task without known tests must not begin.
  */
 export async function choosePlaybook(task: TestsOfTask, places: PlaybookPlaces): Promise<ChosenPlaybook> {
   const notes: string[] = []
@@ -114,7 +114,10 @@ async function fileAt(
   )
 }
 
-/** Of a file that the task names itself; one for another skill is used only where there is no better. */
+/**
+ * Chooses from a file that the task names itself; a playbook for another skill is used only when there is no better
+ * one.
+ */
 function only(all: readonly Playbook[], skill: string | undefined, file: string, notes: string[]): Playbook {
   const one = fitting(all, skill)[0] ?? all[0]
   if (one === undefined)
@@ -125,7 +128,7 @@ function only(all: readonly Playbook[], skill: string | undefined, file: string,
   return one
 }
 
-/** Those for the skill, and then those for any. */
+/** Returns the playbooks for the skill, then those for any. */
 function fitting(all: readonly Playbook[], skill: string | undefined): Playbook[] {
   return [
     ...all.filter(({ required_skill }) => required_skill !== undefined && required_skill === skill),
@@ -159,7 +162,7 @@ function ofCommands(task: TestsOfTask): Choice | undefined {
 
 const timeOf = ({ timeout_seconds = 1800 }: TestsOfTask): number => Math.min(timeout_seconds, 86_400)
 
-/** A name for people, out of the first line of a command. */
+/** Makes a name for people from the first line of a command. */
 function nameOf(command: string): string {
   const line = (command.trim().split('\n', 1)[0] ?? '').replace(
     /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/gu,

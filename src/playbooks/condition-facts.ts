@@ -1,22 +1,22 @@
 import { globPattern } from '../platform/untrusted-input.ts'
 import type { Comparison, Condition, Operand } from './condition.ts'
 
-/** All that conditions can see. What is in none of it is null. */
+/** Everything that conditions can see. Other names are null. */
 export interface ConditionFacts {
-  /** The task's own, looked up by bare names and by `metadata.NAME`. */
+  /** The task's own metadata, by bare names and by `metadata.NAME`. */
   metadata?: Readonly<Record<string, unknown>>
-  /** The task's fields, looked up by `task.NAME`. */
+  /** The task's fields, by `task.NAME`. */
   task?: Readonly<Record<string, unknown>>
   /** Variables by `env.NAME`: those of `allowedEnv`. */
   env?: Readonly<Record<string, string | undefined>>
-  /** Paths that differ from the base, with `/`, from the root of the repository; of `changed("glob")`. */
+  /** Paths that differ from the base, with `/`, from the root of the repository; for `changed("glob")`. */
   changed?: readonly string[]
 }
 
 /** Variables of an environment that conditions may read; an operator can name more. */
 const readableEnv = ['CI', 'LANG', 'LC_ALL', 'NODE_ENV', 'TZ'] as const
 
-/** Returns the variables that conditions may read, of a whole environment. */
+/** Returns the variables of an environment that conditions may read. */
 export function allowedEnv(
   env: Readonly<Record<string, string | undefined>>,
   more: readonly string[] = [],
@@ -26,9 +26,9 @@ export function allowedEnv(
 }
 
 /**
- * Whether a condition holds. A name of nothing is null, which equals null alone and is neither less nor more than anything; lists
- * and maps equal nothing. A number or `true` equals its own text, as variables are text. Globs and paths are strangers': to be called
- * within a `TimeGuard`.
+ * Evaluates a condition. An unknown name is null, which equals only null and is neither less nor more than anything;
+ * lists and maps equal nothing. A number or `true` equals its own text, because variables are text. Globs and paths
+ * come from strangers: call it within a `TimeGuard`.
  */
 export function conditionHolds(condition: Condition, facts: ConditionFacts): boolean {
   switch (condition.type) {
@@ -65,7 +65,7 @@ function operandValue(operand: Operand, facts: ConditionFacts): unknown {
 const at = (value: unknown, path: readonly string[]): unknown =>
   path.reduce<unknown>((inner, part) => own(inner, part), value)
 
-/** The value of an own key, of a map or a list; null where there is none. */
+/** Returns the value of a map's or list's own key; null when there is none. */
 function own(value: unknown, key: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return null
   return (value as Record<string, unknown>)[key] ?? null
@@ -100,7 +100,9 @@ function isSame(left: unknown, right: unknown): boolean {
   return numberOf(left) === numberOf(right)
 }
 
-/** Numbers by size, also where they are text; other texts by their characters; undefined: they cannot be compared. */
+/**
+ * Compares numbers by size, even as text, and other texts by their characters; undefined when they cannot be compared.
+ */
 function order(left: unknown, right: unknown): number | undefined {
   const [a, b] = [numberOf(left), numberOf(right)]
   if (a !== undefined && b !== undefined) return a - b

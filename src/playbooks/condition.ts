@@ -2,7 +2,7 @@ import { ErrandError, messageOf } from '../contract/errors.ts'
 import { isCredentialName } from '../contract/names.ts'
 import { globPattern } from '../platform/untrusted-input.ts'
 
-/** A condition of a playbook's step, parsed. `name` is a dotted name, in its parts. */
+/** A condition of a playbook's step, parsed. `name` is a dotted name, split into its parts. */
 export type Condition =
   | { type: 'or' | 'and'; terms: Condition[] }
   | { type: 'not'; term: Condition }
@@ -51,7 +51,7 @@ const comparison = /^([=!<>]=|[<>])$/
 const constants: Readonly<Record<string, boolean | null>> = { true: true, false: false, null: null }
 const words: Readonly<Record<string, string>> = { and: '&&', or: '||', not: '!' }
 
-/** The parts of a condition. `and`, `or` and `not` come as the signs that they stand for. */
+/** Splits a condition into tokens. `and`, `or` and `not` become the operators that they mean. */
 function readTokens(text: string): Token[] {
   const tokens: Token[] = []
   let at = 0
@@ -195,7 +195,7 @@ class Parser {
     return { type: 'name', path }
   }
 
-  /** `changed("glob")`, the only one there is. */
+  /** Parses `changed("glob")`, the only function. */
   #call(name: Token): Operand {
     if (name.written !== 'changed')
       throw this.#mistake(`there is no function ${name.written}()`, 'the only one is changed("glob")')
@@ -225,7 +225,7 @@ class Parser {
   }
 }
 
-/** Why a text is no glob; undefined: it is one. */
+/** Returns why a text is not a glob; undefined when it is one. */
 export function globFault(glob: string): string | undefined {
   if (glob.length > MAX_GLOB) return `it has ${glob.length} characters, ${MAX_GLOB} are the most`
   try {
@@ -239,7 +239,7 @@ export function globFault(glob: string): string | undefined {
 const mistake = (message: string, at: number, hint: string): ErrandError =>
   new ErrandError('invalid_playbook', message, { hint, details: { column: at + 1 } })
 
-/** Words of other languages that stand between two values. */
+/** Words that other languages put between two values. */
 const otherWords: Readonly<Record<string, string>> = {
   is: 'write ==',
   eq: 'write ==',
@@ -252,7 +252,7 @@ const otherWords: Readonly<Record<string, string>> = {
 const betweenHint = (written: string): string =>
   Object.hasOwn(otherWords, written) ? otherWords[written]! : 'text of several words stands in quotes'
 
-/** A condition as text, with the fewest parentheses; `parseCondition` makes the same of it. */
+/** Formats a condition with the fewest parentheses; `parseCondition` restores it. */
 export function printCondition(condition: Condition): string {
   switch (condition.type) {
     case 'or':

@@ -1,29 +1,29 @@
 import { asMap, asText, entriesOf, own } from '../engine/workflow-file/loose-values.ts'
 
 /**
- * Reads a file of the repository as it was before an agent worked, by its path from the root: the first `maxBytes` of it at
- * least, or undefined where there is no regular file. A path never leads through a symbolic link.
+ * Reads a file of the repository as it was before an agent worked, by its path from the root: at least its first
+ * `maxBytes`, or undefined when there is no regular file. A path never follows a symbolic link.
  */
 export type ReadFile = (path: string, maxBytes: number) => Promise<Uint8Array | undefined>
 
-/** A way to test that a repository shows by its own files. */
+/** A way to test that a repository's own files show. */
 export interface FoundTests {
   command: string
-  /** Puts what the command needs in its place; what it does not do the tests will say. */
+  /** Installs what the command needs; if it fails, the tests will show that. */
   setup?: string
-  /** The sign of it, such as `package.json has a script "test"`. */
+  /** The evidence, such as `package.json has a script "test"`. */
   because: string
 }
 
 export interface Found {
   tests: FoundTests[]
-  /** Things that were looked at and left aside, each a sentence. */
+  /** Files that were examined and not used, each a sentence. */
   notes: string[]
 }
 
 const MAX_BYTES = 1024 * 1024
 
-/** Looks how a repository is tested; what stands first is to be used. */
+/** Finds out how a repository is tested; the first result is the one to use. */
 export async function findTests(read: ReadFile): Promise<Found> {
   const notes: string[] = []
   const files = new Files(read, notes)
@@ -53,13 +53,13 @@ class Files {
     return undefined
   }
 
-  /** The beginning of a file, as text. */
+  /** Returns the beginning of a file, as text. */
   async start(path: string, bytes: number): Promise<string | undefined> {
     const found = await this.#read(path, bytes)
     return found && new TextDecoder().decode(found.subarray(0, bytes))
   }
 
-  /** A whole file, as text; one that is too large is left aside. */
+  /** Returns a whole file, as text; a file that is too large is not used. */
   async text(path: string): Promise<string | undefined> {
     const found = await this.#read(path, MAX_BYTES + 1)
     if (found === undefined) return undefined
@@ -93,7 +93,7 @@ const nodeTools: readonly NodeTool[] = [
   },
 ]
 
-/** As `npm init` writes it. */
+/** Matches the script that `npm init` writes. */
 const placeholder = /^\s*echo\s+\\?["']?Error: no test specified\\?["']?\s*&&\s*exit\s+1\s*$/
 
 async function nodeTests(files: Files): Promise<FoundTests | undefined> {
@@ -127,7 +127,7 @@ async function nodeTests(files: Files): Promise<FoundTests | undefined> {
   }
 }
 
-/** The tool that a lock file names; of several the one that `packageManager` names, else the first. */
+/** Returns the tool that a lock file names; of several the one that `packageManager` names, else the first. */
 async function nodeTool(
   files: Files,
   content: unknown,
@@ -150,7 +150,7 @@ async function nodeTool(
     : { tool: nodeTools[0]!, because: '' }
 }
 
-/** Never an install that writes a lock file anew: it would be taken for the agent's work. */
+/** Returns an install that never rewrites a lock file, since that would look like the agent's work. */
 async function installOf(
   files: Files,
   tool: NodeTool,
@@ -158,13 +158,13 @@ async function installOf(
 ): Promise<string | undefined> {
   if (lock === undefined) return tool.name === 'npm' ? 'npm install --no-package-lock' : undefined
   if (tool.name !== 'yarn') return tool.install
-  // Yarn 2 and later call it otherwise.
+  // Yarn 2 and later call it differently.
   const start = (await files.start(lock, 1024)) ?? ''
   return start.includes('__metadata:') ? 'yarn install --immutable' : tool.install
 }
 
 async function makeTests(files: Files): Promise<FoundTests | undefined> {
-  // In the order of GNU make.
+  // The order of GNU make.
   const path = await files.first(['GNUmakefile', 'makefile', 'Makefile'])
   if (path === undefined) return undefined
   const targets = new Set(((await files.text(path)) ?? '').split('\n').flatMap(targetsOf))
@@ -176,11 +176,11 @@ async function makeTests(files: Files): Promise<FoundTests | undefined> {
   return { command: `make ${target}`, because: `${path} has a target "${target}"` }
 }
 
-/** The targets that a line of a makefile gives rules for. */
+/** Returns the targets for which a line of a makefile gives rules. */
 function targetsOf(line: string): string[] {
   const colon = line.indexOf(':')
   if (colon <= 0 || /^[\s#]/.test(line)) return []
-  // NAME := value, and its kin.
+  // NAME := value, and similar assignments.
   if (/^:{0,2}=/.test(line.slice(colon + 1)) || line.slice(0, colon).includes('=')) return []
   return line.slice(0, colon).trim().split(/\s+/)
 }

@@ -9,7 +9,7 @@ const told = (text: string, source: PlaybookSource = { file }) =>
   parsePlaybooks(text, source).problems.map(
     ({ line, column, message, hint }) => `${line}:${column} ${message}${hint ? ` | ${hint}` : ''}`,
   )
-/** A playbook of one step with these keys beside its name and command. */
+/** Makes a playbook of one step with these keys beside its name and command. */
 const step = (keys: string) => `name: p\nsteps:\n  - {name: a, command: "true", ${keys}}\n`
 
 test("a playbook of the coding-task runner's own parses unchanged, with its defaults", () => {

@@ -13,23 +13,28 @@ import {
 } from '../engine/workflow-file/sentences.ts'
 import { globFault, parseCondition } from './condition.ts'
 
-/** A file of playbooks is read whole, and by people. */
+/** Most bytes of a file of playbooks: it is read as a whole, and by people. */
 export const MAX_PLAYBOOK_BYTES = 256 * 1024
 
-/** With `playbooks` unless a problem is an error. */
+/** Has `playbooks` unless a problem is an error. */
 export interface CheckedPlaybooks {
   playbooks?: Playbook[]
   problems: Problem[]
 }
 
 export interface PlaybookSource {
-  /** The file's name, or what else the playbook is called where it comes from, as problems show it. */
+  /** The file's name, or another name for the playbook's origin, as problems show it. */
   file: string
-  /** `own`: a playbook, or a list under `playbooks`; `part`: of a file of other things, under `playbook` or `playbooks`. */
+  /**
+   * `own`: a playbook, or a list under `playbooks`; `part`: a file with other content, under `playbook` or `playbooks`.
+   */
   form?: 'own' | 'part'
 }
 
-/** Reads a file of playbooks: all mistakes at once, with their places. A `part` that has none gives an empty list. */
+/**
+ * Reads a file of playbooks and reports all mistakes at once, with their positions. A `part` without playbooks gives an
+ * empty list.
+ */
 export function parsePlaybooks(bytes: Uint8Array | string, source: PlaybookSource): CheckedPlaybooks {
   const text = typeof bytes === 'string' ? bytes : textOf(bytes)
   const refused = (message: string, hint: string): CheckedPlaybooks => ({
@@ -46,7 +51,7 @@ export function parsePlaybooks(bytes: Uint8Array | string, source: PlaybookSourc
   return checkPlaybooks(value, { ...source, locate })
 }
 
-/** Checks playbooks that are a value already, as `parsePlaybooks` does. The answer is new, with all defaults. */
+/** Checks playbooks that are values already, as `parsePlaybooks` does. The result is new, with all defaults. */
 export function checkPlaybooks(
   value: unknown,
   { file, form = 'own', locate }: PlaybookSource & { locate?: Locate },
@@ -151,7 +156,7 @@ function checkGlobs(report: Report, index: number, globs: unknown): void {
   }
 }
 
-/** Returns the finding with what to write instead of a key of another system. */
+/** Returns the finding, with a hint for a key of another system. */
 function withOwnHint(finding: Finding): Finding {
   const inStep = finding.path[0] === 'steps' && finding.path.length === 3
   if (finding.says !== unknownKey || !(inStep || finding.path.length === 1)) return finding

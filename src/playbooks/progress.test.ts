@@ -10,14 +10,14 @@ type Steps = PlaybookFile['steps']
 const code = (exit_code: number): TryEnd => ({ ended: 'exit', exit_code, duration_ms: 10 })
 const [ok, bad] = [code(0), code(1)]
 
-/** Goes through the test steps; each command's ends come in their order, and then it passes. */
+/** Runs the test steps; each command has these ends in their order, and then passes. */
 function goThrough(steps: Steps, ends: Record<string, TryEnd[]> = {}, facts: ConditionFacts = {}) {
   const left = new Map(Object.entries(ends).map(([name, all]) => [name, [...all]]))
   const begun: string[] = []
   let progress = begin(Playbook.parse({ name: 'p', steps }), 'test', facts)
   for (;;) {
     const what = next(progress)
-    // It is a plain value, which is the same once it was kept.
+    // A plain value is the same after it was stored.
     progress = JSON.parse(JSON.stringify(progress)) as Progress
     assert.deepEqual(next(progress), what)
     if (what.do === 'end') {
@@ -131,7 +131,7 @@ test('a condition that cannot be judged leaves out no test', () => {
   const changed = Array.from({ length: 20_000 }, () => 'a'.repeat(4000))
   const condition = `changed("${'*a'.repeat(200)}b")`
   const conditions = [condition, ...Array<string>(50).fill(condition), 'missing']
-  // All of them together take no longer than one.
+  // All conditions together take no longer than one.
   const steps = [...conditions.map((one) => step('a', { condition: one })), step('a', { condition: false })]
   const { statuses, summary } = goThrough(steps, {}, { changed })
   assert.deepEqual(statuses, [...conditions.map(() => 'passed'), 'skipped'])

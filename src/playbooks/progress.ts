@@ -11,18 +11,21 @@ import { TimeGuard } from '../platform/untrusted-input.ts'
 import { parseCondition } from './condition.ts'
 import { type ConditionFacts, conditionHolds } from './condition-facts.ts'
 
-/** How one try of a command ended. */
+/** The end of one try of a command. */
 export type TryEnd = { duration_ms: number } & (
   | { ended: 'exit'; exit_code: number }
   | { ended: 'signal'; signal: string }
   | { ended: 'timeout' }
   /** The command could not be started; the sentence says why. */
   | { ended: 'not_started'; told: string }
-  /** Someone ended it from outside; nothing follows. */
+  /** Somebody ended it from outside; nothing follows. */
   | { ended: 'canceled' }
 )
 
-/** How far a phase of a playbook is. A plain value: it can be kept, and gone on with. */
+/**
+ * The progress of a phase of a playbook. It is a plain value that can be stored and resumed. `begin` makes it, `next`
+ * says what to do, and `record` adds the end of each try.
+ */
 export interface Progress {
   playbook: string
   phase: PlaybookPhase
@@ -34,10 +37,10 @@ export type Next =
   | { do: 'run'; index: number; step: PlaybookStep; try: number; wait_ms: number }
   | { do: 'end'; summary: PlaybookSummary }
 
-/** No wait between two tries is longer. */
+/** Longest wait between two tries. */
 const MAX_WAIT_MS = 300_000
 
-/** The steps of one phase, before any has run. Conditions are judged here, once. */
+/** Returns the steps of one phase, before any has run. Evaluates their conditions, only here. */
 export function begin(playbook: Playbook, phase: PlaybookPhase, facts: ConditionFacts): Progress {
   const steps = playbook.steps.filter((step) => step.phase === phase)
   const judged = judge(steps, facts)
@@ -50,7 +53,7 @@ export function begin(playbook: Playbook, phase: PlaybookPhase, facts: Condition
 
 type Judged = Pick<Progress['steps'][number], 'holds' | 'told'>
 
-/** All conditions together have the time of one guard. */
+/** Evaluates all conditions within the time of one guard. */
 function judge(steps: readonly PlaybookStep[], facts: ConditionFacts): Judged[] {
   const judged: Judged[] = []
   try {
@@ -58,7 +61,8 @@ function judge(steps: readonly PlaybookStep[], facts: ConditionFacts): Judged[] 
       for (const { condition } of steps) judged.push(judgeOne(condition, facts))
     })
   } catch (error) {
-    // They were parsed before; a glob may still take too long. A test that is left out must not look like one that passed.
+    // They parsed before, but a glob may still take too long. A skipped test must not look like one that passed, so it
+    // runs.
     const told = `its condition cannot be judged, so it runs: ${messageOf(error)}`
     for (const { condition } of steps.slice(judged.length))
       judged.push(typeof condition === 'string' ? { holds: true, told } : judgeOne(condition, facts))
@@ -73,13 +77,13 @@ function judgeOne(condition: PlaybookStep['condition'], facts: ConditionFacts): 
   return holds ? { holds } : { holds, told: `its condition does not hold: ${condition}` }
 }
 
-/** The progress with the end of the try that `next` asked for. */
+/** Returns the progress with the end of the try that `next` asked for. */
 export function record(progress: Progress, index: number, end: TryEnd): Progress {
   const steps = progress.steps.map((one, at) => (at === index ? { ...one, tries: [...one.tries, end] } : one))
   return { ...progress, steps }
 }
 
-/** Returns what is to be done next: the same for the same progress, however often it is asked. */
+/** Returns what to do next: always the same for the same progress. */
 export function next(progress: Progress): Next {
   for (const [index, { step, holds, tries }] of progress.steps.entries()) {
     if (!holds) continue
@@ -127,7 +131,7 @@ function messageFor(
   }
   if (ran === 0) {
     const skipped = of('skipped').length
-    // Never "passed": nobody looked.
+    // Never "passed", since nothing was tested.
     const why = skipped === 0 ? `it has no ${kind} steps` : 'the condition of none of its steps holds'
     return `${which} ran nothing for ${kind}: ${why}.`
   }
@@ -164,7 +168,7 @@ function statusOf(step: PlaybookStep, holds: boolean, tries: readonly TryEnd[]):
   return last.ended === 'timeout' ? 'timeout' : 'failed'
 }
 
-/** `exit code 1, 3 tries`; undefined where it passed at once. */
+/** Returns a text such as `exit code 1, 3 tries`; undefined when the step passed at once. */
 function wordsOf(step: PlaybookStep, last: TryEnd, tries: number): string | undefined {
   if (passed(last)) return tries > 1 ? `passed at try ${tries}` : undefined
   const how = {

@@ -1,16 +1,16 @@
 import type { Permission } from '../contract/account-api.ts'
 
 /**
- * Who may use the hub, and what the hub remembers beside its runs. Ids, times (RFC 3339, UTC) and hashes are the
- * caller's: this store never sees a password or a token's text. Calls may overlap; each is one commit, and
- * resolves after it. All reject with `store_failed` or `disk_full` where the store fails.
+ * The users of the hub, and what the hub remembers in addition to its runs. Ids, times (RFC 3339, UTC) and hashes come
+ * from the caller: this store never sees a password or a token's text. Calls may overlap; each is one commit, and
+ * resolves after it. All reject with `store_failed` or `disk_full` when the store fails.
  */
 
 export type Role = 'admin' | 'user'
 
 export interface User {
   id: string
-  /** Unique in its tenant without regard to the case of ASCII letters; kept as written. */
+  /** Unique in its tenant without regard to the case of ASCII letters; stored as written. */
   name: string
   role: Role
   tenant: string
@@ -20,35 +20,35 @@ export interface User {
 }
 export type UserPatch = Partial<Pick<User, 'role' | 'password_hash' | 'disabled'>>
 
-/** `enroll`: exchanged once for a `runner` token. `metrics`: reads the figures of the hub. */
+/** The scope of a token. `enroll`: exchanged once for a `runner` token. `metrics`: reads the figures of the hub. */
 export type TokenScope = 'api' | 'runner' | 'enroll' | 'metrics'
 
 export interface Token {
   id: string
   name: string
-  /** Whom it acts as, or who made it. Absent: it is the tenant's own, and outlives whoever made it. */
+  /** The user for whom it acts, or who made it. Absent: it belongs to the tenant itself, and outlives its creator. */
   user_id?: string
-  /** Set where no user is. */
+  /** Set when there is no `user_id`. */
   tenant?: string
-  /** Name of who made one that is the tenant's own, as it was then. */
+  /** Name of the creator, at that time, of a token that belongs to the tenant itself. */
   created_by?: string
   scope: TokenScope
   /** Permissions of an `api` token; absent: none. */
   allow?: readonly Permission[]
-  /** Id of the token that made it, with which it ends. Absent: a log-in did, or the hub. */
+  /** Id of the token that made it, with which it ends. Absent: made by a log-in, or by the hub. */
   made_by?: string
-  /** Counts as a log-in: of the hub's own machine, whose user has the hub's data anyway. */
+  /** Set when it counts as a log-in: a token of the hub's own machine, whose user has the hub's data anyway. */
   as_login?: true
-  /** Hex. Unique. */
+  /** Unique, in hex. */
   token_sha256: string
   created_at: string
-  /** Up to a minute behind. */
+  /** Up to a minute late. */
   last_used_at?: string
   expires_at?: string
   revoked_at?: string
-  /** The one runner group that a `runner` token may serve, or one that is enrolled by this; absent: any. */
+  /** The only runner group that a `runner` token, or one exchanged for this `enroll` token, may serve; absent: any. */
   group?: string
-  /** The one runner that a `runner` token is for; absent: any. Of an `enroll` token: who has used it. */
+  /** The only runner that a `runner` token is for; absent: any. For an `enroll` token: the runner that has used it. */
   runner_id?: string
   /** When an `enroll` token was exchanged. */
   used_at?: string
@@ -57,21 +57,21 @@ export type NewToken = Omit<Token, 'last_used_at' | 'revoked_at' | 'used_at'>
 
 /** A login that has not ended. */
 export interface Session {
-  /** Hash of the id that the user's session has. Hex. */
+  /** Hash, in hex, of the id that the user's session has. */
   id: string
   user_id: string
   created_at: string
   expires_at: string
 }
 
-/** How long an idempotency key is kept. */
+/** Milliseconds for which an idempotency key is stored. */
 export const IDEMPOTENCY_KEPT_MS = 24 * 60 * 60 * 1000
 
 export interface IdempotencyKey {
-  /** As the client sent it; unique together with `owner`. */
+  /** The key as the client sent it; unique together with `owner`. */
   key: string
   owner: string
-  /** Tells the same request from another one under the same key. */
+  /** Tells a repeated request from another one under the same key. */
   request_hash: string
   run_id: string
   created_at: string
@@ -89,79 +89,94 @@ export interface SeenRunner {
   version: string
   slots: number
   tenant: string
-  /** An admin lets it take nothing new. */
+  /** Set when an admin allows it nothing new. */
   draining: boolean
   first_seen_at: string
   last_seen_at: string
 }
 
-/** Names a runner: ids are unique in a tenant. */
+/** Identifies a runner: ids are unique in a tenant. */
 export type TenantRunner = Pick<SeenRunner, 'tenant' | 'id'>
 
 export interface AccountStore {
-  /** Throws `conflict` where the id, or the name in the tenant, is taken. */
+  /** Creates a user. Throws `conflict` when the id, or the name in the tenant, is taken. */
   createUser(user: User): Promise<void>
   user(id: string): Promise<User | undefined>
   userByName(of: Pick<User, 'tenant' | 'name'>): Promise<User | undefined>
-  /** By name, then tenant; all tenants unless one is named. */
+  /** Returns users by name, then tenant; all tenants unless one is named. */
   users(filter?: { tenant?: string }): Promise<User[]>
-  /** Answers the user as it is now. Throws `not_found`. */
+  /** Changes a user; returns the new state. Throws `not_found`. */
   updateUser(id: string, patch: UserPatch): Promise<User>
-  /** With its tokens and sessions; what its tokens have made for the tenant is revoked. False: it was not there. */
+  /**
+   * Deletes a user with their tokens and sessions, and revokes what their tokens have made for the tenant. False: the
+   * user did not exist.
+   */
   deleteUser(id: string): Promise<boolean>
 
-  /** Sessions that have expired before it was made are deleted here. Throws `not_found` for an unknown user. */
+  /** Creates a session, and deletes those that expired before its creation. Throws `not_found` for an unknown user. */
   createSession(session: Session): Promise<void>
-  /** With its user; also one that has expired: the caller judges. */
+  /** Returns a session with its user, even if it has expired: the caller must check. */
   session(id: string): Promise<{ session: Session; user: User } | undefined>
-  /** False: it was not there. */
+  /** Returns false when the session did not exist. */
   deleteSession(id: string): Promise<boolean>
-  /** All of a user's. */
+  /** Deletes all sessions of a user. */
   deleteSessionsOf(userId: string): Promise<void>
 
-  /** Throws `conflict` where the id or the hash is taken, `not_found` for an unknown user, `token_revoked` where `made_by` is not good. */
+  /**
+   * Creates a token. Throws `conflict` when the id or the hash is taken, `not_found` for an unknown user,
+   * `token_revoked` when `made_by` is not valid.
+   */
   createToken(token: NewToken): Promise<void>
-  /** The token with its user, if it is one's, also where it is expired or revoked, or its user disabled: the caller judges. */
+  /**
+   * Returns a token with its user, if it has one, even if it is expired or revoked, or its user disabled: the caller
+   * must check.
+   */
   tokenByHash(tokenSha256: string): Promise<{ token: Token; user?: User } | undefined>
   token(id: string): Promise<Token | undefined>
-  /** Oldest first, revoked ones too. */
+  /** Returns tokens, oldest first, including revoked ones. */
   tokens(filter?: { user_id?: string; tenant?: string }): Promise<Token[]>
-  /** With all that it has made, at any remove. Twice is once: the first time stays. False: it was not there. */
+  /**
+   * Revokes a token with all that it has made, directly or indirectly. Idempotent: the first time stays. False: it did
+   * not exist.
+   */
   revokeToken(id: string, at: string): Promise<boolean>
-  /** From now on the token is one with `as_login`. */
+  /** Turns the token into one with `as_login`. */
   countAsLogin(id: string): Promise<void>
   /**
-   * Keeps the new token of a runner and notes that the `enroll` token was used for it, in one commit. Of two calls for
-   * one `enroll` token one is taken. False: it was used or revoked before, and nothing is kept.
+   * Stores the new token of a runner and marks the `enroll` token as used for it, in one commit. Of two calls for one
+   * `enroll` token, one succeeds. False: it was used or revoked before, and nothing is stored.
    */
   exchangeToken(enrollId: string, made: NewToken & { runner_id: string }): Promise<boolean>
-  /** Revokes the `runner` tokens of a tenant that are for this runner alone; answers how many. */
+  /** Revokes the `runner` tokens of a tenant that are only for this runner; returns how many. */
   revokeRunnerTokens(runner: TenantRunner, at: string): Promise<number>
-  /** Takes those away that were revoked or used up, or have expired, before that time, but none of these names; answers how many. */
+  /**
+   * Deletes tokens that were revoked or used up, or have expired, before that time, except those with one of these
+   * names; returns how many.
+   */
   forgetTokens(before: string, butNamed?: readonly string[]): Promise<number>
-  /** Notes the use, at most once a minute for a token. Never throws or waits; a failure to write is dropped. */
+  /** Records the use, at most once a minute for a token. Never throws or waits; a failed write is ignored. */
   touchToken(id: string, at: string): void
 
   /**
-   * Takes the key unless this owner has it already: then answers what is there and changes nothing. Of two calls
-   * at once one takes it. Keys older than `IDEMPOTENCY_KEPT_MS` count as gone and are deleted here. After a crash
-   * a key may name a run that was never created.
+   * Claims the key unless this owner already has it: then returns the existing claim and changes nothing. Of two
+   * simultaneous calls one succeeds. Keys older than `IDEMPOTENCY_KEPT_MS` count as gone and are deleted here. After a
+   * crash a key may name a run that was never created.
    */
   claimKey(key: IdempotencyKey): Promise<IdempotencyKey | undefined>
-  /** Takes a claim back, for a request that was refused. */
+  /** Releases a claim, after its request was refused. */
   releaseKey(owner: string, key: string): Promise<void>
-  /** Takes the keys of these runs away: the runs are no more. */
+  /** Deletes the keys of these runs, which were removed. */
   forgetKeys(runIds: readonly string[]): Promise<void>
 
-  /** Keeps what was seen; `first_seen_at` stays as it was for a runner known already. */
+  /** Stores what was seen; `first_seen_at` of a known runner is unchanged. */
   saveRunner(runner: SeenRunner): Promise<void>
-  /** By id, then tenant. */
+  /** Returns runners by id, then tenant. */
   runners(): Promise<SeenRunner[]>
-  /** False: it was not there. */
+  /** Returns false when the runner did not exist. */
   removeRunner(runner: TenantRunner): Promise<boolean>
 
   setting(key: string): Promise<string | undefined>
   setSetting(key: string, value: string): Promise<void>
-  /** Keeps the value only where there is none yet, and answers the one that is kept. */
+  /** Stores the value unless there is one already; returns the stored value. */
   initSetting(key: string, value: string): Promise<string>
 }

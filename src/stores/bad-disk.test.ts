@@ -9,7 +9,7 @@ import { noMountNamespace } from '../../test/faults/small-disk.ts'
 
 const mount = 'mount -t tmpfs -o size=4m tmpfs "$1"'
 
-/** Runs the program with a file system of its own at its only argument, in a namespace that ends with it. */
+/** Runs the program with its own small file system at its only argument, in a namespace that ends with it. */
 function withSmallDisk(t: TestContext, program: URL): void {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-disk-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))

@@ -19,18 +19,18 @@ export const isMissing = (error: unknown): boolean => systemCode(error) === 'ENO
 
 const isFull = (code: string | undefined): boolean => code === 'ENOSPC' || code === 'EDQUOT'
 
-/** Returns what an error of node:fs means whose reason is the disk, or what its user may do; undefined for any other error. */
+/** Translates an error of node:fs that is caused by the disk or by missing rights; undefined for any other error. */
 export function diskFault(error: unknown): ErrandError | undefined {
   const code = systemCode(error)
   const { path, syscall = '' } = error as NodeJS.ErrnoException
-  // Where a write fails, node:fs names no file.
+  // When a write fails, node:fs names no file.
   if (isFull(code)) return diskError(error, path ?? 'a file')
   if (code === undefined || path === undefined || !Object.hasOwn(hints, code)) return undefined
-  // Of a socket or a program the path is no file that was to be read or written.
+  // For a socket or a program the path is not a file that was read or written.
   return /^(spawn|connect|listen|bind)/.test(syscall) ? undefined : diskError(error, path)
 }
 
-/** Returns what an error of node:fs at this path means to a person. An ErrandError stays as it is. */
+/** Translates an error of node:fs at this path for a person. Returns an ErrandError unchanged. */
 export function diskError(error: unknown, path: string): ErrandError {
   if (error instanceof ErrandError) return error
   const code = systemCode(error)

@@ -44,7 +44,7 @@ type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never
 
 function workflowOf({ steps, last, graph }: Scenario): Workflow {
   const main = steps.map((shape, index): StepFile => {
-    // A step that reads what s0 exports needs it: else its condition would hang on which of them is first.
+    // A step that reads what s0 exports needs s0: otherwise its condition would depend on which one runs first.
     const reads = shape.condition === 'earlier' ? [0] : []
     const needed = index === 0 ? [] : [...shape.needs, ...reads].map((need) => `s${need % index}`)
     const needs = [...new Set(needed)]
@@ -80,7 +80,7 @@ function workflowOf({ steps, last, graph }: Scenario): Workflow {
 
 const hash = (text: string) => [...text].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) >>> 0, 7)
 
-/** Runs a scenario to its end, killing the engine after so many writes (and taking it up again each time). */
+/** Runs a scenario to its end, and kills the engine after so many writes (and resumes it each time). */
 async function play(given: Scenario, killAfter: number) {
   const store = new MemoryRunStore()
   const outputs = new SimulatedOutputs()
@@ -111,7 +111,7 @@ async function play(given: Scenario, killAfter: number) {
     if (moves === given.cancelAfter)
       await Promise.race([engine.cancel('r').catch(() => {}), new Promise(setImmediate)])
     if (!(await machines.step())) {
-      // Sleeps: one turn of the event loop, for what is to be done in it.
+      // Sleeps: gives pending work one turn of the event loop.
       await new Promise((resolve) => setTimeout(resolve, 0))
       if ((await store.get('r'))?.status === 'running') clock.advance()
     }
@@ -133,7 +133,7 @@ function checkLog(given: Scenario, events: RunEvent[], outputs: SimulatedOutputs
   const graph = plan(workflowOf(given), builtinActions)
   const whole = initialState(graph)
   for (const event of events) evolve(whole, event)
-  // Folding in two goes, through JSON as a store keeps it, gives the same.
+  // Folding in two parts, through JSON as in a store, gives the same state.
   const again = initialState(graph)
   for (const event of JSON.parse(JSON.stringify(events))) evolve(again, event)
   assert.equal(JSON.stringify(again), JSON.stringify(whole))
@@ -150,7 +150,7 @@ function checkLog(given: Scenario, events: RunEvent[], outputs: SimulatedOutputs
   checkConditions(given, whole)
 }
 
-/** Each instance of a step that began is skipped, fails or may run as its own condition says. */
+/** Checks that each instance of a started step is skipped, fails or may run according to its own condition. */
 function checkConditions({ steps }: Scenario, { main }: RunState): void {
   for (const [index, { instances }] of main.entries())
     for (const { host, vars, status, attempts } of instances) {

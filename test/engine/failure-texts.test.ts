@@ -13,7 +13,7 @@ import { LocalHost } from '../../src/runner/local/local-host.ts'
 import { BoundedOutputStore } from '../../src/stores/outputs/bounded.ts'
 import { MemoryRunStore } from '../../src/stores/runs/memory.ts'
 
-/** An engine that runs steps on this machine. */
+/** Makes an engine that runs steps on this machine. */
 function machine(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-texts-'))
   const store = new MemoryRunStore()
@@ -24,7 +24,7 @@ function machine(t: TestContext) {
     for (const part of [engine, host, outputs, store]) await part.close()
     rmSync(folder, { recursive: true, force: true })
   })
-  /** What a person reads of a run that has ended, and all messages of its events. */
+  /** Returns the texts that a person reads about an ended run, and all messages of its events. */
   const texts = async (runId: string): Promise<string[]> => {
     const { status, message } = await engine.done(runId)
     assert.notEqual(status, 'success')
@@ -45,7 +45,7 @@ function machine(t: TestContext) {
   return { engine, texts }
 }
 
-/** Every `message`, `comment` and `why` in a value. */
+/** Returns every `message`, `comment` and `why` in a value. */
 function messagesIn(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([key, inner]) =>
@@ -57,7 +57,7 @@ function messagesIn(value: unknown): string[] {
   )
 }
 
-/** What no text for a person has: the end of one sentence within another, a prefix twice, a library's own words. */
+/** Matches faults in texts for people: a sentence's end inside another, a repeated prefix, a library's own words. */
 const bad: readonly RegExp[] = [
   /\.\.(?!\.)(?<!\.\.\.)/,
   /[.!?] ?[,;:]/,

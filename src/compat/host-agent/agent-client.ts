@@ -7,7 +7,7 @@ import type { TaskStatus } from './wire.ts'
 export type Answer =
   | { type: 'ok'; status: number; body: unknown }
   | { type: 'refused'; status: number; code?: string; message: string }
-  /** No answer. `again`: another try may do better, and this one may have arrived. */
+  /** No answer. `again`: another try may succeed, and this one may have arrived. */
   | { type: 'failed'; again: boolean; message: string }
 
 interface Request {
@@ -17,10 +17,10 @@ interface Request {
   body?: unknown
 }
 
-/** Far above the largest answer of an agent; a bound for what is none. */
+/** Limit far above the largest answer of an agent; more is not from an agent. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
-/** The connections to all agents, kept open between requests. */
+/** The connections to all agents, which stay open between requests. */
 export class AgentConnections {
   readonly #http = new http.Agent({ keepAlive: true })
   #https: http.Agent | undefined
@@ -39,7 +39,7 @@ export class AgentConnections {
   }
 }
 
-/** One host agent. No method throws. */
+/** Client of one host agent. No method throws. */
 export class AgentClient {
   readonly #connections: AgentConnections
   readonly #base: URL
@@ -97,7 +97,7 @@ export class AgentClient {
     )
   }
 
-  /** The tasks that the agent has, of one run or of one status. */
+  /** Lists the agent's tasks of one run or of one status. */
   tasks(of: { run_id?: string; status?: TaskStatus }, signal: AbortSignal): Promise<Answer> {
     const query: Record<string, string> = {}
     for (const [name, value] of Object.entries(of)) if (value !== undefined) query[name] = value
@@ -171,7 +171,7 @@ function read(response: http.IncomingMessage, text: string): Answer {
   }
 }
 
-/** Not up at the moment: what answers so may answer better soon. */
+/** Reports whether a status means that the service is down for the moment, and a later request may succeed. */
 const gateway = (status: number): boolean => status === 502 || status === 503 || status === 504
 
 const noAgent = (response: http.IncomingMessage, what: string): Answer => ({
@@ -180,7 +180,7 @@ const noAgent = (response: http.IncomingMessage, what: string): Answer => ({
   message: `What answers there is no host agent (${what}).`,
 })
 
-/** The meaning of a failed request: `again` where the next try may do better, or the request may have arrived. */
+/** The meaning of a failed request: `again` when the next try may succeed, or the request may have arrived. */
 interface ConnectFailure {
   again: boolean
   /** Continues "Host … ": "refused the connection". */
@@ -210,7 +210,7 @@ const passing: Record<string, string> = {
   EAI_AGAIN: 'has a name that cannot be resolved at the moment',
 }
 
-/** Reads the error of a Node socket or request. */
+/** Interprets the error of a Node socket or request. */
 function connectFailure(error: NodeJS.ErrnoException): ConnectFailure {
   const known = unsentCodes[error.code ?? '']
   if (known !== undefined) return { again: false, message: known }
@@ -222,9 +222,9 @@ function connectFailure(error: NodeJS.ErrnoException): ConnectFailure {
 export type NamedHost = Pick<AttemptSpec, 'host' | 'address' | 'token_env'>
 
 export interface TokenSources {
-  /** For hosts whose inventory entry names no `token_env`. */
+  /** The token for hosts whose inventory entry names no `token_env`. */
   token?: string
-  /** Where `token_env` is looked up. */
+  /** The environment in which `token_env` is looked up. */
   env: Readonly<Record<string, string | undefined>>
 }
 
@@ -232,7 +232,7 @@ type AgentAccess =
   | { base: URL; token: string; missing?: undefined }
   | { missing: 'address' | 'token'; message: string; hint: string }
 
-/** How the host agent of a host is reached, or what is missing for that. */
+/** Returns how to reach the host agent of a host, or what is missing for that. */
 export function agentAccess({ host, address, token_env }: NamedHost, sources: TokenSources): AgentAccess {
   if (address === undefined)
     return {

@@ -7,7 +7,7 @@ import { cmdSpec, folder, httpHost, KeepingSink, until } from '../../../test/sup
 
 const main = join(import.meta.dirname, '../../cli/main.ts')
 
-/** `errand agent-server` as a process of its own; resolves with its port once it listens. */
+/** Starts `errand agent-server` as its own process; resolves with its port once it listens. */
 async function agentServer(
   t: TestContext,
   port: number,

@@ -4,7 +4,7 @@ import type { Reason } from '../../contract/status.ts'
 import { Backoff } from '../../platform/time.ts'
 import type { Answer } from './agent-client.ts'
 
-/** The host that is in trouble. */
+/** The host with the failure. */
 export interface HostTrouble {
   host: string
   address: string
@@ -12,7 +12,7 @@ export interface HostTrouble {
 
 const at = ({ host, address }: HostTrouble) => `Host "${host}" (${address})`
 
-/** The end of an attempt that its agent did not tell. */
+/** The end of an attempt that its agent did not report. */
 export class HostFailure extends Error {
   readonly end: AttemptEnd
 
@@ -40,7 +40,7 @@ export class HostFailure extends Error {
     return new HostFailure('failed', 'lost', message)
   }
 
-  /** The words that tell of it while it is waited for. */
+  /** Returns the message for the time in which the host is waited for. */
   static waiting(trouble: HostTrouble, what: string, sinceMs: number, withinMs: number): string {
     const [since, until] = [sinceMs, sinceMs + withinMs].map((ms) => new Date(ms).toISOString().slice(11, 19))
     return `${at(trouble)} ${what}. It is silent since ${since} UTC, and waited for until ${until} (${withinMs / 1000} s).`
@@ -79,18 +79,20 @@ export class HostFailure extends Error {
 }
 
 interface Patience {
-  /** The agent has the attempt that is asked about. */
+  /** True when the agent has the attempt in question. */
   arrived: boolean
   limits: RemoteLimits
   /** The host, as a failure names it. */
   trouble: HostTrouble
-  /** Ends it, as a rejection. */
+  /** Aborts the wait, which then rejects. */
   signal: AbortSignal
-  /** Told when the host is being waited for, and when it answers again. What it does is waited for. */
+  /** Called when the host is being waited for, and when it answers again. Its promise is awaited. */
   tell(phase: 'waiting' | 'running', message: string): Promise<void>
 }
 
-/** Asks until there is an answer, for as long as that may take. `unknown`: the agent does not have it. */
+/**
+ * Repeats a request until there is an answer, as long as that may take. `unknown`: the agent does not have the attempt.
+ */
 export async function askPatiently(request: () => Promise<Answer>, patience: Patience): Promise<unknown> {
   const { arrived, limits, trouble, signal } = patience
   const since = performance.now()
@@ -128,21 +130,21 @@ export async function askPatiently(request: () => Promise<Answer>, patience: Pat
   }
 }
 
-/** How long things may take on the way to a host agent. */
+/** Limits for the connection to a host agent, in milliseconds. */
 export interface RemoteLimits {
-  /** How long one request may take. */
+  /** Longest time of one request. */
   requestTimeoutMs: number
-  /** How long a host that has not answered yet is tried. */
+  /** Longest time in which a host that has not answered yet is tried. */
   reachWithinMs: number
-  /** When it is told that a host is waited for which leaves a request without an answer. */
+  /** Time after which an unanswered request is reported as waiting for the host. */
   overdueAfterMs: number
-  /** How long one that has answered may be silent. */
+  /** Longest silence of a host that has answered before. */
   lostAfterMs: number
-  /** From SIGTERM to SIGKILL. */
+  /** Time from SIGTERM to SIGKILL. */
   cancelGraceMs: number
-  /** How much later the end of a canceled attempt must be known. */
+  /** Further time after which the end of a canceled attempt must be known. */
   cancelWithinMs: number
 }
 
-/** Between requests of which the one before brought nothing. */
+/** Waits between requests after one that brought nothing new. */
 export const pauses = { firstMs: 50, maxMs: 500 }

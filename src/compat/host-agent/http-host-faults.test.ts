@@ -28,7 +28,7 @@ async function endOf(t: TestContext, spec: AttemptSpec, options: HttpHostOptions
   return [end.reason, end.message!] as const
 }
 
-/** A port on which nothing listens. */
+/** Returns a port on which nothing listens. */
 async function closedPort(): Promise<number> {
   const server = createHostAgent({ attempts: new ScriptedAttempts(), token: 'T', version: '1' })
   const { port } = await server.listen(':0')
@@ -190,7 +190,7 @@ test('connections that break at any byte cost nothing: every byte once, one star
   })
   const { port } = await agent(t, attempts)
   let connections = 0
-  // Each connection lives for a while longer than the one before, the first not even for an answer.
+  // Each connection lives longer than the one before; the first does not last for a single answer.
   const proxy = await cuttingProxy(
     t,
     () => port,

@@ -9,7 +9,7 @@ import { builtinActionRegistry } from '../../actions/registry.ts'
 import { openAttempts } from '../../runner/open-attempts.ts'
 import { createHostAgent, type HostAgentOptions } from './server.ts'
 
-/** A real agent; `restart` is what a new process with the same folder does. */
+/** Starts a real agent; `restart` does what a new process with the same folder does. */
 async function agent(t: TestContext, options: Partial<HostAgentOptions> = {}, dir?: string) {
   const data = dir ?? (await folder(t))
   let address = ':0'
@@ -86,7 +86,7 @@ test('several hosts work at once, and their output comes while they do', async (
       }),
     ),
   )
-  // None has ended, and all have told their first line.
+  // No attempt has ended, and all have sent their first line.
   for (const sink of sinks) await until(() => sink.text('stdout') === 'first\n', 'the first line')
   await writeFile(go, '')
   for (const [i, sink] of sinks.entries()) {
@@ -227,7 +227,7 @@ test('an output that cannot be kept fails the attempt and stops its process', as
   await until(() => processesOf(spec.attempt_id).length === 0, 'its process to end')
 })
 
-/** Processes of an attempt, by the mark in their environment. */
+/** Returns the processes of an attempt, by the mark in their environment. */
 function processesOf(attemptId: string): string[] {
   return readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid)) return false
@@ -249,7 +249,7 @@ test('a step that asks for a box is not sent to a host that would run it without
     assert.deepEqual([end.outcome, end.reason], ['failed', 'invalid_argument'])
     assert.match(end.message!, /asks for a sandbox, and host agents make none/)
   }
-  // Nor one that keeps files, or needs them.
+  // An attempt that stores files, or needs them, is refused, too.
   const file = { artifact_id: '1.1', name: 'a', bytes: 1, sha256: 'x', to: 'a' }
   for (const asked of [{ artifacts: ['*'] }, { needs_files: [file] }]) {
     const end = await run(host, cmdSpec(url, 'echo hi', asked)).ended
@@ -259,7 +259,7 @@ test('a step that asks for a box is not sent to a host that would run it without
   assert.deepEqual(attempts.all(), [])
   const end = await run(host, cmdSpec(url, 'echo hi', { isolation: 'none', network: 'all' })).ended
   assert.equal(end.outcome, 'success')
-  // Whoever asks it by HTTP is told so too.
+  // Direct HTTP clients get the same refusal.
   const body = JSON.stringify({ action: 'cmd.run', args: { cmd: 'echo hi' }, isolation: 'container' })
   const headers = { authorization: 'Bearer T', 'content-type': 'application/json' }
   const answer = await fetch(`${url}/run`, { method: 'POST', headers, body })

@@ -9,23 +9,23 @@ import { HostFailure, type RemoteLimits } from './host-failure.ts'
 import { RemoteAttempt } from './remote-attempt.ts'
 
 export interface HttpHostOptions extends Partial<RemoteLimits> {
-  /** For hosts whose inventory entry names no `token_env`. */
+  /** The token for hosts whose inventory entry names no `token_env`. */
   token?: string
-  /** Where `token_env` is looked up. Default: this process's environment. */
+  /** The environment in which `token_env` is looked up. Default: this process's. */
   env?: Readonly<Record<string, string | undefined>>
   /** Values of the secrets that steps name. Default: there are none. */
   secrets?: SecretSource
-  /** How many attempts are under way at once; the others wait their turn. Default 256. */
+  /** Most attempts at once; the others wait their turn. Default 256. */
   maxAtOnce?: number
 }
 
 interface Held {
   attempt: RemoteAttempt
-  /** Taken out once it is called. */
+  /** Removed once it is called. */
   go: (() => Promise<void>) | undefined
 }
 
-/** Carries attempts out on host agents (`errand agent-server`), each at the address of its host. */
+/** Runs attempts on host agents (`errand agent-server`), each at the address of its host. */
 export class HttpHost implements StepHost {
   readonly #options: HttpHostOptions
   readonly #limits: RemoteLimits
@@ -68,11 +68,11 @@ export class HttpHost implements StepHost {
     const held = this.#held.get(attemptId)
     if (held === undefined) return
     held.attempt.cancel(reason, force)
-    // One that still waits for its turn ends now, without ever being sent.
+    // An attempt that still waits for its turn ends now, without being sent.
     void held.go?.()
   }
 
-  /** Agents keep what they were given for a while of their own. */
+  /** Does nothing: agents retain what they were given for a while of their own. */
   runEnded(_runId: string): void {}
 
   async close(): Promise<void> {
@@ -128,7 +128,7 @@ export class HttpHost implements StepHost {
   #clientOf(spec: AttemptSpec): AgentClient {
     const { token, env = process.env } = this.#options
     const box = boxFor(spec.isolation, spec.network) ?? 'none'
-    // An agent of an earlier release would carry it out without a word of that.
+    // An agent of an earlier release would silently run it without a box.
     if (box !== 'none')
       throw new HostFailure(
         'failed',
@@ -160,9 +160,10 @@ const noSecrets: SecretSource = {
 }
 
 function asSent(spec: AttemptSpec): AttemptSpec {
-  // The whole output is brought here and written to the folder by the engine's store; an agent on the same
-  // machine would write to the same files.
+  // The engine's store receives the whole output and writes it to the folder; an agent on the same machine would write
+  // to the same files.
   const { output_path: _here, ...args } = spec.args
-  // So that an agent does not take this one for that of another run with the same id, and repeat its result.
+  // The id keeps an agent from mistaking this attempt for that of another run with the same id, and repeating its
+  // result.
   return { ...spec, args, request_id: randomUUID() }
 }

@@ -8,8 +8,8 @@ export interface ListenAddress {
 }
 
 /**
- * ":7072", "7072", "10.0.0.5:7072", "[::1]:7072". Without a host it is loopback: what takes commands from the
- * network does so only where that was asked for. Throws `invalid_argument`.
+ * Parses ":7072", "7072", "10.0.0.5:7072", "[::1]:7072". Without a host it is loopback: a server that takes commands
+ * must not listen on the network unless asked to. Throws `invalid_argument`.
  */
 export function parseListenAddress(text: string): ListenAddress {
   const match = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]\s]*):)?(\d{1,5})$/.exec(text.trim())
@@ -21,7 +21,7 @@ export function parseListenAddress(text: string): ListenAddress {
   return { host: match[1]?.replace(/^\[|\]$/g, '') || '127.0.0.1', port }
 }
 
-/** Listens, and answers where. Throws `address_in_use`, `invalid_argument`. */
+/** Listens; resolves with the address. Throws `address_in_use`, `invalid_argument`. */
 export function listenOn(server: Server, { host, port }: ListenAddress): Promise<ListenAddress> {
   return new Promise((resolve, reject) => {
     const failed = (cause: NodeJS.ErrnoException) => reject(listenError(cause, host, port))
@@ -52,6 +52,6 @@ function listenError(cause: NodeJS.ErrnoException, host: string, port: number): 
   })
 }
 
-/** As it stands in a URL. */
+/** Returns the address as a URL. */
 export const urlOf = ({ host, port }: ListenAddress): string =>
   `http://${host.includes(':') ? `[${host}]` : host}:${port}`

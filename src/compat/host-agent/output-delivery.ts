@@ -7,11 +7,11 @@ import type { TaskAnswer } from './wire.ts'
 
 type Part = NonNullable<TaskAnswer['order']>[number]
 
-/** The news of one attempt that an agent's answers bring, on the way to the sink: each report and byte once, in order. */
+/** Delivers the news in an agent's answers about one attempt to the sink: each report and byte once, in order. */
 export class Delivery {
   readonly #sink: AttemptSink
   readonly #streams: Record<StreamName, RemoteStream>
-  /** Nothing more is told to the sink. */
+  /** Aborted when the sink must receive nothing more. */
   readonly #left = new AbortController()
   #placement: Placement | undefined
   #reports = 0
@@ -27,20 +27,20 @@ export class Delivery {
     return this.#left.signal.aborted
   }
 
-  /** Where the next answer is to begin. */
+  /** Returns where the next answer must begin. */
   get from(): { reports: number; streams: Record<StreamName, number> } {
     const { stdout, stderr } = this.#streams
     return { reports: this.#reports, streams: { stdout: stdout.offset, stderr: stderr.offset } }
   }
 
-  /** Goes on from what the sink was told at an earlier time. */
+  /** Continues after what the sink has received earlier. */
   async takeUp(started: boolean): Promise<void> {
     this.#toldStarted = started
     await this.#streams.stdout.takeUp()
     await this.#streams.stderr.takeUp()
   }
 
-  /** False: the engine wants it no more. */
+  /** Reports the assignment to the sink; false when the engine no longer wants the attempt. */
   async assigned(): Promise<boolean> {
     if (this.#placement !== undefined) return true
     const placement = { epoch: 1 }
@@ -55,7 +55,7 @@ export class Delivery {
     return reports > 0 || answer.stdout_offset > stdout.offset || answer.stderr_offset > stderr.offset
   }
 
-  /** Hands on all reports but the end, which it answers: that waits for the output. */
+  /** Delivers all reports except the end, which it returns: that must wait for the output. */
   async takeReports({ reports = [] }: TaskAnswer): Promise<AttemptEnd | undefined> {
     let end: AttemptEnd | undefined
     this.#reports += reports.length
@@ -66,13 +66,13 @@ export class Delivery {
     return end
   }
 
-  /** Rejects where the sink cannot keep it. */
+  /** Delivers output. Rejects when the sink cannot store it. */
   async takeOutput({ stdout_base64 = '', stderr_base64 = '', order = [] }: TaskAnswer): Promise<void> {
     const left = {
       stdout: Buffer.from(stdout_base64, 'base64'),
       stderr: Buffer.from(stderr_base64, 'base64'),
     }
-    // An agent of an earlier release knows no order.
+    // An agent of an earlier release reports no order.
     const rest = (['stdout', 'stderr'] as const).map((stream) => ({ stream, length: left[stream].length }))
     for (const { stream, length, unordered } of [...order, ...rest] as Part[]) {
       await this.#streams[stream].take(left[stream].subarray(0, length), unordered)
@@ -80,7 +80,7 @@ export class Delivery {
     }
   }
 
-  /** All output that the answer tells of is kept. */
+  /** Reports whether all output that the answer mentions is stored. */
   isWhole(answer: TaskAnswer): boolean {
     const { stdout, stderr } = this.#streams
     return stdout.offset >= answer.stdout_length && stderr.offset >= answer.stderr_length
@@ -92,12 +92,12 @@ export class Delivery {
     await this.#persist(() => this.#sink.report(report, this.#placement?.epoch ?? 1))
   }
 
-  /** The sink is told no more; what is being told rejects. */
+  /** Stops all deliveries; a running one rejects. */
   leave(): void {
     this.#left.abort()
   }
 
-  /** Repeats what the store could not take, until this is left. */
+  /** Repeats a write that the store refused, until `leave`. */
   async #persist<T>(write: () => Promise<T>): Promise<T> {
     const backoff = new Backoff({ firstMs: 100, maxMs: 5000 })
     for (;;) {
@@ -111,7 +111,7 @@ export class Delivery {
   }
 }
 
-/** One stream of an attempt on its way from an agent to the sink. */
+/** A stream of an attempt, on its way from an agent to the sink. */
 class RemoteStream {
   readonly #name: StreamName
   readonly #sink: AttemptSink
@@ -122,17 +122,17 @@ class RemoteStream {
     this.#sink = sink
   }
 
-  /** How much is kept; what is asked for begins here. */
+  /** Returns how much is stored; the next request begins here. */
   get offset(): number {
     return this.#offset
   }
 
-  /** Goes on from what the sink keeps of an earlier time. */
+  /** Continues after what the sink has stored earlier. */
   async takeUp(): Promise<void> {
     this.#offset = await this.#sink.length(this.#name)
   }
 
-  /** Hands over what follows the offset; resolves once it is kept. Rejects where it cannot be kept. */
+  /** Delivers what follows the offset; resolves once it is stored. Rejects when it cannot be stored. */
   async take(bytes: Buffer, unordered?: true): Promise<void> {
     if (bytes.length === 0) return
     try {

@@ -8,12 +8,12 @@ import { askPatiently, HostFailure, type HostTrouble, pauses, type RemoteLimits 
 import { Delivery } from './output-delivery.ts'
 import { readInWords, TaskAnswer } from './wire.ts'
 
-/** Long enough for a short command, so that its whole life is one request. */
+/** Long enough that the whole life of a short command is one request. */
 const RUN_WAIT_MS = 200
-/** Well below what makes an answer overdue. */
+/** Well below the time after which an answer is overdue. */
 const POLL_WAIT_MS = 2000
 
-/** One attempt that a host agent carries out. */
+/** An attempt that a host agent runs. */
 export class RemoteAttempt {
   readonly #spec: AttemptSpec
   readonly #open: () => AgentClient
@@ -21,12 +21,12 @@ export class RemoteAttempt {
   readonly #secrets: SecretSource
   readonly #limits: RemoteLimits
   readonly #trouble: HostTrouble
-  /** Ends all requests. */
+  /** Aborts all requests. */
   readonly #stop = new AbortController()
-  /** Not before it has begun. */
+  /** Unset before the attempt has begun. */
   #client: AgentClient | undefined
   #end: AttemptEnd | undefined
-  /** The agent has this attempt. */
+  /** True when the agent has this attempt. */
   #arrived = false
   #canceled: Reason | undefined
   #deadline: NodeJS.Timeout | undefined
@@ -48,12 +48,12 @@ export class RemoteAttempt {
     this.#trouble = { host: spec.host, address: spec.address ?? '' }
   }
 
-  /** Has it carried out, and tells the sink of its end. Rejects only once it was left. */
+  /** Runs the attempt and reports its end to the sink. Rejects only after `leave`. */
   begin(): Promise<void> {
     return this.#toTheEnd(() => this.#submit())
   }
 
-  /** As `begin`, for one that the agent may have already. */
+  /** Does as `begin`, for an attempt that the agent may already have. */
   takeUp(started: boolean): Promise<void> {
     return this.#toTheEnd(async () => {
       this.#arrived = true
@@ -67,7 +67,10 @@ export class RemoteAttempt {
     })
   }
 
-  /** Twice is once, unless the second is by force. The end comes through the sink, within a bound. */
+  /**
+   * Cancels the attempt. Idempotent, unless the second call is by force. The end comes through the sink, within a time
+   * limit.
+   */
   cancel(reason: Reason, force: boolean): void {
     if (this.#canceled !== undefined && !force) return
     this.#canceled ??= reason
@@ -77,7 +80,7 @@ export class RemoteAttempt {
     if (this.#client !== undefined) void this.#tellCancel(graceMs)
   }
 
-  /** Leaves it to its agent, and tells the sink no more. */
+  /** Leaves the attempt to its agent, and reports nothing more to the sink. */
   leave(): void {
     clearTimeout(this.#deadline)
     this.#delivery.leave()
@@ -94,7 +97,7 @@ export class RemoteAttempt {
     }
   }
 
-  /** Undefined: it is no longer ours to carry out. */
+  /** Returns the end; undefined when the attempt is no longer ours. */
   async #follow(first: () => Promise<TaskAnswer | undefined>): Promise<AttemptEnd | undefined> {
     this.#client = this.#open()
     if (this.#canceled === undefined && !(await this.#delivery.assigned())) return undefined
@@ -112,7 +115,7 @@ export class RemoteAttempt {
       if (next === 'unknown') throw HostFailure.vanished(this.#trouble)
       answer = this.#read(next)
       if (this.#delivery.hasNews(answer)) continue
-      // An agent that does not hold its answer back until there is news is not asked without a pause.
+      // The pause is for agents that answer at once instead of waiting for news.
       const early = backoff.next() - (performance.now() - askedAt)
       if (early > 0) await this.#pause(early)
     }
@@ -133,7 +136,7 @@ export class RemoteAttempt {
     return ended.success ? ended.data : undefined
   }
 
-  /** Undefined where it has none. */
+  /** Returns the secrets; undefined when the attempt has none. */
   async #reveal(): Promise<Record<string, string> | undefined> {
     if (this.#spec.secrets === undefined) return undefined
     try {
@@ -163,7 +166,7 @@ export class RemoteAttempt {
     })
   }
 
-  /** Hands on what the answer brings. False: it brings nothing. */
+  /** Delivers what the answer brings. Returns false when it brings nothing. */
   async #take(answer: TaskAnswer): Promise<boolean> {
     const news = this.#delivery.hasNews(answer)
     this.#end = (await this.#delivery.takeReports(answer)) ?? this.#end
@@ -207,7 +210,7 @@ export class RemoteAttempt {
     throw HostFailure.odd(this.#trouble, read.wrong)
   }
 
-  /** The end to tell; none where this was left. */
+  /** Returns the end to report; none after `leave`. */
   #endOf(error: unknown): AttemptEnd | undefined {
     if (this.#delivery.left) return undefined
     const failure = this.#stop.signal.aborted ? HostFailure.silent(this.#trouble) : error

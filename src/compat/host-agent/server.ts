@@ -11,15 +11,15 @@ import { type Asked, type Reply, TaskRetention, Tasks } from './tasks.ts'
 import { MAX_BODY_BYTES } from './wire.ts'
 
 export interface HostAgentOptions {
-  /** The attempts that carry the tasks out. The agent recovers them; whoever opened them closes them, after the agent. */
+  /** The attempts that run the tasks. The agent recovers them; their opener closes them, after the agent. */
   attempts: Attempts
   token: string
   version: string
-  /** `/run` answers 202 after this time. Default 4,000. */
+  /** Milliseconds after which `/run` answers 202. Default 4,000. */
   asyncAfterMs?: number
-  /** From SIGTERM to SIGKILL where the one who cancels does not say. Default 5,000. */
+  /** Milliseconds from SIGTERM to SIGKILL, unless the canceling client says otherwise. Default 5,000. */
   cancelGraceMs?: number
-  /** Default 8 MiB. */
+  /** Most bytes of a request body. Default 8 MiB. */
   maxBodyBytes?: number
   /** Default one hour. */
   keepEndedMs?: number
@@ -31,9 +31,9 @@ export interface HostAgentOptions {
 }
 
 export interface HostAgent {
-  /** Finds the tasks of an earlier start again, and listens. ":7072" is loopback. Throws `address_in_use`. */
+  /** Restores the tasks of an earlier start, and listens. ":7072" is loopback. Throws `address_in_use`. */
   listen(address: string): Promise<ListenAddress & { url: string }>
-  /** Stops answering; tasks go on. May be called twice. */
+  /** Stops answering; tasks continue. May be called twice. */
   close(): Promise<void>
 }
 
@@ -116,7 +116,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     const url = new URL(request.url ?? '/', 'http://host')
     const methods = known.flatMap(([method, path]) => (path === url.pathname ? [method] : []))
     const name = `${request.method} ${url.pathname}` as HostAgentRoute
-    // Whoever has no token is not even told which routes there are; a path that answers anyone does so to any method.
+    // Without a token, not even the existing routes are revealed; a path that is open to anyone is so for any method.
     if (!methods.some((method) => isOpen(`${method} ${url.pathname}`))) checkToken(request)
     if (methods.length === 0)
       throw new ErrandError('not_found', `There is no ${url.pathname} here.`, {
@@ -154,7 +154,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
         retention.close()
         if (!server.listening) return
         await new Promise<void>((resolve) => {
-          // Answers under way get this long; then their connections are cut.
+          // Running answers get this long; then their connections are cut.
           const cut = setTimeout(() => server.closeAllConnections(), 2000)
           server.close(() => {
             clearTimeout(cut)
@@ -192,7 +192,9 @@ function send(response: ServerResponse, { status, body }: Reply, closing: boolea
 
 const digest = (text: string) => createHash('sha256').update(text).digest()
 
-/** Checks the token of a request: `Authorization: Bearer T`, or `X-Runner-Token: T` as the old clients send too. */
+/**
+ * Makes the check of a request's token: `Authorization: Bearer T`, or `X-Runner-Token: T`, which old clients send too.
+ */
 function bearerCheck(token: string): (request: IncomingMessage) => void {
   const expected = digest(token)
   return (request) => {
@@ -202,7 +204,7 @@ function bearerCheck(token: string): (request: IncomingMessage) => void {
       throw new ErrandError('unauthorized', 'The token is missing.', {
         hint: 'Send the header "Authorization: Bearer <token>" with the token that the agent server was started with.',
       })
-    // Hashes have one length, so the comparison tells nothing of the token by its time.
+    // Hashes have equal length, so the time of the comparison reveals nothing about the token.
     if (!timingSafeEqual(digest(given), expected))
       throw new ErrandError(
         'unauthorized',
@@ -214,15 +216,15 @@ function bearerCheck(token: string): (request: IncomingMessage) => void {
   }
 }
 
-/** The JSON body of a request. Throws `body_too_large`, `bad_request`. An empty body is `{}`. */
+/** Reads the JSON body of a request. Throws `body_too_large`, `bad_request`. An empty body is `{}`. */
 async function jsonBody(request: IncomingMessage, maxBytes: number): Promise<unknown> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length
     if (length <= maxBytes) chunks.push(chunk)
-    // What is over the limit is read to its end, or the client would see a broken connection and not the
-    // answer; but not without a bound.
+    // An oversized body is read to its end, up to a limit: otherwise the client would see a broken connection and not
+    // the answer.
     else if (length > maxBytes * 8) break
   }
   if (length > maxBytes)

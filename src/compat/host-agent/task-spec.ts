@@ -8,7 +8,7 @@ import { boxFor } from '../../contract/isolation.ts'
 import { Scalar } from '../../contract/workflow.ts'
 import { RunRequest, readInWords, type TaskAnswer } from './wire.ts'
 
-/** Returns the spec of what a request asks to be done. Throws `bad_request` or `invalid_argument` where it cannot be. */
+/** Returns the spec for a request. Throws `bad_request` or `invalid_argument` when the request is invalid. */
 export function taskSpec(request: RunRequest): AttemptSpec {
   checkAction(request)
   checkBox(request)
@@ -32,7 +32,7 @@ export function taskSpec(request: RunRequest): AttemptSpec {
   }
 }
 
-/** Names of the actions that a host agent carries out: it has no coding agents, and no containers. */
+/** Names of the actions that a host agent runs: it has no coding agents, and no containers. */
 export const hostActions: readonly string[] = Object.entries(builtinActions)
   .filter(([, { place, inputs, containers }]) => place === 'host' && !inputs && !containers)
   .map(([name]) => name)
@@ -67,8 +67,8 @@ const attemptPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.[1-9][0-9]{0,14}$/
 const runPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/
 
 /**
- * The attempt id for the task id that a client uses. The old clients make their own (`task-1733…`, any text);
- * the answer depends on the text alone, so that it is found again after a restart.
+ * Returns the attempt id for a client's task id. Old clients choose their own (`task-1733…`, any text). The result
+ * depends only on the text, so that it is found again after a restart.
  */
 export function attemptIdOf(taskId: string): string {
   if (attemptPattern.test(taskId)) return taskId
@@ -77,7 +77,7 @@ export function attemptIdOf(taskId: string): string {
   return attemptId(`task-${taskId.replaceAll(/[^A-Za-z0-9_-]/g, '_').slice(0, 70)}-${hash}`, 1)
 }
 
-/** Ids for a request that may lack them. */
+/** Adds missing ids to a request. */
 function requestIds(given: { attempt_id?: string; run_id?: string }): {
   attempt_id: string
   run_id: string
@@ -91,8 +91,8 @@ function requestIds(given: { attempt_id?: string; run_id?: string }): {
 }
 
 /**
- * The envelope of the workflow runner's own dispatcher: `{"task": {"ID", "RunID", "Step", "Host", "Vars"}}` in,
- * `{"result": {"task_id", "status", "output", "error"}, "run_id", "error"}` out. Its keys may be in any case.
+ * Recognizes the envelope of the workflow runner's own dispatcher: `{"task": {"ID", "RunID", "Step", "Host", "Vars"}}`
+ * in, `{"result": {"task_id", "status", "output", "error"}, "run_id", "error"}` out. Its keys may be in any case.
  */
 export const isOldTask = (body: unknown): body is { task: unknown } =>
   typeof body === 'object' && body !== null && 'task' in body
@@ -107,7 +107,7 @@ const OldTask = z.object({
   vars: anything,
 })
 
-/** The request that an old task stands for, and the id its sender knows it by. Throws `bad_request`. */
+/** Converts an old task to a request, with the id by which its sender knows it. Throws `bad_request`. */
 export function fromOldTask(body: { task: unknown }): { request: RunRequest; taskId?: string } {
   const { id, runid, step, host, vars } = read(OldTask, lowerKeys(body.task, lowerKeys))
   const { env: argsEnv, dir, ...args } = step.args ?? step.with ?? {}
@@ -167,7 +167,7 @@ function variables(value: unknown): Record<string, string | number | boolean> {
 
 const unitSeconds: Record<string, number> = { ms: 0.001, s: 1, m: 60, h: 3600 }
 
-/** "90s", "1m30s", "2h"; none where it is empty. */
+/** Parses "90s", "1m30s", "2h" to seconds; undefined when it is empty. */
 function seconds(duration: string | null | undefined): number | undefined {
   if (!duration) return undefined
   const parts = [...duration.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)]

@@ -2,7 +2,7 @@ import type { AttemptEnd, StreamName } from '../../contract/attempt.ts'
 import type { HeldAttempt } from '../../runner/ports.ts'
 import type { ListedTask, TaskAnswer, TaskStatus } from './wire.ts'
 
-/** Of the order that an answer says. */
+/** Most entries of the order in an answer. */
 const MOST_PARTS = 1_000
 
 export interface Part {
@@ -19,12 +19,12 @@ const endOf = (attempt: HeldAttempt): AttemptEnd | undefined => {
 
 export const taskStatus = (attempt: HeldAttempt): TaskStatus => endOf(attempt)?.outcome ?? 'running'
 
-/** The task as it stands now, with the asked part of its output. */
+/** Returns the present state of the task, with the requested part of its output. */
 export async function taskAnswer(taskId: string, attempt: HeldAttempt, part: Part): Promise<TaskAnswer> {
   // Before the lengths: they are final only once it has ended.
   const end = endOf(attempt)
   const reports = part.reportsFrom === undefined ? undefined : attempt.reports.slice(part.reportsFrom)
-  // Bytes that are not cut at characters come in the order of both streams, and neither goes ahead.
+  // Bytes that are not cut at characters come in the order of both streams, and neither gets ahead.
   const order = part.encoding === 'base64' ? orderOf(attempt, part) : undefined
   const stdout = await readPart(attempt, 'stdout', part, end !== undefined, order)
   const stderr = await readPart(attempt, 'stderr', part, end !== undefined, order)
@@ -48,7 +48,7 @@ export async function taskAnswer(taskId: string, attempt: HeldAttempt, part: Par
 
 type Order = NonNullable<TaskAnswer['order']>
 
-/** The parts that come next, until there is no more of them, or more of one stream than an answer brings. */
+/** Returns the next parts, until there are no more, or one stream exceeds what an answer may bring. */
 function orderOf(attempt: HeldAttempt, { offsets, maxBytes }: Part): Order {
   const order: Order = []
   const known = { ...offsets }
@@ -68,12 +68,12 @@ async function readPart(attempt: HeldAttempt, stream: StreamName, part: Part, en
   const ordered = order?.reduce((sum, each) => sum + (each.stream === stream ? each.length : 0), 0)
   const max = Math.min(ordered ?? part.maxBytes, length - offset)
   let bytes: Buffer = max > 0 ? await attempt.read(stream, offset, max) : Buffer.alloc(0)
-  // A character that is not whole yet comes with the next part, unless there is none.
+  // An incomplete character comes with the next part, unless there is none.
   if (part.encoding === 'text' && !(ended && offset + bytes.length >= length)) bytes = wholeCharacters(bytes)
   return { bytes, length, next: offset + bytes.length }
 }
 
-/** Without the first bytes of a UTF-8 character at the end whose rest is not there. */
+/** Removes the first bytes of an incomplete UTF-8 character at the end. */
 function wholeCharacters(bytes: Buffer): Buffer {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back]!
@@ -101,12 +101,12 @@ interface RunState {
   tasks: ListedTask[]
 }
 
-/** The first that some task has is the run's. */
+/** The run gets the first of these that some task has. */
 const order: readonly TaskStatus[] = ['running', 'failed', 'interrupted', 'canceled', 'success']
 const worst = (statuses: readonly TaskStatus[]): TaskStatus =>
   order.find((status) => statuses.includes(status)) ?? 'success'
 
-/** This agent's knowledge of a run: the tasks it was given. Of several tries only the last one counts. */
+/** Returns what this agent knows of a run: the tasks it was given. Only the last of several tries counts. */
 export function runState(runId: string, attempts: readonly HeldAttempt[]): RunState | undefined {
   const mine = attempts.filter((attempt) => attempt.spec.run_id === runId)
   if (mine.length === 0) return undefined
@@ -131,7 +131,7 @@ export function runState(runId: string, attempts: readonly HeldAttempt[]): RunSt
   }
 }
 
-/** The task without its output. */
+/** Returns the task without its output. */
 export function listed(attempt: HeldAttempt): ListedTask {
   const { attempt_id, run_id, workflow_name, step, host, try: number } = attempt.spec
   return {

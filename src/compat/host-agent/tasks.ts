@@ -21,7 +21,7 @@ export interface Reply {
   body: unknown
 }
 
-/** A request whose token was right. `gone` is aborted when its sender is gone or the server closes. */
+/** A request with a valid token. `gone` is aborted when its sender is gone or the server closes. */
 export interface Asked {
   query: Record<string, string>
   body: () => Promise<unknown>
@@ -35,16 +35,16 @@ export interface TasksOptions {
   cancelGraceMs: number
 }
 
-/** A request handed out by this door has one epoch: a host agent is given an attempt once. */
+/** Requests over HTTP have one epoch: a host agent gets an attempt only once. */
 const EPOCH = 1
 const RUN_HINT = 'Send such as {"action": "cmd.run", "args": {"cmd": "echo hello"}}.'
-/** Longest that an answer of `/status` is held back. */
+/** Most milliseconds that an answer of `/status` is held back. */
 const MAX_WAIT_MS = 30_000
 
-/** The work of a host agent's routes. */
+/** Handles a host agent's routes. */
 export class Tasks {
   readonly #options: TasksOptions
-  /** How far those who give no offsets have read. */
+  /** The position up to which clients without offsets have read. */
   readonly #cursors = new WeakMap<HeldAttempt, Record<StreamName, number>>()
 
   constructor(options: TasksOptions) {
@@ -111,7 +111,9 @@ export class Tasks {
     return { status: 200, body: answer }
   }
 
-  /** `POST /status`, the old dispatcher's way: it finds what is new itself, in all there is so far. */
+  /**
+   * Answers `POST /status`, as the old dispatcher uses it: the client finds the new part itself, in all output so far.
+   */
   async oldStatus(asked: Asked): Promise<Reply> {
     const taskId = await this.#taskIdOf(asked)
     const attempt = this.#find(taskId)
@@ -140,7 +142,7 @@ export class Tasks {
     }
   }
 
-  /** The tasks that there are, oldest first. */
+  /** Lists the tasks, oldest first. */
   async list(asked: Asked): Promise<Reply> {
     const { run_id, status } = parse(TasksQuery, asked.query, 'query', 'Such as /tasks?status=running.')
     const tasks = this.#options.attempts
@@ -193,20 +195,20 @@ function parse<S extends z.ZodType>(schema: S, value: unknown, what: string, hin
 }
 
 interface RetentionLimits {
-  /** How long an ended task can still be asked for. */
+  /** Milliseconds for which an ended task can still be requested. */
   keepEndedMs: number
-  /** How many of them at most. */
+  /** Most ended tasks that can be requested. */
   keepEnded: number
-  /** Never less than this, whatever their number: whoever started it must have had time to read it. */
+  /** Minimum milliseconds, whatever their number: the client must have time to read the result. */
   keepAtLeastMs: number
 }
 
-/** Lets ended tasks go, the oldest first, and with the last one of a run its workspace. */
+/** Releases ended tasks, the oldest first, and with the last one of a run its workspace. */
 export class TaskRetention {
   readonly #attempts: Attempts
   readonly #limits: RetentionLimits
   readonly #log: (line: string) => void
-  /** When each one ended, oldest first. */
+  /** The end of each task, oldest first. */
   readonly #ended = new Map<string, number>()
   readonly #watched = new Map<string, () => void>()
   #timer: NodeJS.Timeout | undefined
@@ -222,7 +224,7 @@ export class TaskRetention {
     this.#timer ??= setInterval(() => this.#sweep(), everyMs).unref()
   }
 
-  /** Takes the attempt in; twice is once. */
+  /** Adds the attempt. Idempotent. */
   watch(attempt: HeldAttempt): void {
     const id = attempt.spec.attempt_id
     if (this.#watched.has(id) || this.#ended.has(id)) return
@@ -274,7 +276,7 @@ export class TaskRetention {
   }
 }
 
-/** Resolves once `ready` holds, the time has passed or the signal is aborted. Never rejects. */
+/** Resolves once `ready` is true, the time has passed or the signal is aborted. Never rejects. */
 function waitForChange(
   attempt: HeldAttempt,
   ready: () => boolean,

@@ -15,7 +15,7 @@ import {
 
 /** The requests to a host agent, and its answers. */
 
-/** `POST /run`. Only `action` must be there; ids are made up where they are missing. */
+/** `POST /run`. Only `action` is required; missing ids are generated. */
 export const RunRequest = z.object({
   run_id: z.optional(RunId),
   attempt_id: z.string().min(1).max(300).optional().describe('The same id twice is one task'),
@@ -94,7 +94,7 @@ export const TaskList = z.object({ tasks: z.array(ListedTask) })
 
 const length = z.number().int().min(0)
 
-/** A task with a part of its output. `…_offset` is where the next part begins, `…_length` what there is. */
+/** A task with a part of its output. `…_offset` is where the next part begins, `…_length` the present length. */
 export const TaskAnswer = AttemptEnd.omit({ type: true, outcome: true }).extend({
   task_id: z.string(),
   run_id: z.string(),
@@ -117,13 +117,13 @@ export const TaskAnswer = AttemptEnd.omit({ type: true, outcome: true }).extend(
 })
 export type TaskAnswer = z.infer<typeof TaskAnswer>
 
-/** Most bytes of a stream that one answer of `/status` brings. */
+/** Most bytes of a stream in one answer of `/status`. */
 export const MAX_STATUS_BYTES = 256 * 1024
-/** Most bytes of a stream that the answer of `/run` brings, whatever `max_output_bytes` says. */
+/** Most bytes of a stream in the answer of `/run`, whatever `max_output_bytes` says. */
 export const MAX_RUN_BYTES = 8 * 1024 * 1024
 export const MAX_BODY_BYTES = 8 * 1024 * 1024
 
-/** A mistake, as the API of a hub tells it in `details`. */
+/** A mistake, as a hub's API reports it in `details`. */
 interface Told {
   field: string
   message: string
@@ -133,8 +133,8 @@ interface Told {
 type Read<T> = { data: T; wrong?: undefined } | { wrong: string; hint?: string; details: Told[] }
 
 /**
- * Reads a value by its schema. `wrong`: its mistakes in words, each beginning with its field, or with `whole`; `hint`: what
- * to write for the first that has one.
+ * Parses a value by its schema. `wrong`: its mistakes in words, each beginning with its field, or with `whole`; `hint`:
+ * what to write for the first that has one.
  */
 export function readInWords<S extends z.core.$ZodType>(
   schema: S,

@@ -15,7 +15,7 @@ import {
 } from './bot.ts'
 import { WantedData } from './bot-data.ts'
 
-/** Requests and answers of `/api/bots` and `/api/uploads`. No answer has a value of `env_vars`, or a password. */
+/** Requests and answers of `/api/bots` and `/api/uploads`. No answer contains a value of `env_vars`, or a password. */
 
 const time = z.string().describe('RFC 3339, UTC')
 const text = z.string().min(1).max(4096)
@@ -24,18 +24,18 @@ export const BotState = z.enum(botStates)
 export type BotState = z.infer<typeof BotState>
 
 export const deploymentModes = ['simple', 'custom', 'image'] as const
-/** Any text is taken here: the blueprint says what is wrong with a mode, and which there are. */
+/** Accepts any text: the blueprint reports a wrong mode and names the right ones. */
 const deployment_mode = z
   .string()
   .min(1)
   .describe(`One of ${deploymentModes.join(', ')}; default: what the other fields say`)
 
-/** Longest source texts of a simple bot, all together; a larger one is an archive. */
+/** Most bytes of a simple bot's source texts together; more must be an archive. */
 export const MAX_CODE_BYTES = 1024 * 1024
 /** Largest archive, packed. */
 export const MAX_UPLOAD_BYTES = 50 * 1024 * 1024
 
-/** Where the code comes from, in the words of the three modes. */
+/** The source of the code, in the words of the three modes. */
 const source = {
   deployment_mode: deployment_mode.optional(),
   code: z.string().min(1).optional().describe('simple: the one source text'),
@@ -150,7 +150,7 @@ export const StartBot = z.strictObject({ bot_id: BotId, ...source, ...settings }
 export type StartBot = z.infer<typeof StartBot>
 export type StartBotInput = z.input<typeof StartBot>
 
-/** `POST /api/bots/:id/update`: what is not given stays as it is, each limit and each variable by itself. */
+/** `POST /api/bots/:id/update`: omitted fields stay unchanged, and so does each omitted limit and variable. */
 export const UpdateBot = z.strictObject({
   ...source,
   ...settings,
@@ -172,11 +172,11 @@ export const UpdateBot = z.strictObject({
     .optional(),
 })
 export type UpdateBot = z.infer<typeof UpdateBot>
-/** With its archive kept as an upload. */
+/** An update whose archive is stored as an upload. */
 export type BotChange = Omit<UpdateBot, 'archive'>
 export type UpdateBotInput = z.input<typeof UpdateBot>
 
-/** The fields that say where the code comes from: an update that has one of them has a source of its own. */
+/** The fields that give the source of the code: an update with one of them has a source of its own. */
 export const sourceFields = Object.keys(source) as (keyof typeof source)[]
 
 const life = {
@@ -238,7 +238,7 @@ export const BotView = z.object({
 })
 export type BotView = z.infer<typeof BotView>
 
-/** A bot that was started, restarted or updated; `warnings` are for who gave the variables. */
+/** A bot that was started, restarted or updated; `warnings` are for the person who gave the variables. */
 export const BotStarted = BotView.extend({ warnings: z.array(z.string()) })
 export type BotStarted = z.infer<typeof BotStarted>
 
@@ -252,7 +252,7 @@ export type ListBotsInput = { state?: string; owner?: string; all?: boolean }
 export const BotList = z.object({ bots: z.array(BotView) })
 export type BotList = z.infer<typeof BotList>
 
-/** `owner`: whose bot, where an admin asks for that of another. */
+/** `owner`: the owner of the bot, when an admin asks for another user's bot. */
 export const BotQuery = z.strictObject({ owner: z.string().optional().describe('Whose bot, for an admin') })
 export type BotQuery = z.infer<typeof BotQuery>
 

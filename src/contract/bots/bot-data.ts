@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { WantedPlace } from './bot.ts'
 
-/** The questions of a hub to a runner about the data of a bot, and the requests and answers of `/api/bots/:id/data`. */
+/** A hub's questions to a runner about the data of a bot, and the requests and answers of `/api/bots/:id/data`. */
 
 export const DataAsk = z.object({
   /** `export`: the tar comes as the body of `PUT /api/runner-answers/<ask id>`, and the answer after it. */
@@ -9,21 +9,21 @@ export const DataAsk = z.object({
   bot_id: z.string(),
   owner: z.string(),
   tenant: z.string(),
-  /** The most that may stand there: an export that is far longer is not of data. */
+  /** Most bytes that may be there: a much longer export is not data. */
   limit_bytes: z.number().optional(),
 })
 export type DataAsk = z.infer<typeof DataAsk>
 
 export const DataAnswer = z.object({
-  /** There is such data, now that it is done. */
+  /** Whether there is such data after the operation. */
   exists: z.boolean(),
-  /** Absent where it cannot be measured. */
+  /** Absent when it cannot be measured. */
   bytes: z.number().optional(),
   error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
 })
 export type DataAnswer = z.infer<typeof DataAnswer>
 
-/** The data that a bot is to have; false: none, and what there is stays where it is. */
+/** The data that a bot is to have; false: none, and existing data stays where it is. */
 export const WantedData = z
   .union([z.boolean(), WantedPlace])
   .describe('A place that outlives restarts, updates and stops; true: as it was, else 1 GB at /data')

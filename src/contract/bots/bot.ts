@@ -17,19 +17,25 @@ const text = z.string().check(z.minLength(1), z.maxLength(4096))
 const path = z.string().check(z.minLength(1), z.maxLength(1024))
 const positive = z.int().check(z.positive())
 
-/** Credentials of a registry; the password is one of the step's secrets, used for one pull and given to no container. */
+/**
+ * Credentials of a registry. The password is one of the step's secrets; it is used for one pull and given to no
+ * container.
+ */
 export const RegistryAuth = z.strictObject({
   username: text,
   password_secret: described(VarName, "Variable, among the step's secrets, that holds the password or token"),
 })
 
-/** Credentials of a Git server; the password is one of the step's secrets, used for one fetch and given to no build. */
+/**
+ * Credentials of a Git server. The password is one of the step's secrets; it is used for one fetch and given to no
+ * build.
+ */
 export const GitAuth = z.strictObject({
   username: z.optional(text),
   password_secret: RegistryAuth.shape.password_secret,
 })
 
-/** An image that was pulled with credentials, which are kept nowhere: it is taken as it is there. */
+/** An image that was pulled with credentials, which are not stored: the local copy is used unchanged. */
 export const PulledImage = z.strictObject({
   username: text,
   attempt_id: described(text, 'Attempt, of the same owner, that has pulled it'),
@@ -37,14 +43,16 @@ export const PulledImage = z.strictObject({
 })
 export type PulledImage = z.infer<typeof PulledImage>
 
-/** An image of a repository that was fetched with credentials, which are kept nowhere: it is taken as it is there. */
+/**
+ * An image of a repository that was fetched with credentials, which are not stored: the local copy is used unchanged.
+ */
 export const BuiltImage = z.strictObject({
   username: z.optional(text),
   attempt_id: described(text, 'Attempt, of the same owner, that has built it'),
   runner: PulledImage.shape.runner,
 })
 
-/** Where a bot's code comes from. */
+/** The source of a bot's code. */
 export const BotSource = z.discriminatedUnion('mode', [
   z.strictObject({
     mode: z.literal('simple'),
@@ -85,7 +93,7 @@ export const BotSource = z.discriminatedUnion('mode', [
 ])
 export type BotSource = z.infer<typeof BotSource>
 
-/** `limits.work` where none is given: runners of earlier versions do not know it. */
+/** Default of `limits.work`; not in the schema, since runners of earlier versions do not know the field. */
 export const DEFAULT_WORK = '1GB'
 
 /** The limits of a bot's container. */
@@ -105,7 +113,10 @@ export const BotLimits = z.strictObject({
 })
 export type BotLimits = z.infer<typeof BotLimits>
 
-/** Whether a container may have a place of its own there: not where the machine or the image keeps what every program needs. */
+/**
+ * Reports whether a container may have a volume of its own there: not where the machine or the image has what every
+ * program needs.
+ */
 export function isOwnFolder(path: string): boolean {
   return (
     !SYSTEM_FOLDERS.has(path) && !SYSTEM_TREES.some((tree) => path === tree || path.startsWith(`${tree}/`))
@@ -128,7 +139,7 @@ const dataPath = z
     z.refine(isOwnFolder, 'a folder of the system is no place for data; take one such as /data'),
   )
 
-/** A named place that outlives the bot's containers. */
+/** A named volume that outlives the bot's containers. */
 export const BotData = z.strictObject({
   path: described(z._default(dataPath, '/data'), 'Where the bot finds it'),
   size: described(z._default(Size, '1GB'), 'What may stand in it; more ends the bot with reason quota'),
@@ -147,11 +158,11 @@ export const BotRestart = z.strictObject({
 })
 export type BotRestart = z.infer<typeof BotRestart>
 
-/** Nothing is checked more often than this: each check is a process that the engine starts. */
+/** Shortest interval between health checks, since the engine starts a process for each. */
 export const LEAST_HEALTH_SECONDS = 5
 const interval = z.number().check(z.minimum(LEAST_HEALTH_SECONDS), z.maximum(86_400))
 
-/** How a bot is asked whether it is well: instead of what its image says, which counts where this is absent. */
+/** A bot's health check, which replaces that of its image; absent: the image's counts. */
 export const BotHealthCheck = z.union([
   z.literal('none'),
   z.strictObject({
@@ -194,18 +205,18 @@ export const BotServeArgs = z.strictObject({
 })
 export type BotServeArgs = z.infer<typeof BotServeArgs>
 
-/** States of a bot, as its users see them; read off status, phase and reason of its run. */
+/** States of a bot, as its users see them; derived from status, phase and reason of its run. */
 export const botStates = ['start', 'building', 'pulling', 'running', 'stopped', 'crashed', 'timeout'] as const
 export type BotState = (typeof botStates)[number]
 
-/** Phases that `bot.serve` reports, beside `restarting`. */
+/** Phases that `bot.serve` reports, in addition to `restarting`. */
 export const botPhases = ['building', 'pulling', 'running'] as const
 
 const moment = z.string().check(z.maxLength(64))
 const count = z.number().check(z.minimum(0))
 const usage = (unit: string) => described(z.optional(count), unit)
 
-/** The usage of a bot: now, and the most that was seen. */
+/** The usage of a bot: now, and its maximum so far. */
 export const BotUsage = z.object({
   at: described(z.optional(moment), 'When it was measured (RFC 3339)'),
   cpus: usage('Cores'),
@@ -236,7 +247,7 @@ export const BotHealth = z.object({
 })
 export type BotHealth = z.infer<typeof BotHealth>
 
-/** How a bot's attempt is just now. Kept in no log: its runner tells it again and again. */
+/** The present state of a bot's attempt. No log stores it: its runner reports it repeatedly. */
 export const BotLive = z.object({
   attempt_id: z.string(),
   engine_away_since: described(z.optional(moment), 'Its container engine has not answered since then'),

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 
-/** Requests and answers of `/jobs`, as the bot runner's callers know them. */
+/** Requests and answers of `/jobs`, as the bot runner's clients know them. */
 
 export const JobRequest = z.object({
   blueprint: z.string().describe('`bot_runner`'),
@@ -11,7 +11,7 @@ export type JobRequest = z.infer<typeof JobRequest>
 /** States of a job, as the bot runner names them; the last two are final. */
 const jobStates = ['init', 'start_bot', 'stop_bot', 'get_logs', 'completed', 'failed'] as const
 
-/** The first is not final. */
+/** Statuses of a job; the first is not final. */
 const jobStatuses = ['running', 'success', 'failure'] as const
 
 export const JobAnswer = z.object({
@@ -27,6 +27,6 @@ export const JobAnswer = z.object({
 })
 export type JobAnswer = z.infer<typeof JobAnswer>
 
-/** A job that was not taken. */
+/** The answer for a refused job. */
 export const JobRefused = JobAnswer.pick({ status: true, error: true })
 export type JobRefused = z.infer<typeof JobRefused>

@@ -2,30 +2,30 @@ import * as z from 'zod'
 import { parseMachineBytes } from '../amounts.ts'
 import { Labels } from '../plain-name.ts'
 
-/** The means by which a group's runners are made. */
+/** The ways in which a group's runners are provisioned. */
 export const ProvisionerKind = z.enum(['process', 'command', 'docker', 'kubernetes'])
 export type ProvisionerKind = z.infer<typeof ProvisionerKind>
 
 const seconds = (most: number) => z.number().min(1).max(most)
 
-/** How the runners of a group are made, as the group says in `errand.yaml`. */
+/** The settings for provisioning a group's runners, from `errand.yaml`. */
 export const PoolShape = {
   provisioner: ProvisionerKind.optional(),
-  /** The most that there are at once, with those that start and those that are being taken away. Default 10. */
+  /** Most runners at once, including those that start or are being removed. Default 10. */
   max: z.number().int().min(1).max(1_000).optional(),
-  /** Made ahead of need, for whatever comes next. Default 0. */
+  /** Number of runners that are provisioned ahead of need, for whatever comes next. Default 0. */
   spare: z.number().int().min(0).max(100).optional(),
-  /** The tenant whose they are: of others none is made ahead of need. Default: the first. */
+  /** The tenant of these runners; others get none ahead of need. Default: the first. */
   spare_tenant: z.string().min(1).max(63).optional(),
-  /** How long one without work stays. Default 60. */
+  /** Seconds that a runner without work stays. Default 60. */
   idle_seconds: z.number().min(0).max(86_400).optional(),
-  /** How long one may take until it is connected. Default 300. */
+  /** Seconds that a runner may take to connect. Default 300. */
   start_seconds: seconds(86_400).optional(),
-  /** Nothing is made while it is set. */
+  /** Stops provisioning while it is set. */
   paused: z.boolean().optional(),
-  /** Labels that its runners have. */
+  /** Labels of its runners. */
   labels: Labels.optional(),
-  /** Steps at once on each. Default: as the runner finds it. */
+  /** Steps at once on each runner. Default: as the runner detects. */
   slots: z.number().int().min(1).max(10_000).optional(),
   /** The hub's address, as its runners reach it. Default: its public one, or its own. */
   hub_url: z
@@ -34,7 +34,7 @@ export const PoolShape = {
     .optional(),
 }
 
-/** As Docker's command line has it. */
+/** A volume in the syntax of Docker's command line. */
 const VolumeText = z
   .string()
   .regex(
@@ -42,29 +42,29 @@ const VolumeText = z
     'is no volume such as /srv/cache:/cache:ro',
   )
 
-/** As Kubernetes names most things. */
+/** A name that Kubernetes accepts for most things. */
 const DnsName = z
   .string()
   .max(253)
   .regex(/^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/, 'is no name of Kubernetes: small letters, figures and dashes')
 
-/** Settings of a group that not every provisioner takes. */
+/** Settings of a group that not every provisioner supports. */
 export const DriverShape = {
   /** The program, with its arguments. */
   command: z.array(z.string().min(1).max(4_000)).min(1).max(50).optional(),
-  /** Has Errand's runner in it. */
+  /** An image that contains Errand's runner. */
   image: z
     .string()
     .min(1)
     .max(500)
     .regex(/^[\w./:@-]+$/, 'is no name of an image')
     .optional(),
-  /** The most that all processes of a runner have together. */
+  /** Most memory of all processes of a runner together. */
   memory: z
     .string()
     .refine((text) => parseMachineBytes(text) !== undefined, 'is no size such as 512MB or 4GB')
     .optional(),
-  /** Cores, as its processes share them. */
+  /** Cores that its processes share. */
   cpus: z.number().positive().max(100_000).optional(),
   /** Folders of the engine's machine and named volumes: `SOURCE:TARGET[:ro]`. */
   volumes: z.array(VolumeText).max(50).optional(),
@@ -78,33 +78,35 @@ export const DriverShape = {
       'is no address such as unix:///run/docker.sock or tcp://build-1:2376',
     )
     .optional(),
-  /** When the image is asked of its registry. Default `missing`. */
+  /** When to look for the image at its registry. Default `missing`. */
   pull: z.enum(['missing', 'always', 'never']).optional(),
   /** A kubeconfig file. Default: that of KUBECONFIG, or the service account of the hub's own pod. */
   kubeconfig: z.string().min(1).max(4_000).optional(),
-  /** Of the kubeconfig. Default: its current one. */
+  /** Context of the kubeconfig. Default: its current one. */
   context: z.string().min(1).max(500).optional(),
-  /** The one of Kubernetes that runners are made in. Default: that of the context, or of the hub's pod. */
+  /** The Kubernetes namespace of the runners. Default: that of the context, or of the hub's pod. */
   namespace: DnsName.optional(),
   /** Secrets of the namespace whose keys are files below `/run/secrets/NAME`. */
   secrets: z.array(DnsName).max(50).optional(),
-  /** Secrets of the namespace with keys of models as variables: a second container of the pod has them, and the runner has not. */
+  /**
+   * Secrets of the namespace with model keys as variables: only a second container of the pod has them, not the runner.
+   */
   model_keys: z.array(DnsName).min(1).max(50).optional(),
-  /** Secrets of the namespace by which the image is pulled. */
+  /** Secrets of the namespace for pulling the image. */
   pull_secrets: z.array(DnsName).max(50).optional(),
-  /** The one that the pods run as; they get no token of it. */
+  /** The service account of the pods; they get no token of it. */
   service_account: DnsName.optional(),
   /** Labels that a node must have. */
   node_selector: z.record(z.string().min(1).max(317), z.string().max(63)).optional(),
-  /** A volume claim of the namespace that is at `/cache`, to be read alone. */
+  /** A volume claim of the namespace that is mounted read-only at `/cache`. */
   cache_claim: DnsName.optional(),
-  /** How long the Job of a runner that failed is kept, for a person to look at. Default 600. */
+  /** Seconds for which the Job of a failed runner stays, for a person to inspect. Default 600. */
   failed_seconds: z.number().int().min(0).max(3_600).optional(),
 }
 const DriverSettings = z.object(DriverShape)
 export type DriverSettings = z.infer<typeof DriverSettings>
 
-/** The settings that each provisioner takes beside those that all take. */
+/** The settings that each provisioner supports in addition to the common ones. */
 export const settingsOfKinds: Readonly<
   Record<
     ProvisionerKind,
@@ -136,7 +138,7 @@ export const settingsOfKinds: Readonly<
   },
 }
 
-/** The settings of a pool that its provisioner is about. */
+/** Returns the settings of a pool that concern its provisioner. */
 export function driverSettings(pool: DriverSettings): DriverSettings {
   const names = Object.keys(DriverShape) as (keyof DriverSettings)[]
   return Object.fromEntries(
@@ -144,12 +146,12 @@ export function driverSettings(pool: DriverSettings): DriverSettings {
   )
 }
 
-/** The settings that an admin may change beside the file. */
+/** The settings that an admin may override. */
 export const poolKeys = ['max', 'spare', 'idle_seconds', 'paused'] as const
 export type PoolKey = (typeof poolKeys)[number]
 const { max, spare, idle_seconds, paused } = PoolShape
 
-/** Changes of a group's settings; `null` takes one back, so that the file's word counts again. */
+/** Changes of a group's settings; `null` removes an override, so that the file's value applies again. */
 export const ChangePool = z.strictObject({
   max: max.nullable(),
   spare: spare.nullable(),
@@ -162,14 +164,14 @@ export type ChangePool = z.infer<typeof ChangePool>
 export const PoolChange = z.object({
   key: z.enum(poolKeys),
   value: z.union([z.number(), z.boolean()]),
-  /** As the file had it then, and has it still: a later change of it there takes the admin's back. */
+  /** The file's value at that time, which is unchanged: a later change in the file removes the admin's. */
   file: z.union([z.number(), z.boolean()]),
   by: z.string(),
   at: z.string(),
 })
 export type PoolChange = z.infer<typeof PoolChange>
 
-/** A group's settings, whole. Times in seconds. */
+/** The complete settings of a group. Times in seconds. */
 export interface Pool extends DriverSettings {
   group: string
   provisioner: ProvisionerKind
@@ -184,44 +186,50 @@ export interface Pool extends DriverSettings {
   hub_url?: string | undefined
 }
 
-/** Where a runner stands that is made for one run. */
+/**
+ * The state of a provisioned runner: `wanted`, `asked`, `starting`, then `idle` or `working` once it is connected. An
+ * `idle` runner that gets a run becomes `working`. Each of these states can lead to `removing`, and that to `removed`.
+ */
 export const MadeState = z.enum([
-  'wanted', // kept here, and not asked for yet
-  'asked', // asked for; there is no answer yet
-  'starting', // accepted, and not connected yet
+  'wanted', // saved here, not requested yet
+  'asked', // requested; there is no answer yet
+  'starting', // accepted, not connected yet
   'idle', // connected, without a run
   'working', // connected, with its run
-  'removing', // being taken away
+  'removing', // being removed
   'removed',
 ])
 export type MadeState = z.infer<typeof MadeState>
 
-/** Why a made runner was taken away. */
+/** The reason why a provisioned runner was removed. */
 export const MadeEnd = z.enum([
   'done', // its run is over
-  'idle', // it had nothing to do
-  'emptied', // an admin emptied the group, or its settings say less
-  'unwanted', // its run is over, or its group has other settings, before it was there
-  'refused', // whoever makes it said no
+  'idle', // it had no work
+  'emptied', // an admin emptied the group, or its settings allow fewer
+  'unwanted', // its run ended, or its group's settings changed, before it was there
+  'refused', // its provisioner refused
   'failed', // it ended before it was connected
   'late', // it was not connected in time
-  'lost', // it was connected, and has vanished
-  'oom', // it was connected, and its memory was used up
+  'lost', // it was connected and has vanished
+  'oom', // it was connected and ran out of memory
 ])
 export type MadeEnd = z.infer<typeof MadeEnd>
 /** The ends that count as failed starts. */
 export const failedStarts: readonly MadeEnd[] = ['refused', 'failed', 'late']
 
 export const MadeRunner = z.object({
-  /** Its runner id, and its name wherever it is made. */
+  /** The runner's id, which is also its name at the provisioner. */
   name: z.string(),
   group: z.string(),
   tenant: z.string(),
-  /** Absent: made ahead of need, and without a run so far. */
+  /** Absent for a runner that was provisioned ahead of need and has no run so far. */
   run_id: z.string().optional(),
   epoch: z.number().int().min(1),
   state: MadeState,
-  /** The thing that it waits for while it starts, or why it cannot be taken away yet, in the words of whoever makes it. */
+  /**
+   * The thing that it waits for during its start, or the reason why it cannot be removed yet, in the provisioner's
+   * words.
+   */
   waits_for: z.string().optional(),
   end: MadeEnd.optional(),
   message: z.string().optional(),
@@ -230,11 +238,11 @@ export const MadeRunner = z.object({
 })
 export type MadeRunner = z.infer<typeof MadeRunner>
 
-/** A group whose runners are made, as people see it. */
+/** A group whose runners are provisioned, as people see it. */
 export const PoolView = z.object({
   group: z.string(),
   provisioner: ProvisionerKind,
-  /** Of containers and pods. */
+  /** Only for containers and pods. */
   image: z.string().optional(),
   namespace: z.string().optional(),
   max: z.number(),
@@ -242,12 +250,12 @@ export const PoolView = z.object({
   idle_seconds: z.number(),
   start_seconds: z.number(),
   paused: z.boolean(),
-  /** The settings that admins have changed; for those of the hub's first tenant. */
+  /** The settings that admins have changed; only for users of the hub's first tenant. */
   changes: z.array(PoolChange),
   counts: z.object({ starting: z.number(), idle: z.number(), working: z.number(), removing: z.number() }),
-  /** How many runs wait for one of its runners. */
+  /** Number of runs that wait for one of its runners. */
   waiting: z.number(),
-  /** Why nothing is made just now, since when and until when. */
+  /** The reason why provisioning is suspended, since when and until when. */
   breaker: z
     .object({
       reason: MadeEnd,
@@ -257,7 +265,7 @@ export const PoolView = z.object({
       until: z.string(),
     })
     .optional(),
-  /** Those that there are, and the failed of the last hour, the newest first. */
+  /** The present runners, and those that failed in the last hour, the newest first. */
   runners: z.array(MadeRunner),
 })
 export type PoolView = z.infer<typeof PoolView>

@@ -28,7 +28,7 @@ export type RunnerWaits = z.infer<typeof RunnerWaits>
 export const ListWaits = z.strictObject({ group: z.string().optional() })
 export type ListWaits = z.infer<typeof ListWaits>
 
-/** A group, with all that has to do with it. */
+/** A group with everything that belongs to it. */
 export const RunnerGroup = z.object({
   name: z.string(),
   made: z.boolean().describe('An admin has made it: it is there without runners too'),

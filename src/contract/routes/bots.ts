@@ -20,7 +20,7 @@ import { content, routeTable } from './route.ts'
 
 const tag = 'bots'
 const params = z.object({ id: BotId.check(z.describe('The bot')) })
-/** Source texts and archives are larger than other bodies. */
+/** Bodies with source texts and archives are larger than others. */
 const bodyBytes = 8 * 1024 * 1024
 
 export const botRoutes = routeTable({

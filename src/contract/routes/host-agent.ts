@@ -1,10 +1,10 @@
 /**
- * The routes of a host agent, as the workflow runner's `dispatch` knows them: beside those of a hub, whose server it
- * is not. Their requests are read in `dialects/host-agent`, which tells of a wrong one in its own words.
+ * The routes of a host agent, as the workflow runner's `dispatch` knows them; they are served apart from a hub's.
+ * `dialects/host-agent` reads their requests, and reports a wrong one in its own words.
  */
 export const hostAgentRoutes = {
   'POST /run': { who: 'dispatcher' },
-  // The same: an agent that knows no secrets has it not, and would carry the step out without them.
+  // Works as `/run`. An agent that does not know secrets lacks this route, so that it cannot run the step without them.
   'POST /run-with-secrets': { who: 'dispatcher' },
   'GET /status': { who: 'dispatcher' },
   'POST /status': { who: 'dispatcher' },

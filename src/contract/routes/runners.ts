@@ -124,7 +124,7 @@ export const runnerRoutes = routeTable({
     who: 'anyone',
     tag,
     summary: "Exchange an enrolment token for a runner's own; from the machine, once",
-    // The token in its body is what opens it, under whatever name the machine knows the hub.
+    // The token in its body grants access, under whatever name the machine knows the hub.
     anyHost: true,
     body: EnrollRunner,
     answers: { 201: RunnerEnrolled },

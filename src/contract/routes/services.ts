@@ -33,7 +33,7 @@ const range = z.object({
   range: z.string().optional().describe('`bytes=0-99`, `bytes=100-` or `bytes=-100`'),
 })
 
-/** The services that runners of coding tasks work with, beside the registry, in the paths of older systems. */
+/** The services that runners of coding tasks use in addition to the registry, under the paths of older systems. */
 export const serviceRoutes = routeTable({
   'GET /api/registry/health': health,
   'GET /api/pool/health': health,

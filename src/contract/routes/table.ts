@@ -11,8 +11,8 @@ import { taskRoutes } from './tasks.ts'
 import { viewRoutes } from './views.ts'
 
 /**
- * Every route of a hub, in the order in which the documentation shows them. The hub serves, checks and describes
- * them from it; a client takes the types alone, as it has no use for the schemas.
+ * Every route of a hub, in the order of the documentation. The hub serves, checks and describes them from this table; a
+ * client uses only the types, since it does not need the schemas.
  */
 export const routes = {
   ...runRoutes,
@@ -33,7 +33,7 @@ export type RouteName = keyof Routes
 
 type Query<Q, As> = { [K in keyof Q]: Q[K] | (K extends keyof As ? As[K] : never) }
 
-/** The parts of a request that a caller of the route sends. In a query what is no text is sent as one. */
+/** The parts of a request that a caller of the route sends. Query values that are not text are sent as text. */
 export type Given<N extends RouteName> = (Routes[N] extends { params: infer P extends z.ZodType }
   ? { params: z.input<P> }
   : unknown) &
@@ -44,5 +44,5 @@ export type Given<N extends RouteName> = (Routes[N] extends { params: infer P ex
     : unknown) &
   (Routes[N] extends { body: infer B extends z.ZodType } ? { body: z.input<B> } : unknown)
 
-/** The JSON that a caller of the route is answered. */
+/** The JSON that a caller of the route receives. */
 export type AnswerOf<N extends RouteName> = z.output<JsonAnswers<Routes[N]>>

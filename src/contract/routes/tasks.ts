@@ -166,7 +166,7 @@ export const taskRoutes = routeTable({
       "A forge's webhook, signed with the secret that errand.yaml names for it: what it is about is looked at",
     params: z.object({ host: z.string().describe('As errand.yaml has it, with its port') }),
     raw: true,
-    // Forges send a whole pull request; it is parsed once its signature is known to be right.
+    // Forges send a whole pull request; it is parsed only after its signature is verified.
     bodyBytes: 1024 * 1024,
     answers: { 202: z.object({ woken: z.int().min(0).describe('How many things are looked at') }) },
   },

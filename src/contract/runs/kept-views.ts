@@ -5,10 +5,10 @@ import { RunSummary } from '../run.ts'
 
 /** Requests and answers of `/api/views`, `/api/me/failures` and `/api/me/seen`. */
 
-/** The views that a user may have. */
+/** Most views that a user may have. */
 export const MOST_VIEWS = 100
 
-/** Words of a filter, as the address of the dashboard's list has them. */
+/** Filter parameters, as the address of the dashboard's list has them. */
 export const viewWords = [
   'kind',
   'status',
@@ -70,7 +70,7 @@ export type KeptView = z.infer<typeof KeptView>
 export const ViewList = z.object({ views: z.array(KeptView) })
 export type ViewList = z.infer<typeof ViewList>
 
-/** Failures that are listed at most. */
+/** Most failures that are listed. */
 export const MOST_FAILURES = 100
 
 export const ListFailures = z.strictObject({

@@ -26,18 +26,18 @@ export const RetryRun = z.strictObject({
 })
 export type RetryRun = z.infer<typeof RetryRun>
 
-/** Instances of one step as a retry finds them again: by their host and the variables of their item. */
+/** Identifies instances of one step for a retry: by their host and the variables of their item. */
 export interface InstanceKey {
   host: string
   vars?: Record<string, string>
 }
 
-/** The record that a retry keeps of its request; names are those of its own main steps. */
+/** The request that a retry records; names are those of its own main steps. */
 export interface RetryMarks {
   asked: RetryRun
   run_anyway?: string[]
   skip?: string[]
-  /** Main steps that stay as they ended in `retry_of`, whole or in part, without a success. */
+  /** Main steps that stay unchanged from `retry_of`, whole or in part, without a success. */
   kept?: Record<
     string,
     {
@@ -52,7 +52,7 @@ export interface RetryMarks {
       })[]
     }
   >
-  /** Sub-workflows that are retried, where they would be begun anew: by step, the run of each and what is asked of it. */
+  /** Sub-workflows that are retried instead of started again: by step, the run of each and what is requested of it. */
   children?: Record<string, (InstanceKey & { run_id: string; asked: RetryRun })[]>
 }
 
@@ -80,7 +80,7 @@ export const RetryStep = z.object({
 })
 export type RetryStep = z.infer<typeof RetryStep>
 
-/** `POST /api/runs/:id/retry-plan`: what a retry would take over and run; nothing is begun. */
+/** `POST /api/runs/:id/retry-plan`: what a retry would take over and run, without starting it. */
 export const RetryPlan = z.object({
   run_id: z.string().describe('The run that would be retried'),
   try: z.number().int().describe('The number that the new run would have in its chain'),
@@ -90,7 +90,7 @@ export const RetryPlan = z.object({
 })
 export type RetryPlan = z.infer<typeof RetryPlan>
 
-/** One run of a chain of tries. */
+/** A run of a chain of tries. */
 export const ChainLink = z.object({
   run_id: z.string(),
   try: z.number().int(),

@@ -18,7 +18,7 @@ export const RunCounts = z.object({
 })
 export type RunCounts = z.infer<typeof RunCounts>
 
-/** Runs that one request changes at most. */
+/** Most runs that one request changes. */
 export const MOST_IN_BULK = 1000
 
 export const BulkRuns = z.strictObject({

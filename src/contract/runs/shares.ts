@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { UserName } from '../account-api.ts'
 
-/** Whom a run is shared with: a user of its tenant, or all who have a role there. */
+/** The people with whom a run is shared: a user of its tenant, or all who have a role there. */
 const shareWith = {
   user: z.optional(UserName).describe('A user of the tenant'),
   role: z.enum(['admin', 'user']).optional().describe('In place of `user`: whoever has this role'),
@@ -13,10 +13,10 @@ const oneOf = 'exactly one of "user" and "role" is needed'
 export const ShareCan = z.enum(['watch', 'take-part'])
 export type ShareCan = z.infer<typeof ShareCan>
 
-/** Fields of the events `run.shared` and `run.unshared`; `by`: who has done it. */
+/** Fields of the events `run.shared` and `run.unshared`; `by`: the person who did it. */
 export const SharedFields = { ...shareWith, by: z.string() }
 
-/** One with whom a run is shared. */
+/** A user or role with whom a run is shared. */
 export const Share = z.object({
   ...shareWith,
   can: ShareCan.describe('`watch`: see all of it; `take-part`: prompt and answer too'),

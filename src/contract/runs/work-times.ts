@@ -7,18 +7,18 @@ export interface Timed {
   waiting_since?: string | undefined
 }
 
-/** A wait below this is not shown, in milliseconds. */
+/** Shortest wait that is shown, in milliseconds. */
 export const LEAST_WAIT_MS = 1000
 
-/** Returns how long something has waited by now while nothing of it was worked on, in milliseconds. */
+/** Returns how many milliseconds something has waited so far while nothing of it was worked on. */
 export function waitedBy({ finished_at, waited_ms = 0, waiting_since }: Timed, nowMs: number): number {
   const isWaiting = finished_at === undefined && waiting_since !== undefined
   return waited_ms + (isWaiting ? Math.max(0, nowMs - Date.parse(waiting_since)) : 0)
 }
 
 /**
- * Returns how long something was worked on by now, and how long it waited; undefined if it has not begun. A run waits from its creation
- * on, a step from its start.
+ * Returns how long something was worked on so far, and how long it waited; undefined if it has not begun. A run waits
+ * from its creation on, a step from its start.
  */
 export function workOf(of: Timed, nowMs: number): { workedMs: number; waitedMs: number } | undefined {
   const { created_at, started_at, finished_at, waited_ms } = of

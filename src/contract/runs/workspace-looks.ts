@@ -1,6 +1,8 @@
 import * as z from 'zod'
 
-/** The questions of a hub to a runner about the folder that a session works in, and the answers of `/api/runs/:id/workspace`. */
+/**
+ * A hub's questions to a runner about the folder that a session works in, and the answers of `/api/runs/:id/workspace`.
+ */
 
 export const WorkspaceLook = z.discriminatedUnion('what', [
   z.object({ what: z.literal('list_folder'), attempt_id: z.string(), path: z.string() }),
@@ -43,16 +45,16 @@ export const WorkspaceChange = z.object({
 })
 export type WorkspaceChange = z.infer<typeof WorkspaceChange>
 
-/** The part of a runner's answer that is about a workspace. */
+/** The part of a runner's answer that concerns a workspace. */
 export const LookAnswer = {
   folder: z.optional(WorkspaceFolder),
   file: z.optional(WorkspaceFile),
   change: z.optional(WorkspaceChange),
 }
 
-/** So much of a file is shown. */
+/** Most bytes of a file that are shown. */
 export const MOST_SHOWN_BYTES = 512 * 1024
-/** So much of a change is read from a runner. */
+/** Most bytes of a change that are read from a runner. */
 export const MOST_CHANGE_BYTES = 16 * 1024 * 1024
 
 export const FolderQuery = z.strictObject({

@@ -3,18 +3,18 @@ import { described } from '../mini-zod.ts'
 import { Filled } from '../workflow.ts'
 
 /**
- * The arguments of the steps of a coding task that a runner carries out itself, outside of every box: they hold
- * credentials, and parse nothing that an agent could have written but objects of Git that were checked.
+ * Arguments of the steps of a coding task that a runner runs itself, outside of every box. These steps hold
+ * credentials, and parse nothing that an agent could have written except checked Git objects.
  */
 
 const sha = z
   .string()
   .check(z.regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'a commit is named by its 40 or 64 hexadecimal digits'))
-/** Empty where a step before has none. */
+/** Empty when no earlier step has one. */
 const shaOrEmpty = z.union([z.literal(''), sha])
 const retries = z._default(z.int().check(z.minimum(0), z.maximum(20)), 3)
 
-/** The variable of the step that holds the token; without one, Git asks nobody. */
+/** The variable of the step that holds the token; without one, Git asks nobody for credentials. */
 const token = {
   username: described(z.optional(Filled), 'User name for the token; default: the one that the forge takes'),
   token_env: described(z._default(z.string(), 'GIT_TOKEN'), 'Variable of this step that holds the token'),
@@ -31,29 +31,29 @@ const repository = {
 }
 
 /**
- * `git.check`: may the repository be used, is its base there, and may the token read and, if asked, write it? Exports `BASE_REF`,
- * `BASE_SHA`, `BRANCH`, `BRANCH_SHA` (empty: not there yet) and `DEFAULT_BRANCH`.
+ * Arguments of `git.check`: may the repository be used, does its base exist, and may the token read and, if asked,
+ * write it? Exports `BASE_REF`, `BASE_SHA`, `BRANCH`, `BRANCH_SHA` (empty: it does not exist yet) and `DEFAULT_BRANCH`.
  */
 export const GitCheckArgs = z.strictObject({
   ...repository,
   ref: described(z.optional(z.string()), 'Where work begins; default: the default branch'),
   branch: described(z.optional(z.string()), 'Branch that is to be pushed'),
   on_branch: z._default(z.enum(['suffix', 'reuse']), 'suffix'),
-  /** Marks branches of an earlier try of the same task as ours. */
+  /** Identifies branches of an earlier try of the same task as ours. */
   task: z.optional(Filled),
   write: z._default(z.boolean(), false),
 })
 
 /**
- * `git.workspace`: the run's workspace on this machine becomes a clone of the repository: a slot of the machine's pool. Exports
- * `SLOT_PATH`, `SLOT_ID`, `START_SHA`, `BASE_REF` and `BASE_SHA`.
+ * Arguments of `git.workspace`: turns the run's workspace on this machine into a clone of the repository, a slot of the
+ * machine's pool. Exports `SLOT_PATH`, `SLOT_ID`, `START_SHA`, `BASE_REF` and `BASE_SHA`.
  */
 export const GitWorkspaceArgs = z.strictObject({
   ...repository,
   ref: described(z.optional(z.string()), 'Branch, tag or commit; default: the default branch'),
   branch: described(z.optional(z.string()), 'Made at ref and checked out; one that is there is taken up'),
   rebase: described(z._default(z.boolean(), false), 'A branch that is there is rebased on ref'),
-  /** Branches whose commits are joined with those of `ref`, before anything else is put on top. */
+  /** Branches whose commits are merged with those of `ref`, before anything else is applied on top. */
   join: z._default(z.array(Filled), []),
   depth: described(z.optional(z.int().check(z.positive())), 'Fetch so many commits alone'),
   submodules: z._default(z.boolean(), false),
@@ -62,24 +62,25 @@ export const GitWorkspaceArgs = z.strictObject({
     z.optional(z.string()),
     'A folder of this machine that is used as it is, and never cleaned',
   ),
-  /** An earlier try's work, which is put on top. */
+  /** An earlier try's work, which is applied on top. */
   checkpoint: z.optional(z.strictObject({ start: sha, tip: sha, artifact_id: Filled, run_id: Filled })),
 })
 
-/** The ref of a workspace under which the tree is kept that was made last, before anything was tested in it. */
+/** The ref of a workspace that holds the tree that was made last, before any test ran in it. */
 export const SNAPSHOT_REF = 'refs/errand/snapshot'
 
 /**
- * `git.carry`: what was made in the workspace comes out of its box as a pack that is checked. Exports `TIP_SHA` (empty: nothing
- * was changed), `FILES`, `ADDED`, `DELETED` and `ASKED` (protected files that a person has to approve of); keeps the artifacts pack, diff, patches and files.
+ * Arguments of `git.carry`: brings what was made in the workspace out of its box, as a pack that is checked. Exports
+ * `TIP_SHA` (empty: nothing was changed), `FILES`, `ADDED`, `DELETED` and `ASKED` (protected files that a person must
+ * approve); stores the artifacts pack, diff, patches and files.
  */
 export const GitCarryArgs = z.strictObject({
   start: sha,
-  /** A commit below `start` that the repository has, where it has not that one: what is kept to go on from begins there. */
+  /** A commit below `start` that the repository has, if it lacks `start` itself: the saved work then begins there. */
   below: z._default(shaOrEmpty, ''),
   /**
-   * The tree that passed: its id, or a ref of the workspace that names it, which is looked up in the box. Absent, or no such
-   * ref: as the workspace is.
+   * The tree that passed: its id, or a ref of the workspace that names it, which is resolved in the box. Absent, or no
+   * such ref: the workspace's present tree.
    */
   snapshot: z.optional(z.string()),
   commits: z._default(z.enum(['keep', 'squash']), 'keep'),
@@ -87,45 +88,46 @@ export const GitCarryArgs = z.strictObject({
   author: z._default(z.string(), 'Errand <errand@localhost>'),
   committer: z._default(z.string(), 'Errand <errand@localhost>'),
   trailers: z._default(z.record(z.string(), z.string()), {}),
-  /** Seconds since 1970: the same for each time that the step is carried out, so that commits are the same. */
+  /** Seconds since 1970: the same each time the step runs, so that its commits are the same. */
   date: z.int().check(z.minimum(0)),
   protect,
-  /** Conflicts were mended: a mark that is left is one. */
+  /** Set when conflicts were mended: a remaining conflict marker is then an error. */
   mended: z._default(z.boolean(), false),
   max_file_bytes: z._default(z.int().check(z.positive()), 50 * 1024 ** 2),
   max_bytes: z._default(z.int().check(z.positive()), 1024 ** 3),
 })
 
 /**
- * Arguments of `git.push`: the carried commits become the branch at the repository, once. Given their `start`, a branch that somebody
- * has moved is caught up with. Exports `BRANCH` and `PUSHED_SHA`; where it has caught up also `START_SHA` and `TIP_SHA`. Where it is to
- * be tested first, or mended, nothing is pushed: `MOVED` is `yes` then, and `CONFLICTS` names the files, if any.
+ * Arguments of `git.push`: makes the carried commits the branch at the repository, once. Given their `start`, it
+ * catches up with a branch that somebody has moved. Exports `BRANCH` and `PUSHED_SHA`; after catching up also
+ * `START_SHA` and `TIP_SHA`. When the result must be tested or mended first, nothing is pushed: `MOVED` is then `yes`,
+ * and `CONFLICTS` names the files, if any.
  */
 export const GitPushArgs = z.strictObject({
   ...repository,
   branch: Filled,
   tip: sha,
-  /** The commit of the branch when it was looked at; empty: there was no branch. */
+  /** The branch's commit when it was checked; empty: there was no branch. */
   expected: shaOrEmpty,
   force: z._default(z.enum(['never', 'lease']), 'never'),
   retry_count: retries,
   start: z._default(shaOrEmpty, ''),
-  /** Branch that the commits are put on first, where it has moved on since `start`. */
+  /** Branch onto which the commits are put first, if it has moved since `start`. */
   onto: z.optional(z.strictObject({ ref: Filled, how: z.enum(['rebase', 'merge']) })),
   retest: described(
     z._default(z.enum(['touched', 'always', 'never']), 'never'),
     'Whether commits that were put on others are tested before they are pushed',
   ),
   conflicts: described(z._default(z.enum(['fail', 'agent']), 'fail'), 'Who mends what conflicts'),
-  /** No step follows that could test or mend: what needs it ends this one. */
+  /** Set when no step follows that could test or mend: the need for it then ends this step. */
   last: z._default(z.boolean(), true),
   protect,
 })
 
 /**
- * `playbook.run`: the commands of a playbook, in the box, and what tests said. Exports `PLAYBOOK` (its name); of `setup` also
- * `VERIFY`, the commands of its tests as a JSON list for an agent to be verified by; of `test` also `TESTS` (figures as JSON; empty:
- * there are none) and `TESTS_TEXT`.
+ * Arguments of `playbook.run`: runs the commands of a playbook in the box and reports the tests. Exports `PLAYBOOK`
+ * (its name); in `setup` also `VERIFY`, the commands of its tests as a JSON list with which an agent is verified; in
+ * `test` also `TESTS` (figures as JSON; empty: there are none) and `TESTS_TEXT`.
  */
 export const PlaybookRunArgs = z.strictObject({
   phase: z._default(z.enum(['setup', 'test']), 'test'),
@@ -136,20 +138,20 @@ export const PlaybookRunArgs = z.strictObject({
   test_commands: z.optional(z.array(z.string())),
   fail_fast: z._default(z.boolean(), true),
   skill: z.optional(z.string()),
-  /** The hub's own, in their order: for a repository that has none that fits. */
+  /** The hub's playbooks, in their order, for a repository without a matching one. */
   playbooks: z.optional(z.array(z.record(z.string(), z.unknown())).check(z.maxLength(1000))),
   metadata: z._default(z.record(z.string(), z.unknown()), {}),
   /** The fields of the task, for conditions (`task.NAME`). */
   task: z._default(z.record(z.string(), z.unknown()), {}),
-  /** Longest time of a command of `test_commands`, or of one that is found. */
+  /** Longest time of a command of `test_commands`, or of a detected one, in seconds. */
   timeout_seconds: z.optional(z.number().check(z.positive())),
-  /** The commit that is tested, on a checkout of its own; empty: the workspace as it is. */
+  /** The commit to test, in a checkout of its own; empty: the workspace's present state. */
   fresh: z._default(shaOrEmpty, ''),
 })
 
 /**
- * `task.verdict`: ends a try of which all that is kept is there, and which is no success: the agent said that it cannot
- * (`gave_up`), or a reviewer's findings are left (`review`).
+ * Arguments of `task.verdict`: ends an unsuccessful try after everything is saved. Either the agent said that it could
+ * not do it (`gave_up`), or findings of a reviewer remain (`review`).
  */
 export const TaskVerdictArgs = z.strictObject({
   reason: z.enum(['gave_up', 'review']),
@@ -157,8 +159,8 @@ export const TaskVerdictArgs = z.strictObject({
 })
 
 /**
- * `forge.pull_request`: the open pull or merge request of the branch is as it is to be. Exports `PR_URL`, `PR_NUMBER` and
- * `PR_STATE`.
+ * Arguments of `forge.pull_request`: creates or updates the branch's open pull or merge request. Exports `PR_URL`,
+ * `PR_NUMBER` and `PR_STATE`.
  */
 export const ForgePullRequestArgs = z.strictObject({
   ...repository,
@@ -174,7 +176,7 @@ export const ForgePullRequestArgs = z.strictObject({
   draft: z._default(z.boolean(), true),
   labels: z._default(z.array(z.string()), []),
   reviewers: z._default(z.array(z.string()), []),
-  /** Asks them too where the pull request is open already: whoever opened it may not have come to it. */
+  /** Asks the reviewers even when the pull request is already open: its creator may not have got that far. */
   ask_again: z._default(z.boolean(), false),
   /** The state of the commit as the forge shows it. */
   status: z.optional(

@@ -1,16 +1,16 @@
 import * as z from 'zod/mini'
 import { described } from '../mini-zod.ts'
 
-/** The kinds of things that a run keeps beside its log. */
+/** The kinds of things that a run stores alongside its log. */
 export const ArtifactKind = z.enum([
-  'diff', // of the whole change against its base
-  'patch', // of one commit
+  'diff', // the whole change against its base
+  'patch', // one commit
   'pack', // the objects of a change: a checkpoint
   'log',
   'transcript',
   'test', // results of tests
   'plan',
-  'findings', // of a reviewer
+  'findings', // a reviewer's
   'files', // the list of changed files, as JSON
   'file',
 ])
@@ -28,32 +28,32 @@ export const ArtifactName = z.string().check(
   ),
 )
 
-/** Something that a run keeps, as its log tells of it: the bytes are durable by then. */
+/** A thing that a run stores, as its log reports it: the bytes are durable by then. */
 export const Artifact = z.object({
-  /** Of the run: the attempt's number, a dot, and which of its artifacts, from 1. */
+  /** Unique in the run: the attempt's number, a dot, and the number of the artifact, from 1. */
   artifact_id: z.string(),
   kind: ArtifactKind,
   name: ArtifactName,
   bytes: z.int().check(z.minimum(0)),
-  /** In hex. */
+  /** The SHA-256 in hex. */
   sha256: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
-  /** Of the content, such as `text/x-diff`. */
+  /** Type of the content, such as `text/x-diff`. */
   media_type: z.string(),
 })
 export type Artifact = z.infer<typeof Artifact>
 
-/** Globs below the workspace of files that a step keeps when it has ended, however it did. */
+/** Globs below the workspace of files that a step stores when it has ended, whatever its outcome. */
 export const ArtifactGlobs = described(
   z.array(z.string().check(z.minLength(1), z.maxLength(1000))).check(z.maxLength(100)),
   'Files below its workspace to keep when it has ended, as globs',
 )
 
-/** Largest artifact, most bytes and most artifacts of a run, where a hub is not told otherwise. */
+/** Default limits of a hub: largest artifact, most bytes and most artifacts of a run. */
 export const MAX_ARTIFACT_BYTES = 100 * 1024 ** 2
 export const MAX_RUN_ARTIFACT_BYTES = 1024 ** 3
 export const MAX_RUN_ARTIFACTS = 1000
 
-/** A file that a step takes from what an earlier one has kept. */
+/** A file that a step takes from those that an earlier step stored. */
 export const NeededFile = z.strictObject({
   step: described(z.string().check(z.minLength(1)), 'The step that has kept it, which comes before'),
   name: described(z.optional(ArtifactName), 'Name of the one artifact'),

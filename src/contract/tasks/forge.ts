@@ -1,10 +1,10 @@
 import * as z from 'zod'
 
-/** Forges that are known: GitHub with its Enterprise Server, Gitea with Forgejo, and GitLab. */
+/** The supported forges: GitHub with its Enterprise Server, Gitea with Forgejo, and GitLab. */
 export const ForgeKind = z.enum(['github', 'gitea', 'gitlab'])
 export type ForgeKind = z.infer<typeof ForgeKind>
 
-/** A forge that is configured; its host need not be asked which it is. */
+/** A configured forge, so that its host need not be asked for its kind. */
 export const ForgeHost = z.strictObject({
   host: z
     .string()

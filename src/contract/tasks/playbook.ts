@@ -10,11 +10,13 @@ const text = (most: number) =>
     .max(most)
     .regex(/^[^\0]*$/, 'it has no character NUL')
 
-/** A setup step prepares the workspace before an agent begins, a test step judges what it made. */
+/**
+ * The phases of a playbook: a setup step prepares the workspace before an agent begins, a test step judges the result.
+ */
 export const PlaybookPhase = z.enum(['setup', 'test'])
 export type PlaybookPhase = z.infer<typeof PlaybookPhase>
 
-/** One command of a playbook. */
+/** A command of a playbook. */
 export const PlaybookStep = z.strictObject({
   name: plainName(200).describe('Shown in lists; steps may share one'),
   command: text(65_536).describe('A line or a script for sh, run in the root of the repository'),
@@ -59,7 +61,7 @@ export const PlaybookStep = z.strictObject({
 })
 export type PlaybookStep = z.infer<typeof PlaybookStep>
 
-/** How a repository is prepared and tested. Unknown keys are errors. */
+/** The preparation and tests of a repository. Unknown keys are errors. */
 export const Playbook = z.strictObject({
   name: plainName(200).describe('Shown in lists'),
   required_skill: plainName(128).optional().describe('Used for tasks that require it; absent: for any'),
@@ -70,12 +72,12 @@ export const Playbook = z.strictObject({
     .describe('Run one after another: those of setup, and later those of test'),
 })
 export type Playbook = z.infer<typeof Playbook>
-/** The playbook as a person may write it: defaults left out. */
+/** The playbook as a person may write it, without defaults. */
 export type PlaybookFile = z.input<typeof Playbook>
 
 /**
- * How a step of a playbook went. `flaky` passed when tried again; `allowed` failed where that is only told; `skipped` has a
- * condition that does not hold; `not_run` stands behind a failure that ended the playbook.
+ * The outcome of a playbook's step. `flaky` passed when tried again; `allowed` failed where a failure is only reported;
+ * `skipped` has a condition that is false; `not_run` follows a failure that ended the playbook.
  */
 export const PlaybookStepStatus = z.enum([
   'passed',
@@ -100,7 +102,7 @@ export const PlaybookStepSummary = z.object({
 })
 export type PlaybookStepSummary = z.infer<typeof PlaybookStepSummary>
 
-/** How the steps of one phase of a playbook went. */
+/** The outcomes of the steps of one phase of a playbook. */
 export const PlaybookSummary = z.object({
   playbook: z.string(),
   phase: PlaybookPhase,

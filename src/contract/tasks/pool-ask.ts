@@ -2,16 +2,16 @@ import * as z from 'zod'
 import { DataAnswer, DataAsk } from '../bots/bot-data.ts'
 import { LookAnswer, WorkspaceLook } from '../runs/workspace-looks.ts'
 
-/** The questions of a hub to a runner about slots that others than runs hold. */
+/** A hub's questions to a runner about slots that something other than a run holds. */
 export const SlotAsk = z.discriminatedUnion('what', [
-  /** Refused with `no_slot` where none is free now. The same id again is the same slot. */
+  /** Refused with `no_slot` when none is free now. The same id returns the same slot. */
   z.object({
     what: z.literal('allocate_slot'),
     slot_id: z.string(),
     tenant: z.string(),
     repo_url: z.string(),
     ref: z.string().optional(),
-    /** Of the repository; absent: the machine's own is used, where it has one. */
+    /** Token of the repository; absent: the machine's own is used, if it has one. */
     token: z.string().optional(),
     lease_ms: z.number(),
   }),
@@ -21,10 +21,10 @@ export const SlotAsk = z.discriminatedUnion('what', [
 ])
 export type SlotAsk = z.infer<typeof SlotAsk>
 
-/** All that a hub asks a runner. */
+/** Every question that a hub can ask a runner. */
 export const RunnerAsk = z.union([DataAsk, SlotAsk, WorkspaceLook])
 export type RunnerAsk = z.infer<typeof RunnerAsk>
 
-/** For a slot: `exists` says that it is leased, now that it is done. */
+/** The answer to any of them. For a slot, `exists` says that it is leased after the operation. */
 export const RunnerAnswer = DataAnswer.extend({ slot_path: z.string().optional(), ...LookAnswer })
 export type RunnerAnswer = z.infer<typeof RunnerAnswer>

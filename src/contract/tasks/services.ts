@@ -1,15 +1,15 @@
 import * as z from 'zod'
 
 /**
- * The three services that a coding-task runner works with, in the words of its first system: paths, fields and answers are
- * theirs. The hub serves each, and a runner can be pointed at others that do.
+ * The three services that a coding-task runner uses have the paths, fields and answers of its first system. The hub
+ * serves each, and a runner can be pointed at other implementations.
  */
 
-/** Most of an event's data, as JSON, and most events of one task. */
+/** Most bytes of an event's data, as JSON, and most events of one task. */
 export const MAX_EVENT_BYTES = 64 * 1024
 export const MAX_TASK_EVENTS = 10_000
 
-/** Task registry: `PUT /tasks/{id}/status`. Any system's word for a state is taken. */
+/** Task registry: `PUT /tasks/{id}/status`. Accepts any system's word for a state. */
 export const SetTaskStatus = z.strictObject({
   status: z.string().min(1).max(100),
   metadata: z.record(z.string(), z.unknown()).optional(),
@@ -82,7 +82,7 @@ export const ArtifactForm = z.object({
   type: z.string().min(1).max(100).optional().describe('Such as `diff`, `log` or `test`; default `file`'),
   metadata: z.string().optional().describe('A JSON object; its `task_id` names the task that it is for'),
 })
-/** Artifact store: `POST /artifacts` of a body that is the file itself. */
+/** Artifact store: `POST /artifacts` with the file itself as the body. */
 export const ArtifactQuery = z.strictObject({
   type: z.string().min(1).max(100).optional(),
   name: z.string().min(1).max(1000).optional(),

@@ -10,10 +10,10 @@ import { TaskResult } from './task-result.ts'
 
 export const MAX_TASKS_AT_ONCE = 1000
 
-/** Fields of a task that an issue does not tell; the others are its own. */
+/** Fields of a task that an issue does not give; the others come from the issue. */
 export const IssueDefaults = Task.omit({ title: true, task_id: true, issue: true, repo_url: true }).partial()
 
-/** One task, a file of them that is taken whole or not at all, or an issue that becomes one. */
+/** A single task, a file of tasks that is accepted whole or not at all, or an issue that becomes a task. */
 export const CreateTasks = z.strictObject({
   task: Task.optional().describe('One'),
   tasks: z
@@ -117,7 +117,7 @@ export const ForeignArtifact = z.object({
   size_bytes: z.number().optional(),
 })
 
-/** A task, shown whole. */
+/** A task with all details. */
 export const TaskView = TaskSummary.extend({
   task: Task.describe('As it was given, with every default'),
   depends_on: z.array(z.object({ id: z.string(), task_id: z.string(), state: TaskState })),
@@ -158,7 +158,7 @@ export const TaskEventsQuery = z.object({
 })
 export const TaskEventList = z.array(TaskEvent)
 
-/** The task, and the runs of its tries, with those that they had started. */
+/** The task, and the runs of its tries, including those that they had started. */
 export const TaskDeleted = z.object({ deleted: z.string(), runs: z.array(z.string()) })
 export type TaskDeleted = z.infer<typeof TaskDeleted>
 

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 
-/** Facts that the log of a run and that of its task both tell. */
+/** Facts that both the log of a run and that of its task contain. */
 
 export const PullRequestState = z.object({
   url: z.string(),
@@ -11,21 +11,24 @@ export const PullRequestState = z.object({
 })
 export type PullRequestState = z.infer<typeof PullRequestState>
 
-/** Why nobody follows a pull request any more, while it is open. */
+/** The reason why an open pull request is no longer followed. */
 export const FollowEnd = z.enum([
-  'off', // a person said so
-  'pushed', // a commit on the branch that is none of ours
-  'conflict', // it cannot be merged as it is
+  'off', // a person turned it off
+  'pushed', // somebody else's commit is on the branch
+  'conflict', // it cannot be merged
   'too_long', // after 7 days
-  'same_failure', // a try did not mend it
+  'same_failure', // a try did not fix it
   'unchanged', // a try pushed nothing
-  'failed', // a try came to no end that holds
-  'tries', // as many as there may be
+  'failed', // a try reached no valid end
+  'tries', // the maximum number of tries
   'budget',
 ])
 export type FollowEnd = z.infer<typeof FollowEnd>
 
-/** A try that was made for what a forge said against a head; the same failing checks with the same first errors have the same `failure`. */
+/**
+ * A try that was made for a forge's report on a head; the same failing checks with the same first errors have the same
+ * `failure`.
+ */
 export const FollowTry = z.object({
   sha: z.string().describe('The head that it was made for'),
   failure: z.string().describe('Of the failing checks; empty where there were none'),
@@ -33,7 +36,7 @@ export const FollowTry = z.object({
 })
 export type FollowTry = z.infer<typeof FollowTry>
 
-/** Figures of one suite of tests. The flaky, which passed when tried again, are among the passed. */
+/** Figures of one suite of tests. Flaky tests, which passed when tried again, count as passed. */
 export const TestFigures = z.object({
   suite: z.string(),
   passed: z.number().int().min(0),

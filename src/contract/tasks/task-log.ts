@@ -4,12 +4,15 @@ import { Artifact } from './artifact.ts'
 import { TaskState } from './task.ts'
 import { FollowEnd, FollowTry, PullRequestState, TestFigures } from './task-facts.ts'
 
-/** The log of a task: append-only, `seq` from 1 with no hole. The state of a task is what folding it gives. */
+/**
+ * The fields of every event in a task's log. The log is append-only, with `seq` from 1 without gaps; folding it gives
+ * the task's state.
+ */
 const head = { seq: z.number().int().min(1), time: z.string().describe('RFC 3339, UTC, milliseconds') }
 const at = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
   z.object({ ...head, type: z.literal(type), ...shape })
 
-/** The part of the task's budget that a try has used up. */
+/** The part of the task's budget that a try has used. */
 export const TrySpent = z.object({
   seconds: z.number().min(0),
   turns: z.number().int().min(0).optional(),
@@ -21,7 +24,7 @@ export const TrySpent = z.object({
 })
 export type TrySpent = z.infer<typeof TrySpent>
 
-/** The event of a run that an event of its task was made of: the same again changes nothing. */
+/** The run event that a task event was made from: repeating it changes nothing. */
 const from = z.object({ run_id: z.string(), seq: z.number().int().min(1) })
 export type EventSource = z.infer<typeof from>
 
@@ -40,7 +43,7 @@ export const TaskStage = z.enum([
 ])
 export type TaskStage = z.infer<typeof TaskStage>
 
-/** Work that is kept: the commits from `start` to `tip` are in the artifact, a pack. */
+/** Saved work: the commits from `start` to `tip` are in the artifact, a pack. */
 export const Checkpoint = z.object({
   start: z.string(),
   tip: z.string(),
@@ -48,9 +51,9 @@ export const Checkpoint = z.object({
   branch: z.string().optional(),
   artifact_id: z.string(),
   run_id: z.string(),
-  /** Protected files in it that a person has not approved of yet, in words. */
+  /** Protected files in it that a person has not approved yet, in words. */
   asked: z.string().optional(),
-  /** The first step that is not done by it. */
+  /** The first step that still has to be done. */
   next: TaskStage,
 })
 export type Checkpoint = z.infer<typeof Checkpoint>
@@ -82,7 +85,7 @@ export const TaskEvent = z.discriminatedUnion('type', [
     try: FollowTry.optional(),
     prompt: z.string().optional().describe('For the agent of that try: logs and words of others, in fences'),
   }),
-  /** Told by a client of the task registry. */
+  /** Reported by a client of the task registry. */
   at('task.external_event', { event_id: z.string(), event_type: z.string(), data: z.unknown() }),
   at('task.external_artifact', {
     kind: z.string(),
@@ -104,7 +107,7 @@ export type TaskEvent = z.infer<typeof TaskEvent>
 export type TaskEventType = TaskEvent['type']
 export type TaskEventOf<T extends TaskEventType> = Extract<TaskEvent, { type: T }>
 
-/** An event before it has its place in the log. */
+/** An event that has no place in the log yet. */
 export type NewTaskEvent = TaskEvent extends infer E
   ? E extends TaskEvent
     ? Omit<E, 'seq' | 'time'>

@@ -1,9 +1,9 @@
 import * as z from 'zod'
 import { Reason } from '../status.ts'
 
-/** The result of a task in the shape that older systems read it in. */
+/** The result of a task, in the shape that older systems read. */
 
-/** Where a task can fail, as older runners' classes of errors name it. */
+/** The stages at which a task can fail, as older runners' error classes name them. */
 export const ResultStage = z.enum([
   'context',
   'workspace',

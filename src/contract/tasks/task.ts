@@ -6,9 +6,9 @@ import { BoxAskShape } from '../isolation.ts'
 import { plainName } from '../plain-name.ts'
 import { VarName } from '../workflow.ts'
 
-/** A coding task as it is given: from a file, the command line, a forge's issue or an older system. */
+/** A coding task as it is given comes from a file, the command line, a forge's issue or an older system. */
 
-/** States of a task. The last four are final, and `retry` leaves them. */
+/** States of a task. The last four are final, and only `retry` leaves them. */
 export const TaskState = z.enum([
   'pending',
   'blocked',
@@ -25,7 +25,7 @@ export type TaskState = z.infer<typeof TaskState>
 export const finalTaskStates: readonly TaskState[] = ['done', 'no_change', 'failed', 'canceled']
 export const isFinalTask = (state: TaskState): boolean => finalTaskStates.includes(state)
 
-/** Words for states that other systems use, in small letters. */
+/** Words for states that other systems use, in lower case. */
 const otherWords: Readonly<Record<string, TaskState>> = {
   ready: 'pending',
   todo: 'pending',
@@ -37,20 +37,20 @@ const otherWords: Readonly<Record<string, TaskState>> = {
   cancelled: 'canceled',
 }
 
-/** The state that a word of any system means, however it is capitalized; undefined: none. */
+/** Returns the state that a word of any system means, whatever its case; undefined when there is none. */
 export function taskState(word: string): TaskState | undefined {
   const small = word.trim().toLowerCase()
   const own = TaskState.safeParse(small)
   return own.success ? own.data : Object.hasOwn(otherWords, small) ? otherWords[small] : undefined
 }
 
-/** All words that `taskState` knows, in the order in which an error names them. */
+/** The words that `taskState` knows, in the order in which an error names them. */
 export const taskStateWords: readonly string[] = [...TaskState.options, ...Object.keys(otherWords)]
 
 const MAX_ID = 128
 const MAX_TITLE = 256
 
-/** An id that a user gave it: unique in its spec. Shown as given. */
+/** An id that a user gave it: unique in its spec, and shown as given. */
 const OwnId = plainName(MAX_ID)
 const text = (most: number) => z.string().max(most)
 const filled = z.string().min(1).max(4096)
@@ -58,7 +58,7 @@ const filled = z.string().min(1).max(4096)
 /** A glob of paths in a repository, such as `.github/**`. */
 const Glob = z.string().min(1).max(1000)
 
-/** A change of a protected file is refused, asked about, or shown apart. */
+/** The handling of a change to a protected file: it is refused, needs a person's approval, or is shown separately. */
 export const Protection = z.enum(['forbid', 'ask', 'flag'])
 export type Protection = z.infer<typeof Protection>
 
@@ -70,7 +70,7 @@ const Protect = z.union([
     .describe('The first rule that fits a path decides'),
 ])
 
-/** The program of the agent `acp`, which only who asks for it knows. */
+/** The program of the agent `acp`, which only the client knows. */
 const { command, proxy_env } = AgentRunArgs.shape
 
 const Review = z.strictObject({
@@ -88,7 +88,7 @@ const PullRequest = z.strictObject({
   base: filled.optional().describe('Default: the branch that the task begins at'),
 })
 
-/** A model service that speaks as OpenAI's does, for the agent `builtin`. */
+/** A model service with OpenAI's API, for the agent `builtin`. */
 export const TaskModel = z.strictObject({
   model: filled.optional(),
   endpoint: z.string().url().optional(),
@@ -105,7 +105,7 @@ export const TaskBudget = z.strictObject({
   cost_usd: z.number().positive().optional(),
 })
 
-/** A coding task. Fields of older systems keep their names; unknown keys are errors. */
+/** A coding task. Fields of older systems have their original names; unknown keys are errors. */
 export const Task = z.strictObject({
   task_id: OwnId.optional().describe('Unique in its spec; default: one is made'),
   spec_name: plainName(MAX_ID).default('tasks').describe('The spec or list that it belongs to'),
@@ -226,8 +226,8 @@ interface AgentFault {
 }
 
 /**
- * The faults in what a task says of its agents: `acp` has no program of its own, all others have theirs, and to none of them goes
- * the token of the repository.
+ * Returns the faults in a task's choice of agents: `acp` needs a program, all others have their own, and no agent may
+ * get the token of the repository.
  */
 export function agentFaults({ review, llm_api_key_env_var, git_token_env_var, ...task }: Task): AgentFault[] {
   const faults = [...programFaults('', task), ...(review ? programFaults('.review', review) : [])]
@@ -258,5 +258,5 @@ function programFaults(
   return [{ field: `${field}.command`, message, hint: 'Write it as a list: command: [my-agent, --acp]' }]
 }
 
-/** A task id that Errand gives. */
+/** A task id that Errand assigns. */
 export const TaskId = z.string().regex(/^task_[0-9a-v]{20}$/, 'a task id is task_ and 20 characters')

@@ -4,7 +4,9 @@ import { StepSecrets } from '../step-secrets.ts'
 
 const filled = z.string().check(z.minLength(1))
 
-/** The checkout of a repository that a run's steps work in: short for a first step `git.workspace` that all others need. */
+/**
+ * The checkout of a repository that a run's steps work in: short for a first step `git.workspace` that all others need.
+ */
 export const WorkspaceAsk = z.strictObject({
   repo: filled.check(z.describe('Repository: https://, ssh:// or git@host:path')),
   ref: described(z.optional(filled), 'Branch, tag or commit; default: the default branch'),

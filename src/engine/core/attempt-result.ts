@@ -6,8 +6,8 @@ import type { AttemptState } from './state.ts'
 type Finished = Omit<EventOf<'attempt.finished'>, 'seq' | 'time'>
 
 /**
- * The end of an attempt as the log keeps it: what the host reported, `expect_vars` checked, a cancellation of
- * ours given as the reason, and `retry_at` where it is tried again. First cause wins.
+ * Makes the end of an attempt for the log: what the host reported, with `expect_vars` checked, the reason of our own
+ * cancellation, and `retry_at` when it is tried again. The first cause wins.
  */
 export function attemptResult(
   step: Step,
@@ -31,7 +31,7 @@ export function attemptResult(
     finished.outcome = 'failed'
     finished.reason = 'expect_vars'
     const message = `${missing.join(', ')} ${missing.length === 1 ? 'was' : 'were'} not exported.`
-    // It may say of a line that it is no export.
+    // The attempt's own message may say that a line is not an export.
     finished.message = end.message === undefined ? message : `${message} ${end.message}`
   }
   if (attempt.cancel && finished.outcome === 'canceled') {
@@ -45,11 +45,11 @@ export function attemptResult(
   return finished
 }
 
-/** Whether the step is not tried again after try number `tries`, however that ends. */
+/** Reports whether the step is not tried again after try number `tries`, however that try ends. */
 export const isLastTry = ({ retry }: Step, tries: number): boolean =>
   retry === undefined || tries >= retry.max_attempts
 
-/** Wait after try number `tries`: the delay, grown by the factor each time, up to the most. */
+/** Returns the wait after try number `tries`: the delay, multiplied by the factor each time, up to the maximum. */
 export function delayMs({ backoff }: NonNullable<Step['retry']>, tries: number): number {
   const grown = backoff.delay_seconds * backoff.factor ** (tries - 1)
   return 1000 * Math.min(grown, backoff.max_delay_seconds)

@@ -37,7 +37,7 @@ test('neither a variable nor the file itself can pass for a mark', () => {
   const marked = argsWithMarks(args, ['raw'], { get: () => forged, names: () => [] }, uses)
   const filled = withSecrets(marked, { TOKEN: 'value' })
   assert.ok(!JSON.stringify(filled).includes('value'))
-  // A value that looks like a mark is not read again.
+  // A value that looks like a mark is not replaced again.
   assert.deepEqual(withSecrets({ a: secretMark('A') }, { A: secretMark('B'), B: 'b' }), {
     a: secretMark('B'),
   })
@@ -47,7 +47,7 @@ test('a mark of what was not given stays as it is', () => {
   assert.equal(withSecrets(secretMark('TOKEN'), {}), secretMark('TOKEN'))
 })
 
-/** The box that each attempt that was begun asks for, as `step: isolation network image`. */
+/** Lists the box that each started attempt asks for, as `step: isolation network image`. */
 const boxes = (begun: readonly AttemptSpec[]) =>
   begun.map(({ step, isolation, network, image }) =>
     [`${step}:`, isolation, network && networkText(network), image].filter(Boolean).join(' '),
@@ -121,7 +121,7 @@ test('instances, finally steps, rollbacks, sub-workflows and theirs have the box
     'each: container models node:22',
     'last: sandbox none',
   ])
-  // Undone by hand, in a run of its own.
+  // A manual rollback, in its own run.
   const done = await play([step('a', { isolation: 'container', rollback })], { network: 'none' })
   const { run_id } = await engine.rollback(done.run_id)
   assert.equal((await engine.done(run_id)).status, 'success')
@@ -142,7 +142,7 @@ test('another try, and a retry of the run, are in no lesser box than the one bef
   }
   await end('sandbox', 'failed')
   await until(() => clock.advance())
-  // A runner that says none is one that nobody asked for a box: what follows may have one all the same.
+  // If a runner reports `none`, nobody asked it for a box: later attempts may still be in one.
   await end('sandbox', 'success')
   await end('none', 'failed')
   assert.equal((await engine.done(runId)).status, 'failed')
@@ -153,7 +153,7 @@ test('another try, and a retry of the run, are in no lesser box than the one bef
   assert.deepEqual(boxes(host.begun.splice(0)), ['a: sandbox models', 'b:'])
   const [first] = (await engine.view(runId)).steps[0]!.instances[0]!.attempts
   assert.deepEqual([first?.isolation, first?.network], ['sandbox', 'models'])
-  // What the request asked for stands in the run, and so in each of its retries.
+  // The request's box is part of the run, and so of each of its retries.
   const asked = await play([step('a')], {}, { box: { isolation: 'container', network: 'none' } })
   await engine.done((await engine.retry(asked.run_id, { only: 'all' })).run_id)
   assert.deepEqual(boxes(host.begun), ['a: container none', 'a: container none'])

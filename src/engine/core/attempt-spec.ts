@@ -12,7 +12,7 @@ import { instanceEnv, type RunNames } from './lookup.ts'
 import { bytesOf, type Plan, type PlannedStep, reserved } from './plan.ts'
 import type { InstanceState, RunState } from './state.ts'
 
-/** Returns what the inventory asks of the runner that a host's steps go to. */
+/** Returns the inventory's requirements for the runner of a host's steps. */
 export function requirementsOf(workflow: Workflow, name: string): AttemptSpec['requires'] {
   const { runner, group, labels } = workflow.inventory?.hosts[name] ?? {}
   return { runner, group, labels }
@@ -62,7 +62,7 @@ export function attemptSpec(
       containers: planned.containers,
       largest: plan.largest.get(instance.host),
       boxes: plan.boxes.get(instance.host),
-      // A conversation with an agent may be had where nothing else may run.
+      // A conversation with an agent is allowed where nothing else may run.
       mode: names.of?.blueprint === 'agent' ? 'chat' : undefined,
     },
     address: host.address,
@@ -71,8 +71,8 @@ export function attemptSpec(
 }
 
 /**
- * The strictest box that tries of an instance were in, and the least that they reached from there: another one is in no lesser
- * one and reaches no more, on whatever machine.
+ * Returns the strictest box that earlier tries of an instance were in, with the narrowest network. Another try is in a
+ * box at least as strict and reaches no more, on whatever machine.
  */
 export function hadBox(state: RunState, { attempts }: Pick<InstanceState, 'attempts'>): BoxAsk {
   return attempts
@@ -80,7 +80,10 @@ export function hadBox(state: RunState, { attempts }: Pick<InstanceState, 'attem
     .reduce<BoxAsk>(strictestAsk, {})
 }
 
-/** Returns the artifacts that a step asks for, of one name the last. Throws `invalid_argument` where there is none. */
+/**
+ * Returns the artifacts that a step needs; of several with one name, the last. Throws `invalid_argument` when there is
+ * none.
+ */
 function neededArtifacts(state: RunState, { step: from, name, glob, to }: NeededFile): NeededArtifact[] {
   const kept = new Map<string, Artifact>()
   for (const { attempts } of state.main[state.positions.main.get(from) ?? -1]?.instances ?? [])
@@ -110,8 +113,9 @@ function limitsOf({ limits }: Step): AttemptLimits | undefined {
 }
 
 /**
- * The arguments of a step that has secrets: a mark where the value of one goes. No other NUL is left in them, so that
- * no variable's value can pass for a mark; `env`: the step's own variables, whose texts have marks and no other NUL.
+ * Returns the arguments of a step that has secrets, with a mark in place of each secret's value. All other NULs are
+ * removed, so that no variable's value can pass for a mark. `env` holds the step's own variables, whose texts contain
+ * marks and no other NUL.
  */
 export function argsWithMarks(
   args: Readonly<Record<string, unknown>>,

@@ -18,14 +18,14 @@ import type { InstanceState, RunState, StepState } from './state.ts'
 export interface StepRules {
   names: RunNames
   due(atMs: number): boolean
-  /** Why nothing new may begin and what runs must end. */
+  /** The reason why nothing new may begin and running work must end. */
   stop?: Reason
   force: boolean
   carried?: RunSpec['carried']
   retry?: RetryMarks
 }
 
-/** Returns what to do for one step that is not final and whose needs are met. */
+/** Returns what to do for a step that is not final and whose needs are met. */
 export function decideStep(
   plan: Plan,
   state: RunState,
@@ -60,7 +60,7 @@ function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRul
   try {
     instances = expand(plan, planned, lookup)
   } catch (error) {
-    // What it would run on does not work out, but nobody asks where it is not to run at all.
+    // Its hosts or items cannot be worked out, which does not matter if the step is not to run at all.
     const isOut = leftOut || (!anyway && isFalse(planned, lookup))
     return [isOut ? skipped : { type: 'fail_step', planned, ...failure(error) }]
   }
@@ -79,7 +79,7 @@ function begin(plan: Plan, state: RunState, planned: PlannedStep, rules: StepRul
       ? leftOut || (!anyway && isFalse(planned, lookup))
       : all.every(({ ended }) => ended?.status === 'skipped')
   if (!none) return [{ type: 'start_step', planned, instances: all }]
-  // One instance's own values say more than the run's.
+  // For a single instance, its own values say more than the run's.
   const only = instances.length === 1 && !leftOut ? instances[0] : undefined
   const message =
     only && falseText(planned.step.when, instanceLookup(plan, state, rules.names, planned, only))
@@ -90,7 +90,7 @@ const childOf = ({ child }: { child?: string }) => (child === undefined ? {} : {
 
 const LEFT_OUT = 'left out of the retry'
 
-/** The wishes of a retry for a main step; the others are never named. */
+/** Returns what a retry requests for a main step; it never names other steps. */
 function marksOf({ phase, step: { name } }: PlannedStep, { retry }: StepRules) {
   const isMain = phase === 'main'
   return {
@@ -113,7 +113,9 @@ const endedAs = ({
 const MOST_VALUES = 5
 const VALUE_CHARACTERS = 60
 
-/** Says that `when` is false, with the values of its variables. One that by its name is a credential is hidden. */
+/**
+ * Says that `when` is false, with the values of its variables. Hides a value whose variable is named like a credential.
+ */
 function falseText(when: Step['when'] = '', lookup: Lookup): string {
   if (when === 'false') return 'when: false'
   const names = [...new Set(variableUses(when).map(({ name }) => name))]
@@ -126,7 +128,7 @@ function falseText(when: Step['when'] = '', lookup: Lookup): string {
   return `when: ${when} is false${values.length === 0 ? '' : ` (${values.join(', ')})`}`
 }
 
-/** Returns undefined where the variable is not set, or its text does not work out. */
+/** Reads a variable; returns undefined when it is not set, or its text cannot be filled in. */
 function readable(name: string, lookup: Lookup): string | undefined {
   try {
     return lookup.get(name)
@@ -135,7 +137,7 @@ function readable(name: string, lookup: Lookup): string | undefined {
   }
 }
 
-/** Whether `when` is false whatever the instance; not where that hangs on one. */
+/** Reports whether `when` is false for every instance; returns false when the condition depends on the instance. */
 function isFalse({ when }: PlannedStep, lookup: Lookup): boolean {
   try {
     return when !== undefined && !evaluateWhen(when, lookup)
@@ -145,7 +147,7 @@ function isFalse({ when }: PlannedStep, lookup: Lookup): boolean {
   }
 }
 
-/** The instance, ended where its `when` does not hold or cannot be evaluated. */
+/** Returns the instance, ended if its `when` is false or cannot be evaluated. */
 function withCondition(
   plan: Plan,
   state: RunState,
@@ -166,7 +168,7 @@ function withCondition(
   }
 }
 
-/** Something on a machine, or another run, is still at it. */
+/** Reports whether a machine or another run still works on the instance. */
 function isBusy(instance: InstanceState): boolean {
   return instance.status === 'running' || (instance.child !== undefined && !isFinalStep(instance.status))
 }

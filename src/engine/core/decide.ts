@@ -12,17 +12,17 @@ export interface Facts {
   plan: Plan
   state: RunState
   run_id: string
-  /** Whether that moment (milliseconds since 1970) has come. */
+  /** Reports whether that moment (milliseconds since 1970) has come. */
   due(atMs: number): boolean
   /** Instances taken over from the run that this one retries. */
   carried?: StepRules['carried']
-  /** The rest of what is asked of the retry that it is. */
+  /** The remaining requests of the retry, if the run is one. */
   retry?: StepRules['retry']
 }
 
 /**
- * Returns what to do next, given all that happened. Main steps, then (where they failed) rollbacks in reverse, then
- * `finally` steps, then the end. Asked again after its answers are folded, it answers what is left.
+ * Returns what to do next, given all that happened: main steps, then rollbacks in reverse (if the main steps failed),
+ * then `finally` steps, then the end. Called again after its answers are folded, it returns what is left.
  */
 export function decide(facts: Facts): Intent[] {
   const { plan, state } = facts
@@ -84,15 +84,15 @@ function openSteps({ main, first_open }: RunState): number[] {
   return open
 }
 
-/** Of what comes after the main steps: only force stops it. */
+/** Returns the rules for the steps after the main steps: only force stops those. */
 function lateRules({ state, due, run_id }: Facts, { status }: Outcome<RunStatus>): StepRules {
   const force = state.cancel?.force ?? false
   return { names: { run_id, status }, due, force, stop: force ? 'canceled' : undefined }
 }
 
 /**
- * One at a time, the step that ended last first; a rollback that fails does not keep the others from running.
- * Undefined: all are over.
+ * Runs rollbacks one at a time, that of the step that ended last first; a failing rollback does not stop the others.
+ * Returns undefined when all are over.
  */
 function decideRollback(facts: Facts, main: Outcome<RunStatus>): Intent[] | undefined {
   const { plan, state } = facts
@@ -117,7 +117,7 @@ function decideRollback(facts: Facts, main: Outcome<RunStatus>): Intent[] | unde
   return undefined
 }
 
-/** One after another, whatever became of the one before. Undefined: all are over. */
+/** Runs `finally` steps one after another, whatever became of the one before. Returns undefined when all are over. */
 function decideFinally(facts: Facts, main: Outcome<RunStatus>): Intent[] | undefined {
   const { plan, state } = facts
   const rules = lateRules(facts, main)

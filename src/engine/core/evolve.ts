@@ -18,7 +18,7 @@ import {
 import { move, moveAttempt, setInstances, setStatus } from './transitions.ts'
 import { setWaits, takeStand } from './work.ts'
 
-/** Folds one event into the state, in place. Throws for an event that cannot come here. */
+/** Folds one event into the state, in place. Throws for an event that is not possible here. */
 export function evolve(state: RunState, event: RunEvent): void {
   if (event.seq !== state.seq + 1)
     throw new ErrandError('internal', `Event ${event.seq} follows event ${state.seq}: the log has a hole.`)
@@ -101,7 +101,7 @@ function fold(state: RunState, event: RunEvent): void {
   }
 }
 
-/** Takes over what those are at whom an event concerns. */
+/** Updates the waits and work of the instances that an event concerns. */
 function foldWork(state: RunState, event: RunEvent): void {
   switch (event.type) {
     case 'run.created':
@@ -136,7 +136,7 @@ function foldWork(state: RunState, event: RunEvent): void {
   }
 }
 
-/** Nothing of a step that has ended works or waits. */
+/** Ends all work and waits of a step that has ended. */
 function leaveAll(state: RunState, step: StepState, time: string): void {
   const { works, waits, asks } = step.work
   if (works + waits + asks > 0) for (const instance of step.instances) takeStand(state, step, instance, time)
@@ -153,8 +153,7 @@ function startRun(state: RunState, event: EventOf<'run.started'>): void {
   state.waiting = undefined
 }
 
-/** Folds a cancel. Where the run was settled before, that keeps its word: the first cause wins. */
-/** Those with whom a run is shared once this is done; undefined for none. */
+/** Returns the shares of a run after this event; undefined for none. */
 export function sharesAfter(
   shares: readonly Share[] = [],
   event: Pick<EventOf<'run.shared' | 'run.unshared'>, 'type' | 'user' | 'role' | 'by' | 'time'> & {
@@ -167,12 +166,13 @@ export function sharesAfter(
   return [...others, { ...(user === undefined ? { role } : { user }), can, by, at }]
 }
 
+/** Folds a cancel. A run whose outcome was settled before keeps it: the first cause wins. */
 function requestCancel(state: RunState, { force, by, message }: EventOf<'run.cancel_requested'>): void {
   const late = state.cancel?.late ?? (state.timed_out || state.first_open >= state.main.length)
   state.cancel = { force, late, by, message }
 }
 
-/** A run may be ended from outside (`interrupted`): whatever was open in it ends with it. */
+/** Folds the end of a run. It may come from outside (`interrupted`): whatever was open in the run ends with it. */
 function finishRun(state: RunState, event: EventOf<'run.finished'>): void {
   if (!isFinalRun(event.status)) throw new ErrandError('internal', `run.finished says ${event.status}.`)
   state.status = move('run', '', state.status, event.status)
@@ -234,7 +234,7 @@ function endStep(
     state.first_open++
 }
 
-/** Folds what no machine carries out: its instances wait for a person, or for another run. */
+/** Folds an approval request: its instance waits for a person, not for a machine. */
 function requestApproval(state: RunState, event: EventOf<'approval.requested'>): void {
   const { step, instance } = instanceOf(state, event)
   setStatus(step, instance, 'waiting')
@@ -246,7 +246,7 @@ function requestApproval(state: RunState, event: EventOf<'approval.requested'>):
 function answerApproval(state: RunState, event: EventOf<'approval.answered'>): void {
   const { step, instance } = instanceOf(state, event)
   const { asked } = state
-  // A clock may have been set back meanwhile.
+  // The clock may have been set back meanwhile.
   if (--asked.open === 0) asked.before_ms += Math.max(0, Date.parse(event.time) - asked.since_ms)
   const approved = event.decision === 'approve'
   const variable = instance.approval?.comment_as
@@ -308,7 +308,7 @@ function createAttempt(state: RunState, event: EventOf<'attempt.created'>): void
   setWaiting(state, attempt, event.waiting)
 }
 
-/** The demands of the group that it was placed in. */
+/** Returns the requirements of the runner group that the attempt was placed in. */
 const ofGroup = ({ isolation, network }: EventOf<'attempt.created'> | EventOf<'attempt.assigned'>) => ({
   ...(isolation !== undefined && { isolation }),
   ...(network !== undefined && { network }),
@@ -320,7 +320,7 @@ function waitAttempt(state: RunState, event: EventOf<'attempt.waiting'>): void {
   setWaiting(state, attempt, event.why)
 }
 
-/** `why` undefined: it waits no longer. */
+/** Sets why an attempt waits; undefined when it no longer waits. */
 function setWaiting(state: RunState, attempt: AttemptState, why: string | undefined): void {
   attempt.waiting = why
   if (why === undefined) state.unplaced.delete(attempt.number)
@@ -359,7 +359,7 @@ function setPhase(state: RunState, event: EventOf<'attempt.phase'>): void {
   if (name === 'restarting' && reason !== 'engine_restarted') attempt.restarts = (attempt.restarts ?? 0) + 1
 }
 
-/** Hosts that the view of a run names, of each attempt and of all; the log has every one. */
+/** Most hosts that a run's view names: for each attempt, and in all; the log has every one. */
 const MAX_HOSTS = { attempt: 200, run: 2000 }
 
 function foldNetwork(state: RunState, event: EventOf<'network.refused'> | EventOf<'network.used'>): void {

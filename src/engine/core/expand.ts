@@ -5,8 +5,8 @@ import { fillText, type Lookup } from '../workflow-file/template.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 
 /**
- * The instances of a step: each item or matrix combination on each target. Throws `ErrandError` for a target
- * that is not there, a variable without a value, or too many.
+ * Returns the instances of a step: each item or matrix combination on each target. Throws `ErrandError` for an unknown
+ * target, a variable without a value, or too many instances.
  */
 export function expand(plan: Plan, { step, place }: PlannedStep, lookup: Lookup): StepInstance[] {
   const hosts = place === 'engine' ? [DEFAULT_HOST] : targetsOf(plan, step.targets, lookup)
@@ -52,7 +52,7 @@ function itemsOf(
   return items.map((item) => ({ ITEM: typeof item === 'object' ? JSON.stringify(item) : String(item) }))
 }
 
-/** A JSON list, or lines, blank ones left out. */
+/** Parses a JSON list, or lines without the blank ones. */
 function listIn(text: string): unknown[] {
   if (text.trimStart().startsWith('['))
     try {

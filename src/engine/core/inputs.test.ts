@@ -34,7 +34,7 @@ test('prompts that an attempt has not taken when it ends are passed on, before i
         (await events(runId)).filter(({ type }) => type === 'input.given').length,
         asked.length + 2,
       )
-      // One more comes while the others are passed on.
+      // One more prompt comes while the others are passed on.
       await engine.input(runId, prompt('late'))
       return inputIds.map((id) => `run_${id}`)
     },

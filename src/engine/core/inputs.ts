@@ -10,7 +10,7 @@ import type { AttemptState, RunState, Talk } from './state.ts'
 
 export interface InputAddress {
   by?: string
-  /** Where several attempts of the run take inputs. */
+  /** Needed when several attempts of the run take inputs. */
   step?: string | undefined
   /** Number of the attempt. */
   attempt?: number | undefined
@@ -19,11 +19,11 @@ export interface InputAddress {
 export interface Addressed {
   attempt: AttemptState
   input: AttemptInput
-  /** Whether it was given before: then nothing is left to do. */
+  /** True when the input was given before; nothing is left to do. */
   known: boolean
 }
 
-/** Whom an input is for. Throws `no_input`, `conflict`, `body_too_large`, and changes nothing. */
+/** Finds the attempt for an input, without changing anything. Throws `no_input`, `conflict`, `body_too_large`. */
 export function addressInput(runId: string, state: RunState, given: GivenInput, to: InputAddress): Addressed {
   const input = { ...given, input_id: given.input_id ?? randomUUID() } as AttemptInput
   if (input.type === 'permission' || input.type === 'queue' || input.type === 'model') input.who = to.by
@@ -70,7 +70,7 @@ export function addressInput(runId: string, state: RunState, given: GivenInput, 
 
 type Given<T extends AttemptInput['type']> = Extract<AttemptInput, { type: T }>
 
-/** Throws `invalid_argument` for an attachment that the agent does not take, `conflict` where that is not known yet. */
+/** Throws `invalid_argument` for an attachment that the agent does not accept, `conflict` while that is unknown. */
 function checkTaken(runId: string, { talk }: AttemptState, { attachments = [] }: Given<'prompt'>): void {
   if (attachments.length === 0) return
   if (talk!.agent === undefined) throw notBegun(runId, 'which attachments it takes')
@@ -86,7 +86,7 @@ function checkTaken(runId: string, { talk }: AttemptState, { attachments = [] }:
   })
 }
 
-/** Throws `invalid_argument` for a model that the agent does not offer, `conflict` where that is not known yet. */
+/** Throws `invalid_argument` for a model that the agent does not offer, `conflict` while that is unknown. */
 function checkModel(runId: string, { talk }: AttemptState, { model }: Given<'model'>): void {
   if (talk!.agent === undefined) throw notBegun(runId, 'which models it has')
   const { models } = talk!.agent
@@ -104,7 +104,7 @@ const notBegun = (runId: string, what: string) =>
     hint: 'Try again once it has told its session.',
   })
 
-/** Throws `invalid_argument` where the agent takes no other input than its own. */
+/** Throws `invalid_argument` when the agent does not accept an edited tool input. */
 function checkEdited({ talk }: AttemptState, { request_id, input }: Given<'permission'>): void {
   if (input === undefined || talk!.editable.has(request_id)) return
   throw new ErrandError(
@@ -114,7 +114,7 @@ function checkEdited({ talk }: AttemptState, { request_id, input }: Given<'permi
   )
 }
 
-/** The attempt that has that prompt in its queue. Throws `conflict` where the agent has it, `not_found`. */
+/** Finds the attempt that has the prompt in its queue. Throws `conflict` when the agent already has it, `not_found`. */
 function queueing(runId: string, open: readonly AttemptState[], { prompt_id }: Given<'queue'>): AttemptState {
   const isPrompt = (input: AttemptInput) => input.type === 'prompt' && input.input_id === prompt_id
   const found = open.find(({ talk }) => talk!.untaken.some(isPrompt))
@@ -167,7 +167,7 @@ export function foldLate(
 
 const isAPrompt = ({ type }: AttemptInput) => type === 'prompt'
 
-/** Folds what was said to and by an agent. */
+/** Folds what was said to an agent and by it. */
 export function foldTalk(
   attempt: AttemptState,
   event: EventOf<'agent.update'> | EventOf<'input.given'> | EventOf<'input.taken'>,
@@ -200,7 +200,7 @@ export function foldTalk(
     talk.agent = { takes: event.update.takes ?? [], models: event.update.models ?? [] }
 }
 
-/** Folds what became of a change of the queue. */
+/** Folds the result of a change to the queue. */
 function foldQueue(talk: Talk, { prompt_id, change, text, done }: AgentUpdateOf<'queue'>): void {
   const at = talk.untaken.findIndex(({ type, input_id }) => type === 'prompt' && input_id === prompt_id)
   const prompt = talk.untaken[at]
@@ -215,19 +215,19 @@ function foldQueue(talk: Talk, { prompt_id, change, text, done }: AgentUpdateOf<
   }
 }
 
-/** As `EngineOptions.passOn`. */
+/** The type of `EngineOptions.passOn`. */
 export type PassOn = (runId: string, inputIds: readonly string[]) => Promise<string[]>
 
 /** The fate of a prompt that came too late. */
 export type Late = { input_id: string } & ({ run_id: string } | { message: string })
 
-/** Ids of the prompts that were given to an attempt and that it has not taken, oldest first. */
+/** Returns the ids of the prompts that were given to an attempt and that it has not taken, oldest first. */
 export const untakenPrompts = ({ talk }: AttemptState): string[] =>
   talk?.untaken.flatMap(({ type, input_id }) => (type === 'prompt' ? [input_id] : [])) ?? []
 
 /**
- * Finds a run for each of the prompts that an attempt which ends so has not taken. One that was stopped or failed has none:
- * to go on is for a person to decide. Throws what may work later.
+ * Finds a run for each prompt that an ending attempt has not taken. An attempt that was stopped or failed passes none
+ * on: a person must decide whether to continue. Throws errors that may go away later.
  */
 export async function passOnLate(
   inputIds: readonly string[],

@@ -13,7 +13,7 @@ export interface InstanceQuery {
   cursor?: string
 }
 
-/** A page of the instances of a step, what failed first. Throws `bad_request` for a cursor that is none. */
+/** Returns a page of a step's instances, failed ones first. Throws `bad_request` for an invalid cursor. */
 export function instancePage(
   runId: string,
   step: StepState,
@@ -59,7 +59,7 @@ const letters: Record<StepStatus, string> = {
 }
 const PARTS = 60
 
-/** All instances of a step at a glance: a letter for each, and what those of one status have in common. */
+/** Summarizes all instances of a step: a letter for each, and what those of one status have in common. */
 export function stepOverview(runId: string, step: StepState, state: RunState, nowMs: number): StepOverview {
   const { name, phase, started_at, finished_at } = step
   const from = started_at === undefined ? undefined : Date.parse(started_at)

@@ -1,6 +1,6 @@
 import type { InstanceKey } from '../../contract/runs/retry.ts'
 
-/** Instances of a step by host and item, each of which is found once: several may be alike. */
+/** Instances of a step by host and item. Each is found once, since several may be alike. */
 export class InstanceSet<T extends InstanceKey> {
   readonly #left = new Map<string, T[]>()
 
@@ -13,7 +13,7 @@ export class InstanceSet<T extends InstanceKey> {
     }
   }
 
-  /** Takes the first that is like this one; undefined where none is left. */
+  /** Removes and returns the first instance that is like this one; undefined when none is left. */
   take(like: InstanceKey): T | undefined {
     return this.#left.get(keyOf(like))?.shift()
   }

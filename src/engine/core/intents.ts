@@ -2,11 +2,11 @@ import type { StepInstance } from '../../contract/events.ts'
 import type { Reason, RunStatus, StepStatus } from '../../contract/status.ts'
 import type { PlannedStep } from './plan.ts'
 
-/** The next thing to do. `record.ts` turns an intent into events; the conductor carries out the rest after the commit. */
+/** The next thing to do. `record.ts` turns an intent into events; the conductor does the rest after the commit. */
 export type Intent =
   | { type: 'start_step'; planned: PlannedStep; instances: StepInstance[] }
   | { type: 'skip_step'; planned: PlannedStep; reason: Reason; message?: string }
-  /** A step that cannot even begin: its targets or items do not work out. */
+  /** A step that cannot begin because its targets or items cannot be worked out. */
   | { type: 'fail_step'; planned: PlannedStep; reason: Reason; message: string }
   | { type: 'finish_step'; planned: PlannedStep; status: StepStatus; reason?: Reason; message?: string }
   | { type: 'start_attempt'; planned: PlannedStep; instance: number; try: number }

@@ -5,7 +5,7 @@ import { mergeExports, type RunState, type StepState } from './state.ts'
 /** Values of exports longer than this are cut. */
 const MAX_SHOWN_VALUE = 2000
 
-/** A run that was a success, as another is compared with it: each step with its time and what it exported. */
+/** Describes a successful run for comparison with another: each step with its duration and exports. */
 export function goodRun(record: RunRecord, state: RunState): NonNullable<LastGood['run']> {
   const { run_id, created_at, started_at, finished_at, status, vars, outputs } = record
   const steps = [...state.main, ...state.finally].map((step) => ({

@@ -107,7 +107,7 @@ test('a question of an agent has its command, and its id where nothing of it is 
   assert.deepEqual(await asked({ ...test, paths: ['/w/shop'] }), { ...all('q5'), folder: '/w/shop' })
   const told = input({ command: 'npm test', description: 'Run the tests' })
   assert.deepEqual(await asked({ ...told, title: 'Run the tests' }), all('q7'))
-  // What is left out here has to be read before it is allowed.
+  // A field left out here must be read before the request can be allowed.
   const bare = { text: 'npm test' }
   assert.deepEqual(await asked(input({ command: 'npm test', sandbox: false })), bare)
   assert.deepEqual(await asked({ ...test, title: 'npm test (outside of the sandbox)' }), bare)
@@ -160,7 +160,7 @@ test('a row says where else a person is asked, and each answer goes to the agent
   const id = await submit([step('mend', { action: 'agent.run', foreach: items, args: { prompt: 'x' } })])
   await until(async () => host.held.size === items.length)
   const row = async () => runSummary((await store.get(id))!).now!
-  // Agents number their questions each for itself.
+  // Each agent numbers its questions on its own.
   const question: AgentUpdate = { kind: 'permission', request_id: '1.call', title: 'a command' }
   for (const { sink } of [...host.held.values()].slice(1))
     await sink.report({ type: 'update', update: question }, 1)

@@ -4,13 +4,19 @@ import { jsonOf } from '../../platform/text.ts'
 import type { AskedPermission, InstanceState, RunState, StepState } from './state.ts'
 import { waitsView } from './work.ts'
 
-/** More main steps than these are counted, and with more instances of one step all instances are. */
+/**
+ * Most main steps that a row shows one by one; with more it counts them. With more instances than this in one step, it
+ * counts all instances.
+ */
 const MOST_STOPS = 12
 const MOST_TEXT = 200
-/** Of further questions of a run so many are named. */
+/** Most further questions of a run that a row names. */
 const MOST_PLACES = 3
 
-/** How a list shows where the run is: kept beside its log, so that no list folds one. Undefined: it has not begun. */
+/**
+ * Returns a run's row in lists, which is stored alongside its log so that no list has to fold one. Undefined when the
+ * run has not begun.
+ */
 export function listRow(state: RunState): RunListRow | undefined {
   if (state.seq === 0) return undefined
   const { waiting_since } = waitsView(state.work)
@@ -22,7 +28,10 @@ export function listRow(state: RunState): RunListRow | undefined {
   return row
 }
 
-/** Folds what a list says of a session. A message counts when it is over, so that a row does not change with each piece of it. */
+/**
+ * Folds what a list shows of a session. A message counts once it is complete, so that a row does not change with each
+ * piece of it.
+ */
 export function foldSession(state: RunState, update: AgentUpdate): void {
   if (update.kind === 'session') {
     const { agent, model = state.session?.model } = update
@@ -89,7 +98,10 @@ function stopOf({ status, work: { works, waits, asks } }: StepState): Stop {
   return asks > 0 ? 'q' : works > 0 || waits === 0 ? 'r' : 'w'
 }
 
-/** Where of a step a person is asked; an approval once, as all of its instances are answered at once. */
+/**
+ * Yields the places in a step where a person is asked. An approval comes once, since all of its instances are answered
+ * together.
+ */
 function* asking(step: StepState): Generator<{ instance: InstanceState; index: number }> {
   if (step.work.asks === 0) return
   for (const [index, instance] of step.instances.entries()) {
@@ -108,7 +120,10 @@ function firstAsked(
   return first!.request_id === undefined ? first! : { ...first!, attempt }
 }
 
-/** A question as a list says it: by its id alone it is answered there only where nothing of it is left out. */
+/**
+ * Returns a question as a list shows it. It can be answered there (by its `request_id`) only when the row shows all of
+ * it.
+ */
 export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermission {
   const { request_id, title, input = '', paths = [], expires_at } = update
   const { command, description, ...others } = commandIn(input)
@@ -120,7 +135,7 @@ export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermi
   const folder = path === undefined || /\/runs\/run_\w+$/.test(path) ? undefined : path
   const isAll =
     Object.keys(others).length === 0 &&
-    // What else a title says, such as why it is asked for, is no part of the command.
+    // Other text in a title, such as a reason, is not part of the command.
     (title === description || title.replace(command, '').length <= 4) &&
     paths.length <= 1 &&
     command.length + (folder?.length ?? 0) <= MOST_TEXT
@@ -132,7 +147,7 @@ export function askedPermission(update: AgentUpdateOf<'permission'>): AskedPermi
   }
 }
 
-/** The arguments of a tool that runs a command; none where it is no such tool, or they were cut. */
+/** Parses the arguments of a tool that runs a command; empty for another tool, or when the arguments were cut. */
 function commandIn(input: string): { command?: string; description?: unknown } {
   const given = jsonOf(input) as { command?: unknown; description?: unknown } | null | undefined
   return typeof given?.command === 'string' ? { ...given, command: given.command } : {}
@@ -191,7 +206,7 @@ function nowOf(state: RunState): RunListRow['now'] {
   return Object.values(now).every((value) => value === undefined) ? undefined : now
 }
 
-/** By their begin; of equal ones the later in the file. */
+/** Returns the step that began last; of equal ones the later in the file. */
 function latest(steps: readonly StepState[]): StepState | undefined {
   let found: StepState | undefined
   for (const step of steps)
@@ -199,7 +214,7 @@ function latest(steps: readonly StepState[]): StepState | undefined {
   return found
 }
 
-/** That of the step that began first, among those with one. */
+/** Returns the failure of the step that began first, among those that failed. */
 function failureOf(steps: readonly StepState[]): NonNullable<RunListRow['now']>['failure'] {
   let first: StepState | undefined
   for (const step of steps) {
@@ -215,6 +230,6 @@ function failureOf(steps: readonly StepState[]): NonNullable<RunListRow['now']>[
   return { step: first.name, host, reason, message: cut(message ?? ''), exit_code, last_error_line }
 }
 
-/** No half of a character at its end. */
+/** Cuts a text without leaving half a character at its end. */
 const cut = (text: string): string =>
   text.length <= MOST_TEXT ? text : `${text.slice(0, MOST_TEXT - 1).replace(/[\ud800-\udbff]$/, '')}…`

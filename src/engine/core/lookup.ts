@@ -7,26 +7,26 @@ import { fillText, type Lookup, lookupIn } from '../workflow-file/template.ts'
 import type { Plan, PlannedStep } from './plan.ts'
 import { type RunState, valueOn, variablesOn } from './state.ts'
 
-/** The name of a run and how it stands, as steps may read it. */
+/** The name and status of a run, as steps may read them. */
 export interface RunNames {
   run_id: string
-  /** Whose run it is and what for; what a machine is given says so. */
+  /** The run's owner, purpose and repository, which are part of what a machine is given. */
   of?: Pick<RunSpec, 'owner' | 'tenant' | 'repository' | 'blueprint'>
   /** Set once the main steps are over, for rollback and `finally`. */
   status?: string
 }
 
-/** Variables outside an instance: for targets, items, outputs. */
+/** Looks up variables outside an instance: for targets, items, outputs. */
 export function runLookup(plan: Plan, state: RunState, names: RunNames): Lookup {
   const own = lookupIn(builtins(plan, names))
   return { get: (name) => state.vars.get(name)?.value ?? own.get(name), names: () => state.vars.keys() }
 }
 
 /**
- * Variables of an instance, for its `when` and its arguments: its item's over the step's `env`, and that over the run's
- * as its host sees them. A text of `env` sees those above it. One that does not work out hinders nobody who does not
- * read it: only then `get` throws its `unset_variable`. `secrets`: variables of secrets, in whose place there are marks; no
- * other variable's value can pass for one.
+ * Looks up variables of an instance, for its `when` and its arguments. Its item's variables override the step's `env`,
+ * which overrides the run's variables as its host sees them. A text of `env` sees those above it. A variable that
+ * cannot be worked out matters only when it is read: then `get` throws its `unset_variable`. `secrets` are variables
+ * that hold marks instead of values; no other variable's value can pass for a mark.
  */
 export function instanceLookup(
   plan: Plan,
@@ -63,7 +63,10 @@ export function instanceLookup(
   return lookup
 }
 
-/** The environment of an instance: all that its lookup has but `ERRAND_STEP` and the like. Throws `unset_variable`. */
+/**
+ * Returns the environment of an instance: all variables of its lookup except `ERRAND_STEP` and the like. Throws
+ * `unset_variable`.
+ */
 export function instanceEnv(
   plan: Plan,
   state: RunState,
@@ -75,7 +78,7 @@ export function instanceEnv(
   const lookup = instanceLookup(plan, state, names, planned, instance, secrets)
   const env = { ...variablesOn(state.vars, instance.host), ...instance.vars }
   if (names.status) env.ERRAND_RUN_STATUS = names.status
-  // Over a variable of the same name, which only who started the run can have given.
+  // Secrets replace a variable of the same name, which only the person who started the run can have given.
   for (const name of secrets) delete env[name]
   if (secrets.length > 0) for (const [name, value] of Object.entries(env)) env[name] = withoutNuls(value)
   for (const name of Object.keys(planned.step.env ?? {})) env[name] = lookup.get(name)!
@@ -92,7 +95,7 @@ function builtins(plan: Plan, names: RunNames): Record<string, string> {
   }
 }
 
-/** An error of filling in or evaluating, as the reason a step fails with. */
+/** Turns an error of filling in or evaluating into the reason with which a step fails. */
 export function failure(error: unknown): { reason: Reason; message: string } {
   if (!(error instanceof ErrandError)) throw error
   const reason: Reason = error.code === 'unset_variable' ? 'unset_variable' : 'invalid_argument'

@@ -8,7 +8,10 @@ export interface Outcome<S> {
   message?: string
 }
 
-/** How a step ended, from its instances: failed before interrupted before canceled; the first such gives the reason. */
+/**
+ * Derives how a step ended from its instances: failed before interrupted before canceled. The first such instance gives
+ * the reason.
+ */
 export function stepOutcome(step: StepState): Outcome<StepStatus> {
   for (const status of ['failed', 'interrupted', 'canceled'] as const) {
     const bad = step.instances.filter((instance) => instance.status === status)
@@ -22,7 +25,7 @@ export function stepOutcome(step: StepState): Outcome<StepStatus> {
   return { status: 'success' }
 }
 
-/** Whether steps that need this one must not run. */
+/** Reports whether steps that need this one must not run. */
 export function blocks(plan: Plan, state: RunState, index: number): boolean {
   const { status, reason } = state.main[index]!
   if (status === 'skipped') return reason !== 'condition' && reason !== 'left_out'
@@ -30,7 +33,7 @@ export function blocks(plan: Plan, state: RunState, index: number): boolean {
   return status !== 'success' && !plan.main[index]!.step.continue_on_error
 }
 
-/** How the run stands once its main steps are over: the first step that failed it gives the reason. */
+/** Returns the outcome of a run once its main steps are over; the first step that failed it gives the reason. */
 export function mainOutcome(plan: Plan, state: RunState): Outcome<RunStatus> {
   if (state.cancel && !state.cancel.late)
     return { status: 'canceled', reason: 'canceled', message: state.cancel.message }
@@ -49,7 +52,10 @@ export function mainOutcome(plan: Plan, state: RunState): Outcome<RunStatus> {
   return { status: 'success' }
 }
 
-/** How the run ends: as its main steps did, unless what was a success was canceled since, or fails in `finally`. */
+/**
+ * Returns the outcome of a run: that of its main steps, unless they succeeded and the run was canceled since, or failed
+ * in `finally`.
+ */
 export function runOutcome(plan: Plan, state: RunState): Outcome<RunStatus> {
   const main = mainOutcome(plan, state)
   if (main.status !== 'success') return main
@@ -66,7 +72,10 @@ export function runOutcome(plan: Plan, state: RunState): Outcome<RunStatus> {
   }
 }
 
-/** `Step "x" failed: why`; of one in sub-workflows, the steps that lead to it: `Step "outer > inner" failed: why`. */
+/**
+ * Formats `Step "x" failed: why`; within sub-workflows with the steps that lead there: `Step "outer > inner" failed:
+ * why`.
+ */
 function endOf({ name, status, reason, message = '' }: StepState, where = ''): string {
   const within = /^Step "/
   return reason === 'child_failed' && within.test(message)

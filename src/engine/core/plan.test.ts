@@ -16,7 +16,7 @@ function workflow(text: string): Workflow {
   return parsed.workflow as Workflow
 }
 
-/** The first step's requirements of a runner, on that host. */
+/** Returns the requirements of the first step for a runner, on that host. */
 function asked(text: string, host = 'local', blueprint = 'workflow') {
   const planned = plan(workflow(text), builtinActions)
   const state = initialState(planned)

@@ -7,38 +7,40 @@ import { strictestAsk } from '../../contract/isolation.ts'
 import { DEFAULT_HOST, type Step, type Workflow } from '../../contract/workflow.ts'
 import { parseWhen, type WhenAst } from '../workflow-file/when.ts'
 
-/** A step with all that deciding needs worked out once. */
+/** A step with everything precomputed that decisions need. */
 export interface PlannedStep {
   phase: StepPhase
   /** Position in its phase's list. */
   index: number
   step: Step
-  /** Positions, in the same list, of the steps that come before; and of those that come after it. */
+  /** Positions, in the same list, of the steps that must come before this one, and of those that come after it. */
   needs: readonly number[]
   dependents: readonly number[]
   when?: WhenAst
   place: 'host' | 'engine'
-  /** Its attempts take inputs. */
+  /** Whether its attempts take inputs. */
   inputs: boolean
-  /** Only a machine with a container engine can do it. */
+  /** Set when only a machine with a container engine can run it. */
   containers?: true
-  /** Names of the arguments handed over as written. */
+  /** Names of the arguments that are handed over as written. */
   raw: readonly string[]
 }
 
-/** The graph of a workflow. `rollback[i]` undoes `main[i]`, where that step has a rollback. */
+/** The graph of a workflow. `rollback[i]` undoes `main[i]`, if that step has a rollback. */
 export interface Plan {
   workflow: Workflow
   main: readonly PlannedStep[]
   rollback: readonly (PlannedStep | undefined)[]
   finally: readonly PlannedStep[]
-  /** The most that a step asks for, by host. */
+  /** The largest request of any step, by host. */
   largest: ReturnType<typeof largestByHost>
   /** The kinds of boxes that steps ask for, by host. */
   boxes: ReturnType<typeof boxesByHost>
 }
 
-/** Makes the graph. The workflow has been checked (`file/check.ts`); an unknown action throws all the same. */
+/**
+ * Builds the graph. The workflow has been checked (`workflow-file/check.ts`); an unknown action throws all the same.
+ */
 export function plan(workflow: Workflow, catalog: ActionCatalog): Plan {
   const isGraph = workflow.steps.some((step) => step.needs !== undefined)
   const positions = new Map(workflow.steps.map((step, index) => [step.name, index]))
@@ -83,7 +85,7 @@ function withDependents(steps: readonly PlannedStep[]): PlannedStep[] {
   return steps.map((step) => ({ ...step, dependents: dependents[step.index]! }))
 }
 
-/** A step's rollback as a step of its own: same name, same environment, nothing that decides. */
+/** Turns a step's rollback into a step: same name, same environment, but no conditions or retries. */
 function rollbackStep(step: Step): Step {
   const { name, env, secrets, resources, limits, isolation, network, image } = step
   const { action, args, timeout_seconds } = step.rollback!
@@ -100,7 +102,7 @@ function missing(what: string): never {
   })
 }
 
-/** The planned step that an event speaks of. */
+/** Returns the planned step that an event names. */
 export function plannedStep(of: Plan, phase: StepPhase, name: string): PlannedStep {
   const list = of[phase]
   const found = list.find((planned) => planned?.step.name === name)
@@ -109,13 +111,13 @@ export function plannedStep(of: Plan, phase: StepPhase, name: string): PlannedSt
 
 type Amounts = Pick<Requirements, 'cpus' | 'memory_bytes'>
 
-/** The amounts that must be free for the step: what it asks for, else all that it may use. */
+/** Returns the amounts that must be free for the step: its request, or otherwise its limit. */
 export const reserved = ({ resources, limits }: Step): Amounts => ({
   cpus: resources?.cpus ?? limits?.cpus,
   memory_bytes: bytesOf(resources?.memory ?? limits?.memory),
 })
 
-/** The hosts that a step may run on. A target that holds a variable may be any host. */
+/** Returns the hosts that a step may run on. A target that contains a variable may be any host. */
 function hostsOf({ targets = [DEFAULT_HOST] }: Step, { inventory }: Workflow): readonly string[] {
   const anywhere = targets.some((target) => target.includes('${'))
   return anywhere ? [DEFAULT_HOST, ...Object.keys(inventory?.hosts ?? {})] : targets
@@ -123,7 +125,7 @@ function hostsOf({ targets = [DEFAULT_HOST] }: Step, { inventory }: Workflow): r
 
 const allSteps = ({ steps, finally: last = [] }: Workflow): Step[] => [...steps, ...last]
 
-/** The most that a step asks for, by host; hosts of which nothing is asked are left out. */
+/** Returns the largest request of any step, by host; omits hosts without a request. */
 function largestByHost(workflow: Workflow): Map<string, Amounts> {
   const largest = new Map<string, Amounts>()
   for (const step of allSteps(workflow)) {
@@ -142,7 +144,7 @@ function largestByHost(workflow: Workflow): Map<string, Amounts> {
 
 type BoxKind = NonNullable<Requirements['boxes']>[number]
 
-/** The kinds of boxes that steps ask for, by host; hosts on which none does are left out. */
+/** Returns the kinds of boxes that steps ask for, by host; omits hosts without any. */
 function boxesByHost(workflow: Workflow): Map<string, BoxKind[]> {
   const boxes = new Map<string, BoxKind[]>()
   for (const step of allSteps(workflow)) {

@@ -21,11 +21,11 @@ export interface RecordFacts {
 
 export interface Recorded {
   events: NewEvent[]
-  /** Set where an attempt was made that a host has to start. */
+  /** Set when an attempt was created that a host has to start. */
   start?: { spec: AttemptSpec; placement: Placement | undefined }
 }
 
-/** An intent as events. Only `wake` and `cancel_child` leave none. */
+/** Turns an intent into events. Only `wake` and `cancel_child` produce none. */
 export function record(intent: Intent, facts: RecordFacts): Recorded {
   switch (intent.type) {
     case 'start_step':
@@ -149,7 +149,7 @@ function recordExpiry(planned: PlannedStep, instance: number, facts: RecordFacts
   }
 }
 
-/** Returns what an approval asks for, its texts filled in. Throws `unset_variable`, `invalid_argument`. */
+/** Returns an approval's arguments with its texts filled in. Throws `unset_variable`, `invalid_argument`. */
 function approvalArgs(planned: PlannedStep, instance: number, { plan, state, names }: RecordFacts) {
   const of = state[planned.phase][planned.index]!.instances[instance]!
   const { lookup } = instanceEnv(plan, state, names, planned, of)

@@ -5,14 +5,14 @@ import { failure, runLookup } from './lookup.ts'
 import type { PlannedStep } from './plan.ts'
 import type { EndedRun, RetryStart } from './retry-start.ts'
 
-/** The most instances that a plan names: of one step, and of one run. */
+/** Most instances that a plan names: of one step, and of one run. */
 const MAX_NAMED = { step: 20, run: 200 } as const
 
 type Does = RetryStep['instances'][number]['does']
 
 const order: readonly Does[] = ['again', 'kept', 'skipped', 'taken_over']
 
-/** The steps of a retry as they are foreseen, in the order of the file; those of `finally` always run. */
+/** Predicts the steps of a retry, in the order of the file; `finally` steps always run. */
 export function retrySteps({ plan, state }: EndedRun, { carried, retry }: RetryStart): RetryStep[] {
   const stuck = new Set<number>()
   const isStuck = ({ step, needs }: PlannedStep): boolean => {
@@ -21,7 +21,7 @@ export function retrySteps({ plan, state }: EndedRun, { carried, retry }: RetryS
     if (kept === undefined || step.continue_on_error) return false
     return kept.status === 'skipped' ? kept.reason !== 'condition' && kept.reason !== 'left_out' : true
   }
-  // A step may stand above one that it needs.
+  // A step may appear before one that it needs, hence the repetition.
   for (let before = -1; before < stuck.size; ) {
     before = stuck.size
     for (const planned of plan.main) if (isStuck(planned)) stuck.add(planned.index)
@@ -71,11 +71,11 @@ export function retrySteps({ plan, state }: EndedRun, { carried, retry }: RetryS
   return [...main, ...plan.finally.map((planned) => foreseen(planned, () => 'again'))]
 }
 
-/** Whether the hosts or items of a step are only known once what comes before has run. */
+/** Reports whether the hosts or items of a step are only known once earlier steps have run. */
 const hangs = (foreach: unknown, targets: readonly string[] = []): boolean =>
   (typeof foreach === 'string' && foreach.includes('${')) || targets.some((one) => one.includes('${'))
 
-/** Names no more instances than an answer may have, those of the first steps first. */
+/** Limits the instances to those that an answer may name, those of the first steps first. */
 export function bounded(steps: readonly RetryStep[]): RetryStep[] {
   let left: number = MAX_NAMED.run
   return steps.map((step) => {
@@ -85,13 +85,13 @@ export function bounded(steps: readonly RetryStep[]): RetryStep[] {
   })
 }
 
-/** How many instances of the run itself are taken over, run, stay as they are and are left out. */
+/** Counts how many instances of the run itself are taken over, run again, are left unchanged and are skipped. */
 export function totals(steps: readonly RetryStep[]) {
   const sum = (what: Does) => steps.reduce((all, step) => all + step[what], 0)
   return { taken_over: sum('taken_over'), again: sum('again'), kept: sum('kept'), skipped: sum('skipped') }
 }
 
-/** The command that begins such a retry. */
+/** Returns the command that starts such a retry. */
 export function retryCommand(runId: string, asked: RetryRun): string {
   const { only, from, step, hosts = [], instances = [], run_anyway = [], skip = [] } = asked
   const option = (name: string) => (value: string | number | undefined) =>
@@ -110,6 +110,6 @@ export function retryCommand(runId: string, asked: RetryRun): string {
   ].join(' ')
 }
 
-/** As a POSIX shell takes it for one word. */
+/** Quotes a text as one word for a POSIX shell. */
 const quoted = (text: string): string =>
   /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`

@@ -148,7 +148,7 @@ test('a sub-run that failed is retried itself, unless its inputs are others now'
   await engine.done(within.run_id)
   assert.deepEqual(host.ran.slice(begun), ['two', 'after'])
 
-  // Taken over twice, and left as it was, it is still known which run it was.
+  // Although it was taken over twice and left unchanged, its original run is still known.
   const ship = await engine.retry(run_id, { from: 'after' })
   await engine.done(ship.run_id)
   begun = host.begun.length

@@ -8,14 +8,14 @@ import type { InstanceState, RunState } from './state.ts'
 /** The parts of a retry's record that say what it takes over, leaves out and runs. */
 export type RetryStart = Pick<RunSpec, 'carried' | 'retry'>
 
-/** An ended run as it is retried. `undone`: names of the steps that have succeeded in runs that roll it back. */
+/** An ended run that is to be retried. `undone`: names of the steps that have succeeded in runs that roll it back. */
 export interface EndedRun {
   plan: Plan
   state: RunState
   undone: ReadonlySet<string>
 }
 
-/** Where a name leads to: a main step, and the rest of the name where that is one of its sub-workflow. */
+/** The meaning of a name: a main step and, for a step of its sub-workflow, the rest of the name. */
 interface Named {
   index: number
   rest?: string
@@ -24,8 +24,8 @@ interface Named {
 const INNER = ' > '
 
 /**
- * Works out what a retry takes over and runs. Throws `invalid_argument` for steps and instances that are not there, and
- * for what contradicts itself.
+ * Works out what a retry takes over and runs. Throws `invalid_argument` for unknown steps and instances, and for
+ * contradictory options.
  */
 export function retryStart(run: EndedRun, asked: RetryRun): RetryStart {
   checkShape(asked)
@@ -71,12 +71,12 @@ function checkShape({ only, from, step, hosts, instances, run_anyway = [], skip 
     )
 }
 
-/** One retry being worked out. */
+/** Works out one retry. */
 class Choice {
   readonly #run: EndedRun
   readonly #asked: RetryRun
   readonly #target: Named | undefined
-  /** Positions of steps: the one named, and all that come after it. */
+  /** Positions of the named step and of all that need it. */
   readonly #following: ReadonlySet<number>
   readonly #names: Record<'run_anyway' | 'skip', (Named & { name: string })[]>
 
@@ -109,7 +109,7 @@ class Choice {
     return carried
   }
 
-  /** Of a retry of one step: what is not asked for, and did not succeed. */
+  /** Returns, for the retry of one step, the unrequested instances that did not succeed: they stay unchanged. */
   kept(): NonNullable<RetryMarks['kept']> {
     const kept: NonNullable<RetryMarks['kept']> = {}
     if (this.#asked.step === undefined) return kept
@@ -192,7 +192,7 @@ class Choice {
     if (!this.#isDone(index, position)) return false
     if (this.#target === undefined) return only === 'failed'
     if (index === this.#target.index) {
-      // A sub-run that succeeded is not touched where another did not.
+      // A sub-run that succeeded stays untouched when another one did not.
       if (this.#target.rest !== undefined)
         return this.#instances(index).some((_, other) => !this.#isDone(index, other))
       return step !== undefined && !this.#isChosen(this.#instances(index)[position]!, position)
@@ -200,7 +200,10 @@ class Choice {
     return from === undefined || !this.#following.has(index)
   }
 
-  /** Of the step that is retried alone; a name within a sub-workflow has its hosts and instances there. */
+  /**
+   * Reports whether the retry of a single step covers this instance. For a name within a sub-workflow, hosts and
+   * instances are those of the inner step.
+   */
   #isChosen({ host }: InstanceState, position: number): boolean {
     const { hosts, instances } = this.#asked
     if (this.#target!.rest !== undefined) return true
@@ -223,7 +226,7 @@ class Choice {
       refuse(`Step "${step}" has no instance ${position}.`, `It has ${there.length}, counted from 0.`)
   }
 
-  /** The retry that is asked of the sub-runs of a step; undefined: they are begun anew. */
+  /** Returns the retry to request of a step's sub-runs; undefined when they start from the beginning. */
   #askedOf(index: number): RetryRun | undefined {
     const { only = 'all', from, step, hosts, instances } = this.#asked
     const inner = (of: 'run_anyway' | 'skip') => {
@@ -245,7 +248,7 @@ class Choice {
   }
 }
 
-/** Returns the step that a name means; `outer > inner` is a step of a sub-workflow. */
+/** Finds the step that a name means; `outer > inner` is a step of a sub-workflow. */
 function resolve({ main }: Plan, name: string): Named {
   const exact = main.findIndex(({ step }) => step.name === name)
   if (exact >= 0) return { index: exact }
@@ -266,7 +269,7 @@ function resolve({ main }: Plan, name: string): Named {
   return found
 }
 
-/** A main step with all that need it, directly or not. */
+/** Returns a main step with all that need it, directly or not. */
 function followers({ main }: Plan, index: number): Set<number> {
   const found = new Set([index])
   for (const one of found) for (const next of main[one]!.dependents) found.add(next)

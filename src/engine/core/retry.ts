@@ -7,11 +7,11 @@ import { hadBox } from './attempt-spec.ts'
 import type { Plan } from './plan.ts'
 import { type InstanceState, type RunState, variablesOn } from './state.ts'
 
-/** How the name of a run that rolls another one back begins. */
+/** Prefix of the name of a run that rolls back another one. */
 export const ROLLBACK_OF = 'rollback of '
 
 /**
- * Whether an instance of a main step, by its position, is done for good: it succeeded and was not rolled back.
+ * Reports whether an instance of a main step, by its position, is done for good: it succeeded and was not rolled back.
  * `undone`: names of the steps that have succeeded in runs that roll this one back.
  */
 export function isDone(
@@ -29,7 +29,10 @@ export function isDone(
   )
 }
 
-/** The workflow with each step in a box that is at least the one it was in: a retry elsewhere has no lesser one. */
+/**
+ * Returns the workflow with each step in a box at least as strict as the one it had, so that a retry elsewhere is not
+ * in a weaker one.
+ */
 export function withBoxesHad(workflow: Workflow, state: RunState): Workflow {
   const hadOf = ({ instances }: RunState['main'][number]) =>
     instances.map((instance) => hadBox(state, instance)).reduce<BoxAsk>(strictestAsk, {})
@@ -45,8 +48,8 @@ export function withBoxesHad(workflow: Workflow, state: RunState): Workflow {
 }
 
 /**
- * The rollbacks of a run as a workflow of their own, but for those `undone`: the step that ended last first, each with
- * the variables as its host and item saw them. Throws `conflict` where there is nothing to undo.
+ * Builds a workflow from the rollbacks of a run except those `undone`. The step that ended last comes first, and each
+ * rollback has the variables as its host and item saw them. Throws `conflict` when there is nothing to undo.
  */
 export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySet<string>): Workflow {
   const steps: unknown[] = []
@@ -68,7 +71,7 @@ export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySe
         action,
         args,
         timeout_seconds,
-        // Literal values: what looks like a variable in them is none.
+        // Literal values: nothing in them counts as a variable.
         env: { ...literal(seen), ...env },
         secrets,
         resources,
@@ -94,8 +97,9 @@ export function rollbackWorkflow(plan: Plan, state: RunState, undone: ReadonlySe
 }
 
 /**
- * The name of the step that undoes an instance: the step's own, with a number where it ran several times. Two long names
- * may begin alike. Behind it the name that it had in earlier releases, where no other step has that.
+ * Returns the name of the step that undoes an instance: the step's own, with a number if it ran several times; it
+ * differs even for two long names that begin alike. It is followed by the name used in earlier releases, if no other
+ * step has that.
  */
 function undoNames(plan: Plan, state: RunState, index: number, position: number): string[] {
   const { name } = plan.main[index]!.step
@@ -105,7 +109,7 @@ function undoNames(plan: Plan, state: RunState, index: number, position: number)
   return [taken ? `${numbered} (${index + 1})` : numbered]
 }
 
-/** Whether the run itself has undone the instance, after a failure. */
+/** Reports whether the run itself has undone the instance, after a failure. */
 function isUndone({ rollback }: RunState, index: number, { host, vars }: InstanceState): boolean {
   return (
     rollback[index]?.instances.some(
@@ -123,7 +127,7 @@ function literal(values: Record<string, string>): Record<string, string> {
   )
 }
 
-/** The main steps of a workflow, and what they do. */
+/** Describes the main steps of a workflow and what they do. */
 export const doneBy = ({ steps }: Workflow): string =>
   JSON.stringify(
     steps.map(({ name, action, args, targets, foreach, matrix, needs }) => [
@@ -131,7 +135,7 @@ export const doneBy = ({ steps }: Workflow): string =>
     ]),
   )
 
-/** A rollback is retried as a whole. Throws `invalid_argument` where only a part is asked for. */
+/** Refuses to retry a part of a rollback. Throws `invalid_argument`. */
 export function refuseParts({ only: _, ...parts }: RetryRun): void {
   const given = Object.entries(parts).find(([, value]) => value !== undefined)
   if (given)

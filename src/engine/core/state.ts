@@ -14,7 +14,7 @@ import type { PullRequestState, TestFigures } from '../../contract/tasks/task-fa
 import type { Plan, PlannedStep } from './plan.ts'
 import { noWork, type Stand, type Work } from './work.ts'
 
-/** The state that folding a run's log gives. It belongs to whoever folds: `evolve` changes it in place. */
+/** The state that results from folding a run's log. It belongs to whoever folds: `evolve` changes it in place. */
 export interface RunState {
   status: RunStatus
   seq: number
@@ -25,12 +25,15 @@ export interface RunState {
   message?: string
   outputs?: Record<string, string>
   waiting?: string
-  /** `late`: how the main steps end was settled before it came. */
+  /** `late`: the outcome of the main steps was settled before the cancel. */
   cancel?: { force: boolean; late: boolean; by?: string; message?: string }
   timed_out: boolean
-  /** The time in which a person was asked: how many questions are open, since when any is, and how long any was before. */
+  /**
+   * The time in which a person was asked: the number of open questions, since when there are any, and the duration of
+   * earlier ones.
+   */
   asked: { open: number; since_ms: number; before_ms: number }
-  /** The time that it has waited since its creation. */
+  /** The time that the run has waited since its creation. */
   work: Work
   vars: Variables
   main: StepState[]
@@ -40,19 +43,19 @@ export interface RunState {
   positions: Record<StepPhase, ReadonlyMap<string, number>>
   /** Main steps before this position are all final. */
   first_open: number
-  /** Positions of main steps that are not final, but all that they need is. */
+  /** Positions of main steps that are not final while all that they need is. */
   ready: Set<number>
   /** Positions of main steps in the order in which they ended. */
   finished_order: number[]
-  /** The attempt with number n is at n - 1. */
+  /** Attempt number n is at index n - 1. */
   attempts: AttemptState[]
   /** Numbers of the attempts that wait to be placed. */
   unplaced: Set<number>
-  /** The latest session with an agent, for lists; `saying`: how the message begins that may go on. */
+  /** The latest session with an agent, for lists; `saying`: the beginning of a message that may continue. */
   session?: NonNullable<RunListRow['session']> & { saying?: string }
-  /** With whom it is shared; another array after each change. */
+  /** The people with whom the run is shared; a new array after each change. */
   shares?: readonly Share[]
-  /** How many refused hosts its attempts hold together. */
+  /** Number of refused hosts that all attempts store together. */
   refused_hosts: number
 }
 
@@ -65,17 +68,17 @@ export interface StepState {
   started_at?: string
   finished_at?: string
   instances: InstanceState[]
-  /** How many instances have a status; kept, so that a step with thousands of them need not be counted each time. */
+  /** Number of instances by status, updated along the way so that a step with thousands of them need not be counted. */
   tally: Partial<Record<StepStatus, number>>
-  /** The time that it has waited since its start. */
+  /** The time that the step has waited since its start. */
   work: Work
   /** Instances before this position are all final. */
   first_open: number
-  /** Main steps only: how many of its needs are not final, and the positions of the steps that need it. */
+  /** Main steps only: the number of its needs that are not final, and the positions of the steps that need it. */
   open_needs: number
-  /** Where it does not run it is not shown. */
+  /** When true, the step is hidden unless it runs. */
   on_demand: boolean
-  /** Its attempts take inputs. */
+  /** Whether its attempts take inputs. */
   inputs: boolean
   dependents: readonly number[]
 }
@@ -90,7 +93,7 @@ export interface InstanceState extends Omit<StepInstance, 'ended'> {
   exports?: Record<string, string>
   /** Numbers of its attempts, oldest first. */
   attempts: number[]
-  /** The stand of it after the last event. */
+  /** The stand of the instance after the last event. */
   stand?: Stand
   waited_ms?: number
   waiting_since_ms?: number
@@ -119,39 +122,39 @@ export interface AttemptState {
   runner?: string
   storage_id?: string
   epoch: number
-  /** The demands of the group of its runner, as they were when it was placed there. */
+  /** The requirements of its runner's group when it was placed there. */
   of_group?: { isolation?: Isolation; network?: Network }
   waiting?: string
   started: boolean
-  /** When it was made, when its machine had begun it last, and its end: milliseconds since 1970. */
+  /** Milliseconds since 1970 of its creation, of the last time a machine began it, and of its end. */
   created_ms: number
   started_ms?: number
   ended_ms?: number
-  /** The isolation and network that it said it got, or what was made for its run. */
+  /** The isolation and network that it reported, or that its provisioned runner has. */
   got?: { isolation?: Isolation; made_box?: MadeBox; network?: Network }
   /** Hosts that it was refused, each once. */
   refused?: { host: string; port?: number; why: string; count: number }[]
-  /** The facts of a coding task that it told. */
+  /** The facts of a coding task that it reported. */
   facts?: AttemptFacts
-  /** How many reports of its present epoch the log has. */
+  /** Number of reports of its present epoch in the log. */
   reports: number
   cancel?: Reason
   cancel_message?: string
   /** The last phase it reported, and how often that was `restarting` after a failure. */
   at?: { name: string; message?: string; reason?: Reason; since: string }
   restarts?: number
-  /** Which it was given, where its hub keeps them. */
+  /** The secrets that it was given, if its hub stores them. */
   secrets?: TakenSecrets
-  /** Output bytes that the log tells of. */
+  /** Output bytes that the log covers. */
   streams: Partial<Record<StreamName, number>>
   end?: Pick<AttemptEnd, 'outcome' | 'streams' | 'output_files' | 'usage' | 'denied'>
-  /** Set where it takes inputs. */
+  /** Set when it takes inputs. */
   talk?: Talk
-  /** Prompts that came too late for it, and the run that goes on with them. */
+  /** Prompts that came too late for it, and the run that continues with them. */
   late?: { input_id: string; run_id?: string }[]
 }
 
-/** Facts of a coding task, each as it was told last; artifacts all, in order. */
+/** Facts of a coding task: the latest report of each, but all artifacts, in order. */
 export interface AttemptFacts {
   artifacts?: Artifact[]
   pushed?: Omit<EventOf<'git.pushed'>, 'seq' | 'time' | 'type' | 'attempt'>
@@ -159,7 +162,7 @@ export interface AttemptFacts {
   tests?: TestFigures[]
 }
 
-/** An agent's question, as a list says it. */
+/** An agent's question, as a list shows it. */
 export type AskedPermission = Pick<
   NonNullable<NonNullable<RunListRow['now']>['question']>,
   'text' | 'request_id' | 'folder' | 'expires_at'
@@ -169,19 +172,19 @@ export type AskedPermission = Pick<
 export interface Talk {
   /** Ids of all inputs given. */
   given: Set<string>
-  /** Given, and not taken yet. */
+  /** Inputs that were given and not taken yet. */
   untaken: AttemptInput[]
-  /** Permission requests that nobody has answered, by their ids, as a list says them. */
+  /** Unanswered permission requests by their ids, as a list shows them. */
   questions: Map<string, AskedPermission>
-  /** Of those, the ones that may be allowed with another input. */
+  /** Ids of the questions that may be allowed with an edited input. */
   editable: Set<string>
-  /** The agent's own words of what it can do; undefined: none yet. */
+  /** The agent's own report of what it accepts; undefined until it comes. */
   agent?: { takes: readonly AttachmentKind[]; models: readonly AgentModel[] }
-  /** No more prompts are to come. */
+  /** True when no more prompts can come. */
   closed: boolean
 }
 
-/** How many bytes of its output are kept. */
+/** Returns how many bytes of its output are stored. */
 export function keptBytes({ end, streams }: AttemptState): number {
   const { stdout, stderr } = end?.streams ?? {}
   return (stdout?.length ?? streams.stdout ?? 0) + (stderr?.length ?? streams.stderr ?? 0)
@@ -229,7 +232,10 @@ const fresh = ({ phase, step, needs, dependents, inputs }: PlannedStep): StepSta
 const positionsOf = (steps: readonly (StepState | undefined)[]) =>
   new Map(steps.flatMap((step, index) => (step ? [[step.name, index] as const] : [])))
 
-/** Returns what an event speaks of. Each throws where the state has no such thing: then the log is not this run's. */
+/**
+ * Returns the step that an event names. Like the functions below, throws when the state has no such thing: then the log
+ * is not this run's.
+ */
 export function stepOf(state: RunState, phase: StepPhase, name: string): StepState {
   const step = state[phase][state.positions[phase].get(name) ?? -1]
   if (!step)
@@ -259,8 +265,8 @@ export function attemptOf(state: RunState, number: number): AttemptState {
 }
 
 /**
- * Variables of a run. A step that exports one replaces it whole: `value` is its last instance's, `hosts` each
- * host's own, which later steps on that host see.
+ * A variable of a run. A step that exports it replaces it entirely: `value` comes from its last instance, `hosts` has
+ * each host's own value, which later steps on that host see.
  */
 interface Variable {
   value: string
@@ -272,7 +278,10 @@ export function setVariables(variables: Variables, values: Readonly<Record<strin
   for (const [name, value] of Object.entries(values)) variables.set(name, { value })
 }
 
-/** Takes over what a step's instances exported, in their order, so that the outcome does not hang on timing. */
+/**
+ * Merges what a step's instances exported, in the order of the instances, so that the outcome does not depend on
+ * timing.
+ */
 export function mergeExports(variables: Variables, instances: readonly InstanceState[]): void {
   const merged: Variables = new Map()
   for (const { host, exports } of instances)
@@ -281,16 +290,16 @@ export function mergeExports(variables: Variables, instances: readonly InstanceS
   for (const [name, variable] of merged) variables.set(name, variable)
 }
 
-/** A variable's value as a host sees it. */
+/** Returns a variable's value as a host sees it. */
 export const valueOn = ({ value, hosts }: Variable, host: string): string =>
   hosts && Object.hasOwn(hosts, host) ? hosts[host]! : value
 
-/** All variables as a host sees them. */
+/** Returns all variables as a host sees them. */
 export function variablesOn(variables: Variables, host: string): Record<string, string> {
   const seen: Record<string, string> = {}
   for (const [name, variable] of variables) seen[name] = valueOn(variable, host)
   return seen
 }
 
-/** Whether two name the same user or role. */
+/** Reports whether two shares name the same user or role. */
 export const isSameShare = (a: UnshareRun, b: UnshareRun): boolean => a.user === b.user && a.role === b.role

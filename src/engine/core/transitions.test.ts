@@ -27,7 +27,7 @@ const assigned = (epoch: number): NewEvent => ({ type: 'attempt.assigned', attem
 const started: NewEvent = { type: 'attempt.started', attempt: 1 }
 const ended: NewEvent = { type: 'attempt.finished', attempt: 1, step: 'a', host: 'local', outcome: 'success' }
 
-/** The statuses of the attempt of this log, one after another. */
+/** Lists the statuses that the attempt of this log goes through. */
 function statuses(...log: NewEvent[]): string[] {
   const state = initialState(plan(workflow, builtinActions))
   return [...begun, ...log].flatMap((event) => {

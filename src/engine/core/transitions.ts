@@ -2,7 +2,13 @@ import { ErrandError } from '../../contract/errors.ts'
 import { isFinalStep, type RunStatus, type StepStatus } from '../../contract/status.ts'
 import type { AttemptState, InstanceState, StepState } from './state.ts'
 
-/** How far an attempt is: it has no machine, has one, is at it there, or is over. */
+/**
+ * The progress of an attempt.
+ * - `waiting`: it has no machine; a placement makes it `assigned`.
+ * - `assigned`: it has a machine; the report of its start makes it `started`, a lost machine `waiting` again.
+ * - `started`: it runs there; when its machine is gone it is `waiting`, or `assigned` to another one.
+ * - `ended`: it is over; each of the others can lead here.
+ */
 export type AttemptStatus = 'waiting' | 'assigned' | 'started' | 'ended'
 
 interface Statuses {
@@ -15,7 +21,9 @@ type Moves = {
   readonly [W in keyof Statuses]: Readonly<Partial<Record<Statuses[W], readonly Statuses[W][]>>>
 }
 
-/** Every legal move: from a status to those that may follow it; final ones have none. ARCHITECTURE.md draws them. */
+/**
+ * Every legal move, from a status to those that may follow it. Final statuses have none. ARCHITECTURE.md draws them.
+ */
 export const moves: Moves = {
   run: {
     queued: ['running', 'canceled', 'interrupted', 'failed'],
@@ -33,12 +41,12 @@ export const moves: Moves = {
   attempt: {
     waiting: ['assigned', 'ended'],
     assigned: ['waiting', 'started', 'ended'],
-    // Back: it is handed out anew, since its machine is gone, or has it no more.
+    // Back to `waiting` or `assigned`: it is handed out again, because its machine is gone or no longer has it.
     started: ['waiting', 'assigned', 'ended'],
   },
 }
 
-/** Answers `to`; throws for a move that is not in the table, since then the log is not one of ours. */
+/** Returns `to`; throws for a move that is not in the table, since such a log is not Errand's. */
 export function move<W extends keyof Statuses, S extends Statuses[W]>(
   what: W,
   which: string,
@@ -58,26 +66,26 @@ export function attemptStatus({ end, waiting, epoch, started }: AttemptState): A
   return started ? 'started' : 'assigned'
 }
 
-/** Throws as `move`. To wait for another reason, or to be assigned anew, is no move. */
+/** Moves an attempt. Throws as `move`. Waiting for another reason, or another assignment, is not a move. */
 export function moveAttempt(attempt: AttemptState, to: AttemptStatus): void {
   const from = attemptStatus(attempt)
   if (from !== to || to === 'started' || to === 'ended') move('attempt', `${attempt.number}`, from, to)
 }
 
-/** Moves an instance of the step, and what the step keeps of all its instances with it. */
+/** Moves an instance of the step, and updates the step's tallies. */
 export function setStatus(step: StepState, instance: InstanceState, to: StepStatus): void {
   const from = instance.status
   instance.status = move('instance', `of step "${step.name}" on ${instance.host}`, from, to)
   count(step, from, -1)
   count(step, to, 1)
   if (!isFinalStep(to)) return
-  // Nothing that has ended still waits for an answer or a next try.
+  // An ended instance no longer waits for an answer or a next try.
   instance.approval = undefined
   instance.retry_at = undefined
   passFinal(step)
 }
 
-/** Puts instances where there were none. */
+/** Adds instances to a step that has none. */
 export function setInstances(step: StepState, instances: InstanceState[]): void {
   step.instances = instances
   for (const { status } of instances) count(step, status, 1)

@@ -13,7 +13,10 @@ import type { Plan, PlannedStep } from './plan.ts'
 import type { InstanceState, RunState, StepState } from './state.ts'
 import { waitsView } from './work.ts'
 
-/** A run shown whole: the record, and the steps as folded from the log, with so many `instances` of each at most. */
+/**
+ * Returns the view of a run: the record, and the steps as folded from the log, with at most so many `instances` of
+ * each.
+ */
 export function viewOf(
   record: RunRecord,
   plan: Plan,
@@ -29,7 +32,7 @@ export function viewOf(
   const steps: StepView[] = []
   for (const [planned, step] of lists) {
     if (!planned || !step) continue
-    // A rollback that never came up is no part of what happened.
+    // A rollback that was never needed is not part of what happened.
     if (step.phase === 'rollback' && step.status === 'queued') continue
     steps.push(stepView(record.run_id, planned, step, state, instances))
   }
@@ -41,7 +44,7 @@ export function viewOf(
   return { ...summary, vars, outputs, shares, cancel, ...beside, steps, last_seq: state.seq }
 }
 
-/** The order of instances where not all are shown: what failed, what waits for somebody, what runs, and the others. */
+/** The order of instances when not all are shown: failed, waiting for somebody, running, then the others. */
 export const order: readonly StepStatus[] = [
   'failed',
   'interrupted',
@@ -53,11 +56,11 @@ export const order: readonly StepStatus[] = [
   'success',
 ]
 
-/** The status that an instance is shown with: of one that has begun and not ended, by what it is at. */
+/** Returns the status that an instance is shown with; while it is open, that depends on what it is doing. */
 export const shownStatus = ({ status, stand }: InstanceState): StepStatus =>
   stand === undefined ? status : stand === 'works' ? 'running' : 'waiting'
 
-/** Positions of the first instances of a step in that order; those of one status as in the file. */
+/** Returns the positions of a step's first instances in that order; those of one status in the order of the file. */
 function firstInstances(step: StepState, most: number): number[] {
   const byStatus = new Map<StepStatus, number[]>()
   for (const [index, instance] of step.instances.entries()) {
@@ -69,7 +72,7 @@ function firstInstances(step: StepState, most: number): number[] {
   return order.flatMap((status) => byStatus.get(status) ?? []).slice(0, most)
 }
 
-/** How many instances of a step have each status, as they are shown. */
+/** Counts a step's instances by shown status. */
 function countsOf(step: StepState): Partial<Record<StepStatus, number>> {
   const counts: Partial<Record<StepStatus, number>> = {}
   for (const instance of step.instances) {
@@ -118,7 +121,7 @@ function stepView(
   }
 }
 
-/** An instance with its attempts, as the API shows it. */
+/** Returns an instance with its attempts, as the API shows it. */
 export function instanceView(
   runId: string,
   instance: InstanceState,
@@ -175,7 +178,7 @@ export function instanceView(
 
 const iso = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())
 
-/** A run as lists show it. */
+/** Returns a run as lists show it. */
 export const runSummary = (record: RunRecord): RunSummary => ({
   run_id: record.run_id,
   blueprint: record.blueprint,
@@ -205,11 +208,11 @@ export const runSummary = (record: RunRecord): RunSummary => ({
   labels: record.labels,
   last_seq: record.last_seq,
   ...(record.list_row === undefined ? {} : (JSON.parse(record.list_row) as RunListRow)),
-  // A run that was ended from outside has the row of before.
+  // A run that was ended from outside still has its previous row.
   ...(record.finished_at !== undefined && { waiting_since: undefined }),
 })
 
-/** The time from its creation to its end in which it did not wait. */
+/** Returns the time from its creation to its end in which the run did not wait. */
 const workedMs = ({ created_at, finished_at, waited_ms }: RunRecord): number | undefined =>
   finished_at === undefined || waited_ms === undefined
     ? undefined
@@ -218,7 +221,7 @@ const workedMs = ({ created_at, finished_at, waited_ms }: RunRecord): number | u
 const MOST_INPUTS = 3
 const MOST_VALUE = 60
 
-/** Those that its workflow declares come first. */
+/** Returns the inputs that a list shows; those that the workflow declares come first. */
 function shortInputs({ vars, workflow }: RunRecord): Pick<RunSummary, 'inputs' | 'inputs_left_out'> {
   const names = Object.keys(vars)
   if (names.length === 0) return {}

@@ -1,15 +1,15 @@
 import { isFinalStep, WAITING_FOR_WORKSPACE } from '../../contract/status.ts'
 import type { AttemptState, InstanceState, RunState, StepState } from './state.ts'
 
-/** The stand of an instance that has begun and not ended: it is worked on, waits, or asks a person. */
+/** The stand of an open instance: it is worked on, waits, or asks a person. */
 export type Stand = 'works' | 'waits' | 'asks'
 
-/** The time that something has waited, and how many of its instances stand how. */
+/** The time that something has waited, and the number of its instances in each stand. */
 export interface Work {
   works: number
   waits: number
   asks: number
-  /** Of the waits that are over. */
+  /** Total of the waits that are over. */
   waited_ms: number
   /** Milliseconds since 1970; set while it waits. */
   waiting_since_ms?: number
@@ -20,8 +20,8 @@ export const noWork = (): Work => ({ works: 0, waits: 0, asks: 0, waited_ms: 0 }
 type Placed = Pick<AttemptState, 'waiting' | 'talk' | 'at'>
 
 /**
- * Says what an instance is at; undefined: it has not begun, or has ended. It waits for a machine, a slot or lock of its machine, its next
- * try, or a person. A run that it waits for goes on by itself.
+ * Returns an instance's stand; undefined before its start and after its end. It waits for a machine, for a slot or lock
+ * there, for its next try, or for a person. Waiting for a child run counts as work.
  */
 export function standOf(
   { status, approval, child }: Pick<InstanceState, 'status' | 'approval' | 'child'>,
@@ -33,13 +33,13 @@ export function standOf(
   return (attempt?.talk?.questions.size ?? 0) > 0 ? 'asks' : 'works'
 }
 
-/** The stand of an instance of a run. */
+/** Returns the stand of an instance of a run. */
 export const standIn = (
   { attempts }: Pick<RunState, 'attempts'>,
   instance: InstanceState,
 ): Stand | undefined => standOf(instance, attempts[(instance.attempts.at(-1) ?? 0) - 1])
 
-/** Takes over what an instance is at since `time`, for itself, its step and its run. */
+/** Updates an instance's stand as of `time`, for the instance, its step and its run. */
 export function takeStand(state: RunState, step: StepState, instance: InstanceState, time: string): void {
   const stand = standIn(state, instance)
   if (stand === instance.stand) return
@@ -55,10 +55,10 @@ export function takeStand(state: RunState, step: StepState, instance: InstanceSt
   setWaits(state.work, isWaiting(state.work), atMs)
 }
 
-/** Whether it waits: something of it does, and nothing of it is worked on. */
+/** Reports whether it waits: some instance waits or asks, and none is worked on. */
 const isWaiting = ({ works, waits, asks }: Work): boolean => works === 0 && waits + asks > 0
 
-/** Begins or ends a wait. A clock may have been set back meanwhile. */
+/** Begins or ends a wait. The clock may have been set back meanwhile. */
 export function setWaits(
   of: Partial<Pick<Work, 'waited_ms' | 'waiting_since_ms'>>,
   waits: boolean,
@@ -69,7 +69,7 @@ export function setWaits(
   of.waiting_since_ms = waits ? atMs : undefined
 }
 
-/** The waits as they are shown. */
+/** Returns the waits as they are shown. */
 export const waitsView = (of: Partial<Work>): { waited_ms: number; waiting_since: string | undefined } => ({
   waited_ms: of.waited_ms ?? 0,
   waiting_since: of.waiting_since_ms === undefined ? undefined : new Date(of.waiting_since_ms).toISOString(),

@@ -22,10 +22,14 @@ import { cancellation, foldedAsFar, SetAsideRuns } from './set-aside.ts'
 import { type Loader, newRun, type Started } from './submission.ts'
 import { type Feed, logOf, recordOf } from './watch.ts'
 
-/** How long runs are taken up in one go. */
+/** Longest time for which runs are resumed without a break. */
 const BUSY_MS = 10
 
-/** The runs that are conducted here, from their beginning, or from when they were taken up, to their end. */
+/**
+ * Conducts the runs of an engine. A new run is first being submitted (`#beginning`); after a restart, an open run still
+ * has to be resumed (`#left`) and is then being read (`#loading`). After that a conductor has it, until it ends, is
+ * given up (`#lost`) or is set aside (`#aside`). A run that is set aside gets a conductor again when it is resumed.
+ */
 export class ActiveRuns {
   readonly #options: EngineOptions
   readonly #loader: Loader
@@ -36,16 +40,16 @@ export class ActiveRuns {
   /** Runs that are being submitted. */
   readonly #beginning = new Set<string>()
   readonly #groups: ConcurrencyGroups
-  /** Those that were given up, with the store's failure. */
+  /** Runs that were given up, with the store's failure. */
   readonly #lost = new Map<string, unknown>()
   readonly #aside: SetAsideRuns
   readonly #notifications: Notifications | undefined
-  /** Ids of open runs that are not taken up yet, how many there were, and what is being read. */
+  /** Ids of open runs that are not resumed yet, how many there were, and what is being read. */
   readonly #left = new Set<string>()
   #toTakeUp = 0
   #listing: Promise<unknown> | undefined
   readonly #loading = new Map<string, Promise<unknown>>()
-  /** Settles when nothing is being taken up any more. */
+  /** Settles when no run is being resumed any more. */
   #takenUp: Promise<unknown> | undefined
   #closed = false
 
@@ -82,7 +86,7 @@ export class ActiveRuns {
     })
     if (options.notifier)
       this.#notifications = new Notifications(options.notifier, options.notify ?? {}, (runId, error) => {
-        // The store takes one write of a run at a time: while it is conducted, they are its conductor's.
+        // The store takes one write of a run at a time: while the run is conducted, only its conductor writes.
         const conductor = this.#conductors.get(runId)
         if (conductor) return conductor.notifyFailed(error)
         return store.update(runId, { events: [], patch: { last_notify_error: error } })
@@ -97,7 +101,7 @@ export class ActiveRuns {
     return this.#conductors.get(runId)
   }
 
-  /** Whether the run is conducted here, or is going to be. */
+  /** Reports whether the run is conducted here, or is going to be. */
   isOpen(runId: string): boolean {
     return this.#conductors.has(runId) || this.#beginning.has(runId) || this.#left.has(runId)
   }
@@ -107,8 +111,9 @@ export class ActiveRuns {
   }
 
   /**
-   * One that is still to be taken up is, before the others; where it is queued, after those that run. Throws
-   * `run_not_found`, `run_ended`, `run_set_aside`, and `unavailable` for one that is conducted elsewhere.
+   * Returns the run's conductor. A run that still has to be resumed is resumed ahead of the others, but a queued one
+   * only after those that run. Throws `run_not_found`, `run_ended`, `run_set_aside`, and `unavailable` for a run that
+   * is conducted elsewhere.
    */
   async open(runId: string): Promise<Conductor> {
     const there = this.#conductors.get(runId)
@@ -127,7 +132,7 @@ export class ActiveRuns {
     })
   }
 
-  /** Resolves once the run is committed. */
+  /** Begins a run; resolves once it is committed. */
   async begin(
     plan: Plan,
     submission: Omit<Submission, 'yaml' | 'workflow'>,
@@ -153,7 +158,7 @@ export class ActiveRuns {
     spec: RunSpec,
     submission: Omit<Submission, 'yaml' | 'workflow'>,
   ): Promise<RunRecord> {
-    // Looked up before anything is placed: an attempt's id must never be another run's.
+    // Checked before anything is placed: an attempt's id must never belong to another run.
     if (submission.run_id !== undefined && (await this.#options.store.get(spec.run_id)))
       throw runExists(spec.run_id)
     if (this.#conductors.has(spec.run_id)) throw runExists(spec.run_id)
@@ -170,7 +175,7 @@ export class ActiveRuns {
   async #create(plan: Plan, spec: RunSpec): Promise<void> {
     this.#options.outputQuota?.admit(spec)
     if (this.#options.admit) await this.#options.admit(spec)
-    // Until then nobody knows who is inside the group.
+    // Until then it is unknown which runs are inside the group.
     if (plan.workflow.concurrency) {
       await this.#takenUp
       await this.#groups.open()
@@ -188,7 +193,9 @@ export class ActiveRuns {
     }
   }
 
-  /** First, so that no committed run lacks them: what was given, and what it takes over from the run it comes from. */
+  /**
+   * Stores secrets first, so that no committed run lacks them: the given ones, and those of the run that it comes from.
+   */
   async #keepSecrets(spec: RunSpec, given: Submission['secrets'] = {}): Promise<boolean> {
     const { runSecrets, store } = this.#options
     const values: Record<string, string> = { ...given }
@@ -214,12 +221,14 @@ export class ActiveRuns {
     return true
   }
 
-  /** How many of the open runs are taken up; undefined where all are. */
+  /** Returns how many of the open runs are resumed; undefined when all are. */
   get takingUp(): { done: number; of: number } | undefined {
     return this.#left.size === 0 ? undefined : { done: this.#toTakeUp - this.#left.size, of: this.#toTakeUp }
   }
 
-  /** Takes up the runs that the store holds open, but for those that are conducted here; new ones enter no concurrency group meanwhile. */
+  /**
+   * Resumes the store's open runs, except those that are conducted here. New runs enter no concurrency group meanwhile.
+   */
   takeUpAll(open: () => Promise<readonly string[]>): Promise<void> {
     const done = this.#takeUpAll(open)
     this.#takenUp = Promise.allSettled([this.#takenUp, done])
@@ -232,18 +241,19 @@ export class ActiveRuns {
     for (const runId of await listing) this.#left.add(runId)
     this.#toTakeUp = this.#left.size
     let restedAtMs = performance.now()
-    // First those that run: they are inside their concurrency groups already. Those that were set aside hold no place.
+    // Running ones first, since they are inside their concurrency groups already. Those that were set aside hold no
+    // place.
     for (const turn of [0, 1, 2])
       for (const runId of this.#left) {
         await this.#takeUp(runId, turn)
         if (performance.now() - restedAtMs < BUSY_MS) continue
-        // A store and a host may answer at once: requests have their turn in between.
+        // A store and a host may answer at once; this gives requests their turn in between.
         await new Promise((resolve) => setImmediate(resolve))
         restedAtMs = performance.now()
       }
   }
 
-  /** A run that is left to be taken up, where its turn has come: first those that run, then the queued, then those set aside. */
+  /** Resumes a run when its turn has come: first the running ones, then the queued, then those set aside. */
   async #takeUp(runId: string, turn: number): Promise<void> {
     let record: RunRecord
     try {
@@ -264,14 +274,14 @@ export class ActiveRuns {
     }
   }
 
-  /** The others are none the worse for it. */
+  /** Handles a run that could not be resumed; the others are not affected. */
   async #notTakenUp(run: Pick<RunRecord, 'run_id' | 'parent' | 'set_aside'>, error: unknown): Promise<void> {
     if (this.#closed || isSetAside(error)) return
     if (this.#options.onStoreFailure === 'abandon') await this.#interrupt(run, error)
     else this.#setAside(run, error)
   }
 
-  /** From here on it is conducted. Undefined: it is already, or never will be. */
+  /** Loads a run, which is conducted from then on. Returns undefined when it already is, or never will be. */
   async #load(record: RunRecord): Promise<Conductor | undefined> {
     const { run_id } = record
     if (this.#closed || this.#conductors.has(run_id)) return undefined
@@ -300,7 +310,7 @@ export class ActiveRuns {
     await this.#children.takenUp(record)
   }
 
-  /** Goes on with a run that is set aside. Throws as `EngineFace.resumeRun`. */
+  /** Resumes a run that is set aside. Throws as `EngineFace.resumeRun`. */
   async takeBack(runId: string): Promise<void> {
     await this.#aside.settled(runId)
     const record = await recordOf(this.#options.store, runId)
@@ -318,7 +328,7 @@ export class ActiveRuns {
     }
   }
 
-  /** Throws `run_not_found`, `run_ended`. One that is set aside is ended at once. */
+  /** Cancels a run; one that is set aside ends at once. Throws `run_not_found`, `run_ended`. */
   async cancel(runId: string, how: { by?: string; message?: string; force: boolean }): Promise<void> {
     try {
       await (await this.open(runId)).cancel(how)
@@ -343,7 +353,7 @@ export class ActiveRuns {
     for (const child of runs) void this.#children.cancel(child.run_id, true)
   }
 
-  /** One that was set aside has ended. */
+  /** Announces the end of a run that was set aside. */
   #overAside(record: RunRecord): void {
     this.#options.host.runEnded(record.run_id)
     this.#children.ended(record, record)
@@ -354,7 +364,7 @@ export class ActiveRuns {
     return foldedAsFar(this.#loader.again(workflow), await logOf(this.#options.store, run_id))
   }
 
-  /** The run stays open, and nothing goes on with it here. */
+  /** Sets a run aside: it stays open, and nothing proceeds with it here. */
   #setAside(
     run: Pick<RunRecord, 'run_id' | 'set_aside'>,
     error: unknown,
@@ -369,7 +379,7 @@ export class ActiveRuns {
     this.#feed.tell(run_id)
   }
 
-  /** Ends a run that cannot be taken up again. */
+  /** Ends a run that cannot be resumed. */
   async #interrupt(run: Pick<RunSpec, 'run_id' | 'parent'>, error: unknown): Promise<void> {
     const { run_id } = run
     const message = `It could not be taken up again: ${messageOf(error)}`
@@ -393,22 +403,22 @@ export class ActiveRuns {
     this.#aside.needNot(runId)
   }
 
-  /** Ids of the runs that are set aside. */
+  /** Returns the ids of the runs that are set aside. */
   get setAside(): string[] {
     return this.#aside.ids()
   }
 
-  /** As `EngineFace.setAsideSince`. */
+  /** Implements `EngineFace.setAsideSince`. */
   setAsideSince(runId: string): string | undefined {
     return this.#aside.since(runId)
   }
 
-  /** Resolves when notifiers have been told all that has happened so far. */
+  /** Resolves when notifiers have received all that has happened so far. */
   async told(runId: string): Promise<void> {
     await this.#notifications?.settled(runId)
   }
 
-  /** The run was removed. */
+  /** Forgets a run that was removed. */
   forget(runId: string): void {
     this.#lost.delete(runId)
   }
@@ -422,13 +432,13 @@ export class ActiveRuns {
     await this.#notifications?.close()
   }
 
-  /** The run is no longer conducted here. */
+  /** Stops conducting the run here. */
   #letGo(runId: string): void {
     this.#conductors.delete(runId)
     this.#groups.leave(runId)
   }
 
-  /** Notifiers are, of what is committed. */
+  /** Notifies notifiers of committed events. */
   #told({ run_id, workflow_name }: RunSpec, events: readonly RunEvent[]): void {
     if (!this.#notifications) return
     for (const event of events) {
@@ -468,7 +478,7 @@ export class ActiveRuns {
   }
 }
 
-/** Whether it is the refusal of a run that its conductor has set aside already. */
+/** Reports whether the error refuses a run that its conductor has already set aside. */
 const isSetAside = (error: unknown): boolean => error instanceof ErrandError && error.code === 'run_set_aside'
 
 const cutShort = ({ run_id, last_seq }: RunRecord, length: number): ErrandError =>

@@ -96,7 +96,7 @@ test('the box that it got, and what it was refused there, is told, counted and s
       },
     ],
   )
-  // Each report that is committed counts: after a restart none is asked for again.
+  // Each committed report counts: after a restart none is requested again.
   await engine.close()
   const after = again()
   await after.resume()

@@ -18,10 +18,10 @@ import { FIRST_OUTPUT_EVENT_MS, OUTPUT_EVENT_MS, OutputJoiner } from './output-j
 import type { RunOutput } from './output-quota.ts'
 import type { RunLoop, RunPorts } from './run-loop.ts'
 
-/** Of these many come, one soon after another. */
+/** Kinds of updates that come in large numbers, in quick succession. */
 const pieces: ReadonlySet<string> = new Set(['message', 'thought', 'tool'])
 
-/** The listener to one attempt: takes what its host tells of it into the log. */
+/** Listens to one attempt and records what its host reports in the log. */
 export class AttemptWatch implements AttemptSink {
   readonly #loop: RunLoop
   readonly #ports: RunPorts
@@ -34,10 +34,10 @@ export class AttemptWatch implements AttemptSink {
   #timer: NodeJS.Timeout | undefined
   #toldAtMs = Number.NEGATIVE_INFINITY
   #telling: Promise<void> | undefined
-  /** Some output may not be on the disk. */
+  /** True when some output may not be on disk. */
   #unsynced = false
   #ending: Promise<void> | undefined
-  /** Which limit of its run's output was reached: nothing more is kept. */
+  /** Names the limit of its run's output that was reached: no more is stored. */
   #overLimit: string | undefined
   #closed = false
   #givenUp = false
@@ -57,14 +57,14 @@ export class AttemptWatch implements AttemptSink {
     this.#forget = forget
   }
 
-  /** After a restart: what the output store has beyond the log is told again. Answers the lengths kept. */
+  /** Reports, after a restart, what the output store has beyond the log. Returns the stored lengths. */
   async recover(told: Partial<Record<StreamName, number>>): Promise<Partial<Record<StreamName, number>>> {
     const { outputs } = this.#ports
     const overLimit = this.#attempt.cancel === 'output_limit'
     const known = []
     for (const stream of ['stdout', 'stderr'] as const) {
       const synced = told[stream] ?? 0
-      // Over the limit nothing is sent again; it was synced before that counted.
+      // Over the limit nothing is sent again; the bytes were synced before the limit counted.
       const cut = overLimit ? undefined : outputs.recover?.(this.#id, stream, synced)
       const kept = await (cut ?? outputs.length(this.#id, stream))
       if (kept === 0 && synced === 0) continue
@@ -91,7 +91,7 @@ export class AttemptWatch implements AttemptSink {
   async assigned(placement: Placement): Promise<boolean> {
     if (this.#givenUp) return false
     if (this.#attempt.end || this.#attempt.cancel) {
-      // Until then the host may not have heard of the cancel.
+      // Waits until the host has heard of the cancel.
       await this.#loop.flush().catch(() => {})
       return false
     }
@@ -167,7 +167,7 @@ export class AttemptWatch implements AttemptSink {
     }
   }
 
-  /** None of what follows is kept. What cleans up is not ended, so that it is done. */
+  /** Stops storing output and ends the attempt, unless it cleans up: rollback and `finally` steps run to their end. */
   #endOverLimit(message: string): void {
     if (this.#overLimit !== undefined) return
     this.#overLimit = message
@@ -176,7 +176,10 @@ export class AttemptWatch implements AttemptSink {
     void this.#askForEnd(message).catch(() => {})
   }
 
-  /** From then on nothing is sent again: what there is has to outlast a failure of the power by itself. */
+  /**
+   * Syncs first, then requests the end: afterwards nothing is sent again, so what is stored must survive a power
+   * failure.
+   */
   async #askForEnd(message: string): Promise<void> {
     const { streams } = this.#joiner
     await Promise.allSettled(streams.map((stream) => this.#ports.outputs.sync(this.#id, stream)))
@@ -186,7 +189,7 @@ export class AttemptWatch implements AttemptSink {
     this.#ports.host.cancel(this.#id, reason)
   }
 
-  /** The end as it is kept where not all output is: no success. */
+  /** Returns the end of an attempt whose output is not all stored: it is not a success. */
   #withLimit(end: AttemptEnd): AttemptEnd {
     const message = this.#overLimit
     if (message === undefined) return end
@@ -205,7 +208,7 @@ export class AttemptWatch implements AttemptSink {
     clearTimeout(this.#timer)
   }
 
-  /** Its run is given up: what is still told is dropped, so that its host lets go of it. */
+  /** Drops all further reports, because its run was given up and its host must release the attempt. */
   giveUp(): void {
     this.#givenUp = true
     this.close()
@@ -238,13 +241,13 @@ export class AttemptWatch implements AttemptSink {
     })
   }
 
-  /** Syncs and tells what is due; what comes meanwhile is told with the next. */
+  /** Syncs and records the output that is due; output that comes meanwhile goes into the next event. */
   async #tellSynced(lazy: boolean): Promise<void> {
     const due = this.#joiner.due(false)
     try {
       await Promise.all([...due.keys()].map((stream) => this.#ports.outputs.sync(this.#id, stream)))
     } catch {
-      // It is told with the end, which says so.
+      // The end of the attempt will report it.
       this.#unsynced = true
       return
     }
@@ -263,7 +266,7 @@ export class AttemptWatch implements AttemptSink {
     const end = await sealed(this.#ports.outputs, this.#id, this.#joiner.streams, this.#withLimit(reported))
     clearTimeout(this.#timer)
     let late: Late[] = []
-    // Until none was given while the others were passed on: what is read last is committed with the end.
+    // Repeats until no prompt came while the others were passed on: the final list is committed with the end.
     for (let ids = this.#untaken; ids.length > late.length; ids = this.#untaken)
       late = await this.#passOn(ids, end)
     const { plan, state } = this.#loop
@@ -283,7 +286,7 @@ export class AttemptWatch implements AttemptSink {
 
   async #passOn(ids: readonly string[], end: AttemptEnd): Promise<Late[]> {
     const { spec, state } = this.#loop
-    // Whoever goes on with them reads them, and the session, from the log.
+    // The run that continues with them reads them, and the session, from the log.
     await this.#loop.flush()
     const run = { run_id: spec.run_id, state, attempt: this.#attempt, end }
     return passOnLate(ids, run, this.#ports.passOn)
@@ -299,7 +302,7 @@ function networkEvent(attempt: number, report: NetworkReport): NewEvent {
 
 type FactReport = Extract<AttemptReport, { type: 'artifact' | 'pushed' | 'pull_request' | 'tests' }>
 
-/** The fact that a step of a coding task tells, as an event. */
+/** Makes the event for a fact that a step of a coding task reports. */
 function factEvent(attempt: number, report: FactReport): NewEvent {
   const { type, ...fact } = report
   const types = {
@@ -314,8 +317,8 @@ function factEvent(attempt: number, report: FactReport): NewEvent {
 type Failure = Pick<AttemptEnd, 'reason' | 'message'>
 
 /**
- * The end of an attempt with its streams as they are kept here. A success whose output differs, or could not be
- * kept, is none.
+ * Returns the end of an attempt with its streams as stored here. When output differs from what the machine sent, or
+ * could not be stored, the attempt is not a success.
  */
 async function sealed(
   outputs: OutputStore,

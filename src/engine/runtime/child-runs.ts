@@ -13,23 +13,26 @@ import type { RunStore } from '../ports.ts'
 import { fillArgs } from '../workflow-file/template.ts'
 import type { Started } from './submission.ts'
 
-/** How deep sub-workflows may stand in one another. */
+/** Most levels of nested sub-workflows. */
 const MAX_DEPTH = 10
 
 /** A sub-workflow, and the instance that waits for it. */
 export type ChildStart = Pick<EventOf<'child.started'>, 'step' | 'phase' | 'instance' | 'run_id'>
 
-/** A run with sub-workflows, as far as they are its. */
+/** The parts of a run that its sub-workflows need. */
 export interface ParentRun {
   readonly spec: RunSpec
   readonly plan: Plan
   readonly state: RunState
   childFinished(end: Omit<EventOf<'child.finished'>, 'seq' | 'time' | 'type'>): Promise<void>
-  /** Whether it has asked for the end of a child, and whether by force; undefined: it has not. */
+  /** Returns whether the run has requested the end of a child, and by force or not; undefined when it has not. */
   canceledChild(runId: string): boolean | undefined
 }
 
-/** The submission that a sub-workflow is started with. Throws for inputs that do not work out and for too deep a nesting. */
+/**
+ * Makes the submission that starts a sub-workflow. Throws for inputs that cannot be worked out, and for nesting that is
+ * too deep.
+ */
 function childSubmission({ plan, state, spec }: ParentRun, child: ChildStart) {
   const depth = (spec.parent?.depth ?? 0) + 1
   if (depth > MAX_DEPTH)
@@ -49,23 +52,23 @@ function childSubmission({ plan, state, spec }: ParentRun, child: ChildStart) {
   return { workflow: { ...workflow, ...atLeast(plan.workflow, planned.step, workflow) }, vars: inputs, depth }
 }
 
-/** The sub-run of the run that this one retries, where it is to be gone on with. */
+/** Finds the sub-run of the retried run that this child is to continue. */
 function childBefore({ spec, state }: ParentRun, child: ChildStart) {
   const before = child.phase === 'main' ? spec.retry?.children?.[child.step] : undefined
   if (before === undefined) return undefined
   const left = new InstanceSet(before)
   const { instances } = stepOf(state, child.phase, child.step)
-  // Of several that are alike each takes its own.
+  // Of several that are alike, each instance takes its own.
   for (const instance of instances.slice(0, child.instance))
     if (instance.child && !instance.carried) left.take(instance)
   return left.take(instances[child.instance]!)
 }
 
-/** The box of the run above and of its step is the least that the steps of a sub-workflow have. */
+/** Combines boxes: that of the parent run and its step is the minimum for the steps of a sub-workflow. */
 const atLeast = (above: BoxAsk, step: BoxAsk, own: BoxAsk): BoxAsk =>
   strictestAsk(strictestAsk(above, step), own)
 
-/** The children that a run waits for, as they were started. */
+/** Returns the children that a run waits for, as they were started. */
 export function openChildren(state: RunState): ChildStart[] {
   const children: ChildStart[] = []
   for (const step of [...state.main, ...state.rollback, ...state.finally])
@@ -79,7 +82,10 @@ export interface ChildrenPorts {
   store: RunStore
   conductor(runId: string): ParentRun | undefined
   begin(submission: Submission, started: Started): Promise<unknown>
-  /** How a sub-run is begun that is a retry of this one; undefined where it cannot be: it is gone, or is not like it. */
+  /**
+   * Works out how a sub-run begins as a retry of an earlier one. Undefined when that is impossible: the earlier one is
+   * gone, or differs.
+   */
   retried(
     of: NonNullable<NonNullable<RunSpec['retry']>['children']>[string][number],
     submission: Pick<Submission, 'workflow' | 'vars'>,
@@ -88,7 +94,7 @@ export interface ChildrenPorts {
   closed(): boolean
 }
 
-/** The dealings between a run and its sub-workflows, which are runs of their own. */
+/** Connects a run with its sub-workflows, which are runs of their own. */
 export class Children {
   readonly #ports: ChildrenPorts
 
@@ -96,7 +102,7 @@ export class Children {
     this.#ports = ports
   }
 
-  /** Begins a child whose start is committed, unless it is there. */
+  /** Begins a child whose start is committed, unless it exists. */
   async start(above: ParentRun, child: ChildStart): Promise<void> {
     const { step, phase, instance, run_id } = child
     const { run_id: parentId, owner, tenant, repository } = above.spec
@@ -116,13 +122,13 @@ export class Children {
       await this.#ports.begin(submission, { parent, ...started })
       await this.#pass(above, run_id)
     } catch (error) {
-      // Left open in the log, it is begun when the run is taken up again.
+      // The log leaves it open, so it begins when the run is resumed.
       if (this.#ports.closed()) return
       await end('failed', messageOf(error)).catch(() => {})
     }
   }
 
-  /** A child has ended: its parent goes on, where it is conducted. */
+  /** Lets the parent of an ended child continue, where that parent is conducted. */
   ended(
     { run_id, parent }: Pick<RunSpec, 'run_id' | 'parent'>,
     { status, message, outputs }: Pick<EventOf<'child.finished'>, 'status' | 'message' | 'outputs'>,
@@ -136,7 +142,7 @@ export class Children {
       .catch(() => {})
   }
 
-  /** Taken up again: its parent may have asked for its end before, or have ended without it. */
+  /** Handles a resumed child: its parent may have requested its end before, or have ended without it. */
   async takenUp({ run_id, parent }: RunSpec): Promise<void> {
     if (!parent) return
     const above = this.#ports.conductor(parent.run_id)
@@ -149,14 +155,14 @@ export class Children {
     await this.#ports.cancel(runId, { message: 'its parent run was canceled', force }).catch(() => {})
   }
 
-  /** The end that the parent asked for came before the child was there to be told. */
+  /** Passes on an end that the parent requested before the child existed. */
   async #pass(above: ParentRun, runId: string): Promise<void> {
     const force = above.canceledChild(runId)
     if (force !== undefined) await this.cancel(runId, force)
   }
 }
 
-/** The sub-workflows of one run whose end it has asked for. */
+/** The sub-workflows of one run whose end it has requested. */
 export class ChildCancels {
   readonly #cancel: (runId: string, force: boolean) => void
   readonly #forced = new Map<string, boolean>()
@@ -165,12 +171,15 @@ export class ChildCancels {
     this.#cancel = cancel
   }
 
-  /** Whether that of a child was, and whether by force; undefined: it was not. */
+  /** Returns whether a child's end was requested, and by force or not; undefined when it was not. */
   get(runId: string): boolean | undefined {
     return this.#forced.get(runId)
   }
 
-  /** Returns what is to be done for it after the commit. Deciding asks until the child has ended; once is enough. */
+  /**
+   * Returns what to do for it after the commit. Deciding asks again until the child has ended, but one request is
+   * enough.
+   */
   ask(runId: string, force: boolean): (() => void)[] {
     const before = this.#forced.get(runId)
     if (before === true || before === force) return []
@@ -178,7 +187,7 @@ export class ChildCancels {
     return [() => this.#cancel(runId, force)]
   }
 
-  /** By force, and again where it was asked for. */
+  /** Requests the end of all children by force, even where it was requested before. */
   endAll(children: readonly { run_id: string }[]): void {
     for (const { run_id } of children) {
       this.#forced.set(run_id, true)

@@ -1,7 +1,7 @@
 import { Moments } from '../../platform/time.ts'
 import type { Clock } from '../ports.ts'
 
-/** The moments that a run waits for, and the next of them at which it is to be looked at again. */
+/** Tracks the moments that a run waits for, and wakes it at the next of them. */
 export class WakeUp {
   readonly #clock: Clock
   readonly #call: () => void
@@ -14,12 +14,12 @@ export class WakeUp {
     this.#moments = new Moments(clock)
   }
 
-  /** Whether the moment has come. */
+  /** Reports whether the moment has come. */
   due(atMs: number): boolean {
     return this.#moments.due(atMs)
   }
 
-  /** Calls once, at this moment and no other; undefined: not at all. */
+  /** Schedules the one call, at this moment; undefined cancels it. */
   at(atMs: number | undefined): void {
     if (this.#next?.atMs === atMs) return
     this.#next?.cancel()
@@ -33,7 +33,7 @@ export class WakeUp {
   }
 }
 
-/** The longest that one timer can wait (2^31 - 1 ms); a later time is reached in several. */
+/** The longest wait of one timer (2^31 - 1 ms); a later time takes several. */
 const MAX_TIMER_MS = 2_147_483_647
 
 export const systemClock: Clock = {

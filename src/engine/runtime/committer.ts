@@ -12,21 +12,21 @@ interface Batch {
 }
 
 export interface CommitterOptions {
-  /** Keeps events; one call at a time. */
+  /** Stores events; one call at a time. */
   write(events: RunEvent[]): Promise<void>
-  /** After each commit, before its effects. */
+  /** Called after each commit, before its effects. */
   committed(events: RunEvent[]): void
-  /** A write failed: answers how long to wait before it is tried again; undefined gives up. */
+  /** Called when a write failed. Returns how long to wait before the next try; undefined gives up. */
   failed(error: unknown, tries: number): number | undefined
-  /** `committed` or an effect threw, which neither may: the others go on. */
+  /** Called when `committed` or an effect threw, which neither may; the others still run. */
   broke(error: unknown): void
 }
 
-/** How long an event that nobody waits for may wait for company. */
+/** Milliseconds that a lazy event may wait for others. */
 const LAZY_MS = 25
 
 /**
- * Commits the events of one run in order, one write at a time; what comes during a write shares the next one.
+ * Commits the events of one run in order, one write at a time; events that come during a write share the next one.
  * Effects run after their events are committed, never before.
  */
 export class Committer {
@@ -41,11 +41,13 @@ export class Committer {
     this.#options = options
   }
 
-  /** Resolves after the commit; rejects only after giving up. `lazy`: it may wait a moment for others. */
+  /**
+   * Adds events. Resolves after the commit; rejects only after giving up. A `lazy` call may wait a moment for others.
+   */
   add(events: readonly RunEvent[], effects: readonly (() => void)[], lazy: boolean): Promise<void> {
     if (this.#gaveUp !== undefined) return Promise.reject(this.#gaveUp)
     this.#batch ??= { events: [], after: [], settled: Promise.withResolvers() }
-    // One by one: a hundred thousand are more than a call takes arguments.
+    // One by one: a call cannot take a hundred thousand arguments.
     for (const event of events) this.#batch.events.push(event)
     for (const effect of effects) this.#batch.after.push(effect)
     const { promise } = this.#batch.settled
@@ -59,7 +61,7 @@ export class Committer {
     if (this.#batch || this.#writing || this.#gaveUp !== undefined) await this.add([], [], false)
   }
 
-  /** Drops what no write has begun for, and takes in nothing more; resolves when the write under way is over. */
+  /** Drops what no write has begun for, and accepts nothing more. Resolves when the current write is over. */
   stop(error: unknown): Promise<void> {
     this.#gaveUp ??= error
     clearTimeout(this.#lazy)
@@ -72,7 +74,7 @@ export class Committer {
     this.#lazy = undefined
     if (this.#writing || !this.#batch) return
     this.#writing = true
-    // A microtask later, so that what is added in one go is one write.
+    // A microtask later, so that everything added in one go is one write.
     this.#drained = Promise.resolve().then(() => this.#drain())
   }
 
@@ -122,20 +124,20 @@ export class Committer {
   }
 }
 
-/** Keeps the events of one run, and in the same write what its record says once they are there. */
+/** Stores the events of one run and, in the same write, the changes that they make to its record. */
 export class RunWriter {
   readonly #store: RunStore
   readonly #spec: RunSpec
   readonly #state: RunState
   #created: boolean
   #notifyError: string | undefined
-  /** The store's record as it is, and as it will be once the events being written are there. */
+  /** The store's record as it is, and as it will be once the current events are written. */
   #patched: RunPatch
   #next: { events: readonly RunEvent[]; patch: RunPatch } | undefined
 
   /**
-   * `state` is that of the run as it is conducted; at this moment, all of it is kept. With the first write the record says no
-   * more that the run is set aside, as `set_aside` is what it says now.
+   * `state` is that of the conducted run; all of it is stored at this moment. The first write clears the record's
+   * `set_aside`, whose present value is passed here.
    */
   constructor(store: RunStore, spec: RunSpec, state: RunState, set_aside: SetAside | undefined) {
     this.#store = store
@@ -145,19 +147,19 @@ export class RunWriter {
     this.#patched = { ...patchOf(state), set_aside }
   }
 
-  /** Whether the store has the run. */
+  /** Reports whether the store has the run. */
   get created(): boolean {
     return this.#created
   }
 
-  /** From the next write on, the record has this text of a notifier's failure. */
+  /** Puts the text of a notifier's failure into the record, with the next write. */
   notifyFailed(error: string): void {
     this.#notifyError = error
   }
 
-  /** One call at a time; the same events again where a write has failed. */
+  /** Writes events, one call at a time; after a failure, call it with the same events again. */
   async write(events: RunEvent[]): Promise<void> {
-    // Taken once: by the time that a failed write is tried again, the state is further on than these events.
+    // Computed once: when a failed write is tried again, the state is ahead of these events.
     if (this.#next?.events !== events)
       this.#next = { events, patch: { ...this.#patchAfter(events), last_notify_error: this.#notifyError } }
     const patch = patchBetween(this.#patched, this.#next.patch)
@@ -174,7 +176,7 @@ export class RunWriter {
   }
 }
 
-/** Returns what the store's record says of a state; `list_row` is that of the record, where it cannot have changed. */
+/** Returns what the store's record says of a state. `list_row` is the record's own, where it cannot have changed. */
 export function patchOf(state: RunState, list_row = rowText(state)): RunPatch {
   const { status, reason, message, started_at, finished_at, outputs, shares } = state
   const output_bytes = isFinalRun(status) ? outputBytes(state) : undefined
@@ -199,12 +201,12 @@ function rowText(state: RunState): string | undefined {
   return row && JSON.stringify(row)
 }
 
-/** Undefined for none, as most runs' records need not say. */
+/** Sums the output; undefined for none, so that most runs' records can omit it. */
 function outputBytes({ attempts }: RunState): number | undefined {
   return attempts.reduce((sum, attempt) => sum + keptBytes(attempt), 0) || undefined
 }
 
-/** The fields that differ; one that is gone is there as undefined. */
+/** Returns the fields that differ; a removed field is present as undefined. */
 function patchBetween(before: RunPatch, after: RunPatch): RunPatch {
   return Object.fromEntries(
     Object.entries(after).filter(([key, value]) => before[key as keyof RunPatch] !== value),

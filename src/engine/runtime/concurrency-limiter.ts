@@ -10,28 +10,29 @@ interface Group {
 
 export interface Full {
   inside: number
-  /** How many wait before it. */
+  /** Number of runs that wait before it. */
   before: number
-  /** Who is inside, where that is not for the asking elsewhere. */
+  /** The runs inside, where they cannot be asked for elsewhere. */
   holders?: string
 }
 
-/** Lets only so many runs of a concurrency group run at once, first come first served. */
+/** Limits how many runs of a concurrency group run at once, first come, first served. */
 export interface ConcurrencyLimiter {
   /**
-   * Undefined: go on. Otherwise how full it is; `start` is called once when its turn comes, unless it has left. `running`: it
-   * is inside already. Throws where no place can be had or waited for.
+   * Enters a run. Undefined means that it may run. Otherwise returns how full the group is, and calls `start` once when
+   * the run's turn comes, unless it has left. `running`: the run is inside already. Throws when it can neither enter
+   * nor wait.
    */
   enter(name: string, limit: number, runId: string, running: boolean, start: () => void): Full | undefined
-  /** Whether a run that entered here is inside the group, or waits to be. */
+  /** Reports whether a run that entered here is inside the group, or waits for it. */
   has(name: string, runId: string): boolean
-  /** The run has ended, or will not start. One that is not there changes nothing. */
+  /** Removes a run that has ended, or will not start. Ignores unknown ones. */
   leave(runId: string): void
-  /** All leave. May be called twice. */
+  /** Removes all runs. May be called twice. */
   close(): void
 }
 
-/** The gate of the runs of one engine. */
+/** Limits the runs of one engine. */
 export class InProcessLimiter implements ConcurrencyLimiter {
   readonly #groups = new Map<string, Group>()
   readonly #groupOf = new Map<string, string>()
@@ -41,7 +42,7 @@ export class InProcessLimiter implements ConcurrencyLimiter {
     this.#groups.set(name, group)
     group.limit = limit
     this.#groupOf.set(runId, name)
-    // The limit may be a higher one than before.
+    // The limit may have been raised.
     this.#fill(group)
     if (running || (group.inside.size < limit && group.queue.length === 0)) {
       group.inside.add(runId)
@@ -85,7 +86,7 @@ export class InProcessLimiter implements ConcurrencyLimiter {
 export interface GroupMember {
   readonly spec: RunSpec
   readonly plan: Plan
-  /** Its turn has come. */
+  /** Called when its turn has come. */
   start(): Promise<void>
 }
 
@@ -103,13 +104,16 @@ export class ConcurrencyGroups {
     this.#makeGate = makeGate
   }
 
-  /** To be awaited before a run enters that is in a group. */
+  /** Await it before a run of a group enters. */
   async open(): Promise<void> {
     const gate = this.#gate ?? (await this.#makeGate())
     this.#gate ??= gate
   }
 
-  /** Undefined: it may run. Otherwise why it waits; it is started when its turn comes. `running`: it runs already. */
+  /**
+   * Enters a run. Undefined means that it may run. Otherwise returns why it waits, and starts it when its turn comes.
+   * `running`: it runs already.
+   */
   enter(conductor: GroupMember, running: boolean): string | undefined {
     const { concurrency } = conductor.plan.workflow
     const gate = this.#gate
@@ -117,7 +121,7 @@ export class ConcurrencyGroups {
     const { run_id, vars, tenant, parent } = conductor.spec
     const group = fillText(concurrency.group, lookupIn(vars))
     const name = `${tenant}/${group}`
-    // A sub-workflow shares the place of the run that waits for it, or they would wait for each other.
+    // A sub-workflow shares the place of the run that waits for it; otherwise they would wait for each other.
     for (let above = parent; above; above = this.#conductor(above.run_id)?.spec.parent)
       if (gate.has(name, above.run_id)) return undefined
     const start = () => void conductor.start().catch(() => {})
@@ -127,12 +131,12 @@ export class ConcurrencyGroups {
     return `concurrency group "${group}" runs ${full.inside} of ${concurrency.limit}${holders}; ${full.before} wait before`
   }
 
-  /** The run has ended, or is not conducted here any more. */
+  /** Removes a run that has ended, or is no longer conducted here. */
   leave(runId: string): void {
     this.#gate?.leave(runId)
   }
 
-  /** Nothing is conducted here any more. */
+  /** Removes all runs, since nothing is conducted here any more. */
   close(): void {
     this.#gate?.close()
   }

@@ -20,15 +20,15 @@ import type { RunOutput } from './output-quota.ts'
 import { type Decided, type KeptRun, RunLoop, type RunPorts } from './run-loop.ts'
 
 export interface ConductorPorts extends RunPorts {
-  /** After each commit. */
+  /** Called after each commit. */
   committed(conductor: Conductor, events: readonly RunEvent[]): void
   startChild(conductor: Conductor, child: ChildStart): void
   cancelChild(runId: string, force: boolean): void
-  /** As `RunLoopPorts.refused`. */
+  /** See `RunLoopPorts.refused`. */
   refused?(conductor: Conductor, error: unknown, committed: Promise<void>): void
 }
 
-/** One run that is conducted here: what may be asked of it, and what it has going on in the world. */
+/** Conducts one run: takes the requests made of it, and manages its attempts and children. */
 export class Conductor implements ParentRun, GroupMember {
   readonly spec: RunSpec
   readonly plan: Plan
@@ -38,7 +38,7 @@ export class Conductor implements ParentRun, GroupMember {
   readonly #attempts: HostedAttempts
   readonly #childCancels: ChildCancels
 
-  /** A new run; or one taken up again, as the store has it. */
+  /** Conducts a new run, or one that is resumed from what the store has. */
   constructor(ports: ConductorPorts, spec: RunSpec, plan: Plan, kept: KeptRun = { log: [] }) {
     const { refused } = ports
     this.#ports = ports
@@ -74,14 +74,14 @@ export class Conductor implements ParentRun, GroupMember {
     ])
   }
 
-  /** Its turn has come; nothing happens where it was canceled meanwhile. */
+  /** Starts the run when its turn has come; does nothing if it was canceled meanwhile. */
   start(): Promise<void> {
     return this.state.status === 'queued' ? this.#loop.input([{ type: 'run.started' }]) : this.#loop.flush()
   }
 
-  /** Picks up what the log holds open: attempts and children. */
+  /** Picks up the attempts and children that are open in the log. */
   async resume(): Promise<void> {
-    // Listed first: what begins while the outputs are looked up is no matter of taking up.
+    // Listed first: children that begin while the outputs are read need no resuming.
     const children = openChildren(this.state)
     await this.#attempts.takeUp()
     if (this.#loop.closed) return
@@ -97,18 +97,18 @@ export class Conductor implements ParentRun, GroupMember {
     if (options.force) this.#attempts.endAll('canceled')
   }
 
-  /** Throws `run_ended`. */
+  /** Shares the run, or stops sharing it. Throws `run_ended`. */
   async share(change: ShareChange): Promise<void> {
     if (this.#loop.ended) throw runEnded(this.spec.run_id, this.state.status)
     await this.#loop.input([sharing(change)])
   }
 
-  /** Throws as `approvalAnswers`. */
+  /** Answers an approval. Throws as `approvalAnswers`. */
   async answer(...[answer, check]: ApprovalAnswer): Promise<void> {
     await this.#loop.input(approvalAnswers(this.spec.run_id, this.state, answer, check))
   }
 
-  /** Gives an input to the attempt that takes it; answers its id. Throws as `addressInput`. */
+  /** Gives an input to the attempt that takes it; returns its id. Throws as `addressInput`. */
   async give(given: GivenInput, to: InputAddress): Promise<string> {
     if (this.#loop.ended) throw runEnded(this.spec.run_id, this.state.status)
     const { attempt, input, known } = await this.#addressed(given, to)
@@ -119,7 +119,7 @@ export class Conductor implements ParentRun, GroupMember {
     return input.input_id
   }
 
-  /** A refusal is told when what it rests on is kept, such as an answer that came before. */
+  /** Addresses an input. A refusal is reported only once its cause, such as an earlier answer, is committed. */
   async #addressed(given: GivenInput, to: InputAddress): Promise<Addressed> {
     try {
       return addressInput(this.spec.run_id, this.state, given, to)
@@ -134,31 +134,31 @@ export class Conductor implements ParentRun, GroupMember {
     if (instance.status === 'waiting') await this.#loop.input([{ type: 'child.finished', ...end }])
   }
 
-  /** As `ParentRun.canceledChild`. */
+  /** Implements `ParentRun.canceledChild`. */
   canceledChild(runId: string): boolean | undefined {
     return this.#childCancels.get(runId)
   }
 
-  /** As `RunLoop.notifyFailed`. */
+  /** Stores the text of a notifier's failure, as `RunLoop.notifyFailed`. */
   notifyFailed(error: string): Promise<void> {
     return this.#loop.notifyFailed(error)
   }
 
-  /** The run is given up: what was placed for it, or runs, is ended. */
+  /** Gives the run up: ends what was placed for it, or runs. */
   abandon(): void {
     this.#loop.close()
     this.#attempts.giveUp()
     this.#endAll('canceled')()
   }
 
-  /** Stops conducting; what runs is left to its host. Twice is once. */
+  /** Stops conducting; running attempts are left to their host. Idempotent. */
   async close(): Promise<void> {
     this.#loop.close()
     this.#attempts.close()
     await this.#loop.flush().catch(() => {})
   }
 
-  /** Returns what is to be done in the world once it is committed. */
+  /** Returns the effects of a decision, to run once it is committed. */
   #effectsOf({ intent, recorded: { events, start } }: Decided): (() => void)[] {
     if (start) return [() => this.#attempts.start(start)]
     switch (intent.type) {
@@ -175,7 +175,7 @@ export class Conductor implements ParentRun, GroupMember {
     }
   }
 
-  /** Returns what ends all that is open now. */
+  /** Returns a function that ends everything that is open now. */
   #endAll(reason: Reason): () => void {
     const children = openChildren(this.state)
     return () => {
@@ -185,14 +185,14 @@ export class Conductor implements ParentRun, GroupMember {
   }
 }
 
-/** So many may share a run at most: all of them stand in its record. */
+/** Most shares of a run: its record stores all of them. */
 const MOST_SHARES = 100
 
-/** Returns the event of a change of those with whom a run is shared. */
+/** Makes the event for a change of a run's shares. */
 export const sharing = ({ can, ...of }: ShareChange): NewEvent & { type: 'run.shared' | 'run.unshared' } =>
   can === undefined ? { type: 'run.unshared', ...of } : { type: 'run.shared', ...of, can }
 
-/** Whether it changes anything. Throws `quota_exceeded` where there would be too many. */
+/** Reports whether the change makes a difference. Throws `quota_exceeded` when there would be too many shares. */
 export function changesShares(
   runId: string,
   shares: readonly Share[] = [],
@@ -206,10 +206,13 @@ export function changesShares(
   })
 }
 
-/** An answer, and who may give it, as `EngineFace.answer` takes them. */
+/** An answer, and a check of who may give it, as `EngineFace.answer` takes them. */
 export type ApprovalAnswer = Parameters<EngineFace['answer']> extends [string, ...infer Rest] ? Rest : never
 
-/** Returns the events of an answer to a step's questions. Throws `approval_not_pending`, and as `check`; then it changes nothing. */
+/**
+ * Makes the events for an answer to a step's questions. Throws `approval_not_pending`, and as `check`; then nothing has
+ * changed.
+ */
 export function approvalAnswers(
   runId: string,
   { main, finally: atTheEnd }: Pick<RunState, 'main' | 'finally'>,
@@ -257,12 +260,12 @@ function answeredBefore(
   )
 }
 
-/** The attempts that one run has at its host, and who listens to each. */
+/** The attempts that one run has at its host, and the listener of each. */
 class HostedAttempts {
   readonly #loop: RunLoop
   readonly #ports: RunPorts
   readonly #watches = new Map<number, AttemptWatch>()
-  /** The output that all of them together may put out; undefined: anything. */
+  /** The output that all of them together may produce; undefined: no limit. */
   readonly #output: RunOutput | undefined
   #closed = false
 
@@ -272,7 +275,7 @@ class HostedAttempts {
     this.#output = ports.outputQuota?.ofRun(loop.spec)
   }
 
-  /** Once it is committed. */
+  /** Starts an attempt once its creation is committed. */
   start({ spec, placement }: NonNullable<Recorded['start']>): void {
     if (this.#closed) return
     const watch = this.#watch(splitAttemptId(spec.attempt_id).number, spec.step, spec.host)
@@ -287,7 +290,7 @@ class HostedAttempts {
     this.#ports.host.start(spec, placement, watch)
   }
 
-  /** Picks up those that the log holds open. */
+  /** Picks up the attempts that are open in the log. */
   async takeUp(): Promise<void> {
     const { plan, state, names } = this.#loop
     const open = state.attempts.filter((attempt) => !attempt.end)
@@ -297,7 +300,7 @@ class HostedAttempts {
       this.#ports.outputs.begin(spec)
       return { attempt, spec, watch: this.#watch(attempt.number, spec.step, spec.host) }
     })
-    // What was never handed out has no output: nothing is looked up for it.
+    // An attempt that was never handed out has no output to look up.
     const lengths = await Promise.all(
       taken.map(({ attempt, watch }) => (attempt.epoch > 0 ? watch.recover(attempt.streams) : {})),
     )
@@ -308,7 +311,7 @@ class HostedAttempts {
       const streams = lengths[index]!
       const inputs = talk && { inputs: talk.untaken }
       if (attemptStatus(attempt) === 'waiting') {
-        // Its epoch is that of a machine which did not take it, or has it no more.
+        // Its epoch belongs to a machine that did not take the attempt, or no longer has it.
         const known = { started: false, streams, reports: 0, ...(epoch > 0 && { epoch }), ...inputs }
         this.#ports.host.resume(spec, undefined, known, watch)
       } else {
@@ -324,18 +327,18 @@ class HostedAttempts {
     this.#ports.host.cancel(attemptId(this.#loop.spec.run_id, number), reason, force)
   }
 
-  /** Ends by force all that have not ended. */
+  /** Ends all open attempts by force. */
   endAll(reason: Reason): void {
     for (const { number, end } of this.#loop.state.attempts) if (!end) this.cancel(number, reason, true)
   }
 
-  /** Leaves what runs to its host; nothing more is heard of it. */
+  /** Leaves running attempts to their host and stops listening. */
   close(): void {
     this.#closed = true
     for (const watch of this.#watches.values()) watch.close()
   }
 
-  /** As `close`, for a run that is given up: its host is to let go of them. */
+  /** Does as `close`, for a run that is given up: its host must release the attempts. */
   giveUp(): void {
     this.#closed = true
     for (const watch of this.#watches.values()) watch.giveUp()

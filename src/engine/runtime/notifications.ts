@@ -5,15 +5,15 @@ import { unlessAborted, within } from '../../platform/races.ts'
 import type { Notification, Notifier } from '../ports.ts'
 
 export interface NotifyOptions {
-  /** Tries in all; default 3. */
+  /** Number of tries in all; default 3. */
   maxAttempts?: number
-  /** Wait between tries; default 1,000. */
+  /** Milliseconds between tries; default 1,000. */
   delayMs?: number
-  /** How long one try may take; default 30,000. */
+  /** Most milliseconds that one try may take; default 30,000. */
   timeoutMs?: number
 }
 
-/** Tells a notifier of each change of state, in order for each run. What fails is kept, and changes nothing. */
+/** Sends each change of state to a notifier, in order for each run. Failures are stored and change nothing. */
 export class Notifications {
   readonly #notifier: Notifier
   readonly #options: Required<NotifyOptions>
@@ -63,7 +63,10 @@ export class Notifications {
     if (failure !== undefined) await this.#failed(notification.run_id, failure).catch(() => {})
   }
 
-  /** Answers what went wrong. A notifier that does not come back is left behind: it must not hold up the end of a run. */
+  /**
+   * Sends a notification; returns what went wrong. A notifier that never returns is abandoned, because it must not
+   * delay the end of a run.
+   */
   async #try(notification: Notification): Promise<string | undefined> {
     const { timeoutMs } = this.#options
     const stop = new AbortController()
@@ -98,7 +101,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** Returns what an event says to a notifier; most say nothing. */
+/** Makes a notifier's message for an event; most events have none. */
 export function notificationOf(
   event: RunEvent,
   run: { run_id: string; workflow_name: string },

@@ -1,12 +1,12 @@
 import type { StreamName } from '../../contract/attempt.ts'
 
-/** Output events are joined to about ten a second per attempt, but hold no more than this. */
+/** Interval at which output is joined to events: about ten a second per attempt, each at most `OUTPUT_EVENT_BYTES`. */
 export const OUTPUT_EVENT_MS = 100
-/** The first one after a pause comes sooner: somebody may be waiting for it. */
+/** The first event after a pause comes sooner: somebody may be waiting for it. */
 export const FIRST_OUTPUT_EVENT_MS = 10
 export const OUTPUT_EVENT_BYTES = 1024 * 1024
 
-/** Parts of both streams that are smaller than this are told of as one of each, if they are many. */
+/** When there are many parts, those of both streams that are smaller than this are merged into one of each. */
 const JOINED_BYTES = 16 * 1024
 const MOST_PARTS = 8
 
@@ -14,11 +14,11 @@ export interface OutputRange {
   stream: StreamName
   offset: number
   length: number
-  /** Its place among the other stream's bytes is not known. */
+  /** Set when its place among the other stream's bytes is unknown. */
   unordered?: true
 }
 
-/** Bytes of one stream that came one after another, up to a length of it. */
+/** Consecutive bytes of one stream, up to position `end`. */
 interface Part {
   stream: StreamName
   end: number
@@ -26,20 +26,20 @@ interface Part {
 }
 
 interface Pending {
-  /** The lengths that events have told of, and that are kept. */
+  /** Length that events cover, and length that is stored. */
   told: number
   kept: number
-  /** The last bytes kept, at most 3. */
+  /** The last bytes stored, at most 3. */
   tail: Buffer
 }
 
-/** Joins the output of one attempt to events that do not cut a character in two, in the order in which it came. */
+/** Joins the output of one attempt to events, in the order in which it came, without cutting a character in two. */
 export class OutputJoiner {
   readonly #streams = new Map<StreamName, Pending>()
-  /** All that is not told of. */
+  /** Everything that no event covers yet. */
   #parts: Part[] = []
 
-  /** `told`: what the log has of each stream already; `kept`: what the output store has, and `tail` its end. */
+  /** `told`: what the log covers of each stream; `kept`: what the output store has; `tail`: the last bytes of that. */
   constructor(known: Iterable<Pending & { stream: StreamName }> = []) {
     for (const { stream, ...pending } of known) {
       this.#streams.set(stream, pending)
@@ -51,12 +51,12 @@ export class OutputJoiner {
     return [...this.#streams.keys()]
   }
 
-  /** How much of the stream is kept. */
+  /** Returns how much of the stream is stored. */
   kept(stream: StreamName): number {
     return this.#streams.get(stream)?.kept ?? 0
   }
 
-  /** Bytes that end at `kept`, perhaps not all of them new; answers whether an event is to be made at once. */
+  /** Adds bytes that end at `kept` and may be partly known. Returns whether an event is due at once. */
   add(stream: StreamName, bytes: Buffer, kept: number, unordered?: true): boolean {
     const pending = this.#streams.get(stream) ?? { told: 0, kept: 0, tail: Buffer.alloc(0) }
     this.#streams.set(stream, pending)
@@ -70,12 +70,15 @@ export class OutputJoiner {
     return this.isFull
   }
 
-  /** An event is to be made at once. */
+  /** Reports whether an event is due at once. */
   get isFull(): boolean {
     return [...this.#streams.values()].some(({ kept, told }) => kept - told >= OUTPUT_EVENT_BYTES)
   }
 
-  /** How far what is kept now can be told; `all`: also the beginning of a character, since no more will come. */
+  /**
+   * Returns up to where each stream can be reported now. `all` includes an incomplete last character, since no more
+   * will come.
+   */
   due(all: boolean): ReadonlyMap<StreamName, number> {
     const due = new Map<StreamName, number>()
     for (const [stream, { kept, told, tail }] of this.#streams) {
@@ -85,7 +88,7 @@ export class OutputJoiner {
     return due
   }
 
-  /** Returns the ranges that are to be told so that it is told so far. */
+  /** Returns the ranges that report everything up to `due`. */
   take(due: ReadonlyMap<StreamName, number>): OutputRange[] {
     const ranges: OutputRange[] = []
     const left: Part[] = []
@@ -101,7 +104,7 @@ export class OutputJoiner {
       if (part.end > end) left.push(part)
     }
     this.#parts = left
-    // The beginning of a character whose rest has never come.
+    // Reports an incomplete character whose rest never came.
     for (const [stream, end] of due) {
       const pending = this.#streams.get(stream)!
       if (pending.told >= end) continue
@@ -127,7 +130,10 @@ export class OutputJoiner {
   }
 }
 
-/** The parts, where they are many with each two small ones of both streams as one of each: a line stays near its place. */
+/**
+ * Reduces the number of parts when there are many: small parts of both streams are merged into one of each, so that a
+ * line stays near its place.
+ */
 function fewer(parts: Part[], told: Readonly<Record<StreamName, number>>): Part[] {
   if (parts.length <= MOST_PARTS) return parts
   const joined: Part[] = []
@@ -152,8 +158,8 @@ function fewer(parts: Part[], told: Readonly<Record<StreamName, number>>): Part[
 }
 
 /**
- * How many bytes at the end are the beginning of a character whose rest has not come: 0 to 3. Bytes that are no
- * UTF-8 count as whole, so nothing is ever held back for longer than one character.
+ * Returns how many bytes at the end begin an incomplete character: 0 to 3. Bytes that are not UTF-8 count as complete,
+ * so that at most one character is held back.
  */
 function incompleteUtf8(tail: Buffer): number {
   for (let back = 1; back <= Math.min(3, tail.length); back++) {

@@ -58,7 +58,7 @@ test('a step over the limit of its run is ended, what came before is kept, and i
   const { sink, spec } = host.of('a')
   assert.equal(await sink.output('stdout', 0, tenA), 10)
   assert.equal(await sink.output('stderr', 0, tenA), 10)
-  // Told again, as after a reconnect, they count once.
+  // Sent again, as after a reconnect, they count once.
   assert.equal(await sink.output('stdout', 0, tenA), 10)
   assert.deepEqual(host.canceled, [])
   assert.equal(await sink.output('stdout', 10, tenA), ALL_OUTPUT)
@@ -168,7 +168,7 @@ for (const [when, told] of [
     await host.of('a').sink.output('stdout', 0, told ? Buffer.concat([tenA, tenA]) : tenA)
     if (told) await host.of('a').sink.report({ type: 'phase', phase: 'later' }, 1)
     await engine.close()
-    // More room is no reason to go on where the end was asked for: the bytes in between are not sent again.
+    // More room does not help once the end was requested: the bytes in between are not sent again.
     const after = again({ outputQuota: new OutputQuota(told ? { perRunBytes: 1000 } : limits) })
     await after.resume()
     assert.deepEqual(host.resumed[0]!.known.streams, { stdout: told ? 11 : 10 })

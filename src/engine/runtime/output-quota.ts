@@ -3,33 +3,33 @@ import type { RunRecord, RunSpec } from '../../contract/run.ts'
 import { sizeText } from '../../platform/text.ts'
 
 export interface OutputLimits {
-  /** Of all attempts of one run together. Default: no limit. */
+  /** Bytes for all attempts of one run together. Default: no limit. */
   perRunBytes?: number
-  /** Of all runs of one user together, until they are removed. Default: no limit. */
+  /** Bytes for all runs of one user together, until they are removed. Default: no limit. */
   perUserBytes?: number
 }
 
-/** Names are those of a tenant. */
+/** User names are unique within a tenant. */
 type User = Pick<RunSpec, 'tenant' | 'owner'>
 
 interface Count {
   bytes: number
 }
 
-/** How much output may be kept, of each run and of each user. */
+/** Limits how much output is stored for each run and each user. */
 export class OutputQuota {
   readonly #perRunBytes: number
   readonly #perUserBytes: number
   readonly #users = new Map<string, Count>()
 
-  /** `kept`: what users have of runs that have ended. Open ones are counted as they are taken up. */
+  /** `kept`: the bytes of users' ended runs. Open runs are counted when they are resumed. */
   constructor(limits: OutputLimits, kept: Iterable<User & { bytes: number }> = []) {
     this.#perRunBytes = limits.perRunBytes ?? Number.POSITIVE_INFINITY
     this.#perUserBytes = limits.perUserBytes ?? Number.POSITIVE_INFINITY
     for (const { bytes, ...user } of kept) this.#user(user).bytes += bytes
   }
 
-  /** Throws `quota_exceeded` for a user who has no room left; a run that another one has started is let in. */
+  /** Throws `quota_exceeded` for a user who has no room left; a run that another run has started is admitted. */
   admit(run: User & Pick<RunSpec, 'parent'>): void {
     if (run.parent !== undefined || this.#user(run).bytes < this.#perUserBytes) return
     const most = sizeText(this.#perUserBytes)
@@ -60,7 +60,7 @@ export class OutputQuota {
     ])
   }
 
-  /** The run has ended, and is removed. */
+  /** Frees the bytes of an ended run that is removed. */
   release(run: User & Pick<RunRecord, 'output_bytes'>): void {
     const user = this.#user(run)
     user.bytes = Math.max(0, user.bytes - (run.output_bytes ?? 0))
@@ -77,11 +77,11 @@ export class OutputQuota {
 interface Limit {
   count: Count
   mostBytes: number
-  /** Told where it is reached. */
+  /** Text for when the limit is reached. */
   message: string
 }
 
-/** The output that one run may still put out. */
+/** The output that one run may still produce. */
 export class RunOutput {
   readonly #limits: readonly Limit[]
 
@@ -89,12 +89,12 @@ export class RunOutput {
     this.#limits = limits
   }
 
-  /** So many bytes are kept already, whatever the limits. */
+  /** Counts bytes that are stored already, whatever the limits. */
   count(bytes: number): void {
     for (const { count } of this.#limits) count.bytes += bytes
   }
 
-  /** Counts as many of the bytes as may be kept; answers how many, and which limit holds back the others. */
+  /** Counts as many of the bytes as may be stored. Returns how many, and which limit refuses the rest. */
   take(bytes: number): { fitting: number; message?: string } {
     let fitting = bytes
     let message: string | undefined
@@ -108,7 +108,7 @@ export class RunOutput {
     return { fitting, message }
   }
 
-  /** Takes back what was counted, and is not kept after all. */
+  /** Takes back bytes that were counted but not stored after all. */
   giveBack(bytes: number): void {
     this.count(-bytes)
   }

@@ -21,44 +21,45 @@ import type { OutputQuota } from './output-quota.ts'
 
 type Effect = () => void
 
-/** The ports of the engine that all of its runs have. */
+/** The ports of the engine that all of its runs share. */
 export interface RunPorts {
   store: RunStore
   host: StepHost
   outputs: OutputStore
-  /** As `EngineOptions.outputQuota`. */
+  /** See `EngineOptions.outputQuota`. */
   outputQuota?: OutputQuota
   clock: Clock
-  /** As `EngineOptions.passOn`. */
+  /** See `EngineOptions.passOn`. */
   passOn?: PassOn
-  /** As `CommitterOptions.failed`. */
+  /** See `CommitterOptions.failed`. */
   storeFailed(runId: string, error: unknown, tries: number): number | undefined
   log: Log
 }
 
 export interface RunLoopPorts extends RunPorts {
-  /** After each commit. */
+  /** Called after each commit. */
   committed(events: readonly RunEvent[]): void
-  /** Returns what is to be done in the world once it is committed. */
+  /** Returns the effects of a decision, to run once it is committed. */
   effectsOf(decided: Decided): Effect[]
-  /** The same where the run is broken off. Asked before that is folded: what is open still is. */
+  /** Returns the effect of breaking the run off. Called before that is folded, so that what is open still is. */
   brokenOff(): Effect
   /**
-   * The run is to be set aside: its log takes no event for which this error was thrown, or has one that another has written. The loop is closed by then, its state
-   * counts no more, and what was not committed is dropped; `committed` resolves when all else is. Absent: it is broken off.
+   * Called when the run must be set aside: its log refuses the event for which this error was thrown, or contains one
+   * that another writer added. By then the loop is closed, its state is invalid, and what was not committed is dropped.
+   * `committed` resolves when everything else is committed. Absent: the run is broken off.
    */
   refused?(error: unknown, committed: Promise<void>): void
 }
 
-/** A run that is taken up again, as the store has it. */
+/** A resumed run, as the store has it. */
 export interface KeptRun {
   log: readonly RunEvent[]
   set_aside?: SetAside
 }
 
 /**
- * The one loop around deciding: events in, decisions, commit, then carry out. Inputs are folded at once and in
- * order; what follows from them is carried out only after it is committed.
+ * The one loop around deciding: events in, decisions, commit, effects. Inputs are folded at once and in order; their
+ * effects run only after the commit.
  */
 export class RunLoop {
   readonly spec: RunSpec
@@ -92,7 +93,7 @@ export class RunLoop {
   get closed(): boolean {
     return this.#closed
   }
-  /** The names that a step of it is told. */
+  /** Returns the names that its steps receive. */
   get names(): RunNames {
     const over = this.state.first_open >= this.state.main.length
     const status = over ? mainOutcome(this.plan, this.state).status : undefined
@@ -100,8 +101,8 @@ export class RunLoop {
   }
 
   /**
-   * Folds events, decides what follows, and commits all of it; resolves after the commit. What comes after the end
-   * changes nothing. Rejects where the store has failed for good, where the engine is closed, and with `run_set_aside`.
+   * Folds events, decides what follows, and commits all of it; resolves after the commit. Events after the end change
+   * nothing. Rejects when the store has failed for good, when the engine is closed, and with `run_set_aside`.
    */
   input(events: readonly NewEvent[], lazy = false): Promise<void> {
     if (this.#closed) return Promise.reject(engineClosed())
@@ -112,7 +113,7 @@ export class RunLoop {
       for (const event of events) this.#fold(event, log)
       effects = this.#decide(log)
     } catch (error) {
-      // Nothing is kept yet of one that is new: there is nothing to set aside.
+      // Nothing of a new run is stored yet, so there is nothing to set aside.
       const isNew = this.state.seq === log.length
       if (this.#ports.refused && !isNew) return this.#setAside(error)
       effects = this.#breakOff(error, log)
@@ -126,13 +127,13 @@ export class RunLoop {
     return this.#committer.flush()
   }
 
-  /** Keeps the text of a notifier's failure. */
+  /** Stores the text of a notifier's failure. */
   async notifyFailed(error: string): Promise<void> {
     this.#writer.notifyFailed(error)
     await this.#committer.add([], [], false)
   }
 
-  /** Takes in nothing more; what was taken in is still committed. Twice is once. */
+  /** Accepts nothing more; what was accepted is still committed. Idempotent. */
   close(): void {
     this.#closed = true
     this.#wakeUp.at(undefined)
@@ -152,16 +153,19 @@ export class RunLoop {
   }
 
   #storeFailed(error: unknown, tries: number): number | undefined {
-    // A run that is not there yet is refused at once: nothing of it can be lost.
+    // A run that does not exist yet is refused at once: it cannot lose anything.
     if (this.#closed || !this.#writer.created) return undefined
     const isConflict = error instanceof ErrandError && error.code === 'conflict'
     if (!isConflict || !this.#ports.refused) return this.#ports.storeFailed(this.spec.run_id, error, tries)
-    // The state here is not that of the log: what follows from it counts no more.
+    // The state here differs from that of the log, so nothing may follow from it.
     this.#setAside(error).catch(() => {})
     return undefined
   }
 
-  /** Events that are not committed are with those who told them, who tell them again once the run is resumed. */
+  /**
+   * Sets the run aside. Senders still have the events that are not committed, and send them again once the run is
+   * resumed.
+   */
   #setAside(error: unknown): Promise<void> {
     this.close()
     const refusal = runSetAside(this.spec.run_id, messageOf(error))
@@ -169,7 +173,7 @@ export class RunLoop {
     return Promise.reject(refusal)
   }
 
-  /** Deciding itself went wrong: the run ends here rather than never, and what it has running is ended. */
+  /** Handles a failure of deciding itself: the run ends here rather than never, and its running work is ended. */
   #breakOff(error: unknown, log: RunEvent[]): Effect[] {
     const message = messageOf(error)
     this.#complain(` is broken off: ${message}`)
@@ -192,15 +196,15 @@ export class RunLoop {
   }
 }
 
-/** An intent, and what it came to; its events are folded. */
+/** An intent and its result; its events are folded. */
 export interface Decided {
   intent: Intent
   recorded: Recorded
 }
 
 /**
- * Decides until nothing more follows, and answers all of it, with the next moment that is waited for. Each event is
- * folded at once, and `recording` asked anew for each intent: what comes of one may hang on those before.
+ * Decides until nothing more follows. Returns all decisions and the next moment to wait for. Each event is folded at
+ * once, and `recording` is called again for each intent, because its result may depend on the intents before.
  */
 function decideAll(
   facts: Facts,
@@ -210,7 +214,7 @@ function decideAll(
   const decided: Decided[] = []
   for (;;) {
     let more = false
-    // Each round names all that is still waited for.
+    // Each round names everything that is still waited for.
     let wakeAtMs: number | undefined
     for (const intent of decide(facts)) {
       if (intent.type === 'wake') wakeAtMs = Math.min(wakeAtMs ?? intent.at_ms, intent.at_ms)

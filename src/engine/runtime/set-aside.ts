@@ -11,7 +11,7 @@ import { initialState, type RunState } from '../core/state.ts'
 import type { RunStore } from '../ports.ts'
 import { patchOf } from './committer.ts'
 
-/** Time between attempts to save that a run is set aside, while the store fails. */
+/** Milliseconds between attempts to save that a run is set aside, while the store fails. */
 const AGAIN_MS = 1000
 
 interface Entry extends SetAside {
@@ -19,7 +19,10 @@ interface Entry extends SetAside {
   kept: Promise<void>
 }
 
-/** The open runs with which nothing goes on here until they are resumed. */
+/**
+ * The open runs that do not proceed here. `add` puts a run here, and stores that in its record, again and again while
+ * the store fails. A run leaves when it is resumed, or when someone else has ended it.
+ */
 export class SetAsideRuns {
   readonly #store: RunStore
   readonly #log: Log
@@ -27,19 +30,19 @@ export class SetAsideRuns {
   readonly #runs = new Map<string, Entry>()
   readonly #stop = new AbortController()
 
-  /** `over`: another has ended this run, so it is not set aside any more. */
+  /** `over` is called when someone else has ended this run, so that it is no longer set aside. */
   constructor(store: RunStore, log: Log, over: (record: RunRecord) => void) {
     this.#store = store
     this.#log = log
     this.#over = over
   }
 
-  /** Oldest first. */
+  /** Returns their ids, oldest first. */
   ids(): string[] {
     return [...this.#runs.keys()]
   }
 
-  /** The time at which it was set aside; undefined: it is not. */
+  /** Returns the time at which the run was set aside; undefined when it is not. */
   since(runId: string): string | undefined {
     return this.#runs.get(runId)?.since
   }
@@ -48,13 +51,16 @@ export class SetAsideRuns {
     return this.#runs.has(runId)
   }
 
-  /** Throws `run_set_aside` for one that is. */
+  /** Throws `run_set_aside` for a run that is set aside. */
   needNot(runId: string): void {
     const entry = this.#runs.get(runId)
     if (entry) throw runSetAside(runId, entry.why)
   }
 
-  /** `committed`: until then, another write of the run is under way. `before`: it was set aside when it was taken up. */
+  /**
+   * `committed`: until it resolves, another write of the run is in progress. `before`: it was already set aside when it
+   * was loaded.
+   */
   add(runId: string, error: unknown, committed: Promise<void>, before?: SetAside): void {
     const why = messageOf(error)
     const since = before?.since ?? new Date().toISOString()
@@ -64,7 +70,7 @@ export class SetAsideRuns {
     entry.kept = committed.then(() => this.#keep(runId, entry))
   }
 
-  /** Resolves when no write of the run is under way. */
+  /** Resolves when no write of the run is in progress. */
   async settled(runId: string): Promise<void> {
     await this.#runs.get(runId)?.kept
   }
@@ -82,14 +88,14 @@ export class SetAsideRuns {
     const { since, why } = entry
     while (!this.#stop.signal.aborted && this.#runs.get(runId) === entry)
       try {
-        // One that cannot be read may be why it is set aside.
+        // An unreadable record may be why the run is set aside.
         const record = await this.#store.get(runId).catch(() => undefined)
         if (!record || !isFinalRun(record.status))
           return await this.#store.update(runId, { events: [], patch: { set_aside: { since, why } } })
         this.delete(runId)
         return this.#over(record)
       } catch (error) {
-        // Its first commit has failed: whoever asked for it was told so.
+        // Its first commit failed; the caller has received that error.
         if (error instanceof ErrandError && error.code === 'run_not_found') return this.delete(runId)
         const text = `Run ${runId}: that it is set aside cannot be kept: ${messageOf(error)}`
         this.#log(text, { level: 'error', run_id: runId })
@@ -105,19 +111,22 @@ export function folded(plan: Plan, log: readonly RunEvent[]): RunState {
   return state
 }
 
-/** Folds a log as far as it can be: where an event is refused, all before it. */
+/** Folds a log as far as possible: up to the first event that is refused. */
 export function foldedAsFar(plan: Plan, log: readonly RunEvent[]): RunState {
   const state = initialState(plan)
   try {
     for (const event of log) evolve(state, event)
     return state
   } catch {
-    // The refused event may have left its mark: folded again without it.
+    // The refused event may have changed the state, so the log is folded again without it.
     return folded(plan, log.slice(0, state.seq))
   }
 }
 
-/** Returns the change that ends a run that is set aside, whatever its log is like; `state` is that log as far as it can be folded. */
+/**
+ * Returns the change that ends a run that is set aside, whatever its log contains; `state` is that log as far as it can
+ * be folded.
+ */
 export function cancellation(
   { last_seq }: Pick<RunRecord, 'last_seq'>,
   state: RunState | undefined,
@@ -137,7 +146,7 @@ export function cancellation(
     for (const event of events) evolve(state, event)
     return { events, patch: patchOf(state) }
   } catch {
-    // Its log is damaged before these.
+    // The log is damaged before these events.
     return { events, patch: ended }
   }
 }

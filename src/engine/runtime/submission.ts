@@ -12,7 +12,7 @@ import { resolveInputs } from '../workflow-file/inputs.ts'
 import type { Problem } from '../workflow-file/problems.ts'
 import { fillText, lookupIn } from '../workflow-file/template.ts'
 
-/** How many workflows are kept ready, so that the same one again costs nothing; and how large one may be. */
+/** Number of parsed workflows that are cached, so that repeating one costs nothing; and the maximum size of each. */
 const KEPT = 100
 const KEPT_LENGTH = 256 * 1024
 
@@ -22,14 +22,14 @@ interface Loaded {
 }
 
 type Loadable = Pick<Submission, 'yaml' | 'workflow' | 'readFile' | 'file'> & {
-  /** The file, where it has been checked. */
+  /** The file, if it has been checked. */
   checked?: Checked
 }
 
-/** Turns what is submitted into a graph; the latest ones are kept. */
+/** Turns what is submitted into a graph, and caches the latest ones. */
 export class Loader {
   readonly #catalog: ActionCatalog
-  /** That of workflows which are values: commands make those, too. */
+  /** The catalog for workflows given as values, which commands also make. */
   readonly #ofValues: ActionCatalog
   readonly #checkAside: CheckAside | undefined
   readonly #kept = new Map<string, Loaded>()
@@ -41,7 +41,7 @@ export class Loader {
     this.#ofValues = Object.fromEntries(contracts.map(([name, { made_by, ...rest }]) => [name, rest]))
   }
 
-  /** As `load`; a large file is checked aside, where that can be done. */
+  /** Does as `load`; checks a large file in a thread, where that is possible. */
   async loadAside(submission: Submission): Promise<Plan> {
     const { yaml = '', readFile, owner, tenant } = submission
     if (yaml.length < ASIDE_LENGTH || readFile !== undefined || this.#kept.has(`file ${yaml}`))
@@ -50,14 +50,14 @@ export class Loader {
     return this.load({ ...submission, checked })
   }
 
-  /** Throws `invalid_workflow`, with its problems in `details`. */
+  /** Checks and loads a workflow. Throws `invalid_workflow`, with its problems in `details`. */
   load(submission: Loadable & Pick<Submission, 'onWarnings'>): Plan {
     const { plan, warnings } = this.#loaded(submission)
     if (warnings.length > 0) submission.onWarnings?.(warnings)
     return plan
   }
 
-  /** The graph of a workflow that was checked when it was submitted. */
+  /** Returns the graph of a workflow that was checked when it was submitted. */
   again(workflow: unknown): Plan {
     const key = `checked ${JSON.stringify(workflow)}`
     const kept = this.#kept.get(key)?.plan ?? plan(workflow as Workflow, this.#catalog)
@@ -71,7 +71,7 @@ export class Loader {
       throw new ErrandError('bad_request', 'Give the workflow either as "yaml" or as "workflow".', {
         hint: '"yaml" is the text of a file, "workflow" the same as JSON; send one of them.',
       })
-    // A file may not have all that a value may, though it reads the same.
+    // A file may not contain everything that a value may, even when it reads the same.
     const text = yaml === undefined ? `value ${JSON.stringify(workflow)}` : `file ${yaml}`
     const key = submission.readFile ? undefined : text
     const kept = key === undefined ? undefined : this.#kept.get(key)
@@ -105,7 +105,7 @@ function refuse(problems: readonly Problem[]): never {
 }
 
 /**
- * The variables a run begins with: `env` of the workflow (its texts filled in), and over it what was given.
+ * Returns the variables a run begins with: the workflow's `env` (its texts filled in), overridden by what was given.
  * Throws `invalid_argument` for inputs that are missing or wrong, `unset_variable`.
  */
 export function firstVariables(workflow: Workflow, given: Submission['vars']): Record<string, string> {
@@ -116,13 +116,13 @@ export function firstVariables(workflow: Workflow, given: Submission['vars']): R
   return vars
 }
 
-/** The origin of a run that was not submitted by itself. */
+/** The origin of a run that another run or a command has started. */
 export type Started = Pick<
   RunSpec,
   'parent' | 'retry_of' | 'rolls_back' | 'carried' | 'retry' | 'first_run' | 'try'
 >
 
-/** A run before anything of it is kept. Throws `invalid_argument`, and as `firstVariables`. */
+/** Makes a run before anything of it is stored. Throws `invalid_argument`, and as `firstVariables`. */
 export function newRun(
   { workflow }: Plan,
   submission: Omit<Submission, 'yaml' | 'workflow'>,
@@ -155,8 +155,8 @@ export function newRun(
 }
 
 /**
- * The workflow with all of its steps in a box that is at least so strict; those of its sub-workflows get it from their run.
- * Throws `invalid_argument` for an image without a container, and for a limit of the network without a box.
+ * Returns the workflow with all of its steps in a box that is at least this strict; steps of sub-workflows get it from
+ * their run. Throws `invalid_argument` for an image without a container, and for a network limit without a box.
  */
 export function withBox(workflow: Workflow, box: BoxAsk = {}): Workflow {
   if (Object.values(box).every((each) => each === undefined)) return workflow
@@ -176,8 +176,8 @@ export function withBox(workflow: Workflow, box: BoxAsk = {}): Workflow {
 }
 
 /**
- * The workflow with every host of it, and of its sub-workflows, in one runner group. Throws `invalid_argument` where a
- * host names another.
+ * Returns the workflow with all hosts, those of sub-workflows included, in one runner group. Throws `invalid_argument`
+ * when a host names another group.
  */
 export function withinGroup(workflow: Workflow, group: string, repository: string): Workflow {
   const hosts = Object.entries<InventoryHost | null>({ [DEFAULT_HOST]: null, ...workflow.inventory?.hosts })
@@ -204,7 +204,7 @@ export function withinGroup(workflow: Workflow, group: string, repository: strin
   }
 }
 
-/** The arguments of a `workflow.run`, which hold a checked workflow. */
+/** Applies this to the arguments of a `workflow.run`, which hold a checked workflow. */
 function subWorkflowWithin(
   { action, args }: { action: string; args: Record<string, unknown> },
   group: string,

@@ -11,7 +11,7 @@ const PAGE = 200
 export interface Watched {
   runId: string
   after: number
-  /** Of each stream of an attempt, text of the first so many bytes. */
+  /** Limits the text of each stream of an attempt to this many bytes. */
   outputBytes: number
 }
 
@@ -63,11 +63,11 @@ async function withText(
   return { ...event, text: bytes.toString('utf8') }
 }
 
-/** Tells those who follow a run that its log has grown. */
+/** Wakes the followers of a run when its log has grown. */
 export class Feed {
   readonly #followers = new Map<string, Set<Follower>>()
 
-  /** Until it is disposed of, told of what is committed from now on. */
+  /** Follows a run until disposed: reports commits from now on. */
   follow(runId: string): Follower {
     const followers = this.#followers.get(runId) ?? new Set()
     this.#followers.set(runId, followers)
@@ -83,7 +83,7 @@ export class Feed {
     for (const follower of this.#followers.get(runId) ?? []) follower.tell()
   }
 
-  /** Wakes all. */
+  /** Wakes all followers. */
   close(): void {
     for (const runId of this.#followers.keys()) this.tell(runId)
   }
@@ -99,7 +99,7 @@ class Follower {
     this.#leave = leave
   }
 
-  /** Forgets the news so far: to be called before the log is read. */
+  /** Forgets the news so far. Call it before reading the log. */
   reads(): void {
     this.#news = false
   }
@@ -127,7 +127,7 @@ class Follower {
 /** Events read from the store at once. */
 const LOG_PAGE = 1000
 
-/** Throws `run_not_found`. */
+/** Returns a run's record. Throws `run_not_found`. */
 export async function recordOf(store: RunStore, runId: string): Promise<RunRecord> {
   const record = await store.get(runId)
   if (record) return record
@@ -136,7 +136,7 @@ export async function recordOf(store: RunStore, runId: string): Promise<RunRecor
   })
 }
 
-/** The whole log of a run. */
+/** Returns the whole log of a run. */
 export async function logOf(store: RunStore, runId: string): Promise<RunEvent[]> {
   const log: RunEvent[] = []
   for (;;) {

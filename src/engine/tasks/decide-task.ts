@@ -4,11 +4,11 @@ import type { Checkpoint, NewTaskEvent, TaskStage } from '../../contract/tasks/t
 import { openTry, spentOf, type TaskFold } from './evolve-task.ts'
 import type { TryEnd } from './try-reader.ts'
 
-/** A task that another one depends on, as it stands. */
+/** The state of a task that another one depends on. */
 export interface Dependency {
-  /** As messages name it. */
+  /** The name used in messages. */
   name: string
-  /** Undefined: it is not there any more. */
+  /** Set to undefined when the task no longer exists. */
   state: TaskState | undefined
 }
 
@@ -18,21 +18,24 @@ export interface TaskFacts {
   /** Milliseconds since 1970. */
   now_ms: number
   dependencies: readonly Dependency[]
-  /** Why nothing more may begin at present; undefined: it may. */
+  /** The reason why nothing more may begin at present; undefined when it may. */
   no_room: string | undefined
-  /** Another system works on it. */
+  /** True when another system works on it. */
   elsewhere?: boolean
 }
 
 /** The next thing to do with a task. */
 export type TaskIntent =
   | { type: 'start'; number: number; stage: TaskStage; checkpoint?: Checkpoint }
-  /** The run of a try that nobody wants any more. */
+  /** The run of a try that is no longer wanted. */
   | { type: 'cancel'; run_id: string }
   | { type: 'wake'; at_ms: number }
   | { type: 'tell'; event: NewTaskEvent }
 
-/** Says what follows from how a task stands; nothing: it is to be asked again when something of the facts changes. */
+/**
+ * Decides what follows from the state of a task. Returns undefined when there is nothing to do until one of the facts
+ * changes.
+ */
 export function decideTask(facts: TaskFacts): TaskIntent | undefined {
   const { fold, elsewhere } = facts
   const open = openTry(fold)
@@ -68,7 +71,7 @@ function decideBeginning(facts: TaskFacts): TaskIntent | undefined {
   return fold.why === why ? undefined : tell({ type: 'task.waiting', why })
 }
 
-/** The states of what comes before it in which nothing can begin until a person does something. */
+/** States of a dependency in which the task cannot begin until a person acts. */
 const blocks: Readonly<Record<string, string>> = {
   failed: 'has failed',
   canceled: 'was canceled',
@@ -76,16 +79,16 @@ const blocks: Readonly<Record<string, string>> = {
   gone: 'is not there any more',
 }
 
-/** Whether work that depends on one of this state can begin. */
+/** Reports whether work that depends on a task in this state can begin. */
 function isMet(state: TaskState | undefined, base: Task['base']): boolean {
   if (state === 'done' || state === 'no_change') return true
   return base === 'stacked' && state === 'in_review'
 }
 
-/** The next try, of a task that is at work and has no open one. */
+/** Decides the next try of a task that is in progress without an open one. */
 function decideNext(facts: TaskFacts): TaskIntent | undefined {
   const { fold, now_ms } = facts
-  // Without a try of ours, another system has said that it runs.
+  // The task runs without a try of ours: another system has reported that it runs.
   if (fold.retry_at === undefined) return undefined
   const spent = overBudget(facts)
   if (spent !== undefined) return tell({ type: 'task.state', state: 'failed', ...spent })
@@ -93,7 +96,7 @@ function decideNext(facts: TaskFacts): TaskIntent | undefined {
   return now_ms < at_ms ? { type: 'wake', at_ms } : nextTry(fold)
 }
 
-/** A later try does not begin at nothing: it goes on from the work that is kept. */
+/** Makes the next try. A later try continues from the saved work. */
 function nextTry(fold: TaskFold): TaskIntent {
   const { from, checkpoint, tries } = fold
   const stage = from ?? checkpoint?.next ?? tries.at(-1)?.stage ?? 'check'
@@ -107,7 +110,7 @@ const budgets = [
   ['cost_usd', ' US dollars'],
 ] as const
 
-/** Why no further try may begin; undefined: it may. */
+/** Returns why no further try may begin; undefined when one may. */
 export function overBudget({
   task,
   fold,
@@ -121,7 +124,7 @@ export function overBudget({
   return undefined
 }
 
-/** Returns what its tries may still use up. */
+/** Returns what its tries may still use. */
 export function budgetLeft({ task, fold }: Pick<TaskFacts, 'task' | 'fold'>): Task['budget'] {
   const spent = spentOf(fold)
   const left = { ...task.budget }
@@ -130,16 +133,16 @@ export function budgetLeft({ task, fold }: Pick<TaskFacts, 'task' | 'fold'>): Ta
 }
 
 export interface RetryRule {
-  /** Before the second try; doubled for each that follows. */
+  /** Milliseconds before the second try; doubled for each later one. */
   first_ms: number
-  /** From 0 to 1, exclusive. */
+  /** A random number from 0 to 1, exclusive. */
   chance: number
 }
 
-/** The share of the wait that chance adds or takes away. */
+/** The share of the wait that chance adds or subtracts. */
 const SPREAD = 0.2
 
-/** Says what the end of a try means for its task: events of one commit. */
+/** Makes the events that the end of a try means for its task, for one commit. */
 export function endTry(
   { task, fold, now_ms }: Pick<TaskFacts, 'task' | 'fold' | 'now_ms'>,
   end: TryEnd,
@@ -156,7 +159,10 @@ export function endTry(
   )
 }
 
-/** A try for what was said against an open pull request leaves that as it was, where nothing came of it: it is a person's again. */
+/**
+ * Handles the end of a try that followed up on an open pull request. If it had no result, the pull request stays
+ * unchanged and goes back to a person.
+ */
 function followedOn(fold: TaskFold, { event, no_change, answer }: TryEnd): NewTaskEvent[] | undefined {
   const { status, reason, from } = event
   const isOpen = fold.pull_request?.state === 'open'

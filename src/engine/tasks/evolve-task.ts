@@ -13,7 +13,7 @@ import type { TaskStand } from '../../contract/tasks/task-record.ts'
 import { endedFollowTry, evolveFollow, type Following, notFollowed, reviewedFrom } from './following.ts'
 import { moveTask } from './task-moves.ts'
 
-/** One try of a task: a run of the blueprint `task`. */
+/** A try of a task: a run of the blueprint `task`. */
 export interface TaskTry {
   run_id: string
   number: number
@@ -27,7 +27,7 @@ export interface TaskTry {
   spent?: TrySpent
 }
 
-/** The state of a task: all that folding its log gives. It is never changed: each event makes a new one. */
+/** The state of a task that results from folding its log. It is never changed: each event makes a new one. */
 export interface TaskFold {
   /** `seq` of the last event. */
   readonly seq: number
@@ -37,13 +37,13 @@ export interface TaskFold {
   readonly message?: string
   readonly why?: string
   readonly tries: readonly TaskTry[]
-  /** `seq` of the last event of each run that something was made of. */
+  /** The `seq` of the last event that was used, by run. */
   readonly read: Readonly<Record<string, number>>
-  /** When the next try is due; set while one follows by itself. */
+  /** When the next try is due; set while one follows automatically. */
   readonly retry_at?: string
-  /** How many tries in a row have ended without a verdict. */
+  /** Number of tries in a row that have ended without a verdict. */
   readonly no_verdicts: number
-  /** Where the next try begins, when a person has said so. */
+  /** The stage at which the next try begins, if a person has chosen one. */
   readonly from?: TaskStage
   readonly checkpoint?: Checkpoint
   readonly artifacts: readonly { run_id: string; artifact: Artifact }[]
@@ -51,10 +51,10 @@ export interface TaskFold {
   readonly tests: readonly TestFigures[]
   readonly pushed?: { sha: string; branch: string; forced: boolean }
   readonly pull_request?: PullRequestState
-  /** The commits that were pushed, the newest last, and when each was first. */
+  /** The pushed commits, the newest last, and when each was first pushed. */
   readonly heads: readonly { sha: string; pushed_at: string }[]
   readonly follow: Following
-  /** Of events that another system has told of: when each came. */
+  /** When each event that another system reported arrived. */
   readonly foreign_events: Readonly<Record<string, string>>
   readonly metadata?: Record<string, unknown>
 }
@@ -74,7 +74,7 @@ const beginning: TaskFold = {
   foreign_events: {},
 }
 
-/** Folds a whole log, or what of it follows `state`. Throws `internal` for one that is not ours. */
+/** Folds a whole log, or the part that follows `state`. Throws `internal` for a log that is not Errand's. */
 export const foldTask = (events: Iterable<TaskEvent>, state: TaskFold = beginning): TaskFold => {
   let fold = state
   for (const event of events) fold = evolveTask(fold, event)
@@ -151,7 +151,7 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
     each.run_id === run_id ? { ...each, status, reason, message, step, spent, ended_at: time } : each,
   )
   const follow = retry_at === undefined ? endedFollowTry(state.follow) : state.follow
-  // Of a task that has meanwhile been ended, or given back, it says nothing more.
+  // Has no effect on a task that was ended, or given back, meanwhile.
   if (isFinalTask(state.state) || state.state === 'pending') return { ...state, tries, follow }
   const no_verdicts = retry_at === undefined ? 0 : state.no_verdicts + 1
   const isAsked = state.state === 'waiting'
@@ -161,7 +161,7 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
     follow,
     retry_at,
     no_verdicts,
-    // Nobody is asked any more.
+    // No person is asked any more.
     state: isAsked ? moveTask('waiting', 'running') : state.state,
     why:
       retry_at === undefined
@@ -173,7 +173,7 @@ function ended(state: TaskFold, event: TaskEventOf<'task.try_ended'>): TaskFold 
 function moved(state: TaskFold, event: TaskEventOf<'task.state'>): TaskFold {
   const { reason, message, stage, prompt, metadata } = event
   const told = metadata === undefined ? state.metadata : { ...state.metadata, ...metadata }
-  // More is known of it, and it stays as it is.
+  // Adds facts without a change of state.
   if (event.state === state.state)
     return { ...state, reason: reason ?? state.reason, message: message ?? state.message, metadata: told }
   const to = moveTask(state.state, event.state)
@@ -190,7 +190,7 @@ function moved(state: TaskFold, event: TaskEventOf<'task.state'>): TaskFold {
 
 function followAfter(follow: Following, to: TaskState, time: string): Following {
   if (to === 'in_review') return reviewedFrom(follow, time)
-  // One that is ended and begun again by a person is not for what a forge had said.
+  // A try that a person ends and starts again no longer answers what a forge had reported.
   return isFinalTask(to) ? endedFollowTry(follow) : follow
 }
 
@@ -201,19 +201,22 @@ const stages: readonly TaskStage[] = [
 export const isBefore = (one: TaskStage, other: TaskStage): boolean =>
   stages.indexOf(one) < stages.indexOf(other)
 export const stageAfter = (stage: TaskStage): TaskStage | undefined => stages[stages.indexOf(stage) + 1]
-/** The stage that a step of a try stands for: `fix.2` is none, `carry.2` and `carry.mended_1` are `carry`. */
+/**
+ * Returns the stage that a step of a try belongs to: `fix.2` belongs to none, `carry.2` and `carry.mended_1` belong to
+ * `carry`.
+ */
 export const stageOf = (step: string): TaskStage | undefined => {
   const name = step.replace(/[._-](?:moved_|mended_)?\d+$/, '')
   return stages.find((stage) => stage === name)
 }
 
-/** The work that is kept where a person says at which step to begin again. */
+/** Picks the saved work for a try, when a person says at which step to begin again. */
 function beginsAt(
   { checkpoint }: TaskFold,
   stage: TaskStage | undefined,
 ): Pick<TaskFold, 'from' | 'checkpoint'> {
   if (stage === undefined) return { from: undefined, checkpoint }
-  // Before the agent has begun there is nothing to go on with.
+  // Before the agent has begun there is no work to continue.
   if (checkpoint === undefined || isBefore(stage, 'implement')) return { from: stage, checkpoint: undefined }
   return { from: stage, checkpoint: { ...checkpoint, next: stage } }
 }
@@ -221,10 +224,10 @@ function beginsAt(
 export const openTry = ({ tries }: TaskFold): TaskTry | undefined =>
   tries.findLast(({ status }) => status === undefined)
 
-/** Final, and nothing of it goes on. */
+/** Reports whether the task is final and has no open try. */
 export const isOver = (fold: TaskFold): boolean => isFinalTask(fold.state) && openTry(fold) === undefined
 
-/** The sum over all tries that have ended. */
+/** Sums what all ended tries have used. */
 export function spentOf({ tries }: Pick<TaskFold, 'tries'>): TrySpent {
   const sum: TrySpent = { seconds: 0 }
   for (const { spent } of tries) {
@@ -239,7 +242,7 @@ export function spentOf({ tries }: Pick<TaskFold, 'tries'>): TrySpent {
   return sum
 }
 
-/** The part of the state that lists show. */
+/** Returns the part of the state that lists show. */
 export const standOf = (fold: TaskFold): TaskStand => ({
   state: fold.state,
   reason: fold.reason,

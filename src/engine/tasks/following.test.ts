@@ -34,7 +34,7 @@ test('the prompt of a try is there until that has come to a verdict', () => {
   assert.equal(prompt(), 'mend it')
   assert.equal(prompt(second, ended({ status: 'interrupted', reason: 'lost', retry_at: time })), 'mend it')
   assert.equal(prompt(second, ended({})), undefined)
-  // One that a person ends and begins again is for nothing that was said.
+  // A try that a person ends and starts again answers nothing that was said.
   assert.equal(
     prompt({ type: 'task.state', state: 'canceled' }, { type: 'task.state', state: 'pending' }),
     undefined,

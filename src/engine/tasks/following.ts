@@ -3,24 +3,24 @@ import type { TaskView } from '../../contract/tasks/task-api.ts'
 import type { FollowEnd, FollowTry } from '../../contract/tasks/task-facts.ts'
 import type { TaskEventOf } from '../../contract/tasks/task-log.ts'
 
-/** The part of a task's state that tells how its pull request is followed: its checks and reviews are fed back to the agent. */
+/** The part of a task's state that says how its pull request is followed: checks and reviews go back to the agent. */
 export interface Following {
-  /** The last word of a person; absent: as the task says. */
+  /** A person's latest choice; absent: as the task says. */
   readonly said?: 'on' | 'off'
-  /** RFC 3339: when it began, once it has. */
+  /** When following began (RFC 3339), once it has. */
   readonly since?: string
-  /** Since it began, the oldest first. */
+  /** The tries since following began, oldest first. */
   readonly tries: readonly Pick<FollowTry, 'sha' | 'failure'>[]
-  /** Ids of all words of reviewers that any try was given. */
+  /** Ids of all review comments that any try was given. */
   readonly notes: readonly string[]
   readonly stopped?: { readonly why: FollowEnd; readonly message: string }
-  /** Set from the decision for a try, or a person's word for one, until that has come to a verdict. */
+  /** Set from the decision for a try, or a person's request for one, until the try has reached a verdict. */
   readonly prompt?: string
 }
 
 export const notFollowed: Following = { tries: [], notes: [] }
 
-/** Whether checks and reviews of its pull request are looked at. */
+/** Reports whether checks and reviews of its pull request are followed. */
 export const isFollowed = ({ follow }: Pick<Task, 'follow'>, of: Following): boolean =>
   of.stopped === undefined && (of.said === undefined ? follow : of.said === 'on')
 
@@ -39,15 +39,15 @@ export function evolveFollow(before: Following, event: TaskEventOf<'task.follow'
   }
 }
 
-/** A try has come to a verdict: one that follows is for something else. */
+/** Clears the prompt after a try has reached a verdict: the next try answers something else. */
 export const endedFollowTry = (of: Following): Following =>
   of.prompt === undefined ? of : { ...of, prompt: undefined }
 
-/** The pull request is there: one that is followed from the beginning is from now on. */
+/** Starts following a new pull request, if the task follows from the beginning. */
 export const reviewedFrom = (of: Following, time: string): Following =>
   of.since === undefined ? { ...of, since: time } : of
 
-/** Undefined where nobody has asked for it. */
+/** Returns the view; undefined when nobody has requested following. */
 export function followView({ follow }: Pick<Task, 'follow'>, of: Following): TaskView['follow'] {
   if (!follow && of.said === undefined) return undefined
   const { stopped, tries, since, said } = of

@@ -1,11 +1,11 @@
 import type { Task } from '../../contract/tasks/task.ts'
 
-/** The name of a task as a dependency has it: its id, or the ids that its user gave. */
+/** The name of a task as a dependency gives it: its id, or the ids that its user chose. */
 export type TaskRef = { id: string } | { spec_name: string; own_id: string }
 
 const ID = /^task_[0-9a-v]{20}$/
 
-/** Reads `task_…`, `spec/id`, or an id of the same spec. */
+/** Parses `task_…`, `spec/id`, or an id of the same spec. */
 export function readTaskRef(text: string, spec_name: string): TaskRef {
   if (ID.test(text)) return { id: text }
   const slash = text.indexOf('/')
@@ -14,12 +14,12 @@ export function readTaskRef(text: string, spec_name: string): TaskRef {
   return { spec_name, own_id: text }
 }
 
-/** Names a task in a table of tasks that come together. */
+/** Makes the key of a task in a table of tasks that are submitted together. */
 export const keyOf = (spec_name: string, own_id: string): string => JSON.stringify([spec_name, own_id])
 
 /**
- * Returns the first circle that following `next` leads into, from the name that comes first in it to the same name again;
- * undefined where there is none.
+ * Returns the first circle that following `next` leads into, starting and ending with its first name; undefined when
+ * there is none.
  */
 export function findCircle(
   names: Iterable<string>,
@@ -28,7 +28,7 @@ export function findCircle(
   const done = new Set<string>()
   for (const start of names) {
     if (done.has(start)) continue
-    // By hand: a chain of thousands is deeper than calls may be.
+    // Iterative: a chain of thousands exceeds the call stack.
     const path: { name: string; rest: string[] }[] = [{ name: start, rest: [...next(start)] }]
     const onPath = new Set([start])
     while (path.length > 0) {
@@ -50,13 +50,13 @@ export function findCircle(
   return undefined
 }
 
-/** Paths of the fields in which two tasks differ, such as `llm`, as far as their first level. */
+/** Returns the paths of the fields in which two tasks differ, such as `llm`, down to their first level. */
 export function differences(one: Task, other: Task): string[] {
   const keys = new Set([...Object.keys(one), ...Object.keys(other)]) as Set<keyof Task>
   return [...keys].filter((key) => sorted(one[key]) !== sorted(other[key])).sort()
 }
 
-/** As text, whatever the order of its keys. */
+/** Serializes a value independently of the order of its keys. */
 const sorted = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) =>
     typeof inner === 'object' && inner !== null && !Array.isArray(inner)
@@ -64,7 +64,7 @@ const sorted = (value: unknown): string =>
       : inner,
   ) ?? ''
 
-/** Writes an address of a repository one way, so that tasks of the same one are known by it: without credentials. */
+/** Normalizes a repository's address, without credentials, so that tasks of the same repository match. */
 export function repositoryKey(url: string): string {
   const scp = /^(?:[^@/]+@)?([^:/]+):(?!\/\/)(.+)$/.exec(url)
   if (scp !== null && !url.includes('://')) return tidy(`ssh://${scp[1]!.toLowerCase()}/${scp[2]}`)

@@ -26,7 +26,7 @@ const stageByReason = new Map(
   ),
 )
 
-/** The stage that a failure belongs to; what could be of any is told by the step that failed. */
+/** Returns the stage of a failure; a reason that is possible in any stage is assigned by the step that failed. */
 export function resultStage(reason: Reason | undefined, step: string | undefined): ResultStage {
   const told = reason && stageByReason.get(reason)
   if (told !== undefined) return told
@@ -40,7 +40,7 @@ export function resultStage(reason: Reason | undefined, step: string | undefined
 
 const MB = 1024 ** 2
 
-/** The result of a task that has come to its end, or only waits to be merged; undefined: it is still at work. */
+/** Returns the result of a task that has ended, or only waits to be merged; undefined while it is in progress. */
 export function taskResult(fold: TaskFold): TaskResult | undefined {
   const { state, reason, message, tries } = fold
   if (!isFinalTask(state) && state !== 'in_review') return undefined

@@ -8,7 +8,7 @@ import { TryReader } from './try-reader.ts'
 
 const run_id = 'run_1'
 
-/** The readings of a log; seconds go by between its events. */
+/** Reads a log whose events are seconds apart. */
 function readings(log: readonly NewEvent[]) {
   const reader = new TryReader(run_id)
   const news = log.map((event, index) => {
@@ -164,7 +164,7 @@ test('the time in which a person is asked is not spent', () => {
   const spent = (...log: NewEvent[]) =>
     readings([{ type: 'run.started' }, ...log, finished()]).end?.event.spent?.seconds
   assert.equal(spent(ask('a'), answer('a')), 2)
-  // Two at once wait together; one that nobody has answered waits until the end.
+  // Two simultaneous questions count once; an unanswered one counts until the end.
   assert.equal(spent(ask('a'), ask('b'), answer('a'), answer('b'), attempt(1, 'x')), 3)
   assert.equal(spent(ask('a'), attempt(1, 'x')), 1)
 })

@@ -4,12 +4,12 @@ import type { Artifact } from '../../contract/tasks/artifact.ts'
 import type { Checkpoint, NewTaskEvent, TaskStage, TrySpent } from '../../contract/tasks/task-log.ts'
 import { stageAfter, stageOf } from './evolve-task.ts'
 
-/** How the run of a try has ended, as far as the run tells it. */
+/** The end of a try's run, as far as the run shows it. */
 export interface TryEnd {
   event: Extract<NewTaskEvent, { type: 'task.try_ended' }>
-  /** Whether the end says nothing of the task: what carried it out has vanished, or the model's service was away. */
+  /** True when the end says nothing about the task: the machine was lost, or the model's service was unavailable. */
   without_verdict: boolean
-  /** Nothing was changed, since the agent saw nothing to do. */
+  /** True when the agent changed nothing because it saw nothing to do. */
   no_change: boolean
   /** The agent's last words. */
   answer?: string
@@ -20,7 +20,7 @@ export interface TryNews {
   end?: TryEnd
 }
 
-/** Failures of a model's service that pass by themselves. */
+/** Failures of a model's service that pass without intervention. */
 const passing: readonly ModelFailure[] = [
   'rate_limit',
   'overloaded',
@@ -29,16 +29,16 @@ const passing: readonly ModelFailure[] = [
   'broken_stream',
 ]
 
-/** The step in `finally` that keeps the work of a try which has failed. */
+/** The step in `finally` that saves the work of a failed try. */
 const KEPT_STEP = 'keep'
-/** The step at which a person approves of changed files that are protected. */
+/** The step at which a person approves changes to protected files. */
 const APPROVAL_STEP = 'protected_approval'
 
 const withoutVerdict: readonly string[] = ['lost', 'interrupted', 'host_unreachable', 'output_failed']
 
 /**
- * Reads the log of a try's run, from its first event and in order, and says what of it belongs into the task's. Reading it
- * again says the same again: each event names the one of the run that it was made of.
+ * Reads the log of a try's run, from its first event and in order, and makes events for the task's log. A second
+ * reading gives the same events: each names the run event that it was made from.
  */
 export class TryReader {
   readonly #runId: string
@@ -47,13 +47,13 @@ export class TryReader {
   readonly #steps = new Map<number, string>()
   readonly #packs = new Map<number, Artifact>()
   readonly #usage = new Map<number, Pick<TrySpent, 'turns' | 'tokens' | 'cost_usd'>>()
-  /** Of all processes of its steps. */
+  /** The resource use of all processes of its steps. */
   #used: Pick<TrySpent, 'peak_memory_bytes' | 'cpu_ms' | 'model'> = {}
   /** Variables that its steps have exported so far. */
   #exports: Record<string, string> = {}
-  /** Questions to a person that are open. */
+  /** Open questions to a person. */
   readonly #asked = new Map<string, number | undefined>()
-  /** Since when any is, and how long any was before. */
+  /** Since when a question is open, and the total time of earlier ones. */
   #askedSinceMs = 0
   #askedMs = 0
   #failedStep: string | undefined
@@ -141,12 +141,12 @@ export class TryReader {
     return [{ type: 'task.state', state: 'waiting', from, message }]
   }
 
-  /** A person is asked no more when nothing of it is open. */
+  /** Ends the wait for a person when no question is open. */
   #answered(ids: readonly string[], time: string, from: Source): NewTaskEvent[] {
     let had = false
     for (const id of ids) had = this.#asked.delete(id) || had
     if (!had || this.#asked.size > 0) return []
-    // A clock may have been set back meanwhile.
+    // The clock may have been set back meanwhile.
     this.#askedMs += Math.max(0, Date.parse(time) - this.#askedSinceMs)
     return [{ type: 'task.state', state: 'running', from }]
   }
@@ -176,12 +176,15 @@ export class TryReader {
     return [...events, { type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
   }
 
-  /** Where a later try goes on from the commits that such a step has made; undefined: it makes none. */
+  /**
+   * Returns the stage at which a later try continues from the commits of such a step; undefined when the step makes
+   * none.
+   */
   #nextOf(step: string, { MOVED }: Record<string, string>): TaskStage | undefined {
-    // Work that did not pass is kept too, and gone on with.
+    // Work that did not pass is saved too, and continued.
     if (step === KEPT_STEP) return 'implement'
     const stage = stageOf(step)
-    // A push that was behind others' has put the commits on theirs.
+    // A push onto newer commits of others has rebased ours.
     if (stage === 'push' && MOVED !== undefined) return MOVED === 'yes' ? 'test' : 'pull_request'
     return stage === 'carry' ? 'test' : undefined
   }
@@ -199,7 +202,7 @@ export class TryReader {
     const stage = stageOf(step)
     const isKept = stage === 'test' || stage === 'push'
     if (status !== 'success' || !isKept || this.#checkpoint === undefined) return []
-    // Nothing was pushed yet.
+    // Nothing has been pushed yet.
     if (stage === 'push' && this.#exports.MOVED === 'yes') return []
     this.#checkpoint = { ...this.#checkpoint, next: stageAfter(stage)! }
     return [{ type: 'task.checkpoint', from, checkpoint: this.#checkpoint }]
@@ -226,7 +229,7 @@ export class TryReader {
     const spent: TrySpent = { seconds: 0, ...this.#used }
     if (this.#startedMs !== undefined) {
       const waits = this.#asked.size === 0 ? 0 : Math.max(0, Date.parse(end) - this.#askedSinceMs)
-      // A clock may have been set back meanwhile.
+      // The clock may have been set back meanwhile.
       spent.seconds = Math.max(0, (Date.parse(end) - this.#startedMs - this.#askedMs - waits) / 1000)
     }
     for (const used of this.#usage.values())

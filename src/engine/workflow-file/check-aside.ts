@@ -9,16 +9,18 @@ import type { Checked } from './check.ts'
 const MEMORY_MB = 1024
 const LONGEST_MS = 120_000
 
-/** A file of the built-in actions, without sub-workflows of other files. */
+/** A file that uses built-in actions, without sub-workflows in other files. */
 export interface AskedCheck {
   text: string
   agents?: readonly string[]
 }
 
-/** Checks files in a thread, one after the other. Throws `body_too_large` for one that takes too much memory or time. */
+/**
+ * Checks files in a thread, one after another. Throws `body_too_large` for a file that takes too much memory or time.
+ */
 export type CheckAside = (asked: AskedCheck, asker: string) => Promise<Checked>
 
-/** `asker`: those who ask take turns. */
+/** `asker` identifies the caller: different callers take turns. */
 export function checksAside(): CheckAside {
   const turns = new FairTurns(1)
   return async (asked, asker) => {
@@ -32,7 +34,7 @@ function inThread(workerData: AskedCheck): Promise<Checked> {
   const worker = new Worker(program(), {
     workerData,
     resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB },
-    // Of the hub's environment a thread has nothing to read.
+    // The thread must not read the hub's environment.
     env: {},
     stdout: true,
     stderr: true,
@@ -52,7 +54,7 @@ const tooLarge = (why: string): ErrandError =>
     hint: 'Split it, or let steps of one kind be a matrix or foreach.',
   })
 
-/** Beside this file, or in the folder of bundles. */
+/** Returns the program's path: beside this file, or in the folder of bundles. */
 function program(): string {
   const files = ['check-program.ts', 'check-program.cjs', '../check-program.cjs'].map((name) =>
     join(import.meta.dirname, name),

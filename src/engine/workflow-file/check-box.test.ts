@@ -22,7 +22,7 @@ test('what a file may ask for', () => {
   ])
     for (const text of [inStep(keys), atTop(keys.replaceAll(/, (?=[a-z]+:)/g, '\n'))])
       assert.deepEqual(told(text), [], text)
-  // The file says what kind, the step which image, and the other way about.
+  // The file gives the kind, the step the image, and vice versa.
   assert.deepEqual(told(`${atTop('isolation: container').slice(0, -3)}, image: "node:22"}]\n`), [])
   assert.deepEqual(told(`${atTop('image: "node:22"').slice(0, -3)}, isolation: container}]\n`), [])
   const sub = 'args: {workflow: {version: v0.1, name: i, steps: [{name: x, action: noop}]}}'

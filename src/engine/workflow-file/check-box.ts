@@ -2,7 +2,7 @@ import { asList, asText, own } from './loose-values.ts'
 import type { ValuePath } from './positions.ts'
 import type { Report } from './problems.ts'
 
-/** Checks the boxes that a file asks for, as far as their keys contradict each other: `isolation`, `network`, `image`. */
+/** Checks whether the boxes of a file contradict themselves: `isolation`, `network`, `image`. */
 export function checkBoxes(report: Report, workflow: unknown): void {
   const steps = (['steps', 'finally'] as const).flatMap((list) =>
     asList(own(workflow, list)).map((step, index) => ({ step, path: [list, index] as ValuePath })),
@@ -35,7 +35,10 @@ function sayNoContainer(report: Report, path: ValuePath): void {
   })
 }
 
-/** A sub-workflow takes them for its steps; what waits for a person runs nowhere. */
+/**
+ * Checks a step that the engine runs: a sub-workflow passes its box to its steps, while a step that waits for a person
+ * runs nowhere.
+ */
 function checkEngineStep(report: Report, path: ValuePath, step: unknown): void {
   const action = asText(own(step, 'action'))
   if (action !== 'approval.wait') return

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { builtinActions as catalog } from '../../contract/actions.ts'
 import { parseWorkflow } from './check.ts'
 
-/** Returns the warnings about steps, each a line of YAML; `more` are other keys of the file. */
+/** Returns the warnings about steps, each given as a line of YAML; `more` holds other keys of the file. */
 function warnings(steps: readonly string[], more = ''): string[] {
   const text = `version: v0.1\nname: w\n${more}steps:\n${steps.map((step) => `  - ${step}\n`).join('')}`
   const { workflow, problems } = parseWorkflow(text, { catalog, warnsOfHub: true })

@@ -9,15 +9,15 @@ import { knownExports, shellReads } from './variable-uses.ts'
 /** Variables that a shell sets itself, and those that Errand gives to each command. */
 const always =
   /^(?:ERRAND_\w+|BASH\w*|SH\w*|PWD|OLDPWD|IFS|PS\d|UID|EUID|GROUPS|PPID|RANDOM|SRANDOM|SECONDS|LINENO|EPOCH\w+|OPTARG|OPTIND|HOST\w*|OSTYPE|MACHTYPE|PIPESTATUS|FUNCNAME|DIRSTACK|REPLY|COLUMNS|LINES|_)$/
-/** `${NAME:-text}` and its like: the text says what holds where the variable is not set. */
+/** Matches `${NAME:-text}` and the like, where the text says what applies when the variable is not set. */
 const hasDefault = /^\$\{[A-Za-z_]\w*:?[-+=?]/
 const pathInShell = /(?<![\w./~$}"'-])(\.{1,2}\/[\w.@+-][\w./@+-]*)/g
 const shellArgs: Readonly<Record<string, string>> = { 'cmd.run': 'cmd', 'shell.run': 'script' }
 
 /**
- * Warns of what a command has where `errand run` carries it out on this machine, and has not on a runner of a hub: a
- * variable of your own shell, and a file beside the folder in which you started it. Only what is certain is reported:
- * a variable that nothing in the file sets, and a path that no other text of the file names. The workflow has no mistakes.
+ * Warns of what a command has when `errand run` runs it on this machine but lacks on a hub's runner: a variable of your
+ * own shell, or a file beside the folder in which you started it. Reports only certain cases: a variable that nothing
+ * in the file sets, and a path that no other text of the file names. Expects a valid workflow.
  */
 export function checkElsewhere(report: Report, workflow: Workflow): void {
   const { steps, finally: last = [], inputs = {}, env = {} } = workflow
@@ -27,7 +27,7 @@ export function checkElsewhere(report: Report, workflow: Workflow): void {
     ...Object.keys(env),
     ...all.flatMap((s) => [...knownExports(s)]),
   ])
-  // What a program prints as exports, and what is in a checkout, cannot be seen here.
+  // Exports that a program prints, and files of a checkout, are not visible here.
   const seesVariables = !all.some(
     ({ args, action }) => own(args, 'export_vars') === true || action === 'workflow.run',
   )
@@ -87,7 +87,7 @@ const warnOfPath = (report: Report, path: ValuePath, name: string, at?: number):
     hint: 'on this machine it is seen from the folder you are in; check out the repository with workspace, or write the whole path',
   })
 
-/** Whether no other text of the file has the name: a step that makes the file or folder has it too. */
+/** Reports whether no other text of the file contains the name: a step that creates the file or folder would. */
 function isNamedOnce(path: string, texts: string): boolean {
   const name = path.split('/').findLast((part) => part !== '' && part !== '.')!
   return texts.split(name).length <= 2

@@ -3,6 +3,6 @@ import { builtinActions } from '../../contract/actions.ts'
 import { parseWorkflow } from './check.ts'
 import type { AskedCheck } from './check-aside.ts'
 
-/** The thread of `checkAside`: checks one file, and ends. */
+/** The thread of `checkAside`: checks one file, then ends. */
 const { text, agents } = workerData as AskedCheck
 parentPort!.postMessage(parseWorkflow(text, { catalog: builtinActions, agents }))

@@ -11,13 +11,13 @@ import { declaredExports, eachUse, knownExports } from './variable-uses.ts'
 interface Place {
   path: ValuePath
   step: unknown
-  /** Variables of the secrets that its processes have. */
+  /** Variables that hold the secrets of its processes. */
   secrets: ReadonlySet<string>
 }
 
 /**
- * A secret has a name of its own, and stands in the arguments of the steps that name it, nowhere else. Those that were put
- * in the place of credentials in `env` are not looked at: there they may stand.
+ * Checks that a secret has a name of its own, and appears only in the arguments of the steps that name it. Skips the
+ * secrets that replaced credentials in `env`: they may appear anywhere.
  */
 export function checkSecrets(report: Report, workflow: unknown, catalog: ActionCatalog): void {
   const places: Place[] = (['steps', 'finally'] as const).flatMap((list) =>
@@ -45,7 +45,7 @@ function variablesOf(secrets: unknown): string[] {
   )
 }
 
-/** Where each variable of the file comes from that is no secret. */
+/** Returns where each variable of the file that is not a secret comes from. */
 function plainVariables(workflow: unknown): Map<string, string> {
   const found = new Map<string, string>()
   const add = (names: readonly string[], from: string) => {
@@ -138,7 +138,7 @@ function refuse(
 
 type Names = ReadonlySet<string>
 
-/** Warns of credentials that stand in `env`, without showing their lines. The workflow has no mistakes. */
+/** Warns of credentials in `env`, without showing their lines. Expects a valid workflow. */
 export function checkCredentials(report: Report, workflow: Workflow, catalog: ActionCatalog): void {
   const warn = (path: ValuePath, env: Step['env'], read: Names) => {
     for (const [name, value] of Object.entries(env ?? {})) {
@@ -162,7 +162,7 @@ export function checkCredentials(report: Report, workflow: Workflow, catalog: Ac
       warn([list, index], step.env, readOfStep(step, catalog))
 }
 
-/** The value where a variable of `env` looks like a credential that stands there itself, and not as another variable's. */
+/** Returns the value of a variable of `env` that looks like a literal credential, not like another variable's value. */
 export function credentialText(name: string, value: unknown): string | undefined {
   if (!isCredentialName(name) || (typeof value !== 'string' && typeof value !== 'number')) return undefined
   const text = String(value)
@@ -170,7 +170,9 @@ export function credentialText(name: string, value: unknown): string | undefined
   return fillText(text, lookupIn({}))
 }
 
-/** Variables that the engine needs the values of: it decides by them, fills them in itself, or a step sets them. */
+/**
+ * Returns the variables whose values the engine needs: it decides by them, fills them in itself, or a step sets them.
+ */
 export function readByEngine(workflow: Workflow, catalog: ActionCatalog): Names {
   const { inputs = {}, env = {}, outputs, concurrency, inventory } = workflow
   const read = new Set([...Object.keys(inputs), ...usesIn([outputs, concurrency?.group, inventory])])
@@ -182,12 +184,12 @@ export function readByEngine(workflow: Workflow, catalog: ActionCatalog): Names 
   return read
 }
 
-/** The same, of the step alone. */
+/** Does as `readByEngine`, for a single step. */
 export function readOfStep(step: Step, catalog: ActionCatalog): Names {
   const read = new Set(usesIn([step.when, step.targets, step.foreach]))
   for (const { action, args } of [step, ...(step.rollback ? [step.rollback] : [])]) {
     const { workflow: _, ...texts } = args
-    // What vars.set sets is a variable of the run.
+    // The variables that vars.set sets belong to the run.
     const isRead = catalog[action]?.place === 'engine' || action === 'vars.set'
     const own = isRead ? texts : { output_path: args.output_path }
     for (const name of usesIn(own)) read.add(name)
@@ -198,7 +200,7 @@ export function readOfStep(step: Step, catalog: ActionCatalog): Names {
   return read
 }
 
-/** Names of the variables that the texts of a value use. */
+/** Returns the names of the variables that the texts of a value use. */
 export function usesIn(value: unknown): string[] {
   const names: string[] = []
   eachUse([], value, { has: () => true }, (_path, _index, name) => names.push(name))

@@ -16,7 +16,10 @@ export interface CheckedArgs {
   rollback?: Record<string, unknown>
 }
 
-/** All of a step that its own schema cannot say. `hosts` are the inventory's, undefined where that is broken. */
+/**
+ * Checks everything about a step that its schema cannot express. `hosts` are the inventory's, undefined when the
+ * inventory is broken.
+ */
 export function checkStep(
   report: Report,
   path: ValuePath,
@@ -84,7 +87,7 @@ function checkTargets(
 const hostHint = (name: string): string =>
   `write inventory: {hosts: {${/^[\w.-]+$/.test(name) ? name : 'web'}: {address: "http://10.0.0.5:7072"}}} at the top level`
 
-/** `matrix` and `foreach` exclude each other, and a step has a bounded number of instances. */
+/** Checks that `matrix` and `foreach` are not combined, and that a step has a limited number of instances. */
 function checkInstances(report: Report, path: ValuePath, step: unknown): void {
   const matrix = own(step, 'matrix')
   const foreach = own(step, 'foreach')
@@ -105,7 +108,7 @@ function checkInstances(report: Report, path: ValuePath, step: unknown): void {
   })
 }
 
-/** The contract of the action named at `path`, where there is one. */
+/** Returns the contract of the action named at `path`, if there is one. */
 function checkAction(
   report: Report,
   path: ValuePath,
@@ -129,7 +132,7 @@ function checkAction(
   return undefined
 }
 
-/** The keys that a step which the engine itself carries out cannot have, and what to do instead. */
+/** Keys that a step which the engine itself runs cannot have, and what to do instead. */
 const hostOnly: Readonly<Record<string, string>> = {
   targets: 'leave targets out',
   retry: 'leave retry out, or put it on the steps of the sub-workflow',
@@ -154,14 +157,14 @@ function checkEngineStep(report: Report, path: ValuePath, step: unknown, action:
 
 const processActions = ['cmd.run', 'shell.run']
 
-/** A variable that a step must export has to come from somewhere. */
+/** Checks that a variable that a step must export is set somewhere. */
 function checkExpectedVars(report: Report, path: ValuePath, step: unknown, action: string): void {
   const expected = own(step, 'expect_vars')
   if (!processActions.includes(action) || !Array.isArray(expected)) return
   if (own(own(step, 'args'), 'export_vars') === true) return
   const outputs = own(step, 'outputs')
   for (const [index, name] of expected.entries()) {
-    // What is no name at all is told by the schema.
+    // The schema reports what is not a name at all.
     if (!safeParse(VarName, name).success || own(outputs, name) !== undefined) continue
     report.say(
       [...path, 'expect_vars', index],
@@ -174,9 +177,9 @@ function checkExpectedVars(report: Report, path: ValuePath, step: unknown, actio
 }
 
 /**
- * Checks arguments by their action's schema; answers them with its defaults, or undefined. What a text with a
- * `${VAR}` will say is not known yet: it is checked again when it is filled in; only
- * what the engine itself carries out has to fit at once.
+ * Checks arguments against their action's schema. Returns them with its defaults, or undefined. The result of a text
+ * with a `${VAR}` is unknown yet, so it is checked again after it is filled in; only for an action that the engine
+ * itself runs must it fit at once.
  */
 function checkArgs(
   report: Report,
@@ -214,7 +217,7 @@ export function isTemplate(value: unknown): boolean {
 
 const maxDepth = 100
 
-/** Every `${` in the texts of a value begins a variable. */
+/** Checks that every `${` in the texts of a value begins a variable. */
 export function checkTemplates(report: Report, path: ValuePath, value: unknown, depth = 0): void {
   if (depth > maxDepth) {
     report.say(path, 'is nested too deeply', { hint: `at most ${maxDepth} levels` })
@@ -228,7 +231,7 @@ export function checkTemplates(report: Report, path: ValuePath, value: unknown, 
   }
 }
 
-/** One name or one glob each, and a place in the workspace. */
+/** Checks that each entry has one name or one glob, and a path in the workspace. */
 function checkNeededFiles(report: Report, path: ValuePath, needed: unknown): void {
   for (const [index, one] of asList(needed).entries()) {
     const [name, glob, to] = [own(one, 'name'), own(one, 'glob'), asText(own(one, 'to'))]
@@ -261,7 +264,7 @@ function checkWhen(report: Report, path: ValuePath, when: unknown): void {
   }
 }
 
-/** The first word that looks like a variable's name, in a test or comparison that has no variable. */
+/** Returns the first word that looks like a variable's name, in a test or comparison without variables. */
 function bareWord(ast: WhenAst): string | undefined {
   if (ast.type === 'not') return bareWord(ast.term)
   if ('terms' in ast) {
@@ -278,7 +281,9 @@ function bareWord(ast: WhenAst): string | undefined {
   )[0]
 }
 
-/** Warns of another system's expressions in a shell's text: the shell reads that as it stands, and knows nothing of them. */
+/**
+ * Warns of another system's expressions in a shell's text, since the shell does not know them and reads them literally.
+ */
 function checkShellText(report: Report, path: ValuePath, text: unknown): void {
   const found = /\$\{\{\s*([\w.]{1,100})[^}\n]{0,100}\}\}/.exec(asText(text) ?? '')
   if (!found) return
@@ -292,7 +297,7 @@ function checkShellText(report: Report, path: ValuePath, text: unknown): void {
   })
 }
 
-/** Regular expressions that outputs are cut out with. */
+/** Checks the regular expressions that extract outputs. */
 function checkOutputs(report: Report, path: ValuePath, outputs: unknown): void {
   for (const [name, source] of entriesOf(outputs)) {
     const regex = asText(own(source, 'regex'))

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { builtinActions as catalog } from '../../contract/actions.ts'
 import { parseWorkflow } from './check.ts'
 
-/** The problems that are told of steps, each of these a line of YAML. */
+/** Returns the problems of steps, each given as a line of YAML. */
 function told(steps: readonly string[], more = ''): string[] {
   const text = `version: v0.1\nname: w\n${more}steps:\n${steps.map((step) => `  - ${step}\n`).join('')}`
   const { workflow, problems } = parseWorkflow(text, { catalog })
@@ -73,7 +73,7 @@ test('every place that is filled in is looked at, each variable once a step', ()
   assert.deepEqual(places(`{name: b, env: {V: "\${V}"}, ${write}}`), ['V in env of step "b"'])
   assert.deepEqual(places('{name: b, targets: ["${V}"], action: noop}'), ['targets[0] in step "b"'])
   assert.deepEqual(places('{name: b, foreach: "${V}", action: noop}'), ['foreach in step "b"'])
-  // Only what a step that runs on no host reads itself: its sub-workflow has variables of its own.
+  // Counts only what a step without a host reads itself: its sub-workflow has variables of its own.
   const sub =
     'workflow: {version: v0.1, name: i, inputs: {V: {}}, steps: [{name: i, action: noop, when: "${V}"}]}'
   assert.deepEqual(places(`{name: b, action: workflow.run, args: {${sub}}}`), [])

@@ -13,8 +13,8 @@ const shellArgs: Readonly<Record<string, string>> = {
 }
 
 /**
- * Warns of a step of a graph that reads what another step sets, where neither needs the other: which of them is first is
- * chance then, and so what is read. The workflow has no mistakes.
+ * Warns of a step of a graph that reads what another step sets, when neither needs the other: their order, and so the
+ * value that is read, is then random. Expects a valid workflow.
  */
 export function checkTiming(report: Report, workflow: Workflow, catalog: ActionCatalog): void {
   const { steps } = workflow
@@ -42,7 +42,7 @@ export function checkTiming(report: Report, workflow: Workflow, catalog: ActionC
   }
 }
 
-/** Which steps set each variable that the file does not give at the start. */
+/** Returns, for each variable without a value at the start, the steps that set it. */
 function settersOf({ steps, inputs = {}, env = {} }: Workflow): Map<string, bigint> {
   const setters = new Map<string, bigint>()
   for (const [index, step] of steps.entries())
@@ -54,7 +54,7 @@ function settersOf({ steps, inputs = {}, env = {} }: Workflow): Map<string, bigi
 
 type Names = { has(name: string): boolean }
 
-/** Each of these variables that a step takes from the run; those of its own hide the run's. */
+/** Yields each of these variables that a step reads from the run; the step's own variables hide the run's. */
 function eachRead(
   path: ValuePath,
   step: Step,
@@ -94,18 +94,18 @@ function eachShellRead(
 
 /** Sets of steps, as bits by position: a graph may have thousands. */
 interface StepOrder {
-  /** Of each step, those that have ended when it begins. */
+  /** Steps that have ended when a step begins, by its position. */
   before: readonly bigint[]
-  /** Of each step, those that begin when it has ended. */
+  /** Steps that begin after a step has ended, by its position. */
   after: readonly bigint[]
 }
 
 const bit = (position: number): bigint => 1n << BigInt(position)
 
-/** The first of a set that is not empty. */
+/** Returns the first member of a set that is not empty. */
 const first = (steps: bigint): number => (steps & -steps).toString(2).length - 1
 
-/** `needs`: of each step the positions of those it needs, without a circle. */
+/** `needs`: for each step the positions of those it needs, without a circle. */
 function stepOrder(needs: readonly (readonly number[])[]): StepOrder {
   const dependents: number[][] = needs.map(() => [])
   for (const [step, own] of needs.entries()) for (const need of own) dependents[need]!.push(step)
@@ -115,7 +115,10 @@ function stepOrder(needs: readonly (readonly number[])[]): StepOrder {
   return { before: reach(needs, sorted), after: reach(dependents, sorted.reverse()) }
 }
 
-/** All that the edges lead to, directly or through others; whom they lead to comes first in `sorted`. */
+/**
+ * Returns everything that the edges lead to, directly or indirectly; in `sorted`, targets come before the steps that
+ * lead to them.
+ */
 function reach(edges: readonly (readonly number[])[], sorted: readonly number[]): bigint[] {
   const reached = edges.map(() => 0n)
   for (const step of sorted) for (const next of edges[step]!) reached[step]! |= reached[next]! | bit(next)

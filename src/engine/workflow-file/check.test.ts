@@ -5,7 +5,7 @@ import { builtinActions as catalog } from '../../contract/actions.ts'
 import { checkWorkflow, parseWorkflow } from './check.ts'
 
 const check = (text: string) => parseWorkflow(text, { catalog, file: 'flow.yaml' })
-/** A workflow of the given steps, each a line of YAML. */
+/** Makes a workflow of the given steps, each a line of YAML. */
 const steps = (lines: readonly string[], more = '') =>
   `version: v0.1\nname: w\n${more}steps:\n${lines.map((line) => `  - ${line}\n`).join('')}`
 const told = (text: string) =>
@@ -13,7 +13,7 @@ const told = (text: string) =>
     ({ line, column, message, hint }) => `${line}:${column} ${message}${hint ? ` | ${hint}` : ''}`,
   )
 
-/** The one problem of a workflow. */
+/** Returns the only problem of a workflow. */
 function only(text: string): string {
   const all = told(text)
   assert.equal(all.length, 1, all.join('\n'))

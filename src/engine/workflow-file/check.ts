@@ -15,30 +15,36 @@ import { type Problem, Report, sortProblems } from './problems.ts'
 import { describe, findingsOf, safeParse } from './sentences.ts'
 import { inlineWorkflow, type SubWorkflows, subWorkflows } from './sub-workflows.ts'
 
-/** From this length on a program that serves many checks a file aside: in place it would hold up all else for too long. */
+/**
+ * Length from which a program that serves many users checks a file in a thread: checking it in place would block
+ * everything else for too long.
+ */
 export const ASIDE_LENGTH = 64 * 1024
 
 export interface CheckOptions {
   catalog: ActionCatalog
   /** The file's name, as problems show it. */
   file?: string
-  /** Reads the text of a file that `workflow.run` names, by its path from this file's folder. Throws where it cannot. */
+  /** Reads a file that `workflow.run` names, by its path from this file's folder. Throws when it cannot. */
   readFile?: (path: string) => string
-  /** Agents that are known beside those that ship with Errand; absent: their names are not looked at. */
+  /** Known agents in addition to those that ship with Errand; absent: their names are not checked. */
   agents?: readonly string[]
-  /** Names that targets may have beside those of the inventory. */
+  /** Names that targets may have in addition to those of the inventory. */
   hosts?: readonly string[]
-  /** Whether to warn of what the file has on this machine alone, and not through a hub. */
+  /** Whether to warn of what the file finds only on this machine, and not through a hub. */
   warnsOfHub?: boolean
 }
 
-/** With `workflow` unless a problem is an error. */
+/** Has a `workflow` unless a problem is an error. */
 export interface Checked {
   workflow?: Workflow
   problems: Problem[]
 }
 
-/** Checks a workflow file: all mistakes at once, with their places. Files of sub-workflows are read and put in. */
+/**
+ * Checks a workflow file and reports all mistakes at once, with their positions. Reads sub-workflow files and inlines
+ * them.
+ */
 export function parseWorkflow(text: string, options: CheckOptions): Checked {
   const { value, locate, problems } = parseYaml(text)
   if (problems.length > 0)
@@ -46,7 +52,7 @@ export function parseWorkflow(text: string, options: CheckOptions): Checked {
   return checkWorkflow(value, { ...options, locate })
 }
 
-/** Checks a workflow that is a value already. The answer is a new value, with all defaults. */
+/** Checks a workflow that is a value already. Returns a new value, with all defaults. */
 export function checkWorkflow(value: unknown, options: CheckOptions & { locate?: Locate }): Checked {
   const report = new Report(value, { file: options.file, locate: options.locate })
   const workflow = checkInto(report, value, options.catalog, subWorkflows(options, checkInto))
@@ -114,7 +120,7 @@ function isWorkflowMap(report: Report, value: unknown): boolean {
   return false
 }
 
-/** Undefined where the inventory is broken: what targets name cannot be told then. */
+/** Returns the names of the hosts; undefined when the inventory is broken, since the targets cannot be checked then. */
 function hostNames(workflow: unknown, more: readonly string[] = []): Set<string> | undefined {
   const inventory = own(workflow, 'inventory')
   if (inventory === undefined) return new Set(more)
@@ -122,7 +128,7 @@ function hostNames(workflow: unknown, more: readonly string[] = []): Set<string>
   return hosts && new Set([...Object.keys(hosts), ...more])
 }
 
-/** Names are unique over all steps; needs name other main steps, without a circle. */
+/** Checks that names are unique over all steps, and that needs name other main steps, without a circle. */
 function checkNamesAndNeeds(report: Report, workflow: unknown): void {
   const main = asList(own(workflow, 'steps'))
   const last = asList(own(workflow, 'finally'))
@@ -200,7 +206,9 @@ function checkNeeds(report: Report, main: readonly unknown[], names: ReadonlyMap
   }
 }
 
-/** Files come from main steps that are over by then: those before it in a list, or that it needs in a graph. */
+/**
+ * Checks that files come from main steps that are over by then: those before it in a list, or that it needs in a graph.
+ */
 function checkNeededFiles(
   report: Report,
   main: readonly unknown[],
@@ -237,7 +245,7 @@ function leadsTo(edges: readonly (readonly number[])[], from: number, to: number
   return false
 }
 
-/** One circle for each edge that closes one, found depth first; each node is entered once. */
+/** Returns one circle for each edge that closes one, found depth first; each node is entered once. */
 function circles(edges: readonly (readonly number[])[]): number[][] {
   const found: number[][] = []
   const done = new Set<number>()
@@ -266,7 +274,7 @@ function circles(edges: readonly (readonly number[])[]): number[][] {
   return found
 }
 
-/** Choices fit the type, and the default fits both. */
+/** Checks that choices fit the type, and the default fits both. */
 function checkInputs(report: Report, workflow: unknown): void {
   for (const [name, input] of entriesOf(own(workflow, 'inputs'))) {
     const type = Input.shape.type.safeParse(own(input, 'type'))

@@ -46,7 +46,7 @@ finally: [{name: c, action: noop}]
       ['b', ['a'], ['x', 'y']],
     ],
   )
-  // What is kept is read again for a repeat of the run.
+  // The stored text is read again for a repeat of the run.
   const again = checkWorkflow(graph, { catalog }).workflow!
   assert.deepEqual(
     again.steps.map(({ name, needs }) => [name, needs]),

@@ -5,12 +5,12 @@ import { checkTemplates } from './check-step.ts'
 import { asList, asMap, asText, own } from './loose-values.ts'
 import type { Report } from './problems.ts'
 
-/** The step that `workspace:` of a file is short for. */
+/** The step that a file's `workspace:` stands for. */
 export const CHECKOUT_STEP = 'workspace'
 const ACTION = 'git.workspace'
 const TOKEN = 'GIT_TOKEN'
 
-/** Checks `workspace:` of a file as far as its steps are concerned: their names, and the hosts that they run on. */
+/** Checks a file's `workspace:` against its steps: their names, and the hosts that they run on. */
 export function checkCheckout(report: Report, workflow: unknown, catalog: ActionCatalog): void {
   const asked = own(workflow, 'workspace')
   if (!asMap(asked)) return
@@ -32,7 +32,10 @@ export function checkCheckout(report: Report, workflow: unknown, catalog: Action
     }
 }
 
-/** The workflow with a first step for its `workspace:`, on each host of its steps, that all others need; as it is without one. */
+/**
+ * Returns the workflow with a first step for its `workspace:`, on each host of its steps, which all others need.
+ * Without a `workspace:` it is returned unchanged.
+ */
 export function withCheckoutStep(workflow: Workflow, catalog: ActionCatalog): Workflow {
   const { workspace, ...rest } = workflow
   if (workspace === undefined) return workflow
@@ -56,14 +59,14 @@ export function withCheckoutStep(workflow: Workflow, catalog: ActionCatalog): Wo
   return { ...rest, steps: [first, ...workflow.steps.map(needing)] }
 }
 
-/** The workflow whose checkout gets its token from this secret of the hub, where the file names none. */
+/** Returns the workflow whose checkout gets its token from this secret of the hub, if the file names none. */
 export function withCheckoutToken(workflow: Workflow, secret: string | undefined): Workflow {
   if (secret === undefined || checkoutWithoutToken(workflow) === undefined) return workflow
   const [first, ...others] = workflow.steps
   return { ...workflow, steps: [{ ...first!, secrets: { [TOKEN]: secret } }, ...others] }
 }
 
-/** The address of the repository whose checkout the workflow begins with and gives no token to, as it is written. */
+/** Returns the address, as written, of the repository that the workflow first checks out without a token. */
 export function checkoutWithoutToken({ steps: [first] }: Workflow): string | undefined {
   if (first?.name !== CHECKOUT_STEP || first.action !== ACTION) return undefined
   return first.secrets === undefined && first.env === undefined ? asText(own(first.args, 'repo')) : undefined

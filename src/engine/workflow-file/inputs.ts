@@ -11,8 +11,8 @@ export interface InputProblem {
 }
 
 /**
- * The variables that a run starts with: what is given, and the defaults of inputs that are not. A name that is
- * no input is allowed. Throws `invalid_argument` with the first mistakes (details: `InputProblem[]`).
+ * Returns the variables that a run starts with: the given values, and the defaults of the other inputs. Names that are
+ * not inputs are allowed. Throws `invalid_argument` with the first mistakes (details: `InputProblem[]`).
  */
 export function resolveInputs(workflow: Workflow, given: Given): Record<string, string> {
   const problems = inputProblems(workflow, given)
@@ -35,7 +35,7 @@ export function resolveInputs(workflow: Workflow, given: Given): Record<string, 
   return values
 }
 
-/** The first mistakes in the values given for a workflow's inputs; `isOpen` values are not known yet. */
+/** Returns the first mistakes in the values given for a workflow's inputs; `isOpen` values are not known yet. */
 export function inputProblems(
   workflow: Workflow,
   given: Given,
@@ -56,8 +56,8 @@ export function inputProblems(
 }
 
 /**
- * The first mistakes in values before a run is begun with them, each told as what stands at its field: also names that are
- * neither an input nor a variable of the file.
+ * Returns the first mistakes in values before a run starts with them, each worded for its field. Names that are neither
+ * an input nor a variable of the file count as mistakes.
  */
 export function fieldProblems(
   workflow: Workflow,
@@ -84,8 +84,8 @@ export function fieldProblems(
 }
 
 /**
- * Those of a run's variables that it was given, as far as that can be told: not what `env` and the defaults say. Credentials
- * are left out.
+ * Returns the variables that a run was given, as far as that is known: without values that come from `env` and the
+ * defaults, and without credentials.
  */
 export function givenValues(
   workflow: Workflow,
@@ -104,7 +104,7 @@ export function givenValues(
 
 type Scalar = string | number | boolean
 
-/** Returns why a value is none of this input, as it follows the input's name; undefined where it fits. */
+/** Returns why a value does not fit this input, worded to follow the input's name; undefined when it fits. */
 export function misfit(value: Scalar, input: Pick<Input, 'type' | 'enum'>): string | undefined {
   const text = String(value)
   if (input.type === 'number' && !isNumber(text)) return `must be a number, but is ${describe(value)}`

@@ -1,17 +1,17 @@
-/** Reading a value that may be of any type: what does not fit is left to the schema's own complaint. */
+/** Reads values of any type: what does not fit is left for the schema to report. */
 export type Loose = Readonly<Record<string, unknown>>
 
 export function asMap(value: unknown): Loose | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Loose) : undefined
 }
 
-/** Empty where it is no map. */
+/** Returns a map's entries; empty when the value is not a map. */
 export function entriesOf(value: unknown): [string, unknown][] {
   const map = asMap(value)
   return map ? Object.entries(map) : []
 }
 
-/** Empty where it is no list. */
+/** Returns a list; empty when the value is not a list. */
 export function asList(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : []
 }
@@ -20,7 +20,7 @@ export function asText(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
-/** The value of a map's own key. */
+/** Returns the value of a map's own key. */
 export function own(value: unknown, key: string): unknown {
   const map = asMap(value)
   return map && Object.hasOwn(map, key) ? map[key] : undefined

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { builtinActions as catalog } from '../../contract/actions.ts'
 import { parseWorkflow } from './check.ts'
 
-/** Mistakes of those who write their first file, many with another system in mind, and what each is answered with. */
+/** Mistakes of people who write their first file, many with another system in mind, and the answer to each. */
 type Mistakes = Readonly<Record<string, readonly string[]>>
 
 const inAStep: Mistakes = {

@@ -15,17 +15,17 @@ import { keyOf, type Locate, locator } from './positions.ts'
 import { type Problem, sortProblems } from './problems.ts'
 
 export interface ParsedYaml {
-  /** Absent where there are problems. */
+  /** Absent when there are problems. */
   value?: unknown
   locate: Locate
   problems: Problem[]
 }
 
-/** Reads one YAML document. Mistakes of the YAML itself are problems, at most twenty of them. */
+/** Reads one YAML document. Returns mistakes of the YAML itself as problems, at most twenty of them. */
 export function parseYaml(text: string): ParsedYaml {
   const lines = new LineCounter()
   try {
-    // The library's own search for repeated keys takes a time that grows with their square.
+    // The library's own search for repeated keys takes quadratic time.
     const options = { lineCounter: lines, merge: true, prettyErrors: false, uniqueKeys: false }
     const document = parseDocument(text, options)
     const { faults, targets } = review(document)
@@ -42,12 +42,12 @@ export function parseYaml(text: string): ParsedYaml {
   }
 }
 
-/** The library looks through all of them for each alias. */
+/** The library searches all of them for each alias. */
 const maxAnchorsAndAliases = 2000
 
 /**
- * Finds repeated and reserved keys and aliases of nothing, keeps numbers that become variables as they are written, and
- * answers what each alias stands for.
+ * Finds repeated and reserved keys and aliases of nothing, preserves the digits of numbers that become variables, and
+ * returns what each alias stands for.
  */
 function review(document: Document): { faults: YamlFault[]; targets: Map<Alias, Node> } {
   const faults: YamlFault[] = []
@@ -98,10 +98,10 @@ function review(document: Document): { faults: YamlFault[]; targets: Map<Alias, 
   return { faults, targets }
 }
 
-/** In characters and entries; a file without aliases is bounded by its own length. */
+/** Limit in characters and entries; a file without aliases is limited by its own length. */
 const maxExpandedSize = 8 * 1024 * 1024
 
-/** How large a value is with everything that aliases share written out. */
+/** Returns the size of a value when all that aliases share is written out. */
 function expandedSize(value: unknown, sizes = new Map<object, number>()): number {
   if (typeof value === 'string') return value.length
   if (typeof value !== 'object' || value === null) return 1
@@ -113,11 +113,11 @@ function expandedSize(value: unknown, sizes = new Map<object, number>()): number
   return size
 }
 
-/** A number that becomes a variable keeps its digits: 3.10 is not 3.1. */
+/** Matches places where a number becomes a variable and keeps its digits: 3.10 is not 3.1. */
 const becomesText =
   /^(.*\.args\.workflow\.|playbooks?\.(\d+\.)?)?(env|inputs\.[^.]+\.(default|enum)|(steps|finally)\.\d+\.(env|matrix|foreach|args\.(vars|inputs)))(\.|$)/
 
-/** Of names; each place in a list is 0, as looking it up takes a time that grows with the square of the list. */
+/** Returns a path of names. Each place in a list is 0, because finding its index takes quadratic time. */
 function pathOf(ancestors: readonly unknown[], node: unknown): string {
   const path: (string | number)[] = []
   for (const [index, ancestor] of ancestors.entries()) {
@@ -129,7 +129,7 @@ function pathOf(ancestors: readonly unknown[], node: unknown): string {
   return path.join('.')
 }
 
-/** As the library reports it, or we in its manner: `pos` begins with the offset in the text. */
+/** A fault in the library's form, whether reported by it or by Errand: `pos` begins with the offset in the text. */
 interface YamlFault {
   code: string
   message: string
@@ -139,7 +139,7 @@ interface YamlFault {
 const maxProblems = 20
 const tooDeep = 'the file is nested too deeply'
 
-/** One slip in YAML tends to be reported several times over: the first of each line is kept. */
+/** Reduces the problems to the first of each line, because one slip in YAML tends to be reported several times. */
 function yamlProblems(faults: readonly YamlFault[], text: string, lines: LineCounter): Problem[] {
   const all = faults.map(({ code, message, pos }): Problem => {
     const { line, col } = lines.linePos(pos[0] ?? 0)
@@ -156,7 +156,7 @@ function yamlProblems(faults: readonly YamlFault[], text: string, lines: LineCou
   return [...kept.values()].slice(0, maxProblems)
 }
 
-/** Returns the problem of a text in which there is no document to speak of. */
+/** Returns the problem of a text that contains no usable document. */
 function unreadable(error: unknown): Problem {
   const message = error instanceof Error ? error.message : String(error)
   return atStart(error instanceof RangeError ? tooDeep : `not valid YAML: ${firstLine(message)}`)
@@ -212,7 +212,7 @@ const slips: Readonly<Record<string, string | undefined>> = {
   BAD_DQ_ESCAPE: 'within "…" a \\ is written \\\\; or use single quotes',
 }
 
-/** Most often a value holds a character that means something to YAML. */
+/** Suggests quotes: most often a value contains a character that has a meaning in YAML. */
 function quotesHint(code: string, before: string): string | undefined {
   const slip = slips[code]
   if (before.endsWith('$')) return 'within [ ] and { } put it in quotes: "${NAME}"'

@@ -10,7 +10,7 @@ import {
   type YAMLMap,
 } from 'yaml'
 
-/** Counted from 1. */
+/** Line and column, counted from 1. */
 export interface Position {
   line: number
   column: number
@@ -18,8 +18,8 @@ export interface Position {
 export type ValuePath = readonly (string | number)[]
 
 /**
- * Where the key or the value at a path stands, or, given a number, that character of its text. What is not there
- * is placed at the nearest that holds it.
+ * Finds the position of the key or the value at a path or, given a number, of that character of its text. Something
+ * missing gets the position of the nearest thing around it.
  */
 export type Locate = (path: ValuePath, at: 'key' | 'value' | number) => Position | undefined
 
@@ -58,7 +58,7 @@ function startOf(node: unknown): number | undefined {
 
 type Child = { key?: unknown; value: unknown }
 
-/** Looks children up; the keys of a map are gathered once. */
+/** Makes a function that looks children up; the keys of a map are collected once. */
 function childFinder(targets: Targets): (node: unknown, part: string | number) => Child | undefined {
   const known = new Map<YAMLMap, Map<string, Pair>>()
   const pairsOf = (map: YAMLMap): Map<string, Pair> => {
@@ -84,14 +84,14 @@ function childFinder(targets: Targets): (node: unknown, part: string | number) =
   return childOf
 }
 
-/** The key as it stands in the value; the merge key `<<` is a symbol in the tree. */
+/** Returns the key as it appears in the value; the merge key `<<` is a symbol in the tree. */
 export function keyOf(pair: Pair): string {
   if (!isScalar(pair.key)) return ''
   const { value } = pair.key
   return typeof value === 'symbol' ? (value.description ?? '') : String(value)
 }
 
-/** Where a character of a text stands, for texts that are written as they are: one line, or a `|` block. */
+/** Finds the position of a character of a text that is written literally: on one line, or in a `|` block. */
 function characterOf(node: unknown, index: number, source: string, lines: LineCounter): Position | undefined {
   if (!isScalar(node) || typeof node.value !== 'string' || !node.range) return undefined
   const [start, end] = node.range

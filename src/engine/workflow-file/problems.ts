@@ -5,7 +5,7 @@ import { type Finding, MOST_FAULTS, unknownKey } from './sentences.ts'
 
 export type { Problem }
 
-/** `flow.yaml:12:5: error: unknown key "target" in step "x"`, and the hint on a line of its own. */
+/** Formats a problem as `flow.yaml:12:5: error: unknown key "target" in step "x"`, with the hint on its own line. */
 export function formatProblem(problem: Problem): string {
   return [headline(problem), ...hintLine(problem)].join('\n')
 }
@@ -13,7 +13,7 @@ export function formatProblem(problem: Problem): string {
 const maxShown = 100
 const before = 60
 
-/** The same, with the line of the source and a caret. `source` is the text of the problem's file. */
+/** Formats a problem with the line of the source and a caret. `source` is the text of the problem's file. */
 export function formatProblemWithSource(problem: Problem, source: string | undefined): string {
   const line =
     problem.line === undefined ? undefined : source?.split('\n')[problem.line - 1]?.replace(/\r$/, '')
@@ -32,7 +32,7 @@ export function formatProblemWithSource(problem: Problem, source: string | undef
 
 const last = Number.MAX_SAFE_INTEGER
 
-/** By file, then by place; what a file used twice says twice is said once. */
+/** Sorts by file, then by position, and removes the duplicates of a file that is used twice. */
 export function sortProblems(problems: readonly Problem[]): Problem[] {
   const files = [...new Set(problems.map((problem) => problem.file))]
   const once = new Map(problems.map((problem) => [JSON.stringify(problem), problem]))
@@ -44,7 +44,7 @@ export function sortProblems(problems: readonly Problem[]): Problem[] {
   )
 }
 
-/** `steps[0].args.cmd` */
+/** Formats a path like `steps[0].args.cmd`. */
 export function formatPath(path: readonly (string | number)[]): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`
@@ -66,31 +66,31 @@ function hintLine({ hint }: Problem): string[] {
   return hint === undefined ? [] : [`  hint: ${visible(hint)}`]
 }
 
-/** Returns a file's text so that it does not steer the terminal that shows it. One column stays one column. */
+/** Escapes a file's text so that it cannot control the terminal that shows it. One column stays one column. */
 function visible(text: string): string {
   return text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, (character) =>
     character === '\t' ? ' ' : '\uFFFD',
   )
 }
 
-/** Longest text that is told of a problem: names in it are strangers'. */
+/** Longest text of a problem: names in it may come from strangers. */
 const MAX_TOLD = 1_000
 
-/** Returns the text, or how it begins where it is longer than it may be. */
+/** Returns the text, or its beginning when it is too long. */
 export const cutShort = (text: string, most = MAX_TOLD): string =>
   text.length <= most ? text : `${text.slice(0, most - 3)}...`
 
 interface Complaint {
-  /** `value` by default; a number is a character of the text at the path. */
+  /** Default `value`; a number is a character of the text at the path. */
   at?: 'key' | 'value' | number
-  /** A function where finding it takes a while: it is called only for a problem that is kept. */
+  /** A function when finding the hint is slow: it is called only for a problem that is reported. */
   hint?: string | (() => string | undefined)
   severity?: Problem['severity']
-  /** Its line in the file is not to be shown. */
+  /** Hides its line in the file. */
   confidential?: true
 }
 
-/** Collects the problems of one file, with their places. */
+/** Collects the problems of one file, with their positions. */
 export class Report {
   readonly problems: Problem[]
   readonly #root: unknown
@@ -109,7 +109,7 @@ export class Report {
     this.#prefix = options.prefix ?? []
   }
 
-  /** For a workflow inside this one. */
+  /** Makes a report for a workflow inside this one. */
   within(path: ValuePath): Report {
     return new Report(valueAt(this.#root, path), {
       file: this.#file,
@@ -119,7 +119,7 @@ export class Report {
     })
   }
 
-  /** For another file. */
+  /** Makes a report for another file. */
   of(root: unknown, file: string, locate: Locate): Report {
     return new Report(root, { file, locate, problems: this.problems })
   }
@@ -128,13 +128,13 @@ export class Report {
     return this.problems.some((problem) => problem.severity === 'error')
   }
 
-  /** `message` is the whole sentence. */
+  /** Adds a problem; `message` is the whole sentence. */
   add(
     path: ValuePath,
     message: string,
     { at = 'value', hint, severity = 'error', confidential }: Complaint = {},
   ): void {
-    // Counted by themselves: no number of warnings is a mistake, or hides one.
+    // Warnings and errors are counted apart: no number of warnings is a mistake, or hides one.
     const { length } = this.problems.filter((problem) => problem.severity === severity)
     if (length > MOST_FAULTS) return
     if (length === MOST_FAULTS) {
@@ -159,7 +159,7 @@ export class Report {
     })
   }
 
-  /** `says` follows the name of what stands at the path. */
+  /** Adds a problem; `says` follows the name of what is at the path. */
   say(path: ValuePath, says: string, complaint?: Complaint): void {
     const { subject, place } = this.#nameOf(path)
     this.add(path, `${subject}${place} ${says}`, complaint)
@@ -174,7 +174,7 @@ export class Report {
     } else this.say(path, finding.says, complaint)
   }
 
-  /** `timeout_seconds` and ` in step "x"` */
+  /** Returns the subject and place of a path, such as `timeout_seconds` and ` in step "x"`. */
   #nameOf(path: ValuePath): { subject: string; place: string } {
     const [list, index, ...rest] = path
     if (path.length === 0) return { subject: 'the workflow', place: '' }
@@ -193,7 +193,7 @@ export class Report {
     return { subject: formatPath(rest), place: ` in ${step}` }
   }
 
-  /** `step "x"`, or its number where it has no name. */
+  /** Returns `step "x"`, or the step's number if it has no name. */
   #step(list: 'steps' | 'finally', index: number): string {
     const name = asText(own(valueAt(this.#root, [list, index]), 'name'))
     if (name) return `step ${JSON.stringify(name.slice(0, 80))}`

@@ -10,7 +10,7 @@ const schema = workflowSchema({
   'my.own': { args: z.strictObject({ word: z.enum(['a', 'b']) }), raw: [], place: 'host' },
 }) as unknown as Record<string, Record<string, unknown>>
 
-/** The references of the schema, by `#/…`. */
+/** Returns the references of the schema, by `#/…`. */
 function references(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([key, inner]) =>
@@ -28,7 +28,7 @@ test('the schema knows the keys of a step and the arguments of each action', () 
   assert.ok(Object.hasOwn(schema.definitions!, 'args.my.own'))
   assert.equal(step.properties.action!.enum!.includes('bot.serve'), false)
   const inFiles = Object.values(builtinActions).filter(({ made_by }) => made_by === undefined)
-  // These, and my.own.
+  // One for each of these actions, and one for my.own.
   assert.equal(step.allOf.length, inFiles.length + 1)
 })
 

@@ -5,8 +5,8 @@ import { Workflow } from '../../contract/workflow.ts'
 type Json = Record<string, unknown>
 
 /**
- * The file format as JSON Schema (draft 7, which editors know best), with the arguments of each action. It says
- * what a schema can say; `errand validate` finds more.
+ * Returns the file format as JSON Schema (draft 7, which editors know best), with the arguments of each action. It
+ * covers what a schema can express; `errand validate` finds more.
  */
 export function workflowSchema(catalog: ActionCatalog): Json {
   const schema = jsonSchema(Workflow)
@@ -35,7 +35,7 @@ function argsName(action: string): string {
   return `args.${action}`
 }
 
-/** `args` is what the action named beside it takes, and must be there where that needs something. */
+/** Makes `args` depend on the action beside it, and required when that action needs arguments. */
 function byAction(schema: Json, actions: ReadonlyMap<string, Json>): void {
   const properties = schema.properties as { action: Json }
   properties.action = { ...properties.action, enum: [...actions.keys()] }
@@ -56,7 +56,7 @@ function argsSchema(args: z.core.$ZodType): Json {
   return allowVariables(schema) as Json
 }
 
-/** Text that is bound to a pattern or choice may be a variable, which is checked once it is filled in. */
+/** Allows a variable wherever a text must match a pattern or choice; the result is checked once it is filled in. */
 function allowVariables(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(allowVariables)
   if (typeof schema !== 'object' || schema === null) return schema

@@ -3,7 +3,7 @@ import { RUN_SECRET } from '../../contract/step-secrets.ts'
 import type { Step, Workflow } from '../../contract/workflow.ts'
 import { credentialText, readByEngine, readOfStep, usesIn } from './check-secrets.ts'
 
-/** So that what is put before and behind it leaves a variable's name. */
+/** Leaves room for the prefix and suffix of a variable's name. */
 const MAX_NAME = 110
 
 type Env = NonNullable<Step['env']>
@@ -15,9 +15,9 @@ interface Use {
 type Uses = Record<string, Use>
 
 /**
- * A workflow without the credentials that stand in `env`, of its own, its steps and its sub-workflows: the steps name them
- * as secrets, kept under the names in `values`. What the engine must read itself stays as it is. `given`: variables
- * that the caller has set. The workflow has been checked.
+ * Returns a workflow without the credentials in its own `env` and those of its steps and sub-workflows: the steps name
+ * them as secrets, stored under the names in `values`. What the engine must read itself stays in place. `given`:
+ * variables that the caller has set. Expects a checked workflow.
  */
 export function sealedEnv(
   workflow: Workflow,
@@ -44,14 +44,14 @@ function sealedWorkflow(workflow: Workflow, given: Names, catalog: ActionCatalog
   const read = readByEngine(workflow, catalog)
   const env: Env = {}
   const shared: Uses = {}
-  /** Texts with a sealed variable in them, which each step fills in for itself. */
+  /** Texts that contain a sealed variable, which each step fills in for itself. */
   const derived: Env = {}
   for (const [name, value] of Object.entries(workflow.env ?? {})) {
     const text = credentialText(name, value)
     const hidden = (other: string) => Object.hasOwn(shared, other) || Object.hasOwn(derived, other)
     if (read.has(name)) env[name] = value
     else if (text !== undefined) {
-      // Nobody sees the file's own where the caller has given another.
+      // The file's own value is unused where the caller has given another.
       if (!given.has(name)) shared[name] = keep(name, text)
     } else if (!given.has(name) && usesIn(value).some(hidden)) derived[name] = value
     else env[name] = value
@@ -76,7 +76,7 @@ function sealedStep(
   const hidden = new Set([...Object.keys(step.matrix ?? {}), ...(step.foreach === undefined ? [] : ['ITEM'])])
   const env: Env = {}
   const uses: Uses = {}
-  // What runs on no host has no environment: what its arguments do not read, nobody does.
+  // A step without a host has no environment: only its arguments read variables.
   const onHost = catalog[step.action]?.place !== 'engine'
   if (onHost) {
     for (const [name, use] of Object.entries(shared))
@@ -99,7 +99,7 @@ function sealedStep(
   return { ...inner, env, ...(Object.keys(named).length > 0 && { secrets: named }) }
 }
 
-/** The arguments of a `workflow.run`, which hold a checked workflow. */
+/** Seals the arguments of a `workflow.run`, which hold a checked workflow. */
 function sealedArgs(
   { action, args }: { action: string; args: Record<string, unknown> },
   catalog: ActionCatalog,

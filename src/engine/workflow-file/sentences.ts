@@ -4,13 +4,13 @@ import { insteadOfKey, keyHint, keysOf, placeOf, type Root, valueHint, variableH
 import { valueAt } from './loose-values.ts'
 import type { ValuePath } from './positions.ts'
 
-/** A mistake at a place of the value; `says` follows the name of what stands there. */
+/** A mistake at a place of the value; `says` follows the name of what is there. */
 export interface Finding {
   path: ValuePath
   at: 'key' | 'value'
   says: string
   hint?: string | (() => string | undefined)
-  /** The kind of value that is wanted, where the one that is there is of another. */
+  /** The expected kind of value, if the given one is of another kind. */
   expected?: string
 }
 type Issue = z.core.$ZodIssue
@@ -22,14 +22,14 @@ interface Given {
   root: Root
 }
 
-/** How many mistakes are told of one value, body or file; the rest is left out. */
+/** Most mistakes that are reported of one value, body or file. */
 export const MOST_FAULTS = 20
-/** A mistake may be left out for another that says more: so many are looked at. */
+/** Most issues that are examined: one mistake may be dropped for another that says more. */
 const MOST_LOOKED_AT = 10 * MOST_FAULTS
 
 /**
- * Returns zod's issues in words, `MOST_FAULTS` and one more at most: with that one, others may be left out. `value` is what
- * the schema was given; `root`, where it is a workflow file's or an action's.
+ * Returns zod's issues in words, at most `MOST_FAULTS` and one more, which means that others may be missing. `value` is
+ * what the schema was given; `root` says whether it is a workflow file's or an action's.
  */
 export function findingsOf(
   issues: readonly Issue[],
@@ -51,7 +51,7 @@ export function findingsOf(
     .slice(0, MOST_FAULTS + 1)
 }
 
-/** As `flatMap`, which goes no further once there are so many. */
+/** Does as `flatMap`, but stops after `most` results. */
 export function firstOf<T, R>(from: readonly T[], most: number, each: (one: T) => readonly R[]): R[] {
   const found: R[] = []
   if (most <= 0) return found
@@ -63,7 +63,7 @@ export function firstOf<T, R>(from: readonly T[], most: number, each: (one: T) =
 
 const parentOf = ({ path }: Finding): string => JSON.stringify(path.slice(0, -1))
 
-/** Whether the hint for an unknown key says how to write what is missing beside it. */
+/** Reports whether the hint for an unknown key says how to write what is missing beside it. */
 function gives({ path: key }: Finding, path: ValuePath, { value, root }: Given): boolean {
   const given = valueAt(value, key)
   const instead = insteadOfKey(placeOf(root, key.slice(0, -1)), String(key.at(-1)), given)
@@ -134,24 +134,26 @@ function findingOf(issue: Issue, { schema, value, root }: Given): Finding[] {
   }
 }
 
-/** Of issues whose paths begin at what they are about: a key, or an element. */
+/** Describes issues whose paths begin at their subject: a key, or an element. */
 const innerSays = (issues: readonly Issue[], given: Given): string =>
   firstOf(issues, MOST_FAULTS, (inner) => {
     if (inner.code === 'too_small' && inner.origin === 'string') return ['it is empty']
-    // With words of its own, which are whole.
+    // These have words of their own, as whole sentences.
     return inner.code === 'invalid_format' || inner.code === 'custom'
       ? [inner.message]
       : findingOf({ ...inner, path: [] } as Issue, given).map(({ says }) => `it ${says}`)
   }).join('; ')
 
-/** Where nothing better is known. */
+/** The hint when there is no better one. */
 const lastHint = 'what can stand here: docs/workflows.md, or errand schema'
 
-/** Marks an unknown key; it is worded by where it stands. */
+/** Marks an unknown key; its final wording depends on its place. */
 export const unknownKey = 'is not a key'
 const missing = 'is missing'
 
-/** Where only one branch fits the value's type, what is wrong within it; else what the branches are. */
+/**
+ * Returns the mistakes within the branch when only one branch fits the value's type; otherwise describes the branches.
+ */
 function unionFindings(
   branches: readonly (readonly Issue[])[],
   given: Given,
@@ -195,7 +197,7 @@ function typeName(expected: string): string {
   return typeNames[expected] ?? expected
 }
 
-/** `text "abc"`, `the number 5`, `a list` … */
+/** Describes a value: `text "abc"`, `the number 5`, `a list` … */
 export function describe(value: unknown): string {
   if (value === undefined) return 'missing'
   if (value === null) return 'empty'
@@ -271,8 +273,8 @@ function limit(origin: string, word: string, bound: number): string {
 }
 
 /**
- * Parses a stranger's value. For a wrong type zod's own wording turns the `constructor.name` of an object without
- * the usual prototype into text, which throws where that is no text.
+ * Parses a stranger's value. For a wrong type, zod's own wording converts the `constructor.name` of an object without
+ * the usual prototype to text, which throws when that is not text.
  */
 export function safeParse<T extends z.core.$ZodType>(
   schema: T,
@@ -284,7 +286,8 @@ export function safeParse<T extends z.core.$ZodType>(
     })
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    // It hands them from a list to the next on the stack. Its class of errors would bring all of zod into each bundle.
+    // Zod passes the issues along on the call stack, which too many overflow. Its class of errors would bring all of
+    // zod into each bundle.
     const issue = { code: 'custom', path: [], message: 'it has too many mistakes to tell any', input: value }
     return { success: false, error: { issues: [issue] } } as never
   }
@@ -300,7 +303,7 @@ interface Definition {
   shape?: Readonly<Record<string, z.core.$ZodType>>
 }
 
-/** The keys that a schema has for the map at `path`; none where that is no map of fixed keys. */
+/** Returns the keys that a schema has for the map at `path`; empty when that is not a map of fixed keys. */
 function keysAt(schema: z.core.$ZodType, path: ValuePath): string[] {
   const definition = schema._zod.def as unknown as Definition
   const [first, ...rest] = path
@@ -316,7 +319,7 @@ function keysAt(schema: z.core.$ZodType, path: ValuePath): string[] {
   return inner && first !== undefined ? keysAt(inner, rest) : []
 }
 
-/** The examples that a schema has for the value at `path`; none where it says none. */
+/** Returns the examples that a schema has for the value at `path`; empty when it has none. */
 export function examplesAt(schema: z.core.$ZodType, path: ValuePath): readonly unknown[] {
   const definition = schema._zod.def as unknown as Definition
   const [first, ...rest] = path

@@ -19,7 +19,7 @@ type Check = (
   subs: SubWorkflows,
 ) => Workflow | undefined
 
-/** Where in the tree of workflows a check stands, and how it goes on. */
+/** The position of a check in the tree of workflows, and how it continues. */
 export interface SubWorkflows {
   check: Check
   readFile: CheckOptions['readFile']
@@ -30,7 +30,7 @@ export interface SubWorkflows {
   /** Files that lead here, from the first file's folder. */
   chain: readonly string[]
   depth: number
-  /** Shared by the whole tree: one file may be used often, and what is put in is copied. */
+  /** Shared by the whole tree: one file may be used often, and each use copies it. */
   budget: { files: number }
 }
 
@@ -40,7 +40,7 @@ export function subWorkflows({ file, readFile, agents, hosts }: CheckOptions, ch
   return { check, readFile, agents, hosts, shownFolder, chain, depth: 0, budget: { files: maxFiles } }
 }
 
-/** The arguments of `workflow.run` with its workflow checked and, where it is a file, put in place of that. */
+/** Returns the arguments of `workflow.run` with its workflow checked; a file is replaced by its workflow. */
 export function inlineWorkflow(
   report: Report,
   path: ValuePath,

@@ -1,10 +1,10 @@
 import { ErrandError } from '../../contract/errors.ts'
 import { nearest } from './hints/did-you-mean.ts'
 
-/** The values that a text is filled in from. */
+/** The values for the variables of a text. */
 export interface Lookup {
   get(name: string): string | undefined
-  /** Of those that are set, for suggestions. */
+  /** Names of the variables that are set, for suggestions. */
   names(): Iterable<string>
 }
 
@@ -19,8 +19,8 @@ const atIndex = new RegExp(variable, 'y')
 const withMistakes = new RegExp(String.raw`\$\$\{|${variable}|\$\{`, 'g')
 
 /**
- * Text with variables: `${VAR}`, `${VAR:-default}` (used where VAR is unset or empty), and `$${` for a plain `${`.
- * Any other `$` stands for itself. What is filled in is not read again. Throws `unset_variable`.
+ * Fills in a text with variables: `${VAR}`, `${VAR:-default}` (used when VAR is unset or empty), and `$${` for a plain
+ * `${`. Any other `$` is literal. Filled-in values are not expanded again. Throws `unset_variable`.
  */
 export function fillText(text: string, lookup: Lookup): string {
   if (!text.includes('${')) return text
@@ -29,7 +29,7 @@ export function fillText(text: string, lookup: Lookup): string {
   )
 }
 
-/** Every text in `args`, at any depth, filled in; arguments named by `rawKeys` stay as written. */
+/** Fills in every text in `args`, at any depth; arguments named by `rawKeys` stay as written. */
 export function fillArgs(
   args: Readonly<Record<string, unknown>>,
   rawKeys: readonly string[],
@@ -51,7 +51,7 @@ export interface VariableUse {
   fallback?: string
 }
 
-/** The value of one `${…}`. Throws `unset_variable`. */
+/** Returns the value of one `${…}`. Throws `unset_variable`. */
 export function variableValue(use: VariableUse, lookup: Lookup): string {
   const value = lookup.get(use.name)
   if (use.fallback !== undefined) return value === undefined || value === '' ? use.fallback : value
@@ -63,14 +63,14 @@ export function variableValue(use: VariableUse, lookup: Lookup): string {
   })
 }
 
-/** The `${…}` that begins at `index`, and where it ends. */
+/** Parses the `${…}` that begins at `index`, and finds its end. */
 export function variableAt(text: string, index: number): (VariableUse & { end: number }) | undefined {
   atIndex.lastIndex = index
   const match = atIndex.exec(text)
   return match ? { name: match[1]!, fallback: match[2], end: atIndex.lastIndex } : undefined
 }
 
-/** Each variable that a text uses, and where its `${` stands, from 0. */
+/** Returns each variable that a text uses, with the index of its `${`, from 0. */
 export function variableUses(text: string): { name: string; index: number }[] {
   if (!text.includes('${')) return []
   return [...text.matchAll(anywhere)].flatMap(({ 1: name, index }) =>
@@ -79,7 +79,7 @@ export function variableUses(text: string): { name: string; index: number }[] {
 }
 
 export interface TemplateMistake {
-  /** Where its `${` stands, from 0. */
+  /** Index of its `${`, from 0. */
   index: number
   message: string
   hint: string
@@ -87,13 +87,13 @@ export interface TemplateMistake {
 
 const maxMistakes = 20
 
-/** `${NAME}` for `${{ env.NAME }}`, `${ NAME }` and `${steps.a.outputs.NAME}`, as other systems write it. */
+/** Suggests `${NAME}` for `${{ env.NAME }}`, `${ NAME }` and `${steps.a.outputs.NAME}`, as other systems write it. */
 function meant(written: string): string | undefined {
   const name = /^\$\{\{?\s*(?:[\w-]+\.)*([A-Za-z_]\w*)\s*\}/.exec(written)?.[1]
   return name && `\${${name}}`
 }
 
-/** Each `${` that begins no variable, the first twenty. */
+/** Returns the first twenty `${` that do not begin a variable. */
 export function templateMistakes(text: string): TemplateMistake[] {
   if (!text.includes('${')) return []
   const mistakes: TemplateMistake[] = []

@@ -4,7 +4,7 @@ import { variableUses } from './template.ts'
 
 const maxDepth = 100
 
-/** Each `${…}` in the texts of a value that names one of these variables, and where in its text it stands. */
+/** Calls back for each `${…}` in the texts of a value that names one of these variables, with its index in the text. */
 export function eachUse(
   path: ValuePath,
   value: unknown,
@@ -12,7 +12,7 @@ export function eachUse(
   found: (path: ValuePath, index: number, name: string) => void,
   depth = 0,
 ): void {
-  // What is nested deeper is a mistake of its own.
+  // Deeper nesting is reported as a mistake of its own.
   if (depth > maxDepth) return
   if (typeof value === 'string') {
     for (const { name, index } of variableUses(value)) if (names.has(name)) found(path, index, name)
@@ -21,7 +21,7 @@ export function eachUse(
       eachUse([...path, key], inner, names, found, depth + 1)
 }
 
-/** The variables that a step says it sets. */
+/** Returns the variables that a step declares to set. */
 export function declaredExports(step: unknown): string[] {
   const set = own(step, 'action') === 'vars.set' ? own(own(step, 'args'), 'vars') : undefined
   return [
@@ -33,7 +33,10 @@ export function declaredExports(step: unknown): string[] {
 
 const exportLine = /BOPS_EXPORT:([A-Za-z_]\w{0,127})=/g
 
-/** Those, and what its script names or its sub-workflow answers; what else a program prints nobody knows. */
+/**
+ * Returns the declared exports, and those that its script names or its sub-workflow returns. Other exports that a
+ * program prints are unknown.
+ */
 export function knownExports(step: unknown): Set<string> {
   const args = own(step, 'args')
   const script = own(args, 'export_vars') === true ? `${own(args, 'cmd')} ${own(args, 'script')}` : ''
@@ -44,18 +47,18 @@ export function knownExports(step: unknown): Set<string> {
   ])
 }
 
-/** A first line that hands the text to no shell. */
+/** Matches a first line that passes the text to something other than a shell. */
 const otherInterpreter = /^#!(?!.*\b(?:ba|da|k|z)?sh\b)/
-/** Other texts may set variables then, or this one is not expanded as a whole. */
+/** Matches what makes a text unclear: other texts may set variables, or this one is not expanded as a whole. */
 const unclear = /(?:^|[\s;&|(])(?:\.|source|eval)\s|<<-?\s*['"\\]/
-/** Text that the shell leaves as it is: escaped, in single quotes, a comment. */
+/** Matches text that the shell leaves unchanged: escaped, in single quotes, a comment. */
 const literal = /\\[\s\S]|"(?:\\[\s\S]|[^"\\])*"|'[^']*'|(?<=^|\s)#.*/gm
 const read = /\$\{?[#!]?([A-Za-z_]\w*)/g
 const bare = /(?<![\w$]|\$\{[#!]?)[A-Za-z_]\w*/g
 
 /**
- * The variables that a shell's text takes from its environment, and where, as far as that is sure: a name that stands
- * anywhere without its `$` may be set there.
+ * Returns the variables that a shell's text certainly takes from its environment, and where: a name that also appears
+ * without its `$` may be set there.
  */
 export function shellReads(text: string): { name: string; index: number }[] {
   if (!text.includes('$') || otherInterpreter.test(text) || unclear.test(text)) return []

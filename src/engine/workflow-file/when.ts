@@ -23,7 +23,7 @@ export type WhenAst =
 const maxDepth = 100
 const maxLength = 10_000
 
-/** Throws `invalid_workflow`; `details.column` is where, from 1, within the expression. */
+/** Parses a condition. Throws `invalid_workflow`; `details.column` is the position, from 1, within the expression. */
 export function parseWhen(text: string): WhenAst {
   if (text.length > maxLength) {
     throw new ErrandError('invalid_workflow', `the expression has ${text.length} characters`, {
@@ -34,7 +34,10 @@ export function parseWhen(text: string): WhenAst {
   return new Parser(readWhen(text), text.length).whole()
 }
 
-/** Throws `unset_variable`, and `invalid_argument` where what is compared by size is no number. */
+/**
+ * Evaluates a condition. Throws `unset_variable`, and `invalid_argument` when something that is not a number is
+ * compared by size.
+ */
 export function evaluateWhen(ast: WhenAst, lookup: Lookup): boolean {
   const value = (operand: WhenOperand): string => {
     if (operand.type === 'variable') return variableValue(operand, lookup)
@@ -62,7 +65,7 @@ export function evaluateWhen(ast: WhenAst, lookup: Lookup): boolean {
 const numeric = /^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$/
 const whole = /^\s*-?\d+\s*$/
 
-/** Quotes make equality one of text: "1.10" is not "1.1". */
+/** Compares two values. Quotes make equality textual: "1.10" is not "1.1". */
 function compare(operator: Comparison, left: string, right: string, quoted: boolean): boolean {
   const numbers = numeric.test(left) && numeric.test(right)
   if (operator === '==' || operator === '!=') {
@@ -83,7 +86,7 @@ function compare(operator: Comparison, left: string, right: string, quoted: bool
   return operator === '>=' ? by >= 0 : by <= 0
 }
 
-/** Whole numbers are compared exactly, however long. */
+/** Compares numbers; whole numbers exactly, however long. */
 function order(left: string, right: string): number {
   if (!whole.test(left) || !whole.test(right)) return Math.sign(Number(left) - Number(right))
   const difference = BigInt(left.trim()) - BigInt(right.trim())
@@ -175,7 +178,7 @@ class Parser {
     throw this.#mistake(`"${operator}" compares numbers, and ${shown} is none`, 'compare text with == or !=')
   }
 
-  /** The other side of a comparison: one value, which may stand in parentheses. */
+  /** Parses the other side of a comparison: one value, optionally in parentheses. */
   #value(): WhenOperand {
     if (!this.#take('(')) return this.#operand()
     if (++this.#depth > maxDepth) throw this.#tooDeep()
@@ -234,7 +237,7 @@ const sums = 'nothing is calculated here; let a command do it, and take its resu
 const noPattern =
   'only == and != compare text; cut out what counts with outputs: {NAME: {from: stdout, regex: …}}'
 
-/** Words that other languages have between two values. */
+/** Words that other languages put between two values. */
 const otherWords: Readonly<Record<string, string>> = {
   is: set,
   in: 'compare with each: ${NAME} == "a" || ${NAME} == "b"',
@@ -279,7 +282,7 @@ const insteadOf: Readonly<Record<string, string>> = {
   NOT: '!',
 }
 
-/** The parts of a `when` expression. Throws as `parseWhen` does. */
+/** Splits a `when` expression into tokens. Throws as `parseWhen` does. */
 function readWhen(text: string): WhenToken[] {
   const tokens: WhenToken[] = []
   for (let at = 0; at < text.length; ) {

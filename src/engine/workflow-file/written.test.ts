@@ -28,7 +28,7 @@ test('each example, written again, reads as it was', () => {
   }
 })
 
-/** The name of a sub-workflow's file is not kept: its text stands in its place. */
+/** The name of a sub-workflow's file is not stored: its text replaces it. */
 const dropFile = (workflow: Workflow): unknown =>
   JSON.parse(JSON.stringify(workflow), (key, value) => (key === 'file' ? undefined : value))
 

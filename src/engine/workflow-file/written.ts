@@ -9,13 +9,13 @@ import { CHECKOUT_STEP } from './checkout-step.ts'
 /** A checked workflow as the text of a file, and the credentials of its `env` that are not in it. */
 export interface Written {
   yaml: string
-  /** Variables of `env` that stand there empty: their values are the run's secrets. */
+  /** Variables of `env` that are empty in the text: their values are the run's secrets. */
   left_out: string[]
 }
 
 type Values = Record<string, unknown>
 
-/** Writes a workflow that was checked as a person would: without what is so by default. Read again it is the same. */
+/** Writes a checked workflow as a person would, without defaults. Reading the text gives the same workflow. */
 export function writtenWorkflow(checked: Workflow, catalog: ActionCatalog): Written {
   const { workflow, left_out } = withEmptyCredentials(checked, catalog)
   const file = withoutDefaults(Workflow, workflow) as Values & { steps: Values[]; finally?: Values[] }
@@ -29,7 +29,7 @@ export function writtenWorkflow(checked: Workflow, catalog: ActionCatalog): Writ
   return { yaml: stringify(ordered, { lineWidth: 120 }), left_out }
 }
 
-/** `workspace:` in place of the first step that it is short for, which no file may have. */
+/** Replaces the first step with the `workspace:` that it stands for; a file may not contain that step. */
 function withCheckout(file: Values & { steps: Values[] }): Values {
   const [first, ...others] = file.steps
   if (first?.name !== CHECKOUT_STEP || first.action !== 'git.workspace') return file
@@ -49,7 +49,7 @@ function shortArgs(step: Values, catalog: ActionCatalog): void {
   const schema = catalog[action]?.args
   if (args === undefined) return
   if (action === 'workflow.run' && args.workflow !== undefined) {
-    // In place of its file, of which the text is not kept.
+    // Replaces its file, whose text is not stored.
     const { file: _, workflow, ...rest } = args
     const inner = writtenInner(workflow as Workflow, catalog)
     step.args = { ...(schema ? (withoutDefaults(schema, rest) as Values) : rest), workflow: inner }
@@ -63,7 +63,10 @@ function writtenInner(workflow: Workflow, catalog: ActionCatalog): Values {
   return withCheckout(file)
 }
 
-/** The credentials that were taken out of `env` put back as empty variables: of all steps where all had it, else of each. */
+/**
+ * Puts the credentials that were taken out of `env` back as empty variables: in the file's `env` if all steps had it,
+ * otherwise in each step's.
+ */
 function withEmptyCredentials(workflow: Workflow, catalog: ActionCatalog) {
   const all = [...workflow.steps, ...(workflow.finally ?? [])]
   const sealedOf = ({ secrets }: Step): string[] =>
@@ -108,7 +111,7 @@ type Def = {
 }
 const defOf = (schema: core.$ZodType): Def => schema._zod.def as unknown as Def
 
-/** The value without what its schema fills in by itself. */
+/** Returns the value without what its schema fills in by itself. */
 function withoutDefaults(schema: core.$ZodType, value: unknown): unknown {
   const { type, innerType, shape, element, valueType } = defOf(schema)
   if (innerType !== undefined) return withoutDefaults(innerType, value)

@@ -1,18 +1,18 @@
 import type { TestFigures } from '../../contract/tasks/task-facts.ts'
 
-/** A file of results is read as it comes, by chunks; what it says is bounded all the same. */
+/** Most bytes of a file of results. The file is read in chunks, so its size must be limited. */
 export const MAX_RESULT_BYTES = 20 * 1024 * 1024
 export const MAX_CASES = 100_000
 const MAX_NAMES = 50
 const MAX_NAME = 200
 
-/** Figures, or why there are none: a sentence. */
+/** Figures, or a sentence that says why there are none. */
 export type ReadResults = { figures: TestFigures; notes: string[] } | { fault: string }
 
 /** Thrown within a reader; the message is the sentence. */
 export class ResultFault extends Error {}
 
-/** Counts tests. Throws `ResultFault` where there are too many. */
+/** Counts tests. Throws `ResultFault` when there are too many. */
 export class Tally {
   suite: string
   durationMs: number | undefined
@@ -35,7 +35,7 @@ export class Tally {
     if (outcome === 'failed' && this.#names.length < MAX_NAMES) this.#names.push(shownName(name, 'unnamed'))
   }
 
-  /** Milliseconds of one test; what is no time is left out. */
+  /** Adds the milliseconds of one test; ignores an invalid time. */
   took(ms: number): void {
     if (ms >= 0 && ms < 1e12) this.durationMs = (this.durationMs ?? 0) + ms
   }
@@ -51,7 +51,7 @@ export class Tally {
   }
 }
 
-/** One line without what steers a terminal or is never seen, and not too long. */
+/** Shortens a name to one line without control or invisible characters. */
 function shownName(name: string, otherwise: string): string {
   const line = name
     .slice(0, 4 * MAX_NAME)
@@ -62,7 +62,7 @@ function shownName(name: string, otherwise: string): string {
   return characters.length > MAX_NAME ? `${characters.slice(0, MAX_NAME - 1).join('')}…` : line
 }
 
-/** The figures of several files as one suite. */
+/** Sums the figures of several files as one suite. */
 export function joinFigures(suite: string, all: readonly TestFigures[]): TestFigures {
   const sum = (of: (one: TestFigures) => number | undefined) =>
     all.reduce((total, one) => total + (of(one) ?? 0), 0)
@@ -78,7 +78,7 @@ export function joinFigures(suite: string, all: readonly TestFigures[]): TestFig
   }
 }
 
-/** In which way an exit code and figures contradict each other: the exit code counts. Undefined: they agree. */
+/** Describes how an exit code and figures contradict each other; the exit code counts. Undefined when they agree. */
 export function contradiction(
   exitCode: number,
   { passed, failed, skipped }: TestFigures,

@@ -6,12 +6,12 @@ const MAX_ATTRIBUTES = 200
 const MAX_WRITE = 16 * 1024
 const KEPT_OF_LONG = 1000
 
-/** Elements of a `testcase` that say how it went. */
+/** Elements of a `testcase` that give its outcome. */
 const FAILED = ['failure', 'error']
-/** Of tries that did not count: where no failure stands beside them, a later one passed. */
+/** Elements for tries that did not count: without a failure beside them, a later one passed. */
 const TRIED_AGAIN = ['flakyFailure', 'flakyError', 'rerunFailure', 'rerunError', 'rerun']
 
-/** No entities but those of XML itself; the types know the first alone of them. */
+/** Allows no entities but those of XML itself; the types lack the second option. */
 const options = { position: true, strictEntities: true } as sax.SAXOptions
 
 interface Case {
@@ -24,8 +24,8 @@ interface Case {
 }
 
 /**
- * Reads JUnit XML by pieces: `write` all of it, then `end`. Cases are counted, and what the attributes of a suite claim is
- * not looked at. Both throw `ResultFault`.
+ * Reads JUnit XML in pieces: call `write` for all of it, then `end`. Counts cases, and ignores the totals in a suite's
+ * attributes. Both throw `ResultFault`.
  */
 export class JunitReader {
   readonly #tally: Tally
@@ -40,7 +40,7 @@ export class JunitReader {
   #rootName = ''
   #suiteName = ''
 
-  /** `suite` is what it is called where the file gives it no name. */
+  /** `suite` is the name if the file gives none. */
   constructor(suite: string) {
     this.#tally = new Tally(suite)
     const parser = this.#parser
@@ -62,7 +62,7 @@ export class JunitReader {
   }
 
   write(text: string): void {
-    // The parser looks at the length of what it holds once in each write.
+    // The parser checks the length of its buffer once in each write.
     for (let at = 0; at < text.length; at += MAX_WRITE) this.#parser.write(text.slice(at, at + MAX_WRITE))
   }
 
@@ -78,7 +78,7 @@ export class JunitReader {
   #failed(error: Error): void {
     const [what = ''] = error.message.split('\n', 1)
     if (/^Max buffer length exceeded: (attribValue|comment)$/.test(what)) {
-      // The long message of a failure: nothing of it is used, and a name's beginning is enough.
+      // The long message of a failure is not used, and the beginning of a name is enough.
       const parser = this.#parser as unknown as { error: Error | null; attribValue: string; comment: string }
       parser.error = null
       parser.attribValue = parser.attribValue.slice(0, KEPT_OF_LONG)

@@ -15,7 +15,7 @@ async function figuresOf(text: string | Uint8Array) {
   assert.ok('figures' in results, JSON.stringify(results))
   return TestFigures.parse(results.figures)
 }
-/** `passed failed skipped flaky: names` */
+/** Returns `passed failed skipped flaky: names`. */
 async function told(text: string | Uint8Array) {
   const { passed, failed, skipped, flaky, failed_names } = await figuresOf(text)
   return `${passed} ${failed} ${skipped} ${flaky}: ${failed_names.join(' | ')}`
@@ -43,7 +43,7 @@ test("Node's own reporters are read, TAP by its outermost tests and JUnit by its
     const output = (reporter: string) =>
       spawnSync(process.execPath, ['--test', `--test-reporter=${reporter}`, 'a.test.mjs'], {
         cwd: folder,
-        // Without what makes this process one of a test runner.
+        // Omits the variables that mark this process as one of a test runner.
         env: { PATH: process.env.PATH },
       }).stdout
     assert.equal(await told(output('tap')), '1 2 2 0: a # and <b> & "c" | group')
@@ -57,7 +57,7 @@ test("Node's own reporters are read, TAP by its outermost tests and JUnit by its
   }
 })
 
-/** As pytest 8 writes it. */
+/** The output of pytest 8. */
 const pytest = `<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="1" failures="1" skipped="2" tests="7" time="0.079"><testcase classname="test_x" name="test_ok" time="0.000" /><testcase classname="test_x" name="test_bad" time="0.003"><failure message="assert 1 == 2">&gt;   def test_bad(): assert 1 == 2
 E   assert 1 == 2</failure></testcase><testcase classname="test_x" name="test_skip" time="0.000"><skipped type="pytest.skip" message="no">test_x.py:4: no</skipped></testcase><testcase classname="test_x" name="test_xf" time="0.000"><skipped type="pytest.xfail" message="" /></testcase><testcase classname="test_x" name="test_err" time="0.000"><error message="failed on setup with &quot;RuntimeError: fixture&quot;">test_x.py:9: RuntimeError</error></testcase><testcase classname="test_x.TestC" name="test_p[1]" time="0.000" /><testcase classname="test_x.TestC" name="test_p[2]" time="1,000.5" /></testsuite></testsuites>`
 
@@ -273,7 +273,7 @@ test('in whatever pieces results come, and wherever they are cut, they are the s
         }
         assert.deepEqual(await readResults(pieces, 'out'), await read(bytes))
         const cut = await read(bytes.subarray(0, Math.floor((bytes.length - 2) * share)))
-        // Never a success of which a part is missing.
+        // A file that was cut off never counts as a success.
         assert.ok('fault' in cut || cut.figures.failed > 0, JSON.stringify(cut))
       },
     ),

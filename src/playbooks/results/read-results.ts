@@ -11,9 +11,9 @@ interface Reader {
 }
 
 /**
- * Reads the results of tests, JUnit XML or TAP, from a file or from what a command put out. `name` is what the suite is called
- * where the results name none. Throws nothing but what reading the chunks throws: results that cannot be used are a
- * `fault`, which says why. At most 20 MiB and 100,000 tests are read; a part of results is never taken for the whole.
+ * Reads the results of tests, JUnit XML or TAP, from a file or a command's output. `name` is the suite's name if the
+ * results give none. Throws only what reading the chunks throws: unusable results are a `fault`, which says why. Reads
+ * at most 20 MiB and 100,000 tests; a part of the results never counts as the whole.
  */
 export async function readResults(chunks: Chunks, name: string): Promise<ReadResults> {
   try {
@@ -42,7 +42,7 @@ async function read(chunks: Chunks, name: string): Promise<ReadResults> {
   return { figures: tally.figures(), notes: [...(reader.notes ?? [])] }
 }
 
-/** So many bytes show in which encoding the rest is. */
+/** Number of bytes that show the encoding of the rest. */
 const HEAD_BYTES = 200
 
 async function* texts(chunks: Chunks): AsyncGenerator<string> {
@@ -65,14 +65,14 @@ async function* texts(chunks: Chunks): AsyncGenerator<string> {
   yield head === undefined ? decoder.decode() : new TextDecoder(encodingOf(head)).decode(head)
 }
 
-/** By the first bytes, or what XML says of itself; what is not known is read as UTF-8. */
+/** Detects the encoding by the first bytes, or by the XML declaration; the default is UTF-8. */
 function encodingOf(head: Buffer): string {
   if (head[0] === 0xff && head[1] === 0xfe) return 'utf-16le'
   if (head[0] === 0xfe && head[1] === 0xff) return 'utf-16be'
   const declared = /^<\?xml\s[^>]*?encoding=["']([\w.:-]{1,40})["']/.exec(
     head.toString('latin1', 0, HEAD_BYTES),
   )?.[1]
-  // What reads as a declaration byte by byte is not in UTF-16.
+  // A declaration that can be read byte by byte is not in UTF-16.
   if (declared === undefined || /^(utf|ucs)-?(16|2)/i.test(declared)) return 'utf-8'
   try {
     return new TextDecoder(declared).encoding

@@ -4,24 +4,25 @@ const MAX_LINE = 64 * 1024
 const testLine = /^(not )?ok(?=\s|$)/
 
 /**
- * Reads TAP 12 to 14 by pieces: `write` all of it, then `end`. Tests are counted at the outermost level: subtests count by the
- * test that they are part of. A plan that is not kept is a failed test of its own. Both throw `ResultFault`.
+ * Reads TAP 12 to 14 in pieces: call `write` for all of it, then `end`. Counts tests at the outermost level: subtests
+ * count through the test that they belong to. A plan that was not met is a failed test of its own. Both throw
+ * `ResultFault`.
  */
 export class TapReader {
   readonly #tally: Tally
   readonly notes: string[] = []
   #rest = ''
   #line = 0
-  /** The block of YAML that is open. */
+  /** The open YAML block. */
   #yaml: { indent: string; isOutermost: boolean; line: number } | undefined
-  /** Which test stands in the line before: a block of YAML belongs to one. */
+  /** Kind of the test in the line before, to which a YAML block belongs. */
   #last: 'outermost' | 'inner' | undefined
   #hasVersion = false
   #seen = 0
   #planned: number | undefined
   #bailed: string | undefined
 
-  /** `suite` is what it is called: TAP gives no name. */
+  /** `suite` is the name, since TAP gives none. */
   constructor(suite: string) {
     this.#tally = new Tally(suite)
   }
@@ -38,7 +39,7 @@ export class TapReader {
 
   end(): Tally {
     if (this.#rest !== '') this.#endLine()
-    // Lines such as "ok  example.com/x  0.01s" are other programs' too.
+    // Other programs also write lines such as "ok example.com/x 0.01s".
     if (!this.#hasVersion && this.#planned === undefined && this.#bailed === undefined)
       throw new ResultFault('There is neither TAP nor JUnit XML in it.')
     if (this.#yaml)
@@ -47,7 +48,7 @@ export class TapReader {
     return this.#tally
   }
 
-  /** The beginning of a line is enough. */
+  /** Stores only the beginning of a line, which is enough. */
   #keep(text: string, from: number, to: number): void {
     const room = MAX_LINE - this.#rest.length
     if (room > 0) this.#rest += text.slice(from, Math.min(to, from + room))
@@ -145,7 +146,7 @@ export class TapReader {
   }
 }
 
-/** Divides what stands behind `ok` at its directive: a `#` that is not escaped, with TODO or SKIP. */
+/** Splits the text after `ok` at its directive: an unescaped `#` with TODO or SKIP. */
 function partsOf(text: string): { description: string; directive?: 'todo' | 'skip' } {
   const pattern = /#\s{0,20}(todo|skip)/iy
   for (let at = text.indexOf('#'); at >= 0; at = text.indexOf('#', at + 1)) {

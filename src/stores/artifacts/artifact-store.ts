@@ -13,61 +13,61 @@ import {
 import { syncFolder } from '../../platform/files.ts'
 import { diskError, isMissing } from '../disk-errors.ts'
 
-/** The most that is kept. */
+/** Limits of what is stored. */
 export interface ArtifactLimits {
-  /** Of one artifact (default 100 MiB). */
+  /** Bytes of one artifact (default 100 MiB). */
   bytes?: number
-  /** Of one run (default 1 GiB, 1,000 contents). */
+  /** Bytes of one run (default 1 GiB, 1,000 contents). */
   perRunBytes?: number
   perRunCount?: number
-  /** Of all runs of a user. Default: no limit. */
+  /** Bytes of all runs of a user. Default: no limit. */
   perUserBytes?: number
 }
 
-/** Whose artifacts, and of which run; or, where no run has kept them, `stored`: what they are gathered by, 32 hex digits. */
+/** The owner and run of artifacts. For artifacts that no run has stored, `stored` is their group: 32 hex digits. */
 export type ArtifactPlace = { tenant: string; owner: string } & ({ run_id: string } | { stored: string })
 
-/** Bytes that are to be kept, as who sends them has measured them. */
+/** Bytes to store, as the sender has measured them. */
 export interface Measured {
   bytes: number
-  /** In hex. */
+  /** The SHA-256 in hex. */
   sha256: string
 }
 
-/** A content that has come, and is in no place yet: one of the two is called. */
+/** A content that was received and has no place yet: call one of the two methods. */
 export interface Received extends Measured {
-  /** As `put`, from where it is now. */
+  /** Stores it as `put` does, from its present file. */
   keep(place: ArtifactPlace): Promise<void>
   discard(): Promise<void>
 }
 
 const SHA256 = /^[0-9a-f]{64}$/
-/** Names of the folders of users, and of what is stored. */
+/** Names of users' folders, and of stored groups. */
 const HEX_NAME = /^[0-9a-f]{32}$/
-/** Contents that have not come whole, or have no place yet; no name of a user's folder. */
+/** Folder of contents that are incomplete or have no place yet; not a possible name of a user's folder. */
 const INCOMING = '.incoming'
-/** Begins the names of folders of what no run has kept; no run id begins so. */
+/** Prefix of the folders of artifacts that no run has stored; no run id begins with it. */
 const STORED = '+'
-/** Bytes that nobody has told of by then are nobody's: their sender gives up after this. */
+/** After this time, bytes without a log entry are orphans: their sender has given up. */
 const ORPHAN_MS = 24 * 3_600_000
-/** An orphan is found within this, or goes with its run: older files are not looked at each day. */
+/** An orphan is found within this time, or goes with its run: older files are not checked each day. */
 const LOOKED_AT_MS = 8 * 24 * 3_600_000
-/** Contents that were found to be what their names say are not read again for each reader. */
+/** Number of verified contents that are not read again for each reader. */
 const KNOWN_GOOD = 1_000
 
 /**
- * The contents of artifacts, in files named by their SHA-256: `<dir>/<user>/<run id>/<sha256>`. Which artifact has which
- * content, the logs of the runs tell; a log tells of it only after `put` has resolved.
+ * Stores the contents of artifacts, in files named by their SHA-256: `<dir>/<user>/<run id>/<sha256>`. The logs of the
+ * runs say which artifact has which content; a log mentions it only after `put` has resolved.
  */
 export class ArtifactStore {
   readonly #dir: string
   readonly #limits: Required<ArtifactLimits>
-  /** Bytes on their way, by user and by run. */
+  /** Incoming bytes, by user and by run. */
   readonly #coming = new Map<string, number>()
   readonly #good = new Set<string>()
   #incoming: Promise<string> | undefined
 
-  /** The folder is made with the first artifact. */
+  /** The folder is created with the first artifact. */
   constructor({ dir, limits = {} }: { dir: string; limits?: ArtifactLimits }) {
     this.#dir = resolve(dir)
     this.#limits = {
@@ -79,9 +79,9 @@ export class ArtifactStore {
   }
 
   /**
-   * Keeps a content: when it resolves it is on the disk, even if the power fails. The same again is the same, and mends what
-   * was damaged. Throws `body_too_large`, `quota_exceeded`, `bad_request` where what comes is not as measured, `disk_full`;
-   * then nothing of it is left, and the rest of `content` is unread.
+   * Stores a content: when this resolves, it is on disk, even if the power fails. Idempotent; repairs a damaged copy.
+   * Throws `body_too_large`, `quota_exceeded`, `bad_request` when the content is not as measured, `disk_full`; then
+   * nothing of it is left, and the rest of `content` is unread.
    */
   async put(place: ArtifactPlace, measured: Measured, content: Readable): Promise<void> {
     const { bytes, sha256 } = measured
@@ -91,8 +91,8 @@ export class ArtifactStore {
   }
 
   /**
-   * Takes a content whose length and sum are known only when it has come: it is kept once a place for it is named. Throws as
-   * `put`; then nothing of it is left, and the rest of `content` is unread.
+   * Receives a content whose length and sum are known only at its end; it is stored once a place for it is named.
+   * Throws as `put`; then nothing of it is left, and the rest of `content` is unread.
    */
   async receive(content: Readable): Promise<Received> {
     const part = join(await this.#incomingFolder(), randomUUID())
@@ -139,8 +139,8 @@ export class ArtifactStore {
   }
 
   /**
-   * Opens a content from `start` (inclusive) to `end` (exclusive). Throws `not_found` where it is not there, and
-   * `output_damaged` where it is not any more what its name says.
+   * Opens a content from `start` (inclusive) to `end` (exclusive). Throws `not_found` when it does not exist, and
+   * `output_damaged` when it no longer matches its name.
    */
   async open(
     place: ArtifactPlace,
@@ -162,7 +162,7 @@ export class ArtifactStore {
     return start >= end ? none() : createReadStream(file, { start, end: end - 1 })
   }
 
-  /** Takes away all that a run has. Unknown ones change nothing. */
+  /** Removes all contents of a run. Ignores unknown runs. */
   async remove(runId: string): Promise<void> {
     if (!RunId.safeParse(runId).success) return
     for (const user of await this.#users()) {
@@ -173,7 +173,7 @@ export class ArtifactStore {
     }
   }
 
-  /** Takes a content away. What is not there changes nothing. */
+  /** Removes a content. Ignores an unknown one. */
   async drop(place: ArtifactPlace, sha256: string): Promise<void> {
     if (!SHA256.test(sha256)) return
     const file = join(this.#folder(place), sha256)
@@ -183,8 +183,9 @@ export class ArtifactStore {
   }
 
   /**
-   * Removes contents that came a day ago or longer and that nothing tells of. `told`: the SHA-256 of those that the log of a run
-   * does, undefined where there is no such run; with `of: 'stored'` of those that are gathered by that. Answers how many were removed.
+   * Removes contents that came a day ago or longer and that nothing refers to. `told` returns the SHA-256 sums in a
+   * run's log, undefined when there is no such run; with `of: 'stored'` it returns those of a group. Returns how many
+   * were removed.
    */
   async sweep(
     told: (gatheredBy: string) => Promise<ReadonlySet<string> | undefined>,
@@ -257,7 +258,7 @@ export class ArtifactStore {
     return (await namesIn(this.#dir)).filter((name) => HEX_NAME.test(name))
   }
 
-  /** A tenant's and a user's name are no file names. */
+  /** Names of tenants and users are not file names, hence the hash. */
   #userFolder({ tenant, owner }: ArtifactPlace): string {
     return join(this.#dir, hash('sha256', JSON.stringify([tenant, owner])).slice(0, 32))
   }
@@ -268,7 +269,7 @@ export class ArtifactStore {
     return join(this.#userFolder(place), `${STORED}${place.stored}`)
   }
 
-  /** Made anew by the first that asks: what an earlier process has left there is nobody's. */
+  /** Creates the folder on first use: files from an earlier process there belong to nobody. */
   #incomingFolder(): Promise<string> {
     this.#incoming ??= (async () => {
       const folder = join(this.#dir, INCOMING)
@@ -289,7 +290,7 @@ const nameOf = (place: ArtifactPlace): string =>
   'run_id' in place ? `run ${place.run_id}` : 'what is stored for this task'
 const capital = (text: string): string => text[0]!.toUpperCase() + text.slice(1)
 
-/** Makes the folders, and the names that lead to them, last. */
+/** Makes the folders, and the names that lead to them, durable. */
 async function makeDurable(...folders: string[]): Promise<void> {
   for (const folder of folders) {
     const made = await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -297,13 +298,15 @@ async function makeDurable(...folders: string[]): Promise<void> {
   }
 }
 
-/** Writes it to a new file, durably. Undefined, and no file: it has more bytes than `most`. */
+/**
+ * Writes a content to a new file, durably. Returns undefined, and leaves no file, when it has more bytes than `most`.
+ */
 async function writePart(part: string, content: Readable, most: number): Promise<Measured | undefined> {
   const found = createHash('sha256')
   let bytes = 0
   try {
     await using target = await open(part, 'wx', 0o600)
-    // Left as it is where this throws: a request that is destroyed takes its answer with it.
+    // The stream is not destroyed when this throws: destroying a request also destroys its answer.
     for await (const chunk of content.iterator({ destroyOnReturn: false })) {
       bytes += chunk.length
       if (bytes > most) break
@@ -348,7 +351,7 @@ async function writeWhole(
 async function usageOf(folder: string): Promise<{ bytes: number; count: number }> {
   const usage = { bytes: 0, count: 0 }
   for (const name of await namesIn(folder)) {
-    // What is on its way is counted by who receives it.
+    // The receiver counts incoming files.
     if (name.startsWith('.')) continue
     usage.bytes += (await sizeOf(join(folder, name))) ?? 0
     usage.count++

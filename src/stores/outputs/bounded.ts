@@ -10,11 +10,11 @@ import { OpenFiles, PRIVATE_FOLDER } from './open-files.ts'
 import { EMPTY_STREAM, newBytes, StreamFile, streamPlace } from './stream-file.ts'
 
 export interface BoundedOutputOptions {
-  /** Folder for streams that outgrow memory: `<spillDir>/<run id>/<attempt number>.<stream>`. Made when needed. */
+  /** Folder for streams that outgrow memory: `<spillDir>/<run id>/<attempt number>.<stream>`. Created when needed. */
   spillDir: string
   /** The folder that `output_path` is relative to (default: this process's). */
   cwd?: string
-  /** Bytes of ended streams that stay in memory, over all runs; beyond it the oldest go to `spillDir`. */
+  /** Most bytes of ended streams in memory, over all runs; beyond it the oldest move to `spillDir`. */
   maxEndedBytes?: number
 }
 
@@ -24,20 +24,20 @@ const MAX_OPEN_FILES = 64
 const MAX_ENDED_BYTES = 64 * 1024 * 1024
 
 /**
- * Outputs of runs on this machine with no hub: in memory up to `max_output_bytes` a stream (default 1 MiB); a stream
- * that outgrows it goes whole to a file, and one whose step has an `output_path` is in its file from the first byte.
- * It knows only what was written by this process.
+ * Stores the outputs of runs without a hub. A stream is in memory up to `max_output_bytes` (default 1 MiB); a larger
+ * one moves to a file as a whole, and one whose step has an `output_path` is in its file from the first byte. Knows
+ * only what this process has written.
  */
 export class BoundedOutputStore implements OutputStore {
   readonly #spillDir: string
   readonly #cwd: string
   readonly #maxEndedBytes: number
-  /** Those below an `output_path`. */
+  /** Files below an `output_path`. */
   readonly #files = new OpenFiles(MAX_OPEN_FILES)
-  /** Those of them that steps in boxes might lead elsewhere. */
+  /** Files below an `output_path` that boxed steps might redirect. */
   readonly #apart: OpenFiles
   readonly #spills = new OpenFiles(MAX_OPEN_FILES, PRIVATE_FOLDER)
-  /** Attempts whose args say something about output. */
+  /** Attempts whose args concern output. */
   readonly #specs = new Map<string, AttemptSpec>()
   readonly #streams = new Map<string, Kept>()
   /** Ended streams in memory, oldest first. */
@@ -70,7 +70,7 @@ export class BoundedOutputStore implements OutputStore {
     return this.#streams.get(keyOf(attemptId, stream))?.length ?? 0
   }
 
-  /** Nothing of a local run lasts longer than its process. */
+  /** A local run needs nothing that outlasts its process. */
   async sync(): Promise<void> {}
 
   async read(attemptId: string, stream: StreamName, start: number, end: number): Promise<Buffer> {
@@ -110,7 +110,7 @@ export class BoundedOutputStore implements OutputStore {
     await this.#spills.closeAll()
   }
 
-  /** Where the stream goes on, with room for so many more bytes. */
+  /** Returns the storage of a stream, with room for this many more bytes. */
   async #room(key: string, attemptId: string, stream: StreamName, bytes: number): Promise<Kept> {
     const kept = this.#streams.get(key)
     if (kept instanceof StreamFile) return kept
@@ -166,7 +166,7 @@ const partsOf = (key: string): [string, StreamName] => {
 
 const FIRST_BYTES = 1024
 
-/** One stream in memory, in one block that grows: a byte at a time must not cost an object a byte. */
+/** A stream in memory, in one growing block, so that single bytes do not cost an object each. */
 class MemoryStream {
   #block = Buffer.alloc(0)
   #length = 0
@@ -186,12 +186,12 @@ class MemoryStream {
     this.#length = length
   }
 
-  /** A view: what is written is never changed. */
+  /** Returns a view, since written bytes never change. */
   read(start: number, end: number): Buffer {
     return this.#block.subarray(start, end)
   }
 
-  /** Loading what hashes would take a short command a tenth of its time. */
+  /** Loads the hash module late: it would take a short command a tenth of its time. */
   seal(hashed: boolean): StreamEnd {
     if (!hashed) return { length: this.#length }
     return { length: this.#length, sha256: hash('sha256', this.read(0, this.#length), 'hex') }

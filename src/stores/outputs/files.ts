@@ -11,22 +11,22 @@ import { EMPTY_STREAM, newBytes, StreamFile, streamPlace } from './stream-file.t
 const MAX_OPEN_FILES = 256
 
 /**
- * The hub's outputs: `<dir>/<run id>/<attempt number>.<stream>`. What is kept outlives this process: a stream's
- * length is its file's.
+ * Stores a hub's outputs: `<dir>/<run id>/<attempt number>.<stream>`. Stored bytes outlive this process: a stream's
+ * length is that of its file.
  */
 export class FileOutputStore implements OutputStore {
   readonly #dir: string
   readonly #files: OpenFiles
-  /** Streams written here and not sealed yet, by file. */
+  /** Streams that were written here and are not sealed yet, by file. */
   readonly #streams = new Map<string, StreamFile>()
 
-  /** The folder is made with the first output. */
+  /** The folder is created with the first output. */
   constructor(options: { dir: string; maxOpenFiles?: number }) {
     this.#dir = path.resolve(options.dir)
     this.#files = new OpenFiles(options.maxOpenFiles ?? MAX_OPEN_FILES, PRIVATE_FOLDER)
   }
 
-  /** Limits and folders that the args name are the runner's business. */
+  /** Limits and folders in the args concern only the runner. */
   begin(): void {}
 
   async append(attemptId: string, stream: StreamName, offset: number, bytes: Buffer): Promise<number> {
@@ -43,10 +43,7 @@ export class FileOutputStore implements OutputStore {
     return this.#length(this.#file(attemptId, stream))
   }
 
-  /**
-   * Cuts off what was not synced: a file that was, in part, has zeros in place of the rest. Whoever sent it
-   * has it still.
-   */
+  /** Cuts off what was not synced: a partly synced file has zeros in place of the rest. The sender still has it. */
   async recover(attemptId: string, stream: StreamName, syncedBytes: number): Promise<number> {
     const file = this.#file(attemptId, stream)
     const length = this.#length(file)
@@ -62,7 +59,7 @@ export class FileOutputStore implements OutputStore {
   async sync(attemptId: string, stream: StreamName): Promise<void> {
     const file = this.#file(attemptId, stream)
     const length = this.#length(file)
-    // Also what a process before this one wrote, of which nobody knows whether it did.
+    // Covers what an earlier process wrote, too, since nobody knows whether it was synced.
     if (length > 0) await this.#stream(file, length).sync()
   }
 

@@ -4,20 +4,24 @@ import path from 'node:path'
 import { openBeneath } from '../../platform/beneath.ts'
 import { makeFolder } from '../../platform/files.ts'
 
-/** `write` makes the file and its folder; `rewrite` empties it too, at its opening here. */
+/**
+ * Ways to open a file: `write` creates the file and its folder; `rewrite` also empties it, at its first opening here.
+ */
 export type Opening = 'read' | 'write' | 'rewrite'
 
-/** Output of a run is for its owner alone. */
+/** Mode that makes a run's output private to its owner. */
 export const PRIVATE_FOLDER = 0o700
 
 interface OpenFile {
   handle: Promise<FileHandle>
   users: number
-  /** No longer found; closed when its last user is done. */
+  /** True once it can no longer be found; it is closed when its last user is done. */
   dropped: boolean
 }
 
-/** Open descriptors by file, so that writing a little often does not open often; the least lately used are closed. */
+/**
+ * Caches open descriptors by file, so that frequent small writes do not reopen it; the least recently used are closed.
+ */
 export class OpenFiles {
   readonly #max: number
   readonly #folderMode: number | undefined
@@ -25,8 +29,8 @@ export class OpenFiles {
   readonly #files = new Map<string, OpenFile>()
 
   /**
-   * `folderMode`: of the folders it makes; else what the umask leaves. `beneath`: a folder that others may change meanwhile, and
-   * that all of its files stand in, through no link.
+   * `folderMode`: mode of the folders that it creates; default: the umask decides. `beneath`: a folder that others may
+   * change meanwhile; all files are inside it, and no link is followed.
    */
   constructor(max: number, folderMode?: number, beneath?: string) {
     this.#max = max
@@ -65,12 +69,12 @@ export class OpenFiles {
     }
   }
 
-  /** Closes the file where it is open, once nobody uses it. */
+  /** Closes the file if it is open, once nobody uses it. */
   async close(file: string): Promise<void> {
     for (const key of [keyOf(file, true), keyOf(file, false)]) await this.#drop(key)
   }
 
-  /** As `close`, for all below the folder. */
+  /** Closes all files below the folder, as `close` does. */
   async closeBelow(folder: string): Promise<void> {
     for (const key of [...this.#files.keys()])
       if (key.slice(2).startsWith(folder + path.sep)) await this.#drop(key)

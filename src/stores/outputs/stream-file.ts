@@ -8,18 +8,20 @@ import type { OpenFiles, Opening } from './open-files.ts'
 
 const READ_BYTES = 1024 * 1024
 
-/** One stream in one file, written from its end on. Writes come one at a time; reads may overlap them. */
+/** A stream in one file, written at its end. Writes come one at a time; reads may overlap them. */
 export class StreamFile {
   readonly file: string
   readonly #files: OpenFiles
   #opening: Opening
   #length: number
-  /** Of all up to the length; undefined where the file was there before, and is hashed at the end. */
+  /** Hash of everything up to the length; undefined for a file that existed before, which is hashed at the end. */
   #hash: Hash | undefined
-  /** Why what was appended may not be on the disk: the system tells that once. */
+  /** The reason why appended bytes may not be on disk: the system reports it only once. */
   #unsynced: unknown
 
-  /** `kept`: bytes that are in the file already. `rewrite`: what else stands there is none of this stream. */
+  /**
+   * `kept`: bytes that are already in the file. `rewrite`: other content of the file does not belong to this stream.
+   */
   constructor(files: OpenFiles, file: string, start: { kept: number } | 'rewrite') {
     this.file = file
     this.#files = files
@@ -32,7 +34,7 @@ export class StreamFile {
     return this.#length
   }
 
-  /** Adds the bytes whole, or keeps nothing of them. */
+  /** Adds all of the bytes, or none. */
   async append(bytes: Buffer): Promise<void> {
     await this.#use(this.#opening, async (handle) => {
       this.#opening = 'write'
@@ -51,7 +53,7 @@ export class StreamFile {
     return this.#use('read', (handle) => readRange(handle, start, end))
   }
 
-  /** Resolves when what was appended by now is on the disk. After a failure nobody can know that any more. */
+  /** Resolves when everything appended so far is on disk. After a failure that can no longer be known. */
   async sync(): Promise<void> {
     if (this.#unsynced !== undefined) throw this.#unsynced
     try {
@@ -62,7 +64,7 @@ export class StreamFile {
     }
   }
 
-  /** Flushes it to disk, closes it, and measures what is there. Nothing is appended after. */
+  /** Flushes the file to disk, closes it, and measures it. Nothing can be appended afterwards. */
   async seal(): Promise<StreamEnd> {
     await this.sync()
     const hash = this.#hash ?? (await this.#use('read', (handle) => hashFile(handle, this.#length)))
@@ -108,7 +110,10 @@ async function hashFile(handle: FileHandle, length: number): Promise<Hash> {
   return hash
 }
 
-/** A stream's place below a folder: the run's folder, and the file in it. Throws `bad_request` for no attempt id. */
+/**
+ * Returns a stream's place below a folder: the run's folder, and the file in it. Throws `bad_request` for an invalid
+ * attempt id.
+ */
 export function streamPlace(attemptId: string, stream: StreamName): { runId: string; file: string } {
   const { runId, number } = splitAttemptId(attemptId)
   if (!RunId.safeParse(runId).success || !Number.isSafeInteger(number) || number < 1)
@@ -118,7 +123,7 @@ export function streamPlace(attemptId: string, stream: StreamName): { runId: str
   return { runId, file: `${number}.${stream}` }
 }
 
-/** Drops what is kept already. Throws `conflict` where bytes would be missing in between. */
+/** Drops bytes that are already stored. Throws `conflict` when bytes are missing in between. */
 export function newBytes(
   attemptId: string,
   stream: StreamName,
@@ -137,7 +142,7 @@ export function newBytes(
   return bytes.subarray(kept - offset)
 }
 
-/** The end of a stream that nothing was written to: the SHA-256 of no bytes. */
+/** The end of an empty stream: the SHA-256 of no bytes. */
 export const EMPTY_STREAM: Readonly<StreamEnd> = {
   length: 0,
   sha256: 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',

@@ -5,35 +5,35 @@ import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
 import { diskError } from '../disk-errors.ts'
 import { applyPatch, type Change, checkOrder, newRecord } from './run-record.ts'
 
-/** One run's `events.jsonl`, and the record that follows from it. */
+/** The `events.jsonl` of one run, and the record that follows from it. */
 export class RunLog {
   readonly #file: string
   #record: RunRecord | undefined
-  /** Bytes up to the end of the last commit; what follows is torn. */
+  /** Bytes up to the end of the last commit; the rest is torn. */
   #bytes = 0
-  /** Where event n starts, at n - 1. */
+  /** Offset of event n, at index n - 1. */
   readonly #starts: number[] = []
 
   constructor(file: string) {
     this.#file = file
   }
 
-  /** Bytes of what is committed. */
+  /** Returns the length of what is committed. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** As of the last `refresh` or `append`. Undefined: the log holds no commit. */
+  /** Returns the record as of the last `refresh` or `append`. Undefined when the log has no commit. */
   get record(): RunRecord | undefined {
     return this.#record
   }
 
-  /** Reads what was committed since the last time, also by another process. */
+  /** Reads commits since the last time, including those of another process. */
   refresh(): void {
     this.#opened('r', (descriptor) => this.#scan(descriptor, fstatSync(descriptor).size))
   }
 
-  /** Events with seq > after; of what was there at the last `refresh`. */
+  /** Returns events with seq > after, out of those at the last `refresh`. */
   events(after: number, limit: number): RunEvent[] {
     const from = this.#starts[after]
     if (from === undefined) return []
@@ -48,13 +48,13 @@ export class RunLog {
     })
   }
 
-  /** Writes one commit, on disk when this returns. The record must be there. Throws `conflict`, `disk_full`. */
+  /** Writes one commit, which is on disk when this returns. The record must exist. Throws `conflict`, `disk_full`. */
   append(change: Change): void {
     const record = this.#record!
     checkOrder(record.run_id, record.last_seq, change.events)
     const lines = commitLines(record.last_seq, change).map((line) => Buffer.from(line))
     this.#opened('r+', (descriptor) => {
-      // What a crash has left after the last commit.
+      // Cuts off what a crash has left after the last commit.
       if (fstatSync(descriptor).size > this.#bytes) ftruncateSync(descriptor, this.#bytes)
       this.#write(descriptor, Buffer.concat(lines))
     })
@@ -119,14 +119,14 @@ export class RunLog {
 }
 
 /**
- * The lines of `events.jsonl`. The first is the spec. A commit is its events, one a line as they are, and a line
- * that closes it: events with none after them were never committed.
+ * The lines of `events.jsonl`. The first is the spec. A commit is its events, one unchanged per line, and a line that
+ * closes it: events without a closing line were never committed.
  */
 type LogLine = { spec: RunSpec } | RunEvent | { commit: Commit }
 
 interface Commit {
   last_seq: number
-  /** A field that was taken away is null here. */
+  /** A removed field is null here. */
   patch?: Record<string, unknown>
 }
 
@@ -134,7 +134,7 @@ const CHUNK_BYTES = 256 * 1024
 
 export const specLine = (spec: RunSpec): string => `${JSON.stringify({ spec })}\n`
 
-/** The lines of one commit, each with its newline; the closing line is the last. */
+/** Returns the lines of one commit, each with its newline; the closing line is the last. */
 export function commitLines(lastSeq: number, change: Change): string[] {
   const { events, patch } = change
   const commit: Commit = { last_seq: lastSeq + events.length }
@@ -148,7 +148,7 @@ const commitPatch = (commit: Commit): RunPatch =>
     Object.entries(commit.patch ?? {}).map(([key, value]) => [key, value ?? undefined]),
   ) as RunPatch
 
-/** A line, or undefined where it is none: what a crash or a damaged disk leaves. */
+/** Parses a line; undefined for an invalid one, which a crash or a damaged disk can leave. */
 function parseLine(text: string): LogLine | undefined {
   try {
     const line: unknown = JSON.parse(text)
@@ -159,7 +159,7 @@ function parseLine(text: string): LogLine | undefined {
   }
 }
 
-/** Whole lines between two offsets, each with the offsets where it starts and where the next one does. */
+/** Yields whole lines between two offsets, each with its own offset and that of the next line. */
 function* readLines(
   descriptor: number,
   from: number,

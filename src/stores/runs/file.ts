@@ -34,8 +34,8 @@ import { type Change, checkOrder, interruption, runExists, runNotFound } from '.
 const MAX_LOGS = 256
 
 /**
- * A folder per run: `events.jsonl`, which decides, and `run.json`, which a list is quicker by. Each commit is on disk
- * when its call resolves. Another process may read the same folder; a run is written by one.
+ * Stores each run in a folder: `events.jsonl` is authoritative, and `run.json` speeds up lists. Each commit is on disk
+ * when its call resolves. Other processes may read the folder; only one writes a run.
  */
 export class FileRunStore implements RunStore {
   readonly capabilities = { durable: true }
@@ -45,8 +45,8 @@ export class FileRunStore implements RunStore {
   readonly #listed = new Map<string, Listed>()
 
   /**
-   * Makes the folder. `maxLogs`: logs held in memory (default 256); others are read again when they are needed.
-   * Throws `store_failed`, `disk_full`.
+   * Creates the folder. `maxLogs`: most logs in memory (default 256); others are read again when needed. Throws
+   * `store_failed`, `disk_full`.
    */
   constructor(options: { dir: string; maxLogs?: number }) {
     this.#folders = new RunFolders(options.dir)
@@ -131,7 +131,7 @@ export class FileRunStore implements RunStore {
     this.#folders.writeSummary(record, log.bytes)
   }
 
-  /** The run's log as it is now; undefined where there is no such run. */
+  /** Returns the run's present log; undefined when there is no such run. */
   #log(runId: string): RunLog | undefined {
     const bytes = this.#folders.logBytes(runId)
     if (bytes === undefined) return undefined
@@ -152,7 +152,7 @@ export class FileRunStore implements RunStore {
     return record && { ...record }
   }
 
-  /** Returns all that there is to list. A run that has ended stays as it is, so it is read once. */
+  /** Returns everything that can be listed. An ended run never changes, so it is read once. */
   #all(): Listed[] {
     const all: Listed[] = []
     for (const runId of this.#folders.runIds()) {
@@ -188,16 +188,19 @@ const listed = (record: RunRecord): Listed => {
   }
 }
 
-/** The content of `run.json`: the record as it followed from that many bytes of the log. Behind the log, it counts for nothing. */
+/**
+ * The content of `run.json`: the record that followed from that many bytes of the log. When the log is longer, it is
+ * ignored.
+ */
 interface Summary {
   log_bytes: number
   record: RunRecord
 }
 
-/** A folder that a crash has left half made is older than this before it is taken for one. */
+/** Only a folder older than this counts as left half made by a crash. */
 const STALE_MS = 60_000
 
-/** The folders of runs below one folder. A name that starts with a dot is a run being made or removed. */
+/** The folders of runs below one folder. A name that starts with a dot is a run that is being created or removed. */
 class RunFolders {
   readonly #dir: string
 
@@ -221,14 +224,14 @@ class RunFolders {
     return this.#try(this.#dir, () => readdirSync(this.#dir)).filter((name) => RunId.safeParse(name).success)
   }
 
-  /** Undefined: there is no such run. */
+  /** Returns undefined when there is no such run. */
   logBytes(runId: string): number | undefined {
     if (!RunId.safeParse(runId).success) return undefined
     const file = this.logFile(runId)
     return this.#try(file, () => statSync(file, { throwIfNoEntry: false })?.size)
   }
 
-  /** The folder appears with its first commit in it. Throws `run_exists`. */
+  /** Creates the folder, which appears with its first commit in it. Throws `run_exists`. */
   create(spec: RunSpec, events: readonly RunEvent[], patch: RunPatch | undefined): void {
     const folder = path.join(this.#dir, spec.run_id)
     const making = path.join(this.#dir, `.new-${spec.run_id}-${process.pid}`)
@@ -249,7 +252,7 @@ class RunFolders {
     })
   }
 
-  /** Takes it from the list at once, whatever becomes of what it held. */
+  /** Removes the run from the list at once, whatever happens to its contents. */
   remove(runId: string): void {
     if (this.logBytes(runId) === undefined) return
     const leaving = path.join(this.#dir, `.old-${runId}-${process.pid}`)
@@ -260,7 +263,7 @@ class RunFolders {
     })
   }
 
-  /** The summary where it is as new as the log. */
+  /** Returns the summary if it is as new as the log. */
   readSummary(runId: string, logBytes: number): RunRecord | undefined {
     try {
       const summary = JSON.parse(readFileSync(this.#summaryFile(runId), 'utf8')) as Summary
@@ -271,13 +274,13 @@ class RunFolders {
     }
   }
 
-  /** Writes what only saves reading the log, so a failure to write it is none of the run's. */
+  /** Writes the summary, which only saves reading the log; therefore a failed write does not matter to the run. */
   writeSummary(record: RunRecord, logBytes: number): void {
     const summary: Summary = { log_bytes: logBytes, record }
     try {
       writeFileAtomic(this.#summaryFile(record.run_id), `${JSON.stringify(summary)}\n`, { durable: false })
     } catch {
-      // The commit stands in the log, and the summary of before is seen to be older.
+      // The log has the commit, and the older summary is recognized as such.
     }
   }
 

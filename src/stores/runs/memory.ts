@@ -18,7 +18,7 @@ interface KeptRun {
   events: RunEvent[]
 }
 
-/** Keeps runs as long as this process lives. */
+/** Stores runs while this process lives. */
 export class MemoryRunStore implements RunStore {
   readonly capabilities = { durable: false }
   readonly #runs = new Map<string, KeptRun>()
@@ -69,7 +69,7 @@ export class MemoryRunStore implements RunStore {
   }
 
   async events(runId: string, after: number, limit: number): Promise<RunEvent[]> {
-    // Event n is at index n - 1, since there is no hole.
+    // Event n is at index n - 1, since there are no gaps.
     return this.#runs.get(runId)?.events.slice(after, after + limit) ?? []
   }
 

@@ -3,19 +3,19 @@ import type { RunListRow, RunRecord, RunSort } from '../../contract/run.ts'
 import { isFinalRun, RunStatus } from '../../contract/status.ts'
 import { MOST_COUNTED, MOST_INPUT, type RunCounts, type RunQuery } from '../../engine/ports.ts'
 
-/** A run's place in a list: by what it is sorted by, then by id, the newest first. */
+/** A run's place in a list: by its sort key, then by id, the newest first. */
 interface ListKey {
   key: string | number
   run_id: string
 }
 
-/** A query with its times in one notation and its cursor read. */
+/** A query with its times in one notation and its cursor parsed. */
 export interface CheckedQuery extends Omit<RunQuery, 'cursor'> {
   /** Only runs that come after this one in the list. */
   after?: ListKey
 }
 
-/** Throws `bad_request`. */
+/** Checks a query. Throws `bad_request`. */
 export function checkQuery(query: RunQuery): CheckedQuery {
   const { cursor, ...rest } = query
   if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > 500)
@@ -58,7 +58,7 @@ function readCursor(cursor: string, sort: RunSort | undefined): ListKey {
     )
       return { key: key as string | number, run_id }
   } catch {
-    // Falls through: it is no cursor.
+    // Not a valid cursor: continues below.
   }
   throw new ErrandError('bad_request', `This is no cursor of such a list of runs: ${cursor}`, {
     hint: 'Send next_cursor of the page before, unchanged and with the same sort, or none.',
@@ -67,14 +67,14 @@ function readCursor(cursor: string, sort: RunSort | undefined): ListKey {
 
 const isByNumber = (sort: RunSort | undefined): boolean => sort === 'duration' || sort === '-duration'
 
-/** Whether the smaller key comes first. */
+/** Reports whether the smaller key comes first. */
 export const isRising = (sort: RunSort | undefined): boolean =>
   sort === 'name' || (sort !== '-name' && sort?.startsWith('-') === true)
 
-/** The end of what has not ended yet, which is after all others. */
+/** The end of what has not ended yet, which sorts after all others. */
 export const NOT_ENDED = '9999'
 
-/** The key by which a run is sorted. */
+/** Returns the key by which a run is sorted. */
 export function sortKey(
   run: Pick<
     RunRecord,
@@ -93,12 +93,12 @@ export function sortKey(
   return Date.parse(finished_at) - Date.parse(created_at) - waited
 }
 
-/** The key of a list in which what is open comes first. */
+/** Returns the key for a list that starts with open runs. */
 export const activeKey = (isOpen: boolean, createdAt: string): string => `${isOpen ? 1 : 0} ${createdAt}`
 
 /**
- * A query in the order `active` as two by creation: of what is open, and of what has ended. Behind a cursor among what has ended there is
- * nothing open: a run that ends between two pages may be in both, and none is left out.
+ * Splits a query in the order `active` into two by creation: open runs, and ended ones. A cursor among ended runs
+ * leaves out the open ones: a run that ends between two pages may be in both, and none is omitted.
  */
 export function activeParts(query: CheckedQuery): { isOpen: boolean; query: CheckedQuery }[] {
   const { sort: _, after, statuses = RunStatus.options, ...rest } = query
@@ -120,7 +120,7 @@ export function activeParts(query: CheckedQuery): { isOpen: boolean; query: Chec
   })
 }
 
-/** Negative where `a` comes first in a list of this order. */
+/** Returns a negative number when `a` comes first in a list of this order. */
 export const compareKeys =
   (sort?: RunSort) =>
   (a: ListKey, b: ListKey): number => {
@@ -129,11 +129,11 @@ export const compareKeys =
     return a.run_id > b.run_id ? -1 : 1
   }
 
-/** The order in which runs are taken up again. */
+/** Compares runs in the order in which they are resumed. */
 export const oldestFirst = (a: Pick<RunRecord, 'created_at' | 'run_id'>, b: typeof a): number =>
   compareKeys()({ key: b.created_at, run_id: b.run_id }, { key: a.created_at, run_id: a.run_id })
 
-/** The page of these runs that a query asks for. */
+/** Returns the page of these runs that a query asks for. */
 export function pageOf<T extends Listed>(
   query: CheckedQuery,
   runs: readonly T[],
@@ -143,7 +143,7 @@ export function pageOf<T extends Listed>(
   return { ...page, runs: page.runs.map(({ run }) => run) }
 }
 
-/** The fields that a list is filtered by. */
+/** The fields by which a list is filtered. */
 export type Listed = Pick<
   RunRecord,
   | 'run_id'
@@ -198,7 +198,7 @@ function matches(query: CheckedQuery, run: Listed): boolean {
   return query.after === undefined || compareKeys(query.sort)(place, query.after) > 0
 }
 
-/** All that a query asks for, in no order. */
+/** Returns all matches of a query, in no order. */
 export function found<T extends Listed>(query: CheckedQuery, runs: readonly T[]): T[] {
   const matching = runs.filter((run) => matches(query, run))
   if (!query.latest) return matching
@@ -214,17 +214,17 @@ const asks = (row: string | undefined): boolean =>
 
 export const openStatuses = RunStatus.options.filter((status) => !isFinalRun(status))
 
-/** A value of an input, as far as it is compared. */
+/** Returns the part of an input's value that is compared. */
 export const inputText = (value: string): string => value.slice(0, MOST_INPUT)
 
-/** For stores that look at each run. */
+/** Counts runs, for stores that iterate over them. */
 export function countRuns(runs: readonly Pick<RunRecord, 'status'>[]): RunCounts {
   const by_status: RunCounts['by_status'] = {}
   for (const { status } of runs) by_status[status] = (by_status[status] ?? 0) + 1
   return cutCounts(by_status)
 }
 
-/** Counts that may be larger than is told. */
+/** Limits counts to the largest that is reported. */
 export function cutCounts(counted: RunCounts['by_status']): RunCounts {
   const entries = Object.entries(counted) as [RunStatus, number][]
   return {
@@ -241,10 +241,10 @@ const hasText = (run: Listed, text: string): boolean =>
     (each) => asciiLower(each).includes(asciiLower(text)),
   )
 
-/** As SQLite's `lower`. */
+/** Lowers the case like SQLite's `lower`. */
 export const asciiLower = (text: string): string => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 
-/** The page of what was found, sorted, where `found` holds one more than the limit if there are more. */
+/** Returns the page of sorted matches; `found` has one more than the limit if there are more. */
 export function cutPage<T extends ListKey>(
   found: T[],
   { limit, sort }: Pick<RunQuery, 'limit' | 'sort'>,

@@ -2,7 +2,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { RunEvent } from '../../contract/events.ts'
 import type { RunPatch, RunRecord, RunSpec } from '../../contract/run.ts'
 
-/** The fields of a record that may change, in one order for all stores. */
+/** The fields of a record that may change, in the same order for all stores. */
 export const patchKeys = [
   'status',
   'reason',
@@ -19,10 +19,10 @@ export const patchKeys = [
   'set_aside',
 ] as const satisfies readonly (keyof RunPatch)[]
 
-/** A record as it is before anything has happened. */
+/** Returns a record before anything has happened. */
 export const newRecord = (spec: RunSpec): RunRecord => ({ ...spec, status: 'queued', last_seq: 0 })
 
-/** Changes the record in place. A key that is there with the value undefined takes the field away; status stays. */
+/** Changes the record in place. A key with the value undefined removes the field; status stays. */
 export function applyPatch(record: RunRecord, patch: RunPatch | undefined): void {
   if (patch === undefined) return
   for (const key of patchKeys) {
@@ -47,7 +47,7 @@ export function interruption(lastSeq: number, message: string): Change {
   }
 }
 
-/** Throws `conflict` unless the events follow `lastSeq` with no hole. */
+/** Throws `conflict` unless the events follow `lastSeq` without gaps. */
 export function checkOrder(runId: string, lastSeq: number, events: readonly RunEvent[]): void {
   let expected = lastSeq + 1
   for (const event of events) {

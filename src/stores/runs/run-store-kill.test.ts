@@ -26,7 +26,7 @@ for (const kind of ['sqlite', 'file'] as const)
     await checkStore(kind, dir, acknowledged)
   })
 
-/** Kills the writer once it has acknowledged so many commits; answers the last of each run. */
+/** Kills the writer after that many acknowledged commits; returns the last commit of each run. */
 async function writeAndKill(kind: string, dir: string, lines: number): Promise<Map<string, number>> {
   const child = spawn(process.execPath, [writer, kind, dir], { stdio: ['ignore', 'pipe', 'inherit'] })
   const exit = once(child, 'exit')

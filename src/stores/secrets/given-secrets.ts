@@ -4,7 +4,9 @@ import type { RunSpec } from '../../contract/run.ts'
 import { forgesOf, hubSecrets, type Workflow } from '../../contract/workflow.ts'
 import type { RunSecrets, SecretSource } from '../../engine/ports.ts'
 
-/** Secrets without a hub: values by name, given to the program that runs the engine; and those of single runs. */
+/**
+ * Stores secrets without a hub: values by name, given to the program that runs the engine, and those of single runs.
+ */
 export class GivenSecrets implements SecretSource, RunSecrets {
   readonly #values: Readonly<Record<string, string>>
   readonly #ofRuns = new Map<string, Readonly<Record<string, string>>>()
@@ -14,7 +16,7 @@ export class GivenSecrets implements SecretSource, RunSecrets {
     this.#values = values
   }
 
-  /** Those of runs are to outlive this process. */
+  /** Sets the store for secrets of runs that must outlive this process. */
   keepIn(kept: RunSecrets): void {
     this.#kept = kept
   }
@@ -45,7 +47,7 @@ export class GivenSecrets implements SecretSource, RunSecrets {
     return Object.fromEntries(uses.map(([variable, { name }]) => [variable, values[name]!]))
   }
 
-  /** For `EngineOptions.admit`. Throws `invalid_argument`. */
+  /** Checks a run for `EngineOptions.admit`. Throws `invalid_argument`. */
   async admit({ run_id, tenant, workflow }: Pick<RunSpec, 'workflow'> & Partial<Run>): Promise<void> {
     const [forge] = forgesOf(workflow as Workflow)
     if (forge !== undefined)

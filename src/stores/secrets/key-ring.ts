@@ -6,20 +6,23 @@ import { writeFileAtomic } from '../../platform/files.ts'
 import type { SecretPlace } from './secret-store.ts'
 
 export interface KeyRingOptions {
-  /** Where ERRAND_SECRETS_KEY and ERRAND_SECRETS_KEY_FILE are looked up. */
+  /** Source of ERRAND_SECRETS_KEY and ERRAND_SECRETS_KEY_FILE. */
   env: Readonly<Record<string, string | undefined>>
-  /** Where the key is kept if neither is set. */
+  /** File of the key if neither is set. */
   file: string
 }
 
 export interface Keys {
-  /** New secrets are sealed with the first; the others open what was sealed before. */
+  /** The first seals new secrets; the others open older ones. */
   all: readonly [SecretKey, ...SecretKey[]]
-  /** Where they are from, for messages. */
+  /** Their source, for messages. */
   from: string
 }
 
-/** The keys of the secrets, which are never in the database. Read at each use: a key may be put back while the hub runs. */
+/**
+ * Reads the keys of the secrets, which are never in the database. They are read at each use: a key may be restored
+ * while the hub runs.
+ */
 export class KeyRing {
   readonly #options: KeyRingOptions
 
@@ -27,13 +30,16 @@ export class KeyRing {
     this.#options = options
   }
 
-  /** Whether somebody has said what the key is, or where. */
+  /** Reports whether somebody has set the key or its place. */
   get given(): boolean {
     const { env } = this.#options
     return [setting(env, 'ERRAND_SECRETS_KEY'), setting(env, 'ERRAND_SECRETS_KEY_FILE')].some(Boolean)
   }
 
-  /** Makes the key file where none is named and there is none, if that is allowed. Throws `store_failed`. */
+  /**
+   * Returns the keys. Creates the key file when none is named and none exists, if that is allowed. Throws
+   * `store_failed`.
+   */
   keys(options: { make: boolean }): Keys {
     const { env, file } = this.#options
     const given = setting(env, 'ERRAND_SECRETS_KEY')
@@ -66,7 +72,7 @@ const missing = (from: string, named: boolean): ErrandError =>
       : 'Put the file back, or give the key with ERRAND_SECRETS_KEY. If it is lost, delete the secrets and set them again.',
   })
 
-/** Base64, one key or several with blanks or commas between. What is wrong with one is told without it. */
+/** Parses Base64: one key, or several separated by blanks or commas. Its errors do not quote a key. */
 function parse(text: string, from: string): Keys {
   const [first, ...others] = text
     .split(/[\s,]+/)
@@ -92,7 +98,7 @@ const KEY_BYTES = 32
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 
-/** A key, and what tells it from others without telling it. */
+/** A key with an id that does not reveal it. */
 interface SecretKey {
   id: string
   bytes: Uint8Array
@@ -103,7 +109,7 @@ const secretKey = (bytes: Uint8Array): SecretKey => ({
   bytes,
 })
 
-/** Bound to its place: moved to another one, it does not open. */
+/** Seals a value for its place: moved to another place, it does not open. */
 export function seal(value: string, { bytes }: SecretKey, place: SecretPlace): Buffer {
   const nonce = randomBytes(NONCE_BYTES)
   const cipher = createCipheriv(CIPHER, bytes, nonce, { authTagLength: TAG_BYTES }).setAAD(boundTo(place))
@@ -111,7 +117,7 @@ export function seal(value: string, { bytes }: SecretKey, place: SecretPlace): B
   return Buffer.concat([nonce, cipher.getAuthTag(), text])
 }
 
-/** Throws where it was not sealed so. */
+/** Opens a sealed value. Throws when it was sealed with another key or for another place. */
 export function unseal(sealed: Uint8Array, { bytes }: SecretKey, place: SecretPlace): string {
   const nonce = sealed.subarray(0, NONCE_BYTES)
   const tag = sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES)
@@ -126,7 +132,7 @@ export function unseal(sealed: Uint8Array, { bytes }: SecretKey, place: SecretPl
     return openAt(place)
   } catch (error) {
     if (place.owner === undefined) throw error
-    // One that was sealed before secrets had owners.
+    // Opens a value that was sealed before secrets had owners.
     return openAt({ ...place, owner: undefined })
   }
 }

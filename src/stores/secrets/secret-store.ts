@@ -1,9 +1,12 @@
 import type { SecretScope } from '../../contract/secrets.ts'
 
-/** Those that people set, those that one run was given and that go with it, what a place of a user holds, and the hub's own. */
+/**
+ * The scopes of stored secrets: those that people set, those of a single run, which go with it, those of a user's
+ * place, and the hub's own.
+ */
 export type KeptScope = SecretScope | 'run' | 'place' | 'hub'
 
-/** Which secret: its name within a scope of a tenant. */
+/** Identifies a secret: its name within a scope of a tenant. */
 export interface SecretPlace {
   /** Empty for `hub`. */
   tenant: string
@@ -11,16 +14,16 @@ export interface SecretPlace {
   /** Name of the repository or workflow, id of the run or place; empty for `tenant` and `hub`. */
   scope_name: string
   name: string
-  /** Set where only the runs of this user are given it. */
+  /** Set when only this user's runs get it. */
   owner?: string
 }
 
-/** A secret as it is kept. The store never sees a value: what is sealed is the caller's. */
+/** A stored secret. The store never sees a value: the caller seals it. */
 export interface StoredSecret extends SecretPlace {
   sealed: Uint8Array
-  /** Which key it was sealed with. */
+  /** Id of the key with which it was sealed. */
   key_id: string
-  /** Servers (`host` or `host:port`) that it may be sent to as a token; absent: nothing was said. */
+  /** Servers (`host` or `host:port`) that it may be sent to as a token; absent: not specified. */
   hosts?: readonly string[]
   created_at: string
   created_by: string
@@ -28,22 +31,25 @@ export interface StoredSecret extends SecretPlace {
   updated_by: string
 }
 
-/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+/** Stores secrets. Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
 export interface SecretStore {
-  /** Keeps it in the place of the one that is there, whose `created_…` stay, and its hosts where none are given. Answers it as it is now. */
+  /**
+   * Stores a secret. A replaced one passes on its `created_…` fields, and its hosts when none are given. Returns the
+   * new state.
+   */
   put(secret: StoredSecret): Promise<StoredSecret>
-  /** Changes the hosts alone. Undefined: there is no such secret. */
+  /** Changes only the hosts. Returns undefined when there is no such secret. */
   setHosts(
     place: SecretPlace,
     change: Required<Pick<StoredSecret, 'hosts' | 'updated_at' | 'updated_by'>>,
   ): Promise<StoredSecret | undefined>
   get(place: SecretPlace): Promise<StoredSecret | undefined>
-  /** Those of one name that people set, of every scope. */
+  /** Returns the secrets of one name that people set, of every scope. */
   named(tenant: string, name: string): Promise<StoredSecret[]>
-  /** By name, then scope. Without an owner: of all. */
+  /** Returns secrets by name, then scope. Without an owner: those of all. */
   list(filter: Partial<SecretPlace>): Promise<StoredSecret[]>
-  /** False: it was not there. */
+  /** Returns false when the secret did not exist. */
   remove(place: SecretPlace): Promise<boolean>
-  /** Puts the same value, sealed anew, in its place, unless it was changed since. */
+  /** Replaces a secret by the same value, sealed again, unless it has changed since. */
   reseal(before: StoredSecret, sealed: Uint8Array, key_id: string): Promise<void>
 }

@@ -32,7 +32,7 @@ type Users = Pick<
 const byId = 'SELECT * FROM users WHERE id = ?'
 const byName = 'SELECT * FROM users WHERE tenant = ? AND name = ?'
 
-/** A token, with all that it has made. Parameters: its id, the time. */
+/** Revokes a token with all that it has made. Parameters: its id, the time. */
 const REVOKE = `WITH RECURSIVE made (id) AS (
     SELECT id FROM tokens WHERE id = ?1 UNION SELECT tokens.id FROM tokens JOIN made ON tokens.made_by = made.id
   ) UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id IN (SELECT id FROM made)`
@@ -315,8 +315,8 @@ export const sqliteSeenRunners = (session: SqlSession): Runners => ({
 const THROTTLE_MS = 60_000
 
 /**
- * Notes by `sql` (parameters: time, id) that something was seen, at most once a minute for each id: what is seen
- * with every request must not cost every request a commit.
+ * Makes a function that records a sighting by `sql` (parameters: time, id), at most once a minute for each id, so that
+ * not every request costs a commit.
  */
 function seenThrottle(session: SqlSession, sql: string): (id: string, at: string) => void {
   const notedMs = new Map<string, number>()
@@ -324,7 +324,8 @@ function seenThrottle(session: SqlSession, sql: string): (id: string, at: string
     const atMs = Date.parse(at)
     if (atMs - (notedMs.get(id) ?? Number.NEGATIVE_INFINITY) < THROTTLE_MS) return
     notedMs.set(id, atMs)
-    // Losing one costs a minute of exactness; the next that fails is told by whoever needs its commit.
+    // Losing one makes the time a minute less exact. A lasting failure is reported to the next caller who needs a
+    // commit.
     session.write(() => session.run(sql, at, id)).catch(() => notedMs.delete(id))
   }
 }

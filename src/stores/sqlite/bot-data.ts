@@ -2,14 +2,14 @@ import type { SQLOutputValue } from 'node:sqlite'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** Whose data, of which bot. */
+/** Identifies the data of an owner's bot. */
 export interface DataOfBot {
   tenant: string
   owner: string
   bot_id: string
 }
 
-/** Where the data of a bot are: known from the first time that it was up with them, until they are removed. */
+/** The place of a bot's data: known from its first start with data until the data is removed. */
 export interface KeptData extends DataOfBot {
   runner: string
   path: string
@@ -17,12 +17,15 @@ export interface KeptData extends DataOfBot {
   created_at: string
 }
 
-/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+/**
+ * Stores the places of bots' data. Each call is one commit, and resolves after it. All reject with `store_failed` or
+ * `disk_full`.
+ */
 export interface BotDataStore {
-  /** In the place of what is there, whose `created_at` stays. */
+  /** Replaces an existing entry, whose `created_at` stays. */
   put(data: KeptData): Promise<void>
   get(of: DataOfBot): Promise<KeptData | undefined>
-  /** By owner, then bot; without an owner those of the whole tenant. */
+  /** Returns entries by owner, then bot; without an owner those of the whole tenant. */
   list(of: { tenant: string; owner?: string }): Promise<KeptData[]>
   remove(of: DataOfBot): Promise<void>
 }

@@ -8,7 +8,7 @@ import { testEvents, testSpec } from '../../../test/support/stores/runs-fixture.
 import { CommitMark, missingCommits } from './commit-mark.ts'
 import { openSqliteStores } from './open.ts'
 
-/** A data folder as a killed hub leaves it, after so many commits. */
+/** Makes a data folder as a killed hub leaves it, after so many commits. */
 async function killedHub(t: TestContext, commits: number): Promise<(name: string) => string> {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-mark-'))
   const stores = await openSqliteStores({ file: path.join(dir, 'live', 'errand.db') })

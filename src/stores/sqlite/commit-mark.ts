@@ -2,18 +2,18 @@ import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs
 import type { DatabaseSync } from 'node:sqlite'
 import { isMissing } from '../disk-errors.ts'
 
-/** All texts of a count are as long, so that one written over another leaves nothing of it. */
+/** Digits of a count, always the same number, so that overwriting one leaves nothing of it. */
 const DIGITS = 12
 
 const markFile = (file: string): string => `${file}-commits`
 
 /**
- * The count of a database's commits, in the database and in a file beside it. SQLite leaves out the end of a write-ahead
- * log that was cut short, or lost, and says nothing of it: where the file is ahead of the database, commits are gone.
- * The file is written after each commit and not flushed: after a power cut it may be behind, never ahead.
+ * Counts a database's commits, in the database and in a file beside it. SQLite ignores the end of a write-ahead log
+ * that was cut short or lost, without a message: when the file is ahead of the database, commits are missing. The file
+ * is written after each commit and not flushed: after a power cut it may be behind, never ahead.
  */
 export class CommitMark {
-  /** How many commits the database had lost when it was opened. */
+  /** Number of commits that the database had lost when it was opened. */
   readonly missing: number
   readonly #db: DatabaseSync
   readonly #descriptor: number
@@ -26,18 +26,18 @@ export class CommitMark {
     this.#descriptor = openSync(markFile(file), constants.O_RDWR | constants.O_CREAT, 0o600)
   }
 
-  /** Within the transaction. */
+  /** Call it within the transaction. */
   count(): void {
     this.#db.exec(`PRAGMA user_version = ${(this.#count + 1) | 0}`)
   }
 
-  /** After the commit. */
+  /** Call it after the commit. */
   committed(): void {
     this.#count = (this.#count + 1) | 0
     try {
       writeSync(this.#descriptor, String(this.#count).padStart(DIGITS), 0)
     } catch {
-      // A disk that takes nothing says so at the next commit; until then the mark is behind.
+      // A full disk is reported at the next commit; until then the mark is behind.
     }
   }
 
@@ -46,11 +46,14 @@ export class CommitMark {
   }
 }
 
-/** How many commits the database has lost, as far as the file beside it tells. Another process may be writing to both. */
+/**
+ * Returns how many commits the database has lost, as far as the file beside it shows. Another process may be writing to
+ * both.
+ */
 export function missingCommits(db: DatabaseSync, file: string): number {
-  // The file first: what is committed meanwhile is no loss.
+  // The file is read first: later commits are then not mistaken for losses.
   const marked = readMark(file)
-  // The count goes round at 32 bits.
+  // The count wraps at 32 bits.
   return marked === undefined ? 0 : Math.max(0, (marked - countIn(db)) | 0)
 }
 

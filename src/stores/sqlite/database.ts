@@ -6,22 +6,22 @@ import { diskError } from '../disk-errors.ts'
 import { sqliteError } from './session.ts'
 import { checkTables } from './whole-tables.ts'
 
-/** How long another program may hold the database before a call fails. */
+/** Milliseconds for which another program may lock the database before a call fails. */
 const BUSY_TIMEOUT_MS = 5000
-/** The write-ahead log is cut back to this after a burst. */
+/** The write-ahead log is truncated to this size after a burst. */
 const KEPT_WAL_BYTES = 16 * 1024 * 1024
 const CACHE_KIB = 8 * 1024
 
 /**
- * Opens or makes the database and brings it to this version's form. `:memory:` is one that nothing lasts of.
- * Throws `store_failed` or `disk_full`.
+ * Opens or creates the database and migrates it to this version's form. `:memory:` is a database that does not outlast
+ * the process. Throws `store_failed` or `disk_full`.
  */
 export function openDatabase(file: string, migrations: Migrations): DatabaseSync {
   let db: DatabaseSync | undefined
   try {
     if (file !== ':memory:') makePrivate(file)
     db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
-    // Pages that become free can then go back to the system; only a new database takes this.
+    // Freed pages can then go back to the system; only a new database accepts this setting.
     if (db.prepare('PRAGMA page_count').get()?.page_count === 0) db.exec('PRAGMA auto_vacuum = INCREMENTAL')
     db.exec(`
       PRAGMA journal_mode = WAL;
@@ -40,7 +40,10 @@ export function openDatabase(file: string, migrations: Migrations): DatabaseSync
   }
 }
 
-/** Only its owner may read the file: runs and their events are in it. SQLite gives its side files the same mode. */
+/**
+ * Makes the file readable only for its owner, since it contains runs and their events. SQLite gives its side files the
+ * same mode.
+ */
 function makePrivate(file: string): void {
   try {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
@@ -50,21 +53,24 @@ function makePrivate(file: string): void {
   }
 }
 
-/** A step from one form of the database to the next. One that has been released never changes. */
+/** A step from one form of the database to the next. A released step never changes. */
 export interface Migration {
-  /** From 1, with no hole. */
+  /** Counts from 1, without gaps. */
   version: number
   name: string
   sql: string
 }
 
-/** Migrations by the part of the database that they make. */
+/** Migrations by the part of the database that they create. */
 export type Migrations = Readonly<Record<string, readonly Migration[]>>
 
-/** Marks a file as Errand's ("ERND"), so that another program's database is never written into. */
+/** Marks a file as Errand's ("ERND"), so that another program's database is never written to. */
 const APPLICATION_ID = 0x45524e44
 
-/** Brings the database to this version's form, in one transaction. Answers whether there was one. Throws `store_failed` where it is not ours or newer. */
+/**
+ * Migrates the database to this version's form, in one transaction. Returns whether anything changed. Throws
+ * `store_failed` when the database is not Errand's, or newer.
+ */
 function migrate(db: DatabaseSync, file: string, migrations: Migrations): boolean {
   db.exec('BEGIN IMMEDIATE')
   const applied = appliedVersions(db, file, migrations)
@@ -84,7 +90,10 @@ function migrate(db: DatabaseSync, file: string, migrations: Migrations): boolea
   return applied.size > 0
 }
 
-/** How far each part is; changes nothing. Throws `store_failed` where the database is not ours or newer. */
+/**
+ * Returns the version of each part, without changing anything. Throws `store_failed` when the database is not Errand's,
+ * or newer.
+ */
 export function appliedVersions(
   db: DatabaseSync,
   file: string,

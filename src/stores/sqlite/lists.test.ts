@@ -10,7 +10,7 @@ import { SqliteRunStore } from './runs.ts'
 import { SqlSession } from './session.ts'
 import { SqliteTaskStore } from './tasks.ts'
 
-/** A session for reads that notes how SQLite carries out each. */
+/** A session for reads that records SQLite's query plan of each. */
 class ExplainedSession extends SqlSession {
   readonly steps: string[] = []
 
@@ -54,7 +54,7 @@ test('a list that begins with what is open reads by indexes alone, whatever it i
     await new SqliteRunStore(session).list({ ...query, limit: 100, sort: 'active' })
     const asked = `${JSON.stringify(query)}: ${session.steps.join(' | ')}`
     assert.ok(session.steps.length > 0, asked)
-    // Of those that are shared there are few: their index is read in its order.
+    // Few runs are shared, so their index is read in its own order.
     const slow = session.steps.filter(
       (step) => (/^SCAN/.test(step) && !/ runs_shared$|VIRTUAL TABLE/.test(step)) || /TEMP B-TREE/.test(step),
     )

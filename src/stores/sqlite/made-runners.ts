@@ -3,25 +3,28 @@ import type { MadeRunner, Pool } from '../../contract/fleet/provisioning.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** A made runner, and what the hub knows of it beside what people see. */
+/** A provisioned runner, with what the hub knows of it in addition to what people see. */
 export interface MadeRow extends MadeRunner {
-  /** The part of its name that its earlier and later tries have too. */
+  /** The part of its name that its earlier and later tries share. */
   stem: string
-  /** Of the steps that share it: names what they have in common. Absent: made ahead of need. */
+  /** Identifies what its steps have in common when they share a workspace. Absent: provisioned ahead of need. */
   workspace?: string | undefined
-  /** By then it must be connected. */
+  /** Time by which it must be connected. */
   due_at: string
-  /** Its group's settings when it was made: by them it is taken away where the group has others now, or none. */
+  /** The group's settings at its creation. The runner is removed when the group now has others, or no longer exists. */
   pool: Pool
 }
 
-/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+/**
+ * Stores provisioned runners. Each call is one commit, and resolves after it. All reject with `store_failed` or
+ * `disk_full`.
+ */
 export interface MadeRunnerStore {
-  /** Puts it in the place of what was kept under its name. */
+  /** Replaces what was stored under its name. */
   save(row: MadeRow): Promise<void>
-  /** All that are kept, by the time they were made. */
+  /** Returns all stored rows, by the time of their creation. */
   all(): Promise<MadeRow[]>
-  /** Takes those away that were removed before then. */
+  /** Deletes the rows of runners that were removed before that time. */
   forget(before: string): Promise<void>
 }
 

@@ -6,15 +6,15 @@ import { diskError } from '../disk-errors.ts'
 import type { SqliteStores } from './stores.ts'
 
 /**
- * Opens or makes the database `file`; `:memory:` is one that nothing lasts of. node:sqlite is loaded only now. One
- * process at a time may use a file. Throws `store_failed`, `disk_full`.
+ * Opens or creates the database `file`; `:memory:` is one that does not outlast the process. node:sqlite is loaded only
+ * now. One process at a time may use a file. Throws `store_failed`, `disk_full`.
  */
 export async function openSqliteStores(options: { file: string }): Promise<SqliteStores> {
   const { openStores } = await import('./stores.ts')
   return openStores(options.file)
 }
 
-/** The runs alone, for a program that embeds the engine: closing the store closes the database. */
+/** Opens only the runs, for a program that embeds the engine: closing the store closes the database. */
 export async function openSqliteRunStore(options: { file: string }): Promise<RunStore> {
   const { runs, close } = await openSqliteStores(options)
   return {
@@ -32,12 +32,14 @@ export async function openSqliteRunStore(options: { file: string }): Promise<Run
   }
 }
 
-/** The files that a hub makes in its data folder after its database, and those that belong to that alone. */
+/** The files that a hub creates in its data folder after its database, and those that belong only to the database. */
 const TOKEN = 'local-token'
 const CONTENTS = ['output', 'artifacts']
 const OF_A_DATABASE = ['errand.db', 'errand.db-wal', 'errand.db-shm', 'errand.db-commits', ...CONTENTS, 'uploads']
 
-/** The refusal of a data folder in which a hub has been, and whose database is gone or empty; else undefined. */
+/**
+ * Returns the refusal of a data folder that a hub has used, and whose database is gone or empty; otherwise undefined.
+ */
 export function lostDatabase(data: string): ErrandError | undefined {
   const file = join(data, 'errand.db')
   const bytes = statSync(file, { throwIfNoEntry: false })?.size
@@ -54,7 +56,7 @@ export function lostDatabase(data: string): ErrandError | undefined {
   )
 }
 
-/** Puts aside what a hub has left whose database is gone; answers in which folder, where there was something. */
+/** Moves the remains of a hub without a database aside; returns the new folder, if there was something. */
 export function startAnew(data: string, now = new Date()): string | undefined {
   if (lostDatabase(data) === undefined) return undefined
   const aside = join(data, `before-${now.toISOString().replaceAll(':', '-')}`)

@@ -3,7 +3,7 @@ import type { KeptView, ViewFilter } from '../../contract/runs/kept-views.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** A filter of the list of runs under a name. */
+/** A named filter of the list of runs. */
 export type View = Omit<KeptView, 'may_change'> & { user_id: string; tenant: string }
 
 /** The user whose failures are meant. */
@@ -13,19 +13,27 @@ export interface Looker {
   tenant: string
 }
 
-/** Views that were saved, and which failures a person has looked at. Each call is one commit. All reject with `store_failed` or `disk_full`. */
+/**
+ * Stores saved views, and which failures a person has looked at. Each call is one commit. All reject with
+ * `store_failed` or `disk_full`.
+ */
 export interface PersonalStore {
-  /** Those of the user and those of all of the tenant, by name. */
+  /** Returns the views of the user and those shared in the tenant, by name. */
   views(user: Pick<Looker, 'id' | 'tenant'>): Promise<View[]>
   view(id: string): Promise<View | undefined>
-  /** False, and nothing is changed, where there is another of this name: of the user, or, of shared ones, of the tenant. */
+  /**
+   * Saves a view. Returns false, and changes nothing, when another view has this name: one of the user's or, for a
+   * shared view, one of the tenant's.
+   */
   keepView(view: Omit<View, 'owner'>): Promise<boolean>
   dropView(id: string): Promise<void>
-  /** Ids of the newest tries that failed or were interrupted and were not looked at, that ended last first. */
+  /**
+   * Returns the ids of the newest tries that failed or were interrupted and were not looked at, the latest end first.
+   */
   failures(user: Looker, limit: number): Promise<string[]>
-  /** Answers the time until which all is seen by now. */
+  /** Marks runs as seen. Returns the time until which everything is seen by now. */
   markSeen(user: Looker, runIds: readonly string[], now: Date): Promise<string>
-  /** The same of all that ended until then. */
+  /** Marks everything that ended until then, as `markSeen` does. */
   markSeenUntil(user: Looker, until: string): Promise<string>
 }
 
@@ -33,7 +41,7 @@ export const personalMigrations: readonly Migration[] = [
   {
     version: 1,
     name: 'saved views, and failures that were looked at',
-    // What failed before marks were kept is seen; who comes later has seen what was before.
+    // Failures from before this migration count as seen; new users have seen what was before them.
     sql: `
       CREATE TABLE views (
         id TEXT PRIMARY KEY,
@@ -78,7 +86,7 @@ const rowView = (row: Row): View => ({
 
 const VIEWS = 'SELECT views.*, users.name AS owner FROM views JOIN users ON users.id = views.user_id'
 
-/** As the index says it, or it is not used. */
+/** Worded exactly as in the index; otherwise SQLite does not use it. */
 const FAILED = `runs WHERE tenant = ? AND owner = ? AND finished_at > ?
   AND parent_run_id IS NULL AND finished_at IS NOT NULL AND status IN ('failed', 'interrupted')`
 const UNSEEN = `${FAILED}
@@ -86,7 +94,7 @@ const UNSEEN = `${FAILED}
   AND NOT EXISTS (SELECT 1 FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)
     AND t.try > coalesce(runs.try, 1))`
 
-/** A failure that ended so lately may have others beside it that are committed after it. */
+/** After a failure that ended this recently, others with an earlier end may still be committed. */
 const SETTLED_MS = 60_000
 
 export const sqlitePersonal = (session: SqlSession): PersonalStore => {
@@ -97,7 +105,7 @@ export const sqlitePersonal = (session: SqlSession): PersonalStore => {
         id,
       )?.until ?? '',
     )
-  /** Within a transaction. */
+  /** Call it within a transaction. */
   const moveUntil = ({ id }: Looker, time: string): void => {
     session.run('INSERT OR REPLACE INTO seen_until (user_id, until) VALUES (?, ?)', id, time)
     session.run('DELETE FROM seen_runs WHERE user_id = ? AND finished_at <= ?', id, time)
@@ -149,7 +157,7 @@ export const sqlitePersonal = (session: SqlSession): PersonalStore => {
             `INSERT OR IGNORE INTO seen_runs SELECT ?, run_id, finished_at FROM ${FAILED} AND run_id = ?`,
             ...[user.id, user.tenant, user.name, since, runId],
           )
-        // Where nothing is left, one time says the same as all these marks.
+        // When nothing is left, one time says the same as all these marks.
         const settled = new Date(now.getTime() - SETTLED_MS).toISOString()
         if (settled > since && unseen(user, 1).length === 0) moveUntil(user, settled)
         return until(user)

@@ -3,7 +3,7 @@ import type { PlaceKind, PlaceTells } from '../../contract/places.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** A place of a user; its secrets stand sealed among the secrets. */
+/** A user's place for notifications; its secrets are sealed among the secrets. */
 export interface Place {
   id: string
   user_id: string
@@ -17,50 +17,56 @@ export interface Place {
   created_at: string
 }
 
-/** How a place is doing. */
+/** The health of a place. */
 export interface PlaceState {
   waiting: number
   last_sent_at?: string
   failure?: { message: string; at: string; dropped: boolean }
 }
 
-/** Something that a place is to be told, once. */
+/** A message that a place is to receive, once. */
 export interface Notice {
   id: string
   place_id: string
-  /** A place is told of a key once. */
+  /** A place receives a key once. */
   key: string
   run_id: string
-  /** Ends with its answer: `PHASE STEP` of an approval, the id of an agent's request. */
+  /** The question with whose answer the notice ends: `PHASE STEP` for an approval, or the id of an agent's request. */
   question?: string
-  /** As it is sent. */
+  /** The body that is sent. */
   body: string
   created_at: string
   due_at: string
   tries: number
 }
 
-/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+/**
+ * Stores places and their notices. Each call is one commit, and resolves after it. All reject with `store_failed` or
+ * `disk_full`.
+ */
 export interface PlaceStore {
   add(place: Omit<Place, 'owner'>): Promise<void>
   get(id: string): Promise<Place | undefined>
-  /** Of one user, in the order in which they were made. */
+  /** Returns the places of one user, in the order of their creation. */
   ofUser(userId: string): Promise<(Place & PlaceState)[]>
-  /** Those of the active users of the tenant that are told of such things. */
+  /** Returns the places of the tenant's active users that receive such messages. */
   telling(tenant: string, tells: PlaceTells): Promise<Place[]>
-  /** With its notices. False: it was not there. */
+  /** Removes a place with its notices. False: it did not exist. */
   remove(id: string): Promise<boolean>
-  /** Keeps the notices that their places were not told of, where a place has had fewer than `most` since `since`. Answers how many. */
+  /**
+   * Stores the notices that their places have not received yet, unless a place has had `most` or more since `since`.
+   * Returns how many.
+   */
   keep(notices: readonly Notice[], bound: { since: string; most: number }): Promise<number>
-  /** The oldest of each place, of those that are due, and not of these places. */
+  /** Returns the oldest due notice of each place, except these places. */
   due(now: string, but: readonly string[], limit: number): Promise<Notice[]>
-  /** When the next one is due. */
+  /** Returns when the next notice is due. */
   nextDue(): Promise<string | undefined>
   sent(id: string, now: string): Promise<void>
   failed(id: string, at: { now: string; message: string; due_at?: string }): Promise<void>
-  /** Nothing that waits of a run's question, or of all its questions, is to be told any more. */
+  /** Drops the waiting notices of a run's question, or of all its questions. */
   answered(runId: string, question?: string): Promise<void>
-  /** Takes those away that were sent or dropped before then. */
+  /** Deletes notices that were sent or dropped before that time. */
   forget(before: string): Promise<void>
 }
 

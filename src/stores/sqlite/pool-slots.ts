@@ -8,28 +8,28 @@ export interface PoolSlot {
   tenant: string
   owner: string
   required_by: string
-  /** As it was asked for. */
+  /** The address as it was requested. */
   repo_url: string
   runner: string
   slot_path: string
-  /** Names the lease. */
+  /** Identifies the lease. */
   fence: string
   lease_expires_at: string
-  /** Given back. */
+  /** Set once it is given back. */
   is_released: boolean
 }
 
-/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+/** Stores slots. Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
 export interface PoolSlotStore {
   add(slot: PoolSlot): Promise<void>
   get(slotId: string): Promise<PoolSlot | undefined>
-  /** The one that is not released, with the latest lease. */
+  /** Returns the unreleased slot with the latest lease. */
   held(by: Pick<PoolSlot, 'tenant' | 'owner' | 'required_by' | 'repo_url'>): Promise<PoolSlot | undefined>
-  /** How many an owner holds whose lease goes on after then. */
+  /** Counts an owner's slots whose lease lasts beyond that time. */
   count(by: Pick<PoolSlot, 'tenant' | 'owner'>, after: string): Promise<number>
   renew(slotId: string, leaseExpiresAt: string): Promise<void>
   release(slotId: string): Promise<void>
-  /** Takes away those whose lease was over before then. */
+  /** Deletes slots whose lease ended before that time. */
   forget(before: string): Promise<void>
 }
 

@@ -3,7 +3,7 @@ import { inputText } from '../runs/run-query.ts'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** In the order of lists, so that one by the value of an input or label reads no run that it does not show. */
+/** Stored in the order of lists, so that a list by the value of an input or label reads only the runs that it shows. */
 export const runInputMigrations: readonly Migration[] = [
   {
     version: 1,
@@ -44,7 +44,7 @@ export const runInputMigrations: readonly Migration[] = [
 const insert = (table: 'run_inputs' | 'run_labels') =>
   `INSERT OR REPLACE INTO ${table} (name, value, created_at, run_id, n) VALUES (?, ?, ?, ?, ?)`
 
-/** Within a transaction, with the number of the run's row. */
+/** Stores a run's inputs. Call it within a transaction, with the number of the run's row. */
 export function keepInputs(
   session: SqlSession,
   n: number,
@@ -56,7 +56,7 @@ export function keepInputs(
     session.run(insert('run_labels'), name, value, created_at, run_id, n)
 }
 
-/** Within a transaction. */
+/** Call it within a transaction. */
 export function dropInputs(session: SqlSession, n: number): void {
   session.run('DELETE FROM run_inputs WHERE n = ?', n)
   session.run('DELETE FROM run_labels WHERE n = ?', n)

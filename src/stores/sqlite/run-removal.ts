@@ -1,7 +1,7 @@
 import { dropInputs } from './run-inputs.ts'
 import type { SqlSession } from './session.ts'
 
-/** Events of one commit, and pages given back in one: each holds up everything else in this process. */
+/** Most events of one commit, and most pages that are freed at once: each blocks everything else in this process. */
 const EVENTS_AT_ONCE = 2000
 const PAGES_AT_ONCE = 500
 
@@ -10,8 +10,8 @@ const deleteEvents = `DELETE FROM events WHERE run_id = ?1 AND seq <= (
   SELECT min(seq) + ${EVENTS_AT_ONCE - 1} FROM events WHERE run_id = ?1)`
 
 /**
- * Takes runs away in small commits. The first of them takes the record, and names the run as one being removed; what
- * a kill leaves of its events goes at the next removal.
+ * Removes runs in small commits. The first commit deletes the record, and lists the run as being removed; events that
+ * remain after a kill go with the next removal.
  */
 export class RunRemoval {
   readonly #session: SqlSession
@@ -20,7 +20,7 @@ export class RunRemoval {
     this.#session = session
   }
 
-  /** Its record is gone, and some of its events may be there. Within a transaction. */
+  /** Reports whether a run's record is gone while some of its events may remain. Call it within a transaction. */
   isUnderWay(runId: string): boolean {
     return this.#session.get('SELECT 1 FROM removed_runs WHERE run_id = ?', runId) !== undefined
   }
@@ -36,7 +36,7 @@ export class RunRemoval {
     if (all > 0) await this.#giveBack()
   }
 
-  /** Events of the first of these, and those that have none left from the list. */
+  /** Deletes events of the first of these runs, and removes runs without events from the list. */
   #removeEvents(underWay: string[]): void {
     const session = this.#session
     for (let deleted = 0; deleted < EVENTS_AT_ONCE && underWay.length > 0; ) {
@@ -59,7 +59,7 @@ export class RunRemoval {
     session.run('DELETE FROM runs WHERE n = ?', row.n!)
   }
 
-  /** Free pages go back to the system, in portions. */
+  /** Returns free pages to the system, in portions. */
   async #giveBack(): Promise<void> {
     const session = this.#session
     const free = () => Number(session.read(() => session.get('PRAGMA freelist_count'))?.freelist_count)

@@ -37,7 +37,7 @@ import { keepInputs } from './run-inputs.ts'
 import { RunRemoval } from './run-removal.ts'
 import type { SqlSession } from './session.ts'
 
-/** The number of the newest try of a run's chain; null where it is alone. */
+/** The number of the newest try of a run's chain; null for a run without others. */
 const tries =
   '(SELECT max(t.try) FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)) AS tries'
 const isNewest = `NOT EXISTS (SELECT 1 FROM runs AS t WHERE t.first_run = coalesce(runs.first_run, runs.run_id)
@@ -78,7 +78,7 @@ export const shareMigrations: readonly Migration[] = [
   },
 ]
 
-/** Runs in a SQLite database. */
+/** Stores runs in a SQLite database. */
 export class SqliteRunStore implements RunStore {
   readonly capabilities = { durable: true }
   readonly #session: SqlSession
@@ -140,7 +140,7 @@ export class SqliteRunStore implements RunStore {
     return this.#session.read(() => this.#session.all(selectOpen)).map((row) => String(row.run_id))
   }
 
-  /** How many bytes of output are kept of each user's runs that have ended. */
+  /** Returns the stored output bytes of each user's ended runs. */
   async outputByUser(): Promise<{ tenant: string; owner: string; bytes: number }[]> {
     const rows = this.#session.read(() => this.#session.all(selectOutput))
     return rows.map(({ tenant, owner, bytes }) => ({
@@ -150,7 +150,7 @@ export class SqliteRunStore implements RunStore {
     }))
   }
 
-  /** Ids of ended runs without a row for lists, the newest first. */
+  /** Returns the ids of ended runs without a list row, the newest first. */
   async withoutRow(limit: number): Promise<string[]> {
     const sql =
       'SELECT run_id FROM runs WHERE list_row IS NULL AND finished_at IS NOT NULL ORDER BY created_at DESC LIMIT ?'
@@ -182,7 +182,7 @@ export class SqliteRunStore implements RunStore {
     return true
   }
 
-  /** Within a transaction. `firstSeq` is of the first event, where there is one. */
+  /** Applies a change within a transaction. `firstSeq` is that of the first event, if there is one. */
   #apply(runId: string, firstSeq: number | undefined, texts: string[], patch: RunPatch | undefined): void {
     const { keys, values } = patchColumns(patch)
     const set = ['last_seq = last_seq + ?', ...keys.map((key) => `${key} = ?`)]
@@ -203,15 +203,15 @@ export class SqliteRunStore implements RunStore {
   }
 }
 
-/** Milliseconds from one time to another, in SQL. */
+/** Computes the milliseconds from one time to another, in SQL. */
 const between = (from: string, to: string): string =>
   `CAST(round((julianday(${to}) - julianday(${from})) * 86400000) AS INTEGER)`
 
-/** By `sortKey`, in SQL. */
+/** The keys of `sortKey`, in SQL. */
 const sortKeys: Readonly<Record<string, string>> = {
   started: 'coalesce(started_at, runs.created_at)',
   finished: `coalesce(finished_at, '${NOT_ENDED}')`,
-  // Of runs from before waits were kept the time since their start.
+  // Older runs have no stored waits: for them it is the time since their start.
   duration: `coalesce(iif(started_at IS NULL, NULL, ${between('runs.created_at', 'finished_at')}
     - coalesce(waited_ms, ${between('runs.created_at', 'started_at')})), -1)`,
   name: 'lower(workflow_name)',
@@ -223,7 +223,7 @@ type Row = Record<string, SQLOutputValue>
 
 type PatchKey = (typeof patchKeys)[number]
 
-/** The columns that a patch changes, with their values. */
+/** Returns the columns that a patch changes, with their values. */
 function patchColumns(patch: RunPatch | undefined): { keys: PatchKey[]; values: SQLInputValue[] } {
   if (patch === undefined) return { keys: [], values: [] }
   const keys = patchKeys.filter((key) => key in patch && !(key === 'status' && patch.status === undefined))
@@ -235,7 +235,7 @@ const columnValue = (value: RunPatch[PatchKey]): SQLInputValue =>
 
 const isJson: ReadonlySet<PatchKey> = new Set(['outputs', 'shares', 'set_aside'])
 
-/** A row of `runs` with its `spec`, as a record. */
+/** Converts a row of `runs` with its `spec` to a record. */
 function rowRecord(row: Row): RunRecord {
   const record = newRecord(JSON.parse(String(row.spec)) as RunSpec)
   for (const key of patchKeys) {
@@ -244,7 +244,7 @@ function rowRecord(row: Row): RunRecord {
     Object.assign(record, { [key]: isJson.has(key) ? JSON.parse(String(value)) : value })
   }
   record.last_seq = Number(row.last_seq)
-  // Of a retry from before chains were kept only the columns have them.
+  // For retries that predate chains, only the columns have them.
   if (typeof row.first_run === 'string')
     Object.assign(record, { first_run: row.first_run, try: Number(row.try) })
   if (typeof row.tries === 'number') record.tries = row.tries
@@ -257,7 +257,7 @@ interface Found {
   row: Row
 }
 
-/** Lists of runs, each read in the order of an index. */
+/** Lists runs; each list is read in the order of an index. */
 class RunLists {
   readonly #session: SqlSession
 
@@ -304,7 +304,10 @@ class RunLists {
     return cutCounts(counted)
   }
 
-  /** In one pass: no index has these runs by status. Of so many runs all statuses together are the least. */
+  /**
+   * Counts in one pass: no index has these runs by status. With so many runs, reading all statuses together is
+   * cheapest.
+   */
   #countOnce(query: CheckedQuery): RunCounts {
     const { from, conditions, values } = this.#parts(query, undefined)
     const some = `SELECT status FROM ${from}${conditions} LIMIT ${MOST_COUNTED}`
@@ -328,7 +331,7 @@ class RunLists {
         ...values,
         query.limit + 1,
       )
-    // Which ones these are an index says without their rows.
+    // The index identifies the runs without reading their rows.
     const chosen = this.#session.all(
       `SELECT runs.n AS n, ${key} AS sort_key ${last}`,
       ...values,
@@ -340,7 +343,7 @@ class RunLists {
     }))
   }
 
-  /** The runs of a query as SQL, in the order of an index. */
+  /** Builds the SQL for the runs of a query, in the order of an index. */
   #parts(query: CheckedQuery, status: RunStatus | undefined) {
     const where: string[] = []
     const values: SQLInputValue[] = []
@@ -357,7 +360,7 @@ class RunLists {
       ),
       ...Object.entries(query.labels ?? {}).map(([name, value]): Given => ['run_labels', name, value]),
     ]
-    // The index of the first gives the order; the others are looked at in each of its runs. Of runs that are open there are few.
+    // The index of the first gives the order; the others are checked for each of its runs. There are few open runs.
     const first = isOfOpen(query) ? undefined : given[0]
     const others = first === undefined ? given : given.slice(1)
     const [by] = first ?? (['runs'] as const)
@@ -385,7 +388,7 @@ class RunLists {
     filter('status = ?', status)
     filter('workflow_name = ?', query.workflow_name)
     filter('owner = ?', query.owner)
-    // The plus keeps the tenant's index out of use where another is narrower.
+    // The plus keeps SQLite from using the tenant's index when another is narrower.
     const narrower = query.owner ?? query.workflow_name ?? ofOneRun(query) ?? special ?? query.shared_with
     filter(narrower === undefined ? 'tenant = ?' : '+tenant = ?', query.tenant)
     filter('parent_run_id = ?', query.parent_run_id)
@@ -394,7 +397,7 @@ class RunLists {
     filter('first_run = ?', query.first_run)
     if (query.latest) where.push(query.owner === undefined ? isNewest : isNewestOfOwner)
     filter('blueprint = ?', query.blueprint)
-    // As the index says it, or it is not used.
+    // Worded exactly as in the index; otherwise SQLite does not use it.
     if (special !== undefined) where.push("blueprint <> 'workflow'")
     const text = query.text === undefined ? undefined : asciiLower(query.text)
     filter("list_row ->> '$.session.agent' = ?", query.agent)
@@ -402,7 +405,7 @@ class RunLists {
       "EXISTS (SELECT 1 FROM run_specs WHERE run_specs.n = runs.n AND spec ->> '$.repository' = ?)",
       query.repository,
     )
-    // Without the rows of workflows, which are nearly all.
+    // Skips the rows of workflows, which are nearly all.
     filter(
       `(instr(lower(runs.run_id), ?) OR instr(lower(workflow_name), ?)
         OR blueprint <> 'workflow' AND instr(lower(list_row ->> '$.session.last_words'), ?))`,
@@ -430,8 +433,8 @@ class RunLists {
 }
 
 /**
- * One query for each status, joined here: an index that begins with the status gives the order only for one. The
- * indexes by owner, workflow and tenant do so; the others serve all statuses in one query.
+ * Returns the statuses to query separately: an index that begins with the status gives the order only within one. The
+ * indexes by owner, workflow and tenant are such; the others serve all statuses in one query.
  */
 function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[] {
   const open = ofNeeds(query)
@@ -444,16 +447,16 @@ function statusesToRead(query: CheckedQuery): readonly (RunStatus | undefined)[]
   return byStatusToo !== undefined && ofOneRun(query) === undefined ? RunStatus.options : [undefined]
 }
 
-/** Whether open runs alone are asked for, in the order of their creation: their indexes by status are short. */
+/** Reports whether only open runs are requested, in the order of their creation: their indexes by status are short. */
 const isOfOpen = ({ statuses, sort }: CheckedQuery): boolean =>
   sort === undefined && statuses !== undefined && !statuses.some(isFinalRun)
 
-/** Who waits for an answer is open. */
+/** Returns the open statuses, since only open runs wait for an answer. */
 const ofNeeds = ({ needs_answer, statuses }: CheckedQuery): RunStatus[] | undefined =>
   needs_answer
     ? RunStatus.options.filter((status) => !isFinalRun(status) && (statuses?.includes(status) ?? true))
     : undefined
 
-/** The run whose children, continuations, rollbacks or tries are asked for. */
+/** Returns the run whose children, continuations, rollbacks or tries are requested. */
 const ofOneRun = ({ parent_run_id, continues, rolls_back, first_run }: CheckedQuery): string | undefined =>
   parent_run_id ?? continues ?? rolls_back ?? first_run

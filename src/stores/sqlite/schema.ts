@@ -127,7 +127,8 @@ const accountMigrations: readonly Migration[] = [
   {
     version: 5,
     name: 'names of users by tenant',
-    // Dropping a table deletes its rows, and with users go what is theirs: so tokens and sessions are put aside.
+    // Dropping a table deletes its rows, and with users everything that references them: tokens and sessions are
+    // therefore copied aside.
     sql: `
       CREATE TABLE users_by_tenant (
         id TEXT PRIMARY KEY,
@@ -210,7 +211,7 @@ const accountMigrations: readonly Migration[] = [
   {
     version: 7,
     name: 'what tokens may make, and which token made them; ids of sessions as hashes',
-    // The secrets of the hub's own are sealed from now on: these ones stood open.
+    // The hub's own secrets are sealed from now on: these two were stored in plain text.
     sql: `
       DELETE FROM settings WHERE key IN ('session_secret', 'made_secret');
       DELETE FROM sessions;
@@ -223,9 +224,9 @@ const accountMigrations: readonly Migration[] = [
 ]
 
 /**
- * The spec stands apart from the record: it may be large and never changes, while the record is rewritten with
- * each change of state. The lists by owner, workflow and tenant are by status too, so that none of them has to
- * pass over runs it does not show.
+ * Stores the spec apart from the record: it may be large and never changes, while the record is rewritten with each
+ * change of state. The lists by owner, workflow and tenant also start with the status, so that none of them has to skip
+ * runs that it does not show.
  */
 export const runMigrations: readonly Migration[] = [
   {
@@ -271,7 +272,7 @@ export const runMigrations: readonly Migration[] = [
   {
     version: 2,
     name: 'lists by blueprint',
-    // Nearly all runs are of workflows: those are listed by the other indexes, and cost nothing here.
+    // Nearly all runs are of workflows: the other indexes list those, and this one has no entry for them.
     sql: `
       ALTER TABLE runs ADD COLUMN blueprint TEXT NOT NULL DEFAULT 'workflow';
       CREATE INDEX runs_by_blueprint ON runs (blueprint, status, created_at, run_id) WHERE blueprint <> 'workflow';
@@ -280,7 +281,8 @@ export const runMigrations: readonly Migration[] = [
   {
     version: 3,
     name: 'lists by the run that is continued; runs being removed',
-    // A removed run's events may be many: they go in portions after it, and those of one named here are left over.
+    // A removed run may have many events: they are deleted in portions after its record, and those of a run in this
+    // table are left over.
     sql: `
       ALTER TABLE runs ADD COLUMN continues TEXT;
       UPDATE runs SET continues = (SELECT spec ->> '$.continues' FROM run_specs WHERE run_specs.n = runs.n)
@@ -292,7 +294,7 @@ export const runMigrations: readonly Migration[] = [
   {
     version: 4,
     name: 'the runs that undo a run',
-    // Those that are there already are known by their name.
+    // Existing rollbacks are recognized by their name.
     sql: `
       ALTER TABLE runs ADD COLUMN rolls_back TEXT;
       UPDATE runs SET rolls_back = (
@@ -323,7 +325,7 @@ export const runMigrations: readonly Migration[] = [
   {
     version: 7,
     name: 'chains of tries',
-    // A rollback is no try of what it undoes. Tries of one run were begun one after another, so their order numbers them.
+    // A rollback is not a try of what it undoes. Tries of one run began one after another, so their order numbers them.
     sql: `
       ALTER TABLE runs ADD COLUMN first_run TEXT;
       ALTER TABLE runs ADD COLUMN try INTEGER;
@@ -353,7 +355,8 @@ export const runMigrations: readonly Migration[] = [
   {
     version: 8,
     name: 'lists by text and in other orders',
-    // With all that they look at: of the runs of a tenant they read these few bytes, and no row that they do not show.
+    // The index has every column that these lists check: they read only these few bytes of a tenant's runs, and no row
+    // that they do not show.
     sql: `
       DROP INDEX runs_by_tenant;
       CREATE INDEX runs_by_tenant ON runs
@@ -408,7 +411,7 @@ export const secretMigrations: readonly Migration[] = [
   {
     version: 2,
     name: 'secrets of users',
-    // What a user has made, who is no admin, is theirs from now on.
+    // Secrets of users who are not admins belong to those users from now on.
     sql: `
       CREATE TABLE secrets_of_all (
         tenant TEXT NOT NULL,

@@ -28,7 +28,7 @@ const primaryCode = (error: unknown): number | undefined => {
   return error.errcode & 0xff
 }
 
-/** Returns what an error of node:sqlite means to a person. An ErrandError stays as it is. */
+/** Translates an error of node:sqlite for a person. Returns an ErrandError unchanged. */
 export function sqliteError(error: unknown, file: string): ErrandError {
   if (error instanceof ErrandError) return error
   const code = primaryCode(error)
@@ -47,7 +47,7 @@ export function sqliteError(error: unknown, file: string): ErrandError {
 
 type Row = Record<string, SQLOutputValue>
 
-/** SQL for one store: statements are prepared at their first use and kept, errors are told as ErrandErrors. */
+/** Runs SQL for one store: statements are prepared at their first use and cached, and errors become ErrandErrors. */
 export class SqlSession {
   readonly #db: DatabaseSync
   readonly #file: string
@@ -60,17 +60,17 @@ export class SqlSession {
     this.#writer = writer
   }
 
-  /** As `Writer.write`. */
+  /** See `Writer.write`. */
   write<T>(work: () => T): Promise<T> {
     return this.#writer.write(work)
   }
 
-  /** As `Writer.flush`. */
+  /** See `Writer.flush`. */
   flush(): void {
     this.#writer.flush()
   }
 
-  /** Reads, with the errors of SQLite translated. Not for use within `write`. */
+  /** Reads, with SQLite's errors translated. Do not use it within `write`. */
   read<T>(work: () => T): T {
     try {
       return work()
@@ -87,7 +87,7 @@ export class SqlSession {
     return this.#statement(sql).all(...values)
   }
 
-  /** Answers how many rows were changed. */
+  /** Runs a statement; returns how many rows it changed. */
   run(sql: string, ...values: SQLInputValue[]): number {
     return Number(this.#statement(sql).run(...values).changes)
   }

@@ -5,7 +5,7 @@ import { appliedVersions } from './database.ts'
 import { hubMigrations } from './schema.ts'
 import { sqliteError } from './session.ts'
 
-/** One stream of an attempt, as far as the log tells of it. */
+/** A stream of an attempt, as far as the log covers it. */
 export interface KnownStream {
   run_id: string
   attempt: number
@@ -13,7 +13,7 @@ export interface KnownStream {
   length: number
 }
 
-// Events of one run stand together, so that no more than those of one are sorted at a time.
+// Events of one run are adjacent, so that only those of one run are sorted at a time.
 const selectStreams = `
   SELECT run_id, json ->> '$.attempt' AS attempt, json ->> '$.stream' AS stream,
     max((json ->> '$.offset') + (json ->> '$.length')) AS length
@@ -27,7 +27,7 @@ const JSON_COLUMNS = [
   ['run_specs', 'spec'],
 ] as const
 
-/** Copies the database as it is at one moment, also while a hub writes to it. Throws `store_failed`, `disk_full`. */
+/** Copies the database as it is at one moment, even while a hub writes to it. Throws `store_failed`, `disk_full`. */
 export function snapshotInto(file: string, copy: string): void {
   const db = openReading(file)
   try {
@@ -41,15 +41,15 @@ export function snapshotInto(file: string, copy: string): void {
 }
 
 /**
- * Makes the copy that of another hub, as far as made runners go: without those of the hub that it was made of, their tokens, and
- * the id by which they are known. Nobody else uses the file. Throws `store_failed`, `disk_full`.
+ * Prepares the copy for another hub: removes the provisioned runners of the original hub, their tokens, and the id by
+ * which they are known. Nobody else may use the file. Throws `store_failed`, `disk_full`.
  */
 export function forgetMadeRunners(file: string): void {
   try {
     const db = new DatabaseSync(file)
     try {
       const hub = db.prepare("SELECT value FROM settings WHERE key = 'hub_id'").get()?.value
-      // It has made none, or is of before there were such.
+      // The hub has made none, or predates them.
       if (typeof hub !== 'string') return
       db.exec('BEGIN IMMEDIATE')
       for (const sql of [
@@ -67,7 +67,7 @@ export function forgetMadeRunners(file: string): void {
   }
 }
 
-/** Looks into a database without changing it. Another process may write to it. */
+/** Reads a database without changing it. Another process may write to it. */
 export class DatabaseReader {
   readonly #db: DatabaseSync
   readonly #file: string
@@ -77,7 +77,7 @@ export class DatabaseReader {
     this.#file = file
   }
 
-  /** Throws `store_failed` where a hub of this version would not take the database. */
+  /** Throws `store_failed` when a hub of this version would refuse the database. */
   checkForm(): void {
     try {
       appliedVersions(this.#db, this.#file, hubMigrations)
@@ -86,7 +86,7 @@ export class DatabaseReader {
     }
   }
 
-  /** Returns what is damaged, a sentence for each. A long look: all of the database is read. */
+  /** Returns a sentence for each damage. Slow: it reads the whole database. */
   damage(): string[] {
     try {
       const found = this.#db
@@ -94,7 +94,7 @@ export class DatabaseReader {
         .all()
         .map((row) => String(row.integrity_check))
         .filter((text) => text !== 'ok')
-      // What stands in a page is not checked by SQLite.
+      // SQLite does not check the contents of a page.
       for (const [table, column] of JSON_COLUMNS) {
         const sql = `SELECT count(*) AS n FROM ${table} WHERE NOT json_valid(${column})`
         const count = Number(this.#db.prepare(sql).get()?.n)
@@ -118,7 +118,7 @@ export class DatabaseReader {
       }
   }
 
-  /** Returns what the hub measured at the end of the attempt; undefined where it has not ended. */
+  /** Returns what the hub measured at the end of the attempt; undefined when it has not ended. */
   end({ run_id, attempt, stream }: KnownStream): { sha256: string; length: number } | undefined {
     const row = this.#db.prepare(selectEnd).get(run_id, attempt, stream)
     return typeof row?.sha256 === 'string' ? { sha256: row.sha256, length: Number(row.length) } : undefined
@@ -128,9 +128,9 @@ export class DatabaseReader {
     return this.#db.prepare('SELECT 1 FROM runs WHERE run_id = ?').get(runId) !== undefined
   }
 
-  /** Ids of the keys that secrets are sealed with. */
+  /** Returns the ids of the keys that seal secrets. */
   keyIds(): string[] {
-    // A hub of before there were secrets.
+    // The hub predates secrets.
     if (this.#db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'secrets'").get() === undefined) return []
     return this.#db
       .prepare('SELECT DISTINCT key_id FROM secrets')
@@ -138,7 +138,7 @@ export class DatabaseReader {
       .map((row) => String(row.key_id))
   }
 
-  /** Of those who may use the hub in this tenant, who are no admins. */
+  /** Counts the users of this tenant who may use the hub and are not admins. */
   countUsers(tenant: string): number {
     const sql = "SELECT count(*) AS n FROM users WHERE tenant = ? AND role = 'user' AND disabled = 0"
     return Number(this.#db.prepare(sql).get(tenant)?.n)

@@ -2,7 +2,7 @@ import type { SQLOutputValue } from 'node:sqlite'
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** Something that another system has given to be kept. */
+/** An artifact that another system has sent for storage. */
 export interface StoredArtifactRecord {
   id: string
   tenant: string
@@ -13,21 +13,24 @@ export interface StoredArtifactRecord {
   type: string
   media_type: string
   bytes: number
-  /** In hex. */
+  /** The SHA-256 in hex. */
   sha256: string
-  /** As it was given. */
+  /** The metadata as given. */
   metadata: Record<string, unknown>
   created_at: string
 }
 
-/** Each call is one commit, and resolves after it. All reject with `store_failed` or `disk_full`. */
+/**
+ * Stores records of such artifacts. Each call is one commit, and resolves after it. All reject with `store_failed` or
+ * `disk_full`.
+ */
 export interface StoredArtifactStore {
-  /** False: there is one with that id, which stays as it is. */
+  /** Adds an artifact. False: one with that id exists, and is unchanged. */
   add(artifact: StoredArtifactRecord): Promise<boolean>
   get(id: string): Promise<StoredArtifactRecord | undefined>
-  /** Those whose contents lie together. */
+  /** Returns the artifacts whose contents are in the same group. */
   gathered(by: string): Promise<StoredArtifactRecord[]>
-  /** Those that came before then, oldest first. */
+  /** Returns artifacts from before that time, oldest first. */
   before(time: string, most: number): Promise<StoredArtifactRecord[]>
   remove(id: string): Promise<void>
 }

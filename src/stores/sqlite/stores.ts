@@ -25,7 +25,7 @@ import { SqliteTaskStore } from './tasks.ts'
 import { Writer } from './writer.ts'
 
 export interface SqliteStores {
-  /** Its `close` commits what was accepted, and leaves the database open for the accounts. */
+  /** The runs. Closing this store commits what was accepted, and leaves the database open for the accounts. */
   runs: RunStore & Pick<SqliteRunStore, 'outputByUser' | 'withoutRow'>
   accounts: AccountStore
   secrets: SecretStore
@@ -36,13 +36,13 @@ export interface SqliteStores {
   madeRunners: MadeRunnerStore
   places: PlaceStore
   personal: PersonalStore
-  /** How many commits the database had lost when it was opened, as far as that can be told. */
+  /** Number of commits that the database had lost when it was opened, as far as is known. */
   missingCommits: number
   /** Commits what was accepted, then closes the database. May be called twice. */
   close(): void
 }
 
-/** Called by `openSqliteStores`, which loads this file and with it node:sqlite. */
+/** Opens all stores. Called by `openSqliteStores`, which loads this file and with it node:sqlite. */
 export function openStores(file: string): SqliteStores {
   const db = openDatabase(file, hubMigrations)
   const mark = file === ':memory:' ? undefined : new CommitMark(db, file)

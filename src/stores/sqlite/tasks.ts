@@ -18,7 +18,10 @@ import {
 import type { Migration } from './database.ts'
 import type { SqlSession } from './session.ts'
 
-/** `told`: how far the log is known to a registry elsewhere. The spec never changes, and stands beside what lists show. */
+/**
+ * `told`: the position up to which another registry knows the log. The spec never changes, and is stored alongside what
+ * lists show.
+ */
 export const taskMigrations: readonly Migration[] = [
   {
     version: 1,
@@ -76,7 +79,7 @@ const selectOver = `SELECT id FROM tasks WHERE state NOT IN (${openStates}) AND 
   AND json_extract(stand, '$.updated_at') < ? ORDER BY created_at, id LIMIT ?`
 const selectEvents = 'SELECT json FROM task_events WHERE id = ? AND seq > ? ORDER BY seq LIMIT ?'
 
-/** Coding tasks in a SQLite database. */
+/** Stores coding tasks in a SQLite database. */
 export class SqliteTaskStore implements TaskStore {
   readonly #session: SqlSession
 
@@ -88,7 +91,7 @@ export class SqliteTaskStore implements TaskStore {
     for (const { spec, events } of tasks) checkTaskOrder(spec.id, 0, events)
     await this.#session.write(() => {
       const names = new Set<string>()
-      // All of them before the first write: neighbours of this commit are kept whatever becomes of it.
+      // All checks come before the first write, because neighbors in this commit are committed in any case.
       const taken = tasks.flatMap(({ spec }) => {
         const there =
           this.#session.get(selectByName, ...nameOf(spec)) ?? this.#session.get(selectTask, spec.id)
@@ -130,7 +133,7 @@ export class SqliteTaskStore implements TaskStore {
     const found: TaskRecord[] = []
     for (const { rank, states, after } of taskParts(query)) {
       if (found.length > query.limit) break
-      // An index gives the order of one state.
+      // An index gives the order only within one state.
       const lists = rank === undefined ? [states] : states!.map((state) => [state])
       const rows = lists.flatMap((some) => this.#read(query, some, after))
       found.push(...rows.map(recordOf).sort(newestFirst))
@@ -172,7 +175,7 @@ export class SqliteTaskStore implements TaskStore {
     return this.#session.read(() => this.#session.all(sql, limit)).map((row) => String(row.id))
   }
 
-  /** Within a transaction, as all that follows it. */
+  /** Inserts a task. Call it, like all methods below, within a transaction. */
   #insert(spec: TaskSpec, stand: TaskStand, events: readonly TaskEvent[]): void {
     const { id, tenant, owner, spec_name, own_id, repo, created_at } = spec
     const names = [id, tenant, owner, spec_name, own_id, repo, created_at]

@@ -7,7 +7,7 @@ import { it, type TestContext } from 'node:test'
 import { testSpec } from '../../../test/support/stores/runs-fixture.ts'
 import { openSqliteStores } from './open.ts'
 
-/** A database of a hub with a run, and what a test does to it while it is closed. */
+/** Makes a hub's database with a run, and closes it for a test to change. */
 async function closedDatabase(t: TestContext) {
   const dir = mkdtempSync(path.join(tmpdir(), 'errand-tables-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))

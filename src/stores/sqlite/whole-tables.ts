@@ -11,8 +11,8 @@ interface Part {
 }
 
 /**
- * Looks whether all tables, columns and indexes that the migrations make are there, and whether each can be read at its ends.
- * That costs a few pages of each, however large the database is; `errand doctor` reads all of it. Throws `store_failed`.
+ * Checks that all tables, columns and indexes of the migrations exist, and that each can be read at its ends. That
+ * costs a few pages of each, however large the database is; `errand doctor` reads all of it. Throws `store_failed`.
  */
 export function checkTables(db: DatabaseSync, file: string, migrations: Migrations): void {
   const expected = madeBy(migrations)
@@ -54,7 +54,7 @@ function columnsLacking(db: DatabaseSync, expected: DatabaseSync, { type, name }
     .map((column) => `column ${column} of table ${name}`)
 }
 
-/** A table without row ids is read in the order of its key. */
+/** Builds the read of a part's ends; a table without row ids is read in the order of its key. */
 const endsOf = (sql: string | null): string[] =>
   /WITHOUT ROWID/i.test(sql ?? '') ? [''] : ['ORDER BY rowid', 'ORDER BY rowid DESC']
 
@@ -65,7 +65,7 @@ function readEnds(db: DatabaseSync, file: string, { type, name, table, sql }: Pa
       return
     }
     const first = db.prepare('SELECT name FROM pragma_index_info(?) ORDER BY seqno LIMIT 1').get(name)?.name
-    // One by an expression has none.
+    // An index on an expression has no name here.
     if (typeof first !== 'string') return
     const of = / WHERE (.*)$/is.exec(sql ?? '')?.[1]
     const where = of === undefined ? '' : `WHERE ${of}`

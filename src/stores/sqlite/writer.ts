@@ -9,12 +9,12 @@ interface Job {
   reject: (error: ErrandError) => void
 }
 
-/** Jobs of one commit: bounds how long one commit holds up everything else in this process. */
+/** Most jobs of one commit: limits how long a commit blocks everything else in this process. */
 const MAX_BATCH = 1000
 
 /**
- * Commits in groups: what is asked for within one turn of the event loop shares one transaction and one fsync,
- * since the fsync is what a commit costs.
+ * Commits in groups: all jobs of one turn of the event loop share one transaction and one fsync, which is the cost of a
+ * commit.
  */
 export class Writer {
   readonly #db: DatabaseSync
@@ -31,8 +31,8 @@ export class Writer {
   }
 
   /**
-   * Runs `work` within a transaction; resolves with its answer after the commit. It must throw an ErrandError only
-   * before its first write: its neighbours are committed all the same. It may be run a second time.
+   * Runs `work` within a transaction; resolves with its result after the commit. It may throw an ErrandError only
+   * before its first write, because its neighbors are committed all the same. It may run a second time.
    */
   write<T>(work: () => T): Promise<T> {
     if (!this.#db.isOpen) return Promise.reject(this.#closed())
@@ -42,7 +42,7 @@ export class Writer {
     })
   }
 
-  /** Commits at once all that was asked for. */
+  /** Commits all pending jobs at once. */
   flush(): void {
     clearImmediate(this.#timer)
     this.#timer = undefined
@@ -65,7 +65,7 @@ export class Writer {
       this.#mark?.committed()
     } catch (error) {
       this.#rollback()
-      // One of them failed in a way that cannot be told apart from its neighbours': each gets its own commit.
+      // One job failed in a way that cannot be told apart from the others: each gets its own commit.
       if (batch.length === 1) batch[0]!.reject(sqliteError(error, this.#file))
       else for (const job of batch) this.#commit([job])
       return
@@ -87,7 +87,7 @@ export class Writer {
     try {
       if (this.#db.isOpen && this.#db.isTransaction) this.#db.exec('ROLLBACK')
     } catch {
-      // SQLite has rolled back by itself; the failure that led here is the one to tell.
+      // SQLite has rolled back by itself; the original failure is the one to report.
     }
   }
 

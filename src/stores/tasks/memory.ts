@@ -22,7 +22,7 @@ interface KeptTask {
 
 const textOf = ({ tenant, spec_name, own_id }: TaskKey): string => JSON.stringify([tenant, spec_name, own_id])
 
-/** Keeps tasks as long as this process lives. */
+/** Stores tasks while this process lives. */
 export class MemoryTaskStore implements TaskStore {
   readonly #tasks = new Map<string, KeptTask>()
   readonly #ids = new Map<string, string>()
@@ -114,7 +114,7 @@ export class MemoryTaskStore implements TaskStore {
     return behind.slice(0, limit).map(({ id }) => id)
   }
 
-  /** Oldest first. */
+  /** Returns all tasks, oldest first. */
   #all(): TaskRecord[] {
     return [...this.#tasks.values()].map(({ record }) => copyOf(record)).sort(compare)
   }
@@ -130,7 +130,7 @@ const noStand: Partial<TaskStand> = {
   pull_request: undefined,
 }
 
-/** Without what is undefined, as a database answers it. */
+/** Copies a record without undefined fields, as a database returns it. */
 const copyOf = (record: TaskRecord): TaskRecord =>
   Object.fromEntries(
     Object.entries(record).filter(([, value]) => value !== undefined),

@@ -3,7 +3,7 @@ import { isFinalTask, TaskState } from '../../contract/tasks/task.ts'
 import type { TaskEvent } from '../../contract/tasks/task-log.ts'
 import type { TaskRecord, TaskSpec, TaskStand } from '../../contract/tasks/task-record.ts'
 
-/** The name of a task that its user knows it by. */
+/** The name by which a user knows a task. */
 export interface TaskKey {
   tenant: string
   spec_name: string
@@ -14,22 +14,22 @@ export interface TaskQuery {
   tenant: string
   owner?: string
   states?: readonly TaskState[]
-  /** As `TaskSpec.repo` has it. */
+  /** See `TaskSpec.repo`. */
   repo?: string
   spec_name?: string
   own_id?: string
   agent?: string
-  /** Part of a title or an id, however it is capitalized. */
+  /** Part of a title or an id, whatever its case. */
   text?: string
   /** Default: newest first. */
   sort?: 'active'
   /** 1 to 500. */
   limit: number
-  /** As answered with the page before. */
+  /** The `next_cursor` of the page before. */
   cursor?: string
 }
 
-/** In the order that was asked for. `next_cursor` is absent on the last page. */
+/** A page in the requested order. `next_cursor` is absent on the last page. */
 export interface TaskPage {
   tasks: TaskRecord[]
   next_cursor?: string
@@ -42,30 +42,39 @@ export interface NewTask {
   events: readonly TaskEvent[]
 }
 
-/** Tasks and their logs. Each call is one commit and resolves after it. All reject with `store_failed` or `disk_full`. */
+/**
+ * Stores tasks and their logs. Each call is one commit and resolves after it. All reject with `store_failed` or
+ * `disk_full`.
+ */
 export interface TaskStore {
-  /** All or none. Throws `task_exists` where an id, or a name in its tenant, is taken (`details`: the ids of those there). */
+  /**
+   * Creates all tasks or none. Throws `task_exists` when an id, or a name in its tenant, is taken (`details`: the ids
+   * of the existing ones).
+   */
   create(tasks: readonly NewTask[]): Promise<void>
   /**
-   * Appends events (the first has seq = last + 1, else `conflict`) and takes over how the task stands now. As no two writers
-   * can both be right about the last, of two that begin a try one is refused. Throws `task_not_found`.
+   * Appends events (the first has seq = last + 1, else `conflict`) and stores the task's new stand. Only one of two
+   * writers can have the right `seq`: if both begin a try, one is refused. Throws `task_not_found`.
    */
   append(id: string, events: readonly TaskEvent[], stand: TaskStand): Promise<void>
   get(id: string): Promise<TaskRecord | undefined>
   find(key: TaskKey): Promise<TaskRecord | undefined>
   list(query: TaskQuery): Promise<TaskPage>
-  /** Those that are not final, or have an open try, oldest first. */
+  /** Returns the tasks that are not final, or have an open try, oldest first. */
   open(): Promise<TaskRecord[]>
-  /** Ids of those that are final, have no open try and have not changed since `before` (RFC 3339), oldest first. */
+  /**
+   * Returns the ids of tasks that are final, have no open try and have not changed since `before` (RFC 3339), oldest
+   * first.
+   */
   over(before: string, limit: number): Promise<string[]>
-  /** Takes a task away with its log. An unknown one changes nothing. */
+  /** Removes a task with its log. Ignores an unknown one. */
   remove(id: string): Promise<void>
-  /** Events with seq > after, oldest first, at most `limit`. Unknown task: none. */
+  /** Returns events with seq > after, oldest first, at most `limit`. An unknown task has none. */
   events(id: string, after: number, limit: number): Promise<TaskEvent[]>
-  /** How far the log of a task was told to a registry elsewhere; 0: nothing of it. */
+  /** Returns how much of a task's log was reported to another registry; 0: nothing. */
   toldTo(id: string): Promise<number>
   told(id: string, seq: number): Promise<void>
-  /** Ids of tasks of which something is not told there yet, oldest first. */
+  /** Returns the ids of tasks with something that is not reported there yet, oldest first. */
   untold(limit: number): Promise<string[]>
 }
 
@@ -89,7 +98,7 @@ export const taskOutOfOrder = (id: string, expected: number, got: number): Erran
     hint: 'Something else has changed the task meanwhile; read it again.',
   })
 
-/** Throws `conflict` where the events do not follow one another from `last + 1`. */
+/** Throws `conflict` unless the events follow one another from `last + 1`. */
 export function checkTaskOrder(id: string, last: number, events: readonly TaskEvent[]): void {
   events.forEach(({ seq }, index) => {
     if (seq !== last + 1 + index) throw taskOutOfOrder(id, last + 1 + index, seq)
@@ -99,14 +108,14 @@ export function checkTaskOrder(id: string, last: number, events: readonly TaskEv
 interface TaskPlace {
   created_at: string
   id: string
-  /** In the order `active`. */
+  /** Set in the order `active`. */
   rank?: number
 }
 
-/** A task's place in the order `active`: the larger comes first. */
+/** Returns a task's place in the order `active`: the larger comes first. */
 export const activeRank = (state: TaskState): number => (state === 'waiting' ? 2 : isFinalTask(state) ? 0 : 1)
 
-/** Throws `bad_request`. */
+/** Parses a cursor. Throws `bad_request`. */
 export function readTaskCursor({ cursor, sort }: TaskQuery): TaskPlace | undefined {
   if (cursor === undefined) return undefined
   try {
@@ -117,7 +126,7 @@ export function readTaskCursor({ cursor, sort }: TaskQuery): TaskPlace | undefin
       if (sort === 'active' && typeof parts[2] === 'number') return { ...place, rank: parts[2] }
     }
   } catch {
-    // Falls through: it is no cursor.
+    // Not a valid cursor: continues below.
   }
   throw new ErrandError('bad_request', `This is no cursor of such a list of tasks: ${cursor}`, {
     hint: 'Send next_cursor of the page before, unchanged and with the same sort, or none.',
@@ -125,8 +134,8 @@ export function readTaskCursor({ cursor, sort }: TaskQuery): TaskPlace | undefin
 }
 
 /**
- * A query as one for each rank, in order, by creation. A task whose rank falls between two pages may be in both; where it
- * rises it stands before the cursor.
+ * Splits a query into one for each rank, in order, by creation. A task whose rank falls between two pages may be in
+ * both; one whose rank rises is before the cursor.
  */
 export function taskParts(
   query: TaskQuery,
@@ -140,7 +149,7 @@ export function taskParts(
   })
 }
 
-/** The page of what was found, in order, where `found` holds one more than the limit if there are more. */
+/** Returns the page of sorted matches; `found` has one more than the limit if there are more. */
 export function taskPage(found: readonly TaskRecord[], { limit, sort }: TaskQuery): TaskPage {
   const tasks = found.slice(0, limit)
   const last = tasks.at(-1)

@@ -1,8 +1,8 @@
-/** More candidates than this are not searched: a mistake must stay cheap to report. */
+/** A longer list of candidates is not searched: a mistake must stay cheap to report. */
 const maxCandidates = 500
 const maxLength = 60
 
-/** The candidate that differs least from `word`, where it is near enough to be what was meant. */
+/** Returns the candidate that differs least from `word`, if it is near enough to be what was meant. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length > maxLength) return undefined
   const allowed = word.length <= 3 ? 1 : word.length <= 6 ? 2 : 3
@@ -21,7 +21,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return best
 }
 
-/** `did you mean "x"?` where one is near, else what else is given. */
+/** Returns `did you mean "x"?` when a candidate is near, else `otherwise`. */
 export function didYouMean(
   word: string,
   candidates: Iterable<string>,
@@ -31,7 +31,7 @@ export function didYouMean(
   return near === undefined ? otherwise : `did you mean "${near}"?`
 }
 
-/** Insertions, deletions, changes and swaps of neighbours. */
+/** Counts insertions, deletions, changes and swaps of neighbors. */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = []
   let last = Array.from({ length: b.length + 1 }, (_, column) => column)

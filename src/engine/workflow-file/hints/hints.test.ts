@@ -16,7 +16,7 @@ import { otherActions, otherValues } from './values.ts'
 
 type Map = Record<string, unknown>
 
-/** Values that may stand where a word of another system does. */
+/** Values that may appear where another system's word does. */
 const givens = [
   undefined,
   null,
@@ -32,7 +32,7 @@ const givens = [
   [],
 ]
 
-/** A workflow with `keys` where `place` is, or where the hint says. */
+/** Makes a workflow with `keys` at `place`, or where the hint says. */
 function withKeys(place: string, { at }: Instead, keys: Map): Map {
   const step: Map = { name: 'a', action: 'noop' }
   const file: Map = { version: 'v0.1', name: 'w', steps: [step] }
@@ -59,7 +59,7 @@ function withKeys(place: string, { at }: Instead, keys: Map): Map {
   return file
 }
 
-/** Keys that have to stand beside others, by action or place. */
+/** Keys that must accompany others, by action or place. */
 const mainArgument: Readonly<Record<string, Map>> = {
   'cmd.run': { cmd: 'x' },
   'shell.run': { script: 'x' },
@@ -75,7 +75,7 @@ const mainArgument: Readonly<Record<string, Map>> = {
   'step.outputs.*': { from: 'stdout' },
 }
 
-/** The mistakes of a workflow, but for names that it does not define. */
+/** Returns the mistakes of a workflow, without those about undefined names. */
 function mistakes(workflow: unknown): string[] {
   const readFile = () =>
     'version: v0.1\nname: part\ninputs: {A: {}, NAME: {}}\nsteps: [{name: a, action: noop}]\n'
@@ -133,7 +133,7 @@ test('what a hint says to write for a value of a wrong kind is right', () => {
   }
 })
 
-/** Words of the library that checks values, which are no help for a person. */
+/** Words of the validation library, which do not help a person. */
 const raw =
   /Invalid (input|option|type|key)|expected (string|number|boolean|object|array|record|int|one of)|received|Unrecognized|Too (small|big)|wrong type|\[object|undefined|NaN/
 

@@ -9,10 +9,13 @@ import { wordsByPlace } from './other-keys.ts'
 import { wordsOfStep } from './step-keys.ts'
 import { otherActions, otherValues } from './values.ts'
 
-/** The thing that a schema describes: a workflow file, or the arguments of the action of this name; `''` is neither. */
+/** The subject of a schema: a workflow file, or the arguments of the action with this name; `''` is neither. */
 export type Root = 'file' | (string & {})
 
-/** Where something stands, the same for all steps, hosts and names: `file`, `step.retry`, `file.inputs.*`, `cmd.run.cmd`. */
+/**
+ * Returns the place of a path, the same for all steps, hosts and names: `file`, `step.retry`, `file.inputs.*`,
+ * `cmd.run.cmd`.
+ */
 export function placeOf(root: Root, path: ValuePath): string {
   const [list, index, ...rest] = path
   const inStep = root === 'file' && (list === 'steps' || list === 'finally') && typeof index === 'number'
@@ -27,7 +30,7 @@ export function placeOf(root: Root, path: ValuePath): string {
 }
 const mapsOfNames = ['hosts', 'inputs', 'env', 'outputs', 'matrix', 'secrets', 'labels', 'vars', 'headers']
 
-/** Returns what to write instead of a key that is none here; undefined where nothing is known of it. */
+/** Returns what to write instead of an unknown key; undefined when there is no suggestion. */
 export function insteadOfKey(place: string, key: string, given: unknown): Instead | undefined {
   if (place === '' || place.startsWith('.')) return undefined
   const word = snake(key.replace(/^ansible\.\w+\./, ''))
@@ -48,7 +51,7 @@ export function insteadOfKey(place: string, key: string, given: unknown): Instea
   return place === 'file' ? insteadOfJob(key, given) : undefined
 }
 
-/** A name of a variable out of one that is none. */
+/** Suggests a valid variable name for an invalid one. */
 export function variableHint(name: string): string | undefined {
   const fitting = name
     .replace(/\W+/g, '_')
@@ -57,7 +60,7 @@ export function variableHint(name: string): string | undefined {
   return /^(?!__proto__$)[A-Za-z_]\w*$/.test(fitting) ? `write ${fitting}` : undefined
 }
 
-/** A map at the top level that looks like a job or a task. */
+/** Recognizes a map at the top level that looks like a job or a task. */
 function insteadOfJob(key: string, given: unknown): Instead | undefined {
   const holder = ['script', 'run', 'command', 'cmds', 'cmd', 'commands'].find(
     (name) => own(given, name) !== undefined,
@@ -77,7 +80,7 @@ function find(words: Words, word: string): Instead | undefined {
   return words.find(([names]) => names.split(' ').includes(word))?.[1]
 }
 
-/** `timeout-minutes` and `timeoutMinutes` are `timeout_minutes`. */
+/** Converts `timeout-minutes` and `timeoutMinutes` to `timeout_minutes`. */
 function snake(key: string): string {
   return key
     .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
@@ -85,7 +88,7 @@ function snake(key: string): string {
     .toLowerCase()
 }
 
-/** The hint for a key that is none here. */
+/** Returns the hint for an unknown key. */
 export function keyHint(
   place: string,
   key: string,
@@ -101,7 +104,7 @@ export function keyHint(
   return didYouMean(key, allowed, place === '' && allowed.length === 0 ? undefined : otherwise)
 }
 
-/** Places where an empty value is not just to be left out. */
+/** Places where an empty value should not just be left out. */
 const toldWhenEmpty = [
   'file.steps',
   'file.inputs.*',
@@ -112,7 +115,7 @@ const toldWhenEmpty = [
   'step.action',
 ]
 
-/** Returns what to write for a value of a wrong kind, or (`given` is undefined) one that is missing. */
+/** Returns what to write for a value of the wrong kind, or (`given` is undefined) a missing one. */
 function insteadOfValue(place: string, given: unknown, parent: unknown): Instead | undefined {
   if (given === null && !toldWhenEmpty.includes(place)) return undefined
   return Object.hasOwn(otherValues, place) ? otherValues[place]!(given, parent) : undefined
@@ -123,7 +126,7 @@ export function valueHint(place: string, given: unknown, parent: unknown): strin
   return instead && textOf(instead, given)
 }
 
-/** The hint for an action that is none; the names of those that are, where nothing is known of it. */
+/** Returns the hint for an unknown action; without a suggestion, the names of the known ones. */
 export function actionHint(name: string, all: readonly string[]): string {
   const instead = find(otherActions, name.toLowerCase())
   if (instead) return textOf(instead, name)!
@@ -147,7 +150,7 @@ export function textOf(instead: Instead, given: unknown): string | undefined {
 
 const maxShown = 120
 
-/** A value as it may stand in one line, also within a list or a map. */
+/** Formats a value for one line, also within a list or a map. */
 function inline(value: unknown): string {
   const text = flow(value)
   return text.length > maxShown ? `${text.slice(0, maxShown)}…` : text

@@ -4,29 +4,29 @@ import { asMap, asText, entriesOf, own } from '../loose-values.ts'
 
 export type Keys = Readonly<Record<string, unknown>>
 
-/** The words to write instead of something that another system has. */
+/** The words to write instead of something from another system. */
 export interface Instead {
-  /** The keys and their values, from what is written there. */
+  /** The keys and their values, derived from what was written. */
   write?: Keys | ((given: unknown) => Keys | undefined)
-  /** Where they stand, where that is not here. */
+  /** The place where they belong, if that is not here. */
   at?: 'under args' | 'beside args' | 'in the step' | 'at the top level'
   say?: string
 }
-/** Names, apart from each other by a space, as `snake` makes them. */
+/** Names separated by a space, as `snake` makes them. */
 export type Words = readonly (readonly [names: string, instead: Instead])[]
 
 export const scalar = (value: unknown): boolean => ['string', 'number', 'boolean'].includes(typeof value)
 
-/** A list of texts: of one, that one. */
+/** Returns a list of texts; a single text gives a list of one. */
 export function texts(given: unknown, example: string): string[] {
   const list = (Array.isArray(given) ? given : [given]).filter((one) => typeof one === 'string' && one !== '')
   return list.length > 0 ? (list as string[]) : [example]
 }
 
-/** A text, number or boolean as text; nothing of what else it may be. */
+/** Converts a text, number or boolean to text; anything else to an empty text. */
 export const plain = (value: unknown): string => (scalar(value) ? String(value) : '')
 
-/** A value as JSON, as far as it is such. */
+/** Formats a value as JSON, as far as that is possible. */
 export function json(value: unknown): string {
   try {
     return JSON.stringify(value) ?? '{}'
@@ -35,13 +35,13 @@ export function json(value: unknown): string {
   }
 }
 
-/** Those of a list of texts that can be names of variables. */
+/** Returns those of a list of texts that are valid variable names. */
 export function names(given: unknown, example: string): string[] {
   const good = texts(given, example).filter((one) => /^(?!__proto__$)[A-Za-z_]\w{0,127}$/.test(one))
   return good.length > 0 ? good : [example]
 }
 
-/** `30`, `"30s"`, `"1h30m"` or `"00:30"` in seconds. */
+/** Converts `30`, `"30s"`, `"1h30m"` or `"00:30"` to seconds. */
 export function seconds(given: unknown, example = 30): number {
   const text = plain(given).trim().slice(0, 40)
   const [, hours = 0, minutes, rest] = /^(?:(\d+):)?(\d+):(\d+)$/.exec(text) ?? []
@@ -58,13 +58,13 @@ const unitSeconds: Readonly<Record<string, number>> = { '': 1, ms: 0.001, s: 1, 
 const bounded = (value: number, example: number): number =>
   value > 0 && value <= 31_536_000 ? value : example
 
-/** A whole number from 1, below `most`. */
+/** Returns a whole number from 1, below `most`. */
 export function count(given: unknown, example = 3, most = 100): number {
   const number = Number(plain(given) || Number.NaN)
   return Number.isInteger(number) && number > 0 && number < most ? number : example
 }
 
-/** A map of variables from a map, a list of `NAME=value`, or one of `{name, value}`; no credential is repeated. */
+/** Makes a map of variables from a map, a list of `NAME=value`, or a list of `{name, value}`; repeats no credential. */
 export function variables(given: unknown, example: Keys = { NAME: 'value' }): Keys {
   const pairs = Array.isArray(given)
     ? given.map((one): [string, unknown] => {
@@ -79,7 +79,7 @@ export function variables(given: unknown, example: Keys = { NAME: 'value' }): Ke
   return good.length > 0 ? Object.fromEntries(good) : example
 }
 
-/** The action for a command of one line or many. */
+/** Returns the action for a command of one line or many. */
 export function command(given: unknown): Keys {
   const lines = asMap(given)
     ? texts(own(given, 'cmd') ?? own(given, 'run'), 'echo hello')
@@ -99,26 +99,26 @@ export const failed: Keys = {
 }
 export const timeout: Instead = { write: (given) => ({ timeout_seconds: seconds(given) }) }
 export const minutes: Instead = { write: (given) => ({ timeout_seconds: 60 * count(given, 5) }) }
-/** The file of a sub-workflow. */
+/** Returns the file of a sub-workflow. */
 export const part = (given: unknown): string =>
   texts(given, 'part.yaml').find((path) => !path.includes('${')) ?? 'part.yaml'
 export const sub = (given: unknown): Keys => ({ action: 'workflow.run', args: { file: part(given) } })
 export const leave = (why: string): Instead => ({ say: `leave it out: ${why}` })
 
-/** The URL of a host agent from what is given as a host. */
+/** Makes the URL of a host agent from what is given as a host. */
 export const hostUrl = (given: unknown): string => {
   const host = /^[\w.-]+(:\d+)?$/.exec(asText(given) ?? '')?.[0] ?? '10.0.0.5'
   return `http://${host}${host.includes(':') ? '' : ':7072'}`
 }
 
-/** Cores, of `500m` too. */
+/** Parses a number of cores; `500m` works too. */
 export function cores(given: unknown): number {
   const [, number, milli] = /^(\d*\.?\d+)(m?)$/.exec(plain(given).slice(0, 20)) ?? []
   const value = Number(number ?? 2) / (milli ? 1000 : 1)
   return value > 0 && value <= 100_000 ? value : 2
 }
 
-/** The name of an image in it, else one that may stand there. */
+/** Returns the image's name in the value, or otherwise an example. */
 export function imageOf(given: unknown): string {
   const name = texts(given, 'node:22')[0]?.trim().split(/\s/)[0]
   return ImageName.safeParse(name).success ? name! : 'node:22'

@@ -41,7 +41,7 @@ const docker: Instead = {
   }),
 }
 
-/** Those keys of a matrix that are a variable with its values. */
+/** Returns the keys of a matrix that are a variable with its values. */
 function lists(matrix: unknown): Keys {
   const good = entriesOf(matrix).filter(
     ([name, values]) =>
@@ -50,7 +50,7 @@ function lists(matrix: unknown): Keys {
   return good.length > 0 ? Object.fromEntries(good) : { NODE: [22, 24] }
 }
 
-/** A condition, with `${ }` around a bare name that is compared. */
+/** Converts a condition: a bare name that is compared gets `${ }` around it. */
 function condition(given: unknown): string {
   const text = asText(given) ?? ''
   const bare = /^([A-Za-z_]\w*) *([=!]=) *(\w+|"[^"$]*"|'[^'$]*')$/.exec(text)

@@ -18,7 +18,7 @@ import {
   type Words,
 } from './instead.ts'
 
-/** Actions, or what others name where an action stands. */
+/** Actions, or what other systems call them. */
 export const otherActions: Words = [
   [
     'script.shell shell sh bash script shell.exec run.shell exec.shell command.shell ansible.builtin.shell win_shell',
@@ -109,7 +109,7 @@ const steps: Value = (given) => {
 }
 const time: Value = (given) =>
   asText(given) === undefined ? undefined : { write: { timeout_seconds: seconds(given) } }
-/** Hosts as they may be written: of a URL its host, of a list its texts. */
+/** Normalizes hosts: the host of a URL, the texts of a list. */
 const hostsOf = (given: unknown): string[] => texts(given, '').map(hostOf)
 function hostOf(text: string): string {
   const host = /^(?:[a-z]+:\/\/)?([^/?#\s]+)/i.exec(text.trim())?.[1]?.replace(/^[^@]*@(?!private$)/, '')
@@ -150,7 +150,7 @@ const hosts: Value = (given) => ({
     ),
   },
 })
-/** Text where a list of texts is wanted. */
+/** Handles a text where a list of texts is wanted. */
 const list =
   (key: string): Value =>
   (given) =>
@@ -163,7 +163,7 @@ const variable: Value = (given) => ({
       : 'a variable is one text; of several values make several variables',
 })
 
-/** Values of a wrong kind, by their place; also where nothing stands that has to. */
+/** Values of the wrong kind, by their place; also required values that are missing. */
 export const otherValues: Readonly<Record<string, Value>> = {
   'file.steps': steps,
   'file.finally': (given) =>
