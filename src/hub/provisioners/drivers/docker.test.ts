@@ -69,7 +69,7 @@ test('a runner is held as its group says, and its words stand in labels and envi
     cpus: 0.5,
     volumes: [`${folder}:/given:ro`, `${volume}:/cache`],
   })
-  // Runs after the containers are removed, because it was registered first.
+  // It is removed after the containers, because it was made later.
   await docker.engine.createVolume({ Name: volume, Labels: docker.labels })
   const need = bodyOf(hub, 'touch /var/lib/errand/x /given/y; id -u; exec sleep 600')
   await provisioner.provision(need, signal)

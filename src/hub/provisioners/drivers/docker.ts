@@ -32,10 +32,7 @@ export interface DockerProvisionerOptions
   /** Id of the hub. */
   hub: string
   image: string
-  /**
-   * Names the engine: DOCKER_HOST, and DOCKER_TLS_VERIFY and DOCKER_CERT_PATH for TLS. Registry logins as in
-   * `registryLogin`.
-   */
+  /** Names the engine by DOCKER_HOST and, for TLS, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; may have registry logins. */
   env: DockerEnv
   /** Milliseconds that a runner has to exit when it is told to. Default 10,000. */
   graceMs?: number
@@ -68,8 +65,8 @@ interface ListedVolume {
 }
 
 /**
- * Makes runners as containers of a Docker engine, each with its own volumes. They outlive the hub and, if the engine
- * allows it, the engine too. Labels say which hub they belong to.
+ * Makes runners as containers of a Docker engine, each with its own volumes. They outlive the hub and, if it allows,
+ * the engine. Labels say which hub they belong to.
  */
 export class DockerProvisioner implements Provisioner {
   readonly #options: DockerProvisionerOptions
@@ -471,10 +468,7 @@ interface Inspected extends ContainerAnswer {
 /** Error codes that a retry does not change. */
 const PERMANENT: readonly ErrandError['code'][] = ['invalid_argument', 'not_found', 'pull_refused']
 
-/**
- * Turns an error into a `ProvisionError`. `asked` means that the call was to Docker itself, not from Docker to a
- * registry.
- */
+/** Turns an error into a `ProvisionError`. `asked`: the call was to Docker itself, not from it to a registry. */
 function provisionError(error: unknown, asked = false): Error {
   if (!isErrandError(error)) return error as Error
   const { message, hint, code } = error
