@@ -48,7 +48,7 @@ export interface ApiLimits {
   keepAliveMs: number
   /** Seconds that a request waits for the answer of an agent. */
   chatSeconds: number
-  /** Seconds that the log which a job asks for covers. */
+  /** Seconds that a request waits for the log that a job asks for. */
   jobSeconds: number
 }
 export const DEFAULT_READERS_PER_USER = 256

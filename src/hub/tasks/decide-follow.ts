@@ -16,7 +16,7 @@ export interface FollowState {
   hasBudget: boolean
 }
 
-/** What the forge says about the pull request now. */
+/** The forge's view of the pull request now. */
 export interface FollowSeen {
   nowMs: number
   pull: Pick<Pull, 'state' | 'headSha' | 'mergeable'>

@@ -33,7 +33,7 @@ export const tryWorkflow =
   async (task, { tenant, owner, ...ask }) => {
     const repository = repositoryName(task)
     const of = { tenant, owner, repository }
-    /** With `server`, the secret must be allowed to go there. */
+    /** Finds a secret for the field. A secret that goes to `server` must be allowed there. */
     const find = async (
       field: 'git_token_env_var' | 'llm_api_key_env_var',
       names: readonly string[],
