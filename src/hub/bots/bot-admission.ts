@@ -21,7 +21,10 @@ export class BotSubmissions {
     this.#engine = engine
   }
 
-  /** For `EngineOptions.admit`: without it, quotas could be bypassed. Throws `invalid_argument` or `conflict`. */
+  /**
+   * Checks a run for `EngineOptions.admit`: without it, quotas could be bypassed. Throws `invalid_argument` or
+   * `conflict`.
+   */
   admit(run: RunSpec): void {
     if (this.#underWay.has(run.run_id)) return
     if (run.blueprint === 'bot')

@@ -43,7 +43,7 @@ const DONE_WITHIN_MS = 60_000
 /** Describes the data that a run of a bot should have. */
 export interface DataOrder {
   botId: string
-  /** What the request asks for; undefined to keep it as before. */
+  /** Data that the request asks for; undefined to keep them as before. */
   given?: WantedData
   /** The run that this one replaces, and its data. */
   before?: { data?: BotData; run: RunRecord }

@@ -74,7 +74,7 @@ export class Bots {
     })
   }
 
-  /** For `EngineOptions.admit`. Throws `invalid_argument` or `conflict`. */
+  /** Checks a run for `EngineOptions.admit`. Throws `invalid_argument` or `conflict`. */
   admit(run: RunSpec): void {
     this.#submissions.admit(run)
   }

@@ -23,7 +23,7 @@ export interface Piece {
   before: number
   /** Number of lines that begin in it; they are numbered from `before + 1`. */
   lines: number
-  /** Where the first of these begins, relative to `offset`. */
+  /** Offset of the first of these lines, relative to `offset`. */
   firstAt: number
   /** When the hub received its first bytes, in milliseconds since 1970. */
   timeMs: number

@@ -26,7 +26,7 @@ export interface Match {
   /** Index of the line in the part, from 0. */
   line: number
   text: string
-  /** Where `text` begins in the line. */
+  /** Offset of `text` in the line. */
   textFrom: number
   ranges: [number, number][]
 }

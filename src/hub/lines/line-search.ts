@@ -10,7 +10,7 @@ export interface Hit {
   number: number
   stream: StreamName
   timeMs: number
-  /** At most 1,000 characters of the line without control codes, starting at `textFrom`. */
+  /** Up to 1,000 characters of the line without control codes, starting at `textFrom`. */
   text: string
   textFrom: number
   /** Start and end of the matches in that line; at most 20. */
