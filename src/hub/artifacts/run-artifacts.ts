@@ -103,7 +103,7 @@ export class RunArtifacts {
     }, nowMs)
   }
 
-  /** May be called twice. */
+  /** Stops the daily removal; may be called twice. */
   close(): void {
     clearInterval(this.#timer)
   }

@@ -127,7 +127,7 @@ export class StoredArtifacts {
     return await contents.sweep(told, nowMs, 'stored')
   }
 
-  /** May be called twice. */
+  /** Stops the daily removal; may be called twice. */
   close(): void {
     clearInterval(this.#timer)
   }

@@ -42,7 +42,7 @@ export class Enrolments {
 
   /**
    * Creates an enrolment token. Its runners belong to the user's tenant. If a token made it, it and the runner's
-   * token expire with that token.
+   * token end with that token.
    */
   async create(
     { user, token: maker }: Pick<Identity, 'user' | 'token'>,

@@ -26,7 +26,7 @@ export class BotSecretCleanup {
     this.#options = options
   }
 
-  /** Drops all secrets of a run that has ended, in the background. */
+  /** Drops all secrets of a run that has ended, in the background. Those of a crashed bot stay. */
   dropAll(runId: string): void {
     this.#drop(runId)
   }

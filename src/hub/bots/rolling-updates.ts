@@ -50,7 +50,7 @@ export class RollingUpdates {
     this.#under.set(run.run_id, work)
   }
 
-  /** May be called twice. */
+  /** Stops following updates; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     await Promise.all(this.#under.values())

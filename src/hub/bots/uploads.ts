@@ -136,7 +136,7 @@ export class Uploads {
     return removed
   }
 
-  /** May be called twice. */
+  /** Stops the hourly removal; may be called twice. */
   close(): void {
     clearInterval(this.#timer)
   }

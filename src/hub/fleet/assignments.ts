@@ -211,16 +211,27 @@ export class Assignments {
 
 export const canceled = (reason: Reason): AttemptEnd => ({ type: 'ended', outcome: 'canceled', reason })
 
+/**
+ * Stage of an attempt in the fleet. `settle` leads from every stage but `aside` to `ending`, and `setAside` leads from
+ * every stage to `aside`.
+ * - `waiting`: it is in the queue. `assigning` once a runner has room for it.
+ * - `assigning`: `placed` once that is committed, or `parked` if the engine no longer wants it.
+ * - `placed`: its runner has it or gets it. `waiting` again if the runner does not take it. The attempt is removed once
+ *   the end that the runner reports is committed.
+ * - `parked`: `ending` with a cancel; the end of the run removes the attempt.
+ * - `ending`: the attempt is removed once its end is committed.
+ * - `aside`: final.
+ */
 type Stage =
   | { type: 'waiting'; why: string }
-  /** A runner is chosen and the choice is being committed. Then `placed`, `parked`, or `ending` if it was canceled. */
+  /** A runner is chosen, and the choice is being committed. */
   | { type: 'assigning'; runner: RunnerKey }
   | { type: 'placed'; runner: RunnerKey }
   /** The engine no longer wants it. A cancel or the end of the run follows. */
   | { type: 'parked' }
-  /** The hub ended it, and that end is being committed. Then the attempt is removed. */
+  /** The hub ended it, and that end is being committed. */
   | { type: 'ending' }
-  /** The run was set aside, so the fleet no longer handles the attempt. Final. */
+  /** The run was set aside, so the fleet no longer handles the attempt. */
   | { type: 'aside' }
 
 /**

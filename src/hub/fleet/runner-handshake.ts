@@ -118,7 +118,7 @@ export class RunnerHandshake {
     dispatch.rosterChanged(runner)
   }
 
-  /** May be called twice. */
+  /** Stops the timers; may be called twice. */
   close(): void {
     clearInterval(this.#looks)
     for (const runner of this.#options.runners.values()) clearTimeout(runner.lostTimer)

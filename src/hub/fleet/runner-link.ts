@@ -155,7 +155,7 @@ export class RunnerLink implements Meter {
     if (this.#unkeptBytes < LOW_BYTES && this.#ws.isPaused) this.#ws.resume()
   }
 
-  /** May be called twice. */
+  /** Closes the link at once; may be called twice. */
   terminate(): void {
     this.#ws.terminate()
     this.#over()
@@ -233,7 +233,7 @@ class Acks {
     this.#due.set(assignment, resend || this.#due.get(assignment) === true)
   }
 
-  /** Drops a due ack of an attempt whose end is committed. The end says everything that the ack would. */
+  /** Sends `release` for an attempt whose end is committed, in place of a due ack. */
   release(assignment: Assignment): void {
     this.#due.delete(assignment)
     this.#send({ type: 'release', attempt_id: assignment.spec.attempt_id, epoch: assignment.epoch })

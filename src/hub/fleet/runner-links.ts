@@ -91,7 +91,7 @@ export class RunnerLinks {
     }
   }
 
-  /** May be called twice. */
+  /** Closes all links; may be called twice. */
   async close(): Promise<void> {
     this.#stopped = true
     clearInterval(this.#rechecks)

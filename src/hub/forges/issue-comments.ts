@@ -70,7 +70,7 @@ export class IssueComments {
     this.#begin()
   }
 
-  /** May be called twice. */
+  /** Stops writing comments; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     await this.#telling

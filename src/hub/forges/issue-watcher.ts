@@ -75,7 +75,7 @@ export class IssueWatcher {
     return woken
   }
 
-  /** May be called twice. */
+  /** Stops watching; may be called twice. */
   async close(): Promise<void> {
     this.#isClosed = true
     for (const { stop } of this.#loops.values()) stop.abort()

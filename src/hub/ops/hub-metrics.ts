@@ -157,7 +157,7 @@ export class HubMetrics {
     return this.#metrics.text()
   }
 
-  /** May be called twice. */
+  /** Stops measuring; may be called twice. */
   close(): void {
     this.#stop()
   }

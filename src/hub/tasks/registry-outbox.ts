@@ -46,7 +46,7 @@ export class RegistryOutbox {
     this.#wake?.()
   }
 
-  /** May be called twice. */
+  /** Stops reporting; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     this.#wake?.()

@@ -91,7 +91,7 @@ export class ReviewWatch {
     return woken
   }
 
-  /** May be called twice. */
+  /** Stops watching; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     await Promise.allSettled([...this.#watched.values()].map(({ done }) => done))

@@ -32,7 +32,7 @@ export interface DockerProvisionerOptions
   /** Id of the hub. */
   hub: string
   image: string
-  /** Names the engine by DOCKER_HOST and, for TLS, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; may have registry logins. */
+  /** DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH of the engine, and the variables of `registryLogin`. */
   env: DockerEnv
   /** Milliseconds that a runner has to exit when it is told to. Default 10,000. */
   graceMs?: number
