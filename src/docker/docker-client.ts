@@ -12,21 +12,21 @@ export type DockerEnv = Readonly<Record<string, string | undefined>>
 export type DockerMethod = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export interface DockerRequest {
-  /** Lists are repeated, objects become JSON, and what is undefined is left out. */
+  /** Lists are repeated, objects become JSON, and undefined values are omitted. */
   query?: Readonly<Record<string, unknown>>
   /** Sent as JSON. */
   body?: object
   /** Sent instead of a body. */
   tar?: Readable
-  /** For the registry that the engine asks. */
+  /** Login for the registry that the engine asks. */
   auth?: RegistryLogin & { serveraddress: string }
-  /** Ends the request, and what is still read of its answer. */
+  /** Aborts the request and the reading of its answer. */
   signal?: AbortSignal
-  /** On a connection of its own. */
+  /** True to use a separate connection. */
   apart?: boolean
 }
 
-/** An answer of the engine that is none of success; `json` where it was read as a whole. */
+/** An answer of the engine that is not a success; `json` is set if it was read completely. */
 export class DockerFailure extends Error {
   readonly statusCode: number
   readonly json: { message?: string } | undefined
@@ -39,7 +39,10 @@ export class DockerFailure extends Error {
   }
 }
 
-/** An answer that is none of Docker's: of a proxy, or of another program at that address. Whatever was asked was not done. */
+/**
+ * An answer that does not come from Docker but from a proxy or another program at that address. The request was not
+ * carried out.
+ */
 export class ForeignAnswer extends Error {
   constructor(address: string, { statusCode }: IncomingMessage, said: string) {
     const shown = JSON.stringify(said.trim().slice(0, 200))
@@ -50,24 +53,27 @@ export class ForeignAnswer extends Error {
 const isPage = ({ headers }: IncomingMessage): boolean =>
   headers['content-type']?.startsWith('text/html') === true
 
-/** Docker answers nothing, JSON (in some cases more than one value), or a word. */
+/** Reports whether an answer is not Docker's. Docker answers nothing, JSON (sometimes several values), or a word. */
 const isForeign = (response: IncomingMessage, said: string): boolean =>
   isPage(response) || (isSuccess(response) && !/^\s*([[{]|\w{0,20}\s*$)/.test(said))
 
-/** How a registry is logged in to, as the engine takes it. */
+/** Login to a registry, in the form that the engine accepts. */
 export type RegistryLogin = { username: string; password: string } | { identitytoken: string }
 
-/** Plain requests to Docker's API, over its socket or by TCP. A failed connection throws with the code of the system's call. */
+/**
+ * Sends plain requests to Docker's API, over its socket or TCP. A failed connection throws with the system's error
+ * code.
+ */
 export class DockerClient {
-  /** Where it is found, for people: the socket's path, or as DOCKER_HOST says. */
+  /** Address for people: the socket's path, or the one in DOCKER_HOST. */
   readonly address: string
-  /** An engine that is spoken to by a socket of this machine has its disk and cgroups here too. */
+  /** True if the engine is reached by a local socket; its disk and cgroups are then on this machine too. */
   readonly isHere: boolean
   readonly #to: ReturnType<typeof addressee>
 
   /**
-   * Docker where DOCKER_HOST says (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else at its usual socket. Throws
-   * `invalid_argument` where one of them cannot be used.
+   * Uses the Docker that DOCKER_HOST names (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), or the one at the default
+   * socket. Throws `invalid_argument` if one of them cannot be used.
    */
   constructor(env: DockerEnv) {
     this.address = dockerAddress(env)
@@ -75,7 +81,7 @@ export class DockerClient {
     this.isHere = 'socketPath' in this.#to
   }
 
-  /** The engine's whole answer; undefined where that is nothing, or no JSON. */
+  /** Returns the engine's whole answer; undefined if it is empty or not JSON. */
   async ask<T = unknown>(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<T> {
     const response = await this.#send(method, path, request)
     if (request.signal !== undefined) addAbortSignal(request.signal, response)
@@ -86,7 +92,7 @@ export class DockerClient {
     throw new DockerFailure(path, response.statusCode!, json ?? said, json as object | undefined)
   }
 
-  /** An answer that goes on: each byte as it comes. Throws where the engine goes away before its end. */
+  /** Returns a streamed answer, each byte as it arrives. Throws if the engine disconnects before its end. */
   async open(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<IncomingMessage> {
     const response = await this.#send(method, path, request)
     if (isSuccess(response) && !isPage(response)) return response
@@ -106,7 +112,7 @@ export class DockerClient {
       ...(tar === undefined ? {} : { 'Content-Type': 'application/tar' }),
       ...(auth === undefined ? {} : { 'X-Registry-Auth': registryAuth(auth) }),
     }
-    // Loaded where it is needed: that takes as long as half a start of Node.
+    // Loaded on demand, because it takes half as long as starting Node.
     const send = tls ? (await import('node:https')).request : httpRequest
     return await new Promise((resolve, reject) => {
       const options = { ...to, ...tls, method, path: path + queryText(query), headers, signal }
@@ -119,12 +125,12 @@ export class DockerClient {
   }
 }
 
-/** As people know it; of a socket, its path. */
+/** Returns the address for people; for a socket it is the path. */
 export const dockerAddress = (env: DockerEnv): string =>
   (env.DOCKER_HOST || `unix://${DEFAULT_SOCKET}`).replace(/^unix:\/\//, '')
 
 function addressee(env: DockerEnv, address: string) {
-  // A socket's path may be a relative one.
+  // A socket's path may be relative.
   if (address.startsWith('/') || env.DOCKER_HOST?.startsWith('unix://'))
     return { socketPath: address, host: 'localhost' }
   const at = address.includes('//') ? address : `tcp://${address}`
@@ -134,7 +140,7 @@ function addressee(env: DockerEnv, address: string) {
       hint: 'It is the address of a container engine, such as unix:///var/run/docker.sock or tcp://127.0.0.1:2375.',
     })
   const { hostname, port } = new URL(at)
-  // Of IPv6 only URLs have them.
+  // Only URLs put IPv6 addresses in brackets.
   const host = hostname.replace(/^\[|\]$/g, '')
   if (!env.DOCKER_TLS_VERIFY) return { host, port: port || 2375 }
   const file = (name: string) => certificate(join(env.DOCKER_CERT_PATH || '.', name))
@@ -165,7 +171,7 @@ function queryText(query: DockerRequest['query'] = {}): string {
   return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs)}`
 }
 
-/** In the alphabet of URLs, but filled up with "=": so the engine wants it. */
+/** Encodes as base64url, but padded with "=" as the engine requires. */
 const registryAuth = (auth: object): string =>
   Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_')
 
@@ -180,8 +186,8 @@ const WITHIN_MS = 5_000
 const MAX_CHARACTERS = 256 * 1024
 
 /**
- * The engine's version; undefined where none answers. Over a connection of its own: an engine that is being stopped takes no
- * new one, and answers for a while over those that it has.
+ * Returns the engine's version, or undefined if none answers. It uses a separate connection: an engine that is
+ * stopping accepts no new one, but still answers for a while on its open ones.
  */
 export async function askVersion(
   env: DockerEnv,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../contract/errors.ts'
 import { ForeignAnswer } from './docker-client.ts'
 
-/** An engine's error: a status where it has answered, a code where the connection failed. */
+/** An engine's error: it has a status if the engine answered, or a code if the connection failed. */
 interface AnyFailure {
   statusCode?: number
   code?: string
@@ -20,20 +20,20 @@ const NOT_REACHED = [
   'ENOTFOUND',
   'ETIMEDOUT',
 ]
-/** The many words of registries and Docker; all texts of theirs that anything hangs on stand here. */
+/** Patterns for texts of registries and Docker. All texts that the code depends on are in this file. */
 const UNAUTHORIZED =
   /unauthorized|no basic auth credentials|access to the resource is denied|pull access denied|authentication required|incorrect username or password/i
 const UNKNOWN_IMAGE =
   /manifest unknown|manifest for .* not found|not found: manifest|name unknown|no matching manifest|no such image/i
 const NO_REGISTRY =
   /dial tcp|no such host|i\/o timeout|connection refused|TLS handshake|Client\.Timeout|toomanyrequests|too many requests/i
-/** Words that an answer follows, maybe not of the registry but of a server that it has sent the engine to. */
+/** Matches a quoted answer. It may come not from the registry but from a server that it sent the engine to. */
 const FOREIGN_TEXT = /(response body|decode token response|unmarshalling content): .*/s
 const DISK_FULL = /no space left on device/i
 const MOUNT_SYNTAX =
   /the --mount option requires BuildKit|Unknown flag: (mount|link|security|network)|requires BuildKit/i
 
-/** Runs a call to the engine; what it throws becomes an `ErrandError` that says what was `doing`. */
+/** Runs a call to the engine. Turns what it throws into an `ErrandError` that says what was `doing`. */
 export async function told<T>(doing: string, address: string, call: Promise<T>): Promise<T> {
   try {
     return await call
@@ -56,7 +56,7 @@ export function dockerError(doing: string, address: string, error: unknown): Err
   return new ErrandError(codeOf(failure.statusCode), `Docker could not ${doing}: ${text}`, { cause: error })
 }
 
-/** Whether the connection failed, or what came over it was no HTTP. */
+/** Reports whether the connection failed, or what came over it was not HTTP. */
 const isNotReached = ({ code = '' }: AnyFailure): boolean =>
   NOT_REACHED.includes(code) || code.startsWith('HPE_')
 
@@ -69,7 +69,7 @@ const foreign = (error: ForeignAnswer): ErrandError =>
 function codeOf(
   status: number | undefined,
 ): 'not_found' | 'conflict' | 'invalid_argument' | 'internal' | 'unavailable' {
-  // So answers what stands before an engine that is away.
+  // A proxy in front of an unreachable engine answers with these.
   if (status === 502 || status === 503 || status === 504) return 'unavailable'
   if (status === 404) return 'not_found'
   if (status === 409) return 'conflict'
@@ -95,7 +95,7 @@ export function notReached(address: string, cause: unknown): ErrandError {
   })
 }
 
-/** Of an engine that takes calls and does not answer them. */
+/** Returns the error for an engine that accepts calls but does not answer them. */
 export const unanswered = (address: string, doing: string, withinMs: number): ErrandError =>
   new ErrandError(
     'unavailable',
@@ -105,7 +105,7 @@ export const unanswered = (address: string, doing: string, withinMs: number): Er
     },
   )
 
-/** A pull fails by its answer or in the middle of it, with the same texts. */
+/** Returns the error of a pull. A pull fails in its answer or in the middle of it, with the same texts. */
 export function pullError(
   image: string,
   { registry, address, withAuth }: { registry: string; address: string; withAuth: boolean },
@@ -171,19 +171,19 @@ function buildHint(text: string): string | undefined {
   return undefined
 }
 
-/** Engines answer 404 for what is not there. */
+/** Reports whether something is gone: engines then answer 404. */
 export const isGone = (error: unknown): boolean => (error as AnyFailure).statusCode === 404
 export const isConflict = (error: unknown): boolean => (error as AnyFailure).statusCode === 409
 export const isBeingRemoved = (error: unknown): boolean =>
   isConflict(error) && /already in progress/.test((error as AnyFailure).message)
 
-/** Engines answer 404 for a network or a volume that a container needs as well. */
+/** Reports whether the container is gone. Engines also answer 404 for a missing network or volume that it needs. */
 export const isNoContainer = (error: unknown): boolean =>
   isGone(error) && /no such container/i.test((error as AnyFailure).json?.message ?? '')
 export const isNoImage = (error: unknown): boolean =>
   isGone(error) && /no such image/i.test((error as AnyFailure).json?.message ?? '')
 
-/** Whether a call was given up since its time was over. */
+/** Reports whether a call was given up because its time was over. */
 export const isTimeout = (error: unknown): boolean => {
   const { name, cause } = error as Error
   return name === 'TimeoutError' || (cause as Error | undefined)?.name === 'TimeoutError'
@@ -198,13 +198,13 @@ function sentence(text: string): string {
 
 const TRIES = 8
 const FIRST_WAIT_MS = 20
-/** Docker's words for it; a build's text comes in its stream, the others with status 500. */
+/** Docker's texts for this. A build reports it in its stream, the other calls with status 500. */
 const LOST =
   /^(\(HTTP code 500\) server error - )?(unrecognized image ID|failed to export image: failed to set parent|failed to get digest|failed to get destination image)/
 
 /**
- * Docker fails what looks through its images, or builds on cached layers, where another removes one of them at that moment.
- * Such a call is made again, a few times.
+ * Repeats a call a few times if Docker fails because another call removes an image at that moment. That happens to
+ * calls that search its images or build on cached layers.
  */
 export async function despiteRemovals<T>(
   call: () => Promise<T>,

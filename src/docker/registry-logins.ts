@@ -6,7 +6,7 @@ import { jsonOf } from '../platform/text.ts'
 import type { DockerEnv, RegistryLogin } from './docker-client.ts'
 import { registryOf } from './pull.ts'
 
-/** The file that `docker login` writes, as far as it is read. */
+/** The fields that are read of the file that `docker login` writes. */
 const LoginFile = z.object({
   auths: z
     .record(
@@ -23,10 +23,10 @@ const LoginFile = z.object({
   credHelpers: z.record(z.string(), z.string()).optional(),
 })
 
-/** Docker Hub has more names than one. */
+/** Docker Hub has several names. */
 const DOCKER_HUB = ['docker.io', 'index.docker.io', 'registry-1.docker.io']
 
-/** `https://registry.example.com/v1/` and `registry.example.com` are one. */
+/** Returns the host of a key: `https://registry.example.com/v1/` and `registry.example.com` are the same. */
 function hostOf(key: string): string {
   const host = key.replace(/^https?:\/\//, '').replace(/\/.*$/, '')
   return DOCKER_HUB.includes(host) ? 'docker.io' : host
@@ -36,9 +36,9 @@ const entryOf = <T>(all: Readonly<Record<string, T>> | undefined, host: string):
   Object.entries(all ?? {}).find(([key]) => hostOf(key) === host)?.[1]
 
 /**
- * The login of a user for the registry of an image, as `docker login` has kept it in `config.json` (of DOCKER_CONFIG, else `.docker` in
- * the home folder). Where there is none, `missing` says why: an image that everybody may pull needs none. Programs that keep logins
- * are not asked.
+ * Returns a user's login for the registry of an image, as `docker login` has stored it in `config.json` (in
+ * DOCKER_CONFIG, or else in `.docker` of the home folder). If there is none, `missing` says why, because a public
+ * image needs none. Credential helper programs are not run.
  */
 export async function registryLogin(
   image: string,

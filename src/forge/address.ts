@@ -3,26 +3,26 @@ import type { ForgeKind } from '../contract/tasks/forge.ts'
 
 /** A repository as an address names it. */
 export interface RepositoryAddress {
-  /** Lower case, with a port that is not the protocol's usual one. */
+  /** Lower case, with the port unless it is the protocol's default. */
   host: string
-  /** `owner/name`, of GitLab with all groups; without `.git`. */
+  /** `owner/name`, for GitLab with all groups; without `.git`. */
   path: string
-  /** Of the forge's pages and API; `https` for an SSH address. */
+  /** Protocol of the forge's pages and API; `https` for an SSH address. */
   protocol: 'https' | 'http'
 }
 
 export interface IssueAddress extends RepositoryAddress {
   number: number
-  /** The forge, where the address alone says it: `/-/` is GitLab's. */
+  /** The forge, if the address alone shows it: `/-/` is GitLab's. */
   kind: ForgeKind | undefined
 }
 
-/** Names as forges take them; "." and ".." are none. */
+/** Matches names that forges accept; "." and ".." are not valid. */
 const NAME = /^(?!\.{1,2}$)[\w.-]{1,255}$/
 
 /**
- * Reads `https://host/owner/name(.git)`, `ssh://git@host/owner/name.git` and `git@host:owner/name.git`. Credentials in it are left
- * aside. Throws `invalid_argument`.
+ * Parses `https://host/owner/name(.git)`, `ssh://git@host/owner/name.git` and `git@host:owner/name.git`. Drops
+ * credentials in it. Throws `invalid_argument`.
  */
 export function repositoryAddress(given: string): RepositoryAddress {
   const text = given.trim()
@@ -41,7 +41,10 @@ export function repositoryAddress(given: string): RepositoryAddress {
   }
 }
 
-/** The server of a repository's address, as `RepositoryAddress` has it; undefined where it does not say for sure. */
+/**
+ * Returns the server of a repository's address in the form of `RepositoryAddress`, or undefined if the address does
+ * not clearly name one.
+ */
 export function repositoryHost(given: string): string | undefined {
   try {
     return repositoryAddress(given).host
@@ -51,13 +54,16 @@ export function repositoryHost(given: string): string | undefined {
   }
 }
 
-/** Whether the server of a repository's address is one of these (`host` or `host:port`), for sure. */
+/** Reports whether the server of a repository's address is clearly one of these (`host` or `host:port`). */
 export function isAtHosts(given: string, hosts: readonly string[]): boolean {
   const host = repositoryHost(given)
   return host !== undefined && hosts.some((each) => each.toLowerCase() === host)
 }
 
-/** Whether the address `given` names this repository, however its letters are written; one that names none does not. */
+/**
+ * Reports whether the address `given` names this repository, ignoring case. An address that names no repository does
+ * not.
+ */
 export function isRepository(
   given: string,
   { host, path }: Pick<RepositoryAddress, 'host' | 'path'>,
@@ -71,9 +77,9 @@ export function isRepository(
 }
 
 /**
- * Reads an issue's address; undefined where it is none. `https://host/o/r/issues/12`, GitLab's `https://host/g/h/r/-/issues/12`.
- * What follows the number as a query or an anchor is left aside. One with a login before its host is none: it reads as
- * another host's.
+ * Parses an issue's address, `https://host/o/r/issues/12` or GitLab's `https://host/g/h/r/-/issues/12`; returns
+ * undefined for any other. Ignores a query or anchor after the number. Rejects a login before the host, because it
+ * can look like another host.
  */
 export function issueAddress(given: string): IssueAddress | undefined {
   const url = webAddress(given)
@@ -91,11 +97,14 @@ export function issueAddress(given: string): IssueAddress | undefined {
   }
 }
 
-/** Whether it is the address of a pull or merge request, at any forge. */
+/** Reports whether it is the address of a pull or merge request at any forge. */
 export const isPullAddress = (given: string): boolean =>
   /^\/.+\/(?:pulls?|merge_requests)\/\d+(?:\/|$)/.test(webAddress(given)?.pathname ?? '')
 
-/** Readers of addresses drop some characters, and take backslashes for slashes: what has them is none here. */
+/**
+ * Parses a web address. URL parsers drop some characters and treat backslashes as slashes, so a text with these is
+ * rejected.
+ */
 function webAddress(given: string): URL | undefined {
   const text = given.trim()
   if (/[\s\\\p{Cc}]/u.test(text) || !/^https?:\/\/[^/?#@]+\//i.test(text)) return undefined
@@ -123,5 +132,5 @@ const noAddress = (given: string) =>
     hint: 'Write it as https://HOST/OWNER/NAME or git@HOST:OWNER/NAME.git',
   })
 
-/** An address without what stands before its host, which may be a credential. */
+/** Removes everything before the host of an address, because it may be a credential. */
 export const withoutLogin = (address: string): string => address.replace(/^(\w[\w+.-]*:\/\/)[^/?#]*@/, '$1')

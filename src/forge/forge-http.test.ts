@@ -38,7 +38,7 @@ async function github(t: TestContext, options: Partial<ForgeHttpOptions> = {}) {
   return { standIn, forge, waits, token }
 }
 
-/** A server whose answers a test writes itself. */
+/** Starts a server whose answers the test writes itself. */
 async function serve(t: TestContext, listener: RequestListener): Promise<string> {
   const server = createServer(listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

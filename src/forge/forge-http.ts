@@ -5,29 +5,29 @@ import { Backoff } from '../platform/time.ts'
 import type { TokenSource } from './token-source.ts'
 
 /**
- * Most bytes of an answer, and most pages that are asked for. A page of GitHub's may be a hundred comments of 64 KiB, GitLab takes
- * a text of 1 MiB, and Gitea tells all comments of an issue at once.
+ * Limits the bytes of an answer, and the pages of a list. A GitHub page may hold a hundred comments of 64 KiB, GitLab
+ * accepts texts of 1 MiB, and Gitea returns all comments of an issue at once.
  */
 const MOST_BYTES = 16 * 1024 * 1024
 const MOST_PAGES = 10
 const MOST_WORDS_BYTES = 64 * 1024
 const MOST_LOG_BYTES = 64 * 1024 * 1024
-/** GitHub's own advice for its second limit, where it does not say how long. */
+/** Milliseconds to wait at GitHub's secondary limit if the answer gives no time, as GitHub recommends. */
 const SECONDARY_WAIT_MS = 60_000
 
 export interface ForgeHttpOptions {
-  /** Its name in messages, such as "GitHub at github.com". */
+  /** Name in messages, such as "GitHub at github.com". */
   name: string
-  /** With no slash at its end. */
+  /** Without a slash at its end. */
   apiUrl: string
   tokens: TokenSource
-  /** The header that carries the token. */
+  /** Returns the value of the header that carries the token. */
   authorization(token: string): string
-  /** Tries after the first, where the forge is away. Default 3. */
+  /** Number of retries if the forge is unreachable. Default 3. */
   retryCount?: number
-  /** Of one request. Default 30,000. */
+  /** Milliseconds that one request may take. Default 30,000. */
   timeoutMs?: number
-  /** The longest wait that the forge may ask for; beyond it `forge_busy` is thrown. Default one hour. */
+  /** Longest wait in milliseconds that the forge may ask for; a longer one throws `forge_busy`. Default one hour. */
   mostWaitMs?: number
   /** Called with each wait that the forge asks for, in milliseconds. */
   onWait?(waitMs: number): void
@@ -40,15 +40,18 @@ export interface Sent {
   body?: unknown
   headers?: Record<string, string>
   signal?: AbortSignal
-  /** The thing that a 404 says is not there, such as "issue 12"; default the repository. */
+  /** Name of what a 404 says is missing, such as "issue 12"; by default the repository. */
   missing?: string
-  /** The code of a 403; default `forge_denied`. */
+  /** Error code for a 403; default `forge_denied`. */
   denied?: ErrorCode
-  /** Whether it may be sent again although it may have arrived; default all but POST. */
+  /** True if the request may be sent again although it may have arrived; by default all except POST. */
   isRepeatable?: boolean
-  /** Of a list: throws where there is more of it than is read. */
+  /** Makes a list throw if it has more entries than are read. */
   isWhole?: boolean
-  /** Of a list: nothing tells whether there are more pages, so that the first empty one is the end (Gitea's timeline). */
+  /**
+   * Marks a list that does not say whether there are more pages, so that it ends at the first empty one (Gitea's
+   * timeline).
+   */
   isUncounted?: boolean
 }
 
@@ -60,7 +63,7 @@ export interface Answer<T> {
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/** A request that changes something and may have arrived: who sent it looks before it is sent again. */
+/** A request that changes something and may have arrived. The caller checks that before sending it again. */
 export class PerhapsArrived extends Error {
   readonly problem: ErrandError
 
@@ -71,7 +74,10 @@ export class PerhapsArrived extends Error {
   }
 }
 
-/** A status that is no success, and that waiting does not change. `words` are the forge's own, without the token. */
+/**
+ * A status that is not a success and that waiting does not change. `words` is the forge's own text, without the
+ * token.
+ */
 export class Refused extends ErrandError {
   readonly httpStatus: number
   readonly words: string
@@ -84,14 +90,15 @@ export class Refused extends ErrandError {
 }
 
 /**
- * One door to a forge's API: the token in its header alone, limits of size and time, waits as the forge asks for them, repeats
- * where it is away. Redirects are not followed with the token, and pages only to the same API.
+ * The only way to a forge's API. It sends the token only in the header, limits size and time, waits as the forge
+ * asks, and retries if the forge is unreachable. It never follows a redirect with the token, and reads pages only
+ * from the same API.
  */
 export class ForgeHttp {
   readonly #options: ForgeHttpOptions
   readonly #wait: NonNullable<ForgeHttpOptions['wait']>
   readonly #fetch: typeof globalThis.fetch
-  /** Tokens that were sent, to be taken out of what is told. */
+  /** Tokens that were sent; they are removed from messages. */
   readonly #tokens = new Set<string>()
 
   constructor(options: ForgeHttpOptions) {
@@ -104,12 +111,15 @@ export class ForgeHttp {
     return this.#options.tokens
   }
 
-  /** GitHub's other API, beside this one. */
+  /** GitHub's GraphQL API, next to this one. */
   get graphqlUrl(): string {
     return `${this.#options.apiUrl.replace(/\/v3$/, '')}/graphql`
   }
 
-  /** Throws `Refused` for a 4xx; `PerhapsArrived` where it broke off and may not be repeated. */
+  /**
+   * Sends a request and parses the answer. Throws `Refused` for a 4xx, and `PerhapsArrived` if the connection broke
+   * and the request must not be repeated.
+   */
   async json<T>(schema: z.ZodType<T>, method: Method, path: string, sent: Sent = {}): Promise<Answer<T>> {
     const url = this.#url(path, sent.query)
     return await this.#patiently(method, url, sent, async (response) => {
@@ -119,19 +129,19 @@ export class ForgeHttp {
     })
   }
 
-  /** All pages of a list, 1,000 entries or so at most. */
+  /** Returns all pages of a list, about 1,000 entries at most. */
   async pages<T>(schema: z.ZodType<T[]>, path: string, sent: Sent = {}): Promise<T[]> {
     const all: T[] = []
     let next: string | undefined = path
     let query = sent.query
     for (let page = 1; next !== undefined && page <= MOST_PAGES; page++) {
       const answer: Answer<T[] | null> = await this.json(schema.nullable(), 'GET', next, { ...sent, query })
-      // An empty list of Go is null.
+      // Go sends an empty list as null.
       const data = answer.data ?? []
       all.push(...data)
       next = this.#nextOf(answer.headers.get('link'))
       query = undefined
-      // Gitea names the next page of some lists, and of others only how many entries there are.
+      // Gitea names the next page of some lists; for others it gives only the number of entries.
       const isCounted = all.length < Number(answer.headers.get('x-total-count') ?? 0)
       if (next === undefined && data.length > 0 && (isCounted || sent.isUncounted)) {
         next = path
@@ -147,7 +157,7 @@ export class ForgeHttp {
     return all
   }
 
-  /** The last lines of a text. One redirect, as to a store of logs, is followed without the token. */
+  /** Returns the last lines of a text. One redirect, such as to a store of logs, is followed without the token. */
   async lastLines(path: string, lines: number, sent: Sent = {}): Promise<string> {
     const url = this.#url(path, undefined)
     return await this.#patiently(
@@ -169,7 +179,8 @@ export class ForgeHttp {
   }
 
   /**
-   * Does what is to be done once: `post`, and where it broke off and may have arrived `look`, before it is tried again.
+   * Makes sure that something is done once. If `post` broke off and may have arrived, `look` checks that before the
+   * next try.
    */
   async once<T>(
     post: () => Promise<T>,
@@ -190,7 +201,7 @@ export class ForgeHttp {
     }
   }
 
-  /** A text without tokens that were sent, whatever way they are written. */
+  /** Removes tokens that were sent from a text, in whatever encoding they appear. */
   masked(text: string): string {
     let clean = text
     for (const token of this.#tokens)
@@ -278,7 +289,7 @@ export class ForgeHttp {
     })
   }
 
-  /** A path below the API, or an address of a page of it. */
+  /** Returns the URL of a path below the API, or of a page's address. */
   #url(path: string, query: Sent['query']): string {
     const url = new URL(path.startsWith('/') ? this.#options.apiUrl + path : path)
     for (const [name, value] of Object.entries(query ?? {}))
@@ -286,7 +297,7 @@ export class ForgeHttp {
     return url.href
   }
 
-  /** The next page; one outside the API is none of ours. */
+  /** Returns the next page; an address outside the API is ignored. */
   #nextOf(link: string | null): string | undefined {
     const next = /<([^>]+)>\s*;[^,]*\brel="?next"?/.exec(link ?? '')?.[1]
     const api = new URL(this.#options.apiUrl)
@@ -404,7 +415,7 @@ export class ForgeHttp {
 const place = (url: string, apiUrl: string): string =>
   new URL(url).pathname.slice(new URL(apiUrl).pathname.length)
 
-/** The forge's words, in any of the shapes that forges use. */
+/** Returns the forge's own text, from any of the formats that forges use. */
 export function wordsIn(text: string): string {
   try {
     const { message, error, error_description, errors } = JSON.parse(text)
@@ -425,7 +436,7 @@ function wordsOf(value: unknown): string[] {
   return Object.entries(value).map(([name, each]) => `${name} ${wordsOf(each).join(', ')}`)
 }
 
-/** How long the forge asks to wait, in milliseconds; undefined where it does not. */
+/** Returns how long the forge asks to wait, in milliseconds, or undefined if it does not. */
 function waitAskedFor({ status, headers }: Response, words: string): number | undefined {
   if (status !== 429 && status !== 403 && status !== 503) return undefined
   const after = headers.get('retry-after')
@@ -465,7 +476,7 @@ const codeOf = (error: unknown): string | undefined => {
 const reasonOf = (error: unknown): string =>
   (error as Error)?.name === 'TimeoutError' ? 'its time is over' : (codeOf(error) ?? messageOf(error))
 
-/** Whether not even a connection was made. */
+/** Reports whether not even a connection was made. */
 const neverArrived = (error: unknown): boolean =>
   /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/.test(
     codeOf(error) ?? '',

@@ -1,11 +1,11 @@
 import type { ForgeKind } from '../contract/tasks/forge.ts'
 
-/** How much a person or a token may do in a repository; `unknown` where the forge does not say. */
+/** Rights of a person or a token in a repository; `unknown` if the forge does not say. */
 export type Right = 'none' | 'read' | 'write' | 'admin' | 'unknown'
 
 export const mayWrite = (right: Right): boolean => right === 'write' || right === 'admin'
 
-/** Whoever wrote something. `id` is the forge's own, as text; a deleted account is the login "ghost". */
+/** Author of something. `id` is the forge's own, as text; a deleted account has the login "ghost". */
 export interface Person {
   id: string
   login: string
@@ -13,14 +13,14 @@ export interface Person {
 }
 
 export interface RepositoryFacts {
-  /** `owner/name`, of GitLab with all groups, as the forge writes it. */
+  /** `owner/name`, for GitLab with all groups, as the forge writes it. */
   fullName: string
   defaultBranch: string
   isPrivate: boolean
   isArchived: boolean
-  /** Of the token, to the repository. */
+  /** Right of the token to the repository. */
   right: Right
-  /** Undefined where the forge does not tell it beforehand. */
+  /** Whether the token may push; undefined if the forge does not reveal it beforehand. */
   mayPush: boolean | undefined
   mayOpenPulls: boolean | undefined
   webUrl: string
@@ -47,14 +47,17 @@ export interface Issue {
   updatedAt: string
 }
 
-/** Who put a label on an issue last, and the issue's text as it stood then. */
+/** Says who last put a label on an issue, and what the issue's text was at that time. */
 export interface Labelling {
   by: Person
-  /** Of that person, now. */
+  /** Current right of that person. */
   right: Right
   /** RFC 3339. */
   at: string
-  /** Undefined where it was changed since and the forge keeps no older one, or does not say whether it was. */
+  /**
+   * Title at that time. Undefined if it was changed since and the forge stores no older one, or does not say whether
+   * it was changed.
+   */
   title: string | undefined
   body: string | undefined
 }
@@ -67,13 +70,13 @@ export interface Pull {
   isDraft: boolean
   author: Person
   labels: string[]
-  /** Branches. */
+  /** Names of branches. */
   head: string
   base: string
   headSha: string
-  /** Whether the head's branch is in this repository, and not in a fork. */
+  /** True if the head's branch is in this repository and not in a fork. */
   isSameRepository: boolean
-  /** Undefined while the forge works it out. */
+  /** Whether it can be merged; undefined while the forge computes it. */
   mergeable: boolean | undefined
   mergeSha: string | undefined
   webUrl: string
@@ -87,7 +90,10 @@ export interface PullInput {
   isDraft: boolean
 }
 
-/** `isDraft` cannot be changed on all forges; a title that is changed keeps its mark of a draft (`draftTitle`). */
+/**
+ * Changes to a pull request. Not all forges can change `isDraft`. A changed title keeps its draft mark
+ * (`draftTitle`).
+ */
 export interface PullChange {
   title?: string
   body?: string
@@ -98,43 +104,49 @@ export interface PullChange {
 export type CommitState = 'pending' | 'success' | 'failure' | 'error'
 export interface CommitStatus {
   state: CommitState
-  /** Its name among the statuses of a commit. */
+  /** Name of it among the statuses of a commit. */
   context: string
   /** Cut at 140 characters. */
   description: string
   url?: string
 }
 
-/** `failed` is failure, timed out or not started; canceled, skipped, neutral and stale ones are `other`. */
+/**
+ * Result of a check. `failed` covers failures, timeouts and failed starts. Canceled, skipped, neutral and stale
+ * checks are `other`.
+ */
 export type CheckResult = 'running' | 'passed' | 'failed' | 'other'
 export interface Check {
   name: string
   result: CheckResult
-  /** Whether the base asks for it before a merge; undefined where it asks for none, or the forge does not say for which. */
+  /**
+   * True if the base branch requires it before a merge. Undefined if the branch requires none, or if the forge does
+   * not say which.
+   */
   isRequired: boolean | undefined
-  /** The forge's own words. */
+  /** Text of the forge. */
   summary: string
   url: string | undefined
-  /** Given to `checkLog`; undefined where there is no log. */
+  /** Argument for `checkLog`; undefined if there is no log. */
   log: string | undefined
 }
 
-/** A word of a reviewer: of a review as a whole, at a line of a file, or of the conversation. */
+/** A comment of a reviewer: in a review as a whole, at a line of a file, or in the conversation. */
 export interface ReviewNote {
   id: string
   author: Person
   right: Right
   body: string
-  /** Whether it is of a review that asks for changes. */
+  /** True if it belongs to a review that asks for changes. */
   asksForChanges: boolean
   path: string | undefined
   line: number | undefined
-  /** The commit that it was written on, where known. */
+  /** Commit that it was written on, if known. */
   sha: string | undefined
   createdAt: string
 }
 
-/** Where to go on from; `etag` and `since` are the forge's. */
+/** Place from which to continue; `etag` and `since` are the forge's. */
 export interface IssueCursor {
   since?: string
   etag?: string
@@ -145,11 +157,11 @@ export interface IssuePage {
 }
 
 export interface CallOptions {
-  /** Ends waits and requests; its reason is thrown. */
+  /** Aborts waits and requests; its reason is thrown. */
   signal?: AbortSignal
 }
 
-/** `notes` with the right of each author, in the order of their time; each author is asked for once. */
+/** Adds the right of each author to `notes` and sorts them by time. Asks only once per author. */
 export async function withRights(
   forge: Pick<Forge, 'rightOf'>,
   notes: readonly Omit<ReviewNote, 'right'>[],
@@ -163,65 +175,73 @@ export async function withRights(
     .sort((a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt))
 }
 
-/** Comments stand at one of these; GitLab counts them apart. */
+/** Place of comments. GitLab numbers issues and merge requests separately. */
 export interface Talk {
   kind: 'issue' | 'pull'
   number: number
 }
 
 /**
- * One repository at one forge, with one token. Calls may go on at the same time. Each throws `ErrandError`: `repo_not_found`,
- * `repo_auth`, `repo_archived`, `push_denied`, `forge_denied`, `pull_request`, `forge_busy`, `forge_away`, `service_answer`,
- * `not_found` for an issue or pull request that is not there. None of them has the token in it.
- * `createPull` and `addComment` are called within `once`; `ensurePull` and `ensureComment` do so.
+ * Gives access to one repository at one forge with one token. Calls may run concurrently. Each throws `ErrandError`:
+ * `repo_not_found`, `repo_auth`, `repo_archived`, `push_denied`, `forge_denied`, `pull_request`, `forge_busy`,
+ * `forge_away`, `service_answer`, or `not_found` for a missing issue or pull request. None of the messages contains
+ * the token. Call `createPull` and `addComment` within `once`, as `ensurePull` and `ensureComment` do.
  */
 export interface Forge {
   readonly kind: ForgeKind
-  /** As it is shown: the host, with a port that is not the usual one. */
+  /** Host for display, with the port unless it is the default. */
   readonly host: string
   /** `owner/name`, as given. */
   readonly path: string
 
   repository(options?: CallOptions): Promise<RepositoryFacts>
-  /** Whose token it is; undefined where a token may not ask. */
+  /** Returns the owner of the token, or undefined if the token may not ask. */
   self(options?: CallOptions): Promise<Person | undefined>
   rightOf(person: Person, options?: CallOptions): Promise<Right>
 
   issue(number: number, options?: CallOptions): Promise<Issue>
   /**
-   * Without those that the forge writes itself. The oldest first, 1,000 at most; with `since` (RFC 3339) those alone that were
-   * written or changed since, or, where a forge does not tell those, the newest.
+   * Returns the comments except those that the forge writes itself, oldest first, at most 1,000. With `since` (RFC
+   * 3339), returns only those written or changed since then or, if the forge cannot filter them, the newest.
    */
   comments(talk: Talk, options?: CallOptions & { since?: string }): Promise<Comment[]>
   addComment(talk: Talk, body: string, options?: CallOptions): Promise<Comment>
   editComment(talk: Talk, id: string, body: string, options?: CallOptions): Promise<Comment>
-  /** Undefined where the label is not on it, or the forge does not tell who put it there. */
+  /** Returns undefined if the label is not on the issue, or if the forge does not say who put it there. */
   labelling(number: number, label: string, options?: CallOptions): Promise<Labelling | undefined>
-  /** Open ones that have the label and were changed since the cursor, the oldest change first; one may come twice. */
+  /**
+   * Returns open issues with the label that were changed since the cursor, oldest change first. An issue may come
+   * twice.
+   */
   labelledIssues(label: string, cursor: IssueCursor, options?: CallOptions): Promise<IssuePage>
 
   pull(number: number, options?: CallOptions): Promise<Pull>
-  /** Those from the branch `head` of this repository, to `base` where given; in any state, the newest first. */
+  /**
+   * Returns pull requests from the branch `head` of this repository, to `base` if given, in any state, newest first.
+   */
   pulls(from: { head: string; base?: string }, options?: CallOptions): Promise<Pull[]>
-  /** Throws `pull_request` with `details.cause` "exists" or "draft" where that is what the forge minds. */
+  /** Throws `pull_request` with `details.cause` "exists" or "draft" if that is the forge's reason. */
   createPull(input: PullInput, options?: CallOptions): Promise<Pull>
   changePull(number: number, change: PullChange, options?: CallOptions): Promise<Pull>
-  /** Labels that the repository does not have are made. */
+  /** Adds labels, and creates those that the repository does not have. */
   addLabels(talk: Talk, labels: readonly string[], options?: CallOptions): Promise<void>
-  /** Beside those that are asked already. */
+  /** Asks these reviewers in addition to those already asked. */
   askReviewers(number: number, logins: readonly string[], options?: CallOptions): Promise<void>
 
   setStatus(sha: string, status: CommitStatus, options?: CallOptions): Promise<void>
-  /** All of a commit, the newest of each name. */
+  /** Returns all checks of a commit, the newest for each name. */
   checks(sha: string, base: string, options?: CallOptions): Promise<Check[]>
-  /** The last lines of a check's log; undefined where the forge gives none. */
+  /** Returns the last lines of a check's log, or undefined if the forge has none. */
   checkLog(log: string, lines: number, options?: CallOptions): Promise<string | undefined>
-  /** All that people said at a pull request, the oldest first. Those that are settled are left out where the forge says so. */
+  /**
+   * Returns everything that people said at a pull request, oldest first, without resolved comments if the forge marks
+   * those.
+   */
   reviewNotes(number: number, options?: CallOptions): Promise<ReviewNote[]>
 
   /**
-   * Does what is to be done once, such as `createPull` and `addComment`, which throw where it may have arrived or not: then `look`
-   * tells whether it has, before it is tried again.
+   * Makes sure that something is done once, such as `createPull` and `addComment`, which throw if they may have
+   * arrived. In that case `look` checks whether they have, before the next try.
    */
   once<T>(post: () => Promise<T>, look: () => Promise<T | undefined>, options?: CallOptions): Promise<T>
 }

@@ -36,7 +36,7 @@ import {
 } from './github-shapes.ts'
 import { isDraftTitle, withDraftMark } from './marks.ts'
 
-/** How Gitea, and Forgejo, differ from GitHub, whose paths they share. */
+/** Tells Gitea, with Forgejo, from GitHub, whose paths they share. */
 export type Profile = 'github' | 'gitea'
 
 const IssueEvent = z.object({
@@ -46,7 +46,7 @@ const IssueEvent = z.object({
   label: Label.nullish(),
   rename: z.object({ from: z.string(), to: z.string() }).nullish(),
 })
-/** Of a label that was put on `body` is "1", of one that was taken off it is empty. */
+/** Entry of the timeline. For a label, `body` is "1" if it was added and empty if it was removed. */
 const TimelineEntry = z.object({
   type: z.string(),
   user: User,
@@ -69,7 +69,7 @@ interface Options {
   profile: Profile
 }
 
-/** Forges whose API has GitHub's paths: itself with its Enterprise Server, Gitea and Forgejo. */
+/** Serves forges whose API has GitHub's paths: GitHub itself, its Enterprise Server, Gitea and Forgejo. */
 export class GithubLikeForge implements Forge {
   readonly kind: Profile
   readonly host: string
@@ -103,7 +103,7 @@ export class GithubLikeForge implements Forge {
               : own.pull
                 ? 'read'
                 : 'none'
-    // Classic tokens of GitHub say what they are for; the others do not.
+    // Only GitHub's classic tokens reveal what they are for.
     const scopes = headers.get('x-oauth-scopes')?.split(/,\s*/)
     const isOutOfScope =
       scopes !== undefined && !scopes.includes('repo') && !(scopes.includes('public_repo') && !data.private)
@@ -149,7 +149,7 @@ export class GithubLikeForge implements Forge {
   async issue(number: number, { signal }: CallOptions = {}): Promise<Issue> {
     const sent = { signal, missing: `issue ${number} in ${this.path}` }
     const { data } = await this.#http.json(IssueShape, 'GET', `${this.#repo}/issues/${number}`, sent)
-    // Both are counted together, and told at one address.
+    // Issues and pull requests share one numbering and one address.
     if (data.pull_request !== undefined && data.pull_request !== null)
       throw new ErrandError('not_found', `${number} in ${this.path} is a pull request, and no issue.`, {
         hint: 'Name the issue that it is about.',
@@ -197,7 +197,8 @@ export class GithubLikeForge implements Forge {
     )
     const last = events[at]
     if (last?.event !== 'labeled') return undefined
-    // The text is read after the label was put there, and before the time of its last change: none slips through in between.
+    // The text is read after the label was added and before the time of its last change is, so no change slips
+    // through.
     const issue = await this.issue(number, options)
     const editedAt = await this.#lastEditOf(number, options)
     const isSame = editedAt === null || (editedAt !== undefined && editedAt < last.created_at)
@@ -212,7 +213,7 @@ export class GithubLikeForge implements Forge {
     }
   }
 
-  /** When the text of an issue was changed last: null for never, undefined where it is not told. */
+  /** Returns when the text of an issue was last changed: null for never, undefined if the forge does not say. */
   async #lastEditOf(number: number, { signal }: CallOptions): Promise<string | null | undefined> {
     const [owner, name] = this.path.split('/')
     const query =
@@ -229,8 +230,8 @@ export class GithubLikeForge implements Forge {
   }
 
   /**
-   * Gitea does not tell when a text was changed: it is that of then if it was never changed, or nothing has touched the issue
-   * since. Newer ones (1.26) count the changes of a text.
+   * Reads the labelling from Gitea, which does not say when a text was changed. The text is the one from that time if
+   * it was never changed, or if nothing has touched the issue since. Gitea 1.26 and later counts the changes.
    */
   async #labellingOfGitea(number: number, label: string, options: CallOptions) {
     const sent = {
@@ -240,7 +241,7 @@ export class GithubLikeForge implements Forge {
       signal: options.signal,
       missing: `issue ${number} in ${this.path}`,
     }
-    // Of an issue that is not there the timeline is an internal error.
+    // Read first: for a missing issue, the timeline answers with an internal error.
     const before = await this.issue(number, options)
     const path = `${this.#repo}/issues/${number}/timeline`
     const entries = await this.#http.pages(z.array(TimelineEntry), path, sent)
@@ -286,11 +287,11 @@ export class GithubLikeForge implements Forge {
     const issues = answer.data
       .filter(({ pull_request }) => pull_request === undefined || pull_request === null)
       .map(issueOf)
-      // Of a label that the repository does not have Gitea tells all issues.
+      // If the repository has no such label, Gitea returns all issues.
       .filter(({ labels }) => this.kind === 'github' || labels.includes(label))
       .sort((a, b) => Date.parse(a.updatedAt) - Date.parse(b.updatedAt))
     const since = issues.at(-1)?.updatedAt ?? cursor.since
-    // The tag is of the request as it was: with another time it is none of the next one's.
+    // The tag is only valid for this request: the next one may have another `since`.
     const etag = since === cursor.since ? (answer.headers.get('etag') ?? undefined) : undefined
     return { issues, cursor: { since, etag } }
   }
@@ -383,11 +384,11 @@ export class GithubLikeForge implements Forge {
         body: { state, context, description: description.slice(0, 140), target_url: url },
         signal,
         missing,
-        // The newest of a name counts.
+        // The newest status with a name counts, so a repeat does no harm.
         isRepeatable: true,
       })
     } catch (error) {
-      // Of a commit that is not there it is an internal error of Gitea, without a word.
+      // For a missing commit, Gitea answers with an internal error without a text.
       if (this.kind === 'gitea' && isErrandError(error) && error.code === 'forge_away')
         await this.#http.json(z.unknown(), 'GET', `${this.#repo}/git/commits/${sha}`, { signal, missing })
       throw error
@@ -441,7 +442,7 @@ export class GithubLikeForge implements Forge {
   #pullRefusal(error: unknown, { head, base }: PullInput): unknown {
     if (!(error instanceof Refused) || ![403, 404, 409, 422].includes(error.httpStatus)) return error
     const { httpStatus, words } = error
-    // Of GitHub 404 is the repository, of Gitea a branch as well.
+    // For GitHub a 404 means the repository; for Gitea it can also mean a branch.
     if (error.code === 'repo_archived' || (httpStatus === 404 && this.kind === 'github')) return error
     if (httpStatus === 403)
       return new ErrandError(
@@ -471,7 +472,10 @@ interface Rename {
   to: string
 }
 
-/** The title between changes of it, and `first` where it was never changed; that has been read before the changes were. */
+/**
+ * Returns the title between the earlier and later changes, or `first` if it was never changed. `first` must be read
+ * before the changes are.
+ */
 const titleThen = (before: readonly Rename[], after: readonly Rename[], first: string): string =>
   after[0]?.from ?? before.at(-1)?.to ?? first
 

@@ -1,9 +1,12 @@
 import * as z from 'zod'
 import type { Comment, Issue, Person } from './forge.ts'
 
-/** Answers of GitHub's API and of those that share its paths, as far as they are read; and what they are here. */
+/**
+ * Shapes of the answers of GitHub's API, and of those that share its paths, as far as they are read, with their
+ * conversion to our types.
+ */
 
-/** A page; what else a forge may write there is no link. */
+/** Address of a web page. Anything else that a forge may send here must not become a link. */
 const WebUrl = z.string().regex(/^https?:\/\//, 'is no web address')
 export const User = z.object({ id: z.number(), login: z.string(), type: z.string().optional() }).nullish()
 export const Label = z.object({ name: z.string(), id: z.number().optional() })
@@ -57,7 +60,7 @@ export const PullShape = z.object({
   html_url: WebUrl,
 })
 
-/** A deleted account is nobody. */
+/** Converts a user; a deleted account becomes "ghost". */
 export const personOf = (user: z.infer<typeof User>): Person =>
   user === null || user === undefined
     ? { id: '', login: 'ghost', isBot: false }
@@ -83,5 +86,5 @@ export const commentOf = (given: z.infer<typeof CommentShape>): Comment => ({
   updatedAt: given.updated_at,
 })
 
-/** GitHub takes the one, Gitea the other. */
+/** Page size: GitHub reads the first name, Gitea the second. */
 export const PAGE = { per_page: 100, limit: 50 }

@@ -2,9 +2,9 @@ import * as z from 'zod'
 import type { Check, Comment, CommitState, Issue, Person, Pull, Right } from './forge.ts'
 import { isDraftTitle } from './marks.ts'
 
-/** Answers of GitLab's API, as far as they are read; and what they are here. */
+/** Shapes of the answers of GitLab's API, as far as they are read, with their conversion to our types. */
 
-/** A page; what else a forge may write there is no link. */
+/** Address of a web page. Anything else that a forge may send here must not become a link. */
 const WebUrl = z.string().regex(/^https?:\/\//, 'is no web address')
 export const User = z.object({ id: z.number(), username: z.string(), bot: z.boolean().optional() }).nullish()
 export const Access = z.object({ access_level: z.number() }).nullish()
@@ -82,7 +82,7 @@ export const StatusShape = z.object({
 })
 export const Reviewer = z.object({ user: User, state: z.string(), created_at: z.string().optional() })
 
-/** From "developer" on one may push; 20 is a reporter, 40 a maintainer. */
+/** Lowest access level that may push; 20 is a reporter, 40 a maintainer. */
 export const DEVELOPER = 30
 const MAINTAINER = 40
 

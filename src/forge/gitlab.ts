@@ -42,7 +42,7 @@ import {
 } from './gitlab-shapes.ts'
 import { withDraftMark } from './marks.ts'
 
-/** GitLab, with its API of version 4. */
+/** Accesses GitLab through version 4 of its API. */
 export class GitlabForge implements Forge {
   readonly kind = 'gitlab'
   readonly host: string
@@ -61,7 +61,7 @@ export class GitlabForge implements Forge {
     const { data } = await this.#http.json(Project, 'GET', this.#project, { signal })
     const { permissions: own } = data
     const level = Math.max(own?.project_access?.access_level ?? 0, own?.group_access?.access_level ?? 0)
-    // A token of its own makes requests as whom it is; the field is left out for some of them.
+    // A project or group token acts as a user of its own; some of them get no such field.
     const right = own === undefined ? 'unknown' : rightAt(level, data.visibility !== 'private')
     const known = right === 'unknown' ? undefined : level >= DEVELOPER && !data.archived
     return {
@@ -146,7 +146,7 @@ export class GitlabForge implements Forge {
     })
     const last = events.findLast((one) => one.label?.name === label)
     if (last?.action !== 'add') return undefined
-    // The text is read after the label was put there, and before the notes of its changes: none slips through in between.
+    // The text is read after the label was added and before the notes of its changes are, so no change slips through.
     const issue = await this.issue(number, options)
     const notes = await this.#notes({ kind: 'issue', number }, { signal, isWhole: true })
     const isSame = (changed: RegExp) =>
@@ -264,7 +264,7 @@ export class GitlabForge implements Forge {
         })
       }),
     )
-    // All that are to be asked are given at once: those that were asked before would go else.
+    // The request replaces the whole list, so it includes the reviewers who were asked before.
     const all = new Set([...there.flatMap((user) => (user ? [user.id] : [])), ...found])
     await this.#changeRequest(number, { reviewer_ids: [...all] }, signal)
   }
@@ -284,7 +284,7 @@ export class GitlabForge implements Forge {
         isRepeatable: true,
       })
     } catch (error) {
-      // It stands at that already.
+      // The status has that state already.
       if (error instanceof Refused && /cannot transition status/i.test(error.words)) return
       throw error
     }
@@ -313,7 +313,7 @@ export class GitlabForge implements Forge {
         missing: `job ${log}`,
       })
     } catch (error) {
-      // A status that others set has no job.
+      // A status that another system has set has no job.
       if (error instanceof Refused && [403, 404].includes(error.httpStatus)) return undefined
       throw error
     }

@@ -3,30 +3,35 @@ import type { CallOptions, Comment, Forge, Pull, PullChange, PullInput, Talk } f
 import { commentMark, retitled, withBlock } from './marks.ts'
 
 export interface EnsuredPullInput extends PullInput {
-  /** Errand's part of the text; `body` of the pull request is this between marks, and what people wrote around it. */
+  /**
+   * Errand's part of the text. The `body` of the pull request has it between marks, with what people wrote around it.
+   */
   body: string
   labels: readonly string[]
-  /** Those who are asked for a review. */
+  /** People who are asked for a review. */
   reviewers: readonly string[]
-  /** Asks them of one that is open already too; default false: who has taken themselves off it is not asked again. */
+  /**
+   * True to ask them also on a pull request that is already open. Default false, so that people who removed
+   * themselves are not asked again.
+   */
   asksAgain?: boolean
-  /** Whether a closed one is opened again; default false. */
+  /** True to reopen a closed one. Default false. */
   reopen?: boolean
-  /** Put on it where the forge refuses drafts; default "draft". */
+  /** Label to add if the forge refuses drafts; default "draft". */
   draftLabel?: string
 }
 
 export interface EnsuredPull {
-  /** `closed` and `merged`: one was there before and is left as it is. */
+  /** `closed` and `merged` mean that one existed before and stays unchanged. */
   outcome: 'created' | 'updated' | 'unchanged' | 'closed' | 'merged'
   pull: Pull
-  /** Sentences about all that did not go as asked and is no failure. */
+  /** Sentences about what did not go as asked but is no failure. */
   notices: string[]
 }
 
 /**
- * Makes the pull request of a branch what it is to be: opens it, or changes the open one; done twice it changes nothing. One that
- * was closed is not reopened unless asked, and beside one that merged this very head none is made.
+ * Opens the pull request of a branch, or updates the open one; a repeat changes nothing. A closed one is only
+ * reopened if asked. None is created if one with this same head was merged.
  */
 export async function ensurePull(
   forge: Forge,
@@ -94,7 +99,7 @@ async function create(
       return { pull: await post(false), outcome: 'created' }
     }
     if (cause !== 'exists') throw error
-    // Somebody was quicker. The forge may say so of one to another base too: then its words stand.
+    // Somebody else was faster. The forge may also mean one to another base; then its error is thrown.
     const found = await open()
     if (found === undefined) throw error
     return { pull: found, outcome: 'unchanged' }
@@ -106,7 +111,7 @@ const causeOf = (error: unknown): unknown =>
     ? (error.details as { cause?: string })?.cause
     : undefined
 
-/** The open one first: a newer one of the same branch may have been closed. */
+/** Returns the open one first, because a newer one of the same branch may have been closed. */
 async function newestFirst(
   forge: Forge,
   from: { head: string; base: string },
@@ -127,7 +132,7 @@ function changeOf(pull: Pull, input: EnsuredPullInput): PullChange | undefined {
   return Object.keys(change).length === 0 ? undefined : change
 }
 
-/** Forges change the ends of lines, and what stands after the last one. */
+/** Compares texts. Forges change line endings and what follows the last line. */
 const sameText = (a: string, b: string): boolean => plain(a) === plain(b)
 const plain = (text: string): string => text.replace(/\r\n/g, '\n').trimEnd()
 
@@ -141,8 +146,8 @@ async function noticed(notices: string[], what: string, { signal }: CallOptions,
 }
 
 /**
- * Makes the one comment of ours with this key say `body`. A comment of others that has the key is not taken for ours. `since`
- * (RFC 3339): it was not written before, so that it is found below a talk of any length.
+ * Makes Errand's one comment with this key say `body`. A comment of others with the key does not count. `since` (RFC
+ * 3339) is a time before it was written, so that it is found in a long conversation.
  */
 export async function ensureComment(
   forge: Forge,
@@ -155,7 +160,7 @@ export async function ensureComment(
   const self = await forge.self(options)
   const find = async () => {
     const all = await forge.comments(talk, { ...options, since: given.since })
-    // A token that may not ask whose it is, is a program's.
+    // A token that may not ask for its owner belongs to a program.
     const isOurs = ({ author }: Comment) => (self === undefined ? author.isBot : author.login === self.login)
     return all.find((one) => one.body.includes(mark) && isOurs(one))
   }

@@ -12,7 +12,7 @@ export interface Recognised {
   kind: ForgeKind
   host: string
   apiUrl: string
-  /** How it was found, to be told. */
+  /** Says how the forge was found. */
   by: 'configuration' | 'name' | 'probe'
 }
 
@@ -28,7 +28,7 @@ const apiPaths: Readonly<Record<ForgeKind, string>> = {
   gitlab: '/api/v4',
 }
 
-/** How each asks for its token; GitLab takes tokens of all kinds so. */
+/** Returns the `Authorization` header of each forge. GitLab accepts all kinds of tokens in this form. */
 const authorizations: Readonly<Record<ForgeKind, (token: string) => string>> = {
   github: (token) => `Bearer ${token}`,
   gitea: (token) => `token ${token}`,
@@ -36,7 +36,7 @@ const authorizations: Readonly<Record<ForgeKind, (token: string) => string>> = {
 }
 const names: Readonly<Record<ForgeKind, string>> = { github: 'GitHub', gitea: 'Gitea', gitlab: 'GitLab' }
 
-/** Where a probe looks, and whether an answer is that forge's. One that wants a log-in for it says so as JSON. */
+/** Paths of the probes, with the shape of each forge's answer. A forge that requires a log-in says so as JSON. */
 const probes: readonly [ForgeKind, string, z.ZodType][] = [
   [
     'gitea',
@@ -58,11 +58,14 @@ const probes: readonly [ForgeKind, string, z.ZodType][] = [
 type RecogniseOptions = CallOptions & {
   hosts?: readonly ForgeHost[]
   fetch?: typeof globalThis.fetch
-  /** Of each probe. Default 10,000. */
+  /** Milliseconds that each probe may take. Default 10,000. */
   probeTimeoutMs?: number
 }
 
-/** Which forge a repository is at: as configured, by the host's name, else by asking the host, without a token. */
+/**
+ * Finds out which forge a repository is at: from the configuration, from the host's name, or by asking the host
+ * without a token.
+ */
 export async function recogniseForge(
   address: RepositoryAddress,
   options: RecogniseOptions = {},
@@ -114,7 +117,7 @@ async function probe(
       signal,
     })
   } catch (error) {
-    // It was not asked at all: that is told as it is.
+    // The host was not asked at all, so that error is reported unchanged.
     if (error instanceof ErrandError) throw error
     return 'away'
   }
@@ -141,7 +144,7 @@ type OpenOptions = Pick<
   tokens: TokenSource
 }
 
-/** The repository at its forge. Asks nothing yet. */
+/** Opens the repository at its forge. Sends no request yet. */
 export function openForge({ kind, host, apiUrl }: Recognised, path: string, options: OpenOptions): Forge {
   if (kind !== 'gitlab' && path.split('/').length !== 2)
     throw new ErrandError(

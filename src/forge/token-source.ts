@@ -3,29 +3,29 @@ import * as z from 'zod'
 import { ErrandError } from '../contract/errors.ts'
 import { ForgeHttp, type ForgeHttpOptions } from './forge-http.ts'
 
-/** Where the token of requests comes from. May be asked at the same time by many. */
+/** Provides the token for requests. Many callers may ask at once. */
 export interface TokenSource {
-  /** Undefined or "" for requests without one. Throws where there is none to be had. */
+  /** Returns a token, or undefined or "" for requests without one. Throws if none can be obtained. */
   token(signal?: AbortSignal): Promise<string | undefined>
-  /** The forge did not take this one; answers whether `token` may give another. */
+  /** Called when the forge refused this token. Returns whether `token` may give another. */
   renew?(refused: string | undefined): boolean
-  /** Whose it is, where asking with it does not tell (an App's). */
+  /** Returns the login of the owner, if a request with the token cannot tell (an App's). */
   login?(signal?: AbortSignal): Promise<string | undefined>
-  /** Its rights, where it was limited to some. */
+  /** Rights of the token, if it was limited to some. */
   readonly permissions?: Readonly<Record<string, 'read' | 'write'>>
 }
 
-/** One that was given, and stays as it is. */
+/** Wraps a given token that never changes. */
 export const givenToken = (token: string | undefined): TokenSource => ({ token: async () => token })
 
 export interface GithubAppOptions
   extends Pick<ForgeHttpOptions, 'fetch' | 'wait' | 'retryCount' | 'timeoutMs'> {
-  /** Of the API, such as https://api.github.com */
+  /** Address of the API, such as https://api.github.com */
   apiUrl: string
   appId: string
   /** PEM, PKCS#1 or PKCS#8. */
   privateKey: string
-  /** `owner/name`; tokens are good for it alone. */
+  /** `owner/name`; tokens are only valid for it. */
   repository: string
   permissions: Readonly<Record<string, 'read' | 'write'>>
   now?(): number
@@ -38,12 +38,13 @@ const InstallationToken = z.object({
 })
 const App = z.object({ slug: z.string() })
 
-/** So long before its end a token is not given out any more. */
+/** Milliseconds before its end in which a token is no longer returned. */
 const SPARE_MS = 5 * 60_000
 
 /**
- * Installation tokens of a GitHub App: for one repository and the permissions named, an hour long. One is kept until five minutes
- * before its end; where no new one is to be had that is an error, and the old one is not used. All askers share one request.
+ * Provides installation tokens of a GitHub App, for one repository and the given permissions, valid for an hour. A
+ * token is reused until five minutes before its end. If no new one can be obtained, that is an error, and the old one
+ * is not used. All callers share one request.
  */
 export class GithubAppTokens implements TokenSource {
   readonly permissions: Readonly<Record<string, 'read' | 'write'>>
@@ -85,7 +86,7 @@ export class GithubAppTokens implements TokenSource {
     signal?.throwIfAborted()
     if (this.#kept !== undefined && this.#kept.endsMs - SPARE_MS > this.#now()) return this.#kept.token
     this.#kept = undefined
-    // The signal of one asker does not end what others wait for.
+    // The signal of one caller must not end what others wait for.
     this.#asked ??= this.#mint().finally(() => {
       this.#asked = undefined
     })
@@ -126,7 +127,7 @@ export class GithubAppTokens implements TokenSource {
     return data.token
   }
 
-  /** Ten minutes are the most that GitHub takes; a clock that is a minute fast does no harm. */
+  /** Signs a JWT. GitHub allows ten minutes at most, and the times tolerate a clock that is a minute fast. */
   #jwt(): string {
     const seconds = Math.floor(this.#now() / 1000)
     const parts = [

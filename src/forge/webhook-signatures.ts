@@ -1,15 +1,16 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { ForgeKind } from '../contract/tasks/forge.ts'
 
-/** Headers as Node gives them: names in lower case. */
+/** Headers as Node gives them, with lower-case names. */
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
-/** How old a signed message of Standard Webhooks may be, and how far ahead its clock. */
+/** Seconds that a signed message of Standard Webhooks may be old, or its clock ahead. */
 const TOLERANCE_SECONDS = 300
 
 /**
- * Whether a webhook is from whom has the secret, by its raw body: GitHub's and Gitea's HMAC-SHA256, GitLab's token, or where they
- * stand there the headers of Standard Webhooks (GitLab's newer ones). A secret that is empty fits nothing.
+ * Reports whether a webhook comes from somebody who has the secret, judged by its raw body. It checks GitHub's and
+ * Gitea's HMAC-SHA256, GitLab's token, or the headers of Standard Webhooks (newer GitLab versions) if there are any.
+ * An empty secret matches nothing.
  */
 export function isSigned(
   kind: ForgeKind,
@@ -30,7 +31,10 @@ export function isSigned(
   return given !== '' && same(sha256(given), sha256(secret))
 }
 
-/** By https://www.standardwebhooks.com: `secret` as it is given out, with `whsec_` and base64, or any other text. */
+/**
+ * Checks a signature by https://www.standardwebhooks.com. `secret` is written as issued, with `whsec_` and base64, or
+ * is any other text.
+ */
 export function isStandardSigned(
   headers: Headers,
   body: Uint8Array,
@@ -48,7 +52,7 @@ export function isStandardSigned(
     .some((each) => each.startsWith('v1,') && same(Buffer.from(each.slice(3), 'base64'), wanted))
 }
 
-/** The id by which a delivery that comes twice is known; undefined where its sender gives none. */
+/** Returns the id by which a repeated delivery is recognized, or undefined if its sender gives none. */
 export const deliveryId = (headers: Headers): string | undefined =>
   ['x-github-delivery', 'x-gitea-delivery', 'x-gitlab-event-uuid', 'webhook-id', 'idempotency-key']
     .map((name) => one(headers[name]))
@@ -61,5 +65,5 @@ function isHmac(given: string | undefined, body: Uint8Array, secret: string): bo
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()
 const same = (a: Buffer, b: Buffer): boolean => a.length === b.length && timingSafeEqual(a, b)
-/** A header that came twice is none. */
+/** Returns a header; one that came twice counts as missing. */
 const one = (value: string | string[] | undefined): string => (typeof value === 'string' ? value : '')

@@ -8,18 +8,18 @@ import { DEFAULT_TENANT } from './auth/tokens.ts'
 
 export interface Created {
   record: RunRecord
-  /** False: the key's run was there already. */
+  /** False if the key's run existed already. */
   fresh: boolean
 }
 
 /**
- * Creates a run once for a key. The key is claimed with the run's id before the run is made, so that a repeat
- * after a crash in between makes that very run. A refused request gives its key back.
+ * Creates a run once per key. The key is claimed with the run's id before the run is created, so that a repeat after
+ * a crash in between creates that same run. A refused request releases its key.
  */
 export class IdempotentRuns {
   readonly #engine: EngineFace
   readonly #accounts: AccountStore
-  /** By owner and key: of two at once, the second waits for the first. */
+  /** Requests in progress, by owner and key. A second one waits for the first. */
   readonly #pending = new Map<string, Promise<unknown>>()
 
   constructor(engine: EngineFace, accounts: AccountStore) {
@@ -34,7 +34,10 @@ export class IdempotentRuns {
     )
   }
 
-  /** The same for a run that is begun otherwise: `begin` is given the id that it is to have, and `request` what a repeat must equal. */
+  /**
+   * Does the same for a run that is started in another way. `begin` gets the id of the run, and `request` is what a
+   * repeat must equal.
+   */
   async once(
     key: string,
     who: { owner: string; tenant?: string },
@@ -84,7 +87,7 @@ export class IdempotentRuns {
     } catch (error) {
       if (!(error instanceof ErrandError)) throw error
       if (error.code === 'run_exists' && earlier !== undefined) {
-        // Another hub was at it at the same moment.
+        // Another hub worked on it at the same moment.
         const record = await this.#engine.get(earlier.run_id)
         if (record !== undefined) return { record, fresh: false }
       }
@@ -94,6 +97,9 @@ export class IdempotentRuns {
   }
 }
 
-/** Keys are those of a user, whose name is that of its tenant; in the first tenant as it was before there were others. */
+/**
+ * Returns the owner of a key: a user name with its tenant, or just the name in the first tenant, as before there were
+ * others.
+ */
 const keyOwner = ({ owner, tenant = DEFAULT_TENANT }: { owner: string; tenant?: string }): string =>
   tenant === DEFAULT_TENANT ? owner : `${tenant}/${owner}`

@@ -14,14 +14,14 @@ import type { Secrets } from './secrets.ts'
 export interface StoresOptions {
   /** Data folder. */
   data: string
-  /** Default: `errand.db` in the data folder; `:memory:` is one that nothing lasts of. */
+  /** Database file; by default `errand.db` in the data folder. `:memory:` stores nothing durably. */
   database?: string
-  /** Whether what a hub without its database has left is put aside. */
+  /** True to put aside what a hub without its database has left. */
   isNew?: boolean
   log: Log
 }
 
-/** Opens the hub's database. Throws `store_failed` where it is gone, or cannot be opened. */
+/** Opens the hub's database. Throws `store_failed` if it is gone or cannot be opened. */
 export async function openStores({ data, database, isNew, log }: StoresOptions): Promise<SqliteStores> {
   const aside = isNew ? startAnew(data) : undefined
   if (aside !== undefined) log(`What an earlier hub had left is in ${aside} now.`)
@@ -44,7 +44,7 @@ export interface AuthParts {
   log: Log
 }
 
-/** Knows tokens and sessions; those that the operator has chosen are kept first. */
+/** Opens the check of tokens and sessions, after storing the tokens that the operator has chosen. */
 export async function openAuth({
   accounts,
   secrets,
@@ -62,7 +62,7 @@ export async function openAuth({
   return new Auth({ accounts, secret, given, loginLimits })
 }
 
-/** Makes the folder: a file in its place would hold back the end of every run, for as long as it is there. */
+/** Creates the folder. A file in its place would block the end of every run. */
 export function madeFolder(path: string): string {
   try {
     makeFolderSync(path, 0o700)
@@ -72,7 +72,7 @@ export function madeFolder(path: string): string {
   }
 }
 
-/** Seals all secrets with the first key. A hub without its key works; what needs a secret does not. */
+/** Seals all secrets with the first key. Without its key, a hub works except for what needs a secret. */
 export async function resealed(secrets: Secrets, log: Log): Promise<void> {
   try {
     const count = await secrets.reseal()
@@ -84,7 +84,7 @@ export async function resealed(secrets: Secrets, log: Log): Promise<void> {
   }
 }
 
-/** The tokens of the hub's own machine: of its commands, and of its runner. */
+/** Returns the tokens of the hub's own machine: for its commands and for its runner. */
 export async function ownTokens(
   accounts: AccountStore,
   data: string,

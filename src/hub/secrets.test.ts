@@ -368,7 +368,7 @@ test('a step that would send GIT_TOKEN to a server that it was not set for gets 
     assert.equal(await secrets.firstSeen(by, names, repo), undefined)
     assert.match((await secrets.refusal(by, names, repo))!.hint!, new RegExp(`--host ${host}$`))
   }
-  // A command has it in its environment: where it goes from there is the command's.
+  // A command gets it in its environment. Where the command sends it is the command's business.
   assert.deepEqual(await secrets.reveal(git(github, { action: 'cmd.run', args: { cmd: 'true' } })), {
     GIT_TOKEN: VALUE,
   })
@@ -382,13 +382,13 @@ test('a step that would send GIT_TOKEN to a server that it was not set for gets 
     git(other, { action: 'forge.pull_request', args: { repo: other, forge: { kind: 'gitea', api_url } } })
   await refused(api('https://evil.org/api/v1'), 'evil.org')
   assert.deepEqual(await secrets.reveal(api('https://git.example.org:8443/api/v1')), { GIT_TOKEN: VALUE })
-  // By another variable it is the same secret, and a new value goes where the old one went.
+  // With another variable it is the same secret, and a new value goes where the old one went.
   const renamed = git(github, { secrets: secretUses({ MINE: 'GIT_TOKEN' }) })
   await refused({ ...renamed, args: { repo: github, token_env: 'MINE' } }, 'github.com')
   await secrets.set(token, 'another value', 'ann')
   assert.deepEqual(await secrets.reveal(git(other)), { GIT_TOKEN: 'another value' })
 
-  // Of another name it goes where the workflow says, until hosts are named.
+  // A secret with another name goes where the workflow says, until hosts are set.
   const own = place({ name: 'MY_TOKEN' })
   const named = git(github, {
     args: { repo: github, token_env: 'MY_TOKEN' },
@@ -399,7 +399,7 @@ test('a step that would send GIT_TOKEN to a server that it was not set for gets 
   await secrets.setHosts(own, ['git.example.org'], 'ann')
   await assert.rejects(secrets.reveal(named), { code: 'forbidden' })
   assert.equal(await secrets.setHosts(place({ name: 'NONE' }), [], 'ann'), undefined)
-  // The narrowest counts, and with it whom that is for.
+  // The narrowest one counts, including the hosts it may go to.
   await secrets.set(place({ scope: 'repository', scope_name: 'o/r', name: 'GIT_TOKEN' }), VALUE, 'ann', [
     'github.com',
   ])

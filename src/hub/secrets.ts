@@ -15,7 +15,7 @@ import { mayGoTo, notFor, sentTo } from './tasks/repository-tokens.ts'
 /** The facts that decide which secrets a run sees. */
 type Of = Pick<AttemptSpec, 'tenant' | 'repository' | 'workflow_name' | 'run_id' | 'owner'>
 
-/** Whose runs, and for which repository. */
+/** The owner of runs, and the repository they are for. */
 interface Seer {
   tenant: string
   owner: string
@@ -34,37 +34,40 @@ interface PlaceOwner {
 const placeOfPlace = ({ id, tenant, owner }: PlaceOwner) =>
   ({ tenant, owner, scope: 'place', scope_name: id, name: 'place' }) as const
 
-/** Secrets that the hub itself needs: what signs sessions, and what the tokens of made runners are derived from. */
+/** Secrets that the hub itself needs: one signs sessions, the other derives the tokens of provisioned runners. */
 type HubSecret = 'sessions' | 'made_runners'
 const placeOfHub = (name: HubSecret) => ({ tenant: '', scope: 'hub', scope_name: '', name }) as const
 const isOfHub = ({ scope }: StoredSecret): boolean => scope === 'hub'
 
-/** Makes tokens of repositories, and says which secrets serve that alone. */
+/** Makes tokens of repositories, and says which secrets are used only for that. */
 export interface ForgeTokens {
-  /** Whether a secret of this name is the key of an App, or of webhooks. */
+  /** Reports whether a secret with this name is the key of an App or of webhooks. */
   isKey(name: string): boolean
-  /** Where the operator says that the API of a host is. */
+  /** Returns the API address that the operator has set for a host. */
   apiUrlOf(host: string): string | undefined
-  /** `keyOf` has the values of keys. Throws an ErrandError. */
+  /** Makes a token; `keyOf` returns the values of keys. Throws an ErrandError. */
   token(ask: ForgeSecret, keyOf: (name: string) => Promise<string>): Promise<string>
-  /** Why a step of a run may not have it, in words; undefined: it may. */
+  /** Returns why a step of a run may not have the token, or undefined if it may. */
   fault(spec: Pick<AttemptSpec, 'action' | 'args'>, variable: string, use: ForgeSecret): string | undefined
 }
 
-/** The secrets of all tenants, and those that single runs have. A value comes in by `set` and goes out by `reveal`, `valueSeen`, `ofPlace` and `ofHub`, nowhere else. */
+/**
+ * Stores the secrets of all tenants and of single runs. Values enter through `set` and leave only through `reveal`,
+ * `valueSeen`, `ofPlace` and `ofHub`.
+ */
 export class Secrets implements SecretSource, RunSecrets {
   readonly #store: SecretStore
   readonly #keys: KeyRing
   readonly #forges: ForgeTokens | undefined
 
-  /** `forges` absent: no token is made. */
+  /** Without `forges`, no token is made. */
   constructor(store: SecretStore, keys: KeyRing, forges?: ForgeTokens) {
     this.#store = store
     this.#keys = keys
     this.#forges = forges
   }
 
-  /** Without `hosts` those of the secret that is there stay. `store_failed` where there is no key. */
+  /** Sets a secret. Without `hosts`, those of an existing secret stay. Throws `store_failed` if there is no key. */
   async set<P extends SecretPlace>(
     place: P,
     value: string,
@@ -83,7 +86,7 @@ export class Secrets implements SecretSource, RunSecrets {
     }) as Promise<StoredSecret & Pick<P, 'scope'>>
   }
 
-  /** The value stays. Undefined: there is no such secret. */
+  /** Changes only the hosts. Returns undefined if there is no such secret. */
   setHosts<P extends SecretPlace>(place: P, hosts: readonly string[], by: string) {
     const change = { hosts, updated_at: new Date().toISOString(), updated_by: by }
     return this.#store.setHosts(place, change) as Promise<(StoredSecret & Pick<P, 'scope'>) | undefined>
@@ -127,7 +130,7 @@ export class Secrets implements SecretSource, RunSecrets {
   }
 
   /**
-   * Throws `invalid_argument` for a run whose workflow names secrets that are not there, and for one of no coding task that
+   * Throws `invalid_argument` for a run whose workflow names missing secrets, and for one that is no coding task and
    * wants tokens made.
    */
   async admit({ run_id, tenant, owner, repository, workflow, blueprint }: RunSpec): Promise<void> {
@@ -139,8 +142,8 @@ export class Secrets implements SecretSource, RunSecrets {
   }
 
   /**
-   * The first of these names that a run of this user would be given a value of, whatever its workflow is called; `address`: and that
-   * may be sent there as a token.
+   * Returns the first of these names for which a run of this user would get a value, whatever its workflow is called.
+   * With `address`, the value must also be allowed to go there as a token.
    */
   async firstSeen(of: Seer, names: readonly string[], address?: string): Promise<string | undefined> {
     for await (const secret of this.#seen(of, names))
@@ -148,7 +151,7 @@ export class Secrets implements SecretSource, RunSecrets {
     return undefined
   }
 
-  /** The value that belongs to what `firstSeen` answers: for requests that the hub makes itself for this user. */
+  /** Returns the value of the secret that `firstSeen` finds, for requests that the hub makes itself for this user. */
   async valueSeen(of: Seer, names: readonly string[], address?: string): Promise<string | undefined> {
     for await (const secret of this.#seen(of, names))
       if (address === undefined || mayGoTo(secret, address))
@@ -156,7 +159,10 @@ export class Secrets implements SecretSource, RunSecrets {
     return undefined
   }
 
-  /** Why the first of these that such a run would be given may not be sent to the address; undefined: it may, or there is none. */
+  /**
+   * Returns why the first of these that such a run would get may not go to the address; undefined if it may, or if
+   * there is none.
+   */
   async refusal(of: Seer, names: readonly string[], address: string): Promise<ErrandError | undefined> {
     for await (const secret of this.#seen(of, names))
       return mayGoTo(secret, address) ? undefined : notFor(secret, address)
@@ -171,12 +177,12 @@ export class Secrets implements SecretSource, RunSecrets {
     }
   }
 
-  /** Keeps what a place of a user holds. */
+  /** Stores the value of a user's place. */
   async setOfPlace({ id, ...user }: PlaceOwner, value: string): Promise<void> {
     await this.set(placeOfPlace({ id, ...user }), value, user.owner)
   }
 
-  /** Its value, for the hub's own requests. Undefined: there is none. */
+  /** Returns the value of a place for the hub's own requests, or undefined if there is none. */
   async ofPlace(place: PlaceOwner): Promise<string | undefined> {
     const secret = await this.#store.get(placeOfPlace(place))
     return secret && opened(secret, this.#keys.keys({ make: false }))
@@ -187,8 +193,9 @@ export class Secrets implements SecretSource, RunSecrets {
   }
 
   /**
-   * A secret of the hub's own, made at the first start. Without its key the value is one of this process alone, and `tell` is called
-   * with the reason: the key may be put back. If nothing of people's needs the lost key, the secret is replaced.
+   * Returns a secret of the hub itself, which is generated at the first start. If its key is missing, the value lasts
+   * only for this process, because the key may be put back, and `tell` gets the reason. If no secret of people needs
+   * the lost key, the hub's secret is replaced.
    */
   async ofHub(name: HubSecret, tell: (error: ErrandError) => void): Promise<string> {
     const place = placeOfHub(name)
@@ -209,18 +216,18 @@ export class Secrets implements SecretSource, RunSecrets {
     return made
   }
 
-  /** The user is gone: nobody who is given the name later gets what was theirs. */
+  /** Deletes the secrets of a user who is gone, so that the next person with the name does not get them. */
   async dropOfUser(user: { tenant: string; owner: string }): Promise<void> {
     for (const secret of await this.#store.list(user)) await this.#store.remove(secret)
   }
 
-  /** Secrets that one run alone sees. */
+  /** Stores secrets that only one run sees. */
   async setOfRun(run: RunOwner, values: Readonly<Record<string, string>>): Promise<void> {
     for (const [name, value] of Object.entries(values))
       await this.set({ ...placeOfRun(run), name }, value, run.owner)
   }
 
-  /** Their values, for another run of the same thing. */
+  /** Returns their values, for another run of the same thing. */
   async ofRun(run: Omit<RunOwner, 'owner'>): Promise<Record<string, string>> {
     const found = await this.#store.list(placeOfRun(run))
     if (found.length === 0) return {}
@@ -228,13 +235,13 @@ export class Secrets implements SecretSource, RunSecrets {
     return Object.fromEntries(found.map((secret) => [secret.name, opened(secret, keys)]))
   }
 
-  /** All of them, or one. */
+  /** Deletes all of them, or the one with the name. */
   async dropOfRun(run: Omit<RunOwner, 'owner'>, name?: string): Promise<void> {
     const of = { ...placeOfRun(run), name }
     for (const secret of await this.#store.list(of)) await this.#store.remove(secret)
   }
 
-  /** The runs that have secrets of their own. */
+  /** Returns the runs that have secrets of their own. */
   async runs(): Promise<Omit<RunOwner, 'owner'>[]> {
     const found = await this.#store.list({ scope: 'run' })
     const byRun = new Map(found.map(({ tenant, scope_name }) => [scope_name, { tenant, run_id: scope_name }]))
@@ -242,8 +249,8 @@ export class Secrets implements SecretSource, RunSecrets {
   }
 
   /**
-   * Seals with the first key what was sealed with another, and answers how many those were. Throws `store_failed`
-   * where there are secrets and no key, or one that none of the keys opens, and where what was given is no key.
+   * Seals with the first key whatever another key has sealed, and returns how many secrets that were. Throws
+   * `store_failed` if there are secrets but no key, if none of the keys opens one, or if a given key is invalid.
    */
   async reseal(): Promise<number> {
     const secrets = await this.#store.list({})
@@ -257,7 +264,7 @@ export class Secrets implements SecretSource, RunSecrets {
     return old.length
   }
 
-  /** Tokens made for the repository of the step, by variable. */
+  /** Makes tokens for the repository of the step, by variable. */
   async #made(spec: AttemptSpec, all: readonly [string, SecretUse][]): Promise<Record<string, string>> {
     const made: Record<string, string> = {}
     for (const [variable, { forge }] of all) {
@@ -271,7 +278,7 @@ export class Secrets implements SecretSource, RunSecrets {
     return made
   }
 
-  /** The value of one that an admin has set for all runs of a tenant. */
+  /** Returns the value of a secret that an admin has set for all runs of a tenant. */
   async #ofTenant(tenant: string, name: string): Promise<string> {
     const secret = await this.#store.get({ tenant, scope: 'tenant', scope_name: '', name })
     if (secret !== undefined) return opened(secret, this.#keys.keys({ make: false }))
@@ -281,7 +288,7 @@ export class Secrets implements SecretSource, RunSecrets {
     })
   }
 
-  /** Throws the code, naming all that are not there. */
+  /** Returns the secrets. Throws the code with the names of all missing ones. */
   async #seenBy(
     of: Of,
     names: readonly string[],
@@ -325,12 +332,12 @@ const refusedToken = (host: string, why: string) =>
     hint: 'Give the step one of your own: secrets: [GIT_TOKEN].',
   })
 
-/** Whether people have set it, and may look at it: all but those of a run, of a place and of the hub. */
+/** Reports whether people have set it and may look at it. Secrets of a run, a place or the hub are excluded. */
 export const isPeoples = (secret: StoredSecret): secret is PeoplesSecret =>
   (SecretScope.options as readonly string[]).includes(secret.scope)
 type PeoplesSecret = StoredSecret & { scope: SecretScope }
 
-/** Where a secret stands, as people are told of it. */
+/** Describes to people where a secret is set. */
 export const whence = ({ name, scope, scope_name, owner, updated_by }: PeoplesSecret) => ({
   name,
   scope,
@@ -340,8 +347,9 @@ export const whence = ({ name, scope, scope_name, owner, updated_by }: PeoplesSe
 })
 
 /**
- * The workflow's, else the repository's, the tenant's; the run's own goes before them. Who runs a workflow chooses its name: of what a user has set for a
- * name only that user's runs are given anything, before what an admin has set there for all.
+ * Returns the narrowest secret: that of the workflow, else of the repository, else of the tenant. The run's own has
+ * priority over them. Whoever starts a workflow chooses its name, so a secret that a user has set for a name goes
+ * only to that user's runs. It has priority over one that an admin has set there for all.
  */
 function narrowest(secrets: readonly StoredSecret[], of: Of): StoredSecret | undefined {
   const workflow = of.workflow_name.startsWith(ROLLBACK_OF)

@@ -56,111 +56,120 @@ import type { TaskRun } from './tasks/task-conductor.ts'
 import { Tasks } from './tasks/tasks.ts'
 import { tryWorkflow } from './tasks/try-workflow.ts'
 
-/** The machines that carry out attempts, as a hub needs them. `Fleet` is that of connected runners. */
+/** The machines that run attempts, as a hub needs them. `Fleet` is the implementation for connected runners. */
 export interface Machines extends StepHost {
   readonly runners: RunnersFace & { checkBot(ask: BotAsk): void }
   readonly asks: DataAsks & SlotAsks & LookAsks
   liveBot(attemptId: string): BotLive | undefined
   heardForMs(attemptId: string): number
   figures(): FleetFigures
-  /** Knows what the process before knew of them. Before the runs are taken up. */
+  /** Loads what the previous process knew of them. Called before the runs are resumed. */
   recall(): Promise<void>
-  /** Takes their links on the server of the API. */
+  /** Accepts their links on the server of the API. */
   attach(server: Server, callerOf: CallerOf): void
-  /** The demands of their groups have changed. */
+  /** Called when the demands of their groups have changed. */
   groupsChanged?(): void
-  /** Looks at the tokens of open links again. */
+  /** Checks the tokens of open links again. */
   recheck(): Promise<void>
-  /** All open runs are taken up again: from now on machines are welcome. */
+  /** Called when all open runs are resumed: machines are welcome from now on. */
   ready(): void
   close(): Promise<void>
 }
 
-/** The access that the programs and people of the hub's own machine are given. */
+/** Access for programs and people on the hub's own machine. */
 export interface OwnAccess {
-  /** Called at the first start on this folder, at once: what follows may fail, and the next start does not know the password. */
+  /**
+   * Called at once at the first start on this folder: later steps may fail, and the next start does not know the
+   * password.
+   */
   tellAdmin(admin: { username: string; password: string }): void
-  /** Called when requests are answered, before open runs are taken up. The token is for the commands of this machine's user. */
+  /**
+   * Called when requests are answered, before open runs are resumed. The token is for the commands of this machine's
+   * user.
+   */
   opened?(hub: { url: string; localToken: string }): void
 }
 
 export interface HubOptions {
-  /** Data folder: database, output, tokens of this machine. The caller holds its lock. */
+  /** Data folder with the database, output and tokens of this machine. The caller holds its lock. */
   data: string
-  /** Default: `errand.db` in the data folder; `:memory:` is one that nothing lasts of. */
+  /** Database file; by default `errand.db` in the data folder. `:memory:` stores nothing durably. */
   database?: string
-  /** Whether what a hub without its database has left is put aside. */
+  /** True to put aside what a hub without its database has left. */
   isNew?: boolean
   host: string
   port: number
   version: string
-  /** Where the key of the secrets is looked up. */
+  /** Environment in which the key of the secrets is looked up. */
   env: Readonly<Record<string, string | undefined>>
-  /** Path of `errand.yaml`, where there is one. */
+  /** Path of `errand.yaml`, if there is one. */
   config?: string
-  /** Whether what the action does outlives the runner's process. */
+  /** Reports whether what the action does outlives the runner's process. */
   isDurable(action: string): boolean
-  /** Default: the runners that connect. */
+  /** Machines that run attempts; by default the runners that connect. */
   machines?: Machines
-  /** How long ended runs are kept; absent: for ever. */
+  /** Milliseconds that ended runs stay; absent means forever. */
   keptMs?: number
   lease?: { heartbeatMs: number; lostAfterMs: number }
-  /** Who is on this machine reads the figures without a token. */
+  /** True if requests from this machine may read the metrics without a token. */
   openMetrics?: boolean
-  /** Where the built dashboard is, and the path under which a proxy shows the hub (`/errand`). Absent: it has none. */
+  /**
+   * Folder of the built dashboard, and the path under which a proxy shows the hub (`/errand`). Absent if there is
+   * none.
+   */
   page?: { folder: string; basePath?: string }
-  /** Names under which a proxy on this machine passes people on. */
+  /** Names under which a proxy on this machine passes requests on. */
   hosts?: readonly string[]
-  /** Addresses and ranges of proxies that say who calls. */
+  /** Addresses and ranges of proxies that are trusted to name the caller. */
   proxies?: readonly string[]
-  /** A runner of its own carries out steps as the hub's user. */
+  /** True if a runner of the hub itself runs steps as the hub's user. */
   ownRunner?: boolean
   apiLimits?: Partial<ApiLimits>
   loginLimits?: LoginLimits
-  /** How much output is kept. */
+  /** Limits the output that is stored. */
   outputLimits?: OutputLimits
-  /** How much runs keep beside their logs. */
+  /** Limits what runs store besides their logs. */
   artifactLimits?: ArtifactLimits
-  /** The bots that each user may have. */
+  /** Limits the bots of each user. */
   botQuota?: BotQuota
-  /** How long the run of an update must have been up before it takes the place of the one before. */
+  /** Milliseconds that the run of an update must be up before it replaces the one before. */
   botSettleMs?: number
-  /** Coding tasks: the workflow of a try (default: that of the blueprint), and how they are conducted. */
+  /** Settings of coding tasks: the workflow of a try (by default that of the blueprint), and how they are conducted. */
   tasks?: {
     run?: TaskRun
     limits?: TaskLimits
     retryMs?: number
-    /** Between looks at a pull request: first, and at most. */
+    /** First and longest wait between looks at a pull request, in milliseconds. */
     reviewPollMs?: { first: number; most: number }
     createUnknown?: boolean
     registry?: TaskRegistryOptions
   }
-  /** Reaches the forges that the hub may speak to. Absent: it speaks to all. */
+  /** Returns a fetch for forges that the hub may speak to. If absent, every server is allowed. */
   forgeFetch?: OpenForgesOptions['forgeFetch']
-  /** Of one request to a forge. Default 15,000. */
+  /** Milliseconds that one request to a forge may take. Default 15,000. */
   forgeTimeoutMs?: number
-  /** How people are told of what needs them. */
+  /** Settings for notifying people of what needs them. */
   notify?: Pick<NotifierOptions, 'mail' | 'retryMs' | 'timeoutMs' | 'patienceMs'> & {
-    /** Reaches webhooks and topics that the hub may speak to. Absent: it speaks to all. */
+    /** Fetches webhooks and topics that the hub may speak to. If absent, every server is allowed. */
     fetch?: typeof globalThis.fetch
-    /** Where people open the hub, for links. Absent: its own address. */
+    /** Address at which people open the hub, for links. By default its own address. */
     publicUrl?: string
   }
-  /** How runners are made for groups that say so. Absent: none are. */
+  /** Settings for groups that provision their runners. If absent, none do. */
   makers?: Pick<MakersOptions, 'runner' | 'env' | 'patience'>
   /** Tokens that the operator has chosen. */
   givenTokens?: { client?: string; runner?: string }
-  /** Absent: no first user and no tokens of this machine are made. */
+  /** Absent to create neither a first user nor tokens of this machine. */
   own?: OwnAccess
   log: Log
 }
 
-/** A hub that serves, and its parts. */
+/** A running hub and its parts. */
 export interface Hub {
   url: string
-  /** For a runner on this machine. Undefined without `own`, as is the next. */
+  /** Token for a runner on this machine. Undefined without `own`, like the next one. */
   runnerToken?: string
-  /** For the commands of this machine's user; acts as an admin. */
+  /** Token for the commands of this machine's user; it acts as an admin. */
   localToken?: string
   app: ApiApp
   engine: Engine
@@ -180,7 +189,10 @@ export interface Hub {
   close(): Promise<void>
 }
 
-/** Starts a hub with SQLite and files under one folder. Throws `address_in_use`, `invalid_argument`, `store_failed`, and leaves nothing open then. */
+/**
+ * Starts a hub with SQLite and files in one folder. Throws `address_in_use`, `invalid_argument` or `store_failed`,
+ * and leaves nothing open then.
+ */
 export async function startHub(options: HubOptions): Promise<Hub> {
   const closers: (() => unknown)[] = []
   let closing: Promise<void> | undefined
@@ -196,7 +208,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   }
 }
 
-/** Opens all parts; how each is closed again is put into `closers` as it is opened, and done in the opposite order. */
+/** Opens all parts. Each adds how it is closed to `closers`, which run in the opposite order. */
 async function start(options: HubOptions, closers: (() => unknown)[]): Promise<Omit<Hub, 'close'>> {
   const { data, version, own, outputLimits = {}, log } = options
   const configFile = new ConfigFile({ file: options.config, log })

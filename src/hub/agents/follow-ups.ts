@@ -10,7 +10,7 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 import { IdempotentRuns } from '../idempotent-runs.ts'
 
-/** As the agent's first prompt is called in its updates. */
+/** Id of the agent's first prompt in its updates. */
 const FIRST_INPUT = 'first'
 
 type Prompt = Extract<GivenInput, { type: 'prompt' }>
@@ -18,17 +18,17 @@ type Prompt = Extract<GivenInput, { type: 'prompt' }>
 export interface Giver {
   /** User name. */
   by: string
-  /** Where several steps of the run take prompts. */
+  /** Step that takes the prompt, if several do. */
   step?: string | undefined
-  /** Where several attempts of that do. */
+  /** Attempt of that step, if several take prompts. */
   attempt?: number | undefined
-  /** Of a run that goes on with one that has ended; default: as that was. */
+  /** Applies to a run that continues an ended one; by default as that one was. */
   interactive?: boolean
-  /** Of a run that goes on with one that has ended: as a branch of its session. */
+  /** Set to branch off the session of an ended run. */
   fork?: true
 }
 
-/** Prompts for runs of agents: for the session of one that is open, and in a run that goes on with it after its end. */
+/** Gives prompts to runs of agents: to an open session, or in a new run that continues an ended one. */
 export class FollowUps {
   readonly #engine: EngineFace
   readonly #idempotent: IdempotentRuns
@@ -38,7 +38,9 @@ export class FollowUps {
     this.#idempotent = new IdempotentRuns(engine, accounts)
   }
 
-  /** The same `input_id` again changes nothing. Throws as `EngineFace.input` and `continuationRun`. */
+  /**
+   * Gives a prompt. The same `input_id` again changes nothing. Throws as `EngineFace.input` and `continuationRun` do.
+   */
   async give(
     record: RunRecord,
     prompt: Prompt,
@@ -57,13 +59,13 @@ export class FollowUps {
     try {
       return { run_id, ...(await this.#engine.input(run_id, prompt, { by, step, attempt })) }
     } catch (error) {
-      // It ended after it was looked at.
+      // The run ended after it was looked at.
       if (!(error instanceof ErrandError) || error.code !== 'run_ended') throw error
       return await this.#goOn((await this.#engine.get(run_id))!, prompt, { by, interactive })
     }
   }
 
-  /** For `EngineOptions.passOn`: a run goes on with the first of them, and is given the others. */
+  /** Implements `EngineOptions.passOn`: a new run continues with the first prompt and gets the others. */
   async passOn(runId: string, inputIds: readonly string[]): Promise<string[]> {
     const record = (await this.#engine.get(runId))!
     const given = new Map<string, { prompt: AttemptInput & { type: 'prompt' }; by: string }>()
@@ -88,7 +90,7 @@ export class FollowUps {
     return runIds
   }
 
-  /** A new run of the same session; or the one that has this input already. */
+  /** Starts a new run of the same session, or returns the one that has this input already. */
   async #goOn(
     record: RunRecord,
     { input_id, text, attachments }: Prompt,
@@ -113,7 +115,7 @@ export class FollowUps {
     return { run_id: begun.run_id, input_id: input_id ?? FIRST_INPUT, continues: run_id }
   }
 
-  /** Who could watch the session, or take part in it, can go on so; also whose it was. */
+  /** Shares the new run with everybody who could see or join the session, including its former owner. */
   async #shareOn({ owner, shares = [] }: RunRecord, begun: RunRecord): Promise<void> {
     for (const { user, role, can, by } of shares)
       if (user !== begun.owner) await this.#engine.share(begun.run_id, { user, role, can, by })
@@ -121,7 +123,7 @@ export class FollowUps {
       await this.#engine.share(begun.run_id, { user: owner, can: 'take-part', by: begun.owner })
   }
 
-  /** As far as the record tells of it; it may be open. */
+  /** Yields the log as far as the record mentions it; the run may be open. */
   async *#log({ run_id, last_seq }: RunRecord): AsyncGenerator<RunEvent> {
     for await (const event of this.#engine.watch(run_id, 0, undefined, { outputBytes: 0 })) {
       yield event
@@ -136,7 +138,7 @@ const isHad = (
 ): event is EventOf<'input.taken'> | EventOf<'input.passed_on'> =>
   (event.type === 'input.taken' || event.type === 'input.passed_on') && event.input_id === inputId
 
-/** The answer of an agent's run, read off its events. */
+/** The answer of an agent's run, collected from its events. */
 export class AgentAnswer {
   usage: z.infer<typeof Usage> | undefined
   /** Number of the latest attempt. */
@@ -146,7 +148,7 @@ export class AgentAnswer {
   finished: EventOf<'run.finished'> | undefined
   #attemptEnd: EventOf<'attempt.finished'> | undefined
 
-  /** Every event, in order. */
+  /** Takes every event, in order. */
   add(event: RunEvent): void {
     switch (event.type) {
       case 'attempt.created':
@@ -174,7 +176,7 @@ export class AgentAnswer {
     return this.#attemptEnd?.denied
   }
 
-  /** Why it did not succeed. Throws nothing; only after `run.finished`. */
+  /** Returns why the run did not succeed, as an error to throw. Call it only after `run.finished`. */
   failure(runId: string): ErrandError | undefined {
     if (this.finished === undefined || this.finished.status === 'success') return undefined
     const { reason, message } = this.#attemptEnd ?? this.finished

@@ -4,7 +4,9 @@ import type { AgentHealth, AgentsHealth } from '../../contract/agent-api.ts'
 import { ErrandError } from '../../contract/errors.ts'
 import type { RunnerView } from '../../contract/protocol.ts'
 
-/** The agents of the connected runners, one by one; the ones that ship with Errand also where no runner tells of them. */
+/**
+ * Lists the agents of the connected runners. Agents that ship with Errand are listed even if no runner reports them.
+ */
 export function agentsHealth(runners: readonly RunnerView[], showRunners: boolean): AgentsHealth {
   const connected = runners.filter(({ status }) => status !== 'disconnected')
   const told = connected.flatMap(({ id, agents = [] }) => agents.map((agent) => ({ id, agent })))
@@ -23,7 +25,7 @@ export function agentsHealth(runners: readonly RunnerView[], showRunners: boolea
   return { agents }
 }
 
-/** The one that can do most. */
+/** Returns the most capable state. */
 const bestOf = (states: readonly AgentState[]): AgentState | undefined =>
   states.find(({ usable }) => usable) ?? states.find(({ installed }) => installed) ?? states[0]
 
@@ -42,13 +44,13 @@ function untold(name: string, connected: readonly RunnerView[]): AgentState {
   return { name, title: name, installed: false, usable: false, why }
 }
 
-/** Names of the agents that the runners have, of their own too. */
+/** Returns the names of the agents that the runners have, including their own. */
 export const agentsOf = (runners: readonly RunnerView[]): string[] =>
   runners.flatMap(({ agents = [] }) => agents.map(({ name }) => name))
 
 /**
- * Throws `invalid_argument` for an agent that neither ships with Errand nor is one of the tenant's runners'. A runner that has
- * not told yet what it has may know it.
+ * Throws `invalid_argument` for an agent that neither ships with Errand nor is on one of the tenant's runners. A
+ * runner that has not reported its agents yet may have it.
  */
 export function checkAgentName(name: string, runners: readonly RunnerView[]): void {
   if (runners.some(({ agents }) => agents === undefined)) return

@@ -7,7 +7,7 @@ import type { Workflow } from '../../contract/workflow.ts'
 import type { EngineFace } from '../../engine/api.ts'
 import type { StoredArtifacts } from '../artifacts/stored-artifacts.ts'
 
-/** How the files of images begin, by media type. */
+/** The first bytes of image files, by media type. */
 const beginnings: Readonly<Record<string, RegExp>> = {
   'image/png': /^\x89PNG\r\n\x1a\n/,
   'image/jpeg': /^\xff\xd8\xff/,
@@ -16,8 +16,9 @@ const beginnings: Readonly<Record<string, RegExp>> = {
 }
 
 /**
- * The attachments that a person names for a prompt: files of the person's own in the artifact store. Throws `not_found`,
- * `body_too_large`, `invalid_argument` for what is no image though it says so: a model that was shown one takes no prompt after it.
+ * Returns the attachments that a person names for a prompt; they must be the person's own files in the artifact
+ * store. Throws `not_found`, `body_too_large`, and `invalid_argument` for a false image: a model that got one accepts
+ * no further prompt.
  */
 export async function givenAttachments(
   stored: Pick<StoredArtifacts, 'get' | 'open'>,
@@ -52,7 +53,10 @@ const tooLarge = (what: string, most: number) =>
     hint: 'Put what is large where the agent can read it, and name it in the prompt.',
   })
 
-/** An attachment of the run; `byOwner`: of the prompt that stands in its workflow. Throws `not_found`. */
+/**
+ * Returns an attachment of the run. `byOwner` means that it belongs to the prompt in the run's workflow. Throws
+ * `not_found`.
+ */
 export async function attachmentOf(
   engine: EngineFace,
   run: RunRecord,

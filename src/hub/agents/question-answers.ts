@@ -6,12 +6,13 @@ import type { EngineFace } from '../../engine/api.ts'
 type Answer = Extract<GivenInput, { type: 'permission' }>
 type Given = Extract<AttemptInput, { type: 'permission' }>
 
-/** Refusals of an answer that comes too late. */
+/** Error codes that refuse an answer because it is late. */
 const LATE: ReadonlySet<string> = new Set(['conflict', 'run_ended', 'no_input'])
 
 /**
- * Answers a question of an agent, which takes one answer. The same `input_id` again changes nothing, also when all is over. Throws
- * as `EngineFace.input`; where it is answered, the `conflict` says by whom, how and when (`AnsweredQuestion`).
+ * Answers a question of an agent, which takes only one answer. The same `input_id` again changes nothing, even after
+ * the end. Throws as `EngineFace.input` does. If the question is answered already, the `conflict` says by whom, how
+ * and when (`AnsweredQuestion`).
  */
 export async function answerQuestion(
   engine: EngineFace,
@@ -39,7 +40,10 @@ export async function answerQuestion(
   }
 }
 
-/** The answer that a question of a run got, as its log tells; a later question, and one of another attempt, may have the same id. */
+/**
+ * Reads from the log the answer that a question of a run got. A later question, or one of another attempt, may have
+ * the same id.
+ */
 async function readAnswer(
   engine: EngineFace,
   runId: string,
@@ -63,7 +67,7 @@ async function readAnswer(
     } else if (isOf && event.type === 'agent.update') {
       const { update } = event
       if (update.kind === 'permission' && update.request_id === requestId) found = undefined
-      // That of a person is what was given.
+      // An answer by a person is the input that was given.
       if (update.kind === 'permission_answered' && update.request_id === requestId && update.by !== 'person')
         found = {
           answered: { request_id: requestId, decision: update.decision, cause: update.by, at: event.time },

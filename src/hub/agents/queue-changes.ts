@@ -7,13 +7,13 @@ import type { EngineFace } from '../../engine/api.ts'
 
 type Change = Extract<GivenInput, { type: 'queue' }>
 
-/** Within this a runner that is there has answered. */
+/** Milliseconds within which a present runner has answered. */
 const ANSWER_MS = 10_000
 
 /**
- * Changes a prompt in the queue of a session, and waits until its runner has told whether it still could: nobody but that knows what
- * the agent has. The same `input_id` again changes nothing. Throws as `EngineFace.input`; where the prompt is in the queue no
- * more, the `conflict` says since when (`TakenPrompt`).
+ * Changes a prompt in the queue of a session, and waits until its runner reports whether that was still possible:
+ * only the runner knows what the agent has. The same `input_id` again changes nothing. Throws as `EngineFace.input`
+ * does. If the prompt has left the queue, the `conflict` says since when (`TakenPrompt`).
  */
 export async function changeQueue(
   engine: EngineFace,
@@ -45,7 +45,10 @@ export async function changeQueue(
   throw taken(fate ?? { prompt_id, at: new Date().toISOString() })
 }
 
-/** `done`: of the change; `fate`: when the prompt left the queue. Waits for either where there is a signal to end that. */
+/**
+ * Reads the outcome: `done` is that of the change, and `fate` says when the prompt left the queue. With a signal, it
+ * waits for either until the signal aborts.
+ */
 async function readFate(
   engine: EngineFace,
   runId: string,

@@ -82,7 +82,7 @@ test('an API token expires in 90 days unless told otherwise, others do not', asy
   const over = await hub.call('GET', '/api/runs', await hub.tokenOf(id, 'api', { expires_at }))
   assert.deepEqual([over.status, over.json.error.code], [401, 'token_expired'])
   assert.match(over.json.error.hint, /errand tokens create/)
-  // Made before there was a default: it stays as it is.
+  // It was made before there was a default, so it stays unchanged.
   assert.equal((await hub.call('GET', '/api/auth/me', boss)).json.expires_at, undefined)
 })
 
@@ -100,7 +100,7 @@ test('an admin of the first tenant makes users of others, and they make their ow
   )
   const wrong = await hub.call('POST', '/api/auth/login', undefined, { ...credentials, username: 'far' })
   assert.deepEqual([wrong.status, /TENANT\/NAME/.test(wrong.json.error.hint)], [401, true])
-  // The name of an admin of the first tenant: here it is free, and means another user.
+  // An admin of the first tenant has this name. In this tenant it is free and names another user.
   assert.equal((await make(token, { name: 'boss' })).json.tenant, 'acme')
   const theirs = await make(token, { name: 'near' })
   assert.equal(theirs.json.tenant, 'acme')
@@ -311,7 +311,7 @@ test('the list of runners is narrowed by status, group and label', async (t) => 
 test('a login under a strange host name is refused, health and requests with a token are not', async (t) => {
   const hub = await testingHub(t, { hosts: ['errand.example.com'], openMetrics: true })
   const { token } = await hub.user('ann')
-  // fetch does not let the host name be chosen.
+  // fetch does not allow setting the host name.
   const status = (method: string, path: string, host: string, headers = {}) =>
     new Promise<number | undefined>((resolve, reject) =>
       request(hub.url + path, { method, headers: { host, ...headers } }, (response) => {
@@ -325,7 +325,7 @@ test('a login under a strange host name is refused, health and requests with a t
   assert.equal(await status('POST', '/api/auth/login', 'errand.example.com:3000'), 400)
   assert.equal(await status('POST', '/api/auth/login', 'localhost:3000'), 400)
   assert.equal(await status('GET', '/health', 'evil.example.com'), 200)
-  // Whom a proxy passes on is not on this machine.
+  // A request that a proxy passes on does not come from this machine.
   assert.equal(await status('GET', '/metrics', 'errand.example.com'), 401)
   assert.equal(await status('GET', '/metrics', 'localhost:3000'), 200)
   assert.equal(

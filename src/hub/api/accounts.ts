@@ -15,7 +15,7 @@ import { isAdmin, isLogin, needAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 import { browserCookie, browserMark, checkOrigin, sessionCookie } from './http/session-cookie.ts'
 
-/** Admins that are named to a user of their tenant, at most. */
+/** Limits the admins that are named to a user of their tenant. */
 const MOST_ADMINS = 10
 
 const userView = ({ id, name, role, tenant, disabled, created_at }: User): UserView => ({
@@ -96,7 +96,7 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
       const { tenant, name: owner } = user
       const { data } = await bots.data.list({ tenant, owner })
       if (data.length > 0)
-        // They are kept by name: whoever has it next would have them.
+        // These are stored by name: the next person with the name would get them.
         throw new ErrandError(
           'conflict',
           `The user "${owner}" has data of bots: ${data.map(({ bot_id }) => bot_id).join(', ')}.`,
@@ -121,7 +121,7 @@ export function userHandlers({ accounts, auth, bots, engine, secrets, ownRunner 
   }
 }
 
-/** The hub's own runner is of the first tenant. */
+/** Warns that work is not separated: the hub's own runner is in the first tenant. */
 const separationWarnings = ({ name, role, tenant }: User): string[] =>
   role === 'admin' || tenant !== DEFAULT_TENANT
     ? []
@@ -129,7 +129,7 @@ const separationWarnings = ({ name, role, tenant }: User): string[] =>
         `Steps and agents of "${name}" can read this hub's files, its admin token among them: the hub's own runner carries them out as the hub's user. With users that you trust less than an admin start it with --no-runner, and runners as another user or on other machines.`,
       ]
 
-/** Throws `forbidden` for a token, whatever its permissions: whoever has it must not become more than it is. */
+/** Throws `forbidden` for a token, whatever its permissions: whoever has a token must not get more rights with it. */
 function needLogin(identity: Identity, what: string): void {
   if (!isLogin(identity))
     throw new ErrandError(
@@ -141,7 +141,7 @@ function needLogin(identity: Identity, what: string): void {
     )
 }
 
-/** So that there is always an admin left. */
+/** Refuses to change one's own user, so that there is always an admin left. */
 function notYourself(identity: Identity, user: User): void {
   if (user.id === identity.user.id)
     throw new ErrandError('conflict', 'You cannot take your own access away.', {
@@ -194,7 +194,7 @@ export function loginHandlers({ accounts, auth, page, hosts, version }: ApiConte
     }),
   } satisfies Partial<Handlers>
 
-  /** The session stands in the cookie alone: no script of a page gets at it. */
+  /** Answers with the session only in the cookie, so that no script of a page can read it. */
   function byCookie(
     { token, expires_at, user, session, browser }: Omit<Login, 'browser'> & Partial<Login>,
     request: FastifyRequest,
@@ -263,7 +263,7 @@ export function tokenHandlers({ accounts, auth }: ApiContext) {
     },
 
     'POST /api/tokens': async ({ identity, body }, reply) => {
-      // A runner is handed everybody's work, and the figures are of all that the hub does.
+      // A runner gets everybody's work, and the metrics cover everything that the hub does.
       if (body.scope !== 'api') needAdmin(identity)
       if (body.scope !== 'runner' && body.group !== undefined)
         throw new ErrandError('bad_request', 'body.group: only a runner token has a group.', {

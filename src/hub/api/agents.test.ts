@@ -135,7 +135,7 @@ test('the box of an agent is asked for in each of the shapes, and its session go
     200,
   )
   assert.deepEqual(asked(), { isolation: 'sandbox', network: undefined, image: undefined })
-  // A workflow likewise: the request takes nothing away from the file.
+  // The same for a workflow: the request removes nothing from the file.
   const workflow = {
     ...{ version: 'v0.1', name: 'w', isolation: 'sandbox', network: 'models' },
     steps: [{ name: 'one', action: 'cmd.run', args: { cmd: 'say hi' } }],
@@ -312,7 +312,7 @@ test('of answers that come at once one counts, and the others are told by whom, 
   await until(id, isIdle)
   await call('POST', `/api/runs/${id}/input`, token, { close: true })
   await engine.done(id)
-  // A lost answer is sent again when all is over; who comes second is told still.
+  // The lost answer is sent again after the run ended. The second person still learns who answered.
   assert.deepEqual((await answer(as, decision, key)).json, { run_id: id, input_id: key })
   assert.equal((await answer(as, decision, 'other')).json.error.details.by, by)
 })
@@ -374,13 +374,13 @@ test('prompts that come too late for a run are those of one that goes on with it
   ])
   const { continues, owner } = (await call('GET', `/api/runs/${first}`, token)).json
   assert.deepEqual([continues, owner], [id, 'ann'])
-  // Whoever repeats a request is answered the run that has it.
+  // A repeated request is answered with the run that took it.
   for (const [input_id, run_id] of [
     ['a', first],
     ['b', second],
   ] as const)
     assert.deepEqual((await input(input_id)).json, { run_id, input_id, continues: id })
-  // The second may have come too late for the first run that goes on, too.
+  // The second prompt may have come too late for the first continued run as well.
   const said: string[] = []
   for (const { run_id } of (await engine.list({ limit: 10 })).runs) {
     await engine.done(run_id)
@@ -448,7 +448,7 @@ test('an agent that neither ships with Errand nor is one of a runner is refused 
     assert.match(json.error.hint, /^There are: claude_code, codex, .*builtin, mine\.$/)
   }
   assert.equal((await engine.list({ limit: 1 })).runs.length, 0)
-  // In a file it is a warning: a runner that has it may come yet.
+  // In a file it is only a warning: a runner that has the agent may still connect.
   const steps = ['claud', 'mine'].map(
     (name) => `  - {name: ${name}, action: agent.run, args: {agent: ${name}, prompt: x}}`,
   )

@@ -26,7 +26,7 @@ export function agentHandlers({ runners, auth }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** The most of an answer that goes into one body. */
+/** Limits the length of an answer in one body. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
 export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiApp) {
@@ -50,7 +50,7 @@ export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiAp
     },
   } satisfies Partial<Handlers>
 
-  /** Until the run has ended. One that nobody waits for any more is canceled. */
+  /** Waits until the run has ended. A run that nobody waits for any more is canceled. */
   async function wait(runId: string, reply: FastifyReply): Promise<AgentAnswer> {
     const left = new AbortController()
     const leave = () => left.abort()
@@ -74,7 +74,7 @@ export function chatHandlers({ engine, limits, runners }: ApiContext, app: ApiAp
         details,
       })
     const message = left.signal.aborted ? 'nobody waits for the answer any more' : 'the answer took too long'
-    // It may have ended at this moment.
+    // The run may end at this very moment.
     await engine.cancel(runId, { message }).catch(() => {})
     const why = answer.waiting === undefined ? '' : ` It waited: ${answer.waiting}.`
     throw new ErrandError('unavailable', `There was no answer within ${limits.chatSeconds} s.${why}`, {
@@ -118,7 +118,7 @@ export function inputHandlers({ engine, followUps, stored }: ApiContext) {
 const kinds = ['prompt', 'permission', 'queue', 'model', 'cancel_turn', 'close'] as const
 const ofPrompts = ['attachments', 'now', 'fork'] as const
 
-/** Throws `bad_request`. */
+/** Returns the input of a request. Throws `bad_request`. */
 function givenInput({ input_id, prompt, permission, queue, model, ...rest }: RunInput): GivenInput {
   const given = kinds.filter((kind) => ({ prompt, permission, queue, model, ...rest })[kind] !== undefined)
   const [kind, other] = given

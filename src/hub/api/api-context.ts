@@ -33,19 +33,22 @@ import type { Tasks } from '../tasks/tasks.ts'
 import type { PacedResponses } from './http/paced-response.ts'
 
 export interface ApiLimits {
-  /** Largest request body. */
+  /** Largest request body, in bytes. */
   bodyBytes: number
-  /** A request must have arrived whole within this; where its route is `endless`, no two of its bytes are further apart. */
+  /**
+   * Milliseconds that a request has to arrive completely. For an `endless` route, it is the longest gap between
+   * bytes.
+   */
   requestMs: number
-  /** A reader of events or output that takes nothing for this long is cut off. */
+  /** Milliseconds after which a reader of events or output that takes nothing is cut off. */
   slowReaderMs: number
-  /** Most streams of events, logs and output that a user may have open. */
+  /** Limits the streams of events, logs and output that a user may have open. */
   readersPerUser: number
-  /** How often a quiet event stream says that it is there. */
+  /** Milliseconds between keep-alives of a quiet event stream. */
   keepAliveMs: number
-  /** How long an answer of an agent is waited for within a request. */
+  /** Seconds that a request waits for the answer of an agent. */
   chatSeconds: number
-  /** How long the log that a job asks for is. */
+  /** Seconds that a request waits for the log that a job asks for. */
   jobSeconds: number
 }
 export const DEFAULT_READERS_PER_USER = 256
@@ -59,39 +62,39 @@ export const DEFAULT_API_LIMITS: ApiLimits = {
   jobSeconds: 5,
 }
 
-/** The settings of repositories that the hub was given. */
+/** The repository settings that the hub was given. */
 export interface Repositories {
-  /** The one runner group that runs for it go to; undefined: any. */
+  /** Returns the one runner group for runs of the repository, or undefined if any will do. */
   groupOf(repository: string | undefined): string | undefined
-  /** The groups that are named, with their repositories and least boxes. */
+  /** Returns the named groups with their repositories and least boxes. */
   groups?(): Pick<RunnerGroup, 'name' | 'repositories' | 'isolation' | 'network'>[]
 }
 
-/** Groups whose runners are made. */
+/** Manages the groups with provisioned runners. */
 export interface PoolsFace {
-  /** Calls whenever the list may be another. */
+  /** Registers a callback for whenever the list may have changed. */
   onChanged(call: () => void): void
-  /** As the tenant sees them. */
+  /** Lists the pools as the tenant sees them. */
   list(tenant: string): PoolView[]
-  /** Other settings than the file has, kept when this resolves. Throws `not_found`, `invalid_argument`. */
+  /** Overrides settings of the file; resolves once that is stored. Throws `not_found` or `invalid_argument`. */
   change(group: string, change: ChangePool, by: string): Promise<void>
-  /** Takes runners of the group away, those at work only where asked. Answers how many. Throws `not_found`. */
+  /** Removes runners of the group, working ones only if `working`. Returns how many. Throws `not_found`. */
   empty(group: string, options: { working: boolean; by: string }): number
 }
 
-/** The questions to a runner about the folder of a session. Throws what the runner says, or `unavailable`. */
+/** Asks a runner about the folder of a session. Throws what the runner reports, or `unavailable`. */
 export interface LookAsks {
   answer(of: TenantRunner, ask: WorkspaceLook, withinMs: number): Promise<RunnerAnswer>
   body(of: TenantRunner, ask: WorkspaceLook, withinMs: number): Promise<Readable>
 }
 
-/** All that the routes work with. */
+/** Everything that the routes work with. */
 export interface ApiContext {
   engine: EngineFace
   accounts: AccountStore
   runners: RunnersFace
   repositories: Repositories
-  /** Absent: no group makes its runners. */
+  /** Absent if no group provisions its runners. */
   pools?: PoolsFace
   secrets: Secrets
   bots: Bots
@@ -112,19 +115,19 @@ export interface ApiContext {
   ownRunner?: boolean
   /** Checks large workflow files. */
   checkAside: CheckAside
-  /** Names under which a proxy on this machine passes people on. */
+  /** Names under which a proxy on this machine passes requests on. */
   hosts: readonly string[]
   changes: { runs: Changes; tasks: Changes }
   approvals: OpenApprovals
   places: PlaceStore
   personal: PersonalStore
   notifier: Notifier
-  /** Absent: the hub has no dashboard. */
+  /** Absent if the hub has no dashboard. */
   page?: BuiltPage
   metrics: HubMetrics
   outside: Pick<OutsideServices, 'list'>
   dataFolder: string
-  /** How long an ended run is kept; absent: for ever. */
+  /** Milliseconds that an ended run is stored; absent means forever. */
   runsKeptMs?: number
   log: Log
 }
@@ -133,20 +136,21 @@ export type ApiApp = FastifyInstance
 
 /** The fleet as the API needs it. */
 export interface RunnersFace {
-  /** The tenant's runners, connected or not. */
+  /** Lists the tenant's runners, connected or not. */
   list(tenant: string): RunnerView[] | Promise<RunnerView[]>
-  /** Calls whenever one comes, goes, or has more or less to do. Absent: they never change. */
+  /** Registers a callback for whenever a runner comes, goes, or has more or less to do. Absent if they never change. */
   onChanged?(call: () => void): void
-  /** Attempts that the runner was given and has not ended; none where the runner is not known. */
+  /** Lists the attempts that the runner was given and has not ended; none if the runner is not known. */
   attempts(runner: TenantRunner): AttemptSpec[] | Promise<AttemptSpec[]>
-  /** Attempts of the tenant that wait for a runner, and why; first come, first. Absent: none ever waits. */
-  waiting?(tenant: string): { spec: AttemptSpec; why: string }[]
   /**
-   * The runner takes nothing new and finishes what it has, until `undrain`. False: the runner is not known.
+   * Lists the attempts of the tenant that wait for a runner, in order of arrival, each with the reason. Absent if
+   * none ever waits.
    */
+  waiting?(tenant: string): { spec: AttemptSpec; why: string }[]
+  /** Makes the runner take nothing new and finish what it has, until `undrain`. Returns false if it is not known. */
   drain(runner: TenantRunner): boolean | Promise<boolean>
-  /** False: it is not known. */
+  /** Ends the draining. Returns false if the runner is not known. */
   undrain(runner: TenantRunner): boolean | Promise<boolean>
-  /** Forgets it and closes its link; what it had is lost. False: it is not known. */
+  /** Forgets the runner and closes its link; its attempts are lost. Returns false if it is not known. */
   remove(runner: TenantRunner): boolean | Promise<boolean>
 }

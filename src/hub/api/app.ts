@@ -75,9 +75,9 @@ export interface ApiOptions {
   engine: EngineFace
   accounts: AccountStore
   runners: RunnersFace
-  /** Default: it was told of none. */
+  /** Settings of repositories; by default there are none. */
   repositories?: Repositories
-  /** Absent: no group makes its runners. */
+  /** Absent if no group provisions its runners. */
   pools?: ApiContext['pools']
   secrets: Secrets
   bots: Bots
@@ -94,12 +94,12 @@ export interface ApiOptions {
   auth: Auth
   version: string
   limits?: Partial<ApiLimits>
-  /** Names under which a proxy on this machine passes people on. */
+  /** Names under which a proxy on this machine passes requests on. */
   hosts?: readonly string[]
   checkAside: CheckAside
-  /** Default: no proxy says who calls. */
+  /** Finds the address of the caller. By default no proxy is trusted to name it. */
   callerOf?: CallerOf
-  /** A runner of the hub's own carries out steps as the hub's user. */
+  /** True if a runner of the hub itself runs steps as the hub's user. */
   ownRunner?: boolean
   metrics: HubMetrics
   outside: ApiContext['outside']
@@ -110,19 +110,19 @@ export interface ApiOptions {
   places: PlaceStore
   personal: PersonalStore
   notifier: Notifier
-  /** Absent: the hub has no dashboard. */
+  /** Absent if the hub has no dashboard. */
   page?: BuiltPage
-  /** Who is on this machine reads `/metrics` without a token. */
+  /** True if requests from this machine may read `/metrics` without a token. */
   openMetrics?: boolean
   log: Log
 }
 
-/** The head of a request must have arrived within this; its body has `ApiLimits.requestMs`. */
+/** Milliseconds that the head of a request has to arrive; the body has `ApiLimits.requestMs`. */
 const HEADERS_TIMEOUT_MS = 60_000
 
 /**
- * The hub's HTTP API, not yet listening. `app.server` is there for others' `upgrade` listeners; whoever upgrades a
- * socket also closes it. `app.close()` ends the event streams, then waits for the requests under way.
+ * Creates the hub's HTTP API, not yet listening. Others may listen for `upgrade` on `app.server`, and must close the
+ * sockets that they upgrade. `app.close()` ends the event streams, then waits for the requests in progress.
  */
 export function createApi(options: ApiOptions): ApiApp {
   const limits = { ...DEFAULT_API_LIMITS, ...options.limits }
@@ -140,9 +140,9 @@ export function createApi(options: ApiOptions): ApiApp {
     bodyLimit: limits.bodyBytes,
     exposeHeadRoutes: false,
     genReqId: () => randomUUID(),
-    // Answered by us, in the shape of other errors.
+    // The hub answers these itself, in the same shape as other errors.
     return503OnClosing: false,
-    // Node's would hold for every route.
+    // Node's timeout would apply to every route.
     requestTimeout: 0,
     routerOptions: { ignoreTrailingSlash: true },
     frameworkErrors(error, request, reply) {
@@ -151,7 +151,7 @@ export function createApi(options: ApiOptions): ApiApp {
     },
     clientErrorHandler: answerBrokenRequest,
     schemaController: {
-      // Given here, so that Fastify does not load its own compilers (some megabytes).
+      // Set here so that Fastify does not load its own compilers, which take some megabytes.
       compilersFactory: {
         buildValidator: () => requestValidator as never,
         buildSerializer: () => () => JSON.stringify,
@@ -189,7 +189,7 @@ export function createApi(options: ApiOptions): ApiApp {
   return app
 }
 
-/** A line at `debug` for each request; without its query, which may hold a token. */
+/** Logs a line at `debug` for each request, without its query, which may contain a token. */
 function logRequests(app: ApiApp, log: Log): void {
   app.addHook('onResponse', async ({ method, url, identity, id, caller }, reply) => {
     const path = url.split('?')[0]!
@@ -202,8 +202,8 @@ function logRequests(app: ApiApp, log: Log): void {
 }
 
 /**
- * Answers how to close the connections that have not carried a request yet. Node takes them for busy, and browsers
- * open some ahead: a server that stops would wait for them for a minute.
+ * Returns a function that closes the connections without a request so far. Node counts them as busy, and browsers
+ * open some in advance: a stopping server would wait a minute for them.
  */
 function closeUnused(server: Server): () => void {
   const open = new Set<Socket>()
@@ -216,7 +216,7 @@ function closeUnused(server: Server): () => void {
   }
 }
 
-/** One for each route: the compiler knows of one that is missing, or that is none of the table. */
+/** Returns one handler for each route. The compiler reports a missing one, and one that is not in the table. */
 function handlersOf(app: ApiApp, context: ApiContext): Handlers {
   return {
     ...runHandlers(context),
@@ -262,7 +262,7 @@ function handlersOf(app: ApiApp, context: ApiContext): Handlers {
   }
 }
 
-/** Listens, and returns the URL. Throws `address_in_use`, `invalid_argument`. */
+/** Starts to listen and returns the URL. Throws `address_in_use` or `invalid_argument`. */
 export async function listen(app: ApiApp, { host, port }: { host: string; port: number }): Promise<string> {
   try {
     await app.listen({ host, port })

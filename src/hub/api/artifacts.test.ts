@@ -19,7 +19,7 @@ const oldDiff = artifact('2.2', 'diff', 'change.diff', 'old', 'text/x-diff; char
 const diff = artifact('2.3', 'diff', 'change.diff', 'diff --git a/x b/x\n', 'text/x-diff; charset=utf-8')
 const texts = ['<script>1</script>', 'old', 'diff --git a/x b/x\n']
 
-/** A run of ann's that is held in its first step, and tells of artifacts in its second. */
+/** Starts a run of ann's that is held in its first step and reports artifacts in its second. */
 async function running(t: TestContext, options: Parameters<typeof testingHub>[1] = {}) {
   const hub = await testingHub(t, options)
   const [ann, bob] = [await hub.user('ann'), await hub.user('bob')]

@@ -13,7 +13,10 @@ import type { Handlers } from './http/routes.ts'
 import { askerOf } from './tasks.ts'
 
 export function artifactHandlers({ engine, tasks, artifacts, stored, streams, log }: ApiContext) {
-  /** Of the first prompt it is the run's owner's: nobody names another's in a workflow. */
+  /**
+   * Returns an attachment of a prompt of the run. One that the run's request named must belong to the run's owner, so
+   * that nobody can name another user's in a workflow.
+   */
   const attachedTo = async (run: RunRecord, id: string) => {
     const { id: found, byOwner } = await attachmentOf(engine, run, id)
     const record = await stored.attached(run.tenant, found)
@@ -106,7 +109,7 @@ export function artifactHandlers({ engine, tasks, artifacts, stored, streams, lo
     },
 
     'PUT /api/runner-artifacts/:attempt_id': async ({ runnerTenant, params, query, body }) => {
-      // Nothing is sent where there is nothing in it.
+      // An empty file has no body to send.
       const content = (body as Readable | undefined) ?? Readable.from([])
       await artifacts.put(runnerTenant, params.attempt_id, query, content)
     },
@@ -122,7 +125,7 @@ export function artifactHandlers({ engine, tasks, artifacts, stored, streams, lo
   } satisfies Partial<Handlers>
 }
 
-/** The diff of the task's last change, or the patch of a commit of it. Throws `not_found`. */
+/** Returns the diff of the task's last change, or the patch of one of its commits. Throws `not_found`. */
 function changeAsked(
   { id, fold }: { id: string; fold: Pick<TaskFold, 'artifacts'> },
   commit: number | undefined,
@@ -140,10 +143,10 @@ function changeAsked(
   return { run_id: change.run_id, artifact }
 }
 
-/** Shown by a browser: what has no scripts in it. All else is only saved. */
+/** Types without scripts, which a browser may show. All others can only be saved. */
 const SHOWN = /^(text\/(plain|x-diff|x-patch|csv|markdown)|application\/json|image\/(png|jpeg|gif|webp))(;|$)/
 
-/** The headers that content of strangers is served with. */
+/** Returns the headers for content from others. */
 export function contentHeaders({
   name,
   media_type,
@@ -152,7 +155,7 @@ export function contentHeaders({
   const disposition = SHOWN.test(media_type) ? 'inline' : 'attachment'
   const plain = file.replace(/[^\w.-]/g, '_')
   return {
-    // What a person writes there could be a header of its own.
+    // A text that a person wrote could contain another header.
     'content-type': /^[\w.+-]+\/[\w.+-]+(; ?[\w-]+=[\w-]+)?$/.test(media_type)
       ? media_type
       : 'application/octet-stream',

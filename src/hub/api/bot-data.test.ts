@@ -29,7 +29,7 @@ async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1])
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
   }
-  /** Up, and known to be. */
+  /** Waits until the bot is up and that is known. */
   const up = async (id: string, not?: string) => {
     const bot = await botOn(id, not)
     await bot.phase('running')
@@ -61,7 +61,7 @@ test('data of a bot are known once it was up, and it goes back to where they are
   assert.deepEqual(view, { ...there, bytes: 5, in_use: true })
   assert.equal((await call('GET', '/bots/echo')).json.data.bytes, 5)
 
-  // Each way to begin again finds them: what is not given is as it was.
+  // Every way to start again finds the files. Settings that are not given stay unchanged.
   const updated = (await call('POST', '/bots/echo/update', { data: { size: '3GB' } })).json.update.run_id
   const second = await up('echo', first.run_id)
   assert.equal(second.spec.run_id, updated)
@@ -226,7 +226,7 @@ test('less room than before is had only by data that fit it', async (t) => {
   hub.botData.asks.away.clear()
   assert.equal((await start('two', { data: { size: '2GB' } })).json.error.code, 'quota_exceeded')
   assert.equal(await limit(), 2 * GB)
-  // What came to stand there since then counts in full.
+  // Files that were added since then count in full.
   hub.botData.asks.tars.set('ann/one', Buffer.alloc(10))
   const second = (await shrunk()).json.run_id
   hub.botData.asks.tars.set('ann/one', Buffer.alloc(2 * 1024 ** 2))
@@ -314,7 +314,7 @@ test('what a runner sends may take as long as it comes; any other body has its t
     await taken
   }
   const answers = '/api/runner-answers/7ac1c8c4-5d5f-4d3c-8a43-9ad6a8b0ef0d'
-  /** A request whose body has no end yet, and all that is answered. */
+  /** Sends a request whose body has no end yet, and collects everything that is answered. */
   const sending = async (method: string, path: string, type: string, bearer: string) => {
     const socket = connect(Number(new URL(hub.url).port), '127.0.0.1')
     t.after(() => socket.destroy())
@@ -326,7 +326,7 @@ test('what a runner sends may take as long as it comes; any other body has its t
     return { socket, answer: text(socket).catch(() => '') }
   }
   const { socket, answer } = await sending('PUT', answers, 'application/x-tar', token)
-  // As long as a request of another route is cut, and longer.
+  // For at least as long as a request of another route may take.
   const others = await Promise.all([
     sending('POST', '/api/runs', 'application/json', runner.token),
     sending('POST', '/api/runs?bad=%', 'application/json', runner.token),
@@ -347,7 +347,7 @@ test('what a runner sends may take as long as it comes; any other body has its t
   socket.write('0\r\n\r\n')
   assert.match(await answer, /^HTTP\/1.1 204 /)
   assert.equal((await taken).length, chunks)
-  // One from which nothing comes any more ends.
+  // A request that stops sending is ended.
   const silent = await sending('PUT', answers, 'application/x-tar', token)
   assert.doesNotMatch(await silent.answer, /204/)
   await assert.rejects(taken)

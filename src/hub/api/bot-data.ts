@@ -17,7 +17,7 @@ export function botDataHandlers({ bots, limits }: ApiContext) {
 
     'GET /api/bots/:id/data/export': async ({ identity, params, query }, reply) => {
       const tar = await bots.data.export(ownerOf(identity, query), params.id)
-      // Who reads nothing for so long would keep the runner at it.
+      // A client that reads nothing for so long would keep the runner busy.
       reply.raw.setTimeout(limits.slowReaderMs, () => reply.raw.destroy())
       reply
         .header('cache-control', 'no-store')

@@ -38,7 +38,7 @@ async function sendLines(
   const { engine, streams } = context
   const { run_id, last_seq } = run
   const before = await logTail(engine, run, last_seq, wanted)
-  // What is looked for may stand in the rest of a line that has not ended.
+  // The searched text may be in the rest of a line that has not ended.
   const newest = await logTail(engine, run, last_seq, { tail: wanted.tail })
   const isWanted = wants(wanted)
   const lines = new StreamLines<LogLine['stream']>()

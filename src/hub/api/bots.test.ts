@@ -21,7 +21,7 @@ async function setUp(t: TestContext, options?: Parameters<typeof testingHub>[1])
   return { hub, token, call }
 }
 
-/** Until it holds; the deadline is for a test that fails. */
+/** Repeats until the result is truthy; the deadline only matters if the test fails. */
 async function until<T>(look: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
   for (const deadline = Date.now() + 120_000; ; ) {
     const found = await look()
@@ -408,7 +408,7 @@ test('a bot that has crashed begins again with its secrets, which go once it is 
   const second = restarted.json.run_id
   assert.deepEqual(await hub.secrets.reveal((await botOn(hub, 'echo', second)).spec), { BOT_TOKEN: TOKEN })
   await gone(first)
-  // A hub that starts meanwhile leaves them.
+  // A hub that starts in the meantime leaves them alone.
   await crash(second, { outcome: 'interrupted', reason: 'lost' })
   await hub.bots.resume()
   assert.deepEqual(await kept(second), { BOT_TOKEN: TOKEN })
@@ -557,7 +557,7 @@ test('what its runner tells of a bot is shown while it lives; an engine that is 
   live.set(attempt_id, { attempt_id, usage, cannot_reach: 'no address' })
   const { message, engine_away_since, cannot_reach } = await view()
   assert.deepEqual([message, engine_away_since, cannot_reach], ['up', undefined, 'no address'])
-  // What its engine has done counts for no failure, and is told with its reason.
+  // What its engine does counts as no failure and is reported with its reason.
   await bot.phase('restarting', 'Its container engine was stopped.', 'engine_restarted')
   const again = await view()
   assert.deepEqual([again.state, again.reason, again.restarts], ['start', 'engine_restarted', 0])
@@ -598,7 +598,7 @@ test('a life without end is had where the operator allows it, and asked for', as
   assert.equal((await call('GET', '/endless')).json.timeout_seconds, null)
   quota.defaultSeconds = Number.POSITIVE_INFINITY
   assert.equal(await lives('endless-too', {}), null)
-  // What had no end gets one with the next start where the operator has set it since.
+  // A bot without a deadline gets one at the next start if the operator has set one since.
   Object.assign(quota, { maxSeconds: 7200, defaultSeconds: undefined })
   assert.equal((await call('POST', '/endless/restart')).json.timeout_seconds, 7200)
 })
@@ -619,7 +619,7 @@ test('an update that fails leaves the old bot, and says so', async (t) => {
   assert.deepEqual([now.run_id, now.state], [old, 'running'])
   assert.deepEqual([now.update.state, now.update.reason], ['crashed', 'build_failed'])
   assert.match(now.update.message, /no such package/)
-  // And what is stopped later is the old one.
+  // And a later stop ends the old one.
   await call('POST', '/echo/stop')
   await hub.engine.done(old)
   assert.equal((await call('GET', '/echo')).json.state, 'stopped')

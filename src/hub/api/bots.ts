@@ -37,7 +37,9 @@ export function botHandlers({ bots }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** The caller's own, or, for an admin who says so, those of another. Who may not see them finds none. */
+/**
+ * Returns whose bots are meant: the caller's own or, for an admin who asks, somebody else's. Others find none there.
+ */
 export function ownerOf(identity: Identity, { owner }: BotQuery = {}): BotOwner {
   const { name, tenant } = identity.user
   if (owner === undefined || owner === name) return { owner: name, tenant }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { oneStep, testingHub } from '../../../test/support/hub/hub-fixture.ts'
 
-/** The value of one line. */
+/** Returns the value of one line. */
 const figure = (text: string, name: string): number | undefined => {
   const line = text.split('\n').find((each) => each.startsWith(`${name} `))
   return line === undefined ? undefined : Number(line.slice(name.length + 1))

@@ -23,10 +23,10 @@ export function healthHandlers({ version, engine, outside }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** So many runs that are set aside are named. */
+/** Limits how many set-aside runs are named. */
 const MOST_NAMED = 20
 
-/** Facts of the hub as a whole, for its operators. */
+/** Serves facts about the hub as a whole to its operators. */
 export function hubFactsHandlers({ version, engine, accounts, dataFolder, runsKeptMs }: ApiContext) {
   const startedMs = performance.now()
   const size = new DataSize(dataFolder)
@@ -55,11 +55,11 @@ export function hubFactsHandlers({ version, engine, accounts, dataFolder, runsKe
   } satisfies Partial<Handlers>
 }
 
-/** Of the whole hub, whatever tenant: for its operators, who are the admins of the first tenant. */
+/** Serves metrics of the whole hub, across tenants, to its operators, who are the admins of the first tenant. */
 export function metricsHandlers({ metrics }: ApiContext) {
   return {
     'GET /metrics': async ({ identity }, reply) => {
-      // Absent where the hub lets everybody on its machine read them.
+      // Absent if everybody on the hub's machine may read them.
       if (identity !== null) needAdmin(identity)
       if (identity !== null && identity.user.tenant !== DEFAULT_TENANT)
         throw new ErrandError('forbidden', 'The figures of the hub are for the admins of its first tenant.', {
@@ -71,7 +71,7 @@ export function metricsHandlers({ metrics }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** The documentation that `openapi.ts` makes of the routes. */
+/** The documentation that `openapi.ts` generates from the routes. */
 export interface ApiDocs {
   /** The OpenAPI document, as JSON. */
   document: string
@@ -80,7 +80,7 @@ export interface ApiDocs {
   close(): Promise<void>
 }
 
-/** The documentation, made when it is first asked for: an idle hub has no memory to spare for it. */
+/** Serves the documentation. It is generated on first use, because an idle hub should use little memory. */
 export function docsHandlers({ version }: ApiContext, app: ApiApp) {
   let docs: Promise<ApiDocs> | undefined
   const load = () => {

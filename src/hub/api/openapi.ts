@@ -8,7 +8,7 @@ import { ErrorAnswer } from '../../contract/run-api.ts'
 import { addressOf, schemaOf } from './http/routes.ts'
 import type { ApiDocs } from './hub.ts'
 
-/** The description of the routes, made by an app of its own that serves nothing else. */
+/** Generates the description of the routes with a separate app that serves nothing else. */
 export async function describeApi(version: string): Promise<ApiDocs> {
   const app = Fastify({ exposeHeadRoutes: false })
   app.setValidatorCompiler(validatorCompiler)
@@ -16,7 +16,7 @@ export async function describeApi(version: string): Promise<ApiDocs> {
   app.addHook('onRoute', ({ schema }) => {
     if (schema === undefined || schema.hide === true) return
     const response = schema.response as Record<string, unknown> | undefined
-    // A hub that stops answers so on every route, and so does what needs a runner or a service that is away.
+    // Any route answers 503 while the hub stops, or if a runner or service that it needs is away.
     schema.response = { ...response, '4xx': ErrorAnswer, '503': Unavailable }
   })
   await app.register(swagger, {
@@ -40,9 +40,9 @@ export async function describeApi(version: string): Promise<ApiDocs> {
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: true,
-    // A hub speaks http: a browser would ask for scripts by https on every machine but its own.
+    // A hub speaks http, and with this a browser would fetch scripts over https on every machine but the hub's.
     transformStaticCSP: (policy) => policy.replace(/ *upgrade-insecure-requests;/, ''),
-    // Without the bar on top, whose logo is that of others.
+    // Without the bar on top, which has another product's logo.
     theme: { title: 'Errand API', favicon: [] },
     uiConfig: { docExpansion: 'list', layout: 'BaseLayout' },
   })
@@ -66,7 +66,7 @@ const Unavailable = ErrorAnswer.meta({
 type Document = ReturnType<ReturnType<typeof Fastify>['swagger']>
 type Operation = { responses?: Record<string, { content?: unknown }> }
 
-/** Takes away the type that the answer without a body would have. */
+/** Removes the content type that an answer without a body would get. */
 function withoutEmptyBodies(document: Document): Document {
   for (const operations of Object.values<object>(document.paths ?? {}))
     for (const { responses } of Object.values<Operation>({ ...operations }))
@@ -74,7 +74,7 @@ function withoutEmptyBodies(document: Document): Document {
   return document
 }
 
-/** As `schemaOf`, with a body that is no JSON. */
+/** Same as `schemaOf`, for a route whose body is not JSON. */
 const documentOf = (route: Route): FastifySchema =>
   route.form === undefined
     ? schemaOf(route)

@@ -204,7 +204,7 @@ test('a password that is changed by cookie answers a new cookie and no token', a
   assert.deepEqual([await me(before), await me(after)], [401, 200])
   const out = await hub.call('POST', '/api/auth/logout', undefined, undefined, after)
   assert.equal(out.status, 204, 'the csrf of the answer is that of the new session')
-  // By token it is as it was.
+  // By token nothing has changed.
   const { token } = (await login('second password', false)).json
   const back = { current_password: 'second password', new_password: 'third password' }
   const byToken = await hub.call('POST', '/api/auth/password', token, back)

@@ -4,7 +4,7 @@ import { type BuiltPage, PAGE_POLICY } from '../page/built-page.ts'
 import type { ApiContext } from './api-context.ts'
 import type { Handlers } from './http/routes.ts'
 
-/** The dashboard; a hub that has none leads to the documentation. */
+/** Serves the dashboard. A hub without one redirects to the documentation. */
 export function pageHandlers({ page }: ApiContext) {
   return {
     'GET /': async (request, reply) =>
@@ -16,7 +16,7 @@ export function pageHandlers({ page }: ApiContext) {
         throw new ErrandError('not_found', `There is nothing at /assets/${name}.`, {
           hint: 'The hub may be another version by now: load the page again.',
         })
-      // Each build names what has changed anew.
+      // A changed file gets a new name with each build.
       reply.header('cache-control', 'public, max-age=31536000, immutable').header('vary', 'accept-encoding')
       if (file.encoding !== undefined) reply.header('content-encoding', file.encoding)
       return (reply as FastifyReply).type(file.type).send(file.body)
@@ -24,12 +24,12 @@ export function pageHandlers({ page }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** Addresses that are not the page's, whoever asks. */
+/** Paths that never belong to the page, whoever asks. */
 const ofOthers = /^\/(api|assets|docs|health|metrics)(\/|$)/
 
 /**
- * Sends the page where a person's browser asks for an address that nothing else is at: the page itself knows its addresses.
- * Undefined: nothing was sent.
+ * Sends the page if a person's browser asks for an address without a route, because the page itself knows its
+ * addresses. Returns undefined if nothing was sent.
  */
 export async function sendPage(
   page: BuiltPage | undefined,

@@ -8,7 +8,7 @@ import type { PlaceValue } from '../notify/send-notice.ts'
 import type { ApiContext } from './api-context.ts'
 import type { Handlers } from './http/routes.ts'
 
-/** Between two tests of a place. */
+/** Milliseconds between two tests of a place. */
 const TEST_PAUSE_MS = 5000
 
 const view = ({ id, kind, name, to, tells, created_at }: Place, state: PlaceState): PlaceView => ({
@@ -63,7 +63,8 @@ export function placeHandlers({ places, notifier, secrets }: ApiContext) {
         tells: [...new Set(body.tells)],
         created_at: new Date().toISOString(),
       }
-      // Before the place, which needs it: what is left of a kill in between goes with the user.
+      // Stored before the place, which needs it. If the hub is killed in between, the leftover is deleted with the
+      // user.
       await secrets.setOfPlace({ ...place, owner: user.name }, JSON.stringify(value))
       await places.add(place)
       reply.header('cache-control', 'no-store')
@@ -91,7 +92,10 @@ export function placeHandlers({ places, notifier, secrets }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** Returns the part that is kept sealed, the part that is shown, and the secret that was made where none was given. Throws `bad_request`. */
+/**
+ * Returns the part that is stored sealed, the part that is shown, and the secret if it was generated. Throws
+ * `bad_request`.
+ */
 function placeValue(body: CreatePlace): { value: PlaceValue; to: string; secret?: string } {
   if (body.kind === 'email') return { value: { kind: 'email', address: body.address }, to: body.address }
   const url = new URL(body.url)

@@ -9,10 +9,10 @@ import type { ApiContext } from './api-context.ts'
 import { readableRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
-/** How long a request counts lines of a long log, or searches them, before it answers what it has. */
+/** Milliseconds that a request counts or searches the lines of a long log before it answers what it has. */
 const COUNT_MS = 2_000
 const SEARCH_MS = 1_000
-/** Searches at once, each of which has a thread. */
+/** Limits concurrent searches, each of which uses a thread. */
 const SEARCHES_AT_ONCE = 2
 
 export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext) {
@@ -48,7 +48,7 @@ export function runLineHandlers({ engine, lines: runLines, streams }: ApiContext
           : [Math.max(query.from ?? 1, total - Math.min(query.tail, limit) + 1), total]
       const told = head.told.stdout + head.told.stderr
       const missing = await runLines.missing(record, params.number, lines)
-      // Asked for in one go, so that all of it is of one moment: the log may grow.
+      // Requested together, so that all of it reflects one moment: the log may grow.
       const opening = lines.open(cut, read)
       const facts = { total, ended: head.finished, bytes: told, last_stderr: head.lastStderr }
       return {

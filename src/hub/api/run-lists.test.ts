@@ -146,7 +146,7 @@ test('a repeat of what was left half done does the rest, and answers as one', as
   assert.equal(begun, 6)
   for (const { run_id } of (await hub.call('GET', '/api/runs?limit=100', hub.ann.token)).json.runs)
     await hub.engine.done(run_id)
-  // By now six match; the four that were agreed to are meant.
+  // By now six match, but only the four that were agreed to are meant.
   const { status, json } = await hub.bulk(hub.ann.token, body, 'a key')
   assert.deepEqual([status, json.done, json.refused], [200, 4, 0])
   const made = json.results.map((one: { new_run_id: string }) => one.new_run_id)

@@ -16,30 +16,30 @@ type Filter = z.output<typeof CountRuns>
 type Bulk = z.output<typeof BulkRuns>
 type Answer = z.input<typeof BulkDone>
 
-/** Answers that are kept for repeats with the same key. */
+/** Number of answers that are stored for repeats with the same key. */
 const KEPT_ANSWERS = 256
 
-/** Where a request with a key stands: `since` is when it came first. */
+/** Identifies a request with a key; `since` is when it first arrived. */
 interface Place {
   place: string
   since: string
   isAgain: boolean
 }
 
-/** The id of the retry of a run by such a request: the same each time. */
+/** Returns the id of the retry of a run that such a request makes; it is the same each time. */
 function newIdAt({ place, since }: Place, runId: string): string {
   const text = hash('sha256', `${place}\n${since}\n${runId}`)
   return newRunId(Date.parse(since)).slice(0, -11) + text.slice(0, 20)
 }
 
-/** To which runs an action is done where a filter names no status. */
+/** Statuses that an action applies to if the filter names none. */
 const statusesOf: Readonly<Record<Bulk['action'], readonly RunStatus[]>> = {
   cancel: RunStatus.options.filter((status) => !isFinalRun(status)),
   retry: ['failed', 'canceled', 'interrupted'],
   delete: RunStatus.options.filter(isFinalRun),
 }
 
-/** The query by which the store is asked for a filter; undefined: none may be seen. */
+/** Returns the store query for a filter, or undefined if the user may see none of it. */
 export function runQuery(
   { user, ...identity }: Identity,
   query: Filter | Omit<ListRuns, 'limit' | 'cursor'>,
@@ -86,7 +86,7 @@ export function runListHandlers(context: ApiContext) {
         if (!(error instanceof ErrandError)) throw error
         if (place?.isAgain && body.action === 'delete' && error.code === 'run_not_found')
           results.push({ run_id, result: 'done' })
-        // What is wrong with the hub itself is no refusal of this run: the rest is asked for again.
+        // A problem of the hub itself is no refusal of this run: the client repeats the request for the rest.
         else if (place !== undefined && error.status >= 500) throw error
         else results.push({ run_id, result: 'refused', error: error.toBody().error })
       }
@@ -101,7 +101,10 @@ export function runListHandlers(context: ApiContext) {
     return runs.map(({ run_id }) => run_id)
   }
 
-  /** Once for a key, also after the hub was killed: the key has which runs are meant, and a retry of each has its id from it. */
+  /**
+   * Does the action once per key, even if the hub is killed in between. The key stores which runs are meant, and the
+   * id of a retry is derived from it.
+   */
   const once = async (identity: Identity, key: string, body: Bulk): Promise<Answer> => {
     const { id } = identity.user
     const place = `${id}\n${key}`
@@ -125,7 +128,7 @@ export function runListHandlers(context: ApiContext) {
         return await carryOut(identity, ids, body, { place, since: earlier.created_at, isAgain: true })
       }
       const ids = await chosen(identity, body)
-      // Nothing is begun before it is known which runs are meant.
+      // Nothing starts before the chosen runs are stored.
       await accounts.releaseKey(id, claim.key)
       await accounts.claimKey({ ...claim, run_id: JSON.stringify(ids) })
       return await carryOut(identity, ids, body, { place, since: created_at, isAgain: false })
@@ -162,7 +165,9 @@ export function runListHandlers(context: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** The runs of a filter to which the action is done. Throws `bad_request` where they are too many. */
+/**
+ * Returns the runs that match the filter and that the action applies to. Throws `bad_request` if there are too many.
+ */
 async function matching({ engine }: ApiContext, identity: Identity, body: Bulk): Promise<RunRecord[]> {
   const asked = runQuery(identity, body.filter!)
   if (asked === undefined) return []
@@ -185,7 +190,7 @@ async function matching({ engine }: ApiContext, identity: Identity, body: Bulk):
   }
 }
 
-/** Throws `conflict` where there are more runs than were agreed to. */
+/** Throws `conflict` if there are more runs than were agreed to. */
 function checkExpected(runs: readonly RunRecord[], expect: NonNullable<Bulk['expect']>): void {
   const agreed = Object.values(expect).reduce((sum, count) => sum + count, 0)
   if (runs.length <= agreed) return
@@ -217,7 +222,7 @@ const labels = (pairs: readonly string[]): Record<string, string | undefined> =>
     }),
   )
 
-/** Reads the statuses of a query. Throws `bad_request`. */
+/** Parses the statuses of a query. Throws `bad_request`. */
 export function statusesIn<T extends string>(
   text: string,
   known: { options: readonly T[]; safeParse(text: string): { data?: T } },

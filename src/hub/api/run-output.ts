@@ -8,7 +8,7 @@ import { readableRun } from './http/access.ts'
 import { sendRange } from './http/ranged-content.ts'
 import type { Handlers } from './http/routes.ts'
 
-/** Most bytes that are held for a reader. */
+/** Limits the bytes that are buffered for a reader. */
 const CHUNK_BYTES = 64 * 1024
 
 export function runOutputHandlers({ engine, streams, log }: ApiContext) {
@@ -21,7 +21,7 @@ export function runOutputHandlers({ engine, streams, log }: ApiContext) {
       const { id, number, stream } = params
       const onlyHead = method === 'HEAD'
       const record = await readableRun(engine, identity, id)
-      // Before the length: what is told is kept already.
+      // Asked before the length of the stored output: output is stored before the log mentions it.
       const known = await told.of(record, number, stream)
       const length = await engine.outputLength(id, number, stream)
       if (known === undefined)
@@ -64,20 +64,20 @@ export function runOutputHandlers({ engine, streams, log }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** Runs that have ended whose lengths are kept in mind. */
+/** Number of ended runs whose lengths are cached. */
 const KEPT_RUNS = 100
 
-/** How long each output of a run is by its log. */
+/** Knows the length that the log of a run gives for each output. */
 class ToldLengths {
   readonly #engine: EngineFace
-  /** Of ended runs, the least lately asked for first: a long log is not to be folded again for each range. */
+  /** Ended runs, least recently used first, so that a long log is not folded again for each range. */
   readonly #ended = new Map<string, ReadonlyMap<number, Lengths>>()
 
   constructor(engine: EngineFace) {
     this.#engine = engine
   }
 
-  /** Undefined: there is no such attempt. */
+  /** Returns the length, or undefined if there is no such attempt. */
   async of({ run_id, status }: RunRecord, number: number, stream: StreamName): Promise<number | undefined> {
     const known = this.#ended.get(run_id)
     const lengths = known ?? lengthsIn(await this.#engine.view(run_id))

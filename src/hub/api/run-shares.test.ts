@@ -33,7 +33,7 @@ async function world(t: TestContext) {
   return { hub, people, run, call, share, unshare, prompt, log }
 }
 
-/** All ways to read a run. */
+/** Every way to read a run. */
 const reads = (id: string) => [
   `/api/runs/${id}`,
   `/api/runs/${id}/shares`,
@@ -112,7 +112,7 @@ test('what is shared is listed for whom it is, with the filters and pages of any
   const { hub, people, run, call, share } = await world(t)
   const other = await hub.engine.submit({ yaml: oneStep('say hi'), owner: 'ann', tenant: 'default' })
   await hub.engine.done(other.run_id)
-  // Its log is over: it is kept in the record.
+  // The log is over, so the share is stored in the record.
   await hub.call('PUT', `/api/runs/${other.run_id}/shares`, people.ann.token, { user: 'bob' })
   await share('ann', { role: 'user' })
   const ids = async (who: Who, query = '') =>

@@ -5,7 +5,10 @@ import type { ApiContext } from './api-context.ts'
 import { readableRun, visibleRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
-/** With whom runs are shared: changed by their owners and admins, read by all who may read the run. */
+/**
+ * Serves the list of those with whom a run is shared. Its owner and admins change it; everybody who may read the run
+ * reads it.
+ */
 export function runShareHandlers({ engine, accounts }: ApiContext) {
   const listed = ({ run_id, owner }: RunRecord, shares: readonly Share[] = []) => ({
     run_id,
@@ -13,7 +16,10 @@ export function runShareHandlers({ engine, accounts }: ApiContext) {
     shares: [...shares],
   })
 
-  /** As its user is called. Throws `not_found` for one that is not of the tenant, or whose run it is. */
+  /**
+   * Returns the user under the stored spelling of the name. Throws `not_found` if no such user is in the tenant, or
+   * if the run is that user's own.
+   */
   async function known(
     { tenant, owner, run_id }: RunRecord,
     { user, role }: UnshareRun,
@@ -46,7 +52,7 @@ export function runShareHandlers({ engine, accounts }: ApiContext) {
     'DELETE /api/runs/:id/shares': async ({ identity, params, query }) => {
       const run = await visibleRun(engine, identity, params.id)
       const { user, role } = query
-      // Also one who is a user no more.
+      // Includes a user who was deleted since.
       const there = run.shares?.find(
         (share) => share.user?.toLowerCase() === user?.toLowerCase() && share.role === role,
       )

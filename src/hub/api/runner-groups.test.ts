@@ -93,7 +93,7 @@ test('an admin makes, renames and deletes groups; one in use stays, and says by 
     ['arm64', 404],
   ] as const)
     assert.equal((await call('DELETE', `/${name}`)).status, status, name)
-  // Two at once are both kept.
+  // Two concurrent changes are both stored.
   await Promise.all(['one', 'two', 'three'].map((name) => call('POST', '', boss.token, { name })))
   assert.deepEqual(await names(boss.token), ['default', 'gpu', 'one', 'three', 'two'])
 })

@@ -9,10 +9,10 @@ import type { ApiContext } from './api-context.ts'
 import { isAdmin, needOperator } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
-/** So many steps that wait for a group are told one by one. */
+/** Limits how many waiting steps of a group are listed. */
 const MOST_STEPS = 20
 
-/** The work that waits, by group, as that person may see it. */
+/** Returns the work that waits, by group, as far as that person may see it. */
 export function waitsOf(
   waiting: readonly { spec: AttemptSpec; why: string }[],
   identity: Identity,
@@ -49,7 +49,7 @@ interface MadeGroup {
   created_by: string
 }
 
-/** The groups that admins have made; a setting of each tenant, changed by one after another. */
+/** Manages the groups that admins have made. They are a setting of each tenant, and changes run one after another. */
 class MadeGroups {
   readonly #accounts: ApiContext['accounts']
   #last: Promise<unknown> = Promise.resolve()
@@ -62,7 +62,7 @@ class MadeGroups {
     return JSON.parse((await this.#accounts.setting(keyOf(tenant))) ?? '[]') as MadeGroup[]
   }
 
-  /** Changes the groups one change after another; one that throws changes nothing. */
+  /** Changes the groups, one change after another. A change that throws changes nothing. */
   change(tenant: string, to: (groups: MadeGroup[]) => MadeGroup[]): Promise<void> {
     const changing = this.#last.then(async () => {
       await this.#accounts.setSetting(keyOf(tenant), JSON.stringify(to(await this.of(tenant))))
@@ -112,14 +112,14 @@ export function runnerGroupHandlers({ runners, accounts, repositories, pools }: 
         )
           group(of).tokens.push({ id, name, ...(runner_id !== undefined && { runner_id }) })
     }
-    // The file is the hub's, whose operators are of the first tenant.
+    // The file belongs to the hub, whose operators are in the first tenant.
     if (tenant === DEFAULT_TENANT)
       for (const { name, ...rest } of repositories.groups?.() ?? []) Object.assign(group(name), rest)
     for (const pool of pools?.list(tenant) ?? []) group(pool.group).pool = pool
     return [...groups.values()].sort((a, b) => a.name.localeCompare(b.name))
   }
 
-  /** The group, which an admin has made and nothing uses. Throws `not_found`, `conflict`. */
+  /** Checks that an admin has made the group and that nothing uses it. Throws `not_found` or `conflict`. */
   async function unused(identity: Identity, name: string): Promise<void> {
     const found = (await groupsFor(identity)).find((each) => each.name === name)
     if (found === undefined || (!found.made && isEmpty(found) && name !== DEFAULT_GROUP))

@@ -10,7 +10,7 @@ import { isAdmin } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
 export function runnerHandlers({ runners, accounts, auth }: ApiContext) {
-  /** Throws `not_found`, also where it is another tenant's. */
+  /** Returns the runner. Throws `not_found`, also if it belongs to another tenant. */
   async function here({ user }: Identity, id: string): Promise<RunnerView> {
     const runner = (await runners.list(user.tenant)).find((each) => each.id === id)
     if (runner === undefined) throw unknownRunner(id)
@@ -59,7 +59,7 @@ export function runnerHandlers({ runners, accounts, auth }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** Throws `bad_request`. */
+/** Returns the filter of a query. Throws `bad_request`. */
 function fitting({ status, group, label }: RunnersQuery): (runner: RunnerView) => boolean {
   const wanted = status?.split(',').map((each) => {
     const parsed = RunnerView.shape.status.safeParse(each.trim())
@@ -78,10 +78,10 @@ function fitting({ status, group, label }: RunnersQuery): (runner: RunnerView) =
     )
 }
 
-/** So many steps of a runner are told in the list. */
+/** Limits how many steps of a runner are listed. */
 const MOST_WORK = 20
 
-/** The runners of the person's tenant, with what each is at, as far as the person may see it. */
+/** Lists the runners of the person's tenant with their current work, as far as the person may see it. */
 export async function listedRunners(runners: RunnersFace, identity: Identity): Promise<ListedRunner[]> {
   const { tenant, name } = identity.user
   return await Promise.all(

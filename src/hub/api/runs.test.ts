@@ -152,7 +152,7 @@ test('a failed run is retried and shown as the workflow runner shows it', async 
     ['rollback', undefined],
   ] as const) {
     const answer = await hub.call('POST', `/api/runs/${run_id}/${path}`, token, body)
-    // Nothing succeeded, so there may be nothing to roll back.
+    // No step succeeded, so there may be nothing to roll back.
     if (path === 'rollback' && answer.status !== 201) continue
     assert.equal(answer.status, 201, answer.text)
     assert.equal(answer.json.retry_of, run_id)

@@ -107,7 +107,7 @@ export function runHandlers({ engine, accounts, repositories, runners, secrets, 
   } satisfies Partial<Handlers>
 }
 
-/** The file of a run that was made of one, and what it was given. */
+/** Returns the file that a run was made from, if any, and the values it was given. */
 function fileOf({ blueprint, workflow: kept, vars }: RunRecord) {
   if (blueprint !== 'workflow') return {}
   const workflow = kept as Workflow
@@ -136,7 +136,7 @@ function factsOf({ name, inputs = {}, steps, finally: last = [] }: Workflow) {
   }
 }
 
-/** Those of the query. Throws `bad_request`. */
+/** Parses the labels of a query. Throws `bad_request`. */
 function givenLabels(pairs: readonly string[]): Record<string, string> {
   const { data, error } = RunLabels.safeParse(variables(pairs, 'label'))
   if (data !== undefined) return data
@@ -157,7 +157,7 @@ function variables(pairs: readonly string[], field = 'var'): Record<string, stri
   )
 }
 
-/** The run with those tries of its chain that are the user's; for an admin, with all. */
+/** Returns the run with those tries of its chain that are the user's; an admin gets all. */
 function withChainFor(identity: Identity, view: RunView): RunView {
   if (view.chain === undefined || isAdmin(identity)) return view
   const chain = view.chain.filter(({ owner }) => owner === identity.user.name)
@@ -169,7 +169,7 @@ type Made = Pick<Submission, 'blueprint' | 'yaml' | 'workflow' | 'vars'>
 const shapes = ['yaml', 'workflow', 'agent', 'input'] as const
 
 /**
- * The run that a request to create one asks for, by the shape of the request. Throws `bad_request` and what
+ * Returns the run that a create request asks for, according to the request's shape. Throws `bad_request` and whatever
  * blueprints and `checkAgent` throw.
  */
 async function blueprintRun(
@@ -258,7 +258,7 @@ function runStatus(record: RunRecord, steps: readonly StepView[]): RunStatusView
 
 export function runActionHandlers({ engine, accounts }: ApiContext) {
   const idempotent = new IdempotentRuns(engine, accounts)
-  /** The run's status after the change. */
+  /** Returns the run's status after the change. */
   const accepted = async (runId: string) => ({ run_id: runId, status: (await engine.get(runId))!.status })
 
   const decide = async (

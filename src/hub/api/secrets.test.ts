@@ -233,7 +233,7 @@ test('the servers of a token are named with it or later, without its value, and 
   assert.match(empty.text, /body\.value is missing/)
   const absent = await put('NOT_THERE', { hosts: ['github.com'] })
   assert.deepEqual([absent.status, absent.json.error.code], [404, 'secret_not_found'])
-  // Nobody but who may set it names its servers.
+  // Only those who may set it can name its servers.
   const ann = await hub.user('ann')
   assert.equal((await put('GIT_TOKEN', { hosts: ['evil.org'] }, ann.token)).status, 403)
   const ci = await hub.tokenOf(boss.id, 'api', { allow: ['tokens', 'users'] })

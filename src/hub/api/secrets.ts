@@ -63,7 +63,7 @@ export function secretHandlers({ secrets }: ApiContext) {
       const place = placeOf(identity, params.name, address)
       const before = await secrets.get(place)
       const kept = await secrets.set(place, value as string, identity.user.name, hosts)
-      // Of before they were an admin: their own runs would go on with that one.
+      // Remove one from before they were an admin: their own runs would still use it.
       if (place.owner === undefined) await secrets.remove({ ...place, owner: identity.user.name })
       reply.code(before === undefined ? 201 : 200)
       return { ...secretView(kept), warnings: [...secretWarnings(value as string), ...hostWarnings(kept)] }
@@ -80,9 +80,9 @@ export function secretHandlers({ secrets }: ApiContext) {
 }
 
 /**
- * The place of the secret that a request of this user means. An admin's secrets are for everybody's runs;
- * those that another user sets for the name of a repository or workflow are for that user's own runs, as
- * whoever starts a run chooses these names. Throws `forbidden`.
+ * Returns the place of the secret that this user's request means. An admin's secrets are for everybody's runs. Those
+ * that another user sets for the name of a repository or workflow are only for that user's runs, because whoever
+ * starts a run chooses these names. Throws `forbidden`.
  */
 function placeOf(
   identity: Identity,

@@ -8,12 +8,12 @@ import type { ApiContext } from './api-context.ts'
 import { readableRun } from './http/access.ts'
 import type { Handlers } from './http/routes.ts'
 
-/** A repository may be large, and its disk slow. */
+/** Milliseconds that a look may take: a repository may be large, and its disk slow. */
 const WITHIN_MS = 30_000
 
-/** The folder that a session works in, as its runner has it now. */
+/** Serves the folder that a session works in, as its runner sees it now. */
 export function sessionFolderHandlers({ engine, asks, limits }: ApiContext) {
-  /** Throws `not_found` where it has no folder that is shown, now or at all. */
+  /** Returns the place of the folder. Throws `not_found` if the session has no folder to show, now or ever. */
   async function placeOf({
     run_id,
     tenant,
@@ -88,7 +88,7 @@ export function sessionFolderHandlers({ engine, asks, limits }: ApiContext) {
       const { of, attempt_id } = await placeOf(await readableRun(engine, identity, params.id))
       const { commit } = query
       const diff = await asks.body(of, { what: 'read_change', attempt_id, commit }, WITHIN_MS)
-      // Who reads nothing for so long would keep the runner at it.
+      // A client that reads nothing for so long would keep the runner busy.
       reply.raw.setTimeout(limits.slowReaderMs, () => reply.raw.destroy())
       reply
         .header('cache-control', 'no-store')

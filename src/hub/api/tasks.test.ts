@@ -14,7 +14,7 @@ const titled = (title: string, more: object = {}) => ({ title, repo_url, ...more
 
 type Hub = Awaited<ReturnType<typeof testingHub>>
 
-/** A hub whose tries do what the title of their task says. */
+/** Opens a hub whose tries do what the title of their task says. */
 async function hubOf(t: TestContext, tasks: HubOptions['tasks'] = {}) {
   const hub = await testingHub(t, { tasks: { ...tasks, retryMs: 1 } })
   const ann = await hub.user('ann')
@@ -30,7 +30,7 @@ async function hubOf(t: TestContext, tasks: HubOptions['tasks'] = {}) {
   return { ...hub, ann, create, made, get }
 }
 
-/** Reads the log as a stream until an event is like this one; the events so far. */
+/** Streams the log until an event matches, and returns the events so far. */
 async function until(
   hub: Hub,
   token: string,
@@ -301,7 +301,7 @@ test('the question of a task is answered by those whom its step names alone', as
     await until(hub, hub.ann.token, id, becomes('waiting'))
     for (const who of not) assert.match((await refused(who, id)).hint, hint, `${title}: ${who}`)
     for (const who of unseen) assert.equal((await answer(who, id)).status, 404, `${title}: ${who}`)
-    // To see the task is not theirs: they answer.
+    // They may not see the task, but they answer its question.
     const seen = await hub.call('GET', `/api/tasks/${id}`, tokens[may])
     assert.equal(seen.status, may === 'root' ? 200 : 404)
     const answered = await answer(may, `ship%2FS-${index}`)
@@ -359,7 +359,7 @@ test('a task that is over is deleted with the runs of its tries, and no other', 
   for (const path of [`tasks/${first}`, `tasks/${first}/events`, `runs/${runs[0].run_id}`])
     assert.equal((await hub.call('GET', `/api/${path}`, hub.ann.token)).status, 404, path)
   assert.equal((await remove(first)).status, 404)
-  // Its name is free again.
+  // The name is free again.
   assert.notEqual(await hub.made('say hi', { task_id: 'T-1' }), first)
 })
 

@@ -97,7 +97,7 @@ export function taskHandlers(context: ApiContext) {
       const accept = request.raw.headers.accept ?? ''
       if (accept.includes('application/json') && !accept.includes('text/event-stream'))
         return await tasks.events(task.id, after, request.query.limit)
-      // An EventSource comes back to a stream that has ended until it is told so in this way.
+      // An EventSource reconnects to an ended stream until this answer tells it to stop.
       if (lastId && isOver(task.fold) && after >= task.fold.seq)
         return await (reply as FastifyReply).code(204).send()
       await sendEvents(context, request, reply, task, after)
@@ -197,7 +197,7 @@ const summaryOf = (record: TaskRecord): TaskSummary => ({
   updated_at: record.updated_at,
 })
 
-/** The row of a task in lists: for its owner and admins. None of one that is gone. */
+/** Returns the row of a task in lists, for its owner and admins; undefined if the task is gone. */
 export const rowOfTask = (record: TaskRecord | undefined): ChangedRow | undefined =>
   record && {
     tenant: record.tenant,

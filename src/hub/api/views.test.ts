@@ -77,7 +77,7 @@ test('failures since a person looked: their own, the newest try, until each or a
   assert.deepEqual(await ids(), [again])
   await seen({ run_ids: [again] })
   assert.deepEqual(await ids(), [])
-  // What all marks said before is one time now, and none of them comes back.
+  // One time now replaces all earlier marks, and none of them comes back.
   const third = await run('fail')
   assert.deepEqual(await ids(), [third])
   const { json } = await seen({ until: '2999-01-01T00:00:00Z' })

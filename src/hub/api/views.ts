@@ -19,7 +19,7 @@ const shown = (identity: Identity, view: View): KeptView => {
 }
 
 export function viewHandlers({ personal }: ApiContext) {
-  /** One that the user sees. */
+  /** Returns a view that the user may see. Throws if there is none. */
   const seen = async (identity: Identity, id: string): Promise<View> => {
     const view = await personal.view(id)
     const { user } = identity
@@ -56,7 +56,7 @@ export function viewHandlers({ personal }: ApiContext) {
     'POST /api/views': async ({ identity, body }, reply) => {
       const { user } = identity
       const own = (await personal.views(user)).filter(({ user_id }) => user_id === user.id)
-      // The same again: the answer to the first was lost.
+      // The same request again: the answer to the first was lost.
       const same = own.find(
         ({ name, shared, filter }) =>
           name === body.name && shared === body.shared && isDeepStrictEqual(filter, { ...body.filter }),
@@ -94,7 +94,7 @@ export function viewHandlers({ personal }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** Failures that a person has not looked at. */
+/** Serves the failures that a person has not looked at. */
 export function seenHandlers({ personal, engine }: ApiContext) {
   return {
     'GET /api/me/failures': async ({ identity: { user }, query }) => {

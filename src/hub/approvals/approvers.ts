@@ -5,13 +5,13 @@ import type { RunRecord } from '../../contract/run.ts'
 import type { ShareCan } from '../../contract/runs/shares.ts'
 import type { Workflow } from '../../contract/workflow.ts'
 
-/** A user of the tenant that the run is of. */
+/** A user of the run's tenant. */
 export interface Person {
   name: string
   role: UserRole
 }
 
-/** Whether the person may answer an approval of a run of this owner. */
+/** Reports whether the person may answer an approval of a run of this owner. */
 export function mayAnswer(approvers: Approvers | undefined, person: Person, owner: string): boolean {
   const { users, roles, requester = true } = approvers ?? {}
   if (!requester && person.name === owner) return false
@@ -19,14 +19,14 @@ export function mayAnswer(approvers: Approvers | undefined, person: Person, owne
   return users?.includes(person.name) === true || roles?.includes(person.role) === true
 }
 
-/** Who may answer, in words: `bob, any admin, not ann whose run it is`. */
+/** Says who may answer, such as `bob, any admin, not ann whose run it is`. */
 export function whoMay({ users, roles, requester = true }: Approvers, owner: string): string {
   const named = [...(users ?? []), ...(roles ?? []).map((role) => `any ${role}`)]
   if (named.length === 0) named.push('any admin')
   return [...named, ...(requester ? [] : [`not ${owner}, whose run it is`])].join(', ')
 }
 
-/** Throws `forbidden`, and says who may. */
+/** Throws `forbidden` with the names of those who may. */
 export function needApprover(
   approvers: Approvers | undefined,
   person: Person,
@@ -40,7 +40,10 @@ export function needApprover(
   })
 }
 
-/** All that the workflow of a run names as those who may answer. They see the run, for they are to judge it. */
+/**
+ * Returns everybody whom the workflow of a run names as able to answer. They may see the run, because they have to
+ * judge it.
+ */
 function approversOf({ workflow }: Pick<RunRecord, 'workflow'>): readonly Approvers[] {
   const { steps = [], finally: last = [] } = (workflow ?? {}) as Partial<Workflow>
   return [...steps, ...last].flatMap(({ action, args }) =>
@@ -48,7 +51,7 @@ function approversOf({ workflow }: Pick<RunRecord, 'workflow'>): readonly Approv
   )
 }
 
-/** The most that a run is shared with the person for, by name or role; undefined: it is not. */
+/** Returns the most that the run is shared for with the person, by name or role; undefined if it is not shared. */
 export function shareOf(
   { shares = [] }: Pick<RunRecord, 'shares'>,
   { name, role }: Person,
@@ -57,7 +60,7 @@ export function shareOf(
   return mine.find(({ can }) => can === 'take-part')?.can ?? mine[0]?.can
 }
 
-/** Whether a step of the run names the person, or a role of theirs, as one who may answer. */
+/** Reports whether a step of the run names the person, or a role of theirs, as able to answer. */
 export const isApprover = (run: Pick<RunRecord, 'workflow' | 'owner'>, person: Person): boolean =>
   approversOf(run).some(
     (approvers) =>

@@ -1,17 +1,20 @@
 import type { Approvers } from '../../contract/approvers.ts'
 import type { RunEvent } from '../../contract/events.ts'
 
-/** An approval that waits, and names who may answer. */
+/** A waiting approval that names who may answer. */
 interface OpenApproval {
   step: string
   approvers: Approvers
 }
 
-/** The open approvals that name who may answer, by run: kept in step with the logs, so that nobody searches all runs for them. */
+/**
+ * Tracks, by run, the open approvals that name who may answer. It follows the logs, so nobody has to search all runs
+ * for them.
+ */
 export class OpenApprovals {
   readonly #byRun = new Map<string, Map<string, OpenApproval>>()
 
-  /** The run's next events, in the order of its log; also those of a log that is read again from its begin. */
+  /** Takes the run's next events in log order, or all events of a log that is read again from its start. */
   seen(runId: string, events: readonly RunEvent[]): void {
     for (const event of events) {
       if (event.type === 'approval.requested' && event.approvers !== undefined)
@@ -23,7 +26,7 @@ export class OpenApprovals {
     }
   }
 
-  /** Ids of the runs with one for which `fits` holds, those that began to ask first before the others. */
+  /** Returns the ids of runs with an approval for which `fits` holds, in the order in which they began to ask. */
   runs(fits: (approvers: Approvers) => boolean): string[] {
     const asking = [...this.#byRun].filter(([, open]) =>
       [...open.values()].some(({ approvers }) => fits(approvers)),

@@ -17,7 +17,7 @@ export interface RunArtifactsOptions {
 
 const SWEEP_MS = 24 * 3_600_000
 
-/** The artifacts of runs: their logs say what there is, the store has the bytes. */
+/** The artifacts of runs: their logs say which there are, and the store has the bytes. */
 export class RunArtifacts {
   readonly #options: RunArtifactsOptions
   #timer: NodeJS.Timeout | undefined
@@ -30,7 +30,7 @@ export class RunArtifacts {
     return artifactsIn(await this.#options.engine.view(runId))
   }
 
-  /** Throws `not_found`. */
+  /** Returns an artifact. Throws `not_found`. */
   async find(runId: string, artifactId: string): Promise<ListedArtifact> {
     const found = (await this.list(runId)).find(({ artifact_id }) => artifact_id === artifactId)
     if (found) return found
@@ -39,7 +39,10 @@ export class RunArtifacts {
     })
   }
 
-  /** The last diff that a run has kept, or the patch of a commit of it, from 1. Throws `not_found`. */
+  /**
+   * Returns the last diff that a run has stored, or the patch of one of its commits, counted from 1. Throws
+   * `not_found`.
+   */
   async diff(runId: string, commit?: number): Promise<ListedArtifact> {
     const listed = await this.list(runId)
     const change = lastChange(listed.map((artifact) => ({ run_id: runId, artifact })))
@@ -56,8 +59,8 @@ export class RunArtifacts {
   }
 
   /**
-   * Keeps bytes for an attempt of a run that goes on, which its runner then reports. Throws as `ArtifactStore.put`, `not_found`
-   * for another tenant's, and `run_ended`.
+   * Stores bytes for an attempt of an open run; its runner then reports them. Throws as `ArtifactStore.put` does,
+   * `not_found` for another tenant's run, and `run_ended`.
    */
   async put(tenant: string, attemptId: string, measured: Measured, content: Readable): Promise<void> {
     const { runId } = splitAttemptId(attemptId)
@@ -67,19 +70,19 @@ export class RunArtifacts {
     await this.#options.store.put(placeOf(run), measured, content)
   }
 
-  /** As `ArtifactStore.open`. */
+  /** Same as `ArtifactStore.open`. */
   async open(run: RunRecord, artifact: Measured, range?: { start: number; end: number }) {
     return await this.#options.store.open(placeOf(run), artifact, range)
   }
 
-  /** For a runner of the tenant. Throws `not_found`, also for another tenant's. */
+  /** Opens an artifact for a runner of the tenant. Throws `not_found`, also for another tenant's. */
   async openFor(tenant: string, runId: string, artifactId: string) {
     const run = await this.#runOf(tenant, runId)
     const artifact = await this.find(runId, artifactId)
     return { artifact, content: await this.open(run, artifact) }
   }
 
-  /** From now on, and again each day: removes bytes that no log tells of. */
+  /** Removes bytes that no log mentions; now and then every day. */
   keepSwept(): void {
     const { log } = this.#options
     const sweep = () =>
@@ -100,7 +103,7 @@ export class RunArtifacts {
     }, nowMs)
   }
 
-  /** May be called twice. */
+  /** Stops the daily removal; may be called twice. */
   close(): void {
     clearInterval(this.#timer)
   }

@@ -11,15 +11,15 @@ export interface StoredArtifactsOptions {
   log: Log
 }
 
-/** Who asks. */
+/** The user who asks. */
 interface Asker {
   tenant: string
   owner: string
-  /** Sees what all of the tenant have stored. */
+  /** True if the user sees what all of the tenant have stored. */
   isAdmin: boolean
 }
 
-/** Something to store, as its sender tells of it. */
+/** A file to store, as its sender describes it. */
 export interface ToBeStored {
   name: string
   type: string
@@ -28,16 +28,16 @@ export interface ToBeStored {
 }
 
 const SWEEP_MS = 24 * 3_600_000
-/** Looked at in one go. */
+/** Number of records in one read. */
 const AT_ONCE = 100
 
 /**
- * Files that other systems store for their tasks: the artifact store's service. A row tells of each, and of its content, which
- * was there before.
+ * Stores files of other systems for their tasks; this is the artifact store's service. Each has a row; its content is
+ * stored before the row.
  */
 export class StoredArtifacts {
   readonly #options: StoredArtifactsOptions
-  /** By what lies together: nothing is removed of it while something comes. */
+  /** Locks by what is stored together, so that nothing is removed while something arrives. */
   readonly #turns = new OwnerLocks()
   #timer: NodeJS.Timeout | undefined
 
@@ -45,7 +45,10 @@ export class StoredArtifacts {
     this.#options = options
   }
 
-  /** The same content with the same name for the same task is the same. Throws as `ArtifactStore.put`. */
+  /**
+   * Adds a file. The same content with the same name for the same task is the same artifact. Throws as
+   * `ArtifactStore.put` does.
+   */
   async add(
     { tenant, owner }: Asker,
     received: Received,
@@ -66,7 +69,7 @@ export class StoredArtifacts {
     })
   }
 
-  /** Throws `not_found`, also for what the asker may not see. */
+  /** Returns a record. Throws `not_found`, also for one that the user may not see. */
   async get({ tenant, owner, isAdmin }: Asker, id: string): Promise<StoredArtifactRecord> {
     const found = await this.#options.store.get(id)
     if (found !== undefined && found.tenant === tenant && (isAdmin || found.owner === owner)) return found
@@ -75,7 +78,7 @@ export class StoredArtifacts {
     })
   }
 
-  /** One that a prompt of a run of that tenant names. Throws `not_found` where it is there no more. */
+  /** Returns a file that a prompt of a run of that tenant names. Throws `not_found` if it no longer exists. */
   async attached(tenant: string, id: string): Promise<StoredArtifactRecord> {
     const found = await this.#options.store.get(id)
     if (found !== undefined && found.tenant === tenant) return found
@@ -84,17 +87,17 @@ export class StoredArtifacts {
     })
   }
 
-  /** As `ArtifactStore.open`. */
+  /** Same as `ArtifactStore.open`. */
   async open(record: StoredArtifactRecord, range?: { start: number; end: number }) {
     return await this.#options.contents.open(placeOf(record), record, range)
   }
 
-  /** Throws as `get`. */
+  /** Removes a file. Throws as `get` does. */
   async remove(by: Asker, id: string): Promise<void> {
     await this.#remove(await this.get(by, id))
   }
 
-  /** Those that came before then. */
+  /** Removes the files that were stored before that time. */
   async removeOver(before: string): Promise<void> {
     for (;;) {
       const old = await this.#options.store.before(before, AT_ONCE)
@@ -103,7 +106,7 @@ export class StoredArtifacts {
     }
   }
 
-  /** From now on, and again each day: removes contents that no row tells of. */
+  /** Removes contents that no row mentions; now and then every day. */
   keepSwept(): void {
     const { log } = this.#options
     const sweep = () =>
@@ -124,7 +127,7 @@ export class StoredArtifacts {
     return await contents.sweep(told, nowMs, 'stored')
   }
 
-  /** May be called twice. */
+  /** Stops the daily removal; may be called twice. */
   close(): void {
     clearInterval(this.#timer)
   }
@@ -144,7 +147,7 @@ const placeOf = ({ tenant, owner, gathered_by }: StoredArtifactRecord): Artifact
   ...{ tenant, owner, stored: gathered_by },
 })
 
-/** The task that something is for, as its sender names it; empty: for none. */
+/** Returns the task that a file is for, as its sender names it; empty if it is for none. */
 function taskOf({ task_id }: Record<string, unknown>): string {
   return typeof task_id === 'string' || typeof task_id === 'number' ? String(task_id) : ''
 }

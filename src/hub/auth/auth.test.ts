@@ -227,7 +227,7 @@ test('a runner token opens the runner link only, and an API token never does', a
 
 test('a right login comes through in its turn, however many wrong ones of other addresses wait', async (t) => {
   const { accounts, admin, user } = await accountsWithAdmin(t)
-  // Of the turns alone: a user that many fail to log in as is slowed down.
+  // Only about the turns: a user with many failed logins would be slowed down.
   const loginLimits = { ...DEFAULT_LOGIN_LIMITS, everywhere: undefined }
   const auth = new Auth({ accounts, secret, loginLimits })
   const cheap = 'scrypt$2$1$1$AAAA$AAAA'
@@ -236,7 +236,7 @@ test('a right login comes through in its turn, however many wrong ones of other 
   const attack = (address: string) =>
     auth.login({ username: 'victim', password: 'guess' }, address).catch(({ code }) => void order.push(code))
   const addresses = Array.from({ length: 60 }, (_, n) => `10.1.0.${n}`)
-  // The first of each address waits in its own name; from then on they are known.
+  // The first login from each address waits in that network's line; then they are known to have failed.
   const first = await Promise.allSettled(addresses.map(attack))
   assert.equal(first.length, 60)
   assert.ok(order.includes('rate_limited'), 'the queue is bounded')
@@ -286,9 +286,9 @@ test('a stranger who fails constantly from the same address holds up nobody who 
     const again = await auth.login(admin, address, browser)
     assert.deepEqual([again.user.name, again.browser], ['admin', undefined])
   }
-  // The password is changed from a session: strangers count there no more.
+  // The password is changed from a session, where failures of strangers do not count.
   await auth.changePassword(user, { current_password: admin.password, new_password: admin.password })
-  // Who has the browser gets no more guesses than anyone.
+  // Having the browser gives no more guesses than anybody has.
   for (const _ of 'abc') await assert.rejects(guess(browser), { code: 'unauthorized' })
   await assert.rejects(auth.login(admin, address, browser), { code: 'rate_limited' })
 })

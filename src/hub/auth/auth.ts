@@ -7,36 +7,39 @@ import { Passwords } from './passwords.ts'
 import { Sessions } from './sessions.ts'
 import { DEFAULT_TENANT, isEnrolmentToken, isStoredToken, tokenSha256 } from './tokens.ts'
 
-/** Who a request comes from. */
+/** Identifies who sends a request. */
 export interface Identity {
   user: User
   /** Absent for a session. */
   token?: Token
   /** Absent for a token. */
   session?: Session
-  /** Of a tenant other than the first: what nobody of another tenant can guess, for ids that a client chooses. */
+  /** Set for tenants other than the first: a tag that no other tenant can guess, for ids that clients choose. */
   idTag?: string
 }
 
-/** The finding about a token; without a user where it is the tenant's own. */
+/** Result of looking up a token. It has no user if the token belongs to the tenant itself. */
 type Found = Identity | { user?: undefined; token: Token; session?: undefined }
 
-/** A token as the runner link takes it: which runners it is for. */
+/** A token as the runner link uses it: it tells which runners the token is for. */
 export type RunnerIdentity =
   | { tenant: string; group?: string; runner_id?: string }
   | { refused: string; revoked?: boolean }
 
 export interface AuthOptions {
   accounts: AccountStore
-  /** Signs sessions; `Secrets.ofHub` keeps one, sealed. */
+  /** Signs sessions. `Secrets.ofHub` stores one, sealed. */
   secret: string
-  /** Tokens of another form than those that a hub makes; the store has them as well. */
+  /** Tokens chosen by the operator, whose form differs from the hub's own. The store has them too. */
   given?: readonly string[]
   loginLimits?: LoginLimits
   now?: () => number
 }
 
-/** How long another hub's change to a token or user may go unseen; this hub's own are seen at once. */
+/**
+ * Milliseconds that a change by another hub to a token or user may go unnoticed. The hub's own changes are seen at
+ * once.
+ */
 const CACHE_MS = 5_000
 const CACHE_ENTRIES = 1_000
 
@@ -61,8 +64,8 @@ export class Auth {
   }
 
   /**
-   * `browser`: the mark of a browser that somebody has logged in with. Answers one where that is not this user's. Throws `rate_limited`,
-   * `unauthorized`; neither tells whether the user exists.
+   * Logs in. `browser` is the mark of a browser that somebody has logged in with; a new mark is returned if it is not
+   * this user's. Throws `rate_limited` or `unauthorized`; neither reveals whether the user exists.
    */
   async login({ username, password }: Omit<LoginRequest, 'cookie'>, address: string, browser?: string) {
     const account = accountOf(username)
@@ -86,7 +89,10 @@ export class Auth {
     }
   }
 
-  /** Counts as a failure until it is forgiven, but not while it waits for its turn: many right ones at once are none. */
+  /**
+   * Checks a password. A try counts as a failure until it is forgiven, but not while it waits for its turn: many
+   * correct logins at once are no failures.
+   */
   async #isRight(
     user: User | undefined,
     account: Account,
@@ -102,9 +108,12 @@ export class Auth {
     })
   }
 
-  /** Ends every session of the user, and answers a new one. Throws `rate_limited`, `unauthorized` where the one before is wrong. */
+  /**
+   * Changes the password, ends every session of the user, and returns a new one. Throws `rate_limited`, and
+   * `unauthorized` if the old password is wrong.
+   */
   async changePassword(user: User, { current_password, new_password }: ChangePassword) {
-    // Whoever asks has a session of the user: a stranger's failures do not count here.
+    // The caller has a session of the user, so failures of strangers do not count here.
     const place = knownPlace(user.id)
     if (!(await this.#isRight(user, user, current_password, place)))
       throw new ErrandError('unauthorized', 'The current password is wrong.', {
@@ -117,7 +126,7 @@ export class Auth {
     return { ...(await this.#sessions.issue(changed)), user: changed }
   }
 
-  /** A mark for a browser in which the user has logged in. It opens nothing: it only shows that. */
+  /** Returns a mark for a browser in which the user has logged in. It proves only that and grants no access. */
   #browserOf(user: User, id = randomBytes(16).toString('base64url')): string {
     const proof = createHmac('sha256', this.#secret).update(`browser ${id} of the user ${user.id}`)
     return `${id}.${proof.digest('base64url')}`
@@ -128,7 +137,7 @@ export class Auth {
     return right.length === sent.length && timingSafeEqual(right, sent)
   }
 
-  /** The value by which a page of the hub's own shows that a request of this session comes from it. */
+  /** Returns the value with which a page of the hub proves that a request of this session comes from it. */
   csrfOf({ id }: Session): string {
     return createHmac('sha256', this.#secret).update(`requests of the session ${id}`).digest('base64url')
   }
@@ -138,7 +147,7 @@ export class Auth {
     return right.length === sent.length && timingSafeEqual(right, sent)
   }
 
-  /** Ends the session, or all of its user's. Throws `bad_request` for what is no session. */
+  /** Ends the session, or all sessions of its user. Throws `bad_request` if there is no session. */
   async logout({ session, token }: Identity, everywhere = false): Promise<void> {
     if (session === undefined)
       throw new ErrandError('bad_request', `The token "${token?.name}" is no session: it cannot log out.`, {
@@ -149,8 +158,8 @@ export class Auth {
   }
 
   /**
-   * `also`: another scope that will do. Throws `unauthorized`, `token_revoked`, `forbidden` (a token of another scope),
-   * each saying why.
+   * Authenticates a token or session; `also` is a further scope to accept. Throws `unauthorized`, `token_revoked`, or
+   * `forbidden` for a token with another scope. Each message says why.
    */
   async authenticate(text: string | undefined, also?: 'metrics'): Promise<Identity> {
     if (text === undefined || text === '')
@@ -180,7 +189,7 @@ export class Auth {
     return { user, token, session, idTag }
   }
 
-  /** For the runner link: only runner tokens open it. Rejects only where the store fails. */
+  /** Authenticates a runner link, which takes only runner tokens. Rejects only if the store fails. */
   async authenticateRunner(text: string | undefined): Promise<RunnerIdentity> {
     if (text === undefined || text === '')
       return { refused: 'No token was sent. Set ERRAND_TOKEN to a runner token.' }
@@ -199,18 +208,18 @@ export class Auth {
     }
   }
 
-  /** A user or token has changed: what was known of them no longer counts. */
+  /** Drops cached lookups after a user or token has changed. */
   changed(): void {
     this.#cache = new Map()
     for (const listener of this.#listeners) listener()
   }
 
-  /** Calls back at each `changed`, after which another look at a token may find it refused. */
+  /** Registers a callback for each `changed`, after which a token may turn out to be refused. */
   onChanged(listener: () => void): void {
     this.#listeners.push(listener)
   }
 
-  /** Whose token it is, whatever its scope, where it may still do what it is for. Throws `unauthorized`, `token_revoked`. */
+  /** Finds the owner of a token of any scope, if the token is still valid. Throws `unauthorized` or `token_revoked`. */
   async identify(text: string): Promise<Found> {
     const nowMs = this.#now()
     const key = tokenSha256(text)
@@ -219,7 +228,7 @@ export class Auth {
       if (known.found.token) this.#accounts.touchToken(known.found.token.id, new Date(nowMs).toISOString())
       return known.found
     }
-    // A lookup that began before a change goes into the map of before it.
+    // A lookup that began before a change is cached in the map from before it.
     const cache = this.#cache
     const { found, expiresMs } = this.#isStored(text)
       ? await this.#stored(text, nowMs)
@@ -281,7 +290,10 @@ type Account = Pick<User, 'tenant' | 'name'>
 
 const limitKey = ({ tenant, name }: Account): string => `${tenant}/${name}`
 
-/** Whom a user name at the login means: names are those of a tenant, and neither has a "/". */
+/**
+ * Returns the account that a user name at the login means. Names are unique within a tenant, and neither part
+ * contains a "/".
+ */
 function accountOf(username: string): Account {
   const [tenant = '', name] = username.split(/\/(.*)/s)
   return name === undefined ? { tenant: DEFAULT_TENANT, name: username } : { tenant, name }

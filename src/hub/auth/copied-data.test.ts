@@ -23,7 +23,10 @@ const folder = (t: TestContext): string => {
   return made
 }
 
-/** A hub that has each kind of credential; `credentials`: what opens it, or is secret, by what it is. */
+/**
+ * Opens a hub that has each kind of credential. `credentials` lists everything that grants access or is secret, by
+ * kind.
+ */
 async function usedHub(t: TestContext) {
   const data = folder(t)
   const hub = await testingHub(t, { data, database: join(data, DATABASE) })
@@ -68,7 +71,7 @@ async function usedHub(t: TestContext) {
   return { hub, data, credentials, madeName: row.name }
 }
 
-/** All that is in the files of a folder. */
+/** Returns the content of all files in a folder. */
 const bytesOf = (dir: string): Buffer =>
   Buffer.concat(
     readdirSync(dir, { recursive: true, withFileTypes: true })
@@ -76,10 +79,13 @@ const bytesOf = (dir: string): Buffer =>
       .map((entry) => readFileSync(join(entry.parentPath, entry.name))),
   )
 
-/** The length of 256 bits in base64url: of each token's chance, and of each secret that the hub makes. */
+/** Length of 256 bits in base64url: that of each token's random part and of each secret that the hub generates. */
 const KEY_LENGTH = 43
 
-/** Every text in the bytes that could be a token, a key or an id: whole, from where a token would begin, and each piece of a key's length. */
+/**
+ * Returns every text in the bytes that could be a token, key or id: whole from where a token could begin, and each
+ * part with the length of a key.
+ */
 function textsIn(bytes: Buffer): string[] {
   const found = new Set<string>()
   for (const [text] of bytes.toString('latin1').matchAll(/[\w.+/=-]{12,}/g)) {
@@ -90,7 +96,7 @@ function textsIn(bytes: Buffer): string[] {
   return [...found]
 }
 
-/** The texts that open the hub, sign its sessions, or give the tokens of made runners. */
+/** Returns the texts that open the hub, sign its sessions, or give the tokens of provisioned runners. */
 async function opening(hub: TestHub, texts: readonly string[], { credentials, madeName }: Used) {
   const [head, payload, signature] = credentials.session.split('.')
   const signs = (key: string | Buffer) =>
@@ -142,7 +148,7 @@ test('no value of a copied database opens a hub with that data, with the key or 
   await restore({ from: backup, data: data2, lockFile: 'lock' })
   const restored = await testingHub(t, { data: data2, database: join(data2, DATABASE) })
   assert.deepEqual(await opening(restored, texts, used), [])
-  // People have their passwords, and programs their tokens; the log-ins of before are over.
+  // People use their passwords and programs their tokens. The earlier log-ins have ended.
   const me = async (token: string) => (await restored.call('GET', '/api/auth/me', token)).status
   assert.deepEqual([await me(credentials.api), await me(credentials.session)], [200, 401])
   const again = { username: 'admin', password: credentials.password }
@@ -154,7 +160,7 @@ test('no value of a copied database opens a hub with that data, with the key or 
   )
   await restored.close()
 
-  // With the key put back all is as it was.
+  // With the key put back, everything works as before.
   cpSync(join(data, 'secrets.key'), join(data2, 'secrets.key'))
   const whole = await testingHub(t, { data: data2, database: join(data2, DATABASE) })
   assert.equal((await whole.call('GET', '/api/auth/me', credentials.session)).status, 200)

@@ -127,7 +127,7 @@ test('an address that tries wrong tokens has to wait, one that enrols many machi
   for (const token of ['wrong', 'errand_enroll_wrong'])
     await assert.rejects(exchange(token, '10.0.0.1'), { code: 'rate_limited' })
   for (let i = 0; i < 6; i++) await exchange((await make()).token, '10.0.0.2')
-  // Behind one address there are many machines: one that is set up wrongly does not keep the others out.
+  // Many machines may share one address. One with a wrong setup does not lock out the others.
   await exchange((await make()).token, '10.0.0.1')
 })
 

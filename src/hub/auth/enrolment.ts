@@ -10,7 +10,7 @@ import type { Auth, Identity } from './auth.ts'
 import { LoginLimit, type LoginLimits } from './login-limit.ts'
 import { boundToMaker, isEnrolmentToken, newId, newTokenText, tokenSha256 } from './tokens.ts'
 
-/** Failed tries of one address before it must wait. */
+/** Limits the failed tries of one address before it must wait. */
 const DEFAULT_ENROLMENT_LIMITS: LoginLimits = {
   perAccount: 20,
   perAddress: 20,
@@ -21,12 +21,12 @@ const DEFAULT_ENROLMENT_LIMITS: LoginLimits = {
 export interface EnrolmentsOptions {
   accounts: AccountStore
   auth: Auth
-  /** The runner of that id that is connected now. */
+  /** Returns the connected runner with that id, if any. */
   connected(runner: TenantRunner): Promise<{ hostname: string; connected_at: string } | undefined>
   limits?: LoginLimits
 }
 
-/** Tokens that are good once: each becomes the token of one runner. */
+/** Manages tokens that work once: each is exchanged for the token of one runner. */
 export class Enrolments {
   readonly #accounts: AccountStore
   readonly #auth: Auth
@@ -40,7 +40,10 @@ export class Enrolments {
     this.#limit = new LoginLimit(options.limits ?? DEFAULT_ENROLMENT_LIMITS)
   }
 
-  /** The runners that it makes are of the user's tenant. Made by a token, it and what it is exchanged for end with that. */
+  /**
+   * Creates an enrolment token. Its runners belong to the user's tenant. If a token made it, it and the runner's
+   * token end with that token.
+   */
   async create(
     { user, token: maker }: Pick<Identity, 'user' | 'token'>,
     { name, group, expires_in_seconds }: CreateEnrollment,
@@ -65,9 +68,9 @@ export class Enrolments {
   }
 
   /**
-   * Throws `unauthorized`, `token_expired`, `token_revoked` (each saying which), and `rate_limited` instead for an address that
-   * tries many that are not good. One that is good can not be guessed, and is taken however many others were tried.
-   * Throws `conflict` for the id of a runner that is connected, which leaves the token good.
+   * Exchanges an enrolment token. Throws `unauthorized`, `token_expired` or `token_revoked`, or `rate_limited` for an
+   * address that tries many bad ones. A good token cannot be guessed, so it is accepted however many others were
+   * tried. Throws `conflict` if a runner with the id is connected; the token then stays good.
    */
   async exchange(asked: EnrollRunner, address: string): Promise<RunnerEnrolled> {
     try {
@@ -86,7 +89,7 @@ export class Enrolments {
       throw new ErrandError('unauthorized', 'This is no enrolment token (errand_enroll_…).', {
         hint: 'Make one with: errand runners enroll-token',
       })
-    // Once it is used, the one that it was used by: which is told below.
+    // If the token was used, the check below reports by which runner.
     if (token.used_at === undefined && token.runner_id !== undefined && token.runner_id !== runner_id)
       throw new ErrandError(
         'forbidden',
@@ -94,7 +97,7 @@ export class Enrolments {
         { hint: 'Make one for this machine with: errand runners enroll-token' },
       )
     const other = await this.#connected({ tenant, id: runner_id })
-    // `identify` may know the token as it was some seconds ago.
+    // `identify` may have cached the token from some seconds ago.
     if (other !== undefined && (await this.#accounts.token(token.id))?.used_at === undefined)
       throw new ErrandError(
         'conflict',
@@ -108,7 +111,7 @@ export class Enrolments {
     const made = await this.#accounts.exchangeToken(token.id, {
       id: newId('token'),
       name: `runner ${runner_id}`.slice(0, 200),
-      // A machine goes on when the admin who enrolled it does not.
+      // A machine stays enrolled when the admin who enrolled it leaves.
       tenant,
       created_by: user?.name ?? token.created_by,
       scope: 'runner',

@@ -80,7 +80,7 @@ test('networks that logins have failed from wait in one line, others each in the
   assert.deepEqual(lines(limits.windowMs), [one, other])
 })
 
-/** A limit whose waits end when the test says so. */
+/** Returns a limit whose waits end when the test says so. */
 function pacedLimit() {
   const waits: (() => void)[] = []
   const paced = { ...limits, everywhere: { perAccount: 4, paceMs: 1_000 } }
@@ -90,7 +90,7 @@ function pacedLimit() {
   })
   const begun: string[] = []
   const wants = (address: string) => limit.pace('ann', address, 0).then(() => void begun.push(address))
-  /** Until all that could follow has followed. */
+  /** Waits until everything that could follow has followed. */
   const settled = async () => {
     for (let round = 0; round < 10; round++) await new Promise((resolve) => setImmediate(resolve))
     return begun.splice(0)
@@ -114,12 +114,12 @@ test('after failures from everywhere an account is tried one by one, and never c
   assert.deepEqual(await settled(), ['10.0.0.1'])
   for (const address of ['10.0.0.1', '10.0.0.2', '10.0.0.3']) void wants(address)
   assert.deepEqual(await settled(), [], 'the next one waits')
-  // Its owner, from a network that nobody has failed from, waits for one try and not for all.
+  // The owner, from a network without failures, waits for one try and not for all of them.
   void wants('10.9.9.9')
   const order = [...(await next()), ...(await next()), ...(await next()), ...(await next())]
   assert.ok(order.indexOf('10.9.9.9') <= 1, order.join())
   assert.equal(order.length, 4)
-  // Another account is not concerned, nor is this one when time has passed.
+  // Another account is not affected, and neither is this one after some time.
   await limit.pace('bob', '10.0.0.1', 0)
   await limit.pace('ann', '10.0.0.1', limits.windowMs)
 })
@@ -136,7 +136,7 @@ test('who has logged in from a network is neither slowed down nor closed out by 
   limit.check('ann', '10.0.0.1', 0)
   void wants('10.7.7.7')
   assert.deepEqual(await settled(), ['10.7.7.7'])
-  // Its own failures count.
+  // The account's own failures count.
   times(3, () => limit.take('ann', '10.0.0.1', 0))
   assert.throws(() => limit.check('ann', '10.0.0.1', 0), limited)
 })
@@ -147,7 +147,7 @@ test('of an account that is slowed down only so many tries wait', async () => {
   const tries = Array.from({ length: 40 }, () => wants('10.1.0.1').catch(({ code }) => code as string))
   assert.deepEqual(await settled(), ['10.1.0.1'])
   assert.deepEqual(await Promise.all(tries.slice(32)), Array(8).fill('rate_limited'))
-  // That line is full, and the owner comes into another one.
+  // That line is full, but the owner gets into another one.
   void wants('10.9.9.9')
   assert.ok([...(await next()), ...(await next())].includes('10.9.9.9'))
 })

@@ -4,15 +4,18 @@ import { ErrandError } from '../../contract/errors.ts'
 import { FairTurns } from '../../platform/fair-turns.ts'
 
 export interface LoginLimits {
-  /** Failed logins of one account from one address before it must wait. */
+  /** Limits failed logins of one account from one address before it must wait. */
   perAccount: number
-  /** The same for all accounts from one address. */
+  /** Limits failed logins of all accounts from one address. */
   perAddress: number
-  /** After so many failed logins of one account from all addresses it is tried once in so long. Absent: it is not slowed down. */
+  /**
+   * Slows an account down after `perAccount` failed logins from all addresses: one try per `paceMs`. Absent for no
+   * slowdown.
+   */
   everywhere?: { perAccount: number; paceMs: number }
-  /** In this time they are forgotten again, evenly. */
+  /** Milliseconds in which failures are forgotten again, evenly. */
   windowMs: number
-  /** How many accounts and addresses are kept in mind, and how many that have logged in. */
+  /** Limits how many accounts and addresses are remembered, and how many that have logged in. */
   entries: number
 }
 export const DEFAULT_LOGIN_LIMITS: LoginLimits = {
@@ -23,11 +26,11 @@ export const DEFAULT_LOGIN_LIMITS: LoginLimits = {
   entries: 20_000,
 }
 
-/** Where a try comes from instead of an address: somebody that has shown who it is before. No address begins so. */
+/** Returns the place of a try by somebody already known, used instead of an address. No address begins like it. */
 export const knownPlace = (id: string): string => `known ${id}`
 const isKnownPlace = (address: string): boolean => address.startsWith('known ')
 
-/** No network's name. */
+/** Name of a line that no network has. */
 const FAILED_BEFORE = 'failed before'
 
 interface Bucket {
@@ -35,25 +38,26 @@ interface Bucket {
   limit: number
 }
 
-/** So many tries of an account that is slowed down may be ahead of another one. */
+/** Limits the tries of a slowed-down account that may be ahead of another. */
 const MOST_AHEAD = 32
 
 /**
- * Leaky buckets: each failure adds one to those of its account and address, and time takes them away. Failures from elsewhere
- * never close an account, they slow it down; and who has logged in from a network is not held up by what others do. A known place
- * (`knownPlace`) has an account's limit alone to itself: strangers at its address do not count there.
+ * Limits failed logins with leaky buckets: each failure adds one to the buckets of its account and address, and they
+ * drain over time. Failures from elsewhere never lock an account, they only slow it down. A network from which the
+ * account has logged in is not held up by others. A known place (`knownPlace`) has an account's limit to itself, and
+ * failures of strangers at its address do not count there.
  */
 export class LoginLimit {
   readonly #limits: LoginLimits
   readonly #wait: (ms: number) => Promise<unknown>
-  /** Oldest first: what is full and used stays, what is not used falls out. */
+  /** Buckets, oldest first: one in use stays, and unused ones drop out. */
   readonly #buckets = new Map<string, { level: number; atMs: number }>()
   /** Accounts, each with a network that it has logged in from; oldest first. */
   readonly #good = new Set<string>()
-  /** Of accounts that are slowed down, while tries wait. */
+  /** Waiting tries of accounts that are slowed down. */
   readonly #paced = new Map<string, FairTurns>()
 
-  /** `wait`: for tests. */
+  /** `wait` is replaced in tests. */
   constructor(
     limits: LoginLimits = DEFAULT_LOGIN_LIMITS,
     wait: (ms: number) => Promise<unknown> = (ms) => sleep(ms, undefined, { ref: false }),
@@ -62,17 +66,17 @@ export class LoginLimit {
     this.#wait = wait
   }
 
-  /** In whose name a try waits for its turn: its network's, or, after failures from there, that of all such networks. */
+  /** Returns the line in which a try waits: that of its network, or a shared one for all networks with failures. */
   lineOf(address: string, nowMs: number): string {
     const [, all] = this.#keys('', address)
     if (isKnownPlace(address)) return all.key
     return this.#level(all.key, all.limit, nowMs) === 0 ? all.key : FAILED_BEFORE
   }
 
-  /** Throws `rate_limited` where one more failure is too many. */
+  /** Throws `rate_limited` if one more failure is too many. */
   check(account: string, address: string, nowMs: number): void {
     const [own, all] = this.#keys(account, address)
-    // Whom others of the same network do not close out.
+    // A network the account has logged in from is not locked out by others in it.
     for (const { key, limit } of this.#isGood(own, address) ? [own] : [own, all]) {
       const level = this.#level(key, limit, nowMs)
       if (level + 1 <= limit) continue
@@ -82,8 +86,9 @@ export class LoginLimit {
   }
 
   /**
-   * Resolves when the account may be tried: at once, or, after many failures from anywhere, with one try after the other, where
-   * networks that have failed wait in one line and each other network in its own. Throws `rate_limited` where too many wait.
+   * Resolves when the account may be tried. That is at once, unless there were many failures. Then tries run one
+   * after another: networks with failures share one line, and each other network has its own. Throws `rate_limited`
+   * if too many wait.
    */
   async pace(account: string, address: string, nowMs: number): Promise<void> {
     const [own, , everywhere] = this.#keys(account, address)
@@ -103,8 +108,8 @@ export class LoginLimit {
   }
 
   /**
-   * Counts a try as a failure, from just before the password is looked at, so that tries at once count too, until
-   * `forgive`. Throws `rate_limited`.
+   * Counts a try as a failure until `forgive`. Call it just before the password is checked, so that concurrent tries
+   * count too. Throws `rate_limited`.
    */
   take(account: string, address: string, nowMs: number): void {
     this.check(account, address, nowMs)
@@ -112,7 +117,7 @@ export class LoginLimit {
       this.#set(key, Math.min(2 * limit, this.#level(key, limit, nowMs) + 1), nowMs)
   }
 
-  /** The password was right: the try does not count, and the account's earlier ones from there are forgotten. */
+  /** Forgets the try and the account's earlier failures from there, after the password was correct. */
   forgive(account: string, address: string, nowMs: number): void {
     const [own, ...others] = this.#keys(account, address)
     this.#buckets.delete(own.key)
@@ -146,7 +151,7 @@ export class LoginLimit {
   #level(key: string, limit: number, nowMs: number): number {
     const bucket = this.#buckets.get(key)
     if (bucket === undefined) return 0
-    // Where the machine's clock was set back no time has passed.
+    // If the machine's clock was set back, no time has passed.
     const goneMs = Math.max(0, nowMs - bucket.atMs)
     return Math.max(0, bucket.level - (goneMs / this.#limits.windowMs) * limit)
   }
@@ -174,7 +179,7 @@ function limited(message: string, waitMs: number): ErrandError {
   })
 }
 
-/** One machine commonly has a whole /64 of IPv6. */
+/** Returns the network of an address. One machine commonly has a whole /64 of IPv6. */
 function network(address: string): string {
   if (!isIPv6(address) || address.startsWith('::ffff:')) return address.replace('::ffff:', '')
   const [head = '', tail = ''] = address.split('::')

@@ -4,18 +4,21 @@ import { ErrandError } from '../../contract/errors.ts'
 import { FairTurns } from '../../platform/fair-turns.ts'
 
 /**
- * Hashes as `scrypt$N$r$p$salt$hash` (base64url). 16 MiB of memory a hash; OWASP names these costs as equal to
- * its first choice, which would take 128 MiB.
+ * Cost of a hash, which is stored as `scrypt$N$r$p$salt$hash` (base64url) and takes 16 MiB of memory. OWASP rates
+ * these costs as equal to its first choice, which would take 128 MiB.
  */
 const COST = { N: 16_384, r: 8, p: 5 }
 const KEY_BYTES = 32
 const MAX_MEMORY_BYTES = 256 * 1024 * 1024
-/** Same costs as a real one: a login of an unknown user takes as long as one with a wrong password. */
+/** A hash with real costs, so that a login of an unknown user takes as long as one with a wrong password. */
 const NOBODY = `scrypt$${COST.N}$${COST.r}$${COST.p}$${'A'.repeat(22)}$${'A'.repeat(43)}`
 
-/** They share libuv's four threads with every file operation of the hub, and its cores with all else. */
+/**
+ * Limits concurrent hashes: they share libuv's four threads with all file operations of the hub, and its cores with
+ * everything.
+ */
 const AT_ONCE = Math.max(1, Math.min(2, availableParallelism() - 1))
-/** Some seconds of work: who would wait longer is refused at once. */
+/** Limits the waiting hashes to some seconds of work. Whoever would wait longer is refused at once. */
 const MOST_AHEAD = 32
 
 export class Passwords {
@@ -29,8 +32,8 @@ export class Passwords {
   }
 
   /**
-   * Without a hash it takes as long and answers false. `from`: who asks; those who do take turns. `begin` is called when
-   * the turn has come; what it throws ends it. Throws `rate_limited`, before that.
+   * Verifies a password. Without a hash it takes as long and returns false. `from` names the caller; callers take
+   * turns. `begin` is called when the turn has come, and ends it if it throws. Throws `rate_limited` before that.
    */
   async verify(
     password: string,

@@ -4,15 +4,16 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { AccountStore, Session, User } from '../../stores/accounts.ts'
 import { newId, tokenSha256 } from './tokens.ts'
 
-/** How long a login lasts. */
+/** Milliseconds that a login lasts. */
 export const SESSION_MS = 12 * 60 * 60 * 1000
 
-/** Changes with the password, so that a reset ends the sessions before it. */
+/** Returns a value that changes with the password, so that a reset ends earlier sessions. */
 const generation = (user: User): string => hash('sha256', user.password_hash, 'base64url').slice(0, 16)
 
 /**
- * Sessions are JWTs, and each is looked up by the hash of its id: a logout ends it, and a user that is gone, disabled or has a new
- * password. The store has neither the id nor the secret that signs it, so a copy of the store opens no session.
+ * Issues and checks sessions. Each is a JWT that is looked up by the hash of its id. It ends with a logout, and when
+ * its user is deleted, disabled or gets a new password. The store has neither the id nor the signing secret, so a
+ * copy of the store opens no session.
  */
 export class Sessions {
   readonly #key: Uint8Array
@@ -49,7 +50,7 @@ export class Sessions {
     return { token, expires_at, session }
   }
 
-  /** The session, with its user as it is now. Throws `token_expired`, `unauthorized`, saying why. */
+  /** Returns the session with its current user. Throws `token_expired` or `unauthorized`, with the reason. */
   async open(token: string): Promise<{ user: User; session: Session }> {
     const { payload } = await jwtVerify(token, this.#key, {
       algorithms: ['HS256'],

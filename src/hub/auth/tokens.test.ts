@@ -143,7 +143,7 @@ test('a folder in the place of the file of a token is named', async (t) => {
   t.after(() => stores.close())
   const { accounts } = stores
   await ensureAdmin(accounts)
-  // As Docker leaves one where a file is mounted that is not there.
+  // Docker leaves a folder like this when a missing file is mounted.
   const file = join(folder, 'token')
   mkdirSync(file)
   await assert.rejects(ownToken({ accounts, scope: 'runner', name: 'own', file }), {

@@ -7,17 +7,20 @@ import type { AccountStore, NewToken, Token, TokenScope, User } from '../../stor
 import { diskError } from '../../stores/disk-errors.ts'
 import { Passwords } from './passwords.ts'
 
-/** The user that the operator's client token acts as. It has no password. */
+/** User that the operator's client token acts as. It has no password. */
 const CLIENT_USER = 'client'
 
 const nameOf = (scope: 'api' | 'runner'): string => `given to the hub at its start (${scope})`
 
-/** Names of tokens that the operator has chosen. One that was revoked is kept: forgotten, it would be good again at the next start. */
+/**
+ * Names of tokens that the operator has chosen. A revoked one stays in the store; if it were deleted, it would be
+ * valid again at the next start.
+ */
 export const givenTokenNames: readonly string[] = [nameOf('api'), nameOf('runner')]
 
 /**
- * Keeps the tokens that the operator has chosen, as the ones that a hub makes: their hashes. One that was chosen
- * before, and is not now, is revoked.
+ * Stores the tokens that the operator has chosen like the hub's own: as hashes. One that was chosen before and is not
+ * now is revoked.
  */
 export async function keepGivenTokens(
   accounts: AccountStore,
@@ -77,19 +80,20 @@ interface OwnToken {
   accounts: AccountStore
   scope: TokenScope
   name: string
-  /** Keeps the token's text for the next start, readable by this user only. */
+  /** Path of a file with the token's text for the next start, readable only by this user. */
   file: string
 }
 
 /**
- * Returns a token for what runs on the hub's own machine, the one of the last start while it is good: of its runner, which
- * is the tenant's, or one that acts as the hub's first admin. One that is good no more for this is revoked.
+ * Returns a token for programs on the hub's own machine, which is the one of the last start while it is valid. It is
+ * either for the tenant's runner, or it acts as the hub's first admin. A stored one that is no longer valid for this
+ * is revoked.
  */
 export async function ownToken({ accounts, scope, name, file }: OwnToken): Promise<string> {
   const kept = readKept(file)
   const found = kept === undefined ? undefined : await accounts.tokenByHash(tokenSha256(kept))
   if (found !== undefined && isGood(found, scope)) {
-    // It may be from before there were permissions.
+    // The token may be from before there were permissions.
     if (scope !== 'runner' && !found.token.as_login) await accounts.countAsLogin(found.token.id)
     return kept!
   }
@@ -120,7 +124,7 @@ function isGood({ token, user }: { token: Token; user?: User }, scope: TokenScop
   return user?.tenant === DEFAULT_TENANT && user.role === 'admin' && !user.disabled
 }
 
-/** When what this token makes ends: no later than the token, and with it. A log-in binds nothing. */
+/** Returns the expiry of what this token makes: no later than the token, and bound to it. A log-in sets no limit. */
 export function boundToMaker(
   maker: Token | undefined,
   asked?: string,
@@ -140,14 +144,14 @@ function readKept(file: string): string | undefined {
 
 export const DEFAULT_TENANT = 'default'
 
-/** Whose the tokens are that the hub has of itself: of the first tenant's admins who are not disabled the one who was first. */
+/** Returns the owner of the hub's own tokens: the first of the first tenant's admins who is not disabled. */
 async function hubAdmin(accounts: AccountStore): Promise<User | undefined> {
   const users = await accounts.users({ tenant: DEFAULT_TENANT })
   const admins = users.filter(({ role, disabled }) => role === 'admin' && !disabled)
   return admins.sort((a, b) => (a.created_at < b.created_at ? -1 : 1))[0]
 }
 
-/** Where there is no user yet: makes `admin` with a random password and answers it, this once. */
+/** Creates `admin` with a random password if there is no user yet, and returns it this once. */
 export async function ensureAdmin(
   accounts: AccountStore,
 ): Promise<{ username: string; password: string } | undefined> {
@@ -165,18 +169,18 @@ export async function ensureAdmin(
       disabled: false,
     })
   } catch (error) {
-    // Another hub on the same store was faster, and has shown its password.
+    // Another hub on the same store was faster and has shown its password.
     if (error instanceof ErrandError && error.code === 'conflict') return undefined
     throw error
   }
   return { username, password }
 }
 
-/** An id for a user, a token, a session, a place or a view. */
+/** Returns a new id for a user, token, session, place or view. */
 export const newId = (prefix: 'user' | 'token' | 'session' | 'place' | 'view'): string =>
   `${prefix}_${randomBytes(12).toString('base64url')}`
 
-/** The prefix says what a token is for, to people and to secret scanners. */
+/** Prefixes that tell people and secret scanners what a token is for. */
 const prefixes: Record<TokenScope, string> = {
   api: 'errand_api_',
   runner: 'errand_runner_',
@@ -184,7 +188,7 @@ const prefixes: Record<TokenScope, string> = {
   metrics: 'errand_metrics_',
 }
 
-/** A new token's text: 256 bits of chance, so that a plain hash of it is enough. */
+/** Returns the text of a new token: 256 random bits, so that a plain hash of it is secure. */
 export const newTokenText = (scope: TokenScope): string =>
   prefixes[scope] + randomBytes(32).toString('base64url')
 

@@ -3,7 +3,7 @@ import type { RunRecord, RunSpec } from '../../contract/run.ts'
 import type { Workflow } from '../../contract/workflow.ts'
 import type { EngineFace } from '../../engine/api.ts'
 
-/** A run of a bot as it is to be; `secrets`: values that stand nowhere in it. */
+/** Describes the run of a bot to create; `secrets` are values that appear nowhere in it. */
 export interface BotSubmission {
   run_id: string
   blueprint: string
@@ -12,7 +12,7 @@ export interface BotSubmission {
   replaces?: string
 }
 
-/** The one way in which the run of a bot begins. */
+/** Creates the runs of bots. No other way to create one is accepted. */
 export class BotSubmissions {
   readonly #engine: Pick<EngineFace, 'submit'>
   readonly #underWay = new Set<string>()
@@ -21,7 +21,10 @@ export class BotSubmissions {
     this.#engine = engine
   }
 
-  /** For `EngineOptions.admit`: quotas would be passed by otherwise. Throws `invalid_argument`, `conflict`. */
+  /**
+   * Checks a run for `EngineOptions.admit`: without it, quotas could be bypassed. Throws `invalid_argument` or
+   * `conflict`.
+   */
   admit(run: RunSpec): void {
     if (this.#underWay.has(run.run_id)) return
     if (run.blueprint === 'bot')
@@ -45,7 +48,7 @@ export class BotSubmissions {
   }
 }
 
-/** A step of the workflow, of a rollback or of a sub-workflow serves a bot. */
+/** Reports whether a step of the workflow, of a rollback or of a sub-workflow serves a bot. */
 function servesBots(workflow: unknown): boolean {
   const { steps, finally: last = [] } = workflow as Workflow
   return [...steps, ...last].some(({ rollback, ...step }) =>
@@ -57,13 +60,13 @@ function servesBots(workflow: unknown): boolean {
   )
 }
 
-/** How many bots a user may have, how long one lives, and what their data may have together. */
+/** Limits how many bots a user may have, how long one lives, and how much data they may have together. */
 export interface BotQuota {
   maxBots: number
-  /** Infinity: without end. */
+  /** Longest life in seconds; Infinity means no limit. */
   maxSeconds: number
   maxDataBytes: number
-  /** Life of one that asks for none; default: the longest, or a day where that has no end. */
+  /** Life in seconds of a bot that asks for none. Defaults to the longest life, or a day if that is infinite. */
   defaultSeconds?: number
 }
 const DAY_SECONDS = 86_400
@@ -73,11 +76,14 @@ export const DEFAULT_BOT_QUOTA: BotQuota = {
   maxDataBytes: 5 * 1024 ** 3,
 }
 
-/** Of a bot that asks for none. */
+/** Returns the life in seconds of a bot that asks for none. */
 export const defaultSeconds = ({ maxSeconds, defaultSeconds }: BotQuota): number =>
   Math.min(defaultSeconds ?? (Number.isFinite(maxSeconds) ? maxSeconds : DAY_SECONDS), maxSeconds)
 
-/** Throws `bot_exists` and `quota_exceeded` where one more bot of this id is one too many beside the open runs of its owner. */
+/**
+ * Throws `bot_exists` if the owner has an open bot with this id, and `quota_exceeded` if the owner may have no more
+ * bots.
+ */
 export function checkQuota(botId: string, open: readonly RunRecord[], { maxBots }: BotQuota): void {
   const same = open.find(({ workflow_name }) => workflow_name === botId)
   if (same !== undefined)
@@ -97,8 +103,8 @@ export function checkQuota(botId: string, open: readonly RunRecord[], { maxBots 
 }
 
 /**
- * One thing at a time for each key, in the order in which they were asked for. In this process alone, which is enough: a
- * second hub on the same data does not start (`data_folder_locked`).
+ * Runs one piece of work at a time for each key, in the order of the calls. It covers only this process, which is
+ * enough: a second hub on the same data does not start (`data_folder_locked`).
  */
 export class OwnerLocks {
   readonly #last = new Map<string, Promise<unknown>>()
@@ -118,7 +124,7 @@ export class OwnerLocks {
   }
 }
 
-/** Whose bots: names are unique within a tenant. */
+/** Identifies the owner of bots: names are unique within a tenant. */
 export interface BotOwner {
   owner: string
   tenant: string

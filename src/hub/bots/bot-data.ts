@@ -19,12 +19,12 @@ import type { BotDataStore, KeptData } from '../../stores/sqlite/bot-data.ts'
 import { type BotOwner, OwnerLocks } from './bot-admission.ts'
 import type { KnownBots } from './bot-view.ts'
 
-/** The questions to the runner that has the data. */
+/** Asks the runner that has the data. */
 export interface DataAsks {
-  /** Throws what the runner says, or `unavailable`. */
+  /** Throws what the runner reports, or `unavailable`. */
   answer(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<DataAnswer>
   body(of: TenantRunner, ask: DataAsk, withinMs: number): Promise<Readable>
-  /** Takes what a runner sends; throws `not_found` where nobody waits for it. */
+  /** Takes what a runner sends. Throws `not_found` if nobody waits for it. */
   take(tenant: string, askId: string, body: Readable): Promise<void>
 }
 
@@ -33,25 +33,25 @@ export interface BotDataPlacesOptions {
   store: BotDataStore
   asks: DataAsks
   known: KnownBots
-  /** The most that all data of one user may have together. */
+  /** Limits the bytes of all data of one user together. */
   limitBytes: number
 }
 
 const MEASURED_WITHIN_MS = 2_000
 const DONE_WITHIN_MS = 60_000
 
-/** The data that a run of a bot is to have. */
+/** Describes the data that a run of a bot should have. */
 export interface DataOrder {
   botId: string
-  /** As it was asked for now; undefined: as before. */
+  /** Data that the request asks for; undefined to keep them as before. */
   given?: WantedData
-  /** Of the run in whose place this one comes. */
+  /** The run that this one replaces, and its data. */
   before?: { data?: BotData; run: RunRecord }
-  /** The runner that its owner has named. */
+  /** Runner that the owner has named. */
   runner?: string
 }
 
-/** The data of all bots: where they are, how much they may have, and what becomes of them. */
+/** Manages the data of all bots: where they are, how large they may be, and when they are removed. */
 export class BotDataPlaces {
   readonly #options: BotDataPlacesOptions
   readonly #ups = new OwnerLocks()
@@ -60,7 +60,10 @@ export class BotDataPlaces {
     this.#options = options
   }
 
-  /** Of the run that is to be; undefined: none. Throws `quota_exceeded`, and `conflict` where it could not find its data, or they would not fit. */
+  /**
+   * Returns the data of a run to create, or undefined if it has none. Throws `quota_exceeded`, and `conflict` if the
+   * run could not reach its data or they would not fit.
+   */
   async planned(of: BotOwner, { botId, given, before, runner }: DataOrder): Promise<BotData | undefined> {
     const asked = given ?? before?.data
     if (asked === undefined || asked === false) return undefined
@@ -85,7 +88,7 @@ export class BotDataPlaces {
     return runner === undefined && home !== undefined ? { ...data, runner: home } : data
   }
 
-  /** The container of the run is up, and has its data there from now on. */
+  /** Records that the container of the run is up, and that the bot's data are there from now on. */
   async up(runId: string): Promise<void> {
     const run = await this.#options.engine.get(runId)
     if (run?.blueprint !== 'bot') return
@@ -101,19 +104,19 @@ export class BotDataPlaces {
     const created_at = new Date().toISOString()
     const kept = await this.#options.store.get({ tenant, owner, bot_id })
     const standing = await this.#standing(kept, bytes(data))
-    // Where more may stand than its limit says, all of it goes on counting.
+    // If more data may be there than the limit allows, the larger old limit still counts.
     const limit_bytes = standing === undefined || standing > bytes(data) ? kept!.limit_bytes : bytes(data)
     await this.#options.store.put({
       ...{ tenant, owner, bot_id, runner, path: data.path, limit_bytes, created_at },
     })
   }
 
-  /** Throws `not_found`. */
+  /** Returns the data of a bot. Throws `not_found`. */
   async get(of: BotOwner, botId: string): Promise<BotDataView> {
     return await this.#view(await this.#kept(of, botId))
   }
 
-  /** Without an owner: those of the whole tenant. */
+  /** Lists the data of an owner, or of the whole tenant if none is given. */
   async list(of: { tenant: string; owner?: string }): Promise<BotDataList> {
     const kept = await this.#options.store.list(of)
     return {
@@ -122,7 +125,7 @@ export class BotDataPlaces {
     }
   }
 
-  /** The bytes that stand there now; undefined where nobody can say. */
+  /** Measures the bytes that are there now; undefined if they cannot be measured. */
   async measured(of: BotOwner, botId: string, runner: string | undefined): Promise<number | undefined> {
     const { asks } = this.#options
     const id = runner ?? (await this.#options.store.get({ ...of, bot_id: botId }))?.runner
@@ -136,14 +139,17 @@ export class BotDataPlaces {
     }
   }
 
-  /** A tar, as its runner sends it. Throws `not_found`, `unavailable`. */
+  /** Returns the data as a tar, as the runner sends it. Throws `not_found` or `unavailable`. */
   async export(of: BotOwner, botId: string): Promise<Readable> {
     const { runner, limit_bytes } = await this.#kept(of, botId)
     const ask = { what: 'export', bot_id: botId, ...of, limit_bytes } as const
     return await this.#options.asks.body({ tenant: of.tenant, id: runner }, ask, DONE_WITHIN_MS)
   }
 
-  /** For good. The bot has ended. `forget`: also where the runner is away, which then keeps them. Throws `not_found`, `conflict`, `unavailable`. */
+  /**
+   * Removes the data for good, after the bot has ended. With `forget`, it works even if the runner is away; the files
+   * then stay there. Throws `not_found`, `conflict` or `unavailable`.
+   */
   async remove(of: BotOwner, botId: string, { forget }: { forget: boolean }): Promise<void> {
     const { store, asks, known } = this.#options
     const { runner } = await this.#kept(of, botId)
@@ -189,14 +195,17 @@ export class BotDataPlaces {
     return { ...view, bytes, in_use }
   }
 
-  /** The bytes that may not fit a limit: measured where it is below the one before. */
+  /** Returns the bytes that might not fit the limit: 0 unless it is below the old one; then they are measured. */
   async #standing(kept: KeptData | undefined, limitBytes: number): Promise<number | undefined> {
     if (kept === undefined || kept.limit_bytes <= limitBytes) return 0
     const { tenant, owner, bot_id, runner } = kept
     return await this.measured({ tenant, owner }, bot_id, runner)
   }
 
-  /** A limit is what counts for the quota: one that is lowered must hold for what stands there. */
+  /**
+   * Checks that a lowered limit still covers the data that are there, because the limit is what counts toward the
+   * quota.
+   */
   async #checkFits(of: BotOwner, botId: string, wanted: number, kept: KeptData | undefined): Promise<void> {
     for (const { workflow } of await this.#options.known.openRuns(of, botId)) {
       const { data } = botOf(workflow).args
@@ -222,7 +231,7 @@ export class BotDataPlaces {
     )
   }
 
-  /** Data that are there count, and those of runs that have not been up yet. */
+  /** Checks the quota. It counts existing data and those of runs that have not been up yet. */
   async #checkQuota(of: BotOwner, botId: string, wanted: number): Promise<void> {
     const { store, known, limitBytes } = this.#options
     const byBot = new Map<string, number>()
@@ -249,7 +258,7 @@ export class BotDataPlaces {
     )
   }
 
-  /** Where the last attempt of an open run was put. */
+  /** Returns the runner of the last attempt of an open run. */
   async #runnerOf({ run_id }: RunRecord): Promise<string> {
     const { steps } = await this.#options.engine.view(run_id)
     const runner = steps[0]?.instances[0]?.attempts.at(-1)?.runner
@@ -264,7 +273,7 @@ export class BotDataPlaces {
   }
 }
 
-/** Of a text that the contract has checked. */
+/** Returns the bytes of a size that the contract has validated. */
 const bytes = ({ size }: Pick<BotData, 'size'>): number => parseBytes(String(size))!
 
 const defined = <T extends object>(given: T): T =>

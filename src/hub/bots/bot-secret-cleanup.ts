@@ -15,8 +15,9 @@ export interface BotSecretCleanupOptions {
 }
 
 /**
- * Deletes the secrets of bots that have served. Those of a bot that has crashed stay, so that it can be begun again, until it is stopped, another
- * run takes its place or its run is removed; those of other runs are kept for a retry, until the run is removed.
+ * Deletes secrets of bots that are no longer needed. Those of a crashed bot stay, so that it can be restarted, until
+ * it is stopped, another run replaces it, or its run is removed. Those of other runs stay for a retry, until the run
+ * is removed.
  */
 export class BotSecretCleanup {
   readonly #options: BotSecretCleanupOptions
@@ -25,17 +26,17 @@ export class BotSecretCleanup {
     this.#options = options
   }
 
-  /** The run has ended. */
+  /** Drops all secrets of a run that has ended, in the background. Those of a crashed bot stay. */
   dropAll(runId: string): void {
     this.#drop(runId)
   }
 
-  /** The run has ended, and is not begun again as it was. */
+  /** Drops all secrets of a run that has ended and will not be restarted unchanged. */
   async dropNow(run: Pick<RunRecord, 'run_id' | 'tenant'>): Promise<void> {
     await this.#options.secrets.dropOfRun(run)
   }
 
-  /** The container of the run is up: its image is there. */
+  /** Drops the image password of a run whose container is up: its image is there. */
   dropPassword(runId: string): void {
     this.#drop(runId, SOURCE_PASSWORD)
   }
@@ -44,7 +45,7 @@ export class BotSecretCleanup {
   async sweep(): Promise<void> {
     const { engine, secrets } = this.#options
     for (const [index, { tenant, run_id }] of (await secrets.runs()).entries()) {
-      // There may be one for each run that is kept, and the hub serves meanwhile.
+      // There may be one for each stored run, and the hub serves requests meanwhile.
       if (index % 100 === 99) await setImmediate()
       const wasBeginning = engine.isBeginning(run_id)
       const run = await engine.get(run_id)
@@ -79,7 +80,7 @@ export class BotSecretCleanup {
   }
 }
 
-/** The attempt of a bot's run that has its image, and where; undefined where none has told so yet. */
+/** Returns the attempt of a bot's run that has its image, with its runner; undefined if none has reported that yet. */
 export function pulledBy({ steps }: RunView): { attempt_id: string; runner: string } | undefined {
   const attempt = steps[0]?.instances[0]?.attempts.at(-1)
   if (attempt?.runner === undefined) return undefined

@@ -7,7 +7,7 @@ import { moves } from '../../engine/core/transitions.ts'
 import { MemoryRunStore } from '../../stores/runs/memory.ts'
 import { botMoves, botState, isLive, KnownBots, type Standing } from './bot-view.ts'
 
-/** The phases that may follow each; a bot whose image is there has neither of the first two. */
+/** The phases that may follow each. A bot whose image is there has neither of the first two. */
 const phases: Readonly<Record<string, readonly string[]>> = {
   none: botPhases,
   building: ['running'],

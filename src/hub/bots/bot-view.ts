@@ -10,7 +10,7 @@ import { isFinalRun, type Reason, type RunStatus } from '../../contract/status.t
 import type { EngineFace } from '../../engine/api.ts'
 import type { BotOwner } from './bot-admission.ts'
 
-/** The run that a bot is now, and one that is to take its place or failed to. */
+/** The current run of a bot, and a run that should replace it or has failed to. */
 interface BotRuns {
   current: RunRecord
   update?: RunRecord
@@ -23,7 +23,7 @@ const modes = {
   image: 'image',
 } as const satisfies Record<BotSource['mode'], BotView['deployment_mode']>
 
-/** Of the runs of one bot, newest first. */
+/** Picks them from the runs of one bot, newest first. */
 function botRuns(runs: readonly RunRecord[]): BotRuns | undefined {
   const [newest] = runs
   if (newest === undefined) return undefined
@@ -33,18 +33,21 @@ function botRuns(runs: readonly RunRecord[]): BotRuns | undefined {
     : { current: newest }
 }
 
-/** A restart takes the slot of the run before it, and waits for it; an update has one of its own. */
+/**
+ * Reports whether the run is an update: it has its own slot. A restart takes the slot of the run before it, and waits
+ * for it.
+ */
 export const isUpdate = (run: RunRecord, old: RunRecord): boolean =>
   botOf(run.workflow).slot !== botOf(old.workflow).slot
 
-/** The old run is still there, or was when the new one ended. */
+/** Reports whether the old run is still open, or was when the new one ended. */
 const outlived = (run: RunRecord, old: RunRecord): boolean =>
   !isFinalRun(old.status) || (isFinalRun(run.status) && (run.finished_at ?? '') < (old.finished_at ?? ''))
 
-/** The knowledge of a run by its steps, where they were looked at. */
+/** The details of runs whose steps were read. */
 export type Seen = Readonly<Record<string, RunView | undefined>>
 
-/** How an attempt is just now, where its runner has told. */
+/** Returns the live state of an attempt, if its runner has reported one. */
 export type LiveOf = (attemptId: string) => BotLive | undefined
 
 export function botView(
@@ -127,11 +130,11 @@ function lifeOf(run: RunRecord, seen: Seen, live: LiveOf) {
 
 const lastAttempt = (view: RunView | undefined) => view?.steps[0]?.instances[0]?.attempts.at(-1)
 
-/** A bot has one step: that it was this one which ended the run says nothing. */
+/** Removes the text about the step: a bot has only one, so that it ended the run says nothing. */
 export const withoutStep = (message: string | undefined) => message?.replace(STEP_ENDED, '')
 const STEP_ENDED = new RegExp(`^Step "${BOT_STEP}" (failed|interrupted): `)
 
-/** A restart waits for one run alone, whatever its slot is called. */
+/** Returns why a run waits. A restart waits for only one run, whatever its slot is called. */
 function waitsFor({ status, waiting, replaces, workflow, workflow_name }: RunRecord): string | undefined {
   if (waiting === undefined) return undefined
   if (status === 'queued' && replaces !== undefined) return `It waits for the end of ${replaces}.`
@@ -140,15 +143,15 @@ function waitsFor({ status, waiting, replaces, workflow, workflow_name }: RunRec
   return `${waiting} (its data are on runner "${data.runner}"; to go on without them: errand bot stop ${workflow_name}, and start it without --data)`
 }
 
-/** The facts that the state of a bot is read off. */
+/** The facts that determine the state of a bot. */
 export interface Standing {
   status: RunStatus
   reason?: Reason
-  /** The last phase that its attempt reported. */
+  /** Last phase that its attempt reported. */
   phase?: string
 }
 
-/** While its run is open: a bot that begins again after a failure is at its start. */
+/** States while the run is open. A bot that starts again after a failure is in `start`. */
 const byPhase: Readonly<Record<string, BotState>> = {
   building: 'building',
   pulling: 'pulling',
@@ -156,7 +159,7 @@ const byPhase: Readonly<Record<string, BotState>> = {
   restarting: 'start',
 }
 
-/** Once it has ended. One that ended by itself, with exit code 0, has stopped. */
+/** States after the run has ended. A bot that ended by itself with exit code 0 is `stopped`. */
 const byEnd: Readonly<Record<Exclude<RunStatus, 'queued' | 'running'>, BotState>> = {
   success: 'stopped',
   canceled: 'stopped',
@@ -164,7 +167,7 @@ const byEnd: Readonly<Record<Exclude<RunStatus, 'queued' | 'running'>, BotState>
   interrupted: 'crashed',
 }
 
-/** The state that users see. */
+/** Returns the state that users see. */
 export function botState({ status, reason, phase }: Standing): BotState {
   if (status === 'queued') return 'start'
   if (status === 'running') return (phase === undefined ? undefined : byPhase[phase]) ?? 'start'
@@ -173,7 +176,7 @@ export function botState({ status, reason, phase }: Standing): BotState {
 
 const ends = ['stopped', 'crashed', 'timeout'] as const
 
-/** The states that may follow each, as users see them; ARCHITECTURE.md draws them. */
+/** The states that may follow each state that users see. ARCHITECTURE.md shows them as a diagram. */
 export const botMoves: Readonly<Record<BotState, readonly BotState[]>> = {
   start: ['building', 'pulling', 'running', ...ends],
   building: ['running', ...ends],
@@ -184,15 +187,15 @@ export const botMoves: Readonly<Record<BotState, readonly BotState[]>> = {
   timeout: [],
 }
 
-/** Whether it has not ended: something still follows. */
+/** Reports whether the bot has not ended. */
 export const isLive = (state: BotState): boolean => botMoves[state].length > 0
 
 /** Statuses of runs that have not ended. */
 export const open = ['queued', 'running'] as const
-/** Runs looked at for a list with those that have ended. */
+/** Limits the runs read for a list that includes ended bots. */
 const LISTED_RUNS = 500
 
-/** Looks bots up: each is the newest of the runs that bear its id. */
+/** Looks up bots. A bot is the newest of the runs with its id. */
 export class KnownBots {
   readonly #engine: Pick<EngineFace, 'list' | 'view'>
 
@@ -203,17 +206,17 @@ export class KnownBots {
     this.#live = live
   }
 
-  /** Newest first: those of one bot, or of all. */
+  /** Returns the open runs of one bot, or of all, newest first. */
   async openRuns(of: BotOwner, botId?: string): Promise<RunRecord[]> {
     return await this.#runs({ ...of, botId, statuses: open })
   }
 
-  /** The run that the bot is, or was last; undefined: there is no such bot. */
+  /** Returns the current or last run of the bot, or undefined if there is no such bot. */
   async find(of: BotOwner, botId: string): Promise<RunRecord | undefined> {
     return botRuns(await this.#runs({ ...of, botId }))?.current
   }
 
-  /** Throws `not_found`. */
+  /** Returns the runs of the bot. Throws `not_found`. */
   async runs(of: BotOwner, botId: string): Promise<BotRuns> {
     const found = botRuns(await this.#runs({ ...of, botId }))
     if (found !== undefined) return found
@@ -222,19 +225,22 @@ export class KnownBots {
     })
   }
 
-  /** Throws `not_found`. */
+  /** Returns the view of the bot. Throws `not_found`. */
   async view(of: BotOwner, botId: string): Promise<BotView> {
     const { current, update } = await this.runs(of, botId)
     return await this.#view({ current, update }, () => true)
   }
 
-  /** Newest first. Without an owner: those of the whole tenant; `ended`: also those that have. */
+  /**
+   * Lists bots, newest first: those of an owner, or of the whole tenant if none is given. `ended` includes ended
+   * ones.
+   */
   async list(of: { tenant: string; owner?: string }, { ended }: { ended: boolean }): Promise<BotView[]> {
     const live = await this.#runs({ ...of, statuses: open })
     const runs = ended ? withLive(await this.#runs(of), live) : live
     const byBot = Map.groupBy(runs, ({ owner, workflow_name }) => JSON.stringify([owner, workflow_name]))
     const views: BotView[] = []
-    // What has ended is told by its record; looking at its whole log would take too long for a list.
+    // Ended bots are shown from their records: reading their whole logs would take too long for a list.
     for (const group of byBot.values())
       views.push(await this.#view(botRuns(group)!, ({ status }) => !isFinalRun(status)))
     return ended ? views : views.filter(({ state }) => isLive(state))
@@ -259,7 +265,7 @@ export class KnownBots {
   }
 }
 
-/** A bot that lives on while others come and go has the older run. Newest first. */
+/** Adds bots that still run but whose run is older than all listed ones. Newest first. */
 function withLive(newest: readonly RunRecord[], live: readonly RunRecord[]): RunRecord[] {
   const listed = new Set(newest.map(({ run_id }) => run_id))
   return [...newest, ...live.filter(({ run_id }) => !listed.has(run_id))]

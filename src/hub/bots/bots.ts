@@ -33,23 +33,23 @@ export interface BotsOptions {
   engine: EngineFace
   secrets: Secrets
   uploads: Uploads
-  /** Where data of bots are, and who is asked for them. */
+  /** Stores where the data of bots are, and asks their runners about them. */
   data: { store: BotDataStore; asks: DataAsks }
   quota: BotQuota
-  /** Throws `invalid_argument` where no runner that is there could ever hold it. Absent: any may be held. */
+  /** Throws `invalid_argument` if no present runner can ever hold the bot. Absent means that any bot fits. */
   checkRoom?(ask: BotAsk): void
-  /** How a bot's attempt is just now, as its runner has told; default: nothing is known. */
+  /** Returns the live state of a bot's attempt, as its runner reported it. By default nothing is known. */
   live?(attemptId: string): BotLive | undefined
-  /** For how long its runner has been heard of without a break; default: for ever. */
+  /** Returns how long its runner has been connected without a break, in milliseconds. By default long enough. */
   heardForMs?(attemptId: string): number
-  /** How long the run of an update must have been up before it takes the place of the one before. */
+  /** Milliseconds that the run of an update must be up before it replaces the one before. */
   settleMs?: number
   log: Log
 }
 
 const DEFAULT_SETTLE_MS = 5_000
 
-/** The bots of all users: each is the newest of the runs that bear its id. */
+/** The bots of all users. A bot is the newest of the runs with its id. */
 export class Bots {
   readonly #options: BotsOptions
   readonly #locks = new OwnerLocks()
@@ -74,12 +74,12 @@ export class Bots {
     })
   }
 
-  /** For `EngineOptions.admit`. Throws `invalid_argument`, `conflict`. */
+  /** Checks a run for `EngineOptions.admit`. Throws `invalid_argument` or `conflict`. */
   admit(run: RunSpec): void {
     this.#submissions.admit(run)
   }
 
-  /** After the engine has taken up its runs: goes on with what a stop of the hub has interrupted. */
+  /** Continues what a stop of the hub has interrupted. Call it after the engine has resumed its runs. */
   async resume(): Promise<void> {
     const { engine, uploads, log } = this.#options
     await this.#secretCleanup.sweep()
@@ -88,7 +88,7 @@ export class Bots {
     const up: RunRecord[] = []
     for (const run of runs) if (isUp(await engine.view(run.run_id))) up.push(run)
     for (const run of runs) {
-      // Of two that are up the newer one says where its data are to be.
+      // If two are up, the newer one determines where its data belong.
       if (up.includes(run) && !up.some(({ replaces }) => replaces === run.run_id))
         await this.data.up(run.run_id)
       const old = runs.find(({ run_id }) => run_id === run.replaces)
@@ -99,12 +99,12 @@ export class Bots {
     uploads.keepOnly(() => uploadsInUse(engine, uploads))
   }
 
-  /** Told of the events of each commit: one may hold that a container is up and that its run has ended. */
+  /** Takes the events of each commit. One commit may say both that a container is up and that its run has ended. */
   seen(runId: string, events: readonly RunEvent[]): void {
     const hasEnded = events.at(-1)?.type === 'run.finished'
     if (hasEnded) this.#secretCleanup.dropAll(runId)
     if (!events.some((event) => event.type === 'attempt.phase' && event.phase === 'running')) return
-    // Its image is there, and the password for that has served.
+    // The image is there, so its password is no longer needed.
     if (!hasEnded) this.#secretCleanup.dropPassword(runId)
     this.data
       .up(runId)
@@ -116,12 +116,15 @@ export class Bots {
       )
   }
 
-  /** Throws `bot_exists`, `quota_exceeded`, `invalid_argument` (also where no runner could hold it), `not_found` (the upload). */
+  /**
+   * Starts a bot. Throws `bot_exists`, `quota_exceeded`, `invalid_argument` (also if no runner could hold it), and
+   * `not_found` for a missing upload.
+   */
   async start(of: BotOwner, given: StartBot): Promise<BotStarted> {
     const request = await uploaded(of.tenant, given, this.#options.uploads)
     const run_id = newRunId()
     const options = { ...this.#life(), slot: run_id }
-    // What is wrong with it is told before its data are looked for.
+    // Faults of the request are reported before its data are looked up.
     botRun(request, options)
     return this.#locked(of, async () => {
       checkQuota(given.bot_id, await this.#known.openRuns(of), this.#options.quota)
@@ -136,7 +139,7 @@ export class Bots {
     })
   }
 
-  /** The same bot from its start, once the present run has ended. Throws `not_found`, `conflict`, `invalid_argument`. */
+  /** Starts the same bot again once the current run has ended. Throws `not_found`, `conflict` or `invalid_argument`. */
   restart(of: BotOwner, botId: string): Promise<BotStarted> {
     return this.#locked(of, async () => {
       const { current, update } = await this.#known.runs(of, botId)
@@ -168,7 +171,10 @@ export class Bots {
     })
   }
 
-  /** A new run beside the present one, which ends once the new one is up. Throws `not_found`, `conflict`, `invalid_argument`. */
+  /**
+   * Starts a new run next to the current one, which ends once the new one is up. Throws `not_found`, `conflict` or
+   * `invalid_argument`.
+   */
   async update(of: BotOwner, botId: string, given: UpdateBot): Promise<BotStarted> {
     const change = await uploaded(of.tenant, given, this.#options.uploads)
     return this.#locked(of, async () => {
@@ -196,7 +202,7 @@ export class Bots {
     })
   }
 
-  /** Ends all runs of the bot; of one that has ended only its secrets go. Throws `not_found`. */
+  /** Ends all runs of the bot. If it has ended already, only its secrets are deleted. Throws `not_found`. */
   stop(of: BotOwner, botId: string, by: string): Promise<BotView> {
     return this.#locked(of, async () => {
       const { current } = await this.#known.runs(of, botId)
@@ -206,19 +212,22 @@ export class Bots {
     })
   }
 
-  /** Throws `not_found`. */
+  /** Returns the bot. Throws `not_found`. */
   async get(of: BotOwner, botId: string): Promise<BotView> {
     return await this.#known.view(of, botId)
   }
 
-  /** With what stands in its place for data now. Throws `not_found`. */
+  /** Returns the bot with the current size of its data. Throws `not_found`. */
   async status(of: BotOwner, botId: string): Promise<BotView> {
     const bot = await this.get(of, botId)
     if (bot.data === undefined) return bot
     return { ...bot, data: { ...bot.data, bytes: await this.data.measured(of, botId, bot.data.runner) } }
   }
 
-  /** For good; `force`: ends the bot before, and forgets them where their runner is away. Throws `not_found`, `conflict`, `unavailable`. */
+  /**
+   * Removes the data for good. With `force`, it ends the bot first, and forgets the data even if their runner is
+   * away. Throws `not_found`, `conflict` or `unavailable`.
+   */
   async removeData(
     of: BotOwner,
     botId: string,
@@ -232,17 +241,20 @@ export class Bots {
     await this.#locked(of, () => this.data.remove(of, botId, { forget: force }))
   }
 
-  /** The run that the bot is now, or was last. Throws `not_found`. */
+  /** Returns the current or last run of the bot. Throws `not_found`. */
   async run(of: BotOwner, botId: string): Promise<RunRecord> {
     return (await this.#known.runs(of, botId)).current
   }
 
-  /** Newest first. Without an owner: those of the whole tenant; `ended`: also those that have. */
+  /**
+   * Lists bots, newest first: those of an owner, or of the whole tenant if none is given. `ended` includes ended
+   * ones.
+   */
   async list(of: { tenant: string; owner?: string }, { ended }: { ended: boolean }): Promise<BotView[]> {
     return await this.#known.list(of, { ended })
   }
 
-  /** May be called twice. Bots go on. */
+  /** Stops; bots keep running. May be called twice. */
   async close(): Promise<void> {
     this.#options.uploads.close()
     await this.#rollingUpdates.close()
@@ -253,7 +265,7 @@ export class Bots {
     this.#options.checkRoom?.({ tenant, host, limits: botOf(workflow).args.limits })
   }
 
-  /** An update has failed: its place for data is the one before again. */
+  /** Makes the data belong to the old run again after an update has failed. */
   async #stays(runId: string): Promise<void> {
     const { engine } = this.#options
     const run = await engine.get(runId)
@@ -290,7 +302,7 @@ export class Bots {
   }
 }
 
-/** Its container is up, or was. */
+/** Reports whether its container is or was up. */
 const isUp = (view: RunView): boolean => pulledBy(view) !== undefined
 
 const underWay = (botId: string, { run_id }: RunRecord): ErrandError =>
@@ -299,7 +311,7 @@ const underWay = (botId: string, { run_id }: RunRecord): ErrandError =>
     details: { run_id },
   })
 
-/** The operator may have shortened the life of bots since it was started. */
+/** Limits the life of the bot, because the operator may have shortened it since the bot was started. */
 const livesAtMost = (workflow: Workflow, maxSeconds: number): Workflow => ({
   ...workflow,
   steps: workflow.steps.map((step) => {

@@ -12,22 +12,28 @@ import { botView, isUpdate, open, withoutStep } from './bot-view.ts'
 import type { Bots } from './bots.ts'
 import { logTail } from './log-tail.ts'
 
-/** Answers of jobs that neither start nor stop a bot are kept for a while, in memory: nothing hangs on them. */
+/** Number of answers in memory of jobs that neither start nor stop a bot. Losing one does no harm. */
 const KEPT_ANSWERS = 1_000
-/** Before the id of the run. */
+/** Prefix of a stop job's id, before the id of the run. */
 const STOP = 'stop_'
-/** Open runs of one bot: there is one, and one in whose place it comes, and one to take its. */
+/**
+ * Limits the open runs of one bot that are read: at most the current one, the one it replaces and the one that
+ * replaces it.
+ */
 const MOST_RUNS = 10
 const head = { blueprint: 'bot_runner' } as const
 
 export interface JobsOptions {
   bots: Bots
   engine: EngineFace
-  /** A log is waited for so long within a request; after that the job goes on by itself. */
+  /** Milliseconds that a request waits for a log. After that the job continues by itself. */
   logMs: number
 }
 
-/** The bot runner's jobs: each is one call of `Bots`. The job that starts or stops a bot is told by its run, whose id it bears. */
+/**
+ * Runs the bot runner's jobs; each is one call of `Bots`. A job that starts or stops a bot has the id of the bot's
+ * run, and that run gives its state.
+ */
 export class Jobs {
   readonly #options: JobsOptions
   readonly #kept = new Map<string, { of: BotOwner; answer: JobAnswer }>()
@@ -36,7 +42,7 @@ export class Jobs {
     this.#options = options
   }
 
-  /** Carries out a job; what went wrong stands in the answer, but for failures of the hub itself. */
+  /** Runs a job. The answer reports what went wrong; only failures of the hub itself are thrown. */
   async run(of: BotOwner, job: Job): Promise<JobAnswer> {
     if (job.action === 'start' || job.action === 'restart') return await this.#begun(of, job)
     const job_id = `job_${randomText(16)}`
@@ -47,7 +53,7 @@ export class Jobs {
     return await this.get(of, `${STOP}${(answer.data as unknown as BotView).run_id}`)
   }
 
-  /** Throws `not_found`. */
+  /** Returns the answer of a job. Throws `not_found`. */
   async get(of: BotOwner, jobId: string): Promise<JobAnswer> {
     const kept = this.#kept.get(jobId)
     if (kept !== undefined && kept.of.owner === of.owner && kept.of.tenant === of.tenant) return kept.answer
@@ -61,7 +67,7 @@ export class Jobs {
     return await this.#start(jobId, { bot_id: run.workflow_name, run_id: jobId })
   }
 
-  /** A job that stops a bot is done once all that it has stopped has ended. */
+  /** Answers a job that stops a bot: it is done once everything it stopped has ended. */
   async #stop(of: BotOwner, job_id: string, run: RunRecord): Promise<JobAnswer> {
     const { engine } = this.#options
     const ofBot = { ...of, workflow_name: run.workflow_name, blueprint: 'bot' }
@@ -75,7 +81,7 @@ export class Jobs {
     return { job_id, ...head, ...state, data: { ...data } }
   }
 
-  /** A job that starts a bot is where its run is: `init` until that has a runner. */
+  /** Answers a job that starts a bot from the state of its run: `init` until the run has a runner. */
   async #start(runId: string, data: Record<string, unknown>): Promise<JobAnswer> {
     const { status, reason, message, steps } = await this.#options.engine.view(runId)
     const instance = steps[0]?.instances[0]
@@ -104,7 +110,7 @@ export class Jobs {
     return await this.#start(bot.run_id, { ...bot })
   }
 
-  /** A log that takes long is read on, and told by `get`. */
+  /** Answers in time. A log that takes longer is read to its end, and `get` returns it. */
   async #inTime(
     of: BotOwner,
     working: Promise<JobAnswer>,

@@ -9,7 +9,7 @@ type Piece = { stream: 'stdout' | 'stderr'; text: string }
 
 const time = (seq: number) => new Date(Date.UTC(2026, 0, 1) + seq * 1000).toISOString()
 
-/** A log of these outputs, each with some events of other kinds before it. */
+/** Builds a log of these outputs, each after some events of other kinds. */
 function logOf(pieces: readonly Piece[], between = 0) {
   const events: RunEvent[] = []
   const bytes = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
@@ -31,7 +31,7 @@ function logOf(pieces: readonly Piece[], between = 0) {
   return { engine, last: events.length, run: { run_id: 'run_1' } }
 }
 
-/** The same, cut forward. */
+/** Returns the same lines, cut from the start. */
 function forward(pieces: readonly Piece[]): string[] {
   const lines = new StreamLines<Piece['stream']>()
   const all = pieces.flatMap(({ stream, text }) =>

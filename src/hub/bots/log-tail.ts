@@ -3,7 +3,7 @@ import { type BotLogs, type LogLine, MAX_LOG_LINES } from '../../contract/bots/b
 import type { EngineFace } from '../../engine/api.ts'
 
 export interface LogWanted {
-  /** The last so many lines. */
+  /** Number of last lines to return. */
   tail: number
   search?: string
   /** Milliseconds since 1970. */
@@ -11,18 +11,18 @@ export interface LogWanted {
   stream?: StreamName
 }
 
-/** Most text that is looked at for one answer, and that goes into it. */
+/** Limits the text that is read for one answer, and the text that the answer contains. */
 const MAX_LOOKED_CHARACTERS = 64 * 1024 * 1024
 const MAX_ANSWER_CHARACTERS = 4 * 1024 * 1024
 const MAX_LINE_CHARACTERS = 64 * 1024
-/** Events looked at together: more and more of them, as long as they have little text. An event has 256 KiB at most. */
+/** Number of events in the first read. Reads grow while their events have little text; an event has 256 KiB at most. */
 const FIRST_CHUNK = 8
 const LAST_CHUNK = 512
 const CHUNK_CHARACTERS = 1024 * 1024
-/** Most events that are looked at for one answer. */
+/** Limits the events that are read for one answer. */
 const MAX_EVENTS = 200_000
 
-/** Whether a line is one of those wanted. */
+/** Returns a function that reports whether a line is wanted. */
 export function wants({ search, sinceMs, stream }: Omit<LogWanted, 'tail'>): (line: LogLine) => boolean {
   const needle = search?.toLowerCase()
   return (line) =>
@@ -33,7 +33,7 @@ export function wants({ search, sinceMs, stream }: Omit<LogWanted, 'tail'>): (li
 
 type Reads = Pick<EngineFace, 'watch' | 'output'>
 
-/** The last lines of a run's output up to the event `upTo`, read from its end on. */
+/** Returns the last lines of a run's output up to the event `upTo`, reading backward from there. */
 export async function logTail(
   engine: Reads,
   { run_id }: { run_id: string },
@@ -46,7 +46,7 @@ export async function logTail(
   let found: LogLine[] = []
   let [looked, answered] = [0, 0]
   const cut = new Set<LogLine>()
-  // What is searched for may stand in the rest of a long line.
+  // The searched text may be in the rest of a long line.
   let isCutSearched = false
   let to = upTo
   let size = FIRST_CHUNK
@@ -55,7 +55,7 @@ export async function logTail(
     const chunk = await readChunk(engine, run_id, { from, to })
     if (chunk.characters < CHUNK_CHARACTERS) size = Math.min(size * 2, LAST_CHUNK)
     else size = Math.max(size / 2, FIRST_CHUNK)
-    // What is open at the end of a portion was read whole with the one after it.
+    // A line that is open at the end of this chunk was read completely with the chunk after it.
     const whole = chunk.lines.filter((line) => !(line.open && seen.has(line.stream)))
     const lines = whole.filter(isWanted)
     for (const line of whole.filter((each) => chunk.cut.has(each))) {
@@ -79,13 +79,13 @@ export async function logTail(
 
 interface Chunk {
   lines: LogLine[]
-  /** Those of them that are longer than what is kept of them. */
+  /** Lines that are longer than what is returned of them. */
   cut: Set<LogLine>
   characters: number
   firstTime?: string
 }
 
-/** The lines that end, or go on, in these events; each from its beginning, also where that is before them. */
+/** Returns the lines that end or continue in these events, each from its beginning, even if that is before them. */
 async function readChunk(
   engine: Reads,
   runId: string,
@@ -126,7 +126,7 @@ async function readChunk(
   return chunk
 }
 
-/** The part of a line that stands before this place of a stream. */
+/** Returns the part of a line that is before this offset of a stream. */
 async function lineBegun(
   engine: Reads,
   runId: string,
@@ -137,7 +137,7 @@ async function lineBegun(
   return bytes.subarray(bytes.lastIndexOf('\n') + 1).toString('utf8')
 }
 
-/** The newest of them, as many as fit. */
+/** Returns as many of the newest lines as fit. */
 function bounded(lines: readonly LogLine[]): LogLine[] {
   let characters = 0
   let from = lines.length

@@ -10,19 +10,22 @@ import { shellWord } from '../../platform/text.ts'
 import type { Secrets } from '../secrets.ts'
 import { pulledBy } from './bot-secret-cleanup.ts'
 
-/** A run as it is to be begun again, with the secrets that it has. */
+/** Describes a run to start again, with the secrets that it has. */
 export interface RestartSpec {
   run: RunRecord & { workflow: Workflow }
   secrets: Record<string, string>
 }
 
-/** A password that the run keeps serves one pull or fetch: after that the image is taken where it is. */
+/**
+ * Returns the spec to restart a run. A stored password serves only one pull or fetch; later starts use the image that
+ * is there.
+ */
 export async function restartSpec(
   record: RunRecord,
   { engine, secrets }: { engine: Pick<EngineFace, 'view'>; secrets: Secrets },
 ): Promise<RestartSpec> {
   const run = { ...record, workflow: withoutRefresh(record.workflow as Workflow) }
-  // Before the run is looked at: the password goes once that has told that the image is there.
+  // Read before the run is looked at, because the password is deleted once the run reports that its image is there.
   const values = await secrets.ofRun(run)
   if (!botOf(run.workflow).secrets.includes(SOURCE_PASSWORD)) return { run, secrets: values }
   const by = pulledBy(await engine.view(run.run_id))
@@ -31,15 +34,15 @@ export async function restartSpec(
   return { run: { ...run, workflow: withPulledImage(run.workflow, by) }, secrets: variables }
 }
 
-/** Returns the workflow without `refresh`, which was for that one start. */
+/** Returns the workflow without `refresh`, which applied only to that one start. */
 function withoutRefresh(workflow: Workflow): Workflow {
   const { refresh: _, ...args } = workflow.steps[0]!.args as BotServeArgs
   return { ...workflow, steps: [{ ...workflow.steps[0]!, args }] }
 }
 
 /**
- * The request that a bot would have been started with as it is to be: what was not given stays, of `env` and
- * `env_vars` each variable by itself. `kept`: its source, where none was given.
+ * Returns the request that would have started the changed bot. What was not given stays; `env` and `env_vars` are
+ * merged variable by variable. `kept` is its source if none was given.
  */
 export function changedRequest(
   run: RunRecord,
@@ -65,14 +68,14 @@ export function changedRequest(
     ...defined(without(given, { data: true })),
     limits: BotLimits.parse({ ...limits, ...defined(given.limits ?? {}) }),
     restart: BotRestart.parse({ ...restart, ...defined(given.restart ?? {}) }),
-    // A variable that was plain may become a secret, and the other way round.
+    // A plain variable may become a secret, and the other way round.
     env: { ...without(env, given.env_vars), ...given.env },
     env_vars: { ...without(variables, given.env), ...given.env_vars },
   }
   return ownSource ? { request } : { request, kept: { source, password, storedPassword } }
 }
 
-/** Returns the parts of the source that stay beside code that was given: the things that it needs, where it is of the same language. */
+/** Returns the parts of the source that stay when new code is given: its dependencies, if the language is the same. */
 function stayingSource(source: BotSource, given: BotChange): Partial<BotRequest> {
   const isCode = given.code !== undefined || given.files !== undefined
   if (source.mode === 'simple' && isCode) {
@@ -90,7 +93,10 @@ function stayingSource(source: BotSource, given: BotChange): Partial<BotRequest>
 
 const endingOf = (path: string): string | undefined => /\.[a-z]+$/.exec(path)?.[0]
 
-/** Of an image that needs a password: without one it is not pulled, and what is there is meant. */
+/**
+ * Reports whether the image is the same. An image that needs a password is not pulled without one, so then the
+ * present one is meant.
+ */
 function isSameImage(source: BotSource, given: BotChange, fields: readonly string[]): boolean {
   if (source.mode !== 'image' || (source.registry_auth ?? source.pulled) === undefined) return false
   return (
@@ -108,13 +114,16 @@ const without = <T>(from: Readonly<Record<string, T>>, names: Readonly<Record<st
 
 interface EndedBot {
   source: BotSource
-  /** Names of secrets that went with it. */
+  /** Names of its secrets. */
   names: readonly string[]
-  /** Name of one that the hub keeps on, where that is the password of its source. */
+  /** Name of the stored secret that is the password of its source. */
   storedPassword?: string
 }
 
-/** The bot has ended, and a run of it would lack these secrets: what starts it again, under the same id. */
+/**
+ * Returns the error that the bot has ended and that a new run would lack these secrets, with the command that starts
+ * it again under the same id.
+ */
 export function mustStartAnew(botId: string, { source, names, storedPassword }: EndedBot): ErrandError {
   const variables = names.filter((name) => name !== SOURCE_PASSWORD).map((name) => `-e ${name}`)
   const given = startOptions(source, storedPassword).map(shellWord)

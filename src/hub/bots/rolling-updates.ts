@@ -8,23 +8,23 @@ import type { LiveOf } from './bot-view.ts'
 
 type Run = Pick<RunRecord, 'run_id'>
 
-/** Between two looks at a run whose health is waited for. */
+/** Milliseconds between looks at a run whose health check has no result yet. */
 const LOOK_MS = 300
 
 interface RollingUpdatesOptions {
   engine: EngineFace
   live: LiveOf
   heardForMs(attemptId: string): number
-  /** Told of the run before where it goes on. */
+  /** Called with the run before when it stays. */
   stays(runId: string): Promise<void>
   log: Log
   settleMs: number
 }
 
 /**
- * Updates under way: a run that is to take the place of another. When it has been up for `settleMs`, by its log, and is
- * healthy where it has a check, the other one is canceled; when it ends before, or is unhealthy, the other one stays. All that is known stands in the runs, so that a
- * restarted hub goes on.
+ * Follows updates, in which a new run replaces an old one. All state is in the runs, so a restarted hub continues.
+ * - Once the new run was up for `settleMs`, by its log, and is healthy if it has a check, the old one is canceled.
+ * - If the new run ends before that, or is unhealthy, the old one stays.
  */
 export class RollingUpdates {
   readonly #options: RollingUpdatesOptions
@@ -35,7 +35,7 @@ export class RollingUpdates {
     this.#options = options
   }
 
-  /** Twice is once. */
+  /** Follows an update; a repeat changes nothing. */
   follow(run: Run, old: Run): void {
     if (this.#under.has(run.run_id)) return
     const work = this.#replace(run.run_id, old.run_id)
@@ -50,7 +50,7 @@ export class RollingUpdates {
     this.#under.set(run.run_id, work)
   }
 
-  /** May be called twice. */
+  /** Stops following updates; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     await Promise.all(this.#under.values())
@@ -70,7 +70,8 @@ export class RollingUpdates {
         const attempt = steps[0]?.instances[0]?.attempts.at(-1)
         if (attempt?.phase?.name !== 'running' || attempt.phase.since !== up.time) break
         const { health, engine_away_since } = live(attempt.attempt_id) ?? {}
-        // A runner tells of a check when it is back, and its engine too: before that there may be one.
+        // After a break the runner, and its engine too, reports whether there is a check. Until then there may be
+        // one.
         const isKnown = engine_away_since === undefined && heardForMs(attempt.attempt_id) >= settleMs
         if (isKnown && (health === undefined || health.state === 'healthy'))
           return await this.#retire(oldId, `Updated to ${runId}.`)
@@ -84,7 +85,7 @@ export class RollingUpdates {
     }
   }
 
-  /** The next time that its container is up; undefined once the run has ended. */
+  /** Returns when its container is up the next time, or undefined once the run has ended. */
   async #nextUp(runId: string, after: number): Promise<{ seq: number; time: string } | undefined> {
     const { signal } = this.#stop
     for await (const event of this.#options.engine.watch(runId, after, signal, { outputBytes: 0 }))
@@ -98,7 +99,7 @@ export class RollingUpdates {
     try {
       await this.#options.engine.cancel(runId, { message })
     } catch (error) {
-      // It has ended by itself meanwhile, or was removed since.
+      // The run has ended by itself in the meantime, or was removed since.
       if (!(error instanceof ErrandError && (error.code === 'run_ended' || error.code === 'run_not_found')))
         throw error
     }

@@ -13,17 +13,17 @@ import { allRuns } from '../ops/retention.ts'
 
 export interface UploadsOptions {
   dir: string
-  /** Most bytes of all uploads of a tenant. Default: 2 GiB. */
+  /** Limits the bytes of all uploads of a tenant. Default: 2 GiB. */
   maxTenantBytes?: number
   log: Log
 }
 
 const MAX_TENANT_BYTES = 2 * 1024 ** 3
 const SWEEP_MS = 3_600_000
-/** An upload that no bot has yet: its bot is about to be started. */
+/** Milliseconds that an upload without a bot stays: its bot may be about to start. */
 const UNUSED_MS = 3_600_000
 
-/** Archives with the code of bots, in files named by their SHA-256, a folder for each tenant. */
+/** Stores archives with the code of bots, in files named by their SHA-256, with one folder per tenant. */
 export class Uploads {
   readonly #options: UploadsOptions
   #timer: NodeJS.Timeout | undefined
@@ -33,8 +33,8 @@ export class Uploads {
   }
 
   /**
-   * Keeps the bytes; the same bytes again are kept once. Throws `body_too_large`, `quota_exceeded`, `disk_full`, and
-   * then leaves the rest of them unread.
+   * Stores the bytes; equal bytes are stored once. Throws `body_too_large`, `quota_exceeded` or `disk_full`, and then
+   * leaves the rest of them unread.
    */
   async put(tenant: string, bytes: Readable): Promise<Upload> {
     const { maxTenantBytes = MAX_TENANT_BYTES } = this.#options
@@ -46,7 +46,7 @@ export class Uploads {
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 })
       await using file = await open(part, 'wx', 0o600)
-      // Left as it is where this throws: a request that is destroyed takes its answer with it.
+      // Not destroyed if this throws: a destroyed request takes its answer with it.
       for await (const chunk of bytes.iterator({ destroyOnReturn: false })) {
         length += chunk.length
         if (length > MAX_UPLOAD_BYTES) throw tooLarge()
@@ -74,7 +74,7 @@ export class Uploads {
     }
   }
 
-  /** As `put`, of an archive in base64. Throws `invalid_argument`. */
+  /** Same as `put`, for an archive in base64. Throws `invalid_argument`. */
   async putText(tenant: string, base64: string): Promise<Upload> {
     const text = base64.replace(/\s+/g, '')
     if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(text))
@@ -84,7 +84,7 @@ export class Uploads {
     return await this.put(tenant, Readable.from([Buffer.from(text, 'base64')]))
   }
 
-  /** Keeps one that is about to be used for another while. Throws `not_found`. */
+  /** Extends the life of an upload that is about to be used. Throws `not_found`. */
   async use(tenant: string, upload: string): Promise<void> {
     const now = new Date()
     try {
@@ -94,7 +94,7 @@ export class Uploads {
     }
   }
 
-  /** Throws `not_found`. */
+  /** Opens an upload. Throws `not_found`. */
   async open(tenant: string, upload: string): Promise<{ bytes: number; stream: Readable }> {
     const path = this.pathOf(tenant, upload)
     try {
@@ -109,7 +109,7 @@ export class Uploads {
     return join(this.#folder(tenant), upload)
   }
 
-  /** From now on, and again each hour: removes what is not among those in use, once it is an hour old. */
+  /** Removes uploads that are not in use and are an hour old; now and then every hour. */
   keepOnly(inUse: () => Promise<ReadonlySet<string>>): void {
     const sweep = () =>
       void this.sweep(inUse, Date.now()).catch((error: Error) =>
@@ -136,7 +136,7 @@ export class Uploads {
     return removed
   }
 
-  /** May be called twice. */
+  /** Stops the hourly removal; may be called twice. */
   close(): void {
     clearInterval(this.#timer)
   }
@@ -148,7 +148,7 @@ export class Uploads {
     return bytes
   }
 
-  /** A tenant's name is no file name. */
+  /** Returns the folder of a tenant, whose name may not be valid as a file name. */
   #folder(tenant: string): string {
     return join(this.#options.dir, hash('sha256', tenant).slice(0, 32))
   }
@@ -179,7 +179,7 @@ const full = (most: number) =>
     hint: 'Those that no bot uses are removed within two hours; deleting ended runs of bots lets go of theirs.',
   })
 
-/** An archive in the request becomes an upload; one that is named must be there. */
+/** Turns an archive in the request into an upload. An upload that is named must exist. */
 export async function uploaded<T extends Pick<StartBot, 'archive' | 'upload' | 'git_url'>>(
   tenant: string,
   { archive, ...request }: T,
@@ -196,7 +196,7 @@ export async function uploaded<T extends Pick<StartBot, 'archive' | 'upload' | '
   return request
 }
 
-/** Paths of those that a run of a bot is made of. */
+/** Returns the paths of the uploads that runs of bots use. */
 export async function uploadsInUse(engine: EngineFace, uploads: Uploads): Promise<Set<string>> {
   const used = new Set<string>()
   for await (const { tenant, workflow } of allRuns(engine, { blueprint: 'bot' })) {

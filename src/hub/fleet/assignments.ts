@@ -17,21 +17,21 @@ export const NOTHING_KEPT: Marks = { reports: 0, stdout: 0, stderr: 0 }
 
 export interface AssignmentsOptions {
   runners: ReadonlyMap<RunnerKey, Runner>
-  /** Called for one that takes no slot and no place in the queue any more. */
+  /** Called when an attempt no longer takes a slot or a place in the queue. */
   drop(assignment: Assignment): void
   log: Log
-  /** Absent: there are none. */
+  /** Source of secret values; absent when the hub has none. */
   secrets?: SecretSource
-  /** Groups whose runners are made; absent: there are none. */
+  /** Groups with provisioned runners; absent when there are none. */
   made?: MadeGroups
   signal: AbortSignal
 }
 
-/** All attempts that the fleet was given and that have not ended, and how they end. */
+/** Holds every attempt that the fleet was given and that has not ended, and ends attempts that no runner ends. */
 export class Assignments {
   readonly #options: AssignmentsOptions
   readonly #assignments = new Map<string, Assignment>()
-  /** Runs that are set aside, and the runners that may have something of them. */
+  /** Runs that are set aside, each with the runners that may still have something of it. */
   readonly #aside = new Map<string, Set<RunnerKey>>()
 
   constructor(options: AssignmentsOptions) {
@@ -75,7 +75,7 @@ export class Assignments {
     if (this.#assignments.get(attempt_id) === assignment) this.#assignments.delete(attempt_id)
   }
 
-  /** Lets go of all attempts of the run. What their runners have of them they keep, since nobody answers them. */
+  /** Drops all attempts of the run. Their runners keep what they have of them, because nobody answers them. */
   setAside(runId: string): void {
     const runners = this.#aside.get(runId) ?? new Set()
     this.#aside.set(runId, runners)
@@ -89,26 +89,26 @@ export class Assignments {
     }
   }
 
-  /** The run is set aside no more. Answers the runners that may have something of it. */
+  /** Ends the setting aside of the run. Returns the runners that may have something of it. */
   takeBack(runId: string): Iterable<RunnerKey> {
     const runners = this.#aside.get(runId) ?? []
     this.#aside.delete(runId)
     return runners
   }
 
-  /** Whether the run is set aside, of which this runner has something. */
+  /** Reports whether the run is set aside, and if so notes that this runner has something of it. */
   isAside(runId: string, runner: RunnerKey): boolean {
     const runners = this.#aside.get(runId)
     runners?.add(runner)
     return runners !== undefined
   }
 
-  /** Nothing was heard of it under its new epoch. */
+  /** Replaces the inbox with an empty one, since nothing has arrived under the new epoch yet. */
   nextEpoch(assignment: Assignment): void {
     assignment.inbox = this.#inbox(assignment, NOTHING_KEPT)
   }
 
-  /** How many wait for a runner, by group. */
+  /** Counts the attempts that wait for a runner, by group. */
   waiting(): Map<string, number> {
     const waiting = new Map<string, number>()
     for (const { stage, spec } of this.#assignments.values()) {
@@ -119,7 +119,7 @@ export class Assignments {
     return waiting
   }
 
-  /** Those of a tenant that wait for a runner, in the order in which they came, and why. */
+  /** Lists the attempts of a tenant that wait for a runner, in order of arrival, each with the reason. */
   whyWaiting(tenant: string): { spec: AttemptSpec; why: string }[] {
     const found: { spec: AttemptSpec; why: string; arrival: number }[] = []
     for (const { stage, spec, arrival, need } of this.#assignments.values())
@@ -128,7 +128,7 @@ export class Assignments {
     return found.sort((a, b) => a.arrival - b.arrival)
   }
 
-  /** Those that wait in the queue. */
+  /** Lists the attempts that wait in the queue. */
   queued(): Assignment[] {
     return [...this.#assignments.values()].filter(({ queue }) => queue !== undefined)
   }
@@ -138,7 +138,10 @@ export class Assignments {
     return held.filter(({ stage }) => stage.type === 'placed' && stage.runner === runner.key)
   }
 
-  /** Ends it from here, however long the store takes. A runner that still has it is told when it next speaks of it. */
+  /**
+   * Ends the attempt from the hub, however long the store takes. A runner that still has it learns so when it next
+   * mentions it.
+   */
   settle(assignment: Assignment, end: AttemptEnd): void {
     if (assignment.stage.type === 'ending' || isAside(assignment)) return
     this.#options.drop(assignment)
@@ -146,7 +149,7 @@ export class Assignments {
     void this.#tell(assignment, end)
   }
 
-  /** As `settle`, for one that vanished: where it was canceled before, that is what it ends with. */
+  /** Settles an attempt that has vanished. If it was canceled before, it ends as canceled. */
   settleVanished(assignment: Assignment, end: AttemptEnd): void {
     const { cancel } = assignment
     this.settle(assignment, cancel ? { ...canceled(cancel.reason), message: end.message } : end)
@@ -198,7 +201,7 @@ export class Assignments {
     return stage.type === 'placed' ? this.#options.runners.get(stage.runner)?.link : undefined
   }
 
-  /** The runner's report of the end is committed. */
+  /** Releases the attempt once the end that its runner reported is committed. */
   #ended(assignment: Assignment): void {
     this.#linkOf(assignment)?.acks.release(assignment)
     this.#options.drop(assignment)
@@ -208,65 +211,76 @@ export class Assignments {
 
 export const canceled = (reason: Reason): AttemptEnd => ({ type: 'ended', outcome: 'canceled', reason })
 
+/**
+ * Stage of an attempt in the fleet. `settle` leads from every stage but `aside` to `ending`, and `setAside` leads from
+ * every stage to `aside`.
+ * - `waiting`: it is in the queue. `assigning` once a runner has room for it.
+ * - `assigning`: `placed` once that is committed, or `parked` if the engine no longer wants it.
+ * - `placed`: its runner has it or gets it. `waiting` again if the runner does not take it. The attempt is removed once
+ *   the end that the runner reports is committed.
+ * - `parked`: `ending` with a cancel; the end of the run removes the attempt.
+ * - `ending`: the attempt is removed once its end is committed.
+ * - `aside`: final.
+ */
 type Stage =
   | { type: 'waiting'; why: string }
-  /** A runner is chosen, which is being committed. */
+  /** A runner is chosen, and the choice is being committed. */
   | { type: 'assigning'; runner: RunnerKey }
   | { type: 'placed'; runner: RunnerKey }
-  /** The engine wants it no more; a cancel or the run's end follows. */
+  /** The engine no longer wants it. A cancel or the end of the run follows. */
   | { type: 'parked' }
-  /** Its end, made here, is being committed. */
+  /** The hub ended it, and that end is being committed. */
   | { type: 'ending' }
-  /** Its run was set aside: it is no concern of the fleet any more. */
+  /** The run was set aside, so the fleet no longer handles the attempt. */
   | { type: 'aside' }
 
 /**
- * Which process of the runner was last sent `start`, with which storage. `unknown`: a hub process before this one may have
- * sent it, to the storage that it was placed on or to none that is still there.
+ * Names the runner process that `start` was last sent to, with its storage. `unknown` means that an earlier hub
+ * process may have sent it, either to the storage that the attempt was placed on or to one that no longer exists.
  */
 export type Sent =
   | { type: 'never' }
   | { type: 'unknown'; storage: string | undefined }
   | { type: 'to'; boot: string; storage: string | undefined }
 
-/** An attempt, as the fleet has it. */
+/** An attempt as the fleet sees it. */
 export interface Assignment {
   readonly spec: AttemptSpec
   readonly sink: AttemptSink
-  /** `key` is equal for equal needs. */
+  /** The need, with a `key` that is equal for equal needs. */
   need: { need: Need; key: string }
-  /** Equal for the steps of its run that share its workspace. */
+  /** Equal for all steps of a run that share a workspace. */
   readonly workspace: string
-  /** Grows from one to the next that came. */
+  /** Order of arrival: each new attempt gets a higher number. */
   arrival: number
-  /** By the steady clock: since then it waits, or has waited last. */
+  /** Start of its current or last wait, in milliseconds of the monotonic clock. */
   waitsSinceMs: number
-  /** Where it waits. */
+  /** The queue it waits in, if it waits. */
   queue: UserQueue | undefined
-  /** The last under which it was handed out; 0: never. */
+  /** Last epoch under which it was handed out; 0 if it never was. */
   epoch: number
-  /** The demands of the group that it was placed in, as its run's log has them. */
+  /** The box that its group demands, as recorded in the log of its run when it was placed. */
   box: GroupBox
   stage: Stage
   inbox: Inbox
   sent: Sent
-  /** The runner has said that it has it. */
+  /** True once the runner has reported that it has the attempt. */
   begun: boolean
-  /** The last that its runner has told of the bot that it is. */
+  /** The last state that the runner reported, if the attempt is a bot. */
   live?: BotLive
   cancel?: { reason: Reason; force: boolean }
-  /** Given and not taken yet, by id, oldest first. */
+  /** Inputs that were sent but not yet taken, by id, oldest first. */
   readonly inputs: Map<string, AttemptInput>
-  /** Runners that rejected it, and what is said of each. */
+  /** Runners that rejected it, each with the reason to show. */
   readonly rejections: Map<RunnerKey, string>
 }
 
 export const boxOf = ({ isolation, network }: Partial<Placement> = {}): GroupBox => ({ isolation, network })
 
-/** Whether its run was set aside while something of it was waited for. */
+/** Reports whether the run was set aside while the caller waited for something of this attempt. */
 export const isAside = ({ stage }: Assignment): boolean => stage.type === 'aside'
 
-/** The runner it is with, or will be when that is committed. */
+/** Returns the runner that has the attempt, or will have it once that is committed. */
 export function runnerOf({ stage }: Assignment): RunnerKey | undefined {
   return stage.type === 'assigning' || stage.type === 'placed' ? stage.runner : undefined
 }

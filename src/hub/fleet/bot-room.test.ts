@@ -58,7 +58,7 @@ test('what operators allow counts, each of the limits', () => {
     })
   connect('small', { bots: { most: { work_bytes: GB / 2 } } })
   assert.throws(() => check({}, { runner: 'small' }), { message: /^limits\.work is 1GB; .* is 512 MB/ })
-  // One of an older release tells nothing of that: it refuses by itself.
+  // A runner of an older release reports no limits: it refuses by itself.
   connect('old')
   check({ processes: 100_000, memory: '2GB', cpus: 4 })
 })

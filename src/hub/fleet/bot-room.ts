@@ -6,7 +6,7 @@ import { isNamed, suits } from './matching.ts'
 import { sizeText } from './placement.ts'
 import type { Runner } from './roster.ts'
 
-/** A bot that is to be: where it may go, and what it asks for. */
+/** Describes a bot to create: where it may go and which limits it asks for. */
 export interface BotAsk {
   tenant: string
   host: Pick<Requirements, 'runner' | 'group' | 'labels'>
@@ -18,14 +18,14 @@ type Amounts = Readonly<Record<Limit, number>>
 const limits: readonly Limit[] = ['memory', 'cpus', 'processes', 'disk', 'work', 'log']
 
 /**
- * Throws `invalid_argument`, with both numbers, where none of the runners that could have the bot may ever hold it.
- * Where none is there that could have it, or one is away and may come back, it is let through, and waits.
+ * Throws `invalid_argument`, with both numbers, if no eligible runner can ever hold the bot. The bot is let through,
+ * and waits, if no eligible runner is connected or if one that is away and may come back is large enough.
  */
 export function checkBotRoom(runners: Iterable<Runner>, { tenant, host, limits: asked }: BotAsk): void {
   const able = [...runners].filter((each) => each.tenant === tenant && isNamed(each, host))
   const present = able.filter((each) => each.link && suits(each, { ...host, containers: true }))
   if (present.length === 0) return
-  // What engine one has that is away is not known after a restart of the hub.
+  // After a restart, the hub does not know which container engine a disconnected runner has.
   const away = able.filter((each) => !each.link && each.awaited && suits(each, host))
   const wanted = amountsOf(asked)
   const holds = (runner: Runner, which = limits) =>
@@ -63,7 +63,7 @@ const amountsOf = ({ memory, cpus, processes, disk, work = DEFAULT_WORK, log }: 
   log: parseBytes(String(log))!,
 })
 
-/** As its operator has set it. */
+/** Returns the limits that the operator of the runner has set for bots; infinite where none is set. */
 function capOf({ hello }: Runner): Amounts {
   const { memory_bytes, cpus, processes, disk_bytes, work_bytes, log_bytes } = hello?.bots?.most ?? {}
   const [memory, disk, work, log] = [memory_bytes, disk_bytes, work_bytes, log_bytes]

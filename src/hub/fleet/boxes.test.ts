@@ -89,7 +89,7 @@ test('what a group asks for is added where it is placed, and kept with that', as
       image: 'node:22',
     },
   )
-  // A runner that is named is of whatever group it is.
+  // A runner that is named may be of any group.
   const named = world.submit('ann', { runner: 'r1' }, { isolation: 'none' })
   const sent = new Map(world.sent.map(({ runner, spec }) => [spec.attempt_id, { runner, spec }]))
   const of = ({ spec }: typeof asked) => {
@@ -106,7 +106,7 @@ test('what a group asks for is added where it is placed, and kept with that', as
     image: 'node:22',
   })
   assert.deepEqual(asked.box, group)
-  // The operator asks for less from now on: what was placed before keeps what it was placed with.
+  // The operator asks for less from now on. What is already placed stays with its old box.
   world.groupBoxes = {}
   world.dispatch.startOn(asked, world.runners.get(key('r1'))!)
   assert.equal(world.sent.at(-1)!.spec.isolation, 'sandbox')
@@ -117,7 +117,7 @@ test('a runner that comes back without the box is not sent what it was given bef
   const runner = world.connect('r1', { isolation: both })
   const asked = world.submit('ann', {}, { isolation: 'sandbox' })
   world.disconnect('r1', true)
-  // As after a downgrade: it says nothing of boxes any more.
+  // After a downgrade the runner reports no boxes any more.
   runner.hello = { ...runner.hello!, isolation: undefined }
   runner.link = { boot: 'again', sendText: () => assert.fail('sent'), send: () => {} } as never
   world.dispatch.startOn(asked, runner)
@@ -136,7 +136,7 @@ test('a run waits for the runner with its files, whose boxes are not known while
   world.dispatch.begun(first)
   world.end(first)
   world.disconnect('r1', true)
-  // As a hub that was started anew knows it: from its store, which has nothing of boxes.
+  // After a restart the hub knows the runner from its store, which has no boxes.
   const runner = world.runners.get(key('r1'))!
   runner.hello = { ...runner.hello!, isolation: undefined }
   world.connect('r2', { isolation: both })

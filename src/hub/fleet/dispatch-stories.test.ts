@@ -53,7 +53,7 @@ function happen(world: TestingDispatch, index: number, told: Chapter): void {
       run && { run_id: run, attempt_id: `${run}.${index}` },
     )
   } else if (what === 'connect') {
-    // With less than it holds it would be over what it offers, as it may be.
+    // With less than it holds it would exceed what it offers, which is allowed.
     if (runner && runner.held.size > 0) return
     if (runner) runner.draining = false
     const bots = { cpu_overcommit: overcommit }
@@ -80,7 +80,7 @@ function assertSound(world: TestingDispatch): void {
   for (const waiting of world.waiting) assert.ok(!world.running.includes(waiting))
 }
 
-/** All runners are there: nothing waits for ever, and nothing is kept for what is over. */
+/** Connects all runners, and checks that nothing waits forever and no room stays reserved for finished attempts. */
 async function assertAllEnds(world: TestingDispatch): Promise<void> {
   await setImmediate()
   for (const runner of world.runners.values()) [runner.drained, runner.draining] = [false, false]

@@ -126,7 +126,7 @@ test('nothing waits for ever, however large it is and however much is small', ()
         ) {
           const choice = choices[round % choices.length]!
           for (let i = 0; i < 2; i++) world.submit(users[(choice + i) % 4]!, { cpus: 1 })
-          // Late ones overtake nothing by ending late.
+          // Late attempts overtake nothing because they end late.
           const { running } = world
           world.end(running[choice % Math.min(2, running.length)]!)
           assert.deepEqual(world.complaints(), [])
@@ -211,7 +211,7 @@ test('two steps of a run that wait with different needs move on when its runner 
   const [, small, large] = [step(1, 0), step(2, 1), step(3, 2)]
   world.connect('r2', { slots: 1 })
   world.disconnect('r1')
-  // Its placing is committed.
+  // Wait until the placement is committed.
   await setImmediate()
   assert.deepEqual(small.stage, { type: 'placed', runner: key('r2') })
   assert.equal(large.stage.type, 'waiting')
@@ -290,7 +290,7 @@ test('a runner that comes back gets what waits for its files, though another was
   const other = world.connect('other')
   world.submit('bob', { cpus: 1 })
   const large = step(2)
-  // It comes after that, and passes it over.
+  // This one arrives later and passes it over.
   world.submit('bob', { cpus: 1 })
   assert.ok(other.keptFor)
   world.connect('home')

@@ -12,35 +12,40 @@ import type { Runner } from './roster.ts'
 import { commandStart } from './runner-commands.ts'
 import { FairShare, type User } from './wait-queues.ts'
 
-/** How long what waits is told nothing, and is passed over. */
+/** Configures how long waiting attempts may be passed over and how often they get a new reason. */
 export interface Patience {
-  /** How often what waits is passed over for what is smaller, before a runner is kept for it. Default 10. */
+  /**
+   * Number of times a waiting attempt is passed over for smaller ones before a runner is reserved for it. Default 10.
+   */
   patience?: number
-  /** The longest that a runner is kept so. Default 600,000. */
+  /** Longest time that a runner stays reserved, in milliseconds. Default 600,000. */
   keepMs?: number
-  /** Those that wait are told at most so often that the reason has changed. Default 500. */
+  /** Shortest time between two updates of the reason for waiting, in milliseconds. Default 500. */
   tellEveryMs?: number
 }
 
 export interface DispatchOptions extends Patience {
   runners: ReadonlyMap<RunnerKey, Runner>
   assignments: Assignments
-  /** Groups whose runners are made; absent: there are none. */
+  /** Groups with provisioned runners; absent when there are none. */
   made?: MadeGroups
   signal: AbortSignal
 }
 
-/** Who gets which attempt: what is free, the queue of those that wait, and why they do. */
+/**
+ * Decides which runner gets which attempt. It tracks free room, queues the attempts that wait, and knows why each
+ * waits. The stages of an attempt are those of `Stage` in `assignments.ts`.
+ */
 export class Dispatch {
   readonly affinity = new RunAffinity()
   readonly #options: DispatchOptions
   readonly #fairShare = new FairShare()
   readonly #queue: Queue
-  /** The sink wants these no more: a cancel or the end of the run takes them away. */
+  /** Attempts that the sink no longer wants. A cancel or the end of the run takes them away. */
   readonly #parked = new Set<Assignment>()
-  /** Placed or told to wait, while their creation is committed. */
+  /** Attempts that were placed or told to wait while their creation is being committed. */
   readonly #reserved = new Map<string, { arrival: number; waiting?: string }>()
-  /** The attempts that hold room on a runner, and whose they are. */
+  /** Attempts that hold room on a runner, each with the user who owns it. */
   readonly #places = new Map<string, { runner: Runner; user: User }>()
   #arrivals = 0
 
@@ -67,7 +72,7 @@ export class Dispatch {
     })
   }
 
-  /** Called where a runner has come, gone, or has more or less to do. */
+  /** Called when a runner has come or gone, or has more or less to do. */
   changed: () => void = () => {}
 
   #told(): void {
@@ -75,7 +80,7 @@ export class Dispatch {
     this.#options.made?.changed()
   }
 
-  /** Groups make their runners now, or do so no more: what waits has other needs. */
+  /** Recomputes the needs of waiting attempts after groups have started or stopped provisioning their runners. */
   groupsChanged(): void {
     for (const assignment of this.#options.assignments.queued()) {
       const need = needIn(assignment.spec, this.#options.made)
@@ -88,17 +93,20 @@ export class Dispatch {
     this.#options.made?.changed()
   }
 
-  /** Those that wait are told again why, soon. */
+  /** Soon updates the reason for waiting of every attempt in the queue. */
   retell(): void {
     this.#queue.retell()
   }
 
-  /** As the queue's. */
+  /** Returns `Queue.demands` of the group. */
   demands(group: string): WaitingDemand[] {
     return this.#queue.demands(group)
   }
 
-  /** Ends all that waits for the run's runner of the group, as none will ever take it: without a message, in the words of why it waits. */
+  /**
+   * Fails everything that waits for the run's provisioned runner of the group, because no runner will ever take it.
+   * Without a message in `end`, the reason for waiting becomes the message.
+   */
   giveUp(group: string, demand: Demand, end: Pick<AttemptEnd, 'reason' | 'message'>): void {
     for (const assignment of this.#queue.waitingFor(group, demand)) {
       const why = assignment.stage.type === 'waiting' ? assignment.stage.why : undefined
@@ -108,7 +116,7 @@ export class Dispatch {
     }
   }
 
-  /** How many wait. */
+  /** Number of attempts that wait. */
   get waiting(): number {
     return this.#queue.size
   }
@@ -129,19 +137,19 @@ export class Dispatch {
     return { waiting }
   }
 
-  /** Takes a place back that was not used. */
+  /** Releases a reserved place that was not used. Returns false if there was none. */
   unplace(attemptId: string): boolean {
     if (!this.#reserved.delete(attemptId)) return false
     this.#free(attemptId)
     return true
   }
 
-  /** Takes back all that was reserved for the run. */
+  /** Releases everything that was reserved for the run. */
   unplaceRun(runId: string): void {
     for (const id of [...this.#reserved.keys()]) if (splitAttemptId(id).runId === runId) this.unplace(id)
   }
 
-  /** After `place`; or, for one taken up again, instead of it. */
+  /** Starts an attempt after `place`, or without it when the run is resumed. */
   begin(assignment: Assignment, runner: RunnerKey | undefined): void {
     const { attempt_id } = assignment.spec
     const told = this.#reserved.get(attempt_id)
@@ -155,19 +163,19 @@ export class Dispatch {
     this.#handOrQueue(assignment, runner)
   }
 
-  /** Counts the attempt as one of that runner, as the log of a run taken up again says. */
+  /** Counts the attempt as one of that runner, as the log of a resumed run says. */
   hold(assignment: Assignment, runner: RunnerKey): void {
     assignment.arrival = ++this.#arrivals
     this.#place(assignment, runner)
   }
 
-  /** Its runner has it. */
+  /** Marks the attempt as one that its runner has. */
   begun(assignment: Assignment): void {
     assignment.begun = true
     this.affinity.use(assignment.spec.run_id, assignment.workspace)
   }
 
-  /** Its runner does not take it: another one may, unless it was canceled. */
+  /** Queues an attempt again that its runner did not take, unless it was canceled. */
   again(assignment: Assignment): void {
     if (assignment.cancel) {
       this.#options.assignments.settle(assignment, canceled(assignment.cancel.reason))
@@ -180,21 +188,24 @@ export class Dispatch {
     this.#enqueue(assignment, '')
   }
 
-  /** Gives what an attempt held, which is over, to the next. */
+  /** Releases what a finished attempt held and offers it to the next. */
   drop(assignment: Assignment): void {
     if (this.#queue.leave(assignment)) this.#told()
     this.#parked.delete(assignment)
     if (runnerOf(assignment) !== undefined) this.#free(assignment.spec.attempt_id)
   }
 
-  /** The run is over. Answers what it left. */
+  /** Removes and returns the parked attempts of a run that is over. */
   takeParked(runId: string): Assignment[] {
     const left = [...this.#parked].filter((assignment) => assignment.spec.run_id === runId)
     for (const assignment of left) this.#parked.delete(assignment)
     return left
   }
 
-  /** The runner came, went or changed: places what can be, and tells the others why they wait. */
+  /**
+   * Places what can be placed after a runner has come, gone or changed, and updates the reason for waiting of the
+   * rest.
+   */
   rosterChanged(runner: Runner): void {
     this.#queue.rosterChanged(runner)
     this.#told()
@@ -203,7 +214,7 @@ export class Dispatch {
   #place(assignment: Assignment, runner: RunnerKey): void {
     assignment.stage = { type: 'placed', runner }
     this.#hold(assignment.spec, runner)
-    // The place may have been kept before it was given.
+    // The slot may have been taken before the stage changed, so `#hold` may not have announced it.
     this.changed()
   }
 
@@ -214,7 +225,7 @@ export class Dispatch {
     this.#told()
   }
 
-  /** Nothing happens where it is held already. */
+  /** Takes room on the runner for the attempt; a no-op if it has room already. */
   #hold(spec: AttemptSpec, key: RunnerKey): void {
     const runner = this.#options.runners.get(key)
     if (!runner || this.#places.has(spec.attempt_id)) return
@@ -266,7 +277,7 @@ export class Dispatch {
     } else this.#park(assignment)
   }
 
-  /** As the log has it, where the run says whose runner it is. */
+  /** Returns the placement as the log stores it. The log names the run, and with it the tenant of the runner. */
   #placeOn(key: RunnerKey): Omit<Placement, 'epoch'> {
     const runner = this.#options.runners.get(key)
     const { isolation, network } = runner?.groupBox ?? {}
@@ -284,7 +295,10 @@ export class Dispatch {
     this.#parked.add(assignment)
   }
 
-  /** The runner may have gone while the placement was committed; then it was never sent, and any other may have it. */
+  /**
+   * Sends the attempt to its runner, or queues it again if the runner left while the placement was committed. It was
+   * never sent then, so any runner may have it.
+   */
   #handOrQueue(assignment: Assignment, key: RunnerKey): void {
     const runner = this.#options.runners.get(key)
     const { spec, workspace } = assignment
@@ -294,7 +308,9 @@ export class Dispatch {
     else this.again(assignment)
   }
 
-  /** Sends it to its runner, which is connected. One that came back and cannot give the box any more never gets it. */
+  /**
+   * Sends the attempt to its connected runner. A runner that came back and can no longer give the box never gets it.
+   */
   startOn(assignment: Assignment, runner: Runner): void {
     if (givesBox(runner, needOf(withGroupBox(assignment.spec, assignment.box))))
       commandStart(assignment, runner, this.#options.assignments)
@@ -310,11 +326,11 @@ interface Home {
 interface Places {
   tenant: string
   byWorkspace: Map<string, Home>
-  /** On which it has been. */
+  /** Runners that the run has been on. */
   seen: Set<RunnerKey>
 }
 
-/** On which runner a run works, so that its steps share one workspace. Hosts with equal needs share one. */
+/** Records which runner a run works on, so that its steps share one workspace. Hosts with equal needs share one. */
 class RunAffinity {
   readonly #runs = new Map<string, Places>()
 
@@ -322,7 +338,7 @@ class RunAffinity {
     return this.#runs.get(runId)?.byWorkspace.get(workspace)?.runner
   }
 
-  /** True: it was another one, or none. */
+  /** Makes the runner the home of the workspace. Returns true if it was not the home before. */
   set(
     { run_id, tenant = DEFAULT_TENANT }: Pick<AttemptSpec, 'run_id' | 'tenant'>,
     workspace: string,
@@ -336,7 +352,7 @@ class RunAffinity {
     return changed
   }
 
-  /** A step has begun there, so that there may be files. */
+  /** Marks the home as used: a step has begun there, so there may be files. */
   use(runId: string, workspace: string): void {
     const home = this.#runs.get(runId)?.byWorkspace.get(workspace)
     if (home) home.used = true
@@ -346,13 +362,13 @@ class RunAffinity {
     return this.#runs.get(runId)?.byWorkspace.get(workspace)?.used === true
   }
 
-  /** Nothing of the run waits for a runner on which none of it has begun. True: it has no home any more. */
+  /** Drops a home on which no step of the run has begun. Returns true if there was one. */
   leaveUnused(runId: string, workspace: string): boolean {
     const { byWorkspace } = this.#runs.get(runId) ?? {}
     return byWorkspace?.get(workspace)?.used === false && byWorkspace.delete(workspace)
   }
 
-  /** The runner says that it has a workspace of the run. False: its tenant has no such run open. */
+  /** Notes that the runner has a workspace of the run. Returns false if the runner's tenant has no such open run. */
   found(runId: string, { tenant, key }: Runner): boolean {
     const run = this.#runs.get(runId)
     if (run?.tenant !== tenant) return false
@@ -360,7 +376,7 @@ class RunAffinity {
     return true
   }
 
-  /** Forgets the run; answers the runners it has been on. */
+  /** Forgets the run and returns the runners it has been on. */
   take(runId: string): Iterable<RunnerKey> {
     const seen = this.#runs.get(runId)?.seen ?? []
     this.#runs.delete(runId)

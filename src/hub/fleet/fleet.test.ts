@@ -9,7 +9,7 @@ import { MAX_FRAME_BYTES } from '../../contract/protocol.ts'
 import { Fleet } from './fleet.ts'
 
 const logged: string[] = []
-/** Patient, so that no other test than the one of that ends by it. */
+/** A patient fleet, so that only the test about its timeouts runs into them. */
 let here: Awaited<ReturnType<typeof openFleet>>
 
 async function openFleet(helloTimeoutMs: number) {
@@ -48,7 +48,7 @@ function open(token = 'good', path = '/api/runner-link', port = here.port): WebS
   return new WebSocket(url, { headers: { authorization: `Bearer ${token}` } })
 }
 
-/** The frames that come until the hub closes the link, after these were sent. */
+/** Sends the frames and returns what the hub answers until it closes the link. */
 async function say(
   frames: (string | Buffer | object)[],
   token?: string,
@@ -298,7 +298,7 @@ test('how a bot is counts from the runner that has it, as long as that is there'
         bots: [{ attempt_id, health: { state } }, { attempt_id: 'run_none.1' }],
       }),
     )
-    // Frames are taken in their order: what is answered came after it.
+    // The hub handles frames in order, so the answer comes after the report.
     ws.send(
       JSON.stringify({
         type: 'report',
@@ -346,7 +346,7 @@ for (const [what, leave, line] of [
     ws.send(JSON.stringify({ ...hello, runner_id: 'goes' }))
     await once(ws, 'message')
     leave(ws)
-    // The links of the tests before may close as late as now.
+    // The links of earlier tests may close only now.
     const lines = () => logged.filter((each) => each.includes('"goes"'))
     while (lines().length < 2) await new Promise(setImmediate)
     assert.deepEqual(lines(), ['info: Runner "goes" of group "default" is connected.', line])

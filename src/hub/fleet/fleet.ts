@@ -21,34 +21,34 @@ import { type Authenticate, Incoming, RunnerLinks } from './runner-links.ts'
 
 export interface FleetOptions {
   authenticate: Authenticate
-  /** Whether what the action does outlives the runner's process. */
+  /** Reports whether what the action does outlives the runner's process. */
   isDurable(action: string): boolean
-  /** Asked just before an attempt that has secrets is sent to its runner. Absent: there are none. */
+  /** Source of secret values, asked just before an attempt with secrets is sent. Absent when the hub has none. */
   secrets?: SecretSource
-  /** Default 5,000. A link that is silent for three of them is given up. */
+  /** Milliseconds between heartbeats. Default 5,000. A link that is silent for three heartbeats is closed. */
   heartbeatMs?: number
-  /** Default 60,000. What a runner had that stays away for longer is lost. */
+  /** Milliseconds until the attempts of a runner that stays away count as lost. Default 60,000. */
   lostAfterMs?: number
-  /** Between SIGTERM and SIGKILL of a cancel. Default 10,000. */
+  /** Milliseconds between SIGTERM and SIGKILL of a cancel. Default 10,000. */
   graceMs?: number
-  /** Default 10,000. */
+  /** Milliseconds that a new link has to say hello. Default 10,000. */
   helloTimeoutMs?: number
-  /** Default 30,000. How often the tokens of open links are looked at again, beside each `recheck`. */
+  /** Milliseconds between checks of the tokens of open links, besides each `recheck`. Default 30,000. */
   recheckMs?: number
-  /** The least box of whatever runs in a group; absent: none is asked for. */
+  /** Returns the least box for everything that runs in a group; absent when no group demands one. */
   groupBoxes?: GroupBoxes
-  /** Groups whose runners are made; absent: there are none. */
+  /** Groups with provisioned runners; absent when there are none. */
   made?: MadeGroups
-  /** How patient placement is. */
+  /** Limits how long waiting attempts are passed over. */
   placement?: Patience
-  /** Remembers runners for the next process. Default: nothing does. */
+  /** Stores runners for the next hub process. By default nothing does. */
   store?: RunnerStore
   log?: Log
 }
 
 /**
- * Carries out attempts on connected runners. It welcomes none before `ready`, so that no work is taken for unknown
- * while open runs are still taken up again. Close it before the engine whose attempts it has.
+ * Runs attempts on connected runners. It welcomes no runner before `ready`, so that no work counts as unknown while
+ * open runs are still being resumed. Close it before the engine whose attempts it has.
  */
 export class Fleet implements StepHost {
   readonly #graceMs: number
@@ -60,7 +60,7 @@ export class Fleet implements StepHost {
   readonly #links: RunnerLinks
   readonly #made: MadeGroups | undefined
   readonly #stop = new AbortController()
-  /** For people: what is there, and what an admin does with it. */
+  /** The runners as people see them, and what an admin can do with them. */
   readonly runners: ManagedRunners
   readonly asks: RunnerAsks
 
@@ -93,33 +93,33 @@ export class Fleet implements StepHost {
     this.runners = new ManagedRunners({ ...parts, handshake })
   }
 
-  /** Takes links on the server's `/api/runner-link`. */
+  /** Accepts links on `/api/runner-link` of the server. */
   attach(server: Server, callerOf = callersBehind([])): void {
     this.#links.attach(server, callerOf)
   }
 
-  /** Knows the runners of the process before again. Before the runs are taken up. */
+  /** Loads the runners that the previous process knew. Call it before runs are resumed. */
   recall(): Promise<void> {
     return this.#known.recall(this.#roster)
   }
 
-  /** The demands of groups have changed: what waits is looked at again. */
+  /** Recomputes waiting attempts after the demands of groups have changed. */
   groupsChanged(): void {
     this.#dispatch.groupsChanged()
     for (const runner of this.#roster.values()) this.#dispatch.rosterChanged(runner)
   }
 
-  /** Runs that wait for a runner of a group whose runners are made, the longest first. */
+  /** Lists the runs that wait for a provisioned runner of the group, longest wait first. */
   demands(group: string): WaitingDemand[] {
     return this.#dispatch.demands(group)
   }
 
-  /** Ends all that waits for the run's runner of the group, as none will ever take it. */
+  /** Fails everything that waits for the run's provisioned runner of the group, because none will ever take it. */
   giveUp(group: string, demand: Demand, end: Pick<AttemptEnd, 'reason' | 'message'>): void {
     this.#dispatch.giveUp(group, demand, end)
   }
 
-  /** How the hub sees a runner that was made. */
+  /** Describes a provisioned runner as the hub sees it. */
   seen({ tenant, id }: TenantRunner) {
     const runner = this.#roster.get(runnerKey(tenant, id))
     const connected = runner?.link !== undefined
@@ -131,24 +131,24 @@ export class Fleet implements StepHost {
     }
   }
 
-  /** The sizes of the tenant's runners of the group that were not made, also of those that are away. */
+  /** Lists the sizes of the tenant's runners of the group that were not provisioned, including those that are away. */
   sizesBeside(group: string, tenant: string): Size[] {
     return [...this.#roster.values()]
       .filter((runner) => runner.tenant === tenant && runner.group === group && runner.run === undefined)
       .map(({ cpus, memoryBytes }) => ({ cpus, memoryBytes }))
   }
 
-  /** Those that wait are told again why, soon. */
+  /** Soon updates the reason for waiting of every attempt in the queue. */
   retell(): void {
     this.#dispatch.retell()
   }
 
-  /** Closes the links whose token is no longer good. */
+  /** Closes the links whose token is no longer valid. */
   recheck(): Promise<void> {
     return this.#links.recheck()
   }
 
-  /** All open runs are taken up again: from now on runners are welcome. May be called twice. */
+  /** Starts to welcome runners, once all open runs are resumed. May be called twice. */
   ready(): void {
     this.#handshake.open()
   }
@@ -191,7 +191,7 @@ export class Fleet implements StepHost {
     if (stage.type === 'placed') {
       const link = this.#roster.get(stage.runner)?.link
       if (link) commandCancel(assignment, link, this.#graceMs)
-      // Nobody to wait for: what is left of it is stopped when its runner comes back.
+      // There is nobody to wait for. The runner stops what is left when it comes back.
       else if (force) this.#assignments.settle(assignment, canceled(assignment.cancel.reason))
     } else if (stage.type !== 'assigning')
       this.#assignments.settle(assignment, canceled(assignment.cancel.reason))
@@ -220,31 +220,33 @@ export class Fleet implements StepHost {
     this.takeBack(runId)
     this.#made?.changed()
     for (const assignment of this.#dispatch.takeParked(runId)) this.#assignments.remove(assignment)
-    // One that is away names the run when it comes back.
+    // A runner that is away names the run when it comes back.
     for (const key of this.#dispatch.affinity.take(runId))
       this.#roster.get(key)?.link?.send({ type: 'forget_run', run_id: runId })
   }
 
-  /** The runner has the workspace of the run: for steps that ended before the run was taken up again. */
+  /** Records that the runner has the workspace of the run, for steps that ended before the run was resumed. */
   remember(spec: Pick<AttemptSpec, 'run_id' | 'tenant' | 'requires'>, runner: string): void {
     const workspace = workspaceKey(spec.requires)
     this.#dispatch.affinity.set(spec, workspace, runnerKey(spec.tenant, runner))
     this.#dispatch.affinity.use(spec.run_id, workspace)
   }
 
-  /** How the bot is that the attempt is, as its runner has told last; undefined where it has told nothing. */
+  /**
+   * Returns the last state that the runner reported of the bot that the attempt is, or undefined if it reported none.
+   */
   liveBot(attemptId: string): BotLive | undefined {
     return this.#assignments.get(attemptId)?.live
   }
 
-  /** For how long the attempt's runner has been connected; 0 while it is away. */
+  /** Returns how long the attempt's runner has been connected, in milliseconds; 0 while it is away. */
   heardForMs(attemptId: string): number {
     const { stage } = this.#assignments.get(attemptId) ?? {}
     const runner = stage?.type === 'placed' ? this.#roster.get(stage.runner) : undefined
     return runner?.link === undefined ? 0 : Date.now() - runner.connectedAtMs
   }
 
-  /** The facts that the hub's figures are made of. */
+  /** Returns the facts that the hub's metrics are computed from. */
   figures() {
     return {
       runners: this.runners.list(),
@@ -261,7 +263,7 @@ export class Fleet implements StepHost {
   }
 }
 
-/** The log has the id alone: the runner is of the run's tenant. */
+/** Adds the tenant to the runner id of the log: the runner always belongs to the run's tenant. */
 const keyOf = ({ tenant }: AttemptSpec, placement: Placement | undefined): RunnerKey | undefined =>
   placement?.runner === undefined ? undefined : runnerKey(tenant, placement.runner)
 
@@ -273,7 +275,7 @@ interface ManagedRunnersOptions {
   handshake: RunnerHandshake
 }
 
-/** The runners as people see them, and what an admin does with them. */
+/** Shows the runners to people, and does what an admin asks of them. */
 class ManagedRunners {
   readonly #options: ManagedRunnersOptions
 
@@ -281,45 +283,51 @@ class ManagedRunners {
     this.#options = options
   }
 
-  /** Calls after each change. */
+  /** Registers a callback that runs after each change. */
   onChanged(call: () => void): void {
     this.#options.dispatch.changed = call
   }
 
-  /** Those of the tenant, or all. */
+  /** Lists the runners of the tenant, or all of them. */
   list(tenant?: string): RunnerView[] {
     return [...this.#options.runners.values()]
       .filter((runner) => tenant === undefined || runner.tenant === tenant)
       .flatMap((runner) => (runner.hello ? [runner.view(runner.hello)] : []))
   }
 
-  /** Throws `invalid_argument` where none of those that are there could ever hold it. */
+  /** Throws `invalid_argument` if no connected runner can ever hold the bot. */
   checkBot(ask: BotAsk): void {
     checkBotRoom(this.#options.runners.values(), ask)
   }
 
-  /** The attempts of the tenant that wait for a runner, and why; first come, first. */
+  /** Lists the attempts of the tenant that wait for a runner, in order of arrival, each with the reason. */
   waiting(tenant: string): { spec: AttemptSpec; why: string }[] {
     return this.#options.assignments.whyWaiting(tenant)
   }
 
-  /** The attempts that the runner was given and has not ended. */
+  /** Lists the attempts that the runner was given and has not ended. */
   attempts(which: TenantRunner): AttemptSpec[] {
     const runner = this.#find(which)
     return runner ? this.#options.assignments.givenTo(runner).map(({ spec }) => spec) : []
   }
 
-  /** The runner takes nothing new and finishes what it has, until `undrain`; kept when this resolves. False: there is none. */
+  /**
+   * Drains the runner: it takes nothing new and finishes what it has, until `undrain`. Resolves once that is stored;
+   * false if there is no such runner.
+   */
   drain(which: TenantRunner): Promise<boolean> {
     return this.#setDrained(which, true)
   }
 
-  /** False: there is none. */
+  /** Ends the draining of the runner. Resolves to false if there is no such runner. */
   undrain(which: TenantRunner): Promise<boolean> {
     return this.#setDrained(which, false)
   }
 
-  /** Sends the runner away; what it had is lost, and where it hears of that it ends it. False: there is none. */
+  /**
+   * Removes the runner. Its attempts are lost; if the runner learns of that, it ends them. Resolves to false if there
+   * is no such runner.
+   */
   async remove(
     which: TenantRunner,
     { reason = 'lost', message }: { reason?: 'lost' | 'oom'; message?: string } = {},

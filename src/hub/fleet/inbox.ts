@@ -4,10 +4,10 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { AttemptSink } from '../../engine/ports.ts'
 import { Backoff } from '../../platform/time.ts'
 
-/** Reports by number, and bytes of each stream. */
+/** Counts reports, and the bytes of each stream. */
 export type Marks = Record<'reports' | StreamName, number>
 
-/** Told how many bytes wait for the sink: the link stops reading where they are too many. */
+/** Counts the bytes that wait for the sink, so that the link can stop reading when there are too many. */
 export interface Meter {
   took(bytes: number): void
   gave(bytes: number): void
@@ -18,14 +18,14 @@ export interface InboxOptions {
   epoch: number
   /** The marks of what is committed already. */
   from: Marks
-  /** To be called when something was committed, or when `resend` is asked for. */
+  /** Called when something was committed, or with `resend` to ask the runner for the rest again. */
   ack(resend: boolean): void
-  /** That the input was taken is committed. */
+  /** Called once it is committed that the runner took the input. */
   taken?(inputId: string): void
-  /** The end is committed. */
+  /** Called once the end is committed. */
   ended(): void
   failed(error: unknown): void
-  /** The hub closes. */
+  /** Aborted when the hub closes. */
   signal: AbortSignal
 }
 
@@ -34,21 +34,22 @@ type Item =
   | { type: 'output'; stream: StreamName; offset: number; bytes: Buffer; unordered: boolean; meter: Meter }
 
 /**
- * Takes the frames of one attempt and epoch in any order and any number of times, and hands each report and byte
- * on once, in order. What it drops (a gap, or while the store fails) the runner still has and is asked for again.
+ * Takes the frames of one attempt and epoch in any order and any number of times, and hands on each report and byte
+ * once, in order. It drops frames after a gap and while the store fails. The runner still has them, so the inbox asks
+ * for them again.
  */
 export class Inbox {
   readonly #options: InboxOptions
   readonly #committed: Marks
-  /** Handed to the sink. */
+  /** Marks of what was handed to the sink. */
   #handed: Marks
-  /** Accepted: handed, or waiting in the queue. */
+  /** Marks of what was accepted: handed to the sink, or waiting in the queue. */
   #next: Marks
   #queue: Item[] = []
   #working = false
-  /** The store failed; nothing is taken until this is over. */
+  /** True after the store failed; the inbox takes nothing until a pause is over. */
   #stalled = false
-  /** Bytes that may come, and whose place is not known: of each stream the last that were told of. */
+  /** The last announced range of bytes of each stream whose order relative to the other stream is not known. */
   readonly #unordered: Partial<Record<StreamName, { from: number; to: number }>> = {}
   readonly #gapTold = new Set<StreamName>()
   readonly #backoff = new Backoff({ firstMs: 100, maxMs: 10_000 })
@@ -76,7 +77,7 @@ export class Inbox {
     void this.#work()
   }
 
-  /** The place of these bytes, which come next, is not known. */
+  /** Notes that the order of these upcoming bytes relative to the other stream is not known. */
   unordered(stream: StreamName, offset: number, length: number): void {
     this.#unordered[stream] = { from: offset, to: offset + length }
   }
@@ -85,7 +86,7 @@ export class Inbox {
     if (this.#stalled) return
     const next = this.#next[stream]
     if (offset > next) {
-      // All that is under way behind a gap is one too: asked for once.
+      // Everything that follows a gap has one too, so ask only once.
       if (!this.#gapTold.has(stream)) this.#options.ack(true)
       this.#gapTold.add(stream)
       return
@@ -104,15 +105,21 @@ export class Inbox {
     void this.#work()
   }
 
-  /** The runner has sent so much, and nothing of it is still on its way: what did not come is asked for. */
+  /**
+   * Compares with what the runner has sent. None of it is still on its way, so the inbox asks for whatever is
+   * missing.
+   */
   compare(sent: Partial<Marks>): void {
-    // Then it is asked for by itself, once the store takes it.
+    // The end of the stall asks for it anyway.
     if (this.#stalled) return
     const marks = ['reports', 'stdout', 'stderr'] as const
     this.#options.ack(marks.some((mark) => (sent[mark] ?? 0) > this.#next[mark]))
   }
 
-  /** A new link: what was committed is sent from there again, so what only waits here can go. */
+  /**
+   * Prepares for a new link. The runner resends everything after the last commit, so the inbox drops what only waits
+   * here.
+   */
   rewind(): void {
     this.#drop()
     this.#next = { ...this.#handed }
@@ -125,7 +132,10 @@ export class Inbox {
     return (stdout?.length ?? 0) <= this.#next.stdout && (stderr?.length ?? 0) <= this.#next.stderr
   }
 
-  /** Reports don't wait for each other's commit, so that the store may join them; output waits to be kept. */
+  /**
+   * Works through the queue. Reports do not wait for each other's commit, so that the store can batch them. Output
+   * waits until it is stored.
+   */
   async #work(): Promise<void> {
     if (this.#working) return
     this.#working = true
@@ -174,7 +184,7 @@ export class Inbox {
     this.#next[mark] = Math.max(this.#next[mark], value)
   }
 
-  /** The sink has less than was believed. */
+  /** Corrects the mark, because the sink has less than the inbox assumed. */
   async #measure(stream: StreamName): Promise<void> {
     try {
       this.#committed[stream] = await this.#options.sink.length(stream)
@@ -183,7 +193,7 @@ export class Inbox {
     }
   }
 
-  /** Drops all that is not committed; after a while the runner is asked for it again. */
+  /** Drops everything that is not committed, pauses, and then asks the runner for it again. */
   async #stall(error: unknown): Promise<void> {
     if (this.#stalled || this.#options.signal.aborted) return
     this.#stalled = true

@@ -1,44 +1,47 @@
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { groupOf, largestOf, type Need, needOf, takesSlot, workspaceKey } from './matching.ts'
 
-/** Cores and memory: of a runner, or that one has to have. */
+/** Cores and memory that a runner has, or must have. */
 export type Size = ReturnType<typeof largestOf>
 
-/** A run that waits for a runner that is made. */
+/** Describes a run that waits for a provisioned runner. */
 export interface Demand {
   tenant: string
   run_id: string
-  /** Names what the steps have in common that share the runner. */
+  /** Key that is equal for all steps that share the runner. */
   workspace: string
-  /** The labels that its runner needs. */
+  /** Labels that the runner needs. */
   labels: Readonly<Record<string, string>>
-  /** The size that its runner needs; 0: any will do. */
+  /** Size that the runner needs; 0 means that any size will do. */
   size: Size
 }
 
-/** Equal for demands of one runner. */
+/** Returns a key that is equal for demands on the same runner. */
 export const demandKey = ({ run_id, workspace }: Pick<Demand, 'run_id' | 'workspace'>): string =>
   `${run_id} ${workspace}`
 
 export interface WaitingDemand extends Demand {
-  /** By the steady clock: since then it waits. */
+  /** Start of the wait, in milliseconds of the monotonic clock. */
   waitsSinceMs: number
 }
 
-/** Groups whose runners are each made for one run, as the fleet asks and tells of them. */
+/** Knows the groups whose runners are each provisioned for one run. The fleet asks it and reports to it. */
 export interface MadeGroups {
   isMade(group: string): boolean
-  /** As `RunnerRules.runOf`. */
+  /** Same as `RunnerRules.runOf`. */
   runOf(tenant: string, runner: string): string | null | undefined
-  /** A runner that was made ahead of need has got an attempt of the run. */
+  /** Reports that a runner that was provisioned ahead of need got an attempt of the run. */
   bound(tenant: string, runner: string, run: Pick<Demand, 'run_id' | 'workspace'>): void
-  /** Why the run waits for a runner of the group; undefined: as placement says. */
+  /** Returns why the run waits for a runner of the group, or undefined to use the reason that placement gives. */
   why(group: string, demand: Demand): string | undefined
-  /** A runner has come, gone, or has more or less to do; something waits, or waits no more. */
+  /** Reports that a runner has come, gone, or has more or less to do, or that an attempt started or stopped waiting. */
   changed(): void
 }
 
-/** The need of an attempt, with its run where its group's runners are made. Bots, and steps for a runner by name, have none made. */
+/**
+ * Returns the need of an attempt, including its run if the group's runners are provisioned. Bots and steps that name
+ * a runner get no provisioned runner.
+ */
 export function needIn(spec: AttemptSpec, made: MadeGroups | undefined): Need {
   const need = needOf(spec)
   const { requires } = need
@@ -48,7 +51,7 @@ export function needIn(spec: AttemptSpec, made: MadeGroups | undefined): Need {
   return { ...need, run: spec.run_id }
 }
 
-/** The demand of a need; undefined where no runner is made for it. */
+/** Returns the demand of a need, or undefined if no runner is provisioned for it. */
 export const demandOf = ({ tenant, requires, run }: Need): Demand | undefined =>
   run === undefined
     ? undefined

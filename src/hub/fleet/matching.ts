@@ -3,26 +3,31 @@ import { type BoxAsk, boxFor, type Isolation, permitted, strictestAsk } from '..
 import type { GivenIsolation } from '../../contract/protocol.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 
-/** The demands of an attempt on a runner, and whose runners it may have. */
+/** Describes what an attempt demands of a runner, and whose runners it may have. */
 export interface Need {
   tenant: string
   requires: Requirements
-  /** Where the group's runners are each made for one run: that run. */
+  /** The run, if the group provisions each runner for one run. */
   run?: string
-  /** The kinds of boxes that it, and the steps that follow it there, have to be in; absent: none. */
+  /**
+   * Kinds of boxes that the attempt, and the later steps on the same runner, must run in; absent when there are none.
+   */
   boxes?: readonly BoxKind[]
 }
 type BoxKind = Exclude<Isolation, 'none'>
 
-/** Of a group of runners: the least box of whatever runs in it. */
+/** The least box that a group of runners demands for everything that runs in it. */
 export type GroupBox = Pick<BoxAsk, 'isolation' | 'network'>
 
 export const DEFAULT_GROUP = 'default'
 
-/** Names one runner among those of all tenants: ids are unique in a tenant alone. Only the hub's memory knows it, and it is shown nowhere. */
+/**
+ * Identifies a runner across all tenants, since an id is unique only within its tenant. Used only in the hub's memory
+ * and shown nowhere.
+ */
 export type RunnerKey = string & { readonly _brand: 'RunnerKey' }
 
-/** Without a tenant, the first one's. */
+/** Builds the key of a runner; a missing tenant means the first tenant. */
 export const runnerKey = (tenant: string | undefined, id: string): RunnerKey =>
   JSON.stringify([tenant ?? DEFAULT_TENANT, id]) as RunnerKey
 
@@ -32,17 +37,20 @@ export function needOf({
   isolation: asked,
   network,
 }: Pick<AttemptSpec, 'tenant' | 'requires' | 'isolation' | 'network'>): Need {
-  // A bot stands in a container of its own.
+  // A bot runs in a container of its own.
   if (!takesSlot(requires)) return { tenant, requires }
   const boxes = kinds([boxFor(asked, network), ...(requires.boxes ?? [])])
   return { tenant, requires, ...(boxes.length > 0 && { boxes }) }
 }
 
-/** Each kind once, in one order. */
+/** Returns each kind once, sorted. */
 const kinds = (isolations: readonly (Isolation | undefined)[]): BoxKind[] =>
   [...new Set(isolations.filter((each) => each !== undefined && each !== 'none'))].sort()
 
-/** The spec as it goes to a runner of the group: the stricter of both. Private hosts are the operator's to open, of run or step none. */
+/**
+ * Returns the spec as sent to a runner of the group, with the stricter demand of both. Only the operator can open
+ * private hosts; a run or step cannot.
+ */
 export function withGroupBox(spec: AttemptSpec, group: GroupBox): AttemptSpec {
   if (!takesSlot(spec.requires)) return spec
   const { isolation, image } = spec
@@ -50,18 +58,21 @@ export function withGroupBox(spec: AttemptSpec, group: GroupBox): AttemptSpec {
   return { ...spec, ...strictestAsk(asked, group) }
 }
 
-/** A bot goes on for days and is idle for most of them: slots are for what ends. */
+/**
+ * Reports whether an attempt takes a slot. A bot does not: it runs for days and is mostly idle, and slots are for
+ * work that ends.
+ */
 export const takesSlot = ({ containers }: Requirements): boolean => containers !== true
 
-/** A runner that is named may be of any group. */
+/** Returns the group that is asked for. A runner asked for by name may be of any group, so then it is undefined. */
 export const groupOf = ({ runner, group }: Requirements): string | undefined =>
   group ?? (runner === undefined ? DEFAULT_GROUP : undefined)
 
-/** Equal for steps of a run that share a workspace, whatever they use of the machine. */
+/** Returns a key that is equal for steps of a run that share a workspace, whatever resources they use. */
 export const workspaceKey = ({ runner, group, labels }: Requirements): string =>
   JSON.stringify([runner, group, sorted(labels)])
 
-/** Equal for equal needs. */
+/** Returns a key that is equal for equal needs. */
 export function needKey({ tenant, requires, boxes, run }: Need): string {
   const { runner, group, labels, cpus, memory_bytes, largest, mode, containers } = requires
   const amounts = [cpus, memory_bytes, largest?.cpus, largest?.memory_bytes]
@@ -80,43 +91,45 @@ export interface Candidate {
   readonly labels: Readonly<Record<string, string>>
   readonly mode: 'chat' | 'issue' | 'all'
   readonly containers: boolean
-  /** The boxes that it can make; undefined: none, or that is not known of one that is away. */
+  /** Boxes that the runner can make; undefined if it makes none, or is away and that is not known. */
   readonly isolation?: GivenIsolation | undefined
-  /** The least box in its group. */
+  /** The least box that its group demands. */
   readonly groupBox?: GroupBox | undefined
   readonly slots: number
   /** Slots taken. */
   readonly used: number
-  /** The resources that it offers, and what of them is not kept for an attempt. */
+  /** Cores that it offers in total. The `free…` fields give what is not reserved for an attempt. */
   readonly cpus: number
   readonly freeCpus: number
   readonly memoryBytes: number
   readonly freeMemoryBytes: number
-  /** So many cores of bots are one that is kept; undefined: none is kept for bots. */
+  /** Number of a bot's cores that count as one reserved core; undefined if bots reserve no cores. */
   readonly botOvercommit?: number
-  /** Nothing new is put on it, so that what is large finds room there. */
+  /** True while it takes nothing new because it is reserved for a large step. */
   readonly kept: boolean
   readonly status: 'connected' | 'disconnected' | 'draining'
-  /** Set while it is away, or ends just now, and has time to come back. */
+  /** True while it is away, or just ending, and still has time to come back. */
   readonly awaited: boolean
-  /** The run that it was made for; null: one that it does not have yet; undefined: it is for all. */
+  /** The run that it was provisioned for; null if it has no run yet; undefined if it is for all runs. */
   readonly run?: string | null | undefined
-  /** An admin drains it: it takes the next steps of what has files there, and nothing else. */
+  /** True while an admin drains it: it takes only the next steps of runs that have files there. */
   readonly finishing: boolean
 }
 
-/** Connected, and would have room for it if it had nothing else. */
+/** Reports whether the runner is connected and would have room for the need if it were empty. */
 export const takes = (runner: Candidate, need: Need): boolean =>
   runner.status === 'connected' && offers(runner, need)
 
-/** Whether what works there stays: the files are there, and it takes the next step too, now or once it is back. */
+/**
+ * Reports whether the run stays on its home, which has the files and will take the next step, now or when it is back.
+ */
 export const keeps = (home: Candidate, need: Need): boolean =>
   (goesOn(home) || home.awaited) && offers(home, need)
 
-/** Whether the runner is there, and what works there may begin its next step. */
+/** Reports whether the runner is there and may begin the next step of a run that works there. */
 export const goesOn = ({ status, finishing }: Candidate): boolean => status === 'connected' || finishing
 
-/** Whether it would do, were it connected and empty. */
+/** Reports whether the runner would do if it were connected and empty. */
 export function offers(runner: Candidate, need: Need): boolean {
   const { tenant, requires } = need
   return (
@@ -129,11 +142,11 @@ export function offers(runner: Candidate, need: Need): boolean {
   )
 }
 
-/** Not made for another run. */
+/** Reports whether the runner may serve the run: it was not provisioned for another one. */
 export const isForRun = ({ run }: Candidate, need: Need): boolean =>
   run === undefined || (run === null ? need.run !== undefined : run === need.run)
 
-/** The one that is named, or of the group. */
+/** Reports whether the runner is the one that was named, or is of the group. */
 export function isNamed(runner: Candidate, requires: Requirements): boolean {
   const group = groupOf(requires)
   if (group !== undefined && runner.group !== group) return false
@@ -146,23 +159,29 @@ export function suits(runner: Candidate, { labels = {}, mode, containers }: Requ
   return Object.entries(labels).every(([name, value]) => runner.labels[name] === value)
 }
 
-/** The kinds of boxes that the runner has to give for it: as it asks itself, and as the group does. */
+/**
+ * Returns the kinds of boxes that the runner must give: what the attempt asks for, made as strict as the group
+ * demands.
+ */
 export function boxesNeeded({ groupBox }: Candidate, { requires, boxes = [] }: Need): readonly BoxKind[] {
   if (groupBox === undefined || !takesSlot(requires)) return boxes
   const asked = boxes.length === 0 ? [undefined] : boxes
   return kinds(asked.map((isolation) => strictestAsk({ isolation }, groupBox).isolation))
 }
 
-/** The first of them that the runner cannot give. One that comes back tells what it can anew. */
+/**
+ * Returns the first required kind of box that the runner cannot give. A runner that is away counts as able; it
+ * reports its boxes when it is back.
+ */
 export const lackingBox = (runner: Candidate, need: Need): BoxKind | undefined =>
   boxesNeeded(runner, need).find(
     (kind) => !(runner.isolation?.[kind].usable ?? (runner.status === 'disconnected' && runner.awaited)),
   )
 
-/** Whether the runner can put it, and what follows it there, into the boxes that they have to be in. */
+/** Reports whether the runner can give the boxes that the attempt, and the later steps there, must run in. */
 export const givesBox = (runner: Candidate, need: Need): boolean => lackingBox(runner, need) === undefined
 
-/** The amounts that the runner must offer: the run stays there, so also for the largest of its steps. */
+/** Returns the amounts that the runner must offer. The run stays there, so they cover its largest step too. */
 export const largestOf = ({ cpus = 0, memory_bytes = 0, largest }: Requirements) => ({
   cpus: Math.max(cpus, largest?.cpus ?? 0),
   memoryBytes: Math.max(memory_bytes, largest?.memory_bytes ?? 0),
@@ -173,7 +192,7 @@ function isLargeEnough(runner: Candidate, requires: Requirements): boolean {
   return runner.cpus >= cpus && runner.memoryBytes >= memoryBytes
 }
 
-/** A step that names no amount takes a slot only. */
+/** Reports whether the runner has room now. A step that names no amount takes only a slot. */
 export const hasRoom = (runner: Candidate, requires: Requirements): boolean =>
   hasSlot(runner, requires) && hasCpus(runner, requires) && hasMemory(runner, requires)
 
@@ -188,11 +207,14 @@ export function hasCpus(runner: Candidate, requires: Requirements): boolean {
 export const hasMemory = (runner: Candidate, { memory_bytes = 0 }: Requirements): boolean =>
   memory_bytes === 0 || runner.freeMemoryBytes >= memory_bytes
 
-/** Of the cores that it asks for: those of a bot are the most that it may use, and shared by weight. */
+/**
+ * Returns the cores to reserve. The cores of a bot are only its upper limit and are shared by weight, so it reserves
+ * a fraction.
+ */
 export function keptCpus({ botOvercommit }: Candidate, requires: Requirements): number {
   const { cpus = 0 } = requires
   if (takesSlot(requires)) return cpus
   return botOvercommit === undefined ? 0 : cpus / botOvercommit
 }
-/** Of what a division leaves. */
+/** Tolerance for the rounding error of the division. */
 const ROUNDING = 1e-6

@@ -23,19 +23,22 @@ import {
 } from './matching.ts'
 
 export interface Wishes {
-  /** Where the files of the run are. */
+  /** The runner that has the files of the run. */
   home?: RunnerKey
-  /** Runners that have rejected it. */
+  /** Runners that have rejected the attempt. */
   not?: ReadonlySet<RunnerKey>
 }
 
 export type Choice =
   | { type: 'runner'; key: RunnerKey }
   | Waiting
-  /** All that could take it have rejected it. */
+  /** Every runner that could take it has rejected it. */
   | { type: 'rejected' }
 
-/** Chooses a runner for an attempt: the run's home where that could take it, now or when it is back, else the one with most free slots; of a bot, with most free memory. */
+/**
+ * Chooses a runner for an attempt. The run's home comes first if it can take the attempt now or when it is back.
+ * Otherwise it is the runner with the most free slots, or for a bot the most free memory.
+ */
 export function choose(need: Need, runners: ReadonlyMap<RunnerKey, Candidate>, wishes: Wishes = {}): Choice {
   const { not } = wishes
   const home = wishes.home && runners.get(wishes.home)
@@ -55,10 +58,10 @@ export function choose(need: Need, runners: ReadonlyMap<RunnerKey, Candidate>, w
 const hasMoreSlots = (a: Candidate, b: Candidate): boolean => a.slots - a.used > b.slots - b.used
 const hasMoreMemory = (a: Candidate, b: Candidate): boolean => a.freeMemoryBytes > b.freeMemoryBytes
 
-/** Why an attempt waits. The figures in the text may change while the cause stays. */
+/** Explains why an attempt waits. The figures in the text may change while the cause stays the same. */
 export interface Waiting {
   type: 'wait'
-  /** `none`: no runner that is connected could ever take it; `away`, `busy`, `kept`: it waits for those that can. */
+  /** `none`: no connected runner can ever take it. All other causes: it waits for runners that can. */
   cause: 'none' | 'away' | 'draining' | 'rejected' | 'slots' | 'cpus' | 'memory' | 'room' | 'kept'
   why: string
 }
@@ -66,7 +69,10 @@ export interface Waiting {
 const GB = 1024 ** 3
 const MB = 1024 ** 2
 
-/** For one that `choose` finds no place for. `home`: it waits for that runner alone, the only one in the list. */
+/**
+ * Explains why `choose` found no place. With `home`, the attempt waits for that runner alone, which is the only one
+ * in the list.
+ */
 function whyWaits(
   need: Need,
   runners: readonly Candidate[],
@@ -75,7 +81,7 @@ function whyWaits(
   const { tenant, requires } = need
   if (home !== undefined && runners[0]?.awaited)
     return wait('away', `runner "${runners[0].id}", which has the files of this run, is away`)
-  // To others, one that was made for a run is as if it were not there.
+  // Runs do not see runners that were provisioned for another run.
   const known = runners.filter((runner) => runner.tenant === tenant && isForRun(runner, need))
   const present = known.filter((runner) => runner.status !== 'disconnected')
   if (present.length === 0) return wait('none', 'no runner is connected')
@@ -114,7 +120,10 @@ function whoIsMissing(requires: Requirements, present: readonly Candidate[]): st
   return `runner "${requires.runner}"${group === undefined ? '' : ` of group "${group}"`} is not connected`
 }
 
-/** Says what no runner of these has, whatever they do: of none of several, and of one. */
+/**
+ * Returns what none of these runners has, however idle it is, in two wordings: after "no runner" and after the name
+ * of one.
+ */
 function whatIsLacking(need: Need, runners: readonly Candidate[]): { none: string; one: string } | undefined {
   const { requires } = need
   const { mode, labels = {}, containers } = requires
@@ -160,7 +169,7 @@ function whatIsLacking(need: Need, runners: readonly Candidate[]): { none: strin
   return { none: both, one: both }
 }
 
-/** So many runners are named that can give no box, and so much of each one's reason is told. */
+/** Limits how many runners that give no box are named, and the length of each one's reason. */
 const MAX_NAMED = 3
 const MAX_REASON = 300
 
@@ -177,7 +186,7 @@ function noBox(need: Need, runners: readonly Candidate[]): { none: string; one: 
   return { none: `can give a ${kind}: ${each}${more}`, one: `can give no ${kind}: ${why}` }
 }
 
-/** They could take it, and have no room now. `which`: said of those runners, after their number or name. */
+/** Explains why willing runners have no room now. `which` follows their number or name in the text. */
 function noRoom(requires: Requirements, willing: readonly Candidate[], which: string): Waiting {
   const several = willing.length > 1
   const who = several ? `all ${willing.length} runners${which}` : `runner "${willing[0]!.id}"${which}`
@@ -215,10 +224,10 @@ function noRoom(requires: Requirements, willing: readonly Candidate[], which: st
 }
 
 const wait = (cause: Waiting['cause'], why: string): Waiting => ({ type: 'wait', cause, why })
-/** Never more than there is. */
+/** Rounds down to one decimal, so that the text never promises more than there is. */
 const rounded = (amount: number): number => Math.max(0, Math.floor(amount * 10) / 10)
 export const cpusText = (cpus: number): string => `${cpus} ${cpus === 1 ? 'cpu' : 'cpus'}`
-/** Rounded down, so that it is never more than there is. */
+/** Formats a size, rounded down so that it never promises more than there is. */
 export const sizeText = (bytes: number): string =>
   bytes >= GB ? `${rounded(bytes / GB)} GB` : `${Math.max(0, Math.floor(bytes / MB))} MB`
 

@@ -22,13 +22,13 @@ export interface QueueOptions {
   runners: ReadonlyMap<RunnerKey, Runner>
   fairShare: FairShare
   homeOf(assignment: Assignment): RunnerKey | undefined
-  /** Why one waits, where more is known than what the runners tell. */
+  /** Returns a better reason for waiting than the runners give, or undefined. */
   whyElse(need: Need): string | undefined
-  /** There is room for it: it has left the queue. */
+  /** Called when there is room for the attempt, after it has left the queue. */
   give(assignment: Assignment, runner: RunnerKey): void
-  /** All that could take it have rejected it: it has left the queue. */
+  /** Called when every runner that could take it has rejected it, after it has left the queue. */
   rejected(assignment: Assignment): void
-  /** Why some wait has changed. */
+  /** Called when the reason for waiting of some attempts has changed. */
   told(): void
   signal: AbortSignal
   patience: number
@@ -36,27 +36,30 @@ export interface QueueOptions {
   tellEveryMs: number
 }
 
-/** Where an attempt would have to stand, and what for. */
+/** Describes the place in the queue that an attempt would get. */
 export interface Stand {
   need: Need
-  /** Of the need. */
+  /** Key of the need. */
   key: string
   home: RunnerKey | undefined
   not: ReadonlySet<RunnerKey>
 }
 
-/** Of a line, so many are told when only the figures of why they wait have changed. */
+/** Limits how many attempts of a line are updated when only the figures in their reason have changed. */
 const TOLD_OF_LINE = 100
 
 /**
- * Attempts that wait for room. Whoever has the fewest slots comes first, and among equals who was given one longer
- * ago; of one user, what came first. Room is offered when there is some, so what may be placed never waits.
+ * Queues attempts that wait for room. The user with the fewest slots comes first; among equals, the one who got a
+ * slot longest ago. Attempts of one user are served in order of arrival. Room is offered as soon as there is some, so
+ * an attempt that can be placed never waits.
+ * An attempt enters the queue with `enter`. It leaves when a runner has room (`give`), when every runner that could
+ * take it has rejected it (`rejected`), or when the caller takes it out (`leave`).
  */
 export class Queue {
   readonly #options: QueueOptions
   readonly #waitQueues = new WaitQueues()
   readonly #keeps: Reservations
-  /** With room that has not been offered yet. */
+  /** Runners with room that has not been offered yet. */
   readonly #freed = new Set<Runner>()
   #offering = false
   #teller: NodeJS.Timeout | undefined
@@ -78,7 +81,7 @@ export class Queue {
     return this.#waitQueues.waiting
   }
 
-  /** For one that does not wait yet; whoever is told a runner takes it. */
+  /** Chooses a runner for an attempt that does not wait yet. A caller that gets a runner must take it. */
   choose({ need, key, home, not }: Stand, turn: Turn): Choice {
     const line = this.#waitQueues.get(lineKey(key, home, not))
     if (line) return line.waiting
@@ -95,7 +98,10 @@ export class Queue {
     return why === undefined ? choice : { ...choice, why }
   }
 
-  /** The runs that wait for a runner of the group to be made, the longest first; none that waits for one that has its files. */
+  /**
+   * Lists the runs that wait for a provisioned runner of the group, longest wait first, without those that wait for a
+   * runner that has their files.
+   */
   demands(group: string): WaitingDemand[] {
     const demands = new Map<string, { demand: WaitingDemand; arrival: number }>()
     for (const { demand, users, bound } of this.#waitQueues.forMade(group)) {
@@ -107,14 +113,14 @@ export class Queue {
         other !== undefined && other.arrival < arrival
           ? other
           : { demand: { ...demand, waitsSinceMs }, arrival }
-      // One runner has to do for all of its steps.
+      // One runner has to be large enough for all steps of the run.
       const size = larger(demand.size, other?.demand.size)
       demands.set(key, { ...first, demand: { ...first.demand, size } })
     }
     return [...demands.values()].sort((a, b) => a.arrival - b.arrival).map(({ demand }) => demand)
   }
 
-  /** Those that wait for the run's runner of the group. */
+  /** Lists the attempts that wait for the run's provisioned runner of the group. */
   waitingFor(group: string, demand: Demand): Assignment[] {
     const key = demandKey(demand)
     return [...this.#waitQueues.forMade(group)]
@@ -122,12 +128,12 @@ export class Queue {
       .flatMap(({ users }) => [...users].flatMap(({ waiting }) => [...waiting]))
   }
 
-  /** Those that wait are told again why, soon. */
+  /** Soon updates the reason for waiting of every attempt. */
   retell(): void {
     this.#tellSoon()
   }
 
-  /** Gives the attempt a runner at once, or has it wait and tells it why. */
+  /** Gives the attempt a runner at once, or queues it and says why it waits. */
   enter(assignment: Assignment): void {
     const { spec, arrival } = assignment
     const turn = { user: this.#options.fairShare.of(spec), arrival }
@@ -136,7 +142,7 @@ export class Queue {
     else this.#settle(assignment, choice)
   }
 
-  /** False: it does not wait. */
+  /** Takes the attempt out of the queue. Returns false if it does not wait. */
   leave(assignment: Assignment): boolean {
     const queue = this.#waitQueues.remove(assignment)
     if (!queue) return false
@@ -145,14 +151,15 @@ export class Queue {
     return true
   }
 
-  /** The run has another home: what waits of it waits for that one. */
+  /** Queues the waiting attempts of the run again after its home has changed. */
   rehome(runId: string, workspace: string): void {
-    // One that is placed makes a home itself, and the others are placed there before it is their turn here.
+    // The first attempt that is placed sets the home, and the others are then placed there before the loop reaches
+    // them.
     for (const assignment of this.#waitQueues.ofRun(runId, workspace))
       if (this.leave(assignment)) this.enter(assignment)
   }
 
-  /** Looks at a runner that may have room now. */
+  /** Offers the room of a runner that may have some now. */
   freed(runner: Runner): void {
     this.#freed.add(runner)
     if (this.#offering) return
@@ -172,7 +179,7 @@ export class Queue {
   rosterChanged(runner: Runner): void {
     if (runner.keptFor && !takes(runner, runner.keptFor.need)) this.#keeps.release(runner.keptFor)
     for (const line of [...this.#waitQueues.at(runner.key)]) {
-      // Placing from one line may have emptied another of the same run.
+      // Placing from one line may have emptied another one of the same run.
       if (line.users.size === 0) continue
       this.#waitQueues.bind(line, this.#isBound(line))
       if (!line.bound) this.#placeAll(line)
@@ -205,7 +212,10 @@ export class Queue {
     return next
   }
 
-  /** Lines whose turn is before that one's, and that have no room there. No bot has a runner kept for it: others go on for days. */
+  /**
+   * Counts the lines whose turn comes first but that have no room on the runner. No runner is reserved for a bot,
+   * because the bots on it run for days.
+   */
   #passOver(runner: Runner, turn: Turn, given: Requirements): void {
     for (const line of this.#waitQueues.open(runner.key)) {
       const { requires } = line.need
@@ -229,7 +239,7 @@ export class Queue {
     this.#settle(line.users.first!.waiting.first!, { type: 'runner', key: runner })
   }
 
-  /** As many as can be; the others know why they wait. */
+  /** Places as many attempts of the line as possible and updates the reason for waiting of the rest. */
   #placeAll(line: Line): void {
     while (line.users.size > 0) {
       const choice = this.#choice(line.need, line)
@@ -274,7 +284,10 @@ export class Queue {
     return { ...need, home: this.#options.homeOf(assignment), not }
   }
 
-  /** Runners come and go, and slots fill: those that wait are told at most so often. */
+  /**
+   * Schedules one update of all waiting attempts, at most one per `tellEveryMs`, because runners and slots change
+   * often.
+   */
   #tellSoon(): void {
     if (this.#teller || this.#waitQueues.size === 0 || this.#options.signal.aborted) return
     this.#teller = setTimeout(() => {
@@ -294,7 +307,7 @@ export class Queue {
   }
 }
 
-/** Whether a step that has no room there is passed over by that one: a bot takes no slot. */
+/** Reports whether the attempt that is placed takes room that the waiting step needs. A bot takes no slot. */
 const isInItsWay = (runner: Runner, given: Requirements, step: Requirements): boolean =>
   takesSlot(given) ||
   ((given.memory_bytes ?? 0) > 0 && !hasMemory(runner, step)) ||
@@ -317,18 +330,18 @@ function tell(assignment: Assignment, why: string): void {
 
 interface ReservationsOptions {
   runners: ReadonlyMap<RunnerKey, Runner>
-  /** How often a line is passed over before a runner is kept for it. */
+  /** Number of times a line is passed over before a runner is reserved for it. */
   patience: number
-  /** The longest that a runner is kept: what is on it may go on for days. */
+  /** Longest time that a runner stays reserved, in milliseconds: what runs on it may take days. */
   keepMs: number
-  /** The runner is open to all again. */
+  /** Called when the runner is open to all again. */
   freed(runner: Runner): void
   signal: AbortSignal
 }
 
 /**
- * Keeps what is large from waiting for ever behind what is small: a line that was passed over too often gets a runner
- * on which nothing else is put, until it has room there or the time is over.
+ * Keeps large attempts from waiting forever behind small ones. A line that was passed over too often reserves a
+ * runner, which takes nothing else until the line has room there or the time is over.
  */
 class Reservations {
   readonly #options: ReservationsOptions
@@ -341,7 +354,7 @@ class Reservations {
     })
   }
 
-  /** Counts that it was the line's turn, and there was no room for it. */
+  /** Counts that the line's turn came and there was no room for it. */
   passedOver(line: Line): void {
     line.passed++
     if (line.passed < this.#options.patience || line.kept || this.#options.signal.aborted) return
@@ -355,7 +368,10 @@ class Reservations {
     )
   }
 
-  /** One of the line was placed, or it is there no more, or the runner cannot take it. */
+  /**
+   * Ends the reservation: an attempt of the line was placed, the line is gone, the time is over, or the runner cannot
+   * take it.
+   */
   release(line: Line): void {
     const { kept } = line
     line.passed = 0
@@ -367,7 +383,7 @@ class Reservations {
     this.#options.freed(kept)
   }
 
-  /** The one that lacks least of the room, the first among equals. */
+  /** Returns the runner that lacks the smallest share of the room; the first among equals. */
   #nearest(line: Line): Runner | undefined {
     let nearest: { runner: Runner; lack: number } | undefined
     for (const runner of this.#options.runners.values()) {
@@ -381,13 +397,13 @@ class Reservations {
   }
 }
 
-/** Where its bots leave too little, nothing is gained by keeping others from it. */
+/** Reports whether the runner has enough room besides its bots. If not, reserving it gains nothing. */
 function hasRoomBesideBots({ forSteps }: Runner, { need }: Line): boolean {
   const { cpus = 0, memory_bytes = 0 } = need.requires
   return forSteps.cpus >= cpus && forSteps.memoryBytes >= memory_bytes
 }
 
-/** The share of the runner that must become free. */
+/** Returns the share of the runner that must become free. */
 function lackOf(runner: Runner, { need }: Line): number {
   const { cpus = 0, memory_bytes = 0 } = need.requires
   const { freeCpus, freeMemoryBytes, slots, used } = runner

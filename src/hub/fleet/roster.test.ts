@@ -11,7 +11,7 @@ import { callersBehind } from '../../platform/callers.ts'
 import { openSqliteStores } from '../../stores/sqlite/open.ts'
 import { Fleet, type FleetOptions } from './fleet.ts'
 
-/** A hub of nothing but a fleet and its store, which can be replaced as by a restart. */
+/** Opens a hub of only a fleet and its store; the fleet can be replaced as if by a restart. */
 async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
   const server = createServer()
   server.listen(0, '127.0.0.1')
@@ -43,7 +43,7 @@ async function setup(t: TestContext, options: Partial<FleetOptions> = {}) {
     server.close()
     close()
   })
-  /** The link, the first frame of the hub on it, and all that have come. */
+  /** Opens a link. Returns it with the first frame of the hub and all frames that have arrived. */
   const connect = async (hello: object = {}, token = 'any') => {
     const { port } = server.address() as AddressInfo
     const ws = new WebSocket(`ws://127.0.0.1:${port}/api/runner-link`, {
@@ -216,7 +216,7 @@ test('a machine that came back takes the place of its link that is dead; while t
   const { answer } = await connect({ boot_id: 'b2' })
   assert.deepEqual([answer.code, answer.retry], ['conflict', true])
   assert.match(String(answer.message), /"r1" is taken by another process, on server-01 \(198\.51\.100\.7\)/)
-  // As of a machine that lost its power: nothing says that the link is gone.
+  // Like a machine that lost power: nothing says that the link is gone.
   ws.pause()
   assert.equal((await connect({ boot_id: 'b2' })).answer.type, 'welcome')
 })
@@ -242,14 +242,14 @@ test('what was placed before a restart is sent with the box of its group, to a r
   fleet.resume(spec('run_grouped'), { ...placement, ...box }, known, sink)
   fleet.resume(spec('run_asked', { isolation: 'sandbox' }), placement, known, sink)
   fleet.resume(spec('run_plain'), placement, known, sink)
-  // It is of an older release now, or lost its bubblewrap.
+  // The runner has an older release now, or lost its bubblewrap.
   const ours = await connect({ slots: 8 })
   const starts = () =>
     ours.frames.flatMap(({ type, spec }) => (type === 'start' ? [spec as unknown as AttemptSpec] : []))
   await ours.until(3)
   assert.deepEqual(
     starts().map(({ run_id, isolation }) => [run_id, isolation]),
-    // Its group asks for nothing any more, and it has not begun: it is placed anew.
+    // Its group demands nothing any more and the attempt has not begun, so it is placed again.
     [
       ['run_plain', undefined],
       ['run_grouped', undefined],

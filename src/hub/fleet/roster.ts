@@ -10,46 +10,49 @@ import { type Candidate, type GroupBox, type RunnerKey, runnerKey, takesSlot } f
 import type { RunnerLink } from './runner-link.ts'
 import type { Line } from './wait-queues.ts'
 
-/** The resources kept for an attempt. */
+/** The resources reserved for an attempt. */
 interface Kept {
   isBot: boolean
   milliCpus: number
   memoryBytes: number
 }
 
-/** Returns the least box of whatever runs in a group of runners; undefined: nothing is asked there. */
+/** Returns the least box for everything that runs in a group of runners, or undefined if the group demands none. */
 export type GroupBoxes = (group: string) => GroupBox | undefined
 
-/** Facts that hold of runners beyond what they say of themselves. */
+/** Gives facts about runners beyond what they report themselves. */
 export interface RunnerRules {
   boxOf?: GroupBoxes | undefined
-  /** The run that the runner was made for; null: one that it does not have yet; undefined: nobody has made it. */
+  /**
+   * Returns the run that the runner was provisioned for; null if it has none yet; undefined if it was not
+   * provisioned.
+   */
   runOf?(tenant: string, id: string): string | null | undefined
 }
 
-/** A runner, connected or not. Without a `hello` it is only known from the log of a run taken up again. */
+/** A runner, connected or not. One without a `hello` is known only from the log of a resumed run. */
 export class Runner implements Candidate {
   readonly key: RunnerKey
   readonly tenant: string
   readonly id: string
   hello: Hello | undefined
   link: RunnerLink | undefined
-  /** Says that it takes nothing new, until its process is started anew. */
+  /** True after the runner said that it takes nothing new, until its process restarts. */
   draining = false
-  /** An admin says so, until an admin says otherwise. */
+  /** True after an admin drained it, until an admin ends that. */
   drained = false
   connectedAtMs = 0
   lastSeenAtMs = Date.now()
-  /** Not here, and not given up. */
+  /** True while the runner is away and not given up. */
   expected = false
   lostTimer: NodeJS.Timeout | undefined
-  /** When what it has counts as lost; set while it is awaited. */
+  /** Time at which its attempts count as lost; set while it is awaited. */
   lostAtMs: number | undefined
-  /** Attempts that it has, and what each asks for. */
+  /** Attempts that it has, each with the resources it asks for. */
   readonly held = new Map<string, Kept>()
-  /** Nothing else is put on it until one of these has room. */
+  /** Line that the runner is reserved for: it takes nothing else until an attempt of that line has room. */
   keptFor: Line | undefined
-  /** Cores in thousandths, so that what is taken and given back leaves nothing. */
+  /** Cores in thousandths, so that taking and releasing them leaves no rounding error. */
   readonly #steps = { milliCpus: 0, memoryBytes: 0 }
   readonly #bots = { count: 0, milliCpus: 0, memoryBytes: 0 }
 
@@ -105,7 +108,7 @@ export class Runner implements Candidate {
   get botOvercommit(): number | undefined {
     return this.hello?.bots?.cpu_overcommit
   }
-  /** The resources that steps may have there beside its bots, which go on for days. */
+  /** Resources that steps can get there besides its bots, which run for days. */
   get forSteps(): { cpus: number; memoryBytes: number } {
     const { milliCpus, memoryBytes } = this.#steps
     return { cpus: this.freeCpus + milliCpus / 1000, memoryBytes: this.freeMemoryBytes + memoryBytes }
@@ -125,7 +128,7 @@ export class Runner implements Candidate {
     return this.link !== undefined && this.drained && !this.draining
   }
 
-  /** Keeps a slot for it, and what it asks for; for a bot no slot. */
+  /** Takes a slot and the requested resources for the attempt. A bot takes no slot. */
   take({ attempt_id, requires }: AttemptSpec): void {
     const { cpus = 0, memory_bytes: memoryBytes = 0 } = requires
     const kept = { isBot: !takesSlot(requires), milliCpus: Math.round(cpus * 1000), memoryBytes }
@@ -177,17 +180,20 @@ export class Runner implements Candidate {
 
 const GB = 1024 ** 3
 
-/** "8GB", "15.5GB", "512MB". */
+/** Formats bytes, such as "8GB", "15.5GB" or "512MB". */
 export function memoryText(bytes: number): string {
   return bytes >= GB ? `${Math.round((bytes / GB) * 10) / 10}GB` : `${Math.round(bytes / 1024 ** 2)}MB`
 }
 
 export type RunnerStore = Pick<AccountStore, 'saveRunner' | 'runners' | 'removeRunner'>
 
-/** How long a runner that went away is still shown. One that an admin drained stays: it would come back undrained. */
+/**
+ * Milliseconds that a runner that went away is still shown. A drained one stays, because it would otherwise come back
+ * undrained.
+ */
 export const SHOWN_FOR_MS = 24 * 3_600_000
 
-/** The knowledge of runners that outlives the hub's process: that they were there, and which of them are drained. */
+/** Stores what must outlive the hub's process: which runners there were and which of them are drained. */
 export class KnownRunners {
   readonly #store: RunnerStore | undefined
   readonly #log: (message: string) => void
@@ -199,7 +205,7 @@ export class KnownRunners {
     this.#rules = rules
   }
 
-  /** Those of the process before. */
+  /** Loads the runners that the previous process knew. */
   async recall(runners: Map<RunnerKey, Runner>): Promise<void> {
     for (const seen of (await this.#store?.runners()) ?? [])
       if (seen.draining || Date.parse(seen.last_seen_at) > Date.now() - SHOWN_FOR_MS) {
@@ -208,7 +214,7 @@ export class KnownRunners {
       } else await this.forget(seen)
   }
 
-  /** Resolves once it is kept. */
+  /** Stores the runner; resolves once that is done. */
   async keep(runner: Runner): Promise<void> {
     const { id, hello, tenant, drained } = runner
     if (hello === undefined) return
@@ -221,12 +227,12 @@ export class KnownRunners {
     })
   }
 
-  /** Resolves once it is gone. */
+  /** Deletes the runner from the store; resolves once that is done. */
   async forget({ tenant, id }: TenantRunner): Promise<void> {
     await this.#store?.removeRunner({ tenant, id })
   }
 
-  /** For what nobody waits for. */
+  /** Runs store work that nobody waits for, and logs its failure. */
   inPassing({ id }: TenantRunner, work: Promise<void>): void {
     work.catch((error: Error) => this.#log(`What is known of runner "${id}" is not kept: ${error.message}`))
   }

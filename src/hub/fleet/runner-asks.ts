@@ -14,11 +14,11 @@ import type { RunnerLink } from './runner-link.ts'
 interface PendingAsk {
   link: RunnerLink
   tenant: string
-  /** The answer, or its body. */
+  /** Ends the wait with the answer, its body or an error. */
   settle(with_: RunnerAnswer | Readable | ErrandError): void
 }
 
-/** Asks runners what only they know, or have. An answer comes over the link that was asked, or not at all. */
+/** Asks runners for what only they know or have. An answer arrives over the link that was asked, or not at all. */
 export class RunnerAsks {
   readonly #runners: ReadonlyMap<RunnerKey, Runner>
   readonly #pending = new Map<string, PendingAsk>()
@@ -27,21 +27,21 @@ export class RunnerAsks {
     this.#runners = runners
   }
 
-  /** Throws what the runner says, or `unavailable`. */
+  /** Asks and returns the answer. Throws the error that the runner reports, or `unavailable`. */
   async answer(of: TenantRunner, ask: RunnerAsk, withinMs: number): Promise<RunnerAnswer> {
     const settled = await this.#asked(of, ask, withinMs)
     if ('exists' in settled) return settled
     throw new ErrandError('internal', `Runner "${of.id}" sent a body where none was asked for.`)
   }
 
-  /** The bytes that it sends, while they come. Throws what the runner says, or `unavailable`. */
+  /** Asks and returns the bytes as they arrive. Throws the error that the runner reports, or `unavailable`. */
   async body(of: TenantRunner, ask: DataAsk | WorkspaceLook, withinMs: number): Promise<Readable> {
     const settled = await this.#asked(of, ask, withinMs)
     if (!('exists' in settled)) return settled
     throw new ErrandError('internal', `Runner "${of.id}" sent nothing.`)
   }
 
-  /** The runner has said so. What nobody waits for any more is left aside. */
+  /** Takes an answer of the runner. Ignores it if nobody waits for it any more. */
   answered(link: RunnerLink, askId: string, answer: RunnerAnswer): void {
     const pending = this.#pending.get(askId)
     if (pending?.link !== link) return
@@ -53,7 +53,10 @@ export class RunnerAsks {
     }
   }
 
-  /** A runner of the tenant sends it. Resolves when it was read to its end. Throws `not_found` where nobody waits for it. */
+  /**
+   * Takes the body that a runner of the tenant sends. Resolves when it was read to its end. Throws `not_found` if
+   * nobody waits for it.
+   */
   async take(tenant: string, askId: string, body: Readable): Promise<void> {
     const pending = this.#pending.get(askId)
     if (pending?.tenant !== tenant)

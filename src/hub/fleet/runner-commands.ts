@@ -11,8 +11,8 @@ import type { Runner } from './roster.ts'
 import type { RunnerLink } from './runner-link.ts'
 
 /**
- * Sends `start` to the connected runner that it was placed on; or ends it, where that is no use. The values of its
- * secrets are asked for at each sending, and kept nowhere here.
+ * Sends `start` to the connected runner that the attempt was placed on, or ends the attempt if it cannot be started.
+ * The values of its secrets are fetched for each sending and stored nowhere here.
  */
 export function commandStart(assignment: Assignment, runner: Runner, assignments: Assignments): void {
   if (Object.values(assignment.spec.secrets ?? {}).some(({ from }) => from === 'hub'))
@@ -27,7 +27,10 @@ async function startWithSecrets(
 ): Promise<void> {
   const { epoch } = assignment
   const { link } = runner
-  /** Meanwhile it may have ended, or been handed on; over another link it was ordered anew. */
+  /**
+   * Reports whether the start is still due. The attempt may have ended or been handed on; a new link got its own
+   * start.
+   */
   const isStillHere = () => {
     const { stage } = assignment
     return (
@@ -100,7 +103,7 @@ export const sentTo = ({ boot_id, storage_id }: Hello): Sent => ({
   storage: storage_id,
 })
 
-/** Sends what was given and not taken yet. */
+/** Sends the inputs that were given and not taken yet. */
 export function commandInputs(assignment: Assignment, link: RunnerLink): void {
   for (const input of assignment.inputs.values()) commandInput(assignment, link, input)
 }
@@ -109,7 +112,7 @@ export function commandInput({ spec, epoch }: Assignment, link: RunnerLink, inpu
   link.send({ type: 'input', attempt_id: spec.attempt_id, epoch, input })
 }
 
-/** Sends `cancel`; forced, without a grace. */
+/** Sends `cancel`, with a grace of 0 if forced. */
 export function commandCancel({ spec, epoch, cancel }: Assignment, link: RunnerLink, graceMs: number): void {
   if (!cancel) return
   const grace_ms = cancel.force ? 0 : graceMs

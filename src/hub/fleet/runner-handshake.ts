@@ -22,23 +22,31 @@ export interface RunnerHandshakeOptions {
   log: Log
 }
 
-/** A `start` that was not answered for at least so many heartbeats, and less than twice as many, is sent again. */
+/** Number of heartbeats between checks for unanswered `start`s. One is sent again after one to two such periods. */
 const START_HEARTBEATS = 2
 
-/** How long an older link may take to show that its runner lives. */
+/** Milliseconds that an older link has to show that its runner is alive. */
 const PROBE_MS = 2_000
 
-/** Runners come, are compared with what they were given, go, and are given up when they stay away. */
+/**
+ * Welcomes runners, compares what they have with what they were given, and gives them up when they stay away.
+ * A runner is connected, awaited or given up. A closed link leads from connected to awaited. A new hello leads back,
+ * and the end of `lostAfterMs` leads to given up: its attempts are lost. It is forgotten after `SHOWN_FOR_MS`, unless
+ * it is drained.
+ */
 export class RunnerHandshake {
   readonly #options: RunnerHandshakeOptions
-  /** Welcomes of runners that had been here before, also before the hub's start. */
+  /** Number of times a known runner was welcomed again, including runners known from before the hub's start. */
   reconnects = 0
-  /** As a runner was last seen is kept when it comes and goes: of one that a killed hub had, the time is an old one. */
+  /**
+   * Message for runners that never came back. The stored "last seen" time changes only when a runner comes or goes,
+   * so it would be too old for a runner of a killed hub.
+   */
   readonly #neverBack = `has not come back since the hub was started at ${new Date().toISOString()}`
-  /** Sent to a connected runner and not answered when this was looked at last, with the epoch. */
+  /** Attempts whose `start` had no answer at the last check, each with its epoch. */
   #unanswered = new Map<Assignment, number>()
   readonly #looks: NodeJS.Timeout
-  /** Until `open`: who said hello. */
+  /** Links that said hello before `open`; undefined afterwards. */
   #early: [RunnerLink, Hello][] | undefined = []
 
   constructor(options: RunnerHandshakeOptions) {
@@ -47,7 +55,7 @@ export class RunnerHandshake {
     this.#looks = setInterval(() => this.#startAgain(), everyMs).unref()
   }
 
-  /** Runners are answered from now on, and those that don't come are waited for. May be called twice. */
+  /** Starts to answer runners, and to wait for those that do not come. May be called twice. */
   open(): void {
     const early = this.#early ?? []
     this.#early = undefined
@@ -60,14 +68,14 @@ export class RunnerHandshake {
     else void this.#greet(link, hello)
   }
 
-  /** The runner whose link it is. Frames of a link that was replaced, or not welcomed yet, count for nothing. */
+  /** Returns the runner of the link. Frames of a link that was replaced, or not welcomed yet, do not count. */
   runnerOf(link: RunnerLink): Runner | undefined {
     const { hello, principal } = link
     const runner = hello && this.#options.runners.get(runnerKey(principal.tenant, hello.runner_id))
     return runner?.link === link ? runner : undefined
   }
 
-  /** The log of a run taken up again says that the runner has it. */
+  /** Notes that the runner has the attempt, as the log of a resumed run says. */
   expect(assignment: Assignment, id: string): void {
     const { runners, dispatch, isDurable, rules } = this.#options
     const { tenant } = needOf(assignment.spec)
@@ -81,7 +89,7 @@ export class RunnerHandshake {
     else this.#gone(assignment, runner)
   }
 
-  /** Has a connected runner come back, so that what it has is compared with what it was given once more. */
+  /** Makes a connected runner reconnect, so that what it has is compared again with what it was given. */
   greetAnew(key: RunnerKey): void {
     this.#options.runners.get(key)?.link?.terminate()
   }
@@ -92,7 +100,7 @@ export class RunnerHandshake {
     runner.link = undefined
     runner.lastSeenAtMs = link.lastSeenAtMs
     this.#options.known.inPassing(runner, this.#options.known.keep(runner))
-    // One that says that it goes was told to.
+    // A runner that announces its end was told to stop.
     if (link.left) this.#options.log(`Runner "${runner.id}" has stopped.`, { runner_id: runner.id })
     else this.#options.log(`Runner "${runner.id}" is disconnected.`, { level: 'warn', runner_id: runner.id })
     const since = new Date(runner.lastSeenAtMs).toISOString()
@@ -100,7 +108,7 @@ export class RunnerHandshake {
     this.#options.dispatch.rosterChanged(runner)
   }
 
-  /** Counts all that the runner has as lost. */
+  /** Counts everything that the runner has as lost. */
   giveUp(runner: Runner, message: string, reason: 'lost' | 'oom' = 'lost'): void {
     const { assignments, dispatch } = this.#options
     runner.expected = false
@@ -110,7 +118,7 @@ export class RunnerHandshake {
     dispatch.rosterChanged(runner)
   }
 
-  /** May be called twice. */
+  /** Stops the timers; may be called twice. */
   close(): void {
     clearInterval(this.#looks)
     for (const runner of this.#options.runners.values()) clearTimeout(runner.lostTimer)
@@ -195,7 +203,10 @@ export class RunnerHandshake {
     dispatch.rosterChanged(runner)
   }
 
-  /** A `start`, or the answer to it, may be lost over a link that lives; a runner that has it already answers again. */
+  /**
+   * Sends unanswered `start`s again: a frame can get lost over a link that stays open. A runner that has the attempt
+   * already answers again.
+   */
   #startAgain(): void {
     const { runners, assignments, dispatch } = this.#options
     const before = this.#unanswered
@@ -221,7 +232,7 @@ export class RunnerHandshake {
     this.#options.assignments.settleVanished(assignment, end)
   }
 
-  /** The time that it has to come back starts now. */
+  /** Starts the time that the runner has to come back. */
   #awaitReturn(runner: Runner, silence: string): void {
     if (runner.link || runner.lostTimer) return
     runner.expected = true
@@ -239,15 +250,18 @@ export class RunnerHandshake {
 
 interface Reconciled {
   standings: Standing[]
-  /** The runner goes on with these. */
+  /** Attempts that the runner continues. */
   going: Assignment[]
-  /** Those that it never had. */
+  /** Attempts that it never had. */
   unsent: Assignment[]
-  /** Those that it had and has lost. */
+  /** Attempts that it had and has lost. */
   gone: Assignment[]
 }
 
-/** Compares what a runner says it has with what was given to it. Of runs that are set aside it is told nothing, and keeps all. */
+/**
+ * Compares what a runner says it has with what it was given. It gets no standing for runs that are set aside, so it
+ * keeps all of them.
+ */
 function reconcile(
   hello: Hello,
   given: readonly Assignment[],
@@ -262,7 +276,7 @@ function reconcile(
     if (assignment?.epoch === epoch) {
       const { reports, stdout, stderr } = assignment.inbox.committed
       if (has < reports) {
-        // Its next would come under the number of one that is known, and never count.
+        // Its next report would have a number that is already known, and would never count.
         const why = 'the runner has lost what it told of it'
         stock.standings.push({ state: 'superseded', attempt_id, epoch, why })
         stock.gone.push(assignment)
@@ -282,7 +296,7 @@ function reconcile(
   return stock
 }
 
-/** Whether an attempt that a runner does not have was never begun, or is gone. */
+/** Tells whether an attempt that a runner does not have was never begun, or is gone. */
 function whenMissing(
   { begun, sent, spec }: Assignment,
   { boot_id, storage_id }: Pick<Hello, 'boot_id' | 'storage_id'>,
@@ -290,8 +304,8 @@ function whenMissing(
 ): 'unsent' | 'gone' {
   if (begun) return 'gone'
   if (sent.type === 'never' || (sent.type === 'to' && sent.boot === boot_id)) return 'unsent'
-  // What survives a restart of the runner has a folder from before it begins: no folder, not begun. That holds as long as
-  // no folder can have vanished, as it does where the machine loses its power before it is on the disk.
+  // A durable action has a folder before it begins, so without a folder it never began. That holds only if no folder
+  // can have vanished, as happens when a machine loses power before the folder is on disk. The storage id shows that.
   const isWhole = storage_id !== undefined && sent.storage === storage_id
   return isWhole && isDurable(spec.action) ? 'unsent' : 'gone'
 }

@@ -18,18 +18,18 @@ import { FrameWriter, Liveness } from '../../platform/websocket.ts'
 import type { Assignment } from './assignments.ts'
 import type { Meter } from './inbox.ts'
 
-/** With more output than this waiting for the store, reading stops until it is under the low mark. */
+/** High mark: when more output than this waits for the store, reading stops until it falls below the low mark. */
 const HIGH_BYTES = 4 * 1024 * 1024
 const LOW_BYTES = 1024 * 1024
 const CLOSE_POLICY = 1008
 const CLOSE_GOING_AWAY = 1001
 
-/** Whose token opened the link. */
+/** Identifies the token that opened the link. */
 export interface Principal {
   tenant: string
-  /** Set where the token is for runners of this group only. */
+  /** Set if the token is only for runners of this group. */
   group?: string
-  /** Set where the token is for this runner only. */
+  /** Set if the token is only for this runner. */
   runner_id?: string
 }
 
@@ -37,7 +37,7 @@ export interface LinkHandlers {
   hello(link: RunnerLink, hello: Hello): void
   frame(link: RunnerLink, frame: Exclude<RunnerFrame, Hello>): void
   output(link: RunnerLink, frame: OutputFrame): void
-  /** The first frame of a kind that this hub does not know; it and all others of such are left aside. */
+  /** Called for the first frame of a kind that this hub does not know. The link ignores all such frames. */
   unknown(link: RunnerLink, kind: string): void
   closed(link: RunnerLink): void
 }
@@ -47,14 +47,17 @@ export interface LinkTiming {
   helloTimeoutMs: number
 }
 
-/** The hub's end of one connection: frames in and out, heartbeats, and no more in memory than the store takes. */
+/**
+ * Handles the hub's end of one connection: frames in and out, and heartbeats. It buffers no more than the store can
+ * take.
+ */
 export class RunnerLink implements Meter {
   readonly principal: Principal
-  /** Where it comes from, as far as is known. */
+  /** Address of the other end, as far as it is known. */
   readonly address: string
   readonly acks = new Acks((frame) => this.send(frame))
   lastSeenAtMs = Date.now()
-  /** The socket is closed. */
+  /** Resolves when the socket is closed. */
   readonly gone: Promise<void>
   #hello: Hello | undefined
   #closed = false
@@ -85,7 +88,7 @@ export class RunnerLink implements Meter {
     )
     ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
     ws.on('pong', () => this.#seen()).on('ping', () => this.#seen())
-    // A frame over the limit, or no WebSocket at all: ws closes the link with the reason.
+    // On a frame over the limit, or data that is not WebSocket, ws closes the link with the reason.
     ws.on('error', () => {})
     this.gone = new Promise((resolve) => ws.once('close', () => resolve()))
     ws.on('close', (code) => {
@@ -98,7 +101,7 @@ export class RunnerLink implements Meter {
     return this.#hello
   }
 
-  /** Which process of the runner this is. */
+  /** Identifies the process of the runner. */
   get boot(): string | undefined {
     return this.#hello?.boot_id
   }
@@ -107,7 +110,7 @@ export class RunnerLink implements Meter {
     return this.#closed
   }
 
-  /** The runner closed it in order, as it does when it ends. */
+  /** True if the runner closed the link in order, as it does when it ends. */
   get left(): boolean {
     return this.#left
   }
@@ -120,7 +123,7 @@ export class RunnerLink implements Meter {
     if (!this.#closed) this.#writer.send(frame)
   }
 
-  /** Says why, and closes. */
+  /** Sends the reason and closes the link. */
   refuse(code: ErrorCode, message: string, retry: boolean): void {
     if (this.#closed) return
     this.send({ type: 'refused', code, message, retry })
@@ -128,7 +131,7 @@ export class RunnerLink implements Meter {
     this.#over()
   }
 
-  /** Whether the runner gives a sign of life within the time. */
+  /** Resolves to true if the runner gives a sign of life within the time. */
   async answers(withinMs: number): Promise<boolean> {
     if (this.#closed) return false
     if (this.#ws.isPaused) return true
@@ -152,7 +155,7 @@ export class RunnerLink implements Meter {
     if (this.#unkeptBytes < LOW_BYTES && this.#ws.isPaused) this.#ws.resume()
   }
 
-  /** May be called twice. */
+  /** Closes the link at once; may be called twice. */
   terminate(): void {
     this.#ws.terminate()
     this.#over()
@@ -163,7 +166,7 @@ export class RunnerLink implements Meter {
     this.#closed = true
     clearTimeout(this.#helloTimer)
     this.#liveness.stop()
-    // What still comes is read and dropped, so that the close is seen.
+    // Read and drop what still arrives, so that the close is seen.
     if (this.#ws.isPaused) this.#ws.resume()
     this.#handlers.closed(this)
   }
@@ -212,10 +215,13 @@ export class RunnerLink implements Meter {
   }
 }
 
-/** Tells a runner over one link what is committed of its attempts; acks of one turn of the event loop are joined. */
+/**
+ * Acknowledges to a runner, over one link, what is committed of its attempts. Acks of one turn of the event loop are
+ * merged.
+ */
 class Acks {
   readonly #send: (frame: HubFrame) => void
-  /** The marks to be acked, and whether what follows them is to be sent again. */
+  /** Attempts whose marks are due, and whether the runner should resend what follows them. */
   readonly #due = new Map<Assignment, boolean>()
 
   constructor(send: (frame: HubFrame) => void) {
@@ -227,7 +233,7 @@ class Acks {
     this.#due.set(assignment, resend || this.#due.get(assignment) === true)
   }
 
-  /** Its end is committed, which says all that an ack would. */
+  /** Sends `release` for an attempt whose end is committed, in place of a due ack. */
   release(assignment: Assignment): void {
     this.#due.delete(assignment)
     this.#send({ type: 'release', attempt_id: assignment.spec.attempt_id, epoch: assignment.epoch })
@@ -255,8 +261,8 @@ const known: ReadonlySet<unknown> = new Set(
 )
 
 /**
- * Reads a text frame; throws an `ErrandError` that says what is wrong with it. One of a type that only a newer runner
- * knows is answered as its type's name.
+ * Parses a text frame. A frame of a type that only a newer runner knows gives the name of the type. Throws an
+ * `ErrandError` that explains an invalid frame.
  */
 function parseRunnerFrame(text: string): RunnerFrame | string {
   let value: unknown
@@ -266,14 +272,14 @@ function parseRunnerFrame(text: string): RunnerFrame | string {
     throw new ErrandError('bad_request', 'A text frame is no JSON.', { cause })
   }
   const { type, protocol, newest_protocol } = (value ?? {}) as Record<string, unknown>
-  // Before the rest: what else another version says may look different.
+  // Check the version first: the rest may look different in another version.
   if (type === 'hello') needCommonProtocol(protocol, newest_protocol)
   if (typeof type === 'string' && !known.has(type)) return type
   const parsed = RunnerFrame.safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   throw new ErrandError(
-    // A runner's name for itself is the same the next time.
+    // A hello would be wrong again the next time, so it is refused for good.
     type === 'hello' ? 'invalid_argument' : 'bad_request',
     `A frame of type ${nameOf(type)} is wrong at "${issue?.path.join('.')}": ${issue?.message}`,
     { cause: parsed.error },
@@ -294,7 +300,10 @@ function needCommonProtocol(oldest: unknown, newest: unknown = oldest): void {
   )
 }
 
-/** Of what anything may have been sent for: a text of that would be as large, and of what is nested deep there is none. */
+/**
+ * Names a value of any kind in a message. Long strings are cut, and lists and objects are only named: their text
+ * could be as large as the frame, and deep nesting cannot be serialized.
+ */
 function nameOf(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 100))
   return value === null || typeof value !== 'object'
@@ -302,5 +311,5 @@ function nameOf(value: unknown): string {
     : `that is no name but ${Array.isArray(value) ? 'a list' : 'an object'}`
 }
 
-/** The same runner would say the same the next time; one of another version waits until one side is updated. */
+/** Reports whether the same runner would fail again. With a `protocol_mismatch`, it waits until one side is updated. */
 const isForGood = (code: ErrorCode): boolean => code === 'invalid_argument'

@@ -26,12 +26,12 @@ export interface RunnerLinksOptions extends LinkTiming {
   handshake: RunnerHandshake
   incoming: Incoming
   asks: RunnerAsks
-  /** How long a token may be good no more, by its expiry or for another hub, before its link is closed. */
+  /** Milliseconds that a token may be invalid (expired, or invalidated by another hub) before its link is closed. */
   recheckMs: number
   log: Log
 }
 
-/** All connections of runners: taken from servers, counted, looked at again, and closed. */
+/** Manages all connections of runners: accepts, counts, rechecks and closes them. */
 export class RunnerLinks {
   readonly #options: RunnerLinksOptions
   readonly #handlers: LinkHandlers
@@ -67,7 +67,7 @@ export class RunnerLinks {
     }
   }
 
-  /** How many there have been. */
+  /** Number of links opened and closed so far. */
   get counts(): { opened: number; closed: number } {
     return { opened: this.#opened, closed: this.#closed }
   }
@@ -82,16 +82,16 @@ export class RunnerLinks {
     this.#detach.push(acceptLinks(server, this.#options.authenticate, accept))
   }
 
-  /** Closes those whose token is no longer good. */
+  /** Closes the links whose token is no longer valid. */
   async recheck(): Promise<void> {
     for (const [link, again] of this.#links) {
-      // A store that cannot be asked refuses nobody.
+      // If the store cannot be asked, no link is closed.
       const answer = await again().catch(() => undefined)
       if (answer && 'refused' in answer) link.refuse('unauthorized', answer.refused, true)
     }
   }
 
-  /** May be called twice. */
+  /** Closes all links; may be called twice. */
   async close(): Promise<void> {
     this.#stopped = true
     clearInterval(this.#rechecks)
@@ -106,16 +106,19 @@ const LINK_PATH = '/api/runner-link'
 
 export type Authenticate = (token: string) => Promise<Principal | { refused: string; revoked?: boolean }>
 
-/** Whose token opened a link, and how to see whether it still would. */
+/** The owner of the token that opened a link, and a way to check whether it still would. */
 interface Opened {
   principal: Principal
   again(): ReturnType<Authenticate>
 }
 
-/** How long the other end may take to close a link. */
+/** Milliseconds that the other end has to close a link. */
 const CLOSE_TIMEOUT_MS = 2_000
 
-/** Turns upgrade requests on the link's path into WebSockets, where their token is good. Answers how to stop that. */
+/**
+ * Turns upgrade requests on the link's path into WebSockets if their token is valid. Returns a function that stops
+ * this.
+ */
 function acceptLinks(
   server: Server,
   authenticate: Authenticate,
@@ -125,13 +128,13 @@ function acceptLinks(
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
-    // Up to twice the limit the link itself can say why it closes.
+    // Up to twice the limit, the link itself can say why it closes.
     maxPayload: 2 * MAX_FRAME_BYTES,
     closeTimeout: CLOSE_TIMEOUT_MS,
   } as ConstructorParameters<typeof WebSocketServer>[0])
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    // Node has let go of it: an error that nobody hears would end this process.
+    // Node no longer handles this socket: an error without a listener would end the process.
     const broken = () => socket.destroy()
     socket.on('error', broken)
     if (request.url?.split('?')[0] !== LINK_PATH) {
@@ -198,7 +201,7 @@ type MachineFrame = Extract<Frame, { type: 'draining' | 'agents' | 'containers' 
 const isOfMachine = (frame: Frame): frame is MachineFrame =>
   ['draining', 'agents', 'containers', 'isolation'].includes(frame.type)
 
-/** The frames of welcomed runners: of their machine, and of attempts. */
+/** Handles the frames of welcomed runners, both those about their machine and those about attempts. */
 export class Incoming {
   readonly #options: IncomingOptions
 
@@ -227,7 +230,7 @@ export class Incoming {
     const assignment = this.#find(link, frame, frame.type !== 'rejected')
     if (!runner || !assignment) return
     if (frame.type === 'rejected') {
-      // One that drains would take it at another time.
+      // A draining runner would take it at another time.
       if (!runner.draining) {
         const why = `runner "${runner.id}" rejected it: ${frame.message}`
         assignment.rejections.set(runner.key, why)
@@ -246,7 +249,7 @@ export class Incoming {
     assignment?.inbox.output(frame.stream, frame.offset, frame.bytes, link)
   }
 
-  /** Sends again, or asks for, whatever of the attempt was lost on its way over a link that lives. */
+  /** Resends, or asks for, anything of the attempt that was lost over a link that stays open. */
   #compare(link: RunnerLink, { sent, cancel_grace_ms, inputs = [], ...attempt }: AttemptProgress): void {
     const assignment = this.#find(link, attempt, true)
     if (!assignment) return
@@ -272,14 +275,16 @@ export class Incoming {
     this.#options.dispatch.rosterChanged(runner)
   }
 
-  /** The state of bots is in no log: whoever asks is told what was said last. */
+  /** Stores the live state of a bot. No log has it, so callers get what was reported last. */
   #bot(runner: Runner, bot: BotLive): void {
     const assignment = this.#options.assignments.get(bot.attempt_id)
     const { stage } = assignment ?? {}
     if (stage?.type === 'placed' && stage.runner === runner.key) assignment!.live = bot
   }
 
-  /** Returns the attempt that the frame is about. A runner that is at something it should not be at is told so, if it works on it. */
+  /**
+   * Returns the attempt that the frame is about. If the runner works on one it should not have, it gets `superseded`.
+   */
   #find(
     link: RunnerLink,
     { attempt_id, epoch }: { attempt_id: string; epoch: number },

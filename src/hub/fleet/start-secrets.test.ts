@@ -20,7 +20,7 @@ const spec: AttemptSpec = {
   requires: {},
 }
 
-/** A fleet with one runner, which notes the frames that it is sent, and an attempt that is placed there. */
+/** Starts a fleet with one runner, which records the frames it gets, and an attempt that is placed there. */
 async function started(t: TestContext, secrets: SecretSource | undefined) {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

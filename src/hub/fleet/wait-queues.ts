@@ -7,30 +7,30 @@ import { groupOf, type Need, type RunnerKey, takesSlot } from './matching.ts'
 import type { Waiting } from './placement.ts'
 import type { Runner } from './roster.ts'
 
-/** Attempts of one user in a line, first come first served. */
+/** Attempts of one user in a line, served in order of arrival. */
 export interface UserQueue {
   readonly line: Line
   readonly user: User
   readonly waiting: Heap<Assignment>
 }
 
-/** Waiting attempts with the same needs, the same home and the same rejections: where one has room, each has. */
+/** Waiting attempts with the same needs, home and rejections: a runner with room for one has room for each. */
 export interface Line {
   readonly key: string
   readonly need: Need
-  /** Where a runner is made for its run. */
+  /** The demand, if a runner is provisioned for the run. */
   readonly demand: Demand | undefined
   readonly home: RunnerKey | undefined
   readonly not: ReadonlySet<RunnerKey>
-  /** The home could take them, so that no other runner may. */
+  /** True if the home can take them, so that no other runner may. */
   bound: boolean
   waiting: Waiting
-  /** The user whose turn it is first. */
+  /** Users in the line, ordered by whose turn it is. */
   readonly users: Heap<UserQueue>
   readonly byUser: Map<User, UserQueue>
-  /** How often it was its turn and it did not fit. */
+  /** Number of times its turn came and there was no room. */
   passed: number
-  /** Nothing else is put on this runner until one of the line has room there. */
+  /** Runner that is reserved for the line: it takes nothing else until an attempt of the line has room there. */
   kept: Runner | undefined
 }
 
@@ -40,25 +40,28 @@ export interface Turn {
   arrival: number
 }
 
-/** Fewer slots come first, then who was given one longer ago, then who came earlier. */
+/**
+ * Reports whether `a` comes before `b`: fewer slots first, then the user who got one longer ago, then the earlier
+ * arrival.
+ */
 export function isBefore(a: Turn, b: Turn): boolean {
   if (a.user.running !== b.user.running) return a.user.running < b.user.running
   if (a.user.turn !== b.user.turn) return a.user.turn < b.user.turn
   return a.arrival < b.arrival
 }
 
-/** Of the first in the line. */
+/** Returns the turn of the first attempt in the line. */
 export const turnIn = (line: Line): Turn => turnOf(line.users.first!)
 const turnOf = ({ user, waiting }: UserQueue): Turn => ({ user, arrival: waiting.first!.arrival })
 
-/** All that wait, in lines. */
+/** Holds all waiting attempts, grouped in lines. */
 export class WaitQueues {
   readonly #lines = new Map<string, Line>()
   readonly #loose = new Set<Line>()
   readonly #byHome = new Map<RunnerKey, Set<Line>>()
-  /** Of runs for which a runner is made, by group. */
+  /** Lines of runs that wait for a provisioned runner, by group. */
   readonly #forMade = new Map<string, Set<Line>>()
-  /** By run and workspace. */
+  /** Attempts by run and workspace. */
   readonly #byRun = new Map<string, Set<Assignment>>()
   #waiting = 0
   #ofBots = 0
@@ -67,12 +70,12 @@ export class WaitQueues {
     return this.#lines.size
   }
 
-  /** How many attempts there are in all lines. */
+  /** Number of attempts in all lines. */
   get waiting(): number {
     return this.#waiting
   }
 
-  /** How many lines wait for no slot. */
+  /** Number of lines that wait for no slot. */
   get ofBots(): number {
     return this.#ofBots
   }
@@ -85,23 +88,23 @@ export class WaitQueues {
     return [...this.#lines.values()]
   }
 
-  /** Whose home the runner is. */
+  /** Returns the lines whose home is the runner. */
   at(runner: RunnerKey): Iterable<Line> {
     return this.#byHome.get(runner) ?? []
   }
 
-  /** Of runs for which a runner of the group is made. */
+  /** Returns the lines of runs that wait for a provisioned runner of the group. */
   forMade(group: string): Iterable<Line> {
     return this.#forMade.get(group) ?? []
   }
 
-  /** That the runner may serve, where it offers what they need. */
+  /** Yields the lines that the runner may serve if it offers what they need. */
   *open(runner: RunnerKey): Iterable<Line> {
     yield* this.#loose
     for (const line of this.at(runner)) if (line.bound) yield line
   }
 
-  /** Those of a run that share a workspace. */
+  /** Returns the waiting attempts of a run that share a workspace. */
   ofRun(runId: string, workspace: string): Assignment[] {
     return [...(this.#byRun.get(`${runId} ${workspace}`) ?? [])]
   }
@@ -150,7 +153,7 @@ export class WaitQueues {
     addTo(this.#byRun, `${spec.run_id} ${workspace}`, assignment)
   }
 
-  /** Returns the queue that it stood in; an empty line is there no more. */
+  /** Removes the attempt and returns the queue that it was in. An empty line is removed too. */
   remove(assignment: Assignment): UserQueue | undefined {
     const { queue, spec, workspace } = assignment
     if (!queue) return undefined
@@ -158,7 +161,7 @@ export class WaitQueues {
     assignment.queue = undefined
     this.#waiting--
     takeFrom(this.#byRun, `${spec.run_id} ${workspace}`, assignment)
-    // While it is still in the order that it is taken out of.
+    // Do this while the attempt is still in the order it is taken out of.
     if (waiting.size === 1) {
       line.users.delete(queue)
       line.byUser.delete(user)
@@ -194,32 +197,32 @@ function takeFrom<K, T>(sets: Map<K, Set<T>>, key: K, item: T): void {
 }
 
 /**
- * Someone whose attempts have slots, or wait for them: an owner within a tenant. With bots an owner is another one than
- * with steps: they take no slots from each other.
+ * A user whose attempts have slots or wait for them: an owner within a tenant. An owner's bots and steps count as
+ * separate users, because bots take no slots from steps.
  */
 export interface User {
   readonly key: string
-  /** Slots that it has, or bots. */
+  /** Number of slots, or bots, that the user has. */
   running: number
-  /** When it was last given one, or began to wait; the clock is the count of such events. */
+  /** When the user last got one or began to wait, on a clock that counts such events. */
   turn: number
   readonly queues: Set<UserQueue>
 }
 
 type Owned = Pick<AttemptSpec, 'tenant' | 'owner' | 'requires'>
 
-/** How many slots each user has, and how many bots. */
+/** Counts the slots and bots of each user. */
 export class FairShare {
   readonly #users = new Map<string, User>()
   #turns = 0
 
-  /** The user as it is now; one that has nothing comes after all others that have nothing. */
+  /** Returns the current user. One who has nothing comes after all others who have nothing. */
   of({ tenant = DEFAULT_TENANT, owner = '', requires }: Owned): User {
     const key = JSON.stringify([tenant, owner, takesSlot(requires)])
     return this.#users.get(key) ?? { key, running: 0, turn: ++this.#turns, queues: new Set() }
   }
 
-  /** Keeps a user who waits, until `leave`. */
+  /** Remembers a user who waits, until `leave`. */
   enter(owned: Owned): User {
     const user = this.of(owned)
     this.#users.set(user.key, user)
@@ -238,7 +241,7 @@ export class FairShare {
     this.leave(user)
   }
 
-  /** Nothing is kept of one that has nothing and waits for nothing. */
+  /** Forgets the user if it has nothing and waits for nothing. */
   leave(user: User): void {
     if (user.running === 0 && user.queues.size === 0) this.#users.delete(user.key)
   }

@@ -9,14 +9,14 @@ import type { ForgeTokens } from '../secrets.ts'
 
 type Permissions = GithubAppOptions['permissions']
 
-/** The least that each step can do its work with. */
+/** The least permissions that each kind of step can work with. */
 const permissions: Readonly<Record<ForgeRights, Permissions>> = {
   read: { contents: 'read' },
   write: { contents: 'write' },
   pull_request: { contents: 'read', pull_requests: 'write', statuses: 'write' },
 }
 
-/** The rights that steps may have, by action: no other's processes could be kept from reading a token. */
+/** Rights that steps may have, by action. Any other action runs processes that could read the token. */
 const allowed: Readonly<Record<string, readonly ForgeRights[]>> = {
   'git.check': ['read', 'write'],
   'git.workspace': ['read'],
@@ -25,8 +25,8 @@ const allowed: Readonly<Record<string, readonly ForgeRights[]>> = {
 }
 
 /**
- * Tokens of repositories, made by the Apps of the hub's configuration: each for one repository and one step, an hour long. A new
- * one is made each time that a step is handed out, so that none is near its end.
+ * Makes repository tokens with the Apps of the hub's configuration. Each is for one repository and one step, and
+ * lasts an hour. A new one is made each time a step is handed out, so that none is close to its end.
  */
 export class AppTokens implements ForgeTokens {
   readonly #config: Pick<ConfigFile, 'forgeOf' | 'isAppKey'>
@@ -62,7 +62,7 @@ export class AppTokens implements ForgeTokens {
     return isSame ? undefined : `its repository is not ${host}/${repository}`
   }
 
-  /** Throws `invalid_argument`, `secret_not_found`, and what the forge's API does. */
+  /** Makes a token. Throws `invalid_argument`, `secret_not_found`, and what the forge's API throws. */
   async token(
     { host, repository, rights }: ForgeSecret,
     keyOf: (name: string) => Promise<string>,
@@ -71,7 +71,7 @@ export class AppTokens implements ForgeTokens {
     return await source.token()
   }
 
-  /** For requests that the hub makes itself. Throws as `token` does. */
+  /** Returns a token source for requests that the hub makes itself. Throws as `token` does. */
   async source(
     { host, repository }: Pick<ForgeSecret, 'host' | 'repository'>,
     rights: Permissions,

@@ -55,7 +55,7 @@ for (const kind of ['github', 'gitea', 'gitlab'] as const)
       await assert.rejects(taken.take(other, message), { code: 'unauthorized' })
     assert.deepEqual(woken, [])
     assert.equal(await taken.take(host.toUpperCase(), message), 1)
-    // Its id is no part of what is signed.
+    // The signature does not cover the id.
     assert.equal(
       await taken.take(host, { ...message, headers: { ...message.headers, 'x-github-delivery': 'b' } }),
       0,

@@ -5,42 +5,45 @@ import { isSigned } from '../../forge/webhook-signatures.ts'
 import { DEFAULT_TENANT } from '../auth/tokens.ts'
 import type { Secrets } from '../secrets.ts'
 
-/** A place at a forge where something has happened; absent `number`: anywhere in the repository. */
+/** Place at a forge where something has happened. Without `number` it is the repository as a whole. */
 export interface ForgeNews {
-  /** In small letters. */
+  /** Lower case. */
   host: string
   /** `owner/name` */
   path: string
-  /** Of an issue or a pull request. */
+  /** Number of an issue or a pull request. */
   number?: number
 }
 
 export interface ForgeHooksOptions {
   forges: { forgeOf(host: string): ConfiguredForge | undefined }
   secrets: Pick<Secrets, 'valueSeen'>
-  /** Looks there. Answers at how many things. */
+  /** Looks there. Returns the number of things concerned. */
   wake(news: ForgeNews): number
 }
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
-/** Messages that are known again. */
+/** Number of messages that are remembered. */
 const MOST_KNOWN = 1_000
 
 /**
- * Takes the webhooks of the configured forges. A message says where to look, and nothing else of it is believed: what is there is
- * asked of the forge. So one that comes again does nothing that looking again would not.
+ * Receives the webhooks of the configured forges. A message only says where to look; the facts are read from the
+ * forge. A repeated message therefore does nothing that another look would not do.
  */
 export class ForgeHooks {
   readonly #options: ForgeHooksOptions
-  /** Of bodies: their ids are not signed. */
+  /** Hashes of bodies, because ids are not signed. */
   readonly #known = new Set<string>()
 
   constructor(options: ForgeHooksOptions) {
     this.#options = options
   }
 
-  /** `body`: as it came. Answers how many things are looked at. Throws `unauthorized`, and `bad_request` for a body that is no object. */
+  /**
+   * Takes a message; `body` is the raw text. Returns how many things are looked at. Throws `unauthorized`, and
+   * `bad_request` for a body that is not an object.
+   */
   async take(given: string, { headers, body }: { headers: Headers; body: string }): Promise<number> {
     const host = given.toLowerCase()
     const { forges, secrets, wake } = this.#options
@@ -49,7 +52,7 @@ export class ForgeHooks {
       forge?.webhook_secret &&
       (await secrets.valueSeen({ tenant: DEFAULT_TENANT, owner: '' }, [forge.webhook_secret]))
     const bytes = Buffer.from(body)
-    // Who may not know which forges there are is told the same of all.
+    // The error is always the same, so that a stranger cannot learn which forges there are.
     if (!forge || !secret || !isSigned(forge.kind, headers, bytes, secret))
       throw new ErrandError('unauthorized', `The message is not signed with the secret for "${host}".`, {
         hint: 'errand.yaml names it: forges: [{host: HOST, kind: github, webhook_secret: NAME}]. Set it as an admin: errand secrets set NAME',
@@ -68,13 +71,13 @@ export class ForgeHooks {
 
 type Json = Readonly<Record<string, unknown>>
 
-/** Undefined where it is of no repository, as a forge's first greeting is. */
+/** Returns the place that a message is about, or undefined if it names no repository, like a forge's first greeting. */
 function newsOf(body: string): Omit<ForgeNews, 'host'> | undefined {
   let message: unknown
   try {
     message = JSON.parse(body)
   } catch {
-    // Told below.
+    // The check below reports it.
   }
   if (typeof message !== 'object' || message === null)
     throw new ErrandError('bad_request', 'The message is no JSON object.', {
@@ -84,7 +87,7 @@ function newsOf(body: string): Omit<ForgeNews, 'host'> | undefined {
     const value = (message as Json)[name]
     return typeof value === 'object' && value !== null ? (value as Json) : {}
   }
-  // Of GitHub and Gitea; of GitLab.
+  // The first is GitHub's and Gitea's, the second GitLab's.
   const path = part('repository').full_name ?? part('project').path_with_namespace
   if (typeof path !== 'string' || path === '') return undefined
   const { object_kind } = message as Json

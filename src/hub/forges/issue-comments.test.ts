@@ -60,7 +60,7 @@ test('an issue has one comment, which a forge that was away and the next process
   await first.close()
   assert.deepEqual(kept(), ['task_1'])
 
-  // Ended, and the process was killed before it told so.
+  // The task ended, and the process was killed before it reported that.
   const message = '@everyone it closes #7\n/merge'
   standings.set('task_1', { ...standings.get('task_1')!, state: 'failed', reason: 'test', message })
   const next = open()

@@ -17,35 +17,36 @@ type Standing = Pick<
 > & { fold: Pick<TaskFold, 'pull_request' | 'pushed'> & { follow?: TaskFold['follow'] } }
 
 export interface IssueCommentsOptions {
-  /** Undefined: it is not there any more. */
+  /** Returns the task, or undefined if it no longer exists. */
   get(id: string): Promise<Standing | undefined>
-  /** Ids of the tasks that are not over. */
+  /** Returns the ids of the tasks that are not over. */
   open(): Promise<readonly string[]>
   forgeOf: ForgeOf
   accounts: Pick<AccountStore, 'setting' | 'setSetting'>
-  /** The first wait after a forge did not answer; doubled, up to 2 minutes. Default 5 s. */
+  /** First wait in milliseconds after a forge did not answer; doubled up to 2 minutes. Default 5 s. */
   retryMs?: number
   log: Log
 }
 
-/** Ids of the tasks whose last comment may not be written yet. */
+/** Key of the setting with the ids of the tasks whose last comment may be missing. */
 const SETTING = 'tasks to be told to their issues'
 const MAX_WAIT_MS = 2 * 60_000
 const A_DAY_MS = 86_400_000
 const LATER = ['forge_away', 'forge_busy', 'service_answer', 'store_failed', 'disk_full']
 
 /**
- * Tells the issues that tasks were made of how these stand, each in one comment, which is edited. What a killed hub did not come to
- * is told by the next one; a forge that is away is told later. That it takes no comment fails no task.
+ * Keeps one comment per task on the issue that the task was made from, and edits it as the task changes. A hub that
+ * was killed leaves the rest to the next one, and a forge that is unreachable gets the comment later. A refused
+ * comment fails no task.
  */
 export class IssueComments {
   readonly #options: IssueCommentsOptions
   readonly #stop = new AbortController()
-  /** To be looked at, in this order. */
+  /** Ids to look at, in this order. */
   readonly #changed = new Set<string>()
-  /** Those that are not over, or whose end is not told yet; kept. */
+  /** Ids of tasks that are not over, or whose end is not reported yet; stored. */
   readonly #owed = new Set<string>()
-  /** Words that this process has told of them. */
+  /** Texts that this process has written, by task. */
   readonly #told = new Map<string, string>()
   #telling: Promise<void> | undefined
   #isReady = false
@@ -54,7 +55,7 @@ export class IssueComments {
     this.#options = options
   }
 
-  /** Takes up what the process before had left. */
+  /** Continues what the previous process has left. */
   async resume(): Promise<void> {
     const kept = await this.#options.accounts.setting(SETTING)
     for (const id of JSON.parse(kept ?? '[]') as string[]) this.#owed.add(id)
@@ -63,13 +64,13 @@ export class IssueComments {
     this.#begin()
   }
 
-  /** Something came into the log of this task. */
+  /** Schedules a look after something entered the log of this task. */
   changed(id: string): void {
     this.#changed.add(id)
     this.#begin()
   }
 
-  /** May be called twice. */
+  /** Stops writing comments; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     await this.#telling
@@ -112,7 +113,7 @@ export class IssueComments {
     const task = await get(id)
     const address = task?.task.issue === undefined ? undefined : issueAddress(task.task.issue)
     if (task === undefined || address === undefined) return
-    // Others name an issue, and were not made of it.
+    // Other tasks may name an issue without being made from it.
     const { spec_name, task_id } = issueTaskName(address)
     if (task.spec_name !== spec_name || task.own_id !== task_id) return
     const { text, isLast } = commentOf(task)
@@ -144,7 +145,7 @@ export class IssueComments {
   }
 }
 
-/** The comment for a task as it stands; `isLast`: nothing follows by itself. */
+/** Returns the comment for a task in its current state. `isLast` means that nothing follows by itself. */
 export function commentOf({ id, state, reason, message, fold }: Omit<Standing, 'task' | 'created_at'>): {
   text: string
   isLast: boolean

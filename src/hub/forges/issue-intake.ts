@@ -7,7 +7,7 @@ import type { ForgeOf, ForgeUser } from './open-forges.ts'
 
 export interface IssueIntakeOptions {
   forgeOf: ForgeOf
-  /** The task of this name that this user sees; undefined: there is none. */
+  /** Returns the task with this name that this user sees, or undefined if there is none. */
   there(user: ForgeUser, name: { spec_name: string; task_id: string }): Promise<Task | undefined>
 }
 
@@ -20,9 +20,9 @@ export type IssueIntake = (
 ) => Promise<Task>
 
 /**
- * Reads issues for who asks for them by their address. A task that was made of the issue before keeps the text that it was made
- * with, so that asking again is the same task, whatever was said below the issue since. Throws `bad_request` for another
- * address, `task_invalid` for a closed issue, and as `Forge` does.
+ * Reads the issue at an address for a user. A task that was made from it before keeps its original text, so a repeat
+ * returns the same task whatever was written since. Throws `bad_request` for an address that is no issue,
+ * `task_invalid` for a closed issue, and as `Forge` does.
  */
 export const issueIntake =
   ({ forgeOf, there }: IssueIntakeOptions): IssueIntake =>

@@ -135,7 +135,7 @@ test('an issue steers no terminal, and one of any length is cut with words', () 
   )
   assert.equal(cuts.length, 2)
   assert.ok(cuts[0]! > 80_000 && cuts[1]! > 10_000, cuts.join())
-  // One line alone that is too long is cut too, and never in the middle of a character.
+  // A single line that is too long is cut too, and never inside a character.
   const line = taskOfIssue({ address, issue: issue({ body: '\u{1f600}'.repeat(300_000) }), comments: [] })
   assert.ok(Buffer.byteLength(line.description) <= 128 * 1024)
   assert.match(line.description, /left out/)

@@ -7,20 +7,20 @@ import { type IssueAddress, issueAddress } from '../../forge/address.ts'
 import type { CallOptions, Comment, Forge, Issue, Labelling } from '../../forge/forge.ts'
 import { cutAtLines, visible } from '../../forge/marks.ts'
 
-/** An issue of a forge, as a task is made of it. */
+/** An issue of a forge, from which a task is made. */
 export interface IssueText {
   address: IssueAddress
   issue: Issue
-  /** The oldest first. */
+  /** Comments, oldest first. */
   comments: readonly Comment[]
-  /** Given where the label made it a task: the text is taken as it stood then. */
+  /** Set if a label made it a task: the text is then taken from the time of the labelling. */
   labelling?: Labelling
 }
 
-/** Fields that an issue does not tell, such as the agent. */
+/** Task fields that an issue does not give, such as the agent. */
 export type IssueTaskDefaults = Omit<Partial<z.input<typeof Task>>, 'title' | 'issue' | 'repo_url'>
 
-/** As much of an issue's text, and of the talk below it, is taken. */
+/** Limits the bytes of an issue's text, and of its comments. */
 const MOST_BODY_BYTES = 128 * 1024
 const MOST_TALK_BYTES = 32 * 1024
 const MOST_TITLE = 256
@@ -28,7 +28,10 @@ const MOST_CRITERIA = 200
 const MOST_CRITERION = 16_384
 const MOST_NAME = 128
 
-/** Names the one task of an issue: unique in its tenant, with no "/" in it, which would part a spec from an id. */
+/**
+ * Returns the name of the one task of an issue. It is unique in its tenant and has no "/", which would separate a
+ * spec from an id.
+ */
 export function issueTaskName({ host, path, number }: IssueAddress): { spec_name: string; task_id: string } {
   const whole = `${host}:${path.replaceAll('/', ':')}`.toLowerCase()
   const spec_name =
@@ -36,7 +39,7 @@ export function issueTaskName({ host, path, number }: IssueAddress): { spec_name
   return { spec_name, task_id: String(number) }
 }
 
-/** Reads an issue as somebody who asks for it now means it. Throws as `Forge` does. */
+/** Reads an issue for somebody who asks for it now. Throws as `Forge` does. */
 export async function readIssue(
   forge: Pick<Forge, 'issue' | 'comments'>,
   address: IssueAddress,
@@ -48,8 +51,8 @@ export async function readIssue(
 }
 
 /**
- * The task that an issue asks for. Text, criteria and talk of it are strangers' words: they are told to agents as such. Throws
- * `task_invalid` where it cannot be one, or where its text has changed since it was labelled.
+ * Returns the task that an issue asks for. Its text, criteria and comments come from strangers and are marked as such
+ * for agents. Throws `task_invalid` if it cannot be a task, or if its text has changed since it was labelled.
  */
 export function taskOfIssue(
   { address, issue, comments, labelling }: IssueText,
@@ -87,7 +90,10 @@ export function taskOfIssue(
   )
 }
 
-/** The forge's own address of it, where that names the same issue: a forge's word is no link to anywhere else. */
+/**
+ * Returns the forge's own address of the issue if it names the same issue. A forge must not make Errand link to
+ * anywhere else.
+ */
 function webUrlOf(address: IssueAddress, { webUrl }: Pick<Issue, 'webUrl'>): string {
   const told = issueAddress(webUrl)
   const isSame = told !== undefined && isDeepStrictEqual(issueTaskName(told), issueTaskName(address))
@@ -96,7 +102,10 @@ function webUrlOf(address: IssueAddress, { webUrl }: Pick<Issue, 'webUrl'>): str
   return `${protocol}://${host}/${path}${kind === 'gitlab' ? '/-' : ''}/issues/${number}`
 }
 
-/** Words of people below an issue, but for those written or changed after `until`; programs' words and ours are none. */
+/**
+ * Returns the comments of people below an issue, without those written or changed after `until`. Comments of programs
+ * and of Errand are left out.
+ */
 function talkOf(comments: readonly Comment[], until: string | undefined): string {
   const limit = until === undefined ? Number.POSITIVE_INFINITY : Date.parse(until)
   const said = comments.flatMap(({ author, body, createdAt, updatedAt }) => {
@@ -113,7 +122,7 @@ const CRITERIA = /^(?:acceptance[ -]criteria|definition of done|done when)\s*:?$
 const ITEM = /^(\s{0,8})(?:[-*+]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?(.*)$/
 const FENCE = /^ {0,3}(`{3,}|~{3,})/
 
-/** The items of the list below a heading "Acceptance criteria", and the text without that part. */
+/** Returns the items of the list below a heading "Acceptance criteria", and the text without that part. */
 export function withoutCriteria(text: string): { criteria: string[]; rest: string } {
   const criteria: string[] = []
   const rest: string[] = []
@@ -141,7 +150,7 @@ export function withoutCriteria(text: string): { criteria: string[]; rest: strin
     } else if (!isWithin) rest.push(line)
     else if (item !== null) criteria.push(item[2]!.trim())
     else if (line.trim() !== '') {
-      // Goes on with the item above it where it is set in; else it ends the list.
+      // An indented line continues the item above it; any other line ends the list.
       if (/^\s/.test(line) && criteria.length > 0) criteria.push(`${criteria.pop()} ${line.trim()}`)
       else {
         isWithin = false

@@ -12,31 +12,31 @@ import type { ForgeOf, ForgeUser } from './open-forges.ts'
 import { takeIssues, watchKey } from './watch-issues.ts'
 
 export interface IssueWatcherOptions {
-  /** As the configuration has them now. */
+  /** Returns the watched repositories of the current configuration. */
   watched(): readonly WatchedRepository[]
   forgeOf: ForgeOf
   tasks: {
     has(user: ForgeUser, name: { spec_name: string; task_id: string }): Promise<boolean>
-    /** Throws `task_exists` where somebody was quicker. */
+    /** Creates a task. Throws `task_exists` if another request was faster. */
     create(user: ForgeUser, task: Task): Promise<unknown>
   }
   accounts: Pick<AccountStore, 'userByName' | 'setting' | 'setSetting'>
   log: Log
 }
 
-/** However often a forge calls, there is so much between two looks. */
+/** Shortest time between two looks, in milliseconds, however often a forge calls. */
 const LEAST_MS = 1_000
 
-/** The longest wait after a forge did not answer. */
+/** Longest wait after a forge did not answer, in milliseconds. */
 const MAX_WAIT_MS = 15 * 60_000
 
 /**
- * Looks again and again at the repositories that are watched, each in a loop of its own, and makes tasks of their labelled issues.
- * A forge that does not answer is asked ever more rarely; nothing is passed over meanwhile.
+ * Polls the watched repositories, each in its own loop, and makes tasks from their labelled issues. A forge that does
+ * not answer is asked less and less often; no issue is missed because of that.
  */
 export class IssueWatcher {
   readonly #options: IssueWatcherOptions
-  /** By all that the configuration says of it. */
+  /** Loops by everything that the configuration says about the repository. */
   readonly #loops = new Map<
     string,
     { url: string; stop: AbortController; bell: Doorbell; done: Promise<void> }
@@ -47,7 +47,7 @@ export class IssueWatcher {
     this.#options = options
   }
 
-  /** Begins what is watched newly, and ends what no longer is. */
+  /** Starts to watch new repositories, and stops for those that are no longer watched. */
   look(): void {
     if (this.#isClosed) return
     const watched = new Map(this.#options.watched().map((each) => [JSON.stringify(each), each]))
@@ -62,7 +62,9 @@ export class IssueWatcher {
     }
   }
 
-  /** A forge says that something has happened in a repository: looks now. Answers at how many. */
+  /**
+   * Looks now at a repository in which a forge says something has happened. Returns the number of watches concerned.
+   */
   wake(repository: { host: string; path: string }): number {
     let woken = 0
     for (const { url, stop, bell } of this.#loops.values()) {
@@ -73,7 +75,7 @@ export class IssueWatcher {
     return woken
   }
 
-  /** May be called twice. */
+  /** Stops watching; may be called twice. */
   async close(): Promise<void> {
     this.#isClosed = true
     for (const { stop } of this.#loops.values()) stop.abort()

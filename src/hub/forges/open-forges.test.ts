@@ -25,7 +25,7 @@ test('a forge whose name means another address by now gets no request of the hub
   await assert.rejects(forge.repository(), { code: 'forge_away' })
   assert.equal(standIn.seen.length, before)
 
-  // Logs lie elsewhere: an answer leads the hub to no server of its own network.
+  // Logs are on another server, and an answer must not lead the hub to a server of its own network.
   means = '127.0.0.1'
   standIn.fault({ match: /runs\?/, how: { status: 200, body: { workflow_runs: [{ id: 1 }] } } })
   standIn.fault({ match: /jobs$/, how: { status: 200, body: { jobs: [{ id: 1, name: 'test' }] } } })

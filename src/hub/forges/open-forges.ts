@@ -10,32 +10,38 @@ import type { Secrets } from '../secrets.ts'
 import { allowing, TOKEN_SECRETS } from '../tasks/repository-tokens.ts'
 import type { AppTokens } from './app-tokens.ts'
 
-/** Whose secrets a forge is asked with. */
+/** The user whose secrets are used for requests to a forge. */
 export interface ForgeUser {
   tenant: string
   owner: string
 }
 
-/** The forge of a repository, with the token that runs of this user for it would be given. Throws as `recogniseForge` does. */
+/**
+ * Opens the forge of a repository, with the token that runs of this user would get for it. Throws as `recogniseForge`
+ * does.
+ */
 export type ForgeOf = (address: RepositoryAddress, user: ForgeUser, options?: CallOptions) => Promise<Forge>
 
 export interface OpenForgesOptions {
   secrets: Pick<Secrets, 'valueSeen' | 'refusal'>
-  /** The forges that the hub's configuration names. */
+  /** Forges that the hub's configuration names. */
   forges?: { forgeOf(host: string): ConfiguredForge | undefined }
   apps?: Pick<AppTokens, 'source'>
-  /** Reaches the servers that the hub may speak to; `api` is an address of its configuration. Absent: it speaks to all. */
+  /**
+   * Returns a fetch that reaches only servers the hub may speak to; `api` is an address of its configuration. If
+   * absent, every server is allowed.
+   */
   forgeFetch?(api: string | undefined): typeof globalThis.fetch
-  /** How forges did. */
+  /** Notes which calls to forges worked and which failed. */
   outside?: Pick<OutsideServices, 'failed' | 'worked'>
-  /** Of one request. Default 15,000. */
+  /** Milliseconds that one request may take. Default 15,000. */
   timeoutMs?: number
 }
 
-/** Somebody waits for the answer: a forge that is away, or wants to be left alone, is told soon. */
+/** Somebody waits for the answer, so a forge that is unreachable or rate limits is reported soon. */
 const PATIENCE = { retryCount: 1, timeoutMs: 15_000, mostWaitMs: 10_000 }
 
-/** An App's, to read issues and pull requests, and to speak below them. */
+/** Permissions of an App for reading issues and pull requests and commenting on them. */
 const appRights: Readonly<Record<string, 'read' | 'write'>> = {
   contents: 'read',
   checks: 'read',
@@ -85,13 +91,13 @@ export const openForges =
     return saying(forge, refusal === undefined ? none : `${refusal.message} ${refusal.hint}`)
   }
 
-/** Whether it is away, or answers what no forge does. */
+/** Reports whether the forge is unreachable, or answers what no forge would. */
 const isOutside = (error: unknown): boolean =>
   error instanceof ErrandError && ['forge_away', 'service_answer', 'host_unreachable'].includes(error.code)
-/** Whether the forge has said no. */
+/** Reports whether the forge has refused. */
 const hasAnswered = (error: unknown): boolean => error instanceof Refused
 
-/** The same; tells of each call how it went, with its error where it failed. */
+/** Wraps a forge and reports how each call went, with its error if it failed. */
 const watched = (forge: Forge, tell: (error?: unknown) => void): Forge =>
   settling(forge, (answer) => {
     answer.then(
@@ -101,12 +107,12 @@ const watched = (forge: Forge, tell: (error?: unknown) => void): Forge =>
     return answer
   })
 
-/** The same, with a hint that a token is missing where the forge shows nothing without one. */
+/** Wraps a forge and hints at a missing token if it shows nothing without one. */
 function saying(forge: Forge, hint: string): Forge {
   return settling(forge, (answer) => answer.catch((cause: unknown) => tellOfToken(cause, hint)))
 }
 
-/** The same forge, whose answers go through `take`. */
+/** Wraps a forge so that its answers go through `take`. */
 function settling(forge: Forge, take: (answer: Promise<unknown>) => Promise<unknown>): Forge {
   return new Proxy(forge, {
     get(target, name) {

@@ -52,7 +52,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     assert.match(log.join('\n'), /Issue 2 of .* left aside: eve/)
     state.comment(repository, issue, 'eve', 'more')
     assert.equal(await take(), 0)
-    // Somebody with the right does what the other one could not.
+    // A person with the right does what the other one could not.
     state.label(repository, others, 'errand', 'eve', false)
     state.label(repository, others, 'errand', 'ada')
     assert.equal(await take(), 1)

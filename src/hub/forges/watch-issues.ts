@@ -11,15 +11,15 @@ export interface IssueWatch {
   defaults: IssueTaskDefaults
 }
 
-/** Tasks as the intake needs them, those of whoever the watch works for. */
+/** Tasks as the intake needs them: those of the owner of the watch. */
 export interface IntakeTasks {
-  /** Whether there is a task of this name, in whatever state. */
+  /** Reports whether there is a task with this name, in any state. */
   has(name: { spec_name: string; task_id: string }): Promise<boolean>
-  /** Keeps it durably; one whose name is taken already stays as it is, and nothing is thrown. */
+  /** Stores the task durably. If its name is taken, the existing task stays and nothing is thrown. */
   create(task: Task): Promise<void>
 }
 
-/** Where each watch goes on from after a restart; `key` names forge, repository and label. */
+/** Stores where each watch continues after a restart; `key` names the forge, repository and label. */
 export interface WatchCursors {
   get(key: string): Promise<IssueCursor | undefined>
   /** Resolves when it is durable. */
@@ -29,7 +29,7 @@ export interface WatchCursors {
 export interface IntakePorts {
   tasks: IntakeTasks
   cursors: WatchCursors
-  /** Told of each issue that is taken, or left aside and why. */
+  /** Logs each issue that is taken, or skipped with the reason. */
   log(message: string): void
 }
 
@@ -39,9 +39,10 @@ export const watchKey = ({ address: { host, path }, label }: IssueWatch): string
   JSON.stringify([host, path.toLowerCase(), label])
 
 /**
- * Looks once at the labelled issues of a repository, and makes a task of each that has none. The label counts where a person with
- * write access put it there, with the text as it stood then. The place to go on from is kept after the tasks are: one may come
- * twice, and is made once. Answers how many were made. Throws where the forge does not answer; then nothing is passed over.
+ * Looks once at the labelled issues of a repository, and makes a task of each that has none. The label counts if a
+ * person with write access set it; the text is the one from that time. The cursor is stored after the tasks, so an
+ * issue may arrive twice and becomes one task. Returns how many tasks were made. Throws if the forge does not answer;
+ * nothing is skipped then.
  */
 export async function takeIssues(
   forge: IssueForge,
@@ -64,7 +65,7 @@ export async function takeIssues(
       log(`${where} became a task.`)
     } catch (error) {
       options.signal?.throwIfAborted()
-      // What lies with this issue alone does not hold up the others: its next change brings it here again.
+      // A problem of this issue alone does not hold up the others. Its next change brings it here again.
       if (!(error instanceof ErrandError && ofTheIssue.has(error.code))) throw error
       log(`${where} is left aside: ${messageOf(error)}`)
     }

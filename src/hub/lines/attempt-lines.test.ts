@@ -6,7 +6,7 @@ import { AttemptLines, type GrowFrom } from './attempt-lines.ts'
 import { LineIndex } from './line-index.ts'
 import { searchLines } from './line-search.ts'
 
-/** A run of one attempt whose outputs come in the given order. */
+/** A run of one attempt whose outputs arrive in the given order. */
 class Log {
   readonly bytes: Record<StreamName, Buffer> = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
   readonly events: RunEvent[] = []
@@ -39,7 +39,7 @@ class Log {
     }
     return { events: after, read, lastSeq: events.length, untilMs: Number.POSITIVE_INFINITY }
   }
-  /** Lines as a person would cut them: each stands where its first byte came. */
+  /** Cuts lines in the obvious way: each is where its first byte arrived. */
   naive(): { stream: StreamName; bytes: Buffer; open: boolean }[] {
     const lines: { stream: StreamName; parts: Buffer[]; open: boolean }[] = []
     const open: Partial<Record<StreamName, (typeof lines)[number]>> = {}
@@ -64,7 +64,7 @@ class Log {
   }
 }
 
-/** The same numbers for the same seed. */
+/** Returns a generator of numbers that are the same for the same seed. */
 function chance(seed: number): (below: number) => number {
   let state = seed
   return (below) => {
@@ -88,7 +88,7 @@ test('lines are those of a naive merge, however the outputs were cut, and also w
     for (let count = 0; count < 60; count++) {
       const text = Array.from({ length: 1 + random(20) }, () => alphabet[random(alphabet.length)]).join('')
       const piece = Buffer.from(text)
-      // Anywhere, in the middle of a character too; now and then more than a piece holds.
+      // Cut anywhere, also inside a character; sometimes more than a piece holds.
       const whole = random(40) === 0 ? Buffer.concat(Array(500).fill(piece)) : piece
       const cut = 1 + random(whole.length)
       log.add(random(3) === 0 ? 'stderr' : 'stdout', whole.subarray(0, cut), count * random(700))

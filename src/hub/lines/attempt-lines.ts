@@ -4,30 +4,30 @@ import type { EventOf, RunEvent } from '../../contract/events.ts'
 import { LineIndex, type Piece } from './line-index.ts'
 
 const WINDOW_BYTES = 256 * 1024
-/** Events between two rounds of the event loop. */
+/** Number of events between two turns of the event loop. */
 const EVENTS_A_ROUND = 200
 const RETURN = 13
 
 export type ReadBytes = (stream: StreamName, start: number, end: number) => Promise<Buffer>
 
-/** A line as it is asked for. */
+/** A line as a request gets it. */
 export interface ShownLine {
   number: number
   stream: StreamName
-  /** When the hub was told of the bytes that it begins in. */
+  /** When the hub received the bytes that it begins in. */
   timeMs: number
   text: string
-  /** Bytes of the whole line, where `text` is only a part of it. */
+  /** Bytes of the whole line, if `text` is only a part of it. */
   length?: number
-  /** How many bytes before `text` are left out: the line is drawn anew by carriage returns. */
+  /** Number of bytes before `text` that are left out because carriage returns overwrite them. */
   leftOut?: number
-  /** Its line break has not come. */
+  /** True while its line break has not arrived. */
   open: boolean
-  /** Where it belongs among the lines of the other stream is not known. */
+  /** True if its place among the lines of the other stream is not known. */
   unordered: boolean
 }
 
-/** Reads of both streams, each from a window that goes along: pieces of the two take turns in a log. */
+/** Reads both streams, each through a moving window: in a log, pieces of the two alternate. */
 class Windows {
   readonly #read: ReadBytes
   readonly #told: Readonly<Record<StreamName, number>>
@@ -38,7 +38,7 @@ class Windows {
     this.#told = told
   }
 
-  /** Bytes `[start, end)` of what is told; fewer where the file has lost some. */
+  /** Returns the bytes `[start, end)` of a stream; fewer if the file has lost some. */
   async bytes(stream: StreamName, start: number, end: number): Promise<Buffer> {
     const held = this.#held[stream]
     if (held !== undefined && start >= held.start && end <= held.start + held.bytes.length)
@@ -50,19 +50,19 @@ class Windows {
   }
 }
 
-/** Lines of one stream that follow each other. */
+/** Consecutive lines of one stream. */
 export interface Block {
   bytes: Buffer
-  /** The number of its first line. */
+  /** Number of its first line. */
   number: number
   stream: StreamName
   timeMs: number
 }
 
-/** The lines of one attempt: their index, grown as far as the log of the run is, and reads by it. */
+/** The lines of one attempt: an index that grows with the log of the run, and reads that use it. */
 export class AttemptLines {
   index: LineIndex
-  /** Bytes and events since the index was kept. */
+  /** Bytes and events since the index was last stored. */
   unkept = { bytes: 0, events: 0 }
   readonly #number: number
   #growing: Promise<boolean> = Promise.resolve(true)
@@ -73,8 +73,8 @@ export class AttemptLines {
   }
 
   /**
-   * Reads the events after those known, until that of `lastSeq`. False: `untilMs` (of `performance.now`) came before, and
-   * the next call goes on.
+   * Reads the events after the known ones, up to `lastSeq`. Resolves to false if `untilMs` (of `performance.now`)
+   * came first; the next call continues.
    */
   grow(from: GrowFrom): Promise<boolean> {
     this.#growing = this.#growing.catch(() => {}).then(() => this.#grow(from))
@@ -102,11 +102,14 @@ export class AttemptLines {
     return true
   }
 
-  /** Of bytes that were told of and are no longer there nothing is known: they count as a line that goes on. */
+  /**
+   * Adds the bytes of an output event. Reported bytes that are no longer there are unknown, so they count as part of
+   * a line that continues.
+   */
   async #add({ stream, offset, length, time, unordered }: EventOf<'output'>, read: ReadBytes): Promise<void> {
     const timeMs = Date.parse(time)
     const end = offset + length
-    // What was taken in before a failure is not taken in twice.
+    // Bytes that were added before a failure are not added again.
     for (let at = Math.max(offset, this.index.head.told[stream]); at < end; ) {
       const bytes = await read(stream, at, Math.min(end, at + WINDOW_BYTES))
       const known = bytes.length > 0 ? bytes : Buffer.alloc(Math.min(end - at, WINDOW_BYTES))
@@ -116,7 +119,7 @@ export class AttemptLines {
     }
   }
 
-  /** The lines `from` to `to`, both among them, each cut after `cutBytes`. */
+  /** Returns the lines `from` to `to`, both included, each cut after `cutBytes`. */
   async lines(from: number, to: number, cutBytes: number, read: ReadBytes): Promise<ShownLine[]> {
     const found: ShownLine[] = []
     const last = Math.min(to, this.index.total)
@@ -150,7 +153,7 @@ export class AttemptLines {
     return found
   }
 
-  /** The last lines of the streams, of which more may come. */
+  /** Returns the last line of each stream that may still grow. */
   async open(cutBytes: number, read: ReadBytes): Promise<ShownLine[]> {
     const { open, told } = this.index.head
     const lines = (Object.entries(open) as [StreamName, NonNullable<(typeof open)[StreamName]>][]).map(
@@ -164,8 +167,8 @@ export class AttemptLines {
   }
 
   /**
-   * Blocks of whole lines that begin in the pieces from `first` on, until `mostBytes`, or `first + mostPieces`. Of a line that goes on
-   * after its piece at most `PIECE_BYTES` more come. `next`: the piece after them.
+   * Returns blocks of whole lines that begin in the pieces from `first` on, up to `mostBytes` or `mostPieces`. A line
+   * that continues after its piece adds at most `LINE_BYTES`. `next` is the piece after them.
    */
   async blocks(
     first: number,
@@ -193,11 +196,11 @@ export class AttemptLines {
   }
 }
 
-/** A line is searched for so many bytes after the piece in which it begins. */
+/** Bytes after the piece in which a line begins that a search still covers. */
 const LINE_BYTES = 1024 * 1024
 
 export interface GrowFrom {
-  /** The events of the run after this seq, without texts of outputs; it may wait at the end. */
+  /** Returns the events of the run after this seq, without texts of outputs. It may wait at the end. */
   events: (after: number) => AsyncIterable<RunEvent>
   read: ReadBytes
   lastSeq: number
@@ -227,7 +230,7 @@ async function cutLine(
   return { text: head.toString('utf8', 0, wholeCharacters(head)), length }
 }
 
-/** How many bytes are left where a character at the end that is not whole is left out. */
+/** Returns how many bytes remain without an incomplete character at the end. */
 function wholeCharacters(bytes: Buffer): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back]!

@@ -1,33 +1,33 @@
 import { crc32 } from 'node:zlib'
 import type { StreamName } from '../../contract/attempt.ts'
 
-/** Most bytes of a piece: so many are read to find one of its lines. */
+/** Limits the bytes of a piece, which are read to find one of its lines. */
 export const PIECE_BYTES = 64 * 1024
-/** Bytes that come within this are one piece, which bears one time. */
+/** Milliseconds within which bytes form one piece with one time. */
 const PIECE_MS = 500
 const PIECE_FIELDS = 40
 const NONE = 0xffffffff
 const NEWLINE = 10
-/** Version of the file; a file of another version is rebuilt. */
+/** Version of the file. A file of another version is rebuilt. */
 const VERSION = 2
 const streams: readonly StreamName[] = ['stdout', 'stderr']
-/** Beside the stream in the same field. */
+/** Flag that shares a field with the stream. */
 const UNORDERED = 2
 
-/** Bytes of one stream that came one after another, and the lines that begin in them. */
+/** A stretch of bytes of one stream, and the lines that begin in it. */
 export interface Piece {
   stream: StreamName
   offset: number
   length: number
-  /** How many lines begin before it, in either stream. */
+  /** Number of lines that begin before it, in either stream. */
   before: number
-  /** How many begin in it; those are numbered from `before + 1`. */
+  /** Number of lines that begin in it; they are numbered from `before + 1`. */
   lines: number
-  /** Where the first of these begins, from `offset`. */
+  /** Offset of the first of these lines, relative to `offset`. */
   firstAt: number
-  /** When the hub was told of its first bytes, in milliseconds since 1970. */
+  /** When the hub received its first bytes, in milliseconds since 1970. */
   timeMs: number
-  /** Where its lines belong among those of the other stream is not known. */
+  /** True if the place of its lines among those of the other stream is not known. */
   unordered: boolean
 }
 
@@ -38,26 +38,27 @@ interface OpenLine {
   timeMs: number
 }
 
-/** All of an index but its pieces. */
+/** Everything in an index except its pieces. */
 interface Head {
-  /** Up to which event of the run it was read, and which was the last with output. */
+  /** `seq` is the last event of the run that was read, `outputSeq` the last one with output. */
   seq: number
   outputSeq: number
-  /** The attempt has been heard of; nothing more comes of it. */
+  /** `begun`: the log mentions the attempt. `finished`: nothing more follows. */
   begun: boolean
   finished: boolean
   total: number
   told: Record<StreamName, number>
-  /** The last line of each stream, of which more may come. */
+  /** The last line of each stream that may still grow. */
   open: Partial<Record<StreamName, OpenLine>>
-  /** The last lines on stderr that follow each other. */
+  /** The last consecutive lines on stderr. */
   lastStderr?: { from: number; to: number }
   lastLineOf?: StreamName
 }
 
 /**
- * Where the lines of one attempt are. A line stands where its first byte came in the order of both streams, so its number
- * never changes. Only pieces of up to 64 KiB are known, 40 bytes for each; lines are found in the piece's own bytes.
+ * Finds the lines of one attempt. A line is placed where its first byte arrived in the order of both streams, so its
+ * number never changes. The index stores only pieces of up to 64 KiB, with 40 bytes each. Lines are found in the
+ * piece's own bytes.
  */
 export class LineIndex {
   readonly head: Head
@@ -80,17 +81,17 @@ export class LineIndex {
     return this.head.total
   }
 
-  /** How many pieces there are. */
+  /** Number of pieces. */
   get count(): number {
     return this.#count
   }
 
-  /** Memory that the pieces take. */
+  /** Bytes of memory that the pieces take. */
   get bytes(): number {
     return this.#pieces.length
   }
 
-  /** Adds the next bytes of a stream; they follow those added before. */
+  /** Adds the next bytes of a stream, which follow those added before. */
   add(stream: StreamName, bytes: Uint8Array, timeMs: number, unordered = false): void {
     for (let at = 0; at < bytes.length; ) {
       const room = this.#roomIn(stream, timeMs, unordered)
@@ -176,7 +177,7 @@ export class LineIndex {
     }
   }
 
-  /** Returns the place of the piece in which a line begins; `number` is 1 to `total`. */
+  /** Returns the index of the piece in which a line begins; `number` is 1 to `total`. */
   pieceOf(number: number): number {
     let low = 0
     let high = this.#count - 1
@@ -188,7 +189,10 @@ export class LineIndex {
     return low
   }
 
-  /** Returns the lines of one stream from a line on, as stretches that follow each other; `next`: where those after `most` begin. */
+  /**
+   * Returns consecutive stretches of lines of one stream, starting at a line; `next` is where those after `most`
+   * begin.
+   */
   stretches(
     stream: StreamName,
     from: number,
@@ -208,7 +212,10 @@ export class LineIndex {
     return { stretches }
   }
 
-  /** Returns where the last line that begins in a piece ends, without its line break; `open`: more of it may come. */
+  /**
+   * Returns where the last line that begins in a piece ends, without its line break. `open` means that it may still
+   * grow.
+   */
   endOfLastLine(index: number): { end: number; open: boolean } {
     const { stream } = this.piece(index)
     const name = streams.indexOf(stream)
@@ -223,14 +230,14 @@ export class LineIndex {
     return { end: this.head.told[stream] - (open ? 0 : 1), open }
   }
 
-  /** The index as a file holds it, of the run that was made at `madeAt`. */
+  /** Returns the index in file form, for the run that was created at `madeAt`. */
   toFile(madeAt: string): Buffer {
     const pieces = this.#pieces.subarray(0, this.#count * PIECE_FIELDS)
     const head = JSON.stringify({ version: VERSION, madeAt, crc: crc32(pieces), ...this.head })
     return Buffer.concat([Buffer.from(`${head}\n`), pieces])
   }
 
-  /** Undefined: the file is of another version or run, or not whole. */
+  /** Reads an index, or returns undefined if the file has another version or run, or is incomplete. */
   static fromFile(file: Buffer, madeAt: string): LineIndex | undefined {
     const end = file.indexOf(NEWLINE)
     try {

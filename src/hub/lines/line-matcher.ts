@@ -2,38 +2,38 @@ import { Worker } from 'node:worker_threads'
 import { ErrandError } from '../../contract/errors.ts'
 import { within } from '../../platform/races.ts'
 
-/** For how long one batch of lines may be looked at. */
+/** Milliseconds that one batch of lines may take. */
 const BATCH_MS = 5_000
 const WORKER_MB = 128
 
 export interface Pattern {
   text: string
-  /** A regular expression, of JavaScript; else the text itself. */
+  /** True for a JavaScript regular expression; false for literal text. */
   re: boolean
-  /** Capital and small letters differ. */
+  /** True if case matters. */
   case: boolean
 }
 
 export interface Batch {
   bytes: Uint8Array
-  /** Where in `bytes` each block of lines begins and ends. */
+  /** Start and end in `bytes` of each block of lines. */
   parts: readonly (readonly [number, number])[]
 }
 
-/** A line with what was found in it, in UTF-16 units of its text without control codes. */
+/** A line with the matches in it, in UTF-16 units of its text without control codes. */
 export interface Match {
   part: number
-  /** Its place in the part, from 0. */
+  /** Index of the line in the part, from 0. */
   line: number
   text: string
-  /** Where `text` begins in the line. */
+  /** Offset of `text` in the line. */
   textFrom: number
   ranges: [number, number][]
 }
 
 /**
- * Looks for a pattern in lines, in a thread of its own: neither a costly pattern nor much text holds up the hub. Throws
- * `bad_request` for a pattern that is no regular expression, and from `match` for one that takes too long.
+ * Looks for a pattern in lines, in a separate thread, so that neither a costly pattern nor much text blocks the hub.
+ * Throws `bad_request` for an invalid regular expression, and from `match` for one that takes too long.
  */
 export class LineMatcher {
   readonly #worker: Worker
@@ -46,7 +46,7 @@ export class LineMatcher {
       eval: true,
       workerData: { source, flags },
       resourceLimits: { maxOldGenerationSizeMb: WORKER_MB },
-      // Of the hub's environment a thread has nothing to read.
+      // The thread needs nothing from the hub's environment.
       env: {},
       stdout: true,
       stderr: true,
@@ -55,7 +55,10 @@ export class LineMatcher {
     this.#worker.on('error', () => {})
   }
 
-  /** The lines that match, at most `most`, from the first on or, `backward`, from the last on. One call at a time. */
+  /**
+   * Returns at most `most` matching lines, from the first on or, with `backward`, from the last on. One call at a
+   * time.
+   */
   match(batch: Batch, most: number, backward = false): Promise<Match[]> {
     const { promise, resolve, reject } = Promise.withResolvers<Match[]>()
     const fail = () => reject(tooCostly(this.#source))
@@ -95,7 +98,7 @@ function compiled({ text, re, case: isCased }: Pattern): { source: string; flags
   }
 }
 
-/** The first character, from 1, with which the beginning of the expression can no longer be completed. */
+/** Returns the first character, counted from 1, after which the expression can no longer become valid. */
 function brokenAt(source: string, flags: string): number {
   const endings = [
     '',
@@ -136,11 +139,11 @@ const tooCostly = (source: string) =>
     hint: 'Repetitions within repetitions, such as (a+)+, are costly: write a simpler one, or look for a text.',
   })
 
-/** The thread's program. It is handed over as text, so nothing from outside of it is there. */
+/** Program of the thread. It is passed as text, so it cannot use anything outside it. */
 function inWorker(): void {
   const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads')
   const expression = new RegExp(workerData.source, workerData.flags)
-  // As `web/parts/log/ansi.ts`.
+  // Same as in `web/parts/log/ansi.ts`.
   const codes = /\x1b(?:\[([0-?]*)[ -/]*([@-~])|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])/g
   const mostText = 1000
   parentPort!.on(

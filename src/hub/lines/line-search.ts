@@ -2,7 +2,7 @@ import type { StreamName } from '../../contract/attempt.ts'
 import type { AttemptLines, Block, ReadBytes } from './attempt-lines.ts'
 import { LineMatcher, type Match, type Pattern } from './line-matcher.ts'
 
-/** Bytes and pieces that are looked at in one go. */
+/** Limits the bytes and pieces of one batch. */
 const BATCH_BYTES = 1024 * 1024
 const BATCH_PIECES = 2_000
 
@@ -10,26 +10,26 @@ export interface Hit {
   number: number
   stream: StreamName
   timeMs: number
-  /** Of the line without control codes at most 1,000 characters, from `textFrom` on. */
+  /** Up to 1,000 characters of the line without control codes, starting at `textFrom`. */
   text: string
   textFrom: number
-  /** Where matches begin and end in that line; at most 20. */
+  /** Start and end of the matches in that line; at most 20. */
   ranges: [number, number][]
 }
 
 export interface SearchOptions {
   pattern: Pattern
-  /** The first line that is looked at; with `backward` the lines before it follow. */
+  /** First line to search. With `backward`, the search continues with the lines before it. */
   from: number
   backward: boolean
   most: number
-  /** Of `performance.now`: then it stops after the batch at hand. */
+  /** Time of `performance.now` at which the search stops, after the current batch. */
   untilMs: number
   read: ReadBytes
   signal?: AbortSignal
 }
 
-/** Lines that match, in the order of the search; `next`: the line from which to go on, undefined at the end. */
+/** Returns matching lines in the order of the search. `next` is the line to continue from, undefined at the end. */
 export async function searchLines(
   lines: AttemptLines,
   { pattern, from, backward, most, untilMs, read, signal }: SearchOptions,
@@ -45,7 +45,7 @@ export async function searchLines(
   if (!backward) {
     for (let at = index.pieceOf(from); at < index.count; ) {
       const { blocks, next } = await lines.blocks(at, [BATCH_BYTES, BATCH_PIECES], read)
-      // Lines before `from` may match as well; so many are not counted.
+      // Lines before `from` may match too; allow for that many.
       const skipped = Math.max(0, from - (blocks[0]?.number ?? from))
       for (const hit of await look(blocks, most - hits.length + skipped)) {
         if (hit.number < from) continue
@@ -60,7 +60,7 @@ export async function searchLines(
   for (let end = index.pieceOf(Math.min(from, total)) + 1; end > 0; ) {
     const begin = batchBefore(lines, end)
     const { blocks } = await lines.blocks(begin, [Number.POSITIVE_INFINITY, end - begin], read)
-    // Lines after `from` may match as well; so many are not counted.
+    // Lines after `from` may match too; allow for that many.
     const after = index.piece(end - 1)
     const skipped = Math.max(0, after.before + after.lines - from)
     for (const hit of await look(blocks, most - hits.length + skipped)) {
@@ -75,14 +75,14 @@ export async function searchLines(
   return { hits }
 }
 
-/** The first piece of a batch that ends before `end`. */
+/** Returns the first piece of a batch that ends before `end`. */
 function batchBefore({ index }: AttemptLines, end: number): number {
   let bytes = 0
   let begin = end
   while (begin > 0 && bytes < BATCH_BYTES && end - begin < BATCH_PIECES) {
     begin--
     const { lines, length } = index.piece(begin)
-    // A line that goes on after its piece may be this long.
+    // A line that continues after its piece may be this long.
     if (lines > 0) bytes += Math.max(length, index.endOfLastLine(begin).end - index.piece(begin).offset)
   }
   return begin

@@ -6,34 +6,35 @@ import type { EngineFace } from '../../engine/api.ts'
 import { AttemptLines, type ReadBytes } from './attempt-lines.ts'
 import { LineIndex } from './line-index.ts'
 
-/** Attempts whose index is in memory, and what these take at most. */
+/** Limits the indexes in memory, by number and by bytes. */
 const MOST_HELD = 64
 const MOST_HELD_BYTES = 64 * 1024 * 1024
-/** An index is kept in a file when making it again would cost this much. */
+/** Cost of rebuilding an index from which on it is stored in a file. */
 const KEPT_BYTES = 4 * 1024 * 1024
 const KEPT_EVENTS = 2_000
 
 type Engine = Pick<EngineFace, 'watch' | 'output' | 'outputLength'>
 
 /**
- * The lines of all attempts: an index is made when lines are first asked for, goes on from there, and is kept in a file
- * beside the outputs (`<run id>/<attempt>.lines`), which goes when they go. A file that is not of this log is made anew.
+ * Provides the lines of all attempts. An index is built when lines are first requested, and grows from there. It is
+ * stored in a file next to the outputs (`<run id>/<attempt>.lines`), and deleted with them. A file that does not
+ * match the log is rebuilt.
  */
 export class RunLines {
   readonly #engine: Engine
   readonly #dir: string
-  /** The least lately asked for first. */
+  /** Attempts by key, least recently used first. */
   readonly #held = new Map<string, Promise<AttemptLines>>()
 
-  /** `dir`: the folder of the outputs. */
+  /** `dir` is the folder of the outputs. */
   constructor({ engine, dir }: { engine: Engine; dir: string }) {
     this.#engine = engine
     this.#dir = dir
   }
 
   /**
-   * The lines of an attempt as far as the log of its run is, or as `untilMs` (of `performance.now`) allows: then `behind` is
-   * set. Undefined: the log knows of no such attempt.
+   * Returns the lines of an attempt up to the end of its run's log, or up to where `untilMs` (of `performance.now`)
+   * allows: then `behind` is set. Returns undefined if the log has no such attempt.
    */
   async of(
     record: RunRecord,
@@ -45,7 +46,7 @@ export class RunLines {
     const held = this.#held.get(key) ?? this.#load(record, number)
     this.#held.delete(key)
     this.#held.set(key, held)
-    // A store that fails may be there again with the next request.
+    // A store that fails now may work for the next request.
     const lines = await held.catch((error) => {
       this.#held.delete(key)
       throw error
@@ -63,7 +64,7 @@ export class RunLines {
     return { lines, behind: !isWhole }
   }
 
-  /** How many bytes of what the index knows are no longer there. */
+  /** Returns how many bytes that the index knows are no longer there. */
   async missing({ run_id }: RunRecord, number: number, { index }: AttemptLines): Promise<number> {
     const lost = async (stream: StreamName) =>
       Math.max(0, index.head.told[stream] - (await this.#engine.outputLength(run_id, number, stream)))
@@ -77,7 +78,7 @@ export class RunLines {
     const index = file && LineIndex.fromFile(file, created_at)
     if (index === undefined || index.head.seq > last_seq) return new AttemptLines(number)
     const { outputSeq, told } = index.head
-    // A database that has lost its last commits has other events now.
+    // A database that lost its last commits has other events now.
     for await (const event of this.#engine.watch(run_id, outputSeq - 1, undefined, { outputBytes: 0 })) {
       const isSame =
         event.type === 'output' &&
@@ -88,12 +89,12 @@ export class RunLines {
     return new AttemptLines(number)
   }
 
-  /** A folder or a disk that takes no file costs time at the next start, and nothing else. */
+  /** Stores the index. If the folder or disk takes no file, the next start only takes longer. */
   async #keep({ run_id, created_at }: RunRecord, number: number, lines: AttemptLines): Promise<void> {
     const { bytes, events } = lines.unkept
     const { head } = lines.index
     if (head.outputSeq === 0) return
-    // By shares, so that a log that grows for days does not cost more and more writing.
+    // The threshold grows with the log, so that a log that grows for days does not cost more and more writes.
     const { stdout, stderr } = head.told
     const isMuch = bytes >= Math.max(KEPT_BYTES, (stdout + stderr) / 8)
     if (!isMuch && events < Math.max(KEPT_EVENTS, head.seq / 8)) return

@@ -4,14 +4,14 @@ import type { RunRecord } from '../../contract/run.ts'
 const MOST_TITLE = 120
 const MOST_TEXT = 1000
 
-/** One line without characters that a reader cannot see, or that turn the direction of others. */
+/** Puts text on one line, without characters that are invisible or change the direction of others. */
 const plain = (text: string): string =>
   text
     .replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]+/gu, ' ')
     .replace(/ {2,}/g, ' ')
     .trim()
 
-/** The same of several lines. */
+/** Does the same for several lines. */
 const plainLines = (text: string): string =>
   text
     .split(/\r\n|\r|\n/)
@@ -19,13 +19,13 @@ const plainLines = (text: string): string =>
     .join('\n')
     .trim()
 
-/** No half of a character at its end. */
+/** Cuts text without leaving half a character at its end. */
 const cut = (text: string, most: number): string =>
   text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\ud800-\udbff]$/, '')}…`
 
 type Of = Pick<RunRecord, 'run_id' | 'workflow_name'>
 export type NoticeBody = Omit<WebhookNotice, 'id' | 'url'> & {
-  /** Below the hub's address. */
+  /** Path below the hub's address. */
   path: string
 }
 
@@ -35,7 +35,7 @@ const runPath = (run_id: string, step?: string, question?: string): string => {
   return `/runs/${encodeURIComponent(run_id)}${query}${fragment}`
 }
 
-/** A question of a step; `question` is what its link opens. */
+/** Writes the notice of a question that a step asks; its link opens `question`. */
 export function questionNotice(
   { run_id, workflow_name }: Of,
   asked: {

@@ -17,34 +17,36 @@ export interface NotifierOptions extends SenderOptions {
   accounts: Pick<AccountStore, 'users'>
   secrets: Pick<Secrets, 'ofPlace'>
   runs: { get(runId: string): Promise<RunRecord | undefined> }
-  /** The hub's address for people, without a slash at its end. */
+  /** Returns the hub's address for people, without a slash at its end. */
   address(): string
-  /** How mail server, webhooks and topics did. */
+  /** Notes which mail servers, webhooks and topics worked and which failed. */
   outside?: Pick<OutsideServices, 'failed' | 'worked'>
   log: Log
-  /** The first wait after a try that failed; doubled, up to an hour. Default 5 s. */
+  /** First wait in milliseconds after a failed try; doubled up to an hour. Default 5 s. */
   retryMs?: number
-  /** After so long it is tried no more. Default a day. */
+  /** Milliseconds after which it gives up. Default a day. */
   patienceMs?: number
 }
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
-/** A place is told no more than this within an hour. */
+/** Limits the notices that a place gets within an hour. */
 const MOST_AN_HOUR = 100
-/** Places that are told at once. */
+/** Limits the places that are notified at once. */
 const AT_ONCE = 8
-/** So long it is known what a place was told. */
+/** Milliseconds that sent notices are remembered. */
 const KNOWN_MS = 30 * DAY_MS
-/** Events that nobody has looked at yet, of all runs. */
+/** Limits the events of all runs that wait to be read. */
 const MOST_NEWS = 10_000
 
 type News = { run_id: string; event: RunEvent }
 
 /**
- * Tells people at their places what needs them. What is to be told is kept before it is sent, and tried again until it is
- * taken or a day has passed; a question that was answered meanwhile is told no more. A place is told of a thing once, but
- * where the hub is killed between the place's answer and its own note of it: each try of a notice has the same id.
+ * Notifies people at their places of what needs them.
+ * - A notice is stored before it is sent, and retried until the place takes it or a day has passed.
+ * - A question that is answered in the meantime is no longer sent.
+ * - A place gets each notice once, unless the hub is killed between the place's answer and its own record of that.
+ *   All tries of a notice have the same id.
  */
 export class Notifier {
   readonly sender: NoticeSender
@@ -63,7 +65,7 @@ export class Notifier {
     this.sender = new NoticeSender(options)
   }
 
-  /** Events of a run, after their commit, or read again after a start. */
+  /** Takes events of a run, after their commit or read again after a start. */
   seen(run_id: string, events: readonly RunEvent[]): void {
     for (const event of events) {
       if (!isNews(event)) continue
@@ -73,7 +75,10 @@ export class Notifier {
     if (this.#ready && this.#news.length > 0) this.#look()
   }
 
-  /** All open runs are read: what was not told of before a kill is told now, also of these that have failed since. */
+  /**
+   * Starts once all open runs are read. It sends what was missed because of a kill, including runs that have failed
+   * since.
+   */
   async begin(failed: () => Promise<readonly RunRecord[]>): Promise<void> {
     try {
       for (const run of await failed()) await this.#failed(run)
@@ -84,12 +89,12 @@ export class Notifier {
     this.#look()
   }
 
-  /** Sends a test, now. Throws as `NoticeSender.send`. */
+  /** Sends a test at once. Throws as `NoticeSender.send` does. */
   async test(place: Place): Promise<void> {
     await this.#send(place, newId(), testNotice(new Date().toISOString()))
   }
 
-  /** Leaves what was not sent to the next start. May be called twice. */
+  /** Stops, and leaves unsent notices to the next start. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     clearTimeout(this.#timer)
@@ -107,7 +112,7 @@ export class Notifier {
   async #read(): Promise<void> {
     try {
       while (this.#news.length > 0 && !this.#stop.signal.aborted) {
-        // All that has come of one run meanwhile: what was asked and answered already is not told.
+        // Handle all events of one run together, so that a question which was answered already is not sent.
         const [{ run_id }] = this.#news as [News]
         const own = this.#news.filter((one) => one.run_id === run_id)
         await this.#readRun(
@@ -151,7 +156,7 @@ export class Notifier {
 
   async #failed(run: RunRecord): Promise<void> {
     const { run_id, status, reason, message, finished_at, parent, list_row } = run
-    // What its parent makes of it, the parent's end tells.
+    // The end of the parent shows what it makes of this.
     if ((status !== 'failed' && status !== 'interrupted') || parent !== undefined) return
     const places = await this.#places(run, 'failures', ({ name }) => name === run.owner)
     if (places.length === 0) return
@@ -167,7 +172,7 @@ export class Notifier {
     await this.#keep(places, { run, key: `${run_id} end`, body })
   }
 
-  /** Those of people of the run's tenant that fit. */
+  /** Returns the places of those people of the run's tenant who fit. */
   async #places(
     { tenant }: RunRecord,
     tells: PlaceTells,
@@ -189,7 +194,7 @@ export class Notifier {
   ): Promise<void> {
     const now = new Date()
     const notices = places
-      // Nobody is told of what was before they wanted to be.
+      // A place gets nothing from before it was added.
       .filter(({ created_at }) => created_at <= body.at)
       .map(
         ({ id: place_id }): Notice => ({
@@ -219,7 +224,7 @@ export class Notifier {
       })
   }
 
-  /** Begins to tell each place that is not being told its next; none waits for another. */
+  /** Starts to send the next notice to each place that has none in progress; no place waits for another. */
   async #tell(): Promise<void> {
     const { store } = this.#options
     clearTimeout(this.#timer)
@@ -283,7 +288,7 @@ export class Notifier {
       if (service !== undefined) this.#options.outside?.worked(service)
     } catch (error) {
       const code = error instanceof ErrandError ? error.code : undefined
-      // A mail server that answers may refuse one person's address.
+      // A working mail server may refuse one person's address.
       const fails = code === 'host_unreachable' || (code === 'host_refused' && value.kind !== 'email')
       if (fails && service !== undefined) this.#options.outside?.failed(service, error)
       throw error
@@ -309,10 +314,10 @@ const isNews = (event: RunEvent): boolean =>
 
 const approvalKey = ({ phase, step }: { phase: string; step: string }): string => `${phase} ${step}`
 
-/** Agents number their questions each for itself. */
+/** Returns the key of a question: each attempt of an agent numbers its own. */
 const agentKey = (attempt: number, requestId: string): string => `${attempt} ${requestId}`
 
-/** The questions that these events leave open. */
+/** Returns the questions that these events leave open. */
 function openQuestions(events: readonly RunEvent[]) {
   const open = new Map<
     string,
@@ -322,7 +327,7 @@ function openQuestions(events: readonly RunEvent[]) {
       step: string
       host?: string
       question: string
-      /** As the page names it. */
+      /** Name of the question in the page's link. */
       link: string
       text: string
       expires_at?: string

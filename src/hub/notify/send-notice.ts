@@ -3,22 +3,25 @@ import { ErrandError, messageOf } from '../../contract/errors.ts'
 import type { WebhookNotice } from '../../contract/places.ts'
 import { jsonOf } from '../../platform/text.ts'
 
-/** The place's own, as it is kept sealed. */
+/** Settings of a place, stored sealed. */
 export type PlaceValue =
   | { kind: 'webhook'; url: string; secret: string }
   | { kind: 'ntfy'; url: string; token?: string }
   | { kind: 'email'; address: string }
 
 export interface SenderOptions {
-  /** Reaches what the hub may reach. */
+  /** Fetches only what the hub may reach. */
   fetch: typeof globalThis.fetch
-  /** Absent: the hub sends no mail. */
+  /** Absent if the hub sends no mail. */
   mail?: { url: string; from: string }
-  /** One try takes no longer. Default 15 s. */
+  /** Milliseconds that one try may take. Default 15 s. */
   timeoutMs?: number
 }
 
-/** Sends one notice to a place. Throws `host_unreachable`, `host_refused`, `source_refused`, `unavailable`; their messages hold no secret. */
+/**
+ * Sends one notice to a place. Throws `host_unreachable`, `host_refused`, `source_refused` or `unavailable`; the
+ * messages contain no secret.
+ */
 export class NoticeSender {
   readonly #options: SenderOptions
 
@@ -65,12 +68,12 @@ export class NoticeSender {
       topic.href,
       body,
       token === undefined ? {} : { authorization: `Bearer ${token}` },
-      // A page of something in between is answered with 200 as well.
+      // A page of a proxy in between may have status 200 too.
       (said) => typeof (jsonOf(said) as { id?: unknown } | undefined)?.id === 'string',
     )
   }
 
-  /** `isTaken`: of the answer's text; absent: any answer with 2xx says that it was. */
+  /** `isTaken` checks the text of the answer. If absent, any 2xx counts as accepted. */
   async #post(
     url: string,
     body: string,
@@ -92,7 +95,7 @@ export class NoticeSender {
       if (answer.ok && isTaken !== undefined) taken = isTaken(await beginOf(answer))
       else await answer.body?.cancel().catch(() => {})
     } catch (error) {
-      // What the policy of the hub refuses says so itself.
+      // A refusal by the hub's policy has its own message.
       if (error instanceof ErrandError) throw error
       const why = error instanceof Error && error.cause !== undefined ? error.cause : error
       throw new ErrandError('host_unreachable', `${host} does not answer: ${messageOf(why)}`, {
@@ -130,7 +133,7 @@ export class NoticeSender {
         to: { name: '', address: to },
         subject: notice.title,
         text: `${notice.text}\n\n${notice.url}\n`,
-        // The same for each try: a server that has it already may leave the second out.
+        // Every try has the same id, so that a server may drop a duplicate.
         messageId: `<${notice.id}@errand>`,
         headers: { 'auto-submitted': 'auto-generated' },
       })
@@ -147,7 +150,7 @@ export class NoticeSender {
   }
 }
 
-/** Host and port of the mail server, without what it is logged in to with. */
+/** Returns host and port of the mail server, without its login. */
 export function mailServer(url: string): string {
   const { hostname, port, protocol } = new URL(url)
   return `${hostname}:${port || (protocol === 'smtps:' ? 465 : 587)}`

@@ -11,20 +11,23 @@ import { makeFolder } from '../../platform/files.ts'
 import { unlessAborted } from '../../platform/races.ts'
 import { diskError, isMissing } from '../../stores/disk-errors.ts'
 
-/** Where a backup goes. Files come one at a time. */
+/** Target of a backup. Files are added one at a time. */
 export interface BackupTarget {
-  /** A path beside the target for a file that is not in it yet. */
+  /** Path next to the target for a file that is not part of it yet. */
   readonly scratch: string
   add(name: string, bytes: number, pieces: AsyncIterable<Buffer>): Promise<void>
-  /** All is in it: the target appears under its name. */
+  /** Completes the backup: the target appears under its name. */
   finish(): Promise<void>
-  /** Leaves nothing of it. After `finish` it does nothing. May be called twice. */
+  /** Deletes everything written. A no-op after `finish`. May be called twice. */
   discard(): Promise<void>
 }
 
 const archive = /\.(tar|tar\.gz|tgz)$/
 
-/** An archive where the name says so, else a folder. Throws `conflict` where something is there already, `store_failed`. */
+/**
+ * Opens the target: an archive if the name says so, otherwise a folder. Throws `conflict` if something is there
+ * already, and `store_failed`.
+ */
 export async function backupTarget(to: string): Promise<BackupTarget> {
   const target = path.resolve(to)
   try {
@@ -38,7 +41,7 @@ export async function backupTarget(to: string): Promise<BackupTarget> {
   }
 }
 
-/** An empty folder is nothing. */
+/** Reports whether something is there; an empty folder does not count. */
 async function isThere(target: string): Promise<boolean> {
   const found = await stat(target).catch((error: unknown) => {
     if (!isMissing(error)) throw error
@@ -73,7 +76,7 @@ function archiveTarget(target: string, making: string): BackupTarget {
   const tar = pack()
   const file = createWriteStream(making, { flags: 'wx', mode: 0o600, flush: true })
   const written = target.endsWith('.tar') ? pipeline(tar, file) : pipeline(tar, createGzip(), file)
-  // A failure to write is told by the one who waits for the next file, or for the end.
+  // A failed write is reported by the call that waits for the next file or for the end.
   const broken = new AbortController()
   written.catch((error) => broken.abort(error))
   return {
@@ -97,18 +100,21 @@ function archiveTarget(target: string, making: string): BackupTarget {
   }
 }
 
-/** Name of the list of what a backup holds; it is written last. */
+/** Name of the list of everything that a backup contains; it is written last. */
 export const LIST = 'backup.jsonl'
 export const DATABASE = 'errand.db'
 export const KEY = 'secrets.key'
-/** The code of bots: a folder for each tenant, files named by their SHA-256. */
+/** Folder with the code of bots: one subfolder per tenant, with files named by their SHA-256. */
 export const UPLOADS = 'uploads'
-/** The artifacts of runs: a folder for each user, in it one for each run or task stored for, files named by their SHA-256. */
+/**
+ * Folder with the artifacts of runs: one subfolder per user, in it one per run or task, with files named by their
+ * SHA-256.
+ */
 export const ARTIFACTS = 'artifacts'
-/** Files of a data folder that are kept as they are, where they are there. */
+/** Files of a data folder that are copied as they are, if they exist. */
 export const CONFIG_FILES = ['errand.yaml', 'ados.yaml']
 
-/** Everything that a backup may hold: nothing else is ever written into a data folder. */
+/** Matches every name that a backup may contain: no other name is ever written into a data folder. */
 const KNOWN =
   /^(errand\.db|secrets\.key|errand\.yaml|ados\.yaml|output\/[A-Za-z0-9][\w-]{0,99}\/\d+\.(stdout|stderr)|uploads\/[0-9a-f]{32}\/[0-9a-f]{64}|artifacts\/[0-9a-f]{32}\/(\+[0-9a-f]{32}|[A-Za-z0-9][\w-]{0,99})\/[0-9a-f]{64})$/
 
@@ -122,7 +128,7 @@ export const BackupHead = z.object({
 })
 export type BackupHead = z.infer<typeof BackupHead>
 
-/** Each further line. */
+/** Every other line. */
 export const BackupFile = z.object({
   path: z.string().regex(KNOWN),
   bytes: z.number().int(),
@@ -139,11 +145,14 @@ export const damaged = (from: string, why: string): ErrandError =>
 
 interface BackupEntry {
   name: string
-  /** To be read to its end before the next entry. */
+  /** Must be read to its end before the next entry. */
   content: AsyncIterable<Uint8Array>
 }
 
-/** The files of a backup, one after the other, in any order. Throws `not_found`, and `store_failed` for a broken archive. */
+/**
+ * Yields the files of a backup one after another, in any order. Throws `not_found`, and `store_failed` for a broken
+ * archive.
+ */
 export async function* backupEntries(from: string): AsyncGenerator<BackupEntry> {
   const found = await stat(from).catch(() => undefined)
   if (found === undefined)

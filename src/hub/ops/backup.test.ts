@@ -30,7 +30,7 @@ function tempFolder(t: TestContext): string {
   return dir
 }
 
-/** A data folder with an ended run, one that is at work, and a key; the hub is open until the test ends. */
+/** Creates a data folder with an ended run, a running one and a key. The hub is open until the test ends. */
 async function hubData(t: TestContext) {
   const dir = tempFolder(t)
   const data = path.join(dir, 'data')
@@ -58,7 +58,7 @@ async function hubData(t: TestContext) {
     [output(1, 0, 5), output(2, 5, 6), finished(3, 'hello world')],
     'success',
   )
-  // Kept, and not told of yet.
+  // Stored, but not in the log yet.
   await run('run_open', 'abcdefXYZ', [output(1, 0, 6)], 'running')
   writeFileSync(path.join(data, 'secrets.key'), 'the key')
   writeFileSync(path.join(data, 'errand.yaml'), 'repos: []\n')
@@ -167,7 +167,7 @@ test('runs that are removed while they are backed up are in it whole or not at a
   const backingUp = backUp({ ...hub, ...options }).finally(() => {
     over = true
   })
-  // From both ends, as the backup goes by the ids.
+  // From both ends, because the backup goes by the ids.
   for (let n = 0; n < 200 && !over; n++) {
     const pair = [ids[n]!, ids[399 - n]!]
     for (const id of pair) await hub.outputs.remove(id)

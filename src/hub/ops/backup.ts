@@ -22,7 +22,7 @@ import {
 } from './backup-format.ts'
 
 export interface BackupOptions {
-  /** Data folder of the hub, which may be at work. */
+  /** Data folder of the hub, which may be running. */
   data: string
   to: string
   withKey: boolean
@@ -32,13 +32,17 @@ export interface BackupOptions {
 export interface Backup extends BackupHead {
   files: number
   bytes: number
-  /** Outputs that are not what the log says of them, uploads and artifacts that are not what they were: already so in the data folder. */
+  /**
+   * Outputs that do not match their log, and changed uploads and artifacts. They were damaged in the data folder
+   * already.
+   */
   damaged: string[]
 }
 
 /**
- * Copies the database as it is at one moment, and of each output as much as that moment's log tells of: output is
- * always kept before it is told. Throws `conflict`, `not_found`, `store_failed`, `disk_full`, and leaves nothing then.
+ * Copies the database as of one moment, and as much of each output as that moment's log mentions: output is always
+ * stored before the log mentions it. Throws `conflict`, `not_found`, `store_failed` or `disk_full`, and leaves
+ * nothing then.
  */
 export async function backUp({ data, to, withKey, version }: BackupOptions): Promise<Backup> {
   const source = path.join(data, DATABASE)
@@ -95,7 +99,7 @@ class BackupWriter {
     return { ...head, files: this.#files.length, bytes: this.#bytes, damaged: this.#damaged }
   }
 
-  /** Returns the runs whose output is gone since they were removed meanwhile. */
+  /** Adds the outputs. Returns the runs whose output is gone because they were removed in the meantime. */
   async #addOutputs(snapshot: string): Promise<Set<string>> {
     const reader = new DatabaseReader(snapshot)
     const live = new DatabaseReader(path.join(this.#data, DATABASE))
@@ -117,14 +121,14 @@ class BackupWriter {
     }
   }
 
-  /** Those without a bot are among them, as theirs may be about to start; what is being received is not. */
+  /** Adds the uploads, including those without a bot, which may be about to get one, but not those still arriving. */
   async #addUploads(): Promise<void> {
     for (const tenant of await namesIn(path.join(this.#data, UPLOADS)))
       for (const sha256 of await namesIn(path.join(this.#data, UPLOADS, tenant)))
         await this.#addContent(`${UPLOADS}/${tenant}/${sha256}`, sha256)
   }
 
-  /** Each was there before the log told of it. */
+  /** Adds the artifacts; each was stored before the log mentioned it. */
   async #addArtifacts(): Promise<void> {
     for (const user of await namesIn(path.join(this.#data, ARTIFACTS)))
       for (const runId of await namesIn(path.join(this.#data, ARTIFACTS, user)))
@@ -132,14 +136,14 @@ class BackupWriter {
           await this.#addContent(`${ARTIFACTS}/${user}/${runId}/${sha256}`, sha256)
   }
 
-  /** A file that is named by what is in it. */
+  /** Adds a file whose name is the hash of its content. */
   async #addContent(name: string, sha256: string): Promise<void> {
     if (!isKnown(name)) return
     const added = await this.#add(name, path.join(this.#data, name))
     if (added !== undefined && added.sha256 !== sha256) this.#damaged.push(name)
   }
 
-  /** At most so many bytes of the file. Undefined where there is no such file. */
+  /** Adds at most `most` bytes of the file. Returns undefined if there is no such file. */
   async #add(name: string, file: string, most = Number.POSITIVE_INFINITY): Promise<BackupFile | undefined> {
     const handle = await openIfPresent(file)
     if (handle === undefined) return undefined
@@ -162,7 +166,7 @@ function isAsMeasured(known: KnownStream, sha256: string, reader: DatabaseReader
   return end === undefined || end.length !== known.length || end.sha256 === sha256
 }
 
-/** Which of the runs are no more. The record of a run goes after its output, and this waits for that a little. */
+/** Returns which of the runs were removed. The record of a run is removed after its output, so this waits a little. */
 async function removedOf(live: DatabaseReader, runIds: readonly string[]): Promise<Set<string>> {
   let there = [...runIds]
   for (let waitedMs = 0; there.length > 0 && waitedMs < REMOVED_WITHIN_MS; waitedMs += POLL_MS) {
@@ -172,7 +176,7 @@ async function removedOf(live: DatabaseReader, runIds: readonly string[]): Promi
   return new Set(runIds.filter((runId) => !there.includes(runId)))
 }
 
-/** Takes runs out of the copy that are no more where it was made. */
+/** Removes from the copy the runs that no longer exist in the original. */
 async function forgetRuns(copy: string, runIds: ReadonlySet<string>): Promise<void> {
   if (runIds.size === 0) return
   const stores = await openSqliteStores({ file: copy })
@@ -186,7 +190,7 @@ async function* only(bytes: Buffer): AsyncGenerator<Buffer> {
 
 const PIECE_BYTES = 256 * 1024
 
-/** Undefined where there is no such file. */
+/** Returns undefined if there is no such file. */
 async function openIfPresent(file: string): Promise<FileHandle | undefined> {
   try {
     return await open(file, 'r')
@@ -196,7 +200,7 @@ async function openIfPresent(file: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** None where there is no such folder; a file that somebody has put there is none. */
+/** Returns the names in a folder, or none if there is no folder. A file that somebody has put there does not count. */
 async function namesIn(folder: string): Promise<string[]> {
   try {
     return await readdir(folder)
@@ -207,7 +211,7 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-/** The first `bytes` of a file, in pieces that `hash` takes in on the way. Throws where there are fewer. */
+/** Yields the first `bytes` of a file in pieces, and updates `hash` with them. Throws if the file is shorter. */
 async function* firstBytes(handle: FileHandle, bytes: number, hash: Hash): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes; ) {
     const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, bytes - at))

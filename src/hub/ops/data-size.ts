@@ -3,17 +3,17 @@ import { join } from 'node:path'
 
 export interface FolderSize {
   bytes: number
-  /** False: there is more than was counted. */
+  /** False if there is more than was counted. */
   is_whole: boolean
   free_bytes: number
 }
 
-/** So many files are counted. */
+/** Limits the number of files that are counted. */
 const MOST_FILES = 200_000
-/** How long a figure is good. */
+/** Milliseconds that a size is cached. */
 const KEPT_MS = 60_000
 
-/** The size of a folder, counted when it is asked for, once a minute at most. */
+/** Measures the size of a folder on request, at most once a minute. */
 export class DataSize {
   readonly #folder: string
   readonly #mostFiles: number
@@ -43,7 +43,7 @@ export class DataSize {
     let files = 0
     while (folders.length > 0 && files <= this.#mostFiles) {
       const folder = folders.pop()!
-      // What goes meanwhile is not counted.
+      // Files that disappear meanwhile are not counted.
       for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
         const path = join(folder, entry.name)
         if (entry.isDirectory()) folders.push(path)

@@ -6,7 +6,7 @@ import { PlacementDelays } from './hub-metrics.ts'
 
 const at = (second: number) => new Date(second * 1000).toISOString()
 
-/** An event of the run's first attempt. */
+/** Returns an event of the run's first attempt. */
 function event(type: 'attempt.created' | 'attempt.assigned' | 'attempt.finished', second: number, epoch = 0) {
   return { seq: 1, time: at(second), type, attempt: 1, epoch } as unknown as RunEvent
 }

@@ -4,31 +4,31 @@ import type { RunnerView } from '../../contract/protocol.ts'
 import { finalRunStatuses } from '../../contract/status.ts'
 import { addProcessMetrics, type Histogram, Metrics, type Reading } from '../../platform/metrics.ts'
 
-/** The fleet as it tells of itself. */
+/** Figures that the fleet reports. */
 export interface FleetFigures {
   runners: RunnerView[]
   /** Attempts that wait for a runner, by group. */
   waiting: ReadonlyMap<string, number>
-  /** Links of runners since the hub's start: those that were welcomed, and those that have ended. */
+  /** Links of runners since the hub's start: how many were opened and how many have closed. */
   links: { opened: number; closed: number }
-  /** Runners that came back, since the hub's start. */
+  /** Number of runners that came back since the hub's start. */
   reconnects: number
 }
 
 export interface HubMetricsOptions {
   version: string
-  /** Open runs by status. Called for each text, as is `fleet`. */
+  /** Counts open runs by status. Called for each text, like `fleet`. */
   openRuns(): Record<'queued' | 'running', number>
-  /** How many runs are set aside. */
+  /** Counts the runs that are set aside. */
   setAside(): number
   fleet(): FleetFigures
-  /** Outside services that fail, by their names. */
+  /** Counts the outside services that fail, by name. */
   failingServices(): ReadonlyMap<string, number>
 }
 
 const DELAY_SECONDS = [0.001, 0.01, 0.1, 1, 10, 60, 600, 3600]
 
-/** The hub's figures: counted where they happen, or read from what is in memory; the store is never asked. */
+/** The hub's metrics. They are counted where events happen, or read from memory; the store is never asked. */
 export class HubMetrics {
   readonly #metrics = new Metrics()
   readonly #stop: () => void
@@ -125,7 +125,7 @@ export class HubMetrics {
     this.#stop = addProcessMetrics(metrics)
   }
 
-  /** Events of a run, after their commit. */
+  /** Counts events of a run, after their commit. */
   seen(runId: string, events: readonly RunEvent[]): void {
     if (events.length > 0) this.#events.add(events.length)
     for (const event of events) {
@@ -138,12 +138,15 @@ export class HubMetrics {
     }
   }
 
-  /** Events from before the hub's start, of a run that is taken up again. */
+  /** Takes events from before the hub's start, of a run that is resumed. */
   recall(runId: string, events: readonly RunEvent[]): void {
     this.#delays.recall(runId, events)
   }
 
-  /** Somebody follows the events of a run; `resumed`: who has been here before. Answers what to call at the end. */
+  /**
+   * Counts a reader of the events of a run; `resumed` means it has read before. Returns a function to call at the
+   * end.
+   */
   reader(resumed: boolean): () => void {
     this.#readers++
     if (resumed) this.#resumed.add()
@@ -154,13 +157,13 @@ export class HubMetrics {
     return this.#metrics.text()
   }
 
-  /** May be called twice. */
+  /** Stops measuring; may be called twice. */
   close(): void {
     this.#stop()
   }
 }
 
-/** A group that has runners is told also when nothing waits for it: a figure that is gone is no 0. */
+/** A group with runners is included even if nothing waits for it: a missing metric is not the same as 0. */
 const queues = ({ runners, waiting }: FleetFigures): Map<string, number> =>
   new Map([...runners.map(({ group }) => [group, 0] as const), ...waiting])
 
@@ -185,10 +188,10 @@ function sums(
   return [...found.values()]
 }
 
-/** How long attempts wait for a runner, as their events tell; also over a restart of the hub. */
+/** Measures how long attempts wait for a runner, from their events, also across a restart of the hub. */
 export class PlacementDelays {
   readonly #seconds: Histogram
-  /** When those that wait were created, by run and attempt. */
+  /** Creation times of waiting attempts, by run and attempt. */
   readonly #waiting = new Map<string, Map<number, number>>()
 
   constructor(seconds: Histogram) {
@@ -207,7 +210,7 @@ export class PlacementDelays {
     else if (event.type === 'run.finished') this.#waiting.delete(runId)
   }
 
-  /** Takes in what a run taken up again has told before, in order: of what still waits, the time since when. */
+  /** Takes the earlier events of a resumed run in order, and remembers since when its attempts wait. */
   recall(runId: string, events: readonly RunEvent[]): void {
     for (const event of events) {
       if (event.type === 'attempt.created' && event.epoch === 0)

@@ -6,7 +6,10 @@ import type { Log } from '../../platform/log.ts'
 
 type Told = (runId: string, events: readonly RunEvent[]) => void
 
-/** The same store; `changed` is told of each run whose record has changed, with whom it was shared before that where this changes, `seen` is told of the events of each commit, after it, `read` of those that are read. They must not throw. */
+/**
+ * Wraps a store with observers, which must not throw. `changed` gets each run whose record has changed, with its
+ * former shares if those change. `seen` gets the events of each commit after it, and `read` the events that are read.
+ */
 export function observedStore(
   store: RunStore,
   {
@@ -21,7 +24,7 @@ export function observedStore(
       await store.create(spec, events, patch)
       seen(spec.run_id, events)
       changed(spec.run_id)
-      // Their place in the chain of tries is another from now on.
+      // Their place in the chain of tries changes now.
       for (const before of new Set([spec.first_run, spec.retry_of])) if (before !== undefined) changed(before)
     },
     async update(runId, change) {
@@ -46,7 +49,7 @@ export function observedStore(
   }
 }
 
-/** The log's lines about a run, from its committed events: that it ended otherwise than well; at `debug` each step of it. */
+/** Logs events of a run after their commit: an end other than success, and each step at `debug`. */
 export function logRun(log: Log, run_id: string, events: readonly RunEvent[]): void {
   for (const event of events) {
     if (event.type === 'run.created')
@@ -70,6 +73,6 @@ export function logRun(log: Log, run_id: string, events: readonly RunEvent[]): v
   }
 }
 
-/** Messages may hold what a step printed: the reason is enough for the log. */
+/** Adds only the reason: a message may contain what a step printed. */
 const withWhy = (end: string, { reason }: { reason?: string }): string =>
   reason === undefined || reason === end ? `${end}.` : `${end} (${reason}).`

@@ -2,21 +2,27 @@ import { messageOf } from '../../contract/errors.ts'
 import type { FailingService, OutsideServiceName } from '../../contract/hub-api.ts'
 import type { Log } from '../../platform/log.ts'
 
-/** A service that the hub speaks to and somebody else runs. */
+/** A service that the hub uses and somebody else runs. */
 export interface OutsideServiceKey {
   service: OutsideServiceName
   /** Host and port, an address or a socket; without credentials. */
   address: string
-  /** Whose users have named it; absent: the operator of the hub has. */
+  /** Tenant whose users have named it; absent if the operator of the hub has. */
   tenant?: string
 }
 
-/** A service that nobody asks any more, such as that of a removed place, is left out. Each is asked at least once in an hour. */
+/**
+ * Milliseconds after which a failing service is dropped if nobody uses it any more, such as that of a removed place.
+ * Each is used at least once an hour.
+ */
 const FORGOTTEN_MS = 2 * 3_600_000
-/** Users choose the addresses of their places. */
+/** Limits the number of services, because users choose the addresses of their places. */
 const MOST = 1_000
 
-/** The record of outside services that fail now: each client of the hub's tells it how its calls went. One that works leaves nothing here. */
+/**
+ * Records which outside services fail now. Each client in the hub reports how its calls went. A service that works
+ * has no entry.
+ */
 export class OutsideServices {
   readonly #log: Log
   readonly #now: () => number
@@ -36,7 +42,7 @@ export class OutsideServices {
     if (before === undefined)
       this.#log(`The ${nameOf(service)} at ${address} fails: ${message}`, { level: 'warn' })
     const { since = last_at, times = 0 } = before ?? {}
-    // What failed last is at the end.
+    // Order by last failure, the latest at the end.
     this.#failing.delete(key)
     this.#failing.set(key, { service, address, since, last_at, message, times: times + 1, tenant })
     if (this.#failing.size > MOST) this.#failing.delete(this.#failing.keys().next().value!)
@@ -50,7 +56,10 @@ export class OutsideServices {
     this.#log(`The ${nameOf(service)} at ${address} works again; it had failed since ${before.since}.`)
   }
 
-  /** Those that users of the tenant have named, and where `operator` those of the operator too; the longest first. */
+  /**
+   * Lists services that users of the tenant have named and, with `operator`, those of the operator; longest failing
+   * first.
+   */
   list(tenant: string, operator: boolean): FailingService[] {
     this.#forget()
     return [...this.#failing.values()]
@@ -59,7 +68,7 @@ export class OutsideServices {
       .sort((a, b) => a.since.localeCompare(b.since))
   }
 
-  /** How many fail, by their names. */
+  /** Counts the failing services by name. */
   counts(): Map<OutsideServiceName, number> {
     this.#forget()
     const all = Map.groupBy(this.#failing.values(), ({ service }) => service)

@@ -12,7 +12,7 @@ import { BackupFile, BackupHead, backupEntries, DATABASE, damaged, isKnown, LIST
 
 export interface RestoreOptions {
   from: string
-  /** An empty data folder; the caller holds its lock, whose file is named here. */
+  /** An empty data folder. The caller holds its lock, whose file is named here. */
   data: string
   lockFile: string
 }
@@ -20,12 +20,12 @@ export interface RestoreOptions {
 const MAKING = '.restoring-'
 
 /**
- * Puts a backup's files into an empty data folder, after all of them were compared with the backup's list. Throws
- * `conflict` where the folder is not empty, `not_found`, `store_failed`, `disk_full`, and leaves nothing then.
+ * Puts the files of a backup into an empty data folder, after checking all of them against the backup's list. Throws
+ * `conflict` if the folder is not empty, `not_found`, `store_failed` or `disk_full`, and leaves nothing then.
  */
 export async function restore({ from, data, lockFile }: RestoreOptions): Promise<BackupHead> {
   for (const name of await readdir(data)) {
-    // What a restoring that was killed has left.
+    // Left by an interrupted restore.
     if (name.startsWith(MAKING)) await rm(path.join(data, name), { recursive: true, force: true })
     else if (name !== lockFile)
       throw new ErrandError('conflict', `The data folder ${data} is not empty: it has ${name}.`, {
@@ -38,9 +38,9 @@ export async function restore({ from, data, lockFile }: RestoreOptions): Promise
     const found = await unpack(from, making)
     const head = await compare(from, path.join(making, LIST), found)
     await rm(path.join(making, LIST))
-    // The hub that it was made of may go on beside this one.
+    // The hub that made the backup may continue alongside this one.
     forgetMadeRunners(path.join(making, DATABASE))
-    // The database last: a folder without one is no hub's.
+    // The database comes last: without one, a folder is not a hub's.
     const names = await readdir(making)
     for (const name of names.sort((a, b) => Number(a === DATABASE) - Number(b === DATABASE)))
       await rename(path.join(making, name), path.join(data, name))

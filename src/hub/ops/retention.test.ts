@@ -10,7 +10,7 @@ import { Retention, sweep } from './retention.ts'
 const DAY_MS = 86_400_000
 const daysAgo = (days: number) => new Date(Date.now() - days * DAY_MS).toISOString()
 
-/** A hub with runs as they were made so many days ago. */
+/** Opens a hub with runs that were created the given number of days ago. */
 async function hubWithRuns(t: TestContext) {
   const hub = await testingHub(t)
   const run = async (run_id: string, ended: number | undefined, over: Partial<RunSpec> = {}) => {
@@ -148,7 +148,7 @@ test('it sweeps by itself, and can be closed twice', async (t) => {
       ...{ id: name, name, user_id: id, scope: 'api', token_sha256: name },
       ...{ created_at: daysAgo(40), expires_at: daysAgo(days) },
     })
-  // Forgotten, the operator's revoked token would be a new one at the hub's next start.
+  // If it were deleted, the operator's revoked token would be a new one at the hub's next start.
   const given = { client: 'client-token-of-old' }
   await keepGivenTokens(hub.accounts, given)
   const { token } = (await hub.accounts.tokenByHash(tokenSha256(given.client)))!

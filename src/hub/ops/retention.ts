@@ -11,41 +11,41 @@ import { givenTokenNames } from '../auth/tokens.ts'
 export interface RetentionOptions {
   engine: Pick<EngineFace, 'get' | 'list' | 'remove'>
   accounts: Pick<AccountStore, 'forgetKeys' | 'forgetTokens'>
-  /** Tasks go as runs do, and their tries not before them. */
+  /** Tasks are removed like runs, and their tries not before them. */
   tasks?: {
     removeOver(before: string): Promise<number>
     holds(run: RunRecord): Promise<boolean>
   }
-  /** Files that other systems have stored: they go by their age. */
+  /** Files that other systems have stored; they are removed by age. */
   stored?: { removeOver(before: string): Promise<void> }
-  /** How long an ended run is kept after its end; absent: for ever. */
+  /** Milliseconds that an ended run stays after its end; absent means forever. */
   keptMs?: number
   log: Log
 }
 
 const HOUR_MS = 3_600_000
-/** How long a token is still listed that was revoked, was used up or has expired. */
+/** Milliseconds that a revoked, used or expired token is still listed. */
 const TOKENS_KEPT_MS = 30 * 24 * HOUR_MS
-/** Runs of one removal; after each comes a pause, so that the hub is never busy with this alone. */
+/** Number of runs per removal. A pause follows each, so that the hub is never busy with this alone. */
 const AT_ONCE = 50
 const PAUSE_MS = 10
 
 /**
- * Removes tokens that are no good any more, and runs when their time is over. A run goes in one with the runs it has started and the ones that go on with
- * its session or undo it, when the last of them has been over for so long.
+ * Removes tokens that are no longer valid, and runs whose time is over. A run is removed together with the runs that
+ * it started and those that continue its session or undo it, once the last of them has been over for long enough.
  */
 export class Retention {
   readonly #options: RetentionOptions
   readonly #stop = new AbortController()
   readonly #done: Promise<void>
 
-  /** Sweeps at once, and then again and again until it is closed. */
+  /** Sweeps at once and then every hour until it is closed. */
   constructor(options: RetentionOptions) {
     this.#options = options
     this.#done = this.#loop()
   }
 
-  /** Resolves when what is under way is finished. May be called twice. */
+  /** Resolves when work in progress is finished. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     await this.#done
@@ -71,7 +71,7 @@ export class Retention {
   }
 }
 
-/** Returns how many runs were removed. */
+/** Removes what is old enough. Returns how many runs were removed. */
 export async function sweep(
   {
     engine,
@@ -106,12 +106,12 @@ export async function sweep(
     batch.push(...family.map(({ run_id }) => run_id))
     if (batch.length >= AT_ONCE) await removeBatch()
   }
-  // Also where there is none: it finishes what a kill has left of an earlier one.
+  // Called even for an empty batch: it finishes an earlier removal that was interrupted.
   await removeBatch()
   return removed
 }
 
-/** Another run, which is still there, takes this one with it. */
+/** Reports whether another existing run takes this one with it. */
 async function hasHead(
   engine: Pick<EngineFace, 'get'>,
   { parent, continues, rolls_back }: RunRecord,
@@ -125,11 +125,11 @@ type Lists = Pick<EngineFace, 'list'>
 
 const PAGE = 500
 
-/** The run and all that it has started, and what those have: the run first. */
+/** Returns the run and all runs that it started, directly or not; the run comes first. */
 const withChildren = (engine: Lists, run: RunRecord): Promise<RunRecord[]> =>
   spread(engine, run, ({ run_id }) => [{ parent_run_id: run_id }])
 
-/** As `withChildren`, and the runs that go on with the session of one of them, or undo one. */
+/** Same as `withChildren`, plus the runs that continue the session of one of them, or undo one. */
 const withContinuations = (engine: Lists, run: RunRecord): Promise<RunRecord[]> =>
   spread(engine, run, ({ run_id }) => [
     { parent_run_id: run_id },
@@ -150,7 +150,7 @@ async function spread(
   return [...family.values()]
 }
 
-/** All pages of a list. Runs may be removed meanwhile. */
+/** Yields all pages of a list. Runs may be removed meanwhile. */
 export async function* allRuns(engine: Lists, query: Omit<RunQuery, 'limit'>): AsyncGenerator<RunRecord> {
   for (let cursor: string | undefined; ; ) {
     const page = await engine.list({ ...query, limit: PAGE, cursor })
@@ -161,9 +161,9 @@ export async function* allRuns(engine: Lists, query: Omit<RunQuery, 'limit'>): A
 }
 
 /**
- * Removes an ended run and the runs it has started; those that go on with its session stay. Answers their ids. Throws
- * `run_not_ended`, and `conflict` for a run that another one has started and that goes with that one, and for one by which
- * another one is known to be undone.
+ * Removes an ended run and the runs that it started, but not those that continue its session. Returns their ids.
+ * Throws `run_not_ended`. Throws `conflict` for a run that an existing run started, and for one that proves that
+ * another run was undone.
  */
 export async function deleteRun(
   engine: Pick<EngineFace, 'get' | 'list' | 'remove'>,

@@ -8,7 +8,7 @@ export interface PageFile {
   encoding?: 'br' | 'gzip'
 }
 
-/** Of the kinds of file that the build makes. Others are not served. */
+/** Types of the files that the build makes. Others are not served. */
 const types: Readonly<Record<string, string>> = {
   js: 'text/javascript; charset=utf-8',
   css: 'text/css; charset=utf-8',
@@ -18,7 +18,7 @@ const types: Readonly<Record<string, string>> = {
   json: 'application/json; charset=utf-8',
 }
 
-/** All that the page may load and do; all of it is the hub's own. */
+/** Limits what the page may load and do to the hub's own content. */
 export const PAGE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -31,9 +31,12 @@ export const PAGE_POLICY = [
   "form-action 'self'",
 ].join('; ')
 
-/** The dashboard as the build has left it in a folder: read from there each time, so that a hub keeps nothing of it. */
+/**
+ * The dashboard as the build has left it in a folder. Files are read for each request, so the hub holds none in
+ * memory.
+ */
 export class BuiltPage {
-  /** Where a proxy shows the hub, such as `/errand`; `` where it has a host name of its own. */
+  /** Path under which a proxy shows the hub, such as `/errand`; empty if the hub has its own host name. */
   readonly basePath: string
   readonly #folder: string
 
@@ -42,14 +45,17 @@ export class BuiltPage {
     this.basePath = basePath
   }
 
-  /** The page itself, which is the same at each of its addresses. Undefined: it is not built. */
+  /** Returns the page, which is the same at each of its addresses, or undefined if it is not built. */
   async index(): Promise<string | undefined> {
     const text = await there(readFile(join(this.#folder, 'index.html'), 'utf8'))
-    // A function, as the path could have a "$".
+    // A function, because the path could contain a "$".
     return text?.replace('<base href="/"', () => `<base href="${this.basePath}/"`)
   }
 
-  /** The file that stands under `assets/`, in the smallest form that the reader takes. Undefined: there is none of this name. */
+  /**
+   * Returns the file below `assets/` in the smallest encoding that the reader accepts, or undefined if there is no
+   * such file.
+   */
   async asset(name: string, acceptEncoding = ''): Promise<PageFile | undefined> {
     const type = types[/^[\w-][\w.-]*\.(\w+)$/.exec(name)?.[1] ?? '']
     if (type === undefined) return undefined
@@ -69,7 +75,7 @@ const encodings = [
   ['gzip', '.gz'],
 ] as const
 
-/** Whether an `Accept-Encoding` names it, and not as what is refused. */
+/** Reports whether an `Accept-Encoding` header accepts the encoding. */
 function takes(accept: string, encoding: string): boolean {
   return accept.split(',').some((each) => {
     const [name, quality] = each

@@ -4,43 +4,44 @@ import type { Share } from '../../contract/runs/shares.ts'
 import { unlessAborted } from '../../platform/races.ts'
 import { isApprover, type Person, shareOf } from '../approvals/approvers.ts'
 
-/** A row of a list as it is now, and whom it is for. */
+/** A row of a list with its current content, and who may see it. */
 export interface ChangedRow {
   tenant: string
   owner: string
-  /** Whether a user of its tenant may be asked by it, and so reads it. */
+  /** Reports whether the row may ask this user of its tenant a question, and so is visible to the user. */
   asks(person: Person): boolean
-  /** Whether it is shared with a user of its tenant, or was until not long ago; undefined: neither. */
+  /** Reports whether the row is shared with this user of its tenant, or was until recently; undefined for neither. */
   shared?(person: Person): 'now' | 'before' | undefined
-  /** As the list's API has it, as JSON. */
+  /** The row as the list's API returns it, as JSON. */
   json: string
 }
 
 export interface ChangesOptions {
-  /** Undefined: it is gone. */
+  /** Returns the row, or undefined if it is gone. */
   read(id: string): Promise<ChangedRow | undefined>
-  /** So many changes can be resumed from. */
+  /** Number of changes that can be resumed from. */
   kept?: number
   now?: () => number
 }
 
-/** A reader that names no place begins so far back, for the list that it has read meanwhile. */
+/** Milliseconds that a reader without a place starts back, for the time in which it has read the list. */
 const OVERLAP_MS = 10_000
-/** Rows that are read once for all readers. */
+/** Number of rows that are cached for all readers. */
 const ROWS = 512
 
 /**
- * Which rows of a list (runs, tasks) have changed, in order, as far as this process remembers. Nothing is kept for a reader: each
- * reads on from its own place, at its pace, and what has changed often meanwhile comes once. Places are good until the hub starts anew.
+ * Tracks which rows of a list (runs, tasks) have changed, in order, as far as this process remembers. Nothing is
+ * stored per reader. Each reader continues from its own place at its own pace, and gets a row that changed several
+ * times only once. Places are valid until the hub restarts.
  */
 export class Changes {
   readonly #options: ChangesOptions
   readonly #kept: number
   readonly #now: () => number
   readonly #epoch = randomBytes(6).toString('base64url')
-  /** The change with number n is at n modulo its length. */
+  /** Ring buffer: the change with number n is at n modulo its length. */
   readonly #ring: { id: string; atMs: number }[] = []
-  /** The number of each one's last change, of those in the ring. */
+  /** Number of each row's last change in the ring. */
   readonly #latest = new Map<string, number>()
   readonly #rows = new Map<string, { number: number; row: Promise<ChangedRow | undefined> }>()
   #count = 0
@@ -52,7 +53,7 @@ export class Changes {
     this.#now = options.now ?? (() => performance.now())
   }
 
-  /** After the commit of what has changed. */
+  /** Notes a change. Call it after the commit. */
   changed(id: string): void {
     const number = this.#count++
     const old = this.#ring[number % this.#kept]
@@ -63,12 +64,15 @@ export class Changes {
     this.#waiting = Promise.withResolvers()
   }
 
-  /** The place from which the next change is read. */
+  /** The place of the next change. */
   get end(): number {
     return this.#count
   }
 
-  /** The place to read from; `reset`: what came after `after` is not known any more, so lists are to be read again. */
+  /**
+   * Returns the place to read from. `reset` means that the changes after `after` are no longer known, so the lists
+   * must be read again.
+   */
   placeOf(after: string | undefined): { place: number; reset: boolean } {
     const oldest = Math.max(0, this.#count - this.#kept)
     if (after === undefined) return { place: this.#placeOfOverlap(oldest), reset: false }
@@ -83,15 +87,15 @@ export class Changes {
     return `${this.#epoch}.${place}`
   }
 
-  /** Resolves when there is something after the place, or with the signal. */
+  /** Resolves when there is a change after the place, or when the signal aborts. */
   async more(place: number, signal: AbortSignal): Promise<void> {
     if (place < this.#count || signal.aborted) return
     await unlessAborted(signal, this.#waiting.promise, () => undefined)
   }
 
   /**
-   * Those that have changed after the place, each once, in the order of their last change, with the place after each.
-   * Undefined: the reader was so slow that some are forgotten.
+   * Returns the rows that have changed after the place, each once, ordered by their last change, with the place after
+   * each. Returns undefined if the reader was so slow that some changes are lost.
    */
   after(place: number): { id: string; next: number }[] | undefined {
     if (place < this.#count - this.#kept) return undefined
@@ -103,7 +107,7 @@ export class Changes {
     return found
   }
 
-  /** The row as it is now. Undefined: it is gone. */
+  /** Returns the current row, or undefined if it is gone. */
   row(id: string): Promise<ChangedRow | undefined> {
     const number = this.#latest.get(id) ?? -1
     const known = this.#rows.get(id)
@@ -112,7 +116,7 @@ export class Changes {
     this.#rows.delete(id)
     this.#rows.set(id, { number, row })
     if (this.#rows.size > ROWS) this.#rows.delete(this.#rows.keys().next().value!)
-    // What could not be read is tried again.
+    // A failed read is not cached.
     row.catch(() => this.#rows.delete(id))
     return row
   }
@@ -125,14 +129,14 @@ export class Changes {
   }
 }
 
-/** So many runs are remembered of which a share was withdrawn. */
+/** Number of runs with a withdrawn share that are remembered. */
 const WITHDRAWN = 2048
 
-/** With whom runs were shared and are no more, as far as this process remembers: their lists are to lose the row. */
+/** Remembers, within this process, with whom runs are no longer shared: the lists of those users must drop the row. */
 export class FormerShares {
   readonly #runs = new Map<string, readonly Share[]>()
 
-  /** Takes note of the shares of a run before a change of them. */
+  /** Notes the shares of a run before they change. */
   add(runId: string, shares: readonly Share[] | undefined): void {
     if (shares === undefined || shares.length === 0) return
     const all = [...(this.#runs.get(runId) ?? []), ...shares]
@@ -146,7 +150,10 @@ export class FormerShares {
   }
 }
 
-/** The row of a run in lists: for its owner, admins, those who may answer it, and those with whom it is shared. None of a run that is gone. */
+/**
+ * Returns the row of a run in lists, for its owner, admins, those who may answer it, and those with whom it is
+ * shared. Undefined if the run is gone.
+ */
 export function rowOfRun(
   record: RunRecord | undefined,
   summary: (record: RunRecord) => RunSummary,

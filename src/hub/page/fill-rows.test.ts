@@ -24,10 +24,10 @@ test('runs of an older database get their rows, also after the hub was ended in 
   await first.close()
   const db = new DatabaseSync(database)
   db.exec('UPDATE runs SET list_row = NULL')
-  // One whose log is damaged is passed over.
+  // A run with a damaged log is skipped.
   db.prepare("UPDATE events SET json = '{' WHERE run_id = ?").run(ids[4]!)
   db.close()
-  // Ended after two of them.
+  // The hub ended after two of them.
   const hub = await testingHub(t, { database: ':memory:' })
   const filled: string[] = []
   const left = new Set(ids)

@@ -4,11 +4,11 @@ import type { EngineFace } from '../../engine/api.ts'
 import type { Log } from '../../platform/log.ts'
 
 export interface FillRowsOptions {
-  /** Ids of ended runs that have no row yet, the newest first. */
+  /** Returns ids of ended runs that have no row yet, newest first. */
   store: { withoutRow(limit: number): Promise<string[]> }
   engine: Pick<EngineFace, 'fillRow'>
   log: Log
-  /** Between two runs, for others. */
+  /** Milliseconds of pause between two runs, for other work. */
   pauseMs?: number
 }
 
@@ -16,8 +16,8 @@ const BATCH = 50
 const PAUSE_MS = 5
 
 /**
- * Gives runs from before lists had rows theirs, one by one beside all other work. Each is kept by itself, so a hub that is killed
- * goes on where it was. Answers how to stop; `done` resolves when there is nothing left to do.
+ * Adds the missing rows of runs from before lists had rows, one by one alongside other work. Each is stored at once,
+ * so a killed hub continues where it was. Returns how to stop; `done` resolves when nothing is left to do.
  */
 export function fillRows({ store, engine, log, pauseMs = PAUSE_MS }: FillRowsOptions) {
   const stop = new AbortController()
@@ -28,7 +28,7 @@ export function fillRows({ store, engine, log, pauseMs = PAUSE_MS }: FillRowsOpt
       for (const runId of ids) {
         await sleep(pauseMs, undefined, { signal: stop.signal })
         await engine.fillRow(runId).catch((error) => {
-          // Taken away meanwhile.
+          // The run was removed meanwhile.
           if (!(error instanceof ErrandError && error.code === 'run_not_found')) throw error
         })
       }

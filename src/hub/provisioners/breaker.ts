@@ -1,25 +1,28 @@
 import type { MadeEnd } from '../../contract/fleet/provisioning.ts'
 
-/** Failed starts in a row after which nothing is made for a while. */
+/** Number of failed starts in a row that opens the breaker. */
 const FAILURES = 3
 const FIRST_MS = 30_000
 const MOST_MS = 600_000
 
-/** Why a group's runners are not made just now. */
+/** Explains why a group makes no runners at the moment. */
 export interface Open {
   reason: MadeEnd
   message: string
   failures: number
-  /** Of the first of these failures. */
+  /** Time of the first of these failures. */
   sinceMs: number
-  /** The last one goes on failing until a person has mended it. */
+  /** True if the last failure will repeat until a person fixes its cause. */
   permanent: boolean
   untilMs: number
 }
 
 /**
- * Keeps a group from making runner after runner that dies at once: open after three failures in a row, or one that a person
- * has to mend; for 30 s, doubled up to 10 min. After that one is made as a probe.
+ * Stops a group from making one runner after another that dies at once.
+ * - Closed: any number may start. Three failures in a row, or one that a person has to fix, open the breaker.
+ * - Open: none starts for 30 s, doubled at each opening up to 10 min. Then the breaker probes.
+ * - Probing: one runner may start at a time. Another failure opens the breaker again.
+ * - A runner that connects closes the breaker from any state.
  */
 export class Breaker {
   #failures = 0
@@ -38,21 +41,21 @@ export class Breaker {
     }
   }
 
-  /** One of them has connected: all is well. */
+  /** Closes the breaker: a runner has connected. */
   succeeded(): void {
     this.#failures = 0
     this.#opened = 0
     this.#open = undefined
   }
 
-  /** How many may be started now, where so many start already. */
+  /** Returns how many runners may be started now, given how many are starting already. */
   room(starting: number, nowMs = Date.now()): number {
     if (this.#open === undefined) return Number.POSITIVE_INFINITY
     if (nowMs < this.#open.untilMs) return 0
     return Math.max(0, 1 - starting)
   }
 
-  /** The last failure, while it is the reason why nothing, or one alone, is made. */
+  /** The last failure, while it is the reason why no runner, or only one, may start. */
   get open(): Open | undefined {
     return this.#open
   }

@@ -9,19 +9,19 @@ export interface EngineLooksOptions {
   pools(): readonly Pool[]
   drivers: PoolDrivers
   calls: Turns
-  /** Receives how calls to the engines went. */
+  /** Notes which calls to the engines worked and which failed. */
   outside?: Pick<OutsideServices, 'failed' | 'worked'> | undefined
   log: Log
-  /** Between looks. */
+  /** Milliseconds between polls. */
   everyMs: number
-  /** Between looks while runners are away that may have ended. */
+  /** Milliseconds between polls while runners are away that may have ended. */
   urgentMs: number
   isUrgent(): boolean
-  /** Called just before a look at the group; what it answers is called with what was found. */
+  /** Called just before a group is polled. The function that it returns is called with the runners found. */
   look(pool: Pool, driver: Provisioner): (found: readonly FoundRunner[]) => Promise<void>
-  /** The group's engine answers again. */
+  /** Called when the group's engine answers again. */
   recovered(group: string): void
-  /** All groups were looked at. */
+  /** Called after all groups were polled. */
   looked(): void
   signal: AbortSignal
 }
@@ -29,7 +29,7 @@ export interface EngineLooksOptions {
 interface Failure {
   since: string
   text: string
-  /** Whether the engine gave no answer, so that nothing is known of its runners. */
+  /** True if the engine gave no answer, so that nothing is known about its runners. */
   silent: boolean
 }
 
@@ -62,25 +62,28 @@ export class EngineLooks {
       })
   }
 
-  /** After the abort of its signal. */
+  /** Waits for the last poll. Abort the signal first. */
   async close(): Promise<void> {
     clearTimeout(this.#timer)
     await this.#looking
     this.#next.resolve()
   }
 
-  /** Says that the group's engine does not answer, and since when; undefined: it does, as far as is known. */
+  /**
+   * Returns the message that the group's engine does not answer, and since when. Undefined if it answers, as far as
+   * is known.
+   */
   silence(group: string): string | undefined {
     const failure = this.#failing.get(group)
     return failure?.silent ? failure.text : undefined
   }
 
-  /** Resolves at once where the group's engine is not known to be silent, else after the next look. */
+  /** Resolves at once unless the group's engine is known to be silent. Then it resolves after the next poll. */
   async patience(group: string): Promise<void> {
     if (this.silence(group) !== undefined && !this.#options.signal.aborted) await this.#next.promise
   }
 
-  /** A call to the group's engine failed that began then. */
+  /** Notes that a call to the group's engine, begun at `beganMs`, has failed. */
   async failed(pool: Pool, error: unknown, beganMs: number): Promise<void> {
     const { drivers, outside, log } = this.#options
     const { group } = pool
@@ -116,7 +119,7 @@ export class EngineLooks {
         const found = await calls.take(() => driver.find(signal), signal)
         const service = await serviceOf(driver)
         if (service !== undefined) outside?.worked(service)
-        // What could not be made while it was away is made now.
+        // Runners that could not be made while the engine was away can be made now.
         if (this.#failing.delete(pool.group)) recovered(pool.group)
         await compare(found)
       } catch (error) {

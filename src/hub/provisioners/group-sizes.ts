@@ -3,9 +3,9 @@ import type { Size } from '../fleet/made-groups.ts'
 import { cpusText, sizeText } from '../fleet/placement.ts'
 import { areAlike } from './pool-drivers.ts'
 
-/** How long a size counts after the last report: nodes of a cluster come and go. */
+/** Milliseconds that a size counts after the last report, because nodes of a cluster come and go. */
 const COUNTS_MS = 3_600_000
-/** The most sizes that a message names. */
+/** Limits the number of sizes that a message names. */
 const MOST_NAMED = 3
 
 interface Known {
@@ -13,14 +13,14 @@ interface Known {
   sizes: { size: Size; atMs: number }[]
 }
 
-/** The sizes that provisioned runners have reported, by group and for its present settings. */
+/** Stores the sizes that provisioned runners have reported, by group and for its current settings. */
 export class GroupSizes {
   readonly #known = new Map<string, Known>()
 
-  /** A runner that was made by these settings of the group has this size. */
+  /** Notes the size of a runner that was made with these settings of the group. */
   note(pool: Pool, size: Size, nowMs: number): void {
     const known = this.#knownOf(pool, nowMs)
-    // A smaller one says nothing that a larger one does not.
+    // A smaller size adds nothing to a larger one.
     known.sizes = known.sizes.filter((other) => !isWithin(other.size, size))
     if (!known.sizes.some((other) => isWithin(size, other.size))) known.sizes.push({ size, atMs: nowMs })
   }
@@ -40,7 +40,7 @@ export class GroupSizes {
   }
 }
 
-/** Whether the one fits into the other. */
+/** Reports whether the first size fits into the second. */
 export const isWithin = (one: Size, other: Size): boolean =>
   one.cpus <= other.cpus && one.memoryBytes <= other.memoryBytes
 

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 
-/** The last lines of a file, in so many bytes at most; empty where there is none. */
+/** Returns the last lines of a file, at most `most` bytes; empty if there is no such file. */
 export async function lastText(path: string, most: number): Promise<string> {
   const file = await open(path, 'r').catch(() => undefined)
   if (file === undefined) return ''

@@ -4,7 +4,9 @@ import type { Auth } from '../auth/auth.ts'
 import { newId, tokenSha256 } from '../auth/tokens.ts'
 import { enrolTokenOf } from './names.ts'
 
-/** The tokens of made runners: one that is good once, for one runner, and what it is exchanged for. */
+/**
+ * Manages the tokens of provisioned runners: a token that works once for one runner, and the one it is exchanged for.
+ */
 export class MadeTokens {
   readonly #accounts: AccountStore
   readonly #auth: Pick<Auth, 'changed'>
@@ -16,7 +18,10 @@ export class MadeTokens {
     this.#secret = options.secret
   }
 
-  /** Resolves once it is kept. Of one runner always the same, so that it may be asked for twice. */
+  /**
+   * Makes the token of a runner; resolves once it is stored. The same runner always gets the same token, so a repeat
+   * is harmless.
+   */
   async make({ name, tenant, group, due_at }: MadeRow): Promise<string> {
     const text = enrolTokenOf(this.#secret, name)
     const token_sha256 = tokenSha256(text)
@@ -36,7 +41,7 @@ export class MadeTokens {
     return text
   }
 
-  /** The runner can reach the hub no more, with none of its tokens. */
+  /** Revokes all tokens of the runner, so that it can no longer reach the hub. */
   async revoke({ name, tenant }: MadeRow): Promise<void> {
     const now = new Date().toISOString()
     const enrol = await this.#accounts.tokenByHash(tokenSha256(enrolTokenOf(this.#secret, name)))

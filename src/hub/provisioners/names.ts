@@ -2,29 +2,35 @@ import { createHmac, hash, randomBytes } from 'node:crypto'
 import type { Pool } from '../../contract/fleet/provisioning.ts'
 import type { MadeRow } from '../../stores/sqlite/made-runners.ts'
 
-/** The part of a made runner's name that stays the same over its tries, such as `errand-1a2b3c4d-0f1e…`. */
+/**
+ * Returns the part of a provisioned runner's name that stays the same over its tries, such as
+ * `errand-1a2b3c4d-0f1e…`.
+ */
 export const stemOf = (hub: string, what: string): string =>
   `errand-${hub}-${hash('sha256', what, 'hex').slice(0, 20)}`
 
-/** Of one made ahead of need: nobody else's. */
+/** Returns the stem of a runner that is made ahead of need; it is unique. */
 export const spareStem = (hub: string): string => `errand-${hub}-${randomBytes(10).toString('hex')}`
 
-/** A name that DNS, Docker and Kubernetes take: at most 63 small letters, figures and dashes. */
+/** Returns a name that DNS, Docker and Kubernetes accept: at most 63 lowercase letters, digits and dashes. */
 export const nameOf = (stem: string, epoch: number): string => `${stem}-e${epoch}`
 
 const NAME = /^errand-([0-9a-f]{8})-[0-9a-f]{20}-e[1-9]\d{0,8}$/
 
-/** Whether the hub with this id has given the name. */
+/** Reports whether the hub with this id has given the name. */
 export const isNameOf = (hub: string, name: string): boolean => NAME.exec(name)?.[1] === hub
 
-/** An id by which what a hub has made is told from what others have. */
+/** Returns a new id that tells what one hub has made from everything else. */
 export const newHubId = (): string => randomBytes(4).toString('hex')
 
-/** The token that a made runner enrols with: of one name always the same, so that asking for it again does no harm. */
+/**
+ * Returns the token that a provisioned runner enrols with. A name always gets the same token, so a repeat is
+ * harmless.
+ */
 export const enrolTokenOf = (secret: string, name: string): string =>
   `errand_enroll_${createHmac('sha256', secret).update(`enrolment of ${name}`).digest('base64url')}`
 
-/** The environment that a made runner starts with. */
+/** Returns the environment that a provisioned runner starts with. */
 export const envOf = (
   { name, group }: Pick<MadeRow, 'name' | 'group'>,
   { pool: { slots, labels }, token, url }: { pool: Pool; token: string; url: string },

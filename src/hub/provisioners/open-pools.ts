@@ -23,32 +23,32 @@ export interface MakersOptions {
   secrets: Pick<Secrets, 'ofHub'>
   /** The hub's folder. */
   data: string
-  /** The program of a runner, and its arguments. */
+  /** Program of a runner, with its arguments. */
   runner: readonly string[]
-  /** The environment of made processes, and of the operator's programs: without what these may not know. */
+  /** Environment of provisioned processes and of the operator's programs, without what they must not know. */
   env: Readonly<Record<string, string | undefined>>
   isOpen(runId: string): boolean
   setAsideSince: PoolsOptions['setAsideSince']
-  /** The hub's address. */
+  /** Returns the hub's address. */
   url(): string
-  /** How the engines did. */
+  /** Notes which calls to the engines worked and which failed. */
   outside?: PoolsOptions['outside']
-  /** Between looks at what there is, and of one call to an engine; default as `Pools` and the drivers say. */
+  /** Milliseconds between polls, and per call to an engine. The defaults are those of `Pools` and of the drivers. */
   patience?: { sweepMs?: number; engineMs?: number }
   log: Log
 }
 
-/** Under this name the store has the id that a hub's runners carry in their names. */
+/** Key of the store for the id that a hub's runners have in their names. */
 const HUB_ID = 'hub_id'
 
-/** Opens the pools of a hub, with what it had made before. */
+/** Opens the pools of a hub, including the runners that it made before. */
 export async function openPools(options: MakersOptions): Promise<Pools> {
   const { configFile, stores, auth, secrets, data, runner, env, isOpen, setAsideSince, url, outside, log } =
     options
   const { sweepMs, engineMs } = options.patience ?? {}
   const { accounts } = stores
   const hub = await accounts.initSetting(HUB_ID, newHubId())
-  // What goes wrong with its key has been told: sessions need the same.
+  // Problems with the hub's key were reported already, because sessions need it too.
   const secret = await secrets.ofHub('made_runners', () => undefined)
   const processes = new ProcessProvisioner({ runner, folder: join(data, 'made'), env })
   const dockerEnv = ({ docker_host }: Pool) =>

@@ -2,16 +2,16 @@ import { isDeepStrictEqual } from 'node:util'
 import { driverSettings, type Pool } from '../../contract/fleet/provisioning.ts'
 import type { Provisioner } from './provisioner.ts'
 
-/** Whether runners of the two are made in the same way, and at the same place. */
+/** Reports whether both pools make runners in the same way and in the same place. */
 const isSameDriver = (one: Pool, other: Pool): boolean =>
   one.provisioner === other.provisioner && isDeepStrictEqual(driverSettings(one), driverSettings(other))
 
-/** Whether a runner of the one is as good as one of the other. */
+/** Reports whether a runner of one pool is as good as one of the other. */
 export const areAlike = (one: Pool, other: Pool): boolean =>
   isSameDriver(one, other) &&
   isDeepStrictEqual([one.labels, one.slots, one.hub_url], [other.labels, other.slots, other.hub_url])
 
-/** The provisioners of groups, each kept while its group's runners are made in the same way. */
+/** Stores the provisioners of groups, each for as long as its group makes runners in the same way. */
 export class PoolDrivers {
   readonly #driverOf: (pool: Pool) => Provisioner
   #known = new Map<string, { pool: Pool; driver: Provisioner }>()
@@ -20,7 +20,7 @@ export class PoolDrivers {
     this.#driverOf = driverOf
   }
 
-  /** Knows these groups and no others. Answers those that have had other settings before. */
+  /** Replaces the known groups. Returns those whose settings have changed. */
   know(pools: readonly Pool[]): string[] {
     const before = this.#known
     this.#known = new Map(
@@ -36,12 +36,15 @@ export class PoolDrivers {
       .map(({ group }) => group)
   }
 
-  /** By the settings of a group as they are, or as they were when a runner of it was made. */
+  /**
+   * Returns the provisioner for the settings of a group, either its current ones or those that a runner was made
+   * with.
+   */
   of(pool: Pool): Provisioner {
     const known = this.#known.get(pool.group)
     if (known !== undefined && isSameDriver(known.pool, pool)) return known.driver
     const driver = this.#driverOf(pool)
-    // Nobody asks much of it any more.
+    // It will hardly be used any more.
     driver.close?.()
     return driver
   }

@@ -60,11 +60,11 @@ test('each run that waits gets a runner of its own, once, and no more than the g
   const demands = ['a', 'b', 'c', 'd'].map((id) => demand(id))
   assert.deepEqual(startsOf({ demands }), ['a', 'b', 'c'])
   assert.deepEqual(startsOf({ demands, rows: [forRun('x', 'a')] }), ['b', 'c'])
-  // One that is being taken away has its place until it is gone.
+  // A runner that is being removed counts until it is gone.
   assert.deepEqual(startsOf({ demands, rows: [forRun('x', 'z', { state: 'removing' })] }), ['a', 'b'])
   const failed = forRun('x', 'z', { state: 'removing', end: 'failed' })
   assert.deepEqual(startsOf({ demands, rows: [failed] }), ['a', 'b', 'c'], 'it never was')
-  // Steps of one run that do not share their files have a runner each.
+  // Steps of one run that do not share files get a runner each.
   const twice = [demand('a'), demand('a', { workspace: 'v' })]
   assert.deepEqual(startsOf({ demands: twice, rows: [forRun('x', 'a')] }), ['a'])
 })
@@ -94,7 +94,7 @@ test('of many that wait only so many are looked at as may be started', () => {
   assert.deepEqual(looked, ['a', 'b'])
   assert.deepEqual(startsOf({ demands, paused: true }), [])
   assert.deepEqual(looked.splice(0), ['a', 'b'])
-  // One that is there for whatever comes next is for the first.
+  // A runner that is free for any run goes to the first.
   assert.deepEqual(startsOf({ demands, rows: [row('x')], pool: { ...pool, max: 2 } }), ['b'])
   assert.deepEqual(looked, ['a', 'b'])
 })
@@ -221,7 +221,7 @@ test('a run that asks for more than any runner of its group has ends at once, an
     ends('a', '500 cpus', two),
     ends('c', '4 cpus and 3 GB of memory', two),
   ])
-  // Neither of two has both.
+  // Neither of the two has both amounts.
   assert.deepEqual(given({ cpus: 2, memoryBytes: 8 * GB }, { cpus: 4, memoryBytes: 2 * GB }), [
     ends('a', '500 cpus', `${two}, or ${four}`),
     ends('c', '4 cpus and 3 GB of memory', `${two}, or ${four}`),

@@ -8,81 +8,90 @@ import type { Open } from './breaker.ts'
 import { isWithin, tooLarge } from './group-sizes.ts'
 import { areAlike } from './pool-drivers.ts'
 
-/** How the hub sees the runner of a row. */
+/** Describes the runner of a row as the hub sees it. */
 export interface Seen {
   connected: boolean
-  /** Takes work: it is connected, and neither drained nor about to end. */
+  /** True if it takes work: it is connected, and neither drained nor about to end. */
   open: boolean
-  /** Connected once, and away for longer than the hub waits. */
+  /** True if it was connected once, and has been away for longer than the hub waits. */
   lost: boolean
-  /** Attempts that it has. */
+  /** Number of attempts that it has. */
   attempts: number
-  /** As it has reported it; set while it is connected. */
+  /** Size that it reported; set while it is connected. */
   size?: Size
 }
 
-/** The fleet as the makers of its runners see it. */
+/** The fleet, as provisioning sees it. */
 export interface PoolFleet {
-  /** Runs that wait for a runner of the group, the longest first. */
+  /** Lists the runs that wait for a runner of the group, longest wait first. */
   demands(group: string): WaitingDemand[]
-  /** Ends all that waits for the run's runner of the group so. */
+  /** Ends everything that waits for the run's runner of the group in this way. */
   giveUp(group: string, demand: Demand, end: { reason: Reason; message?: string }): void
   seen(which: TenantRunner): Seen
-  /** As the fleet's. */
+  /** Same as `Fleet.sizesBeside`. */
   sizesBeside(group: string, tenant: string): Size[]
-  /** Those that wait are told anew why. */
+  /** Updates the reasons for waiting. */
   retell(): void
   readonly runners: {
-    /** The runner takes nothing new. */
+    /** Makes the runner take nothing new. */
     drain(which: TenantRunner): Promise<unknown>
-    /** The runner is gone for good, and why that is so. */
+    /** Removes the runner for good, with the reason. */
     remove(which: TenantRunner, why?: { reason: 'lost' | 'oom'; message: string }): Promise<unknown>
   }
 }
 
 export interface PoolFacts {
   pool: Pool
-  /** Of the group, without those that are removed. */
+  /** Rows of the group, without removed ones. */
   rows: readonly MadeRow[]
   demands: readonly Demand[]
-  /** By name. */
+  /** Returns the hub's view of the runner with this name. */
   seen(name: string): Seen
   isOpen(runId: string): boolean
-  /** When the run was set aside; undefined: it is not. */
+  /** Returns when the run was set aside; undefined if it was not. */
   setAsideSince(runId: string): string | undefined
-  /** Since when a runner has had nothing to do; undefined: it has. */
+  /** Returns since when a runner has had nothing to do; undefined if it has something to do. */
   idleSince(name: string): number | undefined
   paused: boolean
-  /** How many the breaker lets start, where so many start already. */
+  /** Returns how many runners the breaker lets start, given how many are starting already. */
   breakerRoom(starting: number): number
-  /** Says that the engine does not answer, and since when; undefined: it does. */
+  /** Message that the engine does not answer, and since when; undefined if it answers. */
   silence: string | undefined
   nowMs: number
 }
 
 export interface PoolPlan {
-  /** Rows whose state is another one now. */
+  /** Rows that get another state now. */
   moves: { name: string; state: 'idle' | 'working' }[]
-  /** Rows to be taken away. */
+  /** Rows to remove. */
   removals: { name: string; end: MadeEnd; message: string }[]
-  /** Runs for which one is made; undefined: for whatever comes. */
+  /** Runs that get a new runner; undefined stands for a spare one. */
   starts: (Demand | undefined)[]
 }
 
-/** The runner of a run that is set aside is held so long for it. */
+/** Milliseconds that the runner of a run that is set aside is held for it. */
 export const SET_ASIDE_MS = 24 * 3_600_000
 
-/** Why one goes that has not started yet. */
+/** Reason for removing a runner that has not started yet. */
 export const OTHER_SETTINGS = 'Its group has other settings now: another is made by them.'
 
-/** Whether the group makes runners that would do for it. */
+/** Reports whether runners of the group would do for the demand. */
 export const canServe = ({ labels }: Pool, { labels: needed }: Pick<Demand, 'labels'>): boolean =>
   Object.entries(needed).every(([name, value]) => labels[name] === value)
 
 const isStarting = ({ state }: MadeRow): boolean =>
   state === 'wanted' || state === 'asked' || state === 'starting'
 
-/** Decides what becomes of a group's runners, of facts alone. */
+/**
+ * Decides, from facts alone, which of a group's runners change state, which are removed and which are added.
+ * A row goes through these states. `Pools` does the calls and moves it where this plan does not.
+ * - `wanted`: stored, nothing asked yet. Then `asked`.
+ * - `asked`: the engine is being asked. Then `starting`.
+ * - `starting`: the engine has accepted it. `idle` or `working` once it connects.
+ * - `idle`: connected, without a run. `working` once it gets its first attempt.
+ * - `working`: it serves its run.
+ * - `removing`: any state leads here. `removed` once the engine has taken the runner away.
+ */
 export function planPool(facts: PoolFacts): PoolPlan {
   const { pool, rows, paused } = facts
   const plan: PoolPlan = { moves: [], removals: [], starts: [] }
@@ -104,17 +113,17 @@ export function planPool(facts: PoolFacts): PoolPlan {
   const staying = rows.filter(({ name, state }) => state !== 'removing' && !leaving.has(name))
   const served = new Set(staying.map(({ run_id = '', workspace = '' }) => demandKey({ run_id, workspace })))
   const unbound = staying.filter(({ run_id }) => run_id === undefined)
-  // One that is taken away has its place until it is gone, but not one that never was.
+  // A runner that is being removed counts until it is gone, unless it failed to start.
   const taken = rows.filter(({ end }) => end === undefined || !isFailedStart(end)).length
   let room = paused
     ? 0
     : Math.max(0, Math.min(pool.max - taken, facts.breakerRoom(staying.filter(isStarting).length)))
-  // What is there for whatever comes next is taken first, by runs of its tenant: by a spare that starts as well.
+  // Runs first take what is free for any run of their tenant, including spares that are still starting.
   const free = countBy(unbound, ({ tenant }) => tenant)
   let untaken = unbound.length
   const waiting: Demand[] = []
   for (const demand of facts.demands) {
-    // Many may wait: those behind change nothing.
+    // Many may wait; those further back change nothing.
     if (untaken === 0 && waiting.length >= room) break
     if (!canServe(pool, demand) || served.has(demandKey(demand))) continue
     const left = free.get(demand.tenant) ?? 0
@@ -150,11 +159,11 @@ function whyRemoved(
     const waits = silence === undefined ? heard : ` ${silence}`
     return { end: 'late', message: `It was not connected within ${pool.start_seconds} s.${waits}` }
   }
-  // What an ended run has left to tell is told first.
+  // The runner first reports what is left of an ended run.
   if (run_id !== undefined && !isOpen(run_id) && attempts === 0) {
     const since = setAsideSince(run_id)
     if (since === undefined) return { end: 'done', message: 'Its run is over.' }
-    // Once the run is resumed, it goes on where its files are.
+    // A resumed run continues where its files are.
     if (nowMs - Date.parse(since) >= SET_ASIDE_MS)
       return { end: 'done', message: `Its run has been set aside since ${since}.` }
   }
@@ -172,7 +181,7 @@ function whyRemoved(
 const countBy = <T>(all: readonly T[], key: (one: T) => string): Map<string, number> =>
   new Map([...Map.groupBy(all, key)].map(([name, some]) => [name, some.length]))
 
-/** Takes away what has been without work for too long, beside the spares; the one that was there first stays longest. */
+/** Removes runners that have been idle for too long and are not needed as spares. The oldest stay longest. */
 function trimIdle(
   plan: PoolPlan,
   { pool, nowMs, idleSince }: PoolFacts,
@@ -192,11 +201,11 @@ function trimIdle(
 
 export interface HopelessFacts extends Pick<PoolFacts, 'pool' | 'rows' | 'seen'> {
   demands: readonly WaitingDemand[]
-  /** Why nothing is made just now. */
+  /** Why no runner is made at the moment. */
   open: Open | undefined
-  /** The sizes that a runner of the group may have for runs of this tenant; empty: that is not known yet. */
+  /** Returns the sizes that a runner of the group may have for runs of this tenant; empty if not known yet. */
   sizes(tenant: string): readonly Size[]
-  /** By the steady clock. */
+  /** Milliseconds of the monotonic clock. */
   nowMs: number
 }
 
@@ -206,8 +215,9 @@ interface Hopeless {
 }
 
 /**
- * Runs that would wait for ever. At once: those that ask for more than any runner of the group has. After `start_seconds`: those
- * for which none starts until a person mends it, or which their own runner does not take.
+ * Returns the runs that would wait forever. Runs that ask for more than any runner of the group has are returned at
+ * once. Others follow after `start_seconds`: no runner starts for them until a person fixes the cause, or their own
+ * runner does not take them.
  */
 export function hopeless(facts: HopelessFacts): Hopeless[] {
   const { group } = facts.pool
@@ -228,7 +238,7 @@ function waitTooLong({ pool, rows, seen, demands, open, nowMs }: HopelessFacts):
     const { open, attempts } = seen(name)
     return state === 'working' && open && attempts === 0
   })
-  // Many may wait: mostly nothing of theirs has to be looked at.
+  // Many may wait, and mostly none of them has to be checked.
   if (idle.length === 0 && !open?.permanent) return []
   const keyOf = (row: MadeRow) => demandKey({ run_id: '', workspace: '', ...row })
   const [own, ownIdle] = [new Map(rows.map((row) => [keyOf(row), row])), new Set(idle)]
@@ -241,5 +251,5 @@ function waitTooLong({ pool, rows, seen, demands, open, nowMs }: HopelessFacts):
   })
 }
 
-/** Whether an end counts as a failed start. */
+/** Reports whether an end counts as a failed start. */
 export const isFailedStart = (end: MadeEnd): boolean => failedStarts.includes(end)

@@ -9,7 +9,7 @@ const pool = (change: Partial<Pool> = {}): Pool => ({
   ...change,
 })
 
-/** Settings beside a file and a store; `again` is the next process with both. */
+/** Opens settings next to a file and a store; `again` opens the next process with both. */
 async function settingsOf() {
   const kept = new Map<string, string>()
   const said: string[] = []

@@ -10,18 +10,18 @@ import type { Log } from '../../platform/log.ts'
 import type { AccountStore } from '../../stores/accounts.ts'
 
 export interface PoolSettingsOptions {
-  /** As the file has them, the same list until it is read again. */
+  /** Returns the settings in the file; the same list until the file is read again. */
   file(): readonly Pool[]
   store: Pick<AccountStore, 'setting' | 'setSetting'>
   log: Log
 }
 
-/** Under this name the store has the changes, by group. */
+/** Key of the store for the changes, by group. */
 const KEPT = 'pool_changes'
 
 /**
- * The settings of groups whose runners are made: those of the file, with what admins have changed since. The last word counts: where
- * the file says something else of a key than when an admin changed it, the admin's change is gone.
+ * Combines the group settings of the file with the later changes of admins. The latest word counts: if the file has
+ * changed a key since an admin changed it, the admin's change is dropped.
  */
 export class PoolSettings {
   readonly #options: PoolSettingsOptions
@@ -33,14 +33,14 @@ export class PoolSettings {
     this.#options = options
   }
 
-  /** Knows what admins have changed before. */
+  /** Loads what admins have changed before. */
   async recall(): Promise<void> {
     const kept = JSON.parse((await this.#options.store.setting(KEPT)) ?? '{}') as Record<string, PoolChange[]>
     this.#changes = new Map(Object.entries(kept))
     this.#read = undefined
   }
 
-  /** As they are now; the same list until one is another. */
+  /** Returns the current settings; the same list until something changes. */
   pools(): readonly Pool[] {
     const file = this.#options.file()
     if (this.#read?.file === file) return this.#read.pools
@@ -54,7 +54,10 @@ export class PoolSettings {
     return this.#changes.get(group) ?? []
   }
 
-  /** Kept when this resolves; one change after another. Throws `not_found`, `invalid_argument`. */
+  /**
+   * Changes a group; resolves once that is stored. Changes run one after another. Throws `not_found` or
+   * `invalid_argument`.
+   */
   change(group: string, change: ChangePool, by: string): Promise<void> {
     const changing = this.#last.then(async () => {
       const before = this.#changes
@@ -65,7 +68,7 @@ export class PoolSettings {
         const value = change[key]
         const known = this.changesOf(group).filter((each) => each.key === key)
         if (value === undefined) return known
-        // The file's own word is no change of it.
+        // A value equal to the one in the file is no change.
         return value === null || value === pool[key] ? [] : [{ key, value, file: pool[key], by, at }]
       })
       const { max, spare } = { ...pool, ...valuesOf(changes) }
@@ -98,7 +101,7 @@ export class PoolSettings {
     this.#read = undefined
   }
 
-  /** Takes back what the file has changed since. */
+  /** Drops changes of keys that the file has changed since. */
   #prune(file: readonly Pool[]): void {
     for (const [group, changes] of this.#changes) {
       const pool = file.find((each) => each.group === group)
@@ -109,7 +112,7 @@ export class PoolSettings {
         `Of group "${group}" the file's word counts again: ${gone.map(({ key }) => key).join(', ')}.`,
       )
       this.#set(group, good)
-      // Where that is lost, the next process does it again.
+      // If the write is lost, the next process does it again.
       this.#last = this.#last.then(() => this.#keep()).catch(() => {})
     }
   }
@@ -119,7 +122,7 @@ export class PoolSettings {
   }
 }
 
-/** Says that the group makes no runners. */
+/** Returns the error that the group makes no runners. */
 export const noPool = (group: string): ErrandError =>
   new ErrandError('not_found', `No group "${group}" has its runners made.`, {
     hint: 'Such groups have a provisioner in errand.yaml; list them with: errand runners groups',

@@ -7,18 +7,21 @@ import { sentence } from './provisioner.ts'
 
 export interface PoolViewFacts {
   pool: Pool
-  /** That this tenant may know. */
+  /** Changes that this tenant may see. */
   changes: readonly PoolChange[]
-  /** Those that are there, and those that went within the last hour. */
+  /** Current runners, and those that were removed within the last hour. */
   rows: readonly MadeRow[]
   past: readonly MadeRow[]
   demands: readonly Demand[]
   open: Open | undefined
-  /** Whose runs and runners are shown. */
+  /** Tenant whose runs and runners are shown. */
   tenant: string
 }
 
-/** A pool as people of a tenant see it: the counts are of all, runs and runners of their own. */
+/**
+ * Returns a pool as people of a tenant see it. The counts cover all tenants; waiting runs and runners are only their
+ * own.
+ */
 export function poolView({ pool, changes, rows, past, demands, open, tenant }: PoolViewFacts): PoolView {
   const { group, provisioner, max, spare, idle_seconds, start_seconds, paused } = pool
   const count = (...states: MadeState[]) => rows.filter(({ state }) => states.includes(state)).length
@@ -49,7 +52,7 @@ export function poolView({ pool, changes, rows, past, demands, open, tenant }: P
   }
 }
 
-/** Why a run that waits for one of the pool's runners does; undefined where nothing is known beyond what placement says. */
+/** Returns why a run waits for a runner of the pool, or undefined if nothing is known beyond what placement says. */
 export function whyWaits(
   {
     pool,
@@ -68,7 +71,7 @@ export function whyWaits(
     ({ run_id, workspace, state }) =>
       run_id === demand.run_id && workspace === demand.workspace && state !== 'removing',
   )
-  // It is there: placement knows what keeps the run from it.
+  // The runner is there, so placement knows what keeps the run from it.
   if (mine?.state === 'working') return undefined
   const waitsFor = silence ?? mine?.waits_for
   if (mine !== undefined)

@@ -25,46 +25,47 @@ import {
 import { Turns } from './turns.ts'
 
 export interface PoolsOptions {
-  /** Tells what is this hub's wherever runners are made: eight hex digits. */
+  /** Id that marks what is this hub's wherever runners are made: eight hex digits. */
   hub: string
   settings: Pick<PoolSettings, 'pools' | 'changesOf' | 'change'>
   driverOf(pool: Pool): Provisioner
   store: MadeRunnerStore
   tokens: MadeTokens
-  /** The hub's address, as its runners reach it, where their group names no other. */
+  /** Returns the hub's address as its runners reach it, for groups that name no other. */
   url(): string
   isOpen(runId: string): boolean
-  /** When the run was set aside; undefined: it is not. */
+  /** Returns when the run was set aside; undefined if it was not. */
   setAsideSince(runId: string): string | undefined
-  /** How the engines did. */
+  /** Notes which calls to the engines worked and which failed. */
   outside?: Pick<OutsideServices, 'failed' | 'worked'>
   log: Log
-  /** Between looks at what there is. Default 15,000. */
+  /** Milliseconds between polls of the engines. Default 15,000. */
   sweepMs?: number
-  /** The longest that one is there. Default a week. */
+  /** Longest life of a runner, in milliseconds. Default a week. */
   longestMs?: number
 }
 
 const CALLS_AT_ONCE = 5
-/** How long those that are gone are told of. */
+/** Milliseconds for which removed runners are still shown. */
 const TOLD_MS = 3_600_000
-/** While one is away that was connected, what there is is looked at so many times as often. */
+/** Factor by which polls are more frequent while a runner that was connected is away. */
 const URGENCY = 5
 const WEEK_MS = 7 * 86_400_000
 
-/** A made runner while it is there, and what is known of it beside its row. */
+/** A provisioned runner while it exists, with what is known of it beyond its row. */
 interface Made {
   row: MadeRow
-  /** Its row is being worked on: kept, asked for or taken away. */
+  /** Set while its row is being worked on: stored, asked for or removed. */
   work: Promise<void> | undefined
   idleSinceMs: number | undefined
-  /** Whether it was connected, and is not. */
+  /** True if it was connected and no longer is. */
   away: boolean
 }
 
 /**
- * Makes runners for what waits in groups whose runners are made, and takes them away. Each stands in the store before it is asked
- * for, and until it is gone: whatever dies in between is found by the next look at what there is.
+ * Makes runners for waiting runs of groups that provision them, and removes them again. Each is in the store before
+ * it is asked for and until it is gone. If something crashes in between, the next poll finds the runner. The states
+ * of a row are listed at `planPool`.
  */
 export class Pools {
   readonly #options: PoolsOptions
@@ -76,7 +77,7 @@ export class Pools {
   readonly #looks: EngineLooks
   readonly #stop = new AbortController()
   readonly #calls = new Turns(CALLS_AT_ONCE)
-  /** One that is told to go may take its time, which nothing that is to be made waits for. */
+  /** Removals have their own queue: a runner may take its time to go, and new ones do not wait for that. */
   readonly #removals = new Turns(CALLS_AT_ONCE)
   #fleet: PoolFleet | undefined
   #told = () => {}
@@ -93,7 +94,7 @@ export class Pools {
       pools: () => settings.pools(),
       isUrgent: () => [...this.#made.values()].some(({ away }) => away),
       look: ({ group }, driver) => {
-        // What is asked for meanwhile may or may not be among what is found.
+        // Runners that are being asked for may or may not be among those found.
         const before = this.#rowsOf(group).filter(({ name }) => this.#made.get(name)!.work === undefined)
         return (found) => this.#compare(before, found, driver)
       },
@@ -105,7 +106,7 @@ export class Pools {
     })
   }
 
-  /** Knows what the process before has made. Before runs are taken up. */
+  /** Loads what the previous process has made. Call it before runs are resumed. */
   async recall(): Promise<void> {
     const { store } = this.#options
     await store.forget(new Date(Date.now() - TOLD_MS).toISOString())
@@ -114,12 +115,12 @@ export class Pools {
       else this.#made.set(row.name, { row, work: undefined, idleSinceMs: undefined, away: false })
   }
 
-  /** Makes the runners of this fleet. */
+  /** Sets the fleet whose runners are made. */
   serve(fleet: PoolFleet): void {
     this.#fleet = fleet
   }
 
-  /** From now on runners are made and taken away. */
+  /** Starts to make and remove runners. */
   begin(): void {
     this.#begun = true
     this.#drivers.know(this.#options.settings.pools())
@@ -128,7 +129,7 @@ export class Pools {
     this.changed()
   }
 
-  /** Stops. Runners that are being asked for are asked for again by the next process. May be called twice. */
+  /** Stops. The next process asks again for runners that are being asked for. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     await this.#looks.close()
@@ -136,35 +137,35 @@ export class Pools {
     this.#drivers.close()
   }
 
-  /** Calls whenever what `list` says may be another. */
+  /** Registers a callback for whenever the result of `list` may have changed. */
   onChanged(call: () => void): void {
     this.#told = call
   }
 
-  /** Whether the group's runners are made. */
+  /** Reports whether the group's runners are provisioned. */
   isMade(group: string): boolean {
     return this.#poolOf(group) !== undefined
   }
 
-  /** The run that the runner is for; null: it has none yet; undefined: nobody has made it. */
+  /** Returns the run that the runner is for; null if it has none yet; undefined if it was not provisioned. */
   runOf(tenant: string, runner: string): string | null | undefined {
     const row = this.#made.get(runner)?.row
     if (row?.tenant !== tenant) return undefined
-    // One that is taken away is for nobody: it may connect only now, and would be given what it then loses.
+    // A runner that is being removed is for nobody: it may connect only now, and would lose what it is given.
     return row.state === 'removing' ? '' : (row.run_id ?? null)
   }
 
-  /** One that was made ahead of need has got its run. */
+  /** Binds a runner that was made ahead of need to its run. */
   bound(tenant: string, runner: string, run: { run_id: string; workspace: string }): void {
     const made = this.#made.get(runner)
     if (made?.row.tenant !== tenant || made.row.run_id !== undefined) return
     made.row = { ...made.row, ...run }
-    // The log of the run says it too: where this is lost, it is bound again when the run is taken up.
+    // The log of the run says it too. If this write is lost, the runner is bound again when the run is resumed.
     this.#move(made, { state: made.row.state === 'idle' ? 'working' : made.row.state })
     this.changed()
   }
 
-  /** Something came, went, waits or is over: what follows is decided soon. */
+  /** Schedules a plan after something came, went, started waiting or ended. */
   changed(): void {
     if (!this.#begun || this.#planned || this.#stop.signal.aborted) return
     this.#planned = true
@@ -174,7 +175,7 @@ export class Pools {
     })
   }
 
-  /** Why a run that waits in the group does; undefined where nothing is known beyond what placement says. */
+  /** Returns why a run waits in the group, or undefined if nothing is known beyond what placement says. */
   why(group: string, demand: Demand): string | undefined {
     const pool = this.#poolOf(group)
     if (pool === undefined) return undefined
@@ -182,7 +183,7 @@ export class Pools {
     return whyWaits({ pool, rows: this.#rowsOf(group), open, silence: this.#looks.silence(group) }, demand)
   }
 
-  /** For people. `tenant`: whose runs and runners they see. */
+  /** Lists the pools for people of the tenant, who see only its runs and runners. */
   list(tenant: string): PoolView[] {
     const { settings } = this.#options
     return settings.pools().map((pool) =>
@@ -200,7 +201,7 @@ export class Pools {
 
   async change(group: string, change: ChangePool, by: string): Promise<void> {
     await this.#options.settings.change(group, change, by)
-    // Who lets it go on has mended what was wrong.
+    // Whoever resumes the group has fixed what was wrong.
     if (change.paused === false) this.#breakers.delete(group)
     this.changed()
   }
@@ -235,7 +236,7 @@ export class Pools {
     if (fleet === undefined) return
     const nowMs = Date.now()
     const pools = this.#options.settings.pools()
-    // What was wrong may be mended.
+    // The new settings may have fixed what was wrong.
     for (const group of this.#drivers.know(pools)) this.#breakers.delete(group)
     for (const pool of pools) {
       const breaker = this.#breakerOf(pool.group)
@@ -268,7 +269,7 @@ export class Pools {
       for (const { name, end, message } of removals) this.#remove(this.#made.get(name)!, end, message)
       for (const demand of starts) this.#start(pool, demand)
     }
-    // Of a group that makes none any more.
+    // Remove runners of groups that make none any more.
     for (const made of this.#made.values())
       if (
         made.row.state !== 'removing' &&
@@ -284,7 +285,7 @@ export class Pools {
     const { row, away } = made
     if (size !== undefined && areAlike(row.pool, pool)) this.#sizes.note(pool, size, nowMs)
     made.away = !connected && (row.state === 'idle' || row.state === 'working')
-    // It may have ended, and why is known now.
+    // The runner may have ended, and a poll shows why.
     if (made.away && !away) this.#looks.now()
     const isIdle = connected && attempts === 0 && made.row.run_id === undefined
     made.idleSinceMs = isIdle ? (made.idleSinceMs ?? nowMs) : undefined
@@ -331,7 +332,7 @@ export class Pools {
     this.#goOn(made)
   }
 
-  /** Changes the row, and keeps it in passing: what is lost of that is seen again. */
+  /** Changes the row and stores it in the background. A write that is lost is made up for by the next poll. */
   #move(made: Made, change: Partial<MadeRow>): void {
     made.row = { ...made.row, ...change, changed_at: new Date().toISOString() }
     this.#options.store.save(made.row).catch((error: Error) => {
@@ -341,7 +342,7 @@ export class Pools {
     })
   }
 
-  /** Works on the row until it rests. */
+  /** Works on the row until it needs no more work. */
   #goOn(made: Made): void {
     if (!this.#begun || made.work !== undefined) return
     const rests = ({ state }: MadeRow) => state !== 'wanted' && state !== 'asked' && state !== 'removing'
@@ -370,10 +371,10 @@ export class Pools {
     const { name, group, epoch, run_id = '' } = made.row
     const pool = this.#poolOf(group)
     if (pool === undefined) return this.#remove(made, 'emptied', 'Its group makes no runners any more.')
-    // A hub before may have asked for it in the way of then.
+    // An earlier hub may have asked for it with the settings of that time.
     if (made.row.state === 'asked' && !areAlike(made.row.pool, pool))
       return this.#remove(made, 'unwanted', OTHER_SETTINGS)
-    // Kept before it is asked for, so that whatever dies from here on, it is known.
+    // Stored before it is asked for, so that it is known whatever crashes from here on.
     made.row = { ...made.row, pool, state: 'asked', changed_at: new Date().toISOString() }
     await patiently(() => store.save(made.row), signal)
     try {
@@ -391,7 +392,7 @@ export class Pools {
     }
   }
 
-  /** Asks for it until its engine says yes or no, or it is wanted no more: silence is no end of a runner. */
+  /** Asks until the engine says yes or no, or the runner is no longer wanted. Silence does not end a runner. */
   async #ask(made: Made, pool: Pool, need: ProvisionNeed): Promise<void> {
     const { signal } = this.#stop
     const isWanted = () => made.row.state === 'asked' && !signal.aborted
@@ -469,7 +470,7 @@ export class Pools {
       if (there?.state === 'starting' && there.message !== made.row.waits_for)
         this.#move(made, { waits_for: there.message })
       if (there !== undefined && there.state !== 'ended') continue
-      // Whoever speaks to the hub is there, whatever its engine says.
+      // A runner that speaks to the hub is there, whatever its engine says.
       if (this.#fleet?.seen({ tenant, id: name }).connected) continue
       const isStarting = made.row.state === 'starting'
       const message = there?.message ?? (isStarting ? 'It is not there any more.' : 'It has vanished.')
@@ -483,7 +484,7 @@ export class Pools {
   }
 }
 
-/** Tries again until it works: the store may be full, or away. */
+/** Repeats the work until it succeeds: the store may be full or unreachable. */
 async function patiently(work: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
   for (;;)

@@ -1,54 +1,54 @@
 import type { MadeEnd } from '../../contract/fleet/provisioning.ts'
 
-/** A runner that is to be made. */
+/** Describes a runner to make. */
 export interface ProvisionNeed {
-  /** Names it among all that there are: asked for twice it is made once. */
+  /** Unique name: a runner that is asked for twice is made once. */
   name: string
   group: string
-  /** The environment that its runner starts with: the hub's address, a token that is good once, its id and group. */
+  /** Environment that the runner starts with: the hub's address, a token that works once, its id and its group. */
   env: Readonly<Record<string, string>>
-  /** Said of it where the engine keeps words beside things, such as labels. */
+  /** Marks to set on it, if the engine stores such things as labels. */
   marks: Readonly<Record<'hub' | 'run' | 'epoch' | 'group', string>>
-  /** By then it is to be gone, whatever becomes of the hub; in milliseconds since 1970. */
+  /** Time by which it must be gone, whatever happens to the hub, in milliseconds since 1970. */
   deadlineMs: number
 }
 
 /** A runner of this hub as its engine sees it. */
 export interface FoundRunner {
   name: string
-  /** `ended`: its process is over, and what it left is still there. */
+  /** `ended` means that its process is over but its remains are still there. */
   state: 'starting' | 'running' | 'ended'
   /** Why it has not started, or how it ended. */
   message?: string
-  /** Of one that ended: its memory was used up. */
+  /** Set if it ended because it ran out of memory. */
   reason?: 'oom'
-  /** Of one that ended before it began: asking again changes nothing until a person has mended it. */
+  /** Set if it ended before it began, and will do so again until a person fixes the cause. */
   permanent?: boolean
 }
 
 /**
- * Makes runners in one way. Names are the hub's; of one name there is one call at a time. Each call rejects with a
- * `ProvisionError`, after which a repeat is harmless.
+ * Makes runners in one way. The hub chooses the names and makes at most one call per name at a time. Each call
+ * rejects with a `ProvisionError`, after which a repeat is harmless.
  */
 export interface Provisioner {
-  /** Resolves once the engine has accepted it; where it is there already, that is what it is. */
+  /** Resolves once the engine has accepted the runner, or if it is there already. */
   provision(need: ProvisionNeed, signal: AbortSignal): Promise<void>
-  /** All of this hub's, and nothing else. */
+  /** Returns all runners of this hub and nothing else. */
   find(signal: AbortSignal): Promise<FoundRunner[]>
-  /** Takes it away: it is gone when this resolves, with all that it started; gone or never there is the same. */
+  /** Removes the runner; resolves once it is gone with everything that it started. A missing runner is no error. */
   remove(name: string, signal: AbortSignal): Promise<void>
-  /** The outside service that it speaks to; absent: none of its own. Throws where its settings do not say. */
+  /** Names the outside service that it uses; absent if there is none. Throws if its settings do not say. */
   service?(): Promise<{ service: 'docker' | 'kubernetes'; address: string }>
-  /** Keeps no connection between calls any more: not after those under way either, and later ones have their own. */
+  /** Drops the connections between calls, also after calls in progress. Later calls open their own. */
   close?(): void
 }
 
-/** Why a runner could not be made, found or taken away. */
+/** Says why a runner could not be made, found or removed. */
 export class ProvisionError extends Error {
   readonly end: MadeEnd
-  /** Asking again changes nothing until a person has mended it. */
+  /** True if a repeat fails until a person fixes the cause. */
   readonly permanent: boolean
-  /** Neither a yes nor a no: nothing is known of what there is. */
+  /** True if the engine gave neither a yes nor a no, so that the state of its runners is not known. */
   readonly unanswered: boolean
   readonly hint: string | undefined
 
@@ -70,14 +70,14 @@ export class ProvisionError extends Error {
   }
 }
 
-/** A sentence of what somebody else said. */
+/** Turns somebody else's text into a sentence. */
 export const sentence = (said: string): string => said.trim().replace(/\.?$/, '.')
 
-/** An answer that is none, for a person. */
+/** Shows an invalid answer to a person. */
 export const shownAnswer = (said: string): string =>
   said.trim() === '' ? 'nothing' : JSON.stringify(said.slice(0, 200))
 
-/** `Message. Hint`, of whatever was thrown. */
+/** Returns `Message. Hint` of whatever was thrown. */
 export function provisionText(error: unknown): string {
   const { message } = error as Error
   const hint = error instanceof ProvisionError ? error.hint : undefined

@@ -1,4 +1,4 @@
-/** So many at once, the others in their order. */
+/** Runs a limited number of calls at once; the others wait in order. */
 export class Turns {
   #free: number
   readonly #waiting: (() => void)[] = []

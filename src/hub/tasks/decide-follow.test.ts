@@ -71,7 +71,7 @@ test('following ends where a person decides', () => {
     [{ nowMs: 7 * DAY + 1 }, {}, 'too_long'],
     [{}, { hasBudget: false }, 'budget'],
     [{}, { tries: ['x', 'y', 'z'].map((sha) => ({ sha, failure: sha })) }, 'tries'],
-    // The forge still shows what was before our last push.
+    // The forge still shows the commit from before our last push.
     [{}, { heads: [...state().heads, { sha: 'two', pushedMs: 0 }] }, 'wait'],
     [{}, { tries: [{ sha: 'one', failure: 'x' }] }, 'unchanged'],
   ]
@@ -113,7 +113,7 @@ test('whatever forges tell, each head has one try at most, a task three, and non
       let nowMs = 0
       for (const [index, one] of steps.entries()) {
         nowMs += one.minutes * MINUTE
-        // Only a try of ours pushes; until it has, nobody looks.
+        // Only our own tries push, so nothing needs to be checked until one has.
         if (now.tries.at(-1)?.sha === now.heads.at(-1)!.sha) {
           if (!one.pushes) continue
           now = { ...now, heads: [...now.heads, { sha: `head${index}`, pushedMs: nowMs }] }

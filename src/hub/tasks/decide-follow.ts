@@ -2,34 +2,34 @@ import { hash } from 'node:crypto'
 import type { FollowEnd as End, FollowTry } from '../../contract/tasks/task-facts.ts'
 import { type Check, mayWrite, type Person, type Pull, type ReviewNote } from '../../forge/forge.ts'
 
-/** A pull request that is followed, as its task's log tells it. Times are milliseconds since 1970. */
+/** A pull request that is followed, as the log of its task describes it. Times are milliseconds since 1970. */
 export interface FollowState {
   /** When following began. */
   sinceMs: number
-  /** The commits that we pushed, the newest last; never empty. */
+  /** The commits that Errand pushed, newest last; never empty. */
   heads: readonly { sha: string; pushedMs: number }[]
-  /** The tries that were made because of what was seen, the oldest first, and are over. */
+  /** Finished tries that were made because of checks or reviews, oldest first. */
   tries: readonly Pick<FollowTry, 'sha' | 'failure'>[]
-  /** Ids of the words of reviewers that a try was given. */
+  /** Ids of the review comments that a try was given. */
   notes: readonly string[]
-  /** Whether the task's budget has something left. */
+  /** True if some of the task's budget is left. */
   hasBudget: boolean
 }
 
-/** The forge's words about it now. */
+/** The forge's view of the pull request now. */
 export interface FollowSeen {
   nowMs: number
   pull: Pick<Pull, 'state' | 'headSha' | 'mergeable'>
-  /** Of `pull.headSha`. */
+  /** Checks of `pull.headSha`. */
   checks: readonly Check[]
-  /** The last lines of the logs of failing checks, by the check's name. */
+  /** Last lines of the logs of failing checks, by the check's name. */
   logs: Readonly<Record<string, string>>
   notes: readonly ReviewNote[]
-  /** Who we are there; undefined where the token may not ask. */
+  /** Errand's own account there; undefined if the token may not ask for it. */
   self: Pick<Person, 'login'> | undefined
 }
 
-/** Why nobody looks any more; all but the first two ask a person. */
+/** Why following ended. All reasons but the first two ask a person to act. */
 export type FollowEnd = 'merged' | 'closed' | Exclude<End, 'off' | 'failed'>
 export type FollowIntent =
   | { type: 'wait' }
@@ -39,19 +39,20 @@ export type FollowIntent =
 export const MOST_TRIES = 3
 export const MOST_DAYS = 7
 const MOST_DAYS_MS = MOST_DAYS * 86_400_000
-/** So long after a push checks are waited for. */
+/** Milliseconds after a push that Errand waits for checks. */
 const CHECKS_MS = 30 * 60_000
 
-/** Those that count: the required ones, or all where the forge does not say which they are. */
+/** Returns the checks that count: the required ones, or all if the forge does not say which are required. */
 export function countedChecks(checks: readonly Check[]): Check[] {
   const says = checks.some(({ isRequired }) => isRequired !== undefined)
   return checks.filter(({ isRequired }) => !says || isRequired === true)
 }
 
 /**
- * The next thing to do as a pull request stands: nothing yet, one more try for its head, or the end of following. A head gets one
- * try at most, a task three; the same failure twice, a person's push and a conflict are left to people. Words count where they ask
- * for changes or name us, from people with write access alone: never our own or a program's.
+ * Decides the next step for a pull request: wait, one more try for its head, or the end of following. Each head gets
+ * at most one try and each task three. A repeated failure, a person's push and a conflict are left to people. A
+ * comment counts if it asks for changes or mentions Errand, and if its author has write access and is neither Errand
+ * nor a program.
  */
 export function decideFollow(state: FollowState, seen: FollowSeen): FollowIntent {
   const { pull, nowMs } = seen
@@ -60,9 +61,9 @@ export function decideFollow(state: FollowState, seen: FollowSeen): FollowIntent
   const head = state.heads.at(-1)!
   if (!state.heads.some(({ sha }) => sha === pull.headSha)) return stop('pushed')
   if (nowMs - state.sinceMs > MOST_DAYS_MS) return stop('too_long')
-  // Its try is over, and has pushed no other.
+  // The try for this head is over and pushed no other.
   if (state.tries.some(({ sha }) => sha === head.sha)) return stop('unchanged')
-  // The forge has not heard of our last push as yet.
+  // The forge does not show our last push yet.
   if (pull.headSha !== head.sha) return { type: 'wait' }
   if (pull.mergeable === false) return stop('conflict')
 
@@ -91,7 +92,7 @@ function newNotes({ notes: given }: FollowState, { notes, self }: FollowSeen): R
 
 const sameLogin = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
 
-/** Whether a text has `@login` as a word of its own; a bot of GitHub's is called without the mark at the end of its login. */
+/** Reports whether a text mentions `@login`. A GitHub bot is mentioned without the `[bot]` at the end of its login. */
 function names(text: string, login: string): boolean {
   const plain = login.replace(/\[bot\]$/, '').toLowerCase()
   return [...text.matchAll(/(?<![\w`@/.-])@([\w][\w.-]*)/g)].some(
@@ -99,7 +100,7 @@ function names(text: string, login: string): boolean {
   )
 }
 
-/** Names the failing checks with the first error of each: the same text for the same failure, whenever it happens. */
+/** Names the failing checks with the first error of each. The same failure always gives the same text. */
 export function failureOf(checks: readonly Check[], logs: Readonly<Record<string, string>>): string {
   const all = checks.map(({ name, summary }) => {
     const log = Object.hasOwn(logs, name) ? logs[name]! : summary
@@ -109,12 +110,12 @@ export function failureOf(checks: readonly Check[], logs: Readonly<Record<string
   return failure.length <= MOST_FAILURE ? failure : `sha256 ${hash('sha256', failure)}`
 }
 
-/** Characters of a failure that are kept as they are. */
+/** Characters up to which a failure is stored as text; a longer one is stored as a hash. */
 const MOST_FAILURE = 2_000
 
 const ERROR = /\b(?:error|failed|failure|fatal|panic|exception|not ok|assert\w*)\b|^[✗✖×]/i
 
-/** Its first line that tells of an error, else the last one, without what differs from time to time. */
+/** Returns the first line that mentions an error, or else the last line, without parts that change from run to run. */
 function firstError(log: string): string {
   const lines = log.split('\n').filter((line) => line.trim() !== '')
   const line = lines.find((one) => ERROR.test(one)) ?? lines.at(-1) ?? ''

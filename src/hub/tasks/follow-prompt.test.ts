@@ -12,7 +12,7 @@ const note = (body: string, more: Partial<ReviewNote> = {}): ReviewNote => ({
   ...{ path: undefined, line: undefined, sha: undefined, createdAt: '' },
   ...more,
 })
-/** The text outside of all fences. */
+/** Returns the text outside of all fences. */
 const outside = (prompt: string): string =>
   prompt.replace(new RegExp(`<<<${fenceId}\\n[\\s\\S]*?\\n${fenceId}>>>`, 'g'), '')
 

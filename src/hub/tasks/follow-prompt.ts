@@ -4,22 +4,23 @@ import { cutAtLines, visible } from '../../forge/marks.ts'
 export interface FollowPrompt {
   checks: readonly Check[]
   notes: readonly ReviewNote[]
-  /** The last lines of the checks' logs, by the check's name. */
+  /** Last lines of the checks' logs, by the check's name. */
   logs: Readonly<Record<string, string>>
-  /** Nobody who wrote a log or a note can know it: it names the fences. */
+  /** Names the fences. Nobody who wrote a log or a comment can know it. */
   fenceId: string
 }
 
 const MOST_BYTES = 64 * 1024
 const MOST_NOTES_BYTES = 24 * 1024
-/** Lines of each log. */
+/** Limits the lines of each log. */
 export const MOST_LINES = 200
-/** Of more checks than these the number alone is told. */
+/** Limits the checks that are listed; of further ones only the number is given. */
 export const MOST_CHECKS = 20
 
 /**
- * Tells an agent what a forge says against its pull request: logs of failing checks, words of reviewers. They are others' words,
- * so they stand in fences; at most 64 KiB, of logs the ends, with the same room for each.
+ * Writes the prompt that tells an agent what is wrong with its pull request: logs of failing checks and comments of
+ * reviewers. Their text comes from others, so it is put in fences. The prompt is at most 64 KiB; logs share the room
+ * evenly and lose their beginnings.
  */
 export function followPrompt({ checks, notes, logs, fenceId }: FollowPrompt): string {
   const parts: string[] = []
@@ -55,7 +56,7 @@ const fenced = (what: string, text: string, id: string): string =>
 
 const oneLine = (text: string): string => visible(text).replace(/\s+/g, ' ').trim().slice(0, 100)
 
-/** Its last lines, as many as have room; a line alone that is longer is cut at its beginning. */
+/** Returns as many of the last lines as fit. A single line that is too long loses its beginning. */
 function endOf(text: string, mostBytes: number): string {
   const kept: string[] = []
   let room = mostBytes

@@ -20,8 +20,9 @@ import type { LoadedTask } from './task-logs.ts'
 export type FollowForge = Pick<Forge, 'checks' | 'checkLog' | 'reviewNotes' | 'self'>
 
 /**
- * Looks at the checks and reviews of an open pull request, and answers what follows for its task, as events for its log: one more
- * try with what was said, or that nobody follows it any more, and why; none where there is nothing to do. Throws as the forge does.
+ * Looks at the checks and reviews of an open pull request and returns the resulting events for the log of its task.
+ * They start one more try, or end following with a reason. Returns none if there is nothing to do. Throws as the
+ * forge does.
  */
 export async function followPull(
   { spec, fold }: LoadedTask,
@@ -37,7 +38,7 @@ export async function followPull(
     notes: follow.notes,
     hasBudget: overBudget({ task: spec.task, fold }) === undefined,
   }
-  // Some of it can be said before the forge is asked for more.
+  // Some decisions are possible before the forge is asked for more.
   const nothing: FollowSeen = { nowMs, pull, checks: [], logs: {}, notes: [], self: undefined }
   const early = decideFollow(state, nothing)
   if (early.type === 'stop') return eventsOf(early, state, nothing)
@@ -55,7 +56,7 @@ export async function followPull(
   return eventsOf(decideFollow(state, whole), state, whole)
 }
 
-/** Of so many checks as are told to an agent; those whose log is not given out have none. */
+/** Returns the logs of the checks that the prompt lists. A check whose log is not available has none. */
 async function logsOf(
   checks: readonly Check[],
   forge: Pick<Forge, 'checkLog'>,
@@ -74,14 +75,14 @@ async function logsOf(
   return logs
 }
 
-/** The forge says so for good; all else passes. */
+/** Error codes with which the forge refuses for good; all others are temporary. */
 const notGiven: ReadonlySet<string> = new Set(['not_found', 'repo_not_found', 'repo_auth', 'forge_denied'])
 
 function eventsOf(intent: FollowIntent, state: FollowState, { logs, pull }: FollowSeen): NewTaskEvent[] {
   if (intent.type === 'wait') return []
   if (intent.type === 'stop') {
     const { why } = intent
-    // Those two end the task.
+    // These two end the task instead.
     if (why === 'merged' || why === 'closed') return []
     return [{ type: 'task.follow', action: 'stop', why, message: ends[why] }]
   }

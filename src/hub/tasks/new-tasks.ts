@@ -8,21 +8,21 @@ import { credentialText } from '../../engine/workflow-file/check-secrets.ts'
 import { MOST_FAULTS } from '../../engine/workflow-file/sentences.ts'
 import type { TaskStore } from '../../stores/tasks/task-store.ts'
 
-/** Who asks, and may see what. */
+/** The person who asks, and what that person may see. */
 export interface Asker {
   owner: string
   tenant: string
-  /** Sees all tasks of the tenant. */
+  /** True if the person sees all tasks of the tenant. */
   isAdmin: boolean
 }
 
-/** Tasks as they were given together. */
+/** Tasks that were submitted together. */
 export interface GivenTasks {
   tasks: readonly Task[]
-  /** `body.task`, or `body.tasks`, of which each is then named with its index. */
+  /** Name of the field in messages: `body.task`, or `body.tasks`, where the index of each task is added. */
   field: string
   limit?: number
-  /** Names those that have no id of their own, so that a repeat names them likewise. */
+  /** Derives the ids of tasks without one, so that a repeat gets the same ids. */
   key?: string
   now: number
 }
@@ -33,12 +33,12 @@ interface Fault {
   hint?: string
 }
 
-/** As each is to be kept, in their order; `there`: it is kept already, as it was given again. */
+/** Describes each task to store, in the given order. `there` is set if the same task is stored already. */
 export type PlannedTask = { spec: TaskSpec; there?: TaskRecord }
 
 /**
- * Makes of tasks that are given together those that are to be kept: ids, dependencies, repositories. Throws `task_invalid` with
- * the first faults, and `task_exists` where the names of some are taken by others.
+ * Turns tasks that were submitted together into those to store, with ids, dependencies and repositories. Throws
+ * `task_invalid` with the first faults, and `task_exists` if names are taken by other tasks.
  */
 export async function planTasks(
   store: Pick<TaskStore, 'find' | 'get'>,
@@ -91,7 +91,7 @@ export async function planTasks(
   const there = await Promise.all(
     named.map(({ task, own_id }) => store.find({ tenant, spec_name: task.spec_name, own_id })),
   )
-  // In the order of the file, as ids sort by time.
+  // In the order of the file, because ids sort by time.
   const ids = named.map((_, index) => there[index]?.id ?? newTaskId(given.now + index))
   const depends: string[][] = []
   for (const [index, { task }] of named.entries()) {
@@ -143,7 +143,7 @@ export async function planTasks(
 export const maySeeTask = (by: Asker, { tenant, owner }: Pick<TaskRecord, 'tenant' | 'owner'>): boolean =>
   tenant === by.tenant && (by.isAdmin || owner === by.owner)
 
-/** The repository that a task names, as older systems do also in its metadata. */
+/** Returns the repository of a task. Older systems name it in the task's metadata instead. */
 export function repositoryOf({ repo_url, metadata }: Task): string | undefined {
   const told = metadata.repo_url
   return repo_url ?? (typeof told === 'string' && told !== '' ? told : undefined)
@@ -151,7 +151,7 @@ export function repositoryOf({ repo_url, metadata }: Task): string | undefined {
 
 export const opensPull = ({ push, pull_request }: Task): boolean => push && pull_request !== false
 
-/** The credentials in a task, which may hold none, since it is kept and shown as it was given. */
+/** Finds credentials in a task. It must not contain any, because it is stored and shown as submitted. */
 function credentialsIn(task: Task): Fault[] {
   const faults: Fault[] = []
   for (const [name, value] of Object.entries(task.env ?? {}))
@@ -171,7 +171,7 @@ function credentialsIn(task: Task): Fault[] {
   return faults
 }
 
-/** The same key gives the same id, for the same place in the file. */
+/** Returns a task id that is the same for the same key and position in the file. */
 function madeId({ tenant, owner }: Asker, { key }: GivenTasks, index: number): string {
   if (key === undefined) return `t${randomText(12)}`
   return `t${hash('sha256', JSON.stringify([tenant, owner, key, index])).slice(0, 16)}`
@@ -193,7 +193,7 @@ interface Taken {
   differ?: string[]
 }
 
-/** Throws `task_exists` for names under which something else is kept. */
+/** Throws `task_exists` for names under which another task is stored. */
 function refuseTaken(
   named: readonly { task: Task; own_id: string }[],
   there: readonly (TaskRecord | undefined)[],
@@ -202,7 +202,7 @@ function refuseTaken(
   const taken = named.flatMap(({ task, own_id }, index): Taken[] => {
     const record = there[index]
     if (record === undefined) return []
-    // What it holds is told to nobody else.
+    // Its content is only revealed to its owner.
     if (record.owner !== owner) return [{ task_id: own_id, spec_name: task.spec_name }]
     const differ = differences(task, record.task)
     return differ.length === 0 ? [] : [{ id: record.id, task_id: own_id, spec_name: task.spec_name, differ }]

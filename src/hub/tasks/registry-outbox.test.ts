@@ -30,7 +30,7 @@ async function storeOf(...names: string[]): Promise<MemoryTaskStore> {
   return store
 }
 
-/** A registry that fails as `fails` says; what it took, in order. */
+/** A registry that fails as `fails` says and records what it took, in order. */
 function registryOf(fails: (what: string) => ErrandError | undefined = () => undefined) {
   const took: string[] = []
   const take = async (what: string) => {

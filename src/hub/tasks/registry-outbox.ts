@@ -11,22 +11,22 @@ import type { OutsideServices } from '../ops/outside-services.ts'
 export interface RegistryOutboxOptions {
   store: Pick<TaskStore, 'get' | 'events' | 'toldTo' | 'told' | 'untold'>
   registry: Pick<TaskRegistryClient, 'url' | 'setStatus' | 'addEvent' | 'addArtifact'>
-  /** The first wait where the registry is away; doubled, up to a minute. Default 1 s. */
+  /** First wait in milliseconds if the registry is unreachable; doubled up to a minute. Default 1 s. */
   retryMs?: number
-  /** How the registry did. */
+  /** Notes which calls to the registry worked and which failed. */
   outside?: Pick<OutsideServices, 'failed' | 'worked'>
   log: Log
 }
 
-/** Tasks looked at in one go, and events of one read. */
+/** Limits the tasks of one round, and the events of one read. */
 const TASKS = 100
 const EVENTS = 200
 const MAX_WAIT_MS = 60_000
 
 /**
- * Tells a task registry elsewhere of all that comes into the logs of tasks, in order. The log is the outbox: with each task
- * stands how far it was told, so that a registry that is away delays what it is told, over restarts too, and fails no work. What it
- * refuses is told to the operator, and left out.
+ * Reports everything that enters the logs of tasks to an external task registry, in order. The log is the outbox:
+ * each task stores how far it was reported. A registry that is unreachable therefore only delays the reports, also
+ * across restarts, and fails no work. A report that it refuses is skipped and logged for the operator.
  */
 export class RegistryOutbox {
   readonly #options: RegistryOutboxOptions
@@ -40,13 +40,13 @@ export class RegistryOutbox {
     this.#done = this.#loop()
   }
 
-  /** Something came into a log. */
+  /** Looks for new events after something entered a log. */
   look(): void {
     this.#news = true
     this.#wake?.()
   }
 
-  /** May be called twice. */
+  /** Stops reporting; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     this.#wake?.()
@@ -65,7 +65,7 @@ export class RegistryOutbox {
         let failure: unknown
         for (const id of ids)
           await this.#tell(id).catch((error) => {
-            // One task that it fails at does not hold up the others.
+            // A task that it refuses does not hold up the others.
             if (!(error instanceof ErrandError) || error.code !== 'service_answer') throw error
             failure ??= error
           })
@@ -91,7 +91,7 @@ export class RegistryOutbox {
       if (events.length === 0) return
       for (const event of events) {
         await this.#send(record, event)
-        // After each: what was sent and not noted is sent once more, and changes nothing there.
+        // Stored after each event. One that was sent but not noted is sent again, which changes nothing there.
         seq = event.seq
         await store.told(id, seq)
       }
@@ -120,10 +120,10 @@ export class RegistryOutbox {
         }
         case 'task.external_event':
         case 'task.external_artifact':
-          // It came from there.
+          // The event came from there.
           return
       }
-      // The prompt of a try that follows is for its agent alone.
+      // The prompt of a follow-up try is only for its agent.
       const { seq, time, type, ...data } =
         event.type === 'task.follow' ? { ...event, prompt: undefined } : event
       await registry.addEvent(
@@ -148,7 +148,7 @@ export class RegistryOutbox {
   }
 }
 
-/** For good: it was asked, and says that this is wrong. */
+/** Reports whether the registry has refused for good: it answered that the report is wrong. */
 const isRefused = ({ details }: ErrandError): boolean => {
   const { status = 0 } = (details ?? {}) as { status?: number }
   return status >= 300 && status < 500 && status !== 429

@@ -13,7 +13,7 @@ import type { Secrets } from '../secrets.ts'
 import type { Asker } from './new-tasks.ts'
 import { TOKEN_SECRETS } from './repository-tokens.ts'
 
-/** Asks runners about slots. Throws what the runner says, or `unavailable`. */
+/** Asks runners about slots. Throws what the runner reports, or `unavailable`. */
 export interface SlotAsks {
   answer(of: TenantRunner, ask: SlotAsk, withinMs: number): Promise<RunnerAnswer>
 }
@@ -25,25 +25,25 @@ export interface RepoPoolOptions {
   secrets: Pick<Secrets, 'valueSeen'>
 }
 
-/** A repository seen for the first time is copied whole. */
+/** Milliseconds that making a slot may take: a new repository is cloned as a whole. */
 const MADE_WITHIN_MS = 10 * 60_000
 const TOLD_WITHIN_MS = 5_000
 const ASKED_AGAIN_MS = 1_000
 const RETRY_AFTER_SECONDS = 5
-/** Slots of one user: runs need some too. */
+/** Limits the slots of one user, because runs need some too. */
 const MOST_HELD = 32
 const WAIT_SECONDS = 30
-/** For so long a slot that was given back is known as such. */
+/** Milliseconds that a released slot is still recognized. */
 const REMEMBERED_MS = 30 * 24 * 3_600_000
 
 /**
- * Slots of connected runners, handed out to other systems by leases: the repo pool's service. Which there are, the store knows, over
- * restarts too; a runner ends a lease at its time by itself.
+ * Hands out slots of connected runners to other systems by lease; this is the repo pool's service. The store knows
+ * the slots across restarts. A runner ends a lease by itself when its time is over.
  */
 export class RepoPool {
   readonly #options: RepoPoolOptions
   readonly #turns = new OwnerLocks()
-  /** By user, how many are being made or waited for. */
+  /** Number of slots that are being made or waited for, by user. */
   readonly #making = new Map<string, number>()
   readonly #stop = new AbortController()
 
@@ -52,8 +52,8 @@ export class RepoPool {
   }
 
   /**
-   * A slot with a checkout of the repository. While its lease goes on, the same holder has the same one. Throws `no_slot` where none
-   * is free in time, and what the runner says of the repository.
+   * Returns a slot with a checkout of the repository. The same holder gets the same slot while the lease lasts.
+   * Throws `no_slot` if none becomes free in time, and what the runner reports about the repository.
    */
   async allocate(by: Asker, ask: z.output<typeof AllocateSlot>): Promise<AllocatedSlot> {
     const { tenant, owner } = by
@@ -81,7 +81,7 @@ export class RepoPool {
     })
   }
 
-  /** Throws `not_found`, also for another's. */
+  /** Returns a slot. Throws `not_found`, also for somebody else's. */
   async view(by: Asker, slotId: string): Promise<z.input<typeof SlotView>> {
     const slot = await this.#slot(by, slotId)
     const { slot_id, slot_path, runner, repo_url, required_by: held_by, lease_expires_at } = slot
@@ -91,16 +91,19 @@ export class RepoPool {
       : { ...known, state: 'free' }
   }
 
-  /** Done before changes nothing. Throws `not_found`, and `conflict` for the fence of another lease. */
+  /**
+   * Releases a slot; a repeat changes nothing. Throws `not_found`, and `conflict` if the fence belongs to another
+   * lease.
+   */
   async release(by: Asker, slotId: string, fence: string | undefined): Promise<void> {
     const slot = await this.#slot(by, slotId, fence)
     if (slot.is_released) return
     await this.#options.store.release(slotId)
-    // Its runner may be away: it gives the slot back when the lease is over.
+    // If its runner is away, it frees the slot when the lease is over.
     await this.#ask(slot, { what: 'release_slot', slot_id: slotId }).catch(ignoreAway)
   }
 
-  /** The lease goes on from now. Throws as `release`, and `unavailable` while its runner is away. */
+  /** Restarts the time of the lease. Throws as `release` does, and `unavailable` while its runner is away. */
   async renew(
     by: Asker,
     slotId: string,
@@ -119,7 +122,7 @@ export class RepoPool {
     return allocated({ ...slot, lease_expires_at })
   }
 
-  /** Ends what waits for a free slot. May be called twice. */
+  /** Ends all waits for a free slot. May be called twice. */
   close(): void {
     this.#stop.abort()
   }
@@ -162,7 +165,7 @@ export class RepoPool {
     }
   }
 
-  /** Those with the fewest attempts first. */
+  /** Returns the candidate runners, fewest attempts first. */
   async #candidates(tenant: string, runner: string | undefined): Promise<string[]> {
     const all = await this.#options.runners.list(tenant)
     return all
@@ -171,7 +174,7 @@ export class RepoPool {
       .map(({ id }) => id)
   }
 
-  /** By the store where its runner is away. */
+  /** Reports whether the slot is leased. If its runner is away, the store decides. */
   async #isLeased(slot: PoolSlot): Promise<boolean> {
     if (!isHeld(slot)) return false
     const answer = await this.#ask(slot, { what: 'look_at_slot', slot_id: slot.slot_id }).catch(ignoreAway)
@@ -206,7 +209,7 @@ function ignoreAway(error: unknown): undefined {
   if (!isErrandError(error) || error.code !== 'unavailable') throw error
 }
 
-/** As secrets of repositories are named for it. */
+/** Returns the name that secrets of repositories use for it. */
 function nameOf(repoUrl: string): string | undefined {
   try {
     return repositoryAddress(repoUrl).path

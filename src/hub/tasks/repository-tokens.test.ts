@@ -35,7 +35,7 @@ test("a token goes to the servers that it was set for, and an address that hides
     assert.equal(mayGoTo(bound, repo), ofBound, String(repo))
     assert.equal(mayGoTo(other, repo), ofBound, String(repo))
     assert.equal(mayGoTo(ofGithub, repo), ofThatOfGithub, String(repo))
-    // A secret of another name goes where the one says who names it.
+    // A secret with another name goes wherever the person who uses the name sends it.
     for (const name of ['DEPLOY_TOKEN', 'constructor']) assert.equal(mayGoTo({ name }, repo), true)
   }
 })

@@ -4,10 +4,10 @@ import { pullSecret } from '../../contract/step-secrets.ts'
 import { isAtHosts, repositoryHost } from '../../forge/address.ts'
 import type { StoredSecret } from '../../stores/secrets/secret-store.ts'
 
-/** Names of secrets that may hold the token of a task's repository, in the order in which they are looked up. */
+/** Names of secrets that may hold the token of a task's repository, in lookup order. */
 export const TOKEN_SECRETS = ['GIT_TOKEN', 'GITHUB_TOKEN'] as const
 
-/** Servers that secrets of these names are for where nothing else was said. */
+/** Servers that secrets with these names are for unless a person has set others. */
 const named: ReadonlyMap<string, readonly string[]> = new Map([
   ['GIT_TOKEN', []],
   ['GITHUB_TOKEN', ['github.com']],
@@ -15,19 +15,21 @@ const named: ReadonlyMap<string, readonly string[]> = new Map([
 
 type Bound = Pick<StoredSecret, 'name' | 'hosts'>
 
-/** Servers that the hub sends a secret to as a token; undefined: whichever the one names who names the secret. */
+/**
+ * Returns the servers that the hub may send a secret to as a token; undefined for any server that the workflow names.
+ */
 export const tokenHosts = ({ name, hosts }: Bound): readonly string[] | undefined => hosts ?? named.get(name)
 
 /**
- * Whether the hub may send the secret to the server of this address, or give it to a step that does. An address that does not say its
- * server for sure is no server's.
+ * Reports whether the hub may send the secret to the server of this address, or give it to a step that does. An
+ * address that does not clearly name a server matches none.
  */
 export function mayGoTo(secret: Bound, address: string | undefined): boolean {
   const hosts = tokenHosts(secret)
   return hosts === undefined || (address !== undefined && isAtHosts(address, hosts))
 }
 
-/** The refusal to send the secret there, with the command that allows it. */
+/** Returns the error that refuses to send the secret there, with the command that allows it. */
 export function notFor(secret: Bound & Partial<StoredSecret>, address: string | undefined): ErrandError {
   const host = (address !== undefined && repositoryHost(address)) || 'HOST'
   const hosts = tokenHosts(secret) ?? []
@@ -41,7 +43,7 @@ export function notFor(secret: Bound & Partial<StoredSecret>, address: string | 
   })
 }
 
-/** The command that allows a secret to be sent to a server. */
+/** Returns the command that allows sending a secret to a server. */
 export function allowing(
   { name, scope, scope_name }: Pick<StoredSecret, 'name'> & Partial<StoredSecret>,
   host: string,
@@ -50,7 +52,7 @@ export function allowing(
   return `errand secrets set ${name}${of} --host ${host}`
 }
 
-/** Actions that send the token of their repository to its server, and to that of its API. */
+/** Actions that send the token of their repository to its server and to the server of its API. */
 const repositoryActions = ['git.check', 'git.workspace', 'git.push', 'forge.pull_request']
 
 interface TokenArgs {
@@ -61,8 +63,9 @@ interface TokenArgs {
 }
 
 /**
- * Addresses that a step sends the value of this variable to by itself, as the token of a repository or the password of a registry. A
- * command does with its variables what it likes. `apiUrlOf`: where the operator says that the API of a host is.
+ * Returns the addresses to which a step itself sends the value of this variable, as the token of a repository or the
+ * password of a registry. What a command does with its variables is not covered. `apiUrlOf` gives the API address
+ * that the operator has set for a host.
  */
 export function sentTo(
   { action, args }: Pick<AttemptSpec, 'action' | 'args'>,
@@ -82,7 +85,7 @@ export function sentTo(
   return [typeof source?.url === 'string' ? source.url : registryOf(String(source?.image))]
 }
 
-/** The address of the registry that an image is pulled from. */
+/** Returns the address of the registry that an image is pulled from. */
 function registryOf(image: string): string {
   const [first = '', ...path] = image.split('/')
   const isHost = path.length > 0 && /[.:]|^localhost$/.test(first)

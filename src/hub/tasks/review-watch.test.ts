@@ -31,7 +31,7 @@ async function world(t: TestContext, flavour: Flavour) {
     refusal: async () => undefined,
   }
 
-  /** A hub's part of it. */
+  /** Starts the hub's part of the watch. */
   async function start(pollMs = { first: 1, most: 5 }) {
     let changed = () => {}
     const logs = new TaskLogs(store, { changed: () => changed() })
@@ -48,7 +48,7 @@ async function world(t: TestContext, flavour: Flavour) {
     return { logs, watch }
   }
 
-  /** A task in review, whose branch was made off another. */
+  /** Returns a task in review whose branch was made from another branch. */
   async function reviewed(
     logs: TaskLogs,
     name: string,
@@ -82,7 +82,7 @@ async function world(t: TestContext, flavour: Flavour) {
     await logs.change(spec.id, () => events)
     return { id: spec.id, ticket }
   }
-  /** A try as the hub would make it for what was said: it pushes another commit, or nothing. */
+  /** Plays a try that the hub would make for the feedback: it pushes another commit, or nothing. */
   async function tried(logs: TaskLogs, id: string, branch: string, pushes = true) {
     const { fold } = await logs.get(id)
     const number = fold.tries.length + 1
@@ -97,7 +97,7 @@ async function world(t: TestContext, flavour: Flavour) {
     ])
     return sha
   }
-  /** Waits until the log has so many of these; answers the last. */
+  /** Waits until the log has `count` of these events, and returns the last. */
   async function followed(logs: TaskLogs, id: string, count = 1) {
     let seen = 0
     for await (const event of logs.watch(id, 0))
@@ -176,7 +176,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
   test(`${flavour}: what checks and reviewers say is given to another try, once for each head, also after a restart`, async (t) => {
     const { state, repository, start, reviewed, tried, followed, said } = await world(t, flavour)
     state.user('cleo')
-    // Gitea tells rights of others to admins alone.
+    // Gitea reveals the rights of others only to admins.
     Object.assign(repository.rights, { cleo: 'write', errand: 'admin' })
     const first = await start()
     const { id, ticket } = await reviewed(first.logs, 'a', { follow: true })
@@ -194,7 +194,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const)
     await first.watch.close()
     await first.logs.close()
 
-    // The next process knows that this head has had its try, and tells the second one what a person says of it.
+    // The next process knows that this head had its try, and passes a person's comment to the second one.
     const second = await start()
     t.after(() => second.watch.close())
     await tried(second.logs, id, 'errand/a')

@@ -11,7 +11,7 @@ import { type FollowForge, followPull } from './follow-pull.ts'
 import { repositoryOf } from './new-tasks.ts'
 import type { LoadedTask, TaskLogs } from './task-logs.ts'
 
-/** Opens the forge of a repository with the token of who asks. */
+/** Opens the forge of a repository with the token of the task's owner. */
 export type ForgeOf = (
   address: RepositoryAddress,
   asker: { tenant: string; owner: string },
@@ -23,9 +23,9 @@ type ReviewForge = Pick<Forge, 'pull' | 'changePull'> & FollowForge
 export interface ReviewWatchOptions {
   logs: TaskLogs
   forgeOf: ForgeOf
-  /** Called when a task was ended, as others may wait for it, or is to be tried again. */
+  /** Called when a task was ended, because others may wait for it, or is to be tried again. */
   changed(): void
-  /** Between two looks at a pull request: the first wait, and the longest one that it grows to. Default 30 s and 5 min. */
+  /** First and longest wait between two looks at a pull request, in milliseconds. Default 30 s and 5 min. */
   pollMs?: { first: number; most: number }
   now?: () => number
   log: Log
@@ -34,29 +34,30 @@ export interface ReviewWatchOptions {
 interface Watching {
   done: Promise<void>
   bell: Doorbell
-  /** How the task stood when it was looked at last. */
+  /** Standing of the task at the last look. */
   stood: string
 }
 
-/** However often a forge calls, there is so much between two looks. */
+/** Shortest time between two looks, in milliseconds, however often a forge calls. */
 const LEAST_MS = 1_000
 
 /**
- * Looks at the pull requests of tasks in review until each is merged or closed, which ends its task. Those that are followed get
- * another try for what their checks and reviewers say. A pull request that stands on the branch of another task goes over to that
- * one's base when it is merged. What is known stands in the logs and at the forge alone, so that a restarted hub goes on.
+ * Watches the pull requests of tasks in review until each is merged or closed, which ends its task. A followed one
+ * gets another try for what its checks and reviewers say. If a pull request is based on the branch of another task,
+ * and that one is merged, it changes to the other one's base. All state is in the logs and at the forge, so a
+ * restarted hub continues.
  */
 export class ReviewWatch {
   readonly #options: ReviewWatchOptions
   readonly #stop = new AbortController()
-  /** By task. */
+  /** Watches by task. */
   readonly #watched = new Map<string, Watching>()
 
   constructor(options: ReviewWatchOptions) {
     this.#options = options
   }
 
-  /** Something has changed: begins with those that have come into review, and looks at others whose standing is another. */
+  /** Starts to watch tasks that have come into review, and looks at others whose standing has changed. */
   look(): void {
     if (this.#stop.signal.aborted) return
     for (const task of this.#options.logs.open()) {
@@ -68,13 +69,16 @@ export class ReviewWatch {
       this.#watched.set(id, watching)
       watching.done = this.#watch(id, watching).finally(() => {
         this.#watched.delete(id)
-        // It may have come back meanwhile.
+        // The task may have come back into review in the meantime.
         this.look()
       })
     }
   }
 
-  /** A forge says that something has happened in a repository, or to this pull request of it: looks now. Answers at how many. */
+  /**
+   * Looks now at what a forge says has changed: a repository, or one pull request of it. Returns the number of tasks
+   * concerned.
+   */
   wake({ number, ...repository }: { host: string; path: string; number?: number }): number {
     let woken = 0
     for (const { spec, fold } of this.#options.logs.open()) {
@@ -87,7 +91,7 @@ export class ReviewWatch {
     return woken
   }
 
-  /** May be called twice. */
+  /** Stops watching; may be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     await Promise.allSettled([...this.#watched.values()].map(({ done }) => done))
@@ -111,7 +115,7 @@ export class ReviewWatch {
       } catch (error) {
         if (signal.aborted) return
         const why = messageOf(error)
-        // Once for each reason, and not each time.
+        // Log each reason once, not at each look.
         if (told !== why)
           log(`The pull request of task ${id} cannot be looked at; it is tried again: ${why}`, {
             level: 'warn',
@@ -122,7 +126,7 @@ export class ReviewWatch {
     }
   }
 
-  /** True: something follows from it. */
+  /** Looks at the pull request. Returns true if that changed something. */
   async #lookAt(task: LoadedTask): Promise<boolean> {
     const { spec, fold } = task
     const { signal } = this.#stop
@@ -146,12 +150,13 @@ export class ReviewWatch {
     const { id } = task.spec
     const events = await followPull(task, { pull, forge, nowMs: now() }, { signal: this.#stop.signal })
     if (events.length === 0) return false
-    // Where something has come between it is looked at again: that it stands in the log is what makes it happen once.
+    // If another event came in between, the next look decides again. The check of the log position makes each action
+    // happen once.
     const { fold } = await logs.change(id, (is) => (is.fold.seq === task.fold.seq ? events : []))
     return fold.seq > task.fold.seq
   }
 
-  /** The branch that it stands on is merged: what it would be merged into is the base of that one. */
+  /** Changes the base of the pull request once the branch below it is merged: it becomes the base of that one. */
   async #retarget({ spec }: LoadedTask, pull: Pull, forge: ReviewForge): Promise<void> {
     const { signal } = this.#stop
     for (const id of spec.depends_on) {
@@ -165,14 +170,17 @@ export class ReviewWatch {
   }
 }
 
-/** One that is in review, or tried again for what was said of it: it may be merged or closed meanwhile. */
+/**
+ * Reports whether the task's pull request is watched: the task is in review, or tried again because of feedback. It
+ * may be merged or closed meanwhile.
+ */
 const isWatched = ({ spec, fold }: LoadedTask): boolean =>
   (fold.state === 'in_review' || (fold.follow.prompt !== undefined && !isFinalTask(fold.state))) &&
   fold.pull_request?.state === 'open' &&
   !spec.elsewhere &&
   repositoryOf(spec.task) !== undefined
 
-/** Another text where it is to be looked at soon. */
+/** Returns a text that changes when the task should be looked at soon. */
 const standOf = ({ spec, fold }: LoadedTask): string =>
   `${fold.state} ${isFollowed(spec.task, fold.follow)} ${fold.heads.length}`
 

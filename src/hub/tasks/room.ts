@@ -2,25 +2,28 @@ import { isFinalTask } from '../../contract/tasks/task.ts'
 import { openTry } from '../../engine/tasks/evolve-task.ts'
 import type { LoadedTask } from './task-logs.ts'
 
-/** How many tasks may be at work, and wait to be merged, at once; absent: any number. */
+/** Limits how many tasks may be worked on, and may wait to be merged, at once. Absent means no limit. */
 export interface TaskLimits {
   perOwner?: number
   perRepository?: number
   inReviewPerRepository?: number
 }
 
-/** A task that holds a place: it has an open try, or the next one follows by itself. */
+/** Reports whether a task holds a place: it has an open try, or the next one starts by itself. */
 const isAtWork = ({ fold }: LoadedTask): boolean =>
   openTry(fold) !== undefined || fold.state === 'running' || fold.state === 'waiting'
 
-/** A task whose pull request waits to be merged, also while it is tried again for what is said of that. */
+/**
+ * Reports whether a task's pull request waits to be merged, including while the task is tried again because of
+ * feedback.
+ */
 const isProposed = ({ fold }: LoadedTask): boolean =>
   fold.state === 'in_review' || (fold.pull_request?.state === 'open' && !isFinalTask(fold.state))
 
-/** The room that the limits of work in progress leave, as tasks are begun one after another. */
+/** Tracks the room that the limits leave while tasks are started one after another. */
 export class Room {
   readonly #limits: TaskLimits
-  /** By what is counted. */
+  /** Counts by key. */
   readonly #counts = new Map<string, number>()
   readonly #branches = new Set<string>()
 
@@ -32,7 +35,7 @@ export class Room {
     }
   }
 
-  /** Why this one may not begin now; undefined: it may. */
+  /** Returns why the task may not start now, or undefined if it may. */
   refusal(task: LoadedTask): string | undefined {
     const { perOwner, perRepository, inReviewPerRepository } = this.#limits
     const { spec } = task
@@ -50,7 +53,7 @@ export class Room {
         perRepository,
         'as many tasks of its repository are worked on as may be at once',
       ) ??
-      // Another try of one that waits itself makes them no more.
+      // Another try of a task that waits to be merged does not raise that count.
       full(
         reviewed(task),
         isProposed(task) ? undefined : inReviewPerRepository,
@@ -59,7 +62,7 @@ export class Room {
     )
   }
 
-  /** Counts one that begins. */
+  /** Counts a task that starts. */
   take(task: LoadedTask): void {
     for (const key of [batch(task), owner(task), repository(task)]) this.#add(key)
     const branch = branchOf(task)
@@ -78,7 +81,7 @@ const reviewed = ({ spec }: LoadedTask): string => `reviewed ${JSON.stringify([s
 const branchOf = ({ spec: { tenant, repo, task } }: LoadedTask): string | undefined =>
   task.branch_name === undefined ? undefined : JSON.stringify([tenant, repo, task.branch_name])
 
-/** In the order in which they are begun: by priority, then age. */
+/** Sorts tasks into the order in which they start: by priority, then by age. */
 export function inTurn(tasks: Iterable<LoadedTask>): LoadedTask[] {
   return [...tasks].sort(({ spec: a }, { spec: b }) => {
     if (a.priority !== b.priority) return b.priority - a.priority

@@ -11,7 +11,7 @@ import type { TaskStore } from '../../stores/tasks/task-store.ts'
 import { TaskConductor } from './task-conductor.ts'
 import { TaskLogs } from './task-logs.ts'
 
-/** The ends of a task's tries, one after another; the last again and again. */
+/** The ends of a task's tries, in order; the last one repeats. */
 type Script = readonly ('lost' | 'success' | 'test' | 'no_change')[]
 
 const artifact = (kind: 'pack' | 'diff', n: number) => ({
@@ -25,7 +25,7 @@ const artifact = (kind: 'pack' | 'diff', n: number) => ({
   },
 })
 
-/** The events of the run of a try: it carries work out, and then ends as its script says. */
+/** Returns the events of the run of a try: it does some work and then ends as its script says. */
 function events(end: Script[number]): NewEvent[] {
   const tip = end === 'no_change' ? '' : 'b'.repeat(40)
   const finished: NewEvent =
@@ -56,7 +56,7 @@ function events(end: Script[number]): NewEvent[] {
   ]
 }
 
-/** A store of a hub that is killed when it has made so many commits: from then on nothing of it is heard. */
+/** Wraps the store of a hub that is killed after this many commits; from then on it does nothing. */
 function mortal(store: MemoryTaskStore, commits: number, killed: () => void): TaskStore {
   let left = commits
   const dead = () => new Promise<never>(() => {})
@@ -82,7 +82,7 @@ function mortal(store: MemoryTaskStore, commits: number, killed: () => void): Ta
   }
 }
 
-/** A chain and one beside it, each with its script. */
+/** A chain and a separate task, each with its script. */
 const stories: Readonly<Record<string, { script: Script; after?: string; ends: string; tries: number }>> = {
   a: { script: ['lost', 'success'], ends: 'done', tries: 2 },
   b: { script: ['no_change'], after: 'a', ends: 'no_change', tries: 1 },
@@ -91,7 +91,7 @@ const stories: Readonly<Record<string, { script: Script; after?: string; ends: s
   e: { script: ['success'], after: 'd', ends: 'blocked', tries: 0 },
 }
 
-/** Conducts all until nothing moves, with a hub that is killed after each of these numbers of commits. */
+/** Conducts all tasks until nothing changes, with a hub that is killed after each of these numbers of commits. */
 async function conduct(kills: readonly number[], limit: number) {
   const store = new MemoryTaskStore()
   const tried = new Map<string, number>()
@@ -124,7 +124,7 @@ async function conduct(kills: readonly number[], limit: number) {
     conductor.resume()
     if (await isSettled()) settled.resolve()
     await Promise.race([killed, settled.promise])
-    // What is dead answers nothing more: it is not waited for.
+    // A killed hub never answers, so it is not waited for.
     const closing = conductor.close()
     if (kill === Number.POSITIVE_INFINITY) await closing
   }
@@ -144,7 +144,7 @@ async function check(
     const story = stories[own_id]!
     assert.deepEqual([fold.state, fold.tries.length], [story.ends, story.tries], `${own_id}, ${what}`)
     assert.ok(isOver(fold) || fold.state === 'blocked')
-    // At every moment there was one open try at most, and nothing stands twice.
+    // There was never more than one open try, and nothing was logged twice.
     for (let end = 1; end <= log.length; end++) {
       const then = foldTask(log.slice(0, end))
       assert.ok(then.tries.filter(({ status }) => status === undefined).length <= 1)

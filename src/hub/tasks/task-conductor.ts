@@ -12,29 +12,29 @@ import { Backoff } from '../../platform/time.ts'
 import { inTurn, Room, type TaskLimits } from './room.ts'
 import type { LoadedTask, TaskLogs } from './task-logs.ts'
 
-/** A try that is to begin, and with what. */
+/** Describes a try to start, and with what. */
 export interface TryAsk {
   tenant: string
   owner: string
-  /** `task_…` */
+  /** Id of the task: `task_…`. */
   id: string
-  /** From 1. */
+  /** Number of the try, from 1. */
   number: number
-  /** The first step that is to be done. */
+  /** First step to do. */
   stage: TaskStage
-  /** The work of an earlier try. */
+  /** Saved work of an earlier try. */
   checkpoint?: Checkpoint
-  /** Work of other tasks that it stands on, as far as it is pushed. */
+  /** Pushed work of other tasks that it builds on. */
   stack: readonly { id: string; task_id: string; branch: string; sha: string }[]
-  /** Whether an earlier try has told of a pull request. */
+  /** True if an earlier try has reported a pull request. */
   has_pull_request: boolean
-  /** Said against its pull request: the prompt for the agent, which goes on from what is pushed. */
+  /** Feedback on its pull request: the prompt for the agent, which continues from the pushed work. */
   feedback?: string
-  /** When the task was made, as milliseconds since 1970: the commits of all its tries have the same date. */
+  /** When the task was created, in milliseconds since 1970: the commits of all its tries have this date. */
   now_ms: number
 }
 
-/** The workflow of a try. Throws an ErrandError where the task cannot be carried out as it is written. */
+/** Returns the workflow of a try. Throws an ErrandError if the task cannot be run as written. */
 export type TaskRun = (
   task: Task,
   ask: TryAsk,
@@ -45,7 +45,7 @@ export interface TaskConductorOptions {
   engine: Pick<EngineFace, 'get' | 'submit' | 'watch' | 'cancel'>
   taskRun: TaskRun
   limits?: TaskLimits
-  /** Before the second try, where one has ended without a verdict. Default 30 s. */
+  /** Milliseconds before the second try, after one that ended without a verdict. Default 30 s. */
   retryMs?: number
   random?: () => number
   now?: () => number
@@ -53,17 +53,18 @@ export interface TaskConductorOptions {
 }
 
 const RETRY_MS = 30_000
-/** The longest that a timer takes. */
+/** Longest time that a timer can take, in milliseconds. */
 const MAX_WAIT_MS = 2 ** 31 - 1
 
 /**
- * Conducts tasks: begins their tries when all is met, follows the runs of these, and begins others where they have ended without
- * a verdict. All that is known stands in the logs, so that a restarted hub goes on.
+ * Conducts tasks: starts a try when its conditions are met, follows its run, and starts another if it ended without a
+ * verdict. All state is in the logs, so a restarted hub continues. `decideTask` decides each step from the states of
+ * a task.
  */
 export class TaskConductor {
   readonly #options: TaskConductorOptions
   readonly #stop = new AbortController()
-  /** By run. */
+  /** Followed tries, by run. */
   readonly #following = new Map<string, Promise<void>>()
   /** Runs that were asked to end. */
   readonly #canceled = new Set<string>()
@@ -76,7 +77,7 @@ export class TaskConductor {
     this.#options = options
   }
 
-  /** Goes on with what the logs hold open. To be called when the engine has taken up its runs. */
+  /** Continues what the logs hold open. Call it when the engine has resumed its runs. */
   resume(): void {
     this.#isReady = true
     for (const { spec, fold } of this.#options.logs.open()) {
@@ -86,9 +87,9 @@ export class TaskConductor {
     this.look()
   }
 
-  /** Something has changed: looks at all open tasks, soon. */
+  /** Schedules a look at all open tasks after something has changed. */
   look(): void {
-    // Before that it is not known how many are at work.
+    // Until then it is not known how many are being worked on.
     if (!this.#isReady) return
     this.#again = true
     this.#sweeping ??= this.#sweep().finally(() => {
@@ -97,7 +98,7 @@ export class TaskConductor {
     })
   }
 
-  /** Stops; runs go on. May be called twice. */
+  /** Stops; runs continue. May be called twice. */
   async close(): Promise<void> {
     this.#stop.abort()
     clearTimeout(this.#timer)
@@ -105,7 +106,7 @@ export class TaskConductor {
   }
 
   async #sweep(): Promise<void> {
-    // What is asked for in one turn of the event loop is looked at once.
+    // Requests of one turn of the event loop share one look.
     await new Promise((resolve) => setImmediate(resolve))
     const { logs, limits = {}, log } = this.#options
     while (this.#again && !this.#stop.signal.aborted) {
@@ -127,7 +128,7 @@ export class TaskConductor {
     }
   }
 
-  /** Carries out what follows from how a task stands. Answers when it is to be looked at again at the latest. */
+  /** Does what the state of a task calls for. Returns when to look at it again at the latest. */
   async #lookAt(id: string, room: Room): Promise<number> {
     for (;;) {
       const task = this.#options.logs.openTask(id)
@@ -154,7 +155,7 @@ export class TaskConductor {
     })
   }
 
-  /** Decides again, as the task may have been changed meanwhile, and commits it. */
+  /** Decides again, because the task may have changed in the meantime, and commits the decision. */
   async #commit(id: string, room: Room): Promise<void> {
     let begun: TaskTry | undefined
     let hadPlace = false
@@ -165,7 +166,7 @@ export class TaskConductor {
       const { number, stage } = intent
       const run_id = newRunId()
       begun = { run_id, number, stage, started_at: '' }
-      // The try before had it.
+      // The try before held the place already.
       hadPlace = now.fold.state === 'running'
       return [{ type: 'task.try_started', run_id, number, stage }]
     })
@@ -183,7 +184,7 @@ export class TaskConductor {
     this.#following.set(of.run_id, following)
   }
 
-  /** Until the try has ended, whatever goes wrong on the way. */
+  /** Follows the try until it has ended, whatever goes wrong. */
   async #followOn(id: string, of: TaskTry): Promise<void> {
     const { signal } = this.#stop
     const backoff = new Backoff({ firstMs: 200, maxMs: 10_000 })
@@ -192,7 +193,7 @@ export class TaskConductor {
         if (await this.#begin(id, of)) await this.#read(id, of)
         const { fold } = await this.#options.logs.get(id)
         if (openTry(fold)?.run_id !== of.run_id) return this.look()
-        // The engine is closed, or the run was taken away: that is found when it is begun again.
+        // The engine is closed or the run was removed; the next `#begin` finds out.
         await sleep(backoff.next(), undefined, { signal }).catch(() => {})
       } catch (error) {
         if (signal.aborted) return
@@ -205,7 +206,7 @@ export class TaskConductor {
       }
   }
 
-  /** Sees to it that the run is there. False: it will not be, and its try has ended. */
+  /** Makes sure that the run exists. Returns false if it never will, and its try has ended. */
   async #begin(id: string, { run_id, number, stage }: TaskTry): Promise<boolean> {
     const { engine, taskRun, logs } = this.#options
     const { spec, fold } = await logs.get(id)
@@ -271,7 +272,7 @@ export class TaskConductor {
       if (events.length === 0) continue
       await logs.change(id, (now) => {
         if (event.seq <= (now.fold.read[run_id] ?? 0)) return []
-        // Of one that was ended meanwhile nobody asks.
+        // A task that was ended in the meantime needs no new state.
         return isFinalTask(now.fold.state) ? events.filter(({ type }) => type !== 'task.state') : events
       })
     }
@@ -286,14 +287,14 @@ export class TaskConductor {
     )
   }
 
-  /** Once; that it has ended comes as an event. */
+  /** Cancels the run once. Its end arrives as an event. */
   async #cancel(runId: string): Promise<void> {
     if (this.#canceled.has(runId)) return
     this.#canceled.add(runId)
     try {
       await this.#options.engine.cancel(runId, { message: 'Its task was ended.' })
     } catch (error) {
-      // It has ended by itself meanwhile, or has not begun: then it is asked when it has.
+      // The run has ended by itself, or has not started: then it is canceled when it has.
       const isGone = error instanceof ErrandError && ['run_ended', 'run_not_found'].includes(error.code)
       this.#canceled.delete(runId)
       if (!isGone) throw error

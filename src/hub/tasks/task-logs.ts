@@ -6,36 +6,36 @@ import { Feed } from '../../engine/runtime/watch.ts'
 import { foldTask, isOver, standOf, type TaskFold } from '../../engine/tasks/evolve-task.ts'
 import { type NewTask, type TaskStore, taskNotFound } from '../../stores/tasks/task-store.ts'
 
-/** A task as it stands. A later change makes another one. */
+/** A task with its current state. A later change makes a new object. */
 export interface LoadedTask {
   readonly spec: TaskSpec
   readonly fold: TaskFold
 }
 
-/** Tasks of one sweep. */
+/** Limits the tasks of one sweep. */
 const REMOVED_AT_ONCE = 10_000
-/** Events read from the store at once. */
+/** Number of events in one read of the store. */
 const PAGE = 500
 
 /**
- * The logs of tasks: the states of those that are open are kept in memory, and changed by one after another. What a change
- * decides on is therefore how the task stands.
+ * Stores the logs of tasks. The states of open tasks are in memory, and changes of one task run one after another. A
+ * change therefore always decides on the current state.
  */
 export class TaskLogs {
   readonly #store: TaskStore
   readonly #feed = new Feed()
   readonly #open = new Map<string, LoadedTask>()
-  /** Tasks that open ones depend on, or have, and what is known of those of them that are over. */
+  /** Tasks that open ones depend on or once depended on, and what is known of those that are over. */
   readonly #depended = new Set<string>()
   readonly #over = new Map<string, { state: TaskState; name: string } | undefined>()
-  /** The end of the last change of each task that has one under way. */
+  /** End of the last change of each task that has one in progress. */
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #now: () => number
   #closed = false
 
   readonly #changed: (id: string) => void
 
-  /** `changed` is called after each commit, with the task's id. */
+  /** `changed` is called with the task's id after each commit. */
   constructor(
     store: TaskStore,
     { now = Date.now, changed = () => {} }: { now?: () => number; changed?: (id: string) => void } = {},
@@ -45,17 +45,17 @@ export class TaskLogs {
     this.#changed = changed
   }
 
-  /** Takes the open tasks into memory. */
+  /** Loads the open tasks into memory. */
   async recall(): Promise<void> {
     for (const { id } of await this.#store.open()) await this.#adopt(id)
   }
 
-  /** Those that are not over, in no order. */
+  /** Returns the tasks that are not over, in no order. */
   open(): Iterable<LoadedTask> {
     return this.#open.values()
   }
 
-  /** Throws `task_not_found`. */
+  /** Returns a task. Throws `task_not_found`. */
   async get(id: string): Promise<LoadedTask> {
     const open = this.#open.get(id)
     if (open !== undefined) return open
@@ -64,19 +64,19 @@ export class TaskLogs {
     return this.#loaded(record)
   }
 
-  /** Undefined where it is not open. */
+  /** Returns the task, or undefined if it is not open. */
   openTask(id: string): LoadedTask | undefined {
     return this.#open.get(id)
   }
 
-  /** Of a task that an open one depends on: its state, and what messages call it. */
+  /** Returns the state of a task that an open one depends on, and its name in messages. */
   standing(id: string): { state: TaskState | undefined; name: string } {
     const task = this.#open.get(id)
     if (task !== undefined) return { state: task.fold.state, name: task.spec.own_id }
     return this.#over.get(id) ?? { state: undefined, name: id }
   }
 
-  /** Ids of open tasks that depend on this one, at any depth. */
+  /** Returns the ids of open tasks that depend on this one, directly or not. */
   dependants(id: string): string[] {
     const found = new Set<string>()
     for (let of = new Set([id]); of.size > 0; ) {
@@ -89,7 +89,7 @@ export class TaskLogs {
     return [...found]
   }
 
-  /** All or none; in the order in which they depend on each other. Throws `task_exists`. */
+  /** Creates all tasks or none, ordered so that each comes after those it depends on. Throws `task_exists`. */
   async create(specs: readonly TaskSpec[], by: string): Promise<void> {
     const time = this.#time()
     const made = specs.map((spec) => {
@@ -107,8 +107,8 @@ export class TaskLogs {
   }
 
   /**
-   * Appends the events that `decide` answers for how the task stands, in one commit; none change nothing. One change of a
-   * task comes after another. Throws `task_not_found`, and what `decide` throws.
+   * Appends the events that `decide` returns for the current state, in one commit; none change nothing. Changes of
+   * one task run one after another. Throws `task_not_found`, and what `decide` throws.
    */
   async change(
     id: string,
@@ -117,14 +117,17 @@ export class TaskLogs {
     return await this.#inTurn(id, () => this.#change(id, decide))
   }
 
-  /** Takes away tasks that are over since before then, but for those that an open one depends on. Returns how many. */
+  /**
+   * Removes tasks that have been over since before that time, except those that an open one depends on. Returns how
+   * many.
+   */
   async removeOver(before: string): Promise<number> {
     const needed = new Set([...this.#open.values()].flatMap(({ spec }) => spec.depends_on))
     let removed = 0
     for (const id of await this.#store.over(before, REMOVED_AT_ONCE))
       if (!needed.has(id))
         await this.#inTurn(id, async () => {
-          // It may have begun again meanwhile.
+          // The task may have started again in the meantime.
           if (this.#open.has(id)) return
           await this.#store.remove(id)
           this.#over.delete(id)
@@ -134,8 +137,8 @@ export class TaskLogs {
   }
 
   /**
-   * Takes away a task that is over, when `before` has taken away what is found by it. Throws `task_running` where it is not over,
-   * `conflict` where an open one depends on it, `task_not_found`.
+   * Removes a task that is over, after `before` has removed what depends on it. Throws `task_running` if it is not
+   * over, `conflict` if an open task depends on it, and `task_not_found`.
    */
   async remove(id: string, before: (task: LoadedTask) => Promise<void>): Promise<void> {
     await this.#inTurn(id, async () => {
@@ -156,13 +159,13 @@ export class TaskLogs {
     this.#feed.tell(id)
   }
 
-  /** Follows a log at the reader's pace; ends when the task is over, or when aborted or closed. */
+  /** Follows a log at the reader's pace. Ends when the task is over, and when aborted or closed. */
   async *watch(id: string, after: number, signal?: AbortSignal): AsyncGenerator<TaskEvent> {
     using follower = this.#feed.follow(id)
     signal?.addEventListener('abort', follower.tell)
     try {
       for (let seq = after; !signal?.aborted && !this.#closed; ) {
-        // Before reading, so that a commit in between is not missed.
+        // Called before reading, so that no commit in between is missed.
         follower.reads()
         const isOpen = this.#open.has(id)
         const events = await this.#store.events(id, seq, PAGE)
@@ -180,7 +183,7 @@ export class TaskLogs {
     }
   }
 
-  /** Ends what follows a log, and waits for the changes under way. */
+  /** Ends all followers of logs and waits for changes in progress. */
   async close(): Promise<void> {
     this.#closed = true
     this.#feed.close()
@@ -209,7 +212,7 @@ export class TaskLogs {
     return changed
   }
 
-  /** Takes a task into memory as the store has it; twice is once. */
+  /** Loads a task from the store into memory; a repeat changes nothing. */
   #adopt(id: string): Promise<void> {
     return this.#inTurn(id, async () => {
       if (this.#open.has(id)) return
@@ -225,7 +228,7 @@ export class TaskLogs {
     })
   }
 
-  /** Before a task is open it is known how those stand that it depends on; they run in no circle. */
+  /** Makes sure that the states of all dependencies are known before a task opens. Dependencies have no cycles. */
   async #know({ depends_on }: TaskSpec): Promise<void> {
     for (const id of depends_on) {
       this.#depended.add(id)
@@ -263,7 +266,7 @@ export class TaskLogs {
   }
 }
 
-/** Without what changes. */
+/** Returns the record without the fields that change. */
 function specOf(record: TaskRecord): TaskSpec {
   const { state, reason, message, why, open_run, retry_at, updated_at, last_seq, ...rest } = record
   const { tries, tests, pull_request, ...spec } = rest

@@ -25,9 +25,9 @@ import { type LoadedTask, TaskLogs } from './task-logs.ts'
 export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engine'> {
   store: TaskStore
   engine: TaskConductorOptions['engine'] & Pick<EngineFace, 'view' | 'answer' | 'input'>
-  /** Whether a task that another system tells of, and that is not known, is made. */
+  /** True if an unknown task that another system reports is created. */
   createUnknown?: boolean
-  /** Makes tasks of issues. Absent: none can be. */
+  /** Makes tasks of issues; absent if that is not possible. */
   issueTask?: (
     user: { tenant: string; owner: string },
     url: string,
@@ -35,33 +35,33 @@ export interface TasksOptions extends Omit<TaskConductorOptions, 'logs' | 'engin
   ) => Promise<Task>
   /** Called after each commit to the log of a task. */
   changed?: (id: string) => void
-  /** Looks at pull requests until they are merged or closed; absent: nobody looks. */
+  /** Watches pull requests until they are merged or closed; absent if nobody does. */
   review?: Pick<ReviewWatchOptions, 'forgeOf' | 'pollMs'>
-  /** A task registry elsewhere, which is told of all tasks. */
+  /** An external task registry that all tasks are reported to. */
   registry?: TaskRegistryOptions
-  /** How the registry did. */
+  /** Notes which calls to the registry worked and which failed. */
   outside?: RegistryOutboxOptions['outside']
 }
 
 /** A task that a request names. */
 interface Named {
   by: Asker
-  /** `task_…`, `spec/id`, or an id that stands for one task alone. */
+  /** Names it by `task_…`, by `spec/id`, or by an id that only one task has. */
   ref: string
 }
 
-/** Who may answer what a run asks, as for approvals of any run. */
+/** Rules on who may answer the questions of a run, the same as for approvals of any run. */
 interface AnswerRules {
-  /** Whether the run names the one who answers: then it may be the task of another. */
+  /** Reports whether the run names this person as able to answer. The task may then be somebody else's. */
   isNamed: (run: RunRecord) => boolean
-  /** Throws where they may not. */
+  /** Throws if this person may not answer. */
   check: (approvers: Approvers | undefined, run: RunRecord) => void
 }
 
-/** Events of the same content within this are one. */
+/** Milliseconds within which events with the same content count as one. */
 const SAME_EVENT_MS = 60_000
 
-/** The tasks of a hub, as its API uses them: each call is asked by somebody, to whom others' tasks are not there. */
+/** The tasks of a hub, as its API uses them. Each call is made by somebody, and does not show them others' tasks. */
 export class Tasks {
   readonly #options: TasksOptions
   readonly #logs: TaskLogs
@@ -81,7 +81,7 @@ export class Tasks {
     this.#conductor = new TaskConductor({ ...options, logs: this.#logs })
   }
 
-  /** Goes on with what is open. After the engine has taken up its runs. */
+  /** Continues open tasks. Call it after the engine has resumed its runs. */
   async resume(): Promise<void> {
     await this.#logs.recall()
     const { store, registry, review, outside, log } = this.#options
@@ -108,8 +108,8 @@ export class Tasks {
   }
 
   /**
-   * Keeps tasks, all or none; what is there already, as it is given again, is answered as it stands. Throws `task_invalid`
-   * with every fault, and `task_exists`.
+   * Stores all tasks or none. A task that is stored already with the same content is returned as it is. Throws
+   * `task_invalid` with every fault, and `task_exists`.
    */
   async create(by: Asker, given: Omit<GivenTasks, 'now'>): Promise<{ tasks: TaskRecord[]; fresh: boolean }> {
     const { store, now = Date.now } = this.#options
@@ -119,7 +119,7 @@ export class Tasks {
       try {
         if (fresh.length > 0) await this.#logs.create(fresh, by.owner)
       } catch (error) {
-        // Somebody was quicker: perhaps with the very same.
+        // Another request was faster, perhaps with the same tasks.
         if (again && error instanceof ErrandError && error.code === 'task_exists') continue
         throw error
       }
@@ -129,7 +129,10 @@ export class Tasks {
     }
   }
 
-  /** As `create`, of the issue at an address. Asked again it is the task that is there. Throws as `issueIntake` does, too. */
+  /**
+   * Same as `create`, for the issue at an address. A repeat returns the existing task. Also throws as `issueIntake`
+   * does.
+   */
   async createOfIssue(
     by: Asker,
     { issue, defaults = {} }: Pick<CreateTasks, 'defaults'> & { issue: string },
@@ -141,8 +144,8 @@ export class Tasks {
   }
 
   /**
-   * Takes away a task that is over, and before it the runs of its tries, by `removeRun`. Throws `task_running`, and `conflict`
-   * where another one depends on it.
+   * Removes a task that is over, and before it the runs of its tries with `removeRun`. Throws `task_running`, and
+   * `conflict` if another task depends on it.
    */
   async remove(named: Named, removeRun: (runId: string) => Promise<readonly string[]>): Promise<TaskDeleted> {
     const { id } = await this.#record(named)
@@ -153,12 +156,12 @@ export class Tasks {
     return { deleted: id, runs }
   }
 
-  /** Takes away tasks that have been over for so long, with their logs. Returns how many. */
+  /** Removes tasks that have been over since before that time, with their logs. Returns how many. */
   removeOver(before: string): Promise<number> {
     return this.#logs.removeOver(before)
   }
 
-  /** Whether a run is a try of a task that is still there. */
+  /** Reports whether a run is a try of a task that still exists. */
   async holds(run: Pick<RunRecord, 'blueprint' | 'workflow'>): Promise<boolean> {
     const id = taskOfRun(run)
     return id !== undefined && (await this.#options.store.get(id)) !== undefined
@@ -168,13 +171,13 @@ export class Tasks {
     return this.#options.store.list(query)
   }
 
-  /** Throws `task_not_found`, and `conflict` for an id that several specs have. */
+  /** Returns a task. Throws `task_not_found`, and `conflict` for an id that several specs have. */
   async get(named: Named): Promise<TaskRecord & LoadedTask> {
     const record = await this.#record(named)
     return { ...record, ...(await this.#logs.get(record.id)) }
   }
 
-  /** As they stand, and with what messages call them. */
+  /** Returns the dependencies with their states and their names in messages. */
   async dependencies({ spec }: LoadedTask): Promise<{ id: string; task_id: string; state: TaskState }[]> {
     const found = await Promise.all(spec.depends_on.map((id) => this.#options.store.get(id)))
     return found.flatMap((record) =>
@@ -182,17 +185,17 @@ export class Tasks {
     )
   }
 
-  /** As `TaskLogs.watch`, of a task that was looked up. */
+  /** Same as `TaskLogs.watch`, for a task that was looked up. */
   watch(id: string, after: number, signal?: AbortSignal): AsyncIterable<TaskEvent> {
     return this.#logs.watch(id, after, signal)
   }
 
-  /** Events there are now. */
+  /** Returns the present events. */
   events(id: string, after: number, limit: number): Promise<TaskEvent[]> {
     return this.#options.store.events(id, after, limit)
   }
 
-  /** Ends it and its run, and those that hang on it where that is asked. One that is final stays as it is. */
+  /** Ends the task with its run and, if asked, the tasks that depend on it. A final task stays unchanged. */
   async cancel(
     named: Named,
     { message, with_dependants }: { message?: string; with_dependants: boolean },
@@ -202,14 +205,17 @@ export class Tasks {
     const { by } = named
     for (const each of all)
       await this.#change(each, ({ fold, spec }) => {
-        // Those that hang on it may be another's.
+        // Tasks that depend on it may be somebody else's.
         if (isFinalTask(fold.state) || !maySeeTask(by, spec)) return []
         return [{ type: 'task.state', state: 'canceled', reason: 'canceled', message, by: by.owner }]
       })
     return await this.#record(named)
   }
 
-  /** Another try. Throws `task_running` where one is open or follows by itself, `conflict` where there is nothing to go on with. */
+  /**
+   * Starts another try. Throws `task_running` if one is open or will start by itself, and `conflict` if there is
+   * nothing to continue.
+   */
   async retry(named: Named, { from, prompt }: { from?: TaskStage; prompt?: string }): Promise<TaskRecord> {
     if (prompt !== undefined && from !== undefined && isBefore('implement', from))
       throw new ErrandError('bad_request', `body.prompt: no agent is asked from "${from}" on.`, {
@@ -234,7 +240,7 @@ export class Tasks {
     return await this.#record(named)
   }
 
-  /** Begins anew to feed back what is said against its pull request, or ends that. Throws `conflict` where there is none to be. */
+  /** Starts or ends the following of its pull request. Throws `conflict` if there is none and will be none. */
   async follow(named: Named, { follow }: { follow: boolean }): Promise<TaskRecord> {
     const { id } = await this.#record(named)
     const by = named.by.owner
@@ -249,12 +255,15 @@ export class Tasks {
     return await this.#record(named)
   }
 
-  /** A forge says that something has happened there: its pull requests are looked at now. Answers how many tasks they are of. */
+  /**
+   * Looks now at the pull requests where a forge says that something has happened. Returns how many tasks they belong
+   * to.
+   */
   wake(where: { host: string; path: string; number?: number }): number {
     return this.#review?.wake(where) ?? 0
   }
 
-  /** Answers what a person is asked. Throws `approval_not_pending`, and as `check` of the rules. */
+  /** Answers a question of the task to a person. Throws `approval_not_pending`, and as `check` of the rules does. */
   async approve(
     named: Named,
     answer: { step?: string; decision: 'approve' | 'reject'; comment?: string },
@@ -288,7 +297,7 @@ export class Tasks {
     return (await store.get(id))!
   }
 
-  /** Gives a prompt to the agent that is at it. Throws `no_input` where none is. */
+  /** Gives a prompt to the agent that works on the task. Throws `no_input` if there is none. */
   async prompt(
     named: Named,
     { prompt, input_id }: { prompt: string; input_id?: string },
@@ -303,7 +312,7 @@ export class Tasks {
     return { run_id: open_run, input_id: had }
   }
 
-  /** Takes the word of another system for how a task stands. Throws `bad_request`, `task_running`, `conflict`. */
+  /** Sets the state that another system reports. Throws `bad_request`, `task_running` or `conflict`. */
   async setStatus(named: Named, word: string, metadata?: Record<string, unknown>): Promise<TaskRecord> {
     const state = taskState(word)
     if (state === undefined)
@@ -315,7 +324,10 @@ export class Tasks {
     return (await this.#options.store.get(id))!
   }
 
-  /** The same event again, by its id or within a minute, changes nothing. Throws `body_too_large`, `quota_exceeded`. */
+  /**
+   * Adds an event. The same event again, by its id or within a minute, changes nothing. Throws `body_too_large` or
+   * `quota_exceeded`.
+   */
   async addEvent(
     named: Named,
     { event_type, data = null, event_id }: { event_type: string; data?: unknown; event_id?: string },
@@ -345,7 +357,7 @@ export class Tasks {
     return { task_id: own_id, event_id: made }
   }
 
-  /** False: the same type and address is known already. */
+  /** Adds an artifact. Returns false if one with the same type and address is known already. */
   async addArtifact(
     named: Named,
     artifact: { type: string; uri: string; size_bytes?: number },
@@ -365,7 +377,10 @@ export class Tasks {
     this.#conductor.look()
   }
 
-  /** `unknown`: how one is made that is not known, where this hub does so. `sees`: who else than its owner and admins finds it. */
+  /**
+   * Finds the record of a task. `unknown` creates a missing one, if this hub does that. `sees` lets others than its
+   * owner and admins find it.
+   */
   async #record(
     { by, ref }: Named,
     { unknown, sees }: { unknown?: { title: string }; sees?: (task: TaskRecord) => Promise<boolean> } = {},
@@ -404,7 +419,7 @@ export class Tasks {
     await this.#logs
       .create([{ ...fixed, task: parsed.data, depends_on: [], elsewhere: true, created_at }], owner)
       .catch((error) => {
-        // Two told of it at once.
+        // Two requests reported it at once.
         if (!(error instanceof ErrandError && error.code === 'task_exists')) throw error
       })
     const record = await store.find({ tenant, spec_name, own_id })
@@ -413,7 +428,7 @@ export class Tasks {
   }
 }
 
-/** The events that follow from another system's word. */
+/** Returns the events that result from another system's report. */
 function told(
   id: string,
   fold: TaskFold,
@@ -433,7 +448,10 @@ function told(
   return [event]
 }
 
-/** The agent goes on with what its work failed by; of the rest, what is not done by the kept work. */
+/**
+ * Returns the stage of a retry. If the failure was about the work, the agent continues; otherwise the retry does what
+ * the checkpoint has not done yet.
+ */
 function stageOfRetry({ reason, checkpoint, tries }: TaskFold): TaskStage {
   if (checkpoint === undefined) return 'check'
   const isOfTheWork = [

@@ -9,30 +9,31 @@ import { repositoryOf } from './new-tasks.ts'
 import { TOKEN_SECRETS } from './repository-tokens.ts'
 import type { TaskRun } from './task-conductor.ts'
 
-/** The secret that may hold the key of the model that the agent `builtin` asks. */
+/** Secret that may hold the key of the model that the agent `builtin` uses. */
 export const MODEL_KEY_SECRET = 'OPENAI_API_KEY'
 
 export interface TryWorkflowOptions {
   secrets: Pick<Secrets, 'firstSeen' | 'refusal'>
   /** The configured forges, by host. */
   forges?: { forgeOf(host: string): ConfiguredForge | undefined }
-  /** The runner group that runs for a repository go to. */
+  /** Gives the runner group for runs of a repository. */
   repositories: { groupOf(repository: string | undefined): string | undefined }
-  /** The hub's own playbooks, in their order. */
+  /** Returns the hub's own playbooks, in their order. */
   playbooks?: () => readonly Playbook[]
 }
 
 /**
- * The workflow of a task's try, with what the hub knows of it: the group that its repository goes to, the secret with the token for
- * that, and the one with the key of its model. Without the first its steps ask for nothing but what all may see; without the second
- * its agent has what its runner has. Throws `task_invalid` where the task names a secret that is not there.
+ * Returns the workflow of a task's try, with what the hub adds: the group of its repository, the secret with the
+ * repository's token, and the secret with the model's key. Without a token its steps can read only public data;
+ * without a key its agent uses what its runner has. Throws `task_invalid` if the task names a secret that does not
+ * exist.
  */
 export const tryWorkflow =
   ({ secrets, repositories, forges, playbooks }: TryWorkflowOptions): TaskRun =>
   async (task, { tenant, owner, ...ask }) => {
     const repository = repositoryName(task)
     const of = { tenant, owner, repository }
-    /** `server`: the secret is sent there. */
+    /** Finds a secret for the field. A secret that goes to `server` must be allowed there. */
     const find = async (
       field: 'git_token_env_var' | 'llm_api_key_env_var',
       names: readonly string[],
@@ -46,7 +47,7 @@ export const tryWorkflow =
       }
       const secret = await secrets.firstSeen(of, asked === undefined ? names : [asked], server)
       if (secret !== undefined) return { secret }
-      // The names that are usual are looked for as if nothing had been said.
+      // A usual name that is missing counts as not named at all.
       if (asked === undefined || names.includes(asked)) return undefined
       throw new ErrandError('task_invalid', `${field}: the hub has no secret ${asked}.`, {
         hint: `Keep it there: errand secrets set ${asked}`,
@@ -57,7 +58,7 @@ export const tryWorkflow =
     const forge = said && { kind: said.kind, api_url: said.api_url }
     const token = said?.app
       ? { app: { host: said.host, repository: address!.path } }
-      : // The token of a forge is no other's: where it is not there, the run is refused, with its name.
+      : // A forge's token has no substitute: without it the run is refused, and the refusal names it.
         said?.token === undefined || task.git_token_env_var !== undefined
         ? await find('git_token_env_var', TOKEN_SECRETS, repositoryOf(task) ?? '')
         : { secret: said.token }
@@ -71,12 +72,15 @@ function addressOf(task: Task): RepositoryAddress | undefined {
   try {
     return url === undefined ? undefined : repositoryAddress(url)
   } catch {
-    // It is no forge's: a folder, or what the first step refuses in its own words.
+    // It is not at a forge: it is a folder, or an address that the first step refuses with its own message.
     return undefined
   }
 }
 
-/** As settings and secrets of repositories name it, such as `acme/web`. Undefined where only a folder is given. */
+/**
+ * Returns the name that settings and secrets of repositories use, such as `acme/web`. Undefined if there is only a
+ * folder.
+ */
 export function repositoryName(task: Task): string | undefined {
   const url = repositoryOf(task)
   if (url === undefined) return undefined

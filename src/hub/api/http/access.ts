@@ -13,30 +13,30 @@ import { checkOrigin, cookieToken } from './session-cookie.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set but on public routes, and those for runners. */
+    /** Set except on public routes and on routes for runners. */
     identity: Identity
-    /** The identity is that of the cookie, and the request comes from a page of the hub's own. */
+    /** True if the identity is that of the cookie and the request comes from a page of the hub itself. */
     byCookie: boolean
-    /** The address that the request comes from, where proxies that are trusted say so: theirs does not count. */
+    /** Address that the request comes from. If trusted proxies name it, their own address does not count. */
     caller: string
-    /** Set on routes for runners: whose runner asks. */
+    /** Set on routes for runners: the tenant of the runner that asks. */
     runnerTenant: string
   }
   interface FastifyContextConfig {
-    /** Every route that is served is one of the table. */
+    /** The route's entry in the table; every served route has one. */
     route?: Route
   }
 }
 
 export interface AccessRules {
   auth: Auth
-  /** Names under which a proxy on this machine passes people on. */
+  /** Names under which a proxy on this machine passes requests on. */
   hosts: readonly string[]
-  /** Who is on this machine reads the hub's figures without a token. */
+  /** True if requests from this machine may read the hub's metrics without a token. */
   openMetrics: boolean
 }
 
-/** Before anything of a request is looked at: who it is, and whether that is enough. */
+/** Checks who sends a request, and whether that person may use the route, before anything else of it is looked at. */
 export function guard(app: ApiApp, rules: AccessRules): void {
   app.decorateRequest('identity', null as unknown as Identity)
   app.decorateRequest('runnerTenant', '')
@@ -59,7 +59,7 @@ export function guard(app: ApiApp, rules: AccessRules): void {
         },
       )
   })
-  // By now it is known whether the request is one: what is wrong with it is told to anybody who has a token.
+  // The request has been validated by now. Anybody with a token may learn what is wrong with it.
   app.addHook('preHandler', async ({ identity, routeOptions }) => {
     const { who, makes } = routeOptions.config.route ?? {}
     if (who === 'admin') needAdmin(identity)
@@ -67,7 +67,7 @@ export function guard(app: ApiApp, rules: AccessRules): void {
   })
 }
 
-/** By the token that was sent, else by the cookie: a page of another origin could have a browser send that one. */
+/** Identifies the sender by token, or else by cookie. A page of another origin could make a browser send the cookie. */
 async function identify(request: FastifyRequest, { auth, hosts }: AccessRules): Promise<void> {
   const token = bearer(request)
   const cookie = token === undefined ? cookieToken(request) : undefined
@@ -90,7 +90,7 @@ async function runnerTenant(auth: Auth, token: string | undefined): Promise<stri
   throw new ErrandError('unauthorized', runner.refused, { hint: 'Only runners read this.' })
 }
 
-/** Whether the request comes from this machine, and was passed on by no proxy. */
+/** Reports whether the request comes from this machine and no proxy passed it on. */
 function isLocal({ headers, socket }: FastifyRequest): boolean {
   const { remoteAddress = '', localAddress } = socket
   const loopback = /^(::ffff:)?127\.|^::1$/.test(remoteAddress)
@@ -98,7 +98,7 @@ function isLocal({ headers, socket }: FastifyRequest): boolean {
   return loopback && !passedOn && isSafeHost(headers.host, localAddress, [])
 }
 
-/** The token of a request, wherever this route takes it from. */
+/** Returns the token of a request, wherever this route takes it from. */
 export function bearer(request: FastifyRequest): string | undefined {
   const header = request.headers.authorization
   if (header !== undefined) {
@@ -126,7 +126,7 @@ export function needAdmin(identity: Identity): void {
     })
 }
 
-/** Whether it is a log-in by password, or that of the hub's own machine. */
+/** Reports whether the identity is a log-in by password, or that of the hub's own machine. */
 export const isLogin = ({ token }: Identity): boolean => token === undefined || token.as_login === true
 
 /** Throws `forbidden` for a token that was made without this permission. */
@@ -143,7 +143,7 @@ function needPermission(identity: Identity, permission: Permission): void {
   )
 }
 
-/** Throws `forbidden` for whoever is no operator of the hub. */
+/** Throws `forbidden` unless the user is an operator of the hub. */
 export function needOperator({ user }: Identity, what: string): void {
   if (user.tenant !== DEFAULT_TENANT)
     throw new ErrandError('forbidden', `${what} for the admins of the hub's first tenant.`, {
@@ -152,15 +152,15 @@ export function needOperator({ user }: Identity, what: string): void {
 }
 
 /**
- * Returns the id of a run whose client has chosen one. Ids are those of the whole hub: outside the first tenant the tenant's
- * tag follows, so that nobody learns from an answer which ids others have taken.
+ * Returns the id of a run whose client has chosen one. Ids are unique in the whole hub, so outside the first tenant
+ * the tenant's tag is appended. No answer then reveals which ids others have taken.
  */
 export const chosenRunId = ({ idTag }: Identity, given: string | undefined): string | undefined =>
   given === undefined || idTag === undefined ? given : `${given}-${idTag}`
 
 /**
- * A run to read: as `visibleRun`, also for those whom a step of it names as one who may answer it, and those with whom it
- * is shared.
+ * Returns a run that the sender may read. Allows everybody that `visibleRun` allows, those whom a step names as able
+ * to answer it, and those with whom it is shared.
  */
 export async function readableRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
   const record = await engine.get(runId)
@@ -170,7 +170,10 @@ export async function readableRun(engine: EngineFace, identity: Identity, runId:
   throw noRun(runId)
 }
 
-/** A run whose agent is to be prompted or answered: as `visibleRun`, also for those with whom it is shared to take part. */
+/**
+ * Returns a run whose agent the sender may prompt or answer. Allows everybody that `visibleRun` allows and those with
+ * whom it is shared to take part.
+ */
 export async function sharedRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
   const record = await engine.get(runId)
   const { user } = identity
@@ -179,8 +182,8 @@ export async function sharedRun(engine: EngineFace, identity: Identity, runId: s
 }
 
 /**
- * A run to change. Throws `run_not_found`, also where the run is another's: who may not see it does not learn that it exists;
- * and `forbidden` for those with whom it is shared.
+ * Returns a run that the sender may change. Throws `run_not_found` also for somebody else's run, so that others do
+ * not learn that it exists. Throws `forbidden` for those with whom it is shared.
  */
 export async function visibleRun(engine: EngineFace, identity: Identity, runId: string): Promise<RunRecord> {
   const record = await engine.get(runId)
@@ -208,9 +211,9 @@ const mayChange = (identity: Identity, record: RunRecord): boolean =>
   isAdmin(identity) || record.owner === identity.user.name
 
 /**
- * Whether a `Host` header cannot come from DNS rebinding: a web page whose own name was made to point at this
- * machine, so that its scripts count as of the same origin. Such a page sends its own name; an address or
- * `localhost` is no page's name, and one that came in from another machine met the hub where it was put on purpose.
+ * Reports whether a `Host` header cannot come from DNS rebinding. In that attack, a web page makes its own name point
+ * to this machine, so that its scripts count as same-origin. Such a page sends its own name, and an address or
+ * `localhost` cannot be one. A request from another machine reached an address that the hub was meant to listen on.
  */
 function isSafeHost(
   header: string | undefined,

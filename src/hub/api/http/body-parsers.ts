@@ -7,12 +7,15 @@ import { passedLimit } from '../../../platform/untrusted-input.ts'
 import type { ApiApp, ApiLimits } from '../api-context.ts'
 import { answerBrokenRequest } from './error-answers.ts'
 
-/** Deepest body that is taken: a deeper one is read, but cannot surely be gone through on the stack. */
+/** Limits the depth of a body. A deeper one can be parsed, but walking through it might overflow the stack. */
 const MOST_DEEP = 1_000
-/** Each may be a fault, which takes the processor longer than its bytes did. A workflow of 10,000 steps has about half as many. */
+/**
+ * Limits the entries of a body. Each may be a fault, which costs more time than its bytes did. A workflow of 10,000
+ * steps has about half as many.
+ */
 const MOST_ENTRIES = 100_000
 
-/** JSON, where an empty body is none; and YAML, which stands for `{yaml: <the text>}`. */
+/** Parses JSON, where an empty body counts as no body, and YAML, which stands for `{yaml: <the text>}`. */
 export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestMs'>): void {
   app.addHook('onRequest', async (request, reply) => arrivesWithin(request.raw, reply.raw, requestMs))
   // By then it is known that the sender may use the route.
@@ -29,7 +32,7 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
       void json(request, body as string, (error, value) => {
         if (error === null) {
           const refused = tooMuch(value)
-          // What follows goes through all of it once more.
+          // What follows walks through all of it once more.
           return later(() => done(refused, value))
         }
         const refused = refusedName(body as string)
@@ -42,7 +45,7 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
       })
     })
   })
-  // Read by the route, as they come.
+  // The route reads it as it arrives.
   app.addContentTypeParser('multipart/form-data', (request, payload, done) => {
     if (request.routeOptions.config.route?.form) return done(null, payload)
     done(
@@ -76,13 +79,13 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   )
 }
 
-/** From this length on, reading and checking a body may take long enough for others to notice. */
+/** Length of a text from which reading and checking it may delay other requests noticeably. */
 const LARGE_LENGTH = 64 * 1024
 
 /**
- * Returns how to go on with a body that has come: with large ones one by one, each in a round of the event loop of its own, so
- * that other requests are answered in between, and those of one user hold up no other user's. What `goOn` leaves for later has
- * another round, before the next body.
+ * Returns a function that continues with a body that has arrived. Large bodies are handled one by one, each in its
+ * own turn of the event loop, so that other requests are answered in between. Users take turns, so none delays the
+ * others. What `goOn` passes to `later` gets another turn, before the next body.
  */
 function takingTurns(): (request: FastifyRequest, body: string, goOn: (later: Later) => void) => void {
   const turns = new FairTurns(1)
@@ -105,7 +108,7 @@ type Later = (rest: () => void) => void
 
 const deadlines = new WeakMap<IncomingMessage, NodeJS.Timeout>()
 
-/** Ends the connection where the body has not come whole by then. */
+/** Ends the connection if the body has not arrived whole by then. */
 export function arrivesWithin(request: IncomingMessage, response: ServerResponse, ms: number): void {
   const { socket, headers } = request
   if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
@@ -120,7 +123,7 @@ export function arrivesWithin(request: IncomingMessage, response: ServerResponse
   request.once('close', () => clearTimeout(timer))
 }
 
-/** Ends the connection where no byte has come for so long, and not before. */
+/** Ends the connection once no byte has arrived for `ms`, and not before. */
 function arrivesSteadily(request: IncomingMessage, ms: number): void {
   clearTimeout(deadlines.get(request))
   request.setTimeout(ms, () => request.socket.destroy())
@@ -143,15 +146,15 @@ const tooDeep = (): ErrandError =>
     hint: 'Send it flatter: what is deep may stand in a text.',
   })
 
-/** A parser's message without the part of the body that it shows: a body may hold a secret. */
+/** Removes the part of the body from a parser's message: a body may contain a secret. */
 const withoutBody = (message: string): string =>
   message.replace(/, (\.\.\.)?".*"(\.\.\.)? is not valid JSON$/s, '')
 
 const SHOWN_CHARACTERS = 200
 
 /**
- * Of a body that Fastify's parser refuses though it is JSON: the name that it takes for an attack, and where that stands.
- * Undefined: it is no JSON.
+ * Explains why Fastify's parser refuses a body that is JSON: it names the key that it takes for an attack, and where
+ * that is. Returns undefined if the body is not JSON.
  */
 function refusedName(body: string): ErrandError | undefined {
   try {

@@ -6,18 +6,18 @@ import type { Log } from '../../../platform/log.ts'
 import type { ApiApp } from '../api-context.ts'
 
 const TOO_LARGE = 'FST_ERR_CTP_BODY_TOO_LARGE'
-/** Of a body that is not taken: so much is read, for so long, so that its sender gets to the answer. */
+/** Bytes of a refused body that are still read, so that its sender gets to read the answer. */
 const READ_AWAY_BYTES = 256 * 1024 * 1024
-/** The same of whoever has sent no token. */
+/** Smaller limit for senders without a token. */
 const READ_AWAY_OF_STRANGERS_BYTES = 8 * 1024 * 1024
 const READ_AWAY_MS = 30_000
 
-/** Every error leaves in one shape, whoever threw it. */
+/** Sends every error in one shape, whatever threw it. */
 export function answerErrors(
   app: ApiApp,
   options: {
     log: Log
-    /** Answers in its own way a request for what is not there; undefined: it does not. */
+    /** Answers a request for a path with no route in its own way, or returns undefined if it does not. */
     nothingAt?(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined>
   },
 ): void {
@@ -42,7 +42,7 @@ export function answerErrors(
     })
   }
   app.setNotFoundHandler(answerNothing)
-  // Before a body is read, which nobody has asked for.
+  // Answered before the body is read, because no route wants it.
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) return await answerNothing(request, reply)
   })
@@ -52,7 +52,7 @@ export function sendError(...of: Parameters<typeof errorText>): FastifyReply {
   return of[2].send(errorText(...of))
 }
 
-/** The body of the answer; its status and headers are set. */
+/** Sets status and headers, and returns the body of the answer. */
 function errorText(
   error: FastifyError | ErrandError,
   request: FastifyRequest,
@@ -60,7 +60,7 @@ function errorText(
   options: { log: Log },
 ): string {
   const known = error instanceof ErrandError ? error : translate(error, request.routeOptions.bodyLimit)
-  // That a run failed is no failure of the hub.
+  // A failed run is no failure of the hub.
   if (known === undefined || (known.status >= 500 && known.code !== 'run_failed')) {
     const where = `${request.method} ${request.routeOptions.url ?? 'unknown route'}`
     options.log(`request ${request.id}: ${where} failed: ${traceOf(error)}`, {
@@ -83,7 +83,7 @@ function errorText(
   return JSON.stringify(told.toBody())
 }
 
-/** For what is not even HTTP. */
+/** Answers data that is not valid HTTP. */
 export function answerBrokenRequest(error: Pick<NodeJS.ErrnoException, 'code'>, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
   const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
@@ -99,8 +99,8 @@ export function answerBrokenRequest(error: Pick<NodeJS.ErrnoException, 'code'>, 
 }
 
 /**
- * Answers while the body is still on its way. A connection that is closed with bytes unread is reset, and the answer
- * may be lost with it: so the rest is read away, within bounds, before the end.
+ * Answers while the body is still arriving. Closing a connection with unread bytes resets it, and the answer may be
+ * lost. So the hub first reads and drops the rest, within limits.
  */
 async function answerUnread(
   { raw: request, routeOptions }: FastifyRequest,
@@ -153,7 +153,7 @@ function translate(error: FastifyError, bodyBytes: number | undefined): ErrandEr
   return new ErrandError('bad_request', error.message, { cause: error })
 }
 
-/** With its causes; the request's own text is not in it. */
+/** Returns the stack of an error with its causes. The text of the request is not in it. */
 function traceOf(error: Error): string {
   const cause = error.cause instanceof Error ? `\ncaused by: ${error.cause.stack ?? error.cause.message}` : ''
   return (error.stack ?? error.message) + cause

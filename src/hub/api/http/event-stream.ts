@@ -6,20 +6,20 @@ import { bearer } from './access.ts'
 import type { PacedResponse } from './paced-response.ts'
 import { cookieToken } from './session-cookie.ts'
 
-/** A stream, in words for the log and the reader. */
+/** Describes a stream for the log and the reader. */
 interface Streamed {
   what: 'events' | 'log'
-  /** Absent: it is of many runs. */
+  /** Absent if the stream covers many runs. */
   runId?: string
-  /** Tells a reader that was too slow how to go on. */
+  /** Tells a reader that was too slow how to continue. */
   goOn: string
-  /** Rejects where this user, as it is now, may not see it. */
+  /** Rejects if the user may no longer see the stream. */
   allow(identity: Identity): Promise<unknown>
 }
 
 /**
- * Server-Sent Events as `send` writes them: with keep-alives, and ended by an error event where the reader takes nothing,
- * where its user may not see it any more, and where `send` throws.
+ * Sends what `send` writes as Server-Sent Events, with keep-alives. The stream ends with an error event if the reader
+ * takes nothing, if its user may no longer see it, or if `send` throws.
  */
 export async function sendEventStream(
   context: ApiContext,
@@ -59,7 +59,7 @@ export async function sendEventStream(
   }
 }
 
-/** Throws `rate_limited` where the user has too many already. */
+/** Opens a stream. Throws `rate_limited` if the user has too many already. */
 export function openStream(
   { streams }: ApiContext,
   { identity }: FastifyRequest,
@@ -73,7 +73,7 @@ export function openStream(
     ...(reply.getHeaders() as Record<string, string>),
     'content-type': contentType,
     'cache-control': 'no-store',
-    // Or nginx would hold events back.
+    // Otherwise nginx would hold events back.
     'x-accel-buffering': 'no',
   })
   reply.raw.flushHeaders()

@@ -2,19 +2,19 @@ import type { Readable } from 'node:stream'
 import { Busboy, type BusboyInstance } from '@fastify/busboy'
 import { ErrandError, messageOf } from '../../../contract/errors.ts'
 
-/** A form that brings one file, named `file`. */
+/** A form with one file, named `file`. */
 export interface ReadForm<Received> {
   file: Received
-  /** As its sender names it, without folders; empty where it does not. */
+  /** Name that the sender gave, without folders; empty if none. */
   name: string
   media_type: string
   fields: ReadonlyMap<string, string>
 }
 
-/** Takes the file while it comes. */
+/** Receives the file while it arrives. */
 export interface FileReceiver<Received> {
   receive(content: Readable): Promise<Received>
-  /** The rest of the form was none. */
+  /** Called when the rest of the form was invalid. */
   discard(received: Received): Promise<void>
 }
 
@@ -22,9 +22,9 @@ const MAX_FIELD_BYTES = 64 * 1024
 const MAX_FIELDS = 20
 
 /**
- * Reads a form (RFC 7578) as it comes: the file goes to who receives it, piece by piece, wherever in the form it stands. Throws
- * `bad_request` for what is no form, has no file or several, or a field over 64 KiB, and what the receiver throws; the rest of
- * `body` is unread then.
+ * Reads a form (RFC 7578) while it arrives. The file is passed to the receiver piece by piece, wherever in the form
+ * it is. Throws `bad_request` if it is no form, has no file or several, or has a field over 64 KiB; also throws what
+ * the receiver throws. The rest of `body` is unread then.
  */
 export async function readForm<Received>(
   body: Readable,
@@ -47,7 +47,7 @@ export async function readForm<Received>(
       over.reject(noForm(found === undefined ? `It has a file "${field}"` : 'It has two files'))
       return
     }
-    // Told by the receiver, or, once it has all, by the parser.
+    // The receiver reports errors, or, once it has everything, the parser.
     content.on('error', () => {})
     const file = receive(content)
     file.catch(over.reject)

@@ -92,7 +92,7 @@ test('nothing is read of a body for an address at which there is nothing', async
   assert.equal(error.code, 'not_found')
 })
 
-/** Says how long its body is, sends the start of it, and answers what comes back meanwhile. */
+/** Announces the length of its body, sends the start of it, and returns what comes back in the meantime. */
 async function announced(url: string, method: string, bytes: number) {
   const call = request(url, {
     method,
@@ -101,7 +101,7 @@ async function announced(url: string, method: string, bytes: number) {
   const answered = once(call, 'response')
   call.write('{"username": "')
   const [answer] = await answered
-  // The answer is there before its connection ends: the hub reads on for a while, so that its sender sees it.
+  // The answer arrives before the connection ends: the hub reads on for a while, so that the sender sees it.
   const [body] = await once(answer, 'data')
   call.destroy()
   return { status: answer.statusCode as number, error: JSON.parse(String(body)).error }

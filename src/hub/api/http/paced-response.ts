@@ -2,12 +2,12 @@ import type { ServerResponse } from 'node:http'
 import { ErrandError } from '../../../contract/errors.ts'
 import { FairTurns } from '../../../platform/fair-turns.ts'
 
-/** After the last words to a reader: time for them to arrive, if it does read. */
+/** Milliseconds that the last words have to arrive, if the reader still reads. */
 const LAST_WORDS_MS = 1_000
 
 /**
- * A response written at the pace of its reader: nothing is kept for it beyond the socket's buffers. A reader that
- * takes not one byte for `slowMs` is cut off.
+ * Writes a response at the pace of its reader. It buffers nothing beyond the socket's buffers. A reader that takes no
+ * byte for `slowMs` is cut off.
  */
 export class PacedResponse {
   readonly #response: ServerResponse
@@ -16,21 +16,24 @@ export class PacedResponse {
   #wake: (() => void) | undefined
   #ended = false
 
-  /** Without words for a slow reader, a response that is cut short is broken off: the reader must not take it for whole. */
+  /**
+   * Without `slowWords`, cutting a response short breaks the connection, so that the reader does not take it as
+   * complete.
+   */
   constructor(response: ServerResponse, options: { slowMs: number; slowWords?: string }) {
     this.#response = response
     this.#slowWords = options.slowWords
     response.once('close', () => this.#leave())
     response.on('drain', () => this.#resume())
     response.on('error', () => response.destroy())
-    // Node's socket timeout starts anew whenever the kernel has taken a part of what waits.
+    // Node's socket timeout restarts whenever the kernel has taken a part of what waits.
     response.setTimeout(options.slowMs, () => {
       if (this.#ended) response.destroy()
       else if (this.#wake === undefined) return
       else if (this.#slowWords === undefined) response.destroy()
       else this.finish(this.#slowWords)
     })
-    // Its reader left before there was anything to write: no further event tells so.
+    // The reader left before there was anything to write, and no later event would say so.
     if (response.destroyed) this.#leave()
   }
 
@@ -39,14 +42,12 @@ export class PacedResponse {
     return this.#gone.signal
   }
 
-  /**
-   * Whether the answer waits for its reader: a keep-alive would wait too, and hide that the reader is gone.
-   */
+  /** True while the answer waits for its reader. A keep-alive would wait too, and hide that the reader is gone. */
   get waiting(): boolean {
     return this.#wake !== undefined
   }
 
-  /** Answers a promise only where the reader must be waited for. After `gone` it does nothing. */
+  /** Writes a chunk. Returns a promise only if the caller must wait for the reader. A no-op after `gone`. */
   write(chunk: string | Uint8Array): Promise<void> | undefined {
     if (this.gone.aborted || this.#response.write(chunk)) return undefined
     return new Promise((resolve) => {
@@ -54,7 +55,7 @@ export class PacedResponse {
     })
   }
 
-  /** The last words. A reader that does not take them soon is not waited for. */
+  /** Writes the last words and ends. It does not wait long for the reader to take them. */
   finish(words = ''): void {
     if (this.gone.aborted) return
     this.#leave()
@@ -63,14 +64,14 @@ export class PacedResponse {
     this.#response.once('close', () => clearTimeout(late))
   }
 
-  /** All is written: the reader gets the time it needs for what is on its way. */
+  /** Ends a complete response. The reader gets the time that it needs for what is on its way. */
   end(chunk = ''): void {
     if (this.#ended) return
     this.#ended = true
     this.#response.end(chunk)
   }
 
-  /** The hub stops: what is ended may still arrive, and the connection is not kept. */
+  /** Ends because the hub stops: what was written may still arrive, and the connection closes. */
   close(): void {
     const { socket } = this.#response
     this.#response.once('finish', () => socket?.destroySoon())
@@ -78,7 +79,7 @@ export class PacedResponse {
     else this.finish()
   }
 
-  /** Breaks off: what was promised (a length) cannot be kept. */
+  /** Breaks the connection, because a promise such as the length cannot be kept. */
   destroy(): void {
     this.#response.destroy()
   }
@@ -95,22 +96,22 @@ export class PacedResponse {
   }
 }
 
-/** Two at once: they share libuv's four threads with every file operation of the hub. */
+/** Limits concurrent reads to two: they share libuv's four threads with all file operations of the hub. */
 const READS_AT_ONCE = 2
 
-/** The streams that are open: the hub can end them when it stops, and no user has more than a user may. */
+/** Tracks the open streams, so that the hub can end them when it stops and no user has too many. */
 export class PacedResponses {
   readonly #open = new Map<PacedResponse, string>()
   readonly #limits: { slowReaderMs: number; readersPerUser: number }
   #closed = false
-  /** Reads for the streams are made in turns, by user. */
+  /** Makes users take turns in reading for their streams. */
   readonly turns = new FairTurns(READS_AT_ONCE)
 
   constructor(limits: { slowReaderMs: number; readersPerUser: number }) {
     this.#limits = limits
   }
 
-  /** Throws `rate_limited` where the user has as many streams as a user may; to be asked before the answer begins. */
+  /** Throws `rate_limited` if the user has as many streams as allowed. Call it before the answer begins. */
   admit(user: string): void {
     const { readersPerUser } = this.#limits
     let open = 0
@@ -131,12 +132,12 @@ export class PacedResponses {
     if (paced.gone.aborted) return paced
     this.#open.set(paced, user)
     response.once('close', () => this.#open.delete(paced))
-    // What was asked for before the hub began to stop.
+    // It was requested before the hub began to stop.
     if (this.#closed) paced.close()
     return paced
   }
 
-  /** Before a reader costs anything: those of another user come in between. */
+  /** Waits until other users had their turn; called before a reader costs anything. */
   async turn(user: string): Promise<void> {
     using _turn = await this.turns.take(user)
   }
@@ -145,7 +146,7 @@ export class PacedResponses {
     return this.#open.size
   }
 
-  /** Ends those that are open, and each that is still opened. */
+  /** Ends the open streams, and each one that is still opened later. */
   close(): void {
     this.#closed = true
     for (const paced of this.#open.keys()) paced.close()

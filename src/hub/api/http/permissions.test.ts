@@ -11,12 +11,14 @@ import { Permission } from '../../../contract/account-api.ts'
 import type { Route } from '../../../contract/routes/route.ts'
 import { type RouteName, routes } from '../../../contract/routes/table.ts'
 
-/** Everything that lets somebody in, or that outlives who has set it; without what only ends or is noted. */
+/**
+ * Selects everything that grants access or outlives the person who set it, but nothing that only revokes or records.
+ */
 const lasting = [
   'SELECT * FROM users',
   'SELECT id, name, user_id, tenant, scope, token_sha256, expires_at, runner_group, runner_id, allow, made_by, as_login FROM tokens',
   'SELECT * FROM sessions',
-  // Those of one run go with it.
+  // Secrets of one run are deleted with it.
   "SELECT * FROM secrets WHERE scope <> 'run'",
   'SELECT id, user_id, kind, name, target FROM places',
 ]
@@ -70,11 +72,14 @@ test('no route makes a token, a user or a secret for a token without that permis
   assert.deepEqual([...new Set(seen)].sort(), [...Permission.options].sort())
 })
 
-/** Buffers as they are compared. */
+/** Converts buffers to a form that can be compared. */
 const bytes = (_key: string, value: unknown): unknown =>
   value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value
 
-/** Routes that change something, take or answer what looks like a credential or a right, and need no permission for a reason. */
+/**
+ * Routes that change something, or handle what looks like a credential or right, but need no permission; each with
+ * the reason.
+ */
 const withoutPermission: Partial<Record<RouteName, string>> = {
   'POST /api/auth/login': 'takes the password',
   'POST /api/auth/password': 'takes the password',
@@ -88,7 +93,7 @@ const withoutPermission: Partial<Record<RouteName, string>> = {
   'DELETE /api/runs/:id/shares': 'takes a right away',
 }
 
-/** Names of all properties in a schema, at any depth. */
+/** Collects the names of all properties in a schema, at any depth. */
 function propertiesOf(schema: unknown, found = new Set<string>()): Set<string> {
   if (typeof schema !== 'object' || schema === null) return found
   const { properties } = schema as { properties?: object }
@@ -148,7 +153,7 @@ test('what a token makes ends no later than the token, and with it, at any remov
   for (const token of [short, first.token, second.token, sooner.token]) assert.equal(await status(token), 401)
   assert.deepEqual([await isRunner(runner.token), await isRunner(enrolled.token)], [false, false])
   assert.equal((await make(first.token, { name: 'late' })).json.error.code, 'token_revoked')
-  // A log-in binds nothing.
+  // A log-in is not bound by these limits.
   const free = (await make(boss.token, { name: 'free', expires_in_seconds: null })).json
   assert.deepEqual([free.expires_at, free.made_by], [undefined, undefined])
 })

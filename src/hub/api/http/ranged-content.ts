@@ -11,13 +11,13 @@ export interface RangedContent {
   range: string | undefined
   onlyHead: boolean
   headers: Record<string, string>
-  /** Its name in messages: `The output`. */
+  /** Name of the content in messages, such as `The output`. */
   name: string
-  /** The bytes from start (inclusive) to end (exclusive). */
+  /** Returns the bytes from start (inclusive) to end (exclusive). */
   read(start: number, end: number): AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>
 }
 
-/** Answers bytes of a known length, whole or the range that is asked for, at the pace of their reader. */
+/** Sends bytes of a known length, either all or the requested range, at the pace of their reader. */
 export async function sendRange(
   reply: FastifyReply,
   { user, length, range: header, onlyHead, headers, name, read }: RangedContent,
@@ -33,7 +33,7 @@ export async function sendRange(
   }
   const { start, end } = range ?? { start: 0, end: length }
   if (!onlyHead) streams.admit(user)
-  // Before the head: what cannot be read is told by the status.
+  // Opened before the head is sent, so that the status can report content that cannot be read.
   const pieces = onlyHead ? undefined : await read(start, end)
   reply.hijack()
   reply.raw.writeHead(range === undefined ? 200 : 206, {
@@ -62,8 +62,8 @@ export async function sendRange(
 }
 
 /**
- * One range of a `Range` header as start (inclusive) and end (exclusive). Nothing for what is no range of bytes,
- * or several: RFC 9110 has those answered with the whole.
+ * Returns the one range of a `Range` header as start (inclusive) and end (exclusive). Returns undefined if the header
+ * has no byte range or several: RFC 9110 allows answering those with the whole content.
  */
 function readRange(
   header: string | undefined,

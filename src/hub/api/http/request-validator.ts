@@ -12,15 +12,18 @@ import {
   unknownKey,
 } from '../../../engine/workflow-file/sentences.ts'
 
-/** Fastify's names of the parts of a request, and ours. */
+/** Maps Fastify's names of the parts of a request to ours. */
 const places: Readonly<Record<string, string>> = { querystring: 'query' }
 
-/** Checks a part of a request by its schema; what is wrong with it is told in sentences, the first of them in `details`. */
+/**
+ * Checks a part of a request by its schema. Problems are reported in sentences: the first in the message, all in
+ * `details`.
+ */
 export const requestValidator: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart = 'body' }) => {
   const place = places[httpPart] ?? httpPart
   return (given: unknown) => {
     try {
-      // Fastify hands over a missing body as null.
+      // Fastify passes a missing body as null.
       return { value: checked(schema, httpPart === 'body' ? (given ?? undefined) : given, place) }
     } catch (error) {
       return { error: error as Error }
@@ -28,7 +31,7 @@ export const requestValidator: FastifySchemaCompiler<z.ZodType> = ({ schema, htt
   }
 }
 
-/** The value as the schema makes it. Throws `bad_request` with `place` and what is to stand there. */
+/** Returns the value as the schema converts it. Throws `bad_request` with `place` and what is expected there. */
 export function checked<S extends z.ZodType>(schema: S, value: unknown, place: string): z.output<S> {
   const parsed = safeParse(schema, value)
   if (parsed.success) return parsed.data as z.output<S>
@@ -47,7 +50,7 @@ interface Told {
 function told(place: string, { path, at, says, hint, expected }: Finding, schema: z.ZodType): Told {
   const field = `${place}${path.length === 0 || typeof path[0] === 'number' ? '' : '.'}${formatPath(path)}`
   const message = says === unknownKey ? 'is not known here' : says
-  // Hints about values speak of YAML.
+  // Hints about values are about YAML.
   const meant =
     at === 'key'
       ? typeof hint === 'function'
@@ -61,7 +64,7 @@ function told(place: string, { path, at, says, hint, expected }: Finding, schema
   }
 }
 
-/** Of each kind of value that JSON has. */
+/** An example of each kind of JSON value. */
 const examples: Readonly<Record<string, unknown>> = {
   string: 'text',
   number: 1,

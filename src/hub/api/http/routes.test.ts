@@ -7,7 +7,7 @@ import { type RouteName, routes } from '../../../contract/routes/table.ts'
 import type { RunRecord } from '../../../contract/run.ts'
 import { tokenSha256 } from '../../auth/tokens.ts'
 
-/** Of the session or password that is sent, which the tokens here are not. */
+/** Routes about the session or password that is sent. The tokens here are neither. */
 const ofTheLogin: readonly RouteName[] = ['POST /api/auth/logout', 'POST /api/auth/password']
 
 const ofOperators: readonly RouteName[] = [
@@ -59,12 +59,12 @@ test('every route is open to the right token alone, and tells another tenant not
         }
       if (who === 'runner') continue
 
-      // It has no end; tests of its own say what it tells whom.
+      // It does not end; its own tests check what it sends to whom.
       if (name === 'GET /api/events') continue
       const answer = await hub.call(method, url, eve.token, body, headers)
       if (ofTheLogin.includes(name)) assert.ok([400, 401].includes(answer.status), `${name}: ${answer.text}`)
       else if (who === 'metrics') assert.equal(answer.status, 403, name)
-      // Of the hub's operators, who are of the first tenant.
+      // These routes are only for the hub's operators, who are in the first tenant.
       else if (ofOperators.includes(name)) assert.equal(answer.status, 403, name)
       // The tenant has no runner.
       else if (name === 'POST /api/pool/slots/allocate') assert.equal(answer.status, 503, name)
@@ -81,7 +81,7 @@ test('every route is open to the right token alone, and tells another tenant not
         assert.deepEqual([answer.status, absent.status], [404, 404], name)
         assert.equal(answer.text.replaceAll(ids[thing], 'NOBODY_HERE'), absent.text, name)
       }
-      // Nor does another user of the tenant learn of a run or a bot.
+      // Another user of the tenant must not learn of a run or a bot either.
       if (
         thing === 'run' ||
         thing === 'task' ||
@@ -163,7 +163,7 @@ test('that an id, a key or a name is taken in another tenant shows in no answer'
   const hub = await testingHub(t)
   const [ann, eve] = [await hub.user('ann', 'admin'), await hub.user('eve', 'admin', 'elsewhere')]
   const put = { 'content-type': 'application/gzip' }
-  // Of one name, so that an answer by the name alone would be another's.
+  // A user with the same name, so that an answer selected by name alone would belong to another.
   const twin = await hub.user('twin', 'user', 'elsewhere')
   await hub.accounts.createUser({ ...twin, id: 'user_twin_here', tenant: 'default' })
   const own = await hub.tokenOf('user_twin_here', 'api')
@@ -274,7 +274,7 @@ test('the documentation can be read, and names what a body holds', async (t) => 
   assert.equal(page.status, 200)
   assert.match(page.text, /swagger-ui/)
   assert.equal((await hub.call('GET', '/docs/static/swagger-ui.css')).status, 200)
-  // Over http on other machines too: nothing tells a browser to ask for https.
+  // The page is served over http to other machines too, so nothing may tell a browser to use https.
   const policy = page.headers.get('content-security-policy')!
   assert.match(policy, /default-src 'self'.*script-src 'self'/)
   assert.ok(!policy.includes('upgrade-insecure-requests'), policy)

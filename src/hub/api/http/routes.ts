@@ -12,18 +12,18 @@ import type { ApiApp } from '../api-context.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The methods that some route takes at this path. */
+    /** Returns the methods that any route takes at this path. */
     methodsOf(path: string): string[]
-    /** Every route that is served: `GET /api/runs/:id`. */
+    /** Returns the name of every served route, such as `GET /api/runs/:id`. */
     routeNames(): string[]
   }
 }
 
-/** A request whose sender may use the route, and whose parts are as its schemas make them. */
+/** A request whose sender may use the route, with its parts converted by its schemas. */
 type RequestOf<R extends Route> = FastifyRequest & {
   [P in 'params' | 'query' | 'headers' | 'body']: z.output<Taken<R, P>>
 }
-/** A stream is sent by the handler itself, or answered as one. */
+/** Body type of an answer. A stream is sent by the handler itself or returned. */
 type BodyOf<R extends Route> =
   | z.input<JsonAnswers<R>>
   | (R['answers'][keyof R['answers']] extends z.ZodType ? never : Readable | FastifyReply | undefined)
@@ -33,11 +33,11 @@ type Handle<R extends Route> = (request: RequestOf<R>, reply: FastifyReply) => B
 export type Handlers = {
   [N in RouteName]:
     | Handle<Routes[N]>
-    /** `refuse`: answers a request that could not be read, or was not as its schemas say. */
+    /** `refuse` answers a request that could not be read or did not match its schemas. */
     | { handle: Handle<Routes[N]>; refuse(error: Error, reply: FastifyReply): unknown }
 }
 
-/** Puts the routes of the table to the handlers of their names. */
+/** Connects the routes of the table with the handlers of the same name. */
 export function registerRoutes(app: ApiApp, handlers: Handlers): void {
   rememberRoutes(app)
   for (const [name, route] of Object.entries<Route>(routes)) {
@@ -60,13 +60,13 @@ export function registerRoutes(app: ApiApp, handlers: Handlers): void {
   }
 }
 
-/** Such as `GET /api/runs/:id`. */
+/** Splits a name such as `GET /api/runs/:id`. */
 export function addressOf(name: string): { method: string; url: string } {
   const [method, url] = name.split(' ') as [string, string]
   return { method, url }
 }
 
-/** The schemas of a route, and what else its documentation says. */
+/** Returns the schemas of a route and the rest of its documentation. */
 export function schemaOf({ who, tag, summary, params, query, headers, body, answers }: Route): FastifySchema {
   if (tag === undefined) return { hide: true }
   return {
@@ -81,7 +81,7 @@ export function schemaOf({ who, tag, summary, params, query, headers, body, answ
   }
 }
 
-/** To tell a wrong method from a wrong path. */
+/** Remembers the routes, to tell a wrong method from a wrong path. */
 function rememberRoutes(app: ApiApp): void {
   const known: { url: string; pattern: RegExp; methods: string[] }[] = []
   app.addHook('onRoute', ({ url, method }) => {

@@ -5,17 +5,17 @@ import type { BuiltPage } from '../../page/built-page.ts'
 const NAME = 'errand_session'
 const BROWSER = 'errand_browser'
 
-/** How long a browser is known, without a login; browsers take no longer time. */
+/** Seconds that a browser is recognized without a login. Browsers allow no longer time. */
 const BROWSER_SECONDS = 400 * 24 * 60 * 60
 
 type Asked = Pick<FastifyRequest, 'headers'>
 type Served = Pick<BuiltPage, 'basePath'> | undefined
 
-/** The session that the request's cookie holds, where it is one: an API token has no business there. */
+/** Returns the session in the request's cookie. An API token in it is ignored. */
 export const cookieToken = (request: Asked): string | undefined =>
   cookieNamed(request, NAME, /^[\w-]+\.[\w-]+\.[\w-]+$/)
 
-/** The mark of a browser that somebody has logged in with, as it was sent. */
+/** Returns the mark of a browser in which somebody has logged in, as it was sent. */
 export const browserMark = (request: Asked): string | undefined =>
   cookieNamed(request, BROWSER, /^[\w-]{22}\.[\w-]{43}$/)
 
@@ -29,7 +29,7 @@ function cookieNamed({ headers: { cookie = '' } }: Asked, name: string, form: Re
   return undefined
 }
 
-/** The `Set-Cookie` that hands out a session, or takes it back. */
+/** Returns the `Set-Cookie` header that sets or clears the session. */
 export function sessionCookie(
   request: Asked,
   { token = '', expires_at, page }: { token?: string; expires_at?: string; page?: Served },
@@ -39,11 +39,14 @@ export function sessionCookie(
   return cookieText(request, { name: NAME, value: token, seconds, page })
 }
 
-/** The `Set-Cookie` by which a browser is known later; it outlives the session, and opens nothing. */
+/** Returns the `Set-Cookie` header that marks a browser. The mark outlives the session and grants no access. */
 export const browserCookie = (request: Asked, { mark, page }: { mark: string; page?: Served }): string =>
   cookieText(request, { name: BROWSER, value: mark, seconds: BROWSER_SECONDS, page })
 
-/** Writes a cookie, with `Secure` if the browser says that it speaks https: the hub itself speaks http, also behind a proxy. */
+/**
+ * Formats a cookie, with `Secure` if the browser says that it uses https. The hub itself speaks http, also behind a
+ * proxy.
+ */
 function cookieText(
   { headers: { origin } }: Asked,
   { name, value, seconds, page }: { name: string; value: string; seconds: number; page?: Served },
@@ -54,8 +57,8 @@ function cookieText(
 }
 
 /**
- * Throws `forbidden` where a browser says that another page than the hub's own sends the request. `Sec-Fetch-Site` counts
- * before `Origin`, which is compared with the host: a proxy may pass on another one. A program sends neither.
+ * Throws `forbidden` if the browser says that a page other than the hub's own sends the request. `Sec-Fetch-Site` has
+ * priority over `Origin`, which is compared with the host that a proxy may have changed. Programs send neither.
  */
 export function checkOrigin({ headers }: Pick<FastifyRequest, 'headers'>, hosts: readonly string[]): void {
   const { 'sec-fetch-site': site, origin, host } = headers

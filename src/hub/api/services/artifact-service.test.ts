@@ -33,7 +33,7 @@ async function storing(t: TestContext, options: Parameters<typeof testingHub>[1]
   return { ...hub, ann, bob, far, boss, client, post, raw, get }
 }
 
-/** Parts in this order, with a file after its fields or before. */
+/** Builds a form with the parts in this order: the file comes after its fields or before. */
 function formOf(...parts: [string, string | Blob, string?][]): FormData {
   const form = new FormData()
   for (const [name, value, file] of parts)
@@ -65,7 +65,7 @@ test('a file that is stored as older systems do is fetched by its URI, whole, by
   }
   assert.equal((await fetch(`${url}/api/store/artifacts/${id}`)).status, 401)
 
-  // The same is the same, whoever sends it twice or at once; another name, task, content or user is another.
+  // Equal uploads are one artifact, even if sent twice or at once. Another name, task, content or user makes another.
   const again = (more: object, token = ann.token) =>
     client(token).put({ ...file, metadata: { task_id: '7' }, ...more })
   const same = await Promise.all([again({}), again({}), again({ type: 'log' })])
@@ -138,7 +138,7 @@ test('what is no such form is refused, and leaves nothing behind', async (t) => 
     415,
   )
 
-  // Quotas: of a task, and of a user over all tasks.
+  // Quotas count per task, and per user over all tasks.
   const store = (task: number, text: string) =>
     post(text, { query: `?name=${text[0]}&task_id=${task}`, headers: raw })
   assert.equal((await store(1, 'a'.repeat(100))).status, 201)
@@ -148,7 +148,7 @@ test('what is no such form is refused, and leaves nothing behind', async (t) => 
   const ofUser = await store(3, 'd'.repeat(30))
   assert.deepEqual([ofUser.status, ofUser.json.error.code], [409, 'quota_exceeded'])
 
-  // A sender that goes away in mid-file.
+  // A sender that disconnects in the middle of a file.
   const { port } = app.server.address() as { port: number }
   const socket = connect(port, '127.0.0.1')
   socket.write(

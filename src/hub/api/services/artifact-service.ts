@@ -12,14 +12,14 @@ import { checked } from '../http/request-validator.ts'
 import type { Handlers } from '../http/routes.ts'
 import { askerOf } from '../tasks.ts'
 
-/** Of metadata. */
+/** Limits the depth of metadata. */
 const MOST_DEEP = 100
 const ANY = 'application/octet-stream'
-/** Files that a user may be sending at a time. */
+/** Limits the files that a user may be uploading at once. */
 const MOST_AT_ONCE = 16
 const uriOf = (id: string) => ({ uri: `errand://artifact/${id}` })
 
-/** The artifact store, in the path and fields that older systems know. */
+/** Serves the artifact store with the path and fields that older systems know. */
 export function artifactServiceHandlers({ stored, contents, streams, log }: ApiContext) {
   const comings = new Comings()
   const receive = (content: Readable) => contents.receive(content)
@@ -79,7 +79,7 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
     body: Readable,
     contentType: string,
   ): Promise<{ received: Received; told(): ToBeStored }> {
-    // Its parser is loaded with the first form.
+    // The parser is loaded with the first form.
     const { readForm } = await import('../http/form-reader.ts')
     const { file, fields, ...named } = await readForm(body, contentType, { receive, discard })
     return {
@@ -96,7 +96,10 @@ export function artifactServiceHandlers({ stored, contents, streams, log }: ApiC
   }
 }
 
-/** Files on their way: they count for no quota before they are whole, so a user may not send any number at once. */
+/**
+ * Counts the uploads in progress. They count toward no quota before they are complete, so a user may not start any
+ * number of them.
+ */
 class Comings {
   readonly #byUser = new Map<string, number>()
 
@@ -120,7 +123,7 @@ class Comings {
 const ofQuery = ({ type, name = '', task_id, media_type = ANY }: ArtifactQuery) =>
   asTold({ type, name, media_type, metadata: task_id === undefined ? {} : { task_id } })
 
-/** Throws `bad_request`. */
+/** Reads the fields of an upload. Throws `bad_request`. */
 function asTold({
   type = 'file',
   name,
@@ -141,7 +144,7 @@ function metadataOf(text: string | undefined): Record<string, unknown> {
   try {
     value = JSON.parse(text)
   } catch {
-    // As what is no object.
+    // Handled like something that is not an object.
   }
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
   if (isObject && !isNestedDeeper(value, MOST_DEEP)) return value as Record<string, unknown>

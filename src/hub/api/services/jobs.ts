@@ -12,7 +12,7 @@ const refused = ({ code, message, hint }: ErrandError): JobRefused => ({
   error: { code: jobErrorCode(code), message, hint },
 })
 
-/** As callers of the bot runner know it; what this answers in its own words is at `/api/bots`. */
+/** Serves bots as callers of the old bot runner know them. The hub's own form of this is at `/api/bots`. */
 export function jobHandlers({ bots, engine, limits }: ApiContext) {
   const jobs = new Jobs({ bots, engine, logMs: limits.jobSeconds * 1000 })
 
@@ -27,7 +27,7 @@ export function jobHandlers({ bots, engine, limits }: ApiContext) {
           return refused(error)
         }
       },
-      // What is no job at all: no JSON, or a list.
+      // Not a job at all: no JSON, or a list.
       refuse(error, reply) {
         if (!(error instanceof ErrandError) || error.status !== 400) throw error
         return reply.code(400).send(refused(error))

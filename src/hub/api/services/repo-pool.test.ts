@@ -29,7 +29,7 @@ async function pooling(t: TestContext, options: Parameters<typeof testingHub>[1]
 test('a slot is handed out as older systems ask for one, to one holder, until it gives it back', async (t) => {
   const { asks, allocate, slot, call } = await pooling(t)
   assert.deepEqual((await call('GET', '/api/pool/health')).json, { status: 'ok' })
-  // Two at once of the same holder: one slot.
+  // Two requests at once from the same holder get one slot.
   const [first, again] = await Promise.all([allocate(), allocate()])
   assert.deepEqual([first.status, again.json], [200, first.json])
   const { slot_id, slot_path, runner, fence } = first.json
@@ -50,11 +50,11 @@ test('a slot is handed out as older systems ask for one, to one holder, until it
   assert.deepEqual([(await slot(slot_id)).json.state, asks.slots.size], ['free', 0])
   assert.equal((await slot('slot_never', 'release')).status, 404)
 
-  // One that waits has it once it is free.
+  // A request that waits gets the slot once it is free.
   const next = await allocate({ required_by: '8' })
   const waiting = allocate({ required_by: '9', timeout_seconds: 60 })
   await slot(next.json.slot_id, 'release')
-  // What the first release named is another lease now: it frees nobody's.
+  // The first release names an old lease, and the slot has a new one now: nothing is freed.
   assert.equal((await slot(slot_id, 'release')).status, 200)
   const last = (await waiting).json.slot_id
   assert.deepEqual([...asks.slots.keys()], [last])
@@ -74,7 +74,7 @@ test('a lease is its own, of its tenant and user, and is over when its runner sa
 
   const renewed = await slot(slot_id, 'renew', { body: { lease_seconds: 7200 } })
   assert.ok(renewed.json.lease_expires_at > lease_expires_at)
-  // Its runner is away: it may hold it as well as not.
+  // The runner is away, so nobody knows whether it holds the slot.
   asks.away.add('runner-001')
   assert.equal((await slot(slot_id)).json.state, 'leased')
   assert.equal((await slot(slot_id, 'renew')).status, 503)

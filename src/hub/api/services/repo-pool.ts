@@ -2,7 +2,7 @@ import type { ApiContext } from '../api-context.ts'
 import type { Handlers } from '../http/routes.ts'
 import { askerOf } from '../tasks.ts'
 
-/** The repo pool, in the paths and fields that older systems know. */
+/** Serves the repo pool with the paths and fields that older systems know. */
 export function repoPoolHandlers({ pool }: ApiContext) {
   return {
     'GET /api/pool/health': () => ({ status: 'ok' as const }),
@@ -23,7 +23,7 @@ export function repoPoolHandlers({ pool }: ApiContext) {
   } satisfies Partial<Handlers>
 }
 
-/** An entity tag, or the fence as it is; `*` is any. */
+/** Returns the fence from a header, which holds an entity tag or the plain fence; `*` matches any. */
 function fenceOf(header: string | undefined): string | undefined {
   const text = header?.trim().replace(/^"(.*)"$/, '$1')
   return text === undefined || text === '' || text === '*' ? undefined : text

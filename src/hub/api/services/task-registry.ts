@@ -2,7 +2,7 @@ import type { ApiContext } from '../api-context.ts'
 import type { Handlers } from '../http/routes.ts'
 import { askerOf } from '../tasks.ts'
 
-/** The task registry, in the paths and fields that older systems know. */
+/** Serves the task registry with the paths and fields that older systems know. */
 export function taskRegistryHandlers({ tasks }: ApiContext) {
   return {
     'PUT /api/registry/tasks/:id/status': async ({ identity, params, body }) => {

@@ -11,16 +11,16 @@ import type { PacedResponse } from '../http/paced-response.ts'
 import { EventText } from './run-events.ts'
 import type { RunnerLists } from './runner-lists.ts'
 
-/** Runs that one stream follows at most. */
+/** Limits the runs that one stream follows. */
 const MOST_TOPICS = 64
-/** A row comes no more often than this. */
+/** Shortest time between two updates of rows, in milliseconds. */
 const PACE_MS = 100
-/** The list of runners comes no more often than this. */
+/** Shortest time between two updates of the runners, in milliseconds. */
 const RUNNERS_PACE_MS = 250
 
 const lists = ['runs', 'tasks', 'runners'] as const
 type ListName = (typeof lists)[number]
-/** Lists that a stream goes on with, in the order of the parts of a cursor. */
+/** Lists that a stream can resume, in the order of the parts of a cursor. */
 const resumed = ['runs', 'tasks'] as const
 type ResumedList = (typeof resumed)[number]
 
@@ -35,7 +35,7 @@ interface RunTopic {
 const isList = (topic: ListName | RunTopic): topic is ListName => typeof topic === 'string'
 const nameOf = (topic: ListName | RunTopic): string => (isList(topic) ? topic : `run:${topic.runId}`)
 
-/** A topic as it is written: the name of a list, or `run:ID@SEQ`. */
+/** Parses a topic: the name of a list, or `run:ID@SEQ`. */
 function readTopic(text: string): ListName | RunTopic {
   const list = lists.find((one) => one === text)
   if (list !== undefined) return list
@@ -43,19 +43,19 @@ function readTopic(text: string): ListName | RunTopic {
   return { runId: runId!, after: Number(seq ?? 0) }
 }
 
-/** One open stream: the lists and the logs of the runs that it was asked for. */
+/** An open stream, with the lists and run logs that its reader asked for. */
 export class EventTopics {
-  /** Names the stream in requests of its user. */
+  /** Identifies the stream in requests of its user. */
   readonly id = `stream_${randomText(20)}`
-  /** As it is now: looked at again while the stream is open. */
+  /** The user's current identity, checked again while the stream is open. */
   identity: Identity
   readonly #context: ApiContext
   readonly #runners: RunnerLists
   readonly #paced: PacedResponse
   readonly #followed = new Map<string, AbortController>()
-  /** Up to where each list is told. */
+  /** Place up to which each list was sent. */
   readonly #places = new Map<ResumedList, number>()
-  /** Runs of which it was told that they are shared with the user no more. */
+  /** Runs for which `unshared` was sent. */
   readonly #unshared = new Set<string>()
   #written: Promise<void> = Promise.resolve()
 
@@ -72,13 +72,13 @@ export class EventTopics {
     return [...lists.filter((list) => this.#followed.has(list)), ...runs]
   }
 
-  /** Writes one message after another; resolves when its reader has room for more. */
+  /** Writes messages one after another; resolves when the reader has room for more. */
   write(text: string): Promise<void> {
     this.#written = this.#written.then(() => this.#paced.write(text))
     return this.#written
   }
 
-  /** Throws `run_not_found` and `rate_limited` before anything has changed. */
+  /** Adds and drops topics. Throws `run_not_found` or `rate_limited` before anything has changed. */
   async change(add: readonly string[], drop: readonly string[]): Promise<void> {
     const topics = add.map(readTopic)
     const runs = topics.filter((topic): topic is RunTopic => !isList(topic))
@@ -105,8 +105,8 @@ export class EventTopics {
   }
 
   /**
-   * Says `start`, and what cannot be gone on with from `after`, the cursor of an earlier message; then follows what may be seen. Runs
-   * that may not are refused by a message each.
+   * Sends `start`, and a reset for each list that cannot resume from `after`, the cursor of an earlier message. Then
+   * follows everything that the user may see. Each run that the user may not see is refused with a message.
    */
   async begin(wanted: readonly string[], after: string | undefined, start: string): Promise<void> {
     const topics = wanted.map(readTopic)
@@ -131,7 +131,7 @@ export class EventTopics {
     }
   }
 
-  /** Looks again at what the user may see. */
+  /** Checks again what the user may see. */
   async recheck(identity: Identity): Promise<void> {
     this.identity = identity
     for (const name of this.#followed.keys()) {
@@ -158,7 +158,7 @@ export class EventTopics {
     this.#followed.clear()
   }
 
-  /** Where a reader is: the next stream goes on from there with what this one had. */
+  /** Returns the place of the reader, from which its next stream resumes with what this one had. */
   #cursor(): string {
     const parts = resumed.map((list) => {
       const place = this.#places.get(list)
@@ -174,7 +174,7 @@ export class EventTopics {
 
   #followRun(record: RunRecord, after: number): void {
     const { run_id: runId, last_seq } = record
-    // The log of a restored hub may be shorter than what was read of it.
+    // The log of a restored hub may be shorter than what the reader has read.
     const isTooFar = after > last_seq
     this.#follow(`run:${runId}`, (signal) => this.#send(record, isTooFar ? undefined : after, signal))
   }
@@ -193,7 +193,7 @@ export class EventTopics {
     void send(following.signal).catch((error) => {
       if (following.signal.aborted) return
       this.#context.log(`events of ${name} broke off: ${(error as Error).stack}`, { level: 'error' })
-      // It is opened again, and goes on from what was read.
+      // The reader opens it again and continues after what it has read.
       this.#paced.finish()
     })
   }
@@ -222,7 +222,7 @@ export class EventTopics {
     }
   }
 
-  /** As what the row is told to this user; none: it is nothing to them. */
+  /** Returns the events to send about the row to this user; empty if the row does not concern them. */
   #eventsOf(list: ResumedList, id: string, { tenant, owner, asks, shared }: ChangedRow): RowEvent[] {
     const { user } = this.identity
     if (tenant !== user.tenant) return []
@@ -234,7 +234,7 @@ export class EventTopics {
       this.#unshared.delete(id)
       events.push('shared')
     } else if (isShared === 'before' && !this.#unshared.has(id)) {
-      // Told once: what the run does from then on is no business of the user's.
+      // Sent once: afterwards the run is no longer the user's concern.
       this.#unshared.add(id)
       events.push('unshared')
     }
@@ -249,7 +249,7 @@ export class EventTopics {
       if (signal.aborted) return
       for (const event of ['runners', 'waits'] as const)
         if (texts[event] !== told[event]) await this.write(`event: ${event}\ndata: ${texts[event]}\n\n`)
-      // Their list has more than they: whoever shows it reads it again.
+      // The list of groups has more in it than pools, so its readers fetch it again.
       if (texts.pools !== told.pools) await this.write('event: groups\ndata: {}\n\n')
       told = texts
       await sleep(RUNNERS_PACE_MS, undefined, { signal }).catch(() => {})

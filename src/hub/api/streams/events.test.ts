@@ -13,7 +13,7 @@ interface Message {
   data: string
 }
 
-/** Reads messages until one is as wanted; answers all up to it. */
+/** Opens a reader that reads messages until one matches, and returns all up to it. */
 async function reader(url: string, token: string, headers: Record<string, string> = {}) {
   const stop = new AbortController()
   const response = await fetch(url, {
@@ -120,7 +120,7 @@ test('a stream tells of runs of others that are shared with its user, until they
   await shares('DELETE', '?user=bob')
   const more = await ofBob.until(({ event }) => event === 'unshared')
   assert.deepEqual(JSON.parse(more.at(-1)!.data), { run_id: run })
-  // From here on bob hears of nothing of it: his own run is the next that he hears of.
+  // From here on bob gets nothing about this run: the next message is about his own.
   await hub.engine.cancel(run, { by: 'ann' })
   await hub.engine.done(run)
   await ofBoss!.until(({ event, data }) => event === 'shared' && data.includes('"canceled"'))
@@ -136,7 +136,7 @@ test('a stream tells of runs of others that are shared with its user, until they
       JSON.stringify(told),
     )
   }
-  // A log that is over tells of its shares too.
+  // The shares of a run whose log is over are announced too.
   await shares('DELETE', '?role=admin')
   await ofBoss!.until(({ event, data }) => event === 'unshared' && data.includes(run))
   await hub.engine.cancel(secret, { by: 'ann' })
@@ -266,7 +266,7 @@ test('a stream tells each task of its user as lists show it, to nobody else, and
     await (await fetch(`${hub.url}/api/tasks/${id}/events`, { headers })).text()
     return id
   }
-  // One after the other, so that whoever saw too much has seen it by then.
+  // One after the other, so that anything sent to the wrong user has arrived by then.
   for (const user of [ann, bob, eve]) await give(user)
   const done = (owner: string) => (message: Message) =>
     message.event === 'task' && taskOf(message).owner === owner && taskOf(message).state === 'done'
@@ -286,7 +286,7 @@ test('a stream tells each task of its user as lists show it, to nobody else, and
   const after = encodeURIComponent(seen[0].at(-1)!.id)
   const again = await reader(`${hub.url}/api/events?topics=tasks,runs&after=${after}`, ann.token)
   t.after(again.close)
-  // Runs were not followed before: what was missed of them is not known.
+  // Runs were not followed before, so what was missed of them is not known.
   const resumed = await again.until((message) => done('ann')(message) && taskOf(message).id === second)
   assert.deepEqual(
     resumed.slice(0, 2).map(({ event }) => event),

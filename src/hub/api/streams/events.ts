@@ -8,7 +8,7 @@ import type { Handlers } from '../http/routes.ts'
 import { EventTopics } from './event-topics.ts'
 import { RunnerLists } from './runner-lists.ts'
 
-/** The rows of lists as they change, and the logs of single runs, in one stream. */
+/** Serves changed rows of lists and the logs of single runs in one stream. */
 export function eventHandlers(context: ApiContext) {
   const { streams, version } = context
   const runners = new RunnerLists(context.runners, context.pools)
@@ -19,7 +19,7 @@ export function eventHandlers(context: ApiContext) {
       const { query, headers, identity } = request
       await streams.turn(identity.user.id)
       let topics: EventTopics | undefined
-      // Another role or tenant is another reader's: the stream shows what its user may see at each moment.
+      // A user with another role or tenant counts as another reader: the stream always shows what its user may see.
       const about = {
         what: 'events',
         goOn: 'Go on with Last-Event-ID.',

@@ -128,7 +128,7 @@ test("an admin who is one no more sees no further event of another's run", async
   assert.match((await streams[0]!).text, /event: run\.finished/)
 })
 
-/** A reader that asks for the events and takes nothing until `resume`. */
+/** Opens a reader that requests the events and takes nothing until `resume`. */
 async function stoppedReader(hub: Hub, path: string, token: string): Promise<Socket> {
   const { port } = new URL(hub.url)
   const socket = connect({ port: Number(port), host: '127.0.0.1' })
@@ -145,7 +145,7 @@ test('a reader that takes nothing is cut off, costs no memory, and can go on lat
   const socket = await stoppedReader(hub, `/api/runs/${run}/events`, token)
   t.after(() => socket.destroy())
   await until('the cut', () => hub.readers() === 0)
-  // What the kernel's buffers take on the way is not much.
+  // The kernel's buffers on the way take only little.
   assert.ok(
     hub.watched.bytes < 32 * 1024 * 1024,
     `${hub.watched.bytes} bytes were read for a reader that took none`,

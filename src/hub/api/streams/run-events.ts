@@ -29,7 +29,7 @@ export function runEventHandlers(context: ApiContext) {
           limit: request.query.limit,
           attempt: request.query.attempt,
         })
-      // An EventSource comes back to a stream that has ended until it is told so in this way.
+      // An EventSource reconnects to an ended stream until this answer tells it to stop.
       if (lastId && isFinalRun(record.status) && after >= record.last_seq)
         return await (reply as FastifyReply).code(204).send()
       await sendStream(context, request, reply, { record, after, outputBytes: request.query.output_bytes })
@@ -71,7 +71,7 @@ function sendStream(
   })
 }
 
-/** The events there are now; written one by one, as their outputs may be large. */
+/** Sends the present events, written one by one because their outputs may be large. */
 async function sendList(
   context: ApiContext,
   request: FastifyRequest,
@@ -104,7 +104,7 @@ async function sendList(
   }
 }
 
-/** Reads events as the log has them: the texts are read piece by piece, as the reader takes them. */
+/** Reads events as the log has them. The texts are read piece by piece, at the reader's pace. */
 const WITHOUT_TEXT = { outputBytes: 0 }
 
 const eventText = (
@@ -122,23 +122,23 @@ async function sendPieces(paced: PacedResponse, pieces: AsyncIterable<string>): 
   }
 }
 
-/** Most bytes of an output that are held for a reader. */
+/** Limits the bytes of an output that are buffered for a reader. */
 const PIECE_BYTES = 32 * 1024
-/** The cost of an event beside its text, measured in bytes of text. */
+/** Cost of an event besides its text, in bytes of text. */
 const EVENT_BYTES = 512
 type Reads = Pick<EngineFace, 'output'>
 
-/** The events of a run as text for one reader: in pieces, none larger than it may be, in turns with the other readers. */
+/** Produces the events of a run as text for one reader, in pieces of limited size. Readers take turns. */
 export class EventText {
   readonly #engine: Reads
   readonly #turns: FairTurns
   readonly #user: string
   readonly #runId: string
   readonly #outputBytes: number
-  /** Bytes that may still be sent before it is another's turn. */
+  /** Bytes that may still be sent before another reader's turn. */
   #credit = 0
 
-  /** `outputBytes`: of each stream of an attempt only so many bytes come as text. */
+  /** `outputBytes` limits how many bytes of each stream of an attempt come as text. */
   constructor(of: { engine: Reads; turns: FairTurns; user: string; runId: string; outputBytes?: number }) {
     this.#engine = of.engine
     this.#turns = of.turns
@@ -147,7 +147,7 @@ export class EventText {
     this.#outputBytes = of.outputBytes ?? Number.POSITIVE_INFINITY
   }
 
-  /** The event, which has no text yet, as JSON between the two texts. */
+  /** Yields the event, whose text is missing so far, as JSON between the two texts. */
   async *json(event: RunEvent, before: string, after: string): AsyncGenerator<string> {
     if (event.type !== 'output' || event.offset >= this.#outputBytes) {
       const text = JSON.stringify(event)
@@ -170,7 +170,7 @@ export class EventText {
     yield `${lead}","missing":${missing}}${after}`
   }
 
-  /** The text of an output event. No piece cuts a character in two. */
+  /** Yields the text of an output event. No piece cuts a character in two. */
   async *output(event: EventOf<'output'>): AsyncGenerator<string> {
     for await (const { text } of this.#pieces(event)) yield text
   }

@@ -5,15 +5,17 @@ import { isAdmin } from '../http/access.ts'
 import { waitsOf } from '../runner-groups.ts'
 import { listedRunners } from '../runners.ts'
 
-/** As JSON: the answers of `GET /api/runners` and `GET /api/runner-waits`, and of what is told that it has changed. */
+/**
+ * The answers of `GET /api/runners` and `GET /api/runner-waits` as JSON, and what shows that the pools have changed.
+ */
 interface RunnerTexts {
   runners: string
   waits: string
-  /** Groups whose runners are made; empty where there are none. */
+  /** Groups with provisioned runners; empty if there are none. */
   pools: string
 }
 
-/** The lists of runners, read once after a change for all who follow them. Nothing is kept for a reader. */
+/** Serves the lists of runners. A change causes one read for all who follow them, and nothing is stored per reader. */
 export class RunnerLists {
   readonly #runners: RunnersFace
   readonly #pools: PoolsFace | undefined
@@ -35,12 +37,12 @@ export class RunnerLists {
     this.#waiting = Promise.withResolvers()
   }
 
-  /** Grows with each change. */
+  /** A number that grows with each change. */
   get rung(): number {
     return this.#rung
   }
 
-  /** The list that this person sees, as it is now. All admins of a tenant see the same. */
+  /** Returns the current lists as this person sees them. All admins of a tenant see the same. */
   of(identity: Identity): Promise<RunnerTexts> {
     const { tenant, name } = identity.user
     const key = JSON.stringify(isAdmin(identity) ? [tenant] : [tenant, name])
@@ -62,7 +64,7 @@ export class RunnerLists {
     }
   }
 
-  /** Resolves when something has changed after `since`, or with the signal. */
+  /** Resolves when something has changed after `since`, or when the signal aborts. */
   async more(since: number, signal: AbortSignal): Promise<void> {
     if (since < this.#rung || signal.aborted) return
     await unlessAborted(signal, this.#waiting.promise, () => undefined)

@@ -9,11 +9,14 @@ import { newHubId } from '../names.ts'
 import type { ProvisionError } from '../provisioner.ts'
 import { CommandProvisioner } from './command.ts'
 
-/** No call of these is cut off by its caller. */
+/** Never aborted: no caller cuts these calls off. */
 const { signal } = new AbortController()
 const env = { PATH: process.env.PATH }
 
-/** A maker of runners such as an operator writes: processes, kept in a folder by their names. */
+/**
+ * A program that makes runners, as an operator would write it: each is a process, recorded in a folder under its
+ * name.
+ */
 const MAKER = `#!/usr/bin/env node
 const { spawn } = require('node:child_process')
 const fs = require('node:fs'), path = require('node:path')
@@ -102,7 +105,7 @@ test('what leaves the session of a program and holds its output keeps no call', 
   await script(leaves).provision(needOf('00000000'), signal)
   const pid = Number(readFileSync(file, 'utf8'))
   t.after(() => process.kill(pid, 'SIGKILL'))
-  // It may be the runner itself.
+  // The process may be the runner itself.
   assert.ok(processStat(pid) !== undefined)
 })
 

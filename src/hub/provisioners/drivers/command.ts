@@ -16,17 +16,17 @@ export interface CommandProvisionerOptions {
   command: readonly string[]
   hub: string
   env: Readonly<Record<string, string | undefined>>
-  /** How long a call may take. Default 60,000. */
+  /** Milliseconds that one call may take. Default 60,000. */
   timeoutMs?: number
 }
 
 type Call = 'provision' | 'find' | 'remove'
 
-/** More than this is no answer. */
+/** Limits the size of an answer; a longer one is invalid. */
 const MAX_ANSWER_BYTES = 1024 ** 2
 const MAX_SAID = 2_000
 const LAST_WORDS_MS = 2_000
-/** The words of a program for a person. */
+/** Text that the program wrote for people. */
 const Said = z.string().transform((said) => said.slice(0, MAX_SAID))
 
 const Refused = z.object({
@@ -44,8 +44,9 @@ const Found = z.object({
 })
 
 /**
- * Makes runners by the operator's own program: called with `provision`, `find` or `remove` behind its arguments, and JSON on its
- * standard input; it answers JSON. `{"error": {"message", "permanent"}}` is a no.
+ * Makes runners with the operator's own program. It is called with `provision`, `find` or `remove` after its
+ * arguments and JSON on standard input, and answers with JSON. The answer `{"error": {"message", "permanent"}}` is a
+ * refusal.
  */
 export class CommandProvisioner implements Provisioner {
   readonly #options: CommandProvisionerOptions
@@ -89,14 +90,15 @@ export class CommandProvisioner implements Provisioner {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       said.stderr = (said.stderr + text).slice(-MAX_SAID)
     })
-    // It may end without reading.
+    // The program may end without reading.
     child.stdin.on('error', () => {})
     child.stdin.end(`${JSON.stringify({ ...question, hub })}\n`)
     try {
       const [code, killed] = await ended
-      // What it left in the background has no business any more.
+      // What it left in the background must not keep running.
       await tree.sweep()
-      // What has left its session may hold the pipes for ever: all that was said before the end stands in them by now.
+      // A process that has left its session may hold the pipes open forever. By now they contain all output from
+      // before the end.
       await within(LAST_WORDS_MS, closed, () => undefined)
       if (signal.aborted) throw new ProvisionError(`${which} was stopped: the hub stops.`)
       if (late.aborted)

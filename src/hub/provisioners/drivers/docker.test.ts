@@ -22,10 +22,10 @@ import { newHubId } from '../names.ts'
 import { DockerProvisioner, type DockerProvisionerOptions } from './docker.ts'
 
 const skip = await dockerHere()
-/** No call of these is cut off by its caller. */
+/** Never aborted: no caller cuts these calls off. */
 const { signal } = new AbortController()
 
-/** A hub's driver; what it makes goes with the test. */
+/** Opens the driver of a hub. Everything it makes is removed with the test. */
 async function opened(t: TestContext, change: Partial<DockerProvisionerOptions> = {}) {
   const hub = newHubId()
   noteMade('label', `errand.hub=${hub}`)
@@ -47,7 +47,7 @@ async function opened(t: TestContext, change: Partial<DockerProvisionerOptions> 
 }
 
 const NOTHING = { containers: [], networks: [], volumes: [], images: [] }
-/** A need whose runner carries out this. */
+/** Returns a need whose runner runs the given commands. */
 const bodyOf = (hub: string, BODY: string) => {
   const need = needOf(hub)
   return { ...need, env: { ...need.env, BODY } }
@@ -69,7 +69,7 @@ test('a runner is held as its group says, and its words stand in labels and envi
     cpus: 0.5,
     volumes: [`${folder}:/given:ro`, `${volume}:/cache`],
   })
-  // Removed after the containers, as it was made later.
+  // It is removed after the containers, because it was made later.
   await docker.engine.createVolume({ Name: volume, Labels: docker.labels })
   const need = bodyOf(hub, 'touch /var/lib/errand/x /given/y; id -u; exec sleep 600')
   await provisioner.provision(need, signal)
@@ -110,7 +110,7 @@ test('of one that ended it is told how: by which code, with which words, for its
     ['echo the hub is not there >&2; exit 4', /^It ended with exit code 4: the hub is not there$/],
     ['exit 0', /^It ended with exit code 0\.$/],
     [
-      // Lives on for a moment: an engine misses what happened in a group that is gone at once.
+      // It stays alive for a moment: an engine misses what happened in a group that is gone at once.
       `sh -c 'x=$(head -c 60000000 /dev/zero | tr "\\0" x)'; code=$?; sleep 1; exit $code`,
       /^It ran out of memory: it may have 16MB\.$/,
     ],
@@ -227,7 +227,7 @@ test('one that was made and not begun is begun, and one that was removed by hand
   await provisioner.provision(need, signal)
   const { Config, HostConfig } = await engine.getContainer(need.name).inspect()
   await provisioner.remove(need.name, signal)
-  // As a hub leaves it that is killed between the two.
+  // A hub that is killed between the two calls leaves this.
   const lasting = { Entrypoint: ['sleep', '600'], Cmd: [] }
   await engine.createContainer({
     name: need.name,

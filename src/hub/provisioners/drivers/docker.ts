@@ -29,34 +29,34 @@ import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed 
 
 export interface DockerProvisionerOptions
   extends Pick<DriverSettings, 'memory' | 'cpus' | 'volumes' | 'docker_network' | 'pull'> {
-  /** The id of the hub. */
+  /** Id of the hub. */
   hub: string
   image: string
-  /** Where the engine is: DOCKER_HOST, and by TLS with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; logins of registries as `registryLogin`. */
+  /** DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH of the engine, and the variables of `registryLogin`. */
   env: DockerEnv
-  /** How long a runner may take to go when it is told to. Default 10,000. */
+  /** Milliseconds that a runner has to exit when it is told to. Default 10,000. */
   graceMs?: number
-  /** A pull from which nothing comes for so long has failed. Default 60,000. */
+  /** Milliseconds of silence after which a pull has failed. Default 60,000. */
   pullSilenceMs?: number
-  /** Of each call. Default 60,000: an engine that works does each in a second. */
+  /** Milliseconds that each call may take. Default 60,000; a healthy engine answers within a second. */
   withinMs?: number
 }
 
 const WITHIN_MS = 60_000
-/** More of them is no work any more. */
+/** Limits the processes of a runner. No real work needs more. */
 const PROCESSES = 16_384
-/** So much of the log of a runner is kept. */
+/** Limits the stored log of a runner. */
 const LOG = { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } }
-/** The exit code after SIGKILL. The kernel sends that for lack of memory too, which an engine can fail to notice. */
+/** Exit code after SIGKILL. The kernel also sends it when memory runs out, and the engine may not notice that. */
 const KILLED = 128 + 9
 const TOLD_LINES = 10
 const TOLD_CHARACTERS = 2_000
-/** The label of an image that has a runner in it. */
+/** Label of an image that contains a runner. */
 const HAS_RUNNER = 'errand.runner-version'
 const HUB = 'errand.hub'
 const NAME = 'errand.made-runner'
 const DEADLINE = 'errand.deadline'
-/** The machine of the engine, as a container calls it. */
+/** Host name of the engine's machine inside a container. */
 const MACHINE = 'host.docker.internal'
 
 interface ListedVolume {
@@ -65,8 +65,8 @@ interface ListedVolume {
 }
 
 /**
- * Makes runners as containers of a Docker engine, each with volumes of its own. They outlive hub and, as far as the engine lets them,
- * the engine; labels say whose they are.
+ * Makes runners as containers of a Docker engine, each with its own volumes. They outlive the hub and, if it allows,
+ * the engine. Labels say which hub they belong to.
  */
 export class DockerProvisioner implements Provisioner {
   readonly #options: DockerProvisionerOptions
@@ -92,7 +92,7 @@ export class DockerProvisioner implements Provisioner {
         if (isNoImage(error))
           throw new ProvisionError(`The image ${this.#options.image} was removed just now.`, { cause: error })
         if (!isConflict(error)) throw error
-        // Asked for before.
+        // An earlier call has made it already.
         return undefined
       }
     })
@@ -114,7 +114,7 @@ export class DockerProvisioner implements Provisioner {
     const docker = this.#docker()
     const filters = { label: [`${HUB}=${this.#options.hub}`] }
     const found = new Map<string, FoundRunner>()
-    // First the volumes: those of a container that is made meanwhile are not taken for what is left of one.
+    // List the volumes first, so that those of a container made in the meantime do not look like leftovers.
     const { Volumes } = await this.#call('list volumes', signal, (signal) =>
       docker.ask<{ Volumes: ListedVolume[] | null }>('GET', '/volumes', { query: { filters }, signal }),
     )
@@ -144,7 +144,7 @@ export class DockerProvisioner implements Provisioner {
     if (there !== undefined) {
       const { Id, State } = there
       const path = `/containers/${Id}`
-      // It says goodbye to the hub. One that cannot be told to is removed all the same.
+      // The runner says goodbye to the hub. One that cannot be told to stop is removed anyway.
       if (State.Running && State.Status !== 'paused')
         await docker
           .ask('POST', `${path}/stop`, {
@@ -166,7 +166,7 @@ export class DockerProvisioner implements Provisioner {
         }
       })
     }
-    // Also of a container that somebody has removed without them.
+    // Remove also the volumes of a container that somebody has removed without them.
     await this.#call(`remove the volumes of ${name}`, signal, async (signal) => {
       const filters = { label: [`${HUB}=${hub}`, `${NAME}=${name}`] }
       const answer = await docker.ask<{ Volumes: ListedVolume[] | null }>('GET', '/volumes', {
@@ -180,7 +180,7 @@ export class DockerProvisioner implements Provisioner {
     })
   }
 
-  /** The client; throws where what TLS takes cannot be read. */
+  /** Returns the client. Throws if the TLS files cannot be read. */
   #docker(): DockerClient {
     try {
       return new DockerClient(this.#options.env)
@@ -196,7 +196,7 @@ export class DockerProvisioner implements Provisioner {
     }
   }
 
-  /** How a container gets to the hub. Throws where it cannot. */
+  /** Returns how a container reaches the hub. Throws if it cannot. */
   async #reach(
     docker: DockerClient,
     url: string,
@@ -230,7 +230,7 @@ export class DockerProvisioner implements Provisioner {
     return gatewayOf(answer ?? {})
   }
 
-  /** The image, pulled where the group says so. Throws where it has no runner in it. */
+  /** Returns the image, pulled if the group says so. Throws if it contains no runner. */
   async #image(docker: DockerClient, signal: AbortSignal): Promise<ImageAnswer> {
     const { image, pull: when = 'missing' } = this.#options
     const look = () =>
@@ -249,7 +249,7 @@ export class DockerProvisioner implements Provisioner {
           permanent: true,
           hint: 'Build or pull it there, or write into the group: pull: missing',
         })
-      // Many runners begin with one pull.
+      // Runners that start together share one pull.
       this.#pulling ??= this.#pull(docker, signal).finally(() => {
         this.#pulling = undefined
       })
@@ -316,25 +316,25 @@ export class DockerProvisioner implements Provisioner {
     const bytes = memory === undefined ? 0 : parseMachineBytes(memory)!
     const seconds = Math.max(1, Math.ceil((deadlineMs - Date.now()) / 1000))
     const mounts = volumes.map(mount)
-    // Those of the image get labels, so that they are found where the container was removed without them.
+    // Volumes of the image get labels, so that they are found even if the container was removed without them.
     const own = Object.keys(image.Config?.Volumes ?? {}).filter(
       (path) => !mounts.some(({ Target }) => Target === path),
     )
     return {
       Image: image.Id,
-      // Whatever becomes of the hub, it ends by then.
+      // It ends by then, whatever happens to the hub.
       Entrypoint: ['timeout', '-k', '30', String(seconds), 'errand'],
       Cmd: ['runner'],
       Env: Object.entries({
         ...env,
         ERRAND_HUB_URL: reach.url,
         ERRAND_MADE_BOX: 'container',
-        // It would offer all that the machine has.
+        // Otherwise it would offer everything that the machine has.
         ...(cpus !== undefined && { ERRAND_CPUS: String(cpus) }),
         ...(bytes > 0 && { ERRAND_MEMORY: String(bytes) }),
       }).map((each) => each.join('=')),
       Labels: labels,
-      // The hub looks after it.
+      // The hub watches the runner itself.
       Healthcheck: { Test: ['NONE'] },
       Tty: false,
       OpenStdin: false,
@@ -372,7 +372,7 @@ export class DockerProvisioner implements Provisioner {
         await docker.ask('POST', `/containers/${Id}/start`, { signal })
       } catch (error) {
         if (isNoContainer(error)) throw vanished(name, error)
-        // Started already.
+        // It is started already.
         if ((error as { statusCode?: number }).statusCode !== 304) throw error
       }
     })
@@ -436,7 +436,7 @@ export class DockerProvisioner implements Provisioner {
     })
   }
 
-  /** Within a time of its own; what it throws becomes a `ProvisionError`. */
+  /** Makes the call within a time limit of its own, and turns what it throws into a `ProvisionError`. */
   async #call<T>(doing: string, signal: AbortSignal, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { withinMs = WITHIN_MS } = this.#options
     const late = AbortSignal.timeout(withinMs)
@@ -447,7 +447,7 @@ export class DockerProvisioner implements Provisioner {
       if (signal.aborted) throw new ProvisionError('The hub stops.', { cause: error })
       if (late.aborted || isTimeout(error))
         throw provisionError(unanswered(this.#address, doing, withinMs), true)
-      // A connection that breaks in the middle has no code at times.
+      // An error about a connection that breaks in the middle sometimes has no code.
       const isBroken = (error as { message?: string }).message === 'aborted'
       throw provisionError(
         isBroken ? notReached(this.#address, error) : dockerError(doing, this.#address, error),
@@ -465,10 +465,10 @@ interface Inspected extends ContainerAnswer {
   Config: { Labels: Record<string, string> }
 }
 
-/** Asking again changes nothing about these. */
+/** Error codes that a retry does not change. */
 const PERMANENT: readonly ErrandError['code'][] = ['invalid_argument', 'not_found', 'pull_refused']
 
-/** `asked`: of a call to Docker itself, not by it to a registry. */
+/** Turns an error into a `ProvisionError`. `asked`: the call was to Docker itself, not from it to a registry. */
 function provisionError(error: unknown, asked = false): Error {
   if (!isErrandError(error)) return error as Error
   const { message, hint, code } = error
@@ -479,7 +479,7 @@ function provisionError(error: unknown, asked = false): Error {
 const isLoopback = (hostname: string): boolean =>
   /^127\.|^\[::1\]$|^localhost$/.test(hostname) || hostname.endsWith('.localhost')
 
-/** `SOURCE:TARGET[:ro]`. A folder that is not there is an error, and not made. */
+/** Parses `SOURCE:TARGET[:ro]`. A missing source folder is an error; Docker does not create it. */
 function mount(text: string): { Type: string; Source: string; Target: string; ReadOnly: boolean } {
   const [source, target, mode] = text.split(':') as [string, string, string?]
   return {
@@ -488,7 +488,7 @@ function mount(text: string): { Type: string; Source: string; Target: string; Re
   }
 }
 
-/** The end of a log that comes in frames: a head of 8 bytes says how long each is. */
+/** Returns the end of a log that comes in frames, each with a head of 8 bytes that gives its length. */
 function logText(frames: Buffer): string {
   const parts: Buffer[] = []
   for (let at = 0; at + 8 <= frames.length; ) {

@@ -65,7 +65,7 @@ test('one that is there at its deadline is ended with what it has left, also whe
   const found = new Map((await again().find()).map((each) => [each.name, each]))
   const { state, message } = found.get(short.name)!
   assert.equal(state, 'ended')
-  // A shell that sees its child end first says so, too.
+  // A shell that sees its child end first reports it too.
   assert.match(
     message!,
     /^Its process was ended by SIGKILL\. Its last output: The time of this runner is over\./,
@@ -75,7 +75,7 @@ test('one that is there at its deadline is ended with what it has left, also whe
   assert.deepEqual([await provisioner.find(), holdersOf(folder)], [[], []])
 })
 
-/** Holds the lock of its folder as a runner does, and leaves a process that works there. */
+/** Shell code that holds the lock of its folder as a runner does, and leaves a process that works there. */
 const LOCKED = `printf '{"pid":%s,"started":""}' $$ >lock; mkdir work; (cd work; echo >begun; exec setsid env -i sleep 600) & sleep 600`
 
 test('what a runner leaves that was killed is ended, also where no hub takes it away', async (t) => {

@@ -9,22 +9,22 @@ import { lastText } from '../last-text.ts'
 import { type FoundRunner, ProvisionError, type Provisioner, type ProvisionNeed } from '../provisioner.ts'
 
 export interface ProcessProvisionerOptions {
-  /** The program of a runner, and its arguments. */
+  /** Program of a runner, with its arguments. */
   runner: readonly string[]
-  /** Has a folder for each runner, and nothing else. */
+  /** Folder that has one subfolder for each runner and nothing else. */
   folder: string
-  /** Without what a runner may not know. */
+  /** Environment of the runners, without what they must not know. */
   env: Readonly<Record<string, string | undefined>>
-  /** How long a runner may take to go when it is told to. Default 10,000. */
+  /** Milliseconds that a runner has to exit when it is told to. Default 10,000. */
   graceMs?: number
-  /** Time between checks of the shell beside each runner. Default 5. */
+  /** Seconds between the checks of the shell that watches each runner. Default 5. */
   lookSeconds?: number
 }
 
-/** Tells the process of a made runner from all others; the steps that it carries out do not get it. */
+/** Variable that marks the process of a provisioned runner. The steps that the runner runs do not get it. */
 const MARK = 'ERRAND_MADE_RUNNER'
 const LOG = 'runner.log'
-/** In the folder of a runner whose process has ended: its exit code, or the signal that ended it. */
+/** File in the folder of a runner whose process has ended. It contains the exit code, or the signal that ended it. */
 const ENDED = 'runner.ended'
 const GRACE_MS = 10_000
 const MAX_TOLD = 2_000
@@ -32,10 +32,11 @@ const MAX_TOLD = 2_000
 const KILLED_LINES = 3
 const LOOK_SECONDS = 5
 /**
- * Given the seconds of the runner, the folder, the grace, and how often to look: ends all that works in the folder but itself,
- * whatever has become of the hub, when the time is over, and when nothing of the runner was there for so many looks. The runner
- * holds the lock of its folder, and has 6 looks to end itself where the folder is gone; its hub has 24 to take away what one
- * leaves that has ended. Only the runner gets the SIGTERM.
+ * Shell script that watches one runner, whatever happens to the hub. Its arguments are the seconds of the runner, the
+ * folder, the grace and the seconds between checks. When the time is over, or when nothing of the runner was there
+ * for several checks, it ends everything that works in the folder, except itself. The runner holds the lock of its
+ * folder. If the folder is gone, the runner has 6 checks to end itself. If the runner has ended, the hub has 24
+ * checks to remove what is left. Only the runner gets SIGTERM.
  */
 const WATCH = `left=$1 runner= gone=0
 while [ "$left" -gt 0 ]; do
@@ -70,12 +71,13 @@ for signal in TERM KILL KILL; do
 done`
 
 /**
- * Makes runners as processes of the hub's machine, each with a folder of its own. They outlive the hub: a later one knows them by
- * a mark in their environment. Beside each a shell waits for its deadline, and for what ends before.
+ * Makes runners as processes of the hub's machine, each with its own folder. They outlive the hub; a later hub
+ * recognizes them by a mark in their environment. Next to each, a shell waits for its deadline or for its earlier
+ * end.
  */
 export class ProcessProvisioner implements Provisioner {
   readonly #options: ProcessProvisionerOptions
-  /** The processes that this hub started; nobody learns how others end. */
+  /** Processes that this hub started. Nobody learns how others end. */
   readonly #children = new Map<string, ChildProcess>()
 
   constructor(options: ProcessProvisionerOptions) {
@@ -93,7 +95,7 @@ export class ProcessProvisioner implements Provisioner {
       await mkdir(folder, { recursive: true, mode: 0o700 })
       log = openSync(join(folder, LOG), 'a', 0o600)
       const options: GroupOptions = { cwd: folder, stdio: ['ignore', log, log] }
-      // First, so that no runner is without.
+      // Started first, so that no runner is without a watcher.
       watch = spawnGroup(
         [
           'sh',
@@ -120,7 +122,7 @@ export class ProcessProvisioner implements Provisioner {
       child.unref()
       this.#children.set(name, child)
       child.once('exit', (code, signal) => {
-        // For a later hub. Where the folder is gone, nobody asks.
+        // Written for a later hub. If the folder is gone, nobody needs it.
         writeFile(join(folder, ENDED), String(signal ?? code)).catch(() => {})
       })
     } catch (cause) {
@@ -141,7 +143,7 @@ export class ProcessProvisioner implements Provisioner {
       names.map(async (name): Promise<FoundRunner> => {
         if (processesMarked(`${MARK}=${name}\0`).length > 0) return { name, state: 'running' }
         const child = this.#children.get(name)
-        // It has ended, and this process hears how in a moment.
+        // It has ended, and this process will learn in a moment how.
         if (child !== undefined && child.exitCode === null && child.signalCode === null)
           return { name, state: 'running' }
         const own = child && (child.signalCode ?? child.exitCode)
@@ -157,7 +159,8 @@ export class ProcessProvisioner implements Provisioner {
     const isThere = (await stat(folder).catch(() => undefined)) !== undefined
     if (!isThere && processesMarked(`${MARK}=${name}\0`).length === 0) return
     const { graceMs = GRACE_MS } = this.#options
-    // First the runner alone: a step that ended while its runner can still report would have ended by a signal, and is lost.
+    // First only the runner. A step that ends while its runner can still report it would count as ended by a signal
+    // instead of lost.
     const runner = () => processesMarked(`${MARK}=${name}\0`)
     const gone =
       (await endProcesses(runner, graceMs)) &&
@@ -176,9 +179,9 @@ export class ProcessProvisioner implements Provisioner {
   }
 }
 
-/** Says how a process ended: `how` is its exit code, a signal, or empty where nobody knows. */
+/** Describes how a process ended. `how` is its exit code, a signal, or empty if unknown. */
 function endText(how: string, said: string): string {
-  // The log of a killed process says little of the kill.
+  // The log of a killed process says little about the kill.
   const last = said.split('\n').slice(-KILLED_LINES).join('\n')
   if (how.startsWith('SIG')) return `Its process was ended by ${how}.${last && ` Its last output: ${last}`}`
   const end = how === '' ? 'Its process has ended' : `Its process ended with exit code ${how}`

@@ -4,30 +4,30 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { ProvisionError } from '../../provisioner.ts'
 
-/** How a cluster is reached, and as whom. */
+/** Says how to reach a cluster, and as whom. */
 export interface Access {
   /** Address of the API server. */
   server: string
-  /** Certificates that its own is checked by; absent: those that Node knows. */
+  /** Certificates that check the server's; absent to use those that Node knows. */
   ca?: string | undefined
-  /** Its certificate is not checked: the kubeconfig says so. */
+  /** True if the server's certificate is not checked, because the kubeconfig says so. */
   insecure: boolean
-  /** The name that its certificate has, where that is another than the address. */
+  /** Name in its certificate, if it differs from the address. */
   serverName?: string | undefined
   cert?: string | undefined
   key?: string | undefined
   token?: string | undefined
-  /** That of the context, or of the pod; things go there where no other is named. */
+  /** Namespace of the context or of the pod; used where no other is named. */
   namespace: string
 }
 
 export interface AccessOptions {
-  /** Absent: that of the pod which the hub runs in. */
+  /** Path of the kubeconfig; absent to use the pod that the hub runs in. */
   kubeconfig?: string | undefined
-  /** Of the kubeconfig. Absent: its current one. */
+  /** Context of the kubeconfig; absent to use its current one. */
   context?: string | undefined
   env: Readonly<Record<string, string | undefined>>
-  /** The folder with a pod's token, certificate and namespace. */
+  /** Folder with a pod's token, certificate and namespace. */
   serviceAccount?: string
 }
 
@@ -61,7 +61,9 @@ const Kubeconfig = z.object({
 const broken = (message: string, hint: string, cause?: unknown) =>
   new ProvisionError(message, { permanent: true, hint, cause })
 
-/** Reads how the cluster is reached, as its files say now. Rejects with a `ProvisionError` that names what is missing. */
+/**
+ * Reads from the current files how to reach the cluster. Rejects with a `ProvisionError` that names what is missing.
+ */
 export function readAccess(options: AccessOptions): Promise<Access> {
   return options.kubeconfig === undefined ? ofPod(options) : ofKubeconfig(options.kubeconfig, options.context)
 }
@@ -116,7 +118,7 @@ async function ofKubeconfig(file: string, wanted: string | undefined): Promise<A
     serverName: cluster['tls-server-name'],
     cert: await given(user['client-certificate-data'], user['client-certificate']),
     key: await given(user['client-key-data'], user['client-key']),
-    // The file is newer, as kubectl sees it too.
+    // The file has the newer token; kubectl prefers it too.
     token: (await given(undefined, user.tokenFile))?.trim() ?? user.token,
     namespace: context.namespace ?? 'default',
   }

@@ -12,10 +12,10 @@ import { makeCertificate } from '../../../../../test/support/sources/git-fixture
 import type { ProvisionError } from '../../provisioner.ts'
 import { KubernetesApi } from './api-client.ts'
 
-/** No call of these is cut off by its caller. */
+/** Never aborted: no caller cuts these calls off. */
 const { signal } = new AbortController()
 
-/** An API server that answers as it is told to, and a client of it. */
+/** Starts an API server with scripted answers, and a client for it. */
 async function scripted(
   t: TestContext,
   answer: (request: IncomingMessage, response: ServerResponse, count: number) => void,
@@ -154,7 +154,7 @@ test('what answers late, in part, or not as Kubernetes does, is told', async (t)
   const other = await scripted(t, (_, response) => response.end('<html>Welcome</html>'))
   const page = await refusalOf(other.api.call('GET', '/x', signal))
   assert.match(page.message, /answered what Kubernetes never does: "<html>Welcome<\/html>"\.$/)
-  // A load balancer shows such a page for as long as the API server is away.
+  // A load balancer shows such a page while the API server is away.
   assert.equal(page.permanent, false)
   other.server.closeAllConnections()
   other.server.close()

@@ -4,9 +4,9 @@ import { jsonOf } from '../../../../platform/text.ts'
 import { ProvisionError, sentence, shownAnswer } from '../../provisioner.ts'
 import { type Access, type AccessOptions, readAccess } from './access.ts'
 
-/** A no of the API server. */
+/** A refusal of the API server. */
 export class KubernetesError extends ProvisionError {
-  /** 0: it was not in the words of Kubernetes, and so of something in between. */
+  /** HTTP status; 0 if the body was not one of Kubernetes, and so came from something in between. */
   readonly status: number
 
   constructor(message: string, options: { status: number; permanent?: boolean; hint?: string }) {
@@ -16,7 +16,7 @@ export class KubernetesError extends ProvisionError {
 }
 
 export interface KubernetesApiOptions extends AccessOptions {
-  /** How long one request may take. Default 15,000. */
+  /** Milliseconds that one request may take. Default 15,000. */
   timeoutMs?: number
 }
 
@@ -25,7 +25,7 @@ export interface Call {
   body?: object
 }
 
-/** A thing of Kubernetes, as far as all have the same. */
+/** A Kubernetes object, with the fields that all have in common. */
 export interface Thing {
   metadata: {
     name: string
@@ -36,7 +36,7 @@ export interface Thing {
   }
 }
 
-/** Tokens and certificates are renewed in their files. */
+/** Milliseconds that the access is cached: tokens and certificates are renewed in their files. */
 const ACCESS_MS = 60_000
 const MAX_ANSWER_BYTES = 64 * 1024 ** 2
 const PAGE = '500'
@@ -50,7 +50,7 @@ interface Answer {
   text: string
 }
 
-/** Speaks to the API server of one cluster. Each call rejects with a `ProvisionError`. May be used by many at once. */
+/** Client for the API server of one cluster. Each call rejects with a `ProvisionError`. Calls may run concurrently. */
 export class KubernetesApi {
   readonly #options: KubernetesApiOptions
   #known: { access: Access; readAtMs: number; agent: Agent } | undefined
@@ -60,19 +60,19 @@ export class KubernetesApi {
     this.#options = options
   }
 
-  /** How the cluster is reached, read anew each minute. */
+  /** Returns how to reach the cluster, read again every minute. */
   async access(): Promise<Access> {
     return (await this.#connection(ACCESS_MS)).access
   }
 
-  /** The answer's body. A no is a `KubernetesError`. */
+  /** Returns the body of the answer. Throws a `KubernetesError` if the server refuses. */
   async call<T>(method: string, path: string, signal: AbortSignal, call: Call = {}): Promise<T> {
     const search = call.query === undefined ? '' : `?${new URLSearchParams(call.query)}`
     for (let tries = 1, maxAgeMs = ACCESS_MS; ; tries++) {
       const { access, agent } = await this.#connection(maxAgeMs)
       const answer = await this.#ask(access, agent, { method, path: path + search, signal, body: call.body })
       if (answer.status < 300) return answer.body as T
-      // The token may be renewed by now.
+      // The token may have been renewed by now.
       const isStale = answer.status === 401 && maxAgeMs > 0
       if (isStale) maxAgeMs = 0
       else if (answer.status !== 429 || tries >= TRIES) throw refusal(answer, access)
@@ -80,7 +80,7 @@ export class KubernetesApi {
     }
   }
 
-  /** All of a kind that have the labels, page by page. */
+  /** Lists all objects that match the query, page by page. */
   async list<T>(path: string, signal: AbortSignal, query: Readonly<Record<string, string>>): Promise<T[]> {
     const items: T[] = []
     for (let next = ''; ; ) {
@@ -92,13 +92,14 @@ export class KubernetesApi {
           signal,
           { query: page },
         )
-        // An empty list of Go may be null; what has none at all is no list, and says nothing of what there is.
+        // Go may write an empty list as null. An answer without `items` is not a list and says nothing about what
+        // there is.
         if (!Object.hasOwn(answer, 'items')) throw await this.#noList(answer)
         items.push(...(answer.items ?? []))
         next = answer.metadata?.continue ?? ''
         if (next === '') return items
       } catch (error) {
-        // What the pages were made of is too old: from the beginning.
+        // The snapshot behind the pages is too old: start over.
         if (!(error instanceof KubernetesError) || error.status !== 410 || next === '') throw error
         items.length = 0
         next = ''
@@ -115,7 +116,7 @@ export class KubernetesApi {
     })
   }
 
-  /** Keeps no connection any more: not after the calls under way either. Further ones are made all the same. */
+  /** Drops the connections, also after calls in progress. Later calls open their own. */
   close(): void {
     this.#closed = true
     if (this.#known !== undefined) letGo(this.#known.agent)
@@ -205,20 +206,20 @@ export class KubernetesApi {
           hint: 'It is asked again.',
           cause: error,
         })
-      // The server had closed a connection that was kept; each call may come twice.
+      // The server had closed a reused connection. Each call may safely arrive twice.
       if (isReused) return await this.#ask(access, agent, asked)
       throw unreachable(access, error as NodeJS.ErrnoException)
     }
   }
 }
 
-/** Ends the connections that wait for a call, and each other one after its answer. */
+/** Closes idle connections at once and each other one after its answer. */
 function letGo(agent: Agent): void {
   agent.maxFreeSockets = 0
   for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy()
 }
 
-/** Codes of OpenSSL and Node that say that a certificate is not the right one. */
+/** OpenSSL and Node error codes that mean a wrong certificate. */
 const CERTIFICATE =
   /CERT|SIGNATURE|SELF_SIGNED|UNABLE_TO_|ERR_TLS|ERR_SSL|ERR_OSSL|EPROTO|HOSTNAME_MISMATCH|ERR_CRYPTO/
 

@@ -101,7 +101,7 @@ test('one that is over says how', () => {
     seen(job, [over({}, { reason: 'Evicted', message: 'The node was low on memory' })]).message,
     'Its pod was evicted (Evicted): The node was low on memory.',
   )
-  // A container that is ended for that may look as if its own memory had been used up.
+  // A container that is ended for that reason may look as if its own memory had run out.
   const both = over({ exitCode: 137, reason: 'OOMKilled' }, { reason: 'Evicted', message: 'low on memory' })
   assert.deepEqual(seen(job, [both]), {
     state: 'ended',
@@ -127,14 +127,14 @@ test('a pod that is deleted is the end of its runner, and so is another one in i
   const evicted = over({}, { reason: 'Evicted', message: 'low on disk' })
   const low = { state: 'ended', message: 'Its pod was evicted (Evicted): low on disk.' }
   assert.deepEqual(seen(job, [next, evicted]), low, 'whatever has come after it')
-  // The first is gone: what was known of it tells the next one from it.
+  // The first pod is gone. What was known about it tells it from the next one.
   const known = (pods: Pod[], why?: string) =>
     foundRunner(job, pods, { nowMs: 10_000, known: { uid: 'u', why } })
   assert.deepEqual(known([next]), { name: 'errand-x', ...gone })
   assert.deepEqual(known([]), { name: 'errand-x', ...gone })
   assert.equal(known([next], 'Its pod was evicted (X).').message, 'Its pod was evicted (X).')
   assert.deepEqual(known([running]), { name: 'errand-x', state: 'running' })
-  // Kubernetes deletes the pod of a Job that is late itself.
+  // Kubernetes itself deletes the pod of a Job that is late.
   const late = foundRunner(ended('Failed', 'DeadlineExceeded'), [], {
     ...{ nowMs: 10_000, known: { uid: 'u', why: 'Its pod was deleted.' } },
   })
@@ -193,7 +193,7 @@ test('the container that has the keys counts where it keeps the runner from its 
   const both = (runner: object, gate: object, phase = 'Running') =>
     podOf({
       phase,
-      // As Kubernetes sorts them.
+      // This is the order in which Kubernetes sorts them.
       containerStatuses: [
         { name: 'model-gate', state: gate },
         { name: 'runner', state: runner },

@@ -32,10 +32,10 @@ export interface Pod extends Thing {
   }
 }
 
-/** The first pod that was seen of a Job: its runner is the only one that the Job may have. */
+/** The first pod that was seen of a Job. Its runner is the only one that the Job may have. */
 export interface OwnPod {
   uid: string
-  /** Why it went, as Kubernetes said when it was seen last. */
+  /** Why the pod went, as Kubernetes said when it was last seen. */
   why?: string | undefined
 }
 
@@ -48,11 +48,11 @@ export interface Event {
   eventTime?: string | null
 }
 
-/** A pod that cannot be started as it is has so long to come right: a registry may be away for a moment. */
+/** Milliseconds that a pod which cannot start has to recover: a registry may be away for a moment. */
 export const STUCK_MS = 60_000
-/** So long a thing may take before its events are asked for. */
+/** Milliseconds that an object may take before its events are fetched. */
 const QUIET_MS = 5_000
-/** Of these, asking again changes nothing. */
+/** Reasons that a retry does not change. */
 const NEVER = ['InvalidImageName', 'ErrImageNeverPull']
 const STUCK: Readonly<Record<string, string>> = {
   ErrImagePull: 'Its image cannot be pulled',
@@ -69,10 +69,13 @@ const STUCK: Readonly<Record<string, string>> = {
 const condition = (thing: Job | Pod, type: string) =>
   thing.status?.conditions?.find((each) => each.type === type && each.status === 'True')
 
-/** Whether the Job is over, and how. */
+/** Returns the condition that ended the Job, if it is over. */
 export const endOf = (job: Job) => condition(job, 'Failed') ?? condition(job, 'Complete')
 
-/** When the Job failed, in milliseconds since 1970; undefined: it has not. Its pod says so before Kubernetes says it of the Job. */
+/**
+ * Returns when the Job failed, in milliseconds since 1970, or undefined if it has not. Its pod shows that before the
+ * Job does.
+ */
 export function failedAtMs(job: Job, pods: readonly Pod[]): number | undefined {
   const failed = condition(job, 'Failed')
   const pod = pods.find(({ status, metadata }) => status.phase === 'Failed' && !metadata.deletionTimestamp)
@@ -81,19 +84,22 @@ export function failedAtMs(job: Job, pods: readonly Pod[]): number | undefined {
   return Date.parse(at ?? job.metadata.creationTimestamp)
 }
 
-/** The pod of the Job's runner, where it is there: the first. Kubernetes before 1.28 makes another one in the place of one that is deleted. */
+/**
+ * Returns the first pod of the Job, which is the one of the runner, if it is there. Kubernetes before 1.28 replaces a
+ * deleted pod at once.
+ */
 export function ownPod(pods: readonly Pod[], known?: OwnPod): Pod | undefined {
   if (known !== undefined) return pods.find(({ metadata }) => metadata.uid === known.uid)
   const at = ({ metadata }: Pod) => metadata.creationTimestamp
   return pods.toSorted((a, b) => at(a).localeCompare(at(b)))[0]
 }
 
-/** Whether the Job has a pod in the place of its first one. */
+/** Reports whether the Job has a pod in place of its first one. */
 const isReplaced = (pods: readonly Pod[], own: Pod | undefined): boolean => pods.some((pod) => pod !== own)
 
 const DELETED = 'Its pod was deleted.'
 
-/** Why the pod goes; undefined: it does not. */
+/** Returns why the pod is being deleted, or undefined if it is not. */
 export function whyGoes(pod: Pod): string | undefined {
   if (pod.metadata.deletionTimestamp === undefined) return undefined
   // Kubernetes before 1.26 does not say who deleted it.
@@ -104,7 +110,10 @@ export function whyGoes(pod: Pod): string | undefined {
 const evicted = (reason: string, message = ''): string =>
   `Its pod was evicted (${reason})${message === '' ? '.' : `: ${sentence(message)}`}`
 
-/** The name of whatever may have events that say more than the Job and its pod do. */
+/**
+ * Returns the name of the object whose events may say more than the Job and its pod do, or undefined if there is
+ * none.
+ */
 export function needsEvents(job: Job, pod: Pod | undefined, nowMs: number): string | undefined {
   const thing = pod ?? job
   if (endOf(job) || nowMs - Date.parse(thing.metadata.creationTimestamp) < QUIET_MS) return undefined
@@ -114,7 +123,7 @@ export function needsEvents(job: Job, pod: Pod | undefined, nowMs: number): stri
   return isSilent && pod.spec.nodeName !== undefined ? pod.metadata.name : undefined
 }
 
-/** A runner as its Job, its pods and their events tell of it. */
+/** Describes a runner from its Job, pods and events. */
 export function foundRunner(
   job: Job,
   pods: readonly Pod[],
@@ -126,9 +135,9 @@ export function foundRunner(
   if (pod !== undefined && (isOver(pod) || stateOf(pod).terminated !== undefined))
     return { name, state: 'ended', ...howEnded(pod, over?.reason) }
   const isAway = isNodeAway(pod) && `Its node ${pod?.spec.nodeName} does not answer`
-  // Kubernetes has then deleted the pod itself.
+  // In this case Kubernetes has deleted the pod itself.
   if (over?.reason === 'DeadlineExceeded') return { name, state: 'ended', message: jobEnd(over) }
-  // The pod that there was may have begun its work: another one of the Job can not go on with it.
+  // The first pod may have begun its work, and another pod of the Job cannot continue it.
   const isDeleted =
     known !== undefined && pod === undefined && (over === undefined || known.why !== undefined)
   if (isReplaced(pods, pod) || isDeleted) {
@@ -140,7 +149,7 @@ export function foundRunner(
   if (why !== undefined)
     return isAway ? { name, state: 'running', message: `${isAway}.` } : { name, state: 'ended', message: why }
   if (pod === undefined) return { name, state: 'starting', ...waits(lastOf(events)) }
-  // Without the one that has the keys the runner is of no use.
+  // Without the container that has the keys the runner is of no use.
   const isGateStuck = (stateOf(pod, GATE).waiting?.reason ?? '') in STUCK
   const { waiting, running } = stateOf(pod, isGateStuck ? GATE : RUNNER)
   if (running) {
@@ -172,13 +181,13 @@ export function foundRunner(
   return { name, state: 'starting', ...waits(lastOf(events)) }
 }
 
-/** Whether nothing of the pod runs any more, or ever will. */
+/** Reports whether nothing of the pod runs any more, or ever will. */
 export const isOver = ({ status }: Pod): boolean =>
   status.phase === 'Failed' ||
   status.phase === 'Succeeded' ||
   (status.containerStatuses?.every(({ state }) => state?.terminated !== undefined) ?? false)
 
-/** Whether the container of the runner has been started, with the token in its environment. */
+/** Reports whether the container of the runner was started, with the token in its environment. */
 export function hasBegun(pod: Pod): boolean {
   const { running, terminated } = stateOf(pod)
   return running !== undefined || terminated !== undefined
@@ -199,7 +208,7 @@ function howEnded(pod: Pod, jobReason: string | undefined): Omit<FoundRunner, 'n
   if (jobReason === 'DeadlineExceeded' || reason === 'DeadlineExceeded')
     return { message: 'It was there for longer than a runner may be (DeadlineExceeded).' }
   if (reason !== undefined) return { message: `Its pod was ended (${reason}): ${sentence(message ?? '')}` }
-  // Its runner has ended for that.
+  // The runner ended because of this.
   const why = whyGoes(pod)
   if (why !== undefined) return { message: why }
   if (terminated === undefined) return { message: 'Its pod has ended.' }
@@ -225,7 +234,7 @@ const jobEnd = ({ reason, message }: { reason?: string; message?: string }): str
       ? 'Its Job is over.'
       : `Its Job has failed (${reason}): ${sentence(message ?? '')}${reason === 'BackoffLimitExceeded' ? ' Its pod is gone.' : ''}`
 
-/** Its kubelet has not been heard of for some time. */
+/** Reports whether the kubelet of the pod's node has been silent for some time. */
 const isNodeAway = (pod: Pod | undefined): boolean =>
   pod?.status.reason === 'NodeLost' || pod?.status.phase === 'Unknown'
 
@@ -234,7 +243,7 @@ function scheduledAtMs(pod: Pod): number {
   return Date.parse(scheduled?.lastTransitionTime ?? pod.metadata.creationTimestamp)
 }
 
-/** The last complaint. */
+/** Returns the latest warning. */
 function lastOf(events: readonly Event[]): Event | undefined {
   const at = ({ lastTimestamp, eventTime }: Event) => lastTimestamp ?? eventTime ?? ''
   return events.filter(({ type }) => type === 'Warning').toSorted((a, b) => at(b).localeCompare(at(a)))[0]

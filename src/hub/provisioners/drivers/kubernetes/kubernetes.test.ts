@@ -19,7 +19,7 @@ const image = skip ? '' : await errandImage()
 
 async function opened(t: TestContext, pods: Partial<PodSettings> = {}, more: { kubeconfig?: string } = {}) {
   const cluster = await kubernetesFor(t)
-  // Others may end the cluster's programs until it is held.
+  // Until this holds the cluster, other tests may end its programs.
   await takeImage(image)
   const { namespace } = cluster
   const hub = newHubId()
@@ -39,7 +39,7 @@ async function opened(t: TestContext, pods: Partial<PodSettings> = {}, more: { k
   return { cluster, namespace, hub, again, provisioner: again(), podsOf, jobs }
 }
 
-/** Pods of the tests' cluster are processes of this machine. */
+/** Returns the processes of the pod: pods of the tests' cluster are processes of this machine. */
 const processesOf = (name: string) => processesMarked(`ERRAND_RUNNER_ID=${name}\0`)
 const endProcesses = async (name: string) => {
   await eventually('its processes', () => processesOf(name).length > 0)
@@ -71,7 +71,7 @@ test('a Job that failed is kept for a while out of the way of the hub', { skip }
   await provisioner.remove(need.name, signal)
   assert.deepEqual(await provisioner.find(signal), [])
   assert.deepEqual(await jobs(), [need.name])
-  // A later hub does not know of it, and lets it be too.
+  // A later hub does not know of it, and leaves it alone too.
   const later = again()
   assert.equal((await later.find(signal)).length, 1)
   await later.remove(need.name, signal)

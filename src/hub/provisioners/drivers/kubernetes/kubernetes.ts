@@ -17,29 +17,29 @@ import {
 import { GRACE_SECONDS, HUB_LABEL, jobOf, type PodSettings, secretOf } from './manifests.ts'
 
 export interface KubernetesProvisionerOptions extends KubernetesApiOptions {
-  /** Its runners are told by it from those of other hubs. */
+  /** Id of the hub. It marks the hub's runners among those of other hubs. */
   hub: string
   pods: PodSettings
-  /** Absent: that of the context, or of the hub's own pod. */
+  /** Namespace to use; absent for that of the context, or of the hub's own pod. */
   namespace?: string | undefined
-  /** How long `remove` waits for the end of a pod. Default: its own time to go, and half a minute. */
+  /** Milliseconds that `remove` waits for a pod to end. Default: the pod's grace period plus 30 s. */
   removeMs?: number
 }
 
-/** Things whose events are asked for in one look. */
+/** Limits the number of objects whose events are fetched in one poll. */
 const MOST_EVENTS = 20
 
 /**
- * Makes each runner as a Job of Kubernetes with one pod. The Secret with its token is made after the Job and belongs to it, so
- * that whatever dies in between, Kubernetes takes it away with the Job. Until then the Job makes no pod: one that finds no
- * Secret is tried again only after ten seconds.
+ * Makes each runner as a Kubernetes Job with one pod. The Secret with its token is created after the Job and belongs
+ * to it. If the hub crashes in between, Kubernetes removes the Secret with the Job. Until the Secret is there, the
+ * Job makes no pod, because a pod without its Secret is retried only after ten seconds.
  */
 export class KubernetesProvisioner implements Provisioner {
   readonly #options: KubernetesProvisionerOptions
   readonly #api: KubernetesApi
-  /** Failed Jobs that were taken away as far as the hub goes, and are kept for a person to look at. */
+  /** Failed Jobs that count as removed for the hub, and stay so that a person can look at them. */
   readonly #kept = new Set<string>()
-  /** By Job. */
+  /** The first pod that was seen, by Job. */
   readonly #pods = new Map<string, OwnPod & { hasToken: boolean }>()
 
   constructor(options: KubernetesProvisionerOptions) {
@@ -53,10 +53,10 @@ export class KubernetesProvisioner implements Provisioner {
       this.#api.call<Job>('POST', jobs, signal, { body: jobOf(need, this.#options.pods, Date.now()) }),
     )
     const job = made ?? (await this.#taken(need.name, signal))
-    // Its Secret is made, maybe once more.
+    // The Secret is created below, maybe for a second time.
     this.#pods.delete(need.name)
     const body = secretOf(need, job.metadata.uid)
-    // At once: a pod reads its Secret long after its Job may make it.
+    // Both at once: a pod reads its Secret long after its Job may make it.
     await Promise.all([
       unless(409, async () => this.#api.call('POST', await this.#path('secrets'), signal, { body })),
       job.spec.parallelism === 0 &&
@@ -103,7 +103,7 @@ export class KubernetesProvisioner implements Provisioner {
     )
   }
 
-  /** The first pod that was seen of a Job; undefined: none was. */
+  /** Notes and returns the first pod that was seen of a Job, or undefined if none was. */
   #know(job: string, pods: readonly Pod[]): OwnPod | undefined {
     const known = this.#pods.get(job)
     const own = ownPod(pods, known)
@@ -114,7 +114,7 @@ export class KubernetesProvisioner implements Provisioner {
     return pod
   }
 
-  /** Once the container of its first pod has the token, no other pod of the Job can begin: its container finds no Secret. */
+  /** Deletes the Secret once the container of the first pod has the token. No other pod of the Job can then begin. */
   async #takeToken(job: string, own: Pod | undefined, signal: AbortSignal): Promise<void> {
     const known = this.#pods.get(job)
     if (!known?.hasToken || own === undefined || !hasBegun(own)) return
@@ -122,7 +122,7 @@ export class KubernetesProvisioner implements Provisioner {
       await unless(404, async () => this.#api.call('DELETE', await this.#path('secrets', job), signal))
       known.hasToken = false
     } catch (error) {
-      // The next look tries again. Until then the hub takes the token once alone.
+      // The next poll tries again. Until then only the hub itself makes sure that the token is used once.
       if (signal.aborted) throw error
     }
   }
@@ -156,7 +156,7 @@ export class KubernetesProvisioner implements Provisioner {
     this.#api.close()
   }
 
-  /** The Job that has the name already, where it is this hub's. */
+  /** Returns the Job that already has the name, if it is this hub's. */
   async #taken(name: string, signal: AbortSignal): Promise<Job> {
     const job = await this.#api.call<Job>('GET', await this.#path('jobs', name), signal)
     if (job.metadata.labels?.[HUB_LABEL] !== this.#options.hub)
@@ -169,7 +169,7 @@ export class KubernetesProvisioner implements Provisioner {
     return job
   }
 
-  /** Only while nothing of it can begin any more. */
+  /** Reports whether the failed Job stays for a person to look at. It does only if nothing of it can begin any more. */
   #isKept(job: Job, pods: readonly Pod[], nowMs: number): boolean {
     if (pods.length > 1 || !pods.every(isOver)) return false
     const failedMs = failedAtMs(job, pods)
@@ -194,7 +194,7 @@ const stays = ({ metadata, spec }: Pod) =>
     { hint: 'Where that node is gone for good, delete the node: Kubernetes then removes its pods.' },
   )
 
-/** Undefined where the answer is this status. */
+/** Returns undefined if the answer has this status. */
 async function unless<T>(status: number, work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work()

@@ -2,28 +2,28 @@ import { parseMachineBytes } from '../../../../contract/amounts.ts'
 import type { DriverSettings } from '../../../../contract/fleet/provisioning.ts'
 import type { ProvisionNeed } from '../../provisioner.ts'
 
-/** How the pods of a group are made. */
+/** Says how the pods of a group are made. */
 export interface PodSettings {
   image: string
   pull?: DriverSettings['pull']
-  /** Bytes that all in the pod may use together. */
+  /** Bytes of memory that everything in the pod may use together. */
   memory?: number | undefined
   cpus?: number | undefined
-  /** Names of Secrets whose keys are files below /run/secrets/NAME. */
+  /** Names of Secrets whose keys become files below /run/secrets/NAME. */
   secrets?: readonly string[] | undefined
-  /** Names of Secrets with keys of models, for a container beside the runner's. */
+  /** Names of Secrets with keys of models, for a container next to the runner's. */
   model_keys?: readonly string[] | undefined
-  /** Names of Secrets by which the image is pulled. */
+  /** Names of Secrets used to pull the image. */
   pull_secrets?: readonly string[] | undefined
   service_account?: string | undefined
   node_selector?: Readonly<Record<string, string>> | undefined
-  /** Name of a volume claim that is at /cache, to be read alone. */
+  /** Name of a volume claim that is mounted at /cache, read-only. */
   cache_claim?: string | undefined
-  /** How long a Job that failed is kept. */
+  /** Seconds that a failed Job stays. */
   failed_seconds: number
 }
 
-/** Of a group's settings. */
+/** Returns the pod settings of a group. */
 export function podSettings(settings: DriverSettings): PodSettings {
   const { image = '', memory, failed_seconds = 600 } = settings
   const bytes = memory === undefined ? undefined : parseMachineBytes(memory)
@@ -34,28 +34,31 @@ const PULL = { missing: 'IfNotPresent', always: 'Always', never: 'Never' } as co
 const LABEL = 'errand.dev'
 export const HUB_LABEL = `${LABEL}/hub`
 const ANNOTATIONS = { run: `${LABEL}/run`, group: `${LABEL}/group` }
-/** The user and group of Errand's image: git and ssh ask for one that has a name. */
+/** User and group of Errand's image: git and ssh need a user with a name. */
 const USER = 10_001
-/** Another user, in the same group: whatever the runner's container begins can reach none of its processes and files. */
+/**
+ * Another user in the same group, so that nothing the runner's container starts can reach the gate's processes and
+ * files.
+ */
 const GATE_USER = 10_002
-/** The container of the runner, and the one that has the keys of its models. */
+/** Names of two containers: the runner's, and the one that has the keys of its models. */
 export const RUNNER = 'runner'
 export const GATE = 'model-gate'
-/** The folder of the gate, in both. */
+/** Folder of the gate in both containers. */
 const GATE_FOLDER = '/run/errand-gate'
-/** A runner that is told to go has so long; then it is killed. */
+/** Seconds that a runner has to exit when it is told to; then it is killed. */
 export const GRACE_SECONDS = 60
 const GB = 1024 ** 3
-/** The folders that can be written to, and how much; that of the work is the runner's own, below what Kubernetes makes. */
+/** Writable folders with their sizes. The work folder is the runner's own, below the one that Kubernetes makes. */
 const FOLDERS = [
   { name: 'home', mountPath: '/var/lib/errand', sizeLimit: `${2 * GB}` },
   { name: 'work', mountPath: '/srv', sizeLimit: `${20 * GB}` },
   { name: 'tmp', mountPath: '/tmp', sizeLimit: `${2 * GB}` },
 ] as const
-/** In the pod's environment: where its runner has its folder. */
+/** Path of the runner's folder inside the pod. */
 const WORKSPACE = '/srv/runner'
 
-/** The labels by which all that is of the hub, or of one runner, is found. */
+/** Returns the labels that mark what belongs to the hub, or to one runner. */
 const labelsOf = ({ name, marks }: ProvisionNeed) => ({
   'app.kubernetes.io/managed-by': 'errand',
   [HUB_LABEL]: marks.hub,
@@ -63,7 +66,10 @@ const labelsOf = ({ name, marks }: ProvisionNeed) => ({
   [`${LABEL}/epoch`]: marks.epoch,
 })
 
-/** The environment of the runner, with its token. It belongs to the Job, and goes with it. */
+/**
+ * Returns the Secret with the environment of the runner, including its token. It belongs to the Job and is deleted
+ * with it.
+ */
 export function secretOf(need: ProvisionNeed, jobUid: string): object {
   return {
     apiVersion: 'v1',
@@ -79,13 +85,14 @@ export function secretOf(need: ProvisionNeed, jobUid: string): object {
 }
 
 /**
- * The Job of one runner: one pod that is never begun again, once `parallelism` is 1. Of nothing newer than Kubernetes 1.20, but for
- * what an older one ignores: before 1.28 a Job has another pod as soon as one is deleted, whatever its limits say.
+ * Returns the Job of one runner. Once `parallelism` is 1, it makes one pod that is never restarted. It needs nothing
+ * newer than Kubernetes 1.20, except for fields that older versions ignore. Before 1.28, a Job replaces a deleted pod
+ * at once, whatever its limits say.
  */
 export function jobOf(need: ProvisionNeed, settings: PodSettings, nowMs: number): object {
   const { name, marks, deadlineMs } = need
   const labels = labelsOf(need)
-  // A group's name may be longer than a label, or have other letters.
+  // A group's name may be longer than a label allows, or have other characters.
   const annotations = {
     ...(marks.run !== '' && { [ANNOTATIONS.run]: marks.run }),
     [ANNOTATIONS.group]: marks.group,
@@ -150,7 +157,7 @@ function podSpec(name: string, settings: PodSettings): object {
     securityContext: {
       runAsNonRoot: true,
       ...{ runAsUser: USER, runAsGroup: USER, fsGroup: USER },
-      // Without it each start goes through all files of the cache.
+      // Without it each start visits all files of the cache.
       fsGroupChangePolicy: 'OnRootMismatch',
       seccompProfile: { type: 'RuntimeDefault' },
     },
@@ -168,12 +175,12 @@ function podSpec(name: string, settings: PodSettings): object {
   }
 }
 
-/** As all containers of the pod are held. */
+/** Returns the settings that all containers of the pod share. */
 function containerOf({ image, pull = 'missing' }: PodSettings) {
   return {
     image,
     imagePullPolicy: PULL[pull],
-    // Of the last lines of one that ended with an error.
+    // Used for the last lines of a container that ended with an error.
     terminationMessagePolicy: 'FallbackToLogsOnError',
     securityContext: {
       privileged: false,
@@ -184,7 +191,10 @@ function containerOf({ image, pull = 'missing' }: PodSettings) {
   }
 }
 
-/** The container that alone has the keys. It answers the runner's requests for models at 127.0.0.1; it ends when the runner has. */
+/**
+ * Returns the only container that has the keys. It answers the runner's model requests at 127.0.0.1 and ends when the
+ * runner has.
+ */
 function gateContainer(model_keys: readonly string[], settings: PodSettings): object {
   const container = containerOf(settings)
   const amounts = { memory: '256Mi' }
@@ -201,7 +211,7 @@ function gateContainer(model_keys: readonly string[], settings: PodSettings): ob
   }
 }
 
-/** Each is asked for as it is limited: a pod that borrows memory is the first to be ended. */
+/** Returns equal requests and limits: a pod that borrows memory is the first to be ended. */
 function resourcesOf({ memory, cpus }: PodSettings): object {
   const amounts = {
     ...(memory !== undefined && { memory: String(memory) }),
