@@ -48,7 +48,7 @@ export function InstanceMap({
 }: {
   run: string
   step: Step
-  /** One letter per instance, as in the overview of the step. */
+  /** A letter per instance, as in the overview of the step. */
   states: string
   choose: (place: Place) => void
   columns: number

@@ -6,7 +6,7 @@ import type { GraphNode } from './layout.ts'
 export interface StepNode extends GraphNode {
   step: Step
   shown: Shown
-  /** Its condition, as written. */
+  /** The step's condition, as written. */
   when: string | undefined
 }
 
