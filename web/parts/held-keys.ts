@@ -34,7 +34,7 @@ const isShown = ({ tabIndex, disabled, type }: HTMLInputElement) =>
  * Holds keys that are pressed while their target is still being loaded, and replays them in order.
  * - Holding: at least one hold is open. Keys are recorded until the last hold is released.
  * - Giving back: keys are replayed one by one, as text if a field has the focus, otherwise as keys of the page. A key
- *   may open a new hold, which stops the replay. An expired key, or one with no target, drops the rest.
+ *   may open a new hold, which stops the replay. An expired key, or one that cannot be replayed, drops the rest.
  * - Idle: keys reach the page directly.
  */
 class HeldKeys {
