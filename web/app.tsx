@@ -10,7 +10,7 @@ const client = new QueryClient({
     queries: {
       staleTime: 30_000,
       refetchOnWindowFocus: false,
-      // What was refused stays refused; a hub that is away comes back.
+      // A refusal stays a refusal, but a hub that is away comes back.
       retry: (count, error) => !(error instanceof ApiError && error.status >= 400) && count < 20,
       retryDelay: (count) => Math.min(500 * 2 ** count, 5000),
     },

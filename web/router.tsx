@@ -17,7 +17,7 @@ interface NewSearch {
   from?: string
   kind?: string
   issue?: string
-  /** A value for an input, as a link gives it. */
+  /** A value for an input, from a link. */
   [input: `input.${string}`]: string | undefined
 }
 
@@ -103,7 +103,7 @@ const pages: readonly (Page & { path: Path | '/styleguide' })[] = [
     : []),
 ]
 
-/** Shows the page that the browser is at, and each that it goes to. */
+/** Shows the page at the browser's address, and follows its later addresses. */
 export function beginPages(client: QueryClient): void {
   navigation.begin(pages, (page, href) => {
     if (page?.outside || client.getQueryData(meQuery.queryKey) !== undefined) return undefined
@@ -117,11 +117,11 @@ export function beginPages(client: QueryClient): void {
   })
 }
 
-/** The page that is there, inside what is around all of them. */
+/** Shows the current page inside the frame that all pages share. */
 export function Pages() {
   const place = usePlace()
   const isSomebody = useQueryClient().getQueryData(meQuery.queryKey) !== undefined
-  // After the effects of the page, which listen to keys.
+  // Runs after the effects of the page, which listen to keys.
   useEffect(() => {
     if (place !== undefined) heldKeys.begin()
   }, [place])
@@ -148,7 +148,7 @@ interface GuardedProps {
   children: ReactNode
 }
 
-/** Says what has gone wrong with a page in its place, until another address is gone to. */
+/** Says in a page's place what has gone wrong with it, until another address is opened. */
 class Guarded extends Component<GuardedProps, { error?: unknown; place?: object }> {
   override state: { error?: unknown; place?: object } = {}
   static getDerivedStateFromError(error: unknown) {

@@ -47,7 +47,7 @@ export const putSecret = (name: string, body: PutSecret) =>
 export const deleteSecret = (name: string, query: SecretAddress) =>
   ask('DELETE', of('secrets', name), { query })
 
-/** A password that nobody has thought of: 20 letters and digits that are not mistaken for each other. */
+/** Returns a random password: 20 letters and digits, none of which is easily mistaken for another. */
 export function newPassword(): string {
   const letters = 'abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789'
   const bytes = crypto.getRandomValues(new Uint32Array(20))

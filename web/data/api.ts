@@ -2,10 +2,10 @@ import type * as z from 'zod'
 import type { ErrorAnswer } from '../../src/contract/run-api.ts'
 import { pageWords } from './page-words.ts'
 
-/** The message for a refusal that only a program can understand. */
+/** Replaces the message of a refusal when only a program could make sense of the message. */
 const UNREADABLE = 'The hub refused this request. Reload the page and try again.'
 
-/** A request that was refused, or that the hub did not answer (`unavailable`). */
+/** Reports that the hub refused a request or did not answer it (`unavailable`). */
 export class ApiError extends Error {
   readonly status: number
   readonly code: string
@@ -21,10 +21,10 @@ export class ApiError extends Error {
   }
 }
 
-/** The hub's base path without its last slash: where the page was served from. */
+/** The hub's base path, from which the page was served, without its last slash. */
 export const basePath = new URL('.', document.baseURI).pathname.replace(/\/$/, '')
 
-/** An address of the hub, such as `/api/runs`, below its base path. */
+/** Returns an address of the hub, such as `/api/runs`, below its base path. */
 export function address(path: string, query: Query = {}): string {
   const given = Object.entries(query).flatMap(([name, value]) =>
     [value].flat().map((one) => [name, String(one ?? '')] as [string, string]),
@@ -33,15 +33,15 @@ export function address(path: string, query: Query = {}): string {
   return `${basePath}${path}${text === '' ? '' : `?${text}`}`
 }
 
-/** A name with several values stands there several times. */
+/** Query parameters by name; a name with several values is repeated. */
 export type Query = Record<string, string | number | readonly string[] | undefined>
 
 interface Ask {
   query?: Query
   body?: unknown
-  /** Instead of a body: sent as they are. */
+  /** Raw bytes, sent instead of a JSON body. */
   bytes?: Blob
-  /** Kept until an answer came, so that a lost one is asked for again safely. */
+  /** Stays the same until an answer arrives, so that repeating the request is safe when its answer got lost. */
   idempotencyKey?: string
   signal?: AbortSignal | undefined
 }
@@ -49,35 +49,35 @@ interface Ask {
 let csrf = ''
 let onRefused = (): void => {}
 
-/** Sets what every request that changes something carries; comes with the login and with `GET /api/me`. */
+/** Sets the token that every request that changes something sends; a login and `GET /api/me` return it. */
 export function setCsrf(value: string): void {
   csrf = value
 }
-/** Sets what is called when the hub does not know the session (any more). */
+/** Sets the function to call when the hub does not know the session (any more). */
 export function whenRefused(call: () => void): void {
   onRefused = call
 }
 
 let onBack = (): void => {}
-/** Sets what is called when there is a session again, be it by a login in another tab. */
+/** Sets the function to call when there is a session again, even if the login was in another tab. */
 export function whenSessionBack(call: () => void): void {
   onBack = call
 }
 
 const waiting = new Set<() => void>()
-/** Resolves once there is a session again; whoever is there is asked to log in. */
+/** Asks the person to log in, and resolves once there is a session again. */
 export function sessionBack(): Promise<void> {
   onRefused()
   return new Promise((resolve) => waiting.add(resolve))
 }
-/** There is a session again. */
+/** Reports that there is a session again, and resolves all calls that wait for one. */
 export function tellSessionBack(): void {
   for (const resolve of waiting) resolve()
   waiting.clear()
   onBack()
 }
 
-/** Asks the hub; the answer is the body's JSON, or undefined where there is none. */
+/** Sends a request to the hub and returns the JSON of the answer's body, or undefined if the body is empty. */
 export async function ask<T>(method: string, path: string, options: Ask = {}): Promise<T> {
   const response = await request(method, path, options)
   const text = await response.text()
@@ -113,7 +113,7 @@ export async function request(method: string, path: string, options: Ask & { hea
   throw new ApiError(response.status, { error: given })
 }
 
-/** A key for one request that is sent again until it is answered; plain http has no `randomUUID`. */
+/** Returns a key for one request that is sent again until it is answered. (Plain HTTP has no `randomUUID`.) */
 export function newKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return `page-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`

@@ -5,14 +5,14 @@ import { hubNow, timeOf } from './clock.ts'
 import type { Run } from './runs.ts'
 import type { Me } from './session.ts'
 
-/** Runs of others that this person is asked by. */
+/** Lists the runs of other people that ask this person a question. */
 export const askedByOthers = queryOptions({
   queryKey: ['asked-by-others'],
   queryFn: ({ signal }) => ask<{ runs: Run[] }>('GET', '/api/approvals', { signal }),
   staleTime: Number.POSITIVE_INFINITY,
 })
 
-/** Whether the person may answer; the hub decides, this only says so beforehand. */
+/** Reports whether the person may answer. This is only a forecast: the hub decides. */
 export function mayAnswer(
   approvers: Approvers | undefined,
   me: Pick<Me, 'name' | 'role'>,
@@ -24,14 +24,14 @@ export function mayAnswer(
   return users?.includes(me.name) === true || roles?.includes(me.role) === true
 }
 
-/** Who may answer, as a list: `bob`, `any admin`. Undefined: nothing is named. */
+/** Lists who may answer: `bob`, `any admin`. Returns undefined if the approvers name nobody. */
 export function whoMay(approvers: Approvers | undefined): string[] | undefined {
   if (approvers === undefined) return undefined
   const named = [...(approvers.users ?? []), ...(approvers.roles ?? []).map((role) => `any ${role}`)]
   return named.length > 0 ? named : approvers.requester === false ? ['any admin'] : undefined
 }
 
-/** What a refusal tells of who was faster: `bob has rejected it already`. Undefined: it tells nothing. */
+/** Reads from a refusal who answered first: `bob has rejected it already`. Returns undefined if it does not say. */
 export function fasterThan(error: ApiError): { by: string; did: string; at: string | undefined } | undefined {
   const details = (error.details ?? {}) as { answered_by?: string; answer?: string; answered_at?: string }
   if (error.status !== 409 || details.answer === undefined) return undefined
@@ -43,7 +43,7 @@ export function fasterThan(error: ApiError): { by: string; did: string; at: stri
   }
 }
 
-/** What a refusal tells of who has answered an agent's question before. Undefined: it tells nothing. */
+/** Says who answered an agent's question first, read from the refusal. Returns undefined if it does not say. */
 export function permissionLost(decision: 'allow' | 'deny', error: ApiError): string | undefined {
   const { decision: was, by, at } = (error.details ?? {}) as { decision?: string; by?: string; at?: string }
   if (error.status !== 409 || was === undefined) return undefined
@@ -52,7 +52,7 @@ export function permissionLost(decision: 'allow' | 'deny', error: ApiError): str
   return `${not}: ${by ?? 'somebody'} has ${was === 'allow' ? 'allowed' : 'denied'} it already${when}.`
 }
 
-/** What is said of an answer whose question has left the screen, or of its refusal. */
+/** Returns the message about an answer whose question has left the screen, or about the refusal of that answer. */
 export const saidOfAnswer =
   (answer: 'approve' | 'reject', name: string) =>
   (error?: ApiError): string => {
@@ -65,7 +65,7 @@ export const saidOfAnswer =
     return `Not ${did}: ${faster.by} has ${faster.did} it already${at}.`
   }
 
-/** The same for a question of an agent. */
+/** Returns the same message as `saidOfAnswer`, for an agent's question. */
 export const saidOfPermission =
   (decision: 'allow' | 'deny', name: string) =>
   (error?: ApiError): string => {

@@ -1,9 +1,9 @@
 import type { RetryRun } from '../../src/contract/runs/retry.ts'
 
-/** A filter of the list as its address has it. */
+/** Filter of the list, as in the page's address. */
 type Filter = Readonly<Record<string, string | undefined>>
 
-/** What a person can do on the page, as far as a command line can do it too. */
+/** Something that a person can do on the page and that the command line may be able to do too. */
 export type Action =
   | { do: 'cancel'; run: string; force?: boolean }
   | { do: 'approve' | 'reject'; run: string; step: string; comment?: string | undefined }
@@ -50,7 +50,7 @@ export type Action =
       repo?: string | undefined
       ref?: string | undefined
       permissions?: string | undefined
-      /** Files by name, of the folder in which the command is run. */
+      /** Names of files in the folder where the command runs. */
       attach?: readonly string[]
     }
   | { do: 'task-cancel' | 'task-delete'; task: string }
@@ -72,9 +72,9 @@ export type Action =
       plan?: boolean
     }
 
-/** A text as one word of a POSIX shell, whatever is in it. */
+/** Quotes any text as one word of a POSIX shell. */
 export function shellWord(text: string): string {
-  // What no program can be given is no part of it.
+  // A program's arguments cannot contain NUL characters.
   const plain = text.replaceAll('\0', '')
   if (/^[A-Za-z0-9_@%+:,./-]+$/.test(plain)) return plain
   return `'${plain.replaceAll("'", `'\\''`)}'`
@@ -86,7 +86,7 @@ interface Words {
   options?: readonly string[]
 }
 
-/** An option; a value that begins with a dash stays a value. */
+/** Returns the words of an option; a value that begins with a dash stays a value. */
 const option = (name: string, value: string | number | undefined): string[] => {
   if (value === undefined || value === '') return []
   const text = shellWord(String(value))
@@ -191,7 +191,7 @@ function retryOptions({ only, from, step, hosts, instances, run_anyway, skip }: 
 
 const known = /^(?:kind|status|user|workflow|since|until|needs|input\.\w+)$/
 
-/** A filter of the list as the words of `--filter`; undefined where these cannot say it. */
+/** Returns a list's filter as words for `--filter`, or undefined if they cannot express it. */
 function filterWords(filter: Filter): string | undefined {
   const words: string[] = []
   for (const [name, value] of Object.entries(filter)) {
@@ -203,7 +203,7 @@ function filterWords(filter: Filter): string | undefined {
   return words.length === 0 ? undefined : words.join(' ')
 }
 
-/** Arguments of people's making stand behind `--`, where they could be taken for options. */
+/** Builds a command line. Arguments that could be mistaken for options follow a `--`. */
 function line({ of, args = [], options = [] }: Words): string {
   const isOdd = args.some((one) => one.startsWith('-'))
   const given = args.map(shellWord)
@@ -211,8 +211,8 @@ function line({ of, args = [], options = [] }: Words): string {
 }
 
 /**
- * The command that does the same, to be pasted into a shell of POSIX. It holds no secret: those it takes from
- * the shell's environment. Undefined where the command line cannot say it.
+ * Returns the command that does the same, for pasting into a POSIX shell. It contains no secret: it reads secrets
+ * from the shell's environment. Returns undefined if the command line cannot do it.
  */
 export function asCommand(action: Action): string | undefined {
   switch (action.do) {

@@ -1,16 +1,19 @@
 import type { Artifact } from '../../src/contract/tasks/artifact.ts'
 import { address, request } from './api.ts'
 
-/** So much of a diff is read into the page. */
+/** Maximum number of bytes of a diff that the page reads. */
 const MOST_BYTES = 8 * 1024 * 1024
 
-/** The text of a diff; `cutAt`: there is more than these bytes of it. */
+/** The text of a diff; `cutAt` is the number of bytes read if the diff has more. */
 export interface ChangeText {
   text: string
   cutAt?: number
 }
 
-/** Reads the change that a run or task (`/api/runs/ID`, `/api/tasks/ID`) has kept last, or a commit of it, from 1. */
+/**
+ * Reads the change that a run or task (`/api/runs/ID`, `/api/tasks/ID`) stored last, or one of its commits, counted
+ * from 1.
+ */
 export async function readChange(
   of: string,
   commit: number | undefined,
@@ -32,7 +35,7 @@ export async function readChange(
     bytes += value.length
     if (bytes < MOST_BYTES) continue
     await reader?.cancel()
-    // The last line may be half.
+    // The last line may be incomplete.
     return { text: text.slice(0, text.lastIndexOf('\n') + 1), cutAt: bytes }
   }
 }
@@ -41,15 +44,18 @@ export const changeAddress = (of: string): string => address(`${of}/diff`)
 
 export interface KeptChange {
   run: string
-  /** So many commits of it are kept as patches. */
+  /** Number of its commits that are stored as patches. */
   commits: number
-  /** The list of its files, as JSON, by its id. */
+  /** Id of the artifact that lists its files as JSON. */
   files?: string
 }
 
 const attemptOf = ({ artifact_id }: Artifact) => artifact_id.slice(0, artifact_id.lastIndexOf('.'))
 
-/** The last change among what was kept: a diff, and what the same attempt has kept beside it. Undefined: there is none. */
+/**
+ * Returns the last change among the stored artifacts: a diff and the artifacts that the same attempt stored beside
+ * it. Returns undefined if there is no diff.
+ */
 export function keptChange(
   artifacts: readonly { run_id: string; artifact: Artifact }[],
 ): KeptChange | undefined {
@@ -66,7 +72,7 @@ export function keptChange(
   }
 }
 
-/** A file of a change, as the hub's own list of it says: its kind, and what the rules for protected files say. */
+/** A file of a change, as listed by the hub: its kind, and the decision of the rules for protected files. */
 export interface JudgedFile {
   path: string
   kind?: 'test' | 'ci' | 'hook' | 'owners' | 'submodule'

@@ -5,7 +5,7 @@ let now = Date.now()
 const readers = new Set<() => void>()
 let timer: ReturnType<typeof setInterval> | undefined
 
-/** Takes over the hub's clock: times that tick are counted from it. */
+/** Adopts the hub's clock, from which ticking times are counted. */
 export function setHubTime(timeMs: number): void {
   offsetMs = timeMs - Date.now()
 }
@@ -26,14 +26,14 @@ function listen(call: () => void): () => void {
   }
 }
 
-/** The hub's time, anew each second; one timer for the page. */
+/** Returns the hub's time, updated each second by one timer for the whole page. */
 export function useNow(): number {
   return useSyncExternalStore(listen, () => now)
 }
 
 const two = (value: number) => String(value).padStart(2, '0')
 
-/** A duration as `0:04`, `14:31` or `21:06:11`; below ten seconds as `3.1 s` or `31 ms`. */
+/** Formats a duration as `0:04`, `14:31` or `21:06:11`; below ten seconds as `3.1 s` or `31 ms`. */
 export function duration(ms: number): string {
   if (ms < 0) return '0:00'
   if (ms < 95) return `${Math.round(ms)} ms`
@@ -41,7 +41,7 @@ export function duration(ms: number): string {
   return clockOf(ms)
 }
 
-/** A duration that ticks, in whole seconds. */
+/** Formats a ticking duration in whole seconds. */
 export function clockOf(ms: number): string {
   const all = Math.max(0, Math.floor(ms / 1000))
   const [hours, minutes, seconds] = [Math.floor(all / 3600), Math.floor(all / 60) % 60, all % 60]
@@ -52,7 +52,7 @@ const days = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 const midnight = (date: Date) => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime()
 
-/** `today`, `yesterday` or `Fri 20 Nov`, in the reader's zone. */
+/** Formats a day as `today`, `yesterday` or `Fri 20 Nov`, in the reader's time zone. */
 export function dayOf(time: string, nowMs: number): string {
   const date = new Date(time)
   const behind = Math.round((midnight(new Date(nowMs)) - midnight(date)) / 86_400_000)
@@ -61,7 +61,7 @@ export function dayOf(time: string, nowMs: number): string {
   return `${days[date.getDay()]} ${date.getDate()} ${months[date.getMonth()]}`
 }
 
-/** `11:42:07` today, `Fri 20 Nov 18:23` before. */
+/** Formats a time as `11:42:07` if it is today, otherwise as `Fri 20 Nov 18:23`. */
 export function timeOf(time: string, nowMs: number): string {
   const date = new Date(time)
   const clock = `${two(date.getHours())}:${two(date.getMinutes())}`
@@ -69,13 +69,13 @@ export function timeOf(time: string, nowMs: number): string {
   return day === 'today' ? `${clock}:${two(date.getSeconds())}` : `${day} ${clock}`
 }
 
-/** With zone and UTC, for a title. */
+/** Formats a time with its zone and in UTC, for a tooltip. */
 export function exactTime(time: string): string {
   const date = new Date(time)
   return `${date.toString()} · ${date.toISOString()}`
 }
 
-/** The middle of durations in ms; undefined of none. */
+/** Returns the median of durations in ms, or undefined if there are none. */
 export function median(values: readonly number[]): number | undefined {
   const all = [...values].sort((a, b) => a - b)
   return all[Math.floor((all.length - 1) / 2)]

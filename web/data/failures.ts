@@ -5,20 +5,20 @@ import type { Run } from './runs.ts'
 interface Failures {
   runs: Run[]
   more: boolean
-  /** Marked here, so that a row which comes later is not news again. */
+  /** Ids of runs marked as seen on this page; a row of theirs that arrives later does not count as news again. */
   marked?: readonly string[]
-  /** When the hub answered, by its clock. */
+  /** When the hub answered, by the hub's clock. */
   answeredMs: number
 }
 
-/** As many as the hub lists at most. */
+/** Maximum number of failures that the hub lists. */
 const MOST_FAILURES = 100
-/** So many the hub marks by one request. */
+/** Maximum number of runs that the hub marks per request. */
 const MOST_AT_ONCE = 500
-/** The hub's `Date` has whole seconds, and is of a moment after it has looked. */
+/** Tolerance in ms: the hub's `Date` has whole seconds and is set after the hub has read the list. */
 const UNSURE_MS = 2000
 
-/** The person's own runs that failed and that they have not looked at, on whatever device. */
+/** Lists the person's own failed runs that they have not looked at on any device. */
 export const failuresQuery = queryOptions({
   queryKey: ['failures'],
   queryFn: async ({ signal }): Promise<Failures> => {
@@ -26,7 +26,7 @@ export const failuresQuery = queryOptions({
     const answeredMs = Date.parse(response.headers.get('date') ?? '') || 0
     return { ...((await response.json()) as Pick<Failures, 'runs' | 'more'>), answeredMs }
   },
-  // Seen on the phone is seen here, once one comes back to this page.
+  // Failures seen on the phone also count as seen here, once the person returns to this page.
   refetchOnWindowFocus: 'always',
 })
 
@@ -34,8 +34,9 @@ const isFailure = ({ status, finished_at }: Run) =>
   (status === 'failed' || status === 'interrupted') && finished_at !== undefined
 
 /**
- * Takes in a run that has changed: a failure comes first, and a newer try goes before those of before. The stream begins with what
- * has changed before it: a failure of that time which the hub did not list has been looked at.
+ * Updates the failures with a run that has changed: a new failure comes first and replaces older tries of the same
+ * run. The stream begins with changes from before it was opened; a failure from that time which the hub did not list
+ * has already been seen.
  */
 export function keepFailure(client: QueryClient, run: Run, me: string | undefined): void {
   client.setQueryData(failuresQuery.queryKey, (before) => {
@@ -56,7 +57,7 @@ export function keepFailure(client: QueryClient, run: Run, me: string | undefine
   })
 }
 
-/** Takes these away, and tells the hub, which is asked again where that fails. */
+/** Removes these failures and marks them as seen at the hub. Once none is left, it reads the list again. */
 export async function markSeen(client: QueryClient, which: { run_ids: string[] } | { until: string }) {
   client.setQueryData(failuresQuery.queryKey, (before) => {
     if (before === undefined) return before

@@ -5,18 +5,18 @@ import type { Instance, Step } from './runs.ts'
 /** An instance with its position in the step. */
 export type PlacedInstance = Instance & { index: number }
 
-/** Of a step that has more, so many come with the run: those that failed first. */
+/** Number of instances that come with the run if a step has more; the failed ones come first. */
 export const FIRST_INSTANCES = 20
-/** So many more at a time. */
+/** Number of further instances per page. */
 const PAGE = 100
 
 type Status = Instance['status']
 type AtStep = Pick<Step, 'step' | 'phase'>
 
-/** Says whether the run came with all instances of a step. */
+/** Reports whether the run came with all instances of a step. */
 export const isWhole = ({ counts }: Pick<Step, 'counts'>): boolean => counts === undefined
 
-/** How many instances of a step have each status, all of them counted. */
+/** Returns how many instances of a step have each status, including those that did not come with the run. */
 export function countsOf({ instances, counts }: Step): Partial<Record<Status, number>> {
   if (counts !== undefined) return counts
   const all: Partial<Record<Status, number>> = {}
@@ -24,7 +24,7 @@ export function countsOf({ instances, counts }: Step): Partial<Record<Status, nu
   return all
 }
 
-/** How many instances of a step have one of these statuses; without any, all that it has. */
+/** Counts the instances of a step that have one of these statuses, or all of its instances if none is given. */
 export function countOf(step: Step, ...some: Status[]): number {
   const all = Object.entries(countsOf(step)) as [Status, number][]
   return all.reduce(
@@ -43,7 +43,7 @@ interface Wanted {
   index?: number
 }
 
-/** Pages of the instances of a step; `version` changes with what they hold. For `useInfiniteQuery`. */
+/** Pages of the instances of a step; `version` changes with their content. For `useInfiniteQuery`. */
 export const instancesQuery = (run: string, { step, phase }: AtStep, wanted: Wanted, version: unknown) => ({
   queryKey: ['instances', run, phase, step, wanted, version],
   queryFn: ({ pageParam, signal }: { pageParam: string; signal: AbortSignal }) =>
@@ -56,7 +56,7 @@ export const instancesQuery = (run: string, { step, phase }: AtStep, wanted: Wan
   staleTime: Number.POSITIVE_INFINITY,
 })
 
-/** All instances of a step that failed, however many; `count` of them. For `fetchQuery`. */
+/** The failed and interrupted instances of a step, of which there are `count`. For `fetchQuery`. */
 export const failedQuery = (run: string, { step, phase }: AtStep, count: number) => ({
   queryKey: ['failed', run, phase, step, count],
   queryFn: async ({ signal }: { signal: AbortSignal }): Promise<PlacedInstance[]> => {
@@ -74,7 +74,7 @@ export const failedQuery = (run: string, { step, phase }: AtStep, count: number)
   staleTime: Number.POSITIVE_INFINITY,
 })
 
-/** The instance at a position, or the first on a host; null where there is none. For `useQuery`. */
+/** The instance at a position, or the first one on a host; null if there is none. For `useQuery`. */
 export const instanceQuery = (
   run: string,
   { step, phase }: AtStep,
@@ -90,7 +90,7 @@ export const instanceQuery = (
   staleTime: Number.POSITIVE_INFINITY,
 })
 
-/** All instances of a step at a glance. For `useQuery`. */
+/** An overview of all instances of a step. For `useQuery`. */
 export const overviewQuery = (run: string, { step, phase }: AtStep, version: unknown) => ({
   queryKey: ['overview', run, phase, step, version],
   queryFn: ({ signal }: { signal: AbortSignal }) =>

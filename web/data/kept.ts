@@ -1,8 +1,9 @@
 import { personHere } from './session.ts'
 
 /**
- * Texts that a person has typed and not sent, and marks of what they have looked at, in this browser: they survive a reload, a
- * logout and the hub. They stand under the person's name, so that who comes next at this browser sees none of them. Secrets are never in them.
+ * Stores in this browser the texts that a person has typed and not sent, and marks of what they have looked at. They
+ * survive a reload, a logout and a restart of the hub. Each person has their own entries, so that the next person at
+ * this browser sees none of them. Secrets are never stored.
  */
 
 const keyOf = (name: string) => `errand.of.${personHere()}.${name}`
@@ -15,15 +16,15 @@ export function kept(name: string): unknown {
   }
 }
 
-/** Keeps a value; undefined: none any more. */
+/** Stores a value; undefined removes it. */
 export function keep(name: string, value: unknown): void {
   try {
     if (value === undefined) localStorage.removeItem(keyOf(name))
     else localStorage.setItem(keyOf(name), JSON.stringify(value))
   } catch {
-    // It lives as long as the page.
+    // The browser stores nothing: the value lives as long as the page.
   }
 }
 
-/** Whether another tab has changed what is kept under the name. */
+/** Reports whether another tab has changed the value stored under the name. */
 export const isOfKept = ({ key }: StorageEvent, name: string): boolean => key === keyOf(name)

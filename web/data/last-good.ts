@@ -5,7 +5,7 @@ import { runQuery, type WholeRun } from './runs.ts'
 
 type Of = Pick<WholeRun, 'run_id'>
 
-/** The last success of the same workflow and owner before a run; null where there is none. For `useQuery`. */
+/** The last success before this run, of the same workflow and owner; null if there is none. For `useQuery`. */
 export const lastGoodQuery = ({ run_id }: Of) => ({
   queryKey: ['last-good', run_id],
   queryFn: async ({ signal }: { signal: AbortSignal }) => {
@@ -15,7 +15,7 @@ export const lastGoodQuery = ({ run_id }: Of) => ({
   staleTime: Number.POSITIVE_INFINITY,
 })
 
-/** That run with its steps; `data` is null where there is none. */
+/** Returns that run with its steps; `data` is null if there is none. */
 export function useLastGood(
   run: Of,
   enabled = true,

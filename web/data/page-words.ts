@@ -1,20 +1,20 @@
-/** A code of the API, such as `exit_code`, as a person reads it. */
+/** Returns a code of the API, such as `exit_code`, in words for people. */
 export const wordsOf = (code: string): string => code.replaceAll('_', ' ')
 
-/** The reason of a failure, with the number that the command ended with. */
+/** Returns the reason of a failure in words, with the exit code of the command. */
 export const reasonWords = (reason: string, exitCode?: number): string =>
   reason === 'exit_code' && exitCode !== undefined ? `${wordsOf(reason)} ${exitCode}` : wordsOf(reason)
 
-/** What only a program that calls the API can do something with. */
+/** Matches words that are of use only to a program that calls the API. */
 const API_WORDS =
   /\b(GET|POST|PUT|PATCH|DELETE) \/|\/api\/|\bcurl\b|\bBearer\b|\bAuthorization\b|\bx-errand-|\b(content-type|idempotency-key)\b|\{"/i
 
-/** Where in a request the fault is, as the hub names it: `body.steps[0].idle_seconds: `. */
+/** Matches the place of a fault in a request, as the hub names it: `body.steps[0].idle_seconds: `. */
 const PLACE = /^(?:body|query|params)(?:\.([\w.[\]]+))?: /
 
 /**
- * A message or hint of the hub, which also programs read, as the page shows it: without sentences that speak of requests, and with the
- * words of a field in place of its name in a request. Undefined: nothing is left.
+ * Rewrites a message or hint of the hub for the page. It drops sentences about requests, and replaces the place of a
+ * fault with the words of its field. Returns undefined if nothing is left.
  */
 export function pageWords(text: string): string | undefined {
   const named = text.replace(PLACE, (_, field?: string) => {

@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from 'react'
 
-/** What a person prefers in this browser. Where it cannot be kept it holds for this page. */
+/** Stores a person's preferences in this browser. If the browser stores nothing, they hold until the page is closed. */
 
 const LETTERS = 'errand.letters'
 const THEME = 'errand.theme'
@@ -20,11 +20,11 @@ function keep(name: string, value: string | undefined): void {
     if (value === undefined) localStorage.removeItem(name)
     else localStorage.setItem(name, value)
   } catch {
-    // It holds for this page then.
+    // The preference then holds for this page only.
   }
 }
 
-/** Whether single letters do something; a person may turn them off. */
+/** Reports whether single-letter keys are on; a person may turn them off. */
 export const areLettersOn = (): boolean => read(LETTERS) !== 'off'
 export const turnLetters = (on: boolean): void => keep(LETTERS, on ? undefined : 'off')
 
@@ -39,7 +39,7 @@ function chosenTheme(): Theme {
   return kept === 'light' || kept === 'dark' ? kept : 'system'
 }
 
-/** Sets the theme and keeps it; `public/assets/theme-2.js` does so before the first paint. */
+/** Sets and stores the theme; `public/assets/theme-2.js` applies it before the first paint. */
 export function chooseTheme(theme: Theme): void {
   keep(THEME, theme)
   const dark = theme === 'dark' || (theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)

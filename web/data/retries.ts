@@ -4,19 +4,19 @@ import type { Run } from './runs.ts'
 
 export type { ChainLink, RetryPlan, RetryRun, RetryStep }
 
-/** How much of a run is done again; the narrowest first. */
+/** Says how much of a run is repeated, from narrow to wide. */
 export type Scope = 'instance' | 'from' | 'failed' | 'all'
 
-/** The instance that a narrow retry is of. */
+/** The instance that a narrow retry starts from. */
 export interface Target {
   step: string
-  /** Undefined: the step has one instance, or none. */
+  /** Absent if the step has at most one instance. */
   only?: Pick<RetryRun, 'hosts' | 'instances'>
-  /** The word for it, such as its host. */
+  /** The label of the instance, such as its host. */
   word: string
 }
 
-/** A scope as the API takes it. */
+/** Returns a scope in the form that the API takes. */
 export function askedOf(scope: Scope, target: Target | undefined): RetryRun {
   if (scope === 'instance' && target !== undefined) return { step: target.step, ...target.only }
   if (scope === 'from' && target !== undefined) return { from: target.step }
@@ -25,7 +25,7 @@ export function askedOf(scope: Scope, target: Target | undefined): RetryRun {
 
 const of = (id: string) => `/api/runs/${encodeURIComponent(id)}`
 
-/** The plan of such a retry: what it would take over and run; nothing is begun. */
+/** Asks for the plan of such a retry: what it would take over and what it would run. Starts nothing. */
 export const planRetry = (id: string, body: RetryRun, signal?: AbortSignal) =>
   ask<RetryPlan>('POST', `${of(id)}/retry-plan`, { body, signal })
 export const beginRetry = (id: string, body: RetryRun, idempotencyKey: string) =>

@@ -11,14 +11,17 @@ export interface Chunk {
   length: number
 }
 
-/** A run with more events is followed from where its page read it: what was before is asked for where it is shown. */
+/**
+ * Maximum number of events that a page follows from the first one. A longer run is followed from where its page read
+ * it, and earlier events are requested where they are shown.
+ */
 const MOST_EVENTS = 400
 
-/** The seq from which a run's page hears it; talks with agents are heard whole. */
+/** Returns the seq after which a run's page follows it; conversations with agents are followed from their start. */
 export const feedStart = ({ last_seq, steps }: WholeRun): number =>
   last_seq <= MOST_EVENTS || steps.some(({ action }) => action === 'agent.run') ? 0 : last_seq
 
-/** The log of one run as it comes: its steps are read anew when they change, its outputs are known by their places. */
+/** Follows the log of one run. The run's steps are read again when they change; outputs are known by their offsets. */
 export class RunFeed {
   readonly events: RunEvent[] = []
   readonly #chunks = new Map<number, Chunk[]>()
@@ -28,9 +31,9 @@ export class RunFeed {
   #lastReadMs = 0
   #stopped = false
   version = 0
-  /** The last seq that it does not have. */
+  /** The last seq that the feed skips. */
   from: number
-  /** When the hub was told of the first output. */
+  /** When the hub received the first output. */
   firstOutputAt: string | undefined
 
   constructor(id: string, client: QueryClient, from = 0) {
@@ -42,7 +45,7 @@ export class RunFeed {
     }
     const again = async () => {
       this.#timer = undefined
-      // What is under way the hub may have answered before this event: that is waited for, and then read anew.
+      // A read under way may have been answered before this event: wait for it, then read again.
       const isUnderWay = client.isFetching({ queryKey: query.queryKey, exact: true }) > 0
       await read()
       if (isUnderWay && !this.#stopped) await read()
@@ -57,7 +60,7 @@ export class RunFeed {
           this.#addChunk(one)
         } else {
           this.events.push(one)
-          // At most so often, and the first at once; what an agent says changes nothing of the run but by its questions.
+          // Reads at once, then at most once per pause. Of an agent's updates, only questions change the run.
           if (one.type !== 'agent.update' || one.update.kind.startsWith('permission'))
             this.#timer ??= setTimeout(
               () => void again(),
@@ -80,7 +83,7 @@ export class RunFeed {
     const chunks = this.#chunks.get(attempt) ?? []
     this.#chunks.set(attempt, chunks)
     const last = chunks.at(-1)
-    // What follows in the same stream is one range to fetch.
+    // Adjacent chunks of the same stream are fetched as one range.
     if (last?.stream === stream && last.offset + last.length === offset && last.length < 65_536)
       last.length += length
     else chunks.push({ stream: stream as Chunk['stream'], offset, length })
@@ -103,7 +106,7 @@ export class RunFeed {
   }
 }
 
-/** The feed of a run while something shows it, from that seq on. */
+/** Returns the feed of a run, after that seq, as long as a component shows it. */
 export function useRunFeed(id: string | undefined, from = 0): RunFeed | undefined {
   const client = useQueryClient()
   const [feed, setFeed] = useState<RunFeed>()

@@ -19,22 +19,22 @@ const names: readonly (typeof viewWords)[number][] = [
   'q',
 ]
 
-/** `NAME:value`; `q` is what is no such word. */
+/** Matches `NAME:value`; all other words are part of `q`. */
 const WORD = new RegExp(String.raw`^(${names.filter((name) => name !== 'q').join('|')}|input\.\w+)[:=](.+)$`)
 
-/** The filter that stands in an address. */
+/** Reads the filter from the search part of an address. */
 export function filterOf(search: Record<string, unknown>): RunFilter {
   const inputs = Object.keys(search).filter((name) => /^input\.\w+$/.test(name))
   const given = [...names, ...inputs].flatMap((name) => {
     const value = search[name]
-    // A list without an order is in this one.
+    // This is the default order.
     if (name === 'sort' && value === 'active') return []
     return typeof value === 'string' && value !== '' ? [[name, value]] : []
   })
   return Object.fromEntries(given)
 }
 
-/** A filter out of words: `status:failed user:ann`, and what is no such word searches names and ids. */
+/** Reads a filter from words such as `status:failed user:ann`; all other words search names and ids. */
 export function filterOfWords(text: string): RunFilter {
   const filter: Record<string, string> = {}
   const rest: string[] = []
@@ -46,10 +46,10 @@ export function filterOfWords(text: string): RunFilter {
   return rest.length > 0 ? { ...filter, q: rest.join(' ') } : filter
 }
 
-/** Whether a run that just came belongs into the list of this filter. */
+/** Reports whether a run that just arrived belongs in the list of this filter. */
 export function fits(run: Run, filter: RunFilter): boolean {
   const { kind, status, user, workflow, label, until, needs, latest, agent, repository, q } = filter
-  // Of an input that the row leaves out it is not known.
+  // A row may leave out inputs: then a filter for one of them does not match.
   const inputs = Object.entries(filter).filter(([name]) => name.startsWith('input.'))
   const text = q?.toLowerCase() ?? ''
   return (
@@ -78,7 +78,7 @@ function hasLabel({ labels = {} }: Run, given: string): boolean {
 
 export const GOING_ON = 'Going on'
 
-/** The group in which a row stands: `Going on`, `Today`, `Yesterday`, a date. */
+/** Returns the group in which a row is listed: `Going on`, `Today`, `Yesterday` or a date. */
 export function groupOf(run: Run, nowMs: number): string {
   if (run.status === 'queued' || run.status === 'running') return GOING_ON
   const day = dayOf(run.created_at, nowMs)

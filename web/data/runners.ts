@@ -23,7 +23,10 @@ export const groupsQuery = queryOptions({
   staleTime: 0,
 })
 
-/** Keeps the list of runners, of what waits for them and of groups live until what it answers is called. */
+/**
+ * Keeps the lists of runners, of the runs that wait for them and of groups up to date until the returned function is
+ * called.
+ */
 export function keepRunnersLive(client: QueryClient): () => void {
   const again = (queryKey: readonly string[]) => void client.invalidateQueries({ queryKey })
   const late = new LateChanges(client, ['runners', 'runner-waits'])
@@ -61,7 +64,7 @@ export const resumeRunner = (runner: Pick<RunnerView, 'id'>) =>
 export const removeRunner = (runner: Pick<RunnerView, 'id' | 'status'>) =>
   ask('DELETE', of(runner), { query: { force: runner.status === 'disconnected' ? undefined : 'true' } })
 
-/** A token that makes one machine a runner; of the group, where it is another than the first. */
+/** Creates a token that enrols one machine as a runner; names the group unless it is the default one. */
 export const createEnrollment = (group: string, idempotencyKey?: string) =>
   ask<EnrollmentCreated>('POST', '/api/runners/enrollments', {
     body: group === 'default' ? {} : { group },

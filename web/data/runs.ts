@@ -17,7 +17,7 @@ import { type Shown, shownStep } from './shown.ts'
 
 export { type Shown, shownStatus, shownStep } from './shown.ts'
 
-/** How a run's route is drawn: a letter a main step, or counts where there are many. */
+/** Describes how a run's route is drawn: one letter for each main step, or counts if there are many. */
 export interface Route {
   stops?: string
   counts?: Partial<
@@ -35,7 +35,7 @@ export interface Route {
     >
   >
 }
-/** Where a person is asked. */
+/** A place in a run that asks a person. */
 export interface AskingPlace {
   kind: 'approval' | 'agent'
   step: string
@@ -77,7 +77,7 @@ export interface RunFilter {
   status?: string
   user?: string
   workflow?: string
-  /** `k=v` or `k`, several with commas. */
+  /** `k=v` or `k`; several are separated by commas. */
   label?: string
   since?: string
   until?: string
@@ -86,7 +86,7 @@ export interface RunFilter {
   sort?: string
   agent?: string
   repository?: string
-  /** Runs of others, that are shared with this person, in place of their own. */
+  /** Lists runs of others that are shared with this person, instead of their own. */
   shared?: string
   q?: string
   [input: `input.${string}`]: string | undefined
@@ -94,7 +94,7 @@ export interface RunFilter {
 
 const hours: Record<string, number> = { '1h': 1, '24h': 24, '7d': 168, '30d': 720 }
 
-/** A filter as the API takes it. */
+/** Returns a filter in the form that the API takes. */
 function filterQuery(filter: RunFilter): Omit<ListRunsInput, 'limit' | 'cursor'> {
   const since = filter.since === undefined ? undefined : hours[filter.since]
   const inputs = Object.entries(filter).flatMap(([name, value]) =>
@@ -120,7 +120,7 @@ function filterQuery(filter: RunFilter): Omit<ListRunsInput, 'limit' | 'cursor'>
   }
 }
 
-/** A page of runs; without an order those that go on are first. */
+/** Lists a page of runs; unless the filter has an order, active runs come first. */
 export const listRuns = (filter: RunFilter, cursor?: string, signal?: AbortSignal): Promise<RunPage> =>
   ask('GET', '/api/runs', {
     query: { sort: 'active', ...filterQuery(filter), limit: 100, cursor } as Query,
@@ -129,7 +129,7 @@ export const listRuns = (filter: RunFilter, cursor?: string, signal?: AbortSigna
 export const countRuns = (filter: RunFilter, signal?: AbortSignal): Promise<RunCounts> =>
   ask('GET', '/api/run-counts', { query: filterQuery(filter) as Query, signal })
 
-/** To these runs, or to all of a filter. */
+/** The runs to change: these, or all that match a filter. */
 export type Chosen = { ids: string[] } | { all: RunFilter; expect: RunCounts['by_status'] }
 
 export function changeRuns(action: 'cancel' | 'retry', chosen: Chosen, idempotencyKey: string) {
@@ -139,13 +139,16 @@ export function changeRuns(action: 'cancel' | 'retry', chosen: Chosen, idempoten
 }
 
 const of = (id: string) => `/api/runs/${encodeURIComponent(id)}`
-/** With the first instances of each step, and without the steps that come only on demand and were not needed: nobody looks for them. */
+/**
+ * Reads a run with the first instances of each step. Leaves out on-demand steps that were not needed, since nobody
+ * looks for them.
+ */
 export async function getRun(id: string, signal?: AbortSignal): Promise<WholeRun> {
   const run = await ask<WholeRun>('GET', of(id), { query: { instances: FIRST_INSTANCES }, signal })
   const isTold = ({ on_demand, status }: Step) => !on_demand || (status !== 'queued' && status !== 'skipped')
   return { ...run, steps: run.steps.filter(isTold) }
 }
-/** Goes on with a run that is set aside; for an admin. */
+/** Resumes a run that is set aside; admins only. */
 export const resumeRun = (id: string) => ask<Run>('POST', `${of(id)}/resume`, { body: {} })
 
 /** A run as its page shows it; a `RunFeed` reads it again when it changes. For `useQuery`. */
@@ -154,12 +157,12 @@ export const runQuery = (id: string) => ({
   queryFn: ({ signal }: { signal: AbortSignal }) => getRun(id, signal),
   staleTime: Number.POSITIVE_INFINITY,
 })
-/** The first thousand events of an attempt, without texts of its output. */
+/** Reads the first thousand events of an attempt, without the text of its output. */
 export const eventsOfAttempt = (id: string, attempt: number, signal?: AbortSignal) =>
   ask<RunEvent[]>('GET', `${of(id)}/events`, { query: { attempt, output_bytes: 0, limit: 1000 }, signal })
 export const getWorkflow = (id: string, signal?: AbortSignal) =>
   ask<RunWorkflow>('GET', `${of(id)}/workflow`, { signal })
-/** The steps that a run was made of. For `useQuery`. */
+/** The steps that a run was created with. For `useQuery`. */
 export const outlineQuery = (id: string) => ({
   queryKey: ['outline', id],
   queryFn: ({ signal }: { signal: AbortSignal }) => ask<RunOutline>('GET', `${of(id)}/outline`, { signal }),
@@ -173,7 +176,7 @@ export const answerApproval = (
   comment?: string,
   idempotencyKey?: string,
 ) => ask('POST', `${of(id)}/${answer}`, { body: { step, ...(comment ? { comment } : {}) }, idempotencyKey })
-/** With values: also what is wrong with them. */
+/** Checks a workflow; also reports problems with the values of its variables. */
 export const validate = (yaml: string, vars: Record<string, string>, signal?: AbortSignal) =>
   ask<ValidateAnswer>('POST', '/api/validate', { body: { yaml, vars }, signal })
 export const createRun = (
@@ -181,7 +184,7 @@ export const createRun = (
   idempotencyKey: string,
 ) => ask<Run>('POST', '/api/runs', { body, idempotencyKey })
 
-/** Where the bytes of one output are. */
+/** Returns the path of one output's bytes. */
 export const outputPath = (run: string, attempt: number, stream: string) =>
   `${of(run)}/attempts/${attempt}/output/${stream}`
 
@@ -198,13 +201,18 @@ const letters: Partial<Record<Shown, string>> = {
   canceled: 'c',
 }
 
-/** The name of a place that asks, in an address; all instances of an approval are answered at once. */
+/**
+ * Returns the name of an asking place for an address. All instances of an approval are answered at once and share it.
+ */
 export const askingName = ({ kind, step, host, instance }: AskingPlace): string =>
   kind === 'approval' || host === undefined
     ? step
     : `${step}@${host}${instance === undefined ? '' : `!${instance}`}`
 
-/** The words for it: `mend on web-1`, with its number where another of the step has the same host. */
+/**
+ * Returns the label of an asking place: `mend on web-1`, with its number if another instance of the step has the same
+ * host.
+ */
 export function askingWord(place: AskingPlace, all: readonly AskingPlace[]): string {
   const { kind, step, host, instance } = place
   if (kind === 'approval' || host === undefined || instance === undefined) return step
@@ -212,7 +220,7 @@ export function askingWord(place: AskingPlace, all: readonly AskingPlace[]): str
   return `${step} on ${host}${isOnly ? '' : `, ${instance + 1}`}`
 }
 
-/** The route of a run whose steps are at hand; the hub's own where it sent one. */
+/** Returns the route that the hub sent, or derives it from the run's steps. */
 export function routeOf(run: Pick<WholeRun, 'route' | 'steps'>): Route {
   if (run.route !== undefined) return run.route
   const shown = run.steps.filter(({ phase }) => phase === 'main').map(shownStep)

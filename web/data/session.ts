@@ -2,7 +2,7 @@ import { queryOptions } from '@tanstack/react-query'
 import { ask, setCsrf } from './api.ts'
 import { setHubTime } from './clock.ts'
 
-/** Who the page acts as. */
+/** The person that the page acts as. */
 export interface Me {
   name: string
   role: 'admin' | 'user'
@@ -14,14 +14,14 @@ export interface Me {
 }
 
 let whose: string | undefined
-/** The name of the person whose page it is, once the hub has told it. */
+/** Returns the name of the person that the page belongs to, once the hub has reported it. */
 export const personHere = () => whose
 
 export async function whoAmI(signal?: AbortSignal): Promise<Me> {
   const me = await ask<Me>('GET', '/api/me', { signal })
   whose ??= me.name
   if (whose !== me.name) {
-    // What stands on the page, and is typed there, is not for who has logged in now.
+    // Another person has logged in: they must not see what this page shows or what was typed on it.
     location.reload()
     await new Promise(() => {})
   }
@@ -46,7 +46,7 @@ export async function logIn(username: string, password: string): Promise<void> {
 
 export const logOut = (everywhere: boolean) => ask('POST', '/api/auth/logout', { body: { everywhere } })
 
-/** Where a login leads: a path of this hub alone, never an address of another. */
+/** Returns the path to open after a login: always a path of this hub, never an address elsewhere. */
 export function safeNext(next: unknown): string {
   if (typeof next !== 'string' || !/^\/(?![/\\])/.test(next)) return '/runs'
   return next.startsWith('/login') ? '/runs' : next

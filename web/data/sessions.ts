@@ -2,14 +2,14 @@ import type { InputAccepted, RunInput } from '../../src/contract/agent-api.ts'
 import { ask, request } from './api.ts'
 import { keep, kept } from './kept.ts'
 
-/** Gives something to the agent of a run; the key makes it safe to send it again. */
+/** Sends an input to the agent of a run; the key makes it safe to send it again. */
 export const giveInput = (run: string, input: RunInput, idempotencyKey: string) =>
   ask<InputAccepted>('POST', `/api/runs/${encodeURIComponent(run)}/input`, {
     body: { ...input, input_id: idempotencyKey },
     idempotencyKey,
   })
 
-/** Stores a file for a prompt at the hub; answers its id. The same again is the same. */
+/** Stores a file for a prompt at the hub and returns its id. The same file gets the same id. */
 export async function storeAttachment(name: string, media_type: string, file: Blob): Promise<string> {
   const query = { name, media_type, type: 'attachment' }
   const response = await request('POST', '/api/store/artifacts', { query, bytes: file })
@@ -24,7 +24,7 @@ interface Kept {
   id?: string
 }
 
-/** The files of a prompt that was not sent: those that the hub has. */
+/** Returns the files of an unsent prompt that the hub already has. */
 export function keptAttached(run: string): Kept[] {
   const files = kept(`files.${run}`)
   return Array.isArray(files) ? files.filter((one) => typeof one?.id === 'string') : []
@@ -35,7 +35,7 @@ export function keepAttached(run: string, files: readonly Kept[]): void {
   keep(`files.${run}`, stored.length === 0 ? undefined : stored)
 }
 
-/** The prompt that was typed for a run and not sent. */
+/** Returns the unsent prompt that was typed for a run. */
 export function keptPrompt(run: string): string {
   const text = kept(`prompt.${run}`)
   return typeof text === 'string' ? text : ''

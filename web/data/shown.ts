@@ -1,6 +1,9 @@
 import type { Run, Step } from './runs.ts'
 
-/** What a list, a header and a mark show of a run: a question and waiting go before the API's status. */
+/**
+ * The state that lists, headers and marks show for a run: a question or a wait takes precedence over the API's
+ * status.
+ */
 export type Shown = Run['status'] | 'asks' | 'room' | 'skipped' | 'ahead' | 'waiting' | 'aside'
 
 export function shownStatus(
@@ -9,7 +12,7 @@ export function shownStatus(
   if (run.set_aside !== undefined) return 'aside'
   const open = run.status === 'queued' || run.status === 'running'
   if (open && run.now?.question !== undefined) return 'asks'
-  // A run of which something is worked on runs, whatever else of it waits.
+  // A run counts as running while any part of it is worked on, even if other parts wait.
   if (run.status === 'running' && run.waiting_since !== undefined)
     return run.waiting === undefined ? 'waiting' : 'room'
   return run.status

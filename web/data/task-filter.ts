@@ -1,6 +1,6 @@
 import type { TaskSummary } from '../../src/contract/tasks/task-api.ts'
 
-/** A filter of tasks, as it stands in the address. */
+/** A filter of tasks, as in the page's address. */
 export interface TaskFilter {
   state?: string
   repo?: string
@@ -19,7 +19,7 @@ export function taskFilterOf(search: Record<string, unknown>): TaskFilter {
   return Object.fromEntries(given)
 }
 
-/** A filter out of words: `state:running agent:codex`, and what is no such word searches titles and ids. */
+/** Reads a filter from words such as `state:running agent:codex`; all other words search titles and ids. */
 export function taskFilterOfWords(text: string): TaskFilter {
   const filter: Record<string, string> = {}
   const rest: string[] = []
@@ -31,7 +31,7 @@ export function taskFilterOfWords(text: string): TaskFilter {
   return rest.length > 0 ? { ...filter, q: rest.join(' ') } : filter
 }
 
-/** Whether a task that has changed belongs into the list of this filter. A repository is written as lists have it. */
+/** Reports whether a changed task belongs in the list of this filter. The filter writes a repository as lists do. */
 export function taskFits(
   task: Pick<TaskSummary, 'state' | 'repo' | 'agent' | 'owner' | 'title' | 'task_id' | 'id'>,
   { state, repo, agent, user, q }: TaskFilter,

@@ -49,7 +49,7 @@ export const answerTask = (
     body: { decision, ...(comment ? { comment } : {}) },
     idempotencyKey,
   })
-/** The key is the prompt's own id, so that a lost answer is asked for again safely. */
+/** Sends a prompt to a task. The key is the prompt's own id, so that repeating it is safe when an answer got lost. */
 export const promptTask = (id: string, prompt: string, key: string) =>
   ask<{ run_id: string }>('POST', `${taskPath(id)}/prompt`, { body: { prompt, input_id: key } })
 export const deleteTask = (id: string) => ask<TaskDeleted>('DELETE', taskPath(id))
@@ -76,7 +76,7 @@ const words: Record<TaskState, string> = {
   failed: 'failed',
   canceled: 'canceled',
 }
-/** A state as people read it. */
+/** Returns a state in words for people. */
 export const taskStateWord = (state: TaskState): string => words[state]
 
 const marks: Record<TaskState, Shown> = {
@@ -90,7 +90,7 @@ const marks: Record<TaskState, Shown> = {
   failed: 'failed',
   canceled: 'canceled',
 }
-/** The mark of a state. */
+/** Returns the mark of a state. */
 export const taskMark = (state: TaskState): Shown => marks[state]
 
 const tones: Partial<Record<TaskState, string>> = {
@@ -106,7 +106,7 @@ export const taskTone = (state: TaskState): string => tones[state] ?? ''
 export const isOverTask = (state: TaskState): boolean =>
   ['done', 'no_change', 'failed', 'canceled'].includes(state)
 
-/** The last part of a repository's address, such as `shop/web`. */
+/** Returns the last part of a repository's address, such as `shop/web`. */
 export const repoName = (repo: string): string =>
   repo
     .replace(/\.git$/, '')
@@ -115,12 +115,14 @@ export const repoName = (repo: string): string =>
     .slice(-2)
     .join('/')
 
-/** The number of an issue or pull request in its address, such as `#412`. Undefined: it names none. */
+/**
+ * Reads the number of an issue or pull request, such as `#412`, from its address. Returns undefined if it names none.
+ */
 export function issueNumber(url: string | undefined): string | undefined {
   const number = /\/(\d+)\/?(?:[?#].*)?$/.exec(url ?? '')?.[1]
   return number === undefined ? undefined : `#${number}`
 }
 
-/** An address that may be linked to: of the web, nothing else. */
+/** Returns an address if it is safe to link to: only web addresses are. */
 export const webAddress = (url: string | undefined): string | undefined =>
   url !== undefined && /^https?:\/\//i.test(url) ? url : undefined

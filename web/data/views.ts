@@ -4,7 +4,7 @@ import { ask } from './api.ts'
 
 export type { KeptView }
 
-/** Filters of runs that were saved: one's own and those of all. */
+/** Lists the saved filters of runs: the person's own and those shared with everybody. */
 export const viewsQuery = queryOptions({
   queryKey: ['views'],
   queryFn: async ({ signal }) => (await ask<ViewList>('GET', '/api/views', { signal })).views,

@@ -4,7 +4,7 @@ import { ApiError } from '../data/api.ts'
 import { logIn } from '../data/session.ts'
 import { Failure } from '../parts/action-button.tsx'
 
-/** Name and password; `done` once the hub has set its cookie. */
+/** Asks for name and password; calls `done` once the hub has set its cookie. */
 export function LoginForm({ name, done }: { name?: string; done: () => void }) {
   const [failure, setFailure] = useState<ApiError>()
   const [busy, setBusy] = useState(false)

@@ -19,7 +19,7 @@ import {
   type Search,
 } from './places.ts'
 
-/** The addresses of the page with what each keeps beside its path; its table of pages says which there are. */
+/** The page's paths and the search values that each accepts; the table of pages declares them. */
 // biome-ignore lint/suspicious/noEmptyInterface: router.tsx fills it
 export interface Addresses {}
 export type Path = keyof Addresses
@@ -27,58 +27,58 @@ export type Path = keyof Addresses
 /** A page of the table. */
 export interface Page {
   path: string
-  /** What it takes of an address. */
+  /** Parses the search part of an address. */
   search?: (given: Search) => object
-  /** Where it leads instead. */
+  /** The path to go to instead. */
   leads?: string
-  /** Is there without a login. */
+  /** The page needs no login. */
   outside?: boolean
   component?: ComponentType
   load?: () => Promise<ComponentType>
 }
 
-/** Where the page is, once all is there that it takes to show it. */
+/** The current page, once everything needed to show it is loaded. */
 export interface Place extends Address {
-  /** Absent where there is no such page. */
+  /** Absent if there is no such page. */
   page: Page | undefined
   params: Readonly<Record<string, string>>
-  /** What the address says beside its path, as the page takes it. */
+  /** The search part of the address, as parsed by the page. */
   found: object
-  /** Why it cannot be shown. */
+  /** The reason why the page cannot be shown. */
   failure?: unknown
 }
 
-/** What is asked before a page is left that has something to lose. */
+/** A person's choice before leaving a page with unsaved content. */
 export interface Leaving {
   go(): void
   stay(): void
 }
 
-/** Answers where to go instead, or waits for what it has to know. */
+/** Returns the address to go to instead, if any; may wait for data first. */
 type Guard = (page: Page | undefined, href: string) => Promise<string | undefined> | undefined
 
 interface HistoryState {
-  /** How many addresses lie behind it. */
+  /** Number of addresses before it in the history. */
   at: number
 }
 
-/** The addresses that the page goes through: the browser's history below the hub's base path, and the pages of a table. */
+/** Moves the page through the browser's history below the hub's base path, and finds the pages of a table. */
 class Navigation {
   #pages: readonly Page[] = []
   #guard: Guard = () => undefined
   readonly #watchers = new Set<() => void>()
   readonly #components = new Map<Page, ComponentType>()
   #at = 0
-  /** Counts arrivals: of several only the last counts. */
+  /** Counts arrivals: only the last of several counts. */
   #arrivals = 0
   #ask: ((leaving: Leaving) => void) | undefined
-  /** Somebody was asked and let go. */
+  /** The person was asked and has agreed to leave. */
   #isFree = false
-  /** The history goes back to the page that somebody may not want to leave. */
+  /** The history is going back to the page that the person may not want to leave. */
   #isPutBack = false
   place: Place | undefined
 
-  /** Shows the page that the browser is at, and those that it goes to. */
+  /** Shows the page at the browser's address, and follows its later addresses. */
   begin(pages: readonly Page[], guard: Guard): void {
     this.#pages = pages
     this.#guard = guard
@@ -91,7 +91,7 @@ class Navigation {
     this.#watchers.add(call)
     return () => this.#watchers.delete(call)
   }
-  /** Goes to an address below the hub's base path; is done when its page is there. */
+  /** Goes to an address below the hub's base path; resolves when its page is shown. */
   async go(href: string, replace = false): Promise<void> {
     if (this.#ask !== undefined && !this.#isFree)
       return this.#ask({ go: () => void this.#freely(() => this.go(href, replace)), stay: () => {} })
@@ -104,7 +104,7 @@ class Navigation {
     await this.again()
   }
   #popped(state: HistoryState | null): void {
-    // Without one it is the browser's own, of a fragment that was typed.
+    // An entry without a state is the browser's own: a person has typed a fragment.
     const at = state?.at ?? this.#at + 1
     if (state === null) history.replaceState({ at } satisfies HistoryState, '')
     const steps = at - this.#at
@@ -138,7 +138,7 @@ class Navigation {
     const path = location.pathname.startsWith(`${basePath}/`) ? location.pathname.slice(basePath.length) : '/'
     return path + location.search + location.hash
   }
-  /** Shows the page of the address, once more where it is there. */
+  /** Shows the page of the current address, even if it is already shown. */
   async again(): Promise<void> {
     const arrival = ++this.#arrivals
     const href = this.#hereHref()
@@ -166,12 +166,12 @@ class Navigation {
       show(error)
     }
   }
-  /** Fetches a page's code; nothing where it is there. */
+  /** Fetches a page's code; returns undefined if it is already here. */
   load(page: Page | undefined): Promise<void> | undefined {
     if (page?.load === undefined || this.#components.has(page)) return undefined
     return page.load().then((component) => void this.#components.set(page, component))
   }
-  /** Fetches the code of the page of an address before somebody goes there. */
+  /** Fetches the code of a page before a person goes there. */
   fetch(path: string): void {
     const page = this.#pages.find((one) => paramsOf(one.path, path) !== undefined)
     this.load(page)?.catch(() => undefined)
@@ -179,7 +179,7 @@ class Navigation {
   componentOf(page: Page): ComponentType | undefined {
     return page.component ?? this.#components.get(page)
   }
-  /** Has somebody asked before another address is gone to; answers how to end that. */
+  /** Calls `call` before another address is opened. Returns how to end that. */
   ask(call: (leaving: Leaving) => void): () => void {
     this.#ask = call
     return () => {
@@ -195,17 +195,17 @@ const here = (): Address => navigation.place ?? noAddress
 
 export const usePlace = (): Place | undefined =>
   useSyncExternalStore(navigation.watch, () => navigation.place)
-/** What an address says beside its path, of the page that is there. */
+/** Returns the search values of the current page. */
 export const useSearch = <P extends Path>(_path: P): Addresses[P] =>
   useSyncExternalStore(navigation.watch, () => navigation.place?.found ?? none) as Addresses[P]
 const none = {}
-/** A name out of the path of the page that is there. */
+/** Returns a named part of the current page's path. */
 export const useParam = (name: string): string =>
   useSyncExternalStore(navigation.watch, () => navigation.place?.params[name] ?? '')
 export const usePath = (): string => useSyncExternalStore(navigation.watch, () => here().path)
 export const useHash = (): string => useSyncExternalStore(navigation.watch, () => here().hash)
 
-/** An address to go to; without `to` that of the page that is there, with what is told anew. */
+/** An address to go to. Without `to` it is the current page's address with the given parts changed. */
 export interface Goal<To extends Path, From extends Path> {
   to?: To
   params?: Readonly<Record<string, string>>
@@ -221,7 +221,7 @@ function hrefTo<To extends Path, From extends Path>({ to, params, search = {}, h
   return hrefOf(path, given, typeof hash === 'function' ? hash(here().hash) : hash)
 }
 
-/** Goes to an address, as a function that stays the same. `from` says which page's search is changed. */
+/** Returns a stable function that goes to an address. `from` says which page's search is changed. */
 export function useNavigate<From extends Path = Path>(_from?: From) {
   return useCallback(
     <To extends Path = From>(goal: Goal<To, From>): Promise<void> =>
@@ -233,13 +233,13 @@ export function useNavigate<From extends Path = Path>(_from?: From) {
 type LinkProps<To extends Path, From extends Path> = Goal<To, From> &
   Omit<ComponentProps<'a'>, 'href'> & {
     from?: From
-    /** Added where the page is at this address, or below it. */
+    /** Class to add if the page is at this address or below it. */
     hereClass?: string
-    /** Whether it is, where the address alone does not say it. */
+    /** Overrides whether the link leads to the current page, if the address alone does not tell. */
     isHere?: boolean
   }
 
-/** A link to a page; its code is fetched once somebody is about to go there. */
+/** A link to a page, whose code is fetched when a person is about to go there. */
 export function Link<To extends Path = Path, From extends Path = Path>({
   to,
   from: _from,
@@ -280,7 +280,7 @@ export function Link<To extends Path = Path, From extends Path = Path>({
   )
 }
 
-/** Asks before the page is left for another address or reloaded, while it has something to lose. */
+/** Asks before the page is left for another address or reloaded, as long as `isAsked` is true. */
 export function useLeaving(isAsked: boolean): Leaving | undefined {
   const [leaving, setLeaving] = useState<Leaving>()
   useEffect(() => {

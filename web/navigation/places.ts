@@ -1,13 +1,13 @@
-/** Where the page is: an address below the hub's base path, in its parts. */
+/** An address below the hub's base path, in parts. */
 export interface Address {
   path: string
-  /** As it stands in the address, without `?`. */
+  /** The search part as in the address, without `?`. */
   search: string
-  /** As it stands in the address, without `#`. */
+  /** The fragment as in the address, without `#`. */
   hash: string
 }
 
-/** What an address says beside its path; words stay words: `?q=12` is a text, not a number. */
+/** The parsed search part of an address. Values stay texts: `?q=12` is a text, not a number. */
 export type Search = Record<string, unknown>
 
 export function addressOf(href: string): Address {
@@ -18,7 +18,7 @@ export function addressOf(href: string): Address {
 
 export const parseSearch = (text: string): Search => Object.fromEntries(new URLSearchParams(text))
 
-/** The values that are given, as they stand in an address. */
+/** Formats the given values as the search part of an address. */
 export function searchText(search: object): string {
   const given = Object.entries(search).filter(([, value]) => value !== undefined && value !== '')
   return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString()
@@ -29,11 +29,11 @@ export const hrefOf = (path: string, search: object, hash: string): string => {
   return `${path}${text && `?${text}`}${hash && `#${hash}`}`
 }
 
-/** A pattern such as `/runs/$run` with its names filled in. */
+/** Fills in the names of a pattern such as `/runs/$run`. */
 export const fillPath = (pattern: string, params: Readonly<Record<string, string>> = {}): string =>
   pattern.replace(/\$(\w+)/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
 
-/** The names that a path gives for those of a pattern; absent where it is of another. */
+/** Returns the values that a path has for the names of a pattern, or undefined if it does not match. */
 export function paramsOf(pattern: string, path: string): Record<string, string> | undefined {
   const wanted = pattern.split('/')
   const given = path.split('/')
@@ -54,7 +54,7 @@ export function paramsOf(pattern: string, path: string): Record<string, string> 
   return params
 }
 
-/** Whether an address is that of a link, or below it. */
+/** Reports whether an address is that of a link, or below it. */
 export function isAt(here: Address, link: Address): boolean {
   if (here.path !== link.path && !here.path.startsWith(`${link.path}/`)) return false
   const given = parseSearch(here.search)

@@ -5,14 +5,17 @@ const files = import.meta.glob<string>(
 
 const nameOf = (file: string) => file.replace(/^.*\//, '').replace(/\.yaml$/, '')
 
-/** Workflows that come with Errand, by name. */
+/** Names of the workflows that come with Errand. */
 export const examples: readonly string[] = Object.keys(files).map(nameOf)
 
-/** The name that `from=example:NAME` has; undefined: it is no example's. */
+/** Returns the name in `from=example:NAME`, or undefined if `from` names no example. */
 export const exampleOf = (from: string | undefined): string | undefined =>
   from?.startsWith('example:') ? from.slice('example:'.length) : undefined
 
-/** Its text, with the notes of the file but those on how a shell runs it. Undefined where there is none of that name. */
+/**
+ * Returns the text of an example without the notes on how to run it from a shell, or undefined if there is none of
+ * that name.
+ */
 export async function exampleText(name: string): Promise<string | undefined> {
   const file = Object.keys(files).find((one) => nameOf(one) === name)
   const text = file === undefined ? undefined : await files[file]!()

@@ -4,7 +4,10 @@ import type { ApiError } from '../data/api.ts'
 import { Failure } from '../parts/action-button.tsx'
 import { NewHead } from './kind-tabs.tsx'
 
-/** A form that begins as something earlier was: shown once that is read, with nothing where `from` names none. */
+/**
+ * Shows a form that starts with the values of an earlier run or task once they are read, or empty if `from` names
+ * none.
+ */
 export function FromEarlier<T>({
   title,
   kind,

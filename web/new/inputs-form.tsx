@@ -4,7 +4,7 @@ import { ChoiceField, Field, TextField } from '../parts/field.tsx'
 
 export type WorkflowInput = NonNullable<ValidateAnswer['workflow']>['inputs'][number]
 
-/** Fields in the order in which a person needs them: what must be given first, else as in the file. */
+/** Sorts fields in the order in which a person needs them: required ones first, otherwise as in the file. */
 export const inOrder = (inputs: readonly WorkflowInput[]): WorkflowInput[] =>
   [...inputs].sort((a, b) => Number(isNeeded(b)) - Number(isNeeded(a)))
 
@@ -13,19 +13,19 @@ export const isNeeded = ({ required, default: fallback }: WorkflowInput): boolea
 
 interface Props {
   inputs: readonly WorkflowInput[]
-  /** Values that were given, also under names that are no inputs. */
+  /** Values that were given, also under names that are not inputs. */
   values: Readonly<Record<string, string>>
-  /** Those of credentials, which live as long as the page. */
+  /** Values of credentials, which live as long as the page. */
   secrets: Readonly<Record<string, string>>
-  /** Variables of `env` that stand empty in the text, as their values were credentials. */
+  /** Variables of `env` that are empty in the text because their values were credentials. */
   emptied: readonly string[]
-  /** What is wrong, by name. */
+  /** Faults by the name of the field. */
   faults: ReadonlyMap<string, string>
   change: (name: string, value: string | undefined) => void
   changeSecret: (name: string, value: string) => void
 }
 
-/** The values that a run begins with: a field for each input, for each other variable that was given, and for each secret. */
+/** Shows the values that a run starts with: a field for each input, each other given variable and each secret. */
 export function InputsForm({ inputs, values, secrets, emptied, faults, change, changeSecret }: Props) {
   const others = Object.keys(values).filter((name) => !inputs.some((input) => input.name === name))
   const secret = (name: string, note: string, needed: boolean) => (
@@ -107,7 +107,7 @@ function InputField({ input, value, fault, change }: FieldProps) {
   const choices = type === 'boolean' ? ['true', 'false'] : input.enum?.map(String)
   const left = fallback === undefined ? 'none' : String(fallback)
   const given = (text: string) => change(text === '' ? undefined : text)
-  // What does not fit stays where it can be seen.
+  // A value that does not fit the choices stays visible in a text field.
   if (choices !== undefined && (value === undefined || choices.includes(value))) {
     if (choices.length > FEW)
       return (

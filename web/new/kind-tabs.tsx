@@ -9,7 +9,7 @@ const kinds = [
   { kind: 'task', word: 'Task', Icon: GitPullRequest },
 ] as const
 
-/** The head of a page that begins something: what kind of it, and its buttons. */
+/** The head of a page that starts something, with the choice of its kind and its buttons. */
 export function NewHead({
   title,
   kind,
@@ -40,7 +40,7 @@ export function NewHead({
   )
 }
 
-/** Workflows to begin with; the text that is on the page is kept as its own draft. */
+/** Lists workflows to start from; the text on the page stays stored as a draft of its own. */
 export function ExamplesMenu() {
   const id = useId()
   return (

@@ -1,13 +1,13 @@
 import type { Problem } from '../data/runs.ts'
 
-/** A part of the text to be put in place of another. */
+/** A replacement for a part of the text. */
 export interface Mend {
   from: number
   to: number
   word: string
 }
 
-/** Offset of the line's first character; the line is counted from 1. */
+/** Returns the offset of a line's first character; lines are counted from 1. */
 export function startOfLine(text: string, line: number): number {
   let at = 0
   for (let left = line - 1; left > 0; left--) {
@@ -18,7 +18,7 @@ export function startOfLine(text: string, line: number): number {
   return at
 }
 
-/** How a problem is mended whose hint names what was meant: by the word in place of the one that the message quotes. */
+/** Returns the fix for a problem whose hint suggests a word: that word replaces the one that the message quotes. */
 export function mendOf(text: string, { line, column = 1, message, hint }: Problem): Mend | undefined {
   const word = /did you mean "([^"\n]+)"\?/.exec(hint ?? '')?.[1]
   if (word === undefined || line === undefined) return undefined
@@ -26,7 +26,7 @@ export function mendOf(text: string, { line, column = 1, message, hint }: Proble
   const end = text.indexOf('\n', begin)
   const rest = text.slice(begin, end < 0 ? text.length : end)
   for (const [, quoted] of message.matchAll(/"([^"]+)"/g)) {
-    // Where it is told first, and as a whole word.
+    // Look from the reported column first, then in the whole line; only whole words count.
     for (const from of [column - 1, 0]) {
       const at = rest.indexOf(quoted!, from)
       if (at < 0 || isWordSign(rest[at - 1]) || isWordSign(rest[at + quoted!.length])) continue
@@ -38,7 +38,10 @@ export function mendOf(text: string, { line, column = 1, message, hint }: Proble
 
 const isWordSign = (sign: string | undefined) => sign !== undefined && /[\w.-]/.test(sign)
 
-/** The problem that a mend asked for at this offset is of: that of its line, else the next that can be mended. */
+/**
+ * Returns the fix that is meant at an offset: that of a problem on its line, else that of the next problem with a
+ * fix.
+ */
 export function mendAt(text: string, offset: number, problems: readonly Problem[]): Mend | undefined {
   const line = text.slice(0, offset).split('\n').length
   const mends = problems.flatMap((problem) => {

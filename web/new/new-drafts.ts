@@ -1,12 +1,12 @@
 import { keep, kept } from '../data/kept.ts'
 
-/** Drafts of what is to be run, until it is. */
+/** Stores drafts of new runs, sessions and tasks until they are started. */
 
 export interface WorkflowDraft {
   text: string
-  /** Of inputs and other variables, by name. */
+  /** Values of inputs and other variables, by name. */
   values: Record<string, string>
-  /** Where text and values came from, as `from` of the address has it. */
+  /** Source of the text and values, as in the address's `from`. */
   from?: string
   /** The repository that the run is for. */
   repository?: string
@@ -23,7 +23,7 @@ const texts = (value: unknown): Record<string, string> =>
 
 const keyOf = (from: string | undefined) => (from === undefined ? WORKFLOW : `${WORKFLOW}.from`)
 
-/** The draft of that address: one for `/new` alone, and the one that was begun last from something else. */
+/** Returns the draft for an address: there is one for plain `/new`, and one for the last `from`. */
 export function keptWorkflow(from: string | undefined): WorkflowDraft | undefined {
   const draft = kept(keyOf(from)) as Partial<WorkflowDraft> | null
   if (typeof draft?.text !== 'string' || draft.from !== from) return undefined
@@ -38,7 +38,7 @@ export function keptWorkflow(from: string | undefined): WorkflowDraft | undefine
 
 export const keepWorkflow = (draft: WorkflowDraft): void => keep(keyOf(draft.from), draft)
 
-/** The draft of a form, by its name; what is not kept is as in `none`. */
+/** Returns the stored draft of a form by name; fields that are not stored are taken from `none`. */
 export function keptForm<Form extends object>(name: string, none: Form): Form {
   const form = kept(`new.${name}`)
   return typeof form === 'object' && form !== null ? { ...none, ...form } : none

@@ -17,7 +17,7 @@ import { Output } from './output.tsx'
 import { firstDraft, useSource } from './source.ts'
 import { goTo, putMend, YamlEditor } from './yaml-editor.tsx'
 
-/** The value a moment after the last change. */
+/** Returns the value once it has not changed for a moment. */
 function useSettled<T>(value: T, ms: number): T {
   const [settled, setSettled] = useState(value)
   useEffect(() => {
@@ -30,12 +30,12 @@ function useSettled<T>(value: T, ms: number): T {
 const SETTLED_MS = 250
 const isRun = (from: string | undefined): from is string => from !== undefined && !from.startsWith('example:')
 
-/** Paste, run, watch: the workflow and its inputs on one side, its output on the other. */
+/** The page for pasting, running and watching a workflow: text and inputs on one side, output on the other. */
 export function NewPage() {
   const search = useSearch('/new')
   const { from } = search
   const started = useRef<string>(undefined)
-  // The run that was just begun here shows the text that it was begun with.
+  // After starting a run here, the page keeps the text that the run was started with.
   const before = useRef(from)
   if (before.current !== from) {
     if (from !== started.current) started.current = undefined
@@ -73,7 +73,7 @@ export function NewPage() {
 interface WorkbenchProps {
   search: { from?: string; [input: `input.${string}`]: string | undefined }
   draft: WorkflowDraft
-  /** Names of credentials that the run had which all this came from. */
+  /** Names of credentials that the run at the address's `from` had. */
   emptied: readonly string[]
   began: (run: string) => void
 }
@@ -105,10 +105,10 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
   })
   useEffect(() => {
     document.title = 'New run · Errand'
-    // Where keys are at hand one types at once; Escape leaves the text.
+    // With a keyboard, a person can type at once; Escape leaves the text.
     if (matchMedia('(pointer: fine)').matches) document.querySelector<HTMLElement>('#yaml')?.focus()
   }, [])
-  // While there is a mistake the form stays as it was.
+  // While the text has a mistake, the form stays unchanged.
   const known = useRef(checked?.workflow)
   if (checked?.workflow !== undefined) known.current = checked.workflow
   const inputs = text.trim() === '' ? [] : (known.current?.inputs ?? [])
@@ -116,7 +116,7 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
   const mistakes = problems.filter(({ severity }) => severity === 'error').length
   const empty = emptied.filter((name) => emptyLine(name).test(text))
   const secretNames = inputs.filter(({ secret }) => secret).map(({ name }) => name)
-  // A secret out of a link would stand in histories and logs: it is not taken.
+  // Secrets are not taken from a link, since they would end up in histories and logs.
   const plain = Object.fromEntries(Object.entries(values).filter(([name]) => !secretNames.includes(name)))
   const faultsOf = (vars: NonNullable<typeof checked>['vars']) => {
     const faults = new Map<string, string>()
@@ -135,7 +135,7 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
   }
   const faults = new Map([...faultsOf(checked?.vars), ...refused])
 
-  // The one of `/new` alone stays what was typed last, under the address of its run too.
+  // The draft of plain `/new` always has what was typed last, even when the address names the new run.
   const keep = ({ text, values, ...of }: WorkflowDraft) => {
     const kept = { text, values: plainOf(values, secretNames) }
     keepWorkflow({ ...of, ...kept })
@@ -188,7 +188,7 @@ function Workbench({ search, draft: first, emptied: atFirst, began }: WorkbenchP
     }
     setBusy(false)
   }
-  // Before the first answer nobody knows which of the values are inputs.
+  // Until the first answer, nobody knows which of the values are inputs.
   const hasForm =
     checked !== undefined && (inputs.length > 0 || empty.length > 0 || Object.keys(plain).length > 0)
   const hasOutput = isRun(from)
@@ -302,7 +302,7 @@ const plainOf = (values: Record<string, string>, secret: readonly string[]) =>
 const given = (secrets: Record<string, string>, names: readonly string[]) =>
   Object.fromEntries(names.flatMap((name) => (secrets[name] ? [[name, secrets[name]]] : [])))
 
-/** The line of `env` where a credential stood, as the hub writes such a file. */
+/** Matches the line of `env` from which a credential was removed, as the hub writes it. */
 const emptyLine = (name: string) => new RegExp(`^([ \\t]+${name}:)[ \\t]*""[ \\t]*$`, 'm')
 const filled = (text: string, name: string, value: string): string => {
   const line = emptyLine(name)

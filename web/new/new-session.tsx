@@ -34,16 +34,16 @@ const none = {
 }
 type Form = typeof none
 
-/** A session as it is to be begun again. */
+/** The values of a session to start again. */
 interface Before {
   form: Form
   files: readonly Attached[]
 }
 
-/** A text of a kept workflow as it was given. */
+/** Returns a text of a stored workflow as it was entered. */
 const text = (value: unknown): string => (typeof value === 'string' ? value.replaceAll('$${', '${') : '')
 
-/** What an earlier session was begun with; its secrets are no part of it. */
+/** Returns the values that an earlier session was started with, without its secrets. */
 async function sessionOf(run: string, signal: AbortSignal): Promise<Before> {
   const { workflow } = await getWorkflow(run, signal)
   const { steps = [], isolation } = workflow as {
@@ -75,7 +75,7 @@ async function sessionOf(run: string, signal: AbortSignal): Promise<Before> {
   return { form, files: attachments.map(({ id, name, media_type }) => ({ key: id, id, name, media_type })) }
 }
 
-/** Begins a session with an agent: who, what, and where; `from` of the address fills it in as an earlier one was. */
+/** Starts a session with an agent: who, what and where; the address's `from` fills in the values of an earlier one. */
 export function NewSession() {
   const { from } = useSearch('/new')
   return (

@@ -14,7 +14,7 @@ import { Took } from '../parts/times.tsx'
 import { VisibleText } from '../parts/visible-text.tsx'
 import { firstPlace, placeName, placesOf } from '../run/chosen-instance.ts'
 
-/** The run that was started, live: its steps as tabs, the one that runs shown until one is chosen. */
+/** Shows the started run live, with its steps as tabs; shows the running step until a person chooses one. */
 export function Output({ id }: { id: string }) {
   const { data: run } = useQuery({
     queryKey: ['run', id],
@@ -25,7 +25,7 @@ export function Output({ id }: { id: string }) {
   const [chosen, setChosen] = useState<string>()
   const section = useRef<HTMLElement>(null)
   const isShown = run !== undefined && feed !== undefined
-  // On a phone it stands below the text.
+  // On a phone the output is below the text.
   useEffect(() => {
     if (isShown && matchMedia('(max-width: 767px)').matches)
       section.current?.scrollIntoView({ block: 'start' })
@@ -120,7 +120,7 @@ export function Output({ id }: { id: string }) {
   )
 }
 
-/** The time from the request to the first line that a step printed. */
+/** Shows the time from the request to the first line that a step printed. */
 function FirstLine({ feed, since }: { feed: RunFeed; since: string }) {
   useSyncExternalStore(feed.watch, () => feed.version)
   if (feed.firstOutputAt === undefined) return null

@@ -4,7 +4,7 @@ import { getWorkflow } from '../data/runs.ts'
 import { exampleOf, exampleText } from './examples.ts'
 import { keptWorkflow, type WorkflowDraft } from './new-drafts.ts'
 
-/** Where a new run comes from: an earlier one, or an example. */
+/** The origin of a new run: an earlier run or an example. */
 export interface Source {
   yaml: string
   given: Record<string, string>
@@ -45,7 +45,7 @@ async function readSource(from: string, signal: AbortSignal): Promise<Source> {
   return { yaml, given, left_out, repository }
 }
 
-/** Reads what `from` of the address names; `error`: there is no such thing. */
+/** Reads the source that the address's `from` names; `error` says that there is none. */
 export function useSource(from: string | undefined): { of?: Source; error?: ApiError; isReading: boolean } {
   const { data, error } = useQuery<Source, ApiError>({
     queryKey: ['new-from', from],
@@ -59,7 +59,7 @@ export function useSource(from: string | undefined): { of?: Source; error?: ApiE
   return { isReading: from !== undefined }
 }
 
-/** The text and values that the page begins with: what was typed here before, else what they come from. */
+/** Returns the draft that the page starts with: text typed here before, else the source. */
 export function firstDraft(from: string | undefined, source: Source | undefined): WorkflowDraft {
   const kept = keptWorkflow(from)
   if (kept !== undefined) return kept

@@ -50,7 +50,7 @@ const linesOf = (text: string): string[] =>
     .map((line) => line.trim())
     .filter((line) => line !== '')
 
-/** The request of a draft: fields that are empty are left out. */
+/** Builds the request from a draft; leaves out empty fields. */
 function requestOf(draft: Draft): CreateTasksInput {
   const criteria = draft.criteria.map((one) => one.trim()).filter((one) => one !== '')
   const tests = linesOf(draft.tests)
@@ -71,7 +71,7 @@ function requestOf(draft: Draft): CreateTasksInput {
 
 const agents = ['builtin', 'claude_code', 'codex', 'opencode', 'copilot']
 
-/** What an earlier task was asked to do. */
+/** Returns the draft that repeats an earlier task. */
 function draftOf({ task }: WholeTask): Draft {
   return {
     ...none,
@@ -92,7 +92,7 @@ function draftOf({ task }: WholeTask): Draft {
   }
 }
 
-/** The same as a command. */
+/** Returns the command that does the same. */
 function commandOf(draft: Draft): string {
   const { issue, task, defaults } = requestOf(draft)
   const { agent, model, ref, acceptance_criteria = [], test_commands = [], plan } = (task ?? defaults)!
@@ -108,7 +108,7 @@ function commandOf(draft: Draft): string {
   return asCommand({ do: 'task-run', ...(issue !== undefined && { issue }), ...own, ...shared })!
 }
 
-/** A coding task: of an issue, or in words of one's own; `from` of the address fills it in as an earlier one was. */
+/** The form for a coding task, from an issue or described in words; the address's `from` fills in an earlier task. */
 export default function TaskForm() {
   const { from, issue } = useSearch('/new')
   return (
@@ -355,7 +355,7 @@ function Criteria({
   )
 }
 
-/** A refusal, with every fault that it names. */
+/** Shows a refusal with all the faults that it lists. */
 function Refusal({ error }: { error: ApiError }) {
   const faults = Array.isArray(error.details)
     ? (error.details as { field?: string; message?: string }[]).filter(

@@ -2,13 +2,13 @@ import { useLayoutEffect, useRef } from 'react'
 import type { Problem } from '../data/runs.ts'
 import { type Mend, mendAt, startOfLine } from './mend.ts'
 
-/** Pieces of a line of YAML: its key, a comment, and the rest. */
+/** Splits a line of YAML into its key, a comment and the rest. */
 function piecesOf(line: string): { text: string; className: string }[] {
   const [, indent, key, colon, rest] = /^(\s*(?:- )?\s*)([\w.-]+)(:)(?=\s|$)(.*)$/s.exec(line) ?? []
   const value = rest ?? line
   const note = /(?:^|\s)#.*$/.exec(value)
   const plain = note === null ? value : value.slice(0, note.index)
-  // Texts in quotes, and the keys of a map in braces.
+  // Quoted texts, and keys of a map in braces.
   const parts = plain.split(/("[^"]*"|'[^']*'|(?<=[{,]\s*)[\w.-]+(?=:\s))/)
   return [
     { text: indent ?? '', className: '' },
@@ -29,7 +29,10 @@ interface Props {
   run: () => void
 }
 
-/** A text field over its own text in colours: what is typed is the browser's, so every key and reader works. */
+/**
+ * A text field on top of its own text in colours. The browser handles the typing, so all keys and screen readers
+ * work.
+ */
 export function YamlEditor({ text, change, problems, run }: Props) {
   const field = useRef<HTMLTextAreaElement>(null)
   const behind = useRef<HTMLDivElement>(null)
@@ -57,7 +60,7 @@ export function YamlEditor({ text, change, problems, run }: Props) {
       const line = area.value.slice(0, area.selectionStart).split('\n').length
       goTo(problems.find((one) => (one.line ?? 0) > line) ?? problems[0]!)
     } else if (event.key === 'Enter' && !event.shiftKey && !event.nativeEvent.isComposing) {
-      // The next line begins where this one does.
+      // The next line gets the indent of this one.
       const before = area.value.slice(0, area.selectionStart)
       const indent = /^[ ]*/.exec(before.slice(before.lastIndexOf('\n') + 1))![0]
       if (indent === '') return
@@ -123,7 +126,7 @@ export function YamlEditor({ text, change, problems, run }: Props) {
 
 const shownField = () => document.querySelector<HTMLTextAreaElement>('#yaml')
 
-/** Puts the cursor at a problem. */
+/** Moves the cursor to a problem. */
 export function goTo({ line = 1, column = 1 }: Problem): void {
   const field = shownField()
   if (field === null) return
@@ -133,7 +136,7 @@ export function goTo({ line = 1, column = 1 }: Problem): void {
   field.scrollTop = Math.max(0, (line - 6) * 20)
 }
 
-/** Puts a mend into the text as if it was typed, so that the browser can undo it. */
+/** Inserts a fix into the text as if it was typed, so that the browser can undo it. */
 export function putMend({ from, to, word }: Mend): void {
   const field = shownField()
   if (field === null) return

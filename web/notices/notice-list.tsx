@@ -14,7 +14,7 @@ import { type Notice, Notices } from './notices.ts'
 
 let opened: { person: string; notices: Notices } | undefined
 
-/** The notices of who is logged in, one list for all parts of the page. */
+/** Returns the notices of the logged-in person: one list for all parts of the page. */
 function noticesOf({ tenant, name }: Me): Notices {
   const person = `${tenant}/${name}`
   if (opened?.person !== person) opened = { person, notices: new Notices({ tenant, name }) }
@@ -34,7 +34,7 @@ const ends: Partial<Record<Run['status'], string>> = {
   interrupted: 'was interrupted',
 }
 
-/** What a changed row tells of: its end, or a question to this person. */
+/** Returns the notice for a changed run: its end, or a question to this person. */
 function newsOf(run: Run, me: Me, sinceMs: number): Omit<Notice, 'atMs'> | undefined {
   const { run_id, workflow_name: name, now } = run
   const to = pageOfRun(run_id)
@@ -57,15 +57,15 @@ const pageOfRun = (run: string): string => `/runs/${encodeURIComponent(run)}`
 const pageOf = ({ to = '' }: Pick<Notice, 'to'>): string => to.replace(/#.*/, '')
 const pathHere = (): string => location.pathname.slice(basePath.length)
 
-/** Whether the page of the run that a notice tells of is there. */
+/** Reports whether the page of the run that a notice is about is open. */
 const isOpened = (notice: Pick<Notice, 'to'>): boolean =>
   !document.hidden &&
   (pathHere() === pageOf(notice) ||
-    // The page of a new run has its output beside the text.
+    // The page of a new run shows its output beside the text.
     (pathHere() === '/new' &&
       pageOf(notice) === pageOfRun(new URLSearchParams(location.search).get('from') ?? '')))
 
-/** Whether what a notice tells of is on the screen anyway. */
+/** Reports whether the subject of a notice is on the screen anyway. */
 function isOnScreen(notice: Pick<Notice, 'to' | 'kind'>, run: string): boolean {
   if (document.hidden) return false
   if (isOpened(notice)) return true
@@ -73,7 +73,7 @@ function isOnScreen(notice: Pick<Notice, 'to' | 'kind'>, run: string): boolean {
   return document.querySelector(`[data-run="${CSS.escape(run)}"]`) !== null
 }
 
-/** Toasts, and the list behind the bell; what is told of comes from the stream and from actions. */
+/** Shows toasts, and the list behind the bell; notices come from the stream and from actions. */
 export function NoticeList({ me }: { me: Me }) {
   const { notices, list, toasts } = useNotices(me)
   useEffect(() => {
@@ -92,7 +92,7 @@ export function NoticeList({ me }: { me: Me }) {
   }, [me, notices])
   const place = usePlace()
   useEffect(() => {
-    // What was told of elsewhere is looked at now.
+    // These subjects are now on the screen.
     const tells = ({ kind, seen }: Notice) => !seen && (kind === 'asks' || kind === 'ended')
     if (place !== undefined)
       for (const { id } of notices.list.filter((one) => tells(one) && isOpened(one))) notices.see(id)
@@ -154,7 +154,7 @@ function mark({ kind, text }: Notice) {
   return / was interrupted/.test(text) ? ('interrupted' as const) : ('success' as const)
 }
 
-/** A notice with its mark and, where it leads somewhere, a link. */
+/** Shows a notice with its mark and, if it leads somewhere, a link. */
 function Told({ notice, after, time }: { notice: Notice; after: () => void; time?: ReactNode }) {
   const { to } = notice
   const go = (event: MouseEvent) => {
@@ -242,7 +242,7 @@ function Panel({ notices, list }: { notices: Notices; list: readonly Notice[] })
   )
 }
 
-/** Opens the list; says how many have not been seen. */
+/** Opens the list, and shows how many notices are unseen. */
 export function NoticeBell({ me, className, word }: { me: Me; className: string; word: string }) {
   const { notices } = useNotices(me)
   const unseen = useSyncExternalStore(notices.watch, () => notices.unseen)
@@ -251,7 +251,7 @@ export function NoticeBell({ me, className, word }: { me: Me; className: string;
       type="button"
       popoverTarget="notices"
       className={className}
-      // On a phone it stands in a sheet that would lie under the list.
+      // On a phone the bell is in a sheet, which would be below the list.
       onClick={({ currentTarget }) => currentTarget.closest<HTMLElement>('[popover]')?.hidePopover()}
       aria-label={unseen > 0 ? `Notices, ${unseen} new` : 'Notices'}
     >

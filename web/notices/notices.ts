@@ -1,15 +1,18 @@
 import type { NoticeKind, Told } from '../parts/tell.ts'
 
-/** What a person is told of, in toasts and in the list of notices; kept in the browser, for each person apart. */
+/**
+ * Stores the notices for a person, which appear in toasts and in a list. Each person in a browser has a list of their
+ * own.
+ */
 
 export interface Notice extends Told {
-  /** The same thing told twice, as by two tabs, is one notice. */
+  /** Makes a notice that is sent twice, for example by two tabs, one notice. */
   id: string
   atMs: number
   seen?: boolean
 }
 
-/** Notices that are kept. */
+/** Maximum number of stored notices. */
 const MOST = 100
 
 const kinds: readonly string[] = ['done', 'failed', 'asks', 'ended'] satisfies NoticeKind[]
@@ -27,7 +30,7 @@ function isNotice(value: unknown): value is Notice {
   )
 }
 
-/** The notices in a text that was kept; none of what is not one. */
+/** Parses stored notices and drops invalid ones. */
 export function readNotices(text: string | null): Notice[] {
   try {
     const kept: unknown = JSON.parse(text ?? '[]')
@@ -37,7 +40,7 @@ export function readNotices(text: string | null): Notice[] {
   }
 }
 
-/** The list with a notice before the others. Undefined: it is there already. */
+/** Returns the list with a notice in front, or undefined if the list already has it. */
 export function withNotice(list: readonly Notice[], notice: Notice): Notice[] | undefined {
   if (list.some(({ id }) => id === notice.id)) return undefined
   return [notice, ...list].slice(0, MOST)
@@ -45,7 +48,7 @@ export function withNotice(list: readonly Notice[], notice: Notice): Notice[] | 
 
 const MOST_TOASTS = 3
 
-/** The toasts with one more: of more than three the oldest goes, one of an error last. */
+/** Returns the toasts with one more. Beyond three, the oldest is dropped; errors are dropped last. */
 export function withToast(toasts: readonly Notice[], notice: Notice): Notice[] {
   const all = [...toasts, notice]
   if (all.length <= MOST_TOASTS) return all
@@ -53,7 +56,7 @@ export function withToast(toasts: readonly Notice[], notice: Notice): Notice[] {
   return all.filter((one) => one !== out)
 }
 
-/** Whose notices they are. */
+/** The person that the notices are for. */
 interface Person {
   tenant: string
   name: string
@@ -61,20 +64,20 @@ interface Person {
 
 const keyOf = ({ tenant, name }: Person) => `errand.notices.${tenant}/${name}`
 
-/** Takes away all that is kept for a person, as at a log-out. */
+/** Removes all notices stored for a person, for example at a logout. */
 export function forgetNotices(person: Person): void {
   try {
     localStorage.removeItem(keyOf(person))
   } catch {
-    // Nothing is kept then.
+    // The browser stores nothing.
   }
 }
 
-/** The notices of one person in this browser, the same in all its tabs. */
+/** Holds the notices of one person in this browser, the same in all tabs. */
 export class Notices {
   readonly #key: string
   readonly #watchers = new Set<() => void>()
-  /** Told in this tab, or before it. */
+  /** Ids of notices sent in this tab, or stored before it opened. */
   readonly #told: Set<string>
   list: readonly Notice[]
   toasts: readonly Notice[] = []
@@ -97,7 +100,7 @@ export class Notices {
     try {
       localStorage.setItem(this.#key, JSON.stringify(list))
     } catch {
-      // It lives as long as the page.
+      // The list lives as long as the page.
     }
     this.#changed()
   }
@@ -105,13 +108,13 @@ export class Notices {
     for (const watcher of this.#watchers) watcher()
   }
 
-  /** Keeps a notice; `shown`: what it tells of is on the screen, so there is no toast of it. */
+  /** Stores a notice; if its subject is `shown` on the screen, there is no toast. */
   add(notice: Notice, shown = false): void {
     if (this.#told.has(notice.id)) return
     this.#told.add(notice.id)
-    // A tab that nobody looks at shows none: whoever comes back finds it in the list.
+    // A hidden tab shows no toast: the person finds the notice in the list later.
     if (!shown && !document.hidden) this.toasts = withToast(this.toasts, notice)
-    // Another tab may have kept it meanwhile.
+    // Another tab may have stored it meanwhile.
     const list = this.#read()
     const before = list.length > 0 ? list : this.list
     this.#keep(withNotice(before, shown ? { ...notice, seen: true } : notice) ?? before)
@@ -120,7 +123,7 @@ export class Notices {
     this.toasts = this.toasts.filter((one) => one.id !== id)
     this.#changed()
   }
-  /** The toast goes, and its notice counts as seen. */
+  /** Removes the toast and marks its notice as seen. */
   see(id: string): void {
     this.dismiss(id)
     this.#keep(this.list.map((one) => (one.id === id ? { ...one, seen: true } : one)))

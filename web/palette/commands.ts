@@ -1,21 +1,21 @@
 import { useEffect, useSyncExternalStore } from 'react'
 
-/** Something that the palette offers: a place to go to, a thing to do, or a text to copy. */
+/** An entry of the palette: a place to go to, an action, or a text to copy. */
 export interface Command {
-  /** The same from one visit to the next, such as `go runs` or `run run_01`. */
+  /** Stays the same between visits, such as `go runs` or `run run_01`. */
   id: string
   word: string
   about?: string
-  /** What `?` calls the key that does the same. */
+  /** The key that does the same, as `?` lists it. */
   keys?: string
   /** A path below the hub's base path. */
   to?: string
   act?: () => unknown
-  /** Asks once more before it is done: the words of the question. */
+  /** The question to ask before the action. */
   asks?: string
 }
 
-/** Commands of what is on the page, by who gave them. */
+/** Commands for the page's content, by the name of the part that offers them. */
 const given = new Map<string, readonly Command[]>()
 const watchers = new Set<() => void>()
 let all: readonly Command[] = []
@@ -27,7 +27,7 @@ function change(name: string, commands: readonly Command[] | undefined): void {
   for (const watcher of watchers) watcher()
 }
 
-/** Offers these in the palette while the caller is shown. `name` is the caller's. */
+/** Offers commands in the palette while the component is shown. `name` identifies the component. */
 export function useCommands(name: string, commands: readonly Command[]): void {
   useEffect(() => {
     change(name, commands)
@@ -42,8 +42,8 @@ const watch = (call: () => void) => {
 export const usePageCommands = (): readonly Command[] => useSyncExternalStore(watch, () => all)
 
 /**
- * How well words of a search name a text; 0: not at all. Each word has to be there; the beginning of the text counts most,
- * then the beginning of a word.
+ * Rates how well the words of a search match a text; 0 means not at all. Every word must occur. A match at the
+ * beginning of the text counts most, then one at the beginning of a word.
  */
 export function rank(text: string, search: string): number {
   const lower = text.toLowerCase()
@@ -58,7 +58,7 @@ export function rank(text: string, search: string): number {
   return sum
 }
 
-/** Those that fit, best first; of equals the order stays. */
+/** Returns the matching commands, best first; equal ones keep their order. */
 export function fitting(commands: readonly Command[], search: string): Command[] {
   return commands
     .map((command) => ({ command, found: rank(`${command.word} ${command.about ?? ''}`, search) }))
@@ -70,7 +70,7 @@ export function fitting(commands: readonly Command[], search: string): Command[]
 const RECENT = 'errand.recent'
 const MOST_RECENT = 5
 
-/** Commands that were chosen last, the newest first: only places, which stay what they were. */
+/** Returns the commands chosen last, newest first. Only places are remembered, since they do not change. */
 export function recentCommands(): Command[] {
   try {
     const kept = JSON.parse(localStorage.getItem(RECENT) ?? '[]') as unknown[]
@@ -90,6 +90,6 @@ export function keepRecent({ id, word, about, to }: Command): void {
   try {
     localStorage.setItem(RECENT, JSON.stringify(kept.slice(0, MOST_RECENT)))
   } catch {
-    // Without a place to keep it there is no list of recent ones.
+    // The browser stores nothing, so there is no list of recent commands.
   }
 }

@@ -8,7 +8,7 @@ import type { Command } from './commands.ts'
 
 const MOST_RUNNERS = 5
 
-/** What can be done with the page at hand, each as the command that does it. */
+/** Returns the actions available on the current page, each with its label. */
 function actionsAt(path: string, client: QueryClient): [string, Action][] {
   const [, of, id = ''] = /\/(runs|tasks|settings)\/([^/]+)$/.exec(path) ?? []
   if (of === 'runs') {
@@ -58,7 +58,7 @@ function actionsOfRun({ run_id: run, status, steps }: WholeRun): [string, Action
   ]
 }
 
-/** Commands of the palette that copy those of a shell. */
+/** Returns the palette's commands that copy shell commands. */
 export function copyCommands(path: string, client: QueryClient): Command[] {
   return actionsAt(path, client).flatMap(([word, action]) => {
     const command = asCommand(action)

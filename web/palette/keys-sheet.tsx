@@ -53,7 +53,7 @@ const keys: readonly { where: string; of: readonly (readonly [string, string])[]
   },
 ]
 
-/** All keys, by where they work. */
+/** Lists all keys, grouped by where they work. */
 export function KeysSheet({ close }: { close: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null)
   useEffect(() => dialog.current?.showModal(), [])

@@ -13,11 +13,11 @@ import { copyCommands } from './copy-commands.ts'
 interface Props {
   /** Runs that wait for a person. */
   needsYou: readonly Run[]
-  /** Pages that this person may open, and what can be done from all of them. */
+  /** Pages that this person may open, and actions available on all of them. */
   general: readonly Command[]
   tenant: string | undefined
   allKeys: () => void
-  /** Called once its field has the focus. */
+  /** Called once the palette's field has the focus. */
   ready: () => void
   close: () => void
 }
@@ -30,7 +30,7 @@ interface Item extends Command {
 const MOST_RUNS = 8
 const idOf = (text: string) => /^#?\s*((?:run|task)_\w+)\s*$/.exec(text)?.[1]
 
-/** Runs whose name or id has the words; the hub looks for them. */
+/** Searches the hub for runs whose name or id matches the words. */
 function useFoundRuns(text: string): readonly Run[] {
   const { data } = useQuery({
     queryKey: ['palette', text],
@@ -114,7 +114,7 @@ function itemsOf(
   return items.sort((a, b) => groups.indexOf(a.group) - groups.indexOf(b.group)).slice(0, 60)
 }
 
-/** Finds pages, runs and what can be done, by words; the arrows choose and Enter does it. */
+/** Finds pages, runs and actions by words; the arrow keys choose and Enter confirms. */
 export function Palette(props: Props) {
   const { tenant, allKeys, ready, close } = props
   const navigate = useNavigate()

@@ -5,27 +5,27 @@ import { tell } from './tell.ts'
 
 export interface ActionButtonProps {
   children: ReactNode
-  /** Shown while it is at work, such as `Approving…`. */
+  /** Shown during the action, such as `Approving…`. */
   doing: string
-  /** Carried out once at a time; the key stays the same until it was answered. */
+  /** Runs once at a time; the key stays the same until the hub has answered. */
   act: (key: string) => Promise<unknown>
   kind?: 'main' | 'bad' | 'plain' | 'quiet-bad' | undefined
   className?: string
   title?: string
-  /** It has just come under the pointer, and hears nothing yet. */
+  /** The button has just appeared under the pointer and ignores clicks for now. */
   deaf?: boolean
-  /** Told beside the button of those who show the failure themselves. */
+  /** Called with a failure, for callers that show it themselves; the button then shows none. */
   onFailure?: (error: ApiError) => void
-  /** The failure stands above the button, as at the lower edge of a page. */
+  /** The failure appears above the button, for example at the lower edge of a page. */
   above?: boolean
-  /** Words for a toast, where the button has left the screen meanwhile; of a success nothing is said without. */
+  /** Returns the text of a toast if the button has left the screen meanwhile. Without it, a success is not reported. */
   afterwards?: ((error?: ApiError) => string) | undefined
 }
 
-/** A refusal has been read after so long; one that leaves the screen sooner is told again. */
+/** Milliseconds after which a refusal counts as read; one that leaves the screen sooner is reported again. */
 const READ_MS = 6000
 
-/** A button whose action the hub settles: never done twice, and a refusal stands beside it with its hint. */
+/** A button whose action the hub decides: it never runs twice, and a refusal appears beside it with its hint. */
 export function ActionButton({
   children,
   doing,
@@ -75,7 +75,7 @@ export function ActionButton({
         error instanceof ApiError
           ? error
           : new ApiError(0, { error: { code: 'internal', message: String(error) } })
-      // A lost answer is asked for again with the same key.
+      // If the answer got lost, the same key is sent again.
       if (failure.status !== 0) key.current = undefined
       if (here.current.gone) tellFailure(failure, here.current.words)
       else here.current.refused = { error: failure, atMs: performance.now() }
@@ -114,7 +114,7 @@ function tellFailure(error: ApiError, words: ActionButtonProps['afterwards']): v
   })
 }
 
-/** A refusal: its message and hint, as the API gave them. */
+/** Shows a refusal: its message and hint, as the API gave them. */
 export function Failure({ error, floating }: { error: ApiError; floating?: 'above' | 'below' }) {
   const place =
     floating === undefined

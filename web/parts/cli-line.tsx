@@ -1,7 +1,7 @@
 import { type Action, asCommand } from '../data/as-command.ts'
 import { CopyButton } from './copy-button.tsx'
 
-/** The command that does what a button does, to be copied; nothing where there is none. */
+/** Shows the command that does what a button does, for copying. Shows nothing if there is none. */
 export default function CliLine({ action }: { action: Action }) {
   const command = asCommand(action)
   return command === undefined ? null : <CommandLine command={command} />

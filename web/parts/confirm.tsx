@@ -7,20 +7,20 @@ const CliLine = lazy(() => import('./cli-line.tsx'))
 interface Props {
   title: string
   children: ReactNode
-  /** The button that leaves all as it is. */
+  /** The label of the button that changes nothing. */
   keep: string
   verb: string
   doing: string
   act: (key: string) => Promise<unknown>
   close: () => void
   destructive?: boolean
-  /** Has to be typed first: what follows cannot be taken back. */
+  /** The text that a person must type first, since the action cannot be undone. */
   typed?: string
-  /** The same, offered as a command. */
+  /** Offers the same action as a command. */
   as?: Action | undefined
 }
 
-/** Asks once more, in a dialog of the browser: focus stays in it, Escape leaves it. */
+/** Asks for confirmation in a dialog of the browser: the focus stays in it, and Escape closes it. */
 export function Confirm({
   title,
   children,
@@ -38,7 +38,7 @@ export function Confirm({
   const isSaid = typed === undefined || said === typed
   useEffect(() => {
     dialog.current?.showModal()
-    // Not what merely copies the command, which stands before it.
+    // Do not focus the button before it, which merely copies the command.
     dialog.current?.querySelector<HTMLElement>('input, [data-keep]')?.focus()
   }, [])
   return (

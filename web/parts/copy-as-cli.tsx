@@ -5,16 +5,19 @@ import { copyText } from './copy-button.tsx'
 import { RowMenu } from './row-menu.tsx'
 
 interface Props {
-  /** Each with the word of its button; those that the command line cannot say are left out. */
+  /** Actions, each with the label of its button; those that the command line cannot do are left out. */
   actions: readonly (readonly [word: string, action: Action])[]
-  /** The thing they are done with, where several stand on a page: `Copy as CLI, report.xml`. */
+  /** The thing that the actions apply to, if a page has several: `Copy as CLI, report.xml`. */
   of?: string
   className?: string
 }
 
 const icon = { size: 14, strokeWidth: 1.75, 'aria-hidden': true } as const
 
-/** The commands that do what the buttons beside it do: one is copied at once, of several one is chosen. A phone has no shell. */
+/**
+ * Copies the commands that do what the buttons beside it do: a single one at once, one of several after a choice.
+ * Hidden on phones, which have no shell.
+ */
 export default function CopyAsCli({ actions, of, className = '' }: Props) {
   const [copied, setCopied] = useState<boolean>()
   const label = of === undefined ? 'Copy as CLI' : `Copy as CLI, ${of}`

@@ -1,7 +1,7 @@
 import { Check, Copy } from 'lucide-react'
 import { useState } from 'react'
 
-/** Copies a text; plain http from another machine has no clipboard of its own, so an older way stands in. */
+/** Copies a text. Over plain HTTP from another machine there is no clipboard API, so an older way is used. */
 export async function copyText(text: string): Promise<boolean> {
   try {
     if (navigator.clipboard !== undefined) {

@@ -2,22 +2,22 @@ import { type ReactNode, useId } from 'react'
 
 interface Of {
   label: string
-  /** What it is for, below it. */
+  /** Says below the field what it is for. */
   note?: ReactNode
-  /** What is wrong with its value, in place of the note. */
+  /** Says what is wrong with the value, in place of the note. */
   error?: string | undefined
-  /** A word behind the label, such as `needed`. */
+  /** Text after the label, such as `needed`. */
   tag?: ReactNode
 }
 
-/** What the control of a field has to carry. */
+/** Attributes that the control of a field needs. */
 export interface Control {
   id: string
   'aria-describedby': string | undefined
   'aria-invalid': boolean | undefined
 }
 
-/** A control with its label above it, and what is to be said of it below. */
+/** A control with its label above it and a note or error below it. */
 export function Field({
   label,
   note,
@@ -56,12 +56,12 @@ interface TextOf extends Of {
   value: string
   change: (text: string) => void
   placeholder?: string | undefined
-  /** Several lines, so many high. */
+  /** Number of lines of a multi-line field. */
   rows?: number
   mono?: boolean
   type?: 'text' | 'url' | 'password'
   maxLength?: number
-  /** Values that are offered. */
+  /** Suggested values. */
   offers?: readonly string[]
   name?: string
 }

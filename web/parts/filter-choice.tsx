@@ -2,13 +2,13 @@ import { X } from 'lucide-react'
 
 interface Props {
   label: string
-  /** Values with their words. */
+  /** Values with their labels. */
   choices: readonly (readonly [value: string, word: string])[]
   value: string | undefined
   choose: (value: string | undefined) => void
 }
 
-/** One word of a list's filter as a choice. A value that is none of the choices is shown as it is. */
+/** Shows one word of a list's filter as a choice. A value outside the choices is shown as it is. */
 export function FilterChoice({ label, choices, value, choose }: Props) {
   return (
     <select
@@ -30,7 +30,7 @@ export function FilterChoice({ label, choices, value, choose }: Props) {
   )
 }
 
-/** A word of the filter that stands for itself, and is dropped by a press. */
+/** Shows a word of the filter as a chip, which a press removes. */
 export function FilterChip({ word, value, drop }: { word: string; value: string; drop: () => void }) {
   return (
     <button

@@ -3,18 +3,18 @@ import { type ReactNode, useId, useRef, useState } from 'react'
 import { useLetters } from './letters.ts'
 
 interface Props {
-  /** Says which words it takes. */
+  /** Says which words the field takes. */
   label: string
   placeholder: string
-  /** Told of the words; the field is empty then. */
+  /** Called with the words; the field is then empty. */
   submit: (words: string) => void
-  /** Texts that the field may become. */
+  /** Returns texts that complete the field. */
   completions?: (text: string) => readonly string[]
-  /** The same filter as choices and chips. */
+  /** Choices and chips for the same filter. */
   children?: ReactNode
 }
 
-/** A list's filter in words, which `/` leads to. */
+/** A field for a list's filter in words; `/` focuses it. */
 export function FilterForm({ label, placeholder, submit, completions, children }: Props) {
   const field = useRef<HTMLInputElement>(null)
   const [text, setText] = useState('')

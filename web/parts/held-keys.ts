@@ -2,17 +2,23 @@ import { useEffect } from 'react'
 
 interface Key {
   key: string
-  /** With Ctrl or Cmd. */
+  /** Pressed with Ctrl or Cmd. */
   mod: boolean
   timeStamp: number
 }
 
 declare global {
-  /** What `public/assets/keys-1.js` holds while `isHolding`; absent where it could not be loaded. */
+  /**
+   * The keys that `public/assets/keys-1.js` has recorded, and whether it records; undefined if it could not be
+   * loaded.
+   */
   var errandHeldKeys: { keys: Key[]; isHolding: boolean } | undefined
 }
 
-/** How long a key is held. When it expires, all later keys go too: without it they may mean something else. */
+/**
+ * Milliseconds for which a key is held. When one expires, later keys are dropped too: without it they may mean
+ * something else.
+ */
 const LONGEST_MS = 5000
 /** Letters that cancel, select, approve or deny: nobody means them before seeing the page. */
 const CAREFUL = /^[xad]$/i
@@ -25,27 +31,30 @@ const isShown = ({ tabIndex, disabled, type }: HTMLInputElement) =>
   tabIndex >= 0 && !disabled && type !== 'hidden'
 
 /**
- * Keys that are pressed while what they are for is still being loaded. They are carried out in their order once it is there:
- * as text where a field has the focus, else as keys of the page.
+ * Holds keys that are pressed while their target is still being loaded, and replays them in order.
+ * - Holding: at least one hold is open. Keys are recorded until the last hold is released.
+ * - Giving back: keys are replayed one by one, as text if a field has the focus, otherwise as keys of the page. A key
+ *   may open a new hold, which stops the replay. An expired key, or one that cannot be replayed, drops the rest.
+ * - Idle: keys reach the page directly.
  */
 class HeldKeys {
   readonly #held = globalThis.errandHeldKeys ?? { keys: [], isHolding: false }
   #holds = 0
   #isGivingBack = false
-  /** Ends the hold of a page that has not been shown yet. */
+  /** Releases the hold of a page that has not been shown yet. */
   #first = this.#held.isHolding ? this.hold() : undefined
 
   get isHolding(): boolean {
     return this.#held.isHolding
   }
 
-  /** The first page is shown. */
+  /** Called when the first page is shown. */
   begin(): void {
     this.#first?.()
     this.#first = undefined
   }
 
-  /** Holds keys until what it answers is called, and no longer than a key is held. */
+  /** Holds keys until the returned function is called, but at most as long as a single key is held. */
   hold(): () => void {
     this.#holds++
     this.#held.isHolding = true
@@ -65,9 +74,9 @@ class HeldKeys {
     if (this.#isGivingBack) return
     this.#isGivingBack = true
     const { keys } = this.#held
-    // What listens to them does so once all effects of what was shown have run.
+    // Listeners for the keys are added once all effects of the new content have run.
     await aTask()
-    // What a key opens holds those after it.
+    // A key that opens something holds the keys after it.
     while (this.#holds === 0 && keys.length > 0) {
       const next = keys.shift()!
       if (performance.now() - next.timeStamp > LONGEST_MS || !press(next)) keys.length = 0
@@ -80,7 +89,7 @@ class HeldKeys {
 
 const aTask = () => new Promise((resolve) => setTimeout(resolve))
 
-/** Answers whether those after it may follow. */
+/** Replays a key and reports whether the next keys may follow. */
 function press({ key, mod }: Key): boolean {
   const at = document.activeElement
   if (isTextField(at) && !mod) {
@@ -93,7 +102,7 @@ function press({ key, mod }: Key): boolean {
       next?.focus()
       return next !== undefined
     }
-    // Unlike a value that is set, this is an input that the page hears of, and that can be undone.
+    // Unlike setting a value, this is an input that the page notices and that can be undone.
     if (key === 'Backspace') return document.execCommand('delete')
     return document.execCommand('insertText', false, key)
   }
@@ -106,14 +115,14 @@ function press({ key, mod }: Key): boolean {
 
 export const heldKeys = new HeldKeys()
 
-/** Holds keys while something is loaded. */
+/** Holds keys while something is being loaded. */
 export async function holdKeysUntil(loaded: Promise<unknown>): Promise<void> {
   const release = heldKeys.hold()
   await loaded.catch(() => undefined)
   release()
 }
 
-/** Goes on holding keys of a page that is opened cold, or by a key, until it has its data. */
+/** Keeps holding keys, of a page that was opened directly or by a key, until the page has its data. */
 export function useHeldKeys(waits: boolean): void {
   useEffect(() => (waits && heldKeys.isHolding ? heldKeys.hold() : undefined), [waits])
 }

@@ -1,15 +1,15 @@
 import { type ComponentType, lazy, type ReactNode, useState } from 'react'
 
-/** A part of the page whose code comes apart from the page's own. */
+/** A part of the page whose code is loaded separately. */
 export interface Later<P> {
   (props: P): ReactNode
-  /** Fetches its code before it is shown. */
+  /** Fetches the code before the part is shown. */
   fetch: () => void
 }
 
 /**
- * A part that is fetched when it is first shown, below a `Suspense`, or before. One that is there already is shown at
- * once: React holds back for 300 ms what stood behind a fallback.
+ * Returns a part whose code is fetched when it is first shown, below a `Suspense`, or earlier. Once the code is
+ * loaded, the part is shown without a fallback: React would delay content behind a fallback by 300 ms.
  */
 export function later<P extends object>(load: () => Promise<{ default: ComponentType<P> }>): Later<P> {
   let begun: ReturnType<typeof load> | undefined
@@ -21,7 +21,7 @@ export function later<P extends object>(load: () => Promise<{ default: Component
         return loaded
       },
       (error) => {
-        // A hub that was away is asked again by whoever shows it next.
+        // The hub was away: showing the part again repeats the request.
         begun = undefined
         throw error
       },

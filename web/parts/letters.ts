@@ -1,7 +1,7 @@
 import { useEffect, useRef } from 'react'
 import { areLettersOn } from '../data/preferences.ts'
 
-/** Whether an element takes keys as text. */
+/** Reports whether an element takes keys as text. */
 function isField(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false
   if (target instanceof HTMLInputElement) return target.type !== 'checkbox'
@@ -9,8 +9,8 @@ function isField(target: EventTarget | null): boolean {
 }
 
 /**
- * Whether a key is one for the page: no modifier is held, nobody has taken it, no field has the focus, no dialog is open, and
- * the person has not turned such keys off.
+ * Reports whether a key is meant for the page: no modifier is held, nothing has handled it, no field has the focus,
+ * no dialog is open, and the person has not turned such keys off.
  */
 export function isLetter(event: KeyboardEvent): boolean {
   const { target, altKey, ctrlKey, metaKey, defaultPrevented } = event
@@ -18,7 +18,10 @@ export function isLetter(event: KeyboardEvent): boolean {
   return areLettersOn() && document.querySelector('dialog[open]') === null
 }
 
-/** Calls with each key for the page while the caller is shown; `false`: it is none of the caller's. */
+/**
+ * Calls `press` with each key for the page while the component is shown; `press` returns false for keys that it does
+ * not use.
+ */
 export function useLetters(press: (key: string, event: KeyboardEvent) => unknown): void {
   const latest = useRef(press)
   latest.current = press

@@ -3,7 +3,7 @@ import { useState } from 'react'
 const MOST_LINES = 14
 const MOST_CHARACTERS = 1200
 
-/** A text of a run as it is; of a long one the beginning, until all of it is asked for. */
+/** Shows a text of a run unchanged; of a long one only the beginning, until the person asks for the rest. */
 export function LongText({ text, className = '' }: { text: string; className?: string }) {
   const [isWhole, setIsWhole] = useState(false)
   const lines = text.split('\n')

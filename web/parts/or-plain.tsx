@@ -1,12 +1,12 @@
 import { Component, type ReactNode } from 'react'
 
 interface OrPlainProps {
-  /** Shown instead of what fails. */
+  /** The text to show if rendering fails. */
   text: string
   children: ReactNode
 }
 
-/** Shows a text as it is where what is made of it fails: one that cannot be drawn takes no others of its page with it. */
+/** Shows a plain text if its rendered form fails, so that one bad text does not break the rest of the page. */
 export class OrPlain extends Component<OrPlainProps, { failed: boolean }> {
   override state = { failed: false }
   static getDerivedStateFromError() {
@@ -18,7 +18,7 @@ export class OrPlain extends Component<OrPlainProps, { failed: boolean }> {
   }
 }
 
-/** A text with its lines as they are. */
+/** Shows a text with its line breaks unchanged. */
 export const PlainText = ({ text }: { text: string }) => (
   <pre className="font-mono text-meta break-words whitespace-pre-wrap">{text}</pre>
 )

@@ -73,7 +73,7 @@ function stop(letter: string, x: number) {
   }
 }
 
-/** Stops beside each other: what is travelled is solid, what is ahead or waits is dotted. */
+/** Draws stops beside each other: the way so far is solid, the way ahead and waits are dotted. */
 function stopsOf(stops: string, width: number) {
   const gap = stops.length > 1 ? (width - 14) / (stops.length - 1) : 0
   const at = (index: number) => 7 + index * gap
@@ -109,7 +109,10 @@ const parts = [
   { name: 'waiting', colour: 'var(--ask)' },
 ] as const
 
-/** Proportional parts; each is at least 4 px, the failed one is taller than the line, and what waits is dotted. */
+/**
+ * Draws proportional parts. Each is at least 4 px wide; the failed part is taller than the line, and waits are
+ * dotted.
+ */
 function partsOf(counts: NonNullable<Route['counts']>, whole: number) {
   const all = Object.values(counts).reduce((sum, count) => sum + count, 0) || 1
   const there = parts.filter(({ name }) => (counts[name] ?? 0) > 0)
@@ -156,7 +159,7 @@ function partsOf(counts: NonNullable<Route['counts']>, whole: number) {
   )
 }
 
-/** The route in words, such as `5 of 8 steps done, 1 failed`. */
+/** Describes the route in words, such as `5 of 8 steps done, 1 failed`. */
 export function routeInWords({ stops, counts }: Route): string {
   const count = (letter: string, name: keyof NonNullable<Route['counts']>) =>
     stops === undefined ? (counts?.[name] ?? 0) : [...stops].filter((one) => one === letter).length
@@ -175,7 +178,7 @@ export function routeInWords({ stops, counts }: Route): string {
   return [`${count('d', 'succeeded')} of ${all}${noun} done`, ...said].join(', ')
 }
 
-/** A run drawn as its way: one stop a step, or parts where there are many. */
+/** Draws a run as a route: one stop per step, or parts if there are many steps. */
 export function RouteLine({ route, width = WIDTH }: { route: Route; width?: number | undefined }) {
   const words = routeInWords(route)
   return (

@@ -12,11 +12,11 @@ interface Props {
   label: string
   actions: readonly RowAction[]
   icon?: ReactNode
-  /** Words above the actions. */
+  /** Heading above the actions. */
   head?: string
 }
 
-/** What can be done with a row, behind its last button. */
+/** A button at the end of a row that opens a menu of its actions. */
 export function RowMenu({ label, actions, icon, head }: Props) {
   const menu = useRef<HTMLDivElement>(null)
   const [isOpen, setOpen] = useState(false)

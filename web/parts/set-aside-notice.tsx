@@ -6,7 +6,7 @@ import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from './action-button.tsx'
 import { When } from './times.tsx'
 
-/** That nothing goes on with the run, since when and why; an admin resumes it. */
+/** Says since when and why a run is set aside; an admin can resume it. */
 export function SetAsideNotice({ run }: { run: WholeRun }) {
   const { data: me } = useQuery(meQuery)
   const [failure, setFailure] = useState<ApiError>()

@@ -91,7 +91,10 @@ function shape(shown: Shown) {
   }
 }
 
-/** The mark of a status: its shape says it, its colour second. With `word` beside it, it is hidden from readers. */
+/**
+ * The mark of a status, told by its shape and then by its colour. With a word beside it, screen readers skip the
+ * mark.
+ */
 export function StatusMark({ shown, size = 16, beside }: { shown: Shown; size?: number; beside?: boolean }) {
   const label = beside ? { 'aria-hidden': true as const } : { role: 'img', 'aria-label': statusWord(shown) }
   return (

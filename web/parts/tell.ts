@@ -1,7 +1,9 @@
-/** `asks`: a question; `done`, `failed`: the result of an action of one's own; `ended`: that of a run. */
+/**
+ * `asks` is a question, `done` and `failed` are results of the person's own action, and `ended` is the end of a run.
+ */
 export type NoticeKind = 'done' | 'failed' | 'asks' | 'ended'
 
-/** What a person is to be told of; `id` where it may be told twice. */
+/** A notice for a person; it has an `id` if it may be sent twice. */
 export interface Told {
   id?: string
   kind: NoticeKind
@@ -14,13 +16,13 @@ export interface Told {
 const waiting: Told[] = []
 let taker: ((told: Told) => void) | undefined
 
-/** Tells a person of what has left the screen: in a toast, and in the list of notices. */
+/** Tells a person about something that has left the screen: in a toast and in the list of notices. */
 export function tell(told: Told): void {
   if (taker === undefined) waiting.push(told)
   else taker(told)
 }
 
-/** Gives all that is told to the list of notices, once that is loaded; answers how to stop. */
+/** Passes all notices to the list of notices, once that is loaded. Returns how to stop. */
 export function takeTold(take: (told: Told) => void): () => void {
   taker = take
   for (const told of waiting.splice(0)) take(told)

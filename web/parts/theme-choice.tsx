@@ -2,7 +2,7 @@ import { chooseTheme, type Theme, useTheme } from '../data/preferences.ts'
 
 const themes: readonly Theme[] = ['system', 'light', 'dark']
 
-/** Three themes, of which one is pressed. */
+/** Offers three themes, of which one is pressed. */
 export function ThemeChoice({ className = '' }: { className?: string }) {
   const theme = useTheme()
   return (

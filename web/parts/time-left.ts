@@ -1,6 +1,6 @@
 import { useNow } from '../data/clock.ts'
 
-/** Milliseconds that are left, 0 once it is over. Undefined: it has no end. */
+/** Returns the milliseconds left, 0 once the time is over, or undefined if there is no end. */
 export function useLeft(until: string): number
 export function useLeft(until: string | undefined): number | undefined
 export function useLeft(until: string | undefined): number | undefined {

@@ -1,7 +1,7 @@
 import { LEAST_WAIT_MS, type Timed, workOf } from '../../src/contract/runs/work-times.ts'
 import { clockOf, duration, exactTime, timeOf, useNow } from '../data/clock.ts'
 
-/** When something was, with zone and UTC on hover. */
+/** Shows a time; hovering shows it with its zone and in UTC. */
 export function When({ time }: { time: string }) {
   const now = useNow()
   return (
@@ -19,14 +19,14 @@ function TookNow({ of }: Of) {
   return <span className={`font-mono ${colour}`}>{clockOf(work?.workedMs ?? 0)}</span>
 }
 
-/** How long a run or step was worked on, or is: without what it waited. */
+/** Shows how long a run or step has been worked on, without its waits. */
 export function Took({ of }: Of) {
   if (of.started_at === undefined) return <span className="text-ink3">–</span>
   if (of.finished_at === undefined) return <TookNow of={of} />
   return <span className="font-mono">{duration(workOf(of, 0)!.workedMs)}</span>
 }
 
-/** How long it waited while nothing of it was worked on; nothing where that is no second. */
+/** Shows how long it waited while nothing in it was worked on; shows nothing below a second. */
 export function Waited({ of, className = '' }: Of & { className?: string }) {
   const now = useNow()
   const waited = workOf(of, now)?.waitedMs ?? 0

@@ -1,13 +1,14 @@
 import { Fragment } from 'react'
 
-// What is not seen, or turns the writing around: controls, joiners and marks, spaces that are none, tags, selectors.
+// Characters that are invisible or change the writing direction: controls, joiners and marks, unusual spaces, tags,
+// selectors.
 const UNSEEN =
   /(?![\n\t ])(?:[\p{Cc}\p{Cf}\p{Co}\p{Z}]|\u034f|[\u115f\u1160]|[\u17b4\u17b5]|[\u180b-\u180f]|\u3164|\uffa0|[\ufe00-\ufe0f]|[\u{e0100}-\u{e01ef}])/gu
 
 const numberOf = (mark: string): string =>
   `U+${mark.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`
 
-/** A text in which each character that is not seen stands as its number, in a frame. */
+/** Shows a text in which each invisible character appears as its code point in a frame. */
 export function VisibleText({ text }: { text: string }) {
   const pieces: { at: number; text: string; mark?: string }[] = []
   let from = 0

@@ -11,7 +11,7 @@ import { StatusMark } from '../parts/status-mark.tsx'
 import { useLeft } from '../parts/time-left.ts'
 import { VisibleText } from '../parts/visible-text.tsx'
 
-/** A step's question: what is asked, whole; who may answer, until when, and the two answers with a comment. */
+/** Shows a step's question in full, who may answer and until when, and the two answers with a comment. */
 export function Approval({ run, step, linked }: { run: WholeRun; step: Step; linked: boolean }) {
   const { data: me } = useQuery(meQuery)
   const client = useQueryClient()
@@ -33,7 +33,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
       await answerApproval(run.run_id, which, step.step, comment.trim(), key)
     } finally {
       const anew = { queryKey: ['run', run.run_id], queryFn: () => getRun(run.run_id), staleTime: 0 }
-      // Where that fails too, the answer's own failure is the one to tell.
+      // If this fails too, the failure of the answer itself is the one to show.
       client.fetchQuery(anew).catch(() => undefined)
     }
   }
@@ -141,7 +141,7 @@ export function Approval({ run, step, linked }: { run: WholeRun; step: Step; lin
   )
 }
 
-/** The last answer to a step's question. */
+/** Shows the last answer to a step's question. */
 export function Answered({ answered }: { answered: NonNullable<Step['answered']> }) {
   const now = useNow()
   const { decision, by, at, comment } = answered
@@ -169,7 +169,7 @@ export function Answered({ answered }: { answered: NonNullable<Step['answered']>
   )
 }
 
-/** Says who was faster, where that is why. */
+/** Shows why an answer was refused, and who answered first if that is the reason. */
 export function Refused({ error }: { error: ApiError }) {
   const now = useNow()
   const faster = fasterThan(error)

@@ -7,22 +7,22 @@ import CopyAsCli from '../parts/copy-as-cli.tsx'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { blocksOf, inlineOf } from './markdown.ts'
 
-/** So much of an artifact is read to be shown in place. */
+/** Maximum number of bytes of an artifact that are read to show it in place. */
 const MOST_BYTES = 256 * 1024
 
 interface Props {
   run: string
-  /** Only those of this step and host; the others stand behind a button. */
+  /** Lists only the artifacts of this step and host; a button leads to the others. */
   step: string
   host: string
-  /** Read anew when this changes. */
+  /** Causes another read when it changes. */
   version: number
 }
 
 const pathOf = (run: string, id: string) =>
   `/api/runs/${encodeURIComponent(run)}/artifacts/${encodeURIComponent(id)}`
 
-/** Bytes as `512 B`, `3.1 KB` or `12 MB`. */
+/** Formats bytes as `512 B`, `3.1 KB` or `12 MB`. */
 export function bytesWord(bytes: number): string {
   const units = ['B', 'KB', 'MB', 'GB']
   let [size, unit] = [bytes, 0]
@@ -30,7 +30,7 @@ export function bytesWord(bytes: number): string {
   return `${unit === 0 || size >= 10 ? Math.round(size) : size.toFixed(1)} ${units[unit]}`
 }
 
-/** The files that a run has kept: what can be shown as text or picture opens in place, all else is only saved. */
+/** Lists the files that a run has stored. Text and pictures open in place; all else can only be saved. */
 export default function ArtifactsTab({ run, step, host, version }: Props) {
   const [all, setAll] = useState(false)
   const { data, error } = useQuery({
@@ -63,7 +63,10 @@ export default function ArtifactsTab({ run, step, host, version }: Props) {
 
 type Kind = 'image' | 'junit' | 'markdown' | 'text'
 
-/** How an artifact is shown in place; undefined: it is not. HTML and SVG can hold scripts, and are only saved. */
+/**
+ * Returns how an artifact is shown in place, or undefined if it is not. HTML and SVG can contain scripts, and can
+ * only be saved.
+ */
 function kindOf({ name, media_type, kind, bytes }: ListedArtifact): Kind | undefined {
   if (/^image\/(png|jpeg|gif|webp)/.test(media_type)) return bytes <= 20e6 ? 'image' : undefined
   if (/\.(html?|svg|xhtml)$/i.test(name)) return undefined
@@ -178,7 +181,7 @@ function Plain({ text }: { text: string }) {
   )
 }
 
-/** Figures of JUnit XML, and the names of what failed; what is no JUnit is its text. */
+/** Shows the counts of a JUnit XML report and the names of failed tests. Other files are shown as text. */
 function Tests({ text }: { text: string }) {
   const parsed = new DOMParser().parseFromString(text, 'application/xml')
   const cases = [...parsed.querySelectorAll('testcase')]
@@ -215,7 +218,7 @@ function Tests({ text }: { text: string }) {
   )
 }
 
-/** Markdown as elements of ours: no HTML of its own, and pictures and links as their text. */
+/** Shows Markdown as elements of the page: no HTML, and only the text of pictures and links. */
 function Markdown({ text }: { text: string }) {
   return (
     <div className="flex max-w-3xl flex-col gap-2 rounded-lg border border-line p-4">

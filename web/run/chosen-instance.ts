@@ -2,19 +2,19 @@ import type { QueryClient } from '@tanstack/react-query'
 import { countOf, failedQuery, isWhole } from '../data/instances.ts'
 import { type Instance, type Shown, type Step, shownStep, type WholeRun } from '../data/runs.ts'
 
-/** One instance of a step, as the list shows it. */
+/** An instance of a step, as the list shows it. */
 export interface Place {
   step: Step
   instance: Instance
   index: number
-  /** Set where the step has no instances: the place stands for the step alone. */
+  /** Set if the step has no instances: the place then represents the step itself. */
   bare?: true
 }
 
-/** A step in an address; one that undoes another has its name. */
+/** Returns the name of a step in an address; a rollback is named after the step that it undoes. */
 const stepName = ({ step, phase }: Step): string => (phase === 'rollback' ? `rollback:${step}` : step)
 
-/** The name of a place in an address: a step, its host and the instance's index where there are several. */
+/** Returns the name of a place in an address: a step, its host, and the instance's index if there are several. */
 export function placeName({ step, instance, index }: Place): string {
   const name = stepName(step)
   if (isWhole(step) && step.instances.length <= 1) return name
@@ -22,7 +22,7 @@ export function placeName({ step, instance, index }: Place): string {
   return `${name}@${instance.host}${alike ? `!${index}` : ''}`
 }
 
-/** The word that tells an instance from its neighbours: its host, with what varies. */
+/** Returns the label that tells an instance from its neighbours: its host and the values that vary. */
 export function instanceWord({ instance }: Pick<Place, 'instance'>): string {
   const vars = Object.entries(instance.vars ?? {}).map(([name, value]) =>
     name === 'ITEM' ? value : `${name}=${value}`,
@@ -30,17 +30,20 @@ export function instanceWord({ instance }: Pick<Place, 'instance'>): string {
   return (instance.host === 'local' && vars.length > 0 ? vars : [instance.host, ...vars]).join(' ')
 }
 
-/** The words for a step that leads to one of its sub-run: which of its instances, where there are several. */
+/** Returns the label of a step that leads into its sub-run, with the instance if there are several. */
 export const levelWord = (place: Place): string =>
   countOf(place.step) > 1 ? `${place.step.step}, ${instanceWord(place)}` : place.step.step
 
-/** The instances of a step that came with its run. */
+/** Returns the instances of a step that came with its run. */
 export const placesOf = (step: Step): Place[] =>
   step.instances.map((instance, at) => ({ step, instance, index: instance.index ?? at }))
 
 const isBad = ({ status }: Instance) => status === 'failed' || status === 'interrupted'
 
-/** What opens of a step: what failed first, its first instance, or the step alone where it has none. */
+/**
+ * Returns the place of a step that opens first: the first failure, the first instance, or the step itself if it has
+ * none.
+ */
 export function firstOf(step: Step): Place {
   const places = placesOf(step)
   const { status, reason, message } = step
@@ -50,14 +53,14 @@ export function firstOf(step: Step): Place {
   )
 }
 
-/** The instance that a name means, where it did not come with its run. */
+/** An instance that is named and did not come with its run. */
 export interface Wanted {
   step: Step
   host: string
   index: number | undefined
 }
 
-/** The step that a name means, with the name of a step of its sub-run behind ` > `; `3` means the third step. */
+/** Finds the step that a name means. The name of a step in a sub-run follows ` > `; `3` means the third step. */
 export function headOf(
   steps: readonly Step[],
   name: string,
@@ -91,16 +94,16 @@ function placeOf(steps: readonly Step[], name: string): Place | Wanted | undefin
   return undefined
 }
 
-/** The place of an attempt, where that came with the run. */
+/** Returns the place of an attempt, if it came with the run. */
 export const placeOfAttempt = (steps: readonly Step[], attempt: number): Place | undefined =>
   steps.flatMap(placesOf).find(({ instance }) => instance.attempts.some(({ number }) => number === attempt))
 
-/** The instances at hand that failed, in the order of the steps. */
+/** Returns the failed instances that came with the run, in the order of the steps. */
 export function failedPlaces(steps: readonly Step[]): Place[] {
   return steps.flatMap(placesOf).filter(({ instance }) => isBad(instance))
 }
 
-/** All instances that failed, in the order of the steps; those that did not come with the run are asked for. */
+/** Returns all failed instances in the order of the steps; requests those that did not come with the run. */
 export async function allFailedPlaces(client: QueryClient, { run_id, steps }: WholeRun): Promise<Place[]> {
   const each = steps.map(async (step) => {
     const here = failedPlaces([step])
@@ -114,7 +117,10 @@ export async function allFailedPlaces(client: QueryClient, { run_id, steps }: Wh
 
 const began = ({ step }: Place) => step.started_at ?? ''
 
-/** What opens by itself: what failed first, a question, what runs since last, or else the last that was done. */
+/**
+ * Returns the place that opens first: the first failure, a question, the latest running instance, or else the latest
+ * that ran.
+ */
 export function firstPlace(steps: readonly Step[]): Place | undefined {
   const all = steps.flatMap(placesOf)
   const ended = ({ step, instance }: Place) => instance.attempts.at(-1)?.finished_at ?? step.finished_at ?? ''
@@ -133,7 +139,7 @@ export function instanceShown({ step, instance }: Place): Shown {
   return shownStep({ status: instance.status, waiting: instance.waiting, approval: step.approval })
 }
 
-/** What asks for a look first. */
+/** Statuses in the order in which they need attention. */
 export const statusOrder: readonly Shown[] = [
   'failed',
   'interrupted',
@@ -147,5 +153,5 @@ export const statusOrder: readonly Shown[] = [
   'success',
 ]
 
-/** A step with more instances has a map. */
+/** A step with more instances than this gets a map. */
 export const MAP_OVER = 200

@@ -3,10 +3,10 @@ import { instanceQuery } from '../data/instances.ts'
 import { runQuery, type WholeRun } from '../data/runs.ts'
 import { firstPlace, headOf, type Place } from './chosen-instance.ts'
 
-/** So many sub-runs open within each other; deeper ones have a page of their own. */
+/** Maximum depth of sub-runs that open in the page; deeper ones have a page of their own. */
 export const MOST_DEEP = 3
 
-/** A place in a run, or in one that it has started. */
+/** A place in a run, or in a run that it has started. */
 export interface Level {
   run: WholeRun
   place: Place
@@ -17,12 +17,12 @@ const isBad = ({ instance: { status } }: Place) => status === 'failed' || status
 interface Found {
   level: Level | undefined
   rest: string | undefined
-  /** The sub-run in which the path goes on. */
+  /** The sub-run in which the path continues. */
   child: string | undefined
   pending: boolean
 }
 
-/** The place that a name means in a run; one that did not come with it is asked for. */
+/** Returns the place that a name means in a run; requests it if it did not come with the run. */
 function useLevel(run: WholeRun | undefined, wanted: string | undefined, auto: boolean): Found {
   const { head, rest } = (run && wanted !== undefined ? headOf(run.steps, wanted) : undefined) ?? {}
   const far = head !== undefined && !('instance' in head) ? head : undefined
@@ -49,7 +49,10 @@ const none = { step: '', phase: 'main' as const }
 
 const useChild = (id: string | undefined) => useQuery({ ...runQuery(id ?? ''), enabled: id !== undefined })
 
-/** What is looked at, from the run inwards. Without a name: what failed first, within the sub-run that it failed in. */
+/**
+ * Returns the path to the place that is shown, from the run inwards. Without a name, it leads to the first failure,
+ * inside the sub-run that failed.
+ */
 export function useChosenPath(
   run: WholeRun,
   wanted: string | undefined,

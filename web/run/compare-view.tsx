@@ -7,7 +7,7 @@ import { getWorkflow, runQuery, type Step, shownStep, type WholeRun } from '../d
 import { useNavigate } from '../navigation/navigation.tsx'
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 
-/** A difference below this is none: two runs never take the same time. */
+/** A smaller difference counts as none: no two runs take the same time. */
 const MARGIN_MS = 1000
 const MOST_LINES = 400
 
@@ -55,7 +55,7 @@ function valueLines(here: Record<string, string> = {}, there: Record<string, str
   }))
 }
 
-/** The values of a workflow by their places, such as `steps.build.args.cmd`. */
+/** Returns the values of a workflow by their paths, such as `steps.build.args.cmd`. */
 function leaves(value: unknown, path = ''): Record<string, string> {
   if (typeof value !== 'object' || value === null) return { [path]: String(value) }
   return Object.assign(
@@ -67,7 +67,7 @@ function leaves(value: unknown, path = ''): Record<string, string> {
   )
 }
 
-/** A run beside another: steps, durations, inputs, outputs and what the workflows say; differences alone at first. */
+/** Compares two runs: steps, durations, inputs, outputs and workflows. It shows only the differences at first. */
 export default function CompareView({ run, compare }: { run: WholeRun; compare: string }) {
   const navigate = useNavigate('/runs/$run')
   const now = useNow()

@@ -3,7 +3,7 @@ import type { EventOf, EventType, RunEvent } from '../../src/contract/events.ts'
 import { duration } from '../data/clock.ts'
 import { reasonWords, wordsOf } from '../data/page-words.ts'
 
-/** Of a text that a sentence quotes, at most this many characters are in it. */
+/** Maximum number of characters that a sentence quotes from a text. */
 const MOST_QUOTED = 200
 
 function quoted(text: string): string {
@@ -21,7 +21,7 @@ const count = (n: number, one: string, many = `${one}s`): string =>
   `${n.toLocaleString('en')} ${n === 1 ? one : many}`
 const hostPort = (to: string, port: number | undefined): string => (port === undefined ? to : `${to}:${port}`)
 
-/** How something ended, as a verb: `succeeded`, `failed`, `was canceled`. */
+/** Verbs for the ways in which something ends: `succeeded`, `failed`, `was canceled`. */
 const ENDS: Readonly<Record<string, string>> = {
   success: 'succeeded',
   failed: 'failed',
@@ -40,7 +40,7 @@ const INPUTS: Readonly<Record<EventOf<'input.given'>['input']['type'], string>> 
   close: 'A request to end the session',
 }
 
-/** Who or what decided about a permission, other than a person. */
+/** Words for whatever decided about a permission, other than a person. */
 const DECIDED: Readonly<Record<Exclude<AgentUpdateOf<'permission_answered'>['by'], 'person'>, string>> = {
   rule: ' by a rule',
   policy: ' by a policy',

@@ -6,21 +6,21 @@ import type { Instance, Step, WholeRun } from '../data/runs.ts'
 import { useNavigate, useSearch } from '../navigation/navigation.tsx'
 import type { Place } from './chosen-instance.ts'
 
-/** A step with more has a field that finds some of them. */
+/** A step with more instances than this gets a filter field. */
 export const FILTER_OVER = 20
-/** So many of a status stand there at first. */
+/** Number of instances per status that are listed at first. */
 const PAGE = 10
 const TYPING_MS = 150
 
 type Status = Instance['status']
 
 export interface InstanceFilter {
-  /** In the host, a value of the item or the message; empty: any. */
+  /** Text in the host, a value of the item or the message; empty for any. */
   text: string
   status: Status | undefined
 }
 
-/** Which instances of large steps are listed, as the address says it. */
+/** Returns the filter for the instances of large steps, as in the page's address, and a function that changes it. */
 export function useInstanceFilter(): InstanceFilter & { set: (change: Partial<InstanceFilter>) => void } {
   const { q: text = '', status } = useSearch('/runs/$run')
   const navigate = useNavigate('/runs/$run')
@@ -39,7 +39,7 @@ export function useInstanceFilter(): InstanceFilter & { set: (change: Partial<In
   return { text, status, set }
 }
 
-/** The field for the text of the filter; the address follows when typing pauses. */
+/** The field for the filter's text; the address follows when typing pauses. */
 export function InstanceField({ label, className }: { label: string; className: string }) {
   const { text, set } = useInstanceFilter()
   const [typed, setTyped] = useState(text)
@@ -79,7 +79,7 @@ export function InstanceField({ label, className }: { label: string; className: 
   )
 }
 
-/** How many instances with a text have each status, as the hub finds them. */
+/** Returns how many instances with a text have each status, as counted by the hub. */
 export function useFoundCounts(run: WholeRun, step: Step, text: string, enabled = true) {
   const found = useInfiniteQuery({
     ...instancesQuery(run.run_id, step, { text }, step.finished_at ?? run.last_seq),
@@ -92,7 +92,7 @@ export function useFoundCounts(run: WholeRun, step: Step, text: string, enabled 
   }
 }
 
-/** In place of instances where the filter leaves none. */
+/** Returns the message to show if the filter matches no instance. */
 export const noMatch = (all: number, isFetching: boolean): string =>
   isFetching ? 'Looking…' : `No instance matches. ${all.toLocaleString('en')} without the filter.`
 
@@ -101,19 +101,22 @@ interface OneStatus {
   step: Step
   status: Status
   text: string
-  /** Instances with this status and text: of all there are so many. */
+  /** Number of all instances with this status and text. */
   count: number
   here: readonly Place[]
-  /** So many of them stand elsewhere. */
+  /** Number of them that are listed elsewhere. */
   skip?: number
   open: boolean
 }
 
-/** The first instances of a step with a status, and more by `more`: those at hand, or by page where these do not do. */
+/**
+ * Returns the first instances of a step with a status; `more` adds some. It requests pages from the hub if the
+ * instances that came with the run do not suffice.
+ */
 export function useInstancesOf({ run, step, status, text, count, here, skip = 0, open }: OneStatus) {
   const [most, setMost] = useState(PAGE)
   const lacks = here.length < Math.min(skip + most, count)
-  // What is over changes by their number alone; what goes on, with each event.
+  // Instances that have ended change only with their number; active ones change with each event.
   const isGoingOn = status === 'running' || status === 'waiting'
   const version = isGoingOn && step.finished_at === undefined ? run.last_seq : count
   const wanted = text === '' ? { status } : { status, text }

@@ -35,7 +35,10 @@ interface Mark {
   shown: Shown
 }
 
-/** All instances of a step in their order, several to a mark, which shows the worst of its own; arrow keys walk, Enter opens. */
+/**
+ * Shows all instances of a step in order. A mark may cover several and shows the worst of them. Arrow keys move,
+ * Enter opens.
+ */
 export function InstanceMap({
   run,
   step,
@@ -45,7 +48,7 @@ export function InstanceMap({
 }: {
   run: string
   step: Step
-  /** A letter for each, as the overview of the step has them. */
+  /** A letter per instance, as in the overview of the step. */
   states: string
   choose: (place: Place) => void
   columns: number

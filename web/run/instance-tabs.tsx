@@ -19,7 +19,7 @@ interface Props {
   tab: RunTab
 }
 
-/** What an instance was given and left, what it used and its events. */
+/** Shows an instance's inputs, what it stored, its usage and its events. */
 export default function InstanceTab({ run, place, attempt, feed, tab }: Props) {
   const of = { run: run.run_id, feed, attempt: attempt?.number }
   if (tab === 'inputs')
@@ -63,7 +63,7 @@ function useEventsOf(run: string, feed: RunFeed, attempt: number | undefined): r
   return feed.from > 0 ? [...before.filter(({ seq }) => seq <= feed.from), ...feed.events] : feed.events
 }
 
-/** The variables that a try has left to later steps. */
+/** Shows the variables that a try exported to later steps. */
 function Exports({ run, feed, attempt }: { run: string; feed: RunFeed; attempt: number | undefined }) {
   const end = useEventsOf(run, feed, attempt).findLast(
     (event) => event.type === 'attempt.finished' && event.attempt === attempt,
@@ -74,14 +74,14 @@ function Exports({ run, feed, attempt }: { run: string; feed: RunFeed; attempt: 
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
 
-/** Where a try stood, and what it reached from there; nothing of one without a box. */
+/** Describes the box of a try and the network that it could reach; returns nothing if there was no box. */
 function boxOf({ isolation = 'none', made_box, network = 'all' }: Partial<Attempt>): Record<string, string> {
   const box = isolation !== 'none' ? isolation : made_box && `the ${made_box} made for its run`
   if (box === undefined) return {}
   return { box, network: typeof network === 'string' ? network : network.allow.join(', ') }
 }
 
-/** The box, time and memory of a try, and for an agent its tokens and cost as it told them last. */
+/** Shows the box, time and memory of a try, and for an agent the last tokens and cost that it reported. */
 function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefined; feed: RunFeed }) {
   const { usage } = attempt ?? {}
   const told = useEventsOf(run, feed, attempt?.number).findLast(
@@ -102,9 +102,9 @@ function Usage({ run, attempt, feed }: { run: string; attempt: Attempt | undefin
   return <Values of={figures} none="Nothing is measured of it yet." />
 }
 
-/** Of the JSON of an event, at most this many characters are shown. */
+/** Maximum number of characters shown of an event's JSON. */
 const MOST_JSON = 4000
-/** At most this many events are in the page: the newest. */
+/** Maximum number of events in the page: the newest ones. */
 const MOST_EVENTS = 300
 
 interface EventsProps {
@@ -114,7 +114,7 @@ interface EventsProps {
   step: string
 }
 
-/** The events of one step as sentences, the newest last. Each opens to the event as it is stored. */
+/** Lists the events of one step as sentences, the newest last. Each opens to show the stored event. */
 function Events({ run, feed, attempt, step }: EventsProps) {
   const now = useNow()
   const own = useEventsOf(run, feed, attempt).filter((event) =>

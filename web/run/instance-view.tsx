@@ -14,14 +14,14 @@ import { RetryHere } from './retry-menu.tsx'
 import { type RunSearch, type RunTab, runTabs } from './run-search.ts'
 
 interface Props {
-  /** What is shown, from the run inwards; all but its last lead there. */
+  /** The path to what is shown, from the run inwards; all levels but the last lead there. */
   path: readonly Level[]
-  /** Opens what these names lead to. */
+  /** Opens the place that these names lead to. */
   open: (names: readonly string[]) => void
   feed: RunFeed
   search: RunSearch
   lines: [number, number] | undefined
-  /** The question that the address names. */
+  /** The question named in the page's address. */
   linked: string | undefined
 }
 
@@ -35,7 +35,7 @@ const ArtifactsTab = lazy(() => import('./artifacts-tab.tsx'))
 const otherTabs: readonly RunTab[] = runTabs.filter((tab) => tab !== 'session')
 const agentTabs = ['session', ...otherTabs] as const
 
-/** One instance of a step: why it failed and what to do, its question, and its log or what else it has. */
+/** Shows one instance of a step: why it failed and what to do, its question, and its log or another tab. */
 export function InstanceView({ path, open, feed, search, lines, linked }: Props) {
   const navigate = useNavigate('/runs/$run')
   const { run, place } = path.at(-1)!
@@ -256,7 +256,7 @@ export function InstanceView({ path, open, feed, search, lines, linked }: Props)
   )
 }
 
-/** That others passed, which says where to look. */
+/** Says how many other instances passed, which hints where to look. */
 function Others({ place }: { place: Place }) {
   const { step } = place
   const good = countOf(step, 'success')

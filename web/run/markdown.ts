@@ -7,12 +7,12 @@ export type Block =
 
 const MOST_BLOCKS = 500
 const MOST_ROWS = 1000
-/** A table with more stays text. */
+/** A table with more columns stays text. */
 const MOST_COLUMNS = 100
-/** Of a line without space around it: else a long one of nothing else takes seconds. */
+/** Matches the line below a table's head. Trim the line first: a long line of spaces would take seconds. */
 const UNDER_HEAD = /^\|?(?:\s*:?-+:?\s*\|)+(?:\s*:?-+:?\s*)?$/
 
-/** A mark behind a backslash is part of its cell. */
+/** Splits a line into cells. A `|` after a backslash belongs to its cell. */
 const cellsOf = (line: string): string[] =>
   line
     .trim()
@@ -23,14 +23,17 @@ const cellsOf = (line: string): string[] =>
 const isTableHead = (line: string, next = ''): boolean =>
   line.includes('|') && UNDER_HEAD.test(next.trim()) && cellsOf(line).length <= MOST_COLUMNS
 
-/** The words of a heading, without the marks that may close it. */
+/** Returns the words of a heading, without the marks that may close it. */
 function headingOf(text: string): string {
   let end = text.length
   while (text[end - 1] === '#') end--
   return text.slice(0, end).trimEnd()
 }
 
-/** The blocks of a Markdown text, as far as reports use them; quotes stay text. HTML is text. The first row of a table is its head. */
+/**
+ * Splits a Markdown text into the blocks that reports use. Quotes and HTML stay text. A table's first row is its
+ * head.
+ */
 export function blocksOf(text: string): Block[] {
   const blocks: Block[] = []
   const lines = text.split(/\r?\n/)
@@ -67,10 +70,10 @@ export function blocksOf(text: string): Block[] {
   return blocks
 }
 
-/** The pieces of a line: code, strong and emphasis; links are their words with the address behind. */
+/** Splits a line into pieces: code, strong and emphasis. A link becomes its words, followed by its address. */
 export function inlineOf(text: string): { kind: 'plain' | 'code' | 'strong' | 'em'; text: string }[] {
   const pieces: ReturnType<typeof inlineOf> = []
-  // Of bounded length after a bracket: a text of brackets alone takes minutes otherwise.
+  // Lengths after a bracket are limited: otherwise a text of nothing but brackets takes minutes.
   const marks =
     /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*|!?\[([^[\]]*)\]\(([^)\s]{0,2048})(?:\s[^)]{0,512})?\)/g
   let from = 0

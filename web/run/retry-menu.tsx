@@ -17,8 +17,8 @@ const RetrySheet = lazy(() => import('./retry-sheet.tsx').then((module) => ({ de
 const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'running'
 
 /**
- * The main step and instance that a narrow retry begins at, in the run or in a sub-run of it; rollbacks and `finally`
- * steps follow by themselves.
+ * Returns the main step and instance, in the run or in a sub-run, at which a narrow retry begins. Rollbacks and
+ * `finally` steps follow by themselves.
  */
 function targetOf(path: readonly Level[]): Target | undefined {
   const place = path.at(-1)?.place
@@ -47,7 +47,7 @@ interface Props {
   path: readonly Level[]
 }
 
-/** Shows it below the button, or above where that is low on the page. */
+/** Shows the menu below the button, or above it if the button is low on the page. */
 function openMenu(menu: HTMLElement, button: HTMLElement): void {
   const { top, bottom, right } = button.getBoundingClientRect()
   const isLow = top > innerHeight / 2
@@ -59,7 +59,7 @@ function openMenu(menu: HTMLElement, button: HTMLElement): void {
   menu.togglePopover()
 }
 
-/** The ways of trying an ended run again, from the narrowest on; each is shown before it begins. */
+/** Offers the ways to retry an ended run, the narrowest first; each shows a plan before it starts. */
 export function RetryMenu({ run, path }: Props) {
   const [asked, setAsked] = useState<Scope>()
   const menu = useRef<HTMLDivElement>(null)
@@ -67,7 +67,7 @@ export function RetryMenu({ run, path }: Props) {
   const over = isOver(run)
   useLetters((key) => {
     const button = menu.current?.previousElementSibling as HTMLElement | null
-    // Of the two that a page has, one is shown.
+    // The page has two of these buttons, one of which is visible.
     if (key !== 'r' || button?.offsetParent == null) return false
     openMenu(menu.current!, button)
     menu.current!.querySelector('button')?.focus()
@@ -134,7 +134,7 @@ export function RetryMenu({ run, path }: Props) {
   )
 }
 
-/** The narrowest ways, where a failure or a step that did not run is looked at; of a sub-run they are its parent's. */
+/** Offers the narrowest retries beside a failure or a step that did not run. In a sub-run they belong to its parent. */
 export function RetryHere({ path }: { path: readonly Level[] }) {
   const [asked, setAsked] = useState<{ scope: Scope; skip?: string; anyway?: string }>()
   const { run } = path[0]!
@@ -192,7 +192,7 @@ export function RetryHere({ path }: { path: readonly Level[] }) {
   )
 }
 
-/** The narrowest retry of what failed first in a run of a list; the whole run is read when it is asked for. */
+/** Offers the narrowest retry of the first failure of a listed run; reads the whole run only when pressed. */
 export function RetryFailure({ run }: { run: Run }) {
   const client = useQueryClient()
   const [whole, setWhole] = useState<WholeRun>()
@@ -239,7 +239,7 @@ function Sheet({
 
 const FEW = 6
 
-/** The run's place in its chain of tries, with a way to each of the others. */
+/** Shows the run's place in its chain of tries, with links to the others. */
 export function RunChain({ run }: { run: WholeRun }) {
   const client = useQueryClient()
   const root = run.first_run ?? run.run_id

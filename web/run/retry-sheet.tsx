@@ -23,14 +23,14 @@ interface Props {
   scope: Scope
   scopes: readonly Scope[]
   words: (scope: Scope, target: Target | undefined) => string
-  /** A step that is left out from the beginning. */
+  /** A step that is skipped initially. */
   skip?: string | undefined
-  /** A step that runs past its condition from the beginning. */
+  /** A step that initially runs regardless of its condition. */
   anyway?: string | undefined
   close: () => void
 }
 
-/** A retry before it begins: what runs again and what is taken over, with what may be chosen otherwise. */
+/** Shows a retry before it starts: what runs again, what is taken over, and what can be changed. */
 export function RetrySheet({
   run,
   target,
@@ -241,7 +241,7 @@ function Toggle({ on, press, word, of }: { on: boolean; press: () => void; word:
   )
 }
 
-/** A few words for what becomes of a step. */
+/** Returns a few words about what the retry does with a step. */
 function lineText(step: RetryStep, does: keyof typeof marks): string {
   if (step.phase === 'finally') return 'runs at the end, as always'
   const { taken_over, kept, skipped, again } = step

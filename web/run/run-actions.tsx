@@ -11,7 +11,7 @@ import { Confirm } from '../parts/confirm.tsx'
 
 const of = (run: WholeRun) => `/api/runs/${encodeURIComponent(run.run_id)}`
 
-/** Undoes what an ended run did, after saying which steps that are; nothing is shown where there is none. */
+/** Offers to undo what an ended run did, and lists the steps first. Shows nothing if there is nothing to undo. */
 export function RollBack({ run }: { run: WholeRun }) {
   const navigate = useNavigate('/runs/$run')
   const [asking, setAsking] = useState(false)
@@ -87,7 +87,7 @@ export function EndNow({ run }: { run: WholeRun }) {
   )
 }
 
-/** Asks whether to cancel a run, with how many are ended by it and how many never start. */
+/** Asks whether to cancel a run, and says how many steps this ends and how many never start. */
 export function CancelRun({ run, close }: { run: WholeRun; close: () => void }) {
   const sum = (count: (step: Step) => number) => run.steps.reduce((all, step) => all + count(step), 0)
   const running = sum((step) => countOf(step, 'running'))
@@ -112,7 +112,10 @@ export function CancelRun({ run, close }: { run: WholeRun; close: () => void }) 
   )
 }
 
-/** The way to the last good run beside this one, and while it runs about how long that one took; nothing where there is none. */
+/**
+ * Links to the comparison with the last good run, and estimates the time left from it while the run is active. Shows
+ * nothing if there is none.
+ */
 export function AgainstLastGood({ run }: { run: WholeRun }) {
   const { data: good } = useQuery(lastGoodQuery(run))
   const now = useNow()
@@ -141,7 +144,7 @@ export function AgainstLastGood({ run }: { run: WholeRun }) {
   )
 }
 
-/** The run that an instance has started: its page, and while it goes on the ways to end it alone. */
+/** Shows the run that an instance has started: a link to its page and, while it is active, the ways to end it alone. */
 export function StartedRun({ id, where }: { id: string; where: string }) {
   const [asking, setAsking] = useState(false)
   const { data: run } = useQuery(runQuery(id))

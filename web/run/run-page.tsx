@@ -57,7 +57,7 @@ const SessionPage = lazy(async () => ({ default: (await import('../session/sessi
 
 type AskedFor = ReturnType<typeof questionOf>
 
-/** A run of an agent is a talk with it; its steps and log are there by their addresses. */
+/** Shows an agent's run as a conversation; addresses lead to its steps and log. */
 function AgentRun({ run, question }: { run: WholeRun; question: AskedFor }) {
   const feed = useRunFeed(run.run_id)
   if (feed === undefined) return null
@@ -70,7 +70,7 @@ function AgentRun({ run, question }: { run: WholeRun; question: AskedFor }) {
 
 const isOver = ({ status }: WholeRun) => status !== 'queued' && status !== 'running'
 
-/** The run as the last read of its hub says; its status with an open question before the API's. */
+/** Returns the status to show for the run, as last read from the hub; an open question takes precedence. */
 function shownRun(run: WholeRun) {
   const asks = run.steps.find((step) => shownStep(step) === 'asks')
   if (asks !== undefined && !isOver(run) && run.set_aside === undefined) return 'asks' as const
@@ -82,7 +82,7 @@ export function RunPage() {
   const { step, tab } = useSearch('/runs/$run')
   const hash = useHash()
   const { data: run, error } = useQuery(runQuery(id))
-  // What most runs show is fetched while the run is.
+  // Fetch data that most views show while the run itself is being fetched.
   useQuery({ ...outlineQuery(id), notifyOnChangeProps: [] })
   useEffect(() => {
     fetchLog()
@@ -339,7 +339,7 @@ interface OpenedProps extends Omit<Parameters<typeof InstanceView>[0], 'feed'> {
   feed: RunFeed
 }
 
-/** What the path leads to, of the run or of one that it has started. */
+/** Shows the place that the path leads to, in the run or in one that it has started. */
 function Opened({ feed, ...props }: OpenedProps) {
   const { path } = props
   const { run, place } = path.at(-1)!
@@ -355,7 +355,7 @@ function Opened({ feed, ...props }: OpenedProps) {
   return <InstanceView {...props} feed={own} />
 }
 
-/** How a run stands, in one sentence. */
+/** Describes the state of a run in one sentence. */
 function summary(run: WholeRun): string {
   if (!isOver(run)) return run.waiting ?? (run.cancel === undefined ? progress(run) : canceledBy(run.cancel))
   const failed = run.steps.filter(({ status }) => status === 'failed' || status === 'interrupted')
@@ -372,7 +372,7 @@ function summary(run: WholeRun): string {
   return run.message ?? ''
 }
 
-/** How far the step with several instances is that runs. */
+/** Describes the progress of the running step that has several instances. */
 function progress({ steps }: WholeRun): string {
   const step = steps.findLast((one) => one.status === 'running' && countOf(one) > 1)
   if (step === undefined) return ''
@@ -399,7 +399,7 @@ function Chip({ shown }: { shown: ReturnType<typeof shownRun> }) {
   return <span className={`chip ${tones[shown] ?? ''}`}>{statusWord(shown)}</span>
 }
 
-/** The place whose agent asks, where a link names a question that is no step's own. */
+/** Returns the name of the place whose agent asks, if a link names a question that is not a step's own. */
 function agentAsking({ now, steps }: WholeRun, question: AskedFor): string | undefined {
   if (question === undefined) return undefined
   const place = question.attempt === undefined ? undefined : placeOfAttempt(steps, question.attempt)
@@ -407,7 +407,7 @@ function agentAsking({ now, steps }: WholeRun, question: AskedFor): string | und
   return now?.question?.kind === 'agent' ? askingName(now.question) : undefined
 }
 
-/** Where a run asks, if that is in several places: one is chosen by one touch. */
+/** Lists the places where a run asks, if there are several: one touch chooses one. */
 function Questions({
   run,
   chosen,

@@ -1,25 +1,25 @@
-/** A view of a run, as its address says it. */
+/** A view of a run, as in its address. */
 export interface RunSearch {
   /** `NAME`, or with host and instance `NAME@host!2`. */
   step?: string
   try?: string
   tab?: RunTab
-  /** Absent: the graph where there are several steps. */
+  /** Absent: the graph if there are several steps. */
   view?: RunView
-  /** The id of a run that this one is shown beside, or `last-good`. */
+  /** The id of a run to compare this one with, or `last-good`. */
   compare?: string
-  /** Of a session: beside the talk. */
+  /** The panel beside the conversation of a session. */
   panel?: 'changes' | 'files' | 'plan' | 'usage'
-  /** A commit of the session's change, from 1; absent: all of it against its base. */
+  /** A commit of the session's change, from 1; if absent, the whole change against its base. */
   against?: string
   /** The file whose changes are shown there. */
   file?: string
-  /** What is searched for in the log, and whether it is a regular expression. */
+  /** The text to search for in the log, and whether it is a regular expression. */
   find?: string
   re?: '1'
-  /** The one stream of the log that is shown. */
+  /** The only stream of the log that is shown. */
   stream?: 'stdout' | 'stderr'
-  /** What the instances that are listed of large steps have in host, item or message, and in a timeline their status. */
+  /** Filter for the instances of large steps: a text in the host, item or message, and in a timeline their status. */
   q?: string
   status?: InstanceStatus
 }
@@ -35,7 +35,7 @@ export const runTabs = [
   'events',
 ] as const
 export type RunTab = (typeof runTabs)[number]
-/** As the hub's pages of instances are asked for them, what asks for a look first before others. */
+/** Statuses in the order of the hub's pages of instances: those that need attention first. */
 export const instanceStatuses = [
   'failed',
   'interrupted',
@@ -69,7 +69,7 @@ export function runSearch(search: Record<string, unknown>): RunSearch {
   }
 }
 
-/** The lines that a fragment such as `#step:build@host:27-31` names, and of what. */
+/** Parses a fragment that names lines, such as `#step:build@host:27-31`. */
 export function linesOf(fragment: string): { step: string; lines: [number, number] } | undefined {
   const [, step, from, to] = /^#?step:(.+):(\d+)(?:-(\d+))?$/.exec(decode(fragment)) ?? []
   if (step === undefined) return undefined
@@ -77,7 +77,10 @@ export function linesOf(fragment: string): { step: string; lines: [number, numbe
   return { step, lines: [ends[0]!, ends[1]!] }
 }
 
-/** The question that a fragment names: of a step (`#question:deploy`), or of the agent of an attempt (`#question:ID@7`). */
+/**
+ * Parses a fragment that names a question: of a step (`#question:deploy`), or of an attempt's agent
+ * (`#question:ID@7`).
+ */
 export function questionOf(fragment: string): { id: string; attempt?: number } | undefined {
   const [, whole, id, attempt] = /^#?question:((.+?)(?:@(\d+))?)$/.exec(decode(fragment)) ?? []
   if (whole === undefined) return undefined

@@ -11,7 +11,7 @@ import { type RunSearch, type RunView, runViews } from './run-search.ts'
 const words = { graph: 'Graph', list: 'List', timeline: 'Timeline' } as const
 const icons = { graph: Workflow, list: List, timeline: ChartGantt } as const
 
-/** Whether the window is as the media query says, also once it is changed. */
+/** Reports whether the window matches a media query, and follows changes. */
 export function useWindow(query: string): boolean {
   const media = useMemo(() => matchMedia(query), [query])
   const watch = useCallback(
@@ -25,15 +25,15 @@ export function useWindow(query: string): boolean {
 }
 
 /**
- * The view that an address asks for. A run of one step has no graph to show by itself; in a low window, as a large one zoomed in is,
- * a graph would leave no room for a question.
+ * Returns the view that an address asks for. By default, a run of one step has no graph. Neither does a low window,
+ * such as a large one zoomed in, since a graph would leave no room for a question.
  */
 export function useView({ view }: RunSearch, run: WholeRun): RunView {
   const isLow = useWindow('(max-height: 599px)')
   return view ?? (run.steps.length > 1 && !isLow ? 'graph' : 'list')
 }
 
-/** Graph, list or timeline; in little room as icons alone. */
+/** Switches between graph, list and timeline; shows only the icons if there is little room. */
 export function ViewSwitch({ view, small = false }: { view: RunView; small?: boolean }) {
   const navigate = useNavigate('/runs/$run')
   return (
@@ -63,12 +63,15 @@ interface Keys {
   run: WholeRun
   chosen: Place | undefined
   choose: (place: Place) => void
-  /** `c` and `x`, where there is something to do. */
+  /** Actions for `c` and `x`; `cancel` is undefined if the run cannot be canceled. */
   compare: () => void
   cancel: (() => void) | undefined
 }
 
-/** Letters of a run's page: `1 2 3` views, `f F` failures, `c` compare, `l` copies the link, `x` cancels after asking. */
+/**
+ * Handles the letter keys of a run's page: `1 2 3` views, `f F` failures, `c` compare, `l` copies the link, `x`
+ * cancels after asking.
+ */
 export function useRunKeys(keys: Keys): void {
   const navigate = useNavigate('/runs/$run')
   const client = useQueryClient()
@@ -80,7 +83,7 @@ export function useRunKeys(keys: Keys): void {
     if (view !== undefined) void navigate({ search: (was) => ({ ...was, view }) })
     else if (key === 'f' || key === 'F') {
       const walk = (failed: readonly Place[]) => {
-        // What was gone to last may not be there yet.
+        // The failure that the last key led to may not be loaded yet.
         const { current: last } = walked
         const from = last !== undefined && placeName(last) === asked ? last : chosen
         const at = failed.findIndex(

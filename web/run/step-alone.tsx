@@ -10,7 +10,7 @@ import { RetryHere } from './retry-menu.tsx'
 
 type Written = RunOutline['steps'][number]
 
-/** A step without instances: why it has none, and what to do about it. */
+/** Shows a step without instances: why it has none, and what to do about it. */
 export default function StepAlone({
   path,
   open,
@@ -79,7 +79,7 @@ export default function StepAlone({
   )
 }
 
-/** The reason for which a step has no instances. */
+/** Gives the reason why a step has no instances. */
 function Why({
   step: { status, reason, message, on_demand },
   written,

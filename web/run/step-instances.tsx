@@ -21,7 +21,7 @@ interface Props {
   step: Step
   chosen: Place | undefined
   choose: (place: Place) => void
-  /** An instance as the list has it. */
+  /** Renders an instance as the list does. */
   row: (place: Place) => ReactNode
 }
 
@@ -29,7 +29,10 @@ const line = 'flex h-[30px] w-full items-center gap-2.5 px-4 text-left hover:bg-
 
 type Status = Instance['status']
 
-/** Many instances of a step: a map of all, and folds by status, of which what failed is open; more come by page. */
+/**
+ * Shows many instances of a step: a map of all, and folds by status, of which the failed ones are open. More are
+ * loaded page by page.
+ */
 export default function StepInstances({ run, step, chosen, choose, row }: Props) {
   const filter = useInstanceFilter()
   const total = countOf(step)
@@ -86,7 +89,7 @@ interface FoldProps extends Omit<Props, 'choose'> {
   half: number | undefined
 }
 
-/** Instances of one status behind a line; what failed is open, and the rest comes on demand. */
+/** Folds the instances of one status behind a line; failed ones are open, and the rest appear on demand. */
 function Fold({ run, step, status, shown, count, text, half: given, chosen, row }: FoldProps) {
   const isBad = status === 'failed' || status === 'interrupted'
   const [open, setOpen] = useState(isBad || text !== '')

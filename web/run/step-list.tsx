@@ -12,17 +12,17 @@ import { Took, Waited } from '../parts/times.tsx'
 import { firstOf, instanceShown, instanceWord, type Place, placeName, placesOf } from './chosen-instance.ts'
 import { type Level, MOST_DEEP } from './chosen-path.ts'
 
-/** Where a step has many instances. */
+/** Loaded when a step has many instances. */
 export const StepInstances = later(() => import('./step-instances.tsx'))
 
-/** Over so many instances are folded by status. */
+/** More instances than this are folded by status. */
 const FEW = 8
 
 interface Props {
   run: WholeRun
-  /** What is open, from this run inwards. */
+  /** The path to the open place, from this run inwards. */
   path: readonly Level[]
-  /** Opens what these names lead to, from this run inwards. */
+  /** Opens the place that these names lead to, from this run inwards. */
   open: (names: readonly string[]) => void
   depth?: number
 }
@@ -39,7 +39,7 @@ const isAt = (path: readonly Level[], { step, index }: Place) =>
   path[0].place.step.phase === step.phase &&
   path[0].place.index === index
 
-/** The steps of the run that an open instance has started, under it. */
+/** Lists the steps of the run that an open instance has started, below the instance. */
 function Started({ place, path, open, depth = 0, inset = 'ml-[23px]' }: OfPlace & { inset?: string }) {
   const id = place.instance.child_run_id
   if (id === undefined || !isAt(path, place)) return null
@@ -160,7 +160,7 @@ function StepRow({ run, step, ...props }: Props & { step: Step }) {
   )
 }
 
-/** Counts by status, such as `4 done, 1 failed`. */
+/** Counts steps by status: `4 done, 1 failed`. */
 function counts(steps: readonly Step[]): string {
   const of = (...some: Step['status'][]) => steps.filter(({ status }) => some.includes(status)).length
   return [
@@ -175,7 +175,7 @@ function counts(steps: readonly Step[]): string {
     .join(', ')
 }
 
-/** Steps in the order of the file, what comes afterwards apart. */
+/** Lists the steps in the order of the file; those that run afterwards follow separately. */
 export function StepList({ views, ...props }: Omit<Props, 'depth'> & { views?: ReactNode }) {
   const { run } = props
   const main = run.steps.filter(({ phase }) => phase === 'main')

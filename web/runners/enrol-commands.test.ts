@@ -16,7 +16,7 @@ const hostile = {
   unit,
 }
 
-/** The arguments with which a pasted command has called each program, and what it has written. */
+/** Returns the arguments with which a pasted command has called each program, and the files it has written. */
 function pasted(t: TestContext, way: EnrolWay, given = hostile) {
   const dir = mkdtempSync(join(tmpdir(), 'errand-pasted-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
@@ -67,7 +67,7 @@ test('that of Compose is a file that it can read', (t) => {
   const { services, volumes } = parse(file('errand-runner.yaml'))
   assert.deepEqual(Object.keys(volumes), ['workspace'])
   assert.ok(services.runner.environment.includes(`ERRAND_ENROLL_TOKEN=${hostile.token}`))
-  // Compose would put its own variables in.
+  // Compose would replace variables in it.
   assert.ok(services.runner.environment.includes('ERRAND_LABELS=gpu=a100,note=two "words" $$HOME'))
 })
 

@@ -3,9 +3,9 @@ import { shellWord } from '../data/as-command.ts'
 export interface Enrolment {
   hub: string
   token: string
-  /** Empty: the machine's own name. */
+  /** Name of the runner; empty for the machine's own name. */
   id: string
-  /** As they were typed: `gpu=a100, disk=ssd`. */
+  /** Labels as typed: `gpu=a100, disk=ssd`. */
   labels: string
   /** The text of deploy/systemd/errand-runner.service. */
   unit: string
@@ -19,14 +19,14 @@ export const enrolWays: readonly { way: EnrolWay; word: string }[] = [
   { way: 'systemd', word: 'systemd' },
 ]
 
-/** The labels that were typed, each `KEY=value`; undefined where one is none. */
+/** Splits typed labels into `KEY=value` each; returns undefined if any is invalid. */
 export function labelsOf(typed: string): string[] | undefined {
   const all = typed.split(',').map((label) => label.trim())
   const given = all.filter((label) => label !== '')
   return given.every((label) => /^[^=\s][^=]*=/.test(label)) ? given : undefined
 }
 
-/** A name that none of these runners has; empty where there are none. */
+/** Returns a name that none of these runners has, or an empty text if there are no runners. */
 export function freeName(taken: readonly string[]): string {
   if (taken.length === 0) return ''
   let number = taken.length + 1
@@ -34,11 +34,11 @@ export function freeName(taken: readonly string[]): string {
   return `runner-${number}`
 }
 
-/** Whether only the hub's own machine reaches it there. */
+/** Reports whether only the hub's own machine can reach this address. */
 export const isLoopback = (hub: string): boolean =>
   /^(localhost|127\.|\[::1\]|::1)/.test(new URL(hub).hostname)
 
-/** Returns the lines that make a machine a runner, ready to be pasted. */
+/** Returns the lines that make a machine a runner, ready for pasting. */
 export function enrolCommand(way: EnrolWay, given: Enrolment): string {
   const { hub, token, id } = given
   const labels = labelsOf(given.labels) ?? []
@@ -82,7 +82,7 @@ export function enrolCommand(way: EnrolWay, given: Enrolment): string {
       'docker compose -f errand-runner.yaml up -d',
     ].join('\n')
   }
-  // systemd takes `$` and backslashes of such a file as they are within single quotes.
+  // In such a file, systemd takes `$` and backslashes literally within single quotes.
   const file = variables.map((each) =>
     each.replace(/=(.*)$/s, (_, value: string) => `=${systemdWord(value)}`),
   )

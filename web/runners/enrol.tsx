@@ -16,13 +16,13 @@ import { RouteLine } from '../parts/route-line.tsx'
 import { When } from '../parts/times.tsx'
 import { type EnrolWay, enrolCommand, enrolWays, freeName, isLoopback, labelsOf } from './enrol-commands.ts'
 
-/** A token that was made here, and who was there before it. */
+/** A token that was created here, and the runners that existed before it. */
 export interface Enrolled extends EnrollmentCreated {
   known: readonly string[]
   atMs: number
 }
 
-/** Makes a token for one machine. */
+/** Creates a token for one machine. */
 export async function enrolOne(
   group: string,
   runners: readonly ListedRunner[] | undefined,
@@ -32,7 +32,7 @@ export async function enrolOne(
   return { ...made, known: (runners ?? []).map(({ id }) => id), atMs: hubNow() }
 }
 
-/** Runners that were not there, or have come back, since the token was made. */
+/** Returns the runners that have connected since the token was created, new or again. */
 const cameSince = ({ known, atMs, group }: Enrolled, runners: readonly ListedRunner[] | undefined) =>
   (runners ?? []).filter(
     ({ id, status, connected_at, group: of }) =>
@@ -50,7 +50,7 @@ interface Props {
   close: () => void
 }
 
-/** The commands for a new machine; says when it came, and stays until it is closed. */
+/** Shows the commands for a new machine, reports when it has connected, and stays until it is closed. */
 export function Enrol({ enrolled, runners, become, close }: Props) {
   const client = useQueryClient()
   const { data: groups } = useQuery(groupsQuery)
@@ -65,11 +65,11 @@ export function Enrol({ enrolled, runners, become, close }: Props) {
   const hub = hubAddress(location.origin, basePath)
   const came = enrolled === undefined ? [] : cameSince(enrolled, runners)
   const isOfHub = isLoopback(hub)
-  // The machine's own name is that of the runner that the hub has begun beside it.
+  // The hub's own runner may already have the machine's name.
   const id = name ?? (isOfHub ? freeName(enrolled?.known ?? []) : '')
   const labelsAreRight = labelsOf(labels) !== undefined
 
-  /** The token before is of another group: it is good for nothing from now on. */
+  /** Creates a token for another group and revokes the unused one. */
   const change = async (to: string, key?: string) => {
     setFailure(undefined)
     setMaking(true)
@@ -313,7 +313,7 @@ function Command({ text }: { text: string }) {
   )
 }
 
-/** `runner-9 is here, 8 slots, Codex usable`. */
+/** Reports a new runner: `runner-9 is here, 8 slots, Codex usable`. */
 function Came({ runner }: { runner: ListedRunner }) {
   const usable = (runner.agents ?? [])
     .filter(({ name, usable }) => usable && name !== 'acp')

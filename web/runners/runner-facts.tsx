@@ -6,10 +6,10 @@ import { Link } from '../navigation/navigation.tsx'
 import { Failure } from '../parts/action-button.tsx'
 import { When } from '../parts/times.tsx'
 
-/** `4GB`, as a runner tells it, in the way of the page: `4 GB`. */
+/** Formats a size as the page does: a runner's `4GB` becomes `4 GB`. */
 const apart = (size = '') => size.replace(/([a-z]+)$/i, ' $1')
 
-/** All that is known of a runner: its machine, its boxes, its agents with what keeps them from use, and its attempts. */
+/** Shows all facts about a runner: its machine, its boxes, its agents and why one cannot be used, and its attempts. */
 export function RunnerFacts({ id, runner }: { id: string; runner: ListedRunner }) {
   const { data, error } = useQuery(runnerQuery(runner.id))
   const { isolation, containers, agents } = runner

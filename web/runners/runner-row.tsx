@@ -32,7 +32,7 @@ interface Props {
   again: () => Promise<void>
 }
 
-/** A machine: what it is at, what it has left, and what an admin does with it. */
+/** Shows a machine: its work, its free resources, and an admin's actions on it. */
 export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }: Props) {
   const [asked, setAsked] = useState<'drain' | 'resume' | 'remove'>()
   const facts = useId()
@@ -102,7 +102,7 @@ export function RunnerRow({ runner, hubVersion, isAdmin, isOpen, toggle, again }
   )
 }
 
-/** A long name of a machine, whose ends tell it from others: where it is too long its middle goes. */
+/** Shows a machine's name; a long one loses its middle, since its ends tell it from others. */
 function MiddleOut({ name }: { name: string }) {
   if (name.length < 24) return <bdi>{name}</bdi>
   return (
@@ -113,7 +113,7 @@ function MiddleOut({ name }: { name: string }) {
   )
 }
 
-/** What it is at, as links; of one that is away how long what it has is waited for. */
+/** Links the runner's current work; if it is disconnected, says how long the hub waits before its attempts are lost. */
 function Doing({ runner }: { runner: ListedRunner }) {
   const { status, running, bots = 0, lost_at, doing } = runner
   const attempts = running + bots
@@ -250,7 +250,7 @@ function Bar({ part, className }: { part: number; className: string }) {
   )
 }
 
-/** Those that are there; one that cannot be used is struck out, and says why. */
+/** Lists the installed agents; one that cannot be used is struck out, with the reason. */
 function Agents({ runner: { agents = [] } }: { runner: ListedRunner }) {
   const found = agents.filter(({ name, installed }) => installed && name !== 'acp')
   const usable = found.filter((agent) => agent.usable).map(({ title }) => title)
@@ -281,7 +281,7 @@ interface SureProps {
   close: () => void
 }
 
-/** Asks once more, and says in figures what follows. */
+/** Asks for confirmation, and says in figures what follows. */
 function Sure({ what, runner, again, close }: SureProps) {
   const { data } = useQuery(runnerQuery(runner.id))
   const attempts = data?.attempts

@@ -14,7 +14,7 @@ import { SettingsFrame } from '../settings/settings-frame.tsx'
 import { Enrol, type Enrolled, enrolOne } from './enrol.tsx'
 import { columns, count, RunnerRow } from './runner-row.tsx'
 
-/** So many of a group are shown at first. */
+/** Number of a group's runners shown at first. */
 const MOST_ROWS = 100
 
 interface Shown {
@@ -25,7 +25,7 @@ interface Shown {
   pool: PoolView | undefined
 }
 
-/** Machines that take work, what waits for them, and how one more is added. */
+/** Shows the machines that take work, the runs that wait for them, and how to add a machine. */
 export function RunnersPage() {
   const client = useQueryClient()
   const { add, runner: open } = useSearch('/settings/runners')
@@ -65,7 +65,7 @@ export function RunnersPage() {
       repositories: groups?.find((group) => group.name === name)?.repositories ?? [],
       pool: groups?.find((group) => group.name === name)?.pool,
     }))
-  // One main button in a view: the one that is open has its own.
+  // A view has only one main button; an open form has its own.
   const adding = isAdmin && (
     <ActionButton
       {...(add === undefined ? { kind: 'main' as const } : {})}
@@ -192,7 +192,7 @@ export function RunnersPage() {
   )
 }
 
-/** Those of a large group that are not shown at first. */
+/** Lists the runners of a large group that are not shown at first. */
 function Rest({ runners, show }: { runners: readonly ListedRunner[]; show: () => void }) {
   if (runners.length === 0) return null
   const away = runners.filter(({ status }) => status === 'disconnected').length
@@ -203,7 +203,7 @@ function Rest({ runners, show }: { runners: readonly ListedRunner[]; show: () =>
   )
 }
 
-/** How much waits and why; opened, which steps. */
+/** Says how much waits and why; opened, it lists the steps. */
 function Waits({ wait: { runs, attempts, steps } }: { wait: RunnerWait }) {
   const [isOpen, setOpen] = useState(false)
   const list = useId()

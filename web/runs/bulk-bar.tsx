@@ -8,11 +8,11 @@ type Counts = { total: number; by_status: Partial<Record<Run['status'], number>>
 interface Props {
   chosen: readonly Run[]
   filter: RunFilter
-  /** Of the filter; undefined as long as the hub has not counted. */
+  /** Counts of the filter; undefined until the hub has counted. */
   counts: Counts | undefined
   isAll: boolean
   chooseAll: () => void
-  /** Those that stay selected. */
+  /** Ends the selection, except for the given runs. */
   clear: (left?: readonly string[]) => void
 }
 
@@ -21,7 +21,7 @@ const failedStatuses: readonly Run['status'][] = ['failed', 'canceled', 'interru
 const number = (count: number) => count.toLocaleString('en')
 const runsWord = (count: number) => `${number(count)} ${count === 1 ? 'run' : 'runs'}`
 
-/** What is done to all selected runs at once; each action asks, with what it means in figures. */
+/** Acts on all selected runs at once; each action first asks, and says in figures what it will do. */
 export function BulkBar({ chosen, filter, counts, isAll, chooseAll, clear }: Props) {
   const [asking, setAsking] = useState<'cancel' | 'retry'>()
   const by = (statuses: readonly Run['status'][]) =>
@@ -43,7 +43,7 @@ export function BulkBar({ chosen, filter, counts, isAll, chooseAll, clear }: Pro
       ? { all: { ...filter, status: statuses.join(',') }, expect: Object.fromEntries(parts) }
       : { ids: chosen.filter(({ status }) => fitting.includes(status)).map(({ run_id }) => run_id) }
     const { results } = await changeRuns(action, which, key)
-    // One that has ended in between needs no cancel any more.
+    // A run that has ended meanwhile no longer needs a cancel.
     clear(results.filter(({ error }) => error && error.code !== 'run_ended').map(({ run_id }) => run_id))
   }
   const commandOf = (action: 'cancel' | 'retry'): Action => {

@@ -15,17 +15,17 @@ import { type FailureGroup, reasonOf } from './failure-groups.ts'
 
 interface Props {
   groups: readonly FailureGroup[]
-  /** Whether there are older ones, which the hub did not list. */
+  /** There are older failures that the hub did not list. */
   more: boolean
   /** Keys of the groups whose runs are shown. */
   opened: ReadonlySet<string>
   toggle: (key: string) => void
-  /** How many groups are shown, none as well, and the button that shows the others. */
+  /** Number of groups to show, possibly none, and the button that shows the rest. */
   most: number
   rest: ReactNode
 }
 
-/** Failures since the person looked, folded by workflow, step and reason. */
+/** Lists failures since the person last looked, grouped by workflow, step and reason. */
 export function FailedList({ groups, more, opened, toggle, most, rest }: Props) {
   const client = useQueryClient()
   const count = groups.reduce((all, { runs }) => all + runs.length, 0)
@@ -77,10 +77,10 @@ export function FailedList({ groups, more, opened, toggle, most, rest }: Props) 
   )
 }
 
-/** Runs of an open group that are shown; the list of runs has the others. */
+/** Maximum number of runs shown in an open group; the list of runs has the rest. */
 const MOST_OPEN = 50
 
-/** Several failures alike: the newest tells, and each can be opened. */
+/** Shows several similar failures: the newest represents them, and each can be opened. */
 function FailedGroup({
   runs,
   isOpen,
@@ -139,7 +139,7 @@ function FailedGroup({
   )
 }
 
-/** One run that failed; in an open group its name is known, and its id tells it from the others. */
+/** Shows one failed run; in an open group, its id tells it from the others. */
 function FailedItem({ run, isInGroup = false }: { run: Run; isInGroup?: boolean }) {
   return (
     <Row
@@ -168,7 +168,7 @@ interface RowProps {
   run: Run
   name: ReactNode
   isInGroup?: boolean
-  /** What can be done with it. */
+  /** Buttons for the failure. */
   children: ReactNode
 }
 

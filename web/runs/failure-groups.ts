@@ -1,18 +1,18 @@
 import type { Run } from '../data/runs.ts'
 
 export interface FailureGroup {
-  /** The same as long as the group is: workflow, step and reason. */
+  /** Workflow, step and reason; stays the same as long as the group exists. */
   key: string
-  /** The newest first. */
+  /** Runs of the group, newest first. */
   runs: readonly [Run, ...Run[]]
 }
 
-/** The reason of a run's first failure, in the API's word. */
+/** Returns the reason of a run's first failure, as the API's code. */
 export const reasonOf = (run: Run): string => run.now?.failure?.reason ?? run.reason ?? run.status
 
 const endOf = ({ finished_at, created_at }: Run) => Date.parse(finished_at ?? created_at)
 
-/** Folds failures of the same workflow, step and reason; the group of the newest failure stands first. */
+/** Groups failures by workflow, step and reason; the group with the newest failure comes first. */
 export function failureGroups(failures: readonly Run[]): FailureGroup[] {
   const groups = new Map<string, [Run, ...Run[]]>()
   for (const run of failures.toSorted((a, b) => endOf(b) - endOf(a))) {

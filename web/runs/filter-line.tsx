@@ -10,7 +10,7 @@ const choices = {
   since: ['1h', '24h', '7d', '30d'],
 } as const
 
-/** Words of the choices that say more than their value. */
+/** Labels of choices that say more than their value. */
 const sorts: Readonly<Record<string, string>> = {
   started: 'last started',
   '-started': 'first started',
@@ -23,7 +23,7 @@ const sorts: Readonly<Record<string, string>> = {
 }
 const MOST_WORDS = 12
 
-/** Texts that the field may become: its last word completed, by what the loaded runs have. */
+/** Returns texts that complete the field's last word, from values of the loaded runs. */
 function completions(text: string, runs: readonly Run[]): string[] {
   const at = text.lastIndexOf(' ') + 1
   const [before, word] = [text.slice(0, at), text.slice(at)]
@@ -45,7 +45,7 @@ function completions(text: string, runs: readonly Run[]): string[] {
   return fitting.slice(0, MOST_WORDS).map((each) => before + each)
 }
 
-/** Words and chips, the same filter twice; both stand in the address. */
+/** Shows the same filter as words and as chips; both are part of the address. */
 export function FilterLine({
   filter,
   runs,

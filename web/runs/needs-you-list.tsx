@@ -21,7 +21,7 @@ const DEAF_MS = 500
 
 interface Item {
   run: Run
-  /** Set once it is answered. */
+  /** The message to show once it is answered. */
   said?: string | undefined
 }
 
@@ -30,7 +30,7 @@ interface Leaving extends Item {
   isOver?: boolean
 }
 
-/** The runs, and in their place those that have just ceased to ask; they stay longer with `stays`. */
+/** Returns the runs, and in their places those that have just stopped asking. With `stays` these remain longer. */
 function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>, stays: boolean): Item[] {
   const before = useRef<readonly Run[]>([])
   const [leaving, setLeaving] = useState<readonly Leaving[]>([])
@@ -65,15 +65,20 @@ function useItems(runs: readonly Run[], answers: ReadonlyMap<string, string>, st
   return items
 }
 
-/** The most lines of a command that are answered in the list. */
+/** Maximum number of lines of a command that can be answered in the list. */
 const MOST_LINES = 6
-/** Whether the list shows all that is asked: what is cut, or has many lines, is answered where it can be read. */
+/**
+ * Reports whether the list shows the whole question: one that is cut or has many lines is answered on the run's page.
+ */
 const isWhole = (text = '') => !text.endsWith('…') && text.split('\n').length <= MOST_LINES
 
 const keyOf = ({ run_id, now: { question } = {} }: Run) =>
   `${run_id} ${question && askingName(question)} ${question?.request_id ?? question?.text}`
 
-/** Whether what stands in a list has just changed: then what is under a finger or the pointer may be another button. */
+/**
+ * Reports whether the content of a list has just changed, so that another button may be under a finger or the
+ * pointer.
+ */
 function useMoved(shown: string): boolean {
   const [heard, setHeard] = useState<string>()
   useEffect(() => {
@@ -83,15 +88,15 @@ function useMoved(shown: string): boolean {
   return heard !== shown
 }
 
-/** The place that asks, whatever else of the run has failed or runs; a session has but one. */
+/** Returns the place that asks, even if other parts of the run have failed or are running; a session has only one. */
 function placeOf({ blueprint, now: { question } = {} }: Run): { step?: string } {
   if (question === undefined || (question.kind === 'agent' && blueprint === 'agent')) return {}
   return { step: askingName(question) }
 }
 
-/** So many of each are shown at once, if they leave the list of runs its place above the fold. */
+/** Maximum number of each to show at once, if the list of runs still starts above the fold. */
 const MOST = 5
-/** Kept free below the section: the filter, a heading and the first row. */
+/** Pixels to keep free below the section, for the filter, a heading and the first row. */
 const FREE_PX = 280
 
 interface Shown {
@@ -100,8 +105,8 @@ interface Shown {
 }
 
 /**
- * How many questions and groups of failures leave the list of runs its place on the screen: failures give way first, and one question
- * stays. The person who has asked for all of them gets all.
+ * Returns how many questions and groups of failures fit on the screen above the list of runs. Failures are cut first,
+ * and one question always stays. A person who asked for all of them gets all.
  */
 function useFit(there: Shown, of: string, isAsked: boolean) {
   const section = useRef<HTMLElement>(null)
@@ -153,7 +158,7 @@ interface ShowAllProps {
   what: string
 }
 
-/** Shows the rest of a list, and hides it again; nothing where there is no rest. */
+/** Shows the rest of a list and hides it again; shows nothing if there is no rest. */
 function ShowAll({ all, shown, isAll, set, what }: ShowAllProps) {
   if (!isAll && shown >= all) return null
   return (
@@ -171,13 +176,13 @@ function ShowAll({ all, shown, isAll, set, what }: ShowAllProps) {
 interface NeedsYouProps {
   runs: readonly Run[]
   failures: readonly Run[]
-  /** What needs nobody any more keeps its place. */
+  /** Items that no longer need anybody keep their places. */
   stays: boolean
 }
 
 /**
- * Runs that wait for an answer, answered in place, then failures that were not looked at. An item stays a moment after its answer,
- * with what became of it.
+ * Lists runs that wait for an answer, which can be given in place, then failures not looked at yet. An item stays for
+ * a moment after its answer and shows the result.
  */
 export function NeedsYou({ runs, failures, stays }: NeedsYouProps) {
   const [answers, setAnswers] = useState<ReadonlyMap<string, string>>(new Map())
@@ -203,7 +208,7 @@ export function NeedsYou({ runs, failures, stays }: NeedsYouProps) {
   }
   const set = (next: boolean, change: (isAll: boolean) => void) => {
     change(next)
-    // What stood on the screen is gone.
+    // The items that were on the screen are now hidden.
     if (!next) section.current?.scrollIntoView()
   }
   return (
@@ -390,7 +395,7 @@ interface Answer extends Pick<ActionButtonProps, 'doing' | 'act' | 'afterwards'>
   command: Action
 }
 
-/** No on the left and yes on the right, never the other way round. */
+/** Shows the answers: no on the left and yes on the right, always. */
 function Answers({ run, deaf, no, yes }: { run: Run; deaf: boolean; no: Answer; yes: Answer }) {
   const button = ({ word, doing, act, afterwards }: Answer, kind?: 'main') => (
     <ActionButton {...{ deaf, doing, act, afterwards, kind }}>{word}</ActionButton>
@@ -409,7 +414,7 @@ function Answers({ run, deaf, no, yes }: { run: Run; deaf: boolean; no: Answer; 
   )
 }
 
-/** Where else the run asks, each a link of its own. */
+/** Links the other places at which the run asks. */
 function AskingToo({ run }: { run: Run }) {
   const { question, asked_too } = run.now ?? {}
   if (question === undefined || asked_too === undefined) return null

@@ -5,7 +5,7 @@ import { countRuns, type RunFilter } from '../data/runs.ts'
 import { meQuery } from '../data/session.ts'
 import { Link, useNavigate } from '../navigation/navigation.tsx'
 
-/** Says which word of the filter leaves all out, and drops it. */
+/** Says which word of the filter excludes all runs, and offers to drop it. */
 export function NoMatch({ filter }: { filter: RunFilter }) {
   const navigate = useNavigate()
   const names = (Object.keys(filter) as (keyof RunFilter)[]).filter((name) => name !== 'sort')
@@ -46,7 +46,7 @@ export function NoMatch({ filter }: { filter: RunFilter }) {
   )
 }
 
-/** A hub where nothing has run teaches one step: a machine where none is connected, else a first run. */
+/** Suggests one next step on a hub without runs: add a machine if none is connected, otherwise start a first run. */
 export function Empty() {
   const { data: runners } = useQuery(runnersQuery)
   const { data: me } = useQuery(meQuery)

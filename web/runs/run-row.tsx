@@ -12,7 +12,7 @@ import { VisibleText } from '../parts/visible-text.tsx'
 const figure = (count: number) => count.toLocaleString('en')
 const kinds = { workflow: Workflow, agent: MessageSquare, bot: Bot, task: GitPullRequest } as const
 
-/** Where a run stands, in a few words: its step, why it waits, or how it ended. */
+/** Says in a few words where a run stands: its step, why it waits, or how it ended. */
 export function Now({ run }: { run: Run }) {
   const shown = shownStatus(run)
   const { now } = run

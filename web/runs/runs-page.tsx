@@ -26,7 +26,7 @@ const NoMatch = lazy(async () => ({ default: (await import('./no-runs.tsx')).NoM
 
 type Held = 'list' | 'needs'
 
-/** The runs, but while they are held none that is new; with `stays` also those that are gone, as they were. */
+/** Returns the runs. While they are held, new ones are left out; with `stays`, runs that are gone stay as they were. */
 function useHeld(runs: readonly Run[], held: boolean, stays: boolean): readonly Run[] {
   const kept = useRef(runs)
   if (!held) kept.current = runs
@@ -35,7 +35,7 @@ function useHeld(runs: readonly Run[], held: boolean, stays: boolean): readonly 
   return kept.current
 }
 
-/** Counts are read again so often at most. */
+/** Minimum time in ms between two reads of the counts. */
 const COUNT_MS = 5000
 
 const grouping: Grouping<Run> = {
@@ -43,10 +43,10 @@ const grouping: Grouping<Run> = {
   group: (run) => groupOf(run, hubNow()),
   first: [GOING_ON],
 }
-// In another order than by creation new runs have no place until the list is read again.
+// In an order other than by creation, new runs have no place until the list is read again.
 const sorted: Grouping<Run> = { ...grouping, group: () => 'All that match', first: [], isSorted: true }
 
-/** How many runs a filter has, anew when runs change. */
+/** Counts the runs that match a filter, again when runs change. */
 function useCounts(filter: RunFilter) {
   const client = useQueryClient()
   useEffect(() => {
@@ -72,7 +72,7 @@ function useCounts(filter: RunFilter) {
 
 type Counts = ReturnType<typeof useCounts>
 
-/** `45 of 103,882`. */
+/** Formats counts: `45 of 103,882`. */
 function saidOf(counts: Counts, all: Counts, isFiltered: boolean): string {
   const said = (of: NonNullable<Counts>) => `${of.total.toLocaleString('en')}${of.more.length > 0 ? '+' : ''}`
   if (all === undefined || counts === undefined) return ''
@@ -81,13 +81,16 @@ function saidOf(counts: Counts, all: Counts, isFiltered: boolean): string {
 
 interface SortHeadProps {
   word: string
-  /** Its orders, that of the first press first; one more press ends them. */
+  /**
+   * The column's orders: the first press applies the first, the next press the second, and a third press ends
+   * sorting.
+   */
   by: readonly [RunSort, RunSort]
   filter: RunFilter
   className?: string
 }
 
-/** The head of a column, by which the list can be sorted. */
+/** The head of a column, which sorts the list. */
 function SortHead({ word, by, filter, className = 'justify-self-start' }: SortHeadProps) {
   const navigate = useNavigate()
   const at = by.indexOf(filter.sort as RunSort)

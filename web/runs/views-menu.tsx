@@ -14,7 +14,7 @@ const words = (filter: Readonly<Record<string, string | undefined>>) =>
     .map(([name, value]) => (name === 'q' ? value : `${name}:${value}`))
     .join(' ') || 'all runs'
 
-/** Filters that were saved: a few beside the title, all in a menu, which saves the present one too. */
+/** Lists saved filters: a few beside the title and all in a menu, which can also save the current one. */
 export function ViewsMenu({ filter }: { filter: RunFilter }) {
   const { data: views = [] } = useQuery(viewsQuery)
   const id = useId()

@@ -4,24 +4,24 @@ import type { Attachment } from '../../src/contract/agent.ts'
 import { ApiError, address } from '../data/api.ts'
 import { keepAttached, keptAttached, storeAttachment } from '../data/sessions.ts'
 
-/** As many as the hub takes with one prompt, and as large. */
+/** Limits of the hub: number of files per prompt, and bytes per file. */
 const MOST = 10
 const MOST_BYTES = 5 * 1024 * 1024
 const SHOWN = ['image/png', 'image/jpeg', 'image/gif', 'image/webp']
 
-/** A file that is to go with the next prompt; `id`: the hub has it. */
+/** A file for the next prompt; it has an `id` once the hub has stored it. */
 export interface Attached {
   key: string
   name: string
   media_type: string
   id?: string
-  /** Why it is not taken. */
+  /** Why the file is refused. */
   failure?: string
 }
 
 /**
- * The files that are to go with a prompt that is not sent yet; what the hub has survives a reload, as the prompt does. `first`:
- * those that it begins with; then nothing is kept.
+ * Manages the files for an unsent prompt. Files that the hub has stored survive a reload, as the prompt does. `first`
+ * are the files to begin with; if given, nothing is stored in this browser.
  */
 export function useAttachments(draft: string, first?: readonly Attached[]) {
   const [files, setFiles] = useState<readonly Attached[]>(() => first ?? keptAttached(draft))
@@ -55,15 +55,15 @@ export function useAttachments(draft: string, first?: readonly Attached[]) {
     files,
     add,
     remove: (key: string) => setFiles((all) => all.filter((one) => one.key !== key)),
-    /** Those that were added meanwhile stay. */
+    /** Removes the sent files; files added meanwhile stay. */
     drop: (gone: readonly Attached[]) =>
       setFiles((all) => all.filter(({ key }) => !gone.some((one) => one.key === key))),
-    /** All that are there; undefined while one is on its way, or refused. */
+    /** The ids of all files; undefined while one is being sent or is refused. */
     ids: files.every(({ id }) => id !== undefined) ? files.map(({ id }) => id!) : undefined,
   }
 }
 
-/** Browsers name no type for most source code, which is text. */
+/** Returns the media type of a file. Browsers name none for most source code, which is text. */
 function typeOf({ name, type }: File): string {
   if (type !== '') return type
   return /\.(zip|gz|tgz|7z|exe|bin|so|o|a|woff2?|ttf|mp[34]|mov|avi|sqlite|db)$/i.test(name)
@@ -71,10 +71,10 @@ function typeOf({ name, type }: File): string {
     : 'text/plain'
 }
 
-/** The files that a paste or a drop brings. */
+/** Returns the files of a paste or a drop. */
 export const filesOf = (data: DataTransfer | null): File[] => [...(data?.files ?? [])]
 
-/** Opens the picker, a phone's too. */
+/** A button that opens the file picker, also on a phone. */
 export function AttachButton({ add }: { add: (files: Iterable<File>) => void }) {
   const input = useRef<HTMLInputElement>(null)
   return (
@@ -103,7 +103,7 @@ export function AttachButton({ add }: { add: (files: Iterable<File>) => void }) 
   )
 }
 
-/** What goes with the next prompt. */
+/** Shows the files for the next prompt. */
 export function AttachedChips({
   files,
   remove,
@@ -145,10 +145,10 @@ const Mark = ({ media_type }: { media_type: string }) => {
   return <Icon size={13} strokeWidth={1.75} aria-hidden className="shrink-0" />
 }
 
-/** The run whose talk is shown: its attachments are fetched there. */
+/** The run whose conversation is shown; attachments are fetched from it. */
 export const TalkOfRun = createContext('')
 
-/** What went with a prompt: images as such, by themselves and without scripts, all else as a file to save. */
+/** Shows the files of a prompt: images as pictures without scripts, all else as a file to save. */
 export function Attachments({ attachments }: { attachments: readonly Attachment[] }) {
   const run = useContext(TalkOfRun)
   const href = (id: string) =>

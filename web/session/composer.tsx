@@ -14,19 +14,19 @@ import { Queue } from './queue.tsx'
 interface Props {
   run: string
   busy: boolean
-  /** The run has ended: a prompt begins one that goes on with the session. */
+  /** The run has ended: a prompt starts a new run that continues the session. */
   over: boolean
   queue: readonly Queued[]
-  /** The agent can begin a branch of the session. */
+  /** The agent can start a branch of the session. */
   forks: boolean
   step: string | undefined
-  /** Set where several attempts of the step take prompts. */
+  /** Set if several attempts of the step take prompts. */
   attempt: number | undefined
-  /** Told of the run that has the prompt, where it is another. */
+  /** Called with the id of the run that has taken the prompt, if it is another one. */
   goesOn: (run: string) => void
 }
 
-/** The next prompt: sent when the agent has nothing to do, queued while it works. */
+/** The field for the next prompt, which is sent when the agent is idle and queued while it works. */
 export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn }: Props) {
   const [text, setText] = useState(() => keptPrompt(run))
   const { drafts, drop: dropDrafts } = useDrafts(run)
@@ -37,7 +37,7 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
   const key = useRef<{ text: string; key: string }>(undefined)
   const area = useRef<HTMLTextAreaElement>(null)
   useEffect(() => keepPrompt(run, text), [run, text])
-  // As they are when a prompt was taken: more may have been typed and attached since it was sent.
+  // The current values when a prompt is taken: more may have been typed and attached since it was sent.
   const latest = useRef({ text, files })
   latest.current = { text, files }
 
@@ -45,7 +45,7 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
     giveInput(run, { cancel_turn: true, step, attempt }, idempotencyKey)
   const prompt = [drafts.length > 0 ? promptOf(drafts) : '', text.trim()].filter(Boolean).join('\n')
   const ready = !sending && prompt !== '' && ids !== undefined
-  /** `now`: before all that is queued, and what the agent is at is ended for it. */
+  /** Sends the prompt. With `now` it goes ahead of the queue, and the agent's current turn is ended. */
   const send = async ({ now, fork }: { now?: true; fork?: true } = {}) => {
     if (!ready) return
     const input: RunInput = {
@@ -86,12 +86,12 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
         error instanceof ApiError
           ? error
           : new ApiError(0, { error: { code: 'internal', message: String(error) } })
-      // A lost answer is asked for again with the same key.
+      // If the answer got lost, the same key is sent again.
       if (refused.status !== 0) key.current = undefined
       setFailure(refused)
     }
     setSending(false)
-    // Not away from where somebody types by now.
+    // Do not take the focus away from a place where somebody types by now.
     const { activeElement } = document
     if (activeElement === document.body || area.current?.parentElement?.contains(activeElement))
       area.current?.focus()
@@ -99,7 +99,7 @@ export function Composer({ run, busy, over, queue, step, attempt, forks, goesOn 
   const press = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     if (event.nativeEvent.isComposing) return
     const mod = event.metaKey || event.ctrlKey
-    // A phone's Enter is a new line.
+    // On a phone, Enter starts a new line.
     const plain = !event.shiftKey && !event.altKey && !matchMedia('(pointer: coarse)').matches
     if (event.key !== 'Enter' || !(mod || plain)) return
     event.preventDefault()

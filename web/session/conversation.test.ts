@@ -154,12 +154,12 @@ test('edits of a file that go on from each other are one change, others are told
     ...{ path: 'a', old_text, new_text },
   })
   const unified = (text: string): FileDiff => ({ path: 'a', unified: `@@ -1,1 +1,1 @@\n${text}` })
-  // A line that is changed twice has changed once, and one that is put back not at all.
+  // A line that is changed twice counts as changed once, and a line that is changed back does not count.
   assert.deepEqual(edited(step('a\nb\nc\n', 'a\nB\nc\n'), step('a\nB\nc\n', 'a\nB!\nc\n')), [[1, 1, 1]])
   assert.deepEqual(edited(step('a\n', 'b\n'), step('b\n', 'a\n')), [[0, 0, 1]])
   assert.deepEqual(edited(step(undefined, 'a\n'), step('a\n', 'a\nb\n')), [[2, 0, 1]])
   assert.deepEqual(edited(step('a\n', undefined), step(undefined, 'a\nb\n')), [[1, 0, 1]])
-  // Between them something else has written, or the texts are not known.
+  // Something else has written in between, or the texts are unknown.
   assert.deepEqual(edited(step('a\n', 'b\n'), step('c\n', 'd\n')), [[2, 2, 2]])
   assert.deepEqual(edited(unified('-a\n+b\n'), unified('-b\n+c\n')), [[2, 2, 2]])
   assert.deepEqual(edited(unified('-a\n+b\n')), [[1, 1, 1]])

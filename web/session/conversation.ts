@@ -57,17 +57,20 @@ export interface Queued {
   inputId: string
   text: string
   by: string | undefined
-  /** How many files go with it. */
+  /** Number of files sent with it. */
   attachments: number
 }
 
-/** Which of a run's sessions: of a step, or of one attempt of it. */
+/** Names one of a run's sessions: that of a step, or that of one of its attempts. */
 export interface Which {
   step?: string | undefined
   attempt?: number | undefined
 }
 
-/** A session as its events tell it: rows to show, and what is open. Each event is added once, in order. */
+/**
+ * A session, built from its events: the rows to show, the open questions and the queue. Each event is added once, in
+ * order.
+ */
 export class Conversation {
   rows: readonly Row[] = []
   readonly #rows: Row[] = []
@@ -85,25 +88,28 @@ export class Conversation {
   agent: string | undefined
   version: string | undefined
   model: string | undefined
-  /** Those that it lets be chosen. */
+  /** Models that the agent lets a person choose from. */
   models: readonly AgentModel[] = []
-  /** Answers of the agent to a choice of its model. */
+  /** Number of the agent's answers to a choice of its model. */
   modelAnswers = 0
-  /** The agent can begin a branch of the session. */
+  /** The agent can start a branch of the session. */
   forks = false
   usage: Usage | undefined
   plan: AgentUpdateOf<'plan'>['entries'] = []
   turns = 0
-  /** Of the model in this attempt, as far as the agent shows them: what it says or does after its tools have ended is a new one. */
+  /**
+   * Turns of the model in this attempt, as far as the agent shows them: a message or call after all tools have ended
+   * begins a turn.
+   */
   modelTurns = 0
   readonly #toolsOpen = new Set<string>()
   #toolsOver = true
   /** The agent works on a prompt, or its work is verified. */
   busy = false
-  /** Until when it waits for a prompt, while it does. */
+  /** Time until which the agent waits for a prompt; undefined if it does not wait. */
   idleUntil: string | undefined
   startedAt: string | undefined
-  /** Grows with each change. */
+  /** Increases with each change. */
   state = 0
 
   constructor(owner: string, which: Which) {
@@ -111,7 +117,7 @@ export class Conversation {
     this.#which = which
   }
 
-  /** Reads on in a list that only grows; answers the number of the state. */
+  /** Adds the new events of a list that only grows, and returns the number of the state. */
   readOn(events: readonly RunEvent[]): number {
     for (; this.#read < events.length; this.#read++) this.#add(events[this.#read]!)
     if (!this.#changed) return this.state
@@ -135,7 +141,7 @@ export class Conversation {
         this.modelTurns = 0
         break
       case 'attempt.phase':
-        // That it has no box and why, or which of another kind.
+        // The phase says why there is no box, or which other kind it is.
         if (event.phase !== 'isolation' || event.message === undefined) return
         this.#note(event.message, 'plain', event)
         break
@@ -195,7 +201,7 @@ export class Conversation {
   #update(update: AgentUpdate, time: string, seq: number): void {
     const key = String(seq)
     this.#countTurns(update)
-    // Others end its waiting.
+    // All other updates end the wait for a prompt.
     if (!['idle', 'session', 'model', 'queue'].includes(update.kind)) this.idleUntil = undefined
     switch (update.kind) {
       case 'session':
@@ -224,7 +230,7 @@ export class Conversation {
         return void this.#push({
           ...{ kind: 'prompt', key, time, text: update.text, turn: this.turns },
           attachments: update.attachments ?? [],
-          // The reason of a no comes as a prompt of its own to some agents.
+          // Some agents receive the reason of a refusal as a prompt of its own.
           by:
             update.input_id === 'first'
               ? this.#owner
@@ -265,7 +271,7 @@ export class Conversation {
       }
       case 'permission_answered':
         this.#questions.delete(update.request_id)
-        // What a rule allows needs no line of its own.
+        // An answer by a rule that allows gets no row of its own.
         if (
           update.decision === 'allow' &&
           !update.rule?.startsWith('for this session') &&
@@ -309,7 +315,7 @@ export class Conversation {
     }
   }
 
-  /** Counts as the runner does, whose count ends the run. */
+  /** Counts turns as the runner does; the runner's count ends the run. */
   #countTurns(update: AgentUpdate): void {
     let works = update.kind === 'message' || update.kind === 'thought'
     if (update.kind === 'prompt') {
@@ -347,7 +353,7 @@ export class Conversation {
     const key = `tool ${this.turns} ${update.tool_id}`
     const at = this.#at.get(key)
     const before = at === undefined ? undefined : (this.#rows[at] as RowOf<'tool'>)
-    // One that was denied is told to have failed as well.
+    // A denied call is also reported as failed.
     const status = before?.status === 'denied' ? 'denied' : (update.status ?? before?.status ?? 'pending')
     const row: Row = {
       kind: 'tool',
@@ -380,7 +386,7 @@ export class Conversation {
 
 const short = (text: string): string => (text.length <= 60 ? text : `${text.slice(0, 59)}…`)
 
-/** Who answered a question, as a word or a name. */
+/** Names who answered a question: a name or a word. */
 function answerer({ by, who, rule, scope }: Answer): string {
   if (who !== undefined) return scope === undefined ? who : `${who}, for this session`
   const words = {
@@ -394,7 +400,7 @@ function answerer({ by, who, rule, scope }: Answer): string {
   return words[by]
 }
 
-/** Rows as they are shown: finished calls of tools that follow each other are one group where they are more than six. */
+/** A row as it is shown: more than six successful tool calls in a row form one group. */
 export type Shown = Row | { kind: 'group'; key: string; rows: readonly RowOf<'tool'>[] }
 
 export function grouped(rows: readonly Row[]): Shown[] {

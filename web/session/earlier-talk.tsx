@@ -23,7 +23,7 @@ async function eventsOf(run: string, signal: AbortSignal): Promise<RunEvent[]> {
   }
 }
 
-/** The talk of the run whose session this one goes on with, on demand. */
+/** Shows on demand the conversation of the run whose session this one continues. */
 export function EarlierTalk({ run, branch = false }: { run: string; branch?: boolean }) {
   const [open, setOpen] = useState(false)
   const { data } = useQuery({
@@ -68,7 +68,7 @@ export function EarlierTalk({ run, branch = false }: { run: string; branch?: boo
   )
 }
 
-/** The runs that go on with the session of an ended one, or are branches of it. */
+/** Links the runs that continue the session of an ended run or are branches of it. */
 export function LaterTalks({ run }: { run: string }) {
   const { data } = useQuery({
     queryKey: ['later', run],

@@ -7,7 +7,9 @@ interface Props {
   close: () => void
 }
 
-/** What an agent asks for, to be allowed with other arguments: texts as they are, all else as JSON. */
+/**
+ * Lets a person edit the arguments that an agent asks for before allowing them: texts as they are, all else as JSON.
+ */
 export function EditedInput({ input, busy, allow, close }: Props) {
   const [texts, setTexts] = useState(() =>
     Object.entries(input).map(([name, value]) => ({

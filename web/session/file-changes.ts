@@ -5,16 +5,19 @@ import type { Row } from './conversation.ts'
 export interface DiffLine {
   sign: '+' | '-' | ' ' | '@'
   text: string
-  /** Number in the old text and in the new one, where it is known. */
+  /** Number in the old text and in the new one, if known. */
   old?: number
   new?: number
 }
 
 const CONTEXT = 2
-/** Of texts with more pairs of lines in which they differ, all between the first and the last such line is another. */
+/**
+ * Maximum number of pairs of lines to compare; beyond it, all lines from the first to the last difference count as
+ * changed.
+ */
 const MOST_PAIRS = 4e6
 
-/** The lines of a change, with a little of what stands around them. */
+/** Returns the lines of a change with a few lines around them. */
 export function diffLines(diff: FileDiff): DiffLine[] {
   return diff.unified === undefined ? changedLines(diff) : unifiedLines(diff.unified)
 }
@@ -22,7 +25,7 @@ export function diffLines(diff: FileDiff): DiffLine[] {
 function unifiedLines(unified: string): DiffLine[] {
   const lines: DiffLine[] = []
   let [before, after] = [0, 0]
-  // Names of files stand before the first hunk; in it, a line may begin with as many signs as one likes.
+  // File names precede the first hunk; within a hunk, a line may begin with any number of signs.
   for (const line of unified.slice(Math.max(0, unified.search(/^@@/m))).split('\n')) {
     const hunk = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@(.*)/.exec(line)
     const text = line.slice(1)
@@ -39,7 +42,7 @@ function unifiedLines(unified: string): DiffLine[] {
 const linesOf = (text: string | undefined): string[] =>
   text === undefined || text === '' ? [] : (text.endsWith('\n') ? text.slice(0, -1) : text).split('\n')
 
-/** The lines that one text has and the other has not, each with those around it. */
+/** Returns the lines in which two texts differ, each with the lines around it. */
 function changedLines({ old_text, new_text }: FileDiff): DiffLine[] {
   const [before, after] = [linesOf(old_text), linesOf(new_text)]
   let start = 0
@@ -60,7 +63,7 @@ function changedLines({ old_text, new_text }: FileDiff): DiffLine[] {
   }
   same(start - old)
   for (let at = 0; at < steps.length; ) {
-    // What both begin and end with is left out: the last of them is a change.
+    // A run of equal lines: leave out its middle. A change follows, since common lines at the end were cut off.
     let next = at
     while (steps[next] === 'same') next++
     if (next - at > 2 * CONTEXT) {
@@ -85,7 +88,7 @@ export interface Count {
 
 const counts = new WeakMap<FileDiff, Count>()
 
-/** How many lines a change adds and removes. */
+/** Counts the lines that a change adds and removes. */
 export function countOf(diff: FileDiff): Count {
   const known = counts.get(diff)
   if (known !== undefined) return known
@@ -109,13 +112,16 @@ export const sumOf = (diffs: readonly FileDiff[]): Count =>
 
 export interface ChangedFile extends Count {
   path: string
-  /** Its edits, as they were told. */
+  /** The file's edits, as the agent reported them. */
   edits: readonly FileDiff[]
-  /** All of them as one; absent: they do not go on from each other, and the count is the sum of what each changed. */
+  /**
+   * The edits joined into one. Undefined if they do not follow on from each other; then the count is the sum over the
+   * edits.
+   */
   whole: FileDiff | undefined
 }
 
-/** The files that finished calls of tools have changed, in the order of their first change. */
+/** Lists the files that successful tool calls have changed, in the order of their first change. */
 export function changedFiles(rows: readonly Row[]): ChangedFile[] {
   const files = new Map<string, FileDiff[]>()
   for (const row of rows)
@@ -129,7 +135,10 @@ export function changedFiles(rows: readonly Row[]): ChangedFile[] {
 
 const joins = new WeakMap<FileDiff, { edits: readonly FileDiff[]; whole: FileDiff | undefined }>()
 
-/** Edits of one file as one, from the first text to the last, where each begins with what the one before has left. */
+/**
+ * Joins the edits of one file into one, from the first text to the last. Returns undefined unless each edit begins
+ * with the text that the one before it left.
+ */
 function joined(edits: readonly FileDiff[]): FileDiff | undefined {
   const [first, last] = [edits[0]!, edits.at(-1)!]
   if (edits.length === 1) return first

@@ -5,7 +5,7 @@ import { tokensOf } from './markdown-tokens.ts'
 
 type Nested = Token & { tokens?: Token[]; items?: Token[] }
 
-/** How deep tokens stand in one another. */
+/** Returns how deep tokens are nested. */
 function depthOf(tokens: readonly Token[]): number {
   let depth = 0
   for (let level = [...tokens] as Nested[]; level.length > 0; depth++)

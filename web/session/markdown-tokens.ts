@@ -1,9 +1,12 @@
 import { Lexer, type Token, type TokensList } from 'marked'
 
-/** How deep quotes, lists and emphasis may stand in one another: within the deepest their marks are text. */
+/** Maximum nesting of quotes, lists and emphasis; deeper marks stay text. */
 const MOST_DEEP = 20
 
-/** The lexer calls itself for what stands within a block or a piece, as often as a text has it so. */
+/**
+ * A lexer that bounds its recursion. The original calls itself for every nested block or piece, as deep as the text
+ * says.
+ */
 class BoundedLexer extends Lexer {
   #depth = 0
 
@@ -29,5 +32,5 @@ class BoundedLexer extends Lexer {
   }
 }
 
-/** Returns the blocks of a Markdown text, with those in them down to a depth. */
+/** Returns the blocks of a Markdown text with their nested blocks, down to a maximum depth. */
 export const tokensOf = (text: string): Token[] => new BoundedLexer({ gfm: true }).lex(text)

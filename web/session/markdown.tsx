@@ -4,13 +4,13 @@ import { CopyButton } from '../parts/copy-button.tsx'
 import { PlainText } from '../parts/or-plain.tsx'
 import { tokensOf } from './markdown-tokens.ts'
 
-/** Longer texts are shown as they are. */
+/** Longer texts are shown without formatting. */
 const MOST_CHARACTERS = 200_000
 
-/** An address that may be followed; others stay text. */
+/** Reports whether an address may become a link; others stay text. */
 const isSafe = (address: string): boolean => /^(?:https?:\/\/|mailto:)/i.test(address)
 
-/** Markdown as nodes of the page: what is HTML in it is shown as text, an image as a link, nothing is fetched. */
+/** Renders Markdown as nodes of the page. HTML is shown as text and an image as a link; nothing is fetched. */
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
   if (text.length > MOST_CHARACTERS) return <PlainText text={text} />
   return (
@@ -23,7 +23,7 @@ export const Markdown = memo(function Markdown({ text }: { text: string }) {
   )
 })
 
-/** Drawn anew only where its text is another: of a message that grows, the last block. */
+/** Renders one block again only when its text changes: of a growing message, that is the last block. */
 const Block = memo(
   function Block({ token }: { token: Token }): ReactNode {
     switch (token.type) {
@@ -31,7 +31,7 @@ const Block = memo(
       case 'def':
         return null
       case 'heading': {
-        // Headings of the page go before those of a message.
+        // The page's own headings rank above those of a message.
         const Heading = `h${Math.min(6, (token as Tokens.Heading).depth + 2)}` as 'h3'
         return <Heading>{inline(token.tokens)}</Heading>
       }

@@ -7,13 +7,13 @@ interface Props {
   run: string
   step: string | undefined
   model: string | undefined
-  /** Those that the agent has told. */
+  /** Models that the agent has reported. */
   models: readonly AgentModel[]
-  /** Grows with each answer of the agent. */
+  /** Increases with each answer of the agent. */
   answers: number
 }
 
-/** The model of the session, and those that it can be switched to. What is shown is what the agent has. */
+/** Shows the session's model and lets a person switch it. It shows the model that the agent has confirmed. */
 export function ModelChoice({ run, step, model, models, answers }: Props) {
   const [wanted, setWanted] = useState<{ model: string; answers: number }>()
   const [failure, setFailure] = useState<string>()

@@ -14,7 +14,7 @@ import type { Question } from './conversation.ts'
 import { EditedInput } from './edited-input.tsx'
 import { argumentsOf, commandOf, wholeInput } from './tool-input.ts'
 
-/** A button that came under a finger or a key is deaf for so long. */
+/** Milliseconds for which a button ignores input after it appeared under a finger or a key. */
 const DEAF_MS = 500
 
 const wants: Record<string, string> = {
@@ -30,23 +30,26 @@ const wants: Record<string, string> = {
 interface Props {
   run: string
   question: Question
-  /** Whose it is, where several agents of the run may ask. */
+  /** The attempt that asks, if several agents of the run may ask. */
   attempt: number | undefined
-  /** How many others wait behind it. */
+  /** Number of questions that wait behind this one. */
   more: number
   runner: string | undefined
-  /** How it is answered where nobody does so in time. */
+  /** The answer that applies if nobody answers in time: `allowed` or `denied`. */
   byItself: string
-  /** Told of an answer that somebody else gave first. */
+  /** Called with a message if somebody else answered first. */
   lost: (said: string) => void
 }
 
-/** A question of an agent: all that it wants to do, and its answers. It takes no focus, and no key at first. */
+/**
+ * Shows an agent's question: all that it wants to do, and the answers. The card does not take the focus, and ignores
+ * keys at first.
+ */
 export function QuestionCard({ run, question, attempt, more, runner, byItself, lost }: Props) {
   const [busy, setBusy] = useState<'allow' | 'deny'>()
   const [failure, setFailure] = useState<ApiError>()
   const [seen, setSeen] = useState(false)
-  /** Why it is denied, while that is written. */
+  /** The reason for denying, while a person types it. */
   const [reason, setReason] = useState<string>()
   const [hears, setHears] = useState(false)
   const keys = useRef<Record<string, string>>({})
@@ -80,13 +83,13 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
       decision: 'allow' | 'deny',
       more: { scope?: 'session'; reason?: string; input?: Record<string, unknown> } = {},
     ) => {
-      // Who has typed a reason has seen what it is for.
+      // Somebody who typed a reason or an input has seen the question.
       const deaf = !hears && more.reason === undefined && more.input === undefined
       if (busy !== undefined || deaf) return
       if (decision === 'allow' && !seen) return
       setBusy(decision)
       setFailure(undefined)
-      // Another answer is another request.
+      // Each different answer is a request of its own.
       const whole = JSON.stringify({ decision, ...more })
       keys.current[whole] ??= newKey()
       try {
@@ -94,7 +97,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
         return
       } catch (error) {
         const refused = error as ApiError
-        // A lost answer is sent again with the same key.
+        // If the answer got lost, the same key is sent again.
         if (refused.status !== 0) keys.current = {}
         const said = permissionLost(decision, refused)
         if (said !== undefined) lost(said)
@@ -106,7 +109,7 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
   )
 
   useLetters((key, { repeat }) => {
-    // Whoever is at a button or a link means that.
+    // A key pressed on a button or link is meant for it.
     if (repeat || /^(INPUT|BUTTON|A)$/.test(document.activeElement?.tagName ?? '')) return false
     if (key === 'a') void answer('allow')
     else if (key === 'd') void answer('deny')
@@ -115,13 +118,13 @@ export function QuestionCard({ run, question, attempt, more, runner, byItself, l
 
   const command = commandOf(input)
   const rest = argumentsOf(input).filter(([, text]) => text !== command)
-  // Beside the command a title may say what another is for, and not `Run` alone.
+  // A title beyond the command itself, and beyond a mere `Run`, may say more than the command does.
   const isSaid = command !== undefined && title.replace(command, '').length <= 4
   const folder = tool_kind === 'execute' && paths.length === 1 ? paths[0] : undefined
   const unsaid = paths.filter(
     (path) => path !== folder && !title.includes(path) && !(input ?? '').includes(path),
   )
-  // What was cut cannot be told apart from another, and is asked each time.
+  // An input that was cut cannot be told from another: the agent asks about it each time.
   const repeats = input === undefined ? paths.length > 0 : !/… \(\d+ bytes in all\)$/.test(input)
   const edited = question.editable ? wholeInput(input) : undefined
   const dullAllow = busy !== undefined || !hears || !seen

@@ -9,7 +9,10 @@ import type { Queued } from './conversation.ts'
 
 type Change = { change: 'edit'; text: string } | { change: 'withdraw' } | { change: 'up' }
 
-/** The prompts that the agent has not taken: each can be edited, moved up and withdrawn until it has. Nothing changes before the hub says so. */
+/**
+ * Lists the prompts that the agent has not taken yet. Each can be edited, moved up or withdrawn until then. The list
+ * changes only when the hub confirms a change.
+ */
 export function Queue({
   run,
   queue,
@@ -41,7 +44,7 @@ export function Queue({
         error instanceof ApiError
           ? error
           : new ApiError(0, { error: { code: 'internal', message: String(error) } })
-      // A lost answer is asked for again with the same key.
+      // If the answer got lost, the same key is sent again.
       if (refused.status !== 0) keys.current = {}
       const { at, by } = (refused.details ?? {}) as { at?: string; by?: string }
       const late = refused.status === 409 && at !== undefined

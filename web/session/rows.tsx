@@ -118,11 +118,11 @@ interface CutProps {
   text: string
   most: number
   className: string
-  /** Of a person: characters that are not seen may be part of it. */
+  /** A person's own text, in which invisible characters are normal and not marked. */
   plain?: boolean
 }
 
-/** A text whose end is shown on demand, where it is long. */
+/** Shows a text; the end of a long one appears on demand. */
 function Cut({ text, most, className, plain = false }: CutProps) {
   const [whole, setWhole] = useState(false)
   const cut = !whole && text.length > most
@@ -192,12 +192,12 @@ interface FoldProps {
   what: string
   status: string
   said?: ReactNode
-  /** Whether it stands open until somebody folds it. */
+  /** Open until somebody folds it. */
   opened?: boolean
   children?: ReactNode
 }
 
-/** One line that opens. */
+/** A line that unfolds. */
 function Fold({ Icon, word, what, status, said, opened = false, children }: FoldProps) {
   const [chosen, setChosen] = useState<boolean>()
   const open = chosen ?? opened
@@ -228,7 +228,7 @@ function Fold({ Icon, word, what, status, said, opened = false, children }: Fold
   )
 }
 
-/** A title without the verb that stands before it already. */
+/** Removes a leading verb from a title, since the row shows one already. */
 const withoutVerb = (title: string): string =>
   title.replace(/^(?:Edit|Write|Create|Update|Delete|Move|Read|Search|Run|Fetch) /, '')
 
@@ -305,7 +305,7 @@ function Group({ rows }: { rows: readonly RowOf<'tool'>[] }) {
 
 function Verify({ row }: { row: RowOf<'verify'> }) {
   const took = Date.parse(row.until) - Date.parse(row.time)
-  // One that begins with a comment is known by that.
+  // A command that begins with a comment is known by that comment.
   const what = /^# (.+)\n/.exec(row.command)?.[1] ?? row.command
   return (
     <Fold
@@ -324,7 +324,7 @@ function Verify({ row }: { row: RowOf<'verify'> }) {
 const MOST_LINES = 400
 const signs = { '+': 'bg-ok-soft', '-': 'bg-bad-soft', ' ': '', '@': 'bg-sunken text-ink3' }
 
-/** A change of one file, line by line, with the numbers that are known. */
+/** Shows a change of one file line by line, with line numbers if known. */
 export function DiffView({ diff, named }: { diff: FileDiff; named: boolean }) {
   const lines = diffLines(diff)
   return (

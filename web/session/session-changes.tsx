@@ -5,19 +5,19 @@ import { type Against, Changes, RunChanges } from '../parts/diff/changes.tsx'
 
 interface Props {
   run: string
-  /** The session goes on: its folder is looked at. */
+  /** The session is running: the change is read from its folder. */
   live: boolean
-  /** Changes whenever the agent may have changed something. */
+  /** Changes whenever the agent may have changed a file. */
   version: string
   view: Against
   show: (view: Against) => void
-  /** Comments may be written, for the next prompt. */
+  /** Allows comments for the next prompt. */
   comments: boolean
-  /** Shown where there is no repository to compare with. */
+  /** Shown if there is no repository to compare with. */
   otherwise: React.ReactNode
 }
 
-/** The change of a session: of its folder while it goes on, then as it was kept. */
+/** Shows the change that a session made: from its folder while it runs, then as it was stored. */
 export default function SessionChanges({ run, live, version, view, show, comments, otherwise }: Props) {
   const of = `/api/runs/${encodeURIComponent(run)}`
   const { data, error, isPending } = useQuery({
@@ -57,7 +57,7 @@ export default function SessionChanges({ run, live, version, view, show, comment
   )
 }
 
-/** Why the folder cannot be looked at now, above what is known all the same. */
+/** Says why the folder cannot be read now, above the data that is known anyway. */
 export function Why({ error }: { error: unknown }) {
   if (!(error instanceof ApiError)) return null
   return (

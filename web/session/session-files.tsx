@@ -27,7 +27,7 @@ const use = <T,>(what: 'files' | 'file', run: string, path: string, version: str
     retry: false,
   })
 
-/** The files of the folder that a session works in, as its runner has them, and one of them shown. */
+/** Lists the files in a session's folder, as its runner has them, and shows one of them. */
 export default function SessionFiles({ run, live, version, file, choose }: Props) {
   if (!live)
     return (
@@ -54,7 +54,7 @@ const sizeOf = (bytes: number): string =>
       ? `${Math.round(bytes / 1024)} KB`
       : `${(bytes / 1024 ** 2).toFixed(1)} MB`
 
-/** Deeper ones stand no further to the right. */
+/** Indents by depth; deeper files are not indented further. */
 const indents = ['pl-3', 'pl-7', 'pl-11', 'pl-15', 'pl-19', 'pl-23']
 
 function FolderList({
@@ -124,7 +124,7 @@ function FolderList({
   )
 }
 
-/** Lines that stand in the page at first, and more each time that is asked for. */
+/** Number of lines shown at first, and of further lines per request. */
 const MOST_LINES = 2000
 
 function Shown({ run, version, path, choose }: Omit<Props, 'live' | 'file'> & { path: string }) {

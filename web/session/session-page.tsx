@@ -25,7 +25,7 @@ const SetAsideNotice = lazy(async () => ({
   default: (await import('../parts/set-aside-notice.tsx')).SetAsideNotice,
 }))
 
-/** A session as the run's feed tells it, live. */
+/** Returns a session that follows the run's feed live. */
 function useConversation(feed: RunFeed, owner: string, { step, attempt }: Which): Conversation {
   // biome-ignore lint/correctness/useExhaustiveDependencies: of a new feed it is read anew
   const talk = useMemo(() => new Conversation(owner, { step, attempt }), [feed, owner, step, attempt])
@@ -43,7 +43,7 @@ interface Args {
 const byItself = ({ permissions }: Args): string =>
   typeof permissions === 'object' && permissions.on_ask_timeout === 'allow' ? 'allowed' : 'denied'
 
-/** The arguments of the step that asks the agent. */
+/** Returns the arguments of the step that runs the agent. */
 function useAgentArgs(run: string, step: string): Args {
   const { data } = useQuery({
     queryKey: ['workflow', run],
@@ -76,7 +76,7 @@ export function SessionPage({
 }: {
   run: WholeRun
   feed: RunFeed
-  /** The question that the address names. */
+  /** The question named in the page's address. */
   question: string | undefined
 }) {
   const search = useSearch('/runs/$run')
@@ -111,7 +111,7 @@ export function SessionPage({
   const mayEnd = !over && mayChange && interactive === true && talk.idleUntil !== undefined
   const end = (key: string) => giveInput(run.run_id, { close: true, step }, key)
   const cost = talk.usage?.cost_usd
-  // In little room these would leave none for the name.
+  // On a narrow page these would leave no room for the name.
   const actions: RowAction[] = [
     { word: 'Share…', act: () => setSharing(true) },
     {
@@ -228,7 +228,7 @@ export function SessionPage({
         </Suspense>
       )}
       {(cost !== undefined || budget.turns !== undefined) && search.panel === undefined && (
-        // Where the panel with both has no room beside the talk.
+        // Shown where the side panel with both figures does not fit beside the conversation.
         <p className="hidden shrink-0 gap-x-3 border-b border-line px-5 py-1.5 text-meta text-ink2 max-lg:flex max-sm:px-4">
           {cost !== undefined && (
             <span>
@@ -306,7 +306,7 @@ export function SessionPage({
   )
 }
 
-/** The session of one attempt of a step, within the page of its run. */
+/** Shows the session of one attempt of a step, within the page of its run. */
 export function SessionTab({
   run,
   feed,

@@ -17,17 +17,20 @@ interface Props {
   files: readonly ChangedFile[]
   budget: Partial<Budget>
   run: string
-  /** Absent in the address: shown beside the talk where there is room. */
+  /**
+   * The panel that the address names. Undefined if it names none: then the panel shows if there is room beside the
+   * conversation.
+   */
   panel: Panel | undefined
   against: string | undefined
   file: string | undefined
   choose: (panel: Panel | undefined, file?: string, against?: string) => void
   until: string | undefined
-  /** Whether this person may prompt, and so comment. */
+  /** This person may send prompts, and so write comments. */
   mayPrompt: boolean
 }
 
-/** Beside the talk: files that were changed, the plan, what was used. */
+/** The panel beside the conversation: changed files, the plan, and usage. */
 export function SidePanel({
   talk,
   files,
@@ -42,7 +45,7 @@ export function SidePanel({
 }: Props) {
   const panel = chosen ?? 'changes'
   const live = until === undefined
-  // What is told of files, and the end of each turn: commands change files too.
+  // Reported edits, plus the end of each turn, since commands change files too.
   const told = files.reduce((sum, { edits }) => sum + edits.length, 0)
   const version = `${talk.turns}.${talk.busy ? 1 : 0}.${told}.${live ? 1 : 0}`
   const done = talk.plan.filter(({ status }) => status === 'completed').length
@@ -151,7 +154,7 @@ function Changes({ files, file, choose }: Pick<Props, 'files' | 'file' | 'choose
   )
 }
 
-/** The folder that all are in, with its slash; of one file, all but the last three parts. */
+/** Returns the folder that contains all paths, with its slash; for a single file, all but the last three parts. */
 function commonFolder([first = '', ...others]: readonly string[]): string {
   const parts = first.split('/').slice(0, others.length === 0 ? -3 : -1)
   for (; parts.length > 0; parts.pop()) {
@@ -238,10 +241,10 @@ function Used({
 const limit = (value: number | undefined, word: (value: number) => string): string | undefined =>
   value === undefined ? undefined : word(value)
 
-/** A part of a budget from which on it is told in amber. */
+/** The share of a budget from which it is shown in amber. */
 const NEAR = 0.8
 
-/** Turns of the model against the most that it may have; nothing where it may have as many as it needs. */
+/** Shows the model's turns against their maximum, or nothing if there is no maximum. */
 export function TurnsUsed({ talk: { modelTurns }, budget: { turns } }: Pick<Props, 'talk' | 'budget'>) {
   if (turns === undefined) return null
   return (
@@ -254,7 +257,7 @@ export function TurnsUsed({ talk: { modelTurns }, budget: { turns } }: Pick<Prop
   )
 }
 
-/** Cost, or tokens, and turns against what is the most. */
+/** Shows cost or tokens, and turns, against their maximum. */
 function Cost({ talk, budget, until }: Pick<Props, 'talk' | 'budget' | 'until'>) {
   const { usage, startedAt } = talk
   const now = useNow()

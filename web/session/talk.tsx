@@ -10,34 +10,34 @@ import { EarlierTalk, LaterTalks } from './earlier-talk.tsx'
 import { QuestionCard } from './question-card.tsx'
 import { ChatRow } from './rows.tsx'
 
-/** So many rows are in the page at once. */
+/** Maximum number of rows in the page at once. */
 const WINDOW = 120
 const STEP = 60
 
 interface Props {
   run: WholeRun
   talk: Conversation
-  /** Set where several steps of the run may take inputs. */
+  /** Set if several steps of the run may take inputs. */
   step?: string
-  /** Set where several attempts of the step may take inputs. */
+  /** Set if several attempts of the step may take inputs. */
   attempt?: number
   /** The session is over. */
   over: boolean
   runner: string | undefined
-  /** A prompt may begin a run that goes on with it. */
+  /** A prompt may start a run that continues this one. */
   canGoOn: boolean
-  /** `allowed` or `denied`: a question that nobody answers in time. */
+  /** The answer to a question that nobody answers in time: `allowed` or `denied`. */
   byItself: string
-  /** It is a branch of the session before, and not that itself. */
+  /** The session is a branch of the earlier session, and not its continuation. */
   branch?: boolean
   hash?: string
-  /** It is shared with this person to watch alone: there is no prompt and no answer. */
+  /** False if the session is shared with this person for watching only: no prompts, no answers. */
   mayPrompt?: boolean
-  /** The question that the address names. */
+  /** The question named in the page's address. */
   linked?: string | undefined
 }
 
-/** What was said, the open question, and the next prompt. */
+/** Shows the conversation, the open question and the field for the next prompt. */
 export function Talk({
   run,
   talk,
@@ -55,7 +55,7 @@ export function Talk({
   const navigate = useNavigate()
   const { rows } = talk
   const shown = useMemo(() => grouped(rows), [rows])
-  /** Where the window ends; undefined: with the last row, which it follows. */
+  /** The row after which the window ends; undefined if it follows the last row. */
   const [end, setEnd] = useState<number>()
   const [lost, setLost] = useState('')
   const question = talk.questions.find(({ request_id }) => request_id === linked) ?? talk.questions[0]
@@ -69,7 +69,7 @@ export function Talk({
     const box = list.current
     if (follows && box !== null) box.scrollTop = box.scrollHeight
   }, [follows, shown, question])
-  // What is shown may grow without a new row: code that wraps, a card that opens.
+  // The content may grow without a new row: code that wraps, a card that opens.
   useEffect(() => {
     const box = list.current
     if (box === null || !follows) return
@@ -98,7 +98,7 @@ export function Talk({
       if (!follows && last >= shown.length) setEnd(undefined)
     } else if (follows && below > 40) setEnd(shown.length)
   }
-  // The link of a notice: one that is answered by now says by whom, how and when.
+  // The link of a notice: if the question has been answered, say by whom, how and when.
   const looked = useRef<string>(undefined)
   useEffect(() => {
     if (linked === undefined || looked.current === linked) return
@@ -170,7 +170,7 @@ export function Talk({
           </button>
         )}
       </div>
-      {/* On a phone a sheet: where there is no room for it, it goes over what stands above. */}
+      {/* On a phone this is a sheet, which covers the content above it if there is no room. */}
       <div className="mx-auto flex w-full max-w-[780px] shrink-0 flex-col gap-3 px-6 pb-4 max-sm:relative max-sm:z-20 max-sm:gap-0 max-sm:px-0 max-sm:pb-0">
         {lost !== '' && (
           <p role="alert" className="flex items-center gap-2 rounded-lg bg-bad-soft px-3 py-2 text-meta">

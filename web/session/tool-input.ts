@@ -1,4 +1,7 @@
-/** The arguments of a tool, by their names; one text without a name where they are no JSON, such as JSON that was cut. */
+/**
+ * Returns the arguments of a tool by name, or the whole text without a name if it is not a JSON object, for example
+ * because it was cut.
+ */
 export function argumentsOf(input: string | undefined): [name: string, text: string][] {
   if (input === undefined || input === '') return []
   try {
@@ -9,18 +12,21 @@ export function argumentsOf(input: string | undefined): [name: string, text: str
         typeof each === 'string' ? each : JSON.stringify(each, undefined, 1),
       ])
   } catch {
-    // As it is.
+    // The text stays as it is.
   }
   return [['', input]]
 }
 
-/** The command that a tool is to run, whole; undefined where it runs none that is known. */
+/** Returns the whole command that a tool is to run, or undefined if it runs no known command. */
 export function commandOf(input: string | undefined): string | undefined {
   for (const [name, text] of argumentsOf(input)) if (name === 'command' || name === 'cmd') return text
   return undefined
 }
 
-/** The arguments of a tool as they are; undefined where they are no JSON object, such as one that was cut. */
+/**
+ * Returns the arguments of a tool as they are, or undefined if they are not a JSON object, for example because they
+ * were cut.
+ */
 export function wholeInput(input: string | undefined): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(input ?? '')

@@ -15,7 +15,7 @@ import { Newer, NewRows, newWords, Older, useRowList } from '../parts/rows/row-w
 import { StatusMark, statusWord } from '../parts/status-mark.tsx'
 import { Took, Waited, When } from '../parts/times.tsx'
 
-/** A value of no status: those that wait for an answer. */
+/** A value that is not a status: sessions that wait for an answer. */
 const ASKS = 'asks'
 
 const NEEDS_YOU = 'Needs you'
@@ -26,11 +26,11 @@ const grouping: Grouping<Run> = {
 }
 const sorted: Grouping<Run> = { ...grouping, group: () => 'All that match', first: [], isSorted: true }
 
-/** Sessions with agents: those that ask and go on, then by day; each with its last words. */
+/** Lists sessions with agents: those that ask and active ones first, then by day. Each has its last words. */
 export function SessionsPage() {
   const filter = useSearch('/sessions')
   const asked: RunFilter = useMemo(() => ({ ...filter, kind: 'agent' }), [filter])
-  // The key of the runs' lists: rows change in place as they come.
+  // The key of the lists of runs: rows change in place as changes arrive.
   const { data, error, fetchNextPage, hasNextPage, isFetchingNextPage, isPlaceholderData } = useInfiniteQuery(
     {
       queryKey: ['runs', asked],
@@ -66,7 +66,7 @@ export function SessionsPage() {
         </Link>
       </header>
       <main {...rows.main} className="min-h-0 flex-1 overflow-y-auto pb-20" onKeyDown={move}>
-        {/* Also where one has none: others may have shared theirs. */}
+        {/* Also shown if the person has no sessions: others may have shared theirs. */}
         {data !== undefined && <Filter filter={filter} runs={runs} />}
         {error instanceof ApiError && (
           <div className="mx-edge my-3">
@@ -166,11 +166,11 @@ const states = [
   ['interrupted', 'interrupted'],
 ] as const
 
-/** Words, choices and chips, the same filter; all of it stands in the address. */
+/** Shows the same filter as words, choices and chips; all of it is part of the address. */
 function Filter({ filter, runs }: { filter: RunFilter; runs: readonly Run[] }) {
   const navigate = useNavigate()
   const set = (search: RunFilter) => navigate({ to: '/sessions', search })
-  // Of what the loaded ones have; another is written as a word.
+  // Values of the loaded sessions; others can be typed as words.
   const known = (of: (run: Run) => string | undefined) =>
     [...new Set(runs.map(of).filter((one) => one !== undefined))].sort()
   const choices = {

@@ -8,7 +8,7 @@ import { meQuery } from '../data/session.ts'
 import { CopyButton } from '../parts/copy-button.tsx'
 import { Part, SettingsFrame } from './settings-frame.tsx'
 
-/** Which hub this is, and how other programs reach it. */
+/** Shows the hub's version and how other programs reach it. */
 export function AboutPage() {
   const { data: me } = useQuery(meQuery)
   const { data: health } = useQuery({ queryKey: ['health'], queryFn: () => ask<Health>('GET', '/health') })

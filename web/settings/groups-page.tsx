@@ -21,7 +21,7 @@ import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
 
 type Asked = { group: RunnerGroup; what: 'rename' | 'delete' }
 
-/** Groups of runners: what belongs to each, and what still uses one that is to go. */
+/** Lists groups of runners, with what belongs to each and what still uses one before it is deleted. */
 export function GroupsPage() {
   const client = useQueryClient()
   const { data: me } = useQuery(meQuery)

@@ -15,7 +15,7 @@ const states = {
   removing: 'being taken away',
 } as const
 
-/** How a group's runners are made, what is under way, why nothing is, and what admins have changed. */
+/** Shows how a group's runners are provisioned, what is under way, why nothing is, and what admins have changed. */
 export function PoolFacts({ pool }: { pool: PoolView }) {
   const { provisioner, counts, max, spare, paused, breaker, runners, changes } = pool
   const there = Object.entries(states).filter(([state]) => counts[state as keyof typeof states] > 0)
@@ -67,7 +67,7 @@ const said = (key: PoolChange['key'], value: PoolChange['value']): string =>
 const words = { max: 'at most', spare: 'ahead of need', idle_seconds: 'idle for' } as const
 const unit = ({ key }: PoolChange) => (key === 'idle_seconds' ? ' s' : '')
 
-/** A setting beside the file's own. */
+/** Shows a setting that overrides the one in the file. */
 function Changed({ change }: { change: PoolChange }) {
   const { key, value, file, by, at } = change
   return (
@@ -84,7 +84,7 @@ interface Props {
   again: () => Promise<unknown>
 }
 
-/** What an operator of the hub does with such a group. */
+/** Offers the actions of a hub operator on such a group. */
 export function PoolMenu({ pool, again }: Props) {
   const [asked, setAsked] = useState<'pause' | 'resume' | 'change' | 'empty' | 'reset'>()
   const { group, paused, breaker, changes } = pool
@@ -185,7 +185,7 @@ function Change({
   const changed = () =>
     Object.fromEntries(
       figures.flatMap(({ key }) => {
-        // An empty field is what the file says.
+        // An empty field restores the value from the file.
         const to = given[key].trim() === '' ? null : Number(given[key])
         return to === pool[key] ? [] : [[key, to]]
       }),

@@ -10,7 +10,7 @@ import { ThemeChoice } from '../parts/theme-choice.tsx'
 import { Places } from './places.tsx'
 import { Labelled, Part, SettingsFrame } from './settings-frame.tsx'
 
-/** The person's own password, log-ins, places and habits. */
+/** The settings of the person: password, log-ins, places and habits. */
 export function MePage() {
   const { data: me } = useQuery(meQuery)
   const [letters, setLetters] = useState(areLettersOn)
@@ -69,7 +69,7 @@ function Password({ name }: { name: string | undefined }) {
     setState({ busy: true })
     try {
       await changePassword(now!, next!)
-      // The session is another one from now on.
+      // The session has changed.
       client.setQueryData(meQuery.queryKey, await whoAmI())
       form.reset()
       setState({ done: true })

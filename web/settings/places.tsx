@@ -23,7 +23,7 @@ const kinds: Record<PlaceKind, { word: string; Icon: typeof Mail; address: strin
 
 const says: Record<PlaceTells, string> = { needs_me: 'questions for you', failures: 'your failed runs' }
 
-/** Where a person is told what needs them. */
+/** Lists the places that are notified of questions to the person and of their failed runs. */
 export function Places() {
   const client = useQueryClient()
   const { data, error } = useQuery({

@@ -17,9 +17,9 @@ interface Draft {
   value: string
   kind: Kind
   scopeName: string
-  /** Servers that it may be sent to, as they are typed. */
+  /** Servers that the secret may be sent to, as typed. */
   hosts: string
-  /** One that is there gets another value, or other servers. */
+  /** Replaces the value or the servers of an existing secret. */
   replaces: boolean
 }
 const empty = (kind: Kind): Draft => ({
@@ -27,11 +27,11 @@ const empty = (kind: Kind): Draft => ({
   replaces: false,
 })
 
-/** The secret that is sent to no server but those that are named with it. */
+/** The secret that is sent only to the servers named with it. */
 const BOUND = 'GIT_TOKEN'
 const hostsIn = (text: string): string[] => text.split(/[\s,]+/).filter((host) => host !== '')
 
-/** Where it may be sent; empty where it is bound to no servers. */
+/** Returns where a secret may be sent; empty if it is bound to no servers. */
 const sentTo = ({ hosts }: SecretView): string => {
   if (hosts === undefined) return ''
   return hosts.length === 0 ? ' · sent to no server' : ` · sent to ${hosts.join(', ')}`
@@ -40,14 +40,14 @@ const sentTo = ({ hosts }: SecretView): string => {
 const keyOf = ({ name, scope, repository, workflow, owner }: SecretView) =>
   JSON.stringify([name, scope, repository, workflow, owner])
 
-/** Who is given it. */
+/** Says who receives a secret. */
 function givenTo({ repository, workflow, owner }: SecretView): string {
   const whose = owner === undefined ? 'all runs' : `runs of ${owner}`
   if (repository !== undefined) return `${whose} for the repository ${repository}`
   return workflow === undefined ? whose : `${whose} of the workflow ${workflow}`
 }
 
-/** Secrets that runs are given: their names, never their values. */
+/** Lists the secrets that runs receive: their names, never their values. */
 export function SecretsPage() {
   const client = useQueryClient()
   const { data: me } = useQuery(meQuery)
@@ -178,7 +178,7 @@ function Form({ draft, isAdmin, isThere, isDirty, change, drop, done }: FormProp
   const { name, value, kind, scopeName, hosts, replaces } = draft
   const isBound = name.trim() === BOUND || hosts !== ''
   const keepsValue = replaces && isBound && value === ''
-  // A reload or another address asks first; the value is kept nowhere.
+  // A reload or another address asks first, since the value is stored nowhere.
   const leaving = useLeaving(isDirty)
   const submit = (event: FormEvent) => event.preventDefault()
   return (

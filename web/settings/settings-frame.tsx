@@ -15,13 +15,13 @@ const entries = [
   { group: 'About', to: '/settings/about', word: 'Version', Icon: Info, admin: false },
 ] as const
 
-/** Whether a page of settings is for this person: of users for admins, of tenants for those of the first one. */
+/** Reports whether a page of settings is for this person: users for admins, tenants for admins of the first tenant. */
 const isFor = (admin: (typeof entries)[number]['admin'], me: Me | undefined): boolean =>
   !admin || (me?.role === 'admin' && (admin === true || me.tenant === 'default'))
 export const mayUsers = (me: Me | undefined): boolean => isFor(true, me)
 export const mayTenants = (me: Me | undefined): boolean => isFor('of the hub', me)
 
-/** The pages of settings beside each other; on a narrow screen in a line above. */
+/** Shows the pages of settings beside each other; on a narrow screen, in a line above. */
 export function SettingsFrame({
   title,
   aside,
@@ -91,7 +91,7 @@ export function SettingsFrame({
   )
 }
 
-/** One subject of a page of settings. */
+/** A section of a page of settings. */
 export function Part({
   title,
   about,
@@ -117,7 +117,7 @@ export function Part({
   )
 }
 
-/** A word over its control. */
+/** A label above its control. */
 export function Labelled({ word, children }: { word: string; children: ReactNode }) {
   return (
     // biome-ignore lint/a11y/noLabelWithoutControl: the control is what it is given
@@ -128,7 +128,7 @@ export function Labelled({ word, children }: { word: string; children: ReactNode
   )
 }
 
-/** A text that is shown this once. */
+/** Shows a text that cannot be shown again. */
 export function ShownOnce({
   what,
   text,

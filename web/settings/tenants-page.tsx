@@ -6,7 +6,7 @@ import { meQuery } from '../data/session.ts'
 import { ActionButton, Failure } from '../parts/action-button.tsx'
 import { Labelled, mayTenants, Part, SettingsFrame } from './settings-frame.tsx'
 
-/** The tenants of the hub, for its operators; one is made with its first admin. */
+/** Lists the hub's tenants for its operators; a new tenant is created with its first admin. */
 export function TenantsPage() {
   const client = useQueryClient()
   const { data: me } = useQuery(meQuery)

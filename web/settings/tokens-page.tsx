@@ -22,7 +22,7 @@ const permissions = ['tokens', 'users', 'secrets'] as const satisfies readonly P
 
 const scopes = { api: 'acts as you', runner: 'connects a runner', metrics: 'reads the figures' } as const
 
-/** Tokens that act for the person, or for an admin all of the tenant. */
+/** Lists tokens that act for the person; an admin sees all tokens of the tenant. */
 export function TokensPage() {
   const client = useQueryClient()
   const { data: me } = useQuery(meQuery)

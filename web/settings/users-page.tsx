@@ -13,7 +13,7 @@ import { Labelled, mayUsers, Part, SettingsFrame, ShownOnce } from './settings-f
 
 type Change = { user: UserView; what: 'role' | 'disable' | 'enable' | 'reset' | 'logout' | 'remove' }
 
-/** The users of the tenant, for its admins. */
+/** Lists the users of the tenant, for its admins. */
 export function UsersPage() {
   const client = useQueryClient()
   const { data: me } = useQuery(meQuery)
@@ -113,7 +113,7 @@ const actionsFor = (user: UserView, ask: (what: Change['what']) => void): RowAct
   { word: 'Remove…', bad: true, act: () => ask('remove') },
 ]
 
-/** Says what follows from a change, before it is done. */
+/** Says what a change leads to, before it is made. */
 function Sure({
   user,
   what,

@@ -1,10 +1,10 @@
 import { useEffect } from 'react'
 
-/** The title with how many things need the person in front. */
+/** Returns the title with the number of things that need the person in front. */
 export const titleWith = (count: number, title: string): string =>
   `${count > 0 ? `(${count}) ` : ''}${title.replace(/^(\(\d+\) )+/, '')}`
 
-/** Keeps the count of what needs the person in the title, whatever page sets it, and the icon's dot amber. */
+/** Keeps that number in the title, whichever page sets it, and shows an amber dot on the icon. */
 export function useAttention(count: number): void {
   useEffect(() => {
     const set = () => {

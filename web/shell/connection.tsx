@@ -5,7 +5,7 @@ import { timeOf, useNow } from '../data/clock.ts'
 import { liveRuns, useConnection, useHubVersion } from '../data/live/live.ts'
 import { meQuery } from '../data/session.ts'
 
-/** Whether what is shown is live. */
+/** Shows whether the page is live. */
 export function ConnectionDot({ word = true }: { word?: boolean }) {
   const { state, sinceMs } = useConnection()
   const now = useNow()
@@ -24,7 +24,7 @@ export function ConnectionDot({ word = true }: { word?: boolean }) {
   )
 }
 
-/** Since when what is shown is old, once the hub is away for ten seconds. */
+/** Says since when the shown data is outdated, once the hub has been away for ten seconds. */
 export function ConnectionBanner() {
   const { state, sinceMs, retryMs } = useConnection()
   const now = useNow()
@@ -51,11 +51,11 @@ export function ConnectionBanner() {
   )
 }
 
-/** The hub is of another version than this page: it is loaded anew when a person says so. */
+/** Says that the hub's version differs from the page's, and offers a reload. */
 export function UpdateNotice() {
   const { data: me } = useQuery(meQuery)
   const version = useHubVersion()
-  // That of when the page was loaded: who it acts as is asked anew after a login.
+  // The version at the time the page was loaded: the person's data is read again after a login.
   const own = useRef(me?.version)
   own.current ??= me?.version
   if (version === undefined || own.current === undefined || version === own.current) return null

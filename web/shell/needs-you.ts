@@ -16,7 +16,7 @@ import { meQuery } from '../data/session.ts'
 import { usePath } from '../navigation/navigation.tsx'
 import { newestOf } from '../parts/rows/row-groups.ts'
 
-/** Open runs: of these some wait for a person's answer. */
+/** Lists the open runs, some of which wait for a person's answer. */
 const openRuns = queryOptions({
   queryKey: ['open-runs'],
   queryFn: ({ signal }) => listRuns({ status: 'queued,running' }, undefined, signal),
@@ -26,10 +26,10 @@ const openRuns = queryOptions({
 const asks = (run: Run) =>
   run.now?.question !== undefined && (run.status === 'running' || run.status === 'queued')
 
-/** Equal as long as the same ones ask, so that other changes draw nothing anew. */
+/** Selects the asking runs; equal if the same ones ask, so that other changes cause no render. */
 const askingOf = ({ runs }: RunPage) => runs.filter(asks)
 
-/** Runs that wait for a person, those with the shortest time first. */
+/** Returns the runs that wait for a person, those with the least time left first. */
 export function useNeedsYou(): Run[] {
   const { data } = useQuery({ ...openRuns, select: askingOf })
   const { data: asked } = useQuery(askedByOthers)
@@ -46,11 +46,11 @@ export function useNeedsYou(): Run[] {
   return [...own, ...others].filter(mine).sort((a, b) => expiry(a).localeCompare(expiry(b)))
 }
 
-/** Failures since the person looked, that of the latest end first. */
+/** Returns the failures since the person last looked, the latest end first. */
 export const useFailures = (): readonly Run[] => useQuery(failuresQuery).data?.runs ?? none
 const none: readonly Run[] = []
 
-/** Whoever opens a run has seen its failure. */
+/** Marks a failure as seen when the person opens its run. */
 export function useSeenWhenOpened(): void {
   const client = useQueryClient()
   const failures = useFailures()
@@ -80,7 +80,10 @@ const withOpen = (runs: readonly Run[], run: Run): Run[] => {
   return isOpen(run) ? [run, ...others] : others
 }
 
-/** A list with the runs that have changed: in their places, new ones first, and without those that are no more to be seen. */
+/**
+ * Returns a list updated with changed runs: known ones in their places, new ones first, without those no longer
+ * visible.
+ */
 function withChanged(
   data: InfiniteData<RunPage>,
   changed: ReadonlyMap<string, Run | undefined>,
@@ -99,7 +102,7 @@ function withChanged(
   for (const run of changed.values()) {
     const [first, ...more] = list.pages
     if (run === undefined || there.has(run.run_id) || first === undefined) continue
-    // What was created later than all that is listed is new.
+    // A run is new if it was created after all listed ones.
     newest ??= newestOf(list.pages.flatMap(({ runs }) => runs))
     if (run.created_at < newest || !fits(run, filter)) continue
     newest = run.created_at
@@ -110,12 +113,12 @@ function withChanged(
 }
 
 /**
- * Puts the runs that change where they are shown, once a frame: rows change in place, new ones come first. A page that nobody looks at
- * only keeps count of what needs the person; the rest waits.
+ * Updates the lists with changed runs once per frame: known rows change in place, new ones come first. A hidden page
+ * only counts the runs that need the person; the rest waits until it is shown.
  */
 export function keepRunsLive(client: QueryClient): () => void {
   const pending = new Map<string, Run>()
-  /** Of others; undefined: it is shared no more. */
+  /** Runs of others; undefined if the run is no longer shared. */
   const shared = new Map<string, Run | undefined>()
   let frame: number | undefined
   const toOpen = (all: Iterable<Run>) =>

@@ -7,7 +7,7 @@ import { Link } from '../navigation/navigation.tsx'
 import { ActionButton } from '../parts/action-button.tsx'
 import { ThemeChoice } from '../parts/theme-choice.tsx'
 
-/** Who one is, the theme, and the ways out. */
+/** Shows who is logged in, the theme, and the ways to log out. */
 export function PersonMenu({
   me,
   below = false,

@@ -38,7 +38,7 @@ const loadPalette = () => import('../palette/palette.tsx')
 const Palette = lazy(async () => ({ default: (await loadPalette()).Palette }))
 const LoginForm = lazy(async () => ({ default: (await import('../login/login-form.tsx')).LoginForm }))
 const loadNotices = () => import('../notices/notice-list.tsx')
-/** A part without which the page goes on all the same. */
+/** Loads a part of the page that is optional: if that fails, nothing is shown. */
 function atBest<P>(load: () => Promise<ComponentType<P>>) {
   return lazy(() =>
     load().then(
@@ -57,7 +57,7 @@ const here = 'border-line! bg-surface! text-ink! dark:bg-raised!'
 
 const modifier = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘' : 'Ctrl'
 
-/** Where `g` and a letter lead. */
+/** Targets of `g` followed by a letter. */
 const places: Readonly<Record<string, Path>> = {
   r: '/runs',
   s: '/sessions',
@@ -66,7 +66,7 @@ const places: Readonly<Record<string, Path>> = {
 }
 const AFTER_G_MS = 1500
 
-/** On a phone. */
+/** Entries of the bar at the bottom, on a phone. */
 const below = [
   { to: '/runs', word: 'Runs', Icon: ListTree },
   { to: '/sessions', word: 'Sessions', Icon: MessageSquare },
@@ -75,14 +75,14 @@ const below = [
 ] as const
 
 interface Does {
-  /** What is about to open takes the letters. */
+  /** Something is opening and will take the letters. */
   opening: boolean
   fold: () => void
   palette: () => void
   allKeys: () => void
 }
 
-/** The keys that work on every page. */
+/** Handles the keys that work on every page. */
 function useKeys({ opening, fold, palette, allKeys }: Does): void {
   const navigate = useNavigate()
   const went = useRef(Number.NEGATIVE_INFINITY)
@@ -112,7 +112,7 @@ function useKeys({ opening, fold, palette, allKeys }: Does): void {
   }, [])
 }
 
-/** The first word of the path; of a run that is a talk or a try of a task, where such are listed. */
+/** Returns the first word of the path; for an agent's run or the try of a task, the section that lists those. */
 function useSection(path: string): string | undefined {
   const [, first, id = ''] = path.split('/')
   const { data: kind } = useQuery({
@@ -124,7 +124,7 @@ function useSection(path: string): string | undefined {
   return kind === 'agent' ? 'sessions' : kind === 'task' ? 'tasks' : first
 }
 
-/** Side bar, or on a phone the bar at the bottom, around a page. */
+/** Puts the side bar, or on a phone the bar at the bottom, around a page. */
 export function Shell({ children }: { children: ReactNode }) {
   const { data: me } = useQuery(meQuery)
   const client = useQueryClient()
@@ -139,7 +139,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const fold = () => setFolded((was) => !was)
   const releaseKeys = useRef<() => void>(undefined)
   const openPalette = () => {
-    // What is typed before its code has come is for its field.
+    // Text typed before the palette's code has loaded belongs in its field.
     releaseKeys.current = heldKeys.hold()
     setOpen('palette')
   }
@@ -166,7 +166,7 @@ export function Shell({ children }: { children: ReactNode }) {
     [],
   )
   useEffect(() => {
-    // One tab tells the others; who has asked is told by the hub itself.
+    // Tell the other tabs; the hub itself has told the one that asked.
     whenRefused(() => {
       setExpired(true)
       liveRuns.tellSessionEnded()
@@ -178,11 +178,11 @@ export function Shell({ children }: { children: ReactNode }) {
     })
     liveRuns.start()
     const stop = keepRunsLive(client)
-    // At hand when it is asked for, after all that the page itself needs.
+    // Fetch it ahead of its use, but after everything the page itself needs.
     if (typeof requestIdleCallback === 'function')
       requestIdleCallback(() => {
         void loadPalette()
-        // Gone to at once, and while the hub is away.
+        // These open at once, even while the hub is away.
         for (const { to } of [...below, { to: '/settings/runners' }, { to: '/settings/me' }])
           navigation.fetch(to)
       })
@@ -201,7 +201,7 @@ export function Shell({ children }: { children: ReactNode }) {
         href="#content"
         className="button absolute -top-20 left-2 z-50 focus:top-2"
         onClick={(event) => {
-          // The page's base would make another address of it.
+          // With the page's base, the browser would take it for another address.
           event.preventDefault()
           document.getElementById('content')?.focus()
         }}
@@ -375,7 +375,7 @@ export function Shell({ children }: { children: ReactNode }) {
   )
 }
 
-/** Asks for the password over the page: all that is on it stays. */
+/** Asks for the password on top of the page, which keeps its content. */
 function LoginAgain({ name }: { name: string | undefined }) {
   const dialog = useRef<HTMLDialogElement>(null)
   useEffect(() => {
@@ -410,9 +410,9 @@ export function NotThere() {
   )
 }
 
-/** A page that cannot be shown. One whose code the hub did not give is tried again once the hub is back. */
+/** Says that a page cannot be shown. If the hub did not deliver its code, it is tried again once the hub is back. */
 export function Trouble({ error, again }: { error: unknown; again: () => void }) {
-  // The parts of a page that is older than its hub are there no more.
+  // The hub is newer than the page and no longer has the page's parts.
   const isUnloaded = /dynamically imported module|module script failed|preload CSS/i.test(String(error))
   const { state } = useConnection()
   const isAway = isUnloaded && state === 'away'

@@ -96,7 +96,7 @@ const queue = [
 ]
 const nothing = () => undefined
 
-/** The parts of a talk with an agent, in every state. */
+/** Shows the parts of a conversation with an agent, in every state. */
 export function SessionParts() {
   const [expires_at] = useState(() => new Date(Date.now() + 252_000).toISOString())
   return (

@@ -75,7 +75,7 @@ const waited = {
   waited_ms: 600_000,
 }
 
-/** Every shared part in every state: for whoever changes one. Only `npm run page` serves it. */
+/** Shows every shared part in every state, for people who change one. Only `npm run page` serves it. */
 export function StyleguidePage() {
   const [asking, setAsking] = useState(false)
   const [tab, setTab] = useState('log')

@@ -1,13 +1,13 @@
 import type { Shown } from '../data/runs.ts'
 
-/** A step as it is shown. */
+/** A step with its status as shown. */
 export interface ShownStep {
   step: string
   phase: string
   shown: Shown
 }
 
-/** A stage of a task: some steps of its try, by the first part of their names. */
+/** A stage of a task: some steps of its try, grouped by the first part of their names. */
 export interface Stage {
   name: string
   shown: Shown
@@ -25,7 +25,7 @@ const stages: readonly [name: string, steps: readonly string[]][] = [
 
 const firstOf = (step: string): string => step.replace(/[.].*$/, '')
 
-/** The worst and latest of some steps counts; what was skipped says nothing. */
+/** Returns the status of several steps: the one that most needs attention. Skipped steps do not count. */
 function shownOf(steps: readonly ShownStep[]): Shown | undefined {
   const shown = steps.map((one): Shown => one.shown).filter((one): boolean => one !== 'skipped')
   const order: readonly Shown[] = ['asks', 'failed', 'interrupted', 'canceled', 'running', 'room', 'waiting']
@@ -33,13 +33,13 @@ function shownOf(steps: readonly ShownStep[]): Shown | undefined {
   if (one !== undefined) return one
   if (shown.length === 0) return undefined
   if (shown.every((each) => each === 'success')) return 'success'
-  // Between two of its steps it goes on.
+  // The stage is between two of its steps.
   return shown.includes('success') ? 'running' : 'ahead'
 }
 
-/** The stages that a try has, in order; stages all of whose steps were skipped are left out. */
+/** Returns the stages of a try in order, without those whose steps were all skipped. */
 export function stagesOf(steps: readonly ShownStep[], isOver: boolean): Stage[] {
-  // Rounds that may come are no stage before they do.
+  // Optional later rounds do not count before they start.
   const main = steps.filter(
     ({ phase, step, shown }) => phase === 'main' && !(shown === 'ahead' && /\.([2-9]|\d\d)$/.test(step)),
   )

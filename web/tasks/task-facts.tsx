@@ -31,7 +31,7 @@ interface Props {
   asks: Step['approval'] | undefined
 }
 
-/** What is known of a task, and where each of it comes from. */
+/** Shows the known facts about a task, and the source of each. */
 export function TaskFacts({ task, change, asks }: Props) {
   return (
     <div className="flex flex-col gap-3 max-lg:grid max-lg:grid-cols-2 max-lg:items-start max-md:flex max-md:items-stretch">
@@ -69,7 +69,7 @@ function Card({
   )
 }
 
-/** Where the work of an ended or waiting task stands, in the hub's words. */
+/** Says in the hub's words where the work of an ended or waiting task stands. */
 function Standing({ task }: { task: WholeTask }) {
   const { state, message, why, retry_at, depends_on } = task
   const open = depends_on.filter((one) => one.state !== 'done')
@@ -220,7 +220,7 @@ function PullRequest({ task }: { task: WholeTask }) {
   )
 }
 
-/** Of more tests that failed these are named. */
+/** Maximum number of failed tests to name. */
 const MOST_NAMES = 12
 
 function Tests({ task, change }: Pick<Props, 'task' | 'change'>) {
@@ -378,7 +378,7 @@ function Description({ task }: { task: WholeTask }) {
   )
 }
 
-/** Words for the agent that is at it. */
+/** The field for a prompt to the agent at work. */
 function Prompt({ task }: { task: WholeTask }) {
   const [text, setText] = useState('')
   const { agent } = task.task

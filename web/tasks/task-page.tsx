@@ -67,11 +67,11 @@ export function TaskPage() {
   )
 }
 
-/** Whether another try can be begun: nothing of it is open, and none follows by itself. */
+/** Reports whether another try can be started: none is open, and none starts by itself. */
 const canRetry = ({ state, run_id, retry_at }: WholeTask) =>
   run_id === undefined && retry_at === undefined && (isOverTask(state) || state === 'in_review')
 
-/** The tries, what they took and what they cost, such as `2 tries, 31:08, $1.24`. */
+/** Returns the number of tries, their time and their cost, such as `2 tries, 31:08, $1.24`. */
 function spentWords({ tries, spent }: WholeTask): string {
   const parts = [tries.length === 1 ? '1 try' : `${tries.length} tries`]
   if (spent.seconds > 0) parts.push(clockOf(spent.seconds * 1000))
@@ -255,7 +255,7 @@ interface DiffProps {
   show: (search: TaskSearch) => void
 }
 
-/** The change that was kept last, or that of an earlier try, where one is chosen. */
+/** Shows the change that was stored last, or that of a chosen earlier try. */
 function TaskDiff({ task, change, shownTry, search, show }: DiffProps) {
   const view = {
     commit: search.against === undefined ? undefined : Number(search.against),
@@ -297,7 +297,7 @@ function TaskDiff({ task, change, shownTry, search, show }: DiffProps) {
   )
 }
 
-/** The run of a try, live while it is open, and the feed of its log. */
+/** Returns the run of a try, live while it is open, and the feed of its log. */
 function useTryRun(id: string | undefined, hasLog: boolean) {
   const { data: run } = useQuery({
     queryKey: ['run', id],
@@ -315,7 +315,7 @@ const stagesOfRun = ({ steps, status }: WholeRun) =>
     status !== 'queued' && status !== 'running',
   )
 
-/** The route of the try that is shown, with the names of where it begins, ends and stands. */
+/** Shows the route of the chosen try, with the names of its current and last stage. */
 function Stages({ stages }: { stages: readonly Stage[] }) {
   const at = stages.findIndex(({ shown }) => shown !== 'success')
   return (
@@ -332,7 +332,7 @@ function Stages({ stages }: { stages: readonly Stage[] }) {
   )
 }
 
-/** Comments go to the agent that is at it; where none is, another try begins with them, on the work that is kept. */
+/** Sends comments to the agent at work. If none is, they start another try, which builds on the stored work. */
 function sendTo(task: WholeTask): Send {
   const to = task.task.agent
   if (task.run_id !== undefined) return { to, act: (prompt, key) => promptTask(task.id, prompt, key) }

@@ -1,7 +1,7 @@
 export const taskTabs = ['diff', 'steps', 'log', 'artifacts', 'tries'] as const
 export type TaskTab = (typeof taskTabs)[number]
 
-/** A view of a task, as its address says it. */
+/** A view of a task, as in its address. */
 export interface TaskSearch {
   tab?: TaskTab
   /** The file whose change is shown. */

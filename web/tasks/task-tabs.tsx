@@ -61,11 +61,14 @@ function TryLine({ run, tries, shown, search, show }: OfTry) {
   )
 }
 
-/** Rounds that there are only where something is not right at once, and what is done in the end where it is needed. */
+/**
+ * Reports whether a step has not run and may never run: an extra round after a failure, or a final step that is only
+ * sometimes needed.
+ */
 const isToCome = ({ step, phase, status }: WholeRun['steps'][number]): boolean =>
   (status === 'queued' || status === 'skipped') && (phase !== 'main' || /\.([2-9]|\d\d|\w+_\d+)$/.test(step))
 
-/** The steps of a try; each leads to the page of its run. */
+/** Lists the steps of a try; each links to the page of its run. */
 export function TaskSteps(of: OfTry) {
   const { run } = of
   if (of.shown === undefined) return <p className="p-5 text-ink2">No try has begun yet.</p>
@@ -112,7 +115,7 @@ export function TaskSteps(of: OfTry) {
   )
 }
 
-/** The log of one step of a try, live. */
+/** Shows the log of one step of a try, live. */
 export function TaskLog({ feed, ...of }: OfTry & { feed: RunFeed | undefined }) {
   const { run, search, show } = of
   if (of.shown === undefined) return <p className="p-5 text-ink2">No try has begun yet.</p>
@@ -165,7 +168,7 @@ const bytesText = (bytes: number): string =>
       ? `${(bytes / 1e3).toFixed(1)} kB`
       : `${(bytes / 1e6).toFixed(1)} MB`
 
-/** All that the tries have kept, newest first, to be saved. */
+/** Lists all artifacts of the tries, newest first, for saving. */
 export function TaskArtifacts({
   kept,
 }: {
@@ -222,7 +225,7 @@ export function TaskArtifacts({
   )
 }
 
-/** The tries, newest first: how each ended, why, and what it took. */
+/** Lists the tries, newest first: how and why each ended, and how long it took. */
 export function TaskTries({ task, show }: { task: WholeTask; show: (search: TaskSearch) => void }) {
   if (task.tries.length === 0) return <p className="p-5 text-ink2">No try has begun yet.</p>
   return (

@@ -38,7 +38,7 @@ const grouping: Grouping<Task> = {
   first: [NEEDS_YOU, GOING_ON, ENDED],
 }
 
-/** All coding tasks of a person: those that ask and go on, then the others, each the newest first. */
+/** Lists all coding tasks of a person: those that ask first, then active ones, then the others, each newest first. */
 export function TasksPage() {
   const filter = useSearch('/tasks')
   const navigate = useNavigate()
@@ -76,7 +76,7 @@ export function TasksPage() {
         <span className="text-meta text-ink2">
           <ConnectionDot word={false} />
         </span>
-        {/* Where there is none yet, the main button stands below. */}
+        {/* An empty page has its main button below. */}
         <Link
           to="/new"
           search={{ kind: 'task' }}
@@ -141,7 +141,7 @@ export function TasksPage() {
   )
 }
 
-/** Where a task stands, in a few words. */
+/** Says in a few words where a task stands. */
 function Now({ task }: { task: Task }) {
   const { state, reason, why, message } = task
   const tone: Partial<Record<Task['state'], string>> = {
@@ -247,7 +247,7 @@ const TaskRow = memo(function TaskRow({ task }: { task: Task }) {
   )
 })
 
-/** Words and chips, the same filter twice; both stand in the address. */
+/** Shows the same filter as words and as chips; both are part of the address. */
 function TaskFilterLine({ filter, tasks }: { filter: TaskFilter; tasks: readonly Task[] }) {
   const navigate = useNavigate()
   const set = (next: TaskFilter) => navigate({ to: '/tasks', search: next })

@@ -6,7 +6,7 @@ export interface Message {
   data: string
 }
 
-/** Cuts Server-Sent Events out of a text that comes in pieces. */
+/** Parses Server-Sent Events from a text that arrives in pieces. */
 export class MessageReader {
   #rest = ''
   #message: Message = { id: '', event: 'message', data: '' }
@@ -31,22 +31,25 @@ export class MessageReader {
   }
 }
 
-/** `refused`: the hub does not give this stream; it is not asked for again. `ended`: it waits for a login. */
+/**
+ * `refused`: the hub does not offer this stream, and the page does not ask for it again. `ended`: it waits for a
+ * login.
+ */
 export type StreamState = 'live' | 'away' | 'refused' | 'ended'
 
-/** Of a stream that is away: since when nothing came, and when it is tried again. */
+/** A stream that is away: how long it was silent, and in how many ms it is tried again. */
 export interface Away {
   silentMs: number
   retryInMs: number
 }
 
 interface Following {
-  /** Asked with each connection. */
+  /** Called for each connection. */
   query?: () => Record<string, string>
   after?: string
   message: (message: Message) => void
   state?: (state: StreamState, away?: Away) => void
-  /** Keeps its connection while the page is hidden: others listen to it. */
+  /** Keeps the connection while the page is hidden, since other tabs use it too. */
   stays?: boolean
 }
 
@@ -54,8 +57,15 @@ const SILENT_MS = 45_000
 const HIDDEN_MS = 20_000
 
 /**
- * Follows a stream until it is stopped: taken up again by the id of its last message when the connection breaks or falls
- * silent. A page that is hidden for long lets go of its connection, of which a browser has six, and resumes when shown.
+ * Follows a stream until it is stopped. When the connection breaks or falls silent, it resumes after the id of the
+ * last message. A page that stays hidden closes its connection, since a browser has only six per site, and resumes
+ * when it is shown.
+ *
+ * States:
+ * - `live`: connected. A lost connection leads to `away`, a 401 to `ended`, another refusal to `refused`.
+ * - `away`: waits, then connects again; `now` shortens the wait.
+ * - `ended`: waits for a login, then connects again.
+ * - `refused`: final.
  */
 export function follow(path: string, { query, after, message, state, stays = false }: Following) {
   let last = after
@@ -113,7 +123,7 @@ export function follow(path: string, { query, after, message, state, stays = fal
   const isAside = () => !stays && document.hidden
   const run = async () => {
     while (!stopped) {
-      // A page that was opened behind others has the connection to them until it is shown.
+      // A page that was opened in the background leaves the connections to other pages until it is shown.
       if (isAside()) {
         await new Promise<void>((resolve) => {
           wake = resolve
@@ -144,7 +154,7 @@ export function follow(path: string, { query, after, message, state, stays = fal
   return {
     /** Tries again at once. */
     now: () => wake(),
-    /** Lets go of the connection at once where the page is hidden, until it is shown. */
+    /** If the page is hidden, closes the connection at once until the page is shown. */
     release: () => {
       if (isAside()) connection.abort()
     },

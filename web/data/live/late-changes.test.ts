@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { QueryClient } from '@tanstack/react-query'
 import { LateChanges } from './late-changes.ts'
 
-/** A client, a list that answers when it is told to, and the rows that were applied again. */
+/** Returns a client, a list that answers when told to, and the rows that were applied again. */
 function reading() {
   const client = new QueryClient({ defaultOptions: { queries: { retry: false } } })
   const applied: string[] = []

@@ -1,8 +1,9 @@
 import type { QueryClient } from '@tanstack/react-query'
 
 /**
- * Changes of lists that came while such a list was being read. The answer may have been made before the change and arrive after it,
- * so that it lacks a row or shows it as it was. Such a change is applied once more when the list has been read.
+ * Remembers changes that arrive while a list is being read. The hub may have made its answer before the change, and
+ * the answer may arrive after it: then it lacks a row or shows an old state. Such a change is applied once more when
+ * the list has been read.
  */
 export class LateChanges {
   readonly #client: QueryClient
@@ -10,7 +11,7 @@ export class LateChanges {
   readonly #changes = new Map<string, () => void>()
   readonly #stop: () => void
 
-  /** `lists`: the first words of the lists' query keys. */
+  /** `lists` are the first words of the lists' query keys. */
   constructor(client: QueryClient, lists: readonly string[]) {
     this.#client = client
     this.#lists = lists
@@ -23,7 +24,7 @@ export class LateChanges {
     })
   }
 
-  /** Applies a change now, and perhaps again. Of one id the last change counts. */
+  /** Applies a change now, and again if a list is being read. Only the last change of an id is applied again. */
   take(id: string, apply: () => void): void {
     if (this.#isReading()) this.#changes.set(id, apply)
     apply()

@@ -5,7 +5,7 @@ import { isOverTask, type Task, type TaskPage, taskStates, type WholeTask } from
 import { LateChanges } from './late-changes.ts'
 import { liveRuns } from './live.ts'
 
-/** Whether a task that was in the list of a filter still is. A word that only the hub knows takes none out of it. */
+/** Reports whether a listed task still fits the filter. States that only the hub knows remove no task. */
 function maybeIn({ state }: Task, filter: TaskFilter): boolean {
   const words = filter.state?.split(',') ?? []
   return words.length === 0 || words.some((word) => word === state || !taskStates.some((one) => one === word))
@@ -13,7 +13,7 @@ function maybeIn({ state }: Task, filter: TaskFilter): boolean {
 
 const rank = ({ state }: Task) => (state === 'waiting' ? 2 : isOverTask(state) ? 0 : 1)
 
-/** Whether a task stands before the end of what is loaded, in the order of lists. */
+/** Reports whether a task sorts before the end of the loaded pages. */
 function isWithin(task: Task, { pages }: InfiniteData<TaskPage>): boolean {
   const { tasks, next_cursor } = pages.at(-1)!
   const last = tasks.at(-1)
@@ -21,14 +21,14 @@ function isWithin(task: Task, { pages }: InfiniteData<TaskPage>): boolean {
   return rank(task) === rank(last) ? task.created_at > last.created_at : rank(task) > rank(last)
 }
 
-/** Puts a task that has changed where lists show it: rows change in place, new ones come first. */
+/** Updates a changed task in the lists: known rows change in place, new ones come first. */
 function changed(client: QueryClient, task: Task): void {
   for (const [key] of client.getQueriesData({ queryKey: ['tasks'] })) {
     const filter = key[1] as TaskFilter
     client.setQueryData<InfiniteData<TaskPage>>(key, (data) => {
       if (data === undefined) return data
       const isThere = data.pages.some(({ tasks }) => tasks.some(({ id }) => id === task.id))
-      // All else that a filter asks for never changes, and the hub knows more words for it.
+      // The other parts of a filter never change for a task, and the hub may accept more words for them.
       const stays = maybeIn(task, filter)
       if (isThere)
         return {
@@ -46,14 +46,14 @@ function changed(client: QueryClient, task: Task): void {
 }
 
 /**
- * Follows all tasks while a page shows some: lists change in place, and a task that is open on the page, with what it has
- * kept, is read anew. After a break all of it is.
+ * Follows all tasks while a page shows some. Lists change in place; an open task and its artifacts are read again.
+ * After a break, all of them are read again.
  */
 export function useLiveTasks(): void {
   const client = useQueryClient()
   useEffect(() => {
     const again = (id?: string) => {
-      // An address may have called the task by its own name.
+      // The page's address may name the task by a name of its own.
       void client.invalidateQueries({
         queryKey: ['task'],
         predicate: ({ state }) => id === undefined || (state.data as WholeTask | undefined)?.id === id,
@@ -72,7 +72,7 @@ export function useLiveTasks(): void {
       late.take(task.id, () => changed(client, task))
       again(task.id)
     }, all)
-    // What was read before is old: nobody has followed it meanwhile. What is being read now is not.
+    // Data read earlier is outdated, since nobody followed the changes meanwhile. Reads under way are up to date.
     for (const key of ['tasks', 'task', 'task-artifacts'])
       void client.invalidateQueries({ queryKey: [key] }, { cancelRefetch: false })
     return () => {

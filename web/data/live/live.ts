@@ -9,14 +9,17 @@ interface ListReader {
   again(): void
 }
 
-/** The stream of all runs that change, of tasks and runners where they are looked at, and of the logs of some runs: one for all tabs of the browser. */
+/**
+ * Follows all runs that change, tasks and runners while they are shown, and the logs of some runs. All tabs of the
+ * browser share one stream.
+ */
 class LiveRuns {
   readonly #stream = new OneStream()
   readonly #watchers = new Set<() => void>()
   readonly #readers = new Set<Reader>()
   readonly #asking = new Set<Reader>()
   readonly #resets = new Set<() => void>()
-  /** The hub's version, as the stream told last. */
+  /** The hub's version, as last reported by the stream. */
   version: string | undefined
 
   readonly #tasks = new Set<ListReader>()
@@ -32,7 +35,7 @@ class LiveRuns {
   stop(): void {
     this.#stream.stop()
   }
-  /** After a login, for all tabs of the browser. */
+  /** Reports a login to all tabs of the browser. */
   tellSessionBack(): void {
     this.#stream.tellSessionBack()
   }
@@ -40,7 +43,7 @@ class LiveRuns {
   tellSessionEnded(): void {
     this.#stream.tellSessionEnded()
   }
-  /** Sets what is called when another tab was told so. */
+  /** Sets the function to call when another tab reports that the session has ended. */
   whenSessionEnded(call: () => void): void {
     this.#stream.whenEnded = call
   }
@@ -76,7 +79,10 @@ class LiveRuns {
     this.#watchers.add(call)
     return () => this.#watchers.delete(call)
   }
-  /** Calls with each run that changed, `asking` with those of others that ask this person; `reset` where some may have been missed. */
+  /**
+   * Calls `reader` with each run that changed, `asking` with each run of others that asks this person, and `reset`
+   * when changes may have been missed.
+   */
   read(reader: Reader, reset: () => void, asking: Reader = () => {}): () => void {
     this.#readers.add(reader)
     this.#asking.add(asking)
@@ -87,16 +93,25 @@ class LiveRuns {
       this.#resets.delete(reset)
     }
   }
-  /** Calls with each run of others that is shared with this person, as JSON, and with the id of one that is no more. */
+  /**
+   * Calls with each run of others that is shared with this person, as JSON, and with the id of each that no longer
+   * is.
+   */
   readShared(row: ListReader['row']): () => void {
     this.#shared.add(row)
     return () => this.#shared.delete(row)
   }
-  /** Calls with each task that changed, as JSON; `again` where some may have been missed. Answers how to stop. */
+  /**
+   * Calls `row` with each task that changed, as JSON, and `again` when changes may have been missed. Returns how to
+   * stop.
+   */
   followTasks(row: (json: string) => void, again: () => void): () => void {
     return this.#follow('tasks', this.#tasks, { row, again })
   }
-  /** Calls with the list of runners, and with what waits for them, as JSON, after each change; `groups`: these are to be read again. */
+  /**
+   * Calls `row` after each change, with the list of runners or of the runs that wait for them, as JSON. The kind
+   * `groups` means that the groups are to be read again. Calls `again` when changes may have been missed.
+   */
   followRunners(row: (json: string, kind: string) => void, again: () => void): () => void {
     return this.#follow('runners', this.#runners, { row, again })
   }
@@ -108,7 +123,7 @@ class LiveRuns {
       stop()
     }
   }
-  /** Events of one run, those of output without text; answers how to stop. */
+  /** Follows the events of one run; those of output have no text. Returns how to stop. */
   followRun(id: string, follower: RunFollower): () => void {
     return this.#stream.follow(id, follower)
   }

@@ -4,18 +4,21 @@ import { hubNow, setHubTime } from '../clock.ts'
 import { follow } from './event-stream.ts'
 
 export interface Connection {
-  /** `none`: the hub gives no stream of runs. */
+  /**
+   * `none`: the hub offers no stream of runs. `away`: the stream is tried again, or waits for a login if `sinceMs` is
+   * absent.
+   */
   state: 'connecting' | 'live' | 'away' | 'none'
-  /** Since when what is shown is old, by the hub's clock. Absent while it is away: it waits for a login. */
+  /** Time since which the shown data is outdated, by the hub's clock. Absent while the stream waits for a login. */
   sinceMs?: number
-  /** When it is tried again. */
+  /** Time of the next try, by the hub's clock. */
   retryMs?: number
 }
 
-/** Messages that each tab reads by itself. */
+/** Messages that each tab parses by itself. */
 const told = ['run', 'asks', 'shared', 'unshared', 'reset', 'task', 'runners', 'waits', 'groups'] as const
 
-/** A message of the stream, as each tab of the browser gets it. */
+/** A message of the stream, as each tab of the browser receives it. */
 export type Heard =
   | { kind: (typeof told)[number]; data: string }
   | { kind: 'event'; of: TopicEvent }
@@ -23,12 +26,15 @@ export type Heard =
   | { kind: 'start'; of: StreamStart }
   | { kind: 'connection'; of: Connection }
 
-/** `tasks`, `runners` or `run:ID`; the list of runs is followed always. */
+/** `tasks`, `runners` or `run:ID`; the list of runs is always followed. */
 export type TopicName = 'tasks' | 'runners' | `run:${string}`
 
 /**
- * Tabs to the one that leads, and back. `heard`: with the place from which another stream goes on. `want`: all topics that a tab
- * follows, each run with the seq that it has. `ended`: the hub does not know the session any more. `again`: it knows one.
+ * Messages between the leading tab and the others.
+ * - `heard`: a message of the stream, with the id after which another tab's stream resumes.
+ * - `want`: all topics that a tab follows, each run with the last seq that the tab has.
+ * - `ended`: the hub does not know the session any more.
+ * - `again`: there is a session again.
  */
 type Said =
   | { say: 'heard'; heard: Heard; last: string | undefined }
@@ -40,11 +46,11 @@ const LISTS: readonly string[] = ['tasks', 'runners']
 
 const withSeq = (topic: string, seq: number) => (LISTS.includes(topic) ? topic : `${topic}@${seq}`)
 
-/** The connection to the hub with its topics; of a browser one tab has one. */
+/** The connection to the hub with its topics; one tab of a browser has it. */
 class Connected {
   readonly #tell: (heard: Heard) => void
   readonly #stream: ReturnType<typeof follow>
-  /** All that the stream is to follow; of a run with the last seq that came, of a list with none. */
+  /** Topics that the stream follows, with the last seq received of a run, or 0 for a list. */
   readonly #topics = new Map<string, number>()
   #id: string | undefined
   connection: Connection = { state: 'connecting' }
@@ -97,7 +103,7 @@ class Connected {
       for (const [topic, seq] of asked) this.add(topic, seq)
     }
   }
-  /** Asked for while there was no open stream to add it to. */
+  /** Topics requested while there was no open stream to add them to. */
   #asked = new Map<string, number>()
 
   #set(connection: Connection): void {
@@ -107,11 +113,11 @@ class Connected {
   has(topic: string): boolean {
     return this.#topics.has(topic)
   }
-  /** The last seq that was told of it; no end where it is not followed. */
+  /** Returns the last seq passed on of a topic, or infinity if the topic is not followed. */
   seqOf(topic: string): number {
     return this.#topics.get(topic) ?? Number.POSITIVE_INFINITY
   }
-  /** Follows a topic, a run from a seq, anew where it does already. */
+  /** Follows a topic, a run after a seq; starts again there if it is already followed. */
   add(topic: string, seq: number): void {
     const before = this.#topics.get(topic)
     this.#topics.set(topic, before === undefined ? seq : Math.min(seq, before))
@@ -121,7 +127,7 @@ class Connected {
     }
     this.#change({ add: [withSeq(topic, seq)] }).catch((error) => {
       const { status, code, message, hint } = error
-      // Without an answer, or with the stream gone, the next stream has it.
+      // If the hub did not answer or the stream is gone, the next stream includes the topic.
       if (status === 0 || status >= 500 || code === 'not_found') return
       this.#topics.delete(topic)
       this.#tell({ kind: 'topic', of: { topic, state: 'refused', error: { code, message, hint } } })
@@ -138,7 +144,7 @@ class Connected {
   #change(body: { add?: string[]; drop?: string[] }): Promise<unknown> {
     return ask('POST', `/api/events/${this.#id}`, { body })
   }
-  /** Lets go of the connection until the tab is shown, where it is hidden. */
+  /** If the tab is hidden, closes the connection until the tab is shown. */
   release(): void {
     this.#stream.release()
   }
@@ -150,9 +156,9 @@ class Connected {
   }
 }
 
-/** Followed of one run: what came, and how it is with the topic. */
+/** Follows one run: receives its events and the news about its topic. */
 export interface RunFollower {
-  /** The last seq that it has. */
+  /** The last seq that it has received. */
   seq: number
   event(of: TopicEvent['event']): void
   news(of: TopicNews): void
@@ -162,24 +168,29 @@ interface Listener {
   heard(heard: Heard): void
 }
 
-/** What a hidden tab keeps of what it hears; of more it asks anew. */
+/** Maximum number of messages that a hidden tab holds; beyond them, it asks the hub again when shown. */
 const MOST_HELD = 500
 
 /**
- * The one stream of all tabs of a browser, which has six connections for a site. One tab has it, by a lock, and tells the others;
- * when it goes, another takes the stream up where it was. Where the browser has no locks (plain HTTP from another machine) each tab has its own
- * stream, and lets go of it while it is hidden. What a hidden tab hears of runs that it follows waits until it is shown.
+ * Shares one stream among all tabs of a browser, since a browser has only six connections per site.
+ * - Leading: the tab that holds the stream's lock has the connection and passes messages on. When it closes, another
+ *   tab takes the lock and resumes the stream where it was.
+ * - Listening: every other tab receives the messages of the leading tab, and tells it which topics it wants.
+ * - Alone: where the browser has no locks (plain HTTP from another machine), each tab has a stream of its own, and
+ *   closes it while it is hidden.
+ *
+ * A hidden tab holds the messages about its lists and runs until it is shown.
  */
 export class OneStream {
   readonly #listeners = new Set<Listener>()
   readonly #followers = new Map<string, Set<RunFollower>>()
-  /** How many of this tab's parts follow a list. */
+  /** Number of this tab's parts that follow each list. */
   readonly #lists = new Map<string, number>()
-  /** The tab, as it names itself; anew with each start. */
+  /** This tab's name for itself; new with each start. */
   #tab = newKey()
-  /** Others know by its lock that the tab is there. */
+  /** Tells that this tab has the lock by which other tabs know that it exists. */
   #isKnown = false
-  /** Of the tab that leads: the topics that the tabs follow. */
+  /** Topics by tab, in the leading tab only. */
   readonly #wanted = new Map<string, readonly string[]>()
   #held: Heard[] = []
   #isBehind = false
@@ -189,7 +200,7 @@ export class OneStream {
   #last: string | undefined
   #nudge: ReturnType<typeof setInterval> | undefined
   connection: Connection = { state: 'connecting' }
-  /** Called when another tab was told that the session has ended. */
+  /** Called when another tab reports that the session has ended. */
   whenEnded: () => void = () => {}
 
   start(): void {
@@ -240,15 +251,15 @@ export class OneStream {
     removeEventListener('pageshow', this.#back)
     this.#hear({ kind: 'connection', of: { state: 'connecting' } })
   }
-  /** After a login: the other tabs have a session again, too. */
+  /** Reports after a login that the other tabs have a session again too. */
   tellSessionBack(): void {
-    // The page of the login has no stream.
+    // The login page has no stream.
     const channel = this.#channel ?? openChannel()
     channel?.postMessage({ say: 'again' } satisfies Said)
     if (channel !== this.#channel) channel?.close()
     tellSessionBack()
   }
-  /** The hub has refused this tab's session, which is that of all. */
+  /** Tells the other tabs that the hub refused the session, which all tabs share. */
   tellSessionEnded(): void {
     this.#say({ say: 'ended' })
   }
@@ -261,7 +272,7 @@ export class OneStream {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
-  /** Events of a run after the follower's seq, each once and in order. */
+  /** Follows the events of a run after the follower's seq, each once and in order. */
   follow(run: string, follower: RunFollower): () => void {
     const topic = `run:${run}`
     const followers = this.#followers.get(topic) ?? new Set()
@@ -274,7 +285,7 @@ export class OneStream {
       this.#want()
     }
   }
-  /** Has the rows of a list told to the listeners. */
+  /** Passes the rows of a list to the listeners. */
   followList(list: 'tasks' | 'runners'): () => void {
     this.#lists.set(list, (this.#lists.get(list) ?? 0) + 1)
     this.#want(list)
@@ -291,7 +302,10 @@ export class OneStream {
     const runs = [...this.#followers].map(([topic, followers]) => [topic, least(followers)] as const)
     return Object.fromEntries([...runs, ...[...this.#lists.keys()].map((list) => [list, 0] as const)])
   }
-  /** Tells whoever leads what this tab follows; `begin`: this one from its seq, whatever came already. */
+  /**
+   * Tells the leading tab what this tab follows; `begin` names the topic to start at its seq, even if it is already
+   * followed.
+   */
   #want(begin?: string): void {
     const said: Said = { say: 'want', tab: this.#tab, topics: this.#topics(), ...(begin ? { begin } : {}) }
     if (this.#connected !== undefined) this.#take(said)
@@ -325,7 +339,7 @@ export class OneStream {
     const all = new Set([...this.#wanted.values()].flat())
     for (const topic of this.#connected?.topics ?? []) if (!all.has(topic)) this.#connected!.drop(topic)
   }
-  /** A tab has its lock as long as it is there: who gets it knows that it has gone, be it by a crash. */
+  /** Waits for the lock that a tab holds as long as it exists: getting it means that the tab has closed or crashed. */
   #waitForEnd(tab: string): void {
     const signal = this.#release?.signal
     void navigator.locks
@@ -340,7 +354,7 @@ export class OneStream {
     if (said.say === 'again') tellSessionBack()
     else if (said.say === 'ended') this.whenEnded()
     else if (said.say === 'shown') {
-      // Its own connection needs room: what nobody looks at lets go at once.
+      // The shown tab needs room for its own connection: a hidden tab closes its own at once.
       if (!this.#isKnown && document.hidden) connected?.release()
     } else if (said.say === 'heard') {
       if (connected !== undefined) return
@@ -360,12 +374,12 @@ export class OneStream {
     }
   }
   #hear(heard: Heard): void {
-    // Nobody looks: runs in a list may ask somebody (the title says so), all else waits.
+    // A hidden tab only handles changes of runs, since they may ask somebody (the title says so). All else waits.
     if (document.hidden && isForLater(heard)) this.#hold(heard)
     else this.#pass(heard)
   }
   #hold(heard: Heard): void {
-    // Each is whole: of several the last counts.
+    // Each of these messages is complete: only the last of a kind counts.
     if (heard.kind === 'runners' || heard.kind === 'waits' || heard.kind === 'groups')
       this.#held = this.#held.filter(({ kind }) => kind !== heard.kind)
     if (this.#isBehind) return
@@ -405,7 +419,7 @@ export class OneStream {
         follower.event(event)
       } else if (event.seq > follower.seq) missing = true
     }
-    // Seqs have no hole: what came in between was for another tab, before this one asked.
+    // Seqs have no gaps: another tab asked for the events in between before this tab did.
     if (missing) this.#mend(topic)
   }
   #mending = new Set<string>()
@@ -421,7 +435,7 @@ export class OneStream {
     this.connection = connection
     clearInterval(this.#nudge)
     this.#nudge = undefined
-    // The tab that leads may be hidden, where timers are slow: who looks wakes it.
+    // The leading tab may be hidden, where timers are slow: a visible tab wakes it.
     if (connection.state === 'away' && this.#connected === undefined)
       this.#nudge = setInterval(() => {
         if (!document.hidden) this.#say({ say: 'now' })
@@ -446,5 +460,5 @@ const lockOf = (tab: string) => `errand-tab:${tab}`
 
 const forLater: readonly string[] = ['event', 'topic', 'task', 'runners', 'waits', 'groups']
 
-/** Of a list its rows, of a run its events: what only changes what is looked at. */
+/** Reports whether a message can wait: rows of a list and events of a run only change visible parts of the page. */
 const isForLater = ({ kind }: Heard): boolean => forLater.includes(kind)

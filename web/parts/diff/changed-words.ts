@@ -1,19 +1,22 @@
 import type { DiffLine, Hunk } from './parse-diff.ts'
 
-/** A part of a line; `changed`: the other line of the pair has it not. */
+/** A part of a line; `changed` if the other line of the pair does not have it. */
 export interface Part {
   text: string
   changed: boolean
 }
 
-/** Longer lines are not compared by words. */
+/** Maximum number of words in a line that is compared by words. */
 const MOST_WORDS = 240
-/** Of two lines of which less than this is the same, all is another. */
+/** Least share that two lines must have in common to be compared by words. */
 const LEAST_SAME = 0.3
 
 const wordsOf = (text: string): string[] => text.match(/[\p{L}\p{N}_$]+|\s+|[^\p{L}\p{N}_$\s]/gu) ?? []
 
-/** The words of two lines that the other has not. Undefined: they have too little in common, or are too long. */
+/**
+ * Returns the parts of two lines, with the words marked that the other line lacks. Returns undefined if the lines are
+ * too long or have too little in common.
+ */
 export function changedWords(before: string, after: string): [Part[], Part[]] | undefined {
   const [one, other] = [wordsOf(before), wordsOf(after)]
   if (one.length > MOST_WORDS || other.length > MOST_WORDS) return undefined
@@ -29,12 +32,15 @@ export function changedWords(before: string, after: string): [Part[], Part[]] | 
   return longest === 0 || same / longest < LEAST_SAME ? undefined : parts
 }
 
-/** How one row of words or lines becomes another with the fewest steps; it takes the product of their lengths in room. */
+/**
+ * Returns the fewest steps that turn one list of words or lines into another. It needs memory for the product of
+ * their lengths.
+ */
 export function stepsBetween(
   one: readonly string[],
   other: readonly string[],
 ): ('same' | 'removed' | 'added')[] {
-  // Length of the longest common row from each pair of places on.
+  // Length of the longest common subsequence from each pair of positions on.
   const width = other.length + 1
   const common = new Uint16Array((one.length + 1) * width)
   for (let row = one.length - 1; row >= 0; row--)
@@ -72,7 +78,7 @@ function add(parts: Part[], text: string, changed: boolean): void {
   else parts.push({ text, changed })
 }
 
-/** For each line that stands for another one: that other one. Removed lines and the added ones below them are pairs in their order. */
+/** Maps each changed line to its counterpart: removed lines and the added lines below them are paired in order. */
 export function pairsOf({ lines }: Hunk): Map<DiffLine, DiffLine> {
   const pairs = new Map<DiffLine, DiffLine>()
   for (let at = 0; at < lines.length; ) {

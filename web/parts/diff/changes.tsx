@@ -10,7 +10,7 @@ import { commented } from './drafts.ts'
 import { type FileKind, fingerprint } from './kinds-of-file.ts'
 import { type DiffFile, parseDiff } from './parse-diff.ts'
 
-/** What a view of a change shows: against the base, or a commit (from 1); and which file. */
+/** The state of a view of a change: against the base or a commit (from 1), and which file. */
 export interface Against {
   commit?: number | undefined
   file?: string | undefined
@@ -19,20 +19,20 @@ export interface Against {
 interface Props {
   /** `/api/runs/ID` or `/api/tasks/ID`. */
   of: string
-  /** By which drafts and marks are kept. */
+  /** Name under which drafts and marks are stored. */
   scope: string
-  /** Undefined: nothing was kept yet. */
+  /** Absent while no change is stored. */
   change: KeptChange | undefined
-  /** The branch that it is compared with, where it is known. */
+  /** The branch to compare with, if known. */
   base?: string | undefined
   view: Against
   show: (view: Against) => void
   send?: Send | 'later' | undefined
-  /** What is said where there is no change. */
+  /** Shown if there is no change. */
   none: string
 }
 
-/** The files of a kept change: read once, as what is kept never changes. */
+/** Returns the files of a stored change; reads them once, since a stored change never changes. */
 export function useChange(of: string, change: KeptChange | undefined, commit?: number) {
   const { data, error } = useQuery({
     queryKey: ['change', of, change?.run, change?.files, commit],
@@ -46,7 +46,7 @@ export function useChange(of: string, change: KeptChange | undefined, commit?: n
   return { files, cutAt: data?.cutAt, error }
 }
 
-/** The kinds of files and the decisions of rules, as the hub's list of a change has them. */
+/** Returns the kinds of files and the decisions of the rules, from the hub's list of a change. */
 export function useJudged(change: KeptChange | undefined) {
   const { data } = useQuery({
     queryKey: ['judged', change?.run, change?.files],
@@ -61,7 +61,7 @@ export function useJudged(change: KeptChange | undefined) {
 const roomOf = (of: string) =>
   of.startsWith('/api/tasks/') ? 'task' : of.endsWith('/workspace') ? 'sessions' : 'runs'
 
-/** The change of a run or task, with what it can be compared with. */
+/** Shows the change of a run or task, with a choice of what to compare it with. */
 export function Changes({ of, scope, change, base, view, show, send, none }: Props) {
   const { files, cutAt, error } = useChange(of, change, view.commit)
   const judged = useJudged(change)
@@ -189,16 +189,16 @@ function Choice({ chosen, choose, children }: { chosen: boolean; choose: () => v
 
 interface RunChangesProps {
   run: string
-  /** Changes whenever the run may have kept something new, such as the seq of its last event. */
+  /** Changes whenever the run may have stored something new, such as the seq of its last event. */
   version?: number | string | undefined
   view?: Against | undefined
   show?: ((view: Against) => void) | undefined
   send?: Send | 'later' | undefined
-  /** In the place of words, where nothing was kept. */
+  /** Shown instead of a message if nothing is stored. */
   otherwise?: ReactNode
 }
 
-/** The change that a run has kept last, for a panel beside it. Where the place keeps no view in its address, it is kept here. */
+/** Shows a run's last stored change in a panel. Holds the view itself if the caller does not keep it in the address. */
 export function RunChanges({ run, version, view, show, send, otherwise }: RunChangesProps) {
   const of = `/api/runs/${encodeURIComponent(run)}`
   const { data } = useQuery({

@@ -9,26 +9,26 @@ import { type FileKind, fingerprint, foldedWhy, kindNames, kindOfPath } from './
 import type { DiffFile } from './parse-diff.ts'
 import { Shown } from './shown-text.tsx'
 
-/** Where comments on lines go. */
+/** The recipient of comments on lines. */
 export interface Send {
-  /** Who is sent them, such as `codex`. */
+  /** Name of the recipient, such as `codex`. */
   to: string
-  /** Sends them as one prompt; the key stays the same until it was answered. */
+  /** Sends the comments as one prompt; the key stays the same until the hub has answered. */
   act: (prompt: string, key: string) => Promise<unknown>
-  /** Why they cannot be sent now. */
+  /** The reason why they cannot be sent now. */
   why?: string | undefined
 }
 
 interface Props {
   files: readonly DiffFile[]
-  /** The run or task: drafts and marks are kept by it. */
+  /** The run or task under whose name drafts and marks are stored. */
   scope: string
-  /** The path of the file that is shown; without one it is the first. */
+  /** The path of the file to show; without it, the first file is shown. */
   chosen: string | undefined
   choose: (path: string) => void
-  /** The kinds of files as the hub's own list of the change has them, by path. */
+  /** The kinds of files by path, from the hub's own list of the change. */
   kinds?: ReadonlyMap<string, FileKind> | undefined
-  /** `later`: comments are written, and go with something that is sent elsewhere on the page. */
+  /** Sends the comments; `later` if they go with a prompt sent from elsewhere on the page. */
   send?: Send | 'later' | undefined
 }
 
@@ -40,7 +40,7 @@ function Counts({ added, removed }: { added: number; removed: number }) {
   )
 }
 
-/** The lines that all files have more and less. */
+/** Shows the numbers of lines that all files gain and lose. */
 export function DiffCounts({ files }: { files: readonly DiffFile[] }) {
   return (
     <Counts
@@ -50,7 +50,7 @@ export function DiffCounts({ files }: { files: readonly DiffFile[] }) {
   )
 }
 
-/** A path whose folders are weaker than its name; a long one loses its middle, never its name. */
+/** Shows a path with its folders fainter than its name; a long one loses its middle, never its name. */
 function Path({ path }: { path: string }) {
   const cut = path.lastIndexOf('/') + 1
   return (
@@ -67,12 +67,15 @@ function Path({ path }: { path: string }) {
 
 const changeWords = { added: 'new', removed: 'removed', renamed: 'moved', copied: 'copied', changed: '' }
 
-/** So many files are listed at first, and more each time that is asked for. */
+/** Number of files listed at first, and of further files per request. */
 const MOST_FILES = 150
 
 const order: FileKind[] = ['code', 'ci', 'hook', 'owners', 'test', 'made']
 
-/** Files that were changed, and the lines of the chosen one. Comments on lines are drafts until they are sent together. */
+/**
+ * Lists changed files and shows the lines of the chosen one. Comments on lines are drafts until they are sent
+ * together.
+ */
 export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
   const { drafts, put, drop } = useDrafts(scope)
   const { seen, toggle } = useSeen(scope)
@@ -102,7 +105,7 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
     if (file === undefined || !isLetter(event)) return
     const step = { n: 1, p: -1 }[key]
     if (key === 'v') toggleSeen()
-    // Elsewhere on the page it begins a new run.
+    // Elsewhere on the page, `n` starts a new run.
     else if (step !== undefined && place.current?.contains(target as Node)) {
       const next = sorted[sorted.indexOf(file) + step]
       if (next !== undefined) choose(next.path)
@@ -242,7 +245,7 @@ export function DiffView({ files, scope, chosen, choose, kinds, send }: Props) {
   )
 }
 
-/** The lines, or why they are folded or none. */
+/** Shows the lines, or why they are folded or missing. */
 function Lines({
   file,
   drafts,

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useState } from 'react'
 import { isOfKept, keep, kept } from '../../data/kept.ts'
 
-/** A comment on a line that is not sent yet. Its `line` is that of the file before the change for a removed line. */
+/** A comment on a line that is not sent yet. For a removed line, `line` is its number before the change. */
 export interface Draft {
   path: string
   side: 'before' | 'after'
@@ -21,10 +21,10 @@ const listOf = <T>(name: string): T[] => {
 const keepList = (name: string, list: readonly unknown[]): void =>
   keep(name, list.length === 0 ? undefined : list)
 
-/** Told on the window when drafts were changed: another part of the page, or another tab, shows them too. */
+/** Event on the window when drafts have changed, so that other parts of the page show them too. */
 const CHANGED = 'errand-drafts'
 
-/** The drafts of a run or task, which survive a reload. One line has one. */
+/** Returns the drafts of a run or task, which survive a reload. Each line has at most one. */
 export function useDrafts(scope: string) {
   const key = `comments.${scope}`
   const [drafts, setDrafts] = useState(() => listOf<Draft>(key))
@@ -42,7 +42,7 @@ export function useDrafts(scope: string) {
   }, [key])
   const set = useCallback(
     (change: (before: Draft[]) => Draft[]) => {
-      // As they are kept now: another tab may have written one.
+      // Start from the stored drafts: another tab may have written one.
       const next = change(listOf<Draft>(key))
       keepList(key, next)
       setDrafts(next)
@@ -52,13 +52,13 @@ export function useDrafts(scope: string) {
   )
   return {
     drafts,
-    /** In the place of one on the same line; without text there is none. */
+    /** Replaces the draft on the same line; a draft without text removes it. */
     put: (draft: Draft) =>
       set((before) => {
         const others = before.filter((one) => !isAt(one, draft))
         return draft.text.trim() === '' ? others : [...others, draft]
       }),
-    /** Those that were written anew meanwhile stay. */
+    /** Removes sent drafts; those rewritten meanwhile stay. */
     drop: (gone: readonly Draft[]) =>
       set((before) =>
         before.filter((one) => !gone.some((other) => isAt(one, other) && one.text === other.text)),
@@ -68,7 +68,10 @@ export function useDrafts(scope: string) {
 
 const MOST_SEEN = 500
 
-/** Which files of a change a person has seen, by what was changed in them: another change of a file is not seen. */
+/**
+ * Returns which files of a change a person has seen. Each is known by the content of its change: a different change
+ * of the file is unseen.
+ */
 export function useSeen(scope: string) {
   const key = `seen.${scope}`
   const [seen, setSeen] = useState(() => new Set(listOf<string>(key)))
@@ -81,13 +84,13 @@ export function useSeen(scope: string) {
   return { seen, toggle }
 }
 
-/** The change as it was when the last comment was written: its files, each by what was changed in it. */
+/** Stores the change as of the last comment: a fingerprint of each file's change. */
 export function keepCommented(scope: string, prints: readonly string[]): void {
   keepList(`commented.${scope}`, prints.slice(0, MOST_SEEN))
 }
 export const commented = (scope: string): ReadonlySet<string> => new Set(listOf<string>(`commented.${scope}`))
 
-/** Comments as one prompt: of each its file, line and the line itself, in the order of files and lines. */
+/** Joins comments into one prompt: each with its file, line number and line, ordered by file and line. */
 export function promptOf(drafts: readonly Draft[]): string {
   const sorted = [...drafts].sort((a, b) => (a.path === b.path ? a.line - b.line : a.path < b.path ? -1 : 1))
   const said = sorted.map(({ path, side, line, quote, text }) => {

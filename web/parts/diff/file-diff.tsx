@@ -8,7 +8,7 @@ import { Shown } from './shown-text.tsx'
 const ROW = 19
 const AROUND = 20
 const MOST_CHARACTERS = 2000
-/** Of a comment that was not measured yet. */
+/** Assumed height in pixels of a comment that was not measured yet. */
 const BLOCK = 120
 
 type Row = { head: string } | { line: DiffLine; hunk: Hunk }
@@ -16,7 +16,7 @@ type Row = { head: string } | { line: DiffLine; hunk: Hunk }
 interface Props {
   file: DiffFile
   drafts: readonly Draft[]
-  /** Absent: lines take no comments. */
+  /** Absent if lines take no comments. */
   put: ((draft: Draft) => void) | undefined
 }
 
@@ -28,7 +28,7 @@ const placeOf = (path: string, { kind, before, after, text }: DiffLine): Omit<Dr
     ? { path, side: 'before', line: before!, quote: text }
     : { path, side: 'after', line: after!, quote: text }
 
-/** The lines of one file's change: only those in view are in the page. */
+/** Shows the lines of one file's change; only those in view are in the page. */
 export function FileDiff({ file, drafts, put }: Props) {
   const box = useRef<HTMLDivElement>(null)
   const [view, setView] = useState({ top: 0, height: 600, width: 600 })
@@ -177,7 +177,7 @@ const tones = {
 const pairs = new WeakMap<Hunk, Map<DiffLine, DiffLine>>()
 const words = new WeakMap<DiffLine, Part[] | undefined>()
 
-/** The line in parts, where it stands for another one. */
+/** Returns the parts of a line that has a counterpart. */
 function partsOf(line: DiffLine, hunk: Hunk): Part[] | undefined {
   if (line.kind === 'same') return undefined
   if (words.has(line)) return words.get(line)
@@ -307,7 +307,7 @@ interface CommentProps {
   put: (draft: Draft) => void
 }
 
-/** A comment that is written, or kept as a draft. */
+/** Shows a comment that is being written, or is stored as a draft. */
 function Comment({ place, draft, writing, write, put }: CommentProps) {
   const [text, setText] = useState(draft?.text ?? '')
   const field = useRef<HTMLTextAreaElement>(null)
@@ -323,7 +323,7 @@ function Comment({ place, draft, writing, write, put }: CommentProps) {
     if (writing && text.trim() !== '') put({ ...place, text })
   }
   useEffect(() => {
-    // A reload, or a logout, finds it as a draft.
+    // After a reload or a logout, the text is there as a draft.
     const left = () => leave.current()
     addEventListener('pagehide', left)
     return () => removeEventListener('pagehide', left)

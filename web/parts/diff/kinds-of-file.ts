@@ -1,6 +1,6 @@
 import type { DiffFile } from './parse-diff.ts'
 
-/** A group of files in a list of changes; all but `code` stand apart. */
+/** A group of files in a list of changes; all but `code` are listed apart. */
 export type FileKind = 'code' | 'test' | 'ci' | 'hook' | 'owners' | 'made'
 
 export const kindNames: Record<FileKind, string> = {
@@ -29,13 +29,13 @@ const kinds: [FileKind, RegExp][] = [
   ],
 ]
 
-/** What a path is, where the hub's own list of the change does not say it. */
+/** Derives the kind of a file from its path, if the hub's own list of the change does not give it. */
 export const kindOfPath = (path: string): FileKind => kinds.find(([, fits]) => fits.test(path))?.[0] ?? 'code'
 
-/** So many lines of a file are shown at once; more are folded until they are asked for. */
+/** Maximum number of lines of a file to show at once; a longer file is folded until the person opens it. */
 export const LONG_FILE = 3000
 
-/** Why a file is folded at first; undefined: it is shown. */
+/** Returns why a file is folded at first, or undefined if it is shown. */
 export function foldedWhy({ path, added, removed, hunks }: DiffFile): string | undefined {
   const kind = kindOfPath(path)
   const lines = hunks.reduce((sum, hunk) => sum + hunk.lines.length, 0)
@@ -44,7 +44,7 @@ export function foldedWhy({ path, added, removed, hunks }: DiffFile): string | u
   return undefined
 }
 
-/** A figure for the content of a file's change: another change of it is not seen yet. */
+/** Returns a fingerprint of a file's change: a different change of the file counts as unseen. */
 export function fingerprint(file: DiffFile): string {
   let sum = 0x811c9dc5
   const add = (text: string) => {

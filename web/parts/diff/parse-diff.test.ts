@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { type DiffFile, parseDiff } from './parse-diff.ts'
 
-/** What git itself writes of a change from some files to others. */
+/** Returns the diff that git itself writes between two sets of files. */
 function diffOf(
   t: { after(call: () => void): void },
   before: Record<string, string>,

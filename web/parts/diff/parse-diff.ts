@@ -1,4 +1,7 @@
-/** A line of a hunk. `before` and `after` are its numbers in the two files; `unended`: no line break follows it there. */
+/**
+ * A line of a hunk. `before` and `after` are its numbers in the two files; `unended` if no line break follows it
+ * there.
+ */
 export interface DiffLine {
   kind: 'same' | 'added' | 'removed'
   text: string
@@ -8,18 +11,18 @@ export interface DiffLine {
 }
 
 export interface Hunk {
-  /** Such as `@@ -1,3 +1,4 @@ function f`. */
+  /** The hunk's head, such as `@@ -1,3 +1,4 @@ function f`. */
   head: string
   lines: DiffLine[]
 }
 
 export interface DiffFile {
-  /** As it is called now; of one that was removed, before. */
+  /** The file's present path; for a removed file, the former one. */
   path: string
-  /** Of one that was renamed or copied. */
+  /** The former path of a renamed or copied file. */
   oldPath?: string
   change: 'added' | 'removed' | 'changed' | 'renamed' | 'copied'
-  /** Where the mode has changed, such as `100644 → 100755`. */
+  /** The change of mode, such as `100644 → 100755`, if there is one. */
   mode?: string
   isBinary: boolean
   hunks: Hunk[]
@@ -29,7 +32,7 @@ export interface DiffFile {
 
 const escapes: Record<string, number> = { a: 7, b: 8, t: 9, n: 10, v: 11, f: 12, r: 13, '"': 34, '\\': 92 }
 
-/** Undoes how git writes names with unusual bytes: in quotes, with octal escapes of their UTF-8. */
+/** Decodes names that git writes in quotes, with octal escapes for the bytes of their UTF-8. */
 function unquoted(name: string): string {
   if (!name.startsWith('"') || !name.endsWith('"') || name.length < 2) return name
   const bytes: number[] = []
@@ -43,14 +46,14 @@ function unquoted(name: string): string {
   return new TextDecoder().decode(new Uint8Array(bytes))
 }
 
-/** `a/x` as `x`; `/dev/null` is none. */
+/** Returns `a/x` as `x`, and undefined for `/dev/null`. */
 function plainPath(given: string): string | undefined {
-  // A tab ends a name that has spaces in it.
+  // A tab ends a name that contains spaces.
   const name = unquoted(given.replace(/\t$/, ''))
   return name === '/dev/null' ? undefined : name.replace(/^[ab]\//, '')
 }
 
-/** The name in `a/x b/x`, where both are the same; git says others in lines of their own. */
+/** Returns the name in `a/x b/x` if both are the same; git gives differing names in lines of their own. */
 function pathOfHead(rest: string): string {
   const quoted = /^("(?:[^"\\]|\\.)*") ("(?:[^"\\]|\\.)*"|.*)$/.exec(rest)
   if (quoted !== null) return plainPath(quoted[2]!) ?? ''
@@ -61,8 +64,8 @@ function pathOfHead(rest: string): string {
 const HUNK = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@/
 
 /**
- * The files of what `git diff` or `git format-patch` wrote, in its order. Lines of a hunk are counted by its head, so that no
- * content passes for a head. A text that is cut off gives what is there.
+ * Parses the output of `git diff` or `git format-patch` into files, in its order. A hunk's head says how many lines
+ * follow, so that no content passes for a head. A text that was cut gives the files it contains.
  */
 export function parseDiff(text: string): DiffFile[] {
   const files: DiffFile[] = []
@@ -102,7 +105,7 @@ export function parseDiff(text: string): DiffFile[] {
     else if (line.startsWith('Binary files ')) file.isBinary = true
     else if (line === 'GIT binary patch') {
       file.isBinary = true
-      // Its lines are letters and digits, up to the next head.
+      // The patch consists of letters and digits, up to the next head.
       const next = text.indexOf('\ndiff --git ', at)
       at = next === -1 ? text.length : next + 1
     }
@@ -115,7 +118,7 @@ function lineEnd(text: string, from: number): number {
   return end === -1 ? text.length : end
 }
 
-/** Reads a hunk into its file; answers where it ends. Undefined: it is none. */
+/** Reads a hunk into its file and returns where it ends, or undefined if it is not a hunk. */
 function readHunk(text: string, from: number, file: DiffFile): number | undefined {
   let end = lineEnd(text, from)
   const head = text.slice(from, end)
@@ -136,7 +139,7 @@ function readHunk(text: string, from: number, file: DiffFile): number | undefine
       continue
     }
     if (leftBefore <= 0 && leftAfter <= 0) break
-    // Git leaves the blank of an empty line out where it is told to.
+    // Git may be configured to omit the blank before an empty line.
     const content = text.slice(at + 1, end)
     if (mark === '+') {
       lines.push({ kind: 'added', text: content, after: after++ })

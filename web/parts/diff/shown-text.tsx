@@ -1,10 +1,10 @@
 import type { ReactNode } from 'react'
 
-/** Characters that turn a text round, or are not seen: they are named. */
+/** Characters that change the writing direction or are invisible: they are shown by name. */
 const UNSEEN =
   /([\u0000-\u0008\u000b-\u001f\u007f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff])/u
 
-/** A text of a repository, in which nothing is hidden. */
+/** Shows a text of a repository with nothing hidden in it. */
 export function Shown({ text }: { text: string }): ReactNode {
   if (!UNSEEN.test(text)) return text
   return text.split(UNSEEN).map((part, index) =>

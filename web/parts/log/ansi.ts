@@ -1,20 +1,20 @@
-/** A stretch of a line in one look: classes of `log.css`. */
+/** A part of a line in one style, with classes of `log.css`. */
 export interface Piece {
   text: string
   classes: string
-  /** Part of what is searched for. */
+  /** The part matches the search. */
   isHit?: boolean
-  /** An address in the text that may be followed. */
+  /** A web address in the text that may become a link. */
   href?: string
 }
 
-// Control sequences (CSI), texts to the terminal (OSC …, ended by BEL or ST), and two-character ones.
+// Control sequences (CSI), strings for the terminal (OSC …, ended by BEL or ST), and two-character sequences.
 const CODES = /\x1b(?:\[([0-?]*)[ -/]*([@-~])|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])/g
 const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g
 const BIDI = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 const LINKS = /https?:\/\/[\w\-.~:/?#[\]@!$&()*+,;=%]*[\w\-~/#=&%]/g
 
-/** Text without what moves a terminal's cursor; marks that turn writing around are shown as their numbers. */
+/** Removes control characters from a text, and shows marks that change the writing direction as their code points. */
 function shownText(text: string): string {
   return text
     .replace(CONTROLS, '')
@@ -23,7 +23,7 @@ function shownText(text: string): string {
 
 type Range = readonly [number, number]
 
-/** Where the state of a line begins that stays: after a carriage return it begins anew, as a progress bar does. */
+/** Returns where the final state of a line begins: a carriage return starts the line again, as progress bars do. */
 function lastState(line: string): number {
   if (!line.includes('\r')) return 0
   let end = line.length
@@ -36,8 +36,9 @@ function lastState(line: string): number {
 }
 
 /**
- * A line of a log as pieces to show. Of the control codes only colours and weights (SGR) count; all else is dropped, as are
- * the states before the last carriage return. `hits`: what is marked, in UTF-16 units of the line without its codes.
+ * Splits a line of a log into pieces to show. Only the control codes for colours and weights (SGR) count. All others
+ * are dropped, as is everything before the last carriage return. `hits` are the ranges to mark, in UTF-16 units of
+ * the line without its codes.
  */
 export function piecesOf(line: string, hits: readonly Range[] = []): Piece[] {
   const begin = lastState(line)
@@ -49,7 +50,7 @@ export function piecesOf(line: string, hits: readonly Range[] = []): Piece[] {
   let isInverse = false
   const look = new Set<string>()
   let at = begin
-  // How far the text without codes has come: what is marked is told in it.
+  // Position in the text without codes, to which the hits refer.
   let bare = begin === 0 ? 0 : line.slice(0, begin).replace(CODES, '').length
   const push = (text: string) => {
     const [front, behind] = isInverse ? [back === 'grey' ? undefined : back, colour ?? 'ink'] : [colour, back]
@@ -100,7 +101,9 @@ export function piecesOf(line: string, hits: readonly Range[] = []): Piece[] {
   return pieces.flatMap(withLinks)
 }
 
-/** Of 256 colours the first sixteen are in the theme, the last are greys, those between a cube. */
+/**
+ * Maps one of 256 colours to the theme: the first sixteen are in the theme, the last are greys, the rest form a cube.
+ */
 function among256(value: number): number | undefined {
   if (value < 16) return value < 8 ? 30 + value : 82 + value
   if (value > 231) return undefined
@@ -108,7 +111,7 @@ function among256(value: number): number | undefined {
   return hueOf([at / 36, (at / 6) % 6, at % 6].map((one) => (one < 1 ? 0 : 55 + 40 * Math.floor(one))))
 }
 
-/** The colour of the theme that is nearest to one of all; undefined: a grey, which follows the text's. */
+/** Returns the theme's colour nearest to an RGB colour, or undefined for a grey, which gets the text's colour. */
 function hueOf(rgb: readonly number[]): number | undefined {
   const [least, most] = [Math.min(...rgb), Math.max(...rgb)]
   if (rgb.length < 3 || !(most - least >= 64)) return undefined
@@ -116,10 +119,10 @@ function hueOf(rgb: readonly number[]): number | undefined {
   return 30 + red! + 2 * green! + 4 * blue!
 }
 
-/** Black and white would be gone in one of the themes. */
+/** Replaces a black or white background by grey, since it would be invisible in one of the themes. */
 const backOf = (code: number): number | 'grey' => ([30, 37, 90, 97].includes(code) ? 'grey' : code)
 
-/** A text that begins at `from`, cut where hits begin and end. */
+/** Splits a text that begins at `from` where hits begin and end. */
 function split(text: string, from: number, hits: readonly Range[]): [string, boolean][] {
   const parts: [string, boolean][] = []
   let at = 0
@@ -147,7 +150,7 @@ function withLinks(piece: Piece): Piece[] {
   return parts
 }
 
-/** A line as plain text. */
+/** Returns a line as plain text. */
 export const plainText = (line: string): string =>
   piecesOf(line)
     .map(({ text }) => text)

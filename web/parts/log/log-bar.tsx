@@ -27,7 +27,7 @@ interface Props {
   find: Find
   setFind: (find: Find) => void
   search: LogSearch | undefined
-  /** Which of the found lines is shown, from 0. */
+  /** Index of the shown hit, from 0. */
   current: number | undefined
   step: (by: 1 | -1) => void
   input: Ref<HTMLInputElement>
@@ -47,7 +47,7 @@ const CopyAsCli = lazy(() => import('../copy-as-cli.tsx'))
 const icon = { size: 15, strokeWidth: 1.75, 'aria-hidden': true } as const
 const figure = (value: number) => value.toLocaleString('en')
 
-/** A setting of the person's, kept by this browser. */
+/** Returns a setting of the person, stored in this browser, and the function that changes it. */
 export function useKept(name: string, other: () => boolean): [boolean, (on: boolean) => void] {
   const [on, set] = useState(() => {
     const kept = localStorage.getItem(`errand.log.${name}`)
@@ -60,7 +60,7 @@ export function useKept(name: string, other: () => boolean): [boolean, (on: bool
   return [on, keep]
 }
 
-/** Whether the log fills the window, and the screen where the browser lets it; Escape ends both. */
+/** Reports whether the log fills the window, and the screen if the browser allows it; Escape ends both. */
 export function useFullScreen(): [boolean, (on: boolean) => void] {
   const [full, setFull] = useState(false)
   useEffect(() => {
@@ -77,7 +77,8 @@ export function useFullScreen(): [boolean, (on: boolean) => void] {
       event.preventDefault()
       setFull(false)
     }
-    // The browser takes Escape for itself there. The end of an earlier one may be told of only now.
+    // In full screen the browser handles Escape itself. The event may also be a late one, from an earlier full
+    // screen.
     const changed = () => {
       if (entered && document.fullscreenElement === null) setFull(false)
     }
@@ -86,7 +87,7 @@ export function useFullScreen(): [boolean, (on: boolean) => void] {
     return () => {
       removeEventListener('keydown', pressed)
       document.removeEventListener('fullscreenchange', changed)
-      // Left before it was there, it would come after all.
+      // Waits for full screen to begin before ending it: otherwise it would begin after all.
       const leave = () => (entered && document.fullscreenElement ? document.exitFullscreen() : undefined)
       void entering?.then(leave).catch(() => undefined)
     }
@@ -94,7 +95,7 @@ export function useFullScreen(): [boolean, (on: boolean) => void] {
   return [full, setFull]
 }
 
-/** The line above a log: search over all of it, how it is shown, and its bytes as they are. */
+/** The bar above a log: search over the whole log, ways to show it, and its raw bytes. */
 export function LogBar({ find, setFind, search, current, step, input, leave, ...props }: Props) {
   const { run, attempt, lines, wrap, setWrap, times, setTimes, full, setFull, stream, setStream } = props
   const isBad = search?.failure !== undefined
@@ -189,7 +190,7 @@ export function LogBar({ find, setFind, search, current, step, input, leave, ...
         <IconButton label="Wrap long lines (w)" pressed={wrap} onClick={() => setWrap(!wrap)}>
           <WrapText {...icon} />
         </IconButton>
-        {/* On a phone a step has the whole window already. */}
+        {/* On a phone a step has the whole window anyway. */}
         <span className="contents max-sm:hidden">
           <IconButton
             label={full ? 'Leave full screen (z)' : 'Full screen (z)'}
@@ -243,7 +244,7 @@ function IconButton(props: {
   label: string
   pressed?: boolean
   disabled?: boolean
-  /** On a phone there is no room for it. */
+  /** Hidden on a phone, where there is no room for it. */
   away?: boolean
   onClick: () => void
   children: ReactNode

@@ -21,13 +21,13 @@ test('the last frame with text stays until lines of another are here', () => {
     for (const number of numbers) here.add(number)
   }
   const [first, second, third] = [at(1), at(3000), at(6000)]
-  // There is nothing else to show.
+  // There is no other frame to show.
   assert.equal(frames.choose(first, isHere), first)
   load(first)
   assert.equal(frames.choose(first, isHere), first)
   assert.equal(frames.choose(second, isHere), first)
   assert.equal(frames.wanted, second.numbers)
-  // A view that goes on waits for what was asked for, and shows it on its way.
+  // A view that keeps moving waits for the frame requested first, and then shows it.
   assert.equal(frames.choose(third, isHere), first)
   assert.equal(frames.wanted, second.numbers)
   load(second)
@@ -35,7 +35,7 @@ test('the last frame with text stays until lines of another are here', () => {
   assert.equal(frames.wanted, third.numbers)
   load(third)
   assert.equal(frames.choose(third, isHere), third)
-  // What is here is shown at once.
+  // A frame whose lines are here is shown at once.
   assert.equal(frames.choose(first, isHere), first)
   assert.equal(frames.wanted, first.numbers)
 })

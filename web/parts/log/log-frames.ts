@@ -1,9 +1,9 @@
 import type { RowPlaces } from './row-places.ts'
 
-/** Rows that are there beyond the edges of what is seen. */
+/** Number of rows rendered beyond each edge of the view. */
 const BEYOND = 8
 
-/** Rows as they stand in the view of a log. */
+/** Rows at their places in the view of a log. */
 export interface Frame {
   /** The lines in view, and some beyond its edges. */
   numbers: readonly number[]
@@ -12,7 +12,7 @@ export interface Frame {
   offset: number
 }
 
-/** The frame of a log of `total` lines whose view begins `top` pixels below its first line. */
+/** Returns the frame of a log of `total` lines whose view begins `top` pixels below its first line. */
 export function frameOf(places: RowPlaces, total: number, top: number, height: number): Frame {
   const numbers: number[] = []
   const inView: number[] = []
@@ -36,14 +36,15 @@ export function frameOf(places: RowPlaces, total: number, top: number, height: n
 }
 
 /**
- * Chooses which frame of a log is shown, so that its view is never without text: the last one stays until lines of another are
- * here. One that is waited for is shown before those that come after it, or a view that moves on and on would wait for ever.
+ * Chooses which frame of a log is shown, so that the view is never without text: the last frame stays until the lines
+ * of another one are here. The frame requested first is shown before later ones, since otherwise a view that keeps
+ * moving would wait forever.
  */
 export class Frames {
   #shown: Frame | undefined
   #next: Frame | undefined
 
-  /** Takes the frame of where the log stands now, and answers the one to show. */
+  /** Takes the frame for the log's current position and returns the one to show. */
   choose(frame: Frame, isHere: (number: number) => boolean): Frame {
     const isLoaded = ({ inView }: Frame) => inView.filter(isHere).length * 2 >= inView.length
     if (this.#shown === undefined || isLoaded(frame)) {
@@ -57,7 +58,7 @@ export class Frames {
     return this.#shown
   }
 
-  /** The lines that are to be fetched. */
+  /** The lines to fetch. */
   get wanted(): readonly number[] {
     return (this.#next ?? this.#shown)?.numbers ?? []
   }

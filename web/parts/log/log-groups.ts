@@ -1,19 +1,19 @@
-/** Lines that fold: the line that names them, to the last that belongs to them. */
+/** Lines that fold: from the line that names the group to the last line in it. */
 export interface Group {
   from: number
   to: number
   title: string
-  /** The line that says that it is over, which is not shown. */
+  /** The last line is the mark that ends the group; it is not shown. */
   isClosed: boolean
 }
 
-/** Finds the lines that begin or end a group, as GitHub's and Azure's runners write them; a regular expression. */
+/** A regular expression for the lines that begin or end a group, as GitHub's and Azure's runners write them. */
 export const GROUP_MARKS = '^(::group::|##\\[group\\]|::endgroup::|##\\[endgroup\\])'
 const mark = new RegExp(GROUP_MARKS)
 
 export const isGroupMark = (text: string): boolean => mark.test(text)
 
-/** The groups of a log of `total` lines by their marks, in order; as in those runners, none is within another. */
+/** Returns the groups of a log of `total` lines by their marks, in order. As in those runners, groups do not nest. */
 export function groupsOf(marks: readonly { number: number; text: string }[], total: number): Group[] {
   const groups: Group[] = []
   let open: Group | undefined
@@ -31,7 +31,9 @@ export function groupsOf(marks: readonly { number: number; text: string }[], tot
   return groups
 }
 
-/** The stretches of lines that are out of view: all of a folded group but its first line, of an open one its end mark. */
+/**
+ * Returns the stretches of lines to hide: all of a folded group but its first line, and the end mark of an open one.
+ */
 export function hiddenLines(
   groups: readonly Group[],
   isFolded: (group: Group) => boolean,

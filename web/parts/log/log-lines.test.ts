@@ -3,7 +3,7 @@ import test from 'node:test'
 import type { Lines } from '../../../src/contract/run-api.ts'
 import type { RunFeed } from '../../data/run-feed.ts'
 
-/** Stands in for the feed of a run whose events have reported so many bytes of output. */
+/** Replaces the feed of a run whose events have reported so many bytes of output. */
 function feedOf(bytes: number): RunFeed {
   const chunks = [{ stream: 'stdout', offset: 0, length: bytes }]
   return { chunks: () => chunks, watch: () => () => {} } as unknown as RunFeed
@@ -22,7 +22,7 @@ const answer = (texts: readonly string[]): Lines => ({
   ended: false,
 })
 
-/** Lets what has been promised come, without the clock. */
+/** Waits until pending promises have settled, without the clock. */
 const settle = async () => {
   for (let at = 0; at < 20; at++) await new Promise((resolve) => setImmediate(resolve))
 }

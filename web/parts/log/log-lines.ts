@@ -3,16 +3,16 @@ import { ApiError, ask } from '../../data/api.ts'
 import type { RunFeed } from '../../data/run-feed.ts'
 import { isGroupMark } from './log-groups.ts'
 
-/** Lines that are fetched at once, and how many such blocks are kept. */
+/** Number of lines fetched at once, and number of such blocks held. */
 const BLOCK = 200
 const MOST_BLOCKS = 100
-/** Of a longer line only so many bytes come at first, and so many when all of it is asked for. */
+/** Number of bytes of a line that come at first, and number when the whole line is requested. */
 const CUT_BYTES = 2048
 const MOST_BYTES = 1024 * 1024
 const REFRESH_MS = 100
-/** Milliseconds until the next request after one that got no answer, or no news of bytes that events have reported. */
+/** Milliseconds until the next request after one that got no answer, or none of the bytes that events have reported. */
 const AGAIN_MS = 2_000
-/** The wait for news doubles up to this many milliseconds. */
+/** Maximum of the wait for reported bytes, in milliseconds; the wait doubles up to it. */
 const MOST_NEWS_MS = 30_000
 
 const blockOf = (number: number) => Math.floor((number - 1) / BLOCK)
@@ -20,20 +20,23 @@ const blockOf = (number: number) => Math.floor((number - 1) / BLOCK)
 export const linesPath = (run: string, attempt: number) =>
   `/api/runs/${encodeURIComponent(run)}/attempts/${attempt}/lines`
 
-/** The lines of one attempt's log: its end first, others when they are looked at, and new ones as they come. */
+/**
+ * Holds the lines of one attempt's log: it fetches the end first, other lines when they come into view, and new lines
+ * as they arrive.
+ */
 export class LogLines {
   total = 0
-  /** Something has been answered. */
+  /** The hub has answered at least once. */
   isKnown = false
   ended = false
   lastStderr: { from: number; to: number } | undefined
-  /** How much of a long log the hub has counted. */
+  /** Progress of the hub in counting a long log. */
   behind: Lines['behind']
   missing = 0
   failure: unknown
   version = 0
   #bytes = 0
-  /** The last line that is here and begins or ends a group. */
+  /** The last fetched line that begins or ends a group. */
   lastMark = 0
   #wanted: readonly number[] = []
   #fetching = false
@@ -43,9 +46,9 @@ export class LogLines {
   #newsMs = AGAIN_MS
   readonly #blocks = new Map<number, Line[]>()
   readonly #open = new Map<number, Line>()
-  /** Lines that may have grown since they came: their texts stay until they come once more. */
+  /** Lines that may have grown since they were fetched; their old text stays until they are fetched again. */
   readonly #stale = new Set<number>()
-  /** Blocks that the hub had nothing of. */
+  /** Blocks of which the hub had no lines. */
   readonly #absent = new Set<number>()
   readonly #whole = new Map<number, Line>()
   readonly #stop = new AbortController()
@@ -63,7 +66,7 @@ export class LogLines {
     void this.#refresh()
   }
 
-  /** A line where it is here; those that are not come once they are wanted. */
+  /** Returns a line that has been fetched. Others are fetched once they are wanted. */
   line(number: number): Line | undefined {
     return (
       this.#whole.get(number) ??
@@ -72,23 +75,23 @@ export class LogLines {
     )
   }
 
-  /** Whether nothing more of a line is to be waited for. */
+  /** Reports whether a line has been fetched, or whether the hub has no text for it. */
   isHere = (number: number): boolean => this.line(number) !== undefined || this.#absent.has(blockOf(number))
 
-  /** Says which lines are in view: they are fetched, and then those that a scroll brings next. */
+  /** Takes the lines in view: fetches them, and then the lines that a scroll would bring next. */
   want(numbers: readonly number[]): void {
     const [first = 1, last = 0] = [numbers[0], numbers.at(-1)]
     this.#wanted = [...numbers, last + BLOCK / 2, Math.max(1, first - BLOCK / 2)]
     void this.#fetch()
   }
 
-  /** Whether the attempt runs as its run tells: when it no longer does, what is left is fetched. */
+  /** Takes whether the run reports the attempt as running. When it no longer does, the rest is fetched. */
   setRunning(running: boolean): void {
     this.#running = running
     void this.#refresh()
   }
 
-  /** Fetches all of a line, up to a MiB. */
+  /** Fetches the whole of a line, up to 1 MiB. */
   async showWhole(number: number): Promise<void> {
     const query = { from: number, to: number, cut: MOST_BYTES }
     const { lines } = await this.#ask(query)
@@ -96,7 +99,7 @@ export class LogLines {
     this.#changed()
   }
 
-  /** After a failure. */
+  /** Tries again after a failure. */
   again(): void {
     void this.#refresh()
     void this.#fetch()
@@ -127,7 +130,7 @@ export class LogLines {
     return told > this.#bytes || (!this.#running && !this.ended)
   }
 
-  /** Fetches what has come since; one request at a time. */
+  /** Fetches new lines; one request at a time. */
   async #refresh(): Promise<void> {
     if (this.#refreshing) return
     this.#refreshing = true
@@ -153,17 +156,20 @@ export class LogLines {
     }
   }
 
-  /** The end of what is new, however much that is: what is in view of a log that is followed comes with its length. */
+  /**
+   * Asks for the end of the new lines, however many there are: the visible end of a followed log arrives together
+   * with the log's length.
+   */
   #after = () => ({ from: Math.min(this.total + 1, ...this.#open.keys()), tail: BLOCK, cut: CUT_BYTES })
 
-  /** Fetches what is in view, block by block. */
+  /** Fetches the lines in view, block by block. */
   async #fetch(): Promise<void> {
     if (this.#fetching) return
     this.#fetching = true
     try {
       for (let from = this.#firstMissing(); from !== undefined && !this.#stop.signal.aborted; ) {
         const { lines } = await this.#ask({ from, limit: BLOCK, cut: CUT_BYTES })
-        // The log may be longer by now: its length comes with the lines at its end.
+        // The log may be longer by now; its length comes with the lines at its end.
         for (const line of lines) if (line.number <= this.total) this.#put(line)
         const next = this.#firstMissing()
         if (next === from) this.#absent.add(blockOf(from))
@@ -215,7 +221,7 @@ export class LogLines {
   #put(line: Line): void {
     const name = blockOf(line.number)
     const block = this.#blocks.get(name) ?? []
-    // The latest is dropped last.
+    // Move the block to the end: the least recently written one is dropped first.
     this.#blocks.delete(name)
     this.#blocks.set(name, block)
     block[(line.number - 1) % BLOCK] = line
@@ -242,7 +248,7 @@ export class LogLines {
   #failed(error: unknown): void {
     if (this.#stop.signal.aborted) return
     this.failure = error
-    // Nothing more may come of a log that waits, and with it no news that would ask again.
+    // The log of a waiting attempt may get no more output, and so no event that would trigger the next request.
     if (!(error instanceof ApiError) || error.status === 0) this.#askLater(AGAIN_MS)
     this.#changed()
   }

@@ -5,7 +5,7 @@ import { piecesOf, plainText } from './ansi.ts'
 
 const sizes = ['bytes', 'KB', 'MB', 'GB'] as const
 
-/** An amount of bytes for a person: `1.2 MB`. */
+/** Formats a number of bytes for people: `1.2 MB`. */
 export function sizeText(bytes: number): string {
   let value = bytes
   let unit = 0
@@ -15,9 +15,9 @@ export function sizeText(bytes: number): string {
 
 interface Props {
   number: number
-  /** Absent: it is being fetched. */
+  /** Absent while the line is being fetched. */
   line: Line | undefined
-  /** Parts of it that are searched for. */
+  /** The ranges of the line that match the search. */
   hits: readonly (readonly [number, number])[] | undefined
   isCurrent: boolean
   isMarked: boolean
@@ -25,14 +25,14 @@ interface Props {
   times: boolean
   link: (number: number, extend: boolean) => void
   showWhole: (number: number) => void
-  /** The lines that it names, of a group that folds. */
+  /** Title of the group that begins with this line and folds. */
   group?: string | undefined
   size?: number | undefined
   isFolded?: boolean | undefined
   fold: (number: number) => void
 }
 
-/** One line of a log: its number, which links to it, and its text; standard error has a red edge. */
+/** Shows a line of a log: its number, which links to it, and its text. Lines of standard error have a red edge. */
 export const LogRow = memo(function LogRow({
   number,
   line,
@@ -103,7 +103,7 @@ export const LogRow = memo(function LogRow({
   )
 })
 
-/** Stands before a line whose place is not known. */
+/** Marks a line whose place in the order is not known. */
 const Unordered = () => (
   <span
     role="img"
@@ -116,7 +116,7 @@ const Unordered = () => (
 )
 
 function Text({ line, hits = [], isCurrent }: Pick<Props, 'hits' | 'isCurrent'> & { line: Line }) {
-  // Of a line whose beginning is left out nobody knows where the hits are.
+  // If the beginning of a line is left out, the places of its hits are unknown.
   const pieces = piecesOf(line.text, line.left_out === undefined ? hits : [])
   return pieces.map(({ text, classes, isHit, href }, at) => {
     if (isHit)

@@ -3,16 +3,16 @@ import { ask } from '../../data/api.ts'
 import { linesPath } from './log-lines.ts'
 import type { Stream } from './log-streams.ts'
 
-/** Lines that are found at most. */
+/** Maximum number of lines to find. */
 const MOST_HITS = 10_000
 
 type Ranges = readonly (readonly [number, number])[]
 
-/** A search over the whole of one log, at the hub: what is found comes in parts, in the order of the lines. */
+/** Searches the whole of one log at the hub. Hits come in parts, in the order of the lines. */
 export class LogSearch {
-  /** The numbers of the lines with something in them, growing. */
+  /** The numbers of the lines with hits; the list grows. */
   readonly numbers: number[] = []
-  /** All is searched that there was. */
+  /** Every line that existed has been searched. */
   isExact = false
   failure: unknown
   version = 0
@@ -22,7 +22,7 @@ export class LogSearch {
   readonly #path: string
   readonly #q: string
   readonly #re: boolean
-  /** Hits in others are left out. */
+  /** Only hits in this stream count. */
   readonly #stream: Stream | undefined
   #cursor = 1
   #wanted = 0
@@ -35,7 +35,7 @@ export class LogSearch {
     this.#re = re
   }
 
-  /** Searches what is there and was not searched; `total`: so many lines there are. */
+  /** Searches the lines that were not searched yet, up to `total`. */
   async grow(total: number): Promise<void> {
     this.#wanted = total
     if (this.#busy || this.#cursor > total || this.numbers.length >= MOST_HITS) return
@@ -50,7 +50,7 @@ export class LogSearch {
           if (!this.#found.has(number)) this.numbers.push(number)
           this.#found.set(number, { ranges, text })
         }
-        // The last line may have gone on when more has come.
+        // The last line may have grown since more output came.
         this.#cursor = found.next ?? Math.max(1, found.total)
         const isMore = found.next !== undefined || found.total < this.#wanted
         cursor = isMore && this.numbers.length < MOST_HITS ? this.#cursor : undefined
@@ -67,12 +67,12 @@ export class LogSearch {
     }
   }
 
-  /** What is found in a line, in UTF-16 units of its text without codes. */
+  /** Returns the hits in a line, in UTF-16 units of its text without codes. */
   ranges(number: number): Ranges | undefined {
     return this.#found.get(number)?.ranges
   }
 
-  /** The lines that were found, with their first 1,000 characters without codes. */
+  /** The lines with hits, each with its first 1,000 characters without codes. */
   get lines(): { number: number; text: string }[] {
     return [...this.#found].map(([number, { text }]) => ({ number, text }))
   }

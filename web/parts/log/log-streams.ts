@@ -6,10 +6,10 @@ import { restOf, type Stretch } from './stretches.ts'
 
 export type Stream = 'stdout' | 'stderr'
 
-/** Which lines of one log are on stderr, as far as they are known; grows with the log. */
+/** Knows which lines of one log are on stderr, as far as they have been fetched; grows with the log. */
 class StderrLines {
   readonly stretches: Stretch[] = []
-  /** So many lines are looked at. */
+  /** Number of lines looked at. */
   total = 0
   version = 0
   #wanted = 0
@@ -26,7 +26,7 @@ class StderrLines {
     if (this.#busy) return
     this.#busy = true
     try {
-      // More may be wanted meanwhile; a hub that knows no more is asked again with the next line.
+      // More lines may be wanted meanwhile. A hub that knows no more lines is asked again when the next one comes.
       for (let before = -1; this.total < this.#wanted && this.total > before; ) {
         before = this.total
         const query = { stream: 'stderr', from: before + 1, limit: 1000 }
@@ -41,7 +41,7 @@ class StderrLines {
         for (const watcher of this.#watchers) watcher()
       }
     } catch {
-      // The log says itself that its hub is away, and asks again as it grows.
+      // The log itself reports that the hub is away, and growing triggers another request.
     } finally {
       this.#busy = false
     }
@@ -55,7 +55,10 @@ class StderrLines {
   }
 }
 
-/** The stretches of lines that are not of the one stream that is looked at; of new lines those that are not known yet count as such. */
+/**
+ * Returns the stretches of lines outside the chosen stream. New lines whose stream is not known yet count as outside
+ * it.
+ */
 export function useOtherStream(
   run: string,
   attempt: number,
@@ -71,7 +74,7 @@ export function useOtherStream(
   const version = useSyncExternalStore(known?.watch ?? (() => () => {}), () => known?.version ?? 0)
   // biome-ignore lint/correctness/useExhaustiveDependencies: the stretches grow within
   return useMemo(() => {
-    // Until the first answer the log stays as it was, and so does its place.
+    // Until the first answer, the log and its scroll position stay unchanged.
     if (known === undefined || known.total === 0) return []
     if (stream === 'stderr') return restOf(known.stretches, total)
     const unknown: Stretch[] = known.total < total ? [[known.total + 1, total]] : []

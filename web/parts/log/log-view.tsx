@@ -23,7 +23,7 @@ import { joined } from './stretches.ts'
 
 const ROW = 20
 const EDGE = 12
-/** Browsers let an element be no higher than some million pixels: a longer log is scrolled by a scale. */
+/** Browsers limit an element's height to some million pixels: a longer log scrolls by a scale. */
 const MOST_PX = 8_000_000
 const TYPING_MS = 250
 
@@ -32,31 +32,33 @@ interface Props {
   attempt: number
   feed: RunFeed
   running: boolean
-  /** The attempt has failed: its last words on standard error come first. */
+  /** The attempt has failed: the view starts at its last output on standard error. */
   failed?: boolean
   /** The fragment that names its lines, such as `step:build@host`. */
   name: string
-  /** Lines that a link has named. */
+  /** The lines that a link names. */
   marked?: readonly [number, number] | undefined
-  /** Told of a click on a line's number. */
+  /** Called when a person clicks a line's number. */
   link?: (from: number, to: number) => void
-  /** The search that the address has, and told of another one. */
+  /** The search from the address, and a function that changes it. */
   find?: Find
   setFind?: (find: Find) => void
-  /** The one stream whose lines are shown. */
+  /** The only stream whose lines are shown, if any. */
   stream?: Stream | undefined
   setStream?: (stream: Stream | undefined) => void
 }
 
 const figure = (value: number) => value.toLocaleString('en')
 
-/** One attempt's log: only the lines in view are in the page; it follows the end until one scrolls away from it. */
+/**
+ * Shows one attempt's log. Only the lines in view are in the page; it follows the end until the person scrolls away.
+ */
 export function LogView({ run, attempt, feed, running, failed, name, marked, link, ...given }: Props) {
   const source = useMemo(() => new LogLines(run, attempt, feed), [run, attempt, feed])
   useEffect(() => () => source.stop(), [source])
   useEffect(() => source.setRunning(running), [source, running])
   useSyncExternalStore(source.watch, () => source.version)
-  // As this render saw them: by the time its effects run there may be more.
+  // Values of this render: when its effects run, there may be more lines.
   const { total, isKnown, behind, lastStderr } = source
   const box = useRef<HTMLDivElement>(null)
   const input = useRef<HTMLInputElement>(null)
@@ -70,10 +72,10 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const [find, setFind] = useState<Find>(given.find ?? { q: '', re: false })
   const [sought, setSought] = useState<Find>(find)
   const [hit, setHit] = useState<number>()
-  /** The line of that hit. */
+  /** The line of the current hit. */
   const [at, setAt] = useState<number>()
   const placed = useRef(false)
-  // Groups fold by themselves once they are over; what a person has done with one goes before that.
+  // A group folds by itself once it has ended, unless the person has folded or opened it.
   const marks = useMemo(() => new LogSearch(run, attempt, { q: GROUP_MARKS, re: true }), [run, attempt])
   useEffect(() => () => marks.stop(), [marks])
   useSyncExternalStore(marks.watch, () => marks.version)
@@ -85,7 +87,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const [folds, setFolds] = useState<ReadonlyMap<number, boolean>>(new Map())
   // biome-ignore lint/correctness/useExhaustiveDependencies: the marks grow within
   const groups = useMemo(() => groupsOf(marks.lines, total), [marks, marks.version, total])
-  // What the log was opened for stays in view.
+  // The line that the log was opened for stays in view.
   const looked = [marked?.[0], failed ? source.lastStderr?.from : undefined, at]
   const isFolded = ({ from, to, isClosed }: Group) =>
     folds.get(from) ?? (isClosed && !looked.some((line) => line !== undefined && line > from && line <= to))
@@ -106,14 +108,14 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     },
     [byLine, hidden],
   )
-  // Heights are those of one width and one way to show.
+  // Heights are valid for one width and one way of showing lines.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a row's height follows from them
   const places = useMemo(() => new RowPlaces(ROW, hidden), [hidden, wrap, wrap && view.width, wrap && times])
   const placesBefore = useRef(places)
   const [, measured] = useState(0)
-  /** The line at the top, and how far it is out of view: it stays where it is when heights change. */
+  /** The line at the top, and how far it is scrolled out of view: it keeps its place when heights change. */
   const anchor = useRef({ line: 1, px: 0 })
-  /** A line to go to once its group is open. */
+  /** The line to go to once its group is open. */
   const goal = useRef<number>(undefined)
   const scrolledTo = useRef({ top: 0, height: 0, size: '' })
   const scaleBefore = useRef(1)
@@ -146,7 +148,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     setFollowing(false)
     const around = groups.find(({ from, to }) => line > from && line <= to)
     if (around !== undefined && isFolded(around)) {
-      // It opens first; the row is gone to once it is there.
+      // The group opens first; the view goes to the row once it exists.
       goal.current = line
       setFolds((was) => new Map(was).set(around.from, false))
       return
@@ -156,7 +158,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     scrollTo(px)
   }
 
-  // Search: at the hub, when typing pauses; grows with the log.
+  // The hub searches when typing pauses; the search grows with the log.
   useEffect(() => {
     if (find.q === sought.q && find.re === sought.re) return
     const timer = setTimeout(() => {
@@ -184,7 +186,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     goTo(search!.numbers[index]!)
   }
   const found = search?.numbers.length ?? 0
-  // The first hit from what is in view on, once there is one.
+  // Go to the first hit at or below the top of the view, once there is one.
   // biome-ignore lint/correctness/useExhaustiveDependencies: where it is does not ask for it again
   useEffect(() => {
     if (search === undefined || hit !== undefined || found === 0) return
@@ -208,7 +210,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     return () => observer.disconnect()
   }, [])
 
-  // A wheel turns as many lines as elsewhere, though a pixel of the bar is several of them.
+  // A turn of the wheel scrolls as many lines as usual, though a pixel of the scroll bar covers several lines.
   useEffect(() => {
     const { current } = box
     if (current === null || scale === 1) return
@@ -223,7 +225,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     return () => current.removeEventListener('wheel', turn)
   }, [scale])
 
-  // Text that is being selected is not to move away.
+  // Text that a person selects must not move away.
   useEffect(() => {
     const selected = () => {
       const selection = getSelection()
@@ -244,7 +246,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   useLayoutEffect(() => {
     const { current } = box
     if (current === null || !isKnown) return
-    // Rows that are higher than one line are known once they are there.
+    // The height of a row that is higher than one line is known once it is rendered.
     let changed = placesBefore.current !== places || scaleBefore.current !== scale
     placesBefore.current = places
     scaleBefore.current = scale
@@ -276,7 +278,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     }
     if (following && changed) measured((count) => count + 1)
   })
-  // Another line of the same log is linked to.
+  // A link leads to another line of the same log.
   const [markedFrom, markedTo] = marked ?? []
   const clicked = useRef<string>(undefined)
   // biome-ignore lint/correctness/useExhaustiveDependencies: only another link moves the log
@@ -293,7 +295,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     const before = scrolledTo.current
     noteScroll(current)
     if (following) {
-      // The browser itself moves it up where the view or what is in it becomes another: then it goes to its end again.
+      // The browser itself scrolls up when the view or its content changes: then the view goes to the end again.
       const isSameView = before.size === scrolledTo.current.size && scrollHeight >= before.height
       if (isSameView && scrollTop < before.top - ROW) pause()
     } else if (scrollTop + clientHeight >= scrollHeight - 2) setFollowing(true)
@@ -318,7 +320,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
     (number: number) => void source.showWhole(number).catch(() => source.again()),
     [source],
   )
-  // Letters count wherever nobody types.
+  // Letter keys count wherever nobody types.
   useLetters((key) => {
     if (key === 'w') setWrap(!wrap)
     else if (key === 't') setTimes(!times)
@@ -329,7 +331,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   const keys = (event: React.KeyboardEvent) => {
     const { key, target } = event
     if ((event.ctrlKey || event.metaKey) && key.toLowerCase() === 'f') {
-      // A second one is the browser's.
+      // A second Ctrl+F opens the browser's own search.
       if (target === input.current) return
       event.preventDefault()
       input.current?.focus()
@@ -423,7 +425,7 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
           }}
         >
           <div className="relative overflow-y-clip" style={{ height: shownHeight }}>
-            {/* It stays in view however far a scroll has gone: the rows of its place take the place of those before. */}
+            {/* Stays in view however far a scroll goes: the rows of the new place replace the earlier ones. */}
             <div className="sticky top-0 h-0">
               <div
                 ref={rows}
@@ -473,11 +475,11 @@ export function LogView({ run, attempt, feed, running, failed, name, marked, lin
   )
 }
 
-/** Rows whose texts stand below each other, whatever their numbers. */
+/** Makes the texts of all rows line up, whatever their line numbers. */
 const numbersStyle = (total: number, top: number) =>
   ({ top, '--digits': String(total).length }) as CSSProperties
 
-/** Where in the log the hits are, beside the scroll bar: one background, however many there are. */
+/** Marks the places of the hits beside the scroll bar, as one background however many there are. */
 function Marks({ numbers, total }: { numbers: readonly number[]; total: number }) {
   const parts = new Set(numbers.map((number) => Math.floor(((number - 1) / Math.max(1, total)) * 250)))
   const stops = [...parts]

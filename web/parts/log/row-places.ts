@@ -1,16 +1,19 @@
 const BLOCK = 256
 
-/** Where rows stand that are one height but for some, and those out of view: each line's place in pixels from the top. */
+/**
+ * Computes each line's place in pixels from the top, for rows of one height with some exceptions and some hidden
+ * lines.
+ */
 export class RowPlaces {
   readonly #rowPx: number
   readonly #heights = new Map<number, number>()
-  /** What the rows of each block have beyond the common height, and the sums of that before each block. */
+  /** Extra height of each block's rows beyond the common height, and the sums of it before each block. */
   readonly #more: number[] = []
   #sums: number[] = []
-  /** Lines out of view, with how many such there are before each stretch. */
+  /** Stretches of hidden lines, each with the number of hidden lines before it. */
   readonly #hidden: { from: number; to: number; before: number }[] = []
 
-  /** `hidden`: the first and the last line of each stretch that is out of view, in order. */
+  /** `hidden` has the first and the last line of each hidden stretch, in order. */
   constructor(rowPx: number, hidden: readonly (readonly [number, number])[] = []) {
     this.#rowPx = rowPx
     let before = 0
@@ -20,19 +23,19 @@ export class RowPlaces {
     }
   }
 
-  /** The last line of the stretch out of view in which a line is; undefined: it is in view. */
+  /** Returns the last line of the hidden stretch that contains a line, or undefined if the line is not hidden. */
   hiddenUntil(number: number): number | undefined {
     const stretch = this.#stretch(number + 1)
     return stretch !== undefined && number <= stretch.to ? stretch.to : undefined
   }
 
-  /** How many of the first `total` lines are in view. */
+  /** Returns how many of the first `total` lines are not hidden. */
   count(total: number): number {
     const last = this.#hidden.at(-1)
     return last === undefined ? total : total - last.before - (last.to - last.from + 1)
   }
 
-  /** The last stretch that begins before a line. */
+  /** Returns the last stretch that begins before a line. */
   #stretch(number: number) {
     let low = -1
     let high = this.#hidden.length - 1
@@ -44,7 +47,7 @@ export class RowPlaces {
     return this.#hidden[low]
   }
 
-  /** Answers whether the height is another than before. */
+  /** Sets the height of a line's row and reports whether it has changed. */
   set(number: number, px: number): boolean {
     const before = this.#heights.get(number) ?? this.#rowPx
     if (before === px) return false
@@ -57,7 +60,7 @@ export class RowPlaces {
     return true
   }
 
-  /** How far from the top a line begins; that of the line after the last is the height of all. */
+  /** Returns how far from the top a line begins; for the line after the last, that is the height of the whole log. */
   top(number: number): number {
     const block = Math.floor((number - 1) / BLOCK)
     const stretch = this.#stretch(number)
@@ -70,7 +73,7 @@ export class RowPlaces {
     return px
   }
 
-  /** The line that stands at a place, of `total`. */
+  /** Returns the line at a place, out of `total` lines. */
   at(px: number, total: number): number {
     let low = 1
     let high = Math.max(1, total)

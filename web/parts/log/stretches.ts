@@ -1,7 +1,7 @@
-/** The first and the last of lines that follow each other. */
+/** The first and the last of consecutive lines. */
 export type Stretch = [from: number, to: number]
 
-/** Lines `1` to `total` that are in none of these stretches, which are in order and apart. */
+/** Returns the lines from 1 to `total` outside these stretches, which are in order and do not touch. */
 export function restOf(stretches: readonly Readonly<Stretch>[], total: number): Stretch[] {
   const rest: Stretch[] = []
   let next = 1
@@ -13,7 +13,10 @@ export function restOf(stretches: readonly Readonly<Stretch>[], total: number): 
   return rest
 }
 
-/** Lines that are in one of the stretches or in one of the others, both in order; as stretches in order and apart. */
+/**
+ * Returns the lines in either list of stretches. Both lists are in order, and so is the result, whose stretches do
+ * not touch.
+ */
 export function joined(some: readonly Readonly<Stretch>[], others: readonly Readonly<Stretch>[]): Stretch[] {
   if (some.length === 0 || others.length === 0) return [...some, ...others].map(([from, to]) => [from, to])
   const all: Stretch[] = []

@@ -1,19 +1,19 @@
 import { useEffect, useMemo, useRef, useState } from 'react'
 
-/** Rows that stand in the page at once. */
+/** Maximum number of rows in the page at once. */
 export const MOST_ROWS = 300
 
-/** How rows of a list are identified and grouped. */
+/** Describes how rows of a list are identified and grouped. */
 export interface Grouping<Row> {
   id: (row: Row) => string
   group: (row: Row) => string
   /** Groups that come before all others, in this order. */
   first: readonly string[]
-  /** The rows are in an order of their own, other than by their creation. */
+  /** The rows have an order of their own, other than by creation. */
   isSorted?: boolean
 }
 
-/** The places of rows that stay: the group of each, and what is newer than all of them. */
+/** The places of held rows: the group of each row, and the creation time of the newest. */
 export interface Places {
   newest: string
   groups: Map<string, string>
@@ -27,8 +27,8 @@ export const newestOf = (rows: readonly Dated[]): string =>
   rows.reduce((newest, { created_at }) => (created_at > newest ? created_at : newest), '')
 
 /**
- * Rows in groups, each once, the newest first. Those that `places` has stand in their group there, which it takes over of the others;
- * with `held` what is newer than `places` waits.
+ * Groups rows, each once, newest first. A row in `places` stays in its group there; groups of other rows are added to
+ * `places`. If `held`, rows newer than `places` wait and are only counted.
  */
 export function groupRows<Row extends Dated>(
   rows: readonly Row[],
@@ -36,7 +36,7 @@ export function groupRows<Row extends Dated>(
   held: boolean,
   { id, group, first, isSorted }: Grouping<Row>,
 ): { groups: Map<string, Row[]>; waiting: number } {
-  // A row that ends between two pages may be in both.
+  // A row that ends between two requests may be on both pages.
   const once = [...new Map(rows.map((row) => [id(row), row])).entries()]
   if (!isSorted)
     once.sort(([a, { created_at: from }], [b, { created_at: to }]) =>
@@ -62,7 +62,7 @@ export function groupRows<Row extends Dated>(
   return { groups, waiting }
 }
 
-/** Rows in groups. While they are held, as by a pointer, each stays where it was, and what is newer waits. */
+/** Groups rows. While they are held, for example by a pointer, each row stays where it was and newer ones wait. */
 export function useRowGroups<Row extends Dated>(
   rows: readonly Row[],
   held: boolean,
@@ -79,7 +79,7 @@ export function useRowGroups<Row extends Dated>(
   }, [rows, held, scope, isSorted])
 }
 
-/** The rows of the groups from the one with this number on, as many as stand in the page at once. */
+/** Returns the rows to have in the page, from the row with this number on, in their groups. */
 export function windowOf<Row>(groups: ReadonlyMap<string, Row[]>, from: number): [string, Row[]][] {
   let at = 0
   return [...groups].flatMap(([name, rows]) => {
@@ -89,7 +89,10 @@ export function windowOf<Row>(groups: ReadonlyMap<string, Row[]>, from: number):
   })
 }
 
-/** Which part of the page has the pointer, by its `data-holds`; what stands below one that goes is told by the browser's `pointerover` alone. */
+/**
+ * Reports which part of the page has the pointer, by its `data-holds`. Only `pointerover` tells what is under the
+ * pointer once an element has gone.
+ */
 export function useHovered<Part extends string>() {
   const [hovered, setHovered] = useState<Part>()
   useEffect(() => {

@@ -1,18 +1,18 @@
 import { useEffect, useRef, useState } from 'react'
 import { type Grouping, MOST_ROWS, useHovered, useRowGroups, windowOf } from './row-groups.ts'
 
-/** Rows that one press moves by. */
+/** Number of rows that one press moves by. */
 const STEP = 100
 
 interface Pages {
   hasNextPage: boolean
   isFetchingNextPage: boolean
   fetchNextPage: () => Promise<unknown>
-  /** How many rows are loaded. */
+  /** Number of loaded rows. */
   loaded: number
 }
 
-/** The rows of a list that stand in the page; `scope`: another one begins at its top. */
+/** Returns the rows of a list that are in the page; a new `scope` starts at the top. */
 export function useRowWindow<Row>(groups: ReadonlyMap<string, Row[]>, scope: string, pages: Pages) {
   const [from, setFrom] = useState(0)
   // biome-ignore lint/correctness/useExhaustiveDependencies: another list begins at its top
@@ -37,8 +37,9 @@ export function useRowWindow<Row>(groups: ReadonlyMap<string, Row[]>, scope: str
 type RowWindow = ReturnType<typeof useRowWindow>
 
 /**
- * A list in groups on a page of its own, a window of its rows at once. `main` and `list` are for what scrolls and for what has the rows:
- * while these have the pointer or the focus, or are scrolled, each row stays in its group, and new ones wait for `showNew`.
+ * Manages a grouped list on a page of its own, with a window of rows. `main` is for the element that scrolls, `list`
+ * for the one with the rows. While these have the pointer or the focus, or are scrolled, each row stays in its group,
+ * and new rows wait for `showNew`.
  */
 export function useRowList<Row extends { created_at: string }>(
   rows: readonly Row[],
@@ -78,7 +79,7 @@ export function useRowList<Row extends { created_at: string }>(
   }
 }
 
-/** The button over a list that shows the rows that wait. */
+/** The button above a list that shows the waiting rows. */
 export function NewRows({ words, show }: { words: readonly string[]; show: () => void }) {
   if (words.length === 0) return null
   return (
@@ -90,11 +91,11 @@ export function NewRows({ words, show }: { words: readonly string[]; show: () =>
   )
 }
 
-/** Words of such a button: `3 new runs`. */
+/** Returns the label of that button: `3 new runs`. */
 export const newWords = (count: number, one: string): string[] =>
   count === 0 ? [] : [`${count} new ${one}${count === 1 ? '' : 's'}`]
 
-/** The button above the rows that leads back to those before them. */
+/** The button above the rows that shows newer ones. */
 export function Newer({ of, what }: { of: RowWindow; what: string }) {
   if (!of.hasNewer) return null
   return (
@@ -106,7 +107,7 @@ export function Newer({ of, what }: { of: RowWindow; what: string }) {
   )
 }
 
-/** The button below the rows that leads on. */
+/** The button below the rows that shows older ones. */
 export function Older({ of, what }: { of: RowWindow; what: string }) {
   if (!of.hasOlder) return null
   return (

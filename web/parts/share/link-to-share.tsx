@@ -1,7 +1,10 @@
 import { useEffect, useState } from 'react'
 import { copyText } from '../copy-button.tsx'
 
-/** A link that is copied at once, with whether it was; it stands there whole, to be copied by hand where a browser lets no page do so. */
+/**
+ * Copies a link at once and says whether that worked. The link is shown in full, for browsers in which a person must
+ * copy it by hand.
+ */
 export function LinkToShare({ link }: { link: string }) {
   const [copied, setCopied] = useState<boolean>()
   const copy = () => void copyText(link).then(setCopied)

@@ -9,7 +9,7 @@ interface Props {
   to: Path
 }
 
-/** Says the same of what is not there and of what this person may not see, and whom to ask. */
+/** Says the same about things that do not exist and things that this person may not see, and whom to ask. */
 export default function NotYours({ what, id, to }: Props) {
   const { data } = useQuery({
     queryKey: ['tenant-admins'],

@@ -19,8 +19,8 @@ const words: Record<ShareCan, string> = { watch: 'watch', 'take-part': 'take par
 const nameOf = ({ user, role }: Pick<Share, 'user' | 'role'>) => user ?? `everyone who is ${role}`
 
 /**
- * The link to a run, who can open it, and with whom it is shared: to watch it, or to prompt and answer too. Its owner and admins change
- * that, others see it.
+ * Shows the link to a run, who can open it, and with whom it is shared: for watching, or also for prompts and
+ * answers. Only its owner and admins can change that.
  */
 export default function ShareSheet({ run, link, close }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)

@@ -9,7 +9,7 @@ interface Props {
   close: () => void
 }
 
-/** The link to a task, and who can open it. */
+/** Shows the link to a task, and who can open it. */
 export default function ShareTask({ link, owner, close }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const { data: me } = useQuery(meQuery)

@@ -16,7 +16,7 @@ interface Props {
   run: WholeRun
   chosen: Place | undefined
   choose: (place: Place) => void
-  /** Stands at its right above. */
+  /** Shown at the top right. */
   views: ReactNode
 }
 
@@ -26,12 +26,12 @@ interface View {
   scale: number
 }
 
-/** Room above the graph for the buttons that stand on it. */
+/** Space above the graph for the buttons on top of it. */
 const ABOVE = 28
 
 const worst: readonly Shown[] = ['failed', 'interrupted', 'asks', 'running', 'room', 'waiting', 'ahead']
 
-/** The steps of a run as a graph from left to right: what is travelled is solid, what is ahead is dotted. */
+/** Shows a run's steps as a graph from left to right: the way so far is solid, the way ahead dotted. */
 export default function GraphView({ run, chosen, choose, views }: Props) {
   const { data: written } = useQuery(outlineQuery(run.run_id))
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set())
@@ -63,11 +63,11 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
       y: ABOVE + middleOf(at.clientHeight - ABOVE, height, current && top(current) + HEIGHT / 2),
     })
   }
-  /** A person has moved it: it is not fitted anew by itself. */
+  /** A person has moved the graph, so it is not fitted again automatically. */
   const isMoved = useRef(false)
   const isFitted = view !== undefined
   const isLaid = written !== undefined
-  // Fitted once its edges are known, and anew where there is another room for it.
+  // Fit the graph once its edges are known, and again when its space changes.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a later size of it changes nothing
   useLayoutEffect(() => {
     if (!isFitted && isLaid) fit()
@@ -125,7 +125,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
         setView((was) => was && { ...was, x: was.x - dx, y: was.y - dy })
       }
     }
-    // React's own listener could not keep the page from scrolling.
+    // A listener of React could not keep the page from scrolling.
     at.addEventListener('wheel', wheel, { passive: false })
     return () => at.removeEventListener('wheel', wheel)
   }, [])
@@ -151,7 +151,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
     if (placed.members.length > 1) return setOpen(new Set([...open, ...placed.members]))
     choose(firstOf(byId.get(placed.id)!.step))
   }
-  /** Goes along an edge, or to a neighbour of the column. */
+  /** Moves along an edge, or to a neighbour in the column. */
   const walk = (from: Placed, key: string): Placed | undefined => {
     const nearest = (all: Placed[]) =>
       all.sort((a, b) => Math.abs(a.row - from.row) - Math.abs(b.row - from.row))[0]
@@ -288,7 +288,7 @@ export default function GraphView({ run, chosen, choose, views }: Props) {
   )
 }
 
-/** The status that a node shows: of a fold the worst. */
+/** Returns the status that a node shows; for a fold, the worst of its members. */
 function shownOf({ members, id }: Placed, byId: ReadonlyMap<string, StepNode>): Shown {
   if (members.length === 1) return byId.get(id)!.shown
   const all = members.map((one) => byId.get(one)!.shown)
@@ -354,7 +354,7 @@ function Node({ placed, node, shown, selected, roving, at, press, onKeyDown, onF
   )
 }
 
-/** The second line of a node: how it went, where, or why it did not. */
+/** Returns the second line of a node: how it went and where, or why it did not run. */
 function aboutOf({ step, shown }: StepNode): ReactNode {
   const { instances } = step
   const count = countOf(step)

@@ -1,14 +1,14 @@
-/** A node of the graph before it has its place: what comes before it, by id. */
+/** A node of the graph before it has a place, with the ids of the nodes before it. */
 export interface GraphNode {
   id: string
   needs: readonly string[]
-  /** It may stand in a fold with others: nothing of it asks for a look. */
+  /** The node may be folded with others, since nothing in it needs attention. */
   quiet: boolean
 }
 /** A node that is drawn: one step, or several that are folded into one. */
 export interface Placed {
   id: string
-  /** Ids of the steps that it stands for; the first names it. */
+  /** Ids of the steps that it represents; the first is its name. */
   members: readonly string[]
   needs: readonly string[]
   /** Column and row, from 0; rows may be halves. */
@@ -21,10 +21,10 @@ export interface Layout {
   rows: number
 }
 
-/** So many nodes are drawn one by one; of more, those that are quiet are folded. */
+/** Maximum number of nodes that are drawn one by one; in a larger graph, quiet ones are folded. */
 export const MOST_NODES = 40
 
-/** Places nodes in columns from left to right, each behind all that it needs; ids that nobody has are passed over. */
+/** Places nodes in columns from left to right, each after all nodes that it needs. Unknown ids are ignored. */
 export function layoutOf(nodes: readonly GraphNode[], open: ReadonlySet<string> = new Set()): Layout {
   const folded = nodes.length > MOST_NODES ? fold(nodes, open) : nodes.map(alone)
   return place(folded)
@@ -33,7 +33,10 @@ export function layoutOf(nodes: readonly GraphNode[], open: ReadonlySet<string> 
 type Folded = Omit<Placed, 'column' | 'row'>
 const alone = ({ id, needs }: GraphNode): Folded => ({ id, members: [id], needs })
 
-/** Folds quiet nodes that follow each other with nothing beside them, then those that stand for each other. */
+/**
+ * Folds quiet nodes that form a chain without branches, then quiet nodes that need the same nodes and are needed by
+ * the same ones.
+ */
 function fold(nodes: readonly GraphNode[], open: ReadonlySet<string>): Folded[] {
   const quiet = new Map(nodes.map((node) => [node.id, node.quiet && !open.has(node.id)]))
   const dependents = dependentsOf(nodes)
@@ -80,7 +83,7 @@ function dependentsOf(nodes: readonly Linked[]): Map<string, string[]> {
   return found
 }
 
-/** Each behind what it needs, otherwise in the given order; what stands in a circle comes last. */
+/** Sorts nodes so that each follows those that it needs, otherwise in the given order; nodes in a cycle come last. */
 function sorted<T extends Linked>(nodes: readonly T[]): T[] {
   const byId = new Map(nodes.map((node) => [node.id, node]))
   const left = new Map(nodes.map(({ id, needs }) => [id, needs.filter((need) => byId.has(need)).length]))
@@ -95,13 +98,16 @@ function sorted<T extends Linked>(nodes: readonly T[]): T[] {
   return [...ready, ...nodes.filter((node) => !seen.has(node))]
 }
 
-/** Longest way from the left gives the column; a place in a column follows the middle of what stands before and after. */
+/**
+ * Places nodes: the longest way from the left gives the column, and the middle of the neighbours before and after
+ * gives the row.
+ */
 function place(folded: readonly Folded[]): Layout {
   const column = new Map<string, number>()
   const inOrder = sorted(folded)
   for (const { id, needs } of inOrder)
     column.set(id, Math.max(-1, ...needs.map((need) => column.get(need) ?? -1)) + 1)
-  // An edge over several columns keeps a place in each that it crosses.
+  // An edge across several columns reserves a place in each column that it crosses.
   interface Cell {
     id: string
     before: string[]

@@ -2,11 +2,11 @@ import type { RunOutline } from '../../../src/contract/runs/run-parts.ts'
 import { type Shown, type Step, shownStep, type WholeRun } from '../../data/runs.ts'
 import type { GraphNode } from './layout.ts'
 
-/** A step as the graph draws it, with what the file says of it. */
+/** A step as the graph draws it, with its definition in the file. */
 export interface StepNode extends GraphNode {
   step: Step
   shown: Shown
-  /** Its condition, as written. */
+  /** The step's condition, as written. */
   when: string | undefined
 }
 
@@ -16,7 +16,9 @@ export const nodeId = ({ phase, step }: Pick<Step, 'phase' | 'step'>): string =>
 
 const calm: readonly Shown[] = ['success', 'skipped', 'ahead', 'canceled', 'queued']
 
-/** All steps of a run with their edges: as the file has them, then what undoes, then what comes at the end. */
+/**
+ * Returns all steps of a run with their edges: those of the file in order, then rollbacks, then the steps at the end.
+ */
 export function nodesOf(
   run: Pick<WholeRun, 'steps'>,
   workflow: Pick<RunOutline, 'steps' | 'finally'> | undefined,

@@ -2,15 +2,15 @@ import type { Instance, Step } from '../../data/runs.ts'
 import { shownStep } from '../../data/shown.ts'
 import type { StepNode } from '../graph/nodes.ts'
 
-/** A stretch of time of an instance, in ms since 1970; without an end it goes on. */
+/** A stretch of time of an instance, in ms since 1970; without an end it is still going on. */
 export interface Part {
   from: number
   to: number | undefined
-  /** `waits`: for a machine, or for its next try; else how that try went. */
+  /** `waits` means that it waits for a machine or for its next try; the other kinds say how a try went. */
   kind: 'waits' | 'running' | 'success' | 'failed' | 'canceled' | 'interrupted'
 }
 
-/** The tries of an instance with what it waits before, between and after them. */
+/** Returns the tries of an instance, with the waits before, between and after them. */
 export function partsOf({
   attempts,
   status,
@@ -34,10 +34,13 @@ export function partsOf({
   return parts
 }
 
-/** Of parts at the same time the first of these stands in a bar of all of them. */
+/** Precedence of simultaneous parts when a bar merges them. */
 const worst: readonly Part['kind'][] = ['failed', 'interrupted', 'running', 'success', 'canceled', 'waits']
 
-/** The parts of several instances as those of one bar: at each moment what counts most; what goes on ends at `end`. */
+/**
+ * Merges the parts of several instances into one bar, which shows at each moment the kind of highest precedence. A
+ * part that is still going on ends at `end`.
+ */
 export function mergeParts(all: readonly (readonly Part[])[], end: number): Part[] {
   const edges = all.flat().flatMap(({ from, to = end, kind }) =>
     to > from
@@ -63,7 +66,10 @@ export function mergeParts(all: readonly (readonly Part[])[], end: number): Part
   return merged
 }
 
-/** The bar of a step over time: of its instances where all are at hand, else from its start to its end. */
+/**
+ * Returns the bar of a step over time: merged from its instances if all are at hand, otherwise from its start to its
+ * end.
+ */
 export function stepParts(step: Step, isWhole: boolean, end: number): Part[] {
   if (step.started_at === undefined) return []
   const parts = step.instances.map(partsOf)
@@ -82,7 +88,10 @@ export function stepParts(step: Step, isWhole: boolean, end: number): Part[] {
   ]
 }
 
-/** Ids of the steps that say how long the main steps took: from the last to end, back by what it waited for longest. */
+/**
+ * Returns the ids of the steps that determine how long the main steps took: back from the last step to end, each time
+ * to the latest step that it waited for.
+ */
 export function criticalPath(nodes: readonly Pick<StepNode, 'id' | 'needs' | 'step'>[]): Set<string> {
   const byId = new Map(nodes.map((node) => [node.id, node]))
   type Node = (typeof nodes)[number]
@@ -102,7 +111,7 @@ export function criticalPath(nodes: readonly Pick<StepNode, 'id' | 'needs' | 'st
 
 const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400]
 
-/** Places of an axis over so many ms, at most seven, each with its word such as `10 min`. */
+/** Returns at most seven ticks for an axis of this length in ms, each with its label, such as `10 min`. */
 export function ticksOf(lengthMs: number): { ms: number; word: string }[] {
   const shorter = [10, 20, 50, 100, 200, 500]
   const step =

@@ -12,10 +12,13 @@ import { type InstanceFilter, noMatch, useFoundCounts, useInstancesOf } from '..
 import { mergeParts, type Part, partsOf } from './bars.ts'
 import type { Span } from './time-table.tsx'
 
-/** Over so many instances are folded by status; so many of what failed stand there. */
+/**
+ * More instances than the first number are folded by status; the second is the number of failed ones shown above a
+ * fold.
+ */
 const [FEW, PAGE] = [8, 10]
 
-/** The axis of time: where a stretch of it stands, and the end of what goes on. */
+/** The time axis: the place of a stretch on it, and the end of stretches that are still going on. */
 export interface Axis {
   from: number
   length: number
@@ -32,7 +35,7 @@ const colours: Record<Part['kind'], string> = {
   interrupted: 'bg-gone',
 }
 
-/** A bar for each part of an instance. */
+/** Draws a bar for each part of an instance. */
 export function Parts({ parts, shown, axis }: { parts: readonly Part[]; shown: Shown; axis: Axis }) {
   return parts.map((part, index) => {
     const isLast = index === parts.length - 1
@@ -61,7 +64,7 @@ interface RowProps {
   shown: Shown
   reason?: string | undefined
   time: string
-  /** How long it has waited, in ms. */
+  /** Time that it has waited, in ms. */
   waited?: number | undefined
   open?: boolean | undefined
   critical?: boolean
@@ -150,7 +153,7 @@ function InstanceBar({
 
 export const isFiltering = ({ text, status }: InstanceFilter): boolean => text !== '' || status !== undefined
 
-/** Whether an instance at hand has what the hub would look for. */
+/** Reports whether an instance at hand matches the filter, as the hub would decide. */
 function fits({ instance }: Place, { text, status }: InstanceFilter): boolean {
   const { host, vars, message } = instance
   const words = [host, ...Object.values(vars ?? {}), message ?? '']
@@ -161,8 +164,8 @@ function fits({ instance }: Place, { text, status }: InstanceFilter): boolean {
 }
 
 /**
- * The instances of a step over time: a few as they are, many folded by status, what failed first and open. With a filter those that it
- * leaves, all open.
+ * Shows the instances of a step over time. Few are shown one by one; many are folded by status, with failures first
+ * and open. A filter shows its matches, all open.
  */
 export function InstanceBars({ run, step, axis, filter, open }: Many) {
   const overview = useQuery({
@@ -213,7 +216,10 @@ export function InstanceBars({ run, step, axis, filter, open }: Many) {
 
 type Group = NonNullable<StepOverview['by_status']['success']>
 
-/** From the first begin to the last end of instances that are not at hand, as far as the hub's parts of the time say. */
+/**
+ * Returns the time from the first start to the last end of instances that are not at hand, as far as the hub's
+ * summary tells.
+ */
 function farParts(
   { began_at, ended = [] }: Group,
   step: Step,
@@ -233,7 +239,7 @@ interface FoldProps extends Many {
   status: Instance['status']
   shown: Shown
   count: number
-  /** So many of this status stand above it, the first of those at hand. */
+  /** Number of instances of this status listed above the fold; they are the first of those at hand. */
   skip: number
   here: readonly Place[]
   of: Group | undefined

@@ -4,13 +4,16 @@ import { shownStep, type WholeRun } from '../../data/runs.ts'
 import { statusWord } from '../../parts/status-mark.tsx'
 import { nodeId } from '../graph/nodes.ts'
 
-/** From when to when, in ms since 1970. */
+/** A start and an end, in ms since 1970. */
 export interface Span {
   from: number
   to: number
 }
 
-/** The timeline in words: of each step when it began, what it waited and took, beside the last good run. */
+/**
+ * Shows the timeline as a table: for each step when it began, how long it waited and took, and how long the last good
+ * run took.
+ */
 export function TimeTable({
   run,
   goodOf,

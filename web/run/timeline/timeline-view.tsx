@@ -16,7 +16,7 @@ import { criticalPath, stepParts, ticksOf } from './bars.ts'
 import { type Axis, InstanceBars, isFiltering, Parts, Row } from './instance-bars.tsx'
 import { type Span, TimeTable } from './time-table.tsx'
 
-/** So many steps stand there at first. */
+/** Number of steps shown at first. */
 const MOST_STEPS = 60
 
 interface Props {
@@ -27,7 +27,7 @@ interface Props {
   views: ReactNode
 }
 
-/** Steps and instances over time, with the last good run beneath and the critical path marked. */
+/** Shows steps and instances over time, with the last good run below them and the critical path marked. */
 export default function TimelineView({ run, chosen, open, views }: Props) {
   const { data: written } = useQuery(outlineQuery(run.run_id))
   const { data: good } = useLastGood(run)
@@ -129,7 +129,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
                 const isMany = count > 1
                 const hasBad = countOf(step, 'failed') > 0
                 const isFiltered = isFiltering(filter)
-                // What was folded before a filter opens with it.
+                // A filter opens what was folded before.
                 const opening = isFiltered ? `${id} ${filter.status} ${filter.text}` : id
                 const isOpen =
                   isMany && (opened.get(opening) ?? (isFiltered || hasBad || step === chosen?.step))
@@ -200,7 +200,7 @@ export default function TimelineView({ run, chosen, open, views }: Props) {
   )
 }
 
-/** Which instances the steps have below them: those with a text, and those of a status. */
+/** Filters the instances listed below the steps by text and status. */
 function Filter({ run }: Pick<Props, 'run'>) {
   const { status, set } = useInstanceFilter()
   const several = run.steps.filter((step) => countOf(step) > 1)
@@ -234,7 +234,7 @@ function Filter({ run }: Pick<Props, 'run'>) {
   )
 }
 
-/** All instances of the step that has the most to show. */
+/** Shows all instances of the step that has the most to show. */
 function WholeMap({ run, step, open }: Pick<Props, 'run' | 'open'> & { step: Step }) {
   const { data } = useQuery({
     ...overviewQuery(run.run_id, step, step.finished_at ?? run.last_seq),
