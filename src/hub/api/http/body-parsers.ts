@@ -26,7 +26,9 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   app.removeAllContentTypeParsers()
   const inTurn = takingTurns()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (request.routeOptions.config.route?.raw) return done(null, body)
+    const route = request.routeOptions.config.route
+    if (route?.raw) return done(null, body)
+    if (route?.archive) return done(notTaken(request, BYTES))
     if (body === '') return done(null, undefined)
     inTurn(request, body as string, (later) => {
       void json(request, body as string, (error, value) => {
@@ -63,21 +65,25 @@ export function readBodies(app: ApiApp, { requestMs }: Pick<ApiLimits, 'requestM
   ]
   app.addContentTypeParser(archives, (request, payload, done) => {
     if (request.routeOptions.config.route?.archive) return done(null, payload)
-    done(
-      new ErrandError(
-        'unsupported_media_type',
-        `A body of ${request.headers['content-type']} is not taken here.`,
-        {
-          hint: 'Send JSON.',
-        },
-      ),
-    )
+    done(notTaken(request, 'Send JSON.'))
   })
   const yaml = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml']
-  app.addContentTypeParser(yaml, { parseAs: 'string' }, (request, body, done) =>
-    inTurn(request, body as string, () => done(null, { yaml: body })),
-  )
+  app.addContentTypeParser(yaml, { parseAs: 'string' }, (request, body, done) => {
+    if (request.routeOptions.config.route?.archive) return done(notTaken(request, BYTES))
+    inTurn(request, body as string, () => done(null, { yaml: body }))
+  })
 }
+
+const BYTES = 'Send the bytes of the file with the content type application/octet-stream.'
+
+const notTaken = ({ headers }: FastifyRequest, hint: string): ErrandError =>
+  new ErrandError(
+    'unsupported_media_type',
+    `This address does not accept a body of ${headers['content-type']}.`,
+    {
+      hint,
+    },
+  )
 
 /** Length of a text from which reading and checking it may delay other requests noticeably. */
 const LARGE_LENGTH = 64 * 1024
