@@ -46,7 +46,9 @@ function wrongIn(file: string, markdown: string): string[] {
 }
 
 test('the pages for people are in plain English', () => {
-  const pages = globSync(['*.md', 'docs/**/*.md', 'deploy/**/*.md', 'examples/**/*.md'], { cwd: root }).toSorted()
+  const pages = globSync(['*.md', 'docs/**/*.md', 'deploy/**/*.md', 'examples/**/*.md'], {
+    cwd: root,
+  }).toSorted()
   assert.ok(pages.length > 30)
   assert.deepEqual(
     pages.flatMap((page) => wrongIn(page, readFileSync(join(root, page), 'utf8'))),
@@ -55,9 +57,7 @@ test('the pages for people are in plain English', () => {
 })
 
 test('a phrase is found with its line, and code is no prose', () => {
-  const page = 'A run.\n\n```sh\nerrand up # begin anew\n```\n\nThe run goes on. `is no JSON`\nThere is no queue. "a" is no run.\n'
-  assert.deepEqual(wrongIn('a.md', page), [
-    'a.md:8: "is no " (is not a)',
-    'a.md:7: "goes on" (continue)',
-  ])
+  const page =
+    'A run.\n\n```sh\nerrand up # begin anew\n```\n\nThe run goes on. `is no JSON`\nThere is no queue. "a" is no run.\n'
+  assert.deepEqual(wrongIn('a.md', page), ['a.md:8: "is no " (is not a)', 'a.md:7: "goes on" (continue)'])
 })

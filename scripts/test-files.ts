@@ -11,7 +11,7 @@ import {
   realpathSync,
   writeFileSync,
 } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { availableParallelism, homedir, loadavg, tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -27,6 +27,15 @@ import type { Schedule, Work } from './test-schedule.ts'
 const KEPT_CHARACTERS = 20_000
 /** Time that a process has to clean up after SIGTERM. */
 const GRACE_MS = 3000
+/** The most times longer that a file may be silent on a busy machine. */
+const MOST_PATIENCE = 4
+
+/**
+ * Returns how many times longer a file may be silent on a machine with this load (processes that run or wait for a
+ * processor): 1 up to two for each processor, then more, at most 4.
+ */
+export const patience = (load: number, processors = availableParallelism()): number =>
+  Math.min(Math.max(1, load / (2 * processors)), MOST_PATIENCE)
 /** Time that a process may take to end by itself on a busy machine, after SIGTERM or the loss of its parent. */
 const GOING_MS = 10_000
 /** Longest wait for a Docker engine to remove the containers of one file. */
@@ -151,13 +160,21 @@ async function runTestFile(
     over = true
     await endTree(tree, GRACE_MS)
   }
-  const silence = setTimeout(() => {
+  let signAtMs = performance.now()
+  const isSilent = () => {
     if (over) return
+    const leftMs = signAtMs + silenceMs * patience(loadavg()[0]!) - performance.now()
+    // A timer may fire a little early.
+    if (leftMs > 1) {
+      silence = setTimeout(isSilent, leftMs)
+      return
+    }
+    const seconds = Math.round((performance.now() - signAtMs) / 1000)
     const at = running.size === 0 ? '' : `\nIt was at: ${[...running.values()].join(', ')}`
-    const why = `It gave no sign for ${silenceMs / 1000} s, and was ended.${at}`
-    result.failures.push({ title: file, text: why })
+    result.failures.push({ title: file, text: `It gave no sign for ${seconds} s, and was ended.${at}` })
     void end()
-  }, silenceMs)
+  }
+  let silence = setTimeout(isSilent, silenceMs)
   const stopped = (): void => {
     result.stopped = true
     void end()
@@ -166,11 +183,11 @@ async function runTestFile(
 
   for (const stream of [child.stdout, child.stderr])
     stream!.setEncoding('utf8').on('data', (text) => {
-      silence.refresh()
+      signAtMs = performance.now()
       result.printed = (result.printed + text).slice(-KEPT_CHARACTERS)
     })
   createInterface(child.stdio[3] as Readable).on('line', (line) => {
-    silence.refresh()
+    signAtMs = performance.now()
     // Tests that were canceled because the file is being ended say nothing.
     if (!over) take(root, result, running, JSON.parse(line))
   })

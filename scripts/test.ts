@@ -9,7 +9,8 @@
 //   ERRAND_TEST_UNSTABLE=N          if tests of at most N files fail, these run again, each alone: a file that then
 //                                   passes is reported as unstable, and does not fail the run (default: 0)
 //   ERRAND_TEST_SILENT_SECONDS=N    a file that gives no sign for this long (no event of its tests, no output) is ended
-//                                   with everything that it has started, and has failed (default: 180)
+//                                   with everything that it has started, and has failed (default: 180; up to four times
+//                                   as long while the machine has more work than processors)
 //   ERRAND_TEST_WITHOUT=NAME,...    hides these services from tests, as on a machine without them: docker, kubernetes,
 //                                   agents, guests, sandboxes, browsers, gitea. A file finds only what it asks for.
 //   ERRAND_TEST_SECOND_PASS=1       what one pass cannot show: the files of test-surroundings.ts with colours, another zone,
