@@ -276,7 +276,7 @@ class ConnectedDocker implements DockerEngine {
   }
 }
 
-/** Waits for an event, until that time. */
+/** Reports whether there was an event; if there is none yet, it waits until the end of the query's time. */
 async function hadEvent(docker: DockerClient, query: object): Promise<boolean> {
   for await (const _ of await docker.open('GET', '/events', { query: { ...query } })) return true
   return false

@@ -126,7 +126,7 @@ export async function* containerEvents(
   }
 }
 
-/** Returns the events of a container, but not those after an end that it caused itself. */
+/** Returns the events of a container since a time, up to the first end without a signal before it. */
 export async function containerHistory(
   docker: DockerClient,
   id: string,

@@ -11,7 +11,7 @@ export interface AllowedPlace {
 
 export interface NetworkSettings {
   name: string
-  /** Who closes it: this process with iptables, or something else. */
+  /** Program that closes it: this process with iptables, or something else. */
   guard: 'iptables' | 'external'
   allow: readonly AllowedPlace[]
   /** Range of the builds' networks. */
