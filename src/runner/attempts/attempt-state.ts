@@ -6,7 +6,8 @@
  * - `stopping`: it was ordered to end. Its end leads to `measuring`.
  * - `measuring`: its leftovers are swept and its output is measured. The report of its end leads to `ended`.
  * - `ended`: its end is reported. The release leads to `released`.
- * - `left`: this process left it before its end, and a later process adopts it.
+ * - `left`: this process left it, before its end, in any of the first four states. A later process adopts it; here its
+ *   release leads to `released`.
  * - `released`: nothing of it is stored any more.
  */
 export type AttemptStateName =
