@@ -23,9 +23,13 @@ import type { RepositoryWorkspace } from './lease.ts'
 import { gitConfig, type Mirror, removeLocks } from './mirrors.ts'
 
 /**
- * Stored state of a slot. `preparing` (files are being put there) leads to `ready` (handed out to a run). `ready` leads
- * to `kept` (its run is over, and a later one may continue in it until the place is needed) or `resetting`. `kept`
- * leads back to `ready` or to `resetting`. `resetting` leads to `free`, and `free` to `preparing`.
+ * Stored state of a slot.
+ * - `preparing`: files are being put there. That leads to `ready`, a failure to `resetting`.
+ * - `ready`: it is handed out to a run, whose end leads to `kept` or `resetting`.
+ * - `kept`: its run is over, and a later one may continue in it, which leads to `ready`; another need for its place
+ *   leads to `resetting`.
+ * - `resetting`: it is made as new. That leads to `free`; a slot that cannot be reset is deleted.
+ * - `free`: nobody has it. A new lease leads to `preparing`, age or lack of space to its deletion.
  */
 export const SlotState = z.object({
   phase: z.enum(['preparing', 'ready', 'kept', 'resetting', 'free']),
