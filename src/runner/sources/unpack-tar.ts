@@ -33,7 +33,7 @@ export async function unpackTar(
   const reading = unzip
     ? pipeline(bytes, unzip, bounded, entries, { signal })
     : pipeline(bytes, bounded, entries, { signal })
-  // A written entry means nothing if the reading ends before the next step.
+  // An entry reports nothing if the reading fails before the entry is consumed; this signal does.
   const broken = new AbortController()
   const readingFailed = reading.then(
     () => undefined,
