@@ -41,7 +41,7 @@ export interface CloneOptions {
   limits?: CloneLimits
   /** File of trusted certificates, PEM; default: those of the system. */
   caFile?: string
-  /** Called with each progress line of Git: many. */
+  /** Called with each progress line of Git; there are many. */
   progress?(line: string): void
   signal?: AbortSignal
 }
