@@ -9,15 +9,15 @@ import { findBubblewrap } from './sandbox/probe.ts'
 
 export interface MachineBoxesOptions {
   env: NodeJS.ProcessEnv
-  /** Folder of what all boxes share; made where it is not there. */
+  /** Folder for state that all boxes share; created if it does not exist. */
   stateDir: string
-  /** Files and folders of the hub and the runner, which stand in no box. */
+  /** Files and folders of the hub and the runner that no box can see. */
   hidden: readonly string[]
-  /** The URL of the hub, which no box reaches whatever it is allowed; absent: there is none. */
+  /** URL of the hub, which no box can reach whatever it is allowed; absent if there is no hub. */
   hub?: string
 }
 
-/** The boxes that this machine can make, as its settings want them. Throws `invalid_argument`. */
+/** Sets up the boxes that this machine can make, according to its settings. Throws `invalid_argument`. */
 export async function machineBoxes({ env, stateDir, hidden, hub }: MachineBoxesOptions): Promise<Boxes> {
   const mounts = setting(env, 'ERRAND_SANDBOX_MOUNTS')
   const settings = {
@@ -48,7 +48,7 @@ export async function machineBoxes({ env, stateDir, hidden, hub }: MachineBoxesO
 const placeOf = ({ hostname, port, protocol }: URL): string =>
   `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`
 
-/** Who makes commits on this machine, for its user and for all; nothing where git is not there or does not know. */
+/** Reads the Git identity for commits on this machine; its fields are undefined when Git is missing or has none. */
 const gitIdentity = ({ PATH, HOME }: NodeJS.ProcessEnv): Promise<BoxesOptions['identity']> =>
   new Promise((resolve) => {
     const args = ['config', '--null', '--get-regexp', '^user\\.(name|email)$']

@@ -16,7 +16,7 @@ import { WorkspacePool } from './workspaces/workspace-pool.ts'
 const ALLOW = 'ERRAND_GIT_ALLOW'
 const DAY_MS = 24 * 3_600_000
 
-/** The repositories that this machine may use. Throws `invalid_argument` for a setting that cannot be used. */
+/** Builds the policy for the repositories this machine may use. Throws `invalid_argument` for an unusable setting. */
 export function gitPolicy(env: Env): GitPolicy {
   const sshKeyFile = setting(env, 'ERRAND_GIT_SSH_KEY')
   const caFile = setting(env, 'ERRAND_GIT_CA')
@@ -43,13 +43,16 @@ function mustBeThere(name: string, file: string | undefined): void {
 
 export interface MachineCheckouts {
   checkouts: WorkspacePool
-  /** Slots that others than runs hold. */
+  /** Returns the slots that are held by something other than a run. */
   leased(): LeasedSlots
-  /** The steps that need repositories. */
+  /** Steps that need repositories. */
   platformStep: PlatformDriversOptions['step']
 }
 
-/** The checkouts of this machine, in that folder, with the steps that make them; `slotFolders`: where those of others may be. */
+/**
+ * Opens the checkouts of this machine in `dir`, and the steps that make them. `slotFolders` says where slots outside
+ * the pool may be.
+ */
 export function machineCheckouts(
   dir: string,
   env: Env,

@@ -10,23 +10,23 @@ import { agentDrivers } from './sessions/agent-driver.ts'
 import { AgentServices, type AgentsOptions } from './sessions/agent-services.ts'
 
 export interface AttemptsOptions extends Omit<DurableAttemptsOptions, 'workspaces' | 'drivers' | 'env'> {
-  /** Folder of the runs' workspaces. */
+  /** Folder that holds the runs' workspaces. */
   workspaceDir: string
-  /** `run` (default): commands run in their run's workspace. `cwd`: in this process's folder. */
+  /** `run` (default): commands run in their run's workspace. `cwd`: they run in this process's folder. */
   workspace?: 'run' | 'cwd'
-  /** Default: this process's. */
+  /** Environment; default: this process's. */
   env?: NodeJS.ProcessEnv
-  /** The agents of this machine; absent: it carries out none. */
+  /** Agents of this machine; absent if it runs none. */
   agents?: AgentsOptions
-  /** The steps of coding tasks that this machine carries out, by action; absent: none. */
+  /** Steps of coding tasks that this machine runs, by action; absent if it runs none. */
   platformStep?: PlatformDriversOptions['step']
-  /** The checkouts of repositories that runs may have here; absent: none has one. */
+  /** Checkouts of repositories that runs may use here; absent if there are none. */
   checkouts?: RunCheckouts
-  /** Services that the bots of this machine share; absent: it carries out none. */
+  /** Services that the bots of this machine share; absent if it runs no bots. */
   bots?: BotServices
 }
 
-/** The attempts of this machine, with all that may carry them out. */
+/** Opens the attempts of this machine, with a driver for each kind that it can run. */
 export function openAttempts(options: AttemptsOptions): Attempts {
   const {
     workspaceDir,
@@ -52,7 +52,7 @@ export function openAttempts(options: AttemptsOptions): Attempts {
   return new DurableAttempts({ ...options, env, workspaces, drivers })
 }
 
-/** Loaded with the first bot. */
+/** Returns the driver for bots, which is loaded with the first bot. */
 function loadedBotDrivers(bots: BotServices): DriverKind {
   let loaded: DriverKind | undefined
   return {
@@ -66,11 +66,14 @@ function loadedBotDrivers(bots: BotServices): DriverKind {
   }
 }
 
-/** Short against the time that a service manager or container engine gives a program to stop (10 s and more). */
+/**
+ * Time limit in ms; short compared to the time a service manager or container engine gives a program to stop (10 s or
+ * more).
+ */
 const WITHIN_MS = 5_000
 const POLL_MS = 20
 
-/** Waits a little for what would end with this process: until the hub has all of it, or the time is over. */
+/** Waits up to `WITHIN_MS` for attempts that would end with this process, until the hub has all of their reports. */
 export async function inlineDone(attempts: Pick<Attempts, 'all'>, registry: ActionRegistry): Promise<void> {
   const left = () => attempts.all().some(({ spec }) => registry[spec.action]?.kind === 'inline')
   for (let waitedMs = 0; left() && waitedMs < WITHIN_MS; waitedMs += POLL_MS) await sleep(POLL_MS)

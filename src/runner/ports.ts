@@ -8,30 +8,30 @@ import type { RunnerAnswer } from '../contract/tasks/pool-ask.ts'
 
 /** Interface file: `actions/`, `agents/` and `dialects/` may import it. */
 
-/** How to start the process of an attempt. */
+/** Describes how to start the process of an attempt. */
 export interface ProcessPlan {
-  /** Program and arguments; no shell unless the action is one. `script` below is appended as a path where set. */
+  /** Program and arguments; no shell unless the action is one. If `script` is set, its path is appended. */
   argv: readonly string[]
-  /** Written to a private file before the start; its path becomes the last argument. */
+  /** Text that is written to a private file before the start; the path of that file becomes the last argument. */
   script?: string
-  /** Default: the run's workspace on a runner, this process's folder locally. */
+  /** Working folder; default: the run's workspace on a runner, this process's folder in a local run. */
   cwd?: string
   env: Readonly<Record<string, string>>
-  /** Standard output is read for BOPS_EXPORT:KEY=value lines. */
+  /** Reads standard output for `BOPS_EXPORT:KEY=value` lines. */
   export_vars: boolean
 }
 
 export interface InlineContext {
-  /** Aborted by cancel and by the timeout. */
+  /** Aborted by a cancellation or the timeout. */
   signal: AbortSignal
   env: Readonly<Record<string, string>>
-  /** Folder that relative paths are taken from. */
+  /** Folder that relative paths start from. */
   cwd: string
-  /** Set where the step is to stand apart from its machine, though this program carries it out: `cwd` is all that it may have. */
+  /** Set if the step must be isolated from its machine although it runs in this process: it may use only `cwd`. */
   apart?: { network: Network }
-  /** Hides the step's secrets in a text that is to be shown, before it is cut or written otherwise. */
+  /** Hides the step's secrets in a text before the text is cut or rewritten for display. */
   shown(text: string): string
-  /** Output bytes; awaited for backpressure. */
+  /** Writes output bytes; await it for backpressure. */
   write(stream: StreamName, bytes: Buffer | string): Promise<void>
 }
 
@@ -39,81 +39,96 @@ export interface InlineResult {
   exports?: Record<string, string>
 }
 
-/** A session with a coding agent, as the step asks for it. */
+/** Describes the agent session that a step requests. */
 export type AgentPlan = Omit<AgentRunArgs, 'permissions'> & { permissions: Permissions }
 
-/** A bot in its container, as the step asks for it. */
+/** Describes the bot container that a step requests. */
 export type BotPlan = BotServeArgs
 
 /**
- * A thing that a step can do on a machine. A process outlives the runner; an inline action ends with it.
- * Throwing an `ErrandError` fails the attempt (`invalid_argument`, else `action_failed`) with its message.
+ * Describes an action that a step can run on a machine. A process outlives the runner; an inline action ends with it.
+ * If it throws an `ErrandError`, the attempt fails with that message (`invalid_argument`, otherwise `action_failed`).
  */
 export type Action =
   | { kind: 'process'; prepare(spec: AttemptSpec): ProcessPlan }
   | { kind: 'inline'; run(spec: AttemptSpec, context: InlineContext): Promise<InlineResult> }
   | { kind: 'agent'; prepare(spec: AttemptSpec): AgentPlan }
   | { kind: 'bot'; prepare(spec: AttemptSpec): BotPlan }
-  /** A step of a coding task, carried out outside of every box; `prepare` answers its arguments. */
+  /** A step of a coding task that runs outside every box; `prepare` returns its arguments. */
   | { kind: 'platform'; prepare(spec: AttemptSpec): unknown }
 
 export type ActionRegistry = Readonly<Record<string, Action>>
 
-/** Bytes of one stream that came one after another. */
+/** Consecutive bytes of one stream. */
 export interface OutputPart {
   stream: StreamName
   offset: number
   length: number
-  /** Where they belong among those of the other stream is not known. */
+  /** Set if their place relative to the other stream is unknown. */
   unordered?: true
 }
 
-/** An attempt that this machine has: running, or ended and not yet released. */
+/** Describes an attempt that this machine holds: it is running, or it has ended and is not released yet. */
 export interface HeldAttempt {
   readonly spec: AttemptSpec
   readonly epoch: number
-  /** Reports so far; number n is at index n - 1; the last is `ended` where `ended`. */
+  /** Reports so far; report n is at index n - 1. If `ended` is true, the last one is the `ended` report. */
   readonly reports: readonly AttemptReport[]
   readonly ended: boolean
-  /** Bytes of the stream that may leave this machine now. After `ended` it is final. */
+  /** Returns how many bytes of the stream may leave this machine now. The number is final after `ended`. */
   length(stream: StreamName): number
-  /** The part that comes next in the order of both streams, where so much of each is known; undefined: there is no more now. */
+  /**
+   * Returns the next part in the common order of both streams after the `known` lengths, or undefined when there is no
+   * more for now.
+   */
   next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined
-  /** At most `max` bytes from `offset`. */
+  /** Reads at most `max` bytes from `offset`. */
   read(stream: StreamName, offset: number, max: number): Promise<Buffer>
-  /** Called after each new report or bytes; answers how to stop being called. */
+  /** Calls `listener` after each new report and after new output; returns a function that unsubscribes. */
   onChange(listener: () => void): () => void
-  /** Something for what it carries out, idempotent by `input_id`: kept at once, `input_taken` is reported later. */
+  /**
+   * Passes an input to the running attempt. It is stored at once and is idempotent by `input_id`; `input_taken` is
+   * reported later.
+   */
   input?(input: AttemptInput): void
-  /** Answers what is asked of the folder that it works in, while it goes on; `send` takes a body. Throws what is to be told. */
+  /**
+   * Answers a query about the attempt's working folder while the attempt runs; `send` sends a body. Throws the error to
+   * report.
+   */
   look?(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer>
-  /** SIGTERM to all its processes, the grace, SIGKILL; then `ended` with outcome `canceled` and this reason. Twice is once. */
+  /**
+   * Sends SIGTERM to all processes, waits for the grace, sends SIGKILL; then reports `ended` with outcome `canceled`
+   * and this reason. A second call has no effect.
+   */
   cancel(graceMs: number, reason: string): void
   /**
-   * As `cancel`, but it ends `failed`, reason `lost`, with this message: a machine that cannot be told of it may be given
-   * another try.
+   * Ends the attempt like `cancel`, but as `failed` with reason `lost` and this message: used when the runner is cut
+   * off, and the hub may start another attempt elsewhere.
    */
   endAsLost(graceMs: number, message: string): void
-  /** Its end is known where it must be: forgets it and deletes its folder. Cancels it first if it still runs. */
+  /**
+   * Forgets the attempt and deletes its folder once its end is known everywhere it must be. Cancels it first if it
+   * still runs.
+   */
   release(): Promise<void>
 }
 
 export interface Attempts {
-  /** As `hello` tells it. */
+  /** The storage id that `hello` reports. */
   readonly storageId: string
-  /** Finds the attempts of an earlier process of this runner again. Before anything else, once. */
+  /** Recovers the attempts of an earlier process of this runner. Call it once, before anything else. */
   recover(): Promise<HeldAttempt[]>
   /**
-   * Idempotent by attempt id and epoch: the one that is there is answered. Resolves when it survives a restart.
-   * `secrets`: values by variable, kept in the attempt's folder until its end.
+   * Starts an attempt. Idempotent by attempt id and epoch: returns the existing attempt if there is one. Resolves once
+   * the attempt survives a restart. `secrets` holds values by variable, stored in the attempt's folder until its end.
    */
   start(spec: AttemptSpec, epoch: number, secrets?: Readonly<Record<string, string>>): Promise<HeldAttempt>
   get(attemptId: string): HeldAttempt | undefined
   all(): HeldAttempt[]
-  /** Runs whose workspace is here, but for those that `forgetRun` would keep. */
+  /** Returns the runs whose workspace is here, except those that `forgetRun` would keep. */
   runs(): string[]
-  /** The run is over: its workspace is deleted. */
+  /** Deletes the workspace of a run that is over. */
   forgetRun(runId: string): Promise<void>
-  /** Stops watching; processes go on, inline actions end. May be called twice. */
+  /** Stops watching. Processes keep running; inline actions end. Idempotent. */
   close(): Promise<void>
 }

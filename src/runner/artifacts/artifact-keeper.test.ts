@@ -61,7 +61,7 @@ test('files are kept one after the other, each told with its size and hash, and 
       media_type: 'text/plain; charset=utf-8',
     },
   })
-  // As after a restart of its runner.
+  // Imitates a restart of its runner.
   write({ 'd.txt': 'more' })
   await keeper.keepFiles(attempt, dir)
   assert.deepEqual(told(), ['a.txt', 'b.txt', 'd.txt'])

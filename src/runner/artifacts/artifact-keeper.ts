@@ -22,16 +22,19 @@ import type { NamedSecret } from '../masking/masker.ts'
 import { checkGlobs, matchingFiles } from './matching-files.ts'
 import { bringFiles } from './needed-files.ts'
 
-/** Where what attempts keep goes. */
+/** Stores what attempts leave. */
 export interface ArtifactSink {
   /**
-   * Keeps the bytes of a file; the same again is the same. When it resolves they are durable, and may be told of. Throws an
-   * `ErrandError`: of `refusals` where it never will, else it may be tried again.
+   * Stores the bytes of a file; idempotent. When it resolves, they are durable and may be reported. Throws an
+   * `ErrandError`: one of `refusals` if it never will, otherwise it may be tried again.
    */
   put(spec: AttemptSpec, artifact: Artifact, file: string, signal: AbortSignal): Promise<void>
-  /** Bytes that a run has kept, for an attempt of the same tenant. Throws `not_found`, `HubAway`, also where it breaks off. */
+  /**
+   * Returns bytes that a run has stored, for an attempt of the same tenant. Throws `not_found`, and `HubAway`, also if
+   * the stream breaks off.
+   */
   get(runId: string, artifactId: string, signal: AbortSignal): Promise<Readable>
-  /** How long it is asked again; absent: it is on this machine. */
+  /** Decides how long to retry; absent if the sink is on this machine. */
   readonly patience?: HubPatience
 }
 
@@ -45,51 +48,51 @@ const refusals: readonly string[] = [
   'method_not_allowed',
 ]
 
-/** Something to keep; `file` is one of the runner's own, which nobody else writes to. */
+/** Describes something to store; `file` is one of the runner's own, which nobody else writes to. */
 export type Keepable = {
   kind: ArtifactKind
   name: string
-  /** Default: as the name says. */
+  /** Media type; default: according to the name. */
   media_type?: string
 } & ({ file: string } | { bytes: Buffer | string })
 
-/** An attempt that keeps something. */
+/** Describes an attempt that stores something. */
 export interface KeepingAttempt {
   spec: AttemptSpec
   journal: AttemptJournal
-  /** A folder of the runner's for scratch files, which goes when this is done. */
+  /** Folder of the runner for temporary files, which is deleted at the end. */
   scratch: string
-  /** Ends the tries: what is not kept by then is told to be lost. */
+  /** Ends the retries: what is not stored by then is reported as lost. */
   signal: AbortSignal
-  /** Files of the workspace that hold one of these are not kept. */
+  /** Secrets; files of the workspace that contain one are not stored. */
   withheld?: readonly NamedSecret[]
 }
 
 export interface KeeperLimits {
-  /** How long a sink that is away is tried, while there is a link to the hub (default 24 h). */
+  /** Time in ms that a sink that is away is retried, while there is a link to the hub (default 24 h). */
   triedMs?: number
   bytes?: number
   totalBytes?: number
   count?: number
 }
 
-/** Names in a message; there may be a thousand. */
+/** Limit for names in a message; there may be a thousand. */
 const NAMED = 5
 
 interface CollectContext {
   scratch: string
-  /** Names of what was kept before. */
+  /** Names of what was stored before. */
   told: ReadonlySet<string>
   tell(message: string): void
   secrets: KnownSecrets
 }
 
-/** Keeps what attempts leave, and tells of each once it is durable. */
+/** Stores what attempts leave, and reports each thing once it is durable. */
 export class ArtifactKeeper {
   readonly #sink: ArtifactSink
   readonly #limits: Required<KeeperLimits>
   readonly #patience: HubPatience
-  /** Of each attempt one thing at a time: its ids count on. */
+  /** Last task of each attempt; tasks run one at a time, because the ids are consecutive. */
   readonly #turns = new WeakMap<AttemptJournal, Promise<unknown>>()
 
   constructor(sink: ArtifactSink, limits: KeeperLimits = {}) {
@@ -104,8 +107,9 @@ export class ArtifactKeeper {
   }
 
   /**
-   * Keeps the files of its workspace that `spec.artifacts` asks for, when nothing of the attempt runs any more. Done again, it
-   * leaves out what was told of before. Answers, in words for its end, what could not be sent; never rejects.
+   * Stores the files of its workspace that `spec.artifacts` requests, when nothing of the attempt runs any more.
+   * Repeated, it skips what was reported before. Returns a text for its end about what could not be sent; never
+   * rejects.
    */
   async keepFiles(attempt: KeepingAttempt, workspace: string): Promise<string | undefined> {
     const { spec, journal, scratch, signal, withheld = [] } = attempt
@@ -137,7 +141,9 @@ export class ArtifactKeeper {
     return `artifact_upload: ${listed(unsent)} could not be kept: ${why.replace(/\.$/, '')}.`
   }
 
-  /** Keeps one thing, and tells of it. Throws what the sink refuses with, `disk_full`, and `unavailable` where its time is over. */
+  /**
+   * Stores one thing, and reports it. Throws the sink's refusal, `disk_full`, and `unavailable` if its time is over.
+   */
   async keep(attempt: KeepingAttempt, keepable: Keepable): Promise<Artifact> {
     const before = this.#turns.get(attempt.journal) ?? Promise.resolve()
     const kept = before.then(() => this.#keep(attempt, keepable))
@@ -167,7 +173,7 @@ export class ArtifactKeeper {
     }
   }
 
-  /** Puts what a run has kept into a file, from its beginning at each try. Throws as `ArtifactSink.get`. */
+  /** Writes what a run has stored to a file, from its beginning at each try. Throws like `ArtifactSink.get`. */
   async fetch(runId: string, artifactId: string, file: string, asking: Asking): Promise<void> {
     const { signal } = asking
     await this.#patience.whileAway(async () => {
@@ -176,13 +182,13 @@ export class ArtifactKeeper {
     }, asking)
   }
 
-  /** As `bringFiles` of files that the attempt needs. */
+  /** Puts the files that the attempt needs into its workspace; see `bringFiles`. */
   async bringFiles(spec: AttemptSpec, workspace: string, asking: Asking): Promise<void> {
     const fetch = (runId: string, artifactId: string) => this.#sink.get(runId, artifactId, asking.signal)
     await bringFiles(spec, workspace, { fetch, patience: this.#patience }, asking)
   }
 
-  /** Copies them at once: other steps of the run may go on in the same workspace. */
+  /** Copies the files at once: other steps of the run may continue in the same workspace. */
   async #collect(
     globs: readonly string[],
     workspace: string,
@@ -231,7 +237,7 @@ export class ArtifactKeeper {
     return taken
   }
 
-  /** Tries longer than for what can be asked for again: what is done would be lost with it. */
+  /** Sends one thing. It retries longer than for what can be requested again: finished work would be lost. */
   async #send({ spec, journal, signal }: KeepingAttempt, artifact: Artifact, file: string): Promise<void> {
     const isAway = (error: unknown) => !isRefusal(error)
     const waiting = (message: string) => void journal.add({ type: 'phase', phase: 'artifacts', message })
@@ -256,7 +262,7 @@ const listed = (names: readonly string[]): string =>
     ? names.join(', ')
     : `${names.slice(0, NAMED).join(', ')} and ${names.length - NAMED} more`
 
-/** Undefined where there is more than `most`. */
+/** Copies a file; returns undefined if it has more than `most`. */
 async function copy(
   from: FileHandle,
   to: string,
@@ -312,5 +318,5 @@ const types: Readonly<Record<string, string>> = {
   '.tar': 'application/x-tar',
 }
 
-/** By the name alone: what stands in it is a stranger's. */
+/** Returns the type from the name alone: the content is a stranger's. */
 const mediaType = (name: string): string => types[extname(name).toLowerCase()] ?? 'application/octet-stream'

@@ -12,7 +12,9 @@ import type { ArtifactSink } from './artifact-keeper.ts'
 const KEPT_DAYS = 90
 const INDEX = 'artifacts.jsonl'
 
-/** The artifacts of runs without a hub: files under their own names, `<dir>/<run id>/<attempt number>/<name>`. */
+/**
+ * Stores the artifacts of runs without a hub: files under their own names, `<dir>/<run id>/<attempt number>/<name>`.
+ */
 export class FolderArtifacts implements ArtifactSink {
   readonly #dir: string
   #swept = false
@@ -38,12 +40,15 @@ export class FolderArtifacts implements ArtifactSink {
       await appendFile(join(folder, INDEX), `${JSON.stringify(listed)}\n`, { mode: 0o600 })
     } catch (error) {
       const { message } = error as Error
-      // Nobody comes to make room: the step goes on without.
+      // Nobody comes to make room: the step continues without it.
       throw new ErrandError('quota_exceeded', `${target} could not be written: ${message}.`, { cause: error })
     }
   }
 
-  /** In the order in which they were kept, of each attempt; undefined: nothing of such a run is here. */
+  /**
+   * Lists the artifacts in the order in which each attempt stored them; undefined if there is nothing of such a run
+   * here.
+   */
   async list(runId: string): Promise<ListedArtifact[] | undefined> {
     const id = RunId.safeParse(runId)
     if (!id.success) return undefined
@@ -51,7 +56,7 @@ export class FolderArtifacts implements ArtifactSink {
     const all = lines
       ?.split('\n')
       .flatMap((line) => (line === '' ? [] : [JSON.parse(line) as ListedArtifact]))
-    // One that was kept again after a crash stands there twice.
+    // One that was stored again after a crash is listed twice.
     return all && [...new Map(all.map((each) => [each.artifact_id, each])).values()]
   }
 
@@ -62,7 +67,7 @@ export class FolderArtifacts implements ArtifactSink {
     return createReadStream(join(this.#dir, runId, artifactId.split('.')[0]!, found.name))
   }
 
-  /** Runs of long ago, as a hub does. */
+  /** Deletes the artifacts of old runs, as a hub does. */
   async #sweepOnce(): Promise<void> {
     if (this.#swept) return
     this.#swept = true

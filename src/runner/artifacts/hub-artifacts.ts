@@ -7,7 +7,7 @@ import type { HubRequests } from '../link/hub-requests.ts'
 import type { ArtifactSink } from './artifact-keeper.ts'
 import type { AttachmentSource } from './prompt-attachments.ts'
 
-/** The artifacts of a hub, as one of its runners keeps and takes them. */
+/** Stores and fetches a hub's artifacts for one of its runners. */
 export class HubArtifacts implements ArtifactSink, AttachmentSource {
   readonly #hub: HubRequests
 

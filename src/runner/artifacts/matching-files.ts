@@ -4,26 +4,27 @@ import { realPath } from '../../platform/files.ts'
 import { globPattern, type PathGlob } from '../../platform/untrusted-input.ts'
 
 export interface MatchLimits {
-  /** Most names that are looked at. */
+  /** Limit for names that are checked. */
   names: number
-  /** Deepest folder. */
+  /** Limit for the depth of folders. */
   depth: number
 }
 export const DEFAULT_MATCH_LIMITS: MatchLimits = { names: 200_000, depth: 64 }
 
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
-// A pipe's other end is not waited for.
+// The other end of a pipe is not waited for.
 const FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
-/** A regular file that a glob fits, or why one that it fits is left out. */
+/** Regular file that matches a glob, or the reason why a matching one is left out. */
 export type Match =
   | { path: string; bytes: number; file: FileHandle; why?: undefined }
   | { path: string; why: string; file?: undefined }
 
 /**
- * The files below a folder that globs fit, in the order of their names; each is closed again when the next is asked for.
- * Whoever wrote in the folder may go on to: every folder is opened from the one before, no link is followed, and of a file
- * only its bytes are read. Folders that no glob can lead into are not looked into, `.git` only where a glob names it.
+ * Yields the files below a folder that match globs, in the order of their names; each is closed when the next is
+ * requested. Whoever wrote in the folder may continue to: every folder is opened relative to the one before, no link is
+ * followed, and only the bytes of a file are read. Skips folders that no glob can lead into, and `.git` unless a glob
+ * names it.
  */
 export async function* matchingFiles(
   folder: string,
@@ -65,7 +66,7 @@ export async function* matchingFiles(
 
   let root: FileHandle
   try {
-    // The folder itself is its owner's, and may be reached by links.
+    // The folder itself belongs to its owner, and may be reached by links.
     root = await open(realPath(folder, '/'), FOLDER)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
@@ -78,7 +79,7 @@ export async function* matchingFiles(
   }
 }
 
-/** Returns the names of a folder in order, or so many of them: one with millions takes no more memory. */
+/** Returns the first names of a folder in order, at most `most`: one with millions takes no more memory. */
 async function namesIn(folder: string, most: number): Promise<string[]> {
   const names: string[] = []
   for await (const { name } of await opendir(folder, { bufferSize: 256 })) {
@@ -88,7 +89,7 @@ async function namesIn(folder: string, most: number): Promise<string[]> {
   return names.sort()
 }
 
-/** `why` undefined: it is gone by now. */
+/** Opens an entry; if it is gone by now, `why` is undefined. */
 async function openAt(
   place: string,
   name: string,
@@ -111,11 +112,11 @@ async function openAt(
 
 interface Wanted {
   glob: PathGlob
-  /** Whether something that it fits may be in this folder. */
+  /** Reports whether this folder may contain something that matches. */
   leadsInto(path: string): boolean
 }
 
-/** Throws for a glob that cannot be understood. */
+/** Compiles a glob. Throws if it is invalid. */
 function wantedBy(text: string): Wanted {
   const plain = text.replace(/^(\.?\/)+/, '')
   const glob = globPattern(plain)
@@ -133,7 +134,7 @@ function wantedBy(text: string): Wanted {
   }
 }
 
-/** Throws where a glob cannot be understood, or leads out of the folder. */
+/** Throws if a glob is invalid, or leads out of the folder. */
 export function checkGlobs(globs: readonly string[]): void {
   for (const glob of globs) {
     if (glob.split('/').includes('..')) throw new Error(`the glob ${glob} leads out of the workspace`)

@@ -6,13 +6,13 @@ import { ErrandError } from '../../contract/errors.ts'
 import { LeadsOut, openBeneath } from '../../platform/beneath.ts'
 import type { Asking, HubPatience } from '../link/hub-patience.ts'
 
-/** Takes what a run has kept, as `ArtifactKeeper.fetch`. */
+/** Fetches what a run has stored, like `ArtifactKeeper.fetch`. */
 type Fetch = (runId: string, artifactId: string, signal: AbortSignal) => Promise<Readable>
 
 /**
- * Puts the files that an attempt needs into its workspace, before anything of it runs. Other steps of the run may work there: no
- * link leads a file elsewhere. Done again, it ends the same. Throws `not_found`, `output_damaged`, `HubAway`,
- * `invalid_argument` for a path that leads out, `disk_full`.
+ * Puts the files that an attempt needs into its workspace, before anything of it runs. Other steps of the run may work
+ * there: no link redirects a file. Idempotent. Throws `not_found`, `output_damaged`, `HubAway`, `invalid_argument` for
+ * a path that leads out, `disk_full`.
  */
 export async function bringFiles(
   { run_id, needs_files = [] }: Pick<AttemptSpec, 'run_id' | 'needs_files'>,

@@ -7,23 +7,23 @@ import { ErrandError } from '../../contract/errors.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 import type { Asking, HubPatience } from '../link/hub-patience.ts'
 
-/** Where the files that go with the prompts of a run come from. */
+/** Provides the files that go with the prompts of a run. */
 export interface AttachmentSource {
-  /** Throws `not_found`, `HubAway`, also where it breaks off. */
+  /** Returns an attachment. Throws `not_found`, and `HubAway`, also if the stream breaks off. */
   attachment(runId: string, id: string, signal: AbortSignal): Promise<Readable>
   readonly patience: HubPatience
 }
 
 export interface PromptAttachmentsOptions {
-  /** Folder of the attempt: what is fetched stays as long as that, so that the session can be replayed. */
+  /** Folder of the attempt: fetched files stay as long as it does, so that the session can be replayed. */
   folder: string
   runId: string
-  /** Absent: this machine has no hub to fetch from. */
+  /** Source of attachments; absent: this machine has no hub to fetch from. */
   source: AttachmentSource | undefined
   asking: Asking
 }
 
-/** The files and images that go with the prompts of a session, in files named by their SHA-256. */
+/** Manages the files and images that go with the prompts of a session, in files named by their SHA-256. */
 export class PromptAttachments {
   readonly #options: PromptAttachmentsOptions
 
@@ -32,8 +32,8 @@ export class PromptAttachments {
   }
 
   /**
-   * Fetches those that are not here yet; a hub that is away is asked again. When it resolves they are durable. False: the signal
-   * came before. Throws `not_found`, `output_damaged`, `invalid_argument`, `disk_full`, `HubAway`.
+   * Fetches the missing ones, and retries while the hub is away. When it resolves, they are durable. Returns false if
+   * the signal came before. Throws `not_found`, `output_damaged`, `invalid_argument`, `disk_full`, `HubAway`.
    */
   async bring(attachments: readonly Attachment[]): Promise<boolean> {
     const { source, asking } = this.#options
@@ -56,7 +56,7 @@ export class PromptAttachments {
     return true
   }
 
-  /** One that was brought, with its bytes. */
+  /** Returns a fetched one, with its bytes. */
   read(attachment: Attachment): Attachment & { content: Buffer } {
     return { ...attachment, content: readFileSync(this.#path(attachment)) }
   }

@@ -12,7 +12,7 @@ import { StoreOutbox, type StoreOutboxOptions } from './store-outbox.ts'
 const spec = { run_id: 'run_1', step: 'carry', attempt_id: 'run_1.2' } as AttemptSpec
 const never = new AbortController().signal
 
-/** A folder, a store that is away until it is told otherwise, and outboxes of one process after another. */
+/** Makes a folder, a store that is away until it is told otherwise, and outboxes of successive processes. */
 function place(t: TestContext) {
   const dir = mkdtempSync(join(tmpdir(), 'errand-outbox-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))

@@ -13,7 +13,7 @@ import { Backoff } from '../../platform/time.ts'
 import type { HubPatience } from '../link/hub-patience.ts'
 import type { ArtifactSink } from './artifact-keeper.ts'
 
-/** An artifact store elsewhere. */
+/** Describes an external artifact store. */
 export interface StoreService {
   readonly url: string
   put(
@@ -23,14 +23,14 @@ export interface StoreService {
 }
 
 export interface StoreOutboxOptions {
-  /** Where artifacts are kept in any case. */
+  /** Sink that stores artifacts in any case. */
   sink: ArtifactSink
   service: StoreService
-  /** Folder of its own. */
+  /** Folder of the outbox alone. */
   dir: string
-  /** How long each is tried (default 24 h). */
+  /** Time in ms that each artifact is retried (default 24 h). */
   triedMs?: number
-  /** The first wait where the store is away; doubled, up to a minute. Default 1 s. */
+  /** First delay in ms while the store is away; doubled, up to a minute. Default 1 s. */
   retryMs?: number
   log: Log
 }
@@ -46,8 +46,9 @@ const MAX_WAIT_MS = 60_000
 const TRIED_MS = 24 * 3_600_000
 
 /**
- * Sends what attempts keep to an artifact store elsewhere too. It is kept where it always is first, and then lies here until the store
- * has it: one that is away delays nothing. What it does not take for a day is given up, which the log tells with `artifact_upload`.
+ * Sends what attempts store to an external artifact store too. It is first stored at the usual place, and then waits
+ * here until the store has it: an absent store delays nothing. After a day of failures it is given up, which the log
+ * reports with `artifact_upload`.
  */
 export class StoreOutbox implements ArtifactSink {
   readonly #options: StoreOutboxOptions
@@ -56,7 +57,7 @@ export class StoreOutbox implements ArtifactSink {
   #count = 0
   #news = Promise.withResolvers<void>()
 
-  /** Takes up what an earlier process has left. */
+  /** Opens the outbox, and resumes what an earlier process has left. */
   constructor(options: StoreOutboxOptions) {
     this.#options = options
     mkdirSync(options.dir, { recursive: true, mode: 0o700 })
@@ -89,7 +90,7 @@ export class StoreOutbox implements ArtifactSink {
     return this.#options.sink.get(runId, artifactId, signal)
   }
 
-  /** Whatever is not sent by then is sent by the next process. May be called twice. */
+  /** Stops sending; the next process sends the rest. Idempotent. */
   async close(): Promise<void> {
     this.#stop.abort()
     this.#news.resolve()
@@ -101,7 +102,7 @@ export class StoreOutbox implements ArtifactSink {
     const { signal } = this.#stop
     const backoff = new Backoff({ firstMs, maxMs: MAX_WAIT_MS })
     let since: string | undefined
-    // A copy that was cut short by a kill is told of nowhere, and its attempt keeps it again.
+    // A copy that a kill cut short is reported nowhere, and its attempt stores it again.
     const names = readdirSync(dir)
     for (const name of names)
       if (!name.endsWith('.json') && !names.includes(`${name}.json`)) rmSync(join(dir, name), { force: true })

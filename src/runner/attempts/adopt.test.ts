@@ -29,7 +29,7 @@ import { processStat, signal } from '../../platform/proc.ts'
 import { AttemptFolder } from './attempt-folder.ts'
 import { spawnWrapped } from './wrapped-process.ts'
 
-/** A runner in a process of its own, which starts the attempts it is given and says so on its output. */
+/** Program of a runner in its own process, which starts the attempts it is given and prints that. */
 const RUNNER = `
 import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
@@ -46,7 +46,7 @@ for (const spec of JSON.parse(specs)) {
 setInterval(() => {}, 1000)
 `
 
-/** Starts such a runner; the answer kills it, as a power cut would, at any moment. */
+/** Starts such a runner; the returned function kills it at any moment, like a power cut. */
 async function otherRunner(here: Place, specs: AttemptSpec[], from: 'recovered' | 'started' = 'started') {
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(specs)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -111,7 +111,7 @@ test('what ended while no runner was there has its exit code, and a held end is 
     assert.deepEqual(JSON.stringify(attempt!.reports), JSON.stringify(reports))
     await attempts.close()
   }
-  // A last line of the journal that was cut off is as if it had not been written.
+  // A truncated last line of the journal counts as not written.
   const journal = join(here.path, 'attempts', spec.attempt_id, 'reports')
   truncateSync(journal, readFileSync(journal).length - 2)
   const attempts = here.open()
@@ -298,7 +298,7 @@ test('what an earlier runner left and cannot be read keeps no runner from starti
   await until(() => folderOf(untold).claim(1).type === 'wrapper')
   const claim = folderOf(untold).claim(1)
   assert.ok(claim.type === 'wrapper')
-  // As a disk that cannot be read any more, which root's tests cannot have by a mode.
+  // Imitates a disk that has become unreadable, since file modes do not stop tests that run as root.
   for (const file of [
     folderOf(unended).file('exit'),
     folderOf(untold).file('stderr'),
@@ -320,7 +320,7 @@ test('what an earlier runner left and cannot be read keeps no runner from starti
   const end = await endOf(attempts.get(unended.attempt_id)!)
   assert.match(end.message!, /exit|EISDIR/)
   assert.notEqual(end.outcome, 'success')
-  // Nobody watches it any more, and nobody was told that it goes on.
+  // Nobody watches it any more, and nobody was told that it still runs.
   await until(() => processStat(claim.pid) === undefined)
   for (const spec of [untold, unknown]) {
     const { path } = folderOf(spec)
@@ -334,7 +334,7 @@ test('what an earlier runner left and cannot be read keeps no runner from starti
   await attempts.close()
 })
 
-/** As after a boot of the machine: what named the one before is gone, and the kernel has another name. */
+/** Imitates a boot of the machine: the name of the boot before is gone, and the kernel has another name. */
 const boot = (here: Place) => rmSync(join(here.path, 'attempts.storage'))
 
 test('after a boot of the machine what has told no end is lost, whatever is left of it, and nothing is begun again', async () => {
@@ -354,7 +354,7 @@ test('after a boot of the machine what has told no end is lost, whatever is left
     kept(() => {}),
     kept((folder) => writeFileSync(folder.file('claim.1'), '')),
     kept((folder) => writeFileSync(folder.file('claim.1'), claimed)),
-    // Half of what it put out, beside a whole exit code.
+    // Half of its output, beside a complete exit code.
     kept((folder) => {
       writeFileSync(folder.file('claim.1'), claimed)
       writeFileSync(folder.file('stdout'), `half of ${'\0'.repeat(100_000)}`)
@@ -406,12 +406,12 @@ test('the storage is the same as long as nothing in it can be lost', async () =>
   writeFileSync(file, '')
   const third = await idNow()
   assert.notEqual(third, second)
-  // As in a container that was made anew: the kernel is the same.
+  // Imitates a recreated container: the kernel is the same.
   rmSync(join(here.path, 'attempts'), { recursive: true })
   assert.notEqual(await idNow(), third)
 })
 
-/** Takes up what is there with one descriptor to be had, and says what came of it. */
+/** Program that adopts what is there with one free descriptor, and prints the result. */
 const OUT_OF_FILES = `
 import { closeSync, openSync } from 'node:fs'
 import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}

@@ -5,14 +5,14 @@ import type { AttemptFolder, Claim } from './attempt-folder.ts'
 import type { Ending } from './verdict.ts'
 import type { FoundWrapper } from './wrapped-process.ts'
 
-/** How long a wrapper may take from making its claim to having written it. */
+/** Time in ms that a wrapper may take between creating its claim and writing it. */
 const CLAIM_WRITTEN_WITHIN_MS = 2_000
 
-/** An attempt whose process may have been started by an earlier process of this runner. */
+/** Describes an attempt whose process an earlier process of this runner may have started. */
 export interface Adoptable {
-  /** Mark of its processes. */
+  /** Mark in the environment of its processes. */
   readonly mark: string
-  /** Set where it is to be ended. */
+  /** Set if the attempt is to be ended. */
   readonly cause: unknown
   watch(wrapper: FoundWrapper, startedAtMs: number): void
   settle(wrapperPid: number): Promise<void>
@@ -20,9 +20,9 @@ export interface Adoptable {
 }
 
 /**
- * Takes up an attempt that an earlier process of this runner began. What claimed its command is watched or
- * settled; where nobody has, this process claims in its stead, so that a wrapper still on its way can never run
- * the command, and `restart` runs it under the next claim: once in all.
+ * Adopts an attempt that an earlier process of this runner began. If a wrapper has claimed its command, that wrapper is
+ * watched or settled. Otherwise this process takes the claim, so that a late wrapper can never run the command, and
+ * `restart` runs it under the next claim: exactly once overall.
  */
 export async function adopt(
   attempt: Adoptable,

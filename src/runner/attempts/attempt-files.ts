@@ -6,31 +6,31 @@ import { FileOutput } from './file-output.ts'
 import { AttemptJournal, JournalFile } from './journal.ts'
 import { markOf } from './launch.ts'
 
-/** An attempt that an earlier process of this runner has left, or that is just made. */
+/** Describes an attempt that is new, or that an earlier process of this runner left. */
 export interface Left {
   folder: AttemptFolder
   facts: AttemptFacts
-  /** Undefined where there were none, or they are gone. */
+  /** Secrets of the attempt; undefined if it had none, or if they are gone. */
   secrets: AttemptSecrets | undefined
 }
 
-/** The files of an attempt's folder, opened. */
+/** Holds the open files of an attempt's folder. */
 export interface AttemptFiles extends Left {
-  /** The scope that the attempt's processes run in. */
+  /** Scope that the attempt's processes run in. */
   cage: Scope
-  /** The box that they stand in; undefined: none. */
+  /** Box that the processes run in; undefined if there is none. */
   box: Box | undefined
   /** `NAME=value` in the environment of its processes. */
   mark: string
-  /** The variables that the attempt's processes get of the step. */
+  /** Environment variables that the step gives to the attempt's processes. */
   env: Readonly<Record<string, string>>
   journal: AttemptJournal
   output: FileOutput
 }
 
 /**
- * Takes in what the folder holds; starts nothing. `mend`: called before the output of one that has not ended is opened. Throws
- * where a file cannot be opened.
+ * Opens the files of an attempt's folder; starts nothing. Calls `mend` before it opens the output of an attempt that
+ * has not ended. Throws if a file cannot be opened.
  */
 export function openFiles(
   { folder, facts, secrets }: Left,
@@ -44,7 +44,7 @@ export function openFiles(
     const end = journal.list.at(-1)
     if (end?.type !== 'ended') {
       const { timeout_ms } = facts.spec
-      // The cause comes before the signals it has led to, whoever sent them.
+      // The cause is recorded before the signals it leads to, whoever sent them.
       if (timeout_ms !== undefined && folder.isOvertime())
         journal.keepCause({ type: 'timeout', after_ms: timeout_ms })
       mend()
@@ -63,7 +63,7 @@ export function openFiles(
   }
 }
 
-/** Its end is kept: nothing of its secrets is needed any more. */
+/** Deletes the secrets of an attempt whose end is stored: they are not needed any more. */
 export function dropSecrets({ folder, facts, output }: AttemptFiles): void {
   if (!facts.masked) return
   discardSecrets(folder.path)

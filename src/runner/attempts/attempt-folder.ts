@@ -25,39 +25,39 @@ import { ScopeFacts } from '../limits/scope-facts.ts'
 import { BoxFacts } from '../sandbox/boxes.ts'
 import type { AttemptSecrets } from '../secrets/attempt-secrets.ts'
 
-/** The facts of an attempt that do not change, in `spec.json`. */
+/** Facts of an attempt that never change; stored in `spec.json`. */
 export const AttemptFacts = z.object({
   spec: AttemptSpec,
   epoch: z.number().int(),
-  /** Value of the mark in its processes' environment. */
+  /** Value of the mark in the environment of its processes. */
   key: z.string(),
-  /** Whether its standard output is read for exports. */
+  /** Tells whether its standard output is read for exports. */
   export_vars: z.boolean(),
-  /** The folders' storage when it was begun; absent where an older version began it. */
+  /** Storage id of the folders when the attempt began; absent if an older version began it. */
   storage: z.string().optional(),
-  /** The kind of driver that carries it out; absent: a process. */
+  /** Kind of driver that runs it; absent for a process. */
   kind: z.enum(['agent', 'bot', 'platform']).optional(),
-  /** Secrets are hidden in what it puts out; until its end they stand beside this. */
+  /** Set if secrets are hidden in its output; until its end, they are stored beside this file. */
   masked: z.boolean().optional(),
-  /** The scope that holds its processes to their limits; absent where an older version began it. */
+  /** Scope that holds its processes to their limits; absent if an older version began it. */
   cage: ScopeFacts.optional(),
-  /** The box that its processes run in; absent: none. */
+  /** Box that its processes run in; absent if there is none. */
   box: BoxFacts.optional(),
 })
 export type AttemptFacts = z.infer<typeof AttemptFacts>
 
-/** Whether it goes on after a boot of its machine: its container does, but no process. */
+/** Reports whether the attempt survives a boot of its machine: a container does, a process does not. */
 export const outlivesBoot = ({ kind }: AttemptFacts): boolean => kind === 'bot'
 
 export type Claim =
   | { type: 'none' }
-  /** By a runner, in place of a wrapper that had not claimed yet and now never will. */
+  /** Claimed by a runner, in place of a wrapper that had not claimed yet and now never can. */
   | { type: 'runner' }
   | { type: 'wrapper'; pid: number; start: string; boot: string; atMs: number }
-  /** A wrapper made it and has not written it, or could not. The command runs only after. */
+  /** Created by a wrapper that has not written it yet, or could not. The command runs only after that write. */
   | { type: 'incomplete' }
 
-/** The files of one attempt of a process. */
+/** Manages the files of one attempt of a process. */
 export class AttemptFolder {
   readonly path: string
 
@@ -84,8 +84,8 @@ export class AttemptFolder {
   }
 
   /**
-   * Throws where the folder is there already, and then leaves it as it is. What goes on after a boot of the machine is on
-   * the disk when this returns, even if the power fails.
+   * Creates the folder; throws if it exists, and then leaves it unchanged. Data of an attempt that survives a boot is
+   * on the disk when this returns, even if the power fails.
    */
   create(facts: AttemptFacts, secrets?: AttemptSecrets): void {
     mkdirSync(this.path, { mode: 0o700 })
@@ -100,8 +100,8 @@ export class AttemptFolder {
   }
 
   /**
-   * Undefined where it is missing or not whole: then nobody was told that this attempt is here. Throws where it
-   * cannot be read.
+   * Reads the facts; undefined if the file is missing or incomplete: then nobody knows of this attempt yet. Throws if
+   * it cannot be read.
    */
   facts(): AttemptFacts | undefined {
     const text = readText(join(this.path, 'spec.json'))
@@ -124,9 +124,9 @@ export class AttemptFolder {
     return { type: 'wrapper', pid: Number(first), start, boot: boot!, atMs: statSync(file).mtimeMs }
   }
 
-  /** True: a wrapper that was started for this claim can never run its command. */
+  /** Takes the claim. True means that a wrapper started for this claim can never run its command. */
   takeClaim(number: number): boolean {
-    // Written first and then linked, so that it is never there half.
+    // Written first and then linked, so that a partial file never appears under this name.
     const draft = join(this.path, `draft-${randomBytes(6).toString('hex')}`)
     writeFileSync(draft, 'runner\n')
     try {
@@ -140,7 +140,10 @@ export class AttemptFolder {
     }
   }
 
-  /** Undefined until the newline is written. `cpuMs`: of all processes that the wrapper has waited for. */
+  /**
+   * Reads the exit; undefined until its newline is written. `cpuMs` covers all processes that the wrapper has waited
+   * for.
+   */
   exit(): { code: number; atMs: number; cpuMs?: number } | undefined {
     const text = readText(this.file('exit'))
     const match = /^(\d+) ?(.*)\n$/.exec(text ?? '')
@@ -149,24 +152,24 @@ export class AttemptFolder {
     return { code: Number(match[1]), atMs, cpuMs: parseStat(match[2]!)?.childrenCpuMs }
   }
 
-  /** The cgroup that its command could not be put into, and so was not run. */
+  /** Returns the cgroup that the command could not enter; it did not run for that reason. */
   unheld(): string | undefined {
     return readText(this.file('exit.unheld'))?.trim()
   }
 
-  /** Its time was over while no runner was there, and the guard has ended it. */
+  /** Reports whether the time ran out while no runner was there, so that the guard ended the attempt. */
   isOvertime(): boolean {
     return existsSync(this.file('overtime'))
   }
 
-  /** By the guard, before it ends anything. Throws where the folder is gone. */
+  /** Records the timeout; called by the guard before it ends anything. Throws if the folder is gone. */
   noteOvertime(): void {
     writeFileSync(this.file('overtime'), '', { mode: 0o600 })
   }
 
   /**
-   * After a failure of the power: takes the zeros off the end of its output. A file that was not synced may have its length
-   * and not its bytes.
+   * Cuts trailing zeros off the output after a power failure: a file that was not synced may have its length without
+   * its bytes.
    */
   cutZeros(): void {
     for (const stream of StreamName.options) cutZeros(this.file(stream))
@@ -215,9 +218,9 @@ function cutZeros(file: string): void {
   }
 }
 
-/** The folder of the attempts' folders; one process at a time. */
+/** Manages the folder that holds the attempts' folders; only one process may use it at a time. */
 export class AttemptFolders {
-  /** While it is the same, nothing that was written here is lost. */
+  /** Identifies the storage: while it is unchanged, no data written here was lost. */
   readonly storageId: string
   readonly #dir: string
 
@@ -227,12 +230,14 @@ export class AttemptFolders {
     this.storageId = storageIdOf(this.#dir)
   }
 
-  /** Those that are there. */
+  /** Returns the attempt folders that exist. */
   all(): AttemptFolder[] {
     return readdirSync(this.#dir).map((name) => new AttemptFolder(join(this.#dir, name)))
   }
 
-  /** The attempt's, there or not. Throws for an id that might lead out of here. */
+  /**
+   * Returns the folder of an attempt, whether it exists or not. Throws for an id that might lead outside this folder.
+   */
   of(spec: AttemptSpec): AttemptFolder {
     if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,150}$/.test(spec.attempt_id))
       throw new ErrandError('invalid_argument', `"${spec.attempt_id}" is no attempt id.`)
@@ -241,8 +246,9 @@ export class AttemptFolders {
 }
 
 /**
- * The id that stands beside the folder, made anew after each boot of the machine, which may have lost what was written last
- * before it, and with each folder that was made anew. Where the boot cannot be told, each process has another.
+ * Reads the storage id, which is stored beside the folder. It changes with each boot of the machine, which may have
+ * lost the latest writes, and with each recreation of the folder. If the boot cannot be identified, every process gets
+ * its own id.
  */
 function storageIdOf(dir: string): string {
   const file = storageFile(dir)
@@ -252,14 +258,14 @@ function storageIdOf(dir: string): string {
   const [id, placeThen] = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : []
   if (id && boot !== '' && placeThen === place) return id
   const another = randomUUID()
-  // Whatever a loss of power leaves of this file, the boot after it is another one.
+  // Whatever a power failure leaves of this file, the boot after it has another id.
   writeFileAtomic(file, `${another}\n${place}\n`, { mode: 0o600, durable: false })
   return another
 }
 
 const storageFile = (dir: string): string => `${dir}.storage`
 
-/** Removes a folder of attempts' folders with what stands beside it; nothing where it is not there. */
+/** Removes a folder of attempt folders and its storage file; does nothing if they do not exist. */
 export function removeAttemptFolders(dir: string): void {
   for (const path of [dir, storageFile(dir)]) rmSync(path, { recursive: true, force: true })
 }
@@ -267,6 +273,6 @@ export function removeAttemptFolders(dir: string): void {
 export const unwritable = ({ path }: AttemptFolder, cause: unknown) =>
   new ErrandError('disk_full', `${path} could not be written: ${(cause as Error).message}.`, { cause })
 
-/** Nothing can be told of any file just now. */
+/** Reports whether the error means that no file can be opened at the moment. */
 export const noDescriptors = (error: unknown): boolean =>
   ['EMFILE', 'ENFILE'].includes((error as NodeJS.ErrnoException).code ?? '')

@@ -4,14 +4,14 @@ import { AttemptState, type AttemptStateName, moves } from './attempt-state.ts'
 
 const names = Object.keys(moves) as AttemptStateName[]
 
-/** The state after these moves, each of which must be one. */
+/** Returns the state after these moves, each of which must be allowed. */
 function after(...path: AttemptStateName[]): AttemptState {
   const state = new AttemptState()
   for (const to of path) assert.equal(state.move(to), true, `to ${to}`)
   return state
 }
 
-/** Shortest ways from the start to each state. */
+/** Shortest path from the start to each state. */
 const ways: Record<AttemptStateName, AttemptStateName[]> = {
   starting: [],
   running: ['running'],

@@ -1,7 +1,14 @@
 /**
- * Where an attempt is in its life. `starting`: nothing of it is known to run. `stopping`: ordered to end. `measuring`: what is
- * left of it is swept, its output measured. `ended`: its end is told. `released`: nothing of it is kept any more. `left`: this
- * process has let go of it before its end, and a later one takes it up.
+ * Describes where an attempt is in its life.
+ * - `starting`: nothing of it is known to run. A process that runs leads to `running`, a cause to `stopping`, an end to
+ *   `measuring`.
+ * - `running`: it runs. A cause leads to `stopping`, an end to `measuring`.
+ * - `stopping`: it was ordered to end. Its end leads to `measuring`.
+ * - `measuring`: its leftovers are swept and its output is measured. The report of its end leads to `ended`.
+ * - `ended`: its end is reported. The release leads to `released`.
+ * - `left`: this process left it, before its end, in any of the first four states. A later process adopts it; here its
+ *   release leads to `released`.
+ * - `released`: nothing of it is stored any more.
  */
 export type AttemptStateName =
   | 'starting'
@@ -12,7 +19,7 @@ export type AttemptStateName =
   | 'released'
   | 'left'
 
-/** Whereto an attempt can go from each state. */
+/** States that an attempt can move to from each state. */
 export const moves: Readonly<Record<AttemptStateName, readonly AttemptStateName[]>> = {
   starting: ['running', 'stopping', 'measuring', 'left'],
   running: ['stopping', 'measuring', 'left'],
@@ -23,7 +30,7 @@ export const moves: Readonly<Record<AttemptStateName, readonly AttemptStateName[
   released: [],
 }
 
-/** The state of one attempt. */
+/** Holds the state of one attempt. */
 export class AttemptState {
   #now: AttemptStateName
 
@@ -35,7 +42,7 @@ export class AttemptState {
     return this.#now
   }
 
-  /** False where it cannot go there from here; then it stays. */
+  /** Moves to a state; returns false and stays if that move is not allowed. */
   move(to: AttemptStateName): boolean {
     if (!moves[this.#now].includes(to)) return false
     this.#now = to

@@ -30,7 +30,7 @@ import type { RunnerStop } from './runner-stop.ts'
 import { Poller } from './timers.ts'
 import type { Workspaces } from './workspaces.ts'
 
-/** An attempt that is to be started. */
+/** Describes an attempt that is to be started. */
 export interface Order<A extends Action = Action> {
   spec: AttemptSpec
   epoch: number
@@ -39,28 +39,28 @@ export interface Order<A extends Action = Action> {
 }
 
 export interface AttemptTableOptions {
-  /** Folder of the attempts' folders; one process at a time. */
+  /** Folder that holds the attempts' folders; only one process may use it at a time. */
   dir: string
   workspaces: Workspaces
-  /** The folder that a relative `output_path` is seen from (default: this process's folder). */
+  /** Folder that a relative `output_path` starts from (default: this process's folder). */
   outputDir?: string
-  /** Between SIGTERM and SIGKILL where a timeout has passed (default 5 s). */
+  /** Time between SIGTERM and SIGKILL after a timeout (default 5 s). */
   timeoutGraceMs?: number
   /** Knows when this runner is told to stop. */
   stop?: RunnerStop
-  /** Holds attempts to their limits; absent: a watchdog does. */
+  /** Holds attempts to their limits; if absent, a watchdog does. */
   limits?: LimitKeeper
-  /** Makes the boxes that attempts run in; absent: there are none. */
+  /** Makes the boxes that attempts run in; absent if there are none. */
   boxes?: Boxes
-  /** Keeps the files that steps ask for; absent: they are not kept. */
+  /** Stores the files that steps request; if absent, they are not stored. */
   artifacts?: ArtifactKeeper
-  /** Values that no attempt may put out, beside its own secrets, by name. */
+  /** Values, by name, that no attempt may put out, in addition to its own secrets. */
   ownSecrets?: Readonly<Record<string, string>>
-  /** Folder of the secrets that were mounted into this machine (default /run/secrets). */
+  /** Folder of the secrets that are mounted into this machine (default /run/secrets). */
   mountedSecretsDir?: string
 }
 
-/** All that the attempts of this machine share, whatever their kind. */
+/** Holds what all attempts of this machine share, whatever their kind. */
 export class AttemptTable {
   readonly held = new HeldAttempts()
   readonly folders: AttemptFolders
@@ -88,7 +88,7 @@ export class AttemptTable {
     this.folders = new AttemptFolders(dir)
   }
 
-  /** Makes the folder of a new attempt, and holds it. Throws `disk_full` where that cannot be written. */
+  /** Creates the folder of a new attempt, and holds it. Throws `disk_full` if the folder cannot be written. */
   create({ spec, epoch, action, secrets }: Order, kind: DriverKind): Attempt {
     const folder = this.folders.of(spec)
     const key = randomUUID()
@@ -115,7 +115,7 @@ export class AttemptTable {
     }
   }
 
-  /** Holds a new attempt that ends with this process: nothing of it needs to be on the disk. */
+  /** Holds a new attempt that ends with this process, so that none of it needs to be on the disk. */
   createHere(order: Order<Extract<Action, { kind: 'inline' }>>): Attempt {
     const { spec, epoch, secrets } = order
     const folder = this.folders.of(spec)
@@ -143,18 +143,18 @@ export class AttemptTable {
     })
   }
 
-  /** Holds an attempt of an earlier process of this runner; undefined where it is not to go on. */
+  /** Holds an attempt of an earlier process of this runner; returns undefined if it must not continue. */
   async takeIn(left: Left, kind: DriverKind, action: () => Action): Promise<Attempt | undefined> {
     const attempt = this.#keep(left, kind, action)
     if (attempt.ended) return undefined
     if (left.facts.masked && !left.secrets) {
-      // What it puts out cannot be masked any more: nothing of it may leave this machine.
+      // Its output cannot be masked any more, so none of it may leave this machine.
       await attempt.abandon()
       return undefined
     }
     if (!this.#lostPower(left.facts)) return attempt
-    // Of what was written last, any part may be missing: also the claim of a command that ran, or half of its output
-    // beside a whole exit code.
+    // Any part of the latest writes may be missing: the claim of a command that ran, or half of its output beside a
+    // complete exit code.
     await attempt.finish({
       type: 'lost',
       why: 'Its machine was started anew before its end was told. What became of it is not known.',
@@ -162,7 +162,7 @@ export class AttemptTable {
     return undefined
   }
 
-  /** Ends what an earlier process of this runner has left of an attempt that cannot be held. */
+  /** Ends what an earlier process of this runner left of an attempt that cannot be held. */
   async endLeft(folder: AttemptFolder, { key, box }: AttemptFacts): Promise<void> {
     await endTree({ mark: markOf(key) }, 0)
     if (!box || !this.boxes) return
@@ -176,7 +176,7 @@ export class AttemptTable {
     return storage !== undefined && storage !== this.folders.storageId && !outlivesBoot(facts)
   }
 
-  /** After all that is held is closed. */
+  /** Closes the table; call it after every held attempt is closed. */
   close(): void {
     this.#poller.close()
     if (this.held.all().every((attempt) => attempt.ended)) this.limits.close()
@@ -208,7 +208,8 @@ export class AttemptTable {
       warnings: secrets?.warnings ?? [],
       poller: this.#poller,
       bringFiles: this.#bringFiles(spec),
-      // What a task keeps is shown with its pull request; a step of a workflow may hand on a file that it has made of a secret.
+      // What a task stores is shown with its pull request; a step of a workflow may pass on a file that it made from a
+      // secret.
       keepFiles: this.#keepFiles(spec, folder, kind.kind === 'platform' ? secrets?.known : undefined),
       path: folder.path,
       driver: (attempt) => kind.driver(attempt, kept, action),
@@ -253,13 +254,13 @@ export class AttemptTable {
       keeper.keepFiles({ spec, journal, scratch, signal, withheld }, this.workspaces.path(spec.run_id))
   }
 
-  /** Set where an action of this process has to keep to what a box would give it. */
+  /** Returns the restrictions for an action in this process that must not use more than a box would allow. */
   #apart(spec: AttemptSpec): InlineContext['apart'] {
     if (this.boxes) return this.boxes.apart(spec)
     return asksForBox(spec.isolation) ? { network: spec.network ?? 'all' } : undefined
   }
 
-  /** Throws where it asks for more than this machine can give. */
+  /** Chooses the box for an attempt. Throws if the step requires more than this machine can provide. */
   #boxFacts(spec: AttemptSpec, { kind }: DriverKind): AttemptFacts['box'] {
     if (kind === 'bot') return undefined
     if (this.boxes) return this.boxes.facts(spec, kind ?? 'process')
@@ -281,7 +282,7 @@ export class AttemptTable {
   }
 }
 
-/** The attempts that this machine has: running, or ended and not yet released. */
+/** Holds the attempts of this machine that run, or have ended and are not released yet. */
 class HeldAttempts {
   readonly #byId = new Map<string, Attempt>()
 
@@ -297,7 +298,7 @@ class HeldAttempts {
     return new Set(this.#byId.keys())
   }
 
-  /** By which the processes and cgroups of those are known that outlive this process. */
+  /** Returns the keys that identify the processes and cgroups of attempts that outlive this process. */
   keys(): Set<string> {
     return new Set(this.all().flatMap((one) => one.key ?? []))
   }
@@ -306,7 +307,7 @@ class HeldAttempts {
     this.#byId.set(attempt.spec.attempt_id, attempt)
   }
 
-  /** Leaves one alone that has come in its place. */
+  /** Forgets an attempt, but not another one that has replaced it. */
   forget(attempt: HeldAttempt): void {
     const id = attempt.spec.attempt_id
     if (this.#byId.get(id) === attempt) this.#byId.delete(id)

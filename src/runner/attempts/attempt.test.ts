@@ -8,7 +8,7 @@ import type { Driven, Driver } from './driver.ts'
 import { AttemptJournal } from './journal.ts'
 import { MemoryOutput } from './memory-output.ts'
 
-/** An attempt with a driver that notes what it is told, and does nothing but what is given. */
+/** Makes an attempt with a driver that records its calls, and does only what `own` gives. */
 function driven(own: Partial<Driver> = {}, more: Partial<AttemptOptions> = {}, timeout_ms?: number) {
   const told: string[] = []
   const spec = attemptSpec('test', {}, { timeout_ms })

@@ -18,57 +18,62 @@ import type { RunnerStop } from './runner-stop.ts'
 import { callAt, type Polled, type Poller } from './timers.ts'
 import { type Cause, type Ending, signalOf } from './verdict.ts'
 
-/** The part of a scope that an attempt needs of the cage that its processes run in. */
+/** The part of a scope that an attempt needs for the cage that its processes run in. */
 export type AttemptLimiter = Pick<Scope, 'look' | 'lastLook' | 'usage' | 'close' | 'end'>
 
 export interface AttemptOptions {
   spec: AttemptSpec
   epoch: number
-  /** Value of the mark in its processes' environment; absent: nothing of it outlives this process. */
+  /** Value of the mark in the environment of its processes; if absent, nothing of it outlives this process. */
   key?: string
-  /** With those of an earlier process of this runner. Where the last is its end, there is nothing to drive. */
+  /**
+   * Reports, including those of an earlier process of this runner. If the last one is its end, there is nothing to
+   * drive.
+   */
   journal: AttemptJournal
   output: AttemptOutput
-  /** The box that its processes run in, as it is told; absent: none. */
+  /** Isolation of its processes, as it is reported; absent if there is no box. */
   isolation?: Pick<Extract<AttemptReport, { type: 'started' }>, 'isolation' | 'made_box' | 'network'>
-  /** The cage that its processes run in; absent: nothing that this machine limits by itself. */
+  /** Cage that its processes run in; absent if this machine applies no limits to it. */
   cage?: AttemptLimiter
-  /** The door of its box, which tells of hosts; absent: it has none. */
+  /** Door of its box, which reports hosts; absent if it has none. */
   door?: ReadDoor
   masker?: Masker
-  /** In words, which secrets of the step are not hidden, or not in all forms. */
+  /** Texts that say which secrets of the step are not hidden, or not in all forms. */
   warnings: readonly string[]
-  /** In words, that it has no box and why; absent: there is nothing to say of that. */
+  /** Text that says why it has no box; absent if there is nothing to say about that. */
   unboxed?: string
-  /** Absent: nothing of it needs to be looked at. */
+  /** Polls the attempt; absent if nothing of it needs polling. */
   poller?: Poller
-  /** Knows when this runner is told to stop; absent: nothing of it is judged by that. */
+  /** Knows when this runner is told to stop; if absent, its end is not judged by that. */
   stop?: RunnerStop
-  /** Between SIGTERM and SIGKILL where the timeout has passed. */
+  /** Time between SIGTERM and SIGKILL after the timeout has passed. */
   timeoutGraceMs: number
-  /** The folder that a relative `output_path` is seen from; absent: who takes the output puts it there. */
+  /** Folder that a relative `output_path` starts from; if absent, the receiver of the output puts it there. */
   outputDir?: string
-  /** The folder that its box let it write to, where anything may have become of what stands in it; absent: no box. */
+  /** Folder that its box let it write to, where the attempt may have changed anything; absent if there is no box. */
   within?: string
-  /** Where its journal stands, for messages. */
+  /** Path of its journal, for messages. */
   path: string
-  /** Makes the driver that carries the attempt out. */
+  /** Makes the driver that runs the attempt. */
   driver(attempt: Driven): Driver
   /**
-   * Keeps the files that the step asks for, once nothing of the attempt runs; answers words for its end, where some could not
-   * be. Absent: this machine keeps none.
+   * Stores the files that the step requests, once nothing of the attempt runs. Returns a text for its end if some could
+   * not be stored. Absent if this machine stores none.
    */
   keepFiles?(journal: AttemptJournal, signal: AbortSignal): Promise<string | undefined>
-  /** Puts the files that it needs into its workspace, before its driver begins. Absent: this machine has none. */
+  /** Puts the files that it needs into its workspace before its driver begins. Absent if this machine has none. */
   bringFiles?(asking: Asking): Promise<void>
-  /** Its end is kept: what it has of secrets is not needed any more. */
+  /** Drops the secrets once its end is stored, since they are not needed any more. */
   dropSecrets(): void
-  /** Nothing of it is to be left. */
+  /** Removes everything that is left of it. */
   remove(): Promise<void>
   onReleased(): void
 }
 
-/** One attempt, from its start to its release, whatever carries it out: what is told of it, its time, its limits, its end. */
+/**
+ * Manages one attempt from its start to its release, whatever runs it: its reports, its time, its limits and its end.
+ */
 export class Attempt implements HeldAttempt, Driven, Polled {
   readonly spec: AttemptSpec
   readonly epoch: number
@@ -80,12 +85,12 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   readonly #cage: AttemptLimiter | undefined
   readonly #hosts: HostReports | undefined
   readonly #state: AttemptState
-  /** Undefined where it had ended before this process. */
+  /** Driver of the attempt; undefined if it had ended before this process. */
   readonly #driver: Driver | undefined
   #takeBackDeadline: () => void = () => undefined
-  /** Aborted where it is not waited for any more that its files are kept. */
+  /** Aborted when nobody waits any longer for its files to be stored. */
   readonly #keeping = new AbortController()
-  /** Set while the files that it needs are brought: its driver has not begun. */
+  /** Set while the files that it needs are fetched: its driver has not begun. */
   #bringing: AbortController | undefined
 
   /** Starts and watches nothing. */
@@ -140,7 +145,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
   }
 
   async recover(): Promise<void> {
-    // One that has run had them.
+    // An attempt that has run already had them.
     const needs = this.spec.needs_files?.length && this.journal.startedAtMs === undefined
     if (needs && !this.ended && this.cause === undefined && !(await this.#bring())) return
     await this.#driver?.recover?.()
@@ -177,7 +182,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#options.onReleased()
   }
 
-  /** Stops watching; what can go on without this process does. */
+  /** Stops watching. Whatever can run without this process continues. */
   async close(): Promise<void> {
     const { leave } = this.#driver ?? {}
     if (this.#driver && !leave) {
@@ -194,7 +199,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#letGo()
   }
 
-  /** Ends all of it, now, and tells nobody; nothing of it is left. */
+  /** Ends all of it now, reports nothing and leaves nothing behind. */
   async abandon(): Promise<void> {
     await this.close()
     await this.#driver?.kill()
@@ -202,7 +207,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     await this.#options.remove()
   }
 
-  /** Now and then, by the poller. */
+  /** Checks the attempt; called regularly by the poller. */
   poll(): boolean {
     const grown = this.refresh()
     const news = this.#driver?.poll?.() === true
@@ -290,7 +295,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     const sinceMs = startedAtMs ?? beganAtMs
     if (sinceMs !== undefined) end.duration_ms = Math.max(0, Math.round(endedAtMs - sinceMs))
     if (startedAtMs !== undefined) {
-      // What never ran has used nothing.
+      // An attempt that never ran has used nothing.
       const usage = driver.usage ? driver.usage() : this.#cage?.usage()
       if (usage !== undefined) end.usage = usage
     }
@@ -299,7 +304,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#tellEnd(end)
   }
 
-  /** False: it is over, or left. */
+  /** Fetches the files that it needs; returns false if the attempt is over, or was left. */
   async #bring(): Promise<boolean> {
     const bringing = new AbortController()
     this.#bringing = bringing
@@ -327,7 +332,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     return ending === undefined
   }
 
-  /** However it ended, where it ran. */
+  /** Stores its files, however it ended, if it ran. */
   async #keepFiles(): Promise<string | undefined> {
     const { spec, journal } = this
     if (!spec.artifacts?.length || journal.startedAtMs === undefined) return undefined
@@ -337,7 +342,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     return undefined
   }
 
-  /** Nothing of this should come up, and must not end the runner with all else that it carries out. */
+  /** Ends the attempt after an unexpected error, which must not end the runner with everything else that it runs. */
   async #finishAnyway(error: unknown): Promise<void> {
     await this.#driver?.kill().catch(() => undefined)
     if (this.#state.now !== 'measuring') return
@@ -354,14 +359,14 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     this.#over(this.journal.add(end, { ...end, ...unkept }))
   }
 
-  /** Its end is told; `kept`: and will be after a restart. */
+  /** Ends the attempt after its end is reported; `kept` means that the end survives a restart. */
   #over(kept: boolean): void {
     this.#cage?.end()
     this.#letGo()
     if (kept) this.#options.dropSecrets()
   }
 
-  /** Looks once more, for a breach of limits by what ended before it was looked at. */
+  /** Checks the limits a last time, for a breach by something that ended before a check. */
   async #lookLast(ending: Ending): Promise<void> {
     const breach = await this.#cage?.lastLook(this.cause === undefined && signalOf(ending) === 'SIGKILL')
     if (breach !== undefined) this.journal.keepCause({ type: 'failed', ...breach })
@@ -377,7 +382,7 @@ export class Attempt implements HeldAttempt, Driven, Polled {
     )
   }
 
-  /** Twice is once. */
+  /** Stops watching; a second call has no effect. */
   #unwatch(): void {
     this.#takeBackDeadline()
     this.#options.poller?.remove(this)

@@ -100,9 +100,9 @@ test('exit codes, signals and what cannot start are told apart', async () => {
     exit_code: 143,
     signal: 'SIGTERM',
   })
-  // The wrapper dies with it, and still the end is known.
+  // The wrapper dies with it, and the end is still known.
   assert.equal((await endFor('cmd.run', { cmd: 'kill -9 0' })).signal, 'SIGKILL')
-  // The wrapper must not die of a signal meant for the command's own group.
+  // The wrapper must survive a signal that is meant for the command's own group.
   assert.equal((await endFor('cmd.run', { cmd: 'trap "exit 4" USR1; kill -USR1 0; sleep 1' })).exit_code, 4)
   assert.deepEqual(await endFor('cmd.run', { cmd: 'true', cwd: 'missing' }), {
     ...failed,

@@ -11,15 +11,18 @@ import { SizeWatch } from './size-watch.ts'
 
 export interface DurableAttemptsOptions extends AttemptTableOptions {
   registry: ActionRegistry
-  /** This process's environment, of which commands get only the list in `process-environment.ts`. */
+  /** Environment of this process; commands get only the variables listed in `process-environment.ts`. */
   env: NodeJS.ProcessEnv
-  /** Drivers for more than commands and inline actions; absent: this machine carries out none of these. */
+  /** Drivers beyond commands and inline actions; absent if this machine runs none of these. */
   drivers: { agent?: DriverKind; bot?: DriverKind; platform?: DriverKind }
-  /** Is told of what cannot be taken up again. */
+  /** Receives what cannot be adopted. */
   log?: Log
 }
 
-/** The attempts of this machine, in their folders: started, found again, held until they are released. */
+/**
+ * Manages the attempts of this machine in their folders: starts them, finds them again, and holds them until they are
+ * released.
+ */
 export class DurableAttempts implements Attempts {
   readonly #registry: ActionRegistry
   readonly #services: AttemptTable
@@ -115,13 +118,13 @@ export class DurableAttempts implements Attempts {
       if (facts === undefined) return await folder.remove()
       await this.#takeUp(folder, facts)
     } catch (error) {
-      // With a later start all of it goes on.
+      // All of it continues with a later start.
       if (noDescriptors(error))
         throw new ErrandError('unavailable', `${folder.path} could not be taken up: ${messageOf(error)}.`, {
           hint: 'Let it open more files (ulimit -n, LimitNOFILE=) and start it again: what runs goes on meanwhile.',
           cause: error,
         })
-      // Not held: whoever gave it is told that it is lost, and so nothing of it goes on.
+      // Not held: the sender is told that it is lost, so nothing of it may continue.
       if (facts) await this.#services.endLeft(folder, facts).catch(() => undefined)
       const message = `${folder.path} could not be taken up, and is left as it is: ${messageOf(error)}.`
       this.#log?.(message, { level: 'warn', attempt_id: facts?.spec.attempt_id })
@@ -137,7 +140,7 @@ export class DurableAttempts implements Attempts {
     await attempt?.recover()
   }
 
-  /** Throws where this machine carries out none of these. */
+  /** Returns the kind of driver for an action. Throws if this machine runs none of that kind. */
   #kindOf(name: 'process' | 'agent' | 'bot' | 'platform', { action }: AttemptSpec): DriverKind {
     const kind = this.#drivers[name]
     if (kind !== undefined) return kind

@@ -10,94 +10,99 @@ import type { AttemptJournal } from './journal.ts'
 import type { Cause, Ending } from './verdict.ts'
 
 /**
- * Something that carries out one attempt: a process, an action of this process, an agent, a bot. The attempt tells it what
- * to do; what comes of that it tells the attempt through `Driven`. It keeps no state of the attempt's.
+ * Runs one attempt as a process, an action of this process, an agent or a bot. The attempt tells the driver what to do;
+ * the driver reports back through `Driven`. It holds none of the attempt's state.
  */
 export interface Driver {
-  /** Begins, at once. What cannot be begun is the attempt's end (`finish`), not an error. */
+  /** Begins at once. If it cannot, that is the attempt's end (`finish`), not an error. */
   begin(): void
   /**
-   * Goes on where an earlier process of this runner was; absent: nothing of it outlives its process. Rejects only where
-   * nothing can be told of any file just now: then it is left as it is.
+   * Continues where an earlier process of this runner was; absent if nothing of it outlives its process. Rejects only
+   * if no file can be read at the moment: then it stays unchanged.
    */
   recover?(): Promise<void>
-  /** Something for what it carries out, once or more often. */
+  /** Passes on an input, once or more often. */
   input?(input: AttemptInput): void
-  /** Answers what is asked of the folder that it works in; `send` takes a body. Absent: none is shown. */
+  /** Answers a query about its working folder; `send` sends a body. Absent if the folder is not shown. */
   look?(ask: WorkspaceLook, send: (text: string) => Promise<void>): Promise<RunnerAnswer>
-  /** Now and then while it goes on. True: there is news. */
+  /** Polls the attempt while it runs; returns true if there is news. */
   poll?(): boolean
-  /** Ends what goes on, within this grace, and then calls `finish`. A second call, with 0, can only make it quicker. */
+  /**
+   * Ends everything that runs within this grace, and then calls `finish`. A second call, with 0, can only make it
+   * quicker.
+   */
   stop(graceMs: number): void
-  /** Its end is known: what can end by itself is told so, before all else is looked at. */
+  /** Announces the known end, so that whatever can end by itself does, before everything else is checked. */
   farewell?(ending: Ending): void
-  /** Ends what it leaves behind. What it has to tell beside its output is told by then. */
+  /** Ends what it leaves behind. By the time it resolves, it has reported everything besides its output. */
   sweep(ending: Ending): Promise<Swept>
-  /** While it sweeps: without a grace from now on. */
+  /** Continues a sweep without a grace. */
   hurry?(): void
-  /** The last words of the end's message; the output is final. Asked where it came to its end by itself. */
+  /** Returns the last words of the end's message, when the output is final. Called if the attempt ended by itself. */
   lastWords?(): Promise<string | undefined>
-  /** The usage as the driver knows it; absent: as the limits have measured it. */
+  /** Returns the usage that the driver knows; if absent, the usage that the limits have measured. */
   usage?(): AttemptUsage | undefined
-  /** Ends all of it without a grace. Nobody watches it any more, and nothing is told. */
+  /** Ends all of it without a grace. Nobody watches it any more, and nothing is reported. */
   kill(): Promise<void>
-  /** This process lets go of it, and what runs goes on; absent: it cannot, and is ended. */
+  /** Leaves the attempt to run without this process; if absent, the attempt cannot, and is ended. */
   leave?(): void | Promise<void>
 }
 
-/** The state that a driver leaves behind when it has swept. */
+/** Describes the state that a driver leaves behind after its sweep. */
 export interface Swept {
-  /** A process of it could not be killed. */
+  /** Set if one of its processes could not be killed. */
   survives?: boolean
   denied?: DeniedUses
 }
 
-/** An attempt, as its driver sees it. */
+/** Describes an attempt as its driver sees it. */
 export interface Driven {
   readonly spec: AttemptSpec
-  /** All that is told of the attempt. Its end is told by `finish` alone. */
+  /** Holds all reports of the attempt. Only `finish` reports its end. */
   readonly journal: AttemptJournal
-  /** Why it is ended; known also where the order was given before a restart. */
+  /** Cause of its end; also known if the order was given before a restart. */
   readonly cause: Cause | undefined
-  /** Hides its secrets; undefined where there are none. */
+  /** Hides its secrets; undefined if there are none. */
   readonly masker: Masker | undefined
-  /** The process is there: told once, watched, and its time is limited. */
+  /** Records that the process runs: it is reported once, watched, and its time is limited. */
   running(pid: number | undefined, startedAtMs: number): void
-  /** There is more of its output. */
+  /** Records that there is more output. */
   refresh(): boolean
-  /** Ends it for this reason; the first one counts. */
+  /** Ends it for this cause; the first cause counts. */
   stop(cause: Cause, graceMs: number): void
-  /** Carries out the order to end that came before a restart; nothing where there was none. */
+  /** Executes the order to end that was given before a restart; does nothing if there was none. */
   stopAsOrdered(): void
-  /** Something that had to be kept was not: ends the attempt at once. Without a message it is the journal. */
+  /**
+   * Ends the attempt at once because something that had to be stored was not. Without a message, that is the journal.
+   */
   unkept(message?: string): void
-  /** The attempt is over, once: what is left is swept, its output measured, its end told. Never rejects. */
+  /** Ends the attempt, once: sweeps what is left, measures its output and reports its end. Never rejects. */
   finish(ending: Ending, more?: Over): Promise<void>
 }
 
 export interface Over {
-  /** Default: now. */
+  /** End time in ms; default: now. */
   endedAtMs?: number
-  /** When that was tried, of what could not be started; absent: its end says no duration then. */
+  /** Time in ms when a start was tried that failed; if absent, its end has no duration. */
   beganAtMs?: number
   /** Variables that it exported itself. */
   exports?: Record<string, string>
 }
 
-/** How the attempts of one kind of action are carried out on this machine, where they stand in folders. */
+/** Describes how this machine runs the attempts of one kind of action, if they have folders. */
 export interface DriverKind {
-  /** In the facts of an attempt; absent: a process. */
+  /** Kind in the facts of an attempt; absent for a process. */
   readonly kind?: 'agent' | 'bot' | 'platform'
-  /** Nothing of it runs below this process: the machine's limits are kept and measured by who runs it. */
+  /** Set if nothing of it runs below this process: whoever runs it keeps and measures the machine's limits. */
   readonly limitsItself?: boolean
-  /** Awaited before the first driver is made; absent: there is nothing to load. */
+  /** Loads the code; awaited before the first driver is made. Absent if there is nothing to load. */
   load?(): Promise<void>
-  /** Whether standard output is read for exported variables. */
+  /** Reports whether standard output is read for exported variables. */
   exportsVars?(action: Action, spec: AttemptSpec): boolean
-  /** Before the output in it is opened, where it has not ended. */
+  /** Repairs the folder of an attempt that has not ended, before the output in it is opened. */
   mend?(folder: AttemptFolder): void
-  /** `action` throws where this runner does not have it; it may be of another kind by now. */
+  /** Makes a driver. `action` throws if this runner does not have it; it may be of another kind by now. */
   driver(attempt: Driven, kept: AttemptFiles, action: () => Action): Driver
-  /** The end is kept: deletes what it holds of the step's secrets. */
+  /** Deletes the step's secrets after the end is stored. */
   dropSecrets?(kept: AttemptFiles): void
 }

@@ -2,25 +2,25 @@ import { VAR_NAME_RULE, VarName } from '../../contract/names.ts'
 
 const PREFIX = Buffer.from('BOPS_EXPORT:')
 const NEWLINE = 10
-/** A longer line is not kept: its export is too large. */
+/** Limit for a line in bytes; a longer line is dropped because its export is too large. */
 const MAX_LINE_BYTES = 1024 * 1024
 
-/** Lines that are no export though they begin like one: so many are told in full, and so much of each. */
+/** Limits for the warning about lines that only look like exports: how many it quotes, and how much of each. */
 const TOLD_LINES = 3
 const TOLD_CHARACTERS = 100
 
 /** Finds the lines `BOPS_EXPORT:KEY=value` in a stream, however it is cut into chunks. */
 export class ExportScanner {
   readonly found = new ExportedVars()
-  /** The line begun in earlier chunks, while it may still be an export. */
+  /** Line begun in earlier chunks, while it may still be an export. */
   #begun: Buffer[] = []
   #begunBytes = 0
-  /** Within a line that is no export. */
+  /** Set within a line that is not an export. */
   #skipping = false
   readonly #malformed: string[] = []
   #malformedLines = 0
 
-  /** A warning of lines that begin like an export and are none; undefined where there are no such lines. */
+  /** Warning about lines that begin like an export but are not one; undefined if there are none. */
   get warning(): string | undefined {
     if (this.#malformedLines === 0) return undefined
     const lines =
@@ -34,13 +34,13 @@ export class ExportScanner {
     if (rest !== undefined) this.#wholeLines(rest)
   }
 
-  /** The stream has ended: a last line without its newline counts. */
+  /** Ends the stream; a last line without its newline counts. */
   end(): void {
     if (this.#begunBytes > 0) this.#take(Buffer.concat(this.#begun))
     this.#drop(false)
   }
 
-  /** Returns the bytes behind the newline of the line begun before; undefined where the chunk holds none. */
+  /** Returns the bytes after the newline of the line begun before, or undefined if the chunk holds no newline. */
   #endBegunLine(chunk: Buffer): Buffer | undefined {
     const end = chunk.indexOf(NEWLINE)
     if (!this.#skipping) this.#begin(end < 0 ? chunk : chunk.subarray(0, end))
@@ -50,7 +50,10 @@ export class ExportScanner {
     return chunk.subarray(end + 1)
   }
 
-  /** `text` starts at the start of a line. Looks for the prefix, not for lines: most output is no export. */
+  /**
+   * Reads `text`, which starts at the start of a line. It searches for the prefix, not for lines: most output is not an
+   * export.
+   */
   #wholeLines(text: Buffer): void {
     for (let at = text.indexOf(PREFIX); at >= 0; ) {
       if (at > 0 && text[at - 1] !== NEWLINE) {
@@ -108,10 +111,10 @@ export class ExportScanner {
   }
 }
 
-/** Most bytes that one attempt may export in all, names and values. */
+/** Limit in bytes for all that one attempt may export, names and values. */
 export const MAX_EXPORT_BYTES = 1024 * 1024
 
-/** Variables an attempt exports; holds no more than the limit, and knows when more was asked of it. */
+/** Collects the variables that an attempt exports; stops at the limit, and remembers if there was more. */
 export class ExportedVars {
   readonly #values = new Map<string, string>()
   #bytes = 0
@@ -138,7 +141,7 @@ export class ExportedVars {
     return this.#values.entries()
   }
 
-  /** Undefined where there are none. */
+  /** Returns the variables, or undefined if there are none. */
   toRecord(): Record<string, string> | undefined {
     return this.#values.size === 0 ? undefined : Object.fromEntries(this.#values)
   }

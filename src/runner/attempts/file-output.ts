@@ -29,15 +29,17 @@ const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
 export interface FileOutputOptions {
   folder: AttemptFolder
   facts: AttemptFacts
-  /** Undefined: nothing in it is hidden. */
+  /** Masker of the output; undefined if nothing in it is hidden. */
   masker: Masker | undefined
-  /** More of it may leave this machine. */
+  /** Called when more of it may leave this machine. */
   onMore(): void
 }
 
-/** The two output files of a process, and what of them may leave this machine: as they grow, and at the end. */
+/**
+ * Manages the two output files of a process, and what may leave this machine of them while they grow and at the end.
+ */
 export class FileOutput implements AttemptOutput {
-  /** The files that the process writes. */
+  /** Files that the process writes. */
   readonly files: Readonly<Record<StreamName, TailFile>>
   readonly scanner: ExportScanner | undefined
   readonly values: OutputValues
@@ -45,11 +47,11 @@ export class FileOutput implements AttemptOutput {
   readonly #lastErrorLine = new LastErrorLine()
   readonly #masked: Partial<Record<StreamName, MaskedFile>> = {}
   readonly #onMore: () => void
-  /** The order in which the files have grown; an earlier process of this runner may have seen some of it. */
+  /** Order in which the files have grown; an earlier process of this runner may have seen some of it. */
   readonly #order = new OutputOrder()
-  /** The same of what may leave this machine. */
+  /** Order of the bytes that may leave this machine. */
   #sendable = this.#order
-  /** How much of the order is in its file. */
+  /** Lengths of the order that are already in its file. */
   readonly #kept: Record<StreamName, number> = { stdout: 0, stderr: 0 }
   readonly #reader: OrderedReader
   #watcher: SizeWatcher | undefined
@@ -91,17 +93,17 @@ export class FileOutput implements AttemptOutput {
     })
   }
 
-  /** Of what is read by now; after `finish`, of all. */
+  /** Last error line of what was read so far; after `finish`, of all output. */
   get lastErrorLine(): string | undefined {
     return this.#lastErrorLine.text
   }
 
-  /** Whether something of it stands for a secret. */
+  /** Tells whether any of it replaces a secret. */
   get hidden(): boolean {
     return Object.values(this.#masked).some((masked) => !masked.isPlain)
   }
 
-  /** From now on another process writes: its files are watched, as their order is in neither. */
+  /** Watches the files from now on, since another process writes them and they do not record their common order. */
   watch(sizes: SizeWatch): void {
     this.#watcher ??= sizes.watch(this.files, {
       onLooks: (looks) => this.#take(looks),
@@ -111,7 +113,7 @@ export class FileOutput implements AttemptOutput {
     })
   }
 
-  /** Bytes that may leave this machine. */
+  /** Returns the number of bytes that may leave this machine. */
   length(stream: StreamName): number {
     return this.#sendable.length(stream)
   }
@@ -124,7 +126,7 @@ export class FileOutput implements AttemptOutput {
     return await (this.#masked[stream] ?? this.files[stream]).read(offset, max)
   }
 
-  /** The last of what it holds now, at most so many bytes. */
+  /** Reads the end of what it holds now, at most `mostBytes`. */
   async tail(stream: StreamName, mostBytes: number): Promise<Buffer> {
     this.refresh()
     if (this.#masked[stream]) await this.#reader.settled()
@@ -132,23 +134,23 @@ export class FileOutput implements AttemptOutput {
     return await this.read(stream, from, mostBytes)
   }
 
-  /** True: a stream has grown. What is new is read in the background. */
+  /** Reports whether a stream has grown. New bytes are read in the background. */
   refresh(): boolean {
-    // Looks of its own would be rarer than the watcher's, and come before them.
+    // Checks here would be rarer than the watcher's, and come before them.
     if (!this.#watcher) this.#look()
     const hasGrown = this.#hasGrown
     this.#hasGrown = false
-    // The first time there may be what an earlier process of this runner has left.
+    // The first time, an earlier process of this runner may have left something.
     if (hasGrown) this.#reader.advance()
     return hasGrown
   }
 
-  /** Nothing more counts; the lengths are final. */
+  /** Stops counting; the lengths are final. */
   freeze(): void {
     for (const stream of STREAMS) this.files[stream].freeze()
   }
 
-  /** The output ended so in an earlier process of this runner. */
+  /** Restores how the output ended in an earlier process of this runner. */
   found({ streams }: AttemptEnd, masked: boolean): void {
     const lengths = { stdout: streams?.stdout?.length ?? 0, stderr: streams?.stderr?.length ?? 0 }
     for (const stream of STREAMS) {
@@ -174,17 +176,17 @@ export class FileOutput implements AttemptOutput {
     return ends
   }
 
-  /** After `finish`. */
+  /** Puts a file or a copy at `target`; call it after `finish`. */
   async placeAt(stream: StreamName, target: string, copied?: true): Promise<void> {
     const masked = this.#masked[stream]
-    // What it has left running may yet write into its own file, and of that nothing is masked.
+    // A process left running may still write into its own file, and nothing of that is masked.
     if (masked) return await masked.copyTo(target)
     const { path } = this.files[stream]
     const copy = () => copyFile(path, target, constants.COPYFILE_EXCL)
     await (copied ? copy() : link(path, target).catch(copy))
   }
 
-  /** Its end is kept: takes away what may not leave this machine. */
+  /** Deletes what may not leave this machine, once the end is stored. */
   dropSecrets(): void {
     for (const masked of Object.values(this.#masked)) masked.dropSecrets()
   }
@@ -230,12 +232,12 @@ export class FileOutput implements AttemptOutput {
   }
 
   /**
-   * Keeps the order for a later process of this runner: with `all` to the end, else what is too much for one that looks at
-   * the lengths alone.
+   * Stores the order for a later process of this runner. With `all` it stores the order to the end, otherwise only what
+   * a process that compares lengths alone could not reconstruct.
    */
   #keepOrder(all: boolean): void {
     const grown = STREAMS.some((stream) => this.#order.length(stream) - this.#kept[stream] > PLACE_BYTES / 2)
-    // The order of a single stream is its own.
+    // The order of a single stream follows from the stream itself.
     if (all ? isOneStream(this.#order) : !grown) return
     let text = ''
     for (;;) {
@@ -243,7 +245,7 @@ export class FileOutput implements AttemptOutput {
       if (!part) break
       const { stream, offset, length, unordered } = part
       const end = offset + length
-      // The last one may grow.
+      // The last part may still grow.
       if (!all && this.#order.next({ ...this.#kept, [stream]: end }) === undefined) break
       text += orderLine(stream, end, unordered)
       this.#kept[stream] = end
@@ -254,7 +256,7 @@ export class FileOutput implements AttemptOutput {
 
 const isOneStream = (order: OutputOrder): boolean => STREAMS.some((stream) => order.length(stream) === 0)
 
-/** Reads a saved order; empty if there is none, and then the lengths give the order. */
+/** Reads a saved order; returns an empty text if there is none, and then the lengths give the order. */
 function orderText(path: string): string {
   try {
     return readFileSync(path, 'utf8')
@@ -272,7 +274,9 @@ function keep(path: string, text: string): void {
 
 const CHUNK_BYTES = 256 * 1024
 
-/** Reads two growing files once, in their common order, while they grow: to mask them, for their SHA-256, and for `onBytes`. */
+/**
+ * Reads two growing files once, in their common order, to mask them, hash them (SHA-256) and pass them to `onBytes`.
+ */
 class OrderedReader {
   readonly #files: Readonly<Record<StreamName, TailFile>>
   readonly #masked: Partial<Record<StreamName, MaskedFile>>
@@ -286,7 +290,7 @@ class OrderedReader {
   #running: Promise<void> | undefined
   #stopped = false
 
-  /** Of a stream that is masked, the SHA-256 and `onBytes` are of what that makes of it. */
+  /** If a stream is masked, its SHA-256 and `onBytes` use the masked bytes. */
   constructor(
     files: Readonly<Record<StreamName, TailFile>>,
     masked: Partial<Record<StreamName, MaskedFile>>,
@@ -299,7 +303,7 @@ class OrderedReader {
     this.#onBytes = onBytes
   }
 
-  /** There is more to read. An error is kept for `finish`. */
+  /** Reads on in the background. `finish` reports an error. */
   advance(): void {
     this.#running ??= this.#read().finally(() => {
       this.#running = undefined
@@ -307,12 +311,12 @@ class OrderedReader {
     this.#running.catch(() => undefined)
   }
 
-  /** Resolves when what is under way is read. */
+  /** Resolves when the current read is done. */
   async settled(): Promise<void> {
     await this.#running?.catch(() => undefined)
   }
 
-  /** The files are frozen: reads the rest. Rejects where a file cannot be read to its size. */
+  /** Reads the rest of the frozen files. Rejects if a file cannot be read to its size. */
   async finish(): Promise<Record<StreamName, StreamEnd>> {
     await this.#running
     await this.#read()
@@ -355,15 +359,15 @@ const writeAsync = promisify(writeCallback)
 const COPY_BYTES = 1024 * 1024
 
 /**
- * The part of a file that may leave this machine: up to the first secret the file itself, from there on a
- * second one beside it. So output without a secret is written once. All is made again from the first byte
- * after a restart.
+ * Stores the part of a file that may leave this machine: the file itself up to its first secret, and from there a
+ * second file beside it. So output without a secret is written once. After a restart, masking starts again at the first
+ * byte.
  */
 class MaskedFile {
   readonly #raw: TailFile
   readonly #path: string
   readonly #stream: StreamMasker | undefined
-  /** So much of the file itself. */
+  /** Length in bytes of the part of the file itself that may leave. */
   #plain = 0
   #second: TailFile | undefined
   #broken: unknown
@@ -374,7 +378,7 @@ class MaskedFile {
     this.#stream = stream
   }
 
-  /** One that was finished, of which so many bytes count. */
+  /** Opens a finished file, of which `length` bytes count. */
   static finished(raw: TailFile, path: string, length: number): MaskedFile {
     const file = new MaskedFile(raw, path)
     if (existsSync(path)) {
@@ -390,12 +394,12 @@ class MaskedFile {
     return this.#plain + (this.#second?.size ?? 0)
   }
 
-  /** The next bytes of the file itself, in order, one call at a time; answers what they became. */
+  /** Masks the next bytes of the file, in order, one call at a time; returns the masked bytes. */
   async push(bytes: Buffer): Promise<Buffer> {
     return await this.#keep(this.#stream!.push(bytes))
   }
 
-  /** Nothing follows. */
+  /** Ends the stream, since no bytes follow. */
   async end(): Promise<Buffer> {
     return await this.#keep(this.#stream!.end())
   }
@@ -408,7 +412,7 @@ class MaskedFile {
     return plainBytes === 0 ? rest : Buffer.concat([plain, rest])
   }
 
-  /** Whether the file itself is all that may leave this machine. */
+  /** Tells whether the file itself is all that may leave this machine. */
   get isPlain(): boolean {
     return this.#second === undefined
   }
@@ -427,7 +431,7 @@ class MaskedFile {
     }
   }
 
-  /** At the end: takes away what may not leave this machine. */
+  /** Deletes what may not leave this machine, at the end. */
   dropSecrets(): void {
     const { path } = this.#raw
     try {
@@ -452,7 +456,7 @@ class MaskedFile {
       for (let at = 0; at < masked.length; )
         at += (await writeAsync(this.#second.fd, masked, at)).bytesWritten
     } catch (error) {
-      // The bytes are through the masker, and cannot be put through it again.
+      // The bytes have passed the masker, and cannot pass it again.
       this.#broken = error
       throw error
     }

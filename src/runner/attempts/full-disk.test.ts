@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { noMountNamespace } from '../../../test/faults/small-disk.ts'
 import { command, place } from '../../../test/support/runner/attempt-fixture.ts'
 
-/** Fills the disk but for so many blocks, and tells how an attempt then goes. */
+/** Program that fills the disk except for a number of blocks, and prints how an attempt then runs. */
 const PROGRAM = `
 import { appendFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
@@ -29,7 +29,7 @@ try {
 await attempts.close()
 `
 
-/** On a disk of its own of 1 MB, seen by that process only. */
+/** Runs on a separate disk of 1 MB, which only that process sees. */
 function onFullDisk(path: string, blocks: number, cmd: string) {
   const inner = `mount -t tmpfs -o size=1m,mode=700 full "$1" && exec "$0" --input-type=module -e "$2" "$1" "$3" "$4"`
   const args = [process.execPath, path, PROGRAM, String(blocks), JSON.stringify(command(cmd))]

@@ -13,7 +13,7 @@ const refused = (host: string): Told => ({
   count: 1,
 })
 
-/** A door whose offset is the number of its lines. */
+/** Makes a door whose offset is the number of its lines. */
 function door(lines: Told[]) {
   return {
     lines,

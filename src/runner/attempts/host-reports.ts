@@ -4,15 +4,15 @@ import type { Told } from '../proxy/rules.ts'
 import type { Box } from '../sandbox/box.ts'
 import type { AttemptJournal } from './journal.ts'
 
-/** The door of a box, as its attempt reads it. */
+/** Describes the door of a box as its attempt reads it. */
 export interface ReadDoor extends Pick<Box, 'told' | 'close'> {
-  /** All of it is read; absent: others read it, too. */
+  /** Resolves when all of it is read; absent if others read it too. */
   spent?(): Promise<void>
 }
 
 /**
- * Reports the hosts that the box of an attempt was refused or has used, each once also over restarts: what its door has told is
- * read from the start, and of that so many are known as the journal holds.
+ * Reports the hosts that the box of an attempt was refused or has used, each once, even across restarts: it reads the
+ * door's log from the start, and skips as many entries as the journal holds.
  */
 export class HostReports {
   readonly #journal: AttemptJournal
@@ -39,9 +39,9 @@ export class HostReports {
     }
   }
 
-  /** Nothing runs in the box any more: what was used is told, then no more. */
+  /** Closes the door once nothing runs in the box, and reports what was used until then. */
   async close(): Promise<void> {
-    // A proxy that does not answer keeps no attempt from its end.
+    // A proxy that does not answer must not hold up the end of an attempt.
     await this.#door.close().catch(() => undefined)
     this.look()
     await this.#door.spent?.().catch(() => undefined)
@@ -50,7 +50,7 @@ export class HostReports {
   #reported(line: Told): NetworkReport | undefined {
     if (line.type !== 'refused' && line.type !== 'used') return undefined
     const { type: kind, ...rest } = line
-    // A box may ask for whatever it knows.
+    // A box may send any text it knows as a host name.
     const host = this.#masker?.maskText(rest.host) ?? rest.host
     return { type: 'network', kind, ...rest, host }
   }

@@ -3,15 +3,18 @@ import type { AttemptReport } from '../../contract/attempt.ts'
 import type { SessionEvent } from '../sessions/session-state.ts'
 import type { Cause } from './verdict.ts'
 
-/** `cause` stands before the signals it leads to, so that a restarted runner knows why the process died. */
+/**
+ * Describes a line of the journal. `cause` comes before the signals it leads to, so that a restarted runner knows why
+ * the process died.
+ */
 export type JournalEntry =
-  /** `covers`: how many items of a session's have been told with it. */
+  /** `covers`: how many items of a session have been reported with it. */
   | { type: 'report'; n: number; report: AttemptReport; covers?: number }
   | { type: 'cause'; cause: Cause }
-  /** `at`: so many bytes of the agent's lines came before it. */
+  /** `at`: how many bytes of the agent's lines came before it. */
   | { type: 'event'; at: number; event: SessionEvent }
 
-/** The reports of an attempt, one JSON text a line, numbered from 1. */
+/** Stores the reports of an attempt, one JSON text per line, numbered from 1. */
 export class JournalFile {
   readonly entries: readonly JournalEntry[]
   readonly #path: string
@@ -20,8 +23,8 @@ export class JournalFile {
   readonly #durable: boolean
 
   /**
-   * Cuts off all behind the last line that is whole. `durable`: what was appended is on the disk, even if the
-   * power fails. Throws where the file cannot be opened.
+   * Opens the file and cuts off everything after the last complete line. `durable` puts each appended line on the disk,
+   * even if the power fails. Throws if the file cannot be opened.
    */
   constructor(path: string, { durable }: { durable: boolean }) {
     this.#path = path
@@ -34,7 +37,7 @@ export class JournalFile {
     this.#bytes = bytes
   }
 
-  /** Throws where it cannot be written whole; then it is not there. */
+  /** Appends an entry. If it cannot be written completely, it is removed again and this throws. */
   append(entry: JournalEntry): void {
     if (this.#fd === undefined) throw new Error(`${this.#path} is closed`)
     const line = Buffer.from(`${JSON.stringify(entry)}\n`)
@@ -68,14 +71,14 @@ function parseLines(data: Buffer): { entries: JournalEntry[]; bytes: number } {
 }
 
 /**
- * The reports of one attempt, and who is told of them. With a journal each is there before anyone is told, so that what was
- * told is there after a restart; without one they are gone with this process.
+ * Stores the reports of one attempt, and notifies listeners. With a journal, a report is stored before anyone hears of
+ * it, so it is still there after a restart; without one, the reports are gone with this process.
  */
 export class AttemptJournal {
   readonly list: AttemptReport[] = []
-  /** Events that an earlier process of this runner told the session, by place among the agent's lines. */
+  /** Events that an earlier process of this runner gave to the session, by their place among the agent's lines. */
   readonly events: { at: number; event: SessionEvent }[] = []
-  /** How many items of a session's the reports hold. */
+  /** Number of session items that the reports hold. */
   covered = 0
   readonly #journal: JournalFile | undefined
   readonly #listeners = new Set<() => void>()
@@ -101,7 +104,7 @@ export class AttemptJournal {
     return this.#end.promise
   }
 
-  /** Why the attempt is ended, also where that was ordered before a restart; the first cause counts. */
+  /** Why the attempt is ended, even if that was ordered before a restart; the first cause counts. */
   get cause(): Cause | undefined {
     return this.#cause
   }
@@ -111,23 +114,23 @@ export class AttemptJournal {
     return started?.time === undefined ? undefined : Date.parse(started.time)
   }
 
-  /** Before the signals it leads to. Where the disk is full the order counts all the same. */
+  /** Stores the cause before the signals it leads to. If the disk is full, the order still counts. */
   keepCause(cause: Cause): void {
     if (this.#cause !== undefined) return
     this.#cause = cause
     try {
       this.#journal?.append({ type: 'cause', cause })
     } catch {
-      // A restart in this very moment would find the attempt lost instead of canceled: no success either way.
+      // A restart at this very moment would find the attempt lost instead of canceled: not a success in either case.
     }
   }
 
-  /** Throws where it cannot be written; then it must not count. */
+  /** Stores an event. Throws if it cannot be written; then it must not count. */
   keepEvent(at: number, event: SessionEvent): void {
     this.#journal?.append({ type: 'event', at, event })
   }
 
-  /** Where the journal cannot be written, `otherwise` is told instead of the report. Answers whether it could. */
+  /** Adds a report. If the journal cannot be written, adds `otherwise` instead. Returns whether the write succeeded. */
   add(report: AttemptReport, otherwise = report, covers?: number): boolean {
     let kept = true
     try {

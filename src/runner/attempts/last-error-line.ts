@@ -1,10 +1,10 @@
 import { withoutEscapes } from '../../platform/text.ts'
 
 const MAX_ERROR_LINE = 200
-/** A longer last line is seen from within. */
+/** Bytes stored; a longer last line is seen without its beginning. */
 const KEPT_BYTES = 4096
 
-/** The last line that an attempt has written to standard error, as people read it: what an error mostly ends with. */
+/** Tracks the last line that an attempt has written to standard error, as people read it: usually the error message. */
 export class LastErrorLine {
   #end: Buffer = Buffer.alloc(0)
   #isCut = false
@@ -17,7 +17,9 @@ export class LastErrorLine {
     this.#isCut ||= !isWhole
   }
 
-  /** The last line that is not blank, without colors and as the last carriage return left it; undefined if there is none. */
+  /**
+   * Last line that is not blank, without colors and as the last carriage return left it; undefined if there is none.
+   */
   get text(): string | undefined {
     const states = this.#end.toString('utf8').split(/[\r\n]/)
     for (let at = states.length - 1; at >= 0; at--) {
@@ -25,14 +27,14 @@ export class LastErrorLine {
         .replace(/\p{Cc}|\p{Bidi_Control}/gu, ' ')
         .trim()
       if (line === '') continue
-      // The first may begin in the middle of a line, and of a character.
+      // The first line may begin in the middle of a line, and of a character.
       return at === 0 && this.#isCut ? short(`…${line.replace(/^\ufffd+/, '')}`) : short(line)
     }
     return undefined
   }
 }
 
-/** No half of a character at its end. */
+/** Shortens a line without cutting a character in half. */
 const short = (line: string): string =>
   line.length <= MAX_ERROR_LINE
     ? line

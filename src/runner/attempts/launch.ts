@@ -4,7 +4,7 @@ import { passedOnVariables } from '../../contract/names.ts'
 import type { ProcessPlan } from '../ports.ts'
 import type { Launch } from '../sandbox/launch.ts'
 
-/** The command of a plan, in this folder unless the plan names one. `env`: its whole environment. */
+/** Returns the command of a plan, in `folder` unless the plan names one. `env` is its whole environment. */
 export const launchOf = ({ argv, cwd }: ProcessPlan, folder: string, env: NodeJS.ProcessEnv): Launch => ({
   argv,
   cwd: cwd === undefined ? folder : resolve(folder, cwd),
@@ -13,28 +13,28 @@ export const launchOf = ({ argv, cwd }: ProcessPlan, folder: string, env: NodeJS
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Name of the variable that tells an attempt's processes from all others. */
+/** Name of the variable that distinguishes an attempt's processes from all others. */
 const MARK = 'ERRAND_ATTEMPT_MARK'
 export const markOf = (key: string): string => `${MARK}=${key}`
 
-/** Name of the variable that tells whose attempt a process is of: the folder of its runner. */
+/** Name of the variable that tells whose attempt a process belongs to: the folder of its runner. */
 const RUNNER_MARK = 'ERRAND_RUNNER_MARK'
 
-/** A runner's environment, by which the processes of its attempts can be found when runner and folder are gone. */
+/** Marks a runner's environment, so that the processes of its attempts can be found when runner and folder are gone. */
 export const markedEnvironment = (env: NodeJS.ProcessEnv, folder: string): NodeJS.ProcessEnv => ({
   ...env,
   [RUNNER_MARK]: folder,
 })
 
-/** The marks in the environment of a process, as `environmentOf` answers it. */
+/** Parses the marks in the environment of a process, as `environmentOf` returns it. */
 export function marksOf(environment: string): { key?: string; folder?: string; attemptId?: string } {
   const value = (name: string) => new RegExp(`\\0${name}=([^\\0]*)`).exec(environment)?.[1]
   return { key: value(MARK), folder: value(RUNNER_MARK), attemptId: value('ERRAND_ATTEMPT_ID') }
 }
 
 /**
- * The variables that a command on a runner gets of the machine's own environment; `more` names those that it
- * gets beyond the list.
+ * Returns the variables that a command on a runner gets from the machine's own environment; `more` names additional
+ * ones.
  */
 export function passedOn(env: NodeJS.ProcessEnv, more: readonly string[] = []): Record<string, string> {
   const passed: Record<string, string> = { PATH: DEFAULT_PATH }
@@ -45,7 +45,7 @@ export function passedOn(env: NodeJS.ProcessEnv, more: readonly string[] = []): 
   return passed
 }
 
-/** A command's whole environment. `key` is unique among all attempts of this machine. */
+/** Builds a command's whole environment. `key` is unique among all attempts of this machine. */
 export function processEnvironment(
   base: Readonly<Record<string, string | undefined>>,
   own: Readonly<Record<string, string>>,

@@ -11,25 +11,28 @@ import type { AttemptJournal } from './journal.ts'
 import type { OutputValues } from './output-values.ts'
 import { attemptEnd, type Cause, type Ending } from './verdict.ts'
 
-/** The output of an attempt, wherever it stands: what of it may leave this machine. */
+/** Describes the output of an attempt, wherever it is stored: the part that may leave this machine. */
 export interface AttemptOutput {
   readonly scanner?: ExportScanner
   readonly values?: OutputValues
-  /** Undefined: nothing stands on standard error. */
+  /** Last line of standard error; undefined if it is empty. */
   readonly lastErrorLine: string | undefined
-  /** Whether something of it stands for a secret. */
+  /** Tells whether any of it replaces a secret. */
   readonly hidden: boolean
   length(stream: StreamName): number
-  /** As `HeldAttempt.next`. */
+  /** Returns the next part, like `HeldAttempt.next`. */
   next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined
   read(stream: StreamName, offset: number, max: number): Promise<Buffer>
-  /** True: there is more than when it was last looked. */
+  /** Reports whether there is more than at the last check. */
   refresh(): boolean
-  /** Nothing more counts; the lengths are final once `finish` has resolved. */
+  /** Stops counting; the lengths are final once `finish` has resolved. */
   freeze(): void
-  /** Undefined where who takes it knows how long it is. */
+  /** Finishes the output; resolves to undefined if the receiver knows its length. */
   finish(): Promise<Record<StreamName, StreamEnd> | undefined>
-  /** After `finish`. Puts a copy there, or the same file but where it is to be `copied`. The file must not be there. */
+  /**
+   * Puts the file there after `finish`, as a copy if `copied` is set; otherwise it may be the same file. The target
+   * must not exist.
+   */
   placeAt(stream: StreamName, target: string, copied?: true): Promise<void>
   close(): void
 }
@@ -38,22 +41,22 @@ export interface Measurable {
   spec: AttemptSpec
   ending: Ending
   journal: AttemptJournal
-  /** Frozen. */
+  /** Output, already frozen. */
   output: AttemptOutput
-  /** Exported by what carried it out. */
+  /** Variables exported by whatever ran it. */
   exports: Record<string, string> | undefined
-  /** The folder that a relative `output_path` is seen from; undefined: who takes the output puts it there. */
+  /** Folder that a relative `output_path` starts from; if undefined, the receiver of the output puts it there. */
   outputDir: string | undefined
-  /** The folder that its box let it write to; undefined: it had none. */
+  /** Folder that its box let it write to; undefined if it had no box. */
   within: string | undefined
   masker: Masker | undefined
-  /** This process lets go of it, and a later one measures it again. */
+  /** Reports whether this process leaves the attempt; a later one measures it again. */
   closed(): boolean
-  /** The last words of the end's message; asked where the attempt came to its end by itself. */
+  /** Returns the last words of the end's message; called if the attempt ended by itself. */
   lastWords(): Promise<string | undefined>
 }
 
-/** The end of an attempt by what it has put out, which is put where the step asks for it. */
+/** Measures the end of an attempt from its output, and puts the output where the step requests it. */
 export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
   const { spec, ending, journal, output, exports, outputDir, within, masker, closed, lastWords } = attempt
   let unread: Cause | undefined
@@ -74,7 +77,7 @@ export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
     try {
       output_files = await placeOutputFiles(spec, folder, output, within)
     } catch (error) {
-      // Why it failed is worth more.
+      // The reason for the failure is worth more.
       if (!failed) fail(`Its output could not be put into ${folder}: ${(error as Error).message}.`)
     }
   }
@@ -88,14 +91,17 @@ export async function measuredEnd(attempt: Measurable): Promise<AttemptEnd> {
 
 const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
 
-/** `args.output_path` of the step, seen from `outputDir`; undefined where it has none, or it is not for this machine. */
+/**
+ * Resolves `args.output_path` against `outputDir`; returns undefined if there is none, or if it is not for this
+ * machine.
+ */
 function outputFolder(spec: AttemptSpec, outputDir: string | undefined): string | undefined {
   const path = spec.args.output_path
   if (outputDir === undefined || typeof path !== 'string' || path === '') return undefined
   return resolve(outputDir, path)
 }
 
-/** Puts the output into the folder, and answers where. May be done again. */
+/** Puts the output into the folder, and returns its location. May be repeated. */
 async function placeOutputFiles(
   spec: AttemptSpec,
   folder: string,
@@ -114,7 +120,7 @@ async function placeOutputFiles(
   if (within !== undefined && isBelow(folder, within))
     await withFolderBeneath(within, folder, (at) => place(at, true))
   else {
-    // A folder elsewhere that is one of the workspace by a link of the machine's owner: what is below is anybody's.
+    // By its path the folder is outside, but a link leads into the workspace, where any program may have written.
     if (within !== undefined && isBelow(realPath(folder, '/'), realPath(within, '/')))
       throw new LeadsOut('a link leads into the workspace')
     await makeFolder(folder)

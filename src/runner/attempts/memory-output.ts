@@ -14,18 +14,18 @@ import { PushedOutput } from './pushed-output.ts'
 
 const writeAsync = promisify(writeCallback)
 
-/** Beyond this a stream goes to a file. */
+/** Bytes of a stream in memory; beyond this the stream moves to a file. */
 const MAX_MEMORY_BYTES = 1024 * 1024
 
 export interface MemoryOutputOptions {
   spec: AttemptSpec
-  /** Undefined: nothing in it is hidden. */
+  /** Masker of the output; undefined if nothing in it is hidden. */
   masker: Masker | undefined
-  /** Made only for what is too large for memory. */
+  /** Folder that is created only for output too large for memory. */
   folder: string
 }
 
-/** The output of what ends with this process: in memory while it is small. */
+/** Stores the output of an attempt that ends with this process, in memory while it is small. */
 export class MemoryOutput implements AttemptOutput {
   readonly #streams: Readonly<Record<StreamName, MemoryStream>>
   readonly #order = new OutputOrder()
@@ -51,12 +51,12 @@ export class MemoryOutput implements AttemptOutput {
     return this.#pushed.hidden
   }
 
-  /** One call at a time. Rejects with `disk_full` where it cannot be kept. */
+  /** Adds bytes, one call at a time. Rejects with `disk_full` if they cannot be stored. */
   async push(stream: StreamName, bytes: Buffer): Promise<void> {
     await this.#pushed.push(stream, bytes)
   }
 
-  /** As of `PushedOutput`. */
+  /** Ends the output, like `PushedOutput.end`. */
   async end(): Promise<void> {
     await this.#pushed.end()
   }
@@ -113,7 +113,7 @@ export class MemoryOutput implements AttemptOutput {
   }
 }
 
-/** One stream: in memory while it is small, then in a file. */
+/** Stores one stream: in memory while it is small, then in a file. */
 class MemoryStream {
   readonly #file: string
   readonly #hash = createHash('sha256')
@@ -129,7 +129,7 @@ class MemoryStream {
     return this.#length
   }
 
-  /** One call at a time. Rejects where the file cannot be written. */
+  /** Appends bytes, one call at a time. Rejects if the file cannot be written. */
   async append(bytes: Buffer): Promise<void> {
     if (this.#spilled === undefined && this.#length + bytes.length > MAX_MEMORY_BYTES) await this.#spill()
     if (this.#spilled === undefined) this.#chunks.push(Buffer.from(bytes))

@@ -8,14 +8,14 @@ interface Part extends Record<StreamName, number> {
   unordered: boolean
 }
 
-/** Beyond this number parts are joined, as far as each line stays near its place. */
+/** Parts beyond this number are joined, as long as each line stays near its place. */
 const MOST_PARTS = 20_000
 
 /** Returns the line of text for the bytes of a stream up to `end`; `takeText` reads it. */
 export const orderLine = (stream: StreamName, end: number, unordered = false): string =>
   `${stream} ${end}${unordered ? ' unordered' : ''}\n`
 
-/** The order in which both streams of an attempt came, as parts of one or the other. */
+/** Records the order in which both streams of an attempt came, as parts of one or the other. */
 export class OutputOrder {
   #parts: Part[] = []
   #most = MOST_PARTS
@@ -24,12 +24,12 @@ export class OutputOrder {
     return this.#parts.at(-1)?.[stream] ?? 0
   }
 
-  /** How many parts there are; the last may grow. */
+  /** Number of parts; the last one may grow. */
   get count(): number {
     return this.#parts.length
   }
 
-  /** The next bytes of a stream. `unordered`: their place among the other's is not known. */
+  /** Adds the next bytes of a stream. `unordered` means that their place relative to the other stream is unknown. */
   extend(stream: StreamName, bytes: number, unordered = false): void {
     if (bytes <= 0) return
     const last = this.#parts.at(-1)
@@ -43,7 +43,7 @@ export class OutputOrder {
     if (this.#parts.length > this.#most) this.#join()
   }
 
-  /** Takes the present lengths. If both have grown by much, the smaller part comes last and is unordered. */
+  /** Records the present lengths. If both have grown a lot, the smaller part comes last and is unordered. */
   look({ stdout, stderr, sure }: Look): void {
     const out = Math.max(0, stdout - this.length('stdout'))
     const err = Math.max(0, stderr - this.length('stderr'))
@@ -57,7 +57,7 @@ export class OutputOrder {
     }
   }
 
-  /** The part that follows when so much of both streams is known; undefined: that is all there is. */
+  /** Returns the part that follows the `known` lengths of both streams, or undefined if there is no more. */
   next(known: Readonly<Record<StreamName, number>>): OutputPart | undefined {
     let low = 0
     let high = this.#parts.length

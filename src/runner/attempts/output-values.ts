@@ -2,18 +2,18 @@ import type { AttemptSpec, StreamName } from '../../contract/attempt.ts'
 import { type OutputSource, outputRegex } from '../../contract/workflow.ts'
 import { TimeGuard } from '../../platform/untrusted-input.ts'
 
-/** Longest value; what is longer is cut, with its size and a reference beside it. */
+/** Limit for a value in bytes; a longer one is cut, with its size and a reference beside it. */
 export const MAX_VALUE_BYTES = 64 * 1024
-/** How much of a stream `json` and `regex` look at. */
+/** Bytes of a stream that `json` and `regex` search. */
 const MAX_SEARCHED_BYTES = 4 * 1024 * 1024
 
 type Source = Exclude<OutputSource, string>
-/** Values that an agent's attempt tells beside its streams. */
+/** Names a value that an agent's attempt reports beside its streams. */
 export type Told = 'answer' | 'files' | 'value'
 
 const isStream = (from: Source['from']): from is StreamName => from === 'stdout' || from === 'stderr'
 
-/** Takes the values of a step's `outputs` from its streams and exit code. */
+/** Extracts the values of a step's `outputs` from its streams and exit code. */
 export class OutputValues {
   readonly #sources: readonly (readonly [string, Source])[]
   readonly #attemptId: string
@@ -53,7 +53,7 @@ export class OutputValues {
     head.kept += part.length
   }
 
-  /** `unset` says which outputs have no value, and why. */
+  /** Returns the values; `unset` says which outputs have no value, and why. */
   evaluate(exitCode: number | undefined): { values: [string, string][]; unset: string[] } {
     const values: [string, string][] = []
     const unset: string[] = []
@@ -110,7 +110,7 @@ function select(text: string, { json, regex }: Source): string {
   if (regex !== undefined) {
     const pattern = outputRegex(regex)
     const searched = found
-    // One without end would hold up all that this machine carries out, and again after each restart.
+    // An endless match would block everything that this machine runs, and again after each restart.
     const match = new TimeGuard().run(() => pattern.exec(searched))
     if (match === null) throw new Error(`nothing matches /${regex}/`)
     found = match[1] ?? match[0]
@@ -125,7 +125,7 @@ function atPath(text: string, path: string): string {
   } catch (error) {
     throw new Error(`it is no JSON (${(error as Error).message})`)
   }
-  // `a[0].b` is read as `a.0.b`; a leading dot or `$.` is what other tools write.
+  // `a[0].b` is read as `a.0.b`; other tools write a leading dot or `$.`.
   const keys = path
     .replace(/^\$?\.?/, '')
     .replace(/\[(\d+)\]/g, '.$1')
@@ -144,7 +144,7 @@ function trimNewline(bytes: Buffer): Buffer {
   return bytes.subarray(0, bytes.at(-2) === 13 ? -2 : -1)
 }
 
-/** The last place at or before `at` where no UTF-8 character is cut. */
+/** Returns the last place at or before `at` that does not cut a UTF-8 character. */
 function characterEnd(text: Buffer, at: number): number {
   let end = Math.min(at, text.length)
   while (end < text.length && end > at - 4 && (text[end]! & 0xc0) === 0x80) end--

@@ -5,9 +5,11 @@ import { OutputValues } from './output-values.ts'
 
 const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
 
-/** The output of what this process carries out itself: masked and read for values, before it is kept anywhere. */
+/**
+ * Handles the output of what this process runs itself: masks it and reads it for values before it is stored anywhere.
+ */
 export class PushedOutput {
-  /** Undefined where the step takes none. */
+  /** Values of the step's outputs; undefined if it has none. */
   readonly values: OutputValues | undefined
   readonly #masked: Readonly<Record<StreamName, StreamMasker>> | undefined
   readonly #keep: (stream: StreamName, bytes: Buffer) => Promise<void>
@@ -28,7 +30,7 @@ export class PushedOutput {
     return this.#lastErrorLine.text
   }
 
-  /** Whether something of it stands for a secret. */
+  /** Tells whether any of it replaces a secret. */
   get hidden(): boolean {
     return this.#masked !== undefined && (this.#masked.stdout.hidden || this.#masked.stderr.hidden)
   }
@@ -37,7 +39,10 @@ export class PushedOutput {
     await this.#take(stream, this.#masked?.[stream].push(bytes) ?? bytes)
   }
 
-  /** Nothing follows: what was held back, as it may have become a secret, goes out, but not behind a hole. */
+  /**
+   * Ends both streams: writes the bytes that were held back as the possible start of a secret, unless bytes before them
+   * are missing.
+   */
   async end(): Promise<void> {
     for (const stream of STREAMS)
       if (this.#masked && !this.#refused.has(stream)) await this.#take(stream, this.#masked[stream].end())

@@ -7,19 +7,19 @@ import { bootId } from '../../platform/proc.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { RunnerStop } from './runner-stop.ts'
 
-/** Longer than any test: whoever waits for it waits for the runner to be told. */
+/** Longer than any test: whoever waits for it waits for the runner to be told to stop. */
 const LONG_MS = 600_000
 
 const fileIn = ({ path }: { path: string }) => join(path, 'stopped.json')
 
-/** As a machine does that stops, to the process and its wrapper; the runner has its own. */
+/** Signals the process and its wrapper, like a machine that stops; the runner is signaled separately. */
 async function signalAll(attempt: HeldAttempt, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   const pid = () => attempt.reports.find((report) => report.type === 'started')?.pid
   await until(() => pid() !== undefined)
   process.kill(-pid()!, signal)
 }
 
-/** A command that says once it runs; only then can a signal end it. */
+/** Waits until a command prints that it runs; only then can a signal end it. */
 const running = async (attempt: HeldAttempt): Promise<void> =>
   await until(() => attempt.length('stdout') > 0, 'its first line')
 const isWritten = (exit: string) => existsSync(exit) && readFileSync(exit, 'utf8').endsWith('\n')

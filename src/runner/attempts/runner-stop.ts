@@ -5,32 +5,36 @@ import { within } from '../../platform/races.ts'
 import { type Ending, signalOf } from './verdict.ts'
 
 export interface RunnerStopOptions {
-  /** Tells the next process of this runner when this one was told to stop. */
+  /** File that tells the next process of this runner when this one was told to stop. */
   file: string
-  /** How long the end of what a signal of nobody's has ended is held back. Default 1,000. */
+  /** Time in ms that the end of something killed by a foreign signal is held back. Default 1,000. */
   holdMs?: number
 }
 
 const Kept = z.object({ boot_id: z.string(), told_at_ms: z.number() })
 
 /**
- * A machine that stops may send its signal to all processes at once, or to those of a service one after another: in which order
- * the runner hears of it and of the end of its steps is chance. So it counts whatever is this close.
+ * Time in ms within which an end counts as part of the stop. A stopping machine may signal all processes at once, or
+ * those of a service one after another, so the runner hears of its own stop and of its steps' ends in random order.
  */
 const HOLD_MS = 1_000
-/** A service manager kills what is left of a service after so long (systemd: 90 s), when its runner may have ended before. */
+/**
+ * Time in ms that also covers a service manager that kills the rest of a service late (systemd: after 90 s), when its
+ * runner may have ended before.
+ */
 const LEFT_MS = 100_000
 
 /**
- * Whether this runner was told to stop when something was ended by SIGTERM or SIGKILL that nobody of Errand sent. Then it was
- * ended by whoever stops the machine, the container or the service, and says nothing of what it did: it is lost.
+ * Decides whether this runner was told to stop when something was ended by a SIGTERM or SIGKILL that Errand did not
+ * send. If so, whoever stops the machine, the container or the service sent the signal. The end then says nothing about
+ * the work, which is lost.
  */
 export class RunnerStop {
   readonly #options: RunnerStopOptions
   readonly #startedAtMs = Date.now()
   readonly #told = Promise.withResolvers<void>()
   #toldAtMs: number | undefined
-  /** When an earlier process of this runner was told so. */
+  /** Time when an earlier process of this runner was told to stop. */
   readonly #beforeMs: number | undefined
 
   constructor(options: RunnerStopOptions) {
@@ -38,12 +42,12 @@ export class RunnerStop {
     this.#beforeMs = toldBefore(options.file)
   }
 
-  /** Whether this process was told to stop. */
+  /** Tells whether this process was told to stop. */
   get isTold(): boolean {
     return this.#toldAtMs !== undefined
   }
 
-  /** This process was told to stop. May be called twice. */
+  /** Records that this process was told to stop. Idempotent. */
   told(): void {
     if (this.#toldAtMs !== undefined) return
     this.#toldAtMs = Date.now()
@@ -52,11 +56,11 @@ export class RunnerStop {
     try {
       writeFileSync(this.#options.file, JSON.stringify(kept), { mode: 0o600 })
     } catch {
-      // The next process takes what was ended meanwhile for what its exit code says.
+      // The next process judges whatever ended meanwhile by its exit code alone.
     }
   }
 
-  /** The ending that counts. May hold it back for a moment. */
+  /** Returns the ending that counts; may hold it back for a moment. */
   async judge(ending: Ending, endedAtMs: number): Promise<Ending> {
     const signal = signalOf(ending)
     if (signal === undefined || !(await this.wasNear(endedAtMs))) return ending
@@ -66,7 +70,7 @@ export class RunnerStop {
     }
   }
 
-  /** Whether this runner was told to stop when something ended, or is so soon after. */
+  /** Reports whether this runner was told to stop around the time when something ended, or is told so soon after. */
   async wasNear(endedAtMs: number): Promise<boolean> {
     const { holdMs = HOLD_MS } = this.#options
     const isOlder = endedAtMs < this.#startedAtMs
@@ -84,7 +88,7 @@ export class RunnerStop {
 function toldBefore(file: string): number | undefined {
   try {
     const kept = Kept.parse(JSON.parse(readFileSync(file, 'utf8')))
-    // What another boot has ended is lost in any case.
+    // Anything that ended in another boot is lost in any case.
     return kept.boot_id === bootId() ? kept.told_at_ms : undefined
   } catch {
     return undefined

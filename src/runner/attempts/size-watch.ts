@@ -3,8 +3,8 @@ import type { StreamName } from '../../contract/attempt.ts'
 import { within } from '../../platform/races.ts'
 
 /**
- * The lengths of both outputs at one moment. `sure`: what standard error has more than at the look before was written
- * within `PLACE_BYTES` of where it stands.
+ * Holds the lengths of both outputs at one moment. `sure` means that the new bytes of standard error were written
+ * within `PLACE_BYTES` of their recorded place.
  */
 export interface Look {
   stdout: number
@@ -12,15 +12,15 @@ export interface Look {
   sure: boolean
 }
 
-/** The farthest that a line may be from its place, in bytes. What a hub joins brings it to 64 KB. */
+/** Greatest distance of a line from its true place, in bytes. Parts that a hub joins raise it to 64 KB. */
 export const PLACE_BYTES = 48 * 1024
 
-/** Time between two checks of growing files: at 100 MB/s they grow by 25 KB meanwhile. */
+/** Milliseconds between two checks of growing files: at 100 MB/s they grow by 25 KB meanwhile. */
 const LOOK_MS = 0.25
 const TELL_MS = 20
-/** Time between checks of files whose growth the system does not report. */
+/** Milliseconds between checks of files whose growth the system does not report. */
 const POLL_MS = 100
-/** How long the thread may take for its last look. */
+/** Milliseconds that the thread may take for its last check. */
 const LAST_MS = 2_000
 
 type ToThread =
@@ -35,9 +35,9 @@ interface Told {
 }
 
 interface SizeListener {
-  /** In batches, in order. */
+  /** Receives looks in batches, in order. */
   onLooks(looks: readonly Look[]): void
-  /** The thread is gone: no more come. */
+  /** Called when the thread is gone: no more looks come. */
   onGone(): void
 }
 
@@ -46,15 +46,15 @@ interface Watched extends SizeListener {
 }
 
 /**
- * Watches files that processes write into directly. A thread reads the lengths of both outputs as they grow, since neither file
- * holds their order. Work in this thread does not delay it.
+ * Watches files that processes write into directly. A thread reads the lengths of both outputs as they grow, since
+ * neither file holds their order. Work in this thread does not delay it.
  */
 export class SizeWatch {
   readonly #watched = new Map<number, Watched>()
   #worker: Worker | undefined
   #ids = 0
 
-  /** From the lengths known on. */
+  /** Watches two files from their known sizes on. */
   watch(
     files: Readonly<Record<StreamName, { path: string; size: number }>>,
     listener: SizeListener,
@@ -72,7 +72,7 @@ export class SizeWatch {
     }
   }
 
-  /** May be called twice. */
+  /** Ends the thread. Idempotent. */
   close(): void {
     void this.#worker?.terminate()
     this.#worker = undefined
@@ -84,7 +84,7 @@ export class SizeWatch {
     const { promise, resolve } = Promise.withResolvers<void>()
     watched.last.push(resolve)
     this.#tell({ type: 'last', id })
-    // Without it the order of the last bytes is not known; nothing is lost.
+    // Without it the order of the last bytes is unknown; no bytes are missing.
     await within(LAST_MS, promise, () => undefined)
   }
 
@@ -128,11 +128,11 @@ export class SizeWatch {
 export interface SizeWatcher {
   /** Resolves when everything written before was reported. */
   last(): Promise<void>
-  /** May be called twice. */
+  /** Stops watching the files. Idempotent. */
   stop(): void
 }
 
-/** The thread's program. It is handed over as text, so nothing from outside of it is there. */
+/** Runs in the thread. It is passed as text, so it can use nothing from outside itself. */
 function inThread(): void {
   const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads')
   const { openSync, closeSync, fstatSync, watch } = process.getBuiltinModule('node:fs')
@@ -141,12 +141,12 @@ function inThread(): void {
   interface Pair {
     id: number
     fds: [number, number]
-    /** The lengths at the last look; `low`: how long stdout was at least when stderr had that length. */
+    /** Lengths at the last look; `low` is the least length that stdout had when stderr had its length. */
     out: number
     err: number
     low: number
     looks: number[]
-    /** The stream alone that grew with the last of `looks`: another look of it takes its place. */
+    /** Set if only this stream grew with the last of `looks`: another look at it replaces that one. */
     alone: 'out' | 'err' | undefined
     quiet: number
     toldAt: number
@@ -159,14 +159,14 @@ function inThread(): void {
 
   const sizeOf = (fd: number) => fstatSync(fd).size
 
-  /** True: one has grown. */
+  /** Reports whether one of the two has grown. */
   function look(pair: Pair): boolean {
     let out = sizeOf(pair.fds[0])
     const err = sizeOf(pair.fds[1])
     const low = out
     let sure = true
     if (err > pair.err) {
-      // Again: whatever was written before is within these lengths.
+      // Again: everything written before is within these lengths.
       out = sizeOf(pair.fds[0])
       sure = out - pair.low <= placeBytes && err - pair.err <= placeBytes
     }
@@ -218,7 +218,7 @@ function inThread(): void {
       watcher.on('error', () => watcher.close())
       return () => watcher.close()
     } catch {
-      // The system watches no more files: looking now and then goes on.
+      // The system watches no more files: the regular checks continue.
       return () => {}
     }
   }

@@ -12,7 +12,7 @@ import type { HeldAttempt } from '../ports.ts'
 const MOST_AWAY = 64 * 1024
 const random = seeded()
 
-/** Where standard error begins: behind so many bytes of standard output; undefined: it has not come. */
+/** Returns how many bytes of standard output come before standard error; undefined if it has not come. */
 function placeOf(attempt: HeldAttempt): { after: number; unordered: boolean } | undefined {
   const known = { stdout: 0, stderr: 0 }
   for (let part = attempt.next(known); part; part = attempt.next(known)) {
@@ -22,7 +22,7 @@ function placeOf(attempt: HeldAttempt): { after: number; unordered: boolean } | 
   return undefined
 }
 
-/** Bytes of the numbers that `seq 1 COUNT` prints. */
+/** Returns how many bytes `seq 1 COUNT` prints. */
 function seqBytes(count: number): number {
   let bytes = 0
   for (let n = 1; n <= count; n++) bytes += String(n).length + 1

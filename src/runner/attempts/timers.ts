@@ -2,11 +2,11 @@ const BUSY_MS = 20
 const IDLE_MS = 100
 
 export interface Polled {
-  /** True: something has changed since. */
+  /** Polls the member; returns true if something has changed. */
   poll(): boolean
 }
 
-/** Looks at all that runs with one timer: often while there is news, rarer while there is none. */
+/** Polls everything that runs with one timer: often while there is news, less often while there is none. */
 export class Poller {
   readonly #members = new Set<Polled>()
   #timer: NodeJS.Timeout | undefined
@@ -43,18 +43,21 @@ function look(member: Polled): boolean {
   try {
     return member.poll()
   } catch {
-    // No descriptors or no memory just now: the next look tells.
+    // No descriptors or no memory at the moment: the next check will show.
     return false
   }
 }
 
-/** setTimeout takes no more than this. */
+/** Longest delay that `setTimeout` accepts, in ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** Calls back once, not before `atMs` (milliseconds since 1970), also where the machine's clock is set meanwhile. The answer takes it back. */
+/**
+ * Calls back once, not before `atMs` (milliseconds since 1970), even if the machine's clock is changed meanwhile.
+ * Returns a function that cancels the call.
+ */
 export function callAt(atMs: number, callback: () => void): () => void {
   let timer: NodeJS.Timeout
-  // By the clock that nobody sets.
+  // Measured by the clock that nobody can set.
   const steadyMs = performance.now() + atMs - Date.now()
   const arm = () => {
     const leftMs = steadyMs - performance.now()

@@ -6,20 +6,23 @@ import type { Masker } from '../masking/masker.ts'
 import { ExportedVars, type ExportScanner, MAX_EXPORT_BYTES } from './exported-variables.ts'
 import type { OutputValues } from './output-values.ts'
 
-/** Why Errand itself ended an attempt. The first cause wins, also over what the process then does. */
+/** Says why Errand itself ended an attempt. The first cause wins, even over what the process does afterwards. */
 export type Cause =
   | { type: 'canceled'; reason: string }
   | { type: 'timeout'; after_ms: number }
   | { type: 'failed'; reason: Reason; message: string }
   | { type: 'closed' }
 
-/** How what carried out the attempt came to its end. */
+/** Describes how the process or action behind an attempt ended. */
 export type Ending =
-  /** `reason` and `message` where more is known of it than its code. */
+  /** `reason` and `message` are set if more is known than the exit code. */
   | { type: 'exited'; code: number; reason?: Reason; message?: string }
   | { type: 'signaled'; signal: string }
   | { type: 'done' }
-  /** `ran`: it did something, and has put out what it did. `signal`: that ended its process. `at`: what it waited for when it was stopped. */
+  /**
+   * `ran`: it did something, and has put out its result. `signal`: the signal that ended its process. `at`: what it
+   * waited for when it was stopped.
+   */
   | {
       type: 'action_failed'
       reason: Reason
@@ -30,13 +33,13 @@ export type Ending =
     }
   | { type: 'start_failed'; message: string }
   | { type: 'lost'; why: string }
-  /** Ended by Errand, with no exit code to be had. */
+  /** Ended by Errand; no exit code is available. */
   | { type: 'stopped' }
 
-/** The signals by which programs are ended from outside. */
+/** Names the signals by which programs are ended from outside. */
 export type FatalSignal = 'SIGTERM' | 'SIGKILL'
 
-/** The one that ended a process, as it or a shell in its place says. */
+/** Returns the signal that ended a process, as the process or a shell in its place reports it. */
 export const fatalSignal = ({ code, signal }: { code?: number; signal?: string }): FatalSignal | undefined =>
   (['SIGTERM', 'SIGKILL'] as const).find((name) => signal === name || code === 128 + constants.signals[name])
 
@@ -94,7 +97,7 @@ function ownVerdict(ending: Ending): Verdict {
 
 function exited(code: number): Verdict {
   if (code === 0) return { outcome: 'success', exit_code: 0 }
-  // A shell says 128 + n of a command that signal n killed.
+  // A shell reports 128 + n for a command that signal n killed.
   const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0]
   if (signal !== undefined) return signaled(signal, code)
   return {
@@ -120,13 +123,13 @@ interface Endings {
   values?: OutputValues
   /** Variables that an inline action exported itself. */
   exports?: Record<string, string>
-  /** Hides the secrets in its texts. `scanner` and `values` have seen nothing but masked output. */
+  /** Hides the secrets in its texts. `scanner` and `values` have seen only masked output. */
   masker?: Masker
-  /** Something in that output stands for a secret. */
+  /** Set if any of that output replaces a secret. */
   hidden?: boolean
 }
 
-/** The end of an attempt as it is reported; lengths, files and duration are added by who knows them. */
+/** Builds the end of an attempt as it is reported. The callers that know lengths, files and duration add them. */
 export function attemptEnd({ masker, hidden, ...endings }: Endings): AttemptEnd {
   const end = unmaskedEnd(endings)
   return masker ? maskedEnd(end, masker, hidden === true) : end

@@ -15,26 +15,29 @@ export interface FoundWrapper {
 }
 
 export interface WrappedProcessOptions {
-  /** Holds its claims and its exit code. */
+  /** Folder that holds its claims and its exit code. */
   folder: AttemptFolder
-  /** `NAME=value` in its processes' environment. */
+  /** `NAME=value` in the environment of its processes. */
   mark: string
-  /** The scope that its processes run in. */
+  /** Scope that its processes run in. */
   cage: Scope
-  /** The box that the launch is enclosed in; absent: none. */
+  /** Box that encloses the launch; absent if there is none. */
   box?: Box
-  /** The name that it is enclosed under (default `main`). */
+  /** Name that it is enclosed under (default `main`). */
   boxed?: string
-  /** The process has ended, by itself; may be called more than once. */
+  /** Called when the process has ended by itself; may be called more than once. */
   onEnd(ending: Ending, endedAtMs?: number): void
 }
 
-/** A process behind a wrapper: started under a claim or found again, watched, and ended with all that it started. */
+/**
+ * Manages a process behind a wrapper: starts it under a claim or finds it again, watches it, and ends it with
+ * everything it started.
+ */
 export class WrappedProcess {
   readonly #options: WrappedProcessOptions
   readonly #tree: ChildTree
   #child: ChildProcess | undefined
-  /** Set while a process found again, which is no child of this one, is watched. */
+  /** Set while this watches a recovered process, which is not a child of this one. */
   #watched: FoundWrapper | undefined
 
   constructor(options: WrappedProcessOptions) {
@@ -47,7 +50,7 @@ export class WrappedProcess {
     })
   }
 
-  /** Starts it under this claim; answers its pid. A failure to do so is its end, not an error. */
+  /** Starts it under this claim; returns its pid. If the start fails, that is its end, not an error. */
   begin(
     launch: Launch,
     claim: number,
@@ -91,22 +94,22 @@ export class WrappedProcess {
     this.#options.cage.begun(wrapper.pid)
   }
 
-  /** Now and then, while it is watched. */
+  /** Polls the process while it is watched. */
   poll(): void {
     const wrapper = this.#watched
     // Its exit code is written before it is gone.
     if (wrapper === undefined || isAlive(wrapper.pid, wrapper.start)) return
     this.#watched = undefined
     this.settle(wrapper.pid).catch(() => {
-      // No descriptors just now: the next look tries again.
+      // No descriptors at the moment: the next check tries again.
       this.#watched = wrapper
     })
   }
 
-  /** Takes in the end of a process that ended while no runner watched. */
+  /** Settles a process that ended while no runner watched. */
   async settle(wrapperPid: number): Promise<void> {
     const { folder, mark, onEnd } = this.#options
-    // By now the group's number may be another's.
+    // By now the group's number may be in use by another group.
     const ours = groupMembers(wrapperPid).some((pid) => hasMark(pid, mark))
     this.#tree.group = ours ? wrapperPid : undefined
     const exit = folder.exit()
@@ -116,12 +119,14 @@ export class WrappedProcess {
     onEnd(lost(wrapperPid))
   }
 
-  /** Ends it and all that it started; false where something of it survives. A second call can only make it quicker. */
+  /**
+   * Ends it and everything it started; returns false if some of it survives. A second call can only make it quicker.
+   */
   stop(graceMs: number): Promise<boolean> {
     return this.#tree.stop(graceMs)
   }
 
-  /** Ends what it has left behind in its group, and in its box: nothing outlives its step. */
+  /** Ends what it has left behind in its group and in its box, so that nothing outlives its step. */
   sweep(): Promise<boolean> | undefined {
     const { box } = this.#options
     const swept = this.#tree.sweep()
@@ -129,13 +134,13 @@ export class WrappedProcess {
     return Promise.all([swept, box.end()]).then(([group, inside]) => group !== false && inside)
   }
 
-  /** As far as its exit code tells. */
+  /** Returns the ending as far as its exit code tells. */
   endingFound(): Ending {
     const exit = this.#options.folder.exit()
     return exit === undefined ? { type: 'stopped' } : { type: 'exited', code: exit.code }
   }
 
-  /** Ends all of it, whether it is watched or not, also where it hides. */
+  /** Ends all of it, watched or not, even processes that hide. */
   async endAll(): Promise<boolean> {
     const { mark, box } = this.#options
     const gone = await endTree({ group: this.#tree.group, mark, members: () => this.#members() }, 0)
@@ -147,13 +152,13 @@ export class WrappedProcess {
     this.#child?.unref()
   }
 
-  /** All that are known beside the tree that they make. */
+  /** Returns all known members besides the process tree. */
   #members(): number[] {
     const { cage, box } = this.#options
     return box ? [...cage.members(), ...box.members()] : cage.members()
   }
 
-  /** Set where its box could not be made: then the code is not the program's. */
+  /** Returns an ending if its box could not be made: then the exit code is not the program's. */
   #unboxed(code: number | null): Ending | undefined {
     const { box, boxed = 'main' } = this.#options
     return box && unboxed(box, boxed, code)
@@ -182,15 +187,14 @@ const lost = (pid: number): Ending => ({
 })
 
 /**
- * A wrapper between the runner and a command, so that the command outlives the runner and its exit code is
- * kept. Arguments: claim file, exit file, how many cgroups the command puts itself into, these, then the
- * command. Descriptors 3 and 4 become its output.
+ * Wraps a command so that it outlives the runner and its exit code is stored. Arguments: claim file, exit file, the
+ * number of cgroups to enter, these cgroups, then the command. Descriptors 3 and 4 become its output.
  *
- * The claim is made without overwriting, so that of all that might run the command only one does. A handler
- * is not inherited, as ignoring a signal would be: a signal to the group ends the command and not the
- * wrapper. A SIGTERM that comes before the command is started keeps it from being started.
- * Only builtins: no fork beyond the command. That has a subshell because a shell tells of a signal that
- * killed it ("Terminated") where its own error output goes, and without one that would be the command's.
+ * The claim is created without overwriting, so that only one of all the possible wrappers runs the command. The wrapper
+ * traps signals because a handler is not inherited, as an ignored signal would be: a signal to the group ends the
+ * command and not the wrapper. A SIGTERM before the start prevents the start. The wrapper uses only builtins, so it
+ * forks for nothing but the command. The command has a subshell because a shell reports a signal that killed its
+ * command ("Terminated") on its own error output, which would otherwise be the command's.
  */
 const CLAIM = `
 errand_stop=
@@ -218,11 +222,11 @@ const WRAPPER = `${CLAIM}
 }
 ${KEEP_EXIT}`
 /**
- * The same, with what is and will be appended to a file as the command's standard input: a "tail" follows the file
- * and feeds a pipe. Further arguments before the command: that file, and where the pid of the "tail" is put: ending
- * that is the end of the input. It is started in the background, so that nothing waits for its own end. The pipe
- * stands at a second, high descriptor of it because Linux lets go of the highest first, and may take 15 ms over the
- * one by which the file is watched: the command need not wait for that.
+ * Wraps a command like `CLAIM`, and feeds it a file as standard input, including what is appended later: a "tail"
+ * follows the file and feeds a pipe. Two more arguments come before the command: that file, and the file for the pid of
+ * the "tail", because ending the "tail" ends the input. It starts in the background, so that nothing waits for its end.
+ * It holds the pipe as a second, high descriptor because Linux closes the highest first, and may take 15 ms to close
+ * the one that watches the file: the command need not wait for that.
  */
 const WRAPPER_WITH_INPUT = `${CLAIM}
 errand_input=$1 errand_tail=$2
@@ -241,21 +245,21 @@ shift 2
   errand_code=$?
 }
 ${KEEP_EXIT}`
-/** The wrapper's exit code where it could not claim; then there is no exit file either. */
+/** Exit code of a wrapper that could not claim; there is no exit file then. */
 const NOT_CLAIMED = 75
 
 interface WrappedCommand {
   claimFile: string
   exitFile: string
-  /** Cgroups that it puts itself into; where it cannot, the file `exit.unheld` says which. */
+  /** Cgroups that the command enters; if it cannot, the file `exit.unheld` names the one that failed. */
   enter: readonly string[]
-  /** The first is a path. */
+  /** Command line; its first element is a path. */
   argv: readonly string[]
   cwd: string
   env: NodeJS.ProcessEnv
   stdoutFd: number
   stderrFd: number
-  /** Standard input, from a file that is appended to; absent: none. */
+  /** Standard input, from a file that is appended to; absent if there is none. */
   input?: WrappedInput
 }
 
@@ -264,7 +268,7 @@ interface WrappedInput {
   tail: string
 }
 
-/** Starts it in a session, and so a group, of its own. Throws or emits `error` as `spawn` does. */
+/** Starts the command in its own session, and so in its own group. Throws or emits `error` like `spawn`. */
 export function spawnWrapped(command: WrappedCommand): ChildProcess {
   const { claimFile, exitFile, enter, argv, cwd, env, stdoutFd, stderrFd, input } = command
   const script = input === undefined ? WRAPPER : WRAPPER_WITH_INPUT

@@ -19,7 +19,7 @@ import { fetchUpload } from './fetch-upload.ts'
 
 const skip = await dockerHere()
 
-/** A hub that has these uploads, and a runner that fetches them there. */
+/** Makes a hub that has these uploads, and a runner that fetches them there. */
 async function withUploads(t: TestContext, options?: Parameters<typeof botPlace>[1]) {
   const uploads = new Map<string, Buffer>()
   const faults: ((response: ServerResponse) => void)[] = []
@@ -42,7 +42,7 @@ async function withUploads(t: TestContext, options?: Parameters<typeof botPlace>
   return {
     ...here,
     uploads,
-    /** Answers to the next requests, in place of the usual ones. */
+    /** Answers to the next requests, instead of the usual ones. */
     faults,
     async archive(steps: readonly string[], more: object = {}) {
       const dockerfile = [`FROM ${await baseImage('busybox:latest')}`, ...steps].join('\n')

@@ -11,19 +11,25 @@ import type { BotPlan } from '../ports.ts'
 
 type Limit = keyof BotPlan['limits']
 
-/** The operator's settings for bots on this runner. */
+/** Holds the operator's settings for bots on this runner. */
 export interface BotCaps {
-  /** The most that one may ask for, as its request writes it; more is refused, not cut. Where none is given the machine is it. */
+  /**
+   * Limits on what a bot may request, in the notation of its request; a larger request is refused, not cut. Without a
+   * value, the machine is the limit.
+   */
   most: Readonly<Partial<Record<Limit, { text: string; value: number }>>>
-  /** The first is that of bots that ask for none; without any, bots may ask for what the engine has. */
+  /** Allowed runtimes; bots that request none get the first. If empty, bots may request any that the engine has. */
   runtimes: readonly string[]
-  /** So many cores of bots are one that is kept for them; undefined: none is. */
+  /** Number of bots' cores per core that is reserved for them; undefined: none is reserved. */
   cpuOvercommit?: number
-  /** Images that are built at once. */
+  /** Limit for images that are built at once. */
   builds: number
 }
 
-/** Memory and cores are bounded by what the runner has to give, and /tmp by the memory; processes, the working folder and the log by nothing else. */
+/**
+ * Memory and cores are also limited by what the runner has, and /tmp by the memory; processes, the working folder and
+ * the log only by these.
+ */
 const variables = {
   memory: 'ERRAND_BOT_MAX_MEMORY',
   cpus: 'ERRAND_BOT_MAX_CPUS',
@@ -35,7 +41,7 @@ const variables = {
 const limits = Object.keys(variables) as Limit[]
 const RUNTIME = 'ERRAND_BOT_RUNTIME'
 
-/** From the runner's environment. Throws `invalid_argument`, naming the variable. */
+/** Reads the caps from the runner's environment. Throws `invalid_argument` with the variable's name. */
 export function botCaps(env: Env): BotCaps {
   const most = limits.flatMap((limit) => {
     const value = setting(env, variables[limit])
@@ -49,7 +55,7 @@ export function botCaps(env: Env): BotCaps {
   }
 }
 
-/** The caps as the hub is told of them, so that it asks for nothing that is refused here. */
+/** Returns the caps as they are reported to the hub, so that it requests nothing that is refused here. */
 export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
   return {
     cpu_overcommit: cpuOvercommit,
@@ -64,7 +70,7 @@ export function toldCaps({ most, cpuOvercommit }: BotCaps): Hello['bots'] {
   }
 }
 
-/** Throws `invalid_argument`, with what was asked for and what may be. */
+/** Throws `invalid_argument`, with the requested and the allowed value. */
 export function checkCaps({ limits: asked, runtime }: BotPlan, { most, runtimes }: BotCaps): void {
   for (const limit of limits) {
     const cap = most[limit]
@@ -84,12 +90,12 @@ export function checkCaps({ limits: asked, runtime }: BotPlan, { most, runtimes 
   )
 }
 
-/** Of an ordinary group of processes that wants a core. */
+/** CPU weight of an ordinary group of processes that wants a core. */
 const ORDINARY_SHARES = 1024
-/** Where no cores are kept for bots: ten that are busy get as much as one step. */
+/** Default overcommit if no cores are reserved for bots: ten busy bots get as much as one step. */
 const PRESET_OVERCOMMIT = 10
 
-/** The limits of its container; `most` is what the step and this machine allow. */
+/** Returns the limits of its container; `most` is what the step and this machine allow. */
 export function containerLimits(
   limits: BotLimits,
   most: AttemptLimits = {},
@@ -105,11 +111,11 @@ export function containerLimits(
   }
 }
 
-/** All bots for which a core is kept have together the weight of one. */
+/** Returns the weight of a bot: all bots that share a reserved core together have the weight of one. */
 export const cpuShares = (cpus: number, cpuOvercommit = PRESET_OVERCOMMIT): number =>
   Math.max(2, Math.round((ORDINARY_SHARES * cpus) / cpuOvercommit))
 
-/** Of a text that the contract has checked. */
+/** Converts a size that the contract has checked to bytes. */
 export const bytes = (size: string | number): number => parseBytes(String(size))!
 
 export const limitsText = ({ memoryBytes, cpus, processes }: ContainerLimits): string =>
@@ -117,7 +123,7 @@ export const limitsText = ({ memoryBytes, cpus, processes }: ContainerLimits): s
 
 export const megabytes = (size: number): string => `${Math.round(size / 1024 ** 2)} MB`
 
-/** Throws `invalid_argument` where a secret would go where it may not, or cannot. */
+/** Throws `invalid_argument` if a secret would go where it may not or cannot. */
 export function checkPlan(plan: BotPlan, spec: AttemptSpec): void {
   const secrets = Object.entries(spec.secrets ?? {})
   const inFile = secrets.find(([, { as }]) => as === 'file')
@@ -134,7 +140,7 @@ export function checkPlan(plan: BotPlan, spec: AttemptSpec): void {
       `The step of bot "${plan.bot_id}" has no secret "${password}", which its source names.`,
       { hint: 'Name it among the secrets of the step.' },
     )
-  // Where a secret stands in a text, the spec as it came has a mark, which no other text can have.
+  // The unfilled spec marks a secret in a text with characters that no other text can have.
   if (JSON.stringify(spec.args.source ?? {}).includes('\\u0000'))
     throw new ErrandError(
       'invalid_argument',

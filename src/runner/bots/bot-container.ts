@@ -17,12 +17,12 @@ import { imageReasons, type PreparedImage } from './images/image-order.ts'
 import { DockerLost } from './retry-while-docker-away.ts'
 
 /**
- * An engine keeps more of a log than a bot may write a day: its own notation takes up to twice the bytes, and what it drops
- * before it was read is lost, by whole files, of which it has two.
+ * Size of the engine's log. The engine keeps more of it than a bot may write a day: its notation takes up to twice the
+ * bytes. It drops the log by whole files, of which it has two, and what it drops unread is lost.
  */
 const KEPT_LOGS = 4
 const LEAST_LOG_BYTES = 128 * 1024 ** 2
-/** The most that an image may have where its bot may write: it is copied there, and counted. */
+/** Limit in bytes for image content where a bot may write: it is copied there, and counted. */
 const MOST_IMAGE_BYTES = 100 * 1024 ** 3
 
 export interface BotContainerOptions {
@@ -30,23 +30,26 @@ export interface BotContainerOptions {
   engine: DockerEngine
   plan: BotPlan
   spec: AttemptSpec
-  /** Of the attempt: unique among all. */
+  /** Unique key of the attempt. */
   key: string
   limits: ContainerLimits
-  /** The step's variables and secrets, as they are now. */
+  /** Returns the step's variables and secrets, as they are now. */
   env(): Readonly<Record<string, string>>
   record: BotRecord
   /** Folder of the attempt. */
   folder: string
-  /** The image is there, and recorded: what served to have it alone is dropped, before there is a container. */
+  /**
+   * Called when the image is there, and recorded: secrets needed only for the image are dropped before there is a
+   * container.
+   */
   onImage(): void
 }
 
-/** Finds the one container of a bot's attempt, or makes it. */
+/** Finds the single container of a bot's attempt, or makes it. */
 export class BotContainer {
   readonly #options: BotContainerOptions
   readonly #labels: OwnLabels & { attempt: string; bot: string; owner: string }
-  /** Known before it is made: a later process of this runner finds it by that. */
+  /** Name that is known before the container is made, so that a later process of this runner finds it. */
   readonly #name: string
 
   constructor(options: BotContainerOptions) {
@@ -58,11 +61,11 @@ export class BotContainer {
       bot: plan.bot_id,
       owner: ownerText(spec),
     }
-    // Nothing of its bot: the engine's name server tells the names of containers to all that are on their network.
+    // It does not name the bot: the engine's name server gives container names to everyone on their network.
     this.#name = `errand-bot-${key.slice(0, 13)}`
   }
 
-  /** Id of the one that an earlier process of this runner has made. What it has made half is removed. */
+  /** Returns the id of a container that an earlier process of this runner has made. Removes one that is incomplete. */
   async find(): Promise<string | undefined> {
     const { engine, record } = this.#options
     const { runner, attempt } = this.#labels
@@ -71,12 +74,12 @@ export class BotContainer {
     return record.facts.container
   }
 
-  /** Makes it, and answers its id. Throws `ImageError` where there is no image to make it of. */
+  /** Makes it, and returns its id. Throws `ImageError` if there is no image for it. */
   async make(progress: BuildProgress, signal: AbortSignal): Promise<string> {
     const { services, engine, record } = this.#options
     await services.networkReady(engine)
     const { id, volumes } = await this.#makeOnce(progress, signal).catch((error) => {
-      // A sweep, of ours or of someone else, has removed the image since it was found.
+      // Somebody's cleanup, or ours, has removed the image since it was found.
       if (error.code !== 'not_found') throw error
       return this.#makeOnce(progress, signal)
     })
@@ -94,7 +97,7 @@ export class BotContainer {
     return id
   }
 
-  /** Where its data are, if it is to have any. */
+  /** Place of its data, if it has any. */
   get #data(): { volume: string; path: string } | undefined {
     const { data } = this.#options.plan
     return data && { volume: dataVolume(this.#labels), path: data.path }
@@ -126,7 +129,7 @@ export class BotContainer {
     })
   }
 
-  /** Before it is made with the container: nobody else would know that it is there for nothing. */
+  /** Records new data before the container creates them: otherwise nobody would know that they are unused. */
   async #noteNewData(): Promise<void> {
     const { engine, record } = this.#options
     const volume = this.#data?.volume
@@ -188,14 +191,14 @@ const healthOrder = (check: BotPlan['health']): HealthOrder | undefined =>
         startPeriodSeconds: check.start_period_seconds,
       }
 
-/** There is no image; `cause` says why. */
+/** Thrown if there is no image; `cause` says why. */
 class ImageError extends Error {
   constructor(cause: Error) {
     super(cause.message, { cause })
   }
 }
 
-/** The ending of an attempt by an error. `phase`: what was told of its image last. */
+/** Converts an error to the ending of an attempt. `phase` is the last reported phase of its image. */
 export function failureEnding(error: unknown, phase: string | undefined): Ending {
   const { cause: source = error } = error as { cause?: unknown }
   const lost = [error, source].find((each) => each instanceof DockerLost || each instanceof HubAway)
@@ -219,7 +222,7 @@ function told(error: unknown): string {
 const BETWEEN_MS = 500
 const MAX_CHARACTERS = 300
 
-/** Tells of a build or pull: each phase at once, and its last line now and then. */
+/** Reports a build or pull: each phase at once, and its last line at intervals. */
 export class BuildProgress {
   readonly #tell: (phase: string, line?: string) => void
   readonly #mask: (text: string) => string
@@ -245,7 +248,7 @@ export class BuildProgress {
   }
 
   line(text: string): void {
-    // Bars are drawn over and over in one line.
+    // Progress bars are redrawn in one line.
     const shown = stripVTControlCharacters(text)
       .split(/[\r\n]/)
       .findLast((part) => part.trim() !== '')
@@ -257,7 +260,7 @@ export class BuildProgress {
     this.#timer ??= setTimeout(() => this.#now(), Math.max(0, this.#toldAtMs + BETWEEN_MS - Date.now()))
   }
 
-  /** Nothing follows. */
+  /** Ends the reports. */
   end(): void {
     clearTimeout(this.#timer)
   }

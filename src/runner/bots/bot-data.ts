@@ -6,34 +6,34 @@ import { sizeText } from '../../platform/text.ts'
 import type { BotServices } from './bot-services.ts'
 import { hasDockerName } from './docker-here.ts'
 
-/** Who has a place for data: its owner is tenant and owner, as one text. */
+/** Identifies the owner of a place for data: tenant and owner, as one text. */
 export interface DataOf {
   runner: string
   owner: string
   bot: string
 }
 
-/** Tenant and owner as they stand in labels. */
+/** Returns tenant and owner in the form used in labels. */
 export const ownerText = ({ tenant, owner }: { tenant?: string; owner?: string }): string =>
   `${tenant ?? ''}/${owner ?? ''}`
 
-/** The one volume of this runner for the data of that bot. */
+/** Returns the name of the single volume of this runner for the data of that bot. */
 export function dataVolume({ runner, owner, bot }: DataOf): string {
   const hash = createHash('sha256').update(JSON.stringify([runner, owner, bot]))
   return `errand-data-${hash.digest('hex').slice(0, 32)}`
 }
 
-/** Makes what is to be sent; called again where it has to be sent again. */
+/** Makes the data to send; called again for each try. */
 export type MakeData = () => AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>
 
-/** Sends the tar to the hub, as the body of what it has asked for. */
+/** Sends the tar to the hub, as the answer to its request. */
 export type SendData = (askId: string, make: MakeData, signal: AbortSignal) => Promise<void>
 
-/** A tar may be so many times as long as the data may be on the disk, and this long in any case. */
+/** Limits of a tar, as a multiple of the data's limit on the disk, and an absolute minimum in bytes. */
 const LONGEST_TIMES = 16
 const LONGEST_BYTES = 1024 ** 3
 
-/** A file with holes takes no room on the disk, and all of its length in a tar. */
+/** Limits a tar: a file with holes takes no room on the disk, but its full length in a tar. */
 function boundedTar({ bot_id, limit_bytes }: DataAsk): Transform {
   const mostBytes =
     limit_bytes === undefined
@@ -54,7 +54,7 @@ function boundedTar({ bot_id, limit_bytes }: DataAsk): Transform {
   })
 }
 
-/** Does what the hub asks of the data of a bot, which may run meanwhile. Never rejects. */
+/** Executes a request of the hub for the data of a bot, which may run meanwhile. Never rejects. */
 export async function answerData(
   askId: string,
   ask: DataAsk,
@@ -62,7 +62,7 @@ export async function answerData(
   signal: AbortSignal,
 ): Promise<DataAnswer> {
   try {
-    // A runner that had no bot yet has none of its data, and need not have an engine.
+    // A runner that had no bot yet has no data, and may have no engine.
     if (!hasDockerName(services.options.stateDir)) return none(ask)
     const { runner } = services
     const name = dataVolume({ runner, owner: ownerText(ask), bot: ask.bot_id })
@@ -80,7 +80,7 @@ export async function answerData(
     }
     const make = async () => {
       const tar = await engine.readVolume(name, { runner })
-      // Who reads it hears of what fails.
+      // Its reader receives the error.
       return pipeline(tar, boundedTar(ask), () => undefined)
     }
     await services.options.sendData(askId, make, signal)

@@ -143,7 +143,7 @@ test('a bot with always is started again after a good end too, and one that some
   const [container] = await new DockerApi().listContainers({ filters })
   await new DockerApi().getContainer(container!.Id).stop({ t: 60 })
   await until(async () => (await textOf(stopped)) === 'up\nup\n')
-  // The one end that neither comes back from.
+  // The end from which neither comes back.
   for (const attempt of [ending, stopped]) attempt.cancel(5_000, 'canceled')
   for (const attempt of [ending, stopped]) assert.equal((await endOf(attempt)).outcome, 'canceled')
   assert.deepEqual(await here.containers(), [])
@@ -175,7 +175,7 @@ test('a container that someone else removes is lost', { skip }, async (t) => {
   const [id] = await here.containers()
   await new DockerApi().getContainer(id!).remove({ force: true })
   const end = await endOf(attempt)
-  // Whoever looks while it goes sees the kill.
+  // A look during the removal sees the kill.
   assert.match(`${end.outcome} ${end.reason}`, /^(interrupted lost|failed signal)$/)
   await attempts.close()
 })

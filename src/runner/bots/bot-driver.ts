@@ -16,16 +16,16 @@ import type { BotServices } from './bot-services.ts'
 import { ContainerLife } from './container-life.ts'
 import { restoreLog } from './log-cursor.ts'
 
-/** How long a call to the engine that cannot be broken off is waited for. What it does yet is found by a later process. */
+/** Milliseconds to wait for an engine call that cannot be interrupted. A later process finds its result. */
 const LEAVE_MS = 5_000
 
-/** Bots in their containers. */
+/** Makes the drivers for bots in their containers. */
 export function botDrivers(services: BotServices): DriverKind {
   return {
     kind: 'bot',
     limitsItself: true,
     mend(folder) {
-      // What has ended was written whole, and cut where it held a secret.
+      // The log of an ended bot was completely written, and cut if it contained a secret.
       if (new BotRecord(folder.file('bot')).facts.ending) return
       restoreLog(folder.file('log-cursor'), { stdout: folder.file('stdout'), stderr: folder.file('stderr') })
     },
@@ -33,7 +33,7 @@ export function botDrivers(services: BotServices): DriverKind {
   }
 }
 
-/** A bot in a container. The container goes on without this process; a later one takes it up. */
+/** Runs a bot in a container. The container continues without this process; a later one adopts it. */
 class BotDriver implements Driver {
   readonly #attempt: Driven
   readonly #kept: AttemptFiles
@@ -41,9 +41,9 @@ class BotDriver implements Driver {
   readonly #services: BotServices
   readonly #record: BotRecord
   readonly #meter: BotMeter
-  /** Aborted where the attempt is to end: nothing is built and nothing begun any more. */
+  /** Aborted when the attempt is to end: nothing is built or begun any more. */
   readonly #halt = new AbortController()
-  /** Aborted where this process lets go of it. */
+  /** Aborted when this process leaves the attempt. */
   readonly #leave = new AbortController()
   #log: BotLog | undefined
   #progress: BuildProgress | undefined
@@ -101,15 +101,15 @@ class BotDriver implements Driver {
       const { container, newData } = this.#record.facts
       if (this.#life?.reached || container !== undefined || newData !== undefined)
         await this.#removeContainers()
-      // It never came up: the place for its data has nothing, and is known to nobody.
+      // It never came up: the place for its data is empty, and nobody knows it.
       if (newData !== undefined) await (await this.#services.engine()).removeVolume(newData)
     } catch {
-      // The sweep of what no attempt has any more removes it.
+      // The cleanup of unused containers removes it.
     }
     return {}
   }
 
-  /** As its engine has measured it. */
+  /** Returns the usage that its engine has measured. */
   usage(): AttemptUsage | undefined {
     return this.#meter.total()
   }
@@ -121,7 +121,7 @@ class BotDriver implements Driver {
   }
 
   async kill(): Promise<void> {
-    // Where the engine is away, the sweep finds it.
+    // If the engine is away, the cleanup finds it.
     await this.#removeContainers().catch(() => undefined)
   }
 
@@ -135,7 +135,7 @@ class BotDriver implements Driver {
     this.#keepUsage()
   }
 
-  /** Throws where it cannot be carried out, or is no bot any more. */
+  /** Returns the plan. Throws if it cannot run, or is not a bot any more. */
   #plan(): BotPlan {
     const { facts, secrets } = this.#kept
     const action = this.#action()
@@ -143,14 +143,14 @@ class BotDriver implements Driver {
     return action.prepare(secrets?.filledSpec ?? facts.spec)
   }
 
-  /** A later process goes on from it. */
+  /** Stores the usage, from which a later process continues. */
   #keepUsage(): void {
     const { facts } = this.#meter
     if (facts === undefined || this.#record.facts.ending !== undefined) return
     try {
       this.#record.keep({ usage: facts })
     } catch {
-      // It would only tell less.
+      // It would only report less.
     }
   }
 
@@ -182,7 +182,7 @@ class BotDriver implements Driver {
         env: () => this.#kept.env,
         record: this.#record,
         folder: folder.path,
-        // From now on it is not needed: it is not kept, and its processes do not get it.
+        // It is not needed from now on, so it is deleted, and its processes do not get it.
         onImage: () => {
           const password = pullSecret(spec)
           if (password !== undefined) secrets?.drop(password)
@@ -200,7 +200,7 @@ class BotDriver implements Driver {
     })
   }
 
-  /** Never rejects. */
+  /** Runs the bot. Never rejects. */
   async #carryOut(): Promise<void> {
     const { ending } = this.#record.facts
     let how: Ending
@@ -219,7 +219,7 @@ class BotDriver implements Driver {
       await engine.remove(id)
   }
 
-  /** Ends the attempt, which cannot be carried out. */
+  /** Ends the attempt, which cannot run. */
   #refuse(error: unknown): void {
     void this.#attempt.finish(this.#failure(error))
   }

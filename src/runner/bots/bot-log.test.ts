@@ -22,7 +22,7 @@ import { readCursor, restoreLog } from './log-cursor.ts'
 
 const skip = await dockerHere()
 
-/** So many seconds and nanoseconds after a full hour. */
+/** Returns a time: this many seconds and nanoseconds after a full hour. */
 const at = (second: number, nanos = 0): string =>
   `2026-01-31T10:${String(Math.floor(second / 60)).padStart(2, '0')}:${String(second % 60).padStart(2, '0')}.${String(nanos).padStart(9, '0')}Z`
 const piece = (time: string, text: string, stream: LogPiece['stream'] = 'stdout'): LogPiece => ({
@@ -31,7 +31,7 @@ const piece = (time: string, text: string, stream: LogPiece['stream'] = 'stdout'
   bytes: Buffer.from(text),
 })
 
-/** The files of an attempt, and what a process of the runner does with them. */
+/** Makes the files of an attempt, and a function for what a process of the runner does with them. */
 function logFiles(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(folder, { recursive: true }))
@@ -41,7 +41,7 @@ function logFiles(t: TestContext) {
     file,
     text: () => readFileSync(paths.stdout, 'utf8'),
     errors: () => readFileSync(paths.stderr, 'utf8'),
-    /** One process: opens the log, takes the pieces from where it is to be read, and answers that. */
+    /** Acts as one process: opens the log, takes the pieces from its start time, and returns that time. */
     take(pieces: LogPiece[], { perDayBytes = 1_000_000, flush = true, end = false } = {}) {
       restoreLog(file('cursor'), paths)
       const fds = { stdout: openSync(paths.stdout, 'a'), stderr: openSync(paths.stderr, 'a') }
@@ -66,7 +66,7 @@ function logFiles(t: TestContext) {
 test('where no more can be written the log keeps what it had, also where its cursor cannot be read', (t) => {
   const log = logFiles(t)
   log.take([piece(at(1), 'a\n')])
-  // For writing, then for reading alone: what was written cannot be cut off again either.
+  // First for writing, then only for reading, so that nothing can be cut off again either.
   for (const flags of ['a', 'r']) {
     const fds = { stdout: openSync(log.file('stdout'), flags), stderr: openSync(log.file('stderr'), flags) }
     const failures: Error[] = []
@@ -139,7 +139,7 @@ test('files shorter than they were noted are read anew', (t) => {
 
 test('beyond the limit of a day bytes are left out and counted, the same however often it is read again', (t) => {
   const line = 'x'.repeat(99)
-  // 3,000 lines at once, and one in each minute of the hours after.
+  // 3,000 lines at once, and one in each minute of the following hours.
   const pieces = Array.from({ length: 3000 }, (_, n) => piece(at(0, n), `${line}\n`))
   for (let minute = 1; minute < 60; minute++) pieces.push(piece(at(minute * 60), `minute ${minute}\n`))
   const whole = logFiles(t)
@@ -152,7 +152,7 @@ test('beyond the limit of a day bytes are left out and counted, the same however
   const lines = whole.text().split('\n')
   assert.equal(lines.filter((each) => each === line).length, 1000)
   assert.equal(lines[1000], '[errand: limit of 100,000 bytes of log a day reached, what follows is left out]')
-  // A hundredth of it is there again after a quarter of an hour.
+  // A hundredth of it is available again after a quarter of an hour.
   assert.match(lines[1001]!, /^\[errand: 200,\d{3} bytes of log left out\]$/)
   assert.equal(lines[1002], 'minute 15')
   assert.equal(lines.at(-2), 'minute 59')
@@ -175,7 +175,7 @@ test('a bot that floods its log is bounded, says so, and takes no memory of the 
     most = Math.max(most, process.memoryUsage.rss())
   }, 100)
   t.after(() => clearInterval(looks))
-  // An engine on a machine that is busy takes minutes for so much.
+  // An engine on a busy machine takes minutes for this much.
   const leftOut = () => {
     const [cursor] = globSync(join(here.path, 'attempts/*/log-cursor'))
     return cursor && readCursor(cursor)?.stdout.leftOut

@@ -16,25 +16,25 @@ import {
 import { isAway } from './retry-while-docker-away.ts'
 
 const STREAMS: readonly StreamName[] = ['stdout', 'stderr']
-/** Pieces are written together: after so long, or so many bytes. */
+/** Limits for joining pieces into one write: time in ms, and bytes. */
 const FLUSH_MS = 20
 const FLUSH_BYTES = 256 * 1024
-/** Where all is left out, the cursor is still moved on now and then. */
+/** Milliseconds after which the cursor is written even if all of the log is left out. */
 const CURSOR_MS = 1_000
 const NEWLINE = 10
 
 export interface BotLogOptions {
-  /** The attempt's output files, as `restoreLog` has left them. */
+  /** Output files of the attempt, as `restoreLog` has left them. */
   fds: Readonly<Record<StreamName, number>>
   cursorFile: string
-  /** Most bytes a day. */
+  /** Limit in bytes per day. */
   perDayBytes: number
   onWritten(): void
   onFailed(error: Error): void
 }
 
 /**
- * Writes a container's log into the attempt's files, and beside them how far it is. Both are written in one go, before
+ * Writes a container's log into the attempt's files, and the cursor beside them. Both are written together, before
  * anyone reads the files: what has left this machine is never read from the engine again, and so never differs.
  */
 export class BotLog {
@@ -45,7 +45,7 @@ export class BotLog {
   readonly #allowance: LogAllowance
   readonly #waiting: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
   #waitingBytes = 0
-  /** Where the log was opened: pieces up to there were taken before. */
+  /** Start of the reading: earlier pieces were taken before. */
   #from: LogCursor
   #newest = ''
   #isFirst = false
@@ -61,19 +61,19 @@ export class BotLog {
     this.#kept = lengthsOf(this.#cursor)
   }
 
-  /** The log is opened, again: answers from when on it is to be read. */
+  /** Opens the log, perhaps again; returns the time from which to read it. */
   open(): string | undefined {
     this.#from = structuredClone(this.#cursor)
     this.#newest = newestOf(this.#from)
     this.#isFirst = true
-    // Nobody waits for the first piece longer than for the container.
+    // The first piece is written without delay.
     this.#writtenAtMs = 0
     return sinceOf(this.#from)
   }
 
   take(piece: LogPiece): void {
     const { stream, time, bytes } = piece
-    // The newest piece that was taken comes again, unless the engine has dropped it meanwhile, with what followed it.
+    // The newest piece taken comes again, unless the engine has dropped it meanwhile, along with later ones.
     if (this.#isFirst && this.#newest !== '' && time > this.#newest)
       this.#say(stream, 'a part of the log is missing here, dropped by the engine before it could be read')
     this.#isFirst = false
@@ -96,13 +96,13 @@ export class BotLog {
     this.#schedule()
   }
 
-  /** Nothing follows. Twice is once. */
+  /** Ends the log. Idempotent. */
   end(): void {
     for (const stream of STREAMS) this.#tellLeftOut(stream)
     this.flush()
   }
 
-  /** Writes what waits. */
+  /** Writes the waiting pieces. */
   flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -121,7 +121,7 @@ export class BotLog {
     this.#options.onWritten()
   }
 
-  /** Nothing more is written. */
+  /** Closes the log; nothing more is written. */
   close(): void {
     this.#broken = true
     clearTimeout(this.#timer)
@@ -166,13 +166,13 @@ export class BotLog {
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#options.fds[stream], bytes, at)
   }
 
-  /** Cuts off again what was not written whole, so that nobody sees what the cursor does not cover. */
+  /** Cuts off an incomplete write, so that nobody sees what the cursor does not cover. */
   #giveUp(error: Error): void {
     this.close()
     try {
       for (const stream of STREAMS) ftruncateSync(this.#options.fds[stream], this.#kept[stream])
     } catch {
-      // The disk takes nothing at all any more: it ends all the same.
+      // The disk accepts nothing at all any more: the bot ends anyway.
     }
     this.#options.onFailed(error)
   }
@@ -185,13 +185,13 @@ const number = (value: number): string => value.toLocaleString('en-US')
 const MOST_BYTES = 2 * 1024
 const MOST_LINES = 20
 
-/** The last of what it has said, for its end's message: of its standard error, or where it said nothing there, of its output. */
+/** Returns the last lines for its end's message: of its standard error, or of its output if that is empty. */
 export async function lastLines(output: FileOutput): Promise<string | undefined> {
   for (const stream of ['stderr', 'stdout'] as const) {
     const length = output.length(stream)
     const from = Math.max(0, length - MOST_BYTES)
     const lines = (await output.read(stream, from, MOST_BYTES)).toString('utf8').trimEnd().split('\n')
-    // The first one is only its end.
+    // The first one is incomplete.
     if (from > 0 && lines.length > 1) lines.shift()
     const text = lines.slice(-MOST_LINES).join('\n')
     if (text.trim() !== '') return `Its last lines:\n${text}`
@@ -199,26 +199,26 @@ export async function lastLines(output: FileOutput): Promise<string | undefined>
   return undefined
 }
 
-/** Once a container has ended, how long its log may take to say so too. */
+/** Milliseconds that the log of an ended container may take to end. */
 const LOG_END_MS = 5_000
-/** How long an engine may take to remove a container. */
+/** Milliseconds that an engine may take to remove a container. */
 const REMOVAL_MS = 10_000
-/** Between two looks at a container whose log cannot be followed just now. */
+/** Milliseconds between checks of a container whose log cannot be followed at the moment. */
 const AGAIN_MS = 200
 
 interface ContainerLogOptions {
   engine: DockerEngine
-  /** Of the container. */
+  /** Id of the container. */
   id: string
-  /** Where it is written. */
+  /** Receives the log. */
   log: BotLog
-  /** Asks again while the engine is away. */
+  /** Repeats a call while the engine is away. */
   patiently<T>(ask: () => Promise<T>): Promise<T>
-  /** Aborted where this process lets go of it. */
+  /** Aborted when this process leaves the attempt. */
   leave: AbortSignal
 }
 
-/** Reads a container's log at its engine. */
+/** Reads a container's log from its engine. */
 export class ContainerLog {
   readonly #options: ContainerLogOptions
 
@@ -226,7 +226,7 @@ export class ContainerLog {
     this.#options = options
   }
 
-  /** Until the container has ended, or the engine is away. */
+  /** Follows the log until the container has ended, or the engine is away. */
   async follow(): Promise<void> {
     const { engine, id, leave } = this.#options
     const over = new AbortController()
@@ -246,7 +246,7 @@ export class ContainerLog {
     }
   }
 
-  /** Reads what there is, of a container that has ended. */
+  /** Reads the rest of the log of an ended container. */
   async readRest(): Promise<void> {
     const { leave, patiently } = this.#options
     try {
@@ -257,7 +257,10 @@ export class ContainerLog {
     leave.throwIfAborted()
   }
 
-  /** Someone else removes it, which takes an engine a moment: that its log cannot be read tells nothing then. */
+  /**
+   * Reports whether the container is gone. Somebody else may be removing it, which takes an engine a moment; an
+   * unreadable log means nothing then.
+   */
   async #isGone(): Promise<boolean> {
     const { engine, id, leave, patiently } = this.#options
     for (const until = performance.now() + REMOVAL_MS; performance.now() < until; ) {

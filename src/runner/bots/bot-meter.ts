@@ -4,11 +4,11 @@ import type { ContainerUse } from '../docker/docker-engine.ts'
 
 type Counted = Pick<ContainerUse, 'cpuMs' | 'receivedBytes' | 'sentBytes' | 'readBytes' | 'writtenBytes'>
 
-/** The figures from which a later process of the runner goes on. */
+/** Figures from which a later process of the runner continues. */
 export interface MeterFacts {
   /** Start of the container that was measured last. */
   startedAt: string
-  /** Of the containers before it. */
+  /** Usage of the containers before it. */
   before: Counted
   last: Counted
   peakCpus: number
@@ -19,13 +19,13 @@ export interface MeterFacts {
 }
 
 const NOTHING: Counted = { cpuMs: 0, receivedBytes: 0, sentBytes: 0, readBytes: 0, writtenBytes: 0 }
-/** A measurement over less is no more than noise. */
+/** Least ms between measurements; less only gives noise. */
 const LEAST_MS = 500
 
-/** Adds up what a bot uses, over restarts of its container, of its engine and of this runner. */
+/** Sums what a bot uses, over restarts of its container, of its engine and of this runner. */
 export class BotMeter {
   #facts: MeterFacts | undefined
-  /** The one before, of this process and this container. */
+  /** Measurement before this one, of this process and this container. */
   #previous: ContainerUse | undefined
   #seen: BotUsage = {}
   #diskBytes: number | undefined
@@ -36,7 +36,7 @@ export class BotMeter {
     this.#peakDiskBytes = facts?.peakDiskBytes
   }
 
-  /** Takes what stands in its places on the disk; told with what is taken next. */
+  /** Records the bytes in its places on the disk; reported with the next measurement. */
   onDisk(bytes: number): void {
     this.#diskBytes = bytes
     this.#peakDiskBytes = Math.max(this.#peakDiskBytes ?? 0, bytes)
@@ -46,7 +46,7 @@ export class BotMeter {
     return this.#facts
   }
 
-  /** `startedAt`: of the container. */
+  /** Takes a measurement; `startedAt` is the start of the container. */
   take(use: ContainerUse, startedAt: string): BotUsage {
     const old = this.#facts
     const isSame = old?.startedAt === startedAt
@@ -89,7 +89,7 @@ export class BotMeter {
     return this.#seen
   }
 
-  /** All of it, for the end; undefined where nothing was measured. */
+  /** Returns the total at the end; undefined if nothing was measured. */
   total(): AttemptUsage | undefined {
     if (this.#facts === undefined) return undefined
     const { before, last, peakCpus, peakMemoryBytes, heldBy } = this.#facts

@@ -6,28 +6,28 @@ import type { ContainerState } from '../docker/docker-engine.ts'
 import type { MeterFacts } from './bot-meter.ts'
 import type { PreparedImage } from './images/image-order.ts'
 
-/** The facts of a bot that a later process of this runner has to know beside what its engine tells. */
+/** Facts of a bot that a later process of this runner needs besides what its engine reports. */
 export interface BotFacts {
   image?: PreparedImage
   /** Id of its container, once that is made and its limits were read back. */
   container?: string
-  /** The places that it has on the disk; absent: none. */
+  /** Places that it has on the disk; absent if there are none. */
   places?: { work: readonly string[]; imageBytes: number; data?: string }
-  /** Volume for its data that was not there before it; until it is told that it runs. */
+  /** Volume that was created for its data; until the bot is reported as running. */
   newData?: string
   /** Start of the container that was reported as `running`. */
   toldStart?: string
   /** Boot of the machine that this start was in. */
   boot?: string
   restart?: PlannedRestart
-  /** A start that is ended since its health check failed, and what that said. */
+  /** Start that is ended because its health check failed, with the output of the check. */
   unhealthy?: { startedAt: string; output?: string }
   usage?: MeterFacts
-  /** Set once it has ended and its log is read to the end: what is left of it may be removed. */
+  /** Set once it has ended and its log is completely read: its leftovers may be removed. */
   ending?: { how: Ending; atMs: number }
 }
 
-/** These facts, in a file of the attempt's folder. */
+/** Stores these facts, in a file of the attempt's folder. */
 export class BotRecord {
   readonly #file: string
   #facts: BotFacts
@@ -41,7 +41,7 @@ export class BotRecord {
     return this.#facts
   }
 
-  /** On the disk when it returns, even if the power fails. Throws where it cannot be written. */
+  /** Stores facts; they are on the disk when it returns, even if the power fails. Throws if they cannot be written. */
   keep(more: Partial<BotFacts>): void {
     this.#facts = { ...this.#facts, ...more }
     writeFileAtomic(this.#file, JSON.stringify(this.#facts), { mode: 0o600 })
@@ -58,7 +58,7 @@ function readFacts(file: string): BotFacts {
 
 const FIRST_WAIT_MS = 1_000
 const LAST_WAIT_MS = 60_000
-/** A bot that has lived so long does not fail at its start. */
+/** Milliseconds after which a bot counts as having started successfully. */
 const LONG_LIFE_MS = 10 * 60_000
 
 export type Exited = Extract<ContainerState, { type: 'exited' }>
@@ -66,16 +66,16 @@ export type Exited = Extract<ContainerState, { type: 'exited' }>
 export interface PlannedRestart {
   /** `finishedAt` of the end that it follows. */
   after: string
-  /** So many, this one counted, with no long life between. */
+  /** Number of restarts including this one, without a long life in between. */
   inARow: number
   dueAtMs: number
 }
 
-/** Whether it is restarted after an end that is no failure too. */
+/** Reports whether a bot is restarted even after a successful end. */
 export const isKeptUp = ({ policy }: BotRestart): boolean =>
   policy === 'always' || policy === 'unless-stopped'
 
-/** When a container that has ended is started again; undefined: it is left as it is. `failed`: whatever its exit code. */
+/** Plans the restart of an ended container; undefined if there is none. `failed`: it failed, whatever its exit code. */
 export function nextRestart(
   restart: BotRestart,
   exit: Exited,

@@ -17,7 +17,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 const skip = await dockerHere()
 const source = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
 
-/** A runner in a process of its own, which starts one bot or finds it again. */
+/** Program of a runner in its own process, which starts one bot or finds it again. */
 const RUNNER = `
 import { openAttempts } from ${source('../open-attempts.ts')}
 import { builtinActionRegistry } from ${source('../../actions/registry.ts')}
@@ -36,7 +36,7 @@ if (held.length === 0) await attempts.start(JSON.parse(spec), 1, JSON.parse(valu
 process.stdout.write('started')
 `
 
-/** Killed, as by a power cut, once the condition holds. */
+/** Runs it, and kills it like a power cut once the condition holds. */
 async function killedRunner(
   here: BotPlace,
   spec: AttemptSpec,
@@ -168,7 +168,7 @@ test('after a boot of its machine a bot goes on by its restarts, in its own cont
   const spec = here.bot('echo begun; while :; do sleep 0.1; done', args)
   await killedRunner(here, spec, () => bytesIn(here, spec) > 0)
   const [id] = await here.containers()
-  // As the machine does it, and Docker then tells.
+  // The machine does this in a boot, and Docker reports it then.
   await new DockerApi().getContainer(id!).kill()
   rmSync(join(here.path, 'attempts.storage'))
   const attempts = here.open()

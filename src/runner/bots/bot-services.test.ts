@@ -20,7 +20,7 @@ const servicesWith = (env: NodeJS.ProcessEnv, more: Partial<BotServices['options
     ...more,
   })
 
-/** Lets what was asked for a turn have it. */
+/** Lets pending requests for a turn proceed. */
 async function settled(): Promise<void> {
   for (let i = 0; i < 5; i++) await setImmediate()
 }
@@ -103,7 +103,7 @@ test('a tar that is far longer than the data may be ends with both numbers', asy
   assert.equal(error?.code, 'quota_exceeded')
   assert.match(error!.message, /1 GB is the most for data that may have 1 MB/)
   assert.equal(sentBytes, gb)
-  // A hub of an earlier version does not say how much there may be.
+  // A hub of an earlier version sends no limit.
   assert.deepEqual(await exported(2 * gb), { exists: true })
   assert.deepEqual(await exported(2 * gb, gb / 4), { exists: true })
 })

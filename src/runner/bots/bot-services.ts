@@ -14,34 +14,34 @@ import { DockerPresence } from './docker-presence.ts'
 import type { PrepareImage } from './images/image-order.ts'
 
 export interface BotsOptions {
-  /** Folder that lasts: what this runner is called at the engine, keys of images. */
+  /** Persistent folder: this runner's name at the engine, keys of images. */
   stateDir: string
-  /** The runner's environment. */
+  /** Environment of the runner. */
   env: NodeJS.ProcessEnv
-  /** Throws `unavailable` where there is no engine. */
+  /** Connects to the engine. Throws `unavailable` if there is none. */
   connect(env: NodeJS.ProcessEnv, runner: string): Promise<DockerEngine>
-  /** The runner's, loaded for the first bot. */
+  /** Prepares images; loaded by the runner for the first bot. */
   prepareImage: PrepareImage
-  /** Puts an upload of the hub, its hash verified, into this file. Throws `HubAway`, `source_refused`. */
+  /** Downloads an upload from the hub into this file, with its hash verified. Throws `HubAway`, `source_refused`. */
   fetchUpload(sha256: string, file: string, asking: Asking): Promise<void>
-  /** Sends the data of a bot to the hub, which has asked for them. */
+  /** Sends the data of a bot to the hub, which has requested them. */
   sendData: SendData
-  /** Default 30,000. */
+  /** Interval in ms; default 30,000. */
   networkLookMs?: number
 }
 
-/** The network's guard is looked at no more often than this. */
+/** Least ms between checks of the network's guard. */
 const NETWORK_HOLDS_MS = 10_000
-/** An engine that hangs holds up no end. */
+/** Limit in ms, so that a hanging engine does not hold up an end. */
 const RELEASE_MS = 2_000
-/** While there are bots. */
+/** Interval in ms while there are bots. */
 const NETWORK_LOOK_MS = 30_000
 
 const SIZE_HOLDS_MS = 1_000
-/** Data are counted no further, or a bot that makes files without end would have them counted without end. */
+/** Limit in bytes for measuring data; otherwise a bot that makes files without end would be measured without end. */
 const MEASURED_BYTES = 1024 ** 4
 
-/** The things that the bots of this machine share. */
+/** Holds what the bots of this machine share. */
 export class BotServices {
   readonly options: BotsOptions
   readonly uses: ImageUses
@@ -56,7 +56,7 @@ export class BotServices {
   readonly #sizes = new Map<string, { bytes: Promise<number>; untilMs: number }>()
   readonly #closed = new AbortController()
 
-  /** Throws `invalid_argument` where a setting is wrong. */
+  /** Reads the settings. Throws `invalid_argument` if one is wrong. */
   constructor(options: BotsOptions) {
     this.options = options
     this.caps = botCaps(options.env)
@@ -64,13 +64,13 @@ export class BotServices {
     this.uses = new ImageUses(join(options.stateDir, 'image-uses.json'))
   }
 
-  /** The runner's name at the engine; made at the first use. */
+  /** Name of the runner at the engine; created at the first use. */
   get runner(): string {
     this.#runner ??= dockerName(this.options.stateDir)
     return this.#runner
   }
 
-  /** Connected at the first use. */
+  /** Connects at the first use. */
   engine(): Promise<DockerEngine> {
     this.#engine ??= this.options.connect(this.options.env, this.runner).catch((error) => {
       this.#engine = undefined
@@ -84,7 +84,7 @@ export class BotServices {
     if (this.#presence === undefined) {
       this.#presence = new DockerPresence({ engine: () => this.engine(), runner: this.runner })
       this.#presence.onChange((event) => {
-        // An engine that is started anew may have its own idea of the rules.
+        // A restarted engine may have its own idea of the rules.
         if (event === undefined) this.#network = undefined
       })
       this.live.watch(this.#presence)
@@ -97,7 +97,7 @@ export class BotServices {
     return this.#presence
   }
 
-  /** The network for bots is there, and closed. */
+  /** Ensures that the network for bots exists, and is closed. */
   networkReady(engine: DockerEngine): Promise<void> {
     const now = Date.now()
     if (this.#network && now - this.#network.atMs < NETWORK_HOLDS_MS) return this.#network.ready
@@ -109,19 +109,19 @@ export class BotServices {
     return ready
   }
 
-  /** Sets rules again that somebody has changed; why that cannot be is told of each bot. */
+  /** Restores rules that somebody has changed; each bot reports why that fails. */
   async #lookAtNetwork(): Promise<void> {
     if (this.live.all().length === 0) return
     try {
       await this.networkReady(await this.engine())
       this.live.cannotReach(undefined)
     } catch (error) {
-      // That its engine is away is told already.
+      // The absence of its engine is reported already.
       if (this.#presence?.awaySince === undefined) this.live.cannotReach((error as Error).message)
     }
   }
 
-  /** Resolves when an image of this owner may be built, until the turn is disposed of; one that has to wait is told so. */
+  /** Resolves when an image of this owner may be built, until the turn is disposed of; `tell` hears of a wait. */
   async buildTurn(owner: string, signal: AbortSignal, tell: (line: string) => void): Promise<Disposable> {
     const { builds } = this.caps
     if (this.#builds.ahead(owner) >= builds)
@@ -137,7 +137,7 @@ export class BotServices {
     }
   }
 
-  /** The bytes in the volume, to a second: who asks while it is being measured waits for that. */
+  /** Returns the bytes in the volume, at most a second old: concurrent callers share one measurement. */
   measured(engine: DockerEngine, volume: string): Promise<number> {
     const before = this.#sizes.get(volume)
     if (before && Date.now() < before.untilMs) return before.bytes
@@ -152,21 +152,21 @@ export class BotServices {
     return bytes
   }
 
-  /** Containers go on. May be called twice. */
+  /** Closes the services; containers continue. Idempotent. */
   async close(): Promise<void> {
     this.#closed.abort()
     this.live.close()
     this.#presence?.close()
     clearInterval(this.#networkTimer)
     const engine = await this.#engine?.catch(() => undefined)
-    // The next process makes it again, or removes it.
+    // The next process creates it again, or removes it.
     const released = engine?.releaseNetwork().catch(() => undefined)
     if (released) await within(RELEASE_MS, released, () => undefined)
     engine?.close()
   }
 }
 
-/** When an image was last made a bot of, by its id, in a file: an engine does not know. */
+/** Stores when each image, by its id, was last used for a bot: an engine does not know. */
 class ImageUses {
   readonly #file: string
 
@@ -191,24 +191,24 @@ class ImageUses {
     }
   }
 
-  /** Without it images go by when they were built: no reason to fail a bot. */
+  /** Writes the uses. Without them, images are sorted by the time of their build: no reason to fail a bot. */
   #write(uses: Record<string, number>): void {
     try {
       writeFileAtomic(this.#file, JSON.stringify(uses), { mode: 0o600, durable: false })
     } catch {
-      // The disk is full, and the bot will say so.
+      // The disk is full, and the bot will report that.
     }
   }
 }
 
 export interface MachineBotsOptions {
-  /** The runner's folder. */
+  /** Folder of the runner. */
   folder: string
   env: NodeJS.ProcessEnv
   hub: HubRequests
 }
 
-/** The bots of a runner's machine. What only a bot needs is loaded with the first one. */
+/** Makes the bot services of a runner's machine. What only a bot needs is loaded with the first one. */
 export function machineBots({ folder, env, hub }: MachineBotsOptions): BotServices {
   return new BotServices({
     stateDir: join(folder, 'bots'),

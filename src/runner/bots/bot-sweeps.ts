@@ -12,19 +12,19 @@ const DAY_MS = 24 * 60 * 60_000
 
 export interface BotSweepsOptions {
   services: BotServices
-  /** Whether this runner has the attempt. */
+  /** Reports whether this runner has the attempt. */
   holds(attemptId: string): boolean
   log: Log
 }
 
-/** Removes what bots have left at the engine, at once and now and then, and sees that their network is closed. */
+/** Removes what bots have left at the engine, at once and at intervals, and ensures that their network is closed. */
 export class BotSweeps {
   readonly #options: BotSweepsOptions
   readonly #kept: { days: number; bytes: number }
   readonly #timer: NodeJS.Timeout
   #running: Promise<void> | undefined
 
-  /** Throws `invalid_argument` where a setting is wrong. */
+  /** Reads the settings. Throws `invalid_argument` if one is wrong. */
   constructor(options: BotSweepsOptions) {
     this.#options = options
     this.#kept = keptImages(options.services.options.env)
@@ -32,7 +32,7 @@ export class BotSweeps {
     void this.sweep()
   }
 
-  /** Never rejects. Of a runner that had no bot yet there is nothing to find. */
+  /** Sweeps once. Never rejects. A runner that had no bot yet has nothing to sweep. */
   sweep(): Promise<void> {
     const { services, log } = this.#options
     if (!hasDockerName(services.options.stateDir)) return Promise.resolve()
@@ -44,7 +44,7 @@ export class BotSweeps {
     return this.#running
   }
 
-  /** May be called twice. */
+  /** Stops the sweeps. Idempotent. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
     await this.#running
@@ -53,7 +53,7 @@ export class BotSweeps {
   async #sweep(): Promise<void> {
     const { services, log } = this.#options
     const engine = await services.engine()
-    // What fails in one is no reason to leave the others undone.
+    // An error in one part must not prevent the others.
     for (const part of [this.#sweepContainers, this.#sweepVolumes, this.#sweepNetworks, this.#sweepImages])
       await part.call(this, engine).catch(({ message }: Error) => log(failed(message), { level: 'warn' }))
   }

@@ -13,7 +13,7 @@ import type { DockerPresence } from './docker-presence.ts'
 import { watchPlaces } from './place-watch.ts'
 import { retryWhileDockerAway } from './retry-while-docker-away.ts'
 
-/** How much of a bot's usage a kill of this process may lose. */
+/** Interval in ms; a kill of this process loses at most this much of a bot's usage. */
 const USAGE_KEPT_MS = 5 * 60_000
 const ANSWERS_WITHIN_MS = 20_000
 
@@ -23,14 +23,14 @@ export interface ContainerLifeOptions {
   progress: BuildProgress
   meter: BotMeter
   tell(phase: string, message?: string, reason?: Reason): void
-  /** Hides the secrets of the bot; of a text that was cut, the beginning of one at its end too. */
+  /** Hides the secrets of the bot; `isCut`: also the beginning of one at the end of the text. */
   mask(text: string, isCut: boolean): string
-  /** Aborted where it is to end: nothing is built and nothing begun any more. */
+  /** Aborted when it is to end: nothing is built or begun any more. */
   halt: AbortSignal
-  /** Aborted where this process lets go of it. */
+  /** Aborted when this process leaves the attempt. */
   leave: AbortSignal
   onStopFailed(error: unknown): void
-  /** Called when it has written more than it may; the message says where. */
+  /** Called when the bot exceeds its disk limit; the message says where. */
   onFull(message: string): void
 }
 
@@ -42,10 +42,13 @@ const answers = (engine: DockerEngine): Promise<boolean> =>
     () => false,
   )
 
-/** A bot's container, wherever it is, from there to its end. */
+/**
+ * Runs a bot's container from its present state to its end: it finds or makes the container, starts it, follows its log
+ * and its use, and after each end either restarts it or ends the attempt.
+ */
 export class ContainerLife {
   readonly #options: ContainerLifeOptions
-  /** Either of them is aborted. */
+  /** Aborted when either of them is. */
   readonly #haltOrLeave: AbortSignal
   #reached = false
   #made: { engine: DockerEngine; id: string } | undefined
@@ -58,7 +61,7 @@ export class ContainerLife {
     this.#haltOrLeave = AbortSignal.any([options.halt, options.leave])
   }
 
-  /** Its engine is there, and may have something of it. */
+  /** Set if its engine is there, and may have something of it. */
   get reached(): boolean {
     return this.#reached
   }
@@ -90,7 +93,7 @@ export class ContainerLife {
       const state = await this.#patiently(() => engine.state(id))
       if (state.type === 'gone') return { type: 'lost', why: 'Its container was removed by someone else.' }
       if (state.type === 'running') {
-        // What closes the network of one that has outlived its engine may not have; what fails the next sweep tells.
+        // A container that has outlived its engine may have lost its network rules; the next sweep reports an error.
         if (presence.wasAwaySince(seenAtMs)) await services.networkReady(engine).catch(() => {})
         seenAtMs = Date.now()
         const watch = this.#watch(engine, presence, id, state)
@@ -113,7 +116,7 @@ export class ContainerLife {
     }
   }
 
-  /** Its end is seen by `live`. A second order can only make it quicker. */
+  /** Stops the container; `live` sees its end. A second call can only make it quicker. */
   stop({ atOnce }: { atOnce: boolean }): void {
     const graceSeconds = atOnce ? 0 : this.#options.container.plan.stop_grace_seconds
     if (graceSeconds >= this.#graceSeconds) return
@@ -128,18 +131,21 @@ export class ContainerLife {
     retryWhileDockerAway(() => engine.stop(id, this.#graceSeconds), leave).catch(onStopFailed)
   }
 
-  /** Waits for the engine where its container was begun already; else it is told at once that there is none. */
+  /**
+   * Connects to the engine. Waits for it if the container has begun already; otherwise an absent engine is an error at
+   * once.
+   */
   async #engine(): Promise<DockerEngine> {
     const { services, record } = this.#options.container
     const connect = () => services.engine()
     if (record.facts.container !== undefined) return await this.#patiently(connect)
     const engine = await connect()
-    // Beside the look for what is there already; what fails is asked for again by who waits for it.
+    // In parallel with the search for an existing container; whoever waits for the network tries again after an error.
     services.networkReady(engine).catch(() => undefined)
     return engine
   }
 
-  /** As long as it takes: the bot lives on without its engine, or is to be started again by it. */
+  /** Waits without limit: the bot continues without its engine, or is to be restarted by it. */
   readonly #patiently = <T>(ask: () => Promise<T>): Promise<T> => {
     const { container, halt, leave } = this.#options
     return retryWhileDockerAway(
@@ -149,7 +155,10 @@ export class ContainerLife {
     )
   }
 
-  /** Undefined: it is to end before there is one. Begun anew where the engine has gone meanwhile. */
+  /**
+   * Makes the container; undefined if the attempt ends before there is one. Starts again if the engine has gone
+   * meanwhile.
+   */
   async #make(engine: DockerEngine, presence: DockerPresence): Promise<string | undefined> {
     const { progress, halt } = this.#options
     const container = new BotContainer({ ...this.#options.container, engine })
@@ -185,7 +194,10 @@ export class ContainerLife {
     return new ContainerWatch({ ...options, attemptId: spec.attempt_id })
   }
 
-  /** Restarted by its policy, as after any failure; without one it is only shown. */
+  /**
+   * Ends an unhealthy container, which its policy restarts like after any failure; without a policy, the state is only
+   * displayed.
+   */
   #endUnhealthy(startedAt: string, { output }: BotHealth): void {
     const { container, halt, leave, onStopFailed } = this.#options
     const { plan, record } = container
@@ -194,9 +206,9 @@ export class ContainerLife {
     try {
       record.keep({ unhealthy: { startedAt, output } })
     } catch {
-      // Then it counts as one that someone else has stopped.
+      // Then the end counts as somebody else's stop.
     }
-    // An engine that was away may have started it anew meanwhile.
+    // An engine that was away may have restarted it meanwhile.
     const stop = async (): Promise<void> => {
       const state = await engine.state(id)
       if (state.type === 'running' && state.startedAt === startedAt)
@@ -207,7 +219,7 @@ export class ContainerLife {
     })
   }
 
-  /** A later process of this runner goes on from it, but for some minutes. */
+  /** Stores the usage for a later process of this runner, except the last minutes. */
   #keepUsage(): void {
     const { container, meter } = this.#options
     if (Date.now() - this.#usageKeptAtMs < USAGE_KEPT_MS) return
@@ -215,11 +227,11 @@ export class ContainerLife {
     try {
       container.record.keep({ usage: meter.facts })
     } catch {
-      // It would only tell less.
+      // It would only report less.
     }
   }
 
-  /** As long as it lives: between its restarts its places stay, and while it is stopped it may still write. */
+  /** Watches its places until its final end: they stay between its restarts, and it may still write while it stops. */
   #watchPlaces(engine: DockerEngine, id: string): void {
     const { container, onFull } = this.#options
     const { plan, record } = container
@@ -257,12 +269,12 @@ export class ContainerLife {
     if (halt.aborted) this.#stop()
   }
 
-  /** Once for each start of the container. */
+  /** Reports a start of the container, once each. */
   #tellRunning(id: string, startedAt: string): void {
     const { container, tell } = this.#options
     const { toldStart, image, newData } = container.record.facts
     if (toldStart === startedAt) return
-    // From here on they may be asked for.
+    // From here on the data may be requested.
     if (newData !== undefined) container.record.keep({ newData: undefined })
     tell('running', `${image?.title}, container ${id.slice(0, 12)}, ${limitsText(container.limits)}.`)
     container.record.keep({ toldStart: startedAt, boot: bootId() })

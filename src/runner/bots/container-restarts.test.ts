@@ -14,7 +14,7 @@ const exited = {
   finishedAt: new Date(2_000_000).toISOString(),
 }
 
-/** Of a bot without restarts whose engine was never found away, and knows all of its own time. */
+/** Returns the end of a bot without restarts, whose engine was never found away and remembers all of its time. */
 async function endOf(t: TestContext, boot: string, seen: ContainerEvent['type'][]) {
   const dir = mkdtempSync(join(tmpdir(), 'errand-restarts-'))
   t.after(() => rmSync(dir, { recursive: true }))

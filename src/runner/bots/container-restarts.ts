@@ -9,34 +9,34 @@ import { megabytes } from './bot-caps.ts'
 import { type BotRecord, type Exited, isKeptUp, nextRestart, type PlannedRestart } from './bot-record.ts'
 import type { DockerPresence } from './docker-presence.ts'
 
-/** Exit codes after SIGKILL and SIGTERM, and of what an engine has lost sight of. */
+/** Exit codes after SIGKILL and SIGTERM, and of a container that an engine has lost track of. */
 const KILLED = 137
 const TERMINATED = 143
 const NOT_KNOWN = 255
 const ANSWERS_WITHIN_MS = 20_000
-/** An engine that is stopped is away so soon after the end of a container. */
+/** Milliseconds after the end of a container within which a stopping engine is away. */
 const AWAY_SOON_MS = 60_000
 const UNSEEN_END =
   'It ended by itself while its container engine was away, as far as that can be told: nothing was heard of a signal.'
 
 export interface ContainerRestartsOptions {
   engine: DockerEngine
-  /** Of the container. */
+  /** Id of the container. */
   id: string
   plan: BotPlan
   limits: ContainerLimits
   record: BotRecord
   presence: DockerPresence
   tell(phase: 'restarting', message: string, reason?: Reason): void
-  /** Asks again while the engine is away. */
+  /** Repeats a call while the engine is away. */
   patiently<T>(ask: () => Promise<T>): Promise<T>
-  /** Aborted where the attempt is to end. */
+  /** Aborted when the attempt is to end. */
   halt: AbortSignal
-  /** Aborted where this process lets go of it. */
+  /** Aborted when this process leaves the attempt. */
   leave: AbortSignal
 }
 
-/** The consequences of a container's end: it is begun again, or the attempt ends. */
+/** Decides what follows a container's end: it is restarted, or the attempt ends. */
 export class ContainerRestarts {
   readonly #options: ContainerRestartsOptions
 
@@ -44,7 +44,7 @@ export class ContainerRestarts {
     this.#options = options
   }
 
-  /** The end of the attempt; or undefined, once it is time to start it again. */
+  /** Returns the end of the attempt, or undefined once it is time to restart the container. */
   async after(exited: Exited): Promise<Ending | undefined> {
     const { plan, limits, record, halt } = this.#options
     const exit = await this.#withMemory(exited)
@@ -75,7 +75,7 @@ export class ContainerRestarts {
     return (await this.#isDue(restart.dueAtMs)) ? undefined : failed
   }
 
-  /** The bot did nothing wrong: it is started again, which counts for nothing. */
+  /** Handles an end that the bot did not cause: it is restarted, and the restart does not count. */
   async #takenAlong(exit: Exited, by: 'engine' | 'machine'): Promise<Ending | undefined> {
     const { plan, record, engine, patiently } = this.#options
     if (by === 'machine' && plan.restart.policy === 'no')
@@ -84,7 +84,7 @@ export class ContainerRestarts {
     const what = by === 'machine' ? 'machine was started anew' : 'container engine was stopped'
     const message = `Its ${what}, and the bot with it (${exitText(exit).toLowerCase()}). It is started again.`
     this.#plan({ after: exit.finishedAt, inARow, dueAtMs: Date.now() }, message, 'engine_restarted')
-    // One that is just being stopped would start it, and end it again.
+    // A stopping engine would start it, and end it again.
     await patiently(() => engine.ping(ANSWERS_WITHIN_MS))
     return undefined
   }
@@ -95,9 +95,9 @@ export class ContainerRestarts {
   }
 
   /**
-   * An engine that is stopped ends its containers, and one that was killed does so when it is back; what they make of that, an
-   * exit code of 0 too, tells nothing. It forgets it with its own end: so what this process has heard counts, and where
-   * it was not there either, the exit code.
+   * Determines who ended a container. A stopping engine ends its containers, and a killed engine does so when it is
+   * back. The exit code then means nothing, even if it is 0. The engine forgets the reason when it ends, so this uses
+   * what this process has heard, or else the exit code.
    */
   async #endedBy({
     startedAt,
@@ -108,18 +108,18 @@ export class ContainerRestarts {
     const { seen, knownFromMs } = await patiently(() => engine.history(id, startedAt))
     const startedAtMs = Date.parse(startedAt)
     const finishedAtMs = Date.parse(finishedAt)
-    // Where it has forgotten too much, it is only known whether it was away.
+    // If the engine has forgotten too much, only its absence is known.
     const isKnown = knownFromMs < finishedAtMs || presence.wasAwaySince(finishedAtMs - AWAY_SOON_MS)
     const isUnseen = !seen.has('ended') && isKnown
     const { boot = '' } = record.facts
     const isBoot = boot !== '' && boot !== bootId()
-    // Neither its end nor its start is of this boot; a busy engine need not have been found away for that.
+    // Neither its end nor its start is from this boot; a busy engine may never have been found away.
     if (isBoot && !seen.has('ended') && !seen.has('start')) return 'machine'
     if (!isUnseen) {
       if (!seen.has('signaled')) return 'itself'
       const isYounger = knownFromMs < startedAtMs && !seen.has('start')
       if (isYounger && !presence.heardSignal(id, startedAtMs)) return 'engine'
-      // It may be just being stopped.
+      // It may be stopping at the moment.
       return await engine.ping(ANSWERS_WITHIN_MS).then(
         () => 'someone',
         () => 'engine',
@@ -132,14 +132,14 @@ export class ContainerRestarts {
     return isBySignal || exitCode === 0 ? 'engine' : 'itself_unseen'
   }
 
-  /** With what the engine came to know of its memory only after the end. */
+  /** Adds what the engine learned about its memory only after the end. */
   async #withMemory(exit: Exited): Promise<Exited> {
     const { engine, id, halt, patiently } = this.#options
     if (exit.oom || exit.exitCode !== KILLED || halt.aborted) return exit
     return { ...exit, oom: await patiently(() => engine.wasOutOfMemory(id, exit.startedAt)) }
   }
 
-  /** Waits; false where it is to end before. */
+  /** Waits until the time; returns false if it is to end before. */
   async #isDue(atMs: number): Promise<boolean> {
     const { halt, leave } = this.#options
     try {
@@ -153,7 +153,7 @@ export class ContainerRestarts {
   }
 }
 
-/** How a container came to its end, as the attempt's. `restarts`: how often in a row it was begun again before. */
+/** Converts the end of a container to that of the attempt. `restarts`: how often in a row it was restarted before. */
 function exitEnding(
   exit: Exited,
   limits: ContainerLimits,
@@ -173,13 +173,13 @@ function exitEnding(
   return { type: 'exited', code, reason: 'oom', message }
 }
 
-/** In a few words, such as `Exit code 3`. */
+/** Describes the end in a few words, such as `Exit code 3`. */
 function exitText({ exitCode: code, oom }: Exited): string {
   if (oom) return `Out of memory (exit code ${code})`
   const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0]
   return signal === undefined ? `Exit code ${code}` : `Killed by ${signal} (exit code ${code})`
 }
 
-/** In a few words, with what its last check said. */
+/** Describes an unhealthy state in a few words, with the output of its last check. */
 const unhealthyText = ({ output = '' }: { output?: string }): string =>
   `Unhealthy${output === '' ? '' : `: ${output.replace(/\s+/g, ' ').slice(0, 200).replace(/\.$/, '')}`}`

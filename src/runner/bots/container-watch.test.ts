@@ -10,7 +10,7 @@ import type { DockerPresence, PresenceListener } from './docker-presence.ts'
 const SECRET = 'a-secret-of-this-bot-which-is-long-enough'
 const startedAt = '2026-01-01T00:00:00Z'
 
-/** The health that is shown once the engine has told of this one. */
+/** Returns the displayed health once the engine has reported this one. */
 async function shown(health: ContainerHealth): Promise<BotHealth> {
   let tell: PresenceListener = () => {}
   const onChange = (listener: PresenceListener) => {
@@ -46,7 +46,7 @@ async function shown(health: ContainerHealth): Promise<BotHealth> {
 test('what a check says is masked whole, and where the engine has cut a secret its beginning is hidden too', async () => {
   const plain = await shown({ state: 'healthy', output: `ok ${SECRET}\n` })
   assert.equal(plain.output, 'ok ***')
-  // Masking makes it so short that the cut end comes to be shown.
+  // Masking shortens it so much that the cut end becomes visible.
   const many = `${SECRET} `.repeat(200)
   const cut = await shown({ state: 'unhealthy', output: `${many.slice(0, 4096)}...` })
   assert.match(cut.output!, /^(\*\*\* )+(\*\*\*)?$/)

@@ -5,7 +5,7 @@ import type { DockerPresence } from './docker-presence.ts'
 
 const FIRST_MS = 1_000
 const EVERY_MS = 10_000
-/** An engine keeps so much of what a check says, and marks what it has cut. */
+/** Limit in bytes for the output of a check at the engine, which marks a cut. */
 const ENGINE_OUTPUT_BYTES = 4096
 const CUT_END = /\uFFFD*(\.\.\.)?$/
 
@@ -15,20 +15,20 @@ export interface ContainerWatchOptions {
   live: LiveBots
   meter: BotMeter
   attemptId: string
-  /** Of the container. */
+  /** Id of the container. */
   id: string
   startedAt: string
-  /** As it was found running. */
+  /** Health when it was found running. */
   health?: ContainerHealth
-  /** Hides the secrets of the bot; of a text that was cut, the beginning of one at its end too. */
+  /** Hides the secrets of the bot; `isCut`: also the beginning of one at the end of the text. */
   mask(text: string, isCut: boolean): string
   onUnhealthy(health: BotHealth): void
   onMeasured(): void
-  /** Default 10,000. */
+  /** Interval in ms; default 10,000. */
   everyMs?: number
 }
 
-/** Looks at a container while it runs: whether it is healthy, as soon as its engine says so, and now and then what it uses. */
+/** Watches a running container: its health, as soon as its engine reports it, and at intervals its use. */
 export class ContainerWatch {
   readonly #options: ContainerWatchOptions
   readonly #forget: () => void
@@ -47,7 +47,7 @@ export class ContainerWatch {
     this.#schedule(Math.min(FIRST_MS, everyMs))
   }
 
-  /** May be called twice. */
+  /** Stops watching. Idempotent. */
   close(): void {
     this.#closed = true
     this.#forget()
@@ -63,7 +63,7 @@ export class ContainerWatch {
     if (!this.#closed) this.#schedule(this.#options.everyMs ?? EVERY_MS)
   }
 
-  /** A look that fails is tried again the next time. */
+  /** Checks the health; a failed check is repeated the next time. */
   async #lookAtHealth(): Promise<void> {
     const { engine, id, startedAt } = this.#options
     const state = await engine.state(id).catch(() => undefined)
@@ -101,12 +101,14 @@ export class ContainerWatch {
   }
 }
 
-/** Between two tellings of what changes all the time. */
+/** Milliseconds between reports of values that change all the time. */
 const TELL_MS = 15_000
 
 type Part = Omit<BotLive, 'attempt_id' | 'engine_away_since' | 'cannot_reach'>
 
-/** How the bots of this machine are just now, for whoever shows them: what changes is told at once, usage now and then. */
+/**
+ * Holds the present state of the bots of this machine for display: changes are reported at once, usage at intervals.
+ */
 export class LiveBots {
   readonly #bots = new Map<string, Part>()
   readonly #waiting = new Set<string>()
@@ -120,7 +122,7 @@ export class LiveBots {
     this.#tellMs = tellMs
   }
 
-  /** From now on it says whether the engine is there. */
+  /** Reports from now on whether the engine is there. */
   watch(presence: DockerPresence): void {
     this.#presence = presence
     presence.onChange((event) => {
@@ -128,7 +130,7 @@ export class LiveBots {
     })
   }
 
-  /** Why bots may not reach what they are allowed; undefined: nothing is known to be in the way. */
+  /** Sets why bots may not reach what they are allowed; undefined: no problem is known. */
   cannotReach(why: string | undefined): void {
     if (why === this.#cannotReach) return
     this.#cannotReach = why
@@ -139,7 +141,7 @@ export class LiveBots {
     return [...this.#bots.keys()].map((id) => this.#one(id))
   }
 
-  /** `soon`: with the next that is told. */
+  /** Sets a part of the state; `soon`: it waits for the next report. */
   set(attemptId: string, part: Part, { soon }: { soon: boolean }): void {
     this.#bots.set(attemptId, { ...this.#bots.get(attemptId), ...part })
     this.#waiting.add(attemptId)
@@ -147,19 +149,19 @@ export class LiveBots {
     else this.#timer ??= setTimeout(() => this.#tell([]), this.#tellMs).unref()
   }
 
-  /** Called when it has ended, or is let go. */
+  /** Drops a bot that has ended, or is left. */
   drop(attemptId: string): void {
     this.#bots.delete(attemptId)
     this.#waiting.delete(attemptId)
   }
 
-  /** Answers how to stop being told. */
+  /** Subscribes to reports; returns a function that unsubscribes. */
   onNews(listener: (bots: BotLive[]) => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
   }
 
-  /** May be called twice. */
+  /** Stops the reports. Idempotent. */
   close(): void {
     clearTimeout(this.#timer)
     this.#listeners.clear()
@@ -174,7 +176,7 @@ export class LiveBots {
     }
   }
 
-  /** With all that waits. */
+  /** Reports these bots, together with everything that waits. */
   #tell(attemptIds: readonly string[]): void {
     clearTimeout(this.#timer)
     this.#timer = undefined

@@ -15,7 +15,7 @@ const STOP = /^POST .*\/stop$/
 const STATE = /^GET .*\/containers\/[^/]+\/json$/
 const LOGS = /^GET .*\/logs$/
 
-/** A runner whose engine is reached through a cable. */
+/** Makes a runner whose engine is reached through a cable. */
 async function wired(t: TestContext) {
   const cable = await EngineCable.open(t)
   const here = await botPlace(t, {
@@ -34,7 +34,7 @@ test('connections to the engine that break leave the bot as it is, and its log w
     await until(async () => (await textOf(attempt)).includes(`line ${line}\n`))
     cable.pull()
     const asked = cable.refused
-    // It is asked for again, and found away.
+    // It is asked again, and found away.
     await until(() => cable.refused > asked)
     cable.plug()
   }
@@ -44,7 +44,7 @@ test('connections to the engine that break leave the bot as it is, and its log w
   const [container] = await engine.containers({ runner: here.services.runner })
   await cable.inside(container!.id, ['touch', '/tmp/end'])
   const end = await endOf(attempt)
-  // Not lost: that its engine was away at some time before does not mean that it was stopped by that.
+  // Not lost: an earlier absence of its engine does not mean that this stopped it.
   assert.deepEqual([end.outcome, end.message], ['success', 'It ended by itself.'])
   assert.equal(await textOf(attempt), expected)
   await attempts.close()
@@ -173,7 +173,7 @@ test('the stop of an unhealthy bot that its engine did not carry out is not that
   cable.pull()
   // Done before the restart, which would end it.
   await inside(new DockerApi().getContainer(id!), ['touch', '/data/fine'])
-  // As an engine that comes back does.
+  // Imitates an engine that comes back.
   await new DockerApi().getContainer(id!).restart({ t: 5 })
   cable.plug()
   const { live } = here.services

@@ -9,7 +9,7 @@ import { until } from '../../../test/support/runner/attempt-fixture.ts'
 import { askVersion } from '../../docker/docker-client.ts'
 import { watchDocker } from './docker-here.ts'
 
-/** Something that listens on a socket as an engine does, and answers so. */
+/** Listens on a socket like an engine, and gives this answer. */
 async function listening(t: TestContext, status: number, body: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-test-'))
   const server = createServer((_, response) => response.writeHead(status).end(body))

@@ -10,7 +10,7 @@ const LOOKED_EVERY_MS = 30_000
 
 export type DockerSeen = Hello['containers']
 
-/** Tells which container engine this machine has. */
+/** Watches which container engine this machine has, and reports changes. */
 export const watchDocker = (
   env: NodeJS.ProcessEnv,
   tell: (seen: DockerSeen) => void,
@@ -26,10 +26,13 @@ export const watchDocker = (
 
 const nameFile = (stateDir: string): string => join(stateDir, 'engine-name')
 
-/** Whether this folder's runner has had a bot: only then anything of it can be at an engine. */
+/** Reports whether this folder's runner has ever had a bot: only then can anything of it be at an engine. */
 export const hasDockerName = (stateDir: string): boolean => existsSync(nameFile(stateDir))
 
-/** The label of a runner's containers and images: of its folder, so that two with one id are told apart. */
+/**
+ * Returns the label of a runner's containers and images. It belongs to the folder, so two runners with the same id stay
+ * separate.
+ */
 export function dockerName(stateDir: string): string {
   if (hasDockerName(stateDir)) return readFileSync(nameFile(stateDir), 'utf8')
   mkdirSync(stateDir, { recursive: true, mode: 0o700 })

@@ -1,26 +1,29 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ContainerEvent, DockerEngine } from '../docker/docker-engine.ts'
 
-/** An engine that does not hang up and does not answer is noticed after two of them. */
+/** Ping interval in ms; an engine that keeps the connection but does not answer is noticed after two. */
 const PING_MS = 5_000
-/** Between two tries to listen again. */
+/** Milliseconds between tries to listen again. */
 const AGAIN_MS = 250
-/** Containers whose signals are remembered. */
+/** Limit for containers whose signals are remembered. */
 const MOST_SIGNALED = 1_000
 
 export interface DockerPresenceOptions {
-  /** Connects. Throws where it is away. */
+  /** Connects. Throws if the engine is away. */
   engine(): Promise<Pick<DockerEngine, 'events' | 'ping'>>
-  /** Whose containers are listened to. */
+  /** Runner whose containers are watched. */
   runner: string
-  /** Default 5,000. */
+  /** Interval in ms; default 5,000. */
   pingMs?: number
 }
 
-/** Told of what happens to a container; of none: the engine has gone, or is back. */
+/** Receives events of a container; without one, the engine has gone or is back. */
 export type PresenceListener = (event: ContainerEvent | undefined) => void
 
-/** Knows at once when the engine goes away and comes back, and what it tells of this runner's containers until then. */
+/**
+ * Detects at once when the engine goes away and comes back, and collects its events of this runner's containers until
+ * then.
+ */
 export class DockerPresence {
   readonly #options: DockerPresenceOptions
   readonly #stop = new AbortController()
@@ -40,33 +43,33 @@ export class DockerPresence {
     void this.#listen()
   }
 
-  /** Since when it has not answered; undefined while it does. */
+  /** Time since when it has not answered; undefined while it does. */
   get awaySince(): string | undefined {
     return this.#awaySinceMs === undefined ? undefined : new Date(this.#awaySinceMs).toISOString()
   }
 
-  /** Whether it was away at some time since then. */
+  /** Reports whether it was away at any time since then. */
   wasAwaySince(ms: number): boolean {
     return this.#awaySinceMs !== undefined || this.#lastGoneMs >= ms
   }
 
-  /** Whether this process has listened at that time, or before it until the engine went away. */
+  /** Reports whether this process was listening at that time, or before it until the engine went away. */
   hasListenedAt(ms: number): boolean {
     return this.#listensSinceMs <= ms
   }
 
-  /** The container was sent a signal since then, as this process has heard while it happened. */
+  /** Reports whether this process has seen a signal to the container since then. */
   heardSignal(id: string, sinceMs: number): boolean {
     return (this.#signaled.get(id) ?? Number.NEGATIVE_INFINITY) >= sinceMs
   }
 
-  /** Answers how to stop being told. */
+  /** Subscribes to changes; returns a function that unsubscribes. */
   onChange(listener: PresenceListener): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
   }
 
-  /** May be called twice. */
+  /** Stops listening. Idempotent. */
   close(): void {
     clearInterval(this.#timer)
     this.#listeners.clear()
@@ -85,7 +88,7 @@ export class DockerPresence {
     }
   }
 
-  /** Until the engine hangs up; whether it was heard. */
+  /** Listens until the engine hangs up; returns whether there was a connection. */
   async #hear(): Promise<boolean> {
     const { engine, runner } = this.#options
     let heard = false
@@ -99,7 +102,7 @@ export class DockerPresence {
         }
       }
     } catch {
-      // It is gone, or would not answer.
+      // It is gone, or does not answer.
     }
     return heard
   }

@@ -13,7 +13,7 @@ import { prepareImage } from './images/prepare-image.ts'
 
 const skip = (await dockerHere()) || (await ownEngineHere())
 
-/** A runner on an engine of its own, which the test stops and kills. */
+/** Makes a runner on a separate engine, which the test stops and kills. */
 async function setUp(t: TestContext, args: readonly string[] = [], options: Partial<BotsOptions> = {}) {
   const engine = await OwnEngine.start(t, args)
   await engine.take(await baseImage('busybox:latest'))
@@ -22,7 +22,7 @@ async function setUp(t: TestContext, args: readonly string[] = [], options: Part
     connect: (env, runner) => connectDocker({ ...env, ...own }, runner),
     ...options,
   })
-  /** As after a restart of the runner: nothing that its process knew. */
+  /** Imitates a restart of the runner, without anything that its process knew. */
   const again = () => {
     const services = new BotServices(here.services.options)
     t.after(() => services.close())
@@ -40,12 +40,12 @@ const lines = async (attempt: HeldAttempt): Promise<string[]> => (await textOf(a
 const has = (attempt: HeldAttempt, line: string, times = 1) =>
   until(async () => (await lines(attempt)).filter((each) => each === line).length >= times, line)
 
-/** Says when it begins and is asked to end. */
+/** Script that prints when it begins and when it is asked to end. */
 const TALKER = `echo begun; trap 'echo asked; exit CODE' TERM; i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done`
 const talker = (code: number | 'deaf') =>
   code === 'deaf' ? TALKER.replace('exit CODE', ':') : TALKER.replace('CODE', String(code))
 
-/** Each life of the bot has told lines 1, 2, 3 ... with none missing and none twice. */
+/** Checks that each life of the bot printed lines 1, 2, 3 ... without gaps or duplicates. */
 function checkLines(all: readonly string[], lives: number): void {
   const told = all.filter((line) => line !== 'asked')
   assert.equal(told.filter((line) => line === 'begun').length, lives)
@@ -76,7 +76,7 @@ test('a stop of the engine ends no bot, whatever it makes of the signal: it come
     checkLines(await lines(bot), 2)
   }
   assert.ok(here.services.live.all().every((bot) => bot.engine_away_since === undefined))
-  // Twice is no more than once.
+  // A second time counts no more than one.
   await engine.stop()
   await engine.begin()
   await Promise.all(bots.map((bot) => has(bot, 'begun', 3)))
@@ -160,7 +160,7 @@ test('a runner that is started anew with its engine takes its bots up again; aft
   await attempts.close()
   await here.services.close()
   await engine.stop()
-  // As if these two had begun before a boot of the machine.
+  // Imitates two that began before a boot of the machine.
   for (const { spec } of bots.slice(3)) {
     const file = join(here.path, 'attempts', spec.attempt_id, 'bot')
     writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), boot: 'another' }))
@@ -176,7 +176,7 @@ test('a runner that is started anew with its engine takes its bots up again; aft
     checkLines(await lines(of(index)), 2)
   }
   assert.match(phases(of(4))[1]!.message!, /^Its machine was started anew/)
-  // Nobody was there to hear of a signal, and with this code it may have failed by itself.
+  // Nobody was there to see a signal, and with this code it may have failed by itself.
   const failed = await endOf(of(2))
   assert.deepEqual([failed.outcome, failed.exit_code], ['failed', 3])
   const crashed = await endOf(of(3))

@@ -9,8 +9,8 @@ import type { HubRequests } from '../link/hub-requests.ts'
 import type { MakeData } from './bot-data.ts'
 
 /**
- * Puts an upload that the hub keeps into a file, however often that takes. What comes is what its name says, or nothing.
- * Throws `HubAway` where the hub stays away.
+ * Downloads an upload from the hub into a file, with as many tries as needed. The result has exactly the hash in its
+ * name, or nothing is written. Throws `HubAway` if the hub stays away.
  */
 export async function fetchUpload(
   hub: HubRequests,
@@ -48,8 +48,8 @@ async function fetchOnce(hub: HubRequests, sha256: string, file: string, signal:
 }
 
 /**
- * Sends what the hub has asked for; each try makes it anew. The question ends with the link, and so does the signal: a hub that
- * comes back asks anew. Throws `HubAway`, and `unavailable` where nobody waits for it any more.
+ * Sends what the hub has requested; each try makes it again. The request ends with the link, and so does the signal: a
+ * hub that comes back asks again. Throws `HubAway`, and `unavailable` if nobody waits for it any more.
  */
 export async function sendData(
   hub: HubRequests,

@@ -2,18 +2,18 @@ import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync } f
 import type { StreamName } from '../../contract/attempt.ts'
 import { writeFileAtomic } from '../../platform/files.ts'
 
-/** How far one stream of a container's log has been taken. */
+/** Says how far one stream of a container's log has been read. */
 export interface StreamCursor {
   /** Bytes of the attempt's file. */
   length: number
-  /** Of the last piece, with nanoseconds, and how many pieces of that very time were taken. */
+  /** Time of the last piece, with nanoseconds; `taken` counts the pieces with exactly that time. */
   time: string
   taken: number
-  /** That piece has not ended its line. */
+  /** Set if that piece does not end its line. */
   openLine: boolean
-  /** The file's last byte ends no line. */
+  /** Set if the file's last byte does not end a line. */
   openEnd: boolean
-  /** Bytes dropped since the last line that told of it. */
+  /** Bytes dropped since the last line that reported it. */
   leftOut: number
 }
 
@@ -45,15 +45,18 @@ export function writeCursor(file: string, cursor: LogCursor): void {
   writeFileAtomic(file, JSON.stringify(cursor), { mode: 0o600, durable: false })
 }
 
-/** How much older a line can be than the newest one and still come after it: its stream was slow to be written. */
+/**
+ * Milliseconds by which a line can be older than the newest one and still come after it, if its stream was written
+ * slowly.
+ */
 const SKEW_MS = 60_000
 
-/** From when on the log is to be read again so that nothing is missed; undefined: from its beginning. */
+/** Returns the time from which to read the log again so that nothing is missed; undefined: from its beginning. */
 export function sinceOf({ stdout, stderr }: LogCursor): string | undefined {
   const newest = newestOf({ stdout, stderr })
   if (newest === '') return undefined
   const earlier = new Date(Date.parse(newest) - SKEW_MS).toISOString().replace('Z', '000000Z')
-  // What follows within an open line bears the time of its beginning, however late it comes.
+  // Pieces that continue an open line have the time of its beginning, however late they come.
   const from = [stdout, stderr].map(({ time, openLine }) => (openLine || time > earlier ? time : earlier))
   return from.sort()[0]
 }
@@ -62,17 +65,22 @@ export const newestOf = ({ stdout, stderr }: Pick<LogCursor, 'stdout' | 'stderr'
   [stdout.time, stderr.time].sort()[1]!
 
 const DAY_MS = 24 * 60 * 60 * 1000
-/** Once it is used up, nothing is admitted before this share of it is there again: few long gaps, not many short ones. */
+/**
+ * Share of an exhausted allowance that must be available again before anything is admitted: few long gaps instead of
+ * many short ones.
+ */
 const REOPENED_AT = 0.01
 
 interface AllowanceState {
   leftBytes: number
-  /** Time of the last piece, which is the only clock here: what is read again counts the same again. */
+  /** Time of the last piece, which is the only clock here: pieces that are read again count the same again. */
   atMs: number
   usedUp: boolean
 }
 
-/** How many bytes of log a bot may still write: `perDayBytes` at first, and as many a day that come back bit by bit. */
+/**
+ * Tracks how many bytes of log a bot may still write: `perDayBytes` at first, refilled continuously by as many a day.
+ */
 export class LogAllowance {
   readonly #perDayBytes: number
   readonly state: AllowanceState
@@ -82,7 +90,7 @@ export class LogAllowance {
     this.state = { leftBytes: perDayBytes, atMs: 0, usedUp: false, ...state }
   }
 
-  /** Takes the bytes from it, or says no. */
+  /** Takes the bytes from the allowance, or returns false. */
   admits(bytes: number, atMs: number): boolean {
     const { state } = this
     if (state.atMs > 0 && atMs > state.atMs)
@@ -100,8 +108,8 @@ export class LogAllowance {
 }
 
 /**
- * Cuts the files of an earlier process of this runner off where its cursor stands. Where they are shorter (the power
- * failed), all of the log is read again.
+ * Cuts the files of an earlier process of this runner at its cursor. If they are shorter (the power failed), the whole
+ * log is read again.
  */
 export function restoreLog(cursorFile: string, files: Readonly<Record<StreamName, string>>): void {
   const { stdout, stderr } = readCursor(cursorFile) ?? newCursor()

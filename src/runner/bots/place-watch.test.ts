@@ -13,7 +13,7 @@ const skip = await dockerHere()
 const never = new AbortController().signal
 const volumesOf = async ({ label }: BotPlace) => (await labelled(label)).volumes
 
-/** An image of busybox with a working folder. */
+/** Makes an image of busybox with a working folder. */
 async function withFolder(t: Parameters<typeof dockerFor>[0], folder = '/app'): Promise<string> {
   const docker = dockerFor(t)
   const container = await docker.engine.createContainer({
@@ -162,7 +162,7 @@ test('data are exported byte for byte while the bot runs and after, and removed 
   await attempt.release()
   assert.deepEqual(await exported(), whileUp)
   assert.deepEqual(await here.containers(), [])
-  // What asks for another's, or in another's name, finds none.
+  // A request for another's data, or in another's name, finds none.
   for (const other of [{ owner: 'bob' }, { bot_id: 'other' }, { tenant: 'other' }]) {
     const answer = await answerData('a', { ...ask, ...other, what: 'export' }, here.services, never)
     assert.equal(answer.error?.code, 'not_found')
@@ -198,7 +198,7 @@ test('the sweep removes working folders that no attempt has any more, and leaves
   }
   assert.equal((await volumesOf(here)).length, 2)
   assert.deepEqual(await sweep(true), [])
-  // Someone else removes the container, and leaves its volumes.
+  // Somebody else removes the container, and leaves its volumes.
   const [id] = await here.containers()
   await dockerFor(t).engine.getContainer(id!).remove({ force: true })
   await endOf(attempt)

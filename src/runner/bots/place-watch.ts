@@ -3,14 +3,14 @@ import { sizeText } from '../../platform/text.ts'
 import type { DockerEngine } from '../docker/docker-engine.ts'
 
 const EVERY_MS = 1_000
-/** Of the time, the part that measuring may take. */
+/** Measuring may take one part in this many of the time. */
 const SHARE = 5
-/** The longest pause: a place that a bot makes slow to measure is looked at all the same. */
+/** Longest pause in ms, even if a bot makes a place slow to measure. */
 const MOST_MS = 10_000
 
-/** The places of a bot on the disk, and how much may stand there. */
+/** Describes the places of a bot on the disk, and their limits. */
 export interface Places {
-  /** Volumes that go with its container; what they had of the image counts for nothing. */
+  /** Volumes that are deleted with its container; content from the image does not count. */
   work: { volumes: readonly string[]; limitBytes: number; imageBytes: number }
   data?: { volume: string; limitBytes: number }
 }
@@ -20,17 +20,17 @@ export interface PlaceWatchOptions {
   /** Id of its container. */
   container: string
   places: Places
-  /** Told what stands in them now, beyond what they had of the image. */
+  /** Receives the bytes in them, without content from the image. */
   onMeasured(bytes: number): void
-  /** Once: with what there is and what may be. */
+  /** Called once, with the present size and the limit. */
   onFull(message: string): void
   signal: AbortSignal
 }
 
 /**
- * Until the signal is aborted: looks what stands in a bot's places, each second, and less often where that takes long. An engine
- * bounds no volume by itself: a file system of its own for each would take a loop device, which is lost with the next boot of the
- * machine, and which a runner that is in a container cannot make.
+ * Measures a bot's places until the signal aborts, each second, and less often if that takes long. An engine limits no
+ * volume by itself. A separate file system for each would need a loop device, which is lost with the next boot of the
+ * machine, and which a runner in a container cannot create.
  */
 export async function watchPlaces({
   engine,
@@ -54,10 +54,13 @@ export async function watchPlaces({
   }
 }
 
-/** Until the next look, behind one that took so long. */
+/** Returns the pause until the next measurement, after one that took this long. */
 export const pauseMs = (tookMs: number): number => Math.min(MOST_MS, Math.max(EVERY_MS, tookMs * SHARE))
 
-/** Returns what stands in them; or what to say of the one that has more than it may. Files that stand in no folder count for one of them. */
+/**
+ * Returns the bytes in them, or a message about the place that exceeds its limit. Files that are in no folder count for
+ * one of them.
+ */
 async function look(
   engine: DockerEngine,
   container: string,
@@ -84,7 +87,7 @@ async function look(
   return `It has written ${told(written)} into its working folder and volumes and may write ${sizeText(work.limitBytes)}. Start it with a larger --work-size, or let it write less.`
 }
 
-/** Counted no further than to see that it is too much. */
+/** Counting stops once it is clear that there is too much. */
 const told = (bytes: number): string =>
   Number.isFinite(bytes)
     ? `${sizeText(bytes)} or more`

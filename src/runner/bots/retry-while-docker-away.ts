@@ -2,20 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/time.ts'
 
-/** How long an engine may be away where nothing says otherwise: it is updated, or its machine is slow to start it. */
+/** Default limit in ms for an engine's absence, such as an update or a slow start. */
 const PATIENCE_MS = 10 * 60_000
 const FIRST_WAIT_MS = 100
 const LAST_WAIT_MS = 5_000
 
-/** Thrown where the one that was asked was away for too long. */
+/** Thrown if the other side was away for too long. */
 export class DockerLost extends Error {}
 
 export const isAway = (error: unknown): error is ErrandError =>
   error instanceof ErrandError && error.code === 'unavailable'
 
 /**
- * Asks again while what is asked is away, and as long as it takes while `isWorthIt`. Throws `DockerLost`, or what else
- * it throws.
+ * Repeats a call while the other side is away, without limit while `isWorthIt`. Throws `DockerLost`, or the call's
+ * other errors.
  */
 export async function retryWhileDockerAway<T>(
   ask: () => Promise<T>,

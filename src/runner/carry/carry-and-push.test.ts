@@ -41,7 +41,7 @@ test('what others have pushed meanwhile is kept, and the change comes after it',
   assert.equal(here.shown(`${branch}:mine`), 'mine\ntwo')
   const list = JSON.parse(here.kept.get('files.json')!.toString())
   assert.deepEqual([list.start, list.tip, list.history], [theirs, pushed.PUSHED_SHA, 'caught_up'])
-  // As after a crash that came before its end was known.
+  // Imitates a crash before its end was known.
   const again = await here.done(ask)
   assert.equal(again.PUSHED_SHA, pushed.PUSHED_SHA)
   assert.equal(run(here.folder, ['rev-parse', branch]), pushed.PUSHED_SHA)
@@ -126,7 +126,7 @@ test('a token that is refused in mid-run is looked up once more', { skip }, asyn
   const login = (password: string) => needsLogin({ username: 'x-access-token', password })
   let isPushed = false
   here.host.intercept = (path, ...rest) => {
-    // It is changed after the repository was looked at.
+    // It is changed after the repository was read.
     if (path.includes('receive-pack')) {
       isPushed = true
       token = 'new'
@@ -150,7 +150,7 @@ test('work begins on several branches joined, and shows its own change alone', {
   await here.done(here.push(made))
   const has = run(here.folder, ['log', '--format=%H', branch]).split('\n')
   for (const tip of tips) assert.ok(has.includes(tip))
-  // A later try elsewhere has nothing but the repository and what was kept.
+  // A later try elsewhere has only the repository and what was stored.
   const later = mkdtempSync(join(tmpdir(), 'errand-later-'))
   t.after(() => rmSync(later, { recursive: true, force: true }))
   run(later, ['clone', '-q', '--bare', '--single-branch', '--branch', 'main', here.folder, 'r.git'])

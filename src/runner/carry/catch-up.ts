@@ -10,14 +10,14 @@ import { OurRepository } from './our-repository.ts'
 import { type ProtectRule, pathKind } from './protected-paths.ts'
 import { replay } from './replay.ts'
 
-/** Commits that are to be pushed, and what somebody else has pushed meanwhile. */
+/** Describes commits to push, and what somebody else has pushed meanwhile. */
 export interface CatchUpAsk {
   start: string
   tip: string
-  /** The commit of somebody else; the run's repositories have it. */
+  /** Commit of somebody else, which the run's repositories have. */
   onto: string
   how: 'rebase' | 'merge'
-  /** Words for who has moved what. */
+  /** Text that says who has moved what. */
   moved: string
   retest: 'touched' | 'always' | 'never'
   conflicts: 'fail' | 'agent'
@@ -26,14 +26,14 @@ export interface CatchUpAsk {
 }
 
 export type CaughtUp =
-  /** They stand on `onto` now. `needsTest`: they are what nobody has tested, in the workspace as well. */
+  /** The commits are on `onto` now. `needsTest`: nobody has tested this state, which the workspace has too. */
   | { type: 'done'; tip: string; needsTest: boolean }
-  /** The workspace has both sides between marks, for an agent to mend. */
+  /** The workspace has both sides between conflict markers, for an agent to resolve. */
   | { type: 'conflict'; files: readonly string[] }
 
 /**
- * Puts the commits on what somebody else has pushed, in our repository of the run, and keeps the evidence of what they are now. Throws
- * `StepFailure`: `conflict` naming each file, where no agent is to mend it.
+ * Puts the commits onto what somebody else has pushed, in our repository of the run, and stores evidence of the result.
+ * Throws `StepFailure`: `conflict` with each file, if no agent is to resolve it.
  */
 export async function catchUp(ask: CatchUpAsk, own_git: string, context: PlatformContext): Promise<CaughtUp> {
   const { start, tip, onto, how, moved, maxBytes } = ask
@@ -78,7 +78,7 @@ const conflict = (moved: string, files: readonly string[]) =>
     'Try the task again from the start, or write conflicts: agent to have an agent mend it. The change is kept as an artifact.',
   )
 
-/** Whether others have changed what the change touches, or what tests it. */
+/** Reports whether others have changed what the change touches, or what tests it. */
 async function mustBeTested(
   repository: OurRepository,
   { start, tip, onto, retest }: CatchUpAsk,
@@ -114,21 +114,23 @@ async function keepEvidence(
   })
 }
 
-/** Files of a commit of ours for the workspace of a run, whose repository is the agent's by now. */
+/**
+ * Describes files of a commit of ours for the workspace of a run, whose repository is under the agent's control by now.
+ */
 interface ForWorkspace {
   repository: OurRepository
-  /** A folder of ours. */
+  /** Folder of ours. */
   folder: string
-  /** A commit that the workspace has. */
+  /** Commit that the workspace has. */
   start: string
-  /** The commit that it is at afterwards. */
+  /** Commit that it is at afterwards. */
   head: string
-  /** The files, where they are not those of `head`: a tree. */
+  /** Tree with the files, if they are not those of `head`. */
   tree?: string
 }
 
 const LIMIT_MS = 10 * 60_000
-/** Files that git does not know stay, such as those that were installed. */
+/** Script that leaves files unknown to Git in place, such as installed ones. */
 const PUT = `
 set -eu
 head=$1 files=$2 pack=$3 snapshot=$4 edge=$5

@@ -5,32 +5,32 @@ import { ErrandError } from '../../contract/errors.ts'
 import { StepFailure } from '../platform-steps/platform-step.ts'
 import type { OurRepository } from './our-repository.ts'
 
-/** Who made the commits, and the words that each has; the same give the same commits, whenever they are made. */
+/** Describes the author and message of commits; equal input gives equal commits, whenever they are made. */
 export interface CommitWords {
-  /** `Name <address>`. */
+  /** Author as `Name <address>`. */
   author: string
   committer: string
   /** Seconds since 1970. */
   date: number
-  /** Of a commit that has no words of its own. */
+  /** Message of a commit that has none. */
   message: string
   trailers: Readonly<Record<string, string>>
 }
 
-/** The parts that the commits are to be made of. */
+/** Lists the parts that the commits are made of. */
 export interface CommitPlan {
   start: string
-  /** Commits that were there before the agent began, beside `start`: they stay as they are. */
+  /** Commits that existed before the agent began, besides `start`: they stay unchanged. */
   known: readonly string[]
-  /** The agent's own commit; `start`, where its commits do not count. */
+  /** Agent's own commit, or `start` if its commits do not count. */
   head: string
   tree: string
 }
 
-/** A person's patience with what is to be read has an end before this. */
+/** Limit for commits: people's patience to read them ends before this. */
 const MAX_COMMITS = 500
 
-/** The agent's own commits, those before others first. Throws `too_large`. */
+/** Returns the agent's own commits, parents first. Throws `too_large`. */
 export async function newCommits(repository: OurRepository, plan: CommitPlan): Promise<string[]> {
   const { start, known, head } = plan
   const input = [head, ...[start, ...known].map((id) => `^${id}`)].map((line) => `${line}\n`).join('')
@@ -53,18 +53,19 @@ export async function newCommits(repository: OurRepository, plan: CommitPlan): P
 
 export interface CommitsAsk {
   plan: CommitPlan
-  /** The agent's own, as `newCommits` answers them. */
+  /** Agent's own commits, as `newCommits` returns them. */
   commits: readonly string[]
   words: CommitWords
-  /** The tree that is committed in the place of one of the agent's. */
+  /** Returns the tree to commit in place of one of the agent's. */
   treeOf(tree: string): Promise<string>
-  /** For files that are gone afterwards. */
+  /** Folder for temporary files. */
   scratch: string
 }
 
 /**
- * Makes the commits anew, with our author and committer, so that nobody is named who has not made them, and with the trailers; what
- * the tree has beyond them becomes one more. One that changes nothing any more is left out. Answers the last, and all that were made.
+ * Rewrites the commits with our author and committer, so that they name nobody who has not made them, and with the
+ * trailers. What the tree has beyond them becomes another commit. A commit that changes nothing any more is left out.
+ * Returns the last one, and all that were made.
  */
 export async function writeCommits(
   repository: OurRepository,
@@ -99,20 +100,20 @@ export async function writeCommits(
   return { tip, made: bodies.map(({ id }) => id) }
 }
 
-/** A commit with its name, not yet stored. */
+/** Holds a commit with its name, not yet stored. */
 export interface CommitObject {
   id: string
   body: Buffer
 }
 
-/** `body`: its bytes as characters. */
+/** Builds a commit; `body` holds its bytes as characters. */
 export function commitObject(body: string, algorithm: 'sha1' | 'sha256'): CommitObject {
   const bytes = Buffer.from(body, 'latin1')
   const id = createHash(algorithm).update(`commit ${bytes.length}\0`).update(bytes).digest('hex')
   return { id, body: bytes }
 }
 
-/** Puts commits into a repository by one call of git; `scratch` is a folder for files that are gone afterwards. */
+/** Stores commits in a repository with one call of Git; `scratch` is a folder for temporary files. */
 export async function storeCommits(
   repository: OurRepository,
   bodies: readonly CommitObject[],
@@ -167,7 +168,7 @@ interface Parsed {
   message: string
 }
 
-/** Its bytes are kept as characters: whatever the encoding is, they come out as they were. */
+/** Parses a commit. Its bytes become characters one to one, so any encoding comes out unchanged. */
 function parse(bytes: Buffer): Parsed {
   const text = bytes.toString('latin1')
   const end = text.indexOf('\n\n')
@@ -183,7 +184,7 @@ function parse(bytes: Buffer): Parsed {
   }
 }
 
-/** The message with our trailers alone: what an agent writes cannot pass for them. */
+/** Returns the message with only our trailers: an agent's text cannot pass for them. */
 function withTrailers(message: string, { trailers }: CommitWords): string {
   const own = Object.entries(trailers).map(([key, value]) =>
     bytesText(`${key}: ${value.replaceAll(/\s+/g, ' ').trim()}`),

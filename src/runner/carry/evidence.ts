@@ -6,7 +6,7 @@ import type { OurRepository } from './our-repository.ts'
 import { type PathKind, type Protector, pathKind } from './protected-paths.ts'
 import { type ChangedFile, changedFiles } from './tree-changes.ts'
 
-/** Something to keep beside the log, in a file of the runner's own. */
+/** Describes something to store beside the log, in a file of the runner's own. */
 export interface Keepable {
   kind: ArtifactKind
   name: string
@@ -14,14 +14,17 @@ export interface Keepable {
   media_type?: string
 }
 
-/** Resolves when it is durable and told. */
+/** Stores a thing; resolves when it is durable and reported. */
 export type Keep = (thing: Keepable) => Promise<unknown>
 
-/** The list of a change's files, as its artifact `files.json` has it. */
+/** Lists a change's files, in the format of its artifact `files.json`. */
 export interface FileList {
   start: string
   tip: string
-  /** How the agent's commits came to be those that are pushed; `caught_up`: put on what others have pushed since. */
+  /**
+   * Origin of the commits that are pushed, relative to the agent's; `caught_up`: put onto what others have pushed
+   * since.
+   */
   history: History
   files: ListedFile[]
 }
@@ -38,14 +41,14 @@ export interface Evidence {
   tip: string
   history: History
   protect: Protector
-  /** A folder of ours for the files, which is there. */
+  /** Existing folder of ours for the files. */
   folder: string
 }
 
 const MAX_PATCHES = 200
 const SUBMODULE = '160000'
 
-/** The files of a change, with what the rules say of each under both of its names. */
+/** Lists the files of a change, with the rules' decision on each under both of its names. */
 export async function listFiles(
   repository: OurRepository,
   { start, tip, history, protect }: Omit<Evidence, 'folder'>,
@@ -63,7 +66,7 @@ export async function listFiles(
 
 const PATCH = ['--binary', '--full-index', '--no-color', '--no-ext-diff', '--no-textconv']
 
-/** Keeps the whole diff; answers whether it was too large for that. */
+/** Stores the whole diff; returns whether it was too large for that. */
 export async function keepDiff(repository: OurRepository, evidence: Evidence, keep: Keep): Promise<boolean> {
   const { start, tip, folder } = evidence
   const file = join(folder, 'diff')
@@ -73,7 +76,7 @@ export async function keepDiff(repository: OurRepository, evidence: Evidence, ke
   return false
 }
 
-/** Keeps the list of files, the diff and each commit's patch; answers words on what was too large to be kept. */
+/** Stores the list of files, the diff and each commit's patch; returns a text about what was too large to store. */
 export async function keepEvidence(
   repository: OurRepository,
   evidence: Evidence,

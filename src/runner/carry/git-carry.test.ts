@@ -53,7 +53,7 @@ test('commits and what is not committed come out as ours, the same each time', a
     [...place.kept.keys()],
     ['checkpoint.pack', 'files.json', 'change.diff', 'patch/0001.patch', 'patch/0002.patch'],
   )
-  // What is kept is enough to have the work again.
+  // What is stored is enough to restore the work.
   const other = join(place.dir, 'other')
   run(place.dir, ['clone', '-q', place.mirror, other])
   writeFileSync(join(place.dir, 'kept.pack'), place.kept.get('checkpoint.pack')!)
@@ -278,7 +278,7 @@ test('names, links, modes and submodules that other machines stumble over are re
   entry('160000', inner, 'n')
   const refused = await fails(place.carry({ snapshot: git('write-tree') }), 'unsafe_change', /none of https/)
   assert.match(refused, /"n" is a repository within the repository/)
-  // A good one comes out, and is shown.
+  // A good one comes out, and is displayed.
   git('reset', '-q', '--hard', start)
   submodule('https://example.org/s.git')
   await place.carry({ snapshot: git('write-tree') })

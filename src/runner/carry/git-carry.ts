@@ -17,30 +17,30 @@ import { checkPathCounts } from './tree-changes.ts'
 
 export type CarryArgs = z.infer<typeof GitCarryArgs>
 
-/** Repositories of the runner's that a run's checkout stands on; no box can write to them. */
+/** Repositories of the runner that a run's checkout uses; no box can write to them. */
 export interface CarryPlaces {
-  /** Takes what was carried out. */
+  /** Receives the carried commits. */
   own_git: string
-  /** Boxes can read this one. */
+  /** Copy that boxes can read. */
   mirror: string
 }
 
 export interface Carried {
-  /** Empty: nothing was changed. */
+  /** Commit that was carried; empty if nothing was changed. */
   tip: string
   files: number
   added: number
   deleted: number
-  /** Changed paths that a person has to approve of before they are pushed. */
+  /** Changed paths that a person has to approve before they are pushed. */
   asked: readonly string[]
 }
 
 export interface CarryOptions extends CarryPlaces {
   boxed: PlatformContext['boxed']
-  /** A folder of ours that no box has; what is made there is gone afterwards. */
+  /** Folder of ours that no box has, for temporary files. */
   folder: string
   signal: AbortSignal
-  /** The secrets that no change may hold. */
+  /** Secrets that no change may contain. */
   secrets: KnownSecrets
   keep: Keep
   phase(name: string, message?: string): void
@@ -50,12 +50,13 @@ export interface CarryOptions extends CarryPlaces {
 /** Limits of one carry, whatever is in the pack. */
 const MAX_MS = 15 * 60_000
 const PACK_MS = 10 * 60_000
-/** A ref of what was carried out, in the repository of ours: nothing else would hold it. */
+/** Ref that protects the carried commits in our repository, since nothing else refers to them. */
 export const CARRIED = 'refs/errand/carried'
 
 /**
- * Takes what was made in the workspace out of its box, as a pack: looks at its objects in a repository of ours, makes the commits,
- * keeps the evidence, and puts them where they can be pushed from. Done again, it gives the same commit. Throws `StepFailure`.
+ * Takes the work out of its box as a pack, checks its objects in a repository of ours, makes the commits, stores the
+ * evidence, and puts the commits where they can be pushed from. Repeated, it gives the same commit. Throws
+ * `StepFailure`.
  */
 export async function carryOut(args: CarryArgs, options: CarryOptions): Promise<Carried> {
   const work = join(options.folder, 'carry')
@@ -91,7 +92,7 @@ class Carry {
     this.#args = args
     this.#options = options
     this.#work = work
-    // A pack with its index, and what is inflated on the way, each in a file of its own.
+    // A pack with its index, and what is inflated on the way, each in its own file.
     const limits = { signal, maxFileBytes: args.max_bytes + 64 * 1024 ** 2 }
     const folder = join(work, 'quarantine.git')
     this.#repository = OurRepository.make({ folder, ...limits }, [own_git, mirror], args.start.length === 64)
@@ -142,7 +143,7 @@ class Carry {
       if (path !== undefined) left.add(path)
     })
     await read.catch((error: unknown) => {
-      // 2: it has found something, be it a mark or a space at an end.
+      // 2 means a finding, such as a conflict marker or a trailing space.
       if (!(error instanceof GitFailure) || error.end !== 2) throw error
     })
     if (left.size === 0) return
@@ -153,7 +154,7 @@ class Carry {
     )
   }
 
-  /** Objects are looked at by git's own rules as they come. */
+  /** Takes the objects; Git's own rules check them as they come. */
   async #quarantine({ file, all, tree, head }: BoxedPack): Promise<void> {
     const { max_bytes } = this.#args
     try {
@@ -177,7 +178,9 @@ class Carry {
     return (await this.#repository.text(['rev-parse', `${commit}^{tree}`])) === tree
   }
 
-  /** The agent's commits count where they stand on the start; else what it made is taken as one change of that. */
+  /**
+   * Plans the commits. The agent's commits count if they descend from the start; otherwise its work becomes one change.
+   */
   async #plan({ head, tree }: BoxedPack): Promise<{ plan: CommitPlan; history: History }> {
     const { start, commits } = this.#args
     const squashed = { start, known: [], head: start, tree }
@@ -191,7 +194,7 @@ class Carry {
     return { plan: { start, known: await this.#known(), head, tree }, history: 'kept' }
   }
 
-  /** Commits that were there before the agent: those of the mirror, and of an earlier try. */
+  /** Returns the commits that existed before the agent: those of the mirror, and of an earlier try. */
   async #known(): Promise<string[]> {
     const { mirror, signal } = this.#options
     const ids = new Set<string>()
@@ -231,12 +234,15 @@ class Carry {
 const nothing: Carried = { tip: '', files: 0, added: 0, deleted: 0, asked: [] }
 
 export interface GitCarryOptions {
-  /** The run's checkout of a repository. */
+  /** Returns the run's checkout of a repository. */
   checkout(runId: string): CarryPlaces | undefined
   keep(context: PlatformContext): Keep
 }
 
-/** `git.carry`: what was made comes out of its box, is looked at, and becomes commits that can be pushed. */
+/**
+ * Makes the step `git.carry`, which takes the work out of its box, checks it, and turns it into commits that can be
+ * pushed.
+ */
 export const gitCarryStep = ({ checkout, keep }: GitCarryOptions): PlatformStep => ({
   async run(context) {
     const args = context.args as CarryArgs

@@ -30,7 +30,7 @@ const signal = new AbortController().signal
 
 let count = 0
 
-/** A repository on the server, and ours of it with two commits more. */
+/** Makes a repository on the server, and ours of it with two more commits. */
 function pushPlace() {
   const name = `r${count++}.git`
   const server = join(root, name)
@@ -196,7 +196,7 @@ test('a server that breaks off is tried again, and a push whose answer was lost 
   host.intercept = (path, response, request) => {
     if (lost || request.method !== 'POST' || !path.endsWith('git-receive-pack')) return false
     lost = true
-    // The server has taken it by then.
+    // The server has accepted it by then.
     run(other.server, ['fetch', '-q', other.ours, `${other.tip}:refs/heads/errand/x`])
     response.destroy()
     return true

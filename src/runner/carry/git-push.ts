@@ -4,21 +4,21 @@ import { GitRefused, hintOf, refusalOf, withRetries } from '../git/git-words.ts'
 import type { Remote } from '../git/remote.ts'
 
 export interface PushAsk {
-  /** Our repository that has the commits. */
+  /** Repository of ours that has the commits. */
   folder: string
   branch: string
   tip: string
-  /** The commit of the branch when it was looked at; empty: there was none. */
+  /** Commit of the branch when it was last read; empty if there was none. */
   expected: string
-  /** `lease`: commits of the branch may go, where it is still as it was when looked at. */
+  /** Mode `lease`: commits of the branch may be lost, if it is still as it was when last read. */
   force: 'never' | 'lease'
   retries: number
 }
 
 export interface PushContext {
-  /** Asks the repository what it has, each time anew. */
+  /** Asks the repository what it has, each time again. */
   open(): Promise<Remote>
-  /** Called before anything is sent there. Throws for what must not be. */
+  /** Called before anything is sent there. Throws for what must not be sent. */
   check(remote: Remote): Promise<void>
   signal: AbortSignal
   /** Called before each part begins. */
@@ -31,15 +31,15 @@ export interface Pushed {
   sha: string
   branch: string
   forced: boolean
-  /** The branch had the commit already. */
+  /** Set if the branch had the commit already. */
   before: boolean
 }
 
 export const MAX_FILE_BYTES = 4 * 1024 ** 3
 
 /**
- * Makes the branch that commit, once: begun again at whatever point, it looks first at what there is. What stands there and is not
- * a part of the commits is never lost, but by a lease that was asked for. Throws `GitRefused`.
+ * Sets the branch to that commit, once: repeated at any point, it first reads the present state. Commits there that are
+ * not part of the new ones are never lost, except by a requested lease. Throws `GitRefused`.
  */
 export async function pushBranch(ask: PushAsk, context: PushContext): Promise<Pushed> {
   await checkBranch(ask, context)
@@ -69,7 +69,7 @@ async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
     await push(ask, context, remote, now)
   } catch (error) {
     const refusal = refusalOf(error, `${JSON.stringify(branch)} cannot be pushed`, 'push_refused')
-    // An earlier one may have come through after all, and its answer not.
+    // An earlier push may have succeeded although its answer was lost.
     const mayBeThere =
       refusal instanceof GitRefused && ['branch_moved', 'push_refused'].includes(refusal.reason)
     if (mayBeThere && shaOf(await context.open(), branch) === tip)
@@ -90,11 +90,11 @@ async function pushOnce(ask: PushAsk, context: PushContext): Promise<Pushed> {
   return { sha: tip, branch, forced, before: false }
 }
 
-/** The repository could be read a moment ago, with the same token. */
+/** Returns the error for a push that is denied although the same token could read the repository a moment ago. */
 const denied = (refusal: GitRefused) =>
   new GitRefused('push_denied', refusal.message, { hint: hintOf('push_denied'), cause: refusal })
 
-/** The commit of a branch; empty: there is no such branch. */
+/** Returns the commit of a branch; empty if there is no such branch. */
 export const shaOf = (remote: Remote, branch: string): string =>
   remote.advertisement.refs.get(`refs/heads/${branch}`) ?? ''
 
@@ -112,7 +112,7 @@ async function checkBranch({ folder, branch }: PushAsk, { signal }: PushContext)
     })
 }
 
-/** Whether something is lost by it. Throws `branch_moved` where that was not asked for. */
+/** Checks whether the move loses commits. Throws `branch_moved` if that was not requested. */
 async function checkMove(
   { folder, branch, tip, expected, force }: PushAsk,
   { signal }: PushContext,
@@ -138,7 +138,7 @@ async function checkMove(
   )
 }
 
-/** A lease alone would let commits be lost: what it may be has been looked at by `checkMove`. */
+/** Pushes with a lease. A lease alone would let commits be lost: `checkMove` has checked that this is allowed. */
 async function push(
   { folder, branch, tip }: PushAsk,
   { signal, tell }: PushContext,
@@ -157,7 +157,7 @@ async function push(
     said.push(line)
     if (line.startsWith('remote: ')) tell(line)
   }
-  // What became of the branch it says at its standard output.
+  // Git reports the result for the branch on its standard output.
   let told = ''
   const read = async (output: Parameters<typeof text>[0]) => {
     told = await text(output)

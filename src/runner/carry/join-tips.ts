@@ -6,20 +6,20 @@ import { named } from './judge-change.ts'
 import { OurRepository } from './our-repository.ts'
 import { replay } from './replay.ts'
 
-/** Branches of a repository, all of whose commits ours can borrow. */
+/** Describes branches of a repository, all of whose commits ours can borrow. */
 export interface Joining {
   own_git: string
-  /** The commit that the others are joined with. */
+  /** Commit that the others are joined with. */
   start: string
   others: readonly { branch: string; sha: string }[]
-  /** For files that are gone afterwards. */
+  /** Folder for temporary files. */
   folder: string
   signal: AbortSignal
 }
 
 /**
- * Joins the commits of several branches by merges of our own, as a pack in our repository; answers the last of them, the same
- * whenever it is done. Throws `StepFailure`: `conflict` naming the branch and each file.
+ * Joins the commits of several branches with merges of our own, as a pack in our repository; returns the last one,
+ * which is always the same. Throws `StepFailure`: `conflict` with the branch and each file.
  */
 export async function joinTips({ own_git, start, others, folder, signal }: Joining): Promise<string> {
   const repository = new OurRepository({ folder: own_git, signal, maxFileBytes: MAX_FILE_BYTES })
@@ -45,7 +45,7 @@ export async function joinTips({ own_git, start, others, folder, signal }: Joini
       tip = joined.tip
     }
     if (tip !== start) {
-      // A workspace takes packs alone.
+      // A workspace accepts only packs.
       const pack = join(scratch, 'pack')
       const below = [start, ...others.map(({ sha }) => sha)].map((id) => `^${id}\n`).join('')
       const args = ['pack-objects', '--revs', '--thin', '--stdout', '-q']

@@ -18,22 +18,22 @@ import { checkSafe } from './safe-change.ts'
 import { refuseSecrets } from './secret-search.ts'
 import { commitChanges, type TreeChange, treeChanges } from './tree-changes.ts'
 
-/** Commits of ours that are to be pushed, in a repository of ours. */
+/** Describes commits of ours to push, in a repository of ours. */
 export interface ChangeToJudge {
   start: string
-  /** The pack begins there; default: at `start`. */
+  /** Start of the pack; default: `start`. */
   below?: string
   tip: string
-  /** Those between that were made for this change. */
+  /** Commits in between that were made for this change. */
   own: readonly string[]
   history: History
   protect: readonly ProtectRule[]
-  /** For files of ours; made here. */
+  /** Folder for files of ours, which is created here. */
   folder: string
 }
 
 export interface JudgeContext {
-  /** The secrets that no change may hold. */
+  /** Secrets that no change may contain. */
   secrets: KnownSecrets
   keep: Keep
   phase(name: string): void
@@ -42,15 +42,15 @@ export interface JudgeContext {
 
 export interface JudgedChange {
   files: readonly ListedFile[]
-  /** Changed paths that a person has to approve of. */
+  /** Changed paths that a person has to approve. */
   asked: readonly string[]
-  /** A file with the commits, which is kept as well. */
+  /** File with the commits, which is stored too. */
   pack: string
 }
 
 /**
- * Looks at a change as it is to be pushed, and keeps the evidence of it. Throws `StepFailure`: `unsafe_change` for what must not leave
- * this machine, `protected_path` for what may not be changed.
+ * Judges a change as it is to be pushed, and stores its evidence. Throws `StepFailure`: `unsafe_change` for what must
+ * not leave this machine, `protected_path` for what may not be changed.
  */
 export async function judgeChange(
   repository: OurRepository,
@@ -60,7 +60,7 @@ export async function judgeChange(
   const { start, below = start, tip, own, history, protect, folder } = change
   const { keep, phase, tell } = context
   const whole = await treeChanges(repository, start, tip)
-  // What one commit adds and the next takes away is pushed, too.
+  // What one commit adds and the next removes is pushed, too.
   const changes = [...whole, ...(await commitChanges(repository, own))]
   await refuseSecrets(repository, {
     ...{ change: { start, tip }, commits: own, secrets: context.secrets },
@@ -89,7 +89,7 @@ export async function judgeChange(
   return { files: list.files, asked: judged.asked, pack }
 }
 
-/** Contents that Git LFS keeps would have to be sent there, and nothing here does. */
+/** Refuses Git LFS files: their content would have to be sent there, and nothing here does that. */
 async function refuseOfLfs(repository: OurRepository, changes: readonly TreeChange[]): Promise<void> {
   const changed = changes.filter(({ status, oldMode }) => status === 'M' && oldMode.startsWith('100'))
   if (changed.length === 0) return
@@ -112,10 +112,10 @@ async function refuseOfLfs(repository: OurRepository, changes: readonly TreeChan
   )
 }
 
-/** Of more only how many they are is told. */
+/** Limit for named paths; the rest is only counted. */
 const MAX_NAMED = 20
 
-/** Paths for a sentence. */
+/** Formats paths for a sentence. */
 export function named(paths: readonly string[]): string {
   const more = paths.length > MAX_NAMED ? ` and ${paths.length - MAX_NAMED} more` : ''
   const names = paths.slice(0, MAX_NAMED).map((path) => JSON.stringify(path))

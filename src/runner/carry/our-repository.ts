@@ -8,21 +8,21 @@ import { GitFailure, type GitOptions, git } from '../git/git-program.ts'
 export interface OurRepositoryOptions {
   folder: string
   signal: AbortSignal
-  /** No file that git writes becomes larger. */
+  /** Limit in bytes for a file that Git writes. */
   maxFileBytes: number
 }
 
-/** A file in a tree; with the mode `0` it is not there. */
+/** Entry of a tree; mode `0` means that the file does not exist. */
 export interface TreeEntry {
   path: string
   mode: string
   id: string
 }
 
-/** A bytes' record of git's is a path at most, with a few words before it. */
+/** Limit in bytes for a record of Git: a path at most, with a few words before it. */
 const MAX_RECORD_BYTES = 256 * 1024
 
-/** A repository that no box has, bare as it is used here: git looks at its objects alone, never at files of a checkout. */
+/** Runs Git in a bare repository that no box has: Git reads only its objects, never files of a checkout. */
 export class OurRepository {
   readonly folder: string
   readonly #options: GitOptions
@@ -45,7 +45,7 @@ export class OurRepository {
     writeFileSync(join(folder, 'HEAD'), 'ref: refs/heads/none\n')
     const alternates = borrowed.map((each) => `${join(each, 'objects')}\n`)
     writeFileSync(join(folder, 'objects/info/alternates'), alternates.join(''))
-    // Where those have not all commits, what they lack is lacking here as well.
+    // Commits that shallow ones lack are missing here as well.
     const shallow = borrowed.map((each) => join(each, 'shallow')).find((path) => existsSync(path))
     if (shallow) copyFileSync(shallow, join(folder, 'shallow'))
     return new OurRepository(options)
@@ -59,18 +59,18 @@ export class OurRepository {
     return await git(args, { ...this.#options, input }, buffer)
   }
 
-  /** Its output into a file that is made anew. */
+  /** Writes its output into a new file. */
   async toFile(args: readonly string[], path: string, input?: string): Promise<void> {
     const read = (output: Readable) => pipeline(output, createWriteStream(path, { mode: 0o600 }))
     await git(args, { ...this.#options, input }, read)
   }
 
-  /** Its output as it comes. Where `read` throws, git is ended. */
+  /** Passes on its output as it comes. If `read` throws, Git is ended. */
   async read<T>(args: readonly string[], read: (output: Readable) => Promise<T>, input?: string): Promise<T> {
     return await git(args, { ...this.#options, input }, read)
   }
 
-  /** Its output between NULs, one after another. Where `take` throws, git is ended. */
+  /** Passes on its NUL-separated output, one record after another. If `take` throws, Git is ended. */
   async records(args: readonly string[], take: (record: string) => void, input?: string): Promise<void> {
     await this.read(args, (output) => eachPart(output, 0, take), input)
   }
@@ -79,7 +79,7 @@ export class OurRepository {
     await this.read(args, (output) => eachPart(output, 10, take), input)
   }
 
-  /** Whether git answers yes. Throws where it cannot tell. */
+  /** Reports whether Git answers yes. Throws if it cannot tell. */
   async holds(args: readonly string[]): Promise<boolean> {
     try {
       await this.text(args)
@@ -90,13 +90,13 @@ export class OurRepository {
     }
   }
 
-  /** Takes the objects of a pack, by git's strict rules. */
+  /** Takes the objects of a pack, with Git's strict rules. */
   async takePack(file: string, maxBytes: number): Promise<void> {
     const args = ['index-pack', '--stdin', '--strict', '--fix-thin', `--max-input-size=${maxBytes}`]
     await this.text(args, { file })
   }
 
-  /** Makes a tree as that one with other entries; `index`: a file of ours, which is made anew. */
+  /** Makes a tree from another one with other entries; `index` is a file of ours, which is recreated. */
   async treeWith(tree: string, entries: readonly TreeEntry[], index: string): Promise<string> {
     const options = { ...this.#options, env: { ...this.#options.env, GIT_INDEX_FILE: index } }
     const lines = entries.map(({ path, mode, id }) => `${mode} ${id}\t${path}\0`)
@@ -105,7 +105,7 @@ export class OurRepository {
     return (await git(['write-tree'], options, text)).trimEnd()
   }
 
-  /** The objects from one commit to another, as a pack; what it is made against has to be there where it is taken. */
+  /** Packs the objects from one commit to another; the receiver must have what it builds on. */
   async packTo(path: string, start: string, tip: string): Promise<void> {
     const args = ['pack-objects', '--revs', '--thin', '--stdout', '-q', '--delta-base-offset']
     await this.toFile(args, path, `${tip}\n^${start}\n`)

@@ -12,7 +12,7 @@ import { gitCarryStep } from './git-carry.ts'
 const skip = sandboxMissing()
 const registry: ActionRegistry = { 'git.carry': { kind: 'platform', prepare: ({ args }) => args } }
 
-/** The step as a runner carries it out, in the sandbox, on a copy of the place's working folder. */
+/** Runs the step like a runner, in the sandbox, on a copy of the place's working folder. */
 async function carryBoxed(place: CarryPlace, args: object = {}) {
   using here = boxPlace()
   cpSync(place.work, join(here.path, 'workspaces/run_test'), { recursive: true, verbatimSymlinks: true })
@@ -75,7 +75,7 @@ test("another tenant's repository cannot be read by way of the agent's", { skip 
     attack()
     if (name === 'alternates') {
       run(place.work, ['update-ref', '--no-deref', 'HEAD', theirs])
-      // Without a sandbox it works, so it is an attack.
+      // Without a sandbox it succeeds, so it is a real attack.
       const { tip } = await place.carry({ snapshot })
       assert.equal(place.file(tip, 'secret'), 'of another tenant')
       rmSync(place.own_git, { recursive: true })

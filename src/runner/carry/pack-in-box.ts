@@ -4,8 +4,8 @@ import { pipeline } from 'node:stream/promises'
 import { type BoxedCommand, type BoxedEnd, StepFailure } from '../platform-steps/platform-step.ts'
 
 /**
- * Looks at the working folder, there: with a repository of its own, so that no setting, hook, filter or attribute of the agent's
- * counts, which has the agent's objects. Wants `mirror`, `format` and `blocks`.
+ * Script that reads the working folder in the box. It uses a separate repository with the agent's objects, so that no
+ * setting, hook, filter or attribute of the agent counts. Needs `mirror`, `format` and `blocks`.
  */
 const OWN_REPOSITORY = `
 trap '' XFSZ
@@ -31,8 +31,8 @@ ours() { git $settings "$@"; }
 `
 
 /**
- * Takes the files into an index, wants `start` and `head`: into a copy of the agent's, as old as that is, or a file that was changed
- * in the second of its checkout would be taken for unchanged.
+ * Script that adds the files to an index; needs `start` and `head`. The index is a copy of the agent's, with its time:
+ * otherwise a file changed in the second of its checkout would count as unchanged.
  */
 const ADD_ALL = `
   if ! { [ -f "$work/.git/index" ] && cp -p "$work/.git/index" "$scratch/index" && ours add --all . 2>/dev/null; }; then
@@ -51,7 +51,7 @@ const ADD_ALL = `
   fi
 `
 
-/** Lists the files that differ from a commit, as `git diff-index` does. */
+/** Script that lists the files that differ from a commit, like `git diff-index`. */
 const LIST = `
 set -eu
 start=$1 mirror=$2 format=$3 blocks=$4
@@ -63,8 +63,8 @@ ours diff-index --cached --raw -z --no-renames --no-abbrev "$start"
 `
 
 /**
- * Packs what stands there. Says first the agent's commit, then the tree, then a commit of that tree which is in the pack with all
- * that it leads to.
+ * Script that packs the working folder. It first prints the agent's commit, then the tree, then a commit of that tree,
+ * which is in the pack with everything it refers to.
  */
 const PACK = `
 set -eu
@@ -101,34 +101,34 @@ echo "$head $tree $all"
 printf '%s\\n' "$all" "^$start" | ours pack-objects --revs --thin --stdout -q --delta-base-offset
 `
 
-/** A pack as it came out of a box: nothing of it is known to be true. */
+/** Describes a pack as it came out of a box: none of this is trusted. */
 export interface BoxedPack {
   file: string
-  /** The agent's own commit; the start, where its commits do not count. */
+  /** Agent's own commit, or the start if its commits do not count. */
   head: string
   tree: string
-  /** A commit of that tree on top of that one: all that is to come out can be reached from it. */
+  /** Commit of that tree on top of `head`: everything to take out is reachable from it. */
   all: string
 }
 
 export interface PackAsk {
   start: string
-  /** The tree to take; absent: as the folder is. */
+  /** Tree to take; absent: the present state of the folder. */
   snapshot?: string
   commits: 'keep' | 'squash'
   mirror: string
-  /** A folder of ours, outside of the box, that is there. */
+  /** Existing folder of ours, outside the box. */
   folder: string
   maxBytes: number
   timeoutMs: number
 }
 
 const BLOCK_BYTES = 512
-/** Of a line with three ids, and of the pack's own beginning. */
+/** Bytes of a line with three ids, and of the pack's own beginning. */
 const HEADER_BYTES = 256
 export const MAX_OBJECTS = 300_000
 
-/** Throws `StepFailure` where nothing that looks like a pack comes out. */
+/** Packs the work in the box. Throws `StepFailure` if nothing that looks like a pack comes out. */
 export async function packInBox(
   boxed: (command: BoxedCommand) => Promise<BoxedEnd>,
   ask: PackAsk,
@@ -154,14 +154,16 @@ export async function packInBox(
 export interface ListAsk {
   start: string
   mirror: string
-  /** A file of the runner, made here. */
+  /** File of the runner, which is created here. */
   file: string
   timeoutMs: number
 }
 
 const MAX_LISTED_FILE_BYTES = 1024 ** 3
 
-/** Writes a list of the files that differ from a commit by now. Throws `StepFailure`; answers false where the step is to end. */
+/**
+ * Writes a list of the files that now differ from a commit. Throws `StepFailure`; returns false if the step is to end.
+ */
 export async function listInBox(
   boxed: (command: BoxedCommand) => Promise<BoxedEnd>,
   { start, mirror, file, timeoutMs }: ListAsk,

@@ -6,7 +6,10 @@ export interface ProtectRule {
   decision: Protection
 }
 
-/** After the rules of a task: what runs on other machines by itself, and what this program itself goes by. */
+/**
+ * Default rules, after those of a task: files that run by themselves on other machines, and files that control this
+ * program.
+ */
 export const DEFAULT_PROTECTION: readonly ProtectRule[] = [
   {
     paths: [
@@ -23,7 +26,7 @@ export const DEFAULT_PROTECTION: readonly ProtectRule[] = [
   },
 ]
 
-/** Kinds of files whose change is shown apart. */
+/** Kinds of files whose change is displayed separately. */
 export type PathKind = 'test' | 'ci' | 'hook' | 'owners'
 
 const kinds: readonly [PathKind, readonly string[]][] = [
@@ -61,7 +64,7 @@ const kinds: readonly [PathKind, readonly string[]][] = [
 ]
 
 const matcher = (globs: readonly string[]) => {
-  // A machine whose names fold cases takes the one for the other.
+  // A machine whose names fold cases does not distinguish them.
   const patterns = globs.map((glob) => globPattern(glob.toLowerCase()))
   return (path: string) => patterns.some((pattern) => pattern.test(path.toLowerCase()))
 }
@@ -74,10 +77,13 @@ const kindTests = kinds.map(([kind, globs]) => ({ kind, fits: exactly(globs) }))
 
 export const pathKind = (path: string): PathKind | undefined => kindTests.find(({ fits }) => fits(path))?.kind
 
-/** Answers for a path; undefined: it may be changed, and need not be shown apart. */
+/** Decides on a path; undefined if it may be changed, and need not be displayed separately. */
 export type Protector = (path: string) => Protection | undefined
 
-/** The first rule that fits decides, those of the task before the usual ones; tests are shown apart. */
+/**
+ * Builds the decision: the first matching rule counts, those of the task before the default ones; tests are displayed
+ * separately.
+ */
 export function protector(rules: readonly ProtectRule[]): Protector {
   const all = [...rules, ...DEFAULT_PROTECTION].map(({ paths, decision }) => ({
     decision,
@@ -89,12 +95,12 @@ export function protector(rules: readonly ProtectRule[]): Protector {
 
 export interface Judged {
   forbidden: string[]
-  /** A person has to approve of these first. */
+  /** Paths that a person has to approve first. */
   asked: string[]
   flagged: string[]
 }
 
-/** Decisions of the rules on these paths, each once. */
+/** Applies the rules to these paths; each is listed once. */
 export function judge(paths: Iterable<string>, protect: Protector): Judged {
   const judged: Judged = { forbidden: [], asked: [], flagged: [] }
   for (const path of new Set(paths)) {

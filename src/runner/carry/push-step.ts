@@ -22,11 +22,11 @@ type PushArgs = z.infer<typeof GitPushArgs>
 
 export interface GitPushOptions {
   policy: GitPolicy
-  /** Default: that which the step was given. */
+  /** Provides the token; default: the one that the step was given. */
   tokenOf?: TokenOf
-  /** The checkouts of this machine. */
+  /** Checkouts of this machine. */
   pool: {
-    /** The run's own; its repository of ours has what was carried out. */
+    /** Returns the run's own checkout; its repository of ours has the carried commits. */
     of(runId: string): { own_git: string } | undefined
     withCommit(
       user: PoolUser,
@@ -37,7 +37,10 @@ export interface GitPushOptions {
   }
 }
 
-/** `git.push`: what was carried out becomes the branch. The token is asked for now, and used for this repository alone. */
+/**
+ * Makes the step `git.push`, which sets the branch to the carried commits. The token is requested only now, and used
+ * for this repository alone.
+ */
 export const gitPushStep = ({ policy, pool, tokenOf = stepToken }: GitPushOptions): PlatformStep => ({
   async run(context) {
     const args = context.args as PushArgs
@@ -58,7 +61,7 @@ export const gitPushStep = ({ policy, pool, tokenOf = stepToken }: GitPushOption
   },
 })
 
-/** The commits up to that one which none of these refs of the repository has. */
+/** Returns the commits up to `tip` that none of these refs of the repository has. */
 async function newThere(repository: OurRepository, tip: string, refs: readonly string[]): Promise<string[]> {
   const here: string[] = []
   await repository.lines(
@@ -78,12 +81,12 @@ async function newThere(repository: OurRepository, tip: string, refs: readonly s
 interface PushParts extends Pick<GitPushOptions, 'policy' | 'pool'> {
   args: PushArgs
   context: PlatformContext
-  /** Its token as it is now: files and mounted secrets may have a new one. */
+  /** Returns its current token: files and mounted secrets may have a new one. */
   token(): RepositoryToken
   own_git: string
 }
 
-/** One push with all its catching up; done again after a crash, it finds what it has pushed. */
+/** Performs one push, including all catching up; repeated after a crash, it finds what it has pushed. */
 class Push {
   readonly #parts: PushParts
   #tip: string
@@ -100,10 +103,10 @@ class Push {
 
   async run(): Promise<PlatformResult> {
     const { onto, branch, expected, retry_count } = this.#parts.args
-    // A branch that was there has been put on its base at the beginning; now it is others' as well.
+    // A branch that existed was put on its base at the beginning; now it belongs to others as well.
     if (onto !== undefined && this.#start !== '' && expected === '') {
       const now = shaOf(await this.#open(), onto.ref)
-      // A base that is gone is the pull request's to tell.
+      // The step for the pull request reports a base that is gone.
       const stop = now === '' ? undefined : await this.#catchUp(now, onto.how, `${onto.ref} has moved on`)
       if (stop) return stop
     }
@@ -114,7 +117,7 @@ class Push {
         const isMoved = error instanceof GitRefused && error.reason === 'branch_moved'
         if (!isMoved || this.#start === '' || caught >= retry_count) throw error
         const now = shaOf(await this.#open(), branch)
-        // Whoever has deleted it did not mean it to come back.
+        // Whoever deleted it does not want it back.
         if (now === '') throw error
         const stop = await this.#catchUp(now, 'rebase', `Others have pushed to ${branch}`, error)
         if (stop) return stop
@@ -122,7 +125,7 @@ class Push {
     }
   }
 
-  /** Work of an earlier try comes here without having been looked at, and may be older than a secret. */
+  /** Refuses secrets. Work of an earlier try comes here unchecked, and may be older than a secret. */
   async #refuseSecrets({ advertisement: { refs } }: Remote): Promise<void> {
     const { context, own_git: folder } = this.#parts
     const { signal, secrets } = context
@@ -141,7 +144,7 @@ class Push {
     )
   }
 
-  /** A token that is refused meanwhile is looked up once more. */
+  /** Looks up the token again, once, if it is refused meanwhile. */
   async #withToken<T>(work: (token: RepositoryToken) => Promise<T>): Promise<T> {
     try {
       return await work(this.#token)
@@ -178,7 +181,7 @@ class Push {
     )
   }
 
-  /** Answers how the step ends where it may not push yet. */
+  /** Catches up; returns how the step ends if it may not push yet. */
   async #catchUp(
     onto: string,
     how: 'rebase' | 'merge',

@@ -4,32 +4,32 @@ import { StepFailure } from '../platform-steps/platform-step.ts'
 import { commitObject, storeCommits } from './commits.ts'
 import type { OurRepository } from './our-repository.ts'
 
-/** Commits of ours, and what they are to stand on instead. */
+/** Describes commits of ours, and their new base. */
 export interface ReplayAsk {
-  /** The commit that they stand on. */
+  /** Commit that they are based on. */
   start: string
   tip: string
   onto: string
-  /** `merge`: they stay as they are, and a commit with two parents follows. */
+  /** Method; `merge` leaves them unchanged, and adds a commit with two parents. */
   how: 'rebase' | 'merge'
-  /** Of the commit with two parents. */
+  /** Message of the commit with two parents. */
   message: string
-  /** For files that are gone afterwards. */
+  /** Folder for temporary files. */
   scratch: string
 }
 
 export type Replayed =
-  /** `tip` is `onto` where it had all of the change already. */
+  /** Success; `tip` is `onto` if that had all of the change already. */
   | { type: 'done'; tip: string }
-  /** `tree` has both sides of each between marks; `commit` is the one that could not be put there. */
+  /** Conflict: `tree` has both sides of each file between markers; `commit` is the one that could not be applied. */
   | { type: 'conflict'; tree: string; files: readonly string[]; says: readonly string[] }
 
-/** More commits than these are put there as one. */
+/** Limit for commits; more are applied as one. */
 const MAX_COMMITS = 100
 
 /**
- * Puts commits of ours on top of another one. Git merges objects alone: no file of a checkout, no setting, hook, filter or merge
- * driver of anybody's takes part, so it needs no box. The same commits give the same, whenever it is done.
+ * Applies commits of ours on top of another one. Git merges only objects: no file of a checkout, no setting, hook,
+ * filter or merge driver takes part, so this needs no box. The same commits always give the same result.
  */
 export async function replay(repository: OurRepository, ask: ReplayAsk): Promise<Replayed> {
   return await new Replay(repository, ask).run()
@@ -64,7 +64,7 @@ class Replay {
     return { base: start, commit: tip }
   }
 
-  /** Each commit with its parent; a history that is no line counts as one. */
+  /** Returns each commit with its parent; a history that is not linear counts as one. */
   async #parts(): Promise<{ base: string; commit: string }[]> {
     const { start, tip } = this.#ask
     const said = await this.#repository.text(['rev-list', '--reverse', '--parents', `${start}..${tip}`])
@@ -77,7 +77,9 @@ class Replay {
     return await this.#repository.text(['rev-parse', '--verify', `${commit}^{tree}`])
   }
 
-  /** Puts the change from `base` to `theirs` on `ours`. Git finds a base by itself alone, so each side gets a parent. */
+  /**
+   * Applies the change from `base` to `theirs` to `ours`. Git finds a base only through parents, so each side gets one.
+   */
   async #merge(base: string, ours: string, theirs: string) {
     const [baseTree, ourTree, theirTree] = await Promise.all(
       [base, ours, theirs].map((id) => this.#treeOf(id)),
@@ -92,7 +94,7 @@ class Replay {
         said = (await buffer(output)).toString()
       })
     } catch (error) {
-      // 1: there are conflicts.
+      // 1 means that there are conflicts.
       if (!(error instanceof GitFailure) || error.end !== 1) throw tooOld(error)
     }
     return readMergeTree(said)
@@ -104,7 +106,7 @@ class Replay {
     return commitObject(`tree ${tree}\n${parents}author ${who}\ncommitter ${who}\n\n\n`, this.#algorithm)
   }
 
-  /** The commit with its people, dates and words, of another tree on another parent. */
+  /** Recreates the commit with its people, dates and message, for another tree and parent. */
   async #again(commit: string, tree: string, parent: string): Promise<string> {
     const { people, message } = await this.#read(commit)
     return await this.#store(`tree ${tree}\nparent ${parent}\n${people}\n\n${message}`)
@@ -132,7 +134,10 @@ class Replay {
   }
 }
 
-/** Of `merge-tree -z --name-only`: the tree, the files with conflicts up to an empty one, then words of what was found. */
+/**
+ * Parses the output of `merge-tree -z --name-only`: the tree, the files with conflicts up to an empty one, then
+ * messages.
+ */
 function readMergeTree(said: string): { tree: string; files: string[]; says: string[] } {
   const [tree = '', ...rest] = said.split('\0')
   if (!/^[0-9a-f]{40}([0-9a-f]{24})?$/.test(tree))
@@ -142,7 +147,7 @@ function readMergeTree(said: string): { tree: string; files: string[]; says: str
   return { tree, files, says: end === -1 ? [] : wordsOf(rest.slice(end + 1)) }
 }
 
-/** Records of a number of paths, these, a kind, and the words. */
+/** Parses records: a number of paths, these paths, a kind, and the message. */
 function wordsOf(records: readonly string[]): string[] {
   const words: string[] = []
   for (let at = 0; at < records.length; ) {

@@ -16,7 +16,7 @@ test('a link may lead to what is surely within its repository', () => {
     ['l', '..'],
     ['a/l', '../..'],
     ['a/l', 'b/../../../c'],
-    // The name of a link before it, and it goes up from where that leads.
+    // The name of a link comes first, and the path goes up from where that leads.
     ['a/l', 'up/../c'],
     ['l', '.git/config'],
     ['a/l', '../.GIT'],

@@ -12,8 +12,8 @@ export interface SizeLimits {
 const MAX_COMMIT_BYTES = 1024 ** 2
 
 /**
- * Looks at the size of all that can be reached from `tip` and not from `start`, before anything reads it. Throws `too_large`, and
- * `unsafe_change` where objects are missing.
+ * Checks the size of everything reachable from `tip` and not from `start`, before anything reads it. Throws
+ * `too_large`, and `unsafe_change` if objects are missing.
  */
 export async function checkSizes(
   repository: OurRepository,
@@ -50,13 +50,13 @@ export async function checkSizes(
   await repository.lines(['cat-file', '--batch-check', '--buffer'], take, ids)
 }
 
-/** So many are looked at again, and named. */
+/** Limit for offenses that are checked again, and named. */
 const MAX_OFFENCES = 20
 
 interface Offence {
   path: string
   why: string
-  /** A fault that does not count where the name was there before. */
+  /** Set for an offense that does not count if the name existed before. */
   ofName?: true
 }
 
@@ -64,9 +64,9 @@ const isThere = async (repository: OurRepository, commit: string, path: string):
   (await repository.text(['--literal-pathspecs', 'ls-tree', '-z', '--name-only', commit, '--', path])) !== ''
 
 /**
- * Refuses what git itself takes and some machine would stumble over: names, modes, links that lead outside, repositories within
- * the repository, submodules by odd addresses, names that are one on other machines. What stood in `start` may stay. Throws
- * `unsafe_change`.
+ * Refuses what Git accepts but some machine would misread: names, modes, links that lead outside, repositories within
+ * the repository, submodules with unusual addresses, names that are equal on other machines. What was in `start` may
+ * stay. Throws `unsafe_change`.
  */
 export async function checkSafe(
   repository: OurRepository,
@@ -129,8 +129,8 @@ async function linkOffences(repository: OurRepository, changes: readonly TreeCha
 }
 
 /**
- * Whether a link at that path may lead out of its repository, or into `.git`. Folders above it are real, so `..` at its
- * beginning goes where it says; later, after the name of what may be a link itself, nobody can tell.
+ * Reports whether a link at that path may lead out of its repository, or into `.git`. The folders above it are real, so
+ * a leading `..` goes where it says; after a name that may itself be a link, nobody can tell.
  */
 export function leadsOutside(path: string, target: string): boolean {
   const parts = target
@@ -194,7 +194,7 @@ async function modulesOf(repository: OurRepository, commit: string): Promise<[ke
 
 const folded = (path: string) => path.normalize('NFC').toLowerCase()
 
-/** New names, of files and of folders above them, that another name of the tree is the same as on machines that fold cases. */
+/** Returns new names, of files and their folders, that equal another name of the tree on machines that fold cases. */
 async function collisions(
   repository: OurRepository,
   start: string,
@@ -219,14 +219,14 @@ async function collisions(
   for (const [path, other] of pairs) {
     if (offences.length > MAX_OFFENCES) break
     if ((await isThere(repository, start, path)) && (await isThere(repository, start, other))) continue
-    // One that a later commit has taken away collides with nothing.
+    // A name that a later commit has removed collides with nothing.
     if (!(await isThere(repository, tip, path))) continue
     offences.push({ path, why: `is the same name as ${JSON.stringify(other)} where cases do not count` })
   }
   return offences
 }
 
-/** A path, and those of the folders above it. */
+/** Returns a path, and those of the folders above it. */
 export function withFolders(path: string): string[] {
   const names = [path]
   for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1))

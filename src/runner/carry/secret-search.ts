@@ -6,13 +6,13 @@ import type { OurRepository } from './our-repository.ts'
 
 interface SecretPlace {
   path: string
-  /** Of the file as that commit has it. */
+  /** Line number in the file as that commit has it. */
   line: number
-  /** Words for a person, without the value. */
+  /** Text for a person, without the value. */
   kind: string
 }
 
-/** Shapes that only keys have. */
+/** Formats that only keys have. */
 const shapes: readonly [kind: string, RegExp][] = [
   ['a private key', /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----/],
   ['a token of GitHub', /\bgh[opsru]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{30,}/],
@@ -34,21 +34,24 @@ const shapeOf = (text: string): string | undefined => shapes.find(([, shape]) =>
 
 const KNOWN = 'a secret'
 const MAX_PLACES = 20
-/** Longer lines are looked at in pieces, each with so much of the one before. */
+/** Size in bytes of the pieces of longer lines; each includes `OVERLAP` bytes of the one before. */
 const PIECE_BYTES = 64 * 1024
 const OVERLAP = 256
 
 export interface SecretAsk {
-  /** The whole change from one commit to another; absent: the commits alone are looked at. */
+  /** Whole change from one commit to another; if absent, only the commits are searched. */
   change?: { start: string; tip: string }
-  /** Each is looked at against its parents: what one adds and the next takes away is pushed, too. */
+  /** Commits that are each compared with their parents: what one adds and the next removes is pushed, too. */
   commits: readonly string[]
   secrets: KnownSecrets
-  /** Whether what has but the shape of a key is refused too. */
+  /** Refuses text that only has the format of a key, too. */
   shapes: boolean
 }
 
-/** Throws `unsafe_change` where files, names of files or words of commits hold a secret; it names which, and no value. */
+/**
+ * Throws `unsafe_change` if files, file names or commit messages contain a secret; the message names the secret without
+ * its value.
+ */
 export async function refuseSecrets(repository: OurRepository, ask: SecretAsk): Promise<void> {
   const { masker } = ask.secrets
   const places = await look(repository, ask, masker)
@@ -89,7 +92,7 @@ const DIFF = [
 
 const inputOf = (commits: readonly string[]) => commits.map((id) => `${id}\n`).join('')
 
-/** The places where a secret is added, at most 20 of the change and of the commits. */
+/** Returns the places where a secret is added, at most 20 of the change and of the commits. */
 async function look(
   repository: OurRepository,
   { change, commits, shapes }: SecretAsk,
@@ -111,7 +114,7 @@ interface DiffSearch {
   shapes: boolean
 }
 
-/** Reads a diff as it comes; of it no more than a piece of a line is held. */
+/** Reads a diff as it comes, and holds at most a piece of a line. */
 class DiffReader {
   readonly places: SecretPlace[] = []
   readonly #search: DiffSearch
@@ -120,7 +123,7 @@ class DiffReader {
   #parents = 1
   #line = 0
   #stream: StreamMasker | undefined
-  /** Of the line that goes on: whether it was added, and its end so far. */
+  /** State of the current line: whether it was added, and its end so far. */
   #open: { added: boolean; tail: string } | undefined
 
   constructor(search: DiffSearch) {

@@ -14,7 +14,7 @@ const value = 'postgres://shop:Tr0ub4dor&3@db.internal/shop'
 const values = { TEST_DB: value }
 const hidden = { secrets: onlyHidden('TEST_DB') }
 
-/** A task whose setup has a secret, as far as its agent begins. */
+/** Makes a task whose setup has a secret, up to the start of its agent. */
 async function preparedPlace(t: TestContext, ...setup: (string | { command: string; commits: boolean })[]) {
   const here = await workingPlace(t, 'one\n')
   const steps = setup.map((each, index) => ({
@@ -66,7 +66,7 @@ test('what setup leaves is not committed; what the agent changed is', { skip }, 
     if (name.endsWith('.pack')) continue
     assert.ok(!bytes.includes('Tr0ub4dor'), name)
   }
-  // A file that setup has changed and the agent as well is the agent's work.
+  // A file that both the setup and the agent have changed is the agent's work.
   await here.agent('echo three >> README.md')
   const again = await here.carry()
   assert.equal(run(here.ownGit(), ['show', `${again.TIP_SHA}:README.md`]), 'one\ntwo\nthree')
@@ -141,7 +141,7 @@ test('a setup that fails, or is begun again, leaves nothing for the commit', { s
   const end = await here.ended(here.prepare, values)
   assert.deepEqual([end.outcome, end.reason], ['failed', 'workspace'])
   assert.equal((await here.carry()).TIP_SHA, '')
-  // As its runner leaves it that is killed in the middle.
+  // The state that a runner leaves when it is killed in the middle.
   const file = join(here.ownGit(), 'errand-setup.json')
   const record = JSON.parse(readFileSync(file, 'utf8')) as object
   writeFileSync(file, JSON.stringify({ ...record, left: [], isOpen: true }))

@@ -8,35 +8,35 @@ import { listInBox } from './pack-in-box.ts'
 import { withFolders } from './safe-change.ts'
 import { type TreeChange, treeChanges } from './tree-changes.ts'
 
-/** `<mode> <id>` of a file; empty: it is not there. */
+/** Entry of a file as `<mode> <id>`; empty if it does not exist. */
 type Entry = string
 
-/** The changes of a run's workspace by its setup, as the runner keeps them where no box can write. */
+/** Records what the setup of a run changed in its workspace, where no box can write. */
 interface SetupRecord {
-  /** The commit that all is compared with. */
+  /** Commit that everything is compared with. */
   start: string
   /** Files that differed from it before the first command. */
   before: readonly (readonly [path: string, entry: Entry])[]
-  /** Each file that it has left, before and after it. */
+  /** Files that it has left, each before and after it. */
   left: readonly (readonly [path: string, before: Entry, after: Entry])[]
-  /** The setup has not come to its end: nobody has worked in the workspace since. */
+  /** Set while the setup has not finished: nobody has worked in the workspace since. */
   isOpen: boolean
 }
 
 const RECORD = 'errand-setup.json'
-/** A longer list is of what nobody could push. */
+/** Limit in bytes; nobody could push the files of a longer list. */
 const MAX_LIST_BYTES = 64 * 1024 ** 2
 const LIST_MS = 10 * 60_000
 const MISSING = /^000000 /
-/** Where git has named a file in bytes that are no text, as it is read here. */
+/** Character that stands for bytes of a file name that are not text. */
 const UNREADABLE = '\ufffd'
 
 export interface SetupWatchOptions {
   start: string
-  /** Our repository of the run; the record stands in it, and goes with the run. */
+  /** Repository of ours for the run; it contains the record, which is deleted with the run. */
   own_git: string
   mirror: string
-  /** A folder of ours that no box has. */
+  /** Folder of ours that no box has. */
   folder: string
   boxed(command: BoxedCommand): Promise<BoxedEnd>
 }
@@ -44,7 +44,7 @@ export interface SetupWatchOptions {
 /** Files that differ from the start, each with its entry there and now. */
 type Listing = Map<string, { was: Entry; now: Entry }>
 
-/** Writes down what the commands of a setup change, other than those that are to be committed. */
+/** Records what the commands of a setup change, except what is to be committed. */
 export class SetupWatch {
   readonly #options: SetupWatchOptions
   readonly #left = new Map<string, [Entry, Entry]>()
@@ -69,7 +69,7 @@ export class SetupWatch {
     if (await this.#settle()) this.#write(false)
   }
 
-  /** Begins with the files of an earlier process of the runner that has not come to the end of this. */
+  /** Begins with the files that an earlier process of the runner recorded but did not finish. */
   async #open(): Promise<void> {
     const earlier = readSetup(this.#options.own_git)
     const now = await this.#list()
@@ -89,7 +89,7 @@ export class SetupWatch {
     this.#write(true)
   }
 
-  /** False: the step is to end, and nothing is known. */
+  /** Records the changes; returns false if the step is to end, and nothing is known. */
   async #settle(): Promise<boolean> {
     const before = this.#last!
     const now = await this.#list()
@@ -168,13 +168,13 @@ interface KnownSetup extends Pick<SetupRecord, 'start' | 'isOpen'> {
 export interface WithoutSetupOptions {
   repository: OurRepository
   own_git: string
-  /** The commit that the change begins at. */
+  /** Commit that the change begins at. */
   start: string
-  /** A file of ours that is gone afterwards with its folder. */
+  /** Temporary file of ours, deleted with its folder. */
   index: string
 }
 
-/** Takes out of trees what the setup of the run has left, as far as nobody has changed it since. */
+/** Removes from trees what the setup of the run has left, unless somebody has changed it since. */
 export class WithoutSetup {
   readonly #options: WithoutSetupOptions
   readonly #record: KnownSetup | undefined
@@ -190,7 +190,7 @@ export class WithoutSetup {
     }
   }
 
-  /** The tree as it is to be committed. */
+  /** Returns the tree to commit. */
   async tree(tree: string): Promise<string> {
     const record = this.#record
     if (record === undefined) return tree
@@ -204,7 +204,7 @@ export class WithoutSetup {
     return made
   }
 
-  /** A file of somebody's folder that was in no commit stays there: it is nowhere else. */
+  /** Keeps files that exist only in somebody's folder and in no commit: they are nowhere else. */
   async #present(entries: readonly TreeEntry[]): Promise<TreeEntry[]> {
     const files = entries.filter(({ mode }) => mode !== GONE)
     if (files.length === 0) return [...entries]
@@ -235,7 +235,7 @@ function withoutLeft(
     const now = entryOf(mode, id)
     const was = entryOf(oldMode, oldId)
     const own = isOpen ? ([before.get(path) ?? was, now] as const) : left.get(path)
-    // What others have changed since is theirs.
+    // What others have changed since belongs to them.
     const back = isSameStart ? own?.[0] : was
     if (own === undefined || back === undefined || own[1] !== now || back === now) continue
     const [oldest, name] = back.split(' ')
@@ -246,7 +246,10 @@ function withoutLeft(
   return entries.filter(({ path, mode }) => mode === GONE || !isInTheWay(path))
 }
 
-/** Tells whether a folder of the change is called so, or a file of it like one of the folders above. */
+/**
+ * Returns a test for a path: whether the change has a folder of that name, or a file named like one of the folders
+ * above.
+ */
 function namesOf(changes: readonly TreeChange[]): (path: string) => boolean {
   const files = new Set<string>()
   const folders = new Set<string>()

@@ -1,24 +1,24 @@
 import { StepFailure } from '../platform-steps/platform-step.ts'
 import type { OurRepository } from './our-repository.ts'
 
-/** A path whose entry is another one after a commit than before. Renames are a deletion and an addition. */
+/** Describes a path whose entry differs after a commit. Renames are a deletion and an addition. */
 export interface TreeChange {
   path: string
   status: 'A' | 'D' | 'M' | 'T'
   oldMode: string
-  /** `000000`: it is gone. */
+  /** Mode; `000000` means that it is gone. */
   mode: string
   oldId: string
   id: string
 }
 
-/** A tree may hold itself many times over: more paths than these are no change that anybody reads. */
+/** Limit for paths: a tree may contain itself many times over, and nobody reads such a change. */
 const MAX_PATHS = 100_000
 const RAW = ['diff-tree', '-r', '--raw', '-z', '--no-renames', '--no-abbrev', '--no-commit-id']
 
 /**
- * Counts the paths of those commits one by one, as they come: all else holds them in memory. Throws `too_large` for one that has
- * many more than `start`.
+ * Counts the paths of those commits one by one, without holding them in memory like the other functions. Throws
+ * `too_large` for a commit that has many more than `start`.
  */
 export async function checkPathCounts(
   repository: OurRepository,
@@ -38,7 +38,7 @@ export async function checkPathCounts(
 
 const tooManyPaths = () => new StepFailure('too_large', `The change touches more than ${MAX_PATHS} paths.`)
 
-/** Changes from one commit to another. Throws `too_large` where it is too much. */
+/** Returns the changes from one commit to another. Throws `too_large` if there are too many. */
 export async function treeChanges(
   repository: OurRepository,
   from: string,
@@ -47,7 +47,7 @@ export async function treeChanges(
   return await readChanges(repository, [...RAW, from, to])
 }
 
-/** Changes of those commits, each against its parents: of a merge only what none of them has so. */
+/** Returns the changes of those commits, each against its parents; for a merge, only what differs from all of them. */
 export async function commitChanges(
   repository: OurRepository,
   commits: readonly string[],
@@ -83,7 +83,7 @@ async function readChanges(
   return changes
 }
 
-/** Of a merge there are as many colons, modes and ids as parents. */
+/** Parses an entry; a merge has as many colons, modes and ids as parents. */
 function readEntry(record: string): Omit<TreeChange, 'path'> {
   const parents = /^:+/.exec(record)?.[0].length ?? 0
   const words = record.slice(parents).split(' ')
@@ -99,14 +99,14 @@ function readEntry(record: string): Omit<TreeChange, 'path'> {
   }
 }
 
-/** A file as the whole change has it. */
+/** Describes a file in the whole change. */
 export interface ChangedFile {
   path: string
-  /** Before it was renamed, or the one that it is a copy of. */
+  /** Name before a rename, or of the file that it is a copy of. */
   old_path?: string
   status: 'added' | 'deleted' | 'changed' | 'renamed' | 'type_changed'
   mode: string
-  /** Lines; absent: no text. */
+  /** Added lines; absent if it is not text. */
   added?: number
   deleted?: number
 }
@@ -120,7 +120,7 @@ const statuses: Readonly<Record<string, ChangedFile['status']>> = {
   T: 'type_changed',
 }
 
-/** The files of a change with their figures, renames found. Only for what `treeChanges` has taken. */
+/** Returns the files of a change with their figures and renames. Only for changes that `treeChanges` has accepted. */
 export async function changedFiles(
   repository: OurRepository,
   from: string,

@@ -18,7 +18,7 @@ test('a program is kept with all that it loads, once, and what is older goes', {
   const [kept, same] = await Promise.all([carriedSocat(folder, program), carriedSocat(folder, program)])
   assert.equal(kept, same)
   assert.deepEqual(readdirSync(folder).length, 2)
-  // Nothing but that folder: no library of the machine is come to.
+  // Only that folder: no library of the machine is reachable.
   const words = ['--list', join(kept!, 'socat')]
   const { stdout } = spawnSync(join(kept!, 'errand-bridge'), ['--library-path', kept!, ...words])
   const paths = [...String(stdout).matchAll(/=> (\S+)/g)].map(([, path]) => path!)

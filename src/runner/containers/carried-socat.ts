@@ -5,13 +5,13 @@ import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { elfLoader } from './elf-loader.ts'
 
-/** Where that folder stands in a container. */
+/** Path of that folder in a container. */
 export const SOCAT_INSIDE = '/run/errand-socat'
-/** The loader, which gives its process the name. */
+/** Name of the loader, and so of its process. */
 const LOADER = 'errand-bridge'
 const LISTED_WITHIN_MS = 5_000
 
-/** The words that run it inside. */
+/** Words that run it inside. */
 export const CARRIED_SOCAT = [
   `${SOCAT_INSIDE}/${LOADER}`,
   '--library-path',
@@ -20,8 +20,8 @@ export const CARRIED_SOCAT = [
 ] as const
 
 /**
- * A folder, in that one, with the socat of this machine and all that it loads: so it runs in an image that has nothing, and is there
- * before a Node would be. Its name changes with what is in it. Undefined where there is none. Never rejects.
+ * Returns a subfolder with the socat of this machine and everything that it loads: so it runs in an empty image, and
+ * starts faster than a Node. Its name changes with its content. Undefined if there is none. Never rejects.
  */
 export async function carriedSocat(folder: string, socat = '/usr/bin/socat'): Promise<string | undefined> {
   try {

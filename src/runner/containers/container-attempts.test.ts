@@ -170,7 +170,7 @@ containerTest('a container that somebody kills or removes is told as killed', as
   await attempts.close()
 })
 
-/** A runner in a process of its own, whose steps run in containers. */
+/** Program of a runner in its own process, whose steps run in containers. */
 const RUNNER = `
 import { MachineContainers } from ${JSON.stringify(new URL('machine-containers.ts', import.meta.url).href)}
 import { Boxes } from ${JSON.stringify(new URL('../sandbox/boxes.ts', import.meta.url).href)}
@@ -191,7 +191,7 @@ process.stdout.write('started')
 setInterval(() => {}, 1000)
 `
 
-/** Answers how to kill it, as a power cut would. */
+/** Starts it; the returned function kills it, like a power cut. */
 async function otherRunner(path: string, spec: AttemptSpec) {
   const args = ['--input-type=module', '-e', RUNNER, path, IMAGE, JSON.stringify(spec)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -298,12 +298,12 @@ containerTest('an engine that goes away in the middle loses nothing of the step'
   await until(async () => (await textOf(attempt)) === 'up\n' && cable.count(/\/wait$/) > 0)
   cable.pull()
   writeFileSync(inWorkspace(here.path, 'go'), '')
-  // Its last words may be read once its container is gone, for which the engine is needed.
+  // Its last words may be read once its container is gone, which needs the engine.
   await until(() => read(join(here.path, 'attempts', attempt.spec.attempt_id, 'exit')) !== '')
   cable.plug()
   const end = await endOf(attempt)
   assert.deepEqual([end.exit_code, await textOf(attempt)], [6, 'up\nover\n'])
-  // The engine may have been away when its container was to go.
+  // The engine may have been away when its container was to be removed.
   await until(async () => (await here.left()).length === 0)
   await attempts.close()
 })

@@ -10,7 +10,7 @@ import { Containers } from './containers.ts'
 
 const skip = await dockerHere()
 const image = skip ? '' : await baseImage('busybox:latest')
-/** One for all: what is known of an image is looked for once. */
+/** Shared by all: the facts of an image are determined once. */
 const stateDir = mkdtempSync(join(tmpdir(), 'errand-containers-'))
 process.once('exit', () => rmSync(stateDir, { recursive: true, force: true }))
 const containers = new Containers({ stateDir, env: process.env })

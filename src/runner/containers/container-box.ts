@@ -31,23 +31,26 @@ import { elfLoader } from './elf-loader.ts'
 
 export interface ContainerBoxOptions {
   containers: Containers
-  /** In the attempt's folder. */
+  /** Folder of the box, in the attempt's folder. */
   folder: string
-  /** Of the attempt, among all of this machine. */
+  /** Key of the attempt, unique on this machine. */
   key: string
   image: string
-  /** Its way out; absent: it has none. */
+  /** Way out of the box; absent if it has none. */
   door?: BoxDoor
   limits: AttemptLimits
-  /** Places that the operator lets into every box. */
+  /** Places that the operator mounts into every box. */
   mounts: BoxPlaces
-  /** Folders of the hub and the runner: never in a box, but for what it is given below them. */
+  /** Folders of the hub and the runner: never in a box, except for places below them that the box is given. */
   hidden: readonly string[]
 }
 
 const UNREMOVABLE_AFTER_MS = 10_000
 
-/** A box by a container engine: each thing that is enclosed is a container of its own, run by a program that stands for it outside. */
+/**
+ * Makes a box with a container engine: each launch is a separate container, run by a program that represents it
+ * outside.
+ */
 export class ContainerBox implements Box {
   readonly isolation = 'container'
   readonly #options: ContainerBoxOptions
@@ -135,7 +138,7 @@ export class ContainerBox implements Box {
     }
   }
 
-  /** None: they are ended with their container, which is told of a signal by the program that stands for it. */
+  /** Returns none: its processes end with their container, which gets signals from the program that represents it. */
   members(): number[] {
     return []
   }
@@ -165,7 +168,7 @@ export class ContainerBox implements Box {
 
   async end(): Promise<boolean> {
     const { containers, folder } = this.#options
-    // At once, where this process may: the engine takes longer.
+    // At once, if this process may: the engine takes longer.
     for (const { pid } of this.#running()) if (pid !== undefined) signal(pid, 'SIGKILL')
     const until = performance.now() + UNREMOVABLE_AFTER_MS
     for (;;) {
@@ -191,7 +194,7 @@ export class ContainerBox implements Box {
     return { name: file('name'), status: file('status'), end: file('end') }
   }
 
-  /** Those that have begun and not been removed. */
+  /** Returns the containers that have begun and are not removed. */
   #running(): ContainerStatus[] {
     const isLeft = ({ id, pid }: ContainerStatus) =>
       pid === undefined || procText(pid, 'cgroup')?.includes(id)
@@ -226,7 +229,7 @@ export class ContainerBox implements Box {
     const { HOME = '', PATH = '' } = given
     const mounted = (path: string) => isInside(path, [...writable, ...readable])
     const folders = PATH.split(':').filter(Boolean)
-    // What is mounted is asked for by name; what else PATH says is this machine's, where the image has its own.
+    // Mounted folders are found by name; the rest of PATH belongs to this machine, so the image's own comes before it.
     const path = [...folders.filter(mounted), ...image.path, ...folders]
     return {
       ...given,
@@ -237,7 +240,7 @@ export class ContainerBox implements Box {
     }
   }
 
-  /** Throws where a program of this machine that is to run in it is made for another libc than its image has. */
+  /** Throws if a program of this machine that is to run in it is built for another libc than its image has. */
   #checkLoader(
     { argv, cwd }: Launch,
     path: string,

@@ -6,7 +6,7 @@ import { cgroupPlaces } from '../limits/cgroups.ts'
 import { type Breach, type Limiter, machineOutOfMemory, outOfMemory } from '../limits/limiter.ts'
 import type { ContainerEnd, ContainerStatus } from './container-spec.ts'
 
-/** The cgroup that holds a container, made by the engine; undefined where it is not to be seen here, or gone. */
+/** Returns the cgroup that holds a container, created by the engine; undefined if it is not visible here, or gone. */
 export function cgroupOf({ id, pid }: ContainerStatus, limits: AttemptLimits): Limiter | undefined {
   const cgroup = (pid && procText(pid, 'cgroup')) || ''
   const folders = ownFolders(id, procText('self', 'mountinfo') ?? '', cgroup)
@@ -17,8 +17,8 @@ export function cgroupOf({ id, pid }: ContainerStatus, limits: AttemptLimits): L
 }
 
 /**
- * The folders of the container's cgroups, of v2 one, by the texts of /proc/self/mountinfo and of its first process's cgroup. A
- * process that is dead stands in the cgroup of all in v1, while v2 still names its own.
+ * Returns the folders of the container's cgroups (one for v2), from the texts of /proc/self/mountinfo and of its first
+ * process's cgroup. In v1, a dead process is in the root cgroup, while v2 still names its own.
  */
 export function ownFolders(id: string, mountinfo: string, cgroup: string) {
   const { v1, v2 } = cgroupPlaces(mountinfo, cgroup)
@@ -30,15 +30,18 @@ export function ownFolders(id: string, mountinfo: string, cgroup: string) {
 
 export interface ContainerLimiterOptions {
   limits: AttemptLimits
-  /** Limits that the engine does not hold. */
+  /** Limits that the engine does not apply. */
   notHeld(): readonly (keyof AttemptLimits)[]
-  /** The attempt's containers that run. */
+  /** Containers of the attempt that run. */
   running(): readonly ContainerStatus[]
-  /** The ends of those that ran. */
+  /** Ends of those that ran. */
   ends(): readonly ContainerEnd[]
 }
 
-/** Tells how an attempt in containers is held: the engine does that; what it tells afterwards counts, and until then the cgroup. */
+/**
+ * Reports the use of an attempt in containers, whose limits the engine applies; the engine's final figures count, and
+ * until then the cgroup's.
+ */
 export class ContainerLimiter implements Limiter {
   readonly enter = []
   readonly #options: ContainerLimiterOptions

@@ -17,7 +17,7 @@ import { readProgress } from '../../docker/docker-answers.ts'
 import { CARRIED_SOCAT } from './carried-socat.ts'
 import { imageBridge } from './container-image.ts'
 
-/** The end of a step in that image. */
+/** Returns the end of a step in that image. */
 async function endIn(t: TestContext, image: string, env: Record<string, string> = {}) {
   const here = containerPlace(t, { image, env })
   const attempts = here.open()
@@ -29,7 +29,7 @@ async function endIn(t: TestContext, image: string, env: Record<string, string> 
   return { outcome, reason, message, phases }
 }
 
-/** An image with nothing in it, as one that was saved elsewhere. */
+/** Makes an empty image, like one saved elsewhere. */
 async function emptyImage(t: TestContext, architecture: string): Promise<string> {
   const { engine, labels, name } = dockerFor(t)
   const image = `${name('empty')}:1`

@@ -24,37 +24,37 @@ import { type Bridge, nodeBridge, socatBridge } from '../sandbox/bridge.ts'
 import { CARRIED_SOCAT, SOCAT_INSIDE } from './carried-socat.ts'
 import { type BindMount, bind } from './container-spec.ts'
 
-/** The facts of an engine that hang on nothing else. */
+/** Facts of an engine that depend on nothing else. */
 export interface EngineFacts {
-  /** Unlike that of any other engine. */
+  /** Unique id of the engine. */
   id: string
-  /** Of its machine, as images name it. */
+  /** Architecture of its machine, in the notation of images. */
   arch: string
   hasSeccomp: boolean
   isRootless: boolean
   cpus: number
 }
 
-/** The facts by which a container of an image is made. */
+/** Facts needed to make a container of an image. */
 export interface ContainerImage {
-  /** As it was asked for. */
+  /** Name as it was requested. */
   name: string
   id: string
   engine: EngineFacts
-  /** Of PATH. */
+  /** Folders of PATH. */
   path: readonly string[]
   volumes: readonly string[]
-  /** By whom the files of this process are seen as its own. */
+  /** User for whom the files of this process appear as their own. */
   user: string
-  /** Absent: the engine's own. */
+  /** User namespace mode; absent: the engine's own. */
   usernsMode?: 'host'
-  /** Loaders of programs that it has: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
+  /** Program loaders that it has: `/lib64/ld-linux-x86-64.so.2`, `/lib/ld-musl-x86_64.so.1`. */
   loaders: readonly string[]
-  /** Programs of those that Errand can use, by name. */
+  /** Programs in it that Errand can use, by name. */
   tools: Readonly<Record<string, string>>
-  /** Whether the Node of this machine runs in it. */
+  /** Tells whether the Node of this machine runs in it. */
   runsNode: boolean
-  /** Folder of the socat of this machine, where that runs in it. */
+  /** Folder of the socat of this machine, if that runs in it. */
   socat?: string
 }
 
@@ -65,28 +65,28 @@ export interface ImageBridge extends Pick<Bridge, 'command'> {
 interface Known {
   docker: DockerClient
   engine: EngineFacts
-  /** Folder for what was found, and for what it takes to find it. */
+  /** Folder for results, and for what is needed to get them. */
   folder: string
   labels: Readonly<Record<string, string>>
-  /** Folder of the socat of this machine; absent: there is none. */
+  /** Folder of the socat of this machine; absent if there is none. */
   socat: string | undefined
 }
 
 type FullImage = ImageAnswer & { Architecture: string; Config?: { Env?: string[] | null } }
 
-/** The Node of this machine, beside one that the image has. */
+/** Path of this machine's Node, beside one that the image may have. */
 const NODE_INSIDE = '/run/errand-node'
-/** An engine that works does each of these in a second or two. */
+/** Limits in ms; a working engine does each of these in a second or two. */
 const LOOK_MS = 10_000
 const TRIAL_MS = 60_000
-/** Whoever made the image has written what runs in a trial. */
+/** Limits for a trial, in which a program of the image's author runs. */
 const TRIAL_LIMITS = { PidsLimit: 256, Memory: 1024 ** 3 }
 const MOST_WRITTEN_BYTES = 64 * 1024
 const within = (ms: number) => ({ signal: AbortSignal.timeout(ms) })
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** The findings of a trial of an image, kept for later processes of the runner. */
+/** Results of a trial of an image, stored for later processes of the runner. */
 const Trial = z.object({
   user: z.string(),
   usernsMode: z.literal('host').optional(),
@@ -97,7 +97,10 @@ const Trial = z.object({
 })
 type Trial = z.infer<typeof Trial>
 
-/** The image, pulled where it is not there. Throws `not_found`, `pull_refused`, `unavailable`, `invalid_argument`. */
+/**
+ * Returns the image, pulled if it does not exist. Throws `not_found`, `pull_refused`, `unavailable`,
+ * `invalid_argument`.
+ */
 export async function containerImage(
   known: Known,
   name: string,
@@ -139,7 +142,7 @@ async function lookUp(docker: DockerClient, name: string): Promise<FullImage | u
   }
 }
 
-/** Of what is kept. */
+/** Version of the stored results. */
 const TRIAL_VERSION = 'v2'
 
 async function trialOf(known: Known, id: string, name: string): Promise<Trial> {
@@ -158,7 +161,7 @@ async function trialOf(known: Known, id: string, name: string): Promise<Trial> {
 
 const ownUser = (): string => `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`
 
-/** Answers the question that stands in its folder, where it may write nothing to /proc, and names the loaders that are there. */
+/** Script that answers the question in its folder if it cannot write to /proc, and names the existing loaders. */
 const TRIAL = `cd "$0" && read -r question <question || exit 21
 ( : >/proc/self/comm ) 2>/dev/null && exit 23
 : >mine || exit 22
@@ -172,13 +175,13 @@ shift
 printf '%s\\n' "$question" >answer`
 
 /**
- * Runs a container of it that does nothing but this: sees a file of this machine at its own path, and writes one that belongs to
- * this process. An engine on another machine, in another container or with users of its own shows itself by that.
+ * Runs a container of it that reads a file of this machine at its own path, and writes one that belongs to this
+ * process, and nothing else. This reveals an engine on another machine, in another container or with separate users.
  */
 async function tryImage(known: Known, id: string, name: string): Promise<Trial> {
   const { engine } = known
   const users: { user: string; usernsMode?: 'host' }[] = [
-    // Its root is who has started it.
+    // Its root is the user that started it.
     { user: engine.isRootless ? '0:0' : ownUser() },
     { user: ownUser(), usernsMode: 'host' },
   ]
@@ -282,15 +285,15 @@ async function outcome(dir: string, question: string, code: number): Promise<Tri
   } catch {
     if (code === 23) return { type: 'open_proc' }
     if (code === 22) return { type: 'not_ours', why: 'it may not write there' }
-    // So tells the program that begins it.
+    // Reported by the program that starts it.
     if (code === 126 || code === 127) return { type: 'no_shell' }
-    // A folder that is closed to others looks empty to a user who is mapped to another.
+    // A closed folder looks empty to a user who is mapped to another.
     if (code === 21) return { type: 'not_ours', why: 'it may not read there' }
     return { type: 'elsewhere', why: `its exit code was ${code}` }
   }
 }
 
-/** A file that a container has left; a link, a pipe or a device in its place is none. */
+/** Reads a file that a container has left; rejects a link, a pipe or a device in its place. */
 async function written(dir: string, name: string): Promise<{ text: string; uid: number }> {
   const file = await openBeneath(dir, name, constants.O_RDONLY)
   try {
@@ -311,9 +314,9 @@ const elsewhere = ({ docker, folder }: Known, why: string): ErrandError =>
   )
 
 /**
- * The bridge that carries connections of a container to its door, and what is mounted for it: socat, of the image or of this
- * machine, else a Node, which takes longer to start than all the rest. In a session of its own, where the image can begin one: a
- * signal to the program leaves it alone. Throws where there is nothing.
+ * Returns the bridge that carries connections of a container to its door, and its mounts: socat, from the image or this
+ * machine, or else a Node, which takes longer to start than all the rest. It gets its own session, if the image can
+ * create one, so that a signal to the program does not affect it. Throws if there is nothing.
  */
 export function imageBridge({ name, tools, runsNode, socat: carried }: ContainerImage): ImageBridge {
   const { socat, node, setsid } = tools

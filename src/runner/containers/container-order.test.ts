@@ -78,7 +78,7 @@ test('the filter lets nothing through that a sandbox refuses, and sockets of net
       args.map(({ index, value }) => [index, value]),
     )
   assert.deepEqual(masks('fchmodat'), [[[2, 0o6000]]])
-  // Nothing is made where the flags do not say so.
+  // Nothing is created if the flags do not say so.
   assert.deepEqual(masks('openat'), [[[3, 0o6000]], [[2, 0o20000100]]])
   assert.deepEqual(
     allowed('openat2').map(({ action, errnoRet }: Record<string, unknown>) => [action, errnoRet]),

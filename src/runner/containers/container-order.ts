@@ -5,7 +5,7 @@ import type { Mount } from '../sandbox/places.ts'
 import type { ContainerImage } from './container-image.ts'
 import { type BindMount, bind, type ContainerSpec, IO_INSIDE } from './container-spec.ts'
 
-/** Most that /tmp, /dev/shm, the home and each volume of an image hold, and all of it is memory. */
+/** Limit in bytes for each of /tmp, /dev/shm, the home and each volume of an image, all in memory. */
 const TEMP_BYTES = 1024 ** 3
 const OPEN_FILES = 16_384
 export const HOME_INSIDE = '/home/errand'
@@ -16,16 +16,16 @@ export interface ContainerOrder {
   mounts: readonly Mount[]
   /** Files of Errand's that it has. */
   more: readonly BindMount[]
-  /** Folder of the files that stand in its /etc. */
+  /** Folder of the files in its /etc. */
   etc: readonly string[]
   io: string
   limits: AttemptLimits
   labels: Readonly<Record<string, string>>
-  /** Variables that its first process has. */
+  /** Variables of its first process. */
   env: readonly string[]
 }
 
-/** The container that the engine is asked to create: nothing of the machine but these places, no network, no rights. */
+/** Builds the order for the engine: nothing of the machine except these places, no network, no capabilities. */
 export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
   const { image, more, etc, io, limits, labels, env } = order
   const { engine } = image
@@ -48,7 +48,7 @@ export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
     WorkingDir: '/',
     User: image.user,
     Hostname: 'errand',
-    // To its processes alone, and not to the script that they belong to.
+    // Only for its processes, not for the script that they belong to.
     Env: ['TINI_KILL_PROCESS_GROUP=1', ...env],
     Labels: labels,
     Tty: false,
@@ -63,7 +63,7 @@ export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
       SecurityOpt: ['no-new-privileges', ...(engine.hasSeccomp ? [BOX_SECCOMP] : [])],
       Privileged: false,
       ReadonlyRootfs: true,
-      // Through a writable one each process could change the memory of the one that waits for it.
+      // Through a writable one, each process could change the memory of the one that waits for it.
       ReadonlyPaths: ['/proc'],
       MaskedPaths: MASKED_PATHS,
       Mounts: mounts,
@@ -84,26 +84,26 @@ export function containerBody(order: ContainerOrder): ContainerSpec['body'] {
       RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
       AutoRemove: false,
       Init: true,
-      // What it puts out goes into files of its attempt.
+      // Its output goes into files of its attempt.
       LogConfig: { Type: 'none', Config: {} },
     },
   }
 }
 
-/** Of several at one path the last, as where each is mounted upon those before; engines take no two. */
+/** Returns the last of several mounts at one path, which would cover the others; engines reject duplicates. */
 const unique = (mounts: readonly BindMount[]): BindMount[] => [
   ...new Map(
     mounts.map((each) => [resolve(each.Target), { ...each, Target: resolve(each.Target) }]),
   ).values(),
 ]
 
-/** A folder that is hidden is covered in another way. */
+/** Returns the mount; a hidden folder is covered in another way. */
 function bindOf({ kind, path, source }: Mount): BindMount[] {
   if (kind === 'hidden_folder') return []
   return [kind === 'hidden_file' ? bind('/dev/null', path) : bind(source, path, kind === 'readable')]
 }
 
-/** No more CPUs than there are: engines refuse that. */
+/** Returns the limits, with no more CPUs than there are: engines refuse that. */
 function heldLimits({ memory_bytes, processes, cpus }: AttemptLimits, most: number): Record<string, number> {
   return {
     ...(memory_bytes === undefined ? {} : { Memory: memory_bytes, MemorySwap: memory_bytes }),

@@ -18,16 +18,18 @@ import { cgroupOf } from './container-cgroup.ts'
 import { type ContainerEnd, type ContainerSpec, type ContainerStatus, NOT_BEGUN } from './container-spec.ts'
 import { ContainerStreams, type Said } from './container-streams.ts'
 
-/** An engine that works does each of these in a second. */
+/** Limit in ms; a working engine does each of these in a second. */
 const WITHIN_MS = 60_000
-/** A lost engine is asked again after it. */
+/** Milliseconds between tries to reach a lost engine. */
 const AGAIN_MS = 500
 
 const KILLED = 128 + constants.signals.SIGKILL
 
 type Passed = 'SIGTERM' | 'SIGINT' | 'SIGHUP'
 
-/** A container in the place of a process: it has the streams of this one, gets its signals, and ends with an exit code. */
+/**
+ * Runs a container in place of a process: it has this process's streams, gets its signals, and ends with an exit code.
+ */
 export class ContainerRun {
   readonly #spec: ContainerSpec
   readonly #docker: DockerClient
@@ -39,13 +41,13 @@ export class ContainerRun {
   readonly #heard = Promise.withResolvers<void>()
   #signaled: Passed | undefined
 
-  /** `more`: further arguments of its program. */
+  /** Takes further arguments of its program as `more`. */
   constructor(spec: ContainerSpec, more: readonly string[]) {
     this.#spec = { ...spec, body: { ...spec.body, Cmd: more } }
     this.#docker = new DockerClient(spec.docker)
   }
 
-  /** Its exit code, when nothing of it is left. Never rejects. */
+  /** Runs the container; returns its exit code, when nothing of it is left. Never rejects. */
   async run(): Promise<number> {
     try {
       return await this.#run()
@@ -55,13 +57,13 @@ export class ContainerRun {
     }
   }
 
-  /** Handed on to its processes. */
+  /** Passes a signal to its processes. */
   signal(name: Passed): void {
     this.#signaled = name
     if (this.#began) this.#passOn()
   }
 
-  /** Ends the container, for who does not know the engine; its end follows as that of any other. */
+  /** Kills the container, for callers that do not know the engine; its end follows as usual. */
   kill(): void {
     const kill = () => this.#ask('POST', `/containers/${this.#id}/kill`, { query: { signal: 'SIGKILL' } })
     void this.#started?.then(kill).catch(() => undefined)
@@ -77,11 +79,11 @@ export class ContainerRun {
       return 128 + constants.signals[this.#signaled]
     }
     const started = this.#start()
-    // What has begun runs, whether the engine comes to say so or not.
+    // A container that has begun runs, even if the engine does not report it.
     await firstOf(started, this.#heard.promise)
     this.#started = started.catch(() => undefined)
     if (this.#began) this.#passOn()
-    // Without it all goes on, and is measured and ended more slowly.
+    // Without it everything continues, but is measured and ended more slowly.
     const learned = this.#started.then(() => this.#learn()).catch(() => undefined)
     void this.#started.then(() => this.#wait())
     const end = await this.#ended.promise
@@ -100,7 +102,7 @@ export class ContainerRun {
       (await this.#ask<{ Id: string }>('POST', '/containers/create', request, 'create the container')).Id
     return await create().catch(async (error) => {
       if (!isConflict(error.cause)) throw error
-      // Of a process that was to begin the same, and was ended.
+      // It belongs to an earlier process that was to begin the same, and was ended.
       await this.#remove()
       return await create()
     })
@@ -120,7 +122,10 @@ export class ContainerRun {
     this.#passOn()
   }
 
-  /** To processes that are there, once the engine knows of them. One that it cannot pass on is told again by who ends them. */
+  /**
+   * Passes the signal to existing processes, once the engine knows them. If the engine cannot, whoever ends them sends
+   * it again.
+   */
   #passOn(): void {
     const signal = this.#signaled
     if (signal === undefined) return
@@ -128,17 +133,17 @@ export class ContainerRun {
     void this.#started?.then(pass).catch(() => undefined)
   }
 
-  /** Keeps by what it is known on this machine. */
+  /** Stores what identifies it on this machine. */
   async #learn(): Promise<void> {
     const { State } = await this.#inspect()
     const status: ContainerStatus = { id: this.#id! }
-    // Where the engine counts the processes of another machine, that number is none of ours.
+    // If the engine counts the processes of another machine, that number is not ours.
     if (procText(State.Pid, 'cgroup')?.includes(this.#id!)) status.pid = State.Pid
     this.#pid = status.pid
     writeFileAtomic(this.#spec.files.status, JSON.stringify(status), { mode: 0o600, durable: false })
   }
 
-  /** Its end as the engine tells it, where its script cannot. */
+  /** Waits for its end at the engine, in case its script cannot report it. */
   async #wait(): Promise<void> {
     for (;;) {
       try {
@@ -174,7 +179,7 @@ export class ContainerRun {
     return code
   }
 
-  /** As the engine tells it, once it knows: the kernel is faster. */
+  /** Asks the engine for the end, once it knows: the kernel is faster. */
   async #exit(): Promise<{ exitCode: number; oom: boolean }> {
     const path = `/containers/${this.#id}/wait`
     const { StatusCode } = await this.#ask<{ StatusCode: number }>('POST', path, {}, 'tell of an end')
@@ -185,7 +190,7 @@ export class ContainerRun {
     return await this.#ask('GET', `/containers/${this.#id}/json`, {}, 'look up the container')
   }
 
-  /** One that cannot be removed now is when its attempt ends, or the runner starts anew. */
+  /** Removes the container. If that is impossible now, it happens when its attempt ends, or the runner starts again. */
   async #remove(): Promise<void> {
     try {
       await this.#ask('DELETE', `/containers/${this.#spec.name}`, { query: { force: true, v: true } })
@@ -200,7 +205,7 @@ export class ContainerRun {
     try {
       writeFileAtomic(this.#spec.files.end, JSON.stringify(end), { mode: 0o600, durable: false })
     } catch {
-      // A full disk: the exit code says less, but not that of another end.
+      // A full disk: the exit code says less, but nothing wrong.
     }
     return NOT_BEGUN
   }
@@ -222,14 +227,14 @@ export class ContainerRun {
   }
 }
 
-/** By its cgroup, which is there as long as a process of it is. */
+/** Returns the figures of its cgroup, which exists as long as one of its processes. */
 function figuresOf(status: ContainerStatus, limits: ContainerSpec['limits']): ContainerEnd {
   const cgroup = cgroupOf(status, limits)
   if (cgroup === undefined || cgroup.heldBy === 'watchdog') return {}
   return { held_by: cgroup.heldBy, oom: cgroup.look() !== undefined, ...cgroup.measure() }
 }
 
-/** The spec in that file, which is gone then: its script holds what nobody else may read. */
+/** Reads the spec in that file, and deletes it: its script contains what nobody else may read. */
 export function takeSpec(file: string): ContainerSpec {
   const spec = JSON.parse(readFileSync(file, 'utf8')) as ContainerSpec
   rmSync(file)

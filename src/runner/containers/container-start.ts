@@ -1,15 +1,15 @@
 import type { Launch } from '../sandbox/launch.ts'
 import { IO_INSIDE } from './container-spec.ts'
 
-/** Names that a shell can export, without those that it keeps for itself. */
+/** Matches names that a shell can export, except those that it reserves. */
 const EXPORTED = /^(?!(?:SHELLOPTS|BASHOPTS|BASH_VERSINFO|PPID|UID|EUID|_)$)[A-Za-z_][A-Za-z0-9_]*$/
 
 /**
- * The script that a container begins with, by any `sh`; its arguments are further ones of the program. It takes its streams,
- * looks for folder and program, says that it begins, waits until nobody else can say anything, runs the program, says with which
- * exit code that has ended, and waits for the container's end. So the variables, and the secrets among them, stand in this file
- * alone and not at the engine. A signal to the group ends the program and not the script. `program`: what must be there, where
- * other words come before it.
+ * Returns the script that a container begins with, for any `sh`; its arguments are further arguments of the program. It
+ * takes its streams, checks folder and program, reports that it begins, waits until nobody else can write to its pipes,
+ * runs the program, reports its exit code, and waits for the container's end. So the variables, and the secrets among
+ * them, are only in this file and not at the engine. A signal to the group ends the program and not the script.
+ * `program` must exist; it differs from the first word if other words come before it.
  */
 export function startScript({ argv, cwd, env }: Launch, program = argv[0]!): string {
   const exported = Object.entries(env).filter(([name]) => EXPORTED.test(name))
@@ -30,7 +30,7 @@ errand_park "done $?"
 `
 }
 
-/** Variables that no shell can hand on, as the engine takes them. */
+/** Returns the variables that no shell can export, in the engine's format. */
 export const engineVariables = (env: Launch['env']): string[] =>
   Object.entries(env).flatMap(([name, value]) => (EXPORTED.test(name) ? [] : [`${name}=${value}`]))
 

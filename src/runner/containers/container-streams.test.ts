@@ -9,7 +9,7 @@ import { type TestContext, test } from 'node:test'
 import { until } from '../../../test/support/runner/attempt-fixture.ts'
 import type { Said } from './container-streams.ts'
 
-/** In a process of its own, whose streams are what is looked at. */
+/** Program in its own process, whose streams are examined. */
 const PROGRAM = `
 import { ContainerStreams } from ${JSON.stringify(new URL('container-streams.ts', import.meta.url).href)}
 const streams = new ContainerStreams(process.argv[1])
@@ -18,7 +18,7 @@ streams.open((said) => process.send(said))
 process.send('open')
 `
 
-/** The things heard of a script that has these pipes, and its output. */
+/** Returns the reports of a script with these pipes, and its output. */
 async function heardOf(t: TestContext, script: string): Promise<{ heard: Said[]; printed: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'errand-streams-'))
   t.after(() => rmSync(folder, { recursive: true }))

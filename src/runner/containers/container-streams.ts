@@ -17,32 +17,35 @@ import { type BindMount, bind } from './container-spec.ts'
 
 const execute = promisify(execFile)
 
-/** The lines by which the script in a container says how far it is. */
+/** Lines with which the script in a container reports its progress. */
 export type Said =
   | { type: 'began' }
   | { type: 'missing' }
   | { type: 'folder' }
   | { type: 'done'; code: number }
-  /** Its processes are gone. */
+  /** Reported when its processes are gone. */
   | { type: 'gone' }
-  /** Something else than the script has spoken. */
+  /** Something other than the script has written. */
   | { type: 'garbled' }
 
-/** By these a script speaks, and hears that it may begin. */
+/** Pipes through which a script reports, and learns that it may begin. */
 const SCRIPT_PIPES = ['said', 'go']
-/** All that a script says, and to spare. */
+/** Limit in bytes, more than a script ever writes. */
 const MOST_SAID_BYTES = 1024
 
 /**
- * The streams of this process as a container has them. A file stands in it as it is, so that nothing of what is put out goes
- * through the engine or through this process: no end of either loses a byte. What is no file comes through a named pipe.
+ * Gives a container the streams of this process. A file is mounted into it, so that output goes neither through the
+ * engine nor through this process, and the end of either loses no byte. Anything else comes through a named pipe.
  */
 export class ContainerStreams {
-  /** Of files that stand in the container. */
+  /** Mounts of the files. */
   readonly mounts: readonly BindMount[]
   readonly #folder: string
   readonly #piped: readonly string[]
-  /** Ends of pipes that are held until the container has opened its own: what comes before would see an end, or be lost. */
+  /**
+   * Ends of pipes that are held until the container has opened its own: otherwise earlier data would be lost, or a
+   * reader would see an end.
+   */
   #held: number[] = []
   #go: number | undefined
   #copies: Promise<unknown>[] = []
@@ -64,19 +67,22 @@ export class ContainerStreams {
     this.#piped = piped
   }
 
-  /** Makes the pipes. */
+  /** Creates the pipes. */
   async make(): Promise<void> {
     const names = [...SCRIPT_PIPES, ...this.#piped]
     await execute('mkfifo', ['-m', '600', ...names.map((name) => join(this.#folder, name))])
   }
 
-  /** Before the container is started: what goes through pipes is copied from now on. `hear`: each thing that its script says. */
+  /**
+   * Opens the pipes before the container starts: their data is copied from now on. `hear` gets each report of its
+   * script.
+   */
   open(hear: (said: Said) => void): void {
     const read = (name: string) => this.#open(name, constants.O_RDONLY)
     const write = (name: string) => this.#open(name, constants.O_WRONLY)
     const said = reader(read('said'))
     this.#held.push(write('said'))
-    // Held by both ends, and to the last: without it the script ends.
+    // Held at both ends until the last moment: without it the script ends.
     this.#go = this.#open('go', constants.O_RDWR)
     let heard = ''
     said.on('data', (chunk: Buffer) => {
@@ -110,15 +116,15 @@ export class ContainerStreams {
       }
   }
 
-  /** All that was put out is passed on. The container is gone. */
+  /** Resolves when all output is passed on, after the container is gone. */
   async drained(): Promise<void> {
     this.#letGo()
     await Promise.all(this.#copies)
   }
 
   /**
-   * The script has its pipes open, and waits. From now on nobody else can open them: not by their names, and not by `/proc`
-   * once they run; the folder is read-only inside, so their mode stays.
+   * Lets the waiting script begin, which has its pipes open. From now on nobody else can open them: not by name, and
+   * not through `/proc` once they run; the folder is read-only inside, so their mode stays.
    */
   #letBegin(): void {
     this.#letGo()
@@ -126,7 +132,7 @@ export class ContainerStreams {
       for (const name of SCRIPT_PIPES) chmodSync(join(this.#folder, name), 0)
       writeSync(this.#go!, '\n')
     } catch {
-      // Its folder is gone, since it is being ended: it must not begin.
+      // Its folder is gone because it is being ended: it must not begin.
       closeSync(this.#go!)
     }
   }
@@ -143,7 +149,7 @@ export class ContainerStreams {
 const reader = (fd: number): Socket => new Socket({ fd, readable: true, writable: false })
 const writer = (fd: number): Socket => new Socket({ fd, readable: false, writable: true })
 
-/** Copies all of it. Where what it goes into is closed, it is closed too: who writes learns of that. */
+/** Copies all data. If the target is closed, it closes the source too, so that the writer learns of it. */
 async function copied(from: Readable, into: Writable): Promise<void> {
   const closed = new Promise<void>((resolve) => from.once('close', resolve).once('end', resolve))
   into.on('error', () => from.destroy())

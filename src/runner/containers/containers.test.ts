@@ -23,7 +23,7 @@ const hanging = (address: string) => ({
 test('an engine that takes the connection and says nothing is unusable, each time it is looked for', async (t) => {
   const address = await silentEngine(t)
   const containers = new Containers({ stateDir: folderOf(t), env: { DOCKER_HOST: address } })
-  // A rejection that nobody handles would end this process.
+  // An unhandled rejection would end this process.
   assert.deepEqual(await containers.find(), hanging(address))
   assert.deepEqual(await containers.find(), hanging(address))
 })

@@ -19,21 +19,21 @@ import { type ContainerImage, containerImage, type EngineFacts } from './contain
 
 const ANSWERS_WITHIN_MS = 10_000
 const FOUND_WITHIN_MS = 2_000
-/** A trial of an image takes a second. */
+/** Age in ms; a trial of an image takes a second. */
 const TRIAL_MS = 60 * 60_000
 const KEY_LABEL = 'errand.attempt_key'
-/** The box's folder, which goes with its attempt. */
+/** Label with the box's folder, which is deleted with its attempt. */
 const FOLDER_LABEL = 'errand.box_folder'
 const OWN_LABEL = 'errand.box'
 
 export interface ContainersOptions {
-  /** Folder of what all containers of attempts share: one for each folder of attempts. */
+  /** Folder for state that all containers of attempts share: one for each folder of attempts. */
   stateDir: string
-  /** The variables by which the engine is found. */
+  /** Variables that locate the engine. */
   env: DockerEnv
 }
 
-/** The findings of a try of the engine. */
+/** Result of trying the engine. */
 export type EngineFound = { type: 'usable' } | { type: 'unusable'; why: string; hint?: string }
 
 interface DockerInfo {
@@ -43,18 +43,18 @@ interface DockerInfo {
   SecurityOptions?: readonly string[]
 }
 
-/** The engine of this machine, as far as containers of attempts need it. */
+/** Gives access to the engine of this machine, as far as containers of attempts need it. */
 export class Containers {
   readonly docker: DockerClient
-  /** The variables by which the engine is found. */
+  /** Variables that locate the engine. */
   readonly env: Readonly<Record<string, string>>
   readonly #stateDir: string
   #engine: Promise<EngineFacts> | undefined
   #socat: Promise<string | undefined> | undefined
-  /** By name; each is looked up once at a time. */
+  /** Images by name; each is looked up once at a time. */
   readonly #images = new Map<string, Promise<ContainerImage>>()
 
-  /** Asks nothing of the engine. */
+  /** Takes the options; asks nothing of the engine. */
   constructor({ stateDir, env }: ContainersOptions) {
     this.#stateDir = stateDir
     this.docker = new DockerClient(env)
@@ -65,7 +65,7 @@ export class Containers {
     )
   }
 
-  /** Whether attempts can have containers here. Never rejects, and waits for a second or two at most. */
+  /** Reports whether attempts can have containers here. Never rejects, and waits for a second or two at most. */
   async find(): Promise<EngineFound> {
     const late = AbortSignal.timeout(FOUND_WITHIN_MS)
     try {
@@ -80,13 +80,13 @@ export class Containers {
   }
 
   async #present(late: AbortSignal): Promise<void> {
-    // One that was there may be gone by now.
+    // An engine that was there may be gone by now.
     if ((await askVersion(this.env, late)) === undefined) this.#engine = undefined
-    // A request that nobody waits for would keep the process for as long as it may take.
+    // A request that nobody waits for would keep the process alive for its whole duration.
     if (!late.aborted) await this.engine()
   }
 
-  /** Asked once, and again where it was away. Throws `unavailable`. */
+  /** Asks the engine once, and again if it was away. Throws `unavailable`. */
   engine(): Promise<EngineFacts> {
     this.#engine ??= this.#look().catch((error) => {
       this.#engine = undefined
@@ -95,7 +95,10 @@ export class Containers {
     return this.#engine
   }
 
-  /** Looked up anew each time, so that a name may come to mean another. `tell`: for a person, of what takes long. */
+  /**
+   * Looks up the image each time, so that a name may come to mean another. `tell` gets messages for a person about slow
+   * steps.
+   */
   async image(name: string, tell: (message: string) => void): Promise<ContainerImage> {
     const engine = await this.engine()
     const own = { folder: this.#stateDir, labels: this.labels(), socat: await this.#carried() }
@@ -106,7 +109,7 @@ export class Containers {
     return await this.#told(`look up the image ${name}`, looked)
   }
 
-  /** Looked for once, and again where a later process has put another in its place. */
+  /** Finds it once, and again if a later process has replaced it. */
   async #carried(): Promise<string | undefined> {
     const known = await this.#socat
     if (this.#socat === undefined || (known !== undefined && !existsSync(known)))
@@ -114,13 +117,16 @@ export class Containers {
     return await this.#socat
   }
 
-  /** By them the containers of this machine's attempts are known; without an attempt it is a trial of an image. */
+  /**
+   * Returns the labels that identify the containers of this machine's attempts; without an attempt it is a trial of an
+   * image.
+   */
   labels(attempt?: { key: string; folder: string }): Record<string, string> {
     const own = { [OWN_LABEL]: this.name }
     return attempt === undefined ? own : { ...own, [KEY_LABEL]: attempt.key, [FOLDER_LABEL]: attempt.folder }
   }
 
-  /** Files that stand in the /etc of each container whose processes are that user's. */
+  /** Returns files for the /etc of each container whose processes have that user. */
   etc(user: string): string[] {
     const [uid, gid] = user.split(':')
     const folder = join(this.#stateDir, `etc-${uid}-${gid}`)
@@ -129,19 +135,19 @@ export class Containers {
       passwd: `root:x:0:0:root:/home/errand:/bin/sh\n${own}nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n`,
       group: `root:x:0:\n${gid === '0' ? '' : `errand:x:${gid}:\n`}nogroup:x:65534:\n`,
       hosts: '127.0.0.1 localhost errand\n::1 localhost\n',
-      // Nobody listens there, which all resolvers but musl's see at once; that one goes by its timeout.
+      // Nothing listens there, which all resolvers except musl's see at once; musl's uses its timeout.
       'resolv.conf': 'nameserver 127.0.0.1\noptions timeout:0 attempts:1\n',
     }
     mkdirSync(folder, { recursive: true, mode: 0o755 })
     return Object.entries(files).map(([name, text]) => {
       const file = join(folder, name)
-      // Containers that run have it: it is not made anew.
+      // Running containers have it, so it is not replaced.
       if (!existsSync(file)) writeFileSync(file, text)
       return file
     })
   }
 
-  /** With all that runs in it. One that is gone is no error. */
+  /** Removes it, with everything that runs in it. Does nothing if it is gone. */
   async remove(nameOrId: string): Promise<void> {
     const request = { query: { force: true, v: true }, signal: AbortSignal.timeout(ANSWERS_WITHIN_MS) }
     try {
@@ -158,8 +164,8 @@ export class Containers {
   }
 
   /**
-   * Removes the containers of attempts whose folder is gone: what a crash has left. Answers how many. Nothing is asked of the
-   * engine where there never was one.
+   * Removes the containers of attempts whose folder is gone: leftovers of a crash. Returns how many. Does not contact
+   * an engine if there never was one.
    */
   async sweep(): Promise<number> {
     if (!existsSync(this.#nameFile)) return 0
@@ -200,7 +206,7 @@ export class Containers {
     return { id: ID, arch: Arch, cpus: NCPU, hasSeccomp: has('seccomp'), isRootless: has('rootless') }
   }
 
-  /** Of this machine's folder of attempts: two that share an engine leave each other's alone. */
+  /** Name of this machine's folder of attempts: two that share an engine do not touch each other's containers. */
   get name(): string {
     if (!existsSync(this.#nameFile)) {
       mkdirSync(this.#stateDir, { recursive: true, mode: 0o700 })

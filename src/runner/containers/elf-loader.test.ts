@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { elfLoader } from './elf-loader.ts'
 
-/** A program of 64 bits with these headers: the type of each, and the text that it points at. */
+/** Builds a 64-bit program with these headers: the type of each, and the text that it points at. */
 function program(headers: readonly (readonly [type: number, text: string])[]): Buffer {
   const file = Buffer.alloc(64 + headers.length * 56 + 200 * headers.length)
   file.write('\x7fELF\x02\x01', 'latin1')

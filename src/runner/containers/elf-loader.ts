@@ -2,12 +2,12 @@ import { closeSync, openSync, readSync } from 'node:fs'
 
 const PT_INTERP = 3
 const HEADER_BYTES = 64
-/** A longer one is no path. */
+/** Limit in bytes; a longer text is not a path. */
 const MOST_BYTES = 4096
 
 /**
- * The loader that a program asks for, as `/lib64/ld-linux-x86-64.so.2`; undefined where it needs none, is no program of 64 bits in
- * the order of this machine, or cannot be read.
+ * Returns the loader that a program requests, such as `/lib64/ld-linux-x86-64.so.2`. Undefined if it needs none, is not
+ * a 64-bit program with this machine's byte order, or cannot be read.
  */
 export function elfLoader(file: string): string | undefined {
   let descriptor: number

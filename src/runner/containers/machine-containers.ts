@@ -4,27 +4,27 @@ import { ContainerBox } from './container-box.ts'
 import { Containers, type ContainersOptions } from './containers.ts'
 
 export interface MachineContainersOptions extends ContainersOptions {
-  /** Of steps that name none. */
+  /** Image for steps that name none. */
   image?: string
-  /** Places that the operator lets into every box. */
+  /** Places that the operator mounts into every box. */
   mounts: BoxPlaces
-  /** Files and folders of the hub and the runner, which stand in no box. */
+  /** Files and folders of the hub and the runner that no box can see. */
   hidden: readonly string[]
 }
 
-/** The containers of attempts on this machine. */
+/** Makes the containers of attempts on this machine. */
 export class MachineContainers implements ContainerMaker {
   readonly #options: MachineContainersOptions
   readonly #containers: Containers
   #unusable: string | undefined = 'Its container engine was not looked for yet.'
 
-  /** Asks nothing of the engine. */
+  /** Takes the options; asks nothing of the engine. */
   constructor(options: MachineContainersOptions) {
     this.#options = options
     this.#containers = new Containers(options)
   }
 
-  /** By which its containers are known at the engine. */
+  /** Name that identifies its containers at the engine. */
   get name(): string {
     return this.#containers.name
   }
@@ -37,7 +37,7 @@ export class MachineContainers implements ContainerMaker {
     return this.#options.image
   }
 
-  /** Whether the engine is there. Never rejects; one that hangs is not waited for longer than for any answer. */
+  /** Checks whether the engine is there. Never rejects; waits for a hanging engine no longer than for any answer. */
   async look(): Promise<void> {
     const found = await this.#containers.find()
     this.#unusable = found.type === 'usable' ? undefined : [found.why, found.hint].filter(Boolean).join(' ')

@@ -17,7 +17,7 @@ const execute = promisify(execFile)
 const skip =
   (await dockerHere()) || (process.getuid?.() === 0 ? false : 'only root sets the rules of a network')
 const METADATA = '169.254.169.254'
-/** Of iptables. */
+/** Limit of iptables. */
 const MOST_CHAIN_CHARACTERS = 28
 const never = new AbortController().signal
 
@@ -51,7 +51,7 @@ test('neither a bot nor a build reaches this machine, another bot or a metadata 
   assert.ok((await dropped(here.network, '169.254.0.0/16')) > 0)
   assert.ok((await dropped(here.network, '! --dst-type UNICAST')) > 0)
 
-  // The same probe from a container of another network: what it says can be believed.
+  // The same probe from a container of another network proves that the probe works.
   const free = await docker.engine.createContainer({
     Image: here.image,
     Cmd: ['sh', '-c', probe([{ name: 'host', host: ownAddress(), port }])],
@@ -106,7 +106,7 @@ test('the network of a runner goes with its rules when no bot is left, running o
   assert.ok((await rulesOf(here.network)).length > 10)
   await here.engine.start(id)
   await here.engine.remove(id)
-  // What this process has prepared it may need at any time.
+  // This process may need what it has prepared at any time.
   await here.engine.sweepNetworks(here.runner)
   assert.ok((await rulesOf(here.network)).length > 10)
   await here.engine.releaseNetwork()
@@ -209,7 +209,7 @@ async function buildLines(
   return lines
 }
 
-/** The text that the container prints until its end, or until it has printed `enough`. */
+/** Returns the text that the container prints until its end, or until it has printed `enough`. */
 async function printed(engine: DockerEngine, id: string, enough?: string): Promise<string> {
   let text = ''
   for await (const { bytes } of engine.logs(id, { follow: true, signal: never })) {
@@ -252,7 +252,7 @@ async function rulesOf(network: string): Promise<string[]> {
   return stdout.split('\n').filter((line) => line.includes(guardChain(network)))
 }
 
-/** Packets that the rule with this text has dropped. */
+/** Returns the number of packets that the rule with this text has dropped. */
 async function dropped(network: string, text: string): Promise<number> {
   const { stdout } = await execute('iptables', ['-w', '10', '-t', 'raw', '-v', '-S', guardChain(network)])
   const rule = stdout.split('\n').find((line) => line.includes(text))

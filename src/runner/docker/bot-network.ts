@@ -18,12 +18,12 @@ import {
 } from './network-guard.ts'
 import { type NetworkSettings, rangeText } from './network-settings.ts'
 
-/** Whether packets between two bots of one bridge are shown to its rules. */
+/** Tells whether the rules see packets between two bots of one bridge. */
 const BRIDGED_TOO = '/proc/sys/net/bridge/bridge-nf-call-iptables'
 
 /**
- * The network of a runner's bots. Where this process closes it, no other runner has it: what one opens to its bots, by rules for
- * that network, is neither taken away by another nor open to the bots of another.
+ * Returns the network of a runner's bots. If this process closes it, no other runner uses it: places that one runner
+ * opens to its bots, by rules for that network, are neither closed by another nor open to the bots of another.
  */
 export const botNetwork = (
   { name, guard }: Pick<NetworkSettings, 'name' | 'guard'>,
@@ -31,8 +31,8 @@ export const botNetwork = (
 ): string => (guard === 'external' ? name : `${name}-${short(runner)}`)
 
 /**
- * The network of a runner's bots, and those of their builds, one each: a build has more capabilities, and could speak in the name
- * of whoever is on its network. All are closed towards this machine, each other and every private address.
+ * Manages the network of a runner's bots, and a separate one for each build: a build has more capabilities, and could
+ * impersonate others on its network. All are closed towards this machine, each other and every private address.
  */
 export class BotNetwork {
   readonly bots: string
@@ -55,7 +55,9 @@ export class BotNetwork {
     return this.#oneAtATime(() => this.#prepare())
   }
 
-  /** Two would make the same network twice, or one take away what the other has just made. */
+  /**
+   * Serializes changes: two could create the same network twice, or one could remove what the other has just created.
+   */
   #oneAtATime(change: () => Promise<void>): Promise<void> {
     const changed = this.#changing.then(change)
     this.#changing = changed.catch(() => {})
@@ -81,8 +83,8 @@ export class BotNetwork {
   }
 
   /**
-   * Takes away what builds of this runner have left, networks that nobody needs any more, and the rules of networks that are
-   * gone. Answers names of networks of builds.
+   * Removes leftovers of this runner's builds, networks that nobody needs any more, and the rules of networks that are
+   * gone. Returns the names of removed build networks.
    */
   async sweep(runner: string): Promise<string[]> {
     const removed = await this.builds.sweep(runner)
@@ -97,7 +99,7 @@ export class BotNetwork {
     return removed
   }
 
-  /** Takes away its network and the rules for it, where no bot of the runner is left. Nothing is prepared any more. */
+  /** Removes its network and the rules for it, if no bot of the runner is left. Nothing can be prepared afterwards. */
   async release(): Promise<void> {
     if (this.#settings.guard === 'external' || !this.#isUsed) return
     await this.#oneAtATime(async () => {
@@ -106,7 +108,7 @@ export class BotNetwork {
     })
   }
 
-  /** Builds of earlier versions had one network together. */
+  /** Removes the common network that builds of earlier versions had. */
   async #removeEarlier(): Promise<void> {
     const name = `${this.#settings.name}-builds`
     const found = await this.#find(name)
@@ -115,14 +117,17 @@ export class BotNetwork {
       await this.#docker.ask('DELETE', `/networks/${found.Id}`).catch(() => undefined)
   }
 
-  /** Bots of earlier versions had one network for all runners of a machine; some may still be on it. */
+  /** Finds the network that earlier versions shared between all runners of a machine; some bots may still be on it. */
   async #findShared(): Promise<NetworkAnswer | undefined> {
     const { name } = this.#settings
     const found = await this.#find(name)
     return found?.Options?.[BRIDGE] === bridgeName(name) ? found : undefined
   }
 
-  /** Removes one of ours that no bot is on, running or not, and no build beside it: the rules for builds go with it. */
+  /**
+   * Removes a network of ours without bots, running or not, and without builds beside it: the rules for builds are
+   * removed with it.
+   */
   async #removeUnused(name: string): Promise<void> {
     const ask = (path: string, filters: object) =>
       this.#docker.ask<{ Name?: string }[]>('GET', path, { query: { all: true, filters } })

@@ -7,20 +7,20 @@ import { isBeingRemoved, isGone } from '../../docker/docker-errors.ts'
 export const ICC = 'com.docker.network.bridge.enable_icc'
 export const BRIDGE = 'com.docker.network.bridge.name'
 const MTU = 'com.docker.network.driver.mtu'
-/** How long an engine may take to let go of a container. */
+/** Milliseconds that an engine may take to release a container. */
 const PATIENCE_MS = 10_000
 const AGAIN_MS = 100
 
 export interface BridgeOrder {
   name: string
-  /** Its name on the machine. */
+  /** Name of the bridge on the machine. */
   bridge: string
-  /** Else the engine takes one of its own. */
+  /** Subnet; if absent, the engine takes one of its own. */
   subnet?: string
   labels?: Record<string, string>
 }
 
-/** A network whose containers do not reach each other. */
+/** Creates a network whose containers do not reach each other. */
 export async function makeBridge(
   docker: DockerClient,
   { name, bridge, subnet, labels }: BridgeOrder,
@@ -39,7 +39,7 @@ export async function makeBridge(
         Options: {
           [ICC]: 'false',
           [BRIDGE]: bridge,
-          // The one of the engine's own network: it knows what the way out can carry.
+          // The value of the engine's own network, which knows what the outgoing link can carry.
           ...(mtu === undefined ? {} : { [MTU]: mtu }),
         },
       },
@@ -54,10 +54,10 @@ export async function makeBridge(
   }
 }
 
-/** Whether another network has these addresses. */
+/** Reports whether another network has these addresses. */
 export const isTaken = (error: unknown): boolean => /overlap/i.test((error as Error).message)
 
-/** Removes a network, with the containers that are still on it. One that is gone is no error. */
+/** Removes a network, with the containers that are still on it. Does nothing if it is gone. */
 export async function removeBridge(docker: DockerClient, name: string): Promise<void> {
   for (const until = performance.now() + PATIENCE_MS; ; await sleep(AGAIN_MS)) {
     const inside = await docker.ask<ListedContainer[]>('GET', '/containers/json', {
@@ -71,7 +71,7 @@ export async function removeBridge(docker: DockerClient, name: string): Promise<
       return void (await docker.ask('DELETE', `/networks/${name}`))
     } catch (error) {
       if (isGone(error)) return
-      // A container that the engine is just making, or is removing.
+      // A container that the engine is creating or removing at the moment.
       if (!/active endpoints/.test((error as Error).message) || performance.now() > until) throw error
     }
   }

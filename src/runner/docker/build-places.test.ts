@@ -22,13 +22,13 @@ const execute = promisify(execFile)
 const skip =
   (await dockerHere()) || (process.getuid?.() === 0 ? false : 'only root sets the rules of a network')
 
-/** Serves a port, and speaks to its gateway all the time. */
+/** Script that serves a port, and contacts its gateway all the time. */
 const BYSTANDER = `echo address $(ip -4 -o addr show dev eth0 | grep -oE '[0-9.]+/' | tr -d /)
 (while :; do nc -l -p 8000 </dev/null; done) & while :; do ping -c 1 -W 1 $(ip route | grep -oE 'via [0-9.]+' | cut -c5-); sleep 0.1; done`
 
 /**
- * Tells everyone that it is the gateway, asks for the victim, and counts what it sees of others until the gateway has answered
- * 30 times; then it connects, and speaks to the internet in the victim's name.
+ * Program that tells everyone that it is the gateway, asks for the victim, and counts what it sees of others until the
+ * gateway has answered 30 times; then it connects, and contacts the internet in the victim's name.
  */
 const ATTACKER = `
 import socket, struct, sys, time, fcntl
@@ -101,7 +101,7 @@ test('two builds at once neither see nor reach each other, nor speak in each oth
     ['is alone', 'closed'],
   )
 
-  // The same on one network for both: what it says can be believed.
+  // The same on one network for both proves that the probe works.
   const docker = dockerFor(t)
   const shared = docker.name('shared')
   await docker.engine.createNetwork({
@@ -193,7 +193,7 @@ test('what a killed runner’s build has left is swept, what another is at stays
   const [left, ...more] = await networksOf(here)
   assert.deepEqual(more, [])
   assert.match(left!, new RegExp(`^${here.network}-build-`))
-  // Of another runner on this engine.
+  // Things of another runner on this engine.
   assert.deepEqual(await here.engine.sweepNetworks(`${here.runner}x`), [])
   // A build of this process is not over.
   let swept: Promise<string[]> | undefined
@@ -234,7 +234,7 @@ test('the rules of a network that someone has removed go with the next sweep', {
   await here.engine.sweepNetworks(here.runner)
   assert.deepEqual(await rules(), before)
   const docker = dockerFor(t)
-  // As an earlier version had one for all builds; and one of someone else by such a name.
+  // The network that an earlier version had for all builds; and one of somebody else with such a name.
   const earlier = { name: `${here.base}-builds`, bridge: bridgeName(`${here.base}-builds`) }
   const foreign = { name: `${here.base}-builds-2`, bridge: `x-${randomBytes(4).toString('hex')}` }
   for (const each of [earlier, foreign])
@@ -286,7 +286,7 @@ test('a build is given addresses that no route leads to, and told where there ar
 })
 
 test('an engine that has no addresses left is told apart, with what to do', async () => {
-  // As Docker 20.10 and 29 say it.
+  // The messages of Docker 20.10 and 29.
   for (const message of [
     'could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network',
     'all predefined address pools have been fully subnetted',
@@ -355,7 +355,7 @@ test('where systemd has the cgroups it is told the limit before the slice begins
   )
 })
 
-/** A client whose requests are answered here. */
+/** Makes a client whose requests are answered here. */
 function dockerStandIn(answers: Record<string, () => Promise<unknown>>): DockerClient {
   const client = new DockerClient({ DOCKER_HOST: 'unix:///no/such/socket' })
   const ask = (method: string, path: string) => answers[`${method} ${path}`]!()
@@ -383,7 +383,7 @@ async function networksOf({ runner }: EngineUnderTest): Promise<string[]> {
   return found.map(({ Name }) => Name)
 }
 
-/** A process with the same runner's name, in the middle of a build. */
+/** Runs a process with the same runner's name, in the middle of a build. */
 async function buildingProcess(
   t: TestContext,
   { runner, image, base }: EngineUnderTest & { base: string },
@@ -404,7 +404,7 @@ async function buildingProcess(
   throw new Error('the process has ended')
 }
 
-/** Packets with a sender that is not on the network they came from. */
+/** Returns the number of packets whose sender is not on the network they came from. */
 async function forgedPackets(network: string): Promise<number> {
   const { stdout } = await execute('iptables', ['-w', '10', '-t', 'raw', '-v', '-S', buildsChain(network)])
   return Number(/rpfilter.*-c (\d+)/.exec(stdout)?.[1] ?? 0)

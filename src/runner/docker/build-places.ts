@@ -14,19 +14,19 @@ import { buildBridges } from './network-guard.ts'
 import { type Ipv4Range, ipv4Number, type NetworkSettings, rangeText } from './network-settings.ts'
 import { dockerLabels, labelFilter } from './own-labels.ts'
 
-/** A build has one container at a time; so each network has room for a few. */
+/** Size of a build's network: a build has one container at a time, so there is room for a few. */
 const SUBNET_BITS = 28
-/** Others may take the same one at that moment. */
+/** Limit for tries, since others may take the same subnet at that moment. */
 const TRIES = 50
 
-/** The things that one build has to itself at the engine. */
+/** Holds what one build has for itself at the engine. */
 export interface BuildPlace {
   network: string
-  /** Cgroup for its containers, with its limit of processes; absent where none can be made. */
+  /** Cgroup for its containers, with its limit of processes; absent if none can be created. */
   cgroup: string | undefined
 }
 
-/** Makes them and takes them away again; what a crash has left is found by the runner's name. */
+/** Creates and removes build places; leftovers of a crash are found by the runner's name. */
 export class BuildPlaces {
   readonly #docker: DockerClient
   readonly #settings: NetworkSettings
@@ -46,7 +46,7 @@ export class BuildPlaces {
     const cgroup = cgroupName(runner, id)
     this.#used.add(network).add(cgroup)
     try {
-      // Both have ended before either is taken away again.
+      // Both have settled before either is removed again.
       const made = [
         this.#make(network, id, runner),
         makeBuildCgroup(this.#docker, cgroup, processes),
@@ -55,7 +55,7 @@ export class BuildPlaces {
       await made[0]
       return await build({ network, cgroup: await made[1] })
     } finally {
-      // What cannot be removed now the sweep removes.
+      // The sweep removes what cannot be removed now.
       await removeBridge(this.#docker, network).catch(() => undefined)
       await removeBuildCgroup(cgroup)
       this.#used.delete(network)
@@ -63,14 +63,14 @@ export class BuildPlaces {
     }
   }
 
-  /** Removes those of builds that an earlier process of the runner has begun. Answers the names of networks. */
+  /** Removes the places of builds that an earlier process of the runner has begun. Returns the names of networks. */
   async sweep(runner: string): Promise<string[]> {
     const query = { filters: { label: labelFilter({ runner }) } }
     const networks = await this.#docker.ask<NetworkAnswer[]>('GET', '/networks', { query })
     const removed: string[] = []
     for (const { Name } of networks) {
       if (this.#used.has(Name)) continue
-      // One that the engine does not let go of yet is asked for again by the next sweep.
+      // The next sweep tries again if the engine does not release it yet.
       await removeBridge(this.#docker, Name).then(
         () => removed.push(Name),
         () => undefined,
@@ -97,11 +97,11 @@ export class BuildPlaces {
   }
 }
 
-/** Without the sign by which systemd puts one into another. */
+/** Returns the name of a cgroup, without the character that nests systemd units. */
 export const cgroupName = (runner: string, id: string): string =>
   `errand_build_${runner}_${id}`.replaceAll('-', '_')
 
-/** Some, from anywhere in the range, that no route of this machine leads to. */
+/** Returns subnets from random places of the range that no route of this machine covers. */
 export function freeSubnets(range: Ipv4Range, taken: readonly Ipv4Range[]): string[] {
   const size = 2 ** (32 - SUBNET_BITS)
   const count = 2 ** (SUBNET_BITS - range.bits)
@@ -119,7 +119,7 @@ function overlap(a: Ipv4Range, b: Ipv4Range): boolean {
   return Math.floor(a.first / size) === Math.floor(b.first / size)
 }
 
-/** All but those to everywhere else. The kernel writes addresses as it has them in memory. */
+/** Returns all routes except default ones. The kernel prints addresses in memory order. */
 function routes(): Ipv4Range[] {
   const lines = readFileSync('/proc/net/route', 'utf8').split('\n').slice(1)
   return lines.flatMap((line) => {
@@ -132,17 +132,18 @@ function routes(): Ipv4Range[] {
 }
 
 const execute = promisify(execFile)
-/** Of the namespace of cgroups that a machine boots with; an engine's paths are of that one. */
+/** Cgroup namespace that a machine boots with, to which an engine's paths refer. */
 const FIRST_NAMESPACE = 'cgroup:[4026531835]'
-/** Where systemd keeps what was set for units until the machine is booted again. */
+/** Folder in which systemd stores settings of units until the machine boots again. */
 const SYSTEMD_SETTINGS = '/run/systemd/system.control'
-/** How long what was killed may take to be gone. */
+/** Milliseconds that killed processes may take to be gone. */
 const PATIENCE_MS = 5_000
 const AGAIN_MS = 20
 
 /**
- * A cgroup for the containers of one build to begin in, with its limit of processes set: the classic builder has no option for
- * that. Answers what the engine is to be told; undefined where its cgroups are not this machine's, or not for us to make.
+ * Creates a cgroup for the containers of one build, with its limit of processes, because the classic builder has no
+ * option for that. Returns the name for the engine; undefined if the engine's cgroups are not this machine's, or not
+ * ours to create.
  */
 export async function makeBuildCgroup(
   docker: DockerClient,
@@ -163,7 +164,7 @@ export async function makeBuildCgroup(
   return undefined
 }
 
-/** With what the engine has made of it in other hierarchies. Where a process stays in one, so does that. */
+/** Removes it, with what the engine has made of it in other hierarchies. It stays where a process is still in it. */
 async function removeBuildCgroup(name: string): Promise<void> {
   if (cgroupsBelow(SYSTEMD_SETTINGS).includes(`${slice(name)}.d`)) {
     await systemctl('stop', slice(name))
@@ -174,17 +175,17 @@ async function removeBuildCgroup(name: string): Promise<void> {
     if (removed().every(Boolean) || performance.now() > until) return
 }
 
-/** Names of those that begin so. */
+/** Returns the names with that beginning. */
 export function buildCgroups(prefix: string): string[] {
   const ofSystemd = cgroupsBelow(SYSTEMD_SETTINGS).map((folder) => folder.replace(/\.slice\.d$/, ''))
   const names = [...allRoots().flatMap(cgroupsBelow), ...ofSystemd]
   return [...new Set(names)].filter((name) => name.startsWith(prefix))
 }
 
-/** One below the root has no "-" in its name. */
+/** Returns the name of a slice below the root, which contains no "-". */
 const slice = (name: string): string => `${name}.slice`
 
-/** One that is not there yet takes it too. False where systemd is not there, or refuses. */
+/** Runs systemctl, which also accepts units that do not exist yet. Returns false if systemd is missing, or refuses. */
 async function systemctl(...args: string[]): Promise<boolean> {
   return await execute('systemctl', args).then(
     () => true,
@@ -200,7 +201,7 @@ function sharesCgroups({ isHere }: DockerClient): boolean {
   }
 }
 
-/** Folders of the topmost cgroups. */
+/** Returns the folders of the topmost cgroups. */
 function cgroupRoots(): ReturnType<typeof cgroupPlaces> {
   const text = (file: string) => procText('self', file) ?? ''
   const topmost = text('cgroup').replace(/^(\d+:[^:]*:).*$/gm, '$1/')

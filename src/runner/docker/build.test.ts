@@ -14,7 +14,7 @@ import { isAlmostFull } from './build.ts'
 const skip = await dockerHere()
 const MiB = 1024 ** 2
 
-/** Every process begins others as fast as it can; the first one tells how many there were at most. */
+/** Program in which every process starts others as fast as it can; the first one prints the highest count. */
 const BOMB = `
 import os, time
 own = os.getpid()
@@ -36,7 +36,7 @@ test('a container that takes the engine long to measure keeps no other from bein
   const cable = await EngineCable.open(t)
   const { engine, image, runner } = await dockerUnderTest(t, { DOCKER_HOST: cable.address })
   await engine.prepareNetwork()
-  // Only of the first one.
+  // Only for the first one.
   const measuring = /^GET .*\/containers\/[^/]+\/json$/
   cable.on(measuring, 'held')
   const Dockerfile = `FROM ${image}

@@ -10,13 +10,14 @@ import { checkImageSize } from './images.ts'
 import { dockerLabels } from './own-labels.ts'
 import { containerBytes } from './volumes.ts'
 
-/** So many of a build's last lines are kept for its error. */
+/** Number of a build's last lines that are stored for its error. */
 const KEPT_LINES = 40
 const CPU_PERIOD_US = 100_000
 
 /**
- * Builds with the engine's classic builder: BuildKit holds no build to a limit of memory, nor to a network. Answers the
- * image's id. Aborted or failed, no container of the build stays; its layers are named as ours, for the sweep.
+ * Builds with the engine's classic builder, because BuildKit limits neither the memory of a build nor its network.
+ * Returns the image's id. If it is aborted or fails, no container of the build stays; its layers get our label, for the
+ * sweep.
  */
 export async function build(docker: DockerClient, place: BuildPlace, order: BuildOrder): Promise<string> {
   const { limits, signal } = order
@@ -26,7 +27,7 @@ export async function build(docker: DockerClient, place: BuildPlace, order: Buil
   const ended = new AbortController()
   const progress = (line: string): void => {
     const made = /^ ---> ([0-9a-f]{12,64})$/.exec(line)?.[1]
-    // A step that copies has no container that is held.
+    // A copying step has no limited container.
     if (made !== undefined) checkImageSize(docker, made, limits).catch((error) => ended.abort(error))
     layer = made ?? layer
     last.push(line)
@@ -95,8 +96,8 @@ const diskFull = () =>
   })
 
 /**
- * The layers that a build has made before it failed are a cache for the next one, and carry no label: an image on top of the last
- * layer does, and takes the layers along when it is removed.
+ * Labels the layers of a failed build. They are a cache for the next build and have no label; an image on top of the
+ * last layer has one, and its removal removes the layers.
  */
 async function claimLayers(docker: DockerClient, layer: string, labels: OwnLabels): Promise<void> {
   try {
@@ -114,15 +115,15 @@ async function claimLayers(docker: DockerClient, layer: string, labels: OwnLabel
       await docker.ask('DELETE', `/containers/${Id}`, { query: { force: true, v: true } })
     }
   } catch {
-    // The failed build is what matters, and is told.
+    // The failed build is what matters, and is reported.
   }
 }
 
 const EVERY_MS = 500
 
 /**
- * Until the signal is aborted: holds the containers of builds, all that are on their network, to what the classic builder
- * has no options for. One that becomes too large is killed; `onFull` is called where the disk has no room for more.
+ * Limits the containers of a build, found by their network, until the signal aborts, because the classic builder has no
+ * options for that. Kills a container that becomes too large; calls `onFull` if the disk has too little room.
  */
 async function holdBuilds(
   docker: DockerClient,
@@ -154,12 +155,12 @@ async function holdBuilds(
   const lookAtDisk = async (): Promise<void> => {
     if (folder !== undefined && (await isAlmostFull(folder))) onFull()
   }
-  // Each at its own pace, and each container too: of one with many files an engine takes minutes to tell the size.
+  // Each at its own pace, and each container too: an engine takes minutes to measure one with many files.
   await Promise.all([limitAll, measureAll, lookAtDisk].map((look) => nowAndThen(look, signal)))
   await Promise.all(measured.values())
 }
 
-/** A container that has ended meanwhile cannot be held, and need not be. */
+/** Ignores an error: an ended container cannot be limited, and need not be. */
 const mayHaveEnded = (): void => undefined
 
 async function nowAndThen(look: () => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -185,22 +186,22 @@ async function runningOn(docker: DockerClient, network: string): Promise<string[
   return found.map(({ Id }) => Id)
 }
 
-/** The bytes that the engine's disk keeps for the machine. */
+/** Bytes of the engine's disk that are reserved for the machine. */
 const KEPT_FREE_BYTES = 1024 ** 3
-/** Files without content take no bytes that an engine counts. */
+/** Reserved number of files; empty files take no bytes that an engine counts. */
 const KEPT_FREE_FILES = 100_000
 
-/** Folder of the engine's data; undefined where it does not say. */
+/** Returns the folder of the engine's data; undefined if it does not say. */
 async function dockerFolder(docker: DockerClient): Promise<string | undefined> {
   const info = await docker.ask<{ DockerRootDir?: string }>('GET', '/info').catch(() => undefined)
   return info?.DockerRootDir
 }
 
-/** Whether the disk of a folder has no room for more, in bytes or in files; false where it is not seen from here. */
+/** Reports whether the disk of a folder is almost full, in bytes or in files; false if it is not visible from here. */
 export async function isAlmostFull(folder: string): Promise<boolean> {
   const found = await statfs(folder).catch(() => undefined)
   if (found === undefined) return false
   const { bavail, bsize, files, ffree } = found
-  // Some file systems make room for files as they come, and tell of none.
+  // Some file systems create inodes as needed, and report none.
   return bavail * bsize < KEPT_FREE_BYTES || (files > 0 && ffree < KEPT_FREE_FILES)
 }

@@ -9,8 +9,9 @@ interface Rule {
 }
 
 /**
- * Moby's default; engines before 25 let a container set up io_uring, and use sockets to the machine below this one. No call
- * of it gives a file the rights of its owner or its group: in a volume or a folder of the machine that would outlive the container.
+ * Moby's default profile; engines before 25 allow io_uring and sockets to the host of this virtual machine. No allowed
+ * call gives a file the rights of its owner or its group: in a volume or a folder of the machine, that would outlive
+ * the container.
  */
 const { '//': _source, syscalls, ...rest } = seccompProfile
 const ENOSYS = 38
@@ -20,7 +21,7 @@ const none = (index: number, bits: number): Rule['args'] => [
 ]
 const modeRules: readonly Rule[] = Object.entries(MODES).flatMap(([name, { mode, flags }]) => {
   const allowed = (args: Rule['args']) => ({ names: [name], action: 'SCMP_ACT_ALLOW', args })
-  // One of several rules for a call is enough.
+  // One matching rule for a call is enough.
   return [allowed(none(mode, SET_ID)), ...(flags === undefined ? [] : [allowed(none(flags, MAKES))])]
 })
 
@@ -34,7 +35,7 @@ function profileOf(taken: readonly string[], own: readonly Rule[]): string {
 const MODE_CALLS = [...Object.keys(MODES), 'openat2']
 const ofModes: readonly Rule[] = [
   ...modeRules,
-  // Its mode stands in memory, which a filter cannot see; who gets this uses openat.
+  // Its mode is in memory, which a filter cannot see; callers fall back to openat.
   { names: ['openat2'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
 ]
 
@@ -45,15 +46,18 @@ const socketRule = (args: readonly (readonly [index: number, value: number])[]):
 })
 const AF_NETLINK = 16
 
-/** The filter of system calls of bots, as the engine is given it. */
+/** System call filter of bots, in the engine's format. */
 export const BOT_SECCOMP = profileOf(MODE_CALLS, ofModes)
 
-/** That of boxes: without what a sandbox refuses as well; a socket of a family that is not for networks is refused too. */
+/**
+ * System call filter of boxes: it also refuses what a sandbox refuses, and sockets of families that are not for
+ * networks.
+ */
 export const BOX_SECCOMP = profileOf(
   [...MODE_CALLS, ...REFUSED_CALLS, 'socket'],
   [
     ...ofModes,
-    // AF_UNIX, AF_INET, AF_INET6, and the protocol by which programs list the interfaces.
+    // AF_UNIX, AF_INET, AF_INET6, and the protocol that lists the interfaces.
     ...[1, 2, 10].map((family) => socketRule([[0, family]])),
     socketRule([
       [0, AF_NETLINK],
@@ -63,8 +67,8 @@ export const BOX_SECCOMP = profileOf(
 )
 
 /**
- * Paths that no container can look into: what Docker hides by itself (a list of ours takes the place of its own), and files of
- * /proc that tell of the whole machine, which a process of root could read there though it has no rights.
+ * Paths that no container can see: what Docker hides itself (a list of ours replaces its own), and files of /proc about
+ * the whole machine, which a root process could read there even without capabilities.
  */
 export const MASKED_PATHS: readonly string[] = [
   ...['/proc/asound', '/proc/acpi', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats'],

@@ -35,7 +35,7 @@ import { networkSettings } from './network-settings.ts'
 import { labelFilter, ownLabels } from './own-labels.ts'
 import { removeVolume, volumeBytes, volumes } from './volumes.ts'
 
-/** How long after the end of a container the kernel's word of it may take to get to the engine. */
+/** Seconds that the kernel's report about an ended container may take to reach the engine. */
 const LATE_SECONDS = 3
 
 class ConnectedDocker implements DockerEngine {
@@ -45,10 +45,10 @@ class ConnectedDocker implements DockerEngine {
   readonly #hasSeccomp: boolean
   readonly #env: DockerEnv
   readonly #closed = new AbortController()
-  /** Of volumes. */
+  /** Folders of volumes. */
   readonly #folders = new Map<string, string>()
 
-  /** `env`: as the client has read it. */
+  /** Takes `env` as the client has read it. */
   constructor(
     docker: DockerClient,
     { version, hasSeccomp, env }: { version: string; hasSeccomp: boolean; env: DockerEnv },
@@ -180,7 +180,7 @@ class ConnectedDocker implements DockerEngine {
   async stop(id: string, graceSeconds: number): Promise<void> {
     const query = { t: Math.ceil(graceSeconds) }
     const stopped = this.#docker.ask('POST', `/containers/${id}/stop`, { query })
-    // "It does not run" comes as an error too.
+    // "It does not run" is reported as an error too.
     const ended = stopped.catch((error) => {
       if (error.statusCode !== 304) throw error
     })
@@ -252,7 +252,7 @@ class ConnectedDocker implements DockerEngine {
     return told(doing, this.#docker.address, call)
   }
 
-  /** A failure in the engine itself tells nothing of a container: it is asked again, like one that is away. */
+  /** Retries a failure in the engine itself, which says nothing about a container, like an absence. */
   async #learned<T>(doing: string, call: Promise<T>): Promise<T> {
     try {
       return await this.#told(doing, call)
@@ -276,7 +276,7 @@ class ConnectedDocker implements DockerEngine {
   }
 }
 
-/** Waits until then where there is none. */
+/** Reports whether there was an event; if there is none yet, it waits until the end of the query's time. */
 async function hadEvent(docker: DockerClient, query: object): Promise<boolean> {
   for await (const _ of await docker.open('GET', '/events', { query: { ...query } })) return true
   return false
@@ -295,7 +295,7 @@ interface DockerInfo {
   SecurityOptions: readonly string[]
 }
 
-/** Docker where DOCKER_HOST says, else at its usual socket. `runner`: its name at the engine. */
+/** Connects to Docker at DOCKER_HOST, or at its usual socket. `runner` is its name at the engine. */
 export async function connectDocker(env: DockerEnv, runner: string): Promise<DockerEngine> {
   const settings = networkSettings(env)
   try {

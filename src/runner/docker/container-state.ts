@@ -11,7 +11,7 @@ import type {
 } from './docker-engine.ts'
 import { labelFilter } from './own-labels.ts'
 
-/** `state` of what an engine tells of a container. */
+/** Converts an engine's description of a container to its `state`. */
 export function containerState(state: StateAnswer): ContainerState {
   if (state.Running)
     return { type: 'running', pid: state.Pid, startedAt: state.StartedAt, ...toldHealth(state.Health) }
@@ -19,7 +19,7 @@ export function containerState(state: StateAnswer): ContainerState {
   return {
     type: 'exited',
     exitCode: state.ExitCode,
-    // The engine also says so where only a child of it was killed and it went on to a good end.
+    // The engine also reports this if only a child was killed and the container ended well.
     oom: state.OOMKilled && state.ExitCode !== 0,
     startedAt: state.StartedAt,
     finishedAt: state.FinishedAt,
@@ -27,7 +27,7 @@ export function containerState(state: StateAnswer): ContainerState {
   }
 }
 
-/** Nothing where it has no check. */
+/** Returns the health; nothing if it has no check. */
 function toldHealth(health: StateAnswer['Health']): { health?: ContainerHealth } {
   const state = health?.Status
   if (state !== 'starting' && state !== 'healthy' && state !== 'unhealthy') return {}
@@ -35,7 +35,7 @@ function toldHealth(health: StateAnswer['Health']): { health?: ContainerHealth }
   return { health: { state, output: last?.Output, checkedAt: last?.End } }
 }
 
-/** The figures that are read of an engine's; some are missing where a kernel, or a runtime, does not tell them. */
+/** Figures that are read from an engine's answer; some are missing if a kernel or a runtime does not report them. */
 interface Figures {
   read: string
   cpu_stats?: { cpu_usage?: { total_usage?: number } }
@@ -44,7 +44,10 @@ interface Figures {
   blkio_stats?: { io_service_bytes_recursive?: { op: string; value: number }[] | null }
 }
 
-/** A container's use now; the engine is asked once, and waits for no second figure. Undefined where it does not run. */
+/**
+ * Returns a container's present use; asks the engine once, without waiting for a second figure. Undefined if it does
+ * not run.
+ */
 export async function containerUse(docker: DockerClient, id: string): Promise<ContainerUse | undefined> {
   let told: Figures
   try {
@@ -66,7 +69,7 @@ export async function containerUse(docker: DockerClient, id: string): Promise<Co
   return {
     atMs: Date.now(),
     cpuMs: cpu / 1e6,
-    // As `docker stats` has it: without copies of files that the kernel drops where memory is short.
+    // Like `docker stats`: without copies of files that the kernel drops when memory is short.
     memoryBytes: Math.max(0, usage - (stats.total_inactive_file ?? stats.inactive_file ?? 0)),
     receivedBytes: sum('rx_bytes'),
     sentBytes: sum('tx_bytes'),
@@ -76,7 +79,7 @@ export async function containerUse(docker: DockerClient, id: string): Promise<Co
   }
 }
 
-/** Until the container has come to that. Throws where the engine goes away meanwhile. */
+/** Waits until the container reaches that condition. Throws if the engine goes away meanwhile. */
 export async function waitFor(
   docker: DockerClient,
   id: string,
@@ -86,9 +89,9 @@ export async function waitFor(
   await docker.ask('POST', `/containers/${id}/wait`, { query: { condition }, signal })
 }
 
-/** So many events an engine keeps, in memory: those before them, and before its own start, are forgotten. */
+/** Number of events that an engine holds in memory; it forgets earlier ones, and all before its own start. */
 const KEPT_EVENTS = 256
-/** How long after the end of a container the engine may take to note it. */
+/** Milliseconds that the engine may take to record the end of a container. */
 const LATE_MS = 1_000
 
 interface Told {
@@ -104,7 +107,7 @@ const types: Readonly<Record<string, ContainerEvent['type']>> = {
   die: 'ended',
 }
 
-/** The events of our containers from now on; ends, or throws, where the engine goes away. */
+/** Yields the events of our containers from now on; ends or throws if the engine goes away. */
 export async function* containerEvents(
   docker: DockerClient,
   labels: Partial<OwnLabels>,
@@ -123,7 +126,7 @@ export async function* containerEvents(
   }
 }
 
-/** Read no further than the end of a container that ended by itself. */
+/** Returns the events of a container since a time, up to the first end without a signal before it. */
 export async function containerHistory(
   docker: DockerClient,
   id: string,

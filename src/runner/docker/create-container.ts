@@ -10,7 +10,10 @@ import { healthcheck, hostConfig } from './host-config.ts'
 import { imageVolumes } from './images.ts'
 import { dockerLabels } from './own-labels.ts'
 
-/** A container as ordered; one that the engine has made otherwise is removed again, with an error that says in what. `isHere`: its disk is this machine's. */
+/**
+ * Creates a container as ordered. If the engine has made it differently, it is removed again, with an error that names
+ * the difference. `isHere`: its disk is this machine's.
+ */
 export async function createContainer(
   docker: DockerClient,
   { network, hasSeccomp, isHere }: { network: string; hasSeccomp: boolean; isHere: boolean },
@@ -57,11 +60,11 @@ export async function createContainer(
   }
 }
 
-/** A profile of system calls has thousands. */
+/** Limit in characters for a displayed value; a profile of system calls has thousands. */
 const SHOWN_CHARACTERS = 200
 
 /**
- * Name of the first thing that the engine does not hold as it was asked to, with both values. Engines leave out what the
+ * Returns the first setting that the engine did not apply as requested, with both values. Engines leave out what the
  * kernel cannot do, with no more than a warning.
  */
 function differenceFrom(asked: HostConfig, info: ContainerAnswer): string | undefined {
@@ -83,7 +86,7 @@ function differenceFrom(asked: HostConfig, info: ContainerAnswer): string | unde
 
 const shown = (value: unknown): string => String(JSON.stringify(value)).slice(0, SHOWN_CHARACTERS)
 
-/** Engines write the same in several ways: an empty list as null, a capability with and without its prefix. */
+/** Normalizes a value: engines write an empty list as null, and a capability with or without its prefix. */
 function comparable(name: string, value: unknown): unknown {
   if (value === null || value === undefined) return []
   if (typeof value === 'object' && Object.keys(value).length === 0) return []
@@ -94,14 +97,14 @@ function comparable(name: string, value: unknown): unknown {
 }
 
 const IN_MEMORY = '/tmp'
-/** Each is a volume, and looked at again and again. */
+/** Limit for places: each is a volume, and is measured repeatedly. */
 const MOST_PLACES = 16
-/** Of each the engine makes a copy, and one of what is within it again. */
+/** Limit for nested places: the engine copies each, and copies nested ones again. */
 const MOST_WITHIN = 1
 
 /**
- * The paths that a container can write to on the disk, and that go with it: its working folder, unless that is one of the
- * system's, and the volumes that its image declares.
+ * Returns the paths that a container can write to on the disk and that are deleted with it: its working folder, unless
+ * that belongs to the system, and the volumes that its image declares.
  */
 function workPlaces(image: ImageConfig | undefined, data?: string): string[] {
   const folder = posix.resolve('/', image?.WorkingDir || '/')
@@ -113,7 +116,7 @@ function workPlaces(image: ImageConfig | undefined, data?: string): string[] {
     )
   const paths = new Set(imageVolumes(image).map((path) => posix.resolve('/', path)))
   if (isOwnFolder(folder)) paths.add(folder)
-  // Memory.
+  // In memory.
   paths.delete(IN_MEMORY)
   if (data !== undefined) paths.delete(data)
   const places = [...paths].sort()

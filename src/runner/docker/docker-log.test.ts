@@ -37,7 +37,10 @@ async function* cut(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
 }
 
-/** Of pieces such as `o10` or `o10x.`, a stream, a time, bytes and, for the end of a line, a dot, those that are new. */
+/**
+ * Returns the new ones among pieces such as `o10` or `o10x.`: a stream, a time, bytes and, for the end of a line, a
+ * dot.
+ */
 function newOnes(pieces: string, repeated = new RepeatedPieces()): string {
   const isNew = (piece: string): boolean => {
     const [, stream, time, text] = /^([oe])(\d+)(.*)$/.exec(piece)!
@@ -57,7 +60,7 @@ test('the newest line alone that comes again is told from pieces that follow in 
   assert.equal(newOnes('o1a. o1a. o2b. o2b. o3b.'), 'o1a. o2b. o3b.')
   assert.equal(newOnes('o1a o1a o1c. o1a o1a o1c. o2a.'), 'o1a o1a o1c. o2a.')
   assert.equal(newOnes('o1a o1a o1a. o2a'), 'o1a o1a o1a. o2a')
-  // A clock may be too coarse to tell two lines apart.
+  // A clock may be too coarse to distinguish two lines.
   assert.equal(newOnes('o1a. o1b. o2a.'), 'o1a. o1b. o2a.')
 })
 

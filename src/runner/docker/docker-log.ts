@@ -12,8 +12,8 @@ interface LogOptions {
 }
 
 /**
- * A container's log from `since` on; ends quietly when the signal is aborted. The engine may end a log that it follows
- * with the container's last piece unsent: so the end of it is read once more.
+ * Yields a container's log from `since` on; ends quietly when the signal aborts. The engine may end a followed log
+ * before it sends the container's last piece, so the end is read once more.
  */
 export async function* followLog(
   docker: DockerClient,
@@ -51,7 +51,7 @@ async function* readLog(
   }
 }
 
-/** False where it is gone, and its log with it. */
+/** Reports whether it has ended; false if it is gone, and its log with it. */
 async function hasEnded(docker: DockerClient, id: string): Promise<boolean> {
   try {
     const { Id, State } = await docker.ask<ContainerAnswer>('GET', `/containers/${id}/json`)
@@ -76,7 +76,7 @@ function logStream(
   return docker.open('GET', `/containers/${id}/logs`, { query, signal })
 }
 
-/** `2026-01-31T10:20:30.123456789Z` in seconds, with the nanoseconds as they stand there. */
+/** Converts `2026-01-31T10:20:30.123456789Z` to seconds, with the nanoseconds unchanged. */
 function unixTime(time: string): string {
   const seconds = Math.floor(Date.parse(`${time.slice(0, 19)}Z`) / 1000)
   return `${seconds}.${(/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0')}`
@@ -87,8 +87,8 @@ const SPACE = 0x20
 const streams: Readonly<Record<number, LogPiece['stream']>> = { 1: 'stdout', 2: 'stderr' }
 
 /**
- * A container's log as engines send it: frames of a kind (1 byte), 3 bytes of nothing, a length (4 bytes) and as many
- * bytes; each frame is one piece, with its time and a space before it.
+ * Parses a container's log in the engine's format: frames of a type (1 byte), 3 empty bytes, a length (4 bytes) and
+ * that many bytes. Each frame is one piece, with its time and a space before it.
  */
 export async function* logFrames(chunks: AsyncIterable<Buffer>): AsyncGenerator<LogPiece> {
   let rest: Buffer = Buffer.alloc(0)
@@ -115,11 +115,11 @@ function logPiece(kind: number, content: Buffer): LogPiece {
 
 type Piece = Pick<LogPiece, 'stream' | 'time' | 'bytes'>
 
-/** The newest pieces of a stream: their time, how many have it, the first of them, and whether the last ended its line. */
+/** Newest pieces of a stream: their time, how many have it, the first of them, and whether the last ended its line. */
 interface Newest {
   time: string
   taken: number
-  /** How many of that time come again. */
+  /** Number of pieces of that time that come again. */
   again: number
   first: Buffer
   isWhole: boolean
@@ -127,12 +127,12 @@ interface Newest {
 const NOTHING_YET: Readonly<Newest> = { time: '', taken: 0, again: 0, first: Buffer.alloc(0), isWhole: false }
 const NEWLINE = 10
 
-/** A clock that was set back by more than this is no measure of what came before. */
+/** Milliseconds; after a clock was set back by more than this, times cannot be compared. */
 const SET_BACK_MS = 50
 
 /**
- * Tells pieces that the engine has sent before: when it begins a new log file it sends a part of the old one again. Times
- * of a stream only grow but where the clock of this machine is set back.
+ * Recognizes pieces that the engine has sent before: when it begins a new log file, it repeats a part of the old one.
+ * Times of a stream only grow, unless the clock of this machine is set back.
  */
 export class RepeatedPieces {
   readonly #newest: Record<LogPiece['stream'], Newest> = {
@@ -142,13 +142,13 @@ export class RepeatedPieces {
   readonly #clockMs: () => number
   #offsetMs: number
 
-  /** `clockMs`: time of day beside one that is never set. */
+  /** Takes `clockMs`: the time of day relative to a clock that nobody can set. */
   constructor(clockMs = () => Date.now() - performance.now()) {
     this.#clockMs = clockMs
     this.#offsetMs = clockMs()
   }
 
-  /** All up to the newest may come again. */
+  /** Expects that everything up to the newest piece may come again. */
   readAgain(): void {
     for (const newest of Object.values(this.#newest)) newest.again = newest.taken
   }
@@ -163,7 +163,7 @@ export class RepeatedPieces {
       this.#newest[stream] = { time, taken: 1, again: 0, first: bytes, isWhole: bytes.at(-1) === NEWLINE }
       return false
     }
-    // The pieces of one line have one time, and the next line has its own: the newest line alone was sent again.
+    // The pieces of one line share a time, and the next line has its own: only the newest line was sent again.
     if (newest.again === 0 && newest.isWhole && bytes.equals(newest.first)) newest.again = newest.taken
     if (newest.again > 0) {
       newest.again--

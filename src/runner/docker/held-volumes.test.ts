@@ -50,7 +50,7 @@ test('where the disk of the engine is elsewhere its folders are opened, measured
   assert.ok(bytes >= 2_000_000 && bytes < 2_100_000, String(bytes))
   assert.equal(await removeVolume(client, volume), false)
   await container.remove({ v: true })
-  // What a runner leaves that is killed meanwhile.
+  // A leftover of a runner that is killed meanwhile.
   ;(await readVolume(client, volume, labels)).resume()
   await engine.createContainer({
     Image: EMPTY_IMAGE,

@@ -8,21 +8,21 @@ import { waitFor } from './container-state.ts'
 import type { OwnLabels } from './docker-engine.ts'
 import { dockerLabels } from './own-labels.ts'
 
-/** An image with nothing in it, made where it is not there. No bot may ask for one by such a name. */
+/** Empty image, created if it does not exist. No bot may request such a name. */
 export const EMPTY_IMAGE = 'errand-bot/empty:1'
 const EMPTY_TAR_BYTES = 1024
 
-/** A volume of a container that is made, and its path there. */
+/** Describes a volume of a created container, and its path there. */
 export interface Mounted {
   volume: string
   path: string
-  /** The volume's folder, where that is on this machine. */
+  /** Folder of the volume, if it is on this machine. */
   folder?: string
 }
 
 /**
- * Lets the container's user write into each place that others than its owner may read. The engine gives a volume the owner
- * that the folder has in the image, or root; and not even root may write to what is another's, having no capability for that.
+ * Lets the container's user write to each place that others than its owner may read. The engine gives a volume the
+ * owner of the folder in the image, or root; without capabilities, not even root may write to another user's files.
  */
 export async function makeWritable(
   docker: DockerClient,
@@ -32,7 +32,7 @@ export async function makeWritable(
   const uid = uidOf(user)
   const closed: { name: string; mode: number; uid: number; gid: number }[] = []
   for (const [index, { path, folder = '' }] of mounted.entries()) {
-    // Quicker than the engine; where it may not be looked at or changed from here, the engine does.
+    // Faster than the engine, which does it if the folder cannot be read or changed from here.
     const here = await lstat(folder).catch(() => undefined)
     const { mode = 0, uid: owner = 0, gid = 0 } = here ?? (await folderHeader(docker, container, path))
     const isOpen = (mode & 0o002) !== 0 || (owner === uid && (mode & 0o200) !== 0)
@@ -58,9 +58,9 @@ export async function makeWritable(
   }
 }
 
-/** Those that a runner which was killed has left would keep a volume from being removed. */
+/** Removes holders of a killed runner, which would keep a volume from being removed. */
 export async function removeHolders(docker: DockerClient, volume: string): Promise<boolean> {
-  // One that somebody else is removing still uses the volume.
+  // A container that somebody else is removing still uses the volume.
   const filters = { volume: [volume], status: ['created', 'removing'], ancestor: [EMPTY_IMAGE] }
   const query = { all: true, filters }
   const holders = await docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
@@ -73,9 +73,9 @@ export async function removeHolders(docker: DockerClient, volume: string): Promi
   return holders.length > 0
 }
 
-/** A tar of what stands in a volume. The engine reads it, wherever its disk is, and whatever uses it. */
+/** Returns a tar of the content of a volume. The engine reads it, wherever its disk is, and whatever uses it. */
 export async function readVolume(docker: DockerClient, name: string, labels: OwnLabels): Promise<Readable> {
-  // A container that names one which is not there would make it.
+  // A container that names a missing volume would create it.
   await docker.ask('GET', `/volumes/${name}`)
   const holder = await hold(docker, [name], labels)
   const release = () => remove(docker, holder).catch(() => undefined)
@@ -94,7 +94,7 @@ export async function readVolume(docker: DockerClient, name: string, labels: Own
     }
   }
   const read = Readable.from(chunks(), { objectMode: false })
-  // One that was never read.
+  // A tar that was never read.
   read.once('close', () => {
     tar.destroy()
     void release()
@@ -106,7 +106,7 @@ function unlessGone(error: unknown): void {
   if (!isGone(error)) throw error
 }
 
-/** A container that is never started, and has the volumes at /0, /1 and so on. */
+/** Creates a container that is never started, and has the volumes at /0, /1 and so on. */
 async function hold(docker: DockerClient, volumes: readonly string[], labels: OwnLabels): Promise<string> {
   const body = {
     Image: EMPTY_IMAGE,
@@ -132,7 +132,7 @@ async function hold(docker: DockerClient, volumes: readonly string[], labels: Ow
   })
 }
 
-/** Of the folder itself; what stands in it is not read. */
+/** Reads the header of the folder itself, without its content. */
 async function folderHeader(docker: DockerClient, container: string, path: string): Promise<Header> {
   const { extract } = await import('tar-stream')
   const tar = await docker.open('GET', `/containers/${container}/archive`, { query: { path: `${path}/.` } })
@@ -151,7 +151,7 @@ async function folderHeader(docker: DockerClient, container: string, path: strin
 const remove = (docker: DockerClient, id: string) =>
   docker.ask('DELETE', `/containers/${id}`, { query: { force: true } })
 
-/** Undefined where the engine alone knows, by the image's list of users. */
+/** Parses a user id; undefined if only the engine knows it, from the image's list of users. */
 function uidOf(user = ''): number | undefined {
   const [name] = user.split(':')
   if (name === '' || name === 'root') return 0

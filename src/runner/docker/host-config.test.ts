@@ -8,7 +8,7 @@ import { healthcheck } from './host-config.ts'
 const skip = await dockerHere()
 const MiB = 1024 ** 2
 
-/** Numbers of calls are those of all architectures since io_uring. */
+/** Call numbers are the same on all architectures since io_uring. */
 const REFUSED = `
 import ctypes, errno, os, socket
 libc = ctypes.CDLL(None, use_errno=True)

@@ -6,13 +6,13 @@ import { dockerLabels } from './own-labels.ts'
 
 const TMP = '/tmp'
 const OPEN_FILES = 16_384
-/** The log is rotated between so many files. */
+/** Number of files that the log is rotated between. */
 const LOG_FILES = 2
 
 /**
- * How a bot is held: each field is read back once the container is made. `hasSeccomp`: this kernel has it. `places` are the
- * paths that it can write to on the disk: each is a volume without a name, which the engine fills with what the image has
- * there, and removes with the container.
+ * Returns the settings that confine a bot; each field is read back once the container is created. `hasSeccomp`: this
+ * kernel supports it. `places` are the paths that it can write to on the disk: each is a volume without a name, which
+ * the engine fills with the image's content, and removes with the container.
  */
 export function hostConfig(
   order: ContainerOrder,
@@ -44,7 +44,7 @@ export function hostConfig(
     Privileged: false,
     ReadonlyRootfs: true,
     MaskedPaths: MASKED_PATHS,
-    // Programs may stand in it: who runs code of their own gains nothing by that, and some libraries unpack there.
+    // Programs may be in it: users run their own code anyway, and some libraries unpack there.
     Tmpfs: { [TMP]: `rw,exec,nosuid,nodev,size=${tmpBytes},mode=1777` },
     Mounts: [
       ...places.map((path) => volume('', path, order.labels)),
@@ -58,7 +58,7 @@ export function hostConfig(
     CgroupnsMode: 'private',
     Ulimits: [
       { Name: 'nofile', Soft: OPEN_FILES, Hard: OPEN_FILES },
-      // A core would be written where the machine says, not where the container may.
+      // A core dump would be written where the machine says, not where the container may.
       { Name: 'core', Soft: 0, Hard: 0 },
     ],
     PublishAllPorts: false,
@@ -82,8 +82,8 @@ const DEFAULT_RETRIES = 3
 const MOST_RETRIES = 1000
 
 /**
- * The check of a container: as ordered, else that of its image, within bounds. Each check is a process that the engine
- * starts on its machine, and an image may ask for a thousand a second.
+ * Returns the health check of a container, as ordered or from its image, within limits. Each check is a process that
+ * the engine starts on its machine, and an image may request a thousand a second.
  */
 export function healthcheck(
   order: HealthOrder | undefined,

@@ -56,7 +56,10 @@ export async function tag(docker: DockerClient, id: string, name: string): Promi
   await docker.ask('POST', `/images/${id}/tag`, { query: splitImageName(name) })
 }
 
-/** Never by force: that would take an image from under a container that does not run just now. */
+/**
+ * Removes an image, but never by force, which would take an image from under a container that does not run at the
+ * moment.
+ */
 export async function removeImage(docker: DockerClient, nameOrId: string): Promise<boolean> {
   const names = nameOrId.startsWith('sha256:') ? await namesOf(docker, nameOrId) : [nameOrId]
   if (names === undefined) return false
@@ -71,9 +74,9 @@ export async function removeImage(docker: DockerClient, nameOrId: string): Promi
   return true
 }
 
-/** The names to be removed for an image to be gone; undefined where a container is made of it. */
+/** Returns the names to remove for an image to be gone; undefined if a container uses it. */
 async function namesOf(docker: DockerClient, id: string): Promise<string[] | undefined> {
-  // Also those of images built on it.
+  // Including those of images built on it.
   const query = { all: true, filters: { ancestor: [id] } }
   const containers = await docker.ask<ListedContainer[]>('GET', '/containers/json', { query })
   if (containers.some(({ ImageID }) => ImageID === id)) return undefined
@@ -84,18 +87,18 @@ async function namesOf(docker: DockerClient, id: string): Promise<string[] | und
 const PREFIX = 'errand.volume.'
 
 /**
- * An image that is built here declares its volumes by labels: of a real one each step of the build would get a copy of its
- * own on the machine's disk, made by the engine, which no limit of the build holds and no end of it ends.
+ * Returns the label that declares a volume of an image built here. With a real volume, each step of the build would get
+ * its own copy on the machine's disk, made by the engine, which no limit and no end of the build affects.
  */
 export const volumeLabel = (number: number): string => `${PREFIX}${number}`
 
-/** Paths that an image declares as volumes, one way or the other. */
+/** Returns the paths that an image declares as volumes, in either way. */
 export function imageVolumes({ Volumes, Labels }: Pick<ImageConfig, 'Volumes' | 'Labels'> = {}): string[] {
   const labelled = Object.entries(Labels ?? {}).filter(([name]) => name.startsWith(PREFIX))
   return [...Object.keys(Volumes ?? {}), ...labelled.map(([, path]) => path)]
 }
 
-/** Throws `build_failed` where an image is larger than one may be that is built. One that is gone again is not. */
+/** Throws `build_failed` if a built image exceeds the size limit; ignores one that is gone again. */
 export async function checkImageSize(
   docker: DockerClient,
   id: string,

@@ -9,12 +9,15 @@ import { systemLookup } from '../git/server-addresses.ts'
 import type { AllowedPlace } from './network-settings.ts'
 
 const execute = promisify(execFile)
-/** Another program may be changing rules just now. */
+/** Waits, since another program may be changing rules at the moment. */
 const WAIT_SECONDS = '10'
 
 type Family = 'iptables' | 'ip6tables'
 
-/** The rules that close the networks of bots. Remembers what stood there when they were set: what is unchanged is right. */
+/**
+ * Sets the rules that close the networks of bots. It remembers the printed rules after setting them: unchanged text is
+ * correct.
+ */
 export class NetworkGuard {
   readonly #set = new Map<Family, { rules: string; printed: string }>()
 
@@ -32,10 +35,10 @@ export class NetworkGuard {
     })
   }
 
-  /** Takes away the rules of networks that are gone, whoever has removed them. */
+  /** Removes the rules of networks that are gone, whoever removed them. */
   async removeStale(): Promise<void> {
     await changed(async () => {
-      // In the other order than they are set: a rule whose chain is not seen has none.
+      // In the reverse order of setting them: a rule whose chain is not visible has none.
       const printed6 = hasIpv6() ? await table('ip6tables') : ''
       const printed = { v4: await table('iptables'), v6: printed6 }
       const { v4, v6 } = staleRules(printed, (bridge) => existsSync(`/sys/class/net/${bridge}`))
@@ -62,8 +65,8 @@ export class NetworkGuard {
 }
 
 /**
- * A change of what was printed. Another guard may have made the same one since, and a restore is whole or not at all: what
- * fails is tried again for as long as something else is printed.
+ * Applies a change to the printed rules. Another guard may have made the same change since, and a restore applies
+ * completely or not at all, so a failure is retried as long as the printed rules differ.
  */
 async function changed(read: () => Promise<{ printed: string; change: () => Promise<void> }>): Promise<void> {
   let seen: string | undefined
@@ -92,7 +95,7 @@ async function runTable(program: string, args: string[], input?: string): Promis
   const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` }
   try {
     const running = execute(program, args, { env, maxBuffer: 16 * 1024 * 1024 })
-    // One that ends early says why itself.
+    // A program that ends early gives the reason itself.
     running.child.stdin!.on('error', () => {})
     running.child.stdin!.end(input)
     return (await running).stdout
@@ -109,7 +112,7 @@ function why(
   return `${program} says: ${(stderr || message).trim().split('\n')[0]}`
 }
 
-/** No bot is started where its network cannot be closed. */
+/** Returns the error that prevents the start of bots if their network cannot be closed. */
 export function notClosed(reason: string, cause?: unknown): ErrandError {
   return new ErrandError('unavailable', `The network of bots cannot be closed: ${reason}.`, {
     hint: 'Run the runner as root on the machine of its engine, with iptables installed; or close the network yourself and set ERRAND_BOT_NETWORK_GUARD=external (docs/runners.md).',
@@ -117,7 +120,7 @@ export function notClosed(reason: string, cause?: unknown): ErrandError {
   })
 }
 
-/** Networks that are nobody's on the internet, and the metadata addresses of clouds among them. */
+/** Networks that are not on the public internet, including the metadata addresses of clouds. */
 const CLOSED_RANGES = [
   '0.0.0.0/8',
   '10.0.0.0/8',
@@ -137,26 +140,27 @@ const HOOK = 'PREROUTING'
 
 export const short = (network: string): string =>
   createHash('sha256').update(network).digest('hex').slice(0, 8)
-/** At most 15 characters: Linux allows no more. */
+/** Returns the bridge's name: at most 15 characters, the limit of Linux. */
 export const bridgeName = (network: string): string => `errand-${short(network)}`
-/** How the bridges of its builds begin, which come and go: one rule stands for them all, before there is any. */
+/** Returns the prefix of its build bridges, which come and go: one rule covers them all, before any exists. */
 export const buildBridges = (network: string): string => `erb-${short(network).slice(0, 6)}`
 export const guardChain = (network: string): string => `${CHAIN_PREFIX}${short(network)}`
 export const buildsChain = (network: string): string => `${guardChain(network)}${BUILDS}`
 
 export interface GuardedBridge {
   chain: string
-  /** Its name; or how the names of several begin, and a "+". */
+  /** Name of the bridge, or the common prefix of several and a "+". */
   bridge: string
   subnets: readonly string[]
-  /** Who is on it can write another's address into its packets. */
+  /** Set if a program on it can forge sender addresses. */
   forges: boolean
 }
 
 /**
- * The lines for `iptables-restore --noflush` that make the chain of each bridge anew, all at once: forged senders, open places,
- * then every address of this machine (and broadcast), then what is closed. They stand in the table `raw` before routing: no
- * rule of a firewall, of the engine, or for a published port comes earlier, and no engine's start takes them away.
+ * Returns the lines for `iptables-restore --noflush` that recreate the chain of each bridge at once: forged senders,
+ * open places, then every address of this machine (and broadcast), then closed ranges. They are in the table `raw`
+ * before routing: no rule of a firewall, of the engine, or for a published port comes earlier, and no start of an
+ * engine removes them.
  */
 export function guardRules(
   bridges: readonly GuardedBridge[],
@@ -177,15 +181,15 @@ export function guardRules(
   return [...lines, ...hook, 'COMMIT', ''].join('\n')
 }
 
-/** A bot has no IPv6 at all. */
+/** Returns rules that block all IPv6 of a bot. */
 function closedIpv6(hook: string[]): string {
   return ['*raw', ...hook, 'COMMIT', ''].join('\n')
 }
 
-/** The changes for these rules to stand first, of what `iptables -S PREROUTING` prints. */
+/** Returns the changes that put these rules first in the output of `iptables -S PREROUTING`. */
 export function hookFirst(printed: string, rules: readonly string[]): string[] {
   const present = printed.split('\n').filter((line) => line.startsWith(`-A ${HOOK} `))
-  // What only drops, or is another such guard's, may stand before them.
+  // Rules that only drop, or belong to another such guard, may come before them.
   const harmless = (line: string): boolean =>
     line.includes(` -j ${CHAIN_PREFIX}`) || line.endsWith(' -j DROP')
   const foreign = present.findIndex((line) => !harmless(line))
@@ -203,8 +207,9 @@ const hookRule = ({ bridge, chain }: GuardedBridge): string => `-i ${bridge} -j 
 const ipv6Rule = ({ bridge }: GuardedBridge): string => `-i ${bridge} -j DROP`
 
 /**
- * The lines that take away what stands for networks that are gone, of what `iptables -S` and `ip6tables -S` print; none where
- * there is nothing. `isThere` tells of an interface. The chain of the builds goes with that of the bots.
+ * Returns the lines that remove the rules of networks that are gone, from the output of `iptables -S` and `ip6tables
+ * -S`; none if there is nothing. `isThere` checks an interface. The chain of the builds is removed with that of the
+ * bots.
  */
 export function staleRules(
   { v4, v6 }: { v4: string; v6: string },
@@ -237,17 +242,20 @@ export function staleRules(
 const hookedBridge = (rule: string): string => / -i (\S+) /.exec(rule)?.[1] ?? ''
 const deleted = (rule: string): string => rule.replace('-A', '-D')
 
-/** An address that bots may reach although its range is closed. */
+/** Address that bots may reach although its range is closed. */
 interface OpenPlace {
   address: string
   port: number
 }
 
 const DNS_PORT = 53
-/** Where engines look for the machine's name servers; the second where the first names only a stub on loopback. */
+/**
+ * Files in which engines look for the machine's name servers; the second is used if the first names only a stub on
+ * loopback.
+ */
 const RESOLVER_FILES = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']
 
-/** The machine's name servers, which a bot's own questions go to, and what the operator allows. */
+/** Returns the machine's name servers, which get a bot's own queries, and what the operator allows. */
 export async function openPlaces(allow: readonly AllowedPlace[]): Promise<OpenPlace[]> {
   const servers = await Promise.all(RESOLVER_FILES.map(nameServers))
   const places = await Promise.all(allow.map(placesOf))
@@ -259,7 +267,7 @@ export async function openPlaces(allow: readonly AllowedPlace[]): Promise<OpenPl
 async function nameServers(file: string): Promise<string[]> {
   const text = await readFile(file, 'utf8').catch(() => '')
   const found = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, address]) => address!)
-  // The engine itself asks one on loopback: no packet of a bot goes there.
+  // The engine itself queries one on loopback: no packet of a bot goes there.
   return found.filter((address) => isIPv4(address) && !address.startsWith('127.'))
 }
 

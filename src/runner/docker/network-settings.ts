@@ -2,7 +2,7 @@ import { isIPv4 } from 'node:net'
 import { type Env, setting } from '../../config/read-setting.ts'
 import { ErrandError } from '../../contract/errors.ts'
 
-/** A place that the operator opens to bots although its address is a private one. */
+/** Place that the operator opens to bots although its address is private. */
 export interface AllowedPlace {
   /** Name or IPv4 address. */
   host: string
@@ -11,14 +11,14 @@ export interface AllowedPlace {
 
 export interface NetworkSettings {
   name: string
-  /** Who closes it: this process by iptables, or someone else. */
+  /** Program that closes it: this process with iptables, or something else. */
   guard: 'iptables' | 'external'
   allow: readonly AllowedPlace[]
-  /** Where each build's network is taken from. */
+  /** Range of the builds' networks. */
   buildSubnets: Ipv4Range
 }
 
-/** Addresses as numbers; `bits` of the first are those of all. */
+/** Addresses as numbers; the leading `bits` of `first` are common to all. */
 export interface Ipv4Range {
   first: number
   bits: number

@@ -14,7 +14,7 @@ export function dockerLabels(labels: OwnLabels): Record<string, string> {
   )
 }
 
-/** Undefined where the thing is not ours. */
+/** Parses our labels; undefined if the thing is not ours. */
 export function ownLabels(
   labels: Readonly<Record<string, string>> | null | undefined,
 ): OwnLabels | undefined {
@@ -23,7 +23,7 @@ export function ownLabels(
   return Object.fromEntries(own) as OwnLabels
 }
 
-/** For an engine's list: what is ours and has these labels. */
+/** Returns a filter for an engine's list: things of ours with these labels. */
 export function labelFilter(labels: Partial<OwnLabels>): string[] {
   const asked = entries.flatMap(([own, name]) =>
     labels[own] === undefined ? [] : [`${name}=${labels[own]}`],

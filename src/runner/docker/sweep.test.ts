@@ -42,7 +42,7 @@ test('containers whose attempt is not held are removed, and those of nobody else
   )
   assert.equal((await here.engine.state(held)).type, 'created')
   for (const id of others) await docker.engine.getContainer(id).inspect()
-  // One of a build has the labels of the stage that it goes on from, and no attempt.
+  // A build's container has the labels of the stage that it continues from, and no attempt.
   const ofBuild = await foreign(docker.name('build'), { 'errand.runner': here.runner })
   assert.deepEqual(await sweep(Date.now()), [])
   assert.deepEqual(

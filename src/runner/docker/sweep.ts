@@ -1,12 +1,13 @@
 import type { DockerEngine, FoundContainer, ImageInfo } from './docker-engine.ts'
 
-/** Longer than any step of a build takes. */
+/** Milliseconds; longer than any step of a build takes. */
 const BUILD_MS = 24 * 60 * 60_000
 
 /**
- * Removes the containers of this runner whose attempt it does not hold (any more): what a crash between create and record
- * has left. Answers what is gone. Each is asked for after it was seen, so that one just being made stays. One without an
- * attempt is of a build, and has its labels from the image it stands on: the engine removes it itself, as a rule.
+ * Removes the containers of this runner whose attempt it does not hold (any more): leftovers of a crash between
+ * creation and record. Returns the removed ones. `holds` is called after a container was seen, so one that is being
+ * created stays. A container without an attempt belongs to a build, and has its labels from its image: normally the
+ * engine removes it itself.
  */
 export async function sweepContainers(
   engine: DockerEngine,
@@ -26,8 +27,8 @@ export async function sweepContainers(
 }
 
 /**
- * Removes the volumes that containers of attempts had which this runner does not hold (any more), where no container has them.
- * Places for data bear no attempt, and stay. Answers how many are gone.
+ * Removes the volumes of containers whose attempts this runner does not hold (any more), if no container uses them.
+ * Volumes for data name no attempt, and stay. Returns how many were removed.
  */
 export async function sweepVolumes(
   engine: DockerEngine,
@@ -44,18 +45,21 @@ export async function sweepVolumes(
 
 export interface ImageSweep {
   runner: string
-  /** An image not used for so long goes. */
+  /** Milliseconds after which an unused image is removed. */
   unusedMs: number
-  /** Of what is left the longest unused go, until all together are no larger. Layers that images share count in each. */
+  /**
+   * Limit in bytes for all images together, after which the longest unused are removed. Layers that images share count
+   * in each.
+   */
   totalBytes: number
   now: number
-  /** When the image was last used, where that is known; else it is the time it was made. */
+  /** Returns when the image was last used, if known; otherwise the time of its creation counts. */
   lastUsed?(image: ImageInfo): number | undefined
 }
 
 /**
- * Removes images that this runner has built, with the layers that only they and builds before them have: the builds'
- * cache. Those that a container is made of stay, and so does what others have built. Answers what is gone.
+ * Removes images that this runner has built, with the layers that only they and earlier builds have: the builds' cache.
+ * Images of containers stay, and so does what others have built. Returns the removed ones.
  */
 export async function sweepImages(engine: DockerEngine, order: ImageSweep): Promise<ImageInfo[]> {
   const used = (image: ImageInfo): number => order.lastUsed?.(image) ?? Date.parse(image.createdAt)

@@ -15,7 +15,7 @@ interface ListedVolume {
   Mountpoint: string
 }
 
-/** The bytes that a file without content counts, so that nobody fills a disk with those. */
+/** Bytes that an empty file counts, so that nobody fills a disk with those. */
 const LEAST_FILE_BYTES = 4096
 
 export async function volumes(docker: DockerClient, labels: Partial<OwnLabels>): Promise<FoundVolume[]> {
@@ -27,17 +27,17 @@ export async function volumes(docker: DockerClient, labels: Partial<OwnLabels>):
 export interface VolumeLook {
   enoughBytes: number
   signal: AbortSignal
-  /** The engine's disk is this machine's. */
+  /** Set if the engine's disk is this machine's. */
   isHere: boolean
-  /** Whose nameless files count too. */
+  /** Container whose nameless files count too. */
   container?: string
-  /** Where those are that were looked at before. */
+  /** Known folders of volumes. */
   folders: Map<string, string>
 }
 
 /**
- * Counted here where the engine's disk is this machine's; else the engine is asked, which measures all that it has: that takes
- * longer, and fewer looks are had of it.
+ * Measures volumes: here if the engine's disk is this machine's. Otherwise it asks the engine, which measures
+ * everything it has; that takes longer, so it happens less often.
  */
 export async function volumeBytes(
   docker: DockerClient,
@@ -85,7 +85,7 @@ async function folderOf(docker: DockerClient, name: string): Promise<string | un
   }
 }
 
-/** Undefined where it is not there, or may not all be looked at. */
+/** Measures a folder; undefined if it does not exist, or is not completely readable. */
 async function sizeSeen(folder: string, options: FolderSizeOptions): Promise<number | undefined> {
   try {
     await access(folder, constants.R_OK)
@@ -119,8 +119,8 @@ interface MeasuredVolume {
 }
 
 /**
- * Bytes of all its files: of its image, what it has changed, and its volumes. Infinity where the engine cannot measure
- * them: a process can make paths that are too long for it.
+ * Returns the bytes of all its files: of its image, its changes, and its volumes. Infinity if the engine cannot measure
+ * them: a process can create paths that are too long.
  */
 export async function containerBytes(docker: DockerClient, id: string, signal: AbortSignal): Promise<number> {
   const { SizeRw = 0, SizeRootFs, Mounts } = await inspectSizes(docker, id, signal)
@@ -139,27 +139,31 @@ async function inspectSizes(docker: DockerClient, id: string, signal: AbortSigna
     // With a size the engine measures it.
     return await docker.ask<Sized>('GET', `/containers/${id}/json`, { query: { size: true }, signal })
   } catch (error) {
-    // So say engines that would tell no -1.
+    // Engines that never report -1 say this.
     if ((error as { statusCode?: number }).statusCode !== 500) throw error
     return { SizeRootFs: Number.POSITIVE_INFINITY, Mounts: [] }
   }
 }
 
-/** Of all volumes, by name; -1 where it cannot be measured. Without the type the images would be measured too. */
+/**
+ * Returns the sizes of all volumes, by name; -1 if one cannot be measured. Without the type, the images would be
+ * measured too.
+ */
 async function volumeSizes(docker: DockerClient, signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
   const request = { query: { type: 'volume' }, signal }
   const { Volumes } = await docker.ask<{ Volumes: MeasuredVolume[] | null }>('GET', '/system/df', request)
   return new Map((Volumes ?? []).map(({ Name, UsageData }) => [Name, UsageData?.Size ?? -1]))
 }
 
-/** Where the kernel shows what a process has open, and what it has in its memory without having it open. */
+/** Folders in which the kernel lists a process's open files, and its mapped files. */
 const HELD = ['fd', 'map_files']
-/** Looking at more would take so long that much could be written meanwhile. */
+/** Limit for checked files; more would take so long that much could be written meanwhile. */
 const MOST_HELD = 400_000
 
 /**
- * Bytes of the files that a container's processes hold on this device and that stand in no folder any more: they take the disk
- * until their last holder ends. 0 where its processes cannot be seen, as from a container; Infinity where they hold too many.
+ * Returns the bytes of files that a container's processes hold on this device and that are in no folder any more: they
+ * take the disk until their last holder ends. 0 if its processes are not visible, as from a container; Infinity if they
+ * hold too many.
  */
 export async function namelessBytes(
   docker: DockerClient,
@@ -174,26 +178,26 @@ export async function namelessBytes(
     for await (const path of heldBy(process)) {
       signal.throwIfAborted()
       if (++held > mostHeld) return Number.POSITIVE_INFINITY
-      // Followed by the kernel, to a file without a name too.
+      // The kernel follows this link, even to a file without a name.
       const file = await stat(path).catch(() => undefined)
       if (file?.isFile() && file.nlink === 0 && file.dev === device) seen.set(file.ino, file.blocks * 512)
     }
   return [...seen.values()].reduce((sum, bytes) => sum + bytes, 0)
 }
 
-/** A few at a time: there may be any number. */
+/** Lists held files a few at a time, since there may be any number. */
 async function* heldBy(process: string): AsyncGenerator<string> {
   for (const held of HELD) {
     const folder = join(process, held)
     try {
       for await (const { name } of await opendir(folder, { bufferSize: 256 })) yield join(folder, name)
     } catch {
-      // The process has ended, or may not be seen.
+      // The process has ended, or is not visible.
     }
   }
 }
 
-/** Folders of all processes in the container of this one: no other has its numbering of processes. */
+/** Returns the folders of all processes in the container of this one, which share its pid namespace. */
 async function processesWith(pid: number): Promise<string[]> {
   const numbering = (process: string) => readlink(join(process, 'ns/pid')).catch(() => undefined)
   const wanted = await numbering(`/proc/${pid}`)

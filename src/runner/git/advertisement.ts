@@ -1,20 +1,20 @@
 import type { Readable } from 'node:stream'
 import { GitRefused } from './git-words.ts'
 
-/** The branches and tags of a repository as its server tells them. */
+/** Branches and tags of a repository, as its server reports them. */
 export interface Advertisement {
-  /** Commit of each, by full name; a tag's is that which it leads to. */
+  /** Commits by full name; that of a tag is the commit it leads to. */
   refs: ReadonlyMap<string, string>
-  /** Name of the branch that it starts with; undefined: it has none, or none that has commits. */
+  /** Default branch; undefined if it has none, or none with commits. */
   defaultBranch: string | undefined
-  /** Ids are those of SHA-256, not SHA-1. */
+  /** Set if ids are those of SHA-256, not SHA-1. */
   isSha256: boolean
 }
 
 const MAX_BYTES = 64 * 1024 ** 2
 const SYMREF = /(?:^| )symref=HEAD:refs\/heads\/(\S+)/
 
-/** Reads Git's answer to its first request (protocol 0 or 1), as a web server gives it. Throws `GitRefused`. */
+/** Reads Git's answer to its first request (protocol 0 or 1) from a web server. Throws `GitRefused`. */
 export async function readAdvertisement(body: Readable, host: string): Promise<Advertisement> {
   const chunks: Buffer[] = []
   let length = 0
@@ -68,7 +68,7 @@ function parse(all: Buffer, host: string): Advertisement {
   return advertisementOf(lines, SYMREF.exec(capabilities)?.[1], capabilities.includes('object-format=sha256'))
 }
 
-/** The same from the lines of `git ls-remote --symref`. */
+/** Reads the same from the lines of `git ls-remote --symref`. */
 export function readLsRemote(text: string): Advertisement {
   const found = /^ref: refs\/heads\/(\S+)\tHEAD$/m.exec(text)?.[1]
   const lines = text.split('\n').flatMap((line): [string, string][] => {
@@ -92,14 +92,14 @@ function advertisementOf(
     if (/^refs\/(heads|tags)\//.test(bare)) refs.set(bare, id)
   }
   const branches = [...refs].filter(([name]) => name.startsWith('refs/heads/'))
-  // An old server does not say which it is: the usual names come first.
+  // An old server does not say which branch it is: the usual names come first.
   const same = branches.filter(([, id]) => id === head).map(([name]) => name.slice('refs/heads/'.length))
   const guessed = ['main', 'master'].find((name) => same.includes(name)) ?? same[0]
   const named = symref !== undefined && refs.has(`refs/heads/${symref}`) ? symref : undefined
   return { refs, defaultBranch: named ?? guessed, isSha256 }
 }
 
-/** The commit and full name that a word of a person stands for: a branch before a tag, as a full name first. */
+/** Resolves a ref from a person to its commit and full name: a full name comes first, and a branch before a tag. */
 export function findRef(
   { refs, defaultBranch }: Advertisement,
   ref: string | undefined,

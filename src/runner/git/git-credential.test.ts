@@ -36,7 +36,7 @@ const options: GitOptions = {
   progress: (line) => told.push(line),
 }
 
-/** The answer of `git credential fill` for an address. */
+/** Returns the answer of `git credential fill` for an address. */
 const asked = (address: string) => {
   const { protocol, host, pathname } = new URL(address)
   const input = `protocol=${protocol.slice(0, -1)}\nhost=${host}\npath=${pathname.slice(1)}\n\n`

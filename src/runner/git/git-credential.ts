@@ -1,20 +1,20 @@
 import { createInterface } from 'node:readline'
 import type { Duplex } from 'node:stream'
 
-/** A name and a password, or token, for one repository. */
+/** Name and password, or token, for one repository. */
 export interface GitCredential {
-  /** The address that it is for, as git is given it. */
+  /** Address that it is for, as Git gets it. */
   url: URL
   username: string
   password: string
 }
 
-/** The user's name that forges take with a token. */
+/** User name that forges accept with a token. */
 export const TOKEN_USER = 'x-access-token'
 
 /**
- * Git's side: it hands on the question over descriptor 3, and the answer back. The descriptor is a socket whose other end this
- * process has, so no argument, variable or file holds the password.
+ * Script of Git's side: it passes the question over descriptor 3, and the answer back. The descriptor is a socket whose
+ * other end this process has, so no argument, variable or file contains the password.
  */
 export const CREDENTIAL_HELPER = [
   '!f() { [ "$1" = get ] || exit 0;',
@@ -25,8 +25,8 @@ export const CREDENTIAL_HELPER = [
 const MAX_QUESTION_LINES = 20
 
 /**
- * Answers what git asks until it ends. Asked for another scheme, host, port or repository it answers nothing, and `tell` is
- * called; asked again for the right one, nothing either: the server did not take it.
+ * Answers Git's questions until it ends. A question for another scheme, host, port or repository gets no answer, and
+ * calls `tell`. A repeated question for the right one gets no answer either: the server did not accept it.
  */
 export function answerCredentials(
   socket: Duplex,

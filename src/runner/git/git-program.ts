@@ -9,20 +9,23 @@ import { withoutEscapes } from '../../platform/text.ts'
 import { answerCredentials, CREDENTIAL_HELPER, type GitCredential } from './git-credential.ts'
 
 export interface GitOptions {
-  /** A folder of its own: the repository, and its home. */
+  /** Folder of the repository, which is also Git's home. */
   folder: string
-  /** Files of a checkout, where git is to see any. */
+  /** Folder with the files of a checkout, if Git should see any. */
   workTree?: string
-  /** Its standard input, itself or a file; default: none. */
+  /** Standard input: a text or a file; default: none. */
   input?: string | { file: string }
-  /** For the one address that it names: over a descriptor, so that no argument, variable or file has it. */
+  /**
+   * Credential for the one address that it names: passed over a descriptor, so that no argument, variable or file has
+   * it.
+   */
   credential?: GitCredential
-  /** `name=value` pairs of git's configuration; nothing else configures it. */
+  /** Git configuration as `name=value`; nothing else configures it. */
   config: readonly string[]
   env: Readonly<Record<string, string>>
-  /** No file that it writes becomes larger. */
+  /** Limit in bytes for a file that it writes. */
   maxFileBytes: number
-  /** Ends it, and all that it has started. */
+  /** Ends it, and everything that it has started. */
   signal: AbortSignal
   progress?(line: string): void
 }
@@ -32,8 +35,8 @@ const BLOCK_BYTES = 512
 const MAX_MEMORY_KIB = 2 * 1024 * 1024
 
 /**
- * Limits that a hostile repository meets in the kernel, where it has them. Without the signal for too large a file,
- * git says what is wrong.
+ * Script with kernel limits for a hostile repository, where the kernel has them. Without the signal for a too large
+ * file, Git prints what is wrong.
  */
 const LIMITED = `trap '' XFSZ; ulimit -c 0; ulimit -f "$1"; ulimit -v ${MAX_MEMORY_KIB} 2>/dev/null; shift; exec git "$@"`
 
@@ -58,7 +61,7 @@ const config = [
   'transfer.bundleURI=false',
 ]
 
-/** Runs git with an environment made from nothing; `read` takes its output. Nothing of it is left afterwards. */
+/** Runs Git with an environment built from nothing; `read` gets its output. Nothing of it is left afterwards. */
 export async function git<T>(
   args: readonly string[],
   options: GitOptions,
@@ -84,11 +87,11 @@ export async function git<T>(
     stdio: [stdin, 'pipe', 'pipe', ...(credential ? ['pipe' as const] : [])],
   })
   if (opened !== undefined) closeSync(opened)
-  // It may end before it has read all.
+  // It may end before it has read everything.
   child.stdin?.on('error', () => undefined).end(input)
   const asked = child.stdio[3] as Duplex | undefined
   if (credential && asked) answerCredentials(asked, credential, options.progress)
-  // Read from now on: what is not yet listened to at the exit would be thrown away.
+  // Read from now on: data without a listener at the exit would be dropped.
   const output = new PassThrough()
   pipeline(child.stdout, output, () => undefined)
   const lines = new GitLines(options.progress)
@@ -109,7 +112,7 @@ export async function git<T>(
     const [result, closed] = await Promise.allSettled([reading, once(child, 'close')])
     signal.throwIfAborted()
     if (closed.status === 'rejected') throw closed.reason
-    // Where its output was refused before the end, that is why git failed, and not the other way round.
+    // If its output was refused before the end, Git failed because of that, and not the other way round.
     if (child.exitCode !== 0 && !refusedEarly)
       throw new GitFailure(lines.all(), lines.last(), child.exitCode ?? child.signalCode)
     if (result.status === 'rejected') throw result.reason
@@ -136,11 +139,11 @@ function environment({ folder, workTree }: GitOptions): Record<string, string> {
   }
 }
 
-/** Git has ended with an error. */
+/** Thrown if Git has ended with an error. */
 export class GitFailure extends ErrandError {
-  /** All that it said at last, line by line. */
+  /** Last lines that it printed. */
   readonly lines: readonly string[]
-  /** The last of them, its own errors before others; may be empty. */
+  /** Last of these lines, preferring its own errors; may be empty. */
   readonly said: string
   readonly end: number | string | null
 
@@ -158,7 +161,7 @@ export class GitFailure extends ErrandError {
 const MAX_LINE_LENGTH = 300
 const MAX_LINES = 40
 
-/** The lines of git's standard error, safe to show: a server writes some of them. */
+/** Collects the lines of Git's standard error in a form safe for display: a server writes some of them. */
 class GitLines {
   readonly #progress?: (line: string) => void
   readonly #decoder = new TextDecoder()
@@ -171,20 +174,20 @@ class GitLines {
   }
 
   push(chunk: Buffer): void {
-    // It rewrites its line of progress after a carriage return.
+    // It rewrites its progress line after a carriage return.
     const parts = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split(/[\r\n]/)
     this.#rest = parts.pop()!.slice(0, MAX_LINE_LENGTH)
     for (const part of parts) this.#take(part)
   }
 
-  /** The last that it says, preferring its own errors. */
+  /** Returns the last line, preferring Git's own errors. */
   last(): string {
     this.#take(this.#rest)
     this.#rest = ''
     return this.#last
   }
 
-  /** The last lines but those of progress. */
+  /** Returns the last lines without progress. */
   all(): readonly string[] {
     this.#take(this.#rest)
     this.#rest = ''
@@ -205,10 +208,10 @@ class GitLines {
   }
 }
 
-/** Knows http.curloptResolve: an older one would look names up itself. */
+/** Least version: it supports http.curloptResolve; an older one would look up names itself. */
 const LEAST = [2, 37] as const
 
-/** Throws `source_refused` where this machine has no Git that can be held to the addresses that were checked. */
+/** Throws `source_refused` if this machine has no Git that can be restricted to the checked addresses. */
 export async function checkGitVersion(options: GitOptions): Promise<void> {
   const said = await git(['--version'], options, text).catch((cause: Error) => {
     options.signal.throwIfAborted()

@@ -8,41 +8,41 @@ import { GitRefused } from './git-words.ts'
 import { type ServerCheck, serverAddresses } from './server-addresses.ts'
 
 const MAX_REDIRECTS = 5
-/** Git itself gives up one that sends next to nothing after the same time. */
+/** Milliseconds without data; Git itself gives up an almost silent server after the same time. */
 export const SILENCE_MS = 60_000
 
-/** The half of a repository that is spoken to: that which is read from, or that which is written to. */
+/** Service of a repository: the one for reading, or the one for writing. */
 export type GitService = 'git-upload-pack' | 'git-receive-pack'
 
 const firstRequest = (service: GitService): string => `/info/refs?service=${service}`
 
-/** Where a repository really is: no more redirects, and the only addresses to connect to. */
+/** Real location of a repository: no more redirects, and the only addresses to connect to. */
 export interface GitServer {
   url: URL
   addresses: readonly string[]
-  /** The header to be sent to it, where it is the server that was named. */
+  /** Header to send to it, if it is the named server. */
   authorization?: string
-  /** Where it was asked for. */
+  /** Refs of the repository, if they were requested. */
   advertisement?: Advertisement
 }
 
 export interface GitServerOptions extends ServerCheck {
   signal: AbortSignal
-  /** Certificates to trust, PEM; default: those of the system. */
+  /** Trusted certificates, PEM; default: those of the system. */
   ca?: string
-  /** For the server that is named, and for none that it redirects to. */
+  /** Header for the named server, and for none that it redirects to. */
   authorization?: string
-  /** Default: what is read from. */
+  /** Service; default: the one for reading. */
   service?: GitService
-  /** Also reads all branches and tags that it tells. */
+  /** Reads all branches and tags, too. */
   refs?: boolean
-  /** A server from which nothing comes for so long is given up. Default `SILENCE_MS`. */
+  /** Milliseconds after which a silent server is given up. Default `SILENCE_MS`. */
   silenceMs?: number
 }
 
 /**
- * Follows the redirects of Git's first request, checking each hop before it is connected to, so that git itself need
- * follow none. Throws `GitRefused`.
+ * Follows the redirects of Git's first request. It checks each hop before it connects, so that Git itself need not
+ * follow any. Throws `GitRefused`.
  */
 export async function gitServer(text: string, options: GitServerOptions): Promise<GitServer> {
   let url = gitUrl(text, options.allow, options.variable)
@@ -75,7 +75,10 @@ export async function gitServer(text: string, options: GitServerOptions): Promis
   })
 }
 
-/** The same as git accepts: to the first request of another repository, and never from https to http. */
+/**
+ * Returns the target of a redirect that Git would accept too: to the first request of another repository, and never
+ * from https to http.
+ */
 function redirected(
   from: URL,
   location: string,
@@ -107,7 +110,7 @@ function checkAnswer(
   const isKnown = statusCode === 401 || statusCode === 403
   const reason = isWritten ? 'push_denied' : isKnown ? 'repo_auth' : 'repo_not_found'
   const refuse = (message: string, hint: string) => new GitRefused(reason, message, { hint })
-  // Those that keep private repositories to themselves say 404 too.
+  // Servers that hide private repositories answer 404 too.
   if (statusCode === 401 || statusCode === 403 || statusCode === 404) {
     const http = `(HTTP ${statusCode})`
     if (!given)
@@ -159,7 +162,7 @@ async function ask(
       signal,
       headers: {
         'user-agent': 'git/2 (errand)',
-        // The older protocol tells all branches and tags at once.
+        // The older protocol lists all branches and tags at once.
         ...(!refs && { 'git-protocol': 'version=2' }),
         accept: '*/*',
         ...(authorization && { authorization }),
@@ -168,7 +171,7 @@ async function ask(
   )
   endWhenSilent(request, silenceMs)
   request.once('response', answer.resolve)
-  // It goes on being listened to: a connection that is dropped later may fail again.
+  // The listener stays: a connection that is dropped later may fail again.
   request.on('error', answer.reject)
   request.end()
   return await answer.promise.catch((error: Error) => {
@@ -180,18 +183,18 @@ async function ask(
   })
 }
 
-/** Ends a request, and the answer to it, where nothing is sent and nothing comes for so long. */
+/** Ends a request, and its answer, after this long without data in either direction. */
 export function endWhenSilent(request: ClientRequest, silenceMs: number): void {
   const silent = new Error(`nothing comes for ${silenceMs / 1000} s`)
   let answer: IncomingMessage | undefined
   request.once('response', (response) => {
     answer = response
   })
-  // It counts from the begin of the connection. What has been answered in part says this instead of "aborted".
+  // It counts from the start of the connection. A partial answer fails with this instead of "aborted".
   request.setTimeout(silenceMs, () => (answer ?? request).destroy(silent))
 }
 
-/** Answers what has been checked, whatever is asked. */
+/** Returns a look-up that always gives the checked addresses. */
 export function fixedLookup(addresses: readonly string[]): LookupFunction {
   const all = addresses.map((address) => ({ address, family: isIP(address) }))
   return (_host, options, answer) => {
@@ -200,16 +203,19 @@ export function fixedLookup(addresses: readonly string[]): LookupFunction {
   }
 }
 
-/** No look-up by git: it connects to what has been checked. An address of IPv6 itself is looked up nowhere. */
+/**
+ * Returns the configuration that makes Git connect to the checked addresses without a look-up. A literal IPv6 address
+ * is never looked up.
+ */
 export function pinsOf({ url, addresses }: GitServer): string[] {
   if (url.hostname.startsWith('[')) return []
   const port = url.port || (url.protocol === 'https:' ? '443' : '80')
   const listed = addresses.map((address) => (address.includes(':') ? `[${address}]` : address))
-  // The star for what curl may spell otherwise, and for any other name that it comes upon.
+  // The star covers spellings that curl may use, and any other name that it meets.
   return [url.hostname, '*'].map((name) => `http.curloptResolve=${name}:${port}:${listed.join(',')}`)
 }
 
-/** The header that sends a name and a password, or token. */
+/** Builds the header with a name and a password, or token. */
 export const basicAuthorization = ({
   username = TOKEN_USER,
   password,

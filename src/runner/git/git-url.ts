@@ -4,8 +4,8 @@ import { type AllowedOrigins, allowEntry } from './server-addresses.ts'
 const MAX_URL_LENGTH = 2048
 
 /**
- * The URL of a repository, in its one normal form. Throws `source_refused` for all but https:// (http:// where the
- * operator allows that server), and repeats nothing of what may be a password.
+ * Parses the URL of a repository to its single normal form. Throws `source_refused` for all but https:// (http:// if
+ * the operator allows that server); the error repeats nothing that may be a password.
  */
 export function gitUrl(text: string, allow: Pick<AllowedOrigins, 'has'>, variable: string): URL {
   const refuse = (why: string, hint = URL_EXAMPLE) =>
@@ -31,15 +31,15 @@ export function gitUrl(text: string, allow: Pick<AllowedOrigins, 'has'>, variabl
 }
 
 export const URL_EXAMPLE = 'Write it as https://host/owner/repository.git.'
-/** For what needs a login. */
+/** Hint for a repository that needs a login. */
 export const PRIVATE_HINT = 'Give a token for a private one: --git-token, or "git_auth" beside "git_url".'
 
 const MAX_REF_LENGTH = 255
 
-/** A full commit id, of SHA-1 or SHA-256. */
+/** Reports whether it is a full commit id, of SHA-1 or SHA-256. */
 export const isCommitId = (ref: string): boolean => /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/i.test(ref)
 
-/** Throws `source_refused` for what is no name of a branch or tag (git check-ref-format) and no full commit id. */
+/** Throws `source_refused` unless it is a name of a branch or tag (git check-ref-format) or a full commit id. */
 export function checkGitRef(ref: string): void {
   const why = refFault(ref)
   if (why === undefined) return

@@ -2,7 +2,7 @@ import { ErrandError } from '../../contract/errors.ts'
 import type { Reason } from '../../contract/status.ts'
 import { GitFailure } from './git-program.ts'
 
-/** Why a repository cannot be used; `host_unreachable` may pass by itself. */
+/** Reasons why a repository cannot be used; `host_unreachable` may pass by itself. */
 export type GitReason = Extract<
   Reason,
   | 'repo_not_found'
@@ -20,7 +20,7 @@ export type GitReason = Extract<
   | 'host_unreachable'
 >
 
-/** A repository that is not acceptable, or cannot be had; `reason` says which it is. */
+/** Thrown for a repository that is not acceptable or not available; `reason` says why. */
 export class GitRefused extends ErrandError {
   readonly reason: GitReason
 
@@ -30,7 +30,10 @@ export class GitRefused extends ErrandError {
   }
 }
 
-/** The first that fits counts. Servers and git itself say these, with `LC_ALL=C`; of a file of a checkout git says no errno. */
+/**
+ * Patterns; the first match counts. Servers and Git itself print these texts, with `LC_ALL=C`; for a file of a checkout
+ * Git prints no errno.
+ */
 const words: readonly [RegExp, GitReason][] = [
   [
     /No space left on device|Disk quota exceeded|out of disk space|(write error|unable to write .*): File too large|^error: unable to write file [^:]*$/im,
@@ -90,11 +93,11 @@ const hints: Readonly<Record<GitReason, string>> = {
   host_unreachable: "Try again later; check the server, and the runner's network.",
 }
 
-/** The hint that goes with a reason; `host`: the server that was spoken to. */
+/** Returns the hint for a reason; `host` is the contacted server. */
 export const hintOf = (reason: GitReason, host = 'HOST'): string =>
   hints[reason].replace('--host HOST', `--host ${host}`)
 
-/** Why git failed, by its words and those of the server. */
+/** Returns why Git failed, from its messages and those of the server. */
 export function reasonOfWords(lines: readonly string[]): GitReason | undefined {
   const text = lines.join('\n')
   // A server's disk is not this machine's.
@@ -102,7 +105,7 @@ export function reasonOfWords(lines: readonly string[]): GitReason | undefined {
   return words.find(([pattern, reason]) => pattern.test(reason === 'disk_full' ? own : text))?.[1]
 }
 
-/** The error as one with a reason; `what` begins its message, such as "The repository cannot be fetched". */
+/** Converts an error to one with a reason; `what` begins its message, such as "The repository cannot be fetched". */
 export function refusalOf(error: unknown, what: string, otherwise: GitReason = 'workspace'): unknown {
   if (error instanceof GitRefused || !(error instanceof GitFailure)) {
     const full = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException | undefined)?.code ?? '')
@@ -110,7 +113,7 @@ export function refusalOf(error: unknown, what: string, otherwise: GitReason = '
   }
   const reason = reasonOfWords(error.lines) ?? otherwise
   const said = error.said === '' ? `git ended with ${error.end}` : error.said
-  // Its last words are of what follows from that.
+  // Its last message only describes a consequence.
   const last = reason === 'disk_full' ? 'no space is left.' : said
   return new GitRefused(reason, `${what}: ${last}`, { hint: hints[reason], cause: error })
 }
@@ -119,8 +122,8 @@ const FIRST_PAUSE_MS = 1_000
 const MOST_PAUSE_MS = 60_000
 
 /**
- * Tries again, at most `retries` times, where the server could not be reached: after 1 s, then twice as long each time.
- * `tell` is called before each pause.
+ * Retries, at most `retries` times, if the server could not be reached: after 1 s, then twice as long each time. Calls
+ * `tell` before each pause.
  */
 export async function withRetries<T>(
   work: () => Promise<T>,
@@ -143,6 +146,6 @@ export interface Retries {
   retries: number
   signal: AbortSignal
   tell(message: string): void
-  /** Waits so long; rejects where the signal says so. */
+  /** Waits for `ms`; rejects if the signal aborts. */
   pause(ms: number, signal: AbortSignal): Promise<void>
 }

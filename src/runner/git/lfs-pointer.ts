@@ -1,4 +1,4 @@
-/** Texts that are longer, or shorter, are no pointers of Git LFS. */
+/** Reports whether a text has the size of a Git LFS pointer. */
 export const mayBePointer = (bytes: number): boolean => bytes >= 100 && bytes <= 1024
 
 export interface LfsPointer {
@@ -7,7 +7,7 @@ export interface LfsPointer {
   size: number
 }
 
-/** The pointers among what `git cat-file --batch` prints, by the names of their blobs. */
+/** Returns the pointers in the output of `git cat-file --batch`, by the names of their blobs. */
 export function pointersIn(printed: Buffer): Map<string, LfsPointer> {
   const pointers = new Map<string, LfsPointer>()
   for (let at = 0; at < printed.length; ) {

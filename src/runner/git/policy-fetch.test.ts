@@ -6,7 +6,7 @@ import { forgeFetch } from './policy-fetch.ts'
 
 const VARIABLE = 'ERRAND_GIT_ALLOW'
 
-/** A server at an address of this machine. */
+/** Starts a server at an address of this machine. */
 async function serve(t: TestContext, listener: RequestListener, host = '127.0.0.1', port = 0) {
   const server = createServer(listener)
   await new Promise<void>((resolve) => server.listen(port, host, resolve))
@@ -33,7 +33,7 @@ test('a request goes to the address that was checked, whatever its name means a 
   const fetch = forgeFetch(origin, VARIABLE, async () => [answers[looks++]!])(undefined)
   assert.equal(await (await fetch(`${origin}/api`)).text(), 'checked')
   assert.deepEqual([reached, looks], [['checked'], 1])
-  // Looked up anew for the next one, and checked anew.
+  // Looked up and checked again for the next one.
   assert.equal(await (await fetch(`${origin}/api`)).text(), 'other')
 })
 
@@ -52,7 +52,7 @@ test('what is not of the public internet is reached only where the operator name
   const url = `http://forge.invalid:${port}`
   await assert.rejects(forgeFetch('', VARIABLE, loopback)(undefined)(url), { message: /is not encrypted/ })
   assert.equal(count, 0)
-  // An address of the configuration is good for that server alone.
+  // An address in the configuration is valid for that server alone.
   const named = forgeFetch('', VARIABLE, loopback)(`${url}/api/v3`)
   assert.equal(await (await named(`${url}/api/v3/user`)).text(), 'it')
   await assert.rejects(named(`http://other.invalid:${port}/`), { code: 'source_refused' })

@@ -15,9 +15,9 @@ import {
 } from './server-addresses.ts'
 
 interface Policy extends ServerCheck {
-  /** Certificates to trust, PEM; default: those of the system. */
+  /** Trusted certificates, PEM; default: those of the system. */
   caFile?: string
-  /** A server from which nothing comes for so long is given up. Default `SILENCE_MS`. */
+  /** Milliseconds after which a silent server is given up. Default `SILENCE_MS`. */
   silenceMs?: number
 }
 
@@ -25,8 +25,8 @@ interface Policy extends ServerCheck {
 const EMPTY = [204, 205, 304]
 
 /**
- * A `fetch` that reaches what Git may reach on this machine, and by the same addresses and certificates. It follows no redirect.
- * Throws `source_refused`, and where nothing answers a TypeError with the cause, as `fetch` does.
+ * Makes a `fetch` that reaches what Git may reach on this machine, through the same addresses and certificates. It
+ * follows no redirect. Throws `source_refused`, and a TypeError with the cause if nothing answers, like `fetch`.
  */
 export const policyFetch =
   (policy: Policy): typeof globalThis.fetch =>
@@ -55,20 +55,20 @@ export const policyFetch =
     return new Response(body, { status: statusCode, headers: all })
   }
 
-/** A name that leads nowhere, or for which no name server answers, is no refusal: it may be found a moment later. */
+/** Converts an unknown name, or an absent name server, to an ordinary failure: the name may be found a moment later. */
 function notFound(error: unknown): never {
   if (!(error instanceof GitRefused) || error.reason !== 'host_unreachable') throw error
   const { code = 'EAI_AGAIN' } = (error.cause ?? {}) as NodeJS.ErrnoException
   throw new TypeError('fetch failed', { cause: Object.assign(new Error(error.message), { code }) })
 }
 
-/** A `fetch` for the API of one forge; `api` is the address that the operator's own configuration names for it. */
+/** Returns a `fetch` for the API of one forge; `api` is the address for it in the operator's own configuration. */
 export type ForgeFetch = (api: string | undefined) => typeof globalThis.fetch
 
 /**
- * The way in which a hub reaches forges: those of the public internet by https://, the operator's list `allowed` (the variable of
- * that name is for hints), and APIs that its configuration names. Each request connects to an address that was looked up
- * and checked for it, whatever the name means a moment later. Throws `invalid_argument` for a list that is none.
+ * Makes a hub's access to forges: those on the public internet by https://, the operator's list `allowed` (from
+ * `variable`, named in hints), and APIs in its configuration. Each request connects to an address that was looked up
+ * and checked for it, whatever the name means a moment later. Throws `invalid_argument` for an invalid list.
  */
 export function forgeFetch(allowed: string, variable: string, lookup: Lookup = systemLookup): ForgeFetch {
   const listed = new AllowedOrigins(allowed, variable)

@@ -150,7 +150,7 @@ test('one repository has one identity, however it is written', () => {
 })
 
 test('over SSH the key of the operator counts, and the address that was checked', async () => {
-  // A stand-in for ssh: it notes its words and does what the far end would.
+  // A fake ssh: it records its words and does what the far end would.
   const bin = join(top, 'bin')
   mkdirSync(bin)
   const words = join(top, 'words')

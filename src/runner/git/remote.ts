@@ -11,59 +11,59 @@ import { gitUrl } from './git-url.ts'
 import { GitRefused, hintOf, refusalOf } from './git-words.ts'
 import { type AllowedOrigins, type Lookup, serverAddresses } from './server-addresses.ts'
 
-/** Which repositories this machine may use, and by what it reaches them; the operator's. */
+/** Operator's policy: which repositories this machine may use, and how it reaches them. */
 export interface GitPolicy {
   /** Servers that are not on the public internet, or not encrypted. */
   allow: AllowedOrigins
-  /** The variable that names those, for hints. */
+  /** Variable that names those, for hints. */
   variable: string
   lookup: Lookup
-  /** Folders below which repositories may be named by file://. */
+  /** Folders below which repositories may be named with file://. */
   folders: readonly string[]
-  /** File of certificates to trust, PEM; default: those of the system. */
+  /** File of trusted certificates, PEM; default: those of the system. */
   caFile?: string
-  /** File of the private key for SSH; absent: repositories by SSH are refused. */
+  /** File of the private key for SSH; if absent, repositories over SSH are refused. */
   sshKeyFile?: string
-  /** File of the keys of servers of SSH that are known. */
+  /** File with the keys of known SSH servers. */
   knownHostsFile?: string
-  /** A server from which nothing comes for so long is given up. Default `SILENCE_MS`. */
+  /** Milliseconds after which a silent server is given up. Default `SILENCE_MS`. */
   silenceMs?: number
 }
 
 export interface RemoteAsk {
   url: string
-  /** Sent to the server of the URL alone; over SSH the operator's key counts. */
+  /** Token, sent only to the server of the URL; over SSH the operator's key is used. */
   token?: string
   username?: string
-  /** Default: to read. */
+  /** Service; default: for reading. */
   service?: GitService
 }
 
 export interface RemoteContext {
   policy: GitPolicy
-  /** A folder that is there, for git's home. */
+  /** Existing folder for Git's home. */
   folder: string
   signal: AbortSignal
 }
 
-/** A repository elsewhere, which answered. */
+/** Remote repository that has answered. */
 export interface Remote {
-  /** Its address as git is to be given it: where it really is. */
+  /** Real address for Git, after redirects. */
   url: string
-  /** Its address as it was asked for, in the one normal form, without credentials. */
+  /** Requested address in its single normal form, without credentials. */
   identity: string
   advertisement: Advertisement
-  /** By which git reaches it, and reaches nothing else. */
+  /** Options with which Git reaches it, and nothing else. */
   access: Pick<GitOptions, 'config' | 'env' | 'credential'>
 }
 
-/** The address in its one normal form, without asking anybody. Throws `GitRefused`. */
+/** Returns the address in its single normal form, without contacting anybody. Throws `GitRefused`. */
 export function remoteIdentity(url: string, policy: GitPolicy): string {
   return placeOf(url, policy).identity
 }
 
 /**
- * Asks a repository for what it has, with the credentials, and so whether it may be read, or written. Throws `GitRefused`
+ * Asks a repository for its refs, with the credentials, and so whether it may be read or written. Throws `GitRefused`
  * with the reason.
  */
 export async function openRemote(ask: RemoteAsk, context: RemoteContext): Promise<Remote> {
@@ -87,7 +87,7 @@ export async function openRemote(ask: RemoteAsk, context: RemoteContext): Promis
 
 const plain = ({ folder, signal }: RemoteContext) => ({ folder, signal })
 
-/** An address that another room refuses in its own words. */
+/** Converts the refusal of an address by another room. */
 function refused(error: unknown): unknown {
   if (error instanceof GitRefused || !(error instanceof ErrandError) || error.constructor !== ErrandError)
     return error
@@ -195,7 +195,7 @@ async function overHttp(
   }
 }
 
-/** The hints of those who clone for bots name what tasks do not have. */
+/** Replaces hints of the code that clones for bots, because they name options that tasks do not have. */
 function hinted(error: unknown, service: GitService | undefined, host: string): unknown {
   if (!(error instanceof GitRefused)) return error
   const { reason } = error
@@ -220,10 +220,10 @@ async function sshAccess({ host, port }: SshPlace, policy: GitPolicy): Promise<R
     'StrictHostKeyChecking=yes',
     `UserKnownHostsFile=${knownHostsFile ?? '/dev/null'}`,
     'ConnectTimeout=30',
-    // One that says nothing any more is given up after a minute.
+    // A silent server is given up after a minute.
     'ServerAliveInterval=15',
     'ServerAliveCountMax=3',
-    // The address that was checked, and the name that the server's key is known by.
+    // The checked address, and the name for which the server's key is known.
     `HostName=${address}`,
     `HostKeyAlias=${port === undefined ? host : `[${host}]:${port}`}`,
   ]

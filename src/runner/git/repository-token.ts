@@ -5,30 +5,31 @@ import { type Env, setting } from '../../config/read-setting.ts'
 import type { AttemptSpec } from '../../contract/attempt.ts'
 import { isAtHosts, repositoryHost } from '../../forge/address.ts'
 
-/** The token of a repository, and what copies that were made with it are kept under: another's are not handed out for it. */
+/** Token of a repository, and the scope of the copies made with it: another token's copies are not used for it. */
 export interface RepositoryToken {
   token?: string
-  /** Told from all others of this machine; `none` without a token. */
+  /** Unique name on this machine; `none` without a token. */
   scope: string
 }
 
 export interface TokenAsk {
   spec: Pick<AttemptSpec, 'secrets'>
-  /** The step's own variables, with its secrets. */
+  /** Variables of the step, with its secrets. */
   env: Readonly<Record<string, string>>
   args: { repo: string; token_env: string; username?: string }
 }
 
-/** The token of a step's repository: that which the step was given, else this machine's own. */
+/** Returns the token of a step's repository: the one given to the step, or else this machine's own. */
 export type TokenOf = (ask: TokenAsk) => RepositoryToken
 
-/** The file of that name among the mounted secrets is a machine's own token. */
+/** Name of a mounted secret that is a machine's own token. */
 const MOUNTED = 'GIT_TOKEN'
 
 /**
- * Looks tokens up for the steps of this machine. Its own are GIT_TOKEN, the file of GIT_TOKEN_FILE, a mounted secret GIT_TOKEN, and
- * of github.com GITHUB_TOKEN. Files are read each time: who mounts them may change them. Who writes a workflow chooses neither the
- * variable nor the file that is read here: a step that names another gets none.
+ * Makes the look-up of tokens for the steps of this machine. Its own are GIT_TOKEN, the file of GIT_TOKEN_FILE, a
+ * mounted secret GIT_TOKEN, and for github.com GITHUB_TOKEN. Files are read each time, because they may be replaced.
+ * The author of a workflow chooses neither the variable nor the file that is read here: a step that names another gets
+ * none.
  */
 export const tokenLookup =
   (env: Env): TokenOf =>
@@ -41,7 +42,7 @@ export const tokenLookup =
     return own === undefined ? given : { token: own.token, scope: scoped(`runner:${own.name}`, username) }
   }
 
-/** The token that the step itself was given, and nothing of the machine's. */
+/** Returns only the token given to the step itself, and none of the machine's. */
 export const stepToken: TokenOf = (ask) => ofStep(ask)
 
 function ofStep({ spec, env, args: { token_env, username } }: TokenAsk): RepositoryToken {
@@ -50,7 +51,7 @@ function ofStep({ spec, env, args: { token_env, username } }: TokenAsk): Reposit
   const token = secret?.as === 'file' && value !== undefined ? readFileSync(value, 'utf8').trim() : value
   if (token === undefined || token === '') return { scope: 'none' }
   if (secret === undefined) return { token, scope: scoped(`value:${digest(token)}`, username) }
-  // An App's are new each time, and all of them of one repository.
+  // An App's tokens are new each time, and all belong to one repository.
   const { forge, from, name } = secret
   const whose = forge === undefined ? `${from}:${name}` : `app:${forge.host}/${forge.repository}`
   return { token, scope: scoped(whose, username) }
@@ -60,7 +61,7 @@ const digest = (token: string): string => createHash('sha256').update(token).dig
 const scoped = (whose: string, username = ''): string => `${whose}:${username}`
 
 function ownToken(env: Env, repo: string): { name: string; token: string } | undefined {
-  // Only what is asked for by http or https has use for a token.
+  // Only http and https use a token.
   if (!/^https?:\/\//i.test(repo) || repositoryHost(repo) === undefined) return undefined
   const hosts = setting(env, 'ERRAND_GIT_TOKEN_HOSTS')
   const isFor = hosts.length === 0 || isAtHosts(repo, hosts)
@@ -70,7 +71,7 @@ function ownToken(env: Env, repo: string): { name: string; token: string } | und
   return token === undefined ? undefined : { name: 'GITHUB_TOKEN', token }
 }
 
-/** This machine's own tokens of repositories, as they are now; the first counts before the next. */
+/** Returns this machine's own repository tokens, as they are now; the first takes precedence. */
 export function ownTokens(env: Env): { name: string; token: string }[] {
   const given = (['GIT_TOKEN', 'GITHUB_TOKEN'] as const).map((name) => ({ name, token: setting(env, name) }))
   const [own, ofGithub] = given
@@ -83,7 +84,7 @@ export function ownTokens(env: Env): { name: string; token: string }[] {
   return all.flatMap(({ name, token }) => (token === undefined || token === '' ? [] : [{ name, token }]))
 }
 
-/** Undefined where there is none to be read: the step then says that it has no token. */
+/** Returns the text; undefined if there is none: the step then says that it has no token. */
 function fileText(file: string | undefined): string | undefined {
   if (file === undefined) return undefined
   try {

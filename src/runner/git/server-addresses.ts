@@ -4,12 +4,12 @@ import { networkInterfaces } from 'node:os'
 import { ErrandError } from '../../contract/errors.ts'
 import { GitRefused } from './git-words.ts'
 
-/** The addresses of a name. */
+/** Returns the addresses of a name. */
 export type Lookup = (host: string) => Promise<readonly string[]>
 
 const LOOKED_UP_WITHIN_MS = 10_000
 
-/** The same, which gives up after a while: name servers that are silent are asked for half a minute and longer. */
+/** Wraps a look-up to give up after a while: silent name servers are queried for half a minute and longer. */
 export const boundedLookup =
   (look: Lookup, withinMs = LOOKED_UP_WITHIN_MS): Lookup =>
   (host) =>
@@ -21,23 +21,24 @@ export const boundedLookup =
         .finally(() => clearTimeout(timer))
     })
 
-/** As this machine looks names up. Each look-up of a server's address goes through it. */
+/** Looks up names as this machine does. Each look-up of a server's address uses it. */
 export const systemLookup: Lookup = boundedLookup(async (host) =>
   (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address),
 )
 
 export interface ServerCheck {
   allow: Pick<AllowedOrigins, 'has'>
-  /** The variable of the operator's list, for hints. */
+  /** Variable of the operator's list, for hints. */
   variable: string
   lookup: Lookup
-  /** Whose operator that is; default runner. */
+  /** Machine whose operator that is; default runner. */
   machine?: 'hub' | 'runner'
 }
 
 /**
- * The addresses of a URL's server; connect to no other, as the next look-up may answer something else. Throws
- * `source_refused` where one of them is not public, or is of this machine, and the operator has not allowed the server.
+ * Returns the addresses of a URL's server; connect to no other, as the next look-up may give others. Throws
+ * `source_refused` if one of them is not public, or belongs to this machine, and the operator has not allowed the
+ * server.
  */
 export async function serverAddresses(url: URL, check: ServerCheck): Promise<readonly string[]> {
   const host = url.hostname.replace(/^\[|\]$/g, '')
@@ -52,7 +53,7 @@ export async function serverAddresses(url: URL, check: ServerCheck): Promise<rea
   })
 }
 
-/** How a list of allowed servers names this one. */
+/** Returns the server's name in the notation of a list of allowed servers. */
 export const allowEntry = (url: URL) => (url.protocol === 'https:' ? url.host : url.origin)
 
 async function found(
@@ -71,7 +72,10 @@ async function found(
   throw notFound()
 }
 
-/** Not of the public internet: IANA's special-purpose registry, and what clouds answer their guests on. */
+/**
+ * Addresses that are not on the public internet: IANA's special-purpose registry, and those on which clouds answer
+ * their guests.
+ */
 const notPublic4 = blockList('ipv4', [
   '0.0.0.0/8',
   '10.0.0.0/8',
@@ -90,12 +94,12 @@ const notPublic4 = blockList('ipv4', [
   '224.0.0.0/4',
   '240.0.0.0/4',
 ])
-/** All of IPv6 that is public today; what maps or translates IPv4 by a prefix of its own lies outside. */
+/** Range with all of IPv6 that is public today; it excludes prefixes that map or translate IPv4. */
 const public6 = blockList('ipv6', ['2000::/3'])
-/** Of it: protocol assignments with Teredo, documentation, and 6to4, which holds any IPv4 address. */
+/** Exceptions in it: protocol assignments with Teredo, documentation, and 6to4, which contains any IPv4 address. */
 const notPublic6 = blockList('ipv6', ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'])
 
-/** False also for what is no address. */
+/** Reports whether it is a public address; false also for invalid ones. */
 export function isPublicAddress(address: string): boolean {
   const family = isIP(address)
   if (family === 4) return !notPublic4.check(address, 'ipv4')
@@ -113,17 +117,17 @@ function blockList(family: 'ipv4' | 'ipv6', subnets: readonly string[]): BlockLi
   return list
 }
 
-/** Servers that the operator of a runner lets it speak to, wherever they are: `host`, `host:port` or `http://host:port`. */
+/** Servers that the operator of a runner allows, wherever they are: `host`, `host:port` or `http://host:port`. */
 export class AllowedOrigins {
   readonly #origins: ReadonlySet<string>
 
-  /** `variable` is where the comma-separated text comes from. Throws `invalid_argument` for what is no server. */
+  /** Parses the comma-separated text from `variable`. Throws `invalid_argument` for an entry that is not a server. */
   constructor(text: string, variable: string) {
     const entries = text.split(',').map((entry) => entry.trim())
     this.#origins = new Set(entries.filter((entry) => entry !== '').map((entry) => origin(entry, variable)))
   }
 
-  /** Scheme, host and port are the same; https and its port 443 where nothing else was said. */
+  /** Reports whether scheme, host and port match; the default is https and its port 443. */
   has(url: URL): boolean {
     return this.#origins.has(url.origin)
   }

@@ -4,20 +4,20 @@ import { readNumber, readPids, removeCgroup, tryControl, writeControl } from './
 import { type Breach, type Limiter, machineOutOfMemory, outOfMemory } from './limiter.ts'
 
 const PERIOD_US = 100_000
-/** The kernel takes no smaller share of a period. */
+/** Smallest share of a period that the kernel takes, in µs. */
 const LEAST_QUOTA_US = 1_000
 
-/** Folders of one cgroup in the hierarchies that count; `cpu` and `cpuacct` are often one. */
+/** Folders of one cgroup in the relevant hierarchies; `cpu` and `cpuacct` are often one. */
 export interface V1Folders {
   memory: string
   cpuacct: string
-  /** Absent for an attempt without limits: that is measured only. */
+  /** Absent for an attempt without limits, which is only measured. */
   pids?: string
-  /** Absent where this machine cannot limit it. */
+  /** Absent if this machine cannot limit it. */
   cpu?: string
 }
 
-/** Cgroups of version 1, one in each hierarchy. */
+/** Limits with cgroups of version 1, one in each hierarchy. */
 export class CgroupV1Limiter implements Limiter {
   readonly heldBy = 'cgroup_v1'
   readonly notHeld: readonly (keyof AttemptLimits)[]
@@ -39,7 +39,7 @@ export class CgroupV1Limiter implements Limiter {
     for (const folder of this.enter) mkdirSync(folder, { recursive: true })
     if (memory_bytes !== undefined) {
       writeControl(`${memory}/memory.limit_in_bytes`, memory_bytes)
-      // Swap counts; there is no such file where the kernel does not account for it.
+      // Swap counts; the file is missing if the kernel does not account for it.
       tryControl(`${memory}/memory.memsw.limit_in_bytes`, memory_bytes)
     }
     if (processes !== undefined && pids !== undefined) writeControl(`${pids}/pids.max`, processes)

@@ -6,10 +6,10 @@ import { onlyLarge } from '../../../test/support/size.ts'
 
 const missing = limitsMissing('cgroup_v2')
 if (!missing || inGuest()) limitConformance('cgroup_v2')
-// That a guest starts at all is tested in test/support/guest.
+// A test in test/support/guest checks that a guest starts at all.
 else if (onlyLarge('cgroup v2 in a guest, on a machine that has v1')) conformanceInGuest()
 
-/** Each test of the conformance, as it went in a guest that has cgroup v2. */
+/** Runs each test of the conformance with its result from a guest that has cgroup v2. */
 function conformanceInGuest(): void {
   const skip = guestMissing()
   let run: Promise<GuestRun> | undefined

@@ -4,17 +4,17 @@ import { readControl, readNumber, readPids, removeCgroup, tryControl, writeContr
 import { type Breach, type Limiter, machineOutOfMemory, outOfMemory } from './limiter.ts'
 
 const PERIOD_US = 100_000
-/** The kernel takes no smaller share of a period. */
+/** Smallest share of a period that the kernel takes, in µs. */
 const LEAST_QUOTA_US = 1_000
 
-/** A cgroup of version 2. */
+/** Limits with a cgroup of version 2. */
 export class CgroupV2Limiter implements Limiter {
   readonly heldBy = 'cgroup_v2'
   readonly notHeld: readonly (keyof AttemptLimits)[]
   readonly enter: readonly string[]
   readonly #folder: string
   readonly #limits: AttemptLimits
-  /** Kernels before 5.19 keep no peak. */
+  /** Highest memory seen, since kernels before 5.19 record no peak. */
   #highest = 0
 
   constructor({ folder, cpu }: { folder: string; cpu: boolean }, limits: AttemptLimits) {
@@ -29,7 +29,7 @@ export class CgroupV2Limiter implements Limiter {
     mkdirSync(this.#folder, { recursive: true })
     if (memory_bytes !== undefined) {
       writeControl(this.#file('memory.max'), memory_bytes)
-      // There is no such file where the kernel has no swap.
+      // The file is missing if the kernel has no swap.
       tryControl(this.#file('memory.swap.max'), 0)
       writeControl(this.#file('memory.oom.group'), 1)
     }
@@ -82,6 +82,6 @@ export class CgroupV2Limiter implements Limiter {
   }
 }
 
-/** The controllers that processes below this cgroup are held by. */
+/** Returns the controllers that limit processes below this cgroup. */
 export const controllersBelow = (folder: string): readonly string[] =>
   readControl(`${folder}/cgroup.subtree_control`)?.trim().split(' ') ?? []

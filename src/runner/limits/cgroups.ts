@@ -1,9 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** The cgroups that a process is in, as folders of the mounted hierarchies. */
+/** Cgroups that a process is in, as folders of the mounted hierarchies. */
 export interface CgroupPlaces {
-  /** By controller: memory, cpu, cpuacct, pids … */
+  /** Folders by controller: memory, cpu, cpuacct, pids … */
   v1: ReadonlyMap<string, string>
   v2: string | undefined
 }
@@ -15,7 +15,7 @@ interface Mount {
   options: readonly string[]
 }
 
-/** From the texts of /proc/self/mountinfo and /proc/self/cgroup. */
+/** Parses the texts of /proc/self/mountinfo and /proc/self/cgroup. */
 export function cgroupPlaces(mountinfo: string, cgroup: string): CgroupPlaces {
   const mounts = mountinfo.split('\n').flatMap((line) => mountOf(line) ?? [])
   const v1 = new Map<string, string>()
@@ -46,7 +46,7 @@ function mountOf(line: string): Mount | undefined {
   return { root: unescaped(root!), point: unescaped(point), type, options: options.split(',') }
 }
 
-/** Undefined for a cgroup outside what is mounted, as a container may see it. */
+/** Returns the folder of a cgroup; undefined if it is outside the mount, as a container may see it. */
 function folderOf({ root, point }: Mount, path: string): string | undefined {
   const below =
     root === '/' ? path : path === root ? '/' : path.startsWith(`${root}/`) ? path.slice(root.length) : ''
@@ -57,7 +57,7 @@ function folderOf({ root, point }: Mount, path: string): string | undefined {
 const unescaped = (text: string) =>
   text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 
-/** Removes a cgroup, and those that its processes made below it; false where a process is still in one. */
+/** Removes a cgroup, and those that its processes created below it; returns false if a process is still in one. */
 export function removeCgroup(folder: string): boolean {
   try {
     for (const name of cgroupsBelow(folder)) removeCgroup(join(folder, name))
@@ -68,7 +68,7 @@ export function removeCgroup(folder: string): boolean {
   }
 }
 
-/** Makes it where it is not there; false where that is not allowed. */
+/** Creates the cgroup if it does not exist; returns false if that is not allowed. */
 export function makeCgroup(folder: string): boolean {
   try {
     mkdirSync(folder, { recursive: true })
@@ -78,7 +78,7 @@ export function makeCgroup(folder: string): boolean {
   }
 }
 
-/** Names of the cgroups below it; none where it is gone. */
+/** Returns the names of the cgroups below it; none if it is gone. */
 export function cgroupsBelow(folder: string): string[] {
   try {
     const entries = readdirSync(folder, { withFileTypes: true })
@@ -88,7 +88,7 @@ export function cgroupsBelow(folder: string): string[] {
   }
 }
 
-/** Undefined where there is no such file, or it cannot be read just now. */
+/** Reads a control file; undefined if it does not exist, or cannot be read at the moment. */
 export function readControl(path: string): string | undefined {
   try {
     return readFileSync(path, 'latin1')
@@ -97,7 +97,7 @@ export function readControl(path: string): string | undefined {
   }
 }
 
-/** The number that the file holds, or that stands after `key` in it. */
+/** Returns the number in the file, or the number after `key` in it. */
 export function readNumber(path: string, key?: string): number | undefined {
   const text = readControl(path)
   if (text === undefined) return undefined
@@ -110,12 +110,12 @@ export function readPids(folder: string): number[] {
   return lines.map(Number).filter((pid) => pid > 0)
 }
 
-/** Throws as the kernel refuses it. */
+/** Writes a control file. Throws if the kernel refuses the value. */
 export function writeControl(path: string, value: string | number): void {
   writeFileSync(path, String(value))
 }
 
-/** False: the kernel has no such file, or refuses it. */
+/** Writes a control file; returns false if the kernel has no such file, or refuses the value. */
 export function tryControl(path: string, value: string | number): boolean {
   try {
     writeControl(path, value)
@@ -126,8 +126,9 @@ export function tryControl(path: string, value: string | number): boolean {
 }
 
 /**
- * Shell function: a process puts itself into cgroups and becomes a command. Arguments: how many cgroups, these, the
- * command. Where it may not, the cgroup is written to the file `$errand_unheld` and it ends with `UNHELD`. Builtins only.
+ * Shell function that puts a process into cgroups and then runs a command. Arguments: the number of cgroups, these
+ * cgroups, the command. If a cgroup is not allowed, it is written to the file `$errand_unheld`, and the process ends
+ * with `UNHELD`. Uses only builtins.
  */
 export const ENTER = `
 errand_enter() {
@@ -146,6 +147,6 @@ errand_enter() {
 `
 export const UNHELD = 75
 
-/** Why a command was not begun. */
+/** Says why a command did not begin. */
 export const unheldText = (cgroup: string): string =>
   `It could not be put under its limits: ${cgroup}/cgroup.procs could not be written to.`

@@ -9,7 +9,7 @@ const NAMES = 1_000
 const signal = new AbortController().signal
 const enoughBytes = Number.POSITIVE_INFINITY
 
-/** One file of 10,000 bytes with many names, beside a folder with a name that is no UTF-8. */
+/** Makes one file of 10,000 bytes with many names, beside a folder whose name is not UTF-8. */
 function linked(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'errand-folder-size-'))
   t.after(() => rmSync(folder, { recursive: true }))

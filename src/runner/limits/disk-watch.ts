@@ -4,17 +4,17 @@ import { type Breach, diskFull } from './limiter.ts'
 
 const FIRST_MS = 500
 const LAST_MS = 5_000
-/** Of the time, the part that counting may take. */
+/** Counting may take one part in this many of the time. */
 const SHARE = 20
 
 export interface DiskWatchOptions {
   folder: string
   limitBytes: number
-  /** Only what comes on top of what is there at the start counts: for folders that are not the run's own. */
+  /** Counts only what is added after the start: for folders that are not the run's own. */
   growth: boolean
 }
 
-/** Counts a workspace now and then, rarer the longer it takes. */
+/** Measures a workspace at intervals, less often the longer it takes. */
 export class DiskWatch {
   readonly #options: DiskWatchOptions
   readonly #stop = new AbortController()
@@ -28,7 +28,7 @@ export class DiskWatch {
     if (!options.growth) this.#before = 0
   }
 
-  /** Counts what is there before it begins; otherwise the first look counts that. */
+  /** Measures what is there before the attempt begins; otherwise the first look does that. */
   async prepare(): Promise<void> {
     if (this.#before === undefined) await this.#look()
   }
@@ -38,7 +38,7 @@ export class DiskWatch {
       this.#again(this.#before === undefined ? 0 : FIRST_MS)
   }
 
-  /** Counts once more: what ended quickly is held to its limit too. */
+  /** Measures once more, so that an attempt that ended quickly is held to its limit too. */
   async last(): Promise<Breach | undefined> {
     clearTimeout(this.#timer)
     if (this.breach === undefined && this.#before !== undefined) await this.#look()
@@ -75,19 +75,19 @@ export class DiskWatch {
 
 export interface FolderSizeOptions {
   signal: AbortSignal
-  /** Larger is all the same: it need not be counted to its end. */
+  /** Size at which counting may stop, since larger makes no difference. */
   enoughBytes: number
   /**
-   * Each name of a file and each folder counts so much at least, what has a path that is too long for the system is Infinity,
-   * and what may not be looked at is an error: of a folder whose owner would gain by what is not counted. Default: each counts
-   * what it has.
+   * Least bytes that each file name and each folder counts, for a folder whose owner would gain from uncounted content.
+   * A path too long for the system then counts as Infinity, and unreadable content is an error. Default: each counts
+   * its actual size.
    */
   leastBytes?: number
 }
 
 /**
- * The size of all that stands in a folder, in bytes of the disk; the content of a file with several names counts once, links
- * are not followed.
+ * Returns the size of everything in a folder, in bytes on the disk. The content of a file with several names counts
+ * once; links are not followed.
  */
 export async function folderSize(
   folder: string,
@@ -95,7 +95,7 @@ export async function folderSize(
 ): Promise<number> {
   const seen = new Set<string>()
   let bytes = 0
-  // Names are bytes: what is no UTF-8 would not be found again by its text.
+  // Names are bytes: a name that is not UTF-8 would not be found again by its text.
   const left = [Buffer.from(folder)]
   const unless = (error: NodeJS.ErrnoException): undefined => {
     if (leastBytes !== undefined && error.code === 'EACCES') throw error
@@ -104,7 +104,7 @@ export async function folderSize(
   const counted = ({ dev, ino, nlink, blocks }: Stats, entry: Dirent<Buffer>): number => {
     const least = leastBytes ?? 0
     const name = `${dev} ${ino}`
-    // A further name takes room too, in its folder.
+    // An additional name takes room in its folder too.
     if (seen.has(name)) return least
     if (nlink > 1 && !entry.isDirectory()) seen.add(name)
     return Math.max(blocks * 512, least)
@@ -112,7 +112,7 @@ export async function folderSize(
   while (left.length > 0 && !signal.aborted && bytes <= enoughBytes) {
     const path = left.pop()!
     try {
-      // It changes while it is counted: what is gone meanwhile counts nothing.
+      // The folder changes while it is counted: what is gone meanwhile counts nothing.
       for await (const entry of await entriesOf(path)) {
         const file = Buffer.concat([path, SLASH, entry.name])
         if (entry.isDirectory()) left.push(file)
@@ -129,7 +129,7 @@ export async function folderSize(
 
 const SLASH = Buffer.from('/')
 
-/** A few at a time: a folder may have any number. The types know no names that are bytes here. */
+/** Lists a folder a few entries at a time, since it may have any number. The types do not know names as bytes. */
 const entriesOf = async (path: Buffer): Promise<AsyncIterable<Dirent<Buffer>>> => {
   const folder: Dir = await opendir(path, { encoding: 'buffer' as BufferEncoding, bufferSize: 256 })
   return folder as unknown as AsyncIterable<Dirent<Buffer>>

@@ -16,17 +16,20 @@ import {
 } from './cgroups.ts'
 import type { HeldBy } from './limiter.ts'
 
-/** The way in which this machine holds limits, and the cgroups below which those of attempts are made. */
+/** Describes how this machine applies limits, and the cgroups below which those of attempts are created. */
 export type LimitChoice =
   | { heldBy: 'cgroup_v2'; base: string; cpu: boolean }
   | { heldBy: 'cgroup_v1'; bases: V1Folders }
   | { heldBy: 'watchdog'; why: string }
 
-/** Where this program moves itself, so that the cgroup it was started in may have others below it. */
+/** Cgroup that this program moves itself to, so that the one it was started in may have others below it. */
 const ASIDE = 'errand-main'
 const NEEDED = ['memory', 'pids'] as const
 
-/** Makes the cgroups `name`, and says so; a watchdog where no version can be had, or where that is wanted. */
+/**
+ * Creates the cgroups `name`, and returns the choice; a watchdog if no cgroup version is available, or if that is
+ * wanted.
+ */
 export function chooseLimits(name: string, wanted?: HeldBy): LimitChoice {
   if (wanted === 'watchdog') return { heldBy: 'watchdog', why: 'ERRAND_LIMITS asks for it' }
   const text = (file: string) => procText('self', file) ?? ''
@@ -83,7 +86,7 @@ function prepareV2(place: string, isOwn: boolean, name: string): LimitChoice | s
   return { heldBy: 'cgroup_v2', base, cpu: controllersBelow(base).includes('cpu') }
 }
 
-/** Lets cgroups below this one be limited; false where the kernel refuses it. */
+/** Allows limits for cgroups below this one; returns false if the kernel refuses. */
 function enable(folder: string, offered: readonly string[]): boolean {
   const there = controllersBelow(folder)
   for (const each of [...NEEDED, 'cpu'])
@@ -93,7 +96,10 @@ function enable(folder: string, offered: readonly string[]): boolean {
   return NEEDED.every((each) => now.includes(each))
 }
 
-/** A cgroup with processes can have none below it that are limited: they go into one of their own, if all are ours. */
+/**
+ * Moves the processes of a cgroup to one below it, if all are ours: a cgroup with processes cannot have limited ones
+ * below it.
+ */
 function moveAside(own: string): boolean {
   const pids = readPids(own)
   if (!pids.every((pid) => isRelated(pid, new Set(pids)))) return false
@@ -106,7 +112,7 @@ function moveAside(own: string): boolean {
   }
 }
 
-/** Is it this process, one that it descends from, or one that descends from such a one within the cgroup? */
+/** Reports whether the pid is this process, an ancestor, or a descendant of such a process within the cgroup. */
 function isRelated(pid: number, within: ReadonlySet<number>): boolean {
   let top = process.pid
   for (let up = parentOf(top); within.has(up); up = parentOf(up)) top = up
@@ -135,19 +141,19 @@ function has(folder: string, file: string): boolean {
   }
 }
 
-/** Takes away what `chooseLimits` made; false where a process is still in it. */
+/** Removes what `chooseLimits` created; returns false if a process is still in it. */
 export function giveBack(choice: LimitChoice): boolean {
   return basesOf(choice).map(removeCgroup).every(Boolean)
 }
 
-/** The folders below which each attempt gets one. */
+/** Returns the folders below which each attempt gets its cgroup. */
 export function basesOf(choice: LimitChoice): readonly string[] {
   if (choice.heldBy === 'cgroup_v2') return [choice.base]
   if (choice.heldBy === 'watchdog') return []
   return Object.values(choice.bases).filter((folder) => folder !== undefined)
 }
 
-/** Limits that no attempt of this machine may exceed. Throws `invalid_argument`. */
+/** Reads the limits that no attempt of this machine may exceed. Throws `invalid_argument`. */
 export const defaultLimits = (env: Env): AttemptLimits => ({
   cpus: setting(env, 'ERRAND_LIMIT_CPUS'),
   memory_bytes: setting(env, 'ERRAND_LIMIT_MEMORY'),
@@ -155,7 +161,7 @@ export const defaultLimits = (env: Env): AttemptLimits => ({
   disk_bytes: setting(env, 'ERRAND_LIMIT_DISK'),
 })
 
-/** The holder of limits asked for; undefined: this machine shall choose. Throws `invalid_argument`. */
+/** Reads who should apply limits; undefined: this machine chooses. Throws `invalid_argument`. */
 export function wantedHolder(env: Env): HeldBy | undefined {
   const wanted = setting(env, 'ERRAND_LIMITS')
   return wanted === 'auto' ? undefined : wanted

@@ -21,28 +21,28 @@ import { ProcessTable, WatchdogLimiter } from './watchdog.ts'
 
 export interface LimitKeeperOptions {
   choice: LimitChoice
-  /** No attempt gets more. */
+  /** Limits that no attempt may exceed. */
   defaults?: AttemptLimits
-  /** Default: those of this program's cgroup. */
+  /** Kills to watch; default: those of this program's cgroup. */
   oomKills?: OomKills
 }
 
 export interface ScopeOptions {
   /** `NAME=value` in its processes' environment. */
   mark: string
-  /** The folder that its disk limit counts. */
+  /** Folder that its disk limit measures. */
   workspace: { folder: string; growth: boolean }
-  /** Holds it in this machine's place. */
+  /** Holds it to its limits instead of this machine. */
   limiter?: Limiter
 }
 
-/** Holds the attempts of this machine to their limits, by what was chosen for it. */
+/** Holds the attempts of this machine to their limits, in the chosen way. */
 export class LimitKeeper {
   readonly choice: LimitChoice
   readonly #defaults: AttemptLimits
   readonly #oomKills: OomKills
   readonly #table = new ProcessTable()
-  /** Of attempts that are over, where a process left behind keeps them from being removed. */
+  /** Limiters of ended attempts that a leftover process keeps from being removed. */
   readonly #left = new Set<Limiter>()
 
   constructor({ choice, defaults = {}, oomKills = new OomKills() }: LimitKeeperOptions) {
@@ -52,13 +52,13 @@ export class LimitKeeper {
   }
 
   /**
-   * The facts of what will hold an attempt; `name` is unique among all of this machine. Makes nothing. `elsewhere`: another than
-   * this machine holds it.
+   * Returns the facts of the limits of an attempt; `name` is unique on this machine. Creates nothing. `elsewhere` means
+   * that another machine applies them.
    */
   facts(limits: AttemptLimits | undefined, name: string, elsewhere = false): ScopeFacts {
     const { choice } = this
     const held = { held_by: choice.heldBy, limits: minLimits(limits ?? {}, this.#defaults) }
-    // To put a process into a cgroup takes the kernel about a millisecond: only what has a limit pays for it.
+    // Moving a process into a cgroup takes the kernel about a millisecond: only attempts with limits pay for it.
     const unlimited = Object.values(held.limits).every((limit) => limit === undefined)
     if (elsewhere) return { ...held, held_by: 'watchdog', folders: {} }
     if (choice.heldBy === 'watchdog' || unlimited)
@@ -73,7 +73,7 @@ export class LimitKeeper {
     return { ...held, folders }
   }
 
-  /** The scope that holds it: made already where an earlier process of this runner began it. */
+  /** Returns the scope that holds it; an earlier process of this runner may have created it already. */
   scope(facts: ScopeFacts, options: ScopeOptions): Scope {
     this.#sweep()
     const { limits, oom } = facts
@@ -92,13 +92,13 @@ export class LimitKeeper {
     })
   }
 
-  /** Removes what attempts that are gone have left, but for these. */
+  /** Removes what ended attempts have left, except these. */
   sweepBut(names: ReadonlySet<string>): void {
     for (const base of basesOf(this.choice))
       for (const name of cgroupsBelow(base)) if (!names.has(name)) removeCgroup(join(base, name))
   }
 
-  /** Nothing that it holds runs any more. May be called twice. */
+  /** Closes the keeper, when nothing that it holds runs any more. Idempotent. */
   close(): void {
     this.#sweep()
     giveBack(this.choice)
@@ -116,7 +116,7 @@ export class LimitKeeper {
   }
 }
 
-/** Of each limit the lower. */
+/** Returns the lower of each limit. */
 export function minLimits(a: AttemptLimits, b: AttemptLimits): AttemptLimits {
   const of = (key: keyof AttemptLimits) => {
     const value = Math.min(a[key] ?? Infinity, b[key] ?? Infinity)
@@ -130,18 +130,24 @@ export function minLimits(a: AttemptLimits, b: AttemptLimits): AttemptLimits {
   }
 }
 
-/** The keeper of the limits of the attempts that stand in this folder, found once at the start. Throws `invalid_argument`. */
+/**
+ * Returns the keeper of the limits for the attempts in this folder, chosen once at the start. Throws
+ * `invalid_argument`.
+ */
 export function limitsHere(dir: string, env: NodeJS.ProcessEnv): LimitKeeper {
   const defaults = defaultLimits(env)
   const wanted = wantedHolder(env)
   return new LimitKeeper({ choice: chooseLimits(cgroupName(dir), wanted), defaults })
 }
 
-/** The same for each process of one runner, so that a later one finds what an earlier one made. */
+/**
+ * Returns a name that is the same for each process of one runner, so that a later one finds what an earlier one
+ * created.
+ */
 export const cgroupName = (dir: string): string =>
   `errand-${createHash('sha256').update(resolve(dir)).digest('hex').slice(0, 12)}`
 
-/** For a person: what holds limits here. */
+/** Returns a text for a person: how limits are applied here. */
 export function limitsText(choice: LimitChoice): string {
   switch (choice.heldBy) {
     case 'cgroup_v2':

@@ -3,32 +3,34 @@ import { sizeText } from '../../platform/text.ts'
 
 export type HeldBy = AttemptUsage['held_by']
 
-/** A limit that was gone past, in words with the figure. */
+/** Describes a limit that was exceeded, in words with the figure. */
 export interface Breach {
   reason: 'oom' | 'quota'
   message: string
 }
 
-/** A limiter holds the processes of one attempt together, keeps them to their limits and measures them. */
+/** Groups the processes of one attempt, holds them to their limits and measures them. */
 export interface Limiter {
   readonly heldBy: HeldBy
-  /** Limits that it was asked for and does not keep. */
+  /** Limits that were requested and that it does not apply. */
   readonly notHeld: readonly (keyof AttemptLimits)[]
-  /** Cgroups that the command puts itself into before it begins. */
+  /** Cgroups that the command enters before it begins. */
   readonly enter: readonly string[]
-  /** Makes what it needs on this machine, before the first process. Throws as the kernel refuses it. */
+  /** Creates what it needs on this machine, before the first process. Throws if the kernel refuses. */
   make(): void
-  /** The attempt's process is this one, in a group and session of its own. */
+  /** Records the attempt's process, which has its own group and session. */
   begun(pid: number): void
-  /** Now and then while it runs, and once after: the first limit gone past. */
+  /** Checks the limits regularly during the run, and once after; returns the first one exceeded. */
   look(): Breach | undefined
-  /** Processes that belong to it, however they left its tree; none where it cannot tell. */
+  /** Returns the processes that belong to it, even if they left its tree; none if it cannot tell. */
   members(): number[]
-  /** From now on its processes start no others, where that can be had. */
+  /** Prevents its processes from starting others, if possible. */
   seal(): void
-  /** After the last `look`. */
+  /** Measures the usage, after the last `look`. */
   measure(): Pick<AttemptUsage, 'peak_memory_bytes' | 'cpu_ms'>
-  /** Removes all that it made on this machine; false where a process left behind still needs it. May be called twice. */
+  /**
+   * Removes everything that it created on this machine; returns false if a leftover process still needs it. Idempotent.
+   */
   remove(): boolean
 }
 

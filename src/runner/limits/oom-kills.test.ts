@@ -11,7 +11,7 @@ const EVENTS = 'low 0\nhigh 0\nmax 9\noom 9\noom_kill COUNT\noom_group_kill 0\n'
 const CONTROL = 'oom_kill_disable 0\nunder_oom 0\noom_kill COUNT\n'
 const KILLED = 'Out of memory: the kernel killed it. This runner and all that it runs may use 256 MB.'
 
-/** A runner in a folder that looks like its cgroup, and what shell commands have the kernel count there. */
+/** Makes a runner in a folder that looks like its cgroup, and shell commands that make the kernel count there. */
 function machine() {
   const here = sessionPlace()
   const cgroup = join(here.path, 'cgroup')

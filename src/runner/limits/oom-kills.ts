@@ -5,14 +5,18 @@ import { cgroupPlaces, readNumber } from './cgroups.ts'
 import type { Breach } from './limiter.ts'
 import type { OomMark } from './scope-facts.ts'
 
-/** The files in which the kernel counts them, the best first: of this cgroup alone, of version 2 before Linux 5.2 with those below it. */
+/**
+ * Files with the kernel's count of kills, the best first: of this cgroup alone; of version 2 before Linux 5.2,
+ * including those below it.
+ */
 const COUNTERS = ['memory.events.local', 'memory.events', 'memory.oom_control']
-/** From here on version 1 has no limit. */
+/** Value from which version 1 means no limit. */
 const NO_LIMIT = 2 ** 60
 
 /**
- * The processes that the kernel has killed for want of memory in this program's own cgroup, as in the container that a runner
- * is: there stands what has no cgroup of its own. The kernel only counts them, so each kill is told of one attempt.
+ * Assigns the processes that the kernel has killed for lack of memory in this program's own cgroup, such as the
+ * container of a runner. Attempts without a cgroup of their own run there. The kernel only counts kills, so each one is
+ * assigned to one attempt.
  */
 export class OomKills {
   readonly #cgroup: string | undefined
@@ -22,13 +26,15 @@ export class OomKills {
     this.#cgroup = cgroup
   }
 
-  /** Before the first process of an attempt; undefined where nothing is counted. */
+  /** Records the count before the first process of an attempt; undefined if nothing is counted. */
   mark(): OomMark | undefined {
     const kills = this.#cgroup === undefined ? undefined : countOf(this.#cgroup)
     return kills === undefined ? undefined : { cgroup: this.#cgroup!, kills }
   }
 
-  /** Of an attempt whose process was killed by nobody that is known: whether the kernel did it since that mark. */
+  /**
+   * Returns a breach if the kernel has killed a process since that mark, for an attempt that nobody known has killed.
+   */
   take({ cgroup, kills }: OomMark): Breach | undefined {
     for (let kill = countOf(cgroup) ?? 0; kill > kills; kill--) {
       const key = `${cgroup} ${kill}`

@@ -6,13 +6,13 @@ import type { Breach, Limiter } from './limiter.ts'
 export interface ScopeParts {
   limiter: Limiter
   disk: DiskWatch | undefined
-  /** Whether the kernel has killed it, where it is in no cgroup of its own. */
+  /** Returns a breach if the kernel has killed it and it has no cgroup of its own. */
   oomKill(): Breach | undefined
-  /** Takes it away now, or later where a process left behind still needs it. */
+  /** Removes the limits now, or later if a leftover process still needs them. */
   onOver(): void
 }
 
-/** A scope that one attempt's processes run in: held to its limits, and measured. */
+/** Scope that one attempt's processes run in: holds them to their limits, and measures them. */
 export class Scope {
   readonly #limiter: Limiter
   readonly #disk: DiskWatch | undefined
@@ -25,12 +25,12 @@ export class Scope {
     this.#parts = parts
   }
 
-  /** Cgroups that the command puts itself into before it begins. */
+  /** Cgroups that the command enters before it begins. */
   get enter(): readonly string[] {
     return this.#limiter.enter
   }
 
-  /** Before its first process. Throws where it cannot be held to its limits. */
+  /** Creates the scope before its first process. Throws if the limits cannot be applied. */
   make(): void {
     try {
       this.#limiter.make()
@@ -40,36 +40,39 @@ export class Scope {
     }
   }
 
-  /** Where there is time before its first process: for limits that count from what is there. */
+  /** Prepares limits that count from the present state, if there is time before the first process. */
   async prepare(): Promise<void> {
     await this.#disk?.prepare()
   }
 
-  /** The attempt's wrapper is this process; called again for each that follows. */
+  /** Records the attempt's wrapper; called again for each that follows. */
   begun(pid: number): void {
     this.#limiter.begun(pid)
     this.#disk?.start()
   }
 
-  /** Now and then while it runs: the first limit gone past. */
+  /** Checks the limits during the run; returns the first one exceeded. */
   look(): Breach | undefined {
     return this.#limiter.look() ?? this.#disk?.breach
   }
 
-  /** The limit that an attempt which has ended went past at the last; `killed`: SIGKILL ended it, and nobody here has sent that. */
+  /**
+   * Returns the limit that an ended attempt exceeded last; `killed` means that a SIGKILL ended it that nobody here has
+   * sent.
+   */
   async lastLook(killed: boolean): Promise<Breach | undefined> {
     return this.#limiter.look() ?? (killed ? this.#parts.oomKill() : undefined) ?? (await this.#disk?.last())
   }
 
-  /** The attempt's processes, as far as they are known beside the tree that they make. */
+  /** Returns the attempt's processes that are known besides its process tree. */
   readonly members = (): number[] => this.#limiter.members()
 
-  /** Before all are killed: nothing new is started. */
+  /** Prevents new processes before all are killed. */
   seal(): void {
     this.#limiter.seal()
   }
 
-  /** `waitedCpuMs`: CPU time of the processes that its wrapper has waited for. */
+  /** Returns the usage; `waitedCpuMs` is the CPU time of the processes that its wrapper has waited for. */
   usage(waitedCpuMs = 0): AttemptUsage {
     const { heldBy, notHeld } = this.#limiter
     const { peak_memory_bytes, cpu_ms } = this.#limiter.measure()
@@ -82,12 +85,12 @@ export class Scope {
     }
   }
 
-  /** Watches no longer; what holds it stays. */
+  /** Stops watching; the limits stay. */
   close(): void {
     this.#disk?.stop()
   }
 
-  /** Nothing of it runs any more but what it left behind. May be called twice. */
+  /** Ends the scope, when nothing runs any more except leftovers. Idempotent. */
   end(): void {
     this.close()
     if (this.#over) return

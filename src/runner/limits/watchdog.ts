@@ -11,10 +11,10 @@ import {
 } from '../../platform/proc.ts'
 import { type Breach, type Limiter, outOfMemory, tooManyProcesses } from './limiter.ts'
 
-/** How old a look may be where a limit hangs on it, and where only the peak does. */
+/** Greatest age in ms of a look: if a limit depends on it, and if only the peak does. */
 const LIMITED_MS = 100
 const MEASURED_MS = 1_000
-/** A peak that is higher by less is not worth looking closer. */
+/** Factor by which a peak must grow to be worth a closer look. */
 const WORTH = 1.05
 
 export interface WatchdogOptions {
@@ -24,7 +24,7 @@ export interface WatchdogOptions {
   table: ProcessTable
 }
 
-/** Looks at the processes of an attempt now and then: for machines without cgroups. */
+/** Checks the processes of an attempt at intervals: for machines without cgroups. */
 export class WatchdogLimiter implements Limiter {
   readonly heldBy = 'watchdog'
   readonly enter = []
@@ -62,7 +62,7 @@ export class WatchdogLimiter implements Limiter {
     if (entries === this.#looked) return undefined
     this.#looked = entries
     this.#members = this.#find(entries)
-    // The wrapper is not the command's.
+    // The wrapper does not belong to the command.
     const own = this.#members.filter(({ pid }) => pid !== this.#root)
     this.#cpuMs = Math.max(this.#cpuMs, sum(this.#members.map(({ cpuMs }) => cpuMs)))
     const count = sum(own.map(({ threads }) => threads))
@@ -70,12 +70,13 @@ export class WatchdogLimiter implements Limiter {
     const usedBytes = this.#memory(own)
     if (memory_bytes === undefined || usedBytes <= memory_bytes) this.#wasOver = false
     else if (this.#wasOver) return outOfMemory(usedBytes, memory_bytes)
-    // Once may be a moment: a process that starts another has all its memory in common with it until that runs its own.
+    // A single excess may last only a moment: a process that starts another shares all its memory with it until that
+    // one runs its own program.
     else this.#wasOver = true
     return undefined
   }
 
-  /** As of the last look. */
+  /** Returns the members at the last look. */
   members(): number[] {
     return this.#members.map(({ pid }) => pid)
   }
@@ -93,12 +94,12 @@ export class WatchdogLimiter implements Limiter {
   #memory(own: readonly ProcessStat[]): number {
     const { memory_bytes = Infinity } = this.#limits
     const resident = sum(own.map(({ residentPages }) => residentPages)) * this.#table.pageBytes
-    // Shared pages are counted once for each process here: it cannot be more than that, unless it is swapped out.
+    // Shared pages count once for each process here, so the use cannot exceed this unless pages are swapped out.
     if (!this.#swaps && resident <= Math.min(this.#peakBytes * WORTH, memory_bytes)) return resident
     const usedNow = () =>
       sum(own.map((each) => proportionalBytes(each.pid) ?? this.#table.residentBytes(each)))
     let used = usedNow()
-    // Where several end meanwhile, what they shared counts once more with each that is looked at later.
+    // If several end meanwhile, their shared pages count again for each that is measured later.
     if (used > this.#peakBytes) used = Math.min(used, usedNow())
     this.#peakBytes = Math.max(this.#peakBytes, used)
     return used
@@ -132,10 +133,10 @@ export class WatchdogLimiter implements Limiter {
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
 
-/** Of the time, the part that looking may take. */
+/** Looking may take one part in this many of the time. */
 const SHARE = 20
 
-/** All processes of this machine, looked at once for all that want to know. */
+/** Lists all processes of this machine, once for all callers. */
 export class ProcessTable {
   readonly pageBytes = pageBytes()
   #entries: readonly ProcessStat[] = []
@@ -143,7 +144,7 @@ export class ProcessTable {
   #atMs = -Infinity
   #tookMs = 0
 
-  /** As they are now, or were at most so long ago; longer where looking is slow. */
+  /** Returns the processes, at most this old; older if listing is slow. */
   entries(maxAgeMs: number): readonly ProcessStat[] {
     const now = performance.now()
     if (now - this.#atMs >= Math.max(maxAgeMs, this.#tookMs * SHARE)) {
@@ -156,13 +157,13 @@ export class ProcessTable {
     return this.#entries
   }
 
-  /** As it is now, of one that was there; 0 where it is gone. */
+  /** Returns the present memory of a process that was there; 0 if it is gone. */
   residentBytes({ pid, start }: ProcessStat): number {
     const now = parseStat(procText(pid, 'stat') ?? '')
     return now?.start === start ? now.residentPages * this.pageBytes : 0
   }
 
-  /** Of `ERRAND_ATTEMPT_MARK=…` in its environment at its start; read once, where it can be. */
+  /** Returns the value of `ERRAND_ATTEMPT_MARK=…` in its environment at its start; read once, when possible. */
   mark(entry: ProcessStat): string {
     const key = keyOf(entry)
     const known = this.#marks.get(key)

@@ -5,17 +5,17 @@ import type { AttemptProgress } from '../../contract/protocol.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
 
-/** As many as surely go into one frame; of what is forgotten the next link names fewer. */
+/** Limit for runs in one frame; a later link names the rest, as runs are forgotten. */
 const MAX_RUNS = 10_000
 
-/** The commands that have reached an attempt. */
+/** Records the commands that have reached an attempt. */
 interface Heard {
-  /** The shortest grace of a cancel. */
+  /** Shortest grace of a cancel. */
   graceMs?: number
   inputs: Set<string>
 }
 
-/** The runner's attempts, whatever becomes of a link while they are started or released. */
+/** Gives access to the runner's attempts, even if a link breaks while they are started or released. */
 export class AttemptGateway {
   readonly #attempts: Attempts
   readonly #log: Log
@@ -33,17 +33,17 @@ export class AttemptGateway {
     return this.#attempts.all().filter((held) => !this.#releasing.has(held.spec.attempt_id))
   }
 
-  /** Whether something of it goes on here. */
+  /** Tells whether an attempt still runs here. */
   get running(): boolean {
     return this.all().some(({ ended }) => !ended)
   }
 
-  /** Runs whose workspace is here. */
+  /** Returns the runs whose workspace is here. */
   runs(): string[] {
     return this.#attempts.runs().slice(0, MAX_RUNS)
   }
 
-  /** Idempotent, also while it is starting. An older epoch of it is dropped first. */
+  /** Starts an attempt. Idempotent, even during the start. An older epoch of it is dropped first. */
   async start(
     spec: AttemptSpec,
     epoch: number,
@@ -68,14 +68,14 @@ export class AttemptGateway {
     void this.#find(id, epoch).then((held) => {
       if (!held) return
       const heard = this.#heardOf(held)
-      // One that is sent again is no order to hurry.
+      // A repeated cancel is not an order to hurry.
       if (heard.graceMs !== undefined && heard.graceMs <= graceMs) return
       heard.graceMs = graceMs
       held.cancel(graceMs, reason)
     })
   }
 
-  /** One that takes no inputs leaves it aside. */
+  /** Passes an input on; an attempt that takes no inputs ignores it. */
   input(id: string, epoch: number, input: AttemptInput): void {
     void this.#find(id, epoch).then((held) => {
       if (!held) return
@@ -84,7 +84,7 @@ export class AttemptGateway {
     })
   }
 
-  /** The commands that have reached it, as `progress` tells them. */
+  /** Returns the commands that have reached the attempt, in the form of `progress`. */
   heard(held: HeldAttempt): Pick<AttemptProgress, 'cancel_grace_ms' | 'inputs'> {
     const { graceMs, inputs } = this.#heardOf(held)
     if (inputs.size > 0)
@@ -95,7 +95,7 @@ export class AttemptGateway {
     }
   }
 
-  /** Forgets it, and stops it first where it still runs. */
+  /** Forgets the attempt; stops it first if it still runs. */
   release(id: string, epoch: number): void {
     const dropping = this.#find(id, epoch)
       .then((held) => held && this.#release(held))
@@ -103,7 +103,7 @@ export class AttemptGateway {
     this.#dropping.add(dropping)
   }
 
-  /** Resolves when all that was to be released is. */
+  /** Resolves when everything that was to be released is. */
   async released(): Promise<void> {
     await Promise.all(this.#dropping)
   }

@@ -25,13 +25,13 @@ export type RunnerIdentity = Omit<
 >
 
 export type ConnectionEnd =
-  /** The hub is not there, or the link broke. `nobody`: its machine answers, and nothing is there at its port. */
+  /** The hub is not there, or the link broke. `nobody`: its machine answers, but nothing listens at its port. */
   | { type: 'broken'; why: string; nobody?: boolean }
-  /** One side said what the other cannot take: it would again. */
+  /** A side sent something that the other cannot accept, and would do so again. */
   | { type: 'misunderstood'; why: string }
-  /** The hub said why it does not want the link. */
+  /** The hub refused the link and gave a reason. */
   | { type: 'refused'; code: string; message: string; retry: boolean }
-  /** No WebSocket, but an HTTP answer. */
+  /** The server answered with HTTP instead of a WebSocket. */
   | { type: 'answered'; status: number; code: string; message: string }
 
 export interface ConnectionOptions {
@@ -40,20 +40,23 @@ export interface ConnectionOptions {
   identity: RunnerIdentity & Pick<Hello, 'boot_id' | 'storage_id'>
   holdings: AttemptGateway
   lease: Lease
-  /** Until the hub says another. */
+  /** Interval in ms, until the hub sends another. */
   heartbeatMs: number
   handshakeTimeoutMs: number
-  /** `lostAfterMs`: how long after the end of the link the hub gives up what this runner has. */
+  /**
+   * Called when the hub accepts the link. `lostAfterMs`: how long after the end of the link the hub gives up what this
+   * runner has.
+   */
   welcomed(lostAfterMs: number, sentAtMs: number): void
-  /** Answers a question of the hub; never rejects. The signal is aborted with the link. */
+  /** Answers a question of the hub; never rejects. The signal aborts when the link ends. */
   answer(askId: string, ask: Ask['ask'], signal: AbortSignal): Promise<RunnerAnswer>
-  /** How the bots of its machine are: all of them are told over each new link. */
+  /** Returns the state of the bots on this machine; all of it is sent over each new link. */
   bots?(): BotLive[]
-  /** The first frame of a kind that this runner does not know; it and all others of such are left aside. */
+  /** Called with the first frame of an unknown kind; the connection ignores such frames. */
   unknown(kind: string): void
 }
 
-/** As much of a `start` that cannot be read as it takes to say so. */
+/** Parses just enough of an unreadable `start` to report the error. */
 const Unreadable = z.object({
   type: z.literal('start'),
   epoch: z.number().int().min(1),
@@ -62,24 +65,27 @@ const Unreadable = z.object({
 
 type Start = Extract<HubFrame, { type: 'start' }>
 type Ask = Extract<HubFrame, { type: 'ask' }>
-/** Frames in which a runner tells of its machine whenever that has changed. */
+/** Frames in which a runner reports changes of its machine. */
 export type MachineNews = Extract<RunnerFrame, { type: 'agents' | 'containers' | 'isolation' | 'bots' }>
 type Welcome = Extract<HubFrame, { type: 'welcome' }>
 
 const CLOSE_TIMEOUT_MS = 2_000
 /**
- * A `welcome` that does not come for so many times the time of a handshake may be lost, and is asked for over a new link. A hub
- * that is taking up its runs takes so long at times, and loses nothing by it.
+ * Number of handshake timeouts after which a missing `welcome` counts as lost, so that a new link asks for it. A hub
+ * that resumes its runs sometimes takes that long, and that does no harm.
  */
 const WELCOME_HANDSHAKES = 3
-/** A frame that breaks the protocol, or is of the wrong kind, no text, against the rules, too large (RFC 6455, 7.4.1). */
+/**
+ * Close codes for a frame that breaks the protocol, has the wrong kind, is not text, breaks the rules or is too large
+ * (RFC 6455, 7.4.1).
+ */
 const MISUNDERSTOOD = new Set([1002, 1003, 1007, 1008, 1009])
 
 const known: ReadonlySet<unknown> = new Set(HubFrame.options.flatMap(({ shape }) => [...shape.type.values]))
 
-/** One connection to the hub, from hello to its end. What it leaves unsaid the next one says. */
+/** Handles one connection to the hub, from hello to its end. The next one sends whatever this one could not. */
 export class HubConnection {
-  /** How it ended. Never rejects. */
+  /** Resolves to how it ended; never rejects. */
   readonly ended: Promise<ConnectionEnd>
   readonly #options: ConnectionOptions
   readonly #ws: WebSocket
@@ -96,7 +102,7 @@ export class HubConnection {
   readonly #over = new AbortController()
   #draining: boolean
   #unknownTold = false
-  /** Not told to the hub yet. */
+  /** News not sent to the hub yet. */
   readonly #news = new Map<string, MachineNews>()
 
   constructor(options: ConnectionOptions, draining: boolean) {
@@ -114,8 +120,8 @@ export class HubConnection {
       maxPayload: MAX_FRAME_BYTES,
       handshakeTimeout: options.handshakeTimeoutMs,
       closeTimeout: CLOSE_TIMEOUT_MS,
-      // Masks only keep a frame from looking like a request to a proxy that reads along (RFC 6455, 10.3); byte by
-      // byte, they are the dearest part of sending output.
+      // Masks only keep a frame from looking like a request to a proxy that reads along (RFC 6455, 10.3). Masking each
+      // byte is the most expensive part of sending output.
       ...(isSheltered(options.url) && { generateMask: (mask: Buffer) => void mask.fill(0) }),
     } as ConstructorParameters<typeof WebSocket>[2])
     this.#ws = ws
@@ -136,7 +142,7 @@ export class HubConnection {
     )
   }
 
-  /** Takes nothing new from here on. */
+  /** Accepts nothing new from now on. */
   drain(): void {
     if (this.#draining) return
     this.#draining = true
@@ -148,7 +154,7 @@ export class HubConnection {
     else if (news.type !== 'bots') this.#news.set(news.type, news)
   }
 
-  /** Ends the link; attempts go on. May be called twice. */
+  /** Ends the link; attempts continue. Idempotent. */
   close(): void {
     if (this.#ws.readyState === WebSocket.CONNECTING) this.#ws.terminate()
     else this.#ws.close(1001)
@@ -192,7 +198,7 @@ export class HubConnection {
   #watchLiveness(intervalMs: number): void {
     const { lease } = this.#options
     clearInterval(this.#asking)
-    // The answer bears what was sent with it (RFC 6455, 5.5.3): when that was.
+    // The answer carries the data sent with the ping (RFC 6455, 5.5.3): its time.
     this.#asking = setInterval(
       () => this.#ws.ping(String(lease.now()), undefined, () => {}),
       lease.askEveryMs(intervalMs),
@@ -208,7 +214,7 @@ export class HubConnection {
     if (this.#closed) return
     let value: { type?: unknown; protocol?: unknown }
     try {
-      // No frame of the hub is binary yet.
+      // The hub sends no binary frames yet.
       value = isBinary ? { type: 'binary' } : (JSON.parse(data.toString()) ?? {})
     } catch (error) {
       this.#misunderstand(`the hub sent what is no frame: ${messageOf(error)}`)
@@ -231,7 +237,7 @@ export class HubConnection {
     }
     const start = Unreadable.safeParse(value)
     const why = messageOf(parsed.error)
-    // Another runner may be able to; and the link is needed for what runs here.
+    // Another runner may support it, and the link is needed for what runs here.
     if (start.success) {
       const { epoch, spec } = start.data
       const message = `this runner cannot read it: ${why}`
@@ -274,7 +280,7 @@ export class HubConnection {
     } else this.#drop(frame.attempt_id, frame.epoch)
   }
 
-  /** A hub that knows no boxes does not know the frame that tells of them either. */
+  /** Sends news; a hub that knows no boxes does not know their frame either. */
   #tellNews(news: MachineNews): void {
     if (news.type !== 'isolation' || this.#tracked!.knownReports.has('network')) this.#send(news)
   }
@@ -289,7 +295,7 @@ export class HubConnection {
     if (this.#draining) this.#send({ type: 'draining' })
     this.#tracked!.knownReports = new Set(frame.reports)
     for (const news of this.#news.values()) this.#tellNews(news)
-    // Before what they report: who waits for one that is up is to know whether it has a check.
+    // Sent before the bots' reports: whoever waits for a bot to be up must know whether it has a check.
     const bots = this.#options.bots?.() ?? []
     if (bots.length > 0) this.#send({ type: 'bots', bots })
     const held = new Map(this.#options.holdings.all().map((each) => [each.spec.attempt_id, each]))
@@ -301,7 +307,7 @@ export class HubConnection {
     }
   }
 
-  /** Tells how far all is, by which the hub finds what was lost on its way while the link lives. */
+  /** Sends how far each attempt is, so that the hub finds what was lost on the way while the link lives. */
   #tellProgress(): void {
     const attempts = this.#tracked!.progress().map(({ held, sent }) => ({
       ...{ attempt_id: held.spec.attempt_id, epoch: held.epoch },
@@ -340,7 +346,7 @@ export class HubConnection {
   }
 }
 
-/** Connecting to a name with several addresses fails with one error for each. */
+/** Returns the reason of an error. Connecting to a name with several addresses fails with one error for each. */
 function whyOf(error: Error): string {
   return error instanceof AggregateError ? error.errors.map(messageOf).join(', ') : messageOf(error)
 }
@@ -352,7 +358,7 @@ function isRefused(error: Error): boolean {
 
 const MAX_BYTES = 64 * 1024
 
-/** The error that was answered instead of a link; its texts are empty where there is none. */
+/** Reads the error that was answered instead of a link; its texts are empty if there is none. */
 async function errorOfAnswer(response: IncomingMessage): Promise<{ code: string; message: string }> {
   let body = ''
   try {
@@ -361,7 +367,7 @@ async function errorOfAnswer(response: IncomingMessage): Promise<{ code: string;
       if (body.length > MAX_BYTES) break
     }
   } catch {
-    // Half an answer is as good as none: the status says enough.
+    // A partial answer is useless: the status says enough.
   }
   try {
     const { code, message } = JSON.parse(body).error

@@ -8,7 +8,7 @@ import type { AttemptReport } from '../../contract/attempt.ts'
 import type { Attempts, HeldAttempt } from '../ports.ts'
 import { HubLink, type HubLinkOptions } from './hub-link.ts'
 
-/** Stands in for a machine without attempts. */
+/** Attempts of a machine that has none. */
 const none: Attempts = {
   storageId: 'storage',
   recover: async () => [],
@@ -38,7 +38,7 @@ const spec = {
 
 let server: Server
 let sockets: WebSocketServer
-/** The server's answer to an upgrade: a status with this code, or else a WebSocket. */
+/** Answer of the server to an upgrade: a status with this code, or else a WebSocket. */
 let status: number | undefined
 let code: string
 let link: HubLink | undefined
@@ -93,7 +93,7 @@ function run(options: Partial<HubLinkOptions> = {}): void {
   done = link.run()
   done.catch(() => {})
 }
-/** The next link, and the first frame on it. */
+/** Waits for the next link, and for the first frame on it. */
 async function nextLink(): Promise<{
   ws: WebSocket
   hello: Record<string, unknown>
@@ -127,7 +127,7 @@ test('how its bots are is told over each new link, and then what changes; nothin
   run({ bots: () => bots })
   for (const _ of ['first', 'second']) {
     const { ws } = await nextLink()
-    // Of before the link there is nothing to keep: all of it follows.
+    // Nothing from before the link needs to be stored: all of it follows.
     link!.tell({ type: 'bots', bots: [{ attempt_id: 'run_old.1' }] })
     ws.send(welcome)
     const [told] = await once(ws, 'message')
@@ -160,7 +160,7 @@ test('a wrong token at the first try is an error with a hint', async () => {
   })
 })
 
-/** A machine with one attempt that runs, and those of its attempts that were released or ended as lost. */
+/** Makes a machine with one running attempt, and records which attempts were released or ended as lost. */
 function oneHeld({
   reports = [],
   action = spec.action,
@@ -187,7 +187,7 @@ function oneHeld({
   return { attempts: { ...none, all, get: () => all()[0] }, released, ended }
 }
 
-/** A link that was welcomed and is then answered 401, until it has said so. */
+/** Opens a link that is welcomed and then answered 401, and waits until the runner says so. */
 async function welcomedThenDenied(attempts: Attempts, lostAfterMs: number): Promise<void> {
   run({ attempts })
   const { ws } = await nextLink()
@@ -430,7 +430,7 @@ test('the boxes of its machine are told in each hello, as they were found last',
   first.ws.terminate()
   const older = await nextLink()
   assert.deepEqual(older.hello.isolation, { sandbox: no, container: { usable: true } })
-  // One that does not know of boxes would say in its log that it has left the frame aside.
+  // A hub that does not know boxes would log that it has ignored the frame.
   older.ws.send(welcome)
   await connected()
   link!.tell({ type: 'isolation', isolation: { sandbox: no, container: no } })

@@ -18,38 +18,41 @@ import { Lease } from './lease.ts'
 import { linkUrl } from './link-url.ts'
 
 export interface HubLinkOptions {
-  /** Of the hub: http or https, with the path it stands under. */
+  /** URL of the hub: http or https, with the path that it is served under. */
   url: string
   token: string
   identity: RunnerIdentity
-  /** Recovered already. */
+  /** Attempts of this machine, already recovered. */
   attempts: Attempts
-  /** As `ConnectionOptions.answer`. Absent: this runner has nothing that could be asked for. */
+  /** Answers questions, like `ConnectionOptions.answer`. Absent if this runner has nothing to ask for. */
   answer?: ConnectionOptions['answer']
-  /** How the bots of this machine are now. */
+  /** Returns the state of the bots on this machine now. */
   bots?(): BotLive[]
   log: Log
-  /** Told of each link, and of its end. */
+  /** Informed of each link and of its end. */
   patience?: HubPatience
-  /** As `LeaseOptions.file`. */
+  /** File of the lease; see `LeaseOptions.file`. */
   leaseFile?: string
-  /** As `LeaseOptions.now`. */
+  /** Clock; see `LeaseOptions.now`. */
   now?: () => number
   signal?: AbortSignal
-  /** Until the hub says another. Default 5,000. */
+  /** Interval in ms, until the hub sends another. Default 5,000. */
   heartbeatMs?: number
-  /** Default 10,000. */
+  /** Timeout in ms. Default 10,000. */
   handshakeTimeoutMs?: number
 }
 
 const FIRST_RETRY_MS = 100
 const LAST_RETRY_MS = 10_000
-/** Pauses for a failure that takes a person to mend, such as an update: tried again without hurry. */
+/** Pauses after a failure that only a person can fix, such as with an update: retries are slow. */
 const SLOW_RETRY = { firstMs: 1_000, maxMs: 300_000 }
-/** Kinds of frames that were left aside: more than these are not told of. */
+/** Limit for logged kinds of ignored frames. */
 const MAX_TOLD = 20
 
-/** The runner's link to its hub: made again whenever it breaks, until it is closed or the hub says never. */
+/**
+ * Maintains the runner's link to its hub: reconnects whenever it breaks, until it is closed or the hub refuses for
+ * good.
+ */
 export class HubLink {
   readonly #options: HubLinkOptions
   readonly #stop = new AbortController()
@@ -57,11 +60,11 @@ export class HubLink {
   #session: HubConnection | undefined
   readonly #machine: Pick<RunnerIdentity, 'agents' | 'containers' | 'isolation'> = {}
   #welcomed = false
-  /** From the last welcome; undefined before the first. */
+  /** Time from the last welcome; undefined before the first. */
   #lostAfterMs: number | undefined
-  /** When the hub first said so, since the last welcome. */
+  /** When the hub first said that the token is revoked, since the last welcome. */
   #revokedAtMs: number | undefined
-  /** The hub said that it stops. */
+  /** Set when the hub said that it stops. */
   #hubStopped = false
   #draining = false
   readonly #slowly = new Backoff(SLOW_RETRY)
@@ -77,9 +80,9 @@ export class HubLink {
   }
 
   /**
-   * Once. Resolves when the signal aborts or after `close`; attempts go on. Rejects with an `ErrandError` where
-   * trying again is no use: a wrong URL or token, a hub that refuses this runner for good. One at which steps still run
-   * goes on all the same, and so does one that only an update can help.
+   * Runs the link; call it once. Resolves when the signal aborts or after `close`; attempts continue. Rejects with an
+   * `ErrandError` if trying again is useless: a wrong URL or token, or a hub that refuses this runner for good. While
+   * steps still run here, or if only an update can help, it tries again anyway.
    */
   async run(): Promise<void> {
     const { url, token, identity, attempts, log, signal } = this.#options
@@ -126,11 +129,11 @@ export class HubLink {
         })
         if (this.#stop.signal.aborted) return
         if (end.type === 'refused' && end.code === 'unavailable') this.#hubStopped = true
-        // Who is welcomed and then misunderstood would be at once again.
+        // A runner that is welcomed and then misunderstood would be misunderstood again at once.
         if (welcomed && (end.type === 'broken' || this.#hubStopped)) backoff.reset()
-        // Its next process has not begun by then, and waits from its own start: an upgrade ends nothing.
+        // The hub's next process has not begun yet, and counts the time from its own start: an upgrade ends nothing.
         if (this.#hubStopped && isNobodyThere(end)) lease.answered(beganAtMs, false)
-        // Who is sent away for good ends first what was taken from it: nobody else would.
+        // A runner that is refused for good first ends what was taken from it, since nobody else would.
         if (end.type === 'refused' && !end.retry) await holdings.released()
         if (end.type === 'answered' && end.code === 'token_revoked') await this.#endWhatIsLost(holdings)
         const waitMs = this.#judge(end, backoff, holdings)
@@ -143,13 +146,13 @@ export class HubLink {
     }
   }
 
-  /** Takes nothing new, finishes what it has; stays so over new links. */
+  /** Accepts nothing new, finishes what it has, and stays so over new links. */
   drain(): void {
     this.#draining = true
     this.#session?.drain()
   }
 
-  /** Tells what this machine has from now on. */
+  /** Reports what this machine has from now on. */
   tell(news: MachineNews): void {
     if (news.type === 'agents') this.#machine.agents = news.agents
     else if (news.type === 'containers') this.#machine.containers = news.containers
@@ -157,7 +160,7 @@ export class HubLink {
     this.#session?.tell(news)
   }
 
-  /** May be called twice. */
+  /** Closes the link. Idempotent. */
   close(): void {
     this.#stop.abort()
     this.#session?.close()
@@ -173,8 +176,9 @@ export class HubLink {
   }
 
   /**
-   * A token that was revoked never opens a link again, and a hub that answers has by then given up what this runner
-   * has: nobody else would end it. A token that is merely unknown may be so by a mistake at the hub.
+   * Ends what the hub has given up. A revoked token never opens a link again, and after `lostAfterMs` a hub that
+   * answers has given up what this runner has; nobody else would end it. A token that is merely unknown may be a
+   * mistake at the hub.
    */
   async #endWhatIsLost(holdings: AttemptGateway): Promise<void> {
     if (this.#lostAfterMs === undefined) return
@@ -189,7 +193,7 @@ export class HubLink {
     await holdings.released()
   }
 
-  /** How long to wait before the next try; throws where there is to be none. */
+  /** Returns the milliseconds to wait before the next try; throws if there must not be one. */
   #judge(end: ConnectionEnd, backoff: Backoff, holdings: AttemptGateway): number {
     const { url, identity } = this.#options
     if (end.type === 'refused') {
@@ -222,7 +226,7 @@ export class HubLink {
     )
   }
 
-  /** Not the same thing at every try. */
+  /** Logs a message, but not the same one at every try. */
   #say(message: string): void {
     if (message === this.#lastSaid) return
     this.#lastSaid = message
@@ -233,7 +237,7 @@ export class HubLink {
 const errorCode = (code: string): ErrorCode =>
   Object.hasOwn(errorStatus, code) ? (code as ErrorCode) : 'host_refused'
 
-/** Nothing is at the hub's port; or what stands before it, as a proxy, has no hub. */
+/** Tells whether nothing listens at the hub's port, or a proxy in front of it has no hub. */
 const isNobodyThere = (end: ConnectionEnd): boolean =>
   (end.type === 'broken' && end.nobody === true) ||
   (end.type === 'answered' && (end.status === 502 || end.status === 503))

@@ -5,7 +5,7 @@ import { HubAway, HubPatience } from './hub-patience.ts'
 
 const LOST_AFTER_MS = 40
 
-/** A question that the hub does not answer until it is there, and what is said while it waits. */
+/** Asks a question that the hub does not answer until it is there, and records what is said meanwhile. */
 function question(isThere: () => boolean, signal = new AbortController().signal) {
   const said: string[] = []
   const asked = { times: 0, said, asking: { signal, waiting: (why: string) => void said.push(why) } }

@@ -2,68 +2,71 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrandError, messageOf } from '../../contract/errors.ts'
 import { Backoff } from '../../platform/time.ts'
 
-/** Thrown where the hub was not there, or could not answer just now: the same may be asked again. */
+/** Thrown if the hub was not there, or could not answer at the moment: the same request may be sent again. */
 export class HubAway extends ErrandError {
   constructor(message: string, cause?: unknown) {
     super('unavailable', message, { cause })
   }
 }
 
-/** Something asked of the hub that waits while the hub is away. */
+/** Describes a request to the hub that waits while the hub is away. */
 export interface Asking {
-  /** Ends the tries. */
+  /** Ends the retries. */
   signal: AbortSignal
-  /** Called once, as soon as it has to wait: why, as a sentence. */
+  /** Called once, as soon as it has to wait, with a sentence that says why. */
   waiting?(why: string): void
 }
 
 interface Patience extends Asking {
-  /** The failures after which it is asked again. Default: `HubAway`. */
+  /** Tells after which failures to ask again. Default: `HubAway`. */
   isAway?(error: unknown): boolean
-  /** How long it is asked while there is a link. Default: the lost-after that the hub has told. */
+  /** Time in ms to keep asking while there is a link. Default: the lost-after time that the hub sent. */
   linkedMs?: number
 }
 
-/** Until the hub has told its own. */
+/** Milliseconds, until the hub sends its own value. */
 const LOST_AFTER_MS = 60_000
-/** Without a link an attempt goes on, and what it asks with it; but not for ever. */
+/** Limit in ms for requests without a link: their attempt continues, but not forever. */
 const UNLINKED_MS = 24 * 3_600_000
 const WAIT = { firstMs: 100, maxMs: 5_000, shareOfLostAfter: 1 / 10 }
 
 /**
- * How long a runner waits for its hub with all that it asks of it beside the link. While there is a link, that is the time
- * after which the hub itself gives up a runner that is away. While there is none, the attempt goes on as attempts do then:
- * a hub that is being restarted or upgraded fails nothing, however long that takes.
+ * Decides how long a runner waits for its hub with requests outside the link. While there is a link, the limit is the
+ * time after which the hub itself gives up a runner that is away. Without a link, attempts continue and requests wait
+ * up to 24 hours, so a hub that is restarted or upgraded fails nothing.
  */
 export class HubPatience {
   #lostAfterMs = LOST_AFTER_MS
   #linkedAtMs: number | undefined
   #unlinkedAtMs = performance.now()
 
-  /** How long the hub keeps what this runner has, once it is away. */
+  /** Milliseconds that the hub keeps what this runner has, once the runner is away. */
   get lostAfterMs(): number {
     return this.#lostAfterMs
   }
 
-  /** How long there has been no link; undefined where there is one. */
+  /** Milliseconds without a link; undefined while there is one. */
   get unlinkedMs(): number | undefined {
     return this.#linkedAtMs === undefined ? performance.now() - this.#unlinkedAtMs : undefined
   }
 
-  /** A link was welcomed. */
+  /** Records that a link was accepted. */
   linked(lostAfterMs: number): void {
     this.#lostAfterMs = lostAfterMs
     this.#linkedAtMs = performance.now()
   }
 
-  /** There is no link any more. */
+  /** Records that there is no link any more. */
   unlinked(): void {
-    // Each try that failed ends without a link, too.
+    // Each failed try ends without a link, too.
     if (this.#linkedAtMs !== undefined) this.#unlinkedAtMs = performance.now()
     this.#linkedAtMs = undefined
   }
 
-  /** Asks until it is answered. Throws what is no absence of the hub, and the `HubAway` after which the time was over. */
+  /**
+   * Asks until there is an answer. Throws any error that does not mean an absent hub, and the last `HubAway` when the
+   * time is over.
+   */
   async whileAway<T>(ask: () => Promise<T>, patience: Patience): Promise<T> {
     const { signal, waiting, isAway = (error) => error instanceof HubAway } = patience
     const backoff = new Backoff(WAIT)

@@ -2,21 +2,21 @@ import { Readable } from 'node:stream'
 import { ErrandError, type ErrorBody, errorStatus } from '../../contract/errors.ts'
 import { HubAway, HubPatience } from './hub-patience.ts'
 
-/** The longest time of one request: the largest artifact at a slow line's pace. */
+/** Limit in ms for one request: the largest artifact over a slow line. */
 const ANSWER_MS = 900_000
-/** A hub that takes a question and does not begin to answer it within so long counts as away. */
+/** Limit in ms for the hub to begin its answer; after that it counts as away. */
 const BEGIN_MS = 30_000
 const MAX_ANSWER = 64 * 1024
 
 export interface HubRequestsOptions {
-  /** http, https, ws or wss; a path that the hub stands under is kept. */
+  /** URL with http, https, ws or wss; its path is kept. */
   url: string
   token: string
-  /** Default: one that knows nothing of a link. */
+  /** Patience; default: one that knows no link. */
   patience?: HubPatience
 }
 
-/** Requests of a runner to its hub beside the link: each is made once. `patience` is how it is made again. */
+/** Sends a runner's requests to its hub outside the link, each once. `patience` repeats them. */
 export class HubRequests {
   readonly patience: HubPatience
   readonly #url: string
@@ -29,15 +29,15 @@ export class HubRequests {
   }
 
   /**
-   * Sends a body. `what` begins the messages of its failures, as "a.txt could not be sent to the hub". Throws `HubAway`, or
-   * what the hub refuses it with.
+   * Sends a body. `what` begins its error messages, such as "a.txt could not be sent to the hub". Throws `HubAway`, or
+   * the hub's refusal.
    */
   async send(path: string, request: RequestInit, what: string, signal: AbortSignal): Promise<void> {
     const response = await this.#ask(path, request, what, signal)
     await response.body?.cancel()
   }
 
-  /** Bytes that the hub has. Throws as `send`, also the stream where it breaks off. */
+  /** Fetches bytes that the hub has. Throws like `send`; the stream fails too if it breaks off. */
   async body(path: string, what: string, signal: AbortSignal): Promise<Readable> {
     const begun = new AbortController()
     const late = setTimeout(() => begun.abort(new Error(`no answer within ${BEGIN_MS / 1000} s`)), BEGIN_MS)
@@ -86,7 +86,7 @@ function whyOf(error: unknown): string {
   return (cause as Error | undefined)?.message ?? message
 }
 
-/** The error that the hub answered, with its code; what it cannot do just now is an absence. */
+/** Returns the error that the hub answered, with its code; a temporary refusal counts as an absence. */
 async function refusal(response: Response, what: string): Promise<ErrandError> {
   const { status } = response
   const text = (await response.text().catch(() => '')).slice(0, MAX_ANSWER)
@@ -94,7 +94,7 @@ async function refusal(response: Response, what: string): Promise<ErrandError> {
   try {
     error = (JSON.parse(text) as Partial<ErrorBody>).error ?? {}
   } catch {
-    // A proxy's words are not the hub's.
+    // The answer of a proxy is not the hub's.
   }
   const { code, message = `it answered ${status}`, hint } = error
   const isKnown = code !== undefined && Object.hasOwn(errorStatus, code)

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test'
 import type { HeldAttempt } from '../ports.ts'
 import { Lease } from './lease.ts'
 
-/** A runner with one attempt of each kind, and a clock that stands until it is set. */
+/** Makes a runner with one attempt of each kind, and a clock that moves only when it is set. */
 function lease(t: TestContext, { file, atMs = 1_000_000 }: { file?: string; atMs?: number } = {}) {
   const ended: string[] = []
   const held = (['stop', 'continue', undefined] as const).map((on_disconnect) => ({
@@ -24,7 +24,7 @@ function lease(t: TestContext, { file, atMs = 1_000_000 }: { file?: string; atMs
     now: () => clock.ms,
   })
   t.after(() => lease.close())
-  /** Time goes by, and the timer with it. */
+  /** Advances the clock, and the timer with it. */
   const pass = (ms: number) => {
     for (const endMs = clock.ms + ms; clock.ms < endMs; ) {
       clock.ms = Math.min(endMs, clock.ms + 500)

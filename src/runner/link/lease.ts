@@ -7,24 +7,22 @@ import type { HeldAttempt } from '../ports.ts'
 
 export interface LeaseOptions {
   runnerId: string
-  /** The attempts that this runner has now. */
+  /** Returns the attempts that this runner has now. */
   held(): readonly HeldAttempt[]
-  /** Tells the next process of this runner how far the lease goes. Absent: it is kept nowhere. */
+  /** File that tells the next process of this runner how far the lease goes; if absent, it is not stored. */
   file?: string
   log: Log
-  /** Milliseconds since the machine was started, those that it was asleep included. A test has its own. */
+  /** Milliseconds since the machine was started, including sleep. Tests provide their own. */
   now?: () => number
 }
 
 const Kept = z.object({ boot_id: z.string(), answered_at_ms: z.number(), lost_after_ms: z.number() })
 
-/** At most so long a time, and so great a share of the lease, between SIGTERM and SIGKILL. */
+/** Limits for the time between SIGTERM and SIGKILL: milliseconds and a share of the lease. */
 const GRACE = { ms: 10_000, share: 1 / 4 }
-/**
- * Time of the lease left after SIGKILL: for processes that take a moment to go, and for clocks that differ.
- */
+/** Time of the lease left after SIGKILL: for processes that end slowly, and for clocks that differ. */
 const SPARE = { ms: 2_000, share: 1 / 10 }
-/** How long the hub may take to answer once this process goes on that was stopped, or not there. */
+/** Time for the hub to answer after this process resumes from being stopped or absent. */
 const ASK = { ms: 5_000, share: 1 / 4 }
 const LOOK = { ms: 500, share: 1 / 20 }
 const MIN_LOOK_MS = 20
@@ -33,19 +31,20 @@ const within = ({ ms, share }: { ms: number; share: number }, leaseMs: number) =
   Math.min(ms, leaseMs * share)
 
 /**
- * How long the hub keeps for this runner what it was given. The hub counts from when the link ended at its side, so
- * all that it has answered was sent before that: counted from the sending of what it answered last, the lease is over
- * here before it is there. By then what could begin elsewhere is ended, the grace included.
+ * Tracks how long the hub reserves this runner's attempts for it. The hub counts from the end of the link on its side,
+ * after everything it has answered was sent. This class counts from when the last answered message was sent, so the
+ * lease is over here before it is over there. By then, every attempt that could begin elsewhere is ended, including the
+ * grace.
  *
- * A process that was stopped, or not there, asks once more before that: after a sleep of the whole machine the hub may
- * be as it was, and a hub that was away may just be back.
+ * A process that was stopped or absent asks once more first: after a sleep of the whole machine the hub may be
+ * unchanged, and a hub that was away may just be back.
  */
 export class Lease {
   readonly #options: LeaseOptions
   readonly #now: () => number
   readonly #ending = new WeakSet<HeldAttempt>()
   #answeredAtMs = 0
-  /** Undefined: it is not known how long the hub waits. */
+  /** Time that the hub waits; undefined while it is unknown. */
   #lostAfterMs: number | undefined
   #timer: NodeJS.Timeout | undefined
   #lookedAtMs: number
@@ -56,7 +55,7 @@ export class Lease {
     this.#now = options.now ?? (() => uptime() * 1000)
     this.#recall()
     this.#lookedAtMs = this.#now()
-    // Over before it began: the hub may have been away as long.
+    // Over before it began: the hub may have been away just as long.
     const over = this.#lookedAtMs >= this.#stopAtMs
     this.#askUntilMs = over
       ? this.#lookedAtMs + within(ASK, this.#lostAfterMs ?? Number.POSITIVE_INFINITY)
@@ -67,23 +66,23 @@ export class Lease {
     return this.#now()
   }
 
-  /** Ends from now on what must not go on. Once. */
+  /** Begins to end what must not continue once the lease is over. Call it once. */
   begin(): void {
     const everyMs = Math.max(MIN_LOOK_MS, within(LOOK, this.#lostAfterMs ?? Number.POSITIVE_INFINITY))
     this.#timer = setInterval(() => this.look(), everyMs)
   }
 
-  /** May be called twice. */
+  /** Stops the timer. Idempotent. */
   close(): void {
     clearInterval(this.#timer)
   }
 
-  /** How often the hub should be asked. */
+  /** Returns the interval in ms at which the hub should be asked. */
   askEveryMs(heartbeatMs: number): number {
     return Math.max(MIN_LOOK_MS, Math.min(heartbeatMs / 2, (this.#lostAfterMs ?? heartbeatMs * 10) / 10))
   }
 
-  /** The hub has compared what it gave with what is here. */
+  /** Records that the hub has compared its attempts with the ones here. */
   welcomed(lostAfterMs: number, sentAtMs: number): void {
     const changed = lostAfterMs !== this.#lostAfterMs
     this.#lostAfterMs = lostAfterMs
@@ -94,14 +93,14 @@ export class Lease {
   }
 
   /**
-   * The hub was there when this was sent. `linked`: over a link that it has welcomed; any other does not tell that it
-   * has not given up already what is here, once the lease is over.
+   * Records that the hub was there when a message was sent. `linked` means over a link that it has accepted; any other
+   * answer does not show, once the lease is over, that the hub has not given up what is here.
    */
   answered(sentAtMs: number, linked: boolean): void {
     if (linked || this.#now() < this.#stopAtMs) this.#answered(sentAtMs)
   }
 
-  /** Now and then, by the timer. */
+  /** Checks the lease; called by the timer. */
   look(): void {
     const nowMs = this.#now()
     const leaseMs = this.#lostAfterMs ?? Number.POSITIVE_INFINITY
@@ -157,12 +156,12 @@ export class Lease {
     if (file === undefined) return
     try {
       const kept = Kept.parse(JSON.parse(readFileSync(file, 'utf8')))
-      // The time of another boot says nothing; nor does a process of it live.
+      // A time from another boot is meaningless, and no process of that boot is alive.
       if (kept.boot_id === '' || kept.boot_id !== bootId()) return
       this.#answeredAtMs = Math.min(kept.answered_at_ms, this.#now())
       this.#lostAfterMs = kept.lost_after_ms
     } catch {
-      // Nothing that can be read: as if the lease were over.
+      // Unreadable: treated as if the lease were over.
     }
   }
 

@@ -7,7 +7,7 @@ const schemes: Readonly<Record<string, string>> = {
   'wss:': 'wss:',
 }
 
-/** Where the link of the hub at that URL is; a path that the hub stands under is kept. */
+/** Returns the URL of the link for a hub's URL, whose path is kept. */
 export function linkUrl(hubUrl: string): URL {
   const hint = 'Set ERRAND_HUB_URL to the address of the hub, like https://errand.example.com.'
   if (!URL.canParse(hubUrl)) throw new ErrandError('invalid_argument', `"${hubUrl}" is no URL.`, { hint })
@@ -22,7 +22,7 @@ export function linkUrl(hubUrl: string): URL {
   return url
 }
 
-/** No intermediary can read it on its way: it leaves this machine encrypted, or not at all. */
+/** Reports whether no intermediary can read the traffic: it is encrypted, or never leaves this machine. */
 export function isSheltered({ protocol, hostname }: URL): boolean {
   return protocol === 'wss:' || /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
 }

@@ -16,7 +16,7 @@ import {
 import type { FrameWriter } from '../../platform/websocket.ts'
 import type { HeldAttempt } from '../ports.ts'
 
-/** Of each stream; absent: 0. */
+/** Lengths by stream; absent: 0. */
 type Lengths = Partial<Record<StreamName, number>>
 
 export interface Chunk {
@@ -26,17 +26,17 @@ export interface Chunk {
   unordered?: true
 }
 
-/** How far the hub is with one attempt, over one link: what is to be sent next. */
+/** Tracks how far the hub is with one attempt over one link, and so what to send next. */
 class Outgoing {
   readonly held: HeldAttempt
   #sentReports: number
   #ackedReports: number
   #sent: Record<StreamName, number>
   #acked: Record<StreamName, number>
-  /** The output cannot be read: the attempt fails with this. */
+  /** Reason why the output cannot be read; the attempt fails with it. */
   broken: string | undefined
   readFailures = 0
-  /** Reading is tried again later. */
+  /** Set while reading waits for a retry. */
   paused = false
   closed = false
 
@@ -66,7 +66,7 @@ class Outgoing {
     }
   }
 
-  /** All that was sent; undefined where all of it is acknowledged. */
+  /** Lengths that were sent; undefined if all of it is acknowledged. */
   get unacked(): AttemptProgress['sent'] {
     const { stdout, stderr } = this.#sent
     const isAcked =
@@ -76,7 +76,7 @@ class Outgoing {
     return isAcked ? undefined : { reports: this.#sentReports, streams: { stdout, stderr } }
   }
 
-  /** The next report that may go: the end comes after all output. */
+  /** Returns the next report that may be sent: the end comes after all output. */
   nextReport(): { n: number; report: AttemptReport } | undefined {
     const report = this.held.reports[this.#sentReports]
     if (!report || (report.type === 'ended' && this.#hasOutput())) return undefined
@@ -84,7 +84,7 @@ class Outgoing {
     return { n: this.#sentReports, report: this.#sendable(report) }
   }
 
-  /** The next output that may go: no more than the window beyond what the hub has. */
+  /** Returns the next output that may be sent: no more than the window beyond what the hub has. */
   nextChunk(): Chunk | undefined {
     if (this.broken !== undefined || this.paused || this.closed) return undefined
     const { stdout, stderr } = this.#sent
@@ -95,14 +95,16 @@ class Outgoing {
     return { ...where, maxBytes: Math.min(length, windowBytes, MAX_OUTPUT_CHUNK) }
   }
 
-  /** False: the hub has asked for other bytes meanwhile. */
+  /** Records sent bytes; returns false if the hub has asked for other bytes meanwhile. */
   took({ stream, offset }: Chunk, bytes: number): boolean {
     if (this.#sent[stream] !== offset) return false
     this.#sent[stream] += bytes
     return true
   }
 
-  /** For a hub of a release that does not know such reports. It counts them all, so none is left out. */
+  /**
+   * Translates a report for a hub of a release that does not know it. The hub counts all reports, so none is left out.
+   */
   #inOldWords(report: LaterReport): AttemptReport {
     const text = oldWords(report)
     return this.held.spec.action === 'agent.run'
@@ -161,12 +163,12 @@ function oldWords(report: LaterReport): string {
   }
 }
 
-/** More than this unsent in the socket: reading output waits. */
+/** Unsent bytes in the socket above which reading output waits. */
 const HIGH_BYTES = 1024 * 1024
 const READ_TRIES = 5
 const READ_RETRY_MS = 500
 
-/** Sends reports as they come, and output in turns: an attempt that writes much does not hold up the others. */
+/** Sends reports as they come, and output in turns, so that an attempt with much output does not hold up the others. */
 export class OutputPump {
   readonly #writer: FrameWriter
   readonly #waiting = new Set<Outgoing>()
@@ -178,7 +180,7 @@ export class OutputPump {
     this.#writer = writer
   }
 
-  /** There may be something new to send. */
+  /** Wakes the pump, since there may be something new to send. */
   wake(outgoing: Outgoing): void {
     if (this.#closed || outgoing.closed) return
     this.#sendReports(outgoing)
@@ -187,7 +189,7 @@ export class OutputPump {
     void this.#run()
   }
 
-  /** May be called twice. */
+  /** Stops the pump. Idempotent. */
   close(): void {
     this.#closed = true
     this.#waiting.clear()
@@ -207,7 +209,7 @@ export class OutputPump {
     for (const outgoing of this.#waiting) {
       this.#waiting.delete(outgoing)
       await this.#sendChunk(outgoing)
-      // Back to the end of the line, and its end is sent where this was the last of it.
+      // It queues again at the end of the line, and its end is sent if this was the last of it.
       this.wake(outgoing)
     }
     this.#running = false
@@ -236,7 +238,7 @@ export class OutputPump {
     await this.#writer.sendPaced(encodeOutputFrame(frame), HIGH_BYTES)
   }
 
-  /** A read that fails is tried again a few times; then the attempt fails with that. */
+  /** Handles a failed read: it is tried again a few times; then the attempt fails with that reason. */
   #unreadable(outgoing: Outgoing, why: string): void {
     if (this.#closed || outgoing.closed) return
     outgoing.readFailures++
@@ -254,7 +256,7 @@ export class OutputPump {
   }
 }
 
-/** The attempts whose reports and output go over one link. */
+/** Tracks the attempts whose reports and output go over one link. */
 export class TrackedAttempts {
   readonly #pump: OutputPump
   /** Kinds of reports that the hub says it knows. */
@@ -266,7 +268,7 @@ export class TrackedAttempts {
     this.#pump = pump
   }
 
-  /** From what the hub has. Nothing happens where it is tracked already. */
+  /** Tracks an attempt from what the hub has. Does nothing if it is tracked already. */
   track(held: HeldAttempt, reports: number, streams: Lengths): void {
     const id = held.spec.attempt_id
     const there = this.#tracked.get(id)
@@ -284,7 +286,7 @@ export class TrackedAttempts {
     this.#pump.wake(outgoing)
   }
 
-  /** How far each is. */
+  /** Returns how far each attempt is. */
   progress(): { held: HeldAttempt; sent: AttemptProgress['sent'] }[] {
     return [...this.#tracked.values()].map(({ outgoing }) => ({
       held: outgoing.held,
@@ -292,12 +294,12 @@ export class TrackedAttempts {
     }))
   }
 
-  /** The hub wants to hear no more of it. */
+  /** Drops an attempt that the hub wants no more reports of. */
   drop(id: string, epoch: number): void {
     if (this.#find(id, epoch)) this.#untrack(id)
   }
 
-  /** May be called twice. */
+  /** Stops tracking. Idempotent. */
   close(): void {
     this.#closed = true
     this.#pump.close()

@@ -9,21 +9,21 @@ import type { Attempts, HeldAttempt } from '../ports.ts'
 import { deliver, HeldDelivery } from './delivery.ts'
 
 export interface AttemptsHostOptions {
-  /** Each run has a folder of its own below it. */
+  /** Folder that holds a subfolder for each run. */
   root: string
-  /** Opens the attempts that stand in the folder. */
+  /** Opens the attempts in the folder. */
   open(folder: string): Promise<Attempts>
-  /** Between SIGTERM and SIGKILL (default 5 s). */
+  /** Time in ms between SIGTERM and SIGKILL (default 5 s). */
   graceMs?: number
-  /** Has the values of the secrets that steps name. */
+  /** Provides the values of the secrets that steps name. */
   secrets?: SecretSource
 }
 
-/** Carries out attempts on this machine with folders of their own, so that a killed program can take them up again. */
+/** Runs attempts on this machine in folders of their own, so that a restarted program can adopt them. */
 export class AttemptsHost implements StepHost {
   readonly #options: AttemptsHostOptions
   readonly #graceMs: number
-  /** With what an earlier process left there. */
+  /** Attempts by run, including those an earlier process left. */
   readonly #runs = new Map<string, Promise<Attempts>>()
   readonly #closing = new Set<Promise<void>>()
   readonly #stop = new AbortController()
@@ -122,7 +122,7 @@ export class AttemptsHost implements StepHost {
 
   async #find(attemptId: string): Promise<HeldAttempt | undefined> {
     const attempts = await this.#runs.get(splitAttemptId(attemptId).runId)?.catch(() => undefined)
-    // What waited for the same before this has started it.
+    // An earlier waiter for the same promise has started it by then.
     await new Promise((resolve) => setImmediate(resolve))
     return attempts?.get(attemptId)
   }
@@ -137,12 +137,12 @@ export class AttemptsHost implements StepHost {
       attempts.all().map((held) => ended(held).then(() => held.release().catch(() => undefined))),
     )
     await attempts.close()
-    // With it comes the large build of zod, which most commands that have such a host never need.
+    // This module loads the large build of zod, which most commands with such a host never need.
     const { removeAttemptFolders } = await import('../attempts/attempt-folder.ts')
     try {
       removeAttemptFolders(join(this.#options.root, runId))
     } catch {
-      // Something still writes there: it stays, and nobody asks for it.
+      // Something still writes there: the folder stays, unused.
     }
   }
 }

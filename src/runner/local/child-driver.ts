@@ -17,9 +17,9 @@ import { OutputPump } from './local-output.ts'
 
 export interface ChildDriverOptions {
   launch: Launch
-  /** A script whose path becomes the last argument. */
+  /** Script whose path becomes the last argument. */
   script?: string
-  /** The box that it runs in, and the folder of that; absent: none. */
+  /** Box that it runs in, with its places and its folder; absent if there is none. */
   box?: { box: Box; places: BoxPlaces; folder: string }
   /** Value of the mark in the process's environment. */
   key: string
@@ -27,7 +27,7 @@ export interface ChildDriverOptions {
   limits: LocalLimits
 }
 
-/** A command as a child of this process: what it puts out comes through pipes, and nothing of it is on the disk. */
+/** Runs a command as a child of this process: its output comes through pipes, and nothing of it is on the disk. */
 export class ChildDriver implements Driver {
   readonly #attempt: Driven
   readonly #options: ChildDriverOptions
@@ -56,9 +56,9 @@ export class ChildDriver implements Driver {
   }
 
   stop(graceMs: number): void {
-    // Before it is started its limits are made, and what comes after that looks for the cause.
+    // Before the process starts, its limits are set up; the code after that checks for the cause.
     if (this.#tree.group === undefined) return
-    // What not even SIGKILL ends is not waited for.
+    // A process that survives SIGKILL is not waited for.
     void this.#tree.stop(graceMs).then((gone) => gone || this.#over({ type: 'stopped' }))
   }
 
@@ -68,7 +68,7 @@ export class ChildDriver implements Driver {
 
   async sweep(): Promise<Swept> {
     if (this.#tree.group !== undefined) {
-      // Past a limit nothing is left alone, not even what has left the group.
+      // Past a limit nothing may survive, not even processes that have left the group.
       const isFailed = this.#attempt.cause?.type === 'failed'
       await (isFailed ? this.#tree.stop(0) : this.#tree.sweep())
     }
@@ -121,7 +121,7 @@ export class ChildDriver implements Driver {
     return (box && ending.type === 'exited' && unboxed(box.box, 'main', ending.code)) || ending
   }
 
-  /** False where something in it survives. */
+  /** Ends the box; returns false if something in it survives. */
   async #endBox(): Promise<boolean> {
     if (!this.#options.box) return true
     const { box, folder } = this.#options.box
@@ -138,7 +138,7 @@ export class ChildDriver implements Driver {
   readonly #refused = (error: unknown): void => {
     const message = `Its output could not be kept: ${(error as Error).message}.`
     const cause: Cause = { type: 'failed', reason: 'output_failed', message }
-    // Where the process has ended already, there is nothing to stop, and it counts all the same.
+    // If the process has ended already, there is nothing to stop, but the cause counts.
     this.#attempt.journal.keepCause(cause)
     this.#attempt.stop(cause, 0)
   }
@@ -148,7 +148,7 @@ export class ChildDriver implements Driver {
   }
 }
 
-/** Starts a command in a group of its own, within these cgroups. Throws or emits `error` as `spawn` does. */
+/** Starts a command in its own group, inside these cgroups. Throws or emits `error` like `spawn`. */
 function spawnWithin(
   enter: readonly string[],
   launch: Launch,

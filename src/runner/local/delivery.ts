@@ -6,7 +6,10 @@ import type { HeldAttempt, OutputPart } from '../ports.ts'
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 5_000
 
-/** Tells the engine something until it is kept; undefined where the signal comes first. Tries at least once. */
+/**
+ * Calls `tell` until the engine has stored the information; returns undefined if the signal comes first. Tries at least
+ * once.
+ */
 export async function deliver<T>(tell: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
@@ -20,7 +23,7 @@ export async function deliver<T>(tell: () => Promise<T>, signal: AbortSignal): P
 
 const CHUNK_BYTES = 256 * 1024
 
-/** Hands what an attempt says to the engine, in order, until its end. */
+/** Passes an attempt's reports and output to the engine, in order, until its end. */
 export class HeldDelivery {
   readonly #held: HeldAttempt
   readonly #sink: AttemptSink
@@ -30,8 +33,9 @@ export class HeldDelivery {
   #reports: number
 
   /**
-   * `from`: what the engine has already. `atAbort`: whether it is left as it is when the signal aborts, for a later process to
-   * go on with (the default), or ends here, and the rest is told as far as that can be done at once.
+   * Takes what the engine already has as `from`. `atAbort` decides what happens when the signal aborts: with `leaves`
+   * (the default), a later process continues the attempt; with `ends`, the attempt ends with this process, and the rest
+   * is delivered with one try for each item.
    */
   constructor(
     held: HeldAttempt,
@@ -48,7 +52,7 @@ export class HeldDelivery {
     this.#sent = { stdout: from.stdout ?? 0, stderr: from.stderr ?? 0 }
   }
 
-  /** Resolves when its end is told, or it is left. */
+  /** Resolves when its end is delivered, or the attempt is left. */
   async run(): Promise<void> {
     let changed = Promise.withResolvers<void>()
     const tell = () => changed.resolve()
@@ -66,9 +70,9 @@ export class HeldDelivery {
     }
   }
 
-  /** True: its end is told. */
+  /** Delivers what is there; returns whether the end is delivered. */
   async #round(): Promise<boolean> {
-    // Without a pause where there is none: what is told in the same turn as the start shares a commit with it.
+    // No needless await: what is reported in the same turn as the start shares a commit with it.
     const part = this.#held.next(this.#sent)
     if (part) await this.#output(part)
     for (;;) {

@@ -29,25 +29,25 @@ import type { LocalScopes } from './local-scopes.ts'
 
 export interface LocalAttemptsOptions {
   registry: ActionRegistry
-  /** Where commands run. */
+  /** Folder where commands run. */
   cwd: string
-  /** Between SIGTERM and SIGKILL. */
+  /** Time in ms between SIGTERM and SIGKILL. */
   graceMs: number
-  /** With an attempt's id it names its processes and temporary folders among all of this machine. */
+  /** Identifies, with an attempt's id, its processes and temporary folders on this machine. */
   key: string
-  /** Has the values of the secrets that steps name. */
+  /** Provides the values of the secrets that steps name. */
   secrets: SecretSource | undefined
-  /** The boxes of this machine, for steps that ask for one; absent: there are none. */
+  /** Boxes of this machine, for steps that request one; absent if there are none. */
   boxes?: () => Promise<Boxes>
-  /** Keeps the files that steps ask for, loaded with the first; absent: they are not kept. */
+  /** Stores the files that steps request, loaded with the first; if absent, they are not stored. */
   artifacts?: () => Promise<ArtifactKeeper>
 }
 
-/** An attempt that is to be begun. */
+/** Describes an attempt that is to begin. */
 export interface LocalOrder {
   spec: AttemptSpec
   epoch: number
-  /** Where its output goes. */
+  /** Receives its output. */
   sink: AttemptSink
 }
 
@@ -56,12 +56,12 @@ type ActionOf<Kind extends Action['kind']> = Extract<Action, { kind: Kind }>
 /** Variables of this process that no command gets. */
 const KEPT_BACK = [...tokenVariables, 'ERRAND_SECRETS_KEY']
 
-/** Makes the attempts that this process carries out by itself or as its children, and of which nothing is on the disk. */
+/** Makes the attempts that this process runs itself or as its children, with nothing on the disk. */
 export class LocalAttempts {
   readonly #options: LocalAttemptsOptions
   readonly #env: NodeJS.ProcessEnv
   readonly #secrets: LocalSecrets
-  /** The least that this machine asks for. */
+  /** Least isolation that this machine requires. */
   readonly #least: string
   #boxes: Boxes | undefined
   #scopes: Promise<LocalScopes> | undefined
@@ -75,7 +75,7 @@ export class LocalAttempts {
     this.#secrets = new LocalSecrets({ source: secrets, env: this.#env, key })
   }
 
-  /** An attempt that is not begun yet; one that cannot be carried out ends as soon as it is. */
+  /** Makes an attempt that has not begun; an attempt that cannot run ends as soon as it begins. */
   make(order: LocalOrder): Attempt | Promise<Attempt> {
     const { registry } = this.#options
     const { spec } = order
@@ -89,7 +89,7 @@ export class LocalAttempts {
     )
   }
 
-  /** After all that was made has ended. */
+  /** Closes everything; call it after all attempts have ended. */
   async close(): Promise<void> {
     await this.#scopes?.then((scopes) => scopes.close())
     await this.#boxes?.close()
@@ -138,7 +138,7 @@ export class LocalAttempts {
     return this.#attempt(order, { output, driver }, secrets)
   }
 
-  /** As `Boxes.apart`, where there are none. */
+  /** Returns what `Boxes.apart` returns, for a machine without boxes. */
   #apart(spec: AttemptSpec): ReturnType<Boxes['apart']> {
     return this.#asksForBox(spec) ? { network: permitted(spec.network, undefined) ?? 'all' } : undefined
   }
@@ -147,7 +147,7 @@ export class LocalAttempts {
     return asksForBox(isolation) || !['auto', 'none'].includes(this.#least)
   }
 
-  /** The same in a box, where there is to be one. */
+  /** Makes the attempt in a box if it needs one. */
   async #boxed(
     order: LocalOrder,
     action: ActionOf<'process'>,
@@ -163,7 +163,7 @@ export class LocalAttempts {
       const facts = found.facts(spec, 'process')
       if (!facts) return this.#process(order, action, secrets)
       folder = mkdtempSync(join(tmpdir(), `errand-${key}-${spec.attempt_id}-`))
-      // Without this process nobody reads what it tells: its door is shut then.
+      // Without this process nobody reads the log of its door, so the door closes.
       takePidLock(join(folder, 'owner'))
       const places = { writable: [cwd], readable: secrets?.files ?? [] }
       const box = found.box(facts, folder, `${key}-${spec.attempt_id}`, spec.limits)
@@ -191,7 +191,7 @@ export class LocalAttempts {
     }
     const key = `${ownKey}/${spec.attempt_id}`
     const own = secrets ? { ...plan.env, ...secrets.env } : plan.env
-    // What stands in this program's environment is its user's: in a box there is no more of it than a runner hands on.
+    // The user owns this program's environment. A box gets only the part that a runner passes on.
     const env = box ? passedOn(this.#env) : this.#env
     const launch = launchOf(plan, cwd, processEnvironment(env, own, spec, key))
     const output = this.#output(order, secrets, plan.export_vars)
@@ -207,7 +207,7 @@ export class LocalAttempts {
     return this.#attempt(order, { output, cage: limits, driver, door, isolation: told }, secrets)
   }
 
-  /** One that ends so, once it is begun. */
+  /** Makes an attempt that ends in this way once it begins. */
   #refused(order: LocalOrder, ending: Ending, secrets?: AttemptSecrets): Attempt {
     const driver = (attempt: Driven) => new RefusingDriver(attempt, ending)
     return this.#attempt(order, { output: this.#output(order, secrets), driver }, secrets)
@@ -254,21 +254,21 @@ export class LocalAttempts {
     }
   }
 
-  /** A module of its own: most local steps need nothing of it. */
+  /** A separate module, since most local steps do not need it. */
   readonly #loadScopes = (): Promise<LocalScopes> => {
     this.#scopes ??= import('./local-scopes.ts').then(({ LocalScopes }) => new LocalScopes(this.#env))
     return this.#scopes
   }
 }
 
-/** The door of a box that nobody reads after its attempt. */
+/** Returns the door of a box that nobody reads after its attempt. */
 const readOnce = (box: Box): AttemptOptions['door'] => ({
   told: (offset) => box.told(offset),
   close: () => box.close(),
   spent: () => box.remove(),
 })
 
-/** Carries out nothing. */
+/** Ends its attempt without running anything. */
 class RefusingDriver implements Driver {
   readonly #attempt: Driven
   readonly #ending: Ending
@@ -300,14 +300,14 @@ function failure(error: unknown): Ending {
 const ended = (reason: Reason, message: string): Ending => ({ type: 'action_failed', reason, message })
 
 interface LocalSecretsOptions {
-  /** Has the values of the secrets that steps name; absent: only those that were mounted are known. */
+  /** Provides the values of the secrets that steps name; if absent, only mounted secrets are known. */
   source: SecretSource | undefined
   env: NodeJS.ProcessEnv
   /** Names the temporary folders of this program's secrets. */
   key: string
 }
 
-/** The secrets of the steps that this process carries out. */
+/** Provides the secrets of the steps that this process runs. */
 class LocalSecrets {
   readonly #options: LocalSecretsOptions
   #machine: Promise<MachineSecrets> | undefined
@@ -316,7 +316,10 @@ class LocalSecrets {
     this.#options = options
   }
 
-  /** For one attempt, and those in files are written. Throws `invalid_argument` where one is missing. */
+  /**
+   * Returns the secrets for one attempt, and writes those that belong in files. Throws `invalid_argument` if one is
+   * missing.
+   */
   async of(spec: AttemptSpec): Promise<AttemptSecrets> {
     const { source, key } = this.#options
     const given = (await source?.reveal(spec)) ?? {}
@@ -327,7 +330,7 @@ class LocalSecrets {
     return secrets
   }
 
-  /** Only who has secrets waits for what hides them to be loaded. */
+  /** Loads the code that hides secrets; only attempts with secrets wait for it. */
   async #load(): Promise<MachineSecrets> {
     const { MachineSecrets, mountedSecretsDir } = await import('../secrets/machine-secrets.ts')
     return new MachineSecrets({}, mountedSecretsDir(this.#options.env))

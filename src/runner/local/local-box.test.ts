@@ -79,7 +79,7 @@ test('a local step that asks for a sandbox has its folder, its variables, and no
   assert.equal(sink.end!.exit_code, 1)
   const started = sink.reports.find((report) => report.type === 'started')
   assert.deepEqual([started!.isolation, started!.network], ['sandbox', 'none'])
-  // One that asks for none is as it was.
+  // A step that requests no sandbox is unaffected.
   assert.equal((await run(command('echo "$TEST_HELD_BACK"'))).text.stdout, 'held back\n')
 })
 

@@ -15,7 +15,7 @@ import { processStat, signal } from '../../platform/proc.ts'
 import type { ActionRegistry } from '../ports.ts'
 import { LocalHost, type LocalHostOptions } from './local-host.ts'
 
-/** Keeps what it is told; `onOutput` may delay or refuse bytes. */
+/** Stores what it receives; `onOutput` may delay or refuse bytes. */
 class KeptSink implements AttemptSink {
   readonly reports: { report: AttemptReport; epoch: number }[] = []
   readonly bytes: Record<StreamName, Buffer[]> = { stdout: [], stderr: [] }
@@ -114,7 +114,7 @@ test('secrets are given to a command and an action here, and hidden in all that 
   assert.match(sink.end!.message!, /A secret cannot be exported/)
   assert.match(sink.end!.message!, /A line is no export: "BOPS_EXPORT:\*\*\*" \(it has no "="\)/)
   assert.deepEqual(found(sink.text() + sink.text('stderr') + JSON.stringify(reports)), [])
-  // What began like a secret came at the end.
+  // Text that only began like a secret came at the end.
   assert.ok(sink.text('stderr').endsWith(token.slice(0, 9)))
   const file = /^\/.*errand-.*-secrets-.*$/m.exec(sink.text())![0]
   assert.ok(!existsSync(dirname(dirname(file))))
@@ -198,7 +198,7 @@ test('a step ends here as it does on a runner, and leaves nothing on the disk', 
   ]
   const told = (end: AttemptEnd) => {
     const { outcome, reason, message, exit_code, signal, exports } = end
-    // The wrapper on a runner is killed with its command, and may not have come to write how that ended.
+    // The wrapper on a runner is killed with its command, and may not have recorded how that ended.
     return { outcome, reason, message, exports, ...(reason !== 'timeout' && { exit_code, signal }) }
   }
   for (const spec of specs) {
@@ -206,7 +206,7 @@ test('a step ends here as it does on a runner, and leaves nothing on the disk', 
     assert.deepEqual(told((await run(attemptSpec(...spec))).end!), told(await endOf(onRunner)))
   }
   assert.deepEqual(readdirSync(cwd), [])
-  // Others of this machine come and go there.
+  // Other programs of this machine create and delete files there.
   const own = readdirSync(tmpdir()).filter((name) => name.includes(key))
   assert.deepEqual(own, [])
 })

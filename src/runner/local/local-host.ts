@@ -15,21 +15,21 @@ import { LocalAttempts } from './local-attempts.ts'
 
 export interface LocalHostOptions {
   registry: ActionRegistry
-  /** How many attempts run at once (default 64). */
+  /** Limit for attempts that run at once (default 64). */
   limit?: number
-  /** Where commands run (default: this process's folder). */
+  /** Folder where commands run (default: this process's folder). */
   cwd?: string
-  /** Between SIGTERM and SIGKILL (default 5 s). */
+  /** Time in ms between SIGTERM and SIGKILL (default 5 s). */
   graceMs?: number
-  /** Carries out the steps that are agents' sessions; absent: there are none here. */
+  /** Runs the steps that are agent sessions; absent if there are none here. */
   sessions?: StepHost
-  /** With an attempt's id it names its processes and temporary folders among all of this machine (default: by chance). */
+  /** Identifies, with an attempt's id, its processes and temporary folders on this machine (default: random). */
   key?: string
-  /** Has the values of the secrets that steps name. */
+  /** Provides the values of the secrets that steps name. */
   secrets?: SecretSource
-  /** The boxes of this machine, for steps that ask for one; absent: there are none. */
+  /** Boxes of this machine, for steps that request one; absent if there are none. */
   boxes?: () => Promise<Boxes>
-  /** Keeps the files that steps ask for; absent: they are not kept. */
+  /** Stores the files that steps request; if absent, they are not stored. */
   artifacts?: () => Promise<ArtifactKeeper>
 }
 
@@ -38,7 +38,7 @@ interface Work {
   done: Promise<void>
 }
 
-/** Carries out attempts as children of this process; what runs ends with it. */
+/** Runs attempts as children of this process; they end with it. */
 export class LocalHost implements StepHost {
   readonly #registry: ActionRegistry
   readonly #sessions: StepHost | undefined
@@ -94,7 +94,10 @@ export class LocalHost implements StepHost {
     else this.#run(spec, placement.epoch, sink)
   }
 
-  /** Nothing here outlives its process: what had begun is lost, what had not is begun. */
+  /**
+   * Resumes an attempt after a restart. Nothing outlives this process, so an attempt that had begun is lost, and any
+   * other begins now.
+   */
   resume(
     spec: AttemptSpec,
     placement: Placement | undefined,
@@ -179,15 +182,15 @@ export class LocalHost implements StepHost {
 }
 
 interface LocalQueueOptions {
-  /** How many attempts run at once. */
+  /** Limit for attempts that run at once. */
   limit: number
-  /** How many run now. */
+  /** Returns the number of attempts that run now. */
   running(): number
-  /** Runs one whose turn it is: at once, so that it counts among those that run. */
+  /** Runs the attempt whose turn it is, immediately, so that it counts as running. */
   run(spec: AttemptSpec, epoch: number, sink: AttemptSink): void
-  /** Tells that one was canceled before it ran. */
+  /** Reports that an attempt was canceled before it ran. */
   canceled(sink: AttemptSink, reason: Reason, epoch: number): Promise<unknown>
-  /** Aborted where nothing is begun any more. */
+  /** Aborted when nothing may begin any more. */
   signal: AbortSignal
 }
 
@@ -196,16 +199,20 @@ interface Queued {
   sink: AttemptSink
 }
 
-/** Here each is handed out once. */
+/** Epoch of every attempt: here each one is handed out once. */
 const EPOCH = 1
 
-/** Which attempts have a place on this machine, and which wait for one, in their order. */
+/**
+ * Tracks which attempts have a place on this machine, and which wait for one, in order. A queued attempt leaves the
+ * queue when a place is free (`#assigning`), and runs once the engine has committed that. A cancellation removes it
+ * from wherever it is.
+ */
 class LocalQueue {
   readonly #options: LocalQueueOptions
-  /** Given a place that they have not taken yet. */
+  /** Attempts with a place that they have not taken yet. */
   readonly #placed = new Set<string>()
   readonly #queued = new Map<string, Queued>()
-  /** Taken from the queue while the engine commits that; the reason where it was canceled meanwhile. */
+  /** Attempts taken from the queue while the engine commits that, with the reason if one was canceled meanwhile. */
   readonly #assigning = new Map<string, Reason | undefined>()
 
   constructor(options: LocalQueueOptions) {
@@ -219,18 +226,18 @@ class LocalQueue {
     return { epoch: EPOCH }
   }
 
-  /** Holds its place for it no more. */
+  /** Gives up the place held for an attempt. */
   leave(attemptId: string): void {
     this.#placed.delete(attemptId)
   }
 
-  /** Queues one that has no place: it runs when its turn comes. */
+  /** Queues an attempt without a place; it runs when its turn comes. */
   add(spec: AttemptSpec, sink: AttemptSink): void {
     this.#queued.set(spec.attempt_id, { spec, sink })
     this.startNext()
   }
 
-  /** Where it has not begun to run, it never does. */
+  /** Cancels an attempt; if it has not begun to run, it never does. */
   cancel(attemptId: string, reason: Reason): void {
     const queued = this.#queued.get(attemptId)
     if (queued !== undefined) {
@@ -241,7 +248,7 @@ class LocalQueue {
     if (this.#placed.delete(attemptId)) this.startNext()
   }
 
-  /** A place may have become free. */
+  /** Starts waiting attempts while there are free places. */
   startNext(): void {
     for (const [id, queued] of this.#queued) {
       if (this.#full()) return
@@ -250,7 +257,7 @@ class LocalQueue {
     }
   }
 
-  /** Lets none begin of those that wait. */
+  /** Clears the queue, so that no waiting attempt begins. */
   clear(): void {
     this.#queued.clear()
   }

@@ -13,7 +13,7 @@ const MiB = 1024 ** 2
 const HOG = `node -e 'const held = []; for (;;) held.push(Buffer.alloc(16 * 1024 * 1024, 1))'`
 const BURN = `node -e 'while (process.cpuUsage().user + process.cpuUsage().system < 300000);'`
 
-/** Runs a step in a folder of its own; `holder` as ERRAND_LIMITS has it. */
+/** Runs a step in its own folder; `holder` is a value of ERRAND_LIMITS. */
 async function run(t: TestContext, spec: AttemptSpec, holder = 'auto', file?: Buffer): Promise<AttemptEnd> {
   const cwd = mkdtempSync(join(tmpdir(), 'errand-test-'))
   t.after(() => rmSync(cwd, { recursive: true, force: true }))

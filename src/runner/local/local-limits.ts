@@ -4,7 +4,7 @@ import type { Breach, Limiter } from '../limits/limiter.ts'
 import type { Scope } from '../limits/scope.ts'
 import type { LocalScopes } from './local-scopes.ts'
 
-/** A step that is over sooner is not worth loading what measures memory. */
+/** Delay in ms; a step that ends sooner is not worth loading the code that measures memory. */
 const MEASURED_AFTER_MS = 250
 const MEASURE_MS = 500
 const HOLD_MS = 50
@@ -13,14 +13,17 @@ export interface LocalLimitsOptions {
   limits: AttemptLimits | undefined
   /** Value of the mark in its processes' environment. */
   key: string
-  /** The step's working folder, whose growth its disk limit counts. */
+  /** Working folder of the step, whose growth counts against its disk limit. */
   folder: string
   scopes(): Promise<LocalScopes>
-  /** Holds it in this machine's place. */
+  /** Holds it to its limits instead of this machine. */
   limiter?: Limiter
 }
 
-/** A scope for one local step, and what it uses: made only where there are limits, or where there is time to measure. */
+/**
+ * Limits and measures one local step. Its scope is created only if there are limits, or once the step has run long
+ * enough.
+ */
 export class LocalLimits implements Pick<Scope, 'look' | 'lastLook' | 'usage' | 'close' | 'end'> {
   readonly #options: LocalLimitsOptions
   #scope: Scope | undefined
@@ -39,7 +42,10 @@ export class LocalLimits implements Pick<Scope, 'look' | 'lastLook' | 'usage' | 
     return limiter !== undefined || Object.values(limits).some((limit) => limit !== undefined)
   }
 
-  /** Where it is limited, before it is begun: the cgroups that it puts itself into. Throws where it cannot be held. */
+  /**
+   * Sets up the limits, if any, before the step begins; returns the cgroups that it enters. Throws if it cannot be
+   * limited.
+   */
   async make(): Promise<readonly string[]> {
     const { limits = {}, key, folder, scopes, limiter } = this.#options
     this.#scope = (await scopes()).holding(limits, key, folder, limiter)
@@ -48,7 +54,7 @@ export class LocalLimits implements Pick<Scope, 'look' | 'lastLook' | 'usage' | 
     return this.#scope.enter
   }
 
-  /** From now on it is looked at; `onBreach` is told that it is past a limit. */
+  /** Checks the step from now on; calls `onBreach` when it is past a limit. */
   begun(pid: number, onBreach: (breach: Breach) => void): void {
     this.#pid = pid
     this.#onBreach = onBreach
@@ -56,7 +62,7 @@ export class LocalLimits implements Pick<Scope, 'look' | 'lastLook' | 'usage' | 
     this.#again(this.#scope === undefined ? MEASURED_AFTER_MS : HOLD_MS)
   }
 
-  /** Takes in its CPU time, which is whole when it is about to end, or has ended and is not yet reaped. */
+  /** Records its CPU time, which is complete when the process is about to end, or has ended and is not yet reaped. */
   ending(): void {
     if (this.#pid !== undefined) this.#cpuMs = spentCpuMs(this.#pid) ?? this.#cpuMs
   }
@@ -71,7 +77,7 @@ export class LocalLimits implements Pick<Scope, 'look' | 'lastLook' | 'usage' | 
     return this.#scope?.look()
   }
 
-  /** The limit that a step which has ended went past at the last. */
+  /** Returns the limit that an ended step breached last. */
   async lastLook(killed: boolean): Promise<Breach | undefined> {
     this.close()
     return await this.#scope?.lastLook(killed)
@@ -81,13 +87,13 @@ export class LocalLimits implements Pick<Scope, 'look' | 'lastLook' | 'usage' | 
     return this.#scope?.usage(this.#cpuMs) ?? { cpu_ms: this.#cpuMs, held_by: 'watchdog' }
   }
 
-  /** Watches no longer. */
+  /** Stops watching. */
   close(): void {
     this.#over = true
     clearTimeout(this.#timer)
   }
 
-  /** Nothing of it runs any more. */
+  /** Ends the limits, when nothing of the step runs any more. */
   end(): void {
     this.close()
     this.#scope?.end()

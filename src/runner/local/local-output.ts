@@ -9,13 +9,13 @@ import type { Masker } from '../masking/masker.ts'
 export interface SinkOutputOptions {
   spec: AttemptSpec
   sink: AttemptSink
-  /** Undefined: nothing in it is hidden. */
+  /** Masker of the output; undefined if nothing in it is hidden. */
   masker: Masker | undefined
-  /** Whether standard output is read for exported variables. */
+  /** Reads standard output for exported variables. */
   exportsVars: boolean
 }
 
-/** The output of an attempt of this process: handed on as it comes, and held by nobody here. */
+/** Passes on the output of an attempt of this process as it comes; nobody stores it here. */
 export class SinkOutput implements AttemptOutput {
   readonly scanner: ExportScanner | undefined
   readonly #sink: AttemptSink
@@ -39,17 +39,17 @@ export class SinkOutput implements AttemptOutput {
     return this.#pushed.hidden
   }
 
-  /** Resolves when the sink has taken it. */
+  /** Resolves when the sink has taken the bytes. */
   async push(stream: StreamName, bytes: Buffer): Promise<void> {
     await this.#pushed.push(stream, bytes)
   }
 
-  /** Nothing follows. */
+  /** Ends the output. */
   async end(): Promise<void> {
     await this.#pushed.end()
   }
 
-  /** None of it is to be read here. */
+  /** Returns 0, since none of it can be read here. */
   length(): number {
     return 0
   }
@@ -61,12 +61,12 @@ export class SinkOutput implements AttemptOutput {
     return false
   }
   freeze(): void {}
-  /** The sink knows what it has taken. */
+  /** Resolves to undefined: the sink knows what it has taken. */
   async finish(): Promise<undefined> {}
   async placeAt(): Promise<void> {}
   close(): void {}
 
-  /** Hands on behind what the sink has not yet taken of the stream. */
+  /** Passes the bytes on, after the bytes of the stream that the sink has not taken yet. */
   #handOn(stream: StreamName, bytes: Buffer): Promise<void> {
     if (stream === 'stdout') this.scanner?.push(bytes)
     const taken = this.#last[stream].then(async () => {
@@ -78,21 +78,21 @@ export class SinkOutput implements AttemptOutput {
   }
 }
 
-/** Beyond this much not yet taken, the pipe is not read, and so the process waits. */
+/** Limit in bytes for output not yet taken; beyond it the pipe is not read, so the process waits. */
 const HIGH_WATER_BYTES = 256 * 1024
-/** The most that a background process that kept the pipe may still send after its step's end. */
+/** Limit in bytes for a background process that still holds the pipe after its step's end. */
 const LATE_BYTES = 1024 * 1024
 const LATE_QUIET_MS = 100
 
 interface OutputPumpOptions {
   pipe: Readable
-  /** Called with one piece at a time. */
+  /** Passes on one piece at a time. */
   push(bytes: Buffer): Promise<void>
-  /** A piece was refused, and nothing more is pushed. */
+  /** Called when a piece was refused; nothing more is pushed. */
   onError(error: unknown): void
 }
 
-/** Hands on the bytes of one pipe, in order, one piece at a time. */
+/** Passes on the bytes of one pipe, in order, one piece at a time. */
 export class OutputPump {
   readonly #options: OutputPumpOptions
   readonly #drained = Promise.withResolvers<void>()
@@ -120,7 +120,7 @@ export class OutputPump {
     return this.#drained.promise
   }
 
-  /** The process has ended: a pipe that another process holds open is closed once it is empty. */
+  /** Records that the process has ended: a pipe held open by another process is closed once it is empty. */
   processEnded(): void {
     if (this.#ended) return
     const { pipe } = this.#options
@@ -155,7 +155,7 @@ export class OutputPump {
         await push(bytes)
       }
     } catch (error) {
-      // Read on, so that the process is not held by a full pipe while it is ended.
+      // Keep reading, so that a full pipe does not block the process while it is ended.
       this.#broken = true
       this.#waiting = []
       pipe.resume()

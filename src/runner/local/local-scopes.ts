@@ -10,7 +10,7 @@ import type { Scope } from '../limits/scope.ts'
 
 const PREFIX = 'errand-run-'
 
-/** The scopes of the steps of a local run. A module of its own: most local steps need none of it. */
+/** Provides the scopes of the steps of a local run. A separate module, since most local steps need none. */
 export class LocalScopes {
   readonly #env: NodeJS.ProcessEnv
   readonly #measuring = new LimitKeeper({ choice: { heldBy: 'watchdog', why: 'there is no limit' } })
@@ -21,12 +21,15 @@ export class LocalScopes {
     this.#env = env
   }
 
-  /** Measures only. */
+  /** Returns a scope that only measures. */
   measuring(key: string, folder: string): Scope {
     return this.#scope(this.#measuring, {}, key, folder)
   }
 
-  /** Holds it to its limits, unless another does. Throws `invalid_argument` for a wrong ERRAND_LIMITS. */
+  /**
+   * Returns a scope that holds the step to its limits, unless `limiter` does. Throws `invalid_argument` for a wrong
+   * ERRAND_LIMITS.
+   */
   holding(limits: NonNullable<AttemptSpec['limits']>, key: string, folder: string, limiter?: Limiter): Scope {
     if (limiter) return this.#scope(this.#measuring, limits, key, folder, limiter)
     this.#keeper ??= this.#choose()

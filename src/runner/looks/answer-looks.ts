@@ -3,7 +3,7 @@ import type { WorkspaceLook } from '../../contract/runs/workspace-looks.ts'
 import type { RunnerAnswer } from '../../contract/tasks/pool-ask.ts'
 import type { Attempts } from '../ports.ts'
 
-/** Answers what a hub asks of the folder of an attempt that goes on here. Never rejects. */
+/** Answers a hub's queries about the folder of an attempt that runs here. Never rejects. */
 export async function answerOf(
   attempts: Pick<Attempts, 'get'>,
   ask: WorkspaceLook,

@@ -8,7 +8,10 @@ import type { Box } from '../sandbox/box.ts'
 const run = promisify(execFile)
 const GIT_LIMIT_MS = 20_000
 
-/** The folder of the repository that a folder is in, as git looks for it: starting git for nothing would cost each session some milliseconds. */
+/**
+ * Returns the folder of the repository around a folder, with Git's own search: starting Git for nothing would cost each
+ * session some milliseconds.
+ */
 export function repositoryOf(cwd: string): string | undefined {
   for (let folder = realPath(cwd, '/'); ; folder = dirname(folder)) {
     if (existsSync(join(folder, '.git'))) return folder
@@ -17,8 +20,8 @@ export function repositoryOf(cwd: string): string | undefined {
 }
 
 /**
- * The git that looks at a repository. Of what the repository's own configuration could have it run it runs nothing that can be
- * said beforehand, and where the session has a box what is left of that runs in there, without a network and anything to
+ * Runs the Git that reads a session's repository. It disables everything known in advance that the repository's own
+ * configuration could make Git run. If the session has a box, the rest runs in it, without a network and anything to
  * write to.
  */
 export class CarefulGit {
@@ -28,7 +31,7 @@ export class CarefulGit {
   readonly #name: string
   #count = 0
 
-  /** `name`: of its launches, among all of the box. */
+  /** Takes a `name` for its launches, unique in the box. */
   constructor(env: NodeJS.ProcessEnv, box: Box | undefined, beside: () => readonly string[], name = 'git') {
     this.#name = name
     this.#env = { ...env, GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' }
@@ -36,7 +39,7 @@ export class CarefulGit {
     this.#beside = beside
   }
 
-  /** Standard output as text. Rejects where git fails, and for more than 64 MiB. */
+  /** Returns standard output as text. Rejects if Git fails, or for more than 64 MiB. */
   async run({ cwd, root }: { cwd: string; root: string }, args: readonly string[]): Promise<string> {
     const options = ['--no-optional-locks', '-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null']
     const launch = { argv: ['git', ...options, ...args], cwd, env: this.#env }
@@ -51,7 +54,7 @@ export class CarefulGit {
     return stdout
   }
 
-  /** Nothing of it goes on. */
+  /** Ends everything that still runs. */
   async end(): Promise<void> {
     await this.#box?.end()
   }

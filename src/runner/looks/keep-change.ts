@@ -2,7 +2,9 @@ import type { Artifact } from '../../contract/tasks/artifact.ts'
 import type { Keepable } from '../artifacts/artifact-keeper.ts'
 import { type Looked, readChange, tellChange } from './session-look.ts'
 
-/** Keeps the change of a session: first a patch of each commit, then the diff; nothing where nothing has changed. */
+/**
+ * Stores the change of a session: first a patch of each commit, then the diff; stores nothing if nothing has changed.
+ */
 export async function keepChange(
   looked: Looked,
   keep: (keepable: Keepable) => Promise<Artifact>,

@@ -14,28 +14,28 @@ import { LeadsOut, openBeneath, withFolderBeneath } from '../../platform/beneath
 import type { Masker } from '../masking/masker.ts'
 import { type CarefulGit, repositoryOf } from './careful-git.ts'
 
-/** A session's folder, and how it is looked at. */
+/** Describes a session's folder, and how it is read. */
 export interface Looked {
   cwd: string
-  /** The commit at which the session found it, or nothing where there was none; undefined: it is in no repository. */
+  /** Commit at which the session found it, or an empty text if there was none; undefined outside a repository. */
   base: string | undefined
   git: CarefulGit
   masker: Masker | undefined
 }
 
-/** Entries of a folder that are listed. */
+/** Limit for listed entries of a folder. */
 const MOST_ENTRIES = 2_000
 const MOST_COMMITS = 50
-/** New files that git does not know of yet, as a diff shows them. */
+/** Limit for new files in a diff that Git does not know yet. */
 const MOST_NEW = 1_000
-/** Longer than a secret that is hidden as a whole: what is cut there may begin one. */
+/** Bytes beyond a cut; longer than any secret that is hidden as a whole, since the cut text may begin one. */
 const BEYOND_BYTES = 16 * 1024
-/** The tree that has nothing in it. */
+/** Id of the empty tree. */
 const EMPTY_TREE = '4b825dc642cb6eb9a060e54bf8d69288fbee4904'
 
 const shown = (masker: Masker | undefined, text: string): string => masker?.maskText(text) ?? text
 
-/** The entries of a folder, folders first. Throws as `seen`. */
+/** Lists the entries of a folder, folders first. Throws like `seen`. */
 export async function listFolder({ cwd, masker }: Looked, path: string): Promise<WorkspaceFolder> {
   return await seen(path, () =>
     withFolderBeneath(
@@ -76,7 +76,7 @@ export async function listFolder({ cwd, masker }: Looked, path: string): Promise
   )
 }
 
-/** The text of a file, as far as it is shown. Throws as `seen`. */
+/** Returns the text of a file, up to the display limit. Throws like `seen`. */
 export async function readTextFile({ cwd, masker }: Looked, path: string): Promise<WorkspaceFile> {
   return await seen(path, async () => {
     await using file = await openBeneath(cwd, path, constants.O_RDONLY)
@@ -91,7 +91,7 @@ export async function readTextFile({ cwd, masker }: Looked, path: string): Promi
     const read = begin.subarray(0, length)
     if (read.subarray(0, 8192).includes(0)) return { path, bytes, binary: true, cut: false }
     const text = read.toString('utf8')
-    // What stands at the end of a part may begin a secret.
+    // The end of a partial text may begin a secret.
     const isWhole = length >= bytes
     const masked = isWhole ? shown(masker, text) : (masker?.maskBeginning(text) ?? text)
     const cut = !isWhole || masked.length > MOST_SHOWN_BYTES
@@ -99,7 +99,7 @@ export async function readTextFile({ cwd, masker }: Looked, path: string): Promi
   })
 }
 
-/** Whether there is anything to compare with, and the commits made since. */
+/** Reports whether there is anything to compare with, and the commits made since. */
 export async function tellChange(looked: Looked): Promise<WorkspaceChange> {
   const { cwd, base, masker } = looked
   const folder = shown(masker, cwd)
@@ -113,8 +113,8 @@ export async function tellChange(looked: Looked): Promise<WorkspaceChange> {
 }
 
 /**
- * The change of the session's folder as a diff, or that of a commit of it (from 1), with its secrets hidden. Throws `not_found` for
- * another commit and where there is no repository, `body_too_large`.
+ * Returns the change of the session's folder as a diff, or that of one of its commits (from 1), with its secrets
+ * hidden. Throws `not_found` for an unknown commit or if there is no repository, and `body_too_large`.
  */
 export async function readChange(looked: Looked, commit?: number): Promise<string> {
   const { cwd, base, git, masker } = looked
@@ -206,7 +206,10 @@ async function commitsOf({ cwd, base, git }: Looked) {
     })
 }
 
-/** Throws `not_found` for what is not there, `forbidden` for what leads out of the folder or may not be read. */
+/**
+ * Runs `look`. Throws `not_found` for what does not exist, `forbidden` for what leads out of the folder or may not be
+ * read.
+ */
 async function seen<T>(path: string, look: () => Promise<T>): Promise<T> {
   try {
     return await look()
@@ -229,7 +232,7 @@ async function seen<T>(path: string, look: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Answers what the hub asks. `send` takes the body of a `read_change`. Throws what is to be told to the hub. */
+/** Answers a query of the hub. `send` sends the body of a `read_change`. Throws the error to report to the hub. */
 export async function answerLook(
   ask: WorkspaceLook,
   looked: Looked,
@@ -248,10 +251,10 @@ export async function answerLook(
   }
 }
 
-/** A new file with more than this is told as binary. */
+/** Limit in bytes; a larger new file is reported as binary. */
 const MOST_NEW_BYTES = 2 * 1024 * 1024
 
-/** A new file as `git diff` would write it; git itself shows none that it does not know of. What cannot be read is left out. */
+/** Formats a new file like `git diff`, which omits files that Git does not know. Skips what cannot be read. */
 async function addedFile(folder: string, path: string): Promise<string> {
   const head = (mode: string) =>
     `diff --git ${quoted('a', path)} ${quoted('b', path)}\nnew file mode ${mode}\n`
@@ -275,7 +278,7 @@ async function addedFile(folder: string, path: string): Promise<string> {
   }
 }
 
-/** A name as git writes it: in quotes, with octal escapes of what is no plain character. */
+/** Formats a name like Git: in quotes, with octal escapes for special characters. */
 function quoted(side: 'a' | 'b', path: string): string {
   const name = `${side}/${path}`
   if (/^[\x20-\x7e]*$/.test(name) && !/["\\]/.test(name)) return name

@@ -2,8 +2,9 @@ import { createReadStream } from 'node:fs'
 import { createMasker, type Masker, type NamedSecret } from './masker.ts'
 
 /**
- * Secrets that nothing which leaves the machine may hold, in all the forms in which output hides them. A line of a secret that ordinary
- * files have too, such as `version: 1`, is hidden in output, which costs nothing, and no reason to refuse a file.
+ * Finds secrets in what must not contain any when it leaves the machine, in all forms that output hides. It ignores
+ * lines of a secret that ordinary files have too, such as `version: 1`: hiding them in output costs nothing, but they
+ * are not a reason to refuse a file.
  */
 export class KnownSecrets {
   readonly masker: Masker
@@ -14,12 +15,12 @@ export class KnownSecrets {
     this.masker = createMasker(secrets, 'telling')
   }
 
-  /** Each alone, with its name: only where one was found, it has to be known which. */
+  /** Yields each secret alone, with its name: only after a match is it necessary to know which. */
   *each(): Generator<{ name: string; masker: Masker }> {
     for (const secret of this.#secrets) yield { name: secret.name, masker: createMasker([secret], 'telling') }
   }
 
-  /** The names of those that a file holds. */
+  /** Returns the names of the secrets in a file. */
   async inFile(path: string): Promise<string[]> {
     if (this.#secrets.length === 0 || !(await holds(path, this.masker))) return []
     const names: string[] = []

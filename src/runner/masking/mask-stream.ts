@@ -5,21 +5,21 @@ export const MASK = '***'
 const mask = Buffer.from(MASK)
 const CR = 13
 const nothing = Buffer.alloc(0)
-/** Of a large chunk this much at once, so that it stays in the processor's cache. */
+/** Bytes of a large chunk that are handled at once, so that they stay in the processor's cache. */
 const SLICE_BYTES = 64 * 1024
 
-/** Masks one stream; what comes out does not depend on how it was cut into chunks. */
+/** Masks one stream; the output does not depend on how the input was cut into chunks. */
 export class MaskStream {
   readonly #matcher: PatternMatcher
-  /** The end of what was pushed, which may be the beginning of a secret. At most the longest form of one. */
+  /** End of the input, which may be the beginning of a secret; at most as long as its longest form. */
   #held: Buffer = nothing
-  /** So many bytes of `#held` are known to belong to a secret. */
+  /** Number of bytes of `#held` that are known to belong to a secret. */
   #heldCovered = 0
-  /** The byte before `#held` belonged to a secret, whose mask is out. */
+  /** Set if the byte before `#held` belonged to a secret whose mask is written. */
   #afterMask = false
-  /** Bytes without a blank right before `#held`. */
+  /** Number of bytes without a blank right before `#held`. */
   #runBefore = 0
-  /** Something of what came out stands for a secret. */
+  /** Set if any of the output replaces a secret. */
   hidden = false
 
   constructor(matcher: PatternMatcher) {
@@ -27,8 +27,8 @@ export class MaskStream {
   }
 
   /**
-   * Returns the bytes that may go out now. They can be a part of `bytes` itself, which may be changed once
-   * they are used.
+   * Returns the bytes that may be written now. They can be a part of `bytes` itself, which may be changed once they are
+   * used.
    */
   push(bytes: Buffer): Buffer {
     if (bytes.length <= SLICE_BYTES) return joined(this.#take(bytes, false))
@@ -38,14 +38,14 @@ export class MaskStream {
     return joined(parts)
   }
 
-  /** The rest; nothing is pushed after it. */
+  /** Returns the rest; nothing is pushed after it. */
   end(): Buffer {
     return joined(this.#take(nothing, true))
   }
 
   #take(bytes: Buffer, last: boolean): Buffer[] {
     const raw = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes])
-    // Whether a CR counts is known with the byte that follows it.
+    // The byte after a CR decides whether it counts.
     const known = !last && raw.at(-1) === CR ? raw.length - 1 : raw.length
     const text = joinWrappedLines(raw.subarray(0, known), this.#runBefore)
     const covered = new CoveredRanges()
@@ -57,7 +57,7 @@ export class MaskStream {
     return this.#release(raw, cut, covered.list)
   }
 
-  /** Answers what stands before `cut`, masked, and holds back the rest. */
+  /** Returns the text before `cut`, masked, and holds back the rest. */
   #release(raw: Buffer, cut: number, covered: readonly Range[]): Buffer[] {
     const parts: Buffer[] = []
     let from = 0
@@ -87,16 +87,16 @@ function joined(parts: readonly Buffer[]): Buffer {
 
 interface Range {
   start: number
-  /** Exclusive. */
+  /** Exclusive end. */
   end: number
 }
 
-/** The ranges that matches cover together; ranges that overlap or touch become one. */
+/** Collects the ranges that matches cover; ranges that overlap or touch become one. */
 class CoveredRanges {
-  /** Ascending, with something between each two. */
+  /** Ascending ranges, with gaps between them. */
   readonly list: Range[] = []
 
-  /** Ends ascend from call to call; starts need not. */
+  /** Adds a range. Ends ascend from call to call; starts may not. */
   add(start: number, end: number): void {
     let first = start
     let last = end

@@ -95,7 +95,7 @@ test('all texts of a JSON value are masked, and nothing else of it', () => {
 })
 
 test('text made to be slow is not', () => {
-  // Every byte ends a match of 5,000; were each looked at from its start, this would take minutes.
+  // Every byte ends a match of 5,000; if each were checked from its start, this would take minutes.
   const masker = createMasker(['ab'.repeat(2_500), 'a'.repeat(5_000)])
   assert.equal(masker.maskText('a'.repeat(500_000)), '***')
   assert.equal(masker.maskText('ab'.repeat(250_000)), '***')

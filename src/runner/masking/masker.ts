@@ -11,34 +11,34 @@ import {
 /** Masks one stream of bytes. */
 export interface StreamMasker {
   /**
-   * Returns the bytes that may go out now: those that may turn out to be a secret are held back. They can be
-   * a part of `bytes` itself.
+   * Returns the bytes that may be written now, without those that may turn out to be a secret. They can be a part of
+   * `bytes` itself.
    */
   push(bytes: Buffer): Buffer
-  /** The rest. Nothing is pushed after it. */
+  /** Returns the rest. Nothing is pushed after it. */
   end(): Buffer
-  /** Whether anything of what came out so far stands for a secret. */
+  /** Tells whether any of the output so far replaces a secret. */
   readonly hidden: boolean
 }
 
 /**
- * Replaces what it knows to be secret by `***`. The same secrets and the same bytes give the same output, however the
- * bytes are cut into chunks: after a restart, the raw output is put through a new stream from its first byte, and the
- * masked output has the same bytes at the same offsets. So nothing of a stream has to be kept.
+ * Replaces known secrets with `***`. The same secrets and bytes give the same output, however the bytes are cut into
+ * chunks. So after a restart, the raw output can be put through a new stream from its first byte, and the masked output
+ * has the same bytes at the same offsets. No state of a stream has to be stored.
  */
 export interface Masker {
-  /** A stream of its own; any number may be open. */
+  /** Opens a separate stream; any number may be open. */
   stream(): StreamMasker
-  /** A text that stands for itself, such as a message. */
+  /** Masks a complete text, such as a message. */
   maskText(text: string): string
-  /** A text whose rest was cut off: what may be the beginning of a secret at its end is hidden too. */
+  /** Masks a truncated text: what may be the beginning of a secret at its end is hidden too. */
   maskBeginning(text: string): string
   /**
-   * A JSON value with all its texts masked, names of fields too. For free content only: where a program goes by a
-   * word (`outcome: "success"`), a secret may be that word.
+   * Masks all texts of a JSON value, including names of fields. Only for free content: if a program depends on a word
+   * (`outcome: "success"`), a secret may be that word.
    */
   maskJson<T>(value: T): T
-  /** Which secrets are not masked, or not whole, and why; without their values. */
+  /** Texts that say which secrets are not masked, or not completely, and why; without their values. */
   readonly warnings: readonly string[]
 }
 

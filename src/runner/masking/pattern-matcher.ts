@@ -1,4 +1,4 @@
-/** Finds where patterns stand in a text; each has at least `WINDOW_BYTES`. */
+/** Finds patterns in a text; each has at least `WINDOW_BYTES`. */
 export class PatternMatcher {
   readonly #filter: WindowFilter
   readonly #trie: PatternTrie
@@ -10,7 +10,7 @@ export class PatternMatcher {
 
   /**
    * Calls back with start and end of matches, ends ascending: for each place where patterns end, the longest of them.
-   * Answers from where on the text may be the beginning of a pattern that it does not hold whole; its length: nowhere.
+   * Returns where an incomplete pattern may begin at the end of the text, or its length if nowhere.
    */
   scan(text: Uint8Array, length: number, onMatch: (start: number, end: number) => void): number {
     const trie = this.#trie
@@ -25,7 +25,7 @@ export class PatternMatcher {
         if (longest > 0) onMatch(at + 1 - longest, at + 1)
         const depth = trie.depth(state)
         const start = at + 1 - depth
-        // Here nothing is under way that the filter would not find again, and it is faster.
+        // Here nothing is pending that the filter would not find again, and the filter is faster.
         if (start > from && depth < WINDOW_BYTES) {
           from = start
           break
@@ -36,17 +36,17 @@ export class PatternMatcher {
   }
 }
 
-/** Bytes of each pattern's beginning that are looked at; no pattern is shorter. */
+/** Bytes of each pattern's beginning that the filter uses; no pattern is shorter. */
 const WINDOW_BYTES = 6
 const BLOCK_BYTES = 3
 const LAST = WINDOW_BYTES - 1
 
 /**
- * Skips what no pattern can begin with (after Wu and Manber): a block of three bytes that stands in no pattern's
- * first six lets four bytes be passed over at once.
+ * Skips text where no pattern can begin (after Wu and Manber): if a block of three bytes is in no pattern's first six,
+ * four bytes can be skipped at once.
  */
 class WindowFilter {
-  /** By the hash of a block: how far the window may move; 0: a pattern may begin where it stands. */
+  /** Distance by the hash of a block that the window may move; 0: a pattern may begin here. */
   readonly #shifts = new Uint8Array(65_536).fill(WINDOW_BYTES - BLOCK_BYTES + 1)
 
   constructor(patterns: readonly Uint8Array[]) {
@@ -57,7 +57,7 @@ class WindowFilter {
       }
   }
 
-  /** The first place from `from` on where a pattern may begin, or where too little follows to tell. */
+  /** Returns the first place from `from` on where a pattern may begin, or where too little text follows to tell. */
   next(text: Uint8Array, length: number, from: number): number {
     const shifts = this.#shifts
     let at = from + LAST
@@ -73,15 +73,16 @@ class WindowFilter {
 const hash = (a: number, b: number, c: number) => ((a << 11) ^ (b << 5) ^ c) & 0xffff
 
 /**
- * An Aho-Corasick automaton over bytes. A state stands for the longest end of what was read that some pattern begins
- * with; state 0 for none. About 21 bytes a state, and as many states as all patterns have bytes, at most.
+ * Implements an Aho-Corasick automaton over bytes. A state represents the longest end of the input that some pattern
+ * begins with; state 0 represents none. It takes about 21 bytes per state, and at most as many states as all patterns
+ * have bytes.
  */
 class PatternTrie {
   readonly #rootChild = new Int32Array(256)
   readonly #byte: Uint8Array
   readonly #firstChild: Int32Array
   readonly #sibling: Int32Array
-  /** The state of the longest proper end of a state that is one too. */
+  /** State of the longest proper suffix of a state that is itself a state. */
   readonly #fallback: Int32Array
   readonly #depth: Int32Array
   readonly #longestEnd: Int32Array
@@ -107,17 +108,17 @@ class PatternTrie {
     return this.#rootChild[byte]!
   }
 
-  /** How many of the last bytes read some pattern begins with. */
+  /** Returns how many of the last bytes are the beginning of some pattern. */
   depth(state: number): number {
     return this.#depth[state]!
   }
 
-  /** Length of the longest pattern that ends here; 0 for none. */
+  /** Returns the length of the longest pattern that ends here; 0 for none. */
   longestEnd(state: number): number {
     return this.#longestEnd[state]!
   }
 
-  /** As `depth`, but of what can still become more than it is. */
+  /** Returns a depth like `depth`, but only of beginnings that can still grow. */
   openDepth(state: number): number {
     let open = state
     while (open !== 0 && this.#firstChild[open] === 0) open = this.#fallback[open]!
@@ -151,7 +152,7 @@ class PatternTrie {
     return state
   }
 
-  /** In order of depth: a state falls back to a shorter one, which must be linked before. */
+  /** Links the states in order of depth: a state falls back to a shorter one, which must be linked before. */
   #link(): void {
     const queue = new Int32Array(this.#states)
     let filled = 0

@@ -22,7 +22,7 @@ const rsaKey = generateKeyPairSync('rsa', {
   publicKeyEncoding: { type: 'spki', format: 'pem' },
 }).privateKey
 
-/** Real encoders, each for a text that holds nothing else. */
+/** Real encoders, each for a text that contains nothing else. */
 const encoders: Record<string, (secret: string) => string> = {
   'as it is': (secret) => secret,
   'with CRLF': (secret) => secret.replaceAll(/\r?\n/g, '\r\n'),
@@ -99,7 +99,7 @@ test('a secret is masked in a path that it was a part of', () => {
       ])
         assert.doesNotMatch(maskText(shown), /tok|ab/, `${secret} in ${shown}`)
   }
-  // Of these there is nothing left that would tell them apart from other texts.
+  // Nothing is left of these that would distinguish them from other texts.
   for (const secret of ['/ab//c', 'abcd/../', './/../..'])
     assert.equal(createMasker([secret]).maskText('/ab/c abcd ..'), '/ab/c abcd ..')
 })

@@ -5,27 +5,35 @@ import { quotedForms } from './forms/quoted-forms.ts'
 import { partsThatTell } from './telling-lines.ts'
 import { joinWrappedLines, WRAPPED_RUN_BYTES } from './wrapped-lines.ts'
 
-/** Shorter values stand in texts by chance, and masking them would tell what they are. */
+/** Limit in bytes; shorter values occur in texts by chance, and masking them would reveal them. */
 export const MIN_SECRET_BYTES = 6
-/** Longer values are masked as they stand only: all forms of a value take up to 5,000 times its size in memory. */
+/**
+ * Limit in bytes; longer values are masked only in their plain form: all forms of a value take up to 5,000 times its
+ * size in memory.
+ */
 export const MAX_WHOLE_BYTES = 8 * 1024
-/** A shorter line of a secret may be a bracket or a word that stands elsewhere too. */
+/** Limit in bytes; a shorter line of a secret may be a bracket or a word that occurs elsewhere too. */
 const MIN_LINE_BYTES = 8
 
 const PEM_BOUNDARY = /^-----(BEGIN|END) [A-Z0-9 ]+-----$/
 
-/** Bytes that count for the limits: line breaks do not, as they may be left out; nor does what is blank at both ends. */
+/**
+ * Returns the number of bytes that count for the limits: without line breaks, which may be left out, and without blanks
+ * at both ends.
+ */
 export function secretBytes(value: string): number {
   return Buffer.byteLength(value.trim().replaceAll(/[\r\n]/g, ''))
 }
 
 /**
- * The parts of a value of several lines that are searched for beside the whole: each line (`every`), or only what does not stand in
- * ordinary files too (`telling`).
+ * Rule for the lines of a value with several lines: search each (`every`), or only those that ordinary files do not
+ * have (`telling`).
  */
 export type LineRule = 'every' | 'telling'
 
-/** Every form in which a secret is masked, as it reads once wrapped lines are joined. Each has 6 bytes or more. */
+/**
+ * Returns every form in which a secret is masked, as it reads once wrapped lines are joined. Each has 6 bytes or more.
+ */
 export function secretPatterns(value: string, rule: LineRule = 'every'): Buffer[] {
   const isLong = secretBytes(value) > MAX_WHOLE_BYTES
   const lines = secretLines(value)
@@ -53,7 +61,7 @@ const textForms = (text: string): string[] =>
     ...markupForms(form),
   ])
 
-/** As it reads once it was a part of a path and the path was made shorter: without `//`, `/./`, `x/../` and a slash at the end. */
+/** Returns its forms as a part of a shortened path: without `//`, `/./`, `x/../` and a slash at the end. */
 function pathForms(text: string): string[] {
   if (!text.includes('/')) return []
   const form = posix.normalize(text).replace(/^(?:\.\.\/)+|\/$/g, '')
@@ -66,12 +74,12 @@ const secretLines = (value: string) =>
     .split(/\r\n|\n|\r/)
     .map((line) => line.trim())
 
-/** Not too short, and more than the kind of a key. */
+/** Reports whether a line is long enough, and more than the kind of a key. */
 const isLongEnough = (line: string) => Buffer.byteLength(line) >= MIN_LINE_BYTES && !PEM_BOUNDARY.test(line)
 
 /**
- * A form as it reads in a joined text. Whether the break after its first line is left out there can depend on what
- * stands before it; so there may be two.
+ * Returns a form as it reads in a joined text. The text before it decides whether the break after its first line is
+ * left out there, so there may be two forms.
  */
 function joinedForms(form: string): Buffer[] {
   const raw = Buffer.from(form.replace(/^[\r\n]+/, ''))

@@ -1,16 +1,16 @@
-/** Bytes of what is no word: so many do not come about by chance. */
+/** Bytes of text other than words; this many do not occur by chance. */
 const MIN_STRANGE_BYTES = 8
 
-/** Names whose value is a secret, however it reads. */
+/** Matches names whose value is a secret, whatever it looks like. */
 const SECRET_NAME =
   /(?:pass|passwd|password|passphrase|pwd|secret|token|key|credentials?)["']?\s*[:=]\s*["']?[^\s"',]{4,}/i
 const PASSWORD_IN_ADDRESS = /:\/\/[^/\s:@]*:[^/\s@]+@/
-/** `name: value`, `name = value`, `<name>`, an item of a list, a bracket: such lines stand in many files. */
+/** Matches `name: value`, `name = value`, `<name>`, a list item, a bracket: such lines are in many files. */
 const STRUCTURE = /^[-\s]*["']?[\w.$-]+["']?\s*[:=]|^[-*]\s|^[[\]{}<(),;]|^[#/]/
 
 /**
- * Returns the parts of a secret that prove a text to hold it, of its lines without those that are too short: lines with something
- * random, a password or a key in them, and each two lines of prose that follow one another.
+ * Returns the parts of a secret that prove that a text contains it, from its lines except those that are too short:
+ * lines with something random, a password or a key, and each pair of consecutive lines of prose.
  */
 export function partsThatTell(lines: readonly string[]): string[] {
   const telling = lines.filter(isTelling)
@@ -26,7 +26,7 @@ function isTelling(line: string): boolean {
   return line.split(/[\s"'`()[\]{}<>,;:=]+/).some((word) => strangeBytes(word) >= MIN_STRANGE_BYTES)
 }
 
-/** How much of a text is neither a word nor a number, such as `x509`, `apiVersion` or `2024`. */
+/** Returns how many bytes of a text are neither a word nor a number, such as `x509`, `apiVersion` or `2024`. */
 function strangeBytes(text: string): number {
   const parts = text.split(/[^A-Za-z0-9]+/)
   return parts.reduce((sum, part) => sum + (isWord(part) ? 0 : part.length), 0)

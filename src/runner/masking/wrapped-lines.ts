@@ -3,23 +3,23 @@ const CR = 13
 const SPACE = 32
 
 /**
- * A line that ends in this many bytes without a blank may go on in the next one. Lower would take words that stand
- * below each other for one, and would hold back the end of most lines until the next one comes; whatever wraps
- * encoded text does it at 60 columns or more.
+ * Bytes without a blank at the end of a line that may continue in the next. A lower limit would join words that are
+ * below each other, and would hold back the end of most lines until the next one comes; programs wrap encoded text at
+ * 60 columns or more.
  */
 export const WRAPPED_RUN_BYTES = 16
 
-/** A text in which secrets are searched. */
+/** Text in which secrets are searched. */
 export interface JoinedText {
   bytes: Uint8Array
   length: number
-  /** Index in the raw bytes of what stands at `index` here. */
+  /** Returns the index in the raw bytes of the byte at `index` here. */
   rawIndex(index: number): number
 }
 
 /**
- * Leaves out the breaks of lines that may have been wrapped, and each CR before an LF, so that a secret is the same
- * bytes however it was wrapped. `runBefore`: bytes without a blank that stand right before `raw`.
+ * Removes the breaks of lines that may have been wrapped, and each CR before an LF, so that a secret has the same bytes
+ * however it was wrapped. `runBefore`: number of bytes without a blank right before `raw`.
  */
 export function joinWrappedLines(raw: Uint8Array, runBefore: number): JoinedText {
   const cuts: number[] = []
@@ -36,7 +36,7 @@ export function joinWrappedLines(raw: Uint8Array, runBefore: number): JoinedText
   }
 }
 
-/** How many bytes without a blank stand right before `end`; counted no further than matters. */
+/** Returns the number of bytes without a blank right before `end`, counted no further than necessary. */
 export function runEndingAt(raw: Uint8Array, end: number, runBefore: number): number {
   const stop = Math.max(0, end - WRAPPED_RUN_BYTES)
   for (let at = end - 1; at >= stop; at--) if (raw[at]! <= SPACE) return end - 1 - at
@@ -56,7 +56,7 @@ function without(raw: Uint8Array, cuts: readonly number[]): Uint8Array {
   return bytes
 }
 
-/** How many of the cuts lie before what stands at `index` once they are made. */
+/** Returns the number of cuts before the byte at `index`, after they are made. */
 function cutsUpTo(cuts: readonly number[], index: number): number {
   let low = 0
   let high = cuts.length

@@ -6,12 +6,12 @@ import { modelAccess, type Variables } from '../proxy/model-access.ts'
 import type { ModelRule } from '../proxy/rules.ts'
 
 /**
- * All that a gate to models and its runner tell one another, in a folder that both have: the gate writes `access.json` and listens at
- * the socket `runner`, to which the runner is connected for as long as it is there.
+ * Everything that a model gate and its runner exchange, in a folder that both have. The gate writes `access.json` and
+ * listens at the socket `runner`; the runner stays connected to it as long as it exists.
  */
 export const GateAccess = z.object({
   version: z.literal(1),
-  /** Variables of the runner: base URLs that lead to the gate, and what stands for keys there. */
+  /** Variables of the runner: base URLs that lead to the gate, and the placeholders for keys. */
   env: z.record(z.string(), z.string()),
 })
 export type GateAccess = z.infer<typeof GateAccess>
@@ -22,13 +22,13 @@ export const RUNNER_SOCKET = 'runner'
 export interface GateRules {
   env: Record<string, string>
   models: ModelRule[]
-  /** Variables of agents that the gate cannot stand for; the runner does not get them. */
+  /** Variables of agents that the gate cannot replace; the runner does not get them. */
   left: string[]
 }
 
 /**
- * The services whose keys the environment holds, and what the runner has instead of them, where the gate listens at that port. Throws `invalid_argument` where it holds
- * none, or the address of a service is none.
+ * Returns the services whose keys the environment holds, and the runner's replacements for them, for a gate that
+ * listens at that port. Throws `invalid_argument` if there is no key, or the address of a service is invalid.
  */
 export function gateRules(
   agents: readonly Pick<Agent, 'keys' | 'secrets' | 'services'>[],
@@ -49,7 +49,7 @@ export function gateRules(
   for (const { name, sentinel } of rules) {
     const service = services.find((each) => each.name === name)!
     told[service.url] = changed[service.url]!
-    // Not all agents go by the same one.
+    // Agents use different ones.
     const set = service.keys.filter(({ variable }) => given[variable] !== undefined)
     for (const { variable } of set.length > 0 ? set : service.keys.slice(0, 1)) told[variable] = sentinel
   }
@@ -68,7 +68,7 @@ export function gateRules(
   return { env: told, models: rules, left }
 }
 
-/** Agents that go by the same base URL share one service; each has a name of its own. */
+/** Joins services: agents with the same base URL share one; each has its own name. */
 function joined(services: readonly ModelService[]): ModelService[] {
   const result: ModelService[] = []
   for (const service of services) {

@@ -9,23 +9,26 @@ import { ACCESS_FILE, GateAccess, RUNNER_SOCKET } from './gate-access.ts'
 
 export interface JoinOptions {
   signal: AbortSignal
-  /** The gate is gone, and with it all models. */
+  /** Called when the gate is gone, and all models with it. */
   onGone(): void
-  /** How long it may take until there is a gate. Default 60,000. */
+  /** Limit in ms for the gate to appear. Default 60,000. */
   waitMs?: number
 }
 
-/** A runner's place at its gate to models. */
+/** Connection of a runner to its model gate. */
 export interface JoinedGate {
   /** Variables of the runner. */
   env: Readonly<Record<string, string>>
-  /** Goes: the gate ends. May be called twice. */
+  /** Leaves, so that the gate ends. Idempotent. */
   close(): void
 }
 
 const LOOK_MS = 100
 
-/** Joins the gate to models of that folder, once there is one; undefined: it was called off. Throws `unavailable` where there is none in time. */
+/**
+ * Joins the model gate of that folder, once there is one; returns undefined if it was aborted. Throws `unavailable` if
+ * there is none in time.
+ */
 export async function joinGate(
   folder: string,
   { signal, onGone, waitMs = 60_000 }: JoinOptions,
@@ -36,7 +39,7 @@ export async function joinGate(
       const socket = await reached(folder)
       const { env } = GateAccess.parse(JSON.parse(readFileSync(join(folder, ACCESS_FILE), 'utf8')))
       socket.once('close', onGone)
-      // It holds nobody up.
+      // It does not keep the process alive.
       socket.unref()
       const close = () => {
         socket.off('close', onGone)

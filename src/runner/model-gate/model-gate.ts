@@ -16,20 +16,20 @@ import { DOOR_PORT, type DoorRules } from '../proxy/rules.ts'
 import { ACCESS_FILE, type GateAccess, gateRules, RUNNER_SOCKET } from './gate-access.ts'
 
 export interface ModelGateOptions {
-  /** That it shares with its runner. */
+  /** Folder that it shares with its runner. */
   folder: string
   agents: readonly Pick<Agent, 'keys' | 'secrets' | 'services'>[]
-  /** With the keys. */
+  /** Environment with the keys. */
   env: Variables
   prices?: Prices
-  /** At 127.0.0.1. Default 3128; 0: any. */
+  /** Port at 127.0.0.1. Default 3128; 0: any. */
   port?: number
   log: Log
 }
 
 /**
- * Answers requests for models beside a runner that has no key of them: one process, or container, of another user. It ends when its
- * runner has gone.
+ * Answers model requests for a runner that has no keys: a separate process or container with another user. It ends when
+ * its runner has gone.
  */
 export class ModelGate {
   /** Resolves when the runner has come and gone. */
@@ -37,7 +37,7 @@ export class ModelGate {
   readonly #runners: Runners
   readonly #close: () => Promise<void>
 
-  /** Throws `invalid_argument` where there is nothing that it can stand for, `unavailable` where it cannot listen. */
+  /** Opens the gate. Throws `invalid_argument` if there is nothing to replace, `unavailable` if it cannot listen. */
   static async open(options: ModelGateOptions): Promise<ModelGate> {
     const { folder, agents, env, prices, port = DOOR_PORT, log } = options
     const door = new ModelDoor({ prices })
@@ -57,7 +57,7 @@ export class ModelGate {
         log(`The gate to models cannot stand for ${left.join(', ')}: agents do without.`, { level: 'warn' })
       await runners.listen(folder)
       const access: GateAccess = { version: 1, env: told }
-      // For a runner of another user. What stands in it is no secret of anyone but that runner.
+      // For a runner with another user. The content is secret only for that runner.
       writeFileAtomic(join(folder, ACCESS_FILE), JSON.stringify(access), { mode: 0o644, durable: false })
     } catch (cause) {
       server.close()
@@ -88,12 +88,12 @@ export class ModelGate {
     this.#close = close
   }
 
-  /** Where no runner is there, it counts as gone from now on. */
+  /** If no runner is there, it counts as gone from now on. */
   leaveUnused(): void {
     this.#runners.leaveUnused()
   }
 
-  /** Ends what is under way. May be called twice. */
+  /** Ends what is in progress. Idempotent. */
   async close(): Promise<void> {
     await this.#close()
   }
@@ -102,7 +102,7 @@ export class ModelGate {
 const HEADERS_MS = 60_000
 const IDLE_MS = 65_000
 
-/** The socket at which the runner stays. */
+/** Manages the socket to which the runner stays connected. */
 class Runners {
   readonly left: Promise<void>
   readonly leaveUnused: () => unknown
@@ -130,7 +130,7 @@ class Runners {
     this.#path = socketPath(file)
     this.#server.listen(this.#path.path)
     await once(this.#server, 'listening')
-    // For a runner of another user.
+    // For a runner with another user.
     chmodSync(file, 0o666)
   }
 

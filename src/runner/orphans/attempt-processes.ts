@@ -18,26 +18,26 @@ import { holdsSandboxUp } from '../sandbox/bridge.ts'
 /** A process of an attempt; its pid and its start identify it. */
 export interface AttemptProcess {
   pid: number
-  /** In ticks since boot. */
+  /** Start time in ticks since boot. */
   start: string
-  /** Its program and arguments. */
+  /** Command line: its program and arguments. */
   command: string
 }
 
 /** The processes of one attempt of a runner on this machine. */
 export interface AttemptProcesses {
-  /** The value of the attempt's mark. */
+  /** Value of the attempt's mark. */
   key: string
-  /** Of its runner. */
+  /** Folder of its runner. */
   folder: string
   /** Absent if no visible process shows it. */
   attemptId?: string
-  /** The oldest one first. */
+  /** Processes, oldest first. */
   processes: AttemptProcess[]
 }
 
 const WAITS = 'errand, waiting for the command'
-/** A container that takes longer to end is left to whoever removes it. */
+/** Limit in ms; a container that takes longer to end is left to whoever removes it. */
 const CONTAINER_ENDS_WITHIN_MS = 10_000
 
 /** Lists all processes of attempts that this user may see, by attempt; none without /proc. */
@@ -60,12 +60,12 @@ export function attemptProcesses(): AttemptProcesses[] {
   return [...found.values()]
 }
 
-/** Whether the attempt has a process. */
+/** Reports whether the attempt has a process. */
 export const isThere = (key: string): boolean => processesMarked(`${markOf(key)}\0`).length > 0
 
 /**
- * Ends all processes of an attempt: SIGTERM, the grace, SIGKILL. It looks them up by their mark before each signal, so a reused pid
- * is never hit. `members` are processes that have lost the mark. Returns false if one survives.
+ * Ends all processes of an attempt: SIGTERM, the grace, SIGKILL. It looks them up by their mark before each signal, so
+ * a reused pid is never hit. `members` are processes that have lost the mark. Returns false if one survives.
  */
 export async function endAttempt(
   key: string,

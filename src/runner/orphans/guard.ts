@@ -2,25 +2,28 @@ import { spawnGroup } from '../../platform/child-tree.ts'
 import { ownProgram } from '../../platform/own-program.ts'
 import { hasLimited } from './time-guard.ts'
 
-/** The variables that it needs to find programs and the container engine. */
+/** Variables that it needs to find programs and the container engine. */
 const PASSED_ON = ['PATH', 'HOME']
 
-/** Waits for a word from the runner, or for its end, and then becomes the guard. It uses only builtins, so it costs one shell. */
+/**
+ * Waits for a word from the runner, or for its end, and then becomes the guard. It uses only builtins, so it costs one
+ * shell.
+ */
 const WAIT = 'read -r word && exit; exec "$@"'
 
 /**
- * Starts the process that waits beside a runner for its end, however it ends, and then enforces the time limits of the attempts that
- * are still running. Call `close` once and last, when the runner stops in order.
+ * Starts the process that waits beside a runner for its end, however it ends, and then enforces the time limits of the
+ * attempts that are still running. Call `close` once and last, when the runner stops in order.
  */
 export function startGuard(folder: string, env: NodeJS.ProcessEnv): { close(): void } {
   const given = Object.fromEntries(PASSED_ON.map((name) => [name, env[name]]))
   const program = ownProgram(import.meta.dirname, 'guard-program.ts', 'guard.cjs')
   const child = spawnGroup<'stdin'>(
     ['/bin/sh', '-c', WAIT, 'errand-guard', process.execPath, program, folder],
-    // Not in the runner's folder: whoever takes that away ends all that works there.
+    // Not in the runner's folder: whoever deletes that ends everything that works there.
     { cwd: '/', env: given, stdio: ['pipe', 'ignore', 'ignore'] },
   )
-  // Without processes or memory for it, attempts are held to their time by the runner alone.
+  // Without processes or memory for it, only the runner enforces the time limits.
   child.on('error', () => {})
   child.stdin.on('error', () => {})
   child.unref()

@@ -8,7 +8,7 @@ import { HubPatience } from '../link/hub-patience.ts'
 import type { HeldAttempt } from '../ports.ts'
 import { OwnEnd } from './own-end.ts'
 
-/** An attempt that is over so many looks after it was told to end; undefined: it never is. */
+/** Makes an attempt that is over this many looks after the order to end; undefined: never. */
 function attempt({ ended = false, endsAfter = 2 }: { ended?: boolean; endsAfter?: number } = {}) {
   const told: string[] = []
   let looks = 0

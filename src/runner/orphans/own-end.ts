@@ -5,31 +5,31 @@ import type { HubPatience } from '../link/hub-patience.ts'
 import type { HeldAttempt } from '../ports.ts'
 
 export interface OwnEndOptions {
-  /** Of the runner. */
+  /** Folder of the runner. */
   folder: string
   /** Knows of the link to the hub. */
   patience: Pick<HubPatience, 'lostAfterMs' | 'unlinkedMs'>
-  /** The attempts that are here, and the runs whose files are. */
+  /** Returns the attempts that are here, and the runs whose files are here. */
   work(): { attempts: readonly HeldAttempt[]; runs: readonly string[] }
   log: Log
-  /** Ends the runner. Once. */
+  /** Ends the runner; called once. */
   end(): void
-  /** Default 2,000. */
+  /** Interval in ms; default 2,000. */
   everyMs?: number
-  /** Time beyond that after which the hub gives up this runner. Default: a minute. */
+  /** Time in ms beyond that after which the hub gives up this runner. Default: a minute. */
   spareMs?: number
-  /** Between SIGTERM and SIGKILL where the folder is gone. Default 10,000. */
+  /** Time in ms between SIGTERM and SIGKILL if the folder is gone. Default 10,000. */
   graceMs?: number
 }
 
-/** Results that no hub has requested in this time are given up. */
+/** Milliseconds after which results that no hub has requested are given up. */
 const UNREPORTED_MS = 24 * 3_600_000
-/** How much longer than their grace attempts may take to end. */
+/** Milliseconds that attempts may take to end beyond their grace. */
 const OVER_MS = 15_000
 
 /**
- * Ends a provisioned runner: without work, once its hub stays away longer than the hub keeps anything for this runner; and with all
- * that it has, once its folder is gone, since nothing can be reported then.
+ * Ends a provisioned runner in two cases: without work, once its hub has been away for longer than the lost-after time;
+ * and together with everything that runs, once its folder is gone, since nothing can be reported then.
  */
 export class OwnEnd {
   readonly #options: OwnEndOptions
@@ -37,19 +37,19 @@ export class OwnEnd {
   readonly #timer: NodeJS.Timeout
   #folderGone = false
 
-  /** The folder is there. */
+  /** Starts watching; the folder must exist. */
   constructor(options: OwnEndOptions) {
     this.#options = options
     this.#place = placeOf(options.folder)
     this.#timer = setInterval(() => this.#look(), options.everyMs ?? 2_000)
   }
 
-  /** Whether it ended the runner because the folder was gone. */
+  /** Tells whether it ended the runner because the folder was gone. */
   get folderGone(): boolean {
     return this.#folderGone
   }
 
-  /** May be called twice. */
+  /** Stops watching. Idempotent. */
   close(): void {
     clearInterval(this.#timer)
   }

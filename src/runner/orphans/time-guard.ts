@@ -8,9 +8,9 @@ import { readPids } from '../limits/cgroups.ts'
 import { endAttempt, isThere } from './attempt-processes.ts'
 
 export interface TimeGuardOptions {
-  /** The runner's. */
+  /** Folder of the runner. */
   folder: string
-  /** Between SIGTERM and SIGKILL. */
+  /** Time in ms between SIGTERM and SIGKILL. */
   graceMs: number
   /** Time between checks for a runner. */
   everyMs: number
@@ -20,8 +20,8 @@ export interface TimeGuardOptions {
 const SLACK_MS = 1_000
 
 /**
- * Enforces the time limits of attempts while their runner is away. Returns when no attempt with a limit is left, or when a runner
- * has the folder again. It reads all that it needs first, since the folder may be deleted.
+ * Enforces the time limits of attempts while their runner is away. Returns when no attempt with a limit is left, or
+ * when a runner has the folder again. It reads all that it needs first, since the folder may be deleted.
  */
 export async function guardTimes({ folder, graceMs, everyMs }: TimeGuardOptions): Promise<void> {
   let limited = limitedAttempts(folder)
@@ -37,13 +37,13 @@ export async function guardTimes({ folder, graceMs, everyMs }: TimeGuardOptions)
   }
 }
 
-/** Whether an attempt with a time limit is running in the runner's folder. */
+/** Reports whether an attempt with a time limit is running in the runner's folder. */
 export const hasLimited = (folder: string): boolean => limitedAttempts(folder).some(({ key }) => isThere(key))
 
 interface LimitedAttempt {
   folder: AttemptFolder
   key: string
-  /** By the clock that nobody sets. */
+  /** Measured by the clock that nobody can set. */
   endsAtMs: number
   cgroups: readonly string[]
 }
@@ -71,12 +71,12 @@ function limitedAttempt(folder: AttemptFolder): LimitedAttempt | undefined {
     const endsAtMs = performance.now() + begunMs + timeout_ms - Date.now()
     return { folder, key: facts.key, endsAtMs, cgroups }
   } catch {
-    // It went meanwhile.
+    // It was deleted meanwhile.
     return undefined
   }
 }
 
-/** Returns when an attempt began: as its runner reported it, else as its wrapper claimed it. */
+/** Returns when an attempt began: as its runner reported it, or else as its wrapper claimed it. */
 function begunAtMs(folder: AttemptFolder): number | undefined {
   for (const line of readFileSync(folder.file('reports'), 'utf8').split('\n').slice(0, -1)) {
     const entry = JSON.parse(line) as JournalEntry

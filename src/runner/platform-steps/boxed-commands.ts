@@ -10,26 +10,26 @@ import type { Launch } from '../sandbox/launch.ts'
 import type { BoxedCommand, BoxedEnd } from './platform-step.ts'
 
 export interface BoxedCommandsOptions {
-  /** Folder of the attempt: each command has one of its own below it. */
+  /** Folder of the attempt: each command has its own below it. */
   folder: string
   mark: string
   cage: Scope
-  /** Absent: the commands run on the machine as it is. */
+  /** Box for the commands; if absent, they run directly on the machine. */
   box: Box | undefined
-  /** The attempt's own output. */
+  /** Output of the attempt itself. */
   log: { stdoutFd: number; stderrFd: number }
-  /** Of the run, now. */
+  /** Returns the present workspace of the run. */
   workspace(): string
-  /** Places beside it that its programs read, now. */
+  /** Returns the present places outside it that its programs may read. */
   readable(): readonly string[]
-  /** The whole environment of a command with these variables. */
+  /** Returns the whole environment of a command with these variables. */
   environment(own: Readonly<Record<string, string>>): NodeJS.ProcessEnv
 }
 
-/** Between SIGTERM and SIGKILL of a command whose time is over. */
+/** Milliseconds between SIGTERM and SIGKILL of a command that exceeds its time. */
 const GRACE_MS = 5_000
 
-/** The programs that a platform step has run, one at a time. They end with the step. */
+/** Runs the programs of a platform step, one at a time. They end with the step. */
 export class BoxedCommands {
   readonly #options: BoxedCommandsOptions
   #count = 0
@@ -41,7 +41,7 @@ export class BoxedCommands {
     this.#options = options
   }
 
-  /** Resolves when nothing of it is left. Throws where one runs already. */
+  /** Resolves when nothing of it is left. Throws if a command is running already. */
   async run(command: BoxedCommand): Promise<BoxedEnd> {
     if (this.#running) throw new Error('A command of the step is running already.')
     const { box } = this.#options
@@ -60,7 +60,7 @@ export class BoxedCommands {
     }
   }
 
-  /** Ends what runs, and nothing more is begun. A second call can only make it quicker. */
+  /** Ends the running command, and begins nothing more. A second call can only make it quicker. */
   async stop(graceMs: number): Promise<void> {
     this.#halted = true
     const running = this.#running
@@ -69,7 +69,7 @@ export class BoxedCommands {
     await running.process.stop(graceMs)
   }
 
-  /** All that is known of them is gone; false where something survives. */
+  /** Ends everything that is known of them; returns false if something survives. */
   async end(): Promise<boolean> {
     const { folder, mark, cage, box } = this.#options
     this.#halted = true
@@ -101,7 +101,7 @@ export class BoxedCommands {
       process.begin(this.#launch(command, name), 1, { stdoutFd, stderrFd: log.stderrFd })
       const ending = await ended.promise
       takeBack()
-      // Nothing of it goes on beside the next one.
+      // Nothing of it continues beside the next one.
       await (isLate || running.stopped ? process.stop(0) : process.sweep())
       if (running.stopped) return { type: 'stopped' }
       return isLate ? { type: 'timed_out' } : endOf(ending)

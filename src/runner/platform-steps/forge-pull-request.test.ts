@@ -10,7 +10,7 @@ import { gitPolicy, machineCheckouts } from '../machine-checkouts.ts'
 import { type ForgeStepOptions, forgePullRequest, linkByHand } from './forge-pull-request.ts'
 import { type PlatformContext, type StepFact, StepFailure } from './platform-step.ts'
 
-/** A forge with a branch that is pushed, and the step as the driver would carry it out. */
+/** Makes a forge with a pushed branch, and the step as the driver would run it. */
 async function world(t: TestContext, flavour: Flavour) {
   const standIn = await startForge({ flavour })
   t.after(async () => await standIn.stop())
@@ -73,7 +73,7 @@ for (const flavour of ['github', 'gitea', 'gitlab'] as const) {
 
   test(`${flavour}: a killed step, done again, reports the one pull request that it made`, async (t) => {
     const { repository, run, given, sha, token } = await world(t, flavour)
-    // Killed as the answer comes: the forge has it, and nobody was told.
+    // Killed as the answer comes: the forge has it, and nobody knows.
     const script = `
       const { forgePullRequest } = await import(${module('./forge-pull-request.ts')})
       const real = globalThis.fetch

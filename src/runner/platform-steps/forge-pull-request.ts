@@ -15,19 +15,19 @@ import { type PlatformContext, type PlatformStep, StepFailure } from './platform
 type Args = z.infer<typeof ForgePullRequestArgs>
 
 export interface ForgeStepOptions {
-  /** Default: that which the step was given. */
+  /** Provides the token; default: the one that the step was given. */
   tokenOf?: TokenOf
-  /** Servers that the machine may speak to; absent: any. */
+  /** Policy for the servers that the machine may contact; absent: any. */
   policy?: GitPolicy
 }
 
-/** The longest time that a forge may let a step wait, where its timeout is not sooner. */
+/** Limit in ms for a wait that a forge requests, if the step's timeout is not sooner. */
 const MOST_WAIT_MS = 15 * 60_000
 
 /**
- * The pull request of a branch that is pushed: opened, or brought up to date where it is open already, so that the step may be
- * done again after any end. Labels, reviewers and the commit's status that could not be set are told in its log alone.
- * Throws `StepFailure` `pull_request`, which names the branch and where to open the pull request by hand.
+ * Makes the step that opens the pull request of a pushed branch, or updates one that is open already, so that the step
+ * may be repeated after any end. Labels, reviewers and the commit's status that could not be set are only reported in
+ * its log. Throws `StepFailure` `pull_request`, which names the branch and where to open the pull request by hand.
  */
 export const forgePullRequest = ({ tokenOf = stepToken, policy }: ForgeStepOptions = {}): PlatformStep => ({
   async run(context) {
@@ -65,7 +65,10 @@ export const forgePullRequest = ({ tokenOf = stepToken, policy }: ForgeStepOptio
   },
 })
 
-/** A machine's own token goes to the host of the repository alone, wherever a workflow says that its API is. */
+/**
+ * Reports whether the API is at another host: a machine's own token is only sent to the host of the repository,
+ * wherever a workflow says that its API is.
+ */
 function isAtOtherHost({ forge }: Args, { host }: RepositoryAddress): boolean {
   return forge?.api_url !== undefined && URL.parse(forge.api_url)?.host.toLowerCase() !== host
 }
@@ -81,7 +84,7 @@ async function carriedOut(
   const how = { isDraft: args.draft, asksAgain: args.ask_again }
   const asked = { head, base, title, body, labels, reviewers, ...how }
   const { pull, outcome, notices } = await ensurePull(forge, asked, { signal, headSha: sha })
-  // Known before anything else may fail.
+  // Reported before anything else may fail.
   const { number, state, isDraft, webUrl: url } = pull
   context.report({ type: 'pull_request', pull_request: { url, number, state, draft: isDraft, head } })
   told(context, `Pull request ${number} ${words[outcome]}: ${url}`)
@@ -104,7 +107,7 @@ const words: Readonly<Record<EnsuredPull['outcome'], string>> = {
   merged: 'was merged already',
 }
 
-/** A line of the step's log; what a forge says may have more. */
+/** Writes a line to the step's log; a forge's text may have several. */
 function told(context: PlatformContext, text: string, stream: 'stdout' | 'stderr' = 'stdout'): void {
   context.write(stream, `${text.replace(/\s+/g, ' ')}\n`)
 }
@@ -120,7 +123,7 @@ function failure({ head, sha, repo }: Args, error: unknown, byHand: string | und
   )
 }
 
-/** The page of a forge on which a person opens the pull request of a branch. */
+/** Returns the page of a forge on which a person opens the pull request of a branch. */
 export function linkByHand(
   kind: ForgeKind,
   { protocol, host, path }: RepositoryAddress,

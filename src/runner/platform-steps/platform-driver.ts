@@ -27,17 +27,20 @@ import {
 
 export interface PlatformDriversOptions {
   workspaces: Workspaces
-  /** The variables of this machine's environment that commands get. */
+  /** Variables of this machine's environment that commands get. */
   env: Readonly<Record<string, string>>
-  /** The step that carries out an action, loaded with the first of its kind; undefined: this machine has none. */
+  /** Returns the step that runs an action, loaded with the first of its kind; undefined if this machine has none. */
   step(action: string): Promise<PlatformStep> | undefined
   /** Knows when this runner is told to stop. */
   stop?: RunnerStop
-  /** Absent: nothing is kept beside the log. */
+  /** Stores things beside the log; if absent, nothing is stored. */
   artifacts?: ArtifactKeeper
 }
 
-/** Steps of coding tasks. One ends with the process of its runner, and what it has begun is ended by the next. */
+/**
+ * Makes the drivers for steps of coding tasks. A step ends with the process of its runner, and the next process ends
+ * what it has begun.
+ */
 export function platformDrivers(options: PlatformDriversOptions): DriverKind {
   return {
     kind: 'platform',
@@ -52,7 +55,7 @@ class PlatformDriver implements Driver {
   readonly #options: PlatformDriversOptions
   readonly #commands: BoxedCommands
   readonly #abort = new AbortController()
-  /** Its time to end by itself is over. */
+  /** Resolved when its time to end by itself is over. */
   readonly #givenUp = Promise.withResolvers<void>()
 
   constructor(attempt: Driven, kept: AttemptFiles, action: () => Action, options: PlatformDriversOptions) {
@@ -75,7 +78,7 @@ class PlatformDriver implements Driver {
     void this.#carryOut()
   }
 
-  /** Nobody knows how far an earlier process was. */
+  /** Ends the attempt as lost: nobody knows how far an earlier process was. */
   async recover(): Promise<void> {
     await this.kill()
     await this.#attempt.finish({
@@ -108,7 +111,7 @@ class PlatformDriver implements Driver {
     await this.#commands.end()
   }
 
-  /** Never rejects. */
+  /** Runs the step. Never rejects. */
   async #carryOut(): Promise<void> {
     let exports: Record<string, string> | undefined
     const work = async (): Promise<Ending> => {
@@ -130,7 +133,7 @@ class PlatformDriver implements Driver {
       work().catch((error) => this.#failure(error)),
       givenUp,
     )
-    // Lets go of the timer of a stop.
+    // Clears the timer of a stop.
     this.#givenUp.resolve()
     await this.#attempt.finish(ending, { exports })
   }
@@ -174,7 +177,9 @@ class PlatformDriver implements Driver {
     }
   }
 
-  /** A command that the stopping machine has ended says nothing, and must not be judged by the step. */
+  /**
+   * Runs a command. If the stopping machine has ended it, its result is meaningless, and the step must not judge it.
+   */
   async #boxed(command: BoxedCommand): Promise<BoxedEnd> {
     const end = await this.#commands.run(command)
     const signal = end.type === 'exited' || end.type === 'signaled' ? fatalSignal(end) : undefined

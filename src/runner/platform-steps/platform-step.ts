@@ -5,12 +5,12 @@ import type { Keepable } from '../artifacts/artifact-keeper.ts'
 import type { NamedSecret } from '../masking/masker.ts'
 
 /**
- * A step of a coding task that the runner's own process carries out: it holds credentials, so it stands outside of every box,
- * and parses nothing that an agent could have written. What has to be done with that it has done inside (`boxed`).
- * It ends with its process, and its attempt is lost then: so done again, it changes nothing that is done.
+ * Step of a coding task that the runner's own process runs. It holds credentials, so it is outside every box, and
+ * parses nothing that an agent could have written; such work is done inside (`boxed`). It ends with its process, and
+ * its attempt is then lost. So a repeated run must change nothing that is done already.
  */
 export interface PlatformStep {
-  /** Ends early where the signal says so. What it throws is its end: `StepFailure` says why. */
+  /** Runs the step; ends early if the signal aborts. An error is its end: `StepFailure` says why. */
   run(context: PlatformContext): Promise<PlatformResult>
 }
 
@@ -19,54 +19,54 @@ export interface PlatformResult {
   exports?: Record<string, string>
 }
 
-/** A fact that a step tells beside its end. */
+/** Fact that a step reports besides its end. */
 export type StepFact = Extract<AttemptReport, { type: 'artifact' | 'pushed' | 'pull_request' | 'tests' }>
 
 export interface PlatformContext {
   readonly spec: AttemptSpec
-  /** As the action has parsed them. */
+  /** Arguments as the action has parsed them. */
   readonly args: unknown
-  /** Aborted by cancel, by the timeout and where the runner closes. */
+  /** Aborted by a cancellation, by the timeout and when the runner closes. */
   readonly signal: AbortSignal
   /** Variables of the step, with the values of its secrets. */
   readonly env: Readonly<Record<string, string>>
-  /** All that the machine hides for the step and that can be told from other texts, each by its name. */
+  /** Secrets, by name, that the machine hides for the step and that can be distinguished from other texts. */
   readonly secrets: readonly NamedSecret[]
-  /** Folder of the attempt on the runner, which no box has: scratch files go there, and with it. */
+  /** Folder of the attempt on the runner, which no box has: for temporary files, which are deleted with it. */
   readonly folder: string
-  /** The working folder of the run, as it is now. */
+  /** Present working folder of the run. */
   readonly workspace: string
-  /** The step's log, whole lines; secrets are masked on the way out. */
+  /** Writes whole lines to the step's log; secrets are masked on the way out. */
   write(stream: StreamName, text: string): void
   phase(name: string, message?: string): void
-  /** Throws where it cannot be kept; then it must not count. */
+  /** Reports a fact. Throws if it cannot be stored; then it must not count. */
   report(fact: StepFact): void
   /**
-   * Keeps something beside the run's log, and tells of it; durable when it resolves. Throws `body_too_large` and
-   * `quota_exceeded` where it is too much, `HubAway` where its hub was away for a day.
+   * Stores something beside the run's log, and reports it; durable when it resolves. Throws `body_too_large` and
+   * `quota_exceeded` if it is too much, `HubAway` if its hub was away for a day.
    */
   keep(artifact: Keepable): Promise<Artifact>
-  /** Puts bytes that a run of the same tenant has kept into a file. Throws `not_found`, `HubAway`. */
+  /** Writes bytes that a run of the same tenant has stored to a file. Throws `not_found`, `HubAway`. */
   fetchArtifact(runId: string, artifactId: string, file: string): Promise<void>
-  /** Hides the step's secrets in a text that is to be shown. */
+  /** Hides the step's secrets in a text for display. */
   shown(text: string): string
-  /** Runs a program where an agent's programs run: one at a time. */
+  /** Runs a program where an agent's programs run, one at a time. */
   boxed(command: BoxedCommand): Promise<BoxedEnd>
 }
 
-/** A program for the box of the attempt; without a box it runs on the machine as steps do. */
+/** Program for the box of the attempt; without a box it runs on the machine like other steps. */
 export interface BoxedCommand {
   argv: readonly string[]
-  /** Default: the run's workspace. */
+  /** Working folder; default: the run's workspace. */
   cwd?: string
-  /** All its variables, beside those that every step has. */
+  /** Variables besides those that every step has. */
   env?: Readonly<Record<string, string>>
-  /** `log`: the step's own output. A path: that file of the runner, made anew. */
+  /** Target of standard output. `log`: the step's own output. A path: that file of the runner, which is recreated. */
   stdout: 'log' | { file: string }
   timeout_ms?: number
-  /** Reaches nothing, whatever the step may (default false). */
+  /** Blocks the network, whatever the step may use (default false). */
   offline?: boolean
-  /** Folders and files beside the run's workspace, which is writable. */
+  /** Folders and files besides the run's workspace, which is writable. */
   writable?: readonly string[]
   readable?: readonly string[]
 }
@@ -79,7 +79,7 @@ export type BoxedEnd =
   | { type: 'stopped' }
   | { type: 'not_started'; message: string }
 
-/** Why a step of a coding task did not succeed. */
+/** Says why a step of a coding task did not succeed. */
 export class StepFailure extends Error {
   readonly reason: Reason
   readonly hint: string | undefined

@@ -14,7 +14,7 @@ test('a target is a name or an address in its usual form', () => {
     // One address has many spellings, and one of them is compared with those of this machine.
     '[2606:2800:0:0::0:0001]:443': { host: '2606:2800::1', port: 443 },
     '[2A00:0:0:0:0:0:10.1.2.3]:443': { host: '2a00::a01:203', port: 443 },
-    // Spellings of 127.0.0.1 that resolvers read as such.
+    // Spellings of 127.0.0.1 that resolvers accept.
     ...Object.fromEntries(
       [
         '0x7f.1',

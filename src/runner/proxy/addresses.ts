@@ -3,7 +3,10 @@ import { networkInterfaces } from 'node:os'
 import { type Network, partsOf, type Refusal } from '../../contract/isolation.ts'
 import { isPublicAddress } from '../git/server-addresses.ts'
 
-/** Where a request wants to go; the host is in small letters, without a dot at its end or brackets, an address in its one shortest form. */
+/**
+ * Destination of a request. The host is in lower case, without a trailing dot or brackets; an address is in its single
+ * shortest form.
+ */
 export interface Target {
   host: string
   port: number
@@ -11,12 +14,15 @@ export interface Target {
 
 const NAME = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/i
 const AUTHORITY = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::(\d{1,5}))?$/i
-/** Digits, or what begins with 0x, at the end: resolvers read such a name as an IPv4 address, in all kinds of forms. */
+/**
+ * Matches digits, or a part that begins with 0x, at the end: resolvers read such a name as an IPv4 address, in many
+ * forms.
+ */
 const NUMBER_AT_END = /(^|\.)(\d+|0x[0-9a-f]*)\.?$/i
 const MOST_NAME_BYTES = 253
 const MOST_LABELS = 10
 
-/** Reads `host:port`. Answers what is wrong with it where it is no target: user names, zones, numbers as names. */
+/** Parses `host:port`. Returns the reason if it is not a valid target: user names, zones, numbers as names. */
 export function parseTarget(authority: string, defaultPort?: number): Target | Refusal {
   const [, v6, name, digits] = AUTHORITY.exec(authority) ?? []
   const port = digits === undefined ? defaultPort : Number(digits)
@@ -28,17 +34,20 @@ export function parseTarget(authority: string, defaultPort?: number): Target | R
   return { host: name.toLowerCase().replace(/\.$/, ''), port }
 }
 
-/** Addresses are compared as they are written, those of this machine among them. */
+/** Returns the shortest spelling: addresses are compared as text, those of this machine among them. */
 const shortest = (v6: string): string => new SocketAddress({ address: v6, family: 'ipv6' }).address
 
-/** How far a target is allowed: to a public address, or to a private one too; `anything`: its port was named, so not only TLS passes. */
+/**
+ * Says how far a target is allowed: a public address, or a private one too. `anything`: its port was named, so it may
+ * carry more than TLS.
+ */
 export interface Allowance {
   isPrivate: boolean
   anything: boolean
 }
 
 const WEB = [80, 443]
-/** Of every host: the web, and SSH, by which Git speaks. */
+/** Ports of every host: the web, and SSH, which Git uses. */
 const PORTS_OF_ALL = [...WEB, 22]
 
 export function allowance(network: Network, { host, port }: Target): Allowance | Refusal {
@@ -52,7 +61,7 @@ export function allowance(network: Network, { host, port }: Target): Allowance |
     .filter(({ name, wild }) => (wild ? isIP(host) === 0 && host.endsWith(`.${name}`) : host === name))
   const rules = ofHost.filter((rule) => (rule.port === undefined ? WEB.includes(port) : rule.port === port))
   if (rules.length === 0) return ofHost.length === 0 ? 'host_not_allowed' : 'port_not_allowed'
-  // Names are a way out of a box by themselves, where all below one are looked up.
+  // Names alone are a way out of a box if everything below one is looked up.
   if (rules.every(({ wild }) => wild) && host.split('.').length > MOST_LABELS) return 'odd_name'
   return {
     isPrivate: rules.some(({ isPrivate }) => isPrivate),
@@ -60,12 +69,12 @@ export function allowance(network: Network, { host, port }: Target): Allowance |
   }
 }
 
-/** Networks that an operator may open by `@private`; the metadata services of clouds within them stay closed. */
+/** Networks that an operator may open with `@private`; the metadata services of clouds within them stay closed. */
 const PRIVATE_4 = /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)/
 const PRIVATE_6 = /^f[cd][0-9a-f]{2}:/i
 const METADATA = [/^100\.100\.100\.200$/, /^fd00:0*ec2:/i, /^fd20:0*ce:/i]
 
-/** Why no connection is made to that address; undefined: it is. */
+/** Returns why no connection to that address is made; undefined if it is allowed. */
 export function refusedAddress(
   address: string,
   { isPrivate }: Pick<Allowance, 'isPrivate'>,
@@ -92,12 +101,12 @@ function ownAddresses(): readonly string[] {
   return own.addresses
 }
 
-/** Looks up the addresses of a name. Throws where there are none. */
+/** Looks up the addresses of a name. Throws if there are none. */
 export type Lookup = (host: string) => Promise<readonly string[]>
 
 const LOOKED_UP_MS = 60_000
 
-/** Places that no rule opens: the hub, and whatever else the runner names, as `host` or `host:port`. */
+/** Blocks places that no rule opens: the hub, and others that the runner names, as `host` or `host:port`. */
 export class ClosedPlaces {
   readonly #lookup: Lookup
   readonly #known = new Map<string, { addresses: readonly string[]; atMs: number }>()
@@ -106,7 +115,10 @@ export class ClosedPlaces {
     this.#lookup = lookup
   }
 
-  /** Whether one of the addresses, at that port, is of such a place; a place of this machine itself is at all of its addresses. */
+  /**
+   * Reports whether one of the addresses, at that port, belongs to such a place. A place on this machine counts at all
+   * of the machine's addresses.
+   */
   async has(
     places: readonly string[],
     { host, port }: Target,

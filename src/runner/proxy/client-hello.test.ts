@@ -5,7 +5,7 @@ import test, { type TestContext } from 'node:test'
 import { type ConnectionOptions, connect } from 'node:tls'
 import { clientHello } from './client-hello.ts'
 
-/** The first bytes of Node's own TLS. */
+/** Returns the first bytes of Node's own TLS. */
 async function helloOf(t: TestContext, options: ConnectionOptions): Promise<Buffer> {
   const server = createServer()
   server.listen(0, '127.0.0.1')
@@ -21,7 +21,7 @@ async function helloOf(t: TestContext, options: ConnectionOptions): Promise<Buff
   return bytes
 }
 
-/** The same message in records of so many bytes. */
+/** Splits the same message into records of this size. */
 function inRecords(hello: Buffer, size: number): Buffer {
   const message = hello.subarray(5)
   const records: Buffer[] = []
@@ -56,7 +56,7 @@ test('what is not TLS, or names two servers, is something else', async (t) => {
   const hello = await helloOf(t, { servername: 'files.test' })
   const at = hello.indexOf('files.test')
   const two = Buffer.from(hello)
-  // One extension of names in the place of another's bytes: a list whose length says more than there is.
+  // An extension of names replaces another's bytes: a list whose length claims more than there is.
   two.writeUInt16BE(two.readUInt16BE(at - 5) + 1, at - 5)
   assert.deepEqual(clientHello(two), { type: 'other' })
   const long = Buffer.from([22, 3, 1, 64, 0, 1, 0, 64, 1])

@@ -1,6 +1,6 @@
 /**
- * The meaning of a client's first bytes: TLS, with the name of the server that it asks for (SNI; absent where it names none); too
- * few yet; or something else. RFC 8446 section 4.1.2, RFC 6066 section 3.
+ * Meaning of a client's first bytes: TLS, with the server name that it requests (SNI; absent if none); too few bytes
+ * yet; or something else. See RFC 8446 section 4.1.2, RFC 6066 section 3.
  */
 export type Hello = { type: 'tls'; name?: string } | { type: 'more' } | { type: 'other' }
 
@@ -8,9 +8,12 @@ const HANDSHAKE = 22
 const CLIENT_HELLO = 1
 const SERVER_NAME = 0
 const HOST_NAME = 0
-/** Names and, against the rule, addresses. */
+/** Matches names and, against the standard, addresses. */
 const NAME = /^[a-z0-9_.:-]{1,255}$/
-/** Real ones have 2 kB and one record, seldom two: nobody has all of this looked through byte by byte. */
+/**
+ * Limit in bytes. Real ones have 2 kB and one record, rarely two; nobody can make the proxy scan all of this byte by
+ * byte.
+ */
 export const MOST_HELLO_BYTES = 16_384
 const MOST_RECORDS = 16
 
@@ -24,7 +27,7 @@ export function clientHello(bytes: Buffer): Hello {
   }
 }
 
-/** The whole first message of a handshake, which may stand in several records. */
+/** Returns the complete first message of a handshake, which may span several records. */
 function handshake(bytes: Buffer): Buffer | { type: 'more' } | { type: 'other' } {
   let message = Buffer.alloc(0)
   for (let at = 0, records = 0; ; records++) {
@@ -64,7 +67,7 @@ function serverName(hello: Reader): string | undefined {
     while (names.left > 0) {
       const kind = names.number(1)
       const name = names.bytes(names.number(2)).toString('latin1').toLowerCase()
-      // Two of them, and servers differ in which one counts.
+      // With two names, servers differ in which one counts.
       if (kind !== HOST_NAME || found !== undefined || !NAME.test(name)) throw new Error('not one name')
       found = name.replace(/\.$/, '')
     }
@@ -72,7 +75,7 @@ function serverName(hello: Reader): string | undefined {
   return found
 }
 
-/** Throws past the end. */
+/** Reads bytes in sequence; throws past the end. */
 class Reader {
   readonly #bytes: Buffer
   #at = 0

@@ -2,9 +2,9 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { ModelRule } from './rules.ts'
 
 /**
- * Headers of a request for a model that may come from a box: which version of an API and which of its betas it wants, what it
- * takes, and which program and session asks. No other one passes: services and gateways have headers that say which organization, project
- * or workspace pays, where to send on to, and with whose key, and new ones come up. Those are the operator's.
+ * Headers of a model request that may come from a box: the version of an API and its betas, accepted types, and the
+ * program and session that ask. No other one passes. Services and gateways have headers that say which organization,
+ * project or workspace pays, where to forward, and with whose key, and new ones appear; those belong to the operator.
  */
 const PASSED = new Set([
   ...['accept', 'accept-language', 'content-type', 'user-agent'],
@@ -13,16 +13,16 @@ const PASSED = new Set([
   ...['x-app', 'x-client-request-id', 'x-request-id', 'x-session-id', 'x-session-affinity'],
   'x-claude-code-session-id',
 ])
-/** Headers by which libraries of the services, and Codex, tell of themselves. */
+/** Matches headers with which the services' libraries, and Codex, describe themselves. */
 const PASSED_PREFIX = /^x-(?:stainless|codex)-/
-/** Whatever a program calls its own. */
+/** Matches credentials, whatever a program calls its own. */
 const CREDENTIAL = /(^|-)(authorization|auth|key|tokens?|secret|signature|cookies?|credentials?)(-|$)/
 
-/** Whether a header may come from a box, by its name in small letters. */
+/** Reports whether a header may come from a box, by its name in lower case. */
 export const mayPass = (name: string): boolean =>
   PASSED.has(name) || (PASSED_PREFIX.test(name) && !CREDENTIAL.test(name))
 
-/** The headers of a request as they may go on: nothing by which a program in a box would be somebody else. */
+/** Returns the headers of a request that may be forwarded: none that would give a program in a box another identity. */
 export function requestHeaders(headers: IncomingHttpHeaders, rule: ModelRule): Record<string, string> {
   const named = new Set(listed(headers.connection))
   const result: Record<string, string> = {}
@@ -37,12 +37,12 @@ export function requestHeaders(headers: IncomingHttpHeaders, rule: ModelRule): R
   return result
 }
 
-/** Headers of one connection, and of the two ends alone (RFC 9110, 7.6.1). */
+/** Headers that concern one connection, and only its two ends (RFC 9110, 7.6.1). */
 const HOP_BY_HOP = [
   ...['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade'],
   ...['proxy-connection', 'http2-settings'],
 ]
-/** Headers of an answer that do not go on: its length may change where a key is masked in it. */
+/** Headers of an answer that are not forwarded: its length may change where a key is masked in it. */
 const NOT_BACK = new Set([...HOP_BY_HOP, 'content-length', 'set-cookie', 'set-cookie2', 'alt-svc'])
 
 export function answerHeaders(

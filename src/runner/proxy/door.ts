@@ -10,7 +10,7 @@ import { oneByOne } from './one-by-one.ts'
 import { DoorRules, type Told } from './rules.ts'
 import { shutDoor, Teller } from './telling.ts'
 
-/** The one who answers the requests of a door for its services of models. */
+/** Answers the requests of a door for its model services. */
 export interface ModelRequests {
   handle(
     request: IncomingMessage,
@@ -18,31 +18,31 @@ export interface ModelRequests {
     rules: DoorRules,
     tell: (line: Told) => void,
   ): Promise<void>
-  /** Ends what is under way; resolves once that is told. */
+  /** Ends what is in progress; resolves once that is reported. */
   close(): Promise<void>
 }
 
 export interface DoorOptions {
-  /** Of this door. */
+  /** Folder of this door. */
   folder: string
   closed: ClosedPlaces
   lookup: Lookup
   dial?: Dial
   connectMs?: number
-  /** Absent: there are none. */
+  /** Makes what answers model requests; absent if there are none. */
   models?: () => ModelRequests
-  /** Whether there is room among the connections of all doors for another one of a door that has so many. */
+  /** Reports whether the limit for all doors leaves room for another connection of a door that has `held`. */
   hasRoom(held: number): boolean
-  /** A connection has gone. */
+  /** Called when a connection is gone. */
   onGone(): void
 }
 
-/** Connections of one door at a time; more are closed at once. */
+/** Limit for connections of one door; further ones are closed at once. */
 export const MOST_CONNECTIONS = 512
 const HEADERS_MS = 60_000
 const IDLE_MS = 65_000
 
-/** A socket by which one box, and only that, reaches others: which one a request comes by says whose it is. */
+/** Listens on a socket through which exactly one box reaches others: the socket identifies the box of a request. */
 export class Door {
   readonly #folder: string
   readonly #server: Server
@@ -52,10 +52,10 @@ export class Door {
   readonly #models: ModelRequests | undefined
   readonly #path: SocketPath
   #rules: DoorRules
-  /** Requests and tunnels that are under way. */
+  /** Number of requests and tunnels in progress. */
   #open = 0
 
-  /** Opens it. Throws where its rules are none, or its folder cannot be used. */
+  /** Opens the door. Throws if its rules are invalid, or its folder cannot be used. */
   static async open(options: DoorOptions): Promise<Door> {
     const door = new Door(options)
     try {
@@ -111,12 +111,14 @@ export class Door {
     return this.#sockets.size
   }
 
-  /** Takes its rules anew. Throws where they are none; then the old ones hold. */
+  /** Reads its rules again. Throws if they are invalid; the old ones stay in force. */
   reread(): void {
     this.#rules = readRules(this.#folder)
   }
 
-  /** `forGood`: what was used is told, and its rules are gone; else it is opened again by a later process. */
+  /**
+   * Closes the door. `forGood` reports what was used and deletes its rules; otherwise a later process opens it again.
+   */
   async close({ forGood }: { forGood: boolean }): Promise<void> {
     await this.#models?.close()
     this.#egress.close()
@@ -132,7 +134,7 @@ export class Door {
   async #listen(): Promise<void> {
     this.#server.listen(this.#path.path)
     await once(this.#server, 'listening')
-    // The folders above are nobody else's; in a container another user may ask.
+    // Only this user has the folders above; in a container, another user may connect.
     chmodSync(this.#path.path, 0o666)
   }
 
@@ -154,7 +156,7 @@ export class Door {
   }
 }
 
-/** Throws where they cannot be read, or are of another version. */
+/** Reads the rules. Throws if they cannot be read, or are of another version. */
 function readRules(folder: string): DoorRules {
   return DoorRules.parse(JSON.parse(readFileSync(join(folder, 'rules.json'), 'utf8')))
 }

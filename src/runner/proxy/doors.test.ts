@@ -65,7 +65,7 @@ test('a door opens for the hosts of its rules, tells what it refused and what wa
 
 const page = (socket: string) => get(socket, 'http://files.test/')
 
-/** A proxy with a door to `files.test`, where a web server stands. */
+/** Makes a proxy with a door to `files.test`, a web server. */
 async function withWeb(t: TestContext, options: Parameters<typeof proxyFixture>[1] = {}) {
   const proxy = proxyFixture(t, options)
   const port = await webServer(t, (_request, response) => response.end('reached'))
@@ -91,7 +91,7 @@ test('a proxy that is killed in the middle of an answer is there again at the sa
     })
     stream.write('GET http://files.test/ HTTP/1.1\r\nHost: files.test\r\n\r\n')
     await until(() => got > size)
-    // Counts are kept now and then.
+    // Counts are stored at intervals.
     await until(() => counted(used) >= round * size)
     const before = proxy.pid()
     process.kill(before, 'SIGKILL')
@@ -112,7 +112,7 @@ const counted = (file: string): number => {
   }
 }
 
-/** The status of something that is refused; undefined where nobody answers. */
+/** Returns the status of a refused request; undefined if nobody answers. */
 const answers = (socket: string) =>
   get(socket, 'http://refused.test/').then(
     ({ status }) => status,
@@ -173,7 +173,7 @@ test('a proxy that nobody watches shuts the doors of processes that are gone, an
   doors.stop()
   owner.kill('SIGKILL')
   await once(owner, 'exit')
-  // Also where something in the box still holds a connection.
+  // Even if something in the box still holds a connection.
   await until(() => processStat(proxy) === undefined)
   assert.deepEqual(readdirSync(join(folder, 'doors')), [])
   assert.ok(!existsSync(socket))
@@ -202,7 +202,7 @@ test('a door works however long its path is', async (t) => {
   assert.ok(!existsSync(socket))
 })
 
-/** A proxy of another version than the one that is there by now, and a door of it. */
+/** Makes a proxy of another version than the current one, and a door of it. */
 async function withOldProxy(t: TestContext) {
   const web = await withWeb(t, {})
   const { folder, pid, doors, socket } = web
@@ -221,7 +221,7 @@ test('a proxy of another version is replaced once nothing passes through it', as
   hanging.write('POST http://files.test/ HTTP/1.1\r\nHost: files.test\r\nContent-Length: 10\r\n\r\n')
   await until(async () => (await proxyHealth(folder)).open === 1)
   await more().resume()
-  // It goes on, and opens new doors, as long as something passes through it.
+  // It continues, and opens new doors, as long as it has traffic.
   assert.equal((await page(socket)).text, 'reached')
   assert.equal(pid(), old)
   hanging.destroy()

@@ -22,23 +22,23 @@ import { DOOR_PORT, type DoorRules, FOLDER_TAKEN, isForsaken } from './rules.ts'
 import { readTold, shutDoor, type ToldSince } from './telling.ts'
 
 export interface DoorsOptions {
-  /** State of the proxy, for this machine's attempts alone. */
+  /** Folder for the state of the proxy, for this machine's attempts alone. */
   folder: string
-  /** Places that no door leads to, as `host` or `host:port`: the hub, and where this machine's own services listen. */
+  /** Places that no door leads to, as `host` or `host:port`: the hub, and this machine's own services. */
   never?: readonly string[]
-  /** Of which the proxy gets what tells it of certificates, and nothing else. */
+  /** Environment; the proxy gets only the variables about certificates. */
   env?: NodeJS.ProcessEnv
-  /** The proxy's program. */
+  /** Path of the proxy's program. */
   program?: string
-  /** A process is begun again, or cannot be. */
+  /** Called when a process restarts, or cannot. */
   log?(message: string): void
 }
 
-/** The part of a door that its box has. */
+/** Describes the part of a door that its box has. */
 export interface OpenDoor {
-  /** Stands in it at `/run/errand`, and cannot be written to there. */
+  /** Folder that the box has, read-only, at `/run/errand`. */
   folder: string
-  /** Variables by which programs find it, once the bridge stands. */
+  /** Variables through which programs find it, once the bridge runs. */
   env: Readonly<Record<string, string>>
 }
 
@@ -46,7 +46,7 @@ const STARTS_WITHIN_MS = 20_000
 const ENDS_WITHIN_MS = 5_000
 const ANSWERS_WITHIN_MS = 20_000
 const MOST_LOG_BYTES = 1024 * 1024
-/** One that ends again and again is begun again ever later. */
+/** Pauses in ms before restarts of a process that ends repeatedly. */
 const PAUSES_MS = [0, 100, 500, 2_000, 10_000]
 const STAYED_MS = 60_000
 const PASSED_ON = [
@@ -60,7 +60,7 @@ const PASSED_ON = [
 
 const PROXY_URL = `http://127.0.0.1:${DOOR_PORT}`
 const INSIDE = '127.0.0.1,localhost,::1'
-/** By which programs find the proxy; yarn since 2 knows only its own variables. */
+/** Variables through which programs find the proxy; yarn since 2 knows only its own. */
 export const DOOR_ENV: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [
@@ -75,7 +75,10 @@ export const DOOR_ENV: Readonly<Record<string, string>> = {
   YARN_HTTPS_PROXY: PROXY_URL,
 }
 
-/** The doors of this machine's attempts, behind which is one proxy: it is begun when the first is opened, and outlives this process. */
+/**
+ * Manages the doors of this machine's attempts. Behind them is one proxy, which starts with the first door and outlives
+ * this process.
+ */
 export class Doors {
   readonly #options: DoorsOptions
   #running: Promise<void> | undefined
@@ -88,15 +91,15 @@ export class Doors {
     this.#options = options
   }
 
-  /** Sees to it that the doors of earlier processes are open, and removes those whose attempts are gone. */
+  /** Ensures that the doors of earlier processes are open, and removes those whose attempts are gone. */
   async resume(): Promise<void> {
     await Promise.all(this.#ids().map((id) => this.#removeStray(id)))
     if (this.#rules().length > 0) await this.#run()
   }
 
   /**
-   * Opens a door with these rules, or gives an open one these. `attempt`: the folder of the attempt that it is for; when that is
-   * gone, so is the door before long. Throws `unavailable` where there is no proxy.
+   * Opens a door with these rules, or gives an open one these. `attempt` is the folder of its attempt; soon after that
+   * is gone, so is the door. Throws `unavailable` if there is no proxy.
    */
   async open(
     id: string,
@@ -106,7 +109,7 @@ export class Doors {
     this.#stopped = false
     const folder = this.#folder(id)
     const inside = join(folder, 'in')
-    // All but the last are for nobody else.
+    // All but the last are private to this user.
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     mkdirSync(inside, { recursive: true })
     const text = JSON.stringify({ ...rules, version: 1, key: id, never: this.#options.never ?? [] })
@@ -115,7 +118,7 @@ export class Doors {
     await this.#run()
     await this.#ask('PUT', `/doors/${id}`).catch(async (error: Error) => {
       if (error instanceof Denied) throw unavailable(error)
-      // It has ended just now.
+      // The proxy has just ended.
       await this.#run()
       await this.#ask('PUT', `/doors/${id}`).catch((again: Error) => {
         throw unavailable(again)
@@ -124,12 +127,15 @@ export class Doors {
     return { folder: inside, env: DOOR_ENV }
   }
 
-  /** All that the door has told from that byte of its file on. Holds no lines back, and reads no file that has not grown. */
+  /**
+   * Returns everything that the door has written from that byte of its file on. It buffers no lines, and reads no file
+   * that has not grown.
+   */
   told(id: string, offset: number): ToldSince {
     return readTold(this.#folder(id), offset)
   }
 
-  /** Shuts a door for good: what was used is told, its keys are gone. May be called twice. */
+  /** Closes a door for good: what was used is reported, and its keys are deleted. Idempotent. */
   async close(id: string): Promise<void> {
     if (!existsSync(this.#folder(id))) return
     try {
@@ -140,14 +146,14 @@ export class Doors {
     }
   }
 
-  /** Shuts a door and forgets what it has told. */
+  /** Closes a door and deletes its log. */
   async remove(id: string): Promise<void> {
     await this.close(id)
     await removeTree(this.#folder(id))
   }
 
   /**
-   * Lets go of the proxy, and waits for its end where neither a door nor another process needs it. May be called twice; doors
+   * Detaches from the proxy, and waits for its end if neither a door nor another process needs it. Idempotent; doors
    * may be opened after it.
    */
   async leave(): Promise<void> {
@@ -155,7 +161,7 @@ export class Doors {
     await this.#running.catch(() => undefined)
     const health = await this.#ask('GET', '/health').catch(() => undefined)
     this.#stopped = true
-    // It counts those who watch it, this process among them.
+    // The count includes this process, which watches too.
     const asked = health && this.#rules().length === 0 && this.#ask('POST', '/quit/unused')
     const answer = (await Promise.resolve(asked).catch(() => undefined)) as { ends?: boolean } | undefined
     this.stop()
@@ -163,13 +169,13 @@ export class Doors {
     await ended((health as Health).pid)
   }
 
-  /** Ends the proxy, whatever passes through it. */
+  /** Ends the proxy, even with open connections. */
   async quit(): Promise<void> {
     this.stop()
     await this.#ask('POST', '/quit').catch(() => undefined)
   }
 
-  /** Lets go of the proxy, which goes on. May be called twice. */
+  /** Detaches from the proxy, which keeps running. Idempotent. */
   stop(): void {
     this.#stopped = true
     this.#watch?.destroy()
@@ -187,7 +193,7 @@ export class Doors {
     }
   }
 
-  /** Of the doors that are to be open. */
+  /** Returns the ids of the doors that should be open. */
   #rules(): string[] {
     return this.#ids().filter((id) => existsSync(join(this.#folder(id), 'rules.json')))
   }
@@ -196,11 +202,11 @@ export class Doors {
     try {
       if (isForsaken(this.#folder(id))) await this.remove(id)
     } catch {
-      // It is just being made, or will be looked at another time.
+      // It is just being created, or is checked another time.
     }
   }
 
-  /** There is a proxy, and it is watched over. */
+  /** Ensures that there is a proxy, and that it is watched. */
   #run(): Promise<void> {
     this.#running ??= this.#connect().catch((error) => {
       this.#running = undefined
@@ -221,7 +227,10 @@ export class Doors {
     await this.#watchOver()
   }
 
-  /** One of another version ends when nothing passes through it; until then it does as well. Whether it has ended. */
+  /**
+   * Replaces a proxy of another version once it is idle; until then the old one serves as well. Returns whether it has
+   * ended.
+   */
   async #replace({ pid }: Health): Promise<boolean> {
     const answer = (await this.#ask('POST', '/quit/idle').catch(() => undefined)) as
       | { ends?: boolean }
@@ -241,7 +250,7 @@ export class Doors {
         cwd: folder,
         env: {
           ...Object.fromEntries(PASSED_ON.flatMap((name) => (env[name] ? [[name, env[name]]] : []))),
-          // Names are looked up by half of these threads, and one box may have four of them wait.
+          // Name look-ups use half of these threads, and one box may occupy four of them.
           UV_THREADPOOL_SIZE: '64',
         },
         stdio: ['ignore', descriptor, descriptor],
@@ -259,14 +268,14 @@ export class Doors {
     const until = performance.now() + STARTS_WITHIN_MS
     for (let pauseMs = 2; ; pauseMs = Math.min(pauseMs * 1.5, 50)) {
       if (await this.#ask('GET', '/health').catch(() => undefined)) return
-      // Another may have been faster, and is still about to listen.
+      // Another process may have been faster, and its proxy is about to listen.
       if (performance.now() > until || (ended !== undefined && !ended.includes(`with ${FOLDER_TAKEN}:`)))
         throw unavailable(new Error(ended ?? `it does not answer; see ${log}`))
       await sleep(pauseMs)
     }
   }
 
-  /** Resolves once it is watched: when it ends it is begun again, as long as this process is there. */
+  /** Watches the proxy, and restarts it when it ends, as long as this process runs. Resolves once it is watched. */
   #watchOver(): Promise<void> {
     return new Promise((resolve, reject) => {
       const { path, close } = socketPath(join(this.#options.folder, 'control'))
@@ -342,7 +351,7 @@ export class Doors {
   }
 }
 
-/** The proxy's word of itself. */
+/** Describes what the proxy says about itself. */
 interface Health {
   pid: number
   version: string
@@ -354,7 +363,7 @@ async function ended(pid: number): Promise<void> {
     await sleep(Math.min(pauseMs, 50))
 }
 
-/** The proxy answers that it does not do it. */
+/** Thrown if the proxy refuses a request. */
 class Denied extends Error {}
 
 const unavailable = (cause: Error): ErrandError =>
@@ -366,7 +375,7 @@ const unavailable = (cause: Error): ErrandError =>
 const versionOf = (file: string): string =>
   createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 16)
 
-/** Of its log, as far as there is one. */
+/** Returns the last line of its log, if there is one. */
 function lastLine(file: string): string {
   try {
     const text = readFileSync(file, 'utf8').trimEnd()

@@ -21,7 +21,10 @@ import {
 } from '../../../test/support/runner/proxy-fixture.ts'
 import { makeCertificate } from '../../../test/support/sources/git-fixture.ts'
 
-/** A door to `files.test`, behind which that server stands at 80, 443 and 9000; `other.test` leads to the same address. */
+/**
+ * Makes a door to `files.test`, behind which that server is at 80, 443 and 9000; `other.test` leads to the same
+ * address.
+ */
 async function doorTo(t: TestContext, port: number, allow = ['files.test', 'files.test:9000']) {
   const proxy = proxyFixture(t)
   const servers = { [`${PUBLIC}:80`]: port, [`${PUBLIC}:443`]: port, [`${PUBLIC}:9000`]: port }
@@ -167,7 +170,7 @@ test('tunnels to addresses and ports that are not allowed are refused before any
     'files.test:443/',
   ])
     assert.match((await tunnel(t, socket, to)).head, / 400 /, to)
-  // At port 80, too, before it is said that the way is open.
+  // At port 80, too, before the client hears that the connection is open.
   const all = await open('all', 'all')
   for (const to of [
     '127.0.0.1:80',
@@ -237,7 +240,8 @@ test('no request is smuggled in another', async (t) => {
   const inner = 'GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n'
   const get = 'GET http://files.test/ HTTP/1.1'
   const refused = [
-    // Both lengths; two lengths; two hosts; another host; none; bare line feeds; spaces before the colon; a folded header.
+    // Both lengths; two lengths; two hosts; another host; none; bare line feeds; spaces before the colon; a folded
+    // header.
     ...[`${get}\r\nHost: files.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked`],
     ...[`${get}\r\nHost: files.test\r\nContent-Length: 3\r\nContent-Length: 4`],
     ...[
@@ -259,7 +263,7 @@ test('no request is smuggled in another', async (t) => {
   ]
   for (const head of refused) assert.match((await status(head, inner)) ?? '400', /^40[03]$/, head)
   assert.deepEqual(seen, [])
-  // A body in chunks stays one, also where requests of that kind have none.
+  // A chunked body stays one, even if requests of that kind have none.
   const chunk = `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`
   assert.equal(await status(`${get}\r\nHost: files.test\r\nTransfer-Encoding: chunked`, chunk), '200')
   assert.deepEqual(seen, [`GET files.test chunked ${inner}`])
@@ -308,7 +312,7 @@ test('names and servers that do not answer are given up, and keep no others wait
   const slow = Promise.all(Array.from({ length: 20 }, () => askRaw(t, bad, get('nameless.test'))))
   assert.match((await askRaw(t, good, get('files.test'))).head, / 200 /)
   for (const { head } of await slow) assert.match(head, / 502 /)
-  // Look-ups that were given up go on in threads that all boxes share: this one has no others meanwhile.
+  // Abandoned look-ups continue in threads that all boxes share: this box gets no others meanwhile.
   assert.match((await askRaw(t, bad, get('files.test'))).head, / 502 /)
   proxy.world({ ...world, names: { ...world.names, 'nameless.test': [[]] } })
   await until(async () => / 200 /.test((await askRaw(t, bad, get('files.test'))).head))
@@ -379,7 +383,7 @@ test('a reader that stops holds up the server, and memory stays flat', async (t)
   await until(async () => {
     const stands = written === before
     before = written
-    // Sleeps: that a writer stands still shows only over some time.
+    // Sleeps: only time shows that a writer has stopped.
     await new Promise((resolve) => setTimeout(resolve, 50))
     return stands && written > 0
   })
@@ -519,6 +523,6 @@ test('no garbage ends the proxy, or leaves a connection behind that its client h
     await Promise.all(SEEDS.flatMap((seed) => [1, 2, 3, 4, 5].map(() => bite(seed))))
   await until(async () => (await proxyHealth(folder)).connections === 0, 'that nothing is left open')
   assert.equal(pid(), before)
-  // Faults are told there with where they were.
+  // Errors are logged there with their position.
   assert.doesNotMatch(readFileSync(join(folder, 'log'), 'utf8'), /^ +at /m)
 })

@@ -26,26 +26,26 @@ export interface EgressOptions {
   closed: ClosedPlaces
   lookup: Lookup
   dial?: Dial
-  /** Most that a look-up, and a connection, may take (default: 10 s each). */
+  /** Limit in ms for a look-up, and for a connection (default: 10 s each). */
   connectMs?: number
 }
 
 const CONNECT_MS = 10_000
-/** For the first message of TLS, once the way is open. */
+/** Limit in ms for the first message of TLS, once the connection is open. */
 const HELLO_MS = 30_000
 const KEEP_ALIVE_MS = 60_000
-/** One box cannot have all threads of this process wait for names. */
+/** Limit per box, so that one box cannot occupy all threads of this process with look-ups. */
 const LOOKUPS_AT_ONCE = 4
 
-/** RFC 9110 section 7.6.1, and what is meant for a proxy. Node takes care of framing. */
+/** Headers of RFC 9110 section 7.6.1, and those meant for a proxy. Node handles framing. */
 const HOP_BY_HOP = [
   ...['connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization'],
   ...['te', 'trailer', 'transfer-encoding', 'upgrade', 'expect'],
 ]
-/** TLS's own word for it, which its clients show. */
+/** TLS alert that its clients display. */
 const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112])
 
-/** Something that answers with no connection, and why. */
+/** Thrown if no connection can be made; answered with the reason. */
 class Unreachable extends Error {
   readonly status: 502 | 504
 
@@ -64,14 +64,14 @@ class Refused extends Error {
   }
 }
 
-/** The way out of a box: its requests of other machines, each held to the rules of its door. */
+/** Sends the requests of a box to other machines, each according to the rules of its door. */
 export class Egress {
   readonly #options: EgressOptions
   readonly #lookups = new Turns(LOOKUPS_AT_ONCE)
   /** Connections to others, which end with the door. */
   readonly #open = new Set<Duplex>()
   readonly #targets = new WeakMap<object, Target>()
-  /** Takes what comes by a tunnel to port 80. */
+  /** Serves the requests that come through a tunnel to port 80. */
   readonly #tunneled = createServer(
     { keepAliveTimeout: KEEP_ALIVE_MS },
     oneByOne((request, response) =>
@@ -89,7 +89,7 @@ export class Egress {
     for (const socket of this.#open) socket.destroy()
   }
 
-  /** A request with a whole URL, for a server without TLS. */
+  /** Handles a request with an absolute URL, for a server without TLS. */
   async request(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = /^http:\/\/([^/?#]*)([^#]*)/i.exec(request.url ?? '')
     const target = url === null ? 'bad_request' : parseTarget(url[1]!, 80)
@@ -98,7 +98,10 @@ export class Egress {
     await this.#forward(target, path, request, response)
   }
 
-  /** A tunnel. It holds TLS, whose name of the server is looked at; to a port that a rule names, anything; to port 80, requests. */
+  /**
+   * Opens a tunnel. It carries TLS, whose server name is checked; to a port that a rule names, anything; to port 80,
+   * requests.
+   */
   async connect(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy())
     this.#hold(socket)
@@ -108,7 +111,7 @@ export class Egress {
       const { addresses, anything } = await this.#way(target)
       if (target.port === 80) {
         if (socket.readableEnded) return void socket.destroy()
-        // Each request in it is looked up again.
+        // Each request in it is checked again.
         socket.write(ESTABLISHED)
         if (head.length > 0) socket.unshift(head)
         this.#targets.set(socket, target)
@@ -124,14 +127,14 @@ export class Egress {
       socket.end(
         `HTTP/1.1 ${status}\r\ncontent-type: text/plain\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
       )
-      // What is still sent is not read for ever.
+      // Remaining data is not read forever.
       socket.resume().once('finish', () => socket.destroy())
     }
   }
 
   #tunnel(target: Target, anything: boolean, socket: Duplex, upstream: Socket, head: Buffer): void {
     joinEnds(upstream, socket)
-    // A server may be the first to speak.
+    // A server may speak first.
     upstream.pipe(socket)
     let seen = head
     const ended = () => (anything || seen.length === 0 ? pass() : refuse('no_tls'))
@@ -166,7 +169,7 @@ export class Egress {
     socket.once('close', () => clearTimeout(late))
     socket.on('data', more).once('end', ended).resume()
     if (seen.length > 0) look()
-    // It may have half closed while the way was looked for; where all was seen, that is passed on.
+    // The client may have half closed during the look-up; if all its data was seen, the end is passed on.
     if (socket.readableEnded && socket.listeners('end').includes(ended)) ended()
   }
 
@@ -241,7 +244,7 @@ export class Egress {
     return allowed
   }
 
-  /** The addresses of a target, all of them checked: nothing is looked up again. */
+  /** Returns the addresses of a target, all of them checked; nothing is looked up again. */
   async #way(target: Target): Promise<{ addresses: readonly string[]; anything: boolean }> {
     const { rules, closed } = this.#options
     const allowed = this.#allowed(target)
@@ -254,7 +257,10 @@ export class Egress {
     return { addresses, anything: allowed.anything }
   }
 
-  /** Given up after a while; but until it has ended, which takes name servers that are silent far longer, it has its turn. */
+  /**
+   * Looks up a name, with a time limit. The look-up keeps its turn until it really ends, which takes far longer with
+   * silent name servers.
+   */
   async #found(host: string): Promise<readonly string[]> {
     const { lookup, connectMs = CONNECT_MS } = this.#options
     let over = false
@@ -272,7 +278,7 @@ export class Egress {
     }
   }
 
-  /** Connects, unless the one who asks is gone before. */
+  /** Connects, unless the client leaves first. */
   #dial(target: Target, addresses: readonly string[], asker: Duplex | ServerResponse): Promise<Socket> {
     const { dial = dialAny, teller, connectMs = CONNECT_MS } = this.#options
     return new Promise((resolve, reject) => {
@@ -295,7 +301,7 @@ export class Egress {
         asker.off('close', gone)
         upstream.setKeepAlive(true, KEEP_ALIVE_MS).setNoDelay(true)
         teller.count(target.host, upstream)
-        // Whoever uses it hears of it by other means as well; unheard, it would be this process's end.
+        // The users of this socket learn of the error in other ways; without a listener it would end this process.
         upstream.on('error', () => undefined)
         resolve(upstream)
       })
@@ -319,7 +325,7 @@ export class Egress {
     response.writeHead(Number(code), words.join(' '), headers).end(text)
   }
 
-  /** Tells it, where it is refused. */
+  /** Returns the answer for an error, and reports a refusal. */
   #answer(error: unknown, { host, port }: Target): { status: string; text: string } {
     if (error instanceof Refused) {
       if (host !== '') this.#options.teller.refused(host, port, error.why)
@@ -341,12 +347,12 @@ export class Egress {
 
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
-/** One that is cut ends the other; one that has ended may still be sent to. */
+/** Ties two connections together: a broken one ends the other, but a half-closed one may still receive. */
 function joinEnds(upstream: Socket, asker: Duplex): void {
   upstream.on('error', () => asker.destroy())
   upstream.once('close', (cut) => cut && asker.destroy())
   asker.once('close', () => {
-    // What was sent before is still passed on, unless nobody takes it.
+    // Data sent before is still passed on, unless nobody takes it.
     if (upstream.writableEnded) upstream.setTimeout(KEEP_ALIVE_MS, () => upstream.destroy()).destroySoon()
     else upstream.destroy()
   })
@@ -365,7 +371,7 @@ const dialAny: Dial = (addresses, port) =>
       ),
   })
 
-/** So many at a time; the others in the order that they came. */
+/** Limits how many tasks run at once; the others wait in order. */
 class Turns {
   readonly #waiting: (() => void)[] = []
   #free: number
@@ -391,7 +397,7 @@ function valuesOf(rawHeaders: readonly string[], name: string): string[] {
   return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]!.toLowerCase() === name)
 }
 
-/** Headers as they came, but for those of one connection and those that `connection` names. */
+/** Returns the headers unchanged, without those of one connection and those that `connection` names. */
 function passedOn(rawHeaders: readonly string[]): string[] {
   const named = valuesOf(rawHeaders, 'connection').flatMap((value) => value.toLowerCase().split(/\s*,\s*/))
   const dropped = new Set([

@@ -157,7 +157,7 @@ describe('the way of an agent to its models', () => {
       { machine, step: withHeaders },
     ).rules
     assert.deepEqual(dressed?.headers, { 'X-Own': '1' })
-    // The place that the machine goes to anyway is none of the step's.
+    // The address that the machine uses anyway does not count as the step's.
     const same = { ANTHROPIC_BASE_URL: 'https://api.anthropic.com/' }
     const [usual] = access('claude_code', { ...machine, ...same }, { machine, step: same }).rules
     assert.deepEqual([usual?.key, usual?.checked], ['the machine’s', undefined])
@@ -171,7 +171,7 @@ describe('the way of an agent to its models', () => {
       /not sent there/,
     )
     assert.equal(access('builtin', local, { step: local }).rules[0]?.checked, true)
-    // One's own machine: what its owner sets is the machine's.
+    // On one's own machine, what the owner sets is the machine's.
     assert.equal(access('builtin', { ...key, ...local }, { machine: key }).rules[0]?.key, 'the machine’s')
   })
 
@@ -188,7 +188,7 @@ describe('the way of an agent to its models', () => {
       const [rule] = access(name, own, { machine, step: own }).rules
       assert.deepEqual(rule?.headers, { 'openai-organization': 'org-s' }, name)
     }
-    // One's own machine: what its owner sets for a step is the machine's.
+    // On one's own machine, what the owner sets for a step is the machine's.
     const [usual] = access('builtin', { OPENAI_API_KEY: 'x', ...others }, { machine }).rules
     assert.deepEqual(usual?.headers, { ...ofMachine, 'openai-organization': 'org-s' })
     const gateway = { ANTHROPIC_API_KEY: 'the machine’s', ANTHROPIC_CUSTOM_HEADERS: 'X-Team: ours' }

@@ -7,33 +7,38 @@ import { type ModelRule, modelUrl } from './rules.ts'
 export type Variables = Readonly<Record<string, string | undefined>>
 
 export interface AccessOptions {
-  /** Of the attempt: its sentinels are made of it, so that a restarted runner has the same. */
+  /** Key of the attempt, from which its sentinels are made, so that a restarted runner makes the same ones. */
   key: string
-  /** Where the services are at 127.0.0.1. Default: as in a box. */
+  /** Port at which the services are at 127.0.0.1. Default: as in a box. */
   port?: number
-  /** The environment of the machine, whose own proxy leads to a service. */
+  /** Environment of the machine, whose own proxy leads to a service. */
   machine?: Variables
   /** Models that may be used; absent: all. */
   models?: readonly string[]
-  /** Further variables that hold the key of a service, by its name: only the user of such an agent knows them. */
+  /**
+   * Additional variables that hold the key of a service, with the service's name: only the user of such an agent knows
+   * them.
+   */
   proxyEnv?: Readonly<Record<string, string>>
   /**
-   * The variables that the step itself sets, where that is not the word of the machine's owner: an address of a service gets no key of the machine, and
-   * nothing private is reached by it. Of the rest, keys that the agent has no use for are left out.
+   * Variables that the step sets, if they do not come from the machine's owner. A service address among them gets no
+   * key of the machine, and does not reach private hosts. Of the rest, keys that the agent does not use are left out.
    */
   step?: Variables
 }
 
-/** How an agent in a box reaches its models. */
+/** Describes how an agent in a box reaches its models. */
 export interface ModelAccess {
-  /** Its environment, with sentinels for keys, and the proxy for their services. */
+  /** Environment of the agent, with sentinels for keys, and the proxy for their services. */
   env: Record<string, string>
   rules: ModelRule[]
-  /** Variables whose secrets go into the box, for the proxy cannot stand for what they open. */
+  /** Variables whose secrets go into the box because the proxy cannot replace them. */
   inside: string[]
 }
 
-/** Throws `invalid_argument` where the address of a service is none that the proxy can reach. */
+/**
+ * Builds the model access of an agent. Throws `invalid_argument` if the proxy cannot reach the address of a service.
+ */
 export function modelAccess(
   agent: Pick<Agent, 'keys' | 'secrets' | 'services' | 'direct'>,
   env: Readonly<Record<string, string>>,
@@ -62,7 +67,7 @@ export function modelAccess(
   return result
 }
 
-/** Whether the environment lets the agent use the service so. */
+/** Reports whether the environment lets the agent use the service in this way. */
 const isMeant = ({ where }: ModelService, env: Variables): boolean =>
   where === undefined || where.values.includes(env[where.variable] ?? '')
 
@@ -84,7 +89,7 @@ function ruleOf(
   const set = keys.filter(({ variable }) => (env[variable] ?? '') !== '')
   const found = isForeign ? set.find(({ variable }) => (step?.[variable] ?? '') !== '') : set[0]
   if (found === undefined && set.length > 0) throw foreignUrl(service, set[0]!.variable)
-  // One of one's own may want no key.
+  // A service of one's own may need no key.
   const holder = found ?? (service.keyless && env[service.url] ? keys[0] : undefined)
   if (holder === undefined) return undefined
   const secret = (found && env[found.variable]) || 'none'
@@ -97,7 +102,7 @@ function ruleOf(
     shape: service.shape,
     upstream,
     sentinel: `${holder.begins}${digest}`,
-    // A sign-in's token goes as Bearer, whatever variable it is given in.
+    // A sign-in's token is sent as Bearer, whatever variable holds it.
     header: secret.startsWith('sk-ant-oat') ? 'bearer' : holder.header,
     key: secret,
     headers: headersOf(service, { step, payer }),
@@ -116,8 +121,8 @@ function ruleOf(
 }
 
 /**
- * Further headers that go with the key: those of whoever has given it, and may hold a secret of theirs. A step that uses the key
- * of the machine adds what its agent might, and chooses no account.
+ * Returns additional headers that go with the key. They come from whoever provided the key, and may hold a secret. A
+ * step that uses the machine's key may add headers that its agent may add, but cannot choose an account.
  */
 function headersOf(
   { headers, account = {} }: ModelService,
@@ -135,7 +140,7 @@ function headersOf(
   }
 }
 
-/** Whoever writes a step must not learn the keys of the machine that it runs on. */
+/** Returns the error for a foreign address: the author of a step must not learn the keys of the machine it runs on. */
 const foreignUrl = ({ url }: ModelService, variable: string): ErrandError =>
   new ErrandError(
     'invalid_argument',
@@ -168,13 +173,13 @@ function upstreamOf({ url: variable, shape, addsVersion }: ModelService, text: s
   return addsVersion && !/\/v\d+$/.test(base) ? `${base}/v1` : base
 }
 
-/** As Claude Code reads them: a line each. */
+/** Parses headers as Claude Code does: one per line. */
 function headersIn(text = ''): Record<string, string> {
   const lines = text.split('\n').map((line) => /^\s*([\w!#$%&'*+.^`|~-]+)\s*:\s*(.*?)\s*$/.exec(line))
   return Object.fromEntries(lines.flatMap((found) => (found === null ? [] : [[found[1]!, found[2]!]])))
 }
 
-/** The proxy of the machine by which that address is reached; those for SOCKS are none that Errand speaks. */
+/** Returns the machine's proxy for that address; Errand does not support SOCKS proxies. */
 export function proxyFor(url: string, env: Variables): string | undefined {
   const { protocol, hostname, port } = new URL(url)
   const either = (name: string) => env[name.toLowerCase()] || env[name]

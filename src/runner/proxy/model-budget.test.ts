@@ -21,7 +21,7 @@ interface Entering {
   leave?: Leave
 }
 
-/** Enters with so much of input and output; what was decided, once it is. */
+/** Enters with this input and output; holds the decision once it is made. */
 function entering(
   budget: ModelBudget,
   limits: Limits,
@@ -48,7 +48,7 @@ describe('the budget of a door', () => {
     assert.deepEqual(now(), ['go', 'go', undefined, undefined])
     done(a.leave, used(50, 100))
     await settled()
-    // 150 are used, and the second has set aside 400.
+    // 150 are used, and the second has reserved 400.
     assert.equal(now()[2], undefined)
     done(b.leave, used(50, 100))
     await settled()
@@ -128,7 +128,7 @@ describe('the budget of a door', () => {
     const asked = fc.record({
       input: fc.nat(500),
       output: fc.option(fc.nat(800), { nil: undefined }),
-      /** How much of what it may, the answer is. */
+      /** Share of its limit that the answer uses. */
       share: fc.double({ min: 0, max: 1, noNaN: true }),
       endsFirst: fc.boolean(),
     })
@@ -174,7 +174,7 @@ function done(leave: Leave | undefined, tokens: ReturnType<typeof used>): void {
 }
 
 describe('a door with a budget', () => {
-  /** Ten requests at once; the first answers come when so many are under way together. */
+  /** Sends ten requests at once; the first answers come when `together` of them are in progress. */
   const ten = async (limit: number, max_tokens: number, together: number) => {
     let most = 0
     let now = 0
@@ -270,7 +270,7 @@ describe('a door with a budget', () => {
       (await sent(openai, '/chat/completions', { max_completion_tokens: 9000, n: 2 })).max_completion_tokens,
       2500,
     )
-    // No limit to some, and so none that anything could be set aside by.
+    // Some take -1 for no limit, so nothing could be reserved.
     assert.equal((await sent(openai, '/chat/completions', { max_tokens: -1 })).max_tokens, -1)
     const before = service.seen.length
     await using door = await opened()

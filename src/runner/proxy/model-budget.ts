@@ -4,17 +4,17 @@ import { budgetTokens } from './usage-count.ts'
 
 export type Limits = DoorRules['budget']
 
-/** The most that one request may use. */
+/** Limits of what one request may use. */
 export interface Need {
-  /** As its bytes let it be guessed. */
+  /** Input tokens, estimated from its bytes. */
   input: number
-  /** The most that it lets the model write; undefined: it sets no limit. */
+  /** Limit of output tokens that it sets for the model; undefined if it sets none. */
   output: number | undefined
-  /** Undefined: none is known. */
+  /** Price of the model; undefined if unknown. */
   price: Price | undefined
 }
 
-/** Whether a request may go: with no more than so many tokens of output, where that is less than it wants. */
+/** Says whether a request may go, and with what limit of output tokens if that is less than it wants. */
 export type Leave =
   | { type: 'go'; output: number | undefined; done(tokens: Counted): void }
   | { type: 'refused'; message: string }
@@ -32,9 +32,9 @@ interface Waiting {
 }
 
 /**
- * The budget of all requests of one door together. The most that a request can use is set aside before it goes, so that the budget
- * is passed by no more than one answer: one that does not fit beside those that are under way waits for them, in the order of
- * asking, and goes alone with what is left.
+ * Enforces the budget of all requests of one door together. The most that a request can use is reserved before it goes,
+ * so at most one answer exceeds the budget. A request that does not fit beside those in progress waits for them, in
+ * order, and then goes alone with what is left.
  */
 export class ModelBudget {
   readonly spent: Use
@@ -46,7 +46,7 @@ export class ModelBudget {
     this.spent = { ...spent }
   }
 
-  /** Resolves once it is decided. Where the signal comes first it leaves the queue. */
+  /** Resolves once the decision is made. If the signal comes first, the request leaves the queue. */
   enter(limits: Limits, need: Need, signal: AbortSignal): Promise<Leave> {
     return new Promise((resolve) => {
       if (signal.aborted) return resolve({ type: 'gone' })
@@ -78,7 +78,7 @@ export class ModelBudget {
     }
   }
 
-  /** Undefined: it has to wait. */
+  /** Decides on a request; undefined if it has to wait. */
   #decided({ limits, need }: Waiting): Leave | undefined {
     const message = this.#usedUp(limits)
     if (message !== undefined) return { type: 'refused', message }
@@ -107,8 +107,8 @@ export class ModelBudget {
   }
 
   /**
-   * How much a request that goes alone may let the model write; 1 at least. Its input is left aside: most of it may be in a cache,
-   * and an answer that is cut for a guess would end a run that has enough.
+   * Returns the output limit for a request that goes alone, at least 1. Its input is not deducted: most of it may be in
+   * a cache, and an answer cut because of an estimate would end a run that has enough.
    */
   #outputLeft({ tokens, cost_usd }: Limits, price: Price | undefined): number {
     const byTokens = tokens === undefined ? Number.POSITIVE_INFINITY : tokens - this.spent.tokens
@@ -122,7 +122,7 @@ export class ModelBudget {
 
   #go(aside: Use, { price }: Need, output: number | undefined): Leave {
     this.#underWay++
-    // An infinite one is of a door that has no such limit.
+    // An infinite value comes from a door without that limit.
     const kept = {
       tokens: Number.isFinite(aside.tokens) ? aside.tokens : 0,
       cost: Number.isFinite(aside.cost) ? aside.cost : 0,
@@ -149,6 +149,6 @@ export class ModelBudget {
 function useOf({ input, price }: Need, output: number): Use {
   const tokens = { input, output, cache_read: 0, cache_write: 0, reasoning: 0 }
   const cost = price === undefined ? 0 : costOf(price, tokens)
-  // Without end, of what costs nothing.
+  // Infinite output at no cost gives NaN.
   return { tokens: input + output, cost: Number.isNaN(cost) ? 0 : cost }
 }

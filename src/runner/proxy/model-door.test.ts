@@ -40,7 +40,7 @@ describe('a door to models', () => {
         ...{ 'x-original-url': '/v1/files', 'x-http-method': 'DELETE' },
         ...{ 'anthropic-beta': 'files', 'anthropic-version': '2023-06-01', 'x-auth-token': 'abc' },
         ...{ 'x-stainless-lang': 'js', 'x-stainless-api-key': 'abc', 'x-codex-window-id': '1', 'x-new': '1' },
-        // By which a service is told who pays.
+        // Headers that tell a service who pays.
         ...{ 'openai-organization': 'org-box', 'openai-project': 'proj-box', 'chatgpt-account-id': 'box' },
         ...{ 'anthropic-organization-id': 'box', 'anthropic-workspace-id': 'box', 'x-team': 'of the box' },
         ...{ 'x-goog-user-project': 'box', 'x-ms-client-principal-id': 'box', 'x-amzn-account': 'box' },
@@ -213,7 +213,7 @@ describe('a door to models', () => {
       /invalid_request_error: The model "claude-sonnet-4-5" may not be used .* claude-haiku-4-5\./,
     )
     assert.equal((await ask(door.url(), '/v1/messages/count_tokens', { body: messages() })).status, 400)
-    // Two readers could take these for different requests.
+    // Two readers could understand these as different requests.
     const twice = '{"model":"claude-haiku-4-5","max_tokens":9,"model":"claude-opus-4-5"}'
     const escaped = '{"model":"claude-haiku-4-5","mod\\u0065l":"claude-opus-4-5"}'
     const cased = '{"model":"claude-haiku-4-5","Model":"claude-opus-4-5"}'
@@ -507,7 +507,7 @@ describe('a door to models', () => {
       const answer = await ask(door.url('openai'), path, { body: { model: 'm', ...body } })
       return answer.status === 200 ? JSON.parse(service.seen.at(-1)!.body) : says(answer)
     }
-    // Those that an agent offers beside its own are left out.
+    // Tools that reach others are removed; the agent's own stay.
     const input = [
       { role: 'user', content: 'https://in.a.text' },
       { type: 'more_tools', tools: [...own, ...reaching] },
@@ -560,7 +560,7 @@ describe('a door to models', () => {
     assert.equal((await ask(door.url(), '/v1/messages', { body: fine })).status, 200)
     assert.equal(door.of('refused')[0]?.why, 'service_reaches_out')
     assert.equal(service.seen.length, 2)
-    // Every host is open: this way is no other.
+    // Every host is open, so this way adds nothing.
     door.rules.network = 'all'
     assert.equal(
       (await ask(door.url(), '/v1/messages', { body: messages(1, { mcp_servers: [source] }) })).status,
@@ -586,7 +586,7 @@ describe('a door to models', () => {
     await asked()
     await asked()
     assert.equal(pauses, 2)
-    // What is refused here is told in few lines anyway.
+    // Refusals here take few lines anyway.
     const headers = { 'x-api-key': 'another' }
     for (let count = 0; count < 500; count++)
       await ask(door.url(), '/v1/messages', { body: messages(), headers })
@@ -608,12 +608,12 @@ describe('a door to models', () => {
     await using door = await openDoor({ rules: [{ upstream: service.url }] })
     const answer = await asking(door.url(), '/v1/messages', { body: messages() })
     answer.pause()
-    // It stands still once all buffers between are full.
+    // It stops once all buffers in between are full.
     let before = -1
     for (let still = 0; still < 20; ) {
       still = before === sent ? still + 1 : 0
       before = sent
-      // Sleeps: that a sender stands still shows only over some time.
+      // Sleeps: only time shows that a sender has stopped.
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     assert.ok(sent < 64 * MIB && !ended, `${sent} bytes were sent to nobody`)

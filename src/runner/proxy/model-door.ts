@@ -24,27 +24,27 @@ import type { DoorRules, ModelRule, Told } from './rules.ts'
 import { REFUSED, Upstream } from './upstream.ts'
 import { AnswerCount, type Api, budgetTokens, estimateOf, sumTold } from './usage-count.ts'
 
-/** After so many answers in a row that were failures, each request waits a while: what a door tells must not fill a disk. */
+/** Number of consecutive failures after which each request waits a while: the log of a door must not fill a disk. */
 const FAILURES_AT_ONCE = 100
 const PAUSE_MS = 1000
 
-/** Bodies of one door that are held in memory at once; a client that is slow to send its own holds up only this door. */
+/** Limit for bodies of one door in memory at once; a client that sends slowly holds up only this door. */
 const BODIES_AT_ONCE = 4
 
 type Tell = (line: Told) => void
 
 export interface ModelDoorOptions {
-  /** All that was told of this door before. */
+  /** Log of this door so far. */
   told?: readonly Told[]
   prices?: Prices
-  /** How long one waits after failures alone. */
+  /** Waits after repeated failures. */
   pause?(signal: AbortSignal): Promise<unknown>
 }
 
 const shortPause = (signal: AbortSignal): Promise<unknown> =>
   sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined)
 
-/** The services of models as one door has them: adds the key, counts and keeps to the budget. */
+/** Provides the model services of one door: adds the key, counts tokens and enforces the budget. */
 export class ModelDoor {
   readonly #prices: Prices
   readonly #budget: ModelBudget
@@ -68,7 +68,7 @@ export class ModelDoor {
     this.#lastId = told.reduce((last, line) => ('id' in line ? Math.max(last, line.id) : last), 0)
   }
 
-  /** Answers a request by the path as it came (`/model/<name>/…`). Never rejects. */
+  /** Answers a request by its unmodified path (`/model/<name>/…`). Never rejects. */
   async handle(
     request: IncomingMessage,
     response: ServerResponse,
@@ -81,7 +81,7 @@ export class ModelDoor {
     this.#underWay.delete(handled)
   }
 
-  /** Cuts what is under way; resolves once that is told. */
+  /** Aborts what is in progress; resolves once that is reported. */
   async close(): Promise<void> {
     this.#closed.abort()
     this.#refusals.close()
@@ -95,7 +95,7 @@ export class ModelDoor {
     rules: DoorRules,
     tell: Tell,
   ): Promise<void> {
-    request.on('error', () => {}) // its client has gone: `close` of the response tells
+    request.on('error', () => {}) // Its client has gone: `close` of the response reports that.
     response.on('error', () => {})
     const gone = new AbortController()
     const cut = () => response.destroy()
@@ -121,7 +121,7 @@ export class ModelDoor {
     const { method = '', url = '' } = request
     const [, name, rest = '', query = ''] =
       /^\/model\/([a-z0-9-]{1,64})(\/[^?#]*)?(\?[^#]*)?$/.exec(url) ?? []
-    // Some agents look first whether there is anybody.
+    // Some agents first check whether anybody is there.
     if (method === 'HEAD' && (url === '/' || rest === '' || rest === '/'))
       return void response.writeHead(200).end()
     const rule = rules.models.find((each) => each.name === name)
@@ -147,7 +147,9 @@ export class ModelDoor {
     await this.#forward({ ...where, path: route.path + query }, asked)
   }
 
-  /** Reads and checks what is asked, and waits until it may go; undefined: it is answered, or its client is gone. */
+  /**
+   * Reads and checks a request, and waits until it may go; undefined if it is answered already, or its client is gone.
+   */
   async #asked(where: Where, route: Route): Promise<Asked | undefined> {
     const { request, response, rule, rules, tell, gone } = where
     using _turn = await this.#turns.take('')
@@ -190,7 +192,7 @@ export class ModelDoor {
     const id = ++this.#lastId
     const counts = asked?.api !== undefined
     const named = { id, service: rule.name, ...(asked?.model === undefined ? {} : { model: asked.model }) }
-    // What was sent may have been read, and so be paid for.
+    // What was sent may have been read, and so be charged.
     let end: Ended = { status: GONE, tokens: { ...none, input: asked?.input ?? 0 }, estimated: true }
     try {
       if (counts) tell({ type: 'asked', ...named, input_tokens: asked.input })
@@ -285,10 +287,10 @@ interface Asked {
   api: Api | undefined
   model: string | undefined
   price: Price | undefined
-  /** Tokens, as a guess. */
+  /** Tokens, estimated. */
   input: number
   body: Buffer
-  /** Gives back to the budget what was set aside. */
+  /** Returns the reserved amount to the budget. */
   done(tokens: Counted): void
 }
 
@@ -296,18 +298,18 @@ interface Ended {
   status: number
   tokens: Counted
   estimated: boolean
-  /** The last bytes of the answer, which go out when it is told: whoever has it all finds it counted. */
+  /** Last bytes of the answer, sent once it is reported: whoever has all of it finds it counted. */
   rest?: Buffer
 }
 
 const none: Counted = { input: 0, output: 0, cache_read: 0, cache_write: 0, reasoning: 0 }
-/** As some servers note a client that did not wait. */
+/** Status that some servers log for a client that did not wait. */
 const GONE = 499
-/** The connection was never there. */
+/** Matches errors where the connection was never made. */
 const NEVER_SENT =
   /^(ERR_REFUSED|ERR_PROXY|EPROTO|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_)/
 
-/** Sends on as fast as the client takes it; whether the answer came to its end, and what is left to send. */
+/** Forwards an answer as fast as the client takes it; returns whether the answer was complete, and the rest to send. */
 function passOn(
   answer: IncomingMessage,
   response: ServerResponse,
@@ -326,7 +328,7 @@ function passOn(
       isOver = true
       answer.removeAllListeners('data')
       response.off('drain', goOn).off('close', cut)
-      // As broken as it came.
+      // The client sees the answer break off too.
       if (!whole) response.destroy()
       resolve({ whole, rest: masked.end() })
     }
@@ -345,7 +347,7 @@ function passOn(
   })
 }
 
-/** By the services' own words for them. */
+/** Names that the services themselves use. */
 const kinds: Readonly<Record<number, string>> = {
   400: 'invalid_request_error',
   401: 'authentication_error',
@@ -354,7 +356,7 @@ const kinds: Readonly<Record<number, string>> = {
   413: 'request_too_large',
 }
 
-/** Answers in the service's shape, so that an agent reads it as such. */
+/** Answers in the service's format, so that an agent recognizes it. */
 function refuse(
   request: IncomingMessage,
   response: ServerResponse,
@@ -371,14 +373,17 @@ function refuse(
   response.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),
-    // Some libraries ask it before they try again.
+    // Some libraries check this before they retry.
     ...(status < 500 ? { 'x-should-retry': 'false' } : {}),
   })
   response.write(text)
   afterRequest(request, () => response.end())
 }
 
-/** Once the request has come in whole: a client may not read while it sends, and would find its connection cut. */
+/**
+ * Calls `then` once the request has arrived completely: a client may not read while it sends, and would find its
+ * connection cut.
+ */
 function afterRequest(request: IncomingMessage, then: () => void): void {
   if (request.complete || request.destroyed) {
     then()
@@ -396,7 +401,7 @@ const MOST_DRAINED_BYTES = 256 * 1024 * 1024
 const MOST_LINES = 200
 const LINE_EVERY_MS = 1000
 
-/** Joins refusals: a line a second for a service and a reason, and no more than 200 in all. */
+/** Joins refusals: one line a second for each service and reason, and no more than 200 in total. */
 class Refusals {
   readonly #open = new Map<string, { count: number; timer: NodeJS.Timeout }>()
   #lines: number

@@ -8,28 +8,28 @@ import { isAllowedModel, type ModelRule } from './rules.ts'
 import type { Api } from './usage-count.ts'
 
 /**
- * The status that no agent asks again after, and whose words it tells. After a 403 Codex tries three times more, and
+ * Status after which no agent retries, and whose message it shows. After a 403, Codex tries three more times, and
  * Copilot says that its key is wrong.
  */
 export const NOT_AGAIN = 400
 
-/** A request that is not sent on, as its client is told. */
+/** Answer to the client for a request that is not forwarded. */
 export interface Refusal {
   status: number
   message: string
-  /** Told as refused for this. */
+  /** Reason with which it is reported as refused. */
   why?: string
 }
 
-/** A path of a service that may be asked; `api`: the tokens of its answer are counted. */
+/** Path of a service that may be requested; `api`: the tokens of its answer are counted. */
 export interface Route {
   path: string
   api?: Api
 }
 
-/** The path at the service; undefined: there is none that may be asked so. */
+/** Returns the path at the service; undefined if such a request is not allowed. */
 export function routeOf({ shape }: ModelRule, method: string, path: string): Route | undefined {
-  // A service like OpenAI's has its version in its base URL; agents write it in theirs.
+  // A service like OpenAI's has its version in its base URL; agents put it in theirs.
   const own = shape === 'openai' ? path.replace(/^\/v1(?=\/)/, '') : path
   if (method === 'GET') {
     const models = shape === 'openai' ? /^\/models(\/[\w.:@-]+)?$/ : /^\/v1\/models(\/[\w.:@-]+)?$/
@@ -52,7 +52,7 @@ export const noPath = (method: string, path: string): Refusal => ({
   why: 'model_path',
 })
 
-/** One in the query would be somebody else's as well. */
+/** Refuses a key in the query, which would be somebody else's. */
 export function badQuery(query: string): Refusal | undefined {
   if (query === '') return undefined
   const names = [...new URLSearchParams(query).keys()]
@@ -67,7 +67,10 @@ export function badQuery(query: string): Refusal | undefined {
   }
 }
 
-/** Every key that comes must be the attempt's own, and one must: any other would be of another account. */
+/**
+ * Refuses foreign keys: at least one key must be sent, and each must be the attempt's own; any other would belong to
+ * another account.
+ */
 export function foreignKey(
   { headersDistinct }: IncomingMessage,
   { sentinel }: ModelRule,
@@ -93,7 +96,7 @@ export const tooLarge: Refusal = {
   message: `Errand's proxy takes requests of ${MOST_REQUEST_BYTES / 1024 / 1024} MiB at most.`,
 }
 
-/** Most tokens of output that a request asks for, by the API. */
+/** Fields, by API, that limit the tokens of output. */
 const limitsOf: Readonly<Record<Api, readonly string[]>> = {
   messages: ['max_tokens'],
   responses: ['max_output_tokens'],
@@ -101,7 +104,7 @@ const limitsOf: Readonly<Record<Api, readonly string[]>> = {
 }
 const MOST_NAME = 200
 
-/** Fields that are read here, and so must be the ones that the service reads. */
+/** Fields that this module reads, and that the service must read in the same way. */
 const READ = [
   ...['model', 'stream', 'stream_options', 'background', 'service_tier', 'speed', 'n', 'thinking'],
   ...['tools', 'tool_choice', 'messages', 'system', 'input', 'mcp_servers', 'web_search_options', 'plugins'],
@@ -110,9 +113,9 @@ const READ = [
 export interface AskedModel {
   json: JsonBody
   model: string | undefined
-  /** Tokens that it lets the model write at most. */
+  /** Limit of tokens that it lets the model write. */
   output: number | undefined
-  /** By which it keeps to its network. */
+  /** Changes that keep the request within its network. */
   edits: Edit[]
 }
 
@@ -131,7 +134,7 @@ export function readAsked(
   const odd = [...READ, ...limits].find((name) => json.hasOtherSpelling(name))
   if (odd !== undefined) return bad(`the field "${odd}" is spelled otherwise`)
   const model = typeof json.value.model === 'string' ? json.value.model : undefined
-  // It is told with each request.
+  // The name is in each report of the request.
   if (model !== undefined && model.length > MOST_NAME) return bad('the name of the model is too long')
   if (rule.models !== undefined && (model === undefined || !isAllowedModel(rule.models, model)))
     return {
@@ -158,7 +161,7 @@ export function readAsked(
   return { json, model, output, edits: within.edits }
 }
 
-/** So many answers does it ask for at once. */
+/** Returns how many answers it requests at once. */
 const answersOf = ({ value: { n } }: JsonBody): number => (typeof n === 'number' && n > 1 ? n : 1)
 
 export function noPrice(
@@ -186,7 +189,7 @@ export function noPrice(
       }
 }
 
-/** Changes of a request: a stream tells its usage, and writes no more than is left of a budget. */
+/** Returns the changes of a request: a stream reports its usage, and writes no more than is left of a budget. */
 export function editsOf(json: JsonBody, api: Api, output: number | undefined): Edit[] {
   const { value } = json
   const edits: Edit[] = []
@@ -206,18 +209,20 @@ export function editsOf(json: JsonBody, api: Api, output: number | undefined): E
   return edits
 }
 
-/** A service refuses an answer that must be shorter than what may be thought, and one of less than 16 tokens. */
+/** Returns the tokens for thinking: a service refuses an answer limit below that, or below 16 tokens. */
 function thinkingTokens(thinking: unknown): number {
   const budget = (thinking as { budget_tokens?: unknown } | undefined)?.budget_tokens
   return typeof budget === 'number' ? budget : 0
 }
 
-/** Tools that a service carries out itself, and that reach others; what a tool of one's own may be called is not looked at. */
+/**
+ * Matches tools that a service runs itself and that reach others; the names of an agent's own tools are not checked.
+ */
 const REACHING = /^(web_|mcp|browser|code_interpreter|connector)/
 const REACHING_FIELDS = ['server_url', 'connector_id', 'network_policy']
-/** Models that search by themselves. */
+/** Matches models that search by themselves. */
 const SEARCHING = /:online\b|-search-(preview|api)\b|-deep-research\b/
-/** Other fields by which a service is told where to go. */
+/** Other fields that tell a service where to go. */
 const ELSEWHERE = ['mcp_servers', 'web_search_options', 'plugins']
 
 type Json = Record<string, unknown>
@@ -225,9 +230,9 @@ const isRecord = (value: unknown): value is Json => typeof value === 'object' &&
 const recordsIn = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(isRecord) : [])
 
 /**
- * A service that searches the web or fetches a picture for whom it answers is a way out of a box, past the network of its run. Where
- * that is not open to every host, tools that reach others are left out (agents offer them to their model unasked), and a request
- * that is about nothing else is refused.
+ * Keeps a request within its network. A service that searches the web or fetches a picture for its client is a way out
+ * of a box, past the network of its run. Unless that network is open to every host, tools that reach others are removed
+ * (agents offer them unasked), and a request that is about nothing else is refused.
  */
 function withinNetwork({ value }: JsonBody, network: Network): { edits: Edit[] } | Refusal {
   if (network === 'all') return { edits: [] }
@@ -247,7 +252,7 @@ function withinNetwork({ value }: JsonBody, network: Network): { edits: Edit[] }
       why: 'service_reaches_out',
     }
   const edits: Edit[] = kept.length === tools.length ? [] : [{ name: 'tools', value: kept }]
-  // Some models are offered their tools in the conversation.
+  // Some models get their tools in the conversation.
   const items = recordsIn(value.input)
   if (items.some(({ tools: offered }) => recordsIn(offered).some(reaches)))
     edits.push({ name: 'input', value: items.map(withoutReaching) })
@@ -268,7 +273,7 @@ const reaches = (tool: Json): boolean =>
   })
 
 const ADDRESS = /^\s*https?:/i
-/** Whether a part of the conversation is named by an address that the service would fetch. */
+/** Reports whether the conversation contains an address that the service would fetch. */
 function asksForAddress({ system, messages, input }: Json): boolean {
   const named = (part: Json): boolean => {
     const { source, image_url, file_url, file } = part

@@ -28,7 +28,7 @@ test('requests that are sent at once are answered one after the other, in their 
   const all = text(client)
   for (const n of [0, 1, 2]) {
     await until(() => begun.length > n)
-    // What would be begun beside it has come in with it.
+    // Everything that would begin beside it has arrived by then.
     await new Promise(setImmediate)
     assert.deepEqual(
       begun.map(({ url }) => url),

@@ -1,26 +1,26 @@
 import type { RequestListener } from 'node:http'
 
-/** Requests of one connection that wait behind another; with more of them it is cut. */
+/** Limit for requests of one connection that wait behind another; beyond it the connection is cut. */
 const MOST_WAITING = 100
 
 /**
- * A listener that answers the requests of each connection one after the other. Node begins all that were sent at once, so that
- * one connection could have any number of them under way, each with a connection of its own to a server.
+ * Wraps a listener to answer the requests of each connection one after the other. Node begins all of them at once, so
+ * one connection could have any number in progress, each with its own connection to a server.
  */
 export function oneByOne(answer: RequestListener): RequestListener {
-  /** Those behind the one that is under way, by their connections. */
+  /** Requests behind the one in progress, by connection. */
   const waiting = new WeakMap<object, (() => void)[]>()
   return (request, response) => {
     const { socket } = request
     const line = waiting.get(socket) ?? []
     waiting.set(socket, line)
     const start = () => {
-      // Nobody would hear the answer.
+      // Nobody would receive the answer.
       if (socket.destroyed) return
       response.once('close', () => line.shift()?.())
       answer(request, response)
     }
-    // Node gives a response its connection when those before it are through.
+    // Node gives a response its connection when those before it are done.
     if (response.socket !== null) start()
     else if (line.length < MOST_WAITING) line.push(start)
     else socket.destroy()

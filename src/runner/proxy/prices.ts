@@ -10,17 +10,17 @@ const rates = {
   cache_write: z.number().min(0),
 }
 
-/** US dollars for a million tokens. */
+/** Prices in US dollars per million tokens. */
 export const Price = z.strictObject({
   ...rates,
-  /** Of what is kept for an hour; absent: as `cache_write`. */
+  /** Price of a cache write that lasts an hour; absent: as `cache_write`. */
   cache_write_hour: z.number().min(0).optional(),
-  /** Where a request has more tokens of input than this, cached ones too, all of it is priced so. */
+  /** Prices for all of a request whose input, cached tokens included, exceeds `above`. */
   long: z.strictObject({ above: z.number().positive(), ...rates }).optional(),
 })
 export type Price = z.infer<typeof Price>
 
-/** By the names of models. */
+/** Prices by model name. */
 export type Prices = Readonly<Record<string, Price>>
 
 const OPUS_4_5: Price = { input: 5, cache_write: 6.25, cache_write_hour: 10, cache_read: 0.5, output: 25 }
@@ -28,11 +28,11 @@ const SONNET_4: Price = { input: 3, cache_write: 3.75, cache_write_hour: 6, cach
 const OPUS_4: Price = { input: 15, cache_write: 18.75, cache_write_hour: 30, cache_read: 1.5, output: 75 }
 const SONNET_5: Price = { input: 2, cache_write: 2.5, cache_write_hour: 4, cache_read: 0.2, output: 10 }
 
-/** Writing to a cache costs nothing beside the input. */
+/** Returns a price where writing to a cache costs nothing beyond the input. */
 const openai = (input: number, cache_read: number, output: number, longAbove?: number): Price =>
   withLong({ input, cache_read, cache_write: input, output }, longAbove)
 
-/** Twice the input and one and a half times the output. */
+/** Adds prices for long requests: twice the input and one and a half times the output. */
 const withLong = (price: Price, above: number | undefined): Price =>
   above === undefined
     ? price
@@ -50,8 +50,8 @@ const withLong = (price: Price, above: number | undefined): Price =>
 const LONG = 272_000
 
 /**
- * As the services' documentation had them on 2026-11-22, at their standard tier. A model that is not here has no price, and a
- * budget of cost is refused for it; the operator's own (ERRAND_MODEL_PRICES) come first.
+ * List prices from the services' documentation on 2026-11-22, at their standard tier. A model that is not listed has no
+ * price, and a budget of cost is refused for it; the operator's own prices (ERRAND_MODEL_PRICES) take precedence.
  */
 export const listPrices: Prices = {
   // https://platform.claude.com/docs/en/about-claude/pricing
@@ -65,7 +65,8 @@ export const listPrices: Prices = {
   'claude-opus-4-1': OPUS_4,
   'claude-opus-4': OPUS_4,
   'claude-sonnet-4': SONNET_4,
-  // https://platform.claude.com/docs/en/models/opus-5-5/overview, …/sonnet-5/overview, …/sonnet-5-5/overview, …/haiku-5-5/overview
+  // https://platform.claude.com/docs/en/models/opus-5-5/overview, …/sonnet-5/overview, …/sonnet-5-5/overview,
+  // …/haiku-5-5/overview
   'claude-opus-5-5': { input: 4, cache_write: 5, cache_write_hour: 8, cache_read: 0.2, output: 20 },
   'claude-sonnet-5-5': SONNET_5,
   'claude-sonnet-5': SONNET_5,
@@ -88,7 +89,8 @@ export const listPrices: Prices = {
   'gpt-5.2': openai(1.75, 0.175, 14),
   'gpt-5-mini': openai(0.25, 0.025, 2),
   'gpt-4.1': openai(2, 0.5, 8),
-  // https://developers.openai.com/api/docs/models and its pages of each: what is cached is a tenth of the input, written 1.25 of it
+  // https://developers.openai.com/api/docs/models and its pages for each model: cached input costs a tenth of the
+  // input, cache writes 1.25 times
   'gpt-6-astra': withLong({ input: 10, cache_read: 1, cache_write: 12.5, output: 50 }, LONG),
   'gpt-6.2-sol': withLong({ input: 2, cache_read: 0.1, cache_write: 2.5, output: 10 }, LONG),
   'gpt-6.1-sol': withLong({ input: 2, cache_read: 0.1, cache_write: 2.5, output: 10 }, LONG),
@@ -99,22 +101,22 @@ export const listPrices: Prices = {
   'gpt-5': openai(1.25, 0.125, 10),
 }
 
-/** How services write a snapshot of a model after its name. */
+/** Matches the suffix with which services name a snapshot of a model. */
 const SNAPSHOT = /-(latest|\d{8}|\d{4}-\d{2}-\d{2})$/
 
-/** The price of a model; undefined: none is known. `[1m]` is how agents ask for a longer context. */
+/** Returns the price of a model, or undefined if none is known. Agents add `[1m]` to request a longer context. */
 export function priceOf(prices: Prices, model: string): Price | undefined {
   const name = model.replace(/\[1m\]$/, '')
   const own = (key: string) => (Object.hasOwn(prices, key) ? prices[key] : undefined)
   return own(name) ?? own(name.replace(SNAPSHOT, ''))
 }
 
-/** Tokens as a service counts them, with the part of `cache_write` that is kept for an hour. */
+/** Tokens as a service counts them; `cache_write_hour` is the part of `cache_write` that lasts an hour. */
 export interface Counted extends Tokens {
   cache_write_hour?: number
 }
 
-/** In US dollars. */
+/** Returns the cost in US dollars. */
 export function costOf(price: Price, tokens: Counted): number {
   const { input, cache_read, cache_write, cache_write_hour: hour = 0, output, reasoning } = tokens
   const isLong = price.long !== undefined && input + cache_read + cache_write > price.long.above
@@ -129,7 +131,7 @@ export function costOf(price: Price, tokens: Counted): number {
   return sum / 1_000_000
 }
 
-/** The listed ones, and over them those of the operator's file: a JSON object, by the names of models. */
+/** Reads the operator's file, a JSON object by model name, and merges it over the list prices. */
 export function pricesFrom(file: string | undefined): Prices {
   if (file === undefined) return listPrices
   const wrong = (why: string) =>

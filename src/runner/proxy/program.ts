@@ -7,12 +7,17 @@ import { pricesFrom } from './prices.ts'
 import { runProxy } from './server.ts'
 import { readTold } from './telling.ts'
 
-/** Where the proxy of a runner starts: a program of its own, so that it outlives whoever has started it. Its argument is its folder. */
+/**
+ * Entry point of a runner's proxy: a separate program, so that it outlives whoever started it. Its argument is its
+ * folder.
+ */
 
 const [, program = '', folder = ''] = process.argv
-/** The program's own file: one that differs is another version. */
+/** Hash of the program's own file: another hash is another version. */
 const version = createHash('sha256').update(readFileSync(program)).digest('hex').slice(0, 16)
-/** Counts on from what was told before: a process before this one may have been ended in the middle of an answer. */
+/**
+ * Runs the proxy. It continues the earlier counts: a process before this one may have ended in the middle of an answer.
+ */
 async function run(): Promise<void> {
   const prices = pricesFrom(setting(process.env, 'ERRAND_MODEL_PRICES'))
   await runProxy({

@@ -4,11 +4,14 @@ import { jsonOf } from '../../platform/text.ts'
 
 export const MOST_REQUEST_BYTES = 32 * 1024 * 1024
 const MOST_DEPTH = 500
-/** A conversation of a million tokens has a tenth of them. All boxes wait while one's request is read. */
+/**
+ * Limit for values in a request; a conversation of a million tokens has a tenth of them. All boxes wait while one
+ * request is parsed.
+ */
 const MOST_VALUES = 250_000
 const MOST_FIELDS = 1_000
 
-/** The whole body; undefined where it is longer than may be. Rejects where the client goes before its end. */
+/** Reads the whole body; returns undefined if it is too long. Rejects if the client leaves before its end. */
 export function readBody(request: IncomingMessage, most = MOST_REQUEST_BYTES): Promise<Buffer | undefined> {
   if (Number(request.headers['content-length'] ?? 0) > most) return Promise.resolve(undefined)
   return new Promise((resolve, reject) => {
@@ -31,15 +34,15 @@ export function readBody(request: IncomingMessage, most = MOST_REQUEST_BYTES): P
   })
 }
 
-/** A change of one field at the top of a JSON object. */
+/** Describes a change of one top-level field of a JSON object. */
 export interface Edit {
   name: string
   value: unknown
 }
 
 /**
- * A JSON object as it was written: what is not changed goes on byte for byte, for a service caches by what it is sent, and
- * numbers that JavaScript cannot hold stay whole.
+ * Holds a JSON object with its original bytes. Unchanged parts are forwarded byte for byte: a service caches by them,
+ * and numbers that JavaScript cannot represent stay intact.
  */
 export class JsonBody {
   readonly bytes: Buffer
@@ -53,8 +56,9 @@ export class JsonBody {
   }
 
   /**
-   * Answers what is wrong with bytes that are no JSON object, or that two readers could take for different ones: of two fields of
-   * one name, some readers take the first and others the last, and some take names for the same that differ in their case.
+   * Parses bytes; returns what is wrong if they are not a JSON object, or if two readers could understand them
+   * differently. If two fields have one name, some readers take the first and others the last; some readers ignore the
+   * case of names.
    */
   static read(bytes: Buffer): JsonBody | { wrong: string } {
     const { depth, values, members } = measured(bytes)
@@ -77,7 +81,7 @@ export class JsonBody {
     return new JsonBody(bytes, value as Record<string, unknown>, places)
   }
 
-  /** The bytes with these fields as they are given, those that were not there before all others. */
+  /** Returns the bytes with these fields changed; new fields come before all others. */
   with(edits: readonly Edit[]): Buffer {
     const cuts = edits.map(({ name, value }) => {
       const place = this.#places.get(name)
@@ -95,18 +99,18 @@ export class JsonBody {
     return Buffer.concat([...parts, this.bytes.subarray(at)])
   }
 
-  /** Whether a field is there under a name that only some readers take for this one. */
+  /** Reports whether a field exists under a name that only some readers take for this one. */
   hasOtherSpelling(name: string): boolean {
     return [...this.#places.keys()].some((key) => key !== name && foldedName(key) === foldedName(name))
   }
 }
 
-/** Names that some readers take for the same are the same so. */
+/** Folds a name, so that names that some readers consider the same become equal. */
 export const foldedName = (name: string): string => name.normalize('NFKC').toLowerCase()
 
 interface Place {
   name: string
-  /** Of its value, in bytes. */
+  /** Start of its value, in bytes. */
   from: number
   to: number
 }
@@ -115,13 +119,13 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COLON = 0x3a
 const COMMA = 0x2c
-/** `{` and `[`, `}` and `]` differ in one bit. */
+/** Bit that distinguishes `{` from `[`, and `}` from `]`. */
 const CASE_BIT = 0x20
 const OPENING = 0x7b
 const CLOSING = 0x7d
 const isBlank = (byte: number | undefined): boolean => byte === 32 || byte === 10 || byte === 13 || byte === 9
 
-/** The fields at the top of what is known to be a JSON object. */
+/** Returns the top-level fields of bytes that are known to be a JSON object. */
 function topPlaces(bytes: Buffer): Place[] {
   const places: Place[] = []
   let at = bytes.indexOf('{') + 1
@@ -153,7 +157,7 @@ function endOfString(bytes: Buffer, start: number): number {
   return bytes.length
 }
 
-/** The size of what is JSON, before it is made into values; as far as it is within what may be. */
+/** Measures JSON before it is parsed, up to the limits. */
 function measured(bytes: Buffer): { depth: number; values: number; members: number } {
   let [depth, deepest, values, members] = [0, 0, 0, 0]
   for (let at = 0; at < bytes.length && values <= MOST_VALUES && depth <= MOST_DEPTH; at++) {
@@ -169,7 +173,9 @@ function measured(bytes: Buffer): { depth: number; values: number; members: numb
   return { depth: deepest, values, members }
 }
 
-/** The count of fields in all of it: fewer than were written, where of two that have one name one is gone. */
+/**
+ * Counts all parsed fields. The count is lower than in the text if one of two fields with the same name was dropped.
+ */
 function membersOf(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0
   const values = Object.values(value)

@@ -14,22 +14,24 @@ import { FOLDER_TAKEN, isForsaken } from './rules.ts'
 import { shutDoor } from './telling.ts'
 
 export interface ProxyOptions {
-  /** Its state: `control`, `doors`. Of this process alone. */
+  /** Folder of its state: `control`, `doors`. Only one process uses it. */
   folder: string
   version: string
-  /** The proxy ends when it had no door for so long (default: a minute). */
+  /** Time in ms without a door after which the proxy ends (default: a minute). */
   aloneMs?: number
   lookup?: Lookup
   dial?: Dial
-  /** Most that a look-up, and a connection, may take (default: 10 s each). */
+  /** Limit in ms for a look-up, and for a connection (default: 10 s each). */
   connectMs?: number
-  /** Of all doors (default: as many as there are descriptors for). */
+  /** Limit of connections for all doors (default: as many as there are descriptors for). */
   mostConnections?: number
-  /** Makes what answers the requests of a door for services of models, with the folder of the door. */
+  /** Makes what answers the model requests of a door, given the folder of the door. */
   models?: (doorFolder: string) => ModelRequests
 }
 
-/** Is the proxy of its folder until there is nothing to do any more, or it is told to end. Its process has no other work. */
+/**
+ * Runs the proxy of its folder until it has nothing to do any more, or is told to end. Its process has no other work.
+ */
 export async function runProxy(options: ProxyOptions): Promise<void> {
   const lock = takePidLock(join(options.folder, 'lock'))
   if ('holder' in lock) {
@@ -46,7 +48,7 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
     })
   }
   const server = new ProxyServer({ ...options, onEnd: end })
-  // A fault in what one box asks for is not the end of all others' connections.
+  // An error in a request of one box must not end all others' connections.
   let faults = 0
   process.on('uncaughtException', (error) => {
     if (++faults <= MOST_FAULTS) console.error(error)
@@ -54,29 +56,32 @@ export async function runProxy(options: ProxyOptions): Promise<void> {
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, end)
   await server.start()
   setInterval(() => {
-    // Its folder was removed, with all that stood behind its doors.
+    // Its folder was removed, with everything behind its doors.
     if (lockHolder(join(options.folder, 'lock'))?.pid !== process.pid) end()
     else void server.removeForsaken()
   }, FOLDER_LOOK_MS).unref()
 }
 
 const ALONE_MS = 60_000
-/** That are written to the log. */
+/** Limit for errors in the log. */
 const MOST_FAULTS = 100
-/** Without doors and a runner. */
+/** Time in ms without doors and a runner after which the proxy ends. */
 const UNWATCHED_MS = 2_000
 const FOLDER_LOOK_MS = 1_000
-/** Nobody watches over it, and nothing passes: its runner is gone for good, and what stood behind its doors with it. */
+/**
+ * Time in ms without watcher and traffic after which the proxy ends: its runner is gone for good, and so is what was
+ * behind its doors.
+ */
 const FORGOTTEN_MS = 24 * 60 * 60_000
-/** Descriptors that are not of connections. */
+/** Number of descriptors reserved for other uses than connections. */
 const OTHER_FILES = 100
 const DOOR_ID = /^[\w-]{1,128}$/
 
-/** All doors of one machine's attempts, and the socket by which its runner opens and closes them. */
+/** Serves all doors of one machine's attempts, and the socket through which its runner opens and closes them. */
 class ProxyServer {
   readonly #options: Required<Pick<ProxyOptions, 'lookup'>> & ProxyOptions & { onEnd(): void }
   readonly #doors = new Map<string, Door>()
-  /** One after the other for each door. */
+  /** Pending changes by door, applied one after the other. */
   readonly #changes = new Map<string, Promise<unknown>>()
   readonly #closed: ClosedPlaces
   readonly #control: Server
@@ -87,7 +92,7 @@ class ProxyServer {
   #endsWhenIdle = false
   #ended = false
 
-  /** `onEnd`: it has nothing to do any more, or was told to end. */
+  /** Takes `onEnd`, called when it has nothing to do any more, or was told to end. */
   constructor(options: ProxyOptions & { onEnd(): void }) {
     this.#options = { lookup: systemLookup, ...options }
     this.#mostConnections = options.mostConnections ?? mostConnections()
@@ -101,7 +106,7 @@ class ProxyServer {
     mkdirSync(doors, { recursive: true, mode: 0o700 })
     for (const id of readdirSync(doors)) {
       if (!existsSync(join(doors, id, 'rules.json'))) continue
-      // One with wrong rules stays shut; whoever wrote them is told when he asks for it.
+      // A door with invalid rules stays closed; its runner gets the error when it asks for the door.
       await this.#open(id).catch((error: Error) => console.error(`door ${id}: ${error.message}`))
     }
     const control = join(this.#options.folder, 'control')
@@ -117,7 +122,7 @@ class ProxyServer {
     this.#changed()
   }
 
-  /** Ends all connections; the doors are opened again by a later process. */
+  /** Ends all connections; a later process opens the doors again. */
   async stop(): Promise<void> {
     if (this.#ended) return
     this.#ended = true
@@ -130,7 +135,7 @@ class ProxyServer {
     this.#path?.close()
   }
 
-  /** Shuts the doors of attempts that are gone, while no runner is there that would do it. */
+  /** Closes the doors of attempts that are gone, while no runner is there to do it. */
   async removeForsaken(): Promise<void> {
     if (this.#watchers.size > 0) return
     for (const id of this.#doors.keys()) {
@@ -139,7 +144,7 @@ class ProxyServer {
         await this.#inTurn(id, () => this.#shut(id))
         await removeTree(this.#folder(id))
       } catch {
-        // It is just being made or removed, or is looked at another time.
+        // It is just being created or removed, or is checked another time.
       }
     }
   }
@@ -179,7 +184,7 @@ class ProxyServer {
     return { version, pid: process.pid, doors: this.#doors.size, open: this.#openCount(), connections }
   }
 
-  /** An answer that goes on: by its end the runner knows of the end of this process. */
+  /** Sends an answer without end, whose breaking off tells the runner that this process has ended. */
   #watched(response: ServerResponse): void {
     this.#watchers.add(response)
     response.once('close', () => {
@@ -209,7 +214,7 @@ class ProxyServer {
       ...{ folder, lookup, dial, connectMs },
       closed: this.#closed,
       models: models && (() => models(folder)),
-      // However many a box has, as many are left for others.
+      // However many connections a box has, as many are left for others.
       hasRoom: (held) => held < this.#mostConnections - this.#connections(),
       onGone: () => this.#endsWhenIdle && this.#openCount() === 0 && this.#options.onEnd(),
     })
@@ -235,7 +240,7 @@ class ProxyServer {
     return [...this.#doors.values()].reduce((sum, door) => sum + door.open, 0)
   }
 
-  /** The process ends some time after its last door was shut, or its last runner was seen. */
+  /** Schedules the end of the process, some time after its last door was closed, or its last runner was seen. */
   #changed(): void {
     clearTimeout(this.#alone)
     if (this.#ended || (this.#doors.size > 0 && this.#watchers.size > 0)) return
@@ -249,7 +254,7 @@ class ProxyServer {
   }
 }
 
-/** Each takes two descriptors. */
+/** Returns the limit; each connection takes two descriptors. */
 function mostConnections(): number {
   const most = Number(/^Max open files\s+\S+\s+(\d+)/m.exec(procText('self', 'limits') ?? '')?.[1] ?? 1024)
   return Math.max(16, Math.floor((most - OTHER_FILES) / 2))

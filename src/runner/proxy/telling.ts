@@ -16,13 +16,13 @@ import { Told } from './rules.ts'
 
 const TOLD = 'told.jsonl'
 const USED = 'used.json'
-/** Refusals of one host and port are joined for so long. */
+/** Time in ms in which refusals of one host and port are joined. */
 const JOINED_MS = 1_000
 const MOST_REFUSALS = 200
-/** Hosts that are counted by their name; all others together. */
+/** Limit for hosts counted by name; all others are counted together. */
 const MOST_HOSTS = 200
 const OTHERS = '(others)'
-/** Hosts whose refusals are joined at a time; those of more are counted with the others. */
+/** Limit for hosts whose refusals are joined at once; further ones count with the others. */
 const MOST_JOINED = 1_000
 const COUNTED_EVERY_MS = 1_000
 
@@ -31,7 +31,7 @@ interface Used {
   received: number
 }
 
-/** Writes what a door has to tell into its folder, line by line, so that only what is of the last moment is lost with its process. */
+/** Writes the log of a door into its folder, line by line, so that its process can lose only the last moment. */
 export class Teller {
   readonly #folder: string
   readonly #file: number
@@ -39,7 +39,7 @@ export class Teller {
   readonly #joined = new Map<string, { count: number; timer: NodeJS.Timeout }>()
   readonly #live = new Map<Socket, { host: string } & Used>()
   #refusals: number
-  /** Refusals that have no line of their own. */
+  /** Refusals without a line of their own. */
   #others = 0
   #counting: NodeJS.Timeout | undefined
 
@@ -48,7 +48,7 @@ export class Teller {
     const file = join(folder, TOLD)
     this.#file = openSync(file, 'a', 0o600)
     const before = readFileSync(file, 'utf8')
-    // A line that was torn stays by itself.
+    // An incomplete line stays on its own.
     if (before !== '' && !before.endsWith('\n')) appendFileSync(this.#file, '\n')
     this.#refusals = before.split('\n').filter((line) => line.startsWith('{"type":"refused"')).length
     this.#used = new Map(Object.entries(readUsed(folder)))
@@ -58,7 +58,7 @@ export class Teller {
     try {
       appendFileSync(this.#file, `${JSON.stringify(line)}\n`)
     } catch {
-      // A full disk: nothing else can be done about it here, and what passes the door goes on.
+      // A full disk: nothing else can be done here, and traffic through the door continues.
     }
   }
 
@@ -91,7 +91,7 @@ export class Teller {
     this.#joined.set(key, { count: 0, timer: setTimeout(told, JOINED_MS).unref() })
   }
 
-  /** Counts what passes that connection to the host. */
+  /** Counts the traffic of that connection to the host. */
   count(host: string, socket: Socket): void {
     this.#live.set(socket, { host, sent: 0, received: 0 })
     socket.once('close', () => {
@@ -101,7 +101,7 @@ export class Teller {
     this.#counting ??= setTimeout(() => this.#keep(), COUNTED_EVERY_MS).unref()
   }
 
-  /** Tells what is left. `used`: of the whole time, as the door is closed. */
+  /** Writes the rest. `used` adds the totals, because the door closes for good. */
   close({ used }: { used: boolean }): void {
     for (const { timer } of this.#joined.values()) clearTimeout(timer)
     clearTimeout(this.#counting)
@@ -138,7 +138,7 @@ export class Teller {
     }
   }
 
-  /** Adds what has passed since the last look. */
+  /** Adds the traffic since the last check. */
   #take(socket: Socket): void {
     const live = this.#live.get(socket)!
     const name = this.#used.has(live.host) || this.#used.size < MOST_HOSTS ? live.host : OTHERS
@@ -152,14 +152,14 @@ export class Teller {
   }
 }
 
-/** Takes away what opens a door, the keys among it, and tells what was used through it. */
+/** Deletes what opens a door, including the keys, and reports what was used through it. */
 export function shutDoor(folder: string): void {
   rmSync(join(folder, 'rules.json'), { force: true })
   rmSync(join(folder, 'in', 'proxy'), { force: true })
   tellUsed(folder)
 }
 
-/** Tells what was used through a door that stands open no more; once. */
+/** Writes, once, what was used through a closed door. */
 function tellUsed(folder: string): void {
   const used = Object.entries(readUsed(folder))
   if (used.length === 0) return
@@ -180,11 +180,11 @@ function readUsed(folder: string): Record<string, Used> {
 
 export interface ToldSince {
   lines: Told[]
-  /** Where to read on. */
+  /** Offset for the next read. */
   offset: number
 }
 
-/** All whole lines of a door's folder from that byte on; those that are none of ours are left out. */
+/** Returns all complete lines of a door's folder from that byte on; skips invalid ones. */
 export function readTold(folder: string, offset: number): ToldSince {
   const file = join(folder, TOLD)
   const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0

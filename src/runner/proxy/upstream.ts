@@ -7,15 +7,21 @@ import { systemLookup } from '../git/server-addresses.ts'
 import { allowance, ClosedPlaces, type Lookup, refusedAddress, type Target } from './addresses.ts'
 import type { DoorRules, ModelRule } from './rules.ts'
 
-/** Connections that are not used end before most services end theirs, so that few requests meet one that is gone. */
+/** Time in ms; unused connections end before most services end theirs, so that few requests meet a dead one. */
 const IDLE_MS = 15_000
 const kept = { keepAlive: true, timeout: IDLE_MS, scheduling: 'lifo' } as const
 const CONNECT_MS = 10_000
 
-/** The addresses of a host at that port, where all of them may be reached; else throws, with the reason as its code. */
+/**
+ * Returns the addresses of a host at that port, if all of them may be reached; otherwise throws, with the reason as its
+ * code.
+ */
 export type CheckedLookup = (target: Target, rules: DoorRules) => Promise<readonly string[]>
 
-/** A host that a step has named is reached as any other host of a network, whatever port it has. */
+/**
+ * Makes the look-up for hosts that a step has named: they are reached like any other host of a network, whatever their
+ * port.
+ */
 export function checkedLookup(lookup: Lookup): CheckedLookup {
   const closed = new ClosedPlaces(lookup)
   return async (target, { network, never }) => {
@@ -30,10 +36,13 @@ export function checkedLookup(lookup: Lookup): CheckedLookup {
     throw Object.assign(new Error(`a step may not reach ${host}: ${refusals[why]}`), { code: REFUSED, why })
   }
 }
-/** Code of an error of what may not be reached. */
+/** Code of an error for what may not be reached. */
 export const REFUSED = 'ERR_REFUSED'
 
-/** Reaches the services of models; keeps connections for the next request. A request is sent once, whatever becomes of it. */
+/**
+ * Sends requests to the model services, and keeps connections for the next request. A request is sent once, whatever
+ * the result.
+ */
 export class Upstream {
   readonly #http = new HttpAgent(kept)
   readonly #https = new HttpsAgent(kept)
@@ -44,7 +53,10 @@ export class Upstream {
     this.#checked = checked
   }
 
-  /** Resolves with the head of the answer. Rejects where there is none, or the signal comes first; that also cuts an answer. */
+  /**
+   * Resolves with the head of the answer. Rejects if there is none, or the signal comes first; the signal also cuts an
+   * answer.
+   */
   async send(
     rule: ModelRule,
     rules: DoorRules,
@@ -61,7 +73,7 @@ export class Upstream {
     if (plainProxy !== undefined) Object.assign(headers, proxyAuthorization(plainProxy))
     const hostname = to.hostname.replace(/^\[|\]$/g, '')
     const port = Number(to.port) || (isSecure ? 443 : 80)
-    // Resolved once: whatever the name is said to be later, the connection goes to what was looked at.
+    // Resolved once: whatever the name resolves to later, the connection goes to the checked address.
     const only = rule.checked
       ? await this.#checked({ host: hostname.replace(/\.$/, ''), port }, rules)
       : undefined
@@ -71,13 +83,13 @@ export class Upstream {
         ...{ hostname, port },
         path: plainProxy === undefined ? path : `${base.origin}${path}`,
         headers,
-        // A connection that is kept is of who has opened it.
+        // A reused connection belongs to whoever opened it.
         agent: only !== undefined ? false : isSecure ? this.#secureAgent(rule.proxy) : this.#http,
         ...(only === undefined ? {} : { lookup: answering(only) }),
         signal,
       })
       request.once('response', resolve)
-      // Node says nothing else of it.
+      // Node reports this in no other way.
       request.once('upgrade', (_answer, socket) => {
         socket.destroy()
         reject(new Error('it changes the protocol, which was not asked for'))
@@ -101,7 +113,7 @@ export class Upstream {
   }
 }
 
-/** A look-up that has been made. */
+/** Returns a look-up that gives these addresses. */
 const answering =
   (addresses: readonly string[]): LookupFunction =>
   (_, options, done) => {
@@ -110,7 +122,7 @@ const answering =
     else done(null, all[0]!.address, all[0]!.family)
   }
 
-/** Goes through a proxy of the machine (`CONNECT`); that one sees which host, and nothing of what is said. */
+/** Connects through a proxy of the machine (`CONNECT`), which sees the host but none of the content. */
 class TunnelAgent extends HttpsAgent {
   readonly #proxy: URL
 

@@ -13,7 +13,7 @@ const event = (data: object, name?: string) =>
 const text = 'Hello, wörld 🙂 with \u2028 and "usage": {"output_tokens": 99999}. '.repeat(3)
 const textBytes = Buffer.byteLength(text)
 
-/** Streams as the services send them, where the text ends, and what they come to. */
+/** Streams as the services send them, the end of their text, and their totals. */
 const streams: Record<Api, { parts: string[]; textEnds: number; tokens: object }> = {
   messages: {
     parts: [
@@ -87,7 +87,7 @@ function count(api: Api, chunks: readonly Buffer[], { stream = true, whole = tru
   for (const chunk of chunks) {
     const bytes = Buffer.from(chunk)
     counter.push(bytes)
-    // Whoever has sent it on may use its memory again.
+    // The sender may reuse the memory.
     bytes.fill(0)
   }
   return counter.end(whole)

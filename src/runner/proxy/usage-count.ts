@@ -1,7 +1,7 @@
 import { type Counted, costOf, listPrices, type Prices, priceOf } from './prices.ts'
 import type { Tokens, Told } from './rules.ts'
 
-/** How a request and its answer look: Anthropic's Messages; OpenAI's Responses and Chat Completions. */
+/** Format of a request and its answer: Anthropic's Messages; OpenAI's Responses and Chat Completions. */
 export type Api = 'messages' | 'responses' | 'chat'
 
 type Json = Record<string, unknown>
@@ -9,20 +9,23 @@ const record = (value: unknown): Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {}
 const records = (value: unknown): Json[] => (Array.isArray(value) ? value.map(record) : [])
 
-/** A service that answers nonsense must not make a sum that is no number. What is zero, negative or no number counts nothing. */
+/**
+ * Limit for a token count, so that nonsense from a service cannot break the sum. Zero, negative and invalid values
+ * count as nothing.
+ */
 const MOST_TOKENS = 1_000_000_000
 const count = (value: unknown): number =>
   typeof value === 'number' && value > 0 ? Math.min(Math.floor(value), MOST_TOKENS) : 0
 
 const BYTES_PER_TOKEN = 4
-/** Tokens of so many bytes, where nobody has counted them. */
+/** Estimates the tokens of these bytes when nobody has counted them. */
 export const estimateOf = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN)
 
-/** Tokens that a budget counts: those read anew and those written. */
+/** Returns the tokens that a budget counts: uncached input and output. */
 export const budgetTokens = ({ input, cache_write, output, reasoning }: Tokens): number =>
   input + cache_write + output + reasoning
 
-/** The `usage` of a Messages answer; in a stream each one stands for the whole until then, which only grows. */
+/** Reads the `usage` of a Messages answer; in a stream, each one covers everything so far, and only grows. */
 function messagesUsage(usage: Json, before: Counted): Counted {
   const taken = (name: string, otherwise: number) => count(usage[name]) || otherwise
   const hour = record(usage.cache_creation).ephemeral_1h_input_tokens
@@ -36,7 +39,7 @@ function messagesUsage(usage: Json, before: Counted): Counted {
   }
 }
 
-/** OpenAI counts what was cached within the input, and what was thought within the output. */
+/** Reads the usage of OpenAI, which includes cached tokens in the input, and thinking in the output. */
 function openaiUsage(usage: Json, input: string, output: string): Counted {
   const read = record(usage[`${input}_tokens_details`])
   const written = record(usage[`${output}_tokens_details`])
@@ -44,7 +47,7 @@ function openaiUsage(usage: Json, input: string, output: string): Counted {
   const cached = Math.min(count(read.cached_tokens), all.in)
   const kept = Math.min(count(read.cache_write_tokens), all.in - cached)
   const thought = count(written.reasoning_tokens)
-  // Some services that speak like OpenAI's count them beside the output.
+  // Some services with OpenAI's format count thinking besides the output.
   const apart = thought > 0 && count(usage.total_tokens) >= all.in + all.out + thought
   return {
     input: all.in - cached - kept,
@@ -60,19 +63,19 @@ const outputOf = ({ output, reasoning }: Counted): number => output + reasoning
 
 const none: Counted = { input: 0, output: 0, cache_read: 0, cache_write: 0, reasoning: 0 }
 
-/** The part of an answer that has come so far. */
+/** Holds the part of an answer that has come so far. */
 interface Seen {
   usage: Counted | undefined
-  /** Bytes of texts of the model that no usage counts. */
+  /** Bytes of the model's text that no usage counts. */
   textBytes: number
-  /** The usage is the last one. */
+  /** Set if the usage is the last one. */
   whole: boolean
 }
 
 const bytesOf = (...texts: unknown[]): number =>
   texts.reduce<number>((sum, text) => sum + (typeof text === 'string' ? Buffer.byteLength(text) : 0), 0)
 
-/** Each takes in one event of a stream. */
+/** Functions that each process one event of a stream. */
 const events: Readonly<Record<Api, (seen: Seen, event: Json) => void>> = {
   messages(seen, event) {
     if (event.type === 'message_start')
@@ -82,7 +85,7 @@ const events: Readonly<Record<Api, (seen: Seen, event: Json) => void>> = {
       seen.textBytes += bytesOf(text, thinking, partial_json)
     } else if (event.type === 'message_delta') {
       seen.usage = messagesUsage(record(event.usage), seen.usage ?? none)
-      // Its count is of all until now; what was written before it is no more to be estimated.
+      // Its count covers everything so far, so earlier text needs no estimate.
       if (count(record(event.usage).output_tokens) > 0) seen.textBytes = 0
       seen.whole ||= typeof record(event.delta).stop_reason === 'string'
     }
@@ -106,14 +109,14 @@ const events: Readonly<Record<Api, (seen: Seen, event: Json) => void>> = {
       seen.textBytes += bytesOf(content, reasoning_content, reasoning, refusal, ...calls)
     }
     if (typeof event.usage !== 'object' || event.usage === null) return
-    // Some tell it with each chunk, of all until then; a last one has nothing else.
+    // Some services report it with each chunk, for everything so far; a last chunk has nothing else.
     seen.usage = openaiUsage(record(event.usage), 'prompt', 'completion')
     if (outputOf(seen.usage) > 0) seen.textBytes = 0
     seen.whole ||= records(event.choices).length === 0
   },
 }
 
-/** Of an answer that is no stream. */
+/** Reads the usage of an answer that is not a stream. */
 function wholeUsage(api: Api, body: Json): Counted | undefined {
   if (typeof body.usage !== 'object' || body.usage === null) return undefined
   const usage = record(body.usage)
@@ -121,21 +124,21 @@ function wholeUsage(api: Api, body: Json): Counted | undefined {
   return api === 'chat' ? openaiUsage(usage, 'prompt', 'completion') : openaiUsage(usage, 'input', 'output')
 }
 
-/** The last event of a Responses stream holds the whole answer once more. A longer line is not read. */
+/** Limit in bytes; the last event of a Responses stream repeats the whole answer. A longer line is not read. */
 const MOST_LINE_BYTES = 16 * 1024 * 1024
 const MOST_BODY_BYTES = 32 * 1024 * 1024
 const LF = 10
 
-/** Counts the tokens of one answer while its bytes pass by, however they are cut. */
+/** Counts the tokens of one answer while its bytes pass, however they are cut. */
 export class AnswerCount {
   readonly #api: Api
   readonly #stream: boolean
-  /** Of the input, where the answer does not come to telling it. */
+  /** Estimate of the input, used if the answer does not get to report it. */
   readonly #estimatedInput: number
   readonly #seen: Seen = { usage: undefined, textBytes: 0, whole: false }
   #parts: Buffer[] = []
   #partBytes = 0
-  /** Of what was not read, for it was too long. */
+  /** Bytes that were too long to read. */
   #skippedBytes = 0
 
   constructor(api: Api, options: { stream: boolean; estimatedInput: number }) {
@@ -158,16 +161,16 @@ export class AnswerCount {
     this.#keep(bytes.subarray(from), MOST_LINE_BYTES)
   }
 
-  /** The tokens; `whole`: the answer has come to its end. */
+  /** Returns the tokens; `whole`: the answer was complete. */
   end(whole: boolean): { tokens: Counted; estimated: boolean } {
     if (this.#stream) this.#line()
     else this.#body()
     const { usage, whole: told } = this.#seen
     const uncounted = this.#seen.textBytes + this.#skippedBytes
-    // A connection that is cut after its last word takes nothing away.
+    // A connection that is cut after its last word loses nothing.
     const hasInput = usage !== undefined && inputOf(usage) > 0
     if (hasInput && uncounted === 0 && (told || whole)) return { tokens: usage, estimated: false }
-    // No request is without input: a service that says so has not counted it.
+    // No request is without input: a service that reports none has not counted it.
     const tokens = hasInput ? usage : { ...(usage ?? none), input: this.#estimatedInput }
     return { tokens: { ...tokens, output: tokens.output + estimateOf(uncounted) }, estimated: true }
   }
@@ -178,7 +181,7 @@ export class AnswerCount {
       this.#skippedBytes += bytes.length
       return
     }
-    // The buffer's memory may be used again once it is sent.
+    // The buffer's memory may be reused once it is sent.
     this.#parts.push(Buffer.from(bytes))
     this.#partBytes += bytes.length
   }
@@ -218,19 +221,19 @@ function parsed(text: string): Json | undefined {
   }
 }
 
-/** The sum of all requests of a door. */
+/** Sum of all requests of a door. */
 export interface Spent {
   tokens: Tokens
-  /** Of the requests whose model has a price. */
+  /** Cost of the requests whose model has a price. */
   cost_usd: number
-  /** Some of it is an estimate: a stream was cut, or the proxy was ended in the middle of one. */
+  /** Set if any of it is an estimate: a stream was cut, or the proxy ended in the middle of one. */
   estimated: boolean
   requests: number
   /** Models without a price that were used. */
   unpriced: string[]
 }
 
-/** Sums what a proxy has told of a door; a request that was never answered counts as far as it was asked. */
+/** Sums the log of a door; a request without an answer counts with its input. */
 export function sumTold(lines: Iterable<Told>, prices: Prices = listPrices): Spent {
   const sum: Spent = { tokens: { ...none }, cost_usd: 0, estimated: false, requests: 0, unpriced: [] }
   const open = new Map<number, Extract<Told, { type: 'asked' }>>()

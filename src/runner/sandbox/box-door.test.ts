@@ -12,7 +12,7 @@ import type { HeldAttempt } from '../ports.ts'
 
 const skip = sandboxMissing()
 
-/** Boxes with doors, behind which `files.test` is a web server. */
+/** Makes boxes with doors, behind which `files.test` is a web server. */
 async function boxes(t: TestContext) {
   const proxy = proxyFixture(t)
   const seen: string[] = []
@@ -36,7 +36,7 @@ const run = (
     ),
   )
 
-/** How programs ask for a page, each by what it knows of proxies itself. */
+/** Commands with which programs request a page, each with its own knowledge of proxies. */
 const clients: Readonly<Record<string, (url: string) => string>> = {
   curl: (url) => `curl -sS ${url}`,
   wget: (url) => `wget -qO- ${url}`,
@@ -248,7 +248,7 @@ input()'`
   }
 })
 
-/** A runner in a process of its own, whose boxes have doors. */
+/** Program of a runner in its own process, whose boxes have doors. */
 const RUNNER = `
 import { boxPlace } from ${JSON.stringify(new URL('../../../test/support/runner/box-fixture.ts', import.meta.url).href)}
 import { program } from ${JSON.stringify(new URL('../../../test/support/runner/proxy-fixture.ts', import.meta.url).href)}

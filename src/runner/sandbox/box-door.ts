@@ -3,23 +3,23 @@ import type { Doors, OpenDoor } from '../proxy/doors.ts'
 import type { DoorRules, ModelRule } from '../proxy/rules.ts'
 import type { ToldSince } from '../proxy/telling.ts'
 
-/** All that an attempt asks of its door, beside its network. */
+/** Describes what an attempt requests from its door, besides its network. */
 export interface DoorAsked {
   models?: readonly ModelRule[]
   budget?: DoorRules['budget']
 }
 
 export interface BoxDoorOptions {
-  /** Absent: none is ever opened. */
+  /** Opens doors; if absent, none is ever opened. */
   doors?: Doors
-  /** Of the attempt, among all of this machine. */
+  /** Key of the attempt, unique on this machine. */
   key: string
   network: Network
-  /** Folder of the attempt: without it the door is nobody's. */
+  /** Folder of the attempt, to which the door belongs. */
   folder: string
 }
 
-/** The one way out of a box, of whatever kind: none where its network is none, or nothing but models of which it has none. */
+/** Opens the only way out of a box of any kind. There is none if the network is `none` and the box has no models. */
 export class BoxDoor {
   readonly #options: BoxDoorOptions
   readonly #id: string
@@ -30,12 +30,12 @@ export class BoxDoor {
     this.#id = options.key.replace(/[^\w-]/g, '-')
   }
 
-  /** As it was opened by `prepare`; undefined: there is none. */
+  /** Door opened by `prepare`; undefined if there is none. */
   get open(): OpenDoor | undefined {
     return this.#open
   }
 
-  /** Opens it, or gives an open one these rules. Throws `unavailable`. */
+  /** Opens the door, or gives an open one these rules. Throws `unavailable`. */
   async prepare({ models = [], budget = {} }: DoorAsked = {}): Promise<void> {
     const { doors, network, folder } = this.#options
     if (!doors || network === 'none' || (network === 'models' && models.length === 0)) return

@@ -4,83 +4,89 @@ import type { ToldSince } from '../proxy/telling.ts'
 import type { DoorAsked } from './box-door.ts'
 import type { Launch } from './launch.ts'
 
-/** The places of the machine that processes in a box have, each at its own path; all else of it is not there. */
+/**
+ * Lists the places of the machine that processes in a box see, each at its own path; nothing else of the machine is
+ * there.
+ */
 export interface BoxPlaces {
   /** Folders that they may write to. */
   writable: readonly string[]
   /** Files and folders that they may read. */
   readable: readonly string[]
-  /** They reach nothing by the network, whatever the attempt may. */
+  /** Set if they get no network, whatever the attempt may use. */
   offline?: true
 }
 
 /**
- * The surroundings of one attempt's processes, so that they reach nothing else of their machine. `prepare` comes first, once for
- * each process of the runner; then any number of programs are enclosed, one beside another or one after another. It holds
- * nothing that does not stand in the attempt's folder as well: a later process of the runner opens the same one and ends it.
+ * Isolates the processes of one attempt, so that they reach nothing else of their machine. Call `prepare` first, once
+ * for each process of the runner; then enclose any number of programs, in parallel or in sequence. All of its state is
+ * in the attempt's folder, so a later process of the runner can open the same box and end it.
  */
 export interface Box {
   readonly isolation: Exclude<Isolation, 'none'>
-  /** Who is told, in words for a person, of what takes its time while it is made. */
+  /** Sets who receives messages, for people, about steps that take long while the box is made. */
   listen?(tell: (message: string) => void): void
   /**
-   * Makes what it needs, and opens the door to what its network lets it reach. Throws `invalid_argument` or `unavailable`, with
-   * a hint, where it cannot be had here.
+   * Makes what the box needs, and opens the door to what its network allows. Throws `invalid_argument` or
+   * `unavailable`, with a hint, if that is impossible here.
    */
   prepare(asked?: DoorAsked): Promise<void>
   /**
-   * The launch that runs that launch inside; `name` (a file name) tells apart what is enclosed in this box at a time. Writes only
-   * into the attempt's folder. The variables of the launch are those inside, but for what the box sets itself; outside there
-   * are none of them but Errand's marks, since they could have a program there load what stands in a workspace.
-   * Throws `invalid_argument` for a place or a program that cannot stand in it.
+   * Returns a launch that runs the given launch inside; `name` (a file name) distinguishes concurrent launches in this
+   * box. Writes only into the attempt's folder. The variables of the launch apply inside, except those that the box
+   * sets itself. Outside, only Errand's marks are set, because a variable could make a program there load something
+   * from a workspace. Throws `invalid_argument` for a place or a program that cannot be in the box.
    */
   enclose(launch: Launch, places: BoxPlaces, name: string): Launch
-  /** Processes of this machine that stand in it, as far as they can be seen. */
+  /** Returns the processes of this machine that are in the box, as far as they are visible. */
   members(): number[]
-  /** Whether a process holds the box up and says nothing: it gets no SIGTERM, or all inside would be killed by it. */
+  /** Reports whether a process only holds the box up. It gets no SIGTERM, which would kill everything inside. */
   spares(pid: number): boolean
-  /** Whether what was enclosed under that name got as far as its program. */
+  /** Reports whether the launch with that name got as far as its program. */
   began(name: string): boolean
-  /** Why that did not, where the box knows it. */
+  /** Returns why it did not, if the box knows. */
   whyNot?(name: string): string | undefined
-  /** Measures the attempt, and tells past which limit it went, where the box holds it to its limits; absent: the machine does. */
+  /**
+   * Returns a limiter that measures the attempt and reports breaches, if the box applies the limits; absent if the
+   * machine does.
+   */
   limiter?(): Limiter
   /**
-   * Kills all that is inside and waits for it; false where something survives. Keeps nothing of the variables. May be called
-   * twice, and where nothing began.
+   * Kills everything inside and waits for it; returns false if something survives. Deletes the stored variables.
+   * Idempotent, also if nothing began.
    */
   end(): Promise<boolean>
-  /** All whole lines that its door has told from that byte on; none where it has no door. */
+  /** Returns all complete lines that its door has written from that byte on; none if it has no door. */
   told(fromOffset: number): ToldSince
-  /** After its end: shuts its door, which tells what was used. May be called twice, and where nothing began. */
+  /** Closes its door after the end; the door then reports what was used. Idempotent, also if nothing began. */
   close(): Promise<void>
-  /** Forgets what its door has told, too. May be called twice. */
+  /** Closes the door and deletes its log. Idempotent. */
   remove(): Promise<void>
 }
 
-/** Whether a step is to run in a box by what it asks for itself. */
+/** Reports whether a step requests a box itself. */
 export const asksForBox = (isolation: Isolation | undefined): boolean =>
   isolation !== undefined && isolation !== 'none'
 
-/** Where programs are looked for outside of a box, whatever the variables inside say. */
+/** Path on which programs are looked up outside a box, whatever the variables inside say. */
 export const OUTSIDE_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Variables by which Errand knows the processes of an attempt. */
+/** Variables that mark the processes of an attempt. */
 const MARKS = /^ERRAND_\w+_MARK$/
 
-/** The variables of a process that stands outside and holds a box up. */
+/** Returns the variables of a process outside that holds a box up. */
 export function outsideEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const marks = Object.entries(env).filter(([name]) => MARKS.test(name))
   return { PATH: OUTSIDE_PATH, ...Object.fromEntries(marks) }
 }
 
-/** How something ended that was to run in a box, where that could not be made; undefined: the code is its own. */
+/** Returns how a launch ended whose box could not be made; undefined if the exit code is the program's own. */
 export function unboxed(
   box: Box,
   name: string,
   code: number | null,
 ): { type: 'start_failed'; message: string } | undefined {
-  // From 128 on what held it up was killed.
+  // From 128 on, the process that held it up was killed.
   if (code === null || code === 0 || code >= 128 || box.began(name)) return undefined
   return {
     type: 'start_failed',

@@ -16,7 +16,7 @@ const usable = {
 } as const
 const unusable = { type: 'unusable', why: 'There is none.', hint: 'Install it.' } as const
 
-/** The box that an attempt gets which asks so, on a machine that is set so. */
+/** Returns the box of an attempt with these wishes, on a machine with these settings. */
 function got(
   kind: 'process' | 'agent',
   asked: { isolation?: Isolation; network?: Network },
@@ -60,7 +60,7 @@ test('what gets no box where the runner was made for one run stands in that, who
   assert.equal(boxes.without({ isolation: 'none' } as AttemptSpec), undefined)
   assert.match(boxes.text, /^The pod that this runner is/)
   assert.deepEqual([boxes.given.made_box, boxes.given.sandbox.usable], ['pod', false])
-  // It makes none of its own.
+  // It makes no boxes of its own.
   assert.throws(() => boxes.facts({ isolation: 'sandbox' } as AttemptSpec, 'process'), {
     code: 'unavailable',
   })

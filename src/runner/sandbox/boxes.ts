@@ -23,7 +23,7 @@ import { BubblewrapBox, type BubblewrapMachine } from './bubblewrap.ts'
 import type { Found } from './probe.ts'
 import { seccompFilter } from './seccomp-filter.ts'
 
-/** The box that an attempt is put into, kept with its facts: a later process of the runner opens the same. */
+/** Box of an attempt, stored with its facts so that a later process of the runner opens the same one. */
 export const BoxFacts = z.object({
   isolation: z.enum(['sandbox', 'container']),
   network: Network,
@@ -31,43 +31,46 @@ export const BoxFacts = z.object({
 })
 export type BoxFacts = z.infer<typeof BoxFacts>
 
-/** The containers that this machine can make for attempts. */
+/** Describes the containers that this machine can make for attempts. */
 export interface ContainerMaker {
-  /** Why it can make none; undefined where it can, as far as it was seen. */
+  /** Reason why it can make none; undefined if it can, as far as it was checked. */
   readonly unusable: string | undefined
-  /** Of steps that name none. */
+  /** Image for steps that name none. */
   readonly image: string | undefined
-  /** Looks whether it can make some. Never rejects. */
+  /** Checks whether it can make containers. Never rejects. */
   look(): Promise<void>
   box(order: { image: string; door: BoxDoor; folder: string; key: string; limits: AttemptLimits }): Box
-  /** Removes what attempts have left that are gone. Never rejects. */
+  /** Removes the containers of attempts that are gone. Never rejects. */
   sweep(log?: (message: string) => void): Promise<void>
 }
 
 export interface BoxesOptions {
-  /** Folder of what all boxes share. */
+  /** Folder for state that all boxes share. */
   stateDir: string
-  /** The abilities of bubblewrap here, as it was tried. */
+  /** Abilities of bubblewrap here, as the probe found them. */
   bubblewrap: Found
-  /** The least that this machine asks for; `auto`: a box for agents where one can be had. */
+  /** Least isolation that this machine requires; `auto`: a box for agents if one is available. */
   least: 'auto' | Isolation
-  /** The most that this machine lets its attempts reach. */
+  /** Widest network that this machine allows its attempts. */
   network?: Network
-  /** Attempts come from a hub, which has taken private hosts out of what runs ask for; else that is done here. */
+  /**
+   * Set if attempts come from a hub, which has removed private hosts from what runs request; otherwise that is done
+   * here.
+   */
   fromHub?: boolean
-  /** Agents are refused where they would have no box. */
+  /** Refuses agents that would have no box. */
   required?: boolean
-  /** Its runner was made for one run, as this. */
+  /** Kind of the box that this runner itself is in, if it was made for one run. */
   madeBox?: MadeBox
-  /** Places that the operator lets into every box. */
+  /** Places that the operator mounts into every box. */
   mounts?: BoxPlaces
-  /** Files and folders of the hub and the runner, which stand in no box. */
+  /** Files and folders of the hub and the runner that no box can see. */
   hidden: readonly string[]
-  /** Opens the ways out of boxes; absent: there are none. */
+  /** Opens the ways out of boxes; absent if there are none. */
   doors?: Doors
-  /** Who makes commits in a box, as the machine's git has it. */
+  /** Identity for commits in a box, from the machine's Git. */
   identity?: { name?: string; email?: string }
-  /** Absent: it makes no containers. */
+  /** Makes containers; absent if this machine makes none. */
   containers?: ContainerMaker
 }
 
@@ -76,12 +79,12 @@ const ETC: Readonly<Record<string, string>> = {
     'errand:x:1000:1000:errand:/home/errand:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n',
   group: 'errand:x:1000:\nnogroup:x:65534:\n',
   hosts: '127.0.0.1 localhost errand\n::1 localhost\n',
-  // Nobody listens there, which all resolvers but musl's see at once; that one goes by its timeout.
+  // Nothing listens there, which all resolvers except musl's see at once; musl's uses its timeout.
   'resolv.conf': 'nameserver 127.0.0.1\noptions timeout:0 attempts:1\n',
   'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
 }
 
-/** The boxes of this machine: which kinds it can make, which an attempt gets. */
+/** Manages the boxes of this machine: which kinds it can make, and which one an attempt gets. */
 export class Boxes {
   readonly #options: BoxesOptions
   #machine: BubblewrapMachine | undefined
@@ -91,7 +94,7 @@ export class Boxes {
     this.#options = options
   }
 
-  /** For a person: whether there can be boxes here, and why not. */
+  /** Text for a person: whether there can be boxes here, or why not. */
   get text(): string {
     const { least, bubblewrap, madeBox } = this.#options
     if (madeBox !== undefined)
@@ -101,7 +104,7 @@ export class Boxes {
     return `There are no sandboxes: ${bubblewrap.why}${agents} ${bubblewrap.hint}`
   }
 
-  /** The boxes that it can give, as a runner tells its hub. */
+  /** Boxes that it can provide, as a runner reports them to its hub. */
   get given(): GivenIsolation {
     const { bubblewrap, containers, least, madeBox } = this.#options
     const sandbox =
@@ -110,11 +113,11 @@ export class Boxes {
         : { usable: false, why: `${bubblewrap.why} ${bubblewrap.hint}` }
     const why = containers ? containers.unusable : NO_CONTAINERS
     const container = why === undefined ? { usable: true } : { usable: false, why }
-    // What asks for less gets what the machine asks for.
+    // A step that requests less gets what the machine requires.
     return { sandbox: least === 'container' ? container : sandbox, container, made_box: madeBox }
   }
 
-  /** Tells the same when it has changed: an engine may come and go. */
+  /** Reports the boxes when they have changed: a container engine may come and go. */
   watch(tell: (given: GivenIsolation) => void): ChangeWatch<GivenIsolation> {
     const look = async () => {
       await this.#options.containers?.look()
@@ -123,7 +126,10 @@ export class Boxes {
     return new ChangeWatch({ everyMs: LOOKED_EVERY_MS, look, tell })
   }
 
-  /** Undefined: the attempt gets none. Throws `unavailable` where it asks for more than this machine can give. */
+  /**
+   * Chooses the box of an attempt; undefined if it gets none. Throws `unavailable` if it requires more than this
+   * machine can provide.
+   */
   facts(spec: AttemptSpec, kind: 'process' | 'agent' | 'platform'): BoxFacts | undefined {
     const { least, bubblewrap, required } = this.#options
     const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
@@ -142,7 +148,10 @@ export class Boxes {
     return { isolation, network: reached, image: spec.image }
   }
 
-  /** The limits of an action that this program carries out itself: set where it would be in a box. Asks for nothing of the machine. */
+  /**
+   * Returns the restrictions for an action that this program runs itself, if it would be in a box. Requires nothing of
+   * the machine.
+   */
   apart(spec: AttemptSpec): { network: Network } | undefined {
     const { least } = this.#options
     const asked = strictestIsolation(spec.isolation, least === 'auto' ? undefined : least)
@@ -155,13 +164,18 @@ export class Boxes {
     return strictestNetwork(fromHub ? spec.network : permitted(spec.network, network), network) ?? 'all'
   }
 
-  /** The box of attempts that get none here, where their runner is one itself. Nobody has checked what its network lets through. */
+  /**
+   * Box around the runner itself, for attempts that get none here. Nobody has checked what its network lets through.
+   */
   get made(): { made_box: MadeBox; network: Network } | undefined {
     const { madeBox } = this.#options
     return madeBox && { made_box: madeBox, network: 'all' }
   }
 
-  /** A sentence for the run of an agent that gets no box though nobody asked for none; undefined where there is nothing to say. */
+  /**
+   * Returns a sentence for an agent that gets no box although the step did not choose that; undefined if there is
+   * nothing to say.
+   */
   without(spec: AttemptSpec): string | undefined {
     const { least, bubblewrap, madeBox } = this.#options
     if (least !== 'auto' || spec.isolation !== undefined || bubblewrap.type === 'usable') return undefined
@@ -170,12 +184,12 @@ export class Boxes {
     return `It runs without a sandbox, and so reaches all that the user of this machine's runner does. ${bubblewrap.why} ${bubblewrap.hint}`
   }
 
-  /** Removes the containers that attempts have left which are gone. Never rejects. */
+  /** Removes the containers of attempts that are gone. Never rejects. */
   async sweep(log?: (message: string) => void): Promise<void> {
     await this.#options.containers?.sweep(log)
   }
 
-  /** The box of an attempt, whose files stand in that folder; `key` tells it from all others of this machine. */
+  /** Opens the box of an attempt, whose files are in that folder; `key` is unique on this machine. */
   box(
     { isolation, network, image }: BoxFacts,
     attempt: string,
@@ -183,7 +197,7 @@ export class Boxes {
     limits: AttemptLimits = {},
   ): Box {
     const { doors, containers } = this.#options
-    // Doors of an earlier process are open, or will be: what stands behind them asks again.
+    // The doors of an earlier process are open, or will be: the programs behind them ask again.
     this.#resumed ??= doors?.resume().catch(() => undefined)
     const door = new BoxDoor({ doors, key, network, folder: attempt })
     const folder = join(attempt, 'box')
@@ -202,7 +216,7 @@ export class Boxes {
     })
   }
 
-  /** Ends what holds boxes up and is needed no more. May be called twice; boxes may be made after it. */
+  /** Ends what holds boxes up and is not needed any more. Idempotent; boxes may be made after it. */
   async close(): Promise<void> {
     await this.#options.doors?.leave()
   }
@@ -228,7 +242,10 @@ export class Boxes {
   }
 }
 
-/** All that is in a box is its user's own, also where the machine has mapped that to nobody. */
+/**
+ * Builds the Git configuration of a box. Everything in a box belongs to its user, even where the machine has mapped
+ * that to nobody.
+ */
 function gitConfig({ name, email }: NonNullable<BoxesOptions['identity']> = {}): string {
   const line = (key: string, value?: string) =>
     value === undefined ? '' : `\t${key} = ${JSON.stringify(value)}\n`

@@ -16,7 +16,10 @@ interface Ended {
   stderr: string
 }
 
-/** Runs a script in namespaces of its own, with a bridge to a socket that this function answers; `after`: once that file is there. */
+/**
+ * Runs a script in separate namespaces, with a bridge to a socket that `answer` serves; with `after`, once that file
+ * exists.
+ */
 async function inBox(
   t: TestContext,
   bridge: Bridge,
@@ -80,7 +83,7 @@ for (const [name, bridge] of kinds) {
     const { code, stdout, stderr } = await inBox(t, bridge, script, (socket) => socket.pipe(socket))
     const [answer, children, variables, ...held] = stdout.trim().split('\n')
     assert.deepEqual([code, stderr, answer, variables, held], [0, '', 'hello', '0', []])
-    // Those of the pipeline that counts them.
+    // The children are those of the pipeline that counts them.
     assert.ok(Number(children) <= 2, children)
   })
 
@@ -99,7 +102,6 @@ while True:
 print(got)'`
     const { stdout, stderr } = await inBox(t, bridge, script, (socket) => {
       void buffer(socket).then(async (all) => {
-        // Later than socat waits by itself.
         // Sleeps: socat ends by itself half a second after one side has closed; the answer must come later.
         await new Promise((resolve) => setTimeout(resolve, 700))
         socket.end(Buffer.concat([all, all]))

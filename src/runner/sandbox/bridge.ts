@@ -2,21 +2,24 @@ import { existsSync } from 'node:fs'
 import { procText } from '../../platform/proc.ts'
 import { DOOR_INSIDE, DOOR_PORT } from '../proxy/rules.ts'
 
-/** Names of a bridge's processes: they are left alone until their box ends. */
+/** Names of a bridge's processes, which are not signaled until their box ends. */
 const BRIDGE_NAMES: readonly string[] = ['socat', 'errand-bridge']
 
-/** Whether a process holds a sandbox up: one that ends takes all that is inside with it. */
+/** Reports whether a process holds a sandbox up; its end would take everything inside with it. */
 export function holdsSandboxUp(pid: number): boolean {
   const name = procText(pid, 'comm')?.trim() ?? ''
   return name === 'bwrap' || BRIDGE_NAMES.includes(name)
 }
 
-/** Connections at a time, each of which is a process of socat; what comes beyond waits. */
+/** Limit for concurrent connections, each of which is a process of socat; further ones wait. */
 const MOST_CONNECTIONS = 256
-/** A connection that has half closed may be answered for a day. */
+/** Seconds that a half-closed connection may wait for its answer: a day. */
 const HALF_CLOSED_SECONDS = 24 * 60 * 60
 const SOCAT_BYTES = 64 * 1024
-/** A proxy that was killed together with its runner is there again when that is: until then connections wait, and none fails. */
+/**
+ * Number of tries to reach the door. A proxy that was killed with its runner returns with it; until then connections
+ * wait, and none fails.
+ */
 const TRIES = 600
 const TRIED_EVERY_MS = 100
 
@@ -51,49 +54,49 @@ listener.maxConnections = ${MOST_CONNECTIONS}
 listener.listen(${DOOR_PORT}, '127.0.0.1')
 `
 
-/** The carrier of connections of a box to its door: the words of its command, and what must stand in the box for it. */
+/** Carries connections from a box to its door: the words of its command, and the paths that the box needs for it. */
 export interface Bridge {
   command: readonly string[]
   readable: readonly string[]
 }
 
-/** By socat where that is installed, which is smaller and there at once; else by this Node. */
+/** Finds a bridge: socat if it is installed, which is smaller and starts faster, otherwise this Node. */
 export function findBridge(socat = SOCAT, node = process.execPath): Bridge {
   return existsSync(socat) ? socatBridge(socat) : nodeBridge(node, node.startsWith('/usr/') ? [] : [node])
 }
 
-/** Settings of OpenSSH, which knows no variable for a proxy; without socat it finds none. */
+/** Returns the settings of OpenSSH, which has no variable for a proxy; without socat there is no way for it. */
 export const sshConfig = (socat = SOCAT): string =>
   existsSync(socat) ? `Host *\n\tProxyCommand ${socat} - PROXY:127.0.0.1:%h:%p,proxyport=${DOOR_PORT}\n` : ''
 
-/** `socat`: the words that run it. */
+/** Returns a bridge with socat; `socat` holds the words that run it. */
 export const socatBridge = (...socat: readonly string[]): Bridge => ({
   command: withSocat(socat),
   readable: [],
 })
 
-/** `readable`: what must stand in the box for that Node to be there. */
+/** Returns a bridge with Node; `readable` lists the paths that the box needs for that. */
 export const nodeBridge = (node: string, readable: readonly string[]): Bridge => ({
   command: [node, '-e', NODE_SCRIPT],
   readable,
 })
 
 /**
- * The words that start a bridge, and the program as soon as that listens. The bridge is no child of the program and holds none of
- * its streams. A bridge that cannot stand is told on standard error, and by code 126.
+ * Returns the words that start a bridge, and the program as soon as the bridge listens. The bridge is not a child of
+ * the program and holds none of its streams. If the bridge cannot start, standard error and code 126 report that.
  */
 export function bridged({ command }: Pick<Bridge, 'command'>, argv: readonly string[]): string[] {
   return ['/bin/sh', '-c', script(command), 'errand', ...argv]
 }
 
 const PORT = DOOR_PORT.toString(16).toUpperCase().padStart(4, '0')
-/** Looks at the port in a row, then with pauses: half a minute in all. */
+/** Number of checks of the port, first without and then with pauses: half a minute in total. */
 const LOOKS = 3_000
 const LOOKS_IN_A_ROW = 200
 
 /**
- * Builtins alone, but for pauses. A shell reads byte by byte: the count of sockets, of which there is none before, is a fifth of
- * what the list of them is.
+ * Builds the script from builtins, except for pauses. A shell reads byte by byte, and the socket count, which is zero
+ * at first, is a fifth as long as the socket list.
  */
 const script = (command: readonly string[]): string => `
 errand_bridge=$(

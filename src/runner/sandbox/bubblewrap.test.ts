@@ -23,7 +23,7 @@ function run({ argv, cwd, env }: Words, input?: string) {
   return { status, signal, stdout, stderr }
 }
 
-/** The command in a new box. */
+/** Runs the command in a new box. */
 async function inside(here: BoxPlace, text: string, more?: Parameters<BoxPlace['words']>[2]) {
   const box = here.box()
   await box.prepare()
@@ -84,7 +84,7 @@ test('nobody in a box has rights, other processes, a network or descriptors beyo
   const [processes, name, lo, descriptors, host] = stdout.trim().split('\n').slice(-5)
   assert.ok(Number(processes) <= 5, processes)
   assert.deepEqual([name, lo!.trim(), host], ['errand', 'lo', 'errand'])
-  // The three, that of the listing, and what the one who runs this test has handed on.
+  // The three, the one of the listing, and those that the caller of this test has passed on.
   const handed = spawnSync('/bin/sh', ['-c', 'ls /proc/self/fd | wc -l'], { encoding: 'utf8' }).stdout
   assert.equal(descriptors, handed.trim())
 })
@@ -211,7 +211,7 @@ test('what is hidden is empty wherever a folder that is given holds it, but for 
     assert.equal(readFileSync(join(session, 'made'), 'utf8'), 'more\n')
   }
   assert.equal(existsSync(join(own, 'x')), false)
-  // Nor by another name of a folder around it.
+  // Hidden under another name of a folder around it, too.
   const deep = join(here.workspace, 'a/b/data')
   mkdirSync(deep, { recursive: true })
   writeFileSync(join(deep, 'token'), 'held back')
@@ -251,7 +251,7 @@ test('200 places with any names are given', { skip }, async () => {
   )
 })
 
-/** Opens all of /proc that is no process's, to write to it, and what only its owner may read. */
+/** Opens all of /proc that belongs to no process for writing, and reads what only its owner may read. */
 const LOOK = `
 import os
 for folder, folders, files in os.walk('/proc'):
@@ -270,7 +270,7 @@ test("nothing of /proc that is the whole machine's can be written, nor read wher
   skip,
 }, async () => {
   using here = boxPlace()
-  // Who writes here names a program that the kernel runs as root.
+  // This file names a program that the kernel runs as root.
   const before = readFileSync('/proc/sys/kernel/core_pattern', 'utf8')
   writeFileSync(join(here.workspace, 'look.py'), LOOK)
   const { stdout, stderr } = await inside(
@@ -278,7 +278,7 @@ test("nothing of /proc that is the whole machine's can be written, nor read wher
     `/usr/bin/python3 look.py; echo "|${here.workspace}/evil" >/proc/sys/kernel/core_pattern; cat /proc/sys/kernel/osrelease`,
   )
   const lines = stdout.trim().split('\n')
-  // A trigger of one's own, which everybody may set.
+  // Everybody may set a trigger of their own.
   assert.deepEqual(
     lines.slice(0, -1).filter((line) => !line.startsWith('written /proc/pressure/')),
     [],
@@ -306,7 +306,7 @@ test("the machine's devices keep their modes and times, and can be used", { skip
   const before = devices()
   const box = here.box()
   await box.prepare()
-  // Nothing that would be missed, should this fail.
+  // A device that nobody would miss, should this fail.
   const text = `chmod a+r /dev/full; for fd in 0 2; do touch -d @1 /dev/full "/proc/self/fd/$fd"; done
     echo >/dev/null; head -c 1 /dev/zero | wc -c`
   const { argv, cwd, env } = here.words(box, text)

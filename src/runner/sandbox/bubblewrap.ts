@@ -23,29 +23,31 @@ import { etcArguments } from './etc.ts'
 import { checkLaunch, checkSizes, type Launch } from './launch.ts'
 import { checkInside, type Mount, mountsOf, TOP } from './places.ts'
 
-/** Things that all boxes of a machine have in common. */
+/** Describes what all boxes of a machine have in common. */
 export interface BubblewrapMachine {
-  /** The program. */
+  /** Path of the program. */
   path: string
-  /** Folder of the files that stand in each box's /etc. */
+  /** Folder of the files that are in each box's /etc. */
   etc: string
-  /** A filter of system calls, as bubblewrap reads it. */
+  /** Path of a system call filter, in the form that bubblewrap reads. */
   filter: string
-  /** Whether it can keep the box from making user namespaces of its own. */
+  /** Tells whether bubblewrap can keep the box from creating user namespaces. */
   disablesUserNamespaces: boolean
-  /** Whether it can bound the memory of a temporary folder. */
+  /** Tells whether bubblewrap can limit the memory of a temporary folder. */
   sizesTemp: boolean
-  /** Whether the machine's devices belong to who is in a box, and so must be closed to what only their owner may do. */
+  /** Set if the user in a box owns the machine's devices, so that operations reserved for the owner must be blocked. */
   closesDevices: boolean
-  /** Places that the operator lets into every box. */
+  /** Places that the operator mounts into every box. */
   mounts: BoxPlaces
   /** Carries connections from a box to its door. */
   bridge: Bridge
-  /** Folders of the hub and the runner: never in a box, but for what it is given below them. */
+  /** Folders of the hub and the runner: never in a box, except for places below them that the box is given. */
   hidden: readonly string[]
 }
 
-/** Descriptors beyond those of the wrapper, in single digits as every shell takes them. */
+/**
+ * Returns a shell script that opens descriptors after the wrapper's, with single digits as every shell accepts them.
+ */
 const begun = (exec: string): string => `
 exec 5<"$1" 6<"$2" 7>"$3" || exit 126
 box=$0
@@ -54,9 +56,9 @@ exec ${exec}"$box" --args 5 --seccomp 6 --json-status-fd 7 -- "$@"
 `
 const START = begun('')
 /**
- * Devices that stand in a box are the machine's own: whoever owns them could take their mode away from all of it. In mounts of
- * its own they are read-only before bubblewrap comes, which keeps that, and a stream that is /dev/null is opened anew there;
- * what is written to a device is no change of its file.
+ * Starts bubblewrap with protected devices. The devices in a box are the machine's own, and their owner could change
+ * their mode for the whole machine. In a separate mount namespace they are read-only before bubblewrap starts, which
+ * keeps that. A stream that is /dev/null is reopened there. Writing to a device does not change its file.
  */
 const START_CLOSED = begun(`unshare --mount /bin/sh -c '
 mount -o remount,bind,ro /dev || exit 126
@@ -65,20 +67,26 @@ mount -o remount,bind,ro /dev || exit 126
 [ /proc/self/fd/2 -ef /dev/null ] && exec 2>/dev/null
 exec "$0" "$@"' `)
 const HOME = '/home/errand'
-/** Where each box has an empty file of its own: by that mount, which nothing inside can change, its processes are known. */
+/**
+ * Place of a separate empty file in each box. Nothing inside can change that mount, so it identifies the box's
+ * processes.
+ */
 const SEAL_INSIDE = '/run/box'
-/** Most that /tmp, /dev/shm and the home of a box hold together is three times this, and all of it is memory. */
+/** Bytes for each of /tmp, /dev/shm and the home of a box; together they may hold three times this, all in memory. */
 const TEMP_BYTES = Math.min(1024 ** 3, Math.floor(totalmem() / 8))
 const UNKILLABLE_AFTER_MS = 10_000
 
-/** A box by bubblewrap: namespaces of its own, without a daemon and without root. Its files stand in a folder of the attempt's. */
+/**
+ * Makes a box with bubblewrap: separate namespaces, without a daemon and without root. Its files are in a folder of the
+ * attempt.
+ */
 export class BubblewrapBox implements Box {
   readonly isolation = 'sandbox'
   readonly #machine: () => BubblewrapMachine
   readonly #folder: string
   readonly #door: BoxDoor | undefined
 
-  /** `machine` is asked where something is to begin: what began can be ended without. It may throw. */
+  /** Takes `machine`, which is called only when something is to begin, and may throw; ending does not need it. */
   constructor(machine: () => BubblewrapMachine, folder: string, door?: BoxDoor) {
     this.#machine = machine
     this.#folder = folder
@@ -99,7 +107,7 @@ export class BubblewrapBox implements Box {
     const all = mountsOf(places, mounts, hidden)
     checkInside(program, launch.cwd, all)
     const file = (kind: string) => join(this.#folder, `${kind}.${name}`)
-    // Whoever looks for the first process of an earlier one of that name finds this one's or none.
+    // Whoever looks for the first process of an earlier launch of that name finds this one's or none.
     rmSync(file('status'), { force: true })
     const seal = `${file('seal')}.${randomUUID()}`
     writeFileSync(seal, '', { mode: 0o400 })
@@ -162,7 +170,9 @@ export class BubblewrapBox implements Box {
     return true
   }
 
-  /** Pids, on this machine, of the first processes of what was enclosed: with each all of its namespace ends. */
+  /**
+   * Returns the pids, on this machine, of the first processes of all launches; each takes its whole namespace with it.
+   */
   #firstPids(): number[] {
     return namesIn(this.#folder)
       .filter((name) => name.startsWith('status.'))
@@ -173,12 +183,15 @@ export class BubblewrapBox implements Box {
       .filter((pid) => this.#isFirst(pid))
   }
 
-  /** Whether that is the first process of a namespace of this box, and alive: by then its number may be another's. */
+  /**
+   * Reports whether the pid is the first process of a namespace of this box; the number may be another process's by
+   * now.
+   */
   #isFirst(pid: number): boolean {
     if (!/^NSpid:\t.*\t1$/m.test(procText(pid, 'status') ?? '')) return false
     if (parseStat(procText(pid, 'stat') ?? '') === undefined) return false
     const mounts = procText(pid, 'mountinfo')
-    // One that hides it is no other program's.
+    // A process that hides its mounts does not belong to another program.
     if (mounts === undefined) return true
     return namesIn(this.#folder).some(
       (name) => name.startsWith('seal.') && mounts.includes(`/${name} ${SEAL_INSIDE} `),
@@ -195,20 +208,20 @@ export class BubblewrapBox implements Box {
       ...['--new-session', '--die-with-parent'],
       ...['--ro-bind', '/usr', '/usr', ...TOP.flatMap(topMount)],
       ...etcArguments(etc),
-      // Through a writable one each process could change the memory of the one that waits for it.
+      // Through a writable one, each process could change the memory of the one that waits for it.
       ...['--proc', '/proc', ...procMounts(), '--remount-ro', '/proc'],
       ...['--dev', '/dev', ...temp('/dev/shm'), ...temp('/tmp')],
       ...['--dir', '/var', '--symlink', '../tmp', '/var/tmp', ...temp(HOME)],
       ...own,
       ...mounts.flatMap(argumentsOf),
       ...hidden.flatMap(({ path }) => ['--remount-ro', path]),
-      // Nothing bounds the memory of either.
+      // Nothing limits the memory of either.
       ...['--remount-ro', '/dev', '--remount-ro', '/', '--chdir', cwd],
     ]
   }
 }
 
-/** The variables inside. */
+/** Returns the arguments that set the variables inside. */
 function variables(env: NodeJS.ProcessEnv, mounts: readonly Mount[]): string[] {
   const home = env.HOME ?? ''
   const keepsHome = mounts.some(({ kind, path }) => kind === 'writable' && isBelow(home, path))
@@ -236,16 +249,16 @@ function argumentsOf({ kind, path, source }: Mount): string[] {
 const readOnly = (path: string): string[] => ['--ro-bind', path, path]
 
 /**
- * Files of /proc that tell of the whole machine. Of a runner that is root the processes in a box are root's too, without its
- * rights: so they could read what is its user's alone. Not among them are those that the kernel opens for nobody without rights
- * (kcore, kmsg): each mount takes a quarter of a millisecond.
+ * Files of /proc that describe the whole machine. If the runner is root, the processes in a box are root too, without
+ * its capabilities, so they could read what only root may. The list omits files that the kernel never opens without
+ * capabilities (kcore, kmsg): each mount takes a quarter of a millisecond.
  */
 const PROC_EMPTY = [
   ...['key-users', 'keys', 'kpagecgroup', 'kpagecount', 'kpageflags', 'latency_stats', 'pagetypeinfo'],
   ...['sched_debug', 'slabinfo', 'timer_list', 'timer_stats', 'vmallocinfo'],
 ]
 
-/** Those of them that are here; for another user than root the kernel keeps them as they are. */
+/** Returns mounts over those that exist; for other users than root the kernel protects them. */
 function procMounts(): string[] {
   if (process.getuid?.() !== 0) return []
   return PROC_EMPTY.filter((name) => existsSync(`/proc/${name}`)).flatMap((name) => [

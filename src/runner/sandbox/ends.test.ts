@@ -15,7 +15,7 @@ import { limitsHere } from '../limits/limit-keeper.ts'
 
 const skip = sandboxMissing()
 
-/** A program that hides: in a session of its own, without a variable, its parent gone. */
+/** Returns a program that hides: in its own session, without variables, its parent gone. */
 const hiding = (mark: string) =>
   `env -i /usr/bin/setsid -f /bin/sh -c "trap '' TERM HUP; while :; do sleep 0.1; done # ${mark}"`
 
@@ -41,7 +41,7 @@ test('a cancel lets the program end by itself, and then ends all', { skip }, asy
   const attempt = await attempts.start(command(cmd), 1)
   await until(async () => (await textOf(attempt)) === 'up\n' && processesOf(mark).length > 0)
   attempt.cancel(60_000, 'canceled')
-  // What hides heeds no SIGTERM, and so has all the grace.
+  // The hidden process ignores SIGTERM, and so gets the whole grace.
   await until(async () => (await textOf(attempt)) === 'up\nbye\n')
   attempt.cancel(0, 'canceled')
   assert.equal((await endOf(attempt)).outcome, 'canceled')
@@ -61,7 +61,7 @@ test('one that heeds no SIGTERM is killed after the grace, at a timeout as well'
   await attempts.close()
 })
 
-/** A runner in a process of its own, whose steps run in boxes. */
+/** Program of a runner in its own process, whose steps run in boxes. */
 const RUNNER = `
 import { boxPlace } from ${JSON.stringify(new URL('../../../test/support/runner/box-fixture.ts', import.meta.url).href)}
 import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
@@ -77,7 +77,7 @@ process.stdout.write('started')
 setInterval(() => {}, 1000)
 `
 
-/** Answers how to kill it, as a power cut would. */
+/** Starts it; the returned function kills it, like a power cut. */
 async function otherRunner(here: Place, spec: AttemptSpec) {
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(spec)]
   const child = spawn(process.execPath, args, {

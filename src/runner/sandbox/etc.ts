@@ -2,20 +2,21 @@ import { mkdirSync, readdirSync, readFileSync, type Stats, statSync, utimesSync 
 import { basename, dirname, join, relative } from 'node:path'
 import { isBelow, realPath, writeFileAtomic } from '../../platform/files.ts'
 
-/** Where the folder of a box's files stands in it that its /etc leads to. */
+/** Path in the box of the folder of files that its /etc links to. */
 const FILES_INSIDE = '/run/etc'
-/** Files of the machine's /etc that a box has as they are: what programs need to be found and to trust servers. */
+/** Files of the machine's /etc that a box gets unchanged: programs need them to be found and to trust servers. */
 const FILES = [
   ...['ca-certificates.conf', 'debian_version', 'ld.so.cache', 'ld.so.conf', 'localtime', 'mime.types'],
   ...['os-release', 'protocols', 'services', 'ssl/openssl.cnf', 'timezone'],
 ]
-/** Errand's own of that name in the folder that stand deeper in /etc. */
+/** Maps Errand's own files in the folder to their deeper places in /etc. */
 const DEEPER: Readonly<Record<string, string>> = { ssh_config: 'ssh/ssh_config' }
 const FOLDERS = ['alternatives', 'ca-certificates', 'crypto-policies', 'ld.so.conf.d', 'pki', 'ssl/certs']
 
 /**
- * The arguments by which bubblewrap makes the /etc of a box: links to the files of one folder, into which those of the machine
- * are copied when they have changed. A mount for each of them takes a third of the time in which a box is made.
+ * Returns the arguments with which bubblewrap builds the /etc of a box: links to the files of one folder. The machine's
+ * files are copied into that folder when they have changed. A mount for each file would take a third of the time in
+ * which a box is made.
  */
 export function etcArguments(folder: string): string[] {
   mkdirSync(folder, { recursive: true, mode: 0o755 })
@@ -30,7 +31,7 @@ export function etcArguments(folder: string): string[] {
   ]
   return [
     ...['--ro-bind', folder, FILES_INSIDE],
-    // Those of `ssl` and `ssh` stand deeper than a link would make it.
+    // The files of `ssl` and `ssh` are deeper than a link would place them.
     ...links.flatMap(({ name, target }) => {
       const link = `/etc/${name}`
       return ['--symlink', relative(dirname(link), target), link]
@@ -43,7 +44,7 @@ export function etcArguments(folder: string): string[] {
 
 const COPIES = new Set(FILES.map((name) => basename(name)))
 
-/** A file of the programs', or a copy; its path inside. */
+/** Returns the path inside of a file: a system file's own path, or its copy. */
 function targetOf(name: string, stat: Stats, folder: string): string {
   const path = `/etc/${name}`
   const real = realPath(path, '/')
@@ -57,8 +58,8 @@ function targetOf(name: string, stat: Stats, folder: string): string {
   return join(FILES_INSIDE, basename(name))
 }
 
-/** Not one that another process is about to put there. */
+/** Reports whether a file is complete: not one that another process is about to put there. */
 const isWhole = (name: string): boolean => !name.endsWith('.tmp')
 
-/** Undefined: there is none. */
+/** Returns the stat of a path; undefined if it does not exist. */
 const statOf = (path: string): Stats | undefined => statSync(path, { throwIfNoEntry: false })

@@ -2,21 +2,21 @@ import { existsSync } from 'node:fs'
 import { ErrandError, isErrandError, messageWithHint } from '../../contract/errors.ts'
 import { findProgram, isFolder } from '../../platform/files.ts'
 
-/** Words, folder and variables that a process is started with. */
+/** Holds the words, folder and variables that a process starts with. */
 export interface Launch {
   argv: readonly string[]
   cwd: string
   env: NodeJS.ProcessEnv
 }
 
-/** Throws `invalid_argument` where the path is not a folder, and says whether a file stands there. */
+/** Throws `invalid_argument` if the path is not a folder; the message says if it is a file. */
 export function checkWorkingFolder(path: string): void {
   if (isFolder(path)) return
   const why = existsSync(path) ? 'is a file, not a folder' : 'does not exist'
   throw new ErrandError('invalid_argument', `The working folder ${path} ${why}.`)
 }
 
-/** The program's file. Throws where the program or the folder is not there, naming it. */
+/** Returns the program's file. Throws, with its name, if the program or the folder does not exist. */
 export function checkLaunch({ argv, cwd, env }: Launch): string {
   checkWorkingFolder(cwd)
   const program = findProgram(argv[0]!, env.PATH ?? '', cwd)
@@ -30,10 +30,10 @@ export function checkLaunch({ argv, cwd, env }: Launch): string {
   return program
 }
 
-/** The longest text that Linux hands to a program as one argument or variable. */
+/** Limit in bytes for one argument or variable that Linux passes to a program. */
 const MAX_TEXT_BYTES = 128 * 1024 - 1
 
-/** Throws where a variable or an argument is longer than a program can be given, naming it. */
+/** Throws, with its name, if a variable or an argument exceeds what a program can be given. */
 export function checkSizes(launch: Launch): void {
   const texts = [
     ...launch.argv,
@@ -43,7 +43,7 @@ export function checkSizes(launch: Launch): void {
     throw new ErrandError('invalid_argument', tooBig(launch))
 }
 
-/** Why a process could not be started, in words that name what is at fault. */
+/** Returns a text that says why a process could not start, and names the cause. */
 export function startFailure(error: unknown, launch: Launch): string {
   if (isErrandError(error)) return messageWithHint(error)
   const { code, message } = error as NodeJS.ErrnoException

@@ -5,19 +5,19 @@ import { ErrandError } from '../../contract/errors.ts'
 import { isBelow, realPath } from '../../platform/files.ts'
 import type { BoxPlaces } from './box.ts'
 
-/** Something at a path inside a box. */
+/** Describes something at a path inside a box. */
 export interface Mount {
   kind: 'writable' | 'readable' | 'hidden_folder' | 'hidden_file'
   path: string
-  /** Where it stands on the machine, without links. */
+  /** Path on the machine, without links. */
   source: string
 }
 
-/** Links into /usr where the machine has merged them, folders of their own where not. */
+/** Top folders: links into /usr if the machine has merged them, separate folders otherwise. */
 export const TOP = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
-/** The box has its own. */
+/** Folders that the box creates itself. */
 const OWN = ['/proc', '/sys', '/dev']
-/** Folders that all of a machine shares: what is in them belongs to others as well. */
+/** Folders that the whole machine shares, so their content belongs to others as well. */
 const SHARED = [
   '/',
   '/bin',
@@ -36,9 +36,9 @@ const SHARED = [
 const SHARED_TOO = ['/var/lib', '/var/run', '/var/tmp', '/usr/local']
 
 /**
- * All that stands in a box: the places of an attempt and of the operator, and in the place of what is hidden nothing, but for
- * what is given below that. What stands deeper comes later, and so upon what is around it. Throws `invalid_argument` for a
- * place that cannot be given.
+ * Returns all mounts of a box: the places of the attempt and of the operator, and covers over what is hidden, except
+ * for places given below that. Deeper paths come later, and so on top. Throws `invalid_argument` for a place that
+ * cannot be given.
  */
 export function mountsOf(own: BoxPlaces, operators: BoxPlaces, hidden: readonly string[]): Mount[] {
   for (const path of own.writable) checkWritable(path)
@@ -91,7 +91,7 @@ function checkWritable(path: string): void {
   )
 }
 
-/** Covers a place of Errand's own wherever a folder that is given holds it. */
+/** Returns covers over a place of Errand's own, wherever a given folder contains it. */
 function coversOf(hidden: string, places: readonly Mount[]): Mount[] {
   const real = realPath(hidden, '/')
   const stat = lstatSync(real, { throwIfNoEntry: false })
@@ -108,20 +108,20 @@ function coversOf(hidden: string, places: readonly Mount[]): Mount[] {
     if (source === real || !isBelow(real, source)) return []
     const below = relative(source, real)
     const cover = stat.isDirectory() ? ('hidden_folder' as const) : ('hidden_file' as const)
-    // Where something is mounted nothing can be renamed: else a folder on the way could be, and be seen by another name.
+    // A mount point cannot be renamed. Otherwise a folder on the way could be, and show the place under another name.
     const way = kind === 'writable' ? foldersTo(below) : []
     const pinned = way.map((each) => ({ kind, path: join(path, each), source: join(source, each) }))
     return [...pinned, { kind: cover, path: join(path, below), source: real }]
   })
 }
 
-/** The folders that a relative path leads through, the outermost first. */
+/** Returns the folders on a relative path, the outermost first. */
 function foldersTo(path: string): string[] {
   const parts = path.split(sep).slice(0, -1)
   return parts.map((_, index) => parts.slice(0, index + 1).join(sep))
 }
 
-/** Throws where the program or the working folder does not stand in the box. */
+/** Throws if the program or the working folder is not in the box. */
 export function checkInside(program: string, cwd: string, mounts: readonly Mount[]): void {
   const hint = `Put it into the workspace, or let the runner mount its folder (ERRAND_SANDBOX_MOUNTS).`
   if (!holds(mounts, cwd))
@@ -137,7 +137,7 @@ export function checkInside(program: string, cwd: string, mounts: readonly Mount
   throw new ErrandError('invalid_argument', `The program ${program} does not stand in the sandbox.`, { hint })
 }
 
-/** Whether the innermost of the mounts that the path stands in shows it. */
+/** Reports whether the innermost mount around the path shows it. */
 function holds(mounts: readonly Mount[], path: string): boolean {
   const around = mounts.filter((each) => isBelow(path, each.path) || isBelow(path, each.source)).at(-1)
   return around !== undefined && !around.kind.startsWith('hidden')

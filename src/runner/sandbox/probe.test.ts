@@ -13,7 +13,7 @@ import { explained, type Found, findBubblewrap, type MachineFacts } from './prob
 
 const PLAIN: MachineFacts = { isRoot: false, isFiltered: false, maxUserNamespaces: 1000 }
 
-/** A stand-in for bubblewrap, which says this of its version and does this for a box. */
+/** Writes a fake bubblewrap, which prints this version and runs this script for a box. */
 function standIn(here: Place, version: string, box: string): string {
   const bin = join(here.path, 'bin')
   mkdirSync(bin, { recursive: true })
@@ -194,7 +194,7 @@ test('in a container of Docker it is told what keeps it from a sandbox, and what
   assert.match(await find('--user', '1000'), /^The container around this program lets it make no namespaces/)
   assert.match(await find(...open), /^A sandbox can have no \/proc of its own here/)
   assert.equal(await find(...open, '--security-opt', 'systempaths=unconfined'), 'usable')
-  // As the compose file of a runner has it; and without any one of the calls that its profile adds.
+  // The settings of the compose file of a runner; then without each of the calls that its profile adds.
   const file = parse(readFileSync(join(root, 'deploy/compose.runner.yaml'), 'utf8'))
   const { security_opt, cap_drop } = file.services.runner as Record<string, string[]>
   const asFile = (profile: string) => [

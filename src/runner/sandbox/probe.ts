@@ -9,55 +9,58 @@ import { findBridge } from './bridge.ts'
 import { BubblewrapBox } from './bubblewrap.ts'
 import { seccompFilter } from './seccomp-filter.ts'
 
-/** The result of a try of bubblewrap on this machine. */
+/** Result of trying bubblewrap on this machine. */
 export type Found = Usable | { type: 'unusable'; why: string; hint: string }
 
 interface Usable {
   type: 'usable'
   path: string
   version: string
-  /** Whether it can keep a box from making user namespaces of its own. */
+  /** Tells whether it can keep a box from creating user namespaces. */
   disablesUserNamespaces: boolean
-  /** Whether it can bound the memory that the temporary folders of a box take. */
+  /** Tells whether it can limit the memory that the temporary folders of a box take. */
   sizesTemp: boolean
-  /** Whether devices of the machine that belong to this user are closed to boxes, which then are read-only files in them. */
+  /**
+   * Tells whether devices of the machine that belong to this user are closed to boxes, where they are then read-only
+   * files.
+   */
   closesDevices: boolean
 }
 
-/** The machine's own figures, where they tell why no box can be made. */
+/** Facts of the machine that explain why no box can be made. */
 export interface MachineFacts {
   isRoot: boolean
-  /** Somebody has put this program under a filter of system calls. */
+  /** Set if this program runs under a system call filter. */
   isFiltered: boolean
-  /** The container or pod around this program. */
+  /** Container or pod around this program. */
   container?: 'container' | 'pod'
-  /** `user.max_user_namespaces`. */
+  /** Value of `user.max_user_namespaces`. */
   maxUserNamespaces?: number
-  /** `kernel.unprivileged_userns_clone`, which Debian's kernels have. */
+  /** Value of `kernel.unprivileged_userns_clone`, which Debian's kernels have. */
   unprivilegedClone?: number
-  /** `kernel.apparmor_restrict_unprivileged_userns`, which Ubuntu's have. */
+  /** Value of `kernel.apparmor_restrict_unprivileged_userns`, which Ubuntu's kernels have. */
   apparmorRestricts?: number
 }
 
 export interface ProbeOptions {
   env: NodeJS.ProcessEnv
-  /** Keeps what was found for as long as this machine is not started anew; absent: it is tried each time. */
+  /** Folder that stores the result until the machine boots again; if absent, each call tries. */
   stateDir?: string
-  /** Default: this machine's. */
+  /** Facts of the machine; default: this machine's. */
   facts?: MachineFacts
   platform?: NodeJS.Platform
   arch?: string
 }
 
-/** By `--json-status-fd` the first process of a box is known. */
+/** Oldest version: its `--json-status-fd` reports the first process of a box. */
 const OLDEST = [0, 4]
 const SIZES_TEMP = [0, 7]
 const DISABLES_USER_NAMESPACES = [0, 8]
 const LIMIT_MS = 20_000
-/** Of what is kept. */
+/** Version of the stored result. */
 const PROBE_VERSION = 3
 
-/** Tries bubblewrap on this machine: with a real box, its filter and a folder mounted into it. Never rejects. */
+/** Tries bubblewrap on this machine, with a real box, its filter and a folder mounted into it. Never rejects. */
 export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
   const { env, stateDir, platform = process.platform, arch = process.arch } = options
   if (platform !== 'linux')
@@ -81,7 +84,7 @@ export async function findBubblewrap(options: ProbeOptions): Promise<Found> {
   const kept = stateDir === undefined ? undefined : readKept(join(stateDir, 'probe.json'), key)
   if (kept) return kept
   const found = await tryBubblewrap(path, facts, arch)
-  // What is wrong can be put right without a new start of the machine.
+  // A failure can be repaired without a boot of the machine.
   if (stateDir !== undefined && found.type === 'usable') keep(join(stateDir, 'probe.json'), { key, found })
   return found
 }
@@ -112,7 +115,7 @@ async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): P
     version: text,
     sizesTemp: isAtLeast(number, SIZES_TEMP),
     disablesUserNamespaces: isAtLeast(number, DISABLES_USER_NAMESPACES),
-    // Others than their owner may not change them.
+    // Only their owner may change them.
     closesDevices: facts.isRoot,
   }
   let why = ''
@@ -124,16 +127,19 @@ async function tryBubblewrap(path: string, facts: MachineFacts, arch: string): P
   return explained(why, facts)
 }
 
-/** Abilities that a container around this program may take away, from the least to miss: its devices are then its own. */
+/**
+ * Returns the abilities without those that a surrounding container may take away, the least important first: its
+ * devices are then its own.
+ */
 function lesser(usable: Usable): Usable[] {
   const open = { ...usable, closesDevices: false }
-  // Where /proc/sys may not be written to: the filter refuses user namespaces as well.
+  // If /proc/sys is not writable, the filter still refuses user namespaces.
   const nested = usable.disablesUserNamespaces ? [{ ...usable, disablesUserNamespaces: false }] : []
   if (!usable.closesDevices) return nested
   return [...nested, open, ...nested.map((each) => ({ ...each, closesDevices: false }))]
 }
 
-/** The words in which bubblewrap says why it cannot be; undefined: the box was as it is to be. */
+/** Returns the words in which bubblewrap says why there can be no box; undefined if the box was as intended. */
 async function tryBox({ path, disablesUserNamespaces, sizesTemp, closesDevices }: Usable, arch: string) {
   const folder = mkdtempSync(join(tmpdir(), 'errand-probe-'))
   try {
@@ -159,7 +165,7 @@ async function tryBox({ path, disablesUserNamespaces, sizesTemp, closesDevices }
   }
 }
 
-/** Tells what holds what runs there. */
+/** Prints what confines the process that runs it. */
 const LOOK = `
 while read -r name value rest; do
   case $name in CapEff:|CapBnd:|NoNewPrivs:|Seccomp:) echo "$name$value" ;; esac
@@ -188,7 +194,7 @@ const run = (argv: readonly string[], cwd: string): Promise<{ stdout: string; st
     })
   })
 
-/** Why no box can be made, by what bubblewrap said and what the machine says of itself. */
+/** Explains why no box can be made, from bubblewrap's message and the machine's facts. */
 export function explained(said: string, facts: MachineFacts): Found {
   const { container, isRoot, isFiltered, maxUserNamespaces, unprivilegedClone, apparmorRestricts } = facts
   const noNamespaces = /new namespace|unshare|namespaces? exceeded|ENOSPC/i.test(said)
@@ -283,6 +289,6 @@ function keep(file: string, value: object): void {
   try {
     writeFileAtomic(file, JSON.stringify(value), { mode: 0o600, durable: false })
   } catch {
-    // It is tried again.
+    // The next call tries again.
   }
 }

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import { MODES, REFUSED, seccompFilter } from './seccomp-filter.ts'
 
-/** A simple machine as the kernel's, for what a filter answers to a call. */
+/** Simulates the kernel's filter machine, and returns the filter's answer to a call. */
 function answerOf(
   arch: 'x64' | 'arm64',
   number: number,
@@ -89,7 +89,7 @@ for (const [arch, clone, ioctl, personality, socket] of [
     }
   })
 
-/** Numbers of the kernel's own headers, by name. */
+/** Reads the numbers of the kernel's own headers, by name. */
 function numbersIn(file: string): Map<string, number> {
   const found = new Map<string, number>()
   for (const [, name, number] of readFileSync(file, 'utf8').matchAll(
@@ -107,12 +107,12 @@ for (const [index, arch, file] of [
     if (!existsSync(file)) return t.skip(`there is no ${file} (Debian's package linux-libc-dev)`)
     const known = numbersIn(file)
     for (const [name, numbers] of Object.entries(REFUSED)) assert.equal(numbers[index], known.get(name), name)
-    // Some headers are older than this one.
+    // Some headers are older than this call.
     known.set('fchmodat2', 452)
     for (const [name, numbers] of Object.entries(MODES)) assert.equal(numbers[arch], known.get(name), name)
   })
 
-/** Makes each call, with a first argument for those that differ by it, and tells what came of it. */
+/** Program that makes each call, with a first argument where it matters, and prints the result. */
 const TRY = `
 import ctypes, json, sys
 libc = ctypes.CDLL(None, use_errno=True)

@@ -1,10 +1,11 @@
 /**
- * A filter of system calls as the kernel takes it (classic BPF), for what runs in a box: what could reach through its walls, or
- * what it needs no more once it stands, is refused with EPERM. It is no whole list: namespaces and the lack of capabilities
- * hold the rest. Numbers are of the kernel's tables (`arch/x86/entry/syscalls/syscall_64.tbl`, `include/uapi/asm-generic/unistd.h`).
+ * Filter of system calls in the form that the kernel takes (classic BPF), for programs in a box. It refuses calls that
+ * could reach through the box's walls, and calls that are not needed once the box is set up, with EPERM. The list is
+ * not complete: namespaces and the lack of capabilities cover the rest. The numbers are from the kernel's tables
+ * (`arch/x86/entry/syscalls/syscall_64.tbl`, `include/uapi/asm-generic/unistd.h`).
  */
 
-/** x64 and arm64, as Node names them, in this order. */
+/** Refused calls with their numbers for x64 and arm64, as Node names them, in this order. */
 export const REFUSED: Readonly<
   Record<string, readonly [x64: number | undefined, arm64: number | undefined]>
 > = {
@@ -61,7 +62,7 @@ export const REFUSED: Readonly<
   userfaultfd: [323, 282],
   vhangup: [153, 58],
 }
-/** By name. */
+/** Names of the refused calls. */
 export const REFUSED_CALLS: readonly string[] = Object.keys(REFUSED)
 
 interface ModeCall {
@@ -72,7 +73,10 @@ interface ModeCall {
   flags?: number
 }
 
-/** Calls that give a file its mode: one that runs with the rights of its user or group wherever it is run would outlive the box. */
+/**
+ * Calls that set the mode of a file: a file that runs with the rights of its user or group, wherever it runs, would
+ * outlive the box.
+ */
 export const MODES: Readonly<Record<string, ModeCall>> = {
   chmod: { x64: 90, mode: 1 },
   creat: { x64: 85, mode: 1 },
@@ -91,7 +95,7 @@ interface Machine {
   ioctl: number
   personality: number
   socket: number
-  /** From here on a number is of another ABI. */
+  /** First number of another ABI. */
   otherAbi?: number
 }
 const MACHINES: Readonly<Record<'x64' | 'arm64', Machine>> = {
@@ -101,19 +105,19 @@ const MACHINES: Readonly<Record<'x64' | 'arm64', Machine>> = {
 const CLONE3 = 435
 const OPENAT2 = 437
 
-/** S_ISUID and S_ISGID. */
+/** Bits S_ISUID and S_ISGID. */
 export const SET_ID = 0o6000
-/** O_CREAT and O_TMPFILE: else nothing is made. */
+/** Bits O_CREAT and O_TMPFILE; without them nothing is created. */
 export const MAKES = 0o100 | 0o20000000
 
-/** CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
+/** Bits CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 const NEW_NAMESPACES = 0x7e020080
-/** AF_UNIX, AF_INET, AF_INET6. */
+/** Allowed families: AF_UNIX, AF_INET, AF_INET6. */
 const FAMILIES = [1, 2, 10]
 const AF_NETLINK = 16
-/** TIOCSTI types into a terminal, TIOCLINUX pastes into one. */
+/** Terminal requests: TIOCSTI types into a terminal, TIOCLINUX pastes into one. */
 const TERMINAL = [0x5412, 0x541c]
-/** PER_LINUX, PER_LINUX32, UNAME26 with either, and the question. */
+/** Allowed personalities: PER_LINUX, PER_LINUX32, UNAME26 with either, and the query. */
 const PERSONALITIES = [0, 0x0008, 0x20000, 0x20008, 0xffffffff]
 
 const EPERM = 1
@@ -121,7 +125,7 @@ const ENOSYS = 38
 const ALLOW = 0x7fff0000
 const refuse = (errno: number): number => 0x00050000 | errno
 
-/** Offsets into what the filter is given: the call's number, its ABI, the low halves of its arguments. */
+/** Offsets into the filter's input: the call's number, its ABI, the low halves of its arguments. */
 const NUMBER = 0
 const ABI = 4
 const argument = (index: number): number => 16 + index * 8
@@ -129,7 +133,7 @@ const argument = (index: number): number => 16 + index * 8
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number]
 const load = (offset: number): Instruction => [0x20, 0, 0, offset]
 const answer = (value: number): Instruction => [0x06, 0, 0, value]
-/** Skips so many of the next instructions where the value is, and where it is not. */
+/** Skips `ifTrue` instructions if the value matches, and `ifFalse` if not. */
 const equals = (value: number, ifTrue: number, ifFalse: number): Instruction => [0x15, ifTrue, ifFalse, value]
 const atLeast = (value: number, ifTrue: number, ifFalse: number): Instruction => [
   0x35,
@@ -139,7 +143,7 @@ const atLeast = (value: number, ifTrue: number, ifFalse: number): Instruction =>
 ]
 const hasBit = (bits: number, ifTrue: number, ifFalse: number): Instruction => [0x45, ifTrue, ifFalse, bits]
 
-/** The filter's bytes for a machine of this kind; undefined where there is none for it. */
+/** Builds the filter's bytes for a machine of this kind; undefined if there is none for it. */
 export function seccompFilter(arch: string): Buffer | undefined {
   if (arch !== 'x64' && arch !== 'arm64') return undefined
   const { audit, clone, ioctl, personality, socket, otherAbi } = MACHINES[arch]
@@ -151,7 +155,7 @@ export function seccompFilter(arch: string): Buffer | undefined {
     load(NUMBER),
     ...(otherAbi === undefined ? [] : [atLeast(otherAbi, 0, 1), answer(refuse(EPERM))]),
     ...refused.flatMap((number) => [equals(number, 0, 1), answer(refuse(EPERM))]),
-    // Their flags stand in memory, which a filter cannot see; who gets this uses clone, or openat.
+    // Their flags are in memory, which a filter cannot see; callers fall back to clone or openat.
     ...[CLONE3, OPENAT2].flatMap((number) => [equals(number, 0, 1), answer(refuse(ENOSYS))]),
     ...Object.values(MODES).flatMap((call) => modeCall(call, arch)),
     ...forCall(clone, [
@@ -167,7 +171,7 @@ export function seccompFilter(arch: string): Buffer | undefined {
       ...oneOf(FAMILIES, ALLOW),
       equals(AF_NETLINK, 1, 0),
       answer(refuse(EPERM)),
-      // NETLINK_ROUTE, by which programs list the interfaces.
+      // Allow NETLINK_ROUTE, which programs use to list the interfaces.
       load(argument(2)),
       ...oneOf([0], ALLOW),
       answer(refuse(EPERM)),
@@ -185,7 +189,7 @@ function modeCall({ mode, flags, ...numbers }: ModeCall, arch: 'x64' | 'arm64'):
   return forCall(number, [...makes, ...look])
 }
 
-/** Where it is another call, the number is still loaded. */
+/** Applies instructions to one call; for any other call, the number stays loaded. */
 const forCall = (number: number, then: readonly Instruction[]): Instruction[] => [
   equals(number, 0, then.length),
   ...then,

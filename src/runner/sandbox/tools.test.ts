@@ -7,7 +7,7 @@ import { build } from 'esbuild'
 import { boxPlace, sandboxMissing } from '../../../test/support/runner/box-fixture.ts'
 import { findProgram } from '../../platform/files.ts'
 
-/** Programs of a machine, and what they expect of it, in a box. */
+/** Programs of a machine, and their expectations, in a box. */
 
 const skip = sandboxMissing()
 const PATH = '/usr/local/bin:/usr/bin:/bin'
@@ -73,12 +73,12 @@ test('names and the locale are those of a plain user of a plain machine', { skip
   assert.deepEqual(lines.slice(0, 3), ['errand', 'errand', 'errand'])
   assert.ok(['127.0.0.1', '::1'].includes(lines[3]!))
   assert.deepEqual(lines.slice(4, 6), ['UTF-8', 'not a tty'])
-  // Whose memory is bounded, as that of /dev/shm is.
+  // Their memory is limited, like that of /dev/shm.
   const writable = lines.slice(6).filter((path) => !path.endsWith('/workspace'))
   assert.deepEqual(writable.sort(), ['/home/errand', '/tmp'])
 })
 
-/** Tries as a plain user: the whole in one file, since that may look into no other. */
+/** Program that tries the setup as a plain user, in one file, since that user may read no other. */
 const AS_USER = `
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'

@@ -131,7 +131,7 @@ test('a repository that has git run its own programs has them run in a box', { s
   assert.equal(existsSync(proof), false)
   assert.equal(existsSync(join(repository, 'wrote')), false)
   assert.deepEqual(processesOf(mark), [])
-  // The trap is one: without a box it is run here.
+  // The trap works: without a box it runs here.
   const bare = new Baseline(join(here.path, 'bare'), { PATH: process.env.PATH })
   await bare.take(repository)
   await until(() => existsSync(proof))

@@ -7,12 +7,12 @@ import type { Masker, NamedSecret } from '../masking/masker.ts'
 import { secretBytes } from '../masking/secret-patterns.ts'
 
 const FILES = 'secret-files'
-/** A key for a service of models that asks for none is a word like `local`. */
+/** Least bytes of a machine's own secret; a key for a service that needs none is a word like `local`. */
 const MIN_OWN_BYTES = 16
-/** Where the values stand until the attempt's end. */
+/** Returns the folder of the values until the attempt's end. */
 export const keptIn = (folder: string): string => join(folder, 'secrets')
 
-/** By variable those of the step, by name those of the machine. */
+/** Values of the step, by variable, and of the machine, by name. */
 export interface Values {
   step: Readonly<Record<string, string>>
   own: Readonly<Record<string, string>>
@@ -20,16 +20,16 @@ export interface Values {
 
 export interface AttemptSecretsOptions {
   spec: AttemptSpec
-  /** The attempt's private folder; made where it is needed and not there. */
+  /** Private folder of the attempt, created when it is needed. */
   folder: string
   values: Values
-  /** Knows them all; undefined: there is nothing to hide. */
+  /** Masks all of them; undefined if there is nothing to hide. */
   masker: Masker | undefined
-  /** Knows those alone that its processes are given, so that it is the same once another was dropped. */
+  /** Masks only the secrets that its processes get, so it stays the same after another one is dropped. */
   outputMasker: Masker | undefined
 }
 
-/** The secrets of one attempt: what its processes are given, and what hides them in all that it puts out. */
+/** Holds the secrets of one attempt: what its processes get, and the maskers of its output. */
 export class AttemptSecrets {
   readonly #options: AttemptSecretsOptions
   #values: Values
@@ -46,20 +46,23 @@ export class AttemptSecrets {
     return this.#options.outputMasker
   }
 
-  /** In words, which secrets of the step are not hidden, or not in all forms. */
+  /** Texts that say which secrets of the step are not hidden, or not in all forms. */
   get warnings(): string[] {
     const names = Object.keys(this.#values.step).map((name) => `Secret "${name}" `)
     return (this.masker?.warnings ?? []).filter((warning) => names.some((name) => warning.startsWith(name)))
   }
 
-  /** Those by which a text that is to leave the machine can be refused: values of the machine's own that are short may be words. */
+  /**
+   * Secrets for which an outgoing text can be refused; short values of the machine's own are left out, since they may
+   * be words.
+   */
   get known(): NamedSecret[] {
     const { own, step } = this.#values
     const ofMachine = Object.entries(own).filter(([, value]) => secretBytes(value) >= MIN_OWN_BYTES)
     return [...ofMachine, ...Object.entries(step)].map(([name, value]) => ({ name, value }))
   }
 
-  /** The variables that its processes get. */
+  /** Variables that its processes get. */
   get env(): Record<string, string> {
     const { secrets } = this.#options.spec
     const { step } = this.#values
@@ -72,7 +75,7 @@ export class AttemptSecrets {
     )
   }
 
-  /** The spec with the secrets in its texts and its environment. It is written nowhere. */
+  /** Spec with the secrets in its texts and its environment. It is never written to a disk. */
   get filledSpec(): AttemptSpec {
     const { spec } = this.#options
     if (spec.secrets === undefined) return spec
@@ -80,19 +83,19 @@ export class AttemptSecrets {
     return { ...spec, args: withSecrets(spec.args, env), env: { ...withSecrets(spec.env, env), ...env } }
   }
 
-  /** Writes what is to survive this process. */
+  /** Writes what must survive this process. */
   keep(): void {
     if (!this.masker) return
     this.writeFiles()
     writeFileSync(keptIn(this.#options.folder), JSON.stringify(this.#values), { mode: 0o600 })
   }
 
-  /** Paths of those that are handed over as files. */
+  /** Paths of the secrets that are passed as files. */
   get files(): string[] {
     return this.#inFiles.map((variable) => this.#file(variable))
   }
 
-  /** Writes those that are handed over as files. */
+  /** Writes the secrets that are passed as files. */
   writeFiles(): void {
     const variables = this.#inFiles
     if (variables.length === 0) return
@@ -101,7 +104,10 @@ export class AttemptSecrets {
       writeFileSync(this.#file(variable), this.#values.step[variable]!, { mode: 0o600 })
   }
 
-  /** One that has served is kept no more, and given out no more; what is told is masked as before. Twice is once. */
+  /**
+   * Drops a secret that has served its purpose: it is not stored or given out any more, but output is masked as before.
+   * Idempotent.
+   */
   drop(variable: string): void {
     const { own, step } = this.#values
     const { [variable]: dropped, ...rest } = step
@@ -110,7 +116,7 @@ export class AttemptSecrets {
     writeFileAtomic(keptIn(this.#options.folder), JSON.stringify(this.#values), { mode: 0o600 })
   }
 
-  /** Deletes all that `keep` and `writeFiles` wrote. Twice is once. */
+  /** Deletes everything that `keep` and `writeFiles` wrote. Idempotent. */
   discard(): void {
     if (this.masker) discardSecrets(this.#options.folder)
   }
@@ -125,13 +131,13 @@ export class AttemptSecrets {
   }
 }
 
-/** Deletes the secrets of an attempt, and its folder where nothing else is in it. */
+/** Deletes the secrets of an attempt, and its folder if nothing else is in it. */
 export function discardSecrets(folder: string): void {
   try {
     rmSync(keptIn(folder), { force: true })
     rmSync(join(folder, FILES), { recursive: true, force: true })
     rmdirSync(folder)
   } catch {
-    // It holds other things, or was never made.
+    // It holds other things, or was never created.
   }
 }

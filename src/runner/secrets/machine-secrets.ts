@@ -8,22 +8,22 @@ import { pullSecret } from '../../contract/step-secrets.ts'
 import { createMasker, type Masker, type NamedSecret } from '../masking/masker.ts'
 import { AttemptSecrets, type AttemptSecretsOptions, keptIn, type Values } from './attempt-secrets.ts'
 
-/** Hands out the secrets of this machine's attempts. */
+/** Provides the secrets of this machine's attempts. */
 export class MachineSecrets {
   readonly #own: Readonly<Record<string, string>>
   readonly #mountedDir: string
   readonly #maskers = new Maskers()
-  /** Most attempts have no others: kept, so that it need not be made for each. */
+  /** Cached, since most attempts have no other secrets. */
   readonly #ownMasker: Masker | undefined
 
-  /** `own`: what no attempt may put out, beside its own secrets, by name. */
+  /** Takes `own`: values, by name, that no attempt may put out, besides its own secrets. */
   constructor(own: Readonly<Record<string, string>> = {}, mountedDir = mountedSecretsDir({})) {
     this.#own = own
     this.#mountedDir = mountedDir
     this.#ownMasker = this.#maskerOf({ own, step: {} })
   }
 
-  /** For an attempt that is begun. Throws `invalid_argument` where one of its secrets is missing. */
+  /** Returns the secrets of a new attempt. Throws `invalid_argument` if one is missing. */
   of(spec: AttemptSpec, given: Readonly<Record<string, string>>, folder: string): AttemptSecrets {
     const values = { own: this.#own, step: secretValues(spec, given, this.#mountedDir) }
     const masker = spec.secrets === undefined ? this.#ownMasker : this.#maskerOf(values)
@@ -31,8 +31,8 @@ export class MachineSecrets {
   }
 
   /**
-   * For one of an earlier process of this runner; undefined where its folder has none, or none any more. Throws where
-   * they cannot be read.
+   * Returns the secrets of an attempt of an earlier process of this runner; undefined if its folder has none, or no
+   * longer has any. Throws if they cannot be read.
    */
   recall(spec: AttemptSpec, folder: string): AttemptSecrets | undefined {
     let values: Values
@@ -58,11 +58,11 @@ export class MachineSecrets {
   }
 }
 
-/** Maskers of this machine: attempts with the same secrets share one, for the patterns of a secret take memory. */
+/** Caches maskers: attempts with the same secrets share one, because the patterns of a secret take memory. */
 class Maskers {
   readonly #known = new Map<string, WeakRef<Masker>>()
 
-  /** Undefined where there is nothing to hide. */
+  /** Returns a masker; undefined if there is nothing to hide. */
   of(secrets: readonly NamedSecret[]): Masker | undefined {
     if (secrets.length === 0) return undefined
     const key = createHash('sha256').update(JSON.stringify(secrets)).digest('base64')
@@ -75,7 +75,10 @@ class Maskers {
   }
 }
 
-/** Values of the spec's secrets, by variable; `given` are those of the hub. Throws `invalid_argument` for one that is missing. */
+/**
+ * Collects the values of the spec's secrets, by variable; `given` are those from the hub. Throws `invalid_argument` for
+ * a missing one.
+ */
 export function secretValues(
   spec: Pick<AttemptSpec, 'secrets'>,
   given: Readonly<Record<string, string>>,
@@ -96,10 +99,10 @@ function withoutNul(variable: string, value: string): string {
   throw new ErrandError('invalid_argument', `The secret ${variable} holds a NUL, which no variable can hold.`)
 }
 
-/** The folder of this machine's mounted secrets. */
+/** Returns the folder of this machine's mounted secrets. */
 export const mountedSecretsDir = (env: NodeJS.ProcessEnv): string => setting(env, 'ERRAND_SECRETS_DIR')
 
-/** A secret that was mounted into this machine, without the line break at its end. Throws `invalid_argument`. */
+/** Reads a secret that is mounted into this machine, without the line break at its end. Throws `invalid_argument`. */
 export function mountedSecret(folder: string, name: string): string {
   try {
     return readFileSync(join(folder, name), 'utf8').replace(/\r?\n$/, '')

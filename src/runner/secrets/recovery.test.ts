@@ -18,7 +18,7 @@ import type { AttemptSpec } from '../../contract/attempt.ts'
 import { processStat } from '../../platform/proc.ts'
 import { createMasker } from '../masking/masker.ts'
 
-/** A runner in a process of its own, which starts one attempt with its secrets. */
+/** Program of a runner in its own process, which starts one attempt with its secrets. */
 const RUNNER = `
 import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
@@ -34,7 +34,7 @@ setInterval(() => {}, 1000)
 const values = { TOKEN: token, KEY: key }
 const secrets = { TOKEN: fromHub('TOKEN'), KEY: fromHub('KEY', 'file') }
 
-/** Killed, as by a power cut, once the condition holds. */
+/** Runs it, and kills it like a power cut once the condition holds. */
 async function killedRunner(here: Place, spec: AttemptSpec, condition: () => boolean) {
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(spec), JSON.stringify(values)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })

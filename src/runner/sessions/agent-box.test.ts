@@ -9,7 +9,7 @@ import { type BoxedRunner, boxedPlace } from '../../../test/support/runner/boxed
 import { update, updatesOf } from '../../../test/support/runner/session-fixture.ts'
 import type { HeldAttempt } from '../ports.ts'
 
-/** Sessions in boxes, with a stand-in for an agent and the built-in one. */
+/** Sessions in boxes, with a fake agent and the built-in one. */
 
 const skip = sandboxMissing()
 const ROOT = join(import.meta.dirname, '../../..')
@@ -22,7 +22,7 @@ const placed = (context: TestContext, more: Partial<BoxedRunner> = {}) =>
 const notices = (held: HeldAttempt) =>
   updatesOf(held).flatMap((each) => (each.kind === 'notice' ? [each.text] : []))
 
-/** A file that a command of the session's agent has written. */
+/** Reads a file that a command of the session's agent has written. */
 async function written(held: HeldAttempt, file: string): Promise<string> {
   assert.equal((await endOf(held)).outcome, 'success', JSON.stringify(held.reports).slice(-3000))
   return readFileSync(file, 'utf8')

@@ -18,17 +18,17 @@ import type { Launched } from './session-state.ts'
 export interface AgentBoxOptions {
   box: Box
   network: Network
-  /** Files of the step's secrets, and what else stands beside the workspace for its programs to read. */
+  /** Files of the step's secrets, and other paths outside the workspace that its programs may read. */
   readable: readonly string[]
   agent: Agent
   plan: AgentPlan
   services: AgentServices
   spec: AttemptSpec
-  /** Of the attempt, among all of this machine. */
+  /** Key of the attempt, unique on this machine. */
   key: string
 }
 
-/** The box of a session with an agent: what the agent has in it, and what it has instead of its keys. */
+/** Sets up the box of an agent session: what the agent has in it, and what replaces its keys. */
 export class AgentBox {
   readonly box: Box
   readonly #options: AgentBoxOptions
@@ -41,23 +41,23 @@ export class AgentBox {
     this.#access = this.#accessFor(services.environment(agent, spec, { apart: true }))
   }
 
-  /** The environment of the agent's process. */
+  /** Returns the environment of the agent's process. */
   env(home: string): Readonly<Record<string, string>> {
     const { spec } = this.#options
     return { ...this.#access.env, HOME: spec.env.HOME ?? join(home, HOME) }
   }
 
-  /** An environment of the step, with what stands in it for the keys of the agent. */
+  /** Returns an environment of the step in which placeholders replace the agent's keys. */
   withoutKeys(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
     return this.#accessFor(env).env
   }
 
-  /** Whether all that its models are asked goes by the proxy, which counts it. */
+  /** Tells whether all requests to its models pass the proxy, which counts them. */
   get counted(): boolean {
     return this.#access.rules.length > 0 && this.held === undefined
   }
 
-  /** Keys and sign-ins that the agent could read itself, in words; undefined: none. */
+  /** Text that names the keys and sign-ins that the agent could read itself; undefined if there are none. */
   get held(): string | undefined {
     const { agent } = this.#options
     const signIn = this.#signInFiles.length > 0 ? [`The sign-in of ${agent.title}`] : []
@@ -67,7 +67,7 @@ export class AgentBox {
     return `${names.join(', ')} ${stand} in the sandbox, where the agent can read ${it}: no proxy stands between.`
   }
 
-  /** Throws `invalid_argument`, `unavailable`. Once for each process of the runner, or more often. */
+  /** Opens the box, once for each process of the runner, or more often. Throws `invalid_argument`, `unavailable`. */
   async open(): Promise<void> {
     const { box, network, agent, plan } = this.#options
     if (network === 'none' && agent.keys.length > 0)
@@ -81,18 +81,18 @@ export class AgentBox {
     await box.prepare({ models: this.#access.rules, budget: { tokens, cost_usd } })
   }
 
-  /** Puts what it is to have of a sign-in into the home of a session that no agent is in. */
+  /** Copies the permitted part of a sign-in into the home of a session that no agent is in. */
   fill(home: string): void {
     for (const { from, to } of this.#signInFiles) {
       const copy = join(home, to)
       const copied = lstatSync(copy, { throwIfNoEntry: false })
-      // The agent in the box may have made it new since.
+      // The agent in the box may have renewed it since.
       if (copied?.isFile() && copied.mtimeMs >= statSync(from).mtimeMs) continue
       writeBelow(home, copy, readFileSync(from))
     }
   }
 
-  /** The launch of one of the session's processes, told apart by that name, in the box. */
+  /** Encloses the launch of one of the session's processes in the box, under a name that identifies it. */
   enclose(
     launch: Launch,
     { request: { home, cwd }, program }: Launched,
@@ -105,25 +105,25 @@ export class AgentBox {
     return this.box.enclose(launch, places, name)
   }
 
-  /** The working folder by a path that nothing in the workspace can lead elsewhere. */
+  /** Returns the working folder by a path that nothing in the workspace can redirect. */
   cwd(cwd: string, workspace: string): string {
     const real = realPath(cwd, '/')
     return isBelow(cwd, workspace) && isBelow(real, realPath(workspace, '/')) ? cwd : real
   }
 
-  /** The places of all that the session has run: where its folder is in the workspace, all of that. */
+  /** Returns the places that all programs of the session see: the whole workspace if the folder is in it. */
   places(cwd: string, workspace: string): BoxPlaces {
     const work = isBelow(cwd, workspace) ? workspace : cwd
     return { writable: [work], readable: [...this.#trustFiles, ...this.#options.readable] }
   }
 
-  /** The launch of a trial of the agent's program, in a folder of its own. */
+  /** Encloses the launch of a trial of the agent's program, in its own folder. */
   encloseTrial(launch: Launch, folder: string): Launch {
     const env = { ...launch.env, HOME: folder }
     return this.box.enclose({ ...launch, env }, { writable: [folder], readable: this.#trustFiles }, 'trial')
   }
 
-  /** Throws where the model that the step names may not be used. Some agents write its service before it. */
+  /** Checks the model that the step names; throws if it must not be used. Some agents prefix it with its service. */
   #checkModel(): void {
     const { model } = this.#options.plan
     const models = this.#access.rules[0]?.models
@@ -139,7 +139,7 @@ export class AgentBox {
     return services.access(agent, env, { key, proxyEnv: plan.proxy_env, step: spec.env })
   }
 
-  /** Files of the user's sign-in that it is to have a copy of: where it may, and has no key. */
+  /** Files of the user's sign-in that the session gets a copy of: only if it may, and has no key. */
   get #signInFiles(): readonly SignInFile[] {
     const { services, agent } = this.#options
     const { rules, inside } = this.#access
@@ -147,7 +147,7 @@ export class AgentBox {
     return services.signIn(agent)
   }
 
-  /** Those by which the machine trusts servers, where its environment names any. */
+  /** Files that tell the machine which servers to trust, if its environment names any. */
   get #trustFiles(): string[] {
     const { services, spec } = this.#options
     const paths = services.trust
@@ -158,5 +158,5 @@ export class AgentBox {
   }
 }
 
-/** Below the home of a session. */
+/** Subfolder of a session's home. */
 const HOME = 'user'

@@ -12,29 +12,29 @@ import type { Launch } from '../sandbox/launch.ts'
 import { LineReader, LineWriter } from './line-files.ts'
 
 export interface AgentChildOptions {
-  /** Folder of this process; made where it is not there. */
+  /** Folder of this process; created if it does not exist. */
   path: string
   mark: string
-  /** The scope that the attempt's processes run in. */
+  /** Scope that the attempt's processes run in. */
   cage: Scope
-  /** The box that they stand in, and the name that this one is enclosed under; absent: none. */
+  /** Box that they run in, and the name that this process is enclosed under; absent if there is none. */
   box?: Box
   boxed?: string
-  /** The attempt's standard error, which the program appends to. */
+  /** Standard error of the attempt, which the program appends to. */
   stderr: TailFile
-  /** Its end is news at once. */
+  /** Notified at once when the process ends. */
   news: WaitUntil
-  /** The process is there: begun, or found alive. */
+  /** Called when the process runs: it was started, or found alive. */
   onRunning(pid: number, startedAtMs: number): void
   onLine(line: string): void
-  /** The process has ended, and all that it said is handed out. */
+  /** Called when the process has ended and all of its lines were passed on. */
   onEnd(ending: Ending): Promise<void>
   onUnkept(message: string): void
 }
 
 /**
- * A process of an agent, which may be one of an earlier runner's. Its pipes are files, so that what it says and what it
- * is told outlives this process; it is listened to, line by line, to its end.
+ * Runs a process of an agent, or continues one of an earlier runner. Its pipes are files, so its input and output
+ * outlive this process. Its output is read line by line, to its end.
  */
 export class AgentChild {
   readonly #options: AgentChildOptions
@@ -74,19 +74,19 @@ export class AgentChild {
     this.#watch()
   }
 
-  /** Bytes of the lines handed out. */
+  /** Bytes of the lines passed on. */
   get offset(): number {
     return this.#lines.offset
   }
   get ended(): boolean {
     return this.#ending !== undefined
   }
-  /** Also where no runner was there, or an earlier one. */
+  /** Time in ms when it ended, even if no runner or an earlier one was there. */
   get endedAtMs(): number | undefined {
     return this.#endedAtMs ?? this.#folder.exit()?.atMs
   }
 
-  /** A failure to start it is its end. */
+  /** Starts the process; if that fails, that is its end. */
   begin(launch: Launch, claim: number): void {
     this.#listening = true
     const file = (name: string) => join(this.#folder.path, name)
@@ -98,7 +98,7 @@ export class AgentChild {
     if (pid !== undefined) this.#options.onRunning(pid, Date.now())
   }
 
-  /** Hands out again what an earlier runner had read by then; `all`: it was the end. */
+  /** Passes on again what an earlier runner had read by then; `all`: that was the end. */
   async replay(offset: number, all: boolean): Promise<void> {
     const again = (line: string) => {
       this.#options.onLine(line)
@@ -108,8 +108,8 @@ export class AgentChild {
   }
 
   /**
-   * Looks for what an earlier runner began, and hands out what that had not kept. `claim`: it never ran, and is to be
-   * begun under this one. `hear` follows.
+   * Adopts the process that an earlier runner began, and passes on what that runner had not stored. `claim` in the
+   * result: it never ran, and is to begin under this claim. Call `hear` afterwards.
    */
   async takeUp(attempt: Pick<Adoptable, 'cause' | 'finish'>): Promise<{ alive: boolean; claim?: number }> {
     const { mark, onRunning } = this.#options
@@ -130,13 +130,13 @@ export class AgentChild {
     await adopt(bereft, this.#folder, (next) => {
       claim = next
     })
-    // What the earlier runner had read, and may have answered, comes before anything that is new.
+    // What the earlier runner had read, and may have answered, comes before anything new.
     await this.#handOut(this.#output.size)
     this.#reading = false
     return { alive, claim }
   }
 
-  /** Now and then. True: it has said something. */
+  /** Polls the process; returns whether it has written something. */
   poll(): boolean {
     this.#process.poll()
     const spoke = this.#output.refresh()
@@ -144,7 +144,7 @@ export class AgentChild {
     return spoke
   }
 
-  /** Reads what it has said, one call at a time. */
+  /** Reads what it has written, one call at a time. */
   hear(): void {
     this.#readAgain = true
     if (this.#reading || !this.#listening) return
@@ -167,28 +167,28 @@ export class AgentChild {
     }
   }
 
-  /** Leaves aside all that the process says from now on. */
+  /** Ignores everything that the process writes from now on. */
   ignore(): void {
     this.#listening = false
   }
 
-  /** The end of its input: agents take that for a farewell. */
+  /** Ends its input: agents take that as the signal to end. */
   endInput(): void {
     try {
       const pid = Number.parseInt(readFileSync(join(this.#folder.path, 'tail'), 'utf8'), 10)
-      // Its number may be another's by now.
+      // Its number may be another process's by now.
       if (pid > 1 && hasMark(pid, this.#options.mark)) signal(pid, 'SIGTERM')
     } catch {
-      // It had not begun: there is nothing that waits for input.
+      // It had not begun: nothing waits for input.
     }
   }
 
-  /** False where something of it survives. */
+  /** Ends the process; returns false if any of it survives. */
   stop(graceMs: number): Promise<boolean> {
     return this.#process.stop(graceMs)
   }
 
-  /** Lets go of the process, which goes on. May be called twice. */
+  /** Leaves the process running without this one. Idempotent. */
   close(): void {
     this.#listening = false
     this.#process.unref()
@@ -197,7 +197,7 @@ export class AgentChild {
     this.#input.close()
   }
 
-  /** Tells at once that it has said something, where the system can say so; `poll` finds what that misses. */
+  /** Reports new output at once if the system can watch the file; `poll` finds the rest. */
   #watch(): void {
     try {
       this.#watcher = watch(this.#output.path, { persistent: false }, () => {
@@ -205,13 +205,13 @@ export class AgentChild {
       })
       this.#watcher.on('error', () => this.#watcher?.close())
     } catch {
-      // The system watches no more files: looking now and then is slower, and enough.
+      // The system watches no more files: regular checks are slower, but sufficient.
     }
   }
 
   async #read(): Promise<void> {
     this.#readAgain = false
-    // Asked for before the size: all that was said before the end is read before it.
+    // Read before the size, so that all output before the end is read first.
     const ending = this.#ending
     this.#output.refresh()
     await this.#handOut(this.#output.size, ending !== undefined)
@@ -227,10 +227,10 @@ export class AgentChild {
   }
 }
 
-/** How often it is looked without any news. */
+/** Milliseconds between checks without any news. */
 const LOOK_MS = 4
 
-/** For one who waits for something: it is looked whether it is there at each news, and now and then. */
+/** Waits for a condition: checks it at each piece of news, and at intervals. */
 export class WaitUntil {
   #look: () => void = () => undefined
 
@@ -238,7 +238,10 @@ export class WaitUntil {
     this.#look()
   }
 
-  /** Until the condition holds, the time is over or the signal says so. Of several the last hears of news at once. */
+  /**
+   * Waits until the condition holds, the time is over or the signal aborts. If several callers wait, only the last one
+   * gets news at once.
+   */
   async until(condition: () => boolean, withinMs: number, stop: AbortSignal): Promise<void> {
     const until = performance.now() + withinMs
     while (!condition() && performance.now() < until && !stop.aborted) {

@@ -291,7 +291,7 @@ test('what says that it cannot is not asked again while verify fails, and ends w
     /^The agent says that it cannot: there is no such library\n`test -e made` does not/,
   )
   assert.equal(kindsOf(held).filter((kind) => kind === 'prompt').length, 1)
-  // Said of nothing, in the midst of a line, or where all passes, it is no end.
+  // Without a reason, within a line, or if all checks pass, it is not an end.
   for (const prompt of ['say CANNOT:', 'say You CANNOT: x']) {
     const asked = await attempts.start(here.spec(prompt, { ...args, verify_attempts: 1 }), 1)
     assert.equal((await endOf(asked)).reason, 'verify')
@@ -416,7 +416,7 @@ test('a folder that is not allowed is refused, whatever link leads there', async
   await attempts.close()
 })
 
-/** The stand-in's thoughts are told as a call of its model that is made again. */
+/** Makes the fake agent report its thoughts as a model call that is retried. */
 const thinksOfRetries = {
   ...acp,
   protocol: (request: SessionRequest, port: ProtocolPort) =>
@@ -466,7 +466,7 @@ test('a budget of time that is over while the agent waits to try again names wha
   using here = sessionPlace()
   const attempts = here.open({ agents: { ...here.agents, known: [thinksOfRetries] } })
   let message: string | undefined
-  // A machine that is busy may need longer for the start of the agent than that.
+  // A busy machine may need longer than that to start the agent.
   for (let seconds = 1; message === undefined && seconds < 100; seconds *= 3) {
     const held = await attempts.start(here.spec('think slow down\nhang', { budget: { seconds } }), 1)
     const end = await endOf(held)

@@ -28,35 +28,35 @@ import { SessionDriver } from './session-driver.ts'
 import { endingOf, type SessionEnd } from './session-outcome.ts'
 import { UpdatePipeline } from './update-pipeline.ts'
 
-/** How long an agent may take to end by itself, once its input has ended. */
+/** Milliseconds that an agent may take to end by itself, once its input has ended. */
 const FAREWELL_MS = 3_000
-/** Of the grace of a stop, the most that the agent may take to end its turn. */
+/** Most milliseconds of a stop's grace that the agent may take to end its turn. */
 const END_OF_TURN_MS = 2_000
 
 export interface AgentDriversOptions {
   services: AgentServices
   workspaces: Workspaces
-  /** The runner's environment. */
+  /** Environment of the runner. */
   env: NodeJS.ProcessEnv
-  /** Keeps what sessions have changed; absent: this machine keeps nothing. */
+  /** Stores what sessions have changed; if absent, this machine stores nothing. */
   artifacts: ArtifactKeeper | undefined
   /** Knows when this runner is told to stop. */
   stop: RunnerStop | undefined
 }
 
-/** Sessions with agents. */
+/** Makes the drivers for sessions with agents. */
 export function agentDrivers(options: AgentDriversOptions): DriverKind {
   return {
     kind: 'agent',
     driver: (attempt, kept, action) => new AgentDriver(attempt, kept, action, options),
-    // What the machine's own secrets need is only that nothing of them leaves it.
+    // The machine's own secrets only require that nothing of them leaves it.
     dropSecrets: ({ folder, facts }) => {
       if (facts.spec.secrets) dropConversation(folder.path)
     },
   }
 }
 
-/** A session with an agent. A later process of this runner goes on where this one ends. */
+/** Drives a session with an agent. A later process of this runner continues where this one ends. */
 class AgentDriver implements Driver {
   readonly #attempt: Driven
   readonly #kept: AttemptFiles
@@ -66,14 +66,14 @@ class AgentDriver implements Driver {
   readonly #baseline: Baseline
   readonly #hurry = new AbortController()
   readonly #news = new WaitUntil()
-  /** Undefined where the plan cannot be carried out. */
+  /** Session; undefined if the plan cannot run. */
   #session: SessionDriver | undefined
   #box: AgentBox | undefined
   #stopping = false
   readonly #attachments: PromptAttachments
-  /** Ends the fetching of attachments. */
+  /** Aborts the fetching of attachments. */
   readonly #left = new AbortController()
-  /** Inputs that wait for attachments. */
+  /** Pending inputs that wait for attachments. */
   #coming: Promise<void> | undefined
   #looks = 0
 
@@ -113,7 +113,7 @@ class AgentDriver implements Driver {
     const attempt = this.#attempt
     try {
       const session = this.#open()
-      // What it is in the middle of may wait for its door.
+      // Its current work may wait for its door.
       await this.#box?.open()
       if (session.journaled.over) return
       await session.replay()
@@ -139,7 +139,7 @@ class AgentDriver implements Driver {
     return await answerLook(ask, looked, send)
   }
 
-  /** Undefined before an agent was begun. */
+  /** Returns what a look at the folder needs; undefined before an agent has begun. */
   #looked(): Looked | undefined {
     const cwd = this.#session?.journaled.lastLaunched?.request.cwd
     if (cwd === undefined) return undefined
@@ -150,7 +150,10 @@ class AgentDriver implements Driver {
     return { cwd, base: this.#baseline.head, git, masker: this.#attempt.masker }
   }
 
-  /** Inputs behind a prompt whose attachments are on their way wait for them, but for answers and the end of a turn. */
+  /**
+   * Passes an input on. Inputs behind a prompt whose attachments are being fetched wait for it, except answers and the
+   * end of a turn.
+   */
   input(input: AttemptInput): void {
     const attachments = (input.type === 'prompt' && input.attachments) || []
     const direct = input.type === 'permission' || input.type === 'cancel_turn'
@@ -190,7 +193,7 @@ class AgentDriver implements Driver {
     void this.#bringDown(graceMs)
   }
 
-  /** While it says goodbye by itself, the rest is looked at. */
+  /** Lets the agent end by itself while the rest is checked. */
   farewell(ending: Ending): void {
     this.#session?.end()
     if (this.#bidsFarewell(ending)) this.#session?.journaled.child?.endInput()
@@ -217,7 +220,7 @@ class AgentDriver implements Driver {
     void this.#session?.journaled.child?.stop(0)
   }
 
-  /** A failure by denials names them itself. */
+  /** Returns its last words. A failure by denials already names them. */
   async lastWords(): Promise<string | undefined> {
     const { session } = this.#session?.journaled ?? {}
     if (session?.end?.type === 'failed' && session.end.reason === 'denied') return undefined
@@ -230,7 +233,7 @@ class AgentDriver implements Driver {
     await this.#endBox()
   }
 
-  /** All of it is gone, and told what it had to tell; false where something survives. */
+  /** Ends the box after all reports of its door; returns false if something survives. */
   async #endBox(): Promise<boolean> {
     const { box } = this.#kept
     if (!box) return true
@@ -248,7 +251,7 @@ class AgentDriver implements Driver {
     this.#session?.leave()
   }
 
-  /** Nothing of it runs any more: what is known of the session beside its output. */
+  /** Reports what is known of the session besides its output, when nothing of it runs any more. */
   async #tellLast(): Promise<DeniedUses | undefined> {
     if (!this.#session) return undefined
     this.#session.hearDoor(true)
@@ -263,7 +266,10 @@ class AgentDriver implements Driver {
     return denied && masker ? (masker.maskJson(denied) as DeniedUses) : denied
   }
 
-  /** Once nothing of the agent runs. What cannot be kept is told, and is no failure of the session. */
+  /**
+   * Stores the change, once nothing of the agent runs. A failure to store it is reported, but does not fail the
+   * session.
+   */
   async #keepChange(): Promise<void> {
     const { artifacts } = this.#options
     const { facts, folder, journal } = this.#kept
@@ -289,7 +295,7 @@ class AgentDriver implements Driver {
     return alive && ending.type !== 'lost' && !this.#hurry.signal.aborted
   }
 
-  /** Throws where the plan cannot be carried out. */
+  /** Opens the session. Throws if the plan cannot run. */
   #open(): SessionDriver {
     const attempt = this.#attempt
     const { folder, facts, secrets, cage, box, mark, journal, output, env } = this.#kept
@@ -360,13 +366,13 @@ class AgentDriver implements Driver {
     await this.#attempt.finish({ type: 'stopped' })
   }
 
-  /** Ends the attempt, which cannot be carried out. */
+  /** Ends the attempt, which cannot run. */
   #refuse(error: unknown): void {
     void this.#attempt.finish(refusal(error, this.#options.services.options.runnerId))
   }
 }
 
-/** Throws where it cannot be carried out, or is no agent any more. */
+/** Returns the plan of an action. Throws if it cannot run, or is not an agent any more. */
 function planOf(action: Action, spec: AttemptSpec): AgentPlan {
   if (action.kind !== 'agent') throw new Error(`"${spec.action}" is no agent any more.`)
   return action.prepare(spec)

@@ -14,39 +14,39 @@ import { SessionHomes } from './session-homes.ts'
 import { SessionLocks } from './session-locks.ts'
 
 export interface AgentsOptions {
-  /** Of the runner, for messages; absent: it is nobody's but the person's who reads them. */
+  /** Id of the runner, for messages; absent if it belongs only to the person who reads them. */
   runnerId?: string
   known: readonly Agent[]
-  /** Where the attachments of prompts come from; absent: no prompt has any. */
+  /** Source of the attachments of prompts; if absent, no prompt has any. */
   attachments?: AttachmentSource
-  /** Where agents are installed: `<folder>/<agent name>/node_modules/…`. */
+  /** Folder of installed agents: `<folder>/<agent name>/node_modules/…`. */
   folder: string
   /** Folder of the sessions' own folders. */
   sessionsDir: string
-  /** Folders that agents may work in, beside the run's workspace; `any`: all there are. */
+  /** Folders that agents may work in, besides the run's workspace; `any`: every folder. */
   allowedDirs: readonly string[] | 'any'
-  /** `copy`: an agent in a box that has no key gets a copy of the user's sign-in. */
+  /** `copy`: an agent in a box without a key gets a copy of the user's sign-in. */
   signIn?: 'copy' | 'none'
-  /** Models that agents in a box may use, as `isAllowedModel` reads them; absent: all. */
+  /** Models that agents in a box may use, in the syntax of `isAllowedModel`; absent: all. */
   models?: readonly string[]
   /**
-   * Shows that a program asks before it uses a tool; answers why it may not be used so. Absent: it is taken for
-   * granted.
+   * Checks that a program asks before it uses a tool; returns why it must not be used otherwise. If absent, it is
+   * assumed to ask.
    */
   asks?(agent: Agent, program: Program, asked: AskedFor, signal: AbortSignal): Promise<AskFinding>
 }
 
 const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy']
-/** Those that name files by which servers are trusted. */
+/** Variables that name files which say what servers to trust. */
 const TRUST = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'SSL_CERT_DIR']
-/** Settings of the machine that all agents are given, beside their own. */
+/** Settings of the machine that all agents get, besides their own. */
 const SETTINGS = [...PROXIES, ...TRUST]
-/** Variables of the machine that say nothing in a box. */
+/** Variables of the machine that are meaningless in a box. */
 const OUTSIDE = [...PROXIES, 'HOME', 'USER', 'TMPDIR']
-/** A program that was just found is not looked for again for so long. */
+/** Milliseconds during which a located program is not searched for again. */
 const LOCATED_FOR_MS = 30_000
 
-/** The agents of this machine: which there are, where they stand, what they are given. */
+/** Manages the agents of this machine: which ones there are, where they are, and what they get. */
 export class AgentServices {
   readonly options: AgentsOptions
   readonly homes: SessionHomes
@@ -64,7 +64,7 @@ export class AgentServices {
     this.#folders = options.known.flatMap(({ folders = [] }) => folders)
   }
 
-  /** Throws `invalid_argument` with the names of those there are. */
+  /** Returns the agent with this name. Throws `invalid_argument` with the known names. */
   named(name: string): Agent {
     const { known } = this.options
     const agent = known.find((each) => each.name === name)
@@ -74,7 +74,9 @@ export class AgentServices {
     })
   }
 
-  /** Throws `invalid_argument` where it is not installed, with the command that installs it. */
+  /**
+   * Locates the agent's program. Throws `invalid_argument` if it is not installed, with the command that installs it.
+   */
   async program(agent: Agent): Promise<Program> {
     const before = this.#located.get(agent.name)
     const fresh = before && Date.now() - before.atMs < LOCATED_FOR_MS
@@ -89,8 +91,9 @@ export class AgentServices {
   }
 
   /**
-   * The environment that the agent's process is given: the keys and settings of this machine, and over them what the step sets.
-   * `apart`: in a box, where this machine's folders are not; the key of the user's sign-in stands in for one then.
+   * Builds the environment of the agent's process: the keys and settings of this machine, overridden by what the step
+   * sets. `apart` means in a box, where this machine's folders are missing; if there is no key, the key of the user's
+   * sign-in replaces it.
    */
   environment(agent: Agent, spec: Pick<AttemptSpec, 'env'>, { apart = false } = {}): Record<string, string> {
     const { keys, configuration = [] } = agent
@@ -106,35 +109,38 @@ export class AgentServices {
     return isDirect || agent.keys.some((name) => (env[name] ?? '') !== '')
   }
 
-  /** Where a copy of the sign-in goes in, it is all that the agent gets. */
+  /**
+   * Returns the key of the sign-in, but not if a copy of the sign-in goes into the box: that is then all that the agent
+   * gets.
+   */
   #keyOfSignIn(agent: Agent): Record<string, string> | undefined {
     return this.signIn(agent).length > 0 ? undefined : agent.keyOfSignIn?.(this.#env)
   }
 
-  /** An environment of a box with stand-ins for its keys, and the rules for the door of that box. */
+  /** Replaces the keys in an environment of a box with placeholders, and returns the rules for the door of that box. */
   access(
     agent: Agent,
     env: Readonly<Record<string, string>>,
     more: Omit<AccessOptions, 'machine' | 'models'>,
   ): ModelAccess {
-    // Nobody's but the person's whose steps they are: what a step names is the machine's owner's word.
+    // Without a runner id the steps belong to the person at this machine, so what they name is the owner's word.
     const step = this.options.runnerId === undefined ? undefined : more.step
     const { models } = this.options
     return modelAccess(agent, env, { ...more, step, machine: this.#env, models })
   }
 
-  /** The files of the user's sign-in, where a box may have a copy of them and there are any. */
+  /** Returns the existing files of the user's sign-in, if a box may have a copy of them. */
   signIn(agent: Agent): readonly SignInFile[] {
     if (this.options.signIn !== 'copy') return []
     return (agent.signIn?.(this.#env) ?? []).filter(({ from }) => existsSync(from))
   }
 
-  /** The variables of this machine that name files by which servers are trusted. */
+  /** Variables of this machine that name files which say what servers to trust. */
   get trust(): [name: string, value: string][] {
     return TRUST.flatMap((name) => (this.#env[name] ? [[name, this.#env[name]] as [string, string]] : []))
   }
 
-  /** Throws `invalid_argument` for a folder that is not there, or that agents may not work in. */
+  /** Returns the working folder. Throws `invalid_argument` if it does not exist, or agents may not work in it. */
   workingFolder(cwd: string | undefined, workspace: string): string {
     const folder = cwd === undefined ? workspace : resolve(workspace, cwd)
     checkWorkingFolder(folder)

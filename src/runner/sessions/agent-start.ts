@@ -21,25 +21,25 @@ export interface AgentStartOptions {
   agent: Agent
   services: AgentServices
   spec: AttemptSpec
-  /** Of the attempt, among all of this machine. */
+  /** Key of the attempt, unique on this machine. */
   key: string
   /** Folder of the attempt. */
   path: string
-  /** The box that the session stands in; absent: none. */
+  /** Box that the session runs in; absent if there is none. */
   box?: AgentBox
   workspace(runId: string): string
 }
 
-/** The state before a process is begun. */
+/** Describes the state before a process begins. */
 export interface Before {
-  /** Of the session that it takes up. */
+  /** Id of the session that it resumes. */
   sessionId: string | undefined
-  /** The model that was chosen since. */
+  /** Model that was chosen since. */
   model: string | undefined
   before: Launched | undefined
 }
 
-/** All that comes before the first line: what is asked for is checked, and made into what the agent is started with. */
+/** Prepares a session before its first line: checks the request, and turns it into what the agent starts with. */
 export class AgentStart {
   readonly #options: AgentStartOptions
   readonly #stop = new AbortController()
@@ -51,28 +51,30 @@ export class AgentStart {
     this.#options = options
   }
 
-  /** After `prepare`. */
+  /** Working folder; set after `prepare`. */
   get cwd(): string {
     return this.#cwd
   }
 
-  /** Keys that its agent could read in the session's box, in words; undefined: none. */
+  /** Text that names the keys that its agent could read in the session's box; undefined if there are none. */
   get held(): string | undefined {
     return this.#options.box?.held
   }
 
-  /** The places that verify commands, which work in that folder, have in the session's box; undefined: there is none. */
+  /**
+   * Returns the places in the session's box for verify commands that work in that folder; undefined if there is no box.
+   */
   places(cwd: string): BoxPlaces | undefined {
     return this.#options.box?.places(cwd, this.#workspace)
   }
 
-  /** Throws `invalid_argument`, `NotAllowed`. Checks once. */
+  /** Checks the request once. Throws `invalid_argument`, `NotAllowed`. */
   prepare(): Promise<void> {
     this.#prepared ??= this.#prepare()
     return this.#prepared
   }
 
-  /** Waits until no other attempt is in the session that it goes on with. `onWait`: that run is. */
+  /** Waits until no other attempt is in the session that it resumes. `onWait` gets the run that is in it. */
   async enter(onWait: (runId: string) => void): Promise<void> {
     const { plan, agent, services, spec } = this.#options
     if (plan.session === undefined) return
@@ -80,18 +82,21 @@ export class AgentStart {
     await services.holds.take(keyOf(agent, plan.session.session_id), spec, this.#stop.signal, onWait)
   }
 
-  /** The attempt is in that session: an earlier process of this runner began it, or the agent has told so. */
+  /**
+   * Records that the attempt is in that session: an earlier process of this runner began it, or the agent has reported
+   * its id.
+   */
   keep(sessionId: string | undefined): void {
     const { agent, services, spec } = this.#options
     if (sessionId !== undefined) services.holds.keep(keyOf(agent, sessionId), spec)
   }
 
-  /** Nothing of the agent is left. May be called twice. */
+  /** Frees the session when nothing of the agent is left. Idempotent. */
   leave(): void {
     this.#options.services.holds.leave(this.#options.spec)
   }
 
-  /** The end of an attempt for which one of these has thrown. */
+  /** Returns the end of an attempt for which one of these methods has thrown. */
   refusal(error: unknown): Ending {
     return refusal(error, this.#options.services.options.runnerId)
   }
@@ -100,13 +105,13 @@ export class AgentStart {
     this.#stop.abort()
   }
 
-  /** The event that begins a process. */
+  /** Returns the event that begins a process. */
   launched({ sessionId, model, before }: Before): Launched {
     const { plan, agent, services, spec, box } = this.#options
     const session_id = sessionId ?? plan.session?.session_id
     const home = before?.request.home ?? services.homes.take(agent.name, session_id, spec.attempt_id)
     box?.fill(home)
-    // Once it has an id of its own it is no branch to be made any more.
+    // Once it has its own id, the branch exists already.
     const fork = sessionId === undefined ? plan.session?.fork : undefined
     const asked = this.#asked()
     const request = {
@@ -126,15 +131,15 @@ export class AgentStart {
     return { ...request, env: this.#env(request.home) }
   }
 
-  /** How the process is started that is told apart by that name; its files are written. Throws `invalid_argument`. */
+  /** Returns the launch of the process with that name, after writing its files. Throws `invalid_argument`. */
   launch(launched: Launched, name: string): Launch {
     const { agent, spec, key, box } = this.#options
     const request = this.request(launched)
     const { program, args, env, files, parts } = agent.launch(request, launched.program!)
     for (const { path, content } of files ?? []) writeBelow(request.home, path, content)
-    // A box has a folder for that of its own.
+    // A box has its own folder for that.
     const temp: Record<string, string> = box ? {} : { TMPDIR: spec.env.TMPDIR ?? this.#temp() }
-    // What it and its tools write is kept as text.
+    // Output of the agent and its tools is stored as text.
     const own = { ...temp, NO_COLOR: spec.env.NO_COLOR ?? '1', ...env }
     const launch = {
       argv: [program ?? launched.program!.path, ...args],
@@ -154,7 +159,7 @@ export class AgentStart {
     return box?.env(home) ?? services.environment(agent, spec)
   }
 
-  /** The agent has told its id of the session: it can be taken up again by that. */
+  /** Records the session id that the agent has reported, so that the session can be resumed by it. */
   readonly sessionsKnown = (sessionId: string | undefined, launched: Launched | undefined): void => {
     const { services, agent } = this.#options
     if (sessionId === undefined || !launched) return
@@ -162,7 +167,7 @@ export class AgentStart {
     try {
       services.homes.keep(agent.name, sessionId, launched.request.home)
     } catch {
-      // It goes on without; only a later run cannot take it up.
+      // The session continues without it; only a later run cannot resume it.
     }
   }
 
@@ -180,7 +185,10 @@ export class AgentStart {
     }
   }
 
-  /** Some agents unpack megabytes into the temporary folder at every start, and leave them: it goes with the attempt. */
+  /**
+   * Returns a temporary folder that is deleted with the attempt: some agents unpack megabytes into it at every start,
+   * and leave them.
+   */
   #temp(): string {
     const path = join(this.#options.path, 'temp')
     mkdirSync(path, { recursive: true, mode: 0o700 })
@@ -197,7 +205,7 @@ export class AgentStart {
     await box?.open()
     const { asks } = services.options
     const ask = askMode(plan.permissions)
-    // One that is started in the same way whatever it may do would use all tools, also where it is to use none.
+    // A program that ignores the mode it is started in would use all tools, even where it must use none.
     if (!asks || ask === 'allow' || (ask === 'deny' && agent.modelAt)) return
     const request = { ...this.#asked(), home: '', env: this.#env('') }
     const env = processEnvironment(request.env, {}, spec, key)
@@ -207,13 +215,13 @@ export class AgentStart {
   }
 }
 
-/** An id is unique among the sessions of an agent. */
+/** Returns the key of a session; its id is unique only within an agent. */
 const keyOf = ({ name }: Agent, sessionId: string): string => `${name} ${sessionId}`
 
-/** The program cannot be held to the permissions of the step. */
+/** Thrown if the program cannot be held to the permissions of the step. */
 class NotAllowed extends Error {}
 
-/** The end of an attempt that cannot be carried out; the runner is named where it is one of a fleet. */
+/** Builds the end of an attempt that cannot run; it names the runner if there is one. */
 export function refusal(error: unknown, runnerId: string | undefined): Ending {
   const { code } = error as ErrandError
   const reason =

@@ -6,15 +6,14 @@ import { isNestedDeeper, TimeGuard } from '../../platform/untrusted-input.ts'
 
 export type AnswerValue = { json: string } | { wrong: string }
 
-/** More would fill the next prompt, and the run's end, with one mistake. */
+/** Limit for listed problems, so that one mistake does not fill the next prompt and the run's end. */
 const MOST_PROBLEMS = 20
 /**
- * Deepest value that is taken: a deeper one can be read, but not surely gone through on the stack when its
- * secrets are hidden.
+ * Limit for the depth of a value: a deeper one can be read, but traversing it to hide secrets might overflow the stack.
  */
 const MOST_DEEP = 1_000
 
-/** Finds a value in an answer and checks it by a JSON Schema. Throws `invalid_argument` for what is no such schema. */
+/** Finds a value in an answer and checks it against a JSON Schema. Throws `invalid_argument` for an invalid schema. */
 export function answerValue(schema: Record<string, unknown>): (answer: string) => AnswerValue {
   let check: SchemaCheck
   try {
@@ -37,20 +36,20 @@ export function answerValue(schema: Record<string, unknown>): (answer: string) =
       const more = problems.length - MOST_PROBLEMS
       return { wrong: problems.slice(0, MOST_PROBLEMS).join('; ') + (more > 0 ? `; and ${more} more` : '') }
     } catch (error) {
-      // A value of 100,000 lists within lists, or a pattern that takes too long.
+      // For example a value of 100,000 nested lists, or a pattern that takes too long.
       return { wrong: `it could not be checked: ${(error as Error).message}` }
     }
   }
 }
 
-/** The text put behind the prompt, so that the agent knows what is wanted. */
+/** Returns the text added after the prompt, which tells the agent what value is wanted. */
 export const valueWanted = (schema: Record<string, unknown>): string =>
   `\n\nEnd your last message with one JSON value, in a \`\`\`json block, that fits this JSON Schema:\n${JSON.stringify(schema)}`
 
 export const valueWrong = (wrong: string, schema: Record<string, unknown>): string =>
   `The JSON value at the end of your last message does not fit: ${wrong}.${valueWanted(schema)}`
 
-/** The whole text, the last fenced block that is JSON, or the last object or list in the text. */
+/** Returns the whole text, the last fenced block that is JSON, or the last object or list in the text. */
 function lastJson(text: string): { value: unknown } | undefined {
   const whole = parsed(text)
   if (whole) return whole
@@ -61,7 +60,7 @@ function lastJson(text: string): { value: unknown } | undefined {
   return lastBraced(text)
 }
 
-/** The texts between lines that end with three backticks (and a word) and such that begin with them. */
+/** Returns the texts between a line that ends with three backticks (and a word) and a line that begins with them. */
 function fenced(text: string): string[] {
   const blocks: string[] = []
   let block: string[] | undefined
@@ -75,7 +74,7 @@ function fenced(text: string): string[] {
   return blocks
 }
 
-/** How many ends of an object or list are tried, from the last. */
+/** Limit for the ends of an object or list that are tried, starting with the last. */
 const MAX_TRIES = 200
 
 function lastBraced(text: string): { value: unknown } | undefined {
@@ -87,7 +86,7 @@ function lastBraced(text: string): { value: unknown } | undefined {
   for (let tries = 0; tries < MAX_TRIES && at > 0; tries++) {
     at = text.lastIndexOf(open, at - 1)
     if (at < 0) break
-    // The longest is the whole value, the others are parts of it.
+    // The longest is the whole value; the others are parts of it.
     const value = parsed(text.slice(at, end + 1))
     if (value) found = value
     else if (found) break
@@ -103,13 +102,16 @@ function parsed(text: string): { value: unknown } | undefined {
   }
 }
 
-/** The problems of a value, by their places; empty where it fits. */
+/** Returns the problems of a value, with their places; empty if it fits. */
 type SchemaCheck = (value: unknown) => string[]
 
-/** The validator takes memory: a runner without such schemas does without it. */
+/** The validator takes memory, so a runner without such schemas does not load it. */
 const load = createRequire(join(import.meta.dirname, 'answer-value.ts'))
 
-/** How a value is checked by a JSON Schema (2020-12, or draft 7 where it says so). Throws an Error for what is none. */
+/**
+ * Compiles a check against a JSON Schema (2020-12, or draft 7 if the schema says so). Throws an Error for an invalid
+ * schema.
+ */
 export function schemaCheck({ $schema, ...schema }: Record<string, unknown>): SchemaCheck {
   const { Ajv } = load('ajv') as typeof import('ajv')
   const { Ajv2020 } = load('ajv/dist/2020.js') as typeof import('ajv/dist/2020.js')
@@ -119,7 +121,7 @@ export function schemaCheck({ $schema, ...schema }: Record<string, unknown>): Sc
     allErrors: true,
     strict: false,
     logger: false,
-    // 0.3 is a multiple of 0.1, whatever comes of dividing them.
+    // 0.3 counts as a multiple of 0.1, whatever the division gives.
     multipleOfPrecision: 9,
     code: { regExp: guardedPattern },
   })
@@ -135,18 +137,21 @@ function told({ instancePath, message, params }: ErrorObject): string {
   return `${place === '' ? '' : `at ${place}: `}${message}${which === undefined ? '' : `: ${JSON.stringify(which)}`}`
 }
 
-/** A pattern is a stranger's, and the text a model's: together they may take for ever. */
+/**
+ * Compiles a pattern with a time limit: it comes from a stranger, the text from a model, and together they may run
+ * forever.
+ */
 const guardedPattern = Object.assign(
   (pattern: string) => {
     const wanted = lenientPattern(pattern)
     const guard = new TimeGuard()
-    // Patterns are told apart by their text.
+    // The validator distinguishes patterns by their text.
     return { test: (text: string) => guard.run(() => wanted.test(text)), toString: () => String(wanted) }
   },
   { code: '' },
 )
 
-/** Many a pattern escapes more than may be escaped with `u`. */
+/** Compiles a pattern; many patterns escape more than the flag `u` permits. */
 function lenientPattern(pattern: string): RegExp {
   try {
     return new RegExp(pattern, 'u')

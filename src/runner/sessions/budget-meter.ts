@@ -8,7 +8,10 @@ const told: Record<Exclude<Agent['usage'], 'each_call'>, string> = {
   unknown: 'is not known to tell how many tokens each call of its model used',
 }
 
-/** Throws `invalid_argument` for a budget that what the agent tells cannot keep: it would be passed unseen. */
+/**
+ * Checks a budget. Throws `invalid_argument` if the agent's own figures cannot enforce it: the budget would be exceeded
+ * unnoticed.
+ */
 export function checkBudget({ title, usage }: Pick<Agent, 'title' | 'usage'>, { tokens }: Budget): void {
   if (tokens === undefined || usage === 'each_call') return
   throw new ErrandError(
@@ -21,8 +24,8 @@ export function checkBudget({ title, usage }: Pick<Agent, 'title' | 'usage'>, { 
 const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 
 /**
- * Counts what a session uses. Tokens are those read anew and those written; rounds of the model are counted as far
- * as the agent shows them: what it says or does after its tools have ended is a new one.
+ * Counts what a session uses. Its tokens are uncached input and output. Rounds of the model are counted as far as the
+ * agent shows them: anything it says or does after its tools have ended is a new round.
  */
 export class BudgetMeter {
   readonly #budget: Budget
@@ -38,7 +41,7 @@ export class BudgetMeter {
     this.#budget = budget
   }
 
-  /** Which limit was reached first, in words. */
+  /** Text that says which limit was reached first. */
   get breach(): string | undefined {
     return this.#breach
   }
@@ -57,7 +60,7 @@ export class BudgetMeter {
     this.#breach ??= this.#reached()
   }
 
-  /** That the cost cannot be limited, for the agent does not tell it: true once. */
+  /** Reports, once, that the cost cannot be limited because the agent does not report it. */
   findsNoCost({ turn }: AgentUpdateOf<'usage'>): boolean {
     if (this.#budget.cost_usd === undefined || turn.cost_usd !== undefined || this.#lacksCost) return false
     this.#lacksCost = true

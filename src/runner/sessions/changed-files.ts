@@ -8,28 +8,31 @@ import type { Masker } from '../masking/masker.ts'
 import type { Box } from '../sandbox/box.ts'
 import type { Session } from './session.ts'
 
-/** The working folder's state before the agent came, kept over restarts. */
+/** Stores the state of the working folder before the agent came, across restarts. */
 export class Baseline {
   readonly #file: string
   readonly #git: CarefulGit
   #taken: { cwd: string; state?: RepositoryState } | undefined
 
-  /** `box`: the session's, in which nothing else of it runs when git does; absent: it has none. `beside`: what the repository borrows from. */
+  /**
+   * Uses `file` to store the state. `box` is the session's box, in which nothing else runs while git does; absent if
+   * there is none. `beside` returns the folders that the repository borrows from.
+   */
   constructor(file: string, env: NodeJS.ProcessEnv, box?: Box, beside: () => readonly string[] = () => []) {
     this.#file = file
     this.#git = new CarefulGit(env, box, beside)
   }
 
-  /** The first call counts. */
+  /** Takes the state; only the first call counts. */
   async take(cwd: string): Promise<void> {
     if (this.#taken) return
     const state = await repositoryState(cwd, this.#git)
     this.#taken = { cwd, state }
-    // Each file that is made costs the start of a session up to a millisecond: that there is nothing needs none.
+    // Each new file costs the start of a session up to a millisecond, so an empty state writes none.
     if (state) writeFileAtomic(this.#file, JSON.stringify(this.#taken), { mode: 0o600, durable: false })
   }
 
-  /** `cwd`: where an agent was begun, and so it was taken before. */
+  /** Recovers the state. `cwd` is set if an agent has begun, in which case the state was taken before. */
   async recover(cwd: string | undefined): Promise<void> {
     try {
       this.#taken = JSON.parse(await readFile(this.#file, 'utf8'))
@@ -38,19 +41,19 @@ export class Baseline {
     }
   }
 
-  /** The commit that the repository stood at, or nothing for one without commits; undefined: it is in no repository. */
+  /** Commit that the repository was at, or an empty text if it has no commits; undefined outside a repository. */
   get head(): string | undefined {
     return this.#taken?.state?.head
   }
 
-  /** Paths that changed since; `told` are those that the agent names. */
+  /** Returns the paths that changed since; `told` are those that the agent names. */
   async changed(told: Iterable<string>): Promise<string[]> {
     if (!this.#taken) return [...told].sort()
     return await changedFiles(this.#taken.cwd, this.#git, told, this.#taken.state)
   }
 }
 
-/** Tells the values that a step's outputs may be taken from, beside its streams. */
+/** Passes on the values, besides its streams, that a step's outputs may use. */
 export async function tellValues(
   values: OutputValues,
   { answer, valueJson, changedPaths }: Session,
@@ -65,14 +68,14 @@ export async function tellValues(
   values.tell('files', JSON.stringify(masker?.maskJson(files) ?? files))
 }
 
-/** The state of a repository: where it stands, and what differs from that. */
+/** Describes a repository: its commit, and the differences from it. */
 interface RepositoryState {
   head: string
-  /** Path below the working folder → what tells two states of it apart. */
+  /** Maps a path below the working folder to text that identifies its state. */
   dirty: Record<string, string>
 }
 
-/** Undefined where the folder is in no repository, or git cannot say. */
+/** Reads the state of the repository; undefined if the folder is in none, or git fails. */
 async function repositoryState(cwd: string, git: CarefulGit): Promise<RepositoryState | undefined> {
   const root = repositoryOf(cwd)
   if (root === undefined) return undefined
@@ -104,7 +107,10 @@ async function repositoryState(cwd: string, git: CarefulGit): Promise<Repository
   }
 }
 
-/** Paths, below the working folder where they are, that changed: told by the agent, or seen by git. Sorted. */
+/**
+ * Returns the changed paths, sorted and relative if below the working folder: those the agent reports and those git
+ * finds.
+ */
 async function changedFiles(
   cwd: string,
   git: CarefulGit,

@@ -7,18 +7,18 @@ import type { UpdatePipeline } from './update-pipeline.ts'
 export interface Prompt {
   id: string
   text: string
-  /** The whole text that the agent is told, where that is more. */
+  /** Whole text that the agent gets, if it is longer than `text`. */
   whole?: string
-  /** By a person or program, while the session ran. */
+  /** Set if a person or program gave it while the session ran. */
   given: boolean
   attachments?: readonly Attachment[]
 }
 
-/** The prompts that the agent is still to be given, in order. */
+/** Holds the prompts that the agent is still to get, in order. */
 export class PromptQueue {
   readonly #prompts: Prompt[]
 
-  /** The step's own comes first. */
+  /** Begins with the step's own prompt. */
   constructor({ prompt, output_schema, attachments }: AgentPlan) {
     const whole = output_schema && prompt + valueWanted(output_schema)
     this.#prompts = [{ id: 'first', text: prompt, whole, given: false, attachments }]
@@ -28,14 +28,14 @@ export class PromptQueue {
     return this.#prompts.length === 0
   }
 
-  /** `now`: before all others. */
+  /** Adds a prompt; `now` puts it before all others. */
   give({ input_id: id, text, attachments, now }: Extract<AttemptInput, { type: 'prompt' }>): void {
     const prompt = { id, text, given: true, attachments }
     if (now) this.#prompts.unshift(prompt)
     else this.#prompts.push(prompt)
   }
 
-  /** Changes one that was given. Answers whether it was still there. */
+  /** Changes a queued prompt; returns whether it was still there. */
   change({ prompt_id, change, text }: Extract<AttemptInput, { type: 'queue' }>): boolean {
     const at = this.#prompts.findIndex(({ id, given }) => given && id === prompt_id)
     const prompt = this.#prompts[at]
@@ -48,12 +48,12 @@ export class PromptQueue {
     return true
   }
 
-  /** Of Errand's own, behind what was given before. */
+  /** Adds a prompt of Errand's own, after those given before. */
   explain(id: string, text: string): void {
     this.#prompts.push({ id, text, given: false })
   }
 
-  /** Before all others: what was asked for is not done yet. */
+  /** Adds a prompt before all others: the earlier request is not done yet. */
   ask(id: string, text: string): void {
     this.#prompts.unshift({ id, text, given: false })
   }
@@ -63,29 +63,29 @@ export class PromptQueue {
   }
 }
 
-/** Why a session has failed by its checks. */
+/** Says why a session has failed by its checks. */
 export interface Failed {
   reason: 'verify' | 'gave_up'
   message: string
 }
 
 /**
- * Whether what the agent calls done is done: the verify commands, one after another, then the value in its answer.
- * Where it is not, the agent is asked again, a number of times.
+ * Checks whether the work that the agent calls done is done: it runs the verify commands one after another, then checks
+ * the value in the answer. If a check fails, the agent is asked again, a limited number of times.
  */
 export class Checks {
   readonly #plan: AgentPlan
   readonly #prompts: PromptQueue
   readonly #updates: Pick<UpdatePipeline, 'tell' | 'answer'>
   readonly #readValue: ((answer: string) => AnswerValue) | undefined
-  /** Position of the verify command that is to be run. */
+  /** Index of the verify command that is to run. */
   #verifying: number | undefined
   #begun = 0
   #failed = 0
   #wrongValues = 0
   #valueJson: string | undefined
 
-  /** Throws `invalid_argument`. */
+  /** Compiles the checks of a plan. Throws `invalid_argument`. */
   constructor(plan: AgentPlan, prompts: PromptQueue, updates: Pick<UpdatePipeline, 'tell' | 'answer'>) {
     this.#plan = plan
     this.#prompts = prompts
@@ -93,7 +93,7 @@ export class Checks {
     this.#readValue = plan.output_schema && answerValue(plan.output_schema)
   }
 
-  /** The command that is to be run now, and which it is of all that were. */
+  /** Command that is to run now, and its number among all that were to run. */
   get verifying(): { command: string; number: number } | undefined {
     if (this.#verifying === undefined) return undefined
     return { command: this.#plan.verify[this.#verifying]!, number: this.#begun }
@@ -102,13 +102,13 @@ export class Checks {
     return this.#valueJson
   }
 
-  /** Something new is asked for: what did not fit before counts no more. */
+  /** Resets the failures, since something new is requested. */
   promptGiven(): void {
     this.#failed = 0
     this.#wrongValues = 0
   }
 
-  /** The agent says that it is done. Answers why the session has failed, where it has. */
+  /** Begins the checks when the agent says that it is done; returns why the session has failed, if it has. */
   begin(): Failed | undefined {
     if (!this.#prompts.empty) return undefined
     if (this.#plan.verify.length === 0) return this.#checkValue()
@@ -116,7 +116,7 @@ export class Checks {
     return undefined
   }
 
-  /** Answers why the session has failed, where it has. */
+  /** Takes a verify result; returns why the session has failed, if it has. */
   verified({ passed, how, output }: Extract<SessionEvent, { type: 'verified' }>): Failed | undefined {
     const { verify, verify_attempts, gives_up_with } = this.#plan
     const position = this.#verifying
@@ -140,7 +140,7 @@ export class Checks {
     return undefined
   }
 
-  /** Nobody wants to know any more. */
+  /** Drops the checks. */
   drop(): void {
     this.#verifying = undefined
   }
@@ -169,7 +169,7 @@ export class Checks {
 
 const MAX_WHY = 2000
 
-/** Returns the rest of the first line that begins with the word, which may be set in bold or as code; empty: there is none. */
+/** Returns the rest of the first line that begins with the word, which may be bold or code; empty if there is none. */
 function behind(word: string, answer: string): string {
   for (const line of answer.split('\n')) {
     const bare = line.replace(/^[*_`\s]+/, '')

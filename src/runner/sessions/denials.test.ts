@@ -70,7 +70,7 @@ test('by default it fails where nobody was there to be asked, or nothing went th
   ]
   for (const [by, through, fails] of cases) {
     const { found, tool, no } = denials('rules')
-    // To think is no use of a tool that could have been denied.
+    // Thinking is not a use of a tool that could have been denied.
     tool('0', 'completed', 'think')
     if (through) tool('1', 'completed')
     found.turnBegins()

@@ -1,9 +1,9 @@
 import type { AgentUpdateOf, DeniedUse, DeniedUses } from '../../contract/agent.ts'
 import type { AgentPlan } from '../ports.ts'
 
-/** How many uses are told one by one. */
+/** Limit for uses that are reported one by one. */
 const MOST_TOLD = 20
-/** And how many of them stand in a message. */
+/** Limit for uses that a message names. */
 const MOST_IN_MESSAGE = 3
 
 type Answer = Pick<AgentUpdateOf<'permission_answered'>, 'by' | 'rule'>
@@ -17,15 +17,17 @@ const words: Record<DeniedUse['by'], string> = {
   agent: 'by the agent itself',
 }
 
-/** The uses of tools that a session was denied, each once, and whether the session has failed by them. */
+/**
+ * Collects the uses of tools that a session was denied, each once, and decides whether the session has failed by them.
+ */
 export class Denials {
   readonly #plan: Pick<AgentPlan, 'permissions' | 'fail_on_denied'>
   readonly #first: DeniedUse[] = []
   #count = 0
-  /** Of what was asked for last: who denied, and whether any use went through. */
+  /** Deniers since the last request; `#through` is set if any use went through. */
   #asked = new Set<DeniedUse['by']>()
   #through = false
-  /** Of this turn, for another may use the same ids. */
+  /** Titles of this turn only, since another turn may use the same ids. */
   #titles = new Map<string, Pick<DeniedUse, 'title' | 'tool_kind'>>()
   #ended = new Set<string>()
   #denied = new Set<string>()
@@ -34,12 +36,12 @@ export class Denials {
     this.#plan = plan
   }
 
-  /** Undefined: none was denied. */
+  /** Denied uses; undefined if there are none. */
   get told(): DeniedUses | undefined {
     return this.#count === 0 ? undefined : { count: this.#count, first: [...this.#first] }
   }
 
-  /** In a sentence. Undefined: none was denied. */
+  /** Sentence about the denied uses; undefined if there are none. */
   get summary(): string | undefined {
     if (this.#count === 0) return undefined
     const named = this.#first.slice(0, MOST_IN_MESSAGE).map(({ title, by, rule }) => {
@@ -51,8 +53,8 @@ export class Denials {
   }
 
   /**
-   * Why a session whose agent says that it is done has failed all the same. Where the step does not say, that is so if
-   * nobody was there to be asked, or if nothing at all went through; what a person denied, that person knows.
+   * Text that says why a session has failed although its agent says that it is done. Unless the step decides this, it
+   * fails if nobody was there to be asked, or if no use went through; a person who denied a use knows about it.
    */
   get failure(): string | undefined {
     const { fail_on_denied } = this.#plan
@@ -64,7 +66,7 @@ export class Denials {
     return `The agent says that it is done, but ${this.summary} With fail_on_denied: false this does not fail it.`
   }
 
-  /** Something new is asked for: what was denied before is told, but fails it no more. */
+  /** Starts a new request: earlier denials are still reported, but do not fail the session any more. */
   promptGiven(): void {
     this.#asked.clear()
     this.#through = false
@@ -83,7 +85,7 @@ export class Denials {
     this.#titles.set(tool_id, use)
     if (status === 'denied')
       this.#add(tool_id, use, this.#plan.permissions.mode === 'deny' ? 'policy' : 'agent')
-    // To think is no use of anything.
+    // Thinking is not a use of a tool.
     else if (
       (status === 'completed' || status === 'failed') &&
       use.tool_kind !== 'think' &&
@@ -92,7 +94,7 @@ export class Denials {
       this.#ended.add(tool_id)
   }
 
-  /** A question was answered no. */
+  /** Records a question that was answered with no. */
   answered(
     { request_id, tool_id = '', title, tool_kind }: AgentUpdateOf<'permission'>,
     { by, rule }: Answer,
@@ -107,7 +109,7 @@ export class Denials {
     by: DeniedUse['by'],
     rule?: string,
   ) {
-    // Some tell a use that was denied as one that has failed.
+    // Some agents report a denied use as a failed one.
     this.#ended.delete(id)
     if (this.#denied.has(id)) return
     this.#denied.add(id)

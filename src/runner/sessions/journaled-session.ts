@@ -15,33 +15,33 @@ import { type Connect, Session } from './session.ts'
 import type { Launched, SessionEvent } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
-/** How much of the end of its standard error is told where an agent fails. */
+/** Bytes from the end of standard error that are reported if an agent fails. */
 const STDERR_TAIL_BYTES = 8 * 1024
 
 export interface JournaledSessionOptions {
   plan: AgentPlan
   agent: Agent
   start: AgentStart
-  /** Folder of the attempt, each process has one in it; and in what they run. */
+  /** Folder of the attempt, in which each process has its own, and the environment that they run in. */
   place: Pick<AgentChildOptions, 'path' | 'mark' | 'cage' | 'box' | 'news'>
-  /** The attachments of its prompts, which are there before these count. */
+  /** Attachments of its prompts, which are there before the prompts count. */
   attachments: Pick<PromptAttachments, 'bring' | 'read'>
-  /** Of the box that it is in; absent: none. */
+  /** Options for the door of its box; absent if there is no box. */
   door?: DoorNewsOptions
   journal: AttemptJournal
   output: FileOutput
   updates: UpdatePipeline
   onRunning(pid: number, startedAtMs: number): void
   onStartFailed(ending: Ending): void
-  /** Something could not be kept that must be; the message is the journal's where there is none. */
+  /** Called if something essential could not be stored; without a message, that is the journal. */
   onUnkept(message?: string): void
-  /** The session has taken in a line or an event; not called while it is replayed. */
+  /** Called when the session has taken a line or an event; not called during a replay. */
   onNews(): void
 }
 
 /**
- * A session and the processes of the agent that it is with, one after another. Each event is kept before it counts, so
- * that all of it can be replayed.
+ * Runs a session and the agent's processes, one after another. Each event is stored before it counts, so that all of it
+ * can be replayed.
  */
 export class JournaledSession {
   readonly session: Session
@@ -56,7 +56,7 @@ export class JournaledSession {
   #replaying = false
   #over = false
 
-  /** Throws `invalid_argument`. */
+  /** Opens the session. Throws `invalid_argument`. */
   constructor(options: JournaledSessionOptions) {
     const { plan, agent, start, door, updates, attachments } = options
     this.#options = options
@@ -74,36 +74,36 @@ export class JournaledSession {
     })
   }
 
-  /** Nothing counts any more. */
+  /** Set when nothing counts any more. */
   get over(): boolean {
     return this.#over
   }
-  /** The process that there is now. */
+  /** Process that runs now. */
   get child(): AgentChild | undefined {
     return this.#child
   }
-  /** How much of what its door tells was taken in. */
+  /** Offset up to which the log of its door was read. */
   get toldOffset(): number {
     return this.#toldOffset
   }
-  /** Its door is closed, and told all. */
+  /** Set when its door is closed and its log completely read. */
   get toldLast(): boolean {
     return this.#toldLast
   }
-  /** When the last process that has exited did so. */
+  /** Time in ms when the last exited process exited. */
   get exitedAtMs(): number | undefined {
     return this.#exitedAtMs
   }
-  /** How the last process was launched, also where it is over. */
+  /** Launch of the last process, even if it is over. */
   get lastLaunched(): Launched | undefined {
     return this.#lastLaunched
   }
-  /** The first launch that is in the journal. */
+  /** First launch in the journal. */
   get firstLaunched(): Launched | undefined {
     return this.#options.journal.events.map(({ event }) => event).find((event) => event.type === 'launched')
   }
 
-  /** Comes to where an earlier process of this runner was: what that did is not done again. */
+  /** Replays the journal to the state of an earlier process of this runner; does not repeat what that process did. */
   async replay(): Promise<void> {
     this.#replaying = true
     for (const { at, event } of this.#options.journal.events) {
@@ -113,7 +113,7 @@ export class JournaledSession {
     this.#replaying = false
   }
 
-  /** Starts the process that was launched. Throws `invalid_argument`. */
+  /** Starts the launched process. Throws `invalid_argument`. */
   begin(claim = 1): void {
     this.#child?.begin(this.#options.start.launch(this.#lastLaunched!, this.#processName), claim)
   }
@@ -123,7 +123,7 @@ export class JournaledSession {
   }
 
   apply(event: SessionEvent): void {
-    // What was counted counts, also what comes at the end.
+    // Usage that was counted still counts, even at the end.
     if (this.#over && event.type !== 'told') return
     const { journal, onUnkept, onNews } = this.#options
     try {
@@ -135,18 +135,18 @@ export class JournaledSession {
     onNews()
   }
 
-  /** Nothing counts any more. */
+  /** Ends the session: nothing counts any more. */
   end(): void {
     this.#over = true
     this.#child?.ignore()
   }
 
-  /** Its process goes on. May be called twice. */
+  /** Closes the session; its process keeps running. Idempotent. */
   close(): void {
     this.#child?.close()
   }
 
-  /** The event is in the journal: it counts. */
+  /** Applies an event that is in the journal. */
   #take(event: SessionEvent): void {
     if (event.type === 'input') this.#seen.add(event.input.input_id)
     if (event.type === 'exited') this.#exitedAtMs = this.#child?.endedAtMs
@@ -161,7 +161,7 @@ export class JournaledSession {
     this.#child = undefined
   }
 
-  /** Makes ready for the process; `begin` follows. */
+  /** Prepares for the process; `begin` follows. */
   #launched(event: Launched): void {
     const { place, output, onRunning, onUnkept } = this.#options
     this.#lastLaunched = event
@@ -204,7 +204,7 @@ export class JournaledSession {
   }
 }
 
-/** Of a session that is over, deletes all that its agent said and was told; what it reported stays. */
+/** Deletes everything that the agent of an ended session wrote and received; its reports stay. */
 export function dropConversation(folder: string): void {
   for (const name of readdirSync(folder))
     if (/^(process\.\d+|temp|files-before|attachments)$/.test(name))

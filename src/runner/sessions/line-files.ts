@@ -2,14 +2,14 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { TailFile } from '../../platform/tail-file.ts'
 
 const CHUNK_BYTES = 256 * 1024
-/** A longer line is no message of any agent's protocol; it is left out. */
+/** Limit in bytes; a longer line is not a message of any agent's protocol, and is skipped. */
 export const MAX_LINE_BYTES = 32 * 1024 * 1024
 const NEWLINE = 10
 
-/** The lines of a file that grows, and how far it was read. */
+/** Reads the lines of a growing file, and tracks how far. */
 export class LineReader {
   readonly #file: TailFile
-  /** Bytes of the lines handed out. */
+  /** Bytes of the lines passed on. */
   offset = 0
   #begun: Buffer[] = []
   #begunBytes = 0
@@ -19,8 +19,8 @@ export class LineReader {
   }
 
   /**
-   * Hands out the lines that end at or before `end`; with `all` also what stands before it without a newline. One
-   * call at a time. Stops where `onLine` answers false.
+   * Passes on the lines that end at or before `end`; with `all`, also a last line without a newline. One call at a
+   * time. Stops if `onLine` returns false.
    */
   async read(end: number, onLine: (line: string) => boolean, all = false): Promise<void> {
     while (this.#seen < end) {
@@ -57,21 +57,24 @@ export class LineReader {
   }
 }
 
-/** Everything that is sent to a program, in a file: what a repeated conversation sends again is compared, not sent. */
+/**
+ * Stores everything that is sent to a program in a file. What a replayed conversation sends again is compared, not
+ * sent.
+ */
 export class LineWriter {
   readonly #path: string
   #fd: number | undefined
   #before: Buffer
   #position = 0
 
-  /** Created where it is not there. */
+  /** Opens the file, and creates it if it does not exist. */
   constructor(path: string) {
     this.#path = path
     this.#fd = openSync(path, 'a', 0o600)
     this.#before = readFileSync(path)
   }
 
-  /** Throws where it cannot be written, and where something else was sent here before. */
+  /** Sends a line. Throws if it cannot be written, or if something else was sent at this place before. */
   send(line: string): void {
     const bytes = Buffer.from(`${line}\n`)
     const there = this.#before.subarray(this.#position, this.#position + bytes.length)
@@ -80,13 +83,13 @@ export class LineWriter {
         `${this.#path} holds something else at ${this.#position}: another version of Errand began it`,
       )
     this.#position += bytes.length
-    // Where the file ended within a line, its rest follows.
+    // If the file ended within a line, its rest follows.
     const rest = bytes.subarray(there.length)
     for (let at = 0; at < rest.length; ) at += writeSync(this.#open(), rest, at)
     if (this.#position >= this.#before.length) this.#before = Buffer.alloc(0)
   }
 
-  /** May be called twice. */
+  /** Closes the file. Idempotent. */
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd)
     this.#fd = undefined

@@ -23,7 +23,7 @@ const lacking = {
 
 const NO_BUBBLEWRAP = { type: 'unusable', why: 'bubblewrap is not installed.', hint: 'Install it.' } as const
 
-/** The two agents, on a machine with such boxes. */
+/** Returns the state of the two agents, on a machine with such boxes. */
 async function states(options?: Partial<BoxesOptions>): Promise<Record<string, Partial<AgentState>>> {
   using place = boxPlace(options)
   const services = new AgentServices(
@@ -59,7 +59,7 @@ test('where there is none, it says why; where one is required, it cannot be used
   const required = await states({ least: 'auto', required: true, bubblewrap: NO_BUBBLEWRAP })
   assert.deepEqual([required.mine!.usable, required.mine!.isolation], [false, 'none'])
   assert.match(required.mine!.why!, /bubblewrap is not installed.*Install it/)
-  // What keeps it from being used is told, not what else would.
+  // The message says what prevents its use, not what else would.
   assert.match(required.gone!.why!, /it is not installed/)
   assert.deepEqual((await states()).mine, {
     ...{ usable: true, why: undefined, isolation: undefined, isolation_why: undefined },

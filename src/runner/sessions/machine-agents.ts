@@ -12,7 +12,7 @@ import { ChangeWatch } from '../../platform/time.ts'
 import type { Boxes } from '../sandbox/boxes.ts'
 import type { AgentServices, AgentsOptions } from './agent-services.ts'
 
-/** All agents that Errand knows, on this machine. `stateDir` holds their sessions. */
+/** Sets up all agents that Errand knows, on this machine. `stateDir` holds their sessions. */
 export function machineAgents(options: {
   folder: string
   stateDir: string
@@ -31,8 +31,8 @@ export function machineAgents(options: {
 }
 
 /**
- * The agents that this machine has, which can be used as things are, and how each session stands apart from it. Starts programs
- * at most to ask for a version.
+ * Returns the state of each agent on this machine: whether it can be used now, and how its sessions are isolated. It
+ * starts programs only to ask for a version.
  */
 export async function agentStates(
   services: AgentServices,
@@ -53,7 +53,9 @@ export async function agentStates(
 /** The part of `Boxes` that says what an agent gets. */
 export type AgentBoxes = Pick<Boxes, 'facts' | 'without'>
 
-/** As of a session that asks for nothing itself; one that is refused then can do nothing here. */
+/**
+ * Returns the isolation of a session that requests nothing; if such a session is refused, the agent is unusable here.
+ */
 function isolationOf(boxes: AgentBoxes | undefined): (state: AgentState) => Partial<AgentState> {
   if (boxes === undefined) return () => ({})
   const asked = { requires: {} } as AttemptSpec
@@ -68,7 +70,7 @@ function isolationOf(boxes: AgentBoxes | undefined): (state: AgentState) => Part
   }
 }
 
-/** Whether a session that asks for nothing itself stands in a box. */
+/** Reports whether a session that requests nothing runs in a box. */
 function isBoxed(boxes: AgentBoxes | undefined): boolean {
   try {
     return boxes?.facts({ requires: {} } as AttemptSpec, 'agent') !== undefined
@@ -77,7 +79,7 @@ function isBoxed(boxes: AgentBoxes | undefined): boolean {
   }
 }
 
-/** `apart`: as of a session in a box, which has nothing of the user's home. */
+/** Returns the state of one agent; `apart` means in a box, without the user's home. */
 async function stateOf(
   agent: Agent,
   services: AgentServices,
@@ -103,7 +105,7 @@ async function stateOf(
   }
 }
 
-/** As of a step that asks for nothing special. */
+/** Builds the request of a step without special wishes. */
 function trialRequest(agent: Agent, services: AgentServices, apart: boolean): SessionRequest {
   return {
     cwd: tmpdir(),
@@ -118,7 +120,7 @@ function trialRequest(agent: Agent, services: AgentServices, apart: boolean): Se
 
 const LOOKED_EVERY_MS = 120_000
 
-/** Tells which agents this machine has. */
+/** Watches which agents this machine has, and reports changes. */
 export const watchAgents = (
   services: AgentServices,
   boxes: AgentBoxes,

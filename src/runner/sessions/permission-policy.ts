@@ -11,7 +11,10 @@ export type Decision =
   /** A person decides. */
   | { decision: 'ask' }
 
-/** Throws `invalid_argument` for a glob that is none: the first question would come upon it. */
+/**
+ * Checks the globs. Throws `invalid_argument` for a wrong one, which would otherwise surface only with the first
+ * question.
+ */
 export function checkRules({ rules }: Permissions): void {
   for (const path of rules.flatMap(({ paths = [] }) => paths))
     try {
@@ -25,7 +28,7 @@ export function checkRules({ rules }: Permissions): void {
     }
 }
 
-/** How the program has to be started so that these permissions can be kept. */
+/** Returns how to start the program so that these permissions can be enforced. */
 export function askMode({ mode, rules, otherwise }: Permissions): AskMode {
   if (mode !== 'rules') return mode
   const all = new Set([otherwise, ...rules.map((rule) => rule.decision)])
@@ -34,10 +37,10 @@ export function askMode({ mode, rules, otherwise }: Permissions): AskMode {
 
 const READING: readonly string[] = ['read', 'search']
 
-/** Kinds that are always about files: which, is not known where none is named. */
+/** Kinds that always concern files, even if the question names none. */
 const OF_FILES: readonly string[] = ['read', 'edit', 'delete', 'move']
 
-/** Whether the agent has to ask also before it reads. */
+/** Reports whether the agent must also ask before it reads. */
 export const asksReading = ({ mode, rules }: Permissions): boolean =>
   mode === 'rules' &&
   rules.some(
@@ -45,9 +48,9 @@ export const asksReading = ({ mode, rules }: Permissions): boolean =>
   )
 
 /**
- * Who decides on a question. A rule that allows fits where the question names paths and all of them match; one that
- * denies or asks, where any matches, or where a tool that is always about files names none. One that searches and
- * names none does so in the working folder.
+ * Decides who answers a question. A rule that allows applies if the question names paths and all of them match. A rule
+ * that denies or asks applies if any path matches, or if a tool that always concerns files names none. A search without
+ * paths searches the working folder.
  */
 export function decide(
   permissions: Permissions,
@@ -79,7 +82,10 @@ export function decide(
   return otherwise === 'ask' ? { decision: 'ask' } : { decision: otherwise, by: 'rule', rule: 'otherwise' }
 }
 
-/** A path as globs may name it: absolute, and relative where it is below the folder. Undefined: it leads nowhere. */
+/**
+ * Returns a path in the forms that globs may use: absolute, and relative if below the folder. Undefined if it leads
+ * nowhere.
+ */
 function namesOf(path: string, cwd: string): string[] | undefined {
   try {
     const folder = realPath(cwd, '/')
@@ -96,8 +102,8 @@ type Question = AgentUpdateOf<'permission'>
 const WORDS: ReadonlySet<string> = new Set(['description', 'timeout', 'timeout_ms'])
 
 /**
- * The uses of tools that a person has allowed for the rest of a session: the same command in the same folders, or the same kind of
- * change of the same files. What cannot be told apart from another is asked each time.
+ * Remembers the uses of tools that a person has allowed for the rest of a session: the same command in the same
+ * folders, or the same kind of change to the same files. A use that cannot be identified is asked each time.
  */
 export class SessionGrants {
   readonly #who = new Map<string, string>()
@@ -106,7 +112,7 @@ export class SessionGrants {
     for (const key of keysOf(question)) this.#who.set(key, who ?? 'a person')
   }
 
-  /** Who has allowed it, if somebody has. */
+  /** Returns who has allowed it, if anybody. */
   allows(question: Question): string | undefined {
     const whos = keysOf(question).map((key) => this.#who.get(key))
     return whos.includes(undefined) ? undefined : whos[0]
@@ -115,9 +121,9 @@ export class SessionGrants {
 
 function keysOf(question: Question): string[] {
   const { tool_kind = 'other', paths = [], input } = question
-  // These are known by the files that they name, all others by what they are given.
+  // These are identified by the files that they name, all others by their arguments.
   if (OF_FILES.includes(tool_kind)) return paths.map((path) => JSON.stringify([tool_kind, path]))
-  // What was cut may go on in any way.
+  // A truncated argument may continue in any way.
   if (input === undefined || clipNote(input) !== '') return []
   return [JSON.stringify([tool_kind, argumentsOf(input), [...paths].sort()])]
 }
@@ -130,7 +136,7 @@ function argumentsOf(input: string): unknown {
         .filter(([name]) => !WORDS.has(name))
         .sort(([a], [b]) => (a < b ? -1 : 1))
   } catch {
-    // One text.
+    // Plain text.
   }
   return input
 }

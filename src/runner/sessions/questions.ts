@@ -9,12 +9,15 @@ type Asked = Extract<SessionEvent, { type: 'asked' }>
 type Answer = Extract<AttemptInput, { type: 'permission' }>
 type Decided = Extract<SessionEvent, { type: 'decided' }>
 
-/** The questions of an agent whether it may: nobody has looked at it, or a person is asked, until it is answered. */
+/**
+ * Tracks an agent's permission questions. A question is undecided until a policy decides it or a person is asked, and
+ * open until somebody answers, its time is over or the turn ends.
+ */
 export class Questions {
   readonly #updates: Pick<UpdatePipeline, 'tell'>
   readonly #denials: Denials
   readonly #undecided = new Map<string, Question>()
-  /** With when their time is over. */
+  /** Open questions, with the end of their time. */
   readonly #asked = new Map<string, { question: Question; expiresAt: string }>()
   readonly #grants = new SessionGrants()
 
@@ -29,12 +32,12 @@ export class Questions {
   get asked(): readonly { requestId: string; expiresAt: string }[] {
     return [...this.#asked].map(([requestId, { expiresAt }]) => ({ requestId, expiresAt }))
   }
-  /** A person is waited for. */
+  /** Tells whether it waits for a person. */
   get waits(): boolean {
     return this.#asked.size > 0
   }
 
-  /** Who has allowed it for the rest of the session, if somebody has. */
+  /** Returns who has allowed it for the rest of the session, if anybody. */
   granted(question: Question): string | undefined {
     return this.#grants.allows(question)
   }
@@ -50,21 +53,21 @@ export class Questions {
     this.#updates.tell({ ...question, expires_at })
   }
 
-  /** Answers whether the agent still waits for it. */
+  /** Decides a question by policy; returns whether the agent still waits for it. */
   decide({ type: _, ...answer }: Decided): boolean {
     const { request_id, decision, by } = answer
     const question = this.#undecided.get(request_id)
     const asked = this.#asked.get(request_id)?.question
     if (!this.#undecided.delete(request_id) && !this.#asked.delete(request_id)) return false
     if (decision === 'deny') this.#denials.answered((question ?? asked)!, answer)
-    // That everything is allowed needs no trail.
+    // A policy that allows everything leaves no trail.
     const silent = by === 'policy' && decision === 'allow'
     if (question && !silent) this.#updates.tell(question)
     if (!silent) this.#updates.tell({ kind: 'permission_answered', ...answer })
     return true
   }
 
-  /** By a person, or for want of one. Answers the question, where the agent still waits for its answer. */
+  /** Answers a question for a person, or because nobody is there. Returns the question if the agent still waits. */
   answer({ request_id, decision, who, nobody, scope, reason, input }: Answer): Question | undefined {
     const question = this.#asked.get(request_id)?.question
     if (!question) return undefined
@@ -77,7 +80,7 @@ export class Questions {
     return question
   }
 
-  /** The turn that they belong to is over. */
+  /** Drops the questions when their turn is over. */
   drop(): void {
     for (const request_id of this.#asked.keys())
       this.#updates.tell({ kind: 'permission_answered', request_id, decision: 'deny', by: 'canceled' })
@@ -92,7 +95,7 @@ interface Call {
   changes: string[]
 }
 
-/** The tool calls of an agent: what is known of each while it is open, and which files they changed. */
+/** Tracks the tool calls of an agent: what is known of each open call, and which files they changed. */
 export class ToolCalls {
   readonly #open = new Map<string, Call>()
   readonly changed = new Set<string>()
@@ -109,7 +112,7 @@ export class ToolCalls {
     for (const path of call.changes) this.changed.add(path)
   }
 
-  /** The question with what is known of its tool call beside it. */
+  /** Returns the question, completed with what is known of its tool call. */
   complete(question: AgentUpdateOf<'permission'>): AgentUpdateOf<'permission'> {
     const call = question.tool_id === undefined ? undefined : this.#open.get(question.tool_id)
     if (!call) return question

@@ -9,7 +9,7 @@ const plan = {
   idle_timeout_seconds: 600,
 } as unknown as AgentPlan
 
-/** Clocks that are set by hand. */
+/** Makes clocks that are set by hand. */
 function clocks() {
   const time = { atMs: 1_000_000 }
   return { time, clocks: { now: () => time.atMs, steady: () => time.atMs } }

@@ -3,15 +3,17 @@ import type { AgentPlan } from '../ports.ts'
 import type { Session } from './session.ts'
 import type { SessionEvent } from './session-state.ts'
 
-/** A restarted runner is given within this what was answered while it was away: it was accepted. */
+/** Milliseconds in which a restarted runner gets the answers that were accepted while it was away. */
 const ANSWERS_MS = 5_000
 
-/** The times of a session, which keeps none itself: until when it waits for whom, and what of that is over. */
+/**
+ * Watches the deadlines of a session, which has no clock itself: how long it waits for whom, and which waits are over.
+ */
 export class SessionClock {
   readonly #plan: AgentPlan
   readonly #clocks: Clocks
   readonly #moments: Moments
-  /** By the steady clock, as the next. */
+  /** Measured by the steady clock, like the next field. */
   #heardAtMs: number
   #answersFirstUntilMs = 0
 
@@ -22,17 +24,17 @@ export class SessionClock {
     this.#heardAtMs = clocks.steady()
   }
 
-  /** An earlier process of this runner kept it before: what was answered since comes first. */
+  /** Records a restart: answers given since then are taken before a timeout. */
   recovered(): void {
     this.#answersFirstUntilMs = this.#clocks.steady() + ANSWERS_MS
   }
 
-  /** Something has come from the agent, or for it. */
+  /** Records that something has come from the agent, or for it. */
   heard(): void {
     this.#heardAtMs = this.#clocks.steady()
   }
 
-  /** A person is asked, from now on. */
+  /** Returns the event that asks a person, with its deadline from now. */
   asked(request_id: string): SessionEvent {
     return {
       type: 'asked',
@@ -41,12 +43,12 @@ export class SessionClock {
     }
   }
 
-  /** The session waits for prompts, from now on. */
+  /** Returns the event that waits for prompts, with its deadline from now. */
   waits(): SessionEvent {
     return { type: 'waits', until: this.#inSeconds(this.#plan.idle_timeout_seconds) }
   }
 
-  /** Whether it has worked for as long as it may, in words. */
+  /** Returns a text if the session has used up its time. */
   overtime(startedAtMs: number | undefined): string | undefined {
     const { seconds } = this.#plan.budget
     const due =
@@ -54,14 +56,14 @@ export class SessionClock {
     return due ? `${seconds} s have passed` : undefined
   }
 
-  /** Whether the agent has said nothing for as long as it may, in words. */
+  /** Returns a text if the agent has been silent for as long as it may. */
   silence(session: Pick<Session, 'busy'>): string | undefined {
     const { inactivity_seconds } = this.#plan.budget
     const silent = session.busy && this.#clocks.steady() >= this.#heardAtMs + inactivity_seconds * 1000
     return silent ? `nothing was heard of the agent for ${inactivity_seconds} s` : undefined
   }
 
-  /** Events that the session is to be told of, as it stands when they are asked for. */
+  /** Returns due events, in the state of the session when each is requested. */
   *due(session: Pick<Session, 'asked' | 'waits' | 'waitsUntil'>): Iterable<SessionEvent> {
     const decision = this.#plan.permissions.on_ask_timeout
     const answersFirst = this.#clocks.steady() < this.#answersFirstUntilMs

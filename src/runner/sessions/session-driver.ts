@@ -14,26 +14,26 @@ import { Verifier } from './verifier.ts'
 
 const STOP_GRACE_MS = 5_000
 
-/** The attempt that the session is. */
+/** Describes the attempt behind the session. */
 export interface Driven {
   running(pid: number, startedAtMs: number): void
   stop(cause: Cause, graceMs: number): void
-  /** Something could not be kept that must be; the message is the journal's where there is none. */
+  /** Called if something essential could not be stored; without a message, that is the journal. */
   unkept(message?: string): void
-  /** The session has come to its end. */
+  /** Called when the session has ended. */
   conclude(end: SessionEnd): void
-  /** The process that carried it out has come to its end, or could not be started. */
+  /** Called when the process behind it has ended, or could not start. */
   finish(ending: Ending): Promise<void>
 }
 
 type OfSession = Omit<JournaledSessionOptions, 'onRunning' | 'onStartFailed' | 'onUnkept' | 'onNews'>
 export interface SessionDriverOptions extends OfSession {
-  /** The box that it stands in; absent: none. */
+  /** Box that it runs in; absent if there is none. */
   box?: Box
   /** Environment of verify commands. */
   env: NodeJS.ProcessEnv
   masker?: Masker
-  /** Of the attempt, among all of this machine. */
+  /** Key of the attempt, unique on this machine. */
   key: string
   baseline: Baseline
   /** Knows when this runner is told to stop. */
@@ -41,7 +41,7 @@ export interface SessionDriverOptions extends OfSession {
   attempt: Driven
 }
 
-/** Brings about in the world what a session waits for, and tells it of that. */
+/** Does in the world what a session waits for, and informs the session. */
 export class SessionDriver {
   readonly journaled: JournaledSession
   readonly #options: SessionDriverOptions
@@ -49,11 +49,14 @@ export class SessionDriver {
   readonly #verifier: Verifier
   #launching = false
   #hearing = false
-  /** The words that an earlier process of this runner had heard are heard again, in the same order: nothing new comes between. */
+  /**
+   * Set while the lines that an earlier process of this runner read are read again in the same order: nothing new may
+   * come between.
+   */
   #takingUp = false
   #stopping = false
 
-  /** Throws `invalid_argument`. */
+  /** Sets up the session. Throws `invalid_argument`. */
   constructor(options: SessionDriverOptions) {
     const { plan, env, key, box, start, masker, machineStop, attempt } = options
     checkRules(plan.permissions)
@@ -81,20 +84,20 @@ export class SessionDriver {
     })
   }
 
-  /** Comes to where an earlier process of this runner was; `takeUp` follows. */
+  /** Replays to the state of an earlier process of this runner; `takeUp` follows. */
   async replay(): Promise<void> {
     const { start, baseline } = this.#options
     this.#clock.recovered()
     const { request } = this.journaled.firstLaunched ?? {}
-    // Before anything is waited for: what is begun meanwhile finds it there.
+    // Before the first wait: anything that begins meanwhile finds the session occupied.
     start.keep(request?.fork ? undefined : request?.session_id)
     await baseline.recover(request?.cwd)
     await this.journaled.replay()
-    // It may have gone on for longer than sessions are kept.
+    // It may have run for longer than sessions are stored.
     start.sessionsKnown(this.journaled.session.sessionId, this.journaled.lastLaunched)
   }
 
-  /** Looks for what the earlier process of this runner has begun. `cause`: it is to be ended. `goOn` follows. */
+  /** Adopts what the earlier process of this runner has begun. `cause`: it is to be ended. `goOn` follows. */
   async takeUp(cause: Cause | undefined): Promise<void> {
     const { start, attempt } = this.#options
     const { child } = this.journaled
@@ -109,7 +112,7 @@ export class SessionDriver {
     try {
       await start.prepare()
       await this.#enter()
-      // Let go of meanwhile, it is the next one's to begin.
+      // If it was left meanwhile, the next process begins it.
       if (!this.journaled.over) this.journaled.begin(claim)
     } catch (error) {
       void attempt.finish(start.refusal(error))
@@ -119,7 +122,7 @@ export class SessionDriver {
   goOn(): void {
     const { session, lastLaunched } = this.journaled
     if (this.#halted) return
-    // Before the agent's own words count: it may end for what is told here.
+    // Before the agent's own words count, since the session may end by what the door reports.
     this.hearDoor()
     for (const question of session.undecided) this.journaled.apply(this.#lookAt(question))
     if (session.breach !== undefined) return void this.#stopForBudget(session.breach)
@@ -131,7 +134,7 @@ export class SessionDriver {
     if (session.waits && session.waitsUntil === undefined) this.journaled.apply(this.#clock.waits())
   }
 
-  /** Now and then. True: the agent has said something. */
+  /** Polls the session; returns whether the agent has written something. */
   poll(): boolean {
     const spoke = this.journaled.child?.poll() === true
     if (!this.#halted) this.hearDoor()
@@ -139,7 +142,7 @@ export class SessionDriver {
     return spoke
   }
 
-  /** Takes in what the door of the box has told since; `last`: it is closed. */
+  /** Reads new lines of the box's door; `last`: the door is closed. */
   hearDoor(last?: true): void {
     const { toldOffset, toldLast } = this.journaled
     const { box } = this.#options
@@ -151,18 +154,18 @@ export class SessionDriver {
     this.#hearing = false
   }
 
-  /** Nothing more is begun; what comes still counts. */
+  /** Begins nothing more; incoming output still counts. */
   stop(): void {
     this.#stopping = true
     this.#verifier.stop()
   }
 
-  /** Nothing of the agent is left here. May be called twice. */
+  /** Frees the session when nothing of the agent is left here. Idempotent. */
   leave(): void {
     this.#options.start.leave()
   }
 
-  /** Nothing counts any more. May be called twice. */
+  /** Ends the session: nothing counts any more. Idempotent. */
   end(): void {
     this.journaled.end()
     this.#verifier.stop()
@@ -198,7 +201,7 @@ export class SessionDriver {
     if (overtime !== undefined) return void this.#stopForBudget(overtime, session.retry)
     const silence = this.#clock.silence(session)
     if (silence !== undefined && session.retry) {
-      // Some wait as long as the service tells them to: an hour, and say nothing.
+      // Some agents wait as long as the service tells them to, such as an hour, and write nothing.
       const message = `${session.retry.failure}: ${session.retry.message} (the agent waits to try again, and ${silence})`
       return void attempt.stop({ type: 'failed', reason: 'model', message }, STOP_GRACE_MS)
     }
@@ -206,7 +209,7 @@ export class SessionDriver {
     for (const event of this.#clock.due(session)) this.journaled.apply(event)
   }
 
-  /** `retry`: what the agent waited for then. */
+  /** Ends the attempt because of its budget; `retry` is what the agent waited for then. */
   #stopForBudget(limit: string, retry?: AgentUpdateOf<'retry'>): void {
     const why =
       retry && `, and the agent waited to try again: ${retry.failure}: ${retry.message.replace(/\.$/, '')}`
@@ -214,7 +217,7 @@ export class SessionDriver {
     this.#options.attempt.stop({ type: 'failed', reason: 'budget', message }, STOP_GRACE_MS)
   }
 
-  /** Once: what the agent's box does not keep from it. */
+  /** Reports, once, what the agent's box does not withhold from it. */
   #tellHeld(): void {
     const { start, journal } = this.#options
     const { held } = start
@@ -236,7 +239,7 @@ export class SessionDriver {
     try {
       await start.prepare()
       if (!(await attachments.bring(plan.attachments ?? []))) return
-      // What is left of the process before could change what is made for the next.
+      // Leftovers of the process before could change what is made for the next.
       if (lastLaunched) await box?.end()
       await this.#enter()
       if (output.values.wants('files')) await baseline.take(start.cwd)

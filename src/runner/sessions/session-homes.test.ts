@@ -6,7 +6,10 @@ import { noMountNamespace } from '../../../test/faults/small-disk.ts'
 import { place } from '../../../test/support/runner/attempt-fixture.ts'
 import { SessionHomes } from './session-homes.ts'
 
-/** Takes its attempts up with two sessions that were not used for eight days: a disk stands in one of them. */
+/**
+ * Program that adopts its attempts, with two sessions that were not used for eight days; a disk is mounted in one of
+ * them.
+ */
 const PROGRAM = `
 import { spawnSync } from 'node:child_process'
 import { rmSync } from 'node:fs'

@@ -3,10 +3,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync 
 import { basename, join, resolve } from 'node:path'
 import { removeTree, writeFileAtomic } from '../../platform/files.ts'
 
-/** How long a session can be taken up again after it was last used. */
+/** Milliseconds that a session can be resumed after its last use. */
 const KEPT_MS = 7 * 24 * 3_600_000
 
-/** A private folder for each session with an agent, found again by the agent's own id of the session. */
+/** Manages a private folder for each session with an agent, found again by the agent's own session id. */
 export class SessionHomes {
   readonly #root: string
 
@@ -14,7 +14,7 @@ export class SessionHomes {
     this.#root = resolve(root)
   }
 
-  /** The folder of the session with that id, else a new one for the attempt. */
+  /** Returns the folder of the session with that id, or a new one for the attempt. */
   take(agent: string, sessionId: string | undefined, attemptId: string): string {
     const known = sessionId === undefined ? undefined : this.#known(agent, sessionId)
     const home = join(this.#root, 'homes', known ?? attemptId)
@@ -24,8 +24,8 @@ export class SessionHomes {
   }
 
   /**
-   * The session with that id is in that folder, and is used. An id is what an agent says: one that belongs to another folder
-   * stays there, or whoever goes on with that session would find himself in this one.
+   * Records that the session with that id is in that folder, and in use. The id is the agent's claim: an id that
+   * belongs to another folder keeps that folder, otherwise whoever resumes that session would end up in this one.
    */
   keep(agent: string, sessionId: string, home: string): void {
     const known = this.#known(agent, sessionId) ?? basename(home)
@@ -36,12 +36,15 @@ export class SessionHomes {
     used(home)
   }
 
-  /** The runs of which a session may still be taken up. */
+  /** Returns the runs whose sessions may still be resumed. */
   runs(): Set<string> {
     return new Set(this.#list('homes').map(runOf))
   }
 
-  /** Deletes the sessions that have not been used for long, but for those of these attempts. What cannot be deleted stays. */
+  /**
+   * Deletes the sessions that have not been used for a long time, except those of these attempts. Skips what cannot be
+   * deleted.
+   */
   async sweep(inUse: ReadonlySet<string>, nowMs = Date.now()): Promise<void> {
     for (const kind of ['homes', 'ids'])
       for (const name of this.#list(kind)) {
@@ -60,7 +63,7 @@ export class SessionHomes {
     }
   }
 
-  /** An id is the agent's own text: no file is named by it. */
+  /** Returns the index file of an id. An id is the agent's own text, so no file is named by it. */
   #index(agent: string, sessionId: string): string {
     return join(
       this.#root,
@@ -83,5 +86,5 @@ function used(home: string): void {
   utimesSync(home, now, now)
 }
 
-/** A folder is named by the attempt that it was made for. */
+/** Returns the run of a folder, which is named after the attempt that it was made for. */
 const runOf = (home: string): string => home.slice(0, home.lastIndexOf('.'))

@@ -13,7 +13,7 @@ import {
 } from '../../../test/support/runner/session-fixture.ts'
 import { SessionLocks } from './session-locks.ts'
 
-/** A prompt that goes on with one session, always in the workspace of the run that had it first. */
+/** Builds a prompt that resumes one session, always in the workspace of the run that had it first. */
 const goesOn = (here: SessionPlace, run_id: string, prompt: string) => {
   const session = { session_id: 'session-1', workspace_of: 'run_test' }
   return here.spec(prompt, { session }, { run_id, attempt_id: `${run_id}.1` })

@@ -9,18 +9,18 @@ interface Hold {
 }
 
 /**
- * Which attempt is in which session. Two programs at once spoil one: what the first was told is lost, or both ask the
- * model for ever. So the next waits until nothing is left of the one before.
+ * Tracks which attempt is in which session. Two programs at once spoil a session: input to the first is lost, or both
+ * call the model forever. So the next attempt waits until nothing of the one before is left.
  */
 export class SessionLocks {
   readonly #holds = new Map<string, Hold>()
 
-  /** The holder is in the session already. */
+  /** Records that the holder is in the session already. */
   keep(session: string, by: Holder): void {
     if (!this.#holds.has(session)) this.#holds.set(session, { by, over: Promise.withResolvers() })
   }
 
-  /** Resolves when it is in the session. `onWait`: that run is. Rejects where the signal ends the wait. */
+  /** Resolves when it is in the session. `onWait` gets the run that is in it. Rejects if the signal ends the wait. */
   async take(
     session: string,
     by: Holder,
@@ -33,12 +33,12 @@ export class SessionLocks {
       onWait(hold.by.run_id)
       await unlessAborted(signal, hold.over.promise)
     }
-    // What has ended meanwhile has left already: nobody would take it out of the session again.
+    // An attempt that has ended meanwhile has left already: nobody would take it out of the session again.
     signal.throwIfAborted()
     this.keep(session, by)
   }
 
-  /** Nothing of it is left. May be called twice. */
+  /** Frees the sessions of an attempt of which nothing is left. Idempotent. */
   leave({ attempt_id }: Holder): void {
     for (const [session, { by, over }] of this.#holds) {
       if (by.attempt_id !== attempt_id) continue

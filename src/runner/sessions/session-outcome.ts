@@ -6,19 +6,19 @@ import type { Exited, Phase } from './session-state.ts'
 export type SessionEnd =
   | { type: 'success' }
   | { type: 'canceled' }
-  /** `signal`: that ended its process. */
+  /** `signal`: the signal that ended its process. */
   | { type: 'failed'; reason: Reason; message: string; signal?: FatalSignal }
   | { type: 'lost'; why: string }
 
 export const failed = (reason: Reason, message: string): SessionEnd => ({ type: 'failed', reason, message })
 
-/** Of the attempt that carried it out. */
+/** Converts the end of a session to the ending of its attempt. */
 export function endingOf(end: SessionEnd): Ending {
   if (end.type === 'failed') return { ...end, type: 'action_failed' }
   return end.type === 'lost' ? end : { type: 'done' }
 }
 
-/** Of a session whose last turn ended so. */
+/** Returns the end of a session whose last turn ended in this way. */
 export function endOfTurn({ stop_reason, message, failure }: AgentUpdateOf<'turn_ended'>): SessionEnd {
   switch (stop_reason) {
     case 'end_turn':
@@ -38,7 +38,7 @@ export function endOfTurn({ stop_reason, message, failure }: AgentUpdateOf<'turn
   }
 }
 
-/** Of a session whose process exited in that phase; undefined: it may. */
+/** Returns the end of a session whose process exited in that phase; undefined if it was allowed to. */
 export function endOfExit(title: string, exit: Exited, phase: Phase): SessionEnd | undefined {
   const how = exit.signal === undefined ? `exit code ${exit.code ?? 'unknown'}` : exit.signal
   const words = lastWords(exit)
@@ -48,7 +48,7 @@ export function endOfExit(title: string, exit: Exited, phase: Phase): SessionEnd
   return undefined
 }
 
-/** The last words of the process, where the session failed and that does not say it. */
+/** Returns the last words of the process, if the session failed and its message lacks them. */
 export function unsaidWords(exit: Exited, end: SessionEnd | undefined): string | undefined {
   const words = lastWords(exit)
   return end?.type === 'failed' && words !== '' && !end.message.includes(words.slice(-200))

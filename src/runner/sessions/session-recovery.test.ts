@@ -33,7 +33,7 @@ import type { Told } from '../proxy/rules.ts'
 import type { Box } from '../sandbox/box.ts'
 import type { Boxes } from '../sandbox/boxes.ts'
 
-/** A runner in a process of its own, which takes up what it has and starts what it is given. */
+/** Program of a runner in its own process, which adopts what it has and starts what it is given. */
 const RUNNER = `
 import { openAttempts } from ${JSON.stringify(new URL('../open-attempts.ts', import.meta.url).href)}
 import { builtinActionRegistry } from ${JSON.stringify(new URL('../../actions/registry.ts', import.meta.url).href)}
@@ -48,7 +48,7 @@ for (const spec of JSON.parse(specs)) await attempts.start(spec, 1)
 setInterval(() => {}, 1000)
 `
 
-/** Starts such a runner; the answer kills it, as a power cut would. */
+/** Starts such a runner; the returned function kills it, like a power cut. */
 async function otherRunner(here: SessionPlace, specs: AttemptSpec[]): Promise<() => Promise<void>> {
   const args = ['--input-type=module', '-e', RUNNER, here.path, JSON.stringify(specs)]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -76,7 +76,7 @@ test('a runner killed in the middle of a turn: the next one goes on with the sam
   using here = sessionPlace()
   const spec = here.spec('chatter 500\nwait go\nchatter 300')
   const kill = await otherRunner(here, [spec])
-  // Beside its words: an id or the prompt may hold that number too.
+  // With the text around it, since an id or the prompt may contain that number too.
   const lastSaid = /"kind":"message","text":"(\d+\\n)*500\\n/
   await until(() => lastSaid.test(journalOf(here, spec)))
   await kill()
@@ -96,7 +96,7 @@ test('a runner killed in the middle of a turn: the next one goes on with the sam
   await attempts.close()
 })
 
-/** Boxes that enclose nothing, and whose doors tell what is put into `told`. */
+/** Makes boxes that enclose nothing, whose doors log what is put into `told`. */
 function openBoxes(told: Told[]): Boxes {
   const none = () => undefined
   const box: Box = {
@@ -175,7 +175,7 @@ test('a runner killed at any moments: each prompt is given once, and every updat
   const permissions = { mode: 'ask', ask_timeout_seconds: 0.2, on_ask_timeout: 'allow' }
   const verify = ['[ -e fixed ] || { touch fixed; exit 1; }']
   const specs = Array.from({ length: 4 }, () => here.spec(prompt, { permissions, verify }))
-  // A runner may be killed before it was given them all: then the next is.
+  // A runner may be killed before it got them all; then the next one gets them.
   const notBegun = () => specs.filter((spec) => journalOf(here, spec) === '')
   let kill = await otherRunner(here, specs)
   for (let round = 0; round < 9; round++) {
@@ -282,7 +282,7 @@ test('an agent that ended while no runner was there: all that it said counts', a
   using here = sessionPlace()
   const spec = here.spec('wait go\nsay last\nexit 0')
   const kill = await otherRunner(here, [spec])
-  // The journal tells of the prompt before the agent has it.
+  // The journal records the prompt before the agent has it.
   const input = join(folderOf(here, spec), 'process.1', 'input')
   await until(() => linesOf(input).some((line) => line.includes('say last')))
   await kill()
@@ -296,7 +296,7 @@ test('an agent that ended while no runner was there: all that it said counts', a
   await attempts.close()
 })
 
-/** As after a restart of the machine: all of the agent is gone, and left no exit code. */
+/** Imitates a restart of the machine: all of the agent is gone, and left no exit code. */
 async function killAgent(here: SessionPlace, spec: AttemptSpec): Promise<void> {
   const { key } = JSON.parse(readFileSync(join(folderOf(here, spec), 'spec.json'), 'utf8'))
   for (const { pid } of treeMembers({ mark: markOf(key) })) signal(pid, 'SIGKILL')
@@ -350,7 +350,7 @@ test('after a boot of its machine a session is lost, also one that waited: what 
   await kill()
   await killAgent(here, spec)
   rmSync(join(here.path, 'attempts.storage'))
-  // As a disk may have it that had not written it: the prompt would be given again.
+  // Imitates a disk that had not written it: the prompt would be given again.
   truncateSync(join(folderOf(here, spec), 'reports'))
   const attempts = here.open()
   const [held] = await attempts.recover()

@@ -49,7 +49,7 @@ test('an agent has its secrets, and nothing that is told of the session holds on
   assert.equal(readFileSync(end.output_files!.stdout!, 'utf8'), stdout)
   const workspace = join(here.path, 'workspaces/run_test')
   assert.equal(readFileSync(join(workspace, 'seen'), 'utf8'), token)
-  // Only what the agent itself wrote holds it: its work, and the stand-in's notes.
+  // Only what the agent itself wrote contains it: its work, and the fake agent's notes.
   assert.deepEqual(
     filesWithSecrets(here.path, (path) => path === workspace || path === here.log),
     [],

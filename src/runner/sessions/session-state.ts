@@ -3,15 +3,15 @@ import type { AttemptInput } from '../../contract/agent.ts'
 import type { Told } from '../proxy/rules.ts'
 
 /**
- * All that a session is told, but for the lines of the agent's program. It is in the journal, with how far the program's
- * lines were read, before it counts: so a later process of this runner comes to the same state.
+ * Describes everything that a session learns, except the lines of the agent's program. An event is in the journal, with
+ * how far the program's lines were read, before it counts. So a later process of this runner reaches the same state.
  */
 export type SessionEvent =
-  /** A process of the agent is begun; the environment is made anew each time. */
+  /** A process of the agent begins; its environment is rebuilt each time. */
   | { type: 'launched'; program?: Program; request: Omit<SessionRequest, 'env'> }
   /** A later runner found the process alive. */
   | { type: 'found' }
-  /** The process is not there any more, and left no exit code. */
+  /** The process has vanished without an exit code. */
   | { type: 'gone'; why: string }
   | { type: 'exited'; code?: number; signal?: string; stderr: string }
   | { type: 'input'; input: AttemptInput }
@@ -30,22 +30,36 @@ export type SessionEvent =
   | { type: 'idle_over' }
   | { type: 'stop' }
   | { type: 'note'; text: string }
-  /** The door of its box has told this, up to there in its file; `last`: it is closed. */
+  /** The door of its box wrote these lines, up to that offset in its file; `last`: it is closed. */
   | { type: 'told'; lines: readonly Told[]; offset: number; last?: true }
 
 export type Launched = Extract<SessionEvent, { type: 'launched' }>
 export type ToldEvent = Extract<SessionEvent, { type: 'told' }>
 export type Exited = Extract<SessionEvent, { type: 'exited' }>
 
-/** down: no process; starting: it shakes hands; ready: it takes a prompt; busy: a turn; ended: a turn is over. */
+/**
+ * State of the agent.
+ * - `down`: it has no process. A launch leads to `starting`.
+ * - `starting`: it shakes hands. That leads to `ready`.
+ * - `ready`: it accepts a prompt, which leads to `busy`.
+ * - `busy`: it is in a turn.
+ * - `ended`: a turn is over, which leads back to `ready`.
+ * The end of a turn leads to `ended`, and the end of the process to `down`.
+ */
 export type Phase = 'down' | 'starting' | 'ready' | 'busy' | 'ended'
 
-/** open: prompts may go to the agent; verifying: not before the checks are through; settled: its end is known. */
+/**
+ * State of the session's work.
+ * - `open`: prompts may go to the agent. The checks lead to `verifying`.
+ * - `verifying`: prompts wait for the checks, whose result leads to `open`.
+ * - `settled`: its end is known.
+ * - `stopped`: it was stopped from outside; any state leads here.
+ */
 export type Work = 'open' | 'verifying' | 'settled' | 'stopped'
 
 type Moves<State extends string> = Partial<Record<State, State>>
 
-/** Where each happening leads. What stands in no row leaves the session as it is. */
+/** Maps each event to its transitions. An event without a transition from the current state changes nothing. */
 export const sessionMoves = {
   launched: { agent: { down: 'starting' } },
   ready: { agent: { starting: 'ready', ended: 'ready' } },
@@ -60,12 +74,12 @@ export const sessionMoves = {
 
 export type SessionMove = keyof typeof sessionMoves
 
-/** The state of a session: where the agent is, and whether it is asked anything more. */
+/** Holds the state of a session: where the agent is, and whether it gets more requests. */
 export class SessionState {
   agent: Phase = 'down'
   work: Work = 'open'
 
-  /** Whether the move was one in this state. */
+  /** Applies an event; returns whether it was a transition from this state. */
   move(name: SessionMove): boolean {
     const { agent, work }: { agent?: Moves<Phase>; work?: Moves<Work> } = sessionMoves[name]
     const nextAgent = agent?.[this.agent]
@@ -75,11 +89,11 @@ export class SessionState {
     return nextAgent !== undefined || nextWork !== undefined
   }
 
-  /** Nothing more is asked of the agent, for ever or until the checks are through. */
+  /** Tells whether the agent gets no more requests, forever or until the checks are done. */
   get resting(): boolean {
     return this.work !== 'open'
   }
-  /** Nothing more is asked of the agent, for ever. */
+  /** Tells whether the agent gets no more requests at all. */
   get over(): boolean {
     return this.work === 'settled' || this.work === 'stopped'
   }

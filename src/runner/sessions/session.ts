@@ -19,34 +19,33 @@ import {
 } from './session-state.ts'
 import type { UpdatePipeline } from './update-pipeline.ts'
 
-/** Begins to speak with a process that is begun. */
+/** Opens the protocol with a process that has begun. */
 export type Connect = (launched: Launched, port: Omit<ProtocolPort, 'send'>) => AgentProtocol
 
 export interface SessionOptions {
   plan: AgentPlan
-  /** Of the agent, for messages. */
+  /** Title of the agent, for messages. */
   title: string
-  /** Of the agent, as runs name it. */
+  /** Name of the agent, as runs use it. */
   agent: string
   connect: Connect
-  /** Takes all that it tells, and knows the agent's last message. */
+  /** Receives all updates, and knows the agent's last message. */
   updates: Pick<UpdatePipeline, 'tell' | 'prompt' | 'inputTaken' | 'turnBegins' | 'answer'>
-  /** Of the box that it is in; absent: none. */
+  /** Options for the door of its box; absent if there is no box. */
   door?: DoorNewsOptions
-  /** An attachment that was fetched, with its bytes. */
+  /** Returns a fetched attachment with its bytes. */
   attached(attachment: Attachment): Attached
-  /** The agent has told its id of the session. */
+  /** Called when the agent has reported its session id. */
   onSessionId(sessionId: string | undefined): void
 }
 
-/** After these the model service has answered. */
+/** After an update of these kinds, the model service has answered. */
 const DOES: ReadonlySet<AgentUpdate['kind']> = new Set(['message', 'thought', 'tool', 'turn_ended'])
 
 /**
- * A session with an agent: what was asked for, what the agent says, and what follows. It depends on nothing but the
- * lines and events that it is given, in their order, so that giving them again leads to the same state and the same
- * calls of its options. What has to happen in the world stands in its properties; whoever drives it brings that about
- * and tells of it by an event.
+ * Holds a session with an agent: the requests, what the agent says, and what follows. It depends only on the lines and
+ * events that it gets, in their order, so repeating them leads to the same state and the same calls of its options. Its
+ * properties say what has to happen in the world; its driver does that, and informs it with an event.
  */
 export class Session {
   readonly #options: SessionOptions
@@ -62,20 +61,20 @@ export class Session {
   #protocol: AgentProtocol | undefined
   #launches = 0
   #sessionId: string | undefined
-  /** The kinds of attachments that the agent takes. */
+  /** Kinds of attachments that the agent accepts. */
   #takes: readonly AttachmentKind[] = []
-  /** The model that a person has chosen since. */
+  /** Model that a person has chosen since. */
   #model: string | undefined
-  /** To be switched to once the agent is there. */
+  /** Model to switch to once the agent is there. */
   #wanted: Extract<AttemptInput, { type: 'model' }> | undefined
   #retry: AgentUpdateOf<'retry'> | undefined
   #waitsUntil: string | undefined
-  /** No more prompts are to come. */
+  /** Set when no more prompts are to come. */
   #closed: boolean
   #lastTurn: AgentUpdateOf<'turn_ended'> | undefined
   #end: SessionEnd | undefined
 
-  /** Throws `invalid_argument`. */
+  /** Opens a session. Throws `invalid_argument`. */
   constructor(options: SessionOptions) {
     const { plan, updates } = options
     this.#options = options
@@ -88,18 +87,18 @@ export class Session {
     this.#door = options.door && new DoorNews(options.door)
   }
 
-  /** A process is to be begun, with `sessionId` where there is one. */
+  /** Tells whether a process is to begin, with `sessionId` if there is one. */
   get wantsProcess(): boolean {
     return this.#state.agent === 'down' && !this.#prompts.empty && !this.#state.resting
   }
   get sessionId(): string | undefined {
     return this.#sessionId
   }
-  /** Questions of the agent that nobody has looked at. */
+  /** Questions of the agent that nobody has decided. */
   get undecided(): readonly AgentUpdateOf<'permission'>[] {
     return this.#questions.undecided
   }
-  /** Who has allowed it for the rest of the session, if somebody has. */
+  /** Returns who has allowed it for the rest of the session, if anybody. */
   granted(question: AgentUpdateOf<'permission'>): string | undefined {
     return this.#questions.granted(question)
   }
@@ -107,11 +106,11 @@ export class Session {
   get asked(): readonly { requestId: string; expiresAt: string }[] {
     return this.#questions.asked
   }
-  /** The command that is to be run now, and which it is of all that were. */
+  /** Command that is to run now, and its number among all that were to run. */
   get verifying(): { command: string; number: number } | undefined {
     return this.#state.over ? undefined : this.#checks.verifying
   }
-  /** Whether the session has nothing to do, and more may come. */
+  /** Tells whether the session has nothing to do, but more may come. */
   get waits(): boolean {
     const { agent, resting } = this.#state
     const quiet = agent === 'ready' || (agent === 'down' && this.#lastTurn !== undefined)
@@ -120,28 +119,28 @@ export class Session {
   get waitsUntil(): string | undefined {
     return this.#waitsUntil
   }
-  /** The agent is at work, and is waited for. */
+  /** Tells whether the agent works and is waited for. */
   get busy(): boolean {
     const { agent, resting } = this.#state
     const works = agent === 'starting' || agent === 'busy' || (agent === 'ended' && !resting)
     return works && !this.#questions.waits
   }
-  /** A prompt is with the agent. */
+  /** Tells whether a prompt is with the agent. */
   get inTurn(): boolean {
     return this.#state.agent === 'busy'
   }
-  /** The model service has failed, and nothing came since of what the agent does. */
+  /** Failure of the model service, if the agent has done nothing since. */
   get retry(): AgentUpdateOf<'retry'> | undefined {
     return this.#retry
   }
-  /** Which limit of the budget is reached. */
+  /** Text that says which limit of the budget is reached. */
   get breach(): string | undefined {
     return this.#meter.breach ?? this.#door?.breach
   }
   get end(): SessionEnd | undefined {
     return this.#end
   }
-  /** The model that the session was switched to, where it was. */
+  /** Model that the session was switched to, if it was. */
   get model(): string | undefined {
     return this.#model
   }
@@ -155,7 +154,7 @@ export class Session {
     return this.#tools.changed
   }
 
-  /** A line of the program's standard output. */
+  /** Takes a line of the program's standard output. */
   line(text: string): void {
     this.#calls.add(() => this.#protocol?.line(text))
   }
@@ -200,7 +199,7 @@ export class Session {
     }
   }
 
-  /** The door of its box has news. */
+  /** Takes news of the box's door. */
   #told({ lines, last }: ToldEvent): void {
     for (const update of this.#door?.follow(lines, last === true) ?? []) {
       this.#options.updates.tell(update)
@@ -211,7 +210,7 @@ export class Session {
   #connect(launched: Launched): void {
     const number = ++this.#launches
     this.#state.move('launched')
-    // A process that is over has no say any more.
+    // Calls of a process that is over are ignored.
     const call = (what: () => void) => {
       if (number === this.#launches) this.#calls.add(what)
     }
@@ -270,7 +269,7 @@ export class Session {
     if (turn.stop_reason === 'end_turn' && !this.#state.over) this.#checked(this.#checks.begin())
   }
 
-  /** One that a person canceled ends nothing where prompts are left. */
+  /** Settles a finished turn; a turn that a person canceled does not end the session if prompts are left. */
   #settleTurn(turn: AgentUpdateOf<'turn_ended'>): void {
     this.#lastTurn = turn
     if (turn.stop_reason === 'end_turn' || this.#options.plan.interactive) return
@@ -315,7 +314,7 @@ export class Session {
       updates.tell({ kind: 'model', model, who, refused })
     }
     const { agent } = this.#state
-    // The next process is begun with it.
+    // The next process begins with it.
     if (this.#protocol === undefined || agent === 'down') switched()
     else if (agent === 'starting') this.#wanted = input
     else if (this.#protocol.setModel)
@@ -330,7 +329,7 @@ export class Session {
     this.#protocol?.cancelTurn()
   }
 
-  /** The agent has ended its turn, and has nothing to do with them. */
+  /** Cancels the checks. The agent has ended its turn, and is not involved. */
   #cancelChecks(): void {
     const turn = { kind: 'turn_ended', stop_reason: 'canceled' } as const
     this.#checks.drop()
@@ -339,7 +338,7 @@ export class Session {
     this.#settleTurn(turn)
   }
 
-  /** The checks have come a step further; `wrong`: why the session has failed by them, where it has. */
+  /** Moves on after a check; `wrong` says why the session has failed by the checks, if it has. */
   #checked(wrong: Failed | undefined): void {
     this.#state.move(this.#checks.verifying ? 'verify' : 'checked')
     if (wrong !== undefined) this.#fail(wrong.reason, wrong.message)
@@ -355,7 +354,7 @@ export class Session {
     const { type: _, ...how } = exit
     const before = this.#end
     this.#protocol?.exited(how)
-    // Behind what the protocol makes of it.
+    // After what the protocol makes of it.
     this.#calls.add(() => {
       const { agent } = this.#state
       this.#processOver()
@@ -379,12 +378,12 @@ export class Session {
     this.#settle(failed(reason, message))
   }
 
-  /** The first cause wins, and a session that is stopped has none of its own. */
+  /** Settles the end: the first cause wins, and a session that is stopped has no end of its own. */
   #settle(end: SessionEnd | undefined): void {
     if (end && this.#state.move('settled')) this.#end = end
   }
 
-  /** Hands out the next prompt, or ends, where nothing is under way. */
+  /** Gives out the next prompt, or ends the session, if nothing else is in progress. */
   #goOn(): void {
     const { agent, resting } = this.#state
     if (resting) return
@@ -428,13 +427,13 @@ export class Session {
   }
 }
 
-/** Calls, one at a time: what is called for by a call is done after it has returned. */
+/** Runs calls one at a time: a call requested during a call runs after it has returned. */
 class SerialCalls {
   readonly #calls: (() => void)[] = []
   readonly #onDone: () => void
   #working = false
 
-  /** `onDone`: none is left, until it calls for more. */
+  /** Takes `onDone`, which runs when no call is left, and may request more. */
   constructor(onDone: () => void) {
     this.#onDone = onDone
   }

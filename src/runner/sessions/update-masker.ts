@@ -10,14 +10,14 @@ const ends: ReadonlySet<AgentUpdate['kind']> = new Set([
   'permission',
 ])
 
-/** Whether a message is over with it. */
+/** Reports whether an update of this kind ends a message. */
 export const endsMessage = ({ kind }: AgentUpdate): boolean => ends.has(kind)
 
 type Piece = Extract<AgentUpdate, { kind: 'message' | 'thought' }>
 
 /**
- * Hides secrets in updates. The pieces of a message are one stream, for a secret may begin in one and end in the next:
- * what may turn out to be a secret comes with a later piece, or with the end of the message.
+ * Hides secrets in updates. The pieces of a message are one stream, since a secret may begin in one and end in the
+ * next. Text that may be the start of a secret comes with a later piece, or with the end of the message.
  */
 export class UpdateMasker {
   readonly #masker: Masker
@@ -37,7 +37,7 @@ export class UpdateMasker {
     }
   }
 
-  /** No more of the message comes. */
+  /** Ends the message. */
   flush(): void {
     const open = this.#open
     this.#open = undefined
@@ -55,7 +55,9 @@ export class UpdateMasker {
   }
 }
 
-/** With its free texts masked, up to where an agent's file has cut them; words that programs go by stay as they are. */
+/**
+ * Masks the free texts of an update, up to where an agent's file has cut them; words that programs use stay unchanged.
+ */
 function masked(update: AgentUpdate, masker: Masker): AgentUpdate {
   const text = (value: string) => {
     const note = clipNote(value)
@@ -90,7 +92,7 @@ function masked(update: AgentUpdate, masker: Masker): AgentUpdate {
         title: text(update.title),
         paths: update.paths?.map(text),
         input,
-        // Who edits what is masked would give the mask to the tool.
+        // Editing masked text would pass the mask to the tool.
         ...(editable && input === update.input ? { editable } : {}),
       }
     }

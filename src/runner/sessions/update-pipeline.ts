@@ -9,11 +9,11 @@ import { endsMessage, UpdateMasker } from './update-masker.ts'
 
 export interface UpdatePipelineOptions {
   journal: Pick<AttemptJournal, 'add' | 'covered'>
-  /** The step's standard output: what the agent says, as text. */
+  /** Standard output of the step: what the agent says, as text. */
   stdout: Pick<TailFile, 'fd' | 'size'>
-  /** Hides the secrets in what is reported; absent: there are none. */
+  /** Hides the secrets in reports; absent if there are none. */
   masker?: Masker
-  /** No message: it is the journal. */
+  /** Called if something essential could not be stored; without a message, that is the journal. */
   onUnkept(message?: string): void
 }
 
@@ -22,22 +22,22 @@ type Told = Extract<AttemptReport, { type: 'update' | 'input_taken' }>
 const MOST_SHOWN_PROMPT_BYTES = MAX_UPDATE_BYTES / 4
 
 /**
- * The one way of a session's updates to its reports. In this order long messages are split, written to the standard
- * output as a person reads them, masked and bounded; then what an earlier process of this runner has told is left out,
- * and what comes in small pieces is joined. Up to there a session that is replayed passes the same items in the same
- * order, so that their number tells which they are.
+ * Leads all updates of a session to its reports. The stages, in order: split long messages, write them to standard
+ * output for people, mask them, limit their size, skip what an earlier process of this runner has reported, and join
+ * small pieces. Before the joining, a replayed session passes the same items in the same order, so their numbers
+ * identify them.
  */
 export class UpdatePipeline {
   readonly #options: UpdatePipelineOptions
   readonly #text = new MessageText()
   readonly #masked: UpdateMasker | undefined
   readonly #joined: Joiner
-  /** Of the standard output, what an earlier process of this runner has written. */
+  /** Bytes of standard output that an earlier process of this runner has written. */
   readonly #saidBefore: number
   #said = 0
   #items = 0
 
-  /** Made before anything is written to the standard output. */
+  /** Must be created before anything is written to standard output. */
   constructor(options: UpdatePipelineOptions) {
     const { masker, stdout, journal, onUnkept } = options
     this.#options = options
@@ -48,7 +48,7 @@ export class UpdatePipeline {
     })
   }
 
-  /** The last message of the turn, whole; empty where it has none. */
+  /** Last message of the turn, complete; empty if there is none. */
   get answer(): string {
     return this.#text.answer
   }
@@ -77,12 +77,12 @@ export class UpdatePipeline {
     this.#tellOnce({ type: 'input_taken', input_id: inputId })
   }
 
-  /** Nothing waits to be joined any more; a message may go on. */
+  /** Reports everything that waits to be joined; a message may continue. */
   flush(): void {
     this.#joined.flush()
   }
 
-  /** Nothing more comes: nothing of a message is held back any more. May be called twice. */
+  /** Ends the stream, and releases held-back text of a message. Idempotent. */
   end(): void {
     this.#masked?.flush()
     this.flush()
@@ -116,10 +116,10 @@ export class UpdatePipeline {
   }
 }
 
-/** Longer texts come as several updates; a character is at most three bytes of UTF-8. */
+/** Limit in characters; longer texts come as several updates. A character is at most three bytes of UTF-8. */
 const MAX_PIECE_CHARACTERS = 20_000
 
-/** A long text in pieces that cut no character in two. */
+/** Splits a long text into pieces without cutting a character in two. */
 function pieces(text: string): string[] {
   if (text.length <= MAX_PIECE_CHARACTERS) return [text]
   const found: string[] = []
@@ -133,16 +133,16 @@ function pieces(text: string): string[] {
   return found
 }
 
-/** The part of one message that is kept. */
+/** Limit in characters for the stored part of one message. */
 const MAX_ANSWER_CHARACTERS = 8 * 1024 * 1024
 
-/** The messages of an agent: the last one whole, and all of them as the text that a person reads. */
+/** Collects the messages of an agent: the last one completely, and all of them as text for people. */
 class MessageText {
   answer = ''
   #open = false
   #lastCharacter = ''
 
-  /** The text that comes with it: a message begins on a line of its own. */
+  /** Returns the text of an update: a message begins on its own line. */
   follow(update: AgentUpdate): string {
     if (update.kind === 'message') return this.#message(update.text)
     if (!endsMessage(update) || !this.#open) return ''
@@ -160,7 +160,7 @@ class MessageText {
   }
 }
 
-/** The update as it is, or with its longest texts cut so that it is within the limit. */
+/** Returns the update, with its longest texts cut if it is above the size limit. */
 export function boundedUpdate(update: AgentUpdate): AgentUpdate {
   let found = update
   for (let mostBytes = 64 * 1024; size(found) > MAX_UPDATE_BYTES && mostBytes >= 64; mostBytes /= 2)
@@ -182,14 +182,14 @@ function cut(value: unknown, mostBytes: number, mostItems: number): unknown {
   )
 }
 
-/** About ten updates a second of what comes in small pieces. */
+/** Joins small pieces to about ten updates per second. */
 const JOIN_MS = 100
 const MAX_JOINED_CHARACTERS = 20_000
 
-/** Joins the pieces of a message, and the states of a tool, to fewer and larger updates; all else passes at once. */
+/** Joins the pieces of a message, and the states of a tool, to fewer and larger updates; passes all others at once. */
 class Joiner {
   readonly #emit: (item: Told, last: number) => void
-  /** `last`: the number of the last item that is in it. */
+  /** Item that waits; `last` is the number of the last item in it. */
   #pending: { item: Told; last: number } | undefined
   #emittedAtMs = 0
   #timer: NodeJS.Timeout | undefined
@@ -198,7 +198,7 @@ class Joiner {
     this.#emit = emit
   }
 
-  /** Items are numbered from 1. */
+  /** Adds an item; items are numbered from 1. */
   add(item: Told, number: number): void {
     const joined = this.#pending && join(this.#pending.item, item)
     if (!joined) this.flush()

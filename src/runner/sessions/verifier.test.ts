@@ -8,7 +8,7 @@ import { eventually } from '../../../test/support/errand-command.ts'
 import { RunnerStop } from '../attempts/runner-stop.ts'
 import { Verifier } from './verifier.ts'
 
-/** Longer than any test: whoever waits for it waits for the runner to be told. */
+/** Longer than any test: whoever waits for it waits for the runner to be told to stop. */
 const LONG_MS = 600_000
 
 function opened(t: TestContext, holdMs: number) {
@@ -24,7 +24,7 @@ function opened(t: TestContext, holdMs: number) {
   })
   t.after(() => verifier.stop())
   const pid = join(folder, 'pid')
-  /** As a machine does that stops: to the first process of the command. */
+  /** Signals the first process of the command, like a machine that stops. */
   const killed = async (signal: NodeJS.Signals) => {
     await eventually('its begin', () => existsSync(pid) && readFileSync(pid, 'utf8').endsWith('\n'))
     process.kill(Number(readFileSync(pid, 'utf8')), signal)

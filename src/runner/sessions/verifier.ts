@@ -9,17 +9,17 @@ import type { Launch } from '../sandbox/launch.ts'
 
 export interface VerifierOptions {
   env: NodeJS.ProcessEnv
-  /** Of the attempt, among all of this machine. */
+  /** Key of the attempt, unique on this machine. */
   attemptKey: string
   masker?: Masker
-  /** Puts a command into the session's box, under a name of its own; absent: there is none. */
+  /** Puts a command into the session's box, under its own name; absent if there is no box. */
   enclose?(launch: Launch, name: string): Launch
-  /** Knows when this runner is told to stop; absent: nothing is judged by that. */
+  /** Knows when this runner is told to stop; if absent, results are not judged by that. */
   machineStop?: RunnerStop
   onResult(result: VerifyResult): void
 }
 
-/** Runs the verify commands that a session waits for: each once, and one at a time. */
+/** Runs the verify commands that a session waits for, each once and one at a time. */
 export class Verifier {
   readonly #options: VerifierOptions
   #last: { number: number; stop: AbortController; ended: Promise<void> } | undefined
@@ -33,7 +33,7 @@ export class Verifier {
     await endLeftVerify(this.#options.attemptKey)
   }
 
-  /** Not again what was begun, by its number. Resolves when it is over. */
+  /** Runs the command unless this number has begun already. Resolves when it is over. */
   async run({ command, number }: { command: string; number: number }, cwd: string): Promise<void> {
     if (number === this.#last?.number) return await this.#last.ended
     this.stop()
@@ -43,7 +43,7 @@ export class Verifier {
     await ended
   }
 
-  /** May be called twice. */
+  /** Stops the command. Idempotent. */
   stop(): void {
     this.#last?.stop.abort()
   }
@@ -54,7 +54,7 @@ export class Verifier {
     signal: AbortSignal,
     before?: Promise<void>,
   ): Promise<void> {
-    // What is left of that is ended by the attempt's mark, which this one bears as well.
+    // Its leftovers are ended by the attempt's mark, which this command has too.
     await before
     if (signal.aborted) return
     const { env, attemptKey, masker, enclose, machineStop, onResult } = this.#options
@@ -65,21 +65,22 @@ export class Verifier {
       const { killedBy, ...result } = ended
       const isLost = killedBy !== undefined && (await machineStop?.wasNear(Date.now()))
       if (!isLost) return onResult(result)
-      // What the stopping machine has ended says nothing of the work. It is run again: by the next process, where this one leaves.
+      // A result that the stopping machine caused says nothing about the work. The command runs again: in the next
+      // process, if this one ends.
       if (machineStop?.isTold) return
     }
   }
 }
 
-/** How much of the output goes back to the agent. */
+/** Bytes of the output that go back to the agent. */
 const TAIL_BYTES = 8 * 1024
-/** A command that hangs must not hold the step for ever. */
+/** Limit in ms, so that a hanging command does not hold the step forever. */
 const LIMIT_MS = 30 * 60_000
 const MARK = 'ERRAND_VERIFY_MARK'
 
 interface VerifyResult {
   passed: boolean
-  /** In words: "exit code 1". */
+  /** Text such as "exit code 1". */
   how: string
   output: string
 }
@@ -87,17 +88,17 @@ interface VerifyResult {
 interface VerifyOptions {
   cwd: string
   env: NodeJS.ProcessEnv
-  /** Key of the attempt, of which one command runs at a time. */
+  /** Key of the attempt, which runs one command at a time. */
   key: string
   signal: AbortSignal
   masker?: Masker
   inBox?: (launch: Launch) => Launch
 }
 
-/** Ends what a runner that was killed has left of one: beside it the command would run twice. */
+/** Ends what a killed runner has left of a command, which would otherwise run twice. */
 const endLeftVerify = (key: string): Promise<boolean> => endTree({ mark: `${MARK}=${key}` }, 0)
 
-/** Runs a command by /bin/sh; nothing of it is left afterwards. Undefined where the signal ended it. */
+/** Runs a command with /bin/sh; nothing of it is left afterwards. Returns undefined if the signal ended it. */
 async function runVerify(
   command: string,
   { cwd, env, key, signal, masker, inBox }: VerifyOptions,
@@ -113,7 +114,7 @@ async function runVerify(
   const take = (chunk: Buffer) => {
     tail = Buffer.from(Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES))
   }
-  // Before it is cut: half a secret would not be known for one.
+  // Before truncation: half a secret would not be recognized.
   const masked = [child.stdout, child.stderr].map((pipe) => {
     const stream = masker?.stream()
     pipe.on('data', (chunk: Buffer) => take(stream?.push(chunk) ?? chunk))
@@ -132,7 +133,7 @@ async function runVerify(
     isLate = true
     return `it took longer than ${LIMIT_MS / 60_000} minutes`
   })
-  // What has been written is there; who still holds the pipe is ended.
+  // Everything written is there; a process that still holds the pipe is ended.
   await new Promise((resolve) => setImmediate(resolve))
   await tree.stop(0)
   child.stdout.destroy()
@@ -143,7 +144,9 @@ async function runVerify(
   return { passed: how === 'exit code 0', how, output: textOf(tail), killedBy: isLate ? undefined : killedBy }
 }
 
-/** Throws for some of what keeps it from being started: a folder that is a file by now, a command of 200 KB. */
+/**
+ * Starts a command. Throws if it cannot start for some reasons: the folder is a file by now, or the command has 200 KB.
+ */
 function begin(
   command: string,
   { cwd, env, mark, inBox }: Pick<VerifyOptions, 'cwd' | 'env' | 'inBox'> & { mark: string },
@@ -155,7 +158,7 @@ function begin(
 
 const notStarted = (error: Error): string => `it could not be started: ${messageWithHint(error)}`
 
-/** From the first whole character, without colours. */
+/** Returns the text from the first whole character, without colors. */
 function textOf(tail: Buffer): string {
   let start = 0
   while (start < 3 && start < tail.length && (tail[start]! & 0xc0) === 0x80) start++

@@ -4,7 +4,7 @@ const MAX_PATH_BYTES = 1024
 const MAX_NAME_BYTES = 255
 const MAX_DEPTH = 64
 
-/** An entry that is not acceptable: which, why and what to do. */
+/** Builds the error for an unacceptable entry: which, why and what to do. */
 export function refusedEntry(name: string, why: string, hint: string): ErrandError {
   return new ErrandError('source_refused', `Entry ${JSON.stringify(shown(name))} ${why}.`, { hint })
 }
@@ -12,8 +12,9 @@ export function refusedEntry(name: string, why: string, hint: string): ErrandErr
 const shown = (name: string) => (name.length > 200 ? `${name.slice(0, 200)}…` : name)
 
 /**
- * The clean relative path of an entry, with "/" between its parts and no "." in it; empty for the top folder itself.
- * Throws `source_refused` for a path that leads, or could be read as leading, anywhere else than below the top folder.
+ * Returns the clean relative path of an entry, with "/" between its parts and no "." in it; empty for the top folder
+ * itself. Throws `source_refused` for a path that leads, or could be read as leading, to anything outside the top
+ * folder.
  */
 export function entryPath(name: string): string {
   const refuse = (why: string, hint: string) => refusedEntry(name, why, hint)
@@ -43,7 +44,7 @@ interface SeenEntry {
   kind: EntryKind
 }
 
-/** The names seen so far: none may stand for another on a file system that folds case or Unicode forms. */
+/** Tracks the names so far: none may equal another on a file system that folds case or Unicode forms. */
 export class EntryNames {
   readonly #seen = new Map<string, SeenEntry>()
 
@@ -51,12 +52,12 @@ export class EntryNames {
     return this.#seen.size
   }
 
-  /** The path that stands for this one on a file system that folds case or Unicode forms. */
+  /** Returns the entry with an equal path on a file system that folds case or Unicode forms. */
   at(path: string): SeenEntry | undefined {
     return this.#seen.get(fold(path))
   }
 
-  /** Takes in a path with the folders above it. Throws `source_refused` where it collides. */
+  /** Adds a path with the folders above it. Throws `source_refused` if it collides. */
   add(path: string, kind: EntryKind): void {
     const parts = path.split('/')
     for (let depth = 1; depth < parts.length; depth++)
@@ -85,20 +86,20 @@ export class EntryNames {
   }
 }
 
-/** Equal for names that some file system takes for one. */
+/** Folds a path: names that some file system considers the same become equal. */
 const fold = (path: string) => path.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
 
 const MAX_TARGET_BYTES = 1024
-/** Links that one may lead through, and folders that are passed on the way. */
+/** Limits for links in a chain, and for folders that are passed on the way. */
 const MAX_HOPS = 16
 const MAX_STEPS = 500
 
-/** Symbolic links by their paths, each with the text that it holds. */
+/** Symbolic links by their paths, each with its target text. */
 type EntryLinks = ReadonlyMap<string, string>
 
 /**
  * Throws `source_refused` for a link that leads, by itself or through others, out of the top folder. `names` holds all
- * that there is, the links too; one that leads to nothing inside is taken, as it may be made later.
+ * entries, including links; a link to a missing place inside is accepted, as that may be created later.
  */
 export function checkLinks(links: EntryLinks, names: EntryNames): void {
   for (const [path, target] of links) {
@@ -116,7 +117,7 @@ function targetFault(target: string): string | undefined {
   return undefined
 }
 
-/** Goes the way that a kernel goes: ".." after a link is above what the link leads to. */
+/** Follows links like a kernel: ".." after a link is above the link's target. */
 function wayFault(path: string, links: EntryLinks, names: EntryNames): string | undefined {
   const at = path.split('/').slice(0, -1)
   const left = links.get(path)!.split('/').reverse()

@@ -52,7 +52,7 @@ async function cloned(what: Repository, options: Partial<CloneOptions> = {}) {
   return { commit: await clone(what, target, { allow, lookup, ...options }), target }
 }
 
-/** The error, and that nothing is left: no file, no process. */
+/** Returns the error, and checks that nothing is left: no file, no process. */
 async function refused(what: Repository, options: Partial<CloneOptions> = {}): Promise<ErrandError> {
   const parent = join(top, String(count++))
   const error = await clone(what, join(parent, 'code'), { allow, lookup, ...options }).then(
@@ -147,7 +147,7 @@ test('a private repository is fetched with a token, which no argument and no fil
     assert.match(wrong.message, /no repository at .* that may be read with this token \(HTTP 401\)/)
     assert.ok(!`${wrong.message}${wrong.hint}`.includes(token))
   }
-  // Where the server changes its mind, git is what says so.
+  // Here the server changes its mind, so Git reports the error.
   let asked = 0
   plain.intercept = (path, response, request) =>
     ++asked > 1 && needsLogin({ username: 'no', password: 'no' })(path, response, request)
@@ -341,7 +341,7 @@ test('git connects to the address that was checked: a name is looked up once, wh
     asked.push(host)
     return asked.length === 1 ? ['127.0.0.1'] : ['10.0.0.1']
   }
-  // The system knows no git.test: had git looked it up itself, it would have failed.
+  // The system knows no git.test: a look-up by Git itself would have failed.
   const result = await cloned({ url: `${plain.origin('git.test')}/${name}` }, { lookup: once })
   assert.equal(result.commit, commit)
   assert.deepEqual(asked, ['git.test'])

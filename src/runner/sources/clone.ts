@@ -11,21 +11,21 @@ import { type AllowedOrigins, type Lookup, systemLookup } from '../git/server-ad
 import { DEFAULT_UNPACK_LIMITS, unpack } from './unpack.ts'
 import type { UnpackLimits } from './unpacked-files.ts'
 
-/** Servers that are not on the public internet, or not encrypted, as the operator allows them. */
+/** Variable for servers that the operator allows although they are not on the public internet, or not encrypted. */
 export const GIT_ALLOW = 'ERRAND_GIT_ALLOW'
 
 export interface Repository {
   url: string
-  /** Branch, tag or full commit id; default: the branch that the repository names. */
+  /** Branch, tag or full commit id; default: the repository's default branch. */
   ref?: string
-  /** Sent to the server of the URL, and to no other that it redirects to. */
+  /** Credentials, sent to the server of the URL, and to no other that it redirects to. */
   auth?: GitAuth
 }
 
 export interface GitAuth {
-  /** Default: what servers take with a token. */
+  /** User name; default: the one that servers accept with a token. */
   username?: string
-  /** Or a token. */
+  /** Password or token. */
   password: string
 }
 
@@ -39,17 +39,17 @@ export interface CloneOptions {
   allow: AllowedOrigins
   lookup?: Lookup
   limits?: CloneLimits
-  /** File of certificates to trust, PEM; default: those of the system. */
+  /** File of trusted certificates, PEM; default: those of the system. */
   caFile?: string
-  /** Called with each line that git says of how far it is: many. */
+  /** Called with each progress line of Git; there are many. */
   progress?(line: string): void
   signal?: AbortSignal
 }
 
 /**
- * Puts the files of one commit, as they stand in it, into `target`, which must not be there, without a .git; answers
- * the commit's id. They keep the rules of an archive. Submodules are left out, as empty folders. Throws
- * `source_refused` and leaves nothing then.
+ * Puts the unchanged files of one commit, without a .git, into `target`, which must not exist; returns the commit's id.
+ * They must obey the rules of an archive. Submodules become empty folders. Throws `source_refused`, and then leaves
+ * nothing.
  */
 export async function clone(repository: Repository, target: string, options: CloneOptions): Promise<string> {
   const { timeoutMs } = options.limits ?? DEFAULT_CLONE_LIMITS
@@ -94,7 +94,7 @@ async function cloneUntil(
     const commit = await fetchCommit(server, ref, access)
     const files = join(folder, 'files')
     const unpacked = (tar: Readable) => unpack(tar, files, { limits, signal, what: 'repository' })
-    // With attributes of a work tree, where there is none: else it would hold the whole tree in memory first.
+    // With attributes of a work tree, although there is none: otherwise it would first hold the whole tree in memory.
     await git(['archive', '--format=tar', '--worktree-attributes', commit], access, unpacked)
     await tellOfSubmodules(files, progress)
     await rename(files, target)
@@ -109,7 +109,7 @@ async function tellOfSubmodules(files: string, progress?: (line: string) => void
   if (found !== undefined) progress?.('Submodules are left out.')
 }
 
-/** Fetches one commit, and nothing before it, into a new repository in the folder; answers its id. */
+/** Fetches one commit, and nothing before it, into a new repository in the folder; returns its id. */
 async function fetchCommit(server: GitServer, ref: string | undefined, options: GitOptions): Promise<string> {
   await checkGitVersion(options)
   await git(['init', '--quiet', '--bare', '--initial-branch=main', '--template='], options, text)
@@ -150,7 +150,9 @@ async function fetched(server: GitServer, ref: string | undefined, options: GitO
   )
 }
 
-/** In the environment of the one process that fetches: arguments can be seen by all users of a machine, files stay. */
+/**
+ * Returns the environment for the one process that fetches: all users of a machine can see arguments, and files remain.
+ */
 function authEnv({ url, authorization }: GitServer): Record<string, string> {
   if (authorization === undefined) return {}
   return {

@@ -6,20 +6,18 @@ import { globPattern, type PathGlob } from '../../platform/untrusted-input.ts'
 import { type EntryKind, refusedEntry } from './archive-entries.ts'
 
 export interface FolderEntry {
-  /** Relative, with "/" between its parts. */
+  /** Relative path, with "/" between its parts. */
   path: string
   kind: EntryKind
-  /** Where it stands. */
+  /** File on this machine. */
   file: string
   size: number
   executable: boolean
-  /** Of a link, wherever that leads: it is followed nowhere. */
+  /** Target of a link, wherever that leads: it is never followed. */
   target?: string
 }
 
-/**
- * All that is to be packed, sorted by path. With many files and rules it takes long: the signal ends it.
- */
+/** Returns everything to pack, sorted by path. With many files and rules it takes long: the signal ends it. */
 export async function folderEntries(
   folder: string,
   skipped: SkippedPaths,
@@ -49,7 +47,10 @@ async function entryAt(top: string, path: string, found: Stats): Promise<FolderE
   return { ...entry, kind: found.isDirectory() ? 'folder' : 'file' }
 }
 
-/** As it stands there; an absolute path into the folder itself would mean nothing elsewhere, and becomes a relative one. */
+/**
+ * Returns the unchanged target; an absolute path into the folder itself would be meaningless elsewhere, and becomes
+ * relative.
+ */
 async function targetOf(link: string, top: string): Promise<string> {
   const target = await readlink(link)
   if (!isAbsolute(target)) return target
@@ -57,9 +58,9 @@ async function targetOf(link: string, top: string): Promise<string> {
   return to.startsWith(top + sep) ? relative(dirname(link), to) : target
 }
 
-/** Not part of anybody's code; a line such as `!node_modules` in .dockerignore takes it in again. */
+/** Folders that are not part of anybody's code; a line such as `!node_modules` in .dockerignore includes one again. */
 const ALWAYS = ['**/.git', '**/node_modules', '**/__pycache__', '**/.venv']
-/** Each rule is held against each path. */
+/** Limit in bytes, since each rule is compared with each path. */
 const MAX_BYTES = 16 * 1024
 
 interface Rule {
@@ -67,13 +68,19 @@ interface Rule {
   skip: boolean
 }
 
-/** The paths of a folder that are not packed, by the rules of .dockerignore: the last line that fits a path decides. */
+/**
+ * Decides which paths of a folder are not packed, with the rules of .dockerignore: the last line that matches a path
+ * counts.
+ */
 export class SkippedPaths {
   readonly #rules: readonly Rule[]
   readonly #exceptions: boolean
   readonly #keep: readonly string[]
 
-  /** `keep`: paths that are packed whatever the file says. Throws `invalid_argument` for a file that is too long. */
+  /**
+   * Parses the file; paths in `keep` are packed whatever the file says. Throws `invalid_argument` for a file that is
+   * too long.
+   */
   constructor(dockerignore: string, keep: readonly string[] = []) {
     const bytes = Buffer.byteLength(dockerignore)
     if (bytes > MAX_BYTES)
@@ -90,7 +97,7 @@ export class SkippedPaths {
     this.#keep = keep
   }
 
-  /** Whether something of a folder is packed, or may be. */
+  /** Reports whether something in a folder is packed, or may be. */
   enters(folder: string): boolean {
     return !this.has(folder) || this.#exceptions || this.#keep.some((path) => path.startsWith(`${folder}/`))
   }
@@ -98,7 +105,7 @@ export class SkippedPaths {
   has(path: string): boolean {
     if (this.#keep.includes(path)) return false
     const parts = path.split('/')
-    // A rule for a folder is one for all that is in it.
+    // A rule for a folder applies to everything in it.
     const paths = parts.map((_, depth) => parts.slice(0, depth + 1).join('/'))
     return this.#rules.findLast(({ pattern }) => paths.some((each) => pattern.test(each)))?.skip ?? false
   }
@@ -109,12 +116,14 @@ function ruleOf(text: string): Rule[] {
   if (line.startsWith('#')) return []
   const skip = !line.startsWith('!')
   const parts = (skip ? line : line.slice(1)).split('/').filter((part) => !['', '.'].includes(part.trim()))
-  // Braces are no signs in this file.
+  // Braces are not special in this file.
   const glob = parts.join('/').replace(/[{},]/g, '\\$&')
   return glob === '' ? [] : [{ pattern: globPattern(glob), skip }]
 }
 
-/** The text of a folder's .dockerignore; empty where it has none. Throws `source_refused` where that is no file. */
+/**
+ * Returns the text of a folder's .dockerignore; empty if there is none. Throws `source_refused` if it is not a file.
+ */
 export async function readIgnoreFile(folder: string): Promise<string> {
   try {
     return await readFile(join(folder, '.dockerignore'), 'utf8')

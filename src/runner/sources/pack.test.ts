@@ -35,7 +35,7 @@ function folder(files: Record<string, string | Buffer>): string {
   return path
 }
 
-/** The names that come out again on the other side. */
+/** Returns the names that come out again on the other side. */
 async function packed(from: string, options?: Parameters<typeof pack>[1]): Promise<string[]> {
   const target = join(top, String(count++))
   await unpack(Readable.from([(await pack(from, options)).archive]), target)

@@ -12,9 +12,9 @@ import type { UnpackLimits } from './unpacked-files.ts'
 export interface PackOptions {
   /** Paths that are packed whatever .dockerignore says, such as the Dockerfile. */
   keep?: readonly string[]
-  /** Of the archive. */
+  /** Limit in bytes for the archive. */
   maxBytes?: number
-  /** Of what it holds. */
+  /** Limits for its content. */
   limits?: UnpackLimits
 }
 
@@ -26,8 +26,8 @@ export interface Packed {
 const MAX_ARCHIVE_BYTES = 50 * 1024 * 1024
 
 /**
- * A folder as a tar.gz that `unpack` takes; the same files make the same bytes. Left out: .git, node_modules,
- * __pycache__, .venv and what .dockerignore names. Throws `source_refused`, naming the entry.
+ * Packs a folder to a tar.gz that `unpack` accepts; the same files give the same bytes. It leaves out .git,
+ * node_modules, __pycache__, .venv and what .dockerignore names. Throws `source_refused` with the entry's name.
  */
 export async function pack(folder: string, options: PackOptions = {}): Promise<Packed> {
   const { keep, maxBytes = MAX_ARCHIVE_BYTES, limits = DEFAULT_UNPACK_LIMITS } = options
@@ -77,7 +77,7 @@ function check(entries: readonly FolderEntry[], limits: UnpackLimits): void {
     })
 }
 
-/** The same entries make the same bytes. */
+/** Builds the tar; the same entries give the same bytes. */
 export async function tarOf(entries: readonly FolderEntry[]): Promise<Readable> {
   const tar = (await import('tar-stream')).pack()
   const filled = (async () => {
@@ -85,7 +85,7 @@ export async function tarOf(entries: readonly FolderEntry[]): Promise<Readable> 
       const owner = { uid: 0, gid: 0, mtime: new Date(0) }
       if (target !== undefined) tar.entry({ ...owner, name: path, type: 'symlink', linkname: target })
       else if (kind === 'folder') tar.entry({ ...owner, name: `${path}/`, type: 'directory', mode: 0o755 })
-      // A file that changes meanwhile is not of its size any more, and no tar is made; nor where it has become a link.
+      // A file that changes meanwhile no longer has its size, so no tar is made; likewise if it has become a link.
       else
         await pipeline(
           (await open(file, constants.O_RDONLY | constants.O_NOFOLLOW)).createReadStream(),

@@ -10,14 +10,14 @@ type Entry = Extract extends AsyncIterable<infer E> ? E : never
 export interface TarOptions {
   limits: UnpackLimits
   signal?: AbortSignal
-  /** The tar's name in errors. */
+  /** Name of the tar in errors. */
   what: string
-  /** The stream that its bytes go through first. */
+  /** Stream that its bytes pass through first. */
   unzip?: Transform
 }
 
 const BLOCK_BYTES = 512
-/** Writers pad the end to a record, 10 KiB as a rule. */
+/** Limit in bytes; writers pad the end to a record, usually 10 KiB. */
 const END_PADDING = 1024 * 1024
 
 /** Reads a tar to its end. */
@@ -33,7 +33,7 @@ export async function unpackTar(
   const reading = unzip
     ? pipeline(bytes, unzip, bounded, entries, { signal })
     : pipeline(bytes, bounded, entries, { signal })
-  // An entry that is written says nothing where the reading ends before it is begun with.
+  // An entry reports nothing if the reading fails before the entry is consumed; this signal does.
   const broken = new AbortController()
   const readingFailed = reading.then(
     () => undefined,
@@ -81,10 +81,10 @@ function check({ name, type, mode = 0, pax }: Header): void {
     throw refusedEntry(name, 'has a setuid or setgid bit', 'Take it away: chmod ug-s.')
 }
 
-/** Bytes of the blocks of zeros that a tar ends with. */
+/** Bytes of the zero blocks at the end of a tar. */
 const END_BLOCKS_BYTES = 1024
 
-/** Passes an unpacked tar on, counting real bytes: what a header says of a size decides nothing. */
+/** Passes an unpacked tar on, and counts real bytes: the sizes in headers decide nothing. */
 class BoundedTar extends Transform {
   readonly #maxBytes: number
   readonly #guard: TarHeaderGuard
@@ -92,7 +92,7 @@ class BoundedTar extends Transform {
   #bytes = 0
   #tail = Buffer.alloc(0)
 
-  /** `maxHeaders`: of those that only change what follows them. `what` is bounded, in words. */
+  /** Takes the limits; `maxHeaders` is for headers that only change what follows them. `what` names what is limited. */
   constructor(maxBytes: number, maxHeaders: number, what: string) {
     super()
     this.#maxBytes = maxBytes
@@ -132,12 +132,12 @@ const SIZE_AT = 124
 const MAGIC_AT = 257
 const MAGIC = Buffer.from('ustar')
 
-/** Most bytes of a header that changes the entry after it (x, L, K), or all entries (g), by its type. */
+/** Limit in bytes for a header that changes the entry after it (x, L, K), or all entries (g), by its type. */
 const maxHeaderBytes: Readonly<Record<string, number>> = { x: 64 * 1024, L: 4096, K: 4096, N: 4096, g: 4096 }
 
 /**
- * Finds headers that cost more than what they stand for: a reader merges each global one into every entry. Looks at all
- * blocks, so that no lie about a size hides one.
+ * Finds headers that cost more than their entries: a reader merges each global one into every entry. It reads all
+ * blocks, so that no wrong size hides one.
  */
 class TarHeaderGuard {
   readonly #maxHeaders: number
@@ -148,7 +148,7 @@ class TarHeaderGuard {
     this.#maxHeaders = maxHeaders
   }
 
-  /** Returns what is wrong, in words that follow a name. */
+  /** Returns what is wrong, as a text that follows a name. */
   push(chunk: Buffer): string | undefined {
     const bytes = this.#part.length === 0 ? chunk : Buffer.concat([this.#part, chunk])
     const whole = bytes.length - (bytes.length % HEADER_BLOCK_BYTES)
@@ -164,7 +164,7 @@ class TarHeaderGuard {
   }
 }
 
-/** NaN for what is not octal: a size that needs more is too large here. */
+/** Parses a size; NaN for a value that is not octal: a size that needs more is too large here. */
 function sizeOf(bytes: Buffer, at: number): number {
   if (bytes[at + SIZE_AT]! >= 0x80) return Number.NaN
   const text = bytes.toString('latin1', at + SIZE_AT, at + SIZE_AT + 12)

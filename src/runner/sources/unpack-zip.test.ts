@@ -24,7 +24,7 @@ async function unpacked(bytes: Buffer, options?: Parameters<typeof unpack>[2]) {
   return join(parent, 'code')
 }
 
-/** The error, and that nothing is left beside it. */
+/** Returns the error, and checks that nothing is left beside it. */
 async function refused(bytes: Buffer, options?: Parameters<typeof unpack>[2]): Promise<ErrandError> {
   const parent = join(top, String(count++))
   const error = await unpack(Readable.from([bytes]), join(parent, 'code'), options).then(

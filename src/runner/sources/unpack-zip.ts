@@ -8,11 +8,11 @@ import { ErrandError } from '../../contract/errors.ts'
 import { refusedEntry } from './archive-entries.ts'
 import { tooManyBytes, tooManyEntries, type UnpackedFiles, type UnpackLimits } from './unpacked-files.ts'
 
-/** The least that stands before the bytes of an entry. */
+/** Least number of bytes before the content of an entry. */
 const HEADER_BYTES = 30
 const STORED = 0
 const DEFLATED = 8
-/** Systems that keep a Unix mode in the upper half of the attributes: Unix, macOS. */
+/** Systems that store a Unix mode in the upper half of the attributes: Unix, macOS. */
 const WITH_MODE = [3, 19]
 const MAX_TARGET_BYTES = 1024
 const kindBits = { mask: 0o170000, folder: 0o040000, file: 0o100000, link: 0o120000 }
@@ -20,11 +20,11 @@ const kindBits = { mask: 0o170000, folder: 0o040000, file: 0o100000, link: 0o120
 export interface ZipOptions {
   limits: UnpackLimits
   signal?: AbortSignal
-  /** Where the zip may be kept meanwhile: its list of entries stands at its end. */
+  /** File that holds the zip meanwhile, because its list of entries is at its end. */
   file: string
 }
 
-/** Reads a zip by its list of entries, which is what other programs go by too. */
+/** Reads a zip by its list of entries, like other programs. */
 export async function unpackZip(
   bytes: Readable,
   files: UnpackedFiles,
@@ -61,7 +61,7 @@ interface ListedEntry {
   kind: 'file' | 'folder' | 'link'
 }
 
-/** In the order of the list. */
+/** Returns the entries in the order of the list. */
 async function listed(zip: ZipFile, { maxEntries }: UnpackLimits): Promise<ListedEntry[]> {
   const { default: yauzl } = await import('yauzl')
   if (zip.entryCount > maxEntries) throw tooManyEntries('archive', maxEntries)
@@ -102,7 +102,7 @@ function kindOf(entry: Entry, name: string): Pick<ListedEntry, 'mode' | 'kind'> 
   )
 }
 
-/** No byte serves two entries: that is how a small archive becomes a very large one. */
+/** Checks that no byte belongs to two entries: that is how a small archive becomes a very large one. */
 function checkPlaces(entries: readonly ListedEntry[]): void {
   const sorted = entries.toSorted(
     (a, b) => a.entry.relativeOffsetOfLocalHeader - b.entry.relativeOffsetOfLocalHeader,
@@ -115,7 +115,7 @@ function checkPlaces(entries: readonly ListedEntry[]): void {
   }
 }
 
-/** The content of an entry, which must be what the list says of it; opened when it is read. */
+/** Yields the content of an entry, which must match the list; opened when it is read. */
 async function* whole({ entry, name }: ListedEntry, zip: ZipFile, size: ByteCount): AsyncGenerator<Buffer> {
   let sum = 0
   try {
@@ -131,7 +131,7 @@ async function* whole({ entry, name }: ListedEntry, zip: ZipFile, size: ByteCoun
   }
 }
 
-/** Real bytes of all entries together: what the list says of a size decides nothing. */
+/** Counts the real bytes of all entries together: the sizes in the list decide nothing. */
 class ByteCount {
   readonly #maxBytes: number
   #bytes = 0

@@ -37,7 +37,7 @@ async function unpacked(bytes: Buffer, options?: Parameters<typeof unpack>[2]) {
   return target
 }
 
-/** The error, and that nothing is left beside it. */
+/** Returns the error, and checks that nothing is left beside it. */
 async function refused(bytes: Buffer, options?: Parameters<typeof unpack>[2]): Promise<ErrandError> {
   const parent = join(top, String(count++))
   const error = await unpack(chunked(bytes), join(parent, 'code'), options).then(
@@ -295,7 +295,7 @@ test('whatever an archive holds, it is unpacked below its target or refused whol
           : []
       for (const file of found) {
         assert.ok(file.isFile() || file.isDirectory() || file.isSymbolicLink(), file.name)
-        // Nothing else stands here: what leads out is at the top of this test, or is not there.
+        // Nothing else exists here: what leads out is at the top of this test, or does not exist.
         const real = attempt(() => realpathSync(join(file.parentPath, file.name)))
         assert.ok(
           real === undefined || real.startsWith(join(parent, 'x/code')),

@@ -16,9 +16,9 @@ export interface UnpackOptions {
 }
 
 /**
- * Unpacks a tar, tar.gz or zip (told by its first bytes) into `target`, which must not be there: files, folders, and
- * symbolic links that stay inside. Throws `source_refused`, naming the entry, and leaves nothing then, in `target` or
- * elsewhere. `what` names the source in errors.
+ * Unpacks a tar, tar.gz or zip (recognized by its first bytes) into `target`, which must not exist: files, folders, and
+ * symbolic links that stay inside. Throws `source_refused` with the entry's name, and then leaves nothing, in `target`
+ * or elsewhere. `what` names the source in errors.
  */
 export async function unpack(
   archive: Readable,
@@ -28,7 +28,7 @@ export async function unpack(
   await mkdir(dirname(target), { recursive: true })
   const folder = await mkdtemp(join(dirname(target), `.${basename(target)}-`))
   try {
-    // Also while nothing has come yet.
+    // Even before any data has come.
     if (signal !== undefined) addAbortSignal(signal, archive)
     await unpackInto(archive, folder, { limits, signal, what })
     await rename(join(folder, CONTENT), target)
@@ -60,7 +60,7 @@ async function unpackInto(
   await files.end()
 }
 
-/** Beside it stands what is needed until all of it is there. */
+/** Name of the content folder; temporary files are beside it until everything is there. */
 const CONTENT = 'content'
 
 async function sniffed(archive: Readable): Promise<{ kind: 'tar' | 'gzip' | 'zip'; whole: Readable }> {
@@ -93,7 +93,7 @@ async function sniffed(archive: Readable): Promise<{ kind: 'tar' | 'gzip' | 'zip
   return { kind, whole: Readable.from(rest()) }
 }
 
-/** Its first entry, or its end where it has none. */
+/** Matches its first entry, or its end if it has none. */
 const ZIP = /^PK(?:\x03\x04|\x05\x06)/
 const PACKING = 'Send a zip, a tar or a tar.gz: tar -czf code.tar.gz -C folder .'
 

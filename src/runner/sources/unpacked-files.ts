@@ -6,14 +6,14 @@ import { ErrandError } from '../../contract/errors.ts'
 import { checkLinks, EntryNames, entryPath, refusedEntry } from './archive-entries.ts'
 
 export interface UnpackLimits {
-  /** Of all files together, unpacked. */
+  /** Limit in bytes for all files together, unpacked. */
   maxBytes: number
   maxEntries: number
 }
 
 /**
- * The entries of an archive as they come into a new folder, whatever its format. Links are made last, when nothing is written
- * any more: so no entry ever passes through one. Every call throws `source_refused`, naming the entry.
+ * Writes the entries of an archive to a new folder, whatever its format. Links are created last, when no more files are
+ * written, so no entry ever passes through one. Every call throws `source_refused` with the entry's name.
  */
 export class UnpackedFiles {
   readonly #folder: string
@@ -24,14 +24,14 @@ export class UnpackedFiles {
   #entries = 0
   #files = 0
 
-  /** `what` names the source in errors. */
+  /** Takes the folder; `what` names the source in errors. */
   constructor(folder: string, { maxEntries }: UnpackLimits, what: string) {
     this.#folder = folder
     this.#maxEntries = maxEntries
     this.#what = what
   }
 
-  /** Makes a folder; it may stand there any number of times. */
+  /** Makes a folder; repeated calls are allowed. */
   async folder(name: string): Promise<void> {
     const path = entryPath(name)
     if (path !== '') {
@@ -41,7 +41,7 @@ export class UnpackedFiles {
     this.#count()
   }
 
-  /** `mode`: of a Unix file; all but whether it can be run is left out. */
+  /** Writes a file; only the executable bit of the Unix `mode` is used. */
   async file(
     name: string,
     mode: number,
@@ -56,7 +56,7 @@ export class UnpackedFiles {
     this.#files++
     const file = join(this.#folder, path)
     await mkdir(dirname(file), { recursive: true, mode: 0o755 })
-    // Nothing that stands there is followed or replaced.
+    // Nothing that exists there is followed or replaced.
     const to = createWriteStream(file, { flags: 'wx', mode: (mode & 0o111) === 0 ? 0o644 : 0o755 })
     await pipeline(content, to, { signal })
   }
@@ -68,7 +68,7 @@ export class UnpackedFiles {
     this.#links.set(path, target)
   }
 
-  /** After the last entry. */
+  /** Creates the links after the last entry. */
   async end(): Promise<void> {
     checkLinks(this.#links, this.#names)
     if (this.#files === 0)
@@ -97,7 +97,7 @@ export const tooManyEntries = (what: string, maxEntries: number): ErrandError =>
     hint: 'Leave out what is not needed to build, such as installed dependencies.',
   })
 
-/** `what` is bounded, in words. */
+/** Builds the error; `what` names what is limited. */
 export const tooManyBytes = (what: string, maxBytes: number): ErrandError =>
   new ErrandError('source_refused', `The ${what} holds more than ${maxBytes} bytes when unpacked.`, {
     hint: 'Leave out what is not needed to build: data, dependencies, the .git folder.',

@@ -3,15 +3,15 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type PlatformContext, StepFailure } from '../platform-steps/platform-step.ts'
 
-/** Work with the agent's own repository, which is parsed in the box alone. */
+/** Limit in ms for work with the agent's own repository, which is parsed only in the box. */
 
 const LIMIT_MS = 10 * 60_000
 const MAX_PATHS_BYTES = 8 * 1024 * 1024
 
 const OWN = '-c core.hooksPath=/dev/null -c core.fsmonitor=false'
 /**
- * Nothing of the agent's repository takes part: what it has there under the name of a commit need not be that. Ours has what the
- * mirror lacks, which the box can read too.
+ * Script that uses nothing of the agent's repository, whose objects may not be what their names say. Ours has what the
+ * mirror lacks, and the box can read it too.
  */
 const FRESH = `
 set -eu
@@ -23,11 +23,11 @@ cp -R -- "$objects/." .git/objects/
 [ "$edge" = "" ] || cp -- "$edge" .git/shallow
 git ${OWN} checkout -q --detach "$commit" --
 `
-/** A repository that cannot be read has not changed nothing. */
+/** Script that lists changes. An unreadable repository does not count as unchanged. */
 const CHANGED = `git ${OWN} cat-file -e "$1^{commit}" && { git ${OWN} diff --name-only -z --no-renames --no-ext-diff "$1" -- && git ls-files -z --others --exclude-standard; } | head -c ${MAX_PATHS_BYTES}`
 
 /**
- * A folder with the files of a commit that was carried out, and nothing that lies about in the workspace. `own_git`: our repository of
+ * Makes a folder with the files of a carried commit, and nothing else of the workspace. `own_git` is our repository of
  * the run, whose objects no agent could write. Throws `StepFailure`.
  */
 export async function freshCheckout(
@@ -52,7 +52,7 @@ export async function freshCheckout(
   throw new StepFailure('workspace', `No fresh checkout of ${commit} could be made: its output says why.`)
 }
 
-/** The paths that differ from a commit by now, those that Git does not know included. */
+/** Returns the paths that now differ from a commit, including those that Git does not know. */
 export async function pathsChanged(context: PlatformContext, commit: string): Promise<string[]> {
   const file = join(context.folder, 'changed')
   const ended = await context.boxed({

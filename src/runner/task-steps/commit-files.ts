@@ -9,8 +9,8 @@ const regular = /^100(?:644|755|664) blob ([0-9a-f]{40,64})\t/
 const run = promisify(execFile)
 
 /**
- * The files of a commit, out of the objects of a repository that no agent can write to: never a work tree, and never
- * through a symbolic link. Reading rejects where the commit is not there.
+ * Reads the files of a commit from the objects of a repository that no agent can write to: never from a work tree, and
+ * never through a symbolic link. Reading rejects if the commit does not exist.
  */
 export function filesOfCommit(gitDir: string, commit: string, signal?: AbortSignal): ReadFile {
   const git = async (args: readonly string[], maxBuffer: number): Promise<Buffer> => {

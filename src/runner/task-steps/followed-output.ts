@@ -3,10 +3,10 @@ import { StringDecoder } from 'node:string_decoder'
 
 const POLL_MS = 100
 const CHUNK_BYTES = 64 * 1024
-/** Read at once, so that others have their turn. */
+/** Limit for chunks read at once, so that others get their turn. */
 const MAX_CHUNKS = 16
 
-/** The output of a program that goes into a file of its own, passed on as it comes. */
+/** Passes on the output of a program that writes into its own file, as it grows. */
 export class FollowedOutput {
   readonly #fd: number
   readonly #pass: (text: string) => void
@@ -15,14 +15,14 @@ export class FollowedOutput {
   readonly #timer: NodeJS.Timeout
   #offset = 0
 
-  /** The file is made where it is not there. */
+  /** Opens the file, and creates it if it does not exist. */
   constructor(path: string, pass: (text: string) => void) {
     this.#fd = openSync(path, 'a+', 0o600)
     this.#pass = pass
     this.#timer = setInterval(() => this.#more(MAX_CHUNKS), POLL_MS)
   }
 
-  /** Passes on the rest; to be called when the program has ended. */
+  /** Passes on the rest; call it when the program has ended. */
   end(): void {
     clearInterval(this.#timer)
     this.#more(Number.POSITIVE_INFINITY)

@@ -26,7 +26,7 @@ function write(folder: string, files: Record<string, string>): void {
   }
 }
 
-/** A run's workspace with these files committed, and objects of its own that no box has. */
+/** Makes a run's workspace with these files committed, and separate objects that no box has. */
 function placed(files: Record<string, string>) {
   const here = boxPlace()
   const work = join(here.path, 'workspaces', 'run_test')
@@ -219,7 +219,7 @@ test('what an agent made of its repository is parsed in the box, and is no way o
 }, async () => {
   await using here = placed({ 'a.txt': '1' })
   const outside = join(here.own, 'seen')
-  // Run by any git that reads it.
+  // Any Git that reads the repository would run this.
   git(here.work, 'config', 'core.fsmonitor', `touch ${outside}; false`)
   git(here.work, 'config', 'core.pager', `touch ${outside}`)
   write(here.work, { '.git/hooks/post-checkout': `#!/bin/sh\ntouch ${outside}\n` })

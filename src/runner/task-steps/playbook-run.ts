@@ -27,15 +27,18 @@ import { readTests } from './test-results.ts'
 import { asksForChanges, verifyCommands } from './verify-commands.ts'
 
 export interface PlaybookRunOptions {
-  /** The files of the run's repository at a commit, out of objects that no agent could write; undefined: it has no repository here. */
+  /**
+   * Reads the files of the run's repository at a commit, from objects that no agent could write; undefined if it has no
+   * repository here.
+   */
   filesAt(runId: string, commit: string, signal: AbortSignal): ReadFile | undefined
-  /** The repositories of the run: ours, which has what was carried out, and the copy that it borrows from. */
+  /** Returns the repositories of the run: ours, with the carried commits, and the copy that it borrows from. */
   checkout(runId: string): CarryPlaces | undefined
 }
 
 type Args = output<typeof PlaybookRunArgs>
 
-/** Runs the commands of one phase of a task's playbook, in the box, and reads what tests say. */
+/** Makes the step that runs the commands of one phase of a task's playbook in the box, and reads the test results. */
 export function playbookRun({ filesAt, checkout }: PlaybookRunOptions): PlatformStep {
   return {
     async run(context) {
@@ -64,7 +67,7 @@ async function choose(args: Args, repository: ReadFile): Promise<ChosenPlaybook>
   }
 }
 
-/** All that is wrong, and not the first of it alone. */
+/** Lists all mistakes, not only the first. */
 function mistakesOf({ message, details }: ErrandError): string {
   const { problems = [] } = (details ?? {}) as {
     problems?: { severity: string; line?: number; message: string }[]
@@ -128,7 +131,7 @@ class PlaybookRun {
     }
   }
 
-  /** Carries out the setup; its leavings in the workspace are no part of the change, also where it fails. */
+  /** Runs the setup; what it leaves in the workspace is not part of the change, even if it fails. */
   async #setUp(): Promise<void> {
     const { folder, boxed } = this.#context
     const watch = new SetupWatch({ ...this.#places, start: this.#args.start, folder, boxed })
@@ -141,7 +144,7 @@ class PlaybookRun {
     }
   }
 
-  /** Of what is known before anything has changed. */
+  /** Returns the facts that are known before anything has changed. */
   #known(): ConditionFacts {
     const { metadata, task } = this.#args
     return { metadata, task, env: allowedEnv(this.#context.env) }
@@ -190,7 +193,7 @@ class PlaybookRun {
     const followed = new FollowedOutput(stdout, (text) => context.write('stdout', text))
     let end: BoxedEnd
     try {
-      // Into a file as well: tests may tell of themselves there.
+      // Into a file as well, since tests may report there.
       end = await context.boxed({
         argv: ['/bin/sh', '-c', step.command],
         cwd: this.#cwd,
@@ -210,12 +213,12 @@ class PlaybookRun {
         exitCode: tried.exit_code,
         last: tried.exit_code === 0 || number > step.retry_count,
       })
-    // The step's own output has it as well.
+    // The step's own output has it too.
     rmSync(folder, { recursive: true, force: true })
     return tried
   }
 
-  /** Figures are those of a step's last try. */
+  /** Reads the figures of a step's last try. */
   async #read(
     step: PlaybookStep,
     { began, stdout, exitCode, last }: { began: string; stdout: string; exitCode: number; last: boolean },

@@ -10,7 +10,7 @@ const hints = {
   review: 'They are among the artifacts of the run. Mend them, or write review: {must_pass: false}.',
 } as const
 
-/** Ends a try that is no success, when all that is to be kept of it is kept. */
+/** Ends a try that did not succeed, after everything to be stored of it is stored. */
 export const taskVerdict: PlatformStep = {
   async run({ args, shown }) {
     const { reason, message } = args as output<typeof TaskVerdictArgs>

@@ -7,27 +7,27 @@ import { contradiction, joinFigures, MAX_RESULT_BYTES } from '../../playbooks/re
 import { readResults } from '../../playbooks/results/read-results.ts'
 import type { PlatformContext } from '../platform-steps/platform-step.ts'
 
-/** One command of a playbook that has ended. */
+/** Describes one command of a playbook that has ended. */
 export interface EndedCommand {
-  /** Of its step. */
+  /** Name of its step. */
   name: string
   exitCode: number | undefined
   /** Globs of files below its folder. */
   artifacts: readonly string[]
-  /** Its folder. */
+  /** Folder of the command. */
   cwd: string
-  /** Places that it could write to beside the workspace. */
+  /** Places that it could write to besides the workspace. */
   writable: readonly string[]
-  /** A file whose time is that of its beginning. */
+  /** File whose time marks the start of the command. */
   began: string
-  /** Its standard output, on the runner. */
+  /** File on the runner with its standard output. */
   stdout: string
 }
 
 export interface ReadTests {
-  /** Undefined: nothing was found that tells of tests. */
+  /** Test figures; undefined if nothing was found that reports tests. */
   figures?: TestFigures
-  /** Sentences. */
+  /** Sentences about the results. */
   notes: string[]
 }
 
@@ -36,16 +36,16 @@ const MAX_FILES = 200
 const LIST_MS = 60_000
 const COPY_MS = 60_000
 const HEAD_BYTES = 64 * 1024
-/** The first words of TAP, however a program has written before them. */
+/** Matches the first words of TAP, whatever a program has written before them. */
 const tap = /^(?:TAP version \d+|1\.\.\d+|(?:not )?ok\b)/m
 
-/** Lists files that are newer than that one, in a bounded way. No symbolic link is followed. */
+/** Script that lists a limited number of files newer than the given one. It follows no symbolic link. */
 const LIST = `find . -name .git -prune -o -name node_modules -prune -o -type f -newer "$1" -print0 2>/dev/null | head -c ${MAX_LIST_BYTES}`
 const COPY = `head -c ${MAX_RESULT_BYTES + 1} -- "$1"`
 
 /**
- * Figures of what a command has said of its tests: files that its globs name and that it has written, and its standard output where
- * that is TAP. The files are found and read in the box: what comes out of it are bytes.
+ * Reads the test figures of a command: from files that match its globs and that it has written, and from its standard
+ * output if that is TAP. The files are found and read in the box; only bytes come out of it.
  */
 export async function readTests(context: PlatformContext, ended: EndedCommand): Promise<ReadTests> {
   const { figures, notes } = await allFigures(context, ended)
@@ -86,7 +86,7 @@ async function allFigures(
   return { figures, notes }
 }
 
-/** The files that the globs name, by their paths. */
+/** Returns the files that match the globs, by path. */
 async function named(
   context: PlatformContext,
   { artifacts, cwd, began, name, writable }: EndedCommand,

@@ -40,7 +40,7 @@ test('what was changed in the moment of the commit before is in the snapshot', (
   const moment = new Date(Date.now() - 60_000)
   const atThatMoment = (file: string) => utimesSync(join(path, file), moment, moment)
   git(path, 'init', '-q')
-  // As where the clock has not moved on.
+  // Imitates a clock that has not moved on.
   git(path, 'config', 'core.trustctime', 'false')
   write(path, { 'a.txt': '1' })
   atThatMoment('a.txt')

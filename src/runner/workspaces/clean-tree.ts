@@ -1,17 +1,17 @@
 import type { Stats } from 'node:fs'
 import { chmod, lstat, readdir, rm, unlink } from 'node:fs/promises'
 
-/** A slot that is not as it was left in a way that cannot be mended: it is given up. */
+/** Thrown if a slot was changed in a way that cannot be repaired; it is given up. */
 export class SlotDamaged extends Error {}
 
-/** Path and mode of each file that a folder is to hold, as git's index has them; paths byte by byte (latin1). */
+/** Path and mode of each file that a folder should contain, from Git's index; paths are bytes (latin1). */
 export type Tracked = ReadonlyMap<string, string>
 
 const MOST_ENTRIES = 5_000_000
 
 /**
- * Prepares a folder that was a stranger's for git to work in: folders can be entered and written to, and what is neither file,
- * folder nor link is gone. Throws `SlotDamaged` for what belongs to another user, another file system, or lies too deep.
+ * Prepares a folder that a stranger used for Git: makes folders enterable and writable, and removes whatever is neither
+ * file, folder nor link. Throws `SlotDamaged` for content of another user or file system, or that is too deep.
  */
 export async function unlockTree(root: string): Promise<void> {
   const { dev } = await lstat(root)
@@ -32,8 +32,9 @@ export async function unlockTree(root: string): Promise<void> {
 }
 
 /**
- * Leaves nothing in the folder but what is tracked, each as the kind of file that it is, with the modes that git gives.
- * `but`: names at the top that are left out. Answers the bytes that all takes. Throws `SlotDamaged` where something is missing.
+ * Removes everything but tracked files from the folder, checks that each has its kind, and sets the modes that Git
+ * gives. Skips the top-level names in `but`. Returns the bytes that all of it takes. Throws `SlotDamaged` if something
+ * is missing.
  */
 export async function keepTracked(root: string, tracked: Tracked): Promise<number> {
   const folders = new Set<string>()
@@ -69,10 +70,12 @@ export async function keepTracked(root: string, tracked: Tracked): Promise<numbe
 const FOLDER_MODE = () => 0o777 & ~process.umask()
 const fileMode = (isProgram: boolean) => (isProgram ? 0o777 : 0o666) & ~process.umask()
 
-/** Answers whether it is gone. */
+/** Returns whether the entry is gone. */
 type Visit = (path: Buffer, stat: Stats, name: string) => Promise<boolean>
 
-/** Visits the folder itself, by the name "", then all below it, each folder before what is in it. Follows no link. */
+/**
+ * Visits the folder itself, by the name "", then everything below it, each folder before its content. Follows no link.
+ */
 async function walk(root: string, visit: Visit): Promise<void> {
   const waiting = ['']
   const top = Buffer.from(root)

@@ -9,8 +9,8 @@ const MAX_ANSWER_BYTES = 1024 ** 2
 const MAX_FILES_NAMED = 50
 
 /**
- * Puts the branch that was taken up upon its base. The branch may be a stranger's, so git's merging is done in the box, with
- * nothing that it could reach; what comes out is a pack, which is checked. Throws `StepFailure` with each file that conflicts.
+ * Rebases the resumed branch onto its base. The branch may be a stranger's, so Git merges in the box, out of reach of
+ * anything else. The result is a pack, which is checked. Throws `StepFailure` with each file that conflicts.
  */
 export async function rebaseInBox(
   pool: WorkspacePool,
@@ -39,7 +39,7 @@ export async function rebaseInBox(
   return await pool.moveTo(run_id, { tip, start: tip }, signal)
 }
 
-/** Puts the commits of an earlier try there, from the pack that was kept of them. */
+/** Restores the commits of an earlier try from the pack that was stored. */
 export async function restoreCheckpoint(
   pool: WorkspacePool,
   { run_id }: RepositoryWorkspace,
@@ -50,7 +50,7 @@ export async function restoreCheckpoint(
   return await pool.moveTo(run_id, { tip, start }, signal)
 }
 
-/** No editor, and nobody's configuration but that of the repository, which is still ours. */
+/** No editor, and no configuration except that of the repository, which is still ours. */
 const PLAIN = ['-c', 'core.editor=true', '-c', 'rebase.autoStash=false', '-c', 'commit.gpgSign=false']
 const ENV = {
   GIT_CONFIG_NOSYSTEM: '1',

@@ -12,7 +12,7 @@ const place = await poolPlace()
 after(() => place.close())
 const { signal } = new AbortController()
 
-/** A repository whose branches `main` and `work` have gone so many commits apart; answers the last of each. */
+/** Makes a repository whose branches `main` and `work` have diverged by so many commits; returns the last of each. */
 function apart(count: number, content = (n: number) => `${n}`) {
   const { url, folder } = place.repository()
   const lines = ['main', 'work'].flatMap((branch) =>
@@ -55,7 +55,7 @@ test('commits that a checkout of few lacks are fetched until it is known where t
   const asked = place.host.requests.length
   await withHistory(pool, url, commits)
   assert.equal(place.host.requests.length, asked + 1)
-  // Another run's checkout of few commits, which has an edge of its own, stays whole.
+  // Another run's shallow checkout, with its own edge, is unaffected.
   const other = await lease(pool, 'run_o', { repo: url, depth: 1 })
   run(other.own_git, ['fsck', '--connectivity-only', commits[0]])
 })

@@ -4,8 +4,8 @@ import { text } from 'node:stream/consumers'
 import { type GitOptions, git } from '../git/git-program.ts'
 
 /**
- * The edge of a repository that has not all commits: those whose parents it lacks, which git keeps in the file `shallow`. Who borrows
- * its objects lacks the same, and has to say so itself.
+ * Copies the edge of a shallow repository: the commits whose parents it lacks, which Git lists in the file `shallow`. A
+ * repository that borrows its objects lacks the same, and has to list them itself.
  */
 export function copyEdge(from: string, to: string): void {
   const [edge, copy] = [join(from, 'shallow'), join(to, 'shallow')]
@@ -13,7 +13,7 @@ export function copyEdge(from: string, to: string): void {
   else rmSync(copy, { force: true })
 }
 
-/** The commits at the edge of that repository; none where it has all. */
+/** Returns the commits at the edge of that repository; none if it is complete. */
 export function edgeOf(repository: string): ReadonlySet<string> {
   try {
     const lines = readFileSync(join(repository, 'shallow'), 'utf8').split('\n')
@@ -25,8 +25,8 @@ export function edgeOf(repository: string): ReadonlySet<string> {
 }
 
 /**
- * Whether the edge cuts off something of what two commits do not have in common: where they part is not known then, and no rebase or
- * merge of them would be right.
+ * Reports whether the edge cuts into the commits that two commits do not share: then their common ancestor is unknown,
+ * and no rebase or merge of them would be right.
  */
 export async function isCutBetween(
   [one, other]: readonly [string, string],

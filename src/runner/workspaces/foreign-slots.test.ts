@@ -11,7 +11,7 @@ import { ForeignSlots } from './foreign-slots.ts'
 
 const repo = 'https://git.example/shop/web'
 
-/** A machine with a pool elsewhere, whose slot is `path`; each `open` is a process of the runner. */
+/** Makes a machine with an external pool, whose slot is `path`; each `open` is a process of the runner. */
 function machine(t: TestContext) {
   const root = mkdtempSync(join(tmpdir(), 'errand-foreign-'))
   t.after(() => rmSync(root, { recursive: true, force: true }))
@@ -74,7 +74,7 @@ test('a run works in a slot of the pool, and gives it back when it is over', asy
   const slot_path = join(folder, 'slot')
   assert.deepEqual(given, [{ repo, slot_path }, folder])
   assert.deepEqual(pool.asked, [{ repo_url: repo, required_by: 'run_1', timeout_seconds: 600 }])
-  // Where the step is told of a folder, and in other steps, the pool has no say.
+  // If the step names a folder, and in other steps, the pool is not used.
   await run({ repo, slot_path: '/mine' })
   await run({ repo }, 'git.check')
   assert.deepEqual([pool.asked.length, given[2], given[4]], [1, { repo, slot_path: '/mine' }, { repo }])

@@ -9,31 +9,31 @@ import type { RunCheckouts } from '../attempts/workspaces.ts'
 import { type PlatformStep, StepFailure } from '../platform-steps/platform-step.ts'
 import { slotFolder } from './given-slot.ts'
 
-/** A repo pool elsewhere. Throws `service_answer`, and `unavailable` where it cannot be reached. */
+/** Describes an external repo pool. Throws `service_answer`, and `unavailable` if it cannot be reached. */
 export interface PoolService {
   readonly url: string
-  /** The same holder has the same slot. */
+  /** Allocates a slot; the same holder gets the same slot. */
   allocate(
     ask: { repo_url: string; required_by: string; timeout_seconds: number },
     signal: AbortSignal,
   ): Promise<{ slot_id: string; slot_path: string; fence?: string }>
-  /** Done before changes nothing. */
+  /** Releases a slot. Idempotent. */
   release(slotId: string, fence: string | undefined, signal: AbortSignal): Promise<void>
 }
 
 export interface ForeignSlotsOptions {
   service: PoolService
-  /** Where it is noted which runs have one: a file in this folder. */
+  /** Folder with the file that records which runs have a slot. */
   dir: string
-  /** Folders that slots may be in, but for these of the runner's own. */
+  /** Folders that slots may be in, except those of the runner's own. */
   allowed: readonly string[]
   own: readonly string[]
-  /** The first wait where the pool is away when a slot is given back; doubled, up to a minute. Default 1 s. */
+  /** First delay in ms before a release is retried while the pool is away; doubled, up to a minute. Default 1 s. */
   retryMs?: number
   log: Log
 }
 
-/** By run, the slot that it has; `is_over`: it is to be given back. */
+/** Slot of each run; `is_over`: it is to be given back. */
 const Noted = z.record(
   z.string(),
   z.object({ slot_id: z.string(), fence: z.string().optional(), is_over: z.boolean() }),
@@ -44,8 +44,8 @@ const WAIT_SECONDS = 600
 const MAX_WAIT_MS = 60_000
 
 /**
- * The slots of a repo pool elsewhere that runs of this runner work in. A run has one; it is given back when the run is over, however
- * long the pool is away, and by a later process too.
+ * Manages the slots of an external repo pool that runs of this runner work in. A run has one slot. It is given back
+ * when the run is over, however long the pool is away, and by a later process if necessary.
  */
 export class ForeignSlots {
   readonly #options: ForeignSlotsOptions
@@ -66,7 +66,7 @@ export class ForeignSlots {
     this.#giveBack()
   }
 
-  /** The same steps, of which `git.workspace` works in a slot of the pool where it is not told of a folder. */
+  /** Wraps the steps: `git.workspace` works in a slot of the pool unless it names a folder. */
   steps<S extends Promise<PlatformStep> | undefined>(stepOf: (action: string) => S): (action: string) => S {
     return (action) => {
       const step = stepOf(action)
@@ -75,7 +75,7 @@ export class ForeignSlots {
     }
   }
 
-  /** The same checkouts, with which the slots of runs come and go too. */
+  /** Wraps the checkouts: slots of runs are released with them. */
   over(checkouts: RunCheckouts): RunCheckouts {
     return {
       of: (runId) => checkouts.of(runId),
@@ -91,12 +91,12 @@ export class ForeignSlots {
     }
   }
 
-  /** Runs that have one. */
+  /** Returns the runs that have a slot. */
   runs(): string[] {
     return Object.keys(this.#noted).filter((runId) => !this.#noted[runId]!.is_over)
   }
 
-  /** The run is over: its slot is given back, in the background. */
+  /** Ends a run: its slot is given back in the background. */
   release(runId: string): void {
     const slot = this.#noted[runId]
     if (slot === undefined || slot.is_over) return
@@ -104,7 +104,7 @@ export class ForeignSlots {
     this.#giveBack()
   }
 
-  /** May be called twice. */
+  /** Stops the work in the background. Idempotent. */
   async close(): Promise<void> {
     this.#stop.abort()
     clearTimeout(this.#timer)

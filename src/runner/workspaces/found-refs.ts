@@ -3,7 +3,7 @@ import { checkGitRef, isCommitId } from '../git/git-url.ts'
 import { GitRefused, hintOf } from '../git/git-words.ts'
 import type { Remote } from '../git/remote.ts'
 
-/** Throws `GitRefused` for what is no name of a branch, tag or commit. */
+/** Throws `GitRefused` for an invalid name of a branch, tag or commit. */
 export function checkRef(ref: string): void {
   try {
     checkGitRef(ref)
@@ -13,7 +13,7 @@ export function checkRef(ref: string): void {
   }
 }
 
-/** The commit that a person's word for it stands for, and the branch that it is of. Throws `GitRefused`. */
+/** Resolves a ref from a person to its commit and branch. Throws `GitRefused`. */
 export function baseOf(
   { advertisement, identity }: Remote,
   ref: string | undefined,
@@ -21,7 +21,7 @@ export function baseOf(
   const found = findRef(advertisement, ref)
   if (found) {
     const name = found.name.replace(/^refs\/(heads|tags)\//, '')
-    // The server has said so: it becomes the name of a file.
+    // The name comes from the server and becomes a file name.
     checkRef(name)
     return found.name.startsWith('refs/heads/')
       ? { name, sha: found.sha, branch: name }
@@ -38,11 +38,11 @@ export function baseOf(
   })
 }
 
-/** As a clone would show them: branches as those of origin. */
+/** Converts refs to what a clone would show: branches as those of origin. */
 export const asOrigin = (refs: ReadonlyMap<string, string>): Map<string, string> =>
   new Map([...refs].map(([name, sha]) => [name.replace(/^refs\/heads\//, 'refs/remotes/origin/'), sha]))
 
-/** The same of a repository that was just asked, with the branch that its clones begin with. */
+/** Converts the refs of a repository that was just asked, and adds the branch that its clones begin with. */
 export function seenRefs(refs: ReadonlyMap<string, string>, { advertisement }: Remote): Map<string, string> {
   const seen = asOrigin(refs)
   const head = advertisement.defaultBranch && refs.get(`refs/heads/${advertisement.defaultBranch}`)

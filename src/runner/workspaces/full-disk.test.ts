@@ -32,7 +32,7 @@ test('a disk that is full, or fills in the middle of a fetch or a checkout, is t
     disk.fill()
     truncateSync(filler, readFileSync(filler).length - bytes)
   }
-  // At the start; in the middle of the fetch; and where the copy has room, and the files do not.
+  // At the start; in the middle of the fetch; and when the copy fits, but the files do not.
   for (const [run, left] of [
     ['run_start', 0],
     ['run_fetch', 3 * MB],

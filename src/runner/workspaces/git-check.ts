@@ -8,15 +8,15 @@ import { openRemote, type Remote, type RemoteAsk, type RemoteContext } from '../
 import { baseOf } from './found-refs.ts'
 
 export interface CheckAsk extends Omit<RemoteAsk, 'service'> {
-  /** Where work begins; default: the default branch. */
+  /** Ref at which work begins; default: the default branch. */
   ref?: string
   /** Branch that is to be pushed. */
   branch?: string
-  /** Where it is there and not ours: another name, or work on it as it is. */
+  /** Behavior if the branch exists and is not ours: use another name, or work on it unchanged. */
   onBranch: 'suffix' | 'reuse'
-  /** A branch whose commits name this task is ours. */
+  /** Task whose name in its commits makes a branch ours. */
   task?: string
-  /** Whether it is to be written to. */
+  /** Set if the repository is to be written to. */
   write: boolean
 }
 
@@ -25,15 +25,15 @@ export interface Checked {
   baseSha: string
   defaultBranch: string
   branch: string
-  /** Empty: it is not there yet. */
+  /** Commit of the branch; empty if it does not exist yet. */
   branchSha: string
 }
 
 const MOST_SUFFIXES = 100
 
 /**
- * Says whether work on a repository can begin and, if asked, be pushed, by what both its services answer to these credentials:
- * before anything is done that costs. Throws `GitRefused` with the reason.
+ * Checks whether work on a repository can begin and, if requested, be pushed. It uses the answers of both its services
+ * to these credentials, before anything expensive is done. Throws `GitRefused` with the reason.
  */
 export async function checkRepository(ask: CheckAsk, context: RemoteContext): Promise<Checked> {
   const { branch, write, ref, ...to } = ask
@@ -82,7 +82,7 @@ function checkBranch(branch: string, { advertisement, identity }: Remote): void 
   })
 }
 
-/** A branch "a" leaves no room for a branch "a/b", and the other way round. */
+/** Checks for conflicting names: a branch "a" and a branch "a/b" cannot both exist. */
 function checkBeside(branch: string, refs: ReadonlyMap<string, string>): void {
   const own = `refs/heads/${branch}`
   const other = [...refs.keys()].find((name) => name.startsWith(`${own}/`) || own.startsWith(`${name}/`))
@@ -96,7 +96,7 @@ function checkBeside(branch: string, refs: ReadonlyMap<string, string>): void {
 
 const LAST_COMMITS = 50
 
-/** Whether one of the branch's last commits names the task, as ours do. */
+/** Reports whether one of the branch's last commits names the task, as ours do. */
 async function isOurs(remote: Remote, sha: string, task: string, context: RemoteContext): Promise<boolean> {
   const folder = join(context.folder, 'branch.git')
   mkdirSync(folder, { recursive: true, mode: 0o700 })

@@ -4,13 +4,16 @@ import { isFolder, realPath } from '../../platform/files.ts'
 import { isCommitId } from '../git/git-url.ts'
 import { type PlatformContext, StepFailure } from '../platform-steps/platform-step.ts'
 
-/** Folders that a slot of somebody else's may be in, but for these of the runner's own. */
+/** Lists the folders that an external slot may be in, except those of the runner's own. */
 export interface SlotFolders {
   allowed: readonly string[]
   own: readonly string[]
 }
 
-/** The folder itself, behind all links. Throws `StepFailure` where it is none, or one that no slot may be. */
+/**
+ * Returns the real path of the folder, without links. Throws `StepFailure` if it is not a folder, or must not be a
+ * slot.
+ */
 export function slotFolder(path: string, { allowed, own }: SlotFolders, whose: string): string {
   const real = realPath(path, '/')
   if (!path.startsWith(sep) || !isFolder(real))
@@ -32,7 +35,7 @@ export function slotFolder(path: string, { allowed, own }: SlotFolders, whose: s
 const MAX_ANSWER_BYTES = 200
 const HEAD = 'git -c core.hooksPath=/dev/null -c core.fsmonitor=false rev-parse --verify "HEAD^{commit}"'
 
-/** The commit that somebody else's checkout is at, asked in the box. Throws `StepFailure`. */
+/** Returns the commit of an external checkout, determined in the box. Throws `StepFailure`. */
 export async function headOfSlot(context: PlatformContext): Promise<string> {
   const file = join(context.folder, 'head')
   const ended = await context.boxed({ argv: ['/bin/sh', '-c', HEAD], stdout: { file }, offline: true })

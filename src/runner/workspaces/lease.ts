@@ -2,13 +2,13 @@ import type { Log } from '../../platform/log.ts'
 import { type GitPolicy, remoteIdentity } from '../git/remote.ts'
 
 export interface PoolLimits {
-  /** Slots at once, used or not. */
+  /** Limit for slots at once, used or not. */
   slots: number
-  /** Of all mirrors and slots, as far as known. */
+  /** Limit in bytes for all mirrors and slots, as far as known. */
   bytes: number
-  /** Of a slot, or a mirror, that nobody used for so long. */
+  /** Age in ms after which an unused slot or mirror is deleted. */
   ageMs: number
-  /** The least that stays free on the disk. */
+  /** Bytes that must stay free on the disk. */
   minFreeBytes: number
 }
 
@@ -20,16 +20,16 @@ export const DEFAULT_POOL_LIMITS: PoolLimits = {
 }
 
 export interface WorkspacePoolOptions {
-  /** Folder of its own; one process at a time. */
+  /** Folder of the pool; only one process may use it at a time. */
   dir: string
   policy: GitPolicy
   limits?: PoolLimits
-  /** How often a server that cannot be reached is asked again (default 3). */
+  /** Number of retries for a server that cannot be reached (default 3). */
   retries?: number
   log?: Log
 }
 
-/** Who works there. */
+/** Identifies who works in a checkout. */
 export interface PoolUser {
   run_id: string
   tenant: string
@@ -39,15 +39,15 @@ export interface WorkspaceAsk {
   repo: string
   /** Branch, tag or commit; default: the default branch. */
   ref?: string
-  /** Made at `ref`; one that is there is taken up as it is. */
+  /** Branch that is created at `ref`, or resumed unchanged if it exists. */
   branch?: string
   depth?: number
-  /** A checkout of somebody else's on this machine, which is used as it is, and stays: the folder, behind all links. */
+  /** Folder, without links, of an external checkout on this machine, which is used unchanged and not deleted. */
   slotPath?: string
 }
 
 export interface PoolCredential {
-  /** Its name, such as that of its secret: what is kept by it serves no other. */
+  /** Name of the credential, such as that of its secret: what it fetched serves no other credential. */
   scope: string
   token?: string
   username?: string
@@ -56,29 +56,29 @@ export interface PoolCredential {
 export interface LeaseContext {
   signal: AbortSignal
   tell(message: string): void
-  /** Called as it begins to wait for a workspace of another run; default: `tell`. */
+  /** Called when it begins to wait for a workspace of another run; default: `tell`. */
   waits?(message: string): void
 }
 
-/** A run's own checkout of a repository. */
+/** Describes a run's own checkout of a repository. */
 export interface RepositoryWorkspace {
   run_id: string
   slot_id: string
-  /** The files, with the user's own repository. */
+  /** Folder of the files, with the user's own repository. */
   work: string
-  /** Our repository of the same files, which no box has. */
+  /** Our repository of the same files, which no box can see. */
   own_git: string
-  /** The copy of all of the repository; both borrow its objects, so a box has to have it, read-only. */
+  /** Full copy of the repository. Both repositories borrow its objects, so a box needs it, read-only. */
   mirror: string
   repo: string
   start_sha: string
-  /** Short name of the branch or tag that work began at; the commit itself where that was asked for. */
+  /** Short name of the branch or tag that work began at, or the commit itself if that was requested. */
   base_ref: string
   base_sha: string
   branch?: string
 }
 
-/** An ask as a text, by which it is told from another. */
+/** Returns a text that identifies a request. */
 export const askedText = ({ repo, ref, branch, depth, slotPath }: WorkspaceAsk, policy: GitPolicy): string =>
   JSON.stringify([remoteIdentity(repo, policy), ref, branch, depth, slotPath])
 
@@ -87,10 +87,10 @@ export function depthAsked(asked: string): number | undefined {
   return typeof depth === 'number' ? depth : undefined
 }
 
-/** Work of git that is done sooner is not told of. */
+/** Git work that takes less time in ms is not reported. */
 const LONG_MS = 3_000
 
-/** Tells a line where a phase of git's work is done that takes long, and not each hundredth of it. */
+/** Reports a line when a long phase of Git's work is done, instead of each percent. */
 export const progressOf = (tell: (message: string) => void) => {
   const beganMs = performance.now()
   return (line: string) => {

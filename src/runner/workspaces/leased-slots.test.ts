@@ -15,7 +15,7 @@ const never = new AbortController().signal
 const allocate = (repo_url: string, slot_id: string, more: { lease_ms?: number; token?: string } = {}) =>
   ({ what: 'allocate_slot', slot_id, tenant: 't', repo_url, lease_ms: 3_600_000, ...more }) as const
 
-/** The runner's slots, as a process of it finds them. */
+/** Opens the runner's slots, as one of its processes finds them. */
 function opened({ slots = 64, isNew = false } = {}) {
   if (isNew) rmSync(dir, { recursive: true, force: true })
   const pool = place.pool({ limits: { slots } })

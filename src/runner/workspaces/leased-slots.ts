@@ -11,23 +11,23 @@ import type { WorkspacePool } from './workspace-pool.ts'
 
 export interface LeasedSlotsOptions {
   pool: Pick<WorkspacePool, 'lease' | 'release' | 'of' | 'holders' | 'hasRoom'>
-  /** Where the leases are noted: a file in this folder. */
+  /** Folder with the file that records the leases. */
   dir: string
   tokenOf: TokenOf
   log: Log
 }
 
-/** By slot, until when it is leased, in milliseconds since 1970. */
+/** Time at which each slot's lease ends, in milliseconds since 1970. */
 const Leases = z.record(z.string(), z.number())
 
-/** Begins the names under which the pool knows these slots: no run id has a colon. */
+/** Prefix of the pool's names for these slots: no run id contains a colon. */
 export const LEASED = 'slot:'
-/** Timers take no more. */
+/** Longest delay of a timer in ms. */
 const LONGEST_MS = 2 ** 31 - 1
 
 /**
- * Slots of this runner that others than its runs hold, by leases that end at their time: also of an earlier process. A lease is noted
- * before its slot is made, so that none is ever held by nobody.
+ * Manages slots of this runner that are leased for a limited time to something other than its runs, across restarts. A
+ * lease is recorded before its slot is made, so that no slot is ever held without one.
  */
 export class LeasedSlots {
   readonly #options: LeasedSlotsOptions
@@ -45,7 +45,7 @@ export class LeasedSlots {
     this.#endOver()
   }
 
-  /** Does what a hub asks. Never rejects. */
+  /** Executes a request of a hub. Never rejects. */
   async answer(ask: SlotAsk, signal: AbortSignal): Promise<RunnerAnswer> {
     try {
       if (ask.what === 'allocate_slot') return await this.#allocate(ask, signal)
@@ -59,7 +59,7 @@ export class LeasedSlots {
     }
   }
 
-  /** Ends no lease: a later process does, at its time. May be called twice. */
+  /** Stops the timer but ends no lease: a later process does, at its time. Idempotent. */
   close(): void {
     clearTimeout(this.#timer)
   }
@@ -129,12 +129,12 @@ function readLeases(file: string): Record<string, number> {
   try {
     return Leases.parse(JSON.parse(readFileSync(file, 'utf8')))
   } catch {
-    // None was ever leased, or the file is none of ours: what is held without a lease is given back.
+    // None was ever leased, or the file is not ours: what is held without a lease is given back.
     return {}
   }
 }
 
-/** A reason of git is told as the code of that name, where there is one. */
+/** Converts an error: a reason of Git becomes the code of that name, if there is one. */
 function told(error: unknown): NonNullable<RunnerAnswer['error']> {
   const message = messageOf(error)
   if (!(error instanceof ErrandError)) return { code: 'internal', message }

@@ -11,7 +11,7 @@ import { basicAuthorization } from '../git/git-server.ts'
 import { type GitReason, GitRefused, hintOf } from '../git/git-words.ts'
 import { mayBePointer, pointersIn } from '../git/lfs-pointer.ts'
 
-/** A checkout of ours that nobody has worked in yet. */
+/** Describes a checkout of ours that nobody has worked in yet. */
 export interface LfsAsk {
   own_git: string
   work: string
@@ -22,9 +22,9 @@ export interface LfsAsk {
 }
 
 export interface LfsContext {
-  /** Reaches what Git may reach on this machine. */
+  /** Fetch that reaches only what Git may reach on this machine. */
   fetch: typeof globalThis.fetch
-  /** A folder of ours. */
+  /** Folder of ours for Git's home. */
   home: string
   maxBytes: number
   signal: AbortSignal
@@ -59,8 +59,8 @@ const Answer = z.object({
 })
 
 /**
- * Puts the files of Git LFS where their pointers stand, by the server's batch interface, each checked by its size and SHA-256. For the
- * repository of whoever works there they are as in the commit, whatever becomes of them. Throws `GitRefused`.
+ * Replaces pointers with the files of Git LFS, through the server's batch interface; each is checked by its size and
+ * SHA-256. The user's repository sees them as unchanged from the commit. Throws `GitRefused`.
  */
 export async function placeLfsFiles(ask: LfsAsk, context: LfsContext): Promise<void> {
   const pointers = await findPointers(ask, context)
@@ -83,7 +83,7 @@ export async function placeLfsFiles(ask: LfsAsk, context: LfsContext): Promise<v
   const own = { ...ask, base }
   for (let at = 0; at < pointers.length; at += AT_A_TIME)
     await fetchSome(pointers.slice(at, at + AT_A_TIME), own, context)
-  // Whoever works there commits the pointers as they are.
+  // Whoever works there commits the pointers unchanged.
   const theirs = { ...gitOptions(join(ask.work, '.git'), context), workTree: ask.work }
   const input = pointers.map(({ path }) => `${path}\0`).join('')
   await git(['update-index', '--skip-worktree', '-z', '--stdin'], { ...theirs, input }, text)
@@ -142,7 +142,7 @@ async function fetchSome(
         },
       )
     }
-    // The repository's own token is for what lies below it.
+    // The repository's own token is for addresses below it.
     const own = href.startsWith(`${base}/`) && authorization !== undefined ? { authorization } : {}
     const headers = { ...own, ...actions?.download?.header }
     const file = join(home, 'lfs-object')
@@ -185,12 +185,12 @@ async function asked({ fetch, signal }: LfsContext, url: string, init: RequestIn
   throw new GitRefused(reason, `Git LFS at ${host} answers ${answer.status}.`, { hint: hintOf(reason, host) })
 }
 
-/** Rethrows what ended an answer in the middle, with the server that did. */
+/** Rethrows an error that broke off an answer, with the name of the server. */
 const brokenOff =
   (url: string, signal: AbortSignal) =>
   (error: unknown): never => {
     signal.throwIfAborted()
-    // A disk that is full is no fault of the server.
+    // A full disk is not the server's fault.
     const { syscall } = error as NodeJS.ErrnoException
     if (error instanceof GitRefused || syscall === 'write' || syscall === 'open') throw error
     const { host } = new URL(url)

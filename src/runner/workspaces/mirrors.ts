@@ -10,12 +10,15 @@ import type { Remote } from '../git/remote.ts'
 import { edgeOf, isCutBetween } from './edge.ts'
 import type { Trash } from './trash.ts'
 
-/** Whose copy of a repository it is: no other's is ever served, since who may read a repository is for its server to say. */
+/**
+ * Identifies the owner of a repository copy. A copy serves nobody else, since the repository's server decides who may
+ * read it.
+ */
 export interface MirrorOwner {
   tenant: string
-  /** Which credential, by its name and not its value, which changes. */
+  /** Name of the credential, not its value, which changes. */
   scope: string
-  /** Of a copy that has not all commits. */
+  /** Depth of a copy without all commits. */
   depth?: number
 }
 
@@ -25,7 +28,7 @@ type Meta = z.infer<typeof Meta>
 export interface Mirror {
   /** Name of its folder. */
   key: string
-  /** The bare repository. */
+  /** Path of the bare repository. */
   path: string
   isSha256: boolean
 }
@@ -33,30 +36,30 @@ export interface Mirror {
 export interface MirrorsOptions {
   dir: string
   trash: Trash
-  /** No file that is fetched becomes larger. */
+  /** Limit in bytes for a fetched file. */
   maxBytes: number
-  /** Variables by which a later process of this runner knows what it has begun. */
+  /** Variables that let a later process of this runner recognize what it has begun. */
   env: Readonly<Record<string, string>>
 }
 
 export interface MirrorContext {
   signal: AbortSignal
-  /** Each line that git says. */
+  /** Called with each line that Git prints. */
   progress?(line: string): void
 }
 
-/** So many more commits of each branch are fetched at a time where some are lacking; then all. */
+/** Numbers of further commits per branch that are fetched when some are missing; after that, all. */
 const DEEPER = [100, 1_000, 10_000]
 
 /**
- * Copies of repositories, for slots to borrow objects from. Nothing in one is ever thrown away but with all of it, as slots
- * borrow; one process at a time has the folder.
+ * Manages copies of repositories whose objects slots borrow. Because slots borrow, nothing in a copy is deleted except
+ * the whole copy. Only one process uses the folder at a time.
  */
 export class Mirrors {
   readonly #options: MirrorsOptions
   readonly #turns = new Map<string, Promise<unknown>>()
   readonly #looked = new Set<string>()
-  /** As nobody else fetches into them: what each has, since this process looked. */
+  /** Refs of each copy since this process looked; nobody else fetches into them. */
   readonly #refs = new Map<string, ReadonlyMap<string, string>>()
 
   constructor(options: MirrorsOptions) {
@@ -74,8 +77,8 @@ export class Mirrors {
   }
 
   /**
-   * The copy, with that commit in it: fetched where it is not there, once for all that wait. Throws `GitRefused`, also where
-   * the repository has no such commit.
+   * Returns the copy with that commit in it, and fetches it if it is missing, once for all callers that wait. Throws
+   * `GitRefused`, also if the repository has no such commit.
    */
   async withCommit(remote: Remote, owner: MirrorOwner, sha: string, context: MirrorContext): Promise<Mirror> {
     const key = this.key(remote.identity, owner)
@@ -100,8 +103,9 @@ export class Mirrors {
   }
 
   /**
-   * Sees to it that a copy with few commits has all that two of its commits do not have in common, with where they part: fetches more
-   * of them, and then all. `makeRoom` is called before each fetch. Throws `GitRefused`: `history_missing` where the server lacks them.
+   * Ensures that a shallow copy has all commits that two of its commits do not share, and their common ancestor:
+   * fetches more commits, and finally all. Calls `makeRoom` before each fetch. Throws `GitRefused`: `history_missing`
+   * if the server lacks them.
    */
   async withHistory(
     remote: Remote,
@@ -141,7 +145,9 @@ export class Mirrors {
     })
   }
 
-  /** The pool gives other things up where it has too much; what one run needs may not be more than all of its space. */
+  /**
+   * Refuses a repository that alone exceeds all of the pool's space; other excess makes the pool delete something else.
+   */
   #refuseTooLarge({ identity }: Remote, path: string): void {
     const { maxBytes } = this.#options
     if (bytesOf(join(path, 'objects')) < maxBytes) return
@@ -152,7 +158,7 @@ export class Mirrors {
     )
   }
 
-  /** Whether the commit is in it. */
+  /** Reports whether the copy has the commit. */
   async has(mirror: Mirror, sha: string, signal: AbortSignal): Promise<boolean> {
     for (const known of this.#refs.get(mirror.key)?.values() ?? []) if (known === sha) return true
     const args = ['cat-file', '-e', `${sha}^{commit}`]
@@ -165,7 +171,7 @@ export class Mirrors {
     )
   }
 
-  /** The branches and tags that it has, with their commits. */
+  /** Returns the branches and tags that it has, with their commits. */
   async refs({ key, path }: Mirror, signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
     const known = this.#refs.get(key)
     if (known) return known
@@ -186,7 +192,7 @@ export class Mirrors {
     return refs
   }
 
-  /** All that are here, with when they were last used. */
+  /** Returns all copies, with the time of their last use. */
   all(): (Meta & { key: string })[] {
     return readdirSync(this.#options.dir).flatMap((key) => {
       const meta = this.#meta(key)
@@ -194,7 +200,7 @@ export class Mirrors {
     })
   }
 
-  /** Gives one up, which no slot may borrow from any more. */
+  /** Deletes a copy that no slot may borrow from any more. */
   async remove(key: string): Promise<void> {
     await this.#inTurn(key, async () => {
       this.#options.trash.take(join(this.#options.dir, key))
@@ -214,7 +220,7 @@ export class Mirrors {
     )
     if (isThere) return
     options.signal.throwIfAborted()
-    // No branch leads to it: some servers give it all the same.
+    // No branch leads to it; some servers provide it nevertheless.
     await fetch(few, [`+${sha}:refs/errand/${sha}`]).catch((error: unknown) => {
       options.signal.throwIfAborted()
       throw refusalOf(error, `${remote.identity} has no commit ${sha}`, 'base_missing')
@@ -232,7 +238,7 @@ export class Mirrors {
     return { folder: path, config: [], env, maxFileBytes: maxBytes, signal, progress }
   }
 
-  /** Makes it where it is not there; what a killed git has left goes. */
+  /** Creates it if it does not exist; removes what a killed Git has left. */
   #prepare({ key, path, isSha256 }: Mirror): void {
     if (this.#looked.has(key) && existsSync(join(path, 'HEAD'))) return
     mkdirSync(join(path, 'objects/info'), { recursive: true, mode: 0o700 })
@@ -276,7 +282,7 @@ export class Mirrors {
 
 const BRANCHES = ['+refs/heads/*:refs/heads/*']
 
-/** Fetches by the server's access, into the repository of the options. */
+/** Returns a function that fetches with the server's access, into the repository of the options. */
 function fetchOf(remote: Remote, options: GitOptions) {
   const access = {
     ...options,
@@ -295,7 +301,7 @@ function fetchOf(remote: Remote, options: GitOptions) {
     await git(['fetch', ...always, ...more, '--', remote.url, ...refs], access, text)
 }
 
-/** The whole configuration of a repository of ours. */
+/** Builds the complete configuration of a repository of ours. */
 export function gitConfig(
   { bare, isSha256 }: { bare: boolean; isSha256: boolean },
   more: readonly string[] = [],
@@ -314,14 +320,14 @@ export function gitConfig(
   ].join('\n')
 }
 
-/** Deletes what git has left of packs that did not come whole: on a full disk it would stay full by that. */
+/** Deletes incomplete packs that Git has left; otherwise a full disk would stay full. */
 function removePartOf(path: string): void {
   const packs = join(path, 'objects/pack')
   for (const name of readdirSync(packs))
     if (name.startsWith('tmp_')) rmSync(join(packs, name), { force: true })
 }
 
-/** Deletes the locks that a killed git has left in a repository of ours, which nobody else uses now. */
+/** Deletes the locks that a killed Git has left in a repository of ours, which nothing else uses now. */
 export function removeLocks(path: string): void {
   for (const name of readdirSync(path, { withFileTypes: true })) {
     if (name.name.endsWith('.lock')) rmSync(join(path, name.name), { force: true, recursive: true })

@@ -35,7 +35,7 @@ const { url } = place.repository([
   { path: 'n\u00e4me with\ttab', content: 'odd\n' },
 ])
 
-/** All that is in a folder but .git: kind, mode and content of each. */
+/** Returns everything in a folder except .git: kind, mode and content of each. */
 function stateOf(work: string): Record<string, string> {
   const names = readdirSync(work, { recursive: true, encoding: 'utf8' }).filter(
     (name) => !/^\.git(\/|$)/.test(name),
@@ -60,7 +60,7 @@ const marker = join(outside, 'ran')
 const program = join(outside, 'program')
 writeFileSync(program, `#!/bin/sh\ntouch '${marker}'\nexec cat\n`, { mode: 0o755 })
 
-/** All that a user of a slot may leave; each is the only one in its slot. */
+/** Whatever a user of a slot may leave; each is alone in its slot. */
 const traps: Readonly<Record<string, (work: string) => void | Promise<void>>> = {
   'changed, new, ignored and removed files': (work) => {
     writeFileSync(join(work, 'README.md'), 'changed\n')

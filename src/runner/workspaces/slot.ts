@@ -22,32 +22,40 @@ import { copyEdge } from './edge.ts'
 import type { RepositoryWorkspace } from './lease.ts'
 import { gitConfig, type Mirror, removeLocks } from './mirrors.ts'
 
-/** As far as a slot is; `kept`: its run is over, and a later one may go on in it until the place is needed. */
+/**
+ * Stored state of a slot.
+ * - `preparing`: files are being put there. That leads to `ready`, a failure to `resetting`.
+ * - `ready`: it is handed out to a run, whose end leads to `kept` or `resetting`.
+ * - `kept`: its run is over, and a later one may continue in it, which leads to `ready`; another need for its place
+ *   leads to `resetting`.
+ * - `resetting`: it is made as new. That leads to `free`; a slot that cannot be reset is deleted.
+ * - `free`: nobody has it. A new lease leads to `preparing`, age or lack of space to its deletion.
+ */
 export const SlotState = z.object({
   phase: z.enum(['preparing', 'ready', 'kept', 'resetting', 'free']),
   mirror: z.string(),
   repo: z.string(),
-  /** Of SHA-256. */
+  /** Set for a repository with SHA-256. */
   is_sha256: z.boolean().optional(),
   run_id: z.string().optional(),
-  /** The ask of its run, to tell it from another. */
+  /** Text that identifies its run's request. */
   asked: z.string().optional(),
   base_ref: z.string().optional(),
   base_sha: z.string().optional(),
   start_sha: z.string().optional(),
   branch: z.string().optional(),
-  /** Somebody else's checkout, which is never cleaned. */
+  /** External checkout, which is never cleaned. */
   slot_path: z.string().optional(),
   last_used_ms: z.number(),
   bytes: z.number().optional(),
 })
 export type SlotState = z.infer<typeof SlotState>
 
-/** A checkout as it is to be handed out. */
+/** Describes a checkout to hand out. */
 export interface Checkout {
-  /** Where work begins: the commit that the files are of. */
+  /** Commit of the files, at which work begins. */
   start: string
-  /** Branch that is checked out; absent: none is. */
+  /** Branch that is checked out; absent if there is none. */
   branch?: string
   /** Full names and commits that the user of the slot sees, all in the mirror. */
   refs: ReadonlyMap<string, string>
@@ -56,9 +64,9 @@ export interface Checkout {
 }
 
 export interface SlotOptions {
-  /** Its folder: `work`, `own.git` and `state.json` are in it. */
+  /** Folder of the slot, with `work`, `own.git` and `state.json`. */
   path: string
-  /** Files of somebody else's checkout. */
+  /** Files of an external checkout. */
   work?: string
   mirror: Mirror
   env: Readonly<Record<string, string>>
@@ -66,8 +74,9 @@ export interface SlotOptions {
 }
 
 /**
- * A working folder with two repositories. `own.git` is ours, outside of every box: what git says of the files, it says by that.
- * `work/.git` belongs to whoever works there; nothing outside of a box ever reads it. Both borrow the mirror's objects.
+ * Manages a working folder with two repositories. `own.git` is ours, outside every box: Git describes the files with
+ * it. `work/.git` belongs to whoever works there; nothing outside a box ever reads it. Both borrow the mirror's
+ * objects.
  */
 export class Slot {
   readonly work: string
@@ -80,25 +89,28 @@ export class Slot {
     this.ownGit = join(options.path, 'own.git')
   }
 
-  /** Puts the files of that commit into the folder, with a repository for the user. `at`: the commit that it was reset to. */
+  /**
+   * Puts the files of that commit into the folder, with a repository for the user. `at` is the commit that it was reset
+   * to.
+   */
   async checkOut(checkout: Checkout, at: string | undefined, signal: AbortSignal): Promise<void> {
     this.#makeOwn()
     if (checkout.start !== at) await this.git(['reset', '--hard', '--quiet', checkout.start], signal)
     this.#makeTheirs(checkout)
   }
 
-  /** Makes the repository of ours alone, for files that are somebody else's. */
+  /** Creates only our repository, for external files. */
   borrow(): void {
     this.#makeOwn()
   }
 
-  /** Takes over where the mirror's commits end, which it has fetched more of. `theirs`: nobody has worked here yet. */
+  /** Copies the edge from the mirror after a further fetch. `theirs` is set if nobody has worked here yet. */
   takeEdge({ theirs }: { theirs: boolean }): void {
     copyEdge(this.#options.mirror.path, this.ownGit)
     if (theirs) copyEdge(this.#options.mirror.path, join(this.work, '.git'))
   }
 
-  /** Puts another commit's files there, whose objects `own.git` has itself or borrows. */
+  /** Puts another commit's files there; `own.git` has or borrows its objects. */
   async moveTo(checkout: Checkout, signal: AbortSignal): Promise<void> {
     await this.git(['reset', '--hard', '--quiet', checkout.start], signal)
     rmSync(join(this.work, '.git'), { recursive: true, force: true })
@@ -110,8 +122,8 @@ export class Slot {
   }
 
   /**
-   * Takes commits into `own.git` from a pack that a stranger may have made: `tip` with all that it needs beyond the mirror. Throws
-   * where the pack is not sound, lacks something, or `base` is not among the tip's ancestors.
+   * Takes commits into `own.git` from a pack that a stranger may have made: `tip` with everything that it needs beyond
+   * the mirror. Throws if the pack is damaged or incomplete, or if `base` is not an ancestor of the tip.
    */
   async takePack(
     file: string,
@@ -124,7 +136,7 @@ export class Slot {
       await this.git(['merge-base', '--is-ancestor', base, tip], signal)
     } catch (error) {
       if (!(error instanceof GitFailure)) throw error
-      // Whatever its words are, no server has said them.
+      // Whatever the text is, it does not come from a server.
       throw new GitRefused(
         'workspace',
         `The commits to begin with are not sound: ${error.said || error.end}.`,
@@ -137,8 +149,8 @@ export class Slot {
   }
 
   /**
-   * Makes a used slot as new: no file, folder, mode, link, repository or setting of its user is left. Answers the bytes that it
-   * takes. Throws where that cannot be known for sure: it must not be used again then.
+   * Resets a used slot: no file, folder, mode, link, repository or setting of its user remains. Returns the bytes that
+   * it takes. Throws if that is not certain: the slot must not be used again then.
    */
   async reset(base: string, signal: AbortSignal): Promise<number> {
     const { work, ownGit } = this
@@ -158,7 +170,7 @@ export class Slot {
     return bytes
   }
 
-  /** Runs git by `own.git`, with the folder as its files. */
+  /** Runs Git with `own.git`, and the folder as its files. */
   async git(args: readonly string[], signal: AbortSignal, input?: GitOptions['input']): Promise<string> {
     return await git(args, { ...this.#git(signal), input }, text)
   }
@@ -207,12 +219,12 @@ export class Slot {
       writeFileSync(file, `${start}\n`)
     }
     writeFileSync(join(path, 'HEAD'), branch === undefined ? `${start}\n` : `ref: refs/heads/${branch}\n`)
-    // Its own copy: what it says of the files of the folder is as true for both.
+    // The user's own copy: what it says about the files in the folder holds for both.
     copyFileSync(join(this.ownGit, 'index'), join(path, 'index'))
   }
 }
 
-/** A repository of our own making, which borrows the mirror's objects: no program of git needs to be asked. */
+/** Creates a repository ourselves that borrows the mirror's objects, without running Git. */
 function makeRepository(path: string, mirror: Mirror, config: string): void {
   for (const folder of ['objects/info', 'objects/pack', 'refs/heads', 'refs/tags', 'info'])
     mkdirSync(join(path, folder), { recursive: true })
@@ -229,20 +241,20 @@ export function readSlotState(path: string): SlotState | undefined {
   }
 }
 
-/** The state is on the disk when this returns. */
+/** Writes the state; it is on the disk when this returns. */
 export function writeSlotState(path: string, state: SlotState): void {
   writeFileAtomic(join(path, 'state.json'), JSON.stringify(state), { mode: 0o600 })
 }
 
 interface SlotHere {
-  /** Its folder; the last part of it is its id. */
+  /** Folder of the slot; its last part is the slot's id. */
   path: string
   state: SlotState
 }
 
 const workOf = ({ path, state }: SlotHere): string => state.slot_path ?? join(path, 'work')
 
-/** The slot as the run that has it is told of it; `mirror`: the copy that it borrows from. */
+/** Describes the slot for the run that has it; `mirror` is the copy that it borrows from. */
 export function workspaceOf(slot: SlotHere, mirror: string): RepositoryWorkspace {
   const { path, state } = slot
   return {
@@ -259,7 +271,7 @@ export function workspaceOf(slot: SlotHere, mirror: string): RepositoryWorkspace
   }
 }
 
-/** A slot as it is listed. */
+/** Describes a slot for a list. */
 export function slotView(slot: SlotHere): SlotView {
   const { path, state } = slot
   return {
@@ -273,7 +285,7 @@ export function slotView(slot: SlotHere): SlotView {
   }
 }
 
-/** The longest unused first. */
+/** Sorts the longest unused first. */
 export const bySlotAge = (a: Pick<SlotHere, 'state'>, b: Pick<SlotHere, 'state'>): number =>
   a.state.last_used_ms - b.state.last_used_ms
 
@@ -284,7 +296,7 @@ export function newSlotId(slots: ReadonlyMap<string, unknown>): string {
   }
 }
 
-/** Makes the folder of one more slot, that is among them from now on. */
+/** Creates the folder of another slot, which belongs to the slots from now on. */
 export function newSlot(
   dir: string,
   slots: Map<string, SlotHere>,

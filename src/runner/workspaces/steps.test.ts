@@ -212,7 +212,7 @@ test('a branch that is there is rebased in the box, and where that conflicts eac
   await attempts.close()
 })
 
-/** A repository whose commit has submodules at those paths, by their addresses. */
+/** Makes a repository whose commit has submodules at those paths, with these addresses. */
 function withSubmodules(modules: Record<string, { url: string; sha: string }>) {
   const made = place.repository()
   const clone = mkdtempSync(join(place.dir, 'super-'))
@@ -298,7 +298,7 @@ test('a submodule is fetched by the rules of repositories, and no other server o
     GIT_TOKEN: 'a token of twenty letters',
   })
   place.host.intercept = () => false
-  // All repositories of this server lie at its root: each is an owner of its own.
+  // All repositories of this server are at its root: each is a separate owner.
   assert.ok(seen.length > 0 && seen.every((each) => each === undefined))
   await attempts.forgetRun('run_tok')
   const ours = (folder: string, name: string) => {

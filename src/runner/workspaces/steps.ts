@@ -23,7 +23,7 @@ type WorkspaceArgs = z.infer<typeof GitWorkspaceArgs>
 const RETRIES = 3
 const MAX_FILE_BYTES = 4 * 1024 ** 3
 
-/** `git.check`: refuses a task before it costs anything. */
+/** Makes the step `git.check`, which refuses a task before it costs anything. */
 export const gitCheckStep = (policy: GitPolicy, tokenOf: TokenOf = stepToken): PlatformStep => ({
   run: (context) =>
     asStep(async () => {
@@ -47,7 +47,7 @@ export const gitCheckStep = (policy: GitPolicy, tokenOf: TokenOf = stepToken): P
     }),
 })
 
-/** Makes one commit of several, in our repository; answers it. */
+/** Joins several commits into one, in our repository; returns it. */
 export type JoinTips = (joining: {
   own_git: string
   start: string
@@ -58,14 +58,14 @@ export type JoinTips = (joining: {
 
 export interface GitWorkspaceOptions {
   policy: GitPolicy
-  /** Default: that which the step was given. */
+  /** Provides the token; default: the one that the step was given. */
   tokenOf?: TokenOf
   joinTips: JoinTips
-  /** Default: no slot of somebody else's is used. */
+  /** Folders of external slots; default: none is used. */
   slotFolders?: SlotFolders
 }
 
-/** `git.workspace`: from here on the run's steps work in a checkout of the repository. */
+/** Makes the step `git.workspace`: after it, the run's steps work in a checkout of the repository. */
 export const gitWorkspaceStep = (
   pool: WorkspacePool,
   { policy, tokenOf = stepToken, joinTips, slotFolders = { allowed: [], own: [] } }: GitWorkspaceOptions,
@@ -100,7 +100,7 @@ export const gitWorkspaceStep = (
           const of = { sha, scope }
           await pool.withCommit(user, await openedRemote(), of, { signal, tell })
           const { checkpoint } = args
-          // Its files are there as the earlier try has left them; the commits are needed to be pushed.
+          // The earlier try left its files there; the commits are needed for a push.
           if (checkpoint) {
             const { start: base, tip } = checkpoint
             await pool.slot(spec.run_id).takePack(await fetchPack(checkpoint, context), { base, tip }, signal)
@@ -178,13 +178,13 @@ interface Beginning {
   args: WorkspaceArgs
   pool: WorkspacePool
   context: PlatformContext
-  /** Joins the branches that were asked for. */
+  /** Joins the requested branches. */
   joined(): Promise<RepositoryWorkspace>
-  /** Sees to it that the checkout has all that the branch and its base do not have in common. */
+  /** Ensures that the checkout has all commits that the branch and its base do not share. */
   withBase(): Promise<void>
 }
 
-/** Puts an earlier try's work on top of what was handed out, or the branch upon its base. */
+/** Applies an earlier try's work to what was handed out, or rebases the branch onto its base. */
 async function begin(
   leased: RepositoryWorkspace,
   { args: { checkpoint, rebase, join: branches }, pool, context, joined, withBase }: Beginning,
@@ -198,7 +198,7 @@ async function begin(
     const begun = rebase ? await rebaseInBox(pool, leased, context) : leased
     return branches.length > 0 ? await joined() : begun
   } catch (error) {
-    // It is not handed out as it is: done again, the step begins anew.
+    // It is not handed out in this state: a repeated step begins anew.
     await pool.release(leased.run_id)
     throw refusalOf(error, 'The workspace cannot be made')
   }
@@ -222,7 +222,7 @@ function refuseForSlot({ submodules, lfs, slot_path }: WorkspaceArgs): void {
   )
 }
 
-/** Gives a refusal the reason that the step is to end with. */
+/** Converts a refusal to a failure with the step's reason. */
 async function asStep<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work()

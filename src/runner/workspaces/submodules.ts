@@ -7,27 +7,27 @@ import { type GitPolicy, openRemote, type Remote } from '../git/remote.ts'
 import type { PoolCredential } from './lease.ts'
 import { gitConfig } from './mirrors.ts'
 
-/** A checkout of ours that nobody has worked in yet. */
+/** Describes a checkout of ours that nobody has worked in yet. */
 export interface SubmodulesAsk {
-  /** Its repository, or a copy of it, with the commit. */
+  /** Repository of the checkout, or a copy of it, with the commit. */
   folder: string
   commit: string
-  /** Its address, by which relative ones are meant. */
+  /** Address of the repository, to which relative ones refer. */
   identity: string
-  /** Its files. */
+  /** Folder of the files. */
   work: string
 }
 
 export interface SubmodulesContext {
   policy: GitPolicy
-  /** Used for repositories of the same server and owner alone. */
+  /** Credential, used only for repositories of the same server and owner. */
   credential: PoolCredential
-  /** A folder of ours for git's home. */
+  /** Folder of ours for Git's home. */
   home: string
   maxBytes: number
   signal: AbortSignal
   tell(message: string): void
-  /** Calls `use` with the copy of a repository that has that commit, which stays meanwhile. */
+  /** Calls `use` with the copy of a repository that has that commit; the copy stays meanwhile. */
   withMirror(
     remote: Remote,
     of: { sha: string; scope: string },
@@ -45,8 +45,9 @@ const MOST = 100
 const DEEPEST = 5
 
 /**
- * Puts the files of each submodule into a checkout, with a repository of its own that has that one commit; those of submodules too.
- * Each address is held to the policy; no other server or owner is given the credential. Throws `GitRefused` naming the submodule.
+ * Puts the files of each submodule into a checkout, also recursively, with a repository that has only that one commit.
+ * Each address must satisfy the policy; no other server or owner gets the credential. Throws `GitRefused` with the
+ * submodule's name.
  */
 export async function placeSubmodules(ask: SubmodulesAsk, context: SubmodulesContext): Promise<void> {
   const { policy } = context
@@ -123,7 +124,7 @@ async function listSubmodules(
   return links.map((link) => ({ ...link, url: urls.get(link.path) }))
 }
 
-/** `./` and `../` are seen from the repository that it is a submodule of. */
+/** Resolves an address; `./` and `../` are relative to the repository that it is a submodule of. */
 function addressOf(url: string, of: string): string {
   if (!/^\.\.?\//.test(url)) return url
   const found = URL.parse(url, `${of}/`)
@@ -133,7 +134,7 @@ function addressOf(url: string, of: string): string {
 
 const isSsh = (address: string): boolean => /^ssh:/i.test(address) || !/^[a-z]+:\/\//i.test(address)
 
-/** Whether a credential of the one is meant for the other. */
+/** Reports whether a credential for one address is meant for the other. */
 function sameOwner(address: string, other: string): boolean {
   const [one, two] = [address, other].map((each) => URL.parse(each))
   if (!one || !two || one.protocol !== two.protocol || one.host !== two.host) return false
@@ -141,7 +142,7 @@ function sameOwner(address: string, other: string): boolean {
   return owner !== '' && owner === of && one.pathname.split('/').length > 2
 }
 
-/** The files of the commit, and a repository that has nothing else. */
+/** Puts the files of the commit there, with a repository that has nothing else. */
 async function fill(
   {
     mirror,
@@ -151,7 +152,7 @@ async function fill(
   }: { mirror: { path: string; isSha256: boolean }; sha: string; url: string; work: string },
   context: SubmodulesContext,
 ): Promise<void> {
-  // Git itself has just made it, and nobody else was there.
+  // Git itself has just created it, and nobody else was there.
   if (!lstatSync(work).isDirectory() || readdirSync(work).length > 0)
     throw new GitRefused('workspace', 'its folder is not empty.')
   const folder = join(work, '.git')

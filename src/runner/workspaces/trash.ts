@@ -4,22 +4,25 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { spawnGroup } from '../../platform/child-tree.ts'
 
-/** Folders may lie deeper than a path is long, and be closed to their own user: `rm` goes down step by step. */
+/**
+ * Script that deletes a folder. Its content may be deeper than the longest path, and closed to its own user: `rm`
+ * descends step by step.
+ */
 const EMPTY = 'chmod -R u+rwX -- "$1" 2>/dev/null; exec rm -rf -- "$1"'
 
-/** Where folders go that nobody is to find any more: at once by their name, then in the background. */
+/** Deletes folders: renames them at once, so that nobody finds them, and deletes them in the background. */
 export class Trash {
   readonly #dir: string
   #last: Promise<unknown> = Promise.resolve()
 
-  /** Deletes all that an earlier process has left in it. */
+  /** Opens the trash, and deletes everything that an earlier process has left in it. */
   constructor(dir: string) {
     this.#dir = dir
     mkdirSync(dir, { recursive: true, mode: 0o700 })
     for (const name of readdirSync(dir)) this.#delete(join(dir, name))
   }
 
-  /** Takes a folder away; none there is no error. It must be of the same file system. */
+  /** Moves a folder into the trash; does nothing if it does not exist. It must be on the same file system. */
   take(path: string): void {
     if (!existsSync(path)) return
     const place = join(this.#dir, randomUUID())
@@ -27,7 +30,7 @@ export class Trash {
     this.#delete(place)
   }
 
-  /** Resolves when it is empty, or as empty as it gets. */
+  /** Resolves when the trash is empty, or as empty as possible. */
   async emptied(): Promise<void> {
     await this.#last
   }
@@ -37,7 +40,7 @@ export class Trash {
       try {
         await once(spawnGroup(['/bin/sh', '-c', EMPTY, 'sh', path], { stdio: 'ignore' }), 'exit')
       } catch {
-        // No process can be started just now: a later runner deletes it.
+        // No process can be started at the moment: a later runner deletes it.
       }
     })
   }

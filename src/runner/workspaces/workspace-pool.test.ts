@@ -16,13 +16,13 @@ beforeEach(() => {
   place.host.intercept = () => false
   place.host.requests.length = 0
 })
-/** A pool of its own, with nothing in it. */
+/** Makes an empty pool. */
 function freshPool(more: Parameters<typeof place.pool>[0] = {}): WorkspacePool {
   rmSync(join(place.dir, 'pool'), { recursive: true, force: true })
   return place.pool(more)
 }
 const fetches = () => place.host.requests.filter((path) => path.endsWith('/git-upload-pack')).length
-/** Git as the user of a slot runs it. */
+/** Runs Git as the user of a slot does. */
 const theirs = (work: string, ...args: string[]) =>
   execFileSync('git', args, {
     cwd: work,
@@ -102,7 +102,7 @@ test('twenty at once get twenty checkouts by one fetch', async () => {
   const { url } = place.repository()
   const all = await Promise.all(Array.from({ length: 20 }, (_, n) => lease(pool, `run_${n}`, { repo: url })))
   assert.equal(new Set(all.map(({ work }) => work)).size, 20)
-  // One conversation: what can be had, then the commits.
+  // One conversation: the available refs, then the commits.
   assert.ok(fetches() <= 3, String(fetches()))
   for (const { work } of all) assert.equal(theirs(work, 'status', '--porcelain'), '')
   await pool.close()
@@ -354,7 +354,7 @@ test('a workspace that cannot be taken away is left where it is, and told of', a
   const pool = freshPool({ log: (line) => logged.push(line) })
   const { url } = place.repository()
   const first = await lease(pool, 'run_1', { repo: url })
-  // As on a disk that is read-only by then: nothing can be moved there.
+  // Imitates a disk that has become read-only: nothing can be moved there.
   const trash = join(place.dir, 'pool/trash')
   rmSync(trash, { recursive: true })
   writeFileSync(trash, '')

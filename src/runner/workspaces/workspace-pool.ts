@@ -42,25 +42,25 @@ import { Trash } from './trash.ts'
 interface Held {
   path: string
   state: SlotState
-  /** Until it may be used again. */
+  /** Resolves when it may be used again. */
   busy?: Promise<void>
 }
 
-/** Checkouts of one repository that stay as their runs have left them. */
+/** Limit per repository for checkouts that stay as their runs left them. */
 const KEPT_PER_REPOSITORY = 4
-/** Variable by which what a killed runner has left of its programs is known. */
+/** Variable that marks what a killed runner has left of its programs. */
 const MARK = 'ERRAND_POOL_MARK'
 
 /**
- * The checkouts of repositories on this machine. A run has at most one; asked again for it, it is answered the same. What it
- * has handed out survives this process, and what was only half handed out is made anew.
+ * Manages the checkouts of repositories on this machine. A run has at most one, and gets the same one each time. A
+ * checkout that was handed out survives this process; one that was still being made is made again.
  */
 export class WorkspacePool {
   readonly #options: WorkspacePoolOptions
   readonly #limits: PoolLimits
   readonly #slots = new Map<string, Held>()
   readonly #leases = new Map<string, Promise<RepositoryWorkspace>>()
-  /** By its user, the mirror that is about to be borrowed from. */
+  /** Mirrors that are about to be borrowed from, by their user. */
   readonly #borrowing = new Map<string, string>()
   readonly #abort = new AbortController()
   readonly #trash: Trash
@@ -86,8 +86,8 @@ export class WorkspacePool {
   }
 
   /**
-   * The run's checkout. Asks the repository each time, with the credential: a copy that is here gives nobody the right to it.
-   * Waits where all slots are in use. Throws `GitRefused` with the reason.
+   * Returns the run's checkout. Asks the repository each time, since a local copy does not prove the credential's right
+   * to it. Waits while all slots are in use. Throws `GitRefused` with the reason.
    */
   async lease(
     user: PoolUser,
@@ -121,20 +121,20 @@ export class WorkspacePool {
     }
   }
 
-  /** The run's checkout, where it has one. */
+  /** Returns the run's checkout, if it has one. */
   of(runId: string): RepositoryWorkspace | undefined {
     const slot = this.#slotOf(runId)
     return slot && ['ready', 'kept'].includes(slot.state.phase) ? this.#workspace(slot) : undefined
   }
 
-  /** Its slot, for what changes what stands there before its user comes. Throws where the run has none. */
+  /** Returns the run's slot, to change its files before the user comes. Throws if it has none. */
   slot(runId: string): Slot {
     return this.#opened(this.#heldBy(runId))
   }
 
   /**
-   * Makes sure that the run's checkout can borrow that commit of its repository, which has just answered, and all that it and the
-   * commits `apartFrom` do not have in common; with those nobody has worked there yet. Throws `GitRefused`.
+   * Ensures that the run's checkout can borrow that commit of its repository, which has just answered, and all that it
+   * and each of `apartFrom` (only before anybody has worked there) do not share. Throws `GitRefused`.
    */
   async withCommit(
     { run_id, tenant }: PoolUser,
@@ -145,7 +145,7 @@ export class WorkspacePool {
     const held = this.#slotOf(run_id)
     const depth = held?.state.asked === undefined ? undefined : depthAsked(held.state.asked)
     const owner = { tenant, scope, depth }
-    // What was fetched by another credential is not this one's.
+    // Commits fetched with another credential do not count.
     if (!held || held.state.mirror !== this.#mirrors.key(remote.identity, owner))
       throw new GitRefused('workspace', 'The run has no workspace of this repository with this credential.')
     const context = { signal, progress: progressOf(tell), makeRoom: () => this.#makeRoom(signal) }
@@ -154,7 +154,7 @@ export class WorkspacePool {
     this.#opened(held).takeEdge({ theirs: apartFrom.length > 0 })
   }
 
-  /** Calls `use` with the copy of another repository that the run needs, which stays meanwhile. */
+  /** Calls `use` with the copy of another repository that the run needs; the copy stays meanwhile. */
   async withMirror(
     tenant: string,
     remote: Remote,
@@ -172,7 +172,7 @@ export class WorkspacePool {
     }
   }
 
-  /** Puts other commits there than were handed out: `tip` is checked out, and work counts from `start`. */
+  /** Puts other commits there than were handed out: checks out `tip`; work counts from `start`. */
   async moveTo(
     runId: string,
     { tip, start }: { tip: string; start: string },
@@ -187,31 +187,31 @@ export class WorkspacePool {
     return this.#workspace(held)
   }
 
-  /** Work in somebody else's checkout counts from that commit, which is in the mirror. */
+  /** Counts work in an external checkout from that commit, which is in the mirror. */
   startAt(runId: string, start_sha: string): RepositoryWorkspace {
     const held = this.#heldBy(runId)
     this.#write(held, { ...held.state, start_sha })
     return this.#workspace(held)
   }
 
-  /** Runs that have one. */
+  /** Returns the runs that have one. */
   runs(): string[] {
     return this.holders().filter((holder) => RunId.safeParse(holder).success)
   }
 
-  /** Runs, and others, that have one. */
+  /** Returns everyone that has one, runs or not. */
   holders(): string[] {
     return [...this.#slots.values()].flatMap(({ state }) => state.run_id ?? [])
   }
 
-  /** Whether one that asks now need not wait for a slot. */
+  /** Reports whether a new request gets a slot without waiting. */
   hasRoom(): boolean {
     const { slots } = this.#limits
     const isUsable = ({ state, busy }: Held) => state.phase === 'kept' || (state.phase === 'free' && !busy)
     return this.#slots.size < slots || [...this.#slots.values()].some(isUsable)
   }
 
-  /** The run is over, and a later one may go on in it; until then its place may be needed: the oldest is made as new for others. */
+  /** Ends a run whose checkout a later run may continue. If its place is needed, the oldest is reset for others. */
   keep(runId: string): void {
     const held = this.#slotOf(runId)
     if (held?.state.phase !== 'ready') return
@@ -222,7 +222,7 @@ export class WorkspacePool {
     for (const oldest of kept.sort(bySlotAge).slice(0, -KEPT_PER_REPOSITORY)) this.#free(oldest)
   }
 
-  /** The run is over: its slot is nobody's when this resolves, and is made as new in the background. May be called twice. */
+  /** Ends a run: its slot is free when this resolves, and is reset in the background. Idempotent. */
   async release(runId: string): Promise<void> {
     await this.#leases.get(runId)?.catch(() => undefined)
     const held = this.#slotOf(runId)
@@ -233,7 +233,7 @@ export class WorkspacePool {
     return [...this.#slots.values()].map(slotView)
   }
 
-  /** Resolves when nothing of it is going on in the background. */
+  /** Resolves when nothing runs in the background. */
   async settled(): Promise<void> {
     await this.#orphansEnded
     while ([...this.#slots.values()].some(({ busy }) => busy))
@@ -242,7 +242,7 @@ export class WorkspacePool {
     await this.#trash.emptied()
   }
 
-  /** Ends what is going on; a later process takes it up again. May be called twice. */
+  /** Ends what is in progress; a later process resumes it. Idempotent. */
   async close(): Promise<void> {
     this.#abort.abort()
     this.#room.resolve()
@@ -302,7 +302,7 @@ export class WorkspacePool {
     }
   }
 
-  /** A slot that nobody has, of that mirror where there is one; waits for one where there may be no more. */
+  /** Returns an unused slot, preferably of that mirror; waits if there may be no more slots. */
   async #slotFor(mirror: Mirror, remote: Remote, { signal, tell, waits }: LeaseContext): Promise<Held> {
     for (let isTold = false; ; isTold = true) {
       signal.throwIfAborted()
@@ -321,7 +321,7 @@ export class WorkspacePool {
     }
   }
 
-  /** Somebody else's checkout, with a repository of ours beside it. One run at a time has it. */
+  /** Opens an external checkout, with a repository of ours beside it, for one run at a time. */
   #given(mirror: Mirror, remote: Remote, slotPath: string): Held {
     const user = [...this.#slots.values()].find(({ state }) => state.slot_path === slotPath)?.state.run_id
     if (user !== undefined)
@@ -333,7 +333,7 @@ export class WorkspacePool {
     return held
   }
 
-  /** Nothing is awaited between the look and this, so that no two have it. */
+  /** Takes a slot; nothing is awaited after the check, so no two runs get it. */
   #taken(held: Held): Held {
     held.state = { ...held.state, phase: 'preparing' }
     return held
@@ -345,7 +345,7 @@ export class WorkspacePool {
 
   #free(held: Held): void {
     if (held.busy) return
-    // Only what is ours of it goes.
+    // Only our part of it is deleted.
     if (held.state.slot_path !== undefined) {
       this.#evict(held)
       return
@@ -354,7 +354,7 @@ export class WorkspacePool {
     try {
       this.#write(held, { ...rest, phase: 'resetting', last_used_ms: Date.now() })
     } catch (error) {
-      // A full disk: it is nobody's all the same, and is not used again.
+      // A full disk: the slot is free anyway, and is not used again.
       held.state = { ...rest, phase: 'resetting' }
       this.#warn(`A workspace could not be noted as free: ${(error as Error).message}.`)
     }
@@ -381,7 +381,7 @@ export class WorkspacePool {
       const bytes = await this.#opened(held).reset(base_sha, this.#abort.signal)
       this.#write(held, { ...held.state, phase: 'free', bytes })
     } catch (error) {
-      // As it is, it is reset by the next process.
+      // The next process resets it.
       if (this.#abort.signal.aborted) return
       this.#evict(held)
       const why = error instanceof GitFailure ? `git says: ${error.said}` : (error as Error).message
@@ -398,7 +398,7 @@ export class WorkspacePool {
     }
   }
 
-  /** Makes room on the disk where there is too little. Throws `GitRefused` where that does not help. */
+  /** Makes room on a disk with too little. Throws `GitRefused` if that does not help. */
   async #makeRoom(signal: AbortSignal): Promise<void> {
     const { minFreeBytes } = this.#limits
     const free = () => {
@@ -417,7 +417,7 @@ export class WorkspacePool {
     }
   }
 
-  /** Gives up what is too old, and what is too much, the longest unused first. */
+  /** Deletes what is too old, and what is too much, the longest unused first. */
   async #sweep(): Promise<void> {
     if (this.#abort.signal.aborted) return
     const { bytes, ageMs } = this.#limits
@@ -434,7 +434,7 @@ export class WorkspacePool {
     return this.#mirrors.all().reduce((sum, { bytes }) => sum + bytes, slots)
   }
 
-  /** The slot that was unused for longest, else such a mirror; false where all are in use. */
+  /** Deletes the longest unused slot, or else mirror; returns false if all are in use. */
   async #giveUpOldest(): Promise<boolean> {
     const [slot] = [...this.#slots.values()]
       .filter(({ state, busy }) => state.phase === 'free' && !busy)
@@ -455,7 +455,7 @@ export class WorkspacePool {
     return borrowing || [...this.#slots.values()].some(({ state }) => state.mirror === key)
   }
 
-  /** Finds the slots of an earlier process of this runner: those handed out stay, all else is made as new. */
+  /** Finds the slots of an earlier process of this runner: keeps those handed out, resets the rest. */
   #takeIn(): void {
     const root = join(this.#options.dir, 'slots')
     for (const id of readdirSync(root)) {

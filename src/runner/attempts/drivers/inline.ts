@@ -11,7 +11,7 @@ import type { Ending } from '../verdict.ts'
 type InlineAction = Extract<Action, { kind: 'inline' }>
 type Output = Pick<PushedOutput, 'push' | 'end'>
 
-/** An action that this process carries out itself, and that is gone with it. */
+/** Makes the driver for an action that runs in this process and ends with it. */
 export function inlineDriver(
   { action, spec, secrets }: { action: InlineAction; spec: AttemptSpec; secrets?: AttemptSecrets },
   output: Output,
@@ -58,15 +58,15 @@ class InlineDriver implements Driver {
 export interface InlineRunOptions {
   action: InlineAction
   spec: AttemptSpec
-  /** Absent: it has none. */
+  /** Secrets of the attempt; absent if it has none. */
   secrets?: AttemptSecrets
   cwd: string
   apart?: InlineContext['apart']
-  /** `push` may reject: then that is why the action failed. */
+  /** Receives the output. If `push` rejects, the action fails for that reason. */
   output: Output
 }
 
-/** One inline action, carried out. */
+/** Runs one inline action. */
 export class InlineRun {
   readonly #options: InlineRunOptions
   readonly #abort = new AbortController()
@@ -77,7 +77,7 @@ export class InlineRun {
     this.#options = options
   }
 
-  /** Carries it out, once. Never rejects. */
+  /** Runs the action, once. Never rejects. */
   async run(): Promise<{ ending: Ending; exports?: Record<string, string> }> {
     const { action, secrets, cwd, apart, output } = this.#options
     const spec = secrets?.filledSpec ?? this.#options.spec
@@ -103,17 +103,20 @@ export class InlineRun {
     )
     this.#over = true
     try {
-      // Where it was given up, it may be writing yet.
+      // An action that was given up may still be writing.
       if (ending.type !== 'stopped') await output.end()
     } catch (error) {
       if (ending.type === 'done') ending = failed(error)
     }
-    // Lets go of the timer of a stop.
+    // Clears the timer of a stop.
     this.#givenUp.resolve(ending)
     return { ending, exports }
   }
 
-  /** An action that says what it waited for when it was stopped does so by an `ErrandError`. */
+  /**
+   * Builds the ending of a failed action. An action that knows what it waited for when it was stopped says so in an
+   * `ErrandError`.
+   */
   #failed(error: unknown): Ending {
     const ending = failed(error)
     return this.#abort.signal.aborted && error instanceof ErrandError
@@ -121,7 +124,7 @@ export class InlineRun {
       : ending
   }
 
-  /** Aborts the action; what has not ended after the grace is given up. A second call can only make it quicker. */
+  /** Aborts the action, and gives it up if it has not ended after the grace. A second call can only make it quicker. */
   stop(graceMs: number): void {
     if (graceMs === 0) this.#givenUp.resolve({ type: 'stopped' })
     if (this.#abort.signal.aborted) return

@@ -15,13 +15,15 @@ import { type FoundWrapper, WrappedProcess } from '../wrapped-process.ts'
 
 export interface ProcessDriversOptions {
   workspaces: Workspaces
-  /** The variables of this machine's environment that commands get. */
+  /** Variables of this machine's environment that commands get. */
   env: Readonly<Record<string, string>>
-  /** Watches the outputs of commands. */
+  /** Watches the output sizes of commands. */
   sizes: SizeWatch
 }
 
-/** Commands: each a process that writes into its attempt's folder, and so outlives this one. */
+/**
+ * Makes the drivers for commands: each is a process that writes into its attempt's folder, and so outlives this one.
+ */
 export function processDrivers(options: ProcessDriversOptions): DriverKind {
   return {
     exportsVars(action, spec) {
@@ -91,7 +93,7 @@ class ProcessDriver implements Driver {
 
   async sweep(ending: Ending): Promise<Swept> {
     if (ending.type === 'start_failed') return { survives: (await this.#kept.box?.end()) === false }
-    // Past a limit nothing is left alone, not even what has left the group.
+    // Past a limit nothing may survive, not even processes that have left the group.
     const isFailed = this.#attempt.cause?.type === 'failed'
     const gone = await (isFailed ? this.#process.stop(0) : this.#process.sweep())
     const inside = isFailed ? await this.#kept.box?.end() : true
@@ -112,7 +114,7 @@ class ProcessDriver implements Driver {
     this.#process.unref()
   }
 
-  /** Under this claim, once its box is there. */
+  /** Begins under this claim, once its box is there. */
   #inBox(claim: number): void {
     const { box } = this.#kept
     if (!box) {
@@ -121,7 +123,7 @@ class ProcessDriver implements Driver {
     }
     void box.prepare().then(
       () => {
-        // Ended meanwhile, it is not begun any more; let go of, it is by a later process.
+        // If it was ended meanwhile, it does not begin; if it was left, a later process begins it.
         if (this.#attempt.cause === undefined && !this.#left) this.#begin(claim)
       },
       (error) => {
@@ -157,7 +159,7 @@ class ProcessDriver implements Driver {
     if (pid !== undefined) this.#attempt.running(pid, Date.now())
   }
 
-  /** One that an earlier runner started. */
+  /** Watches a process that an earlier runner started. */
   #watch(wrapper: FoundWrapper, startedAtMs: number): void {
     this.#process.watch(wrapper)
     this.#kept.output.watch(this.#options.sizes)
@@ -183,7 +185,7 @@ class ProcessDriver implements Driver {
   }
 }
 
-/** Throws where it cannot be carried out, or is no process any more. */
+/** Returns the plan of an action. Throws if it cannot run, or is not a process any more. */
 function planOf(action: Action, spec: AttemptSpec): ProcessPlan {
   if (action.kind !== 'process') throw new Error(`"${spec.action}" is no process any more.`)
   return action.prepare(spec)

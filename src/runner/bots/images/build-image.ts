@@ -5,17 +5,17 @@ import { tarOf } from '../../sources/pack.ts'
 import type { ImageSupply } from './image-supply.ts'
 import { withoutScripts } from './run-mounts.ts'
 
-/** So many of a build's last lines go into its error. */
+/** Number of a build's last lines in its error. */
 const TOLD_LINES = 20
 
 export interface BuildFolder {
   folder: string
   dockerfile: string
-  /** Files that are part of it whatever .dockerignore says, the Dockerfile beside. */
+  /** Files that belong to it whatever .dockerignore says, besides the Dockerfile. */
   keep: readonly string[]
 }
 
-/** Builds without secrets, under the limits of the operator. Answers the image's id. */
+/** Builds without secrets, within the limits of the operator. Returns the image's id. */
 export async function buildImage(
   { folder, dockerfile, keep }: BuildFolder,
   { name, labels }: { name: string; labels: OwnLabels },

@@ -10,7 +10,7 @@ import { makeRepository, serveGit } from '../../../../test/support/sources/git-f
 
 const skip = await dockerHere()
 
-/** Builds of archives that hold these files. */
+/** Builds archives that contain these files. */
 async function archivesUnderTest(t: TestContext, env: Readonly<Record<string, string>> = {}) {
   await baseImage('busybox:latest')
   const images = await imagesUnderTest(t, env)
@@ -58,7 +58,7 @@ CMD cat /word /app/file && ls -1 /app && wc -l < /copied
     lines.join('\n'),
   )
   assert.equal((await build(files, { dockerfile: 'docker/bot.Dockerfile' })).id, id)
-  // Also the image of the stage before can be found again, to be removed one day.
+  // The image of the earlier stage can be found too, for a later removal.
   const unnamed = await docker.engine.listImages({ filters: { dangling: ['true'] } })
   const runner = (await docker.engine.getImage(id).inspect()).Config.Labels['errand.runner']
   assert.ok(unnamed.some(({ Labels }) => Labels?.['errand.runner'] === runner))
@@ -94,7 +94,7 @@ test('a zip is built like a tar, with its links as links, and with a Dockerfile 
   const upload = async () => file
   const source = { mode: 'archive', upload: '0f'.repeat(32), dockerfile: 'Dockerfile' } as const
   const { id } = await prepare(source, { upload })
-  // Dockerfile, all, current, docker with what is built of in it, word, words; and a line before them.
+  // Dockerfile, all, current, docker with its own content, word, words; and a line before them.
   assert.equal(await run(id), 'word\n7\nwords/first\n')
   writeFileSync(file, rawZip([link('Dockerfile', '../upload'), { name: 'a' }]))
   await assert.rejects(prepare(source, { upload }), {
@@ -144,7 +144,7 @@ test('a build that fails shows its last lines, and one that takes too long is en
     build({ Dockerfile: 'FROM errand.test/busybox' }, { signal: AbortSignal.abort(reason) }),
     reason,
   )
-  // A base image with an instruction for what is built on it.
+  // A base image with an instruction for builds on top of it.
   const name = docker.name('trigger')
   const container = await docker.engine.createContainer({
     Image: 'errand.test/busybox',
@@ -191,7 +191,7 @@ CMD ["sh", "-c", "mount | grep -E ' on (/var/data|/more|/my data) ' | grep -vc t
   }))
     printed += bytes
   assert.equal(printed, '3\nseed\n')
-  // A base image has real ones: a few are taken.
+  // A base image has real ones: a few are accepted.
   const base = async (title: string, volumes: string) => {
     const name = docker.name(title)
     const from = await docker.engine.createContainer({ Image: 'errand.test/busybox', Labels: docker.labels })
@@ -254,7 +254,7 @@ test('neither a name of a stage nor a base image leads to the image of another u
       build({ Dockerfile: `FROM errand.test/busybox AS ${name}\nCOPY --from=${name} /secret /stolen\n` }),
       { code: 'source_refused', message: /^Line 2 .* is no stage before it/ },
     )
-  // As an image can say it that was made by other means than a Dockerfile.
+  // An image made by other means than a Dockerfile can contain this.
   const container = await docker.engine.createContainer({
     Image: 'errand.test/busybox',
     Labels: docker.labels,

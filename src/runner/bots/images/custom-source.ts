@@ -18,7 +18,10 @@ export type CustomSource = Extract<BotSource, { mode: 'archive' | 'git' }>
 
 const DOCKERFILE_BYTES = 1024 * 1024
 
-/** Unpacks or clones it into `folder`, which must not be there; `password`: of its Git server. Answers what a person calls it. */
+/**
+ * Unpacks or clones the source into `folder`, which must not exist; `password` is for its Git server. Returns its name
+ * for people.
+ */
 export async function fetchCustom(
   source: CustomSource,
   folder: string,
@@ -37,7 +40,7 @@ export async function fetchCustom(
   return `${url}@${commit.slice(0, 12)}`
 }
 
-/** Puts, in the place of its Dockerfile, one whose images are looked up and that is held to the rules. */
+/** Replaces the Dockerfile with one whose images are resolved and that obeys the rules. */
 export async function pinCustom(
   folder: string,
   named: string,
@@ -52,7 +55,7 @@ export async function pinCustom(
   return { folder, dockerfile, keep: [] }
 }
 
-/** Where it really is: it may be a link, or lie behind one, and what stands there is written anew. */
+/** Returns the real path of the Dockerfile: it may be a link, or behind one, and its content is rewritten. */
 async function dockerfileAt(folder: string, named: string) {
   const top = await realpath(folder)
   const file = await realpath(join(top, named)).catch(() => top)
@@ -62,8 +65,9 @@ async function dockerfileAt(folder: string, named: string) {
 }
 
 /**
- * Only the last stage gets the labels of the build; the image of another one would stay with nothing to know it by. At its
- * beginning, for what a crash leaves of it, and at its end: it may have written another label over that.
+ * Adds labels to each stage: only the last one gets the labels of the build, and nothing would identify the image of
+ * another. They are at its beginning, for leftovers of a crash, and at its end, since the stage may have overwritten
+ * them.
  */
 function labelledStages(file: Dockerfile, runner: string): Dockerfile {
   const first = file.instructions.findIndex(({ keyword }) => keyword === 'FROM')

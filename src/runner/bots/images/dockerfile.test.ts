@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { dockerfileText, isRefusedTrigger, parseDockerfile } from './dockerfile.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 
-/** The text that the engine is given, and the images that were asked for. */
+/** Returns the text for the engine, and the images that were requested. */
 async function pinned(text: string): Promise<{ text: string; asked: string[] }> {
   const asked: string[] = []
   const file = await pinnedDockerfile(parseDockerfile(text), async (name) => {
@@ -67,10 +67,10 @@ test('what would have the engine itself fetch something, or could be read in two
     ['FROM a\nONBUILD ADD x /x', /^Line 2 .*ONBUILD/],
     ['FROM a\nONBUILD ADD http://x/y /x', /^Line 2 .*ONBUILD/],
     ['FROM a\nONBUILD COPY --from=b / /', /^Line 2 .*ONBUILD/],
-    // A byte of à is a space to the engine, when it looks for flags.
+    // The engine takes a byte of à for a space when it looks for flags.
     ['FROM a\nCOPY --chown=0à--from=b / /', /^Line 2 .*options that are not written plainly/],
     ['FROM a\nONBUILD COPY --chown=0à--from=b / /', /^Line 2 .*ONBUILD/],
-    // To a newer engine the stage b is a part of the text, and b an image's id.
+    // A newer engine takes the stage b for a part of the text, and b for an image's id.
     ['FROM a\nCOPY x <<"LABEL a=b" /\nFROM a AS b\nLABEL a=b\nFROM a\nCOPY --from=b / /', /^Line 2 .*<</],
     ['FROM a\nRUN ${X:-}<<"LABEL a=b"', /^Line 2 .*<</],
     ['FROM a\nRUN cat 3<<-"LABEL a=b"', /^Line 2 .*<</],

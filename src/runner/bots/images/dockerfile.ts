@@ -1,11 +1,11 @@
 import { ErrandError } from '../../../contract/errors.ts'
 
 interface Instruction {
-  /** In capitals. */
+  /** Keyword in capitals. */
   keyword: string
-  /** Such as `--from=build`; those of COPY, ADD, FROM and RUN. */
+  /** Flags such as `--from=build`, of COPY, ADD, FROM and RUN. */
   flags: readonly string[]
-  /** The rest of its line, with what follows it joined to it. */
+  /** Rest of its line, joined with continuation lines. */
   rest: string
 }
 
@@ -14,7 +14,7 @@ export interface NumberedInstruction extends Instruction {
 }
 
 export interface Dockerfile {
-  /** At the end of a line it joins the next one to it; what its `escape` directive says. */
+  /** Character at the end of a line that joins the next one to it, as its `escape` directive says. */
   joiner: '\\' | '`'
   instructions: readonly NumberedInstruction[]
 }
@@ -24,10 +24,12 @@ const KEYWORDS =
     ' ',
   )
 const WITH_FLAGS = ['ADD', 'COPY', 'FROM', 'RUN']
-/** In ASCII: an engine may take a byte of another character for a space, and what follows for one more flag. */
+/**
+ * Matches flags in ASCII: an engine may take a byte of another character for a space, and the rest for another flag.
+ */
 const PLAIN_FLAG = /^--[a-z-]+=(?:(?!["'\\`$])[!-~])+(?:[ \t]+|$)/
 
-/** Reads a Dockerfile. What an engine could read otherwise is refused, as `source_refused`, with its line. */
+/** Parses a Dockerfile. Text that an engine could read in another way is refused as `source_refused`, with its line. */
 export function parseDockerfile(text: string): Dockerfile {
   const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
   const joiner = joinerOf(lines)
@@ -43,7 +45,7 @@ export function parseDockerfile(text: string): Dockerfile {
     const goesOn = end.endsWith(joiner)
     if (end.endsWith(joiner + joiner))
       throw refusedLine(index + 1, `ends with ${joiner}${joiner}`, `End it with one ${joiner}, or with none.`)
-    // What stands before the sign, with the blanks there, is joined to what follows.
+    // The text before the sign, including blanks, is joined to what follows.
     const part = (open === undefined ? trimmed : raw).trimEnd()
     const joined = (open?.text ?? '') + (goesOn ? part.slice(0, -1) : part)
     open = goesOn ? { line, text: joined } : undefined
@@ -53,13 +55,13 @@ export function parseDockerfile(text: string): Dockerfile {
   return { joiner, instructions }
 }
 
-/** As text that can be read in one way only: a line each, and no comments. */
+/** Formats a Dockerfile so that it can be read in only one way: one line per instruction, and no comments. */
 export function dockerfileText({ joiner, instructions }: Dockerfile): string {
   const lines = instructions.map(({ keyword, flags, rest }) => [keyword, ...flags, rest].join(' ').trimEnd())
   return [`# escape=${joiner}`, ...lines, ''].join('\n')
 }
 
-/** Undefined where it is none. */
+/** Parses an instruction; undefined if it is not one. */
 function instructionOf(text: string): Instruction | undefined {
   const match = /^\s*([A-Za-z]+)(?:[ \t]+(.*))?$/s.exec(text.trimEnd())
   if (match === null) return undefined
@@ -74,7 +76,7 @@ function instructionOf(text: string): Instruction | undefined {
     flags.push(flag.trim())
     rest = rest.slice(flag.length)
   }
-  // One that is hidden behind quotes or a variable.
+  // A flag hidden behind quotes or a variable.
   return rest.startsWith('--') ? undefined : { keyword, flags, rest }
 }
 
@@ -93,7 +95,7 @@ function numbered(line: number, text: string, joiner: string): NumberedInstructi
   )
 }
 
-/** Directives stand before all else. */
+/** Reads the directives, which come before everything else. */
 function joinerOf(lines: readonly string[]): '\\' | '`' {
   for (const line of lines) {
     const directive = /^\s*#\s*([a-z][a-z0-9]*)\s*=\s*(\S+)\s*$/i.exec(line)
@@ -103,33 +105,36 @@ function joinerOf(lines: readonly string[]): '\\' | '`' {
   return '\\'
 }
 
-/** The images or stages that it copies from. */
+/** Returns the images or stages that it copies from. */
 export const copiedFrom = ({ flags }: Instruction): string[] =>
   flags.filter((flag) => flag.startsWith(FROM_FLAG)).map((flag) => flag.slice(FROM_FLAG.length))
 
 export const FROM_FLAG = '--from='
 
 /**
- * Whether it adds, or could add, something from an address: the engine itself would fetch it, past all that holds a
- * build. An address needs a colon, and nothing in a plain path can come to mean one.
+ * Reports whether it adds, or could add, something from an address: the engine itself would fetch that, outside all
+ * limits of a build. An address needs a colon, and a plain path cannot become one.
  */
 export const addsAddress = ({ keyword, rest }: Instruction): boolean =>
   keyword === 'ADD' && /[:$\\`]/.test(rest)
 
-/** Whether it adds what the engine itself would unpack: a little becomes much then, past all that holds a build. */
+/**
+ * Reports whether it adds something that the engine itself would unpack: a small file may become large, outside all
+ * limits of a build.
+ */
 export const unpacks = ({ keyword, rest }: Instruction): boolean =>
   keyword === 'ADD' && /\.(?:tar|tgz|tbz2?|txz|t?gz|bz2|xz|zst)(?=["',\s]|$)/i.test(rest)
 
 /**
- * Whether a newer engine would take the lines that follow for a text (<<EOF), and so for other instructions than are read
- * here. It fills in ${…} before it looks.
+ * Reports whether a newer engine would read the following lines as a text (<<EOF), and so see other instructions than
+ * this parser. It expands ${…} first.
  */
 export const opensText = ({ keyword, rest }: Instruction): boolean =>
   ['ADD', 'COPY', 'RUN', 'ONBUILD'].includes(keyword) && /(?:^|[\s}])\d*<<(?!<)|<(?:\}|\$\{)/.test(rest)
 
 /**
- * Whether the text after ONBUILD is refused: in the build that carries it out nobody looks at it again. One of an image may
- * have several lines, which the engine would join.
+ * Reports whether the text after ONBUILD is refused, since the build that executes it does not check it again. An
+ * image's text may have several lines, which the engine would join.
  */
 export function isRefusedTrigger(text: string): boolean {
   const instruction = instructionOf(text)
@@ -145,7 +150,7 @@ export function isRefusedTrigger(text: string): boolean {
 
 const VARIABLE = /\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^${}]*))?\})/g
 
-/** Takes the defaults of an ARG before the first FROM; what has none, or is not written plainly, has no value. */
+/** Reads the defaults of an ARG before the first FROM; one without a default, or not written plainly, has no value. */
 export function readArg(rest: string, variables: Map<string, string>): void {
   for (const [, name, quoted, single, plain] of rest.matchAll(
     /([A-Za-z_]\w*)(?:=(?:"([^"]*)"|'([^']*)'|(\S*)))?(?=\s|$)/g,
@@ -157,7 +162,7 @@ export function readArg(rest: string, variables: Map<string, string>): void {
   }
 }
 
-/** Undefined where a variable has no value. */
+/** Expands variables; undefined if one has no value. */
 export function expanded(text: string, variables: ReadonlyMap<string, string>): string | undefined {
   let whole = true
   const result = text.replace(VARIABLE, (_all, bare, braced, sign, word) => {

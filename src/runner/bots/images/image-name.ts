@@ -1,12 +1,12 @@
 import { ErrandError } from '../../../contract/errors.ts'
 
-/** A name of an image, taken apart. */
+/** Holds the parts of an image name. */
 export interface ImageName {
-  /** As engines list it. With a tag or a digest, so that none can take it for the beginning of an id. */
+  /** Full name as engines list it, with a tag or a digest, so that none can take it for the beginning of an id. */
   text: string
   /** `text` without tag and digest. */
   repository: string
-  /** Host, with a port where one was given; docker.io where none was. */
+  /** Host, with the port if one was given; docker.io if no host was. */
   registry: string
 }
 
@@ -18,10 +18,10 @@ const TAG = /^\w[\w.-]{0,127}$/
 const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/
 const DOCKER_HUB = ['docker.io', 'index.docker.io']
 
-/** First part of the names that images of bots have here; nobody may ask for one. */
+/** First part of the local names of bots' images; nobody may request such a name. */
 export const PRIVATE_PART = 'errand-bot'
 
-/** By the grammar of image references. Throws `invalid_argument`; ids and names of bots' own images are refused too. */
+/** Parses an image reference. Throws `invalid_argument`, also for ids and names of bots' own images. */
 export function imageName(text: string): ImageName {
   const at = text.indexOf('@')
   const digest = at < 0 ? undefined : text.slice(at + 1)
@@ -41,7 +41,10 @@ export function imageName(text: string): ImageName {
   }
 }
 
-/** The first part is a host where it can be no other part of a path. Docker Hub goes unsaid, as engines list it. */
+/**
+ * Splits off the host: the first part is one if it cannot be part of a path. Docker Hub is left out, as engines list
+ * it.
+ */
 function split(repository: string): { host?: string; path: string } {
   const slash = repository.indexOf('/')
   const first = repository.slice(0, Math.max(slash, 0))
@@ -74,8 +77,8 @@ function noName(text: string, fault: string): ErrandError {
 }
 
 /**
- * Registries of large providers. A registry tells the engine where to fetch tokens and layers from, and the engine goes
- * there, whatever the address: one that a user runs could have it ask this machine's network.
+ * Registries of large providers. A registry tells the engine where to fetch tokens and layers, and the engine goes to
+ * any address: a user's own registry could make it query this machine's network.
  */
 const REGISTRIES = [
   'docker.io',
@@ -94,7 +97,7 @@ const REGISTRIES = [
   'lscr.io',
   'cr.yandex',
 ]
-/** Of providers that give each customer a name. */
+/** Matches registries of providers that give each customer a name. */
 const CUSTOMERS =
   /^[a-z0-9-]+\.(?:gcr\.io|azurecr\.io|jfrog\.io)$|^[a-z0-9-]+-docker\.pkg\.dev$|^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com$/
 

@@ -11,26 +11,29 @@ import { type ImageName, imageName, isPublicRegistry } from './image-name.ts'
 import type { ImageOrder } from './image-order.ts'
 import type { PulledNames } from './pulled-names.ts'
 
-/** Where images come from. What is used is named by its id from then on: a name may come to mean another image. */
+/** Provides images. A used image is then named by its id, since a name may come to mean another image. */
 export interface ImageSupply {
   engine: DockerEngine
   settings: ImageSettings
   pulledNames: PulledNames
   buildTurn: ImageOrder['buildTurn']
-  /** Builds use nothing of earlier ones, and operators' base images are pulled where they can be. */
+  /** Builds use nothing of earlier ones, and operators' base images are pulled if possible. */
   refresh?: boolean
   progress: Progress
   signal: AbortSignal
 }
 
-/** One that the operator lets everybody use as it is here. What a bot has brought here is none, whatever it is called. */
+/**
+ * Returns an image that the operator lets everybody use as it is here. An image that a bot has brought here is not one,
+ * whatever its name.
+ */
 export async function localImage(name: ImageName, supply: ImageSupply): Promise<ImageInfo | undefined> {
   if (!supply.settings.localImages.some((pattern) => pattern.test(name.text))) return undefined
   if (await supply.pulledNames.has(name.text)) return undefined
   return await supply.engine.image(name.text)
 }
 
-/** As the registry gives it now, to who asks with these credentials. */
+/** Pulls the registry's present image, with these credentials. */
 export async function pulledImage(
   name: ImageName,
   supply: ImageSupply,
@@ -42,7 +45,7 @@ export async function pulledImage(
   if (ours) await pulledNames.note(name.text)
   const pull = () => engine.pull({ image: name.text, auth, progress, signal })
   try {
-    // The name may be taken off again, at this moment, by who pulls the same with credentials.
+    // The name may be removed at this moment by somebody who pulls the same image with credentials.
     const image = await pull().catch((error) => {
       if (error.code === 'not_found') return pull()
       throw error
@@ -51,7 +54,7 @@ export async function pulledImage(
     return image
   } catch (error) {
     signal.throwIfAborted()
-    // Fails where it is the engine that does not answer.
+    // This fails if the engine does not answer.
     if ((await engine.image(name.text)) === undefined) await pulledNames.forget(name.text)
     if (!(error instanceof ErrandError) || error.code !== 'unavailable') throw error
     throw new ErrandError('pull_refused', error.message, {
@@ -61,7 +64,7 @@ export async function pulledImage(
   }
 }
 
-/** Whether the name is there for bots only, or not at all. */
+/** Reports whether the name exists only for bots, or not at all. */
 export async function isOurs(name: ImageName, { engine, pulledNames }: ImageSupply): Promise<boolean> {
   return (await pulledNames.has(name.text)) || (await engine.image(name.text)) === undefined
 }
@@ -73,9 +76,9 @@ function checkRegistry({ registry }: ImageName, { settings }: ImageSupply): void
   })
 }
 
-/** Registries beside those of large providers, as the operator allows them. */
+/** Registries, besides those of large providers, that the operator allows. */
 const REGISTRY_ALLOW = 'ERRAND_REGISTRY_ALLOW'
-/** Names of images, `*` for any text, that are used as they are on this machine. */
+/** Image names, with `*` for any text, that are used as they are on this machine. */
 const LOCAL_IMAGES = 'ERRAND_LOCAL_IMAGES'
 
 interface ImageSettings {
@@ -85,11 +88,11 @@ interface ImageSettings {
   localImages: readonly RegExp[]
   registries: AllowedOrigins
   gitServers: AllowedOrigins
-  /** Of git. */
+  /** Certificates for Git. */
   caFile?: string
 }
 
-/** From the runner's environment. Throws `invalid_argument`, naming the variable. */
+/** Reads the settings from the runner's environment. Throws `invalid_argument` with the variable's name. */
 export function imageSettings(env: Env): ImageSettings {
   const seconds = setting(env, 'ERRAND_BUILD_SECONDS')
   const cpus = setting(env, 'ERRAND_BUILD_CPUS')
@@ -110,17 +113,20 @@ export function imageSettings(env: Env): ImageSettings {
   }
 }
 
-/** One without a tag is one for every tag. */
+/** Compiles a pattern; one without a tag matches every tag. */
 function namePattern(text: string): RegExp {
   const literal = text.split('*').map((part) => part.replace(/[\\^$.+?()[\]{}|]/g, '\\$&'))
   const hasTag = /[:@][^/]*$/.test(text)
   return new RegExp(`^${literal.join('.*')}${hasTag ? '' : '(?:[:@][^/]*)?'}$`)
 }
 
-/** Each is a copy of what stands there, in each step of a build: more than a few would fill the disk. */
+/** Limit for volumes: each step of a build copies their content, so more than a few would fill the disk. */
 const MOST_VOLUMES = 4
 
-/** An image to build on. Those that the operator names, for simple bots, are used as they are here, unless it is to be anew. */
+/**
+ * Returns an image to build on. Images that the operator names, for simple bots, are used as they are here, unless they
+ * are to be refreshed.
+ */
 export async function baseImage(text: string, supply: ImageSupply): Promise<ImageInfo> {
   const { settings, pulledNames, progress } = supply
   const name = imageName(text)
@@ -134,7 +140,10 @@ export async function baseImage(text: string, supply: ImageSupply): Promise<Imag
   return image
 }
 
-/** Anew, it is what its registry gives now; one that is this machine's own has none, and one that does not answer is told of. */
+/**
+ * Returns the operator's image. A refresh pulls it from its registry; a local image has none, and a registry that does
+ * not answer is reported.
+ */
 async function operatorsImage(name: ImageName, supply: ImageSupply): Promise<ImageInfo | undefined> {
   const here = await supply.engine.image(name.text)
   if (!supply.refresh || here === undefined || (await localImage(name, supply)) !== undefined) return here
@@ -147,7 +156,7 @@ async function operatorsImage(name: ImageName, supply: ImageSupply): Promise<Ima
   })
 }
 
-/** Holds what a base image does in the build on top of it to the rules of a Dockerfile. */
+/** Applies the rules of a Dockerfile to what a base image executes in the build on top of it. */
 function checkTriggers(text: string, { onBuild = [] }: ImageInfo): void {
   const refused = onBuild.find(isRefusedTrigger)
   if (refused === undefined) return

@@ -16,18 +16,15 @@ import {
 } from './dockerfile.ts'
 import { DEFAULT_SHELL, execForm, withoutMounts } from './run-mounts.ts'
 
-/**
- * A Dockerfile with the id in the place of each image's name, so that the engine looks up no name at all; without volumes,
- * and without mounts.
- */
+/** Replaces each image's name with its id, so that the engine looks up no name at all; removes volumes and mounts. */
 export async function pinnedDockerfile(
   file: Dockerfile,
   imageOf: (name: string) => Promise<ImageInfo>,
 ): Promise<Dockerfile> {
   const variables = new Map<string, string>()
-  /** Names of the stages before the present one; and of that one. */
+  /** Names of the stages before the present one, and of that one. */
   const stages: string[] = []
-  /** The shell of the present stage's RUN, and those of the others by their names. */
+  /** Shell of the present stage's RUN; `shells` holds those of the other stages by name. */
   let shell = DEFAULT_SHELL
   const shells = new Map<string, readonly string[]>()
   let present: string | undefined
@@ -42,7 +39,7 @@ export async function pinnedDockerfile(
       volumeCount = count
       return label
     }
-    // Of a file under another name, which it would still unpack, ADD makes a copy.
+    // ADD would still unpack a renamed file, so this must be a plain copy.
     if (keyword === 'COPY' || keyword === 'ADD')
       return {
         ...instruction,
@@ -63,14 +60,14 @@ export async function pinnedDockerfile(
     shell = found?.shell ?? shells.get(image.toLowerCase()) ?? DEFAULT_SHELL
     stageCount++
     present = stage?.toLowerCase()
-    // Every build here is one for this machine.
+    // Every build here is for this machine.
     return { ...instruction, flags: [], rest: stage === undefined ? pinned : `${pinned} AS ${stage}` }
   }
   const pinnedFlag = async ({ line }: NumberedInstruction, flag: string): Promise<string> => {
     if (!flag.startsWith(FROM_FLAG)) return flag
     const from = flag.slice(FROM_FLAG.length)
     if (stages.includes(from.toLowerCase())) return flag
-    // The engine looks for an image wherever it knows no earlier stage of that name or number: any image, by its id too.
+    // The engine takes a name or number that is not an earlier stage for an image: any image, also by its id.
     const isNumber = /^\d+$/.test(from)
     if (isNumber && Number(from) < stageCount - 1) return `${FROM_FLAG}${Number(from)}`
     if (isNumber || from.toLowerCase() === present)
@@ -127,10 +124,10 @@ function readFrom(
   )
 }
 
-/** A text that stands between double quotes as it is, but for variables. */
+/** Matches a text that double quotes leave unchanged, except for variables. */
 const PLAIN_PATH = /^[^\p{Cc}"'\\`]+$/u
 
-/** A LABEL in the place of a VOLUME; `count`: how many volumes the file has before it. */
+/** Replaces a VOLUME with a LABEL; `count`: the number of volumes before it in the file. */
 function labelledVolumes(
   instruction: NumberedInstruction,
   count: number,

@@ -26,7 +26,7 @@ const python = (files: Record<string, string>, more: Partial<Simple> = {}): Simp
   ...more,
 })
 
-/** The Python stand-in with a folder of wheels that pip installs from: a package "greeting" of version 1.2. */
+/** Makes the fake Python image with a folder of wheels that pip installs from: a package "greeting" of version 1.2. */
 async function pythonWithWheels(t: TestContext): Promise<string> {
   const docker = dockerFor(t)
   const base = await baseImage('python:3.11-slim')
@@ -151,7 +151,7 @@ test("an operator's base image is looked up anew where that is asked for, and it
 })
 
 test('a change of code alone does not install the requirements again', { skip }, async (t) => {
-  // Its images go before the one that they are built on.
+  // Its images are removed before the one that they are built on.
   const { prepare, run, lines } = await imagesUnderTest(t, { ERRAND_LOCAL_IMAGES: 'errand-test-*' })
   const wheels = await pythonWithWheels(t)
   const bot = (more: string) =>

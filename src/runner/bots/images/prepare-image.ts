@@ -34,7 +34,7 @@ export const prepareImage: PrepareImage = async (order) => {
     if (source.mode === 'simple') return await simple(source, order, supply)
     return await custom(source, order, supply)
   } catch (error) {
-    // What was cut off throws this and that.
+    // An aborted call throws various errors.
     signal.throwIfAborted()
     throw error
   }
@@ -59,7 +59,7 @@ async function custom(
   return { id: await built(await pinCustom(folder, source.dockerfile, order, supply), order, supply), title }
 }
 
-/** A password serves one fetch: what was built of it is taken as it is here from then on. */
+/** Prepares the image of a private repository. The password serves one fetch: the result is then used as it is here. */
 async function privateRepository(
   source: Source<'git'>,
   order: ImageOrder,
@@ -86,7 +86,7 @@ async function privateRepository(
   return image
 }
 
-/** The own name of an image that came by a password, by the attempt that was given that. */
+/** Returns the own name of an image that was fetched with a password, by the attempt that had it. */
 function keptNameOf(had: { attempt_id: string } | undefined, order: ImageOrder): string {
   const { attempt, owner } = order.labels
   return new PrivateNames(order.stateDir, owner).pulled(had?.attempt_id ?? attempt)
@@ -110,7 +110,7 @@ function goneImage(
   })
 }
 
-/** No attempt among its labels: the same files make the same image. */
+/** Builds an image. Its labels name no attempt: the same files make the same image. */
 function built(folder: BuildFolder, order: ImageOrder, supply: ImageSupply): Promise<string> {
   const { runner, bot, owner } = order.labels
   const name = new PrivateNames(order.stateDir, owner).built(bot)
@@ -132,7 +132,7 @@ async function ready(
   return { id: (await pulledImage(name, supply)).id, title }
 }
 
-/** A password serves one pull: what came by it is taken as it is here from then on. */
+/** Prepares an image with a password, which serves one pull: the result is then used as it is here. */
 async function withPassword(
   { image, registry_auth, pulled }: Source<'image'>,
   username: string,

@@ -11,7 +11,7 @@ import { PulledNames } from './pulled-names.ts'
 
 const skip = await dockerHere()
 
-/** A registry with an image that says "private" behind its password, and nothing of it on the engine. */
+/** Makes a registry with an image that prints "private" behind its password, and nothing of it at the engine. */
 async function privateRegistry(t: TestContext, env: Readonly<Record<string, string>> = {}) {
   const registry = await startImageRegistry(t)
   const { address, username, password } = registry
@@ -74,7 +74,7 @@ test('an image pulled with credentials is its owner’s alone', { skip }, async 
   for (const image of [name, digest, id.slice(7, 19)])
     await assert.rejects(prepare(file(image), ben), { code: 'pull_refused' }, image)
 
-  // She gets it again, by tag or digest, and it does not stay by that name either.
+  // She gets it again, by tag or digest, and it does not stay under that name either.
   assert.equal((await prepare(source(digest, username), ann)).id, id)
   assert.deepEqual((await engine.image(id))!.digests, [])
   for (const each of readdirSync(join(stateDir, 'pulled')))
@@ -82,7 +82,7 @@ test('an image pulled with credentials is its owner’s alone', { skip }, async 
   assert.doesNotMatch(lines.join('\n'), new RegExp(password))
   const about = JSON.stringify(await docker.engine.getImage(id).inspect())
   assert.doesNotMatch(about, new RegExp(password))
-  // One of her two names can go; a container holds the image by the other.
+  // One of her two names can be removed; a container holds the image by the other.
   assert.equal((await new PulledNames(stateDir, engine).sweep(0, Date.now() + 1)).length, 1)
   assert.equal((await engine.image(id))!.names.length, 1)
 })

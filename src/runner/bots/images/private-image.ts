@@ -8,8 +8,8 @@ import { type ImageName, PRIVATE_PART } from './image-name.ts'
 import { type ImageSupply, isOurs, pulledImage } from './image-supply.ts'
 
 /**
- * Pulls with credentials. The image is kept by a name that only its owner is given, and the name and digest that it came
- * by are taken off the engine again, unless they were there before.
+ * Pulls with credentials. The image gets a name that only its owner learns; the name and digest of the pull are removed
+ * from the engine, unless they existed before.
  */
 export async function privateImage(
   name: ImageName,
@@ -44,7 +44,7 @@ async function hide(
   if (before === undefined) await pulledNames.forget(name.text)
 }
 
-/** Names for the images of one owner that nobody else can guess: they are made with a key of this runner. */
+/** Makes names for the images of one owner that nobody else can guess, with a key of this runner. */
 export class PrivateNames {
   readonly #folder: string
 
@@ -56,7 +56,10 @@ export class PrivateNames {
     return `${PRIVATE_PART}/${this.#folder}/built:${bot}`
   }
 
-  /** By the attempt that has pulled it: a tag may come to mean another image, and a bot begins again with its own. */
+  /**
+   * Returns the name by the attempt that has pulled it: a tag may come to mean another image, and a bot restarts with
+   * its own.
+   */
   pulled(attemptId: string): string {
     return `${PRIVATE_PART}/${this.#folder}/pulled:${createHash('sha256').update(attemptId).digest('hex')}`
   }

@@ -6,14 +6,15 @@ import type { DockerEngine } from '../../docker/docker-engine.ts'
 
 interface Note {
   name: string
-  /** The image that it meant then; unknown while it is being pulled. */
+  /** Image that it meant then; unknown during the pull. */
   id?: string
   used_at: number
 }
 
 /**
- * Names of images that are on the engine because bots asked for them, with the time of their last use: no label can be
- * put on what is pulled. A name that was there before, or that somebody has given to another image since, is not one.
+ * Records names of images that are at the engine because bots requested them, with the time of their last use: a pulled
+ * image cannot get a label. A name that existed before, or that somebody has given to another image since, does not
+ * count.
  */
 export class PulledNames {
   readonly #dir: string
@@ -29,13 +30,13 @@ export class PulledNames {
     return note !== undefined && (await this.#stands(note))
   }
 
-  /** Of the image that has the name, where that is the one that it was given to. */
+  /** Returns the id of the image with the name, if it still is the one that got it. */
   async idOf(name: string): Promise<string | undefined> {
     const note = await readNote(this.#file(name))
     return note !== undefined && (await this.#stands(note)) ? note.id : undefined
   }
 
-  /** Before the name appears on the engine; and with its id once it is there, and whenever it is used. */
+  /** Records a name: before it appears at the engine, again with its id once it is there, and at each use. */
   async note(name: string, id?: string): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
     const note: Note = { name, id, used_at: Date.now() }
@@ -46,7 +47,10 @@ export class PulledNames {
     await rm(this.#file(name), { force: true })
   }
 
-  /** Takes those off the engine that were not used for so long; one that a container is made of stays. Answers what is gone. */
+  /**
+   * Removes names that were unused for this long from the engine; an image with a container stays. Returns the removed
+   * names.
+   */
   async sweep(unusedMs: number, now: number): Promise<string[]> {
     const removed: string[] = []
     for (const each of await readdir(this.#dir).catch(() => [])) {

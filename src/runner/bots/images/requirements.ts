@@ -4,11 +4,14 @@ const LINE_CHARACTERS = 1000
 
 interface RequirementLine {
   text: string
-  /** Where it stands, for errors. */
+  /** Place of the line, for errors. */
   place: string
 }
 
-/** Returns what a list asks for, without blank lines and comments. Throws `source_refused` for what is more than one line. */
+/**
+ * Returns the requirements of a list, without blank lines and comments. Throws `source_refused` for an entry with
+ * several lines.
+ */
 export function requirementLines(list: readonly string[], file: string): RequirementLine[] {
   return list.flatMap((raw, index) => {
     const place = `Line ${index + 1} of ${file}`
@@ -37,14 +40,16 @@ function refusedRequirement({ text, place }: RequirementLine, why: string, hint:
 
 const NAME_CHARACTERS = 214
 const NPM_NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]*\/)?[a-z0-9~][a-z0-9._~-]*$/
-/** Each text fits in one way only: a list of a thousand characters that does not fit would else be tried in all of them. */
+/**
+ * Each text can match in only one way; otherwise a list of a thousand characters would be tried in all combinations.
+ */
 const PART = '(?:\\d+|[xX*])'
 const NPM_VERSION = `[v=]*${PART}(?:\\.${PART}(?:\\.${PART}(?:-[0-9A-Za-z.-]+)?(?:\\+[0-9A-Za-z.-]+)?)?)?`
 const COMPARATOR = `(?:~>|[~^<>])?${NPM_VERSION}`
 const SET = new RegExp(`^(?:${NPM_VERSION} - ${NPM_VERSION}|${COMPARATOR}(?: ${COMPARATOR})*)$`)
 const NPM_TAG = /^[a-z][a-z0-9-]*$/
 
-/** Packages of npm by name, with a range of versions or a tag. Throws `source_refused`, naming the line. */
+/** Parses packages of npm by name, with a range of versions or a tag. Throws `source_refused` with the line. */
 export function nodeRequirements(lines: readonly RequirementLine[]): Record<string, string> {
   return Object.fromEntries(
     lines.map((line) => {
@@ -60,7 +65,7 @@ export function nodeRequirements(lines: readonly RequirementLine[]): Record<stri
   )
 }
 
-/** Its blanks are single ones. */
+/** Expects single blanks. */
 const isRange = (text: string): boolean =>
   text
     .replace(/([~^<>=]) /g, '$1')
@@ -85,7 +90,7 @@ const COMPARISON = new RegExp(
   'g',
 )
 
-/** The lines of a requirements.txt, each by PEP 508. Throws `source_refused`, naming the line. */
+/** Parses the lines of a requirements.txt, each according to PEP 508. Throws `source_refused` with the line. */
 export function pythonRequirements(lines: readonly RequirementLine[]): string[] {
   return lines.map((line) => {
     const { text } = line
@@ -106,7 +111,7 @@ function why(text: string): string {
   return 'is not a requirement of PEP 508'
 }
 
-/** Comparisons, joined by `and` and `or`, with parentheses around some. */
+/** Reports whether the text is a list of comparisons, joined by `and` and `or`, with optional parentheses. */
 function isMarker(text: string): boolean {
   let rest = text.replace(COMPARISON, '1').replace(/\s+/g, ' ').trim()
   for (let before = ''; before !== rest; ) {

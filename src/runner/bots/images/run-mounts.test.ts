@@ -20,10 +20,10 @@ import { dockerfileText, parseDockerfile } from './dockerfile.ts'
 import { pinnedDockerfile } from './pinned-dockerfile.ts'
 
 const skip = await dockerHere()
-/** Of who builds. */
+/** Home of the user that builds. */
 const HOME = '/root'
 
-/** The lines that the engine is given. */
+/** Returns the lines for the engine. */
 async function pinned(text: string, shell?: string[]): Promise<string[]> {
   const file = await pinnedDockerfile(parseDockerfile(text), async (name) => ({
     ...{ id: `sha256:${name}`, names: [], digests: [], labels: {}, sizeBytes: 0, createdAt: '' },
@@ -32,7 +32,7 @@ async function pinned(text: string, shell?: string[]): Promise<string[]> {
   return dockerfileText(file).trim().split('\n').slice(1)
 }
 
-/** The command of the last RUN, as an engine starts it. */
+/** Returns the command of the last RUN, as an engine starts it. */
 async function command(text: string, shell?: string[]): Promise<string[]> {
   const run = (await pinned(text, shell)).at(-1)!
   return JSON.parse(run.replace(/^RUN /, '')) as string[]
@@ -108,7 +108,7 @@ test('other mounts and options of RUN are refused with what to write instead', a
   await assert.rejects(pinned('FROM a\nRUN --mount=type=cache,target=/x cat <<EOF'), {
     message: /<</,
   })
-  // Where a backslash is no escape, what stands in the quotes of the list would not either.
+  // If a backslash is not an escape, it is not one within the quotes of the list either.
   const quoted = '# escape=`\nFROM a\nRUN --mount=type=cache,target=/x echo " <<EOF'
   await assert.rejects(pinned(quoted), { code: 'source_refused', message: /<</ })
   await assert.rejects(pinned('FROM a\nONBUILD RUN --mount=type=cache,target=/x y'), { message: /ONBUILD/ })

@@ -1,22 +1,22 @@
 import { posix } from 'node:path'
 import { type NumberedInstruction, refusedLine } from './dockerfile.ts'
 
-/** The program that carries out the shell form of RUN, unless SHELL or the base image says otherwise. */
+/** Program for the shell form of RUN, unless SHELL or the base image names another. */
 export const DEFAULT_SHELL: readonly string[] = ['/bin/sh', '-c']
 
-/** A cache may always be empty: a folder that is there for the one RUN, and not in its layer. */
+/** Describes a cache, which may always be empty: a folder that exists for one RUN, and is not in its layer. */
 interface CacheMount {
   target: string
   mode: string
-  /** As chown takes it; "-" where none is named. */
+  /** Owner in the notation of chown; "-" if none is named. */
   owner: string
 }
 
 const MOUNT = '--mount='
 
 /**
- * All that stands at the target is put aside and back again: so a cache is empty at first, and the layer is
- * as it would be with a real mount. It fails where one of that cannot be done.
+ * Script that moves the target's content aside and back again: a cache is empty at first, and the layer is the same as
+ * with a real mount. It fails if a move is impossible.
  */
 const SCRIPT = [
   't=$1 m=$2 o=$3; shift 3',
@@ -27,7 +27,7 @@ const SCRIPT = [
   'if [ "$a" ]; then mv "$a" "$t" || exit; fi; exit $c',
 ].join('; ')
 
-/** A RUN as the classic builder takes it: each cache that it mounts is an empty folder. Throws `source_refused`. */
+/** Converts a RUN for the classic builder: each mounted cache becomes an empty folder. Throws `source_refused`. */
 export function withoutMounts(run: NumberedInstruction, shell: readonly string[]): NumberedInstruction {
   const { line, flags, rest } = run
   if (flags.length === 0) return run
@@ -40,7 +40,7 @@ export function withoutMounts(run: NumberedInstruction, shell: readonly string[]
     )
   if (rest === '') throw refusedLine(line, 'has no command', 'Write it behind the options of RUN.')
   const mounts = flags.map((flag) => cacheMount(line, flag.slice(MOUNT.length)))
-  // One that lies in another is made after that, and goes before it.
+  // A nested one is created later, and removed earlier.
   mounts.sort((a, b) => a.target.length - b.target.length)
   const around = mounts.flatMap(({ target, mode, owner }) => [
     '/bin/sh',
@@ -55,15 +55,15 @@ export function withoutMounts(run: NumberedInstruction, shell: readonly string[]
   return { ...run, flags: [], rest: JSON.stringify(command) }
 }
 
-/** The engine's line of such a RUN, with the command as it was written. */
+/** Returns the engine's line of such a RUN, with the command as it was written. */
 export const withoutScripts = (told: string): string => told.replace(inList, '').replace(inText, '')
 
 const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-// With target, mode and owner, which have neither a blank nor a quote in them.
+// With target, mode and owner, which contain neither a blank nor a quote.
 const inList = new RegExp(`${literal(`"/bin/sh","-c",${JSON.stringify(SCRIPT)},"sh",`)}(?:"[^"]*",){3}`, 'g')
 const inText = new RegExp(`${literal(`/bin/sh -c ${SCRIPT} sh `)}(?:\\S+ ){3}`, 'g')
 
-/** The list that follows SHELL or RUN; undefined for the form of a shell. */
+/** Parses the list after SHELL or RUN; undefined for the shell form. */
 export function execForm(rest: string): string[] | undefined {
   if (!rest.startsWith('[')) return undefined
   try {
@@ -83,7 +83,7 @@ const instead: Readonly<Record<string, string>> = {
   ssh: 'A build has no keys: fetch private code before it is packed.',
 }
 
-/** Keys that say nothing where a cache is new each time. */
+/** Keys that have no meaning if a cache is always new. */
 const WITHOUT_MEANING = ['id', 'sharing', 'readonly', 'ro', 'rw', 'readwrite']
 
 function cacheMount(line: number, text: string): CacheMount {

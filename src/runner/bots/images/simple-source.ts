@@ -8,20 +8,20 @@ import { nodeRequirements, pythonRequirements, requirementLines } from './requir
 
 export type SimpleSource = Extract<BotSource, { mode: 'simple' }>
 
-/** The needs of one language in a simple bot. */
+/** Describes what one language needs in a simple bot. */
 interface Recipe {
   /** Files that the dependencies are installed from, in a layer before that of the code. */
   dependencies: Readonly<Record<string, string>>
-  /** Instructions before and after they are copied. */
+  /** Instructions before they are copied; `install` holds those after. */
   before: readonly string[]
   install: readonly string[]
-  /** Program that is given the entrypoint. */
+  /** Program that runs the entrypoint. */
   program: string
 }
 
 type Language = 'python' | 'node'
 
-/** Numeric, so that an engine can see that it is not root's. */
+/** Numeric user, so that an engine can see that it is not root. */
 const USER = '65532:65532'
 const languages: Readonly<Record<string, Language>> = { py: 'python', js: 'node', mjs: 'node', cjs: 'node' }
 
@@ -32,7 +32,7 @@ const isObject = (value: unknown): value is Record<string, never> =>
 
 const recipes = { python: pythonRecipe, node: nodeRecipe }
 
-/** Of the source, or of the ending of its entrypoint. */
+/** Returns the language of the source, or of its entrypoint's file extension. */
 export function languageOf({ language, entrypoint }: SimpleSource): Language {
   const found = language ?? languages[/\.([a-z]+)$/.exec(entrypoint)?.[1] ?? '']
   if (found !== undefined) return found
@@ -45,7 +45,7 @@ export function languageOf({ language, entrypoint }: SimpleSource): Language {
   )
 }
 
-/** Writes what an image of it is built of. Everything that its owner chose stands in files, or in JSON. */
+/** Writes the build folder of its image. Everything that its owner chose is in files, or in JSON. */
 export async function writeSimple(
   source: SimpleSource,
   baseId: string,
@@ -67,7 +67,7 @@ export async function writeSimple(
     `FROM ${baseId}`,
     'USER 0:0',
     ...recipe.before,
-    // What is copied first makes the folder, which is then the user's, as all that stands in it is.
+    // The first copy creates the folder, which then belongs to the user, like its content.
     ...(dependencies.length === 0 ? [] : [copy('dependencies'), 'WORKDIR /app', ...recipe.install]),
     copy('code'),
     'WORKDIR /app',
@@ -104,8 +104,8 @@ function cleanFiles(files: Readonly<Record<string, string>>): Map<string, string
 }
 
 /**
- * Dependencies from the list, and from a package.json among the files; with its package-lock.json where nothing is added.
- * Scripts of packages are not run.
+ * Builds the recipe for Node: dependencies from the list, and from a package.json among the files, with its
+ * package-lock.json if nothing is added. Scripts of packages do not run.
  */
 export function nodeRecipe(requirements: readonly string[], files: ReadonlyMap<string, string>): Recipe {
   const listed = nodeRequirements(requirementLines(requirements, 'requirements'))
@@ -152,7 +152,10 @@ function packageJson(text: string): Manifest {
   return manifest
 }
 
-/** Dependencies from the list, and from a requirements.txt among the files, which is held to the same grammar. */
+/**
+ * Builds the recipe for Python: dependencies from the list, and from a requirements.txt among the files, which must
+ * have the same grammar.
+ */
 function pythonRecipe(requirements: readonly string[], files: ReadonlyMap<string, string>): Recipe {
   const own = files.get('requirements.txt')?.split(/\r?\n/) ?? []
   const lines = pythonRequirements([

@@ -1,8 +1,8 @@
 /**
- * The base64 of bytes that stand in a longer text: three ways, by how many bytes are before them. A character
- * that other bytes have a part in is left out, so up to four bits of the first and of the last byte stay to
- * be seen; where the bytes (and a newline, as `echo` adds one) are the end of the text, its last characters
- * are known too. Six bytes give seven characters at least.
+ * Returns the base64 of bytes within a longer text, in three ways, depending on how many bytes are before them.
+ * Characters that other bytes share are left out, so up to four bits of the first and of the last byte stay visible. If
+ * the bytes (and a newline, as `echo` adds one) end the text, its last characters are known too. Six bytes give at
+ * least seven characters.
  */
 export function base64Forms(bytes: Buffer): string[] {
   const forms: string[] = []
@@ -22,16 +22,18 @@ export function base64Forms(bytes: Buffer): string[] {
   return [...forms, ...forUrls]
 }
 
-/** Longer values are looked for in plain hex alone: whatever dumps bytes one by one breaks its lines long before. */
+/**
+ * Limit in bytes; longer values are searched only in plain hex: a dump of single bytes breaks its lines long before.
+ */
 const MAX_SEPARATED_BYTES = 1024
-/** Of a longer buffer Node shows so many. */
+/** Bytes that Node displays of a longer buffer. */
 const SHOWN_BYTES = 50
 /** Bytes in each line of a dump. */
 const DUMP_BYTES = 16
 
 /**
- * As hex, plain or byte by byte, with small and with capital digits. As a list of decimal numbers it is not looked for:
- * the tables of numbers that programs print would take four times as long.
+ * Returns hex forms, plain or byte by byte, with small and with capital digits. Lists of decimal numbers are not
+ * searched: for the tables of numbers that programs print, that would take four times as long.
  */
 export function hexForms(bytes: Buffer): string[] {
   const plain = bytes.toString('hex')
@@ -50,7 +52,7 @@ function separated(pairs: readonly string[]): string[] {
   return [...bare, pairs.slice(0, SHOWN_BYTES).join(' '), ...forms]
 }
 
-/** In one line of a dump: `xxd` joins two bytes, `hexdump -C` leaves a wider gap after eight. */
+/** Returns the forms in one line of a dump: `xxd` joins two bytes, `hexdump -C` leaves a wider gap after eight. */
 function dumped(pairs: readonly string[]): string[] {
   if (pairs.length > DUMP_BYTES) return []
   const joined = [0, 1].map((odd) =>
@@ -65,9 +67,7 @@ function dumped(pairs: readonly string[]): string[] {
 
 const capitalDigits = (form: string): string => form.replace(/[a-f]/g, (digit) => digit.toUpperCase())
 
-/**
- * Characters that encoders replace; encoders differ in what they leave as it is, besides letters and digits.
- */
+/** Characters that encoders replace; encoders differ in what they leave unchanged, besides letters and digits. */
 const REPLACED = [
   // encodeURIComponent; encodeURI
   /[^A-Za-z0-9\-_.!~*'()]/g,
@@ -84,11 +84,13 @@ const REPLACED = [
   /[^\x21-\x7e]|["#<>']/g,
 ]
 
-/** Percent-encoded by different encoders, with capital and with small digits, a blank as `%20` and as `+`. */
+/**
+ * Returns percent-encoded forms of different encoders, with capital and with small digits, a blank as `%20` and as `+`.
+ */
 export function urlForms(bytes: Buffer): string[] {
   const hex = bytes.toString('hex')
   const all = [hex.toUpperCase(), hex].map((digits) => digits.replace(/../g, '%$&'))
-  // A character for each byte.
+  // One character for each byte.
   const text = bytes.toString('latin1')
   const some = REPLACED.flatMap((replaced) => {
     const small = text.replace(replaced, (character) => `%${code(character)}`)
@@ -111,20 +113,23 @@ const SHORT: Readonly<Record<string, string>> = {
   '\t': '\\t',
 }
 
-/** Characters that encoders write as `\uXXXX` beyond those that have no short form. */
+/** Characters that encoders write as `\uXXXX` besides those without a short form. */
 const AS_CODE = [
   // JavaScript and most others; Python, and others that keep to ASCII
   /(?!)/,
   /[^\x00-\x7e]/,
-  // Go; PHP and .NET, which are careful of HTML
+  // Go; PHP and .NET, which protect HTML
   /[<>&\u2028\u2029]/,
   /[<>&'"]|[^\x00-\x7e]/,
   /[<>&'"+`]|[^\x00-\x7e]/,
 ]
-/** The slash is escaped by some. */
+/** Characters that are escaped; some encoders include the slash. */
 const ESCAPED = [/["\\\x00-\x1f]|[^\x20-\x7e]|[<>&'+`]/g, /["\\\x00-\x1f]|[^\x20-\x7e]|[<>&'+`/]/g]
 
-/** As inside a JSON string, of different encoders; and once more, as inside JSON that is a string of JSON itself. */
+/**
+ * Returns the forms inside a JSON string, of different encoders; and once more, inside JSON that is itself a string of
+ * JSON.
+ */
 export function jsonForms(text: string): string[] {
   const once = AS_CODE.flatMap((asCode) =>
     ESCAPED.flatMap((escaped) => [
@@ -135,7 +140,7 @@ export function jsonForms(text: string): string[] {
   return [...once, ...[...new Set(once)].map((form) => form.replace(/["\\]/g, '\\$&'))]
 }
 
-/** Without the flag `u`, the patterns above see UTF-16 units, as JSON does. */
+/** Escapes a unit. Without the flag `u`, the patterns above match UTF-16 units, like JSON. */
 function escapedUnit(unit: string, asCode: RegExp, digits: (code: string) => string): string {
   const short = SHORT[unit]
   if (asCode.test(unit) || (short === undefined && unit < ' '))

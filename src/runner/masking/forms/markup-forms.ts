@@ -1,4 +1,4 @@
-/** Entities that encoders write for the characters that markup keeps for itself, beyond `&`, `<` and `>`. */
+/** Entities that encoders write for characters that markup reserves, besides `&`, `<` and `>`. */
 const ENTITIES: readonly Readonly<Record<string, string>>[] = [
   // XML's text; its attributes; jq and XML of Java; HTML of Python, of most others, of PHP, of Go
   {},
@@ -8,7 +8,7 @@ const ENTITIES: readonly Readonly<Record<string, string>>[] = [
   { '"': '&quot;', "'": '&#39;' },
   { '"': '&quot;', "'": '&#039;' },
   { '"': '&#34;', "'": '&#39;' },
-  // Careful ones; Mustache and Handlebars
+  // Careful encoders; Mustache and Handlebars
   { '"': '&quot;', "'": '&#x27;', '/': '&#x2F;' },
   { '"': '&quot;', "'": '&#39;', '/': '&#x2F;', '`': '&#x60;', '=': '&#x3D;' },
   { '"': '&quot;', "'": '&#x27;', '`': '&#x60;', '=': '&#x3D;' },
@@ -29,7 +29,7 @@ const REFERRED: readonly [RegExp, readonly Reference[]][] = [
   [/[^\x00-\x7f]/u, [decimal, hex, capitalHex]],
 ]
 
-/** As in HTML and XML of different encoders. */
+/** Returns the forms in HTML and XML of different encoders. */
 export function markupForms(text: string): string[] {
   const forms = ENTITIES.flatMap((entities) =>
     REFERRED.flatMap(([referred, references]) =>

@@ -17,15 +17,15 @@ const go: Code = (point) => (point < 0x80 ? hex(point) : long(point))
 const braces: Code = (point) => `\\u{${digits(point, 16, 1)}}`
 const perl: Code = (point) => `\\x{${digits(point, 16, 1)}}`
 
-/** How a program writes a text between quotes with backslashes. */
+/** Describes how a program writes a text between quotes with backslashes. */
 interface Dialect {
-  /** Characters that get a backslash before them, beside the backslash itself. */
+  /** Characters that get a backslash before them, besides the backslash itself. */
   escaped: string
-  /** The letters it has for control characters; absent: it writes all of them as they are. */
+  /** Letters for control characters; absent: it writes all of them unchanged. */
   letters?: string
-  /** Other control characters. */
+  /** Code of other control characters. */
   control?: Code
-  /** The code of characters that are not ASCII; absent: they stay as they are. */
+  /** Code of characters that are not ASCII; absent: they stay unchanged. */
   wide?: Code
 }
 
@@ -54,7 +54,7 @@ const DIALECTS: readonly Dialect[] = [
   { escaped: ' ', letters: C, control: octal, wide: octal },
   { escaped: '', letters: C, control: octal },
   { escaped: "'", letters: C, control: octal, wide: octal },
-  // Python: repr, ascii, of bytes; by the quotes that it takes
+  // Python: repr, ascii, of bytes; depending on its quotes
   { escaped: '', letters: 'nrt', control: python },
   { escaped: '', letters: 'nrt', control: python, wide: python },
   { escaped: '', letters: 'nrt', control: hex, wide: byBytes(hex) },
@@ -74,18 +74,18 @@ const DIALECTS: readonly Dialect[] = [
   { escaped: "'" },
   { escaped: '"$@', letters: 'abefnrt', control: octal, wide: octal },
   { escaped: '"$@', letters: 'abefnrt', control: octal, wide: perl },
-  // MySQL; jq's @tsv; no more than the backslash
+  // MySQL; jq's @tsv; only the backslash
   { escaped: '\'"', letters: 'nr' },
   { escaped: '', letters: 'nrt' },
   { escaped: '' },
 ]
 
-/** Characters that get a backslash for a shell: by bash's %q, Ruby's Shellwords, Perl's quotemeta. */
+/** Characters that get a backslash for a shell, according to bash's %q, Ruby's Shellwords, Perl's quotemeta. */
 const BACKSLASHED = [/[ \t"'\\|&;()<>!{}*[\]?^$`,]|^[#~]|(?<=[=:])~/g, /[^\w\-.,:+/@\n]/g, /[^\w]/g]
 
 /**
- * Inside the quotes that shells, languages and databases write by themselves (`set -x`, `repr`, a listing of names):
- * one form each, of which most are the same for most texts.
+ * Returns the forms inside the quotes that shells, languages and databases add by themselves (`set -x`, `repr`, a
+ * listing of names): one form each, most of which are the same for most texts.
  */
 export function quotedForms(text: string): string[] {
   return [
@@ -119,7 +119,10 @@ function escapedCharacter(character: string, { escaped, letters = '', control, w
     : character
 }
 
-/** GNU's `ls`, `stat` and `printf %q`: `'it'\''s'$'\n''new'`, in a locale with what is not ASCII and in one without. */
+/**
+ * Returns the quoted forms of GNU's `ls`, `stat` and `printf %q`: `'it'\''s'$'
+ * ''new'`, in a locale with non-ASCII characters and in one without.
+ */
 function shellEscaped(text: string): string[] {
   const dialect = { escaped: '', letters: C, control: octal, wide: octal }
   return [/\p{Cc}+/gu, /[\p{Cc}\u{80}-\u{10ffff}]+/gu].map((special) =>

@@ -6,31 +6,31 @@ import { sumTold } from '../../proxy/usage-count.ts'
 
 export interface DoorNewsOptions {
   agent: Pick<Agent, 'title' | 'usage'>
-  /** Whether all that its models are asked goes by the door. */
+  /** Tells whether all requests to its models pass the door. */
   counts: boolean
 }
 
-/** The share by which what an agent tells of its tokens may differ from what was counted. */
+/** Share by which an agent's own token figures may differ from the count. */
 const TOLERANCE = 0.05
-/** Hosts of which it is told that they were refused; a program that tries all there are would fill the stream. */
+/** Limit for hosts whose refusal is reported; a program that tries every host would fill the stream. */
 const MOST_HOSTS = 20
 
 const none: Usage = { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0 }
 
 /**
- * The news of the door that a session's box has: what was refused, as notices in the agent's stream, and what its models
- * used, a second source beside the agent's own figures, or the only one where those are none.
+ * Turns the log of a session box's door into updates: notices of what was refused, and what the models used. The door's
+ * usage is a second source besides the agent's own figures, or the only one if there are none.
  */
 export class DoorNews {
-  /** Whether what the session uses is counted there. */
+  /** Tells whether the door counts what the session uses. */
   readonly counts: boolean
   readonly #agent: DoorNewsOptions['agent']
   readonly #refused = new Set<string>()
   readonly #answers: Told[] = []
-  /** Questions without an answer yet. */
+  /** Requests without an answer yet. */
   readonly #open = new Map<number, Told>()
   #before = none
-  /** Of the turns that are over, and of the one that goes on, as the agent tells them. */
+  /** Usage of finished turns, as the agent reports it; `#toldTurn` is that of the current turn. */
   #toldBefore = none
   #toldTurn: Usage | undefined
   #breach: string | undefined
@@ -40,7 +40,7 @@ export class DoorNews {
     this.counts = counts
   }
 
-  /** The budget is used up, in words. */
+  /** Text that says why the budget is used up. */
   get breach(): string | undefined {
     return this.#breach
   }
@@ -51,13 +51,13 @@ export class DoorNews {
     this.#toldTurn = undefined
   }
 
-  /** The agent says what it used; `instead`: what is counted stands in its place. */
+  /** Records what the agent reports as used; `instead` means that the counted figures replace it. */
   agentTells({ turn }: AgentUpdateOf<'usage'>): 'beside' | 'instead' {
     this.#toldTurn = turn
     return this.#replaces ? 'instead' : 'beside'
   }
 
-  /** The updates that follow from what the door has told; `last`: nothing more comes. */
+  /** Returns the updates that follow from new lines of the door; `last`: no more lines come. */
   follow(lines: readonly Told[], last: boolean): AgentUpdate[] {
     const updates = lines.flatMap((line) => this.#follow(line))
     const answered = lines.some(({ type }) => type === 'answered')
@@ -91,7 +91,7 @@ export class DoorNews {
     return true
   }
 
-  /** Where the agent tells less than what it uses. */
+  /** Tells whether the agent reports less than it uses. */
   get #replaces(): boolean {
     const { usage } = this.#agent
     return this.counts && (usage === 'last_call' || usage === 'unknown')
@@ -101,7 +101,7 @@ export class DoorNews {
     return usageOf(this.#answers)
   }
 
-  /** With what was cut off, where nothing more comes. */
+  /** Builds the usage update; the last one includes requests that were cut off. */
   #usage(last: boolean): AgentUpdate {
     const session = last ? usageOf([...this.#answers, ...this.#open.values()]) : this.#total
     const cost =

@@ -2,8 +2,8 @@ import { lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 
 /**
- * Writes a file, mode 0600, below the home of a session that no agent is in just now. An agent may have left anything there:
- * what stands in the way, a link to elsewhere too, is replaced and never followed.
+ * Writes a file, mode 0600, below the home of a session that no agent is in at the moment. An agent may have left
+ * anything there: whatever is in the way, even a link to another place, is replaced and never followed.
  */
 export function writeBelow(home: string, path: string, content: string | Uint8Array): void {
   const below = relative(home, dirname(path))
@@ -17,7 +17,7 @@ export function writeBelow(home: string, path: string, content: string | Uint8Ar
   writeFileSync(path, content, { mode: 0o600, flag: 'wx' })
 }
 
-/** Makes a folder below the home of a session; what stands there and is none is replaced. */
+/** Makes a folder below the home of a session; replaces anything there that is not a folder. */
 export function makeBelow(home: string, name: string): string {
   const path = join(home, name)
   makeReal(path)
