@@ -45,6 +45,16 @@ test('a line of stderr stands in its place in the log, in bursts or alone, live,
     const { number, unordered } = (await find(attempt, 'HERE'))!
     const away = Math.abs(number - 1 - place) * LINE
     assert.ok(unordered || away <= MOST_AWAY, `line ${number} is ${away} bytes from its place`)
+    const { stdout } = await programs.call(
+      'runs',
+      'logs',
+      run_id,
+      '--step',
+      `s${attempt - 1}`,
+      '--lines',
+      `${number}`,
+    )
+    assert.match(stdout, unordered ? /^ *\d+≈! HERE\n$/ : /^ *\d+ ! HERE\n$/)
     console.log(`attempt ${attempt}: ${away} bytes from its place${unordered ? ', marked' : ''}`)
   }
 
