@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder'
 import { stripVTControlCharacters } from 'node:util'
 
-/** The fields that are read of Docker's answers, where more than one file reads them. */
+/** The types below describe the fields of Docker's answers that more than one file reads. */
 
 export interface HealthConfig {
   Test?: string[]
@@ -67,7 +67,10 @@ export interface NetworkAnswer {
   IPAM?: { Config?: { Subnet?: string; Gateway?: string }[] | null }
 }
 
-/** Returns the machine's own IPv4 address on a network. Docker 20.10 does not say that of its own network until its second start: it is the first one then. */
+/**
+ * Returns the machine's own IPv4 address on a network, or undefined for a network without IPv4. Docker 20.10 does not
+ * report it for its own network until its second start; then it is the first address of the subnet.
+ */
 export function gatewayOf({ IPAM }: Pick<NetworkAnswer, 'IPAM'>): string | undefined {
   const [{ Gateway, Subnet } = {}] = IPAM?.Config ?? []
   if (Gateway) return Gateway
@@ -75,19 +78,19 @@ export function gatewayOf({ IPAM }: Pick<NetworkAnswer, 'IPAM'>): string | undef
   return last && `${before}${Number(last) + 1}`
 }
 
-/** How a container is held: as it is asked for, and read back. */
+/** Docker's `HostConfig`: the settings and limits of a container, as requested and as read back. */
 export type HostConfig = Readonly<Record<string, unknown>> & {
   NetworkMode: string
   Mounts: readonly { Type: string; Source: string; Target: string; VolumeOptions: object }[]
 }
 
-/** A line of progress of a build or pull, for a person. */
+/** Receives each line of progress of a build or pull, for a person to read. */
 export type Progress = (line: string) => void
 
-/** Longest line that is told; a build may print without ever ending one. */
+/** Longest line that is passed on; a build may print without ever ending a line. */
 const LINE_CHARACTERS = 4096
 
-/** One line of what an engine sends while it builds or pulls. */
+/** Describes one event that an engine sends while it builds or pulls. */
 interface ProgressEvent {
   stream?: string
   status?: string
@@ -98,8 +101,9 @@ interface ProgressEvent {
 }
 
 /**
- * Reads an engine's answer to its end and tells its lines, of a layer only what changes. Answers the id of the image
- * that was built. An error in the middle is thrown: the answer's status said "fine" long before.
+ * Reads an engine's answer to its end and passes its lines to `progress`; a layer's status only when it changes.
+ * Returns the id of the built image, if there is one. Throws an error that comes in the middle, after the HTTP status
+ * already reported success.
  */
 export async function readProgress(
   answer: AsyncIterable<Buffer | string>,
@@ -130,7 +134,7 @@ function tellLine(line: string, progress: Progress): void {
   if (text !== '') progress(text)
 }
 
-/** An engine's answer that goes on: a value in each line. */
+/** Yields the JSON value in each line of an engine's streamed answer. */
 export async function* jsonLines<T>(answer: AsyncIterable<Buffer | string>): AsyncGenerator<T> {
   const decoder = new StringDecoder('utf8')
   let rest = ''

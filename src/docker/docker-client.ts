@@ -12,21 +12,21 @@ export type DockerEnv = Readonly<Record<string, string | undefined>>
 export type DockerMethod = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export interface DockerRequest {
-  /** Lists are repeated, objects become JSON, and what is undefined is left out. */
+  /** A list repeats its name, an object becomes JSON, and an undefined value is left out. */
   query?: Readonly<Record<string, unknown>>
-  /** Sent as JSON. */
+  /** Body, sent as JSON. */
   body?: object
-  /** Sent instead of a body. */
+  /** Archive that is sent instead of a body. */
   tar?: Readable
-  /** For the registry that the engine asks. */
+  /** Credentials for the registry that the engine contacts. */
   auth?: RegistryLogin & { serveraddress: string }
-  /** Ends the request, and what is still read of its answer. */
+  /** Ends the request, also while its answer is being read. */
   signal?: AbortSignal
-  /** On a connection of its own. */
+  /** Sends the request on a separate connection. */
   apart?: boolean
 }
 
-/** An answer of the engine that is none of success; `json` where it was read as a whole. */
+/** Is thrown for an unsuccessful answer of the engine; `json` is set if the whole answer was read. */
 export class DockerFailure extends Error {
   readonly statusCode: number
   readonly json: { message?: string } | undefined
@@ -39,7 +39,10 @@ export class DockerFailure extends Error {
   }
 }
 
-/** An answer that is none of Docker's: of a proxy, or of another program at that address. Whatever was asked was not done. */
+/**
+ * Is thrown for an answer that does not come from Docker but from a proxy, or from another program at that address. The
+ * engine did not process the request.
+ */
 export class ForeignAnswer extends Error {
   constructor(address: string, { statusCode }: IncomingMessage, said: string) {
     const shown = JSON.stringify(said.trim().slice(0, 200))
@@ -50,24 +53,29 @@ export class ForeignAnswer extends Error {
 const isPage = ({ headers }: IncomingMessage): boolean =>
   headers['content-type']?.startsWith('text/html') === true
 
-/** Docker answers nothing, JSON (in some cases more than one value), or a word. */
+/**
+ * Reports whether an answer does not come from Docker, which sends nothing, JSON (sometimes several values), or a word.
+ */
 const isForeign = (response: IncomingMessage, said: string): boolean =>
   isPage(response) || (isSuccess(response) && !/^\s*([[{]|\w{0,20}\s*$)/.test(said))
 
-/** How a registry is logged in to, as the engine takes it. */
+/** Credentials for a registry, in the engine's form. */
 export type RegistryLogin = { username: string; password: string } | { identitytoken: string }
 
-/** Plain requests to Docker's API, over its socket or by TCP. A failed connection throws with the code of the system's call. */
+/**
+ * Sends requests to Docker's API over its socket or TCP. A failed connection throws an error with the system call's
+ * code.
+ */
 export class DockerClient {
-  /** Where it is found, for people: the socket's path, or as DOCKER_HOST says. */
+  /** Address to show to people: the socket's path, or the value of DOCKER_HOST. */
   readonly address: string
-  /** An engine that is spoken to by a socket of this machine has its disk and cgroups here too. */
+  /** Whether the engine is reached by a socket of this machine; then its disk and cgroups are here too. */
   readonly isHere: boolean
   readonly #to: ReturnType<typeof addressee>
 
   /**
-   * Docker where DOCKER_HOST says (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), else at its usual socket. Throws
-   * `invalid_argument` where one of them cannot be used.
+   * Uses the engine at DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), or otherwise at its usual socket.
+   * Throws `invalid_argument` if one of these variables cannot be used.
    */
   constructor(env: DockerEnv) {
     this.address = dockerAddress(env)
@@ -75,7 +83,7 @@ export class DockerClient {
     this.isHere = 'socketPath' in this.#to
   }
 
-  /** The engine's whole answer; undefined where that is nothing, or no JSON. */
+  /** Returns the engine's whole answer, or undefined if it is empty or not JSON. */
   async ask<T = unknown>(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<T> {
     const response = await this.#send(method, path, request)
     if (request.signal !== undefined) addAbortSignal(request.signal, response)
@@ -86,7 +94,7 @@ export class DockerClient {
     throw new DockerFailure(path, response.statusCode!, json ?? said, json as object | undefined)
   }
 
-  /** An answer that goes on: each byte as it comes. Throws where the engine goes away before its end. */
+  /** Returns a streamed answer, each byte as it arrives. Reading it fails if the engine goes away before its end. */
   async open(method: DockerMethod, path: string, request: DockerRequest = {}): Promise<IncomingMessage> {
     const response = await this.#send(method, path, request)
     if (isSuccess(response) && !isPage(response)) return response
@@ -106,7 +114,7 @@ export class DockerClient {
       ...(tar === undefined ? {} : { 'Content-Type': 'application/tar' }),
       ...(auth === undefined ? {} : { 'X-Registry-Auth': registryAuth(auth) }),
     }
-    // Loaded where it is needed: that takes as long as half a start of Node.
+    // Load this only when needed: it takes half as long as starting Node.
     const send = tls ? (await import('node:https')).request : httpRequest
     return await new Promise((resolve, reject) => {
       const options = { ...to, ...tls, method, path: path + queryText(query), headers, signal }
@@ -119,22 +127,22 @@ export class DockerClient {
   }
 }
 
-/** As people know it; of a socket, its path. */
+/** Returns the engine's address as people know it; for a socket, its path. */
 export const dockerAddress = (env: DockerEnv): string =>
   (env.DOCKER_HOST || `unix://${DEFAULT_SOCKET}`).replace(/^unix:\/\//, '')
 
 function addressee(env: DockerEnv, address: string) {
-  // A socket's path may be a relative one.
+  // A socket's path may be relative.
   if (address.startsWith('/') || env.DOCKER_HOST?.startsWith('unix://'))
     return { socketPath: address, host: 'localhost' }
   const at = address.includes('//') ? address : `tcp://${address}`
-  // "tcp://" alone can be parsed.
+  // "tcp://" alone can be parsed, but has no host.
   if (!URL.canParse(at) || new URL(at).hostname === '')
-    throw new ErrandError('invalid_argument', `DOCKER_HOST is "${address}".`, {
-      hint: 'It is the address of a container engine, such as unix:///var/run/docker.sock or tcp://127.0.0.1:2375.',
+    throw new ErrandError('invalid_argument', `DOCKER_HOST "${address}" is not a valid address.`, {
+      hint: 'Set it to the address of a container engine, such as unix:///var/run/docker.sock or tcp://127.0.0.1:2375.',
     })
   const { hostname, port } = new URL(at)
-  // Of IPv6 only URLs have them.
+  // Only URLs put an IPv6 address in brackets.
   const host = hostname.replace(/^\[|\]$/g, '')
   if (!env.DOCKER_TLS_VERIFY) return { host, port: port || 2375 }
   const file = (name: string) => certificate(join(env.DOCKER_CERT_PATH || '.', name))
@@ -147,7 +155,7 @@ function certificate(path: string): Buffer {
     return readFileSync(path)
   } catch (cause) {
     throw new ErrandError('invalid_argument', `${path} cannot be read: ${(cause as Error).message}.`, {
-      hint: 'DOCKER_CERT_PATH is the folder of ca.pem, cert.pem and key.pem, for DOCKER_TLS_VERIFY.',
+      hint: 'Set DOCKER_CERT_PATH to the folder with ca.pem, cert.pem and key.pem; DOCKER_TLS_VERIFY needs them.',
       cause,
     })
   }
@@ -165,7 +173,7 @@ function queryText(query: DockerRequest['query'] = {}): string {
   return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs)}`
 }
 
-/** In the alphabet of URLs, but filled up with "=": so the engine wants it. */
+/** Encodes credentials as the engine expects them: base64 in the alphabet of URLs, but padded with "=". */
 const registryAuth = (auth: object): string =>
   Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_')
 
@@ -180,8 +188,8 @@ const WITHIN_MS = 5_000
 const MAX_CHARACTERS = 256 * 1024
 
 /**
- * The engine's version; undefined where none answers. Over a connection of its own: an engine that is being stopped takes no
- * new one, and answers for a while over those that it has.
+ * Returns the engine's version, or undefined if no engine answers. Uses a separate connection, since an engine that is
+ * stopping still answers on open connections for a while but accepts no new ones.
  */
 export async function askVersion(
   env: DockerEnv,

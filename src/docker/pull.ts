@@ -14,7 +14,8 @@ export async function pull(docker: DockerClient, order: PullOrder): Promise<void
   const at = auth && { ...auth, serveraddress: registryOf(image) }
   try {
     signal.throwIfAborted()
-    // What it has by that digest it would give to anybody, without a word to the registry.
+    // The engine would use an image that it has by this digest without asking the registry whether this user may pull
+    // it.
     if (image.includes('@')) await docker.ask('GET', `/distribution/${image}/json`, { auth: at, signal })
     const [repo, digest] = image.split('@')
     const named = digest === undefined ? splitImageName(image) : { repo, tag: digest }
@@ -30,7 +31,7 @@ export async function pull(docker: DockerClient, order: PullOrder): Promise<void
   }
 }
 
-/** `registry:5000/path` and `tag` of a name; the tag of one without any is `latest`. Digests stay with the path. */
+/** Splits a name into `registry:5000/path` and `tag`, which defaults to `latest`. A digest stays with the path. */
 export function splitImageName(name: string): { repo: string; tag?: string } {
   if (name.includes('@')) return { repo: name }
   const colon = name.lastIndexOf(':')
@@ -38,7 +39,7 @@ export function splitImageName(name: string): { repo: string; tag?: string } {
   return { repo: name.slice(0, colon), tag: name.slice(colon + 1) }
 }
 
-/** Host of the registry that a name leads to. */
+/** Returns the host of the registry to which an image name refers. */
 export function registryOf(name: string): string {
   const first = name.split('/')[0]!
   const isHost = name.includes('/') && (/[.:]/.test(first) || first === 'localhost')
