@@ -5,29 +5,29 @@ import { Backoff } from '../platform/time.ts'
 import type { TokenSource } from './token-source.ts'
 
 /**
- * Most bytes of an answer, and most pages that are asked for. A page of GitHub's may be a hundred comments of 64 KiB, GitLab takes
- * a text of 1 MiB, and Gitea tells all comments of an issue at once.
+ * Most bytes of an answer. A page from GitHub can hold a hundred comments of 64 KiB, GitLab accepts a text of 1 MiB,
+ * and Gitea sends all comments of an issue at once.
  */
 const MOST_BYTES = 16 * 1024 * 1024
 const MOST_PAGES = 10
 const MOST_WORDS_BYTES = 64 * 1024
 const MOST_LOG_BYTES = 64 * 1024 * 1024
-/** GitHub's own advice for its second limit, where it does not say how long. */
+/** Wait that GitHub recommends for its secondary rate limit if the answer does not give one. */
 const SECONDARY_WAIT_MS = 60_000
 
 export interface ForgeHttpOptions {
-  /** Its name in messages, such as "GitHub at github.com". */
+  /** Name of the forge in messages, such as "GitHub at github.com". */
   name: string
-  /** With no slash at its end. */
+  /** URL of the API, without a slash at its end. */
   apiUrl: string
   tokens: TokenSource
-  /** The header that carries the token. */
+  /** Returns the value of the `authorization` header for a token. */
   authorization(token: string): string
-  /** Tries after the first, where the forge is away. Default 3. */
+  /** Retries after the first try if the forge is away; default 3. */
   retryCount?: number
-  /** Of one request. Default 30,000. */
+  /** Milliseconds that one request may take; default 30,000. */
   timeoutMs?: number
-  /** The longest wait that the forge may ask for; beyond it `forge_busy` is thrown. Default one hour. */
+  /** Longest total wait that the forge may ask for; a longer one throws `forge_busy`. Default one hour. */
   mostWaitMs?: number
   /** Called with each wait that the forge asks for, in milliseconds. */
   onWait?(waitMs: number): void
@@ -40,15 +40,15 @@ export interface Sent {
   body?: unknown
   headers?: Record<string, string>
   signal?: AbortSignal
-  /** The thing that a 404 says is not there, such as "issue 12"; default the repository. */
+  /** Name of what a 404 reports as missing, such as "issue 12"; default the repository. */
   missing?: string
-  /** The code of a 403; default `forge_denied`. */
+  /** Error code for a 403; default `forge_denied`. */
   denied?: ErrorCode
-  /** Whether it may be sent again although it may have arrived; default all but POST. */
+  /** Whether the request may be sent again although it may have arrived; default true except for POST. */
   isRepeatable?: boolean
-  /** Of a list: throws where there is more of it than is read. */
+  /** Whether a list longer than Errand reads throws an error. */
   isWhole?: boolean
-  /** Of a list: nothing tells whether there are more pages, so that the first empty one is the end (Gitea's timeline). */
+  /** Whether a list does not tell if more pages follow, so that an empty page is its end (Gitea's timeline). */
   isUncounted?: boolean
 }
 
@@ -60,7 +60,7 @@ export interface Answer<T> {
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/** A request that changes something and may have arrived: who sent it looks before it is sent again. */
+/** Is thrown for a request that changes something and may have arrived: the caller checks before sending it again. */
 export class PerhapsArrived extends Error {
   readonly problem: ErrandError
 
@@ -71,7 +71,9 @@ export class PerhapsArrived extends Error {
   }
 }
 
-/** A status that is no success, and that waiting does not change. `words` are the forge's own, without the token. */
+/**
+ * Is thrown for an error status that waiting does not change. `words` is the forge's own message, without the token.
+ */
 export class Refused extends ErrandError {
   readonly httpStatus: number
   readonly words: string
@@ -84,14 +86,15 @@ export class Refused extends ErrandError {
 }
 
 /**
- * One door to a forge's API: the token in its header alone, limits of size and time, waits as the forge asks for them, repeats
- * where it is away. Redirects are not followed with the token, and pages only to the same API.
+ * Sends requests to one forge's API. Puts the token in its header only, limits size and time, waits when the forge asks
+ * for it, and retries while the forge is away. Never follows a redirect with the token, and follows pages only within
+ * the same API.
  */
 export class ForgeHttp {
   readonly #options: ForgeHttpOptions
   readonly #wait: NonNullable<ForgeHttpOptions['wait']>
   readonly #fetch: typeof globalThis.fetch
-  /** Tokens that were sent, to be taken out of what is told. */
+  /** Tokens that were sent; they are masked in messages. */
   readonly #tokens = new Set<string>()
 
   constructor(options: ForgeHttpOptions) {
@@ -104,12 +107,15 @@ export class ForgeHttp {
     return this.#options.tokens
   }
 
-  /** GitHub's other API, beside this one. */
+  /** URL of GitHub's GraphQL API, next to the REST API. */
   get graphqlUrl(): string {
     return `${this.#options.apiUrl.replace(/\/v3$/, '')}/graphql`
   }
 
-  /** Throws `Refused` for a 4xx; `PerhapsArrived` where it broke off and may not be repeated. */
+  /**
+   * Sends a request and parses its answer. Throws `Refused` for a 4xx, `PerhapsArrived` if it broke off and may not
+   * repeat.
+   */
   async json<T>(schema: z.ZodType<T>, method: Method, path: string, sent: Sent = {}): Promise<Answer<T>> {
     const url = this.#url(path, sent.query)
     return await this.#patiently(method, url, sent, async (response) => {
@@ -119,19 +125,19 @@ export class ForgeHttp {
     })
   }
 
-  /** All pages of a list, 1,000 entries or so at most. */
+  /** Returns all pages of a list, up to about 1,000 entries. */
   async pages<T>(schema: z.ZodType<T[]>, path: string, sent: Sent = {}): Promise<T[]> {
     const all: T[] = []
     let next: string | undefined = path
     let query = sent.query
     for (let page = 1; next !== undefined && page <= MOST_PAGES; page++) {
       const answer: Answer<T[] | null> = await this.json(schema.nullable(), 'GET', next, { ...sent, query })
-      // An empty list of Go is null.
+      // Go encodes an empty list as null.
       const data = answer.data ?? []
       all.push(...data)
       next = this.#nextOf(answer.headers.get('link'))
       query = undefined
-      // Gitea names the next page of some lists, and of others only how many entries there are.
+      // Gitea names the next page for some lists, and for others only the number of entries.
       const isCounted = all.length < Number(answer.headers.get('x-total-count') ?? 0)
       if (next === undefined && data.length > 0 && (isCounted || sent.isUncounted)) {
         next = path
@@ -141,13 +147,13 @@ export class ForgeHttp {
     if (next !== undefined && sent.isWhole)
       throw new ErrandError(
         'service_answer',
-        `${this.#options.name} lists more of ${sent.missing ?? 'a repository'} than is read: over ${all.length} entries.`,
-        { hint: 'Make a new issue with what is still to be done.' },
+        `${this.#options.name} has over ${all.length} entries for ${sent.missing ?? 'a repository'}, more than Errand reads.`,
+        { hint: 'Create a new issue with the remaining work.' },
       )
     return all
   }
 
-  /** The last lines of a text. One redirect, as to a store of logs, is followed without the token. */
+  /** Returns the last lines of a text. Follows one redirect, such as to a log store, without the token. */
   async lastLines(path: string, lines: number, sent: Sent = {}): Promise<string> {
     const url = this.#url(path, undefined)
     return await this.#patiently(
@@ -160,7 +166,7 @@ export class ForgeHttp {
         await response.body?.cancel()
         const target = new URL(location, url)
         if (target.protocol !== 'https:' && target.host !== new URL(url).host)
-          throw this.#garbage(url, `sends on to ${target.protocol}//${target.host}, which is not encrypted`)
+          throw this.#garbage(url, `redirects to ${target.protocol}//${target.host}, which is not encrypted`)
         const signal = this.#limited(sent.signal)
         return await this.#tail(await this.#fetch(target.href, { redirect: 'error', signal }), lines)
       },
@@ -169,7 +175,8 @@ export class ForgeHttp {
   }
 
   /**
-   * Does what is to be done once: `post`, and where it broke off and may have arrived `look`, before it is tried again.
+   * Runs an action that must happen only once. If `post` broke off and may have arrived, calls `look` for its result
+   * before it tries again.
    */
   async once<T>(
     post: () => Promise<T>,
@@ -190,7 +197,7 @@ export class ForgeHttp {
     }
   }
 
-  /** A text without tokens that were sent, whatever way they are written. */
+  /** Masks the sent tokens in a text: plain, URL-encoded and in base64. */
   masked(text: string): string {
     let clean = text
     for (const token of this.#tokens)
@@ -278,7 +285,7 @@ export class ForgeHttp {
     })
   }
 
-  /** A path below the API, or an address of a page of it. */
+  /** Returns the URL of a path below the API, or of the full address of a page. */
   #url(path: string, query: Sent['query']): string {
     const url = new URL(path.startsWith('/') ? this.#options.apiUrl + path : path)
     for (const [name, value] of Object.entries(query ?? {}))
@@ -286,7 +293,7 @@ export class ForgeHttp {
     return url.href
   }
 
-  /** The next page; one outside the API is none of ours. */
+  /** Returns the address of the next page. Throws if it is on another server. */
   #nextOf(link: string | null): string | undefined {
     const next = /<([^>]+)>\s*;[^,]*\brel="?next"?/.exec(link ?? '')?.[1]
     const api = new URL(this.#options.apiUrl)
@@ -301,12 +308,12 @@ export class ForgeHttp {
     try {
       value = text === '' ? null : JSON.parse(text)
     } catch {
-      throw this.#garbage(url, 'is no JSON')
+      throw this.#garbage(url, 'is not valid JSON')
     }
     const { data, error } = schema.safeParse(value)
     if (error === undefined) return data
     const [issue] = error.issues
-    throw this.#garbage(url, `has a wrong "${issue?.path.join('.') || 'body'}": ${issue?.message}`)
+    throw this.#garbage(url, `has an invalid "${issue?.path.join('.') || 'body'}": ${issue?.message}`)
   }
 
   async #tail(response: Response, lines: number): Promise<string> {
@@ -340,27 +347,27 @@ export class ForgeHttp {
       const target = response.headers.get('location') ?? 'another address'
       return refused(
         'repo_not_found',
-        `${name} says that this repository has moved: ${this.masked(target)}`,
-        'Name the repository by its new address.',
+        `${name} says that this repository has moved to ${this.masked(target)}`,
+        'Use the new address of the repository.',
       )
     }
     if (status === 401)
       return refused(
         'repo_auth',
-        `${name} does not take the token: ${said}.`,
-        'Make a new token, or give one where there is none; it may have run out.',
+        `${name} rejected the token: ${said}.`,
+        'Provide a token if there is none, or create a new one; the old one may have expired.',
       )
     if (status === 423 || ((status === 403 || status === 422) && /archived/i.test(words)))
       return refused(
         'repo_archived',
         `The repository is archived: ${said}.`,
-        'Unarchive it, or name another.',
+        'Unarchive it, or use another repository.',
       )
     if (status === 403)
       return refused(
         sent.denied ?? 'forge_denied',
-        `${name} does not allow this token ${place(url, this.#options.apiUrl)}: ${said}.`,
-        'Give the token the right to it (contents, issues and pull requests: write), or use another one.',
+        `${name} does not allow this token to access ${place(url, this.#options.apiUrl)}: ${said}.`,
+        'Give the token this permission (contents, issues and pull requests: write), or use another token.',
       )
     if (status === 404 || status === 410)
       return sent.missing === undefined
@@ -373,21 +380,21 @@ export class ForgeHttp {
     return refused(
       'forge_denied',
       `${name} refused a request (${place(url, this.#options.apiUrl)}): ${said}.`,
-      'Its words say why; a version of the forge that is too old may be the cause as well.',
+      "The forge's message says why; an outdated version of the forge can also be the cause.",
     )
   }
 
   #busy(waitMs: number): ErrandError {
     return new ErrandError(
       'forge_busy',
-      `${this.#options.name} takes no more requests for ${Math.ceil(waitMs / 1000)} seconds.`,
-      { hint: 'Its limit of requests is used up: try again then, or use a token of its own.' },
+      `${this.#options.name} accepts no more requests for ${Math.ceil(waitMs / 1000)} seconds.`,
+      { hint: 'Its rate limit is used up: try again later, or use a separate token.' },
     )
   }
 
   #away(how: string, cause?: unknown): ErrandError {
     return new ErrandError('forge_away', `${this.#options.name} ${how}.`, {
-      hint: 'Check that its address is right and that it can be reached from here.',
+      hint: 'Check that its address is right and that this machine can reach it.',
       cause,
     })
   }
@@ -395,8 +402,8 @@ export class ForgeHttp {
   #garbage(url: string, how: string): ErrandError {
     return new ErrandError(
       'service_answer',
-      this.masked(`${this.#options.name} answers what is none of its answers: ${url} ${how}.`),
-      { hint: 'Check the address of its API (api_url), and a proxy in between.' },
+      this.masked(`${this.#options.name} sent an unexpected answer: ${url} ${how}.`),
+      { hint: 'Check the address of its API (api_url) and any proxy in between.' },
     )
   }
 }
@@ -404,7 +411,7 @@ export class ForgeHttp {
 const place = (url: string, apiUrl: string): string =>
   new URL(url).pathname.slice(new URL(apiUrl).pathname.length)
 
-/** The forge's words, in any of the shapes that forges use. */
+/** Returns the message of a forge's error answer, in any of the formats that forges use. */
 export function wordsIn(text: string): string {
   try {
     const { message, error, error_description, errors } = JSON.parse(text)
@@ -425,7 +432,7 @@ function wordsOf(value: unknown): string[] {
   return Object.entries(value).map(([name, each]) => `${name} ${wordsOf(each).join(', ')}`)
 }
 
-/** How long the forge asks to wait, in milliseconds; undefined where it does not. */
+/** Returns the milliseconds that the forge asks to wait, or undefined if it does not ask. */
 function waitAskedFor({ status, headers }: Response, words: string): number | undefined {
   if (status !== 429 && status !== 403 && status !== 503) return undefined
   const after = headers.get('retry-after')
@@ -463,9 +470,9 @@ const codeOf = (error: unknown): string | undefined => {
 }
 
 const reasonOf = (error: unknown): string =>
-  (error as Error)?.name === 'TimeoutError' ? 'its time is over' : (codeOf(error) ?? messageOf(error))
+  (error as Error)?.name === 'TimeoutError' ? 'the request timed out' : (codeOf(error) ?? messageOf(error))
 
-/** Whether not even a connection was made. */
+/** Reports whether the request failed before a connection was made. */
 const neverArrived = (error: unknown): boolean =>
   /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/.test(
     codeOf(error) ?? '',

@@ -1,11 +1,11 @@
 import type { ForgeKind } from '../contract/tasks/forge.ts'
 
-/** How much a person or a token may do in a repository; `unknown` where the forge does not say. */
+/** Right of a person or a token in a repository; `unknown` if the forge does not say. */
 export type Right = 'none' | 'read' | 'write' | 'admin' | 'unknown'
 
 export const mayWrite = (right: Right): boolean => right === 'write' || right === 'admin'
 
-/** Whoever wrote something. `id` is the forge's own, as text; a deleted account is the login "ghost". */
+/** Identifies an author. `id` is the forge's own id as text; a deleted account has the login "ghost". */
 export interface Person {
   id: string
   login: string
@@ -13,14 +13,14 @@ export interface Person {
 }
 
 export interface RepositoryFacts {
-  /** `owner/name`, of GitLab with all groups, as the forge writes it. */
+  /** `owner/name` as the forge writes it; on GitLab with all groups. */
   fullName: string
   defaultBranch: string
   isPrivate: boolean
   isArchived: boolean
-  /** Of the token, to the repository. */
+  /** Right of the token in the repository. */
   right: Right
-  /** Undefined where the forge does not tell it beforehand. */
+  /** Whether the token may push; undefined if the forge does not tell in advance. */
   mayPush: boolean | undefined
   mayOpenPulls: boolean | undefined
   webUrl: string
@@ -30,7 +30,7 @@ export interface Comment {
   id: string
   author: Person
   body: string
-  /** RFC 3339. */
+  /** Time in RFC 3339. */
   createdAt: string
   updatedAt: string
 }
@@ -47,14 +47,14 @@ export interface Issue {
   updatedAt: string
 }
 
-/** Who put a label on an issue last, and the issue's text as it stood then. */
+/** Describes who last put a label on an issue, and the issue's text at that time. */
 export interface Labelling {
   by: Person
-  /** Of that person, now. */
+  /** Current right of that person. */
   right: Right
-  /** RFC 3339. */
+  /** Time of the labelling, in RFC 3339. */
   at: string
-  /** Undefined where it was changed since and the forge keeps no older one, or does not say whether it was. */
+  /** Title at that time; undefined if it changed since and the forge keeps no older version, or may have changed. */
   title: string | undefined
   body: string | undefined
 }
@@ -67,13 +67,13 @@ export interface Pull {
   isDraft: boolean
   author: Person
   labels: string[]
-  /** Branches. */
+  /** Name of the source branch; `base` is the target branch. */
   head: string
   base: string
   headSha: string
-  /** Whether the head's branch is in this repository, and not in a fork. */
+  /** Whether the source branch is in this repository, not in a fork. */
   isSameRepository: boolean
-  /** Undefined while the forge works it out. */
+  /** Whether it can be merged; undefined while the forge computes it. */
   mergeable: boolean | undefined
   mergeSha: string | undefined
   webUrl: string
@@ -87,7 +87,10 @@ export interface PullInput {
   isDraft: boolean
 }
 
-/** `isDraft` cannot be changed on all forges; a title that is changed keeps its mark of a draft (`draftTitle`). */
+/**
+ * Fields to change. There is no `isDraft`, which not all forges can change; see `retitled` for the draft mark of a
+ * title.
+ */
 export interface PullChange {
   title?: string
   body?: string
@@ -98,43 +101,48 @@ export interface PullChange {
 export type CommitState = 'pending' | 'success' | 'failure' | 'error'
 export interface CommitStatus {
   state: CommitState
-  /** Its name among the statuses of a commit. */
+  /** Name of the status, unique for a commit. */
   context: string
-  /** Cut at 140 characters. */
+  /** Description; the forge classes cut it at 140 characters. */
   description: string
   url?: string
 }
 
-/** `failed` is failure, timed out or not started; canceled, skipped, neutral and stale ones are `other`. */
+/**
+ * Result of a check. `failed` covers failures, timeouts and failed starts; canceled, skipped, neutral and stale is
+ * `other`.
+ */
 export type CheckResult = 'running' | 'passed' | 'failed' | 'other'
 export interface Check {
   name: string
   result: CheckResult
-  /** Whether the base asks for it before a merge; undefined where it asks for none, or the forge does not say for which. */
+  /**
+   * Whether the base branch requires it for a merge; undefined if it requires none, or the forge does not say which.
+   */
   isRequired: boolean | undefined
-  /** The forge's own words. */
+  /** Summary in the forge's own words. */
   summary: string
   url: string | undefined
-  /** Given to `checkLog`; undefined where there is no log. */
+  /** Value for `checkLog`; undefined if there is no log. */
   log: string | undefined
 }
 
-/** A word of a reviewer: of a review as a whole, at a line of a file, or of the conversation. */
+/** Describes a reviewer's remark: on a review as a whole, on a line of a file, or in the conversation. */
 export interface ReviewNote {
   id: string
   author: Person
   right: Right
   body: string
-  /** Whether it is of a review that asks for changes. */
+  /** Whether it belongs to a review that requests changes. */
   asksForChanges: boolean
   path: string | undefined
   line: number | undefined
-  /** The commit that it was written on, where known. */
+  /** Commit on which it was written, if known. */
   sha: string | undefined
   createdAt: string
 }
 
-/** Where to go on from; `etag` and `since` are the forge's. */
+/** Position from which the next query continues; `etag` and `since` come from the forge. */
 export interface IssueCursor {
   since?: string
   etag?: string
@@ -145,11 +153,11 @@ export interface IssuePage {
 }
 
 export interface CallOptions {
-  /** Ends waits and requests; its reason is thrown. */
+  /** Ends waits and requests; the call then throws its reason. */
   signal?: AbortSignal
 }
 
-/** `notes` with the right of each author, in the order of their time; each author is asked for once. */
+/** Returns `notes` in order of time, with the right of each author, which it queries once per author. */
 export async function withRights(
   forge: Pick<Forge, 'rightOf'>,
   notes: readonly Omit<ReviewNote, 'right'>[],
@@ -163,65 +171,70 @@ export async function withRights(
     .sort((a, b) => Date.parse(a.createdAt) - Date.parse(b.createdAt))
 }
 
-/** Comments stand at one of these; GitLab counts them apart. */
+/** Identifies an issue or a pull request with comments; GitLab numbers the two kinds separately. */
 export interface Talk {
   kind: 'issue' | 'pull'
   number: number
 }
 
 /**
- * One repository at one forge, with one token. Calls may go on at the same time. Each throws `ErrandError`: `repo_not_found`,
- * `repo_auth`, `repo_archived`, `push_denied`, `forge_denied`, `pull_request`, `forge_busy`, `forge_away`, `service_answer`,
- * `not_found` for an issue or pull request that is not there. None of them has the token in it.
- * `createPull` and `addComment` are called within `once`; `ensurePull` and `ensureComment` do so.
+ * Accesses one repository on one forge with one token. Calls may overlap. Each throws `ErrandError`: `repo_not_found`,
+ * `repo_auth`, `repo_archived`, `push_denied`, `forge_denied`, `pull_request`, `forge_busy`, `forge_away`,
+ * `service_answer`, or `not_found` for an issue or pull request that does not exist. No error contains the token. Call
+ * `createPull` and `addComment` within `once`, as `ensurePull` and `ensureComment` do.
  */
 export interface Forge {
   readonly kind: ForgeKind
-  /** As it is shown: the host, with a port that is not the usual one. */
+  /** Host as it is shown, with the port unless it is the default. */
   readonly host: string
   /** `owner/name`, as given. */
   readonly path: string
 
   repository(options?: CallOptions): Promise<RepositoryFacts>
-  /** Whose token it is; undefined where a token may not ask. */
+  /** Returns the owner of the token, or undefined if the token may not query it. */
   self(options?: CallOptions): Promise<Person | undefined>
   rightOf(person: Person, options?: CallOptions): Promise<Right>
 
   issue(number: number, options?: CallOptions): Promise<Issue>
   /**
-   * Without those that the forge writes itself. The oldest first, 1,000 at most; with `since` (RFC 3339) those alone that were
-   * written or changed since, or, where a forge does not tell those, the newest.
+   * Returns at most 1,000 comments, the oldest first, without those that the forge itself writes. With `since` (RFC
+   * 3339), returns only comments written or changed since then, or the newest ones if the forge cannot select them.
    */
   comments(talk: Talk, options?: CallOptions & { since?: string }): Promise<Comment[]>
   addComment(talk: Talk, body: string, options?: CallOptions): Promise<Comment>
   editComment(talk: Talk, id: string, body: string, options?: CallOptions): Promise<Comment>
-  /** Undefined where the label is not on it, or the forge does not tell who put it there. */
+  /** Returns undefined if the label is not on the issue, or the forge does not tell who put it there. */
   labelling(number: number, label: string, options?: CallOptions): Promise<Labelling | undefined>
-  /** Open ones that have the label and were changed since the cursor, the oldest change first; one may come twice. */
+  /**
+   * Returns open issues with the label that changed since the cursor, the oldest change first. An issue may come twice.
+   */
   labelledIssues(label: string, cursor: IssueCursor, options?: CallOptions): Promise<IssuePage>
 
   pull(number: number, options?: CallOptions): Promise<Pull>
-  /** Those from the branch `head` of this repository, to `base` where given; in any state, the newest first. */
+  /**
+   * Returns pull requests in any state from the branch `head` of this repository (to `base`, if given), the newest
+   * first.
+   */
   pulls(from: { head: string; base?: string }, options?: CallOptions): Promise<Pull[]>
-  /** Throws `pull_request` with `details.cause` "exists" or "draft" where that is what the forge minds. */
+  /** Throws `pull_request`, with `details.cause` "exists" or "draft" if that is the forge's reason. */
   createPull(input: PullInput, options?: CallOptions): Promise<Pull>
   changePull(number: number, change: PullChange, options?: CallOptions): Promise<Pull>
-  /** Labels that the repository does not have are made. */
+  /** Adds labels, and creates those that the repository does not have. */
   addLabels(talk: Talk, labels: readonly string[], options?: CallOptions): Promise<void>
-  /** Beside those that are asked already. */
+  /** Requests reviews in addition to those already requested. */
   askReviewers(number: number, logins: readonly string[], options?: CallOptions): Promise<void>
 
   setStatus(sha: string, status: CommitStatus, options?: CallOptions): Promise<void>
-  /** All of a commit, the newest of each name. */
+  /** Returns the newest check of each name for a commit. */
   checks(sha: string, base: string, options?: CallOptions): Promise<Check[]>
-  /** The last lines of a check's log; undefined where the forge gives none. */
+  /** Returns the last lines of a check's log, or undefined if the forge provides none. */
   checkLog(log: string, lines: number, options?: CallOptions): Promise<string | undefined>
-  /** All that people said at a pull request, the oldest first. Those that are settled are left out where the forge says so. */
+  /** Returns all remarks on a pull request, the oldest first, without those that the forge reports as resolved. */
   reviewNotes(number: number, options?: CallOptions): Promise<ReviewNote[]>
 
   /**
-   * Does what is to be done once, such as `createPull` and `addComment`, which throw where it may have arrived or not: then `look`
-   * tells whether it has, before it is tried again.
+   * Runs an action that must happen only once, such as `createPull` or `addComment`. If it broke off and may have
+   * arrived, calls `look` for its result before it tries again.
    */
   once<T>(post: () => Promise<T>, look: () => Promise<T | undefined>, options?: CallOptions): Promise<T>
 }

@@ -1,10 +1,11 @@
 import * as z from 'zod'
 import type { Comment, Issue, Person } from './forge.ts'
 
-/** Answers of GitHub's API and of those that share its paths, as far as they are read; and what they are here. */
+// The fields that Errand reads from GitHub's API and from APIs with the same paths, and their conversion to Errand's
+// types.
 
-/** A page; what else a forge may write there is no link. */
-const WebUrl = z.string().regex(/^https?:\/\//, 'is no web address')
+/** Address of a page; a forge could send something that must not become a link. */
+const WebUrl = z.string().regex(/^https?:\/\//, 'is not a web address')
 export const User = z.object({ id: z.number(), login: z.string(), type: z.string().optional() }).nullish()
 export const Label = z.object({ name: z.string(), id: z.number().optional() })
 export const RepositoryShape = z.object({
@@ -57,7 +58,7 @@ export const PullShape = z.object({
   html_url: WebUrl,
 })
 
-/** A deleted account is nobody. */
+/** Converts a user; a deleted account becomes "ghost". */
 export const personOf = (user: z.infer<typeof User>): Person =>
   user === null || user === undefined
     ? { id: '', login: 'ghost', isBot: false }
@@ -83,5 +84,5 @@ export const commentOf = (given: z.infer<typeof CommentShape>): Comment => ({
   updatedAt: given.updated_at,
 })
 
-/** GitHub takes the one, Gitea the other. */
+/** Query for the page size: GitHub reads `per_page`, Gitea reads `limit`. */
 export const PAGE = { per_page: 100, limit: 50 }

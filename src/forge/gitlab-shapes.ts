@@ -2,10 +2,10 @@ import * as z from 'zod'
 import type { Check, Comment, CommitState, Issue, Person, Pull, Right } from './forge.ts'
 import { isDraftTitle } from './marks.ts'
 
-/** Answers of GitLab's API, as far as they are read; and what they are here. */
+// The fields that Errand reads from GitLab's API, and their conversion to Errand's types.
 
-/** A page; what else a forge may write there is no link. */
-const WebUrl = z.string().regex(/^https?:\/\//, 'is no web address')
+/** Address of a page; a forge could send something that must not become a link. */
+const WebUrl = z.string().regex(/^https?:\/\//, 'is not a web address')
 export const User = z.object({ id: z.number(), username: z.string(), bot: z.boolean().optional() }).nullish()
 export const Access = z.object({ access_level: z.number() }).nullish()
 export const Project = z.object({
@@ -82,7 +82,7 @@ export const StatusShape = z.object({
 })
 export const Reviewer = z.object({ user: User, state: z.string(), created_at: z.string().optional() })
 
-/** From "developer" on one may push; 20 is a reporter, 40 a maintainer. */
+/** Lowest access level that may push; 20 is a reporter, 40 a maintainer. */
 export const DEVELOPER = 30
 const MAINTAINER = 40
 

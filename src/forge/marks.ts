@@ -1,8 +1,10 @@
-/** The part of a pull request's text that is Errand's; what people write around it stays. */
+/** Marks around Errand's part of a pull request's text; text that people write outside of them stays. */
 const BEGIN = '<!-- errand:begin -->'
 const END = '<!-- errand:end -->'
 
-/** `block` as Errand's part of `body`: in place of what is between the marks, else after all that is there. */
+/**
+ * Returns `body` with `block` as Errand's part: in place of the text between the marks, or at the end without marks.
+ */
 export function withBlock(body: string, block: string): string {
   const marked = `${BEGIN}\n${block.trim()}\n${END}`
   const start = body.indexOf(BEGIN)
@@ -11,37 +13,37 @@ export function withBlock(body: string, block: string): string {
   return body.slice(0, start) + marked + body.slice(end + END.length)
 }
 
-/** Hidden in a comment, so that it is found again: one comment of ours per key. */
+/** Returns a hidden mark by which Errand finds its own comment again; there is one comment per key. */
 export const commentMark = (key: string): string => `<!-- errand:${key.replace(/[^\w.:-]/g, '_')} -->`
 
-/** How a title says that a pull request is a draft, where a forge has no field for it. */
+/** Prefix of a title that marks a pull request as a draft on a forge without a field for it. */
 const draftMarks = { gitea: 'WIP: ', gitlab: 'Draft: ' } as const
 const DRAFT = /^\s*(?:\[?(?:WIP|Draft)\]?:?|\((?:Draft)\))\s+/i
 
 export const withDraftMark = (title: string, kind: keyof typeof draftMarks): string =>
   isDraftTitle(title) ? title : draftMarks[kind] + title
 
-/** By both forges' marks, such as "WIP: ", "[WIP] " and "Draft: ". */
+/** Reports whether a title has a draft mark of either forge, such as "WIP: ", "[WIP] " or "Draft: ". */
 export const isDraftTitle = (title: string): boolean =>
   /^\s*(\[(wip|draft)\]|(wip|draft):|\(draft\))/i.test(title)
 
-/** The new title with the mark of the old one, if it has one: only people take it off. */
+/** Returns the new title with the draft mark of the old one, if it has one: only people remove that mark. */
 export function retitled(old: string, title: string): string {
   const mark = isDraftTitle(old) ? (DRAFT.exec(old)?.[0].trimStart() ?? '') : ''
   return mark + title
 }
 
-/** Characters that show nothing, or turn the order of others around. */
+/** Invisible characters, and characters that reverse the direction of text. */
 const HIDDEN =
   /[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]|[\u{e0000}-\u{e007f}]/gu
-/** A word that closes an issue when it stands before its number or address. */
+/** Matches a word that closes an issue if the issue's number or address follows it. */
 const CLOSING =
   /\b(close[sd]?|closing|fix(?:e[sd])?|fixing|resolve[sd]?|resolving|implement(?:s|ed|ing)?)((?:\s*:\s*|\s+)(?:issues?\s+)?)(?=#|!|GH-\d|https?:|[\w.-]+\/[\w./-]+[#!]\d)/gi
 
-/** Those that steer a terminal; a tab and the end of a line stay. */
+/** Control characters for terminals, except the tab and the line feed. */
 const STEERING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 
-/** A text as a forge shows it: without comments of HTML, codes for terminals and characters that show nothing. */
+/** Returns a text as a forge shows it: without HTML comments, terminal codes and invisible characters. */
 export const visible = (text: string): string =>
   text
     .replace(/\r\n?/g, '\n')
@@ -50,8 +52,9 @@ export const visible = (text: string): string =>
     .replace(/<!--[\s\S]*?(?:-->|$)/g, '')
 
 /**
- * A stranger's text as part of ours: it tells nobody, closes nothing, hides nothing and ends no mark of ours. Mentions and
- * references stay readable; lines that a forge takes as commands (GitLab's `/merge`) are none any more.
+ * Defuses a stranger's text for use in Errand's own: it notifies nobody, closes and hides nothing, and ends none of
+ * Errand's marks. Mentions and references stay readable. Lines that a forge takes for commands (GitLab's `/merge`) no
+ * longer are.
  */
 export function harmless(text: string): string {
   return visible(text)
@@ -62,10 +65,10 @@ export function harmless(text: string): string {
     .replace(/!\[/g, '\\![')
 }
 
-/** As harmless as `harmless`, on one line. */
+/** Defuses a text like `harmless` and puts it on one line. */
 export const harmlessLine = (text: string): string => harmless(text).replace(/\s+/g, ' ').trim()
 
-/** A text of at most so many bytes, cut between lines, with a word of how much is gone. */
+/** Cuts a text between lines to at most `mostBytes`, and adds a note with the number of lines left out. */
 export function cutAtLines(text: string, mostBytes: number): string {
   if (Buffer.byteLength(text) <= mostBytes) return text
   const note = (lines: number) => `\n\n*${lines} more lines left out*`
@@ -81,7 +84,7 @@ export function cutAtLines(text: string, mostBytes: number): string {
   return withFencesClosed(lines.slice(0, count).join('\n')) + note(lines.length - count)
 }
 
-/** A text whose last code fence, where it is left open, does not swallow what follows. */
+/** Closes the last code fence of a text if it is open, so that it does not swallow the text that follows. */
 export function withFencesClosed(text: string): string {
   let open: string | undefined
   for (const line of text.split('\n')) {

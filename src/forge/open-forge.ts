@@ -12,7 +12,7 @@ export interface Recognised {
   kind: ForgeKind
   host: string
   apiUrl: string
-  /** How it was found, to be told. */
+  /** Way in which the forge was recognised, for messages. */
   by: 'configuration' | 'name' | 'probe'
 }
 
@@ -28,7 +28,7 @@ const apiPaths: Readonly<Record<ForgeKind, string>> = {
   gitlab: '/api/v4',
 }
 
-/** How each asks for its token; GitLab takes tokens of all kinds so. */
+/** Header value with the token for each kind of forge; GitLab accepts all kinds of tokens in this form. */
 const authorizations: Readonly<Record<ForgeKind, (token: string) => string>> = {
   github: (token) => `Bearer ${token}`,
   gitea: (token) => `token ${token}`,
@@ -36,7 +36,9 @@ const authorizations: Readonly<Record<ForgeKind, (token: string) => string>> = {
 }
 const names: Readonly<Record<ForgeKind, string>> = { github: 'GitHub', gitea: 'Gitea', gitlab: 'GitLab' }
 
-/** Where a probe looks, and whether an answer is that forge's. One that wants a log-in for it says so as JSON. */
+/**
+ * Path of the probe for each kind, and the shape of that forge's answer. A forge that requires a login says so in JSON.
+ */
 const probes: readonly [ForgeKind, string, z.ZodType][] = [
   [
     'gitea',
@@ -58,11 +60,13 @@ const probes: readonly [ForgeKind, string, z.ZodType][] = [
 type RecogniseOptions = CallOptions & {
   hosts?: readonly ForgeHost[]
   fetch?: typeof globalThis.fetch
-  /** Of each probe. Default 10,000. */
+  /** Timeout of each probe in milliseconds; default 10,000. */
   probeTimeoutMs?: number
 }
 
-/** Which forge a repository is at: as configured, by the host's name, else by asking the host, without a token. */
+/**
+ * Finds the forge of a repository: by configuration, by the name of the host, or by probing the host without a token.
+ */
 export async function recogniseForge(
   address: RepositoryAddress,
   options: RecogniseOptions = {},
@@ -92,10 +96,10 @@ export async function recogniseForge(
     return { kind: found.kind, host, apiUrl: `${protocol}://${host}${apiPaths[found.kind]}`, by: 'probe' }
   if (answers.every(({ answer }) => answer === 'away'))
     throw new ErrandError('forge_away', `No forge answers at ${protocol}://${host}.`, {
-      hint: 'Check the host, and that it can be reached from here.',
+      hint: 'Check the host, and that this machine can reach it.',
     })
-  throw new ErrandError('service_answer', `${host} is none of the forges that are known.`, {
-    hint: 'Say which it is: {host, kind: github | gitea | gitlab, api_url}. Gitea is Forgejo too.',
+  throw new ErrandError('service_answer', `${host} is not a known kind of forge.`, {
+    hint: 'Declare its kind: {host, kind: github | gitea | gitlab, api_url}. Use gitea for Forgejo too.',
   })
 }
 
@@ -114,7 +118,7 @@ async function probe(
       signal,
     })
   } catch (error) {
-    // It was not asked at all: that is told as it is.
+    // The request was never sent; report the error unchanged.
     if (error instanceof ErrandError) throw error
     return 'away'
   }
@@ -141,12 +145,12 @@ type OpenOptions = Pick<
   tokens: TokenSource
 }
 
-/** The repository at its forge. Asks nothing yet. */
+/** Returns access to a repository on its forge. Sends no request yet. */
 export function openForge({ kind, host, apiUrl }: Recognised, path: string, options: OpenOptions): Forge {
   if (kind !== 'gitlab' && path.split('/').length !== 2)
     throw new ErrandError(
       'invalid_argument',
-      `"${path}" is no repository of ${names[kind]}: it is OWNER/NAME there.`,
+      `"${path}" is not a ${names[kind]} repository: the path must be OWNER/NAME.`,
       {
         hint: 'Check the address, and which forge the host is.',
       },

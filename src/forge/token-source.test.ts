@@ -52,7 +52,7 @@ test('an installation token is good for the one repository, and serves until fiv
   const { endsMs } = made.minted[0]!
   clock.ms = endsMs! - 5 * 60_000 - 1
   assert.equal(await tokens.token(), both[0])
-  // A clock that has gone on signs for a time that is still to come: GitHub refuses it, and the old token is not given out.
+  // With the clock moved forward, the JWT lies in the future: GitHub refuses it, and the old token is not handed out.
   clock.ms = endsMs! - 5 * 60_000
   await assert.rejects(tokens.token(), { code: 'repo_auth' })
   clock.ms = Date.now()

@@ -1,15 +1,16 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { ForgeKind } from '../contract/tasks/forge.ts'
 
-/** Headers as Node gives them: names in lower case. */
+/** Headers as Node provides them, with names in lower case. */
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
-/** How old a signed message of Standard Webhooks may be, and how far ahead its clock. */
+/** Seconds by which the time of a Standard Webhooks message may differ from the clock, in either direction. */
 const TOLERANCE_SECONDS = 300
 
 /**
- * Whether a webhook is from whom has the secret, by its raw body: GitHub's and Gitea's HMAC-SHA256, GitLab's token, or where they
- * stand there the headers of Standard Webhooks (GitLab's newer ones). A secret that is empty fits nothing.
+ * Reports whether the sender of a webhook knows the secret. Checks GitHub's and Gitea's HMAC-SHA256 of the raw body,
+ * and for GitLab the Standard Webhooks headers of newer versions if present, or otherwise its token. An empty secret
+ * never matches.
  */
 export function isSigned(
   kind: ForgeKind,
@@ -30,7 +31,7 @@ export function isSigned(
   return given !== '' && same(sha256(given), sha256(secret))
 }
 
-/** By https://www.standardwebhooks.com: `secret` as it is given out, with `whsec_` and base64, or any other text. */
+/** Checks a signature by https://www.standardwebhooks.com; `secret` is `whsec_` plus base64, or any other text. */
 export function isStandardSigned(
   headers: Headers,
   body: Uint8Array,
@@ -48,7 +49,7 @@ export function isStandardSigned(
     .some((each) => each.startsWith('v1,') && same(Buffer.from(each.slice(3), 'base64'), wanted))
 }
 
-/** The id by which a delivery that comes twice is known; undefined where its sender gives none. */
+/** Returns the id that identifies a repeated delivery, or undefined if the sender provides none. */
 export const deliveryId = (headers: Headers): string | undefined =>
   ['x-github-delivery', 'x-gitea-delivery', 'x-gitlab-event-uuid', 'webhook-id', 'idempotency-key']
     .map((name) => one(headers[name]))
@@ -61,5 +62,5 @@ function isHmac(given: string | undefined, body: Uint8Array, secret: string): bo
 
 const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()
 const same = (a: Buffer, b: Buffer): boolean => a.length === b.length && timingSafeEqual(a, b)
-/** A header that came twice is none. */
+/** Returns a header's value, or "" if it is missing or came twice. */
 const one = (value: string | string[] | undefined): string => (typeof value === 'string' ? value : '')
