@@ -98,7 +98,7 @@ describe('installing agents', () => {
     await assert.rejects(install(installs(pinOf('@test/crashes', '1.0.0'))), {
       code: 'unavailable',
       message: /@test\/crashes@1\.0\.0 was fetched, but .* exited with code 3: cannot start/,
-      hint: /else name another agent/,
+      hint: /otherwise use another agent/,
     })
     await assert.rejects(install(installs(pinOf('@test/lies', '1.0.0'))), {
       message: /reports version 9\.9\.9/,
@@ -169,7 +169,7 @@ describe('installing agents', () => {
     const keys = { ANTHROPIC_API_KEY: 'k-1', GIT_TOKEN: 'k-2', npm_config_cafile: '/nowhere.pem' }
     await assert.rejects(install({ env: { ...env, ...keys, PATH } }), {
       message: /npm failed/,
-      hint: /what npm says/,
+      hint: /the problem that npm reports/,
     })
     const seen = readFileSync(join(folder, 'seen'), 'utf8')
     assert.doesNotMatch(seen, /k-1|k-2/)

@@ -125,7 +125,7 @@ describe('the Agent Client Protocol', () => {
     assert.equal(failure?.reason, 'start_failed')
     assert.match(
       failure.message,
-      /ended with exit code 0\. It wrote "Welcome!", which is no message of the Agent/,
+      /ended with exit code 0\. It wrote "Welcome!", which is not a message of the Agent/,
     )
   })
 
